@@ -1,1 +1,21 @@
-//! (skeleton)
+//! Where in the text, and what to say about it.
+//!
+//! Everything that reads a user's file ends in one of two things: a node of the spanned
+//! [`tree`] or a [`Diagnostic`] that points at the text. This crate holds both, and the
+//! closed vocabulary ([`shape`]) that turns one into the other. It reads no files and knows
+//! neither OpenAPI nor gateways.
+
+pub mod diagnostic;
+pub mod read;
+pub mod shape;
+pub mod sink;
+pub mod source;
+pub mod span;
+pub mod suggest;
+pub mod tree;
+
+pub use diagnostic::{Diagnostic, Level, Lint};
+pub use sink::Sink;
+pub use source::{Position, Sources};
+pub use span::{FileId, Span, Spanned};
+pub use tree::{Kind, NodeId, NodeRef, Tree};

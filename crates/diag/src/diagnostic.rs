@@ -1,0 +1,134 @@
+//! What is wrong, where, why, and what to write instead.
+
+use crate::span::Span;
+
+/// How bad it is. A rule's level can be set by the user; the order is by weight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Worth knowing.
+    Info,
+    /// Probably a mistake.
+    Warn,
+    /// Nothing can be built.
+    Error,
+}
+
+impl Level {
+    /// `error`, `warn` or `info`, as in JSON and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// A kind of finding. Each is a `static` beside the code that finds it, listed in one table.
+#[derive(Debug)]
+pub struct Lint {
+    /// `GW` and four digits; stable for ever.
+    pub code: &'static str,
+    /// Names the bad pattern, so that `allow: [name]` reads well.
+    pub name: &'static str,
+    /// The level where nobody set another.
+    pub level: Level,
+    /// One line: what is found.
+    pub summary: &'static str,
+    /// The long text of `gwc explain`: what, why, how to mend it, how to silence it.
+    pub explain: &'static str,
+    /// A sample that has exactly this finding. See [`Sample`].
+    pub bad: Sample,
+    /// The sample mended: no finding at all of this code.
+    pub good: Sample,
+}
+
+/// A small project: files by name. A single unnamed file is an OpenAPI document or a
+/// gateway.yaml, told apart by its content.
+pub type Sample = &'static [(&'static str, &'static str)];
+
+/// One finding.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// Which kind.
+    pub lint: &'static Lint,
+    /// The level in force.
+    pub level: Level,
+    /// Lower-case phrase, backticks around the user's words, no full stop.
+    pub message: String,
+    /// What stands under the carets; empty for the message alone.
+    pub label: String,
+    /// What to do.
+    pub help: Option<String>,
+    /// Where.
+    pub span: Span,
+    /// Other places that belong to it, each with what it is.
+    pub related: Vec<(Span, String)>,
+    /// Edits that mend it.
+    pub fix: Vec<Edit>,
+}
+
+/// Replace the text of a span.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    /// What is replaced; empty to insert.
+    pub span: Span,
+    /// The new text.
+    pub text: String,
+}
+
+impl Diagnostic {
+    /// A finding of `lint` at `span`.
+    #[must_use]
+    pub fn new(lint: &'static Lint, span: Span, message: impl Into<String>) -> Self {
+        Self {
+            lint,
+            level: lint.level,
+            message: message.into(),
+            label: String::new(),
+            help: None,
+            span,
+            related: Vec::new(),
+            fix: Vec::new(),
+        }
+    }
+
+    /// Sets the text under the carets.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = label.into();
+        self
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds a place that belongs to it.
+    #[must_use]
+    pub fn related(mut self, span: Span, message: impl Into<String>) -> Self {
+        self.related.push((span, message.into()));
+        self
+    }
+
+    /// Overrides the lint's own level.
+    #[must_use]
+    pub fn level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Says which text would mend it.
+    #[must_use]
+    pub fn fix(mut self, span: Span, text: impl Into<String>) -> Self {
+        self.fix.push(Edit {
+            span,
+            text: text.into(),
+        });
+        self
+    }
+}

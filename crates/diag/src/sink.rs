@@ -1,0 +1,43 @@
+//! Where findings go: they are collected, never thrown.
+
+use crate::diagnostic::{Diagnostic, Level};
+
+/// Collects findings.
+#[derive(Default)]
+pub struct Sink {
+    findings: Vec<Diagnostic>,
+}
+
+impl Sink {
+    /// Takes a finding.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.findings.push(diagnostic);
+    }
+
+    /// The findings so far, in the order in which they came.
+    #[must_use]
+    pub fn findings(&self) -> &[Diagnostic] {
+        &self.findings
+    }
+
+    /// Whether one of the findings is an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.level == Level::Error)
+    }
+
+    /// The findings sorted by place, then code, then message; equal ones once.
+    #[must_use]
+    pub fn into_sorted(self) -> Vec<Diagnostic> {
+        let mut findings = self.findings;
+        findings.sort_by(|a, b| {
+            (a.span, a.lint.code, &a.message).cmp(&(b.span, b.lint.code, &b.message))
+        });
+        findings.dedup_by(|a, b| {
+            a.span == b.span && a.lint.code == b.lint.code && a.message == b.message
+        });
+        findings
+    }
+}

@@ -1,0 +1,53 @@
+//! Did you mean?
+
+/// The nearest of `known` to `word`, if it is near enough to be what was meant.
+///
+/// Distance is Damerau–Levenshtein; a third of the longer word may differ, at least one
+/// character. Case and the choice of `-` or `_` count for nothing.
+pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    let fold = |text: &str| text.to_lowercase().replace('-', "_");
+    let word = fold(word);
+    known
+        .into_iter()
+        .filter_map(|candidate| {
+            let folded = fold(candidate);
+            let distance = strsim::damerau_levenshtein(&word, &folded);
+            let allowed = (word.chars().count().max(folded.chars().count()) / 3).max(1);
+            (distance <= allowed).then_some((distance, candidate))
+        })
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// "one of `a`, `b` or `c`", cut after `most` with a count of the rest.
+pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> String {
+    let known: Vec<&str> = known.into_iter().collect();
+    let quoted: Vec<String> = known
+        .iter()
+        .take(most)
+        .map(|word| format!("`{word}`"))
+        .collect();
+    match quoted.as_slice() {
+        [] => "none is defined".into(),
+        [only] => format!("only {only} is known"),
+        _ if known.len() > most => format!(
+            "one of {} and {} more",
+            quoted.join(", "),
+            known.len() - most
+        ),
+        [head @ .., last] => format!("one of {} or {last}", head.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_words_are_offered_and_far_ones_are_not() {
+        let known = ["rate_limit", "respond", "headers"];
+        assert_eq!(nearest("rate-limt", known), Some("rate_limit"));
+        assert_eq!(nearest("Headers", known), Some("headers"));
+        assert_eq!(nearest("cors", known), None);
+    }
+}
