@@ -1,0 +1,73 @@
+//! Authentication kinds. They are not policies: an operation's `security` decides whether they
+//! are asked, the scheme where the credential stands, the verifier how it is checked.
+
+pub mod api_key;
+pub mod basic;
+mod place;
+
+pub use place::{Held, Place, decode_basic};
+
+use minicbor::{Decode, Encode};
+
+/// A verifier as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Checked {
+    /// `kind: api_key`
+    #[n(1)]
+    ApiKey(#[n(0)] api_key::Checked),
+    /// `kind: basic`
+    #[n(2)]
+    Basic(#[n(0)] basic::Checked),
+}
+
+impl Checked {
+    /// The word after `kind:`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::ApiKey(_) => "api_key",
+            Self::Basic(_) => "basic",
+        }
+    }
+}
+
+/// Every kind of verifier: those that run and those that are known but not available.
+#[cfg(feature = "author")]
+pub static KINDS: &[diag::shape::Variant] = {
+    use diag::shape::Variant;
+    const fn later(kind: &'static str) -> Variant {
+        Variant {
+            kind,
+            object: None,
+            doc: "not available yet",
+        }
+    }
+    &[
+        Variant {
+            kind: "api_key",
+            object: Some(&api_key::author::SHAPE),
+            doc: api_key::author::SHAPE.what,
+        },
+        Variant {
+            kind: "basic",
+            object: Some(&basic::author::SHAPE),
+            doc: basic::author::SHAPE.what,
+        },
+        later("jwt"),
+        later("oidc"),
+        later("introspection"),
+        later("mtls"),
+        later("hmac_signature"),
+        later("dpop"),
+    ]
+};
+
+/// Reads a verifier whose node fits [`KINDS`].
+#[cfg(feature = "author")]
+pub fn check(kind: &str, node: diag::NodeRef<'_>) -> Option<Checked> {
+    match kind {
+        "api_key" => Some(Checked::ApiKey(api_key::author::check())),
+        "basic" => Some(Checked::Basic(basic::author::check(node))),
+        _ => None,
+    }
+}

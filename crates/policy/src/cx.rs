@@ -1,0 +1,115 @@
+//! What a policy is told about the request beside its head, and what it leaves behind.
+
+use std::net::IpAddr;
+
+use crate::rate::{RateTable, Tokens};
+use crate::step::StateId;
+
+/// The context of one exchange. Time is passed in, never read.
+pub struct Cx<'a> {
+    /// Monotonic time in nanoseconds since the process began.
+    pub now_ns: u64,
+    /// Wall clock in seconds since 1970.
+    pub unix_s: u64,
+    /// Who opened the connection.
+    pub peer: IpAddr,
+    /// Who is taken for the client: the peer, or what a trusted proxy said.
+    pub client: IpAddr,
+    /// The counters of this process.
+    pub limits: &'a Limits,
+    /// The route's stable id, for limits keyed by route.
+    pub route: &'a str,
+    /// Who calls; set by authentication.
+    pub principal: Option<Principal<'a>>,
+    /// The last limit that was counted: for the `RateLimit` fields of the response.
+    pub rate: Option<RateNotice<'a>>,
+    /// What limits took from their counters, to be given back if a later limit refuses.
+    charges: [Option<Charge>; CHARGES_MAX],
+}
+
+/// The most limits of one chain whose tokens are given back when a later one refuses.
+const CHARGES_MAX: usize = 8;
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Principal<'a> {
+    /// The consumer's name.
+    pub consumer: &'a str,
+    /// The name of the scheme that was satisfied.
+    pub scheme: &'a str,
+}
+
+/// The counters of a process. Anonymous keys have a table of their own, so that a flood of
+/// addresses cannot evict paying consumers.
+#[derive(Debug)]
+pub struct Limits {
+    /// Keys that belong to a consumer or a route.
+    pub known: RateTable,
+    /// Keys that any client can make up: addresses, header values.
+    pub anonymous: RateTable,
+}
+
+/// What a limit left to say (draft-ietf-httpapi-ratelimit-headers).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateNotice<'a> {
+    /// The policy's name.
+    pub policy: &'a str,
+    /// The quota and its window.
+    pub tokens: Tokens,
+    /// Requests left at once.
+    pub remaining: u64,
+    /// Milliseconds until one more request would be let in; 0 while some are left.
+    pub retry_after_ms: u64,
+    /// Whether this request was refused.
+    pub refused: bool,
+}
+
+/// Tokens taken from a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// Which table.
+    pub anonymous: bool,
+    /// The limiter.
+    pub state: StateId,
+    /// The key's hash in that table.
+    pub tag: u64,
+    /// The quota that was charged.
+    pub tokens: Tokens,
+}
+
+impl<'a> Cx<'a> {
+    /// A context before anybody has looked at the request.
+    #[must_use]
+    pub fn new(now_ns: u64, unix_s: u64, peer: IpAddr, limits: &'a Limits) -> Self {
+        Self {
+            now_ns,
+            unix_s,
+            peer,
+            client: peer,
+            limits,
+            route: "",
+            principal: None,
+            rate: None,
+            charges: [None; CHARGES_MAX],
+        }
+    }
+
+    /// Remembers what a limit took.
+    pub fn charged(&mut self, charge: Charge) {
+        if let Some(free) = self.charges.iter_mut().find(|charge| charge.is_none()) {
+            *free = Some(charge);
+        }
+    }
+
+    /// Gives everything back that limits took from this request.
+    pub fn refund(&mut self) {
+        for charge in self.charges.iter_mut().filter_map(Option::take) {
+            let table = if charge.anonymous {
+                &self.limits.anonymous
+            } else {
+                &self.limits.known
+            };
+            table.refund(charge.tag, charge.tokens);
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Token buckets: one atomic word per key, shared by all workers, in a table of fixed size.
+//!
+//! The bucket is kept as GCRA's theoretical arrival time (ITU-T I.371): one word says how far
+//! ahead of its rate a key is, so that admitting is one compare-and-swap and nothing ever has to
+//! refill. The table never grows on a request: a slot is empty, taken, or free again because its
+//! bucket is full. Where neither of a key's two buckets of slots has room, a counter that all
+//! such keys share stands in; it is strict, not open.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::step::StateId;
+
+/// A quota: how fast tokens come back and how many fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tokens {
+    /// Tokens per period.
+    pub count: u64,
+    /// The period in milliseconds.
+    pub period_ms: u64,
+    /// The most tokens a bucket holds.
+    pub burst: u64,
+}
+
+/// The outcome of asking for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Admission {
+    /// Whether the request is let in.
+    pub admitted: bool,
+    /// Tokens left at once.
+    pub remaining: u64,
+    /// Ticks of 100 ns until a token would be there; 0 when admitted.
+    pub wait_ticks: u64,
+}
+
+/// Fixed-capacity, open-addressed, two choices of four slots each.
+#[derive(Debug)]
+pub struct RateTable {
+    groups: Box<[Group]>,
+    hasher: RandomState,
+    overflow: Slot,
+    overflowed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Group([Slot; 4]);
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// The key's hash; [`EMPTY`] or [`BUSY`] otherwise.
+    tag: AtomicU64,
+    /// The upper 12 bits of the tag, then the arrival time in ticks (52 bits: 14 years). The
+    /// bits of the tag make a compare-and-swap fail on a slot that changed hands meanwhile.
+    word: AtomicU64,
+    /// Ticks per token when the word was written: a changed limit keeps the consumed tokens.
+    interval: AtomicU64,
+}
+
+const EMPTY: u64 = 0;
+const BUSY: u64 = 1;
+const TIME_BITS: u32 = 52;
+const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+/// Times a reader looks again at a slot that another thread is about to fill.
+const SPINS_MAX: u32 = 64;
+
+impl Tokens {
+    /// Ticks of 100 ns per token, at least one.
+    fn interval(self) -> u64 {
+        (self.period_ms.saturating_mul(10_000) / self.count.max(1)).clamp(1, TIME_MASK >> 24)
+    }
+
+    fn depth(self) -> u64 {
+        self.interval()
+            .saturating_mul(self.burst.max(1))
+            .min(TIME_MASK >> 1)
+    }
+}
+
+impl RateTable {
+    /// A table for about `keys` keys at once (32 bytes each). The hasher's seed must differ from
+    /// process to process, so that nobody can aim at a slot.
+    #[must_use]
+    pub fn new(keys: usize, hasher: RandomState) -> Self {
+        let groups = (keys / 4).next_power_of_two().max(2);
+        Self {
+            groups: (0..groups).map(|_| Group::default()).collect(),
+            hasher,
+            overflow: Slot::default(),
+            overflowed: AtomicU64::new(0),
+        }
+    }
+
+    /// The hash of a key: limiter, then the key's parts with their lengths, so that two keys
+    /// never look alike.
+    #[must_use]
+    pub fn tag(&self, state: StateId, parts: &[&[u8]]) -> u64 {
+        use std::hash::Hasher;
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64(state.0);
+        for part in parts {
+            hasher.write_usize(part.len());
+            hasher.write(part);
+        }
+        hasher.finish().max(BUSY + 1)
+    }
+
+    /// Takes one token at `now_ns` if there is one.
+    #[must_use]
+    pub fn take(&self, tag: u64, tokens: Tokens, now_ns: u64) -> Admission {
+        let now = (now_ns / 100) & TIME_MASK;
+        match self.slot(tag, now) {
+            Some(slot) => slot.take(tag, tokens, now),
+            None => {
+                self.overflowed.fetch_add(1, Ordering::Relaxed);
+                self.overflow.take(BUSY, tokens, now)
+            }
+        }
+    }
+
+    /// Gives back one token that [`RateTable::take`] took.
+    pub fn refund(&self, tag: u64, tokens: Tokens) {
+        let Some(slot) = self.find(tag) else { return };
+        let back = |word: u64| {
+            let time = word & TIME_MASK;
+            (word >> TIME_BITS == tag >> TIME_BITS)
+                .then(|| (word & !TIME_MASK) | time.saturating_sub(tokens.interval()))
+        };
+        // A slot that changed hands meanwhile belongs to somebody else: nothing to give back.
+        let _ = slot
+            .word
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
+    }
+
+    /// How often a key found no slot and shared the overflow's.
+    #[must_use]
+    pub fn overflowed(&self) -> u64 {
+        self.overflowed.load(Ordering::Relaxed)
+    }
+
+    fn candidates(&self, tag: u64) -> impl Iterator<Item = &Slot> {
+        let mask = self.groups.len() - 1;
+        let index = |bits: u64| usize::try_from(bits & 0xFFFF_FFFF).unwrap_or(0) & mask;
+        let (first, second) = (index(tag), index(tag >> 32 ^ 0x9E37_79B9));
+        self.groups[first].0.iter().chain(&self.groups[second].0)
+    }
+
+    fn find(&self, tag: u64) -> Option<&Slot> {
+        self.candidates(tag)
+            .find(|slot| slot.tag.load(Ordering::Acquire) == tag)
+    }
+
+    /// The key's slot; a free one is claimed.
+    fn slot(&self, tag: u64, now: u64) -> Option<&Slot> {
+        for _ in 0..SPINS_MAX {
+            let mut free = None;
+            let mut busy = false;
+            for slot in self.candidates(tag) {
+                match slot.tag.load(Ordering::Acquire) {
+                    found if found == tag => return Some(slot),
+                    BUSY => busy = true,
+                    EMPTY if free.is_none() => free = Some((slot, EMPTY)),
+                    other
+                        if free.is_none()
+                            && slot.word.load(Ordering::Acquire) & TIME_MASK <= now =>
+                    {
+                        free = Some((slot, other))
+                    }
+                    _ => {}
+                }
+            }
+            if busy {
+                // Somebody is claiming a slot here, perhaps for this very key.
+                std::hint::spin_loop();
+                continue;
+            }
+            let (slot, was) = free?;
+            if slot
+                .tag
+                .compare_exchange(was, BUSY, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+            {
+                slot.word.store(tag & !TIME_MASK, Ordering::Release);
+                slot.tag.store(tag, Ordering::Release);
+                return Some(slot);
+            }
+        }
+        None
+    }
+}
+
+impl Slot {
+    fn take(&self, tag: u64, tokens: Tokens, now: u64) -> Admission {
+        let (interval, depth) = (tokens.interval(), tokens.depth());
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            // The slot changed hands between finding and taking: judge as a fresh key, count
+            // nothing on the new owner.
+            let ours = word >> TIME_BITS == tag >> TIME_BITS;
+            let ahead = if ours {
+                (word & TIME_MASK).saturating_sub(now)
+            } else {
+                0
+            };
+            let before = self.interval.load(Ordering::Acquire);
+            let ahead = if before == interval || before == 0 {
+                ahead
+            } else {
+                rescale(ahead, interval, before)
+            };
+            if ahead + interval > depth {
+                return Admission {
+                    admitted: false,
+                    remaining: 0,
+                    wait_ticks: ahead + interval - depth,
+                };
+            }
+            let after = ahead + interval;
+            let admitted = Admission {
+                admitted: true,
+                remaining: (depth - after) / interval,
+                wait_ticks: 0,
+            };
+            if !ours {
+                return admitted;
+            }
+            let next = (word & !TIME_MASK) | (now + after) & TIME_MASK;
+            match self
+                .word
+                .compare_exchange_weak(word, next, Ordering::AcqRel, Ordering::Acquire)
+            {
+                Ok(_) => {
+                    if before != interval {
+                        self.interval.store(interval, Ordering::Release);
+                    }
+                    return admitted;
+                }
+                Err(current) => word = current,
+            }
+        }
+    }
+}
+
+/// The same number of tokens at another interval.
+fn rescale(ahead: u64, interval: u64, before: u64) -> u64 {
+    let scaled = u128::from(ahead) * u128::from(interval) / u128::from(before);
+    u64::try_from(scaled)
+        .unwrap_or(u64::MAX)
+        .min(TIME_MASK >> 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn table(keys: usize) -> RateTable {
+        RateTable::new(keys, RandomState::new())
+    }
+    fn quota(count: u64, period_ms: u64, burst: u64) -> Tokens {
+        Tokens {
+            count,
+            period_ms,
+            burst,
+        }
+    }
+
+    #[test]
+    fn a_burst_then_the_rate() {
+        let table = table(64);
+        let tag = table.tag(StateId(7), &[b"acme"]);
+        let tokens = quota(10, 1_000, 3);
+        let left: Vec<u64> = (0..3)
+            .map(|_| table.take(tag, tokens, SECOND).remaining)
+            .collect();
+        assert_eq!(left, [2, 1, 0]);
+        let refused = table.take(tag, tokens, SECOND);
+        assert!(!refused.admitted);
+        assert_eq!(refused.wait_ticks, 1_000_000);
+        assert!(!table.take(tag, tokens, SECOND + 99_999_900).admitted);
+        assert!(table.take(tag, tokens, SECOND + 100_000_000).admitted);
+    }
+
+    #[test]
+    fn an_open_loop_at_twice_the_limit_gets_the_limit() {
+        let table = table(64);
+        let tag = table.tag(StateId(1), &[b"x"]);
+        let tokens = quota(100, 1_000, 20);
+        let admitted = (0..12_000u64)
+            .filter(|i| table.take(tag, tokens, SECOND + i * 5_000_000).admitted)
+            .count();
+        assert!((6_000..=6_020).contains(&admitted), "{admitted} in 60 s");
+    }
+
+    #[test]
+    fn a_refund_brings_the_token_back() {
+        let table = table(64);
+        let tag = table.tag(StateId(1), &[b"x"]);
+        let tokens = quota(1, 60_000, 1);
+        assert!(table.take(tag, tokens, SECOND).admitted);
+        assert!(!table.take(tag, tokens, SECOND).admitted);
+        table.refund(tag, tokens);
+        assert!(table.take(tag, tokens, SECOND).admitted);
+    }
+
+    #[test]
+    fn a_changed_limit_keeps_what_was_consumed() {
+        let table = table(64);
+        let tag = table.tag(StateId(1), &[b"x"]);
+        for _ in 0..5 {
+            assert!(table.take(tag, quota(10, 1_000, 10), SECOND).admitted);
+        }
+        let after = table.take(tag, quota(1, 1_000, 10), SECOND);
+        assert_eq!((after.admitted, after.remaining), (true, 4));
+    }
+
+    #[test]
+    fn a_full_table_shares_one_strict_counter() {
+        let table = table(1);
+        let tokens = quota(1, 3_600_000, 1);
+        let admitted = (0..1_000u32)
+            .filter(|i| {
+                table
+                    .take(table.tag(StateId(1), &[&i.to_le_bytes()]), tokens, SECOND)
+                    .admitted
+            })
+            .count();
+        assert!(admitted <= 9, "{admitted} of 8 slots and one overflow");
+        assert!(table.overflowed() > 0);
+    }
+
+    #[test]
+    fn slots_come_free_when_their_bucket_is_full_again() {
+        let table = table(1);
+        let tokens = quota(1, 1_000, 1);
+        for round in 0..1_000u64 {
+            let tag = table.tag(StateId(1), &[&round.to_le_bytes()]);
+            assert!(
+                table.take(tag, tokens, (round + 1) * 2 * SECOND).admitted,
+                "round {round}"
+            );
+        }
+    }
+
+    #[test]
+    fn threads_together_get_no_more_than_the_burst() {
+        let table = table(1_024);
+        let tokens = quota(1, 3_600_000, 1_000);
+        let tag = table.tag(StateId(1), &[b"hot"]);
+        let admitted: usize = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..1_000)
+                            .filter(|_| table.take(tag, tokens, SECOND).admitted)
+                            .count()
+                    })
+                })
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap())
+                .sum()
+        });
+        assert_eq!(admitted, 1_000);
+    }
+
+    #[test]
+    fn keys_with_other_parts_are_other_keys() {
+        let table = table(64);
+        assert_ne!(
+            table.tag(StateId(1), &[b"ab", b"c"]),
+            table.tag(StateId(1), &[b"a", b"bc"])
+        );
+        assert_ne!(
+            table.tag(StateId(1), &[b"a"]),
+            table.tag(StateId(2), &[b"a"])
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! Secrets are references; their values live in process-wide cells outside every snapshot.
+//!
+//! A snapshot holds handles, so that a rotated value reaches each resident version, and a
+//! rollback changes references, never values (release.md §7).
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+/// Where gwd finds a value. The value itself never stands in a source or a bundle.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, minicbor::Encode, minicbor::Decode,
+)]
+pub enum SecretRef {
+    /// `${env:NAME}`
+    #[n(0)]
+    Env(#[n(0)] String),
+    /// `${file:PATH}`
+    #[n(1)]
+    File(#[n(0)] String),
+}
+
+/// A text that is not a secret reference.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SecretRefError;
+
+impl SecretRef {
+    /// Reads `${env:NAME}` or `${file:PATH}`.
+    pub fn parse(text: &str) -> Result<Self, SecretRefError> {
+        let inner = text
+            .strip_prefix("${")
+            .and_then(|text| text.strip_suffix('}'))
+            .ok_or(SecretRefError)?;
+        match inner.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.into())),
+            Some(("file", path)) if path.starts_with('/') => Ok(Self::File(path.into())),
+            _ => Err(SecretRefError),
+        }
+    }
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "${{env:{name}}}"),
+            Self::File(path) => write!(f, "${{file:{path}}}"),
+        }
+    }
+}
+
+/// One value, exchanged as a whole when its source changes.
+pub struct SecretCell(ArcSwap<Vec<u8>>);
+
+impl SecretCell {
+    /// A cell with its first value.
+    #[must_use]
+    pub fn new(value: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self(ArcSwap::from_pointee(value)))
+    }
+
+    /// The value now.
+    #[must_use]
+    pub fn value(&self) -> Arc<Vec<u8>> {
+        self.0.load_full()
+    }
+
+    /// Exchanges the value.
+    pub fn store(&self, value: Vec<u8>) {
+        self.0.store(Arc::new(value));
+    }
+}
+
+impl fmt::Debug for SecretCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SecretCell(…)")
+    }
+}
+
+/// Who knows the cells: gwd's registry, within what its operator allows.
+pub trait Secrets {
+    /// The cell of a reference.
+    fn cell(&self, reference: &SecretRef) -> Result<Arc<SecretCell>, SecretUnavailable>;
+}
+
+/// A reference that cannot be resolved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretUnavailable {
+    /// The reference.
+    pub reference: SecretRef,
+    /// `secret-missing` (passing) or `secret-not-allowed` (permanent).
+    pub reason: &'static str,
+}
+
+impl fmt::Display for SecretUnavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.reference)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_read_and_printed_alike() {
+        for text in ["${env:GWS_TOKEN}", "${file:/run/secrets/token}"] {
+            assert_eq!(SecretRef::parse(text).unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "x",
+            "${env:}",
+            "${file:relative}",
+            "${var:X}",
+            "${env:X",
+        ] {
+            assert_eq!(SecretRef::parse(text), Err(SecretRefError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_is_never_printed() {
+        let cell = SecretCell::new(b"hunter2".to_vec());
+        assert!(!format!("{cell:?}").contains("hunter2"));
+    }
+}

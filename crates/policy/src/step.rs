@@ -1,0 +1,75 @@
+//! What a policy answers.
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::cx::Cx;
+use crate::head::{RequestHead, ResponseHead};
+use crate::secret::Secrets;
+
+/// What happens next.
+#[derive(Debug)]
+pub enum Step {
+    /// The next filter.
+    Continue,
+    /// The gateway refuses; the responder turns it into a problem document.
+    Reject(&'static Reject),
+    /// The gateway answers.
+    Reply(Box<Reply>),
+}
+
+const _: () = assert!(size_of::<Step>() == 16);
+
+/// A refusal. It is a decision, not an error, and always `static`: what differs from request to
+/// request (`Retry-After`, the challenge) is in [`Cx`].
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// The status code.
+    pub status: u16,
+    /// The machine's reason, snake_case: problem `code`, log and metric label.
+    pub code: &'static str,
+    /// The problem's title.
+    pub title: &'static str,
+}
+
+/// A whole response made by the gateway.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields; Content-Length is the responder's.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What a filter does at each point of an exchange; nothing by default.
+pub trait Run {
+    /// The request's head, before the upstream is chosen.
+    fn on_request<'a>(&'a self, _head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
+        Step::Continue
+    }
+
+    /// The response's head, in reverse order, for each filter whose `on_request` ran.
+    fn on_response<'a>(&'a self, _head: &mut ResponseHead, _cx: &mut Cx<'a>) {}
+}
+
+/// Names state that outlives a snapshot (counters): a hash of project, kind, operator-given
+/// name, key expression and algorithm; never of limits, positions or the bundle
+/// (release.md §7). Computed by gwc.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, minicbor::Encode, minicbor::Decode,
+)]
+#[cbor(transparent)]
+pub struct StateId(#[n(0)] pub u64);
+
+/// What a policy is given when its filter is built.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    /// The policy's name, for the client and the metrics.
+    pub name: &'a str,
+    /// Its state's id.
+    pub state: StateId,
+    /// Who resolves references.
+    pub secrets: &'a dyn Secrets,
+}

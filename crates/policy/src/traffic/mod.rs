@@ -1,0 +1,4 @@
+//! How much, how long.
+
+pub mod rate_limit;
+pub mod timeout;

@@ -1,0 +1,65 @@
+//! How long the upstream may take: from the end of the request to the head of the response.
+//!
+//! ```yaml
+//! policies:
+//!   patient: {kind: timeout, request: 60s}
+//! ```
+//! A parameter, not a step: it sets the same number as the field `timeout` of an operation,
+//! which wins over it. When it runs out the client gets 504 `upstream_timeout`.
+
+use minicbor::{Decode, Encode};
+
+/// A timeout as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// Milliseconds.
+    #[n(0)]
+    request_ms: u64,
+}
+
+impl Checked {
+    /// Milliseconds.
+    #[must_use]
+    pub fn request_ms(&self) -> u64 {
+        self.request_ms
+    }
+}
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{BAD_VALUE, Field, Object, Shape};
+    use diag::{Diagnostic, NodeRef, Sink, read};
+
+    use super::Checked;
+
+    /// The keys of `kind: timeout`.
+    pub static SHAPE: Object = Object {
+        what: "a timeout",
+        fields: &[Field::required(
+            "request",
+            Shape::Duration,
+            "From the end of the request to the head of the response.",
+        )],
+    };
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
+        let value = node.get("request")?;
+        let request_ms = read::duration_ms(value).ok()?;
+        if request_ms == 0 {
+            sink.push(
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    value.span(),
+                    "a timeout of nothing refuses every request",
+                )
+                .help("write at least `1ms`"),
+            );
+            return None;
+        }
+        Some(Checked { request_ms })
+    }
+}

@@ -1,0 +1,322 @@
+//! Sets, adds and removes fields of the request to the upstream and of the response.
+//!
+//! ```yaml
+//! policies:
+//!   edge:
+//!     kind: headers
+//!     request: {set: {X-Gateway: gwd, Authorization: "${env:GWS_UPSTREAM_TOKEN}"}, remove: [Cookie]}
+//!     response: {add: {Vary: Origin}, remove: [Server]}
+//! ```
+//! In this order: remove, set, add. Response edits also reach answers that the gateway makes.
+//! Fields that frame a message or belong to one connection cannot be edited.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use minicbor::{Decode, Encode};
+
+use crate::cx::Cx;
+use crate::head::{RequestHead, ResponseHead};
+use crate::phase::Phase;
+use crate::secret::{SecretCell, SecretRef, SecretUnavailable};
+use crate::step::{Run, Setting, Step};
+
+/// Edits as the bundle carries them.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// Of the request to the upstream.
+    #[n(0)]
+    request: Edits,
+    /// Of the response to the client.
+    #[n(1)]
+    response: Edits,
+}
+
+/// Edits of one head; names in lower case, each list sorted by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Edits {
+    #[n(0)]
+    remove: Vec<String>,
+    #[n(1)]
+    set: Vec<(String, Value)>,
+    #[n(2)]
+    add: Vec<(String, Value)>,
+}
+
+/// A field's value.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Value {
+    /// As written.
+    #[n(0)]
+    Literal(#[n(0)] String),
+    /// Resolved by gwd.
+    #[n(1)]
+    Secret(#[n(0)] SecretRef),
+}
+
+/// Edits that run.
+#[derive(Debug)]
+pub struct Filter {
+    request: Prepared,
+    response: Prepared,
+}
+
+#[derive(Debug)]
+struct Prepared {
+    remove: Box<[HeaderName]>,
+    set: Box<[(HeaderName, Source)]>,
+    add: Box<[(HeaderName, Source)]>,
+}
+
+#[derive(Debug)]
+enum Source {
+    Literal(HeaderValue),
+    Secret(Arc<SecretCell>),
+}
+
+// === impl Checked ===
+
+impl Checked {
+    /// Changes of the request come after everything that may refuse it.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Phase::Transform
+    }
+
+    /// The secrets that flow into heads, with the fields they flow to.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &SecretRef)> {
+        [&self.request, &self.response]
+            .into_iter()
+            .flat_map(|edits| edits.set.iter().chain(&edits.add))
+            .filter_map(|(name, value)| match value {
+                Value::Literal(_) => None,
+                Value::Secret(reference) => Some((name.as_str(), reference)),
+            })
+    }
+
+    /// Prepares what runs.
+    pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+        Ok(Filter {
+            request: self.request.prepare(setting)?,
+            response: self.response.prepare(setting)?,
+        })
+    }
+}
+
+impl Edits {
+    fn prepare(&self, setting: &Setting<'_>) -> Result<Prepared, SecretUnavailable> {
+        let sources = |list: &[(String, Value)]| {
+            let pairs = list.iter().filter_map(|(name, value)| {
+                let name = HeaderName::try_from(name.as_str()).ok()?;
+                let source = match value {
+                    Value::Literal(text) => {
+                        Source::Literal(HeaderValue::try_from(text.as_str()).ok()?)
+                    }
+                    Value::Secret(reference) => match setting.secrets.cell(reference) {
+                        Ok(cell) => Source::Secret(cell),
+                        Err(unavailable) => return Some(Err(unavailable)),
+                    },
+                };
+                Some(Ok((name, source)))
+            });
+            pairs.collect::<Result<Box<[_]>, _>>()
+        };
+        Ok(Prepared {
+            remove: self
+                .remove
+                .iter()
+                .filter_map(|name| HeaderName::try_from(name.as_str()).ok())
+                .collect(),
+            set: sources(&self.set)?,
+            add: sources(&self.add)?,
+        })
+    }
+}
+
+// === impl Filter ===
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
+        self.request.apply(&mut head.headers);
+        Step::Continue
+    }
+
+    fn on_response<'a>(&'a self, head: &mut ResponseHead, _cx: &mut Cx<'a>) {
+        self.response.apply(&mut head.headers);
+    }
+}
+
+impl Prepared {
+    fn apply(&self, headers: &mut HeaderMap) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, source) in &self.set {
+            if let Some(value) = source.value() {
+                headers.insert(name.clone(), value);
+            }
+        }
+        for (name, source) in &self.add {
+            if let Some(value) = source.value() {
+                headers.append(name.clone(), value);
+            }
+        }
+    }
+}
+
+impl Source {
+    fn value(&self) -> Option<HeaderValue> {
+        match self {
+            Self::Literal(value) => Some(value.clone()),
+            Self::Secret(cell) => {
+                let mut value = HeaderValue::from_bytes(&cell.value()).ok()?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        }
+    }
+}
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{BAD_VALUE, Field, Object, Shape};
+    use diag::{Diagnostic, NodeRef, Sink, Span};
+    use http::{HeaderName, HeaderValue};
+
+    use super::{Checked, Edits, Value};
+    use crate::secret::SecretRef;
+
+    /// The keys of `kind: headers`.
+    pub static SHAPE: Object = Object {
+        what: "edits of header fields",
+        fields: &[
+            Field::optional(
+                "request",
+                Shape::Object(&EDITS),
+                "Fields of the request to the upstream.",
+            ),
+            Field::optional(
+                "response",
+                Shape::Object(&EDITS),
+                "Fields of the response to the client.",
+            ),
+        ],
+    };
+
+    static EDITS: Object = Object {
+        what: "edits of one head",
+        fields: &[
+            Field::optional(
+                "set",
+                Shape::Table(&Shape::TextOrSecret),
+                "Fields that replace what is there.",
+            ),
+            Field::optional(
+                "add",
+                Shape::Table(&Shape::TextOrSecret),
+                "Fields that stand beside what is there.",
+            ),
+            Field::optional(
+                "remove",
+                Shape::List(&Shape::Text),
+                "Fields that are taken away.",
+            ),
+        ],
+    };
+
+    /// Names that frame a message or belong to one connection (RFC 9110 §7.6.1).
+    const FRAMING: &[&str] = &[
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
+        let before = sink.findings().len();
+        let mut side = |key: &str| {
+            node.get(key)
+                .map(|node| edits(node, sink))
+                .unwrap_or_default()
+        };
+        let checked = Checked {
+            request: side("request"),
+            response: side("response"),
+        };
+        (sink.findings().len() == before).then_some(checked)
+    }
+
+    fn edits(node: NodeRef<'_>, sink: &mut Sink) -> Edits {
+        let mut remove: Vec<String> = Vec::new();
+        for item in node.get("remove").into_iter().flat_map(NodeRef::items) {
+            remove.extend(name(
+                item.scalar_text().unwrap_or_default(),
+                item.span(),
+                sink,
+            ));
+        }
+        remove.sort();
+        remove.dedup();
+        let mut pairs = |key: &str| {
+            let mut pairs: Vec<(String, Value)> = Vec::new();
+            for (entry, value) in node.get(key).into_iter().flat_map(NodeRef::entries) {
+                let name = name(&entry.key, entry.key_span, sink);
+                pairs.extend(name.zip(read_value(value, sink)));
+            }
+            pairs.sort_by(|a, b| a.0.cmp(&b.0));
+            pairs
+        };
+        Edits {
+            set: pairs("set"),
+            add: pairs("add"),
+            remove,
+        }
+    }
+
+    fn name(text: &str, span: Span, sink: &mut Sink) -> Option<String> {
+        let Ok(name) = HeaderName::try_from(text) else {
+            sink.push(Diagnostic::new(
+                &BAD_VALUE,
+                span,
+                format!("`{}` is not a field name", text.escape_debug()),
+            ));
+            return None;
+        };
+        if FRAMING.contains(&name.as_str()) {
+            sink.push(
+                Diagnostic::new(&BAD_VALUE, span, format!("`{text}` cannot be edited"))
+                    .label("frames the message or belongs to one connection"),
+            );
+            return None;
+        }
+        Some(name.as_str().to_owned())
+    }
+
+    fn read_value(node: NodeRef<'_>, sink: &mut Sink) -> Option<Value> {
+        let text = node.scalar_text()?;
+        if let Ok(reference) = SecretRef::parse(text) {
+            return Some(Value::Secret(reference));
+        }
+        if HeaderValue::try_from(text).is_ok() && text.is_ascii() {
+            return Some(Value::Literal(text.to_owned()));
+        }
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, node.span(), "this cannot be a field's value")
+                .help("use visible ASCII characters, spaces and tabs"),
+        );
+        None
+    }
+}

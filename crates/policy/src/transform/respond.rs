@@ -1,0 +1,187 @@
+//! Answers in the upstream's place.
+//!
+//! ```yaml
+//! policies:
+//!   closed: {kind: respond, status: 503, body: "back at noon\n", headers: {Retry-After: "3600"}}
+//! ```
+//! The last step of a chain: whatever may refuse the request has had its say.
+
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use minicbor::{Decode, Encode};
+
+use crate::cx::Cx;
+use crate::head::RequestHead;
+use crate::phase::Phase;
+use crate::secret::SecretUnavailable;
+use crate::step::{Reply, Run, Setting, Step};
+
+/// An answer as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    #[n(0)]
+    status: u16,
+    #[n(1)]
+    content_type: Option<String>,
+    #[n(2)]
+    body: String,
+    /// Names in lower case, sorted.
+    #[n(3)]
+    headers: Vec<(String, String)>,
+}
+
+/// An answer that runs.
+#[derive(Debug)]
+pub struct Filter {
+    reply: Reply,
+}
+
+impl Checked {
+    /// The last phase.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Phase::Route
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Prepares what runs.
+    pub fn filter(&self, _setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+        let fields = self.headers.iter().filter_map(|(name, value)| {
+            Some((
+                HeaderName::try_from(name.as_str()).ok()?,
+                HeaderValue::try_from(value.as_str()).ok()?,
+            ))
+        });
+        let mut headers: HeaderMap = fields.collect();
+        if let Some(Ok(value)) = self.content_type.as_deref().map(HeaderValue::try_from) {
+            headers.insert(CONTENT_TYPE, value);
+        }
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Ok(Filter {
+            reply: Reply {
+                status,
+                headers,
+                body: Bytes::from(self.body.clone()),
+            },
+        })
+    }
+}
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, _head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
+        Step::Reply(Box::new(self.reply.clone()))
+    }
+}
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{BAD_VALUE, Field, Object, Shape};
+    use diag::{Diagnostic, NodeRef, Sink, read};
+    use http::{HeaderName, HeaderValue};
+
+    use super::Checked;
+
+    /// The keys of `kind: respond`.
+    pub static SHAPE: Object = Object {
+        what: "an answer made by the gateway",
+        fields: &[
+            Field::optional(
+                "status",
+                Shape::Integer(200, 599),
+                "The status; 200 where nothing is said.",
+            ),
+            Field::optional("body", Shape::Text, "The body."),
+            Field::optional(
+                "content_type",
+                Shape::Text,
+                "The media type; `text/plain; charset=utf-8` where there is a body and nothing is said.",
+            ),
+            Field::optional("headers", Shape::Table(&Shape::Text), "Further fields."),
+        ],
+    };
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
+        let before = sink.findings().len();
+        let text = |key: &str| {
+            node.get(key)
+                .and_then(NodeRef::scalar_text)
+                .map(str::to_owned)
+        };
+        let status = match node.get("status").filter(|status| !status.is_null()) {
+            Some(status) => u16::try_from(read::integer(status, 200, 599).ok()?).ok()?,
+            None => 200,
+        };
+        let body = text("body").unwrap_or_default();
+        let bodiless = matches!(status, 204 | 205 | 304);
+        if let Some(node) = node.get("body").filter(|_| bodiless && !body.is_empty()) {
+            sink.push(Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                format!("a response with status {status} has no body (RFC 9110 §15)"),
+            ));
+        }
+        let content_type = text("content_type")
+            .or_else(|| (!body.is_empty()).then(|| "text/plain; charset=utf-8".to_owned()));
+        if let (Some(value), Some(node)) = (&content_type, node.get("content_type")) {
+            if HeaderValue::try_from(value.as_str()).is_err() {
+                sink.push(Diagnostic::new(
+                    &BAD_VALUE,
+                    node.span(),
+                    "this cannot be a field's value",
+                ));
+            }
+        }
+        let mut headers = Vec::new();
+        for (entry, value) in node.get("headers").into_iter().flat_map(NodeRef::entries) {
+            let Ok(name) = HeaderName::try_from(&*entry.key) else {
+                sink.push(Diagnostic::new(
+                    &BAD_VALUE,
+                    entry.key_span,
+                    format!("`{}` is not a field name", entry.key.escape_debug()),
+                ));
+                continue;
+            };
+            if matches!(
+                name.as_str(),
+                "content-length" | "transfer-encoding" | "connection" | "content-type"
+            ) {
+                sink.push(
+                    Diagnostic::new(
+                        &BAD_VALUE,
+                        entry.key_span,
+                        format!("`{name}` cannot be set here"),
+                    )
+                    .help("the body and `content_type` give it"),
+                );
+                continue;
+            }
+            let value_text = value.scalar_text().unwrap_or_default();
+            if HeaderValue::try_from(value_text).is_err() {
+                sink.push(Diagnostic::new(
+                    &BAD_VALUE,
+                    value.span(),
+                    "this cannot be a field's value",
+                ));
+                continue;
+            }
+            headers.push((name.as_str().to_owned(), value_text.to_owned()));
+        }
+        headers.sort();
+        (sink.findings().len() == before).then_some(Checked {
+            status,
+            content_type,
+            body,
+            headers,
+        })
+    }
+}
