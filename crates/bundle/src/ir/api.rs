@@ -1,0 +1,154 @@
+//! One API's behaviour: where it is mounted, how each operation is routed and treated.
+
+use minicbor::{Decode, Encode};
+
+use super::security::{Scheme, Security};
+use super::set::{Named, Set};
+use super::shared::Policy;
+use super::template::Template;
+
+/// An API's behaviour: one blob of the bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Api {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Where it can be reached.
+    #[n(1)]
+    pub mounts: Set<Mount>,
+    /// Its security schemes: those that an operation uses.
+    #[n(2)]
+    pub schemes: Set<Scheme>,
+    /// Policies that the document names for itself.
+    #[n(3)]
+    pub policies: Set<Policy>,
+    /// How requests are treated: each different treatment once, in the order of first use by
+    /// the sorted operations.
+    #[n(4)]
+    pub treatments: Vec<Treatment>,
+    /// Its operations by key.
+    #[n(5)]
+    pub operations: Set<Operation>,
+}
+
+/// A place where an API can be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Mount {
+    /// Its name, unique in the API.
+    #[n(0)]
+    pub name: String,
+    /// Hosts in lower case, sorted: exact, or `*.` and at least two labels. None: any host.
+    #[n(1)]
+    pub hosts: Vec<String>,
+    /// What stands before every template: empty, or `/…` without a final slash.
+    #[n(2)]
+    pub base_path: String,
+    /// Whether the upstream gets the path without it.
+    #[n(3)]
+    pub strip_base_path: bool,
+    /// The listeners it answers on, sorted.
+    #[n(4)]
+    pub listeners: Vec<String>,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Operation {
+    /// `API/operationId`, or `METHOD API:/template` without one.
+    #[n(0)]
+    pub key: String,
+    /// The method in upper case.
+    #[n(1)]
+    pub method: String,
+    /// The path template, normalised, below the mount.
+    #[n(2)]
+    pub template: Template,
+    /// Further conditions, sorted.
+    #[n(3)]
+    pub conditions: Vec<Condition>,
+    /// Greater wins before anything else is compared.
+    #[n(4)]
+    pub priority: i32,
+    /// Its place in [`Api::treatments`].
+    #[n(5)]
+    pub treatment: u32,
+}
+
+/// What happens to a request once its operation is known.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Treatment {
+    /// Who may call.
+    #[n(0)]
+    pub security: Security,
+    /// The chain in order.
+    #[n(1)]
+    pub chain: Vec<Link>,
+    /// The service that gets the request.
+    #[n(2)]
+    pub upstream: String,
+    /// Milliseconds from the end of the request to the head of the response.
+    #[n(3)]
+    pub timeout_ms: u64,
+    /// Bytes of a request's body; none: no limit.
+    #[n(4)]
+    pub max_body_bytes: Option<u64>,
+}
+
+/// One step of a chain.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Link {
+    /// The security requirement.
+    #[n(0)]
+    Authenticate,
+    /// A policy of the gateway, by name.
+    #[n(1)]
+    Shared(#[n(0)] String),
+    /// A policy of this API, by name.
+    #[n(2)]
+    Own(#[n(0)] String),
+}
+
+/// What a request must have beside its path and method.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Condition {
+    /// A field; the name in lower case.
+    #[n(0)]
+    Header(#[n(0)] String, #[n(1)] Test),
+    /// A query parameter.
+    #[n(1)]
+    Query(#[n(0)] String, #[n(1)] Test),
+}
+
+/// How a value is tested.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Test {
+    /// It is this.
+    #[n(0)]
+    Exact(#[n(0)] String),
+    /// It begins with this.
+    #[n(1)]
+    Prefix(#[n(0)] String),
+    /// It is there.
+    #[n(2)]
+    Present,
+}
+
+impl Named for Api {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+impl Named for Mount {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+impl Named for Operation {
+    fn name(&self) -> &str {
+        &self.key
+    }
+}

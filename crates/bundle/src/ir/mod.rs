@@ -1,0 +1,74 @@
+//! A gateway's meaning, resolved and checked: what gwc lowers to and gwd builds from.
+//!
+//! Names stay names: API blobs refer to shared things by name, and `build` links names to small
+//! ids. Nothing here has a default: gwc writes every limit and timeout.
+
+mod api;
+mod contract;
+mod security;
+mod set;
+mod shared;
+mod template;
+
+pub use api::{Api, Condition, Link, Mount, Operation, Test, Treatment};
+pub use contract::{Body, Contract, ContractOperation, Parameter, ParameterPlace, Response};
+pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
+pub use set::{Named, NotASet, Set};
+pub use shared::{
+    ApiRef, Cidr, Consumer, Credential, HostHeader, Listener, ListenerLimits, Policy, Protocol,
+    Shared, Target, Upstream, Verifier,
+};
+pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
+
+use std::collections::BTreeSet;
+
+/// A whole gateway, as gwc makes it and gwd runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Everything that is not one API's.
+    pub shared: Shared,
+    /// The APIs' behaviour.
+    pub apis: Set<Api>,
+}
+
+impl Gateway {
+    /// What a gateway must be able to do to run this, in the words of the config blob's `needs`.
+    #[must_use]
+    pub fn needs(&self) -> Vec<String> {
+        let mut needs = BTreeSet::new();
+        let local = self.apis.iter().flat_map(|api| api.policies.iter());
+        needs.extend(
+            self.shared
+                .policies
+                .iter()
+                .chain(local)
+                .map(|policy| format!("policy:{}", policy.checked.kind())),
+        );
+        needs.extend(
+            self.shared
+                .auth
+                .iter()
+                .map(|verifier| format!("auth:{}", verifier.checked.kind())),
+        );
+        needs.into_iter().collect()
+    }
+}
+
+/// What this version can run, in the words of `needs`.
+pub const PROVIDES: &[&str] = &[
+    "auth:api_key",
+    "auth:basic",
+    "policy:headers",
+    "policy:rate_limit",
+    "policy:respond",
+    "policy:timeout",
+];
+
+/// The first of `needs` that this version does not provide.
+#[must_use]
+pub fn missing<'n>(needs: &'n [String]) -> Option<&'n str> {
+    needs
+        .iter()
+        .map(String::as_str)
+        .find(|need| !PROVIDES.contains(need))
+}

@@ -1,0 +1,112 @@
+//! Collections whose order means nothing: sorted by name, each name once.
+
+use minicbor::data::Type;
+use minicbor::{Decode, Decoder, Encode, Encoder};
+
+/// A thing with a name that is unique among its kind.
+pub trait Named {
+    /// The name.
+    fn name(&self) -> &str;
+}
+
+/// Things sorted by name, each name once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Set<T>(Vec<T>);
+
+/// Two things have one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotASet(pub String);
+
+impl<T> Default for Set<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T: Named> Set<T> {
+    /// Sorts; refuses a name that comes twice.
+    pub fn new(mut items: Vec<T>) -> Result<Self, NotASet> {
+        items.sort_by(|a, b| a.name().cmp(b.name()));
+        match items
+            .windows(2)
+            .find(|pair| pair[0].name() == pair[1].name())
+        {
+            Some(pair) => Err(NotASet(pair[0].name().to_owned())),
+            None => Ok(Self(items)),
+        }
+    }
+
+    /// The thing with a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&T> {
+        self.position(name).map(|index| &self.0[index])
+    }
+
+    /// The place of a name among the sorted ones.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.0.binary_search_by(|item| item.name().cmp(name)).ok()
+    }
+}
+
+impl<T> Set<T> {
+    /// All things in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, T> {
+        self.0.iter()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<'s, T> IntoIterator for &'s Set<T> {
+    type Item = &'s T;
+    type IntoIter = std::slice::Iter<'s, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<T> std::ops::Index<usize> for Set<T> {
+    type Output = T;
+
+    fn index(&self, index: usize) -> &T {
+        &self.0[index]
+    }
+}
+
+impl<C, T: Encode<C>> Encode<C> for Set<T> {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        cx: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        self.0.encode(e, cx)
+    }
+}
+
+impl<'b, C, T: Decode<'b, C> + Named> Decode<'b, C> for Set<T> {
+    fn decode(d: &mut Decoder<'b>, cx: &mut C) -> Result<Self, minicbor::decode::Error> {
+        if d.datatype()? != Type::Array {
+            return Err(minicbor::decode::Error::message("a set is an array"));
+        }
+        let items: Vec<T> = Decode::decode(d, cx)?;
+        if items.windows(2).all(|pair| pair[0].name() < pair[1].name()) {
+            Ok(Self(items))
+        } else {
+            Err(minicbor::decode::Error::message(
+                "a set is sorted and has each name once",
+            ))
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! What belongs to the whole gateway: listeners, upstreams, verifiers, consumers, policies.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use minicbor::{Decode, Encode};
+use policy::{StateId, auth};
+
+use super::set::{Named, Set};
+
+/// The shared part of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Shared {
+    /// The project's name.
+    #[n(0)]
+    pub project: String,
+    /// Where the gateway listens.
+    #[n(1)]
+    pub listeners: Set<Listener>,
+    /// The services behind.
+    #[n(2)]
+    pub upstreams: Set<Upstream>,
+    /// How credentials are checked.
+    #[n(3)]
+    pub auth: Set<Verifier>,
+    /// Who may call.
+    #[n(4)]
+    pub consumers: Set<Consumer>,
+    /// Policies that gateway.yaml names.
+    #[n(5)]
+    pub policies: Set<Policy>,
+    /// The APIs with the digests of their behaviour blobs.
+    #[n(6)]
+    pub apis: Set<ApiRef>,
+    /// Whether responses carry `x-gateway-bundle`.
+    #[n(7)]
+    pub expose_bundle: bool,
+}
+
+/// An API by name, and the sha256 of its behaviour blob.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ApiRef {
+    /// The API's name.
+    #[n(0)]
+    pub name: String,
+    /// The digest of its behaviour blob.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub digest: [u8; 32],
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Listener {
+    /// Its name, for `--listen NAME=ADDR` and status.
+    #[n(0)]
+    pub name: String,
+    /// `IP:PORT`; port 0 lets the system choose.
+    #[n(1)]
+    pub address: String,
+    /// What is spoken there.
+    #[n(2)]
+    pub protocol: Protocol,
+    /// Limits on connections and heads.
+    #[n(3)]
+    pub limits: ListenerLimits,
+    /// Peers whose forwarding fields are believed.
+    #[n(4)]
+    pub trusted_proxies: Vec<Cidr>,
+}
+
+/// What a listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Protocol {
+    /// HTTP/1.1 in the clear.
+    #[n(0)]
+    Http,
+}
+
+/// A listener's limits.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ListenerLimits {
+    /// Connections at once.
+    #[n(0)]
+    pub connections: u64,
+    /// Bytes of a request's head.
+    #[n(1)]
+    pub header_bytes: u64,
+    /// Fields of a request's head.
+    #[n(2)]
+    pub headers: u64,
+    /// From the first byte of a head to its last.
+    #[n(3)]
+    pub header_timeout_ms: u64,
+    /// A connection between two requests.
+    #[n(4)]
+    pub idle_timeout_ms: u64,
+    /// Bytes of a request target.
+    #[n(5)]
+    pub target_bytes: u64,
+}
+
+/// A range of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cidr {
+    address: IpAddr,
+    prefix: u8,
+}
+
+/// A service behind the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Upstream {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Names its pools and health across bundles.
+    #[n(1)]
+    pub state: StateId,
+    /// Where requests go, by weight.
+    #[n(2)]
+    pub targets: Set<Target>,
+    /// Milliseconds to open a connection.
+    #[n(3)]
+    pub connect_timeout_ms: u64,
+    /// Milliseconds that an unused connection is kept.
+    #[n(4)]
+    pub idle_timeout_ms: u64,
+    /// What the service sees as `Host`.
+    #[n(5)]
+    pub host_header: HostHeader,
+}
+
+/// What a service sees as `Host`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum HostHeader {
+    /// What the client sent.
+    #[n(0)]
+    Preserve,
+    /// The target's own authority.
+    #[n(1)]
+    Upstream,
+    /// This.
+    #[n(2)]
+    Value(#[n(0)] String),
+}
+
+/// One address of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Target {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Host name or address; IPv6 without brackets.
+    #[n(1)]
+    pub host: String,
+    /// Port.
+    #[n(2)]
+    pub port: u16,
+    /// What stands before the request's path: empty, or `/…` without a final slash.
+    #[n(3)]
+    pub path: String,
+    /// Share of the requests; 0 gets none.
+    #[n(4)]
+    pub weight: u32,
+}
+
+/// A named verifier.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Verifier {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// How it checks.
+    #[n(1)]
+    pub checked: auth::Checked,
+}
+
+/// Somebody who may call.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Consumer {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Its keys, sorted.
+    #[n(1)]
+    pub keys: Vec<Credential>,
+    /// Its names with passwords, sorted.
+    #[n(2)]
+    pub basic: Vec<Credential>,
+}
+
+/// A credential by its hash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct Credential {
+    /// sha256 of the credential's bytes (`user:password` for Basic).
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub sha256: [u8; 32],
+    /// Seconds since 1970 from which on it is refused.
+    #[n(1)]
+    pub not_after: Option<u64>,
+}
+
+/// A named policy.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Policy {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Names its counters across bundles.
+    #[n(1)]
+    pub state: StateId,
+    /// What it does.
+    #[n(2)]
+    pub checked: policy::Checked,
+}
+
+// === impl Cidr ===
+
+impl Cidr {
+    /// A range; none where the prefix is longer than the address or a host bit is set.
+    #[must_use]
+    pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
+        let range = Self { address, prefix };
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        (prefix <= bits && (range.bits(address) & !range.mask()) == 0).then_some(range)
+    }
+
+    /// `10.0.0.0/8`, or one address.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once('/') {
+            Some((address, prefix)) => Self::new(address.parse().ok()?, prefix.parse().ok()?),
+            None => {
+                let address: IpAddr = text.parse().ok()?;
+                Self::new(address, if address.is_ipv4() { 32 } else { 128 })
+            }
+        }
+    }
+
+    /// Whether an address lies in the range. IPv4 addresses in IPv6 form count as IPv4.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        address.is_ipv4() == self.address.is_ipv4()
+            && self.bits(address) & self.mask() == self.bits(self.address)
+    }
+
+    fn bits(&self, address: IpAddr) -> u128 {
+        match address {
+            IpAddr::V4(v4) => u128::from(u32::from(v4)) << 96,
+            IpAddr::V6(v6) => u128::from(v6),
+        }
+    }
+
+    fn mask(&self) -> u128 {
+        u128::MAX
+            .checked_shl(128 - u32::from(self.prefix))
+            .unwrap_or(0)
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl<C> Encode<C> for Cidr {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        e.str(&self.to_string())?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Cidr {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        Self::parse(d.str()?)
+            .ok_or_else(|| minicbor::decode::Error::message("not a range of addresses"))
+    }
+}
+
+macro_rules! named {
+    ($($type:ident),*) => {
+        $(impl Named for $type {
+            fn name(&self) -> &str {
+                &self.name
+            }
+        })*
+    };
+}
+named!(
+    ApiRef, Listener, Upstream, Target, Verifier, Consumer, Policy
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_hold_their_addresses() {
+        let holds = |range: &str, address: &str| {
+            Cidr::parse(range)
+                .unwrap()
+                .contains(address.parse().unwrap())
+        };
+        assert!(holds("10.0.0.0/8", "10.1.2.3"));
+        assert!(holds("10.0.0.0/8", "::ffff:10.1.2.3"));
+        assert!(!holds("10.0.0.0/8", "11.0.0.1"));
+        assert!(holds("0.0.0.0/0", "8.8.8.8"));
+        assert!(!holds("0.0.0.0/0", "2001:db8::1"));
+        assert!(holds("2001:db8::/32", "2001:db8:1::1"));
+        assert!(!holds("2001:db8::/32", "2001:db9::1"));
+        assert!(holds("127.0.0.1", "127.0.0.1"));
+        for bad in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "x", "::/129"] {
+            assert_eq!(Cidr::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! Path templates: what OpenAPI writes, what the router compares (semantics.md §1).
+
+use std::fmt;
+
+use minicbor::{Decode, Encode};
+
+/// A path template of segments.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Template {
+    segments: Vec<Segment>,
+    prefix: bool,
+}
+
+/// What stands between two slashes.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Segment {
+    /// Exactly this; empty behind a final slash.
+    Literal(String),
+    /// A whole segment of one or more bytes.
+    Parameter(String),
+    /// Parameters with literals around or between them: `{id}:cancel`, `{base}...{head}`.
+    Pattern(Pattern),
+}
+
+/// A segment of literals and parameters that is neither a plain literal nor one parameter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Pattern {
+    /// What stands before the first parameter.
+    pub head: String,
+    /// Each parameter's name with the literal behind it; only the last literal may be empty.
+    pub rest: Vec<(String, String)>,
+}
+
+/// Why a text is not a template, and where in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateFault {
+    /// Why.
+    pub kind: TemplateFaultKind,
+    /// Bytes of the text that are to blame.
+    pub range: std::ops::Range<usize>,
+}
+
+/// Why a text is not a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TemplateFaultKind {
+    /// It does not begin with `/`.
+    NoSlash,
+    /// `{` without `}`, `}` without `{`, or `{` in a name.
+    Brace,
+    /// `{}`.
+    EmptyName,
+    /// `{a}{b}`: nobody can say where one ends.
+    Adjacent,
+    /// The same name twice.
+    Repeated,
+    /// `{+x}`, `{x*}`, `{x:…}`, or a segment `:id` or `**`: forms of other template languages.
+    Unsupported,
+}
+
+impl Template {
+    /// Reads `/a/{b}/c{d}e`. Literals are taken as they stand; the caller normalises them.
+    pub fn parse(text: &str) -> Result<Self, TemplateFault> {
+        let fault = |kind, range| Err(TemplateFault { kind, range });
+        let Some(rest) = text.strip_prefix('/') else {
+            return fault(TemplateFaultKind::NoSlash, 0..text.len());
+        };
+        let mut segments = Vec::new();
+        let mut names: Vec<&str> = Vec::new();
+        let mut at = 1;
+        for piece in split_segments(rest) {
+            segments.push(segment(piece, at, &mut names)?);
+            at += piece.len() + 1;
+        }
+        Ok(Self {
+            segments,
+            prefix: false,
+        })
+    }
+
+    /// The same template matching everything below it, too.
+    #[must_use]
+    pub fn into_prefix(mut self) -> Self {
+        // `/foo/` and `/foo` are the same prefix; `/` is the empty one.
+        if self.segments.last() == Some(&Segment::Literal(String::new())) {
+            self.segments.pop();
+        }
+        self.prefix = true;
+        self
+    }
+
+    /// The segments; `/` has one empty literal.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// Whether everything below matches, too.
+    #[must_use]
+    pub fn is_prefix(&self) -> bool {
+        self.prefix
+    }
+
+    /// The same with each literal changed by `f`.
+    #[must_use]
+    pub fn map_literals(self, f: impl Fn(String) -> String) -> Self {
+        let segments = self.segments.into_iter().map(|segment| match segment {
+            Segment::Literal(text) => Segment::Literal(f(text)),
+            Segment::Parameter(name) => Segment::Parameter(name),
+            Segment::Pattern(Pattern { head, rest }) => Segment::Pattern(Pattern {
+                head: f(head),
+                rest: rest
+                    .into_iter()
+                    .map(|(name, text)| (name, f(text)))
+                    .collect(),
+            }),
+        });
+        Self {
+            segments: segments.collect(),
+            prefix: self.prefix,
+        }
+    }
+
+    /// The parameters' names from left to right.
+    pub fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().flat_map(|segment| match segment {
+            Segment::Literal(_) => Vec::new(),
+            Segment::Parameter(name) => vec![name.as_str()],
+            Segment::Pattern(pattern) => {
+                pattern.rest.iter().map(|(name, _)| name.as_str()).collect()
+            }
+        })
+    }
+}
+
+impl Pattern {
+    /// Whether a segment matches: each parameter takes the shortest run of one or more bytes,
+    /// from the left.
+    #[must_use]
+    pub fn matches(&self, segment: &str) -> bool {
+        let Some(mut left) = segment.strip_prefix(self.head.as_str()) else {
+            return false;
+        };
+        let Some(((_, tail), middle)) = self.rest.split_last() else {
+            return left.is_empty();
+        };
+        for (_, literal) in middle {
+            // One byte at least belongs to the parameter.
+            let Some(from) = left.char_indices().nth(1).map(|(at, _)| at) else {
+                return false;
+            };
+            let Some(found) = left[from..].find(literal.as_str()) else {
+                return false;
+            };
+            left = &left[from + found + literal.len()..];
+        }
+        left.len() > tail.len() && left.ends_with(tail.as_str())
+    }
+
+    /// The pattern with its names erased, for comparisons: `{}:cancel`.
+    #[must_use]
+    pub fn erased(&self) -> String {
+        let mut text = self.head.clone();
+        for (_, literal) in &self.rest {
+            text.push_str("{}");
+            text.push_str(literal);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for segment in &self.segments {
+            write!(f, "/{segment}")?;
+        }
+        if self.segments.is_empty() {
+            f.write_str("/")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(text) => f.write_str(text),
+            Self::Parameter(name) => write!(f, "{{{name}}}"),
+            Self::Pattern(pattern) => {
+                f.write_str(&pattern.head)?;
+                pattern
+                    .rest
+                    .iter()
+                    .try_for_each(|(name, literal)| write!(f, "{{{name}}}{literal}"))
+            }
+        }
+    }
+}
+
+/// Splits at slashes that do not stand in braces.
+fn split_segments(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0usize;
+    text.split(move |c| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == '/' && depth == 0
+    })
+}
+
+fn segment<'t>(
+    text: &'t str,
+    at: usize,
+    names: &mut Vec<&'t str>,
+) -> Result<Segment, TemplateFault> {
+    let fault = |kind, range: std::ops::Range<usize>| {
+        Err(TemplateFault {
+            kind,
+            range: at + range.start..at + range.end,
+        })
+    };
+    if text == "**" || text.len() > 1 && text.starts_with(':') && !text.contains('{') {
+        return fault(TemplateFaultKind::Unsupported, 0..text.len());
+    }
+    let mut head = None;
+    let mut rest: Vec<(String, String)> = Vec::new();
+    let mut from = 0;
+    loop {
+        let open = text[from..].find(['{', '}']).map(|found| from + found);
+        let literal = &text[from..open.unwrap_or(text.len())];
+        match rest.last_mut() {
+            None => head = Some(literal),
+            Some((_, behind)) => literal.clone_into(behind),
+        }
+        let Some(open) = open else { break };
+        let close = text[open + 1..]
+            .find(['{', '}'])
+            .map(|found| open + 1 + found);
+        let Some(close) =
+            close.filter(|close| text.as_bytes()[open] == b'{' && text.as_bytes()[*close] == b'}')
+        else {
+            return fault(TemplateFaultKind::Brace, open..open + 1);
+        };
+        let name = &text[open + 1..close];
+        if name.is_empty() {
+            return fault(TemplateFaultKind::EmptyName, open..close + 1);
+        }
+        if name.starts_with(['+', '#', '.', '/', ';', '?', '&'])
+            || name.ends_with('*')
+            || name.contains(['/', ':'])
+        {
+            return fault(TemplateFaultKind::Unsupported, open..close + 1);
+        }
+        if names.contains(&name) {
+            return fault(TemplateFaultKind::Repeated, open..close + 1);
+        }
+        if rest.last().is_some_and(|(_, literal)| literal.is_empty()) {
+            return fault(TemplateFaultKind::Adjacent, open..close + 1);
+        }
+        names.push(name);
+        rest.push((name.to_owned(), String::new()));
+        from = close + 1;
+    }
+    let head = head.unwrap_or_default().to_owned();
+    Ok(match rest.as_mut_slice() {
+        [] => Segment::Literal(head),
+        [(name, tail)] if head.is_empty() && tail.is_empty() => {
+            Segment::Parameter(std::mem::take(name))
+        }
+        _ => Segment::Pattern(Pattern { head, rest }),
+    })
+}
+
+impl<C> Encode<C> for Template {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut minicbor::Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        // A prefix is written with a final `/**`, which no template can have as a segment.
+        let text = self.to_string();
+        if self.prefix {
+            e.str(&format!("{}/**", text.trim_end_matches('/')))?
+        } else {
+            e.str(&text)?
+        };
+        Ok(())
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Template {
+    fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
+        let text = d.str()?;
+        let malformed = |_| minicbor::decode::Error::message("not a path template");
+        match text.strip_suffix("/**") {
+            Some("") => Ok(Self {
+                segments: Vec::new(),
+                prefix: true,
+            }),
+            Some(prefix) => Self::parse(prefix)
+                .map(Self::into_prefix)
+                .map_err(malformed),
+            None => Self::parse(text).map_err(malformed),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(text: &str) -> Result<String, (TemplateFaultKind, &str)> {
+        Template::parse(text)
+            .map(|template| template.to_string())
+            .map_err(|fault| (fault.kind, &text[fault.range]))
+    }
+
+    #[test]
+    fn templates_are_read_and_printed_alike() {
+        for text in [
+            "/",
+            "/a",
+            "/a/",
+            "/a/{b}",
+            "/{a}.json",
+            "/x{a}y{b}z",
+            "/{base}...{head}",
+            "/{id}:cancel",
+            "//a",
+        ] {
+            assert_eq!(kind(text), Ok(text.to_owned()));
+            let template = Template::parse(text).unwrap();
+            for template in [template.clone(), template.into_prefix()] {
+                let bytes = crate::codec::encode(&template);
+                assert_eq!(crate::codec::decode::<Template>(&bytes), Ok(template));
+            }
+        }
+    }
+
+    #[test]
+    fn faults_are_told_at_their_place() {
+        use TemplateFaultKind::{Adjacent, Brace, EmptyName, NoSlash, Repeated, Unsupported};
+        let cases = [
+            ("a/b", NoSlash, "a/b"),
+            ("/a/{b", Brace, "{"),
+            ("/a/b}", Brace, "}"),
+            ("/a/{b{c}}", Brace, "{"),
+            ("/{}", EmptyName, "{}"),
+            ("/{a}{b}", Adjacent, "{b}"),
+            ("/{a}/{a}", Repeated, "{a}"),
+            ("/{+a}", Unsupported, "{+a}"),
+            ("/{a*}", Unsupported, "{a*}"),
+            ("/a/:id", Unsupported, ":id"),
+            ("/a/**", Unsupported, "**"),
+        ];
+        for (text, fault, range) in cases {
+            assert_eq!(kind(text), Err((fault, range)), "{text}");
+        }
+    }
+
+    #[test]
+    fn patterns_bind_leftmost_and_shortest() {
+        let matches =
+            |template: &str, segment: &str| match &Template::parse(template).unwrap().segments()[0]
+            {
+                Segment::Pattern(pattern) => pattern.matches(segment),
+                other => panic!("{other:?}"),
+            };
+        assert!(matches("/{a}...{b}", "x...y...z"));
+        assert!(matches("/{a}...{b}", "....b"));
+        assert!(!matches("/{a}...{b}", "...b"));
+        assert!(!matches("/{a}...{b}", "a..."));
+        assert!(matches("/{id}:cancel", "7:cancel"));
+        assert!(!matches("/{id}:cancel", ":cancel"));
+        assert!(matches("/x{a}y{b}z", "x1y2z"));
+        assert!(!matches("/x{a}y{b}z", "xyz"));
+        assert!(matches("/{a}.json", "a.json.json"));
+        assert!(matches("/{a}é{b}", "éé€"));
+    }
+}
