@@ -1,0 +1,157 @@
+//! The sha256 of some bytes: the only kind of name that programs follow.
+//!
+//! Written `sha256:` and 64 lower-case hex digits, as the OCI image specification does.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::{Digest as _, Sha256};
+
+use crate::refused::Refused;
+
+/// The sha256 of a blob. Bundles, statements and records are named by it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The digest of these bytes.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// A digest that was computed elsewhere (by a hash over a stream, say).
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes themselves.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// 64 lower-case hex digits: the file name below `blobs/sha256/`.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        hex(&self.0)
+    }
+
+    /// The first 12 hex digits: for people, never for programs.
+    #[must_use]
+    pub fn short(&self) -> String {
+        hex(&self.0[..6])
+    }
+
+    /// Reads 64 lower-case hex digits.
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] for anything else, upper case included.
+    pub fn from_hex(text: &str) -> Result<Self, Refused> {
+        unhex(text)
+            .map(Self)
+            .ok_or(Refused::malformed("digest", "not 64 lower-case hex digits"))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for Digest {
+    type Err = Refused;
+
+    fn from_str(text: &str) -> Result<Self, Refused> {
+        let hex = text.strip_prefix("sha256:").ok_or(Refused::malformed(
+            "digest",
+            "does not begin with `sha256:`",
+        ))?;
+        Self::from_hex(hex)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        text.parse()
+            .map_err(|_| D::Error::custom("not `sha256:` and 64 lower-case hex digits"))
+    }
+}
+
+/// Lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+/// 32 bytes from exactly 64 lower-case hex digits.
+pub(crate) fn unhex(text: &str) -> Option<[u8; 32]> {
+    let text: &[u8; 64] = text.as_bytes().try_into().ok()?;
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
+    }
+    Some(bytes)
+}
+
+const fn nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_digest_is_the_well_known_one() {
+        let digest = Digest::of(b"");
+        assert_eq!(
+            digest.to_string(),
+            "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        );
+        assert_eq!(digest.short(), "e3b0c44298fc");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let good = Digest::of(b"").to_string();
+        for bad in [
+            good.to_uppercase(),
+            good.replace("sha256:", ""),
+            good.replace("sha256:", "sha512:"),
+            format!("{good}0"),
+            good[..good.len() - 1].to_owned(),
+            format!(" {good}"),
+            good.replacen('e', "E", 1),
+        ] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Names that become file names and tags: projects, channels, features.
+//!
+//! They are checked once, when read, so that no path is ever built from anything else.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::refused::Refused;
+
+/// Longest name, in bytes.
+pub const NAME_BYTES_MAX: usize = 63;
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident = $what:literal;)*) => {$(
+        $(#[$doc])*
+        ///
+        /// Lower-case letters, digits, `-`, `_` and `.`; begins with a letter or a digit; at most
+        /// [`NAME_BYTES_MAX`] bytes; never two dots in a row.
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Box<str>);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Refused;
+
+            fn from_str(text: &str) -> Result<Self, Refused> {
+                if !is_name(text) {
+                    return Err(Refused::malformed($what, NAME_RULE));
+                }
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "`{}`", self.0)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(|_| D::Error::custom(concat!($what, ": ", "not a valid name")))
+            }
+        }
+    )*};
+}
+
+names! {
+    /// The name of a project (`name` in gateway.yaml): bundles of another project are refused.
+    ProjectName = "project name";
+    /// The name of a channel, `prod` for example.
+    ChannelName = "channel name";
+    /// A feature that a bundle needs and a gwd has or has not.
+    FeatureName = "feature name";
+}
+
+const NAME_RULE: &str = "a name has lower-case letters, digits, `-`, `_` and single `.`, \
+                         begins with a letter or digit and has at most 63 bytes";
+
+fn is_name(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let first = bytes
+        .first()
+        .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+    let rest = bytes
+        .iter()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
+    first && rest && bytes.len() <= NAME_BYTES_MAX && !text.contains("..")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_folder() {
+        for good in ["prod", "a", "0", "eu-west.1_x", &"a".repeat(63)] {
+            assert!(good.parse::<ChannelName>().is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            ".",
+            "..",
+            "a..b",
+            "../x",
+            "a/b",
+            "a\\b",
+            "-x",
+            ".x",
+            "_x",
+            "A",
+            "ä",
+            "a b",
+            "a\0",
+            "a\n",
+            &"a".repeat(64),
+        ] {
+            assert!(bad.parse::<ChannelName>().is_err(), "{bad:?}");
+        }
+    }
+}

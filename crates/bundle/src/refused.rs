@@ -1,0 +1,291 @@
+//! Why a bundle, statement, record or store is refused: one list for both programs.
+//!
+//! A reason is kebab-case and stable; logs, metrics and status carry it. A message is for people
+//! and never holds unescaped text of the thing that was refused.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::digest::Digest;
+use crate::moment::Moment;
+use crate::name::{ChannelName, FeatureName, ProjectName};
+
+/// Why something was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    // --- bytes
+    /// Not the kind of artifact that was looked for.
+    NotABundle { what: &'static str },
+    /// The bundle uses something this program does not have.
+    Needs { feature: FeatureName },
+    /// A limit of the format.
+    TooLarge { what: &'static str, limit: u64 },
+    /// The bytes are not those the digest names.
+    BadDigest { expected: Digest },
+    /// The store does not have this blob.
+    BlobMissing { digest: Digest },
+    /// A part cannot be read. `why` is our own text.
+    Malformed {
+        what: &'static str,
+        why: Cow<'static, str>,
+    },
+    /// A part can be read, but our own encoder would have written other bytes.
+    NotCanonical { what: &'static str },
+
+    // --- signatures
+    /// No signature was made over these bytes by a key of that id.
+    BadSignature,
+    /// Signed by keys that the trust file does not name, or by nobody.
+    UnknownKey,
+    /// Signed by a key that is not trusted for this role, or a statement of another role.
+    WrongRole { wanted: &'static str },
+    /// Signed by a key that was revoked.
+    RevokedKey,
+    /// Signed by a key that is retired or past its `not_after`.
+    KeyExpired,
+    /// Signed by a key before its `not_before`.
+    KeyNotYetValid,
+    /// Too few different owners signed.
+    BelowThreshold {
+        role: &'static str,
+        owners: u32,
+        needed: u32,
+    },
+    /// Nothing says who built this bundle.
+    Unsigned,
+    /// A statement about something else.
+    WrongSubject,
+    /// Of another project.
+    WrongProject { expected: ProjectName },
+    /// Of another channel, or by a key that is not trusted for this one.
+    WrongChannel { expected: ChannelName },
+
+    // --- the channel
+    /// Past its `expires`.
+    Expired { at: Moment },
+    /// Not newer than what was already accepted.
+    Replayed { serial: u64, remembered: u64 },
+    /// The same serial with another record, or a chain without the remembered record.
+    Forked { serial: u64 },
+    /// A record between the remembered one and this one cannot be read.
+    ChainIncomplete { missing: Digest },
+    /// Below the floor in the trust file.
+    BelowFloor { serial: u64, floor: u64 },
+    /// `created` is more than five minutes ahead of the clock.
+    FromTheFuture { created: Moment },
+    /// The revocation list is older than the one already known.
+    RevocationsWithheld { serial: u64, known: u64 },
+    /// On the revocation list.
+    Revoked { bundle: Digest },
+    /// Withdrawn by the newest record.
+    Withdrawn { bundle: Digest },
+
+    // --- activation (said by `engine` and `gwd`)
+    /// Two APIs own the same (listener, host, path, method). `what` is escaped.
+    RouteConflict { what: String },
+    /// A secret is not there yet.
+    SecretMissing { reference: String },
+    /// A secret reference outside what the operator allows.
+    SecretNotAllowed { reference: String },
+    /// An address cannot be bound.
+    PortBusy { address: String },
+    /// The state folder cannot be written.
+    StateNotDurable { why: String },
+    /// The store cannot be reached. `why` is what the operating system said.
+    StoreUnreachable { why: String },
+}
+
+/// Who has to do something about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// Whoever wrote or built the bundle.
+    Bundle,
+    /// Whoever signed or published.
+    Signer,
+    /// The store, or the way to it.
+    Store,
+    /// Whoever runs this gateway: trust file, secrets, addresses, disk.
+    Operator,
+}
+
+impl Refused {
+    pub(crate) const fn malformed(what: &'static str, why: &'static str) -> Self {
+        Self::Malformed {
+            what,
+            why: Cow::Borrowed(why),
+        }
+    }
+
+    /// The stable reason. Only `needs:X` carries a parameter.
+    #[must_use]
+    pub fn reason(&self) -> Cow<'static, str> {
+        if let Self::Needs { feature } = self {
+            return format!("needs:{feature}").into();
+        }
+        self.row().0.into()
+    }
+
+    /// The reason without parameter: for metric labels.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        self.row().0
+    }
+
+    /// Who has to act.
+    #[must_use]
+    pub const fn blame(&self) -> Blame {
+        self.row().1
+    }
+
+    /// Whether trying the same id again, with the same trust file, is useless (release.md §6).
+    /// A damaged copy in a store may be repaired, a missing blob may arrive, time passes: those
+    /// are tried again, with back-off.
+    #[must_use]
+    pub const fn permanent(&self) -> bool {
+        matches!(self.row().2, Retry::Never)
+    }
+
+    const fn row(&self) -> (&'static str, Blame, Retry) {
+        use Retry::{Later, Never};
+        match self {
+            Self::NotABundle { .. } => ("not-a-bundle", Blame::Bundle, Never),
+            Self::Needs { .. } => ("needs", Blame::Operator, Never),
+            Self::TooLarge { .. } => ("too-large", Blame::Bundle, Never),
+            Self::BadDigest { .. } => ("bad-digest", Blame::Store, Later),
+            Self::BlobMissing { .. } => ("blob-missing", Blame::Store, Later),
+            Self::Malformed { .. } => ("malformed", Blame::Bundle, Never),
+            Self::NotCanonical { .. } => ("not-canonical", Blame::Bundle, Never),
+            Self::BadSignature => ("bad-signature", Blame::Signer, Never),
+            Self::UnknownKey => ("unknown-key", Blame::Signer, Never),
+            Self::WrongRole { .. } => ("wrong-role", Blame::Signer, Never),
+            Self::RevokedKey => ("revoked-key", Blame::Signer, Never),
+            Self::KeyExpired => ("key-expired", Blame::Signer, Never),
+            Self::KeyNotYetValid => ("key-not-yet-valid", Blame::Signer, Later),
+            Self::BelowThreshold { .. } => ("below-threshold", Blame::Signer, Never),
+            Self::Unsigned => ("unsigned", Blame::Signer, Never),
+            Self::WrongSubject => ("wrong-subject", Blame::Signer, Never),
+            Self::WrongProject { .. } => ("wrong-project", Blame::Signer, Never),
+            Self::WrongChannel { .. } => ("wrong-channel", Blame::Signer, Never),
+            Self::Expired { .. } => ("expired", Blame::Signer, Never),
+            Self::Replayed { .. } => ("replayed", Blame::Store, Never),
+            Self::Forked { .. } => ("forked", Blame::Signer, Never),
+            Self::ChainIncomplete { .. } => ("chain-incomplete", Blame::Store, Later),
+            Self::BelowFloor { .. } => ("below-floor", Blame::Signer, Never),
+            Self::FromTheFuture { .. } => ("from-the-future", Blame::Signer, Later),
+            Self::RevocationsWithheld { .. } => ("revocations-withheld", Blame::Store, Never),
+            Self::Revoked { .. } => ("revoked", Blame::Signer, Never),
+            Self::Withdrawn { .. } => ("withdrawn", Blame::Signer, Never),
+            Self::RouteConflict { .. } => ("route-conflict", Blame::Bundle, Never),
+            Self::SecretMissing { .. } => ("secret-missing", Blame::Operator, Later),
+            Self::SecretNotAllowed { .. } => ("secret-not-allowed", Blame::Operator, Never),
+            Self::PortBusy { .. } => ("port-busy", Blame::Operator, Later),
+            Self::StateNotDurable { .. } => ("state-not-durable", Blame::Operator, Later),
+            Self::StoreUnreachable { .. } => ("store-unreachable", Blame::Store, Later),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Retry {
+    Never,
+    Later,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotABundle { what } => write!(f, "not a {what}"),
+            Self::Needs { feature } => {
+                write!(
+                    f,
+                    "the bundle needs `{feature}`, which this program does not have"
+                )
+            }
+            Self::TooLarge { what, limit } => write!(f, "{what} is over the limit of {limit}"),
+            Self::BadDigest { expected } => {
+                write!(
+                    f,
+                    "the stored bytes of {expected} are not those that were published"
+                )
+            }
+            Self::BlobMissing { digest } => write!(f, "the store has no blob {digest}"),
+            Self::Malformed { what, why } => write!(f, "{what} cannot be read: {why}"),
+            Self::NotCanonical { what } => {
+                write!(f, "{what} is not written the one canonical way")
+            }
+            Self::BadSignature => f.write_str("the signature does not fit the signed bytes"),
+            Self::UnknownKey => f.write_str("no signature by a key of the trust file"),
+            Self::WrongRole { wanted } => {
+                write!(
+                    f,
+                    "not signed in the role `{wanted}` by a key trusted for it"
+                )
+            }
+            Self::RevokedKey => f.write_str("signed by a key that was revoked"),
+            Self::KeyExpired => f.write_str("signed by a key past its end"),
+            Self::KeyNotYetValid => f.write_str("signed by a key before its beginning"),
+            Self::BelowThreshold {
+                role,
+                owners,
+                needed,
+            } => write!(
+                f,
+                "signed by {owners} of the {needed} owners that role `{role}` needs"
+            ),
+            Self::Unsigned => f.write_str("no build statement comes with the bundle"),
+            Self::WrongSubject => f.write_str("the statement is about something else"),
+            Self::WrongProject { expected } => {
+                write!(f, "belongs to another project than `{expected}`")
+            }
+            Self::WrongChannel { expected } => {
+                write!(
+                    f,
+                    "not meant, or its key not trusted, for channel `{expected}`"
+                )
+            }
+            Self::Expired { at } => write!(f, "the record expired at {at}"),
+            Self::Replayed { serial, remembered } => write!(
+                f,
+                "serial {serial} is not newer than the accepted serial {remembered}"
+            ),
+            Self::Forked { serial } => write!(
+                f,
+                "serial {serial} does not continue the accepted chain of records"
+            ),
+            Self::ChainIncomplete { missing } => {
+                write!(f, "record {missing} of the chain cannot be read yet")
+            }
+            Self::BelowFloor { serial, floor } => {
+                write!(
+                    f,
+                    "serial {serial} is below the floor {floor} of the trust file"
+                )
+            }
+            Self::FromTheFuture { created } => {
+                write!(
+                    f,
+                    "created at {created}, more than five minutes ahead of the clock"
+                )
+            }
+            Self::RevocationsWithheld { serial, known } => write!(
+                f,
+                "comes with revocation list {serial}, but list {known} is known"
+            ),
+            Self::Revoked { bundle } => write!(f, "bundle {bundle} was revoked"),
+            Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),
+            Self::RouteConflict { what } => write!(f, "two APIs own {what}"),
+            Self::SecretMissing { reference } => write!(f, "secret `{reference}` is missing"),
+            Self::SecretNotAllowed { reference } => {
+                write!(
+                    f,
+                    "secret `{reference}` lies outside what the operator allows"
+                )
+            }
+            Self::PortBusy { address } => write!(f, "address `{address}` is taken"),
+            Self::StateNotDurable { why } => write!(f, "the state folder cannot be written: {why}"),
+            Self::StoreUnreachable { why } => write!(f, "the store cannot be reached: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
