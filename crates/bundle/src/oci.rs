@@ -1,0 +1,155 @@
+//! OCI image manifests, as far as they are used here: one spelling, read strictly.
+//!
+//! OCI image specification 1.1, `manifest.md`. Bundles, statements and source artifacts are all
+//! manifests; they differ in `artifactType`, and only statements have a subject and annotations.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::json;
+use crate::refused::Refused;
+
+/// Media type of every manifest.
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Media type of the blob `{}`.
+pub const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+/// The blob that stands where a manifest must have a config and there is none.
+pub const EMPTY_BLOB: &[u8] = b"{}";
+/// Largest manifest, in bytes.
+pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+
+/// Points at a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Descriptor {
+    /// What the bytes are.
+    pub media_type: String,
+    /// Their sha256.
+    pub digest: Digest,
+    /// Their number.
+    pub size: u64,
+}
+
+impl Descriptor {
+    /// The descriptor of these bytes.
+    #[must_use]
+    pub fn of(media_type: &str, bytes: &[u8]) -> Self {
+        Self {
+            media_type: media_type.to_owned(),
+            digest: Digest::of(bytes),
+            size: bytes.len() as u64,
+        }
+    }
+
+    /// The descriptor of `{}`.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::of(EMPTY, EMPTY_BLOB)
+    }
+}
+
+/// An image manifest. The order of the fields is the order of the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageManifest {
+    schema_version: u32,
+    media_type: String,
+    /// What the artifact is.
+    pub artifact_type: String,
+    /// The config blob.
+    pub config: Descriptor,
+    /// The content, in order.
+    pub layers: Vec<Descriptor>,
+    /// What this manifest is about: for people and tools, never followed at run time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
+    /// Facts for tools.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl ImageManifest {
+    /// A manifest without subject and annotations.
+    #[must_use]
+    pub fn new(artifact_type: &str, config: Descriptor, layers: Vec<Descriptor>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: MANIFEST.to_owned(),
+            artifact_type: artifact_type.to_owned(),
+            config,
+            layers,
+            subject: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// The bytes, in this order of keys and without white space.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings, numbers and sorted maps always have a JSON form")
+    }
+
+    /// Reads a manifest that [`ImageManifest::encode`] could have written.
+    ///
+    /// # Errors
+    /// [`Refused::TooLarge`], [`Refused::Malformed`], [`Refused::NotCanonical`].
+    pub fn decode(what: &'static str, bytes: &[u8]) -> Result<Self, Refused> {
+        if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+            return Err(Refused::TooLarge {
+                what,
+                limit: MANIFEST_BYTES_MAX,
+            });
+        }
+        let manifest: Self =
+            serde_json::from_slice(bytes).map_err(|error| json::malformed(what, &error))?;
+        if manifest.schema_version != 2 || manifest.media_type != MANIFEST {
+            return Err(Refused::NotABundle { what });
+        }
+        if manifest.encode() != bytes {
+            return Err(Refused::NotCanonical { what });
+        }
+        Ok(manifest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_empty_descriptor_is_the_specified_one() {
+        let empty = Descriptor::empty();
+        assert_eq!(
+            empty.digest.to_string(),
+            "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
+        );
+        assert_eq!(empty.size, 2);
+    }
+
+    #[test]
+    fn only_our_own_spelling_is_read() {
+        let manifest = ImageManifest::new("a/b", Descriptor::empty(), vec![]);
+        let bytes = manifest.encode();
+        assert_eq!(ImageManifest::decode("manifest", &bytes), Ok(manifest));
+        let text = String::from_utf8(bytes).unwrap();
+        for bad in [
+            text.replace(':', ": "),
+            text.replace("\"layers\":[]", "\"layers\":[],\"layers\":[]"),
+            text.replace("\"layers\":[]", "\"layers\":[],\"annotations\":{}"),
+            text.replace("\"layers\":[]", "\"layers\":[],\"x\":1"),
+            text.replace("\"schemaVersion\":2", "\"schemaVersion\":1"),
+            text.replace("\"schemaVersion\":2", "\"schemaVersion\":2.0"),
+            text.replace("image.manifest", "image.index"),
+            text.replace("\"size\":2", "\"size\":2,\"data\":\"e30=\""),
+            text.replace("\"size\":2", "\"size\":2,\"urls\":[]"),
+            format!("{text}\n"),
+        ] {
+            assert!(
+                ImageManifest::decode("manifest", bad.as_bytes()).is_err(),
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! The source artifact: what explains a bundle to people. Nothing in it decides anything.
+//!
+//! One blob (resolved documents, the map from route and field to file and line) whose content is
+//! gwc's matter, in a manifest about the bundle. Its digest stands in the build statement and in
+//! each record; missing or damaged, explanations are poorer and nothing else. release.md §1.
+
+use crate::digest::Digest;
+use crate::manifest::BLOB_BYTES_MAX;
+use crate::oci::{Descriptor, EMPTY_BLOB, ImageManifest, MANIFEST_BYTES_MAX};
+use crate::refused::Refused;
+use crate::store::{self, Blobs, Store, WriteError};
+
+/// `artifactType` of the manifest.
+pub const SOURCE: &str = "application/vnd.gwc.source.v1";
+/// Media type of the blob.
+pub const SOURCE_BLOB: &str = "application/vnd.gwc.source.v1+json";
+
+/// Keeps a source artifact about a bundle, and tells its digest.
+///
+/// # Errors
+/// [`Refused::TooLarge`] beyond [`BLOB_BYTES_MAX`], and as [`Store::put`].
+pub fn put(store: &dyn Store, bytes: &[u8], bundle: Descriptor) -> Result<Digest, WriteError> {
+    if bytes.len() as u64 > BLOB_BYTES_MAX {
+        return Err(WriteError::Refused(Refused::TooLarge {
+            what: "source artifact",
+            limit: BLOB_BYTES_MAX,
+        }));
+    }
+    let layer = Descriptor::of(SOURCE_BLOB, bytes);
+    let mut manifest = ImageManifest::new(SOURCE, Descriptor::empty(), vec![layer]);
+    manifest.subject = Some(bundle);
+    store.put(EMPTY_BLOB)?;
+    store.put(bytes)?;
+    store.put_manifest(&manifest.encode())
+}
+
+/// Reads a source artifact. A caller goes on without it if this fails.
+///
+/// # Errors
+/// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::NotABundle`], …
+pub fn read(blobs: &dyn Blobs, digest: &Digest) -> Result<Vec<u8>, Refused> {
+    store::read_exact(
+        blobs,
+        &layer(&store::read(blobs, digest, MANIFEST_BYTES_MAX)?)?,
+    )
+}
+
+/// The descriptor of the blob in a source artifact's manifest.
+///
+/// # Errors
+/// [`Refused::NotABundle`] if the manifest is not one of a source artifact.
+pub fn layer(manifest: &[u8]) -> Result<Descriptor, Refused> {
+    let manifest = ImageManifest::decode("source manifest", manifest)?;
+    if manifest.artifact_type != SOURCE || manifest.config != Descriptor::empty() {
+        return Err(Refused::NotABundle {
+            what: "source artifact",
+        });
+    }
+    let [layer] = <[Descriptor; 1]>::try_from(manifest.layers)
+        .map_err(|_| Refused::malformed("source manifest", "not exactly one layer"))?;
+    if layer.media_type != SOURCE_BLOB {
+        return Err(Refused::malformed(
+            "source manifest",
+            "a layer of another kind",
+        ));
+    }
+    if layer.size > BLOB_BYTES_MAX {
+        return Err(Refused::TooLarge {
+            what: "source artifact",
+            limit: BLOB_BYTES_MAX,
+        });
+    }
+    Ok(layer)
+}
