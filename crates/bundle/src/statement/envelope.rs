@@ -1,0 +1,212 @@
+//! The DSSE envelope: a payload and the signatures over it.
+//!
+//! The signed bytes are the pre-authentication encoding (PAE) of type and payload, so that a
+//! payload of one type can never pass as another. DSSE v1, `protocol.md`.
+//!
+//! Stored as a sigstore bundle v0.3 in canonical JSON (sorted keys, no white space), signatures in
+//! the order of their key ids, so that signing is repeatable and the order of signers is no
+//! difference.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+
+use crate::json;
+use crate::keys::{KeyId, PrivateKey};
+use crate::refused::Refused;
+
+use super::Statement;
+use super::predicate::Predicate;
+
+/// The type of every payload.
+pub const PAYLOAD: &str = "application/vnd.in-toto+json";
+/// The media type of the stored envelope.
+pub const SIGSTORE_BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
+/// Most signatures of an envelope.
+pub const SIGNATURES_MAX: usize = 32;
+/// Largest stored envelope, in bytes: room for about 40,000 revoked credentials.
+pub const ENVELOPE_BYTES_MAX: u64 = 8 << 20;
+
+/// A payload with signatures. Reading one checks nothing but the form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    payload: Vec<u8>,
+    signatures: Vec<Signature>,
+}
+
+/// One signature over the envelope's [`Envelope::signed_bytes`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Which key is said to have made it. Only a hint.
+    pub keyid: KeyId,
+    /// The ECDSA signature in DER.
+    pub der: Vec<u8>,
+}
+
+impl Envelope {
+    /// An envelope that nobody signed yet.
+    ///
+    /// # Errors
+    /// As [`Statement::encode`].
+    pub fn new<P: Predicate>(statement: &Statement<P>) -> Result<Self, Refused> {
+        Ok(Self {
+            payload: statement.encode()?,
+            signatures: Vec::new(),
+        })
+    }
+
+    /// Adds a signature, which replaces an earlier one by the same key.
+    pub fn sign(&mut self, key: &PrivateKey) {
+        let keyid = key.public().id();
+        let der = key.sign(&self.signed_bytes());
+        self.signatures.retain(|signature| signature.keyid != keyid);
+        self.signatures.push(Signature { keyid, der });
+        self.signatures.sort_by_key(|signature| signature.keyid);
+    }
+
+    /// The same, in one expression.
+    #[must_use]
+    pub fn signed_by(mut self, key: &PrivateKey) -> Self {
+        self.sign(key);
+        self
+    }
+
+    /// The payload, of which nothing may be believed before its signatures have been judged.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// The signatures, by key id.
+    #[must_use]
+    pub fn signatures(&self) -> &[Signature] {
+        &self.signatures
+    }
+
+    /// What is signed: `DSSEv1 28 application/vnd.in-toto+json <length> <payload>`.
+    #[must_use]
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        let mut bytes =
+            format!("DSSEv1 {} {PAYLOAD} {} ", PAYLOAD.len(), self.payload.len()).into_bytes();
+        bytes.extend_from_slice(&self.payload);
+        bytes
+    }
+
+    /// The stored form.
+    ///
+    /// # Errors
+    /// [`Refused::TooLarge`] beyond [`ENVELOPE_BYTES_MAX`] or [`SIGNATURES_MAX`].
+    pub fn encode(&self) -> Result<Vec<u8>, Refused> {
+        let signatures = self.signatures.iter().map(|signature| DsseSignature {
+            keyid: signature.keyid,
+            sig: STANDARD.encode(&signature.der),
+        });
+        let hint = self.signatures.first().map(|first| first.keyid.to_string());
+        let stored = Sigstore {
+            dsse_envelope: Dsse {
+                payload: STANDARD.encode(&self.payload),
+                payload_type: PAYLOAD.to_owned(),
+                signatures: signatures.collect(),
+            },
+            media_type: SIGSTORE_BUNDLE.to_owned(),
+            verification_material: Material {
+                public_key: Hint {
+                    hint: hint.unwrap_or_default(),
+                },
+            },
+        };
+        let bytes = json::encode(WHAT, &stored)?;
+        check_limits(bytes.len(), self.signatures.len())?;
+        Ok(bytes)
+    }
+
+    /// Reads the stored form.
+    ///
+    /// # Errors
+    /// [`Refused::TooLarge`], [`Refused::Malformed`], [`Refused::NotCanonical`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, Refused> {
+        check_limits(bytes.len(), 0)?;
+        let Sigstore {
+            dsse_envelope: dsse,
+            media_type,
+            ..
+        } = json::decode(WHAT, bytes)?;
+        check_limits(bytes.len(), dsse.signatures.len())?;
+        if media_type != SIGSTORE_BUNDLE || dsse.payload_type != PAYLOAD {
+            return Err(Refused::malformed(WHAT, "of an unknown type"));
+        }
+        let binary = |text: &str| {
+            let bytes = STANDARD.decode(text);
+            bytes.map_err(|_| Refused::malformed(WHAT, "not base64"))
+        };
+        let signatures = dsse.signatures.iter().map(|signature| {
+            Ok(Signature {
+                keyid: signature.keyid,
+                der: binary(&signature.sig)?,
+            })
+        });
+        let envelope = Self {
+            payload: binary(&dsse.payload)?,
+            signatures: signatures.collect::<Result<_, Refused>>()?,
+        };
+        let ascending = |pair: &[Signature]| pair[0].keyid < pair[1].keyid;
+        let sorted = envelope.signatures.windows(2).all(ascending);
+        if !sorted || envelope.encode()? != bytes {
+            return Err(Refused::NotCanonical { what: WHAT });
+        }
+        Ok(envelope)
+    }
+}
+
+const WHAT: &str = "envelope";
+
+fn check_limits(bytes: usize, signatures: usize) -> Result<(), Refused> {
+    if bytes as u64 > ENVELOPE_BYTES_MAX {
+        return Err(Refused::TooLarge {
+            what: WHAT,
+            limit: ENVELOPE_BYTES_MAX,
+        });
+    }
+    if signatures > SIGNATURES_MAX {
+        return Err(Refused::TooLarge {
+            what: "number of signatures",
+            limit: SIGNATURES_MAX as u64,
+        });
+    }
+    Ok(())
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Sigstore {
+    dsse_envelope: Dsse,
+    media_type: String,
+    verification_material: Material,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Dsse {
+    payload: String,
+    payload_type: String,
+    signatures: Vec<DsseSignature>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DsseSignature {
+    keyid: KeyId,
+    sig: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Material {
+    public_key: Hint,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hint {
+    hint: String,
+}
