@@ -1,0 +1,527 @@
+//! Whom the operator of a gateway believes, and for what.
+//!
+//! The trust file is the operator's own: nothing in a bundle or a store can change it, and it is
+//! never fetched from a store. Leaving something out never turns checking off: every key must say
+//! its roles, channels and time, and a threshold that is not written is one owner.
+//! release.md §4; the JSON Schema is [`schema::text`].
+
+pub mod schema;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::json::INTEGER_MAX;
+use crate::keys::{KeyId, PublicKey};
+use crate::moment::Moment;
+use crate::name::{ChannelName, ProjectName};
+use crate::refused::Refused;
+use crate::statement::envelope::{Envelope, Signature};
+use crate::statement::predicate::Role;
+
+/// Most keys of a trust file: with 32 signatures an envelope, that many checks at worst.
+pub const KEYS_MAX: usize = 64;
+
+/// The trust file, checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Trust {
+    project: ProjectName,
+    channels: BTreeMap<ChannelName, Floors>,
+    keys: Vec<TrustedKey>,
+    thresholds: Thresholds,
+    #[serde(skip)]
+    checks: Checks,
+}
+
+/// What a channel must not fall below, written by `gwc trust floor`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Floors {
+    /// A record is accepted only with a higher serial, or the very same as this one.
+    #[serde(default)]
+    pub min_serial: u64,
+    /// A revocation list is accepted only with this serial or a higher one.
+    #[serde(default)]
+    pub min_revocations: u64,
+}
+
+/// One key that the operator believes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedKey {
+    /// The sha256 of `spki`.
+    pub id: KeyId,
+    /// The person or machine that holds it: thresholds count owners.
+    pub owner: String,
+    /// The public key.
+    pub spki: PublicKey,
+    /// What it may say.
+    pub roles: BTreeSet<Role>,
+    /// For which channels it may say it.
+    pub channels: BTreeSet<Scope>,
+    /// The first moment at which it counts.
+    pub not_before: Moment,
+    /// The first moment at which it no longer counts.
+    pub not_after: Moment,
+    /// Whether it counts at all.
+    pub state: KeyState,
+}
+
+/// A channel, or all of them (`*`).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Every channel.
+    All,
+    /// This one.
+    Channel(ChannelName),
+}
+
+/// Whether a key counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyState {
+    /// For new statements and for old ones.
+    Active,
+    /// Only for what was signed and accepted while it was valid.
+    Retired,
+    /// For nothing, whenever it was signed.
+    Revoked,
+}
+
+/// How many different owners have to sign, by role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Thresholds {
+    /// Of a build statement (together with the other build statements in evidence).
+    pub build: u32,
+    /// Of a channel record.
+    pub release: u32,
+    /// Of a revocation list.
+    pub revoke: u32,
+    /// Of an approval.
+    pub approve: u32,
+}
+
+/// The moment for which signatures are judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Seen for the first time at this moment: the key must be active, and valid then.
+    First(Moment),
+    /// Said at this moment of the past, and vouched for since: retired keys count too.
+    Past(Moment),
+    /// At any moment: the key only must not be revoked. For what was accepted before, until its
+    /// payload tells when it was said.
+    Ever,
+}
+
+/// Whose signatures count.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Signers {
+    /// The owners.
+    pub owners: BTreeSet<String>,
+    /// Their keys.
+    pub keys: BTreeSet<KeyId>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Checks {
+    Signatures,
+    Nothing,
+}
+
+// === impl Trust ===
+
+impl Trust {
+    /// Reads a trust file: JSON, strictly (unknown and repeated keys are refused).
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] with the place and what is wrong there.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Refused> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct File {
+            project: ProjectName,
+            #[serde(deserialize_with = "unique")]
+            channels: BTreeMap<ChannelName, Floors>,
+            keys: Vec<TrustedKey>,
+            #[serde(default)]
+            thresholds: Thresholds,
+            #[serde(default, rename = "$schema")]
+            _schema: Option<String>,
+        }
+        let file: File =
+            serde_json::from_slice(bytes).map_err(|error| wrong(&error.to_string()))?;
+        Self {
+            project: file.project,
+            channels: file.channels,
+            keys: file.keys,
+            thresholds: file.thresholds,
+            checks: Checks::Signatures,
+        }
+        .checked()
+    }
+
+    /// A trust file without keys, to which [`Trust::add_key`] adds: nothing passes it.
+    #[must_use]
+    pub const fn new(project: ProjectName) -> Self {
+        Self {
+            project,
+            channels: BTreeMap::new(),
+            keys: Vec::new(),
+            thresholds: Thresholds::ONE,
+            checks: Checks::Signatures,
+        }
+    }
+
+    /// Believes everything about this project, signed or not. Digests, forms, serials and chains
+    /// are still checked. Only for `--insecure-allow-unsigned`, which must be loud.
+    #[must_use]
+    pub fn insecure_allow_unsigned(project: ProjectName) -> Self {
+        Self {
+            checks: Checks::Nothing,
+            ..Self::new(project)
+        }
+    }
+
+    /// Whether this is [`Trust::insecure_allow_unsigned`].
+    #[must_use]
+    pub const fn is_insecure(&self) -> bool {
+        matches!(self.checks, Checks::Nothing)
+    }
+
+    /// The file's text, indented, with a line feed at the end.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let text = serde_json::to_string_pretty(self).expect("a trust file has a JSON form");
+        text + "\n"
+    }
+
+    /// The project whose bundles are believed.
+    #[must_use]
+    pub const fn project(&self) -> &ProjectName {
+        &self.project
+    }
+
+    /// The keys.
+    #[must_use]
+    pub fn keys(&self) -> &[TrustedKey] {
+        &self.keys
+    }
+
+    /// The key of this id.
+    #[must_use]
+    pub fn key(&self, id: &KeyId) -> Option<&TrustedKey> {
+        self.keys.iter().find(|key| key.id == *id)
+    }
+
+    /// A channel's floors; none written means zero.
+    #[must_use]
+    pub fn floors(&self, channel: &ChannelName) -> Floors {
+        self.channels.get(channel).copied().unwrap_or_default()
+    }
+
+    /// The number of owners that a role needs.
+    #[must_use]
+    pub const fn threshold(&self, role: Role) -> u32 {
+        match role {
+            Role::Build => self.thresholds.build,
+            Role::Release => self.thresholds.release,
+            Role::Revoke => self.thresholds.revoke,
+            Role::Approve => self.thresholds.approve,
+        }
+    }
+
+    /// With one more key.
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] as [`Trust::parse`].
+    pub fn add_key(mut self, key: TrustedKey) -> Result<Self, Refused> {
+        self.keys.push(key);
+        self.checked()
+    }
+
+    /// With other floors for a channel.
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] beyond 2^53.
+    pub fn with_floors(mut self, channel: ChannelName, floors: Floors) -> Result<Self, Refused> {
+        self.channels.insert(channel, floors);
+        self.checked()
+    }
+
+    /// With other thresholds.
+    ///
+    /// # Errors
+    /// [`Refused::Malformed`] for a threshold of zero.
+    pub fn with_thresholds(mut self, thresholds: Thresholds) -> Result<Self, Refused> {
+        self.thresholds = thresholds;
+        self.checked()
+    }
+
+    /// With these keys revoked, as a revocation list says.
+    #[must_use]
+    pub fn with_revoked(mut self, revoked: &BTreeSet<KeyId>) -> Self {
+        for key in &mut self.keys {
+            if revoked.contains(&key.id) {
+                key.state = KeyState::Revoked;
+            }
+        }
+        self
+    }
+
+    /// Whose signatures over this envelope count in this role, for this channel, at this moment,
+    /// and whether they are enough. The envelope's payload is not read.
+    ///
+    /// # Errors
+    /// [`Refused::BadSignature`], [`Refused::UnknownKey`], [`Refused::WrongRole`],
+    /// [`Refused::WrongChannel`], [`Refused::RevokedKey`], [`Refused::KeyExpired`],
+    /// [`Refused::KeyNotYetValid`], [`Refused::BelowThreshold`].
+    pub fn judge(
+        &self,
+        envelope: &Envelope,
+        role: Role,
+        channel: Option<&ChannelName>,
+        when: When,
+    ) -> Result<Signers, Refused> {
+        let signers = self.signers(envelope, role, channel, when)?;
+        self.enough(role, &signers)?;
+        Ok(signers)
+    }
+
+    /// As [`Trust::judge`], without the threshold: at least one signature counts.
+    ///
+    /// # Errors
+    /// As [`Trust::judge`], but for [`Refused::BelowThreshold`].
+    pub fn signers(
+        &self,
+        envelope: &Envelope,
+        role: Role,
+        channel: Option<&ChannelName>,
+        when: When,
+    ) -> Result<Signers, Refused> {
+        if self.is_insecure() {
+            return Ok(Signers::default());
+        }
+        let bytes = envelope.signed_bytes();
+        let mut signers = Signers::default();
+        let mut worst: Option<Refused> = None;
+        for signature in envelope.signatures() {
+            match self.signer(&bytes, signature) {
+                Err(refused) => note(&mut worst, refused),
+                Ok(key) => match key.counts(role, channel, when) {
+                    Err(refused) => note(&mut worst, refused),
+                    Ok(()) => {
+                        signers.owners.insert(key.owner.clone());
+                        signers.keys.insert(key.id);
+                    }
+                },
+            }
+        }
+        if signers.keys.is_empty() {
+            return Err(worst.unwrap_or(Refused::UnknownKey));
+        }
+        Ok(signers)
+    }
+
+    /// Whether so many owners are enough for a role.
+    ///
+    /// # Errors
+    /// [`Refused::BelowThreshold`].
+    pub fn enough(&self, role: Role, signers: &Signers) -> Result<(), Refused> {
+        let owners = u32::try_from(signers.owners.len()).unwrap_or(u32::MAX);
+        let needed = self.threshold(role);
+        if owners >= needed || self.is_insecure() {
+            return Ok(());
+        }
+        Err(Refused::BelowThreshold {
+            role: role.as_str(),
+            owners,
+            needed,
+        })
+    }
+
+    /// The key that made a signature. Its `keyid` is only a hint, so every key is tried.
+    fn signer(&self, bytes: &[u8], signature: &Signature) -> Result<&TrustedKey, Refused> {
+        let hinted = self.key(&signature.keyid);
+        let others = self.keys.iter().filter(|key| key.id != signature.keyid);
+        let mut candidates = hinted.into_iter().chain(others);
+        candidates
+            .find(|key| key.spki.verifies(bytes, &signature.der))
+            .ok_or(match hinted {
+                Some(_) => Refused::BadSignature,
+                None => Refused::UnknownKey,
+            })
+    }
+
+    fn checked(self) -> Result<Self, Refused> {
+        let Thresholds {
+            build,
+            release,
+            revoke,
+            approve,
+        } = self.thresholds;
+        if [build, release, revoke, approve].contains(&0) {
+            return Err(wrong("a threshold is at least 1"));
+        }
+        if self.keys.len() > KEYS_MAX {
+            return Err(wrong("more than 64 keys"));
+        }
+        let floors = self.channels.values();
+        if floors
+            .flat_map(|floors| [floors.min_serial, floors.min_revocations])
+            .any(|floor| floor > INTEGER_MAX)
+        {
+            return Err(wrong("a floor is below 2^53"));
+        }
+        let mut ids = BTreeSet::new();
+        for key in &self.keys {
+            let id = key.id;
+            if id != key.spki.id() {
+                return Err(wrong(&format!(
+                    "key `{id}`: the id is not the sha256 of spki"
+                )));
+            }
+            if !ids.insert(id) {
+                return Err(wrong(&format!("key `{id}` is there twice")));
+            }
+            if key.owner.trim() != key.owner || key.owner.is_empty() {
+                return Err(wrong(&format!("key `{id}`: the owner is empty or padded")));
+            }
+            if key.roles.is_empty() || key.channels.is_empty() {
+                return Err(wrong(&format!("key `{id}` has no roles or no channels")));
+            }
+            if key.not_before >= key.not_after {
+                return Err(wrong(&format!(
+                    "key `{id}`: not_before is not before not_after"
+                )));
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Keeps the reason that tells most: a signature by a known key says more than an unknown one.
+fn note(worst: &mut Option<Refused>, refused: Refused) {
+    let keep = matches!(worst, Some(known) if *known != Refused::UnknownKey);
+    if !keep {
+        *worst = Some(refused);
+    }
+}
+
+fn wrong(why: &str) -> Refused {
+    Refused::Malformed {
+        what: "trust file",
+        why: why.escape_default().to_string().into(),
+    }
+}
+
+// === impl TrustedKey ===
+
+impl TrustedKey {
+    fn counts(&self, role: Role, channel: Option<&ChannelName>, when: When) -> Result<(), Refused> {
+        if self.state == KeyState::Revoked {
+            return Err(Refused::RevokedKey);
+        }
+        if !self.roles.contains(&role) {
+            return Err(Refused::WrongRole {
+                wanted: role.as_str(),
+            });
+        }
+        if let Some(channel) = channel
+            && !self.may_speak_for(channel)
+        {
+            return Err(Refused::WrongChannel {
+                expected: channel.clone(),
+            });
+        }
+        let (at, retired_counts) = match when {
+            When::First(now) => (now, false),
+            When::Past(then) => (then, true),
+            When::Ever => return Ok(()),
+        };
+        if at < self.not_before {
+            return Err(Refused::KeyNotYetValid);
+        }
+        let retired = self.state == KeyState::Retired && !retired_counts;
+        if at >= self.not_after || retired {
+            return Err(Refused::KeyExpired);
+        }
+        Ok(())
+    }
+
+    fn may_speak_for(&self, channel: &ChannelName) -> bool {
+        self.channels.iter().any(|scope| match scope {
+            Scope::All => true,
+            Scope::Channel(name) => name == channel,
+        })
+    }
+}
+
+// === impl Thresholds ===
+
+impl Thresholds {
+    /// One owner for each role.
+    pub const ONE: Self = Self {
+        build: 1,
+        release: 1,
+        revoke: 1,
+        approve: 1,
+    };
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self::ONE
+    }
+}
+
+// === impl Scope ===
+
+impl Serialize for Scope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => serializer.serialize_str("*"),
+            Self::Channel(name) => name.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        if text == "*" {
+            return Ok(Self::All);
+        }
+        text.parse()
+            .map(Self::Channel)
+            .map_err(|_| serde::de::Error::custom("neither a channel name nor `*`"))
+    }
+}
+
+/// A map in which a repeated key is an error: serde's own maps keep the last one.
+fn unique<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<ChannelName, Floors>, D::Error> {
+    struct Visitor;
+    impl<'de> serde::de::Visitor<'de> for Visitor {
+        type Value = BTreeMap<ChannelName, Floors>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object of channels")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(
+            self,
+            mut access: A,
+        ) -> Result<Self::Value, A::Error> {
+            let mut map = BTreeMap::new();
+            while let Some((name, floors)) = access.next_entry()? {
+                if map.insert(name, floors).is_some() {
+                    return Err(serde::de::Error::custom("a channel is there twice"));
+                }
+            }
+            Ok(map)
+        }
+    }
+    deserializer.deserialize_map(Visitor)
+}
