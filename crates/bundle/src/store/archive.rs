@@ -1,0 +1,202 @@
+//! A store in one file: the same layout as a plain tar.
+//!
+//! Deterministic (sorted, no times, no owners, mode 0644), so that the same content gives the same
+//! file. Reading takes nothing but regular files at places of the layout, within limits, and checks
+//! each blob against its name; nothing is ever written to a path from an archive.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+
+use crate::digest::Digest;
+use crate::manifest::BLOB_BYTES_MAX;
+use crate::oci::ImageManifest;
+use crate::refused::Refused;
+use crate::statement::stored;
+use crate::verify::Unverified;
+
+use super::folder::{self, Index, IndexEntry, LAYOUT};
+use super::memory::{Content, Memory};
+use super::{Blobs, Chain, Store, WriteError};
+
+/// Most files in an archive.
+pub const ENTRIES_MAX: usize = 16_384;
+/// Largest archive, in bytes.
+pub const ARCHIVE_BYTES_MAX: u64 = 512 << 20;
+
+const WHAT: &str = "archive";
+
+/// Puts a bundle with everything in it, and these statements about it, into a store of its own.
+///
+/// # Errors
+/// [`Refused::BlobMissing`], [`Refused::BadDigest`], …
+pub fn collect(
+    blobs: &dyn Blobs,
+    bundle: Digest,
+    statements: &[Digest],
+) -> Result<Memory, WriteError> {
+    let memory = Memory::default();
+    let unverified = Unverified::open(blobs, bundle)?;
+    let config = std::iter::once(unverified.config_blob());
+    for layer in unverified.layers().iter().chain(config) {
+        memory.put(&super::read_exact(blobs, layer)?)?;
+    }
+    memory.put_manifest(unverified.manifest())?;
+    for digest in statements {
+        let manifest = super::read(blobs, digest, crate::oci::MANIFEST_BYTES_MAX)?;
+        memory.put(crate::oci::EMPTY_BLOB)?;
+        memory.put(&super::read_exact(blobs, &stored::layer(&manifest)?)?)?;
+        memory.put_manifest(&manifest)?;
+    }
+    Ok(memory)
+}
+
+/// The tar of this content.
+#[must_use]
+pub fn write(content: &Content) -> Vec<u8> {
+    let Content { blobs, links } = content;
+    let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    files.insert("oci-layout".to_owned(), LAYOUT.into());
+    files.insert("index.json".to_owned(), index(blobs));
+    for (digest, bytes) in blobs {
+        files.insert(format!("blobs/sha256/{}", digest.hex()), bytes.clone());
+    }
+    for ((chain, serial), digest) in links {
+        let name = folder::file_name(*serial);
+        let path = match chain {
+            Chain::Channel(channel) => format!("channels/{channel}/{name}"),
+            Chain::Revocations => format!("revocations/{name}"),
+        };
+        files.insert(path, format!("{digest}\n").into_bytes());
+    }
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, bytes) in &files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_entry_type(tar::EntryType::Regular);
+        tar.append_data(&mut header, path, bytes.as_slice())
+            .expect("paths of a layout are short, and a Vec takes every byte");
+    }
+    tar.into_inner().expect("a Vec takes every byte")
+}
+
+/// Reads a tar.
+///
+/// # Errors
+/// [`Refused::TooLarge`], [`Refused::Malformed`] for anything but a layout,
+/// [`Refused::BadDigest`] for a blob that is not what its name says.
+pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
+    if bytes.len() as u64 > ARCHIVE_BYTES_MAX {
+        return Err(Refused::TooLarge {
+            what: WHAT,
+            limit: ARCHIVE_BYTES_MAX,
+        });
+    }
+    let not_a_tar = |_| Refused::malformed(WHAT, "not a tar, or cut short");
+    let mut content = Content::default();
+    let mut has_layout = false;
+    let mut archive = tar::Archive::new(bytes);
+    for (count, entry) in archive.entries().map_err(not_a_tar)?.enumerate() {
+        let mut entry = entry.map_err(not_a_tar)?;
+        if count >= ENTRIES_MAX {
+            return Err(Refused::TooLarge {
+                what: "number of files in the archive",
+                limit: ENTRIES_MAX as u64,
+            });
+        }
+        let path = entry.path_bytes().into_owned();
+        let path = std::str::from_utf8(&path).map_err(|_| NOT_A_PLACE)?;
+        let place = Place::of(path)?;
+        match entry.header().entry_type() {
+            tar::EntryType::Directory => continue,
+            tar::EntryType::Regular => {}
+            _ => return Err(Refused::malformed(WHAT, "holds something else than files")),
+        }
+        if entry.size() > BLOB_BYTES_MAX {
+            return Err(Refused::TooLarge {
+                what: "blob",
+                limit: BLOB_BYTES_MAX,
+            });
+        }
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).map_err(not_a_tar)?;
+        let repeated = match place {
+            Place::Derived | Place::Above => false,
+            Place::Layout => {
+                if bytes != LAYOUT.as_bytes() {
+                    return Err(Refused::NotABundle { what: WHAT });
+                }
+                std::mem::replace(&mut has_layout, true)
+            }
+            Place::Blob(digest) => {
+                if Digest::of(&bytes) != digest {
+                    return Err(Refused::BadDigest { expected: digest });
+                }
+                content.blobs.insert(digest, bytes).is_some()
+            }
+            Place::Link(chain, serial) => {
+                let digest = folder::read_link(&bytes)?;
+                content.links.insert((chain, serial), digest).is_some()
+            }
+        };
+        if repeated {
+            return Err(Refused::malformed(WHAT, "holds a file twice"));
+        }
+    }
+    if !has_layout {
+        return Err(Refused::NotABundle { what: WHAT });
+    }
+    Ok(Memory::new(content))
+}
+
+/// Where in the layout a file belongs.
+enum Place {
+    Layout,
+    /// `index.json` and locks: not read.
+    Derived,
+    /// A folder of the layout.
+    Above,
+    Blob(Digest),
+    Link(Chain, u64),
+}
+
+const NOT_A_PLACE: Refused = Refused::malformed(WHAT, "holds a file that is no part of a layout");
+
+impl Place {
+    /// Only exact places of the layout; `./` in front and `/` behind are what other tars write.
+    fn of(path: &str) -> Result<Self, Refused> {
+        let path = path.strip_prefix("./").unwrap_or(path);
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let parts: Vec<_> = path.split('/').collect();
+        Ok(match parts[..] {
+            ["" | "." | "blobs" | "channels" | "revocations"] | ["blobs", "sha256"] => Self::Above,
+            ["oci-layout"] => Self::Layout,
+            ["index.json" | "index.lock"] => Self::Derived,
+            ["blobs", "sha256", hex] => Self::Blob(Digest::from_hex(hex)?),
+            ["channels", name] => {
+                name.parse::<crate::name::ChannelName>()?;
+                Self::Above
+            }
+            ["channels", name, serial] => {
+                let serial = folder::serial(serial).ok_or(NOT_A_PLACE)?;
+                Self::Link(Chain::Channel(name.parse()?), serial)
+            }
+            ["revocations", serial] => {
+                let serial = folder::serial(serial).ok_or(NOT_A_PLACE)?;
+                Self::Link(Chain::Revocations, serial)
+            }
+            _ => return Err(NOT_A_PLACE),
+        })
+    }
+}
+
+fn index(blobs: &BTreeMap<Digest, Vec<u8>>) -> Vec<u8> {
+    let manifests = blobs.iter().filter_map(|(digest, bytes)| {
+        let manifest = ImageManifest::decode("manifest", bytes).ok()?;
+        Some(IndexEntry::of(&(*digest, manifest)))
+    });
+    Index::new(manifests.collect()).encode()
+}

@@ -1,0 +1,505 @@
+//! The store that needs nothing installed: an OCI image layout in a folder.
+//!
+//! Truth is what is created once and never changed: `blobs/sha256/<hex>`, and the links
+//! `channels/<name>/<20 digits>` and `revocations/<20 digits>`, each with the text
+//! `sha256:<hex>` and a line feed. A file appears by `link(2)` from a synced temporary one, so it
+//! is whole or absent, and "exists" means that another writer was first: that is the
+//! compare-and-swap. Nothing mutable can tear. `index.json` is derived from the blobs, for people
+//! and tools. release.md §3; OCI image specification 1.1, `image-layout.md`.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::oci::{ImageManifest, MANIFEST, MANIFEST_BYTES_MAX};
+use crate::refused::Refused;
+
+use super::{Blobs, Chain, Store, WriteError};
+
+/// The text of `oci-layout`.
+pub const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
+
+/// Media type of `index.json`.
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+/// Every manifest that this crate writes begins like this.
+const MANIFEST_BEGINS: &[u8] =
+    b"{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",";
+
+/// An OCI image layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    root: PathBuf,
+}
+
+/// A file is created from a temporary one, and either must not be there or is to be replaced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    New,
+    Replace,
+}
+
+impl Folder {
+    /// Opens a layout, and makes one of a folder that is empty or absent.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`] if it cannot be read or made, [`Refused::NotABundle`] if the
+    /// folder holds something else.
+    pub fn create(root: &Path) -> Result<Self, Refused> {
+        let folder = Self {
+            root: root.to_owned(),
+        };
+        let layout = root.join("oci-layout");
+        if layout.exists() {
+            return Self::open(root);
+        }
+        let mut entries = match fs::read_dir(root) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unreachable(root, &error)),
+        };
+        // `blobs` alone is a creation that was cut short, by us or by another writer just now.
+        let foreign = entries.as_mut().is_some_and(|entries| {
+            entries.any(|entry| {
+                entry.is_ok_and(|entry| {
+                    let name = entry.file_name();
+                    let name = name.to_string_lossy();
+                    name != "blobs" && name != "oci-layout" && !name.starts_with(".tmp-")
+                })
+            })
+        });
+        if foreign {
+            return Err(Refused::NotABundle {
+                what: "store: the folder holds other files",
+            });
+        }
+        folder.make(&folder.blobs())?;
+        match folder.place(&layout, LAYOUT.as_bytes(), Place::New) {
+            Err(WriteError::Refused(refused)) => return Err(refused),
+            Err(WriteError::Conflict { .. }) | Ok(()) => {}
+        }
+        Self::open(root)
+    }
+
+    /// Opens a layout that is there.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`], [`Refused::NotABundle`].
+    pub fn open(root: &Path) -> Result<Self, Refused> {
+        let folder = Self {
+            root: root.to_owned(),
+        };
+        let text = read_limited(&root.join("oci-layout"), 1024)?.ok_or_else(|| {
+            Refused::StoreUnreachable {
+                why: format!("no store at `{}`", root.display()),
+            }
+        })?;
+        let layout: Layout =
+            serde_json::from_slice(&text).map_err(|_| Refused::NotABundle { what: "store" })?;
+        if layout.version != "1.0.0" {
+            return Err(Refused::NotABundle {
+                what: "store of a known version",
+            });
+        }
+        Ok(folder)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Every blob that is there. For clean-up and rebuilding, never followed.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn digests(&self) -> Result<Vec<Digest>, Refused> {
+        let names = names(&self.blobs())?;
+        let mut digests: Vec<_> = names
+            .iter()
+            .filter_map(|name| Digest::from_hex(name).ok())
+            .collect();
+        digests.sort();
+        Ok(digests)
+    }
+
+    /// Every chain that has a link.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn chains(&self) -> Result<Vec<Chain>, Refused> {
+        let mut chains = vec![Chain::Revocations];
+        for name in names(&self.root.join("channels"))? {
+            if let Ok(channel) = name.parse() {
+                chains.push(Chain::Channel(channel));
+            }
+        }
+        chains.sort();
+        Ok(chains)
+    }
+
+    /// Every manifest. Looks at the blobs themselves, and writes `index.json` anew if it says
+    /// anything else.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn manifests(&self) -> Result<Vec<(Digest, ImageManifest)>, Refused> {
+        let _lock = self.lock_index()?;
+        let mut manifests = Vec::new();
+        for digest in self.digests()? {
+            if let Some(manifest) = self.sniff(&digest)? {
+                manifests.push((digest, manifest));
+            }
+        }
+        let entries = manifests.iter().map(IndexEntry::of).collect();
+        let index = Index::new(entries).encode();
+        if read_limited(&self.index(), u64::MAX)?.as_ref() != Some(&index) {
+            self.place(&self.index(), &index, Place::Replace)
+                .map_err(refused)?;
+        }
+        Ok(manifests)
+    }
+
+    /// Removes a blob. Only for clean-up: nothing that a link leads to may go.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn remove(&self, digest: &Digest) -> Result<(), Refused> {
+        let path = self.blob(digest);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(unreachable(&path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds one manifest to the index; if the index cannot be read it is made anew.
+    fn add_to_index(&self, digest: Digest, bytes: &[u8]) -> Result<(), WriteError> {
+        let manifest = ImageManifest::decode("manifest", bytes)?;
+        let lock = self.lock_index()?;
+        let text = read_limited(&self.index(), u64::MAX)?;
+        let known = text.and_then(|text| Index::decode(&text));
+        let Some(mut index) = known else {
+            drop(lock);
+            self.manifests()?;
+            return Ok(());
+        };
+        let entry = IndexEntry::of(&(digest, manifest));
+        match index.manifests.binary_search_by_key(&digest, |e| e.digest) {
+            Ok(place) if index.manifests[place] == entry => return Ok(()),
+            Ok(place) => index.manifests[place] = entry,
+            Err(place) => index.manifests.insert(place, entry),
+        }
+        self.place(&self.index(), &index.encode(), Place::Replace)
+    }
+
+    /// The manifest under this digest, if the blob is one that this crate wrote.
+    fn sniff(&self, digest: &Digest) -> Result<Option<ImageManifest>, Refused> {
+        let path = self.blob(digest);
+        let beginning = read_limited(&path, MANIFEST_BEGINS.len() as u64)?;
+        if !beginning.is_some_and(|bytes| bytes.starts_with(MANIFEST_BEGINS)) {
+            return Ok(None);
+        }
+        let whole = super::read(self, digest, MANIFEST_BYTES_MAX);
+        Ok(whole
+            .and_then(|bytes| ImageManifest::decode("manifest", &bytes))
+            .ok())
+    }
+
+    /// Creates a file from a synced temporary one in the same folder, and syncs the folder.
+    fn place(&self, path: &Path, bytes: &[u8], place: Place) -> Result<(), WriteError> {
+        let folder = path
+            .parent()
+            .expect("every file of a layout lies in a folder");
+        let (mut file, temporary) = temporary(folder)?;
+        let written = file
+            .write_all(bytes)
+            .and_then(|()| file.sync_all())
+            .and_then(|()| match place {
+                Place::New => fs::hard_link(&temporary, path),
+                Place::Replace => fs::rename(&temporary, path),
+            });
+        if written.is_err() || place == Place::New {
+            let _gone_already = fs::remove_file(&temporary);
+        }
+        match written {
+            Ok(()) => Ok(sync(folder)?),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(WriteError::Conflict { serial: 0 })
+            }
+            Err(error) => Err(unreachable(path, &error).into()),
+        }
+    }
+
+    /// Makes a folder and those above it, and syncs what they stand in.
+    fn make(&self, folder: &Path) -> Result<(), Refused> {
+        if folder.is_dir() {
+            return Ok(());
+        }
+        if let Some(above) = folder.parent()
+            && !above.as_os_str().is_empty()
+        {
+            self.make(above)?;
+        }
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(unreachable(folder, &error))
+            }
+            _ => match folder.parent() {
+                Some(above) if !above.as_os_str().is_empty() => sync(above),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn lock_index(&self) -> Result<File, Refused> {
+        let path = self.root.join("index.lock");
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path);
+        let file = file.map_err(|error| unreachable(&path, &error))?;
+        file.lock().map_err(|error| unreachable(&path, &error))?;
+        Ok(file)
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.root.join("blobs").join("sha256")
+    }
+
+    fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+
+    fn index(&self) -> PathBuf {
+        self.root.join("index.json")
+    }
+
+    fn chain(&self, chain: &Chain) -> PathBuf {
+        match chain {
+            Chain::Channel(name) => self.root.join("channels").join(name.as_str()),
+            Chain::Revocations => self.root.join("revocations"),
+        }
+    }
+}
+
+impl Blobs for Folder {
+    fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
+        read_limited(&self.blob(digest), bytes_max)
+    }
+}
+
+impl Store for Folder {
+    fn put(&self, bytes: &[u8]) -> Result<Digest, WriteError> {
+        let digest = Digest::of(bytes);
+        let path = self.blob(&digest);
+        for place in [Place::New, Place::Replace] {
+            if read_limited(&path, bytes.len() as u64)?.as_deref() == Some(bytes) {
+                return Ok(digest);
+            }
+            match self.place(&path, bytes, place) {
+                Err(WriteError::Conflict { .. }) => {} // there already: whole, or to be repaired
+                result => return result.map(|()| digest),
+            }
+        }
+        Ok(digest)
+    }
+
+    fn put_manifest(&self, bytes: &[u8]) -> Result<Digest, WriteError> {
+        let digest = self.put(bytes)?;
+        self.add_to_index(digest, bytes)?;
+        Ok(digest)
+    }
+
+    fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused> {
+        let names = names(&self.chain(chain))?;
+        let mut serials: Vec<_> = names.iter().filter_map(|name| serial(name)).collect();
+        serials.sort_unstable();
+        Ok(serials)
+    }
+
+    fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused> {
+        let path = self.chain(chain).join(file_name(serial));
+        match read_limited(&path, 256)? {
+            None => Ok(None),
+            Some(bytes) => read_link(&bytes).map(Some),
+        }
+    }
+
+    fn create_link(&self, chain: &Chain, serial: u64, digest: &Digest) -> Result<(), WriteError> {
+        let folder = self.chain(chain);
+        self.make(&folder)?;
+        let path = folder.join(file_name(serial));
+        let text = format!("{digest}\n");
+        match self.place(&path, text.as_bytes(), Place::New) {
+            Err(WriteError::Conflict { .. }) => Err(WriteError::Conflict { serial }),
+            result => result,
+        }
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {
+        let mut manifests = self.manifests()?;
+        manifests.retain(|(_, manifest)| {
+            manifest
+                .subject
+                .as_ref()
+                .is_some_and(|s| s.digest == *subject)
+        });
+        Ok(manifests.into_iter().map(|(digest, _)| digest).collect())
+    }
+}
+
+/// 20 digits, so that names sort as numbers do.
+pub(crate) fn file_name(serial: u64) -> String {
+    format!("{serial:020}")
+}
+
+/// The serial of a link's file name; `None` for any other file.
+pub(crate) fn serial(name: &str) -> Option<u64> {
+    let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
+    let serial = name.parse().ok().filter(|_| digits)?;
+    (serial > 0 && serial <= crate::json::INTEGER_MAX).then_some(serial)
+}
+
+/// The digest in a link's file.
+pub(crate) fn read_link(bytes: &[u8]) -> Result<Digest, Refused> {
+    let text = std::str::from_utf8(bytes).ok();
+    text.and_then(|text| text.strip_suffix('\n'))
+        .and_then(|text| text.parse().ok())
+        .ok_or(Refused::malformed(
+            "link of a chain",
+            "not a digest and a line feed",
+        ))
+}
+
+// --- index.json
+
+#[derive(Deserialize)]
+struct Layout {
+    #[serde(rename = "imageLayoutVersion")]
+    version: String,
+}
+
+/// `index.json`: every manifest, by digest.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Index {
+    schema_version: u32,
+    media_type: String,
+    manifests: Vec<IndexEntry>,
+}
+
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct IndexEntry {
+    media_type: String,
+    digest: Digest,
+    size: u64,
+    artifact_type: String,
+}
+
+impl Index {
+    pub(crate) fn new(manifests: Vec<IndexEntry>) -> Self {
+        Self {
+            schema_version: 2,
+            media_type: INDEX.to_owned(),
+            manifests,
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("strings and numbers always have a JSON form")
+    }
+
+    /// An index that could have been written by [`Index::encode`], sorted and complete in form.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let index: Self = serde_json::from_slice(bytes).ok()?;
+        let sorted = index.manifests.is_sorted_by(|a, b| a.digest < b.digest);
+        (sorted && index.encode() == bytes).then_some(index)
+    }
+}
+
+impl IndexEntry {
+    pub(crate) fn of((digest, manifest): &(Digest, ImageManifest)) -> Self {
+        Self {
+            media_type: MANIFEST.to_owned(),
+            digest: *digest,
+            size: manifest.encode().len() as u64,
+            artifact_type: manifest.artifact_type.clone(),
+        }
+    }
+}
+
+// --- files
+
+/// Reads at most one byte more than `bytes_max`; `None` if there is no such file.
+fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        result => result.map_err(|error| unreachable(path, &error))?,
+    };
+    let mut bytes = Vec::new();
+    file.take(bytes_max.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| unreachable(path, &error))?;
+    Ok(Some(bytes))
+}
+
+/// The file names in a folder that are UTF-8; none if there is no such folder.
+fn names(folder: &Path) -> Result<Vec<String>, Refused> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        result => result.map_err(|error| unreachable(folder, &error))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| unreachable(folder, &error))?;
+        if let Ok(name) = entry.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// A new file that no other writer has. Process id and count are not unique over machines that
+/// share a folder; then the file exists and the next count is tried.
+fn temporary(folder: &Path) -> Result<(File, PathBuf), Refused> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    loop {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = folder.join(format!(".tmp-{}-{count}", std::process::id()));
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => return Ok((file, path)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(unreachable(&path, &error)),
+        }
+    }
+}
+
+fn sync(folder: &Path) -> Result<(), Refused> {
+    File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| unreachable(folder, &error))
+}
+
+fn unreachable(path: &Path, error: &io::Error) -> Refused {
+    Refused::StoreUnreachable {
+        why: format!("`{}`: {error}", path.display()),
+    }
+}
+
+fn refused(error: WriteError) -> Refused {
+    match error {
+        WriteError::Refused(refused) => refused,
+        WriteError::Conflict { .. } => Refused::StoreUnreachable {
+            why: "another writer was first".to_owned(),
+        },
+    }
+}

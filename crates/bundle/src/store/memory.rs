@@ -1,0 +1,88 @@
+//! A store in memory: for one-file bundles once read, for dry runs and for tests.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::digest::Digest;
+use crate::oci::ImageManifest;
+use crate::refused::Refused;
+
+use super::{Blobs, Chain, Store, WriteError};
+
+/// Blobs and chains in two sorted maps.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<Content>);
+
+/// What a store holds, all of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Content {
+    /// The blobs.
+    pub blobs: BTreeMap<Digest, Vec<u8>>,
+    /// The links.
+    pub links: BTreeMap<(Chain, u64), Digest>,
+}
+
+impl Memory {
+    /// A store with this content. Digests are checked when blobs are read, as in any store.
+    #[must_use]
+    pub const fn new(content: Content) -> Self {
+        Self(Mutex::new(content))
+    }
+
+    /// What it holds now.
+    #[must_use]
+    pub fn into_content(self) -> Content {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Blobs for Memory {
+    fn fetch(&self, digest: &Digest, _bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
+        Ok(self.content().blobs.get(digest).cloned())
+    }
+}
+
+impl Store for Memory {
+    fn put(&self, bytes: &[u8]) -> Result<Digest, WriteError> {
+        let digest = Digest::of(bytes);
+        self.content().blobs.insert(digest, bytes.to_vec());
+        Ok(digest)
+    }
+
+    fn put_manifest(&self, bytes: &[u8]) -> Result<Digest, WriteError> {
+        self.put(bytes)
+    }
+
+    fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused> {
+        let content = self.content();
+        let links = content.links.keys().filter(|(name, _)| name == chain);
+        Ok(links.map(|(_, serial)| *serial).collect())
+    }
+
+    fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused> {
+        Ok(self.content().links.get(&(chain.clone(), serial)).copied())
+    }
+
+    fn create_link(&self, chain: &Chain, serial: u64, digest: &Digest) -> Result<(), WriteError> {
+        let mut content = self.content();
+        let key = (chain.clone(), serial);
+        if content.links.contains_key(&key) {
+            return Err(WriteError::Conflict { serial });
+        }
+        content.links.insert(key, *digest);
+        Ok(())
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {
+        let content = self.content();
+        let about = content.blobs.iter().filter(|(_, bytes)| {
+            ImageManifest::decode("manifest", bytes)
+                .is_ok_and(|manifest| manifest.subject.is_some_and(|s| s.digest == *subject))
+        });
+        Ok(about.map(|(digest, _)| *digest).collect())
+    }
+}
