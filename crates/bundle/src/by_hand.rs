@@ -1,0 +1,104 @@
+//! What anyone can check with `openssl` alone, and what there is to say about one statement.
+//!
+//! `gwc verify` writes the files and prints the lines; a test runs them.
+
+use crate::digest::Digest;
+use crate::keys::KeyId;
+use crate::name::ChannelName;
+use crate::refused::Refused;
+use crate::statement::envelope::{Envelope, PAYLOAD};
+use crate::statement::predicate::Role;
+use crate::statement::{claimed_role, stored};
+use crate::store::Blobs;
+use crate::trust::{Signers, Trust, When};
+
+/// What there is to say about a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Its name.
+    pub digest: Digest,
+    /// In which role it claims to speak.
+    pub role: Option<Role>,
+    /// The envelope.
+    pub envelope: Envelope,
+    /// Each signature.
+    pub signatures: Vec<SignatureReport>,
+    /// Whether the signatures are enough.
+    pub judged: Result<Signers, Refused>,
+}
+
+/// What there is to say about a signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureReport {
+    /// Which key is said to have made it.
+    pub keyid: KeyId,
+    /// That key's owner, if the trust file has it.
+    pub owner: Option<String>,
+    /// Whether that key made it; `None` if the trust file does not have the key.
+    pub fits: Option<bool>,
+    /// How to check it by hand; `None` if the trust file does not have the key.
+    pub by_hand: Option<ByHand>,
+}
+
+/// Files to write side by side, and the line that checks them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ByHand {
+    /// Name and bytes of payload, public key and signature.
+    pub files: [(String, Vec<u8>); 3],
+    /// The shell line; says `Verified OK` and ends with 0, or with 1.
+    pub line: String,
+}
+
+/// Reads a statement and judges it for the role it claims.
+///
+/// # Errors
+/// If it cannot be read at all.
+pub fn report(
+    blobs: &dyn Blobs,
+    trust: &Trust,
+    channel: Option<&ChannelName>,
+    digest: Digest,
+    when: When,
+) -> Result<Report, Refused> {
+    let envelope = stored::open(blobs, &digest)?;
+    let role = claimed_role(envelope.payload())?;
+    let judged = match role {
+        Some(role) => trust.judge(&envelope, role, channel, when),
+        None => Err(Refused::malformed("statement", "of unknown type")),
+    };
+    let signed = envelope.signed_bytes();
+    let signatures = envelope.signatures().iter().map(|signature| {
+        let key = trust.key(&signature.keyid);
+        SignatureReport {
+            keyid: signature.keyid,
+            owner: key.map(|key| key.owner.clone()),
+            fits: key.map(|key| key.spki.verifies(&signed, &signature.der)),
+            by_hand: key.map(|key| {
+                let statement = digest.short();
+                let keyid = &signature.keyid.to_string()[..12];
+                by_hand([
+                    (format!("{statement}.json"), envelope.payload().to_vec()),
+                    (format!("{keyid}.pem"), key.spki.to_pem().into_bytes()),
+                    (format!("{statement}-{keyid}.sig"), signature.der.clone()),
+                ])
+            }),
+        }
+    });
+    Ok(Report {
+        digest,
+        role,
+        signatures: signatures.collect(),
+        judged,
+        envelope,
+    })
+}
+
+fn by_hand(files: [(String, Vec<u8>); 3]) -> ByHand {
+    let [(payload, _), (key, _), (signature, _)] = &files;
+    let line = format!(
+        "(printf 'DSSEv1 {} {PAYLOAD} %d ' $(wc -c <{payload}); cat {payload}) \
+         | openssl dgst -sha256 -verify {key} -signature {signature}",
+        PAYLOAD.len()
+    );
+    ByHand { files, line }
+}

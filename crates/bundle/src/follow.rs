@@ -1,0 +1,374 @@
+//! gwd's errands: find what should run, check it, and keep a copy that outlives the store.
+//!
+//! ```text
+//! remember(state) → head(store, memory) → bundle(store, accepted) → verified.load_runtime(store)
+//!                                       → keep(store, state, accepted, verified)
+//! ```
+//! The state folder is itself a store, so a start without network is the same walk over it.
+//! release.md §5, §6.
+
+use crate::channel::{self, Accepted, Context, Memory};
+use crate::digest::Digest;
+use crate::history::SKIPPED_MAX;
+use crate::manifest::{BLOB_BYTES_MAX, CONTRACT};
+use crate::oci::{EMPTY_BLOB, MANIFEST_BYTES_MAX};
+use crate::refused::Refused;
+use crate::revocation::{self, Revocations};
+use crate::source;
+use crate::statement::predicate::Pointer;
+use crate::statement::stored;
+use crate::store::{self, Blobs, Chain, Store, WriteError};
+use crate::trust::When;
+use crate::verify::{Judgement, Unverified, Verified};
+
+/// What the store says should run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The newest acceptable record. Its pointer equals the remembered one if nothing changed.
+    pub accepted: Accepted,
+    /// Why the store's newest revocation list was not taken; the known one stays in force.
+    pub revocations_refused: Option<Refused>,
+    /// Serials that were passed over because their key was revoked since.
+    pub skipped: Vec<u64>,
+}
+
+/// What a state folder remembers under the current trust file. A record whose key was revoked is
+/// no longer remembered, which undoes a thief's jump to a high serial. Read it again whenever the
+/// trust file changes.
+///
+/// # Errors
+/// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are passed over: they
+/// are told by [`kept`].
+pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refused> {
+    let mut memory = Memory {
+        revocations: newest_list(state, context)?,
+        ..Memory::default()
+    };
+    if let Some(newest) = kept(state, context)?.into_iter().find_map(Result::ok) {
+        memory = newest.memory();
+    }
+    Ok(memory)
+}
+
+/// Every record that a state folder keeps, newest first: those that still count, and why others do
+/// not. A break-glass rollback may go to the bundle of any that counts.
+///
+/// # Errors
+/// [`Refused::StoreUnreachable`].
+pub fn kept(
+    state: &dyn Store,
+    context: &Context<'_>,
+) -> Result<Vec<Result<Accepted, Refused>>, Refused> {
+    let chain = Chain::Channel(context.channel.clone());
+    let memory = Memory {
+        revocations: newest_list(state, context)?,
+        ..Memory::default()
+    };
+    let mut records = Vec::new();
+    for serial in state.serials(&chain)?.into_iter().rev() {
+        let record = match state.link(&chain, serial) {
+            Err(refused @ Refused::StoreUnreachable { .. }) => return Err(refused),
+            Err(refused) => Err(refused),
+            Ok(None) => continue,
+            Ok(Some(digest)) => {
+                channel::recall(state, context, &memory, Pointer { digest, serial })
+            }
+        };
+        records.push(record);
+    }
+    Ok(records)
+}
+
+/// What the store says should run now. `None` for a channel without records.
+///
+/// # Errors
+/// Why the head was not accepted; what runs stays.
+pub fn head(
+    store: &dyn Store,
+    context: &Context<'_>,
+    memory: &Memory,
+) -> Result<Option<Head>, Refused> {
+    let chain = Chain::Channel(context.channel.clone());
+    let serials = store.serials(&chain)?;
+    let mut skipped = Vec::new();
+    for serial in serials.into_iter().rev().take(SKIPPED_MAX) {
+        let Some(digest) = store.link(&chain, serial)? else {
+            continue;
+        };
+        let pointer = Pointer { digest, serial };
+        match channel::accept(store, context, memory, pointer) {
+            Err(Refused::RevokedKey) => skipped.push(serial),
+            Err(refused) => return Err(refused),
+            Ok(accepted) => {
+                let (accepted, revocations_refused) = with_newest_list(store, context, accepted);
+                match accepted {
+                    Err(Refused::RevokedKey) => skipped.push(serial),
+                    Err(refused) => return Err(refused),
+                    Ok(accepted) => {
+                        return Ok(Some(Head {
+                            accepted,
+                            revocations_refused,
+                            skipped,
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    match memory.record {
+        None if skipped.is_empty() => Ok(None),
+        None => Err(Refused::RevokedKey),
+        Some(known) => Err(Refused::Replayed {
+            serial: 0,
+            remembered: known.serial,
+        }),
+    }
+}
+
+/// Checks the bundle that an accepted record names. `features` is what this program has, for the
+/// bundle's `needs`.
+///
+/// # Errors
+/// The reason; see [`Refused`].
+pub fn bundle(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    accepted: &Accepted,
+    features: &[&str],
+) -> Result<Verified, Refused> {
+    let id = accepted.bundle();
+    if accepted.revocations().has_bundle(&id) {
+        return Err(Refused::Revoked { bundle: id });
+    }
+    let unverified = Unverified::open(blobs, id)?;
+    unverified.config().check_needs(features)?;
+    let record = accepted.record();
+    let judgement = Judgement {
+        trust: context.trust,
+        channel: Some(context.channel),
+        evidence: &record.evidence,
+        revocations: accepted.revocations(),
+        when: When::Past(record.created),
+    };
+    let first = match unverified.clone().verify(blobs, &judgement) {
+        Err(refused) if is_about_time(&refused) => refused,
+        result => return result,
+    };
+    // A build key may have ended since: it is judged for the first record that names the bundle.
+    let mut previous = record.previous;
+    let mut serial = record.serial;
+    while let Some(digest) = previous {
+        let Ok(older) = channel::read(blobs, &digest) else {
+            break;
+        };
+        if older.record.serial >= serial {
+            break;
+        }
+        if older.bundle == id {
+            let judgement = Judgement {
+                evidence: &older.record.evidence,
+                when: When::Past(older.record.created),
+                ..judgement
+            };
+            if let Ok(verified) = unverified.clone().verify(blobs, &judgement) {
+                return Ok(verified);
+            }
+        }
+        serial = older.record.serial;
+        previous = older.record.previous;
+    }
+    Err(first)
+}
+
+/// Copies what a restart needs into the state folder: bundle without contracts, statements,
+/// revocation list, records; the links last, so that a link never points at nothing.
+///
+/// # Errors
+/// As [`Store::put`]; [`WriteError::Conflict`] if the state folder has another record under this
+/// serial, which [`channel::accept`] has ruled out.
+pub fn keep(
+    from: &dyn Blobs,
+    state: &dyn Store,
+    accepted: &Accepted,
+    verified: &Verified,
+) -> Result<(), WriteError> {
+    for layer in verified.layers().runtime() {
+        debug_assert_ne!(layer.media_type, CONTRACT);
+        copy(from, state, &layer.digest, layer.size)?;
+    }
+    let config = verified.config_blob();
+    copy(from, state, &config.digest, config.size)?;
+    state.put_manifest(verified.manifest())?;
+    for digest in &accepted.record().evidence {
+        copy_statement(from, state, digest)?;
+    }
+    if let Some(source) = accepted.record().source {
+        let _poorer = copy_source(from, state, &source);
+    }
+    keep_witnesses(from, state, accepted, verified)?;
+    keep_list(from, state, accepted.revocations())?;
+    let Pointer { digest, serial } = accepted.pointer();
+    copy_statement(from, state, &digest)?;
+    let chain = Chain::Channel(accepted.record().channel.clone());
+    store::ensure_link(state, &chain, serial, &digest)
+}
+
+/// Keeps a revocation list alone: a list is remembered even if its record's bundle is refused.
+///
+/// # Errors
+/// As [`keep`].
+pub fn keep_list(
+    from: &dyn Blobs,
+    state: &dyn Store,
+    revocations: &Revocations,
+) -> Result<(), WriteError> {
+    let Some(Pointer { digest, serial }) = revocations.pointer() else {
+        return Ok(());
+    };
+    copy_statement(from, state, &digest)?;
+    store::ensure_link(state, &Chain::Revocations, serial, &digest)
+}
+
+/// Keeps a record without its bundle: what was accepted is remembered even if the bundle could not
+/// be activated, so that an older record cannot come back.
+///
+/// # Errors
+/// As [`keep`].
+pub fn keep_record(
+    from: &dyn Blobs,
+    state: &dyn Store,
+    accepted: &Accepted,
+) -> Result<(), WriteError> {
+    keep_list(from, state, accepted.revocations())?;
+    let Pointer { digest, serial } = accepted.pointer();
+    copy_statement(from, state, &digest)?;
+    let chain = Chain::Channel(accepted.record().channel.clone());
+    store::ensure_link(state, &chain, serial, &digest)
+}
+
+/// The records between this one and the earliest that names the same bundle: needed after a
+/// restart if the build key has ended meanwhile.
+fn keep_witnesses(
+    from: &dyn Blobs,
+    state: &dyn Store,
+    accepted: &Accepted,
+    verified: &Verified,
+) -> Result<(), WriteError> {
+    if accepted.record().kind == crate::statement::predicate::RecordKind::Release {
+        return Ok(());
+    }
+    let mut walked = Vec::new();
+    let mut needed = 0;
+    let mut previous = accepted.record().previous;
+    while let Some(digest) = previous {
+        let Ok(older) = channel::read(from, &digest) else {
+            break;
+        };
+        walked.push((digest, older.record.evidence.clone()));
+        if older.bundle == verified.id() {
+            needed = walked.len();
+        }
+        previous = older.record.previous;
+    }
+    for (digest, evidence) in walked.into_iter().take(needed) {
+        copy_statement(from, state, &digest)?;
+        for statement in &evidence {
+            let _another_bundles = copy_statement(from, state, statement);
+        }
+    }
+    Ok(())
+}
+
+fn with_newest_list(
+    store: &dyn Store,
+    context: &Context<'_>,
+    accepted: Accepted,
+) -> (Result<Accepted, Refused>, Option<Refused>) {
+    let known = accepted.revocations().clone();
+    match newer_list(store, context, &known) {
+        Err(refused) => (Ok(accepted), Some(refused)),
+        Ok(list) if list == known => (Ok(accepted), None),
+        Ok(list) => {
+            let memory = Memory {
+                revocations: list,
+                ..accepted.memory()
+            };
+            let pointer = accepted.pointer();
+            let context = context.after(&memory);
+            (channel::recall(store, &context, &memory, pointer), None)
+        }
+    }
+}
+
+fn newer_list(
+    store: &dyn Store,
+    context: &Context<'_>,
+    known: &Revocations,
+) -> Result<Revocations, Refused> {
+    let serials = store.serials(&Chain::Revocations)?;
+    for serial in serials.into_iter().rev().take(SKIPPED_MAX) {
+        if serial <= known.serial() {
+            break;
+        }
+        let Some(digest) = store.link(&Chain::Revocations, serial)? else {
+            continue;
+        };
+        match revocation::accept(store, context, known, Pointer { digest, serial }) {
+            Err(Refused::RevokedKey) => {}
+            result => return result,
+        }
+    }
+    Ok(known.clone())
+}
+
+/// The newest list of a state folder that still verifies.
+fn newest_list(state: &dyn Store, context: &Context<'_>) -> Result<Revocations, Refused> {
+    for serial in state.serials(&Chain::Revocations)?.into_iter().rev() {
+        let Ok(Some(digest)) = state.link(&Chain::Revocations, serial) else {
+            continue;
+        };
+        if let Ok(list) = revocation::recall(state, context, Pointer { digest, serial }) {
+            return Ok(list);
+        }
+    }
+    Ok(Revocations::none())
+}
+
+const fn is_about_time(refused: &Refused) -> bool {
+    matches!(
+        refused,
+        Refused::KeyExpired | Refused::KeyNotYetValid | Refused::BelowThreshold { .. }
+    )
+}
+
+fn copy(
+    from: &dyn Blobs,
+    to: &dyn Store,
+    digest: &Digest,
+    bytes_max: u64,
+) -> Result<Vec<u8>, WriteError> {
+    if let Ok(bytes) = store::read(to, digest, bytes_max) {
+        return Ok(bytes);
+    }
+    let bytes = store::read(from, digest, bytes_max)?;
+    to.put(&bytes)?;
+    Ok(bytes)
+}
+
+fn copy_statement(from: &dyn Blobs, to: &dyn Store, digest: &Digest) -> Result<(), WriteError> {
+    let manifest = store::read(from, digest, MANIFEST_BYTES_MAX)?;
+    let layer = stored::layer(&manifest)?;
+    copy(from, to, &layer.digest, layer.size)?;
+    to.put(EMPTY_BLOB)?;
+    to.put_manifest(&manifest)?;
+    Ok(())
+}
+
+fn copy_source(from: &dyn Blobs, to: &dyn Store, digest: &Digest) -> Result<(), WriteError> {
+    let manifest = store::read(from, digest, MANIFEST_BYTES_MAX)?;
+    let layer = source::layer(&manifest)?;
+    copy(from, to, &layer.digest, layer.size.min(BLOB_BYTES_MAX))?;
+    to.put(EMPTY_BLOB)?;
+    to.put_manifest(&manifest)?;
+    Ok(())
+}

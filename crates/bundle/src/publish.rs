@@ -1,0 +1,305 @@
+//! gwc's errands: put a bundle, say where it came from, move a channel, revoke.
+//!
+//! Blobs first, then the manifest, then the link: a reader never finds a link to nothing. Moving a
+//! channel is one compare-and-swap; whoever comes second gets [`WriteError::Conflict`].
+
+use std::collections::BTreeSet;
+
+use crate::digest::Digest;
+use crate::history;
+use crate::json::INTEGER_MAX;
+use crate::keys::{KeyId, PrivateKey};
+use crate::manifest::Bundle;
+use crate::moment::Moment;
+use crate::name::{ChannelName, ProjectName};
+use crate::oci::{self, Descriptor, MANIFEST_BYTES_MAX};
+use crate::refused::Refused;
+use crate::revocation::{self, Newest};
+use crate::statement::Statement;
+use crate::statement::envelope::Envelope;
+use crate::statement::predicate::{Build, Pointer, Predicate, Record, RecordKind, Revoke, Streams};
+use crate::statement::stored::{self, Stored};
+use crate::store::{self, Chain, Store, WriteError};
+use crate::trust::Trust;
+
+/// A record to be published; serial, predecessor and revocation list are found in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    /// Whose channel.
+    pub project: ProjectName,
+    /// Which channel.
+    pub channel: ChannelName,
+    /// The bundle that should run. It must be in the store.
+    pub bundle: Digest,
+    /// Forward, back, or staying.
+    pub kind: RecordKind,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// Now.
+    pub created: Moment,
+    /// When the record stops being acceptable.
+    pub expires: Option<Moment>,
+    /// The digest of the plan.
+    pub plan: Option<Digest>,
+    /// The source artifact.
+    pub source: Option<Digest>,
+    /// The statements relied on.
+    pub evidence: BTreeSet<Digest>,
+    /// Records of a fork that this one ends.
+    pub merges: BTreeSet<Digest>,
+    /// Bundles to be dropped.
+    pub withdraw: BTreeSet<Digest>,
+    /// What becomes of open tunnels.
+    pub streams: Option<Streams>,
+}
+
+/// What is added to the revocation list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revocation {
+    /// Bundles that must never run.
+    pub bundles: BTreeSet<Digest>,
+    /// The sha256 of credentials that must never be admitted.
+    pub credentials: BTreeSet<Digest>,
+    /// Keys that no longer count.
+    pub keys: BTreeSet<KeyId>,
+}
+
+/// Keeps a bundle: blobs first, the manifest last.
+///
+/// # Errors
+/// As [`Store::put`].
+pub fn put_bundle(store: &dyn Store, bundle: &Bundle) -> Result<Descriptor, WriteError> {
+    for bytes in bundle.blobs().values() {
+        store.put(bytes)?;
+    }
+    store.put_manifest(bundle.manifest())?;
+    Ok(bundle.descriptor())
+}
+
+/// Keeps a statement and tells its name. `subject` is for people and tools.
+///
+/// # Errors
+/// As [`Store::put`] and [`Envelope::encode`].
+pub fn put_statement(
+    store: &dyn Store,
+    envelope: &Envelope,
+    subject: Option<Descriptor>,
+) -> Result<Digest, WriteError> {
+    let stored = Stored::new(envelope, subject)?;
+    let [empty, envelope, manifest] = stored.blobs();
+    store.put(empty)?;
+    store.put(envelope)?;
+    store.put_manifest(manifest)
+}
+
+/// Signs a statement with these keys.
+///
+/// # Errors
+/// As [`Statement::encode`].
+pub fn sign<P: Predicate>(
+    statement: &Statement<P>,
+    keys: &[&PrivateKey],
+) -> Result<Envelope, Refused> {
+    let mut envelope = Envelope::new(statement)?;
+    for key in keys {
+        envelope.sign(key);
+    }
+    Ok(envelope)
+}
+
+/// Signs and keeps a build statement about a bundle.
+///
+/// # Errors
+/// As [`put_statement`].
+pub fn put_build(
+    store: &dyn Store,
+    bundle: Descriptor,
+    build: Build,
+    keys: &[&PrivateKey],
+) -> Result<Digest, WriteError> {
+    let statement = Statement {
+        subject: vec![bundle.digest],
+        predicate: build,
+    };
+    put_statement(store, &sign(&statement, keys)?, Some(bundle))
+}
+
+/// Adds a signature to a stored statement. The result is another statement with another name: the
+/// payload is the same, the set of signatures is not.
+///
+/// # Errors
+/// As [`stored::open`] and [`put_statement`].
+pub fn add_signature(
+    store: &dyn Store,
+    statement: &Digest,
+    key: &PrivateKey,
+) -> Result<Digest, WriteError> {
+    let mut envelope = stored::open(store, statement)?;
+    envelope.sign(key);
+    let manifest = store::read(store, statement, MANIFEST_BYTES_MAX)?;
+    let manifest = oci::ImageManifest::decode("statement manifest", &manifest)?;
+    put_statement(store, &envelope, manifest.subject)
+}
+
+/// The build statements about a bundle that the store's index knows: for `gwc verify`, `gwc apply`.
+/// Nothing about them is verified.
+///
+/// # Errors
+/// As [`Store::referrers`].
+pub fn build_statements(store: &dyn Store, bundle: &Digest) -> Result<Vec<Digest>, Refused> {
+    let mut found = Vec::new();
+    for digest in store.referrers(bundle)? {
+        let Ok(envelope) = stored::open(store, &digest) else {
+            continue;
+        };
+        let statement = Statement::<Build>::decode(envelope.payload());
+        if statement.is_ok_and(|statement| statement.check_subject(bundle).is_ok()) {
+            found.push(digest);
+        }
+    }
+    Ok(found)
+}
+
+/// The record that would be published now: its payload, unsigned, and the serial it would take.
+///
+/// # Errors
+/// [`WriteError::Conflict`] if the head is not `base` (`Some(None)`: an empty channel is expected),
+/// [`Refused::BlobMissing`] without the bundle.
+pub fn prepare(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    draft: Draft,
+    base: Option<Option<Pointer>>,
+) -> Result<Statement<Record>, WriteError> {
+    let (head, skipped) = history::find_head(store, trust, &draft.channel)?;
+    let head = head.map(|entry| entry.pointer);
+    if let Some(base) = base
+        && base != head
+    {
+        let serial = head.map_or(0, |pointer| pointer.serial);
+        return Err(WriteError::Conflict { serial });
+    }
+    let serial = free_serial(head, &skipped)?;
+    let revocations = revocation::find_head(store, trust)?.list;
+    let statement = Statement {
+        subject: vec![draft.bundle],
+        predicate: Record {
+            project: draft.project,
+            channel: draft.channel,
+            serial,
+            previous: head.map(|pointer| pointer.digest),
+            merges: draft.merges,
+            kind: draft.kind,
+            actor: draft.actor,
+            reason: draft.reason,
+            created: draft.created,
+            expires: draft.expires,
+            plan: draft.plan,
+            source: draft.source,
+            evidence: draft.evidence,
+            revocations: revocations.map(|(pointer, _)| pointer),
+            withdraw: draft.withdraw,
+            streams: draft.streams,
+        },
+    };
+    Ok(statement)
+}
+
+/// Keeps a signed record and moves the channel to it, if no other writer was first.
+///
+/// # Errors
+/// [`WriteError::Conflict`], [`Refused::BlobMissing`] if bundle or evidence is not in the store.
+pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteError> {
+    let statement = Statement::<Record>::decode(envelope.payload())?;
+    let record = &statement.predicate;
+    let bundle = statement.subject.first().ok_or(Refused::WrongSubject)?;
+    let manifest = store::read(store, bundle, MANIFEST_BYTES_MAX)?;
+    for digest in &record.evidence {
+        store::read(store, digest, MANIFEST_BYTES_MAX)?;
+    }
+    let subject = Descriptor::of(oci::MANIFEST, &manifest);
+    let digest = put_statement(store, envelope, Some(subject))?;
+    let serial = record.serial;
+    store.create_link(&Chain::Channel(record.channel.clone()), serial, &digest)?;
+    Ok(Pointer { digest, serial })
+}
+
+/// [`prepare`], [`sign`] and [`publish`] in one.
+///
+/// # Errors
+/// As those.
+pub fn release(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    draft: Draft,
+    base: Option<Option<Pointer>>,
+    keys: &[&PrivateKey],
+) -> Result<Pointer, WriteError> {
+    let statement = prepare(store, trust, draft, base)?;
+    publish(store, &sign(&statement, keys)?)
+}
+
+/// Publishes a new revocation list: the newest one with these added.
+///
+/// # Errors
+/// [`WriteError::Conflict`] if another writer was first, [`Refused::Malformed`] if nothing would
+/// be on the list.
+pub fn revoke(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    project: ProjectName,
+    added: Revocation,
+    created: Moment,
+    keys: &[&PrivateKey],
+) -> Result<Pointer, WriteError> {
+    let Newest {
+        list: head,
+        skipped,
+    } = revocation::find_head(store, trust)?;
+    let serial = free_serial(head.as_ref().map(|(pointer, _)| *pointer), &skipped)?;
+    let mut list = Revoke {
+        project,
+        serial,
+        previous: head.as_ref().map(|(pointer, _)| pointer.digest),
+        created,
+        bundles: added.bundles,
+        credentials: added.credentials,
+        keys: added.keys,
+    };
+    if let Some((_, known)) = head {
+        list.bundles.extend(known.bundles);
+        list.credentials.extend(known.credentials);
+        list.keys.extend(known.keys);
+    }
+    let previous = list.previous;
+    let statement = Statement {
+        subject: list.subject(),
+        predicate: list,
+    };
+    let envelope = sign(&statement, keys)?;
+    let previous = previous.map(|digest| store::read(store, &digest, MANIFEST_BYTES_MAX));
+    let previous = previous.transpose()?;
+    let subject = previous.map(|bytes| Descriptor::of(oci::MANIFEST, &bytes));
+    let digest = put_statement(store, &envelope, subject)?;
+    store.create_link(&Chain::Revocations, serial, &digest)?;
+    Ok(Pointer { digest, serial })
+}
+
+/// The lowest serial above the head that is not passed over. Links above the head exist only after
+/// a theft: records by a key that was revoked since. A link that appeared after the head was read
+/// is not passed over, so that the compare-and-swap sees it.
+fn free_serial(head: Option<Pointer>, skipped: &BTreeSet<u64>) -> Result<u64, Refused> {
+    let mut serial = head.map_or(0, |pointer| pointer.serial) + 1;
+    while skipped.contains(&serial) {
+        serial += 1;
+    }
+    if serial > INTEGER_MAX {
+        return Err(Refused::TooLarge {
+            what: "serial",
+            limit: INTEGER_MAX,
+        });
+    }
+    Ok(serial)
+}

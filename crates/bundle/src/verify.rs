@@ -1,0 +1,371 @@
+//! From bytes in a store to a bundle that may run.
+//!
+//! [`Unverified`] was opened under the limits of the format, and nothing in it is believed.
+//! [`Unverified::verify`] is the only way to a [`Verified`]. Every blob is checked by digest when it
+//! is read; gwd's way ([`Verified::load_runtime`]) never touches a contract blob.
+
+use std::collections::BTreeSet;
+
+use crate::digest::Digest;
+use crate::manifest::{Config, Layers, Manifest};
+use crate::name::ChannelName;
+use crate::oci::{Descriptor, MANIFEST_BYTES_MAX};
+use crate::refused::Refused;
+use crate::revocation::Revocations;
+use crate::statement::envelope::Envelope;
+use crate::statement::predicate::{Approve, Build, Role};
+use crate::statement::{Statement, claimed_role, stored};
+use crate::store::{self, Blobs};
+use crate::trust::{Signers, Trust, When};
+
+/// Most statements that a record may rely on.
+pub const EVIDENCE_MAX: usize = 64;
+
+/// A bundle whose manifest and config can be read. Nothing in it is trusted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unverified {
+    id: Digest,
+    bytes: Vec<u8>,
+    manifest: Manifest,
+    config: Config,
+}
+
+/// A bundle that may run: signed as the trust file asks, of this project, not revoked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    bundle: Unverified,
+    builds: Vec<Build>,
+    builders: Signers,
+}
+
+/// What a bundle is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Judgement<'a> {
+    /// Whom the operator believes.
+    pub trust: &'a Trust,
+    /// For which channel; `None` asks for keys of any channel (`gwc verify`).
+    pub channel: Option<&'a ChannelName>,
+    /// The statements to rely on.
+    pub evidence: &'a BTreeSet<Digest>,
+    /// What must not run, and whom not to believe.
+    pub revocations: &'a Revocations,
+    /// For which moment build keys are judged.
+    pub when: When,
+}
+
+/// A blob that was checked by its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// Its name: built forms are cached under it.
+    pub digest: Digest,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// What gwd loads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Runtime {
+    /// The shared part.
+    pub shared: Blob,
+    /// The consumers of a `consumers_file`.
+    pub consumers: Option<Blob>,
+    /// The behaviour of each API, by name.
+    pub apis: Vec<Blob>,
+    /// Documents that gwd serves.
+    pub documents: Vec<Blob>,
+}
+
+/// What gwc loads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// What gwd loads.
+    pub runtime: Runtime,
+    /// The contract of each API, by name: one for each of `runtime.apis`.
+    pub contracts: Vec<Blob>,
+}
+
+// === impl Unverified ===
+
+impl Unverified {
+    /// Reads manifest and config under the limits of the format.
+    ///
+    /// # Errors
+    /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::TooLarge`],
+    /// [`Refused::NotABundle`], [`Refused::Malformed`], [`Refused::NotCanonical`], and
+    /// [`Refused::Needs`] for a bundle of a later format.
+    pub fn open(blobs: &dyn Blobs, id: Digest) -> Result<Self, Refused> {
+        let bytes = store::read(blobs, &id, MANIFEST_BYTES_MAX)?;
+        let manifest = Manifest::decode(&bytes)?;
+        let config = Config::decode(&store::read_exact(blobs, &manifest.config)?)?;
+        Ok(Self {
+            id,
+            bytes,
+            manifest,
+            config,
+        })
+    }
+
+    /// The bundle's id.
+    #[must_use]
+    pub const fn id(&self) -> Digest {
+        self.id
+    }
+
+    /// The config, of which nothing is verified.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The layers by kind.
+    #[must_use]
+    pub const fn layers(&self) -> &Layers {
+        &self.manifest.layers
+    }
+
+    /// The manifest's bytes.
+    #[must_use]
+    pub fn manifest(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The config blob's descriptor.
+    #[must_use]
+    pub const fn config_blob(&self) -> &Descriptor {
+        &self.manifest.config
+    }
+
+    /// The manifest's descriptor, for statements about it.
+    #[must_use]
+    pub fn descriptor(&self) -> Descriptor {
+        Descriptor::of(crate::oci::MANIFEST, &self.bytes)
+    }
+
+    /// Whether this bundle may run: its project, the revocation list, and enough owners that say
+    /// where it came from.
+    ///
+    /// # Errors
+    /// [`Refused::WrongProject`], [`Refused::Revoked`], [`Refused::Unsigned`], a signature reason.
+    pub fn verify(self, blobs: &dyn Blobs, judgement: &Judgement<'_>) -> Result<Verified, Refused> {
+        let project = judgement.trust.project();
+        if self.config.project != *project {
+            return Err(Refused::WrongProject {
+                expected: project.clone(),
+            });
+        }
+        if judgement.revocations.has_bundle(&self.id) {
+            return Err(Refused::Revoked { bundle: self.id });
+        }
+        let (builds, builders) = self.builds(blobs, judgement)?;
+        Ok(Verified {
+            bundle: self,
+            builds,
+            builders,
+        })
+    }
+
+    /// Reads everything, for gwc: bytes are those of the id, but nobody vouches for them.
+    ///
+    /// # Errors
+    /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::StoreUnreachable`].
+    pub fn load_full(&self, blobs: &dyn Blobs) -> Result<Full, Refused> {
+        let contracts = self.layers().apis.iter().map(|api| &api.contract);
+        Ok(Full {
+            runtime: self.runtime(blobs)?,
+            contracts: contracts
+                .map(|layer| blob(blobs, layer))
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn runtime(&self, blobs: &dyn Blobs) -> Result<Runtime, Refused> {
+        let Layers {
+            shared,
+            consumers,
+            apis,
+            documents,
+        } = self.layers();
+        let consumers = consumers.as_ref().map(|layer| blob(blobs, layer));
+        let apis = apis.iter().map(|api| blob(blobs, &api.behaviour));
+        let documents = documents.iter().map(|layer| blob(blobs, layer));
+        Ok(Runtime {
+            shared: blob(blobs, shared)?,
+            consumers: consumers.transpose()?,
+            apis: apis.collect::<Result<_, _>>()?,
+            documents: documents.collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The build statements in evidence whose signatures count, and their owners together.
+    fn builds(
+        &self,
+        blobs: &dyn Blobs,
+        judgement: &Judgement<'_>,
+    ) -> Result<(Vec<Build>, Signers), Refused> {
+        if judgement.evidence.len() > EVIDENCE_MAX {
+            return Err(Refused::TooLarge {
+                what: "number of statements in evidence",
+                limit: EVIDENCE_MAX as u64,
+            });
+        }
+        let trust = &judgement
+            .trust
+            .clone()
+            .with_revoked(&judgement.revocations.keys());
+        let mut builds = Vec::new();
+        let mut builders = Signers::default();
+        let mut refused = None;
+        for digest in judgement.evidence {
+            let envelope = stored::open(blobs, digest)?;
+            match claimed_role(envelope.payload())? {
+                Some(Role::Build) => {}
+                Some(Role::Approve) => {
+                    check_approval(&envelope, trust, judgement, self.id)?;
+                    continue;
+                }
+                Some(role @ (Role::Release | Role::Revoke)) => {
+                    let wanted = role.as_str();
+                    debug_assert!(wanted != Role::Build.as_str());
+                    return Err(Refused::WrongRole { wanted: "build" });
+                }
+                None => {
+                    return Err(Refused::malformed(
+                        "evidence",
+                        "a statement of unknown type",
+                    ));
+                }
+            }
+            let judged = trust.signers(&envelope, Role::Build, judgement.channel, judgement.when);
+            match judged {
+                Err(error) => refused = refused.or(Some(error)),
+                Ok(signers) => {
+                    builds.push(self.build(&envelope)?);
+                    builders.owners.extend(signers.owners);
+                    builders.keys.extend(signers.keys);
+                }
+            }
+        }
+        if builds.is_empty() && !trust.is_insecure() {
+            return Err(refused.unwrap_or(Refused::Unsigned));
+        }
+        trust.enough(Role::Build, &builders)?;
+        Ok((builds, builders))
+    }
+
+    fn build(&self, envelope: &Envelope) -> Result<Build, Refused> {
+        let statement = Statement::<Build>::decode(envelope.payload())?;
+        statement.check_subject(&self.id)?;
+        let build = statement.predicate;
+        if build.project != self.config.project {
+            return Err(Refused::WrongProject {
+                expected: self.config.project.clone(),
+            });
+        }
+        if build.format != self.config.format {
+            return Err(Refused::malformed(
+                "build statement",
+                "another format than the bundle's",
+            ));
+        }
+        Ok(build)
+    }
+}
+
+fn check_approval(
+    envelope: &Envelope,
+    trust: &Trust,
+    judgement: &Judgement<'_>,
+    id: Digest,
+) -> Result<(), Refused> {
+    trust.judge(envelope, Role::Approve, judgement.channel, judgement.when)?;
+    let statement = Statement::<Approve>::decode(envelope.payload())?;
+    statement.check_subject(&id)?;
+    if statement.predicate.project != *trust.project() {
+        return Err(Refused::WrongProject {
+            expected: trust.project().clone(),
+        });
+    }
+    match judgement.channel {
+        Some(channel) if statement.predicate.channel != *channel => Err(Refused::WrongChannel {
+            expected: channel.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn blob(blobs: &dyn Blobs, layer: &Descriptor) -> Result<Blob, Refused> {
+    Ok(Blob {
+        digest: layer.digest,
+        bytes: store::read_exact(blobs, layer)?,
+    })
+}
+
+// === impl Verified ===
+
+impl Verified {
+    /// The bundle's id.
+    #[must_use]
+    pub const fn id(&self) -> Digest {
+        self.bundle.id
+    }
+
+    /// The config.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.bundle.config
+    }
+
+    /// The layers by kind.
+    #[must_use]
+    pub const fn layers(&self) -> &Layers {
+        &self.bundle.manifest.layers
+    }
+
+    /// The manifest's bytes.
+    #[must_use]
+    pub fn manifest(&self) -> &[u8] {
+        &self.bundle.bytes
+    }
+
+    /// The config blob's descriptor.
+    #[must_use]
+    pub const fn config_blob(&self) -> &Descriptor {
+        &self.bundle.manifest.config
+    }
+
+    /// The build statements that count: where the bundle came from.
+    #[must_use]
+    pub fn builds(&self) -> &[Build] {
+        &self.builds
+    }
+
+    /// Whose build statements count.
+    #[must_use]
+    pub const fn builders(&self) -> &Signers {
+        &self.builders
+    }
+
+    /// Reads one layer, checked: for a gwd that already has the built form of the others.
+    ///
+    /// # Errors
+    /// [`Refused::BlobMissing`], [`Refused::BadDigest`], [`Refused::StoreUnreachable`].
+    pub fn load_layer(&self, blobs: &dyn Blobs, layer: &Descriptor) -> Result<Blob, Refused> {
+        blob(blobs, layer)
+    }
+
+    /// Reads what gwd runs. Contracts are not touched.
+    ///
+    /// # Errors
+    /// As [`Verified::load_layer`].
+    pub fn load_runtime(&self, blobs: &dyn Blobs) -> Result<Runtime, Refused> {
+        self.bundle.runtime(blobs)
+    }
+
+    /// Reads everything, contracts included.
+    ///
+    /// # Errors
+    /// As [`Verified::load_layer`].
+    pub fn load_full(&self, blobs: &dyn Blobs) -> Result<Full, Refused> {
+        self.bundle.load_full(blobs)
+    }
+}
