@@ -45,17 +45,17 @@ pub enum Shape {
     /// One of these words.
     Word(&'static [&'static str]),
     /// A list of these.
-    List(&'static Shape),
+    List(&'static Self),
     /// A map from free names (letters, digits, `-`, `_`, `.`) to these.
-    Map(&'static Shape),
+    Map(&'static Self),
     /// A map from free texts (header names, variables) to these.
-    Table(&'static Shape),
+    Table(&'static Self),
     /// A map with these keys only.
     Object(&'static Object),
     /// A map whose key `kind` says which object it is.
     Kinds(&'static [Variant]),
     /// The first of these whose type of node fits (told apart by list, map or scalar).
-    Either(&'static [Shape]),
+    Either(&'static [Self]),
 }
 
 /// A map with a closed set of keys.
@@ -248,8 +248,11 @@ pub fn check(node: NodeRef<'_>, shape: &Shape, sink: &mut Sink) -> bool {
             if !node.is_list() {
                 return wrong_type(node, "a list", sink);
             }
-            node.items()
-                .fold(true, |fine, node| check(node, item, sink) && fine)
+            // Not `all`: every item is checked, also behind a wrong one.
+            let wrong = node
+                .items()
+                .filter(|item_node| !check(*item_node, item, sink));
+            wrong.count() == 0
         }
         Shape::Map(value) => check_map(node, value, Keys::Names, sink),
         Shape::Table(value) => check_map(node, value, Keys::Texts, sink),
@@ -485,6 +488,7 @@ fn check_word(node: NodeRef<'_>, words: &'static [&'static str], sink: &mut Sink
     false
 }
 
+#[derive(Clone, Copy)]
 enum Keys {
     Names,
     Texts,

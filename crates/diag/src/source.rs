@@ -14,7 +14,13 @@ pub struct SourceFile {
     text: String,
     /// Byte offset at which each line begins; the first is 0.
     lines: Vec<u32>,
+    /// Characters before each [`BLOCK`] of bytes, so that a column of a line of megabytes is
+    /// found without counting it from its beginning.
+    blocks: Vec<u32>,
 }
+
+/// Bytes between two counts of characters.
+const BLOCK: usize = 4096;
 
 /// Line and column of a span's two ends: 1-based, columns count Unicode scalar values, a tab
 /// is one, a byte order mark is not counted, the end is exclusive.
@@ -75,10 +81,22 @@ impl Sources {
 
 impl SourceFile {
     fn new(path: String, text: String) -> Self {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut lines = vec![0u32];
-        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        lines.extend(starts.map(|(at, _)| u32::try_from(at + 1).unwrap_or(u32::MAX)));
-        Self { path, text, lines }
+        let mut blocks = vec![0u32];
+        let mut characters = 0;
+        for (index, block) in text.as_bytes().chunks(BLOCK).enumerate() {
+            let starts = block.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+            lines.extend(starts.map(|(at, _)| number(index * BLOCK + at + 1)));
+            characters += scalar_values(block);
+            blocks.push(number(characters));
+        }
+        Self {
+            path,
+            text,
+            lines,
+            blocks,
+        }
     }
 
     /// The path that messages show.
@@ -116,17 +134,23 @@ impl SourceFile {
         let offset = offset.min(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         let index = self.lines.partition_point(|start| *start <= offset) - 1;
         let start = self.lines[index] as usize;
-        let before = self
-            .text
-            .as_bytes()
-            .get(start..offset as usize)
-            .unwrap_or_default();
-        let bom = usize::from(index == 0 && before.starts_with("\u{feff}".as_bytes()));
-        // A scalar value is counted at its first byte; continuation bytes are 10xxxxxx.
-        let column = before.iter().filter(|byte| (**byte & 0xC0) != 0x80).count() - bom;
+        let bom = usize::from(index == 0 && offset >= 3 && self.text.starts_with('\u{feff}'));
+        let column = self.characters_before(offset as usize) - self.characters_before(start) - bom;
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         (number(index + 1), number(column + 1))
     }
+
+    fn characters_before(&self, offset: usize) -> usize {
+        let block = offset / BLOCK;
+        let counted = self.blocks.get(block).copied().unwrap_or(0) as usize;
+        let rest = self.text.as_bytes().get(block * BLOCK..offset);
+        counted + scalar_values(rest.unwrap_or_default())
+    }
+}
+
+/// Scalar values that begin in these bytes; continuation bytes are 10xxxxxx.
+fn scalar_values(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| (**byte & 0xC0) != 0x80).count()
 }
 
 #[cfg(test)]
@@ -148,6 +172,18 @@ mod tests {
         let wide = at(17, 23);
         assert_eq!((wide.line, wide.column, wide.end_column), (2, 7, 9));
         assert_eq!(sources.text(Span::new(file, 17, 23)), "漢字");
+    }
+
+    #[test]
+    fn columns_of_a_long_line_are_right() {
+        let mut sources = Sources::default();
+        let text = "äb".repeat(10_000);
+        let file = sources.add("long", text.clone());
+        for at in [0, 3, 4095, 4098, 8192, 12_288, 29_997, 30_000] {
+            let expected = text[..at].chars().count() + 1;
+            let place = sources.position(Span::new(file, at, at));
+            assert_eq!(place.column as usize, expected, "{at}");
+        }
     }
 
     #[test]

@@ -131,18 +131,18 @@ impl<'t> NodeRef<'t> {
 
     /// The value of a key.
     #[must_use]
-    pub fn get(self, key: &str) -> Option<NodeRef<'t>> {
+    pub fn get(self, key: &str) -> Option<Self> {
         self.entry(key).map(|(_, value)| value)
     }
 
     /// A key with its value.
     #[must_use]
-    pub fn entry(self, key: &str) -> Option<(&'t Entry, NodeRef<'t>)> {
+    pub fn entry(self, key: &str) -> Option<(&'t Entry, Self)> {
         self.entries().find(|(entry, _)| &*entry.key == key)
     }
 
     /// The entries of a map in source order; none for anything else.
-    pub fn entries(self) -> impl DoubleEndedIterator<Item = (&'t Entry, NodeRef<'t>)> {
+    pub fn entries(self) -> impl DoubleEndedIterator<Item = (&'t Entry, Self)> + ExactSizeIterator {
         let entries: &[Entry] = match self.kind() {
             Kind::Map(entries) => entries,
             _ => &[],
@@ -153,7 +153,7 @@ impl<'t> NodeRef<'t> {
     }
 
     /// The items of a list; none for anything else.
-    pub fn items(self) -> impl DoubleEndedIterator<Item = NodeRef<'t>> + ExactSizeIterator {
+    pub fn items(self) -> impl DoubleEndedIterator<Item = Self> + ExactSizeIterator {
         let items: &[NodeId] = match self.kind() {
             Kind::List(items) => items,
             _ => &[],

@@ -1,0 +1,26 @@
+//! One line for each finding: `file:line:column: error[GW0123]: message`.
+
+use std::fmt::Write as _;
+
+use super::{Report, printable};
+
+/// Writes the lines.
+#[must_use]
+pub fn render(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    for finding in report.findings {
+        let place = report.files.sources.position(finding.span);
+        let path = report.files.sources.file(finding.span.file).path();
+        let _ = writeln!(
+            out,
+            "{}:{}:{}: {}[{}]: {}",
+            printable(path),
+            place.line,
+            place.column,
+            finding.level.name(),
+            finding.lint.code,
+            printable(&finding.message).replace('\t', " "),
+        );
+    }
+    out
+}

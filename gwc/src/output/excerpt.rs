@@ -1,0 +1,235 @@
+//! The lines around a finding's places, cut out and made safe for a terminal.
+//!
+//! miette's own sources search the whole text for each span (4.5 ms in a 4 MB file). An
+//! excerpt holds only the lines that are shown, taken by the line index: control characters
+//! replaced, long lines cut to what surrounds the place. It may hold lines of several files.
+
+use diag::{Sources, Span};
+use miette::{LabeledSpan, MietteError, SourceCode, SourceSpan, SpanContents};
+
+use super::{printable, visible};
+
+/// Lines before and behind a place.
+pub(super) const CONTEXT_LINES: u32 = 1;
+/// Characters of a long line before and behind a place.
+const AROUND: usize = 80;
+
+pub(super) struct Excerpt {
+    text: String,
+    lines: Vec<Line>,
+}
+
+struct Line {
+    /// Index into the places' files, in the order of their first mention.
+    file: usize,
+    name: String,
+    /// 0-based.
+    number: usize,
+    /// Where it begins in the excerpt's text; it ends with a line feed.
+    start: usize,
+    /// The column of the first place in it, 0-based.
+    column: usize,
+}
+
+/// A place to show: the first line of its span, with what it is.
+pub(super) struct Place {
+    pub(super) span: Span,
+    pub(super) label: String,
+    pub(super) primary: bool,
+}
+
+impl Excerpt {
+    /// Cuts out the lines of some places and gives the places in the excerpt's own offsets.
+    pub(super) fn new(sources: &Sources, places: &[Place]) -> (Self, Vec<LabeledSpan>) {
+        let mut excerpt = Self {
+            text: String::new(),
+            lines: Vec::new(),
+        };
+        let mut labels = Vec::new();
+        let mut files: Vec<diag::FileId> = Vec::new();
+        for place in places {
+            if !files.contains(&place.span.file) {
+                files.push(place.span.file);
+            }
+        }
+        for (index, file) in files.iter().enumerate() {
+            let source = sources.file(*file);
+            let here: Vec<(u32, &Place)> = places
+                .iter()
+                .filter(|place| place.span.file == *file)
+                .map(|place| (sources.position(place.span).line, place))
+                .collect();
+            let mut numbers: Vec<u32> = here
+                .iter()
+                .flat_map(|(line, _)| {
+                    line.saturating_sub(CONTEXT_LINES).max(1)
+                        ..=(line + CONTEXT_LINES).min(source.line_count())
+                })
+                .collect();
+            numbers.sort_unstable();
+            numbers.dedup();
+            for number in numbers {
+                let on_line: Vec<&Place> = here
+                    .iter()
+                    .filter(|(line, _)| *line == number)
+                    .map(|(_, place)| *place)
+                    .collect();
+                let column = on_line.first().map_or(0, |place| {
+                    sources.position(place.span).column.saturating_sub(1) as usize
+                });
+                excerpt.lines.push(Line {
+                    file: index,
+                    name: printable(source.path()),
+                    number: number as usize - 1,
+                    start: excerpt.text.len(),
+                    column,
+                });
+                let range = source.line_range(number);
+                excerpt.line(source.text(), range, &on_line, &mut labels);
+            }
+        }
+        (excerpt, labels)
+    }
+
+    fn line(
+        &mut self,
+        text: &str,
+        range: std::ops::Range<usize>,
+        places: &[&Place],
+        labels: &mut Vec<LabeledSpan>,
+    ) {
+        // Offsets of a place within the line, on character boundaries.
+        let inside =
+            |offset: u32| text.floor_char_boundary((offset as usize).clamp(range.start, range.end));
+        let first = places.iter().map(|place| inside(place.span.start)).min();
+        let first = first.unwrap_or(range.start);
+        let window = window(text, &range, first);
+        let mut starts = vec![self.text.len(); places.len()];
+        let mut ends = starts.clone();
+        if window.start > range.start {
+            self.text.push('…');
+        }
+        for (offset, c) in text[window.clone()].char_indices() {
+            let at = window.start + offset;
+            for (index, place) in places.iter().enumerate() {
+                if at <= inside(place.span.start) {
+                    starts[index] = self.text.len();
+                }
+                if at < inside(place.span.end) {
+                    ends[index] = self.text.len() + visible(c).len_utf8();
+                }
+            }
+            self.text.push(visible(c));
+        }
+        for (index, place) in places.iter().enumerate() {
+            // A place at the line's very end stands behind its last character.
+            if inside(place.span.start) >= window.end {
+                starts[index] = self.text.len();
+            }
+            let length = ends[index].saturating_sub(starts[index]);
+            let label = (!place.label.is_empty()).then(|| printable(&place.label));
+            labels.push(if place.primary {
+                LabeledSpan::new_primary_with_span(label, (starts[index], length))
+            } else {
+                LabeledSpan::new_with_span(label, (starts[index], length))
+            });
+        }
+        if window.end < range.end {
+            self.text.push('…');
+        }
+        self.text.push('\n');
+    }
+
+    fn line_at(&self, offset: usize) -> usize {
+        self.lines
+            .partition_point(|line| line.start <= offset)
+            .saturating_sub(1)
+    }
+}
+
+/// What is shown of a line: all of it, or some characters around a place.
+fn window(text: &str, range: &std::ops::Range<usize>, at: usize) -> std::ops::Range<usize> {
+    if range.len() <= 2 * AROUND {
+        return range.clone();
+    }
+    let before = text[range.start..at].char_indices().rev().nth(AROUND - 1);
+    let behind = text[at..range.end].char_indices().nth(AROUND);
+    let start = before.map_or(range.start, |(offset, _)| range.start + offset);
+    let end = behind.map_or(range.end, |(offset, _)| at + offset);
+    start..end
+}
+
+impl SourceCode for Excerpt {
+    fn read_span<'a>(
+        &'a self,
+        span: &SourceSpan,
+        before: usize,
+        after: usize,
+    ) -> Result<Box<dyn SpanContents<'a> + 'a>, MietteError> {
+        let first = self.line_at(span.offset());
+        let last = self.line_at(span.offset() + span.len().saturating_sub(1));
+        let follows = |line: usize| {
+            let (one, next) = (&self.lines[line], &self.lines[line + 1]);
+            one.file == next.file && one.number + 1 == next.number
+        };
+        if self.lines.is_empty() || (first..last).any(|line| !follows(line)) {
+            return Err(MietteError::OutOfBounds);
+        }
+        let mut start = first;
+        while start > 0 && first - start < before && follows(start - 1) {
+            start -= 1;
+        }
+        let mut end = last;
+        while end + 1 < self.lines.len() && end - last < after && follows(end) {
+            end += 1;
+        }
+        let from = self.lines[start].start;
+        let to = self
+            .lines
+            .get(end + 1)
+            .map_or(self.text.len(), |next| next.start);
+        let column = if before == 0 {
+            self.lines[start].column
+        } else {
+            0
+        };
+        Ok(Box::new(Contents {
+            data: &self.text.as_bytes()[from..to],
+            span: (from, to - from).into(),
+            name: &self.lines[start].name,
+            line: self.lines[start].number,
+            column,
+            lines: end + 1 - start,
+        }))
+    }
+}
+
+struct Contents<'a> {
+    data: &'a [u8],
+    span: SourceSpan,
+    name: &'a str,
+    line: usize,
+    column: usize,
+    lines: usize,
+}
+
+impl<'a> SpanContents<'a> for Contents<'a> {
+    fn data(&self) -> &'a [u8] {
+        self.data
+    }
+    fn span(&self) -> &SourceSpan {
+        &self.span
+    }
+    fn name(&self) -> Option<&str> {
+        Some(self.name)
+    }
+    fn line(&self) -> usize {
+        self.line
+    }
+    fn column(&self) -> usize {
+        self.column
+    }
+    fn line_count(&self) -> usize {
+        self.lines
+    }
+}

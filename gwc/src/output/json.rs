@@ -1,0 +1,75 @@
+//! `lint/v1`: the findings as one JSON document, and one per line.
+
+use diag::{Diagnostic, Span};
+use serde_json::{Value, json};
+
+use super::{Report, fingerprint};
+use crate::project::files::Files;
+
+/// The whole report.
+#[must_use]
+pub fn document(report: &Report<'_>) -> Value {
+    let counts = report.counts();
+    json!({
+        "schema": "lint/v1",
+        "result": if report.blocked() { "blocked" } else { "ok" },
+        "tool": {"name": "gwc", "version": env!("CARGO_PKG_VERSION")},
+        "environment": report.environment,
+        "counts": {"error": counts.error, "warn": counts.warn, "info": counts.info},
+        "findings": findings(report),
+    })
+}
+
+/// Each finding by itself.
+#[must_use]
+pub fn findings(report: &Report<'_>) -> Vec<Value> {
+    let fingerprints = fingerprint::all(report.files, report.findings);
+    report
+        .findings
+        .iter()
+        .zip(fingerprints)
+        .map(|(finding, fingerprint)| one(report.files, finding, &fingerprint))
+        .collect()
+}
+
+fn one(files: &Files, finding: &Diagnostic, fingerprint: &str) -> Value {
+    let place = files.sources.position(finding.span);
+    let related: Vec<Value> = finding
+        .related
+        .iter()
+        .map(|(span, message)| {
+            let place = files.sources.position(*span);
+            json!({"file": path(files, *span), "line": place.line, "column": place.column, "message": message})
+        })
+        .collect();
+    let edits: Vec<Value> = finding
+        .fix
+        .iter()
+        .map(|edit| {
+            let place = files.sources.position(edit.span);
+            json!({
+                "file": path(files, edit.span),
+                "line": place.line, "column": place.column,
+                "end_line": place.end_line, "end_column": place.end_column,
+                "text": edit.text,
+            })
+        })
+        .collect();
+    json!({
+        "code": finding.lint.code,
+        "name": finding.lint.name,
+        "level": finding.level.name(),
+        "message": finding.message,
+        "help": finding.help,
+        "file": path(files, finding.span),
+        "line": place.line, "column": place.column,
+        "end_line": place.end_line, "end_column": place.end_column,
+        "related": related,
+        "fix": {"edits": edits},
+        "fingerprint": fingerprint,
+    })
+}
+
+fn path(files: &Files, span: Span) -> &str {
+    files.sources.file(span.file).path()
+}

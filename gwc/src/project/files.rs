@@ -1,0 +1,401 @@
+//! Reading files, inside the project's folder only.
+//!
+//! [`Files`] is the one place of the compiler's front that touches the disk. It reads each
+//! file once, keeps its text in [`Sources`] and its nodes in the [`Tree`], and refuses
+//! whatever lies outside the folder: absolute paths, `..` beyond the root, symbolic links that
+//! lead out, URLs. Findings about a file's text stay with the file until somebody reports
+//! them, so that a file that is never meant does not speak.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use diag::{Diagnostic, FileId, NodeId, NodeRef, Sink, Sources, Span, Tree};
+
+use super::lints::{MISSING_FILE, OUTSIDE_PROJECT, REMOTE_FILE};
+use crate::syntax::{self, Limits, lints};
+
+/// The texts and nodes of one run.
+pub struct Files {
+    /// Every text that was read.
+    pub sources: Sources,
+    /// Every node of all of them.
+    pub tree: Tree,
+    disk: Disk,
+    limits: Limits,
+    loaded: Vec<Loaded>,
+    by_path: BTreeMap<String, Result<FileId, Refusal>>,
+}
+
+/// Where the bytes come from.
+enum Disk {
+    /// A folder; the path is canonical.
+    Folder(PathBuf),
+    /// Files by name: samples, tests, a git revision.
+    Memory(BTreeMap<String, Vec<u8>>),
+}
+
+struct Loaded {
+    root: Option<NodeId>,
+    findings: Vec<Diagnostic>,
+    nodes: Range<u32>,
+    /// Whether what it refers to was loaded too.
+    followed: bool,
+}
+
+/// Why a file is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is none of this name.
+    Missing,
+    /// It is there, but reading failed.
+    Unreadable(String),
+    /// It is no regular file.
+    NotAFile,
+    /// It lies outside the project's folder.
+    Outside,
+    /// It is a URL.
+    Remote,
+    /// It has more bytes than these.
+    TooLarge(usize),
+}
+
+/// An OpenAPI document after its overlays were applied.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The document's own file; references are relative to it.
+    pub file: FileId,
+    /// Its root, which differs from the file's when overlays changed it.
+    pub root: NodeId,
+    /// The overlays' files. Their nodes stand in this document.
+    pub overlays: Vec<FileId>,
+}
+
+impl Document {
+    /// The file whose folder references in a node are relative to.
+    #[must_use]
+    pub fn base(&self, file: FileId) -> FileId {
+        if self.overlays.contains(&file) {
+            self.file
+        } else {
+            file
+        }
+    }
+}
+
+impl Files {
+    /// The files of a folder.
+    pub fn open(root: &Path, limits: Limits) -> std::io::Result<Self> {
+        Ok(Self::new(Disk::Folder(root.canonicalize()?), limits))
+    }
+
+    /// Files that are given, by their paths relative to the root.
+    pub fn in_memory<P, B>(files: impl IntoIterator<Item = (P, B)>, limits: Limits) -> Self
+    where
+        P: Into<String>,
+        B: Into<Vec<u8>>,
+    {
+        let files = files
+            .into_iter()
+            .map(|(path, bytes)| (path.into(), bytes.into()));
+        Self::new(Disk::Memory(files.collect()), limits)
+    }
+
+    fn new(disk: Disk, limits: Limits) -> Self {
+        Self {
+            sources: Sources::default(),
+            tree: Tree::default(),
+            disk,
+            limits,
+            loaded: Vec::new(),
+            by_path: BTreeMap::new(),
+        }
+    }
+
+    /// Reads and parses a file by its path relative to the root, once.
+    pub fn read(&mut self, path: &str) -> Result<FileId, Refusal> {
+        let path = join("", path)?;
+        if let Some(known) = self.by_path.get(&path) {
+            return known.clone();
+        }
+        let read = self.disk.read(&path, self.limits.bytes_max);
+        let result = read.map(|bytes| self.parse(&path, bytes));
+        self.by_path.insert(path, result.clone());
+        result
+    }
+
+    /// Reads a file that `named` names (relative to the root) and reports what is wrong with
+    /// its name there and with its text in it. `None` if it has no root.
+    pub fn load(&mut self, path: &str, named: Span, sink: &mut Sink) -> Option<(FileId, NodeId)> {
+        match self.read(path) {
+            Ok(file) => {
+                self.report(file, sink);
+                Some((file, self.root(file)?))
+            }
+            Err(refusal) => {
+                sink.push(refusal.finding(path, named));
+                None
+            }
+        }
+    }
+
+    /// A file's root.
+    #[must_use]
+    pub fn root(&self, file: FileId) -> Option<NodeId> {
+        self.loaded.get(file.0 as usize)?.root
+    }
+
+    /// The findings about a file's text.
+    pub fn report(&self, file: FileId, sink: &mut Sink) {
+        if let Some(loaded) = self.loaded.get(file.0 as usize) {
+            loaded
+                .findings
+                .iter()
+                .cloned()
+                .for_each(|finding| sink.push(finding));
+        }
+    }
+
+    /// The file that a reference in `base` names, if it was loaded.
+    pub fn referred(&self, base: FileId, reference: &str) -> Result<FileId, Refusal> {
+        let path = join(folder(self.sources.file(base).path()), reference)?;
+        let known = self.by_path.get(&path);
+        known.cloned().unwrap_or(Err(Refusal::Missing))
+    }
+
+    /// Loads every file that the document refers to, directly or through others. Mistakes are
+    /// reported where the reference is resolved, because a `$ref` may stand in an example.
+    pub fn follow(&mut self, document: &Document) {
+        let mut waiting: Vec<(FileId, FileId)> = vec![(document.file, document.file)];
+        waiting.extend(
+            document
+                .overlays
+                .iter()
+                .map(|overlay| (*overlay, document.file)),
+        );
+        while let Some((file, base)) = waiting.pop() {
+            let Some(loaded) = self.loaded.get_mut(file.0 as usize) else {
+                continue;
+            };
+            // An overlay's references mean another file for each document.
+            if std::mem::replace(&mut loaded.followed, true) && file == base {
+                continue;
+            }
+            let mut references: Vec<String> = Vec::new();
+            for id in loaded.nodes.clone().map(NodeId) {
+                let reference = self.tree.at(id).get("$ref").and_then(NodeRef::as_str);
+                if let Some(text) = reference
+                    && !text.starts_with('#')
+                {
+                    let file = text.split('#').next().unwrap_or_default();
+                    references.push(percent_decoded(file).unwrap_or_else(|| file.to_owned()));
+                }
+            }
+            references.sort_unstable();
+            references.dedup();
+            for reference in references {
+                let Ok(path) = join(folder(self.sources.file(base).path()), &reference) else {
+                    continue;
+                };
+                if let Ok(file) = self.read(&path) {
+                    waiting.push((file, file));
+                }
+            }
+        }
+    }
+
+    fn parse(&mut self, path: &str, bytes: Vec<u8>) -> FileId {
+        let mut sink = Sink::default();
+        let (text, not_text) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                (text, Some(at))
+            }
+        };
+        let file = self.sources.add(path, text);
+        let count = |tree: &Tree| u32::try_from(tree.len()).unwrap_or(u32::MAX);
+        let before = count(&self.tree);
+        let root = if let Some(at) = not_text {
+            sink.push(not_utf8(file, at));
+            None
+        } else {
+            syntax::parse(file, &self.sources, &mut self.tree, &self.limits, &mut sink)
+        };
+        self.loaded.push(Loaded {
+            root,
+            findings: sink.into_sorted(),
+            nodes: before..count(&self.tree),
+            followed: false,
+        });
+        file
+    }
+}
+
+fn not_utf8(file: FileId, at: usize) -> Diagnostic {
+    // The text that is kept has a replacement character of three bytes there.
+    Diagnostic::new(
+        &lints::NOT_TEXT,
+        Span::new(file, at, at + '\u{fffd}'.len_utf8()),
+        format!("byte {at} of the file is not UTF-8"),
+    )
+    .help("save the file as UTF-8")
+}
+
+// === impl Disk ===
+
+impl Disk {
+    fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+        let root = match self {
+            Self::Folder(root) => root,
+            Self::Memory(files) => return files.get(path).cloned().ok_or(Refusal::Missing),
+        };
+        let unreadable = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Refusal::Missing,
+            _ => Refusal::Unreadable(error.to_string()),
+        };
+        let real = root.join(path).canonicalize().map_err(unreadable)?;
+        if !real.starts_with(root) {
+            return Err(Refusal::Outside);
+        }
+        // Asked before opening, because opening a pipe waits for its other end.
+        if !real.metadata().map_err(unreadable)?.is_file() {
+            return Err(Refusal::NotAFile);
+        }
+        let file = File::open(&real).map_err(unreadable)?;
+        let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let mut bytes = Vec::new();
+        file.take(most.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        if bytes.len() > bytes_max {
+            return Err(Refusal::TooLarge(bytes_max));
+        }
+        Ok(bytes)
+    }
+}
+
+// === impl Refusal ===
+
+impl Refusal {
+    /// What to say about it where the file is named.
+    #[must_use]
+    pub fn finding(&self, path: &str, named: Span) -> Diagnostic {
+        let path = path.escape_debug();
+        match self {
+            Self::Missing => {
+                let message = format!("there is no file `{path}`");
+                Diagnostic::new(&MISSING_FILE, named, message).label("not found")
+            }
+            Self::Unreadable(why) => {
+                let message = format!("`{path}` cannot be read: {why}");
+                Diagnostic::new(&MISSING_FILE, named, message)
+            }
+            Self::NotAFile => {
+                let message = format!("`{path}` is not a regular file");
+                Diagnostic::new(&MISSING_FILE, named, message)
+            }
+            Self::TooLarge(most) => {
+                let message = format!("`{path}` has more than the {most} bytes that are read");
+                Diagnostic::new(&lints::TOO_LARGE, named, message)
+            }
+            Self::Outside => {
+                let message = format!("`{path}` lies outside the project's folder");
+                Diagnostic::new(&OUTSIDE_PROJECT, named, message)
+                    .help("copy the file into the project and refer to it by a relative path")
+            }
+            Self::Remote => {
+                let message = format!("`{path}` is on the network, which is never touched");
+                Diagnostic::new(&REMOTE_FILE, named, message)
+                    .help("download the file into the project and refer to it by its path")
+            }
+        }
+    }
+}
+
+/// The folder of a relative path, without its last `/`.
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// A path relative to the root from one that is relative to a folder. Nothing is asked of the
+/// disk: `..` is taken by the text.
+pub fn join(folder: &str, reference: &str) -> Result<String, Refusal> {
+    if is_url(reference) {
+        return Err(Refusal::Remote);
+    }
+    if reference.starts_with(['/', '\\']) || reference.contains('\0') {
+        return Err(Refusal::Outside);
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(reference.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop().ok_or(Refusal::Outside)?),
+            part => parts.push(part),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+/// Whether a text begins with a scheme (`https:`, `file:`, `urn:`) or names a host (`//h/p`).
+/// A single letter is taken for a drive, which is outside as well.
+fn is_url(text: &str) -> bool {
+    let scheme = text.split_once(':').is_some_and(|(scheme, _)| {
+        scheme
+            .as_bytes()
+            .first()
+            .is_some_and(u8::is_ascii_alphabetic)
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+    });
+    scheme || text.starts_with("//")
+}
+
+/// A text with its `%41` escapes decoded; `None` if one is malformed or it is not UTF-8 then.
+#[must_use]
+pub fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = tail;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let digit = |at: usize| char::from(*tail.get(at)?).to_digit(16);
+        let code = digit(0)? << 4 | digit(1)?;
+        bytes.push(u8::try_from(code).ok()?);
+        rest = tail.get(2..)?;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_inside() {
+        assert_eq!(join("apis", "orders.yaml"), Ok("apis/orders.yaml".into()));
+        assert_eq!(join("apis/a", "../b/./c.yaml"), Ok("apis/b/c.yaml".into()));
+        assert_eq!(join("apis", "../../etc/passwd"), Err(Refusal::Outside));
+        assert_eq!(join("", "/etc/passwd"), Err(Refusal::Outside));
+        assert_eq!(join("", r"\\host\share"), Err(Refusal::Outside));
+        for url in ["https://h/a", "file:///a", "//h/a", "urn:x", "C:/a"] {
+            assert_eq!(join("", url), Err(Refusal::Remote), "{url}");
+        }
+    }
+
+    #[test]
+    fn percent_escapes_are_decoded() {
+        assert_eq!(percent_decoded("a%20b%2Fc").as_deref(), Some("a b/c"));
+        for bad in ["%", "%2", "%zz", "%ff", "a%2"] {
+            assert_eq!(percent_decoded(bad), None, "{bad}");
+        }
+    }
+}

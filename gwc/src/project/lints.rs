@@ -1,0 +1,54 @@
+//! What can be wrong with a file's name: GW021x.
+
+use diag::{Level, Lint};
+
+use crate::lint::sample::v30;
+
+/// All of them, in the order of their codes.
+pub const LINTS: &[&Lint] = &[&MISSING_FILE, &OUTSIDE_PROJECT, &REMOTE_FILE];
+
+/// A file that does not exist or cannot be read.
+pub static MISSING_FILE: Lint = Lint {
+    code: "GW0215",
+    name: "missing-file",
+    level: Level::Error,
+    summary: "a reference to a file that does not exist or cannot be read",
+    explain: "The path is taken relative to the file that names it. It must be a regular file that may be read; letter \
+case counts.",
+    bad: v30!("paths:\n  /a: {$ref: 'paths/a.yaml'}\n"),
+    good: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {$ref: 'paths/a.yaml'}\n",
+        ),
+        (
+            "paths/a.yaml",
+            "get: {responses: {'200': {description: ok}}}\n",
+        ),
+    ],
+};
+
+/// A file outside the project's folder.
+pub static OUTSIDE_PROJECT: Lint = Lint {
+    code: "GW0216",
+    name: "outside-project",
+    level: Level::Error,
+    summary: "a reference to a file outside the project's folder",
+    explain: "Everything that becomes part of a bundle is inside the project's folder, so that a reviewer sees it and a \
+rebuild finds it. Absolute paths, `..` beyond the folder and symbolic links that lead out of it are refused; copy the \
+file into the project.",
+    bad: v30!("paths:\n  /a: {$ref: '../a.yaml'}\n"),
+    good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
+};
+
+/// A file on the network.
+pub static REMOTE_FILE: Lint = Lint {
+    code: "GW0217",
+    name: "remote-file",
+    level: Level::Error,
+    summary: "a reference to something on the network",
+    explain: "gwc never touches the network while it reads sources: what is behind a URL can change after the review. \
+Download the file into the project and refer to it by its path.",
+    bad: v30!("paths:\n  /a: {$ref: 'https://example.com/a.yaml'}\n"),
+    good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
+};

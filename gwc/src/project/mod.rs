@@ -1,0 +1,4 @@
+//! The project's folder: which files there are and what they say.
+
+pub mod files;
+pub mod lints;

@@ -1,0 +1,233 @@
+//! OpenAPI 3.0, 3.1 and 3.2 as data: which objects there are, their fields, and what each
+//! field's value may be. [`super::structure`] walks a document along these tables.
+
+mod document;
+mod operation;
+mod schema;
+mod security;
+
+pub use document::DOCUMENT;
+pub use operation::{CALLBACK, HEADER, LINK, OPERATION, PARAMETER, PATH_ITEM, PATHS, RESPONSES};
+pub use schema::SCHEMA;
+pub use security::{SECURITY_SCHEME, SECURITY_SCHEMES};
+
+use super::Version;
+
+/// The objects that a reference may lead to, for messages.
+pub static ALL: &[&Object] = &[
+    &SCHEMA,
+    &PARAMETER,
+    &operation::RESPONSE,
+    &operation::REQUEST_BODY,
+    &HEADER,
+    &operation::EXAMPLE,
+    &LINK,
+    &CALLBACK,
+    &SECURITY_SCHEME,
+    &PATH_ITEM,
+    &operation::MEDIA_TYPE,
+    &OPERATION,
+    &RESPONSES,
+    &PATHS,
+    &DOCUMENT,
+];
+
+/// What a value may be.
+#[derive(Debug)]
+pub enum Type {
+    /// Anything at all.
+    Any,
+    /// A string.
+    Text,
+    /// `true` or `false`.
+    Bool,
+    /// A number.
+    Number,
+    /// A whole number, not negative.
+    Count,
+    /// One of these strings.
+    Word(&'static [&'static str]),
+    /// One of these strings, or a list of them.
+    Words(&'static [&'static str]),
+    /// A list of these.
+    List(&'static Self),
+    /// A map from keys of this sort to these.
+    Map(Keys, &'static Self),
+    /// An object of OpenAPI, or a reference to one.
+    Object(&'static Object),
+    /// `true`, `false` or an object.
+    BoolOr(&'static Object),
+}
+
+/// What the keys of a map are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// Free texts.
+    Free,
+    /// Names of components: letters, digits, `.`, `-`, `_`.
+    Component,
+    /// Media types.
+    MediaType,
+    /// Status codes, `2XX` or `default`.
+    Status,
+    /// Path templates.
+    Path,
+    /// Runtime expressions.
+    Expression,
+}
+
+/// An object of OpenAPI.
+#[derive(Debug)]
+pub struct Object {
+    /// Distinguishes the objects; less than 64.
+    pub bit: u8,
+    /// What it is, for messages: `an operation`.
+    pub what: &'static str,
+    /// Its fields.
+    pub fields: &'static [Field],
+    /// What its other keys are.
+    pub others: Others,
+    /// Whether OpenAPI has a reference in its place.
+    pub reference: Reference,
+    /// Whether `x-gateway` may stand in it.
+    pub gateway: bool,
+}
+
+/// What keys besides the fields an object may have; `x-` is always allowed.
+#[derive(Debug)]
+pub enum Others {
+    /// None.
+    None,
+    /// Keys of this sort with these values.
+    Map(Keys, &'static Type),
+    /// Whatever JSON Schema vocabularies there may be; from 3.1.
+    Keywords,
+}
+
+/// Whether a reference may stand for an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reference {
+    /// Yes.
+    Allowed,
+    /// OpenAPI has none there, but people write it and everybody reads it.
+    Unusual,
+}
+
+/// A field of an object.
+#[derive(Debug)]
+pub struct Field {
+    /// Its key.
+    pub key: &'static str,
+    /// What its value may be.
+    pub ty: Type,
+    /// The versions that know it.
+    pub versions: Versions,
+    /// The versions that need it.
+    pub required: Versions,
+}
+
+/// A set of versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versions(u8);
+
+impl Versions {
+    /// No version.
+    pub const NONE: Self = Self(0);
+    /// Each version.
+    pub const ALL: Self = Self(0b111);
+    /// 3.0 only.
+    pub const V30: Self = Self(0b001);
+    /// 3.0 and 3.1.
+    pub const UNTIL_31: Self = Self(0b011);
+    /// 3.1 and later.
+    pub const FROM_31: Self = Self(0b110);
+    /// 3.2 and later.
+    pub const FROM_32: Self = Self(0b100);
+
+    /// Whether a version is in the set.
+    #[must_use]
+    pub const fn has(self, version: Version) -> bool {
+        let bit = match version {
+            Version::V30 => 0b001,
+            Version::V31 => 0b010,
+            Version::V32 => 0b100,
+        };
+        self.0 & bit != 0
+    }
+
+    /// The set in words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self.0 {
+            0b001 => "OpenAPI 3.0",
+            0b010 => "OpenAPI 3.1",
+            0b011 => "OpenAPI 3.0 and 3.1",
+            0b100 => "OpenAPI 3.2",
+            0b110 => "OpenAPI 3.1 and later",
+            _ => "OpenAPI",
+        }
+    }
+}
+
+const fn optional(key: &'static str, ty: Type) -> Field {
+    Field {
+        key,
+        ty,
+        versions: Versions::ALL,
+        required: Versions::NONE,
+    }
+}
+
+const fn required(key: &'static str, ty: Type) -> Field {
+    optional(key, ty).required_in(Versions::ALL)
+}
+
+impl Field {
+    const fn only(mut self, versions: Versions) -> Self {
+        self.versions = versions;
+        self
+    }
+
+    const fn required_in(mut self, versions: Versions) -> Self {
+        self.required = versions;
+        self
+    }
+}
+
+impl Object {
+    /// The field of a key in a version.
+    #[must_use]
+    pub fn field(&self, key: &str, version: Version) -> Option<&'static Field> {
+        self.fields
+            .iter()
+            .find(|field| field.key == key && field.versions.has(version))
+    }
+}
+
+const fn object(bit: u8, what: &'static str, fields: &'static [Field]) -> Object {
+    Object {
+        bit,
+        what,
+        fields,
+        others: Others::None,
+        reference: Reference::Unusual,
+        gateway: false,
+    }
+}
+
+impl Object {
+    const fn others(mut self, keys: Keys, ty: &'static Type) -> Self {
+        self.others = Others::Map(keys, ty);
+        self
+    }
+
+    const fn referable(mut self) -> Self {
+        self.reference = Reference::Allowed;
+        self
+    }
+
+    const fn gateway(mut self) -> Self {
+        self.gateway = true;
+        self
+    }
+}

@@ -1,0 +1,597 @@
+//! Walks a document along the tables of [`super::objects`] and reports whatever does not fit,
+//! all at once, each at its place.
+//!
+//! The first pass follows the document as it stands and notes what each node is. Then the
+//! references that were met are resolved one by one: a target that the first pass knows must
+//! be what the reference wants; one that nobody has looked at yet (in another file, under an
+//! extension) is walked as that. A node is walked once for each thing it is taken for, so a
+//! mistake in a shared component is said once and circles end.
+
+use std::collections::HashSet;
+
+use diag::{Diagnostic, FileId, NodeId, NodeRef, Sink, Span, suggest};
+
+use super::Version;
+use super::lints::{
+    IGNORED_SIBLING, MISPLACED_EXTENSION, MISSING_FIELD, REFERENCE_CYCLE, UNKNOWN_FIELD,
+    UNKNOWN_KEYWORD, UNKNOWN_VALUE, UNRESOLVED_REFERENCE, UNUSUAL_REFERENCE, WRONG_FIELD_TYPE,
+    WRONG_REFERENCE_KIND,
+};
+use super::objects::{
+    DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type, Versions,
+};
+use super::reference::{Fault, Resolver, reference};
+use crate::lint::{Check, Place, RULES};
+
+/// Checks the document's structure and references.
+pub fn check(resolver: &Resolver<'_>, version: Version, sink: &mut Sink) {
+    let mut walk = Walk {
+        resolver,
+        version,
+        kinds: vec![0; resolver.files().tree.len()],
+        waiting: Vec::new(),
+        walked: HashSet::new(),
+        cycles: HashSet::new(),
+        reported: HashSet::from([resolver.document().file]),
+        unusual: Vec::new(),
+        sink,
+    };
+    let root = resolver.root();
+    walk.object(root, &DOCUMENT, Span::start_of(resolver.document().file));
+    let mut next = 0;
+    while let Some(waiting) = walk.waiting.get(next).copied() {
+        walk.follow(waiting);
+        next += 1;
+    }
+    walk.say_unusual();
+}
+
+struct Walk<'r, 'a> {
+    resolver: &'r Resolver<'a>,
+    version: Version,
+    /// By node, a bit for each object that it was walked as.
+    kinds: Vec<u64>,
+    waiting: Vec<Waiting<'a>>,
+    /// References and values other than objects that were walked, with what they were taken
+    /// for.
+    walked: HashSet<(NodeId, *const Type)>,
+    cycles: HashSet<NodeId>,
+    reported: HashSet<FileId>,
+    unusual: Vec<Span>,
+    sink: &'r mut Sink,
+}
+
+/// A reference that was met.
+#[derive(Clone, Copy)]
+struct Waiting<'a> {
+    holder: NodeRef<'a>,
+    reference: NodeRef<'a>,
+    wanted: &'static Type,
+}
+
+impl<'a> Walk<'_, 'a> {
+    fn value(&mut self, node: NodeRef<'a>, ty: &'static Type, at: Span) {
+        if let Type::Any = ty {
+            return;
+        }
+        if let Some(text) = reference(node)
+            && self.is_reference(node, text, ty, at)
+        {
+            return;
+        }
+        match ty {
+            Type::Any => {}
+            Type::Text => {
+                if node.as_str().is_none() {
+                    self.wrong_type(node, "a string");
+                }
+            }
+            Type::Bool => {
+                if node.as_bool().is_none() {
+                    self.wrong_type(node, "`true` or `false`");
+                }
+            }
+            Type::Number => {
+                if !matches!(node.kind(), diag::Kind::Number(_)) {
+                    self.wrong_type(node, "a number");
+                }
+            }
+            Type::Count => {
+                if !is_count(node) {
+                    self.wrong_type(node, "a whole number, not negative");
+                }
+            }
+            Type::Word(words) => self.word(node, words),
+            Type::Words(words) if node.is_list() => {
+                node.items().for_each(|item| self.word(item, words));
+            }
+            Type::Words(words) => self.word(node, words),
+            Type::List(item) => {
+                if !node.is_list() {
+                    return self.wrong_type(node, "a list");
+                }
+                for value in node.items() {
+                    self.value(value, item, first_key(value));
+                }
+            }
+            Type::Map(keys, ty) => {
+                if !node.is_map() {
+                    return self.wrong_type(node, "a map");
+                }
+                for (entry, value) in node.entries() {
+                    self.key(&entry.key, entry.key_span, value, *keys);
+                    self.value(value, ty, entry.key_span);
+                }
+            }
+            Type::Object(object) => self.object(node, object, at),
+            Type::BoolOr(object) => match node.as_bool() {
+                Some(_) => self.mark(node, object),
+                None => self.object(node, object, at),
+            },
+        }
+    }
+
+    /// Notes a reference that stands for a value; whether that is all there is to it.
+    fn is_reference(
+        &mut self,
+        node: NodeRef<'a>,
+        text: NodeRef<'a>,
+        ty: &'static Type,
+        at: Span,
+    ) -> bool {
+        let object = match ty {
+            Type::Object(object) | Type::BoolOr(object) => Some(*object),
+            _ => None,
+        };
+        // `properties: {$ref: …}`: a field of that name would not be a string.
+        if !self.walked.insert((node.id(), std::ptr::from_ref(ty))) {
+            return true;
+        }
+        self.waiting.push(Waiting {
+            holder: node,
+            reference: text,
+            wanted: ty,
+        });
+        match object {
+            Some(object) if object.bit == PATH_ITEM.bit => {
+                self.object(node, object, at);
+            }
+            Some(object) if object.bit == SCHEMA.bit && self.version >= Version::V31 => {
+                self.object(node, object, at);
+            }
+            Some(object) if object.reference == Reference::Allowed => {
+                self.mark(node, object);
+                self.siblings(node);
+            }
+            Some(_) | None => {
+                if let Some(object) = object {
+                    self.mark(node, object);
+                }
+                self.siblings(node);
+                self.unusual.push(text.span());
+            }
+        }
+        true
+    }
+
+    fn siblings(&mut self, node: NodeRef<'a>) {
+        for (entry, _) in node.entries() {
+            if entry.key.starts_with("x-gateway") && &*entry.key != "x-gateway-lint" {
+                self.sink.push(
+                    Diagnostic::new(
+                        &MISPLACED_EXTENSION,
+                        entry.key_span,
+                        format!("`{}` beside `$ref` would never be read", entry.key.escape_debug()),
+                    )
+                    .help("write it where the reference leads, or write the value here instead of the reference"),
+                );
+                continue;
+            }
+            let harmless = matches!(&*entry.key, "$ref" | "summary" | "description");
+            if harmless || entry.key.starts_with("x-") {
+                continue;
+            }
+            self.sink.push(
+                Diagnostic::new(
+                    &IGNORED_SIBLING,
+                    entry.key_span,
+                    format!("`{}` beside `$ref` is ignored", entry.key.escape_debug()),
+                )
+                .help("remove it, or change what the reference leads to"),
+            );
+        }
+    }
+
+    fn mark(&mut self, node: NodeRef<'a>, object: &Object) {
+        if let Some(kinds) = self.kinds.get_mut(node.id().0 as usize) {
+            *kinds |= 1 << object.bit;
+        }
+    }
+
+    fn is(&self, node: NodeRef<'a>) -> u64 {
+        self.kinds.get(node.id().0 as usize).copied().unwrap_or(0)
+    }
+
+    fn object(&mut self, node: NodeRef<'a>, object: &'static Object, at: Span) {
+        if self.is(node) & (1 << object.bit) != 0 {
+            return;
+        }
+        self.mark(node, object);
+        if !node.is_map() {
+            return self.wrong_type(node, &format!("a map ({})", object.what));
+        }
+        for (entry, value) in node.entries() {
+            let key = &*entry.key;
+            if let Some(field) = object.field(key, self.version) {
+                self.value(value, &field.ty, entry.key_span);
+            } else if key.starts_with("x-")
+                && !matches!(object.others, Others::Map(Keys::Free | Keys::Component, _))
+            {
+                self.extension(key, entry.key_span, object);
+            } else {
+                match &object.others {
+                    Others::Map(keys, ty) => {
+                        self.key(key, entry.key_span, value, *keys);
+                        self.value(value, ty, entry.key_span);
+                    }
+                    Others::Keywords if self.version >= Version::V31 => {}
+                    Others::Keywords | Others::None => self.unknown(key, entry.key_span, object),
+                }
+            }
+        }
+        for field in object.fields {
+            if field.required.has(self.version) && node.get(field.key).is_none() {
+                self.missing(field, object, at);
+            }
+        }
+        for rule in RULES {
+            if let Check::Object(checked, check) = rule.check
+                && checked.bit == object.bit
+            {
+                let place = Place {
+                    node,
+                    at,
+                    version: self.version,
+                    resolver: self.resolver,
+                };
+                check(&place, self.sink);
+            }
+        }
+    }
+
+    fn key(&mut self, key: &'a str, span: Span, value: NodeRef<'a>, keys: Keys) {
+        if keys == Keys::Free {
+            return;
+        }
+        for rule in RULES {
+            if let Check::Key(checked, check) = rule.check
+                && checked == keys
+            {
+                let place = Place {
+                    node: value,
+                    at: span,
+                    version: self.version,
+                    resolver: self.resolver,
+                };
+                check(key, &place, self.sink);
+            }
+        }
+    }
+
+    fn extension(&mut self, key: &str, span: Span, object: &Object) {
+        let ours = key.starts_with("x-gateway");
+        let fine = match key {
+            "x-gateway" => object.gateway,
+            "x-gateway-lint" => true,
+            _ if ours => key.starts_with("x-gateway-ext-"),
+            _ => true,
+        };
+        if fine {
+            let near = !ours && suggest_gateway(key);
+            if near {
+                self.sink.push(
+                    Diagnostic::new(
+                        &MISPLACED_EXTENSION,
+                        span,
+                        format!("`{key}` looks like `x-gateway`, but is nothing that gwc reads"),
+                    )
+                    .help("did you mean `x-gateway`?")
+                    .fix(span, "x-gateway")
+                    .level(diag::Level::Warn),
+                );
+            }
+            return;
+        }
+        let finding = if key == "x-gateway" {
+            Diagnostic::new(
+                &MISPLACED_EXTENSION,
+                span,
+                format!("`x-gateway` has no meaning in {}", object.what),
+            )
+            .help("it belongs in the document's root, servers, path items, operations, parameters, responses, schemas and security schemes")
+        } else {
+            Diagnostic::new(
+                &MISPLACED_EXTENSION,
+                span,
+                format!("`{}` is not a key of the gateway's vocabulary", key.escape_debug()),
+            )
+            .help("the keys are `x-gateway` and `x-gateway-lint`; private additions begin with `x-gateway-ext-`")
+        };
+        self.sink.push(finding);
+    }
+
+    fn unknown(&mut self, key: &str, span: Span, object: &Object) {
+        let other: Option<&Field> = object.fields.iter().find(|field| field.key == key);
+        let known = object
+            .fields
+            .iter()
+            .filter(|field| field.versions.has(self.version));
+        let near = suggest::nearest(key, known.map(|field| field.key));
+        let key = key.escape_debug();
+        let version = self.version.name();
+        let is_schema = matches!(object.others, Others::Keywords);
+        let lint = if is_schema {
+            &UNKNOWN_KEYWORD
+        } else {
+            &UNKNOWN_FIELD
+        };
+        let finding = match (other, near) {
+            (Some(field), _) => {
+                let versions = all_versions(object, field.key);
+                Diagnostic::new(
+                    lint,
+                    span,
+                    format!("{version} does not know `{key}` in {}", object.what),
+                )
+                .label(format!("known to {versions}"))
+                .help("change the version in `openapi`, or remove it")
+            }
+            (None, Some(near)) => {
+                Diagnostic::new(lint, span, format!("{} has no field `{key}`", object.what))
+                    .label(format!("did you mean `{near}`?"))
+                    .help(format!(
+                        "write `{near}`; an addition of your own begins with `x-`"
+                    ))
+                    .fix(span, near)
+            }
+            (None, None) => {
+                Diagnostic::new(lint, span, format!("{} has no field `{key}`", object.what))
+                    .help("an addition of your own begins with `x-`")
+            }
+        };
+        self.sink.push(finding);
+    }
+
+    fn missing(&mut self, field: &Field, object: &Object, at: Span) {
+        self.sink.push(
+            Diagnostic::new(
+                &MISSING_FIELD,
+                at,
+                format!("{} needs the field `{}`", object.what, field.key),
+            )
+            .label(format!("`{}` is missing", field.key)),
+        );
+    }
+
+    fn word(&mut self, node: NodeRef<'a>, words: &'static [&'static str]) {
+        let Some(text) = node.as_str() else {
+            return self.wrong_type(node, &suggest::one_of(words.iter().copied(), 8));
+        };
+        if words.contains(&text) {
+            return;
+        }
+        let mut finding = Diagnostic::new(
+            &UNKNOWN_VALUE,
+            node.span(),
+            format!(
+                "`{}` is not a value that is known here",
+                text.escape_debug()
+            ),
+        )
+        .label(suggest::one_of(words.iter().copied(), 12));
+        if let Some(near) = suggest::nearest(text, words.iter().copied()) {
+            finding = finding
+                .help(format!("did you mean `{near}`?"))
+                .fix(node.span(), near);
+        }
+        self.sink.push(finding);
+    }
+
+    fn wrong_type(&mut self, node: NodeRef<'a>, expected: &str) {
+        let mut finding = Diagnostic::new(
+            &WRONG_FIELD_TYPE,
+            node.span(),
+            format!("expected {expected}, found {}", node.kind_name()),
+        )
+        .label(format!("expected {expected}"));
+        if expected == "a string"
+            && let Some(text) = node.scalar_text()
+        {
+            finding = finding
+                .help(format!("put it in quotes: `\"{text}\"`"))
+                .fix(node.span(), format!("\"{text}\""));
+        }
+        self.sink.push(finding);
+    }
+
+    // === references ===
+
+    fn follow(&mut self, waiting: Waiting<'a>) {
+        let Waiting {
+            holder,
+            reference: text,
+            wanted,
+        } = waiting;
+        let target = match self.resolver.target(text) {
+            Ok(target) => target,
+            Err(fault) => return self.say_fault(text, &fault),
+        };
+        self.report(target.span().file);
+        if self.goes_round(holder) {
+            return;
+        }
+        let (Type::Object(object) | Type::BoolOr(object)) = wanted else {
+            if self
+                .walked
+                .insert((target.id(), std::ptr::from_ref(wanted)))
+            {
+                self.value(target, wanted, target.span());
+            }
+            return;
+        };
+        let kinds = self.is(target);
+        if kinds == 0 {
+            return self.value(target, wanted, first_key(target));
+        }
+        if kinds & (1 << object.bit) == 0 {
+            self.wrong_kind(text, target, object);
+        }
+    }
+
+    /// Says what is wrong with the text of a file that is meant.
+    fn report(&mut self, file: FileId) {
+        if self.reported.insert(file) && !self.resolver.document().overlays.contains(&file) {
+            self.resolver.files().report(file, self.sink);
+        }
+    }
+
+    fn goes_round(&mut self, holder: NodeRef<'a>) -> bool {
+        let mut chain: Vec<NodeRef<'a>> = vec![holder];
+        let mut node = holder;
+        while let Some(next) = reference(node) {
+            let Ok(target) = self.resolver.target(next) else {
+                return false;
+            };
+            if let Some(start) = chain.iter().position(|before| before.id() == target.id()) {
+                self.say_cycle(&chain[start..]);
+                return true;
+            }
+            chain.push(target);
+            node = target;
+        }
+        false
+    }
+
+    fn say_cycle(&mut self, members: &[NodeRef<'a>]) {
+        let place = |node: &NodeRef<'a>| reference(*node).map_or(node.span(), NodeRef::span);
+        let Some(first) = members.iter().min_by_key(|node| node.span()) else {
+            return;
+        };
+        if !self.cycles.insert(first.id()) {
+            return;
+        }
+        let mut finding = Diagnostic::new(
+            &REFERENCE_CYCLE,
+            place(first),
+            "the references go round in a circle and never reach a value",
+        );
+        for member in members
+            .iter()
+            .filter(|member| member.id() != first.id())
+            .take(8)
+        {
+            finding = finding.related(place(member), "by way of this one");
+        }
+        self.sink.push(finding);
+    }
+
+    fn wrong_kind(&mut self, text: NodeRef<'a>, target: NodeRef<'a>, wanted: &Object) {
+        let is = self.is(target);
+        let what = crate::spec::objects::ALL
+            .iter()
+            .find(|object| is & (1 << object.bit) != 0)
+            .map_or("something else", |object| object.what);
+        let written = text.as_str().unwrap_or_default().escape_debug();
+        self.sink.push(
+            Diagnostic::new(
+                &WRONG_REFERENCE_KIND,
+                text.span(),
+                format!("`{written}` is {what}, but {} belongs here", wanted.what),
+            )
+            .label(format!("expected {}", wanted.what))
+            .related(first_key(target), format!("this is {what}")),
+        );
+    }
+
+    fn say_fault(&mut self, text: NodeRef<'a>, fault: &Fault) {
+        let written = text.as_str().unwrap_or_default().escape_debug();
+        let finding = match fault {
+            Fault::Unparsed(file) => return self.report(*file),
+            Fault::File(refusal, path) => refusal.finding(path, text.span()),
+            Fault::BadPointer(why) => Diagnostic::new(
+                &UNRESOLVED_REFERENCE,
+                text.span(),
+                format!("`{written}` is not a JSON pointer: {}", why.escape_debug()),
+            )
+            .help("in a key, `~` is written `~0` and `/` is written `~1`; other bytes may be percent-encoded"),
+            Fault::NotFound {
+                file,
+                reached,
+                part,
+                help,
+            } => {
+                self.report(*file);
+                let path = self.resolver.files().sources.file(*file).path();
+                let mut finding = Diagnostic::new(
+                    &UNRESOLVED_REFERENCE,
+                    text.span(),
+                    format!("`{written}` leads nowhere"),
+                )
+                .label(format!("no `{}` in `{path}`", part.escape_debug()));
+                let reached = self.resolver.node(*reached);
+                if reached.id() != self.resolver.document().root {
+                    finding = finding.related(
+                        first_key(reached),
+                        format!("`{}` is not among these", part.escape_debug()),
+                    );
+                }
+                match help {
+                    Some(help) => finding.help(help.clone()),
+                    None => finding,
+                }
+            }
+        };
+        self.sink.push(finding);
+    }
+
+    /// One finding for all references in places where OpenAPI has none.
+    fn say_unusual(&mut self) {
+        let Some(first) = self.unusual.iter().min().copied() else {
+            return;
+        };
+        let message = match self.unusual.len() {
+            1 => "OpenAPI has no reference in this place; it is followed all the same".to_owned(),
+            count => format!(
+                "OpenAPI has no reference in this place and {} others; they are followed all the same",
+                count - 1
+            ),
+        };
+        self.sink
+            .push(Diagnostic::new(&UNUSUAL_REFERENCE, first, message));
+    }
+}
+
+fn suggest_gateway(key: &str) -> bool {
+    let folded = key.to_lowercase().replace('_', "-");
+    folded == "x-gateway" || strsim::osa_distance(&folded, "x-gateway") == 1
+}
+
+fn all_versions(object: &Object, key: &str) -> &'static str {
+    let field = object.fields.iter().find(|field| field.key == key);
+    field.map_or(Versions::NONE, |field| field.versions).name()
+}
+
+fn is_count(node: NodeRef<'_>) -> bool {
+    let diag::Kind::Number(text) = node.kind() else {
+        return false;
+    };
+    // `1.0` and `1e3` are whole numbers of JSON; one beyond 2^63 is still a number.
+    text.parse::<f64>()
+        .is_ok_and(|number| number >= 0.0 && number.fract() == 0.0)
+}
+
+/// The place to show for a value as a whole: its first key, so that the excerpt stays short.
+pub(crate) fn first_key(node: NodeRef<'_>) -> Span {
+    let first = node.entries().next();
+    first.map_or(node.span(), |(entry, _)| entry.key_span)
+}

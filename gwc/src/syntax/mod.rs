@@ -1,0 +1,99 @@
+//! Text into the spanned tree: YAML 1.2 and JSON.
+//!
+//! [`parse`] never fails: it reports what is wrong and answers with the root where there is
+//! one. What comes out is always a tree without cycles (YAML aliases make it a graph whose
+//! unfolded size and depth are within [`Limits`]), so everything behind it may recurse.
+
+use diag::{Diagnostic, FileId, NodeId, Sink, Sources, Span, Tree};
+
+pub mod json;
+pub mod lints;
+mod map;
+mod scalar;
+pub mod yaml;
+
+/// How much of a text is read before it is refused.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The size of one file.
+    pub bytes_max: usize,
+    /// How deep lists and maps may nest, aliases unfolded.
+    pub depth_max: usize,
+    /// How many nodes one file may have.
+    pub nodes_max: usize,
+    /// How many more nodes its aliases and merge keys may stand for.
+    pub alias_nodes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            bytes_max: 64 << 20,
+            depth_max: 200,
+            nodes_max: 20_000_000,
+            alias_nodes_max: 1_000_000,
+        }
+    }
+}
+
+/// The two notations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notation {
+    /// YAML 1.2, which JSON is nearly a part of.
+    Yaml,
+    /// JSON (RFC 8259), strict.
+    Json,
+}
+
+impl Notation {
+    /// By the file's name: `.json` is JSON, everything else YAML.
+    #[must_use]
+    pub fn of_path(path: &str) -> Self {
+        let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+        match extension {
+            Some(extension) if extension.eq_ignore_ascii_case("json") => Self::Json,
+            Some(_) | None => Self::Yaml,
+        }
+    }
+}
+
+/// Reads a file's text into the tree. `None` when it is too broken to have a root; then a
+/// finding says why.
+pub fn parse(
+    file: FileId,
+    sources: &Sources,
+    tree: &mut Tree,
+    limits: &Limits,
+    sink: &mut Sink,
+) -> Option<NodeId> {
+    let source = sources.file(file);
+    let text = source.text();
+    if text.len() > limits.bytes_max {
+        let message = format!(
+            "the file has {} bytes, more than the {} that are read",
+            text.len(),
+            limits.bytes_max
+        );
+        sink.push(Diagnostic::new(
+            &lints::TOO_LARGE,
+            Span::start_of(file),
+            message,
+        ));
+        return None;
+    }
+    if let Some(at) = text.bytes().position(|byte| byte == 0) {
+        sink.push(
+            Diagnostic::new(
+                &lints::NOT_TEXT,
+                Span::new(file, at, at + 1),
+                "the file has a NUL byte, so it is not text",
+            )
+            .help("save it as UTF-8 text"),
+        );
+        return None;
+    }
+    match Notation::of_path(source.path()) {
+        Notation::Json => json::parse(file, text, tree, limits, sink),
+        Notation::Yaml => yaml::parse(file, text, tree, limits, sink),
+    }
+}

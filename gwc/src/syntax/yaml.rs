@@ -1,0 +1,500 @@
+//! YAML 1.2 from the events of granit-parser into the tree.
+//!
+//! The parser gives events and places; everything that makes a tree of them is here: the core
+//! schema, unique keys, merge keys (`<<`), and aliases that stay one shared node. An alias to
+//! a node that is still open would be a cycle and is refused, and so is a text whose aliases
+//! unfold to more nodes or levels than the limits allow.
+
+use diag::tree::Entry;
+use diag::{Diagnostic, FileId, Kind, Lint, NodeId, Sink, Span, Tree};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Tag};
+
+use super::lints::{
+    ALIAS_BOMB, BAD_MERGE_KEY, COMPLEX_KEY, CYCLIC_ALIAS, MALFORMED_YAML, SEVERAL_DOCUMENTS,
+    TOO_LARGE, UNKNOWN_ANCHOR,
+};
+use super::{Limits, map, scalar};
+
+/// Reads a YAML text. An empty document is null.
+pub fn parse(
+    file: FileId,
+    text: &str,
+    tree: &mut Tree,
+    limits: &Limits,
+    sink: &mut Sink,
+) -> Option<NodeId> {
+    let options = granit_parser::options! {
+        emit_comments: false,
+        emit_unresolved_aliases: true,
+        // A long plain key is the user's business; without this a key of 1,025 characters is
+        // "not a mapping".
+        simple_key_max_lookahead: 16 * 1024,
+    };
+    let mut builder = Builder {
+        file,
+        text,
+        tree,
+        limits,
+        sink,
+        open: Vec::new(),
+        anchors: Vec::new(),
+        root: None,
+        documents: 0,
+        written: 0,
+        unfolded: 0,
+    };
+    for event in Parser::new_from_str_with_options(text, options) {
+        let step = match event {
+            Ok((event, span)) => {
+                let range = span.byte_range().unwrap_or(0..0);
+                builder.event(event, range.start, range.end)
+            }
+            Err(error) => {
+                builder.malformed(&error);
+                Err(Stop)
+            }
+        };
+        if step.is_err() {
+            return None;
+        }
+    }
+    if builder.root.is_none() {
+        let span = Span::new(file, text.len(), text.len());
+        builder.root = Some(builder.tree.push(span, Kind::Null));
+    }
+    builder.root
+}
+
+/// The text is refused; a finding says why.
+struct Stop;
+
+struct Builder<'a> {
+    file: FileId,
+    text: &'a str,
+    tree: &'a mut Tree,
+    limits: &'a Limits,
+    sink: &'a mut Sink,
+    open: Vec<Open>,
+    /// By the parser's anchor number.
+    anchors: Vec<Option<Anchor>>,
+    root: Option<NodeId>,
+    documents: usize,
+    /// Nodes that stand in the text.
+    written: usize,
+    /// Nodes that aliases and merge keys stand for besides.
+    unfolded: usize,
+}
+
+/// A list or map whose end has not come yet.
+struct Open {
+    what: What,
+    start: usize,
+    end: usize,
+    anchor: usize,
+    /// Levels below it, aliases unfolded.
+    height: usize,
+    /// `written + unfolded` when it began.
+    nodes_before: usize,
+}
+
+enum What {
+    List(Vec<NodeId>),
+    Map {
+        entries: Vec<Entry>,
+        merges: Vec<(Span, NodeId)>,
+        key: Option<Key>,
+    },
+}
+
+enum Key {
+    Text(Box<str>, Span),
+    Merge(Span),
+    /// A list or map as a key; reported, its value is dropped.
+    Unusable,
+}
+
+#[derive(Clone, Copy)]
+enum Anchor {
+    Open,
+    Done {
+        node: NodeId,
+        nodes: usize,
+        height: usize,
+    },
+}
+
+impl Builder<'_> {
+    fn event(&mut self, event: Event<'_>, start: usize, end: usize) -> Result<(), Stop> {
+        match event {
+            Event::DocumentStart(..) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    let end = self.text.len().min(end.max(start));
+                    return Err(self.stop(
+                        &SEVERAL_DOCUMENTS,
+                        self.span(start, end),
+                        "the file holds a second YAML document",
+                    ));
+                }
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.scalar(&text, style, anchor, tag.as_deref(), start, end)
+            }
+            Event::SequenceStart(_, anchor, _) => {
+                self.begin(What::List(Vec::new()), anchor, start, end)
+            }
+            Event::MappingStart(_, anchor, _) => {
+                let what = What::Map {
+                    entries: Vec::new(),
+                    merges: Vec::new(),
+                    key: None,
+                };
+                self.begin(what, anchor, start, end)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.finish(start, end),
+            Event::Alias(anchor) => self.alias(anchor, start, end),
+            Event::UnresolvedAlias(name) => {
+                let span = self.span(start, end);
+                self.sink.push(
+                    Diagnostic::new(
+                        &UNKNOWN_ANCHOR,
+                        span,
+                        format!("no anchor `&{}` stands before this", name.escape_debug()),
+                    )
+                    .label("unknown alias")
+                    .help("define it before its first use, or put the text in quotes"),
+                );
+                let node = self.push(span, Kind::Null)?;
+                self.value(node, 0, start, end);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+        start: usize,
+        end: usize,
+    ) -> Result<(), Stop> {
+        let end = self.scalar_end(style, start, end);
+        let span = self.span(start, end);
+        let kind = match (tag.and_then(Tag::core_suffix), tag, style) {
+            (Some(core), _, _) => scalar::tagged(core, text),
+            (None, None, ScalarStyle::Plain) => scalar::plain(text),
+            (None, _, _) => Kind::String(text.into()),
+        };
+        if self.wants_key() {
+            let merges = text == "<<" && style == ScalarStyle::Plain;
+            if anchor != 0 {
+                let node = self.push(span, kind)?;
+                self.anchor_done(anchor, node, 1, 0);
+            }
+            self.key(
+                if merges {
+                    Key::Merge(span)
+                } else {
+                    Key::Text(text.into(), span)
+                },
+                end,
+            );
+            return Ok(());
+        }
+        let node = self.push(span, kind)?;
+        self.anchor_done(anchor, node, 1, 0);
+        self.value(node, 0, start, end);
+        Ok(())
+    }
+
+    /// A block scalar's token reaches to the next token; its place shall end with its text.
+    fn scalar_end(&self, style: ScalarStyle, start: usize, end: usize) -> usize {
+        match style {
+            ScalarStyle::Literal | ScalarStyle::Folded => {
+                let token = self.text.get(start..end).unwrap_or_default();
+                start + token.trim_end().len()
+            }
+            _ => end,
+        }
+    }
+
+    fn begin(&mut self, what: What, anchor: usize, start: usize, end: usize) -> Result<(), Stop> {
+        if self.open.len() >= self.limits.depth_max {
+            return Err(self.too_deep(start, end));
+        }
+        self.set_anchor(anchor, Anchor::Open);
+        self.open.push(Open {
+            what,
+            start,
+            end: start,
+            anchor,
+            height: 0,
+            nodes_before: self.written + self.unfolded,
+        });
+        Ok(())
+    }
+
+    fn finish(&mut self, start: usize, end: usize) -> Result<(), Stop> {
+        let Some(open) = self.open.pop() else {
+            return Ok(());
+        };
+        // The end of a block collection is an empty token at the next one's place.
+        let end = if end > start { end } else { open.end };
+        let kind = match open.what {
+            What::List(items) => Kind::List(items),
+            What::Map {
+                entries, merges, ..
+            } => {
+                let mut entries = map::unique(entries, self.sink);
+                for (span, node) in merges {
+                    self.merge(&mut entries, span, node)?;
+                }
+                Kind::Map(entries)
+            }
+        };
+        let node = self.push(self.span(open.start, end), kind)?;
+        let nodes = self.written + self.unfolded - open.nodes_before;
+        let height = open.height + 1;
+        self.anchor_done(open.anchor, node, nodes, height);
+        if self.wants_key() {
+            let span = self.tree.at(node).span();
+            self.sink.push(
+                Diagnostic::new(&COMPLEX_KEY, span, "a list or map cannot be a key")
+                    .help("keys are strings; put the text in quotes if it begins with `[` or `{`"),
+            );
+            self.key(Key::Unusable, end);
+            return Ok(());
+        }
+        self.value(node, height, open.start, end);
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, start: usize, end: usize) -> Result<(), Stop> {
+        let span = self.span(start, end);
+        let known = self.anchors.get(anchor).copied().flatten();
+        let Some(Anchor::Done {
+            node,
+            nodes,
+            height,
+        }) = known
+        else {
+            self.sink.push(
+                Diagnostic::new(
+                    &CYCLIC_ALIAS,
+                    span,
+                    "the alias stands inside the value it names",
+                )
+                .label("would contain itself"),
+            );
+            let node = self.push(span, Kind::Null)?;
+            self.value(node, 0, start, end);
+            return Ok(());
+        };
+        self.unfold(nodes, span)?;
+        if self.open.len() + height > self.limits.depth_max {
+            return Err(self.too_deep(start, end));
+        }
+        if self.wants_key() {
+            let key = match self.tree.at(node).scalar_text() {
+                Some(text) => Key::Text(text.into(), span),
+                None => {
+                    self.sink.push(Diagnostic::new(
+                        &COMPLEX_KEY,
+                        span,
+                        "the alias names something that cannot be a key",
+                    ));
+                    Key::Unusable
+                }
+            };
+            self.key(key, end);
+            return Ok(());
+        }
+        self.value(node, height, start, end);
+        Ok(())
+    }
+
+    /// Adds what `<<` names and the map does not have itself; earlier sources win.
+    fn merge(&mut self, entries: &mut Vec<Entry>, span: Span, node: NodeId) -> Result<(), Stop> {
+        let value = self.tree.at(node);
+        let sources: Vec<NodeId> = match value.kind() {
+            Kind::Map(_) => vec![node],
+            Kind::List(items) if value.items().all(|item| item.is_map()) => items.clone(),
+            _ => {
+                self.sink.push(
+                    Diagnostic::new(
+                        &BAD_MERGE_KEY,
+                        value.span(),
+                        format!("`<<` merges maps, this is {}", value.kind_name()),
+                    )
+                    .related(span, "the merge key")
+                    .help("write an alias of a map, or a list of such; a key `<<` is written in quotes"),
+                );
+                return Ok(());
+            }
+        };
+        for source in sources {
+            let count = self.tree.at(source).entries().len();
+            self.unfold(count, span)?;
+            let mut have: std::collections::HashSet<&str> =
+                entries.iter().map(|entry| &*entry.key).collect();
+            let added: Vec<Entry> = self
+                .tree
+                .at(source)
+                .entries()
+                .map(|(entry, _)| entry)
+                .filter(|entry| have.insert(&entry.key))
+                .cloned()
+                .collect();
+            entries.extend(added);
+        }
+        Ok(())
+    }
+
+    fn unfold(&mut self, nodes: usize, span: Span) -> Result<(), Stop> {
+        self.unfolded = self.unfolded.saturating_add(nodes);
+        if self.unfolded <= self.limits.alias_nodes_max {
+            return Ok(());
+        }
+        let message = format!(
+            "the file's aliases unfold to more than {} values",
+            self.limits.alias_nodes_max
+        );
+        Err(self.stop(&ALIAS_BOMB, span, message))
+    }
+
+    fn push(&mut self, span: Span, kind: Kind) -> Result<NodeId, Stop> {
+        self.written += 1;
+        if self.written > self.limits.nodes_max {
+            let message = format!("the file has more than {} values", self.limits.nodes_max);
+            return Err(self.stop(&TOO_LARGE, span, message));
+        }
+        Ok(self.tree.push(span, kind))
+    }
+
+    fn wants_key(&self) -> bool {
+        matches!(
+            self.open.last(),
+            Some(Open {
+                what: What::Map { key: None, .. },
+                ..
+            })
+        )
+    }
+
+    fn key(&mut self, new: Key, end: usize) {
+        if let Some(open) = self.open.last_mut()
+            && let What::Map { key, entries, .. } = &mut open.what
+        {
+            if let Key::Text(_, span) | Key::Merge(span) = &new
+                && entries.is_empty()
+                && open.end == open.start
+            {
+                // A block map's own token may begin at an anchor or tag before its first key.
+                open.start = open.start.min(span.start as usize);
+            }
+            open.end = open.end.max(end);
+            *key = Some(new);
+        }
+    }
+
+    fn value(&mut self, node: NodeId, height: usize, start: usize, end: usize) {
+        let Some(open) = self.open.last_mut() else {
+            self.root = Some(node);
+            return;
+        };
+        // An empty value's token stands where the parser noticed it, maybe lines behind.
+        if end > start {
+            open.end = open.end.max(end);
+        }
+        open.height = open.height.max(height);
+        match &mut open.what {
+            What::List(items) => items.push(node),
+            What::Map {
+                entries,
+                merges,
+                key,
+            } => match key.take() {
+                Some(Key::Text(key, key_span)) => entries.push(Entry {
+                    key,
+                    key_span,
+                    value: node,
+                }),
+                Some(Key::Merge(span)) => merges.push((span, node)),
+                Some(Key::Unusable) | None => {}
+            },
+        }
+    }
+
+    fn set_anchor(&mut self, anchor: usize, state: Anchor) {
+        if anchor == 0 {
+            return;
+        }
+        if self.anchors.len() <= anchor {
+            self.anchors.resize(anchor + 1, None);
+        }
+        self.anchors[anchor] = Some(state);
+    }
+
+    fn anchor_done(&mut self, anchor: usize, node: NodeId, nodes: usize, height: usize) {
+        self.set_anchor(
+            anchor,
+            Anchor::Done {
+                node,
+                nodes,
+                height,
+            },
+        );
+    }
+
+    fn too_deep(&mut self, start: usize, end: usize) -> Stop {
+        let message = format!(
+            "lists and maps nest deeper than {} levels",
+            self.limits.depth_max
+        );
+        let span = self.span(start, end);
+        self.stop(&TOO_LARGE, span, message)
+    }
+
+    fn stop(&mut self, lint: &'static Lint, span: Span, message: impl Into<String>) -> Stop {
+        self.sink.push(Diagnostic::new(lint, span, message));
+        Stop
+    }
+
+    fn malformed(&mut self, error: &ScanError) {
+        let at = error.marker().byte_offset().unwrap_or(0);
+        let at = self.text.floor_char_boundary(at.min(self.text.len()));
+        let width = self.text[at..]
+            .chars()
+            .next()
+            .filter(|c| *c != '\n' && *c != '\r')
+            .map_or(0, char::len_utf8);
+        let span = self.span(at, at + width);
+        let finding = match error.kind() {
+            ErrorKind::RecursionLimitExceeded => {
+                Diagnostic::new(&TOO_LARGE, span, "lists and maps nest too deep")
+            }
+            kind => Diagnostic::new(
+                &MALFORMED_YAML,
+                span,
+                format!("not well-formed YAML: {}", kind.to_string().escape_debug()),
+            ),
+        };
+        let finding = match error.kind() {
+            ErrorKind::TabInBlockIndentation
+            | ErrorKind::TabInIndentation
+            | ErrorKind::TabNotAllowed => finding.help("indent with spaces"),
+            ErrorKind::MappingValueNotAllowed => finding
+                .help("a text that contains `: ` belongs in quotes; or the indentation is off"),
+            _ => finding,
+        };
+        self.sink.push(finding);
+    }
+
+    fn span(&self, start: usize, end: usize) -> Span {
+        Span::new(self.file, start, end.max(start))
+    }
+}

@@ -1,0 +1,4 @@
+//! The compiler's integration tests, one binary.
+
+mod corpus;
+mod specs;
