@@ -1,5 +1,6 @@
 //! What a policy is told about the request beside its head, and what it leaves behind.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use crate::rate::{RateTable, Tokens};
@@ -17,6 +18,8 @@ pub struct Cx<'a> {
     pub client: IpAddr,
     /// The counters of this process.
     pub limits: &'a Limits,
+    /// Credentials that must not be admitted, whichever bundle runs.
+    pub revoked: &'a Revoked,
     /// The route's stable id, for limits keyed by route.
     pub route: &'a str,
     /// Who calls; set by authentication.
@@ -47,6 +50,25 @@ pub struct Limits {
     pub known: RateTable,
     /// Keys that any client can make up: addresses, header values.
     pub anonymous: RateTable,
+}
+
+/// Hashes of credentials that must not be admitted. Kept outside snapshots, so that no rollback
+/// brings one back (release.md §7).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Revoked(HashSet<[u8; 32]>);
+
+impl Revoked {
+    /// The hashes of a revocation list.
+    #[must_use]
+    pub fn new(hashes: impl IntoIterator<Item = [u8; 32]>) -> Self {
+        Self(hashes.into_iter().collect())
+    }
+
+    /// Whether a credential is on the list.
+    #[must_use]
+    pub fn contains(&self, sha256: &[u8; 32]) -> bool {
+        !self.0.is_empty() && self.0.contains(sha256)
+    }
 }
 
 /// What a limit left to say (draft-ietf-httpapi-ratelimit-headers).
@@ -80,8 +102,15 @@ pub struct Charge {
 impl<'a> Cx<'a> {
     /// A context before anybody has looked at the request.
     #[must_use]
-    pub fn new(now_ns: u64, unix_s: u64, peer: IpAddr, limits: &'a Limits) -> Self {
+    pub fn new(
+        now_ns: u64,
+        unix_s: u64,
+        peer: IpAddr,
+        limits: &'a Limits,
+        revoked: &'a Revoked,
+    ) -> Self {
         Self {
+            revoked,
             now_ns,
             unix_s,
             peer,

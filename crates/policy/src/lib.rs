@@ -19,7 +19,7 @@ pub mod auth;
 pub mod traffic;
 pub mod transform;
 
-pub use cx::{Charge, Cx, Limits, Principal, RateNotice};
+pub use cx::{Charge, Cx, Limits, Principal, RateNotice, Revoked};
 pub use head::{RequestHead, ResponseHead};
 pub use phase::Phase;
 pub use rate::{Admission, RateTable, Tokens};

@@ -1,0 +1,190 @@
+//! One request through the table and its chain.
+
+use http::{HeaderName, HeaderValue, Method};
+use policy::traffic::rate_limit;
+use policy::{Cx, Reject, Reply, RequestHead, ResponseHead, Run, Step};
+
+use crate::authenticate;
+use crate::path::has_escaped_separator;
+use crate::router::{self, Found};
+use crate::snapshot::{ChainStep, RouteRef, Snapshot};
+
+static NO_ROUTE: Reject = Reject {
+    status: 404,
+    code: "no_route",
+    title: "Nothing is served here",
+};
+static NO_CONDITION: Reject = Reject {
+    status: 404,
+    code: "no_condition_matched",
+    title: "Nothing is served here for this request",
+};
+static METHOD_NOT_ALLOWED: Reject = Reject {
+    status: 405,
+    code: "method_not_allowed",
+    title: "Method not allowed",
+};
+static ESCAPED_SEPARATOR: Reject = Reject {
+    status: 400,
+    code: "path_ambiguous",
+    title: "An escaped separator cannot be used in this path",
+};
+
+/// Every way in which the engine itself refuses: for metrics, tests and the book. Policies add
+/// their own.
+pub fn rejects() -> impl Iterator<Item = &'static Reject> {
+    [
+        &NO_ROUTE,
+        &NO_CONDITION,
+        &METHOD_NOT_ALLOWED,
+        &ESCAPED_SEPARATOR,
+    ]
+    .into_iter()
+    .chain(authenticate::REJECTS)
+}
+
+/// What happens to a request.
+#[derive(Debug)]
+pub struct Decided<'s> {
+    /// The route that owns it, if any.
+    pub route: Option<RouteRef<'s>>,
+    /// What happens.
+    pub verdict: Verdict,
+    /// How many steps of the chain ran; those see the response.
+    pub ran: usize,
+}
+
+/// What happens.
+#[derive(Debug)]
+pub enum Verdict {
+    /// The route's upstream gets it.
+    Forward,
+    /// The gateway answers.
+    Reply(Box<Reply>),
+    /// The gateway refuses.
+    Reject(Refusal),
+}
+
+/// A refusal with what its response must carry.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub reject: &'static Reject,
+    /// `Allow` of a 405.
+    pub allow: Option<HeaderValue>,
+}
+
+/// Finds the owner of an admitted request and runs its chain. The head is changed as the chain
+/// says; `cx` learns the route and the principal.
+pub fn decide<'s>(
+    snapshot: &'s Snapshot,
+    listener: usize,
+    head: &mut RequestHead,
+    cx: &mut Cx<'s>,
+) -> Decided<'s> {
+    let route = match router::find(&snapshot.listeners[listener].hosts, head) {
+        Found::Operation { mount, operation } => {
+            snapshot.route_at(&snapshot.mounts[mount as usize], operation)
+        }
+        Found::Nothing => return refused(&NO_ROUTE, None),
+        Found::NoConditionMatched => return refused(&NO_CONDITION, None),
+        Found::MethodNotAllowed(methods) => {
+            return refused(&METHOD_NOT_ALLOWED, Some(allow(&methods)));
+        }
+    };
+    cx.route = route.id;
+    let splits_path = route.mount.strip_base_path || route.operation.template.is_prefix();
+    if splits_path && has_escaped_separator(head.path()) {
+        let verdict = Verdict::Reject(Refusal {
+            reject: &ESCAPED_SEPARATOR,
+            allow: None,
+        });
+        return Decided {
+            route: Some(route),
+            verdict,
+            ran: 0,
+        };
+    }
+    let mut ran = 0;
+    for step in &route.treatment.chain {
+        ran += 1;
+        let verdict = match step {
+            ChainStep::Authenticate => {
+                match route.treatment.security.check(
+                    head,
+                    cx,
+                    &snapshot.credentials,
+                    &snapshot.consumers,
+                ) {
+                    Ok(()) => continue,
+                    Err(reject) => {
+                        // An address limit that let it pass keeps what it counted: it protects
+                        // authentication from guessing.
+                        Verdict::Reject(Refusal {
+                            reject,
+                            allow: None,
+                        })
+                    }
+                }
+            }
+            ChainStep::Filter(_, filter) => match filter.on_request(head, cx) {
+                Step::Continue => continue,
+                Step::Reject(reject) => Verdict::Reject(Refusal {
+                    reject,
+                    allow: None,
+                }),
+                Step::Reply(reply) => Verdict::Reply(reply),
+            },
+        };
+        return Decided {
+            route: Some(route),
+            verdict,
+            ran,
+        };
+    }
+    Decided {
+        route: Some(route),
+        verdict: Verdict::Forward,
+        ran,
+    }
+}
+
+/// Lets the steps that ran see the response, in reverse order; then writes what every response
+/// carries.
+pub fn finish<'s>(
+    snapshot: &'s Snapshot,
+    decided: &Decided<'s>,
+    response: &mut ResponseHead,
+    cx: &mut Cx<'s>,
+) {
+    if let Some(route) = &decided.route {
+        for step in route.treatment.chain[..decided.ran].iter().rev() {
+            match step {
+                ChainStep::Authenticate => {}
+                ChainStep::Filter(_, filter) => filter.on_response(response, cx),
+            }
+        }
+    }
+    if let Some(notice) = &cx.rate {
+        rate_limit::write_fields(notice, &mut response.headers);
+    }
+    if snapshot.expose_bundle {
+        response.headers.insert(
+            HeaderName::from_static("x-gateway-bundle"),
+            snapshot.bundle_short.clone(),
+        );
+    }
+}
+
+fn refused<'s>(reject: &'static Reject, allow: Option<HeaderValue>) -> Decided<'s> {
+    Decided {
+        route: None,
+        verdict: Verdict::Reject(Refusal { reject, allow }),
+        ran: 0,
+    }
+}
+
+fn allow(methods: &[Method]) -> HeaderValue {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    HeaderValue::try_from(names.join(", ")).unwrap_or(HeaderValue::from_static(""))
+}

@@ -1,0 +1,116 @@
+//! The head that the upstream gets.
+
+use std::net::IpAddr;
+
+use bundle::ir::{HostHeader, Target, Upstream};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::uri::PathAndQuery;
+use policy::{Cx, RequestHead};
+
+use crate::edge::{X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::snapshot::RouteRef;
+
+static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
+
+/// What the gateway knows about the client's side of an exchange.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Who opened the connection.
+    pub peer: IpAddr,
+    /// `Host` as the client wrote it.
+    pub authority: HeaderValue,
+    /// The exchange's id.
+    pub request_id: HeaderValue,
+}
+
+/// Turns a decided head into the one that a target gets: its path, `Host`, and what the gateway
+/// adds (RFC 9110 §7.6.3 `Via`, forwarding and identity fields). The client's forwarding fields
+/// were taken out at the edge unless a trusted proxy sent them; those are kept and continued.
+pub fn prepare(
+    head: &mut RequestHead,
+    route: &RouteRef<'_>,
+    upstream: &Upstream,
+    target: &Target,
+    origin: &Origin,
+    cx: &Cx<'_>,
+) {
+    if let Some(path) = path(head, route, target) {
+        head.target = path;
+    }
+    let headers = &mut head.headers;
+    let host = match &upstream.host_header {
+        HostHeader::Preserve => Some(origin.authority.clone()),
+        HostHeader::Upstream => HeaderValue::try_from(authority(target)).ok(),
+        HostHeader::Value(text) => HeaderValue::try_from(text.as_str()).ok(),
+    };
+    headers.insert(HOST, host.unwrap_or_else(|| origin.authority.clone()));
+    forwarded_for(headers, origin.peer);
+    headers
+        .entry(&X_FORWARDED_PROTO)
+        .or_insert(HeaderValue::from_static("http"));
+    headers
+        .entry(&X_FORWARDED_HOST)
+        .or_insert_with(|| origin.authority.clone());
+    headers.append(VIA, HeaderValue::from_static("1.1 gwd"));
+    headers.insert(&X_REQUEST_ID, origin.request_id.clone());
+    if let Some(principal) = cx.principal
+        && let Ok(name) = HeaderValue::try_from(principal.consumer)
+    {
+        headers.insert(&X_CONSUMER_NAME, name);
+    }
+}
+
+/// Path of the target, then what remains of the request's; none where that is the request's own.
+fn path(head: &RequestHead, route: &RouteRef<'_>, target: &Target) -> Option<PathAndQuery> {
+    let stripped = if route.mount.strip_base_path {
+        &*route.mount.base_path
+    } else {
+        ""
+    };
+    if stripped.is_empty() && target.path.is_empty() {
+        return None;
+    }
+    let below = head.path().strip_prefix(stripped).unwrap_or(head.path());
+    let slash = if below.is_empty() && target.path.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    let mut text = format!("{}{slash}{below}", target.path);
+    if let Some(query) = head.query() {
+        text.push('?');
+        text.push_str(query);
+    }
+    PathAndQuery::try_from(text).ok()
+}
+
+/// `host[:port]` of a target; 80 is not written.
+#[must_use]
+pub fn authority(target: &Target) -> String {
+    let host = if target.host.contains(':') {
+        format!("[{}]", target.host)
+    } else {
+        target.host.clone()
+    };
+    if target.port == 80 {
+        host
+    } else {
+        format!("{host}:{}", target.port)
+    }
+}
+
+/// Appends the peer to X-Forwarded-For as one line.
+fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
+    let mut line = String::new();
+    for value in headers.get_all(&X_FORWARDED_FOR) {
+        line.push_str(value.to_str().unwrap_or_default());
+        line.push_str(", ");
+    }
+    use std::fmt::Write as _;
+    let _ = write!(line, "{}", peer.to_canonical());
+    if let Ok(value) = HeaderValue::try_from(line) {
+        headers.insert(&X_FORWARDED_FOR, value);
+    }
+}

@@ -1,0 +1,208 @@
+//! One path normaliser, used by the router, the policies and the log (semantics.md §2).
+//!
+//! What is matched and authorised is what is forwarded: the client's own bytes where nothing had
+//! to change, the normalised form where something had.
+
+use std::borrow::Cow;
+
+/// Why a path cannot be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathFault {
+    /// It does not begin with `/`.
+    NoSlash,
+    /// NUL (also as `%00`), a control byte, a raw backslash, `#`, or a byte beyond ASCII.
+    Byte,
+    /// `%` without two hexadecimal digits.
+    Escape,
+    /// More `..` than segments.
+    AboveRoot,
+}
+
+/// Decodes escaped unreserved characters, writes other escapes in upper case, then resolves dot
+/// segments (RFC 3986 §6.2.2). `%2F`, `%5C` and `%25` stay as they are: no segment is split and
+/// nothing is decoded twice.
+pub fn normalise(path: &str) -> Result<Cow<'_, str>, PathFault> {
+    if !path.starts_with('/') {
+        return Err(PathFault::NoSlash);
+    }
+    let mut plain = true;
+    let mut before = 0;
+    for &byte in path.as_bytes() {
+        match byte {
+            0..=0x1F | 0x7F.. | b'\\' | b'#' => return Err(PathFault::Byte),
+            b'%' => plain = false,
+            // A segment that begins with a dot might be `.` or `..`; few do.
+            b'.' if before == b'/' => plain = false,
+            _ => {}
+        }
+        before = byte;
+    }
+    if plain {
+        return Ok(Cow::Borrowed(path));
+    }
+    let decoded = decode_unreserved(path)?;
+    let resolved = remove_dot_segments(&decoded)?;
+    Ok(match resolved {
+        Some(resolved) => Cow::Owned(resolved),
+        None if *decoded == *path => Cow::Borrowed(path),
+        None => Cow::Owned(decoded.into_owned()),
+    })
+}
+
+/// A template's literal in the form in which [`normalise`] leaves request paths: escapes as
+/// above, and everything that cannot stand in a path escaped.
+#[must_use]
+pub fn normalise_literal(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            0..=0x20 | 0x7F.. | b'\\' | b'#' | b'?' | b'"' | b'<' | b'>' | b'`' => {
+                escaped.push_str(&format!("%{byte:02X}"))
+            }
+            _ => escaped.push(char::from(byte)),
+        }
+    }
+    match decode_unreserved(&escaped) {
+        Ok(decoded) => decoded.into_owned(),
+        // A stray `%` in a template can only mean itself.
+        Err(_) => escaped.replace('%', "%25"),
+    }
+}
+
+/// Whether a path holds an escaped separator: opaque inside a parameter, refused where a prefix,
+/// a stripped base path or a rewrite would have to split it.
+#[must_use]
+pub fn has_escaped_separator(path: &str) -> bool {
+    path.contains("%2F") || path.contains("%5C")
+}
+
+fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
+    let bytes = path.as_bytes();
+    let Some(first) = bytes.iter().position(|b| *b == b'%') else {
+        return Ok(Cow::Borrowed(path));
+    };
+    let mut decoded = String::with_capacity(path.len());
+    decoded.push_str(&path[..first]);
+    let mut at = first;
+    while at < bytes.len() {
+        if bytes[at] != b'%' {
+            decoded.push(char::from(bytes[at]));
+            at += 1;
+            continue;
+        }
+        let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
+        let (Some(high), Some(low)) = (digit(at + 1), digit(at + 2)) else {
+            return Err(PathFault::Escape);
+        };
+        let byte = u8::try_from(high << 4 | low).unwrap_or(0);
+        match byte {
+            0 => return Err(PathFault::Byte),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                decoded.push(char::from(byte))
+            }
+            _ => decoded.push_str(&format!("%{byte:02X}")),
+        }
+        at += 3;
+    }
+    Ok(Cow::Owned(decoded))
+}
+
+/// RFC 3986 §5.2.4; none where there is nothing to resolve.
+fn remove_dot_segments(path: &str) -> Result<Option<String>, PathFault> {
+    let segments = path[1..].split('/');
+    if !segments
+        .clone()
+        .any(|segment| matches!(segment, "." | ".."))
+    {
+        return Ok(None);
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    let last = segments.clone().next_back().unwrap_or_default();
+    for segment in segments {
+        match segment {
+            "." => {}
+            ".." => {
+                kept.pop().ok_or(PathFault::AboveRoot)?;
+            }
+            other => kept.push(other),
+        }
+    }
+    let mut resolved = String::with_capacity(path.len());
+    for segment in &kept {
+        resolved.push('/');
+        resolved.push_str(segment);
+    }
+    // `/a/..` and `/a/.` name the folder.
+    if matches!(last, "." | "..") || resolved.is_empty() {
+        resolved.push('/');
+    }
+    Ok(Some(resolved))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_normalised_once() {
+        let cases = [
+            ("/", Ok("/")),
+            ("/a/b", Ok("/a/b")),
+            ("/a//b", Ok("/a//b")),
+            ("/%41%2d%7E", Ok("/A-~")),
+            ("/%c3%a9", Ok("/%C3%A9")),
+            ("/a%2fb", Ok("/a%2Fb")),
+            ("/%252e%252e/x", Ok("/%252e%252e/x")),
+            ("/a/./b", Ok("/a/b")),
+            ("/a/../b", Ok("/b")),
+            ("/api/%2e%2e/admin", Ok("/admin")),
+            ("/public/..%2fadmin", Ok("/public/..%2Fadmin")),
+            ("/a/..", Ok("/")),
+            ("/a/b/.", Ok("/a/b/")),
+            ("/a/b/..", Ok("/a/")),
+            ("/.well-known/x", Ok("/.well-known/x")),
+            ("/a/...", Ok("/a/...")),
+            ("/a;x=1/b", Ok("/a;x=1/b")),
+            ("/..", Err(PathFault::AboveRoot)),
+            ("/a/../../b", Err(PathFault::AboveRoot)),
+            ("/%00", Err(PathFault::Byte)),
+            ("/a\\b", Err(PathFault::Byte)),
+            ("/\u{e9}", Err(PathFault::Byte)),
+            ("/%", Err(PathFault::Escape)),
+            ("/%4", Err(PathFault::Escape)),
+            ("/%zz", Err(PathFault::Escape)),
+            ("*", Err(PathFault::NoSlash)),
+        ];
+        for (path, expected) in cases {
+            assert_eq!(
+                normalise(path).as_deref().map_err(|fault| *fault),
+                expected,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_changed_means_nothing_copied() {
+        for path in ["/a/b", "/a/%C3%A9", "/.well-known/a"] {
+            assert!(matches!(normalise(path), Ok(Cow::Borrowed(_))), "{path}");
+        }
+    }
+
+    #[test]
+    fn literals_take_the_form_of_requests() {
+        assert_eq!(normalise_literal("é b"), "%C3%A9%20b");
+        assert_eq!(normalise_literal("%41%c3"), "A%C3");
+        assert_eq!(normalise_literal("50%"), "50%25");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn normalising_twice_changes_nothing(path in "/[a-c./%25eEfF0]{0,24}") {
+            if let Ok(once) = normalise(&path) {
+                let again = normalise(&once);
+                proptest::prop_assert_eq!(again.as_deref(), Ok(&*once));
+            }
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Hosts and mounts: who is asked before any template is compared.
+
+use std::sync::Arc;
+
+use bundle::ir::Segment;
+use rustc_hash::FxHashMap;
+
+use super::trie::ApiRouter;
+
+/// The hosts of one listener. The winning host owns the request; there is no fall-back.
+///
+/// The keys come from the bundle, never from a client, so that a fast hash without a secret is
+/// enough: a client cannot make two of them collide.
+#[derive(Debug, Default)]
+pub struct HostTable {
+    exact: FxHashMap<Box<str>, MountTable>,
+    /// `*.example.org` under `example.org`; the star stands for one label.
+    wildcard: FxHashMap<Box<str>, MountTable>,
+    any: Option<MountTable>,
+}
+
+/// The mounts of one host.
+#[derive(Debug, Default)]
+pub struct MountTable {
+    /// Segments of the base paths that occur, ascending.
+    depths: Vec<usize>,
+    bases: FxHashMap<Box<str>, Vec<MountEntry>>,
+}
+
+/// One API at one base path.
+#[derive(Debug)]
+pub struct MountEntry {
+    /// The mount's index in the snapshot.
+    pub mount: u32,
+    /// The base path's segments.
+    pub base_segments: Box<[Segment]>,
+    /// The API's own table.
+    pub router: Arc<ApiRouter>,
+}
+
+impl HostTable {
+    /// Adds an API at a host pattern (none: any host) and base path (empty or `/…`).
+    pub fn add(
+        &mut self,
+        host: Option<&str>,
+        base_path: &str,
+        mount: u32,
+        router: &Arc<ApiRouter>,
+    ) {
+        let table = match host {
+            None => self.any.get_or_insert_with(MountTable::default),
+            Some(host) => match host.strip_prefix("*.") {
+                Some(parent) => self.wildcard.entry(parent.into()).or_default(),
+                None => self.exact.entry(host.into()).or_default(),
+            },
+        };
+        let segments: Box<[Segment]> = base_path
+            .split('/')
+            .skip(1)
+            .map(|text| Segment::Literal(text.to_owned()))
+            .collect();
+        if let Err(at) = table.depths.binary_search(&segments.len()) {
+            table.depths.insert(at, segments.len());
+        }
+        let entry = MountEntry {
+            mount,
+            base_segments: segments,
+            router: Arc::clone(router),
+        };
+        table.bases.entry(base_path.into()).or_default().push(entry);
+    }
+
+    /// The mounts of the host that owns a request: exact, then one label under a wildcard, then
+    /// mounts without hosts.
+    #[must_use]
+    pub fn mounts(&self, host: &str) -> Option<&MountTable> {
+        if !self.exact.is_empty()
+            && let Some(table) = self.exact.get(host)
+        {
+            return Some(table);
+        }
+        if !self.wildcard.is_empty()
+            && let Some((label, parent)) = host.split_once('.')
+            && !label.is_empty()
+            && let Some(table) = self.wildcard.get(parent)
+        {
+            return Some(table);
+        }
+        self.any.as_ref()
+    }
+}
+
+impl MountTable {
+    /// The mounts whose base path begins `path`, each with what stands behind it (empty or
+    /// `/…`).
+    pub fn below<'t, 'p>(
+        &'t self,
+        path: &'p str,
+    ) -> impl Iterator<Item = (&'t MountEntry, &'p str)> + use<'t, 'p> {
+        self.depths.iter().flat_map(move |depth| {
+            let found = split_after(path, *depth)
+                .and_then(|(base, below)| Some((self.bases.get(base)?, below)));
+            found
+                .into_iter()
+                .flat_map(|(entries, below)| entries.iter().map(move |entry| (entry, below)))
+        })
+    }
+}
+
+/// Splits a path behind its first `depth` segments.
+fn split_after(path: &str, depth: usize) -> Option<(&str, &str)> {
+    if depth == 0 {
+        return Some(path.split_at(0));
+    }
+    let mut slashes = memchr::memchr_iter(b'/', path.as_bytes()).skip(1);
+    match slashes.nth(depth - 1) {
+        Some(at) => Some(path.split_at(at)),
+        None => (memchr::memchr_iter(b'/', path.as_bytes()).count() == depth)
+            .then(|| path.split_at(path.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_paths_end_at_a_slash() {
+        assert_eq!(split_after("/a/b/c", 0), Some(("", "/a/b/c")));
+        assert_eq!(split_after("/a/b/c", 2), Some(("/a/b", "/c")));
+        assert_eq!(split_after("/a/b", 2), Some(("/a/b", "")));
+        assert_eq!(split_after("/a/b/", 2), Some(("/a/b", "/")));
+        assert_eq!(split_after("/a", 2), None);
+    }
+}

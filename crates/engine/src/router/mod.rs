@@ -1,0 +1,94 @@
+//! Which operation owns a request: one total order (semantics.md §1).
+//!
+//! Listener, then host, then the mounts whose base path begins the request's, then each such
+//! API's own trie. An API's trie depends on its blob alone and is shared among snapshots; where
+//! several mounts have a candidate, the candidates are compared by the order itself.
+
+mod condition;
+mod host;
+mod order;
+mod trie;
+
+pub use host::{HostTable, MountEntry};
+pub use order::{compare_conditions, compare_segments, compare_templates};
+pub use trie::{ApiRouter, Candidate};
+
+use http::Method;
+
+use policy::RequestHead;
+
+/// What the table says about a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This operation of this mount owns it.
+    Operation {
+        /// The mount, as an index into the snapshot's mounts.
+        mount: u32,
+        /// The operation, as an index into the API's operations.
+        operation: u32,
+    },
+    /// No mount answers for this host, or no template matches the path.
+    Nothing,
+    /// Templates match and one has the method, but its conditions fail.
+    NoConditionMatched,
+    /// Templates match, with these methods only; sorted.
+    MethodNotAllowed(Vec<Method>),
+}
+
+/// Finds the owner among the mounts of the request's host.
+#[must_use]
+pub fn find(hosts: &HostTable, head: &RequestHead) -> Found {
+    let Some(table) = hosts.mounts(&head.host) else {
+        return Found::Nothing;
+    };
+    let mut best: Option<(&MountEntry, Candidate<'_>)> = None;
+    for (entry, below) in table.below(head.path()) {
+        let Some(candidate) = entry.router.find(below, head) else {
+            continue;
+        };
+        let wins = match &best {
+            None => true,
+            Some((other, beaten)) => {
+                let ours = (
+                    candidate.priority,
+                    &entry.base_segments[..],
+                    candidate.operation,
+                );
+                let theirs = (beaten.priority, &other.base_segments[..], beaten.operation);
+                order::compare_owners(ours, theirs).is_gt()
+            }
+        };
+        if wins {
+            best = Some((entry, candidate));
+        }
+    }
+    match best {
+        Some((entry, candidate)) => Found::Operation {
+            mount: entry.mount,
+            operation: candidate.index,
+        },
+        None => explain_miss(table, head),
+    }
+}
+
+#[cold]
+fn explain_miss(table: &host::MountTable, head: &RequestHead) -> Found {
+    let mut methods: Vec<Method> = Vec::new();
+    for (entry, below) in table.below(head.path()) {
+        entry.router.matching(below, &mut |operation| {
+            methods.push(operation.method.clone())
+        });
+    }
+    if methods.is_empty() {
+        return Found::Nothing;
+    }
+    if methods.contains(&Method::GET) {
+        methods.push(Method::HEAD);
+    }
+    if methods.contains(&head.method) {
+        return Found::NoConditionMatched;
+    }
+    methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    methods.dedup();
+    Found::MethodNotAllowed(methods)
+}

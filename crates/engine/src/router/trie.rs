@@ -1,0 +1,355 @@
+//! The trie of one API: segments as edges, methods and conditions in the leaves.
+//!
+//! Depth first, literal before patterns in their order before the parameter before the rest of a
+//! prefix: the first leaf whose method and conditions hold is the greatest candidate. Only a
+//! table that uses priorities searches on. Each node is entered at most once per request.
+
+use bundle::ir::{Api, Operation, Pattern, Segment};
+use http::Method;
+use policy::RequestHead;
+use rustc_hash::FxHashMap;
+
+use super::{condition, order};
+
+/// The routing table of one API, below its mount.
+#[derive(Debug)]
+pub struct ApiRouter {
+    nodes: Box<[Node]>,
+    leaves: Box<[Leaf]>,
+    operations: Box<[Operation]>,
+    uses_priority: bool,
+}
+
+/// An operation that can own a request.
+#[derive(Debug)]
+pub struct Candidate<'r> {
+    /// Its index in [`ApiRouter::operations`].
+    pub index: u32,
+    /// It.
+    pub operation: &'r Operation,
+    /// Its priority.
+    pub priority: i32,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    literals: Literals,
+    /// Greatest first.
+    patterns: Vec<(Pattern, u32)>,
+    parameter: Option<u32>,
+    /// A template ends here.
+    end: Option<u32>,
+    /// A prefix ends here.
+    rest: Option<u32>,
+}
+
+/// Edges with literals: most nodes have one or none, a few have thousands.
+#[derive(Debug, Default)]
+enum Literals {
+    #[default]
+    None,
+    One(Box<str>, u32),
+    Many(FxHashMap<Box<str>, u32>),
+}
+
+/// Operations with one template, greatest conditions first within a method.
+#[derive(Debug, Default)]
+struct Leaf(Vec<(Method, u32)>);
+
+// === impl ApiRouter ===
+
+impl ApiRouter {
+    /// Builds the table of an API. Two operations that no request can tell apart are refused by
+    /// name; gwc has reported them with their places.
+    pub fn build(api: &Api) -> Result<Self, RouteConflict> {
+        let mut builder = Builder {
+            nodes: vec![Node::default()],
+            leaves: Vec::new(),
+        };
+        for (index, operation) in (0u32..).zip(&api.operations) {
+            let method = Method::from_bytes(operation.method.as_bytes())
+                .map_err(|_| RouteConflict::method(operation))?;
+            let leaf = builder.leaf(operation);
+            builder.leaves[leaf as usize].0.push((method, index));
+        }
+        let operations: Box<[Operation]> = api.operations.iter().cloned().collect();
+        for leaf in &mut builder.leaves {
+            leaf.sort(&operations)?;
+        }
+        for node in &mut builder.nodes {
+            node.patterns.sort_by(|(a, _), (b, _)| {
+                order::compare_segments(&Segment::Pattern(b.clone()), &Segment::Pattern(a.clone()))
+            });
+        }
+        let uses_priority = operations.iter().any(|operation| operation.priority != 0);
+        Ok(Self {
+            nodes: builder.nodes.into(),
+            leaves: builder.leaves.into(),
+            operations,
+            uses_priority,
+        })
+    }
+
+    /// The operations, in the order of their keys.
+    #[must_use]
+    pub fn operations(&self) -> &[Operation] {
+        &self.operations
+    }
+
+    /// The greatest operation whose template, method and conditions hold for what stands behind
+    /// the base path (empty or `/…`).
+    #[must_use]
+    pub fn find(&self, below: &str, head: &RequestHead) -> Option<Candidate<'_>> {
+        let mut best: Option<Candidate<'_>> = None;
+        self.walk(0, rest_of(below), &mut |leaf| {
+            let Some(index) = leaf.owner(&self.operations, head) else {
+                return Walk::On;
+            };
+            let operation = &self.operations[index as usize];
+            let candidate = Candidate {
+                index,
+                operation,
+                priority: operation.priority,
+            };
+            if best
+                .as_ref()
+                .is_none_or(|best| candidate.priority > best.priority)
+            {
+                best = Some(candidate);
+            }
+            if self.uses_priority {
+                Walk::On
+            } else {
+                Walk::Stop
+            }
+        });
+        best
+    }
+
+    /// Every operation whose template matches, whatever its method and conditions.
+    pub fn matching<'r>(&'r self, below: &str, see: &mut dyn FnMut(&Seen<'r>)) {
+        self.walk(0, rest_of(below), &mut |leaf| {
+            for (method, index) in &leaf.0 {
+                see(&Seen {
+                    index: *index,
+                    operation: &self.operations[*index as usize],
+                    method,
+                });
+            }
+            Walk::On
+        });
+    }
+
+    /// The leaves that match, greatest template first.
+    fn walk<'r>(
+        &'r self,
+        node: u32,
+        rest: Option<&str>,
+        see: &mut dyn FnMut(&'r Leaf) -> Walk,
+    ) -> Walk {
+        let node = &self.nodes[node as usize];
+        let mut visit =
+            |leaf: Option<u32>| leaf.map_or(Walk::On, |leaf| see(&self.leaves[leaf as usize]));
+        let Some(text) = rest else {
+            return match visit(node.end) {
+                Walk::Stop => Walk::Stop,
+                Walk::On => visit(node.rest),
+            };
+        };
+        let (segment, tail) = match memchr::memchr(b'/', text.as_bytes()) {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        };
+        if let Some(next) = node.literals.get(segment)
+            && let Walk::Stop = self.walk(next, tail, see)
+        {
+            return Walk::Stop;
+        }
+        for (pattern, next) in &node.patterns {
+            if pattern.matches(segment)
+                && let Walk::Stop = self.walk(*next, tail, see)
+            {
+                return Walk::Stop;
+            }
+        }
+        if let Some(next) = node.parameter
+            && !segment.is_empty()
+            && let Walk::Stop = self.walk(next, tail, see)
+        {
+            return Walk::Stop;
+        }
+        node.rest
+            .map_or(Walk::On, |leaf| see(&self.leaves[leaf as usize]))
+    }
+}
+
+/// An operation whose template matches.
+#[derive(Debug)]
+pub struct Seen<'r> {
+    /// Its index.
+    pub index: u32,
+    /// It.
+    pub operation: &'r Operation,
+    /// Its method.
+    pub method: &'r Method,
+}
+
+/// Two operations that own the same requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteConflict {
+    /// The key of one.
+    pub first: String,
+    /// The key of the other.
+    pub second: String,
+}
+
+impl RouteConflict {
+    fn method(operation: &Operation) -> Self {
+        Self {
+            first: operation.key.clone(),
+            second: operation.key.clone(),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Walk {
+    On,
+    Stop,
+}
+
+/// What a walk begins with: the text behind the first slash, or nothing.
+fn rest_of(below: &str) -> Option<&str> {
+    below.strip_prefix('/')
+}
+
+// === impl Literals ===
+
+impl Literals {
+    fn get(&self, segment: &str) -> Option<u32> {
+        match self {
+            Self::None => None,
+            Self::One(text, next) => (**text == *segment).then_some(*next),
+            Self::Many(map) => map.get(segment).copied(),
+        }
+    }
+
+    fn insert(&mut self, text: &str, next: u32) {
+        match std::mem::take(self) {
+            Self::None => *self = Self::One(text.into(), next),
+            Self::One(first, at) => {
+                *self = Self::Many(FxHashMap::from_iter([(first, at), (text.into(), next)]))
+            }
+            Self::Many(mut map) => {
+                map.insert(text.into(), next);
+                *self = Self::Many(map);
+            }
+        }
+    }
+}
+
+// === impl Leaf ===
+
+impl Leaf {
+    /// The operation that owns a request whose path matches. HEAD falls back to GET.
+    fn owner(&self, operations: &[Operation], head: &RequestHead) -> Option<u32> {
+        let by_method = |method: &Method| {
+            let mut arms = self
+                .0
+                .iter()
+                .filter(|(arm, _)| arm == method)
+                .map(|(_, index)| *index);
+            arms.find(|index| {
+                let conditions = &operations[*index as usize].conditions;
+                conditions.is_empty() || condition::hold(conditions, &head.headers, head.query())
+            })
+        };
+        by_method(&head.method).or_else(|| {
+            if head.method == Method::HEAD {
+                by_method(&Method::GET)
+            } else {
+                None
+            }
+        })
+    }
+
+    fn sort(&mut self, operations: &[Operation]) -> Result<(), RouteConflict> {
+        let operation = |index: &u32| &operations[*index as usize];
+        let compare = |a: &Operation, b: &Operation| {
+            b.priority
+                .cmp(&a.priority)
+                .then_with(|| order::compare_conditions(&b.conditions, &a.conditions))
+        };
+        self.0.sort_by(|(a_method, a), (b_method, b)| {
+            a_method
+                .as_str()
+                .cmp(b_method.as_str())
+                .then_with(|| compare(operation(a), operation(b)))
+        });
+        for pair in self.0.windows(2) {
+            let (a, b) = (operation(&pair[0].1), operation(&pair[1].1));
+            if pair[0].0 == pair[1].0 && compare(a, b).is_eq() {
+                return Err(RouteConflict {
+                    first: a.key.clone(),
+                    second: b.key.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Builder {
+    nodes: Vec<Node>,
+    leaves: Vec<Leaf>,
+}
+
+impl Builder {
+    /// The leaf of an operation's template; made where it is new.
+    fn leaf(&mut self, operation: &Operation) -> u32 {
+        let mut at = 0u32;
+        for segment in operation.template.segments() {
+            at = self.child(at, segment);
+        }
+        let fresh = u32::try_from(self.leaves.len()).expect("fewer than 2^32 templates");
+        let node = &mut self.nodes[at as usize];
+        let slot = if operation.template.is_prefix() {
+            &mut node.rest
+        } else {
+            &mut node.end
+        };
+        match *slot {
+            Some(leaf) => leaf,
+            None => {
+                *slot = Some(fresh);
+                self.leaves.push(Leaf::default());
+                fresh
+            }
+        }
+    }
+
+    fn child(&mut self, at: u32, segment: &Segment) -> u32 {
+        let fresh = u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes");
+        let node = &mut self.nodes[at as usize];
+        let known = match segment {
+            Segment::Literal(text) => node.literals.get(text),
+            Segment::Parameter(_) => node.parameter,
+            // Names do not tell requests apart.
+            Segment::Pattern(pattern) => node
+                .patterns
+                .iter()
+                .find(|(other, _)| other.erased() == pattern.erased())
+                .map(|(_, next)| *next),
+        };
+        if let Some(known) = known {
+            return known;
+        }
+        match segment {
+            Segment::Literal(text) => node.literals.insert(text, fresh),
+            Segment::Parameter(_) => node.parameter = Some(fresh),
+            Segment::Pattern(pattern) => node.patterns.push((pattern.clone(), fresh)),
+        }
+        self.nodes.push(Node::default());
+        fresh
+    }
+}

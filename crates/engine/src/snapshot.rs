@@ -1,0 +1,179 @@
+//! The running form of a gateway: immutable, flat, small ids.
+
+use std::sync::Arc;
+
+use bundle::ir::{Cidr, ListenerLimits, Operation, Upstream};
+use policy::Filter;
+
+use crate::authenticate::{Credentials, Requirement};
+use crate::router::{ApiRouter, HostTable};
+
+/// A gateway that can decide. Shared by all workers behind an `Arc`.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) bundle: Box<str>,
+    pub(crate) bundle_short: http::HeaderValue,
+    pub(crate) project: Box<str>,
+    pub(crate) expose_bundle: bool,
+    pub(crate) listeners: Box<[Listener]>,
+    pub(crate) upstreams: Box<[Upstream]>,
+    pub(crate) consumers: Box<[Box<str>]>,
+    pub(crate) credentials: Credentials,
+    pub(crate) apis: Box<[BuiltApi]>,
+    pub(crate) mounts: Box<[Mount]>,
+    pub(crate) route_ids: Box<[Box<str>]>,
+}
+
+/// One listener with its routing table.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its name.
+    pub name: Box<str>,
+    /// `IP:PORT`.
+    pub address: std::net::SocketAddr,
+    /// Limits on connections and heads.
+    pub limits: ListenerLimits,
+    /// Peers whose forwarding fields are believed.
+    pub trusted_proxies: Box<[Cidr]>,
+    pub(crate) hosts: HostTable,
+}
+
+#[derive(Debug)]
+pub(crate) struct BuiltApi {
+    pub(crate) name: Box<str>,
+    pub(crate) router: Arc<ApiRouter>,
+    pub(crate) treatments: Box<[Treatment]>,
+}
+
+/// A place where an API can be reached.
+#[derive(Debug)]
+pub struct Mount {
+    /// The mount's name.
+    pub name: Box<str>,
+    /// Empty, or `/…`.
+    pub base_path: Box<str>,
+    /// Whether the upstream gets the path without it.
+    pub strip_base_path: bool,
+    pub(crate) api: u32,
+    /// The route of the API's first operation at this mount.
+    pub(crate) first_route: u32,
+}
+
+/// What happens to a request once its operation is known.
+#[derive(Debug)]
+pub struct Treatment {
+    pub(crate) security: Requirement,
+    /// The chain in order.
+    pub chain: Box<[ChainStep]>,
+    /// The service, as an index into [`Snapshot::upstreams`].
+    pub upstream: u32,
+    /// Milliseconds from the end of the request to the head of the response.
+    pub timeout_ms: u64,
+    /// Bytes of a request's body.
+    pub max_body_bytes: Option<u64>,
+}
+
+/// One step of a chain.
+#[derive(Debug)]
+pub enum ChainStep {
+    /// The security requirement.
+    Authenticate,
+    /// A policy with its name; one filter serves every chain that names it.
+    Filter(Arc<str>, Arc<Filter>),
+}
+
+/// A route: an operation at a mount.
+#[derive(Clone, Copy, Debug)]
+pub struct RouteRef<'s> {
+    /// Dense index in the snapshot, for metrics.
+    pub index: u32,
+    /// `KEY@MOUNT`.
+    pub id: &'s str,
+    /// The API's name.
+    pub api: &'s str,
+    /// The operation.
+    pub operation: &'s Operation,
+    /// The mount.
+    pub mount: &'s Mount,
+    /// What happens.
+    pub treatment: &'s Treatment,
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// The bundle's id, `sha256:…`.
+    #[must_use]
+    pub fn bundle(&self) -> &str {
+        &self.bundle
+    }
+
+    /// The bundle's short id, as `x-gateway-bundle` shows it.
+    #[must_use]
+    pub fn bundle_short(&self) -> &http::HeaderValue {
+        &self.bundle_short
+    }
+
+    /// The project's name.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// The listeners by name.
+    #[must_use]
+    pub fn listeners(&self) -> &[Listener] {
+        &self.listeners
+    }
+
+    /// The services behind, by name.
+    #[must_use]
+    pub fn upstreams(&self) -> &[Upstream] {
+        &self.upstreams
+    }
+
+    /// All routes in the order of their index.
+    pub fn routes(&self) -> impl ExactSizeIterator<Item = RouteRef<'_>> {
+        (0..self.route_ids.len())
+            .map(|index| self.route(u32::try_from(index).expect("fewer than 2^32 routes")))
+    }
+
+    /// The number of routes.
+    #[must_use]
+    pub fn route_count(&self) -> usize {
+        self.route_ids.len()
+    }
+
+    /// A route by its index.
+    #[must_use]
+    pub fn route(&self, index: u32) -> RouteRef<'_> {
+        let at = self
+            .mounts
+            .partition_point(|mount| mount.first_route <= index)
+            - 1;
+        let mount = &self.mounts[at];
+        self.route_at(mount, index - mount.first_route)
+    }
+
+    pub(crate) fn route_at<'s>(&'s self, mount: &'s Mount, operation: u32) -> RouteRef<'s> {
+        let api = &self.apis[mount.api as usize];
+        let index = mount.first_route + operation;
+        let operation = &api.router.operations()[operation as usize];
+        RouteRef {
+            index,
+            id: &self.route_ids[index as usize],
+            api: &api.name,
+            operation,
+            mount,
+            treatment: &api.treatments[operation.treatment as usize],
+        }
+    }
+}
+
+impl Treatment {
+    /// The challenges of a 401, one per scheme.
+    #[must_use]
+    pub fn challenges(&self) -> &[http::HeaderValue] {
+        self.security.challenges()
+    }
+}
