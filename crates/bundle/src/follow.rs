@@ -192,12 +192,17 @@ pub fn keep(
     accepted: &Accepted,
     verified: &Verified,
 ) -> Result<(), WriteError> {
-    for layer in verified.layers().runtime() {
+    let mut missing = Vec::new();
+    for layer in verified.layers().runtime().chain([verified.config_blob()]) {
         debug_assert_ne!(layer.media_type, CONTRACT);
-        copy(from, state, &layer.digest, layer.size)?;
+        // Unchanged layers are not read again: a copy that was damaged since is found, and refused
+        // by name, when it is next read.
+        if state.size(&layer.digest)? != Some(layer.size) {
+            missing.push(store::read_exact(from, layer)?);
+        }
     }
-    let config = verified.config_blob();
-    copy(from, state, &config.digest, config.size)?;
+    let missing: Vec<&[u8]> = missing.iter().map(Vec::as_slice).collect();
+    state.put_all(&missing)?;
     state.put_manifest(verified.manifest())?;
     for digest in &accepted.record().evidence {
         copy_statement(from, state, digest)?;
@@ -346,13 +351,10 @@ fn copy(
     to: &dyn Store,
     digest: &Digest,
     bytes_max: u64,
-) -> Result<Vec<u8>, WriteError> {
-    if let Ok(bytes) = store::read(to, digest, bytes_max) {
-        return Ok(bytes);
-    }
+) -> Result<(), WriteError> {
     let bytes = store::read(from, digest, bytes_max)?;
     to.put(&bytes)?;
-    Ok(bytes)
+    Ok(())
 }
 
 fn copy_statement(from: &dyn Blobs, to: &dyn Store, digest: &Digest) -> Result<(), WriteError> {

@@ -21,6 +21,7 @@ use crate::statement::predicate::{Build, Pointer, Predicate, Record, RecordKind,
 use crate::statement::stored::{self, Stored};
 use crate::store::{self, Chain, Store, WriteError};
 use crate::trust::Trust;
+use crate::verify::Unverified;
 
 /// A record to be published; serial, predecessor and revocation list are found in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,9 +72,8 @@ pub struct Revocation {
 /// # Errors
 /// As [`Store::put`].
 pub fn put_bundle(store: &dyn Store, bundle: &Bundle) -> Result<Descriptor, WriteError> {
-    for bytes in bundle.blobs().values() {
-        store.put(bytes)?;
-    }
+    let blobs: Vec<&[u8]> = bundle.blobs().values().map(Vec::as_slice).collect();
+    store.put_all(&blobs)?;
     store.put_manifest(bundle.manifest())?;
     Ok(bundle.descriptor())
 }
@@ -207,20 +207,23 @@ pub fn prepare(
     Ok(statement)
 }
 
-/// Keeps a signed record and moves the channel to it, if no other writer was first.
+/// Keeps a signed record and moves the channel to it, if no other writer was first. Everything the
+/// record names is read once more before: a channel never points at what is missing or damaged.
 ///
 /// # Errors
-/// [`WriteError::Conflict`], [`Refused::BlobMissing`] if bundle or evidence is not in the store.
+/// [`WriteError::Conflict`]; [`Refused::BlobMissing`], [`Refused::BadDigest`] if bundle, evidence
+/// or revocation list is not in the store.
 pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteError> {
     let statement = Statement::<Record>::decode(envelope.payload())?;
     let record = &statement.predicate;
     let bundle = statement.subject.first().ok_or(Refused::WrongSubject)?;
-    let manifest = store::read(store, bundle, MANIFEST_BYTES_MAX)?;
-    for digest in &record.evidence {
-        store::read(store, digest, MANIFEST_BYTES_MAX)?;
+    let bundle = Unverified::open(store, *bundle)?;
+    bundle.load_full(store)?;
+    let revocations = record.revocations.map(|pointer| pointer.digest);
+    for digest in record.evidence.iter().chain(&revocations) {
+        stored::open(store, digest)?;
     }
-    let subject = Descriptor::of(oci::MANIFEST, &manifest);
-    let digest = put_statement(store, envelope, Some(subject))?;
+    let digest = put_statement(store, envelope, Some(bundle.descriptor()))?;
     let serial = record.serial;
     store.create_link(&Chain::Channel(record.channel.clone()), serial, &digest)?;
     Ok(Pointer { digest, serial })

@@ -223,10 +223,9 @@ impl Unverified {
                     check_approval(&envelope, trust, judgement, self.id)?;
                     continue;
                 }
-                Some(role @ (Role::Release | Role::Revoke)) => {
-                    let wanted = role.as_str();
-                    debug_assert!(wanted != Role::Build.as_str());
-                    return Err(Refused::WrongRole { wanted: "build" });
+                Some(Role::Release | Role::Revoke) => {
+                    let wanted = Role::Build.as_str();
+                    return Err(Refused::WrongRole { wanted });
                 }
                 None => {
                     return Err(Refused::malformed(

@@ -126,9 +126,7 @@ pub fn read(bytes: &[u8]) -> Result<Memory, Refused> {
         let repeated = match place {
             Place::Derived | Place::Above => false,
             Place::Layout => {
-                if bytes != LAYOUT.as_bytes() {
-                    return Err(Refused::NotABundle { what: WHAT });
-                }
+                folder::check_layout(&bytes)?;
                 std::mem::replace(&mut has_layout, true)
             }
             Place::Blob(digest) => {

@@ -2,9 +2,10 @@
 //!
 //! Truth is what is created once and never changed: `blobs/sha256/<hex>`, and the links
 //! `channels/<name>/<20 digits>` and `revocations/<20 digits>`, each with the text
-//! `sha256:<hex>` and a line feed. A file appears by `link(2)` from a synced temporary one, so it
-//! is whole or absent, and "exists" means that another writer was first: that is the
-//! compare-and-swap. Nothing mutable can tear. `index.json` is derived from the blobs, for people
+//! `sha256:<hex>` and a line feed. A file appears from a synced temporary one in the same folder,
+//! so it is whole or absent: a link by `link(2)`, where "exists" means that another writer was first
+//! (that is the compare-and-swap), a blob by `rename(2)`, which also repairs a damaged one. Nothing
+//! mutable can tear. `index.json` is derived from the blobs, for people
 //! and tools. release.md §3; OCI image specification 1.1, `image-layout.md`.
 
 use std::fs::{self, File, OpenOptions};
@@ -35,6 +36,10 @@ const MANIFEST_BEGINS: &[u8] =
 pub struct Folder {
     root: PathBuf,
 }
+
+/// How names of files begin that are not in their place yet. What a killed writer leaves is
+/// harmless, and removed by the next clean-up.
+const TEMPORARY: &str = ".tmp-";
 
 /// A file is created from a temporary one, and either must not be there or is to be replaced.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,7 +73,8 @@ impl Folder {
                 entry.is_ok_and(|entry| {
                     let name = entry.file_name();
                     let name = name.to_string_lossy();
-                    name != "blobs" && name != "oci-layout" && !name.starts_with(".tmp-")
+                    let ours = ["blobs", "oci-layout"].contains(&name.as_ref());
+                    !ours && !name.starts_with(TEMPORARY) && !name.ends_with(".lock")
                 })
             })
         });
@@ -98,13 +104,7 @@ impl Folder {
                 why: format!("no store at `{}`", root.display()),
             }
         })?;
-        let layout: Layout =
-            serde_json::from_slice(&text).map_err(|_| Refused::NotABundle { what: "store" })?;
-        if layout.version != "1.0.0" {
-            return Err(Refused::NotABundle {
-                what: "store of a known version",
-            });
-        }
+        check_layout(&text)?;
         Ok(folder)
     }
 
@@ -214,27 +214,11 @@ impl Folder {
 
     /// Creates a file from a synced temporary one in the same folder, and syncs the folder.
     fn place(&self, path: &Path, bytes: &[u8], place: Place) -> Result<(), WriteError> {
-        let folder = path
-            .parent()
-            .expect("every file of a layout lies in a folder");
-        let (mut file, temporary) = temporary(folder)?;
-        let written = file
-            .write_all(bytes)
-            .and_then(|()| file.sync_all())
-            .and_then(|()| match place {
-                Place::New => fs::hard_link(&temporary, path),
-                Place::Replace => fs::rename(&temporary, path),
-            });
-        if written.is_err() || place == Place::New {
-            let _gone_already = fs::remove_file(&temporary);
-        }
-        match written {
-            Ok(()) => Ok(sync(folder)?),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(WriteError::Conflict { serial: 0 })
-            }
-            Err(error) => Err(unreachable(path, &error).into()),
-        }
+        let folder = folder_of(path);
+        let waiting = Waiting::write(folder, bytes)?;
+        waiting.sync()?;
+        waiting.place(path, place)?;
+        Ok(sync(folder)?)
     }
 
     /// Makes a folder and those above it, and syncs what they stand in.
@@ -256,6 +240,12 @@ impl Folder {
                 _ => Ok(()),
             },
         }
+    }
+
+    /// Whether the blob is there, whole.
+    fn has(&self, digest: &Digest, bytes: &[u8]) -> Result<bool, Refused> {
+        let there = read_limited(&self.blob(digest), bytes.len() as u64)?;
+        Ok(there.as_deref() == Some(bytes))
     }
 
     fn lock_index(&self) -> Result<File, Refused> {
@@ -282,7 +272,10 @@ impl Folder {
         self.root.join("index.json")
     }
 
-    fn chain(&self, chain: &Chain) -> PathBuf {
+    /// Where a chain's links are: a new file there means that the chain moved. The folder does not
+    /// exist before the first link.
+    #[must_use]
+    pub fn chain_folder(&self, chain: &Chain) -> PathBuf {
         match chain {
             Chain::Channel(name) => self.root.join("channels").join(name.as_str()),
             Chain::Revocations => self.root.join("revocations"),
@@ -294,22 +287,47 @@ impl Blobs for Folder {
     fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
         read_limited(&self.blob(digest), bytes_max)
     }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
+        let path = self.blob(digest);
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            result => Ok(Some(
+                result.map_err(|error| unreachable(&path, &error))?.len(),
+            )),
+        }
+    }
 }
 
 impl Store for Folder {
     fn put(&self, bytes: &[u8]) -> Result<Digest, WriteError> {
         let digest = Digest::of(bytes);
         let path = self.blob(&digest);
-        for place in [Place::New, Place::Replace] {
-            if read_limited(&path, bytes.len() as u64)?.as_deref() == Some(bytes) {
-                return Ok(digest);
-            }
-            match self.place(&path, bytes, place) {
-                Err(WriteError::Conflict { .. }) => {} // there already: whole, or to be repaired
-                result => return result.map(|()| digest),
+        if self.has(&digest, bytes)? {
+            return Ok(digest);
+        }
+        // Whatever is there is damaged, or another writer is just putting the same bytes.
+        self.place(&path, bytes, Place::Replace)?;
+        Ok(digest)
+    }
+
+    /// All are written before the first is synced, and the folder is synced once.
+    fn put_all(&self, blobs: &[&[u8]]) -> Result<(), WriteError> {
+        let folder = self.blobs();
+        let mut waiting = Vec::new();
+        for bytes in blobs {
+            let digest = Digest::of(bytes);
+            if !self.has(&digest, bytes)? {
+                waiting.push((self.blob(&digest), Waiting::write(&folder, bytes)?));
             }
         }
-        Ok(digest)
+        for (_, file) in &waiting {
+            file.sync()?;
+        }
+        for (path, file) in waiting {
+            file.place(&path, Place::Replace)?;
+        }
+        Ok(sync(&folder)?)
     }
 
     fn put_manifest(&self, bytes: &[u8]) -> Result<Digest, WriteError> {
@@ -319,14 +337,14 @@ impl Store for Folder {
     }
 
     fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused> {
-        let names = names(&self.chain(chain))?;
+        let names = names(&self.chain_folder(chain))?;
         let mut serials: Vec<_> = names.iter().filter_map(|name| serial(name)).collect();
         serials.sort_unstable();
         Ok(serials)
     }
 
     fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused> {
-        let path = self.chain(chain).join(file_name(serial));
+        let path = self.chain_folder(chain).join(file_name(serial));
         match read_limited(&path, 256)? {
             None => Ok(None),
             Some(bytes) => read_link(&bytes).map(Some),
@@ -334,7 +352,7 @@ impl Store for Folder {
     }
 
     fn create_link(&self, chain: &Chain, serial: u64, digest: &Digest) -> Result<(), WriteError> {
-        let folder = self.chain(chain);
+        let folder = self.chain_folder(chain);
         self.make(&folder)?;
         let path = folder.join(file_name(serial));
         let text = format!("{digest}\n");
@@ -385,6 +403,17 @@ pub(crate) fn read_link(bytes: &[u8]) -> Result<Digest, Refused> {
 struct Layout {
     #[serde(rename = "imageLayoutVersion")]
     version: String,
+}
+
+/// Checks the text of `oci-layout`.
+pub(crate) fn check_layout(text: &[u8]) -> Result<(), Refused> {
+    let layout: Result<Layout, _> = serde_json::from_slice(text);
+    match layout {
+        Ok(layout) if layout.version == "1.0.0" => Ok(()),
+        _ => Err(Refused::NotABundle {
+            what: "store (an OCI image layout 1.0.0)",
+        }),
+    }
 }
 
 /// `index.json`: every manifest, by digest.
@@ -441,10 +470,15 @@ impl IndexEntry {
 
 /// Reads at most one byte more than `bytes_max`; `None` if there is no such file.
 fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
-    let file = match File::open(path) {
+    let kind = match fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         result => result.map_err(|error| unreachable(path, &error))?,
     };
+    if !kind.is_file() {
+        // Opening a pipe would wait for ever.
+        return Err(Refused::malformed("store", "something else than a file"));
+    }
+    let file = File::open(path).map_err(|error| unreachable(path, &error))?;
     let mut bytes = Vec::new();
     file.take(bytes_max.saturating_add(1))
         .read_to_end(&mut bytes)
@@ -468,19 +502,67 @@ fn names(folder: &Path) -> Result<Vec<String>, Refused> {
     Ok(names)
 }
 
-/// A new file that no other writer has. Process id and count are not unique over machines that
-/// share a folder; then the file exists and the next count is tried.
-fn temporary(folder: &Path) -> Result<(File, PathBuf), Refused> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    loop {
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = folder.join(format!(".tmp-{}-{count}", std::process::id()));
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => return Ok((file, path)),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(unreachable(&path, &error)),
+/// A temporary file in the folder where it will have its place; removed if it never gets there.
+struct Waiting {
+    file: File,
+    path: PathBuf,
+}
+
+impl Waiting {
+    fn write(folder: &Path, bytes: &[u8]) -> Result<Self, Refused> {
+        let mut waiting = Self::create(folder)?;
+        waiting
+            .file
+            .write_all(bytes)
+            .map_err(|error| unreachable(&waiting.path, &error))?;
+        Ok(waiting)
+    }
+
+    /// A new file that no other writer has. Process id and count are not unique over machines that
+    /// share a folder; then the file exists and the next count is tried.
+    fn create(folder: &Path) -> Result<Self, Refused> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = folder.join(format!("{TEMPORARY}{}-{count}", std::process::id()));
+            match OpenOptions::new().write(true).create_new(true).open(&path) {
+                Ok(file) => return Ok(Self { file, path }),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(unreachable(&path, &error)),
+            }
         }
     }
+
+    fn sync(&self) -> Result<(), Refused> {
+        self.file
+            .sync_all()
+            .map_err(|error| unreachable(&self.path, &error))
+    }
+
+    fn place(self, path: &Path, place: Place) -> Result<(), WriteError> {
+        let placed = match place {
+            Place::New => fs::hard_link(&self.path, path),
+            Place::Replace => fs::rename(&self.path, path),
+        };
+        match placed {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                Err(WriteError::Conflict { serial: 0 })
+            }
+            Err(error) => Err(unreachable(path, &error).into()),
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _renamed_away = fs::remove_file(&self.path);
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent()
+        .expect("every file of a layout lies in a folder")
 }
 
 fn sync(folder: &Path) -> Result<(), Refused> {

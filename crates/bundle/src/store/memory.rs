@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::digest::Digest;
+use crate::manifest::Manifest;
 use crate::oci::ImageManifest;
 use crate::refused::Refused;
 
@@ -35,6 +36,15 @@ impl Memory {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The bundles it holds, by digest: what a one-file bundle is about.
+    #[must_use]
+    pub fn bundles(&self) -> Vec<Digest> {
+        let content = self.content();
+        let blobs = content.blobs.iter();
+        let bundles = blobs.filter(|(_, bytes)| Manifest::decode(bytes).is_ok());
+        bundles.map(|(digest, _)| *digest).collect()
+    }
+
     fn content(&self) -> MutexGuard<'_, Content> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -43,6 +53,11 @@ impl Memory {
 impl Blobs for Memory {
     fn fetch(&self, digest: &Digest, _bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
         Ok(self.content().blobs.get(digest).cloned())
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
+        let content = self.content();
+        Ok(content.blobs.get(digest).map(|bytes| bytes.len() as u64))
     }
 }
 

@@ -26,6 +26,13 @@ pub trait Blobs {
     /// # Errors
     /// [`Refused::StoreUnreachable`].
     fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused>;
+
+    /// How many bytes are stored under this digest; `None` if there are none. Says nothing about
+    /// whether they are the right ones.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused>;
 }
 
 /// A store that can be read and written.
@@ -35,6 +42,17 @@ pub trait Store: Blobs {
     /// # Errors
     /// [`WriteError::Refused`] with [`Refused::StoreUnreachable`].
     fn put(&self, bytes: &[u8]) -> Result<Digest, WriteError>;
+
+    /// Keeps several blobs, which may be much faster than one by one.
+    ///
+    /// # Errors
+    /// As [`Store::put`].
+    fn put_all(&self, blobs: &[&[u8]]) -> Result<(), WriteError> {
+        for bytes in blobs {
+            self.put(bytes)?;
+        }
+        Ok(())
+    }
 
     /// Keeps a manifest: a blob that the store's index lists.
     ///

@@ -1,0 +1,159 @@
+//! Every byte that a gateway reads is checked: flip any bit of any of them, and it is refused by
+//! name; flip one that decides nothing, and nothing changes.
+
+use std::collections::BTreeSet;
+
+use bundle::channel::Context;
+use bundle::digest::Digest;
+use bundle::follow;
+use bundle::publish::{self, Revocation};
+use bundle::refused::Refused;
+use bundle::source;
+use bundle::store::memory::{Content, Memory as Store};
+use bundle::verify::{Runtime, Unverified};
+
+use crate::fixture::*;
+
+/// A store with a revocation list, a source artifact and a bundle released on top of another.
+fn content() -> (Content, Digest) {
+    let store = Store::default();
+    ship(&store, "one");
+    let added = Revocation {
+        credentials: [Digest::of(b"secret")].into(),
+        ..Revocation::default()
+    };
+    publish::revoke(&store, None, project(), added, NOON, &[&key("rob")]).unwrap();
+    let two = bundle("two");
+    let descriptor = publish::put_bundle(&store, &two).unwrap();
+    let source = source::put(&store, b"{\"explains\":1}", descriptor.clone()).unwrap();
+    let evidence =
+        publish::put_build(&store, descriptor, build(Some(source)), &[&key("ci")]).unwrap();
+    let mut draft = draft(two.id(), &[evidence]);
+    draft.source = Some(source);
+    release(&store, draft).unwrap();
+    (store.into_content(), source)
+}
+
+fn run(store: &Store, state: &Store, context: &Context<'_>) -> Result<Runtime, Refused> {
+    let memory = follow::remember(state, context)?;
+    let head = follow::head(store, context, &memory)?.expect("there are records");
+    let verified = follow::bundle(store, context, &head.accepted, &[])?;
+    let runtime = verified.load_runtime(store)?;
+    follow::keep(store, state, &head.accepted, &verified).expect("what was read can be kept");
+    Ok(runtime)
+}
+
+/// The blobs that a gateway reads on its way to running the head.
+fn read_blobs(content: &Content, context: &Context<'_>) -> BTreeSet<Digest> {
+    let all: Vec<Digest> = content.blobs.keys().copied().collect();
+    let needed = all.into_iter().filter(|digest| {
+        let mut without = content.clone();
+        without.blobs.remove(digest);
+        run(&Store::new(without), &Store::default(), context).is_err()
+    });
+    needed.collect()
+}
+
+#[test]
+fn every_flipped_byte_is_refused_by_name_or_never_read() {
+    let (content, source) = content();
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let good = run(&Store::new(content.clone()), &Store::default(), &context).unwrap();
+    let read = read_blobs(&content, &context);
+    // link, record ×2, evidence ×2, list ×2, manifest, config, shared, consumers, behaviour, document
+    assert_eq!(read.len(), 12);
+    let two = bundle("two");
+    let contract = two.layers().apis[0].contract.digest;
+    assert!(!read.contains(&contract));
+    assert!(!read.contains(&source));
+
+    let mut flips = 0;
+    for digest in content.blobs.keys() {
+        for position in 0..content.blobs[digest].len() {
+            let mut damaged = content.clone();
+            let bytes = damaged.blobs.get_mut(digest).unwrap();
+            bytes[position] ^= 1 << (position % 8);
+            let result = run(&Store::new(damaged), &Store::default(), &context);
+            flips += 1;
+            match read.contains(digest) {
+                true => assert_eq!(
+                    result,
+                    Err(Refused::BadDigest { expected: *digest }),
+                    "{digest} at {position}"
+                ),
+                false => assert_eq!(result.as_ref(), Ok(&good), "{digest} at {position}"),
+            }
+        }
+    }
+    assert!(flips > 5_000, "{flips}");
+}
+
+#[test]
+fn a_shorter_or_longer_blob_is_refused() {
+    let (content, _) = content();
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    for digest in read_blobs(&content, &context) {
+        for change in [
+            |bytes: &mut Vec<u8>| bytes.truncate(bytes.len() - 1),
+            |bytes: &mut Vec<u8>| bytes.push(b' '),
+            |bytes: &mut Vec<u8>| bytes.clear(),
+        ] {
+            let mut damaged = content.clone();
+            change(damaged.blobs.get_mut(&digest).unwrap());
+            let refused = run(&Store::new(damaged), &Store::default(), &context).unwrap_err();
+            assert_eq!(refused, Refused::BadDigest { expected: digest });
+        }
+    }
+}
+
+#[test]
+fn a_damaged_contract_is_refused_by_gwc_only() {
+    let (mut content, _) = content();
+    let two = bundle("two");
+    let contract = two.layers().apis[0].contract.digest;
+    content.blobs.get_mut(&contract).unwrap()[0] ^= 1;
+    let store = Store::new(content);
+    let unverified = Unverified::open(&store, two.id()).unwrap();
+    let refused = unverified.load_full(&store).unwrap_err();
+    assert_eq!(refused, Refused::BadDigest { expected: contract });
+    let (trust, prod) = (trust(), prod());
+    assert!(run(&store, &Store::default(), &context(&trust, &prod)).is_ok());
+}
+
+#[test]
+fn a_damaged_state_folder_is_refused_by_name_too() {
+    let (content, source) = content();
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let state = Store::default();
+    run(&Store::new(content), &state, &context).unwrap();
+    let state = state.into_content();
+    let restart = |state: Content| -> Result<Runtime, Refused> {
+        let state = Store::new(state);
+        let newest = follow::kept(&state, &context)?.remove(0)?;
+        let verified = follow::bundle(&state, &context, &newest, &[])?;
+        verified.load_runtime(&state)
+    };
+    let good = restart(state.clone()).unwrap();
+    let mut refused = 0;
+    let mut poorer = 0;
+    for digest in state.blobs.keys() {
+        let mut damaged = state.clone();
+        damaged.blobs.get_mut(digest).unwrap()[1] ^= 4;
+        match restart(damaged.clone()) {
+            Err(reason) => {
+                assert_eq!(reason, Refused::BadDigest { expected: *digest });
+                refused += 1;
+            }
+            Ok(runtime) => {
+                assert_eq!(runtime, good);
+                let damaged = Store::new(damaged);
+                poorer += u32::from(source::read(&damaged, &source).is_err());
+            }
+        }
+    }
+    // As above, but the list: a damaged one is not remembered (and fetched again from the store).
+    assert_eq!((refused, poorer), (10, 2));
+}

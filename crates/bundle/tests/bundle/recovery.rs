@@ -1,0 +1,235 @@
+//! After a theft, after a key's end, after a restart.
+
+use bundle::channel::Context;
+use bundle::digest::Digest;
+use bundle::follow;
+use bundle::history;
+use bundle::json::INTEGER_MAX;
+use bundle::publish::{self, Revocation};
+use bundle::statement::predicate::{RecordKind, Role};
+use bundle::store::memory::Memory as Store;
+use bundle::store::{Chain, Store as _};
+use bundle::trust::{Floors, KeyState};
+
+use crate::acceptance::{forge, record};
+use crate::fixture::*;
+
+#[test]
+fn a_stolen_key_at_the_last_serial_and_the_way_back() {
+    let mut mallory = trusted("mallory", &[Role::Release]);
+    let base = || {
+        vec![
+            trusted("ci", &[Role::Build]),
+            trusted("rita", &[Role::Release]),
+            trusted("rob", &[Role::Revoke]),
+        ]
+    };
+    let mut keys = base();
+    keys.push(mallory.clone());
+    let before = trust_of(keys);
+    let prod = prod();
+    let context = context(&before, &prod);
+    let (store, state) = (Store::default(), Store::default());
+    let honest = ship(&store, "one");
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    let verified = follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
+    follow::keep(&store, &state, &head.accepted, &verified).unwrap();
+
+    // The thief jumps to the end of all serials, and takes the next one too.
+    let chain = Chain::Channel(prod.clone());
+    for serial in [2, INTEGER_MAX] {
+        let stolen = record(serial, Some(honest));
+        let stolen = forge(&store, bundle("one").id(), stolen, "mallory");
+        store.create_link(&chain, serial, &stolen.digest).unwrap();
+    }
+    let memory = follow::remember(&state, &context).unwrap();
+    let head = follow::head(&store, &context, &memory).unwrap().unwrap();
+    assert_eq!(head.accepted.pointer().serial, INTEGER_MAX);
+    follow::keep_record(&store, &state, &head.accepted).unwrap();
+    let memory = follow::remember(&state, &context).unwrap();
+    assert_eq!(memory.record.unwrap().serial, INTEGER_MAX);
+
+    // The operator revokes the key: what it said is forgotten.
+    mallory.state = KeyState::Revoked;
+    let mut keys = base();
+    keys.push(mallory);
+    let after = trust_of(keys);
+    let context = Context {
+        trust: &after,
+        ..context
+    };
+    let memory = follow::remember(&state, &context).unwrap();
+    assert_eq!(memory.record, Some(honest));
+    let head = follow::head(&store, &context, &memory).unwrap().unwrap();
+    assert_eq!(head.accepted.pointer(), honest);
+    assert_eq!(head.skipped, [INTEGER_MAX, 2]);
+
+    // The next honest record continues from the last honest one, at the next free serial.
+    let two = bundle("two");
+    let evidence = put(&store, &two);
+    let draft = draft(two.id(), &[evidence]);
+    let next = publish::release(&store, Some(&after), draft, None, &[&key("rita")]).unwrap();
+    assert_eq!(next.serial, 3);
+    let head = follow::head(&store, &context, &memory).unwrap().unwrap();
+    assert_eq!(head.accepted.bundle(), two.id());
+    let found = history::walk(&store, Some(&after), &prod, 10).unwrap();
+    let serials: Vec<_> = found.entries.iter().map(|e| e.pointer.serial).collect();
+    assert_eq!(serials, [3, 1]);
+}
+
+#[test]
+fn a_key_on_the_revocation_list_no_longer_counts() {
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let store = Store::default();
+    ship(&store, "one");
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    let memory = head.accepted.memory();
+    let added = Revocation {
+        keys: [key("rita").public().id()].into(),
+        ..Revocation::default()
+    };
+    publish::revoke(&store, None, project(), added, NOON, &[&key("rob")]).unwrap();
+    ship(&store, "two");
+    for memory in [nothing(), memory] {
+        let refused = follow::head(&store, &context, &memory).unwrap_err();
+        assert!(
+            ["revoked-key", "replayed"].contains(&&*refused.reason()),
+            "{refused:?}"
+        );
+    }
+}
+
+#[test]
+fn a_replayed_head_on_a_fresh_state_folder() {
+    // What a thief of the store can do: show an old state of it.
+    let old = Store::default();
+    ship(&old, "one");
+    let (trust, prod) = (trust(), prod());
+    let without_floor = context(&trust, &prod);
+    let fresh = Store::default();
+    let memory = follow::remember(&fresh, &without_floor).unwrap();
+    assert!(
+        follow::head(&old, &without_floor, &memory).is_ok(),
+        "nothing protects from it"
+    );
+    let floors = Floors {
+        min_serial: 2,
+        min_revocations: 0,
+    };
+    let trust = trust.clone().with_floors(prod.clone(), floors).unwrap();
+    let with_floor = context(&trust, &prod);
+    let refused = follow::head(&old, &with_floor, &memory).unwrap_err();
+    assert_eq!(refused.reason(), "below-floor");
+}
+
+#[test]
+fn a_store_that_was_set_back_is_a_replay_for_who_remembers() {
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let store = Store::default();
+    ship(&store, "one");
+    ship(&store, "two");
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    let memory = head.accepted.memory();
+    let old = Store::default();
+    ship(&old, "one");
+    let refused = follow::head(&old, &context, &memory).unwrap_err();
+    assert_eq!(refused.reason(), "replayed");
+    let refused = follow::head(&Store::default(), &context, &memory).unwrap_err();
+    assert_eq!(refused.reason(), "replayed");
+}
+
+#[test]
+fn a_build_key_past_its_end_then_restart_and_rollback() {
+    let trust = {
+        let mut ci = trusted("ci", &[Role::Build]);
+        ci.not_after = NOON.plus_s(DAY_S);
+        let mut second = trusted("ci-2", &[Role::Build]);
+        second.owner = "ci".to_owned();
+        trust_of(vec![ci, second, trusted("rita", &[Role::Release])])
+    };
+    let prod = prod();
+    let context = context(&trust, &prod);
+    let (store, state) = (Store::default(), Store::default());
+    let one = bundle("one");
+    let by_old_key = put(&store, &one);
+    let release =
+        |draft| publish::release(&store, Some(&trust), draft, None, &[&key("rita")]).unwrap();
+    release(draft(one.id(), &[by_old_key]));
+
+    // Two days later: another bundle by the new key, then back to the old one.
+    let later = NOON.plus_s(2 * DAY_S);
+    let two = bundle("two");
+    let descriptor = publish::put_bundle(&store, &two).unwrap();
+    let by_new_key = publish::put_build(&store, descriptor, build(None), &[&key("ci-2")]).unwrap();
+    let mut second = draft(two.id(), &[by_new_key]);
+    second.created = later;
+    release(second);
+    let mut back = draft(one.id(), &[by_old_key]);
+    back.created = later;
+    back.kind = RecordKind::Rollback;
+    release(back);
+
+    let context = Context {
+        now: later,
+        ..context
+    };
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    assert_eq!(head.accepted.bundle(), one.id());
+    let verified = follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
+    follow::keep(&store, &state, &head.accepted, &verified).unwrap();
+
+    // A restart from the state folder alone, another two days later.
+    let context = Context {
+        now: later.plus_s(2 * DAY_S),
+        ..context
+    };
+    let kept = follow::kept(&state, &context).unwrap();
+    let accepted = kept[0].as_ref().unwrap();
+    let verified = follow::bundle(&state, &context, accepted, &[]).unwrap();
+    verified.load_runtime(&state).unwrap();
+
+    // But a bundle that was first released after the key's end is refused.
+    let three = bundle("three");
+    let evidence = put(&store, &three);
+    let mut late = draft(three.id(), &[evidence]);
+    late.created = later;
+    release(late);
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    let refused = follow::bundle(&store, &context, &head.accepted, &[]).unwrap_err();
+    assert_eq!(refused.reason(), "key-expired");
+}
+
+#[test]
+fn a_list_published_without_a_record_reaches_a_gateway() {
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let (store, state) = (Store::default(), Store::default());
+    ship(&store, "one");
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    follow::keep_record(&store, &state, &head.accepted).unwrap();
+    let secret = Digest::of(b"secret");
+    let added = Revocation {
+        credentials: [secret].into(),
+        ..Revocation::default()
+    };
+    publish::revoke(&store, None, project(), added, NOON, &[&key("rob")]).unwrap();
+    let memory = follow::remember(&state, &context).unwrap();
+    let head = follow::head(&store, &context, &memory).unwrap().unwrap();
+    assert_eq!(Some(head.accepted.pointer()), memory.record);
+    assert!(head.accepted.revocations().has_credential(&secret));
+    follow::keep_list(&store, &state, head.accepted.revocations()).unwrap();
+    let memory = follow::remember(&state, &context).unwrap();
+    assert!(memory.revocations.has_credential(&secret));
+
+    // A list by somebody else changes nothing and is told.
+    let added = Revocation {
+        credentials: [Digest::of(b"other")].into(),
+        ..Revocation::default()
+    };
+    publish::revoke(&store, None, project(), added, NOON, &[&key("rita")]).unwrap();
+    let head = follow::head(&store, &context, &memory).unwrap().unwrap();
+    assert_eq!(head.revocations_refused.unwrap().reason(), "wrong-role");
+    assert!(head.accepted.revocations().has_credential(&secret));
+}
