@@ -14,7 +14,7 @@ use crate::refused::Refused;
 pub const NAME_BYTES_MAX: usize = 63;
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $name:ident = $what:literal;)*) => {$(
+    ($($(#[$doc:meta])* $name:ident = $what:literal, $more:literal;)*) => {$(
         $(#[$doc])*
         ///
         /// Lower-case letters, digits, `-`, `_` and `.`; begins with a letter or a digit; at most
@@ -34,7 +34,7 @@ macro_rules! names {
             type Err = Refused;
 
             fn from_str(text: &str) -> Result<Self, Refused> {
-                if !is_name(text) {
+                if !is_name(text, $more) {
                     return Err(Refused::malformed($what, NAME_RULE));
                 }
                 Ok(Self(text.into()))
@@ -70,24 +70,25 @@ macro_rules! names {
 
 names! {
     /// The name of a project (`name` in gateway.yaml): bundles of another project are refused.
-    ProjectName = "project name";
+    ProjectName = "project name", b"";
     /// The name of a channel, `prod` for example.
-    ChannelName = "channel name";
-    /// A feature that a bundle needs and a gwd has or has not.
-    FeatureName = "feature name";
+    ChannelName = "channel name", b"";
+    /// A feature that a bundle needs and a gwd has or has not, `policy:headers` for example: it
+    /// never becomes a file name, so it may have `:` too.
+    FeatureName = "feature name", b":";
 }
 
 const NAME_RULE: &str = "a name has lower-case letters, digits, `-`, `_` and single `.`, \
                          begins with a letter or digit and has at most 63 bytes";
 
-fn is_name(text: &str) -> bool {
+fn is_name(text: &str, more: &[u8]) -> bool {
     let bytes = text.as_bytes();
     let first = bytes
         .first()
         .is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-    let rest = bytes
-        .iter()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_' | b'.'));
+    let rest = bytes.iter().all(|b| {
+        b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(b) || more.contains(b)
+    });
     first && rest && bytes.len() <= NAME_BYTES_MAX && !text.contains("..")
 }
 
@@ -120,5 +121,7 @@ mod tests {
         ] {
             assert!(bad.parse::<ChannelName>().is_err(), "{bad:?}");
         }
+        assert!("policy:rate_limit".parse::<ChannelName>().is_err());
+        assert!("policy:rate_limit".parse::<FeatureName>().is_ok());
     }
 }

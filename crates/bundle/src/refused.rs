@@ -15,22 +15,44 @@ use crate::name::{ChannelName, FeatureName, ProjectName};
 pub enum Refused {
     // --- bytes
     /// Not the kind of artifact that was looked for.
-    NotABundle { what: &'static str },
+    NotABundle {
+        /// Which part.
+        what: &'static str,
+    },
     /// The bundle uses something this program does not have.
-    Needs { feature: FeatureName },
+    Needs {
+        /// What it needs.
+        feature: FeatureName,
+    },
     /// A limit of the format.
-    TooLarge { what: &'static str, limit: u64 },
+    TooLarge {
+        /// Which part.
+        what: &'static str,
+        /// The limit, in bytes or pieces.
+        limit: u64,
+    },
     /// The bytes are not those the digest names.
-    BadDigest { expected: Digest },
+    BadDigest {
+        /// What it should have been.
+        expected: Digest,
+    },
     /// The store does not have this blob.
-    BlobMissing { digest: Digest },
+    BlobMissing {
+        /// Its name.
+        digest: Digest,
+    },
     /// A part cannot be read. `why` is our own text.
     Malformed {
+        /// Which part.
         what: &'static str,
+        /// What is wrong.
         why: Cow<'static, str>,
     },
     /// A part can be read, but our own encoder would have written other bytes.
-    NotCanonical { what: &'static str },
+    NotCanonical {
+        /// Which part.
+        what: &'static str,
+    },
 
     // --- signatures
     /// No signature was made over these bytes by a key of that id.
@@ -38,7 +60,10 @@ pub enum Refused {
     /// Signed by keys that the trust file does not name, or by nobody.
     UnknownKey,
     /// Signed by a key that is not trusted for this role, or a statement of another role.
-    WrongRole { wanted: &'static str },
+    WrongRole {
+        /// The role that was asked for.
+        wanted: &'static str,
+    },
     /// Signed by a key that was revoked.
     RevokedKey,
     /// Signed by a key that is retired or past its `not_after`.
@@ -47,8 +72,11 @@ pub enum Refused {
     KeyNotYetValid,
     /// Too few different owners signed.
     BelowThreshold {
+        /// The role.
         role: &'static str,
+        /// How many owners signed.
         owners: u32,
+        /// How many owners the trust file asks for.
         needed: u32,
     },
     /// Nothing says who built this bundle.
@@ -56,43 +84,100 @@ pub enum Refused {
     /// A statement about something else.
     WrongSubject,
     /// Of another project.
-    WrongProject { expected: ProjectName },
+    WrongProject {
+        /// What it should have been.
+        expected: ProjectName,
+    },
     /// Of another channel, or by a key that is not trusted for this one.
-    WrongChannel { expected: ChannelName },
+    WrongChannel {
+        /// What it should have been.
+        expected: ChannelName,
+    },
 
     // --- the channel
     /// Past its `expires`.
-    Expired { at: Moment },
+    Expired {
+        /// When it ended.
+        at: Moment,
+    },
     /// Not newer than what was already accepted.
-    Replayed { serial: u64, remembered: u64 },
+    Replayed {
+        /// Its serial.
+        serial: u64,
+        /// The serial that was accepted, or that the link says.
+        remembered: u64,
+    },
     /// The same serial with another record, or a chain without the remembered record.
-    Forked { serial: u64 },
+    Forked {
+        /// Its serial.
+        serial: u64,
+    },
     /// A record between the remembered one and this one cannot be read.
-    ChainIncomplete { missing: Digest },
+    ChainIncomplete {
+        /// The record before which nothing is known.
+        missing: Digest,
+    },
     /// Below the floor in the trust file.
-    BelowFloor { serial: u64, floor: u64 },
+    BelowFloor {
+        /// Its serial.
+        serial: u64,
+        /// What the trust file says.
+        floor: u64,
+    },
     /// `created` is more than five minutes ahead of the clock.
-    FromTheFuture { created: Moment },
+    FromTheFuture {
+        /// When it says it was signed.
+        created: Moment,
+    },
     /// The revocation list is older than the one already known.
-    RevocationsWithheld { serial: u64, known: u64 },
+    RevocationsWithheld {
+        /// Its serial.
+        serial: u64,
+        /// The serial of the list that is known.
+        known: u64,
+    },
     /// On the revocation list.
-    Revoked { bundle: Digest },
+    Revoked {
+        /// Which bundle.
+        bundle: Digest,
+    },
     /// Withdrawn by the newest record.
-    Withdrawn { bundle: Digest },
+    Withdrawn {
+        /// Which bundle.
+        bundle: Digest,
+    },
 
     // --- activation (said by `engine` and `gwd`)
     /// Two APIs own the same (listener, host, path, method). `what` is escaped.
-    RouteConflict { what: String },
+    RouteConflict {
+        /// Which part.
+        what: String,
+    },
     /// A secret is not there yet.
-    SecretMissing { reference: String },
+    SecretMissing {
+        /// The reference as written.
+        reference: String,
+    },
     /// A secret reference outside what the operator allows.
-    SecretNotAllowed { reference: String },
+    SecretNotAllowed {
+        /// The reference as written.
+        reference: String,
+    },
     /// An address cannot be bound.
-    PortBusy { address: String },
+    PortBusy {
+        /// The address as written.
+        address: String,
+    },
     /// The state folder cannot be written.
-    StateNotDurable { why: String },
+    StateNotDurable {
+        /// What is wrong.
+        why: String,
+    },
     /// The store cannot be reached. `why` is what the operating system said.
-    StoreUnreachable { why: String },
+    StoreUnreachable {
+        /// What is wrong.
+        why: String,
+    },
 }
 
 /// Who has to do something about it.
@@ -289,3 +374,67 @@ impl fmt::Display for Refused {
 }
 
 impl std::error::Error for Refused {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Metrics, status and documentation rely on these words.
+    #[test]
+    fn reasons_are_kebab_case_and_say_who_acts_and_whether_to_try_again() {
+        let digest = Digest::of(b"");
+        let table = [
+            (Refused::BadSignature, "bad-signature", Blame::Signer, true),
+            (
+                Refused::Needs {
+                    feature: "grpc-web".parse().expect("a name"),
+                },
+                "needs:grpc-web",
+                Blame::Operator,
+                true,
+            ),
+            (
+                Refused::BadDigest { expected: digest },
+                "bad-digest",
+                Blame::Store,
+                false,
+            ),
+            (
+                Refused::ChainIncomplete { missing: digest },
+                "chain-incomplete",
+                Blame::Store,
+                false,
+            ),
+            (
+                Refused::RouteConflict { what: "x".into() },
+                "route-conflict",
+                Blame::Bundle,
+                true,
+            ),
+            (
+                Refused::SecretMissing {
+                    reference: "x".into(),
+                },
+                "secret-missing",
+                Blame::Operator,
+                false,
+            ),
+            (
+                Refused::StoreUnreachable { why: "x".into() },
+                "store-unreachable",
+                Blame::Store,
+                false,
+            ),
+        ];
+        for (refused, reason, blame, permanent) in table {
+            assert_eq!(refused.reason(), reason);
+            assert_eq!(refused.blame(), blame, "{reason}");
+            assert_eq!(refused.permanent(), permanent, "{reason}");
+            let message = refused.to_string();
+            assert!(
+                !message.ends_with('.') && !message.contains('\n'),
+                "{message}"
+            );
+        }
+    }
+}

@@ -12,10 +12,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::moment::Moment;
 use crate::oci::{ImageManifest, MANIFEST, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
 
@@ -163,6 +165,20 @@ impl Folder {
                 .map_err(refused)?;
         }
         Ok(manifests)
+    }
+
+    /// When a blob was written, as the file system says; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn modified(&self, digest: &Digest) -> Result<Option<Moment>, Refused> {
+        let path = self.blob(digest);
+        let modified = match fs::metadata(&path).and_then(|data| data.modified()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result.map_err(|error| unreachable(&path, &error))?,
+        };
+        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Some(Moment::from_unix_s(since.as_secs())))
     }
 
     /// Removes a blob. Only for clean-up: nothing that a link leads to may go.

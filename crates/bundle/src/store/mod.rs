@@ -10,6 +10,8 @@ pub mod memory;
 pub mod archive;
 #[cfg(feature = "folder")]
 pub mod folder;
+#[cfg(feature = "folder")]
+pub mod sweep;
 
 use std::fmt;
 

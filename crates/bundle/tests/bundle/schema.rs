@@ -42,12 +42,7 @@ fn the_schema_names_exactly_the_keys_of_a_trust_file() {
     assert_eq!(keys(&file), keys(properties));
     let key = &properties["keys"]["items"];
     assert_eq!(keys(&file["keys"][0]), keys(&key["properties"]));
-    let mut required: Vec<_> = key["required"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .cloned()
-        .collect();
+    let mut required = key["required"].as_array().unwrap().to_vec();
     required.sort_by_key(Value::to_string);
     assert_eq!(
         required,

@@ -382,7 +382,7 @@ fn another_projects_bundle_and_statement_are_refused() {
     let descriptor = publish::put_bundle(&store, &foreign).unwrap();
     let mut said = build(None);
     said.project = "bank".parse().unwrap();
-    let evidence = publish::put_build(&store, descriptor.clone(), said, &[&key("ci")]).unwrap();
+    let evidence = publish::put_build(&store, descriptor, said, &[&key("ci")]).unwrap();
     release(&store, draft(foreign.id(), &[evidence])).unwrap();
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);

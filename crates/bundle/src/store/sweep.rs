@@ -1,0 +1,147 @@
+//! Clean-up of a folder: what no record within the retention needs goes.
+//!
+//! Records and revocation lists are never removed: chains have to be walked. Bundles go with
+//! their statements, except those to keep and those that were put lately, which somebody may be
+//! about to release. Where anything cannot be read nothing is removed.
+
+use std::collections::BTreeSet;
+
+use crate::channel;
+use crate::digest::Digest;
+use crate::moment::Moment;
+use crate::oci::{EMPTY_BLOB, ImageManifest};
+use crate::refused::Refused;
+use crate::statement::predicate::Revoke;
+use crate::statement::{Statement, stored};
+
+use super::folder::Folder;
+use super::{Blobs as _, Chain, Store as _};
+
+/// A blob that nothing needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Garbage {
+    /// Its name.
+    pub digest: Digest,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// The bundles that the newest `records` records of each channel name.
+///
+/// # Errors
+/// If a record cannot be read.
+pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Refused> {
+    let mut bundles = BTreeSet::new();
+    for chain in folder.chains()? {
+        if chain == Chain::Revocations {
+            continue;
+        }
+        for serial in folder.serials(&chain)?.into_iter().rev().take(records) {
+            if let Some(digest) = folder.link(&chain, serial)? {
+                bundles.insert(channel::read(folder, &digest)?.bundle);
+            }
+        }
+    }
+    Ok(bundles)
+}
+
+/// What could be removed: every blob that neither a chain nor one of these bundles needs, nor a
+/// bundle whose manifest was put at `young_since` or later.
+///
+/// # Errors
+/// If a link, a record or a list cannot be read.
+pub fn garbage(
+    folder: &Folder,
+    bundles: &BTreeSet<Digest>,
+    young_since: Moment,
+) -> Result<Vec<Garbage>, Refused> {
+    let manifests = folder.manifests()?;
+    let mut kept = bundles.clone();
+    for (digest, _) in &manifests {
+        if folder.modified(digest)?.is_some_and(|at| at >= young_since) {
+            kept.insert(*digest);
+        }
+    }
+    let mut needed = BTreeSet::from([Digest::of(EMPTY_BLOB)]);
+    for chain in folder.chains()? {
+        for serial in folder.serials(&chain)? {
+            if let Some(digest) = folder.link(&chain, serial)? {
+                mark_chain(folder, &chain, digest, &kept, &mut needed)?;
+            }
+        }
+    }
+    for (digest, manifest) in &manifests {
+        let subject = manifest.subject.as_ref().map(|subject| subject.digest);
+        let about_kept = subject.is_some_and(|subject| kept.contains(&subject));
+        if kept.contains(digest) || needed.contains(digest) || about_kept {
+            mark(*digest, manifest, &mut needed);
+        }
+    }
+    let mut garbage = Vec::new();
+    for digest in folder.digests()? {
+        let young = folder
+            .modified(&digest)?
+            .is_some_and(|at| at >= young_since);
+        if !needed.contains(&digest) && !young {
+            let bytes = folder.size(&digest)?.unwrap_or(0);
+            garbage.push(Garbage { digest, bytes });
+        }
+    }
+    Ok(garbage)
+}
+
+/// Removes what [`garbage`] found, manifests first, so that what is cut short leaves blobs without
+/// a manifest and never the reverse.
+///
+/// # Errors
+/// [`Refused::StoreUnreachable`].
+pub fn remove(folder: &Folder, garbage: &[Garbage]) -> Result<(), Refused> {
+    let manifests: BTreeSet<Digest> = folder.manifests()?.iter().map(|(d, _)| *d).collect();
+    let (first, then): (Vec<Garbage>, Vec<Garbage>) = garbage
+        .iter()
+        .copied()
+        .partition(|blob| manifests.contains(&blob.digest));
+    for blob in first.into_iter().chain(then) {
+        folder.remove(&blob.digest)?;
+    }
+    folder.manifests()?; // writes the index anew
+    Ok(())
+}
+
+/// Marks a link's statement and all before it, and what records of kept bundles rely on.
+fn mark_chain(
+    folder: &Folder,
+    chain: &Chain,
+    digest: Digest,
+    kept: &BTreeSet<Digest>,
+    needed: &mut BTreeSet<Digest>,
+) -> Result<(), Refused> {
+    let mut next = Some(digest);
+    while let Some(digest) = next.take() {
+        if !needed.insert(digest) {
+            break;
+        }
+        next = match chain {
+            Chain::Channel(_) => {
+                let linked = channel::read(folder, &digest)?;
+                if kept.contains(&linked.bundle) {
+                    needed.extend(&linked.record.evidence);
+                    needed.extend(&linked.record.source);
+                }
+                linked.record.previous
+            }
+            Chain::Revocations => {
+                let envelope = stored::open(folder, &digest)?;
+                let list = Statement::<Revoke>::decode(envelope.payload())?;
+                list.predicate.previous
+            }
+        };
+    }
+    Ok(())
+}
+
+fn mark(digest: Digest, manifest: &ImageManifest, needed: &mut BTreeSet<Digest>) {
+    needed.insert(digest);
+    needed.insert(manifest.config.digest);
+    needed.extend(manifest.layers.iter().map(|layer| layer.digest));
+}

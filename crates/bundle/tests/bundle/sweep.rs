@@ -1,0 +1,72 @@
+//! Clean-up removes bundles that nobody needs, and never a record.
+
+use std::collections::BTreeSet;
+
+use bundle::follow;
+use bundle::history;
+use bundle::moment::Moment;
+use bundle::publish;
+use bundle::store::folder::Folder;
+use bundle::store::sweep;
+use bundle::store::{Blobs as _, Store as _};
+use bundle::verify::Unverified;
+
+use crate::fixture::*;
+
+#[test]
+fn old_bundles_go_and_records_stay() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Folder::create(root.path()).unwrap();
+    for name in ["one", "two", "three"] {
+        ship(&store, name);
+    }
+    let never_released = bundle("four");
+    put(&store, &never_released);
+    let added = publish::Revocation {
+        bundles: BTreeSet::from([bundle("one").id()]),
+        ..publish::Revocation::default()
+    };
+    publish::revoke(&store, None, project(), added, NOON, &[&key("rob")]).unwrap();
+
+    let keep = sweep::retained(&store, 2).unwrap();
+    assert_eq!(
+        keep,
+        BTreeSet::from(["two", "three"].map(|name| bundle(name).id()))
+    );
+    // Everything is young: nothing goes.
+    assert_eq!(sweep::garbage(&store, &keep, Moment::EPOCH).unwrap(), []);
+    let garbage = sweep::garbage(&store, &keep, Moment::MAX).unwrap();
+    sweep::remove(&store, &garbage).unwrap();
+
+    for name in ["two", "three"] {
+        let unverified = Unverified::open(&store, bundle(name).id()).unwrap();
+        unverified.load_full(&store).unwrap();
+    }
+    for name in ["one", "four"] {
+        assert_eq!(store.size(&bundle(name).id()).unwrap(), None, "{name}");
+        assert!(
+            publish::build_statements(&store, &bundle(name).id())
+                .unwrap()
+                .is_empty()
+        );
+    }
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let found = history::walk(&store, Some(&trust), &prod, 10).unwrap();
+    assert_eq!((found.entries.len(), found.broken), (3, None));
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
+    assert!(head.accepted.revocations().has_bundle(&bundle("one").id()));
+    assert_eq!(sweep::garbage(&store, &keep, Moment::MAX).unwrap(), []);
+}
+
+#[test]
+fn nothing_goes_where_a_record_cannot_be_read() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Folder::create(root.path()).unwrap();
+    let first = ship(&store, "one");
+    store.put(b"garbage").unwrap();
+    let path = root.path().join("blobs/sha256").join(first.digest.hex());
+    std::fs::write(path, "damaged").unwrap();
+    assert!(sweep::garbage(&store, &BTreeSet::new(), Moment::MAX).is_err());
+}
