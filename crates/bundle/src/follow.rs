@@ -7,11 +7,11 @@
 //! The state folder is itself a store, so a start without network is the same walk over it.
 //! release.md §5, §6.
 
-use crate::channel::{self, Accepted, Context, Memory};
+use crate::channel::{self, Accepted, Context, Linked, Memory};
 use crate::digest::Digest;
 use crate::history::SKIPPED_MAX;
-use crate::manifest::{BLOB_BYTES_MAX, CONTRACT};
-use crate::oci::{EMPTY_BLOB, MANIFEST_BYTES_MAX};
+use crate::manifest::CONTRACT;
+use crate::oci::{Descriptor, EMPTY_BLOB, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
 use crate::revocation::{self, Revocations};
 use crate::source;
@@ -44,37 +44,34 @@ pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refu
         revocations: newest_list(state, context)?,
         ..Memory::default()
     };
-    if let Some(newest) = kept(state, context)?.into_iter().find_map(Result::ok) {
-        memory = newest.memory();
+    let chain = Chain::Channel(context.channel.clone());
+    for serial in state.serials(&chain)?.into_iter().rev() {
+        if let Some(Ok(accepted)) = recall(state, context, &memory, serial)? {
+            memory = accepted.memory();
+            break;
+        }
     }
     Ok(memory)
 }
 
-/// Every record that a state folder keeps, newest first: those that still count, and why others do
-/// not. A break-glass rollback may go to the bundle of any that counts.
+/// The newest `limit` records that a state folder keeps, newest first: those that still count, and
+/// why others do not. A break-glass rollback may go to the bundle of any that counts.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
 pub fn kept(
     state: &dyn Store,
     context: &Context<'_>,
+    limit: usize,
 ) -> Result<Vec<Result<Accepted, Refused>>, Refused> {
-    let chain = Chain::Channel(context.channel.clone());
     let memory = Memory {
         revocations: newest_list(state, context)?,
         ..Memory::default()
     };
+    let chain = Chain::Channel(context.channel.clone());
     let mut records = Vec::new();
-    for serial in state.serials(&chain)?.into_iter().rev() {
-        let record = match state.link(&chain, serial) {
-            Err(refused @ Refused::StoreUnreachable { .. }) => return Err(refused),
-            Err(refused) => Err(refused),
-            Ok(None) => continue,
-            Ok(Some(digest)) => {
-                channel::recall(state, context, &memory, Pointer { digest, serial })
-            }
-        };
-        records.push(record);
+    for serial in state.serials(&chain)?.into_iter().rev().take(limit) {
+        records.extend(recall(state, context, &memory, serial)?);
     }
     Ok(records)
 }
@@ -192,30 +189,23 @@ pub fn keep(
     accepted: &Accepted,
     verified: &Verified,
 ) -> Result<(), WriteError> {
-    let mut missing = Vec::new();
-    for layer in verified.layers().runtime().chain([verified.config_blob()]) {
+    let mut copy = Copy::new(from, state);
+    for layer in verified.layers().runtime() {
         debug_assert_ne!(layer.media_type, CONTRACT);
-        // Unchanged layers are not read again: a copy that was damaged since is found, and refused
-        // by name, when it is next read.
-        if state.size(&layer.digest)? != Some(layer.size) {
-            missing.push(store::read_exact(from, layer)?);
-        }
+        copy.blob(layer)?;
     }
-    let missing: Vec<&[u8]> = missing.iter().map(Vec::as_slice).collect();
-    state.put_all(&missing)?;
-    state.put_manifest(verified.manifest())?;
+    copy.blob(verified.config_blob())?;
+    copy.manifests.push(verified.manifest().to_vec());
     for digest in &accepted.record().evidence {
-        copy_statement(from, state, digest)?;
+        copy.statement(digest)?;
     }
     if let Some(source) = accepted.record().source {
-        let _poorer = copy_source(from, state, &source);
+        let _poorer = copy.source(&source);
     }
-    keep_witnesses(from, state, accepted, verified)?;
-    keep_list(from, state, accepted.revocations())?;
-    let Pointer { digest, serial } = accepted.pointer();
-    copy_statement(from, state, &digest)?;
-    let chain = Chain::Channel(accepted.record().channel.clone());
-    store::ensure_link(state, &chain, serial, &digest)
+    copy.witnesses(accepted, verified)?;
+    copy.record(accepted)?;
+    copy.finish()?;
+    link(state, accepted)
 }
 
 /// Keeps a revocation list alone: a list is remembered even if its record's bundle is refused.
@@ -227,11 +217,10 @@ pub fn keep_list(
     state: &dyn Store,
     revocations: &Revocations,
 ) -> Result<(), WriteError> {
-    let Some(Pointer { digest, serial }) = revocations.pointer() else {
-        return Ok(());
-    };
-    copy_statement(from, state, &digest)?;
-    store::ensure_link(state, &Chain::Revocations, serial, &digest)
+    let mut copy = Copy::new(from, state);
+    copy.list(revocations)?;
+    copy.finish()?;
+    link_list(state, revocations)
 }
 
 /// Keeps a record without its bundle: what was accepted is remembered even if the bundle could not
@@ -244,44 +233,44 @@ pub fn keep_record(
     state: &dyn Store,
     accepted: &Accepted,
 ) -> Result<(), WriteError> {
-    keep_list(from, state, accepted.revocations())?;
+    let mut copy = Copy::new(from, state);
+    copy.record(accepted)?;
+    copy.finish()?;
+    link(state, accepted)
+}
+
+fn link(state: &dyn Store, accepted: &Accepted) -> Result<(), WriteError> {
+    link_list(state, accepted.revocations())?;
     let Pointer { digest, serial } = accepted.pointer();
-    copy_statement(from, state, &digest)?;
     let chain = Chain::Channel(accepted.record().channel.clone());
     store::ensure_link(state, &chain, serial, &digest)
 }
 
-/// The records between this one and the earliest that names the same bundle: needed after a
-/// restart if the build key has ended meanwhile.
-fn keep_witnesses(
-    from: &dyn Blobs,
+fn link_list(state: &dyn Store, revocations: &Revocations) -> Result<(), WriteError> {
+    match revocations.pointer() {
+        None => Ok(()),
+        Some(Pointer { digest, serial }) => {
+            store::ensure_link(state, &Chain::Revocations, serial, &digest)
+        }
+    }
+}
+
+/// The record under a serial of a state folder; `None` if there is no link.
+fn recall(
     state: &dyn Store,
-    accepted: &Accepted,
-    verified: &Verified,
-) -> Result<(), WriteError> {
-    if accepted.record().kind == crate::statement::predicate::RecordKind::Release {
-        return Ok(());
-    }
-    let mut walked = Vec::new();
-    let mut needed = 0;
-    let mut previous = accepted.record().previous;
-    while let Some(digest) = previous {
-        let Ok(older) = channel::read(from, &digest) else {
-            break;
-        };
-        walked.push((digest, older.record.evidence.clone()));
-        if older.bundle == verified.id() {
-            needed = walked.len();
-        }
-        previous = older.record.previous;
-    }
-    for (digest, evidence) in walked.into_iter().take(needed) {
-        copy_statement(from, state, &digest)?;
-        for statement in &evidence {
-            let _another_bundles = copy_statement(from, state, statement);
+    context: &Context<'_>,
+    memory: &Memory,
+    serial: u64,
+) -> Result<Option<Result<Accepted, Refused>>, Refused> {
+    match state.link(&Chain::Channel(context.channel.clone()), serial) {
+        Err(refused @ Refused::StoreUnreachable { .. }) => Err(refused),
+        Err(refused) => Ok(Some(Err(refused))),
+        Ok(None) => Ok(None),
+        Ok(Some(digest)) => {
+            let pointer = Pointer { digest, serial };
+            Ok(Some(channel::recall(state, context, memory, pointer)))
         }
     }
-    Ok(())
 }
 
 fn with_newest_list(
@@ -346,31 +335,87 @@ const fn is_about_time(refused: &Refused) -> bool {
     )
 }
 
-fn copy(
-    from: &dyn Blobs,
-    to: &dyn Store,
-    digest: &Digest,
-    bytes_max: u64,
-) -> Result<(), WriteError> {
-    let bytes = store::read(from, digest, bytes_max)?;
-    to.put(&bytes)?;
-    Ok(())
+/// What is to be copied, read and checked, so that it can be written in one go.
+struct Copy<'a> {
+    from: &'a dyn Blobs,
+    to: &'a dyn Store,
+    blobs: Vec<Vec<u8>>,
+    manifests: Vec<Vec<u8>>,
 }
 
-fn copy_statement(from: &dyn Blobs, to: &dyn Store, digest: &Digest) -> Result<(), WriteError> {
-    let manifest = store::read(from, digest, MANIFEST_BYTES_MAX)?;
-    let layer = stored::layer(&manifest)?;
-    copy(from, to, &layer.digest, layer.size)?;
-    to.put(EMPTY_BLOB)?;
-    to.put_manifest(&manifest)?;
-    Ok(())
-}
+impl<'a> Copy<'a> {
+    fn new(from: &'a dyn Blobs, to: &'a dyn Store) -> Self {
+        Self {
+            from,
+            to,
+            blobs: vec![EMPTY_BLOB.to_vec()],
+            manifests: Vec::new(),
+        }
+    }
 
-fn copy_source(from: &dyn Blobs, to: &dyn Store, digest: &Digest) -> Result<(), WriteError> {
-    let manifest = store::read(from, digest, MANIFEST_BYTES_MAX)?;
-    let layer = source::layer(&manifest)?;
-    copy(from, to, &layer.digest, layer.size.min(BLOB_BYTES_MAX))?;
-    to.put(EMPTY_BLOB)?;
-    to.put_manifest(&manifest)?;
-    Ok(())
+    /// Unchanged blobs are not read again: a copy that was damaged since is found, and refused by
+    /// name, when it is next read.
+    fn blob(&mut self, descriptor: &Descriptor) -> Result<(), Refused> {
+        if self.to.size(&descriptor.digest)? != Some(descriptor.size) {
+            self.blobs.push(store::read_exact(self.from, descriptor)?);
+        }
+        Ok(())
+    }
+
+    fn statement(&mut self, digest: &Digest) -> Result<(), Refused> {
+        let manifest = store::read(self.from, digest, MANIFEST_BYTES_MAX)?;
+        let envelope = stored::layer(&manifest)?;
+        self.blobs.push(store::read_exact(self.from, &envelope)?);
+        self.manifests.push(manifest);
+        Ok(())
+    }
+
+    fn source(&mut self, digest: &Digest) -> Result<(), Refused> {
+        let manifest = store::read(self.from, digest, MANIFEST_BYTES_MAX)?;
+        self.blob(&source::layer(&manifest)?)?;
+        self.manifests.push(manifest);
+        Ok(())
+    }
+
+    fn list(&mut self, revocations: &Revocations) -> Result<(), Refused> {
+        match revocations.pointer() {
+            None => Ok(()),
+            Some(pointer) => self.statement(&pointer.digest),
+        }
+    }
+
+    fn record(&mut self, accepted: &Accepted) -> Result<(), Refused> {
+        self.list(accepted.revocations())?;
+        self.statement(&accepted.pointer().digest)
+    }
+
+    /// The records from this one back to the one for which the build keys count, if they have
+    /// ended since: a restart walks the same way.
+    fn witnesses(&mut self, accepted: &Accepted, verified: &Verified) -> Result<(), Refused> {
+        let mut created = accepted.record().created;
+        let mut previous = accepted.record().previous;
+        while verified.when() != When::Past(created) {
+            let digest = previous.ok_or(Refused::KeyExpired)?;
+            let Linked { bundle, record } = channel::read(self.from, &digest)?;
+            self.statement(&digest)?;
+            previous = record.previous;
+            if bundle == accepted.bundle() {
+                created = record.created;
+                for statement in &record.evidence {
+                    self.statement(statement)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), WriteError> {
+        let blobs = self.blobs.iter().chain(&self.manifests);
+        let blobs: Vec<&[u8]> = blobs.map(Vec::as_slice).collect();
+        self.to.put_all(&blobs)?;
+        for manifest in &self.manifests {
+            self.to.put_manifest(manifest)?; // is there already: only the index is written
+        }
+        Ok(())
+    }
 }

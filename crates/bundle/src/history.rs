@@ -15,7 +15,7 @@ use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
 /// Most links by revoked keys that are passed over on the way to the head.
-pub const SKIPPED_MAX: usize = 4_096;
+pub const SKIPPED_MAX: usize = 1_024;
 
 /// One record of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -88,10 +88,8 @@ pub fn put_statement(
     subject: Option<Descriptor>,
 ) -> Result<Digest, WriteError> {
     let stored = Stored::new(envelope, subject)?;
-    let [empty, envelope, manifest] = stored.blobs();
-    store.put(empty)?;
-    store.put(envelope)?;
-    store.put_manifest(manifest)
+    store.put_all(&stored.blobs())?;
+    store.put_manifest(&stored.manifest) // is there already: only the index is written
 }
 
 /// Signs a statement with these keys.

@@ -36,6 +36,7 @@ pub struct Verified {
     bundle: Unverified,
     builds: Vec<Build>,
     builders: Signers,
+    when: When,
 }
 
 /// What a bundle is judged by.
@@ -161,6 +162,7 @@ impl Unverified {
             bundle: self,
             builds,
             builders,
+            when: judgement.when,
         })
     }
 
@@ -342,6 +344,12 @@ impl Verified {
     #[must_use]
     pub const fn builders(&self) -> &Signers {
         &self.builders
+    }
+
+    /// For which moment the build keys count.
+    #[must_use]
+    pub const fn when(&self) -> When {
+        self.when
     }
 
     /// Reads one layer, checked: for a gwd that already has the built form of the others.

@@ -117,13 +117,15 @@ fn mark_chain(
     needed: &mut BTreeSet<Digest>,
 ) -> Result<(), Refused> {
     let mut next = Some(digest);
-    while let Some(digest) = next.take() {
-        if !needed.insert(digest) {
+    while let Some(link) = next.take() {
+        // A state folder does not have every record before the ones it keeps.
+        let absent = link != digest && folder.size(&link)?.is_none();
+        if absent || !needed.insert(link) {
             break;
         }
         next = match chain {
             Chain::Channel(_) => {
-                let linked = channel::read(folder, &digest)?;
+                let linked = channel::read(folder, &link)?;
                 if kept.contains(&linked.bundle) {
                     needed.extend(&linked.record.evidence);
                     needed.extend(&linked.record.source);
@@ -131,7 +133,7 @@ fn mark_chain(
                 linked.record.previous
             }
             Chain::Revocations => {
-                let envelope = stored::open(folder, &digest)?;
+                let envelope = stored::open(folder, &link)?;
                 let list = Statement::<Revoke>::decode(envelope.payload())?;
                 list.predicate.previous
             }

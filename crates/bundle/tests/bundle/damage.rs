@@ -134,7 +134,7 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
     let state = state.into_content();
     let restart = |state: Content| -> Result<Runtime, Refused> {
         let state = Store::new(state);
-        let newest = follow::kept(&state, &context)?.remove(0)?;
+        let newest = follow::kept(&state, &context, 10)?.remove(0)?;
         let verified = follow::bundle(&state, &context, &newest, &[])?;
         verified.load_runtime(&state)
     };

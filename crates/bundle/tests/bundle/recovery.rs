@@ -185,7 +185,7 @@ fn a_build_key_past_its_end_then_restart_and_rollback() {
         now: later.plus_s(2 * DAY_S),
         ..context
     };
-    let kept = follow::kept(&state, &context).unwrap();
+    let kept = follow::kept(&state, &context, 10).unwrap();
     let accepted = kept[0].as_ref().unwrap();
     let verified = follow::bundle(&state, &context, accepted, &[]).unwrap();
     verified.load_runtime(&state).unwrap();

@@ -70,3 +70,34 @@ fn nothing_goes_where_a_record_cannot_be_read() {
     std::fs::write(path, "damaged").unwrap();
     assert!(sweep::garbage(&store, &BTreeSet::new(), Moment::MAX).is_err());
 }
+
+#[test]
+fn a_state_folder_is_cleaned_too() {
+    let root = tempfile::tempdir().unwrap();
+    let state = Folder::create(root.path()).unwrap();
+    let store = bundle::store::memory::Memory::default();
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    for name in ["one", "skipped", "two", "three"] {
+        ship(&store, name);
+        if name == "skipped" {
+            continue;
+        }
+        let memory = follow::remember(&state, &context).unwrap();
+        let head = follow::head(&store, &context, &memory).unwrap().unwrap();
+        let verified = follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
+        follow::keep(&store, &state, &head.accepted, &verified).unwrap();
+    }
+    let keep = BTreeSet::from([bundle("three").id()]);
+    let garbage = sweep::garbage(&state, &keep, Moment::MAX).unwrap();
+    sweep::remove(&state, &garbage).unwrap();
+    let kept = follow::kept(&state, &context, 10).unwrap();
+    let runs: Vec<_> = kept
+        .iter()
+        .map(|accepted| {
+            let accepted = accepted.as_ref().unwrap();
+            follow::bundle(&state, &context, accepted, &[]).is_ok()
+        })
+        .collect();
+    assert_eq!(runs, [true, false, false], "records stay, bundles go");
+}
