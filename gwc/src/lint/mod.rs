@@ -105,6 +105,7 @@ pub const ALL: &[&[&Lint]] = &[
     crate::project::lints::LINTS,
     crate::spec::lints::LINTS,
     rules::LINTS,
+    crate::model::lints::LINTS,
 ];
 
 const SHAPE: &[&Lint] = &[

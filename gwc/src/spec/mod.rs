@@ -39,7 +39,7 @@ impl Version {
 }
 
 /// A document as it is written; nothing is inherited or defaulted yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Spec {
     /// The document's file.
     pub file: FileId,

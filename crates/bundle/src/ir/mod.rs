@@ -66,7 +66,7 @@ pub const PROVIDES: &[&str] = &[
 
 /// The first of `needs` that this version does not provide.
 #[must_use]
-pub fn missing<'n>(needs: &'n [String]) -> Option<&'n str> {
+pub fn missing(needs: &[String]) -> Option<&str> {
     needs
         .iter()
         .map(String::as_str)

@@ -1,0 +1,104 @@
+//! From a lowered gateway to a bundle's bytes, and from a bundle's bytes back to its meaning.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use bundle::ir;
+use bundle::manifest::{ApiPart, Bundle, Config, FORMAT, Parts};
+use bundle::name::ProjectName;
+use bundle::refused::Refused;
+use bundle::verify::Full;
+
+use crate::lower::Lowered;
+
+/// Puts a bundle together. The same gateway gives the same id.
+///
+/// # Errors
+/// Beyond the limits of the format.
+pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
+    let gateway = &lowered.gateway;
+    let project: ProjectName = gateway
+        .shared
+        .project
+        .parse()
+        .context("the project's name")?;
+    let needs = gateway
+        .needs()
+        .iter()
+        .map(|need| need.parse())
+        .collect::<Result<_, _>>()
+        .context("a feature's name")?;
+    let operations: usize = gateway.apis.iter().map(|api| api.operations.len()).sum();
+    let mut counts = BTreeMap::new();
+    for (name, count) in [
+        ("apis", gateway.apis.len()),
+        ("operations", operations),
+        ("upstreams", gateway.shared.upstreams.len()),
+        ("consumers", gateway.shared.consumers.len()),
+        ("policies", gateway.shared.policies.len()),
+    ] {
+        counts.insert(
+            name.parse().context("a count's name")?,
+            u64::try_from(count)?,
+        );
+    }
+    let apis = gateway.apis.iter().map(|api| {
+        let contract = lowered
+            .contracts
+            .get(&api.name)
+            .context("each API has a contract")?;
+        Ok(ApiPart {
+            name: api.name.clone(),
+            behaviour: bundle::codec::encode(api),
+            contract: bundle::codec::encode(contract),
+        })
+    });
+    let parts = Parts {
+        shared: bundle::codec::encode(&gateway.shared),
+        apis: apis.collect::<anyhow::Result<_>>()?,
+        ..Parts::default()
+    };
+    Ok(Bundle::assemble(
+        Config {
+            format: FORMAT,
+            project,
+            needs,
+            counts,
+        },
+        parts,
+    )?)
+}
+
+/// Decodes every blob of a bundle.
+///
+/// # Errors
+/// The blob that is not what its digest promised a reader of this version.
+pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
+    let malformed = |what| Refused::Malformed {
+        what,
+        why: "it is not in the form of this version".into(),
+    };
+    let shared: ir::Shared = bundle::codec::decode(&full.runtime.shared.bytes)
+        .map_err(|_| malformed("the shared blob"))?;
+    let apis = full
+        .runtime
+        .apis
+        .iter()
+        .map(|blob| bundle::codec::decode::<ir::Api>(&blob.bytes));
+    let apis: Vec<ir::Api> = apis
+        .collect::<Result<_, _>>()
+        .map_err(|_| malformed("a behaviour blob"))?;
+    let contracts = full
+        .contracts
+        .iter()
+        .map(|blob| bundle::codec::decode::<ir::Contract>(&blob.bytes));
+    let contracts: Vec<ir::Contract> = contracts
+        .collect::<Result<_, _>>()
+        .map_err(|_| malformed("a contract blob"))?;
+    let apis = ir::Set::new(apis).map_err(|_| malformed("the APIs"))?;
+    let contracts = ir::Set::new(contracts).map_err(|_| malformed("the contracts"))?;
+    Ok(Lowered {
+        gateway: ir::Gateway { shared, apis },
+        contracts,
+    })
+}

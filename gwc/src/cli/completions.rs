@@ -1,0 +1,20 @@
+//! `gwc completions`: a script for the shell.
+
+use clap::CommandFactory as _;
+
+use super::{Cli, say};
+use crate::exit::Exit;
+
+/// Example: gwc completions bash > /etc/bash_completion.d/gwc
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which shell
+    shell: clap_complete::Shell,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "gwc", &mut script);
+    say::result(&String::from_utf8(script)?);
+    Ok(Exit::OK)
+}

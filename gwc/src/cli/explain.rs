@@ -1,0 +1,107 @@
+//! `gwc explain`: the long text of one diagnostic.
+
+use diag::{Lint, suggest};
+use serde_json::json;
+
+use super::say::{self, Format};
+use crate::exit::{Exit, Failure};
+
+/// Example: gwc explain GW0501
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// A code (GW0501) or a name (unknown-policy)
+    code: String,
+    /// How it is written
+    #[arg(long, default_value = "human")]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let all = || {
+        crate::lint::ALL
+            .iter()
+            .flat_map(|lints| lints.iter().copied())
+    };
+    let Some(lint) =
+        all().find(|lint| lint.code.eq_ignore_ascii_case(&args.code) || lint.name == args.code)
+    else {
+        let near = suggest::nearest(&args.code, all().flat_map(|lint| [lint.code, lint.name]));
+        let near = near
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+        return Err(Failure::usage(format!(
+            "there is no diagnostic `{}`{near} (`gwc rules` lists them)",
+            args.code
+        ))
+        .into());
+    };
+    match args.format {
+        Format::Human => say::result(&text(lint)),
+        Format::Json => {
+            let files = |sample: diag::diagnostic::Sample| {
+                sample
+                    .iter()
+                    .map(|(file, text)| json!({"file": file, "text": text}))
+                    .collect::<Vec<_>>()
+            };
+            say::json(&say::document(
+                "explain/v1",
+                "ok",
+                json!({"code": lint.code, "name": lint.name, "level": lint.level.name(), "summary": lint.summary, "explain": lint.explain,
+                       "bad": files(lint.bad), "good": files(lint.good)}),
+            ));
+        }
+    }
+    Ok(Exit::OK)
+}
+
+/// The page of a diagnostic, as the terminal and the book show it.
+fn text(lint: &Lint) -> String {
+    let mut page = format!(
+        "{} {} ({})\n{}\n\n{}\n",
+        lint.code,
+        lint.name,
+        lint.level.name(),
+        lint.summary,
+        wrapped(lint.explain)
+    );
+    for (title, sample) in [("Has it:", lint.bad), ("Has it not:", lint.good)] {
+        page.push_str(&format!("\n{title}\n"));
+        for (file, text) in sample {
+            page.push_str(&format!("\n  # {file}\n"));
+            for line in text.lines() {
+                page.push_str(&format!("  {line}\n"));
+            }
+        }
+    }
+    let hard = crate::compile::is_hard(lint);
+    page.push_str(if hard {
+        "\nIt cannot be silenced: nothing could be built with it.\n"
+    } else {
+        "\nIts level can be set: `lint: {"
+    });
+    if !hard {
+        page.push_str(&format!(
+            "{}: off}}` in gateway.yaml, or `gwc lint --rule {}=off`.\n",
+            lint.name, lint.name
+        ));
+    }
+    page
+}
+
+/// Breaks a paragraph into lines of at most 90 characters.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if !line.is_empty() && line.chars().count() + word.chars().count() >= 90 {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,101 @@
+//! The command line: one file per command. A command reads its arguments, calls the library and
+//! says the result on standard output; everything else goes to standard error.
+
+mod build;
+mod completions;
+mod explain;
+mod lint;
+mod route;
+mod rules;
+mod say;
+mod schema;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::{self, Exit};
+
+/// Compiles OpenAPI documents that carry `x-gateway` extensions into signed gateway bundles.
+#[derive(Debug, Parser)]
+#[command(name = "gwc", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 100)]
+struct Cli {
+    /// The project's folder; found by walking up from the working folder where nothing is said
+    #[arg(long, global = true, value_name = "DIR")]
+    project: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  gwc init shop --from openapi.yaml    start a project
+  gwc lint                             check it
+  gwc lint openapi.yaml                check one document without a project
+  gwc plan                             compare it with what the channel runs
+  gwc apply --key keys/release.pem     release it
+  gwc rollback                         go back to the version before
+
+Exit codes: 0 done, 1 findings, 2 changes, 3 stale plan, 4 verification failed, 5 roll-out
+failed, 64 usage, 65 input, 69 unreachable, 70 a bug of ours.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check the project, or single OpenAPI documents; never touches the network
+    Lint(lint::Args),
+    /// Explain a diagnostic: what, why, a bad and a good sample
+    Explain(explain::Args),
+    /// List every rule with its level
+    Rules(rules::Args),
+    /// Print a JSON Schema for editors
+    Schema(schema::Args),
+    /// Compile to an unsigned bundle and print its id
+    Build(build::Args),
+    /// Say which operation owns a request, and what happens to it
+    Route(route::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+}
+
+/// Runs the program with these arguments (the first is its name) and tells how it ends.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let json = wants_json(&arguments);
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let help = !error.use_stderr();
+            let _ = error.print();
+            return if help { Exit::OK } else { Exit::USAGE };
+        }
+    };
+    let context = say::Context {
+        project: cli.project,
+    };
+    let result = match cli.command {
+        Command::Lint(args) => lint::run(&args, &context),
+        Command::Explain(args) => explain::run(&args),
+        Command::Rules(args) => rules::run(&args),
+        Command::Schema(args) => schema::run(&args),
+        Command::Build(args) => build::run(&args, &context),
+        Command::Route(args) => route::run(&args, &context),
+        Command::Completions(args) => completions::run(&args),
+    };
+    result.unwrap_or_else(|error| {
+        let (exit, code) = exit::of(&error);
+        say::error(&error, exit, &code, json);
+        exit
+    })
+}
+
+/// Whether a failure, too, is to be said as JSON.
+fn wants_json(arguments: &[OsString]) -> bool {
+    let text: Vec<_> = arguments
+        .iter()
+        .map(|argument| argument.to_string_lossy())
+        .collect();
+    text.iter().any(|argument| argument == "--format=json")
+        || text
+            .windows(2)
+            .any(|pair| pair[0] == "--format" && pair[1] == "json")
+}

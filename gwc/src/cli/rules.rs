@@ -1,0 +1,44 @@
+//! `gwc rules`: every diagnostic in one list.
+
+use serde_json::json;
+
+use super::say::{self, Format};
+use crate::exit::Exit;
+
+/// Example: gwc rules --format json
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// How they are written
+    #[arg(long, default_value = "human")]
+    format: Format,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let mut lints: Vec<_> = crate::lint::ALL
+        .iter()
+        .flat_map(|lints| lints.iter().copied())
+        .collect();
+    lints.sort_by_key(|lint| lint.code);
+    match args.format {
+        Format::Human => {
+            let lines = lints.iter().map(|lint| {
+                format!(
+                    "{} {:<5} {:<32} {}",
+                    lint.code,
+                    lint.level.name(),
+                    lint.name,
+                    lint.summary
+                )
+            });
+            say::result(&lines.collect::<Vec<_>>().join("\n"));
+        }
+        Format::Json => {
+            let rules: Vec<_> = lints
+                .iter()
+                .map(|lint| json!({"code": lint.code, "name": lint.name, "level": lint.level.name(), "summary": lint.summary, "hard": crate::compile::is_hard(lint)}))
+                .collect();
+            say::json(&say::document("rules/v1", "ok", json!({"rules": rules})));
+        }
+    }
+    Ok(Exit::OK)
+}

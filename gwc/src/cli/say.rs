@@ -1,0 +1,149 @@
+//! What commands have in common: where the project is, how results and failures are said.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use diag::Level;
+use serde_json::{Value, json};
+
+use crate::compile::{self, Compiled, Input, Levels};
+use crate::exit::{Exit, Failure};
+use crate::output::{Report, human};
+use crate::syntax::Limits;
+
+/// What holds for every command.
+pub(super) struct Context {
+    /// `--project`
+    pub(super) project: Option<PathBuf>,
+}
+
+/// Formats that most commands have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Human,
+    /// For programs
+    Json,
+}
+
+impl Context {
+    /// What `path` means, or the project that the command stands in.
+    pub(super) fn input(&self, path: Option<&Path>) -> anyhow::Result<Input> {
+        compile::find(path.or(self.project.as_deref()))
+            .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()).into())
+    }
+
+    /// The project's folder.
+    pub(super) fn root(&self) -> anyhow::Result<PathBuf> {
+        match self.input(None)? {
+            Input::Project(folder) => Ok(folder),
+            Input::Document(path) => Err(Failure::usage(format!(
+                "{} is a document, not a project",
+                path.display()
+            ))
+            .into()),
+        }
+    }
+
+    /// Compiles the project, says what was found on standard error, and fails where nothing can
+    /// be built.
+    pub(super) fn compile(&self) -> anyhow::Result<Compiled> {
+        let compiled = compile::compile(&self.input(None)?, Limits::default(), &Levels::new())?;
+        findings(&compiled);
+        if compiled.lowered.is_some() {
+            return Ok(compiled);
+        }
+        let exit = if compiled.unreadable {
+            Exit::INPUT
+        } else {
+            Exit::FINDINGS
+        };
+        Err(Failure::new(
+            exit,
+            "findings",
+            "nothing can be built from these sources; the places are above",
+        )
+        .into())
+    }
+}
+
+/// Says errors and warnings on standard error.
+fn findings(compiled: &Compiled) {
+    let told: Vec<_> = compiled
+        .findings
+        .iter()
+        .filter(|finding| finding.level > Level::Info)
+        .cloned()
+        .collect();
+    if told.is_empty() {
+        return;
+    }
+    let report = Report {
+        files: &compiled.files,
+        findings: &told,
+        environment: None,
+        fail_on: Level::Error,
+    };
+    let text = human::render(&report, look(std::io::stderr().is_terminal()));
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// How to draw for a terminal or a file.
+pub(super) fn look(terminal: bool) -> human::Look {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    human::Look {
+        color: terminal && !no_color,
+        ..human::Look::default()
+    }
+}
+
+/// Writes a result. A reader that went away is no failure.
+pub(super) fn result(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    if !text.ends_with('\n') {
+        let _ = out.write_all(b"\n");
+    }
+    let _ = out.flush();
+}
+
+/// Writes a result as JSON.
+pub(super) fn json(value: &Value) {
+    result(&serde_json::to_string_pretty(value).unwrap_or_default());
+}
+
+/// A JSON document with what every one carries.
+pub(super) fn document(schema: &str, said: &str, rest: Value) -> Value {
+    let mut document =
+        json!({"schema": schema, "result": said, "tool": tool(), "environment": null});
+    if let (Value::Object(document), Value::Object(rest)) = (&mut document, rest) {
+        document.extend(rest);
+    }
+    document
+}
+
+/// This program.
+pub(super) fn tool() -> Value {
+    json!({"name": "gwc", "version": env!("CARGO_PKG_VERSION")})
+}
+
+/// Says on standard error what happens, for people.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Says a failure: what, then each cause.
+pub(super) fn error(error: &anyhow::Error, exit: Exit, code: &str, as_json: bool) {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let message = causes.join(": ");
+    if as_json {
+        json(
+            &json!({"schema": "error/v1", "result": "error", "tool": tool(), "environment": null,
+                     "error": {"code": code, "message": message, "exit": exit.0}}),
+        );
+    }
+    note(&format!(
+        "error[{code}]: {}",
+        crate::output::printable(&message)
+    ));
+}

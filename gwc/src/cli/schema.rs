@@ -1,0 +1,26 @@
+//! `gwc schema`: the JSON Schemas that editors use.
+
+use super::say;
+use crate::exit::{Exit, Failure};
+
+/// Example: gwc schema gateway > gateway.schema.json
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which; the list of names where nothing is said
+    name: Option<String>,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let schemas = crate::schemas::all();
+    let Some(name) = &args.name else {
+        let names: Vec<&str> = schemas.iter().map(|(name, _)| *name).collect();
+        say::result(&names.join("\n"));
+        return Ok(Exit::OK);
+    };
+    let Some((_, schema)) = schemas.iter().find(|(known, _)| known == name) else {
+        let names = diag::suggest::one_of(schemas.iter().map(|(name, _)| *name), 20);
+        return Err(Failure::usage(format!("there is no schema `{name}`: {names}")).into());
+    };
+    say::json(schema);
+    Ok(Exit::OK)
+}

@@ -1,0 +1,363 @@
+//! The whole way from files to a checked gateway.
+
+use std::path::{Path, PathBuf};
+
+use diag::shape::BAD_VALUE;
+use diag::{Diagnostic, Level, Sink, Span, suggest};
+
+use crate::lint;
+use crate::lower::{self, Lowered};
+use crate::model::{Api, Model, api, lints, routes, settings};
+use crate::project::files::{Document, Files};
+use crate::spec::Spec;
+use crate::syntax::Limits;
+
+/// What is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A folder with a gateway.yaml.
+    Project(PathBuf),
+    /// One OpenAPI document without a project: what it says about a gateway is only warned about.
+    Document(PathBuf),
+}
+
+/// The name of a project's own file.
+pub const GATEWAY_FILE: &str = "gateway.yaml";
+
+/// What a user set about rules on the command line: name and level, none for off.
+pub type Levels = Vec<(String, Option<Level>)>;
+
+/// The outcome of compiling.
+pub struct Compiled {
+    /// The texts, for messages.
+    pub files: Files,
+    /// What was found, sorted.
+    pub findings: Vec<Diagnostic>,
+    /// The project as far as it could be read.
+    pub model: Option<Model>,
+    /// What goes into the bundle; none where a finding is an error.
+    pub lowered: Option<Lowered>,
+    /// Whether gateway.yaml or a document cannot be read or parsed at all.
+    pub unreadable: bool,
+}
+
+impl Compiled {
+    /// Whether one of the findings is an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.level == Level::Error)
+    }
+}
+
+/// Finds what a path means: a project's folder, its gateway.yaml, or an OpenAPI document.
+///
+/// # Errors
+/// Says what is missing.
+pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
+    let Some(path) = path else {
+        let here = std::env::current_dir()?;
+        let found = here
+            .ancestors()
+            .find(|folder| folder.join(GATEWAY_FILE).is_file());
+        return match found {
+            Some(folder) => Ok(Input::Project(folder.to_owned())),
+            None => anyhow::bail!(
+                "there is no {GATEWAY_FILE} in this folder or above it; name a project or an OpenAPI document, or run `gwc init`"
+            ),
+        };
+    };
+    if path.is_dir() {
+        anyhow::ensure!(
+            path.join(GATEWAY_FILE).is_file(),
+            "there is no {GATEWAY_FILE} in {}",
+            path.display()
+        );
+        return Ok(Input::Project(path.to_owned()));
+    }
+    anyhow::ensure!(path.exists(), "there is no file {}", path.display());
+    if path.file_name().is_some_and(|name| name == GATEWAY_FILE) {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        return Ok(Input::Project(folder.unwrap_or(Path::new(".")).to_owned()));
+    }
+    Ok(Input::Document(path.to_owned()))
+}
+
+/// Reads and checks a project or a document; lowers it where nothing is wrong.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn compile(input: &Input, limits: Limits, levels: &Levels) -> anyhow::Result<Compiled> {
+    use anyhow::Context as _;
+    let (root, name) = match input {
+        Input::Project(folder) => (folder.clone(), GATEWAY_FILE.to_owned()),
+        Input::Document(path) => {
+            let folder = path
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty())
+                .unwrap_or(Path::new("."));
+            let name = path.file_name().context("the path names no file")?;
+            (folder.to_owned(), name.to_string_lossy().into_owned())
+        }
+    };
+    let files = Files::open(&root, limits)
+        .with_context(|| format!("cannot read the folder {}", root.display()))?;
+    Ok(match input {
+        Input::Project(_) => project(files, levels),
+        Input::Document(_) => document(files, &name, levels),
+    })
+}
+
+/// Compiles a project whose files are given.
+#[must_use]
+pub fn project(mut files: Files, levels: &Levels) -> Compiled {
+    let mut sink = Sink::default();
+    let nowhere = Span::start_of(diag::FileId(0));
+    let Some((_, root)) = files.load(GATEWAY_FILE, nowhere, &mut sink) else {
+        return Compiled {
+            files,
+            findings: sink.into_sorted(),
+            model: None,
+            lowered: None,
+            unreadable: true,
+        };
+    };
+    let Some(settings) = settings::read(files.tree.at(root), &mut sink) else {
+        let findings = leveled(sink, None, levels, &files);
+        return Compiled {
+            files,
+            findings,
+            model: None,
+            lowered: None,
+            unreadable: false,
+        };
+    };
+    let mut unreadable = false;
+    let mut documents = Vec::new();
+    for entry in &settings.apis {
+        match load(&mut files, entry, &mut sink) {
+            Some(document) => documents.push((entry, document)),
+            None => unreadable = true,
+        }
+    }
+    let mut apis: Vec<Api> = Vec::new();
+    for (entry, document) in documents {
+        let Some(spec) = lint::document(&files, &document, &mut sink) else {
+            continue;
+        };
+        apis.push(api::resolve(
+            &files, entry, document, spec, &settings, &mut sink,
+        ));
+    }
+    routes::check(&apis, &mut sink);
+    for names in [
+        &settings.names.policies,
+        &settings.names.upstreams,
+        &settings.names.auth,
+    ] {
+        names.report_unused(&mut sink);
+    }
+    if !settings
+        .listeners
+        .iter()
+        .all(|listener| listener.node.is_none())
+    {
+        settings.names.listeners.report_unused(&mut sink);
+    }
+    let findings = leveled(sink, Some(&settings), levels, &files);
+    let model = Model { settings, apis };
+    let clean = !findings.iter().any(|finding| finding.level == Level::Error);
+    let lowered = clean.then(|| lower::lower(&model).expect("names that stand twice are findings"));
+    Compiled {
+        files,
+        findings,
+        model: Some(model),
+        lowered,
+        unreadable,
+    }
+}
+
+/// Checks one OpenAPI document. What it says about a gateway cannot be settled without one, so
+/// that it is at most a warning.
+fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
+    let mut sink = Sink::default();
+    let nowhere = Span::start_of(diag::FileId(0));
+    let Some((file, root)) = files.load(name, nowhere, &mut sink) else {
+        return Compiled {
+            files,
+            findings: sink.into_sorted(),
+            model: None,
+            lowered: None,
+            unreadable: true,
+        };
+    };
+    let document = Document {
+        file,
+        root,
+        overlays: Vec::new(),
+    };
+    files.follow(&document);
+    let spec = lint::document(&files, &document, &mut sink);
+    if let Some(spec) = spec {
+        for finding in about_gateway(&files, document, spec) {
+            let level = finding.level.min(Level::Warn);
+            sink.push(finding.level(level));
+        }
+    }
+    let findings = leveled(sink, None, levels, &files);
+    Compiled {
+        files,
+        findings,
+        model: None,
+        lowered: None,
+        unreadable: false,
+    }
+}
+
+/// What can be said about a document's part in a gateway before there is one: its extensions and
+/// routes, behind a gateway that settles the rest in one line. Names that a project would define
+/// are nobody's fault here.
+fn about_gateway(files: &Files, document: Document, spec: Spec) -> Vec<Diagnostic> {
+    const ALONE: &str = "version: 1\nname: document\napis: {document: {path: document}}\n\
+        upstreams: {upstream: {targets: {a: {url: \"http://127.0.0.1:1\"}}}}\n\
+        defaults: {upstream: upstream, security: upstream}\n";
+    let mut alone = Files::in_memory([(GATEWAY_FILE, ALONE)], Limits::default());
+    let nowhere = Span::start_of(document.file);
+    let mut unsaid = Sink::default();
+    let root = alone
+        .load(GATEWAY_FILE, nowhere, &mut unsaid)
+        .map(|(_, root)| root);
+    let settings = root
+        .and_then(|root| settings::read(alone.tree.at(root), &mut unsaid))
+        .expect("the text above is a gateway");
+    let mut sink = Sink::default();
+    let mut apis = Vec::new();
+    for mut entry in settings.apis.iter().cloned() {
+        entry.span = nowhere;
+        apis.push(api::resolve(
+            files,
+            &entry,
+            document.clone(),
+            spec.clone(),
+            &settings,
+            &mut sink,
+        ));
+    }
+    routes::check(&apis, &mut sink);
+    let unsettled = [
+        &lints::UNKNOWN_POLICY,
+        &lints::UNKNOWN_UPSTREAM,
+        &lints::UNKNOWN_AUTH,
+        &lints::SERVER_PATH_DIFFERS,
+    ];
+    let settled = |finding: &Diagnostic| {
+        !unsettled
+            .iter()
+            .any(|lint| std::ptr::eq(*lint, finding.lint))
+    };
+    sink.into_sorted().into_iter().filter(settled).collect()
+}
+
+/// Loads a document with everything it refers to, and applies its overlays.
+fn load(files: &mut Files, entry: &settings::ApiEntry, sink: &mut Sink) -> Option<Document> {
+    let (file, root) = files.load(&entry.path.value, entry.path.span, sink)?;
+    let mut document = Document {
+        file,
+        root,
+        overlays: Vec::new(),
+    };
+    for overlay in &entry.overlays {
+        let (file, _) = files.load(&overlay.value, overlay.span, sink)?;
+        let _ = file;
+    }
+    files.follow(&document);
+    Some(document)
+}
+
+/// Applies the levels that gateway.yaml and the command line set. An error of the gateway itself
+/// cannot be made less: nothing could be built with it.
+fn leveled(
+    mut sink: Sink,
+    settings: Option<&settings::Settings>,
+    levels: &Levels,
+    files: &Files,
+) -> Vec<Diagnostic> {
+    let known = |name: &str| {
+        lint::ALL
+            .iter()
+            .flat_map(|lints| lints.iter())
+            .find(|lint| lint.name == name)
+    };
+    let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
+    for (name, (level, span)) in settings
+        .map(|settings| &settings.lint)
+        .into_iter()
+        .flatten()
+    {
+        match known(name) {
+            None => {
+                let names = lint::ALL
+                    .iter()
+                    .flat_map(|lints| lints.iter())
+                    .map(|lint| lint.name);
+                let mut finding = Diagnostic::new(
+                    &BAD_VALUE,
+                    *span,
+                    format!("there is no rule `{}`", name.escape_debug()),
+                );
+                finding = match suggest::nearest(name, names) {
+                    Some(near) => finding
+                        .label(format!("did you mean `{near}`?"))
+                        .fix(*span, near),
+                    None => finding.help("`gwc rules` lists them"),
+                };
+                sink.push(finding);
+            }
+            Some(lint) if is_hard(lint) && *level != Some(Level::Error) => {
+                sink.push(
+                    Diagnostic::new(
+                        &BAD_VALUE,
+                        *span,
+                        format!("`{name}` cannot be made less than an error"),
+                    )
+                    .help("nothing could be built with it"),
+                );
+            }
+            Some(_) => wanted.push((name.clone(), *level)),
+        }
+    }
+    wanted.extend(
+        levels
+            .iter()
+            .filter(|(name, _)| known(name).is_some_and(|lint| !is_hard(lint)))
+            .cloned(),
+    );
+    let _ = files;
+    let level_of = |finding: &Diagnostic| {
+        wanted
+            .iter()
+            .rev()
+            .find(|(name, _)| name == finding.lint.name)
+            .map(|(_, level)| *level)
+    };
+    let findings = lint::finish(sink)
+        .into_iter()
+        .filter_map(|finding| match level_of(&finding) {
+            None => Some(finding),
+            Some(None) => None,
+            Some(Some(level)) => Some(finding.level(level)),
+        });
+    findings.collect()
+}
+
+/// Whether a rule's error stands for something that cannot be built.
+#[must_use]
+pub fn is_hard(lint: &diag::Lint) -> bool {
+    let gateway = ["GW01", "GW05", "GW06"]
+        .iter()
+        .any(|group| lint.code.starts_with(group));
+    lint.level == Level::Error && (gateway || lint.code.starts_with("GW02"))
+}

@@ -1,0 +1,235 @@
+//! From the resolved model to the bundle's meaning. Nothing is decided here: values are sorted
+//! into blobs, and each different treatment stands once.
+
+use std::collections::BTreeMap;
+
+use bundle::ir;
+
+use crate::model::{Api, Model, Operation};
+use crate::spec::{In, Operation as Written};
+
+/// A checked gateway with its contracts.
+#[derive(Debug)]
+pub struct Lowered {
+    /// What gwd runs.
+    pub gateway: ir::Gateway,
+    /// What plans compare, by API.
+    pub contracts: ir::Set<ir::Contract>,
+}
+
+/// Two things have one name: the front end reported that, or it is a bug.
+pub type NotASet = ir::NotASet;
+
+/// Lowers a model without errors.
+pub fn lower(model: &Model) -> Result<Lowered, NotASet> {
+    let settings = &model.settings;
+    let mut apis = Vec::new();
+    let mut contracts = Vec::new();
+    let mut refs = Vec::new();
+    for api in &model.apis {
+        let lowered = lower_api(api)?;
+        refs.push(ir::ApiRef {
+            name: api.name.clone(),
+            digest: digest(&bundle::codec::encode(&lowered)),
+        });
+        apis.push(lowered);
+        contracts.push(contract(api)?);
+    }
+    let values = |list: &[crate::model::Defined<ir::Policy>]| {
+        list.iter()
+            .map(|entry| entry.value.clone())
+            .collect::<Vec<_>>()
+    };
+    let shared = ir::Shared {
+        project: settings.name.value.clone(),
+        listeners: ir::Set::new(
+            settings
+                .listeners
+                .iter()
+                .map(|entry| entry.value.clone())
+                .collect(),
+        )?,
+        upstreams: ir::Set::new(
+            settings
+                .upstreams
+                .iter()
+                .map(|entry| entry.value.ir.clone())
+                .collect(),
+        )?,
+        auth: ir::Set::new(
+            settings
+                .auth
+                .iter()
+                .map(|entry| entry.value.clone())
+                .collect(),
+        )?,
+        consumers: ir::Set::new(
+            settings
+                .consumers
+                .iter()
+                .map(|entry| entry.value.clone())
+                .collect(),
+        )?,
+        policies: ir::Set::new(values(&settings.policies))?,
+        apis: ir::Set::new(refs)?,
+        expose_bundle: settings.defaults.expose_bundle,
+    };
+    Ok(Lowered {
+        gateway: ir::Gateway {
+            shared,
+            apis: ir::Set::new(apis)?,
+        },
+        contracts: ir::Set::new(contracts)?,
+    })
+}
+
+/// sha256 of bytes.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).into()
+}
+
+fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
+    let mut served: Vec<&Operation> = api
+        .operations
+        .iter()
+        .filter(|operation| !operation.internal)
+        .collect();
+    served.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut treatments: Vec<ir::Treatment> = Vec::new();
+    // By bytes, so that ten thousand operations with a few treatments stay linear.
+    let mut known: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let mut operations = Vec::with_capacity(served.len());
+    for operation in served {
+        let treatment = ir::Treatment {
+            security: operation.security.value.clone(),
+            chain: operation
+                .chain
+                .iter()
+                .map(|link| link.value.clone())
+                .collect(),
+            upstream: operation.upstream.value.clone(),
+            timeout_ms: operation.timeout_ms.value,
+            max_body_bytes: operation.max_body_bytes.value,
+        };
+        let next = u32::try_from(treatments.len()).unwrap_or(u32::MAX);
+        let index = *known
+            .entry(bundle::codec::encode(&treatment))
+            .or_insert(next);
+        if index == next {
+            treatments.push(treatment);
+        }
+        operations.push(ir::Operation {
+            key: operation.key.clone(),
+            method: operation.method.to_owned(),
+            template: operation.template.clone(),
+            conditions: operation.conditions.clone(),
+            priority: operation.priority,
+            treatment: index,
+        });
+    }
+    Ok(ir::Api {
+        name: api.name.clone(),
+        mounts: ir::Set::new(api.mounts.iter().map(|mount| mount.value.clone()).collect())?,
+        schemes: ir::Set::new(api.schemes.clone())?,
+        policies: ir::Set::new(
+            api.policies
+                .iter()
+                .map(|policy| policy.value.clone())
+                .collect(),
+        )?,
+        treatments,
+        operations: ir::Set::new(operations)?,
+    })
+}
+
+fn contract(api: &Api) -> Result<ir::Contract, NotASet> {
+    let operations = api
+        .operations
+        .iter()
+        .filter(|operation| !operation.internal)
+        .map(|operation| {
+            let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
+            ir::ContractOperation {
+                key: operation.key.clone(),
+                deprecated: written.deprecated,
+                parameters: parameters(operation, written),
+                body: written.request_body.as_ref().map(|body| ir::Body {
+                    required: body.required,
+                    media_types: sorted(
+                        body.media_types
+                            .iter()
+                            .map(|media| media.name.value.clone()),
+                    ),
+                }),
+                responses: responses(written),
+            }
+        });
+    Ok(ir::Contract {
+        name: api.name.clone(),
+        operations: ir::Set::new(operations.collect())?,
+    })
+}
+
+fn parameters(operation: &Operation, written: &Written) -> Vec<ir::Parameter> {
+    let parameter = |place, name: &str, required| ir::Parameter {
+        place,
+        name: name.to_owned(),
+        required,
+    };
+    let mut all: Vec<ir::Parameter> = operation
+        .template
+        .parameters()
+        .map(|name| parameter(ir::ParameterPlace::Path, name, true))
+        .collect();
+    let mut others: Vec<ir::Parameter> = written
+        .parameters
+        .iter()
+        .filter_map(|written| {
+            let place = match written.place {
+                In::Path => return None,
+                In::Query | In::Querystring => ir::ParameterPlace::Query,
+                In::Header => ir::ParameterPlace::Header,
+                In::Cookie => ir::ParameterPlace::Cookie,
+            };
+            let name = &written.name.value;
+            // Field names have no case (RFC 9110 §5.1).
+            let name = if place == ir::ParameterPlace::Header {
+                name.to_ascii_lowercase()
+            } else {
+                name.clone()
+            };
+            Some(parameter(place, &name, written.required))
+        })
+        .collect();
+    others.sort();
+    others.dedup();
+    all.extend(others);
+    all
+}
+
+fn responses(written: &Written) -> Vec<ir::Response> {
+    let mut responses: Vec<ir::Response> = written
+        .responses
+        .iter()
+        .map(|response| ir::Response {
+            status: response.status.value.to_ascii_lowercase(),
+            media_types: sorted(
+                response
+                    .media_types
+                    .iter()
+                    .map(|media| media.name.value.clone()),
+            ),
+        })
+        .collect();
+    responses.sort();
+    responses
+}
+
+fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut names: Vec<String> = names.map(|name| name.to_ascii_lowercase()).collect();
+    names.sort();
+    names.dedup();
+    names
+}

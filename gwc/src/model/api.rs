@@ -1,0 +1,655 @@
+//! One API: its document against gateway.yaml.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bundle::ir::{self, Link};
+use diag::shape::{self, BAD_VALUE};
+use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span};
+use engine::path::normalise_literal;
+use policy::{Checked, Phase};
+
+use super::lints::{
+    FRAGMENT_IN_PATH, MISPLACED_EXTENSION, NO_UPSTREAM, OPEN_OPERATION, OPEN_OPERATIONS,
+    PUBLIC_NOT_ALLOWED, PUBLIC_WITHOUT_EFFECT, QUERY_IN_PATH, SERVER_PATH_DIFFERS, SHADOWED_NAME,
+    UNKNOWN_POLICY,
+};
+use super::security::{Schemes, Written, check_required, read_requirements};
+use super::settings::{ApiEntry, SecurityMode, Settings, policies};
+use super::treatment::{Own, Scopes};
+use super::{Api, Defined, Names, Operation};
+use crate::project::files::{Document, Files};
+use crate::spec::{In, PathItem, Spec};
+use crate::vocab::extension;
+
+/// Resolves one API. What is wrong is reported; operations that cannot be resolved are left out.
+pub fn resolve(
+    files: &Files,
+    entry: &ApiEntry,
+    document: Document,
+    spec: Spec,
+    settings: &Settings,
+    sink: &mut Sink,
+) -> Api {
+    let node = |id: NodeId| files.tree.at(id);
+    check_extensions(files, &document, &spec, sink);
+    let root = spec.x_gateway.map(node);
+    let own = policies(
+        root.and_then(|root| root.get("policies")),
+        &settings.name.value,
+        &entry.name,
+        sink,
+    );
+    check_shadows(&own, settings, sink);
+    let own_names = Names::new(
+        "policy",
+        &UNKNOWN_POLICY,
+        own.iter()
+            .map(|policy| (policy.value.name.clone(), policy.span)),
+    );
+    let by_name = |list: &[Defined<ir::Policy>]| -> BTreeMap<String, Checked> {
+        list.iter()
+            .map(|policy| (policy.value.name.clone(), policy.value.checked.clone()))
+            .collect()
+    };
+    let (own_policies, shared_policies) = (by_name(&own), by_name(&settings.policies));
+    let own_view = Own {
+        names: &own_names,
+        policies: &own_policies,
+        shared: &shared_policies,
+    };
+    let schemes = Schemes::bind(&spec.schemes, spec.version, settings, node, sink);
+
+    let mut used = BTreeMap::new();
+    let mut operations = Vec::new();
+    let mut asks_nobody = 0usize;
+    let mut homeless: Vec<(String, Span)> = Vec::new();
+    for (path_index, item) in spec.paths.iter().enumerate() {
+        let Some((template, conditions)) = template(files, item, sink) else {
+            continue;
+        };
+        for (index, operation) in item.operations.iter().enumerate() {
+            let extension = operation.x_gateway.map(node);
+            let scopes = Scopes {
+                root_defaults: root.and_then(|root| root.get("defaults")),
+                path: item.x_gateway.map(node),
+                operation: extension,
+            };
+            let key = match &operation.operation_id {
+                Some(id) => format!("{}/{}", entry.name, id.value),
+                None => format!(
+                    "{} {}:{}",
+                    operation.method.0, entry.name, item.template.value
+                ),
+            };
+            let get = |name: &str| {
+                extension
+                    .and_then(|node| node.get(name))
+                    .filter(|value| !value.is_null())
+            };
+            let written = match (get("security"), &operation.security, &spec.security) {
+                (Some(node), _, _) => {
+                    Some((Written::Extension(read_requirements(node)), node.span()))
+                }
+                (None, Some(requirements), _) | (None, None, Some(requirements)) => {
+                    let at = requirements
+                        .first()
+                        .map_or(operation.key_span, |requirement| requirement.span);
+                    Some((Written::Document(requirements), at))
+                }
+                (None, None, None) => None,
+            };
+            let security = match &written {
+                Some((written, at)) => {
+                    super::Valued::written(schemes.resolve(written, &mut used, sink), *at)
+                }
+                None => super::Valued::default(ir::Security::default(), "security"),
+            };
+            let public = get("public")
+                .filter(|value| value.as_bool() == Some(true))
+                .map(NodeRef::span);
+            asks_nobody += usize::from(security.value.admits_anyone());
+            check_open(
+                &key,
+                operation.key_span,
+                &security.value,
+                public,
+                settings,
+                sink,
+            );
+            if public.is_none() {
+                check_required(
+                    &security.value,
+                    &used,
+                    settings,
+                    operation.key_span,
+                    &key,
+                    sink,
+                );
+            }
+            let mut chain = scopes.chain(settings, &own_view, sink);
+            let upstream = scopes.upstream(settings, sink);
+            let timeout_ms = scopes.timeout(
+                settings,
+                upstream.as_ref().map_or("", |upstream| &upstream.value),
+                &chain,
+                &own_view,
+            );
+            chain.retain(|link| {
+                own_view
+                    .checked(&link.value)
+                    .is_some_and(|checked| checked.phase().is_some())
+            });
+            if !security.value.0.is_empty() {
+                let before = |link: &super::Valued<Link>| {
+                    own_view.checked(&link.value).and_then(Checked::phase)
+                        < Some(Phase::Authenticate)
+                };
+                let at = chain
+                    .iter()
+                    .position(|link| !before(link))
+                    .unwrap_or(chain.len());
+                let link = super::Valued {
+                    value: Link::Authenticate,
+                    origin: security.origin.clone(),
+                };
+                chain.insert(at, link);
+            }
+            let Some(upstream) = upstream else {
+                homeless.push((key, operation.key_span));
+                continue;
+            };
+            let mut conditions = conditions.clone();
+            conditions.extend(read_conditions(get("match"), sink));
+            conditions.sort();
+            conditions.dedup();
+            operations.push(Operation {
+                key,
+                id: operation.operation_id.as_ref().map(|id| id.value.clone()),
+                method: operation.method.0,
+                path: item.template.value.clone(),
+                path_span: item.template.span,
+                span: operation.key_span,
+                template: styled(&template, &operation.parameters, node),
+                conditions,
+                priority: priority(item.x_gateway.map(node)),
+                internal: get("internal").and_then(NodeRef::as_bool).unwrap_or(false),
+                security,
+                public,
+                chain,
+                upstream,
+                timeout_ms,
+                max_body_bytes: scopes.max_body(settings),
+                place: (path_index, index),
+            });
+        }
+    }
+    if asks_nobody > 0 && settings.defaults.security == SecurityMode::Upstream {
+        let all: usize = spec.paths.iter().map(|item| item.operations.len()).sum();
+        sink.push(
+            Diagnostic::new(&OPEN_OPERATIONS, entry.span, format!("{asks_nobody} of {all} operations of `{}` ask nobody", entry.name))
+                .label("the gateway lets anyone call them")
+                .help("under `security: upstream` the gateway only sees to it that a declared credential is there"),
+        );
+    }
+    report_homeless(&homeless, entry, settings, sink);
+    check_servers(&spec, entry, sink);
+    own_names.report_unused(sink);
+    Api {
+        name: entry.name.clone(),
+        span: entry.span,
+        document,
+        spec,
+        mounts: entry.mounts.clone(),
+        policies: own,
+        schemes: used.into_values().collect(),
+        operations,
+    }
+}
+
+/// Every `x-gateway` is checked against the shape of its attach point; one that stands elsewhere
+/// is told.
+fn check_extensions(files: &Files, document: &Document, spec: &Spec, sink: &mut Sink) {
+    let node = |id: NodeId| files.tree.at(id);
+    let mut known: HashSet<NodeId> = HashSet::new();
+    let mut check = |id: Option<NodeId>, object: &'static shape::Object, sink: &mut Sink| {
+        let Some(id) = id else { return };
+        if known.insert(id) {
+            shape::check(node(id), &shape::Shape::Object(object), sink);
+        }
+    };
+    check(spec.x_gateway, &extension::ROOT, sink);
+    for server in &spec.servers {
+        check(server.x_gateway, &extension::SERVER, sink);
+    }
+    for scheme in &spec.schemes {
+        check(scheme.x_gateway, &extension::SCHEME, sink);
+    }
+    for item in &spec.paths {
+        check(item.x_gateway, &extension::PATH_ITEM, sink);
+        for server in &item.servers {
+            check(server.x_gateway, &extension::SERVER, sink);
+        }
+        for operation in &item.operations {
+            check(operation.x_gateway, &extension::OPERATION, sink);
+            for server in &operation.servers {
+                check(server.x_gateway, &extension::SERVER, sink);
+            }
+            for parameter in &operation.parameters {
+                check(parameter.x_gateway, &extension::PARAMETER, sink);
+            }
+            for response in &operation.responses {
+                check(response.x_gateway, &extension::RESPONSE, sink);
+            }
+        }
+    }
+    let mut walk = Walk {
+        seen: HashSet::new(),
+        known: &known,
+    };
+    walk.node(node(document.root), 0, sink);
+}
+
+struct Walk<'k> {
+    seen: HashSet<NodeId>,
+    known: &'k HashSet<NodeId>,
+}
+
+impl Walk<'_> {
+    fn node(&mut self, node: NodeRef<'_>, depth: usize, sink: &mut Sink) {
+        if depth > 200 || !self.seen.insert(node.id()) {
+            return;
+        }
+        for item in node.items() {
+            if matches!(item.kind(), Kind::Map(_) | Kind::List(_)) {
+                self.node(item, depth + 1, sink);
+            }
+        }
+        for (entry, value) in node.entries() {
+            match &*entry.key {
+                // Data of the API's own: whatever stands there is not ours.
+                "example" | "examples" | "default" | "enum" | "const" => {}
+                "x-gateway" if self.known.contains(&value.id()) => {}
+                "x-gateway" if looks_like_a_schema(node) => {
+                    shape::check(value, &shape::Shape::Object(&extension::SCHEMA), sink);
+                }
+                // Components that nobody refers to are checked when somebody does.
+                "x-gateway" if looks_like_a_component(node) => {}
+                "x-gateway" => sink.push(
+                    Diagnostic::new(&MISPLACED_EXTENSION, entry.key_span, "nobody reads `x-gateway` here")
+                        .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response"),
+                ),
+                _ if matches!(value.kind(), Kind::Map(_) | Kind::List(_)) => self.node(value, depth + 1, sink),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn looks_like_a_schema(node: NodeRef<'_>) -> bool {
+    let has = |key: &str| node.get(key).is_some();
+    !has("in")
+        && [
+            "type",
+            "properties",
+            "items",
+            "allOf",
+            "oneOf",
+            "anyOf",
+            "enum",
+            "format",
+            "not",
+        ]
+        .iter()
+        .any(|key| has(key))
+}
+
+fn looks_like_a_component(node: NodeRef<'_>) -> bool {
+    let has = |key: &str| node.get(key).is_some();
+    has("in") && has("name")
+        || has("description") && (has("content") || has("headers"))
+        || has("responses")
+        || has("get")
+        || has("url")
+}
+
+/// One finding for all operations that go nowhere: the mend is one line. A default that names
+/// nothing was reported as such.
+fn report_homeless(
+    homeless: &[(String, Span)],
+    entry: &ApiEntry,
+    settings: &Settings,
+    sink: &mut Sink,
+) {
+    let Some((first, at)) = homeless
+        .first()
+        .filter(|_| !settings.defaults.upstream_unknown)
+    else {
+        return;
+    };
+    let message = match homeless.len() {
+        1 => format!("`{first}` goes nowhere"),
+        count => format!("{count} operations of `{}` go nowhere", entry.name),
+    };
+    sink.push(
+        Diagnostic::new(&NO_UPSTREAM, *at, message)
+            .label("no upstream holds here")
+            .help("write `defaults: {upstream: NAME}` in gateway.yaml, or `x-gateway: {upstream: NAME}` at the operations"),
+    );
+}
+
+fn check_shadows(own: &[Defined<ir::Policy>], settings: &Settings, sink: &mut Sink) {
+    for policy in own {
+        if let Some(first) = settings.names.policies.defined(&policy.value.name) {
+            sink.push(
+                Diagnostic::new(
+                    &SHADOWED_NAME,
+                    policy.span,
+                    format!(
+                        "`{}` is a policy of gateway.yaml already",
+                        policy.value.name
+                    ),
+                )
+                .related(first, "it is defined here")
+                .help("give this one another name"),
+            );
+        }
+    }
+}
+
+fn check_open(
+    key: &str,
+    at: Span,
+    security: &ir::Security,
+    public: Option<Span>,
+    settings: &Settings,
+    sink: &mut Sink,
+) {
+    match (security.admits_anyone(), public) {
+        (true, None) if settings.defaults.security == SecurityMode::Enforce => sink.push(
+            Diagnostic::new(
+                &OPEN_OPERATION,
+                at,
+                format!("anyone may call `{key}`, and nobody says so"),
+            )
+            .label("no credential is needed here")
+            .help("write `x-gateway: {public: true}` if that is meant, or add `security`"),
+        ),
+        (false, Some(span)) => sink.push(
+            Diagnostic::new(
+                &PUBLIC_WITHOUT_EFFECT,
+                span,
+                format!("`{key}` needs a credential all the same"),
+            )
+            .help("write `security: []` beside it to open the operation, or remove `public`"),
+        ),
+        (true, Some(span)) => {
+            let Some(allowed) = &settings.required.allow_public else {
+                return;
+            };
+            if !allowed.iter().any(|pattern| glob(&pattern.value, key)) {
+                sink.push(
+                    Diagnostic::new(
+                        &PUBLIC_NOT_ALLOWED,
+                        span,
+                        format!("`{key}` is not among the operations that may be public"),
+                    )
+                    .help("ask the operator to add it to `required.allow_public` of gateway.yaml"),
+                );
+            }
+        }
+        (true, None) | (false, None) => {}
+    }
+}
+
+/// `*` stands for any text.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut left) = text.strip_prefix(head) else {
+        return false;
+    };
+    let mut pieces: Vec<&str> = rest.split('*').collect();
+    let tail = pieces.pop().unwrap_or_default();
+    for piece in pieces {
+        let Some(at) = left.find(piece) else {
+            return false;
+        };
+        left = &left[at + piece.len()..];
+    }
+    left.ends_with(tail)
+}
+
+fn check_servers(spec: &Spec, entry: &ApiEntry, sink: &mut Sink) {
+    for server in &spec.servers {
+        let url = &server.url.value;
+        if url.contains('{') {
+            continue;
+        }
+        let path = match url.split_once("://") {
+            Some((_, rest)) => rest.find('/').map_or("", |at| &rest[at..]),
+            None => url.as_str(),
+        };
+        let path = path.trim_end_matches('/');
+        if path.starts_with('/')
+            && !entry
+                .mounts
+                .iter()
+                .any(|mount| mount.value.base_path == path)
+            || path.is_empty()
+                && entry
+                    .mounts
+                    .iter()
+                    .all(|mount| !mount.value.base_path.is_empty())
+        {
+            let base = entry.mounts.first().map_or("/", |mount| {
+                if mount.value.base_path.is_empty() {
+                    "/"
+                } else {
+                    &mount.value.base_path
+                }
+            });
+            let shown = if path.is_empty() { "/" } else { path };
+            sink.push(
+                Diagnostic::new(
+                    &SERVER_PATH_DIFFERS,
+                    server.url.span,
+                    format!(
+                        "this server's path is `{shown}`, but `{}` is mounted at `{base}`",
+                        entry.name
+                    ),
+                )
+                .related(entry.span, "mounted here")
+                .help(format!(
+                    "write `mount: {{base_path: {shown}}}` if clients of the gateway shall use it"
+                )),
+            );
+            return;
+        }
+    }
+}
+
+/// A path key as a template, with the condition that its query makes; none where it cannot be
+/// one, which is reported where OpenAPI is checked.
+fn template(
+    files: &Files,
+    item: &PathItem,
+    sink: &mut Sink,
+) -> Option<(ir::Template, Vec<ir::Condition>)> {
+    let text = item.template.value.as_str();
+    let (text, fragment) = text
+        .split_once('#')
+        .map_or((text, None), |(text, fragment)| (text, Some(fragment)));
+    if fragment.is_some() {
+        sink.push(
+            Diagnostic::new(
+                &FRAGMENT_IN_PATH,
+                item.template.span,
+                format!("clients never send what stands behind `#`: this is served as `{text}`"),
+            )
+            .help(
+                "remove the fragment, or tell the operations apart by path, method or a condition",
+            ),
+        );
+    }
+    let (path, query) = text
+        .split_once('?')
+        .map_or((text, None), |(path, query)| (path, Some(query)));
+    let mut conditions = Vec::new();
+    if let Some(query) = query {
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, "{}"));
+            // `?k={v}` says that the parameter is there, not what it is.
+            let test = if value.contains('{') {
+                ir::Test::Present
+            } else {
+                ir::Test::Exact(value.to_owned())
+            };
+            conditions.push(ir::Condition::Query(name.to_owned(), test));
+        }
+        sink.push(
+            Diagnostic::new(
+                &QUERY_IN_PATH,
+                item.template.span,
+                format!("served as `{path}` for requests whose query has `{query}`"),
+            )
+            .help("describe the query as parameters, or keep it as a condition"),
+        );
+    }
+    let template = ir::Template::parse(path)
+        .ok()?
+        .map_literals(|literal| normalise_literal(&literal));
+    let extension = item.x_gateway.map(|id| files.tree.at(id));
+    let matching = extension.and_then(|node| node.get("match"));
+    let template = match matching.and_then(NodeRef::scalar_text) {
+        Some("prefix") => template.into_prefix(),
+        Some("exact") if template.parameters().next().is_some() => {
+            if let Some(node) = matching {
+                sink.push(
+                    Diagnostic::new(
+                        &BAD_VALUE,
+                        node.span(),
+                        "a path with parameters cannot be matched exactly",
+                    )
+                    .help("write `template`"),
+                );
+            }
+            template
+        }
+        _ => template,
+    };
+    Some((template, conditions))
+}
+
+/// Parameters of style `matrix` and `label` bring literals of their own: `;name={}` and `.{}`
+/// (OpenAPI 3.1 §4.8.12.2).
+fn styled<'a>(
+    template: &ir::Template,
+    parameters: &[crate::spec::Parameter],
+    node: impl Fn(NodeId) -> NodeRef<'a>,
+) -> ir::Template {
+    let style = |name: &str| {
+        let parameter = parameters
+            .iter()
+            .find(|parameter| parameter.place == In::Path && parameter.name.value == name)?;
+        node(parameter.node).get("style")?.as_str()
+    };
+    let styles: Vec<_> = template
+        .parameters()
+        .map(|name| (name.to_owned(), style(name)))
+        .collect();
+    if !styles
+        .iter()
+        .any(|(_, style)| matches!(style, Some("matrix" | "label")))
+    {
+        return template.clone();
+    }
+    let mut text = template.to_string();
+    for (name, style) in styles {
+        let before = match style {
+            Some("matrix") => format!(";{name}="),
+            Some("label") => ".".to_owned(),
+            _ => continue,
+        };
+        text = text.replace(&format!("{{{name}}}"), &format!("{before}{{{name}}}"));
+    }
+    let styled = ir::Template::parse(&text).unwrap_or_else(|_| template.clone());
+    if template.is_prefix() {
+        styled.into_prefix()
+    } else {
+        styled
+    }
+}
+
+fn priority(extension: Option<NodeRef<'_>>) -> i32 {
+    let value = extension
+        .and_then(|node| node.get("priority"))
+        .and_then(NodeRef::as_i64);
+    value
+        .and_then(|value| i32::try_from(value).ok())
+        .unwrap_or(0)
+}
+
+fn read_conditions(node: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<ir::Condition> {
+    let Some(node) = node else { return Vec::new() };
+    let mut conditions = Vec::new();
+    for (entry, value) in node.get("headers").into_iter().flat_map(NodeRef::entries) {
+        let Ok(name) = http::HeaderName::try_from(&*entry.key) else {
+            sink.push(Diagnostic::new(
+                &BAD_VALUE,
+                entry.key_span,
+                format!("`{}` is not a field name", entry.key.escape_debug()),
+            ));
+            continue;
+        };
+        conditions.extend(
+            read_test(value, sink)
+                .map(|test| ir::Condition::Header(name.as_str().to_owned(), test)),
+        );
+    }
+    for (entry, value) in node.get("query").into_iter().flat_map(NodeRef::entries) {
+        conditions.extend(
+            read_test(value, sink).map(|test| ir::Condition::Query(entry.key.to_string(), test)),
+        );
+    }
+    conditions
+}
+
+fn read_test(node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Test> {
+    let text = |key: &str| node.get(key).and_then(NodeRef::scalar_text);
+    match (text("exact"), text("prefix"), text("present")) {
+        (Some(exact), None, None) => Some(ir::Test::Exact(exact.to_owned())),
+        (None, Some(prefix), None) => Some(ir::Test::Prefix(prefix.to_owned())),
+        (None, None, Some(_)) => Some(ir::Test::Present),
+        _ => {
+            sink.push(Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                "a test has exactly one of `exact`, `prefix` and `present`",
+            ));
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn stars_stand_for_any_text() {
+        let cases = [
+            ("a/b", "a/b", true),
+            ("a/*", "a/getB", true),
+            ("*/get*", "x/getB", true),
+            ("a/*Status", "a/getStatus", true),
+            ("a/*", "b/x", false),
+            ("*a*b", "xxaxb", true),
+            ("*a*b", "xb", false),
+            ("a", "ab", false),
+        ];
+        for (pattern, text, expected) in cases {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

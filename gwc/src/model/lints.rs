@@ -1,0 +1,317 @@
+//! What can be wrong with a gateway as a whole: names, security, mounts (`GW05xx`) and routes
+//! (`GW06xx`).
+
+use diag::{Level, Lint};
+
+macro_rules! lints {
+    ($($ident:ident $code:literal $name:literal $level:ident $summary:literal $explain:literal bad $bad:expr; good $good:expr;)*) => {
+        $(
+            #[doc = $summary]
+            pub static $ident: Lint = Lint {
+                code: $code,
+                name: $name,
+                level: Level::$level,
+                summary: $summary,
+                explain: $explain,
+                bad: $bad,
+                good: $good,
+            };
+        )*
+        /// All of them.
+        pub const LINTS: &[&Lint] = &[$(&$ident),*];
+    };
+}
+
+/// A document with one operation that needs a key, and what `x-gateway` says at the operation.
+macro_rules! keyed {
+    ($gateway:expr, $operation:literal) => {
+        &[
+            ("gateway.yaml", $gateway),
+            (
+                "api.yaml",
+                concat!(
+                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    get:\n",
+                    "      operationId: getA\n      security: [{key: []}]\n      x-gateway: ",
+                    $operation,
+                    "\n      responses: {\"200\": {description: fine}}\n",
+                    "components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}\n"
+                ),
+            ),
+        ]
+    };
+}
+
+/// A document with the given paths, behind a gateway that leaves security to the upstream.
+macro_rules! open {
+    ($paths:literal) => {
+        &[
+            ("gateway.yaml", OPEN),
+            (
+                "api.yaml",
+                concat!(
+                    "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n",
+                    $paths
+                ),
+            ),
+        ]
+    };
+}
+
+const OPEN: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
+const KEYED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n";
+const LIMITED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n\
+policies: {slow: {kind: rate_limit, limit: 1/s}}\n";
+
+lints! {
+    UNKNOWN_POLICY "GW0501" "unknown-policy" Error
+    "a policy that nobody defines"
+    "`policies` and `+policies` name policies that the document's root `x-gateway` or gateway.yaml defines. A name \
+that nobody defines would be a rule that nobody applies. The message names the nearest known one."
+    bad keyed!(LIMITED, "{policies: [slwo]}");
+    good keyed!(LIMITED, "{policies: [slow]}");
+
+    UNKNOWN_UPSTREAM "GW0502" "unknown-upstream" Error
+    "an upstream that nobody defines"
+    "`upstream` names a service under `upstreams` of gateway.yaml."
+    bad keyed!(KEYED, "{upstream: v}");
+    good keyed!(KEYED, "{upstream: u}");
+
+    UNKNOWN_LISTENER "GW0503" "unknown-listener" Error
+    "a listener that nobody defines"
+    "`listeners` of a mount or of the defaults names addresses under `listeners` of gateway.yaml; where that defines \
+none there is `public`, 127.0.0.1:8080."
+    bad &[("gateway.yaml", "version: 1\nname: s\ndefaults: {listeners: [pubic]}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\ndefaults: {listeners: [public]}\n")];
+
+    UNKNOWN_AUTH "GW0504" "unknown-auth" Error
+    "a verifier that nobody defines"
+    "`auth` of a security scheme names a verifier under `auth` of gateway.yaml: the scheme says where the credential \
+is, the verifier how it is checked."
+    bad &[
+        ("gateway.yaml", KEYED),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
+components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: kees}}\n"),
+    ];
+    good keyed!(KEYED, "{}");
+
+    WRONG_KIND "GW0505" "wrong-kind" Error
+    "a name of another kind of thing"
+    "The name exists, but it names something else: an upstream where a policy is needed, a verifier that cannot check \
+what the scheme carries."
+    bad keyed!(KEYED, "{upstream: keys}");
+    good keyed!(KEYED, "{upstream: u}");
+
+    UNUSED_DEFINITION "GW0506" "unused-definition" Warn
+    "a definition that nobody uses"
+    "Something is defined in gateway.yaml or in a document's root `x-gateway`, and nothing refers to it. Often the \
+reference was forgotten, and with it the limit or the check that somebody counts on."
+    bad keyed!(LIMITED, "{}");
+    good keyed!(LIMITED, "{policies: [slow]}");
+
+    SHADOWED_NAME "GW0507" "shadowed-name" Error
+    "a document's policy with the name of one in gateway.yaml"
+    "Names are looked up in the document first, then in gateway.yaml. A document that defines a name again would \
+replace the operator's rule by its own, so it is an error."
+    bad &[
+        ("gateway.yaml", LIMITED),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {policies: {slow: {kind: rate_limit, limit: 9/s}}, defaults: {policies: [slow]}}\npaths: {}\n"),
+    ];
+    good &[
+        ("gateway.yaml", LIMITED),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {policies: {own: {kind: rate_limit, limit: 9/s}}, defaults: {policies: [own, slow]}}\npaths: {}\n"),
+    ];
+
+    POLICY_TWICE "GW0508" "policy-twice" Error
+    "a policy that stands twice in one chain"
+    "The same policy twice in a chain counts, adds or checks twice; nobody means that. A list replaces what is \
+inherited, `+policies` appends to it."
+    bad keyed!(LIMITED, "{policies: [slow, slow]}");
+    good keyed!(LIMITED, "{policies: [slow]}");
+
+    POLICIES_AND_APPEND "GW0509" "policies-and-append" Error
+    "`policies` and `+policies` at one place"
+    "`policies` replaces what is inherited, `+policies` appends to it; both at once contradict each other."
+    bad keyed!(LIMITED, "{policies: [slow], +policies: [slow]}");
+    good keyed!(LIMITED, "{+policies: [slow]}");
+
+    NO_UPSTREAM "GW0510" "no-upstream" Error
+    "an operation that goes nowhere"
+    "No `upstream` holds for the operation: none at the operation, its path, the document's `x-gateway.defaults` or \
+gateway.yaml's `defaults`. `servers` never names an upstream by itself: it is the client's address. Operations that \
+the gateway answers itself (`respond`) need one too, because the policy may be taken away."
+    bad &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\ndefaults: {security: upstream}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+    good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
+
+    OPEN_OPERATION "GW0511" "open-operation" Error
+    "an operation that anyone may call, and nobody says so"
+    "No security requirement holds for the operation, or an empty one is among its alternatives, so that anyone may \
+call it. Where that is meant, `x-gateway: {public: true}` says so; where it is not, add `security`. Under \
+`defaults.security: upstream` one info counts such operations instead."
+    bad &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+
+    OPEN_OPERATIONS "GW0512" "open-operations" Info
+    "how many operations ask nobody"
+    "Under `defaults.security: upstream` the gateway only sees to it that a credential is there. This counts the \
+operations for which not even that is asked."
+    bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
+    good keyed!(KEYED, "{}");
+
+    PUBLIC_WITHOUT_EFFECT "GW0513" "public-without-effect" Warn
+    "`public: true` where a credential is needed all the same"
+    "`public: true` says that an operation which asks nobody is meant to. It does not take away a requirement: to open \
+the operation write `security: []` beside it."
+    bad keyed!(KEYED, "{public: true}");
+    good keyed!(KEYED, "{public: true, security: []}");
+
+    PUBLIC_NOT_ALLOWED "GW0514" "public-not-allowed" Error
+    "`public: true` outside the operator's list"
+    "`required.allow_public` of gateway.yaml lists the operations that may be public; `*` stands for any text."
+    bad keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/getB]}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{public: true, security: []}");
+    good keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/get*]}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{public: true, security: []}");
+
+    NO_VERIFIER "GW0515" "no-verifier" Error
+    "a security scheme that nobody checks"
+    "An operation needs this scheme, but nothing says how its credential is checked. Bind a verifier with \
+`x-gateway: {auth: NAME}` at the scheme, or say with `x-gateway: {verify: upstream}` (or `defaults.security: \
+upstream` for all) that the gateway only sees to it that a credential is there: anyone can forge it, the upstream \
+must check it."
+    bad &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
+components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key}\n"),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
+components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key, x-gateway: {verify: upstream}}\n"),
+    ];
+
+    SCOPES_NOT_GIVEN "GW0516" "scopes-not-given" Error
+    "scopes that the scheme's verifier cannot give"
+    "OpenAPI 3.0 knows scopes for oauth2 and openIdConnect only; in 3.1 other schemes may list roles, but the verifier \
+must yield them. Keys and passwords yield none, so that nobody could ever call the operation."
+    bad &[
+        ("gateway.yaml", KEYED),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: [admin]}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n\
+components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}\n"),
+    ];
+    good keyed!(KEYED, "{}");
+
+    REQUIRED_AUTH_MISSING "GW0517" "required-auth-missing" Error
+    "an operation that can be called without a verifier that the operator requires"
+    "`required.auth` of gateway.yaml lists verifiers of which each alternative of every operation that is not public \
+must use one."
+    bad keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}, staff: {kind: basic}}\nrequired: {auth: [staff]}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
+    good keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {auth: [keys]}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
+
+    CREDENTIAL_TWICE "GW0518" "credential-twice" Error
+    "a credential that stands twice"
+    "A credential says who calls; one that two consumers have, or one consumer twice, says nothing."
+    bad &[("gateway.yaml", "version: 1\nname: s\nconsumers:\n  a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n\
+  b: {keys: [{sha256: 9F86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\nconsumers:\n  a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n")];
+
+    MOUNT_CONFLICT "GW0519" "mount-conflict" Error
+    "mounts that contradict each other"
+    "An API's mounts need different names, and `mount` and `mounts` cannot stand together."
+    bad &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, mounts: [{name: m, base_path: /x}, {name: m, base_path: /y}]}}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n"),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, mounts: [{name: m, base_path: /x}, {name: n, base_path: /y}]}}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n"),
+    ];
+
+    SERVER_PATH_DIFFERS "GW0520" "server-path-differs" Info
+    "a server's path that differs from where the API is mounted"
+    "Clients that follow `servers` send requests below its path; the gateway answers below `base_path`. If both are to \
+agree, set `base_path` of the mount."
+    bad &[
+        ("gateway.yaml", OPEN),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nservers: [{url: \"https://api.example.com/v1\"}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, mount: {base_path: /v1}}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nservers: [{url: \"https://api.example.com/v1\"}]\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+
+    MISPLACED_EXTENSION "GW0521" "misplaced-extension" Error
+    "`x-gateway` where nobody reads it"
+    "`x-gateway` belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a \
+response. Anywhere else it would be a rule that nobody applies."
+    bad &[
+        ("gateway.yaml", OPEN),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\", x-gateway: {owner: me}}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+    good &[
+        ("gateway.yaml", OPEN),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {owner: me}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+
+    IDENTICAL_ROUTE "GW0601" "identical-route" Error
+    "two operations that own the same requests"
+    "Two operations have the same method, the same host and listener, and paths that are the same but for the names of \
+their parameters; nothing tells their requests apart. Give one another path, another method or a condition, or \
+describe both as one operation."
+    bad open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
+  /a/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
+    good open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
+  /b/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
+
+    AMBIGUOUS_TEMPLATE "GW0602" "ambiguous-template" Warn
+    "two templates of which neither is more concrete"
+    "Some requests match both templates, and neither template's requests are all among the other's. The order decides \
+(literal before pattern before parameter, from the left), but the writer of one of them may be surprised. The message \
+shows such a request and who gets it."
+    bad open!("  /a/{x}/c: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
+  /a/b/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
+    good open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
+  /a/b: {get: {responses: {\"200\": {description: fine}}}}\n");
+
+    UNREACHABLE "GW0603" "unreachable" Warn
+    "an operation to which no URL belongs"
+    "No request can reach the operation: its method is never served (TRACE), its path cannot survive normalisation (a \
+segment `.` or `..`), or other operations own all its requests."
+    bad open!("  /a: {trace: {responses: {\"200\": {description: fine}}}}\n");
+    good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
+
+    QUERY_IN_PATH "GW0604" "query-in-path" Info
+    "a path key with a query"
+    "OpenAPI's paths have no query; this one is served as the path before `?` with a condition on the query, which wins \
+over the plain path."
+    bad open!("  /a?b=c: {get: {responses: {\"200\": {description: fine}}}}\n");
+    good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
+
+    FRAGMENT_IN_PATH "GW0605" "fragment-in-path" Info
+    "a path key with a fragment"
+    "A client never sends what stands behind `#`; this path is served as the one before it."
+    bad open!("  /a#b: {get: {responses: {\"200\": {description: fine}}}}\n");
+    good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
+
+    NEVER_WINS "GW0606" "never-wins" Error
+    "an operation whose priority lets another take all its requests"
+    "All requests of this operation are also requests of another one with a greater priority, so that it can never win."
+    bad &[
+        ("gateway.yaml", OPEN),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a/b: {get: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {x-gateway: {priority: 1}, get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n"),
+    ];
+    good open!("  /a/b: {get: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
+}

@@ -1,0 +1,174 @@
+//! A project, resolved: no option that has a default is open, no name is unchecked, and every
+//! value knows the place that set it.
+//!
+//! [`settings`] reads gateway.yaml, [`api`] resolves one document against it (inheritance,
+//! names, security), [`routes`] compares all of them with each other.
+
+pub mod api;
+pub mod lints;
+mod names;
+pub mod routes;
+mod security;
+pub mod settings;
+mod treatment;
+
+use bundle::ir;
+use diag::{NodeId, Span};
+
+use crate::project::files::Document;
+use crate::spec::Spec;
+
+pub use names::Names;
+pub use settings::{Defaults, SecurityMode, Settings};
+
+/// The whole project.
+#[derive(Debug)]
+pub struct Model {
+    /// gateway.yaml.
+    pub settings: Settings,
+    /// The APIs, by name.
+    pub apis: Vec<Api>,
+}
+
+/// A thing with a name and the place that defines it.
+#[derive(Clone, Debug)]
+pub struct Defined<T> {
+    /// What it is.
+    pub value: T,
+    /// Where its name stands.
+    pub span: Span,
+    /// Its definition.
+    pub node: Option<NodeId>,
+}
+
+/// One API.
+#[derive(Debug)]
+pub struct Api {
+    /// Its name.
+    pub name: String,
+    /// Where gateway.yaml names it.
+    pub span: Span,
+    /// Its document with overlays applied.
+    pub document: Document,
+    /// What the document says.
+    pub spec: Spec,
+    /// Where it can be reached.
+    pub mounts: Vec<Defined<ir::Mount>>,
+    /// Its own policies.
+    pub policies: Vec<Defined<ir::Policy>>,
+    /// Its security schemes that an operation uses, by their canonical name.
+    pub schemes: Vec<ir::Scheme>,
+    /// Its operations in the order of the document.
+    pub operations: Vec<Operation>,
+}
+
+/// One operation, resolved.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Its key (vocabulary.md: `API/operationId`, or `METHOD API:/template`).
+    pub key: String,
+    /// Its id.
+    pub id: Option<String>,
+    /// Its method in upper case.
+    pub method: &'static str,
+    /// The path as the document writes it.
+    pub path: String,
+    /// Where the path stands.
+    pub path_span: Span,
+    /// Where the method stands.
+    pub span: Span,
+    /// Its template, normalised.
+    pub template: ir::Template,
+    /// What it needs beside path and method.
+    pub conditions: Vec<ir::Condition>,
+    /// Greater wins.
+    pub priority: i32,
+    /// Compiled, but nobody can call it.
+    pub internal: bool,
+    /// Who may call.
+    pub security: Valued<ir::Security>,
+    /// `public: true`, and where.
+    pub public: Option<Span>,
+    /// The chain in order.
+    pub chain: Vec<Valued<ir::Link>>,
+    /// Where requests go.
+    pub upstream: Valued<String>,
+    /// Milliseconds to the head of the response.
+    pub timeout_ms: Valued<u64>,
+    /// Bytes of a request's body.
+    pub max_body_bytes: Valued<Option<u64>>,
+    /// Its place in [`Spec::paths`] and there in `operations`.
+    pub place: (usize, usize),
+}
+
+/// A value with the place that set it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Valued<T> {
+    /// The value in force.
+    pub value: T,
+    /// Who set it.
+    pub origin: Origin,
+}
+
+/// Who set a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A place in a file, with the places that it overrides, nearest first.
+    Written {
+        /// The place.
+        span: Span,
+        /// What it overrides.
+        overrides: Vec<Span>,
+    },
+    /// Nobody: the built-in default of this name.
+    Default(&'static str),
+}
+
+impl<T> Valued<T> {
+    /// A built-in default.
+    pub fn default(value: T, name: &'static str) -> Self {
+        Self {
+            value,
+            origin: Origin::Default(name),
+        }
+    }
+
+    /// A written value that overrides nothing.
+    pub fn written(value: T, span: Span) -> Self {
+        Self {
+            value,
+            origin: Origin::Written {
+                span,
+                overrides: Vec::new(),
+            },
+        }
+    }
+
+    /// A nearer place sets another value.
+    #[must_use]
+    pub fn overridden(self, value: T, span: Span) -> Self {
+        let overrides = match self.origin {
+            Origin::Default(_) => Vec::new(),
+            Origin::Written {
+                span: before,
+                mut overrides,
+            } => {
+                overrides.insert(0, before);
+                overrides
+            }
+        };
+        Self {
+            value,
+            origin: Origin::Written { span, overrides },
+        }
+    }
+
+    /// The place, where there is one.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        match &self.origin {
+            Origin::Written { span, .. } => Some(*span),
+            Origin::Default(_) => None,
+        }
+    }
+}

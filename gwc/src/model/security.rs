@@ -1,0 +1,394 @@
+//! OpenAPI's `security` resolved: schemes bound to verifiers, alternatives in their order.
+//!
+//! In the bundle a scheme is what it does (place, verifier, stripped or not), not what the
+//! document calls it: names under `components` are not behaviour.
+
+use std::collections::BTreeMap;
+
+use bundle::ir;
+use diag::shape::NOT_AVAILABLE;
+use diag::{Diagnostic, NodeRef, Sink, Span, Spanned};
+use policy::auth::{self, Place};
+
+use super::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
+use super::settings::{SecurityMode, Settings};
+use crate::spec::{In, Requirement, SchemeKind, SecurityScheme, Version};
+
+/// The schemes of a document, bound.
+pub(super) struct Schemes {
+    by_name: BTreeMap<String, Scheme>,
+    mode: SecurityMode,
+    version: Version,
+}
+
+struct Scheme {
+    span: Span,
+    /// None where the scheme cannot run; that was reported.
+    ir: Option<Bound>,
+    takes_scopes: bool,
+}
+
+/// How a scheme is checked.
+enum Bound {
+    Checked(ir::Scheme),
+    /// Nobody said who checks it.
+    Unverified(Place),
+}
+
+/// What an operation writes about security.
+pub(super) enum Written<'a> {
+    /// A `security` of the document.
+    Document(&'a [Requirement]),
+    /// A `security` of `x-gateway`.
+    Extension(Vec<Requirement>),
+}
+
+impl Written<'_> {
+    pub(super) fn requirements(&self) -> &[Requirement] {
+        match self {
+            Written::Document(requirements) => requirements,
+            Written::Extension(requirements) => requirements,
+        }
+    }
+}
+
+/// Reads `security` of `x-gateway`.
+pub(super) fn read_requirements(node: NodeRef<'_>) -> Vec<Requirement> {
+    let scopes = |node: NodeRef<'_>| {
+        let items = node.items();
+        items
+            .filter_map(|item| Some(Spanned::new(item.scalar_text()?.to_owned(), item.span())))
+            .collect()
+    };
+    let requirement = |node: NodeRef<'_>| Requirement {
+        span: node.span(),
+        schemes: node
+            .entries()
+            .map(|(entry, value)| {
+                (
+                    Spanned::new(entry.key.to_string(), entry.key_span),
+                    scopes(value),
+                )
+            })
+            .collect(),
+    };
+    node.items().map(requirement).collect()
+}
+
+impl Schemes {
+    /// Binds the schemes of a document to verifiers.
+    pub(super) fn bind<'a>(
+        schemes: &[SecurityScheme],
+        version: Version,
+        settings: &Settings,
+        node_of: impl Fn(diag::NodeId) -> NodeRef<'a>,
+        sink: &mut Sink,
+    ) -> Self {
+        let mut by_name = BTreeMap::new();
+        for scheme in schemes {
+            let extension = scheme.x_gateway.map(&node_of);
+            let place = place(&scheme.kind);
+            let ir = match place {
+                Some(place) => bind_one(scheme, place, extension, settings, sink),
+                None => None,
+            };
+            let takes_scopes = matches!(
+                scheme.kind,
+                SchemeKind::OAuth2 { .. } | SchemeKind::OpenIdConnect { .. }
+            );
+            by_name.insert(
+                scheme.name.value.clone(),
+                Scheme {
+                    span: scheme.name.span,
+                    ir,
+                    takes_scopes,
+                },
+            );
+        }
+        Self {
+            by_name,
+            mode: settings.defaults.security,
+            version,
+        }
+    }
+
+    /// A requirement as the bundle carries it; schemes that it uses are added to `used`. What is
+    /// wrong is reported at its place.
+    pub(super) fn resolve(
+        &self,
+        written: &Written<'_>,
+        used: &mut BTreeMap<String, ir::Scheme>,
+        sink: &mut Sink,
+    ) -> ir::Security {
+        let mut alternatives: Vec<ir::Alternative> = Vec::new();
+        for requirement in written.requirements() {
+            let mut uses: Vec<ir::SchemeUse> = Vec::new();
+            for (name, scopes) in &requirement.schemes {
+                let Some(scheme) = self.by_name.get(&name.value) else {
+                    // A document's own mistake is reported where OpenAPI is checked.
+                    if let Written::Extension(_) = written {
+                        sink.push(
+                            Diagnostic::new(
+                                &crate::model::lints::UNKNOWN_AUTH,
+                                name.span,
+                                format!(
+                                    "there is no security scheme `{}`",
+                                    name.value.escape_debug()
+                                ),
+                            )
+                            .help(diag::suggest::one_of(
+                                self.by_name.keys().map(String::as_str),
+                                8,
+                            )),
+                        );
+                    }
+                    continue;
+                };
+                let Some(bound) = self.scheme(scheme, name, sink) else {
+                    continue;
+                };
+                self.check_scopes(scheme, &bound, scopes, sink);
+                let mut scopes: Vec<String> =
+                    scopes.iter().map(|scope| scope.value.clone()).collect();
+                scopes.sort();
+                scopes.dedup();
+                match uses.iter_mut().find(|known| known.scheme == bound.name) {
+                    Some(known) => known.scopes.extend(scopes),
+                    None => uses.push(ir::SchemeUse {
+                        scheme: bound.name.clone(),
+                        scopes,
+                    }),
+                }
+                used.insert(bound.name.clone(), bound);
+            }
+            uses.sort();
+            let alternative = ir::Alternative(uses);
+            if !alternatives.contains(&alternative) {
+                alternatives.push(alternative);
+            }
+        }
+        // `[{}]` asks nobody, like `[]`.
+        if alternatives
+            .iter()
+            .all(|alternative| alternative.0.is_empty())
+        {
+            alternatives.clear();
+        }
+        ir::Security(alternatives)
+    }
+
+    fn scheme(
+        &self,
+        scheme: &Scheme,
+        name: &Spanned<String>,
+        sink: &mut Sink,
+    ) -> Option<ir::Scheme> {
+        match scheme.ir.as_ref()? {
+            Bound::Checked(bound) => Some(bound.clone()),
+            Bound::Unverified(place) if self.mode == SecurityMode::Upstream => {
+                Some(canonical(place.clone(), ir::Verify::Upstream, false))
+            }
+            Bound::Unverified(place) => {
+                sink.push(
+                    Diagnostic::new(&NO_VERIFIER, scheme.span, format!("nobody checks the security scheme `{}`", name.value))
+                        .label("used by an operation, bound to no verifier")
+                        .help("add `x-gateway: {auth: NAME}` here (an overlay can), or `defaults: {security: upstream}` in gateway.yaml"),
+                );
+                Some(canonical(place.clone(), ir::Verify::Upstream, false))
+            }
+        }
+    }
+
+    fn check_scopes(
+        &self,
+        scheme: &Scheme,
+        bound: &ir::Scheme,
+        scopes: &[Spanned<String>],
+        sink: &mut Sink,
+    ) {
+        let Some(first) = scopes.first().filter(|_| !scheme.takes_scopes) else {
+            return;
+        };
+        // From 3.1 on other schemes may list roles; the upstream may know them.
+        if self.version == Version::V30 || matches!(bound.verify, ir::Verify::Auth(_)) {
+            sink.push(
+                Diagnostic::new(
+                    &SCOPES_NOT_GIVEN,
+                    first.span,
+                    format!(
+                        "`{}` is a scope that this scheme cannot give",
+                        first.value.escape_debug()
+                    ),
+                )
+                .related(scheme.span, "the scheme is defined here")
+                .help("write `[]`: who holds the credential may call"),
+            );
+        }
+    }
+}
+
+/// Each alternative must use one of the operator's required verifiers.
+pub(super) fn check_required(
+    security: &ir::Security,
+    schemes: &BTreeMap<String, ir::Scheme>,
+    settings: &Settings,
+    at: Span,
+    key: &str,
+    sink: &mut Sink,
+) {
+    let Some(first) = settings.required.auth.first() else {
+        return;
+    };
+    let required = |verify: &ir::Verify| match verify {
+        ir::Verify::Auth(name) => settings
+            .required
+            .auth
+            .iter()
+            .any(|required| required.value == *name),
+        ir::Verify::Upstream => false,
+    };
+    let covered = |alternative: &ir::Alternative| {
+        alternative.0.iter().any(|wanted| {
+            schemes
+                .get(&wanted.scheme)
+                .is_some_and(|scheme| required(&scheme.verify))
+        })
+    };
+    if security.0.iter().any(|alternative| !covered(alternative)) {
+        sink.push(
+            Diagnostic::new(
+                &REQUIRED_AUTH_MISSING,
+                at,
+                format!("`{key}` can be called without a verifier that is required"),
+            )
+            .related(first.span, "gateway.yaml requires it here"),
+        );
+    }
+}
+
+fn bind_one(
+    scheme: &SecurityScheme,
+    place: Place,
+    extension: Option<NodeRef<'_>>,
+    settings: &Settings,
+    sink: &mut Sink,
+) -> Option<Bound> {
+    let get = |key: &str| {
+        extension
+            .and_then(|node| node.get(key))
+            .filter(|value| !value.is_null())
+    };
+    let strip = get("strip_credential")
+        .and_then(NodeRef::as_bool)
+        .unwrap_or(false);
+    if let Some(auth) = get("auth") {
+        let Some(name) = auth.as_str() else {
+            if auth.is_map() {
+                sink.push(
+                    Diagnostic::new(
+                        &NOT_AVAILABLE,
+                        auth.span(),
+                        "a verifier in place is not available yet",
+                    )
+                    .help("define it under `auth` of gateway.yaml and name it here"),
+                );
+            }
+            return None;
+        };
+        let names = &settings.names;
+        if !names.auth.resolve(
+            name,
+            auth.span(),
+            &[&names.policies, &names.upstreams],
+            sink,
+        ) {
+            return None;
+        }
+        let verifier = settings
+            .auth
+            .iter()
+            .find(|verifier| verifier.value.name == name)?;
+        let fits = match &verifier.value.checked {
+            auth::Checked::ApiKey(_) => place != Place::Authorization("basic".into()),
+            auth::Checked::Basic(_) => place == Place::Authorization("basic".into()),
+        };
+        if !fits {
+            let kind = verifier.value.checked.kind();
+            sink.push(
+                Diagnostic::new(
+                    &WRONG_KIND,
+                    auth.span(),
+                    format!("`{name}` cannot check this scheme: it is of kind `{kind}`"),
+                )
+                .related(verifier.span, format!("`{name}` is defined here"))
+                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens"),
+            );
+            return None;
+        }
+        return Some(Bound::Checked(canonical(
+            place,
+            ir::Verify::Auth(name.to_owned()),
+            strip,
+        )));
+    }
+    if get("verify").is_some() {
+        return Some(Bound::Checked(canonical(
+            place,
+            ir::Verify::Upstream,
+            strip,
+        )));
+    }
+    if matches!(scheme.kind, SchemeKind::MutualTls) {
+        return None;
+    }
+    Some(Bound::Unverified(place))
+}
+
+/// A scheme named by what it does.
+fn canonical(place: Place, verify: ir::Verify, strip_credential: bool) -> ir::Scheme {
+    let by = match &verify {
+        ir::Verify::Auth(name) => name.as_str(),
+        ir::Verify::Upstream => "upstream",
+    };
+    let at = match &place {
+        Place::Header(name) => format!("header {name}"),
+        Place::Query(name) => format!("query {name}"),
+        Place::Cookie(name) => format!("cookie {name}"),
+        Place::Authorization(scheme) => scheme.clone(),
+    };
+    // `*` is no verifier's name, so that "by the upstream" and a verifier `upstream` differ.
+    let mark = if verify == ir::Verify::Upstream {
+        "*"
+    } else {
+        ""
+    };
+    let stripped = if strip_credential { ", stripped" } else { "" };
+    ir::Scheme {
+        name: format!("{at} by {mark}{by}{stripped}"),
+        place,
+        verify,
+        strip_credential,
+    }
+}
+
+fn place(kind: &SchemeKind) -> Option<Place> {
+    Some(match kind {
+        SchemeKind::ApiKey {
+            place: In::Header,
+            name,
+        } => Place::Header(name.value.to_ascii_lowercase()),
+        SchemeKind::ApiKey {
+            place: In::Query,
+            name,
+        } => Place::Query(name.value.clone()),
+        SchemeKind::ApiKey {
+            place: In::Cookie,
+            name,
+        } => Place::Cookie(name.value.clone()),
+        SchemeKind::ApiKey { .. } | SchemeKind::MutualTls => return None,
+        SchemeKind::Http { scheme } => Place::Authorization(scheme.value.to_ascii_lowercase()),
+        SchemeKind::OAuth2 { .. } | SchemeKind::OpenIdConnect { .. } => {
+            Place::Authorization("bearer".into())
+        }
+    })
+}

@@ -1,0 +1,233 @@
+//! What operations inherit: upstream, timeout, body limit, chain.
+//!
+//! Operation over path over document over gateway. A list replaces, `+policies` appends; the
+//! order within a phase is gateway, API, path, operation, then position; what is required comes
+//! first.
+
+use std::collections::BTreeMap;
+
+use bundle::ir::Link;
+use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read};
+use policy::{Checked, Phase};
+
+use super::lints::{POLICIES_AND_APPEND, POLICY_TWICE};
+use super::settings::{Settings, name_list};
+use super::{Names, Valued};
+
+/// The nodes that say something, from the document's defaults to the operation.
+pub(super) struct Scopes<'a> {
+    pub(super) root_defaults: Option<NodeRef<'a>>,
+    pub(super) path: Option<NodeRef<'a>>,
+    pub(super) operation: Option<NodeRef<'a>>,
+}
+
+/// What an API's own policies are.
+pub(super) struct Own<'a> {
+    pub(super) names: &'a Names,
+    pub(super) policies: &'a BTreeMap<String, Checked>,
+    pub(super) shared: &'a BTreeMap<String, Checked>,
+}
+
+impl<'a> Scopes<'a> {
+    fn nearest_last(&self) -> impl Iterator<Item = NodeRef<'a>> {
+        [self.root_defaults, self.path, self.operation]
+            .into_iter()
+            .flatten()
+    }
+
+    /// The value of a key in force: the nearest that is there; `null` goes back to the default.
+    fn inherit<T: Clone>(
+        &self,
+        key: &str,
+        start: Valued<T>,
+        default: &Valued<T>,
+        read: impl Fn(NodeRef<'a>) -> Option<T>,
+    ) -> Valued<T> {
+        let mut value = start;
+        for node in self.nearest_last() {
+            match node.get(key) {
+                Some(set) if set.is_null() => value = default.clone(),
+                Some(set) => {
+                    if let Some(read) = read(set) {
+                        value = value.overridden(read, set.span());
+                    }
+                }
+                None => {}
+            }
+        }
+        value
+    }
+
+    /// Where requests go; none where nobody says it, or says a name that does not exist.
+    pub(super) fn upstream(&self, settings: &Settings, sink: &mut Sink) -> Option<Valued<String>> {
+        let names = &settings.names;
+        let mut value = settings
+            .defaults
+            .upstream
+            .clone()
+            .map(|name| Valued::written(name.value, name.span));
+        for node in self.nearest_last().filter_map(|node| node.get("upstream")) {
+            let Some(name) = node.scalar_text() else {
+                continue;
+            };
+            if !names
+                .upstreams
+                .resolve(name, node.span(), &[&names.auth, &names.policies], sink)
+            {
+                return None;
+            }
+            value = Some(match value {
+                Some(before) => before.overridden(name.to_owned(), node.span()),
+                None => Valued::written(name.to_owned(), node.span()),
+            });
+        }
+        value
+    }
+
+    /// Milliseconds to the head of the response: the field `timeout` at the operation, a policy
+    /// `timeout` in the chain, the field in the defaults, the upstream's own, 15 s.
+    pub(super) fn timeout(
+        &self,
+        settings: &Settings,
+        upstream: &str,
+        chain: &[Valued<Link>],
+        own: &Own<'_>,
+    ) -> Valued<u64> {
+        let built_in = Valued::default(15_000, "timeout");
+        let of_upstream = settings
+            .upstreams
+            .iter()
+            .find(|entry| entry.value.ir.name == upstream);
+        let mut value = match of_upstream.and_then(|entry| entry.value.request_timeout_ms.clone()) {
+            Some(timeout) => Valued::written(timeout.value, timeout.span),
+            None => built_in,
+        };
+        let mut set = |timeout: Option<Spanned<u64>>| {
+            if let Some(timeout) = timeout.filter(|timeout| timeout.value > 0) {
+                value = value.clone().overridden(timeout.value, timeout.span);
+            }
+        };
+        let field = |node: Option<NodeRef<'_>>| {
+            let node = node?.get("timeout")?;
+            Some(Spanned::new(read::duration_ms(node).ok()?, node.span()))
+        };
+        set(settings.defaults.timeout_ms.clone());
+        set(field(self.root_defaults));
+        for link in chain {
+            let timeout = own.checked(&link.value).and_then(|checked| match checked {
+                Checked::Timeout(timeout) => Some(timeout.request_ms()),
+                Checked::RateLimit(_) | Checked::Headers(_) | Checked::Respond(_) => None,
+            });
+            set(timeout
+                .zip(link.span())
+                .map(|(timeout, span)| Spanned::new(timeout, span)));
+        }
+        set(field(self.operation));
+        value
+    }
+
+    /// Bytes of a request's body.
+    pub(super) fn max_body(&self, settings: &Settings) -> Valued<Option<u64>> {
+        let default = Valued::default(None, "max_body");
+        self.inherit(
+            "max_body",
+            settings.defaults.max_body_bytes.clone(),
+            &default,
+            |node| read::size_bytes(node).ok().map(Some),
+        )
+    }
+
+    /// The chain in the order of its phases, `authenticate` not yet in it; parameters stand at
+    /// its end.
+    pub(super) fn chain(
+        &self,
+        settings: &Settings,
+        own: &Own<'_>,
+        sink: &mut Sink,
+    ) -> Vec<Valued<Link>> {
+        let mut names: Vec<Spanned<String>> = settings.defaults.policies.clone();
+        for node in self.nearest_last() {
+            let (replace, append) = (node.entry("policies"), node.entry("+policies"));
+            if let (Some((first, _)), Some((second, _))) = (replace, append) {
+                sink.push(
+                    Diagnostic::new(
+                        &POLICIES_AND_APPEND,
+                        second.key_span,
+                        "`policies` and `+policies` cannot stand together",
+                    )
+                    .related(first.key_span, "`policies` stands here"),
+                );
+            }
+            if let Some((_, list)) = replace {
+                names = if list.is_null() {
+                    settings.defaults.policies.clone()
+                } else {
+                    name_list(Some(list))
+                };
+            }
+            names.extend(name_list(append.map(|(_, list)| list)));
+        }
+        let required = settings.required.policies.iter().cloned();
+        let mut chain: Vec<Valued<Link>> = Vec::new();
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+        for (index, name) in required.chain(names).enumerate() {
+            let is_required = index < settings.required.policies.len();
+            let Some(link) = own.link(&name, settings, sink) else {
+                continue;
+            };
+            if let Some(first) = seen.get(&name.value) {
+                // A document may name what is required anyway; within one place it is a slip.
+                let by_operator = settings
+                    .required
+                    .policies
+                    .iter()
+                    .any(|required| required.value == name.value);
+                if !by_operator && !is_required {
+                    sink.push(
+                        Diagnostic::new(
+                            &POLICY_TWICE,
+                            name.span,
+                            format!("the policy `{}` stands twice in this chain", name.value),
+                        )
+                        .related(*first, "it stands here first")
+                        .help("remove one of the two"),
+                    );
+                }
+                continue;
+            }
+            seen.insert(name.value.clone(), name.span);
+            chain.push(Valued::written(link, name.span));
+        }
+        chain.sort_by_key(|link| {
+            own.checked(&link.value)
+                .and_then(Checked::phase)
+                .map_or((1, Phase::Route), |phase| (0, phase))
+        });
+        chain
+    }
+}
+
+impl Own<'_> {
+    /// What a link's policy is.
+    pub(super) fn checked(&self, link: &Link) -> Option<&Checked> {
+        match link {
+            Link::Authenticate => None,
+            Link::Shared(name) => self.shared.get(name),
+            Link::Own(name) => self.policies.get(name),
+        }
+    }
+
+    fn link(&self, name: &Spanned<String>, settings: &Settings, sink: &mut Sink) -> Option<Link> {
+        if self.names.knows(&name.value) {
+            return Some(Link::Own(name.value.clone()));
+        }
+        let names = &settings.names;
+        let known = names.policies.resolve(
+            &name.value,
+            name.span,
+            &[&names.auth, &names.upstreams],
+            sink,
+        );
+        known.then(|| Link::Shared(name.value.clone()))
+    }
+}

@@ -1,0 +1,198 @@
+//! The source artifact: what a bundle's routes were written as, and where.
+//!
+//! It stands beside the bundle, never in it: places and prose are not behaviour. Plans read it
+//! for the old side's places and for DOCS; gwd may show it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compile::Compiled;
+use crate::model::{Origin, Valued};
+
+/// The artifact's content.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceMap {
+    /// The version of this form: 1.
+    pub version: u32,
+    /// Every file that was read, with its sha256.
+    pub files: BTreeMap<String, String>,
+    /// Operations by key.
+    pub operations: BTreeMap<String, OperationSource>,
+    /// Definitions of gateway.yaml and of documents: `policy NAME`, `upstream NAME`, …
+    pub definitions: BTreeMap<String, Place>,
+}
+
+/// One operation's places and prose.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationSource {
+    /// Where its method stands.
+    pub place: Place,
+    /// The path as written.
+    pub path: String,
+    /// Its operationId.
+    pub id: Option<String>,
+    /// Fields with the place that set them.
+    pub fields: BTreeMap<String, FieldSource>,
+    /// Its summary.
+    pub summary: Option<String>,
+    /// Its description.
+    pub description: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+}
+
+/// Where a field was set, and what that overrides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum FieldSource {
+    /// A file set it.
+    Written {
+        /// Where.
+        place: Place,
+        /// What it overrides, nearest first.
+        overrides: Vec<Place>,
+    },
+    /// Nobody did: the built-in default of this name.
+    Default {
+        /// The default's name.
+        default: String,
+    },
+}
+
+/// A place in a file: 1-based.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Relative to the project.
+    pub file: String,
+    /// Line.
+    pub line: u32,
+    /// Column in characters.
+    pub column: u32,
+}
+
+impl SourceMap {
+    /// What a compiled project was written as.
+    #[must_use]
+    pub fn of(compiled: &Compiled) -> Self {
+        let sources = &compiled.files.sources;
+        let place = |span| {
+            let position = sources.position(span);
+            Place {
+                file: sources.file(span.file).path().to_owned(),
+                line: position.line,
+                column: position.column,
+            }
+        };
+        let mut map = Self {
+            version: 1,
+            ..Self::default()
+        };
+        for (_, file) in sources.iter() {
+            let digest = bundle::digest::Digest::of(file.text().as_bytes());
+            map.files.insert(file.path().to_owned(), digest.hex());
+        }
+        let Some(model) = &compiled.model else {
+            return map;
+        };
+        let settings = &model.settings;
+        let mut define = |kind: &str, name: &str, span| {
+            map.definitions
+                .insert(format!("{kind} {name}"), place(span));
+        };
+        settings
+            .policies
+            .iter()
+            .for_each(|entry| define("policy", &entry.value.name, entry.span));
+        settings
+            .upstreams
+            .iter()
+            .for_each(|entry| define("upstream", &entry.value.ir.name, entry.span));
+        settings
+            .auth
+            .iter()
+            .for_each(|entry| define("auth", &entry.value.name, entry.span));
+        settings
+            .consumers
+            .iter()
+            .for_each(|entry| define("consumer", &entry.value.name, entry.span));
+        settings
+            .listeners
+            .iter()
+            .for_each(|entry| define("listener", &entry.value.name, entry.span));
+        for api in &model.apis {
+            define("api", &api.name, api.span);
+            api.policies.iter().for_each(|entry| {
+                define(
+                    "policy",
+                    &format!("{}/{}", api.name, entry.value.name),
+                    entry.span,
+                )
+            });
+        }
+        fn field<T>(value: &Valued<T>, place: &impl Fn(diag::Span) -> Place) -> FieldSource {
+            match &value.origin {
+                Origin::Written { span, overrides } => FieldSource::Written {
+                    place: place(*span),
+                    overrides: overrides.iter().map(|span| place(*span)).collect(),
+                },
+                Origin::Default(name) => FieldSource::Default {
+                    default: (*name).to_owned(),
+                },
+            }
+        }
+        for api in &model.apis {
+            for operation in &api.operations {
+                let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
+                let mut fields = BTreeMap::new();
+                fields.insert("security".to_owned(), field(&operation.security, &place));
+                fields.insert("upstream".to_owned(), field(&operation.upstream, &place));
+                fields.insert("timeout".to_owned(), field(&operation.timeout_ms, &place));
+                fields.insert(
+                    "max_body".to_owned(),
+                    field(&operation.max_body_bytes, &place),
+                );
+                for link in &operation.chain {
+                    if let bundle::ir::Link::Shared(name) | bundle::ir::Link::Own(name) =
+                        &link.value
+                    {
+                        fields.insert(format!("policies/{name}"), field(link, &place));
+                    }
+                }
+                let text = |text: &Option<diag::Spanned<String>>| {
+                    text.as_ref().map(|text| text.value.clone())
+                };
+                map.operations.insert(
+                    operation.key.clone(),
+                    OperationSource {
+                        place: place(operation.span),
+                        path: operation.path.clone(),
+                        id: operation.id.clone(),
+                        fields,
+                        summary: text(&written.summary),
+                        description: text(&written.description),
+                        tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
+                    },
+                );
+            }
+        }
+        map
+    }
+
+    /// The artifact's bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("maps of strings can be written")
+    }
+
+    /// Reads an artifact; none where it is damaged or of another version: it only makes messages
+    /// richer.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes)
+            .ok()
+            .filter(|map: &Self| map.version == 1)
+    }
+}
