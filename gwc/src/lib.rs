@@ -1,7 +1,7 @@
 //! The compiler: from OpenAPI documents and gateway.yaml to a signed bundle.
 //!
 //! The way of the data: [`syntax`] reads texts into one spanned tree, [`project`] finds the
-//! files, [`spec`] reads OpenAPI, [`lint`] judges it, and
+//! files, [`overlay`] applies overlays, [`spec`] reads OpenAPI, [`lint`] judges it, and
 //! [`output`] says what was found.
 
 pub mod assemble;
@@ -12,6 +12,7 @@ pub mod lint;
 pub mod lower;
 pub mod model;
 pub mod output;
+pub mod overlay;
 pub mod project;
 pub mod schemas;
 pub mod source_map;

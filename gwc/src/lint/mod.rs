@@ -12,6 +12,7 @@ use crate::spec::{Spec, Version};
 
 pub mod rules;
 pub(crate) mod sample;
+pub mod template;
 
 /// One rule.
 pub struct Rule {
@@ -24,10 +25,12 @@ pub struct Rule {
 /// What a rule looks at.
 #[derive(Clone, Copy)]
 pub enum Check {
-    /// Every object of a kind, once, wherever it stands.
-    Object(&'static Object, fn(&Place<'_, '_>, &mut Sink)),
+    /// Every object of these kinds, once, wherever it stands.
+    Objects(&'static [&'static Object], fn(&Place<'_, '_>, &mut Sink)),
     /// Every key of a sort.
     Key(Keys, fn(&str, &Place<'_, '_>, &mut Sink)),
+    /// What the walk over the structure says by itself.
+    Walk,
     /// The document as it was read.
     Spec(fn(&Whole<'_, '_>, &mut Sink)),
 }
@@ -104,6 +107,7 @@ pub const ALL: &[&[&Lint]] = &[
     crate::syntax::lints::LINTS,
     crate::project::lints::LINTS,
     crate::spec::lints::LINTS,
+    crate::overlay::lints::LINTS,
     rules::LINTS,
     crate::model::lints::LINTS,
 ];

@@ -40,7 +40,9 @@ fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
         return None;
     };
     let text = field.scalar_text().unwrap_or_default();
-    let version = match text.split('.').collect::<Vec<_>>()[..] {
+    // `3.1.0-rc1` is 3.1 to us.
+    let number = text.split('-').next().unwrap_or_default();
+    let version = match number.split('.').collect::<Vec<_>>()[..] {
         ["3", "0", _] | ["3", "0"] => Some(Version::V30),
         ["3", "1", _] | ["3", "1"] => Some(Version::V31),
         ["3", "2", _] | ["3", "2"] => Some(Version::V32),

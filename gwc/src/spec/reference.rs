@@ -13,7 +13,9 @@ use diag::{FileId, NodeId, NodeRef};
 use crate::project::files::{Document, Files, Refusal, percent_decoded};
 
 /// How many references in a row are followed; more is a circle.
-const HOPS_MAX: usize = 64;
+pub const HOPS_MAX: usize = 64;
+/// Entries from which on a map is indexed instead of searched.
+const LARGE: usize = 64;
 /// How many "did you mean?" are worked out; comparing names is the slowest thing here.
 const SUGGESTIONS_MAX: u32 = 100;
 
@@ -22,6 +24,8 @@ pub struct Resolver<'a> {
     files: &'a Files,
     document: &'a Document,
     found: RefCell<Found<'a>>,
+    /// The entries of large maps by key.
+    indexes: RefCell<HashMap<NodeId, HashMap<&'a str, NodeId>>>,
     named: OnceCell<Named<'a>>,
     suggestions: Cell<u32>,
 }
@@ -65,6 +69,7 @@ impl<'a> Resolver<'a> {
             files,
             document,
             found: RefCell::default(),
+            indexes: RefCell::default(),
             named: OnceCell::new(),
             suggestions: Cell::new(SUGGESTIONS_MAX),
         }
@@ -186,7 +191,7 @@ impl<'a> Resolver<'a> {
                 let message = format!("`~` in `{part}` is not followed by `0` or `1`");
                 return Err(Fault::BadPointer(message));
             };
-            let mut next = child(node, &name);
+            let mut next = self.child(node, &name);
             // Not a rule of JSON pointers, but of all bundlers: a reference on the way is
             // what it refers to.
             if next.is_none()
@@ -194,7 +199,7 @@ impl<'a> Resolver<'a> {
                 && let Some(reference) = reference(node)
             {
                 let target = self.target_within(reference, hops - 1).ok();
-                next = target.and_then(|target| child(target, &name));
+                next = target.and_then(|target| self.child(target, &name));
             }
             let Some(next) = next else {
                 return Err(self.not_found(file, node, name, pointer));
@@ -202,6 +207,20 @@ impl<'a> Resolver<'a> {
             node = next;
         }
         Ok(node.id())
+    }
+
+    fn child(&self, node: NodeRef<'a>, name: &str) -> Option<NodeRef<'a>> {
+        if node.entries().len() < LARGE {
+            return child(node, name);
+        }
+        let mut indexes = self.indexes.borrow_mut();
+        let index = indexes.entry(node.id()).or_insert_with(|| {
+            let entries = node.entries();
+            entries
+                .map(|(entry, value)| (&*entry.key, value.id()))
+                .collect()
+        });
+        index.get(name).map(|id| self.node(*id))
     }
 
     fn not_found(&self, file: FileId, node: NodeRef<'a>, name: String, pointer: &str) -> Fault {

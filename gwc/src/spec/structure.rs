@@ -20,7 +20,8 @@ use super::lints::{
 use super::objects::{
     DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type, Versions,
 };
-use super::reference::{Fault, Resolver, reference};
+use super::reference::{Fault, HOPS_MAX, Resolver, reference};
+use crate::lint::rules::unknown_method;
 use crate::lint::{Check, Place, RULES};
 
 /// Checks the document's structure and references.
@@ -33,6 +34,7 @@ pub fn check(resolver: &Resolver<'_>, version: Version, sink: &mut Sink) {
         walked: HashSet::new(),
         cycles: HashSet::new(),
         reported: HashSet::from([resolver.document().file]),
+        long: false,
         unusual: Vec::new(),
         sink,
     };
@@ -57,6 +59,8 @@ struct Walk<'r, 'a> {
     walked: HashSet<(NodeId, *const Type)>,
     cycles: HashSet<NodeId>,
     reported: HashSet<FileId>,
+    /// Whether a chain of references was too long.
+    long: bool,
     unusual: Vec<Span>,
     sink: &'r mut Sink,
 }
@@ -222,7 +226,9 @@ impl<'a> Walk<'_, 'a> {
         }
         for (entry, value) in node.entries() {
             let key = &*entry.key;
-            if let Some(field) = object.field(key, self.version) {
+            if key == "$ref" && value.as_str().is_none() && is_referable(object) {
+                self.wrong_type(value, "a string");
+            } else if let Some(field) = object.field(key, self.version) {
                 self.value(value, &field.ty, entry.key_span);
             } else if key.starts_with("x-")
                 && !matches!(object.others, Others::Map(Keys::Free | Keys::Component, _))
@@ -245,8 +251,8 @@ impl<'a> Walk<'_, 'a> {
             }
         }
         for rule in RULES {
-            if let Check::Object(checked, check) = rule.check
-                && checked.bit == object.bit
+            if let Check::Objects(checked, check) = rule.check
+                && checked.iter().any(|checked| checked.bit == object.bit)
             {
                 let place = Place {
                     node,
@@ -321,6 +327,9 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn unknown(&mut self, key: &str, span: Span, object: &Object) {
+        if object.bit == PATH_ITEM.bit {
+            return unknown_method::say(key, span, self.version, self.sink);
+        }
         let other: Option<&Field> = object.fields.iter().find(|field| field.key == key);
         let known = object
             .fields
@@ -466,10 +475,27 @@ impl<'a> Walk<'_, 'a> {
                 self.say_cycle(&chain[start..]);
                 return true;
             }
+            if chain.len() > HOPS_MAX {
+                self.say_long(holder);
+                return true;
+            }
             chain.push(target);
             node = target;
         }
         false
+    }
+
+    /// One finding for all chains that are too long to follow.
+    fn say_long(&mut self, holder: NodeRef<'a>) {
+        if std::mem::replace(&mut self.long, true) {
+            return;
+        }
+        let place = reference(holder).map_or(holder.span(), NodeRef::span);
+        self.sink.push(Diagnostic::new(
+            &REFERENCE_CYCLE,
+            place,
+            format!("more than {HOPS_MAX} references in a row are not followed"),
+        ));
     }
 
     fn say_cycle(&mut self, members: &[NodeRef<'a>]) {
@@ -569,6 +595,11 @@ impl<'a> Walk<'_, 'a> {
         self.sink
             .push(Diagnostic::new(&UNUSUAL_REFERENCE, first, message));
     }
+}
+
+/// Whether `$ref` is a field of its own in an object, not a name that is free.
+fn is_referable(object: &Object) -> bool {
+    object.reference == Reference::Allowed
 }
 
 fn suggest_gateway(key: &str) -> bool {

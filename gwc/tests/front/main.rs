@@ -1,4 +1,11 @@
-//! The compiler's integration tests, one binary.
+//! The compiler's front: from texts to findings. One binary.
 
+mod broken;
+mod conformance;
 mod corpus;
+mod hostile;
+mod overlay;
+mod project;
+mod samples;
 mod specs;
+mod syntax;

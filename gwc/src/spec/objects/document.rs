@@ -53,7 +53,8 @@ static CONTACT: Object = object(
     ],
 );
 
-static LICENSE: Object = object(
+/// A license.
+pub static LICENSE: Object = object(
     4,
     "a license",
     &[
@@ -63,7 +64,8 @@ static LICENSE: Object = object(
     ],
 );
 
-pub(super) static SERVER: Object = object(
+/// A server.
+pub static SERVER: Object = object(
     5,
     "a server",
     &[

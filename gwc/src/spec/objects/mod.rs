@@ -6,8 +6,11 @@ mod operation;
 mod schema;
 mod security;
 
-pub use document::DOCUMENT;
-pub use operation::{CALLBACK, HEADER, LINK, OPERATION, PARAMETER, PATH_ITEM, PATHS, RESPONSES};
+pub use document::{DOCUMENT, LICENSE, SERVER};
+pub use operation::{
+    CALLBACK, ENCODING, EXAMPLE, HEADER, LINK, MEDIA_TYPE, OPERATION, PARAMETER, PATH_ITEM, PATHS,
+    REQUEST_BODY, RESPONSE, RESPONSES,
+};
 pub use schema::SCHEMA;
 pub use security::{SECURITY_SCHEME, SECURITY_SCHEMES};
 
@@ -17,15 +20,15 @@ use super::Version;
 pub static ALL: &[&Object] = &[
     &SCHEMA,
     &PARAMETER,
-    &operation::RESPONSE,
-    &operation::REQUEST_BODY,
+    &RESPONSE,
+    &REQUEST_BODY,
     &HEADER,
-    &operation::EXAMPLE,
+    &EXAMPLE,
     &LINK,
     &CALLBACK,
     &SECURITY_SCHEME,
     &PATH_ITEM,
-    &operation::MEDIA_TYPE,
+    &MEDIA_TYPE,
     &OPERATION,
     &RESPONSES,
     &PATHS,

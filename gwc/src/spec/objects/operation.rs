@@ -129,7 +129,7 @@ pub static HEADER: Object = object(
 .referable();
 
 /// The body of a request.
-pub(super) static REQUEST_BODY: Object = object(
+pub static REQUEST_BODY: Object = object(
     15,
     "a request body",
     &[
@@ -144,7 +144,7 @@ pub(super) static REQUEST_BODY: Object = object(
 .referable();
 
 /// What is said about one media type.
-pub(super) static MEDIA_TYPE: Object = object(
+pub static MEDIA_TYPE: Object = object(
     16,
     "a media type",
     &[
@@ -159,7 +159,8 @@ pub(super) static MEDIA_TYPE: Object = object(
 )
 .referable();
 
-static ENCODING: Object = object(
+/// How a part of a body is serialised.
+pub static ENCODING: Object = object(
     17,
     "an encoding",
     &[
@@ -183,7 +184,7 @@ pub static RESPONSES: Object =
     object(18, "the responses", &[]).others(Keys::Status, &Type::Object(&RESPONSE));
 
 /// One response.
-pub(super) static RESPONSE: Object = object(
+pub static RESPONSE: Object = object(
     19,
     "a response",
     &[
@@ -207,7 +208,7 @@ pub static CALLBACK: Object = Object {
 };
 
 /// An example.
-pub(super) static EXAMPLE: Object = object(
+pub static EXAMPLE: Object = object(
     21,
     "an example",
     &[

@@ -1,0 +1,57 @@
+//! Two parameters of one name and place.
+
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
+
+use std::collections::HashMap;
+
+use crate::lint::Place;
+use crate::lint::sample::v30;
+use crate::spec::structure::first_key;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0337",
+    name: "duplicate-parameter",
+    level: Level::Error,
+    summary: "two parameters of one name and place",
+    explain: "A parameter is known by its `name` and `in`; a list of parameters has each once. An operation may replace one of its path \
+item.",
+    bad: v30!(
+        "paths: {/a: {parameters: [{name: p, in: query, schema: {}}, {name: p, in: query, schema: {}}]}}\n"
+    ),
+    good: v30!(
+        "paths: {/a: {parameters: [{name: p, in: query, schema: {}}, {name: p, in: header, schema: {}}]}}\n"
+    ),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let list = place
+        .node
+        .get("parameters")
+        .and_then(|list| place.resolver.resolve(list));
+    let mut first_of: HashMap<(&str, &str), Span> = HashMap::new();
+    for item in list.into_iter().flat_map(NodeRef::items) {
+        let Some(parameter) = place.resolver.resolve(item) else {
+            continue;
+        };
+        let text = |key| parameter.get(key).and_then(NodeRef::as_str);
+        let (Some(name), Some(kind)) = (text("name"), text("in")) else {
+            continue;
+        };
+        let span = first_key(item);
+        match first_of.get(&(name, kind)) {
+            None => drop(first_of.insert((name, kind), span)),
+            Some(first) => sink.push(
+                Diagnostic::new(
+                    &LINT,
+                    span,
+                    format!(
+                        "the {kind} parameter `{}` stands twice",
+                        name.escape_debug()
+                    ),
+                )
+                .related(*first, "first here"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! A header parameter that OpenAPI ignores.
+
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
+
+use crate::lint::Place;
+use crate::lint::sample::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0333",
+    name: "ignored-header-parameter",
+    level: Level::Warn,
+    summary: "a header parameter that OpenAPI ignores",
+    explain: "`Accept`, `Content-Type` and `Authorization` are described by `content` and `security`; OpenAPI says that parameters of \
+these names are ignored.",
+    bad: v30!(
+        "paths: {}\ncomponents: {parameters: {P: {name: Content-Type, in: header, schema: {type: string}}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\ncomponents: {parameters: {P: {name: X-Kind, in: header, schema: {type: string}}}}\n"
+    ),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let node = place.node;
+    let (Some(name), Some("header")) = (node.get("name"), node.get("in").and_then(NodeRef::as_str))
+    else {
+        return;
+    };
+    let text = name.as_str().unwrap_or_default();
+    let ignored = ["accept", "content-type", "authorization"];
+    if ignored
+        .iter()
+        .any(|ignored| text.eq_ignore_ascii_case(ignored))
+    {
+        sink.push(
+            Diagnostic::new(
+                &LINT,
+                name.span(),
+                format!("a header parameter `{text}` is ignored"),
+            )
+            .help("remove it; media types stand under `content`, credentials under `security`"),
+        );
+    }
+}

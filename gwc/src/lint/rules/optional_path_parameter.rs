@@ -1,0 +1,45 @@
+//! A path parameter without `required: true`.
+
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
+
+use crate::lint::Place;
+use crate::lint::sample::v30;
+use crate::spec::structure::first_key;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0327",
+    name: "optional-path-parameter",
+    level: Level::Error,
+    summary: "a path parameter without `required: true`",
+    explain: "A path without one of its segments is another path, so OpenAPI wants `required: true` on every parameter with `in: path`.",
+    bad: v30!(
+        "paths: {}\ncomponents: {parameters: {P: {name: p, in: path, schema: {type: string}}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\ncomponents: {parameters: {P: {name: p, in: path, required: true, schema: {type: string}}}}\n"
+    ),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let node = place.node;
+    if node.get("in").and_then(NodeRef::as_str) != Some("path") {
+        return;
+    }
+    let required = node.get("required");
+    match required.map(|value| (value, value.as_bool())) {
+        Some((_, Some(true))) => {}
+        Some((value, Some(false))) => sink.push(
+            Diagnostic::new(&LINT, value.span(), "a path parameter cannot be optional")
+                .help("write `true`")
+                .fix(value.span(), "true"),
+        ),
+        // Another type is said elsewhere.
+        Some((_, None)) => {}
+        None => sink.push(Diagnostic::new(
+            &LINT,
+            first_key(node),
+            "a path parameter needs `required: true`",
+        )),
+    }
+}

@@ -1,0 +1,65 @@
+//! A security requirement that names no defined scheme.
+
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
+
+use crate::lint::Whole;
+use crate::lint::sample::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0328",
+    name: "undefined-security-scheme",
+    level: Level::Error,
+    summary: "a security requirement that names no defined scheme",
+    explain: "`security` names schemes of `components.securitySchemes`. One that is not there says nothing about how a client shows who \
+it is.",
+    bad: v30!("paths: {}\nsecurity: [{key: []}]\n"),
+    good: v30!(
+        "paths: {}\nsecurity: [{key: []}]\n",
+        "components: {securitySchemes: {key: {type: apiKey, in: header, name: k}}}\n"
+    ),
+};
+
+pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
+    let spec = whole.spec;
+    // Also those that could not be read: they are defined, if wrongly.
+    let root = whole.resolver.root();
+    let components = root
+        .get("components")
+        .and_then(|node| whole.resolver.resolve(node));
+    let schemes = components
+        .and_then(|node| node.get("securitySchemes"))
+        .and_then(|node| whole.resolver.resolve(node));
+    let names: Vec<&str> = schemes
+        .into_iter()
+        .flat_map(NodeRef::entries)
+        .map(|(entry, _)| &*entry.key)
+        .collect();
+    let operations = spec.paths.iter().flat_map(|path| &path.operations);
+    let requirements = operations.filter_map(|operation| operation.security.as_ref());
+    for requirement in spec.security.iter().chain(requirements).flatten() {
+        for (name, _) in &requirement.schemes {
+            if names.contains(&name.value.as_str()) {
+                continue;
+            }
+            let mut finding = Diagnostic::new(
+                &LINT,
+                name.span,
+                format!(
+                    "no security scheme `{}` is defined",
+                    name.value.escape_debug()
+                ),
+            );
+            finding = match suggest::nearest(&name.value, names.iter().copied()) {
+                Some(near) => finding
+                    .label(format!("did you mean `{near}`?"))
+                    .fix(name.span, near),
+                None if names.is_empty() => {
+                    finding.help("define it in `components.securitySchemes`")
+                }
+                None => finding.help(suggest::one_of(names.iter().copied(), 8)),
+            };
+            sink.push(finding);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What can be wrong with an overlay: GW040x.
+
+use diag::{Level, Lint};
+
+/// All of them, in the order of their codes.
+pub const LINTS: &[&Lint] = &[
+    &MALFORMED_OVERLAY,
+    &INVALID_TARGET,
+    &OVERLAY_MATCHES_NOTHING,
+    &OVERLAY_APPENDS_LIST,
+    &OVERLAY_MISMATCH,
+    &OVERLAY_DOES_NOTHING,
+];
+
+/// A sample: a document with one path and an overlay with one action.
+macro_rules! overlay {
+    ($($action:literal),+) => {
+        &[
+            (
+                "openapi.yaml",
+                "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    get:\n      summary: old\n\
+\x20     security: [{key: []}]\n      responses: {'200': {description: ok}}\n\
+components: {securitySchemes: {key: {type: apiKey, in: header, name: k}}}\n",
+            ),
+            (
+                "overlay.yaml",
+                concat!("overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n", $($action),+),
+            ),
+        ]
+    };
+}
+
+/// A file that is not an overlay.
+pub static MALFORMED_OVERLAY: Lint = Lint {
+    code: "GW0401",
+    name: "malformed-overlay",
+    level: Level::Error,
+    summary: "an overlay that does not follow the Overlay specification",
+    explain: "An overlay is a map with `overlay: 1.0.0` (or 1.1.0), `info` with `title` and `version`, and a list of \
+`actions`, each with a `target` and an `update` or `remove: true`. Other fields begin with `x-`.",
+    bad: overlay!("  - {target: $.info, updates: {title: new}, update: {title: new}}\n"),
+    good: overlay!("  - {target: $.info, update: {title: new}}\n"),
+};
+
+/// A target that is not a JSONPath.
+pub static INVALID_TARGET: Lint = Lint {
+    code: "GW0402",
+    name: "invalid-target",
+    level: Level::Error,
+    summary: "a target that is not a JSONPath",
+    explain: "Targets are JSONPath as of RFC 9535. A name with other characters than letters, digits and `_` stands in \
+brackets and quotes: `$.paths['/orders/{id}'].get`.",
+    bad: overlay!("  - {target: $.paths./a, update: {summary: new}}\n"),
+    good: overlay!("  - {target: \"$.paths['/a']\", update: {summary: new}}\n"),
+};
+
+/// A target that matches nothing.
+pub static OVERLAY_MATCHES_NOTHING: Lint = Lint {
+    code: "GW0403",
+    name: "overlay-matches-nothing",
+    level: Level::Warn,
+    summary: "an overlay's target that matches nothing",
+    explain: "The action has no effect. Most often the document was renamed or regenerated and the overlay was not, so \
+that a rule which somebody relies on is no longer there.",
+    bad: overlay!("  - {target: \"$.paths['/b'].get\", update: {summary: new}}\n"),
+    good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
+};
+
+/// An update that appends to a list of alternatives.
+pub static OVERLAY_APPENDS_LIST: Lint = Lint {
+    code: "GW0404",
+    name: "overlay-appends-list",
+    level: Level::Error,
+    summary: "an overlay that appends to an existing `security` or `policies` list",
+    explain: "An overlay's update concatenates lists, so an update of `security` adds an alternative: it opens a door \
+where its author most likely wanted to close one. Set `security` in `x-gateway`, where it replaces, append policies with \
+`+policies`, or remove the old list with an action of its own first.",
+    bad: overlay!("  - {target: \"$.paths['/a'].get\", update: {security: [{}]}}\n"),
+    good: overlay!(
+        "  - {target: \"$.paths['/a'].get.security\", remove: true}\n",
+        "  - {target: \"$.paths['/a'].get\", update: {security: [{key: []}]}}\n"
+    ),
+};
+
+/// An update that does not fit what it changes.
+pub static OVERLAY_MISMATCH: Lint = Lint {
+    code: "GW0405",
+    name: "overlay-mismatch",
+    level: Level::Error,
+    summary: "an update that does not fit what it changes",
+    explain: "Maps are merged into maps, lists are appended to lists, and scalars replace scalars. A list cannot be \
+merged into a map; remove the old value first if it shall be something else.",
+    bad: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: [new]}}\n"),
+    good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
+};
+
+/// An action without an effect.
+pub static OVERLAY_DOES_NOTHING: Lint = Lint {
+    code: "GW0406",
+    name: "overlay-does-nothing",
+    level: Level::Warn,
+    summary: "an action that neither updates nor removes",
+    explain: "An action needs an `update`, `remove: true` or (from Overlay 1.1) a `copy`; without one it has no effect.",
+    bad: overlay!("  - {target: \"$.paths['/a'].get\", description: later}\n"),
+    good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
+};

@@ -1,0 +1,243 @@
+//! What an action's target selects.
+//!
+//! A path of names and indexes is walked in the tree. Anything more is asked of
+//! serde_json_path on a JSON copy of the document, which is made when the first such target
+//! comes and then kept in step with the changes, so that a file of a hundred wildcard actions
+//! converts a 4 MB document once.
+
+use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink};
+use serde_json::Value;
+use serde_json_path::JsonPath;
+
+use super::child;
+use super::edit::Edited;
+use super::lints::INVALID_TARGET;
+
+/// The way from the root to a value.
+pub(super) type Path = Vec<Step>;
+
+/// One step of it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Step {
+    Key(Box<str>),
+    Index(usize),
+}
+
+/// `..` in one target; each multiplies what the next has to search.
+const DESCENTS_MAX: usize = 2;
+
+/// Selects values, with the document's JSON copy once it is needed.
+#[derive(Default)]
+pub(super) struct Targets {
+    json: Option<Value>,
+}
+
+impl Targets {
+    /// The paths that a target selects, each once; `None` if it is no JSONPath.
+    pub(super) fn find(
+        &mut self,
+        edited: &Edited<'_>,
+        target: NodeId,
+        sink: &mut Sink,
+    ) -> Option<Vec<Path>> {
+        let target = edited.at(target);
+        let text = target.as_str().unwrap_or_default();
+        if let Some(path) = simple(text) {
+            let path = normal(edited, path);
+            return Some(path.into_iter().collect());
+        }
+        let query = match JsonPath::parse(text) {
+            Ok(query) => query,
+            Err(error) => {
+                let why = error.message().escape_debug().to_string();
+                sink.push(
+                    Diagnostic::new(
+                        &INVALID_TARGET,
+                        target.span(),
+                        format!("`{}` is not a JSONPath: {why}", text.escape_debug()),
+                    )
+                    .label(format!("at character {}", error.position()))
+                    .help("targets are JSONPath (RFC 9535): `$.paths['/orders'].get`; a name with `-` or `/` stands in brackets and quotes"),
+                );
+                return None;
+            }
+        };
+        if text.matches("..").count() > DESCENTS_MAX {
+            sink.push(Diagnostic::new(
+                &INVALID_TARGET,
+                target.span(),
+                format!("a target may have `..` at most {DESCENTS_MAX} times"),
+            ));
+            return None;
+        }
+        let json = self
+            .json
+            .get_or_insert_with(|| value(edited.at(edited.root())));
+        let found = query.query_located(json);
+        let mut paths: Vec<Path> = found
+            .locations()
+            .map(|location| location.iter().map(step).collect())
+            .collect();
+        paths.sort_unstable();
+        paths.dedup();
+        Some(paths)
+    }
+
+    /// Takes over what a merge of `update` changed at a path.
+    pub(super) fn changed(&mut self, edited: &Edited<'_>, path: &[Step], update: NodeId) {
+        let Some(json) = &mut self.json else { return };
+        let (Some(node), Some(json)) = (edited.find(path), at(json, path)) else {
+            return;
+        };
+        match (json, edited.at(update).kind()) {
+            (Value::Object(map), Kind::Map(entries)) if node.is_map() => {
+                for entry in entries {
+                    let new = node.get(&entry.key).map_or(Value::Null, value);
+                    map.insert(entry.key.to_string(), new);
+                }
+            }
+            (json, _) => *json = value(node),
+        }
+    }
+
+    /// Takes over a removal.
+    pub(super) fn removed(&mut self, path: &[Step]) {
+        let Some((last, parents)) = path.split_last() else {
+            return;
+        };
+        let parent = self.json.as_mut().and_then(|json| at(json, parents));
+        match (parent, last) {
+            (Some(Value::Object(map)), Step::Key(key)) => drop(map.remove(&**key)),
+            (Some(Value::Array(items)), Step::Index(index)) if *index < items.len() => {
+                items.remove(*index);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn step(element: &serde_json_path::PathElement<'_>) -> Step {
+    match element {
+        serde_json_path::PathElement::Name(name) => Step::Key((*name).into()),
+        serde_json_path::PathElement::Index(index) => Step::Index(*index),
+    }
+}
+
+fn at<'v>(json: &'v mut Value, path: &[Step]) -> Option<&'v mut Value> {
+    path.iter().try_fold(json, |json, step| match step {
+        Step::Key(key) => json.get_mut(&**key),
+        Step::Index(index) => json.get_mut(*index),
+    })
+}
+
+/// The path if there is a value at it.
+fn normal(edited: &Edited<'_>, path: Path) -> Option<Path> {
+    let mut node = edited.at(edited.root());
+    for step in &path {
+        // A name selects nothing in a list, an index nothing in a map (RFC 9535 §2.3).
+        node = child(node, step)?;
+    }
+    Some(path)
+}
+
+/// A target that is nothing but names and indexes: `$.paths['/a'].get`. Whatever is not plainly
+/// that is left to the real parser.
+fn simple(text: &str) -> Option<Path> {
+    let mut rest = text.strip_prefix('$')?;
+    let mut path = Path::new();
+    while !rest.is_empty() {
+        if let Some(tail) = rest.strip_prefix('.') {
+            let end = tail
+                .find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+                .unwrap_or(tail.len());
+            let name = &tail[..end];
+            if name.is_empty() || name.as_bytes()[0].is_ascii_digit() {
+                return None;
+            }
+            path.push(Step::Key(name.into()));
+            rest = &tail[end..];
+            continue;
+        }
+        let inner = rest.strip_prefix('[')?;
+        let (step, behind) = match inner.as_bytes().first()? {
+            quote @ (b'\'' | b'"') => {
+                let (name, behind) = inner[1..].split_once(char::from(*quote))?;
+                if name.contains('\\') || name.chars().any(char::is_control) {
+                    return None;
+                }
+                (Step::Key(name.into()), behind)
+            }
+            b'0'..=b'9' => {
+                let end = inner.find(']')?;
+                let index: usize = inner[..end].parse().ok()?;
+                if index.to_string() != inner[..end] {
+                    return None;
+                }
+                (Step::Index(index), &inner[end..])
+            }
+            _ => return None,
+        };
+        path.push(step);
+        rest = behind.strip_prefix(']')?;
+    }
+    Some(path)
+}
+
+/// A node as JSON, for queries only: what JSON cannot say is null.
+fn value(node: NodeRef<'_>) -> Value {
+    match node.kind() {
+        Kind::Null => Value::Null,
+        Kind::Bool(truth) => Value::Bool(*truth),
+        Kind::Number(text) => serde_json::from_str(text)
+            .ok()
+            .or_else(|| text.parse::<f64>().ok().map(Value::from))
+            .unwrap_or(Value::Null),
+        Kind::String(text) => Value::String(text.to_string()),
+        Kind::List(_) => node.items().map(value).collect(),
+        Kind::Map(_) => {
+            let entries = node.entries();
+            let map = entries.map(|(entry, node)| (entry.key.to_string(), value(node)));
+            Value::Object(map.collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn simple_paths_are_told_from_queries() {
+        let key = |key: &str| Step::Key(key.into());
+        assert_eq!(simple("$"), Some(vec![]));
+        assert_eq!(
+            simple(r#"$.paths['/a/{b}']["get"].parameters[0]"#),
+            Some(vec![
+                key("paths"),
+                key("/a/{b}"),
+                key("get"),
+                key("parameters"),
+                Step::Index(0)
+            ])
+        );
+        for query in [
+            "$..a",
+            "$.*",
+            "$.a[*]",
+            "$.a-b",
+            "$['a\\'b']",
+            "$.a[-1]",
+            "$.a[01]",
+            "$[?@.x]",
+            "a",
+            "$.",
+            "$[",
+            "$['a'",
+            "$.a[1:2]",
+            "$.a['x','y']",
+            "$ .a",
+        ] {
+            assert_eq!(simple(query), None, "{query}");
+        }
+    }
+}

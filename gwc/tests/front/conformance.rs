@@ -1,0 +1,145 @@
+//! The conformance suites: what they call valid has no error, what they call invalid has one.
+
+use std::path::{Path, PathBuf};
+
+use crate::{corpus, project};
+
+/// Where we judge otherwise, with the reason.
+const OTHERWISE: &[(&str, &str)] = &[
+    (
+        "oas-3.1/fail/parameter-object-header-allowReserved.yaml",
+        "not looked for yet",
+    ),
+    ("oas-3.2/fail/header-object-name.yaml", "not looked for yet"),
+    (
+        "oas-3.2/fail/parameter-object-content-not-with-style.yaml",
+        "not looked for yet",
+    ),
+    (
+        "oas-3.2/fail/parameter-object-cookie-allowReserved.yaml",
+        "not looked for yet",
+    ),
+    (
+        "oas-3.2/fail/parameter-object-header-allowReserved.yaml",
+        "not looked for yet",
+    ),
+    (
+        "oas-3.2/fail/parameter-object-header-name.yaml",
+        "not looked for yet",
+    ),
+    (
+        "oas-3.2/fail/parameter-object-querystring-not-with-schema.yaml",
+        "not looked for yet",
+    ),
+    ("oas-3.2/fail/xml-attr-exclusion.yaml", "not looked for yet"),
+    (
+        "mermade-3.0/pass/gluecon/example3_from_._Different_parameters.md.yaml",
+        "two parameters side by side cannot be told apart",
+    ),
+    (
+        "mermade-3.0/pass/resolution/twolevel/subdir1/subdir2/ok.yaml",
+        "a part of another document",
+    ),
+    (
+        "mermade-3.0/pass/resolution/twolevel/subdir1/test.yaml",
+        "a part of another document",
+    ),
+    (
+        "readme-oas-examples/pass/3.0/json/parameters-common.json",
+        "one name twice in a template",
+    ),
+    (
+        "readme-oas-examples/pass/3.0/yaml/parameters-common.yaml",
+        "one name twice in a template",
+    ),
+    (
+        "readme-oas-examples/pass/3.0/json/schema-types.json",
+        "an array without items in 3.0",
+    ),
+    (
+        "readme-oas-examples/pass/3.0/yaml/schema-types.yaml",
+        "an array without items in 3.0",
+    ),
+];
+
+fn documents(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting = vec![folder.to_owned()];
+    while let Some(folder) = waiting.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else {
+            continue;
+        };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn suites_are_judged_as_they_say() {
+    let Some(corpus) = corpus::folder() else {
+        return;
+    };
+    let root = corpus.join("conformance");
+    let doubtful = std::fs::read_to_string(root.join("doubtful.tsv")).expect("the table");
+    let doubtful: Vec<&str> = doubtful
+        .lines()
+        .filter_map(|row| row.split('\t').next())
+        .collect();
+    let mut wrong = Vec::new();
+    let mut judged = 0;
+    for suite in [
+        "oas-3.0",
+        "oas-3.1",
+        "oas-3.2",
+        "mermade-3.0",
+        "mermade-3.1",
+        "readme-oas-examples",
+    ] {
+        for label in ["pass", "fail"] {
+            for path in documents(&root.join(suite).join(label)) {
+                let name = path
+                    .strip_prefix(&root)
+                    .expect("below the root")
+                    .to_string_lossy()
+                    .into_owned();
+                let oas = suite.starts_with("oas-");
+                if !oas && doubtful.contains(&name.as_str()) {
+                    continue;
+                }
+                // The whole suite is the project, so that parts beside a document are found.
+                let folder = root.join(suite);
+                let inside = path
+                    .strip_prefix(&folder)
+                    .expect("below the folder")
+                    .to_string_lossy()
+                    .into_owned();
+                let linted = project::folder(&folder, &inside);
+                let errors = linted.findings.iter().filter(|finding| {
+                    let reference =
+                        finding.lint.code.starts_with("GW021") || finding.lint.code == "GW0220";
+                    finding.level == diag::Level::Error && !(oas && reference)
+                });
+                judged += 1;
+                let otherwise = OTHERWISE.iter().any(|(document, _)| *document == name);
+                if ((errors.count() == 0) != (label == "pass")) != otherwise {
+                    wrong.push(format!("{name}\n{}", linted.lines()));
+                }
+            }
+        }
+    }
+    assert_eq!(
+        wrong.len(),
+        0,
+        "{} of {judged}\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}

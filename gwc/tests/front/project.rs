@@ -1,0 +1,103 @@
+//! Small projects in memory or in a folder, and what is found in them.
+
+use std::path::Path;
+
+use diag::{Diagnostic, FileId, Sink};
+use gwc::output::{Report, concise};
+use gwc::project::files::{Document, Files};
+use gwc::spec::Spec;
+use gwc::syntax::Limits;
+
+/// A linted document.
+pub(crate) struct Linted {
+    pub(crate) files: Files,
+    pub(crate) document: Option<Document>,
+    pub(crate) spec: Option<Spec>,
+    pub(crate) findings: Vec<Diagnostic>,
+}
+
+/// Lints a document of a folder.
+pub(crate) fn folder(root: &Path, name: &str) -> Linted {
+    lint(
+        Files::open(root, Limits::default()).expect("the folder is there"),
+        name,
+        &[],
+    )
+}
+
+/// Lints the first of some files, with those called `overlay…` applied to it.
+pub(crate) fn memory(texts: &[(&str, &str)]) -> Linted {
+    let files = texts.iter().map(|(path, text)| (*path, *text));
+    let overlays: Vec<&str> = texts
+        .iter()
+        .map(|(path, _)| *path)
+        .filter(|path| path.starts_with("overlay"))
+        .collect();
+    lint(
+        Files::in_memory(files, Limits::default()),
+        texts[0].0,
+        &overlays,
+    )
+}
+
+/// Lints one document.
+pub(crate) fn text(text: &str) -> Linted {
+    memory(&[("openapi.yaml", text)])
+}
+
+fn lint(mut files: Files, name: &str, overlays: &[&str]) -> Linted {
+    let mut sink = Sink::default();
+    let file = files.read(name).expect("the document is there");
+    files.report(file, &mut sink);
+    let Some(root) = files.root(file) else {
+        return Linted {
+            files,
+            document: None,
+            spec: None,
+            findings: gwc::lint::finish(sink),
+        };
+    };
+    let mut document = Document {
+        file,
+        root,
+        overlays: Vec::new(),
+    };
+    for overlay in overlays {
+        let overlay: FileId = files.read(overlay).expect("the overlay is there");
+        files.report(overlay, &mut sink);
+        gwc::overlay::apply(&mut files, &mut document, overlay, &mut sink);
+    }
+    files.follow(&document);
+    let spec = gwc::lint::document(&files, &document, &mut sink);
+    Linted {
+        files,
+        document: Some(document),
+        spec,
+        findings: gwc::lint::finish(sink),
+    }
+}
+
+impl Linted {
+    /// The findings as lines.
+    pub(crate) fn lines(&self) -> String {
+        concise::render(&self.report())
+    }
+
+    /// The findings as a report.
+    pub(crate) fn report(&self) -> Report<'_> {
+        Report {
+            files: &self.files,
+            findings: &self.findings,
+            environment: None,
+            fail_on: diag::Level::Error,
+        }
+    }
+
+    /// The names of the findings' lints, in order of place.
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.findings
+            .iter()
+            .map(|finding| finding.lint.name)
+            .collect()
+    }
+}
