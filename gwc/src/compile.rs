@@ -271,7 +271,7 @@ fn load(files: &mut Files, entry: &settings::ApiEntry, sink: &mut Sink) -> Optio
     };
     for overlay in &entry.overlays {
         let (file, _) = files.load(&overlay.value, overlay.span, sink)?;
-        let _ = file;
+        crate::overlay::apply(files, &mut document, file, sink);
     }
     files.follow(&document);
     Some(document)

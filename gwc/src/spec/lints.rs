@@ -17,7 +17,7 @@ pub const LINTS: &[&Lint] = &[
     &WRONG_FIELD_TYPE,
     &UNKNOWN_VALUE,
     &UNKNOWN_KEYWORD,
-    &MISPLACED_EXTENSION,
+    &MISSPELT_EXTENSION,
 ];
 
 /// A reference that leads nowhere.
@@ -204,15 +204,14 @@ keyword checks nothing. From 3.1 on, schemas are JSON Schema 2020-12 and may hav
     good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a]}}}\n"),
 };
 
-/// `x-gateway` where nobody reads it.
-pub static MISPLACED_EXTENSION: Lint = Lint {
+/// An extension that looks like the gateway's.
+pub static MISSPELT_EXTENSION: Lint = Lint {
     code: "GW0307",
-    name: "misplaced-extension",
+    name: "misspelt-extension",
     level: Level::Error,
-    summary: "`x-gateway` where it has no meaning, or misspelt",
-    explain: "`x-gateway` is read in the document's root, servers, path items, operations, parameters, responses, schemas \
-and security schemes. Anywhere else it would silently do nothing, as would a misspelt key. Private additions begin with \
-`x-gateway-ext-`.",
-    bad: v30!("paths: {}\ntags: [{name: a, x-gateway: {owner: me}}]\n"),
-    good: v30!("paths: {}\ntags: [{name: a, x-gateway-ext-owner: me}]\n"),
+    summary: "an extension that looks like `x-gateway` but is not",
+    explain: "The gateway's keys in a document are `x-gateway` and `x-gateway-lint`; private additions begin with \
+`x-gateway-ext-`. A misspelt key would silently do nothing, and what it says may be what keeps a door closed.",
+    bad: v30!("paths: {}\nx-gateway-limits: {depth: 3}\n"),
+    good: v30!("paths: {}\nx-gateway-ext-limits: {depth: 3}\n"),
 };

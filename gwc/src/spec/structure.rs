@@ -13,7 +13,7 @@ use diag::{Diagnostic, FileId, NodeId, NodeRef, Sink, Span, suggest};
 
 use super::Version;
 use super::lints::{
-    IGNORED_SIBLING, MISPLACED_EXTENSION, MISSING_FIELD, REFERENCE_CYCLE, UNKNOWN_FIELD,
+    IGNORED_SIBLING, MISSING_FIELD, MISSPELT_EXTENSION, REFERENCE_CYCLE, UNKNOWN_FIELD,
     UNKNOWN_KEYWORD, UNKNOWN_VALUE, UNRESOLVED_REFERENCE, UNUSUAL_REFERENCE, WRONG_FIELD_TYPE,
     WRONG_REFERENCE_KIND,
 };
@@ -23,6 +23,7 @@ use super::objects::{
 use super::reference::{Fault, HOPS_MAX, Resolver, reference};
 use crate::lint::rules::unknown_method;
 use crate::lint::{Check, Place, RULES};
+use crate::model::lints::MISPLACED_EXTENSION;
 
 /// Checks the document's structure and references.
 pub fn check(resolver: &Resolver<'_>, version: Version, sink: &mut Sink) {
@@ -180,13 +181,14 @@ impl<'a> Walk<'_, 'a> {
 
     fn siblings(&mut self, node: NodeRef<'a>) {
         for (entry, _) in node.entries() {
-            if entry.key.starts_with("x-gateway") && &*entry.key != "x-gateway-lint" {
+            if &*entry.key == "x-gateway" {
                 self.sink.push(
                     Diagnostic::new(
                         &MISPLACED_EXTENSION,
                         entry.key_span,
-                        format!("`{}` beside `$ref` would never be read", entry.key.escape_debug()),
+                        "nobody reads `x-gateway` here",
                     )
+                    .label("everything beside `$ref` is ignored")
                     .help("write it where the reference leads, or write the value here instead of the reference"),
                 );
                 continue;
@@ -293,11 +295,10 @@ impl<'a> Walk<'_, 'a> {
             _ => true,
         };
         if fine {
-            let near = !ours && suggest_gateway(key);
-            if near {
+            if !ours && suggest_gateway(key) {
                 self.sink.push(
                     Diagnostic::new(
-                        &MISPLACED_EXTENSION,
+                        &MISSPELT_EXTENSION,
                         span,
                         format!("`{key}` looks like `x-gateway`, but is nothing that gwc reads"),
                     )
@@ -309,15 +310,13 @@ impl<'a> Walk<'_, 'a> {
             return;
         }
         let finding = if key == "x-gateway" {
-            Diagnostic::new(
-                &MISPLACED_EXTENSION,
-                span,
-                format!("`x-gateway` has no meaning in {}", object.what),
-            )
-            .help("it belongs in the document's root, servers, path items, operations, parameters, responses, schemas and security schemes")
+            // The same words as the model's, which looks only where it knows the way: said once.
+            Diagnostic::new(&MISPLACED_EXTENSION, span, "nobody reads `x-gateway` here")
+                .label(format!("it has no meaning in {}", object.what))
+                .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response")
         } else {
             Diagnostic::new(
-                &MISPLACED_EXTENSION,
+                &MISSPELT_EXTENSION,
                 span,
                 format!("`{}` is not a key of the gateway's vocabulary", key.escape_debug()),
             )
