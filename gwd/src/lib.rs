@@ -1,1 +1,24 @@
-//! (skeleton)
+//! `gwd`: the gateway that runs signed bundles.
+//!
+//! | Where | What |
+//! |---|---|
+//! | `boot` | options, start, exit codes |
+//! | `control` | what should run: follow, verify, build, bind, persist, publish |
+//! | `admin` | the admin interface, and the commands that talk to it |
+//! | `node`, `worker`, `published` | threads, and the version they run |
+//! | `listen`, `proxy`, `upstream` | from a client's socket to a target's |
+//! | `telemetry` | metrics, access log, program log |
+//!
+//! Start reading at `proxy/exchange.rs`.
+
+mod clock;
+mod deadlines;
+mod listen;
+mod proxy;
+mod published;
+mod random;
+mod telemetry;
+mod upstream;
+mod worker;
+
+pub mod node;

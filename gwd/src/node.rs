@@ -1,0 +1,480 @@
+//! The running process without its control plane: workers, sockets, and the version they run.
+//!
+//! Owned by the control thread. Building, binding and publishing are separate steps, so that
+//! whoever activates a bundle can persist it in between; publishing cannot fail.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use bundle::digest::Digest;
+use bundle::ir;
+use bundle::refused::Refused;
+use engine::{BuildError, RouterCache};
+use policy::auth::Place;
+use policy::{Revoked, Secrets};
+use serde_json::json;
+
+use crate::clock::Clock;
+use crate::listen::{self, Bound};
+use crate::published::{Current, Endpoint, Live, Loaded, Shared};
+use crate::telemetry::access_log::{self, Sink};
+use crate::telemetry::program::{Level, event};
+use crate::telemetry::registry::Registry;
+use crate::telemetry::shard::Shard;
+use crate::upstream::resolve::Resolver;
+use crate::worker::{self, COMMANDS_MAX, Command, Parts};
+
+/// Routes from which on metrics tell the status class only.
+const COARSE_ROUTES: usize = 500;
+/// How often a drain looks whether connections are left.
+const DRAIN_TICK: Duration = Duration::from_millis(10);
+
+/// How a node is set up.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name in logs and status.
+    pub name: String,
+    /// Worker threads.
+    pub workers: usize,
+    /// Where the access log goes.
+    pub access_log: AccessLog,
+    /// Other addresses than the bundle's, by listener name.
+    pub listen: BTreeMap<String, SocketAddr>,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(std::path::PathBuf),
+}
+
+/// A built version, ready to be published.
+#[derive(Clone, Debug)]
+pub struct Version(pub(crate) Arc<Loaded>);
+
+/// The process.
+pub struct Node {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) registry: Arc<Registry>,
+    resolver: Arc<Resolver>,
+    workers: Vec<tokio::sync::mpsc::Sender<Command>>,
+    settings: Settings,
+    routers: RouterCache,
+    /// By socket id; none where the address was given up.
+    bound: Vec<Option<(Wanted, Bound)>>,
+    bin: mpsc::Receiver<Arc<Current>>,
+    epoch: u64,
+    revoked: Arc<Revoked>,
+}
+
+/// What names a socket: the address that was asked for, and the listener where the system
+/// chooses the port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Wanted {
+    address: SocketAddr,
+    listener: Option<Box<str>>,
+}
+
+// === impl Node ===
+
+impl Node {
+    /// Starts the workers. They serve nothing yet.
+    ///
+    /// # Errors
+    /// If threads cannot be started or the access log cannot be opened.
+    pub fn start(settings: Settings) -> io::Result<Self> {
+        let count = settings.workers.max(1);
+        let (shared, bin) = Shared::new(Clock::new(), &settings.name, count);
+        let sink = match &settings.access_log {
+            AccessLog::Off => Sink::Off,
+            AccessLog::Stdout => Sink::Stdout,
+            AccessLog::File(path) => Sink::File(path.clone()),
+        };
+        let logs = access_log::start(&sink, count)?;
+        let (announce, announced) = mpsc::channel();
+        let registry = Registry::new(Arc::clone(&shared), announced);
+        let resolver = Arc::new(Resolver::default());
+        resolver.start()?;
+        let mut workers = Vec::with_capacity(count);
+        for (index, log) in logs.into_iter().enumerate() {
+            let (sender, commands) = tokio::sync::mpsc::channel(COMMANDS_MAX);
+            let (shared, announce) = (Arc::clone(&shared), announce.clone());
+            std::thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || {
+                    let _dies_loudly = DiesLoudly;
+                    let parts = Parts {
+                        index,
+                        shared,
+                        commands,
+                        shard: Shard::new(announce),
+                        log,
+                    };
+                    if let Err(error) = worker::run(parts) {
+                        event(
+                            Level::Error,
+                            "a worker could not start",
+                            json!({"error": error.to_string()}),
+                        );
+                    }
+                })?;
+            workers.push(sender);
+        }
+        Ok(Self {
+            shared,
+            registry,
+            resolver,
+            workers,
+            settings,
+            routers: RouterCache::default(),
+            bound: Vec::new(),
+            bin,
+            epoch: 0,
+            revoked: Arc::default(),
+        })
+    }
+
+    /// Builds a version of a gateway.
+    ///
+    /// # Errors
+    /// Why it cannot run.
+    pub fn build(
+        &mut self,
+        gateway: &ir::Gateway,
+        bundle: Digest,
+        secrets: &dyn Secrets,
+    ) -> Result<Version, Refused> {
+        let snapshot = engine::build(gateway, &bundle.to_string(), secrets, &mut self.routers)
+            .map_err(refused)?;
+        let names = &self.registry.names;
+        let route_uids = snapshot.routes().map(|route| names.number(route.id));
+        let route_uids: Box<[u32]> = route_uids.collect();
+        let upstreams = snapshot.upstreams();
+        let endpoints: Box<[Box<[Arc<Endpoint>]>]> = upstreams
+            .iter()
+            .map(|upstream| {
+                let targets = upstream.targets.iter();
+                targets
+                    .map(|target| self.resolver.endpoint(&target.host, target.port))
+                    .collect()
+            })
+            .collect();
+        let schemes = gateway.apis.iter().flat_map(|api| api.schemes.iter());
+        let secret_parameters = schemes.filter_map(|scheme| match &scheme.place {
+            Place::Query(name) => Some(name.as_str().into()),
+            Place::Header(_) | Place::Cookie(_) | Place::Authorization(_) => None,
+        });
+        Ok(Version(Arc::new(Loaded {
+            bundle,
+            upstream_uids: upstreams
+                .iter()
+                .map(|upstream| names.number(&upstream.name))
+                .collect(),
+            endpoints,
+            secret_parameters: secret_parameters.collect(),
+            coarse_status: route_uids.len() > COARSE_ROUTES,
+            route_uids,
+            snapshot,
+            _live: Live::new(&self.shared.live),
+        })))
+    }
+
+    /// Binds the addresses of a version that are not bound yet. After a failure nothing has
+    /// changed.
+    ///
+    /// # Errors
+    /// [`Refused::PortBusy`].
+    pub fn bind(&mut self, version: &Version) -> Result<(), Refused> {
+        let before = self.bound.len();
+        for listener in version.0.snapshot.listeners() {
+            let wanted = self.wanted(&listener.name, listener.address);
+            if self.find(&wanted).is_some() {
+                continue;
+            }
+            let id = u32::try_from(self.bound.len()).unwrap_or(u32::MAX);
+            match listen::bind(id, &listener.name, wanted.address, self.workers.len()) {
+                Ok(bound) => self.bound.push(Some((wanted, bound))),
+                Err(error) => {
+                    self.bound.truncate(before);
+                    return Err(Refused::PortBusy {
+                        address: format!("{} ({error})", wanted.address),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a bound version the running one; returns when every worker has taken it over.
+    pub fn publish(&mut self, version: &Version, serial: u64) {
+        let loaded = &version.0;
+        let mut listener_of_socket: Box<[Option<usize>]> =
+            (0..self.bound.len()).map(|_| None).collect();
+        for (index, listener) in loaded.snapshot.listeners().iter().enumerate() {
+            let wanted = self.wanted(&listener.name, listener.address);
+            if let Some(id) = self.find(&wanted) {
+                listener_of_socket[id] = Some(index);
+            }
+        }
+        self.stop_listening(&listener_of_socket);
+        self.epoch += 1;
+        let epoch = self.shared.publish(Current {
+            epoch: self.epoch,
+            loaded: Arc::clone(loaded),
+            revoked: Arc::clone(&self.revoked),
+            serial,
+            listener_of_socket: listener_of_socket.clone(),
+        });
+        for index in 0..self.workers.len() {
+            self.command(index, Command::Switch);
+        }
+        self.shared.wait_acknowledged(epoch);
+        self.begin_listening(&listener_of_socket);
+        self.tell_connections();
+        self.empty_bin();
+    }
+
+    /// Exchanges the credentials that must not be admitted, whichever version runs.
+    pub fn revoke(&mut self, revoked: Revoked) {
+        self.revoked = Arc::new(revoked);
+        if let Some(current) = self.shared.current() {
+            self.publish(&Version(Arc::clone(&current.loaded)), current.serial);
+        }
+    }
+
+    /// Frees what workers have given up, closes addresses that no resident version names, and
+    /// forgets the metrics of names that left long ago. Called every few seconds.
+    pub fn tidy(&mut self, residents: &[Version]) {
+        self.empty_bin();
+        let wanted: Vec<Wanted> = residents
+            .iter()
+            .flat_map(|version| version.0.snapshot.listeners())
+            .map(|listener| self.wanted(&listener.name, listener.address))
+            .collect();
+        for slot in &mut self.bound {
+            if let Some((address, bound)) = slot
+                && !bound.listening
+                && !wanted.contains(address)
+            {
+                *slot = None;
+            }
+        }
+        let loaded = residents.iter().map(|version| &version.0);
+        let used: HashSet<u32> = loaded
+            .flat_map(|loaded| loaded.route_uids.iter().chain(&loaded.upstream_uids))
+            .copied()
+            .collect();
+        self.registry.retain(&used, self.shared.clock.now_ms());
+        self.tell_connections();
+    }
+
+    /// Where the running version listens, by listener name, with real ports.
+    #[must_use]
+    pub fn listeners(&self) -> BTreeMap<String, SocketAddr> {
+        let Some(current) = self.shared.current() else {
+            return BTreeMap::new();
+        };
+        let named = current.listener_of_socket.iter().zip(&self.bound);
+        named
+            .filter_map(|(index, slot)| {
+                let listener = &current.loaded.snapshot.listeners()[(*index)?];
+                let (_, bound) = slot.as_ref()?;
+                Some((listener.name.to_string(), bound.address))
+            })
+            .collect()
+    }
+
+    /// Snapshots in memory.
+    #[must_use]
+    pub fn snapshots_live(&self) -> i64 {
+        self.empty_bin();
+        self.shared.live.load(Ordering::Relaxed)
+    }
+
+    /// The metrics, as Prometheus reads them.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.registry.text()
+    }
+
+    /// Stops accepting, tells every connection to end, and waits until they have or the time is
+    /// over or `impatient` says so. Tells how many were left.
+    pub fn drain(&mut self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
+        let none: Box<[Option<usize>]> = (0..self.bound.len()).map(|_| None).collect();
+        for index in 0..self.workers.len() {
+            self.command(index, Command::Drain);
+        }
+        self.stop_listening(&none);
+        let end = Instant::now() + timeout;
+        loop {
+            let left = self.connections();
+            if left == 0 || Instant::now() >= end || impatient() {
+                let forced = &self.shared.process.forced_closes;
+                forced.fetch_add(left, Ordering::Relaxed);
+                return left;
+            }
+            std::thread::sleep(DRAIN_TICK);
+        }
+    }
+
+    /// Connections of clients.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        let sockets = self.bound.iter().flatten();
+        sockets
+            .map(|(_, bound)| bound.socket.connections.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    fn wanted(&self, name: &str, address: SocketAddr) -> Wanted {
+        let address = self.settings.listen.get(name).copied().unwrap_or(address);
+        Wanted {
+            address,
+            listener: (address.port() == 0).then(|| name.into()),
+        }
+    }
+
+    fn find(&self, wanted: &Wanted) -> Option<usize> {
+        self.bound
+            .iter()
+            .position(|slot| slot.as_ref().is_some_and(|(known, _)| known == wanted))
+    }
+
+    /// Stops at addresses that the version does not name: first what waits there is accepted.
+    fn stop_listening(&mut self, listener_of_socket: &[Option<usize>]) {
+        for (id, listener) in listener_of_socket.iter().enumerate() {
+            let listening = matches!(&self.bound[id], Some((_, bound)) if bound.listening);
+            if listener.is_some() || !listening {
+                continue;
+            }
+            let (done, finished) = mpsc::channel();
+            for index in 0..self.workers.len() {
+                let id = u32::try_from(id).unwrap_or(u32::MAX);
+                self.command(index, Command::Unlisten(id, done.clone()));
+            }
+            drop(done);
+            while finished.recv().is_ok() {}
+            if let Some((_, bound)) = &mut self.bound[id] {
+                bound.stop();
+                bound.socket.closing.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    fn begin_listening(&mut self, listener_of_socket: &[Option<usize>]) {
+        for (id, listener) in listener_of_socket.iter().enumerate() {
+            let Some((_, bound)) = &mut self.bound[id] else {
+                continue;
+            };
+            if listener.is_none() || bound.listening {
+                continue;
+            }
+            bound.socket.closing.store(false, Ordering::Relaxed);
+            let socket = Arc::clone(&bound.socket);
+            match bound.listen() {
+                Ok(listeners) => {
+                    for (index, listener) in listeners.into_iter().enumerate() {
+                        self.command(index, Command::Listen(Arc::clone(&socket), listener));
+                    }
+                }
+                // It was bound before: only a lack of descriptors gets here.
+                Err(error) => event(
+                    Level::Error,
+                    "a bound address cannot be listened on; its requests are not served",
+                    json!({"address": bound.address.to_string(), "error": error.to_string()}),
+                ),
+            }
+        }
+    }
+
+    fn command(&self, index: usize, command: Command) {
+        if self.workers[index].blocking_send(command).is_err() {
+            // A worker that dies ends the process; see `DiesLoudly`.
+            event(Level::Error, "a worker is gone", json!({"worker": index}));
+        }
+    }
+
+    fn tell_connections(&self) {
+        let sockets = self.bound.iter().flatten();
+        self.registry.bundles().connections = sockets
+            .map(|(_, bound)| (bound.socket.name.to_string(), Arc::clone(&bound.socket)))
+            .collect();
+    }
+
+    fn empty_bin(&self) {
+        while self.bin.try_recv().is_ok() {}
+    }
+}
+
+impl std::fmt::Debug for Node {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Node")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Version {
+    /// The bundle it was built from.
+    #[must_use]
+    pub fn bundle(&self) -> Digest {
+        self.0.bundle
+    }
+
+    /// Its number of routes.
+    #[must_use]
+    pub fn routes(&self) -> usize {
+        self.0.snapshot.route_count()
+    }
+}
+
+/// What the engine cannot build, as a refusal of the bundle.
+fn refused(error: BuildError) -> Refused {
+    match error {
+        BuildError::RouteConflict(a, b) => Refused::RouteConflict {
+            what: format!("`{}` and `{}`", a.escape_debug(), b.escape_debug()),
+        },
+        BuildError::Secret(unavailable) if unavailable.reason == "secret-not-allowed" => {
+            Refused::SecretNotAllowed {
+                reference: unavailable.reference.to_string(),
+            }
+        }
+        BuildError::Secret(unavailable) => Refused::SecretMissing {
+            reference: unavailable.reference.to_string(),
+        },
+        other @ (BuildError::UnknownName(_)
+        | BuildError::BadAddress(_)
+        | BuildError::CredentialConflict
+        | BuildError::BadIndex) => Refused::Malformed {
+            what: "bundle",
+            why: other.to_string().into(),
+        },
+    }
+}
+
+/// A worker that panics takes the process with it: without it, requests at its sockets would
+/// wait for nobody.
+struct DiesLoudly;
+
+impl Drop for DiesLoudly {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            event(
+                Level::Error,
+                "a worker died of a bug of ours; the process ends, please report it",
+                json!({"exit": 70}),
+            );
+            #[expect(clippy::exit, reason = "there is nobody left to tell")]
+            std::process::exit(70);
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Bodies on their way: streamed both ways, frame by frame, never collected.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use crate::proxy::connection::Conn;
+use crate::proxy::record::Record;
+use crate::upstream::pool::Lease;
+
+/// Longest silence in the middle of a body, either way.
+pub(crate) const STREAM_IDLE_MS: u64 = 300_000;
+
+/// A request's body on its way to the upstream.
+pub(crate) enum RequestBody {
+    /// There is none.
+    Empty,
+    /// The client's, as it comes.
+    Upload(Box<Upload>),
+}
+
+/// A body that is being uploaded.
+pub(crate) struct Upload {
+    incoming: Incoming,
+    conn: Rc<Conn>,
+    progress: Rc<Progress>,
+    /// Bytes that may still come.
+    left: u64,
+    /// From its end on the upstream's time runs.
+    timeout_ms: u64,
+    gate: Option<Arc<Gate>>,
+}
+
+/// How far an upload has come: shared with the exchange.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) bytes: Cell<u64>,
+    /// The last byte was handed on.
+    pub(crate) done: Cell<bool>,
+    /// More came than may.
+    pub(crate) too_large: Cell<bool>,
+    /// The client broke off or sent what cannot be framed.
+    pub(crate) client_failed: Cell<bool>,
+}
+
+/// Holds an upload back until the upstream has said 100 (RFC 9110 §10.1.1).
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    open: AtomicBool,
+    waker: std::sync::Mutex<Option<Waker>>,
+}
+
+/// Why an upload ended early. The client's response tells more; this is for hyper.
+#[derive(Debug)]
+pub(crate) struct UploadBroken;
+
+/// A response's body on its way to the client.
+pub(crate) enum ResponseBody {
+    /// Made by the gateway.
+    Own(Bytes, Option<Box<Record>>),
+    /// The upstream's, as it comes.
+    Download(Box<Download>),
+}
+
+/// A body that is being downloaded.
+pub(crate) struct Download {
+    incoming: Incoming,
+    lease: Option<Lease>,
+    progress: Option<Rc<Progress>>,
+    record: Record,
+}
+
+// === impl Upload ===
+
+impl Upload {
+    pub(crate) fn new(
+        incoming: Incoming,
+        conn: &Rc<Conn>,
+        timeout_ms: u64,
+        gate: Option<Arc<Gate>>,
+    ) -> (Box<Self>, Rc<Progress>) {
+        let progress = Rc::new(Progress::default());
+        let upload = Self {
+            incoming,
+            conn: Rc::clone(conn),
+            progress: Rc::clone(&progress),
+            left: conn.body_bytes_max.get(),
+            timeout_ms,
+            gate,
+        };
+        (Box::new(upload), progress)
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, UploadBroken>>> {
+        if let Some(gate) = &self.gate {
+            if gate.poll_shut(cx) {
+                return Poll::Pending;
+            }
+            self.gate = None;
+        }
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let frame = match polled {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(None) => {
+                self.end();
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(_))) => {
+                self.progress.client_failed.set(true);
+                return Poll::Ready(Some(Err(UploadBroken)));
+            }
+            Poll::Ready(Some(Ok(frame))) => frame,
+        };
+        if let Some(data) = frame.data_ref() {
+            let length = data.len() as u64;
+            let bytes = self.progress.bytes.get() + length;
+            self.progress.bytes.set(bytes);
+            if length > self.left {
+                self.progress.too_large.set(true);
+                return Poll::Ready(Some(Err(UploadBroken)));
+            }
+            self.left -= length;
+        }
+        if self.incoming.is_end_stream() {
+            self.end();
+        } else {
+            let now_ms = self.conn.worker.shared.clock.now_ms();
+            self.conn.deadline.set(now_ms + STREAM_IDLE_MS);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn end(&self) {
+        if !self.progress.done.replace(true) {
+            let now_ms = self.conn.worker.shared.clock.now_ms();
+            self.conn.deadline.set(now_ms + self.timeout_ms);
+        }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = UploadBroken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadBroken>>> {
+        match self.get_mut() {
+            Self::Empty => Poll::Ready(None),
+            Self::Upload(upload) => upload.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Upload(upload) => upload.gate.is_none() && upload.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Upload(upload) => upload.incoming.size_hint(),
+        }
+    }
+}
+
+impl fmt::Display for UploadBroken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the request's body ended early")
+    }
+}
+
+impl std::error::Error for UploadBroken {}
+
+// === impl Gate ===
+
+impl Gate {
+    /// Lets the upload go on.
+    pub(crate) fn open(&self) {
+        self.open.store(true, Ordering::Release);
+        let waker = self.waker.lock().ok().and_then(|mut waker| waker.take());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn poll_shut(&self, cx: &Context<'_>) -> bool {
+        if let Ok(mut waker) = self.waker.lock() {
+            *waker = Some(cx.waker().clone());
+        }
+        !self.open.load(Ordering::Acquire)
+    }
+}
+
+// === impl ResponseBody ===
+
+impl Download {
+    pub(crate) fn new(
+        incoming: Incoming,
+        lease: Lease,
+        progress: Option<Rc<Progress>>,
+        record: Record,
+    ) -> Box<Self> {
+        Box::new(Self {
+            incoming,
+            lease: Some(lease),
+            progress,
+            record,
+        })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match Pin::new(&mut self.incoming).poll_frame(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    self.record.bytes_out += data.len() as u64;
+                }
+                if self.incoming.is_end_stream() {
+                    self.end();
+                } else {
+                    self.record.moves(STREAM_IDLE_MS);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                self.end();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.record.upstream_broke();
+                Poll::Ready(Some(Err(error)))
+            }
+        }
+    }
+
+    /// Both directions are through: the connection can serve another request. Where the request
+    /// is still being sent, it cannot.
+    fn end(&mut self) {
+        let sent = self.progress.as_ref().is_none_or(|sent| sent.done.get());
+        if let Some(lease) = self.lease.take()
+            && sent
+        {
+            lease.give_back();
+        }
+        self.record.finish();
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match self.get_mut() {
+            Self::Own(bytes, record) => {
+                if let Some(mut record) = record.take() {
+                    record.bytes_out = bytes.len() as u64;
+                    record.finish();
+                }
+                if bytes.is_empty() {
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
+            Self::Download(download) => download.poll(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes, _) => bytes.is_empty(),
+            Self::Download(download) => download.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes, _) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Download(download) => download.incoming.size_hint(),
+        }
+    }
+}
+
+impl Drop for ResponseBody {
+    /// hyper does not poll a body that cannot have bytes (HEAD, 204, 304, or an end that was
+    /// known beforehand): then dropping it is its end.
+    fn drop(&mut self) {
+        match self {
+            Self::Own(_, record) => {
+                if let Some(mut record) = record.take() {
+                    record.finish();
+                }
+            }
+            Self::Download(download) => {
+                if download.incoming.is_end_stream() {
+                    download.end();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! One exchange, from request head to last byte. Start reading gwd here.
+//!
+//! The head is checked at the edge, the table finds its owner, the owner's chain decides, the
+//! upstream answers, the chain sees the response. The body follows by itself, and at its end
+//! the record is written. Everything below runs under one version of the configuration, taken
+//! once at the beginning.
+
+use std::rc::Rc;
+
+use engine::forward::Origin;
+use engine::{Verdict, decide, edge, finish};
+use http::{HeaderValue, Request, Response};
+use hyper::body::{Body as _, Incoming};
+use policy::{Cx, ResponseHead};
+
+use crate::proxy::body::ResponseBody;
+use crate::proxy::connection::Conn;
+use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::record::Record;
+use crate::proxy::respond::{self, Made};
+use crate::upstream::send::{Outgoing, send};
+
+/// One exchange; the body of what it returns ends it.
+pub(crate) async fn exchange(
+    conn: &Rc<Conn>,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let worker = &conn.worker;
+    let mut record = Record::begin(conn, &request);
+    let Some(view) = worker.view() else {
+        return respond::nothing_runs(record);
+    };
+    let current = view.current();
+    let snapshot = &current.loaded.snapshot;
+    let listener = current.listener_of_socket.get(conn.socket.id as usize);
+    let Some(listener) = listener.copied().flatten() else {
+        return respond::listener_gone(record);
+    };
+    let (parts, body) = request.into_parts();
+    let admitted = match edge::admit(parts, &snapshot.listeners()[listener], conn.peer) {
+        Ok(admitted) => admitted,
+        Err(reject) => return respond::refused_at_edge(reject, &view, record),
+    };
+    let mut head = admitted.head;
+    let request_id = admitted
+        .request_id
+        .unwrap_or_else(|| worker.random.request_id(record.unix_ms()));
+    let mut cx = Cx::new(
+        record.started_ns(),
+        record.unix_ms() / 1_000,
+        conn.peer,
+        &worker.shared.limits,
+        &current.revoked,
+    );
+    cx.client = admitted.client;
+
+    let decided = decide(snapshot, listener, &mut head, &mut cx);
+    record.decided(&view, listener, &head, &decided, &cx, &request_id);
+    let mut made = match &decided.verdict {
+        Verdict::Reject(refusal) => respond::refused(refusal, &decided, &request_id, &mut record),
+        Verdict::Reply(reply) => respond::replied(reply, &mut record),
+        Verdict::Forward => {
+            let route = decided.route.as_ref().expect("only a route forwards");
+            let limit = route.treatment.max_body_bytes.unwrap_or(u64::MAX);
+            conn.body_bytes_max.set(limit);
+            let outcome = if body.size_hint().lower() > limit {
+                Err(Failure::new(Kind::TooLarge))
+            } else {
+                let origin = Origin {
+                    peer: conn.peer,
+                    authority: admitted.authority,
+                    request_id: request_id.clone(),
+                };
+                let outgoing = Outgoing {
+                    conn,
+                    route,
+                    upstream: &snapshot.upstreams()[route.treatment.upstream as usize],
+                    service: view.service(worker, route.treatment.upstream),
+                    origin: &origin,
+                    cx: &cx,
+                    head,
+                    body,
+                    expects_continue: admitted.expects_continue,
+                };
+                send(outgoing, &mut record).await
+            };
+            match outcome.and_then(respond::forwarded) {
+                Ok(made) => made,
+                Err(failure) => respond::failed(&failure, &request_id, &mut record),
+            }
+        }
+    };
+    seen_by_chain(snapshot, &decided, &mut made, &mut cx, request_id);
+    respond::send(made, record)
+}
+
+/// The chain sees the response, also one that it refused; then the gateway signs it.
+fn seen_by_chain<'s>(
+    snapshot: &'s engine::Snapshot,
+    decided: &engine::Decided<'s>,
+    made: &mut Made,
+    cx: &mut Cx<'s>,
+    request_id: HeaderValue,
+) {
+    let mut head = ResponseHead {
+        status: made.status,
+        headers: std::mem::take(&mut made.headers),
+    };
+    finish(snapshot, decided, &mut head, cx);
+    head.headers.insert(&edge::X_REQUEST_ID, request_id);
+    made.status = head.status;
+    made.headers = head.headers;
+}

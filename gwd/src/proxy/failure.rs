@@ -1,0 +1,175 @@
+//! Accidents on the way to and from an upstream: not decisions of a policy.
+
+use std::fmt;
+
+/// Who is to blame (`error_origin` of the access log).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Blame {
+    #[default]
+    None,
+    Client,
+    Upstream,
+    Gateway,
+}
+
+/// What went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The upstream has no target that may be used.
+    NoTarget,
+    /// No address is known for the target's name.
+    NameUnknown,
+    /// The target refused the connection or could not be reached.
+    ConnectFailed,
+    /// Opening a connection took too long.
+    ConnectTimeout,
+    /// The connection broke before the response was whole.
+    Reset,
+    /// The response's head took too long.
+    Timeout,
+    /// What came is not HTTP, or not what may be answered.
+    Protocol,
+    /// The request's body is larger than the operation allows.
+    TooLarge,
+    /// The client's body stood still for too long.
+    UploadStalled,
+    /// The client broke off or framed its body wrongly.
+    ClientBody,
+}
+
+/// An accident.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) kind: Kind,
+    /// For the log only; the client does not see it.
+    pub(crate) why: Option<Box<str>>,
+}
+
+/// How an accident is told: status, reason, RFC 9209 error type, title.
+pub(crate) struct Told {
+    pub(crate) status: u16,
+    pub(crate) reason: &'static str,
+    pub(crate) proxy_error: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) blame: Blame,
+}
+
+impl Kind {
+    /// What the client, the log and the metrics are told (semantics.md §3).
+    pub(crate) const fn told(self) -> Told {
+        let (status, reason, proxy_error, title, blame) = match self {
+            Self::NoTarget => (
+                503,
+                "no_healthy_upstream",
+                "destination_unavailable",
+                "The service is not available",
+                Blame::Gateway,
+            ),
+            Self::NameUnknown => (
+                503,
+                "dns_failed",
+                "dns_error",
+                "The service is not available",
+                Blame::Gateway,
+            ),
+            Self::ConnectFailed => (
+                502,
+                "upstream_connect_failed",
+                "connection_refused",
+                "The service cannot be reached",
+                Blame::Upstream,
+            ),
+            Self::ConnectTimeout => (
+                504,
+                "upstream_connect_timeout",
+                "connection_timeout",
+                "The service cannot be reached in time",
+                Blame::Upstream,
+            ),
+            Self::Reset => (
+                502,
+                "upstream_reset",
+                "connection_terminated",
+                "The service broke off",
+                Blame::Upstream,
+            ),
+            Self::Timeout => (
+                504,
+                "upstream_timeout",
+                "http_response_timeout",
+                "The service did not answer in time",
+                Blame::Upstream,
+            ),
+            Self::Protocol => (
+                502,
+                "upstream_protocol_error",
+                "http_protocol_error",
+                "The service's answer cannot be understood",
+                Blame::Upstream,
+            ),
+            Self::TooLarge => (
+                413,
+                "body_too_large",
+                "http_request_denied",
+                "The request's body is too large",
+                Blame::Gateway,
+            ),
+            Self::UploadStalled => (
+                408,
+                "request_timeout",
+                "http_request_error",
+                "The request's body did not come in time",
+                Blame::Client,
+            ),
+            Self::ClientBody => (
+                400,
+                "request_body_invalid",
+                "http_request_error",
+                "The request's body ended early or is framed wrongly",
+                Blame::Client,
+            ),
+        };
+        Told {
+            status,
+            reason,
+            proxy_error,
+            title,
+            blame,
+        }
+    }
+}
+
+impl Blame {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::Gateway => "gateway",
+        }
+    }
+}
+
+impl Failure {
+    pub(crate) const fn new(kind: Kind) -> Self {
+        Self { kind, why: None }
+    }
+
+    pub(crate) fn because(kind: Kind, why: &dyn fmt::Display) -> Self {
+        Self {
+            kind,
+            why: Some(why.to_string().into()),
+        }
+    }
+
+    /// What hyper's client says, judged.
+    pub(crate) fn of(error: &hyper::Error) -> Self {
+        let protocol = error.is_parse() || error.is_parse_too_large() || error.is_parse_status();
+        let kind = if protocol {
+            Kind::Protocol
+        } else {
+            Kind::Reset
+        };
+        Self::because(kind, error)
+    }
+}

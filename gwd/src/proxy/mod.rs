@@ -1,0 +1,10 @@
+//! From a client's connection to its last response. Start reading at [`exchange`].
+
+pub(crate) mod body;
+pub(crate) mod connection;
+pub(crate) mod exchange;
+pub(crate) mod failure;
+pub(crate) mod record;
+pub(crate) mod respond;
+mod scan;
+pub(crate) mod socket;

@@ -1,0 +1,523 @@
+//! The record of one exchange: metrics and the access log's line, written when the last byte
+//! has gone or the client has.
+//!
+//! The line's first part is written at the head, while the version that decides is at hand;
+//! the rest at the end. So a long stream holds no snapshot.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use engine::{ChainStep, Decided, Verdict};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
+use hyper::body::Incoming;
+use policy::{Cx, Filter, Reject, RequestHead};
+
+use crate::clock::write_timestamp;
+use crate::proxy::body::{Progress, STREAM_IDLE_MS};
+use crate::proxy::connection::Conn;
+use crate::proxy::failure::{Blame, Failure};
+use crate::published::Endpoint;
+use crate::telemetry::access_log::{self, write_query, write_text};
+use crate::telemetry::names::UNMATCHED;
+use crate::telemetry::shard::{CallKey, RejectionKey, RequestKey, method_index};
+use crate::worker::View;
+
+/// What is known of an exchange while it runs.
+pub(crate) struct Record {
+    conn: Rc<Conn>,
+    started_ns: u64,
+    method: u8,
+    version: u8,
+    coarse_status: bool,
+    ended: bool,
+    route: u32,
+    status: u16,
+    reason: &'static str,
+    blame: Blame,
+    upstream: Option<Box<Call>>,
+    /// When the response's head was handed to hyper.
+    head_ns: u64,
+    pub(crate) bytes_out: u64,
+    progress: Option<Rc<Progress>>,
+    line: Option<Box<Line>>,
+}
+
+/// The access log's line so far.
+struct Line {
+    bytes: Vec<u8>,
+    /// As the client wrote it: shown only where no normalised one came to be.
+    raw_path: Option<Box<str>>,
+    why: Option<Box<str>>,
+}
+
+/// The call to the upstream.
+#[derive(Default)]
+struct Call {
+    uid: u32,
+    endpoint: Option<Arc<Endpoint>>,
+    attempts: u8,
+    status: u16,
+    connect_began_ns: u64,
+    connect_ns: u64,
+    began_ns: u64,
+    head_ns: u64,
+}
+
+impl Record {
+    pub(crate) fn begin(conn: &Rc<Conn>, request: &Request<Incoming>) -> Self {
+        let worker = &conn.worker;
+        let method = method_index(request.method());
+        worker.shard.active(method, 1);
+        let mut record = Self {
+            conn: Rc::clone(conn),
+            started_ns: worker.shared.clock.now_ns(),
+            method,
+            version: if request.version() == Version::HTTP_10 {
+                10
+            } else {
+                11
+            },
+            coarse_status: false,
+            ended: false,
+            route: UNMATCHED,
+            status: 0,
+            reason: "",
+            blame: Blame::None,
+            upstream: None,
+            head_ns: 0,
+            bytes_out: 0,
+            progress: None,
+            line: None,
+        };
+        if worker.log.wanted() {
+            record.begin_line(request.method(), request.uri().path());
+        }
+        record
+    }
+
+    pub(crate) fn conn(&self) -> &Conn {
+        &self.conn
+    }
+
+    pub(crate) fn started_ns(&self) -> u64 {
+        self.started_ns
+    }
+
+    pub(crate) fn unix_ms(&self) -> u64 {
+        self.conn.worker.unix_ms(self.started_ns)
+    }
+
+    /// The chain has decided: who owns the request, and who calls.
+    pub(crate) fn decided(
+        &mut self,
+        view: &View,
+        listener: usize,
+        head: &RequestHead,
+        decided: &Decided<'_>,
+        cx: &Cx<'_>,
+        request_id: &HeaderValue,
+    ) {
+        let current = view.current();
+        let loaded = &current.loaded;
+        self.coarse_status = loaded.coarse_status;
+        if let Some(route) = &decided.route {
+            self.route = loaded.route_uids[route.index as usize];
+            if matches!(decided.verdict, Verdict::Forward) {
+                self.upstream = Some(Box::new(Call {
+                    uid: loaded.upstream_uids[route.treatment.upstream as usize],
+                    ..Call::default()
+                }));
+            }
+            self.count_limits(decided);
+        }
+        let Some(line) = &mut self.line else { return };
+        line.raw_path = None;
+        let out = &mut line.bytes;
+        text(out, "bundle", loaded.snapshot.bundle().as_bytes());
+        number(out, "serial", current.serial);
+        text(
+            out,
+            "listener",
+            loaded.snapshot.listeners()[listener].name.as_bytes(),
+        );
+        if let Some(route) = &decided.route {
+            text(out, "route_id", route.id.as_bytes());
+            text(out, "operation_id", route.operation.key.as_bytes());
+            if matches!(decided.verdict, Verdict::Forward) {
+                let upstream = &loaded.snapshot.upstreams()[route.treatment.upstream as usize];
+                text(out, "upstream", upstream.name.as_bytes());
+            }
+        }
+        if let Some(principal) = &cx.principal {
+            text(out, "consumer_id", principal.consumer.as_bytes());
+            text(out, "auth_method", principal.scheme.as_bytes());
+        }
+        key(out, "client_ip");
+        display(out, &cx.client);
+        text(out, "host", head.host.as_bytes());
+        text(out, "path", head.path().as_bytes());
+        if let Some(query) = head.query() {
+            key(out, "query");
+            write_query(query, &loaded.secret_parameters, out);
+        }
+        text(out, "request_id", request_id.as_bytes());
+        from_headers(out, &head.headers);
+    }
+
+    /// Counts what each limit of the chain said.
+    fn count_limits(&self, decided: &Decided<'_>) {
+        let Some(route) = &decided.route else { return };
+        let ran = &route.treatment.chain[..decided.ran];
+        let refused = matches!(decided.verdict, Verdict::Reject(_));
+        for (index, step) in ran.iter().enumerate() {
+            let ChainStep::Filter(name, filter) = step else {
+                continue;
+            };
+            if let Filter::RateLimit(_) = &**filter {
+                let denied = refused && index + 1 == ran.len();
+                let decision = if denied { "deny" } else { "allow" };
+                self.conn.worker.shard.limited(name, decision);
+            }
+        }
+    }
+
+    /// A decision against the request.
+    pub(crate) fn refused(&mut self, reject: &Reject, policy: Arc<str>) {
+        self.reason = reject.code;
+        self.blame = Blame::Gateway;
+        self.conn.worker.shard.rejected(RejectionKey {
+            route: self.route,
+            policy,
+            reason: reject.code,
+        });
+    }
+
+    /// The edge refused the head.
+    pub(crate) fn refused_at_edge(&mut self, view: &View, reject: &Reject) {
+        let current = view.current();
+        self.coarse_status = current.loaded.coarse_status;
+        if let Some(line) = &mut self.line {
+            let out = &mut line.bytes;
+            let bundle = current.loaded.snapshot.bundle();
+            text(out, "bundle", bundle.as_bytes());
+            number(out, "serial", current.serial);
+        }
+        self.refused(reject, "edge".into());
+    }
+
+    /// A policy answered in the upstream's place.
+    pub(crate) fn answered_by_gateway(&mut self, status: StatusCode) {
+        if status.is_client_error() || status.is_server_error() {
+            self.blame = Blame::Gateway;
+            self.reason = "answered_by_gateway";
+        }
+    }
+
+    pub(crate) fn upstream_tried(&mut self, endpoint: &Arc<Endpoint>) {
+        if let Some(call) = &mut self.upstream {
+            call.attempts = call.attempts.saturating_add(1);
+            call.endpoint = Some(Arc::clone(endpoint));
+        }
+    }
+
+    pub(crate) fn connect_begins(&mut self) {
+        let now_ns = self.now_ns();
+        if let Some(call) = &mut self.upstream {
+            call.connect_began_ns = now_ns;
+        }
+    }
+
+    pub(crate) fn connect_ends(&mut self) {
+        let now_ns = self.now_ns();
+        if let Some(call) = &mut self.upstream {
+            call.connect_ns += now_ns.saturating_sub(call.connect_began_ns);
+        }
+    }
+
+    /// The request is handed to the upstream's connection.
+    pub(crate) fn upstream_begins(&mut self) {
+        let now_ns = self.now_ns();
+        if let Some(call) = &mut self.upstream {
+            call.began_ns = now_ns;
+        }
+    }
+
+    pub(crate) fn retried(&mut self) {
+        if let Some(call) = &mut self.upstream {
+            call.attempts = call.attempts.saturating_add(1);
+            self.conn.worker.shard.retried(call.uid);
+        }
+    }
+
+    pub(crate) fn upstream_head(&mut self, status: StatusCode) {
+        let now_ns = self.now_ns();
+        if let Some(call) = &mut self.upstream {
+            call.head_ns = now_ns;
+            call.status = status.as_u16();
+        }
+        if status.is_server_error() {
+            self.blame = Blame::Upstream;
+        }
+    }
+
+    /// An accident on the way.
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        let told = failure.kind.told();
+        self.reason = told.reason;
+        self.blame = told.blame;
+        if let Some(line) = &mut self.line {
+            line.why.clone_from(&failure.why);
+        }
+    }
+
+    /// The upstream broke off in the middle of its body.
+    pub(crate) fn upstream_broke(&mut self) {
+        self.reason = "upstream_reset";
+        self.blame = Blame::Upstream;
+        self.finish();
+    }
+
+    /// The head goes out; from now on only silence ends the exchange.
+    pub(crate) fn head_made(&mut self, status: StatusCode) {
+        self.status = status.as_u16();
+        // The upstream's head is the last thing that was timed; what follows it is ours.
+        self.head_ns = self.now_ns();
+        let until_ms = self.head_ns / 1_000_000 + STREAM_IDLE_MS;
+        self.conn.body_begins(until_ms);
+    }
+
+    /// The body moves: so much longer may it take.
+    pub(crate) fn moves(&self, idle_ms: u64) {
+        let now_ms = self.conn.worker.shared.clock.now_ms();
+        self.conn.deadline.set(now_ms + idle_ms);
+    }
+
+    /// The upload whose bytes are counted at the end.
+    pub(crate) fn uploads(&mut self, progress: Option<Rc<Progress>>) {
+        self.progress = progress;
+    }
+
+    /// The exchange is over: written once.
+    pub(crate) fn finish(&mut self) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let now_ns = self.now_ns();
+        let worker = Rc::clone(&self.conn.worker);
+        let duration_ns = now_ns.saturating_sub(self.started_ns);
+        let overhead_ns = self.overhead_ns(now_ns);
+        worker.shard.active(self.method, -1);
+        worker.shard.request(
+            RequestKey {
+                route: self.route,
+                method: self.method,
+                status: if self.coarse_status {
+                    self.status / 100
+                } else {
+                    self.status
+                },
+                version: self.version,
+                error: self.reason,
+            },
+            duration_ns,
+            overhead_ns,
+        );
+        if let Some(call) = &self.upstream
+            && call.began_ns > 0
+        {
+            let until_ns = if call.head_ns > 0 {
+                call.head_ns
+            } else {
+                now_ns
+            };
+            let error = if self.blame == Blame::Upstream {
+                self.reason
+            } else {
+                ""
+            };
+            worker.shard.call(
+                CallKey {
+                    upstream: call.uid,
+                    method: self.method,
+                    status: call.status,
+                    error,
+                },
+                until_ns.saturating_sub(call.began_ns),
+            );
+        }
+        if let Some(line) = self.line.take() {
+            self.end_line(*line, now_ns, duration_ns, overhead_ns);
+        }
+        self.conn.exchange_ended(now_ns / 1_000_000);
+    }
+
+    /// The gateway's own time: until the request went out, without connecting, and from the
+    /// upstream's head to ours.
+    fn overhead_ns(&self, now_ns: u64) -> u64 {
+        let head_ns = if self.head_ns > 0 {
+            self.head_ns
+        } else {
+            now_ns
+        };
+        match &self.upstream {
+            Some(call) if call.began_ns > 0 => {
+                let before = call
+                    .began_ns
+                    .saturating_sub(self.started_ns + call.connect_ns);
+                let after = if call.head_ns > 0 {
+                    head_ns.saturating_sub(call.head_ns)
+                } else {
+                    0
+                };
+                before + after
+            }
+            Some(call) => head_ns.saturating_sub(self.started_ns + call.connect_ns),
+            None => head_ns.saturating_sub(self.started_ns),
+        }
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.conn.worker.shared.clock.now_ns()
+    }
+
+    #[cold]
+    fn begin_line(&mut self, method: &Method, path: &str) {
+        let worker = &self.conn.worker;
+        let mut bytes = worker.log.line();
+        let out = &mut bytes;
+        out.extend_from_slice(b"{\"timestamp\":\"");
+        write_timestamp(self.unix_ms(), out);
+        out.push(b'"');
+        text(out, "level", b"info");
+        text(out, "node_id", worker.shared.node.as_bytes());
+        text(out, "http_method", method.as_str().as_bytes());
+        key(out, "peer_ip");
+        display(out, &self.conn.peer);
+        text(
+            out,
+            "protocol",
+            if self.version == 10 {
+                b"HTTP/1.0"
+            } else {
+                b"HTTP/1.1"
+            },
+        );
+        self.line = Some(Box::new(Line {
+            bytes,
+            raw_path: Some(path.into()),
+            why: None,
+        }));
+    }
+
+    fn end_line(&self, line: Line, now_ns: u64, duration_ns: u64, overhead_ns: u64) {
+        let Line {
+            mut bytes,
+            raw_path,
+            why,
+        } = line;
+        let out = &mut bytes;
+        if let Some(path) = raw_path {
+            text(out, "path", path.as_bytes());
+        }
+        number(out, "status", u64::from(self.status));
+        text(out, "error_origin", self.blame.as_str().as_bytes());
+        if !self.reason.is_empty() {
+            text(out, "reason", self.reason.as_bytes());
+        }
+        if let Some(why) = why {
+            text(out, "reason_detail", why.as_bytes());
+        }
+        millis(out, "duration_ms", duration_ns);
+        millis(out, "overhead_ms", overhead_ns);
+        if let Some(call) = &self.upstream {
+            if let Some(endpoint) = &call.endpoint {
+                key(out, "upstream_host");
+                display(out, &format_args!("{}:{}", endpoint.host, endpoint.port));
+            }
+            if call.connect_ns > 0 {
+                millis(out, "upstream_connect_ms", call.connect_ns);
+            }
+            if call.head_ns > 0 {
+                millis(out, "upstream_ttfb_ms", call.head_ns - call.began_ns);
+                millis(out, "upstream_total_ms", now_ns - call.began_ns);
+                number(out, "upstream_status", u64::from(call.status));
+            }
+            number(out, "attempts", u64::from(call.attempts));
+        }
+        let bytes_in = self.progress.as_ref().map_or(0, |sent| sent.bytes.get());
+        number(out, "bytes_in", bytes_in);
+        number(out, "bytes_out", self.bytes_out);
+        out.extend_from_slice(b"}\n");
+        let worker = &self.conn.worker;
+        if worker.log.take(&worker.shared, bytes) {
+            worker.flush_log_soon();
+        }
+    }
+}
+
+impl Drop for Record {
+    /// Dropped before its end: the client has gone, or the exchange panicked.
+    fn drop(&mut self) {
+        if self.ended {
+            return;
+        }
+        if self.conn.panicked.replace(false) {
+            self.status = 500;
+            self.reason = "internal_error";
+            self.blame = Blame::Gateway;
+        } else {
+            if self.status == 0 {
+                self.status = 499;
+            }
+            self.reason = "client_closed";
+            self.blame = Blame::Client;
+        }
+        self.finish();
+    }
+}
+
+fn key(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    key(out, name);
+    write_text(value, out);
+}
+
+fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+    use std::io::Write as _;
+    key(out, name);
+    let _infallible = write!(out, "{value}");
+}
+
+/// Something whose text needs no escaping, in quotes.
+fn display(out: &mut Vec<u8>, value: &dyn std::fmt::Display) {
+    use std::io::Write as _;
+    let _infallible = write!(out, "\"{value}\"");
+}
+
+/// Milliseconds with three places.
+fn millis(out: &mut Vec<u8>, name: &str, ns: u64) {
+    use std::io::Write as _;
+    key(out, name);
+    let _infallible = write!(out, "{}.{:03}", ns / 1_000_000, ns / 1_000 % 1_000);
+}
+
+fn from_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+    if let Some(agent) = headers.get(header::USER_AGENT) {
+        text(out, "user_agent", agent.as_bytes());
+    }
+    if let Some(parent) = headers.get("traceparent") {
+        // Checked at the edge: `00-` and 32 digits of trace id.
+        text(
+            out,
+            "trace_id",
+            parent.as_bytes().get(3..35).unwrap_or_default(),
+        );
+    }
+}
+
+const _: () = assert!(access_log::FLUSH_MS < 1_000);

@@ -1,0 +1,392 @@
+//! The only place where decisions and accidents become responses.
+//!
+//! Problem documents (RFC 9457) tell the client a stable reason and nothing about the inside;
+//! `Proxy-Status` (RFC 9209) tells that the gateway made the response, and why. What went wrong
+//! inside is for the log.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use engine::{ChainStep, Decided, Refusal};
+use http::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    RETRY_AFTER, SERVER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+};
+use http::{Response, StatusCode, Version};
+use policy::{Reject, Reply};
+
+use crate::proxy::body::{Download, ResponseBody};
+use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::record::Record;
+use crate::upstream::send::Answered;
+use crate::worker::View;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+
+/// What a client gets whose connection is one too many; written without hyper.
+pub(crate) const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
+content-type: application/problem+json\r\ncontent-length: 110\r\nretry-after: 1\r\n\
+proxy-status: gwd; error=connection_limit_reached\r\nconnection: close\r\n\r\n\
+{\"type\":\"urn:gwd:problem:overload\",\"title\":\"Too many connections\",\"status\":503,\"code\":\"overload\",\"detail\":\"\"}\n";
+
+/// What a client gets whose head does not end.
+pub(crate) const HEADER_TIMEOUT: &[u8] = b"HTTP/1.1 408 Request Timeout\r\n\
+content-length: 0\r\nproxy-status: gwd; error=http_request_error\r\nconnection: close\r\n\r\n";
+
+static NOTHING_RUNS: Reject = Reject {
+    status: 503,
+    code: "not_ready",
+    title: "The gateway is not ready",
+};
+static LISTENER_GONE: Reject = Reject {
+    status: 404,
+    code: "no_route",
+    title: "Nothing is served here",
+};
+
+/// A response in the making.
+pub(crate) struct Made {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: MadeBody,
+    /// Whether the connection has to end after it.
+    pub(crate) close: bool,
+}
+
+/// Its body.
+pub(crate) enum MadeBody {
+    Own(Bytes),
+    Upstream(Box<Answered>),
+}
+
+/// A policy, the table or authentication refused.
+pub(crate) fn refused(
+    refusal: &Refusal,
+    decided: &Decided<'_>,
+    request_id: &HeaderValue,
+    record: &mut Record,
+) -> Made {
+    let reject = refusal.reject;
+    record.refused(reject, refusing_step(decided));
+    let mut made = problem(
+        reject.status,
+        reject.code,
+        reject.title,
+        "http_request_denied",
+        Some(request_id),
+    );
+    if let Some(allow) = &refusal.allow {
+        made.headers.insert(ALLOW, allow.clone());
+    }
+    if reject.status == 401
+        && let Some(route) = &decided.route
+    {
+        for challenge in route.treatment.challenges() {
+            made.headers.append(WWW_AUTHENTICATE, challenge.clone());
+        }
+    }
+    made
+}
+
+/// Which step of the chain said no.
+fn refusing_step(decided: &Decided<'_>) -> Arc<str> {
+    thread_local! {
+        // One allocation per name and worker, not per refusal.
+        static NAMES: [Arc<str>; 2] = ["router".into(), "authenticate".into()];
+    }
+    let last = decided
+        .route
+        .as_ref()
+        .and_then(|route| route.treatment.chain.get(decided.ran.checked_sub(1)?));
+    match last {
+        Some(ChainStep::Filter(name, _)) => Arc::clone(name),
+        Some(ChainStep::Authenticate) => NAMES.with(|names| Arc::clone(&names[1])),
+        None => NAMES.with(|names| Arc::clone(&names[0])),
+    }
+}
+
+/// A policy answered.
+pub(crate) fn replied(reply: &Reply, record: &mut Record) -> Made {
+    record.answered_by_gateway(reply.status);
+    Made {
+        status: reply.status,
+        headers: reply.headers.clone(),
+        body: MadeBody::Own(reply.body.clone()),
+        close: false,
+    }
+}
+
+/// The upstream answered: hop-by-hop fields are taken out, what cannot be passed on is a
+/// failure (data-plane.md §11).
+pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
+    let status = answered.response.status();
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(Failure::because(
+            Kind::Protocol,
+            &"the upstream switched protocols without being asked",
+        ));
+    }
+    let mut headers = std::mem::take(answered.response.headers_mut());
+    check_framing(&headers, answered.response.version())?;
+    strip(&mut headers);
+    Ok(Made {
+        status,
+        headers,
+        body: MadeBody::Upstream(Box::new(answered)),
+        close: false,
+    })
+}
+
+/// Transfer-Encoding is one `chunked`, with no length beside it.
+fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
+    let Some(coding) = headers.get(TRANSFER_ENCODING) else {
+        return Ok(());
+    };
+    let single = headers.get_all(TRANSFER_ENCODING).iter().count() == 1
+        && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    if single && !headers.contains_key(CONTENT_LENGTH) && version == Version::HTTP_11 {
+        return Ok(());
+    }
+    Err(Failure::because(
+        Kind::Protocol,
+        &"the response's Transfer-Encoding is not one `chunked` alone",
+    ))
+}
+
+/// Takes out what is said about the upstream's connection (RFC 9110 §7.6.1), and its name.
+fn strip(headers: &mut HeaderMap) {
+    let mut doomed: Vec<HeaderName> = Vec::new();
+    for (name, value) in headers.iter() {
+        match name.as_str() {
+            "connection" => {
+                for token in value.as_bytes().split(|byte| *byte == b',') {
+                    let Ok(name) = HeaderName::from_bytes(token.trim_ascii()) else {
+                        continue;
+                    };
+                    if !matches!(
+                        name.as_str(),
+                        "content-length" | "content-type" | "close" | "keep-alive" | "date"
+                    ) {
+                        doomed.push(name);
+                    }
+                }
+            }
+            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "te" | "trailer" => {
+                doomed.push(name.clone());
+            }
+            _ => {}
+        }
+    }
+    headers.remove(CONNECTION);
+    headers.remove(SERVER);
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(UPGRADE);
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
+/// An accident.
+pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut Record) -> Made {
+    let told = failure.kind.told();
+    record.failed(failure);
+    let mut made = problem(
+        told.status,
+        told.reason,
+        told.title,
+        told.proxy_error,
+        Some(request_id),
+    );
+    if told.status == 503 {
+        made.headers.insert(RETRY_AFTER, HeaderValue::from(1));
+    }
+    // What the client still sends belongs to nobody.
+    made.close = matches!(
+        failure.kind,
+        Kind::TooLarge | Kind::ClientBody | Kind::UploadStalled
+    );
+    made
+}
+
+/// The edge refused: nobody can be sure where this client's next request begins.
+pub(crate) fn refused_at_edge(
+    reject: &'static Reject,
+    view: &View,
+    mut record: Record,
+) -> Response<ResponseBody> {
+    record.refused_at_edge(view, reject);
+    let mut made = problem(
+        reject.status,
+        reject.code,
+        reject.title,
+        if reject.code == "loop_detected" {
+            "proxy_loop_detected"
+        } else {
+            "http_request_error"
+        },
+        None,
+    );
+    if reject.status == 405 {
+        made.headers.insert(ALLOW, HeaderValue::from_static(""));
+    }
+    made.close = true;
+    send(made, record)
+}
+
+/// No version runs yet.
+#[cold]
+pub(crate) fn nothing_runs(mut record: Record) -> Response<ResponseBody> {
+    record.refused(&NOTHING_RUNS, "gateway".into());
+    let mut made = problem(
+        NOTHING_RUNS.status,
+        NOTHING_RUNS.code,
+        NOTHING_RUNS.title,
+        "proxy_internal_response",
+        None,
+    );
+    made.close = true;
+    send(made, record)
+}
+
+/// The running version has no such listener any more.
+#[cold]
+pub(crate) fn listener_gone(mut record: Record) -> Response<ResponseBody> {
+    record.refused(&LISTENER_GONE, "gateway".into());
+    let mut made = problem(
+        LISTENER_GONE.status,
+        LISTENER_GONE.code,
+        LISTENER_GONE.title,
+        "http_request_denied",
+        None,
+    );
+    made.close = true;
+    send(made, record)
+}
+
+/// An exchange panicked; its record has been written while it was taken down.
+#[cold]
+pub(crate) fn panicked() -> Response<ResponseBody> {
+    let made = problem(
+        500,
+        "internal_error",
+        "The gateway made a mistake",
+        "proxy_internal_error",
+        None,
+    );
+    let mut response = Response::new(ResponseBody::Own(
+        match made.body {
+            MadeBody::Own(bytes) => bytes,
+            MadeBody::Upstream(_) => Bytes::new(),
+        },
+        None,
+    ));
+    *response.status_mut() = made.status;
+    *response.headers_mut() = made.headers;
+    response.headers_mut().insert(CONNECTION, CLOSE);
+    response
+}
+
+/// The finished response; its body carries the record to the end.
+pub(crate) fn send(made: Made, mut record: Record) -> Response<ResponseBody> {
+    let Made {
+        status,
+        mut headers,
+        body,
+        close,
+    } = made;
+    if close || record.conn().ending() {
+        headers.insert(CONNECTION, CLOSE);
+    }
+    record.head_made(status);
+    let body = match body {
+        MadeBody::Own(bytes) => ResponseBody::Own(bytes, Some(Box::new(record))),
+        MadeBody::Upstream(answered) => {
+            let Answered {
+                response,
+                lease,
+                progress,
+            } = *answered;
+            record.uploads(progress.clone());
+            ResponseBody::Download(Download::new(response.into_body(), lease, progress, record))
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A problem document. Every text in it is ours, so that nothing has to be escaped but the id.
+fn problem(
+    status: u16,
+    code: &str,
+    title: &str,
+    proxy_error: &str,
+    request_id: Option<&HeaderValue>,
+) -> Made {
+    let id = request_id
+        .and_then(|id| id.to_str().ok())
+        .unwrap_or_default();
+    let mut body = String::with_capacity(320);
+    let _infallible = write!(
+        body,
+        "{{\"type\":\"urn:gwd:problem:{code}\",\"title\":\"{title}\",\"status\":{status},\"detail\":\"{}\",\"code\":\"{code}\"",
+        detail(status)
+    );
+    if !id.is_empty() {
+        // Ids are letters, digits, `.`, `_` and `-`.
+        let _infallible = write!(
+            body,
+            ",\"instance\":\"urn:request-id:{id}\",\"request_id\":\"{id}\""
+        );
+    }
+    body.push_str("}\n");
+    let mut headers = HeaderMap::with_capacity(8);
+    headers.insert(CONTENT_TYPE, PROBLEM);
+    if let Ok(value) = HeaderValue::try_from(format!("gwd; error={proxy_error}")) {
+        headers.insert(PROXY_STATUS, value);
+    }
+    Made {
+        status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+        headers,
+        body: MadeBody::Own(Bytes::from(body)),
+        close: false,
+    }
+}
+
+/// What a client can do about it.
+fn detail(status: u16) -> &'static str {
+    match status {
+        400 => "The request is not one that can be served; it was not passed on.",
+        401 => "A valid credential is needed; WWW-Authenticate tells which.",
+        403 => "The credential is valid, but not for this.",
+        404 => "No operation has this host, path and conditions.",
+        405 => "The path is served with other methods; Allow tells which.",
+        408 => "The request did not come in time.",
+        413 => "The body is larger than this operation takes.",
+        414 => "The request target is longer than this gateway takes.",
+        417 => "Only the expectation 100-continue is known.",
+        429 => "Wait for as long as Retry-After tells, then try again.",
+        431 => "The header fields are more or larger than this gateway takes.",
+        502 => "The service behind the gateway could not be reached or broke off.",
+        503 => "The service cannot be used now; try again later.",
+        504 => "The service behind the gateway did not answer in time.",
+        508 => "The request has passed this gateway too often already.",
+        _ => "The gateway could not serve the request.",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overload_response_is_framed_right() {
+        let text = std::str::from_utf8(OVERLOADED).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}", body.len())));
+    }
+}

@@ -1,0 +1,169 @@
+//! What all threads share: the running snapshot and how it is exchanged.
+//!
+//! The control thread publishes a [`Current`] and bumps the epoch; every worker compares the
+//! epoch at the start of each exchange and acknowledges, so that no request accepted after the
+//! last acknowledgement sees the version before. Workers hold views; when one is dropped its
+//! `Arc` goes to the bin, which the control thread empties: a snapshot is never freed on a
+//! worker (data-plane.md §4).
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::Thread;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use bundle::digest::Digest;
+use engine::Snapshot;
+use policy::{Limits, RateTable, Revoked};
+
+use crate::clock::Clock;
+
+/// Keys that rate limits can count at once, per table.
+const LIMIT_KEYS: usize = 1 << 18;
+
+/// A snapshot with what the process adds to it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) snapshot: Snapshot,
+    pub(crate) bundle: Digest,
+    /// Metric ids by route index.
+    pub(crate) route_uids: Box<[u32]>,
+    /// Metric ids by upstream index.
+    pub(crate) upstream_uids: Box<[u32]>,
+    /// Addresses by upstream index and target index.
+    pub(crate) endpoints: Box<[Box<[Arc<Endpoint>]>]>,
+    /// Query parameters whose values no log shows, beside the usual ones.
+    pub(crate) secret_parameters: Box<[Box<str>]>,
+    /// More than 500 routes: metrics tell the status class only (observability.md §2).
+    pub(crate) coarse_status: bool,
+    pub(crate) _live: Live,
+}
+
+/// What runs now.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) epoch: u64,
+    pub(crate) loaded: Arc<Loaded>,
+    pub(crate) revoked: Arc<Revoked>,
+    /// The record under which the bundle runs.
+    pub(crate) serial: u64,
+    /// Listener index by socket id; none where this version has no such listener.
+    pub(crate) listener_of_socket: Box<[Option<usize>]>,
+}
+
+/// One target's addresses: resolved off the workers, stale ones served while resolving fails.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) host: Box<str>,
+    pub(crate) port: u16,
+    pub(crate) addresses: ArcSwap<Box<[SocketAddr]>>,
+}
+
+/// Counts snapshots that are in memory.
+#[derive(Debug)]
+pub(crate) struct Live(Arc<AtomicI64>);
+
+/// What all threads share.
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    /// This process's name in logs and status.
+    pub(crate) node: Box<str>,
+    pub(crate) limits: Limits,
+    current: ArcSwapOption<Current>,
+    epoch: AtomicU64,
+    /// By worker: the newest epoch it has taken over.
+    acknowledged: Box<[AtomicU64]>,
+    waiting: ArcSwapOption<Thread>,
+    bin: mpsc::Sender<Arc<Current>>,
+    pub(crate) live: Arc<AtomicI64>,
+    pub(crate) process: crate::telemetry::process::Counters,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        clock: Clock,
+        node: &str,
+        workers: usize,
+    ) -> (Arc<Self>, mpsc::Receiver<Arc<Current>>) {
+        let (bin, thrown) = mpsc::channel();
+        let table = || RateTable::new(LIMIT_KEYS, std::hash::RandomState::new());
+        let shared = Self {
+            clock,
+            node: node.into(),
+            limits: Limits {
+                known: table(),
+                anonymous: table(),
+            },
+            current: ArcSwapOption::empty(),
+            epoch: AtomicU64::new(0),
+            acknowledged: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            waiting: ArcSwapOption::empty(),
+            bin,
+            live: Arc::default(),
+            process: crate::telemetry::process::Counters::default(),
+        };
+        (Arc::new(shared), thrown)
+    }
+
+    /// The newest epoch.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// What runs now; none before the first bundle.
+    pub(crate) fn current(&self) -> Option<Arc<Current>> {
+        self.current.load_full()
+    }
+
+    /// Makes a version the running one. Requests that begin from now on see it.
+    pub(crate) fn publish(&self, current: Current) -> u64 {
+        let epoch = current.epoch;
+        let before = self.current.swap(Some(Arc::new(current)));
+        self.epoch.store(epoch, Ordering::Release);
+        if let Some(before) = before {
+            self.discard(before);
+        }
+        epoch
+    }
+
+    /// A worker has taken over an epoch and will begin no exchange under an older one.
+    pub(crate) fn acknowledge(&self, worker: usize, epoch: u64) {
+        self.acknowledged[worker].store(epoch, Ordering::Release);
+        if let Some(thread) = self.waiting.load().as_ref() {
+            thread.unpark();
+        }
+    }
+
+    /// Waits until every worker has taken an epoch over; the calling thread only.
+    pub(crate) fn wait_acknowledged(&self, epoch: u64) {
+        self.waiting.store(Some(Arc::new(std::thread::current())));
+        let all = || {
+            self.acknowledged
+                .iter()
+                .all(|acknowledged| acknowledged.load(Ordering::Acquire) >= epoch)
+        };
+        while !all() {
+            std::thread::park_timeout(std::time::Duration::from_millis(1));
+        }
+        self.waiting.store(None);
+    }
+
+    /// Gives a version to the control thread, which frees it if nobody else holds it.
+    pub(crate) fn discard(&self, current: Arc<Current>) {
+        // Without a control thread the process is ending: freed here.
+        let _ending = self.bin.send(current);
+    }
+}
+
+impl Live {
+    pub(crate) fn new(count: &Arc<AtomicI64>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,254 @@
+//! The access log: one JSON line per request, written at its end (observability.md §3).
+//!
+//! A worker writes lines into a buffer of its own and hands the buffer to one thread that does
+//! the writing. The queue between them is bounded; where the disk is too slow, lines are dropped
+//! and counted, and no request waits.
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use crate::published::Shared;
+
+/// Buffers that may wait for the disk.
+const QUEUE_MAX: usize = 256;
+/// A buffer is handed over when it has this many bytes, …
+const BATCH_BYTES: usize = 32 << 10;
+/// … or this long after its first line.
+pub(crate) const FLUSH_MS: u64 = 20;
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sink {
+    Off,
+    Stdout,
+    File(PathBuf),
+}
+
+struct Batch {
+    bytes: Vec<u8>,
+    lines: u64,
+}
+
+/// One worker's end.
+pub(crate) struct Writer {
+    queue: Option<SyncSender<Batch>>,
+    batch: RefCell<Batch>,
+    spare: RefCell<Vec<Vec<u8>>>,
+}
+
+/// Makes a writer per worker and starts the thread that writes.
+///
+/// # Errors
+/// If the file cannot be opened.
+pub(crate) fn start(sink: &Sink, workers: usize) -> io::Result<Vec<Writer>> {
+    let queue = match sink {
+        Sink::Off => None,
+        Sink::Stdout => Some(spawn(Target::Stdout)?),
+        Sink::File(path) => Some(spawn(Target::File(open(path)?))?),
+    };
+    Ok((0..workers)
+        .map(|_| Writer {
+            queue: queue.clone(),
+            batch: RefCell::new(Batch::new()),
+            spare: RefCell::default(),
+        })
+        .collect())
+}
+
+fn open(path: &PathBuf) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+enum Target {
+    Stdout,
+    File(File),
+}
+
+fn spawn(mut target: Target) -> io::Result<SyncSender<Batch>> {
+    let (sender, receiver): (SyncSender<Batch>, Receiver<Batch>) = sync_channel(QUEUE_MAX);
+    std::thread::Builder::new()
+        .name("access-log".into())
+        .spawn(move || {
+            while let Ok(batch) = receiver.recv() {
+                // A full disk costs lines, never requests.
+                let _lost = match &mut target {
+                    Target::Stdout => io::stdout()
+                        .write_all(&batch.bytes)
+                        .and_then(|()| io::stdout().flush()),
+                    Target::File(file) => file.write_all(&batch.bytes),
+                };
+            }
+        })?;
+    Ok(sender)
+}
+
+impl Batch {
+    const fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            lines: 0,
+        }
+    }
+}
+
+impl Writer {
+    /// Whether lines are wanted at all.
+    pub(crate) fn wanted(&self) -> bool {
+        self.queue.is_some()
+    }
+
+    /// An empty line to be filled, with room that an earlier one left.
+    pub(crate) fn line(&self) -> Vec<u8> {
+        self.spare
+            .borrow_mut()
+            .pop()
+            .unwrap_or_else(|| Vec::with_capacity(1_024))
+    }
+
+    /// Takes a whole line. True if somebody should [`Writer::flush`] before long.
+    pub(crate) fn take(&self, shared: &Arc<Shared>, mut line: Vec<u8>) -> bool {
+        let full = {
+            let mut batch = self.batch.borrow_mut();
+            batch.bytes.extend_from_slice(&line);
+            batch.lines += 1;
+            batch.bytes.len() >= BATCH_BYTES
+        };
+        line.clear();
+        self.spare.borrow_mut().push(line);
+        if full {
+            self.flush(shared);
+            return false;
+        }
+        self.batch.borrow().lines == 1
+    }
+
+    /// Hands over what is there.
+    pub(crate) fn flush(&self, shared: &Arc<Shared>) {
+        let Some(queue) = &self.queue else { return };
+        let batch = self.batch.replace(Batch::new());
+        if batch.lines == 0 {
+            return;
+        }
+        if let Err(TrySendError::Full(lost) | TrySendError::Disconnected(lost)) =
+            queue.try_send(batch)
+        {
+            let dropped = &shared.process.log_dropped;
+            dropped.fetch_add(lost.lines, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Appends a JSON string. Control characters and everything beyond ASCII that is not valid
+/// UTF-8 are escaped, so that a line stays a line and a terminal stays sane.
+pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    out.push(b'"');
+    for chunk in text.utf8_chunks() {
+        for &byte in chunk.valid().as_bytes() {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                0..=0x1F | 0x7F => {
+                    out.extend_from_slice(b"\\u00");
+                    out.push(HEX[usize::from(byte >> 4)]);
+                    out.push(HEX[usize::from(byte & 15)]);
+                }
+                _ => out.push(byte),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+/// Query parameters that carry a credential in somebody's API, and so are never shown.
+const SECRET_PARAMETERS: [&str; 12] = [
+    "access_token",
+    "api-key",
+    "api_key",
+    "apikey",
+    "auth",
+    "client_secret",
+    "code",
+    "key",
+    "password",
+    "secret",
+    "sig",
+    "token",
+];
+
+/// Appends a query as a JSON string, with the values of secret parameters taken out.
+pub(crate) fn write_query(query: &str, secret: &[Box<str>], out: &mut Vec<u8>) {
+    let is_secret = |name: &str| {
+        let plain = |text: &str| {
+            SECRET_PARAMETERS
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(text))
+                || secret.iter().any(|known| known.eq_ignore_ascii_case(text))
+        };
+        // An escaped name could spell anything: hidden.
+        name.contains(['%', '+']) || plain(name)
+    };
+    if !query
+        .split('&')
+        .any(|pair| is_secret(pair.split('=').next().unwrap_or_default()))
+    {
+        return write_text(query.as_bytes(), out);
+    }
+    let mut shown = String::with_capacity(query.len());
+    for (number, pair) in query.split('&').enumerate() {
+        if number > 0 {
+            shown.push('&');
+        }
+        match pair.split_once('=') {
+            Some((name, _)) if is_secret(name) => {
+                shown.push_str(name);
+                shown.push_str("=REDACTED");
+            }
+            _ => shown.push_str(pair),
+        }
+    }
+    write_text(shown.as_bytes(), out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &[u8]) -> String {
+        let mut out = Vec::new();
+        write_text(bytes, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_line_stays_a_line() {
+        assert_eq!(
+            text(b"a\"b\\c\n\x1b[31m\x7f"),
+            r#""a\"b\\c\u000a\u001b[31m\u007f""#
+        );
+        assert_eq!(text("é".as_bytes()), "\"é\"");
+        assert_eq!(text(b"\xff\xfe"), "\"\u{fffd}\u{fffd}\"");
+    }
+
+    #[test]
+    fn secrets_in_queries_are_not_shown() {
+        let shown = |query: &str| {
+            let mut out = Vec::new();
+            write_query(query, &["sid".into()], &mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(shown("a=1&b=2"), r#""a=1&b=2""#);
+        assert_eq!(
+            shown("a=1&API_KEY=x&sid=y"),
+            r#""a=1&API_KEY=REDACTED&sid=REDACTED""#
+        );
+        assert_eq!(shown("%61pi_key=x"), r#""%61pi_key=REDACTED""#);
+    }
+}

@@ -1,0 +1,111 @@
+//! Small numbers for the names that metrics carry: routes and upstreams.
+//!
+//! A number belongs to a name as long as a resident version has it. Ten minutes after the last
+//! one is gone the series are forgotten; a name that returns gets a new number, and its
+//! counters begin at 0 (observability.md §2).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
+
+/// How long series outlive their name, in milliseconds.
+const GRACE_MS: u64 = 600_000;
+
+/// The number of requests that no route owns.
+pub(crate) const UNMATCHED: u32 = 0;
+
+/// All names that have a number.
+#[derive(Debug)]
+pub(crate) struct Names(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    by_name: HashMap<Box<str>, u32>,
+    entries: HashMap<u32, Entry>,
+    next: u32,
+}
+
+#[derive(Debug)]
+struct Entry {
+    name: Box<str>,
+    gone_since_ms: Option<u64>,
+}
+
+impl Names {
+    pub(crate) fn new() -> Self {
+        let names = Self(Mutex::default());
+        names.number("_unmatched");
+        names
+    }
+
+    /// The number of a name.
+    pub(crate) fn number(&self, name: &str) -> u32 {
+        let mut table = self.lock();
+        if let Some(number) = table.by_name.get(name) {
+            return *number;
+        }
+        let number = table.next;
+        table.next += 1;
+        table.by_name.insert(name.into(), number);
+        let entry = Entry {
+            name: name.into(),
+            gone_since_ms: None,
+        };
+        table.entries.insert(number, entry);
+        number
+    }
+
+    /// Marks the names that are still used, and forgets those that have been gone for long.
+    pub(crate) fn retain(&self, used: &HashSet<u32>, now_ms: u64) {
+        let mut table = self.lock();
+        let Table {
+            by_name, entries, ..
+        } = &mut *table;
+        entries.retain(|number, entry| {
+            if *number == UNMATCHED || used.contains(number) {
+                entry.gone_since_ms = None;
+                return true;
+            }
+            let since = *entry.gone_since_ms.get_or_insert(now_ms);
+            let keep = now_ms.saturating_sub(since) < GRACE_MS;
+            if !keep {
+                by_name.remove(&entry.name);
+            }
+            keep
+        });
+    }
+
+    /// Calls `with` with the name, if the number still has one.
+    pub(crate) fn resolve(&self, number: u32) -> Option<String> {
+        let table = self.lock();
+        table
+            .entries
+            .get(&number)
+            .map(|entry| entry.name.to_string())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
+        self.0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_forgotten_ten_minutes_after_they_left() {
+        let names = Names::new();
+        let (a, b) = (names.number("a"), names.number("b"));
+        assert_eq!(names.number("a"), a);
+        let used = HashSet::from([b]);
+        names.retain(&used, 0);
+        names.retain(&used, GRACE_MS - 1);
+        assert_eq!(names.resolve(a).as_deref(), Some("a"));
+        names.retain(&used, GRACE_MS);
+        assert_eq!(names.resolve(a), None);
+        assert_ne!(names.number("a"), a, "counters begin anew");
+        assert_eq!(names.resolve(UNMATCHED).as_deref(), Some("_unmatched"));
+    }
+}

@@ -1,0 +1,580 @@
+//! All workers' cells, merged when somebody scrapes (observability.md §1).
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto;
+
+use crate::published::Shared;
+use crate::telemetry::names::Names;
+use crate::telemetry::process;
+use crate::telemetry::shard::{
+    Announced, BOUNDS_NS, CallKey, Histogram, METHODS, PoolGauge, RejectionKey, RequestKey,
+    RequestSeries,
+};
+
+/// Where every series of every worker is known.
+pub(crate) struct Registry {
+    shared: Arc<Shared>,
+    pub(crate) names: Names,
+    series: Mutex<Series>,
+    pub(crate) bundles: Mutex<Bundles>,
+    desc: Desc,
+}
+
+struct Series {
+    announced: mpsc::Receiver<Announced>,
+    requests: Vec<(RequestKey, Arc<RequestSeries>)>,
+    calls: Vec<(CallKey, Arc<Histogram>)>,
+    rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
+    decisions: Vec<(Arc<str>, &'static str, Arc<AtomicU64>)>,
+    retries: Vec<(u32, Arc<AtomicU64>)>,
+    pools: Vec<(u32, Arc<PoolGauge>)>,
+    active: Vec<Arc<[AtomicI64; METHODS.len()]>>,
+}
+
+/// What the control thread counts about bundles.
+#[derive(Debug, Default)]
+pub(crate) struct Bundles {
+    /// Bundle, serial, channel.
+    pub(crate) running: Option<(String, u64, String)>,
+    /// By result and reason.
+    pub(crate) activations: BTreeMap<(&'static str, String), u64>,
+    pub(crate) activation_seconds: Seconds,
+    pub(crate) propagation_seconds: Seconds,
+    pub(crate) last_success_unix_s: f64,
+    pub(crate) rollbacks: u64,
+    pub(crate) insecure: bool,
+    pub(crate) replay_unprotected: bool,
+    /// By listener name.
+    pub(crate) connections: Vec<(String, Arc<crate::listen::ListenSocket>)>,
+}
+
+/// A histogram with one writer at a time.
+#[derive(Debug, Default)]
+pub(crate) struct Seconds(Histogram);
+
+impl Seconds {
+    pub(crate) fn observe(&self, seconds: f64) {
+        // Negative where a signer's clock is ahead.
+        let ns = (seconds.max(0.0) * 1e9).min(9e18);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped"
+        )]
+        self.0.observe(ns as u64);
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(shared: Arc<Shared>, announced: mpsc::Receiver<Announced>) -> Arc<Self> {
+        Arc::new(Self {
+            shared,
+            names: Names::new(),
+            series: Mutex::new(Series {
+                announced,
+                requests: Vec::new(),
+                calls: Vec::new(),
+                rejections: Vec::new(),
+                decisions: Vec::new(),
+                retries: Vec::new(),
+                pools: Vec::new(),
+                active: Vec::new(),
+            }),
+            bundles: Mutex::default(),
+            desc: Desc::new(
+                "gwd".into(),
+                "everything that gwd tells".into(),
+                Vec::new(),
+                std::collections::HashMap::new(),
+            )
+            .expect("a plain name"),
+        })
+    }
+
+    /// Locks what is told about bundles.
+    pub(crate) fn bundles(&self) -> std::sync::MutexGuard<'_, Bundles> {
+        self.bundles.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets the series of names that left long ago.
+    pub(crate) fn retain(&self, used: &HashSet<u32>, now_ms: u64) {
+        self.names.retain(used, now_ms);
+        let mut series = self.series();
+        series.take_announced();
+        let Series {
+            requests,
+            calls,
+            rejections,
+            ..
+        } = &mut *series;
+        requests.retain(|(key, _)| self.names.resolve(key.route).is_some());
+        calls.retain(|(key, _)| self.names.resolve(key.upstream).is_some());
+        rejections.retain(|(key, _)| self.names.resolve(key.route).is_some());
+    }
+
+    /// The text that Prometheus reads.
+    pub(crate) fn text(self: &Arc<Self>) -> String {
+        let families = Collector::collect(&**self);
+        prometheus::TextEncoder::new()
+            .encode_to_string(&families)
+            .unwrap_or_default()
+    }
+
+    fn series(&self) -> std::sync::MutexGuard<'_, Series> {
+        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(&self, number: u32) -> String {
+        self.names.resolve(number).unwrap_or_default()
+    }
+}
+
+impl Series {
+    fn take_announced(&mut self) {
+        while let Ok(announced) = self.announced.try_recv() {
+            match announced {
+                Announced::Requests(key, series) => self.requests.push((key, series)),
+                Announced::Calls(key, series) => self.calls.push((key, series)),
+                Announced::Rejections(key, count) => self.rejections.push((key, count)),
+                Announced::Decisions(policy, decision, count) => {
+                    self.decisions.push((policy, decision, count));
+                }
+                Announced::Retries(upstream, count) => self.retries.push((upstream, count)),
+                Announced::Pool(upstream, gauge) => self.pools.push((upstream, gauge)),
+                Announced::Active(active) => self.active.push(active),
+            }
+        }
+    }
+}
+
+impl Collector for Registry {
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<proto::MetricFamily> {
+        let mut families = Vec::new();
+        {
+            let mut series = self.series();
+            series.take_announced();
+            self.collect_requests(&series, &mut families);
+            self.collect_upstreams(&series, &mut families);
+            self.collect_policies(&series, &mut families);
+        }
+        self.collect_bundles(&mut families);
+        self.collect_process(&mut families);
+        families.retain(|family| !family.get_metric().is_empty());
+        families
+    }
+}
+
+/// A histogram's buckets added up over workers.
+#[derive(Default)]
+struct Sum {
+    buckets: [u64; BOUNDS_NS.len() + 1],
+    sum_ns: u64,
+}
+
+impl Sum {
+    fn add(&mut self, histogram: &Histogram) {
+        for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
+            *sum += bucket.load(Ordering::Relaxed);
+        }
+        self.sum_ns += histogram.sum_ns.load(Ordering::Relaxed);
+    }
+
+    fn proto(&self) -> proto::Histogram {
+        let mut cumulative = 0;
+        let mut buckets = Vec::with_capacity(BOUNDS_NS.len());
+        for (bound, count) in BOUNDS_NS.iter().zip(&self.buckets) {
+            cumulative += count;
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(*bound as f64 / 1e9);
+            bucket.set_cumulative_count(cumulative);
+            buckets.push(bucket);
+        }
+        cumulative += self.buckets[BOUNDS_NS.len()];
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(cumulative);
+        histogram.set_sample_sum(self.sum_ns as f64 / 1e9);
+        histogram
+    }
+}
+
+/// Labels and their series, added up.
+type Histograms = BTreeMap<Vec<(&'static str, String)>, Sum>;
+type Numbers = BTreeMap<Vec<(&'static str, String)>, f64>;
+
+impl Registry {
+    fn collect_requests(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
+        let mut durations = Histograms::new();
+        let mut overheads = Histograms::new();
+        for (key, requests) in &series.requests {
+            let RequestKey {
+                route,
+                method,
+                status,
+                version,
+                error,
+            } = *key;
+            let route = self.name(route);
+            if route.is_empty() {
+                continue;
+            }
+            let labels = vec![
+                ("http_route", route.clone()),
+                ("http_request_method", METHODS[usize::from(method)].into()),
+                ("http_response_status_code", status_label(status)),
+                ("network_protocol_version", version_label(version).into()),
+                ("url_scheme", "http".into()),
+                ("error_type", error.into()),
+            ];
+            durations.entry(labels).or_default().add(&requests.duration);
+            overheads
+                .entry(vec![("http_route", route)])
+                .or_default()
+                .add(&requests.overhead);
+        }
+        families.push(histograms(
+            "http_server_request_duration_seconds",
+            "From a request's head to the last byte of its response.",
+            &durations,
+        ));
+        families.push(histograms(
+            "gwd_overhead_seconds",
+            "The gateway's own time in a request.",
+            &overheads,
+        ));
+        let mut active = Numbers::new();
+        for worker in &series.active {
+            for (method, count) in METHODS.iter().zip(worker.iter()) {
+                let labels = vec![
+                    ("http_request_method", (*method).to_owned()),
+                    ("url_scheme", "http".into()),
+                ];
+                *active.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+            }
+        }
+        families.push(gauges(
+            "http_server_active_requests",
+            "Requests in flight.",
+            &active,
+        ));
+    }
+
+    fn collect_upstreams(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
+        let mut calls = Histograms::new();
+        for (key, histogram) in &series.calls {
+            let CallKey {
+                upstream,
+                method,
+                status,
+                error,
+            } = *key;
+            let upstream = self.name(upstream);
+            if upstream.is_empty() {
+                continue;
+            }
+            let labels = vec![
+                ("upstream", upstream),
+                ("http_request_method", METHODS[usize::from(method)].into()),
+                ("http_response_status_code", status_label(status)),
+                ("error_type", error.into()),
+            ];
+            calls.entry(labels).or_default().add(histogram);
+        }
+        families.push(histograms(
+            "http_client_request_duration_seconds",
+            "From sending a request to an upstream to its response's head.",
+            &calls,
+        ));
+        let mut connections = Numbers::new();
+        for (upstream, gauge) in &series.pools {
+            for (state, cell) in [("active", &gauge.active), ("idle", &gauge.idle)] {
+                let labels = vec![("upstream", self.name(*upstream)), ("state", state.into())];
+                *connections.entry(labels).or_default() += cell.load(Ordering::Relaxed) as f64;
+            }
+        }
+        families.push(gauges(
+            "gwd_upstream_connections",
+            "Connections to upstreams.",
+            &connections,
+        ));
+        let mut retries = Numbers::new();
+        for (upstream, count) in &series.retries {
+            let labels = vec![
+                ("upstream", self.name(*upstream)),
+                ("reason", "reused_conn_reset".into()),
+            ];
+            *retries.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+        }
+        families.push(counters(
+            "gwd_upstream_retries_total",
+            "Requests that were sent a second time.",
+            &retries,
+        ));
+    }
+
+    fn collect_policies(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
+        let mut rejections = Numbers::new();
+        for (key, count) in &series.rejections {
+            let labels = vec![
+                ("http_route", self.name(key.route)),
+                ("policy", key.policy.to_string()),
+                ("reason", key.reason.into()),
+            ];
+            *rejections.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+        }
+        families.push(counters(
+            "gwd_rejections_total",
+            "Requests that were refused.",
+            &rejections,
+        ));
+        let mut decisions = Numbers::new();
+        for (policy, decision, count) in &series.decisions {
+            let labels = vec![
+                ("policy", policy.to_string()),
+                ("decision", (*decision).into()),
+            ];
+            *decisions.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+        }
+        families.push(counters(
+            "gwd_ratelimit_decisions_total",
+            "What rate limits said.",
+            &decisions,
+        ));
+        let limits = &self.shared.limits;
+        let overflowed = [("known", &limits.known), ("anonymous", &limits.anonymous)];
+        let overflowed = overflowed
+            .into_iter()
+            .map(|(table, counted)| (vec![("table", table.into())], counted.overflowed() as f64))
+            .collect();
+        families.push(counters(
+            "gwd_ratelimit_overflow_total",
+            "Requests whose key found no slot and shared the overflow's limit.",
+            &overflowed,
+        ));
+    }
+
+    fn collect_bundles(&self, families: &mut Vec<proto::MetricFamily>) {
+        let bundles = self.bundles();
+        let Bundles {
+            running,
+            activations,
+            activation_seconds,
+            propagation_seconds,
+            last_success_unix_s,
+            rollbacks,
+            insecure,
+            replay_unprotected,
+            connections,
+        } = &*bundles;
+        let info = running.iter().map(|(bundle, serial, channel)| {
+            let labels = vec![
+                ("bundle", bundle.clone()),
+                ("serial", serial.to_string()),
+                ("channel", channel.clone()),
+            ];
+            (labels, 1.0)
+        });
+        families.push(gauges(
+            "gwd_bundle_info",
+            "The bundle that runs.",
+            &info.collect(),
+        ));
+        let activations = activations.iter().map(|((result, reason), count)| {
+            let labels = vec![("result", (*result).into()), ("reason", reason.clone())];
+            (labels, *count as f64)
+        });
+        families.push(counters(
+            "gwd_bundle_activations_total",
+            "Bundles that were to be activated.",
+            &activations.collect(),
+        ));
+        for (name, help, seconds) in [
+            (
+                "gwd_bundle_activation_duration_seconds",
+                "From finding a bundle to its last worker.",
+                activation_seconds,
+            ),
+            (
+                "gwd_bundle_propagation_seconds",
+                "From the signing of a record to its last worker.",
+                propagation_seconds,
+            ),
+        ] {
+            let mut sum = Sum::default();
+            sum.add(&seconds.0);
+            families.push(histograms(
+                name,
+                help,
+                &Histograms::from([(Vec::new(), sum)]),
+            ));
+        }
+        let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
+        families.push(gauges(
+            "gwd_bundle_last_success_timestamp_seconds",
+            "When a bundle was last activated.",
+            &plain(*last_success_unix_s),
+        ));
+        families.push(counters(
+            "gwd_bundle_rollbacks_total",
+            "Switches to an earlier bundle.",
+            &plain(*rollbacks as f64),
+        ));
+        let live = self.shared.live.load(Ordering::Relaxed);
+        families.push(gauges(
+            "gwd_bundle_snapshots_live",
+            "Snapshots in memory.",
+            &plain(live as f64),
+        ));
+        families.push(gauges(
+            "gwd_insecure_allow_unsigned",
+            "1 where unsigned bundles run.",
+            &plain(f64::from(u8::from(*insecure))),
+        ));
+        families.push(gauges(
+            "gwd_replay_unprotected",
+            "1 where neither state nor floor protects from replayed records.",
+            &plain(f64::from(u8::from(*replay_unprotected))),
+        ));
+        let mut downstream = Numbers::new();
+        for (listener, socket) in connections {
+            let labels = vec![("listener", listener.clone()), ("state", "open".into())];
+            *downstream.entry(labels).or_default() +=
+                socket.connections.load(Ordering::Relaxed) as f64;
+        }
+        families.push(gauges(
+            "gwd_downstream_connections",
+            "Connections of clients.",
+            &downstream,
+        ));
+    }
+
+    fn collect_process(&self, families: &mut Vec<proto::MetricFamily>) {
+        let counts = &self.shared.process;
+        let sheds = counts
+            .sheds()
+            .into_iter()
+            .map(|(resource, count)| (vec![("resource", resource.into())], count as f64));
+        families.push(counters(
+            "gwd_overload_shed_total",
+            "What was turned away because the process had too little of something.",
+            &sheds.collect(),
+        ));
+        let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
+        for (name, help, cell) in [
+            (
+                "gwd_log_dropped_total",
+                "Lines of the access log that were dropped.",
+                &counts.log_dropped,
+            ),
+            (
+                "gwd_panics_total",
+                "Exchanges that ended in a panic.",
+                &counts.panics,
+            ),
+            (
+                "gwd_drain_forced_closes_total",
+                "Connections that were still open at the end of a drain.",
+                &counts.forced_closes,
+            ),
+        ] {
+            families.push(counters(
+                name,
+                help,
+                &plain(cell.load(Ordering::Relaxed) as f64),
+            ));
+        }
+        let usage = process::usage();
+        families.push(counters(
+            "process_cpu_seconds_total",
+            "CPU time.",
+            &plain(usage.cpu_s),
+        ));
+        for (name, help, value) in [
+            (
+                "process_resident_memory_bytes",
+                "Memory.",
+                usage.resident_bytes,
+            ),
+            ("process_open_fds", "File descriptors.", usage.open_fds),
+            ("process_max_fds", "Possible descriptors.", usage.max_fds),
+        ] {
+            families.push(gauges(name, help, &plain(value)));
+        }
+    }
+}
+
+/// `200`, `2xx`, or nothing where no response came.
+fn status_label(status: u16) -> String {
+    match status {
+        0 => String::new(),
+        1..=9 => format!("{status}xx"),
+        _ => status.to_string(),
+    }
+}
+
+fn version_label(version: u8) -> &'static str {
+    if version == 10 { "1.0" } else { "1.1" }
+}
+
+fn histograms(name: &str, help: &str, series: &Histograms) -> proto::MetricFamily {
+    let metrics = series.iter().map(|(labels, sum)| {
+        let mut metric = metric(labels);
+        metric.set_histogram(sum.proto());
+        metric
+    });
+    family(name, help, proto::MetricType::HISTOGRAM, metrics.collect())
+}
+
+fn counters(name: &str, help: &str, series: &Numbers) -> proto::MetricFamily {
+    let metrics = series.iter().map(|(labels, value)| {
+        let mut counter = proto::Counter::default();
+        counter.set_value(*value);
+        let mut metric = metric(labels);
+        metric.set_counter(counter);
+        metric
+    });
+    family(name, help, proto::MetricType::COUNTER, metrics.collect())
+}
+
+fn gauges(name: &str, help: &str, series: &Numbers) -> proto::MetricFamily {
+    let metrics = series.iter().map(|(labels, value)| {
+        let mut gauge = proto::Gauge::default();
+        gauge.set_value(*value);
+        let mut metric = metric(labels);
+        metric.set_gauge(gauge);
+        metric
+    });
+    family(name, help, proto::MetricType::GAUGE, metrics.collect())
+}
+
+fn metric(labels: &[(&'static str, String)]) -> proto::Metric {
+    let pairs = labels.iter().map(|(name, value)| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value.clone());
+        pair
+    });
+    proto::Metric::from_label(pairs.collect())
+}
+
+fn family(
+    name: &str,
+    help: &str,
+    kind: proto::MetricType,
+    metrics: Vec<proto::Metric>,
+) -> proto::MetricFamily {
+    let mut family = proto::MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}

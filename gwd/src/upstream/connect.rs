@@ -1,0 +1,84 @@
+//! Opening a connection to a target.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use hyper::client::conn::http1;
+use tokio::net::TcpStream;
+
+use crate::deadlines::Slot;
+use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::socket::UpstreamSocket;
+use crate::upstream::pool::{Lease, Pool};
+
+/// Bytes of a response's head.
+const HEAD_BYTES_MAX: usize = 256 << 10;
+
+/// Opens a connection to one of the target's addresses. The deadline is the caller's; it is
+/// watched here.
+pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
+    static TURN: AtomicUsize = AtomicUsize::new(0);
+    let endpoint = &pool.endpoint;
+    let addresses = endpoint.addresses.load_full();
+    if addresses.is_empty() {
+        return Err(Failure::because(
+            Kind::NameUnknown,
+            &format_args!("no address is known for `{}`", endpoint.host),
+        ));
+    }
+    let first = TURN.fetch_add(1, Ordering::Relaxed);
+    let mut last = None;
+    for step in 0..addresses.len() {
+        let address = addresses[(first + step) % addresses.len()];
+        match in_time(deadline, TcpStream::connect(address)).await {
+            None => {
+                return Err(Failure::because(
+                    Kind::ConnectTimeout,
+                    &format_args!("connecting to {address} took too long"),
+                ));
+            }
+            Some(Err(error)) => {
+                last = Some(Failure::because(
+                    Kind::ConnectFailed,
+                    &format_args!("connecting to {address}: {error}"),
+                ));
+            }
+            Some(Ok(stream)) => return handshake(pool, stream).await,
+        }
+    }
+    Err(last.unwrap_or(Failure::new(Kind::ConnectFailed)))
+}
+
+async fn handshake(pool: &Rc<Pool>, stream: TcpStream) -> Result<Lease, Failure> {
+    // Without it small requests may wait for an acknowledgement; a failure only costs that.
+    let _delayed = stream.set_nodelay(true);
+    let (sender, connection) = http1::Builder::new()
+        .writev(false) // as on the client's side
+        .max_header_size(HEAD_BYTES_MAX)
+        .handshake(UpstreamSocket(stream))
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    tokio::task::spawn_local(async move {
+        // What goes wrong here is told by the request that it happens to.
+        let _told_there = connection.await;
+    });
+    Ok(pool.lease(sender))
+}
+
+/// A future's result, or none where the deadline passes first. The deadline's owner is the task
+/// that polls this, so that it is woken.
+pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if let std::task::Poll::Ready(value) = future.as_mut().poll(cx) {
+            return std::task::Poll::Ready(Some(value));
+        }
+        if deadline.expired() {
+            return std::task::Poll::Ready(None);
+        }
+        std::task::Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,57 @@
+//! Requests that reach the upstream, and what comes back.
+
+use std::io::Write as _;
+
+use crate::fixture::*;
+
+#[test]
+fn a_request_and_its_response_pass_through() {
+    let upstream = Upstream::saying("hello\n");
+    let served = shop(upstream.address, vec![op("GET", "/orders/{id}")]).serve();
+    let answer = get(served.address, "/orders/7?full=1");
+    assert_eq!((answer.status, answer.text()), (200, "hello\n"));
+    assert_eq!(answer.field("content-length"), ["6"]);
+    assert_eq!(answer.field("date").len(), 1);
+    let seen = upstream.only();
+    assert_eq!(seen.line(), "GET /orders/7?full=1 HTTP/1.1");
+    assert_eq!(seen.field("host"), ["shop.example"]);
+    assert_eq!(seen.field("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(seen.field("x-forwarded-proto"), ["http"]);
+    assert_eq!(seen.field("x-forwarded-host"), ["shop.example"]);
+    assert_eq!(seen.field("via"), ["1.1 gwd"]);
+    let [id] = seen.field("x-request-id")[..] else {
+        panic!("{seen:?}")
+    };
+    assert_eq!(answer.field("x-request-id"), [id]);
+    assert_eq!((id.len(), id.as_bytes()[14]), (36, b'7'), "UUIDv7: {id}");
+}
+
+#[test]
+fn bodies_stream_both_ways() {
+    let (proceed, wait) = gate();
+    let upstream = Upstream::start(move |seen, stream| {
+        say(stream, "transfer-encoding: chunked\r\n", "");
+        let _gone = stream.write_all(b"5\r\nfirst\r\n");
+        wait.lock().unwrap().recv().unwrap();
+        let size = seen.body.len();
+        let _gone = write!(stream, "{size:x}\r\n");
+        let _gone = stream.write_all(&seen.body);
+        let _gone = stream.write_all(b"\r\n0\r\n\r\n");
+        Then::Keep
+    });
+    let served = shop(upstream.address, vec![op("POST", "/orders")]).serve();
+    let mut client = Client::connect(served.address);
+    client
+        .send("POST /orders HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    client.send("4\r\ndefg\r\n0\r\n\r\n");
+    let head = client.head();
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    assert_eq!(
+        client.some(10),
+        "5\r\nfirst\r\n",
+        "before the upstream has ended"
+    );
+    proceed.send(()).unwrap();
+    assert_eq!(client.some(17), "7\r\nabcdefg\r\n0\r\n\r\n");
+    assert_eq!(upstream.only().body, b"abcdefg");
+}
