@@ -14,6 +14,7 @@ pub mod model;
 pub mod output;
 pub mod overlay;
 pub mod project;
+pub mod release;
 pub mod schemas;
 pub mod source_map;
 pub mod spec;

@@ -1,0 +1,81 @@
+//! Which bundle of a store a text means: its whole id, or a beginning of it.
+
+use bundle::digest::Digest;
+use bundle::manifest::BUNDLE;
+use bundle::store::Blobs as _;
+use bundle::store::folder::Folder;
+
+use crate::exit::{Exit, Failure};
+
+/// Fewest hex digits that are taken for the beginning of an id.
+pub const PREFIX_MIN: usize = 6;
+/// Most candidates that an error lists.
+const LISTED_MAX: usize = 10;
+
+/// The bundle of the store that a text means.
+///
+/// # Errors
+/// Wrong usage for what cannot be an id, or is the beginning of several; input for a bundle that
+/// is not there.
+pub fn resolve_id(store: &Folder, text: &str) -> anyhow::Result<Digest> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    let digits = hex
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+    if !digits || hex.len() > 64 || hex.len() < PREFIX_MIN {
+        return Err(Failure::usage(format!(
+            "`{text}` is not a bundle's id: write `sha256:` and 64 hex digits, or at least the first {PREFIX_MIN} of them"
+        ))
+        .into());
+    }
+    let missing = || {
+        Failure::new(
+            Exit::INPUT,
+            "no-such-bundle",
+            format!(
+                "the store `{}` has no bundle `{text}` (`gwc history` lists those that the channel named)",
+                store.root().display()
+            ),
+        )
+    };
+    if hex.len() == 64 {
+        let digest = Digest::from_hex(hex)?;
+        store.size(&digest)?.ok_or_else(missing)?;
+        return Ok(digest);
+    }
+    let found: Vec<Digest> = store
+        .manifests()?
+        .into_iter()
+        .filter(|(digest, manifest)| {
+            manifest.artifact_type == BUNDLE && digest.hex().starts_with(hex)
+        })
+        .map(|(digest, _)| digest)
+        .collect();
+    match found[..] {
+        [] => Err(missing().into()),
+        [digest] => Ok(digest),
+        _ => {
+            let listed: Vec<String> = found
+                .iter()
+                .take(LISTED_MAX)
+                .map(|digest| format!("  {digest}"))
+                .collect();
+            let more = found.len().saturating_sub(LISTED_MAX);
+            let more = if more == 0 {
+                String::new()
+            } else {
+                format!("\n  and {more} more")
+            };
+            Err(Failure::new(
+                Exit::USAGE,
+                "ambiguous-id",
+                format!(
+                    "`{text}` is the beginning of {} ids; write more digits:\n{}{more}",
+                    found.len(),
+                    listed.join("\n")
+                ),
+            )
+            .into())
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Where a project's releases are: its store, its channel, its trust file.
+//!
+//! Only gateway.yaml is read here, and only as far as needed: a rollback must work while the
+//! documents, or other parts of gateway.yaml, are broken.
+
+use std::path::{Path, PathBuf};
+
+use bundle::name::{ChannelName, ProjectName};
+use bundle::store::folder::Folder;
+use bundle::trust::Trust;
+use diag::{FileId, Sink, Span};
+
+use crate::compile::GATEWAY_FILE;
+use crate::exit::{Exit, Failure};
+use crate::model::settings::{self, Settings};
+use crate::project::files::Files;
+use crate::syntax::Limits;
+
+/// The trust file's name where nobody says another.
+pub const TRUST_FILE: &str = "trust.json";
+
+/// A project's place in the world.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The project's folder.
+    pub root: PathBuf,
+    /// The project's name.
+    pub project: ProjectName,
+    /// The store's folder.
+    pub store: PathBuf,
+    /// The channel.
+    pub channel: ChannelName,
+    /// The gates that are on.
+    pub gates: Vec<String>,
+}
+
+impl Place {
+    /// Reads gateway.yaml of a project; `store` and `channel` of the command line come first.
+    ///
+    /// # Errors
+    /// Input, if gateway.yaml does not say what is needed.
+    pub fn read(root: &Path, store: Option<&Path>, channel: Option<&str>) -> anyhow::Result<Self> {
+        let unreadable = |why: String| Failure::new(Exit::INPUT, "no-project", why);
+        let mut files = Files::open(root, Limits::default())
+            .map_err(|error| unreadable(format!("cannot read `{}`: {error}", root.display())))?;
+        let mut sink = Sink::default();
+        let read = files
+            .load(GATEWAY_FILE, Span::start_of(FileId(0)), &mut sink)
+            .and_then(|(_, node)| settings::read(files.tree.at(node), &mut sink));
+        let settings = read.ok_or_else(|| {
+            unreadable(format!(
+                "`{}` cannot be read as far as the project's name (`gwc lint` says why)",
+                root.join(GATEWAY_FILE).display()
+            ))
+        })?;
+        Self::of(root, &settings, store, channel)
+    }
+
+    /// The same from settings that were read.
+    ///
+    /// # Errors
+    /// Names that are none.
+    pub fn of(
+        root: &Path,
+        settings: &Settings,
+        store: Option<&Path>,
+        channel: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let wrong = |what: &str, text: &str, why: &dyn std::fmt::Display| {
+            Failure::usage(format!("`{text}` cannot name a {what}: {why}"))
+        };
+        let project = settings.name.value.as_str();
+        let channel = channel.unwrap_or(&settings.channel);
+        Ok(Self {
+            root: root.to_owned(),
+            project: project
+                .parse()
+                .map_err(|error| wrong("project", project, &error))?,
+            store: store_folder(root, &settings.store, store)?,
+            channel: channel
+                .parse()
+                .map_err(|error| wrong("channel", channel, &error))?,
+            gates: settings.gates.clone(),
+        })
+    }
+
+    /// The store, which must be there.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn open(&self) -> anyhow::Result<Folder> {
+        Ok(Folder::open(&self.store)?)
+    }
+
+    /// The store, if it is there.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn open_if_there(&self) -> anyhow::Result<Option<Folder>> {
+        if self.store.join("oci-layout").exists() {
+            return self.open().map(Some);
+        }
+        Ok(None)
+    }
+
+    /// The store, made where there is none yet.
+    ///
+    /// # Errors
+    /// As [`Folder::create`].
+    pub fn create(&self) -> anyhow::Result<Folder> {
+        Ok(Folder::create(&self.store)?)
+    }
+}
+
+/// The store's folder: the command line's (relative to the working folder), or `release.store`
+/// (relative to the project).
+fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let text = argument.map_or(said.into(), |path| path.to_string_lossy());
+    if text.contains("://") {
+        return Err(Failure::usage(format!(
+            "`{text}`: registries are not available in this version; name a folder"
+        ))
+        .into());
+    }
+    Ok(argument.map_or_else(|| root.join(said), Path::to_owned))
+}
+
+/// A project's store: the folder that the command line names, or `release.store`.
+///
+/// # Errors
+/// As [`Folder::open`].
+pub fn open_store(
+    root: &Path,
+    settings: &Settings,
+    argument: Option<&Path>,
+) -> anyhow::Result<Folder> {
+    Ok(Folder::open(&store_folder(
+        root,
+        &settings.store,
+        argument,
+    )?)?)
+}
+
+/// The trust file: the one that is named, which must be there, or the project's, if there is one.
+///
+/// # Errors
+/// Input, if it is missing or not a trust file.
+pub fn trust(root: &Path, argument: Option<&Path>) -> anyhow::Result<Option<Trust>> {
+    let path = argument.map_or_else(|| root.join(TRUST_FILE), Path::to_owned);
+    let failed = |code: &str, why: String| {
+        Failure::new(
+            Exit::INPUT,
+            code,
+            format!("the trust file `{}`: {why}", path.display()),
+        )
+    };
+    match std::fs::read(&path) {
+        Ok(bytes) => {
+            let trust = Trust::parse(&bytes)
+                .map_err(|refused| failed("bad-trust-file", refused.to_string()))?;
+            Ok(Some(trust))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && argument.is_none() => {
+            Ok(None)
+        }
+        Err(error) => Err(failed("no-trust-file", error.to_string()).into()),
+    }
+}

@@ -1,0 +1,59 @@
+//! One side of a comparison: what a bundle of a store means, and where it was written.
+
+use bundle::digest::Digest;
+use bundle::history::{self, Entry};
+use bundle::name::ChannelName;
+use bundle::refused::Refused;
+use bundle::source;
+use bundle::store::{Blobs, Store};
+use bundle::trust::Trust;
+use bundle::verify::Unverified;
+
+use crate::assemble::disassemble;
+use crate::lower::Lowered;
+use crate::source_map::SourceMap;
+
+/// What the channel runs: its newest record; none before the first.
+///
+/// # Errors
+/// A record at the head that cannot be read or, with a trust file, does not verify.
+pub fn head(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+) -> Result<Option<Entry>, Refused> {
+    history::head(store, trust, channel)
+}
+
+/// What a bundle means. `source` is the artifact that the channel's record names; without one, or
+/// where it is damaged, places and prose are missing and nothing else.
+///
+/// # Errors
+/// A bundle that is missing, damaged, or not in the form of this version.
+pub fn side(
+    blobs: &dyn Blobs,
+    bundle: Digest,
+    source: Option<Digest>,
+) -> Result<(Lowered, Option<SourceMap>), Refused> {
+    let full = Unverified::open(blobs, bundle)?.load_full(blobs)?;
+    let lowered = disassemble(&full)?;
+    let map = source.and_then(|source| read_map(blobs, &source));
+    Ok((lowered, map))
+}
+
+fn read_map(blobs: &dyn Blobs, source: &Digest) -> Option<SourceMap> {
+    SourceMap::decode(&source::read(blobs, source).ok()?)
+}
+
+/// A source artifact about a bundle that the store's index lists: for bundles that no record of
+/// the channel names. Nothing vouches for it.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn source_of(store: &dyn Store, bundle: &Digest) -> Result<Option<Digest>, Refused> {
+    let mut referrers = store.referrers(bundle)?;
+    referrers.sort_unstable();
+    Ok(referrers
+        .into_iter()
+        .find(|digest| source::read(store, digest).is_ok()))
+}
