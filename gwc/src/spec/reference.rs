@@ -105,7 +105,7 @@ impl<'a> Resolver<'a> {
     #[must_use]
     pub fn resolve(&self, node: NodeRef<'a>) -> Option<NodeRef<'a>> {
         let mut node = node;
-        for _ in 0..HOPS_MAX {
+        for _ in 0..=HOPS_MAX {
             let Some(reference) = reference(node) else {
                 return Some(node);
             };

@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 
-use diag::{Diagnostic, FileId, NodeId, NodeRef, Sink, Span, suggest};
+use diag::{Diagnostic, FileId, Level, NodeId, NodeRef, Sink, Span, suggest};
 
 use super::Version;
 use super::lints::{
@@ -159,27 +159,30 @@ impl<'a> Walk<'_, 'a> {
         });
         match object {
             Some(object) if object.bit == PATH_ITEM.bit => {
-                self.object(node, object, at);
+                self.mark(node, object);
+                self.siblings(node, Level::Error);
             }
             Some(object) if object.bit == SCHEMA.bit && self.version >= Version::V31 => {
                 self.object(node, object, at);
             }
             Some(object) if object.reference == Reference::Allowed => {
                 self.mark(node, object);
-                self.siblings(node);
+                self.siblings(node, IGNORED_SIBLING.level);
             }
             Some(_) | None => {
                 if let Some(object) = object {
                     self.mark(node, object);
                 }
-                self.siblings(node);
+                self.siblings(node, IGNORED_SIBLING.level);
                 self.unusual.push(text.span());
             }
         }
         true
     }
 
-    fn siblings(&mut self, node: NodeRef<'a>) {
+    /// What stands beside a reference. A path item's operations would be lost with it, so there
+    /// it is an error.
+    fn siblings(&mut self, node: NodeRef<'a>, level: Level) {
         for (entry, _) in node.entries() {
             if &*entry.key == "x-gateway" {
                 self.sink.push(
@@ -203,7 +206,8 @@ impl<'a> Walk<'_, 'a> {
                     entry.key_span,
                     format!("`{}` beside `$ref` is ignored", entry.key.escape_debug()),
                 )
-                .help("remove it, or change what the reference leads to"),
+                .help("remove it, or change what the reference leads to")
+                .level(level),
             );
         }
     }
@@ -304,7 +308,7 @@ impl<'a> Walk<'_, 'a> {
                     )
                     .help("did you mean `x-gateway`?")
                     .fix(span, "x-gateway")
-                    .level(diag::Level::Warn),
+                    .level(Level::Warn),
                 );
             }
             return;

@@ -480,7 +480,7 @@ impl Builder<'_> {
             kind => Diagnostic::new(
                 &MALFORMED_YAML,
                 span,
-                format!("not well-formed YAML: {}", kind.to_string().escape_debug()),
+                format!("not well-formed YAML: {kind}"),
             ),
         };
         let finding = match error.kind() {

@@ -3,7 +3,9 @@
 mod broken;
 mod conformance;
 mod corpus;
+mod files;
 mod hostile;
+mod output;
 mod overlay;
 mod project;
 mod samples;

@@ -1,0 +1,152 @@
+//! References between files, and the border of the project's folder.
+
+use std::fs;
+
+use diag::NodeRef;
+
+use crate::project;
+
+const HEAD: &str = "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\n";
+
+#[test]
+fn references_cross_files_and_come_back() {
+    let document = format!(
+        "{HEAD}paths: {{/a: {{$ref: 'paths/a%20b.yaml#/~1a~0x'}}}}\ncomponents: {{schemas: {{Id: {{type: string}}}}}}\n"
+    );
+    let linted = project::memory(&[
+        ("apis/openapi.yaml", &document),
+        (
+            "apis/paths/a b.yaml",
+            "/a~x:\n  get:\n    parameters: [{$ref: '../../shared.json#/parameters/0'}]\n    responses: {'200': {description: ok, content: {application/json: {schema: {$ref: '../openapi.yaml#/components/schemas/Id'}}}}}\n",
+        ),
+        (
+            "shared.json",
+            "{\"parameters\": [{\"name\": \"q\", \"in\": \"query\", \"schema\": {\"$ref\": \"apis/openapi.yaml#/components/schemas/Id\"}}]}",
+        ),
+    ]);
+    assert_eq!(linted.lines(), "");
+    let spec = linted.spec.as_ref().expect("a spec");
+    let operation = &spec.paths[0].operations[0];
+    assert_eq!(operation.parameters[0].name.value, "q");
+    let place = linted
+        .files
+        .sources
+        .file(operation.parameters[0].name.span.file);
+    assert_eq!(place.path(), "shared.json");
+    let schema = operation.responses[0].media_types[0]
+        .schema
+        .expect("a schema");
+    let document = linted.document.as_ref().expect("a document");
+    let resolver = gwc::spec::reference::Resolver::new(&linted.files, document);
+    let schema = resolver.resolve(resolver.node(schema)).expect("resolved");
+    assert_eq!(schema.get("type").and_then(NodeRef::as_str), Some("string"));
+}
+
+#[test]
+fn a_reference_in_an_overlay_means_the_document() {
+    let document = format!(
+        "{HEAD}paths: {{/a: {{get: {{responses: {{'200': {{description: ok}}}}}}}}}}\ncomponents: {{responses: {{No: {{description: no}}}}}}\n"
+    );
+    let linted = project::memory(&[
+        ("apis/openapi.yaml", &document),
+        ("apis/more.yaml", "description: more\n"),
+        (
+            "overlay.yaml",
+            "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n- target: $.paths['/a'].get.responses\n  update: {'404': {$ref: '#/components/responses/No'}, '500': {$ref: more.yaml}}\n",
+        ),
+    ]);
+    assert_eq!(linted.lines(), "");
+    let spec = linted.spec.as_ref().expect("a spec");
+    assert_eq!(spec.paths[0].operations[0].responses.len(), 3);
+}
+
+#[test]
+fn mistakes_in_another_file_are_said_there_and_once() {
+    let document = format!(
+        "{HEAD}paths:\n  /a: {{$ref: item.yaml}}\n  /b: {{$ref: item.yaml}}\n  /c: {{$ref: broken.yaml}}\nx-example: {{$ref: unread.yaml}}\n"
+    );
+    let linted = project::memory(&[
+        ("openapi.yaml", &document),
+        ("item.yaml", "get: {responses: {'200': {}}}\n"),
+        ("broken.yaml", "get: [\n"),
+        ("unread.yaml", "a: [\n"),
+    ]);
+    let lines = linted.lines();
+    assert_eq!(
+        lines.matches("item.yaml:1:19: error[GW0303]").count(),
+        1,
+        "{lines}"
+    );
+    assert_eq!(lines.matches("broken.yaml").count(), 1, "{lines}");
+    assert_eq!(lines.matches("unread.yaml").count(), 0, "{lines}");
+    assert_eq!(linted.findings.len(), 2, "{lines}");
+}
+
+#[test]
+fn nothing_outside_the_folder_is_read() {
+    let outside = tempfile::tempdir().expect("a folder");
+    fs::write(outside.path().join("secret.yaml"), "get: {}\n").expect("written");
+    let inside = tempfile::tempdir().expect("a folder");
+    let root = inside.path();
+    fs::create_dir(root.join("apis")).expect("created");
+    fs::write(
+        root.join("near.yaml"),
+        "get: {responses: {'200': {description: ok}}}\n",
+    )
+    .expect("written");
+    std::os::unix::fs::symlink(outside.path().join("secret.yaml"), root.join("link.yaml"))
+        .expect("linked");
+    std::os::unix::fs::symlink(outside.path(), root.join("folder")).expect("linked");
+    std::os::unix::fs::symlink(root.join("near.yaml"), root.join("inner.yaml")).expect("linked");
+    let absolute = outside.path().join("secret.yaml");
+    let document = format!(
+        "{HEAD}paths:\n  /1: {{$ref: ../link.yaml}}\n  /2: {{$ref: ../folder/secret.yaml}}\n  /3: {{$ref: ../../x.yaml}}\n  /4: {{$ref: {}}}\n  /5: {{$ref: 'file:///etc/passwd'}}\n  /6: {{$ref: 'https://example.com/a.yaml#/b'}}\n  /7: {{$ref: ..}}\n  /8: {{$ref: ../none.yaml}}\n  /9: {{$ref: ../inner.yaml}}\n",
+        absolute.display()
+    );
+    fs::write(root.join("apis/openapi.yaml"), document).expect("written");
+    let linted = project::folder(root, "apis/openapi.yaml");
+    assert_eq!(
+        linted.names(),
+        [
+            "outside-project",
+            "outside-project",
+            "outside-project",
+            "outside-project",
+            "remote-file",
+            "remote-file",
+            "missing-file",
+            "missing-file",
+        ],
+        "{}",
+        linted.lines()
+    );
+}
+
+#[test]
+fn what_stands_beside_a_path_items_reference_is_not_dropped_unsaid() {
+    let document = format!(
+        "{HEAD}paths:\n  /a:\n    $ref: item.yaml\n    description: fine\n    post: {{responses: {{'200': {{description: ok}}}}}}\n    x-gateway: {{upstream: u}}\n"
+    );
+    let linted = project::memory(&[
+        ("openapi.yaml", &document),
+        (
+            "item.yaml",
+            "get: {responses: {'200': {description: ok}}}\n",
+        ),
+    ]);
+    assert_eq!(linted.names(), ["ignored-sibling", "misplaced-extension"]);
+    assert!(linted.report().blocked());
+}
+
+#[test]
+fn schemas_are_found_by_anchor_and_id() {
+    let linted = project::text(
+        "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ncomponents:\n  schemas:\n    A: {$anchor: here, $id: 'https://example.com/a', type: string}\n    B: {$ref: '#here'}\n    C: {$ref: 'https://example.com/a'}\n    D: {$ref: '#gone'}\n    E: {$ref: 'https://example.com/b'}\n",
+    );
+    assert_eq!(
+        linted.names(),
+        ["unresolved-reference", "remote-file"],
+        "{}",
+        linted.lines()
+    );
+}

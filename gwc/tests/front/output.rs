@@ -1,0 +1,155 @@
+//! What people and programs get to read.
+
+use gwc::output::{concise, human, json};
+
+use crate::project;
+
+const BROKEN: &str = "openapi: 3.0.3
+info: {title: t, version: \"1\"}
+paths:
+  /a:
+    get:
+      operationId: list
+      responses: {'200': {description: ok}}
+    post:
+      operationId: list
+      sumary: x
+      responses: {'200': {description: ok}}
+";
+
+#[test]
+fn lines_have_place_level_code_and_message() {
+    assert_eq!(
+        concise::render(&project::text(BROKEN).report()),
+        "openapi.yaml:9:20: error[GW0320]: the operationId `list` is used twice\n\
+         openapi.yaml:10:7: error[GW0302]: an operation has no field `sumary`\n"
+    );
+}
+
+#[test]
+fn people_see_the_source_and_what_to_do() {
+    let text = human::render(&project::text(BROKEN).report(), human::Look::default());
+    let expected = "error[GW0320] duplicate-operation-id
+
+  × the operationId `list` is used twice
+   ╭─[openapi.yaml:9:20]
+ 5 │     get:
+ 6 │       operationId: list
+   ·                    ──┬─
+   ·                      ╰── first here
+ 7 │       responses: {'200': {description: ok}}
+ 8 │     post:
+ 9 │       operationId: list
+   ·                    ──┬─
+   ·                      ╰── again here
+10 │       sumary: x
+   ╰────
+
+error[GW0302] unknown-field
+
+  × an operation has no field `sumary`
+    ╭─[openapi.yaml:10:7]
+  9 │       operationId: list
+ 10 │       sumary: x
+    ·       ───┬──
+    ·          ╰── did you mean `summary`?
+ 11 │       responses: {'200': {description: ok}}
+    ╰────
+  help: write `summary`; an addition of your own begins with `x-`
+
+2 errors
+";
+    let squeezed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    assert_eq!(squeezed(&text), squeezed(expected), "{text}");
+    assert!(!text.contains('\u{1b}'));
+    let look = human::Look {
+        color: true,
+        ..human::Look::default()
+    };
+    assert!(human::render(&project::text(BROKEN).report(), look).contains('\u{1b}'));
+}
+
+#[test]
+fn the_terminal_is_safe_from_the_users_text() {
+    let evil = "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n\"\\e[31mred\\a\": 1\n\"rtl\u{202e}\": 1\n";
+    let linted = project::text(evil);
+    assert_eq!(linted.names(), ["unknown-field", "unknown-field"]);
+    for text in [
+        human::render(&linted.report(), human::Look::default()),
+        concise::render(&linted.report()),
+    ] {
+        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text:?}");
+    }
+}
+
+#[test]
+fn long_lines_are_cut_around_the_place() {
+    let text = format!(
+        "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths: {{{} \"/x\": {{gte: {{}}}}, {}}}\n",
+        "\"/é\": {}, ".repeat(1),
+        (0..20_000)
+            .map(|n| format!("\"/p{n}\": {{}}, "))
+            .collect::<String>()
+    );
+    let linted = project::text(&text);
+    assert_eq!(linted.names(), ["unknown-method"]);
+    let human = human::render(&linted.report(), human::Look::default());
+    assert!(human.len() < 1_500, "{}", human.len());
+    assert!(human.contains("gte") && human.contains('…'), "{human}");
+}
+
+#[test]
+fn programs_get_lint_v1() {
+    let linted = project::text(BROKEN);
+    let document = json::document(&linted.report());
+    assert_eq!(document["schema"], "lint/v1");
+    assert_eq!(document["result"], "blocked");
+    assert_eq!(document["tool"]["name"], "gwc");
+    assert!(document["environment"].is_null());
+    assert_eq!(
+        document["counts"],
+        serde_json::json!({"error": 2, "warn": 0, "info": 0})
+    );
+    let finding = &document["findings"][1];
+    let fingerprint = finding["fingerprint"].as_str().expect("a text");
+    assert!(fingerprint.len() == 12 && fingerprint.bytes().all(|b| b.is_ascii_hexdigit()));
+    assert_eq!(
+        *finding,
+        serde_json::json!({
+            "code": "GW0302", "name": "unknown-field", "level": "error",
+            "message": "an operation has no field `sumary`",
+            "help": "write `summary`; an addition of your own begins with `x-`",
+            "file": "openapi.yaml", "line": 10, "column": 7, "end_line": 10, "end_column": 13,
+            "related": [],
+            "fix": {"edits": [{
+                "file": "openapi.yaml", "line": 10, "column": 7, "end_line": 10, "end_column": 13, "text": "summary",
+            }]},
+            "fingerprint": fingerprint,
+        })
+    );
+    let related = &document["findings"][0]["related"][0];
+    assert_eq!(
+        *related,
+        serde_json::json!({"file": "openapi.yaml", "line": 6, "column": 20, "message": "first here"})
+    );
+}
+
+#[test]
+fn fingerprints_stay_when_lines_move() {
+    let prints = |text: &str| {
+        let document = json::document(&project::text(text).report());
+        let findings = document["findings"].as_array().cloned().unwrap_or_default();
+        let prints: Vec<String> = findings
+            .iter()
+            .map(|finding| finding["fingerprint"].to_string())
+            .collect();
+        prints
+    };
+    let moved = BROKEN.replace("paths:\n", "# a comment\n\nservers: []\npaths:\n  /0: {}\n");
+    assert_eq!(prints(BROKEN), prints(&moved));
+    let renamed = BROKEN.replace("/a:", "/b:");
+    assert_ne!(prints(BROKEN), prints(&renamed));
+    let mut all = prints(BROKEN);
+    all.dedup();
+    assert_eq!(all.len(), 2);
+}
