@@ -4,6 +4,7 @@
 //! files, [`overlay`] applies overlays, [`spec`] reads OpenAPI, [`lint`] judges it, and
 //! [`output`] says what was found.
 
+pub mod ask;
 pub mod assemble;
 pub mod cli;
 pub mod compile;
@@ -13,6 +14,7 @@ pub mod lower;
 pub mod model;
 pub mod output;
 pub mod overlay;
+pub mod plan;
 pub mod project;
 pub mod release;
 pub mod schemas;

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod lints;
 mod names;
+pub mod overlap;
 pub mod routes;
 mod security;
 pub mod settings;

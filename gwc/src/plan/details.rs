@@ -1,0 +1,695 @@
+//! Everything that is neither routing nor who may call: numbers, policies, upstreams, consumers,
+//! contracts, prose.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::{self, Link};
+use policy::Checked;
+use serde_json::{Value, json};
+
+use super::{Change, Class, OperationRef, Plan, Section};
+use crate::lower::Lowered;
+use crate::source_map::SourceMap;
+
+/// Compares two gateways; the first release has nothing to compare with.
+pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
+    let Some(old) = old else { return };
+    let (was, is) = (&old.gateway.shared, &new.gateway.shared);
+    consumers(was, is, plan);
+    listeners(was, is, plan);
+    policies("", &was.policies, &is.policies, plan);
+    upstreams(was, is, plan);
+    if was.expose_bundle != is.expose_bundle {
+        push(
+            plan,
+            Section::Policy,
+            Class::Changed,
+            "expose-bundle-changed",
+            "expose_bundle",
+            was.expose_bundle.into(),
+            is.expose_bundle.into(),
+        );
+    }
+    verifiers(was, is, plan);
+    for api in &new.gateway.apis {
+        let Some(before) = old.gateway.apis.get(&api.name) else {
+            continue;
+        };
+        policies(
+            &format!("{}/", api.name),
+            &before.policies,
+            &api.policies,
+            plan,
+        );
+        mounts(before, api, plan);
+        operations(before, api, (&was.policies, &is.policies), plan);
+    }
+    for contract in &new.contracts {
+        let Some(before) = old.contracts.get(&contract.name) else {
+            continue;
+        };
+        contracts(before, contract, &new.gateway, plan);
+    }
+}
+
+fn push(
+    plan: &mut Plan,
+    section: Section,
+    class: Class,
+    id: &'static str,
+    subject: impl Into<String>,
+    old: Value,
+    new: Value,
+) {
+    plan.changes
+        .push(Change::new(section, class, id, subject, old, new));
+}
+
+/// More through is relax, less is tighten.
+fn number(
+    plan: &mut Plan,
+    section: Section,
+    id: &'static str,
+    subject: impl Into<String>,
+    old: u64,
+    new: u64,
+    unit: &str,
+) {
+    let class = if new > old {
+        Class::Relax
+    } else {
+        Class::Tighten
+    };
+    if old != new {
+        push(
+            plan,
+            section,
+            class,
+            id,
+            subject,
+            format!("{old}{unit}").into(),
+            format!("{new}{unit}").into(),
+        );
+    }
+}
+
+/// What stands in either set, with both sides.
+fn both<'s, T: ir::Named>(
+    old: &'s ir::Set<T>,
+    new: &'s ir::Set<T>,
+) -> impl Iterator<Item = (&'s str, Option<&'s T>, Option<&'s T>)> {
+    let names: BTreeSet<&str> = old.iter().chain(new).map(ir::Named::name).collect();
+    names
+        .into_iter()
+        .map(|name| (name, old.get(name), new.get(name)))
+}
+
+fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
+    for (name, was, is) in both(&old.consumers, &new.consumers) {
+        let credentials = |consumer: Option<&ir::Consumer>| -> BTreeSet<(String, Option<u64>)> {
+            let all = consumer.into_iter().flat_map(|consumer| {
+                consumer
+                    .keys
+                    .iter()
+                    .map(|key| ("key", key))
+                    .chain(consumer.basic.iter().map(|pair| ("basic", pair)))
+            });
+            all.map(|(kind, credential)| {
+                (
+                    format!("{kind} {}", hex(&credential.sha256[..6])),
+                    credential.not_after,
+                )
+            })
+            .collect()
+        };
+        let (before, after) = (credentials(was), credentials(is));
+        let subject = format!("consumer {name}");
+        for (credential, ends) in after.difference(&before) {
+            let known = before.iter().find(|(other, _)| other == credential);
+            let longer = known
+                .is_some_and(|(_, was)| was.is_some_and(|was| ends.is_none_or(|ends| ends > was)));
+            let (class, id) = match (known, longer) {
+                (None, _) => (Class::Grant, "credential-added"),
+                (Some(_), true) => (Class::Grant, "credential-prolonged"),
+                (Some(_), false) => (Class::Strengthen, "credential-shortened"),
+            };
+            push(
+                plan,
+                Section::Security,
+                class,
+                id,
+                subject.clone(),
+                known.map_or(
+                    Value::Null,
+                    |(_, was)| json!({"credential": credential, "not_after": was}),
+                ),
+                json!({"credential": credential, "not_after": ends}),
+            );
+        }
+        for (credential, _) in before.difference(&after) {
+            if !after.iter().any(|(other, _)| other == credential) {
+                push(
+                    plan,
+                    Section::Security,
+                    Class::Strengthen,
+                    "credential-removed",
+                    subject.clone(),
+                    credential.as_str().into(),
+                    Value::Null,
+                );
+            }
+        }
+        if before.is_empty() && after.is_empty() && was.is_some() != is.is_some() {
+            push(
+                plan,
+                Section::Policy,
+                Class::Changed,
+                "consumer-changed",
+                subject,
+                was.is_some().into(),
+                is.is_some().into(),
+            );
+        }
+    }
+}
+
+fn verifiers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
+    for (name, was, is) in both(&old.auth, &new.auth) {
+        if was != is {
+            let said = |verifier: Option<&ir::Verifier>| {
+                verifier.map_or(Value::Null, |verifier| {
+                    format!("{:?}", verifier.checked).into()
+                })
+            };
+            push(
+                plan,
+                Section::Policy,
+                Class::Changed,
+                "verifier-changed",
+                format!("auth {name}"),
+                said(was),
+                said(is),
+            );
+        }
+    }
+}
+
+fn listeners(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
+    for (name, was, is) in both(&old.listeners, &new.listeners) {
+        let subject = format!("listener {name}");
+        let (Some(was), Some(is)) = (was, is) else {
+            let address = |listener: Option<&ir::Listener>| {
+                listener.map_or(Value::Null, |listener| listener.address.as_str().into())
+            };
+            let id = if was.is_none() {
+                "listener-added"
+            } else {
+                "listener-removed"
+            };
+            push(
+                plan,
+                Section::Routing,
+                Class::Changed,
+                id,
+                subject,
+                address(was),
+                address(is),
+            );
+            continue;
+        };
+        if was.address != is.address {
+            push(
+                plan,
+                Section::Routing,
+                Class::Changed,
+                "listener-address-changed",
+                subject.clone(),
+                was.address.as_str().into(),
+                is.address.as_str().into(),
+            );
+        }
+        let covered = |range: &ir::Cidr, ranges: &[ir::Cidr]| ranges.contains(range);
+        for range in is
+            .trusted_proxies
+            .iter()
+            .filter(|range| !covered(range, &was.trusted_proxies))
+        {
+            // It may assert any address: address lists and limits believe it.
+            push(
+                plan,
+                Section::Security,
+                Class::Weaken,
+                "trusted-proxy-added",
+                subject.clone(),
+                Value::Null,
+                range.to_string().into(),
+            );
+        }
+        for range in was
+            .trusted_proxies
+            .iter()
+            .filter(|range| !covered(range, &is.trusted_proxies))
+        {
+            push(
+                plan,
+                Section::Security,
+                Class::Strengthen,
+                "trusted-proxy-removed",
+                subject.clone(),
+                range.to_string().into(),
+                Value::Null,
+            );
+        }
+        let (a, b) = (&was.limits, &is.limits);
+        let mut limit =
+            |id, old, new, unit| number(plan, Section::Policy, id, subject.clone(), old, new, unit);
+        limit(
+            "listener-connections-changed",
+            a.connections,
+            b.connections,
+            "",
+        );
+        limit(
+            "listener-header-bytes-changed",
+            a.header_bytes,
+            b.header_bytes,
+            "B",
+        );
+        limit("listener-headers-changed", a.headers, b.headers, "");
+        limit(
+            "listener-header-timeout-changed",
+            a.header_timeout_ms,
+            b.header_timeout_ms,
+            "ms",
+        );
+        limit(
+            "listener-idle-timeout-changed",
+            a.idle_timeout_ms,
+            b.idle_timeout_ms,
+            "ms",
+        );
+        limit(
+            "listener-target-bytes-changed",
+            a.target_bytes,
+            b.target_bytes,
+            "B",
+        );
+    }
+}
+
+fn policies(scope: &str, old: &ir::Set<ir::Policy>, new: &ir::Set<ir::Policy>, plan: &mut Plan) {
+    for (name, was, is) in both(old, new) {
+        let subject = format!("policy {scope}{name}");
+        // Coming and going shows in the chains that name it.
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        if was == is {
+            continue;
+        }
+        match (&was.checked, &is.checked) {
+            (Checked::RateLimit(a), Checked::RateLimit(b)) if a.key() == b.key() => {
+                let (a, b) = (a.tokens(), b.tokens());
+                let rate = |tokens: policy::Tokens| {
+                    format!("{} per {} ms", tokens.count, tokens.period_ms)
+                };
+                let faster = u128::from(b.count) * u128::from(a.period_ms)
+                    > u128::from(a.count) * u128::from(b.period_ms);
+                if (a.count, a.period_ms) != (b.count, b.period_ms) {
+                    let class = if faster { Class::Relax } else { Class::Tighten };
+                    push(
+                        plan,
+                        Section::Policy,
+                        class,
+                        "rate-changed",
+                        subject.clone(),
+                        rate(a).into(),
+                        rate(b).into(),
+                    );
+                }
+                number(
+                    plan,
+                    Section::Policy,
+                    "burst-changed",
+                    subject,
+                    a.burst,
+                    b.burst,
+                    "",
+                );
+            }
+            (Checked::Timeout(a), Checked::Timeout(b)) => number(
+                plan,
+                Section::Policy,
+                "timeout-changed",
+                subject,
+                a.request_ms(),
+                b.request_ms(),
+                "ms",
+            ),
+            (a, b) => push(
+                plan,
+                Section::Policy,
+                Class::Changed,
+                "policy-changed",
+                subject,
+                said(a),
+                said(b),
+            ),
+        }
+    }
+}
+
+/// A policy for people; secrets are references.
+fn said(checked: &Checked) -> Value {
+    json!({"kind": checked.kind(), "is": format!("{checked:?}")})
+}
+
+fn upstreams(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
+    for (name, was, is) in both(&old.upstreams, &new.upstreams) {
+        let subject = format!("upstream {name}");
+        let targets = |upstream: Option<&ir::Upstream>| -> Value {
+            upstream.map_or(Value::Null, |upstream| {
+                upstream
+                    .targets
+                    .iter()
+                    .map(|target| {
+                        (
+                            target.name.clone(),
+                            json!({"url": url(target), "weight": target.weight}),
+                        )
+                    })
+                    .collect::<serde_json::Map<_, _>>()
+                    .into()
+            })
+        };
+        let (Some(a), Some(b)) = (was, is) else {
+            let id = if was.is_none() {
+                "upstream-added"
+            } else {
+                "upstream-removed"
+            };
+            push(
+                plan,
+                Section::Upstream,
+                Class::Changed,
+                id,
+                subject,
+                targets(was),
+                targets(is),
+            );
+            continue;
+        };
+        if a.targets != b.targets {
+            push(
+                plan,
+                Section::Upstream,
+                Class::Changed,
+                "targets-changed",
+                subject.clone(),
+                targets(was),
+                targets(is),
+            );
+        }
+        if a.host_header != b.host_header {
+            push(
+                plan,
+                Section::Upstream,
+                Class::Changed,
+                "host-header-changed",
+                subject.clone(),
+                format!("{:?}", a.host_header).into(),
+                format!("{:?}", b.host_header).into(),
+            );
+        }
+        number(
+            plan,
+            Section::Policy,
+            "connect-timeout-changed",
+            subject.clone(),
+            a.connect_timeout_ms,
+            b.connect_timeout_ms,
+            "ms",
+        );
+        number(
+            plan,
+            Section::Policy,
+            "idle-timeout-changed",
+            subject,
+            a.idle_timeout_ms,
+            b.idle_timeout_ms,
+            "ms",
+        );
+    }
+}
+
+fn url(target: &ir::Target) -> String {
+    format!(
+        "http://{}{}",
+        engine::forward::authority(target),
+        target.path
+    )
+}
+
+fn mounts(old: &ir::Api, new: &ir::Api, plan: &mut Plan) {
+    for (name, was, is) in both(&old.mounts, &new.mounts) {
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        if was.strip_base_path != is.strip_base_path {
+            push(
+                plan,
+                Section::Upstream,
+                Class::Changed,
+                "strip-base-path-changed",
+                format!("mount {}/{name}", new.name),
+                was.strip_base_path.into(),
+                is.strip_base_path.into(),
+            );
+        }
+    }
+}
+
+fn operations(
+    old: &ir::Api,
+    new: &ir::Api,
+    shared: (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),
+    plan: &mut Plan,
+) {
+    for operation in &new.operations {
+        let Some(before) = old.operations.get(&operation.key) else {
+            continue;
+        };
+        let (was, is) = (
+            &old.treatments[before.treatment as usize],
+            &new.treatments[operation.treatment as usize],
+        );
+        let reference = || reference(new, operation);
+        let mut changes = Vec::new();
+        if was.timeout_ms != is.timeout_ms {
+            let class = if is.timeout_ms > was.timeout_ms {
+                Class::Relax
+            } else {
+                Class::Tighten
+            };
+            changes.push((
+                class,
+                "timeout-changed",
+                "timeout",
+                format!("{}ms", was.timeout_ms).into(),
+                format!("{}ms", is.timeout_ms).into(),
+            ));
+        }
+        if was.max_body_bytes != is.max_body_bytes {
+            let bytes = |limit: Option<u64>| {
+                limit.map_or(Value::from("no limit"), |bytes| format!("{bytes}B").into())
+            };
+            let class =
+                if is.max_body_bytes.unwrap_or(u64::MAX) > was.max_body_bytes.unwrap_or(u64::MAX) {
+                    Class::Relax
+                } else {
+                    Class::Tighten
+                };
+            changes.push((
+                class,
+                "max-body-changed",
+                "max_body",
+                bytes(was.max_body_bytes),
+                bytes(is.max_body_bytes),
+            ));
+        }
+        let names = |treatment: &ir::Treatment| -> Vec<String> {
+            let names = treatment.chain.iter().filter_map(|link| match link {
+                Link::Authenticate => None,
+                Link::Shared(name) | Link::Own(name) => Some(name.clone()),
+            });
+            names.collect()
+        };
+        let (a, b) = (names(was), names(is));
+        if a != b {
+            let removed: Vec<&String> = a.iter().filter(|name| !b.contains(name)).collect();
+            let added: Vec<&String> = b.iter().filter(|name| !a.contains(name)).collect();
+            let limits = |names: &[&String]| {
+                !names.is_empty()
+                    && names.iter().all(|name| {
+                        is_limit(name, &[&old.policies, &new.policies, shared.0, shared.1])
+                    })
+            };
+            let class = match (removed.is_empty(), added.is_empty()) {
+                (false, true) if limits(&removed) => Class::Relax,
+                (true, false) if limits(&added) => Class::Tighten,
+                _ => Class::Changed,
+            };
+            changes.push((class, "policies-changed", "policies", a.into(), b.into()));
+        }
+        for (class, id, subject, old, new) in changes {
+            plan.changes
+                .push(Change::new(Section::Policy, class, id, subject, old, new).of(reference()));
+        }
+    }
+}
+
+/// Whether a policy only says how often.
+fn is_limit(name: &str, defined: &[&ir::Set<ir::Policy>]) -> bool {
+    let policy = defined.iter().find_map(|policies| policies.get(name));
+    policy.is_some_and(|policy| matches!(policy.checked, Checked::RateLimit(_)))
+}
+
+fn reference(api: &ir::Api, operation: &ir::Operation) -> OperationRef {
+    let mount = api.mounts.iter().next();
+    OperationRef {
+        key: operation.key.clone(),
+        id: operation
+            .key
+            .strip_prefix(&format!("{}/", api.name))
+            .map(str::to_owned),
+        method: operation.method.clone(),
+        path: format!(
+            "{}{}",
+            mount.map_or("", |mount| &mount.base_path),
+            operation.template
+        ),
+        mount: mount.map(|mount| mount.name.clone()).unwrap_or_default(),
+        host: mount
+            .and_then(|mount| mount.hosts.first().cloned())
+            .unwrap_or_default(),
+        api: api.name.clone(),
+    }
+}
+
+fn contracts(old: &ir::Contract, new: &ir::Contract, gateway: &ir::Gateway, plan: &mut Plan) {
+    let Some(api) = gateway.apis.get(&new.name) else {
+        return;
+    };
+    for operation in &new.operations {
+        let (Some(before), Some(routed)) = (
+            old.operations.get(&operation.key),
+            api.operations.get(&operation.key),
+        ) else {
+            continue;
+        };
+        let mut parts: Vec<(&'static str, Value, Value)> = Vec::new();
+        if before.deprecated != operation.deprecated {
+            parts.push((
+                "deprecated",
+                before.deprecated.into(),
+                operation.deprecated.into(),
+            ));
+        }
+        let parameters = |operation: &ir::ContractOperation| -> Value {
+            operation
+                .parameters
+                .iter()
+                .map(|parameter| {
+                    format!(
+                        "{:?} {}{}",
+                        parameter.place,
+                        parameter.name,
+                        if parameter.required { "" } else { "?" }
+                    )
+                    .to_lowercase()
+                })
+                .collect::<Vec<_>>()
+                .into()
+        };
+        if before.parameters != operation.parameters {
+            parts.push(("parameters", parameters(before), parameters(operation)));
+        }
+        let body = |operation: &ir::ContractOperation| {
+            operation.body.as_ref().map_or(
+                Value::Null,
+                |body| json!({"required": body.required, "media_types": body.media_types}),
+            )
+        };
+        if before.body != operation.body {
+            parts.push(("body", body(before), body(operation)));
+        }
+        let responses = |operation: &ir::ContractOperation| -> Value {
+            operation
+                .responses
+                .iter()
+                .map(|response| (response.status.clone(), json!(response.media_types)))
+                .collect::<serde_json::Map<_, _>>()
+                .into()
+        };
+        if before.responses != operation.responses {
+            parts.push(("responses", responses(before), responses(operation)));
+        }
+        for (subject, old, new) in parts {
+            let change = Change::new(
+                Section::Breaking,
+                Class::Changed,
+                "contract-changed",
+                subject,
+                old,
+                new,
+            );
+            plan.changes.push(change.of(reference(api, routed)));
+        }
+    }
+}
+
+/// Compares prose.
+pub(super) fn docs(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
+    for (key, after) in &new.operations {
+        let Some(before) = old.operations.get(key) else {
+            continue;
+        };
+        let pairs: [(&'static str, Value, Value); 3] = [
+            ("summary", json!(before.summary), json!(after.summary)),
+            (
+                "description",
+                json!(before.description),
+                json!(after.description),
+            ),
+            ("tags", json!(before.tags), json!(after.tags)),
+        ];
+        for (subject, old, new) in pairs {
+            if old != new {
+                let operation = OperationRef {
+                    key: key.clone(),
+                    id: after.id.clone(),
+                    method: String::new(),
+                    path: after.path.clone(),
+                    mount: String::new(),
+                    host: String::new(),
+                    api: String::new(),
+                };
+                plan.changes.push(
+                    Change::new(
+                        Section::Docs,
+                        Class::Doc,
+                        "prose-changed",
+                        subject,
+                        old,
+                        new,
+                    )
+                    .of(operation),
+                );
+            }
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

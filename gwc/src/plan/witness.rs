@@ -1,0 +1,241 @@
+//! A request that is treated differently, asked of both engines before it is shown.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use base64::Engine as _;
+use bundle::ir::{self, Condition, Gateway, Segment, Template, Test};
+use engine::Verdict;
+use policy::auth::Place;
+use sha2::{Digest as _, Sha256};
+
+use super::{Outcome, Witness, WitnessCredential};
+use crate::ask::{Oracle, Question};
+
+/// The key that a witness shows where a valid one is needed.
+const KEY: &str = "valid";
+/// The user and password that a witness shows.
+const PAIR: &str = "valid:valid";
+/// What stands where only something must be held.
+const FORGED: &str = "forged";
+/// The consumer that owns them; no gateway.yaml can name it.
+const OWNER: &str = "~witness";
+
+/// A gateway in which the witness's credentials are valid.
+pub(super) fn with_witness(gateway: &Gateway) -> Gateway {
+    let hash = |text: &str| ir::Credential {
+        sha256: Sha256::digest(text).into(),
+        not_after: None,
+    };
+    let mut gateway = gateway.clone();
+    let mut consumers: Vec<ir::Consumer> = gateway.shared.consumers.iter().cloned().collect();
+    consumers.push(ir::Consumer {
+        name: OWNER.into(),
+        keys: vec![hash(KEY)],
+        basic: vec![hash(PAIR)],
+    });
+    if let Ok(consumers) = ir::Set::new(consumers) {
+        gateway.shared.consumers = consumers;
+    }
+    gateway
+}
+
+/// A request without credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) listener: String,
+    pub(super) host: String,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) headers: Vec<(String, String)>,
+}
+
+impl Draft {
+    /// The request of a path, with what the conditions ask.
+    pub(super) fn new(
+        listener: &str,
+        host: &str,
+        method: &str,
+        path: String,
+        conditions: &[Condition],
+    ) -> Self {
+        let mut draft = Self {
+            listener: listener.into(),
+            host: host.into(),
+            method: method.into(),
+            path,
+            query: Vec::new(),
+            headers: Vec::new(),
+        };
+        for condition in conditions {
+            let value = |test: &Test| match test {
+                Test::Exact(text) | Test::Prefix(text) => text.clone(),
+                Test::Present => "1".into(),
+            };
+            match condition {
+                Condition::Header(name, test) => draft.headers.push((name.clone(), value(test))),
+                Condition::Query(name, test) => draft.query.push((name.clone(), value(test))),
+            }
+        }
+        draft
+    }
+
+    /// The same with the credentials of an alternative.
+    pub(super) fn with_credentials(
+        &self,
+        alternative: &ir::Alternative,
+        schemes: &ir::Set<ir::Scheme>,
+        verifiers: &ir::Set<ir::Verifier>,
+    ) -> (Self, Vec<WitnessCredential>) {
+        let mut draft = self.clone();
+        let mut credentials = Vec::new();
+        for wanted in &alternative.0 {
+            let Some(scheme) = schemes.get(&wanted.scheme) else {
+                continue;
+            };
+            let valid =
+                matches!(&scheme.verify, ir::Verify::Auth(name) if verifiers.get(name).is_some());
+            let text = match (&scheme.place, valid) {
+                (Place::Authorization(kind), true) if kind == "basic" => {
+                    base64::engine::general_purpose::STANDARD.encode(PAIR)
+                }
+                (_, true) => KEY.to_owned(),
+                (_, false) => FORGED.to_owned(),
+            };
+            match &scheme.place {
+                Place::Header(name) => draft.headers.push((name.clone(), text)),
+                Place::Query(name) => draft.query.push((name.clone(), text)),
+                Place::Cookie(name) => draft
+                    .headers
+                    .push(("cookie".into(), format!("{name}={text}"))),
+                Place::Authorization(kind) => draft
+                    .headers
+                    .push(("authorization".into(), format!("{kind} {text}"))),
+            }
+            credentials.push(WitnessCredential {
+                scheme: scheme.name.clone(),
+                state: if valid { "valid" } else { "forged" },
+                scopes: wanted.scopes.clone(),
+            });
+        }
+        (draft, credentials)
+    }
+
+    /// What a gateway does with it; none where it has no such listener.
+    pub(super) fn ask(&self, oracle: &Oracle) -> Option<Outcome> {
+        let listener = oracle
+            .snapshot()
+            .listeners()
+            .iter()
+            .position(|listener| *listener.name == *self.listener)?;
+        let mut request = http::Request::builder()
+            .method(self.method.as_str())
+            .uri(self.target())
+            .header("host", &self.host);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(()).ok()?.into_parts().0;
+        let question = Question {
+            listener,
+            request,
+            peer: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+            unix_s: 0,
+        };
+        let outcome = oracle.ask(&question, |decided, _, _| {
+            match (&decided.verdict, &decided.route) {
+                (Verdict::Reject(refusal), _) => Outcome::Refused {
+                    status: refusal.reject.status,
+                },
+                (Verdict::Forward | Verdict::Reply(_), Some(route)) => Outcome::Served {
+                    operation: route.operation.key.clone(),
+                },
+                (Verdict::Forward | Verdict::Reply(_), None) => Outcome::Refused { status: 404 },
+            }
+        });
+        Some(outcome.unwrap_or_else(|reject| Outcome::Refused {
+            status: reject.status,
+        }))
+    }
+
+    /// The route that owns it, whatever its chain says: `KEY@MOUNT`.
+    pub(super) fn owner(&self, oracle: &Oracle) -> Option<String> {
+        let listener = oracle
+            .snapshot()
+            .listeners()
+            .iter()
+            .position(|listener| *listener.name == *self.listener)?;
+        let mut request = http::Request::builder()
+            .method(self.method.as_str())
+            .uri(self.target())
+            .header("host", &self.host);
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(()).ok()?.into_parts().0;
+        let question = Question {
+            listener,
+            request,
+            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            unix_s: 0,
+        };
+        oracle
+            .ask(&question, |decided, _, _| {
+                decided.route.map(|route| route.id.to_owned())
+            })
+            .ok()?
+    }
+
+    fn target(&self) -> String {
+        let pairs: Vec<String> = self
+            .query
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        if pairs.is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}?{}", self.path, pairs.join("&"))
+        }
+    }
+
+    /// As plans show it.
+    pub(super) fn shown(
+        &self,
+        credentials: Vec<WitnessCredential>,
+        old: Outcome,
+        new: Outcome,
+    ) -> Witness {
+        Witness {
+            method: self.method.clone(),
+            url: format!("http://{}{}", self.host, self.target()),
+            headers: self.headers.clone(),
+            credentials,
+            old,
+            new,
+        }
+    }
+}
+
+/// A path of a template; `fill` stands for each parameter.
+pub(super) fn path(template: &Template, fill: &str) -> String {
+    if template.segments().is_empty() {
+        return "/".into();
+    }
+    let mut path = String::new();
+    for segment in template.segments() {
+        path.push('/');
+        match segment {
+            Segment::Literal(text) => path.push_str(text),
+            Segment::Parameter(_) => path.push_str(fill),
+            Segment::Pattern(pattern) => {
+                path.push_str(&pattern.head);
+                for (_, literal) in &pattern.rest {
+                    path.push_str(fill);
+                    path.push_str(literal);
+                }
+            }
+        }
+    }
+    path
+}
