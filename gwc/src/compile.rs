@@ -335,7 +335,6 @@ fn leveled(
             .filter(|(name, _)| known(name).is_some_and(|lint| !is_hard(lint)))
             .cloned(),
     );
-    let _ = files;
     let level_of = |finding: &Diagnostic| {
         wanted
             .iter()
@@ -343,13 +342,14 @@ fn leveled(
             .find(|(name, _)| name == finding.lint.name)
             .map(|(_, level)| *level)
     };
-    let findings = lint::finish(sink)
-        .into_iter()
-        .filter_map(|finding| match level_of(&finding) {
-            None => Some(finding),
-            Some(None) => None,
-            Some(Some(level)) => Some(finding.level(level)),
-        });
+    let findings =
+        lint::finish(sink, files)
+            .into_iter()
+            .filter_map(|finding| match level_of(&finding) {
+                None => Some(finding),
+                Some(None) => None,
+                Some(Some(level)) => Some(finding.level(level)),
+            });
     findings.collect()
 }
 

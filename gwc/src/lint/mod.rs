@@ -10,6 +10,7 @@ use crate::spec::objects::{Keys, Object};
 use crate::spec::reference::Resolver;
 use crate::spec::{Spec, Version};
 
+pub mod allow;
 pub mod rules;
 pub(crate) mod sample;
 pub mod template;
@@ -77,10 +78,13 @@ pub fn spec(files: &Files, document: &Document, spec: &Spec, sink: &mut Sink) {
     }
 }
 
-/// What was found, ready to be said: sorted by place, equal findings once.
+/// What was found, ready to be said: sorted by place, equal findings once, without what
+/// `x-gateway-lint` allows.
 #[must_use]
-pub fn finish(sink: Sink) -> Vec<Diagnostic> {
-    sink.into_sorted()
+pub fn finish(sink: Sink, files: &Files) -> Vec<Diagnostic> {
+    let mut findings = sink.into_sorted();
+    findings.retain(|finding| !allow::allows(files, finding));
+    findings
 }
 
 /// The part of a scalar's place that covers some bytes of its value, or all of it where the
@@ -107,6 +111,7 @@ pub const ALL: &[&[&Lint]] = &[
     crate::syntax::lints::LINTS,
     crate::project::lints::LINTS,
     crate::spec::lints::LINTS,
+    &[&allow::LINT],
     crate::overlay::lints::LINTS,
     rules::LINTS,
     crate::model::lints::LINTS,

@@ -48,7 +48,8 @@ pub fn pointer(files: &Files, span: Span) -> Option<String> {
     Some(pointer)
 }
 
-fn child_at(node: NodeRef<'_>, span: Span) -> Option<(String, NodeRef<'_>)> {
+/// The child of a node that a place lies in, with its key or index.
+pub(crate) fn child_at(node: NodeRef<'_>, span: Span) -> Option<(String, NodeRef<'_>)> {
     let holds = |outer: Span| {
         outer.file == span.file
             && outer.start <= span.start

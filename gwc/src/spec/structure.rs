@@ -22,7 +22,7 @@ use super::objects::{
 };
 use super::reference::{Fault, HOPS_MAX, Resolver, reference};
 use crate::lint::rules::unknown_method;
-use crate::lint::{Check, Place, RULES};
+use crate::lint::{Check, Place, RULES, allow};
 use crate::model::lints::MISPLACED_EXTENSION;
 
 /// Checks the document's structure and references.
@@ -240,6 +240,9 @@ impl<'a> Walk<'_, 'a> {
                 && !matches!(object.others, Others::Map(Keys::Free | Keys::Component, _))
             {
                 self.extension(key, entry.key_span, object);
+                if key == allow::KEY {
+                    allow::check(value, self.sink);
+                }
             } else {
                 match &object.others {
                     Others::Map(keys, ty) => {

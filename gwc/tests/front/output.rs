@@ -86,7 +86,7 @@ fn the_terminal_is_safe_from_the_users_text() {
 fn long_lines_are_cut_around_the_place() {
     let text = format!(
         "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths: {{{} \"/x\": {{gte: {{}}}}, {}}}\n",
-        "\"/é\": {}, ".repeat(1),
+        "\"/é\": {}, ",
         (0..20_000)
             .map(|n| format!("\"/p{n}\": {{}}, "))
             .collect::<String>()
@@ -152,4 +152,26 @@ fn fingerprints_stay_when_lines_move() {
     let mut all = prints(BROKEN);
     all.dedup();
     assert_eq!(all.len(), 2);
+}
+
+#[test]
+fn what_is_allowed_at_a_node_is_silent_inside_it() {
+    let with = |place: &str, text: &str| {
+        let changed = BROKEN.replace(place, &format!("{place}{text}"));
+        project::text(&changed).names()
+    };
+    let both = ["duplicate-operation-id", "unknown-field"];
+    assert_eq!(with("post:\n", ""), both);
+    let post = "      x-gateway-lint: {allow: [duplicate-operation-id]}\n";
+    assert_eq!(with("post:\n", post), ["unknown-field"]);
+    assert_eq!(with("get:\n", post), both);
+    let all = "x-gateway-lint: {allow: [unknown-field, duplicate-operation-id]}\n";
+    assert_eq!(with("version: \"1\"}\n", all), Vec::<&str>::new());
+    let hard = "x-gateway-lint: {allow: [duplicate-map-key, nothing-like-it]}\n";
+    assert_eq!(
+        with("version: \"1\"}\n", hard)[..2],
+        ["unknown-rule", "unknown-rule"]
+    );
+    let key = "x-gateway-lint: {alow: [unknown-field]}\n";
+    assert_eq!(with("version: \"1\"}\n", key)[0], "unknown-key");
 }

@@ -50,11 +50,12 @@ fn lint(mut files: Files, name: &str, overlays: &[&str]) -> Linted {
     let file = files.read(name).expect("the document is there");
     files.report(file, &mut sink);
     let Some(root) = files.root(file) else {
+        let findings = gwc::lint::finish(sink, &files);
         return Linted {
             files,
             document: None,
             spec: None,
-            findings: gwc::lint::finish(sink),
+            findings,
         };
     };
     let mut document = Document {
@@ -69,11 +70,12 @@ fn lint(mut files: Files, name: &str, overlays: &[&str]) -> Linted {
     }
     files.follow(&document);
     let spec = gwc::lint::document(&files, &document, &mut sink);
+    let findings = gwc::lint::finish(sink, &files);
     Linted {
         files,
         document: Some(document),
         spec,
-        findings: gwc::lint::finish(sink),
+        findings,
     }
 }
 

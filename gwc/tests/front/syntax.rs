@@ -253,3 +253,49 @@ fn mistakes_in_json_are_said_at_their_place() {
     // The file's id is that of its source.
     assert_eq!(parse("a.json", "1").at(&[]).span().file, FileId(0));
 }
+
+#[test]
+fn every_place_in_real_documents_holds_its_value() {
+    let Some(corpus) = crate::corpus::folder() else {
+        return;
+    };
+    for name in [
+        "museum.yaml",
+        "figma.yaml",
+        "stripe.yaml",
+        "xero_accounting.yaml",
+        "discord.json",
+    ] {
+        let text = std::fs::read_to_string(corpus.join("specs").join(name)).expect("the document");
+        let parsed = parse(name, &text);
+        assert_eq!(parsed.said(), Vec::<String>::new(), "{name}");
+        let mut checked = 0;
+        for index in 0..parsed.tree.len() {
+            let node = parsed
+                .tree
+                .at(NodeId(u32::try_from(index).expect("few nodes")));
+            let written = parsed.sources.text(node.span());
+            assert!(
+                node.is_null() || !written.is_empty(),
+                "{name}: {:?}",
+                node.kind()
+            );
+            let fits = |value: &str, written: &str| {
+                let plain = written == value;
+                plain || written.starts_with(['"', '\'']) || written.contains('\n')
+            };
+            if let Some(value) = node.scalar_text() {
+                assert!(fits(value, written), "{name}: {value:?} at {written:?}");
+                checked += 1;
+            }
+            for (entry, value) in node.entries() {
+                let key = parsed.sources.text(entry.key_span);
+                assert!(fits(&entry.key, key), "{name}: {:?} at {key:?}", entry.key);
+                let inside = node.span().start <= entry.key_span.start
+                    && value.span().end <= node.span().end;
+                assert!(inside, "{name}: {:?}", entry.key);
+            }
+        }
+        assert!(checked > 100, "{name}");
+    }
+}
