@@ -359,5 +359,21 @@ pub fn is_hard(lint: &diag::Lint) -> bool {
     let gateway = ["GW01", "GW05", "GW06"]
         .iter()
         .any(|group| lint.code.starts_with(group));
-    lint.level == Level::Error && (gateway || lint.code.starts_with("GW02"))
+    // Texts, files, references and overlays, and what decides who may call what.
+    let front = ["GW02", "GW04"]
+        .iter()
+        .any(|group| lint.code.starts_with(group));
+    let decides = [
+        "unsupported-version",
+        "unknown-value",
+        "unknown-rule",
+        "unknown-method",
+        "malformed-path-template",
+        "repeated-template-parameter",
+        "unsupported-template",
+        "undefined-security-scheme",
+        "incomplete-security-scheme",
+        "malformed-security",
+    ];
+    lint.level == Level::Error && (gateway || front || decides.contains(&lint.name))
 }

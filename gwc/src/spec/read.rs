@@ -279,20 +279,15 @@ impl<'a> Reader<'a> {
     }
 
     fn security(&self, node: NodeRef<'a>) -> Option<Vec<Requirement>> {
-        let items = self.items(node, "security")?;
+        let list = node.get("security").filter(|list| list.is_list())?;
         // An item that is no map is an error by now; taking it for `{}` would open a door.
-        let maps = items
-            .into_iter()
-            .filter_map(|item| self.resolver.resolve(item));
-        Some(
-            maps.filter(|item| item.is_map())
-                .map(|item| self.requirement(item))
-                .collect(),
-        )
+        let maps = list.items().filter(|item| item.is_map());
+        Some(maps.map(|item| self.requirement(item)).collect())
     }
 
     fn requirement(&self, item: NodeRef<'a>) -> Requirement {
-        let scheme = |(name, scopes): (Spanned<String>, NodeRef<'a>)| {
+        let schemes = item.entries().map(|(entry, scopes)| {
+            let name = Spanned::new(entry.key.to_string(), entry.key_span);
             (
                 name,
                 scopes
@@ -300,10 +295,10 @@ impl<'a> Reader<'a> {
                     .filter_map(|scope| self.string(scope))
                     .collect(),
             )
-        };
+        });
         Requirement {
             span: item.span(),
-            schemes: self.entries(Some(item)).map(scheme).collect(),
+            schemes: schemes.collect(),
         }
     }
 

@@ -50,3 +50,44 @@ fn real_documents_are_read() {
         assert_eq!(count, *operations, "{name}");
     }
 }
+
+#[test]
+fn a_requirement_never_loses_a_scheme_unsaid() {
+    for scheme in [
+        "{in: header, name: k}",
+        "{type: apiKey, name: k}",
+        "{type: apiKey, in: header, name: 1}",
+        "{type: http}",
+        "{type: magic}",
+        "[]",
+        "null",
+    ] {
+        let linted = project::text(&format!(
+            "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths: {{}}\nsecurity: [{{key: []}}]\ncomponents: {{securitySchemes: {{key: {scheme}}}}}\n"
+        ));
+        let hard = linted
+            .findings
+            .iter()
+            .any(|finding| gwc::compile::is_hard(finding.lint));
+        assert!(hard, "{scheme}\n{}", linted.lines());
+    }
+    for security in [
+        "{}",
+        "key",
+        "[key]",
+        "[[]]",
+        "[{key: x}]",
+        "[{key: [1]}]",
+        "[{kay: []}]",
+        "null",
+    ] {
+        let linted = project::text(&format!(
+            "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths: {{}}\nsecurity: {security}\ncomponents: {{securitySchemes: {{key: {{type: apiKey, in: header, name: k}}}}}}\n"
+        ));
+        let hard = linted
+            .findings
+            .iter()
+            .any(|finding| gwc::compile::is_hard(finding.lint));
+        assert!(hard, "{security}\n{}", linted.lines());
+    }
+}

@@ -22,6 +22,7 @@ mod malformed_component_name;
 mod malformed_expression;
 mod malformed_media_type;
 mod malformed_path_template;
+mod malformed_security;
 mod malformed_status;
 mod optional_path_parameter;
 mod parameter_without_schema;
@@ -161,6 +162,10 @@ pub const RULES: &[Rule] = &[
     Rule {
         lint: &querystring_beside_query::LINT,
         check: Check::Objects(&[&PATH_ITEM, &OPERATION], querystring_beside_query::check),
+    },
+    Rule {
+        lint: &malformed_security::LINT,
+        check: Check::Objects(&[&DOCUMENT, &OPERATION], malformed_security::check),
     },
 ];
 

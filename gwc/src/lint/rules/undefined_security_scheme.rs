@@ -39,7 +39,24 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     let requirements = operations.filter_map(|operation| operation.security.as_ref());
     for requirement in spec.security.iter().chain(requirements).flatten() {
         for (name, _) in &requirement.schemes {
+            if spec
+                .schemes
+                .iter()
+                .any(|scheme| scheme.name.value == name.value)
+            {
+                continue;
+            }
+            // Why is said at the scheme, but by rules that may be silenced; a requirement that
+            // lost a scheme would let in more than it says.
             if names.contains(&name.value.as_str()) {
+                sink.push(Diagnostic::new(
+                    &LINT,
+                    name.span,
+                    format!(
+                        "the security scheme `{}` is defined, but cannot be read",
+                        name.value.escape_debug()
+                    ),
+                ));
                 continue;
             }
             let mut finding = Diagnostic::new(

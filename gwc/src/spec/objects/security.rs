@@ -2,10 +2,6 @@
 
 use super::{Field, Keys, Object, Type, Versions, object, optional, required};
 
-/// An alternative of `security`: schemes that must all hold, with their scopes.
-pub(super) static REQUIREMENT: Object =
-    object(30, "a security requirement", &[]).others(Keys::Free, &Type::List(&Type::Text));
-
 /// `components.securitySchemes`.
 pub static SECURITY_SCHEMES: Object = object(31, "the security schemes", &[])
     .others(Keys::Component, &Type::Object(&SECURITY_SCHEME));
