@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bundle::ir::{Cidr, ListenerLimits, Operation, Upstream};
-use policy::Filter;
+use policy::{Filter, RequestHead};
 
 use crate::authenticate::{Credentials, Requirement};
 use crate::router::{ApiRouter, HostTable};
@@ -153,6 +153,17 @@ impl Snapshot {
             - 1;
         let mount = &self.mounts[at];
         self.route_at(mount, index - mount.first_route)
+    }
+
+    /// The mounts that are asked for a request, each with its API's table and the path below it.
+    pub fn matching<'s>(
+        &'s self,
+        listener: usize,
+        head: &'s RequestHead,
+    ) -> impl Iterator<Item = (&'s Mount, &'s ApiRouter, &'s str)> {
+        let table = self.listeners[listener].hosts.mounts(&head.host);
+        let entries = table.into_iter().flat_map(|table| table.below(head.path()));
+        entries.map(|(entry, below)| (&self.mounts[entry.mount as usize], &*entry.router, below))
     }
 
     pub(crate) fn route_at<'s>(&'s self, mount: &'s Mount, operation: u32) -> RouteRef<'s> {

@@ -5,6 +5,7 @@ mod build;
 mod completions;
 mod explain;
 mod lint;
+mod plan;
 mod route;
 mod rules;
 mod say;
@@ -51,6 +52,8 @@ enum Command {
     Schema(schema::Args),
     /// Compile to an unsigned bundle and print its id
     Build(build::Args),
+    /// Compare with what the channel runs, and say what would change
+    Plan(plan::Args),
     /// Say which operation owns a request, and what happens to it
     Route(route::Args),
     /// Print a completion script for a shell
@@ -78,6 +81,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Rules(args) => rules::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Build(args) => build::run(&args, &context),
+        Command::Plan(args) => plan::run(&args, &context),
         Command::Route(args) => route::run(&args, &context),
         Command::Completions(args) => completions::run(&args),
     };

@@ -81,6 +81,13 @@ impl Counts {
     }
 }
 
+/// [`printable`] for a text of several lines.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(printable).collect();
+    lines.join("\n")
+}
+
 /// A text that a terminal shows as it is: control characters and those that turn the writing
 /// direction are replaced by visible signs.
 #[must_use]

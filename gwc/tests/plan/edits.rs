@@ -1,0 +1,400 @@
+//! Single edits of meaning: exactly the expected class on exactly the expected operations.
+
+use gwc::plan::{Class, Outcome, compare};
+
+use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
+
+/// An edit of the document, and the lines that the plan shows.
+fn document(from: &str, to: &str) -> Vec<String> {
+    lines(&plan(
+        (GATEWAY, DOCUMENT),
+        (GATEWAY, &edit(DOCUMENT, from, to)),
+    ))
+}
+
+/// An edit of gateway.yaml, and the lines that the plan shows.
+fn gateway(from: &str, to: &str) -> Vec<String> {
+    lines(&plan(
+        (GATEWAY, DOCUMENT),
+        (&edit(GATEWAY, from, to), DOCUMENT),
+    ))
+}
+
+const LIST: &str = "{operationId: listOrders, summary: List,";
+
+#[test]
+fn a_requirement_that_is_removed_opens_the_operation_to_anyone() {
+    let opened = edit(
+        DOCUMENT,
+        LIST,
+        "{operationId: listOrders, security: [], x-gateway: {public: true}, summary: List,",
+    );
+    let plan = plan((GATEWAY, DOCUMENT), (GATEWAY, &opened));
+    assert_eq!(
+        lines(&plan),
+        ["security weaken security-requirement-removed a/listOrders"]
+    );
+    let witness = plan.changes[0].witness.as_ref().expect("a witness");
+    assert_eq!(
+        (
+            witness.method.as_str(),
+            witness.url.as_str(),
+            witness.credentials.len()
+        ),
+        ("GET", "http://gateway/orders", 0)
+    );
+    assert_eq!(witness.old, Outcome::Refused { status: 401 });
+    assert_eq!(
+        witness.new,
+        Outcome::Served {
+            operation: "a/listOrders".into()
+        }
+    );
+    assert_eq!(plan.tripped(&["weaken".into()], &[]).len(), 1);
+    let fingerprint = plan.changes[0].fingerprint.clone();
+    assert!(plan.tripped(&["weaken".into()], &[fingerprint]).is_empty());
+}
+
+#[test]
+fn a_requirement_that_is_added_closes_it() {
+    let closed = document("security: [], x-gateway: {public: true}, ", "");
+    assert_eq!(
+        closed,
+        ["security strengthen security-requirement-added a/getStatus"]
+    );
+}
+
+#[test]
+fn an_alternative_more_weakens_and_one_fewer_strengthens() {
+    assert_eq!(
+        document(
+            LIST,
+            "{operationId: listOrders, security: [{key: []}, {pair: []}], summary: List,"
+        ),
+        ["security weaken security-requirement-changed a/listOrders"]
+    );
+    assert_eq!(
+        document("security: [{key: []}, {pair: []}], ", ""),
+        ["security strengthen security-requirement-changed a/createOrder"]
+    );
+}
+
+#[test]
+fn a_combination_that_is_split_weakens() {
+    assert_eq!(
+        document("[{key: [], pair: []}]", "[{key: []}]"),
+        ["security weaken security-requirement-changed a/deleteOrder"]
+    );
+    assert_eq!(
+        document("[{key: [], pair: []}]", "[{key: []}, {pair: []}]"),
+        ["security weaken security-requirement-changed a/deleteOrder"]
+    );
+}
+
+#[test]
+fn another_credential_is_incomparable() {
+    assert_eq!(
+        document(
+            LIST,
+            "{operationId: listOrders, security: [{pair: []}], summary: List,"
+        ),
+        ["security incomparable security-requirement-changed a/listOrders"]
+    );
+}
+
+#[test]
+fn an_optional_requirement_lets_anyone_in() {
+    let optional = document(
+        LIST,
+        "{operationId: listOrders, security: [{key: []}, {}], x-gateway: {public: true}, summary: List,",
+    );
+    assert_eq!(
+        optional,
+        ["security weaken security-requirement-removed a/listOrders"]
+    );
+}
+
+#[test]
+fn moving_a_credential_to_the_query_is_incomparable_for_all_who_use_it() {
+    let lines = document("in: header, name: X-Key", "in: query, name: key");
+    assert_eq!(
+        lines,
+        [
+            "security incomparable security-requirement-changed a/createOrder",
+            "security incomparable security-requirement-changed a/deleteOrder",
+            "security incomparable security-requirement-changed a/getOrder+a/listOrders",
+        ]
+    );
+}
+
+#[test]
+fn leaving_the_check_to_the_upstream_weakens() {
+    let lines = document("x-gateway: {auth: keys}", "x-gateway: {verify: upstream}");
+    assert!(
+        lines.iter().all(|line| line.starts_with("security weaken")),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 3);
+}
+
+#[test]
+fn a_new_operation_is_added_and_exposed() {
+    let added = document(
+        "  /status:",
+        "  /new: {get: {operationId: getNew, responses: {\"200\": {description: fine}}}}\n  /status:",
+    );
+    assert_eq!(
+        added,
+        [
+            "security expose operation-exposed a/getNew",
+            "routing added operation-added a/getNew"
+        ]
+    );
+    let open = document(
+        "  /status:",
+        "  /new: {get: {operationId: getNew, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\n  /status:",
+    );
+    assert_eq!(
+        open,
+        [
+            "security weaken operation-exposed a/getNew",
+            "routing added operation-added a/getNew"
+        ]
+    );
+}
+
+#[test]
+fn an_operation_that_is_gone_is_removed() {
+    let removed = document(
+        "    post: {operationId: createOrder, security: [{key: []}, {pair: []}], responses: {\"201\": {description: made}}}\n",
+        "",
+    );
+    assert_eq!(removed, ["routing removed operation-removed a/createOrder"]);
+}
+
+#[test]
+fn an_internal_operation_is_removed_from_the_outside() {
+    assert_eq!(
+        document(
+            LIST,
+            "{operationId: listOrders, x-gateway: {internal: true}, summary: List,"
+        ),
+        ["routing removed operation-removed a/listOrders"]
+    );
+}
+
+#[test]
+fn a_path_that_captures_others_requests_moves_them() {
+    let captured = document(
+        "  /status:",
+        "  /orders/latest: {get: {operationId: latest, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\n  /status:",
+    );
+    assert_eq!(
+        captured,
+        [
+            "security weaken security-requirement-removed a/latest",
+            "routing moved owner-changed a/latest"
+        ]
+    );
+}
+
+#[test]
+fn a_path_that_gives_requests_back_moves_them() {
+    let with = edit(
+        DOCUMENT,
+        "  /status:",
+        "  /orders/latest: {get: {operationId: latest, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\n  /status:",
+    );
+    let given_back = lines(&plan((GATEWAY, &with), (GATEWAY, DOCUMENT)));
+    assert_eq!(
+        given_back,
+        [
+            "security strengthen security-requirement-added a/getOrder",
+            "routing moved owner-changed a/getOrder"
+        ]
+    );
+}
+
+#[test]
+fn a_renamed_operation_is_another_owner() {
+    assert_eq!(
+        document("operationId: getOrder", "operationId: readOrder"),
+        ["routing moved owner-changed a/readOrder"]
+    );
+}
+
+#[test]
+fn a_moved_path_is_removed_and_added() {
+    let moved = document("  /status:", "  /health:");
+    assert_eq!(
+        moved,
+        [
+            "security weaken operation-exposed a/getStatus",
+            "routing added operation-added a/getStatus",
+            "routing removed operation-removed a/getStatus"
+        ]
+    );
+}
+
+#[test]
+fn another_upstream_moves_the_requests() {
+    assert_eq!(
+        document(
+            LIST,
+            "{operationId: listOrders, x-gateway: {upstream: v}, summary: List,"
+        ),
+        ["routing moved upstream-changed a/listOrders"]
+    );
+}
+
+#[test]
+fn a_mount_of_its_own_for_a_host_is_told() {
+    let lines = gateway(
+        "{path: api.yaml}",
+        "{path: api.yaml, mount: {hosts: [api.shop.example]}}",
+    );
+    let removed = lines
+        .iter()
+        .filter(|line| line.starts_with("routing removed"))
+        .count();
+    assert_eq!(removed, 5, "any other host gets nothing now: {lines:?}");
+}
+
+#[test]
+fn numbers_relax_and_tighten() {
+    assert_eq!(
+        gateway("limit: 10/s", "limit: 20/s"),
+        ["policy relax rate-changed policy slow"]
+    );
+    assert_eq!(
+        gateway("limit: 10/s", "limit: 100/min"),
+        ["policy tighten rate-changed policy slow"]
+    );
+    assert_eq!(
+        gateway("burst: 5", "burst: 4"),
+        ["policy tighten burst-changed policy slow"]
+    );
+    let slower = gateway("timeout: 5s", "timeout: 6s");
+    assert_eq!(
+        slower,
+        [
+            "policy relax timeout-changed a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders"
+        ]
+    );
+    let limited = gateway("timeout: 5s", "timeout: 5s, max_body: 1MiB");
+    assert_eq!(
+        limited,
+        [
+            "policy tighten max-body-changed a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders"
+        ]
+    );
+}
+
+#[test]
+fn policies_come_and_go() {
+    assert_eq!(
+        document(
+            LIST,
+            "{operationId: listOrders, x-gateway: {policies: [edge]}, summary: List,"
+        ),
+        ["policy relax policies-changed a/listOrders"]
+    );
+    assert_eq!(
+        document(
+            LIST,
+            "{operationId: listOrders, x-gateway: {policies: [slow]}, summary: List,"
+        ),
+        ["policy changed policies-changed a/listOrders"]
+    );
+    assert_eq!(
+        gateway("remove: [Server]", "remove: [Server, Via]"),
+        ["policy changed policy-changed policy edge"]
+    );
+}
+
+#[test]
+fn consumers_are_granted_and_withdrawn() {
+    let more = gateway(
+        "consumers:\n",
+        "consumers:\n  new: {keys: [{sha256: 1111111111111111111111111111111111111111111111111111111111111111}]}\n",
+    );
+    assert_eq!(more, ["security grant credential-added consumer new"]);
+    let ends = gateway("0f00a08}", "0f00a08, not_after: 2030-01-01}");
+    assert_eq!(
+        ends,
+        ["security strengthen credential-shortened consumer acme"]
+    );
+    let fewer = gateway(
+        "{keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}",
+        "{}",
+    );
+    assert_eq!(
+        fewer,
+        ["security strengthen credential-removed consumer acme"]
+    );
+}
+
+#[test]
+fn a_trusted_proxy_more_weakens() {
+    let listener = |more: &str| {
+        edit(
+            GATEWAY,
+            "auth:",
+            &format!("listeners: {{public: {{address: \"127.0.0.1:8080\"{more}}}}}\nauth:"),
+        )
+    };
+    let lines = lines(&plan(
+        (&listener(""), DOCUMENT),
+        (&listener(", trusted_proxies: [10.0.0.0/8]"), DOCUMENT),
+    ));
+    assert_eq!(
+        lines,
+        ["security weaken trusted-proxy-added listener public"]
+    );
+}
+
+#[test]
+fn targets_are_told_under_upstream() {
+    assert_eq!(
+        gateway(":9001", ":9002"),
+        ["upstream changed targets-changed upstream v"]
+    );
+}
+
+#[test]
+fn contracts_and_prose_are_told() {
+    assert_eq!(
+        document(
+            "{\"201\": {description: made}}",
+            "{\"201\": {description: made}, \"400\": {description: no}}"
+        ),
+        ["breaking changed contract-changed a/createOrder"]
+    );
+    assert_eq!(
+        document("summary: List", "summary: Lists"),
+        ["docs doc prose-changed a/listOrders"]
+    );
+}
+
+#[test]
+fn the_first_release_names_every_route_and_each_open_door() {
+    let new = crate::side(&[("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)]);
+    let plan = compare(None, &new).unwrap();
+    assert_eq!(
+        (
+            plan.count(Class::Added),
+            plan.count(Class::Weaken),
+            plan.count(Class::Expose)
+        ),
+        (5, 1, 0)
+    );
+    assert!(!plan.no_op);
+}
+
+#[test]
+fn a_false_witness_is_a_bug_of_ours() {
+    // The same gateway on both sides cannot show a difference: a rule that claims one is caught.
+    let side = crate::side(&[("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)]);
+    let plan = compare(Some(&side), &side).unwrap();
+    assert!(plan.no_op && plan.bugs.is_empty());
+}

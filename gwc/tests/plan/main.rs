@@ -1,0 +1,105 @@
+//! Plans of small projects: one edit, exactly the expected lines; refactorings, none.
+
+mod edits;
+mod refactorings;
+
+use gwc::assemble::assemble;
+use gwc::compile;
+use gwc::plan::{self, Plan, Side};
+use gwc::project::files::Files;
+use gwc::source_map::SourceMap;
+use gwc::syntax::Limits;
+
+/// gateway.yaml of the projects here.
+pub(crate) const GATEWAY: &str = "version: 1
+name: shop
+apis: {a: {path: api.yaml}}
+auth: {keys: {kind: api_key}, staff: {kind: basic}}
+upstreams:
+  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}
+  v: {targets: {a: {url: \"http://127.0.0.1:9001\"}}}
+consumers:
+  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}
+policies:
+  slow: {kind: rate_limit, limit: 10/s, burst: 5}
+  edge: {kind: headers, response: {remove: [Server]}}
+defaults: {upstream: u, policies: [slow, edge], timeout: 5s}
+";
+
+/// The document of the projects here.
+pub(crate) const DOCUMENT: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+security: [{key: []}]
+paths:
+  /orders:
+    get: {operationId: listOrders, summary: List, responses: {\"200\": {description: fine}}}
+    post: {operationId: createOrder, security: [{key: []}, {pair: []}], responses: {\"201\": {description: made}}}
+  /orders/{id}:
+    parameters: [{$ref: \"#/components/parameters/Id\"}]
+    get: {operationId: getOrder, responses: {\"200\": {description: fine}}}
+    delete: {operationId: deleteOrder, security: [{key: [], pair: []}], responses: {\"204\": {description: gone}}}
+  /status:
+    get: {operationId: getStatus, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}
+components:
+  parameters:
+    Id: {name: id, in: path, required: true, schema: {type: string}}
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+    pair: {type: http, scheme: basic, x-gateway: {auth: staff}}
+";
+
+/// Compiles a project of these files; every finding of level error fails the test.
+pub(crate) fn side(files: &[(&str, &str)]) -> Side {
+    let compiled = compile::project(
+        Files::in_memory(files.iter().copied(), Limits::default()),
+        &Vec::new(),
+    );
+    let errors: Vec<String> = compiled
+        .findings
+        .iter()
+        .filter(|finding| finding.level == diag::Level::Error)
+        .map(|finding| finding.message.clone())
+        .collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+    let source = SourceMap::of(&compiled);
+    let lowered = compiled.lowered.expect("no errors");
+    let bundle = assemble(&lowered).expect("a bundle");
+    Side {
+        bundle: bundle.id(),
+        lowered,
+        source: Some(source),
+    }
+}
+
+/// The plan between two versions of the project.
+pub(crate) fn plan(old: (&str, &str), new: (&str, &str)) -> Plan {
+    let old = side(&[("gateway.yaml", old.0), ("api.yaml", old.1)]);
+    let new = side(&[("gateway.yaml", new.0), ("api.yaml", new.1)]);
+    let plan = plan::compare(Some(&old), &new).expect("both sides build");
+    assert_eq!(plan.bugs, Vec::<String>::new());
+    plan
+}
+
+/// `section class id operations`, a line for each change.
+pub(crate) fn lines(plan: &Plan) -> Vec<String> {
+    let line = |change: &plan::Change| {
+        let of = if change.operations.is_empty() {
+            change.subject.clone()
+        } else {
+            change.operations.join("+")
+        };
+        format!(
+            "{} {} {} {of}",
+            change.section.name(),
+            change.class.name(),
+            change.id
+        )
+    };
+    plan.changes.iter().map(line).collect()
+}
+
+/// Replaces a text that must be there.
+pub(crate) fn edit(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "{from} is not in the text");
+    text.replacen(from, to, 1)
+}
