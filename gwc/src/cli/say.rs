@@ -67,25 +67,33 @@ impl Context {
     }
 }
 
-/// Says errors and warnings on standard error.
+/// Says errors on standard error, and how many warnings `gwc lint` would show.
 fn findings(compiled: &Compiled) {
-    let told: Vec<_> = compiled
+    let (told, others): (Vec<_>, Vec<_>) = compiled
         .findings
         .iter()
-        .filter(|finding| finding.level > Level::Info)
         .cloned()
-        .collect();
-    if told.is_empty() {
-        return;
+        .partition(|finding| finding.level == Level::Error);
+    if !told.is_empty() {
+        let report = Report {
+            files: &compiled.files,
+            findings: &told,
+            environment: None,
+            fail_on: Level::Error,
+        };
+        let text = human::render(&report, look(std::io::stderr().is_terminal()));
+        let _ = std::io::stderr().write_all(text.as_bytes());
     }
-    let report = Report {
-        files: &compiled.files,
-        findings: &told,
-        environment: None,
-        fail_on: Level::Error,
-    };
-    let text = human::render(&report, look(std::io::stderr().is_terminal()));
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let warnings = others
+        .iter()
+        .filter(|finding| finding.level == Level::Warn)
+        .count();
+    if warnings > 0 {
+        note(&format!(
+            "{warnings} warning{} (`gwc lint` shows them)",
+            if warnings == 1 { "" } else { "s" }
+        ));
+    }
 }
 
 /// How to draw for a terminal or a file.

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use bundle::ir::{self, Link};
 use diag::shape::{self, BAD_VALUE};
-use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span};
+use diag::{Diagnostic, NodeId, NodeRef, Sink, Span};
 use engine::path::normalise_literal;
 use policy::{Checked, Phase};
 
 use super::lints::{
-    FRAGMENT_IN_PATH, MISPLACED_EXTENSION, NO_UPSTREAM, OPEN_OPERATION, OPEN_OPERATIONS,
-    PUBLIC_NOT_ALLOWED, PUBLIC_WITHOUT_EFFECT, QUERY_IN_PATH, SERVER_PATH_DIFFERS, SHADOWED_NAME,
-    UNKNOWN_POLICY,
+    FRAGMENT_IN_PATH, NO_UPSTREAM, OPEN_OPERATION, OPEN_OPERATIONS, PUBLIC_NOT_ALLOWED,
+    PUBLIC_WITHOUT_EFFECT, QUERY_IN_PATH, SERVER_PATH_DIFFERS, SHADOWED_NAME, UNKNOWN_POLICY,
 };
 use super::security::{Schemes, Written, check_required, read_requirements};
 use super::settings::{ApiEntry, SecurityMode, Settings, policies};
@@ -31,7 +30,7 @@ pub fn resolve(
     sink: &mut Sink,
 ) -> Api {
     let node = |id: NodeId| files.tree.at(id);
-    check_extensions(files, &document, &spec, sink);
+    check_extensions(files, &spec, sink);
     let root = spec.x_gateway.map(node);
     let own = policies(
         root.and_then(|root| root.get("policies")),
@@ -207,8 +206,8 @@ pub fn resolve(
 }
 
 /// Every `x-gateway` is checked against the shape of its attach point; one that stands elsewhere
-/// is told.
-fn check_extensions(files: &Files, document: &Document, spec: &Spec, sink: &mut Sink) {
+/// was told when the document was read.
+fn check_extensions(files: &Files, spec: &Spec, sink: &mut Sink) {
     let node = |id: NodeId| files.tree.at(id);
     let mut known: HashSet<NodeId> = HashSet::new();
     let mut check = |id: Option<NodeId>, object: &'static shape::Object, sink: &mut Sink| {
@@ -242,74 +241,6 @@ fn check_extensions(files: &Files, document: &Document, spec: &Spec, sink: &mut 
             }
         }
     }
-    let mut walk = Walk {
-        seen: HashSet::new(),
-        known: &known,
-    };
-    walk.node(node(document.root), 0, sink);
-}
-
-struct Walk<'k> {
-    seen: HashSet<NodeId>,
-    known: &'k HashSet<NodeId>,
-}
-
-impl Walk<'_> {
-    fn node(&mut self, node: NodeRef<'_>, depth: usize, sink: &mut Sink) {
-        if depth > 200 || !self.seen.insert(node.id()) {
-            return;
-        }
-        for item in node.items() {
-            if matches!(item.kind(), Kind::Map(_) | Kind::List(_)) {
-                self.node(item, depth + 1, sink);
-            }
-        }
-        for (entry, value) in node.entries() {
-            match &*entry.key {
-                // Data of the API's own: whatever stands there is not ours.
-                "example" | "examples" | "default" | "enum" | "const" => {}
-                "x-gateway" if self.known.contains(&value.id()) => {}
-                "x-gateway" if looks_like_a_schema(node) => {
-                    shape::check(value, &shape::Shape::Object(&extension::SCHEMA), sink);
-                }
-                // Components that nobody refers to are checked when somebody does.
-                "x-gateway" if looks_like_a_component(node) => {}
-                "x-gateway" => sink.push(
-                    Diagnostic::new(&MISPLACED_EXTENSION, entry.key_span, "nobody reads `x-gateway` here")
-                        .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response"),
-                ),
-                _ if matches!(value.kind(), Kind::Map(_) | Kind::List(_)) => self.node(value, depth + 1, sink),
-                _ => {}
-            }
-        }
-    }
-}
-
-fn looks_like_a_schema(node: NodeRef<'_>) -> bool {
-    let has = |key: &str| node.get(key).is_some();
-    !has("in")
-        && [
-            "type",
-            "properties",
-            "items",
-            "allOf",
-            "oneOf",
-            "anyOf",
-            "enum",
-            "format",
-            "not",
-        ]
-        .iter()
-        .any(|key| has(key))
-}
-
-fn looks_like_a_component(node: NodeRef<'_>) -> bool {
-    let has = |key: &str| node.get(key).is_some();
-    has("in") && has("name")
-        || has("description") && (has("content") || has("headers"))
-        || has("responses")
-        || has("get")
-        || has("url")
 }
 
 /// One finding for all operations that go nowhere: the mend is one line. A default that names

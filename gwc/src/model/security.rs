@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bundle::ir;
 use diag::shape::NOT_AVAILABLE;
-use diag::{Diagnostic, NodeRef, Sink, Span, Spanned};
+use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
 use policy::auth::{self, Place};
 
 use super::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
@@ -26,6 +26,7 @@ struct Scheme {
     /// None where the scheme cannot run; that was reported.
     ir: Option<Bound>,
     takes_scopes: bool,
+    mutual_tls: bool,
 }
 
 /// How a scheme is checked.
@@ -102,6 +103,7 @@ impl Schemes {
                     span: scheme.name.span,
                     ir,
                     takes_scopes,
+                    mutual_tls: matches!(scheme.kind, SchemeKind::MutualTls),
                 },
             );
         }
@@ -123,6 +125,9 @@ impl Schemes {
         let mut alternatives: Vec<ir::Alternative> = Vec::new();
         for requirement in written.requirements() {
             let mut uses: Vec<ir::SchemeUse> = Vec::new();
+            // An alternative with a scheme that cannot be read must not shrink to one that asks
+            // for less: it is left out, and the mistake stops the build.
+            let mut whole = true;
             for (name, scopes) in &requirement.schemes {
                 let Some(scheme) = self.by_name.get(&name.value) else {
                     // A document's own mistake is reported where OpenAPI is checked.
@@ -142,9 +147,11 @@ impl Schemes {
                             )),
                         );
                     }
+                    whole = false;
                     continue;
                 };
                 let Some(bound) = self.scheme(scheme, name, sink) else {
+                    whole = false;
                     continue;
                 };
                 self.check_scopes(scheme, &bound, scopes, sink);
@@ -161,9 +168,13 @@ impl Schemes {
                 }
                 used.insert(bound.name.clone(), bound);
             }
+            for known in &mut uses {
+                known.scopes.sort();
+                known.scopes.dedup();
+            }
             uses.sort();
             let alternative = ir::Alternative(uses);
-            if !alternatives.contains(&alternative) {
+            if whole && !alternatives.contains(&alternative) {
                 alternatives.push(alternative);
             }
         }
@@ -183,7 +194,23 @@ impl Schemes {
         name: &Spanned<String>,
         sink: &mut Sink,
     ) -> Option<ir::Scheme> {
-        match scheme.ir.as_ref()? {
+        let Some(bound) = &scheme.ir else {
+            if scheme.mutual_tls {
+                sink.push(
+                    Diagnostic::new(
+                        &NOT_AVAILABLE,
+                        scheme.span,
+                        format!(
+                            "`{}` needs client certificates, which are not available yet",
+                            name.value
+                        ),
+                    )
+                    .help("use another scheme, or leave the operations that need it out"),
+                );
+            }
+            return None;
+        };
+        match bound {
             Bound::Checked(bound) => Some(bound.clone()),
             Bound::Unverified(place) if self.mode == SecurityMode::Upstream => {
                 Some(canonical(place.clone(), ir::Verify::Upstream, false))
@@ -209,8 +236,7 @@ impl Schemes {
         let Some(first) = scopes.first().filter(|_| !scheme.takes_scopes) else {
             return;
         };
-        // From 3.1 on other schemes may list roles; the upstream may know them.
-        if self.version == Version::V30 || matches!(bound.verify, ir::Verify::Auth(_)) {
+        if matches!(bound.verify, ir::Verify::Auth(_)) {
             sink.push(
                 Diagnostic::new(
                     &SCOPES_NOT_GIVEN,
@@ -222,6 +248,18 @@ impl Schemes {
                 )
                 .related(scheme.span, "the scheme is defined here")
                 .help("write `[]`: who holds the credential may call"),
+            );
+        } else if self.version == Version::V30 {
+            // Said once, at the scheme: the upstream may know them, the gateway does not ask.
+            sink.push(
+                Diagnostic::new(
+                    &SCOPES_NOT_GIVEN,
+                    scheme.span,
+                    "OpenAPI 3.0 knows no scopes for this type of scheme",
+                )
+                .level(Level::Warn)
+                .label("operations ask for scopes here")
+                .help("the gateway leaves them to the upstream, which checks the credential"),
             );
         }
     }
