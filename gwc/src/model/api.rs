@@ -97,24 +97,30 @@ pub fn resolve(
                 }
                 (None, None, None) => None,
             };
-            let security = match &written {
+            let (security, readable) = match &written {
                 Some((written, at)) => {
-                    super::Valued::written(schemes.resolve(written, &mut used, sink), *at)
+                    let (security, readable) = schemes.resolve(written, &mut used, sink);
+                    (super::Valued::written(security, *at), readable)
                 }
-                None => super::Valued::default(ir::Security::default(), "security"),
+                None => (
+                    super::Valued::default(ir::Security::default(), "security"),
+                    true,
+                ),
             };
             let public = get("public")
                 .filter(|value| value.as_bool() == Some(true))
                 .map(NodeRef::span);
             asks_nobody += usize::from(security.value.admits_anyone());
-            check_open(
-                &key,
-                operation.key_span,
-                &security.value,
-                public,
-                settings,
-                sink,
-            );
+            if readable {
+                check_open(
+                    &key,
+                    operation.key_span,
+                    &security.value,
+                    public,
+                    settings,
+                    sink,
+                );
+            }
             if public.is_none() {
                 check_required(
                     &security.value,
@@ -127,6 +133,8 @@ pub fn resolve(
             }
             let mut chain = scopes.chain(settings, &own_view, sink);
             let upstream = scopes.upstream(settings, sink);
+            let told = upstream.is_err();
+            let upstream = upstream.ok().flatten();
             let timeout_ms = scopes.timeout(
                 settings,
                 upstream.as_ref().map_or("", |upstream| &upstream.value),
@@ -154,7 +162,9 @@ pub fn resolve(
                 chain.insert(at, link);
             }
             let Some(upstream) = upstream else {
-                homeless.push((key, operation.key_span));
+                if !told {
+                    homeless.push((key, operation.key_span));
+                }
                 continue;
             };
             let mut conditions = conditions.clone();

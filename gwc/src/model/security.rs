@@ -114,14 +114,15 @@ impl Schemes {
         }
     }
 
-    /// A requirement as the bundle carries it; schemes that it uses are added to `used`. What is
-    /// wrong is reported at its place.
+    /// A requirement as the bundle carries it, and whether all of it could be read; schemes that
+    /// it uses are added to `used`. What is wrong is reported at its place.
     pub(super) fn resolve(
         &self,
         written: &Written<'_>,
         used: &mut BTreeMap<String, ir::Scheme>,
         sink: &mut Sink,
-    ) -> ir::Security {
+    ) -> (ir::Security, bool) {
+        let mut readable = true;
         let mut alternatives: Vec<ir::Alternative> = Vec::new();
         for requirement in written.requirements() {
             let mut uses: Vec<ir::SchemeUse> = Vec::new();
@@ -174,6 +175,7 @@ impl Schemes {
             }
             uses.sort();
             let alternative = ir::Alternative(uses);
+            readable &= whole;
             if whole && !alternatives.contains(&alternative) {
                 alternatives.push(alternative);
             }
@@ -185,7 +187,7 @@ impl Schemes {
         {
             alternatives.clear();
         }
-        ir::Security(alternatives)
+        (ir::Security(alternatives), readable)
     }
 
     fn scheme(

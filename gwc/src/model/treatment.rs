@@ -14,6 +14,9 @@ use super::lints::{POLICIES_AND_APPEND, POLICY_TWICE};
 use super::settings::{Settings, name_list};
 use super::{Names, Valued};
 
+/// A mistake that was reported already.
+pub(super) struct Told;
+
 /// The nodes that say something, from the document's defaults to the operation.
 pub(super) struct Scopes<'a> {
     pub(super) root_defaults: Option<NodeRef<'a>>,
@@ -58,8 +61,15 @@ impl<'a> Scopes<'a> {
         value
     }
 
-    /// Where requests go; none where nobody says it, or says a name that does not exist.
-    pub(super) fn upstream(&self, settings: &Settings, sink: &mut Sink) -> Option<Valued<String>> {
+    /// Where requests go; none where nobody says it.
+    ///
+    /// # Errors
+    /// A name that does not exist, which was reported.
+    pub(super) fn upstream(
+        &self,
+        settings: &Settings,
+        sink: &mut Sink,
+    ) -> Result<Option<Valued<String>>, Told> {
         let names = &settings.names;
         let mut value = settings
             .defaults
@@ -74,14 +84,14 @@ impl<'a> Scopes<'a> {
                 .upstreams
                 .resolve(name, node.span(), &[&names.auth, &names.policies], sink)
             {
-                return None;
+                return Err(Told);
             }
             value = Some(match value {
                 Some(before) => before.overridden(name.to_owned(), node.span()),
                 None => Valued::written(name.to_owned(), node.span()),
             });
         }
-        value
+        Ok(value)
     }
 
     /// Milliseconds to the head of the response: the field `timeout` at the operation, a policy

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
 use crate::project;
 
 #[test]
@@ -32,7 +35,7 @@ fn each_sample_has_its_finding_and_loses_it() {
     let mut shown = 0;
     for lint in gwc::lint::ALL.iter().copied().flatten() {
         if lint.bad[0].0 == "gateway.yaml" {
-            continue; // the gateway's own vocabulary has its own test
+            continue; // whole projects are below
         }
         let bad = project::memory(lint.bad);
         let good = project::memory(lint.good);
@@ -54,4 +57,40 @@ fn each_sample_has_its_finding_and_loses_it() {
         shown += 1;
     }
     assert!(shown >= 50, "only {shown}");
+}
+
+#[test]
+fn each_project_has_its_finding_and_loses_it() {
+    let mut wrong = Vec::new();
+    for lint in gwc::lint::ALL.iter().copied().flatten() {
+        if lint.bad[0].0 != "gateway.yaml" {
+            continue;
+        }
+        let compiled = |sample: diag::diagnostic::Sample| {
+            let files = Files::in_memory(sample.iter().copied(), Limits::default());
+            gwc::compile::project(files, &Vec::new()).findings
+        };
+        let bad: BTreeSet<&str> = compiled(lint.bad)
+            .iter()
+            .map(|found| found.lint.name)
+            .collect();
+        let good: Vec<String> = compiled(lint.good)
+            .iter()
+            .filter(|found| found.lint.code == lint.code || found.level == diag::Level::Error)
+            .map(|found| format!("{}: {}", found.lint.name, found.message))
+            .collect();
+        // A mistake may make something else unused or open; it must not make another error.
+        let errors: BTreeSet<&str> = compiled(lint.bad)
+            .iter()
+            .filter(|found| found.level == diag::Level::Error)
+            .map(|found| found.lint.name)
+            .collect();
+        if !bad.contains(lint.name)
+            || errors.iter().any(|name| *name != lint.name)
+            || !good.is_empty()
+        {
+            wrong.push(format!("{}: bad {bad:?}, good {good:?}", lint.name));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
