@@ -198,7 +198,7 @@ pub fn read(root: NodeRef<'_>, sink: &mut Sink) -> Option<Settings> {
             .filter_map(|gate| Some(gate.scalar_text()?.to_owned()))
             .collect(),
         store: text("store", "releases"),
-        channel: text("channel", "main"),
+        channel: text("channel", "prod"),
         names,
     })
 }

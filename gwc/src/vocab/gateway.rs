@@ -412,7 +412,7 @@ static RELEASE: Object = Object {
         F::optional(
             "channel",
             Text,
-            "The channel that is moved; `main` where nothing is said.",
+            "The channel that is moved; `prod` where nothing is said.",
         ),
     ],
 };

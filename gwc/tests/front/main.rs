@@ -11,3 +11,4 @@ mod project;
 mod samples;
 mod specs;
 mod syntax;
+mod schemas;
