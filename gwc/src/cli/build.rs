@@ -1,22 +1,27 @@
 //! `gwc build`: compile to an unsigned bundle.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use bundle::manifest::Bundle;
-use bundle::store::folder::Folder;
-use bundle::{publish, source};
+use bundle::store::memory::Memory;
+use bundle::store::{Store, WriteError, archive};
+use bundle::{digest::Digest, publish, source};
 use serde_json::json;
 
+use super::options::FormatOption;
+use super::reproduce;
 use super::say::{self, Context, Format};
 use crate::assemble::assemble;
 use crate::compile::Compiled;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
+use crate::release::Place;
 use crate::source_map::SourceMap;
 
 /// Examples:
 ///   gwc build                        into the project's store
-///   gwc build -o shop.tar            as one file
+///   gwc build -o shop.tar            as one file, too
+///   gwc build --reproduce 3f9a2c     compare with a bundle that is there
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(super) struct Args {
@@ -26,33 +31,96 @@ pub(super) struct Args {
     /// Write the bundle as one file, too
     #[arg(short = 'o', value_name = "FILE")]
     output: Option<PathBuf>,
-    /// How the result is written
-    #[arg(long, default_value = "human")]
-    format: Format,
+    /// Compare the bundle's id with this one, and write nothing
+    #[arg(long, value_name = "ID", conflicts_with = "output")]
+    reproduce: Option<String>,
+    #[command(flatten)]
+    format: FormatOption,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let compiled = context.compile()?;
-    let bundle = assemble(
-        compiled
-            .lowered
-            .as_ref()
-            .context("sources without errors lower")?,
-    )?;
-    let _ = (
-        Compiled::has_errors,
-        Path::new(""),
-        source::put,
-        SourceMap::of,
-        publish::put_bundle,
-        Folder::create,
-        json!({}),
-        say::json,
-        Bundle::id,
-        &args.store,
-        &args.output,
-        args.format,
-    );
-    say::result(&bundle.id().to_string());
+    let built = Built::of(context)?;
+    let place = built.place(&context.root()?, args.store.as_deref(), None)?;
+    if let Some(id) = &args.reproduce {
+        return reproduce::run(id, &place, &built, args.format.format);
+    }
+    let store = place.create()?;
+    built.put(&store)?;
+    if let Some(file) = &args.output {
+        let memory = Memory::default();
+        built.put(&memory)?;
+        std::fs::write(file, archive::write(&memory.into_content())).map_err(|error| {
+            Failure::new(
+                Exit::INPUT,
+                "output",
+                format!("cannot write `{}`: {error}", file.display()),
+            )
+        })?;
+    }
+    let id = built.bundle.id();
+    match args.format.format {
+        Format::Human => say::result(&id.to_string()),
+        Format::Json => say::json(&say::document(
+            "build/v1",
+            "ok",
+            json!({"bundle": id, "name": place.project, "store": place.store,
+                   "operations": built.operations(), "bytes": built.bytes()}),
+        )),
+    }
     Ok(Exit::OK)
+}
+
+/// A project that was compiled, and its bundle.
+pub(super) struct Built {
+    pub(super) compiled: Compiled,
+    pub(super) bundle: Bundle,
+    pub(super) map: SourceMap,
+}
+
+impl Built {
+    /// Compiles the project of this folder.
+    pub(super) fn of(context: &Context) -> anyhow::Result<Self> {
+        let compiled = context.compile()?;
+        let lowered = compiled.lowered.as_ref();
+        let bundle = assemble(lowered.context("sources without errors lower")?)?;
+        let map = SourceMap::of(&compiled);
+        Ok(Self {
+            compiled,
+            bundle,
+            map,
+        })
+    }
+
+    /// Where it is released.
+    pub(super) fn place(
+        &self,
+        root: &std::path::Path,
+        store: Option<&std::path::Path>,
+        channel: Option<&str>,
+    ) -> anyhow::Result<Place> {
+        let model = self.compiled.model.as_ref();
+        let settings = &model
+            .context("sources without errors have a model")?
+            .settings;
+        Place::of(root, settings, store, channel)
+    }
+
+    /// Keeps the bundle and its source artifact, and tells the artifact's digest.
+    pub(super) fn put(&self, store: &dyn Store) -> Result<Digest, WriteError> {
+        let descriptor = publish::put_bundle(store, &self.bundle)?;
+        source::put(store, &self.map.encode(), descriptor)
+    }
+
+    pub(super) fn operations(&self) -> usize {
+        let lowered = self.compiled.lowered.as_ref();
+        lowered.map_or(0, |lowered| {
+            let apis = lowered.gateway.apis.iter();
+            apis.map(|api| api.operations.len()).sum()
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        let blobs: usize = self.bundle.blobs().values().map(Vec::len).sum();
+        blobs + self.bundle.manifest().len()
+    }
 }

@@ -1,15 +1,31 @@
 //! The command line: one file per command. A command reads its arguments, calls the library and
 //! says the result on standard output; everything else goes to standard error.
 
+mod apply;
 mod build;
 mod completions;
 mod explain;
+mod history;
+mod init;
+mod inspect;
+mod keygen;
 mod lint;
+mod movement;
+mod options;
 mod plan;
+mod planned;
+mod reproduce;
+mod revoke;
+mod rollback;
 mod route;
 mod rules;
 mod say;
 mod schema;
+mod sign;
+mod status;
+mod target;
+mod trust;
+mod verify;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -42,6 +58,10 @@ failed, 64 usage, 65 input, 69 unreachable, 70 a bug of ours.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Start a project: gateway.yaml, one API, a CI workflow
+    Init(init::Args),
+    /// Make a key pair, and its entry in the trust file
+    Keygen(keygen::Args),
     /// Check the project, or single OpenAPI documents; never touches the network
     Lint(lint::Args),
     /// Explain a diagnostic: what, why, a bad and a good sample
@@ -54,6 +74,26 @@ enum Command {
     Build(build::Args),
     /// Compare with what the channel runs, and say what would change
     Plan(plan::Args),
+    /// Sign where a bundle came from
+    Sign(sign::Args),
+    /// Check every statement about a bundle, and say how to do it with openssl
+    Verify(verify::Args),
+    /// Say what is in a bundle: routes, policies, upstreams, digests, signatures
+    Inspect(inspect::Args),
+    /// Plan, sign, publish and move the channel
+    Apply(apply::Args),
+    /// Move the channel back to an earlier bundle
+    Rollback(rollback::Args),
+    /// List the channel's records: who, when, why
+    History(history::Args),
+    /// Say what the channel and each gateway run
+    Status(status::Args),
+    /// Fail if a gateway runs something else than the channel says
+    Drift(status::Args),
+    /// Put a bundle or a credential on the list of what must never run or be admitted
+    Revoke(revoke::Args),
+    /// Change the trust file
+    Trust(trust::Args),
     /// Say which operation owns a request, and what happens to it
     Route(route::Args),
     /// Print a completion script for a shell
@@ -69,6 +109,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Err(error) => {
             let help = !error.use_stderr();
             let _ = error.print();
+            if !help && json {
+                say::error_document(
+                    "usage",
+                    error.to_string().lines().next().unwrap_or_default(),
+                    Exit::USAGE,
+                );
+            }
             return if help { Exit::OK } else { Exit::USAGE };
         }
     };
@@ -76,6 +123,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         project: cli.project,
     };
     let result = match cli.command {
+        Command::Init(args) => init::run(&args),
+        Command::Keygen(args) => keygen::run(&args, &context),
+        Command::Sign(args) => sign::run(&args, &context),
+        Command::Verify(args) => verify::run(&args, &context),
+        Command::Inspect(args) => inspect::run(&args, &context),
+        Command::Apply(args) => apply::run(&args, &context),
+        Command::Rollback(args) => rollback::run(&args, &context),
+        Command::History(args) => history::run(&args, &context),
+        Command::Status(args) => status::run(&args, &context, status::Command::Status),
+        Command::Drift(args) => status::run(&args, &context, status::Command::Drift),
+        Command::Revoke(args) => revoke::run(&args, &context),
+        Command::Trust(args) => trust::run(&args, &context),
         Command::Lint(args) => lint::run(&args, &context),
         Command::Explain(args) => explain::run(&args),
         Command::Rules(args) => rules::run(&args),

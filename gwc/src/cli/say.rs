@@ -135,6 +135,14 @@ pub(super) fn tool() -> Value {
     json!({"name": "gwc", "version": env!("CARGO_PKG_VERSION")})
 }
 
+/// A path as people read it: relative to the working folder, if it lies in it.
+pub(super) fn path(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let inside = here.and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned()));
+    let shown = inside.filter(|inside| !inside.as_os_str().is_empty());
+    crate::output::printable(&shown.as_deref().unwrap_or(path).to_string_lossy())
+}
+
 /// Says on standard error what happens, for people.
 pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -145,13 +153,16 @@ pub(super) fn error(error: &anyhow::Error, exit: Exit, code: &str, as_json: bool
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let message = causes.join(": ");
     if as_json {
-        json(
-            &json!({"schema": "error/v1", "result": "error", "tool": tool(), "environment": null,
-                     "error": {"code": code, "message": message, "exit": exit.0}}),
-        );
+        error_document(code, &message, exit);
     }
-    note(&format!(
-        "error[{code}]: {}",
-        crate::output::printable(&message)
-    ));
+    let lines: Vec<String> = message.lines().map(crate::output::printable).collect();
+    note(&format!("error[{code}]: {}", lines.join("\n")));
+}
+
+/// Writes a failure as JSON.
+pub(super) fn error_document(code: &str, message: &str, exit: Exit) {
+    json(
+        &json!({"schema": "error/v1", "result": "error", "tool": tool(), "environment": null,
+                 "error": {"code": code, "message": message, "exit": exit.0}}),
+    );
 }

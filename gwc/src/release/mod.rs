@@ -4,13 +4,21 @@
 //! | Question | Where |
 //! |---|---|
 //! | which project, store, channel, trust file | [`place`] |
-//! | which bundle is meant | [`id`] |
+//! | which bundle is meant; which one was before | [`id`], [`back`] |
 //! | what a bundle means, and where it was written | [`side`] |
+//! | who says where it came from, and whether that is enough | [`provenance`], [`evidence`] |
+//! | whose key signs | [`key`] |
+//! | what the gateways say | [`nodes`] |
 //! | the time | [`clock`] |
 
+pub mod back;
 pub mod clock;
+pub mod evidence;
 pub mod id;
+pub mod key;
+pub mod nodes;
 pub mod place;
+pub mod provenance;
 pub mod side;
 
 pub use clock::now;

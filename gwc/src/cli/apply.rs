@@ -1,0 +1,524 @@
+//! `gwc apply`: plan, sign, publish, move the channel, wait for the gateways.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bundle::digest::Digest;
+use bundle::history::Entry;
+use bundle::keys::PrivateKey;
+use bundle::name::ChannelName;
+use bundle::publish;
+use bundle::refused::Refused;
+use bundle::statement::predicate::RecordKind;
+use bundle::store::Store;
+use bundle::store::folder::Folder;
+use bundle::store::memory::Memory;
+use bundle::trust::{Trust, When};
+use bundle::verify::Unverified;
+use serde_json::{Value, json};
+
+use super::build::Built;
+use super::movement::{self, Movement, Target, refused, short};
+use super::options::{FormatOption, NodeOptions, StoreOptions, confirm, duration, keys};
+use super::planned::{Planned, load};
+use super::say::{self, Context, Format};
+use crate::exit::{Exit, Failure};
+use crate::plan::Side;
+use crate::release::evidence::{self, Judge};
+use crate::release::nodes::Nodes;
+use crate::release::{self, Place, provenance};
+
+/// Largest plan file that is read.
+const PLAN_BYTES_MAX: u64 = 64 << 20;
+
+/// Examples:
+///   gwc apply --key keys/release.pem --reason "orders: add export"
+///   gwc apply plan.json --key env:RELEASE_KEY --yes      exactly this plan, or nothing
+///   gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901 --wait 30s
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// A plan that `gwc plan -o` wrote: anything else than exactly this is refused
+    #[arg(value_name = "plan.json")]
+    plan: Option<PathBuf>,
+    /// The key that moves the channel: a file, or env:NAME; more where several owners have to sign
+    #[arg(
+        long,
+        value_name = "FILE|env:NAME",
+        required_unless_present = "dry_run"
+    )]
+    key: Vec<String>,
+    /// The key that says where the bundle comes from, where that is another
+    #[arg(long, value_name = "FILE|env:NAME")]
+    build_key: Vec<String>,
+    /// Why; it stands in the history
+    #[arg(long)]
+    reason: Option<String>,
+    /// Go on without asking
+    #[arg(long)]
+    yes: bool,
+    /// Plan and check, but sign and publish nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Wait so long until every --node runs the bundle
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "node")]
+    wait: Option<Duration>,
+    /// Go on although a gateway holds what it runs
+    #[arg(long)]
+    over_hold: bool,
+    /// Go on only if the version that runs now can be gone back to
+    #[arg(long)]
+    require_rollback: bool,
+    /// Accept a change that trips a gate, by its fingerprint; may be given several times
+    #[arg(long, value_name = "FINGERPRINT")]
+    ack: Vec<String>,
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    nodes: NodeOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let claimed = args.plan.as_deref().map(read_plan).transpose()?;
+    let nodes = args.nodes.nodes()?;
+    let (release_keys, build_keys) = (keys(&args.key)?, keys(&args.build_key)?);
+    let mut built = Built::of(context)?;
+    let root = context.root()?;
+    let place = built.place(&root, args.at.store.as_deref(), args.at.channel.as_deref())?;
+    let trust = args.at.trust(&place)?;
+    let there = place.open_if_there()?;
+    let nothing = Memory::default();
+    let store: &dyn Store = there.as_ref().map_or(&nothing, |folder| folder);
+    let head = release::head(store, trust.as_ref(), &place.channel)?;
+    let gates = gates(&place.gates, claimed.as_ref());
+    let planned = plan(&mut built, store, head.as_ref(), &place, gates, &args.ack)?;
+    let id = built.bundle.id();
+    if let Some(claimed) = &claimed {
+        check_claim(claimed, &planned.json)?;
+    }
+    let back = rollback_ready(store, trust.as_ref(), &place.channel, head.as_ref(), id);
+    let mut report = Report {
+        args,
+        place: &place,
+        bundle: id,
+        planned: &planned,
+        back: &back,
+        nodes: Vec::new(),
+    };
+    report.line(&planned.human);
+    if let Some(head) = head.as_ref().filter(|head| head.bundle == id) {
+        let serial = head.pointer.serial;
+        report.line(&format!(
+            "nothing to do: channel {} runs {} since serial {serial}",
+            place.channel,
+            id.short()
+        ));
+        return report.wait(&nodes, serial);
+    }
+    if let Err(blocked) = planned.check_gates() {
+        report.document("blocked", None);
+        say::note(&format!("error[{}]: {blocked}", blocked.code));
+        return Ok(blocked.exit);
+    }
+    check_revoked(store, trust.as_ref(), &place.channel, id)?;
+    if !nodes.is_empty() {
+        movement::check_holds(&nodes, args.over_hold)?;
+    }
+    if args.require_rollback {
+        require_rollback(&back, head.as_ref(), &nodes)?;
+    }
+    let movement = Movement {
+        place: &place,
+        trust: trust.as_ref(),
+        keys: &release_keys,
+        head: head.as_ref(),
+    };
+    if args.dry_run {
+        if !release_keys.is_empty() {
+            movement.check_keys(store)?;
+        }
+        report.line("dry run: nothing was signed or published");
+        report.document("changes", None);
+        return Ok(Exit::OK);
+    }
+    movement.check_keys(store)?;
+    confirm(
+        args.yes,
+        &format!("move channel {} to {}?", place.channel, id.short()),
+    )?;
+    let store = place.create()?;
+    let source = built.put(&store)?;
+    let evidence = Evidence {
+        store: &store,
+        trust: trust.as_ref(),
+        place: &place,
+        built: &built,
+        source,
+        keys: (&build_keys, &release_keys),
+    };
+    let target = Target {
+        bundle: id,
+        kind: RecordKind::Release,
+        reason: args.reason.clone(),
+        plan: Some(planned.digest()),
+        source: Some(source),
+        evidence: evidence.settle()?,
+    };
+    let pointer = movement.publish(&store, target)?;
+    nodes.notify();
+    report.line(&format!(
+        "channel {} is at serial {}: {id}\n{}",
+        place.channel,
+        pointer.serial,
+        back.line()
+    ));
+    report.wait(&nodes, pointer.serial)
+}
+
+/// Compares what the channel runs with what was built.
+fn plan(
+    built: &mut Built,
+    store: &dyn Store,
+    head: Option<&Entry>,
+    place: &Place,
+    gates: Vec<String>,
+    acks: &[String],
+) -> anyhow::Result<Planned> {
+    let old = head.map(|head| load(store, head.bundle, head.record.source));
+    let new = Side {
+        bundle: built.bundle.id(),
+        lowered: built
+            .compiled
+            .lowered
+            .take()
+            .ok_or_else(|| anyhow::anyhow!("sources without errors lower"))?,
+        source: Some(built.map.clone()),
+    };
+    let old = old.transpose()?;
+    Planned::new(place, head, (old.as_ref(), &new), gates, acks)
+}
+
+/// The project's gates, and those that the plan was made with: more gates are never less careful.
+fn gates(own: &[String], claimed: Option<&Value>) -> Vec<String> {
+    let mut gates = own.to_vec();
+    let named = claimed.and_then(|plan| plan["gates"].as_array());
+    for gate in named.into_iter().flatten() {
+        if let Some(name) = gate["name"].as_str()
+            && !gates.iter().any(|gate| gate == name)
+        {
+            gates.push(name.to_owned());
+        }
+    }
+    gates
+}
+
+// --- the plan file
+
+fn read_plan(path: &Path) -> anyhow::Result<Value> {
+    let failed = |why: String| {
+        Failure::new(
+            Exit::INPUT,
+            "bad-plan-file",
+            format!("the plan `{}`: {why}", path.display()),
+        )
+    };
+    let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if size.len() > PLAN_BYTES_MAX {
+        return Err(failed("it is too large for a plan".to_owned()).into());
+    }
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let plan: Value = serde_json::from_slice(&bytes)
+        .map_err(|_| failed("it is not JSON; write one with `gwc plan -o`".to_owned()))?;
+    if plan["schema"] != "plan/v1" || !plan["changes"].is_array() || !plan["base"].is_object() {
+        return Err(failed(
+            "it is not a plan of schema plan/v1; write one with `gwc plan -o`".to_owned(),
+        )
+        .into());
+    }
+    Ok(plan)
+}
+
+/// A plan file is a claim, not an authority: what was just computed must say the same.
+fn check_claim(claimed: &Value, computed: &Value) -> anyhow::Result<()> {
+    let stale = |why: String| {
+        Failure::new(
+            Exit::STALE,
+            "stale",
+            format!("{why}; make a new plan and look at it"),
+        )
+    };
+    let serial = |plan: &Value| match plan["base"]["serial"].as_u64() {
+        Some(serial) => format!("serial {serial}"),
+        None => "its beginning".to_owned(),
+    };
+    let id = |plan: &Value, side: &str| {
+        short(plan[side]["bundle"].as_str().unwrap_or("nothing")).to_owned()
+    };
+    if claimed["base"] != computed["base"] {
+        return Err(stale(format!(
+            "the plan starts from {} of channel {}, channel {} is at {}",
+            serial(claimed),
+            claimed["base"]["channel"].as_str().unwrap_or("?"),
+            computed["base"]["channel"].as_str().unwrap_or("?"),
+            serial(computed),
+        ))
+        .into());
+    }
+    if claimed["target"] != computed["target"] {
+        return Err(stale(format!(
+            "the plan is about {}, these sources build {}",
+            id(claimed, "target"),
+            id(computed, "target")
+        ))
+        .into());
+    }
+    if settled(claimed) != settled(computed) {
+        return Err(stale(
+            "the plan names other changes, or other gates, than there are now".to_owned(),
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// What of a plan must agree: its changes and its gates, but not who accepted what, which is asked
+/// anew.
+fn settled(plan: &Value) -> (Vec<Value>, Vec<Value>) {
+    let without = |list: &Value, fields: &[&str]| -> Vec<Value> {
+        let mut list = list.as_array().cloned().unwrap_or_default();
+        for one in &mut list {
+            if let Some(one) = one.as_object_mut() {
+                fields.iter().for_each(|field| drop(one.remove(*field)));
+            }
+        }
+        list
+    };
+    let mut changes = without(&plan["changes"], &["acked"]);
+    let mut gates = without(&plan["gates"], &["tripped", "by"]);
+    // The order of a claim is nobody's concern.
+    changes.sort_by_key(Value::to_string);
+    gates.sort_by_key(Value::to_string);
+    (changes, gates)
+}
+
+// --- who says where it came from
+
+struct Evidence<'a> {
+    store: &'a Folder,
+    trust: Option<&'a Trust>,
+    place: &'a Place,
+    built: &'a Built,
+    source: Digest,
+    /// For building, for releasing.
+    keys: (&'a [PrivateKey], &'a [PrivateKey]),
+}
+
+impl Evidence<'_> {
+    /// The statements for the record: those that are there, if they are enough, and otherwise one
+    /// more by the build keys, or by the release keys, where they count for that.
+    fn settle(&self) -> anyhow::Result<BTreeSet<Digest>> {
+        let id = self.built.bundle.id();
+        let Some(trust) = self.trust else {
+            return Ok(BTreeSet::from([self.sign()?]));
+        };
+        let channel = &self.place.channel;
+        let entries = evidence::entries(self.store, Some(trust), channel)?;
+        let judge = Judge {
+            store: self.store,
+            trust,
+            channel,
+        };
+        let now = When::First(release::now());
+        let (known, _) = evidence::known(self.store, &id, &entries)?;
+        let counting = evidence::counting(&judge, id, &known, now);
+        if judge.bundle(id, &counting, now).is_ok() && self.keys.0.is_empty() {
+            return Ok(counting);
+        }
+        let mut all = counting;
+        all.insert(self.sign()?);
+        judge.bundle(id, &all, now).map_err(|error| {
+            refused(
+                &error,
+                "gateways with this trust file would refuse the bundle, so the channel was not moved; \
+                 sign it with `gwc sign`, or give the --build-key of an owner whose key has the role `build`",
+            )
+        })?;
+        Ok(all)
+    }
+
+    fn sign(&self) -> anyhow::Result<Digest> {
+        let build = provenance::build(
+            &self.place.root,
+            self.place.project.clone(),
+            Some(self.source),
+            &self.built.map,
+        )?;
+        let keys = if self.keys.0.is_empty() {
+            self.keys.1
+        } else {
+            self.keys.0
+        };
+        let keys: Vec<&PrivateKey> = keys.iter().collect();
+        let descriptor = self.built.bundle.descriptor();
+        Ok(publish::put_build(self.store, descriptor, build, &keys)?)
+    }
+}
+
+/// What is revoked must not be released again: gateways would refuse it.
+fn check_revoked(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+    bundle: Digest,
+) -> anyhow::Result<()> {
+    let Some(trust) = trust else { return Ok(()) };
+    let judge = Judge {
+        store,
+        trust,
+        channel,
+    };
+    if !judge.revocations()?.has_bundle(&bundle) {
+        return Ok(());
+    }
+    Err(refused(
+        &Refused::Revoked { bundle },
+        "no gateway would run it; change the sources",
+    ))
+}
+
+// --- the way back
+
+/// Whether the version that runs now could run again.
+enum Back {
+    Ready(Digest),
+    Nothing,
+    Broken(Digest, String),
+}
+
+impl Back {
+    fn line(&self) -> String {
+        match self {
+            Self::Ready(bundle) => {
+                format!("rollback ready: gwc rollback   (to {})", bundle.short())
+            }
+            Self::Nothing => "rollback: there is nothing before this to go back to".to_owned(),
+            Self::Broken(bundle, why) => {
+                format!(
+                    "rollback NOT ready: {} cannot run again: {why}",
+                    bundle.short()
+                )
+            }
+        }
+    }
+}
+
+fn rollback_ready(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+    head: Option<&Entry>,
+    new: Digest,
+) -> Back {
+    let Some(head) = head.filter(|head| head.bundle != new) else {
+        return Back::Nothing;
+    };
+    let loaded = Unverified::open(store, head.bundle).and_then(|bundle| bundle.load_full(store));
+    let revoked = trust.map(|trust| {
+        Judge {
+            store,
+            trust,
+            channel,
+        }
+        .revocations()
+    });
+    match (loaded, revoked) {
+        (Err(refused), _) | (_, Some(Err(refused))) => {
+            Back::Broken(head.bundle, refused.to_string())
+        }
+        (_, Some(Ok(list))) if list.has_bundle(&head.bundle) => {
+            Back::Broken(head.bundle, "it was revoked".to_owned())
+        }
+        _ => Back::Ready(head.bundle),
+    }
+}
+
+fn require_rollback(back: &Back, head: Option<&Entry>, nodes: &Nodes) -> anyhow::Result<()> {
+    let not_ready = |why: String| Failure::new(Exit::ROLLOUT, "no-rollback", why);
+    match (back, head) {
+        (Back::Ready(_), Some(head)) => {
+            let wanted = head.bundle.to_string();
+            for (name, status) in nodes.status() {
+                let status = status.map_err(|error| movement::unreachable(&name, &error))?;
+                if status.bundle.as_deref() != Some(&wanted) && !status.resident.contains(&wanted) {
+                    return Err(not_ready(format!(
+                        "--require-rollback: the gateway {name} does not have {} at hand",
+                        head.bundle.short()
+                    ))
+                    .into());
+                }
+            }
+            Ok(())
+        }
+        (back, _) => Err(not_ready(format!("--require-rollback: {}", back.line())).into()),
+    }
+}
+
+// --- the end
+
+struct Report<'a> {
+    args: &'a Args,
+    place: &'a Place,
+    bundle: Digest,
+    planned: &'a Planned,
+    back: &'a Back,
+    nodes: Vec<Value>,
+}
+
+impl Report<'_> {
+    /// For people.
+    fn line(&self, text: &str) {
+        if self.args.format.format == Format::Human {
+            say::result(text);
+        }
+    }
+
+    /// For programs: the one document, at the end.
+    fn document(&self, result: &str, serial: Option<u64>) {
+        if self.args.format.format != Format::Json {
+            return;
+        }
+        let ready = match self.back {
+            Back::Ready(bundle) => Some(bundle),
+            Back::Nothing | Back::Broken(..) => None,
+        };
+        let no_op = self.planned.json["base"]["bundle"] == json!(self.bundle);
+        say::json(&say::document(
+            "apply/v1",
+            result,
+            json!({"no_op": no_op, "dry_run": self.args.dry_run, "channel": self.place.channel,
+                   "serial": serial, "bundle": self.bundle, "rollback": ready,
+                   "plan": self.planned.json, "nodes": self.nodes}),
+        ));
+    }
+
+    /// Waits for the gateways, if that was asked for, and ends.
+    fn wait(&mut self, nodes: &Nodes, serial: u64) -> anyhow::Result<Exit> {
+        let mut failure = None;
+        if let Some(time) = self.args.wait {
+            (self.nodes, failure) = movement::wait(nodes, self.bundle, time);
+        }
+        let Some(failure) = failure else {
+            if self.args.wait.is_some() {
+                self.line(&format!("every gateway runs {}", self.bundle.short()));
+            }
+            self.document("ok", Some(serial));
+            return Ok(Exit::OK);
+        };
+        self.document("blocked", Some(serial));
+        say::note(&format!("error[{}]: {failure}", failure.code));
+        Ok(failure.exit)
+    }
+}

@@ -1,0 +1,160 @@
+//! `gwc history`: a channel's records, verified.
+
+use bundle::history::{self, Entry};
+use serde_json::{Value, json};
+
+use super::movement::short;
+use super::options::{FormatOption, StoreOptions};
+use super::say::{self, Context, Format};
+use crate::exit::{Exit, Failure};
+use crate::output::printable;
+use crate::release::{back, evidence::Judge};
+
+/// Examples:
+///   gwc history
+///   gwc history --format json --limit 3
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// At most so many records, the newest
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    limit: Option<u64>,
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let place = args.at.place(context)?;
+    let trust = args.at.trust(&place)?;
+    let store = place.open()?;
+    let history = history::walk(&store, trust.as_ref(), &place.channel, usize::MAX)?;
+    let revoked = trust.as_ref().map(|trust| {
+        Judge {
+            store: &store,
+            trust,
+            channel: &place.channel,
+        }
+        .revocations()
+    });
+    let revoked = revoked.transpose()?.unwrap_or_default();
+    let path = back::path(&history.entries);
+    let limit = args.limit.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    });
+    let shown = &history.entries[..history.entries.len().min(limit)];
+    match args.format.format {
+        Format::Json => {
+            let records: Vec<Value> = shown
+                .iter()
+                .map(|entry| record(entry, revoked.has_bundle(&entry.bundle)))
+                .collect();
+            say::json(&say::document(
+                "history/v1",
+                if history.broken.is_some() {
+                    "blocked"
+                } else {
+                    "ok"
+                },
+                json!({"channel": place.channel, "records": records,
+                       "broken": history.broken.as_ref().map(|why| why.reason())}),
+            ));
+        }
+        Format::Human if shown.is_empty() => {
+            say::result(&format!("channel {} has no record yet", place.channel));
+        }
+        Format::Human => {
+            let lines: Vec<String> = shown
+                .iter()
+                .enumerate()
+                .map(|(at, entry)| {
+                    let revoked = revoked.has_bundle(&entry.bundle);
+                    let back = path
+                        .iter()
+                        .rev()
+                        .position(|known| *known == entry.bundle)
+                        .filter(|_| entry_is_newest(shown, at));
+                    line(entry, back, revoked)
+                })
+                .collect();
+            say::result(&lines.join("\n"));
+        }
+    }
+    match &history.broken {
+        None => Ok(Exit::OK),
+        Some(why) => Err(Failure::new(
+            Exit::UNVERIFIED,
+            why.reason(),
+            format!(
+                "the chain is broken: the record before the last one shown cannot be read: {why}"
+            ),
+        )
+        .into()),
+    }
+}
+
+/// Whether no newer record names the same bundle.
+fn entry_is_newest(entries: &[Entry], at: usize) -> bool {
+    !entries[..at]
+        .iter()
+        .any(|newer| newer.bundle == entries[at].bundle)
+}
+
+fn record(entry: &Entry, revoked: bool) -> Value {
+    let record = &entry.record;
+    let build = entry.build.as_ref();
+    let signed = match &entry.signed {
+        None => json!(null),
+        Some(Ok(signers)) => json!({"owners": signers.owners}),
+        Some(Err(refused)) => json!({"reason": refused.reason()}),
+    };
+    json!({
+        "serial": entry.pointer.serial, "kind": record.kind.as_str(), "bundle": entry.bundle,
+        "previous": record.previous, "record": entry.pointer.digest, "actor": record.actor,
+        "reason": record.reason, "created": record.created, "expires": record.expires,
+        "plan": record.plan, "source": record.source, "revoked": revoked, "signed": signed,
+        "git": build.and_then(|build| build.git.as_ref()),
+        "builder": build.map(|build| &build.builder),
+    })
+}
+
+fn line(entry: &Entry, back: Option<usize>, revoked: bool) -> String {
+    let record = &entry.record;
+    let git = entry.build.as_ref().and_then(|build| build.git.as_ref());
+    let git = git.map_or_else(String::new, |git| {
+        let dirty = if git.dirty { " dirty" } else { "" };
+        format!(
+            "  git {}{dirty}",
+            git.commit.get(..10).unwrap_or(&git.commit)
+        )
+    });
+    let signed = match &entry.signed {
+        None => "not checked: no trust file".to_owned(),
+        Some(Ok(signers)) => format!(
+            "signed by {}",
+            signers
+                .owners
+                .iter()
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        Some(Err(refused)) => format!("signature: {}", refused.reason()),
+    };
+    let mark = match (back, revoked) {
+        (_, true) => "  REVOKED".to_owned(),
+        (Some(0), _) => "  <- runs".to_owned(),
+        (Some(steps), _) => format!("  (gwc rollback -{steps})"),
+        (None, _) => String::new(),
+    };
+    format!(
+        "{:>5}  {:<8} {}  {}  {}\n       {}  [{signed}]{git}{mark}",
+        entry.pointer.serial,
+        record.kind.as_str(),
+        short(&entry.bundle.to_string()),
+        record.created,
+        printable(&record.actor),
+        printable(&record.reason),
+    )
+}

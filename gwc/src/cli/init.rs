@@ -1,0 +1,358 @@
+//! `gwc init`: a project that lints clean, to begin with.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use bundle::name::ProjectName;
+use diag::{FileId, Level, Sink, Span};
+use serde_json::json;
+
+use super::options::FormatOption;
+use super::say::{self, Format};
+use crate::compile::{self, GATEWAY_FILE, Input, Levels};
+use crate::exit::{Exit, Failure};
+use crate::output::{Report, human};
+use crate::project::files::{Document, Files};
+use crate::syntax::Limits;
+
+/// Examples:
+///   gwc init                             in this folder, with a small sample
+///   gwc init shop --from openapi.yaml    in the folder `shop`, with a document that is there
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// The folder; made where there is none
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+    /// An OpenAPI document to begin with; it is copied, with the files that it refers to
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// The project's name; the folder's where nothing is said
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+/// One file of the new project.
+struct New {
+    path: String,
+    text: String,
+}
+
+/// The API of the new project.
+struct Api {
+    name: String,
+    document: String,
+    files: Vec<New>,
+}
+
+const GITIGNORE: &str = include_str!("scaffold/gitignore");
+const WORKFLOW: &str = include_str!("scaffold/workflow.yaml");
+const SAMPLE: &str = include_str!("scaffold/sample.yaml");
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
+    let name = name(args)?;
+    let api = match &args.from {
+        Some(file) => copied(file)?,
+        None => Api {
+            name: "greetings".to_owned(),
+            document: "apis/greetings.yaml".to_owned(),
+            files: vec![New {
+                path: "apis/greetings.yaml".to_owned(),
+                text: SAMPLE.to_owned(),
+            }],
+        },
+    };
+    let gateway = args.dir.join(GATEWAY_FILE);
+    if gateway.symlink_metadata().is_ok() {
+        return Err(Failure::usage(format!(
+            "`{}` exists: this is a project already, and nothing was changed",
+            gateway.display()
+        ))
+        .into());
+    }
+    let mut files = vec![New {
+        path: GATEWAY_FILE.to_owned(),
+        text: settings(&name, &api),
+    }];
+    files.push(New {
+        path: format!("apis/{}.gw.yaml", api.name),
+        text: overlay(&name, &api.name),
+    });
+    files.extend(api.files);
+    files.extend([
+        New {
+            path: "schemas/gateway.schema.json".to_owned(),
+            text: schema()?,
+        },
+        New {
+            path: ".gitignore".to_owned(),
+            text: GITIGNORE.to_owned(),
+        },
+        New {
+            path: ".github/workflows/gateway.yaml".to_owned(),
+            text: WORKFLOW.to_owned(),
+        },
+        New {
+            path: "README.md".to_owned(),
+            text: readme(&name, &api.document),
+        },
+    ]);
+    let (written, kept) = write(&args.dir, &files)?;
+    let exit = check(&args.dir)?;
+    match args.format.format {
+        Format::Json => say::json(&say::document(
+            "init/v1",
+            if exit == Exit::OK { "ok" } else { "blocked" },
+            json!({"name": name, "project": args.dir, "written": written, "kept": kept}),
+        )),
+        Format::Human => {
+            let mut lines: Vec<String> = written
+                .iter()
+                .map(|path| format!("  wrote {path}"))
+                .collect();
+            lines.extend(
+                kept.iter()
+                    .map(|path| format!("  kept  {path}, which was there")),
+            );
+            lines.push(format!(
+                "project `{name}` is ready. Next:\n  cd {}\n  gwc lint\n  gwc keygen release\n  gwc plan\n  gwc apply --key keys/release.pem --reason \"first release\"",
+                args.dir.display()
+            ));
+            say::result(&lines.join("\n"));
+        }
+    }
+    if kept.contains(&".gitignore") {
+        say::note(&format!(
+            "`.gitignore` was kept; see to it that it has these lines:\n{GITIGNORE}"
+        ));
+    }
+    Ok(exit)
+}
+
+/// The project's name: what is said, or what the folder's name gives.
+fn name(args: &Args) -> anyhow::Result<ProjectName> {
+    if let Some(name) = &args.name {
+        return name
+            .parse()
+            .map_err(|refused| Failure::usage(format!("`--name {name}`: {refused}")).into());
+    }
+    let folder = if args.dir.as_os_str() == "." {
+        std::env::current_dir()?
+    } else {
+        args.dir.clone()
+    };
+    let folder = folder.file_name().unwrap_or_default().to_string_lossy();
+    Ok(slug(&folder, "gateway")
+        .parse()
+        .unwrap_or_else(|_| "gateway".parse().expect("this is a name")))
+}
+
+/// A text as a name: lower case, `-` for everything else.
+fn slug(text: &str, otherwise: &str) -> String {
+    let text: String = text
+        .to_lowercase()
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let text = text.trim_matches(['-', '_']);
+    let text: String = text.chars().take(63).collect();
+    if text.is_empty() {
+        otherwise.to_owned()
+    } else {
+        text
+    }
+}
+
+/// A document with every file that it refers to, under `apis/`.
+fn copied(file: &Path) -> anyhow::Result<Api> {
+    let failed = |why: &str| {
+        Failure::new(
+            Exit::INPUT,
+            "bad-document",
+            format!("`{}` {why}", file.display()),
+        )
+    };
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let entry = file
+        .file_name()
+        .and_then(|name| name.to_str())
+        .ok_or_else(|| failed("names no file"))?;
+    let mut files = Files::open(folder, Limits::default()).map_err(|_| failed("cannot be read"))?;
+    let mut sink = Sink::default();
+    let Some((id, root)) = files.load(entry, Span::start_of(FileId(0)), &mut sink) else {
+        let said = sink.into_sorted();
+        let why = said.first().map_or("", |finding| finding.message.as_str());
+        return Err(failed(&format!("cannot be read: {why}")).into());
+    };
+    if files.tree.at(root).get("openapi").is_none() {
+        return Err(failed("is no OpenAPI document: it has no key `openapi`").into());
+    }
+    let document = Document {
+        file: id,
+        root,
+        overlays: Vec::new(),
+    };
+    files.follow(&document);
+    let new = files.sources.iter().map(|(_, file)| New {
+        path: format!("apis/{}", file.path()),
+        text: file.text().to_owned(),
+    });
+    let stem = entry
+        .rsplit_once('.')
+        .map_or(entry, |(stem, _)| stem)
+        .trim_end_matches(".openapi");
+    Ok(Api {
+        name: slug(stem, "api"),
+        document: format!("apis/{entry}"),
+        files: new.collect(),
+    })
+}
+
+/// gateway.yaml. What the document declares about security is settled in one line: the upstream
+/// checks credentials, as it did before there was a gateway, and nothing becomes public.
+fn settings(name: &ProjectName, api: &Api) -> String {
+    let Api {
+        name: api,
+        document,
+        ..
+    } = api;
+    format!(
+        r#"# yaml-language-server: $schema=schemas/gateway.schema.json
+# The operator's part: where APIs are mounted, and what no document can avoid.
+# `gwc explain CODE` tells more about anything that `gwc lint` says.
+version: 1
+name: {name}
+
+apis:
+  {api}:
+    path: {document}
+    overlays: [apis/{api}.gw.yaml]
+    mount: {{base_path: /}}
+
+listeners:
+  public: {{address: "127.0.0.1:8080"}}
+
+# Where the API really runs. Change this first.
+upstreams:
+  {api}:
+    targets: {{a: {{url: "http://127.0.0.1:9000"}}}}
+    timeouts: {{connect: 1s, request: 10s}}
+
+defaults:
+  upstream: {api}
+  # A credential must be there, and the upstream checks it. To let the gateway check it, remove
+  # this line, define verifiers under `auth`, and bind each security scheme to one of them with
+  # `x-gateway: {{auth: NAME}}` in the overlay.
+  security: upstream
+
+release: {{store: releases, channel: main}}
+# Once the first version is released: a change that lets somebody in who was kept out then needs
+# an acknowledgement.
+# gates: [weaken]
+"#
+    )
+}
+
+fn overlay(name: &ProjectName, api: &str) -> String {
+    format!(
+        r#"# What the gateway adds to the document, which stays as its authors wrote it.
+overlay: 1.0.0
+info: {{title: {api} behind the gateway {name}, version: "1"}}
+actions:
+  - target: $
+    update: {{x-gateway: {{owner: {name}}}}}
+"#
+    )
+}
+
+fn readme(name: &ProjectName, document: &str) -> String {
+    format!(
+        "# {name}\n\n\
+         An API gateway, as files: `gateway.yaml` is the operator's part, `{document}` with its\n\
+         overlay the API's. What is merged here is, byte for byte, what runs.\n\n\
+         ```sh\n\
+         gwc lint                              # check it\n\
+         gwc plan                              # what a release would change\n\
+         gwc keygen release                    # once: a key, and its entry in trust.json\n\
+         gwc apply --key keys/release.pem      # release it\n\
+         gwc rollback --key keys/release.pem   # go back to the version before\n\
+         gwc history                           # who released what, when and why\n\
+         ```\n\n\
+         `trust.json` belongs into Git, private keys (`keys/*.pem`) never.\n"
+    )
+}
+
+fn schema() -> anyhow::Result<String> {
+    let schemas = crate::schemas::all();
+    let (_, schema) = schemas
+        .iter()
+        .find(|(name, _)| *name == "gateway")
+        .context("the schema of gateway.yaml is one of ours")?;
+    Ok(serde_json::to_string_pretty(schema)? + "\n")
+}
+
+/// Writes what is not there yet, and tells what was written and what was kept.
+fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, Vec<&'f str>)> {
+    let (mut written, mut kept) = (Vec::new(), Vec::new());
+    for New { path, text } in files {
+        let file = folder.join(path);
+        let cannot = || format!("cannot write `{}`", file.display());
+        if let Some(above) = file.parent() {
+            fs::create_dir_all(above).with_context(cannot)?;
+        }
+        let open = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&file);
+        match open {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                kept.push(path.as_str());
+            }
+            result => {
+                use std::io::Write as _;
+                let mut open = result.with_context(cannot)?;
+                open.write_all(text.as_bytes()).with_context(cannot)?;
+                written.push(path.as_str());
+            }
+        }
+    }
+    Ok((written, kept))
+}
+
+/// Lints the new project: a document that was brought along may have mistakes of its own.
+fn check(folder: &Path) -> anyhow::Result<Exit> {
+    let input = Input::Project(folder.to_owned());
+    let compiled = compile::compile(&input, Limits::default(), &Levels::new())?;
+    let told: Vec<_> = compiled
+        .findings
+        .iter()
+        .filter(|finding| finding.level > Level::Info)
+        .cloned()
+        .collect();
+    if !told.is_empty() {
+        let report = Report {
+            files: &compiled.files,
+            findings: &told,
+            environment: None,
+            fail_on: Level::Error,
+        };
+        say::note(&human::render(&report, human::Look::default()));
+    }
+    Ok(if compiled.has_errors() {
+        Exit::FINDINGS
+    } else {
+        Exit::OK
+    })
+}

@@ -1,0 +1,242 @@
+//! Moving a channel: what apply, rollback and revoke have in common.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use bundle::digest::Digest;
+use bundle::history::Entry;
+use bundle::keys::PrivateKey;
+use bundle::publish::{self, Draft};
+use bundle::refused::Refused;
+use bundle::statement::predicate::{Pointer, RecordKind, Role};
+use bundle::store::folder::Folder;
+use bundle::store::{Store, WriteError};
+use bundle::trust::{Trust, When};
+use serde_json::{Value, json};
+
+use super::say;
+use crate::exit::{Exit, Failure};
+use crate::release::nodes::Nodes;
+use crate::release::{self, Place, provenance};
+
+/// How often gateways are asked while somebody waits for them.
+const POLL: Duration = Duration::from_millis(200);
+
+/// A channel about to be moved.
+pub(super) struct Movement<'a> {
+    pub(super) place: &'a Place,
+    pub(super) trust: Option<&'a Trust>,
+    pub(super) keys: &'a [PrivateKey],
+    /// What the channel runs now.
+    pub(super) head: Option<&'a Entry>,
+}
+
+/// Where the channel goes.
+pub(super) struct Target {
+    pub(super) bundle: Digest,
+    pub(super) kind: RecordKind,
+    pub(super) reason: Option<String>,
+    pub(super) plan: Option<Digest>,
+    pub(super) source: Option<Digest>,
+    pub(super) evidence: BTreeSet<Digest>,
+}
+
+impl Movement<'_> {
+    /// Whether these keys may move this channel, before anybody is asked or anything is written.
+    pub(super) fn check_keys(&self, store: &dyn Store) -> anyhow::Result<()> {
+        let trial = Target {
+            bundle: Digest::of(b""),
+            kind: RecordKind::Release,
+            reason: None,
+            plan: None,
+            source: None,
+            evidence: BTreeSet::new(),
+        };
+        let statement = publish::prepare(store, self.trust, self.draft(trial), None)?;
+        let keys: Vec<&PrivateKey> = self.keys.iter().collect();
+        self.judge(&publish::sign(&statement, &keys)?)
+    }
+
+    /// Signs a record, checks it as a gateway will, and moves the channel, if nobody else did.
+    pub(super) fn publish(&self, store: &Folder, target: Target) -> anyhow::Result<Pointer> {
+        let base = self.head.map(|head| head.pointer);
+        let keys: Vec<&PrivateKey> = self.keys.iter().collect();
+        let prepared = publish::prepare(store, self.trust, self.draft(target), Some(base));
+        let envelope = publish::sign(&prepared.map_err(conflict)?, &keys)?;
+        self.judge(&envelope)?;
+        publish::publish(store, &envelope).map_err(conflict)
+    }
+
+    fn draft(&self, target: Target) -> Draft {
+        Draft {
+            project: self.place.project.clone(),
+            channel: self.place.channel.clone(),
+            bundle: target.bundle,
+            kind: target.kind,
+            actor: provenance::actor(&self.place.root),
+            reason: target
+                .reason
+                .unwrap_or_else(|| "no reason given".to_owned()),
+            created: release::now(),
+            expires: None,
+            plan: target.plan,
+            source: target.source,
+            evidence: target.evidence,
+            merges: BTreeSet::new(),
+            withdraw: BTreeSet::new(),
+            streams: None,
+        }
+    }
+
+    fn judge(&self, envelope: &bundle::statement::envelope::Envelope) -> anyhow::Result<()> {
+        let Some(trust) = self.trust else {
+            return Ok(());
+        };
+        if *trust.project() != self.place.project {
+            return Err(refused(
+                &Refused::WrongProject {
+                    expected: trust.project().clone(),
+                },
+                "the trust file is another project's",
+            ));
+        }
+        let channel = Some(&self.place.channel);
+        trust
+            .judge(envelope, Role::Release, channel, When::First(release::now()))
+            .map_err(|error| {
+                refused(
+                    &error,
+                    "gateways with this trust file would refuse the record, so it is not published; \
+                     give the --key of an owner whose key has the role `release`",
+                )
+            })?;
+        Ok(())
+    }
+}
+
+/// A refusal with what to do about it.
+pub(super) fn refused(refused: &Refused, what: &str) -> anyhow::Error {
+    Failure::new(
+        Exit::UNVERIFIED,
+        refused.reason(),
+        format!("{refused}: {what}"),
+    )
+    .into()
+}
+
+/// A conflict in words that say what to do.
+fn conflict(error: WriteError) -> anyhow::Error {
+    match error {
+        WriteError::Conflict { .. } => Failure::new(
+            Exit::STALE,
+            "stale",
+            "the channel moved meanwhile; look at `gwc history` and plan again",
+        )
+        .into(),
+        refused @ WriteError::Refused(_) => refused.into(),
+    }
+}
+
+/// Refuses to go on while a gateway holds what it runs, or cannot be asked.
+pub(super) fn check_holds(nodes: &Nodes, over_hold: bool) -> anyhow::Result<()> {
+    let mut held = Vec::new();
+    for (name, status) in nodes.status() {
+        let status = status.map_err(|error| unreachable(&name, &error))?;
+        if let Some(hold) = status.hold {
+            held.push(format!("{name}: {hold}"));
+        }
+    }
+    if held.is_empty() {
+        return Ok(());
+    }
+    if over_hold {
+        for one in held {
+            say::note(&format!("warning: going on over a hold, {one}"));
+        }
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::ROLLOUT,
+        "held",
+        format!(
+            "gateways hold what they run since somebody rolled them back by hand ({}); run `gwd resume` there, or give --over-hold",
+            held.join("; ")
+        ),
+    )
+    .into())
+}
+
+/// A gateway that cannot be asked.
+pub(super) fn unreachable(name: &str, error: &anyhow::Error) -> anyhow::Error {
+    Failure::new(
+        Exit::UNREACHABLE,
+        "node-unreachable",
+        format!("the gateway {name}: {error:#}"),
+    )
+    .into()
+}
+
+/// Waits until every gateway runs a bundle, and tells what each says at last.
+pub(super) fn wait(nodes: &Nodes, bundle: Digest, time: Duration) -> (Vec<Value>, Option<Failure>) {
+    let wanted = bundle.to_string();
+    let end = Instant::now() + time;
+    loop {
+        let mut said = Vec::new();
+        let mut waiting = Vec::new();
+        let mut lost = false;
+        for (name, status) in nodes.status() {
+            let (document, trouble) = match status {
+                Err(error) => {
+                    lost = true;
+                    let error = format!("{error:#}");
+                    (
+                        json!({"node": name, "bundle": null, "error": error}),
+                        Some(error),
+                    )
+                }
+                Ok(status) => {
+                    let runs = status.bundle.as_deref() == Some(&wanted);
+                    let why = status
+                        .last_error
+                        .as_ref()
+                        .filter(|error| error["bundle"] == wanted.as_str())
+                        .map(|error| format!("refused the bundle: {}", error["reason"]));
+                    let runs_else = status.bundle.as_deref().unwrap_or("nothing");
+                    let trouble = why.unwrap_or_else(|| format!("still runs {}", short(runs_else)));
+                    let document = json!({"node": name, "bundle": status.bundle, "serial": status.serial,
+                        "hold": status.hold, "last_error": status.last_error});
+                    (document, (!runs).then_some(trouble))
+                }
+            };
+            said.push(document);
+            waiting.extend(trouble.map(|trouble| format!("{name} {trouble}")));
+        }
+        if waiting.is_empty() {
+            return (said, None);
+        }
+        if Instant::now() >= end {
+            let exit = if lost {
+                Exit::UNREACHABLE
+            } else {
+                Exit::ROLLOUT
+            };
+            let failure = Failure::new(
+                exit,
+                "not-rolled-out",
+                format!(
+                    "the channel moved, but not every gateway followed within {time:?}: {}; \
+                     `gwc status` tells how it goes on, `gwc rollback` goes back",
+                    waiting.join("; ")
+                ),
+            );
+            return (said, Some(failure));
+        }
+        nodes.pause(POLL);
+    }
+}
+
+/// An id as people read it.
+pub(super) fn short(id: &str) -> &str {
+    let hex = id.strip_prefix("sha256:").unwrap_or(id);
+    hex.get(..12).unwrap_or(hex)
+}

@@ -1,0 +1,172 @@
+//! Options that several commands have, and the one question that is ever asked.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bundle::keys::PrivateKey;
+use bundle::trust::Trust;
+
+use super::say::{self, Context, Format};
+use crate::exit::{Exit, Failure};
+use crate::release::nodes::Nodes;
+use crate::release::{self, Place, key};
+
+/// Where releases are.
+#[derive(Debug, clap::Args)]
+pub(super) struct StoreOptions {
+    /// The store's folder, instead of `release.store`
+    #[arg(long, value_name = "DIR")]
+    pub(super) store: Option<PathBuf>,
+    /// The channel, instead of `release.channel`
+    #[arg(long, value_name = "NAME")]
+    pub(super) channel: Option<String>,
+    /// The trust file; `trust.json` of the project where nothing is said
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: Option<PathBuf>,
+}
+
+/// Which gateways are asked.
+#[derive(Debug, clap::Args)]
+pub(super) struct NodeOptions {
+    /// A gateway's admin address: http://HOST:PORT or unix:PATH; may be given several times
+    #[arg(long, value_name = "URL|unix:PATH", num_args = 1..)]
+    pub(super) node: Vec<String>,
+    /// The file with the token that the gateways want
+    #[arg(long, value_name = "FILE")]
+    pub(super) admin_token_file: Option<PathBuf>,
+}
+
+/// How the result is written.
+#[derive(Debug, clap::Args)]
+pub(super) struct FormatOption {
+    /// How the result is written
+    #[arg(long, default_value = "human")]
+    pub(super) format: Format,
+}
+
+impl StoreOptions {
+    /// The project's place. gateway.yaml is read, documents are not.
+    pub(super) fn place(&self, context: &Context) -> anyhow::Result<Place> {
+        Place::read(
+            &context.root()?,
+            self.store.as_deref(),
+            self.channel.as_deref(),
+        )
+    }
+
+    /// The trust file, and a note where there is none: nothing is verified then.
+    pub(super) fn trust(&self, place: &Place) -> anyhow::Result<Option<Trust>> {
+        let trust = self.trust_of(&place.root)?;
+        if trust.is_none() {
+            say::note(
+                "warning: there is no trust file, so no signature was checked (make one with `gwc keygen`, or give --trust)",
+            );
+        }
+        Ok(trust)
+    }
+
+    /// The trust file, which must be there.
+    pub(super) fn needed_trust(&self, root: &Path) -> anyhow::Result<Trust> {
+        let trust = self.trust_of(root)?;
+        trust.ok_or_else(|| {
+            Failure::new(
+                Exit::INPUT,
+                "no-trust-file",
+                format!(
+                    "there is no `{}`; give --trust, or make one with `gwc keygen`",
+                    root.join(release::place::TRUST_FILE).display()
+                ),
+            )
+            .into()
+        })
+    }
+
+    fn trust_of(&self, root: &Path) -> anyhow::Result<Option<Trust>> {
+        release::trust(root, self.trust.as_deref())
+    }
+}
+
+impl NodeOptions {
+    pub(super) fn nodes(&self) -> anyhow::Result<Nodes> {
+        Nodes::new(&self.node, self.admin_token_file.as_deref())
+    }
+}
+
+/// The keys that these arguments mean, each once.
+pub(super) fn keys(texts: &[String]) -> anyhow::Result<Vec<PrivateKey>> {
+    let mut keys: Vec<PrivateKey> = Vec::new();
+    for text in texts {
+        let loaded = key::load(text)?;
+        if let Some(warning) = loaded.warning {
+            say::note(&warning);
+        }
+        if !keys
+            .iter()
+            .any(|known| known.public() == loaded.key.public())
+        {
+            keys.push(loaded.key);
+        }
+    }
+    Ok(keys)
+}
+
+/// Reads `250ms`, `30s`, `5m` or `1h`.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    let milliseconds: u64 = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "" => return Err("the unit is missing: write 500ms, 30s, 5m or 1h".to_owned()),
+        _ => return Err("this is no duration: write 500ms, 30s, 5m or 1h".to_owned()),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "this is no duration: write 500ms, 30s, 5m or 1h".to_owned())?;
+    number
+        .checked_mul(milliseconds)
+        .map(Duration::from_millis)
+        .ok_or_else(|| "this is too long".to_owned())
+}
+
+/// Asks whether to go on. Without a terminal nobody can be asked: `--yes` must have been given.
+pub(super) fn confirm(yes: bool, question: &str) -> anyhow::Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(
+            "nobody can be asked here, because the input is no terminal; look at the plan and give --yes",
+        )
+        .into());
+    }
+    let mut err = std::io::stderr();
+    let _ = write!(err, "{question} [y/N] ");
+    let _ = err.flush();
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    if ["y", "yes"].contains(&answer.trim().to_ascii_lowercase().as_str()) {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::FINDINGS, "declined", "nothing was changed").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        for bad in ["", "30", "s", "1.5s", "-1s", "99999999999999999999h", "3d"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! `gwc build --reproduce`: whether these sources still give a bundle, and if not, what differs.
+
+use std::collections::BTreeMap;
+
+use bundle::digest::Digest;
+use bundle::ir;
+use bundle::publish;
+use bundle::statement::Statement;
+use bundle::statement::predicate::Build;
+use bundle::statement::stored;
+use bundle::store::Store;
+use bundle::store::folder::Folder;
+use bundle::verify::Unverified;
+use serde_json::json;
+
+use super::build::Built;
+use super::say::{self, Format};
+use crate::exit::{Exit, Failure};
+use crate::lower::Lowered;
+use crate::release::provenance::VERSION;
+use crate::release::{self, Place};
+
+/// How it ended.
+enum Outcome {
+    Same,
+    /// Another compiler built it, so nothing follows from the difference.
+    OtherCompiler(String),
+    Different(Vec<String>),
+}
+
+pub(super) fn run(
+    text: &str,
+    place: &Place,
+    built: &Built,
+    format: Format,
+) -> anyhow::Result<Exit> {
+    let id = built.bundle.id();
+    let store = place.open_if_there()?;
+    // A whole id can be compared without the bundle.
+    let wanted = match (&store, whole(text)) {
+        (Some(store), None) => release::resolve_id(store, text)?,
+        (_, Some(digest)) => digest,
+        (None, None) => {
+            return Err(Failure::new(
+                Exit::UNREACHABLE,
+                "store-unreachable",
+                format!(
+                    "there is no store at `{}` to look `{text}` up in; give the whole id or --store",
+                    place.store.display()
+                ),
+            )
+            .into());
+        }
+    };
+    let outcome = if wanted == id {
+        Outcome::Same
+    } else {
+        different(store.as_ref(), wanted, built)?
+    };
+    let (said, result, differs) = match &outcome {
+        Outcome::Same => ("same", "ok", Vec::new()),
+        Outcome::OtherCompiler(version) => (
+            "different-compiler",
+            "blocked",
+            vec![format!("built by gwc {version}, this is gwc {VERSION}")],
+        ),
+        Outcome::Different(lines) => ("different", "blocked", lines.clone()),
+    };
+    let install = match &outcome {
+        Outcome::OtherCompiler(version) => Some(install(version)),
+        Outcome::Same | Outcome::Different(_) => None,
+    };
+    match format {
+        Format::Json => say::json(&say::document(
+            "build/v1",
+            result,
+            json!({"bundle": id, "name": place.project, "store": place.store,
+                   "operations": built.operations(),
+                   "reproduce": {"wanted": wanted, "outcome": said, "differs": differs, "install": install}}),
+        )),
+        Format::Human => {
+            let mut lines = vec![match &outcome {
+                Outcome::Same => format!("same: these sources build {id}"),
+                Outcome::OtherCompiler(_) | Outcome::Different(_) => {
+                    format!("{said}: these sources build\n  {id}, not\n  {wanted}")
+                }
+            }];
+            lines.extend(differs.iter().map(|line| format!("  {line}")));
+            lines.extend(
+                install
+                    .iter()
+                    .map(|line| format!("install that compiler and try again:\n  {line}")),
+            );
+            say::result(&lines.join("\n"));
+        }
+    }
+    Ok(match outcome {
+        Outcome::Same => Exit::OK,
+        Outcome::OtherCompiler(_) | Outcome::Different(_) => Exit::FINDINGS,
+    })
+}
+
+fn whole(text: &str) -> Option<Digest> {
+    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).ok()
+}
+
+/// The line that installs another version.
+fn install(version: &str) -> String {
+    let repository = env!("CARGO_PKG_REPOSITORY");
+    if repository.is_empty() {
+        return format!("git checkout v{version} && cargo install --locked --path gwc");
+    }
+    format!("cargo install --locked --git {repository} --tag v{version} gwc")
+}
+
+fn different(store: Option<&Folder>, wanted: Digest, built: &Built) -> anyhow::Result<Outcome> {
+    let Some(store) = store else {
+        return Ok(Outcome::Different(vec![
+            "there is no store to say where".to_owned(),
+        ]));
+    };
+    if let Some(version) = compiler(store, &wanted)?
+        && version != VERSION
+    {
+        return Ok(Outcome::OtherCompiler(version));
+    }
+    let Ok(unverified) = Unverified::open(store, wanted) else {
+        return Ok(Outcome::Different(vec![format!(
+            "the store `{}` does not have that bundle, so nobody can say where",
+            store.root().display()
+        )]));
+    };
+    let full = unverified.load_full(store)?;
+    let old = crate::assemble::disassemble(&full)?;
+    let new = built.compiled.lowered.as_ref();
+    let mut lines = Vec::new();
+    if let Some(new) = new {
+        compare(&old, new, &mut lines);
+    }
+    if lines.is_empty() {
+        lines.push("the bytes differ, the meaning does not".to_owned());
+    }
+    Ok(Outcome::Different(lines))
+}
+
+/// The version of the compiler that a build statement names, if one does. Nothing is verified: it
+/// only tells how to try.
+fn compiler(store: &dyn Store, bundle: &Digest) -> anyhow::Result<Option<String>> {
+    let mut versions = Vec::new();
+    for digest in publish::build_statements(store, bundle)? {
+        let envelope = stored::open(store, &digest)?;
+        versions.push(
+            Statement::<Build>::decode(envelope.payload())?
+                .predicate
+                .builder
+                .gwc,
+        );
+    }
+    // A second statement by this version means that this version can be asked.
+    let own = versions.iter().position(|version| version == VERSION);
+    Ok(versions.into_iter().nth(own.unwrap_or(0)))
+}
+
+/// Which blobs differ, and in which operations.
+fn compare(old: &Lowered, new: &Lowered, lines: &mut Vec<String>) {
+    let bytes = |shared: &ir::Shared| {
+        let mut shared = shared.clone();
+        shared.apis = ir::Set::default(); // they are told one by one
+        bundle::codec::encode(&shared)
+    };
+    if bytes(&old.gateway.shared) != bytes(&new.gateway.shared) {
+        lines.push(
+            "the shared part differs: listeners, upstreams, verifiers, consumers or policies"
+                .to_owned(),
+        );
+    }
+    let names: std::collections::BTreeSet<&str> = old
+        .gateway
+        .apis
+        .iter()
+        .chain(new.gateway.apis.iter())
+        .map(|api| api.name.as_str())
+        .collect();
+    for name in names {
+        let (before, after) = (old.gateway.apis.get(name), new.gateway.apis.get(name));
+        match (before, after) {
+            (None, _) => lines.push(format!("api `{name}`: only these sources have it")),
+            (_, None) => lines.push(format!("api `{name}`: these sources do not have it")),
+            (Some(before), Some(after)) => {
+                told(
+                    &format!("api `{name}`, behaviour"),
+                    before != after,
+                    &operations(before),
+                    &operations(after),
+                    lines,
+                );
+                let contract = |side: &Lowered| {
+                    side.contracts
+                        .get(name)
+                        .map(|contract| {
+                            contract
+                                .operations
+                                .iter()
+                                .map(|operation| {
+                                    (operation.key.clone(), bundle::codec::encode(operation))
+                                })
+                                .collect::<BTreeMap<_, _>>()
+                        })
+                        .unwrap_or_default()
+                };
+                let (before, after) = (contract(old), contract(new));
+                told(
+                    &format!("api `{name}`, contract"),
+                    before != after,
+                    &before,
+                    &after,
+                    lines,
+                );
+            }
+        }
+    }
+}
+
+/// Each operation with its treatment.
+fn operations(api: &ir::Api) -> BTreeMap<String, Vec<u8>> {
+    let operations = api.operations.iter().map(|operation| {
+        let treatment = usize::try_from(operation.treatment)
+            .ok()
+            .and_then(|index| api.treatments.get(index));
+        let mut alone = operation.clone();
+        alone.treatment = 0;
+        let mut bytes = bundle::codec::encode(&alone);
+        bytes.extend(treatment.map(bundle::codec::encode).unwrap_or_default());
+        (operation.key.clone(), bytes)
+    });
+    operations.collect()
+}
+
+fn told(
+    what: &str,
+    differs: bool,
+    before: &BTreeMap<String, Vec<u8>>,
+    after: &BTreeMap<String, Vec<u8>>,
+    lines: &mut Vec<String>,
+) {
+    if !differs {
+        return;
+    }
+    let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut some = false;
+    for key in keys {
+        let said = match (before.get(key), after.get(key)) {
+            (None, _) => "only these sources have it",
+            (_, None) => "these sources do not have it",
+            (Some(before), Some(after)) if before != after => "differs",
+            (Some(_), Some(_)) => continue,
+        };
+        some = true;
+        lines.push(format!("{what}: {key} {said}"));
+    }
+    if !some {
+        lines.push(format!(
+            "{what}: mounts, security schemes or own policies differ"
+        ));
+    }
+}

@@ -1,0 +1,227 @@
+//! `gwc revoke`: put a bundle or a credential on the signed list of what must never run or be
+//! admitted, whatever is rolled back.
+
+use std::collections::BTreeSet;
+use std::io::IsTerminal as _;
+
+use bundle::digest::Digest;
+use bundle::keys::PrivateKey;
+use bundle::publish::{self, Revocation};
+use bundle::statement::Statement;
+use bundle::statement::predicate::{Pointer, Revoke, Role};
+use bundle::store::folder::Folder;
+use bundle::trust::{Trust, When};
+use serde_json::json;
+
+use super::movement::{Movement, refused};
+use super::options::{FormatOption, StoreOptions, confirm, keys};
+use super::rollback::Rollback;
+use super::say::{self, Context, Format};
+use crate::exit::{Exit, Failure};
+use crate::release::evidence::Judge;
+use crate::release::{self, Place};
+
+/// Examples:
+///   gwc revoke 3f9a2c --key keys/release.pem --reason "leaks addresses"
+///   gwc revoke 3f9a2c --then rollback:-1 --key keys/release.pem --yes
+///   gwc revoke --credential 9f86d081… --key keys/release.pem --reason "key of acme was stolen"
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential"])))]
+pub(super) struct Args {
+    /// The bundle: its id, or the beginning of it
+    id: Option<String>,
+    /// The sha256 of a credential, as gateway.yaml has it; may be given several times
+    #[arg(long, value_name = "SHA256")]
+    credential: Vec<String>,
+    /// What the channel does then; needed for the bundle that it runs
+    #[arg(long, value_name = "rollback:ID")]
+    then: Option<String>,
+    /// The key that writes the list: a file, or env:NAME; more where several owners have to sign
+    #[arg(long, value_name = "FILE|env:NAME", required = true)]
+    key: Vec<String>,
+    /// Why; with --then it stands in the history
+    #[arg(long)]
+    reason: Option<String>,
+    /// Go on without asking
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let then = args.then.as_deref().map(|text| {
+        text.strip_prefix("rollback:")
+            .filter(|target| !target.is_empty())
+            .ok_or_else(|| Failure::usage(format!("`--then {text}`: write --then rollback:ID")))
+    });
+    let then = then.transpose()?;
+    let credentials = args
+        .credential
+        .iter()
+        .map(|text| credential(text))
+        .collect::<anyhow::Result<BTreeSet<_>>>()?;
+    let keys = keys(&args.key)?;
+    let place = args.at.place(context)?;
+    let trust = args.at.trust(&place)?;
+    let store = place.open()?;
+    let bundle = args
+        .id
+        .as_deref()
+        .map(|id| release::resolve_id(&store, id))
+        .transpose()?;
+    let head = release::head(&store, trust.as_ref(), &place.channel)?;
+    let runs = head.as_ref().map(|head| head.bundle);
+    if then.is_none() && bundle.is_some() && bundle == runs {
+        return Err(Failure::usage(format!(
+            "channel {} runs this bundle; say where it goes: --then rollback:-1, or --then rollback:ID",
+            place.channel
+        ))
+        .into());
+    }
+    check_keys(&place, trust.as_ref(), &keys)?;
+    let rollback = then
+        .map(|target| Rollback::new(&place, &store, trust.as_ref(), target))
+        .transpose()?;
+    let mut plan = json!(null);
+    if let Some(rollback) = &rollback {
+        if bundle == Some(rollback.target) {
+            return Err(Failure::usage("it cannot be rolled back to what is revoked").into());
+        }
+        let (computed, text) = rollback.plan()?;
+        plan = computed;
+        if args.format.format == Format::Human {
+            say::result(&text);
+        }
+        movement(&place, trust.as_ref(), &keys, rollback).check_keys(&store)?;
+    }
+    let terminal = std::io::stdin().is_terminal();
+    confirm(
+        args.yes || (!terminal && rollback.is_none()),
+        "this cannot be taken back; go on?",
+    )?;
+    let added = Revocation {
+        bundles: bundle.into_iter().collect(),
+        credentials: credentials.clone(),
+        keys: BTreeSet::new(),
+    };
+    // The list first: a record carries the list that was the newest when it was made, and gateways
+    // refuse a record with an older one.
+    let list = write(&place, &store, trust.as_ref(), added, &keys)?;
+    let mut said = vec![format!("revocation list {} is published", list.serial)];
+    let mut serial = None;
+    if let Some(rollback) = &rollback {
+        let record = rollback.record(args.reason.clone(), &plan);
+        let moved = movement(&place, trust.as_ref(), &keys, rollback).publish(&store, record);
+        let pointer = moved.map_err(|error| {
+            error.context(format!(
+                "the list is published, but the channel was not moved; run `gwc rollback {}` now",
+                rollback.target.short()
+            ))
+        })?;
+        serial = Some(pointer.serial);
+        said.push(format!(
+            "channel {} is at serial {}, back at {}",
+            place.channel, pointer.serial, rollback.target
+        ));
+    }
+    match args.format.format {
+        Format::Human => say::result(&said.join("\n")),
+        Format::Json => say::json(&say::document(
+            "revoke/v1",
+            "ok",
+            json!({"list": list.serial, "bundle": bundle, "credentials": credentials, "channel": place.channel,
+                   "serial": serial, "then": rollback.as_ref().map(|rollback| rollback.target)}),
+        )),
+    }
+    Ok(Exit::OK)
+}
+
+fn movement<'a>(
+    place: &'a Place,
+    trust: Option<&'a Trust>,
+    keys: &'a [PrivateKey],
+    rollback: &'a Rollback<'_>,
+) -> Movement<'a> {
+    Movement {
+        place,
+        trust,
+        keys,
+        head: Some(&rollback.head),
+    }
+}
+
+fn credential(text: &str) -> anyhow::Result<Digest> {
+    Digest::from_hex(text.strip_prefix("sha256:").unwrap_or(text)).map_err(|_| {
+        // The text may be the credential itself: it is not repeated.
+        Failure::usage(
+            "--credential takes the sha256 of a credential, 64 lower-case hex digits, never the credential itself",
+        )
+        .into()
+    })
+}
+
+/// Whether gateways with this trust file would take a list by these keys.
+fn check_keys(place: &Place, trust: Option<&Trust>, keys: &[PrivateKey]) -> anyhow::Result<()> {
+    let Some(trust) = trust else { return Ok(()) };
+    let now = release::now();
+    let trial = Revoke {
+        project: place.project.clone(),
+        serial: 1,
+        previous: None,
+        created: now,
+        bundles: BTreeSet::from([Digest::of(b"")]),
+        credentials: BTreeSet::new(),
+        keys: BTreeSet::new(),
+    };
+    let statement = Statement {
+        subject: trial.subject(),
+        predicate: trial,
+    };
+    let envelope = publish::sign(&statement, &keys.iter().collect::<Vec<_>>())?;
+    let judged = trust.judge(
+        &envelope,
+        Role::Revoke,
+        Some(&place.channel),
+        When::First(now),
+    );
+    judged.map_err(|error| {
+        refused(
+            &error,
+            "gateways with this trust file would refuse the list, so it was not published; \
+             give the --key of an owner whose key has the role `revoke`",
+        )
+    })?;
+    Ok(())
+}
+
+fn write(
+    place: &Place,
+    store: &Folder,
+    trust: Option<&Trust>,
+    added: Revocation,
+    keys: &[PrivateKey],
+) -> anyhow::Result<Pointer> {
+    if let Some(trust) = trust {
+        // A list that cannot be believed must not be continued.
+        Judge {
+            store,
+            trust,
+            channel: &place.channel,
+        }
+        .revocations()?;
+    }
+    let keys: Vec<&PrivateKey> = keys.iter().collect();
+    let project = place.project.clone();
+    Ok(publish::revoke(
+        store,
+        trust,
+        project,
+        added,
+        release::now(),
+        &keys,
+    )?)
+}

@@ -1,0 +1,299 @@
+//! `gwc rollback`: move the channel back to an earlier bundle, under a new serial.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bundle::digest::Digest;
+use bundle::history::Entry;
+use bundle::statement::predicate::RecordKind;
+use bundle::store::folder::Folder;
+use bundle::trust::Trust;
+use serde_json::json;
+
+use super::movement::{self, Movement, Target, refused, short};
+use super::options::{FormatOption, NodeOptions, StoreOptions, confirm, duration, keys};
+use super::planned::{Planned, load};
+use super::say::{self, Context, Format};
+use crate::exit::{Exit, Failure};
+use crate::lower::Lowered;
+use crate::release::evidence::{self, Judge};
+use crate::release::{self, Place, back};
+
+/// Goes back to the version before, or to any earlier one. Going back again goes further back.
+///
+/// Examples:
+///   gwc rollback --key keys/release.pem                to the version before
+///   gwc rollback -2 --key keys/release.pem             two versions back
+///   gwc rollback 3f9a2c --key keys/release.pem --yes --reason "checkout is down"
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// A bundle's id or the beginning of it, or -N: so many versions back
+    #[arg(
+        value_name = "ID|-N",
+        default_value = "-1",
+        allow_negative_numbers = true
+    )]
+    target: String,
+    /// The key that moves the channel: a file, or env:NAME; more where several owners have to sign
+    #[arg(long, value_name = "FILE|env:NAME", required = true)]
+    key: Vec<String>,
+    /// Why; it stands in the history
+    #[arg(long)]
+    reason: Option<String>,
+    /// Go on without asking
+    #[arg(long)]
+    yes: bool,
+    /// Wait so long until every --node runs the bundle
+    #[arg(long, value_name = "DURATION", value_parser = duration, requires = "node")]
+    wait: Option<Duration>,
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    nodes: NodeOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let nodes = args.nodes.nodes()?;
+    let keys = keys(&args.key)?;
+    let place = args.at.place(context)?;
+    let trust = args.at.trust(&place)?;
+    let store = place.open()?;
+    let rollback = Rollback::new(&place, &store, trust.as_ref(), &args.target)?;
+    let (head, target) = (&rollback.head, rollback.target);
+    if head.bundle == target {
+        let line = format!(
+            "nothing to do: channel {} runs {} already",
+            place.channel,
+            target.short()
+        );
+        return Ok(said(
+            args,
+            &place,
+            head.pointer.serial,
+            target,
+            &json!(null),
+            &line,
+        ));
+    }
+    let (plan, text) = rollback.plan()?;
+    if args.format.format == Format::Human {
+        say::result(&text);
+    }
+    let movement = Movement {
+        place: &place,
+        trust: trust.as_ref(),
+        keys: &keys,
+        head: Some(head),
+    };
+    movement.check_keys(&store)?;
+    confirm(
+        args.yes,
+        &format!(
+            "move channel {} back from {} to {}?",
+            place.channel,
+            head.bundle.short(),
+            target.short()
+        ),
+    )?;
+    let pointer = movement.publish(&store, rollback.record(args.reason.clone(), &plan))?;
+    nodes.notify();
+    let failure = args
+        .wait
+        .and_then(|time| movement::wait(&nodes, target, time).1);
+    let line = format!(
+        "channel {} is at serial {}, back at {target}",
+        place.channel, pointer.serial
+    );
+    let exit = said(args, &place, pointer.serial, target, &plan, &line);
+    Ok(failure.map_or(exit, |failure| {
+        say::note(&format!("error[{}]: {failure}", failure.code));
+        failure.exit
+    }))
+}
+
+/// A way back that was checked.
+pub(super) struct Rollback<'a> {
+    place: &'a Place,
+    store: &'a Folder,
+    /// What the channel runs.
+    pub(super) head: Entry,
+    entries: Vec<Entry>,
+    /// Where it goes.
+    pub(super) target: Digest,
+    evidence: BTreeSet<Digest>,
+    trust: Option<&'a Trust>,
+}
+
+impl<'a> Rollback<'a> {
+    /// Finds what a text means, and sees to it that gateways would run it.
+    pub(super) fn new(
+        place: &'a Place,
+        store: &'a Folder,
+        trust: Option<&'a Trust>,
+        text: &str,
+    ) -> anyhow::Result<Self> {
+        let entries = evidence::entries(store, trust, &place.channel)?;
+        let head = entries.first().cloned().ok_or_else(|| {
+            Failure::new(
+                Exit::INPUT,
+                "no-such-bundle",
+                format!(
+                    "channel {} has no record yet, so there is nothing to go back from",
+                    place.channel
+                ),
+            )
+        })?;
+        let target = match text.strip_prefix('-') {
+            None => release::resolve_id(store, text)?,
+            Some(steps) => {
+                let steps: usize = steps.parse().ok().filter(|steps| *steps > 0).ok_or_else(
+                    || {
+                        Failure::usage(format!(
+                            "`{text}`: write -1 for the version before, -2 for the one before that"
+                        ))
+                    },
+                )?;
+                back::target(&entries, steps).ok_or_else(|| {
+                    let versions = back::path(&entries).len() - 1;
+                    Failure::new(
+                        Exit::INPUT,
+                        "no-such-bundle",
+                        format!("channel {} has {versions} versions before this one; `gwc history` lists them", place.channel),
+                    )
+                })?
+            }
+        };
+        let (known, when) = evidence::known(store, &target, &entries)?;
+        let evidence = match trust {
+            None => known,
+            Some(trust) => {
+                let judge = Judge {
+                    store,
+                    trust,
+                    channel: &place.channel,
+                };
+                let counting = evidence::counting(&judge, target, &known, when);
+                judge.bundle(target, &counting, when).map_err(|error| {
+                    refused(
+                        &error,
+                        "gateways with this trust file would refuse the bundle, so the channel was not moved",
+                    )
+                })?;
+                counting
+            }
+        };
+        Ok(Self {
+            place,
+            store,
+            head,
+            entries,
+            target,
+            evidence,
+            trust,
+        })
+    }
+
+    /// What would be treated differently, and which credentials would be admitted again.
+    pub(super) fn plan(&self) -> anyhow::Result<(serde_json::Value, String)> {
+        let old = load(self.store, self.head.bundle, self.head.record.source)?;
+        let new = load(self.store, self.target, self.source()?)?;
+        let again = self.admitted_again(&old.lowered, &new.lowered)?;
+        let planned = Planned::new(
+            self.place,
+            Some(&self.head),
+            (Some(&old), &new),
+            Vec::new(),
+            &[],
+        )?;
+        let mut text = planned.human;
+        if !again.is_empty() {
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(&format!(
+                "SECURITY\n  ! {} credential{} withdrawn since would be admitted again; to keep them out whatever runs:\n",
+                again.len(),
+                if again.len() == 1 { "" } else { "s" },
+            ));
+            for credential in &again {
+                text.push_str(&format!(
+                    "      gwc revoke --credential {credential} --key KEY --reason WHY\n"
+                ));
+            }
+        }
+        let mut plan = planned.json;
+        plan["admitted_again"] = json!(again);
+        Ok((plan, text))
+    }
+
+    /// The record that goes there.
+    pub(super) fn record(&self, reason: Option<String>, plan: &serde_json::Value) -> Target {
+        Target {
+            bundle: self.target,
+            kind: RecordKind::Rollback,
+            reason,
+            plan: Some(Digest::of(plan.to_string().as_bytes())),
+            source: self.source().unwrap_or_default(),
+            evidence: self.evidence.clone(),
+        }
+    }
+
+    fn source(&self) -> anyhow::Result<Option<Digest>> {
+        let mut named = self.entries.iter();
+        let named = named.find(|entry| entry.bundle == self.target);
+        match named.and_then(|entry| entry.record.source) {
+            Some(source) => Ok(Some(source)),
+            None => Ok(release::source_of(self.store, &self.target)?),
+        }
+    }
+
+    /// The sha256 of each credential that the target admits and what runs does not, and that no
+    /// revocation list keeps out.
+    fn admitted_again(&self, old: &Lowered, new: &Lowered) -> anyhow::Result<Vec<String>> {
+        let revoked = self.trust.map(|trust| {
+            Judge {
+                store: self.store,
+                trust,
+                channel: &self.place.channel,
+            }
+            .revocations()
+        });
+        let revoked = revoked.transpose()?.unwrap_or_default();
+        let (before, after) = (credentials(old), credentials(new));
+        let again = after
+            .difference(&before)
+            .filter(|credential| !revoked.has_credential(credential));
+        Ok(again.map(Digest::hex).collect())
+    }
+}
+
+fn credentials(lowered: &Lowered) -> BTreeSet<Digest> {
+    let consumers = lowered.gateway.shared.consumers.iter();
+    consumers
+        .flat_map(|consumer| consumer.keys.iter().chain(&consumer.basic))
+        .map(|credential| Digest::from_bytes(credential.sha256))
+        .collect()
+}
+
+fn said(
+    args: &Args,
+    place: &Place,
+    serial: u64,
+    bundle: Digest,
+    plan: &serde_json::Value,
+    line: &str,
+) -> Exit {
+    match args.format.format {
+        Format::Human => say::result(line),
+        Format::Json => say::json(&say::document(
+            "rollback/v1",
+            "ok",
+            json!({"channel": place.channel, "serial": serial, "bundle": bundle, "no_op": plan.is_null(),
+                   "from": plan["base"]["bundle"].as_str().map(short), "plan": plan}),
+        )),
+    }
+    Exit::OK
+}

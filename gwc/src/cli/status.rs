@@ -1,0 +1,181 @@
+//! `gwc status` and `gwc drift`: what the channel says, what each gateway runs, whether they agree.
+
+use bundle::history::Entry;
+use serde_json::{Value, json};
+
+use super::movement::short;
+use super::options::{FormatOption, NodeOptions, StoreOptions};
+use super::say::{self, Context, Format};
+use crate::exit::{Exit, Failure};
+use crate::output::printable;
+use crate::release::{self, Place};
+
+/// Examples:
+///   gwc status
+///   gwc status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token
+///   gwc drift --node unix:/run/gwd/admin.sock
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    nodes: NodeOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+/// Which of the two commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command {
+    /// Tells.
+    Status,
+    /// Fails where they disagree.
+    Drift,
+}
+
+/// What is known about one gateway.
+struct Row {
+    node: String,
+    bundle: Option<String>,
+    agrees: bool,
+    reachable: bool,
+    text: String,
+    all: Value,
+}
+
+pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::Result<Exit> {
+    if command == Command::Drift && args.nodes.node.is_empty() {
+        return Err(Failure::usage(
+            "drift is between the channel and gateways: name them with --node",
+        )
+        .into());
+    }
+    let nodes = args.nodes.nodes()?;
+    let place = args.at.place(context)?;
+    let trust = args.at.trust(&place)?;
+    let store = place.open()?;
+    let head = release::head(&store, trust.as_ref(), &place.channel)?;
+    let rows: Vec<Row> = nodes
+        .status()
+        .into_iter()
+        .map(|(name, status)| row(name, status, head.as_ref()))
+        .collect();
+    let unreachable = rows.iter().any(|row| !row.reachable);
+    let drift = rows.iter().any(|row| row.reachable && !row.agrees);
+    let exit = match (unreachable, drift, command) {
+        (true, _, _) => Exit::UNREACHABLE,
+        (false, true, Command::Drift) => Exit::FINDINGS,
+        _ => Exit::OK,
+    };
+    match args.format.format {
+        Format::Human => say::result(&human(&place, head.as_ref(), &rows)),
+        Format::Json => say::json(&document(command, &place, head.as_ref(), &rows, drift)),
+    }
+    if command == Command::Drift && drift {
+        say::note("error[drift]: not every gateway runs what the channel says");
+    }
+    Ok(exit)
+}
+
+fn row(node: String, status: anyhow::Result<release::nodes::Status>, head: Option<&Entry>) -> Row {
+    let wanted = head.map(|head| head.bundle.to_string());
+    match status {
+        Err(error) => Row {
+            node,
+            bundle: None,
+            agrees: false,
+            reachable: false,
+            text: format!("unreachable: {error:#}"),
+            all: Value::Null,
+        },
+        Ok(status) => {
+            let agrees = status.bundle == wanted;
+            let mut text = match &status.bundle {
+                None => "runs nothing".to_owned(),
+                Some(bundle) => format!("runs {}", short(bundle)),
+            };
+            if let Some(serial) = status.serial {
+                text.push_str(&format!(", serial {serial}"));
+            }
+            if let Some(hold) = &status.hold {
+                text.push_str(&format!(", HOLDS it: {hold}"));
+            }
+            if let Some(error) = &status.last_error {
+                text.push_str(&format!(
+                    ", refused {}: {}",
+                    short(error["bundle"].as_str().unwrap_or("a bundle")),
+                    error["reason"].as_str().unwrap_or("no reason given")
+                ));
+            }
+            if !agrees {
+                text.push_str("  <- differs from the channel");
+            }
+            Row {
+                node,
+                bundle: status.bundle,
+                agrees,
+                reachable: true,
+                text,
+                all: status.all,
+            }
+        }
+    }
+}
+
+fn document(
+    command: Command,
+    place: &Place,
+    head: Option<&Entry>,
+    rows: &[Row],
+    drift: bool,
+) -> Value {
+    let (schema, result) = match command {
+        Command::Status => ("fleet/v1", "ok"),
+        Command::Drift if drift => ("drift/v1", "changes"),
+        Command::Drift => ("drift/v1", "ok"),
+    };
+    let result = if rows.iter().any(|row| !row.reachable) {
+        "error"
+    } else {
+        result
+    };
+    let nodes: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({"node": row.node, "bundle": row.bundle, "agrees": row.agrees,
+                   "reachable": row.reachable, "error": (!row.reachable).then_some(&row.text), "status": row.all})
+        })
+        .collect();
+    let mut document = say::document(
+        schema,
+        result,
+        json!({"channel": place.channel, "serial": head.map(|head| head.pointer.serial),
+               "bundle": head.map(|head| head.bundle), "drift": drift, "nodes": nodes}),
+    );
+    if result == "error" {
+        document["error"] = json!({"code": "node-unreachable", "message": "not every gateway could be asked", "exit": Exit::UNREACHABLE.0});
+    }
+    document
+}
+
+fn human(place: &Place, head: Option<&Entry>, rows: &[Row]) -> String {
+    let mut lines = vec![match head {
+        None => format!("channel {} has no record yet", place.channel),
+        Some(head) => format!(
+            "channel {}: serial {}, {} {} since {} ({}: {})",
+            place.channel,
+            head.pointer.serial,
+            head.record.kind,
+            short(&head.bundle.to_string()),
+            head.record.created,
+            printable(&head.record.actor),
+            printable(&head.record.reason),
+        ),
+    }];
+    lines.extend(
+        rows.iter()
+            .map(|row| format!("  {}: {}", row.node, printable(&row.text))),
+    );
+    lines.join("\n")
+}

@@ -1,0 +1,94 @@
+//! What `ID|FILE` means: a bundle of the store, or a one-file bundle.
+
+use std::path::Path;
+
+use bundle::digest::Digest;
+use bundle::refused::Refused;
+use bundle::store::folder::Folder;
+use bundle::store::memory::Memory;
+use bundle::store::{Store, archive};
+
+use super::options::StoreOptions;
+use super::say::Context;
+use crate::exit::{Exit, Failure};
+use crate::release;
+
+/// A bundle and where it is kept.
+pub(super) struct Target {
+    pub(super) bundle: Digest,
+    kept: Kept,
+}
+
+enum Kept {
+    Folder(Folder),
+    File(Memory),
+}
+
+impl Target {
+    /// A file of this name comes first: an id cannot be a path with `.` or `/`, and whoever has a
+    /// file that is named like an id can write `sha256:` in front.
+    pub(super) fn find(
+        text: &str,
+        options: &StoreOptions,
+        context: &Context,
+    ) -> anyhow::Result<Self> {
+        let path = Path::new(text);
+        if path.is_file() {
+            return Self::file(path);
+        }
+        if text.contains(['/', '.']) {
+            return Err(Failure::new(
+                Exit::INPUT,
+                "no-such-file",
+                format!("there is no file `{}`", text.escape_debug()),
+            )
+            .into());
+        }
+        let store = match (&options.store, &options.channel) {
+            (Some(folder), None) => Folder::open(folder)?,
+            _ => options.place(context)?.open()?,
+        };
+        Ok(Self {
+            bundle: release::resolve_id(&store, text)?,
+            kept: Kept::Folder(store),
+        })
+    }
+
+    fn file(path: &Path) -> anyhow::Result<Self> {
+        let input = |why: String| {
+            Failure::new(
+                Exit::INPUT,
+                "bad-bundle-file",
+                format!("`{}`: {why}", path.display()),
+            )
+        };
+        let size = std::fs::metadata(path).map_err(|error| input(error.to_string()))?;
+        if size.len() > archive::ARCHIVE_BYTES_MAX {
+            return Err(input("it is too large for a bundle".to_owned()).into());
+        }
+        let bytes = std::fs::read(path).map_err(|error| input(error.to_string()))?;
+        let memory = match archive::read(&bytes) {
+            // Damaged content of a bundle is a failed verification; anything else is no bundle.
+            Err(refused @ Refused::BadDigest { .. }) => return Err(refused.into()),
+            Err(refused) => return Err(input(refused.to_string()).into()),
+            Ok(memory) => memory,
+        };
+        match memory.bundles()[..] {
+            [bundle] => Ok(Self {
+                bundle,
+                kept: Kept::File(memory),
+            }),
+            [] => Err(input("there is no bundle in it".to_owned()).into()),
+            _ => {
+                Err(input("there are several bundles in it; open it as a store".to_owned()).into())
+            }
+        }
+    }
+
+    pub(super) fn store(&self) -> &dyn Store {
+        match &self.kept {
+            Kept::Folder(folder) => folder,
+            Kept::File(memory) => memory,
+        }
+    }
+}

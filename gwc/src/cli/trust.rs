@@ -1,0 +1,86 @@
+//! `gwc trust`: what the trust file must not fall below.
+
+use bundle::trust::Floors;
+use serde_json::json;
+
+use super::keygen::replace;
+use super::options::{FormatOption, StoreOptions};
+use super::say::{self, Context, Format};
+use crate::exit::Exit;
+use crate::release::evidence::Judge;
+use crate::release::{self, place::TRUST_FILE};
+
+/// Example: gwc trust floor --channel prod
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Write the channel's serial and the revocation list's into the trust file, so that a gateway
+    /// that remembers nothing refuses what is older
+    Floor(Floor),
+}
+
+#[derive(Debug, clap::Args)]
+struct Floor {
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let Command::Floor(args) = &args.command;
+    let place = args.at.place(context)?;
+    let trust = args.at.needed_trust(&place.root)?;
+    let store = place.open()?;
+    let channel = &place.channel;
+    let head = release::head(&store, Some(&trust), channel)?;
+    let judge = Judge {
+        store: &store,
+        trust: &trust,
+        channel,
+    };
+    let before = trust.floors(channel);
+    // Floors only rise: a store that shows less than the file knows is being replayed.
+    let floors = Floors {
+        min_serial: before
+            .min_serial
+            .max(head.map_or(0, |head| head.pointer.serial)),
+        min_revocations: before.min_revocations.max(judge.revocations()?.serial()),
+    };
+    let file = args
+        .at
+        .trust
+        .clone()
+        .unwrap_or_else(|| place.root.join(TRUST_FILE));
+    if floors != before {
+        let schema = std::fs::read(&file)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
+            .and_then(|value| Some(value.get("$schema")?.as_str()?.to_owned()));
+        let mut text = trust.with_floors(channel.clone(), floors)?.to_json();
+        if let Some(schema) = schema {
+            text = text.replacen('{', &format!("{{\n  \"$schema\": {},", json!(schema)), 1);
+        }
+        replace(&file, &text)?;
+    }
+    match args.format.format {
+        Format::Human => say::result(&format!(
+            "{}: channel {channel}: min_serial {}, min_revocations {}",
+            say::path(&file),
+            floors.min_serial,
+            floors.min_revocations
+        )),
+        Format::Json => say::json(&say::document(
+            "trust-floor/v1",
+            "ok",
+            json!({"trust": file, "channel": channel, "min_serial": floors.min_serial,
+                   "min_revocations": floors.min_revocations, "changed": floors != before}),
+        )),
+    }
+    Ok(Exit::OK)
+}

@@ -1,0 +1,226 @@
+//! `gwc verify`: check every statement about a bundle, and say how to do the same by hand.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use bundle::by_hand::{self, Report};
+use bundle::digest::Digest;
+use bundle::name::ChannelName;
+use bundle::refused::Refused;
+use bundle::statement::predicate::{Record, Role};
+use bundle::statement::{Statement, stored};
+use bundle::store::{Store, read};
+use bundle::trust::{Trust, When};
+use serde_json::{Value, json};
+
+use super::options::{FormatOption, StoreOptions};
+use super::say::{self, Context, Format};
+use super::target::Target;
+use crate::assemble::disassemble;
+use crate::exit::{self, Exit};
+use crate::release::evidence::{self, Judge};
+use crate::release::{self, Place};
+
+/// Examples:
+///   gwc verify 3f9a2c
+///   gwc verify shop.tar --trust trust.json --extract by-hand
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(super) struct Args {
+    /// A bundle's id, the beginning of it, or a one-file bundle
+    target: String,
+    /// Where the files for openssl go; a temporary folder where nothing is said
+    #[arg(long, value_name = "DIR")]
+    extract: Option<PathBuf>,
+    #[command(flatten)]
+    at: StoreOptions,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let root = context.root().unwrap_or_else(|_| PathBuf::from("."));
+    let trust = args.at.needed_trust(&root)?;
+    let target = Target::find(&args.target, &args.at, context)?;
+    let (store, id) = (target.store(), target.bundle);
+    let channel = channel(args, &root)?;
+    let mut reports = Vec::new();
+    for digest in store.referrers(&id)? {
+        // What is no statement (a source artifact) is nobody's word.
+        if let Ok(envelope) = stored::open(store, &digest) {
+            let when = moment(store, &trust, &channel, id, envelope.payload());
+            reports.push(by_hand::report(store, &trust, None, digest, when)?);
+        }
+    }
+    let outcome = judge(store, &trust, &channel, id);
+    let folder = extract(args.extract.as_deref(), store, id, &reports)?;
+    let (exit, reason) = match &outcome {
+        Ok(_) => (Exit::OK, None),
+        Err(refused) => {
+            let error = anyhow::Error::from(refused.clone());
+            let (exit, code) = exit::of(&error);
+            (exit, Some((code, refused.to_string())))
+        }
+    };
+    match args.format.format {
+        Format::Json => say::json(&say::document(
+            "verify/v1",
+            if exit == Exit::OK { "ok" } else { "blocked" },
+            json!({"bundle": id, "verified": outcome.is_ok(), "owners": outcome.as_ref().ok(),
+                   "reason": reason.as_ref().map(|(code, _)| code), "message": reason.as_ref().map(|(_, text)| text),
+                   "folder": folder, "statements": reports.iter().map(statement).collect::<Vec<_>>()}),
+        )),
+        Format::Human => say::result(&human(id, &outcome, &reports, &folder)),
+    }
+    if let Some((code, text)) = reason {
+        say::note(&format!("error[{code}]: {text}"));
+    }
+    Ok(exit)
+}
+
+/// The channel whose records tell when a build key had to count.
+fn channel(args: &Args, root: &Path) -> anyhow::Result<ChannelName> {
+    if let Ok(place) = Place::read(root, None, args.at.channel.as_deref()) {
+        return Ok(place.channel);
+    }
+    Ok(args.at.channel.as_deref().unwrap_or("main").parse()?)
+}
+
+/// For which moment a statement is judged: a record for when it was made, anything else as gwd
+/// does.
+fn moment(
+    store: &dyn Store,
+    trust: &Trust,
+    channel: &ChannelName,
+    bundle: Digest,
+    payload: &[u8],
+) -> When {
+    if let Ok(record) = Statement::<Record>::decode(payload) {
+        return When::Past(record.predicate.created);
+    }
+    let entries = evidence::entries(store, Some(trust), channel).unwrap_or_default();
+    evidence::known(store, &bundle, &entries).map_or(When::First(release::now()), |(_, when)| when)
+}
+
+/// Whether a gateway with this trust file would run the bundle, and whether all of it is there.
+fn judge(
+    store: &dyn Store,
+    trust: &Trust,
+    channel: &ChannelName,
+    bundle: Digest,
+) -> Result<Vec<String>, Refused> {
+    let entries = evidence::entries(store, Some(trust), channel)?;
+    let (known, when) = evidence::known(store, &bundle, &entries)?;
+    let judge = Judge {
+        store,
+        trust,
+        channel,
+    };
+    let verified = judge.bundle(bundle, &known, when)?;
+    disassemble(&verified.load_full(store)?)?;
+    Ok(verified.builders().owners.iter().cloned().collect())
+}
+
+/// Writes the files that the lines need.
+fn extract(
+    folder: Option<&Path>,
+    store: &dyn Store,
+    bundle: Digest,
+    reports: &[Report],
+) -> anyhow::Result<PathBuf> {
+    let folder = match folder {
+        Some(folder) => folder.to_owned(),
+        None => std::env::temp_dir().join(format!("gwc-verify-{}", bundle.short())),
+    };
+    let cannot = || format!("cannot write into `{}`", folder.display());
+    std::fs::create_dir_all(&folder).with_context(cannot)?;
+    let manifest = read(store, &bundle, bundle::oci::MANIFEST_BYTES_MAX)?;
+    std::fs::write(folder.join(manifest_name(bundle)), manifest).with_context(cannot)?;
+    let lines = reports
+        .iter()
+        .flat_map(|report| &report.signatures)
+        .filter_map(|signature| signature.by_hand.as_ref());
+    for (name, bytes) in lines.flat_map(|by_hand| &by_hand.files) {
+        std::fs::write(folder.join(name), bytes).with_context(cannot)?;
+    }
+    Ok(folder)
+}
+
+fn manifest_name(bundle: Digest) -> String {
+    format!("{}.manifest.json", bundle.short())
+}
+
+fn role(report: &Report) -> &'static str {
+    report.role.map_or("unknown", Role::as_str)
+}
+
+fn statement(report: &Report) -> Value {
+    let signatures: Vec<Value> = report
+        .signatures
+        .iter()
+        .map(|signature| {
+            let line = signature.by_hand.as_ref().map(|by_hand| &by_hand.line);
+            json!({"keyid": signature.keyid, "owner": signature.owner, "fits": signature.fits, "openssl": line})
+        })
+        .collect();
+    json!({"statement": report.digest, "role": role(report), "signatures": signatures,
+           "enough": report.judged.is_ok(), "reason": report.judged.as_ref().err().map(Refused::reason)})
+}
+
+fn human(
+    bundle: Digest,
+    outcome: &Result<Vec<String>, Refused>,
+    reports: &[Report],
+    folder: &Path,
+) -> String {
+    let mut lines = vec![match outcome {
+        Ok(owners) if owners.is_empty() => format!("verified {bundle}"),
+        Ok(owners) => format!("verified {bundle}\n  built by {}", owners.join(", ")),
+        Err(refused) => format!("NOT verified {bundle}\n  {}: {refused}", refused.reason()),
+    }];
+    for report in reports {
+        let judged = match &report.judged {
+            Ok(_) => "enough".to_owned(),
+            Err(refused) => format!("not enough: {refused}"),
+        };
+        lines.push(format!(
+            "  {} statement {}: {judged}",
+            role(report),
+            report.digest.short()
+        ));
+        for signature in &report.signatures {
+            let fits = match signature.fits {
+                Some(true) => "fits",
+                Some(false) => "DOES NOT FIT",
+                None => "is by a key that the trust file does not have",
+            };
+            let owner = signature.owner.as_deref().unwrap_or("unknown");
+            lines.push(format!(
+                "    signature by {owner} (key {}) {fits}",
+                &signature.keyid.to_string()[..12]
+            ));
+        }
+    }
+    lines.push(String::new());
+    lines.push("The same by hand, with nothing of ours:".to_owned());
+    lines.push(format!("  cd {}", quoted(&folder.to_string_lossy())));
+    lines.push(format!(
+        "  echo '{}  {}' | sha256sum -c",
+        bundle.hex(),
+        manifest_name(bundle)
+    ));
+    for report in reports {
+        for signature in &report.signatures {
+            if let Some(by_hand) = &signature.by_hand {
+                lines.push(format!("  grep -q {} {}", bundle.hex(), by_hand.files[0].0));
+                lines.push(format!("  {}", by_hand.line));
+            }
+        }
+    }
+    lines.join("\n")
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    format!("'{}'", path.replace('\'', r"'\''"))
+}

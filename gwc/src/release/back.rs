@@ -1,0 +1,91 @@
+//! Which bundle "the one before" is.
+//!
+//! A rollback takes back what came after its target, so that going back twice goes further back
+//! and never forward to what was just left.
+
+use bundle::digest::Digest;
+use bundle::history::Entry;
+use bundle::statement::predicate::RecordKind;
+
+/// The bundles that a channel went through, oldest first, without those that a rollback took back:
+/// the last one is the head's.
+#[must_use]
+pub fn path(entries: &[Entry]) -> Vec<Digest> {
+    let steps = entries
+        .iter()
+        .rev()
+        .map(|entry| (entry.bundle, entry.record.kind));
+    walk(steps)
+}
+
+fn walk(steps: impl Iterator<Item = (Digest, RecordKind)>) -> Vec<Digest> {
+    let mut path: Vec<Digest> = Vec::new();
+    for (bundle, kind) in steps {
+        let before = match kind {
+            RecordKind::Rollback => path.iter().rposition(|known| *known == bundle),
+            RecordKind::Release | RecordKind::Pin => None,
+        };
+        match before {
+            Some(at) => path.truncate(at + 1),
+            None if path.last() == Some(&bundle) => {}
+            None => path.push(bundle),
+        }
+    }
+    path
+}
+
+/// The bundle `steps` before the head's.
+#[must_use]
+pub fn target(entries: &[Entry], steps: usize) -> Option<Digest> {
+    let path = path(entries);
+    path.len()
+        .checked_sub(1 + steps)
+        .and_then(|at| path.get(at).copied())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RecordKind::{Pin, Release, Rollback};
+
+    fn path_of(steps: &[(&str, RecordKind)]) -> Vec<Digest> {
+        let steps = steps.iter();
+        walk(steps.map(|(name, kind)| (Digest::of(name.as_bytes()), *kind)))
+    }
+
+    fn bundles(names: &[&str]) -> Vec<Digest> {
+        names
+            .iter()
+            .map(|name| Digest::of(name.as_bytes()))
+            .collect()
+    }
+
+    #[test]
+    fn going_back_twice_goes_further_back() {
+        let mut steps = vec![("a", Release), ("b", Release), ("c", Release)];
+        assert_eq!(path_of(&steps), bundles(&["a", "b", "c"]));
+        steps.push(("b", Rollback));
+        assert_eq!(path_of(&steps), bundles(&["a", "b"]));
+        steps.push(("a", Rollback));
+        assert_eq!(path_of(&steps), bundles(&["a"]));
+        steps.push(("c", Release));
+        assert_eq!(path_of(&steps), bundles(&["a", "c"]));
+    }
+
+    #[test]
+    fn a_rollback_to_what_was_left_is_a_step_forward() {
+        let steps = [
+            ("a", Release),
+            ("b", Release),
+            ("a", Rollback),
+            ("b", Rollback),
+        ];
+        assert_eq!(path_of(&steps), bundles(&["a", "b"]));
+    }
+
+    #[test]
+    fn a_pin_is_no_step() {
+        let steps = [("a", Release), ("b", Release), ("b", Pin)];
+        assert_eq!(path_of(&steps), bundles(&["a", "b"]));
+    }
+}

@@ -1,0 +1,129 @@
+//! Who says where a bundle came from, and whether that is enough for the trust file.
+
+use std::collections::BTreeSet;
+
+use bundle::channel::Context;
+use bundle::digest::Digest;
+use bundle::history::{self, Entry};
+use bundle::name::ChannelName;
+use bundle::publish;
+use bundle::refused::Refused;
+use bundle::revocation::{self, Revocations};
+use bundle::statement::predicate::Pointer;
+use bundle::store::{Chain, Store};
+use bundle::trust::{Trust, When};
+use bundle::verify::{EVIDENCE_MAX, Judgement, Unverified, Verified};
+
+use super::clock;
+
+/// Whom and what bundles are judged by.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    /// The store.
+    pub store: &'a dyn Store,
+    /// The operator's keys.
+    pub trust: &'a Trust,
+    /// The channel.
+    pub channel: &'a ChannelName,
+}
+
+impl Judge<'_> {
+    /// The newest revocation list; one by a key that was revoked since is passed over.
+    ///
+    /// # Errors
+    /// A list that cannot be read or does not verify.
+    pub fn revocations(&self) -> Result<Revocations, Refused> {
+        let context = Context {
+            trust: self.trust,
+            channel: self.channel,
+            now: clock::now(),
+        };
+        for serial in self.store.serials(&Chain::Revocations)?.into_iter().rev() {
+            let Some(digest) = self.store.link(&Chain::Revocations, serial)? else {
+                continue;
+            };
+            match revocation::recall(self.store, &context, Pointer { digest, serial }) {
+                Err(Refused::RevokedKey) => {}
+                result => return result,
+            }
+        }
+        Ok(Revocations::none())
+    }
+
+    /// Whether gwd would run this bundle on the word of these statements.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn bundle(
+        &self,
+        bundle: Digest,
+        evidence: &BTreeSet<Digest>,
+        when: When,
+    ) -> Result<Verified, Refused> {
+        let judgement = Judgement {
+            trust: self.trust,
+            channel: Some(self.channel),
+            evidence,
+            revocations: &self.revocations()?,
+            when,
+        };
+        Unverified::open(self.store, bundle)?.verify(self.store, &judgement)
+    }
+}
+
+/// What there is to rely on for a bundle: what the channel's newest record about it relied on and
+/// the build statements that the store's index lists; and for which moment build keys count.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn known(
+    store: &dyn Store,
+    bundle: &Digest,
+    entries: &[Entry],
+) -> Result<(BTreeSet<Digest>, When), Refused> {
+    let mut named = entries.iter().filter(|entry| entry.bundle == *bundle);
+    let newest = named.next();
+    let oldest = named.next_back().or(newest);
+    let when = oldest.map_or(When::First(clock::now()), |entry| {
+        When::Past(entry.record.created)
+    });
+    let mut evidence: BTreeSet<Digest> = newest
+        .map(|entry| entry.record.evidence.clone())
+        .unwrap_or_default();
+    for digest in publish::build_statements(store, bundle)? {
+        if evidence.len() < EVIDENCE_MAX {
+            evidence.insert(digest);
+        }
+    }
+    Ok((evidence, when))
+}
+
+/// The statements that are needed, out of those that are known: first those that count alone,
+/// so that a record does not drag stray ones along.
+#[must_use]
+pub fn counting(
+    judge: &Judge<'_>,
+    bundle: Digest,
+    known: &BTreeSet<Digest>,
+    when: When,
+) -> BTreeSet<Digest> {
+    let alone = known.iter().filter(|digest| {
+        match judge.bundle(bundle, &BTreeSet::from([**digest]), when) {
+            Ok(_) | Err(Refused::BelowThreshold { .. }) => true,
+            Err(_) => false,
+        }
+    });
+    alone.copied().collect()
+}
+
+/// Every record of a channel that can be read, newest first; none without a store or a record.
+///
+/// # Errors
+/// A head that cannot be read or does not verify.
+pub fn entries(
+    store: &dyn Store,
+    trust: Option<&Trust>,
+    channel: &ChannelName,
+) -> Result<Vec<Entry>, Refused> {
+    Ok(history::walk(store, trust, channel, usize::MAX)?.entries)
+}

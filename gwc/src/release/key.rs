@@ -1,0 +1,43 @@
+//! Private keys: from a file, or from a variable of the environment. Nothing of them is ever said.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use bundle::keys::PrivateKey;
+
+use crate::exit::{Exit, Failure};
+
+/// A key, and what is to be said about how it is kept.
+pub struct Loaded {
+    /// The key.
+    pub key: PrivateKey,
+    /// A warning: others can read the file.
+    pub warning: Option<String>,
+}
+
+/// Reads the key that `FILE` or `env:NAME` means.
+///
+/// # Errors
+/// Input, if it is not there or not a P-256 key in PKCS#8 PEM.
+pub fn load(text: &str) -> anyhow::Result<Loaded> {
+    let failed =
+        |why: String| Failure::new(Exit::INPUT, "bad-key", format!("the key `{text}`: {why}"));
+    if let Some(name) = text.strip_prefix("env:") {
+        let pem = std::env::var(name).map_err(|_| {
+            failed("there is no such variable in the environment, or it is not text".to_owned())
+        })?;
+        return Ok(Loaded {
+            key: PrivateKey::from_pem(&pem).map_err(|refused| failed(refused.to_string()))?,
+            warning: None,
+        });
+    }
+    let path = Path::new(text);
+    let pem = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let key = PrivateKey::from_pem(&pem).map_err(|refused| failed(refused.to_string()))?;
+    let mode = std::fs::metadata(path).map(|data| data.permissions().mode());
+    let open = mode.is_ok_and(|mode| mode & 0o077 != 0);
+    let warning = open.then(|| {
+        format!("warning: others on this machine can read `{text}`; run `chmod 600 {text}`")
+    });
+    Ok(Loaded { key, warning })
+}

@@ -1,0 +1,313 @@
+//! What the gateways say: `GET /v1/status` of their admin interface, over TCP or a unix socket.
+//!
+//! hyper's connection-level client, because the workspace has it already, it speaks over any
+//! stream (so unix sockets need nothing special), and one request a connection needs no more. The
+//! admin interface is plain HTTP on loopback, a private network or a socket file: no TLS here.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::exit::{Exit, Failure};
+
+/// How long one gateway may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most bytes that are read of an answer.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
+
+/// A gateway's admin interface.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// As the user wrote it.
+    pub name: String,
+    at: At,
+}
+
+#[derive(Clone, Debug)]
+enum At {
+    Tcp { authority: String, address: String },
+    Unix(PathBuf),
+}
+
+/// All gateways that are asked.
+pub struct Nodes {
+    nodes: Vec<Node>,
+    token: Option<String>,
+    runtime: tokio::runtime::Runtime,
+}
+
+/// What a gateway says about itself.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The bundle that it runs.
+    pub bundle: Option<String>,
+    /// The newest record that it accepted.
+    pub serial: Option<u64>,
+    /// Its channel.
+    pub channel: Option<String>,
+    /// A hold, as it tells it.
+    pub hold: Option<Value>,
+    /// Bundles that it can switch to at once.
+    pub resident: Vec<String>,
+    /// Its last failure to move.
+    pub last_error: Option<Value>,
+    /// Everything it said.
+    pub all: Value,
+}
+
+impl Node {
+    /// Reads `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
+    ///
+    /// # Errors
+    /// Wrong usage.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let wrong = |why: &str| Failure::usage(format!("`--node {text}`: {why}"));
+        let name = text.to_owned();
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                return Err(wrong("write unix:PATH").into());
+            }
+            return Ok(Self {
+                name,
+                at: At::Unix(path.into()),
+            });
+        }
+        if text.starts_with("https://") {
+            return Err(wrong(
+                "the admin interface speaks plain HTTP; use http://, a unix socket, or a tunnel",
+            )
+            .into());
+        }
+        let authority = text.strip_prefix("http://").unwrap_or(text);
+        let authority = authority.strip_suffix('/').unwrap_or(authority);
+        let parsed: http::uri::Authority = authority
+            .parse()
+            .map_err(|_| wrong("write http://HOST:PORT or unix:PATH"))?;
+        if authority.contains('@') {
+            return Err(wrong("the token goes into --admin-token-file").into());
+        }
+        let port = parsed
+            .port_u16()
+            .ok_or_else(|| wrong("the port is missing: write http://HOST:PORT or unix:PATH"))?;
+        let host = parsed.host().trim_matches(['[', ']']);
+        let address = if host.contains(':') {
+            format!("[{host}]:{port}")
+        } else {
+            format!("{host}:{port}")
+        };
+        Ok(Self {
+            name,
+            at: At::Tcp {
+                authority: authority.to_owned(),
+                address,
+            },
+        })
+    }
+}
+
+impl Nodes {
+    /// The gateways that a command line names, and the token that they want.
+    ///
+    /// # Errors
+    /// Wrong usage, or a token file that cannot be read.
+    pub fn new(texts: &[String], token_file: Option<&Path>) -> anyhow::Result<Self> {
+        let token = token_file.map(|path| {
+            let text = std::fs::read_to_string(path);
+            let text = text.map_err(|error| {
+                Failure::new(
+                    Exit::INPUT,
+                    "no-token",
+                    format!("the token file `{}`: {error}", path.display()),
+                )
+            })?;
+            let token = text.trim();
+            if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+                return Err(Failure::new(
+                    Exit::INPUT,
+                    "no-token",
+                    format!(
+                        "the token file `{}` does not hold one line of printable characters",
+                        path.display()
+                    ),
+                ));
+            }
+            Ok(token.to_owned())
+        });
+        Ok(Self {
+            nodes: texts
+                .iter()
+                .map(|text| Node::parse(text))
+                .collect::<anyhow::Result<_>>()?,
+            token: token.transpose()?,
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?,
+        })
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Asks every gateway at once how it is.
+    #[must_use]
+    pub fn status(&self) -> Vec<(String, anyhow::Result<Status>)> {
+        let asked = self.all("GET", "/v1/status");
+        asked
+            .into_iter()
+            .map(|(name, answer)| (name, answer.and_then(|bytes| read(&bytes))))
+            .collect()
+    }
+
+    /// Tells every gateway to look at the store now. Those that do not answer find out by
+    /// themselves.
+    pub fn notify(&self) {
+        drop(self.all("POST", "/v1/notify"));
+    }
+
+    /// Lets time pass.
+    pub fn pause(&self, time: Duration) {
+        self.runtime.block_on(tokio::time::sleep(time));
+    }
+
+    fn all(
+        &self,
+        method: &'static str,
+        path: &'static str,
+    ) -> Vec<(String, anyhow::Result<Bytes>)> {
+        let ask = |node: Node, token: Option<String>| async move {
+            tokio::time::timeout(PATIENCE, call(&node, token.as_deref(), method, path))
+                .await
+                .unwrap_or_else(|_| {
+                    bail!("no answer within {} seconds", PATIENCE.as_secs());
+                })
+        };
+        self.runtime.block_on(async {
+            let mut waiting = Vec::new();
+            for node in &self.nodes {
+                let task = tokio::spawn(ask(node.clone(), self.token.clone()));
+                waiting.push((node.name.clone(), task));
+            }
+            let mut answers = Vec::new();
+            for (name, task) in waiting {
+                let answer = task.await.unwrap_or_else(|error| Err(error.into()));
+                answers.push((name, answer));
+            }
+            answers
+        })
+    }
+}
+
+async fn call(node: &Node, token: Option<&str>, method: &str, path: &str) -> anyhow::Result<Bytes> {
+    match &node.at {
+        At::Tcp { authority, address } => {
+            let stream = TcpStream::connect(address).await.context("no connection")?;
+            exchange(stream, authority, token, method, path).await
+        }
+        At::Unix(socket) => {
+            let stream = UnixStream::connect(socket).await.context("no connection")?;
+            exchange(stream, "localhost", token, method, path).await
+        }
+    }
+}
+
+async fn exchange<S>(
+    stream: S,
+    authority: &str,
+    token: Option<&str>,
+    method: &str,
+    path: &str,
+) -> anyhow::Result<Bytes>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let mut request = http::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", authority)
+        .header("accept", "application/json");
+    if let Some(token) = token {
+        let mut value = http::HeaderValue::try_from(format!("Bearer {token}"))?;
+        value.set_sensitive(true);
+        request = request.header("authorization", value);
+    }
+    let response = sender
+        .send_request(request.body(Full::<Bytes>::default())?)
+        .await
+        .context("it broke off")?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), ANSWER_BYTES_MAX);
+    let body = body
+        .collect()
+        .await
+        .map_err(|error| anyhow::anyhow!("its answer cannot be read: {error}"))?;
+    connection.abort();
+    match status.as_u16() {
+        200..=299 => Ok(body.to_bytes()),
+        401 | 403 => bail!("it refuses the token ({status}); give --admin-token-file"),
+        _ => bail!("it answers {status}"),
+    }
+}
+
+fn read(bytes: &[u8]) -> anyhow::Result<Status> {
+    let all: Value = serde_json::from_slice(bytes).context("its answer is not JSON")?;
+    if all["schema"] != "status/v1" {
+        bail!("its answer is not the status of a gwd (schema status/v1)");
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let some = |value: &Value| (!value.is_null()).then(|| value.clone());
+    Ok(Status {
+        bundle: text(&all["bundle"]),
+        serial: all["serial"].as_u64(),
+        channel: text(&all["channel"]),
+        hold: some(&all["hold"]),
+        resident: all["resident"]
+            .as_array()
+            .map(|list| list.iter().filter_map(text).collect())
+            .unwrap_or_default(),
+        last_error: some(&all["last_error"]),
+        all,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read() {
+        for good in [
+            "http://127.0.0.1:9000",
+            "http://127.0.0.1:9000/",
+            "localhost:9000",
+            "http://[::1]:9000",
+            "unix:/run/gwd/admin.sock",
+        ] {
+            assert!(Node::parse(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "",
+            "unix:",
+            "https://gateway:9000",
+            "http://gateway",
+            "http://a:b@gateway:1",
+            "http://gateway:9000/path",
+            "http://gateway:99999",
+        ] {
+            assert!(Node::parse(bad).is_err(), "{bad}");
+        }
+    }
+}
