@@ -11,7 +11,9 @@
 //!
 //! Start reading at `proxy/exchange.rs`.
 
+mod admin;
 mod clock;
+mod control;
 mod deadlines;
 mod listen;
 mod proxy;
@@ -21,4 +23,5 @@ mod telemetry;
 mod upstream;
 mod worker;
 
+pub mod boot;
 pub mod node;

@@ -9,7 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::published::Shared;
@@ -49,7 +49,7 @@ pub(crate) fn start(sink: &Sink, workers: usize) -> io::Result<Vec<Writer>> {
     let queue = match sink {
         Sink::Off => None,
         Sink::Stdout => Some(spawn(Target::Stdout)?),
-        Sink::File(path) => Some(spawn(Target::File(open(path)?))?),
+        Sink::File(path) => Some(spawn(Target::File(path.clone(), open(path)?))?),
     };
     Ok((0..workers)
         .map(|_| Writer {
@@ -66,7 +66,15 @@ fn open(path: &PathBuf) -> io::Result<File> {
 
 enum Target {
     Stdout,
-    File(File),
+    File(PathBuf, File),
+}
+
+/// Set when the file was moved away and is to be opened again.
+static REOPEN: AtomicBool = AtomicBool::new(false);
+
+/// Opens the file again before the next line: for whoever rotates it.
+pub(crate) fn reopen() {
+    REOPEN.store(true, Ordering::Relaxed);
 }
 
 fn spawn(mut target: Target) -> io::Result<SyncSender<Batch>> {
@@ -75,12 +83,18 @@ fn spawn(mut target: Target) -> io::Result<SyncSender<Batch>> {
         .name("access-log".into())
         .spawn(move || {
             while let Ok(batch) = receiver.recv() {
+                if let Target::File(path, file) = &mut target
+                    && REOPEN.swap(false, Ordering::Relaxed)
+                    && let Ok(fresh) = open(path)
+                {
+                    *file = fresh;
+                }
                 // A full disk costs lines, never requests.
                 let _lost = match &mut target {
                     Target::Stdout => io::stdout()
                         .write_all(&batch.bytes)
                         .and_then(|()| io::stdout().flush()),
-                    Target::File(file) => file.write_all(&batch.bytes),
+                    Target::File(_, file) => file.write_all(&batch.bytes),
                 };
             }
         })?;

@@ -1,0 +1,200 @@
+//! What would happen to a request: the same engine that serves, with counters of its own.
+
+use std::net::IpAddr;
+
+use engine::{ChainStep, Verdict, decide, edge};
+use http::{HeaderName, HeaderValue, Request};
+use policy::{Cx, Limits, RateTable};
+use serde_json::{Value, json};
+
+use crate::published::Shared;
+
+/// `routes/v1`: every route of the running version.
+pub(super) fn routes(shared: &Shared) -> Value {
+    let current = shared.current();
+    let snapshot = current.as_ref().map(|current| &current.loaded.snapshot);
+    let routes = snapshot.into_iter().flat_map(|snapshot| {
+        snapshot.routes().map(|route| {
+            json!({
+                "id": route.id,
+                "key": route.operation.key,
+                "api": route.api,
+                "mount": route.mount.name,
+                "method": route.operation.method.as_str(),
+                "path": format!("{}{}", route.mount.base_path, route.operation.template),
+                "upstream": snapshot.upstreams()[route.treatment.upstream as usize].name,
+            })
+        })
+    });
+    json!({
+        "schema": "routes/v1",
+        "result": "ok",
+        "tool": super::server::tool(),
+        "environment": Value::Null,
+        "bundle": snapshot.map(engine::Snapshot::bundle),
+        "routes": routes.collect::<Vec<_>>(),
+    })
+}
+
+/// `route/v1` for `{"method", "url", "headers"?, "listener"?, "peer"?}`. Counts nothing.
+///
+/// # Errors
+/// What is wrong with the question.
+pub(super) fn explain(shared: &Shared, question: &Value) -> Result<Value, String> {
+    let current = shared.current().ok_or("no bundle runs yet")?;
+    let snapshot = &current.loaded.snapshot;
+    let (parts, peer) = request(question)?;
+    let listener = listener(snapshot, question)?;
+    let base = json!({
+        "schema": "route/v1",
+        "result": "ok",
+        "tool": super::server::tool(),
+        "environment": Value::Null,
+        "bundle": snapshot.bundle(),
+        "candidates": [],
+        "effective": [],
+        "source": Value::Null,
+    });
+    let with = |more: Value| {
+        let mut whole = base.clone();
+        if let (Some(whole), Some(more)) = (whole.as_object_mut(), more.as_object()) {
+            whole.extend(more.clone());
+        }
+        whole
+    };
+    let admitted = match edge::admit(parts, &snapshot.listeners()[listener], peer) {
+        Ok(admitted) => admitted,
+        Err(reject) => {
+            return Ok(with(json!({
+                "decision": "reject",
+                "status": reject.status,
+                "reason": reject.code,
+                "operation": Value::Null,
+                "chain": [],
+                "upstream": Value::Null,
+            })));
+        }
+    };
+    let mut head = admitted.head;
+    let table = || RateTable::new(8, std::hash::RandomState::new());
+    let limits = Limits {
+        known: table(),
+        anonymous: table(),
+    };
+    let unix_s = crate::clock::unix_ms() / 1_000;
+    let mut cx = Cx::new(
+        shared.clock.now_ns(),
+        unix_s,
+        peer,
+        &limits,
+        &current.revoked,
+    );
+    cx.client = admitted.client;
+    let decided = decide(snapshot, listener, &mut head, &mut cx);
+    let refused = matches!(decided.verdict, Verdict::Reject(_));
+    let mut chain = Vec::new();
+    let mut operation = Value::Null;
+    let mut upstream = Value::Null;
+    if let Some(route) = &decided.route {
+        operation = json!({
+            "key": route.operation.key,
+            "method": route.operation.method.as_str(),
+            "path": route.operation.template.to_string(),
+            "mount": route.mount.name,
+            "api": route.api,
+            "host": &*head.host,
+        });
+        for (index, step) in route.treatment.chain.iter().enumerate() {
+            let (policy, kind) = match step {
+                ChainStep::Authenticate => ("authenticate", "authenticate"),
+                ChainStep::Filter(name, filter) => (&**name, filter.kind()),
+            };
+            let outcome = match () {
+                () if index >= decided.ran => "not-run",
+                () if refused && index + 1 == decided.ran => "refused",
+                () => "passed",
+            };
+            chain.push(json!({"policy": policy, "phase": kind, "outcome": outcome}));
+        }
+        if matches!(decided.verdict, Verdict::Forward) {
+            let service = &snapshot.upstreams()[route.treatment.upstream as usize];
+            upstream = json!({
+                "name": service.name,
+                // Values are the client's own or secrets: names only.
+                "request": {
+                    "method": head.method.as_str(),
+                    "path": head.target.as_str(),
+                    "headers": head.headers.keys().map(|name| (name.to_string(), Value::Null)).collect::<serde_json::Map<_, _>>(),
+                },
+            });
+        }
+    }
+    let (decision, status, reason) = match &decided.verdict {
+        Verdict::Forward => ("forward", Value::Null, Value::Null),
+        Verdict::Reply(reply) => ("respond", reply.status.as_u16().into(), Value::Null),
+        Verdict::Reject(refusal) => (
+            if decided.route.is_some() {
+                "reject"
+            } else {
+                "none"
+            },
+            refusal.reject.status.into(),
+            refusal.reject.code.into(),
+        ),
+    };
+    Ok(with(json!({
+        "decision": decision,
+        "status": status,
+        "reason": reason,
+        "consumer": cx.principal.map(|principal| principal.consumer),
+        "operation": operation,
+        "chain": chain,
+        "upstream": upstream,
+    })))
+}
+
+fn request(question: &Value) -> Result<(http::request::Parts, IpAddr), String> {
+    let method = question["method"].as_str().unwrap_or("GET");
+    let url = question["url"]
+        .as_str()
+        .ok_or("name a `url`: {\"method\": \"GET\", \"url\": \"http://host/path\"}")?;
+    let uri: http::Uri = url.parse().map_err(|_| "`url` is not a URL".to_owned())?;
+    let host = uri.authority().map(ToString::to_string);
+    let target = uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut builder = Request::builder().method(method).uri(target);
+    let mut has_host = false;
+    for (name, value) in question["headers"].as_object().into_iter().flatten() {
+        let bad = || format!("`{}` is not a field", name.escape_debug());
+        let name = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
+        let value = HeaderValue::try_from(value.as_str().ok_or_else(bad)?).map_err(|_| bad())?;
+        has_host |= name == http::header::HOST;
+        builder = builder.header(name, value);
+    }
+    if !has_host && let Some(host) = host {
+        builder = builder.header(http::header::HOST, host);
+    }
+    let request = builder
+        .body(())
+        .map_err(|_| "`method` is not a method".to_owned())?;
+    let peer = match question["peer"].as_str() {
+        None => IpAddr::from([127, 0, 0, 1]),
+        Some(peer) => peer
+            .parse()
+            .map_err(|_| "`peer` is not an address".to_owned())?,
+    };
+    Ok((request.into_parts().0, peer))
+}
+
+/// The named listener, or the only one.
+fn listener(snapshot: &engine::Snapshot, question: &Value) -> Result<usize, String> {
+    let listeners = snapshot.listeners();
+    match question["listener"].as_str() {
+        None => (!listeners.is_empty())
+            .then_some(0)
+            .ok_or_else(|| "the bundle has no listener".to_owned()),
+        Some(name) => listeners
+            .iter()
+            .position(|listener| &*listener.name == name)
+            .ok_or_else(|| format!("no listener is named `{}`", name.escape_debug())),
+    }
+}

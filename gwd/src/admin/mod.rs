@@ -1,0 +1,10 @@
+//! The admin interface: health, metrics, status, and the few changes that a node takes.
+//!
+//! It runs on a thread of its own, so that no scrape and no operator is ever in a request's way.
+//! `specs/gwd-admin.yaml` describes it, and nothing is served that is not described there.
+
+pub(crate) mod client;
+mod explain;
+mod server;
+
+pub(crate) use server::{Admin, Interface, Token};

@@ -1,0 +1,517 @@
+//! The server's side: one small table of paths.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+
+use arc_swap::ArcSwap;
+use bundle::digest::Digest;
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use super::explain;
+use crate::control::{Event, Status, Target, Trouble};
+use crate::published::Shared;
+use crate::telemetry::program::{self, Level, audit, event};
+use crate::telemetry::registry::Registry;
+
+/// Bytes of a request's body.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// Connections at once.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Where the interface is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Interface {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// What the interface needs.
+pub(crate) struct Admin {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) status: Arc<ArcSwap<Status>>,
+    pub(crate) events: Sender<Event>,
+    /// Who may change things over TCP; nobody without it.
+    pub(crate) token: Option<Token>,
+    pub(crate) draining: Arc<AtomicBool>,
+}
+
+/// The admin token. It is compared in constant time and never shown.
+pub(crate) struct Token(Vec<u8>);
+
+/// How a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Via {
+    Tcp(SocketAddr),
+    Unix,
+}
+
+type Reply = Response<Full<Bytes>>;
+
+// === impl Admin ===
+
+impl Admin {
+    /// Binds and serves on a thread of its own; tells where.
+    ///
+    /// # Errors
+    /// If the address cannot be bound.
+    pub(crate) fn start(self, interface: Interface) -> io::Result<Interface> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let admin = Arc::new(self);
+        match interface {
+            Interface::Tcp(address) => {
+                let listener = {
+                    let _inside = runtime.enter();
+                    let listener = std::net::TcpListener::bind(address)?;
+                    listener.set_nonblocking(true)?;
+                    tokio::net::TcpListener::from_std(listener)?
+                };
+                let real = listener.local_addr()?;
+                spawn(runtime, async move {
+                    let limit = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+                    loop {
+                        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
+                            return;
+                        };
+                        match listener.accept().await {
+                            Ok((stream, peer)) => {
+                                admin.serve(TokioIo::new(stream), Via::Tcp(peer), permit);
+                            }
+                            Err(_) => pause().await,
+                        }
+                    }
+                })?;
+                Ok(Interface::Tcp(real))
+            }
+            Interface::Unix(path) => {
+                // A socket that a killed process left behind cannot be bound over.
+                if std::os::unix::net::UnixStream::connect(&path).is_err() {
+                    let _not_there = std::fs::remove_file(&path);
+                }
+                let listener = {
+                    let _inside = runtime.enter();
+                    let listener = tokio::net::UnixListener::bind(&path)?;
+                    use std::os::unix::fs::PermissionsExt as _;
+                    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+                    listener
+                };
+                spawn(runtime, async move {
+                    let limit = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+                    loop {
+                        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
+                            return;
+                        };
+                        match listener.accept().await {
+                            Ok((stream, _)) => {
+                                admin.serve(TokioIo::new(stream), Via::Unix, permit);
+                            }
+                            Err(_) => pause().await,
+                        }
+                    }
+                })?;
+                Ok(Interface::Unix(path))
+            }
+        }
+    }
+
+    fn serve<I>(self: &Arc<Self>, io: I, via: Via, permit: tokio::sync::OwnedSemaphorePermit)
+    where
+        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+    {
+        let admin = Arc::clone(self);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let admin = Arc::clone(&admin);
+                async move { Ok::<_, Infallible>(admin.answer(request, via).await) }
+            });
+            let served = hyper::server::conn::http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(std::time::Duration::from_secs(30))
+                .serve_connection(io, service)
+                .await;
+            // A client that breaks off is its own affair.
+            let _broken_off = served;
+            drop(permit);
+        });
+    }
+
+    async fn answer(&self, request: Request<Incoming>, via: Via) -> Reply {
+        let path = request.uri().path().to_owned();
+        let methods: &[Method] = match path.as_str() {
+            "/livez" | "/healthz" | "/readyz" | "/startupz" | "/metrics" | "/v1/status"
+            | "/v1/bundles" | "/v1/routes" => &[Method::GET],
+            "/v1/explain" | "/v1/activate" | "/v1/rollback" | "/v1/resume" | "/v1/drain"
+            | "/v1/notify" => &[Method::POST],
+            "/v1/log-level" => &[Method::PUT],
+            _ => return problem(404, "not-found", "nothing is served here"),
+        };
+        let head = request.method() == Method::HEAD && methods.contains(&Method::GET);
+        if !head && !methods.contains(request.method()) {
+            let mut reply = problem(405, "method-not-allowed", "use another method");
+            let allow = methods[0].as_str();
+            if let Ok(value) = HeaderValue::from_str(allow) {
+                reply.headers_mut().insert(ALLOW, value);
+            }
+            return reply;
+        }
+        match path.as_str() {
+            "/livez" | "/healthz" => health(true, "pass", json!({})),
+            "/readyz" => self.readiness(),
+            "/startupz" => {
+                let ready = self.status.load().ready;
+                health(ready, if ready { "pass" } else { "fail" }, json!({}))
+            }
+            "/metrics" => text(self.registry.text()),
+            _ => match self.refuse(&request, via) {
+                Some(refusal) => refusal,
+                None => self.changes(&path, request, via).await,
+            },
+        }
+    }
+
+    fn readiness(&self) -> Reply {
+        let draining = self.draining.load(Ordering::Relaxed);
+        let runs = self.status.load().ready;
+        let said = |fine: bool| if fine { "pass" } else { "fail" };
+        let ready = runs && !draining;
+        health(
+            ready,
+            said(ready),
+            json!({
+                "bundle": [{"status": said(runs)}],
+                "draining": [{"status": said(!draining)}],
+            }),
+        )
+    }
+
+    /// Over TCP a token is needed; whoever may open the unix socket may do everything. A page in
+    /// a browser never may: its requests carry `Origin`.
+    fn refuse(&self, request: &Request<Incoming>, via: Via) -> Option<Reply> {
+        if via == Via::Unix {
+            return None;
+        }
+        let Some(token) = &self.token else {
+            return Some(problem(
+                403,
+                "no-admin-token",
+                "this gwd was started without --admin-token-file; start it with one, or use a unix socket",
+            ));
+        };
+        let said = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|value| value.as_bytes().split_at_checked(7))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+        if said.is_some_and(|(_, said)| token.is(said)) {
+            return None;
+        }
+        let mut reply = problem(
+            401,
+            "admin-token-needed",
+            "send the admin token as a Bearer token",
+        );
+        reply
+            .headers_mut()
+            .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        Some(reply)
+    }
+
+    async fn changes(&self, path: &str, request: Request<Incoming>, via: Via) -> Reply {
+        let who = match via {
+            Via::Tcp(peer) => format!("admin token from {peer}"),
+            Via::Unix => "unix socket".to_owned(),
+        };
+        match path {
+            "/v1/status" => json_reply(200, &self.status_now()),
+            "/v1/bundles" => json_reply(200, &self.status.load().bundles),
+            "/v1/routes" => json_reply(200, &explain::routes(&self.shared)),
+            "/v1/resume" => self.ask(|answer| Event::Resume { who, answer }).await,
+            "/v1/notify" => self.ask(Event::Notified).await,
+            "/v1/drain" => {
+                let sent = self.events.send(Event::Stop { who });
+                match sent {
+                    Ok(()) => json_reply(202, &self.status_now()),
+                    Err(_) => stopping(),
+                }
+            }
+            _ => {
+                let body = match read_json(request).await {
+                    Ok(body) => body,
+                    Err(reply) => return reply,
+                };
+                match path {
+                    "/v1/explain" => match explain::explain(&self.shared, &body) {
+                        Ok(explained) => json_reply(200, &explained),
+                        Err(why) => problem(400, "bad-request", &why),
+                    },
+                    "/v1/activate" => match bundle_id(&body["bundle"]) {
+                        Ok(id) => {
+                            let sticky = body["sticky"] == true;
+                            self.switch(Target::Bundle(id), sticky, who).await
+                        }
+                        Err(why) => problem(400, "bad-request", &why),
+                    },
+                    "/v1/rollback" => match rollback_target(&body["to"]) {
+                        Ok(to) => self.switch(to, body["sticky"] == true, who).await,
+                        Err(why) => problem(400, "bad-request", &why),
+                    },
+                    _ => set_level(&body, &who),
+                }
+            }
+        }
+    }
+
+    /// What the control thread last said, with what the process knows itself.
+    fn status_now(&self) -> Value {
+        let mut status = self.status.load().status.clone();
+        if self.draining.load(Ordering::Relaxed)
+            && let Some(status) = status.as_object_mut()
+        {
+            status.insert("ready".into(), false.into());
+            status.insert("draining".into(), true.into());
+        }
+        status
+    }
+
+    async fn switch(&self, to: Target, sticky: bool, who: String) -> Reply {
+        self.ask(|answer| Event::Switch {
+            to,
+            sticky,
+            who,
+            answer,
+        })
+        .await
+    }
+
+    /// Asks the control thread and waits for its answer.
+    async fn ask(
+        &self,
+        event: impl FnOnce(oneshot::Sender<Result<Value, Trouble>>) -> Event,
+    ) -> Reply {
+        let (answer, answered) = oneshot::channel();
+        if self.events.send(event(answer)).is_err() {
+            return stopping();
+        }
+        match answered.await {
+            Ok(Ok(status)) => json_reply(200, &status),
+            Ok(Err(trouble)) => problem(trouble.status, &trouble.code, &trouble.message),
+            Err(_) => stopping(),
+        }
+    }
+}
+
+// === impl Token ===
+
+impl Token {
+    /// The first line of the token file.
+    ///
+    /// # Errors
+    /// If it is too short to keep anybody out.
+    pub(crate) fn new(file: &[u8]) -> Result<Self, &'static str> {
+        let token = file.trim_ascii();
+        if token.len() < 16 {
+            return Err("the admin token has less than 16 characters");
+        }
+        Ok(Self(token.to_vec()))
+    }
+
+    /// Compares in a time that depends on the lengths only.
+    fn is(&self, said: &[u8]) -> bool {
+        let said = said.trim_ascii();
+        let mut differs = u8::from(said.len() != self.0.len());
+        for (index, byte) in self.0.iter().enumerate() {
+            differs |= byte ^ said.get(index).copied().unwrap_or(!byte);
+        }
+        std::hint::black_box(differs) == 0
+    }
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+fn spawn(
+    runtime: tokio::runtime::Runtime,
+    serve: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    std::thread::Builder::new()
+        .name("admin".into())
+        .spawn(move || runtime.block_on(serve))?;
+    Ok(())
+}
+
+async fn pause() {
+    event(
+        Level::Warn,
+        "the admin interface cannot accept; it tries again",
+        json!({}),
+    );
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}
+
+async fn read_json(request: Request<Incoming>) -> Result<Value, Reply> {
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
+    let bytes = body
+        .collect()
+        .await
+        .map_err(|_| problem(413, "body-too-large", "at most 64 KiB"))?
+        .to_bytes();
+    if bytes.is_empty() {
+        return Ok(json!({}));
+    }
+    serde_json::from_slice(&bytes)
+        .map_err(|error| problem(400, "bad-request", &format!("not JSON: {error}")))
+}
+
+fn bundle_id(value: &Value) -> Result<Digest, String> {
+    let text = value
+        .as_str()
+        .ok_or("name a bundle: {\"bundle\": \"sha256:…\"}")?;
+    text.parse()
+        .map_err(|_| "a bundle is named `sha256:` and 64 hex digits".to_owned())
+}
+
+/// An id, or `-1` for the one before; nothing is `-1`.
+fn rollback_target(value: &Value) -> Result<Target, String> {
+    let steps = match value {
+        Value::Null => Some(-1),
+        Value::Number(number) => number.as_i64(),
+        Value::String(text) => match text.parse::<i64>() {
+            Ok(steps) => Some(steps),
+            Err(_) => return bundle_id(value).map(Target::Bundle),
+        },
+        Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    };
+    steps
+        .filter(|steps| *steps < 0)
+        .and_then(|steps| usize::try_from(-steps).ok())
+        .map(Target::Back)
+        .ok_or_else(|| "`to` is a bundle's id, or -1, -2, …".to_owned())
+}
+
+fn set_level(body: &Value, who: &str) -> Reply {
+    let before = program::level();
+    let Some(level) = body["level"].as_str().and_then(Level::parse) else {
+        return problem(400, "bad-request", "`level` is error, warn, info or debug");
+    };
+    program::set_level(level);
+    audit(
+        "the log level was set",
+        json!({"who": who, "from": before.as_str(), "to": level.as_str(), "result": "ok"}),
+    );
+    json_reply(
+        200,
+        &json!({
+            "schema": "log-level/v1",
+            "result": "ok",
+            "tool": tool(),
+            "environment": Value::Null,
+            "level": level.as_str(),
+        }),
+    )
+}
+
+pub(super) fn tool() -> Value {
+    json!({"name": "gwd", "version": env!("CARGO_PKG_VERSION")})
+}
+
+fn stopping() -> Reply {
+    problem(503, "stopping", "this gwd is about to end")
+}
+
+fn health(fine: bool, status: &str, checks: Value) -> Reply {
+    let body = json!({"status": status, "checks": checks}).to_string() + "\n";
+    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    if !fine {
+        *reply.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    let kind = HeaderValue::from_static("application/health+json");
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply
+}
+
+fn text(body: String) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(body)));
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply
+}
+
+fn json_reply(status: u16, body: &Value) -> Reply {
+    let mut reply = Response::new(Full::new(Bytes::from(body.to_string() + "\n")));
+    *reply.status_mut() = StatusCode::from_u16(status).unwrap_or_default();
+    let kind = HeaderValue::from_static("application/json");
+    reply.headers_mut().insert(CONTENT_TYPE, kind);
+    reply
+}
+
+/// A failure, in the form that every command of both programs uses (cli.md).
+fn problem(status: u16, code: &str, message: &str) -> Reply {
+    let exit = match status {
+        400..=405 | 413 => 64,
+        409 => 4,
+        503 => 69,
+        _ => 70,
+    };
+    json_reply(
+        status,
+        &json!({
+            "schema": "error/v1",
+            "result": "error",
+            "tool": tool(),
+            "environment": Value::Null,
+            "error": {"code": code, "message": message, "exit": exit},
+        }),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_compared_whole_and_never_shown() {
+        let token = Token::new(b"0123456789abcdef\n").unwrap();
+        assert!(token.is(b"0123456789abcdef"));
+        for wrong in [
+            &b""[..],
+            b"0123456789abcde",
+            b"0123456789abcdef0",
+            b"0123456789abcdeg",
+        ] {
+            assert!(!token.is(wrong));
+        }
+        assert!(!format!("{token:?}").contains("0123"));
+        assert!(Token::new(b"short").is_err());
+    }
+
+    #[test]
+    fn rollback_targets_are_ids_or_steps_back() {
+        let target = |value: Value| rollback_target(&value).map(|to| format!("{to:?}"));
+        assert_eq!(target(Value::Null).unwrap(), "Back(1)");
+        assert_eq!(target(json!(-2)).unwrap(), "Back(2)");
+        assert_eq!(target(json!("-1")).unwrap(), "Back(1)");
+        let id = Digest::of(b"x").to_string();
+        assert_eq!(target(json!(id)).unwrap(), format!("Bundle({id})"));
+        for bad in [json!(1), json!(0), json!("x"), json!({}), json!(true)] {
+            assert!(target(bad.clone()).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The commands, and how they print.
+
+use std::io::Write as _;
+
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::options::{Cli, ClientOptions, Command, Format, OptionsError};
+use super::run;
+
+pub(super) fn dispatch(cli: Cli) -> Exit {
+    match cli.command {
+        Command::Run(options) => match options.resolve() {
+            Ok(resolved) => run::run(&options, resolved),
+            Err(error) => wrong_options(&error, Format::Human),
+        },
+        Command::Check(options) => {
+            let format = options.format.unwrap_or_default();
+            match options.resolve() {
+                Ok(resolved) => match run::check(&resolved) {
+                    Ok(checked) => print(&checked, format, check_text),
+                    Err((exit, why)) => fail(exit, "check-failed", &why, format),
+                },
+                Err(error) => wrong_options(&error, format),
+            }
+        }
+        Command::Status(client) => ask(&client, "GET", "/v1/status", None, status_text),
+        Command::Versions(client) => ask(&client, "GET", "/v1/bundles", None, versions_text),
+        Command::Rollback { to, sticky, client } => {
+            let body = json!({"to": to, "sticky": sticky});
+            ask(&client, "POST", "/v1/rollback", Some(body), status_text)
+        }
+        Command::Activate { id, sticky, client } => {
+            let body = json!({"bundle": id, "sticky": sticky});
+            ask(&client, "POST", "/v1/activate", Some(body), status_text)
+        }
+        Command::Resume(client) => ask(&client, "POST", "/v1/resume", None, status_text),
+        Command::Drain(client) => ask(&client, "POST", "/v1/drain", None, |_| {
+            "draining\n".to_owned()
+        }),
+    }
+}
+
+fn ask(
+    client: &ClientOptions,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+    text: impl Fn(&Value) -> String,
+) -> Exit {
+    let node = match client.node() {
+        Ok(node) => node,
+        Err(error) => return wrong_options(&error, client.format),
+    };
+    match node.ask(method, path, body.as_ref()) {
+        Err(error) => fail(
+            Exit::Unreachable,
+            "unreachable",
+            &format!("{error:#}"),
+            client.format,
+        ),
+        Ok(answer) if answer.status >= 300 => {
+            let error = &answer.body["error"];
+            let exit = Exit::of_code(error["exit"].as_u64());
+            match client.format {
+                Format::Json => {
+                    write(&format!("{}\n", answer.body));
+                }
+                Format::Human => complain(&format!(
+                    "{} ({})",
+                    error["message"].as_str().unwrap_or("refused"),
+                    error["code"].as_str().unwrap_or("refused"),
+                )),
+            }
+            exit
+        }
+        Ok(answer) => print(&answer.body, client.format, text),
+    }
+}
+
+fn print(value: &Value, format: Format, text: impl Fn(&Value) -> String) -> Exit {
+    match format {
+        Format::Json => write(&format!("{value}\n")),
+        Format::Human => write(&text(value)),
+    }
+    Exit::Done
+}
+
+fn wrong_options(error: &OptionsError, format: Format) -> Exit {
+    match error {
+        OptionsError::Usage(why) => fail(Exit::Usage, "usage", why, format),
+        OptionsError::Input(why) => fail(Exit::Input, "unreadable", why, format),
+    }
+}
+
+fn fail(exit: Exit, code: &str, why: &str, format: Format) -> Exit {
+    match format {
+        Format::Json => write(&format!(
+            "{}\n",
+            json!({
+                "schema": "error/v1",
+                "result": "error",
+                "tool": {"name": "gwd", "version": env!("CARGO_PKG_VERSION")},
+                "environment": Value::Null,
+                "error": {"code": code, "message": why, "exit": exit.code()},
+            })
+        )),
+        Format::Human => complain(why),
+    }
+    exit
+}
+
+/// Results go to standard output; whoever closed it does not want them.
+fn write(text: &str) {
+    let _closed = std::io::stdout().write_all(text.as_bytes());
+}
+
+fn complain(why: &str) {
+    let _closed = writeln!(std::io::stderr(), "gwd: {why}");
+}
+
+fn text<'v>(value: &'v Value, key: &str) -> &'v str {
+    value[key].as_str().unwrap_or("-")
+}
+
+fn status_text(status: &Value) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: &str| {
+        out.push_str(&format!("{name:<10} {value}\n"));
+    };
+    line("node", text(status, "node"));
+    line("channel", text(status, "channel"));
+    line("bundle", text(status, "bundle"));
+    line(
+        "serial",
+        &status["serial"]
+            .as_u64()
+            .map_or("-".to_owned(), |serial| serial.to_string()),
+    );
+    line("since", text(status, "since"));
+    line("previous", text(status, "previous"));
+    let ready = if status["ready"] == true { "yes" } else { "no" };
+    line("ready", ready);
+    for (name, address) in status["listeners"].as_object().into_iter().flatten() {
+        line(
+            "listener",
+            &format!("{name} {}", address.as_str().unwrap_or("-")),
+        );
+    }
+    if let Some(hold) = status["hold"].as_object() {
+        let sticky = if hold["sticky"] == true {
+            ", sticky: until `gwd resume`"
+        } else {
+            ""
+        };
+        let from = hold["from"].as_str().unwrap_or("-");
+        line("HELD", &format!("against {from}{sticky}"));
+    }
+    for alarm in status["alarms"].as_array().into_iter().flatten() {
+        line("ALARM", alarm.as_str().unwrap_or("-"));
+    }
+    if status["insecure_allow_unsigned"] == true {
+        line("INSECURE", "unsigned bundles are run");
+    }
+    if status["replay_protected"] == false {
+        line("WARNING", "replay-unprotected");
+    }
+    if let Some(error) = status["last_error"].as_object() {
+        line(
+            "error",
+            &format!(
+                "{}: {} ({})",
+                error["reason"].as_str().unwrap_or("-"),
+                error["message"].as_str().unwrap_or("-"),
+                error["at"].as_str().unwrap_or("-"),
+            ),
+        );
+    }
+    out
+}
+
+fn versions_text(bundles: &Value) -> String {
+    let mut out = String::new();
+    for bundle in bundles["bundles"].as_array().into_iter().flatten() {
+        let state = match (bundle["running"] == true, bundle["resident"] == true) {
+            (true, _) => "running",
+            (false, true) => "resident",
+            (false, false) => "on disk",
+        };
+        out.push_str(&format!(
+            "{} {state:<8} {}\n",
+            text(bundle, "bundle"),
+            text(bundle, "created")
+        ));
+    }
+    out
+}
+
+fn check_text(checked: &Value) -> String {
+    let mut out = format!(
+        "bundle     {}\nserial     {}\nroutes     {}\n",
+        text(checked, "bundle"),
+        checked["serial"],
+        checked["routes"],
+    );
+    for (name, address) in checked["listeners"].as_object().into_iter().flatten() {
+        out.push_str(&format!(
+            "listener   {name} {}\n",
+            address.as_str().unwrap_or("-")
+        ));
+    }
+    out
+}

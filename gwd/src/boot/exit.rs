@@ -1,0 +1,73 @@
+//! Exit codes: one place decides them (cli.md).
+
+use serde_json::json;
+
+use crate::telemetry::program::{Level, event};
+
+/// Why the program ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// Done.
+    Done,
+    /// No trust file, or verification failed with nothing to fall back to.
+    Untrusted,
+    /// Wrong usage.
+    Usage,
+    /// Something that was given cannot be read.
+    Input,
+    /// The store or the gateway cannot be reached.
+    Unreachable,
+    /// A bug of ours.
+    Bug,
+}
+
+impl Exit {
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Untrusted => 4,
+            Self::Usage => 64,
+            Self::Input => 65,
+            Self::Unreachable => 69,
+            Self::Bug => 70,
+        }
+    }
+
+    /// From the code that a running gwd put into an error.
+    pub(super) fn of_code(code: Option<u64>) -> Self {
+        [Self::Untrusted, Self::Usage, Self::Input, Self::Unreachable]
+            .into_iter()
+            .find(|exit| Some(u64::from(exit.code())) == code)
+            .unwrap_or(Self::Bug)
+    }
+}
+
+/// What the argument parser says, with our codes.
+pub(super) fn of_clap(error: &clap::Error) -> Exit {
+    use clap::error::ErrorKind;
+    // Nobody reads it: nothing to be done about that.
+    let _unread = error.print();
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => Exit::Done,
+        ErrorKind::Io | ErrorKind::Format => Exit::Bug,
+        _ => Exit::Usage,
+    }
+}
+
+/// A panic is told as a log line with its place.
+pub(super) fn install_hook() {
+    std::panic::set_hook(Box::new(|panic| {
+        let why = panic.payload_as_str().unwrap_or("no message").to_owned();
+        let place = panic.location().map(ToString::to_string);
+        event(
+            Level::Error,
+            "a bug in gwd, please report it with this line",
+            json!({
+                "panic": why,
+                "place": place,
+                "thread": std::thread::current().name(),
+                "version": env!("CARGO_PKG_VERSION"),
+            }),
+        );
+    }));
+}

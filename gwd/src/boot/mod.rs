@@ -1,0 +1,29 @@
+//! From a command line to a running process, and to an exit code.
+
+mod command;
+mod exit;
+mod options;
+mod run;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// The program: what `main` calls.
+#[must_use]
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    exit::install_hook();
+    let outcome =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(
+            || match options::Cli::try_parse_from(arguments) {
+                Ok(cli) => command::dispatch(cli),
+                Err(error) => exit::of_clap(&error),
+            },
+        ));
+    match outcome {
+        Ok(exit) => ExitCode::from(exit.code()),
+        // The hook has said what happened and asked for a report.
+        Err(_) => ExitCode::from(exit::Exit::Bug.code()),
+    }
+}

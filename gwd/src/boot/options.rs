@@ -1,0 +1,460 @@
+//! The command line. Every option is also a `GWD_…` variable and a key of `--config`: the
+//! command line wins over the environment, the environment over the file, the file over the
+//! default.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
+
+use crate::admin::Interface;
+
+/// Where the admin interface is unless told otherwise.
+const ADMIN: &str = "127.0.0.1:9901";
+/// Where the state is kept unless told otherwise.
+const STATE: &str = "/var/lib/gwd";
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  gwd run --store ./releases --trust trust.json --state ./state
+  gwd run --config /etc/gwd.toml --listen public=0.0.0.0:8080
+  GWD_STORE=/srv/releases GWD_TRUST=/etc/gwd/trust.json gwd run --access-log stdout
+
+Exit codes: 0 clean stop; 4 no trust file, or verification failed with nothing to fall back to;
+64 wrong usage; 65 something given cannot be read; 69 the store cannot be reached; 70 a bug.";
+
+const CLIENT_EXAMPLES: &str = "\
+Examples:
+  gwd status
+  gwd status --format json --admin unix:/run/gwd.sock
+  gwd rollback -1 --admin-token-file token
+  gwd rollback sha256:… --sticky
+
+Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd can be
+reached.";
+
+/// gwd runs signed bundles: it verifies one, builds everything it needs, and switches to it
+/// without a dropped connection.
+#[derive(Debug, Parser)]
+#[command(name = "gwd", version, max_term_width = 100, after_help = CLIENT_EXAMPLES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Follow a channel and serve what it says.
+    #[command(after_help = RUN_EXAMPLES)]
+    Run(RunOptions),
+    /// Verify and build what would run; bind nothing, print what would be served.
+    #[command(after_help = RUN_EXAMPLES)]
+    Check(RunOptions),
+    /// What a running gwd runs.
+    #[command(after_help = CLIENT_EXAMPLES)]
+    Status(ClientOptions),
+    /// The bundles that are on a running gwd.
+    Versions(ClientOptions),
+    /// Go back on one node, whatever the channel says; the node is held until the channel moves
+    /// to another bundle.
+    #[command(after_help = CLIENT_EXAMPLES)]
+    Rollback {
+        /// A bundle that is here, or `-1` for the one that ran before.
+        #[arg(value_name = "ID|-1", default_value = "-1", allow_hyphen_values = true)]
+        to: String,
+        /// Hold until `gwd resume`, also against other bundles.
+        #[arg(long)]
+        sticky: bool,
+        #[command(flatten)]
+        client: ClientOptions,
+    },
+    /// Run a bundle that is here, verified and not revoked.
+    Activate {
+        /// The bundle.
+        id: String,
+        /// Hold until `gwd resume`, also against other bundles.
+        #[arg(long)]
+        sticky: bool,
+        #[command(flatten)]
+        client: ClientOptions,
+    },
+    /// End a hold and follow the channel again.
+    Resume(ClientOptions),
+    /// Let a running gwd finish its work and end.
+    Drain(ClientOptions),
+}
+
+/// Options of `gwd run` and `gwd check`.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct RunOptions {
+    /// Read options from a TOML file: the same names as keys.
+    #[arg(long, env = "GWD_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub(super) config: Option<PathBuf>,
+    /// Where bundles are: a folder (an OCI image layout). Needed.
+    #[arg(long, env = "GWD_STORE", value_name = "DIR")]
+    store: Option<String>,
+    /// The channel to follow. [default: prod]
+    #[arg(long, env = "GWD_CHANNEL", value_name = "NAME")]
+    channel: Option<String>,
+    /// Whom to believe. Without it gwd does not start.
+    #[arg(long, env = "GWD_TRUST", value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// What a restart needs: the last good bundles, the highest serial seen. One process per
+    /// folder. [default: /var/lib/gwd]
+    #[arg(long, env = "GWD_STATE", value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// The admin interface: an address, or `unix:PATH`. [default: 127.0.0.1:9901]
+    #[arg(long, env = "GWD_ADMIN", value_name = "ADDR|unix:PATH")]
+    admin: Option<String>,
+    /// The token that `/v1/` needs over TCP; without it, only a unix socket lets anybody in.
+    #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// Listen somewhere else than the bundle says.
+    #[arg(
+        long,
+        env = "GWD_LISTEN",
+        value_name = "NAME=ADDR",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    listen: Vec<String>,
+    /// Worker threads. [default: one per core]
+    #[arg(long, env = "GWD_WORKERS", value_name = "N")]
+    workers: Option<usize>,
+    /// Versions kept in memory, ready to switch to. [default: 5]
+    #[arg(long, env = "GWD_KEEP", value_name = "N")]
+    keep: Option<usize>,
+    /// The folder in which `${file:…}` references may lie. [default: /run/secrets]
+    #[arg(long, env = "GWD_SECRET_DIR", value_name = "DIR")]
+    secret_dir: Option<PathBuf>,
+    /// What `${env:…}` references must begin with. [default: GWS_]
+    #[arg(long, env = "GWD_SECRET_ENV_PREFIX", value_name = "PREFIX")]
+    secret_env_prefix: Option<String>,
+    /// Where one line per request goes. [default: off]
+    #[arg(long, env = "GWD_ACCESS_LOG", value_name = "off|stdout|FILE")]
+    access_log: Option<String>,
+    /// Least bad events that the program log shows. [default: info]
+    #[arg(long, env = "GWD_LOG_LEVEL", value_enum)]
+    log_level: Option<LogLevel>,
+    /// This node's name in logs and status. [default: the host's]
+    #[arg(long, env = "GWD_NODE", value_name = "NAME")]
+    node: Option<String>,
+    /// After a signal, how long connections are still accepted while `/readyz` says no.
+    /// [default: 5s]
+    #[arg(long, env = "GWD_PRE_STOP", value_name = "DURATION")]
+    pre_stop: Option<String>,
+    /// After that, how long requests may take to end. [default: 30s]
+    #[arg(long, env = "GWD_DRAIN_TIMEOUT", value_name = "DURATION")]
+    drain_timeout: Option<String>,
+    /// INSECURE: run bundles that nobody signed. Whoever can write to the store decides what
+    /// this gateway does.
+    #[arg(long, env = "GWD_INSECURE_ALLOW_UNSIGNED", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    insecure_allow_unsigned: Option<bool>,
+    /// How `gwd check` prints.
+    #[arg(long, value_enum)]
+    #[serde(skip)]
+    pub(super) format: Option<Format>,
+}
+
+/// Options of the commands that talk to a running gwd.
+#[derive(Args, Clone, Debug)]
+pub(super) struct ClientOptions {
+    /// The admin interface of the gwd. [default: 127.0.0.1:9901]
+    #[arg(long, env = "GWD_ADMIN", value_name = "ADDR|unix:PATH")]
+    admin: Option<String>,
+    /// The file with its token; not needed for a unix socket.
+    #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
+    admin_token_file: Option<PathBuf>,
+    /// How to print.
+    #[arg(long, value_enum, default_value = "human")]
+    pub(super) format: Format,
+}
+
+/// How results are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    #[default]
+    Human,
+    Json,
+}
+
+/// Levels of the program log.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// Options with every default filled in.
+#[derive(Clone, Debug)]
+pub(super) struct Resolved {
+    pub(super) store: PathBuf,
+    pub(super) channel: String,
+    pub(super) trust: Option<PathBuf>,
+    pub(super) state: PathBuf,
+    pub(super) admin: Interface,
+    pub(super) admin_token_file: Option<PathBuf>,
+    pub(super) listen: BTreeMap<String, SocketAddr>,
+    pub(super) workers: usize,
+    pub(super) keep: usize,
+    pub(super) secret_dir: PathBuf,
+    pub(super) secret_env_prefix: String,
+    pub(super) access_log: crate::node::AccessLog,
+    pub(super) log_level: LogLevel,
+    pub(super) node: String,
+    pub(super) pre_stop: std::time::Duration,
+    pub(super) drain_timeout: std::time::Duration,
+    pub(super) insecure_allow_unsigned: bool,
+}
+
+/// What is wrong with the options: the user's mistake, or a file that cannot be read.
+#[derive(Debug)]
+pub(super) enum OptionsError {
+    Usage(String),
+    Input(String),
+}
+
+impl RunOptions {
+    /// Fills in the file's values, then the defaults.
+    ///
+    /// # Errors
+    /// See [`OptionsError`].
+    pub(super) fn resolve(&self) -> Result<Resolved, OptionsError> {
+        let file = match &self.config {
+            Some(path) => {
+                read_config(path).map_err(|error| OptionsError::Input(format!("{error:#}")))?
+            }
+            None => Self::default(),
+        };
+        self.merged(file)
+            .map_err(|error| OptionsError::Usage(format!("{error:#}")))
+    }
+
+    fn merged(&self, file: Self) -> anyhow::Result<Resolved> {
+        let ours = self.clone();
+        let store = ours
+            .store
+            .or(file.store)
+            .context("--store is needed: the folder that `gwc apply` publishes to")?;
+        if store.starts_with("oci://") {
+            bail!("--store: registries are not available yet; give a folder");
+        }
+        let listen = if ours.listen.is_empty() {
+            file.listen
+        } else {
+            ours.listen
+        };
+        let admin = ours.admin.or(file.admin);
+        let workers = ours.workers.or(file.workers);
+        if workers == Some(0) {
+            bail!("--workers: at least 1");
+        }
+        Ok(Resolved {
+            store: store.into(),
+            channel: ours
+                .channel
+                .or(file.channel)
+                .unwrap_or_else(|| "prod".into()),
+            trust: ours.trust.or(file.trust),
+            state: ours.state.or(file.state).unwrap_or_else(|| STATE.into()),
+            admin: interface(admin.as_deref())?,
+            admin_token_file: ours.admin_token_file.or(file.admin_token_file),
+            listen: listen
+                .iter()
+                .map(|text| override_of(text))
+                .collect::<Result<_, _>>()?,
+            workers: workers.unwrap_or_else(cores),
+            keep: ours.keep.or(file.keep).unwrap_or(5).max(1),
+            secret_dir: ours
+                .secret_dir
+                .or(file.secret_dir)
+                .unwrap_or_else(|| "/run/secrets".into()),
+            secret_env_prefix: ours
+                .secret_env_prefix
+                .or(file.secret_env_prefix)
+                .unwrap_or_else(|| "GWS_".into()),
+            access_log: access_log(ours.access_log.or(file.access_log)),
+            log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
+            node: ours.node.or(file.node).unwrap_or_else(host_name),
+            pre_stop: duration("--pre-stop", ours.pre_stop.or(file.pre_stop), 5)?,
+            drain_timeout: duration(
+                "--drain-timeout",
+                ours.drain_timeout.or(file.drain_timeout),
+                30,
+            )?,
+            insecure_allow_unsigned: ours
+                .insecure_allow_unsigned
+                .or(file.insecure_allow_unsigned)
+                .unwrap_or(false),
+        })
+    }
+}
+
+impl ClientOptions {
+    /// Where the gwd is, with what lets us in.
+    ///
+    /// # Errors
+    /// See [`OptionsError`].
+    pub(super) fn node(&self) -> Result<crate::admin::client::Node, OptionsError> {
+        let interface = interface(self.admin.as_deref())
+            .map_err(|error| OptionsError::Usage(format!("{error:#}")))?;
+        let token = self.admin_token_file.as_ref().map(|path| {
+            std::fs::read_to_string(path)
+                .map(|token| token.trim().to_owned())
+                .map_err(|error| OptionsError::Input(format!("`{}`: {error}", path.display())))
+        });
+        Ok(crate::admin::client::Node {
+            interface,
+            token: token.transpose()?,
+        })
+    }
+}
+
+impl LogLevel {
+    pub(super) const fn level(self) -> crate::telemetry::program::Level {
+        use crate::telemetry::program::Level;
+        match self {
+            Self::Error => Level::Error,
+            Self::Warn => Level::Warn,
+            Self::Info => Level::Info,
+            Self::Debug => Level::Debug,
+        }
+    }
+}
+
+fn read_config(path: &Path) -> anyhow::Result<RunOptions> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("`{}`", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("`{}`", path.display()))
+}
+
+fn interface(text: Option<&str>) -> anyhow::Result<Interface> {
+    let text = text.unwrap_or(ADMIN);
+    if let Some(path) = text.strip_prefix("unix:") {
+        return Ok(Interface::Unix(path.into()));
+    }
+    let address = text.strip_prefix("http://").unwrap_or(text);
+    let address = address
+        .parse()
+        .with_context(|| format!("--admin: `{text}` is neither IP:PORT nor unix:PATH"))?;
+    Ok(Interface::Tcp(address))
+}
+
+fn override_of(text: &str) -> anyhow::Result<(String, SocketAddr)> {
+    let (name, address) = text
+        .split_once('=')
+        .with_context(|| format!("--listen: `{text}` is not NAME=IP:PORT"))?;
+    let address = address
+        .parse()
+        .with_context(|| format!("--listen: `{address}` is not IP:PORT"))?;
+    Ok((name.to_owned(), address))
+}
+
+fn access_log(text: Option<String>) -> crate::node::AccessLog {
+    use crate::node::AccessLog;
+    match text.as_deref() {
+        None | Some("off") => AccessLog::Off,
+        Some("stdout") => AccessLog::Stdout,
+        Some(path) => AccessLog::File(path.into()),
+    }
+}
+
+/// `500ms`, `5s`, `2m`; a bare number counts seconds.
+fn duration(
+    option: &str,
+    text: Option<String>,
+    default_s: u64,
+) -> anyhow::Result<std::time::Duration> {
+    let Some(text) = text else {
+        return Ok(std::time::Duration::from_secs(default_s));
+    };
+    let (number, unit_ms) = if let Some(number) = text.strip_suffix("ms") {
+        (number, 1)
+    } else if let Some(number) = text.strip_suffix('s') {
+        (number, 1_000)
+    } else if let Some(number) = text.strip_suffix('m') {
+        (number, 60_000)
+    } else {
+        (text.as_str(), 1_000)
+    };
+    let number: u64 = number
+        .parse()
+        .with_context(|| format!("{option}: `{text}` is not a duration like `5s`"))?;
+    Ok(std::time::Duration::from_millis(
+        number.saturating_mul(unit_ms),
+    ))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+fn host_name() -> String {
+    let name = rustix::system::uname();
+    name.nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    fn resolve(arguments: &[&str]) -> Result<Resolved, OptionsError> {
+        let all = ["gwd", "run"].iter().chain(arguments);
+        match Cli::try_parse_from(all).unwrap().command {
+            Command::Run(options) => options.resolve(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_over_the_default() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gwd.toml");
+        std::fs::write(
+            &path,
+            "store = \"/srv\"\nkeep = 7\nworkers = 3\nlisten = [\"public=127.0.0.1:80\"]\npre-stop = \"200ms\"\n",
+        )
+        .unwrap();
+        let config = path.to_str().unwrap();
+        let resolved = resolve(&["--config", config, "--workers", "2"]).unwrap();
+        assert_eq!(resolved.store, Path::new("/srv"));
+        assert_eq!((resolved.keep, resolved.workers), (7, 2));
+        assert_eq!(resolved.listen["public"], "127.0.0.1:80".parse().unwrap());
+        assert_eq!(resolved.pre_stop.as_millis(), 200);
+        assert_eq!(resolved.channel, "prod");
+        assert!(!resolved.insecure_allow_unsigned);
+        std::fs::write(&path, "stores = 1\n").unwrap();
+        let error = resolve(&["--config", config]).unwrap_err();
+        assert!(matches!(error, OptionsError::Input(why) if why.contains("stores")));
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        for (arguments, told) in [
+            (&[][..], "--store is needed"),
+            (&["--store", "oci://x/y"], "not available yet"),
+            (&["--store", "s", "--listen", "public"], "NAME=IP:PORT"),
+            (&["--store", "s", "--admin", "nowhere"], "unix:PATH"),
+            (&["--store", "s", "--pre-stop", "soon"], "not a duration"),
+            (&["--store", "s", "--workers", "0"], "at least 1"),
+        ] {
+            match resolve(arguments) {
+                Err(OptionsError::Usage(why)) => assert!(why.contains(told), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! `gwd run`: start, serve, stop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::options::{Resolved, RunOptions};
+use crate::admin::{Admin, Interface, Token};
+use crate::control::{Control, Event, Plan, StartError, Status, TrustSource};
+use crate::node::{Node, Settings};
+use crate::telemetry::process;
+use crate::telemetry::program::{self, Level, audit, event};
+
+/// File descriptors below which a warning is due: every request needs two.
+const DESCRIPTORS_LOW: u64 = 4_096;
+
+/// Runs until told to stop.
+pub(super) fn run(options: &RunOptions, resolved: Resolved) -> Exit {
+    program::set_level(resolved.log_level.level());
+    if let Some(limit) = process::raise_descriptor_limit()
+        && limit < DESCRIPTORS_LOW
+    {
+        event(
+            Level::Warn,
+            "few file descriptors are allowed; every request needs two",
+            json!({"limit": limit, "do": "raise LimitNOFILE"}),
+        );
+    }
+    let plan = match plan(&resolved) {
+        Ok(plan) => plan,
+        Err(exit) => return exit,
+    };
+    let token = match admin_token(&resolved) {
+        Ok(token) => token,
+        Err(exit) => return exit,
+    };
+    let (events, inbox) = mpsc::channel();
+    let stops = match watch_signals(events.clone(), options.clone()) {
+        Ok(stops) => stops,
+        Err(error) => return unusable("signals cannot be watched", &error),
+    };
+    let node = match Node::start(settings(&resolved)) {
+        Ok(node) => node,
+        Err(error) => return unusable("the process cannot be set up", &error),
+    };
+    let status = Arc::new(ArcSwap::from_pointee(Status {
+        status: json!({"schema": "status/v1", "result": "ok", "ready": false}),
+        bundles: json!({"schema": "bundles/v1", "result": "ok", "bundles": []}),
+        ready: false,
+    }));
+    let draining = Arc::new(AtomicBool::new(false));
+    let admin = Admin {
+        shared: Arc::clone(&node.shared),
+        registry: Arc::clone(&node.registry),
+        status: Arc::clone(&status),
+        events: events.clone(),
+        token,
+        draining: Arc::clone(&draining),
+    };
+    // Before the first bundle: who starts a node wants to see why it is not ready.
+    let admin_at = match admin.start(resolved.admin.clone()) {
+        Ok(at) => at,
+        Err(error) => return unusable("the admin interface cannot be bound", &error),
+    };
+    event(
+        Level::Info,
+        "the admin interface is up",
+        json!({"admin": admin_text(&admin_at)}),
+    );
+    let control = match Control::start(plan, node, events, Arc::clone(&status)) {
+        Ok(control) => control,
+        Err(error) => return not_started(&error),
+    };
+    {
+        let status = status.load();
+        event(
+            Level::Info,
+            if status.ready { "serving" } else { "not ready" },
+            json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "bundle": status.status["bundle"],
+                "listeners": status.status["listeners"],
+                "admin": admin_text(&admin_at),
+                "workers": resolved.workers,
+            }),
+        );
+    }
+    let node = control.run(&inbox);
+    draining.store(true, Ordering::Relaxed);
+    stop(node, &resolved, &stops);
+    if let Interface::Unix(path) = &admin_at {
+        let _gone_already = std::fs::remove_file(path);
+    }
+    Exit::Done
+}
+
+/// Drains (semantics.md §16): not ready at once, accepting for a while, then no more; a second
+/// signal ends the waiting.
+fn stop(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
+    let impatient = || stops.load(Ordering::Relaxed) > 1;
+    let end = Instant::now() + resolved.pre_stop;
+    while Instant::now() < end && !impatient() {
+        std::thread::sleep(Duration::from_millis(10).min(resolved.pre_stop));
+    }
+    let timeout = if impatient() {
+        Duration::ZERO
+    } else {
+        resolved.drain_timeout
+    };
+    let forced = node.drain(timeout, &impatient);
+    audit("stopped", json!({"forced_closes": forced, "result": "ok"}));
+}
+
+/// `gwd check`.
+pub(super) fn check(resolved: &Resolved) -> Result<Value, (Exit, String)> {
+    let plan = plan(resolved).map_err(|exit| (exit, String::new()))?;
+    let node = Node::start(Settings {
+        workers: 1,
+        access_log: crate::node::AccessLog::Off,
+        ..settings(resolved)
+    })
+    .map_err(|error| (Exit::Input, error.to_string()))?;
+    Control::check(&plan, node).map_err(|error| (exit_of(&error), error.to_string()))
+}
+
+fn settings(resolved: &Resolved) -> Settings {
+    Settings {
+        name: resolved.node.clone(),
+        workers: resolved.workers,
+        access_log: resolved.access_log.clone(),
+        listen: resolved.listen.clone(),
+    }
+}
+
+fn plan(resolved: &Resolved) -> Result<Plan, Exit> {
+    let channel = resolved.channel.parse().map_err(|error| {
+        event(
+            Level::Error,
+            "--channel is not a channel's name",
+            json!({"error": format!("{error}")}),
+        );
+        Exit::Usage
+    })?;
+    let trust = match (&resolved.trust, resolved.insecure_allow_unsigned) {
+        (_, true) => TrustSource::Nobody,
+        (Some(path), false) => TrustSource::File(path.clone()),
+        (None, false) => {
+            event(
+                Level::Error,
+                "no trust file: gwd runs nothing without one",
+                json!({"do": "give --trust FILE; `gwc keygen` makes an entry for it", "exit": 4}),
+            );
+            return Err(Exit::Untrusted);
+        }
+    };
+    Ok(Plan {
+        store: resolved.store.clone(),
+        channel,
+        trust,
+        state: resolved.state.clone(),
+        keep: resolved.keep,
+        secret_dir: resolved.secret_dir.clone(),
+        secret_env_prefix: resolved.secret_env_prefix.clone(),
+    })
+}
+
+fn admin_token(resolved: &Resolved) -> Result<Option<Token>, Exit> {
+    let Some(path) = &resolved.admin_token_file else {
+        return Ok(None);
+    };
+    let token = std::fs::read(path)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| Token::new(&bytes).map_err(str::to_owned));
+    match token {
+        Ok(token) => Ok(Some(token)),
+        Err(error) => {
+            event(
+                Level::Error,
+                "the admin token cannot be used",
+                json!({"file": path.display().to_string(), "error": error}),
+            );
+            Err(Exit::Input)
+        }
+    }
+}
+
+/// SIGTERM and SIGINT stop, a second one at once; SIGHUP reads level and log again.
+fn watch_signals(events: Sender<Event>, options: RunOptions) -> std::io::Result<Arc<AtomicU32>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stops = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&stops);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let (mut term, mut int, mut hup) = {
+        let _inside = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
+        )
+    };
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            runtime.block_on(async move {
+                loop {
+                    let who = tokio::select! {
+                        _ = term.recv() => "SIGTERM",
+                        _ = int.recv() => "SIGINT",
+                        _ = hup.recv() => {
+                            hang_up(&options);
+                            continue;
+                        }
+                    };
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    let _stopping = events.send(Event::Stop {
+                        who: who.to_owned(),
+                    });
+                }
+            });
+        })?;
+    Ok(stops)
+}
+
+fn hang_up(options: &RunOptions) {
+    crate::telemetry::access_log::reopen();
+    match options.resolve() {
+        Ok(resolved) => {
+            let before = program::level();
+            program::set_level(resolved.log_level.level());
+            audit(
+                "SIGHUP: log and level were read again",
+                json!({"who": "SIGHUP", "from": before.as_str(), "to": program::level().as_str(), "result": "ok"}),
+            );
+        }
+        Err(error) => event(
+            Level::Error,
+            "SIGHUP: the options cannot be read again; nothing was changed",
+            json!({"error": format!("{error:?}")}),
+        ),
+    }
+}
+
+fn unusable(message: &str, error: &std::io::Error) -> Exit {
+    event(Level::Error, message, json!({"error": error.to_string()}));
+    Exit::Input
+}
+
+fn not_started(error: &StartError) -> Exit {
+    let exit = exit_of(error);
+    event(
+        Level::Error,
+        "gwd does not start",
+        json!({"error": error.to_string(), "exit": exit.code()}),
+    );
+    exit
+}
+
+const fn exit_of(error: &StartError) -> Exit {
+    match error {
+        StartError::Untrusted(_) => Exit::Untrusted,
+        StartError::State(_) => Exit::Input,
+        StartError::Unreachable(_) => Exit::Unreachable,
+    }
+}
+
+fn admin_text(at: &Interface) -> String {
+    match at {
+        Interface::Tcp(address) => address.to_string(),
+        Interface::Unix(path) => format!("unix:{}", path.display()),
+    }
+}

@@ -1,0 +1,305 @@
+//! The cold start: held, else the channel's head, else the last good bundle, else not ready; and
+//! never a guess among older ones (release.md §6).
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use arc_swap::ArcSwap;
+use bundle::channel::{self, Accepted, Context, Memory};
+use bundle::digest::Digest;
+use bundle::follow;
+use bundle::name::ProjectName;
+use bundle::refused::{Blame, Refused};
+use bundle::store::folder::Folder;
+use bundle::store::{Chain, Store as _};
+use bundle::trust::Trust;
+use serde_json::{Value, json};
+
+use super::refusals::Refusals;
+use super::secrets;
+use super::state::State;
+use super::watch::Watcher;
+use super::{Control, Event, KEPT_MAX, Plan, Status, TrustSource, advice, now};
+use crate::node::Node;
+use crate::telemetry::program::{Level, event};
+
+/// Why gwd does not start.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// No trust file, or verification failed with nothing to fall back to: 4.
+    Untrusted(String),
+    /// The state folder cannot be used: 65.
+    State(Refused),
+    /// The store cannot be reached, and there is nothing to fall back to: 69.
+    Unreachable(Refused),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Untrusted(why) => f.write_str(why),
+            Self::State(refused) => write!(f, "{refused}"),
+            Self::Unreachable(refused) => write!(f, "{refused}"),
+        }
+    }
+}
+
+/// Reads the trust file, or takes the project's name from the store where nobody is asked.
+pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
+    match &plan.trust {
+        TrustSource::File(path) => {
+            let bytes = std::fs::read(path).map_err(|error| {
+                StartError::Untrusted(format!(
+                    "the trust file `{}` cannot be read: {error}; gwd runs nothing without one (`gwc keygen` and `gwc trust` make it)",
+                    path.display()
+                ))
+            })?;
+            let trust = Trust::parse(&bytes)
+                .map_err(|refused| StartError::Untrusted(refused.to_string()))?;
+            Ok((trust, bytes))
+        }
+        TrustSource::Nobody => {
+            let project = claimed_project(plan).map_err(StartError::Unreachable)?;
+            Ok((Trust::insecure_allow_unsigned(project), Vec::new()))
+        }
+    }
+}
+
+/// The project that the store's newest record claims to be of.
+fn claimed_project(plan: &Plan) -> Result<ProjectName, Refused> {
+    let store = Folder::open(&plan.store)?;
+    let chain = Chain::Channel(plan.channel.clone());
+    let newest = store.serials(&chain)?.pop();
+    let digest = newest
+        .map(|serial| store.link(&chain, serial))
+        .transpose()?
+        .flatten()
+        .ok_or_else(|| Refused::StoreUnreachable {
+            why: format!("channel `{}` has no record yet", plan.channel),
+        })?;
+    Ok(channel::read(&store, &digest)?.record.project)
+}
+
+impl Control {
+    /// Starts: runs the best that may run, or nothing while that can still change.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub(crate) fn start(
+        plan: Plan,
+        node: Node,
+        events: Sender<Event>,
+        status: Arc<ArcSwap<Status>>,
+    ) -> Result<Self, StartError> {
+        let (trust, trust_bytes) = trust(&plan)?;
+        if trust.is_insecure() {
+            event(
+                Level::Warn,
+                "INSECURE: unsigned bundles are run; anybody who can write to the store decides what this gateway does. Start with --trust instead of --insecure-allow-unsigned",
+                json!({"insecure_allow_unsigned": true}),
+            );
+        }
+        let state = State::open(&plan.state).map_err(StartError::State)?;
+        let trust_folder = match &plan.trust {
+            TrustSource::File(path) => path.parent().map(std::path::Path::to_owned),
+            TrustSource::Nobody => None,
+        };
+        let mut others = vec![plan.secret_dir.as_path()];
+        others.extend(trust_folder.as_deref());
+        let watcher = Watcher::start(&plan.store, &plan.channel, &others, events);
+        let floors = trust.floors(&plan.channel);
+        let mut control = Self {
+            secrets: secrets::Registry::new(
+                plan.secret_dir.clone(),
+                plan.secret_env_prefix.clone(),
+            ),
+            ran: state.ran(),
+            state,
+            memory: Memory::default(),
+            replay_protected: floors.min_serial > 0,
+            head: None,
+            running: None,
+            residents: Vec::new(),
+            refusals: Refusals::default(),
+            last_error: None,
+            store_error: None,
+            alarms: Vec::new(),
+            status,
+            watcher,
+            plan,
+            node,
+            trust,
+            trust_bytes,
+        };
+        control.begin()?;
+        Ok(control)
+    }
+
+    fn begin(&mut self) -> Result<(), StartError> {
+        let context = self.context();
+        self.memory = follow::remember(&self.state.layout, &context).map_err(StartError::State)?;
+        self.replay_protected |= self.memory.record.is_some();
+        if !self.replay_protected {
+            event(
+                Level::Warn,
+                "replay-unprotected: neither a state folder nor a floor in the trust file remembers the channel's serial",
+                json!({"do": "keep the state folder, or write floors with `gwc trust floor`"}),
+            );
+        }
+        self.apply_revocations();
+        if let Some(held) = self.ran.hold.clone()
+            && let Err(refused) = self.run_kept(held.to)
+        {
+            event(
+                Level::Error,
+                "the held bundle cannot run; the channel's head is tried",
+                json!({"bundle": held.to.to_string(), "reason": refused.reason(), "error": refused.to_string()}),
+            );
+            self.ran.hold = None;
+        }
+        let followed = self.follow();
+        if let Err(refused) = &followed {
+            self.cannot_follow(refused.clone());
+        }
+        if self.running.is_none()
+            && let Some(last) = self.ran.last()
+        {
+            match self.run_kept(last) {
+                Ok(()) => event(
+                    Level::Warn,
+                    "the channel's head does not run; the last good bundle does",
+                    json!({"bundle": last.to_string()}),
+                ),
+                Err(refused) => event(
+                    Level::Error,
+                    "the last good bundle cannot run either",
+                    json!({"bundle": last.to_string(), "reason": refused.reason(), "error": refused.to_string(), "do": advice(&refused)}),
+                ),
+            }
+        }
+        self.update_status();
+        if self.running.is_none() {
+            self.nothing_runs(followed)?;
+        }
+        Ok(())
+    }
+
+    /// Nothing runs. What can pass by itself is waited for; what cannot ends the start.
+    fn nothing_runs(&self, followed: Result<(), Refused>) -> Result<(), StartError> {
+        let refused = match followed {
+            Err(refused) => Some(refused),
+            Ok(()) => self
+                .refusals
+                .iter()
+                .map(|(_, entry)| entry.refused.clone())
+                .next(),
+        };
+        match refused {
+            None => {
+                event(
+                    Level::Warn,
+                    "the channel has no record yet; waiting for the first release",
+                    json!({"channel": self.plan.channel.as_str(), "store": self.plan.store.display().to_string()}),
+                );
+                Ok(())
+            }
+            Some(refused @ Refused::StoreUnreachable { .. }) => {
+                Err(StartError::Unreachable(refused))
+            }
+            Some(refused) if refused.blame() == Blame::Operator && !refused.permanent() => Ok(()),
+            Some(refused) => Err(StartError::Untrusted(format!(
+                "nothing may run: {refused} ({}); {}",
+                refused.reason(),
+                advice(&refused)
+            ))),
+        }
+    }
+
+    /// Runs a bundle of the state folder, verified as if it came from the store.
+    fn run_kept(&mut self, bundle: Digest) -> Result<(), Refused> {
+        let accepted = self.kept_record(bundle)?;
+        let layout = self.state.layout.clone();
+        let version = self.prepare(&layout, &accepted, None)?;
+        self.node.publish(&version, accepted.pointer().serial);
+        self.runs(version, accepted);
+        self.count_activation("ok", "");
+        Ok(())
+    }
+
+    fn kept_record(&self, bundle: Digest) -> Result<Accepted, Refused> {
+        let kept = follow::kept(&self.state.layout, &self.context(), KEPT_MAX)?;
+        kept.into_iter()
+            .filter_map(Result::ok)
+            .find(|accepted| accepted.bundle() == bundle)
+            .ok_or(Refused::BlobMissing { digest: bundle })
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context {
+            trust: &self.trust,
+            channel: &self.plan.channel,
+            now: now(),
+        }
+    }
+
+    /// `gwd check`: what would run, verified and built, with nothing bound and nothing written.
+    ///
+    /// # Errors
+    /// Why nothing would.
+    pub(crate) fn check(plan: &Plan, mut node: Node) -> Result<Value, StartError> {
+        let (trust, _) = trust(plan)?;
+        let context = Context {
+            trust: &trust,
+            channel: &plan.channel,
+            now: now(),
+        };
+        let store = Folder::open(&plan.store).map_err(StartError::Unreachable)?;
+        let memory = match Folder::open(&plan.state) {
+            Ok(state) => follow::remember(&state, &context).map_err(StartError::State)?,
+            Err(_) => Memory::default(),
+        };
+        let refused = |refused: Refused| match refused {
+            Refused::StoreUnreachable { .. } => StartError::Unreachable(refused),
+            other => StartError::Untrusted(format!("{other} ({})", other.reason())),
+        };
+        let head = follow::head(&store, &context, &memory)
+            .map_err(refused)?
+            .ok_or_else(|| {
+                StartError::Unreachable(Refused::StoreUnreachable {
+                    why: format!("channel `{}` has no record yet", plan.channel),
+                })
+            })?;
+        let accepted = head.accepted;
+        let verified =
+            follow::bundle(&store, &context, &accepted, bundle::ir::PROVIDES).map_err(refused)?;
+        let runtime = verified.load_runtime(&store).map_err(refused)?;
+        let gateway = super::load::gateway(&runtime).map_err(refused)?;
+        let secrets =
+            secrets::Registry::new(plan.secret_dir.clone(), plan.secret_env_prefix.clone());
+        let version = node
+            .build(&gateway, accepted.bundle(), &secrets)
+            .map_err(refused)?;
+        let snapshot = &version.0.snapshot;
+        let listeners = snapshot.listeners().iter().map(|listener| {
+            (
+                listener.name.to_string(),
+                Value::from(listener.address.to_string()),
+            )
+        });
+        Ok(json!({
+            "schema": "check/v1",
+            "result": "ok",
+            "tool": super::status::tool(),
+            "environment": Value::Null,
+            "bundle": accepted.bundle().to_string(),
+            "serial": accepted.pointer().serial,
+            "channel": plan.channel.as_str(),
+            "signed_by": accepted.signers().owners,
+            "routes": snapshot.route_count(),
+            "upstreams": snapshot.upstreams().len(),
+            "listeners": listeners.collect::<serde_json::Map<_, _>>(),
+            "insecure_allow_unsigned": trust.is_insecure(),
+        }))
+    }
+}

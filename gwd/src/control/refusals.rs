@@ -1,0 +1,90 @@
+//! Bundles that were refused: with their reason, and when to try again.
+
+use std::collections::BTreeMap;
+
+use bundle::digest::Digest;
+use bundle::refused::Refused;
+
+/// The first wait after a passing reason; it doubles up to the longest.
+const FIRST_WAIT_MS: u64 = 1_000;
+const LONGEST_WAIT_MS: u64 = 60_000;
+
+/// Why bundles do not run.
+#[derive(Debug, Default)]
+pub(crate) struct Refusals(BTreeMap<Digest, Entry>);
+
+/// Why one bundle does not run.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) refused: Refused,
+    /// None: never again with this trust file.
+    pub(crate) retry_at_ms: Option<u64>,
+    tries: u32,
+}
+
+impl Refusals {
+    /// Remembers a refusal.
+    pub(crate) fn add(&mut self, bundle: Digest, refused: Refused, now_ms: u64) {
+        let tries = self.0.get(&bundle).map_or(0, |entry| entry.tries) + 1;
+        let wait_ms = FIRST_WAIT_MS << (tries - 1).min(16);
+        let retry_at_ms = (!refused.permanent()).then(|| now_ms + wait_ms.min(LONGEST_WAIT_MS));
+        let entry = Entry {
+            refused,
+            retry_at_ms,
+            tries,
+        };
+        self.0.insert(bundle, entry);
+    }
+
+    /// It runs, or shall be judged anew.
+    pub(crate) fn forget(&mut self, bundle: &Digest) {
+        self.0.remove(bundle);
+    }
+
+    /// The trust file changed: nothing that was judged by the old one counts.
+    pub(crate) fn forget_all(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether it is too early to try this bundle again.
+    pub(crate) fn waits(&self, bundle: &Digest, now_ms: u64) -> bool {
+        let entry = self.0.get(bundle);
+        entry.is_some_and(|entry| entry.retry_at_ms.is_none_or(|at_ms| now_ms < at_ms))
+    }
+
+    /// When the next bundle is to be tried again.
+    pub(crate) fn next_ms(&self) -> Option<u64> {
+        self.0.values().filter_map(|entry| entry.retry_at_ms).min()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Digest, &Entry)> {
+        self.0.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passing_reasons_are_tried_again_with_growing_waits() {
+        let mut refusals = Refusals::default();
+        let bundle = Digest::of(b"x");
+        let busy = Refused::PortBusy {
+            address: "a".into(),
+        };
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            refusals.add(bundle, busy.clone(), 0);
+            waits.push(refusals.next_ms().unwrap() / 1_000);
+        }
+        assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert!(refusals.waits(&bundle, 59_999));
+        assert!(!refusals.waits(&bundle, 60_000));
+        refusals.add(bundle, Refused::BadSignature, 0);
+        assert!(refusals.waits(&bundle, u64::MAX), "never again");
+        assert_eq!(refusals.next_ms(), None);
+        refusals.forget_all();
+        assert!(!refusals.waits(&bundle, 0));
+    }
+}

@@ -1,0 +1,156 @@
+//! What runs and what does not, for people and programs (cli.md, status/v1).
+
+use bundle::digest::Digest;
+use bundle::ir::PROVIDES;
+use bundle::moment::Moment;
+use serde_json::{Value, json};
+
+use super::{Control, TrustSource};
+use crate::telemetry::program;
+
+/// What the admin interface shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Status {
+    /// `status/v1`
+    pub(crate) status: Value,
+    /// `bundles/v1`
+    pub(crate) bundles: Value,
+    /// A bundle runs and its listeners are bound.
+    pub(crate) ready: bool,
+}
+
+/// The last thing that went wrong with a bundle or the channel.
+#[derive(Clone, Debug)]
+pub(crate) struct LastError {
+    pub(crate) bundle: Option<Digest>,
+    pub(crate) reason: String,
+    pub(crate) message: String,
+    pub(crate) at: Moment,
+}
+
+/// `tool` of every JSON document.
+pub(crate) fn tool() -> Value {
+    json!({"name": "gwd", "version": env!("CARGO_PKG_VERSION")})
+}
+
+impl Control {
+    /// Shows the admin interface what is the case now.
+    pub(super) fn update_status(&self) {
+        {
+            let mut bundles = self.node.registry.bundles();
+            bundles.insecure = self.trust.is_insecure();
+            bundles.replay_unprotected = !self.replay_protected;
+        }
+        self.status.store(std::sync::Arc::new(Status {
+            status: self.status_json(),
+            bundles: self.bundles_json(),
+            ready: self.running.is_some(),
+        }));
+    }
+
+    pub(super) fn status_json(&self) -> Value {
+        let running = self.running.as_ref();
+        let hold = self.ran.hold.as_ref().map(|hold| {
+            json!({
+                "from": hold.from.to_string(),
+                "to": hold.to.to_string(),
+                "at_serial": hold.at_serial,
+                "sticky": hold.sticky,
+            })
+        });
+        let last_error = self.last_error.as_ref().map(|error| {
+            json!({
+                "bundle": error.bundle.map(|id| id.to_string()),
+                "reason": error.reason,
+                "message": error.message,
+                "at": error.at.to_string(),
+            })
+        });
+        let refused = self.refusals.iter().map(|(id, entry)| {
+            json!({
+                "bundle": id.to_string(),
+                "reason": entry.refused.reason(),
+                "permanent": entry.refused.permanent(),
+            })
+        });
+        let listeners = self.node.listeners();
+        let residents = self.residents.iter();
+        json!({
+            "schema": "status/v1",
+            "result": "ok",
+            "tool": tool(),
+            "environment": Value::Null,
+            "node": &*self.node.shared.node,
+            "project": self.trust.project().as_str(),
+            "bundle": running.map(|running| running.bundle.to_string()),
+            "serial": running.map(|running| running.serial),
+            "channel": self.plan.channel.as_str(),
+            "since": running.map(|running| running.since.to_string()),
+            "previous": self.ran.previous().filter(|_| running.is_some()).map(|id| id.to_string()),
+            "head": self.head.as_ref().map(|head| {
+                json!({"bundle": head.bundle().to_string(), "serial": head.pointer().serial})
+            }),
+            "resident": residents
+                .map(|known| known.version.bundle().to_string())
+                .collect::<Vec<_>>(),
+            "hold": hold,
+            "replay_protected": self.replay_protected,
+            "insecure_allow_unsigned": matches!(self.plan.trust, TrustSource::Nobody),
+            "revocations": self.memory.revocations.serial(),
+            "provides": PROVIDES,
+            "needs": self.needs(),
+            "alarms": self.alarms,
+            "refused": refused.collect::<Vec<_>>(),
+            "last_error": last_error,
+            "listeners": listeners
+                .iter()
+                .map(|(name, address)| (name.clone(), Value::from(address.to_string())))
+                .collect::<serde_json::Map<_, _>>(),
+            "log_level": program::level().as_str(),
+            "ready": self.running.is_some(),
+        })
+    }
+
+    /// What the head's bundle needs and this gwd does not have.
+    fn needs(&self) -> Vec<String> {
+        self.refusals
+            .iter()
+            .filter_map(|(_, entry)| {
+                let reason = entry.refused.reason();
+                reason.strip_prefix("needs:").map(str::to_owned)
+            })
+            .collect()
+    }
+
+    fn bundles_json(&self) -> Value {
+        let running = self.running.map(|running| running.bundle);
+        let mut bundles: Vec<Value> = self
+            .residents
+            .iter()
+            .map(|known| {
+                let id = known.version.bundle();
+                json!({
+                    "bundle": id.to_string(),
+                    "serial": known.accepted.pointer().serial,
+                    "created": known.accepted.record().created.to_string(),
+                    "reason": known.accepted.record().reason,
+                    "routes": known.version.routes(),
+                    "resident": true,
+                    "running": Some(id) == running,
+                })
+            })
+            .collect();
+        let on_disk = self.ran.ran.iter().filter(|id| self.resident(id).is_none());
+        bundles.extend(
+            on_disk
+                .map(|id| json!({"bundle": id.to_string(), "resident": false, "running": false})),
+        );
+        json!({
+            "schema": "bundles/v1",
+            "result": "ok",
+            "tool": tool(),
+            "environment": Value::Null,
+            "bundles": bundles,
+        })
+    }
+}
