@@ -473,7 +473,6 @@ impl Drop for DiesLoudly {
                 "a worker died of a bug of ours; the process ends, please report it",
                 json!({"exit": 70}),
             );
-            #[expect(clippy::exit, reason = "there is nobody left to tell")]
             std::process::exit(70);
         }
     }

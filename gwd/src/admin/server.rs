@@ -170,11 +170,11 @@ impl Admin {
             return reply;
         }
         match path.as_str() {
-            "/livez" | "/healthz" => health(true, "pass", json!({})),
+            "/livez" | "/healthz" => health(true, "pass", &json!({})),
             "/readyz" => self.readiness(),
             "/startupz" => {
                 let ready = self.status.load().ready;
-                health(ready, if ready { "pass" } else { "fail" }, json!({}))
+                health(ready, if ready { "pass" } else { "fail" }, &json!({}))
             }
             "/metrics" => text(self.registry.text()),
             _ => match self.refuse(&request, via) {
@@ -192,7 +192,7 @@ impl Admin {
         health(
             ready,
             said(ready),
-            json!({
+            &json!({
                 "bundle": [{"status": said(runs)}],
                 "draining": [{"status": said(!draining)}],
             }),
@@ -436,7 +436,7 @@ fn stopping() -> Reply {
     problem(503, "stopping", "this gwd is about to end")
 }
 
-fn health(fine: bool, status: &str, checks: Value) -> Reply {
+fn health(fine: bool, status: &str, checks: &Value) -> Reply {
     let body = json!({"status": status, "checks": checks}).to_string() + "\n";
     let mut reply = Response::new(Full::new(Bytes::from(body)));
     if !fine {

@@ -11,7 +11,7 @@ use super::run;
 pub(super) fn dispatch(cli: Cli) -> Exit {
     match cli.command {
         Command::Run(options) => match options.resolve() {
-            Ok(resolved) => run::run(&options, resolved),
+            Ok(resolved) => run::run(&options, &resolved),
             Err(error) => wrong_options(&error, Format::Human),
         },
         Command::Check(options) => {
@@ -28,11 +28,11 @@ pub(super) fn dispatch(cli: Cli) -> Exit {
         Command::Versions(client) => ask(&client, "GET", "/v1/bundles", None, versions_text),
         Command::Rollback { to, sticky, client } => {
             let body = json!({"to": to, "sticky": sticky});
-            ask(&client, "POST", "/v1/rollback", Some(body), status_text)
+            ask(&client, "POST", "/v1/rollback", Some(&body), status_text)
         }
         Command::Activate { id, sticky, client } => {
             let body = json!({"bundle": id, "sticky": sticky});
-            ask(&client, "POST", "/v1/activate", Some(body), status_text)
+            ask(&client, "POST", "/v1/activate", Some(&body), status_text)
         }
         Command::Resume(client) => ask(&client, "POST", "/v1/resume", None, status_text),
         Command::Drain(client) => ask(&client, "POST", "/v1/drain", None, |_| {
@@ -45,14 +45,14 @@ fn ask(
     client: &ClientOptions,
     method: &str,
     path: &str,
-    body: Option<Value>,
+    body: Option<&Value>,
     text: impl Fn(&Value) -> String,
 ) -> Exit {
     let node = match client.node() {
         Ok(node) => node,
         Err(error) => return wrong_options(&error, client.format),
     };
-    match node.ask(method, path, body.as_ref()) {
+    match node.ask(method, path, body) {
         Err(error) => fail(
             Exit::Unreachable,
             "unreachable",

@@ -281,7 +281,7 @@ impl RunOptions {
                 .secret_env_prefix
                 .or(file.secret_env_prefix)
                 .unwrap_or_else(|| "GWS_".into()),
-            access_log: access_log(ours.access_log.or(file.access_log)),
+            access_log: access_log(ours.access_log.or(file.access_log).as_deref()),
             log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
             node: ours.node.or(file.node).unwrap_or_else(host_name),
             pre_stop: duration("--pre-stop", ours.pre_stop.or(file.pre_stop), 5)?,
@@ -357,9 +357,9 @@ fn override_of(text: &str) -> anyhow::Result<(String, SocketAddr)> {
     Ok((name.to_owned(), address))
 }
 
-fn access_log(text: Option<String>) -> crate::node::AccessLog {
+fn access_log(text: Option<&str>) -> crate::node::AccessLog {
     use crate::node::AccessLog;
-    match text.as_deref() {
+    match text {
         None | Some("off") => AccessLog::Off,
         Some("stdout") => AccessLog::Stdout,
         Some(path) => AccessLog::File(path.into()),

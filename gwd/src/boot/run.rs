@@ -20,7 +20,7 @@ use crate::telemetry::program::{self, Level, audit, event};
 const DESCRIPTORS_LOW: u64 = 4_096;
 
 /// Runs until told to stop.
-pub(super) fn run(options: &RunOptions, resolved: Resolved) -> Exit {
+pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     program::set_level(resolved.log_level.level());
     if let Some(limit) = process::raise_descriptor_limit()
         && limit < DESCRIPTORS_LOW
@@ -31,11 +31,11 @@ pub(super) fn run(options: &RunOptions, resolved: Resolved) -> Exit {
             json!({"limit": limit, "do": "raise LimitNOFILE"}),
         );
     }
-    let plan = match plan(&resolved) {
+    let plan = match plan(resolved) {
         Ok(plan) => plan,
         Err(exit) => return exit,
     };
-    let token = match admin_token(&resolved) {
+    let token = match admin_token(resolved) {
         Ok(token) => token,
         Err(exit) => return exit,
     };
@@ -44,7 +44,7 @@ pub(super) fn run(options: &RunOptions, resolved: Resolved) -> Exit {
         Ok(stops) => stops,
         Err(error) => return unusable("signals cannot be watched", &error),
     };
-    let node = match Node::start(settings(&resolved)) {
+    let node = match Node::start(settings(resolved)) {
         Ok(node) => node,
         Err(error) => return unusable("the process cannot be set up", &error),
     };
@@ -92,7 +92,7 @@ pub(super) fn run(options: &RunOptions, resolved: Resolved) -> Exit {
     }
     let node = control.run(&inbox);
     draining.store(true, Ordering::Relaxed);
-    stop(node, &resolved, &stops);
+    stop(node, resolved, &stops);
     if let Interface::Unix(path) = &admin_at {
         let _gone_already = std::fs::remove_file(path);
     }

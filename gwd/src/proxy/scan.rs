@@ -337,7 +337,7 @@ mod tests {
             ),
             (
                 "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\00\r\n\r\n",
+                "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\u{0}0\r\n\r\n",
             ),
             (
                 "POST / HTTP/1.1\r\ntransfer-encoding:chunked\r\nX: 1\r\nCONTENT-LENGTH: 0\r\n\r\n",

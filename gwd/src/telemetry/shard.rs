@@ -118,13 +118,16 @@ pub(crate) enum Announced {
     Active(Arc<[AtomicI64; METHODS.len()]>),
 }
 
+/// A limit's name and what it said.
+type DecisionKey = (Arc<str>, &'static str);
+
 /// One worker's counters.
 pub(crate) struct Shard {
     registry: mpsc::Sender<Announced>,
     requests: RefCell<FxHashMap<RequestKey, Arc<RequestSeries>>>,
     calls: RefCell<FxHashMap<CallKey, Arc<Histogram>>>,
     rejections: RefCell<FxHashMap<RejectionKey, Arc<AtomicU64>>>,
-    decisions: RefCell<FxHashMap<(Arc<str>, &'static str), Arc<AtomicU64>>>,
+    decisions: RefCell<FxHashMap<DecisionKey, Arc<AtomicU64>>>,
     retries: RefCell<FxHashMap<u32, Arc<AtomicU64>>>,
     active: Arc<[AtomicI64; METHODS.len()]>,
 }

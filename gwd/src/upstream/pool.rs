@@ -26,7 +26,10 @@ const IDLE_MAX: usize = 1_024;
 
 /// All pools of a worker.
 #[derive(Default)]
-pub(crate) struct Pools(RefCell<FxHashMap<(StateId, Box<str>, u16), Rc<Pool>>>);
+pub(crate) struct Pools(RefCell<FxHashMap<Key, Rc<Pool>>>);
+
+/// The upstream's state, the target's host and port.
+type Key = (StateId, Box<str>, u16);
 
 /// Connections to one target.
 pub(crate) struct Pool {

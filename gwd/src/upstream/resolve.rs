@@ -18,10 +18,13 @@ use crate::telemetry::program::{Level, event};
 /// How long an answer is believed: the system's resolver tells no time to live.
 const REFRESH: Duration = Duration::from_secs(5);
 
+/// By host and port.
+type Endpoints = HashMap<(Box<str>, u16), Weak<Endpoint>>;
+
 /// All endpoints that somebody uses.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
-    endpoints: Mutex<HashMap<(Box<str>, u16), Weak<Endpoint>>>,
+    endpoints: Mutex<Endpoints>,
 }
 
 impl Resolver {
@@ -90,7 +93,7 @@ impl Resolver {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Box<str>, u16), Weak<Endpoint>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Endpoints> {
         self.endpoints
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

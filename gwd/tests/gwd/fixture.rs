@@ -198,13 +198,15 @@ impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         let reader = BufReader::new(stream.try_clone().unwrap());
         Self { stream, reader }
     }
 
     pub(crate) fn send(&mut self, text: &str) {
-        self.stream.write_all(text.as_bytes()).unwrap();
+        // The gateway may have closed already: what it said is read all the same.
+        let _closed = self.stream.write_all(text.as_bytes());
     }
 
     /// The head of the next response.
@@ -242,7 +244,12 @@ impl Client {
         String::from_utf8_lossy(&rest).into_owned()
     }
 
-    /// Up to `count` bytes.
+    /// A head, or whatever came before the gateway closed.
+    pub(crate) fn rest_or_head(&mut self) -> String {
+        read_head(&mut self.reader).unwrap_or_default()
+    }
+
+    /// So many bytes.
     pub(crate) fn some(&mut self, count: usize) -> String {
         let mut bytes = vec![0; count];
         self.reader.read_exact(&mut bytes).unwrap();

@@ -2,4 +2,10 @@
 
 mod fixture;
 
+mod connections;
+mod failures;
 mod forwarding;
+mod framing;
+mod refusals;
+mod switching;
+mod telemetry;

@@ -1,0 +1,237 @@
+//! Connections on both sides: kept, pipelined, shed, timed out, drained.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use crate::fixture::*;
+use gwd::node::AccessLog;
+
+#[test]
+fn connections_are_kept_on_both_sides() {
+    let upstream = Upstream::saying("ok");
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    for _ in 0..20 {
+        client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        assert_eq!(client.answer().text(), "ok");
+    }
+    let connections: std::collections::BTreeSet<usize> =
+        upstream.seen().iter().map(|seen| seen.connection).collect();
+    assert_eq!(connections.len(), 1, "one upstream connection for all");
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let upstream = Upstream::echoing();
+    let served = shop(upstream.address, vec![op("GET", "/a").prefix()]).serve();
+    let mut client = Client::connect(served.address);
+    let requests: String = (0..10)
+        .map(|i| format!("GET /a/{i} HTTP/1.1\r\nhost: h\r\n\r\n"))
+        .collect();
+    client.send(&requests);
+    for i in 0..10 {
+        let answer = client.answer();
+        assert!(
+            answer.text().starts_with(&format!("GET /a/{i} ")),
+            "{}",
+            answer.text()
+        );
+    }
+}
+
+#[test]
+fn old_clients_get_what_they_understand() {
+    let upstream = Upstream::start(|_, stream| {
+        say(
+            stream,
+            "transfer-encoding: chunked\r\n",
+            "2\r\nok\r\n0\r\n\r\n",
+        );
+        Then::Keep
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.0\r\nhost: h\r\n\r\n");
+    let rest = client.rest();
+    assert!(rest.ends_with("\r\n\r\nok"), "no chunks: {rest}");
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    assert_eq!(client.answer().text(), "ok");
+    assert!(client.closed());
+}
+
+#[test]
+fn head_is_derived_from_get() {
+    let upstream = Upstream::start(|seen, stream| {
+        let body = if seen.line().starts_with("HEAD") {
+            ""
+        } else {
+            "hello"
+        };
+        say(stream, "content-length: 5\r\n", body);
+        Then::Keep
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    for _ in 0..2 {
+        client.send("HEAD /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        let answer = client.answer_to("HEAD");
+        assert_eq!(
+            (answer.status, answer.field("content-length")),
+            (200, vec!["5"])
+        );
+        client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        assert_eq!(client.answer().text(), "hello");
+    }
+    assert_eq!(upstream.seen()[0].line(), "HEAD /a HTTP/1.1");
+}
+
+#[test]
+fn responses_without_a_body_leave_the_connection_usable() {
+    let upstream = Upstream::start(|seen, stream| {
+        let status = if seen.line().contains("/a/304") {
+            "304 Not Modified"
+        } else {
+            "204 No Content"
+        };
+        let _gone = write!(stream, "HTTP/1.1 {status}\r\netag: \"x\"\r\n\r\n");
+        Then::Keep
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a").prefix()]).serve();
+    let mut client = Client::connect(served.address);
+    for status in [204, 304, 204] {
+        client.send(&format!("GET /a/{status} HTTP/1.1\r\nhost: h\r\n\r\n"));
+        assert_eq!(client.answer().status, status);
+    }
+    assert_eq!(
+        upstream
+            .connections
+            .load(std::sync::atomic::Ordering::SeqCst),
+        1
+    );
+}
+
+#[test]
+fn a_listener_sheds_what_is_more_than_it_may_have() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.limits.connections = 1;
+    let served = shop.serve();
+    let mut first = Client::connect(served.address);
+    first.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(first.answer().status, 200);
+    let mut second = Client::connect(served.address);
+    let rest = second.rest();
+    assert!(rest.starts_with("HTTP/1.1 503 "), "{rest}");
+    assert!(rest.contains("retry-after: 1"), "{rest}");
+    assert_eq!(
+        served.metric("gwd_overload_shed_total", &["connections"]),
+        1.0
+    );
+    drop(first);
+    eventually("room again", || {
+        let mut client = Client::connect(served.address);
+        client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        client.rest_or_head().contains(" 200 ")
+    });
+}
+
+#[test]
+fn an_idle_connection_and_a_slow_head_end() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.limits.idle_timeout_ms = 150;
+    shop.listener.limits.header_timeout_ms = 80;
+    let served = shop.serve();
+    let mut idle = Client::connect(served.address);
+    idle.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(idle.answer().status, 200);
+    assert!(idle.closed(), "idle");
+    let mut slow = Client::connect(served.address);
+    slow.send("GET /a HTTP/1.1\r\nho");
+    let rest = slow.rest();
+    assert!(rest.starts_with("HTTP/1.1 408 "), "{rest}");
+    assert_eq!(
+        served.metric("gwd_rejections_total", &["header_timeout"]),
+        1.0
+    );
+}
+
+#[test]
+fn an_expectation_waits_for_the_chain_and_the_upstream() {
+    let upstream = Upstream::echoing();
+    let shop = shop(
+        upstream.address,
+        vec![op("POST", "/a"), op("POST", "/mine").secured("key")],
+    );
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send(
+        "POST /mine HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n",
+    );
+    let head = client.head();
+    assert!(
+        head.starts_with("HTTP/1.1 401 "),
+        "no 100 before the chain: {head}"
+    );
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
+    assert!(client.head().starts_with("HTTP/1.1 100 "));
+    client.send("abc");
+    let answer = client.answer();
+    assert_eq!(answer.status, 200);
+    let seen = upstream.only();
+    assert_eq!(
+        (seen.field("expect"), &seen.body[..]),
+        (vec!["100-continue"], &b"abc"[..])
+    );
+}
+
+#[test]
+fn a_drain_lets_requests_end_and_refuses_new_connections() {
+    let (proceed, wait) = gate();
+    let (arrived, there) = std::sync::mpsc::channel();
+    let upstream = Upstream::start(move |_, stream| {
+        arrived.send(()).unwrap();
+        wait.lock().unwrap().recv().unwrap();
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let mut served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let address = served.address;
+    let mut idle = Client::connect(address);
+    let mut busy = Client::connect(address);
+    busy.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    there.recv().unwrap();
+    let draining = std::thread::spawn(move || {
+        let forced = served.node.drain(PATIENCE, &|| false);
+        (served, forced)
+    });
+    assert!(idle.closed(), "idle connections end at once");
+    eventually("no new connections", || {
+        std::net::TcpStream::connect(address).is_err()
+    });
+    proceed.send(()).unwrap();
+    let answer = busy.answer();
+    assert_eq!((answer.status, answer.text()), (200, "ok"));
+    assert_eq!(answer.field("connection"), ["close"]);
+    let (_served, forced) = draining.join().unwrap();
+    assert_eq!(forced, 0);
+}
+
+#[test]
+fn a_drain_that_takes_too_long_counts_what_it_cuts() {
+    let (_proceed, wait) = gate();
+    let (arrived, there) = std::sync::mpsc::channel();
+    let upstream = Upstream::start(move |_, _| {
+        arrived.send(()).unwrap();
+        let _ends_with_the_test = wait.lock().unwrap().recv();
+        Then::Close
+    });
+    let mut served = shop(upstream.address, vec![op("GET", "/a")]).serve_with(2, AccessLog::Off);
+    let mut busy = Client::connect(served.address);
+    busy.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    there.recv().unwrap();
+    assert_eq!(served.node.drain(Duration::from_millis(20), &|| false), 1);
+    assert_eq!(served.metric("gwd_drain_forced_closes_total", &[]), 1.0);
+}

@@ -1,0 +1,281 @@
+//! Upstreams that are dead, slow, rude; clients that go away.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::fixture::*;
+
+/// An address at which nobody listens.
+fn dead() -> std::net::SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+#[test]
+fn an_upstream_that_cannot_be_reached_is_502() {
+    let served = shop(dead(), vec![op("GET", "/a")]).serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (502, "upstream_connect_failed")
+    );
+    assert_eq!(
+        answer.field("proxy-status"),
+        ["gwd; error=connection_refused"]
+    );
+}
+
+#[test]
+fn a_dead_target_costs_no_request() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
+    shop.upstreams = vec![service("main", &[dead(), upstream.address])];
+    let served = shop.serve();
+    for _ in 0..10 {
+        assert_eq!(get(served.address, "/a").status, 200);
+        let answer = fetch(served.address, "POST", "/a", "content-length: 0\r\n");
+        assert_eq!(answer.status, 200, "nothing was sent to the dead one");
+    }
+}
+
+#[test]
+fn an_upstream_without_targets_is_503() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut service = service("main", &[upstream.address]);
+    let targets = service.targets.iter().cloned().map(|mut target| {
+        target.weight = 0;
+        target
+    });
+    service.targets = bundle::ir::Set::new(targets.collect()).unwrap();
+    shop.upstreams = vec![service];
+    let served = shop.serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (503, "no_healthy_upstream")
+    );
+    assert_eq!(answer.field("retry-after"), ["1"]);
+}
+
+#[test]
+fn a_slow_answer_is_504() {
+    let (_never, wait) = gate();
+    let upstream = Upstream::start(move |_, _| {
+        let _ends_with_the_test = wait.lock().unwrap().recv();
+        Then::Close
+    });
+    let mut slow = op("GET", "/a");
+    slow.timeout_ms = 60;
+    let served = shop(upstream.address, vec![slow]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (504, "upstream_timeout")
+    );
+    assert_eq!(
+        answer.field("proxy-status"),
+        ["gwd; error=http_response_timeout"]
+    );
+    client.send("GET /nothing HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(
+        client.answer().status,
+        404,
+        "the client's connection lives on"
+    );
+}
+
+#[test]
+fn the_upstreams_time_begins_when_the_request_has_been_sent() {
+    let upstream = Upstream::echoing();
+    let mut slow = op("POST", "/a");
+    slow.timeout_ms = 100;
+    let served = shop(upstream.address, vec![slow]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\na");
+    // Longer than the timeout: the upload's own deadline counts until it has ended.
+    std::thread::sleep(std::time::Duration::from_millis(250));
+    client.send("b");
+    assert_eq!(client.answer().status, 200);
+}
+
+/// Answers once, then closes the connection the moment the next request comes.
+fn rude() -> (Upstream, Arc<AtomicUsize>) {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let upstream = Upstream::start(move |seen, stream| {
+        let number = counted.fetch_add(1, Ordering::SeqCst);
+        if number == 1 && seen.connection == 0 {
+            return Then::Close;
+        }
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    (upstream, count)
+}
+
+#[test]
+fn a_stale_connection_is_replaced_once_where_the_request_can_be_repeated() {
+    let (upstream, count) = rude();
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    assert_eq!(get(served.address, "/a").status, 200);
+    assert_eq!(
+        get(served.address, "/a").status,
+        200,
+        "sent again on a new connection"
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 3);
+    let seen = upstream.seen();
+    assert_eq!(seen[2].field("via"), ["1.1 gwd"], "prepared once");
+    assert_eq!(seen[2].field("x-forwarded-for"), ["127.0.0.1"]);
+    assert_eq!(
+        served.metric("gwd_upstream_retries_total", &["reused_conn_reset"]),
+        1.0
+    );
+}
+
+#[test]
+fn what_may_have_been_done_is_not_done_twice() {
+    let (_upstream, count) = rude();
+    let served = shop(_upstream.address, vec![op("POST", "/a")]).serve();
+    let post = || fetch(served.address, "POST", "/a", "content-length: 0\r\n");
+    assert_eq!(post().status, 200);
+    let answer = post();
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (502, "upstream_reset")
+    );
+    assert_eq!(count.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_fresh_connection_that_breaks_is_not_tried_again() {
+    let upstream = Upstream::start(|_, _| Then::Close);
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (502, "upstream_reset")
+    );
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[test]
+fn a_response_that_breaks_off_breaks_off_at_the_client() {
+    let upstream = Upstream::start(|_, stream| {
+        say(stream, "content-length: 100\r\n", "only this");
+        Then::Close
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(
+        (answer.status, answer.body.len()),
+        (200, 9),
+        "cut, not padded"
+    );
+    let upstream = Upstream::start(|_, stream| {
+        say(stream, "transfer-encoding: chunked\r\n", "3\r\nabc\r\n");
+        Then::Close
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert!(
+        !client.rest().contains("\r\n0\r\n"),
+        "no end that the upstream did not send"
+    );
+}
+
+#[test]
+fn a_body_that_is_too_large_is_413() {
+    let upstream = Upstream::echoing();
+    let mut small = op("POST", "/a");
+    small.max_body_bytes = Some(10);
+    let served = shop(upstream.address, vec![small]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 11\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (413, "body_too_large")
+    );
+    assert!(upstream.seen().is_empty(), "told by its length");
+    let mut client = Client::connect(served.address);
+    client
+        .send("POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n8\r\n12345678\r\n");
+    client.send("8\r\n12345678\r\n0\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (413, "body_too_large")
+    );
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 10\r\n\r\n1234567890");
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn an_early_answer_reaches_the_client_and_ends_the_upstreams_connection() {
+    let upstream = Upstream::start(|_, stream| {
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let early = {
+        // Answers before the body has come.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut first = [0; 16];
+                std::io::Read::read_exact(&mut stream, &mut first).unwrap();
+                let _gone =
+                    stream.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno");
+                std::thread::spawn(move || {
+                    let mut scrap = [0; 1024];
+                    while std::io::Read::read(&mut stream, &mut scrap).is_ok_and(|n| n > 0) {}
+                });
+            }
+        });
+        address
+    };
+    let mut shop = shop(upstream.address, vec![op("POST", "/a").upstream("early")]);
+    shop.upstreams.push(service("early", &[early]));
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\nabc");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (403, "no"));
+    eventually("not pooled", || {
+        served.metric("gwd_upstream_connections", &["upstream=\"early\""]) == 0.0
+    });
+}
+
+#[test]
+fn a_client_that_goes_away_takes_its_request_with_it() {
+    let (_never, wait) = gate();
+    let (arrived, there) = std::sync::mpsc::channel();
+    let upstream = Upstream::start(move |_, _| {
+        arrived.send(()).unwrap();
+        let _ends_with_the_test = wait.lock().unwrap().recv();
+        Then::Close
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    there.recv().unwrap();
+    drop(client);
+    eventually("counted as 499", || {
+        served.metric(
+            "http_server_request_duration_seconds_count",
+            &["status_code=\"499\"", "client_closed"],
+        ) == 1.0
+    });
+    eventually("the upstream's connection is closed", || {
+        served.metric("gwd_upstream_connections", &["state=\"active\""]) == 0.0
+    });
+    assert_eq!(served.metric("http_server_active_requests", &[]), 0.0);
+}

@@ -1,0 +1,206 @@
+//! One version after another, under load.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bundle::digest::Digest;
+use gwd::node::AccessLog;
+
+use crate::fixture::*;
+
+#[test]
+fn no_request_is_lost_and_each_is_wholly_of_one_version() {
+    const SWITCHES: u64 = 60;
+    let upstream = Upstream::echoing();
+    // Each version edits fields (`x-edge` of the response) or not, and answers at its own path.
+    let make = |edited: bool| {
+        let mut one = op("GET", "/a");
+        if edited {
+            one = one.policy("edits");
+        }
+        let mut shop = shop(upstream.address, vec![one]);
+        shop.policies = vec![edits("edits")];
+        shop.expose_bundle = true;
+        shop
+    };
+    let mut served = make(false).serve_with(2, AccessLog::Off);
+    let versions: Vec<_> = [false, true]
+        .into_iter()
+        .map(|edited| {
+            let id = Digest::of(if edited { b"edited" } else { b"plain" });
+            let version = served
+                .node
+                .build(&make(edited).gateway(), id, &TestSecrets)
+                .unwrap();
+            served.node.bind(&version).unwrap();
+            (version, id.short())
+        })
+        .collect();
+    served.node.publish(&versions[0].0, 2);
+    let edited_id = versions[1].1.clone();
+    let stop = Arc::new(AtomicBool::new(false));
+    let total = Arc::new(AtomicU64::new(0));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (stop, total, edited_id) =
+                (Arc::clone(&stop), Arc::clone(&total), edited_id.clone());
+            let address = served.address;
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                while !stop.load(Ordering::Relaxed) {
+                    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+                    let answer = client.answer();
+                    assert_eq!(answer.status, 200);
+                    let edited = answer.field("x-gateway-bundle") == [edited_id.as_str()];
+                    assert_eq!(!answer.field("x-edge").is_empty(), edited, "{answer:?}");
+                    assert_eq!(answer.text().contains("hunter2"), edited, "{answer:?}");
+                    total.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for switch in 0..SWITCHES {
+        let version = &versions[usize::try_from(switch % 2).unwrap()];
+        served.node.publish(&version.0, switch + 3);
+        // What begins after the switch sees the new version only.
+        let answer = get(served.address, "/a");
+        assert_eq!(answer.field("x-gateway-bundle"), [version.1.as_str()]);
+    }
+    stop.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().unwrap();
+    }
+    assert!(total.load(Ordering::Relaxed) > SWITCHES);
+    let seen: std::collections::BTreeSet<usize> =
+        upstream.seen().iter().map(|seen| seen.connection).collect();
+    assert!(seen.len() < 64, "pools outlive versions: {}", seen.len());
+}
+
+#[test]
+fn versions_are_freed_when_nobody_has_them_even_under_idle_connections() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut served = shop.serve();
+    let mut idle = Client::connect(served.address);
+    idle.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(idle.answer().status, 200);
+    for number in 0..20u8 {
+        let id = Digest::of(&[number]);
+        let version = served
+            .node
+            .build(&shop.gateway(), id, &TestSecrets)
+            .unwrap();
+        served.node.bind(&version).unwrap();
+        served.node.publish(&version, u64::from(number) + 2);
+    }
+    eventually("only the running one is left", || {
+        served.node.snapshots_live() == 1
+    });
+    assert_eq!(served.metric("gwd_bundle_snapshots_live", &[]), 1.0);
+    idle.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(idle.answer().status, 200, "the idle connection lived on");
+}
+
+#[test]
+fn a_long_response_goes_on_over_switches() {
+    let (proceed, wait) = gate();
+    let upstream = Upstream::start(move |_, stream| {
+        say(stream, "content-length: 10\r\n", "first");
+        wait.lock().unwrap().recv().unwrap();
+        let _gone = std::io::Write::write_all(stream, b"after");
+        Then::Keep
+    });
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    client.head();
+    assert_eq!(client.some(5), "first");
+    for number in 0..5u8 {
+        let id = Digest::of(&[number]);
+        let version = served
+            .node
+            .build(&shop.gateway(), id, &TestSecrets)
+            .unwrap();
+        served.node.publish(&version, u64::from(number) + 2);
+    }
+    eventually("a stream holds no version", || {
+        served.node.snapshots_live() == 1
+    });
+    proceed.send(()).unwrap();
+    assert_eq!(client.some(5), "after");
+}
+
+#[test]
+fn listeners_come_and_go_with_the_version_and_addresses_stay_ours() {
+    let upstream = Upstream::saying("ok");
+    let one = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut two = one.clone();
+    two.more_listeners = vec![listener("second", "127.0.0.1:0")];
+    two.mount.listeners = vec!["public".into(), "second".into()];
+    let mut served = one.serve();
+    let with = |served: &mut Served, shop: &Shop, name: &[u8]| {
+        let id = Digest::of(name);
+        let version = served
+            .node
+            .build(&shop.gateway(), id, &TestSecrets)
+            .unwrap();
+        served.node.bind(&version).unwrap();
+        version
+    };
+    let first = with(&mut served, &one, b"one");
+    let both = with(&mut served, &two, b"two");
+    served.node.publish(&both, 2);
+    let second = served.node.listeners()["second"];
+    assert_eq!(get(second, "/a").status, 200);
+    let mut kept = Client::connect(second);
+    kept.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(kept.answer().status, 200);
+    served.node.publish(&first, 3);
+    assert!(kept.closed(), "its connections end");
+    assert!(std::net::TcpStream::connect(second).is_err());
+    assert_eq!(
+        get(served.address, "/a").status,
+        200,
+        "the other is untouched"
+    );
+    served.node.tidy(&[first.clone(), both.clone()]);
+    served.node.publish(&both, 4);
+    assert_eq!(
+        served.node.listeners()["second"],
+        second,
+        "without binding again"
+    );
+    assert_eq!(get(second, "/a").status, 200);
+}
+
+#[test]
+fn a_busy_port_refuses_the_version_and_changes_nothing() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut served = shop.serve();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut other = shop.clone();
+    other.listener = listener("public", &taken.local_addr().unwrap().to_string());
+    let version = served
+        .node
+        .build(&other.gateway(), Digest::of(b"busy"), &TestSecrets)
+        .unwrap();
+    let refused = served.node.bind(&version).unwrap_err();
+    assert_eq!(refused.reason(), "port-busy");
+    assert!(!refused.permanent());
+    assert_eq!(get(served.address, "/a").status, 200);
+}
+
+#[test]
+fn a_revoked_credential_stops_working_at_once_whatever_runs() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/mine").secured("key")]);
+    let mut served = shop.serve();
+    let status =
+        |served: &Served| fetch(served.address, "GET", "/mine", "x-key: letmein\r\n").status;
+    assert_eq!(status(&served), 200);
+    let hash = *Digest::of(b"letmein").as_bytes();
+    served.node.revoke(policy::Revoked::new([hash]));
+    assert_eq!(status(&served), 401);
+}

@@ -1,0 +1,196 @@
+//! What the gateway tells about requests.
+
+use serde_json::Value;
+
+use crate::fixture::*;
+use gwd::node::AccessLog;
+
+fn logged() -> (Upstream, Served, tempfile::TempDir, std::path::PathBuf) {
+    let upstream = Upstream::saying("hello");
+    let mut shop = shop(
+        upstream.address,
+        vec![
+            op("GET", "/orders/{id}").secured("key"),
+            op("POST", "/orders"),
+            op("GET", "/query").secured("query"),
+            op("GET", "/dead").upstream("dead"),
+        ],
+    );
+    let dead = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    shop.upstreams.push(service("dead", &[dead]));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let served = shop.serve_with(1, AccessLog::File(path.clone()));
+    (upstream, served, folder, path)
+}
+
+fn lines(path: &std::path::Path, count: usize) -> Vec<Value> {
+    let mut lines = Vec::new();
+    eventually("the lines are written", || {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        lines = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+            .collect();
+        lines.len() >= count
+    });
+    assert_eq!(lines.len(), count, "{lines:#?}");
+    lines
+}
+
+#[test]
+fn one_line_per_request_with_everything_that_is_known() {
+    let (upstream, served, _folder, path) = logged();
+    let answer = fetch(
+        served.address,
+        "GET",
+        "/orders/./7?a=1",
+        "x-key: letmein\r\nuser-agent: \"t\"\r\ntraceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01\r\n",
+    );
+    let line = &lines(&path, 1)[0];
+    let expected = serde_json::json!({
+        "level": "info", "node_id": "test", "listener": "public", "serial": 1,
+        "bundle": bundle::digest::Digest::of(b"one").to_string(),
+        "route_id": "GET shop:/orders/{id}@shop", "operation_id": "GET shop:/orders/{id}",
+        "consumer_id": "acme", "auth_method": "key", "client_ip": "127.0.0.1",
+        "peer_ip": "127.0.0.1", "http_method": "GET", "host": "shop.example",
+        "path": "/orders/7", "query": "a=1", "protocol": "HTTP/1.1", "status": 200,
+        "error_origin": "none", "upstream": "main",
+        "upstream_host": upstream.address.to_string(), "upstream_status": 200, "attempts": 1,
+        "bytes_in": 0, "bytes_out": 5, "user_agent": "\"t\"",
+        "request_id": answer.field("x-request-id")[0],
+        "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
+    });
+    for (key, value) in expected.as_object().unwrap() {
+        assert_eq!(line[key], *value, "{key}: {line:#}");
+    }
+    for time in [
+        "duration_ms",
+        "overhead_ms",
+        "upstream_connect_ms",
+        "upstream_ttfb_ms",
+        "upstream_total_ms",
+    ] {
+        assert!(line[time].as_f64().unwrap() > 0.0, "{time}: {line:#}");
+    }
+    assert!(line["overhead_ms"].as_f64() < line["duration_ms"].as_f64());
+    let stamp = line["timestamp"].as_str().unwrap();
+    assert!(stamp.starts_with("20") && stamp.ends_with('Z'), "{stamp}");
+    assert_eq!(line.get("reason"), None);
+}
+
+#[test]
+fn refusals_and_accidents_have_their_reason() {
+    let (_upstream, served, _folder, path) = logged();
+    get(served.address, "/nothing/%41");
+    fetch(served.address, "GET", "/orders/7", "");
+    get(served.address, "/dead");
+    get(served.address, "/a/%00");
+    fetch(served.address, "POST", "/orders", "content-length: 0\r\n");
+    let lines = lines(&path, 5);
+    let told = |index: usize| {
+        let line: &Value = &lines[index];
+        (
+            line["status"].as_u64().unwrap(),
+            line["reason"].as_str().unwrap_or("-").to_owned(),
+            line["error_origin"].as_str().unwrap().to_owned(),
+            line["path"].as_str().unwrap().to_owned(),
+        )
+    };
+    let tuple = |status, reason: &str, origin: &str, path: &str| {
+        (
+            status,
+            reason.to_owned(),
+            origin.to_owned(),
+            path.to_owned(),
+        )
+    };
+    assert_eq!(told(0), tuple(404, "no_route", "gateway", "/nothing/A"));
+    assert_eq!(
+        told(1),
+        tuple(401, "credential_missing", "gateway", "/orders/7")
+    );
+    assert_eq!(
+        told(2),
+        tuple(502, "upstream_connect_failed", "upstream", "/dead")
+    );
+    assert!(
+        lines[2]["reason_detail"]
+            .as_str()
+            .unwrap()
+            .contains("refused")
+    );
+    assert_eq!(told(3), tuple(400, "path_invalid", "gateway", "/a/%00"));
+    assert_eq!(told(4), tuple(200, "-", "none", "/orders"));
+}
+
+#[test]
+fn credentials_never_reach_the_log() {
+    let (_upstream, served, _folder, path) = logged();
+    get(served.address, "/query?shopkey=letmein&a=1");
+    get(served.address, "/query?shopkey=wrong-one&a=1");
+    get(served.address, "/nothing?access_token=letmein");
+    fetch(served.address, "GET", "/orders/1", "x-key: letmein\r\n");
+    lines(&path, 4);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(
+        !text.contains("letmein") && !text.contains("wrong-one"),
+        "{text}"
+    );
+    assert!(text.contains("shopkey=REDACTED&a=1"), "{text}");
+}
+
+#[test]
+fn metrics_count_by_route_and_never_by_path() {
+    let (_upstream, served, _folder, _path) = logged();
+    for id in 0..5 {
+        fetch(
+            served.address,
+            "GET",
+            &format!("/orders/{id}"),
+            "x-key: letmein\r\n",
+        );
+        get(served.address, &format!("/nowhere/{id}"));
+    }
+    fetch(served.address, "GET", "/orders/7", "");
+    fetch(served.address, "BREW", "/orders/7", "");
+    let route = "http_route=\"GET shop:/orders/{id}@shop\"";
+    let count = "http_server_request_duration_seconds_count";
+    assert_eq!(served.metric(count, &[route, "code=\"200\""]), 5.0);
+    assert_eq!(
+        served.metric(count, &[route, "code=\"401\"", "credential_missing"]),
+        1.0
+    );
+    assert_eq!(served.metric(count, &["_unmatched", "code=\"404\""]), 5.0);
+    assert_eq!(
+        served.metric(count, &["_unmatched", "method=\"_OTHER\""]),
+        1.0
+    );
+    assert_eq!(served.metric("gwd_overhead_seconds_count", &[route]), 6.0);
+    assert_eq!(
+        served.metric(
+            "http_client_request_duration_seconds_count",
+            &["upstream=\"main\"", "200"]
+        ),
+        5.0
+    );
+    let rejected = ["credential_missing", "policy=\"authenticate\""];
+    assert_eq!(served.metric("gwd_rejections_total", &rejected), 1.0);
+    assert_eq!(
+        served.metric("gwd_rejections_total", &["no_route", "policy=\"router\""]),
+        5.0
+    );
+    let text = served.node.metrics();
+    assert!(!text.contains("nowhere"), "{text}");
+    assert!(served.metric("process_resident_memory_bytes", &[]) > 1e6);
+    assert!(served.metric("process_open_fds", &[]) > 3.0);
+    assert!(
+        served.metric(
+            "http_server_request_duration_seconds_bucket",
+            &["le=\"10\""]
+        ) >= 12.0
+    );
+}
