@@ -6,6 +6,7 @@
 
 pub mod ask;
 pub mod assemble;
+pub mod book;
 pub mod cli;
 pub mod compile;
 pub mod exit;

@@ -9,6 +9,6 @@ mod output;
 mod overlay;
 mod project;
 mod samples;
+mod schemas;
 mod specs;
 mod syntax;
-mod schemas;

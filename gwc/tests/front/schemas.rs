@@ -1,19 +1,28 @@
-//! The published schemas: fresh, and in agreement with what the compiler takes.
+//! Files that are written from the code are fresh: schemas and pages of the book.
 //!
-//! `GWC_UPDATE=1 cargo test -p gwc schemas` writes the files anew.
+//! `GWC_UPDATE=1 cargo test -p gwc schemas` writes them anew.
 
 use std::path::Path;
 
 #[test]
-fn the_files_are_fresh() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../schemas");
+fn the_schemas_are_fresh() {
     for (name, schema) in gwc::schemas::all() {
-        let file = folder.join(format!("{name}.schema.json"));
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
-        if std::env::var_os("GWC_UPDATE").is_some() {
-            std::fs::write(&file, &text).unwrap();
-        }
-        let kept = std::fs::read_to_string(&file).unwrap_or_default();
-        assert!(kept == text, "{} is stale: run with GWC_UPDATE=1", file.display());
+        fresh(&format!("schemas/{name}.schema.json"), &text);
     }
+}
+
+#[test]
+fn the_book_is_fresh() {
+    fresh("docs/diagnostics.md", &gwc::book::diagnostics());
+    fresh("docs/vocabulary.md", &gwc::book::vocabulary());
+}
+
+fn fresh(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    if std::env::var_os("GWC_UPDATE").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let kept = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(kept == text, "{path} is stale: run with GWC_UPDATE=1");
 }

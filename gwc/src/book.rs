@@ -1,0 +1,195 @@
+//! The pages of the book that are written from the code: diagnostics and vocabulary.
+//!
+//! `docs/diagnostics.md` and `docs/vocabulary.md` are these texts; a test keeps them fresh.
+
+use std::fmt::Write as _;
+
+use diag::shape::{Field, Need, Object, Shape, Variant};
+
+use crate::vocab::extension;
+
+/// Every diagnostic with its explanation and its two samples.
+#[must_use]
+pub fn diagnostics() -> String {
+    let mut lints: Vec<_> = crate::lint::ALL.iter().copied().flatten().collect();
+    lints.sort_by_key(|lint| lint.code);
+    let mut page = String::from(
+        "# Diagnostics\n\nWhat `gwc explain CODE` says, for all of them. The samples are run by the tests: the first has exactly \
+this finding, the second does not.\n",
+    );
+    for lint in lints {
+        let _ = write!(
+            page,
+            "\n## {} `{}`\n\n*{}*: {}.\n\n{}\n",
+            lint.code,
+            lint.name,
+            lint.level.name(),
+            lint.summary,
+            lint.explain
+        );
+        for (title, sample) in [("Has it:", lint.bad), ("Has it not:", lint.good)] {
+            let _ = write!(page, "\n{title}\n");
+            for (file, text) in sample {
+                let kind = if file.ends_with(".json") {
+                    "json"
+                } else {
+                    "yaml"
+                };
+                let _ = write!(
+                    page,
+                    "\n```{kind}\n# {file}\n{}\n```\n",
+                    visible(text).trim_end()
+                );
+            }
+        }
+    }
+    page
+}
+
+/// Samples may be of bytes that no page can show.
+fn visible(text: &str) -> String {
+    const MOST: usize = 1_200;
+    let shown: String = text
+        .chars()
+        .take(MOST)
+        .map(|c| {
+            if c.is_control() && c != '\n' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect();
+    if text.chars().count() > MOST {
+        format!("{shown}…")
+    } else {
+        shown
+    }
+}
+
+/// Every key of gateway.yaml and `x-gateway`.
+#[must_use]
+pub fn vocabulary() -> String {
+    let mut page = String::from(
+        "# Vocabulary\n\nEvery key of gateway.yaml and of `x-gateway`, from the tables that the compiler checks with. A key marked *later* is \
+known, and answers `not-available` at its place.\n\nDurations are `250ms`, `10s`, `5m`, `1h`; rates `10/s`, `600/min`; sizes `512B`, `64KiB`, \
+`1MiB`; a bare number where a unit is needed is an error.\n\n# gateway.yaml\n",
+    );
+    let mut told = Vec::new();
+    if let Shape::Object(object) = &crate::vocab::gateway::SHAPE {
+        table(&mut page, "gateway.yaml", object, &mut told);
+    }
+    page.push_str("\n# x-gateway\n");
+    for (point, shape) in extension::POINTS {
+        if let Shape::Object(object) = shape {
+            table(
+                &mut page,
+                &format!("at a {}", point.replace('-', " ")),
+                object,
+                &mut told,
+            );
+        }
+    }
+    page.push_str("\n# Kinds of policy\n");
+    kinds(&mut page, policy::KINDS, &mut told);
+    page.push_str("\n# Kinds of verifier\n");
+    kinds(&mut page, policy::auth::KINDS, &mut told);
+    page
+}
+
+fn table(page: &mut String, title: &str, object: &'static Object, told: &mut Vec<&'static str>) {
+    told.push(object.what);
+    let _ = write!(
+        page,
+        "\n## {title}\n\n| key | value | meaning |\n|---|---|---|\n"
+    );
+    let mut inner: Vec<(&'static str, &'static Object)> = Vec::new();
+    for field in object.fields {
+        row(page, field);
+        inner.extend(objects(&field.shape).map(|object| (field.key, object)));
+    }
+    for (_, object) in inner {
+        if !told.contains(&object.what) {
+            table(page, object.what, object, told);
+        }
+    }
+}
+
+fn row(page: &mut String, field: &Field) {
+    let mark = match field.need {
+        Need::Required => " (needed)",
+        Need::Optional => "",
+        Need::NotAvailable => " (later)",
+    };
+    let _ = writeln!(
+        page,
+        "| `{}`{mark} | {} | {} |",
+        field.key,
+        value(&field.shape),
+        field.doc.replace('|', "\\|")
+    );
+}
+
+fn kinds(page: &mut String, variants: &'static [Variant], told: &mut Vec<&'static str>) {
+    let later: Vec<String> = variants
+        .iter()
+        .filter(|variant| variant.object.is_none())
+        .map(|variant| format!("`{}`", variant.kind))
+        .collect();
+    for variant in variants {
+        let Some(object) = variant.object else {
+            continue;
+        };
+        if object.fields.is_empty() {
+            let _ = write!(
+                page,
+                "\n## `kind: {}`\n\n{}; no further keys.\n",
+                variant.kind, object.what
+            );
+        } else {
+            table(page, &format!("`kind: {}`", variant.kind), object, told);
+        }
+    }
+    let _ = write!(page, "\nLater: {}.\n", later.join(", "));
+}
+
+fn objects(shape: &'static Shape) -> impl Iterator<Item = &'static Object> {
+    let object = match shape {
+        Shape::Object(object) => Some(*object),
+        Shape::Map(Shape::Object(object))
+        | Shape::List(Shape::Object(object))
+        | Shape::Table(Shape::Object(object)) => Some(*object),
+        _ => None,
+    };
+    object.into_iter()
+}
+
+fn value(shape: &Shape) -> String {
+    match shape {
+        Shape::Any => "—".into(),
+        Shape::Bool => "`true`, `false`".into(),
+        Shape::Text => "text".into(),
+        Shape::Secret => "`${env:NAME}`, `${file:PATH}`".into(),
+        Shape::TextOrSecret => "text, `${env:NAME}`, `${file:PATH}`".into(),
+        Shape::Name(what) => format!("the name of {what}"),
+        Shape::Integer(min, i64::MAX) => format!("from {min}"),
+        Shape::Integer(min, max) => format!("{min} to {max}"),
+        Shape::Duration => "duration".into(),
+        Shape::Rate => "rate".into(),
+        Shape::Size => "size".into(),
+        Shape::Percent => "percentage".into(),
+        Shape::Sha256 => "64 hexadecimal digits".into(),
+        Shape::Date => "date".into(),
+        Shape::Word(words) => words
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Shape::List(item) => format!("list: {}", value(item)),
+        Shape::Map(item) => format!("by name: {}", value(item)),
+        Shape::Table(item) => format!("map: {}", value(item)),
+        Shape::Object(object) => object.what.into(),
+        Shape::Kinds(_) => "a `kind` with its keys".into(),
+        Shape::Either(shapes) => shapes.iter().map(value).collect::<Vec<_>>().join(" or "),
+    }
+}
