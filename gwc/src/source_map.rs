@@ -34,6 +34,8 @@ pub struct OperationSource {
     pub path: String,
     /// Its operationId.
     pub id: Option<String>,
+    /// Who answers for it.
+    pub owner: Option<String>,
     /// Fields with the place that set them.
     pub fields: BTreeMap<String, FieldSource>,
     /// Its summary.
@@ -170,6 +172,7 @@ impl SourceMap {
                         place: place(operation.span),
                         path: operation.path.clone(),
                         id: operation.id.clone(),
+                        owner: operation.owner.clone(),
                         fields,
                         summary: text(&written.summary),
                         description: text(&written.description),

@@ -259,6 +259,7 @@ fn decision(
         "status": status,
         "reason": reason,
         "operation": operation,
+        "owner": side.source.as_ref().and_then(|source| source.operations.get(&route.operation.key)?.owner.clone()),
         "consumer": cx.principal.map(|principal| principal.consumer),
         "candidates": candidates,
         "chain": chain,
@@ -393,6 +394,9 @@ fn human(answer: &Value) -> String {
                 out.push_str(&format!("  Allow: {allow}\n"));
             }
         }
+    }
+    if let Some(owner) = answer["owner"].as_str() {
+        out.push_str(&format!("owner: {owner}\n"));
     }
     if let Some(consumer) = answer["consumer"].as_str() {
         out.push_str(&format!("consumer: {consumer}\n"));

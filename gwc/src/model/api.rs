@@ -174,6 +174,12 @@ pub fn resolve(
             operations.push(Operation {
                 key,
                 id: operation.operation_id.as_ref().map(|id| id.value.clone()),
+                owner: [get("owner"), root.and_then(|root| root.get("owner"))]
+                    .into_iter()
+                    .flatten()
+                    .find_map(NodeRef::scalar_text)
+                    .map(str::to_owned)
+                    .or_else(|| settings.owner.clone()),
                 method: operation.method.0,
                 path: item.template.value.clone(),
                 path_span: item.template.span,

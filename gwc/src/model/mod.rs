@@ -70,6 +70,8 @@ pub struct Operation {
     pub key: String,
     /// Its id.
     pub id: Option<String>,
+    /// Who answers for it: the operation's, the document's or the project's owner.
+    pub owner: Option<String>,
     /// Its method in upper case.
     pub method: &'static str,
     /// The path as the document writes it.

@@ -21,6 +21,8 @@ use crate::vocab;
 pub struct Settings {
     /// The project's name.
     pub name: Spanned<String>,
+    /// Who answers for the project.
+    pub owner: Option<String>,
     /// The documents and where each is mounted.
     pub apis: Vec<ApiEntry>,
     /// Where the gateway listens; never empty.
@@ -180,7 +182,20 @@ pub fn read(root: NodeRef<'_>, sink: &mut Sink) -> Option<Settings> {
                 .help(wrong.to_string()),
         );
     }
+    for gate in root.get("gates").into_iter().flat_map(NodeRef::items) {
+        if gate.scalar_text() == Some("break") {
+            sink.push(not_available(
+                gate,
+                "the gate `break` is not available yet",
+                "remove it: client-breaking changes are shown, not classified",
+            ));
+        }
+    }
     Some(Settings {
+        owner: root
+            .get("owner")
+            .and_then(NodeRef::scalar_text)
+            .map(str::to_owned),
         name,
         apis,
         listeners,

@@ -654,7 +654,8 @@ pub(super) fn docs(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
         let Some(before) = old.operations.get(key) else {
             continue;
         };
-        let pairs: [(&'static str, Value, Value); 3] = [
+        let pairs: [(&'static str, Value, Value); 4] = [
+            ("owner", json!(before.owner), json!(after.owner)),
             ("summary", json!(before.summary), json!(after.summary)),
             (
                 "description",

@@ -12,3 +12,4 @@ mod samples;
 mod schemas;
 mod specs;
 mod syntax;
+mod vocabulary;
