@@ -203,7 +203,12 @@ impl Control {
             watcher.refresh();
         }
         match self.follow() {
-            Ok(()) => self.store_error = None,
+            Ok(()) => {
+                let told = self.last_error.as_ref();
+                if self.store_error.take().is_some() && told.is_some_and(|e| e.bundle.is_none()) {
+                    self.last_error = None;
+                }
+            }
             Err(refused) => self.cannot_follow(refused),
         }
         self.update_status();
@@ -311,6 +316,7 @@ impl Control {
             }
         };
         self.ran = ran;
+        self.last_error = None;
         self.runs(version, accepted.clone());
         self.memory = accepted.memory();
         if was_resident {
@@ -622,7 +628,6 @@ impl Control {
     fn runs(&mut self, version: Version, accepted: Accepted) {
         let bundle = version.bundle();
         self.refusals.forget(&bundle);
-        self.last_error = None;
         self.running = Some(Running {
             bundle,
             serial: accepted.pointer().serial,

@@ -451,7 +451,7 @@ pub(crate) fn rate_limit(name: &str, count: u64) -> ir::Policy {
         .unwrap()
         .array(0)
         .unwrap();
-    policy(name, e.into_writer())
+    policy(name, &e.into_writer())
 }
 
 /// Answers 503 `closed`.
@@ -463,7 +463,7 @@ pub(crate) fn closed(name: &str) -> ir::Policy {
     e.u8(1).unwrap().str("text/plain").unwrap();
     e.u8(2).unwrap().str("closed\n").unwrap();
     e.u8(3).unwrap().array(0).unwrap();
-    policy(name, e.into_writer())
+    policy(name, &e.into_writer())
 }
 
 /// Sets `x-edge` on request and response, the request's from a secret.
@@ -511,14 +511,14 @@ pub(crate) fn edits(name: &str) -> ir::Policy {
             .str("said")
             .unwrap();
     });
-    policy(name, e.into_writer())
+    policy(name, &e.into_writer())
 }
 
-fn policy(name: &str, bytes: Vec<u8>) -> ir::Policy {
+fn policy(name: &str, bytes: &[u8]) -> ir::Policy {
     ir::Policy {
         name: name.into(),
         state: state(name),
-        checked: minicbor::decode(&bytes).unwrap(),
+        checked: minicbor::decode(bytes).unwrap(),
     }
 }
 
@@ -526,7 +526,7 @@ impl Shop {
     pub(crate) fn gateway(&self) -> ir::Gateway {
         let mut treatments = Vec::new();
         let mut ops = self.ops.clone();
-        ops.sort_by_key(|op| key(op));
+        ops.sort_by_key(key);
         let operations = ops.iter().map(|op| {
             treatments.push(ir::Treatment {
                 security: op.security.clone(),

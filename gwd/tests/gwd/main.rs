@@ -1,11 +1,15 @@
 //! The gateway over real sockets: everything that a client, an upstream or an operator can see.
 
 mod fixture;
+mod world;
 
+mod admin;
 mod connections;
+mod control;
 mod failures;
 mod forwarding;
 mod framing;
 mod refusals;
+mod start;
 mod switching;
 mod telemetry;

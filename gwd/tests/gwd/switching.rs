@@ -180,7 +180,7 @@ fn a_busy_port_refuses_the_version_and_changes_nothing() {
     let shop = shop(upstream.address, vec![op("GET", "/a")]);
     let mut served = shop.serve();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut other = shop.clone();
+    let mut other = shop;
     other.listener = listener("public", &taken.local_addr().unwrap().to_string());
     let version = served
         .node

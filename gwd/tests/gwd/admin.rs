@@ -1,0 +1,216 @@
+//! The admin interface: who may do what, and what it answers.
+
+use serde_json::json;
+
+use crate::fixture::*;
+use crate::world::{Process, World};
+
+fn gateway(upstream: &Upstream) -> bundle::ir::Gateway {
+    let ops = vec![
+        op("GET", "/a"),
+        op("GET", "/limited").policy("once"),
+        op("GET", "/mine").secured("key"),
+    ];
+    let mut shop = shop(upstream.address, ops);
+    shop.policies = vec![rate_limit("once", 1)];
+    shop.gateway()
+}
+
+#[test]
+fn health_and_metrics_are_open_and_the_rest_needs_the_token() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let gwd = world.start();
+    for path in ["/livez", "/healthz", "/readyz", "/startupz", "/metrics"] {
+        assert_eq!(gwd.open(path).status, 200, "{path}");
+    }
+    let paths = [
+        ("GET", "/v1/status"),
+        ("GET", "/v1/bundles"),
+        ("GET", "/v1/routes"),
+        ("POST", "/v1/explain"),
+        ("POST", "/v1/activate"),
+        ("POST", "/v1/rollback"),
+        ("POST", "/v1/resume"),
+        ("POST", "/v1/drain"),
+        ("POST", "/v1/notify"),
+        ("PUT", "/v1/log-level"),
+    ];
+    for (method, path) in paths {
+        for fields in ["", "authorization: Bearer wrong-token-wrong-token\r\n"] {
+            let fields = format!("content-length: 0\r\n{fields}");
+            let answer = fetch(gwd.admin, method, path, &fields);
+            assert_eq!(answer.status, 401, "{method} {path}");
+            assert_eq!(answer.field("www-authenticate"), ["Bearer"]);
+            assert_eq!(answer.json()["error"]["code"], "admin-token-needed");
+        }
+    }
+    assert_eq!(gwd.open("/v1/nothing").status, 404);
+    let wrong = gwd.ask("DELETE", "/v1/status", "");
+    assert_eq!((wrong.status, wrong.field("allow")), (405, vec!["GET"]));
+    assert!(
+        gwd.open("/metrics")
+            .text()
+            .contains("# TYPE gwd_bundle_info gauge")
+    );
+}
+
+#[test]
+fn without_a_token_file_only_a_unix_socket_lets_anybody_in() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&gateway(&upstream));
+    let socket = world.path("admin.sock");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gwd"));
+    command
+        .arg("run")
+        .arg("--store")
+        .arg(world.path("store"))
+        .arg("--trust")
+        .arg(world.path("trust.json"))
+        .arg("--state")
+        .arg(world.path("state"))
+        .arg("--admin")
+        .arg(format!("unix:{}", socket.display()));
+    let _gwd = Process::spawn(&mut command);
+    let status = |arguments: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_gwd"))
+            .args(arguments)
+            .args(["--admin", &format!("unix:{}", socket.display())])
+            .output()
+            .unwrap()
+    };
+    let output = status(&["status", "--format", "json"]);
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(said["bundle"], one.to_string());
+    let human = String::from_utf8(status(&["status"]).stdout).unwrap();
+    assert!(
+        human.contains(&one.to_string()) && human.contains("ready      yes"),
+        "{human}"
+    );
+    let versions = String::from_utf8(status(&["versions"]).stdout).unwrap();
+    assert!(versions.contains("running"), "{versions}");
+    let output = status(&["rollback", "-1"]);
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing-before"));
+    assert_eq!(status(&["activate", "nonsense"]).status.code(), Some(64));
+    assert_eq!(status(&["drain"]).status.code(), Some(0));
+    let nobody = std::process::Command::new(env!("CARGO_BIN_EXE_gwd"))
+        .args(["status", "--admin", "127.0.0.1:1"])
+        .output()
+        .unwrap();
+    assert_eq!(nobody.status.code(), Some(69));
+}
+
+#[test]
+fn explain_says_what_would_happen_and_counts_nothing() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let gwd = world.start();
+    let explain = |question: serde_json::Value| {
+        let answer = gwd.ask("POST", "/v1/explain", &question.to_string());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        answer.json()
+    };
+    for _ in 0..3 {
+        let said = explain(json!({"method": "GET", "url": "http://h/limited"}));
+        assert_eq!(said["schema"], "route/v1");
+        assert_eq!(said["decision"], "forward");
+        assert_eq!(said["operation"]["key"], "GET shop:/limited");
+        assert_eq!(said["chain"][0]["policy"], "once");
+        assert_eq!(said["upstream"]["name"], "main");
+    }
+    assert_eq!(
+        get(gwd.public(), "/limited").status,
+        200,
+        "the one token is still there"
+    );
+    let said = explain(json!({"url": "http://h/mine"}));
+    assert_eq!(
+        (&said["decision"], &said["status"]),
+        (&json!("reject"), &json!(401))
+    );
+    let said = explain(json!({"url": "http://h/mine", "headers": {"x-key": "letmein"}}));
+    assert_eq!(
+        (&said["decision"], &said["consumer"]),
+        (&json!("forward"), &json!("acme"))
+    );
+    assert!(!said.to_string().contains("letmein"));
+    let said = explain(json!({"url": "http://h/nothing"}));
+    assert_eq!(
+        (&said["decision"], &said["reason"]),
+        (&json!("none"), &json!("no_route"))
+    );
+    let bad = gwd.ask("POST", "/v1/explain", "{}");
+    assert_eq!(
+        (bad.status, &bad.json()["error"]["exit"]),
+        (400, &json!(64))
+    );
+    let routes = gwd.ask("GET", "/v1/routes", "").json();
+    assert_eq!(routes["routes"].as_array().unwrap().len(), 3);
+    assert_eq!(routes["routes"][0]["path"], "/a");
+}
+
+#[test]
+fn the_log_level_can_be_changed_and_every_change_is_told() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let gwd = world.start();
+    let answer = gwd.ask("PUT", "/v1/log-level", "{\"level\": \"debug\"}");
+    assert_eq!(answer.json()["level"], "debug");
+    assert_eq!(
+        gwd.ask("PUT", "/v1/log-level", "{\"level\": \"loud\"}")
+            .status,
+        400
+    );
+    eventually("audited", || {
+        gwd.logged("the log level was set")
+            .is_some_and(|event| event["level"] == "audit" && event["to"] == "debug")
+    });
+}
+
+#[test]
+fn the_description_and_the_interface_agree() {
+    let text = include_str!("../../../specs/gwd-admin.yaml");
+    let described: Vec<(String, String)> = {
+        let mut path = String::new();
+        let mut found = Vec::new();
+        let mut in_paths = false;
+        for line in text.lines() {
+            if !line.starts_with(' ') && !line.trim().is_empty() {
+                in_paths = line == "paths:";
+            }
+            if !in_paths {
+                continue;
+            }
+            if line.starts_with("  /") {
+                path = line.trim().trim_end_matches(':').to_owned();
+            } else if let Some(method) = line
+                .strip_prefix("    ")
+                .and_then(|line| line.strip_suffix(':'))
+                && matches!(method, "get" | "post" | "put" | "delete")
+            {
+                found.push((method.to_uppercase(), path.clone()));
+            }
+        }
+        found
+    };
+    assert_eq!(described.len(), 15, "{described:?}");
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let gwd = world.start();
+    for (method, path) in described {
+        if path == "/v1/drain" {
+            continue;
+        }
+        let status = gwd.ask(&method, &path, "{}").status;
+        assert!(
+            ![401, 404, 405].contains(&status),
+            "{method} {path}: {status}"
+        );
+    }
+}

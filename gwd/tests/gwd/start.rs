@@ -1,0 +1,215 @@
+//! Starting and stopping: exit codes, options, signals.
+
+use rustix::process::Signal;
+
+use crate::fixture::*;
+use crate::world::{Process, World};
+
+fn gateway(upstream: &Upstream) -> bundle::ir::Gateway {
+    shop(upstream.address, vec![op("GET", "/a")]).gateway()
+}
+
+#[test]
+fn exit_codes_tell_why_it_does_not_start() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let code = |command: &mut std::process::Command| {
+        let output = world.fails(command);
+        (
+            output.status.code().unwrap(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (exit, told) = code(&mut world.command());
+    assert_eq!(exit, 4, "{told}");
+    assert!(told.contains("no trust file"), "{told}");
+    let (exit, _) = code(world.command().args(["--trust", "/nowhere/trust.json"]));
+    assert_eq!(exit, 4);
+    let (exit, _) = code(world.trusted().arg("--nonsense"));
+    assert_eq!(exit, 64);
+    let (exit, _) = code(world.trusted().args(["--listen", "public"]));
+    assert_eq!(exit, 64);
+    let (exit, _) = code(world.trusted().args(["--config", "/nowhere/gwd.toml"]));
+    assert_eq!(exit, 65);
+    let (exit, told) = code(world.trusted().args(["--store", "/nowhere/store"]));
+    assert_eq!(exit, 64, "given twice: {told}");
+    std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
+    let (exit, told) = code(&mut world.trusted());
+    assert_eq!(exit, 69, "{told}");
+    std::fs::rename(world.path("elsewhere"), world.path("store")).unwrap();
+    world.release_as(&gateway(&upstream), &[], "mallory", "ci");
+    let (exit, told) = code(&mut world.trusted());
+    assert_eq!(exit, 4, "{told}");
+    assert!(told.contains("unknown-key"), "{told}");
+}
+
+#[test]
+fn one_process_per_state_folder() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let _first = world.start();
+    let output = world.fails(&mut world.trusted());
+    assert_eq!(output.status.code(), Some(65));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another gwd"));
+}
+
+#[test]
+fn unsigned_bundles_run_only_where_somebody_asks_for_it_loudly() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release_as(&gateway(&upstream), &[], "mallory", "mallory");
+    let gwd = Process::spawn(world.command().arg("--insecure-allow-unsigned"));
+    assert!(gwd.runs(&one));
+    assert_eq!(gwd.status()["insecure_allow_unsigned"], true);
+    assert_eq!(gwd.metric("gwd_insecure_allow_unsigned", &[]), 1.0);
+    assert!(gwd.logged("INSECURE").is_some());
+}
+
+#[test]
+fn a_signal_drains_and_a_second_one_ends_at_once() {
+    let (proceed, wait) = gate();
+    let (arrived, there) = std::sync::mpsc::channel();
+    let upstream = Upstream::start(move |_, stream| {
+        arrived.send(()).unwrap();
+        let _ends_with_the_test = wait.lock().unwrap().recv();
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let mut gwd = world.start();
+    let mut busy = Client::connect(gwd.public());
+    busy.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    there.recv().unwrap();
+    gwd.signal(Signal::TERM);
+    eventually("not ready at once", || gwd.open("/readyz").status == 503);
+    assert_eq!(gwd.open("/livez").status, 200);
+    proceed.send(()).unwrap();
+    assert_eq!(busy.answer().text(), "ok");
+    assert_eq!(gwd.wait().code(), Some(0));
+
+    let mut gwd = world.start();
+    let mut busy = Client::connect(gwd.public());
+    busy.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    there.recv().unwrap();
+    gwd.signal(Signal::TERM);
+    eventually("draining", || gwd.open("/readyz").status == 503);
+    gwd.signal(Signal::TERM);
+    assert_eq!(gwd.wait().code(), Some(0));
+    let stopped = gwd.logged("stopped").unwrap();
+    assert_eq!(stopped["forced_closes"], 1);
+}
+
+#[test]
+fn connections_are_accepted_through_the_time_before_the_stop() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let mut command = world.trusted();
+    command.env("GWD_DRAIN_TIMEOUT", "1s");
+    let config = world.path("gwd.toml");
+    std::fs::write(&config, "keep = 3\n").unwrap();
+    command.arg("--config").arg(&config);
+    let mut arguments: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
+    let at = arguments
+        .iter()
+        .position(|argument| argument == "0s")
+        .unwrap();
+    arguments[at] = "60s".into();
+    let mut longer = std::process::Command::new(command.get_program());
+    longer.args(arguments);
+    let mut gwd = Process::spawn(&mut longer);
+    let public = gwd.public();
+    gwd.signal(Signal::TERM);
+    eventually("not ready", || gwd.open("/readyz").status == 503);
+    assert_eq!(
+        get(public, "/a").status,
+        200,
+        "load balancers need a moment to notice"
+    );
+    gwd.signal(Signal::TERM);
+    assert_eq!(gwd.wait().code(), Some(0));
+}
+
+#[test]
+fn check_tells_what_would_run_and_binds_nothing() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener = listener("public", &taken.local_addr().unwrap().to_string());
+    let one = world.release(&shop.gateway());
+    let check = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gwd"));
+        command
+            .args(["check", "--format", "json", "--store"])
+            .arg(world.path("store"))
+            .arg("--trust")
+            .arg(world.path("trust.json"))
+            .arg("--state")
+            .arg(world.path("no-state"));
+        command.output().unwrap()
+    };
+    let output = check();
+    let checked: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(checked["schema"], "check/v1");
+    assert_eq!(checked["result"], "ok");
+    assert_eq!(checked["bundle"], one.to_string());
+    assert_eq!(checked["routes"], 1);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!world.path("no-state").exists());
+    world.release_as(&shop.gateway(), &[], "mallory", "ci");
+    let output = check();
+    let checked: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(
+        (&checked["result"], &checked["error"]["exit"]),
+        (&"error".into(), &4.into())
+    );
+}
+
+#[test]
+fn a_process_killed_at_any_moment_starts_again() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let mut last = world.release(&gateway(&upstream));
+    for round in 0..6u64 {
+        let gwd = world.start();
+        assert!(gwd.runs(&last), "{}", gwd.status());
+        let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+        shop.upstreams[0].connect_timeout_ms += round + 1;
+        last = world.release(&shop.gateway());
+        std::thread::park_timeout(std::time::Duration::from_micros(700 * round));
+        gwd.kill();
+    }
+}
+
+#[test]
+fn help_has_examples_and_every_option_is_a_variable() {
+    let help = |command: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_gwd"))
+            .args([command, "--help"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let run = help("run");
+    assert!(run.contains("Examples:"), "{run}");
+    for line in run
+        .lines()
+        .filter(|line| line.trim_start().starts_with("--"))
+    {
+        let option = line.trim_start()[2..]
+            .split([' ', '[', '='])
+            .next()
+            .unwrap();
+        if matches!(option, "format" | "help" | "version") {
+            continue;
+        }
+        let variable = format!("GWD_{}", option.replace('-', "_").to_uppercase());
+        assert!(run.contains(&variable), "{variable}: {run}");
+    }
+    assert!(help("rollback").contains("-1"));
+}

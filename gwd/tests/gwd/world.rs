@@ -1,0 +1,339 @@
+//! A store with releases, the keys that sign them, and the gwd that follows: the real program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bundle::digest::Digest;
+use bundle::ir;
+use bundle::keys::PrivateKey;
+use bundle::manifest::{ApiPart, Bundle, Config, FORMAT, Parts};
+use bundle::moment::Moment;
+use bundle::publish::{self, Draft, Revocation};
+use bundle::statement::predicate::{Build, Builder, Pointer, RecordKind, Role};
+use bundle::store::folder::Folder;
+use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
+use serde_json::Value;
+
+use crate::fixture::{Answer, Client, PATIENCE, eventually, fetch, metric};
+
+/// A project with its store, trust file and folders.
+pub(crate) struct World {
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) store: Folder,
+    trust: Trust,
+}
+
+/// A running gwd.
+pub(crate) struct Process {
+    child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
+    pub(crate) admin: SocketAddr,
+}
+
+pub(crate) const TOKEN: &str = "0123456789abcdef0123";
+
+fn key(owner: &str) -> PrivateKey {
+    PrivateKey::from_entropy(Digest::of(owner.as_bytes()).as_bytes()).unwrap()
+}
+
+pub(crate) fn now() -> Moment {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    Moment::from_unix_s(since.as_secs())
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Folder::create(&folder.path().join("store")).unwrap();
+        let mut trust = Trust::new("shop".parse().unwrap());
+        for (owner, role) in [
+            ("ci", Role::Build),
+            ("rita", Role::Release),
+            ("rob", Role::Revoke),
+        ] {
+            let public = key(owner).public();
+            let trusted = TrustedKey {
+                id: public.id(),
+                owner: owner.to_owned(),
+                spki: public,
+                roles: BTreeSet::from([role]),
+                channels: BTreeSet::from([Scope::All]),
+                not_before: Moment::EPOCH,
+                not_after: Moment::MAX,
+                state: KeyState::Active,
+            };
+            trust = trust.add_key(trusted).unwrap();
+        }
+        let world = Self {
+            folder,
+            store,
+            trust,
+        };
+        std::fs::write(world.path("trust.json"), world.trust.to_json()).unwrap();
+        std::fs::write(world.path("token"), TOKEN).unwrap();
+        std::fs::create_dir(world.path("secrets")).unwrap();
+        world
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn assemble(gateway: &ir::Gateway, needs: &[&str]) -> Bundle {
+        let mut all: BTreeSet<_> = gateway
+            .needs()
+            .iter()
+            .map(|need| need.parse().unwrap())
+            .collect();
+        all.extend(needs.iter().map(|need| need.parse().unwrap()));
+        let config = Config {
+            format: FORMAT,
+            project: "shop".parse().unwrap(),
+            needs: all,
+            counts: BTreeMap::new(),
+        };
+        let apis = gateway.apis.iter().map(|api| ApiPart {
+            name: api.name.clone(),
+            behaviour: bundle::codec::encode(api),
+            contract: b"contract".to_vec(),
+        });
+        let parts = Parts {
+            shared: bundle::codec::encode(&gateway.shared),
+            apis: apis.collect(),
+            ..Parts::default()
+        };
+        Bundle::assemble(config, parts).unwrap()
+    }
+
+    /// Publishes a gateway: bundle, build statement, record. The channel moves.
+    pub(crate) fn release(&self, gateway: &ir::Gateway) -> Digest {
+        self.release_as(gateway, &[], "rita", "ci")
+    }
+
+    pub(crate) fn release_as(
+        &self,
+        gateway: &ir::Gateway,
+        needs: &[&str],
+        releaser: &str,
+        builder: &str,
+    ) -> Digest {
+        let bundle = Self::assemble(gateway, needs);
+        let descriptor = publish::put_bundle(&self.store, &bundle).unwrap();
+        let build = Build {
+            builder: Builder {
+                gwc: "0.1.0".to_owned(),
+                commit: None,
+            },
+            format: FORMAT,
+            git: None,
+            environment: None,
+            project: "shop".parse().unwrap(),
+            source: None,
+        };
+        let evidence =
+            publish::put_build(&self.store, descriptor, build, &[&key(builder)]).unwrap();
+        self.point(bundle.id(), evidence, RecordKind::Release, releaser);
+        bundle.id()
+    }
+
+    /// A new record that names a bundle of the store.
+    pub(crate) fn point(
+        &self,
+        bundle: Digest,
+        evidence: Digest,
+        kind: RecordKind,
+        releaser: &str,
+    ) -> Pointer {
+        let draft = Draft {
+            project: "shop".parse().unwrap(),
+            channel: "prod".parse().unwrap(),
+            bundle,
+            kind,
+            actor: releaser.to_owned(),
+            reason: "because".to_owned(),
+            created: now(),
+            expires: None,
+            plan: None,
+            source: None,
+            evidence: BTreeSet::from([evidence]),
+            merges: BTreeSet::new(),
+            withdraw: BTreeSet::new(),
+            streams: None,
+        };
+        publish::release(&self.store, None, draft, None, &[&key(releaser)]).unwrap()
+    }
+
+    pub(crate) fn revoke(&self, added: Revocation) {
+        let project = "shop".parse().unwrap();
+        publish::revoke(
+            &self.store,
+            Some(&self.trust),
+            project,
+            added,
+            now(),
+            &[&key("rob")],
+        )
+        .unwrap();
+    }
+
+    /// The options of a `gwd run` in this world.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gwd"));
+        command
+            .env_clear()
+            .env("RUST_BACKTRACE", "0")
+            .env("GWS_EDGE", "hunter2")
+            .arg("run")
+            .args(["--admin", "127.0.0.1:0", "--workers", "2"])
+            .args(["--pre-stop", "0s", "--node", "node-1"])
+            .arg("--store")
+            .arg(self.path("store"))
+            .arg("--state")
+            .arg(self.path("state"))
+            .arg("--secret-dir")
+            .arg(self.path("secrets"))
+            .arg("--admin-token-file")
+            .arg(self.path("token"));
+        command
+    }
+
+    pub(crate) fn trusted(&self) -> Command {
+        let mut command = self.command();
+        command.arg("--trust").arg(self.path("trust.json"));
+        command
+    }
+
+    /// Starts gwd and waits until its admin interface is up.
+    pub(crate) fn start(&self) -> Process {
+        Process::spawn(&mut self.trusted())
+    }
+
+    /// Runs gwd to its end.
+    pub(crate) fn fails(&self, command: &mut Command) -> Output {
+        command.output().unwrap()
+    }
+}
+
+impl Process {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::<Mutex<Vec<Value>>>::default();
+        let lines = Arc::clone(&log);
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or_else(|_| Value::String(line));
+                lines.lock().unwrap().push(event);
+            }
+        });
+        let mut process = Self {
+            child,
+            log,
+            admin: "127.0.0.1:1".parse().unwrap(),
+        };
+        eventually("the process is up", || {
+            let events = process.events();
+            if let Ok(Some(status)) = process.child.try_wait() {
+                panic!("ended: {status} {events:#?}");
+            }
+            let up = events
+                .iter()
+                .find(|event| matches!(event["message"].as_str(), Some("serving" | "not ready")));
+            if let Some(at) = up.and_then(|event| event["admin"].as_str()) {
+                process.admin = at.parse().unwrap_or(process.admin);
+                return true;
+            }
+            false
+        });
+        process
+    }
+
+    /// The program log so far.
+    pub(crate) fn events(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub(crate) fn logged(&self, message: &str) -> Option<Value> {
+        self.events().into_iter().find(|event| {
+            event["message"]
+                .as_str()
+                .is_some_and(|said| said.contains(message))
+        })
+    }
+
+    pub(crate) fn open(&self, path: &str) -> Answer {
+        fetch(self.admin, "GET", path, "")
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+        let mut client = Client::connect(self.admin);
+        client.send(&format!(
+            "{method} {path} HTTP/1.1\r\nhost: admin\r\nauthorization: Bearer {TOKEN}\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        client.answer()
+    }
+
+    pub(crate) fn status(&self) -> Value {
+        self.ask("GET", "/v1/status", "").json()
+    }
+
+    /// Where the shop is.
+    pub(crate) fn public(&self) -> SocketAddr {
+        self.status()["listeners"]["public"]
+            .as_str()
+            .expect("a listener")
+            .parse()
+            .unwrap()
+    }
+
+    pub(crate) fn runs(&self, bundle: &Digest) -> bool {
+        self.status()["bundle"] == bundle.to_string()
+    }
+
+    pub(crate) fn wait_for(&self, bundle: &Digest) {
+        eventually("the bundle runs", || self.runs(bundle));
+    }
+
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        metric(self.open("/metrics").text(), name, labels)
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).unwrap();
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let end = std::time::Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(std::time::Instant::now() < end, "it does not end");
+            std::thread::park_timeout(std::time::Duration::from_millis(2));
+        }
+    }
+
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
