@@ -32,12 +32,11 @@ use crate::release::{self, Place, provenance};
 /// Largest plan file that is read.
 const PLAN_BYTES_MAX: u64 = 64 << 20;
 
-/// Examples:
-///   gwc apply --key keys/release.pem --reason "orders: add export"
-///   gwc apply plan.json --key env:RELEASE_KEY --yes      exactly this plan, or nothing
-///   gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901 --wait 30s
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc apply --key keys/release.pem --reason \"orders: add export\"
+  gwc apply plan.json --key env:RELEASE_KEY --yes      exactly this plan, or nothing
+  gwc apply --key keys/release.pem --yes --node http://127.0.0.1:9901 --wait 30s")]
 pub(super) struct Args {
     /// A plan that `gwc plan -o` wrote: anything else than exactly this is refused
     #[arg(value_name = "plan.json")]

@@ -18,12 +18,11 @@ use crate::exit::{Exit, Failure};
 use crate::release::Place;
 use crate::source_map::SourceMap;
 
-/// Examples:
-///   gwc build                        into the project's store
-///   gwc build -o shop.tar            as one file, too
-///   gwc build --reproduce 3f9a2c     compare with a bundle that is there
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc build                        into the project's store
+  gwc build -o shop.tar            as one file, too
+  gwc build --reproduce 3f9a2c     compare with a bundle that is there")]
 pub(super) struct Args {
     /// The folder that the bundle goes to, instead of `release.store`
     #[arg(long, value_name = "DIR")]

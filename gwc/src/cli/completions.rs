@@ -5,8 +5,9 @@ use clap::CommandFactory as _;
 use super::{Cli, say};
 use crate::exit::Exit;
 
-/// Example: gwc completions bash > /etc/bash_completion.d/gwc
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  gwc completions bash > /etc/bash_completion.d/gwc")]
 pub(super) struct Args {
     /// Which shell
     shell: clap_complete::Shell,

@@ -6,8 +6,9 @@ use serde_json::json;
 use super::say::{self, Format};
 use crate::exit::{Exit, Failure};
 
-/// Example: gwc explain GW0501
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  gwc explain GW0501")]
 pub(super) struct Args {
     /// A code (GW0501) or a name (unknown-policy)
     code: String,

@@ -10,11 +10,10 @@ use crate::exit::{Exit, Failure};
 use crate::output::printable;
 use crate::release::{back, evidence::Judge};
 
-/// Examples:
-///   gwc history
-///   gwc history --format json --limit 3
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc history
+  gwc history --format json --limit 3")]
 pub(super) struct Args {
     /// At most so many records, the newest
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]

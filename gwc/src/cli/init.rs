@@ -16,11 +16,10 @@ use crate::output::{Report, human};
 use crate::project::files::{Document, Files};
 use crate::syntax::Limits;
 
-/// Examples:
-///   gwc init                             in this folder, with a small sample
-///   gwc init shop --from openapi.yaml    in the folder `shop`, with a document that is there
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc init                             in this folder, with a small sample
+  gwc init shop --from openapi.yaml    in the folder `shop`, with a document that is there")]
 pub(super) struct Args {
     /// The folder; made where there is none
     #[arg(default_value = ".")]
@@ -257,7 +256,7 @@ defaults:
   # `x-gateway: {{auth: NAME}}` in the overlay.
   security: upstream
 
-release: {{store: releases, channel: main}}
+release: {{store: releases, channel: prod}}
 # Once the first version is released: a change that lets somebody in who was kept out then needs
 # an acknowledgement.
 # gates: [weaken]

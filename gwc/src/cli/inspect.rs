@@ -19,11 +19,10 @@ use crate::exit::Exit;
 use crate::lower::Lowered;
 use crate::release;
 
-/// Examples:
-///   gwc inspect 3f9a2c
-///   gwc inspect shop.tar --format json
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc inspect 3f9a2c
+  gwc inspect shop.tar --format json")]
 pub(super) struct Args {
     /// A bundle's id, the beginning of it, or a one-file bundle
     target: String,

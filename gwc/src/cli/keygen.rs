@@ -20,12 +20,11 @@ use crate::exit::{Exit, Failure};
 use crate::release::place::TRUST_FILE;
 use crate::release::{self, Place, provenance};
 
-/// Examples:
-///   gwc keygen release                        one key for everything, to begin with
-///   gwc keygen ci --roles build               one that only says where bundles come from
-///   gwc keygen rita --roles release,revoke    one that moves channels
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc keygen release                        one key for everything, to begin with
+  gwc keygen ci --roles build               one that only says where bundles come from
+  gwc keygen rita --roles release,revoke    one that moves channels")]
 pub(super) struct Args {
     /// The key's name, which is its file's and its owner's
     name: String,

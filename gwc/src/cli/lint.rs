@@ -11,12 +11,11 @@ use crate::exit::{Exit, Failure};
 use crate::output::{Report, concise, human, json};
 use crate::syntax::Limits;
 
-/// Examples:
-///   gwc lint                          the project of this folder
-///   gwc lint openapi.yaml             one document, without a project
-///   gwc lint --format concise --fail-on warn
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc lint                          the project of this folder
+  gwc lint openapi.yaml             one document, without a project
+  gwc lint --format concise --fail-on warn")]
 pub(super) struct Args {
     /// Projects or OpenAPI documents; the project of this folder where nothing is said
     paths: Vec<PathBuf>,

@@ -21,12 +21,11 @@ use crate::exit::{Exit, Failure};
 use crate::release::evidence::Judge;
 use crate::release::{self, Place};
 
-/// Examples:
-///   gwc revoke 3f9a2c --key keys/release.pem --reason "leaks addresses"
-///   gwc revoke 3f9a2c --then rollback:-1 --key keys/release.pem --yes
-///   gwc revoke --credential 9f86d081… --key keys/release.pem --reason "key of acme was stolen"
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc revoke 3f9a2c --key keys/release.pem --reason \"leaks addresses\"
+  gwc revoke 3f9a2c --then rollback:-1 --key keys/release.pem --yes
+  gwc revoke --credential 9f86d081… --key keys/release.pem --reason \"key of acme was stolen\"")]
 #[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential"])))]
 pub(super) struct Args {
     /// The bundle: its id, or the beginning of it

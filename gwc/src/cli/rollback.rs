@@ -19,14 +19,15 @@ use crate::lower::Lowered;
 use crate::release::evidence::{self, Judge};
 use crate::release::{self, Place, back};
 
-/// Goes back to the version before, or to any earlier one. Going back again goes further back.
-///
-/// Examples:
-///   gwc rollback --key keys/release.pem                to the version before
-///   gwc rollback -2 --key keys/release.pem             two versions back
-///   gwc rollback 3f9a2c --key keys/release.pem --yes --reason "checkout is down"
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Goes back to the version before, or to any earlier one. Going back again goes further back.
+
+Examples:
+  gwc rollback --key keys/release.pem                to the version before
+  gwc rollback -2 --key keys/release.pem             two versions back
+  gwc rollback 3f9a2c --key keys/release.pem --yes --reason \"checkout is down\""
+)]
 pub(super) struct Args {
     /// A bundle's id or the beginning of it, or -N: so many versions back
     #[arg(

@@ -5,8 +5,9 @@ use serde_json::json;
 use super::say::{self, Format};
 use crate::exit::Exit;
 
-/// Example: gwc rules --format json
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  gwc rules --format json")]
 pub(super) struct Args {
     /// How they are written
     #[arg(long, default_value = "human")]

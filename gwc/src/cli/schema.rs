@@ -3,8 +3,9 @@
 use super::say;
 use crate::exit::{Exit, Failure};
 
-/// Example: gwc schema gateway > gateway.schema.json
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  gwc schema gateway > gateway.schema.json")]
 pub(super) struct Args {
     /// Which; the list of names where nothing is said
     name: Option<String>,

@@ -24,14 +24,15 @@ use super::say::{self, Context, Format};
 use crate::exit::{Exit, Failure};
 use crate::release::{self, provenance};
 
-/// Signs that these sources, at this commit, build this bundle. It is built once more to see that
-/// they do. A second owner who runs it adds a signature to the same statement.
-///
-/// Examples:
-///   gwc sign 3f9a2c --key keys/ci.pem
-///   gwc sign 3f9a2c --key env:CI_KEY -o shop.tar     and write one file with all signatures
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(
+    after_help = "Signs that these sources, at this commit, build this bundle. It is built once more to see that
+they do. A second owner who runs it adds a signature to the same statement.
+
+Examples:
+  gwc sign 3f9a2c --key keys/ci.pem
+  gwc sign 3f9a2c --key env:CI_KEY -o shop.tar     and write one file with all signatures"
+)]
 pub(super) struct Args {
     /// The bundle: its id, or the beginning of it
     id: String,

@@ -10,12 +10,11 @@ use crate::exit::{Exit, Failure};
 use crate::output::printable;
 use crate::release::{self, Place};
 
-/// Examples:
-///   gwc status
-///   gwc status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token
-///   gwc drift --node unix:/run/gwd/admin.sock
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc status
+  gwc status --node http://10.0.0.5:9901 --node http://10.0.0.6:9901 --admin-token-file token
+  gwc drift --node unix:/run/gwd/admin.sock")]
 pub(super) struct Args {
     #[command(flatten)]
     at: StoreOptions,

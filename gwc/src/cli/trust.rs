@@ -10,8 +10,9 @@ use crate::exit::Exit;
 use crate::release::evidence::Judge;
 use crate::release::{self, place::TRUST_FILE};
 
-/// Example: gwc trust floor --channel prod
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Example:
+  gwc trust floor --channel prod")]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,

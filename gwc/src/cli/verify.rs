@@ -21,11 +21,10 @@ use crate::exit::{self, Exit};
 use crate::release::evidence::{self, Judge};
 use crate::release::{self, Place};
 
-/// Examples:
-///   gwc verify 3f9a2c
-///   gwc verify shop.tar --trust trust.json --extract by-hand
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "Examples:
+  gwc verify 3f9a2c
+  gwc verify shop.tar --trust trust.json --extract by-hand")]
 pub(super) struct Args {
     /// A bundle's id, the beginning of it, or a one-file bundle
     target: String,

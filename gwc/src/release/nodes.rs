@@ -176,11 +176,6 @@ impl Nodes {
         drop(self.all("POST", "/v1/notify"));
     }
 
-    /// Lets time pass.
-    pub fn pause(&self, time: Duration) {
-        self.runtime.block_on(tokio::time::sleep(time));
-    }
-
     fn all(
         &self,
         method: &'static str,

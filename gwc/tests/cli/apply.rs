@@ -1,0 +1,278 @@
+//! `gwc apply` and `gwc history`.
+
+use serde_json::{Value, json};
+
+use crate::project::Project;
+
+#[test]
+fn a_release_and_its_history() {
+    let project = Project::new();
+    let id = project.build();
+    let ended = project.apply("first").with(0).says("serial 1");
+    assert!(ended.out.contains(&id));
+    assert!(ended.out.contains("nothing before this to go back to"));
+    project.change("6s");
+    project
+        .apply("second")
+        .with(0)
+        .says("rollback ready: gwc rollback");
+    let ended = project.run(&["history", "--format", "json"]).with(0);
+    let history = ended.json("history/v1");
+    let records = history["records"].as_array().unwrap();
+    assert_eq!(records.len(), 2);
+    assert_eq!(records[0]["serial"], 2);
+    assert_eq!(records[0]["kind"], "release");
+    assert_eq!(records[0]["actor"], "tester");
+    assert_eq!(records[0]["reason"], "second");
+    assert_eq!(records[0]["git"], Value::Null, "this folder is not in Git");
+    assert_eq!(records[0]["signed"]["owners"], json!(["release"]));
+    assert_eq!(records[1]["bundle"], id.as_str());
+    project.run(&["history"]).with(0).says("first");
+}
+
+#[test]
+fn nobody_is_asked_without_a_terminal() {
+    let project = Project::new();
+    project
+        .run(&["apply", "--key", "keys/release.pem"])
+        .with(64)
+        .says("--yes");
+    assert!(!project.file("releases").exists());
+    project.run(&["apply", "--yes"]).with(64);
+    project
+        .run(&[
+            "apply",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--wait",
+            "3s",
+        ])
+        .with(64);
+    project
+        .run(&[
+            "apply",
+            "--key",
+            "k",
+            "--yes",
+            "--node",
+            "localhost:1",
+            "--wait",
+            "3",
+        ])
+        .with(64)
+        .says("unit");
+}
+
+#[test]
+fn nothing_to_do_is_fine_and_no_new_record() {
+    let project = Project::released();
+    let document = project
+        .run(&["apply", "--key", "keys/release.pem", "--format", "json"])
+        .with(0)
+        .json("apply/v1");
+    assert_eq!(document["no_op"], true);
+    assert_eq!(document["serial"], 1);
+    project.edit("orders.yaml", "title: Orders", "title: All orders");
+    project.apply("prose").with(0).says("nothing to do");
+    assert_eq!(project.history().len(), 1);
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let project = Project::new();
+    let document = project
+        .run(&["apply", "--dry-run", "--format", "json"])
+        .with(0)
+        .json("apply/v1");
+    assert_eq!(document["result"], "changes");
+    assert_eq!(document["plan"]["schema"], "plan/v1");
+    assert!(!project.file("releases").exists());
+}
+
+#[test]
+fn exactly_the_plan_or_nothing() {
+    let project = Project::released();
+    project.change("6s");
+    let with = |plan: &str| project.run(&["apply", plan, "--key", "keys/release.pem", "--yes"]);
+    project.run(&["plan", "-o", "plan.json"]).with(0);
+    let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();
+
+    // A plan file that says less than what is going to happen.
+    let mut less = plan.clone();
+    less["changes"].as_array_mut().unwrap().clear();
+    project.write("less.json", less.to_string());
+    with("less.json").with(3).says("other changes");
+    let mut ungated = plan.clone();
+    ungated["gates"] = json!([]);
+    project.write("ungated.json", ungated.to_string());
+    with("ungated.json").with(3).says("gates");
+    let mut other = plan.clone();
+    other["base"]["record"] = json!("sha256:00");
+    project.write("other.json", other.to_string());
+    with("other.json").with(3);
+
+    // Sources that moved on.
+    project.change("8s");
+    with("plan.json").with(3).says("these sources build");
+    project.change("6s");
+
+    // What cannot be read at all.
+    with("missing.json").with(65);
+    project.write("garbled.json", b"{\"schema\": \"plan/v1\", ");
+    with("garbled.json").with(65);
+    project.write("binary.json", [0u8, 255, 3]);
+    with("binary.json").with(65);
+    project.write("wrong.json", "{\"schema\": \"lint/v1\"}");
+    with("wrong.json").with(65);
+    assert_eq!(project.history().len(), 1);
+
+    with("plan.json").with(0).says("serial 2");
+    // And once more: the channel has moved.
+    let stale = project.run(&[
+        "apply",
+        "plan.json",
+        "--key",
+        "keys/release.pem",
+        "--yes",
+        "--format",
+        "json",
+    ]);
+    let failure = stale.with(3).json("error/v1");
+    assert_eq!(failure["error"]["code"], "stale");
+    assert_eq!(failure["error"]["exit"], 3);
+}
+
+#[test]
+fn a_gate_stops_and_an_acknowledgement_lets_go_on() {
+    let project = Project::released();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    let blocked = project
+        .apply("open")
+        .with(1)
+        .says("SECURITY")
+        .says("weaken");
+    assert!(blocked.err.contains("gate-tripped"), "{}", blocked.err);
+    assert_eq!(project.history().len(), 1);
+    let ended = project.run(&["plan", "--format", "json"]).with(1);
+    let plan = ended.json("plan/v1");
+    let by = plan["gates"][0]["by"][0].as_str().unwrap().to_owned();
+    project
+        .run(&[
+            "apply",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--ack",
+            &by,
+            "--reason",
+            "meant",
+        ])
+        .with(0);
+}
+
+#[test]
+fn keys_that_gateways_would_refuse_publish_nothing() {
+    let project = Project::released();
+    project.change("6s");
+    let other = Project::new();
+    let strange = other.file("keys/release.pem");
+    project
+        .run(&["apply", "--key", strange.to_str().unwrap(), "--yes"])
+        .with(4)
+        .says("unknown-key");
+    project.run(&["keygen", "ci", "--roles", "build"]).with(0);
+    project
+        .run(&["apply", "--key", "keys/ci.pem", "--yes"])
+        .with(4)
+        .says("wrong-role");
+    project
+        .run(&["keygen", "rita", "--roles", "release"])
+        .with(0);
+    project
+        .run(&["apply", "--key", "keys/rita.pem", "--yes"])
+        .with(4)
+        .says("--build-key");
+    project
+        .run(&[
+            "keygen",
+            "far",
+            "--roles",
+            "release,build",
+            "--channels",
+            "staging",
+        ])
+        .with(0);
+    project
+        .run(&["apply", "--key", "keys/far.pem", "--yes"])
+        .with(4)
+        .says("wrong-channel");
+    assert_eq!(project.history().len(), 1);
+    project
+        .run(&[
+            "apply",
+            "--key",
+            "keys/rita.pem",
+            "--build-key",
+            "keys/ci.pem",
+            "--yes",
+        ])
+        .with(0);
+    assert_eq!(project.history().len(), 2);
+}
+
+#[test]
+fn a_builder_and_a_releaser() {
+    let project = Project::bare();
+    project.run(&["keygen", "ci", "--roles", "build"]).with(0);
+    project
+        .run(&["keygen", "rita", "--roles", "release"])
+        .with(0);
+    let id = project.build();
+    project.run(&["sign", &id, "--key", "keys/ci.pem"]).with(0);
+    project
+        .run(&["apply", "--key", "keys/rita.pem", "--yes"])
+        .with(0);
+}
+
+#[test]
+fn another_projects_trust_file() {
+    let project = Project::new();
+    project.edit("trust.json", "\"shop\"", "\"bank\"");
+    project.apply("first").with(4).says("wrong-project");
+}
+
+#[test]
+fn where_the_sources_stood_in_git() {
+    let project = Project::new();
+    project.write(".gitignore", "*.pem\n/releases/\n");
+    let git = |args: &[&str]| {
+        let output = std::process::Command::new("git")
+            .args(["-c", "user.name=T", "-c", "user.email=t@example.org"])
+            .args(args)
+            .current_dir(project.path())
+            .output()
+            .expect("git is there");
+        assert!(output.status.success(), "git {args:?}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    };
+    git(&["init", "-q"]);
+    git(&["add", "-A"]);
+    git(&["commit", "-qm", "one"]);
+    project.apply("clean").with(0);
+    project.change("6s");
+    project.apply("dirty").with(0);
+    let history = project.run(&["history", "--format", "json"]).with(0);
+    let history = history.json("history/v1");
+    let (new, old) = (&history["records"][0]["git"], &history["records"][1]["git"]);
+    assert_eq!(old["commit"], git(&["rev-parse", "HEAD"]).as_str());
+    assert_eq!(old["tree"], git(&["rev-parse", "HEAD^{tree}"]).as_str());
+    assert_eq!(
+        (&old["dirty"], &new["dirty"]),
+        (&json!(false), &json!(true))
+    );
+}

@@ -1,0 +1,94 @@
+//! `gwc keygen`.
+
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::project::Project;
+
+#[test]
+fn a_key_pair_and_its_entry() {
+    let project = Project::bare();
+    let ended = project
+        .run(&["keygen", "ci", "--roles", "build", "--format", "json"])
+        .with(0)
+        .says("Never commit `keys/ci.pem`");
+    let document = ended.json("keygen/v1");
+    assert_eq!(document["roles"], serde_json::json!(["build"]));
+    let mode = |name| {
+        let data = std::fs::metadata(project.file(name)).unwrap();
+        data.permissions().mode() & 0o777
+    };
+    assert_eq!(mode("keys/ci.pem"), 0o600);
+    let private = project.read("keys/ci.pem");
+    assert!(private.starts_with("-----BEGIN PRIVATE KEY-----\n"));
+    assert!(!ended.out.contains("PRIVATE KEY") && !ended.err.contains("PRIVATE KEY"));
+    assert!(
+        project
+            .read("keys/ci.pub.pem")
+            .starts_with("-----BEGIN PUBLIC KEY-----\n")
+    );
+    let trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
+    assert_eq!(trust["project"], "shop");
+    assert_eq!(trust["keys"][0]["id"], document["id"]);
+    assert_eq!(trust["keys"][0]["owner"], "ci");
+
+    project
+        .run(&[
+            "keygen",
+            "rita",
+            "--roles",
+            "release,revoke",
+            "--channels",
+            "prod",
+        ])
+        .with(0);
+    let trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
+    assert_eq!(trust["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(trust["keys"][1]["channels"], serde_json::json!(["prod"]));
+}
+
+#[test]
+fn nothing_is_overwritten() {
+    let project = Project::new();
+    let (key, trust) = (project.read("keys/release.pem"), project.read("trust.json"));
+    project
+        .run(&["keygen", "release"])
+        .with(64)
+        .says("never overwritten");
+    assert_eq!(project.read("keys/release.pem"), key);
+    assert_eq!(project.read("trust.json"), trust);
+}
+
+#[test]
+fn wrong_input() {
+    let project = Project::bare();
+    for name in ["../evil", "a/b", "", "A b"] {
+        project.run(&["keygen", name]).with(64);
+    }
+    project.run(&["keygen", "x", "--roles", "king"]).with(64);
+    project.run(&["keygen", "x", "--days", "0"]).with(64);
+    project.write("trust.json", b"\0\xff garbage");
+    project.run(&["keygen", "x"]).with(65).says("trust file");
+    assert!(!project.file("keys").exists(), "nothing was half done");
+    let nowhere = tempfile::tempdir().unwrap();
+    crate::project::run(crate::project::command(nowhere.path()).args(["keygen", "x"])).with(65);
+}
+
+#[test]
+fn a_key_that_git_would_take_is_told() {
+    let project = Project::bare();
+    let git = |args: &[&str]| {
+        let status = std::process::Command::new("git")
+            .args(args)
+            .current_dir(project.path())
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "git {args:?}");
+    };
+    git(&["init", "-q"]);
+    project
+        .run(&["keygen", "one"])
+        .with(0)
+        .says("Git does not ignore");
+    project.write(".gitignore", "*.pem\n");
+    let ended = project.run(&["keygen", "two"]).with(0);
+    assert!(!ended.err.contains("Git does not ignore"), "{}", ended.err);
+}

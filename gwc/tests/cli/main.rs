@@ -1,0 +1,12 @@
+//! The command line as a user meets it: the real program, real files, every exit code.
+
+mod apply;
+mod build;
+mod init;
+mod keygen;
+mod nodes;
+mod project;
+mod revoke;
+mod rollback;
+mod usage;
+mod verify;

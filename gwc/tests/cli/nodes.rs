@@ -1,0 +1,216 @@
+//! What commands do that ask gateways: `apply --node`, `gwc status`, `gwc drift`.
+
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::os::unix::net::UnixListener;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use serde_json::{Value, json};
+
+use crate::project::Project;
+
+/// A gateway that says what it is told to say, and remembers what it was asked.
+struct Gateway {
+    at: String,
+    says: Arc<Mutex<Value>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl Gateway {
+    fn new(says: Value) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = format!("http://{}", listener.local_addr().unwrap());
+        Self::serve(at, says, move || {
+            listener.accept().ok().map(|(stream, _)| {
+                let write = stream.try_clone().unwrap();
+                (stream, write)
+            })
+        })
+    }
+
+    fn on_socket(path: &std::path::Path, says: Value) -> Self {
+        let listener = UnixListener::bind(path).unwrap();
+        Self::serve(format!("unix:{}", path.display()), says, move || {
+            listener.accept().ok().map(|(stream, _)| {
+                let write = stream.try_clone().unwrap();
+                (stream, write)
+            })
+        })
+    }
+
+    fn serve<S>(
+        at: String,
+        says: Value,
+        accept: impl Fn() -> Option<(S, S)> + Send + 'static,
+    ) -> Self
+    where
+        S: Read + Write + Send + 'static,
+    {
+        let says = Arc::new(Mutex::new(says));
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let (say, remember) = (Arc::clone(&says), Arc::clone(&asked));
+        thread::spawn(move || {
+            while let Some((read, mut write)) = accept() {
+                let mut head = String::new();
+                for line in BufReader::new(read).lines() {
+                    let line = line.unwrap_or_default();
+                    if line.is_empty() {
+                        break;
+                    }
+                    head.push_str(&line);
+                    head.push('\n');
+                }
+                let body = say.lock().unwrap().to_string();
+                remember.lock().unwrap().push(head);
+                let _ = write!(
+                    write,
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+            }
+        });
+        Self { at, says, asked }
+    }
+
+    fn say(&self, field: &str, value: Value) {
+        self.says.lock().unwrap()[field] = value;
+    }
+}
+
+fn status(bundle: &str) -> Value {
+    json!({"schema": "status/v1", "result": "ok", "node": "n", "bundle": bundle, "serial": 1, "channel": "prod",
+           "resident": [bundle], "hold": null, "last_error": null, "ready": true})
+}
+
+fn apply(project: &Project, more: &[&str]) -> crate::project::Ended {
+    let mut arguments = vec!["apply", "--key", "keys/release.pem", "--yes"];
+    arguments.extend(more);
+    project.run(&arguments)
+}
+
+#[test]
+fn a_hold_stops_a_release() {
+    let project = Project::released();
+    let gateway = Gateway::new(status(&project.history()[0].1));
+    gateway.say(
+        "hold",
+        json!({"from": "sha256:00", "at": 1, "sticky": true}),
+    );
+    project.change("6s");
+    apply(&project, &["--node", &gateway.at])
+        .with(5)
+        .says("held");
+    assert_eq!(project.history().len(), 1);
+    apply(&project, &["--node", &gateway.at, "--over-hold"])
+        .with(0)
+        .says("warning");
+    let asked = gateway.asked.lock().unwrap().join("\n");
+    assert!(asked.contains("POST /v1/notify"), "{asked}");
+}
+
+#[test]
+fn waiting_for_gateways() {
+    let project = Project::released();
+    let gateway = Gateway::new(status(&project.history()[0].1));
+    project.change("6s");
+    let id = project.build();
+    let late = apply(
+        &project,
+        &["--node", &gateway.at, "--wait", "300ms", "--format", "json"],
+    );
+    let document = late.with(5).json("apply/v1");
+    assert_eq!(
+        (&document["result"], &document["serial"]),
+        (&json!("blocked"), &json!(2))
+    );
+    gateway.say("last_error", json!({"bundle": id, "reason": "port-busy"}));
+    apply(&project, &["--node", &gateway.at, "--wait", "300ms"])
+        .with(5)
+        .says("port-busy");
+    gateway.say("bundle", json!(id));
+    apply(&project, &["--node", &gateway.at, "--wait", "10s"])
+        .with(0)
+        .says("every gateway runs");
+}
+
+#[test]
+fn a_gateway_that_is_not_there() {
+    let project = Project::released();
+    project.change("6s");
+    apply(&project, &["--node", "http://127.0.0.1:1"]).with(69);
+    assert_eq!(project.history().len(), 1);
+    project
+        .run(&["status", "--node", "http://127.0.0.1:1"])
+        .with(69)
+        .says("unreachable");
+    project.run(&["status", "--node", "ftp://x"]).with(64);
+}
+
+#[test]
+fn the_way_back_is_required() {
+    let project = Project::new();
+    apply(&project, &["--require-rollback"]).with(5);
+    project.apply("first").with(0);
+    project.change("6s");
+    let gateway = Gateway::new(status("sha256:other"));
+    apply(&project, &["--require-rollback", "--node", &gateway.at])
+        .with(5)
+        .says("does not have");
+    gateway.say("resident", json!([project.history()[0].1]));
+    apply(&project, &["--require-rollback", "--node", &gateway.at]).with(0);
+}
+
+#[test]
+fn drift_is_told_and_tokens_are_sent() {
+    let project = Project::released();
+    let id = project.history()[0].1.clone();
+    let socket = project.file("admin.sock");
+    let (one, two) = (
+        Gateway::new(status(&id)),
+        Gateway::on_socket(&socket, status(&id)),
+    );
+    project.write("token", "s3cret-token\n");
+    let ask = |command: &str, more: &[&str]| {
+        let mut arguments = vec![
+            command,
+            "--node",
+            &one.at,
+            "--node",
+            &two.at,
+            "--admin-token-file",
+            "token",
+        ];
+        arguments.extend(more);
+        project.run(&arguments)
+    };
+    let ended = ask("drift", &[]).with(0);
+    assert!(!ended.out.contains("s3cret") && !ended.err.contains("s3cret"));
+    let asked = one.asked.lock().unwrap().join("\n");
+    assert!(
+        asked.contains("authorization: Bearer s3cret-token"),
+        "{asked}"
+    );
+    two.say("bundle", json!("sha256:0123456789abcdef"));
+    ask("drift", &[]).with(1).says("0123456789ab");
+    let document = ask("drift", &["--format", "json"]).with(1).json("drift/v1");
+    assert_eq!(
+        (&document["result"], &document["drift"]),
+        (&json!("changes"), &json!(true))
+    );
+    let document = ask("status", &["--format", "json"])
+        .with(0)
+        .json("fleet/v1");
+    assert_eq!(document["nodes"][1]["agrees"], false);
+    project.run(&["drift"]).with(64);
+    project
+        .run(&["status", "--node", &one.at, "--admin-token-file", "none"])
+        .with(65);
+}
+
+#[test]
+fn something_else_answers() {
+    let project = Project::released();
+    let gateway = Gateway::new(json!({"hello": "world"}));
+    project.run(&["status", "--node", &gateway.at]).with(69);
+}

@@ -1,0 +1,203 @@
+//! A project in a temporary folder, and the program run in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A small shop whose credentials the gateway checks itself.
+const GATEWAY: &str = "version: 1
+name: shop
+apis: {orders: {path: orders.yaml}}
+auth: {keys: {kind: api_key}}
+consumers:
+  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}
+upstreams: {orders: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+policies: {slow: {kind: rate_limit, limit: 10/s, burst: 5}}
+defaults: {upstream: orders, policies: [slow], timeout: 5s}
+release: {store: releases, channel: prod}
+gates: [weaken]
+";
+
+const ORDERS: &str = "openapi: 3.1.0
+info: {title: Orders, version: \"1\"}
+security: [{key: []}]
+paths:
+  /orders:
+    get: {operationId: listOrders, responses: {\"200\": {description: fine}}}
+  /orders/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get: {operationId: getOrder, responses: {\"200\": {description: fine}}}
+components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+";
+
+/// How a command ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ended {
+    /// Fails unless the command ended with this code.
+    #[track_caller]
+    pub(crate) fn with(self, code: i32) -> Self {
+        assert_eq!(
+            self.code, code,
+            "standard output:\n{}\nstandard error:\n{}",
+            self.out, self.err
+        );
+        self
+    }
+
+    /// The one JSON document on standard output, with what every one carries.
+    #[track_caller]
+    pub(crate) fn json(&self, schema: &str) -> Value {
+        let document: Value = serde_json::from_str(&self.out)
+            .unwrap_or_else(|error| panic!("{error}:\n{}\n{}", self.out, self.err));
+        assert_eq!(document["schema"], schema);
+        assert_eq!(document["tool"]["name"], "gwc");
+        assert!(document["tool"]["version"].is_string());
+        assert!(document.get("environment").is_some());
+        let results = ["ok", "changes", "blocked", "error"];
+        assert!(results.contains(&document["result"].as_str().unwrap_or("none")));
+        document
+    }
+
+    #[track_caller]
+    pub(crate) fn says(self, text: &str) -> Self {
+        assert!(
+            self.out.contains(text) || self.err.contains(text),
+            "`{text}` is missing\nstandard output:\n{}\nstandard error:\n{}",
+            self.out,
+            self.err
+        );
+        self
+    }
+}
+
+/// A project with its folder.
+pub(crate) struct Project {
+    folder: TempDir,
+}
+
+impl Project {
+    /// The shop, without keys.
+    pub(crate) fn bare() -> Self {
+        let folder = tempfile::tempdir().expect("there is room");
+        let project = Self { folder };
+        project.write("gateway.yaml", GATEWAY);
+        project.write("orders.yaml", ORDERS);
+        project
+    }
+
+    /// The shop with one key for everything.
+    pub(crate) fn new() -> Self {
+        let project = Self::bare();
+        project.run(&["keygen", "release"]).with(0);
+        project
+    }
+
+    /// The shop with its first release.
+    pub(crate) fn released() -> Self {
+        let project = Self::new();
+        project.apply("first").with(0);
+        project
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        fs::write(self.file(name), text).expect("the folder can be written");
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.file(name)).expect("the file is there")
+    }
+
+    /// Replaces a text that must be there.
+    #[track_caller]
+    pub(crate) fn edit(&self, name: &str, old: &str, new: &str) {
+        let text = self.read(name);
+        assert!(text.contains(old), "{name} has no `{old}`");
+        self.write(name, text.replace(old, new));
+    }
+
+    /// Runs the program in the project's folder.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Ended {
+        run(command(self.path()).args(arguments))
+    }
+
+    /// Releases what is there, without asking.
+    pub(crate) fn apply(&self, reason: &str) -> Ended {
+        self.run(&[
+            "apply",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--reason",
+            reason,
+        ])
+    }
+
+    /// Builds, and tells the id.
+    pub(crate) fn build(&self) -> String {
+        self.run(&["build"]).with(0).out.trim().to_owned()
+    }
+
+    /// Makes a change that matters and opens nothing.
+    pub(crate) fn change(&self, timeout: &str) {
+        let text = self.read("gateway.yaml");
+        let at = text.find("timeout: ").expect("there is a timeout");
+        let end = text[at..].find('}').expect("it ends") + at;
+        self.write(
+            "gateway.yaml",
+            format!("{}timeout: {timeout}{}", &text[..at], &text[end..]),
+        );
+    }
+
+    /// The serials and bundles of the channel, newest first.
+    pub(crate) fn history(&self) -> Vec<(u64, String)> {
+        let history = self.run(&["history", "--format", "json"]).with(0);
+        let history = history.json("history/v1");
+        let records = history["records"].as_array().expect("a list").iter();
+        records
+            .map(|record| {
+                let bundle = record["bundle"].as_str().expect("an id").to_owned();
+                (record["serial"].as_u64().expect("a number"), bundle)
+            })
+            .collect()
+    }
+}
+
+/// The program, with an environment of its own.
+pub(crate) fn command(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gwc"));
+    command
+        .current_dir(folder)
+        .env("GWC_ACTOR", "tester")
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
+    command
+}
+
+/// Runs a command.
+pub(crate) fn run(command: &mut Command) -> Ended {
+    let output = command.output().expect("the program runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ended {
+        code: output.status.code().expect("it ends by itself"),
+        out: text(&output.stdout),
+        err: text(&output.stderr),
+    }
+}

@@ -1,0 +1,60 @@
+//! `gwc revoke`.
+
+use crate::project::Project;
+
+#[test]
+fn what_runs_needs_a_way_out() {
+    let project = Project::released();
+    let first = project.history()[0].1.clone();
+    project.change("6s");
+    project.apply("second").with(0);
+    let head = project.history()[0].1.clone();
+    let key = ["--key", "keys/release.pem", "--reason", "leak"];
+    let run = |more: &[&str]| {
+        let mut arguments = vec!["revoke"];
+        arguments.extend(more);
+        arguments.extend(key);
+        project.run(&arguments)
+    };
+    run(&[&head]).with(64).says("--then rollback:");
+    run(&[&head, "--then", "later"]).with(64);
+    run(&[&head, "--then", "rollback:-1"])
+        .with(64)
+        .says("--yes");
+    run(&[&head, "--then", &format!("rollback:{head}"), "--yes"]).with(64);
+    assert_eq!(project.history().len(), 2);
+    let document = run(&[&head, "--then", "rollback:-1", "--yes", "--format", "json"])
+        .with(0)
+        .json("revoke/v1");
+    assert_eq!(
+        (&document["list"], &document["serial"]),
+        (&1.into(), &3.into())
+    );
+    assert_eq!(project.history()[0].1, first);
+    project.apply("again").with(4).says("revoked");
+}
+
+#[test]
+fn credentials_by_their_hash_only() {
+    let project = Project::released();
+    let run =
+        |text: &str| project.run(&["revoke", "--credential", text, "--key", "keys/release.pem"]);
+    let failed = run("my-secret-token").with(64);
+    assert!(!failed.err.contains("my-secret-token"), "{}", failed.err);
+    run(&"ab".repeat(32)).with(0).says("revocation list 1");
+    run(&"cd".repeat(32)).with(0).says("revocation list 2");
+    project
+        .run(&["revoke", "--key", "keys/release.pem"])
+        .with(64);
+    project.run(&["keygen", "ci", "--roles", "build"]).with(0);
+    project
+        .run(&[
+            "revoke",
+            "--credential",
+            &"ef".repeat(32),
+            "--key",
+            "keys/ci.pem",
+        ])
+        .with(4)
+        .says("role `revoke`");
+}

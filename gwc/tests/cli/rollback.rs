@@ -1,0 +1,150 @@
+//! `gwc rollback` and `gwc trust floor`.
+
+use crate::project::Project;
+
+fn back(project: &Project, more: &[&str]) -> crate::project::Ended {
+    let mut arguments = vec!["rollback", "--key", "keys/release.pem", "--yes"];
+    arguments.extend(more);
+    project.run(&arguments)
+}
+
+/// Three releases: a, b, c; their ids.
+fn three() -> (Project, [String; 3]) {
+    let project = Project::released();
+    project.change("6s");
+    project.apply("b").with(0);
+    project.change("7s");
+    project.apply("c").with(0);
+    let history = project.history();
+    let ids = [2, 1, 0].map(|at: usize| history[at].1.clone());
+    (project, ids)
+}
+
+#[test]
+fn to_the_version_before_and_again() {
+    let (project, [a, b, _]) = three();
+    let document = back(&project, &["--format", "json", "--reason", "slow"])
+        .with(0)
+        .json("rollback/v1");
+    assert_eq!(
+        (&document["serial"], &document["bundle"]),
+        (&4.into(), &b.as_str().into())
+    );
+    back(&project, &[]).with(0).says("serial 5");
+    let history = project.history();
+    assert_eq!(history[0], (5, a));
+    back(&project, &[]).with(65).says("0 versions before");
+}
+
+#[test]
+fn further_back_and_by_id() {
+    let (project, [a, b, c]) = three();
+    back(&project, &["-2"]).with(0);
+    assert_eq!(project.history()[0].1, a);
+    back(&project, &[&c[7..19]]).with(0);
+    assert_eq!(project.history()[0].1, c);
+    back(&project, &[&b]).with(0);
+    back(&project, &[&b]).with(0).says("nothing to do");
+    assert_eq!(project.history().len(), 6);
+    back(&project, &["ffffff"]).with(65);
+    back(&project, &["-0"]).with(64);
+    back(&project, &["nonsense"]).with(64);
+    project
+        .run(&["rollback", "--key", "keys/release.pem"])
+        .with(64)
+        .says("--yes");
+}
+
+#[test]
+fn while_the_documents_are_broken() {
+    let (project, _) = three();
+    project.write("orders.yaml", b"\xff\0");
+    project.edit("gateway.yaml", "kind: rate_limit", "kind: rate_limti");
+    back(&project, &[]).with(0);
+}
+
+#[test]
+fn withdrawn_credentials_are_counted() {
+    let project = Project::released();
+    let sha = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    let other = sha.replace('9', "1");
+    project.edit("gateway.yaml", sha, &other);
+    let plan = project.run(&["plan", "--format", "json"]);
+    let acks: Vec<String> = plan.json("plan/v1")["changes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|change| {
+            [
+                "--ack".to_owned(),
+                change["fingerprint"].as_str().unwrap().to_owned(),
+            ]
+        })
+        .collect();
+    let mut arguments = vec!["apply", "--key", "keys/release.pem", "--yes"];
+    arguments.extend(acks.iter().map(String::as_str));
+    project.run(&arguments).with(0);
+    project
+        .run(&[
+            "revoke",
+            "--credential",
+            &"ab".repeat(32),
+            "--key",
+            "keys/release.pem",
+        ])
+        .with(0);
+    let ended = back(&project, &[]).with(0);
+    assert!(
+        ended
+            .out
+            .contains("1 credential withdrawn since would be admitted again"),
+        "{}",
+        ended.out
+    );
+    assert!(
+        ended
+            .out
+            .contains(&format!("gwc revoke --credential {sha}")),
+        "{}",
+        ended.out
+    );
+}
+
+#[test]
+fn a_revoked_target_is_refused() {
+    let (project, [a, ..]) = three();
+    project
+        .run(&[
+            "revoke",
+            &a,
+            "--key",
+            "keys/release.pem",
+            "--reason",
+            "leak",
+        ])
+        .with(0);
+    back(&project, &[&a]).with(4).says("revoked");
+    project.run(&["history"]).with(0).says("REVOKED");
+}
+
+#[test]
+fn floors_only_rise() {
+    let (project, _) = three();
+    let document = project
+        .run(&["trust", "floor", "--format", "json"])
+        .with(0)
+        .json("trust-floor/v1");
+    assert_eq!(
+        (&document["min_serial"], &document["changed"]),
+        (&3.into(), &true.into())
+    );
+    project.edit("trust.json", "\"min_serial\": 3", "\"min_serial\": 9");
+    let document = project
+        .run(&["trust", "floor", "--format", "json"])
+        .with(0)
+        .json("trust-floor/v1");
+    assert_eq!(
+        (&document["min_serial"], &document["changed"]),
+        (&9.into(), &false.into())
+    );
+}

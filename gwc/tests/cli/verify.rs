@@ -1,0 +1,158 @@
+//! `gwc verify`, and the lines that it prints.
+
+use std::fs;
+use std::process::Command;
+
+use crate::project::Project;
+
+fn signed() -> (Project, String) {
+    let project = Project::new();
+    let id = project.build();
+    project
+        .run(&["sign", &id, "--key", "keys/release.pem"])
+        .with(0);
+    (project, id)
+}
+
+#[test]
+fn a_signed_bundle_is_verified_and_an_unsigned_one_is_not() {
+    let project = Project::new();
+    let id = project.build();
+    let ended = project.run(&["verify", &id, "--extract", "x", "--format", "json"]);
+    let document = ended.with(4).json("verify/v1");
+    assert_eq!(document["reason"], "unsigned");
+    project
+        .run(&["sign", &id, "--key", "keys/release.pem"])
+        .with(0);
+    let ended = project.run(&["verify", &id, "--extract", "x", "--format", "json"]);
+    let document = ended.with(0).json("verify/v1");
+    assert_eq!(document["verified"], true);
+    assert_eq!(document["statements"][0]["role"], "build");
+}
+
+#[test]
+fn two_owners() {
+    let (project, id) = signed();
+    project
+        .run(&["keygen", "second", "--roles", "build"])
+        .with(0);
+    project.edit("trust.json", "\"build\": 1", "\"build\": 2");
+    project
+        .run(&["verify", &id, "--extract", "x"])
+        .with(4)
+        .says("below-threshold");
+    project
+        .run(&["sign", &id, "--key", "keys/second.pem"])
+        .with(0)
+        .says("second");
+    project.run(&["verify", &id, "--extract", "x"]).with(0);
+}
+
+#[test]
+fn what_is_pasted_works() {
+    let (project, id) = signed();
+    project
+        .run(&["apply", "--key", "keys/release.pem", "--yes"])
+        .with(0);
+    let ended = project
+        .run(&["verify", &id, "--extract", "by hand's"])
+        .with(0);
+    let lines: Vec<&str> = ended
+        .out
+        .lines()
+        .skip_while(|line| !line.starts_with("The same by hand"))
+        .skip(1)
+        .collect();
+    assert!(
+        lines.iter().filter(|line| line.contains("openssl")).count() == 2,
+        "{lines:?}"
+    );
+    let script = format!("set -e\n{}\n", lines.join("\n"));
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .current_dir(project.path())
+        .output()
+        .expect("a POSIX shell and openssl are there");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{script}{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert_eq!(text.matches("Verified OK").count(), 2, "{text}");
+}
+
+#[test]
+fn a_damaged_blob_and_a_strange_trust_file() {
+    let (project, id) = signed();
+    let other = Project::new();
+    let trust = other.file("trust.json");
+    project
+        .run(&[
+            "verify",
+            &id,
+            "--extract",
+            "x",
+            "--trust",
+            trust.to_str().unwrap(),
+        ])
+        .with(4)
+        .says("unknown-key");
+    project
+        .run(&["verify", &id, "--trust", "missing.json"])
+        .with(65);
+    let inspected = project.run(&["inspect", &id, "--format", "json"]).with(0);
+    let layer = inspected.json("inspect/v1")["layers"][0]["digest"].clone();
+    let hex = layer
+        .as_str()
+        .unwrap()
+        .strip_prefix("sha256:")
+        .unwrap()
+        .to_owned();
+    let blob = project.file(&format!("releases/blobs/sha256/{hex}"));
+    let mut bytes = fs::read(&blob).unwrap();
+    bytes[10] ^= 1;
+    fs::write(&blob, bytes).unwrap();
+    project
+        .run(&["verify", &id, "--extract", "x"])
+        .with(4)
+        .says("bad-digest");
+}
+
+#[test]
+fn one_file_carries_its_signatures() {
+    let project = Project::new();
+    let id = project.build();
+    project
+        .run(&["sign", &id, "--key", "keys/release.pem", "-o", "one.tar"])
+        .with(0);
+    project
+        .run(&["verify", "one.tar", "--extract", "x"])
+        .with(0);
+    // Alone, with nothing but the file and the trust file.
+    let elsewhere = tempfile::tempdir().unwrap();
+    for name in ["one.tar", "trust.json"] {
+        fs::copy(project.file(name), elsewhere.path().join(name)).unwrap();
+    }
+    let mut command = crate::project::command(elsewhere.path());
+    command.args([
+        "verify",
+        "one.tar",
+        "--trust",
+        "trust.json",
+        "--extract",
+        "x",
+    ]);
+    crate::project::run(&mut command).with(0);
+    // Damaged in the middle of a blob.
+    let mut bytes = fs::read(project.file("one.tar")).unwrap();
+    let at = bytes.windows(4).position(|four| four == b"shop").unwrap();
+    bytes[at] ^= 1;
+    project.write("damaged.tar", bytes);
+    project.run(&["verify", "damaged.tar"]).with(4);
+    project.write(
+        "cut.tar",
+        &fs::read(project.file("one.tar")).unwrap()[..100],
+    );
+    project.run(&["verify", "cut.tar"]).with(65);
+}
