@@ -1,0 +1,71 @@
+# The habit names. CI runs `make test` and nothing else.
+#   make demo       the whole life of a change, on a real document    (KEEP=1: keep it running)
+#   make test       everything that CI runs
+#   make bins       gwc, gwd and the demo's upstream, in target/bin
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+CARGO ?= cargo
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Builds for tests and for the demo share one profile, so that nothing is built twice.
+PROFILE ?= dev
+OUT := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
+BIN := target/bin
+export GWC_BIN ?= $(CURDIR)/$(BIN)/gwc
+export GWD_BIN ?= $(CURDIR)/$(BIN)/gwd
+export UPSTREAM_BIN ?= $(CURDIR)/$(BIN)/echo-upstream
+
+.PHONY: help demo test test-full bench bins fmt fmt-check clippy check-arrows tools
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+# Two invocations, because cargo unifies features over one: gwd must not get what only gwc needs.
+bins:
+	$(CARGO) build --locked --profile $(PROFILE) -p gwc --bin gwc
+	$(CARGO) build --locked --profile $(PROFILE) -p gwd --bin gwd
+	$(CARGO) build --locked --profile $(PROFILE) -p e2e --bin echo-upstream
+	@mkdir -p $(BIN)
+	@for bin in gwc gwd echo-upstream; do \
+		cp -f $(OUT)/$$bin $(BIN)/.$$bin.new && mv -f $(BIN)/.$$bin.new $(BIN)/$$bin || exit 1; \
+	done
+
+demo: bins
+	@KEEP='$(KEEP)' demo/run
+
+fmt:
+	$(CARGO) fmt --all
+
+fmt-check:
+	$(CARGO) fmt --all --check
+
+clippy:
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+# gwd has no YAML parser and no OpenAPI reader in its tree; bundle and engine no files, no runtime.
+check-arrows:
+	@! $(CARGO) tree --locked -p gwd -e normal --prefix none | grep -E '^(gwc|diag|granit-parser|git2|miette|serde_json_path) v' \
+		|| { echo 'gwd depends on what only gwc may use' >&2; exit 1; }
+	@! $(CARGO) tree --locked -p engine -e normal --prefix none | grep -E '^(tokio|hyper|gwc|gwd|diag) v' \
+		|| { echo 'engine depends on what it must not know' >&2; exit 1; }
+
+# What is missing and small. Compiler and formatter come with rust-toolchain.toml.
+tools:
+	@command -v rustfmt >/dev/null && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
+	@for tool in curl openssl git; do \
+		command -v $$tool >/dev/null || { echo "make test needs $$tool: install the package $$tool" >&2; exit 1; }; \
+	done
+
+# The demo is one of the tests (tests/tests/demo.rs); the last line is the runner's own.
+test: tools fmt-check check-arrows clippy bins
+	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
+		set -x; $(CARGO) nextest run --locked --workspace --no-fail-fast; \
+	else \
+		set -x; $(CARGO) test --locked --workspace --no-fail-fast; \
+	fi
+
+test-full: test
+	$(CARGO) test --locked --workspace --doc
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+
+bench:
+	$(CARGO) bench --locked --workspace
