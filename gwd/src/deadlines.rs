@@ -24,6 +24,9 @@ pub(crate) struct Deadlines {
     slots: RefCell<Slots>,
     /// No slot is due before this.
     earliest_ms: Cell<u64>,
+    /// When the last pass was: what is due by then has been woken, and nothing else is asked
+    /// for, so that looking at a deadline costs no clock.
+    passed_ms: Cell<u64>,
     rearm: Notify,
 }
 
@@ -53,6 +56,7 @@ impl Deadlines {
             clock,
             slots: RefCell::default(),
             earliest_ms: Cell::new(NEVER),
+            passed_ms: Cell::new(0),
             rearm: Notify::new(),
         })
     }
@@ -113,6 +117,7 @@ impl Deadlines {
 
     fn pass(&self) {
         let now_ms = self.clock.now_ms();
+        self.passed_ms.set(now_ms);
         let mut next = NEVER;
         let mut due = Vec::new();
         for state in self.slots.borrow().list.iter().flatten() {
@@ -145,8 +150,7 @@ impl Slot {
 
     /// Whether the deadline has passed.
     pub(crate) fn expired(&self) -> bool {
-        let at = self.state.at_ms.get();
-        at != NEVER && at <= self.deadlines.clock.now_ms()
+        self.state.at_ms.get() <= self.deadlines.passed_ms.get()
     }
 
     /// Whom to wake.

@@ -155,6 +155,13 @@ impl Node {
     ) -> Result<Version, Refused> {
         let snapshot = engine::build(gateway, &bundle.to_string(), secrets, &mut self.routers)
             .map_err(refused)?;
+        let mut policies = gateway.shared.policies.iter();
+        let mut own = gateway.apis.iter().flat_map(|api| api.policies.iter());
+        let counts = |policy: &ir::Policy| matches!(policy.checked, policy::Checked::RateLimit(_));
+        if policies.any(counts) || own.any(counts) {
+            self.shared.limits.known.warm();
+            self.shared.limits.anonymous.warm();
+        }
         let names = &self.registry.names;
         let route_uids = snapshot.routes().map(|route| names.number(route.id));
         let route_uids: Box<[u32]> = route_uids.collect();

@@ -7,6 +7,7 @@
 //! such keys share stands in; it is strict, not open.
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::step::StateId;
@@ -36,7 +37,9 @@ pub struct Admission {
 /// Fixed-capacity, open-addressed, two choices of four slots each.
 #[derive(Debug)]
 pub struct RateTable {
-    groups: Box<[Group]>,
+    /// Made when first used: a gateway without limits pays nothing for them.
+    groups: OnceLock<Box<[Group]>>,
+    count: usize,
     hasher: RandomState,
     overflow: Slot,
     overflowed: AtomicU64,
@@ -82,9 +85,9 @@ impl RateTable {
     /// process to process, so that nobody can aim at a slot.
     #[must_use]
     pub fn new(keys: usize, hasher: RandomState) -> Self {
-        let groups = (keys / 4).next_power_of_two().max(2);
         Self {
-            groups: (0..groups).map(|_| Group::default()).collect(),
+            groups: OnceLock::new(),
+            count: (keys / 4).next_power_of_two().max(2),
             hasher,
             overflow: Slot::default(),
             overflowed: AtomicU64::new(0),
@@ -138,11 +141,22 @@ impl RateTable {
         self.overflowed.load(Ordering::Relaxed)
     }
 
+    /// Takes the table's memory now, so that no request has to.
+    pub fn warm(&self) {
+        self.groups();
+    }
+
+    fn groups(&self) -> &[Group] {
+        self.groups
+            .get_or_init(|| (0..self.count).map(|_| Group::default()).collect())
+    }
+
     fn candidates(&self, tag: u64) -> impl Iterator<Item = &Slot> {
-        let mask = self.groups.len() - 1;
+        let groups = self.groups();
+        let mask = groups.len() - 1;
         let index = |bits: u64| usize::try_from(bits & 0xFFFF_FFFF).unwrap_or(0) & mask;
         let (first, second) = (index(tag), index(tag >> 32 ^ 0x9E37_79B9));
-        self.groups[first].0.iter().chain(&self.groups[second].0)
+        groups[first].0.iter().chain(&groups[second].0)
     }
 
     fn find(&self, tag: u64) -> Option<&Slot> {

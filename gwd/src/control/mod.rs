@@ -27,7 +27,7 @@ use bundle::moment::Moment;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
-use bundle::store::{Blobs, WriteError};
+use bundle::store::{Blobs, WriteError, sweep};
 use bundle::trust::Trust;
 use policy::Revoked;
 use serde_json::json;
@@ -45,6 +45,10 @@ use watch::Watcher;
 const POLL: Duration = Duration::from_secs(5);
 /// How often small matters are looked after.
 const TICK: Duration = Duration::from_secs(2);
+/// Records whose bundles stay on disk.
+const ON_DISK: usize = 20;
+/// Bundles younger than this stay, too.
+const YOUNG_S: u64 = 3_600;
 /// Records of the state folder among which break-glass finds its target.
 const KEPT_MAX: usize = 200;
 
@@ -318,10 +322,14 @@ impl Control {
         self.ran = ran;
         self.last_error = None;
         self.runs(version, accepted.clone());
+        // From the second record on, the first one protects.
+        self.replay_protected |= self.memory.record.is_some();
         self.memory = accepted.memory();
         if was_resident {
             self.persist_record(from, accepted);
             self.persist_ran();
+        } else {
+            self.clean_up();
         }
         let created = accepted.record().created;
         let took_ms = self.now_ms().saturating_sub(began_ms);
@@ -555,16 +563,14 @@ impl Control {
         let head = self.head.as_ref();
         let at_serial = self.memory.record.map_or(0, |pointer| pointer.serial);
         let is_head = head.is_some_and(|head| head.bundle() == target);
-        self.ran.hold = match from {
-            _ if is_head && !sticky => None,
-            Some(from) => Some(Hold {
-                from: head.map_or(from, Accepted::bundle),
-                to: target,
-                at_serial,
-                sticky,
-            }),
-            None => None,
-        };
+        // Going back twice is still leaving the same bundle.
+        let left = self.ran.hold.as_ref().map(|hold| hold.from).or(from);
+        self.ran.hold = left.filter(|_| sticky || !is_head).map(|from| Hold {
+            from,
+            to: target,
+            at_serial,
+            sticky,
+        });
         self.ran.runs(target);
         self.runs(version, accepted);
         let durable = self.persist_ran();
@@ -649,6 +655,27 @@ impl Control {
         bundles.last_success_unix_s = now().unix_s() as f64;
         drop(bundles);
         self.tidy();
+    }
+
+    /// Drops bundles from the state folder that nobody can want: neither recent nor running nor
+    /// resident.
+    fn clean_up(&self) {
+        let layout = &self.state.layout;
+        let young_since = Moment::from_unix_s(now().unix_s().saturating_sub(YOUNG_S));
+        let dropped = sweep::retained(layout, ON_DISK).and_then(|mut kept| {
+            kept.extend(self.ran.ran.iter());
+            kept.extend(self.residents.iter().map(|known| known.version.bundle()));
+            let garbage = sweep::garbage(layout, &kept, young_since)?;
+            sweep::remove(layout, &garbage)?;
+            Ok(garbage.len())
+        });
+        if let Err(refused) = dropped {
+            event(
+                Level::Warn,
+                "the state folder cannot be cleaned up; it grows",
+                json!({"error": refused.to_string()}),
+            );
+        }
     }
 
     fn tidy(&mut self) {

@@ -248,13 +248,14 @@ impl Download {
     /// Both directions are through: the connection can serve another request. Where the request
     /// is still being sent, it cannot.
     fn end(&mut self) {
-        let sent = self.progress.as_ref().is_none_or(|sent| sent.done.get());
-        if let Some(lease) = self.lease.take()
-            && sent
-        {
-            lease.give_back();
+        let Some(lease) = self.lease.take() else {
+            return;
+        };
+        let now_ns = self.record.now_ns();
+        if self.progress.as_ref().is_none_or(|sent| sent.done.get()) {
+            lease.give_back(now_ns / 1_000_000);
         }
-        self.record.finish();
+        self.record.finish_at(now_ns);
     }
 }
 

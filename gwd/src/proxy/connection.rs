@@ -64,6 +64,8 @@ pub(crate) struct Conn {
     pub(crate) panicked: Cell<bool>,
     phase: Cell<Phase>,
     mid_head: Cell<bool>,
+    /// When the last bytes came; 0 once an exchange has begun with them.
+    read_ns: Cell<u64>,
     header_timeout_ms: u64,
     idle_timeout_ms: u64,
     _counted: Counted,
@@ -147,6 +149,7 @@ fn begin(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, stream: TcpStream, pee
         panicked: Cell::new(false),
         phase: Cell::new(Phase::Idle),
         mid_head: Cell::new(false),
+        read_ns: Cell::new(0),
         header_timeout_ms: limits.header_timeout_ms,
         idle_timeout_ms: limits.idle_timeout_ms,
         _counted: counted,
@@ -291,10 +294,25 @@ impl Conn {
     /// Bytes have come; `mid_head`: a head has begun and not ended.
     pub(crate) fn bytes_came(&self, mid_head: bool) {
         self.mid_head.set(mid_head);
-        if self.phase.get() == Phase::Idle {
+        let phase = self.phase.get();
+        if !matches!(phase, Phase::Idle | Phase::Head) {
+            return;
+        }
+        let now_ns = self.worker.shared.clock.now_ns();
+        self.read_ns.set(now_ns);
+        if phase == Phase::Idle {
             self.phase.set(Phase::Head);
-            let now_ms = self.worker.shared.clock.now_ms();
-            self.deadline.set(now_ms + self.header_timeout_ms);
+            self.deadline
+                .set(now_ns / 1_000_000 + self.header_timeout_ms);
+        }
+    }
+
+    /// When the head of the request that begins now ended: with the bytes that were just read,
+    /// or, where it had been read before, when its turn came.
+    pub(crate) fn head_ended_ns(&self) -> u64 {
+        match self.read_ns.take() {
+            0 => self.worker.shared.clock.now_ns(),
+            read_ns => read_ns,
         }
     }
 

@@ -19,7 +19,7 @@ use crate::proxy::failure::{Blame, Failure};
 use crate::published::Endpoint;
 use crate::telemetry::access_log::{self, write_query, write_text};
 use crate::telemetry::names::UNMATCHED;
-use crate::telemetry::shard::{CallKey, RejectionKey, RequestKey, method_index};
+use crate::telemetry::shard::{CallKey, Label, RejectionKey, RequestKey, method_index};
 use crate::worker::View;
 
 /// What is known of an exchange while it runs.
@@ -34,7 +34,7 @@ pub(crate) struct Record {
     status: u16,
     reason: &'static str,
     blame: Blame,
-    upstream: Option<Box<Call>>,
+    upstream: Option<Call>,
     /// When the response's head was handed to hyper.
     head_ns: u64,
     pub(crate) bytes_out: u64,
@@ -70,7 +70,7 @@ impl Record {
         worker.shard.active(method, 1);
         let mut record = Self {
             conn: Rc::clone(conn),
-            started_ns: worker.shared.clock.now_ns(),
+            started_ns: conn.head_ended_ns(),
             method,
             version: if request.version() == Version::HTTP_10 {
                 10
@@ -123,10 +123,10 @@ impl Record {
         if let Some(route) = &decided.route {
             self.route = loaded.route_uids[route.index as usize];
             if matches!(decided.verdict, Verdict::Forward) {
-                self.upstream = Some(Box::new(Call {
+                self.upstream = Some(Call {
                     uid: loaded.upstream_uids[route.treatment.upstream as usize],
                     ..Call::default()
-                }));
+                });
             }
             self.count_limits(decided);
         }
@@ -234,12 +234,13 @@ impl Record {
         }
     }
 
-    /// The request is handed to the upstream's connection.
-    pub(crate) fn upstream_begins(&mut self) {
+    /// The request is handed to the upstream's connection; tells when, in milliseconds.
+    pub(crate) fn upstream_begins(&mut self) -> u64 {
         let now_ns = self.now_ns();
         if let Some(call) = &mut self.upstream {
             call.began_ns = now_ns;
         }
+        now_ns / 1_000_000
     }
 
     pub(crate) fn retried(&mut self) {
@@ -299,10 +300,16 @@ impl Record {
 
     /// The exchange is over: written once.
     pub(crate) fn finish(&mut self) {
+        if !self.ended {
+            self.finish_at(self.now_ns());
+        }
+    }
+
+    /// The same for who knows the time.
+    pub(crate) fn finish_at(&mut self, now_ns: u64) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let now_ns = self.now_ns();
         let worker = Rc::clone(&self.conn.worker);
         let duration_ns = now_ns.saturating_sub(self.started_ns);
         let overhead_ns = self.overhead_ns(now_ns);
@@ -317,7 +324,7 @@ impl Record {
                     self.status
                 },
                 version: self.version,
-                error: self.reason,
+                error: Label(self.reason),
             },
             duration_ns,
             overhead_ns,
@@ -340,7 +347,7 @@ impl Record {
                     upstream: call.uid,
                     method: self.method,
                     status: call.status,
-                    error,
+                    error: Label(error),
                 },
                 until_ns.saturating_sub(call.began_ns),
             );
@@ -376,7 +383,7 @@ impl Record {
         }
     }
 
-    fn now_ns(&self) -> u64 {
+    pub(crate) fn now_ns(&self) -> u64 {
         self.conn.worker.shared.clock.now_ns()
     }
 

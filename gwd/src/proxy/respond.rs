@@ -11,7 +11,7 @@ use bytes::Bytes;
 use engine::{ChainStep, Decided, Refusal};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER, SERVER, TRANSFER_ENCODING, UPGRADE, WWW_AUTHENTICATE,
+    RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode, Version};
 use policy::{Reject, Reply};
@@ -160,8 +160,16 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
 fn strip(headers: &mut HeaderMap) {
     let mut doomed: Vec<HeaderName> = Vec::new();
     for (name, value) in headers.iter() {
+        // One byte decides for most.
+        if !matches!(
+            name.as_str().as_bytes()[0],
+            b'c' | b'k' | b'p' | b's' | b't' | b'u'
+        ) {
+            continue;
+        }
         match name.as_str() {
             "connection" => {
+                doomed.push(CONNECTION);
                 for token in value.as_bytes().split(|byte| *byte == b',') {
                     let Ok(name) = HeaderName::from_bytes(token.trim_ascii()) else {
                         continue;
@@ -174,16 +182,11 @@ fn strip(headers: &mut HeaderMap) {
                     }
                 }
             }
-            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "te" | "trailer" => {
-                doomed.push(name.clone());
-            }
+            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "server" | "te"
+            | "trailer" | "transfer-encoding" | "upgrade" => doomed.push(name.clone()),
             _ => {}
         }
     }
-    headers.remove(CONNECTION);
-    headers.remove(SERVER);
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(UPGRADE);
     for name in doomed {
         headers.remove(name);
     }

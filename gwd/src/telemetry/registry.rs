@@ -232,7 +232,7 @@ impl Registry {
                 ("http_response_status_code", status_label(status)),
                 ("network_protocol_version", version_label(version).into()),
                 ("url_scheme", "http".into()),
-                ("error_type", error.into()),
+                ("error_type", error.0.into()),
             ];
             durations.entry(labels).or_default().add(&requests.duration);
             overheads
@@ -284,7 +284,7 @@ impl Registry {
                 ("upstream", upstream),
                 ("http_request_method", METHODS[usize::from(method)].into()),
                 ("http_response_status_code", status_label(status)),
-                ("error_type", error.into()),
+                ("error_type", error.0.into()),
             ];
             calls.entry(labels).or_default().add(histogram);
         }

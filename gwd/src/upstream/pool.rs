@@ -37,7 +37,6 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     idle_timeout_ms: Cell<u64>,
     gauge: Arc<PoolGauge>,
-    clock: crate::clock::Clock,
 }
 
 struct Idle {
@@ -73,7 +72,6 @@ impl Pools {
                 idle: RefCell::default(),
                 idle_timeout_ms: Cell::new(idle_timeout_ms),
                 gauge: worker.shard.pool(upstream_uid),
-                clock: worker.shared.clock,
             })
         });
         pool.idle_timeout_ms.set(idle_timeout_ms);
@@ -95,12 +93,11 @@ impl Pools {
 impl Pool {
     /// An idle connection, the one used last. `repeatable`: the request may be sent again if
     /// the connection turns out to be dead.
-    pub(crate) fn checkout(self: &Rc<Self>, repeatable: bool) -> Option<Lease> {
+    pub(crate) fn checkout(self: &Rc<Self>, repeatable: bool, now_ms: u64) -> Option<Lease> {
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return None;
         }
-        let now_ms = self.clock.now_ms();
         let oldest_ms = if repeatable {
             self.idle_timeout_ms.get()
         } else {
@@ -154,7 +151,7 @@ impl Pool {
 
 impl Lease {
     /// The exchange ended clean on both sides.
-    pub(crate) fn give_back(self) {
+    pub(crate) fn give_back(self, now_ms: u64) {
         let Self {
             sender,
             pool,
@@ -167,7 +164,7 @@ impl Lease {
         pool.gauge.idle(1);
         idle.push(Idle {
             sender,
-            since_ms: pool.clock.now_ms(),
+            since_ms: now_ms,
         });
     }
 }

@@ -78,8 +78,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         gate: None,
     };
     let request = sending.request(head, body, expects_continue);
-    record.upstream_begins();
-    sending.begin();
+    sending.begin(record.upstream_begins());
     let (failed, error) = match sending.once(lease, request).await? {
         Ok((response, lease)) => return Ok(sending.answered(response, lease, record)),
         Err(refused) => refused,
@@ -93,7 +92,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
     };
     record.retried();
     let lease = connect_in_time(&service.pools[target], service, conn).await?;
-    sending.begin();
+    sending.begin(conn.worker.shared.clock.now_ms());
     match sending.once(lease, again).await? {
         Ok((response, lease)) => Ok(sending.answered(response, lease, record)),
         Err((_, error)) => Err(sending.judged(&error)),
@@ -138,8 +137,7 @@ impl Sending<'_> {
     }
 
     /// Sets the first deadline; an upload moves it on, and sets it anew at its end.
-    fn begin(&self) {
-        let now_ms = self.conn.worker.shared.clock.now_ms();
+    fn begin(&self, now_ms: u64) {
         let wait_ms = match (&self.progress, &self.gate) {
             (Some(_), Some(_)) => CONTINUE_WAIT_MS.min(self.timeout_ms),
             (Some(progress), None) if !progress.done.get() => STREAM_IDLE_MS,
@@ -161,7 +159,7 @@ impl Sending<'_> {
                     // The upstream does not know 100-continue: sent all the same.
                     Some(gate) => {
                         gate.open();
-                        self.begin();
+                        self.begin(self.conn.worker.shared.clock.now_ms());
                     }
                     None => return Err(Failure::new(self.stalled())),
                 },
@@ -212,7 +210,8 @@ async fn take_connection(
     while let Some(target) = out.service.balance.pick(tried) {
         let pool = &out.service.pools[target];
         record.upstream_tried(&pool.endpoint);
-        if let Some(lease) = pool.checkout(repeatable) {
+        let now_ms = record.started_ns() / 1_000_000;
+        if let Some(lease) = pool.checkout(repeatable, now_ms) {
             return Ok((lease, true, target));
         }
         record.connect_begins();

@@ -460,3 +460,51 @@ fn ports_may_be_swapped_under_load() {
     ask(404);
     assert_eq!(get(at(ports[1]), "/a").status, 200);
 }
+
+#[test]
+fn a_state_folder_that_cannot_be_written_refuses_releases_and_not_roll_backs() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    let (blobs, aside) = (world.path("state/blobs"), world.path("aside"));
+    std::fs::rename(&blobs, &aside).unwrap();
+    std::fs::write(&blobs, "no folder").unwrap();
+    let three = world.release(&numbered(&upstream, 3));
+    eventually("it is refused", || {
+        gwd.status()["last_error"]["reason"] == "state-not-durable"
+    });
+    assert!(gwd.runs(&two));
+    assert_eq!(
+        gwd.ask("POST", "/v1/rollback", "").json()["bundle"],
+        one.to_string()
+    );
+    std::fs::remove_file(&blobs).unwrap();
+    std::fs::rename(&aside, &blobs).unwrap();
+    gwd.wait_for(&three);
+}
+
+#[test]
+fn a_changed_trust_file_raises_an_alarm_and_stops_nothing() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let path = world.path("trust.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, "{").unwrap();
+    eventually("the alarm", || {
+        gwd.status()["alarms"] == json!(["trust-unreadable"])
+    });
+    // The builder's key comes first in the file.
+    std::fs::write(&path, text.replacen("\"active\"", "\"revoked\"", 1)).unwrap();
+    eventually("another alarm", || {
+        gwd.status()["alarms"] == json!(["running-untrusted"])
+    });
+    assert!(gwd.runs(&one));
+    assert_eq!(get(gwd.public(), "/v1").status, 200);
+    std::fs::write(&path, text).unwrap();
+    eventually("no alarm", || gwd.status()["alarms"] == json!([]));
+}

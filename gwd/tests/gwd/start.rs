@@ -213,3 +213,55 @@ fn help_has_examples_and_every_option_is_a_variable() {
     }
     assert!(help("rollback").contains("-1"));
 }
+
+#[test]
+fn listeners_can_be_moved_and_names_are_resolved() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener = listener("public", &taken.local_addr().unwrap().to_string());
+    let mut target = shop.upstreams[0].targets[0].clone();
+    target.host = "localhost".into();
+    shop.upstreams[0].targets = bundle::ir::Set::new(vec![target]).unwrap();
+    world.release(&shop.gateway());
+    let gwd = Process::spawn(world.trusted().args(["--listen", "public=127.0.0.1:0"]));
+    assert_eq!(get(gwd.public(), "/a").status, 200);
+    drop(gwd);
+    let gwd = Process::spawn(&mut world.trusted());
+    assert_eq!(gwd.status()["last_error"]["reason"], "port-busy");
+    assert_eq!(
+        gwd.status()["bundle"].as_str(),
+        None,
+        "the busy port is waited for"
+    );
+    drop(taken);
+    eventually("it runs when the port is free", || {
+        gwd.status()["ready"] == true
+    });
+}
+
+#[test]
+fn a_rotated_access_log_is_opened_again() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let log = world.path("access.log");
+    let gwd = Process::spawn(world.trusted().arg("--access-log").arg(&log));
+    let public = gwd.public();
+    let lines = |path: &std::path::Path| {
+        std::fs::read_to_string(path)
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    get(public, "/a");
+    eventually("written", || lines(&log) == 1);
+    let old = world.path("access.log.1");
+    std::fs::rename(&log, &old).unwrap();
+    gwd.signal(Signal::HUP);
+    eventually("heard", || gwd.logged("SIGHUP").is_some());
+    get(public, "/a");
+    eventually("written to the new file", || lines(&log) == 1);
+    assert_eq!(lines(&old), 1);
+}
