@@ -10,7 +10,7 @@ use bundle::store::folder::Folder;
 use bundle::trust::Trust;
 use serde_json::json;
 
-use super::movement::{self, Movement, Target, refused, short};
+use super::movement::{self, Movement, Target, refused};
 use super::options::{FormatOption, NodeOptions, StoreOptions, confirm, duration, keys};
 use super::planned::{Planned, load};
 use super::say::{self, Context, Format};
@@ -70,14 +70,15 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             place.channel,
             target.short()
         );
-        return Ok(said(
+        said(
             args,
-            &place,
+            &rollback,
             head.pointer.serial,
-            target,
             &json!(null),
             &line,
-        ));
+            true,
+        );
+        return Ok(Exit::OK);
     }
     let (plan, text) = rollback.plan()?;
     if args.format.format == Format::Human {
@@ -108,8 +109,15 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         "channel {} is at serial {}, back at {target}",
         place.channel, pointer.serial
     );
-    let exit = said(args, &place, pointer.serial, target, &plan, &line);
-    Ok(failure.map_or(exit, |failure| {
+    said(
+        args,
+        &rollback,
+        pointer.serial,
+        &plan,
+        &line,
+        failure.is_none(),
+    );
+    Ok(failure.map_or(Exit::OK, |failure| {
         say::note(&format!("error[{}]: {failure}", failure.code));
         failure.exit
     }))
@@ -197,10 +205,19 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// What would be treated differently, and which credentials would be admitted again.
+    /// What would be treated differently, and which credentials would be admitted again. Where what
+    /// runs now is damaged, there is no plan, but there is a way back all the same.
     pub(super) fn plan(&self) -> anyhow::Result<(serde_json::Value, String)> {
-        let old = load(self.store, self.head.bundle, self.head.record.source)?;
         let new = load(self.store, self.target, self.source()?)?;
+        let old = match load(self.store, self.head.bundle, self.head.record.source) {
+            Ok(old) => old,
+            Err(error) => {
+                let text = format!(
+                    "warning: there is no plan, because what the channel runs cannot be read: {error:#}"
+                );
+                return Ok((json!(null), text));
+            }
+        };
         let again = self.admitted_again(&old.lowered, &new.lowered)?;
         let planned = Planned::new(
             self.place,
@@ -208,8 +225,11 @@ impl<'a> Rollback<'a> {
             (Some(&old), &new),
             Vec::new(),
             &[],
-        )?;
-        let mut text = planned.human;
+        );
+        let (mut plan, mut text) = match planned {
+            Ok(planned) => (planned.json, planned.human),
+            Err(bug) => (json!({}), format!("warning: there is no plan: {bug:#}")),
+        };
         if !again.is_empty() {
             if !text.ends_with('\n') {
                 text.push('\n');
@@ -225,7 +245,6 @@ impl<'a> Rollback<'a> {
                 ));
             }
         }
-        let mut plan = planned.json;
         plan["admitted_again"] = json!(again);
         Ok((plan, text))
     }
@@ -281,20 +300,20 @@ fn credentials(lowered: &Lowered) -> BTreeSet<Digest> {
 
 fn said(
     args: &Args,
-    place: &Place,
+    rollback: &Rollback<'_>,
     serial: u64,
-    bundle: Digest,
     plan: &serde_json::Value,
     line: &str,
-) -> Exit {
+    followed: bool,
+) {
+    let (from, to) = (rollback.head.bundle, rollback.target);
     match args.format.format {
         Format::Human => say::result(line),
         Format::Json => say::json(&say::document(
             "rollback/v1",
-            "ok",
-            json!({"channel": place.channel, "serial": serial, "bundle": bundle, "no_op": plan.is_null(),
-                   "from": plan["base"]["bundle"].as_str().map(short), "plan": plan}),
+            if followed { "ok" } else { "blocked" },
+            json!({"channel": rollback.place.channel, "serial": serial, "bundle": to, "from": from,
+                   "no_op": from == to, "plan": plan}),
         )),
     }
-    Exit::OK
 }

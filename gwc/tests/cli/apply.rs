@@ -107,7 +107,7 @@ fn exactly_the_plan_or_nothing() {
     ungated["gates"] = json!([]);
     project.write("ungated.json", ungated.to_string());
     with("ungated.json").with(3).says("gates");
-    let mut other = plan.clone();
+    let mut other = plan;
     other["base"]["record"] = json!("sha256:00");
     project.write("other.json", other.to_string());
     with("other.json").with(3);

@@ -110,6 +110,40 @@ fn a_hold_stops_a_release() {
 }
 
 #[test]
+fn somebody_else_was_first() {
+    let project = Project::released();
+    project.change("6s");
+    let copy = Project::bare();
+    for name in ["trust.json", "keys.pem"] {
+        let from = name.replace("keys.pem", "keys/release.pem");
+        copy.write(name, project.read(&from));
+    }
+    copy.change("7s");
+    let store = project.file("releases");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    // The gateway is asked after the plan was made; meanwhile another releases.
+    let first = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let store = store.to_str().unwrap();
+        copy.run(&["apply", "--key", "keys.pem", "--yes", "--store", store])
+            .with(0);
+        let body = status("sha256:00").to_string();
+        write!(
+            stream,
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .unwrap();
+    });
+    apply(&project, &["--node", &at])
+        .with(3)
+        .says("the channel moved meanwhile");
+    first.join().unwrap();
+    assert_eq!(project.history().len(), 2);
+}
+
+#[test]
 fn waiting_for_gateways() {
     let project = Project::released();
     let gateway = Gateway::new(status(&project.history()[0].1));

@@ -64,6 +64,17 @@ fn while_the_documents_are_broken() {
 }
 
 #[test]
+fn while_what_runs_is_damaged() {
+    let (project, [_, b, c]) = three();
+    let inspected = project.run(&["inspect", &c, "--format", "json"]).with(0);
+    let shared = inspected.json("inspect/v1")["layers"][0]["digest"].clone();
+    let hex = shared.as_str().unwrap().replace("sha256:", "");
+    project.write(&format!("releases/blobs/sha256/{hex}"), "garbage");
+    back(&project, &[]).with(0).says("there is no plan");
+    assert_eq!(project.history()[0].1, b);
+}
+
+#[test]
 fn withdrawn_credentials_are_counted() {
     let project = Project::released();
     let sha = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
