@@ -1,0 +1,5 @@
+//! The engine against something that knows nothing of it.
+
+mod naive;
+mod routing;
+mod tables;

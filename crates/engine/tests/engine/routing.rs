@@ -1,0 +1,247 @@
+//! The trie must answer as the naive table does, and as matchit where its rules agree.
+
+use std::sync::Arc;
+
+use bundle::ir::{self, Set, Template};
+use engine::router::{self, ApiRouter, Found, HostTable};
+use policy::RequestHead;
+
+use super::naive::{self, Answer, Condition, Request, Route, Test};
+use super::tables::{self, Dice, Kind};
+
+const PLAIN: Kind = Kind {
+    mounts: 1,
+    patterns: false,
+    prefixes: false,
+    priorities: false,
+    conditions: false,
+};
+
+#[test]
+fn the_trie_answers_as_a_naive_table_does() {
+    let kinds = [
+        (PLAIN, 150),
+        (
+            Kind {
+                patterns: true,
+                prefixes: true,
+                ..PLAIN
+            },
+            900,
+        ),
+        (
+            Kind {
+                patterns: true,
+                prefixes: true,
+                priorities: true,
+                ..PLAIN
+            },
+            500,
+        ),
+        (
+            Kind {
+                mounts: 3,
+                patterns: true,
+                prefixes: true,
+                priorities: true,
+                ..PLAIN
+            },
+            500,
+        ),
+        (
+            Kind {
+                mounts: 2,
+                patterns: true,
+                prefixes: true,
+                priorities: true,
+                conditions: true,
+            },
+            250,
+        ),
+    ];
+    let (mut compared, mut refused) = (0u64, 0);
+    for (kind, count) in kinds {
+        let requests = tables::requests(kind);
+        let heads: Vec<RequestHead> = requests.iter().map(head).collect();
+        for seed in 0..count {
+            let mut dice = Dice::new(seed);
+            let bases = tables::bases(&mut dice, kind);
+            let routes = tables::table(&mut dice, kind, &bases);
+            let Some(table) = build(&routes, &bases) else {
+                refused += 1;
+                continue;
+            };
+            for (request, head) in requests.iter().zip(&heads) {
+                let said = table.answer(head);
+                let expected = naive::answer(&routes, request);
+                assert_eq!(
+                    said, expected,
+                    "{request:?}\nseed {seed} of {kind:?}\n{routes:#?}"
+                );
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 2_000_000, "only {compared} requests compared");
+    assert!(refused > 50, "only {refused} tables had identical routes");
+}
+
+#[test]
+fn the_trie_answers_as_matchit_does_where_both_speak_alike() {
+    let requests = tables::requests(PLAIN);
+    let mut compared = 0;
+    for seed in 0..400 {
+        let mut dice = Dice::new(seed);
+        let mut routes = tables::table(&mut dice, PLAIN, &[""]);
+        routes.dedup_by(|a, b| a.template == b.template);
+        for route in &mut routes {
+            route.method = "GET";
+        }
+        let mut oracle = matchit::Router::new();
+        for route in &routes {
+            let inserted = oracle.insert(named(&route.template), route.key.clone());
+            inserted.unwrap_or_else(|error| panic!("seed {seed}: {error}\n{routes:#?}"));
+        }
+        let table = build(&routes, &[""]).expect("no two templates are alike");
+        for request in requests.iter().filter(|request| request.method == "GET") {
+            let expected = match oracle.at(&request.path) {
+                Ok(found) => Answer::Owner(found.value.clone()),
+                Err(_) => Answer::Nothing,
+            };
+            let said = table.answer(&head(request));
+            assert_eq!(said, expected, "{} seed {seed}\n{routes:#?}", request.path);
+            compared += 1;
+        }
+    }
+    assert!(compared > 100_000);
+}
+
+/// The engine's table with the keys by mount and index.
+struct Table {
+    hosts: HostTable,
+    routers: Vec<Arc<ApiRouter>>,
+}
+
+/// None where routes are identical; then the engine must have refused them, too.
+fn build(routes: &[Route], bases: &[&str]) -> Option<Table> {
+    let same = |a: &Route, b: &Route| a.mount == b.mount && naive::identical(a, b);
+    let twins = routes
+        .iter()
+        .enumerate()
+        .any(|(index, route)| routes[index + 1..].iter().any(|other| same(route, other)));
+    let mut hosts = HostTable::default();
+    let mut routers = Vec::new();
+    let mut refused = false;
+    for (mount, base) in bases.iter().enumerate() {
+        let own = routes.iter().filter(|route| route.mount == mount);
+        let operations = own.map(|route| operation(route, base)).collect();
+        match ApiRouter::build(&api(operations)) {
+            Ok(router) => {
+                let router = Arc::new(router);
+                let number = u32::try_from(mount).expect("few mounts");
+                hosts.add(None, base, number, &router);
+                routers.push(router);
+            }
+            Err(_) => refused = true,
+        }
+    }
+    assert_eq!(refused, twins, "{routes:#?}");
+    // Two mounts may own the same requests: gwc and `build` refuse that, the table itself does not.
+    let clash = routes.iter().enumerate().any(|(index, route)| {
+        routes[index + 1..]
+            .iter()
+            .any(|other| naive::identical(route, other))
+    });
+    (!clash).then_some(Table { hosts, routers })
+}
+
+impl Table {
+    fn answer(&self, head: &RequestHead) -> Answer {
+        match router::find(&self.hosts, head) {
+            Found::Operation { mount, operation } => {
+                let operations = self.routers[mount as usize].operations();
+                Answer::Owner(operations[operation as usize].key.clone())
+            }
+            Found::Nothing => Answer::Nothing,
+            Found::NoConditionMatched => Answer::NoCondition,
+            Found::MethodNotAllowed(methods) => {
+                Answer::Allow(methods.iter().map(ToString::to_string).collect())
+            }
+        }
+    }
+}
+
+fn api(operations: Vec<ir::Operation>) -> ir::Api {
+    ir::Api {
+        name: "s".to_owned(),
+        mounts: Set::default(),
+        schemes: Set::default(),
+        policies: Set::default(),
+        treatments: Vec::new(),
+        operations: Set::new(operations).expect("keys are numbers"),
+    }
+}
+
+fn operation(route: &Route, base: &str) -> ir::Operation {
+    let below = &route.template[base.len()..];
+    let template = if below.is_empty() {
+        Template::parse("/").expect("the root").into_prefix()
+    } else {
+        let template = Template::parse(&named(below)).expect("a template");
+        if route.prefix {
+            template.into_prefix()
+        } else {
+            template
+        }
+    };
+    ir::Operation {
+        key: route.key.clone(),
+        method: route.method.to_owned(),
+        template,
+        conditions: route.conditions.iter().map(condition).collect(),
+        priority: route.priority,
+        treatment: 0,
+    }
+}
+
+/// `{}` becomes `{p0}`, `{p1}`, …
+fn named(template: &str) -> String {
+    let mut text = String::new();
+    for (index, piece) in template.split("{}").enumerate() {
+        if index > 0 {
+            text.push_str(&format!("{{p{index}}}"));
+        }
+        text.push_str(piece);
+    }
+    text
+}
+
+fn condition(condition: &Condition) -> ir::Condition {
+    let test = |test: &Test| match test {
+        Test::Exact(text) => ir::Test::Exact((*text).to_owned()),
+        Test::Prefix(text) => ir::Test::Prefix((*text).to_owned()),
+        Test::Present => ir::Test::Present,
+    };
+    match condition {
+        Condition::Header(name, how) => ir::Condition::Header((*name).to_owned(), test(how)),
+        Condition::Query(name, how) => ir::Condition::Query((*name).to_owned(), test(how)),
+    }
+}
+
+fn head(request: &Request) -> RequestHead {
+    let mut target = request.path.clone();
+    if let Some(query) = request.query {
+        target.push('?');
+        target.push_str(query);
+    }
+    let mut headers = http::HeaderMap::new();
+    if let Some((name, value)) = request.header {
+        headers.insert(name, http::HeaderValue::from_static(value));
+    }
+    RequestHead {
+        method: request.method.parse().expect("a method"),
+        target: target.parse().expect("a target"),
+        host: "h".into(),
+        headers,
+    }
+}

@@ -1,0 +1,180 @@
+//! Small routing tables by the thousand, from a generator that repeats itself.
+
+use super::naive::{Condition, Request, Route, Test};
+
+/// What templates are made of; `{}` stands for a parameter.
+const TEMPLATE_SEGMENTS: [&str; 13] = [
+    "a", "b", "ab", "a-b", "", "{}", "{}", "a{}", "{}b", "{}-{}", "a{}b", "{}-b", "a-{}",
+];
+/// What requests are made of.
+const REQUEST_SEGMENTS: [&str; 8] = ["a", "b", "ab", "a-b", "", "aab", "a-ab", "-b"];
+const BASES: [&str; 4] = ["", "/a", "/b", "/a/b"];
+
+/// What a table may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kind {
+    pub(crate) mounts: usize,
+    pub(crate) patterns: bool,
+    pub(crate) prefixes: bool,
+    pub(crate) priorities: bool,
+    pub(crate) conditions: bool,
+}
+
+/// splitmix64
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).unwrap_or(0)
+    }
+
+    fn chance(&mut self, in_ten: usize) -> bool {
+        self.below(10) < in_ten
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len())].clone()
+    }
+}
+
+/// The base path of each mount.
+pub(crate) fn bases(dice: &mut Dice, kind: Kind) -> Vec<&'static str> {
+    let mut bases = vec![""];
+    while bases.len() < kind.mounts {
+        bases.push(dice.pick(&BASES));
+    }
+    bases
+}
+
+/// A table with up to seven routes.
+pub(crate) fn table(dice: &mut Dice, kind: Kind, bases: &[&str]) -> Vec<Route> {
+    let mut templates: Vec<(usize, String, bool, i32)> = Vec::new();
+    for _ in 0..1 + dice.below(5) {
+        let mount = dice.below(bases.len());
+        let mut text = bases[mount].to_owned();
+        for _ in 0..1 + dice.below(3) {
+            let mut segment = dice.pick(&TEMPLATE_SEGMENTS);
+            if !kind.patterns && segment != "{}" && segment.contains('{') {
+                segment = "{}";
+            }
+            text.push('/');
+            text.push_str(segment);
+        }
+        let prefix = kind.prefixes && dice.chance(3);
+        if prefix {
+            // `/a/` as a prefix is `/a`.
+            text.truncate(text.strip_suffix('/').unwrap_or(&text).len());
+            if text.len() < bases[mount].len() {
+                bases[mount].clone_into(&mut text);
+            }
+        }
+        // A template has one priority: it belongs to the path.
+        let priority = if kind.priorities && dice.chance(3) {
+            i32::try_from(dice.below(3)).unwrap_or(0) - 1
+        } else {
+            0
+        };
+        if !templates
+            .iter()
+            .any(|(_, known, known_prefix, _)| *known == text && *known_prefix == prefix)
+        {
+            templates.push((mount, text, prefix, priority));
+        }
+    }
+    let mut routes = Vec::new();
+    for (mount, template, prefix, priority) in templates {
+        for _ in 0..1 + dice.below(3) {
+            routes.push(Route {
+                key: format!("s/{}", routes.len()),
+                mount,
+                method: dice.pick(&["GET", "GET", "HEAD", "POST"]),
+                template: template.clone(),
+                prefix,
+                priority,
+                conditions: if kind.conditions {
+                    conditions(dice)
+                } else {
+                    Vec::new()
+                },
+            });
+        }
+    }
+    routes
+}
+
+fn conditions(dice: &mut Dice) -> Vec<Condition> {
+    let mut all = Vec::new();
+    let test = |dice: &mut Dice| {
+        dice.pick(&[
+            Test::Present,
+            Test::Exact("x"),
+            Test::Exact("xy"),
+            Test::Prefix("x"),
+            Test::Prefix("xy"),
+        ])
+    };
+    if dice.chance(4) {
+        all.push(Condition::Header(dice.pick(&["h", "i"]), test(dice)));
+    }
+    if dice.chance(4) {
+        all.push(Condition::Query(dice.pick(&["k", "l"]), test(dice)));
+    }
+    if dice.chance(1) {
+        all.push(Condition::Query("m", test(dice)));
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Every request over the alphabet: all paths of up to three segments, with each method; fields
+/// and queries only where the table asks for some.
+pub(crate) fn requests(kind: Kind) -> Vec<Request> {
+    let mut paths: Vec<String> = Vec::new();
+    let mut last = vec![String::new()];
+    for _ in 0..3 {
+        let longer = last.iter().flat_map(|path| {
+            REQUEST_SEGMENTS
+                .iter()
+                .map(move |segment| format!("{path}/{segment}"))
+        });
+        last = longer.collect();
+        paths.extend(last.iter().cloned());
+    }
+    let shown: &[(Option<(&str, &str)>, Option<&str>)] = if kind.conditions {
+        &[
+            (None, None),
+            (Some(("h", "x")), None),
+            (Some(("h", "xyz")), Some("k=x")),
+            (Some(("i", "xy")), Some("k")),
+            (None, Some("k=xy&k=x")),
+            (Some(("h", "xy")), Some("&l=xyz&m=x&")),
+        ]
+    } else {
+        &[(None, None)]
+    };
+    let mut all = Vec::new();
+    for path in &paths {
+        for method in ["GET", "HEAD", "POST", "PUT"] {
+            all.extend(shown.iter().map(|(header, query)| Request {
+                method,
+                path: path.clone(),
+                header: *header,
+                query: *query,
+            }));
+        }
+    }
+    all
+}
