@@ -1,0 +1,54 @@
+//! The access log, read while it grows.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::wait;
+
+/// A file of JSON lines.
+#[derive(Clone, Debug)]
+pub struct AccessLog {
+    path: PathBuf,
+}
+
+impl AccessLog {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// All whole lines so far; each must be JSON.
+    #[must_use]
+    pub fn lines(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(&self.path).unwrap_or_default();
+        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+        let parse = |line: &str| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {line}"))
+        };
+        whole.lines().map(parse).collect()
+    }
+
+    /// Waits for the line of a request.
+    #[must_use]
+    pub fn line(&self, request_id: &str) -> Value {
+        wait::until(&format!("the access log has {request_id}"), || {
+            let mut lines = self.lines().into_iter();
+            lines.find(|line| line["request_id"] == request_id)
+        })
+    }
+
+    /// Waits until there are so many lines, then gives them by request id.
+    #[must_use]
+    pub fn by_request(&self, count: usize) -> HashMap<String, Value> {
+        let lines = wait::until(&format!("the access log has {count} lines"), || {
+            let lines = self.lines();
+            (lines.len() >= count).then_some(lines)
+        });
+        let with_id = lines.into_iter().filter_map(|line| {
+            let id = line["request_id"].as_str()?.to_owned();
+            Some((id, line))
+        });
+        with_id.collect()
+    }
+}

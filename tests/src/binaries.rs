@@ -1,0 +1,89 @@
+//! The programs under test: those that are named, else those that lie ready, else built.
+//!
+//! Cargo unifies features over a workspace build, so each is built by an invocation of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::SystemTime;
+
+/// The compiler.
+#[must_use]
+pub fn gwc() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| find("gwc", "GWC_BIN"))
+}
+
+/// The gateway.
+#[must_use]
+pub fn gwd() -> &'static Path {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| find("gwd", "GWD_BIN"))
+}
+
+/// The folder of the workspace.
+#[must_use]
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate lies in the workspace")
+}
+
+fn find(name: &str, variable: &str) -> PathBuf {
+    if let Some(path) = std::env::var_os(variable) {
+        let path = PathBuf::from(path);
+        assert!(
+            path.is_file(),
+            "{variable}: there is no `{}`",
+            path.display()
+        );
+        return path;
+    }
+    let target = target();
+    let ready = target.join("bin").join(name);
+    if is_fresh(&ready) {
+        return ready;
+    }
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--locked", "-p", name, "--bin", name])
+        .current_dir(workspace())
+        .env("CARGO_TARGET_DIR", &target)
+        .status()
+        .unwrap_or_else(|error| panic!("cargo cannot be run: {error}"));
+    assert!(status.success(), "`cargo build -p {name}` failed");
+    target.join("debug").join(name)
+}
+
+/// Where cargo builds: this test lies in `TARGET/PROFILE/deps`.
+fn target() -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows where it lies");
+    own.ancestors()
+        .nth(3)
+        .expect("tests lie in TARGET/PROFILE/deps")
+        .to_owned()
+}
+
+/// Whether a program is there and newer than every source.
+fn is_fresh(program: &Path) -> bool {
+    let modified = |path: &Path| path.metadata().and_then(|data| data.modified()).ok();
+    let Some(built) = modified(program) else {
+        return false;
+    };
+    let sources = ["gwc/src", "gwd/src", "crates", "Cargo.lock"];
+    let newest = sources
+        .iter()
+        .filter_map(|folder| newest(&workspace().join(folder)))
+        .max();
+    newest.is_none_or(|newest| newest <= built)
+}
+
+fn newest(path: &Path) -> Option<SystemTime> {
+    let own = path.metadata().and_then(|data| data.modified()).ok();
+    let Ok(entries) = path.read_dir() else {
+        return own;
+    };
+    entries
+        .filter_map(Result::ok)
+        .filter_map(|entry| newest(&entry.path()))
+        .max()
+}

@@ -1,0 +1,277 @@
+//! Case files: a request, what shall happen to it, and what the upstream shall see, in one text.
+//!
+//! A folder under `tests/cases` is a project (`gateway.yaml` and its documents; `$UPSTREAM`
+//! stands for the recording upstream's address) with case files `*.http`. A file holds cases:
+//!
+//! ```text
+//! ### a literal beats a parameter
+//! GET /pets/mine HTTP/1.1          the version may be left out
+//! X-Answer: status=201             what the upstream shall answer, see `upstream::Answer`
+//!
+//! a body, up to the arrow
+//! => forward s/getMine             the decision: see `Decision`
+//! < 201                            of the response: its status, …
+//! < content-type: text/plain       … a field and its value, …
+//! < !server                        … a field that is not there, …
+//! < ~ at rest                      … a part of the body
+//! ^ GET /pets/mine                 of what the upstream saw: the first line, …
+//! ^ x-forwarded-for: 127.0.0.1     … a field (all its lines joined with `, `), …
+//! ^ !connection                    … a field that is not there, …
+//! ^ ~ a body                       … a part of the body
+//! ```
+//!
+//! `Host: gateway.test` is added where the case names no host. `=> forward s/getMine` says, too,
+//! that the response is a 200 unless a `< STATUS` says otherwise. A case whose decision ends in
+//! `(gwd)` needs bytes or time, and is not asked of `gwc route`.
+
+use std::path::{Path, PathBuf};
+
+/// One request with what shall come of it.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// Where it stands.
+    pub place: String,
+    /// What it shows.
+    pub title: String,
+    /// The method.
+    pub method: String,
+    /// The request target.
+    pub target: String,
+    /// The fields as they are written.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: String,
+    /// The decision.
+    pub decision: Decision,
+    /// Whether `gwc route` is asked, too.
+    pub by_gwc: bool,
+    /// What is expected of the response.
+    pub response: Vec<Expected>,
+    /// What is expected of the request that the upstream sees.
+    pub upstream: Vec<Expected>,
+}
+
+/// What happens to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// `=> forward KEY`
+    Forward(String),
+    /// `=> respond STATUS KEY`: the gateway answers.
+    Respond(u16, String),
+    /// `=> reject STATUS REASON [KEY]`
+    Reject(u16, String, Option<String>),
+    /// `=> none`: nobody owns it.
+    None,
+}
+
+/// A line of an expectation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// The status, or method and target.
+    First(String),
+    /// A field with its value.
+    Field(String, String),
+    /// No such field.
+    NoField(String),
+    /// A part of the body.
+    Body(String),
+}
+
+/// The projects under `tests/cases`.
+#[must_use]
+pub fn features(folder: &Path) -> Vec<PathBuf> {
+    let entries = folder.read_dir().expect("tests/cases is there");
+    let mut features: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.join("gateway.yaml").is_file())
+        .collect();
+    features.sort();
+    features
+}
+
+/// The cases of a project, file by file.
+#[must_use]
+pub fn of(feature: &Path) -> Vec<Case> {
+    let entries = feature.read_dir().expect("a folder");
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "http"))
+        .collect();
+    files.sort();
+    let cases = files.iter().flat_map(|file| {
+        let text = std::fs::read_to_string(file).expect("a case file is text");
+        let name = file.file_name().unwrap_or_default().to_string_lossy();
+        parse(&name, &text)
+    });
+    cases.collect()
+}
+
+/// Reads a case file. What stands before the first `###` is a comment.
+#[must_use]
+pub fn parse(file: &str, text: &str) -> Vec<Case> {
+    let mut blocks: Vec<(usize, Vec<&str>)> = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        if line.starts_with("###") {
+            blocks.push((number, Vec::new()));
+        }
+        if let Some((_, lines)) = blocks.last_mut() {
+            lines.push(line);
+        }
+    }
+    blocks
+        .into_iter()
+        .map(|(number, lines)| block(format!("{file}:{number}"), &lines))
+        .collect()
+}
+
+fn block(place: String, lines: &[&str]) -> Case {
+    let title = lines[0].trim_start_matches('#').trim().to_owned();
+    let arrow = lines
+        .iter()
+        .position(|line| line.starts_with("=> "))
+        .unwrap_or_else(|| panic!("{place}: no `=>`"));
+    let mut request = lines[1..arrow].iter().copied();
+    let first = request.next().unwrap_or_default();
+    let mut words = first.split(' ');
+    let method = words.next().unwrap_or_default().to_owned();
+    let target = words.next().unwrap_or_default().to_owned();
+    assert!(!target.is_empty(), "{place}: no request line");
+    let headers: Vec<(String, String)> = request
+        .by_ref()
+        .take_while(|line| !line.is_empty())
+        .map(|line| {
+            let (name, value) = line
+                .split_once(':')
+                .unwrap_or_else(|| panic!("{place}: not a field: {line}"));
+            (name.to_owned(), value.trim_start().to_owned())
+        })
+        .collect();
+    let body = request.collect::<Vec<_>>().join("\n");
+    let said = lines[arrow]["=> ".len()..].trim();
+    let (said, by_gwc) = match said.strip_suffix("(gwd)") {
+        Some(said) => (said.trim(), false),
+        None => (said, true),
+    };
+    let mut case = Case {
+        title,
+        method,
+        target,
+        headers,
+        body,
+        decision: decision(&place, said),
+        by_gwc,
+        response: Vec::new(),
+        upstream: Vec::new(),
+        place,
+    };
+    for line in &lines[arrow + 1..] {
+        match line.split_at_checked(2) {
+            Some(("< ", rest)) => case.response.push(Expected::parse(rest)),
+            Some(("^ ", rest)) => case.upstream.push(Expected::parse(rest)),
+            _ if line.trim().is_empty() || line.starts_with('#') => {}
+            _ => panic!("{}: not an expectation: {line}", case.place),
+        }
+    }
+    case
+}
+
+fn decision(place: &str, text: &str) -> Decision {
+    let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
+    let status = |text: &str| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{place}: `{text}` is not a status"))
+    };
+    // A key without an operationId has a space: `GET s:/template`.
+    let key = |words: &[&str]| words.join(" ");
+    match words.as_slice() {
+        ["forward", words @ ..] if !words.is_empty() => Decision::Forward(key(words)),
+        ["respond", code, words @ ..] if !words.is_empty() => {
+            Decision::Respond(status(code), key(words))
+        }
+        ["reject", code, reason, words @ ..] => Decision::Reject(
+            status(code),
+            (*reason).to_owned(),
+            (!words.is_empty()).then(|| key(words)),
+        ),
+        ["none"] => Decision::None,
+        _ => panic!("{place}: not a decision: {text}"),
+    }
+}
+
+// === impl Case ===
+
+impl Case {
+    /// The request as it goes over the wire.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut text = format!("{} {} HTTP/1.1\r\n", self.method, self.target);
+        let has = |name: &str| {
+            let mut names = self.headers.iter().map(|(name, _)| name);
+            names.any(|known| known.eq_ignore_ascii_case(name))
+        };
+        if !has("host") {
+            text.push_str("Host: gateway.test\r\n");
+        }
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !self.body.is_empty() && !has("transfer-encoding") && !has("content-length") {
+            text.push_str(&format!("Content-Length: {}\r\n", self.body.len()));
+        }
+        text.push_str("\r\n");
+        text.push_str(&self.body);
+        text.into_bytes()
+    }
+
+    /// The arguments of `gwc route` that ask the same.
+    #[must_use]
+    pub fn route_arguments(&self) -> Vec<String> {
+        let mut arguments: Vec<String> = ["route", &self.method, &self.target, "--format", "json"]
+            .map(str::to_owned)
+            .into();
+        arguments.extend(["--peer".to_owned(), "127.0.0.1".to_owned()]);
+        for (name, value) in &self.headers {
+            arguments.extend(["-H".to_owned(), format!("{name}: {value}")]);
+        }
+        let mut names = self.headers.iter().map(|(name, _)| name);
+        if !names.any(|name| name.eq_ignore_ascii_case("host")) {
+            arguments.extend(["-H".to_owned(), "Host: gateway.test".to_owned()]);
+        }
+        arguments
+    }
+
+    /// The status that the client gets.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        let told = self.response.iter().find_map(|expected| match expected {
+            Expected::First(status) => status.parse().ok(),
+            Expected::Field(..) | Expected::NoField(_) | Expected::Body(_) => None,
+        });
+        told.unwrap_or(match &self.decision {
+            Decision::Forward(_) => 200,
+            Decision::Respond(status, _) | Decision::Reject(status, ..) => *status,
+            Decision::None => 404,
+        })
+    }
+}
+
+impl Expected {
+    fn parse(text: &str) -> Self {
+        let text = text.trim_end();
+        if let Some(part) = text.strip_prefix("~ ") {
+            return Self::Body(part.to_owned());
+        }
+        if let Some(name) = text.strip_prefix('!') {
+            return Self::NoField(name.to_ascii_lowercase());
+        }
+        // A first line has a status, or a method before a slash.
+        match text.split_once(':') {
+            Some((name, value)) if !name.contains([' ', '/']) => {
+                Self::Field(name.to_ascii_lowercase(), value.trim().to_owned())
+            }
+            _ => Self::First(text.to_owned()),
+        }
+    }
+}

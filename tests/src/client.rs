@@ -1,0 +1,288 @@
+//! A client for HTTP/1.1 that sends whatever bytes it is told to, and reads what comes.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+/// No answer takes so long.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One connection.
+pub struct Connection {
+    stream: Box<dyn Stream>,
+    buffer: Vec<u8>,
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+/// A head of either direction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Head {
+    /// The first line.
+    pub line: String,
+    /// Fields in order, names in lower case.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// 100 … 599.
+    pub status: u16,
+    /// The head.
+    pub head: Head,
+    /// The body, without its framing.
+    pub body: Vec<u8>,
+    /// Interim responses that came before.
+    pub interim: Vec<u16>,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Connects over TCP.
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(READ_TIMEOUT))?;
+        stream.set_write_timeout(Some(READ_TIMEOUT))?;
+        Ok(Self::over(stream))
+    }
+
+    /// Connects to a unix socket.
+    pub fn open_unix(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path)?;
+        stream.set_read_timeout(Some(READ_TIMEOUT))?;
+        Ok(Self::over(stream))
+    }
+
+    /// Takes over a connection that somebody else opened.
+    #[must_use]
+    pub fn accepted(stream: TcpStream) -> Self {
+        Self::over(stream)
+    }
+
+    fn over(stream: impl Read + Write + Send + 'static) -> Self {
+        Self {
+            stream: Box::new(stream),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes)?;
+        self.stream.flush()
+    }
+
+    /// Sends a request and reads its response. `text` is a head with `\n` or `\r\n`, without the
+    /// empty line.
+    pub fn ask(&mut self, text: &str) -> io::Result<Response> {
+        let mut bytes = text.trim_end().replace("\r\n", "\n").replace('\n', "\r\n");
+        bytes.push_str("\r\n\r\n");
+        self.send(bytes.as_bytes())?;
+        self.read_response(text.starts_with("HEAD "))
+    }
+
+    /// Reads one response; to a HEAD it has no body.
+    pub fn read_response(&mut self, to_head: bool) -> io::Result<Response> {
+        let mut interim = Vec::new();
+        loop {
+            let head = self.read_head()?;
+            let status = head.status()?;
+            if status < 200 {
+                interim.push(status);
+                continue;
+            }
+            let body = if to_head || matches!(status, 204 | 304) {
+                Vec::new()
+            } else {
+                self.read_body(&head, Until::Close)?
+            };
+            return Ok(Response {
+                status,
+                head,
+                body,
+                interim,
+            });
+        }
+    }
+
+    /// Reads up to and with the empty line.
+    pub fn read_head(&mut self) -> io::Result<Head> {
+        let mut from = 0;
+        let end = loop {
+            if let Some(at) = find(&self.buffer[from..], b"\r\n\r\n") {
+                break from + at + 4;
+            }
+            from = self.buffer.len().saturating_sub(3);
+            self.fill()?;
+        };
+        let head: Vec<u8> = self.buffer.drain(..end).collect();
+        Head::parse(&String::from_utf8_lossy(&head))
+    }
+
+    /// Reads a body as the head frames it; `silent` says what no framing means.
+    pub fn read_body(&mut self, head: &Head, silent: Until) -> io::Result<Vec<u8>> {
+        if head.has("transfer-encoding", "chunked") {
+            return self.read_chunks();
+        }
+        match (head.get("content-length"), silent) {
+            (Some(length), _) => {
+                let length = length.parse().map_err(io::Error::other)?;
+                self.read_exactly(length)
+            }
+            (None, Until::Nothing) => Ok(Vec::new()),
+            (None, Until::Close) => self.read_to_end(),
+        }
+    }
+
+    /// Whether the other side has closed, without sending anything more.
+    pub fn is_closed(&mut self) -> bool {
+        self.buffer.is_empty()
+            && matches!(self.fill(), Err(error) if error.kind() != io::ErrorKind::WouldBlock)
+    }
+
+    /// Everything until the other side closes.
+    pub fn read_to_end(&mut self) -> io::Result<Vec<u8>> {
+        loop {
+            match self.fill() {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(std::mem::take(&mut self.buffer))
+    }
+
+    fn read_exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        while self.buffer.len() < length {
+            self.fill()?;
+        }
+        Ok(self.buffer.drain(..length).collect())
+    }
+
+    fn read_line(&mut self) -> io::Result<String> {
+        let end = loop {
+            match find(&self.buffer, b"\r\n") {
+                Some(at) => break at,
+                None => self.fill()?,
+            }
+        };
+        let line: Vec<u8> = self.buffer.drain(..end + 2).take(end).collect();
+        String::from_utf8(line).map_err(io::Error::other)
+    }
+
+    fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
+        let mut body = Vec::new();
+        loop {
+            let line = self.read_line()?;
+            let size = line.split(';').next().unwrap_or_default().trim();
+            let size = usize::from_str_radix(size, 16).map_err(io::Error::other)?;
+            if size == 0 {
+                while !self.read_line()?.is_empty() {}
+                return Ok(body);
+            }
+            body.extend(self.read_exactly(size)?);
+            self.read_exactly(2)?;
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let mut piece = [0; 16 << 10];
+        match self.stream.read(&mut piece)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            read => {
+                self.buffer.extend_from_slice(&piece[..read]);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a message without framing means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// It has no body: a request.
+    Nothing,
+    /// Its body ends with the connection: a response.
+    Close,
+}
+
+// === impl Head ===
+
+impl Head {
+    fn parse(text: &str) -> io::Result<Self> {
+        let mut lines = text.split("\r\n");
+        let line = lines.next().unwrap_or_default().to_owned();
+        let mut headers = Vec::new();
+        for line in lines.filter(|line| !line.is_empty()) {
+            let (name, value) = line
+                .split_once(':')
+                .ok_or_else(|| io::Error::other(format!("not a field: {line:?}")))?;
+            headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        Ok(Self { line, headers })
+    }
+
+    fn status(&self) -> io::Result<u16> {
+        let status = self
+            .line
+            .strip_prefix("HTTP/1.")
+            .and_then(|rest| rest.get(2..5));
+        status
+            .and_then(|status| status.parse().ok())
+            .ok_or_else(|| io::Error::other(format!("not a status line: {:?}", self.line)))
+    }
+
+    /// The first field of this name (in lower case).
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let mut of_name = self.headers.iter().filter(|(known, _)| known == name);
+        of_name.next().map(|(_, value)| value.as_str())
+    }
+
+    /// All fields of this name (in lower case).
+    pub fn all<'h>(&'h self, name: &'h str) -> impl Iterator<Item = &'h str> {
+        let of_name = self.headers.iter().filter(move |(known, _)| known == name);
+        of_name.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a list field holds a word.
+    #[must_use]
+    pub fn has(&self, name: &str, word: &str) -> bool {
+        self.all(name)
+            .flat_map(|value| value.split(','))
+            .any(|item| item.trim().eq_ignore_ascii_case(word))
+    }
+}
+
+// === impl Response ===
+
+impl Response {
+    /// The first field of this name (in lower case).
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.get(name)
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("not JSON: {error}: {}", self.text()))
+    }
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).position(|window| window == what)
+}

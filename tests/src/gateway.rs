@@ -1,0 +1,357 @@
+//! A running gwd: on ports that the system chooses, with everything it writes in one folder.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::access_log::AccessLog;
+use crate::binaries;
+use crate::client::{Connection, Response};
+use crate::project::Project;
+use crate::wait;
+
+/// A gwd process; killed when it is dropped.
+pub struct Gateway {
+    child: Child,
+    folder: TempDir,
+    listeners: BTreeMap<String, SocketAddr>,
+}
+
+/// How a gwd is started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The folder that holds the store and the trust file.
+    store: PathBuf,
+    trust: Option<PathBuf>,
+    channel: String,
+    state: Option<PathBuf>,
+    workers: usize,
+    listeners: Vec<String>,
+    more: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+// === impl Options ===
+
+impl Options {
+    /// The releases of a project, with its trust file and the listener `public`.
+    #[must_use]
+    pub fn of(project: &Project) -> Self {
+        Self {
+            store: project.path("releases"),
+            trust: Some(project.path("trust.json")),
+            channel: "prod".to_owned(),
+            state: None,
+            workers: 2,
+            listeners: vec!["public".to_owned()],
+            more: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// Another store.
+    #[must_use]
+    pub fn store(mut self, store: &Path) -> Self {
+        store.clone_into(&mut self.store);
+        self
+    }
+
+    /// Another trust file, or none.
+    #[must_use]
+    pub fn trust(mut self, trust: Option<&Path>) -> Self {
+        self.trust = trust.map(Path::to_owned);
+        self
+    }
+
+    /// A state folder that outlives the process.
+    #[must_use]
+    pub fn state(mut self, state: &Path) -> Self {
+        self.state = Some(state.to_owned());
+        self
+    }
+
+    /// Listeners that get a free port; `public` where nothing is said.
+    #[must_use]
+    pub fn listeners(mut self, names: &[&str]) -> Self {
+        self.listeners = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
+    /// Worker threads; two where nothing is said.
+    #[must_use]
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Further arguments.
+    #[must_use]
+    pub fn arguments(mut self, arguments: &[&str]) -> Self {
+        self.more
+            .extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts gwd; does not wait for anything.
+    #[must_use]
+    pub fn spawn(&self) -> Gateway {
+        let folder = tempfile::Builder::new()
+            .prefix("gwd-")
+            .tempdir()
+            .expect("a temporary folder can be made");
+        let at = |name: &str| folder.path().join(name);
+        let create = |name: &str| File::create(at(name)).expect("a file can be made");
+        let mut command = Command::new(binaries::gwd());
+        command
+            .arg("run")
+            .arg("--store")
+            .arg(&self.store)
+            .args(["--channel", &self.channel])
+            .arg("--state")
+            .arg(self.state.clone().unwrap_or_else(|| at("state")))
+            .arg("--admin")
+            .arg(format!("unix:{}", at("admin.sock").display()))
+            .args(["--workers", &self.workers.to_string()])
+            .arg("--access-log")
+            .arg(at("access.log"))
+            .args([
+                "--node",
+                "test",
+                "--pre-stop",
+                "0s",
+                "--drain-timeout",
+                "5s",
+            ])
+            .args(&self.more)
+            .envs(self.environment.iter().cloned())
+            .stdin(Stdio::null())
+            .stdout(create("stdout"))
+            .stderr(create("stderr"));
+        for name in &self.listeners {
+            command.args(["--listen", &format!("{name}=127.0.0.1:0")]);
+        }
+        if let Some(trust) = &self.trust {
+            command.arg("--trust").arg(trust);
+        }
+        let child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("gwd cannot be run: {error}"));
+        Gateway {
+            child,
+            folder,
+            listeners: BTreeMap::new(),
+        }
+    }
+
+    /// Starts gwd and waits until it serves.
+    #[must_use]
+    pub fn start(&self) -> Gateway {
+        let mut gateway = self.spawn();
+        gateway.wait_ready();
+        gateway
+    }
+}
+
+// === impl Gateway ===
+
+impl Gateway {
+    /// Waits until it is ready, and learns its ports.
+    pub fn wait_ready(&mut self) {
+        let ready = wait::within(wait::PATIENCE, || {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                panic!("gwd ended with {status} instead of serving\n{}", self.log());
+            }
+            // Its socket comes into being a moment after the start.
+            let mut admin = Connection::open_unix(&self.admin()).ok()?;
+            let ready = admin.ask("GET /readyz HTTP/1.1\nhost: admin").ok()?;
+            (ready.status == 200).then_some(())
+        });
+        assert!(ready.is_some(), "gwd does not become ready\n{}", self.log());
+        let status = self.status();
+        let listeners = status["listeners"].as_object().expect("listeners");
+        self.listeners = listeners
+            .iter()
+            .map(|(name, address)| {
+                let address = address.as_str().and_then(|text| text.parse().ok());
+                (name.clone(), address.expect("status tells real ports"))
+            })
+            .collect();
+    }
+
+    /// The address of the listener `public`.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.listener("public")
+    }
+
+    /// The address of a listener.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> SocketAddr {
+        self.listeners[name]
+    }
+
+    /// A connection to the listener `public`.
+    #[must_use]
+    pub fn connect(&self) -> Connection {
+        Connection::open(self.address()).expect("gwd accepts")
+    }
+
+    /// One request on a connection of its own.
+    #[must_use]
+    pub fn ask(&self, text: &str) -> Response {
+        self.connect().ask(text).unwrap_or_else(|error| {
+            panic!("no response: {error}\n{text}\n{}", self.log());
+        })
+    }
+
+    /// The socket of its admin interface.
+    #[must_use]
+    pub fn admin(&self) -> PathBuf {
+        self.folder.path().join("admin.sock")
+    }
+
+    /// Asks the admin interface.
+    #[must_use]
+    pub fn admin_ask(&self, method: &str, path: &str, body: &Value) -> Response {
+        let mut admin = Connection::open_unix(&self.admin()).expect("the admin interface is up");
+        let body = match body {
+            Value::Null => String::new(),
+            other => other.to_string(),
+        };
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: admin\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        admin
+            .send(head.as_bytes())
+            .expect("the admin interface reads");
+        admin
+            .read_response(method == "HEAD")
+            .expect("the admin interface answers")
+    }
+
+    /// `status/v1`
+    #[must_use]
+    pub fn status(&self) -> Value {
+        let response = self.admin_ask("GET", "/v1/status", &Value::Null);
+        assert_eq!(response.status, 200, "{}", response.text());
+        response.json()
+    }
+
+    /// All metrics.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        Metrics(self.admin_ask("GET", "/metrics", &Value::Null).text())
+    }
+
+    /// Looks at the store now, and waits until that is done.
+    pub fn notify(&self) {
+        let response = self.admin_ask("POST", "/v1/notify", &Value::Null);
+        assert_eq!(response.status, 200, "{}", response.text());
+    }
+
+    /// Waits until a bundle runs.
+    pub fn wait_bundle(&self, id: &str) {
+        wait::until(&format!("gwd runs {id}"), || {
+            (self.status()["bundle"] == id).then_some(())
+        });
+    }
+
+    /// Its access log.
+    #[must_use]
+    pub fn access_log(&self) -> AccessLog {
+        AccessLog::new(self.folder.path().join("access.log"))
+    }
+
+    /// Its program log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("stderr")).unwrap_or_default()
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(&path).expect("the process runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib: u64 = line
+            .and_then(|line| line.split_whitespace().next())
+            .and_then(|number| number.parse().ok())
+            .expect("VmRSS is told");
+        kib << 10
+    }
+
+    /// Waits for the end of a process that ends by itself.
+    pub fn wait_end(&mut self) -> Option<i32> {
+        let child = &mut self.child;
+        wait::until("gwd ends", || child.try_wait().expect("it is our child")).code()
+    }
+
+    /// Sends SIGTERM and waits; returns the exit code.
+    pub fn stop(&mut self) -> Option<i32> {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(
+            sent.is_ok_and(|status| status.success()),
+            "kill -TERM {pid}"
+        );
+        self.wait_end()
+    }
+
+    /// Stops, and the stop must be clean.
+    #[track_caller]
+    pub fn stops_clean(mut self) {
+        let code = self.stop();
+        assert_eq!(code, Some(0), "{}", self.log());
+        assert!(!self.log().contains("\"panic\""), "{}", self.log());
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        // Ended already, or ended now: both are what we want.
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// The text of `/metrics`.
+#[derive(Clone, Debug)]
+pub struct Metrics(pub String);
+
+impl Metrics {
+    /// The value of a series, given as it is printed: `name` or `name{a="b"}`; the sum of all
+    /// series of that name whose labels contain each of `labels`.
+    #[must_use]
+    pub fn sum(&self, name: &str, labels: &[&str]) -> f64 {
+        self.0
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter(|(series, _)| {
+                let (own, inside) = series.split_once('{').unwrap_or((series, ""));
+                own == name && labels.iter().all(|label| inside.contains(label))
+            })
+            .filter_map(|(_, value)| value.parse::<f64>().ok())
+            .sum()
+    }
+}

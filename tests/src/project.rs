@@ -1,0 +1,195 @@
+//! A project in a folder of its own, and gwc run on it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::binaries;
+
+/// A project's folder; gone when it is dropped.
+pub struct Project {
+    folder: TempDir,
+}
+
+/// A program that has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// What it was called with.
+    pub command: String,
+    /// How it ended; none: by a signal.
+    pub code: Option<i32>,
+    /// Its results.
+    pub stdout: String,
+    /// Everything else.
+    pub stderr: String,
+}
+
+// === impl Project ===
+
+impl Project {
+    /// An empty folder.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("gw-e2e-")
+            .tempdir()
+            .expect("a temporary folder can be made");
+        Self { folder }
+    }
+
+    /// A project with a gateway.yaml and one document.
+    #[must_use]
+    pub fn with(gateway: &str, document: &str) -> Self {
+        let project = Self::new();
+        project.write("gateway.yaml", gateway);
+        project.write("openapi.yaml", document);
+        project
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A path in it.
+    #[must_use]
+    pub fn path(&self, relative: &str) -> PathBuf {
+        self.root().join(relative)
+    }
+
+    /// Writes a file, with its folders.
+    pub fn write(&self, relative: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(relative);
+        let folder = path.parent().expect("files lie in folders");
+        std::fs::create_dir_all(folder).expect("a temporary folder can be written");
+        std::fs::write(path, content).expect("a temporary folder can be written");
+    }
+
+    /// Reads a file.
+    #[must_use]
+    pub fn read(&self, relative: &str) -> Vec<u8> {
+        let path = self.path(relative);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    /// gwc, not yet started, in this folder.
+    #[must_use]
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(binaries::gwc());
+        command.current_dir(self.root()).env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs gwc in this folder.
+    pub fn gwc<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Ended {
+        let mut command = self.command();
+        command.args(arguments);
+        Ended::of(&mut command)
+    }
+
+    /// Makes a key for everything, and the trust file.
+    pub fn keygen(&self) {
+        self.gwc(&["keygen", "release"]).succeeds();
+    }
+
+    /// Releases the sources; returns the bundle's id.
+    pub fn apply(&self) -> String {
+        let ended = self.gwc(&[
+            "apply",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--format",
+            "json",
+        ]);
+        let document = ended.succeeds().json();
+        bundle_of(&document)
+    }
+
+    /// Builds; returns the bundle's id.
+    pub fn build(&self) -> String {
+        let document = self.gwc(&["build", "--format", "json"]).succeeds().json();
+        bundle_of(&document)
+    }
+}
+
+impl Default for Project {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// `bundle` of a JSON document, or of its target.
+fn bundle_of(document: &Value) -> String {
+    let id = document["bundle"]
+        .as_str()
+        .or_else(|| document["target"]["bundle"].as_str());
+    let id = id.unwrap_or_else(|| panic!("no bundle in {document:#}"));
+    assert!(id.starts_with("sha256:"), "{id}");
+    id.to_owned()
+}
+
+// === impl Ended ===
+
+impl Ended {
+    /// Runs a command to its end.
+    pub fn of(command: &mut Command) -> Self {
+        command.stdin(Stdio::null());
+        let said = format!("{command:?}");
+        let output = command
+            .output()
+            .unwrap_or_else(|error| panic!("{said} cannot be run: {error}"));
+        Self::from_output(said, &output)
+    }
+
+    /// What an output says.
+    #[must_use]
+    pub fn from_output(command: String, output: &Output) -> Self {
+        Self {
+            command,
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// It must have ended with this code.
+    #[track_caller]
+    pub fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    /// It must have ended well.
+    #[track_caller]
+    pub fn succeeds(&self) -> &Self {
+        self.exits(0)
+    }
+
+    /// Its result, a JSON document.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("not JSON: {error}\n{self}"))
+    }
+}
+
+impl std::fmt::Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            command,
+            code,
+            stdout,
+            stderr,
+        } = self;
+        write!(
+            f,
+            "{command} ended with {code:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}"
+        )
+    }
+}

@@ -1,0 +1,231 @@
+//! A service behind the gateway: it notes what it is asked and answers as it is told.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use crate::client::{Connection, Head, Until};
+
+/// A running upstream; ends when it is dropped.
+pub struct Upstream {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The method.
+    pub method: String,
+    /// Path and query, byte for byte.
+    pub target: String,
+    /// The head.
+    pub head: Head,
+    /// The body, without its framing.
+    pub body: Vec<u8>,
+    /// The number of the connection it came on.
+    pub connection: usize,
+}
+
+/// What is sent back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// Further fields.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
+    /// How long the head is held back.
+    pub delay: Duration,
+}
+
+type Script = dyn Fn(&Seen) -> Answer + Send + Sync;
+
+struct Shared {
+    seen: Mutex<Vec<Seen>>,
+    notes: AtomicBool,
+    connections: AtomicUsize,
+    stop: AtomicBool,
+    script: Box<Script>,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// Starts one that answers as a request's own `x-answer` asks it to, else `200 ok`.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::scripted(Answer::as_asked)
+    }
+
+    /// Starts one that answers as `script` says.
+    #[must_use]
+    pub fn scripted(script: impl Fn(&Seen) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        let address = listener
+            .local_addr()
+            .expect("a bound socket has an address");
+        let shared = Arc::new(Shared {
+            seen: Mutex::default(),
+            notes: AtomicBool::new(true),
+            connections: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            script: Box::new(script),
+        });
+        let accepting = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if accepting.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                let shared = Arc::clone(&accepting);
+                let number = shared.connections.fetch_add(1, Ordering::Relaxed);
+                std::thread::spawn(move || shared.serve(stream, number));
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://…`
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Stops noting what is asked: for load.
+    pub fn forgets(&self) {
+        self.shared.notes.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes what was asked so far.
+    #[must_use]
+    pub fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.shared.lock())
+    }
+
+    /// How many connections there were.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        // Wakes the accepting thread; if nobody accepts any more, so much the better.
+        let _woken = TcpStream::connect(self.address);
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Vec<Seen>> {
+        self.seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Serves one connection; whatever breaks ends it, as in any service.
+    fn serve(&self, stream: TcpStream, number: usize) {
+        let _nagle = stream.set_nodelay(true);
+        let mut connection = Connection::accepted(stream);
+        while let Ok(head) = connection.read_head() {
+            if head.has("expect", "100-continue")
+                && connection.send(b"HTTP/1.1 100 Continue\r\n\r\n").is_err()
+            {
+                return;
+            }
+            let Ok(body) = connection.read_body(&head, Until::Nothing) else {
+                return;
+            };
+            let mut words = head.line.split(' ');
+            let mut word = || words.next().unwrap_or_default().to_owned();
+            let seen = Seen {
+                method: word(),
+                target: word(),
+                head,
+                body,
+                connection: number,
+            };
+            let answer = (self.script)(&seen);
+            let to_head = seen.method == "HEAD";
+            if self.notes.load(Ordering::Relaxed) {
+                self.lock().push(seen);
+            }
+            if !answer.delay.is_zero() {
+                std::thread::sleep(answer.delay);
+            }
+            if connection.send(&answer.bytes(to_head)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+// === impl Seen ===
+
+impl Seen {
+    /// The first field of this name (in lower case).
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.get(name)
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    /// `200` with a body.
+    #[must_use]
+    pub fn ok(body: impl Into<Vec<u8>>) -> Self {
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: body.into(),
+            delay: Duration::ZERO,
+        }
+    }
+
+    /// What `x-answer: status=503; delay_ms=50; NAME=VALUE` asks for; names of fields otherwise.
+    #[must_use]
+    pub fn as_asked(seen: &Seen) -> Self {
+        let mut answer = Self::ok("ok");
+        let asked = seen.header("x-answer").unwrap_or_default();
+        for wish in asked.split(';').filter_map(|wish| wish.split_once('=')) {
+            let (name, value) = (wish.0.trim(), wish.1.trim());
+            let number = || value.parse().expect("a number stands in x-answer");
+            match name {
+                "status" => answer.status = u16::try_from(number()).expect("a status"),
+                "delay_ms" => answer.delay = Duration::from_millis(number()),
+                "body" => answer.body = value.as_bytes().to_vec(),
+                _ => answer.headers.push((name.to_owned(), value.to_owned())),
+            }
+        }
+        answer
+    }
+
+    fn bytes(&self, to_head: bool) -> Vec<u8> {
+        let mut text = format!("HTTP/1.1 {} x\r\n", self.status);
+        for (name, value) in &self.headers {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if !matches!(self.status, 204 | 304) {
+            text.push_str(&format!("content-length: {}\r\n", self.body.len()));
+        }
+        text.push_str("\r\n");
+        let mut bytes = text.into_bytes();
+        if !to_head && !matches!(self.status, 204 | 304) {
+            bytes.extend_from_slice(&self.body);
+        }
+        bytes
+    }
+}
