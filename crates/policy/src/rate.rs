@@ -30,7 +30,7 @@ pub struct Admission {
     pub admitted: bool,
     /// Tokens left at once.
     pub remaining: u64,
-    /// Ticks of 100 ns until a token would be there; 0 when admitted.
+    /// Ticks of 100 ns until a token is there; 0 where one is left.
     pub wait_ticks: u64,
 }
 
@@ -70,7 +70,7 @@ const SPINS_MAX: u32 = 64;
 impl Tokens {
     /// Ticks of 100 ns per token, at least one.
     fn interval(self) -> u64 {
-        (self.period_ms.saturating_mul(10_000) / self.count.max(1)).clamp(1, TIME_MASK >> 24)
+        (self.period_ms.saturating_mul(10_000) / self.count.max(1)).clamp(1, TIME_MASK >> 3)
     }
 
     fn depth(self) -> u64 {
@@ -233,7 +233,7 @@ impl Slot {
             let admitted = Admission {
                 admitted: true,
                 remaining: (depth - after) / interval,
-                wait_ticks: 0,
+                wait_ticks: (after + interval).saturating_sub(depth),
             };
             if !ours {
                 return admitted;
@@ -294,6 +294,31 @@ mod tests {
         assert_eq!(refused.wait_ticks, 1_000_000);
         assert!(!table.take(tag, tokens, SECOND + 99_999_900).admitted);
         assert!(table.take(tag, tokens, SECOND + 100_000_000).admitted);
+    }
+
+    #[test]
+    fn slow_rates_are_as_slow_as_they_say() {
+        const HOUR_MS: u64 = 3_600_000;
+        for (count, period_ms, wait_s) in [
+            (2, HOUR_MS, 1_800),
+            (1, 24 * HOUR_MS, 86_400),
+            (1, 365 * 24 * HOUR_MS, 31_536_000),
+        ] {
+            let table = table(64);
+            let tag = table.tag(StateId(1), &[b"x"]);
+            let tokens = quota(count, period_ms, 1);
+            let first = table.take(tag, tokens, SECOND);
+            let wait_ticks = wait_s * 10_000_000;
+            assert_eq!((first.admitted, first.wait_ticks), (true, wait_ticks));
+            let second = table.take(tag, tokens, SECOND);
+            assert_eq!((second.admitted, second.wait_ticks), (false, wait_ticks));
+            assert!(
+                !table
+                    .take(tag, tokens, (wait_s + 1) * SECOND - 100)
+                    .admitted
+            );
+            assert!(table.take(tag, tokens, (wait_s + 1) * SECOND).admitted);
+        }
     }
 
     #[test]

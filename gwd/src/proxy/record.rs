@@ -193,7 +193,12 @@ impl Record {
     }
 
     /// The edge refused the head.
-    pub(crate) fn refused_at_edge(&mut self, view: &View, reject: &Reject) {
+    pub(crate) fn refused_at_edge(
+        &mut self,
+        view: &View,
+        reject: &Reject,
+        request_id: &HeaderValue,
+    ) {
         let current = view.current();
         self.coarse_status = current.loaded.coarse_status;
         if let Some(line) = &mut self.line {
@@ -201,6 +206,7 @@ impl Record {
             let bundle = current.loaded.snapshot.bundle();
             text(out, "bundle", bundle.as_bytes());
             number(out, "serial", current.serial);
+            text(out, "request_id", request_id.as_bytes());
         }
         self.refused(reject, "edge".into());
     }

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::{ChainStep, Decided, Refusal};
+use engine::{ChainStep, Decided, Refusal, edge};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
     RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
@@ -220,7 +220,9 @@ pub(crate) fn refused_at_edge(
     view: &View,
     mut record: Record,
 ) -> Response<ResponseBody> {
-    record.refused_at_edge(view, reject);
+    // An id of ours: who sends such a head is believed nothing.
+    let request_id = record.conn().worker.random.request_id(record.unix_ms());
+    record.refused_at_edge(view, reject, &request_id);
     let mut made = problem(
         reject.status,
         reject.code,
@@ -230,8 +232,9 @@ pub(crate) fn refused_at_edge(
         } else {
             "http_request_error"
         },
-        None,
+        Some(&request_id),
     );
+    made.headers.insert(&edge::X_REQUEST_ID, request_id);
     if reject.status == 405 {
         made.headers.insert(ALLOW, HeaderValue::from_static(""));
     }
