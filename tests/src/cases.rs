@@ -148,7 +148,19 @@ fn block(place: String, lines: &[&str]) -> Case {
             (name.to_owned(), value.trim_start().to_owned())
         })
         .collect();
-    let body = request.collect::<Vec<_>>().join("\n");
+    // A body that frames itself is written as it is, with `\n` for CR LF.
+    let chunked = headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("transfer-encoding"));
+    let lines_of_body: Vec<&str> = request.collect();
+    let body = if chunked {
+        lines_of_body
+            .iter()
+            .map(|line| format!("{line}\r\n"))
+            .collect()
+    } else {
+        lines_of_body.join("\n")
+    };
     let said = lines[arrow]["=> ".len()..].trim();
     let (said, by_gwc) = match said.strip_suffix("(gwd)") {
         Some(said) => (said.trim(), false),

@@ -12,6 +12,7 @@ pub mod client;
 pub mod corpus;
 pub mod gateway;
 pub mod openapi;
+pub mod openssl;
 pub mod project;
 pub mod upstream;
 pub mod wait;
