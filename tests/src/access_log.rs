@@ -1,6 +1,6 @@
 //! The access log, read while it grows.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -40,7 +40,7 @@ impl AccessLog {
 
     /// Waits until there are so many lines, then gives them by request id.
     #[must_use]
-    pub fn by_request(&self, count: usize) -> HashMap<String, Value> {
+    pub fn by_request(&self, count: usize) -> BTreeMap<String, Value> {
         let lines = wait::until(&format!("the access log has {count} lines"), || {
             let lines = self.lines();
             (lines.len() >= count).then_some(lines)
