@@ -417,7 +417,8 @@ impl Node {
             .collect();
     }
 
-    fn empty_bin(&self) {
+    /// Frees the versions that workers have given up.
+    pub(crate) fn empty_bin(&self) {
         while self.bin.try_recv().is_ok() {}
     }
 }

@@ -125,6 +125,7 @@ impl Control {
             last_error: None,
             store_error: None,
             alarms: Vec::new(),
+            tidy_at_ms: 0,
             status,
             watcher,
             plan,

@@ -49,6 +49,8 @@ const TICK: Duration = Duration::from_secs(2);
 const ON_DISK: usize = 20;
 /// Bundles younger than this stay, too.
 const YOUNG_S: u64 = 3_600;
+/// How often names and addresses that nobody uses are given up.
+const TIDY_MS: u64 = 60_000;
 /// Records of the state folder among which break-glass finds its target.
 const KEPT_MAX: usize = 200;
 
@@ -112,6 +114,15 @@ pub(crate) struct Trouble {
     pub(crate) message: String,
 }
 
+/// An operator's switch.
+#[derive(Clone, Copy, Debug)]
+struct Switched {
+    /// Whether a restart would know of it.
+    durable: bool,
+    /// From taking the order to the last worker's acknowledgement.
+    took_ns: u64,
+}
+
 /// A version in memory.
 #[derive(Debug)]
 struct Resident {
@@ -149,6 +160,7 @@ pub(crate) struct Control {
     /// Why the store could not be read the last time.
     store_error: Option<Refused>,
     alarms: Vec<&'static str>,
+    tidy_at_ms: u64,
     status: Arc<ArcSwap<Status>>,
     watcher: Option<Watcher>,
 }
@@ -175,7 +187,7 @@ impl Control {
                     answer,
                 }) => {
                     let result = self.break_glass(to, sticky, &who);
-                    let _gone = answer.send(result.map(|()| self.status_json()));
+                    let _gone = answer.send(result);
                 }
                 Ok(Event::Resume { who, answer }) => {
                     self.resume(&who);
@@ -514,11 +526,19 @@ impl Control {
     }
 
     /// An operator wants a bundle that is here to run, whatever the channel says.
-    fn break_glass(&mut self, to: Target, sticky: bool, who: &str) -> Result<(), Trouble> {
+    /// Tells the status, and how long the switch took.
+    fn break_glass(
+        &mut self,
+        to: Target,
+        sticky: bool,
+        who: &str,
+    ) -> Result<serde_json::Value, Trouble> {
         let was = self.running.map(|running| running.bundle);
         let result = self.switch(to, sticky);
         let told = match &result {
-            Ok(durable) => json!({"result": "ok", "durable": durable}),
+            Ok(Switched { durable, took_ns }) => {
+                json!({"result": "ok", "durable": durable, "switch_us": took_ns / 1_000})
+            }
             Err(trouble) => json!({"result": trouble.code, "error": trouble.message}),
         };
         let mut fields = json!({
@@ -533,10 +553,17 @@ impl Control {
         }
         audit("an operator switched bundles", fields);
         self.update_status();
-        result.map(|_| ())
+        let Switched { durable, took_ns } = result?;
+        let mut status = self.status_json();
+        if let Some(status) = status.as_object_mut() {
+            status.insert("switch_us".into(), (took_ns / 1_000).into());
+            status.insert("durable".into(), durable.into());
+        }
+        Ok(status)
     }
 
-    fn switch(&mut self, to: Target, sticky: bool) -> Result<bool, Trouble> {
+    fn switch(&mut self, to: Target, sticky: bool) -> Result<Switched, Trouble> {
+        let began_ns = self.node.shared.clock.now_ns();
         let target = self.target(to)?;
         if self.memory.revocations.has_bundle(&target) {
             return Err(Trouble::refused(&Refused::Revoked { bundle: target }));
@@ -560,6 +587,7 @@ impl Control {
         };
         let serial = accepted.pointer().serial;
         self.node.publish(&version, serial);
+        let took_ns = self.node.shared.clock.now_ns().saturating_sub(began_ns);
         let head = self.head.as_ref();
         let at_serial = self.memory.record.map_or(0, |pointer| pointer.serial);
         let is_head = head.is_some_and(|head| head.bundle() == target);
@@ -576,7 +604,7 @@ impl Control {
         let durable = self.persist_ran();
         self.node.registry.bundles().rollbacks += 1;
         self.refusals.forget(&target);
-        Ok(durable)
+        Ok(Switched { durable, took_ns })
     }
 
     fn target(&self, to: Target) -> Result<Digest, Trouble> {
@@ -654,7 +682,7 @@ impl Control {
         ));
         bundles.last_success_unix_s = now().unix_s() as f64;
         drop(bundles);
-        self.tidy();
+        self.tidy_at_ms = 0;
     }
 
     /// Drops bundles from the state folder that nobody can want: neither recent nor running nor
@@ -678,7 +706,14 @@ impl Control {
         }
     }
 
+    /// Soon after the versions in memory have changed, and now and then.
     fn tidy(&mut self) {
+        self.node.empty_bin();
+        let now_ms = self.now_ms();
+        if now_ms < self.tidy_at_ms {
+            return;
+        }
+        self.tidy_at_ms = now_ms + TIDY_MS;
         let versions: Vec<Version> = self
             .residents
             .iter()

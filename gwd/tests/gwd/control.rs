@@ -101,6 +101,8 @@ fn a_break_glass_rollback_holds_until_the_channel_names_another_bundle() {
     assert_eq!(answer.json()["bundle"], one.to_string());
     assert_eq!(answer.json()["hold"]["from"], two.to_string());
     assert_eq!(answer.json()["hold"]["sticky"], false);
+    assert_eq!(answer.json()["durable"], true);
+    assert!(answer.json()["switch_us"].as_u64().unwrap() < 1_000_000);
     assert_eq!(get(gwd.public(), "/v1").status, 200);
     assert_eq!(gwd.metric("gwd_bundle_rollbacks_total", &[]), 1.0);
     // The store is looked at; the head is the bundle that was left.
