@@ -1,4 +1,6 @@
 //! The whole way: gwc compiles, gwd serves, and somebody talks to it.
 
+mod arrows;
 mod cases;
 mod real_documents;
+mod sameness;

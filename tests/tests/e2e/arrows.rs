@@ -1,0 +1,132 @@
+//! Dependencies point one way (DESIGN.md, *Layout*): `diag ← policy ← bundle ← engine ← gwc | gwd`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use e2e::binaries;
+use serde_json::Value;
+
+fn cargo(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO"))
+        .args(arguments)
+        .current_dir(binaries::workspace())
+        .output()
+        .expect("cargo can be run");
+    assert!(
+        output.status.success(),
+        "cargo {arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).expect("cargo writes text")
+}
+
+/// Names of crates in a tree, each with the features that it has there.
+fn tree(package: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut arguments = vec![
+        "tree", "--locked", "--prefix", "none", "-e", "normal", "-f", "{p}|{f}",
+    ];
+    arguments.extend(package);
+    let mut crates: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in cargo(&arguments).lines() {
+        let (name, features) = line.split_once('|').unwrap_or((line, ""));
+        let name = name.split(' ').next().unwrap_or_default().to_owned();
+        let features = features.trim_end_matches(" (*)").split(',');
+        let features = features.filter(|feature| !feature.is_empty());
+        crates
+            .entry(name)
+            .or_default()
+            .extend(features.map(str::to_owned));
+    }
+    crates
+}
+
+#[track_caller]
+fn lacks(package: &str, crates: &BTreeMap<String, BTreeSet<String>>, unwanted: &[&str]) {
+    for name in unwanted {
+        assert!(
+            !crates.contains_key(*name),
+            "`{name}` is in the tree of {package}"
+        );
+    }
+}
+
+const PARSERS: [&str; 10] = [
+    "granit-parser",
+    "serde_yaml",
+    "serde_yaml_ng",
+    "serde-saphyr",
+    "saphyr",
+    "yaml-rust2",
+    "openapiv3",
+    "serde_json_path",
+    "miette",
+    "git2",
+];
+const WORLD: [&str; 9] = [
+    "tokio",
+    "hyper",
+    "hyper-util",
+    "notify",
+    "reqwest",
+    "socket2",
+    "mio",
+    "rustls",
+    "clap",
+];
+
+#[test]
+fn gwd_has_no_parser_and_no_compiler_in_its_tree() {
+    let crates = tree(&["-p", "gwd"]);
+    lacks("gwd", &crates, &PARSERS);
+    lacks("gwd", &crates, &["gwc", "diag"]);
+    assert!(
+        !crates["policy"].contains("author"),
+        "gwd has the half of the policies that reads sources"
+    );
+}
+
+#[test]
+fn the_core_knows_no_world() {
+    for package in [
+        &["-p", "policy"][..],
+        &["-p", "bundle", "--no-default-features"],
+        &["-p", "engine"],
+    ] {
+        let crates = tree(package);
+        let name = package[1];
+        lacks(name, &crates, &WORLD);
+        lacks(name, &crates, &PARSERS);
+        lacks(name, &crates, &["gwc", "gwd", "diag"]);
+    }
+    let diag = tree(&["-p", "diag"]);
+    lacks("diag", &diag, &WORLD);
+    lacks("diag", &diag, &["policy", "bundle", "engine", "gwc", "gwd"]);
+}
+
+#[test]
+fn every_arrow_points_one_way() {
+    // What each may depend on, tests included.
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("diag", &[][..]),
+        ("policy", &["diag"]),
+        ("bundle", &["policy"]),
+        ("engine", &["policy", "bundle"]),
+        ("gwc", &["diag", "policy", "bundle", "engine"]),
+        ("gwd", &["policy", "bundle", "engine"]),
+        ("e2e", &[]),
+    ]);
+    let metadata = cargo(&["metadata", "--locked", "--no-deps", "--format-version", "1"]);
+    let metadata: Value = serde_json::from_str(&metadata).expect("JSON");
+    let packages = metadata["packages"].as_array().expect("packages");
+    for package in packages {
+        let name = package["name"].as_str().expect("a name");
+        let allowed = allowed
+            .get(name)
+            .unwrap_or_else(|| panic!("`{name}` is new: say here what it may depend on"));
+        let dependencies = package["dependencies"].as_array().expect("dependencies");
+        for dependency in dependencies.iter().filter(|one| one["path"].is_string()) {
+            let other = dependency["name"].as_str().expect("a name");
+            assert!(allowed.contains(&other), "`{name}` depends on `{other}`");
+        }
+    }
+}
