@@ -79,7 +79,7 @@ pub enum Refused {
         /// How many owners the trust file asks for.
         needed: u32,
     },
-    /// Nothing says who built this bundle.
+    /// A statement without signatures, or a bundle without a build statement.
     Unsigned,
     /// A statement about something else.
     WrongSubject,
@@ -317,7 +317,7 @@ impl fmt::Display for Refused {
                 f,
                 "signed by {owners} of the {needed} owners that role `{role}` needs"
             ),
-            Self::Unsigned => f.write_str("no build statement comes with the bundle"),
+            Self::Unsigned => f.write_str("nobody signed it, or nothing says who built it"),
             Self::WrongSubject => f.write_str("the statement is about something else"),
             Self::WrongProject { expected } => {
                 write!(f, "belongs to another project than `{expected}`")

@@ -273,7 +273,7 @@ impl Trust {
     /// and whether they are enough. The envelope's payload is not read.
     ///
     /// # Errors
-    /// [`Refused::BadSignature`], [`Refused::UnknownKey`], [`Refused::WrongRole`],
+    /// [`Refused::Unsigned`], [`Refused::BadSignature`], [`Refused::UnknownKey`], [`Refused::WrongRole`],
     /// [`Refused::WrongChannel`], [`Refused::RevokedKey`], [`Refused::KeyExpired`],
     /// [`Refused::KeyNotYetValid`], [`Refused::BelowThreshold`].
     pub fn judge(
@@ -318,7 +318,7 @@ impl Trust {
             }
         }
         if signers.keys.is_empty() {
-            return Err(worst.unwrap_or(Refused::UnknownKey));
+            return Err(worst.unwrap_or(Refused::Unsigned));
         }
         Ok(signers)
     }

@@ -243,7 +243,7 @@ fn nothing_is_turned_off_by_leaving_it_out() {
     })
     .unwrap();
     let refused = trust.judge(&unsigned, Role::Build, None, When::First(NOON));
-    assert_eq!(refused.unwrap_err().reason(), "unknown-key");
+    assert_eq!(refused.unwrap_err().reason(), "unsigned");
 }
 
 #[test]
