@@ -14,5 +14,6 @@ pub mod gateway;
 pub mod openapi;
 pub mod openssl;
 pub mod project;
+pub mod store;
 pub mod upstream;
 pub mod wait;

@@ -4,3 +4,5 @@ mod arrows;
 mod cases;
 mod real_documents;
 mod sameness;
+mod switches;
+mod trust;

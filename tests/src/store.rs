@@ -1,0 +1,210 @@
+//! A folder store from the outside: what lies in it, copied piece by piece, also damaged.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::openssl;
+use crate::project::Project;
+
+/// A store that a gwd watches while a test fills it.
+pub struct Store {
+    folder: TempDir,
+}
+
+/// A file of a store, by what it is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its path in the store.
+    pub path: PathBuf,
+    /// `record`, `build statement`, `bundle manifest`, `shared`, …
+    pub what: String,
+}
+
+impl Store {
+    /// An empty folder.
+    #[must_use]
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("store-")
+            .tempdir()
+            .expect("a temporary folder can be made");
+        Self { folder }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Takes over everything that the project has released: blobs first, then the channel.
+    pub fn take(&self, project: &Project) {
+        self.take_with(project, |_, bytes| bytes);
+    }
+
+    /// The same; each new file passes through `change`.
+    pub fn take_with(&self, project: &Project, change: impl Fn(&Path, Vec<u8>) -> Vec<u8>) {
+        let from = project.path("releases");
+        for path in missing(&from, self.root()) {
+            let bytes = std::fs::read(from.join(&path)).expect("a file of the store");
+            put(&self.root().join(&path), &change(&path, bytes));
+        }
+    }
+
+    /// Writes one file again, as the project has it.
+    pub fn repair(&self, project: &Project, path: &Path) {
+        let bytes = std::fs::read(project.path("releases").join(path)).expect("a file");
+        put(&self.root().join(path), &bytes);
+    }
+
+    /// What the project has released and this store does not have yet.
+    #[must_use]
+    pub fn news(&self, project: &Project) -> Vec<Piece> {
+        let from = project.path("releases");
+        let known = kinds(&from);
+        let missing = missing(&from, self.root()).into_iter();
+        missing
+            .map(|path| {
+                let what = match path.to_string_lossy() {
+                    text if text.starts_with("channels/") => "channel head".to_owned(),
+                    text if text.starts_with("revocations/") => "revocation head".to_owned(),
+                    _ => {
+                        let name = path.file_name().unwrap_or_default().to_string_lossy();
+                        let what = known.get(&*name).cloned();
+                        what.unwrap_or_else(|| path.to_string_lossy().into_owned())
+                    }
+                };
+                Piece { path, what }
+            })
+            .collect()
+    }
+
+    /// Adds a record that nobody made like this: the newest of the project, its envelope changed.
+    pub fn forge(&self, project: &Project, change: impl Fn(&mut Value)) {
+        let from = project.path("releases");
+        let channel = from.join("channels/prod");
+        let serials = channel.read_dir().expect("a channel");
+        let newest = serials
+            .filter_map(Result::ok)
+            .map(|entry| entry.file_name())
+            .max()
+            .expect("a record");
+        let blob = |digest: &str| {
+            let hex = digest.trim().trim_start_matches("sha256:");
+            std::fs::read(from.join("blobs/sha256").join(hex)).expect("a blob")
+        };
+        let head = std::fs::read_to_string(channel.join(&newest)).expect("a digest");
+        let mut manifest = String::from_utf8(blob(&head)).expect("JSON");
+        let parsed: Value = serde_json::from_str(&manifest).expect("JSON");
+        let layer = &parsed["layers"][0];
+        let old = layer["digest"].as_str().expect("a digest");
+        let mut envelope: Value = serde_json::from_slice(&blob(old)).expect("JSON");
+        change(&mut envelope);
+        let envelope = envelope.to_string();
+        let digest = format!("sha256:{}", openssl::sha256(envelope.as_bytes()));
+        let size = format!("\"size\":{}", layer["size"]);
+        let at = manifest.find(old).expect("the layer's digest");
+        let behind = manifest[at..].replacen(&size, &format!("\"size\":{}", envelope.len()), 1);
+        manifest.truncate(at);
+        manifest.push_str(&behind);
+        let manifest = manifest.replace(old, &digest);
+        let id = format!("sha256:{}", openssl::sha256(manifest.as_bytes()));
+        for (digest, bytes) in [(&digest, envelope.as_bytes()), (&id, manifest.as_bytes())] {
+            let hex = digest.trim_start_matches("sha256:");
+            put(&self.root().join("blobs/sha256").join(hex), bytes);
+        }
+        let head = head.replace(head.trim(), &id);
+        self.take_with(project, |path, bytes| {
+            if path == Path::new("channels/prod").join(&newest) {
+                head.clone().into_bytes()
+            } else {
+                bytes
+            }
+        });
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Files of one store that another does not have: blobs first, heads last.
+fn missing(from: &Path, to: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    walk(from, from, &mut files);
+    files.retain(|path| !to.join(path).exists() && !path.to_string_lossy().starts_with("index."));
+    files.sort_by_key(|path| {
+        let text = path.to_string_lossy();
+        let rank = ["blobs/", "revocations/", "channels/"]
+            .iter()
+            .position(|folder| text.starts_with(folder));
+        (rank, path.clone())
+    });
+    files
+}
+
+fn walk(root: &Path, folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in folder.read_dir().expect("a folder").filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() {
+            walk(root, &path, files);
+        } else {
+            files.push(path.strip_prefix(root).expect("below the root").to_owned());
+        }
+    }
+}
+
+/// Puts a file in place at once, as a copying tool does.
+fn put(path: &Path, bytes: &[u8]) {
+    let folder = path.parent().expect("files lie in folders");
+    std::fs::create_dir_all(folder).expect("a folder can be made");
+    let waiting = folder.join(".arriving");
+    std::fs::write(&waiting, bytes).expect("a file can be written");
+    std::fs::rename(&waiting, path).expect("a file can be put in place");
+}
+
+/// What each blob is for, by its name.
+fn kinds(store: &Path) -> BTreeMap<String, String> {
+    let blobs = store.join("blobs/sha256");
+    let mut kinds = BTreeMap::new();
+    for entry in blobs.read_dir().expect("blobs").filter_map(Result::ok) {
+        let bytes = std::fs::read(entry.path()).expect("a blob");
+        let Ok(manifest) = serde_json::from_slice::<Value>(&bytes) else {
+            continue;
+        };
+        let Some(kind) = manifest["artifactType"].as_str() else {
+            continue;
+        };
+        let predicate = manifest["annotations"]["dev.sigstore.bundle.predicateType"].as_str();
+        let what = short(predicate.unwrap_or(kind));
+        let name = entry.file_name().to_string_lossy().into_owned();
+        kinds.insert(name, format!("{what} manifest"));
+        let layers = manifest["layers"].as_array().into_iter().flatten();
+        for layer in layers.chain([&manifest["config"]]) {
+            let digest = layer["digest"].as_str().unwrap_or_default();
+            let own = short(layer["mediaType"].as_str().unwrap_or_default());
+            let named = if predicate.is_some() && own.starts_with("sigstore") {
+                format!("{what} statement")
+            } else {
+                own
+            };
+            kinds.insert(digest.trim_start_matches("sha256:").to_owned(), named);
+        }
+    }
+    kinds
+}
+
+/// `urn:gwc:record:v1` and `application/vnd.gwc.shared.v1+cbor` are `record` and `shared`.
+fn short(name: &str) -> String {
+    let name = name
+        .trim_start_matches("urn:gwc:")
+        .trim_start_matches("application/vnd.gwc.")
+        .trim_start_matches("application/vnd.dev.");
+    let end = name.find([':', '.']).unwrap_or(name.len());
+    name[..end].to_owned()
+}
