@@ -1,6 +1,8 @@
 # The habit names. CI runs `make test` and nothing else.
 #   make demo       the whole life of a change, on a real document    (KEEP=1: keep it running)
 #   make test       everything that CI runs
+#   make test-full  the slow suites as well
+#   make bench      figures, beside peers where there are any
 #   make bins       gwc, gwd and the demo's upstream, in target/bin
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -63,9 +65,15 @@ test: tools fmt-check check-arrows clippy bins
 		set -x; $(CARGO) test --locked --workspace --no-fail-fast; \
 	fi
 
+# The slow suites too: GWC_TEST_FULL switches them on inside the same tests.
+test-full: export GWC_TEST_FULL = 1
 test-full: test
 	$(CARGO) test --locked --workspace --doc
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
 
+# Figures with the shipped binaries; see bench/README.md. The rest of the machine should be idle.
 bench:
-	$(CARGO) bench --locked --workspace
+	$(MAKE) bins PROFILE=dist BIN=target/bin-dist
+	GWC=$(CURDIR)/target/bin-dist/gwc bench/compile
+	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/switch
+	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/peers

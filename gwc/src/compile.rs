@@ -202,7 +202,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     files.follow(&document);
     let spec = lint::document(&files, &document, &mut sink);
     if let Some(spec) = spec {
-        for finding in about_gateway(&files, document, spec) {
+        for finding in about_gateway(&files, &document, &spec) {
             let level = finding.level.min(Level::Warn);
             sink.push(finding.level(level));
         }
@@ -220,7 +220,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
 /// What can be said about a document's part in a gateway before there is one: its extensions and
 /// routes, behind a gateway that settles the rest in one line. Names that a project would define
 /// are nobody's fault here.
-fn about_gateway(files: &Files, document: Document, spec: Spec) -> Vec<Diagnostic> {
+fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnostic> {
     const ALONE: &str = "version: 1\nname: document\napis: {document: {path: document}}\n\
         upstreams: {upstream: {targets: {a: {url: \"http://127.0.0.1:1\"}}}}\n\
         defaults: {upstream: upstream, security: upstream}\n";

@@ -465,7 +465,13 @@ mod tests {
     #[test]
     fn heads_that_nobody_can_be_sure_of_are_refused() {
         let host = ("host", "h");
-        let cases: &[(&str, &str, &[(&str, &str)], &str)] = &[
+        type Case = (
+            &'static str,
+            &'static str,
+            &'static [(&'static str, &'static str)],
+            &'static str,
+        );
+        let cases: &[Case] = &[
             ("GET", "/", &[host], "ok"),
             ("GET", "/", &[], "host_invalid"),
             ("GET", "/", &[host, host], "host_invalid"),

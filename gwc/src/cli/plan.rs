@@ -16,13 +16,16 @@ use crate::plan::{self, Plan, Side, human, json};
 use crate::release::{self, Place};
 use crate::source_map::SourceMap;
 
-/// Examples:
-///   gwc plan                             against the head of the project's channel
-///   gwc plan -o plan.json --exit-code    save it for `gwc apply plan.json`; 2 if there are changes
-///   gwc plan --against 3f2a9c81          against another bundle of the store
-///   gwc plan --gate weaken --ack 1f0c…   stop at doors that open, but for the one acknowledged
+const EXAMPLES: &str = "\
+Examples:
+  gwc plan                             against the head of the project's channel
+  gwc plan -o plan.json --exit-code    save it for `gwc apply plan.json`; 2 if there are changes
+  gwc plan --against 3f2a9c81          against another bundle of the store
+  gwc plan --gate weaken --ack 1f0c…   stop at doors that open, but for the one acknowledged";
+
+/// What the command line says.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The channel, instead of `release.channel`
     #[arg(long, value_name = "NAME")]

@@ -17,12 +17,15 @@ use crate::plan::Side;
 use crate::release::{self, Place};
 use crate::source_map::{FieldSource, SourceMap};
 
-/// Examples:
-///   gwc route GET http://api.example.org/orders/7
-///   gwc route POST /orders -H 'X-Key: secret' --format json
-///   gwc route GET /orders --bundle 3f2a9c81
+const EXAMPLES: &str = "\
+Examples:
+  gwc route GET http://api.example.org/orders/7
+  gwc route POST /orders -H 'X-Key: secret' --format json
+  gwc route GET /orders --bundle 3f2a9c81";
+
+/// What the command line says.
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The method
     method: String,
@@ -145,7 +148,7 @@ fn answer(side: &Side, oracle: &Oracle, question: &Question) -> Value {
         };
         let head = admitted.head;
         let candidates = candidates(oracle, question, &head, decided);
-        decision(side, oracle, decided, head, &origin, cx, candidates)
+        decision(side, oracle, decided, head, &origin, cx, &candidates)
     });
     let rest = match said {
         Ok(rest) => rest,
@@ -166,7 +169,7 @@ fn decision(
     mut head: policy::RequestHead,
     origin: &Origin,
     cx: &Cx<'_>,
-    candidates: Vec<Value>,
+    candidates: &[Value],
 ) -> Value {
     let (decision, status, reason) = match (&decided.verdict, &decided.route) {
         (Verdict::Reject(refusal), None) if refusal.reject.status == 404 => {

@@ -204,7 +204,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     });
     if !same_meaning {
         let sides = cells::Sides {
-            old: old.map(|side| cells::Asked::build(side)).transpose()?,
+            old: old.map(cells::Asked::build).transpose()?,
             new: cells::Asked::build(new)?,
         };
         cells::compare(&sides, &mut plan);

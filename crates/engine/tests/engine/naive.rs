@@ -169,7 +169,7 @@ fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
         all.iter().filter(is_header).count()
     };
     let sharpness = |all: &[Condition]| {
-        let mut sharpness: Vec<usize> = all.iter().map(|c| sharpness_of(c)).collect();
+        let mut sharpness: Vec<usize> = all.iter().map(sharpness_of).collect();
         sharpness.sort_by_key(|sharpness| std::cmp::Reverse(*sharpness));
         sharpness
     };

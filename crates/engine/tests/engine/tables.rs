@@ -153,7 +153,9 @@ pub(crate) fn requests(kind: Kind) -> Vec<Request> {
         last = longer.collect();
         paths.extend(last.iter().cloned());
     }
-    let shown: &[(Option<(&str, &str)>, Option<&str>)] = if kind.conditions {
+    /// A field and a query that a request shows.
+    type Shown = (Option<(&'static str, &'static str)>, Option<&'static str>);
+    let shown: &[Shown] = if kind.conditions {
         &[
             (None, None),
             (Some(("h", "x")), None),

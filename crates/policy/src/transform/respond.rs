@@ -132,14 +132,14 @@ pub mod author {
         }
         let content_type = text("content_type")
             .or_else(|| (!body.is_empty()).then(|| "text/plain; charset=utf-8".to_owned()));
-        if let (Some(value), Some(node)) = (&content_type, node.get("content_type")) {
-            if HeaderValue::try_from(value.as_str()).is_err() {
-                sink.push(Diagnostic::new(
-                    &BAD_VALUE,
-                    node.span(),
-                    "this cannot be a field's value",
-                ));
-            }
+        if let (Some(value), Some(node)) = (&content_type, node.get("content_type"))
+            && HeaderValue::try_from(value.as_str()).is_err()
+        {
+            sink.push(Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                "this cannot be a field's value",
+            ));
         }
         let mut headers = Vec::new();
         for (entry, value) in node.get("headers").into_iter().flat_map(NodeRef::entries) {
