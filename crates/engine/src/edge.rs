@@ -465,13 +465,8 @@ mod tests {
     #[test]
     fn heads_that_nobody_can_be_sure_of_are_refused() {
         let host = ("host", "h");
-        type Case = (
-            &'static str,
-            &'static str,
-            &'static [(&'static str, &'static str)],
-            &'static str,
-        );
-        let cases: &[Case] = &[
+        type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+        let cases: &[Case<'_>] = &[
             ("GET", "/", &[host], "ok"),
             ("GET", "/", &[], "host_invalid"),
             ("GET", "/", &[host, host], "host_invalid"),
