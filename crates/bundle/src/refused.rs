@@ -279,7 +279,7 @@ enum Retry {
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotABundle { what } => write!(f, "not a {what}"),
+            Self::NotABundle { what } => write!(f, "this is no {what}"),
             Self::Needs { feature } => {
                 write!(
                     f,

@@ -85,7 +85,7 @@ impl Diagnostic {
         Self {
             lint,
             level: lint.level,
-            message: message.into(),
+            message: bounded(message.into()),
             label: String::new(),
             help: None,
             span,
@@ -97,21 +97,21 @@ impl Diagnostic {
     /// Sets the text under the carets.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = label.into();
+        self.label = bounded(label.into());
         self
     }
 
     /// Says what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(bounded(help.into()));
         self
     }
 
     /// Adds a place that belongs to it.
     #[must_use]
     pub fn related(mut self, span: Span, message: impl Into<String>) -> Self {
-        self.related.push((span, message.into()));
+        self.related.push((span, bounded(message.into())));
         self
     }
 
@@ -131,4 +131,16 @@ impl Diagnostic {
         });
         self
     }
+}
+
+/// Most characters of a text in a diagnostic: it may quote the source, and a source may have a
+/// value of a hundred megabytes.
+const TEXT_CHARS_MAX: usize = 600;
+
+fn bounded(mut text: String) -> String {
+    if let Some((at, _)) = text.char_indices().nth(TEXT_CHARS_MAX) {
+        text.truncate(at);
+        text.push('…');
+    }
+    text
 }

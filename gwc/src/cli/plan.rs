@@ -4,11 +4,12 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use bundle::digest::Digest;
 use bundle::manifest::Bundle;
 use serde_json::Value;
 
+use super::options::StoreOptions;
 use super::say::{self, Context, Format};
+use super::target::Target;
 use crate::assemble::assemble;
 use crate::compile::Compiled;
 use crate::exit::{Exit, Failure};
@@ -66,7 +67,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     )?;
     let (side, _) = side_of(compiled)?;
     let (old, base) = match &args.against {
-        Some(text) => (Some(against(&place, text)?), json::Base::default()),
+        Some(text) => (Some(against(text, args, context)?), json::Base::default()),
         None => base(&place, args.trust.as_deref())?,
     };
     let plan = compare(old.as_ref(), &side)?;
@@ -198,34 +199,17 @@ pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
     Ok(plan)
 }
 
-fn against(place: &Place, text: &str) -> anyhow::Result<Side> {
-    let path = std::path::Path::new(text);
-    if path.is_file() {
-        let bytes = std::fs::read(path).map_err(|error| {
-            Failure::new(Exit::INPUT, "input", format!("cannot read {text}: {error}"))
-        })?;
-        let memory = bundle::store::archive::read(&bytes)?;
-        let id = *memory.bundles().first().ok_or_else(|| {
-            Failure::new(
-                Exit::INPUT,
-                "input",
-                format!("there is no bundle in {text}"),
-            )
-        })?;
-        let source = release::source_of(&memory, &id)?;
-        let (lowered, source) = release::side(&memory, id, source)?;
-        return Ok(Side {
-            bundle: id,
-            lowered,
-            source,
-        });
-    }
-    let store = place.open()?;
-    let id: Digest = release::resolve_id(&store, text)?;
-    let source = release::source_of(&store, &id)?;
-    let (lowered, source) = release::side(&store, id, source)?;
+fn against(text: &str, args: &Args, context: &Context) -> anyhow::Result<Side> {
+    let at = StoreOptions {
+        store: args.store.clone(),
+        channel: args.channel.clone(),
+        trust: None,
+    };
+    let target = Target::find(text, &at, context)?;
+    let source = release::source_of(target.store(), &target.bundle)?;
+    let (lowered, source) = release::side(target.store(), target.bundle, source)?;
     Ok(Side {
-        bundle: id,
+        bundle: target.bundle,
         lowered,
         source,
     })
