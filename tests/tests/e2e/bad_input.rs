@@ -1,0 +1,371 @@
+//! Whatever a file holds, gwc says what is wrong with it: with the right exit code, in bounded
+//! time, memory and words, and never with a panic.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use e2e::binaries;
+use e2e::project::{Ended, Project};
+use e2e::wait;
+
+/// Address space that a command gets.
+const MEMORY_KIB: u64 = 2 << 20;
+/// Far more than any of them needs.
+const TIME: Duration = Duration::from_secs(20);
+/// Nobody reads more than that.
+const WORDS_MAX: usize = 64 << 10;
+
+const FINDINGS: i32 = 1;
+const UNVERIFIED: i32 = 4;
+const USAGE: i32 = 64;
+const INPUT: i32 = 65;
+
+/// A content and how a command ends whose YAML or JSON file holds it.
+struct Bad {
+    name: &'static str,
+    bytes: Vec<u8>,
+    as_source: i32,
+}
+
+fn contents() -> Vec<Bad> {
+    let bad = |name, bytes: Vec<u8>, as_source| Bad {
+        name,
+        bytes,
+        as_source,
+    };
+    // 100 MB where there is time for it.
+    let long = if wait::full() {
+        100_000_000
+    } else {
+        10_000_000
+    };
+    let garbage: Vec<u8> = (0..4_096u32)
+        .map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0])
+        .collect();
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..12 {
+        let below = format!("*a{}, ", level - 1).repeat(9);
+        bomb.push_str(&format!(
+            "a{level}: &a{level} [{}]\n",
+            below.trim_end_matches(", ")
+        ));
+    }
+    vec![
+        bad("nothing", Vec::new(), FINDINGS),
+        bad("garbage", garbage, INPUT),
+        bad("a NUL byte", b"openapi: \"\x00\"\n".to_vec(), INPUT),
+        bad(
+            "invalid UTF-8",
+            b"openapi: 3.1.0\ninfo: \"\xff\xfe\"\n".to_vec(),
+            INPUT,
+        ),
+        bad("another type", b"- a\n- b\n".to_vec(), FINDINGS),
+        bad("deep JSON", b"[".repeat(200_000), INPUT),
+        bad("deep maps", b"{\"a\":".repeat(100_000), INPUT),
+        bad("deep YAML", b"- ".repeat(100_000), INPUT),
+        bad("an alias bomb", bomb.into_bytes(), INPUT),
+        bad(
+            "a merge of itself",
+            b"a: &a {b: 1, <<: *a}\n<<: [*a, *a]\n".to_vec(),
+            FINDINGS,
+        ),
+        bad(
+            "a long line",
+            [b"openapi: \"", b"x".repeat(long).as_slice(), b"\"\n"].concat(),
+            FINDINGS,
+        ),
+        bad(
+            "a long list",
+            [
+                b"{\"openapi\": [",
+                b"1,".repeat(long / 20).as_slice(),
+                b"1]}",
+            ]
+            .concat(),
+            FINDINGS,
+        ),
+    ]
+}
+
+/// A project with everything that a command may want.
+struct Base {
+    project: Project,
+    bundle: String,
+}
+
+fn base() -> Base {
+    let project = Project::new();
+    project.write(
+        "gateway.yaml",
+        "version: 1\nname: s\napis: {s: {path: openapi.yaml, overlays: [overlay.yaml]}}\n\
+         upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
+         defaults: {upstream: u, security: upstream}\n",
+    );
+    project.write(
+        "openapi.yaml",
+        "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {}}}}\n",
+    );
+    project.write(
+        "overlay.yaml",
+        "overlay: 1.0.0\ninfo: {title: t, version: \"1\"}\n\
+         actions: [{target: $.info, update: {x-a: 1}}]\n",
+    );
+    project.keygen();
+    let bundle = project.apply();
+    project.gwc(&["plan", "-o", "plan.json"]).succeeds();
+    project.gwc(&["build", "-o", "bundle.tar"]).succeeds();
+    Base { project, bundle }
+}
+
+/// Runs gwc with little memory and time.
+fn bounded(folder: &Path, arguments: &[&str]) -> Ended {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", &format!("ulimit -v {MEMORY_KIB}; exec \"$0\" \"$@\"")])
+        .arg(binaries::gwc())
+        .args(arguments)
+        .current_dir(folder)
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let began = Instant::now();
+    let ended = Ended::of(&mut command);
+    assert!(
+        began.elapsed() < TIME,
+        "{:?}: {}",
+        began.elapsed(),
+        ended.command
+    );
+    ended
+}
+
+#[track_caller]
+fn told(ended: &Ended, code: i32, what: &str) {
+    let said = ended.stdout.len() + ended.stderr.len();
+    let short = |text: &str| text.chars().take(1_000).collect::<String>();
+    let story = format!(
+        "{what}: {}\n{}\n{}",
+        ended.command,
+        short(&ended.stdout),
+        short(&ended.stderr)
+    );
+    assert_eq!(ended.code, Some(code), "{story}");
+    assert!(said > 0, "nothing was said: {story}");
+    assert!(said < WORDS_MAX, "{said} bytes were said: {story}");
+    for word in ["panicked", "a bug", "stack overflow", "RUST_BACKTRACE"] {
+        assert!(!ended.stderr.contains(word), "{story}");
+    }
+}
+
+#[test]
+fn sources() {
+    let Base { project, .. } = base();
+    let root = project.root();
+    let commands: [&[&str]; 5] = [
+        &["lint"],
+        &["build"],
+        &["plan"],
+        &["route", "GET", "/a"],
+        &["apply", "--key", "keys/release.pem", "--yes"],
+    ];
+    for file in ["gateway.yaml", "openapi.yaml", "overlay.yaml"] {
+        let good = project.read(file);
+        for bad in contents() {
+            project.write(file, &bad.bytes);
+            for command in commands {
+                // The large ones are read alike by all commands.
+                if bad.bytes.len() > 1 << 20 && command[0] != "lint" && !wait::full() {
+                    continue;
+                }
+                let what = format!("{} in {file}", bad.name);
+                told(&bounded(root, command), bad.as_source, &what);
+            }
+        }
+        std::fs::remove_file(project.path(file)).expect("the file was there");
+        for command in commands {
+            told(&bounded(root, command), INPUT, &format!("no {file}"));
+        }
+        std::fs::create_dir(project.path(file)).expect("a folder");
+        told(
+            &bounded(root, &["lint"]),
+            INPUT,
+            &format!("{file} is a folder"),
+        );
+        std::fs::remove_dir(project.path(file)).expect("a folder");
+        project.write(file, good);
+    }
+    bounded(root, &["lint"]).succeeds();
+}
+
+#[test]
+fn a_document_without_a_project() {
+    for bad in contents() {
+        let project = Project::new();
+        project.write("one.yaml", &bad.bytes);
+        let ended = bounded(project.root(), &["lint", "one.yaml"]);
+        told(&ended, bad.as_source, bad.name);
+        // A document with mistakes can be begun with; one that is none cannot.
+        let ended = bounded(project.root(), &["init", "new", "--from", "one.yaml"]);
+        let begun = project.path("new/gateway.yaml").exists();
+        told(&ended, if begun { FINDINGS } else { INPUT }, bad.name);
+    }
+    let project = Project::new();
+    let ended = bounded(project.root(), &["lint", "nowhere.yaml"]);
+    told(&ended, INPUT, "no such document");
+}
+
+#[test]
+fn references_that_go_round() {
+    let project = Project::new();
+    let head = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\n";
+    let loops = [
+        "paths: {/a: {$ref: \"#/paths/~1b\"}, /b: {$ref: \"#/paths/~1a\"}}\n",
+        "paths: {/a: {get: {parameters: [{$ref: \"#/components/parameters/P\"}], responses: {}}}}\n\
+         components: {parameters: {P: {$ref: \"#/components/parameters/P\"}}}\n",
+        "paths: {/a: {$ref: \"other.yaml#/x\"}}\n",
+        "paths: {/a: {get: {responses: {200: {description: d, content: {a/b: {schema: {$ref: \"#/components/schemas/S\"}}}}}}}}\n\
+         components: {schemas: {S: {$ref: \"#/components/schemas/T\"}, T: {$ref: \"#/components/schemas/S\"}}}\n",
+    ];
+    project.write("other.yaml", "x: {$ref: \"one.yaml#/paths/~1a\"}\n");
+    for text in loops {
+        project.write("one.yaml", format!("{head}{text}"));
+        let ended = bounded(project.root(), &["lint", "one.yaml"]);
+        told(&ended, FINDINGS, text);
+        assert!(ended.stdout.contains("reference-cycle"), "{ended}");
+    }
+    // A schema that holds itself is nothing unusual.
+    project.write(
+        "one.yaml",
+        format!(
+            "{head}paths: {{}}\ncomponents: {{schemas: {{S: {{type: object, properties: \
+             {{s: {{$ref: \"#/components/schemas/S\"}}}}}}}}}}\n"
+        ),
+    );
+    let ended = bounded(project.root(), &["lint", "one.yaml"]);
+    assert!(!ended.stdout.contains("reference-cycle"), "{ended}");
+}
+
+#[test]
+fn what_a_release_is_made_of() {
+    let Base { project, bundle } = base();
+    let root = project.root();
+    let key = ["--key", "keys/release.pem"];
+    let id = bundle.as_str();
+    let head = "releases/channels/prod/00000000000000000001";
+    // Which file, what reads it, how that ends, and how where the file is missing.
+    let commands: [(&str, &[&str], i32, Option<i32>); 16] = [
+        (
+            "plan.json",
+            &["apply", "plan.json", key[0], key[1], "--yes"],
+            INPUT,
+            Some(INPUT),
+        ),
+        ("trust.json", &["verify", id], INPUT, Some(INPUT)),
+        ("trust.json", &["trust", "floor"], INPUT, Some(INPUT)),
+        (
+            "trust.json",
+            &["apply", key[0], key[1], "--yes"],
+            INPUT,
+            None,
+        ),
+        ("trust.json", &["keygen", "other"], INPUT, None),
+        ("trust.json", &["history"], INPUT, None),
+        (
+            "keys/release.pem",
+            &["apply", key[0], key[1], "--yes"],
+            INPUT,
+            Some(INPUT),
+        ),
+        (
+            "keys/release.pem",
+            &["sign", id, key[0], key[1]],
+            INPUT,
+            Some(INPUT),
+        ),
+        ("bundle.tar", &["inspect", "bundle.tar"], INPUT, Some(INPUT)),
+        ("bundle.tar", &["verify", "bundle.tar"], INPUT, Some(INPUT)),
+        (
+            "bundle.tar",
+            &["plan", "--against", "bundle.tar"],
+            INPUT,
+            Some(INPUT),
+        ),
+        (head, &["history"], UNVERIFIED, None),
+        (head, &["plan"], UNVERIFIED, None),
+        (head, &["status"], UNVERIFIED, None),
+        (
+            head,
+            &["rollback", "--yes", key[0], key[1]],
+            UNVERIFIED,
+            Some(INPUT),
+        ),
+        (head, &["apply", "--yes", key[0], key[1]], UNVERIFIED, None),
+    ];
+    for bad in contents() {
+        for (file, command, code, _) in commands {
+            let good = project.read(file);
+            project.write(file, &bad.bytes);
+            let ended = bounded(root, command);
+            told(&ended, code, &format!("{} in {file}", bad.name));
+            project.write(file, good);
+        }
+    }
+    for (file, command, _, missing) in commands {
+        let Some(code) = missing else { continue };
+        let good = project.read(file);
+        std::fs::remove_file(project.path(file)).expect("the file was there");
+        told(&bounded(root, command), code, &format!("no {file}"));
+        project.write(file, good);
+    }
+    bounded(root, &["verify", id]).succeeds();
+}
+
+#[test]
+fn what_is_said_on_the_command_line() {
+    let Base { project, .. } = base();
+    let root = project.root();
+    let commands: [(&[&str], i32); 12] = [
+        (&["frobnicate"], USAGE),
+        (&["lint", "--no-such-option"], USAGE),
+        (&["lint", "--rule", "no-such-rule=off"], USAGE),
+        (&["explain", "GW9999"], USAGE),
+        (&["schema", "nothing"], USAGE),
+        (&["inspect", "zzz"], USAGE),
+        (&["inspect", "abcdef0123"], INPUT),
+        (&["keygen", "../escape"], USAGE),
+        (&["route", "GET", "http://[/"], USAGE),
+        (&["plan", "--against", "nowhere.tar"], INPUT),
+        (&["--project", "nowhere", "lint"], INPUT),
+        (
+            &["rollback", "-99", "--yes", "--key", "keys/release.pem"],
+            INPUT,
+        ),
+    ];
+    for (command, code) in commands {
+        told(&bounded(root, command), code, "on the command line");
+    }
+}
+
+/// A failure is a document, too, where documents are asked for.
+#[test]
+fn failures_as_json() {
+    let Base { project, .. } = base();
+    project.write("gateway.yaml", b"\xff\xfe");
+    for command in [
+        &["build", "--format", "json"][..],
+        &["plan", "--format=json"],
+    ] {
+        let ended = bounded(project.root(), command);
+        let document = ended.exits(INPUT).json();
+        assert_eq!(document["result"], "error");
+        assert_eq!(document["error"]["exit"], INPUT);
+        assert!(document["error"]["message"].is_string(), "{document:#}");
+    }
+    let lint = bounded(project.root(), &["lint", "--format", "json"]);
+    let report = lint.exits(INPUT).json();
+    assert_eq!(report["schema"], "lint/v1");
+    assert_eq!(report["findings"][0]["file"], "gateway.yaml");
+    assert_eq!(report["findings"][0]["line"], 1);
+}
