@@ -280,12 +280,13 @@ impl<C> Encode<C> for Template {
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
         // A prefix is written with a final `/**`, which no template can have as a segment.
-        let text = self.to_string();
-        if self.prefix {
-            e.str(&format!("{}/**", text.trim_end_matches('/')))?
+        if !self.prefix {
+            e.str(&self.to_string())?;
+        } else if self.segments.is_empty() {
+            e.str("/**")?;
         } else {
-            e.str(&text)?
-        };
+            e.str(&format!("{self}/**"))?;
+        }
         Ok(())
     }
 }
@@ -299,8 +300,12 @@ impl<'b, C> Decode<'b, C> for Template {
                 segments: Vec::new(),
                 prefix: true,
             }),
+            // As it stands: an empty segment at the end is one that the prefix has.
             Some(prefix) => Self::parse(prefix)
-                .map(Self::into_prefix)
+                .map(|template| Self {
+                    prefix: true,
+                    ..template
+                })
                 .map_err(malformed),
             None => Self::parse(text).map_err(malformed),
         }
@@ -329,6 +334,8 @@ mod tests {
             "/{base}...{head}",
             "/{id}:cancel",
             "//a",
+            "//",
+            "/a//",
         ] {
             assert_eq!(kind(text), Ok(text.to_owned()));
             let template = Template::parse(text).unwrap();
