@@ -1,0 +1,380 @@
+//! What is fuzzed: every place where bytes from outside come in.
+//!
+//! Each function takes any bytes. It must return, and where it says that something was read, what
+//! that is written as must be read alike.
+
+use std::net::IpAddr;
+
+use bundle::digest::Digest;
+use bundle::ir::{self, Template};
+use bundle::statement::Statement;
+use bundle::statement::envelope::Envelope;
+use bundle::statement::predicate::{Build, Record, Revoke};
+use bundle::store::archive;
+use bundle::trust::Trust;
+use bundle::verify::Unverified;
+use diag::{Sink, Sources, Tree};
+use engine::path::normalise;
+use gwc::ask::{Oracle, Question};
+use gwc::assemble::{assemble, disassemble};
+use gwc::compile::{self, Compiled};
+use gwc::project::files::Files;
+use gwc::syntax::{self, Limits};
+
+/// Limits that keep a single input cheap.
+fn limits() -> Limits {
+    Limits {
+        bytes_max: 1 << 20,
+        nodes_max: 200_000,
+        alias_nodes_max: 20_000,
+        ..Limits::default()
+    }
+}
+
+/// A file's text becomes a tree or findings, each with a place inside the text.
+fn tree(path: &str, data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return false;
+    };
+    let (mut sources, mut tree, mut sink) = (Sources::default(), Tree::default(), Sink::default());
+    let file = sources.add(path, text);
+    let root = syntax::parse(file, &sources, &mut tree, &limits(), &mut sink);
+    let findings = sink.into_sorted();
+    for finding in &findings {
+        let _place = sources.position(finding.span);
+        let _text = sources.text(finding.span);
+    }
+    assert!(root.is_some() || !findings.is_empty() || text.trim().is_empty());
+    findings.is_empty()
+}
+
+/// YAML.
+pub fn yaml(data: &[u8]) {
+    tree("a.yaml", data);
+}
+
+/// JSON: whatever our reader takes without a word, serde_json takes as well.
+pub fn json(data: &[u8]) {
+    if tree("a.json", data) {
+        let text = data.strip_prefix(b"\xef\xbb\xbf").unwrap_or(data);
+        let other = serde_json::from_slice::<serde_json::Value>(text);
+        assert!(other.is_ok() || is_beyond(text, &other), "{other:?}");
+    }
+}
+
+/// Texts about which the two may differ: nothing at all, nesting and numbers beyond serde_json's.
+fn is_beyond<T>(text: &[u8], other: &serde_json::Result<T>) -> bool {
+    let message = other.as_ref().err().map(ToString::to_string);
+    let beyond = ["recursion", "out of range"];
+    text.trim_ascii().is_empty()
+        || message.is_some_and(|said| beyond.iter().any(|word| said.contains(word)))
+}
+
+const GATEWAY: &str = "\
+version: 1
+name: s
+apis: {s: {path: openapi.yaml, overlays: [overlay.yaml]}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+auth: {keys: {kind: api_key}}
+policies: {limit: {kind: rate_limit, limit: 10/s, burst: 5, key: address}}
+defaults: {upstream: u, security: upstream, policies: [limit]}
+";
+const DOCUMENT: &str = "\
+openapi: 3.1.0
+info: {title: t, version: \"1\"}
+paths: {\"/a/{b}\": {get: {operationId: x, parameters: [{name: b, in: path, required: true, schema: {}}], responses: {}}}}
+";
+const OVERLAY: &str = "overlay: 1.0.0\ninfo: {title: t, version: \"1\"}\nactions: [{target: $.info, update: {x-a: 1}}]\n";
+
+/// What compiles can be built, encoded, decoded and asked.
+fn compiled(files: [(&str, &[u8]); 3]) {
+    let files = Files::in_memory(files.map(|(path, bytes)| (path, bytes.to_vec())), limits());
+    let Compiled {
+        lowered,
+        findings,
+        files,
+        ..
+    } = compile::project(files, &Vec::new());
+    for finding in &findings {
+        let _place = files.sources.position(finding.span);
+    }
+    let Some(lowered) = lowered else { return };
+    let bundle = assemble(&lowered).expect("what compiles can be put together");
+    let oracle = Oracle::build(&lowered.gateway, &bundle.id().to_string())
+        .expect("what compiles can be built");
+    for api in &lowered.gateway.apis {
+        let bytes = bundle::codec::encode(api);
+        let again: ir::Api = bundle::codec::decode(&bytes).expect("our own bytes");
+        assert_eq!(*api, again);
+    }
+    ask(&oracle, b"GET /a/b");
+}
+
+/// An OpenAPI document of a project.
+pub fn document(data: &[u8]) {
+    compiled([
+        ("gateway.yaml", GATEWAY.as_bytes()),
+        ("openapi.yaml", data),
+        ("overlay.yaml", OVERLAY.as_bytes()),
+    ]);
+}
+
+/// An overlay, with its JSONPath targets.
+pub fn overlay(data: &[u8]) {
+    compiled([
+        ("gateway.yaml", GATEWAY.as_bytes()),
+        ("openapi.yaml", DOCUMENT.as_bytes()),
+        ("overlay.yaml", data),
+    ]);
+}
+
+/// Path templates: printed and encoded, they are the same again; and they are matched against
+/// paths as long as they like.
+pub fn template(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (text, path) = text.split_once('\n').unwrap_or((text, "/a/b"));
+    let Ok(template) = Template::parse(text) else {
+        return;
+    };
+    assert_eq!(
+        Template::parse(&template.to_string()).as_ref(),
+        Ok(&template)
+    );
+    for template in [template.clone(), template.into_prefix()] {
+        let bytes = bundle::codec::encode(&template);
+        assert_eq!(
+            bundle::codec::decode::<Template>(&bytes),
+            Ok(template.clone())
+        );
+        for (segment, text) in template.segments().iter().zip(path.split('/').skip(1)) {
+            if let ir::Segment::Pattern(pattern) = segment {
+                let _matches = pattern.matches(text);
+            }
+        }
+    }
+}
+
+/// Request paths: normalising twice changes nothing, and no dot segment survives.
+pub fn path(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(once) = normalise(text) {
+        assert_eq!(normalise(&once).as_deref(), Ok(&*once));
+        assert!(
+            once.split('/')
+                .all(|segment| !matches!(segment, "." | ".."))
+        );
+        assert!(once.starts_with('/') && once.is_ascii());
+    }
+    let _literal = engine::path::normalise_literal(text);
+}
+
+/// One-file bundles, and the blobs in them: what is decoded encodes to the same bytes.
+pub fn bundle_open(data: &[u8]) {
+    if let Ok(memory) = archive::read(data) {
+        for id in memory.bundles() {
+            let opened = Unverified::open(&memory, id).and_then(|one| one.load_full(&memory));
+            let Ok(full) = opened else { continue };
+            if let Ok(lowered) = disassemble(&full) {
+                let _built = Oracle::build(&lowered.gateway, &id.to_string());
+            }
+        }
+    }
+    if let Ok(shared) = bundle::codec::decode::<ir::Shared>(data) {
+        assert_eq!(bundle::codec::encode(&shared), data);
+    }
+    if let Ok(api) = bundle::codec::decode::<ir::Api>(data) {
+        assert_eq!(bundle::codec::encode(&api), data);
+    }
+    if let Ok(contract) = bundle::codec::decode::<ir::Contract>(data) {
+        assert_eq!(bundle::codec::encode(&contract), data);
+    }
+}
+
+/// Statements and their envelopes: one way of writing only.
+pub fn statement(data: &[u8]) {
+    if let Ok(envelope) = Envelope::decode(data) {
+        assert_eq!(envelope.encode().as_deref(), Ok(data));
+        statement(envelope.payload());
+    }
+    if let Ok(read) = Statement::<Record>::decode(data) {
+        assert_eq!(read.encode().as_deref(), Ok(data));
+    }
+    if let Ok(read) = Statement::<Build>::decode(data) {
+        assert_eq!(read.encode().as_deref(), Ok(data));
+    }
+    if let Ok(read) = Statement::<Revoke>::decode(data) {
+        assert_eq!(read.encode().as_deref(), Ok(data));
+    }
+    let _type = bundle::statement::predicate_type(data);
+    let _layer = bundle::statement::stored::layer(data);
+}
+
+/// Trust files, names, digests, ranges of addresses.
+pub fn trust(data: &[u8]) {
+    if let Ok(trust) = Trust::parse(data) {
+        let text = trust.to_json();
+        let again = Trust::parse(text.as_bytes()).expect("our own text");
+        assert_eq!(again.to_json(), text);
+    }
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(digest) = text.parse::<Digest>() {
+        assert_eq!(digest.to_string(), text);
+    }
+    if let Some(range) = ir::Cidr::parse(text) {
+        let again = ir::Cidr::parse(&range.to_string());
+        assert_eq!(again, Some(range));
+    }
+}
+
+/// A request's head at the edge and through a small gateway.
+pub fn edge(data: &[u8]) {
+    thread_local! {
+        static ORACLE: Oracle = small();
+    }
+    ORACLE.with(|oracle| ask(oracle, data));
+}
+
+fn small() -> Oracle {
+    let files = [
+        ("gateway.yaml", GATEWAY),
+        ("openapi.yaml", DOCUMENT),
+        ("overlay.yaml", OVERLAY),
+    ];
+    let compiled = compile::project(Files::in_memory(files, limits()), &Vec::new());
+    let lowered = compiled.lowered.expect("our own project compiles");
+    let id = Digest::of(b"small").to_string();
+    Oracle::build(&lowered.gateway, &id).expect("our own project can be built")
+}
+
+/// The first line is `METHOD target`, the others are fields.
+fn ask(oracle: &Oracle, data: &[u8]) {
+    let mut lines = data.split(|byte| *byte == b'\n');
+    let first = lines.next().unwrap_or_default();
+    let mut words = first.splitn(2, |byte| *byte == b' ');
+    let (Some(method), Some(target)) = (words.next(), words.next()) else {
+        return;
+    };
+    let mut request = http::Request::builder()
+        .method(method)
+        .uri(target)
+        .header("host", "h");
+    for line in lines {
+        let mut parts = line.splitn(2, |byte| *byte == b':');
+        if let (Some(name), Some(value)) = (parts.next(), parts.next()) {
+            request = request.header(name, value);
+        }
+    }
+    let Ok(request) = request.body(()) else {
+        return;
+    };
+    let question = Question {
+        listener: 0,
+        request: request.into_parts().0,
+        peer: IpAddr::from([192, 0, 2, 1]),
+        unix_s: 1_800_000_000,
+    };
+    let _said = oracle.ask(&question, |decided, admitted, _| {
+        let path = admitted.head.path();
+        assert!(path == "*" || normalise(path).as_deref() == Ok(path));
+        decided.ran
+    });
+}
+
+/// Every target with samples to begin with.
+pub type Target = (&'static str, fn(&[u8]), Vec<Vec<u8>>);
+
+/// All targets.
+#[must_use]
+pub fn targets() -> Vec<Target> {
+    let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let rich = "a: &a {b: [1, 2.5, ~, yes], \"c\\n\": 'd'}\ne: |\n  text\n  more\nf: *a\n<<: *a\n? x\n: - y\n  - !!str z\n# end\n";
+    let json_text = r#"{"a": [1, -2.5e3, null, true, "\u00e9\n"], "b": {"c": ""}}"#;
+    vec![
+        ("yaml", yaml as fn(&[u8]), texts(&[rich, GATEWAY, DOCUMENT])),
+        ("json", json, texts(&[json_text])),
+        (
+            "document",
+            document,
+            texts(&[
+                DOCUMENT,
+                include_str!("../../tests/cases/routing/openapi.yaml"),
+                include_str!("../../tests/cases/security/openapi.yaml"),
+                "openapi: 3.0.0\ninfo: {title: t, version: v}\npaths: {/a: {$ref: \"#/paths/~1b\"}, /b: {get: {parameters: [{$ref: \"#/components/parameters/%50\"}], responses: {}}}}\ncomponents: {parameters: {P: {name: p, in: query, schema: {}}}}\n",
+            ]),
+        ),
+        (
+            "overlay",
+            overlay,
+            texts(&[
+                OVERLAY,
+                "overlay: 1.0.0\ninfo: {title: t, version: v}\nactions:\n- {target: \"$.paths['/a/{b}'].get\", update: {x-gateway: {timeout: 2s}}}\n- {target: \"$..parameters[?@.in=='path']\", remove: true}\n",
+            ]),
+        ),
+        (
+            "template",
+            template,
+            texts(&["/a/{b}/c{d}e\n/a/x/cye", "/{a}...{b}\n/x...y", "/", "//a/"]),
+        ),
+        (
+            "path",
+            path,
+            texts(&["/a/%2e%2e/b", "/%252e/./../x", "/a//b;c=1", "/%C3%A9"]),
+        ),
+        ("bundle_open", bundle_open, bundles()),
+        ("statement", statement, statements()),
+        ("trust", trust, trusts()),
+        (
+            "edge",
+            edge,
+            texts(&[
+                "GET /a/b?x=1\nx-key: k\nconnection: close, x-key\nvia: 1.1 gwd",
+                "OPTIONS *\nte: trailers",
+                "POST http://h:80/a/%2e%2e/b\ntransfer-encoding: chunked\nforwarded: for=1",
+                "HEAD /a/b\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            ]),
+        ),
+    ]
+}
+
+fn bundles() -> Vec<Vec<u8>> {
+    let files = [
+        ("gateway.yaml", GATEWAY),
+        ("openapi.yaml", DOCUMENT),
+        ("overlay.yaml", OVERLAY),
+    ];
+    let compiled = compile::project(Files::in_memory(files, limits()), &Vec::new());
+    let lowered = compiled.lowered.expect("our own project compiles");
+    let bundle = assemble(&lowered).expect("our own project");
+    let memory = bundle::store::memory::Memory::default();
+    bundle::publish::put_bundle(&memory, &bundle).expect("memory takes everything");
+    let content = memory.into_content();
+    let mut samples = vec![
+        archive::write(&content),
+        bundle::codec::encode(&lowered.gateway.shared),
+    ];
+    samples.extend(lowered.gateway.apis.iter().map(bundle::codec::encode));
+    samples
+}
+
+fn statements() -> Vec<Vec<u8>> {
+    let payload = br#"{"_type":"https://in-toto.io/Statement/v1","predicate":{"actor":"a","channel":"prod","created":"2026-01-01T00:00:00Z","evidence":[],"kind":"release","merges":[],"plan":null,"previous":null,"project":"s","reason":"r","revocations":null,"serial":1,"source":null,"withdraw":[]},"predicateType":"urn:gwc:record:v1","subject":[{"digest":{"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},"name":"bundle"}]}"#;
+    let envelope = br#"{"dsseEnvelope":{"payload":"e30=","payloadType":"application/vnd.in-toto+json","signatures":[]},"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":""}}}"#;
+    vec![payload.to_vec(), envelope.to_vec()]
+}
+
+fn trusts() -> Vec<Vec<u8>> {
+    let trust = br#"{"project":"s","channels":{"prod":{"min_serial":3,"min_revocations":1}},"keys":[{"id":"8dbdca66817335f2a05effa6d9dbca934a7e1fe85bbf99004516e5ed6cb9e7b5","owner":"o","spki":"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE1Oc03U8jVSQHHq+UYpIUIcat2cJ3xpx532bFCpX6RcelqnFobOFN7IbJUW8ii0f8b01zsR0ZbsGfpaIOhGbetg==","roles":["build","release"],"channels":["*"],"not_before":"2026-01-01T00:00:00Z","not_after":"2028-01-01T00:00:00Z","state":"active"}],"thresholds":{"build":1,"release":1,"revoke":1,"approve":1}}"#;
+    let texts: [&[u8]; 4] = [
+        trust,
+        b"10.0.0.0/8",
+        b"2001:db8::/32",
+        b"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    ];
+    texts.map(<[u8]>::to_vec).into()
+}
