@@ -70,6 +70,7 @@ test-full: export GWC_TEST_FULL = 1
 test-full: test
 	$(CARGO) test --locked --workspace --doc
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+	$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(TARGET)
 
 # Figures with the shipped binaries; see bench/README.md. The rest of the machine should be idle.
 bench:
