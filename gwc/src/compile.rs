@@ -117,6 +117,7 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
     let Some((_, root)) = files.load(GATEWAY_FILE, nowhere, &mut sink) else {
+        stand_in(&mut files, GATEWAY_FILE);
         return Compiled {
             files,
             findings: sink.into_sorted(),
@@ -186,6 +187,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
     let Some((file, root)) = files.load(name, nowhere, &mut sink) else {
+        stand_in(&mut files, name);
         return Compiled {
             files,
             findings: sink.into_sorted(),
@@ -351,6 +353,14 @@ fn leveled(
                 Some(Some(level)) => Some(finding.level(level)),
             });
     findings.collect()
+}
+
+/// A first file that cannot even be read (too large, no permission) has no text; its finding needs
+/// one to stand in.
+fn stand_in(files: &mut Files, path: &str) {
+    if files.sources.iter().next().is_none() {
+        files.sources.add(path, "");
+    }
 }
 
 /// Whether a rule's error stands for something that cannot be built.
