@@ -34,11 +34,16 @@ fn contents() -> Vec<Bad> {
         bytes,
         as_source,
     };
-    // 100 MB where there is time for it.
-    let long = if wait::full() {
-        100_000_000
-    } else {
-        10_000_000
+    // As long as files may be, and longer, where there is time for it.
+    let long = if wait::full() { 60_000_000 } else { 10_000_000 };
+    let line = |bytes: usize| {
+        [
+            b"openapi: \"",
+            b"x".repeat(bytes).as_slice(),
+            b"\"
+",
+        ]
+        .concat()
     };
     let garbage: Vec<u8> = (0..4_096u32)
         .map(|i| i.wrapping_mul(2_654_435_761).to_be_bytes()[0])
@@ -51,7 +56,7 @@ fn contents() -> Vec<Bad> {
             below.trim_end_matches(", ")
         ));
     }
-    vec![
+    let mut all = vec![
         bad("nothing", Vec::new(), FINDINGS),
         bad("garbage", garbage, INPUT),
         bad("a NUL byte", b"openapi: \"\x00\"\n".to_vec(), INPUT),
@@ -70,11 +75,7 @@ fn contents() -> Vec<Bad> {
             b"a: &a {b: 1, <<: *a}\n<<: [*a, *a]\n".to_vec(),
             FINDINGS,
         ),
-        bad(
-            "a long line",
-            [b"openapi: \"", b"x".repeat(long).as_slice(), b"\"\n"].concat(),
-            FINDINGS,
-        ),
+        bad("a long line", line(long), FINDINGS),
         bad(
             "a long list",
             [
@@ -85,7 +86,11 @@ fn contents() -> Vec<Bad> {
             .concat(),
             FINDINGS,
         ),
-    ]
+    ];
+    if wait::full() {
+        all.push(bad("a line of 100 MB", line(100_000_000), INPUT));
+    }
+    all
 }
 
 /// A project with everything that a command may want.
@@ -345,6 +350,43 @@ fn what_is_said_on_the_command_line() {
     ];
     for (command, code) in commands {
         told(&bounded(root, command), code, "on the command line");
+    }
+}
+
+/// Larger than any source may be (64 MiB); not a byte of it is on the disk.
+#[test]
+fn files_beyond_every_limit() {
+    let Base { project, .. } = base();
+    let root = project.root();
+    for (file, command) in [
+        ("openapi.yaml", &["lint", "openapi.yaml"][..]),
+        ("overlay.yaml", &["lint"]),
+        ("openapi.yaml", &["build"]),
+        ("gateway.yaml", &["lint"]),
+        (
+            "gateway.yaml",
+            &["apply", "--yes", "--key", "keys/release.pem"],
+        ),
+        ("trust.json", &["history"]),
+        (
+            "plan.json",
+            &["apply", "plan.json", "--yes", "--key", "keys/release.pem"],
+        ),
+        (
+            "keys/release.pem",
+            &["apply", "--yes", "--key", "keys/release.pem"],
+        ),
+        ("bundle.tar", &["inspect", "bundle.tar"]),
+        ("bundle.tar", &["plan", "--against", "bundle.tar"]),
+    ] {
+        let good = project.read(file);
+        std::fs::File::options()
+            .write(true)
+            .open(project.path(file))
+            .and_then(|file| file.set_len(1 << 30))
+            .expect("files may have holes");
+        told(&bounded(root, command), INPUT, &format!("1 GiB of {file}"));
+        project.write(file, good);
     }
 }
 
