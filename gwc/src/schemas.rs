@@ -1,9 +1,183 @@
 //! Every JSON Schema that this program publishes; `schemas/` holds them as files.
+//!
+//! The vocabulary's come from its shapes. Those of the documents that commands write are here:
+//! they name what other programs rely on, and leave room for more beside it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The schemas by name.
 #[must_use]
 pub fn all() -> Vec<(&'static str, Value)> {
-    crate::vocab::schemas()
+    let mut all = crate::vocab::schemas();
+    let trust = serde_json::from_str(bundle::trust::schema::text()).expect("the schema is JSON");
+    all.push(("trust", trust));
+    all.extend([
+        ("lint", lint()),
+        ("build", build()),
+        ("plan", plan()),
+        ("route", route()),
+        ("history", history()),
+        ("error", error()),
+    ]);
+    all
+}
+
+/// A document of the program: what each carries, and its own fields, all of them needed.
+fn document(name: &str, results: &[&str], fields: Value) -> Value {
+    let mut properties = json!({
+        "schema": {"const": format!("{name}/v1")},
+        "result": {"enum": results},
+        "tool": {"type": "object", "required": ["name", "version"],
+                 "properties": {"name": {"type": "string"}, "version": {"type": "string"}}},
+        "environment": {"type": ["string", "null"]},
+    });
+    if let (Value::Object(properties), Value::Object(fields)) = (&mut properties, fields) {
+        properties.extend(fields);
+    }
+    let required: Vec<String> = properties
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.clone())
+        .collect();
+    json!({"$schema": "https://json-schema.org/draft/2020-12/schema", "title": format!("{name}/v1"),
+           "type": "object", "properties": properties, "required": required})
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn text_or_null() -> Value {
+    json!({"type": ["string", "null"]})
+}
+
+fn digest() -> Value {
+    json!({"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"})
+}
+
+fn digest_or_null() -> Value {
+    json!({"anyOf": [digest(), {"type": "null"}]})
+}
+
+fn count() -> Value {
+    json!({"type": "integer", "minimum": 0})
+}
+
+/// A place in a file: 1-based, columns count characters.
+fn place() -> Value {
+    let number = json!({"type": "integer", "minimum": 1});
+    json!({"type": "object", "required": ["file", "line", "column"],
+           "properties": {"file": text(), "line": number, "column": number}})
+}
+
+fn list(item: Value) -> Value {
+    json!({"type": "array", "items": item})
+}
+
+fn object(fields: Value) -> Value {
+    let required: Vec<String> = fields
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.clone())
+        .collect();
+    json!({"type": "object", "properties": fields, "required": required})
+}
+
+fn lint() -> Value {
+    let number = json!({"type": "integer", "minimum": 1});
+    let finding = object(json!({
+        "code": {"type": "string", "pattern": "^GW[0-9]{4}$"}, "name": text(), "level": {"enum": ["error", "warn", "info"]},
+        "message": text(), "help": text_or_null(), "file": text(), "line": number, "column": number, "end_line": number,
+        "end_column": number, "related": list(json!({"allOf": [place(), {"required": ["message"]}]})),
+        "fix": {"anyOf": [{"type": "null"}, object(json!({"edits": {"type": "array"}}))]}, "fingerprint": text(),
+    }));
+    document(
+        "lint",
+        &["ok", "blocked", "error"],
+        json!({"counts": object(json!({"error": count(), "warn": count(), "info": count()})), "findings": list(finding)}),
+    )
+}
+
+fn build() -> Value {
+    let mut schema = document(
+        "build",
+        &["ok", "blocked", "error"],
+        json!({"bundle": digest(), "name": text(), "store": text_or_null(), "operations": count(), "bytes": count()}),
+    );
+    // `--reproduce` compares and writes nothing, so that there is nothing to count.
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.retain(|name| name != "bytes" && name != "store" && name != "operations");
+    }
+    schema
+}
+
+fn plan() -> Value {
+    let outcome = json!({"type": "object"});
+    let witness = object(json!({
+        "method": text(), "url": text(), "headers": {"type": "object"},
+        "facts": {"type": "object", "required": ["credentials"]},
+        "expect": object(json!({"old": outcome, "new": outcome})),
+    }));
+    let change = object(json!({
+        "section": {"enum": ["security", "routing", "breaking", "policy", "upstream", "docs"]},
+        "class": {"enum": crate::plan::Class::ALL.iter().map(|class| class.name()).collect::<Vec<_>>()},
+        "id": text(), "level": {"enum": ["error", "warn", "info"]},
+        "operation": {"anyOf": [{"type": "null"}, object(json!({"key": text(), "id": text_or_null(), "method": text(), "path": text(),
+                                                                "mount": text(), "host": text(), "api": text()}))]},
+        "operations": list(text()), "subject": text(), "old": {}, "new": {},
+        "source": object(json!({"old": {"anyOf": [place(), {"type": "null"}]}, "new": {"anyOf": [place(), {"type": "null"}]}})),
+        "count": {"type": "integer", "minimum": 1},
+        "witness": {"anyOf": [{"type": "null"}, witness]}, "why_none": text_or_null(),
+        "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{12}$"}, "acked": {"type": ["object", "null"]},
+    }));
+    document(
+        "plan",
+        &["ok", "changes", "blocked"],
+        json!({
+            "no_op": {"type": "boolean"},
+            "base": object(json!({"channel": text_or_null(), "serial": {"type": ["integer", "null"]}, "bundle": digest_or_null()})),
+            "target": object(json!({"bundle": digest()})),
+            "counts": {"type": "object", "additionalProperties": count()},
+            "changes": list(change),
+            "gates": list(object(json!({"name": text(), "tripped": {"type": "boolean"}, "by": list(text())}))),
+            "missing": list(text()),
+        }),
+    )
+}
+
+fn route() -> Value {
+    document(
+        "route",
+        &["ok"],
+        json!({
+            "bundle": digest(), "decision": {"enum": ["forward", "respond", "reject", "none"]}, "status": {"type": ["integer", "null"]},
+            "reason": text_or_null(), "operation": {"type": ["object", "null"]},
+            "candidates": list(object(json!({"operation": {"type": "object"}, "lost": text()}))),
+            "chain": list(object(json!({"policy": text(), "phase": text(), "outcome": text()}))),
+            "upstream": {"type": ["object", "null"]},
+            "effective": list(object(json!({"field": text(), "value": text(), "source": {}, "overrides": {"type": "array"}}))),
+        }),
+    )
+}
+
+fn history() -> Value {
+    let record = object(json!({
+        "serial": {"type": "integer", "minimum": 1}, "kind": {"enum": ["release", "rollback", "pin"]}, "bundle": digest(),
+        "previous": text_or_null(), "actor": text(), "reason": text(), "created": text(), "git": {"type": ["object", "null"]},
+    }));
+    document(
+        "history",
+        &["ok", "error"],
+        json!({"records": list(record)}),
+    )
+}
+
+fn error() -> Value {
+    document(
+        "error",
+        &["error"],
+        json!({"error": object(json!({"code": text(), "message": text(), "exit": count()}))}),
+    )
 }

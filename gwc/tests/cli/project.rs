@@ -34,6 +34,24 @@ components:
   securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
 ";
 
+/// A document fits the schema that `gwc schema` prints under its name, where there is one.
+#[track_caller]
+fn fits_its_schema(name: &str, document: &Value) {
+    let name = name.trim_end_matches("/v1");
+    let Some((_, schema)) = gwc::schemas::all()
+        .into_iter()
+        .find(|(known, _)| *known == name)
+    else {
+        return;
+    };
+    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+    let wrong: Vec<String> = validator
+        .iter_errors(document)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(wrong.is_empty(), "{name}: {wrong:#?}\n{document:#}");
+}
+
 /// How a command ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
@@ -65,6 +83,7 @@ impl Ended {
         assert!(document.get("environment").is_some());
         let results = ["ok", "changes", "blocked", "error"];
         assert!(results.contains(&document["result"].as_str().unwrap_or("none")));
+        fits_its_schema(schema, &document);
         document
     }
 

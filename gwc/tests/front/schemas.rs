@@ -7,6 +7,9 @@ use std::path::Path;
 #[test]
 fn the_schemas_are_fresh() {
     for (name, schema) in gwc::schemas::all() {
+        if name == "trust" {
+            continue; // held fresh where it is written, in the crate `bundle`
+        }
         let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
         fresh(&format!("schemas/{name}.schema.json"), &text);
     }
