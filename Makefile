@@ -50,10 +50,13 @@ check-arrows:
 	@! $(CARGO) tree --locked -p engine -e normal --prefix none | grep -E '^(tokio|hyper|gwc|gwd|diag) v' \
 		|| { echo 'engine depends on what it must not know' >&2; exit 1; }
 
-# What is missing and small. Compiler and formatter come with rust-toolchain.toml.
+# What is missing and small is installed where that is allowed. Compiler and formatter come with
+# rust-toolchain.toml.
 tools:
 	@command -v rustfmt >/dev/null && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
 	@for tool in curl openssl git; do \
+		command -v $$tool >/dev/null && continue; \
+		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$tool; } >/dev/null 2>&1; \
 		command -v $$tool >/dev/null || { echo "make test needs $$tool: install the package $$tool" >&2; exit 1; }; \
 	done
 
