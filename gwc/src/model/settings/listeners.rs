@@ -1,0 +1,120 @@
+//! `listeners`: where the gateway listens.
+
+use std::net::SocketAddr;
+
+use bundle::ir;
+use diag::shape::BAD_VALUE;
+use diag::{Diagnostic, NodeRef, Sink, Span, read};
+
+use super::{entries, not_available};
+use crate::model::Defined;
+
+pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::Listener>> {
+    let mut found: Vec<Defined<ir::Listener>> =
+        entries(root, "listeners", |name, node| listener(name, node, sink))
+            .into_iter()
+            .map(|(_, entry)| entry)
+            .collect();
+    if root
+        .get("listeners")
+        .is_none_or(|node| node.entries().next().is_none())
+    {
+        let value = ir::Listener {
+            name: "public".into(),
+            address: "127.0.0.1:8080".into(),
+            protocol: ir::Protocol::Http,
+            limits: listener_limits(None),
+            trusted_proxies: Vec::new(),
+        };
+        found.push(Defined {
+            value,
+            span: Span::start_of(root.span().file),
+            node: None,
+        });
+    }
+    found
+}
+
+fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Listener> {
+    let address = node.get("address")?;
+    let text = address.scalar_text()?;
+    if text.parse::<SocketAddr>().is_err() {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                address.span(),
+                format!("`{}` is not an address to listen on", text.escape_debug()),
+            )
+            .help("write `IP:PORT`, for instance `0.0.0.0:8080`, `127.0.0.1:0` or `[::]:8080`"),
+        );
+        return None;
+    }
+    if let Some(protocol) = node
+        .get("protocol")
+        .filter(|protocol| protocol.scalar_text() == Some("https"))
+    {
+        sink.push(not_available(
+            protocol,
+            "`https` is not available yet",
+            "write `http`",
+        ));
+        return None;
+    }
+    let mut trusted = Vec::new();
+    for range in node
+        .get("trusted_proxies")
+        .into_iter()
+        .flat_map(NodeRef::items)
+    {
+        let text = range.scalar_text().unwrap_or_default();
+        match ir::Cidr::parse(text) {
+            Some(cidr) => trusted.push(cidr),
+            None => sink.push(
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    range.span(),
+                    format!("`{}` is not a range of addresses", text.escape_debug()),
+                )
+                .help("write `10.0.0.0/8` (no bit set behind the prefix) or one address"),
+            ),
+        }
+    }
+    trusted.sort();
+    trusted.dedup();
+    Some(ir::Listener {
+        name,
+        address: text.to_owned(),
+        protocol: ir::Protocol::Http,
+        limits: listener_limits(node.get("limits")),
+        trusted_proxies: trusted,
+    })
+}
+
+fn listener_limits(node: Option<NodeRef<'_>>) -> ir::ListenerLimits {
+    let get = |key: &str| {
+        node.and_then(|node| node.get(key))
+            .filter(|value| !value.is_null())
+    };
+    let count = |key: &str, default: u64| {
+        get(key)
+            .and_then(NodeRef::as_i64)
+            .and_then(|value| u64::try_from(value).ok())
+            .unwrap_or(default)
+    };
+    let time = |key: &str, default: u64| {
+        get(key)
+            .and_then(|value| read::duration_ms(value).ok())
+            .unwrap_or(default)
+    };
+    ir::ListenerLimits {
+        connections: count("connections", 10_000),
+        header_bytes: get("header_bytes")
+            .and_then(|value| read::size_bytes(value).ok())
+            .unwrap_or(64 << 10)
+            .max(8 << 10),
+        headers: count("headers", 100),
+        header_timeout_ms: time("header_timeout", 10_000),
+        idle_timeout_ms: time("idle_timeout", 60_000),
+        target_bytes: 16 << 10,
+    }
+}

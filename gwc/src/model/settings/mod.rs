@@ -1,0 +1,490 @@
+//! gateway.yaml, read and checked.
+
+mod consumers;
+mod listeners;
+mod mounts;
+mod upstreams;
+
+use std::collections::BTreeMap;
+
+use bundle::ir;
+use diag::shape::{self, BAD_VALUE, NOT_AVAILABLE};
+use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
+use policy::StateId;
+use sha2::{Digest as _, Sha256};
+
+use self::consumers::consumers;
+use self::listeners::listeners;
+use self::mounts::mounts;
+use self::upstreams::upstream;
+use crate::model::lints::{UNKNOWN_AUTH, UNKNOWN_LISTENER, UNKNOWN_POLICY, UNKNOWN_UPSTREAM};
+use crate::model::{Defined, Names, Valued};
+use crate::vocab;
+
+/// gateway.yaml: what the operator decides.
+#[derive(Debug)]
+pub struct Settings {
+    /// The project's name.
+    pub name: Spanned<String>,
+    /// Who answers for the project.
+    pub owner: Option<String>,
+    /// The documents and where each is mounted.
+    pub apis: Vec<ApiEntry>,
+    /// Where the gateway listens; never empty.
+    pub listeners: Vec<Defined<ir::Listener>>,
+    /// The services behind.
+    pub upstreams: Vec<Defined<Upstream>>,
+    /// How credentials are checked.
+    pub auth: Vec<Defined<ir::Verifier>>,
+    /// Who may call.
+    pub consumers: Vec<Defined<ir::Consumer>>,
+    /// Policies that operations name.
+    pub policies: Vec<Defined<ir::Policy>>,
+    /// What no document can avoid.
+    pub required: Required,
+    /// What holds where nobody says otherwise.
+    pub defaults: Defaults,
+    /// Levels of rules.
+    pub lint: BTreeMap<String, (Option<Level>, Span)>,
+    /// Gates that are on.
+    pub gates: Vec<String>,
+    /// The folder that bundles go to.
+    pub store: String,
+    /// The channel that is moved.
+    pub channel: String,
+    /// The names of each kind.
+    pub names: AllNames,
+}
+
+/// The names of gateway.yaml by kind.
+#[derive(Debug)]
+pub struct AllNames {
+    /// Policies.
+    pub policies: Names,
+    /// Upstreams.
+    pub upstreams: Names,
+    /// Verifiers.
+    pub auth: Names,
+    /// Listeners.
+    pub listeners: Names,
+}
+
+/// One API of gateway.yaml.
+#[derive(Clone, Debug)]
+pub struct ApiEntry {
+    /// Its name.
+    pub name: String,
+    /// Where its name stands.
+    pub span: Span,
+    /// Its document.
+    pub path: Spanned<String>,
+    /// Its overlays.
+    pub overlays: Vec<Spanned<String>>,
+    /// Where it can be reached; never empty.
+    pub mounts: Vec<Defined<ir::Mount>>,
+}
+
+/// A service with the timeout that operations inherit from it.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// What the bundle carries.
+    pub ir: ir::Upstream,
+    /// `timeouts.request`.
+    pub request_timeout_ms: Option<Spanned<u64>>,
+}
+
+/// What no document can avoid.
+#[derive(Debug, Default)]
+pub struct Required {
+    /// Policies.
+    pub policies: Vec<Spanned<String>>,
+    /// Verifiers.
+    pub auth: Vec<Spanned<String>>,
+    /// Operation keys that may be public; none: all.
+    pub allow_public: Option<Vec<Spanned<String>>>,
+}
+
+/// What holds where nobody says otherwise.
+#[derive(Debug)]
+pub struct Defaults {
+    /// Where requests go.
+    pub upstream: Option<Spanned<String>>,
+    /// Whether a default upstream is written that does not exist; that was reported.
+    pub upstream_unknown: bool,
+    /// What every chain begins with.
+    pub policies: Vec<Spanned<String>>,
+    /// Milliseconds to the head of the response.
+    pub timeout_ms: Option<Spanned<u64>>,
+    /// Bytes of a request's body.
+    pub max_body_bytes: Valued<Option<u64>>,
+    /// Who checks credentials.
+    pub security: SecurityMode,
+    /// Whether responses name their bundle.
+    pub expose_bundle: bool,
+}
+
+/// Who checks credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityMode {
+    /// The gateway, by its verifiers.
+    Enforce,
+    /// The upstream; the gateway sees to it that a credential is there.
+    Upstream,
+}
+
+/// Reads gateway.yaml. What cannot be read is reported and left out; none where not even the
+/// project's name is there.
+pub fn read(root: NodeRef<'_>, sink: &mut Sink) -> Option<Settings> {
+    shape::check(root, &vocab::gateway::SHAPE, sink);
+    let name = name(root, sink)?;
+    let listeners = listeners(root, sink);
+    let upstreams = entries(root, "upstreams", |key, node| {
+        upstream(&name.value, &key, node, sink)
+    });
+    let auth = entries(root, "auth", |name, node| {
+        let kind = node.get("kind")?.scalar_text()?;
+        let checked = policy::auth::check(kind, node)?;
+        Some(ir::Verifier { name, checked })
+    });
+    let consumers = consumers(root, sink);
+    let policies = policies(root.get("policies"), &name.value, "", sink);
+    let named = |text: &str| {
+        entries(root, text, |_, _| Some(()))
+            .into_iter()
+            .map(|(name, entry)| (name, entry.span))
+            .collect::<Vec<_>>()
+    };
+    let names = AllNames {
+        policies: Names::new("policy", &UNKNOWN_POLICY, named("policies")),
+        upstreams: Names::new("upstream", &UNKNOWN_UPSTREAM, named("upstreams")),
+        auth: Names::new("verifier", &UNKNOWN_AUTH, named("auth")),
+        listeners: Names::new(
+            "listener",
+            &UNKNOWN_LISTENER,
+            listeners
+                .iter()
+                .map(|entry| (entry.value.name.clone(), entry.span)),
+        ),
+    };
+    let defaults = defaults(root, &names, sink);
+    let required = required(root, &names, sink);
+    let everywhere = default_listeners(root, &listeners, &names, sink);
+    let apis = apis(root, &everywhere, &names, sink);
+    let release = root.get("release");
+    let text = |key: &str, default: &str| {
+        let said = release
+            .and_then(|release| release.get(key))
+            .and_then(NodeRef::scalar_text);
+        said.unwrap_or(default).to_owned()
+    };
+    if let Some(channel) = release.and_then(|release| release.get("channel"))
+        && let Some(Err(wrong)) = channel
+            .scalar_text()
+            .map(str::parse::<bundle::name::ChannelName>)
+    {
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, channel.span(), "this cannot name a channel")
+                .help(wrong.to_string()),
+        );
+    }
+    for gate in root.get("gates").into_iter().flat_map(NodeRef::items) {
+        if gate.scalar_text() == Some("break") {
+            sink.push(not_available(
+                gate,
+                "the gate `break` is not available yet",
+                "remove it: client-breaking changes are shown, not classified",
+            ));
+        }
+    }
+    Some(Settings {
+        owner: root
+            .get("owner")
+            .and_then(NodeRef::scalar_text)
+            .map(str::to_owned),
+        name,
+        apis,
+        listeners,
+        upstreams: upstreams.into_iter().map(|(_, entry)| entry).collect(),
+        auth: auth.into_iter().map(|(_, entry)| entry).collect(),
+        consumers,
+        policies,
+        required,
+        defaults,
+        lint: levels(root),
+        gates: root
+            .get("gates")
+            .into_iter()
+            .flat_map(NodeRef::items)
+            .filter_map(|gate| Some(gate.scalar_text()?.to_owned()))
+            .collect(),
+        store: text("store", "releases"),
+        channel: text("channel", "prod"),
+        names,
+    })
+}
+
+/// The policies under a node; `scope` tells an API's own from the gateway's of the same name.
+pub(in crate::model) fn policies(
+    node: Option<NodeRef<'_>>,
+    project: &str,
+    scope: &str,
+    sink: &mut Sink,
+) -> Vec<Defined<ir::Policy>> {
+    let Some(node) = node else { return Vec::new() };
+    let mut found = Vec::new();
+    for (entry, value) in node.entries() {
+        let Some(kind) = value.get("kind").and_then(NodeRef::scalar_text) else {
+            continue;
+        };
+        // What the shape refuses was told; `check` must not see it.
+        if !shape::check(
+            value,
+            &shape::Shape::Kinds(policy::KINDS),
+            &mut Sink::default(),
+        ) {
+            continue;
+        }
+        let Some(checked) = policy::check(kind, value, sink) else {
+            continue;
+        };
+        let key = match &checked {
+            policy::Checked::RateLimit(limit) => format!("{:?} token_bucket", limit.key()),
+            policy::Checked::Headers(_)
+            | policy::Checked::Respond(_)
+            | policy::Checked::Timeout(_) => String::new(),
+        };
+        let state = state_id(&[project, kind, scope, &entry.key, &key]);
+        let policy = ir::Policy {
+            name: entry.key.to_string(),
+            state,
+            checked,
+        };
+        found.push(Defined {
+            value: policy,
+            span: entry.key_span,
+            node: Some(value.id()),
+        });
+    }
+    found
+}
+
+/// A stable id for state that outlives a snapshot: a hash of what names it, never of limits or
+/// positions (release.md §7).
+pub(in crate::model) fn state_id(parts: &[&str]) -> StateId {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    StateId(u64::from_be_bytes(
+        digest[..8].try_into().expect("eight of 32 bytes"),
+    ))
+}
+
+/// A list of names, each resolved.
+pub(in crate::model) fn name_list(node: Option<NodeRef<'_>>) -> Vec<Spanned<String>> {
+    let items = node.into_iter().flat_map(NodeRef::items);
+    items
+        .filter_map(|item| Some(Spanned::new(item.scalar_text()?.to_owned(), item.span())))
+        .collect()
+}
+
+type Entries<T> = Vec<(String, Defined<T>)>;
+
+fn entries<'t, T>(
+    root: NodeRef<'t>,
+    key: &str,
+    mut make: impl FnMut(String, NodeRef<'t>) -> Option<T>,
+) -> Entries<T> {
+    let all = root.get(key).into_iter().flat_map(NodeRef::entries);
+    let made = all.filter_map(|(entry, node)| {
+        let value = make(entry.key.to_string(), node)?;
+        let defined = Defined {
+            value,
+            span: entry.key_span,
+            node: Some(node.id()),
+        };
+        Some((entry.key.to_string(), defined))
+    });
+    made.collect()
+}
+
+fn name(root: NodeRef<'_>, sink: &mut Sink) -> Option<Spanned<String>> {
+    let node = root.get("name")?;
+    let text = node.scalar_text()?;
+    if let Err(wrong) = text.parse::<bundle::name::ProjectName>() {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                format!("`{}` cannot name a project", text.escape_debug()),
+            )
+            .help(wrong.to_string()),
+        );
+        return None;
+    }
+    Some(Spanned::new(text.to_owned(), node.span()))
+}
+
+fn levels(root: NodeRef<'_>) -> BTreeMap<String, (Option<Level>, Span)> {
+    let entries = root.get("lint").into_iter().flat_map(NodeRef::entries);
+    let levels = entries.filter_map(|(entry, node)| {
+        let level = match node.scalar_text()? {
+            // YAML 1.1 habits: an unquoted `off` is the text here, `false` is not meant.
+            "off" => None,
+            "info" => Some(Level::Info),
+            "warn" => Some(Level::Warn),
+            "error" => Some(Level::Error),
+            _ => return None,
+        };
+        Some((entry.key.to_string(), (level, entry.key_span)))
+    });
+    levels.collect()
+}
+
+fn required(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Required {
+    let Some(node) = root.get("required") else {
+        return Required::default();
+    };
+    let mut policies = name_list(node.get("policies"));
+    policies.retain(|name| {
+        names.policies.resolve(
+            &name.value,
+            name.span,
+            &[&names.auth, &names.upstreams],
+            sink,
+        )
+    });
+    let mut auth = name_list(node.get("auth"));
+    auth.retain(|name| {
+        names
+            .auth
+            .resolve(&name.value, name.span, &[&names.policies], sink)
+    });
+    let allow_public = node
+        .get("allow_public")
+        .filter(|node| !node.is_null())
+        .map(|node| name_list(Some(node)));
+    Required {
+        policies,
+        auth,
+        allow_public,
+    }
+}
+
+fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
+    let node = root.get("defaults");
+    let get = |key: &str| {
+        node.and_then(|node| node.get(key))
+            .filter(|value| !value.is_null())
+    };
+    let upstream = get("upstream")
+        .and_then(|node| Some(Spanned::new(node.scalar_text()?.to_owned(), node.span())));
+    let upstream = match upstream {
+        Some(name)
+            if name.value == "from-servers"
+                && names.upstreams.defined("from-servers").is_none() =>
+        {
+            sink.push(
+                Diagnostic::new(
+                    &NOT_AVAILABLE,
+                    name.span,
+                    "`from-servers` is not available yet",
+                )
+                .help("define the service under `upstreams` and name it here"),
+            );
+            None
+        }
+        other => other.filter(|name| {
+            names.upstreams.resolve(
+                &name.value,
+                name.span,
+                &[&names.auth, &names.policies],
+                sink,
+            )
+        }),
+    };
+    let mut policies = name_list(get("policies"));
+    policies.retain(|name| {
+        names.policies.resolve(
+            &name.value,
+            name.span,
+            &[&names.auth, &names.upstreams],
+            sink,
+        )
+    });
+    let max_body_bytes =
+        match get("max_body").and_then(|node| Some((read::size_bytes(node).ok()?, node.span()))) {
+            Some((bytes, span)) => Valued::written(Some(bytes), span),
+            None => Valued::default(None, "max_body"),
+        };
+    Defaults {
+        upstream_unknown: upstream.is_none() && get("upstream").is_some(),
+        upstream,
+        policies,
+        timeout_ms: get("timeout")
+            .and_then(|node| Some(Spanned::new(read::duration_ms(node).ok()?, node.span()))),
+        max_body_bytes,
+        security: match get("security").and_then(NodeRef::scalar_text) {
+            Some("upstream") => SecurityMode::Upstream,
+            _ => SecurityMode::Enforce,
+        },
+        expose_bundle: get("expose_bundle")
+            .and_then(NodeRef::as_bool)
+            .unwrap_or(false),
+    }
+}
+
+/// The listeners of mounts that name none.
+fn default_listeners(
+    root: NodeRef<'_>,
+    listeners: &[Defined<ir::Listener>],
+    names: &AllNames,
+    sink: &mut Sink,
+) -> Vec<String> {
+    let said = root
+        .get("defaults")
+        .and_then(|defaults| defaults.get("listeners"));
+    let mut chosen = name_list(said);
+    chosen.retain(|name| names.listeners.resolve(&name.value, name.span, &[], sink));
+    if said.is_some() {
+        return chosen.into_iter().map(|name| name.value).collect();
+    }
+    listeners
+        .iter()
+        .map(|listener| {
+            names.listeners.knows(&listener.value.name);
+            listener.value.name.clone()
+        })
+        .collect()
+}
+
+fn apis(
+    root: NodeRef<'_>,
+    everywhere: &[String],
+    names: &AllNames,
+    sink: &mut Sink,
+) -> Vec<ApiEntry> {
+    let mut apis = Vec::new();
+    for (entry, node) in root.get("apis").into_iter().flat_map(NodeRef::entries) {
+        let path = node
+            .get("path")
+            .and_then(|path| Some(Spanned::new(path.scalar_text()?.to_owned(), path.span())));
+        let Some(path) = path else { continue };
+        let mounts = mounts(node, everywhere, names, sink);
+        apis.push(ApiEntry {
+            name: entry.key.to_string(),
+            span: entry.key_span,
+            path,
+            overlays: name_list(node.get("overlays")),
+            mounts,
+        });
+    }
+    apis.sort_by(|a, b| a.name.cmp(&b.name));
+    apis
+}
+
+fn not_available(node: NodeRef<'_>, message: &str, help: &str) -> Diagnostic {
+    Diagnostic::new(&NOT_AVAILABLE, node.span(), message).help(help)
+}

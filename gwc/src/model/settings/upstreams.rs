@@ -1,0 +1,171 @@
+//! `upstreams`: the services behind.
+
+use bundle::ir;
+use diag::shape::{BAD_VALUE, MISSING_KEY};
+use diag::{Diagnostic, NodeRef, Sink, Spanned, read};
+
+use super::{Upstream, entries, not_available, state_id};
+
+pub(super) fn upstream(
+    project: &str,
+    name: &str,
+    node: NodeRef<'_>,
+    sink: &mut Sink,
+) -> Option<Upstream> {
+    for (key, known) in [("protocol", "h1"), ("lb", "round_robin")] {
+        if let Some(value) = node
+            .get(key)
+            .filter(|value| value.scalar_text().is_some_and(|text| text != known))
+        {
+            sink.push(not_available(
+                value,
+                &format!(
+                    "`{}` is not available yet",
+                    value.scalar_text().unwrap_or_default()
+                ),
+                &format!("write `{known}`"),
+            ));
+        }
+    }
+    let targets: Vec<ir::Target> = entries(node, "targets", |name, node| target(name, node, sink))
+        .into_iter()
+        .map(|(_, entry)| entry.value)
+        .collect();
+    if node
+        .get("targets")
+        .is_none_or(|targets| targets.entries().next().is_none())
+        && node.get("dns").is_none()
+    {
+        sink.push(
+            Diagnostic::new(
+                &MISSING_KEY,
+                node.span(),
+                format!("the upstream `{name}` has no target"),
+            )
+            .help("write `targets: {a: {url: \"http://HOST:PORT\"}}`"),
+        );
+        return None;
+    }
+    if targets.is_empty() {
+        return None;
+    }
+    if targets.iter().all(|target| target.weight == 0) {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                format!("no target of `{name}` has a weight"),
+            )
+            .help("give one of them a weight above 0"),
+        );
+    }
+    let timeouts = node.get("timeouts");
+    let time = |key: &str| {
+        let value = timeouts.and_then(|timeouts| timeouts.get(key))?;
+        Some(Spanned::new(read::duration_ms(value).ok()?, value.span()))
+    };
+    let host_header = match node.get("host_header").and_then(NodeRef::scalar_text) {
+        None | Some("preserve") => ir::HostHeader::Preserve,
+        Some("upstream") => ir::HostHeader::Upstream,
+        Some(value) => ir::HostHeader::Value(value.to_owned()),
+    };
+    if let (ir::HostHeader::Value(value), Some(node)) = (&host_header, node.get("host_header"))
+        && !is_authority(value)
+    {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                format!("`{}` is not a host", value.escape_debug()),
+            )
+            .help("write `preserve`, `upstream` or `HOST[:PORT]`"),
+        );
+    }
+    Some(Upstream {
+        ir: ir::Upstream {
+            name: name.to_owned(),
+            state: state_id(&[project, "upstream", name]),
+            targets: ir::Set::new(targets).ok()?,
+            connect_timeout_ms: time("connect").map_or(5_000, |time| time.value),
+            idle_timeout_ms: time("idle").map_or(60_000, |time| time.value),
+            host_header,
+        },
+        request_timeout_ms: time("request"),
+    })
+}
+
+fn is_authority(text: &str) -> bool {
+    let authority = text.parse::<http::uri::Authority>();
+    authority
+        .is_ok_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
+}
+
+fn target(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Target> {
+    let url = node.get("url")?;
+    let text = url.scalar_text()?;
+    let refuse = |why: &str, sink: &mut Sink| {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                url.span(),
+                format!("`{}` cannot be a target: {why}", text.escape_debug()),
+            )
+            .help("write `http://HOST:PORT` or `http://HOST:PORT/PATH`"),
+        );
+        None
+    };
+    let Ok(uri) = text.parse::<http::Uri>() else {
+        return refuse("it is not a URL", sink);
+    };
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https" | "unix") => {
+            sink.push(not_available(
+                url,
+                "upstreams over TLS or UNIX sockets are not available yet",
+                "write an `http://` URL",
+            ));
+            return None;
+        }
+        _ => return refuse("its scheme is not `http`", sink),
+    }
+    let Some(authority) = uri
+        .authority()
+        .filter(|authority| is_authority(authority.as_str()))
+    else {
+        return refuse("it has no host", sink);
+    };
+    if uri.query().is_some() || text.contains('#') {
+        return refuse(
+            "a query or fragment cannot stand before a request's path",
+            sink,
+        );
+    }
+    let port = match authority.port() {
+        None => 80,
+        Some(port) => match port.as_u16() {
+            0 => return refuse("port 0 cannot be connected to", sink),
+            port => port,
+        },
+    };
+    let path = match engine::path::normalise(uri.path()) {
+        Ok(path) => path.trim_end_matches('/').to_owned(),
+        Err(_) => return refuse("its path is not valid", sink),
+    };
+    let weight = match node.get("weight").filter(|weight| !weight.is_null()) {
+        Some(weight) => u32::try_from(read::integer(weight, 0, 1_000_000).ok()?).ok()?,
+        None => 1,
+    };
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_ascii_lowercase();
+    Some(ir::Target {
+        name,
+        host,
+        port,
+        path,
+        weight,
+    })
+}
