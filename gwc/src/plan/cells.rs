@@ -78,6 +78,14 @@ struct Place {
 /// Every listener with every host pattern of either side.
 fn places(sides: &Sides<'_>) -> BTreeSet<Place> {
     let mut places = BTreeSet::new();
+    let taken: BTreeSet<&str> = sides
+        .old
+        .iter()
+        .chain([&sides.new])
+        .flat_map(|side| &side.lowered.gateway.apis)
+        .flat_map(|api| &api.mounts)
+        .flat_map(|mount| mount.hosts.iter().map(String::as_str))
+        .collect();
     for side in sides.old.iter().chain([&sides.new]) {
         for mount in side.lowered.gateway.apis.iter().flat_map(|api| &api.mounts) {
             for listener in &mount.listeners {
@@ -88,7 +96,7 @@ fn places(sides: &Sides<'_>) -> BTreeSet<Place> {
                     .chain(mount.hosts.is_empty().then_some(""));
                 places.extend(hosts.map(|host| Place {
                     listener: listener.clone(),
-                    host: instance(host),
+                    host: instance(host, &taken),
                 }));
             }
         }
@@ -96,11 +104,21 @@ fn places(sides: &Sides<'_>) -> BTreeSet<Place> {
     places
 }
 
-/// A host that a pattern matches.
-fn instance(pattern: &str) -> String {
-    match pattern.strip_prefix("*.") {
-        Some(parent) => format!("any.{parent}"),
-        None if pattern.is_empty() => "gateway".into(),
+/// A host that a pattern matches, and that no mount of either side names itself: its own table
+/// would stand for the pattern's.
+fn instance(pattern: &str, taken: &BTreeSet<&str>) -> String {
+    let free = |first: &str, parent: &str| {
+        (0..)
+            .map(|number| match number {
+                0 => format!("{first}{parent}"),
+                more => format!("{first}-{more}{parent}"),
+            })
+            .find(|host| !taken.contains(host.as_str()))
+            .unwrap_or_default()
+    };
+    match pattern.strip_prefix('*') {
+        Some(parent) => free("any", parent),
+        None if pattern.is_empty() => free("gateway", ""),
         None => pattern.to_owned(),
     }
 }
@@ -235,7 +253,10 @@ impl<'a> Overlay<'_, 'a> {
         let (old_index, new_index) = (index(self.old), index(self.new));
         for (signature, at) in &new_index {
             if let Some(before) = old_index.get(signature) {
-                self.cell(&self.old[*before], &self.new[*at], plan);
+                let (before, after) = (&self.old[*before], &self.new[*at]);
+                if !self.cell(before, after, plan) {
+                    self.unseen(before, after, plan);
+                }
             }
         }
         let only = |mine: &BTreeMap<_, usize>, theirs: &BTreeMap<_, usize>| -> Vec<usize> {
@@ -253,10 +274,11 @@ impl<'a> Overlay<'_, 'a> {
             let rivals: Vec<usize> = (0..self.old.len())
                 .filter(|other| same_method(&self.old[*other], route))
                 .collect();
+            let mut seen = false;
             for (before, _) in overlap::between(&templates, &rivals, &[shifted(at)]) {
-                self.cell(&self.old[before], route, plan);
+                seen |= self.cell(&self.old[before], route, plan);
             }
-            self.newly_served(route, plan);
+            self.newly_served(route, seen, plan);
         }
         for &at in &old_only {
             let route = &self.old[at];
@@ -275,8 +297,9 @@ impl<'a> Overlay<'_, 'a> {
         }
     }
 
-    /// The requests that `before` owned and `after` owns.
-    fn cell(&self, before: &Route<'a>, after: &Route<'a>, plan: &mut Plan) {
+    /// The requests that `before` owned and `after` owns; false where something differs and no
+    /// such request was found.
+    fn cell(&self, before: &Route<'a>, after: &Route<'a>, plan: &mut Plan) -> bool {
         let same_owner = before.operation.key == after.operation.key;
         let (was, is) = (before.treatment(), after.treatment());
         let verdict = self
@@ -284,11 +307,12 @@ impl<'a> Overlay<'_, 'a> {
             .verdict(&self.who(Some(&self.sides.new), after));
         let moved =
             !same_owner || was.upstream != is.upstream || before.mount.name != after.mount.name;
-        if verdict == Verdict::Equal && !moved {
-            return;
+        let restated = describe(&was.security) != describe(&is.security);
+        if verdict == Verdict::Equal && !moved && !restated {
+            return true;
         }
         let Some(draft) = self.draft(Some(before), Some(after)) else {
-            return;
+            return false;
         };
         if !same_owner || before.mount.name != after.mount.name {
             let change = Change::new(
@@ -321,12 +345,46 @@ impl<'a> Overlay<'_, 'a> {
                 "a decision does not show the upstream",
             ));
         }
-        self.door(&draft, before, after, verdict, plan);
+        self.door(Some(&draft), before, after, verdict, plan);
+        if verdict == Verdict::Equal && restated {
+            plan.changes.push(restatement(before, after));
+        }
+        true
+    }
+
+    /// Two routes that look alike and differ, with no request at hand that both own: every path
+    /// that was tried belongs to a neighbour. The doors are compared all the same; a neighbour
+    /// must not hide that one opened.
+    fn unseen(&self, before: &Route<'a>, after: &Route<'a>, plan: &mut Plan) {
+        let verdict = self
+            .who(self.sides.old.as_ref(), before)
+            .verdict(&self.who(Some(&self.sides.new), after));
+        self.door(None, before, after, verdict, plan);
+        if verdict == Verdict::Equal
+            && describe(&before.treatment().security) != describe(&after.treatment().security)
+        {
+            plan.changes.push(restatement(before, after));
+        }
+        if before.treatment().upstream != after.treatment().upstream {
+            let change = Change::new(
+                Section::Routing,
+                Class::Moved,
+                "upstream-changed",
+                "upstream",
+                before.treatment().upstream.clone().into(),
+                after.treatment().upstream.clone().into(),
+            );
+            plan.changes.push(with(
+                change.of(after.reference()),
+                None,
+                "a decision does not show the upstream",
+            ));
+        }
     }
 
     fn door(
         &self,
-        draft: &Draft,
+        draft: Option<&Draft>,
         before: &Route<'a>,
         after: &Route<'a>,
         verdict: Verdict,
@@ -362,18 +420,20 @@ impl<'a> Overlay<'_, 'a> {
             Class::Strengthen => (before, old_who.uncovered(&new_who), false),
             _ => (after, new_who.uncovered(&old_who), true),
         };
-        let witness = uncovered.and_then(|index| {
+        let witness = draft.zip(uncovered).and_then(|(draft, index)| {
             self.somebody(draft, route, index, opens, plan, &change.operations[0])
         });
         plan.changes
             .push(with(change, witness, "no request shows it"));
     }
 
-    /// Requests that nobody owned.
-    fn newly_served(&self, route: &Route<'a>, plan: &mut Plan) {
-        let Some(draft) = self.draft(None, Some(route)) else {
+    /// Requests that nobody owned. A route for which no request at all was found (`seen` tells
+    /// whether one that somebody else owned was) is told without one.
+    fn newly_served(&self, route: &Route<'a>, seen: bool, plan: &mut Plan) {
+        let draft = self.draft(None, Some(route));
+        if draft.is_none() && seen {
             return;
-        };
+        }
         let shown = Change::new(
             Section::Routing,
             Class::Added,
@@ -384,7 +444,8 @@ impl<'a> Overlay<'_, 'a> {
         )
         .of(route.reference());
         let who = self.who(Some(&self.sides.new), route);
-        let witness = self.somebody(&draft, route, 0, true, plan, &route.operation.key);
+        let witness = draft
+            .and_then(|draft| self.somebody(&draft, route, 0, true, plan, &route.operation.key));
         plan.changes
             .push(with(shown, witness.clone(), "no request shows it"));
         if self.sides.old.is_none() && !who.is_open() {
@@ -453,7 +514,16 @@ impl<'a> Overlay<'_, 'a> {
             .chain(&after)
             .flat_map(|route| route.operation.conditions.iter().cloned())
             .collect();
-        let method = &route.operation.method;
+        // HEAD falls back to GET: what a HEAD and a GET share is HEAD.
+        let head = before
+            .iter()
+            .chain(&after)
+            .any(|route| route.operation.method == "HEAD");
+        let method = if head {
+            "HEAD"
+        } else {
+            &route.operation.method
+        };
         let overlap = before
             .zip(after)
             .and_then(|(before, after)| overlap::witness(&before.template, &after.template));
@@ -579,6 +649,24 @@ impl<'a> Overlay<'_, 'a> {
             both.then(|| draft.shown(credentials, was, is))
         })
     }
+}
+
+/// The same people are let in, but not in the same way: another verifier's name, another order,
+/// a credential that the upstream newly sees or no longer sees.
+fn restatement(before: &Route<'_>, after: &Route<'_>) -> Change {
+    let change = Change::new(
+        Section::Policy,
+        Class::Changed,
+        "security-restated",
+        "security",
+        describe(&before.treatment().security).into(),
+        describe(&after.treatment().security).into(),
+    );
+    with(
+        change.of(after.reference()),
+        None,
+        "the same requests are let in",
+    )
 }
 
 fn with(mut change: Change, witness: Option<Witness>, why_none: &'static str) -> Change {

@@ -13,6 +13,7 @@ use crate::source_map::SourceMap;
 
 /// Compares two gateways; the first release has nothing to compare with.
 pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
+    secrets(old, new, plan);
     let Some(old) = old else { return };
     let (was, is) = (&old.gateway.shared, &new.gateway.shared);
     consumers(was, is, plan);
@@ -116,7 +117,7 @@ fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
             });
             all.map(|(kind, credential)| {
                 (
-                    format!("{kind} {}", hex(&credential.sha256[..6])),
+                    format!("{kind} {}", hex(&credential.sha256)),
                     credential.not_after,
                 )
             })
@@ -173,6 +174,49 @@ fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
     }
 }
 
+/// Every reference, and every field that it flows to, that is not in the old gateway: also of
+/// policies that are new, and in the first release.
+fn secrets(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
+    let flows = |lowered: &Lowered| -> BTreeSet<(String, String, String)> {
+        let shared = lowered
+            .gateway
+            .shared
+            .policies
+            .iter()
+            .map(|policy| (String::new(), policy));
+        let own = lowered.gateway.apis.iter().flat_map(|api| {
+            api.policies
+                .iter()
+                .map(move |policy| (format!("{}/", api.name), policy))
+        });
+        let mut flows = BTreeSet::new();
+        for (scope, policy) in shared.chain(own) {
+            if let Checked::Headers(headers) = &policy.checked {
+                flows.extend(headers.secrets().map(|(field, reference)| {
+                    (
+                        format!("policy {scope}{}", policy.name),
+                        field.to_owned(),
+                        reference.to_string(),
+                    )
+                }));
+            }
+        }
+        flows
+    };
+    let before = old.map(flows).unwrap_or_default();
+    for (subject, field, reference) in flows(new).difference(&before) {
+        push(
+            plan,
+            Section::Policy,
+            Class::Changed,
+            "secret-flow-added",
+            subject.clone(),
+            Value::Null,
+            json!({"reference": reference, "field": field}),
+        );
+    }
+}
+
 fn verifiers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
     for (name, was, is) in both(&old.auth, &new.auth) {
         if was != is {
@@ -211,10 +255,21 @@ fn listeners(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
                 Section::Routing,
                 Class::Changed,
                 id,
-                subject,
+                subject.clone(),
                 address(was),
                 address(is),
             );
+            for range in is.iter().flat_map(|listener| &listener.trusted_proxies) {
+                push(
+                    plan,
+                    Section::Security,
+                    Class::Weaken,
+                    "trusted-proxy-added",
+                    subject.clone(),
+                    Value::Null,
+                    range.to_string().into(),
+                );
+            }
             continue;
         };
         if was.address != is.address {
@@ -476,7 +531,7 @@ fn operations(
     plan: &mut Plan,
 ) {
     for operation in &new.operations {
-        let Some(before) = old.operations.get(&operation.key) else {
+        let Some(before) = before(old, new, operation) else {
             continue;
         };
         let (was, is) = (
@@ -541,11 +596,72 @@ fn operations(
             };
             changes.push((class, "policies-changed", "policies", a.into(), b.into()));
         }
+        // The same name, defined elsewhere: gateway.yaml's gave way to the document's, or the
+        // other way round. Where both stand in one place the definition is compared there.
+        for name in was.chain.iter().filter_map(named) {
+            let before = definition(was, name, &old.policies, shared.0);
+            let after = definition(is, name, &new.policies, shared.1);
+            if let (Some((moved_from, before)), Some((moved_to, after))) = (before, after)
+                && moved_from != moved_to
+                && before != after
+            {
+                changes.push((
+                    Class::Changed,
+                    "policy-redefined",
+                    "policies",
+                    json!({"name": name, "in": moved_from, "is": format!("{before:?}")}),
+                    json!({"name": name, "in": moved_to, "is": format!("{after:?}")}),
+                ));
+            }
+        }
         for (class, id, subject, old, new) in changes {
             plan.changes
                 .push(Change::new(Section::Policy, class, id, subject, old, new).of(reference()));
         }
     }
+}
+
+fn named(link: &Link) -> Option<&str> {
+    match link {
+        Link::Authenticate => None,
+        Link::Shared(name) | Link::Own(name) => Some(name),
+    }
+}
+
+/// Where a chain's policy is defined, and as what.
+fn definition<'s>(
+    treatment: &ir::Treatment,
+    name: &str,
+    own: &'s ir::Set<ir::Policy>,
+    shared: &'s ir::Set<ir::Policy>,
+) -> Option<(&'static str, &'s Checked)> {
+    let link = treatment
+        .chain
+        .iter()
+        .find(|link| named(link) == Some(name))?;
+    let (place, policies) = match link {
+        Link::Authenticate => return None,
+        Link::Shared(_) => ("gateway.yaml", shared),
+        Link::Own(_) => ("the document", own),
+    };
+    policies.get(name).map(|policy| (place, &policy.checked))
+}
+
+/// What an operation was before: the one with its key; for a key that is new, the one with its
+/// method, template and conditions whose key is gone. A new name must not hide what else changed.
+fn before<'o>(
+    old: &'o ir::Api,
+    new: &ir::Api,
+    operation: &ir::Operation,
+) -> Option<&'o ir::Operation> {
+    old.operations.get(&operation.key).or_else(|| {
+        old.operations.iter().find(|before| {
+            before.method == operation.method
+                && before.template == operation.template
+                && before.conditions == operation.conditions
+                && new.operations.get(&before.key).is_none()
+        })
+    })
 }
 
 /// Whether a policy only says how often.

@@ -397,3 +397,169 @@ fn the_same_project_has_an_empty_plan() {
     let plan = compare(Some(&side), &side).unwrap();
     assert!(plan.no_op && plan.bugs.is_empty());
 }
+
+#[test]
+fn neighbours_cannot_hide_that_a_door_opened() {
+    // Every value that a witness would take for `{id}` belongs to an operation of its own.
+    let neighbours: String = ["x", "0", "xy", "x1", "~", "00000000-0000-4000-8000-000000000000"]
+        .iter()
+        .enumerate()
+        .map(|(number, value)| {
+            format!(
+                "  /orders/{value}: {{get: {{operationId: n{number}, responses: {{\"200\": {{description: fine}}}}}}}}\n"
+            )
+        })
+        .collect();
+    let old = edit(DOCUMENT, "  /status:", &format!("{neighbours}  /status:"));
+    let new = edit(
+        &old,
+        "{operationId: getOrder,",
+        "{operationId: getOrder, security: [], x-gateway: {public: true},",
+    );
+    let plan = plan((GATEWAY, &old), (GATEWAY, &new));
+    assert_eq!(
+        lines(&plan),
+        ["security weaken security-requirement-removed a/getOrder"]
+    );
+    assert_eq!(plan.tripped(&["weaken".into()], &[]).len(), 1);
+}
+
+#[test]
+fn a_host_named_like_a_witness_hides_nothing() {
+    for (exact, pattern) in [
+        ("gateway", "[]"),
+        ("any.example.org", "[\"*.example.org\"]"),
+    ] {
+        let both = edit(
+            GATEWAY,
+            "apis: {a: {path: api.yaml}}",
+            &format!(
+                "apis:\n  a: {{path: api.yaml, mount: {{hosts: {pattern}}}}}\n  b: {{path: b.yaml, mount: {{hosts: [{exact}]}}}}"
+            ),
+        );
+        let other = DOCUMENT.replace("/orders", "/others");
+        let open = edit(
+            DOCUMENT,
+            LIST,
+            "{operationId: listOrders, security: [], x-gateway: {public: true}, summary: List,",
+        );
+        let side = |document: &str| {
+            crate::side(&[
+                ("gateway.yaml", &both),
+                ("api.yaml", document),
+                ("b.yaml", &other),
+            ])
+        };
+        let plan = compare(Some(&side(DOCUMENT)), &side(&open)).unwrap();
+        assert_eq!(
+            lines(&plan),
+            ["security weaken security-requirement-removed a/listOrders"],
+            "{exact}"
+        );
+    }
+}
+
+#[test]
+fn a_credential_that_the_upstream_newly_sees_is_told() {
+    let stripped = edit(
+        DOCUMENT,
+        "{auth: keys}",
+        "{auth: keys, strip_credential: true}",
+    );
+    let lines = lines(&plan((GATEWAY, &stripped), (GATEWAY, DOCUMENT)));
+    assert!(
+        lines
+            .iter()
+            .all(|line| line.starts_with("policy changed security-restated")),
+        "{lines:?}"
+    );
+    assert_eq!(lines.len(), 3, "{lines:?}");
+}
+
+#[test]
+fn a_policy_that_moved_and_changed_is_told() {
+    let local = edit(
+        DOCUMENT,
+        "info:",
+        "x-gateway: {policies: {slow: {kind: rate_limit, limit: 1000000/s, burst: 5000}}}\ninfo:",
+    );
+    let gateway = edit(
+        GATEWAY,
+        "  slow: {kind: rate_limit, limit: 10/s, burst: 5}\n",
+        "",
+    );
+    let gateway = edit(
+        &gateway,
+        "policies: [slow, edge], timeout",
+        "policies: [edge], timeout",
+    );
+    let local = edit(
+        &local,
+        LIST,
+        "{operationId: listOrders, x-gateway: {policies: [slow, edge]}, summary: List,",
+    );
+    let lines = lines(&plan((GATEWAY, DOCUMENT), (&gateway, &local)));
+    assert!(
+        lines.contains(&"policy changed policy-redefined a/listOrders".to_owned()),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn a_new_name_hides_nothing_else() {
+    assert_eq!(
+        document(
+            "operationId: getOrder,",
+            "operationId: readOrder, x-gateway: {policies: [edge], timeout: 50s},"
+        ),
+        [
+            "routing moved owner-changed a/readOrder",
+            "policy relax policies-changed a/readOrder",
+            "policy relax timeout-changed a/readOrder",
+        ]
+    );
+}
+
+#[test]
+fn a_secret_that_flows_somewhere_new_is_told() {
+    let lines = gateway(
+        "response: {remove: [Server]}",
+        "request: {set: {Authorization: \"${env:GWS_TOKEN}\"}}, response: {remove: [Server]}",
+    );
+    assert_eq!(
+        lines,
+        [
+            "policy changed policy-changed policy edge",
+            "policy changed secret-flow-added policy edge",
+        ]
+    );
+}
+
+#[test]
+fn proxies_that_a_new_listener_trusts_weaken() {
+    let more = gateway(
+        "auth:",
+        "listeners: {public: {address: \"127.0.0.1:8080\"}, inner: {address: \"127.0.0.1:8081\", trusted_proxies: [0.0.0.0/0]}}\nauth:",
+    );
+    assert!(
+        more.contains(&"security weaken trusted-proxy-added listener inner".to_owned()),
+        "{more:?}"
+    );
+}
+
+#[test]
+fn an_explicit_head_that_is_gone_opens_the_get_below_it() {
+    let with = edit(
+        DOCUMENT,
+        "    get: {operationId: getStatus,",
+        "    head: {operationId: headStatus, responses: {\"200\": {description: fine}}}\n    get: {operationId: getStatus,",
+    );
+    let lines = lines(&plan((GATEWAY, &with), (GATEWAY, DOCUMENT)));
+    assert_eq!(
+        lines,
+        [
+            "security weaken security-requirement-removed a/getStatus",
+            "routing moved owner-changed a/getStatus",
+        ]
+    );
+}
