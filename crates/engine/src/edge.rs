@@ -100,6 +100,11 @@ pub fn admit(
         (None, _) => None,
         (Some(_), Some(_)) => return Err(&HOST_INVALID),
     };
+    if let Some(field) = &host_field
+        && field.to_str().ok().and_then(host_of).is_none()
+    {
+        return Err(&HOST_INVALID);
+    }
     let authority = match (uri.authority(), uri.scheme_str()) {
         // An absolute-form target replaces Host (RFC 9112 §3.2.2); HTTP/1.1 needs the field all
         // the same.
@@ -164,6 +169,7 @@ fn sweep(headers: &mut HeaderMap, trusted: bool) -> Result<Swept, &'static Rejec
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut expects_continue = false;
     let mut drop_trace = false;
+    let mut seen = 0;
     for (name, value) in headers.iter() {
         match name.as_str() {
             "connection" => nominated(value, &mut doomed),
@@ -182,7 +188,13 @@ fn sweep(headers: &mut HeaderMap, trusted: bool) -> Result<Swept, &'static Rejec
                 }
                 expects_continue = true;
             }
-            "via" if times_seen(value) > VIA_MAX => return Err(&LOOP_DETECTED),
+            // Each gateway on the way may add a line of its own: all lines count together.
+            "via" => {
+                seen += times_seen(value);
+                if seen > VIA_MAX {
+                    return Err(&LOOP_DETECTED);
+                }
+            }
             "traceparent" => drop_trace |= !is_traceparent(value.as_bytes()),
             text if is_managed(text, trusted) => doomed.push(name.clone()),
             _ => {}
@@ -203,8 +215,10 @@ fn sweep(headers: &mut HeaderMap, trusted: bool) -> Result<Swept, &'static Rejec
     Ok(Swept { expects_continue })
 }
 
-/// The fields that a `Connection` value nominates, except those that the message needs and those
-/// that decide about access (RFC 9110 §7.6.1, CVE-2024-45410).
+/// The fields that a `Connection` value nominates, except those that the message needs, those
+/// that decide about access, and those by which a trusted proxy says who the client is
+/// (RFC 9110 §7.6.1, CVE-2024-45410): a proxy that passes the client's `Connection` on would
+/// otherwise let the client take on the proxy's own address.
 fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
     for token in value
         .as_bytes()
@@ -225,7 +239,9 @@ fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
                 | "close"
                 | "keep-alive"
                 | "te"
-        );
+                | "x-request-id"
+                | "via"
+        ) || FORWARDING.contains(&name.as_str());
         if !kept {
             doomed.push(name);
         }
@@ -630,6 +646,46 @@ mod tests {
         assert_eq!(admitted.request_id.unwrap(), "abc-1");
         assert!(!admitted.head.headers.contains_key("x_real_ip"));
         assert!(admitted.head.headers.contains_key("x-forwarded-for"));
+    }
+
+    #[test]
+    fn connection_cannot_take_away_what_a_trusted_proxy_says() {
+        let fields = [
+            ("host", "h"),
+            (
+                "connection",
+                "X-Forwarded-For, x-forwarded-proto, Forwarded, X-Request-Id, Via",
+            ),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-proto", "https"),
+            ("x-request-id", "abc-1"),
+            ("via", "1.1 lb"),
+        ];
+        let admitted = admit(
+            request("GET", "/", &fields),
+            &listener(&["10.0.0.0/8"]),
+            "10.0.0.1".parse().unwrap(),
+        )
+        .unwrap();
+        assert_eq!(admitted.client, "203.0.113.9".parse::<IpAddr>().unwrap());
+        assert_eq!(admitted.request_id.unwrap(), "abc-1");
+        assert_eq!(admitted.head.headers["x-forwarded-proto"], "https");
+        assert!(admitted.head.headers.contains_key("via"));
+    }
+
+    #[test]
+    fn loops_are_seen_however_via_is_split_into_lines() {
+        let mut fields = vec![("host", "h")];
+        fields.extend([("via", "1.1 gwd"); 8]);
+        assert_eq!(code("GET", "/", &fields), "ok");
+        fields.push(("via", "1.1 gwd"));
+        assert_eq!(code("GET", "/", &fields), "loop_detected");
+    }
+
+    #[test]
+    fn an_absolute_target_does_not_excuse_a_broken_host() {
+        let fields = [("host", "a b")];
+        assert_eq!(code("GET", "http://h/", &fields), "host_invalid");
     }
 
     #[test]

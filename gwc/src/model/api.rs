@@ -446,13 +446,17 @@ fn template(
     if let Some(query) = query {
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, "{}"));
+            // A path key is written like a URL; conditions stand decoded.
+            let decoded = |text: &str| {
+                String::from_utf8_lossy(&policy::auth::decode_query(text)).into_owned()
+            };
             // `?k={v}` says that the parameter is there, not what it is.
             let test = if value.contains('{') {
                 ir::Test::Present
             } else {
-                ir::Test::Exact(value.to_owned())
+                ir::Test::Exact(decoded(value))
             };
-            conditions.push(ir::Condition::Query(name.to_owned(), test));
+            conditions.push(ir::Condition::Query(decoded(name), test));
         }
         sink.push(
             Diagnostic::new(

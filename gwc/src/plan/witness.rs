@@ -190,7 +190,7 @@ impl Draft {
         let pairs: Vec<String> = self
             .query
             .iter()
-            .map(|(name, value)| format!("{name}={value}"))
+            .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)))
             .collect();
         if pairs.is_empty() {
             self.path.clone()
@@ -215,6 +215,20 @@ impl Draft {
             new,
         }
     }
+}
+
+/// A name or value as a query carries it.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
 }
 
 /// A path of a template; `fill` stands for each parameter.

@@ -5,7 +5,7 @@ pub mod api_key;
 pub mod basic;
 mod place;
 
-pub use place::{Held, Place, decode_basic};
+pub use place::{Held, Place, decode as decode_query, decode_basic};
 
 use minicbor::{Decode, Encode};
 

@@ -153,8 +153,11 @@ fn strip_cookie(headers: &mut HeaderMap, name: &str) -> bool {
     true
 }
 
-/// Percent-decoding and `+` for a space, as HTML forms write queries.
-fn decode(text: &str) -> Cow<'_, [u8]> {
+/// Percent-decoding and `+` for a space, as HTML forms write queries. Names and values of a query
+/// are compared in this form everywhere: an upstream decodes them, so that another spelling must
+/// not be another parameter here.
+#[must_use]
+pub fn decode(text: &str) -> Cow<'_, [u8]> {
     if !text.bytes().any(|b| matches!(b, b'%' | b'+')) {
         return Cow::Borrowed(text.as_bytes());
     }
