@@ -401,7 +401,7 @@ fn rollback_target(value: &Value) -> Result<Target, String> {
     };
     steps
         .filter(|steps| *steps < 0)
-        .and_then(|steps| usize::try_from(-steps).ok())
+        .and_then(|steps| usize::try_from(steps.unsigned_abs()).ok())
         .map(Target::Back)
         .ok_or_else(|| "`to` is a bundle's id, or -1, -2, …".to_owned())
 }
@@ -508,6 +508,8 @@ mod tests {
         assert_eq!(target(Value::Null).unwrap(), "Back(1)");
         assert_eq!(target(json!(-2)).unwrap(), "Back(2)");
         assert_eq!(target(json!("-1")).unwrap(), "Back(1)");
+        // No step is too long to be negated.
+        assert!(target(json!(i64::MIN)).is_ok());
         let id = Digest::of(b"x").to_string();
         assert_eq!(target(json!(id)).unwrap(), format!("Bundle({id})"));
         for bad in [json!(1), json!(0), json!("x"), json!({}), json!(true)] {

@@ -125,7 +125,11 @@ impl Scan {
                 }
                 return end + 1;
             }
+            let line = &line[..line.len().min(CARRY_MAX)];
             if self.in_fields {
+                if is_endless_length(line) {
+                    return self.offend(bytes, end);
+                }
                 field(line, &mut self.length, &mut self.chunked, &mut self.state);
             }
         } else {
@@ -143,6 +147,9 @@ impl Scan {
                 return end + 1;
             }
             if self.in_fields {
+                if is_endless_length(&whole) {
+                    return self.offend(bytes, end);
+                }
                 field(&whole, &mut self.length, &mut self.chunked, &mut self.state);
             }
         }
@@ -211,7 +218,10 @@ impl Scan {
                         *size = *size << 4 | u64::from(value);
                         *digits += 1;
                     }
-                    _ => self.state = State::Blind,
+                    // hyper takes leading zeros without end; blind behind them nothing would be
+                    // judged any more on this connection.
+                    Some(_) => return Err(BadChunkLine),
+                    None => self.state = State::Blind,
                 },
             }
             self.last = byte;
@@ -257,6 +267,13 @@ impl State {
             extension: false,
         }
     }
+}
+
+/// Whether the first [`CARRY_MAX`] bytes of a line are a Content-Length that goes on: hyper would
+/// read its leading zeros to the end, the scan could not, and the two would part company.
+fn is_endless_length(line: &[u8]) -> bool {
+    const NAME: &[u8] = b"content-length:";
+    line.len() >= CARRY_MAX && line[..NAME.len()].eq_ignore_ascii_case(NAME)
 }
 
 /// Notes what a field says about the framing.
@@ -349,6 +366,15 @@ mod tests {
     }
 
     #[test]
+    fn a_length_that_does_not_end_is_an_offence() {
+        let head = format!("POST / HTTP/1.1\r\nContent-Length: {}", "0".repeat(200));
+        assert_eq!(
+            followed(&format!("{head}3\r\n\r\na\nb")),
+            Ok(format!("{head}3\r\0\r\na\nb"))
+        );
+    }
+
+    #[test]
     fn chunk_lines_hold_no_control_bytes_and_no_bare_line_feed() {
         let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
         for body in [
@@ -358,6 +384,7 @@ mod tests {
             "3\r\nabc\n0\r\n\r\n",
             "3\r\nabcd\r\n0\r\n\r\n",
             "0\r\nX: y\n\r\n",
+            "00000000000000003\r\nabc\r\n0\r\n\r\n",
         ] {
             assert_eq!(
                 followed(&format!("{head}{body}")),
