@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use bundle::ir::{self, Link};
 use diag::shape::{self, BAD_VALUE};
-use diag::{Diagnostic, NodeId, NodeRef, Sink, Span};
+use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, Spanned};
 use engine::path::normalise_literal;
 use policy::{Checked, Phase};
 
@@ -121,16 +121,14 @@ pub fn resolve(
                     sink,
                 );
             }
-            if public.is_none() {
-                check_required(
-                    &security.value,
-                    &used,
-                    settings,
-                    operation.key_span,
-                    &key,
-                    sink,
-                );
-            }
+            check_required(
+                &security.value,
+                &used,
+                settings,
+                operation.key_span,
+                &key,
+                sink,
+            );
             let mut chain = scopes.chain(settings, &own_view, sink);
             let upstream = scopes.upstream(settings, sink);
             let told = upstream.is_err();
@@ -329,22 +327,36 @@ fn check_open(
             )
             .help("write `security: []` beside it to open the operation, or remove `public`"),
         ),
-        (true, Some(span)) => {
-            let Some(allowed) = &settings.required.allow_public else {
-                return;
+        // Under `security: upstream` nobody has to say `public`; the operator's list holds all
+        // the same.
+        (true, public) => {
+            let required = &settings.required;
+            let listed = |allowed: &[Spanned<String>]| {
+                allowed.iter().any(|pattern| glob(&pattern.value, key))
             };
-            if !allowed.iter().any(|pattern| glob(&pattern.value, key)) {
+            let (fine, help) = match &required.allow_public {
+                Some(allowed) => (
+                    listed(allowed),
+                    "ask the operator to add it to `required.allow_public` of gateway.yaml",
+                ),
+                // A verifier that every operation needs is not removed by saying `public`.
+                None => (
+                    required.auth.is_empty(),
+                    "gateway.yaml requires a verifier of every operation; ask the operator for `required.allow_public`",
+                ),
+            };
+            if !fine {
                 sink.push(
                     Diagnostic::new(
                         &PUBLIC_NOT_ALLOWED,
-                        span,
+                        public.unwrap_or(at),
                         format!("`{key}` is not among the operations that may be public"),
                     )
-                    .help("ask the operator to add it to `required.allow_public` of gateway.yaml"),
+                    .help(help),
                 );
             }
         }
-        (true, None) | (false, None) => {}
+        (false, None) => {}
     }
 }
 

@@ -267,7 +267,8 @@ impl Schemes {
     }
 }
 
-/// Each alternative must use one of the operator's required verifiers.
+/// Each alternative must use one of the operator's required verifiers; the empty one is judged
+/// where open operations are.
 pub(super) fn check_required(
     security: &ir::Security,
     schemes: &BTreeMap<String, ir::Scheme>,
@@ -294,7 +295,13 @@ pub(super) fn check_required(
                 .is_some_and(|scheme| required(&scheme.verify))
         })
     };
-    if security.0.iter().any(|alternative| !covered(alternative)) {
+    let asks = |alternative: &&ir::Alternative| !alternative.0.is_empty();
+    if security
+        .0
+        .iter()
+        .filter(asks)
+        .any(|alternative| !covered(alternative))
+    {
         sink.push(
             Diagnostic::new(
                 &REQUIRED_AUTH_MISSING,

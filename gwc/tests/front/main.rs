@@ -1,5 +1,6 @@
 //! The compiler's front: from texts to findings. One binary.
 
+mod authority;
 mod broken;
 mod conformance;
 mod corpus;
