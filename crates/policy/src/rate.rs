@@ -41,7 +41,9 @@ pub struct RateTable {
     groups: OnceLock<Box<[Group]>>,
     count: usize,
     hasher: RandomState,
-    overflow: Slot,
+    /// Counters that keys without a slot share, each of one limit: a slow one must not stop
+    /// those who are under a fast one.
+    overflow: [Slot; OVERFLOWS],
     overflowed: AtomicU64,
 }
 
@@ -64,6 +66,8 @@ const EMPTY: u64 = 0;
 const BUSY: u64 = 1;
 const TIME_BITS: u32 = 52;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+/// Shared counters for keys without a slot.
+const OVERFLOWS: usize = 256;
 /// Times a reader looks again at a slot that another thread is about to fill.
 const SPINS_MAX: u32 = 64;
 
@@ -89,7 +93,7 @@ impl RateTable {
             groups: OnceLock::new(),
             count: (keys / 4).next_power_of_two().max(2),
             hasher,
-            overflow: Slot::default(),
+            overflow: [const { Slot::empty() }; OVERFLOWS],
             overflowed: AtomicU64::new(0),
         }
     }
@@ -116,7 +120,7 @@ impl RateTable {
             Some(slot) => slot.take(tag, tokens, now),
             None => {
                 self.overflowed.fetch_add(1, Ordering::Relaxed);
-                self.overflow.take(BUSY, tokens, now)
+                self.overflow_of(tokens).take(BUSY, tokens, now)
             }
         }
     }
@@ -139,6 +143,14 @@ impl RateTable {
     #[must_use]
     pub fn overflowed(&self) -> u64 {
         self.overflowed.load(Ordering::Relaxed)
+    }
+
+    /// The shared counter of a limit: chosen by its numbers, in an order of this process.
+    fn overflow_of(&self, tokens: Tokens) -> &Slot {
+        let hash = self
+            .hasher
+            .hash_one((tokens.count, tokens.period_ms, tokens.burst));
+        &self.overflow[usize::try_from(hash % OVERFLOWS as u64).unwrap_or(0)]
     }
 
     /// Takes the table's memory now, so that no request has to.
@@ -194,6 +206,8 @@ impl RateTable {
                 .compare_exchange(was, BUSY, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
             {
+                // Nothing is consumed yet, so that no interval of the former key counts.
+                slot.interval.store(0, Ordering::Release);
                 slot.word.store(tag & !TIME_MASK, Ordering::Release);
                 slot.tag.store(tag, Ordering::Release);
                 return Some(slot);
@@ -204,6 +218,14 @@ impl RateTable {
 }
 
 impl Slot {
+    const fn empty() -> Self {
+        Self {
+            tag: AtomicU64::new(EMPTY),
+            word: AtomicU64::new(0),
+            interval: AtomicU64::new(0),
+        }
+    }
+
     fn take(&self, tag: u64, tokens: Tokens, now: u64) -> Admission {
         let (interval, depth) = (tokens.interval(), tokens.depth());
         let mut word = self.word.load(Ordering::Acquire);
@@ -367,6 +389,21 @@ mod tests {
             .count();
         assert!(admitted <= 9, "{admitted} of 8 slots and one overflow");
         assert!(table.overflowed() > 0);
+    }
+
+    #[test]
+    fn a_full_table_s_slow_limit_does_not_stop_a_fast_one() {
+        let table = table(1);
+        let slow = quota(1, 3_600_000, 1);
+        for i in 0..1_000u32 {
+            let _taken = table.take(table.tag(StateId(1), &[&i.to_le_bytes()]), slow, SECOND);
+        }
+        assert!(table.overflowed() > 0);
+        let fast = quota(10, 1_000, 1);
+        let tag = table.tag(StateId(2), &[b"acme"]);
+        assert!(table.take(tag, fast, SECOND).admitted);
+        assert!(!table.take(tag, fast, SECOND).admitted);
+        assert!(table.take(tag, fast, 2 * SECOND).admitted);
     }
 
     #[test]
