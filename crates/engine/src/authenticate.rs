@@ -194,7 +194,7 @@ impl Requirement {
             }
             if satisfied {
                 cx.principal = principal;
-                strip(alternative, head);
+                self.strip(alternative, head);
                 return Ok(());
             }
         }
@@ -202,6 +202,29 @@ impl Requirement {
             (true, _) => Err(&INVALID),
             (false, true) => Ok(()),
             (false, false) => Err(&MISSING),
+        }
+    }
+}
+
+impl Requirement {
+    /// Takes out what the upstream shall not see, also where another alternative was satisfied,
+    /// but never what the satisfied one leaves in the same place.
+    fn strip(&self, satisfied: &[Use], head: &mut RequestHead) {
+        let kept = |place: &Place| {
+            satisfied
+                .iter()
+                .any(|wanted| !wanted.strip && wanted.place == *place)
+        };
+        for wanted in self
+            .alternatives
+            .iter()
+            .flatten()
+            .filter(|wanted| wanted.strip)
+        {
+            // `Authorization` may hold another scheme's credential: that one is not ours to take.
+            if !kept(&wanted.place) && matches!(wanted.place.held(head), Held::One(_)) {
+                strip_one(&wanted.place, head);
+            }
         }
     }
 }
@@ -238,12 +261,6 @@ fn decode_base64(token: &[u8]) -> Option<Vec<u8>> {
         .decode(token)
         .or_else(|_| STANDARD_NO_PAD.decode(token))
         .ok()
-}
-
-fn strip(alternative: &[Use], head: &mut RequestHead) {
-    for wanted in alternative.iter().filter(|wanted| wanted.strip) {
-        strip_one(&wanted.place, head);
-    }
 }
 
 fn strip_one(place: &Place, head: &mut RequestHead) {
@@ -295,4 +312,82 @@ fn capital(scheme: &str) -> String {
         .into_iter()
         .chain(chars)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Method;
+    use policy::{Limits, RateTable, Revoked};
+
+    fn requirement(
+        schemes: &[(&str, Place, Option<&str>, bool)],
+        alternatives: &[&[&str]],
+    ) -> Requirement {
+        let scheme = |(name, place, auth, strip): &(&str, Place, Option<&str>, bool)| ir::Scheme {
+            name: (*name).into(),
+            place: place.clone(),
+            verify: auth.map_or(ir::Verify::Upstream, |auth| ir::Verify::Auth(auth.into())),
+            strip_credential: *strip,
+        };
+        let uses = |names: &&[&str]| {
+            ir::Alternative(
+                names
+                    .iter()
+                    .map(|name| ir::SchemeUse {
+                        scheme: (*name).into(),
+                        scopes: Vec::new(),
+                    })
+                    .collect(),
+            )
+        };
+        let schemes = ir::Set::new(schemes.iter().map(scheme).collect()).unwrap();
+        Requirement::link(
+            &ir::Security(alternatives.iter().map(uses).collect()),
+            &schemes,
+            &ir::Set::default(),
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn what_the_upstream_shall_not_see_is_taken_whichever_alternative_was_satisfied() {
+        let held = ("held", Place::Header("x-held".into()), None, false);
+        let key = ("key", Place::Header("x-key".into()), None, true);
+        let token = ("token", Place::Authorization("bearer".into()), None, true);
+        let requirement = requirement(&[held, key, token], &[&["held"], &["key"], &["token"]]);
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("x-held", "a"),
+            ("x-key", "b"),
+            ("authorization", "Basic c"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        let mut head = RequestHead {
+            method: Method::GET,
+            target: "/".parse().unwrap(),
+            host: "h".into(),
+            headers,
+        };
+        let table = || RateTable::new(1, std::hash::RandomState::new());
+        let (limits, revoked) = (
+            Limits {
+                known: table(),
+                anonymous: table(),
+            },
+            Revoked::default(),
+        );
+        let mut cx = Cx::new(0, 0, "10.0.0.1".parse().unwrap(), &limits, &revoked);
+        assert_eq!(
+            requirement.check(&mut head, &mut cx, &Credentials::default(), &[]),
+            Ok(())
+        );
+        let names: Vec<&str> = head.headers.keys().map(http::HeaderName::as_str).collect();
+        assert_eq!(
+            names,
+            ["x-held", "authorization"],
+            "another scheme's credential stays"
+        );
+    }
 }

@@ -169,6 +169,7 @@ fn sweep(headers: &mut HeaderMap, trusted: bool) -> Result<Swept, &'static Rejec
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut expects_continue = false;
     let mut drop_trace = false;
+    let mut traced = false;
     let mut seen = 0;
     for (name, value) in headers.iter() {
         match name.as_str() {
@@ -195,7 +196,11 @@ fn sweep(headers: &mut HeaderMap, trusted: bool) -> Result<Swept, &'static Rejec
                     return Err(&LOOP_DETECTED);
                 }
             }
-            "traceparent" => drop_trace |= !is_traceparent(value.as_bytes()),
+            "traceparent" => {
+                // Two parents are none (W3C Trace Context §3.2).
+                drop_trace |= traced || !is_traceparent(value.as_bytes());
+                traced = true;
+            }
             text if is_managed(text, trusted) => doomed.push(name.clone()),
             _ => {}
         }

@@ -199,8 +199,8 @@ impl Admin {
         )
     }
 
-    /// Over TCP a token is needed; whoever may open the unix socket may do everything. A page in
-    /// a browser never may: its requests carry `Origin`.
+    /// Over TCP a token is needed, which no page in a browser can have; whoever may open the unix
+    /// socket may do everything.
     fn refuse(&self, request: &Request<Incoming>, via: Via) -> Option<Reply> {
         if via == Via::Unix {
             return None;

@@ -153,7 +153,15 @@ pub mod author {
             };
             if matches!(
                 name.as_str(),
-                "content-length" | "transfer-encoding" | "connection" | "content-type"
+                "connection"
+                    | "content-length"
+                    | "content-type"
+                    | "keep-alive"
+                    | "proxy-connection"
+                    | "te"
+                    | "trailer"
+                    | "transfer-encoding"
+                    | "upgrade"
             ) {
                 sink.push(
                     Diagnostic::new(
@@ -161,7 +169,9 @@ pub mod author {
                         entry.key_span,
                         format!("`{name}` cannot be set here"),
                     )
-                    .help("the body and `content_type` give it"),
+                    .help(
+                        "`content_type` and the body give the one half, the connection the other",
+                    ),
                 );
                 continue;
             }
