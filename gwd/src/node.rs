@@ -201,6 +201,7 @@ impl Node {
     /// # Errors
     /// [`Refused::PortBusy`].
     pub fn bind(&mut self, version: &Version) -> Result<(), Refused> {
+        self.warn_of_strange_overrides(version);
         let before = self.bound.len();
         for listener in version.0.snapshot.listeners() {
             let wanted = self.wanted(&listener.name, listener.address);
@@ -213,7 +214,7 @@ impl Node {
                 Err(error) => {
                     self.bound.truncate(before);
                     return Err(Refused::PortBusy {
-                        address: format!("{} ({error})", wanted.address),
+                        address: format!("{}: {error}", wanted.address),
                     });
                 }
             }
@@ -340,6 +341,22 @@ impl Node {
         sockets
             .map(|(_, bound)| bound.socket.connections.load(Ordering::Relaxed))
             .sum()
+    }
+
+    /// Says which `--listen` names no listener: else a mistyped name would leave a gateway on the
+    /// address of the bundle, and nobody would know.
+    fn warn_of_strange_overrides(&self, version: &Version) {
+        let listeners = version.0.snapshot.listeners();
+        let known: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
+        for name in self.settings.listen.keys() {
+            if !known.contains(&name.as_str()) {
+                event(
+                    Level::Warn,
+                    "--listen names a listener that the bundle does not have; it changes nothing",
+                    json!({"listen": name, "listeners": known}),
+                );
+            }
+        }
     }
 
     fn wanted(&self, name: &str, address: SocketAddr) -> Wanted {

@@ -307,7 +307,10 @@ impl fmt::Display for Refused {
                 )
             }
             Self::RevokedKey => f.write_str("signed by a key that was revoked"),
-            Self::KeyExpired => f.write_str("signed by a key past its end"),
+            Self::KeyExpired => f.write_str(
+                "signed by a key past its `not_after`, or retired; another key of the trust file, or \
+                 a new one (`gwc keygen`), has to sign",
+            ),
             Self::KeyNotYetValid => f.write_str("signed by a key before its beginning"),
             Self::BelowThreshold {
                 role,
@@ -366,8 +369,8 @@ impl fmt::Display for Refused {
                     "secret `{reference}` lies outside what the operator allows"
                 )
             }
-            Self::PortBusy { address } => write!(f, "address `{address}` is taken"),
-            Self::StateNotDurable { why } => write!(f, "the state folder cannot be written: {why}"),
+            Self::PortBusy { address } => write!(f, "cannot listen on {address}"),
+            Self::StateNotDurable { why } => write!(f, "the state folder cannot be used: {why}"),
             Self::StoreUnreachable { why } => write!(f, "the store cannot be reached: {why}"),
         }
     }

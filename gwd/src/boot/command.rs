@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use clap::CommandFactory as _;
 use serde_json::{Value, json};
 
 use super::exit::Exit;
@@ -38,6 +39,12 @@ pub(super) fn dispatch(cli: Cli) -> Exit {
         Command::Drain(client) => ask(&client, "POST", "/v1/drain", None, |_| {
             "draining\n".to_owned()
         }),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "gwd", &mut script);
+            write(&String::from_utf8_lossy(&script));
+            Exit::Done
+        }
     }
 }
 

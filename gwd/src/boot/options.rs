@@ -26,20 +26,36 @@ Examples:
 Exit codes: 0 clean stop; 4 no trust file, or verification failed with nothing to fall back to;
 64 wrong usage; 65 something given cannot be read; 69 the store cannot be reached; 70 a bug.";
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  gwd check --store ./releases --trust trust.json --state ./state
+  gwd check --config /etc/gwd.toml --format json
+
+Exit codes: 0 it would run; 4 no trust file, or verification failed; 64 wrong usage; 65 something
+given cannot be read; 69 the store cannot be reached; 70 a bug.";
+
 const CLIENT_EXAMPLES: &str = "\
 Examples:
-  gwd status
-  gwd status --format json --admin unix:/run/gwd.sock
-  gwd rollback -1 --admin-token-file token
-  gwd rollback sha256:… --sticky
+  gwd status --admin unix:/run/gwd/admin.sock
+  gwd status --format json --admin-token-file token
+  GWD_ADMIN=unix:/run/gwd/admin.sock gwd status
 
 Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd can be
 reached.";
 
+const CLI_EXAMPLES: &str = "\
+Examples:
+  gwd run --store ./releases --trust trust.json --state ./state --admin unix:admin.sock
+  gwd status --admin unix:admin.sock         what it runs, and why not the last release
+  gwd rollback --admin unix:admin.sock       back to what ran before, on this node only
+
+Exit codes: 0 done; 4 refused; 64 wrong usage; 65 a file cannot be read; 69 no gwd, or no store,
+can be reached; 70 a bug of ours.";
+
 /// gwd runs signed bundles: it verifies one, builds everything it needs, and switches to it
 /// without a dropped connection.
 #[derive(Debug, Parser)]
-#[command(name = "gwd", version, max_term_width = 100, after_help = CLIENT_EXAMPLES)]
+#[command(name = "gwd", version, max_term_width = 100, after_help = CLI_EXAMPLES)]
 pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -51,16 +67,22 @@ pub(super) enum Command {
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunOptions),
     /// Verify and build what would run; bind nothing, print what would be served.
-    #[command(after_help = RUN_EXAMPLES)]
+    #[command(after_help = CHECK_EXAMPLES)]
     Check(RunOptions),
     /// What a running gwd runs.
     #[command(after_help = CLIENT_EXAMPLES)]
     Status(ClientOptions),
     /// The bundles that are on a running gwd.
+    #[command(after_help = "Examples:
+  gwd versions --admin unix:/run/gwd/admin.sock
+  gwd versions --format json --admin-token-file token")]
     Versions(ClientOptions),
     /// Go back on one node, whatever the channel says; the node is held until the channel moves
     /// to another bundle.
-    #[command(after_help = CLIENT_EXAMPLES)]
+    #[command(after_help = "Examples:
+  gwd rollback --admin unix:/run/gwd/admin.sock             to what ran before
+  gwd rollback -1 --admin-token-file token                  the same, over TCP
+  gwd rollback sha256:… --sticky --admin-token-file token   and stay there until `gwd resume`")]
     Rollback {
         /// A bundle that is here, or `-1` for the one that ran before.
         #[arg(value_name = "ID|-1", default_value = "-1", allow_hyphen_values = true)]
@@ -71,9 +93,12 @@ pub(super) enum Command {
         #[command(flatten)]
         client: ClientOptions,
     },
-    /// Run a bundle that is here, verified and not revoked.
+    /// Run a bundle that is here, verified and not revoked; held as by `gwd rollback`.
+    #[command(after_help = "Examples:
+  gwd versions --admin unix:/run/gwd/admin.sock             which there are
+  gwd activate sha256:… --admin unix:/run/gwd/admin.sock")]
     Activate {
-        /// The bundle.
+        /// The bundle's whole id, as `gwd versions` prints it.
         id: String,
         /// Hold until `gwd resume`, also against other bundles.
         #[arg(long)]
@@ -82,9 +107,20 @@ pub(super) enum Command {
         client: ClientOptions,
     },
     /// End a hold and follow the channel again.
+    #[command(after_help = "Example:
+  gwd resume --admin unix:/run/gwd/admin.sock")]
     Resume(ClientOptions),
     /// Let a running gwd finish its work and end.
+    #[command(after_help = "Example:
+  gwd drain --admin unix:/run/gwd/admin.sock")]
     Drain(ClientOptions),
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:
+  gwd completions bash > /etc/bash_completion.d/gwd")]
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
 }
 
 /// Options of `gwd run` and `gwd check`.

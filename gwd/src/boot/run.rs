@@ -33,7 +33,14 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     }
     let plan = match plan(resolved) {
         Ok(plan) => plan,
-        Err(exit) => return exit,
+        Err((exit, why)) => {
+            event(
+                Level::Error,
+                "gwd does not start",
+                json!({"error": why, "exit": exit.code()}),
+            );
+            return exit;
+        }
     };
     let token = match admin_token(resolved) {
         Ok(token) => token,
@@ -65,7 +72,19 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     // Before the first bundle: who starts a node wants to see why it is not ready.
     let admin_at = match admin.start(resolved.admin.clone()) {
         Ok(at) => at,
-        Err(error) => return unusable("the admin interface cannot be bound", &error),
+        Err(error) => {
+            event(
+                Level::Error,
+                "the admin interface cannot be bound",
+                json!({
+                    "admin": admin_text(&resolved.admin),
+                    "error": error.to_string(),
+                    "do": "another gwd may have it: give each its own --admin ADDR or unix:PATH",
+                    "exit": 65,
+                }),
+            );
+            return Exit::Input;
+        }
     };
     event(
         Level::Info,
@@ -118,7 +137,7 @@ fn stop(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
 
 /// `gwd check`.
 pub(super) fn check(resolved: &Resolved) -> Result<Value, (Exit, String)> {
-    let plan = plan(resolved).map_err(|exit| (exit, String::new()))?;
+    let plan = plan(resolved)?;
     let node = Node::start(Settings {
         workers: 1,
         access_log: crate::node::AccessLog::Off,
@@ -137,25 +156,21 @@ fn settings(resolved: &Resolved) -> Settings {
     }
 }
 
-fn plan(resolved: &Resolved) -> Result<Plan, Exit> {
-    let channel = resolved.channel.parse().map_err(|error| {
-        event(
-            Level::Error,
-            "--channel is not a channel's name",
-            json!({"error": format!("{error}")}),
-        );
-        Exit::Usage
-    })?;
+fn plan(resolved: &Resolved) -> Result<Plan, (Exit, String)> {
+    let channel = resolved
+        .channel
+        .parse()
+        .map_err(|error| (Exit::Usage, format!("--channel: {error}")))?;
     let trust = match (&resolved.trust, resolved.insecure_allow_unsigned) {
         (_, true) => TrustSource::Nobody,
         (Some(path), false) => TrustSource::File(path.clone()),
         (None, false) => {
-            event(
-                Level::Error,
-                "no trust file: gwd runs nothing without one",
-                json!({"do": "give --trust FILE; `gwc keygen` makes an entry for it", "exit": 4}),
-            );
-            return Err(Exit::Untrusted);
+            return Err((
+                Exit::Untrusted,
+                "no trust file, and gwd runs nothing without one; give --trust FILE (`gwc keygen` \
+                 makes it)"
+                    .to_owned(),
+            ));
         }
     };
     Ok(Plan {

@@ -55,8 +55,9 @@ pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
                     path.display()
                 ))
             })?;
-            let trust = Trust::parse(&bytes)
-                .map_err(|refused| StartError::Untrusted(refused.to_string()))?;
+            let trust = Trust::parse(&bytes).map_err(|refused| {
+                StartError::Untrusted(format!("`{}`: {refused}", path.display()))
+            })?;
             Ok((trust, bytes))
         }
         TrustSource::Nobody => {
@@ -187,6 +188,12 @@ impl Control {
     }
 
     /// Nothing runs. What can pass by itself is waited for; what cannot ends the start.
+    fn channels_there(&self) -> Vec<String> {
+        Folder::open(&self.plan.store)
+            .and_then(|store| store.channels())
+            .unwrap_or_default()
+    }
+
     fn nothing_runs(&self, followed: Result<(), Refused>) -> Result<(), StartError> {
         let refused = match followed {
             Err(refused) => Some(refused),
@@ -201,7 +208,12 @@ impl Control {
                 event(
                     Level::Warn,
                     "the channel has no record yet; waiting for the first release",
-                    json!({"channel": self.plan.channel.as_str(), "store": self.plan.store.display().to_string()}),
+                    json!({
+                        "channel": self.plan.channel.as_str(),
+                        "store": self.plan.store.display().to_string(),
+                        "channels_there": self.channels_there(),
+                        "do": "release to this channel, or name one that is there with --channel",
+                    }),
                 );
                 Ok(())
             }

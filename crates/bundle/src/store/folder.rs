@@ -106,7 +106,10 @@ impl Folder {
         };
         let text = read_limited(&root.join("oci-layout"), 1024)?.ok_or_else(|| {
             Refused::StoreUnreachable {
-                why: format!("no store at `{}`", root.display()),
+                why: format!(
+                    "no store at `{}`; the first `gwc apply` makes one, --store names another",
+                    root.display()
+                ),
             }
         })?;
         check_layout(&text)?;
@@ -117,6 +120,16 @@ impl Folder {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The channels that have records, in order. Names only: nothing vouches for them.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn channels(&self) -> Result<Vec<String>, Refused> {
+        let mut channels = names(&self.root.join("channels"))?;
+        channels.sort_unstable();
+        Ok(channels)
     }
 
     /// Every blob that is there. For clean-up and rebuilding, never followed.
