@@ -89,6 +89,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let place = built.place(&root, args.at.store.as_deref(), args.at.channel.as_deref())?;
     let trust = args.at.trust(&place)?;
     let there = place.open_if_there()?;
+    if let Some(doubt) = there.as_ref().and_then(|store| place.doubt(store)) {
+        say::note(&doubt);
+    }
     let nothing = Memory::default();
     let store: &dyn Store = there.as_ref().map_or(&nothing, |folder| folder);
     let head = release::head(store, trust.as_ref(), &place.channel)?;

@@ -61,6 +61,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             ));
         }
         Format::Human if shown.is_empty() => {
+            if let Some(doubt) = place.doubt(&store) {
+                say::note(&doubt);
+            }
             say::result(&format!("channel {} has no record yet", place.channel));
         }
         Format::Human => {

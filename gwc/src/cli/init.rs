@@ -116,9 +116,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
                 kept.iter()
                     .map(|path| format!("  kept  {path}, which was there")),
             );
+            let enter = match args.dir.to_str() {
+                Some(".") => String::new(),
+                _ => format!("\n  cd {}", args.dir.display()),
+            };
             lines.push(format!(
-                "project `{name}` is ready. Next:\n  cd {}\n  gwc lint\n  gwc keygen release\n  gwc plan\n  gwc apply --key keys/release.pem --reason \"first release\"",
-                args.dir.display()
+                "project `{name}` is ready. Next:{enter}\n  gwc lint\n  gwc keygen release\n  gwc plan\n  gwc apply --key keys/release.pem --reason \"first release\""
             ));
             say::result(&lines.join("\n"));
         }

@@ -155,6 +155,9 @@ pub(super) fn base(
         ));
     };
     let Some(head) = release::head(&store, trust.as_ref(), &place.channel)? else {
+        if let Some(doubt) = place.doubt(&store) {
+            say::note(&doubt);
+        }
         return Ok((
             None,
             json::Base {

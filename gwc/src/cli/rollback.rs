@@ -167,11 +167,20 @@ impl<'a> Rollback<'a> {
                 )?;
                 back::target(&entries, steps).ok_or_else(|| {
                     let versions = back::path(&entries).len() - 1;
-                    Failure::new(
-                        Exit::INPUT,
-                        "no-such-bundle",
-                        format!("channel {} has {versions} versions before this one; `gwc history` lists them", place.channel),
-                    )
+                    let channel = &place.channel;
+                    let why = match versions {
+                        0 => format!(
+                            "channel {channel} runs its first version, and there is nothing before it to go back to; \
+                             `gwc history` lists later ones (`gwc rollback ID`), `gwc apply` releases another"
+                        ),
+                        1 => format!(
+                            "channel {channel} has one version before this one; `gwc history` lists it"
+                        ),
+                        _ => format!(
+                            "channel {channel} has {versions} versions before this one; `gwc history` lists them"
+                        ),
+                    };
+                    Failure::new(Exit::INPUT, "no-such-bundle", why)
                 })?
             }
         };

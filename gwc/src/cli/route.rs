@@ -106,7 +106,14 @@ fn question(args: &Args, oracle: &Oracle) -> anyhow::Result<Question> {
     let url: http::Uri = args
         .url
         .parse()
-        .map_err(|_| wrong(format!("`{}` is not a URL", args.url)))?;
+        .ok()
+        .filter(|url: &http::Uri| url.scheme().is_some() || args.url.starts_with('/'))
+        .ok_or_else(|| {
+            wrong(format!(
+                "`{}` is neither a URL (http://HOST/PATH) nor a path (/PATH)",
+                args.url
+            ))
+        })?;
     let host = url
         .authority()
         .map_or("gateway", |authority| authority.as_str())

@@ -288,7 +288,9 @@ impl Refusal {
         match self {
             Self::Missing => {
                 let message = format!("there is no file `{path}`");
-                Diagnostic::new(&MISSING_FILE, named, message).label("not found")
+                Diagnostic::new(&MISSING_FILE, named, message)
+                    .label("not found")
+                    .help("files are named relative to the one that names them, within the project's folder")
             }
             Self::Unreadable(why) => {
                 let message = format!("`{path}` cannot be read: {why}");

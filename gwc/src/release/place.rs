@@ -103,6 +103,25 @@ impl Place {
         Ok(None)
     }
 
+    /// What to say of a channel without a record in a store that has others: its name may be
+    /// mistyped, and a first record would make it.
+    #[must_use]
+    pub fn doubt(&self, store: &Folder) -> Option<String> {
+        let channels = store.channels().ok()?;
+        let channel = self.channel.as_str();
+        if channels.is_empty() || channels.iter().any(|known| known == channel) {
+            return None;
+        }
+        let known = || channels.iter().map(String::as_str);
+        let near = diag::suggest::nearest(channel, known())
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+        Some(format!(
+            "warning: channel `{channel}` has no record yet; the store knows {}{near}",
+            channels.join(", ")
+        ))
+    }
+
     /// The store, made where there is none yet.
     ///
     /// # Errors

@@ -33,7 +33,9 @@ fn to_the_version_before_and_again() {
     back(&project, &[]).with(0).says("serial 5");
     let history = project.history();
     assert_eq!(history[0], (5, a));
-    back(&project, &[]).with(65).says("0 versions before");
+    back(&project, &[])
+        .with(65)
+        .says("nothing before it to go back to");
 }
 
 #[test]
