@@ -71,11 +71,11 @@ fn place() -> Value {
            "properties": {"file": text(), "line": number, "column": number}})
 }
 
-fn list(item: Value) -> Value {
+fn list(item: &Value) -> Value {
     json!({"type": "array", "items": item})
 }
 
-fn object(fields: Value) -> Value {
+fn object(fields: &Value) -> Value {
     let required: Vec<String> = fields
         .as_object()
         .into_iter()
@@ -87,16 +87,16 @@ fn object(fields: Value) -> Value {
 
 fn lint() -> Value {
     let number = json!({"type": "integer", "minimum": 1});
-    let finding = object(json!({
+    let finding = object(&json!({
         "code": {"type": "string", "pattern": "^GW[0-9]{4}$"}, "name": text(), "level": {"enum": ["error", "warn", "info"]},
         "message": text(), "help": text_or_null(), "file": text(), "line": number, "column": number, "end_line": number,
-        "end_column": number, "related": list(json!({"allOf": [place(), {"required": ["message"]}]})),
-        "fix": {"anyOf": [{"type": "null"}, object(json!({"edits": {"type": "array"}}))]}, "fingerprint": text(),
+        "end_column": number, "related": list(&json!({"allOf": [place(), {"required": ["message"]}]})),
+        "fix": {"anyOf": [{"type": "null"}, object(&json!({"edits": {"type": "array"}}))]}, "fingerprint": text(),
     }));
     document(
         "lint",
         &["ok", "blocked", "error"],
-        json!({"counts": object(json!({"error": count(), "warn": count(), "info": count()})), "findings": list(finding)}),
+        json!({"counts": object(&json!({"error": count(), "warn": count(), "info": count()})), "findings": list(&finding)}),
     )
 }
 
@@ -115,19 +115,19 @@ fn build() -> Value {
 
 fn plan() -> Value {
     let outcome = json!({"type": "object"});
-    let witness = object(json!({
+    let witness = object(&json!({
         "method": text(), "url": text(), "headers": {"type": "object"},
         "facts": {"type": "object", "required": ["credentials"]},
-        "expect": object(json!({"old": outcome, "new": outcome})),
+        "expect": object(&json!({"old": outcome, "new": outcome})),
     }));
-    let change = object(json!({
+    let change = object(&json!({
         "section": {"enum": ["security", "routing", "breaking", "policy", "upstream", "docs"]},
         "class": {"enum": crate::plan::Class::ALL.iter().map(|class| class.name()).collect::<Vec<_>>()},
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
-        "operation": {"anyOf": [{"type": "null"}, object(json!({"key": text(), "id": text_or_null(), "method": text(), "path": text(),
+        "operation": {"anyOf": [{"type": "null"}, object(&json!({"key": text(), "id": text_or_null(), "method": text(), "path": text(),
                                                                 "mount": text(), "host": text(), "api": text()}))]},
-        "operations": list(text()), "subject": text(), "old": {}, "new": {},
-        "source": object(json!({"old": {"anyOf": [place(), {"type": "null"}]}, "new": {"anyOf": [place(), {"type": "null"}]}})),
+        "operations": list(&text()), "subject": text(), "old": {}, "new": {},
+        "source": object(&json!({"old": {"anyOf": [place(), {"type": "null"}]}, "new": {"anyOf": [place(), {"type": "null"}]}})),
         "count": {"type": "integer", "minimum": 1},
         "witness": {"anyOf": [{"type": "null"}, witness]}, "why_none": text_or_null(),
         "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{12}$"}, "acked": {"type": ["object", "null"]},
@@ -137,12 +137,12 @@ fn plan() -> Value {
         &["ok", "changes", "blocked"],
         json!({
             "no_op": {"type": "boolean"},
-            "base": object(json!({"channel": text_or_null(), "serial": {"type": ["integer", "null"]}, "bundle": digest_or_null()})),
-            "target": object(json!({"bundle": digest()})),
+            "base": object(&json!({"channel": text_or_null(), "serial": {"type": ["integer", "null"]}, "bundle": digest_or_null()})),
+            "target": object(&json!({"bundle": digest()})),
             "counts": {"type": "object", "additionalProperties": count()},
-            "changes": list(change),
-            "gates": list(object(json!({"name": text(), "tripped": {"type": "boolean"}, "by": list(text())}))),
-            "missing": list(text()),
+            "changes": list(&change),
+            "gates": list(&object(&json!({"name": text(), "tripped": {"type": "boolean"}, "by": list(&text())}))),
+            "missing": list(&text()),
         }),
     )
 }
@@ -154,23 +154,23 @@ fn route() -> Value {
         json!({
             "bundle": digest(), "decision": {"enum": ["forward", "respond", "reject", "none"]}, "status": {"type": ["integer", "null"]},
             "reason": text_or_null(), "operation": {"type": ["object", "null"]},
-            "candidates": list(object(json!({"operation": {"type": "object"}, "lost": text()}))),
-            "chain": list(object(json!({"policy": text(), "phase": text(), "outcome": text()}))),
+            "candidates": list(&object(&json!({"operation": {"type": "object"}, "lost": text()}))),
+            "chain": list(&object(&json!({"policy": text(), "phase": text(), "outcome": text()}))),
             "upstream": {"type": ["object", "null"]},
-            "effective": list(object(json!({"field": text(), "value": text(), "source": {}, "overrides": {"type": "array"}}))),
+            "effective": list(&object(&json!({"field": text(), "value": text(), "source": {}, "overrides": {"type": "array"}}))),
         }),
     )
 }
 
 fn history() -> Value {
-    let record = object(json!({
+    let record = object(&json!({
         "serial": {"type": "integer", "minimum": 1}, "kind": {"enum": ["release", "rollback", "pin"]}, "bundle": digest(),
         "previous": text_or_null(), "actor": text(), "reason": text(), "created": text(), "git": {"type": ["object", "null"]},
     }));
     document(
         "history",
         &["ok", "error"],
-        json!({"records": list(record)}),
+        json!({"records": list(&record)}),
     )
 }
 
@@ -178,6 +178,6 @@ fn error() -> Value {
     document(
         "error",
         &["error"],
-        json!({"error": object(json!({"code": text(), "message": text(), "exit": count()}))}),
+        json!({"error": object(&json!({"code": text(), "message": text(), "exit": count()}))}),
     )
 }
