@@ -123,25 +123,7 @@ impl Draft {
 
     /// What a gateway does with it; none where it has no such listener.
     pub(super) fn ask(&self, oracle: &Oracle) -> Option<Outcome> {
-        let listener = oracle
-            .snapshot()
-            .listeners()
-            .iter()
-            .position(|listener| *listener.name == *self.listener)?;
-        let mut request = http::Request::builder()
-            .method(self.method.as_str())
-            .uri(self.target())
-            .header("host", &self.host);
-        for (name, value) in &self.headers {
-            request = request.header(name, value);
-        }
-        let request = request.body(()).ok()?.into_parts().0;
-        let question = Question {
-            listener,
-            request,
-            peer: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
-            unix_s: 0,
-        };
+        let question = self.question(oracle)?;
         let outcome = oracle.ask(&question, |decided, _, _| {
             match (&decided.verdict, &decided.route) {
                 (Verdict::Reject(refusal), _) => Outcome::Refused {
@@ -160,6 +142,16 @@ impl Draft {
 
     /// The route that owns it, whatever its chain says: `KEY@MOUNT`.
     pub(super) fn owner(&self, oracle: &Oracle) -> Option<String> {
+        let question = self.question(oracle)?;
+        oracle
+            .ask(&question, |decided, _, _| {
+                decided.route.map(|route| route.id.to_owned())
+            })
+            .ok()?
+    }
+
+    /// The request as an outsider sends it; none where the gateway has no such listener.
+    fn question(&self, oracle: &Oracle) -> Option<Question> {
         let listener = oracle
             .snapshot()
             .listeners()
@@ -173,17 +165,12 @@ impl Draft {
             request = request.header(name, value);
         }
         let request = request.body(()).ok()?.into_parts().0;
-        let question = Question {
+        Some(Question {
             listener,
             request,
-            peer: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            peer: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
             unix_s: 0,
-        };
-        oracle
-            .ask(&question, |decided, _, _| {
-                decided.route.map(|route| route.id.to_owned())
-            })
-            .ok()?
+        })
     }
 
     fn target(&self) -> String {
