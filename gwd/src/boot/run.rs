@@ -73,13 +73,22 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     let admin_at = match admin.start(resolved.admin.clone()) {
         Ok(at) => at,
         Err(error) => {
+            let advice = match error.kind() {
+                std::io::ErrorKind::NotFound => {
+                    "make the socket's folder first; it cannot be a state folder that is not there yet"
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    "this user may not bind there: choose another --admin ADDR or unix:PATH"
+                }
+                _ => "another gwd may have it: give each its own --admin ADDR or unix:PATH",
+            };
             event(
                 Level::Error,
                 "the admin interface cannot be bound",
                 json!({
                     "admin": admin_text(&resolved.admin),
                     "error": error.to_string(),
-                    "do": "another gwd may have it: give each its own --admin ADDR or unix:PATH",
+                    "do": advice,
                     "exit": 65,
                 }),
             );
