@@ -72,7 +72,7 @@ test: tools fmt-check check-arrows clippy bins
 test-full: export GWC_TEST_FULL = 1
 test-full: test
 	$(CARGO) test --locked --workspace --doc
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --locked --workspace --no-deps
 	$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(TARGET)
 
 # Figures with the shipped binaries; see bench/README.md. The rest of the machine should be idle.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | which project, store, channel, trust file | [`place`] |
 //! | which bundle is meant; which one was before | [`id`], [`back`] |
-//! | what a bundle means, and where it was written | [`side`] |
+//! | what a bundle means, and where it was written | [`mod@side`] |
 //! | who says where it came from, and whether that is enough | [`provenance`], [`evidence`] |
 //! | whose key signs | [`key`] |
 //! | what the gateways say | [`nodes`] |
