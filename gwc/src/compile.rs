@@ -117,14 +117,7 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
     let Some((_, root)) = files.load(GATEWAY_FILE, nowhere, &mut sink) else {
-        stand_in(&mut files, GATEWAY_FILE);
-        return Compiled {
-            files,
-            findings: sink.into_sorted(),
-            model: None,
-            lowered: None,
-            unreadable: true,
-        };
+        return unreadable(files, GATEWAY_FILE, sink);
     };
     let Some(settings) = settings::read(files.tree.at(root), &mut sink) else {
         let findings = leveled(sink, None, levels, &files);
@@ -181,20 +174,25 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
     }
 }
 
+/// What is said where the first file cannot be read at all.
+fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
+    stand_in(&mut files, name);
+    Compiled {
+        files,
+        findings: sink.into_sorted(),
+        model: None,
+        lowered: None,
+        unreadable: true,
+    }
+}
+
 /// Checks one OpenAPI document. What it says about a gateway cannot be settled without one, so
 /// that it is at most a warning.
 fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
     let Some((file, root)) = files.load(name, nowhere, &mut sink) else {
-        stand_in(&mut files, name);
-        return Compiled {
-            files,
-            findings: sink.into_sorted(),
-            model: None,
-            lowered: None,
-            unreadable: true,
-        };
+        return unreadable(files, name, sink);
     };
     let document = Document {
         file,

@@ -5,6 +5,7 @@
 //! asked; [`details`] compares the rest. [`json`] and [`human`] say it.
 
 mod cells;
+mod contract;
 pub mod details;
 pub mod human;
 pub mod json;
@@ -222,7 +223,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         }
     }
     match (old.map(|side| &side.source), &new.source) {
-        (Some(Some(before)), Some(after)) => details::docs(before, after, &mut plan),
+        (Some(Some(before)), Some(after)) => contract::docs(before, after, &mut plan),
         (Some(None), _) => plan.missing.push("source"),
         (Some(Some(_)), None) | (None, _) => {}
     }
