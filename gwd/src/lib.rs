@@ -11,6 +11,7 @@
 //!
 //! Start reading at `proxy/exchange.rs`.
 
+mod accept;
 mod admin;
 mod clock;
 mod control;

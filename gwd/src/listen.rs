@@ -4,13 +4,19 @@
 //! that number never changes while it is open: closing one of several loses what is queued at
 //! it. An address that the running version does not name stays bound, not listening, while a
 //! resident version names it, so that a rollback never binds.
+//!
+//! Leaving an address loses nobody: first no new handshake begins (a socket filter drops SYNs, so
+//! that a client tries again and is then refused), what had begun is accepted, and only an empty
+//! socket stops listening. A worker does all of that to its own socket, so that an address which
+//! comes back meanwhile finds it in a known state.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
 
 /// Connections that may wait to be accepted at one socket.
 const BACKLOG: i32 = 4_096;
@@ -24,9 +30,13 @@ pub(crate) struct ListenSocket {
     pub(crate) name: Box<str>,
     /// Connections at once, all workers together.
     pub(crate) connections: AtomicU64,
-    /// Whether its connections have to end.
-    pub(crate) closing: AtomicBool,
+    /// When the running version ceased to name the address (milliseconds of the clock);
+    /// [`NEVER`] while it does.
+    left_ms: AtomicU64,
 }
+
+/// The address is in use.
+const NEVER: u64 = u64::MAX;
 
 /// The sockets of one address, bound.
 #[derive(Debug)]
@@ -75,7 +85,7 @@ pub(crate) fn bind(id: u32, name: &str, wanted: SocketAddr, workers: usize) -> i
             id,
             name: name.into(),
             connections: AtomicU64::new(0),
-            closing: AtomicBool::new(false),
+            left_ms: AtomicU64::new(NEVER),
         }),
         sockets,
     })
@@ -94,58 +104,120 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
     Ok(socket)
 }
 
+impl ListenSocket {
+    /// The running version names the address.
+    pub(crate) fn used(&self) {
+        self.left_ms.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// The running version names the address no longer.
+    pub(crate) fn left(&self, now_ms: u64) {
+        self.left_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    /// When that was; none while the address is in use.
+    pub(crate) fn left_ms(&self) -> Option<u64> {
+        let left_ms = self.left_ms.load(Ordering::Relaxed);
+        (left_ms != NEVER).then_some(left_ms)
+    }
+}
+
 impl Bound {
-    /// Begins to listen and hands out one socket for each worker.
+    /// One handle on each socket, for each worker.
     ///
     /// # Errors
-    /// What the operating system says.
-    pub(crate) fn listen(&mut self) -> io::Result<Vec<TcpListener>> {
-        for socket in &self.sockets {
-            // Inherited by what is accepted, so that the next process can bind over connections
-            // in TIME_WAIT. Not set before: two sockets that have it can share an address on
-            // which neither listens, and nobody would be told.
-            socket.set_reuse_address(true)?;
-            socket.listen(BACKLOG)?;
-        }
-        self.listening = true;
+    /// If there are no descriptors left.
+    pub(crate) fn handles(&self) -> io::Result<Vec<TcpListener>> {
         self.sockets
             .iter()
             .map(|socket| socket.try_clone().map(TcpListener::from))
             .collect()
     }
+}
 
-    /// Stops listening; the address stays ours.
-    pub(crate) fn stop(&mut self) {
-        for socket in &self.sockets {
-            // On Linux this takes a listening socket out of the listening state and keeps its
-            // port. A failure means that it was not listening.
-            let _not_listening = socket.shutdown(std::net::Shutdown::Read);
-            let _still_shared = socket.set_reuse_address(false);
-        }
-        self.listening = false;
-    }
+/// Begins to listen, or goes on where it had not stopped yet.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn listen(socket: &impl AsFd) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    // Fails where no filter is attached, which is what is wanted.
+    let _none_attached = socket.detach_filter();
+    // Inherited by what is accepted, so that the next process can bind over connections in
+    // TIME_WAIT. Not set before: two sockets that have it can share an address on which neither
+    // listens, and nobody would be told.
+    socket.set_reuse_address(true)?;
+    socket.listen(BACKLOG)
+}
+
+/// From now on no handshake begins at this socket; those that have begun go on.
+///
+/// # Errors
+/// Where filters are not allowed. Handshakes then begin until [`stop`], which resets them.
+pub(crate) fn begin_no_handshake(socket: &impl AsFd) -> io::Result<()> {
+    // Classic BPF over the TCP header (RFC 9293 §3.1): the flags are its byte 13, SYN is bit 1.
+    const LOAD_BYTE: u16 = 0x30;
+    const JUMP_IF_SET: u16 = 0x45;
+    const RETURN: u16 = 0x06;
+    SockRef::from(socket).attach_filter(&[
+        SockFilter::new(LOAD_BYTE, 0, 0, 13),
+        SockFilter::new(JUMP_IF_SET, 0, 1, 0x02),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ])
+}
+
+/// Stops listening; the address stays ours.
+pub(crate) fn stop(socket: &impl AsFd) {
+    let socket = SockRef::from(socket);
+    // On Linux this takes a listening socket out of the listening state and keeps its port. A
+    // failure means that it was not listening.
+    let _not_listening = socket.shutdown(std::net::Shutdown::Read);
+    let _still_shared = socket.set_reuse_address(false);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
 
     #[test]
     fn a_busy_address_is_refused_and_a_stopped_one_stays_ours() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let mut bound = bind(0, "a", any, 2).unwrap();
+        let bound = bind(0, "a", any, 2).unwrap();
         let address = bound.address;
         assert!(TcpStream::connect(address).is_err(), "bound, not listening");
         assert!(bind(1, "b", address, 2).is_err());
-        let listeners = bound.listen().unwrap();
-        assert_eq!(listeners.len(), 2);
+        let handles = bound.handles().unwrap();
+        assert_eq!(handles.len(), 2);
+        handles.iter().for_each(|handle| listen(handle).unwrap());
         TcpStream::connect(address).unwrap();
-        drop(listeners);
-        bound.stop();
+        handles.iter().for_each(stop);
         assert!(TcpStream::connect(address).is_err(), "stopped");
         assert!(bind(1, "b", address, 2).is_err(), "still ours");
-        bound.listen().unwrap();
+        handles.iter().for_each(|handle| listen(handle).unwrap());
         TcpStream::connect(address).expect("the same port again");
+    }
+
+    #[test]
+    fn without_handshakes_nobody_new_comes_and_who_waits_is_accepted() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let bound = bind(0, "a", any, 1).unwrap();
+        let handle = &bound.handles().unwrap()[0];
+        listen(handle).unwrap();
+        let mut waiting = TcpStream::connect(bound.address).unwrap();
+        begin_no_handshake(handle).unwrap();
+        let patience = std::time::Duration::from_millis(100);
+        let refused = TcpStream::connect_timeout(&bound.address, patience);
+        assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let (mut accepted, _) = handle.accept().unwrap();
+        waiting.write_all(b"hello").unwrap();
+        let mut read = [0; 5];
+        accepted.set_nonblocking(false).unwrap();
+        accepted.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"hello", "what was accepted is not filtered");
+        listen(handle).unwrap();
+        TcpStream::connect(bound.address).expect("handshakes begin again");
     }
 }

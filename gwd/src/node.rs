@@ -30,6 +30,10 @@ use crate::worker::{self, COMMANDS_MAX, Command, Parts};
 
 /// Routes from which on metrics tell the status class only.
 const COARSE_ROUTES: usize = 500;
+/// How long handshakes that had begun may take at an address that a version does not name.
+const HANDSHAKES: Duration = Duration::from_millis(500);
+/// The same where the process stops: whoever balances over several has turned away by then.
+const DRAIN_HANDSHAKES: Duration = Duration::from_millis(100);
 /// How often a drain looks whether connections are left.
 const DRAIN_TICK: Duration = Duration::from_millis(10);
 
@@ -233,7 +237,6 @@ impl Node {
                 listener_of_socket[id] = Some(index);
             }
         }
-        self.stop_listening(&listener_of_socket);
         self.epoch += 1;
         let epoch = self.shared.publish(Current {
             epoch: self.epoch,
@@ -247,6 +250,7 @@ impl Node {
         }
         self.shared.wait_acknowledged(epoch);
         self.begin_listening(&listener_of_socket);
+        drop(self.leave_others(&listener_of_socket, HANDSHAKES));
         self.tell_connections();
         self.empty_bin();
     }
@@ -321,7 +325,8 @@ impl Node {
         for index in 0..self.workers.len() {
             self.command(index, Command::Drain);
         }
-        self.stop_listening(&none);
+        let left = self.leave_others(&none, DRAIN_HANDSHAKES);
+        while left.recv().is_ok() {}
         let end = Instant::now() + timeout;
         loop {
             let left = self.connections();
@@ -373,28 +378,33 @@ impl Node {
             .position(|slot| slot.as_ref().is_some_and(|(known, _)| known == wanted))
     }
 
-    /// Stops at addresses that the version does not name: first what waits there is accepted.
-    fn stop_listening(&mut self, listener_of_socket: &[Option<usize>]) {
-        for (id, listener) in listener_of_socket.iter().enumerate() {
-            let listening = matches!(&self.bound[id], Some((_, bound)) if bound.listening);
-            if listener.is_some() || !listening {
+    /// Leaves the addresses that the version does not name. The channel closes when nothing
+    /// listens there any more.
+    fn leave_others(
+        &mut self,
+        listener_of_socket: &[Option<usize>],
+        handshakes: Duration,
+    ) -> mpsc::Receiver<()> {
+        let (done, left) = mpsc::channel();
+        let now_ms = self.shared.clock.now_ms();
+        for (id, listener) in (0u32..).zip(listener_of_socket) {
+            let Some((_, bound)) = &mut self.bound[id as usize] else {
+                continue;
+            };
+            if listener.is_some() || !bound.listening {
                 continue;
             }
-            let (done, finished) = mpsc::channel();
+            bound.listening = false;
+            bound.socket.left(now_ms);
             for index in 0..self.workers.len() {
-                let id = u32::try_from(id).unwrap_or(u32::MAX);
-                self.command(index, Command::Unlisten(id, done.clone()));
-            }
-            drop(done);
-            while finished.recv().is_ok() {}
-            if let Some((_, bound)) = &mut self.bound[id] {
-                bound.stop();
-                bound.socket.closing.store(true, Ordering::Relaxed);
+                self.command(index, Command::Leave(id, handshakes, done.clone()));
             }
         }
+        left
     }
 
     fn begin_listening(&mut self, listener_of_socket: &[Option<usize>]) {
+        let (done, begun) = mpsc::channel();
         for (id, listener) in listener_of_socket.iter().enumerate() {
             let Some((_, bound)) = &mut self.bound[id] else {
                 continue;
@@ -402,21 +412,27 @@ impl Node {
             if listener.is_none() || bound.listening {
                 continue;
             }
-            bound.socket.closing.store(false, Ordering::Relaxed);
+            bound.listening = true;
+            bound.socket.used();
             let socket = Arc::clone(&bound.socket);
-            match bound.listen() {
-                Ok(listeners) => {
-                    for (index, listener) in listeners.into_iter().enumerate() {
-                        self.command(index, Command::Listen(Arc::clone(&socket), listener));
+            match bound.handles() {
+                Ok(handles) => {
+                    for (index, handle) in handles.into_iter().enumerate() {
+                        let command = Command::Listen(Arc::clone(&socket), handle, done.clone());
+                        self.command(index, command);
                     }
                 }
-                // It was bound before: only a lack of descriptors gets here.
-                Err(error) => event(
-                    Level::Error,
-                    "a bound address cannot be listened on; its requests are not served",
-                    json!({"address": bound.address.to_string(), "error": error.to_string()}),
-                ),
+                Err(error) => drop(done.send(Err(error))),
             }
+        }
+        drop(done);
+        for error in begun.iter().filter_map(Result::err) {
+            // All was bound before: only a lack of descriptors gets here.
+            event(
+                Level::Error,
+                "a bound address cannot be listened on; its requests are not served",
+                json!({"error": error.to_string()}),
+            );
         }
     }
 

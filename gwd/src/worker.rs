@@ -14,10 +14,10 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, mpsc};
 
+use crate::accept::{Accepting, LAST_EXCHANGE_MS};
 use crate::clock;
 use crate::deadlines::Deadlines;
 use crate::listen::ListenSocket;
-use crate::proxy::connection;
 use crate::published::{Current, Shared};
 use crate::random::Random;
 use crate::telemetry::access_log;
@@ -29,16 +29,25 @@ use crate::upstream::{Service, pool::Pools};
 pub(crate) enum Command {
     /// Look at the epoch.
     Switch,
-    /// Accept connections here.
-    Listen(Arc<ListenSocket>, std::net::TcpListener),
-    /// Take what waits at this address, then stop accepting there.
-    Unlisten(u32, std::sync::mpsc::Sender<()>),
+    /// Listen and accept connections here.
+    Listen(
+        Arc<ListenSocket>,
+        std::net::TcpListener,
+        std::sync::mpsc::Sender<io::Result<()>>,
+    ),
+    /// Begin no handshake here, accept for so long what has begun, then stop listening and drop
+    /// the sender.
+    Leave(u32, Duration, std::sync::mpsc::Sender<()>),
     /// Tell every connection to end after its exchange.
     Drain,
 }
 
 /// Commands that may wait for a worker.
 pub(crate) const COMMANDS_MAX: usize = 1_024;
+
+/// How long the last version of an address that was left is kept: handshakes are still accepted
+/// for a part of it, and what is accepted may begin an exchange.
+const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 
 /// One worker.
 pub(crate) struct Worker {
@@ -51,7 +60,10 @@ pub(crate) struct Worker {
     pub(crate) pools: Pools,
     view: RefCell<Option<Rc<View>>>,
     epoch: Cell<u64>,
-    draining: Cell<bool>,
+    /// Since when connections end after their exchange.
+    draining_ms: Cell<Option<u64>>,
+    /// By socket id: the last version that named the address, and when it was replaced.
+    left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
     /// Wall clock minus monotonic clock, in milliseconds.
     wall_ms: Cell<u64>,
     log_waits: Notify,
@@ -109,7 +121,8 @@ impl Worker {
             pools: Pools::default(),
             view: RefCell::new(None),
             epoch: Cell::new(0),
-            draining: Cell::new(false),
+            draining_ms: Cell::new(None),
+            left: RefCell::default(),
             wall_ms: Cell::new(clock::unix_ms().saturating_sub(shared.clock.now_ms())),
             log_waits: Notify::new(),
             shared,
@@ -117,29 +130,29 @@ impl Worker {
         tokio::task::spawn_local(async move { deadlines.run().await });
         tokio::task::spawn_local(Rc::clone(&worker).sweep());
         tokio::task::spawn_local(Rc::clone(&worker).flush_log());
-        let mut accepting: FxHashMap<u32, Rc<Notify>> = FxHashMap::default();
+        let mut accepting: FxHashMap<u32, Accepting> = FxHashMap::default();
         while let Some(command) = commands.recv().await {
             match command {
                 Command::Switch => {
                     worker.view();
                     worker.deadlines.wake_all();
                 }
-                Command::Listen(socket, listener) => {
-                    let stop = Rc::new(Notify::new());
-                    accepting.insert(socket.id, Rc::clone(&stop));
-                    let worker = Rc::clone(&worker);
-                    tokio::task::spawn_local(connection::accept(worker, socket, listener, stop));
+                Command::Listen(socket, listener, done) => {
+                    accepting.retain(|_, accepting| !accepting.is_over());
+                    let id = socket.id;
+                    // If it is just being left, that ends first.
+                    drop(accepting.remove(&id));
+                    let begun = Accepting::begin(&worker, socket, listener)
+                        .map(|begun| drop(accepting.insert(id, begun)));
+                    let _gone = done.send(begun);
                 }
-                Command::Unlisten(id, done) => {
-                    if let Some(stop) = accepting.remove(&id) {
-                        stop.notify_one();
-                        tokio::task::yield_now().await;
+                Command::Leave(id, handshakes, done) => {
+                    if let Some(accepting) = accepting.get_mut(&id) {
+                        accepting.leave(handshakes, done);
                     }
-                    worker.deadlines.wake_all();
-                    let _gone = done.send(());
                 }
                 Command::Drain => {
-                    worker.draining.set(true);
+                    worker.draining_ms.set(Some(worker.shared.clock.now_ms()));
                     worker.deadlines.wake_all();
                 }
             }
@@ -167,15 +180,49 @@ impl Worker {
             shared: Arc::clone(&self.shared),
             services: (0..upstreams).map(|_| OnceCell::new()).collect(),
         });
-        let before = self.view.replace(Some(view));
-        drop(before);
+        let before = self.view.replace(Some(Rc::clone(&view)));
+        if let Some(before) = before {
+            self.remember_left(&before, &view);
+        }
         self.epoch.set(epoch);
         self.shared.acknowledge(self.index, epoch);
     }
 
-    /// Whether connections end after their exchange.
-    pub(crate) fn draining(&self) -> bool {
-        self.draining.get()
+    /// The version under which an exchange at an address runs, and its listener there: the
+    /// running one, or for a while the last one that named the address.
+    pub(crate) fn view_at(
+        &self,
+        newest: &Rc<View>,
+        socket: &ListenSocket,
+    ) -> Option<(Rc<View>, usize)> {
+        match newest.listener(socket.id) {
+            Some(listener) => Some((Rc::clone(newest), listener)),
+            None => self.view_left(socket.id),
+        }
+    }
+
+    #[cold]
+    fn view_left(&self, socket: u32) -> Option<(Rc<View>, usize)> {
+        let left = self.left.borrow();
+        let (view, _) = left.get(&socket)?;
+        Some((Rc::clone(view), view.listener(socket)?))
+    }
+
+    /// Remembers the version before for the addresses that the new one does not name.
+    fn remember_left(&self, before: &Rc<View>, now: &View) {
+        let now_ms = self.shared.clock.now_ms();
+        let mut left = self.left.borrow_mut();
+        left.retain(|socket, _| now.listener(*socket).is_none());
+        for socket in (0u32..).take(before.current().listener_of_socket.len()) {
+            if before.listener(socket).is_some() && now.listener(socket).is_none() {
+                left.insert(socket, (Rc::clone(before), now_ms));
+            }
+        }
+    }
+
+    /// Since when connections end after their exchange, in milliseconds of the clock.
+    pub(crate) fn draining_ms(&self) -> Option<u64> {
+        self.draining_ms.get()
     }
 
     /// The wall clock at a monotonic time, at most a second off after the clock was set.
@@ -192,6 +239,12 @@ impl Worker {
             let now_ms = self.shared.clock.now_ms();
             self.wall_ms.set(clock::unix_ms().saturating_sub(now_ms));
             self.pools.sweep(now_ms);
+            self.left
+                .borrow_mut()
+                .retain(|_, (_, since_ms)| now_ms < *since_ms + LEFT_MS);
+            if self.draining_ms.get().is_some() {
+                self.deadlines.wake_all();
+            }
         }
     }
 
@@ -219,6 +272,12 @@ impl Worker {
 impl View {
     pub(crate) fn current(&self) -> &Current {
         self.current.as_deref().expect("taken only when dropped")
+    }
+
+    /// The listener of this version at a socket; none where it does not name the address.
+    pub(crate) fn listener(&self, socket: u32) -> Option<usize> {
+        let listeners = &self.current().listener_of_socket;
+        listeners.get(socket as usize).copied().flatten()
     }
 
     /// One service's targets, as this worker balances and pools them.

@@ -1,9 +1,8 @@
-//! One client connection: accepted, served by hyper, watched by one deadline.
+//! One client connection: served by hyper, watched by one deadline.
 
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future as _, poll_fn};
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
@@ -18,9 +17,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
+use tokio::net::TcpStream;
 
+use crate::accept::LAST_EXCHANGE_MS;
 use crate::deadlines::Slot;
 use crate::listen::ListenSocket;
 use crate::proxy::body::ResponseBody;
@@ -30,8 +29,8 @@ use crate::proxy::socket::ClientSocket;
 use crate::telemetry::process::Shed;
 use crate::worker::{Counted, Worker};
 
-/// How long accepting pauses when the process has no file descriptors left.
-const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How long after a drain began a connection without any exchange yet may begin its first.
+const FIRST_EXCHANGE_MS: u64 = 1_000;
 /// How long a client may go on sending after the gateway has said its last word.
 const LINGER_MS: u64 = 2_000;
 /// Bytes that are thrown away meanwhile.
@@ -63,6 +62,8 @@ pub(crate) struct Conn {
     /// Set while an exchange that panicked is taken down.
     pub(crate) panicked: Cell<bool>,
     phase: Cell<Phase>,
+    /// No exchange has begun yet.
+    fresh: Cell<bool>,
     mid_head: Cell<bool>,
     /// When the last bytes came; 0 once an exchange has begun with them.
     read_ns: Cell<u64>,
@@ -80,54 +81,13 @@ enum End {
     Stalled,
 }
 
-/// Accepts at one address until told to stop; then takes what still waits.
-pub(crate) async fn accept(
-    worker: Rc<Worker>,
-    socket: Arc<ListenSocket>,
-    listener: std::net::TcpListener,
-    stop: Rc<Notify>,
-) {
-    let Ok(listener) = TcpListener::from_std(listener) else {
-        return;
-    };
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.notified() => break,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => begin(&worker, &socket, stream, peer),
-            Err(error) => {
-                if is_exhausted(&error) {
-                    worker.counters().shed(Shed::FileDescriptors);
-                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
-                }
-            }
-        }
-    }
-    let mut waiting = pin!(poll_fn(|cx| match listener.poll_accept(cx) {
-        Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
-        Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
-    }));
-    while let Some((stream, peer)) = waiting.as_mut().await {
-        begin(&worker, &socket, stream, peer);
-    }
-}
-
-fn is_exhausted(error: &io::Error) -> bool {
-    const EMFILE: i32 = 24;
-    const ENFILE: i32 = 23;
-    const ENOBUFS: i32 = 105;
-    const ENOMEM: i32 = 12;
-    matches!(
-        error.raw_os_error(),
-        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
-    )
-}
-
 /// Takes a connection, or sheds it where its listener has as many as it may.
-fn begin(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, stream: TcpStream, peer: SocketAddr) {
+pub(crate) fn begin(
+    worker: &Rc<Worker>,
+    socket: &Arc<ListenSocket>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
     let before = socket.connections.fetch_add(1, Ordering::Relaxed);
     let counted = Counted(Arc::clone(socket));
     let Some(limits) = limits(worker, socket) else {
@@ -148,6 +108,7 @@ fn begin(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, stream: TcpStream, pee
         body_bytes_max: Cell::new(u64::MAX),
         panicked: Cell::new(false),
         phase: Cell::new(Phase::Idle),
+        fresh: Cell::new(true),
         mid_head: Cell::new(false),
         read_ns: Cell::new(0),
         header_timeout_ms: limits.header_timeout_ms,
@@ -158,13 +119,10 @@ fn begin(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, stream: TcpStream, pee
 }
 
 fn limits(worker: &Worker, socket: &ListenSocket) -> Option<ListenerLimits> {
-    let view = worker.view()?;
-    let current = view.current();
-    let index = current
-        .listener_of_socket
-        .get(socket.id as usize)
-        .copied()??;
-    Some(current.loaded.snapshot.listeners()[index].limits.clone())
+    let newest = worker.view()?;
+    let (view, listener) = worker.view_at(&newest, socket)?;
+    let listeners = view.current().loaded.snapshot.listeners();
+    Some(listeners[listener].limits.clone())
 }
 
 async fn serve(conn: Rc<Conn>, stream: TcpStream, limits: ListenerLimits) {
@@ -272,6 +230,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<ResponseBody>, Infallible> {
     conn.phase.set(Phase::Exchange);
+    conn.fresh.set(false);
     let mut running = pin!(exchange(&conn, request));
     let response =
         poll_fn(
@@ -338,9 +297,20 @@ impl Conn {
         self.deadline.set(now_ms + timeout_ms);
     }
 
-    /// Whether this connection has to end after its exchange.
+    /// Whether this connection has to end, where no exchange is under way.
     pub(crate) fn ending(&self) -> bool {
-        self.worker.draining() || self.socket.closing.load(Ordering::Relaxed)
+        let begun_by_ms = match (self.worker.draining_ms(), self.socket.left_ms()) {
+            (None, None) => return false,
+            (Some(draining_ms), _) if self.fresh.get() => draining_ms + FIRST_EXCHANGE_MS,
+            (Some(_), _) => return true,
+            (None, Some(left_ms)) => left_ms + LAST_EXCHANGE_MS,
+        };
+        self.worker.shared.clock.now_ms() >= begun_by_ms
+    }
+
+    /// Whether the exchange that is under way is the connection's last.
+    pub(crate) fn last_exchange(&self) -> bool {
+        self.worker.draining_ms().is_some() || self.socket.left_ms().is_some()
     }
 }
 

@@ -27,15 +27,13 @@ pub(crate) async fn exchange(
 ) -> Response<ResponseBody> {
     let worker = &conn.worker;
     let mut record = Record::begin(conn, &request);
-    let Some(view) = worker.view() else {
+    let Some(newest) = worker.view() else {
         return respond::nothing_runs(record);
     };
-    let current = view.current();
-    let snapshot = &current.loaded.snapshot;
-    let listener = current.listener_of_socket.get(conn.socket.id as usize);
-    let Some(listener) = listener.copied().flatten() else {
+    let Some((view, listener)) = worker.view_at(&newest, &conn.socket) else {
         return respond::listener_gone(record);
     };
+    let snapshot = &view.current().loaded.snapshot;
     let (parts, body) = request.into_parts();
     let admitted = match edge::admit(parts, &snapshot.listeners()[listener], conn.peer) {
         Ok(admitted) => admitted,
@@ -50,7 +48,7 @@ pub(crate) async fn exchange(
         record.unix_ms() / 1_000,
         conn.peer,
         &worker.shared.limits,
-        &current.revoked,
+        &newest.current().revoked,
     );
     cx.client = admitted.client;
 

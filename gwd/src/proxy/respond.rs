@@ -303,7 +303,7 @@ pub(crate) fn send(made: Made, mut record: Record) -> Response<ResponseBody> {
         body,
         close,
     } = made;
-    if close || record.conn().ending() {
+    if close || record.conn().last_exchange() {
         headers.insert(CONNECTION, CLOSE);
     }
     record.head_made(status);

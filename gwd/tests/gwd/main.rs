@@ -10,6 +10,7 @@ mod failures;
 mod forwarding;
 mod framing;
 mod refusals;
+mod sockets;
 mod start;
 mod switching;
 mod telemetry;

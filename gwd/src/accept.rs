@@ -1,0 +1,161 @@
+//! One address at one worker: it accepts, and when the running version no longer names the
+//! address it leaves without losing anybody (release.md §9).
+//!
+//! Leaving has three steps. No handshake begins any more; those that had begun are accepted for
+//! a while; then the socket, empty now, stops listening. Connections may begin one more exchange
+//! until [`LAST_EXCHANGE_MS`] after the version left, under the last version that named the
+//! address, and are told with `connection: close` that it was the last.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::listen::{self, ListenSocket};
+use crate::proxy::connection;
+use crate::telemetry::process::Shed;
+use crate::telemetry::program::{Level, event};
+use crate::worker::Worker;
+
+/// How long after its address was left a connection may begin one more exchange.
+pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;
+/// How long accepting pauses when the process has no file descriptors left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepting at one address; dropped, it ends at once and leaves the socket as it is.
+pub(crate) struct Accepting {
+    leave: Option<oneshot::Sender<Leave>>,
+    task: JoinHandle<()>,
+}
+
+/// The order to leave.
+struct Leave {
+    /// How long handshakes that have begun may take.
+    handshakes: Duration,
+    /// Dropped when the socket has stopped listening.
+    done: mpsc::Sender<()>,
+}
+
+impl Accepting {
+    /// Listens and accepts.
+    ///
+    /// # Errors
+    /// If the socket cannot listen: there are no descriptors left.
+    pub(crate) fn begin(
+        worker: &Rc<Worker>,
+        socket: Arc<ListenSocket>,
+        listener: std::net::TcpListener,
+    ) -> io::Result<Self> {
+        listen::listen(&listener)?;
+        let listener = TcpListener::from_std(listener)?;
+        let (leave, order) = oneshot::channel();
+        let task = tokio::task::spawn_local(serve(Rc::clone(worker), socket, listener, order));
+        Ok(Self {
+            leave: Some(leave),
+            task,
+        })
+    }
+
+    /// Leaves the address; `done` is dropped when nothing listens there any more.
+    pub(crate) fn leave(&mut self, handshakes: Duration, done: mpsc::Sender<()>) {
+        if let Some(leave) = self.leave.take() {
+            let _ended = leave.send(Leave { handshakes, done });
+        }
+    }
+
+    /// Whether the address has been left for good.
+    pub(crate) fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl Drop for Accepting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn serve(
+    worker: Rc<Worker>,
+    socket: Arc<ListenSocket>,
+    listener: TcpListener,
+    order: oneshot::Receiver<Leave>,
+) {
+    let mut order = pin!(order);
+    let leave = loop {
+        tokio::select! {
+            biased;
+            leave = &mut order => break leave,
+            () = accept_one(&worker, &socket, &listener) => {}
+        }
+    };
+    let Ok(Leave { handshakes, done }) = leave else {
+        return; // the worker ends
+    };
+    if let Err(error) = listen::begin_no_handshake(&listener) {
+        event(
+            Level::Warn,
+            "an address is left without a socket filter; a connection that begins just now may be reset",
+            json!({"listener": &*socket.name, "error": error.to_string()}),
+        );
+    }
+    let mut over = pin!(tokio::time::sleep(handshakes));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut over => break,
+            () = accept_one(&worker, &socket, &listener) => {}
+        }
+    }
+    accept_waiting(&worker, &socket, &listener).await;
+    listen::stop(&listener);
+    drop((listener, done));
+    if let Some(left_ms) = socket.left_ms() {
+        let now_ms = worker.shared.clock.now_ms();
+        let rest_ms = (left_ms + LAST_EXCHANGE_MS).saturating_sub(now_ms);
+        tokio::time::sleep(Duration::from_millis(rest_ms)).await;
+        worker.deadlines.wake_all();
+    }
+}
+
+async fn accept_one(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, listener: &TcpListener) {
+    match listener.accept().await {
+        Ok((stream, peer)) => connection::begin(worker, socket, stream, peer),
+        Err(error) => {
+            if is_exhausted(&error) {
+                worker.counters().shed(Shed::FileDescriptors);
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Takes what waits, and waits for nothing.
+async fn accept_waiting(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, listener: &TcpListener) {
+    let mut waiting = pin!(poll_fn(|cx| match listener.poll_accept(cx) {
+        Poll::Ready(Ok(accepted)) => Poll::Ready(Some(accepted)),
+        Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
+    }));
+    while let Some((stream, peer)) = waiting.as_mut().await {
+        connection::begin(worker, socket, stream, peer);
+    }
+}
+
+fn is_exhausted(error: &io::Error) -> bool {
+    const EMFILE: i32 = 24;
+    const ENFILE: i32 = 23;
+    const ENOBUFS: i32 = 105;
+    const ENOMEM: i32 = 12;
+    matches!(
+        error.raw_os_error(),
+        Some(EMFILE | ENFILE | ENOBUFS | ENOMEM)
+    )
+}

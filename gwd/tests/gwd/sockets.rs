@@ -1,0 +1,320 @@
+//! Addresses come, go and are exchanged under load: nobody is refused at an address that is
+//! served, and nobody who was let in goes away without an answer (release.md §9).
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bundle::digest::Digest;
+
+use gwd::node::{AccessLog, Version};
+
+use crate::fixture::*;
+
+const REQUEST: &[u8] = b"GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
+
+/// Clients that connect, ask once and read the answer, over and over.
+struct Load {
+    stop: Arc<AtomicBool>,
+    answered: Arc<AtomicU64>,
+    refused: Arc<AtomicU64>,
+    lost: Arc<AtomicU64>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Load {
+    /// `pause`: how long a client waits between connecting and asking.
+    fn on(address: SocketAddr, clients: usize, pause: Duration) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let counter = Arc::<AtomicU64>::default;
+        let (answered, refused, lost) = (counter(), counter(), counter());
+        let client = || {
+            let (stop, answered) = (Arc::clone(&stop), Arc::clone(&answered));
+            let (refused, lost) = (Arc::clone(&refused), Arc::clone(&lost));
+            std::thread::spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let count = match ask(address, pause) {
+                        Asked::Answered => &answered,
+                        Asked::Refused => {
+                            std::thread::park_timeout(Duration::from_millis(1));
+                            &refused
+                        }
+                        Asked::Lost => &lost,
+                    };
+                    count.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        };
+        let threads = (0..clients).map(|_| client()).collect();
+        Self {
+            stop,
+            answered,
+            refused,
+            lost,
+            threads,
+        }
+    }
+
+    fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
+    }
+
+    /// Until so many more have been answered.
+    fn goes_on(&self, more: u64) {
+        let before = self.answered();
+        eventually("requests are answered", || self.answered() >= before + more);
+    }
+
+    /// Answered, refused, lost.
+    fn end(self) -> (u64, u64, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+        let value = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (
+            value(&self.answered),
+            value(&self.refused),
+            value(&self.lost),
+        )
+    }
+}
+
+enum Asked {
+    Answered,
+    /// Nobody listened.
+    Refused,
+    /// Somebody listened, and no answer came.
+    Lost,
+}
+
+fn ask(address: SocketAddr, pause: Duration) -> Asked {
+    // Shorter than a second: a SYN that is dropped is sent again only then.
+    let mut stream = match TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        Ok(stream) => stream,
+        Err(error) => {
+            let kinds = [ErrorKind::ConnectionRefused, ErrorKind::TimedOut];
+            assert!(kinds.contains(&error.kind()), "{error}");
+            return Asked::Refused;
+        }
+    };
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    if !pause.is_zero() {
+        std::thread::park_timeout(pause);
+    }
+    let mut answer = [0; 512];
+    let wrote = stream.write_all(REQUEST);
+    match wrote.and_then(|()| stream.read(&mut answer)) {
+        Ok(read) if answer[..read].starts_with(b"HTTP/1.1 200") => Asked::Answered,
+        _ => Asked::Lost,
+    }
+}
+
+fn version(served: &mut Served, shop: &Shop, name: &str) -> Version {
+    let id = Digest::of(name.as_bytes());
+    let built = served.node.build(&shop.gateway(), id, &TestSecrets);
+    let version = built.unwrap();
+    served.node.bind(&version).unwrap();
+    version
+}
+
+/// A shop on `public`, and one that listens on `second` too; the second runs.
+fn one_and_two(upstream: &Upstream, ports: Option<u16>) -> (Served, [Version; 2], SocketAddr) {
+    let one = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut two = one.clone();
+    let address = format!("127.0.0.1:{}", ports.unwrap_or(0));
+    two.more_listeners = vec![listener("second", &address)];
+    two.mount.listeners = vec!["public".into(), "second".into()];
+    let mut served = one.serve_with(2, AccessLog::Off);
+    let first = version(&mut served, &one, "one");
+    let both = version(&mut served, &two, "two");
+    served.node.publish(&both, 2);
+    let second = served.node.listeners()["second"];
+    (served, [first, both], second)
+}
+
+#[test]
+fn a_listener_that_leaves_and_comes_back_under_load_loses_no_connection() {
+    let upstream = Upstream::saying("ok");
+    let (mut served, [first, both], second) = one_and_two(&upstream, None);
+    let stays = Load::on(served.address, 2, Duration::ZERO);
+    let comes_and_goes = [
+        Load::on(second, 3, Duration::ZERO),
+        // These are connected while the address is left, and ask only then.
+        Load::on(second, 3, Duration::from_millis(20)),
+    ];
+    let mut serial = 3;
+    for round in 0..12 {
+        comes_and_goes.iter().for_each(|load| load.goes_on(20));
+        served.node.publish(&first, serial);
+        if round % 3 == 0 {
+            // Until it has stopped listening; the other rounds come back in the middle of it.
+            eventually("refused", || {
+                TcpStream::connect_timeout(&second, Duration::from_millis(50))
+                    .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+            });
+        } else {
+            stays.goes_on(20);
+        }
+        served.node.publish(&both, serial + 1);
+        serial += 2;
+    }
+    for load in comes_and_goes {
+        let (answered, refused, lost) = load.end();
+        assert_eq!(lost, 0, "of {answered}, with {refused} refused");
+        assert!(answered > 200);
+    }
+    let (answered, refused, lost) = stays.end();
+    assert_eq!(
+        (refused, lost),
+        (0, 0),
+        "of {answered} at the other address"
+    );
+}
+
+#[test]
+fn addresses_that_two_listeners_exchange_under_load_refuse_and_lose_nobody() {
+    let upstream = Upstream::saying("ok");
+    // Port 0 would name a socket by its listener: addresses of their own are asked for.
+    let ports: Vec<u16> = (0..2)
+        .map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap())
+        .map(|free| free.local_addr().unwrap().port())
+        .collect();
+    let on = |a: u16, b: u16| {
+        let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+        shop.listener = listener("public", &format!("127.0.0.1:{a}"));
+        shop.more_listeners = vec![listener("second", &format!("127.0.0.1:{b}"))];
+        shop.mount.listeners = vec!["public".into(), "second".into()];
+        shop
+    };
+    let straight = on(ports[0], ports[1]);
+    let mut served = straight.serve_with(2, AccessLog::Off);
+    let straight = version(&mut served, &straight, "straight");
+    let crossed = version(&mut served, &on(ports[1], ports[0]), "crossed");
+    let loads: Vec<Load> = ports
+        .iter()
+        .map(|port| Load::on(([127, 0, 0, 1], *port).into(), 3, Duration::ZERO))
+        .collect();
+    // A connection outlives the exchange, too.
+    let mut kept = Client::connect(([127, 0, 0, 1], ports[0]).into());
+    for serial in 2..42 {
+        let version = if serial % 2 == 0 { &crossed } else { &straight };
+        served.node.publish(version, serial);
+        let public = served.node.listeners()["public"].port();
+        assert_eq!(public, ports[usize::from(serial % 2 == 0)]);
+        kept.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        let answer = kept.answer();
+        assert_eq!((answer.status, answer.field("connection").len()), (200, 0));
+        loads.iter().for_each(|load| load.goes_on(3));
+    }
+    for load in loads {
+        let (answered, refused, lost) = load.end();
+        assert_eq!((refused, lost), (0, 0), "of {answered}");
+    }
+}
+
+#[test]
+fn a_kept_connection_at_an_address_that_leaves_gets_one_more_answer_and_is_told() {
+    let upstream = Upstream::saying("ok");
+    let (mut served, [first, _both], second) = one_and_two(&upstream, None);
+    let mut kept = Client::connect(second);
+    kept.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    let answer = kept.answer();
+    assert_eq!((answer.status, answer.field("connection").len()), (200, 0));
+    let mut fresh = Client::connect(second);
+    let mut silent = Client::connect(second);
+    served.node.publish(&first, 3);
+    for client in [&mut kept, &mut fresh] {
+        client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        let answer = client.answer();
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.field("connection"), ["close"]);
+        assert!(client.closed());
+    }
+    assert!(silent.closed(), "who has nothing to say is not waited for");
+    eventually("the version before is freed", || {
+        served.node.tidy(std::slice::from_ref(&first));
+        served.node.connections() == 0
+    });
+}
+
+#[test]
+fn a_credential_that_was_revoked_is_refused_also_at_an_address_that_leaves() {
+    let upstream = Upstream::saying("ok");
+    let mut two = shop(upstream.address, vec![op("GET", "/mine").secured("key")]);
+    let one = two.clone();
+    two.more_listeners = vec![listener("second", "127.0.0.1:0")];
+    two.mount.listeners = vec!["public".into(), "second".into()];
+    let mut served = two.serve();
+    let second = served.node.listeners()["second"];
+    let first = version(&mut served, &one, "less");
+    let mut clients = [Client::connect(second), Client::connect(second)];
+    let ask = |client: &mut Client| {
+        client.send("GET /mine HTTP/1.1\r\nhost: h\r\nx-key: letmein\r\n\r\n");
+        client.answer().status
+    };
+    served.node.publish(&first, 2);
+    assert_eq!(ask(&mut clients[0]), 200);
+    let hash = *Digest::of(b"letmein").as_bytes();
+    served.node.revoke(policy::Revoked::new([hash]));
+    assert_eq!(ask(&mut clients[1]), 401);
+}
+
+#[test]
+fn a_listener_that_is_added_answers_from_the_first_connection_on() {
+    let upstream = Upstream::saying("ok");
+    let one = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut served = one.serve_with(2, AccessLog::Off);
+    for round in 0..20 {
+        let mut more = one.clone();
+        let name = format!("more{round}");
+        more.more_listeners = vec![listener(&name, "127.0.0.1:0")];
+        more.mount.listeners = vec!["public".into(), name.clone()];
+        more.mount.listeners.sort();
+        let version = version(&mut served, &more, &name);
+        served.node.publish(&version, round + 2);
+        let address = served.node.listeners()[&name];
+        for _ in 0..8 {
+            assert!(matches!(ask(address, Duration::ZERO), Asked::Answered));
+        }
+    }
+}
+
+#[test]
+fn an_address_that_no_resident_version_names_is_given_back() {
+    let upstream = Upstream::saying("ok");
+    let (mut served, [first, both], second) = one_and_two(&upstream, None);
+    served.node.publish(&first, 3);
+    served.node.tidy(&[first.clone(), both]);
+    let mut other = shop(upstream.address, vec![op("GET", "/a")]);
+    other.listener = listener("public", &second.to_string());
+    let taken = std::net::TcpListener::bind(second);
+    assert!(taken.is_err(), "a resident version names it");
+    served.node.tidy(&[first]);
+    eventually("given back", || std::net::TcpListener::bind(second).is_ok());
+}
+
+#[test]
+fn a_drain_answers_who_had_connected_before_it() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let served = shop.serve();
+    let mut fresh = Client::connect(served.address);
+    let mut node = served.node;
+    let draining = std::thread::spawn(move || node.drain(PATIENCE, &|| false));
+    let gone = |address| {
+        TcpStream::connect_timeout(&address, Duration::from_millis(50))
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    };
+    eventually("nobody listens", || gone(served.address));
+    fresh.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    let answer = fresh.answer();
+    assert_eq!(
+        (answer.status, answer.field("connection")),
+        (200, vec!["close"])
+    );
+    assert_eq!(draining.join().unwrap(), 0);
+}
