@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bundle::ir::Gateway;
 use engine::edge::Admitted;
-use engine::{BuildError, Decided, RouterCache, Snapshot};
+use engine::{BuildError, Decided, Parts, Snapshot};
 use policy::{
     Cx, Limits, RateTable, Reject, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
 };
@@ -45,7 +45,9 @@ impl Oracle {
     /// # Errors
     /// What gwd would refuse it for.
     pub fn build(gateway: &Gateway, bundle: &str) -> Result<Self, BuildError> {
-        let snapshot = engine::build(gateway, bundle, &NoSecrets, &mut RouterCache::default())?;
+        let mut parts = Parts::default();
+        let assembly = parts.assemble(gateway)?;
+        let snapshot = engine::build(&assembly, bundle, &NoSecrets, &mut parts)?;
         Ok(Self {
             snapshot,
             revoked: Revoked::default(),

@@ -3,7 +3,7 @@
 //! Owned by the control thread. Building, binding and publishing are separate steps, so that
 //! whoever activates a bundle can persist it in between; publishing cannot fail.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
@@ -11,9 +11,8 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bundle::digest::Digest;
-use bundle::ir;
 use bundle::refused::Refused;
-use engine::{BuildError, RouterCache};
+use engine::{Assembly, BuildError, Parts};
 use policy::auth::Place;
 use policy::{Revoked, Secrets};
 use serde_json::json;
@@ -26,7 +25,7 @@ use crate::telemetry::program::{Level, event};
 use crate::telemetry::registry::Registry;
 use crate::telemetry::shard::Shard;
 use crate::upstream::resolve::Resolver;
-use crate::worker::{self, COMMANDS_MAX, Command, Parts};
+use crate::worker::{self, COMMANDS_MAX, Command};
 
 /// Routes from which on metrics tell the status class only.
 const COARSE_ROUTES: usize = 500;
@@ -72,7 +71,9 @@ pub struct Node {
     resolver: Arc<Resolver>,
     workers: Vec<tokio::sync::mpsc::Sender<Command>>,
     settings: Settings,
-    routers: RouterCache,
+    parts: Parts,
+    /// Metric ids of the routes of an API, by the digest of its blob.
+    route_uids: HashMap<[u8; 32], Arc<[u32]>>,
     /// By socket id; none where the address was given up.
     bound: Vec<Option<(Wanted, Bound)>>,
     bin: mpsc::Receiver<Arc<Current>>,
@@ -116,7 +117,7 @@ impl Node {
                 .name(format!("worker-{index}"))
                 .spawn(move || {
                     let _dies_loudly = DiesLoudly;
-                    let parts = Parts {
+                    let parts = worker::Parts {
                         index,
                         shared,
                         commands,
@@ -139,12 +140,18 @@ impl Node {
             resolver,
             workers,
             settings,
-            routers: RouterCache::default(),
+            parts: Parts::default(),
+            route_uids: HashMap::new(),
             bound: Vec::new(),
             bin,
             epoch: 0,
             revoked: Arc::default(),
         })
+    }
+
+    /// What the versions in memory are made of.
+    pub fn parts(&mut self) -> &mut Parts {
+        &mut self.parts
     }
 
     /// Builds a version of a gateway.
@@ -153,22 +160,24 @@ impl Node {
     /// Why it cannot run.
     pub fn build(
         &mut self,
-        gateway: &ir::Gateway,
+        assembly: &Assembly,
         bundle: Digest,
         secrets: &dyn Secrets,
     ) -> Result<Version, Refused> {
-        let snapshot = engine::build(gateway, &bundle.to_string(), secrets, &mut self.routers)
+        let snapshot = engine::build(assembly, &bundle.to_string(), secrets, &mut self.parts)
             .map_err(refused)?;
-        let mut policies = gateway.shared.policies.iter();
-        let mut own = gateway.apis.iter().flat_map(|api| api.policies.iter());
-        let counts = |policy: &ir::Policy| matches!(policy.checked, policy::Checked::RateLimit(_));
-        if policies.any(counts) || own.any(counts) {
+        let own = assembly.apis.iter().flat_map(|api| api.policies());
+        let mut policies = assembly.shared.policies.iter().chain(own);
+        if policies.any(|policy| matches!(policy.checked, policy::Checked::RateLimit(_))) {
             self.shared.limits.known.warm();
             self.shared.limits.anonymous.warm();
         }
         let names = &self.registry.names;
-        let route_uids = snapshot.routes().map(|route| names.number(route.id));
-        let route_uids: Box<[u32]> = route_uids.collect();
+        let route_uids = assembly.apis.iter().map(|api| {
+            let known = self.route_uids.entry(*api.digest());
+            Arc::clone(known.or_insert_with(|| names.numbers(api.route_ids())))
+        });
+        let route_uids = route_uids.collect();
         let upstreams = snapshot.upstreams();
         let endpoints: Box<[Box<[Arc<Endpoint>]>]> = upstreams
             .iter()
@@ -179,11 +188,13 @@ impl Node {
                     .collect()
             })
             .collect();
-        let schemes = gateway.apis.iter().flat_map(|api| api.schemes.iter());
-        let secret_parameters = schemes.filter_map(|scheme| match &scheme.place {
-            Place::Query(name) => Some(name.as_str().into()),
-            Place::Header(_) | Place::Cookie(_) | Place::Authorization(_) => None,
-        });
+        let schemes = assembly.apis.iter().flat_map(|api| api.schemes());
+        let secret_parameters: BTreeSet<Box<str>> = schemes
+            .filter_map(|scheme| match &scheme.place {
+                Place::Query(name) => Some(name.as_str().into()),
+                Place::Header(_) | Place::Cookie(_) | Place::Authorization(_) => None,
+            })
+            .collect();
         Ok(Version(Arc::new(Loaded {
             bundle,
             upstream_uids: upstreams
@@ -191,8 +202,8 @@ impl Node {
                 .map(|upstream| names.number(&upstream.name))
                 .collect(),
             endpoints,
-            secret_parameters: secret_parameters.collect(),
-            coarse_status: route_uids.len() > COARSE_ROUTES,
+            secret_parameters: secret_parameters.into_iter().collect(),
+            coarse_status: snapshot.route_count() > COARSE_ROUTES,
             route_uids,
             snapshot,
             _live: Live::new(&self.shared.live),
@@ -280,11 +291,17 @@ impl Node {
                 *slot = None;
             }
         }
-        let loaded = residents.iter().map(|version| &version.0);
-        let used: HashSet<u32> = loaded
-            .flat_map(|loaded| loaded.route_uids.iter().chain(&loaded.upstream_uids))
-            .copied()
+        self.parts.prune();
+        let loaded = residents.iter().map(|version| &version.0.snapshot);
+        let apis: HashSet<&[u8; 32]> = loaded
+            .flat_map(|snapshot| snapshot.apis().map(|api| api.digest()))
             .collect();
+        self.route_uids.retain(|digest, _| apis.contains(digest));
+        let routes = self.route_uids.values().flat_map(|uids| uids.iter());
+        let upstreams = residents
+            .iter()
+            .flat_map(|version| &version.0.upstream_uids);
+        let used: HashSet<u32> = routes.chain(upstreams).copied().collect();
         self.registry.retain(&used, self.shared.clock.now_ms());
         self.tell_connections();
     }
@@ -479,7 +496,7 @@ impl Version {
 }
 
 /// What the engine cannot build, as a refusal of the bundle.
-fn refused(error: BuildError) -> Refused {
+pub(crate) fn refused(error: BuildError) -> Refused {
     match error {
         BuildError::RouteConflict(a, b) => Refused::RouteConflict {
             what: format!("`{}` and `{}`", a.escape_debug(), b.escape_debug()),
@@ -495,7 +512,8 @@ fn refused(error: BuildError) -> Refused {
         other @ (BuildError::UnknownName(_)
         | BuildError::BadAddress(_)
         | BuildError::CredentialConflict
-        | BuildError::BadIndex) => Refused::Malformed {
+        | BuildError::BadIndex
+        | BuildError::OtherApis) => Refused::Malformed {
             what: "bundle",
             why: other.to_string().into(),
         },

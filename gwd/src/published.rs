@@ -26,8 +26,8 @@ const LIMIT_KEYS: usize = 1 << 18;
 pub(crate) struct Loaded {
     pub(crate) snapshot: Snapshot,
     pub(crate) bundle: Digest,
-    /// Metric ids by route index.
-    pub(crate) route_uids: Box<[u32]>,
+    /// Metric ids by API and by the route's index in it. Versions with the same API share them.
+    pub(crate) route_uids: Box<[Arc<[u32]>]>,
     /// Metric ids by upstream index.
     pub(crate) upstream_uids: Box<[u32]>,
     /// Addresses by upstream index and target index.

@@ -1,7 +1,7 @@
 //! gwd's errands: find what should run, check it, and keep a copy that outlives the store.
 //!
 //! ```text
-//! remember(state) → head(store, memory) → bundle(store, accepted) → verified.load_runtime(store)
+//! remember(state) → head(store, memory) → bundle(store, accepted) → verified.load_layer(store, …)
 //!                                       → keep(store, state, accepted, verified)
 //! ```
 //! The state folder is itself a store, so a start without network is the same walk over it.

@@ -2,7 +2,8 @@
 //!
 //! [`Unverified`] was opened under the limits of the format, and nothing in it is believed.
 //! [`Unverified::verify`] is the only way to a [`Verified`]. Every blob is checked by digest when it
-//! is read; gwd's way ([`Verified::load_runtime`]) never touches a contract blob.
+//! is read; gwd's way ([`Verified::load_layer`] for each of [`Layers::runtime`] that it has not in
+//! memory) never touches a contract blob.
 
 use std::collections::BTreeSet;
 
@@ -360,7 +361,7 @@ impl Verified {
         blob(blobs, layer)
     }
 
-    /// Reads what gwd runs. Contracts are not touched.
+    /// Reads all that gwd runs, whatever it has in memory. Contracts are not touched.
     ///
     /// # Errors
     /// As [`Verified::load_layer`].

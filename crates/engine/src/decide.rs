@@ -110,11 +110,12 @@ pub fn decide<'s>(
         ran += 1;
         let verdict = match step {
             ChainStep::Authenticate => {
+                let consumers = &snapshot.consumers;
                 match route.treatment.security.check(
                     head,
                     cx,
-                    &snapshot.credentials,
-                    &snapshot.consumers,
+                    &consumers.credentials,
+                    &consumers.names,
                 ) {
                     Ok(()) => continue,
                     Err(reject) => {

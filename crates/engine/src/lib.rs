@@ -1,6 +1,6 @@
 //! The decision: given a request's head and facts, what happens.
 //!
-//! [`build`] turns a checked gateway into a [`Snapshot`]; [`edge::admit`] checks a head at the
+//! [`Parts`] builds each API of a checked gateway once; [`build()`] links them to a [`Snapshot`]; [`edge::admit`] checks a head at the
 //! edge; [`decide`] finds the operation and runs its chain; [`forward::prepare`] makes the head
 //! that the upstream gets. No I/O, no clock: gwd calls these for each request, `gwc route` for
 //! one, and so both answer alike.
@@ -10,11 +10,19 @@ pub mod forward;
 pub mod path;
 pub mod router;
 
+mod api_part;
 mod authenticate;
 mod build;
+mod conflicts;
+mod consumers;
 mod decide;
+mod link;
+mod parts;
 mod snapshot;
 
-pub use build::{BuildError, RouterCache, build};
+pub use api_part::ApiPart;
+pub use build::{BuildError, build};
+pub use consumers::Consumers;
 pub use decide::{Decided, Refusal, Verdict, decide, finish, rejects};
+pub use parts::{Assembly, Parts};
 pub use snapshot::{ChainStep, Listener, Mount, RouteRef, Snapshot, Treatment};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use bundle::ir::{Cidr, ListenerLimits, Operation, Upstream};
 use policy::{Filter, RequestHead};
 
-use crate::authenticate::{Credentials, Requirement};
+use crate::api_part::ApiPart;
+use crate::authenticate::Requirement;
+use crate::consumers::Consumers;
 use crate::router::{ApiRouter, HostTable};
 
 /// A gateway that can decide. Shared by all workers behind an `Arc`.
@@ -17,11 +19,10 @@ pub struct Snapshot {
     pub(crate) expose_bundle: bool,
     pub(crate) listeners: Box<[Listener]>,
     pub(crate) upstreams: Box<[Upstream]>,
-    pub(crate) consumers: Box<[Box<str>]>,
-    pub(crate) credentials: Credentials,
+    pub(crate) consumers: Arc<Consumers>,
     pub(crate) apis: Box<[BuiltApi]>,
     pub(crate) mounts: Box<[Mount]>,
-    pub(crate) route_ids: Box<[Box<str>]>,
+    pub(crate) routes: u32,
 }
 
 /// One listener with its routing table.
@@ -40,9 +41,10 @@ pub struct Listener {
 
 #[derive(Debug)]
 pub(crate) struct BuiltApi {
-    pub(crate) name: Box<str>,
+    pub(crate) part: Arc<ApiPart>,
+    /// The part's own, one step nearer to a request.
     pub(crate) router: Arc<ApiRouter>,
-    pub(crate) treatments: Box<[Treatment]>,
+    pub(crate) treatments: Arc<[Treatment]>,
 }
 
 /// A place where an API can be reached.
@@ -57,6 +59,8 @@ pub struct Mount {
     pub(crate) api: u32,
     /// The route of the API's first operation at this mount.
     pub(crate) first_route: u32,
+    /// The same, among the API's own routes.
+    pub(crate) first_in_api: u32,
 }
 
 /// What happens to a request once its operation is known.
@@ -85,8 +89,10 @@ pub enum ChainStep {
 /// A route: an operation at a mount.
 #[derive(Clone, Copy, Debug)]
 pub struct RouteRef<'s> {
-    /// Dense index in the snapshot, for metrics.
-    pub index: u32,
+    /// The API's place in [`Snapshot::apis`].
+    pub api_index: u32,
+    /// Dense index among the API's routes: its place in [`ApiPart::route_ids`].
+    pub index_in_api: u32,
     /// `KEY@MOUNT`.
     pub id: &'s str,
     /// The API's name.
@@ -133,20 +139,23 @@ impl Snapshot {
     }
 
     /// All routes in the order of their index.
-    pub fn routes(&self) -> impl ExactSizeIterator<Item = RouteRef<'_>> {
-        (0..self.route_ids.len())
-            .map(|index| self.route(u32::try_from(index).expect("fewer than 2^32 routes")))
+    pub fn routes(&self) -> impl Iterator<Item = RouteRef<'_>> {
+        (0..self.routes).map(|index| self.route(index))
     }
 
     /// The number of routes.
     #[must_use]
     pub fn route_count(&self) -> usize {
-        self.route_ids.len()
+        self.routes as usize
     }
 
-    /// A route by its index.
-    #[must_use]
-    pub fn route(&self, index: u32) -> RouteRef<'_> {
+    /// The APIs by name, as far as their blobs alone tell.
+    pub fn apis(&self) -> impl ExactSizeIterator<Item = &Arc<ApiPart>> {
+        self.apis.iter().map(|api| &api.part)
+    }
+
+    /// A route by its dense index in the snapshot.
+    fn route(&self, index: u32) -> RouteRef<'_> {
         let at = self
             .mounts
             .partition_point(|mount| mount.first_route <= index)
@@ -168,12 +177,13 @@ impl Snapshot {
 
     pub(crate) fn route_at<'s>(&'s self, mount: &'s Mount, operation: u32) -> RouteRef<'s> {
         let api = &self.apis[mount.api as usize];
-        let index = mount.first_route + operation;
+        let index_in_api = mount.first_in_api + operation;
         let operation = &api.router.operations()[operation as usize];
         RouteRef {
-            index,
-            id: &self.route_ids[index as usize],
-            api: &api.name,
+            api_index: mount.api,
+            index_in_api,
+            id: &api.part.route_ids[index_in_api as usize],
+            api: &api.part.name,
             operation,
             mount,
             treatment: &api.treatments[operation.treatment as usize],

@@ -97,10 +97,10 @@ impl Control {
             now: now(),
         };
         let verified = follow::bundle(from, &context, accepted, PROVIDES)?;
-        let gateway = load::gateway(&verified.load_runtime(from)?)?;
+        let assembly = load::assembly(&verified, from, self.node.parts())?;
         let version = self
             .node
-            .build(&gateway, accepted.bundle(), &self.secrets)?;
+            .build(&assembly, accepted.bundle(), &self.secrets)?;
         self.node.bind(&version)?;
         if from.root() != self.state.layout.root() {
             follow::keep(from, &self.state.layout, accepted, &verified).map_err(not_durable)?;

@@ -286,12 +286,11 @@ impl Control {
         let accepted = head.accepted;
         let verified =
             follow::bundle(&store, &context, &accepted, bundle::ir::PROVIDES).map_err(refused)?;
-        let runtime = verified.load_runtime(&store).map_err(refused)?;
-        let gateway = super::load::gateway(&runtime).map_err(refused)?;
+        let assembly = super::load::assembly(&verified, &store, node.parts()).map_err(refused)?;
         let secrets =
             secrets::Registry::new(plan.secret_dir.clone(), plan.secret_env_prefix.clone());
         let version = node
-            .build(&gateway, accepted.bundle(), &secrets)
+            .build(&assembly, accepted.bundle(), &secrets)
             .map_err(refused)?;
         let snapshot = &version.0.snapshot;
         let listeners = snapshot.listeners().iter().map(|listener| {

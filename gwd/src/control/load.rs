@@ -1,42 +1,83 @@
-//! From a verified bundle's blobs to a gateway's meaning.
+//! From a verified bundle's blobs to a gateway's parts.
 
-use bundle::ir::{Api, Consumer, Gateway, Set, Shared};
+use std::sync::Arc;
+
+use bundle::codec;
+use bundle::digest::Digest;
+use bundle::ir::{Api, Consumer, Set, Shared};
+use bundle::oci::Descriptor;
 use bundle::refused::Refused;
-use bundle::verify::Runtime;
+use bundle::store::Blobs;
+use bundle::verify::{Blob, Verified};
+use engine::{Assembly, Consumers, Parts};
 
-/// Decodes what gwd runs. Everything is strict: what another version would read differently is
-/// refused by name.
+use crate::node::refused;
+
+/// Reads what gwd runs. A blob whose part is in memory is not read: its digest was checked when
+/// the part was built. Everything else is checked by digest and decoded strictly: what another
+/// version would read differently is refused by name.
 ///
 /// # Errors
-/// [`Refused::Malformed`] with the blob.
-pub(crate) fn gateway(runtime: &Runtime) -> Result<Gateway, Refused> {
-    let mut shared: Shared = bundle::codec::decode(&runtime.shared.bytes)
-        .map_err(|_| malformed("shared blob", "it is not what this version of gwd reads"))?;
-    if let Some(blob) = &runtime.consumers {
-        let more: Set<Consumer> = bundle::codec::decode(&blob.bytes)
-            .map_err(|_| malformed("consumers blob", "it is not what this version of gwd reads"))?;
-        let all = shared.consumers.iter().chain(&more).cloned().collect();
-        shared.consumers =
-            Set::new(all).map_err(|_| malformed("consumers blob", "a consumer is named twice"))?;
+/// As [`Verified::load_layer`]; [`Refused::Malformed`] with the blob; what a single API or the
+/// consumers cannot be built for.
+pub(crate) fn assembly(
+    verified: &Verified,
+    blobs: &dyn Blobs,
+    parts: &mut Parts,
+) -> Result<Assembly, Refused> {
+    let layers = verified.layers();
+    let read = |layer: &Descriptor| verified.load_layer(blobs, layer);
+    let shared: Shared =
+        codec::decode(&read(&layers.shared)?.bytes).map_err(|_| unreadable("shared blob"))?;
+    let mut apis = Vec::with_capacity(layers.apis.len());
+    for layer in &layers.apis {
+        let digest = layer.behaviour.digest;
+        apis.push(match parts.api(digest.as_bytes()) {
+            Some(part) => part,
+            None => {
+                let api: Api = codec::decode(&read(&layer.behaviour)?.bytes)
+                    .map_err(|_| unreadable("API blob"))?;
+                let part = parts.add_api(*digest.as_bytes(), api);
+                part.map_err(refused)?
+            }
+        });
     }
-    let mut apis = Vec::with_capacity(runtime.apis.len());
-    for blob in &runtime.apis {
-        let api: Api = bundle::codec::decode(&blob.bytes)
-            .map_err(|_| malformed("API blob", "it is not what this version of gwd reads"))?;
-        let named = shared.apis.get(&api.name);
-        if named.is_none_or(|named| named.digest != *blob.digest.as_bytes()) {
-            return Err(malformed("API blob", "the shared blob names another one"));
-        }
-        apis.push(api);
+    for document in &layers.documents {
+        read(document)?;
     }
-    if apis.len() != shared.apis.len() {
-        return Err(malformed(
-            "bundle",
-            "it has other APIs than its shared blob names",
-        ));
+    Ok(Assembly {
+        consumers: consumers(&shared, layers.consumers.as_ref(), &read, parts)?,
+        shared,
+        apis,
+    })
+}
+
+/// The consumers of the shared blob with those of the consumers blob.
+fn consumers(
+    shared: &Shared,
+    layer: Option<&Descriptor>,
+    read: &dyn Fn(&Descriptor) -> Result<Blob, Refused>,
+    parts: &mut Parts,
+) -> Result<Arc<Consumers>, Refused> {
+    const BLOB: &str = "consumers blob";
+    let mut all_of = codec::encode(&shared.consumers);
+    all_of.extend(layer.iter().flat_map(|layer| layer.digest.as_bytes()));
+    let key = *Digest::of(&all_of).as_bytes();
+    if let Some(known) = parts.consumers(&key) {
+        return Ok(known);
     }
-    let apis = Set::new(apis).map_err(|_| malformed("bundle", "an API is there twice"))?;
-    Ok(Gateway { shared, apis })
+    let mut all: Vec<Consumer> = shared.consumers.iter().cloned().collect();
+    if let Some(layer) = layer {
+        let more: Set<Consumer> =
+            codec::decode(&read(layer)?.bytes).map_err(|_| unreadable(BLOB))?;
+        all.extend(more.into_vec());
+    }
+    let all = Set::new(all).map_err(|_| malformed(BLOB, "a consumer is named twice"))?;
+    parts.add_consumers(key, &all).map_err(refused)
+}
+
+fn unreadable(what: &'static str) -> Refused {
+    malformed(what, "it is not what this version of gwd reads")
 }
 
 fn malformed(what: &'static str, why: &'static str) -> Refused {

@@ -121,7 +121,8 @@ impl Record {
         let loaded = &current.loaded;
         self.coarse_status = loaded.coarse_status;
         if let Some(route) = &decided.route {
-            self.route = loaded.route_uids[route.index as usize];
+            let uids = &loaded.route_uids[route.api_index as usize];
+            self.route = uids[route.index_in_api as usize];
             if matches!(decided.verdict, Verdict::Forward) {
                 self.upstream = Some(Call {
                     uid: loaded.upstream_uids[route.treatment.upstream as usize],

@@ -5,7 +5,7 @@
 //! counters begin at 0 (observability.md §2).
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// How long series outlive their name, in milliseconds.
 const GRACE_MS: u64 = 600_000;
@@ -39,19 +39,13 @@ impl Names {
 
     /// The number of a name.
     pub(crate) fn number(&self, name: &str) -> u32 {
+        self.lock().number(name)
+    }
+
+    /// The numbers of several names, in their order.
+    pub(crate) fn numbers(&self, names: &[Box<str>]) -> Arc<[u32]> {
         let mut table = self.lock();
-        if let Some(number) = table.by_name.get(name) {
-            return *number;
-        }
-        let number = table.next;
-        table.next += 1;
-        table.by_name.insert(name.into(), number);
-        let entry = Entry {
-            name: name.into(),
-            gone_since_ms: None,
-        };
-        table.entries.insert(number, entry);
-        number
+        names.iter().map(|name| table.number(name)).collect()
     }
 
     /// Marks the names that are still used, and forgets those that have been gone for long.
@@ -87,6 +81,23 @@ impl Names {
         self.0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Table {
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.by_name.get(name) {
+            return *number;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.by_name.insert(name.into(), number);
+        let entry = Entry {
+            name: name.into(),
+            gone_since_ms: None,
+        };
+        self.entries.insert(number, entry);
+        number
     }
 }
 

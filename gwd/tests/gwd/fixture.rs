@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bundle::digest::Digest;
 use bundle::ir;
-use gwd::node::{AccessLog, Node, Settings};
+use gwd::node::{AccessLog, Node, Settings, Version};
 use policy::auth::{self, Place};
 use policy::{SecretCell, SecretRef, SecretUnavailable, Secrets, StateId};
 
@@ -610,6 +610,12 @@ impl Shop {
         }
     }
 
+    /// Builds a version of it.
+    pub(crate) fn build(&self, node: &mut Node, bundle: Digest) -> Version {
+        let assembly = node.parts().assemble(&self.gateway()).unwrap();
+        node.build(&assembly, bundle, &TestSecrets).unwrap()
+    }
+
     /// Serves it with one worker and without a log.
     pub(crate) fn serve(&self) -> Served {
         self.serve_with(1, AccessLog::Off)
@@ -623,9 +629,7 @@ impl Shop {
             listen: std::collections::BTreeMap::new(),
         })
         .unwrap();
-        let version = node
-            .build(&self.gateway(), Digest::of(b"one"), &TestSecrets)
-            .unwrap();
+        let version = self.build(&mut node, Digest::of(b"one"));
         node.bind(&version).unwrap();
         node.publish(&version, 1);
         let address = node.listeners()["public"];

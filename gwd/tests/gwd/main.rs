@@ -9,6 +9,7 @@ mod control;
 mod failures;
 mod forwarding;
 mod framing;
+mod incremental;
 mod refusals;
 mod sockets;
 mod start;

@@ -115,8 +115,7 @@ fn ask(address: SocketAddr, pause: Duration) -> Asked {
 
 fn version(served: &mut Served, shop: &Shop, name: &str) -> Version {
     let id = Digest::of(name.as_bytes());
-    let built = served.node.build(&shop.gateway(), id, &TestSecrets);
-    let version = built.unwrap();
+    let version = shop.build(&mut served.node, id);
     served.node.bind(&version).unwrap();
     version
 }

@@ -28,10 +28,7 @@ fn no_request_is_lost_and_each_is_wholly_of_one_version() {
         .into_iter()
         .map(|edited| {
             let id = Digest::of(if edited { b"edited" } else { b"plain" });
-            let version = served
-                .node
-                .build(&make(edited).gateway(), id, &TestSecrets)
-                .unwrap();
+            let version = make(edited).build(&mut served.node, id);
             served.node.bind(&version).unwrap();
             (version, id.short())
         })
@@ -86,10 +83,7 @@ fn versions_are_freed_when_nobody_has_them_even_under_idle_connections() {
     assert_eq!(idle.answer().status, 200);
     for number in 0..20u8 {
         let id = Digest::of(&[number]);
-        let version = served
-            .node
-            .build(&shop.gateway(), id, &TestSecrets)
-            .unwrap();
+        let version = shop.build(&mut served.node, id);
         served.node.bind(&version).unwrap();
         served.node.publish(&version, u64::from(number) + 2);
     }
@@ -118,10 +112,7 @@ fn a_long_response_goes_on_over_switches() {
     assert_eq!(client.some(5), "first");
     for number in 0..5u8 {
         let id = Digest::of(&[number]);
-        let version = served
-            .node
-            .build(&shop.gateway(), id, &TestSecrets)
-            .unwrap();
+        let version = shop.build(&mut served.node, id);
         served.node.publish(&version, u64::from(number) + 2);
     }
     eventually("a stream holds no version", || {
@@ -141,10 +132,7 @@ fn listeners_come_and_go_with_the_version_and_addresses_stay_ours() {
     let mut served = one.serve();
     let with = |served: &mut Served, shop: &Shop, name: &[u8]| {
         let id = Digest::of(name);
-        let version = served
-            .node
-            .build(&shop.gateway(), id, &TestSecrets)
-            .unwrap();
+        let version = shop.build(&mut served.node, id);
         served.node.bind(&version).unwrap();
         version
     };
@@ -182,10 +170,7 @@ fn a_busy_port_refuses_the_version_and_changes_nothing() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut other = shop;
     other.listener = listener("public", &taken.local_addr().unwrap().to_string());
-    let version = served
-        .node
-        .build(&other.gateway(), Digest::of(b"busy"), &TestSecrets)
-        .unwrap();
+    let version = other.build(&mut served.node, Digest::of(b"busy"));
     let refused = served.node.bind(&version).unwrap_err();
     assert_eq!(refused.reason(), "port-busy");
     assert!(!refused.permanent());

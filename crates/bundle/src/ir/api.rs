@@ -113,7 +113,7 @@ pub enum Link {
 }
 
 /// What a request must have beside its path and method.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Condition {
     /// A field; the name in lower case.
     #[n(0)]
@@ -124,7 +124,7 @@ pub enum Condition {
 }
 
 /// How a value is tested.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Test {
     /// It is this.
     #[n(0)]

@@ -61,6 +61,12 @@ impl<T> Set<T> {
         self.0.len()
     }
 
+    /// All things in order, to keep.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -4,7 +4,7 @@
 //! prefix: the first leaf whose method and conditions hold is the greatest candidate. Only a
 //! table that uses priorities searches on. Each node is entered at most once per request.
 
-use bundle::ir::{Api, Operation, Pattern, Segment};
+use bundle::ir::{Operation, Pattern, Segment, Set};
 use http::Method;
 use policy::RequestHead;
 use rustc_hash::FxHashMap;
@@ -59,20 +59,20 @@ struct Leaf(Vec<(Method, u32)>);
 // === impl ApiRouter ===
 
 impl ApiRouter {
-    /// Builds the table of an API. Two operations that no request can tell apart are refused by
+    /// Builds the table of an API's operations. Two that no request can tell apart are refused by
     /// name; gwc has reported them with their places.
-    pub fn build(api: &Api) -> Result<Self, RouteConflict> {
+    pub fn build(operations: Set<Operation>) -> Result<Self, RouteConflict> {
+        let operations: Box<[Operation]> = operations.into_vec().into();
         let mut builder = Builder {
             nodes: vec![Node::default()],
             leaves: Vec::new(),
         };
-        for (index, operation) in (0u32..).zip(&api.operations) {
+        for (index, operation) in (0u32..).zip(&operations) {
             let method = Method::from_bytes(operation.method.as_bytes())
                 .map_err(|_| RouteConflict::method(operation))?;
             let leaf = builder.leaf(operation);
             builder.leaves[leaf as usize].0.push((method, index));
         }
-        let operations: Box<[Operation]> = api.operations.iter().cloned().collect();
         for leaf in &mut builder.leaves {
             leaf.sort(&operations)?;
         }

@@ -1,5 +1,6 @@
 //! The engine against something that knows nothing of it.
 
 mod naive;
+mod parts;
 mod routing;
 mod tables;

@@ -135,7 +135,7 @@ fn build(routes: &[Route], bases: &[&str]) -> Option<Table> {
     for (mount, base) in bases.iter().enumerate() {
         let own = routes.iter().filter(|route| route.mount == mount);
         let operations = own.map(|route| operation(route, base)).collect();
-        match ApiRouter::build(&api(operations)) {
+        match ApiRouter::build(Set::new(operations).expect("keys are numbers")) {
             Ok(router) => {
                 let router = Arc::new(router);
                 let number = u32::try_from(mount).expect("few mounts");
@@ -168,17 +168,6 @@ impl Table {
                 Answer::Allow(methods.iter().map(ToString::to_string).collect())
             }
         }
-    }
-}
-
-fn api(operations: Vec<ir::Operation>) -> ir::Api {
-    ir::Api {
-        name: "s".to_owned(),
-        mounts: Set::default(),
-        schemes: Set::default(),
-        policies: Set::default(),
-        treatments: Vec::new(),
-        operations: Set::new(operations).expect("keys are numbers"),
     }
 }
 

@@ -1,0 +1,150 @@
+//! One API as far as its blob alone tells: its table, its route ids, what it names.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bundle::ir::{self, Link, Set, Verify};
+
+use crate::build::BuildError;
+use crate::conflicts;
+use crate::parts::Key;
+use crate::router::ApiRouter;
+
+/// An API, built from its blob. Links to nothing outside, so that every snapshot with the same
+/// blob shares it.
+#[derive(Debug)]
+pub struct ApiPart {
+    pub(crate) digest: Key,
+    pub(crate) name: Box<str>,
+    pub(crate) mounts: Box<[PartMount]>,
+    pub(crate) router: Arc<ApiRouter>,
+    /// `KEY@MOUNT`, mount by mount.
+    pub(crate) route_ids: Box<[Box<str>]>,
+    pub(crate) schemes: Set<ir::Scheme>,
+    pub(crate) policies: Set<ir::Policy>,
+    pub(crate) treatments: Box<[ir::Treatment]>,
+    pub(crate) names: Names,
+}
+
+/// A mount with what its routes own.
+#[derive(Debug)]
+pub(crate) struct PartMount {
+    pub(crate) mount: ir::Mount,
+    /// By operation: a hash of the requests that it owns at this mount.
+    pub(crate) owned: Box<[u64]>,
+}
+
+/// The shared things that an API names; sorted, each once.
+#[derive(Debug)]
+pub(crate) struct Names {
+    pub(crate) policies: Box<[Box<str>]>,
+    pub(crate) verifiers: Box<[Box<str>]>,
+    pub(crate) upstreams: Box<[Box<str>]>,
+}
+
+impl ApiPart {
+    /// Builds an API from its blob's meaning.
+    pub(crate) fn build(digest: Key, api: ir::Api) -> Result<Self, BuildError> {
+        let names = Names::of(&api);
+        let ir::Api {
+            name,
+            mounts,
+            schemes,
+            policies,
+            treatments,
+            operations,
+        } = api;
+        if operations
+            .iter()
+            .any(|operation| operation.treatment as usize >= treatments.len())
+        {
+            return Err(BuildError::BadIndex);
+        }
+        let router = ApiRouter::build(operations)
+            .map_err(|conflict| BuildError::RouteConflict(conflict.first, conflict.second))?;
+        let operations = router.operations();
+        let route_ids = mounts.iter().flat_map(|mount| {
+            let ids = operations.iter();
+            ids.map(|operation| [&operation.key, "@", &mount.name].concat().into())
+        });
+        Ok(Self {
+            digest,
+            name: name.into(),
+            route_ids: route_ids.collect(),
+            mounts: mounts
+                .into_vec()
+                .into_iter()
+                .map(|mount| PartMount {
+                    owned: conflicts::owned(&mount.base_path, operations),
+                    mount,
+                })
+                .collect(),
+            router: Arc::new(router),
+            schemes,
+            policies,
+            treatments: treatments.into(),
+            names,
+        })
+    }
+
+    /// The sha256 of its blob.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The ids of its routes (`KEY@MOUNT`), mount by mount: by [`crate::RouteRef::index_in_api`].
+    #[must_use]
+    pub fn route_ids(&self) -> &[Box<str>] {
+        &self.route_ids
+    }
+
+    /// Its security schemes.
+    #[must_use]
+    pub fn schemes(&self) -> &Set<ir::Scheme> {
+        &self.schemes
+    }
+
+    /// The policies that it names for itself.
+    #[must_use]
+    pub fn policies(&self) -> &Set<ir::Policy> {
+        &self.policies
+    }
+}
+
+impl Names {
+    fn of(api: &ir::Api) -> Self {
+        let links = api.treatments.iter().flat_map(|treatment| &treatment.chain);
+        let policies = links.filter_map(|link| match link {
+            Link::Shared(name) => Some(name.as_str()),
+            Link::Authenticate | Link::Own(_) => None,
+        });
+        let verifiers = api
+            .schemes
+            .iter()
+            .filter_map(|scheme| match &scheme.verify {
+                Verify::Auth(name) => Some(name.as_str()),
+                Verify::Upstream => None,
+            });
+        let upstreams = api
+            .treatments
+            .iter()
+            .map(|treatment| treatment.upstream.as_str());
+        Self {
+            policies: sorted(policies),
+            verifiers: sorted(verifiers),
+            upstreams: sorted(upstreams),
+        }
+    }
+}
+
+fn sorted<'a>(names: impl Iterator<Item = &'a str>) -> Box<[Box<str>]> {
+    let once: BTreeSet<&str> = names.collect();
+    once.into_iter().map(Box::from).collect()
+}

@@ -1,0 +1,180 @@
+//! From an API's part to treatments that run: names become filters, verifiers and indices.
+//!
+//! Treatments are shared under the blob's digest with those of the shared things that it names
+//! and the indices of its upstreams, so that a change to a shared policy links those APIs anew
+//! that name it, and only those.
+
+use std::sync::Arc;
+
+use bundle::codec::encode;
+use bundle::ir::{self, Link, Set, Shared};
+use policy::{Filter, Secrets, Setting};
+use sha2::{Digest as _, Sha256};
+
+use crate::api_part::ApiPart;
+use crate::authenticate::Requirement;
+use crate::build::BuildError;
+use crate::parts::{Cache, Key, Parts};
+use crate::snapshot::{ChainStep, Treatment};
+
+/// The shared things of one gateway, ready to be named by its APIs.
+pub(crate) struct Linker<'a> {
+    shared: &'a Shared,
+    secrets: &'a dyn Secrets,
+    /// By the index of the policy.
+    policies: Vec<(Key, NamedFilter)>,
+    /// By the index of the verifier.
+    verifiers: Vec<Key>,
+}
+
+/// A policy's name with its filter; none for a parameter.
+type NamedFilter = Option<(Arc<str>, Arc<Filter>)>;
+
+impl<'a> Linker<'a> {
+    /// Prepares every shared policy, whether or not an API names it.
+    pub(crate) fn new(
+        shared: &'a Shared,
+        secrets: &'a dyn Secrets,
+        parts: &mut Parts,
+    ) -> Result<Self, BuildError> {
+        let policies = shared.policies.iter().map(|policy| {
+            let digest = sha256(&encode(policy));
+            let filter = named_filter(policy, digest, secrets, &mut parts.filters)?;
+            Ok((digest, filter))
+        });
+        Ok(Self {
+            shared,
+            secrets,
+            policies: policies.collect::<Result<_, _>>()?,
+            verifiers: shared
+                .auth
+                .iter()
+                .map(|verifier| sha256(&encode(verifier)))
+                .collect(),
+        })
+    }
+
+    /// The treatments of an API: those that a snapshot has, where nothing changed that they
+    /// are made of.
+    pub(crate) fn treatments(
+        &self,
+        api: &ApiPart,
+        parts: &mut Parts,
+    ) -> Result<Arc<[Treatment]>, BuildError> {
+        let key = self.key(api)?;
+        if let Some(known) = parts.treatments.get(&key) {
+            return Ok(known);
+        }
+        let own = api.policies.iter().map(|policy| {
+            let digest = sha256(&encode(policy));
+            named_filter(policy, digest, self.secrets, &mut parts.filters)
+        });
+        let own = own.collect::<Result<Vec<_>, _>>()?;
+        let treatments = api.treatments.iter();
+        let treatments = treatments
+            .map(|treatment| self.treatment(treatment, api, &own))
+            .collect::<Result<Arc<[_]>, _>>()?;
+        parts.treatments.keep(key, &treatments);
+        Ok(treatments)
+    }
+
+    /// What the treatments are made of. The blob fixes which names there are and their order.
+    fn key(&self, api: &ApiPart) -> Result<Key, BuildError> {
+        let mut hash = Sha256::new_with_prefix(api.digest);
+        // A name that nothing has is told when the treatment that uses it is linked.
+        let mut add = |bytes: Option<&[u8]>| match bytes {
+            None => hash.update([0]),
+            Some(bytes) => {
+                hash.update([1]);
+                hash.update(bytes);
+            }
+        };
+        for name in &api.names.policies {
+            let index = self.shared.policies.position(name);
+            add(index.map(|index| &self.policies[index].0[..]));
+        }
+        for name in &api.names.verifiers {
+            let index = self.shared.auth.position(name);
+            add(index.map(|index| &self.verifiers[index][..]));
+        }
+        for name in &api.names.upstreams {
+            let index = self.upstream(name).ok();
+            add(index.map(u32::to_le_bytes).as_ref().map(|bytes| &bytes[..]));
+        }
+        Ok(hash.finalize().into())
+    }
+
+    fn treatment(
+        &self,
+        treatment: &ir::Treatment,
+        api: &ApiPart,
+        own: &[NamedFilter],
+    ) -> Result<Treatment, BuildError> {
+        let unknown = |name: &str| BuildError::UnknownName(name.to_owned());
+        let mut chain = Vec::with_capacity(treatment.chain.len());
+        for link in &treatment.chain {
+            let filter = match link {
+                Link::Authenticate => {
+                    chain.push(ChainStep::Authenticate);
+                    continue;
+                }
+                Link::Shared(name) => {
+                    let index = self.shared.policies.position(name);
+                    &self.policies[index.ok_or_else(|| unknown(name))?].1
+                }
+                Link::Own(name) => {
+                    let index = api.policies.position(name);
+                    &own[index.ok_or_else(|| unknown(name))?]
+                }
+            };
+            chain.extend(
+                filter
+                    .iter()
+                    .map(|(name, filter)| ChainStep::Filter(Arc::clone(name), Arc::clone(filter))),
+            );
+        }
+        Ok(Treatment {
+            security: Requirement::link(&treatment.security, &api.schemes, &self.shared.auth)
+                .map_err(BuildError::UnknownName)?,
+            chain: chain.into(),
+            upstream: self.upstream(&treatment.upstream)?,
+            timeout_ms: treatment.timeout_ms,
+            max_body_bytes: treatment.max_body_bytes,
+        })
+    }
+
+    fn upstream(&self, name: &str) -> Result<u32, BuildError> {
+        let upstreams: &Set<ir::Upstream> = &self.shared.upstreams;
+        let index = upstreams.position(name);
+        let index = index.ok_or_else(|| BuildError::UnknownName(name.to_owned()))?;
+        u32::try_from(index).map_err(|_| BuildError::BadIndex)
+    }
+}
+
+/// The filter of a policy; the one that a snapshot has, if the policy is the same.
+fn named_filter(
+    policy: &ir::Policy,
+    digest: Key,
+    secrets: &dyn Secrets,
+    filters: &mut Cache<Filter>,
+) -> Result<NamedFilter, BuildError> {
+    let named = |filter| Some((Arc::from(policy.name.as_str()), filter));
+    if let Some(known) = filters.get(&digest) {
+        return Ok(named(known));
+    }
+    let setting = Setting {
+        name: &policy.name,
+        state: policy.state,
+        secrets,
+    };
+    let filter = policy.checked.filter(&setting);
+    let Some(filter) = filter.map_err(BuildError::Secret)?.map(Arc::new) else {
+        return Ok(None);
+    };
+    filters.keep(digest, &filter);
+    Ok(named(filter))
+}
+
+fn sha256(bytes: &[u8]) -> Key {
+    Sha256::digest(bytes).into()
+}

@@ -1,0 +1,145 @@
+//! What was built once, by the digest of what it was built from.
+//!
+//! An API's table depends on its blob alone, its treatments on the blob and on the shared things
+//! that it names, a filter on its policy. So a version that changes one API builds one API, and
+//! versions in memory share the rest (release.md §1). Only weak references are kept: a part
+//! lives as long as a snapshot has it.
+
+use std::sync::{Arc, Weak};
+
+use bundle::ir::{self, Gateway, Set, Shared};
+use policy::Filter;
+use rustc_hash::FxHashMap;
+use sha2::{Digest as _, Sha256};
+
+use crate::api_part::ApiPart;
+use crate::build::BuildError;
+use crate::consumers::Consumers;
+use crate::snapshot::Treatment;
+
+/// A sha256.
+pub(crate) type Key = [u8; 32];
+
+/// Parts of the snapshots that are in memory. Each kind has a table of its own, so that a digest
+/// never gives something of another kind.
+///
+/// Filters hold the cells of their secrets: all builds with one `Parts` must resolve secrets from
+/// one registry.
+#[derive(Debug, Default)]
+pub struct Parts {
+    apis: Cache<ApiPart>,
+    consumers: Cache<Consumers>,
+    pub(crate) treatments: Cache<[Treatment]>,
+    pub(crate) filters: Cache<Filter>,
+}
+
+/// A gateway whose APIs are built, each by itself: what [`crate::build()`] links to a snapshot.
+#[derive(Clone, Debug)]
+pub struct Assembly {
+    /// The shared part.
+    pub shared: Shared,
+    /// All consumers, indexed.
+    pub consumers: Arc<Consumers>,
+    /// The APIs, in the order of [`Shared::apis`].
+    pub apis: Vec<Arc<ApiPart>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Cache<T: ?Sized>(FxHashMap<Key, Weak<T>>);
+
+// === impl Parts ===
+
+impl Parts {
+    /// The part that was built from the blob of this sha256, if a snapshot has it.
+    #[must_use]
+    pub fn api(&self, digest: &[u8; 32]) -> Option<Arc<ApiPart>> {
+        self.apis.get(digest)
+    }
+
+    /// Builds an API. `digest` is the sha256 of the blob that it was decoded from.
+    ///
+    /// # Errors
+    /// [`BuildError::RouteConflict`] within the API, [`BuildError::BadIndex`].
+    pub fn add_api(&mut self, digest: [u8; 32], api: ir::Api) -> Result<Arc<ApiPart>, BuildError> {
+        let part = Arc::new(ApiPart::build(digest, api)?);
+        self.apis.keep(digest, &part);
+        Ok(part)
+    }
+
+    /// The consumers that were indexed under this key, if a snapshot has them.
+    #[must_use]
+    pub fn consumers(&self, key: &[u8; 32]) -> Option<Arc<Consumers>> {
+        self.consumers.get(key)
+    }
+
+    /// Indexes consumers. `key` is a sha256 of all that they were decoded from.
+    ///
+    /// # Errors
+    /// [`BuildError::CredentialConflict`].
+    pub fn add_consumers(
+        &mut self,
+        key: [u8; 32],
+        consumers: &Set<ir::Consumer>,
+    ) -> Result<Arc<Consumers>, BuildError> {
+        let consumers = Arc::new(Consumers::index(consumers)?);
+        self.consumers.keep(key, &consumers);
+        Ok(consumers)
+    }
+
+    /// The assembly of a gateway that is decoded as a whole. The digests in its shared part are
+    /// believed.
+    ///
+    /// # Errors
+    /// As [`Parts::add_api`] and [`Parts::add_consumers`]; [`BuildError::OtherApis`].
+    pub fn assemble(&mut self, gateway: &Gateway) -> Result<Assembly, BuildError> {
+        let Gateway { shared, apis } = gateway;
+        let mut parts = Vec::with_capacity(apis.len());
+        for api in apis {
+            let named = shared.apis.get(&api.name).ok_or(BuildError::OtherApis)?;
+            parts.push(match self.api(&named.digest) {
+                Some(part) => part,
+                None => self.add_api(named.digest, api.clone())?,
+            });
+        }
+        let key = Sha256::digest(bundle::codec::encode(&shared.consumers)).into();
+        let consumers = match self.consumers(&key) {
+            Some(consumers) => consumers,
+            None => self.add_consumers(key, &shared.consumers)?,
+        };
+        Ok(Assembly {
+            shared: shared.clone(),
+            consumers,
+            apis: parts,
+        })
+    }
+
+    /// Forgets what no snapshot has any more; a weak reference keeps memory, too.
+    pub fn prune(&mut self) {
+        self.apis.prune();
+        self.consumers.prune();
+        self.treatments.prune();
+        self.filters.prune();
+    }
+}
+
+// === impl Cache ===
+
+impl<T: ?Sized> Cache<T> {
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<T>> {
+        self.0.get(key)?.upgrade()
+    }
+
+    pub(crate) fn keep(&mut self, key: Key, part: &Arc<T>) {
+        self.0.insert(key, Arc::downgrade(part));
+    }
+
+    fn prune(&mut self) {
+        self.0.retain(|_, part| part.strong_count() > 0);
+    }
+}
+
+impl<T: ?Sized> Default for Cache<T> {
+    fn default() -> Self {
+        Self(FxHashMap::default())
+    }
+}
