@@ -163,13 +163,15 @@ fn route() -> Value {
 }
 
 fn history() -> Value {
+    let ran = object(&json!({"node": text(), "since": text_or_null()}));
     let record = object(&json!({
         "serial": {"type": "integer", "minimum": 1}, "kind": {"enum": ["release", "rollback", "pin"]}, "bundle": digest(),
         "previous": text_or_null(), "actor": text(), "reason": text(), "created": text(), "git": {"type": ["object", "null"]},
+        "expires": text_or_null(), "withdraw": list(&digest()), "ran": {"type": ["array", "null"], "items": ran},
     }));
     document(
         "history",
-        &["ok", "error"],
+        &["ok", "blocked", "error"],
         json!({"records": list(&record)}),
     )
 }

@@ -15,13 +15,15 @@ use bundle::store::Store;
 use bundle::store::folder::Folder;
 use bundle::store::memory::Memory;
 use bundle::trust::{Trust, When};
-use bundle::verify::Unverified;
 use serde_json::{Value, json};
 
 use super::build::Built;
 use super::movement::{self, Movement, Target, refused, short};
-use super::options::{FormatOption, NodeOptions, StoreOptions, confirm, duration, keys};
+use super::options::{
+    FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
+};
 use super::planned::{Planned, load};
+use super::rehearsal::Back;
 use super::say::{self, Context, Format};
 use crate::exit::{Exit, Failure};
 use crate::plan::Side;
@@ -51,9 +53,8 @@ pub(super) struct Args {
     /// The key that says where the bundle comes from, where that is another
     #[arg(long, value_name = "FILE|env:NAME")]
     build_key: Vec<String>,
-    /// Why; it stands in the history
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    record: RecordOptions,
     /// Go on without asking
     #[arg(long)]
     yes: bool,
@@ -101,7 +102,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(claimed) = &claimed {
         check_claim(claimed, &planned.json)?;
     }
-    let back = rollback_ready(store, trust.as_ref(), &place.channel, head.as_ref(), id);
+    let back = Back::rehearse(
+        store,
+        trust.as_ref(),
+        &place.channel,
+        head.as_ref(),
+        id,
+        &nodes,
+    )?;
     let mut report = Report {
         args,
         place: &place,
@@ -130,8 +138,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         movement::check_holds(&nodes, args.over_hold)?;
     }
     if args.require_rollback {
-        require_rollback(&back, head.as_ref(), &nodes)?;
+        back.require()?;
     }
+    let says = args.record.says(there.as_ref(), id)?;
     let movement = Movement {
         place: &place,
         trust: trust.as_ref(),
@@ -164,7 +173,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let target = Target {
         bundle: id,
         kind: RecordKind::Release,
-        reason: args.reason.clone(),
+        says,
         plan: Some(planned.digest()),
         source: Some(source),
         evidence: evidence.settle()?,
@@ -391,83 +400,6 @@ fn check_revoked(
     ))
 }
 
-// --- the way back
-
-/// Whether the version that runs now could run again.
-enum Back {
-    Ready(Digest),
-    Nothing,
-    Broken(Digest, String),
-}
-
-impl Back {
-    fn line(&self) -> String {
-        match self {
-            Self::Ready(bundle) => {
-                format!("rollback ready: gwc rollback   (to {})", bundle.short())
-            }
-            Self::Nothing => "rollback: there is nothing before this to go back to".to_owned(),
-            Self::Broken(bundle, why) => {
-                format!(
-                    "rollback NOT ready: {} cannot run again: {why}",
-                    bundle.short()
-                )
-            }
-        }
-    }
-}
-
-fn rollback_ready(
-    store: &dyn Store,
-    trust: Option<&Trust>,
-    channel: &ChannelName,
-    head: Option<&Entry>,
-    new: Digest,
-) -> Back {
-    let Some(head) = head.filter(|head| head.bundle != new) else {
-        return Back::Nothing;
-    };
-    let loaded = Unverified::open(store, head.bundle).and_then(|bundle| bundle.load_full(store));
-    let revoked = trust.map(|trust| {
-        Judge {
-            store,
-            trust,
-            channel,
-        }
-        .revocations()
-    });
-    match (loaded, revoked) {
-        (Err(refused), _) | (_, Some(Err(refused))) => {
-            Back::Broken(head.bundle, refused.to_string())
-        }
-        (_, Some(Ok(list))) if list.has_bundle(&head.bundle) => {
-            Back::Broken(head.bundle, "it was revoked".to_owned())
-        }
-        _ => Back::Ready(head.bundle),
-    }
-}
-
-fn require_rollback(back: &Back, head: Option<&Entry>, nodes: &Nodes) -> anyhow::Result<()> {
-    let not_ready = |why: String| Failure::new(Exit::ROLLOUT, "no-rollback", why);
-    match (back, head) {
-        (Back::Ready(_), Some(head)) => {
-            let wanted = head.bundle.to_string();
-            for (name, status) in nodes.status() {
-                let status = status.map_err(|error| movement::unreachable(&name, &error))?;
-                if status.bundle.as_deref() != Some(&wanted) && !status.resident.contains(&wanted) {
-                    return Err(not_ready(format!(
-                        "--require-rollback: the gateway {name} does not have {} at hand",
-                        head.bundle.short()
-                    ))
-                    .into());
-                }
-            }
-            Ok(())
-        }
-        (back, _) => Err(not_ready(format!("--require-rollback: {}", back.line())).into()),
-    }
-}
-
 // --- the end
 
 struct Report<'a> {
@@ -492,16 +424,12 @@ impl Report<'_> {
         if self.args.format.format != Format::Json {
             return;
         }
-        let ready = match self.back {
-            Back::Ready(bundle) => Some(bundle),
-            Back::Nothing | Back::Broken(..) => None,
-        };
         let no_op = self.planned.json["base"]["bundle"] == json!(self.bundle);
         say::json(&say::document(
             "apply/v1",
             result,
             json!({"no_op": no_op, "dry_run": self.args.dry_run, "channel": self.place.channel,
-                   "serial": serial, "bundle": self.bundle, "rollback": ready,
+                   "serial": serial, "bundle": self.bundle, "rollback": self.back.json(),
                    "plan": self.planned.json, "nodes": self.nodes}),
         ));
     }

@@ -1,18 +1,21 @@
 //! `gwc history`: a channel's records, verified.
 
+use bundle::digest::Digest;
 use bundle::history::{self, Entry};
 use serde_json::{Value, json};
 
 use super::movement::short;
-use super::options::{FormatOption, StoreOptions};
+use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
 use crate::exit::{Exit, Failure};
 use crate::output::printable;
+use crate::release::nodes::{Nodes, Ran};
 use crate::release::{back, evidence::Judge};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gwc history
+  gwc history --node http://10.0.0.5:9901 --node http://10.0.0.6:9901    and which of these ran what, since when
   gwc history --format json --limit 3")]
 pub(super) struct Args {
     /// At most so many records, the newest
@@ -21,10 +24,13 @@ pub(super) struct Args {
     #[command(flatten)]
     at: StoreOptions,
     #[command(flatten)]
+    nodes: NodeOptions,
+    #[command(flatten)]
     format: FormatOption,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let nodes = args.nodes.nodes()?;
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
     let store = place.open()?;
@@ -42,21 +48,22 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let limit = args.limit.map_or(usize::MAX, |limit| {
         usize::try_from(limit).unwrap_or(usize::MAX)
     });
+    let fleet = Fleet::ask(&nodes);
     let shown = &history.entries[..history.entries.len().min(limit)];
     match args.format.format {
         Format::Json => {
             let records: Vec<Value> = shown
                 .iter()
-                .map(|entry| record(entry, revoked.has_bundle(&entry.bundle)))
+                .map(|entry| record(entry, revoked.has_bundle(&entry.bundle), &fleet))
                 .collect();
             say::json(&say::document(
                 "history/v1",
-                if history.broken.is_some() {
-                    "blocked"
-                } else {
-                    "ok"
+                match (&history.broken, fleet.unreachable.is_empty()) {
+                    (Some(_), _) => "blocked",
+                    (None, false) => "error",
+                    (None, true) => "ok",
                 },
-                json!({"channel": place.channel, "records": records,
+                json!({"channel": place.channel, "records": records, "unreachable": fleet.unreachable,
                        "broken": history.broken.as_ref().map(|why| why.reason())}),
             ));
         }
@@ -77,14 +84,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                         .rev()
                         .position(|known| *known == entry.bundle)
                         .filter(|_| entry_is_newest(shown, at));
-                    line(entry, back, revoked)
+                    line(entry, back, revoked, &fleet)
                 })
                 .collect();
             say::result(&lines.join("\n"));
         }
     }
     match &history.broken {
-        None => Ok(Exit::OK),
+        None => fleet.exit(),
         Some(why) => Err(Failure::new(
             Exit::UNVERIFIED,
             why.reason(),
@@ -96,6 +103,55 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
 }
 
+/// What gateways say they ran.
+struct Fleet {
+    asked: bool,
+    /// By gateway.
+    ran: Vec<(String, Vec<Ran>)>,
+    /// Those that did not answer, with why.
+    unreachable: Vec<String>,
+}
+
+impl Fleet {
+    fn ask(nodes: &Nodes) -> Self {
+        let mut fleet = Self {
+            asked: !nodes.is_empty(),
+            ran: Vec::new(),
+            unreachable: Vec::new(),
+        };
+        for (name, bundles) in nodes.bundles() {
+            match bundles {
+                Ok(bundles) => fleet.ran.push((name, bundles.ran)),
+                Err(error) => fleet.unreachable.push(format!("{name}: {error:#}")),
+            }
+        }
+        fleet
+    }
+
+    /// The gateways that ran a bundle under a record, with since when.
+    fn of(&self, entry: &Entry) -> Vec<(&str, &Ran)> {
+        let bundle = entry.bundle.to_string();
+        let serial = Some(entry.pointer.serial);
+        let all = self
+            .ran
+            .iter()
+            .flat_map(|(name, ran)| ran.iter().map(move |ran| (name.as_str(), ran)));
+        all.filter(|(_, ran)| ran.serial == serial && ran.bundle == bundle)
+            .collect()
+    }
+
+    fn exit(&self) -> anyhow::Result<Exit> {
+        if self.unreachable.is_empty() {
+            return Ok(Exit::OK);
+        }
+        say::note(&format!(
+            "error[node-unreachable]: not every gateway could be asked: {}",
+            self.unreachable.join("; ")
+        ));
+        Ok(Exit::UNREACHABLE)
+    }
+}
+
 /// Whether no newer record names the same bundle.
 fn entry_is_newest(entries: &[Entry], at: usize) -> bool {
     !entries[..at]
@@ -103,7 +159,7 @@ fn entry_is_newest(entries: &[Entry], at: usize) -> bool {
         .any(|newer| newer.bundle == entries[at].bundle)
 }
 
-fn record(entry: &Entry, revoked: bool) -> Value {
+fn record(entry: &Entry, revoked: bool, fleet: &Fleet) -> Value {
     let record = &entry.record;
     let build = entry.build.as_ref();
     let signed = match &entry.signed {
@@ -111,17 +167,22 @@ fn record(entry: &Entry, revoked: bool) -> Value {
         Some(Ok(signers)) => json!({"owners": signers.owners}),
         Some(Err(refused)) => json!({"reason": refused.reason()}),
     };
+    let ran = fleet.of(entry);
+    let ran = ran
+        .iter()
+        .map(|(node, ran)| json!({"node": node, "since": ran.since}));
+    let ran: Option<Vec<Value>> = fleet.asked.then(|| ran.collect());
     json!({
         "serial": entry.pointer.serial, "kind": record.kind.as_str(), "bundle": entry.bundle,
         "previous": record.previous, "record": entry.pointer.digest, "actor": record.actor,
         "reason": record.reason, "created": record.created, "expires": record.expires,
         "plan": record.plan, "source": record.source, "revoked": revoked, "signed": signed,
         "git": build.and_then(|build| build.git.as_ref()),
-        "builder": build.map(|build| &build.builder),
+        "builder": build.map(|build| &build.builder), "withdraw": record.withdraw, "ran": ran,
     })
 }
 
-fn line(entry: &Entry, back: Option<usize>, revoked: bool) -> String {
+fn line(entry: &Entry, back: Option<usize>, revoked: bool, fleet: &Fleet) -> String {
     let record = &entry.record;
     let git = entry.build.as_ref().and_then(|build| build.git.as_ref());
     let git = git.map_or_else(String::new, |git| {
@@ -150,8 +211,26 @@ fn line(entry: &Entry, back: Option<usize>, revoked: bool) -> String {
         (Some(steps), _) => format!("  (gwc rollback -{steps})"),
         (None, _) => String::new(),
     };
+    let mut more = String::new();
+    if !record.withdraw.is_empty() {
+        let ids = record.withdraw.iter().map(Digest::short);
+        more.push_str(&format!(
+            "\n       withdraws {}",
+            ids.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if let Some(at) = record.expires {
+        more.push_str(&format!("\n       expires {at}"));
+    }
+    for (node, ran) in fleet.of(entry) {
+        let since = ran.since.as_deref().unwrap_or("nobody knows when");
+        more.push_str(&format!(
+            "\n       ran on {node} since {}",
+            printable(since)
+        ));
+    }
     format!(
-        "{:>5}  {:<8} {}  {}  {}\n       {}  [{signed}]{git}{mark}",
+        "{:>5}  {:<8} {}  {}  {}\n       {}  [{signed}]{git}{mark}{more}",
         entry.pointer.serial,
         record.kind.as_str(),
         short(&entry.bundle.to_string()),

@@ -14,6 +14,7 @@ mod movement;
 mod options;
 mod plan;
 mod planned;
+mod rehearsal;
 mod reproduce;
 mod revoke;
 mod rollback;
@@ -90,7 +91,7 @@ enum Command {
     Status(status::Args),
     /// Fail if a gateway runs something else than the channel says
     Drift(status::Args),
-    /// Put a bundle or a credential on the list of what must never run or be admitted
+    /// Put a bundle, a credential or a signing key on the list of what must never count again
     Revoke(revoke::Args),
     /// Change the trust file
     Trust(trust::Args),

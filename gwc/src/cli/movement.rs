@@ -11,11 +11,12 @@ use bundle::refused::Refused;
 use bundle::statement::predicate::{Pointer, RecordKind, Role};
 use bundle::store::folder::Folder;
 use bundle::store::{Store, WriteError};
-use bundle::trust::{Trust, When};
+use bundle::trust::{KeyState, Trust, When};
 use serde_json::{Value, json};
 
 use super::say;
 use crate::exit::{Exit, Failure};
+use crate::output::printable;
 use crate::release::nodes::Nodes;
 use crate::release::{self, Place, provenance};
 
@@ -35,10 +36,20 @@ pub(super) struct Movement<'a> {
 pub(super) struct Target {
     pub(super) bundle: Digest,
     pub(super) kind: RecordKind,
-    pub(super) reason: Option<String>,
+    pub(super) says: Says,
     pub(super) plan: Option<Digest>,
     pub(super) source: Option<Digest>,
     pub(super) evidence: BTreeSet<Digest>,
+}
+
+/// What else the record says.
+#[derive(Clone, Default)]
+pub(super) struct Says {
+    pub(super) reason: Option<String>,
+    /// Gateways drop these and do not switch to them while this record is the newest.
+    pub(super) withdraw: BTreeSet<Digest>,
+    /// Gateways do not take the record up after this time.
+    pub(super) expires_in: Option<Duration>,
 }
 
 impl Movement<'_> {
@@ -47,7 +58,7 @@ impl Movement<'_> {
         let trial = Target {
             bundle: Digest::of(b""),
             kind: RecordKind::Release,
-            reason: None,
+            says: Says::default(),
             plan: None,
             source: None,
             evidence: BTreeSet::new(),
@@ -68,6 +79,8 @@ impl Movement<'_> {
     }
 
     fn draft(&self, target: Target) -> Draft {
+        let created = release::now();
+        let expires_in = target.says.expires_in;
         Draft {
             project: self.place.project.clone(),
             channel: self.place.channel.clone(),
@@ -75,15 +88,16 @@ impl Movement<'_> {
             kind: target.kind,
             actor: provenance::actor(&self.place.root),
             reason: target
+                .says
                 .reason
                 .unwrap_or_else(|| "no reason given".to_owned()),
-            created: release::now(),
-            expires: None,
+            created,
+            expires: expires_in.map(|time| created.plus_s(time.as_secs().max(1))),
             plan: target.plan,
             source: target.source,
             evidence: target.evidence,
             merges: BTreeSet::new(),
-            withdraw: BTreeSet::new(),
+            withdraw: target.says.withdraw,
             streams: None,
         }
     }
@@ -106,12 +120,43 @@ impl Movement<'_> {
             .map_err(|error| {
                 refused(
                     &error,
-                    "gateways with this trust file would refuse the record, so it is not published; \
-                     give the --key of an owner whose key has the role `release`",
+                    &format!(
+                        "gateways with this trust file would refuse the record, so it is not published; \
+                         give the --key of an owner whose key has the role `release`{}",
+                        known(trust, self.keys)
+                    ),
                 )
             })?;
         Ok(())
     }
+}
+
+/// What the trust file says about the keys that were given, one line each.
+pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
+    let mut lines = String::new();
+    for key in keys {
+        let id = key.public().id();
+        let said = match trust.key(&id) {
+            None => "is not in the trust file".to_owned(),
+            Some(key) => {
+                let roles: Vec<&str> = key.roles.iter().map(|role| role.as_str()).collect();
+                let state = match key.state {
+                    KeyState::Active => "",
+                    KeyState::Retired => ", retired",
+                    KeyState::Revoked => ", revoked",
+                };
+                format!(
+                    "of {}: roles {}, from {} to {}{state}",
+                    printable(&key.owner),
+                    roles.join(" and "),
+                    key.not_before,
+                    key.not_after,
+                )
+            }
+        };
+        lines.push_str(&format!("\n  key {} {said}", &id.to_string()[..12]));
+    }
+    lines
 }
 
 /// A refusal with what to do about it.

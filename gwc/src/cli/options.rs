@@ -1,14 +1,19 @@
 //! Options that several commands have, and the one question that is ever asked.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bundle::digest::Digest;
 use bundle::keys::PrivateKey;
+use bundle::store::folder::Folder;
 use bundle::trust::Trust;
 
+use super::movement::Says;
 use super::say::{self, Context, Format};
 use crate::exit::{Exit, Failure};
+use crate::release::evidence::Judge;
 use crate::release::nodes::Nodes;
 use crate::release::{self, Place, key};
 
@@ -37,6 +42,22 @@ pub(super) struct NodeOptions {
     pub(super) admin_token_file: Option<PathBuf>,
 }
 
+/// What a record says beside where the channel goes.
+#[derive(Debug, clap::Args)]
+pub(super) struct RecordOptions {
+    /// Why; it stands in the history
+    #[arg(long)]
+    reason: Option<String>,
+    /// A bundle that gateways drop and do not switch to while this is the newest record, by its id or
+    /// the beginning of it; may be given several times. `gwc revoke` is for ever
+    #[arg(long, value_name = "ID")]
+    withdraw: Vec<String>,
+    /// Gateways do not take the record up later than this from now; one that runs it goes on, with an
+    /// alarm
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    expires: Option<Duration>,
+}
+
 /// How the result is written.
 #[derive(Debug, clap::Args)]
 pub(super) struct FormatOption {
@@ -55,15 +76,32 @@ impl StoreOptions {
         )
     }
 
-    /// The trust file, and a note where there is none: nothing is verified then.
+    /// The trust file without the keys that the store's revocation list takes away, and a note where
+    /// there is none: nothing is verified then.
     pub(super) fn trust(&self, place: &Place) -> anyhow::Result<Option<Trust>> {
-        let trust = self.trust_of(&place.root)?;
-        if trust.is_none() {
+        let Some(trust) = self.trust_of(&place.root)? else {
             say::note(
                 "warning: there is no trust file, so no signature was checked (make one with `gwc keygen`, or give --trust)",
             );
-        }
-        Ok(trust)
+            return Ok(None);
+        };
+        let Some(store) = place.open_if_there()? else {
+            return Ok(Some(trust));
+        };
+        let judge = Judge {
+            store: &store,
+            trust: &trust,
+            channel: &place.channel,
+        };
+        Ok(Some(match judge.without_revoked_keys() {
+            Ok(left) => left,
+            Err(refused) => {
+                say::note(&format!(
+                    "warning: the store's revocation list cannot be believed, so the keys on it still count: {refused}"
+                ));
+                trust
+            }
+        }))
     }
 
     /// The trust file, which must be there.
@@ -84,6 +122,30 @@ impl StoreOptions {
 
     fn trust_of(&self, root: &Path) -> anyhow::Result<Option<Trust>> {
         release::trust(root, self.trust.as_deref())
+    }
+}
+
+impl RecordOptions {
+    /// What these options mean for a record that moves the channel to `target`.
+    pub(super) fn says(&self, store: Option<&Folder>, target: Digest) -> anyhow::Result<Says> {
+        let nothing_there =
+            || Failure::usage("--withdraw: the store is empty, there is nothing to withdraw");
+        let withdraw = self
+            .withdraw
+            .iter()
+            .map(|id| release::resolve_id(store.ok_or_else(nothing_there)?, id));
+        let withdraw: BTreeSet<Digest> = withdraw.collect::<anyhow::Result<_>>()?;
+        if withdraw.contains(&target) {
+            return Err(Failure::usage(
+                "--withdraw names the bundle that the channel would run; name one that it left",
+            )
+            .into());
+        }
+        Ok(Says {
+            reason: self.reason.clone(),
+            withdraw,
+            expires_in: self.expires,
+        })
     }
 }
 
@@ -111,7 +173,7 @@ pub(super) fn keys(texts: &[String]) -> anyhow::Result<Vec<PrivateKey>> {
     Ok(keys)
 }
 
-/// Reads `250ms`, `30s`, `5m` or `1h`.
+/// Reads `250ms`, `30s`, `5m`, `1h` or `2d`.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let at = text
         .find(|c: char| !c.is_ascii_digit())
@@ -122,12 +184,13 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1_000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
-        "" => return Err("the unit is missing: write 500ms, 30s, 5m or 1h".to_owned()),
-        _ => return Err("this is no duration: write 500ms, 30s, 5m or 1h".to_owned()),
+        "d" => 86_400_000,
+        "" => return Err("the unit is missing: write 500ms, 30s, 5m, 1h or 2d".to_owned()),
+        _ => return Err("this is no duration: write 500ms, 30s, 5m, 1h or 2d".to_owned()),
     };
     let number: u64 = number
         .parse()
-        .map_err(|_| "this is no duration: write 500ms, 30s, 5m or 1h".to_owned())?;
+        .map_err(|_| "this is no duration: write 500ms, 30s, 5m, 1h or 2d".to_owned())?;
     number
         .checked_mul(milliseconds)
         .map(Duration::from_millis)
@@ -164,8 +227,9 @@ mod tests {
     fn durations_have_units() {
         assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("3d"), Ok(Duration::from_secs(259_200)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
-        for bad in ["", "30", "s", "1.5s", "-1s", "99999999999999999999h", "3d"] {
+        for bad in ["", "30", "s", "1.5s", "-1s", "99999999999999999999h", "3y"] {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

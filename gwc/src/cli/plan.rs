@@ -14,6 +14,7 @@ use crate::assemble::assemble;
 use crate::compile::Compiled;
 use crate::exit::{Exit, Failure};
 use crate::plan::{self, Plan, Side, human, json};
+use crate::release::evidence::Judge;
 use crate::release::{self, Place};
 use crate::source_map::SourceMap;
 
@@ -153,6 +154,16 @@ pub(super) fn base(
                 ..json::Base::default()
             },
         ));
+    };
+    let judge = trust.as_ref().map(|trust| Judge {
+        store: &store,
+        trust,
+        channel: &place.channel,
+    });
+    let trust = match judge.map(|judge| judge.without_revoked_keys()) {
+        Some(Ok(left)) => Some(left),
+        // A list that cannot be believed takes no key away; `gwc apply` says so.
+        Some(Err(_)) | None => trust.clone(),
     };
     let Some(head) = release::head(&store, trust.as_ref(), &place.channel)? else {
         if let Some(doubt) = place.doubt(&store) {

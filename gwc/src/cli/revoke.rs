@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 
 use bundle::digest::Digest;
-use bundle::keys::PrivateKey;
+use bundle::keys::{KeyId, PrivateKey};
 use bundle::publish::{self, Revocation};
 use bundle::statement::Statement;
 use bundle::statement::predicate::{Pointer, Revoke, Role};
@@ -13,7 +13,7 @@ use bundle::store::folder::Folder;
 use bundle::trust::{Trust, When};
 use serde_json::json;
 
-use super::movement::{Movement, refused};
+use super::movement::{Movement, Says, known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, keys};
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
@@ -25,14 +25,19 @@ use crate::release::{self, Place};
 #[command(after_help = "Examples:
   gwc revoke 3f9a2c --key keys/release.pem --reason \"leaks addresses\"
   gwc revoke 3f9a2c --then rollback:-1 --key keys/release.pem --yes
-  gwc revoke --credential 9f86d081… --key keys/release.pem --reason \"key of acme was stolen\"")]
-#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential"])))]
+  gwc revoke --credential 9f86d081… --key keys/release.pem --reason \"key of acme was stolen\"
+  gwc revoke --signing-key 5be1… --key keys/second.pem       nothing that it signed counts any more")]
+#[command(group(clap::ArgGroup::new("what").required(true).multiple(true).args(["id", "credential", "signing_key"])))]
 pub(super) struct Args {
     /// The bundle: its id, or the beginning of it
     id: Option<String>,
     /// The sha256 of a credential, as gateway.yaml has it; may be given several times
     #[arg(long, value_name = "SHA256")]
     credential: Vec<String>,
+    /// The id of a signing key, as the trust file has it, that was stolen: nothing that it signed counts
+    /// any more; may be given several times
+    #[arg(long, value_name = "KEYID")]
+    signing_key: Vec<String>,
     /// What the channel does then; needed for the bundle that it runs
     #[arg(long, value_name = "rollback:ID")]
     then: Option<String>,
@@ -63,6 +68,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .iter()
         .map(|text| credential(text))
         .collect::<anyhow::Result<BTreeSet<_>>>()?;
+    let stolen = args
+        .signing_key
+        .iter()
+        .map(|text| signing_key(text))
+        .collect::<anyhow::Result<BTreeSet<_>>>()?;
     let keys = keys(&args.key)?;
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
@@ -81,7 +91,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         ))
         .into());
     }
-    check_keys(&place, trust.as_ref(), &keys)?;
+    check_keys(&place, trust.as_ref(), &stolen, &keys)?;
     let rollback = then
         .map(|target| Rollback::new(&place, &store, trust.as_ref(), target))
         .transpose()?;
@@ -105,7 +115,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let added = Revocation {
         bundles: bundle.into_iter().collect(),
         credentials: credentials.clone(),
-        keys: BTreeSet::new(),
+        keys: stolen.clone(),
     };
     // The list first: a record carries the list that was the newest when it was made, and gateways
     // refuse a record with an older one.
@@ -113,7 +123,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut said = vec![format!("revocation list {} is published", list.serial)];
     let mut serial = None;
     if let Some(rollback) = &rollback {
-        let record = rollback.record(args.reason.clone(), &plan);
+        let says = Says {
+            reason: args.reason.clone(),
+            ..Says::default()
+        };
+        let record = rollback.record(says, &plan);
         let moved = movement(&place, trust.as_ref(), &keys, rollback).publish(&store, record);
         let pointer = moved.map_err(|error| {
             error.context(format!(
@@ -132,7 +146,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Format::Json => say::json(&say::document(
             "revoke/v1",
             "ok",
-            json!({"list": list.serial, "bundle": bundle, "credentials": credentials, "channel": place.channel,
+            json!({"list": list.serial, "bundle": bundle, "credentials": credentials, "signing_keys": stolen, "channel": place.channel,
                    "serial": serial, "then": rollback.as_ref().map(|rollback| rollback.target)}),
         )),
     }
@@ -163,9 +177,31 @@ fn credential(text: &str) -> anyhow::Result<Digest> {
     })
 }
 
-/// Whether gateways with this trust file would take a list by these keys.
-fn check_keys(place: &Place, trust: Option<&Trust>, keys: &[PrivateKey]) -> anyhow::Result<()> {
+fn signing_key(text: &str) -> anyhow::Result<KeyId> {
+    text.parse().map_err(|_| {
+        Failure::usage(format!(
+            "`--signing-key {text}`: write the id of a key as it stands in the trust file, 64 lower-case hex digits"
+        ))
+        .into()
+    })
+}
+
+/// Whether gateways with this trust file would take a list by these keys, also once they know
+/// which keys it takes away.
+fn check_keys(
+    place: &Place,
+    trust: Option<&Trust>,
+    stolen: &BTreeSet<KeyId>,
+    keys: &[PrivateKey],
+) -> anyhow::Result<()> {
     let Some(trust) = trust else { return Ok(()) };
+    if let Some(unknown) = stolen.iter().find(|id| trust.key(id).is_none()) {
+        return Err(Failure::usage(format!(
+            "the trust file has no key {unknown}, so nobody believes it anyway"
+        ))
+        .into());
+    }
+    let left = trust.clone().with_revoked(stolen);
     let now = release::now();
     let trial = Revoke {
         project: place.project.clone(),
@@ -181,7 +217,7 @@ fn check_keys(place: &Place, trust: Option<&Trust>, keys: &[PrivateKey]) -> anyh
         predicate: trial,
     };
     let envelope = publish::sign(&statement, &keys.iter().collect::<Vec<_>>())?;
-    let judged = trust.judge(
+    let judged = left.judge(
         &envelope,
         Role::Revoke,
         Some(&place.channel),
@@ -190,8 +226,11 @@ fn check_keys(place: &Place, trust: Option<&Trust>, keys: &[PrivateKey]) -> anyh
     judged.map_err(|error| {
         refused(
             &error,
-            "gateways with this trust file would refuse the list, so it was not published; \
-             give the --key of an owner whose key has the role `revoke`",
+            &format!(
+                "gateways with this trust file would refuse the list, so it was not published; \
+                 give the --key of an owner whose key has the role `revoke`{}",
+                known(&left, keys)
+            ),
         )
     })?;
     Ok(())

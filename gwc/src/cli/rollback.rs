@@ -10,8 +10,10 @@ use bundle::store::folder::Folder;
 use bundle::trust::Trust;
 use serde_json::json;
 
-use super::movement::{self, Movement, Target, refused};
-use super::options::{FormatOption, NodeOptions, StoreOptions, confirm, duration, keys};
+use super::movement::{self, Movement, Says, Target, refused};
+use super::options::{
+    FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
+};
 use super::planned::{Planned, load};
 use super::say::{self, Context, Format};
 use crate::exit::{Exit, Failure};
@@ -26,7 +28,8 @@ use crate::release::{self, Place, back};
 Examples:
   gwc rollback --key keys/release.pem                to the version before
   gwc rollback -2 --key keys/release.pem             two versions back
-  gwc rollback 3f9a2c --key keys/release.pem --yes --reason \"checkout is down\""
+  gwc rollback 3f9a2c --key keys/release.pem --yes --reason \"checkout is down\"
+  gwc rollback --withdraw 77e1d0 --key keys/release.pem    and no gateway switches to 77e1d0 meanwhile"
 )]
 pub(super) struct Args {
     /// A bundle's id or the beginning of it, or -N: so many versions back
@@ -39,9 +42,8 @@ pub(super) struct Args {
     /// The key that moves the channel: a file, or env:NAME; more where several owners have to sign
     #[arg(long, value_name = "FILE|env:NAME", required = true)]
     key: Vec<String>,
-    /// Why; it stands in the history
-    #[arg(long)]
-    reason: Option<String>,
+    #[command(flatten)]
+    record: RecordOptions,
     /// Go on without asking
     #[arg(long)]
     yes: bool,
@@ -80,6 +82,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         );
         return Ok(Exit::OK);
     }
+    let says = args.record.says(Some(&store), target)?;
     let (plan, text) = rollback.plan()?;
     if args.format.format == Format::Human {
         say::result(&text);
@@ -100,7 +103,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             target.short()
         ),
     )?;
-    let pointer = movement.publish(&store, rollback.record(args.reason.clone(), &plan))?;
+    let pointer = movement.publish(&store, rollback.record(says, &plan))?;
     nodes.notify();
     let failure = args
         .wait
@@ -259,11 +262,11 @@ impl<'a> Rollback<'a> {
     }
 
     /// The record that goes there.
-    pub(super) fn record(&self, reason: Option<String>, plan: &serde_json::Value) -> Target {
+    pub(super) fn record(&self, says: Says, plan: &serde_json::Value) -> Target {
         Target {
             bundle: self.target,
             kind: RecordKind::Rollback,
-            reason,
+            says,
             plan: Some(Digest::of(plan.to_string().as_bytes())),
             source: self.source().unwrap_or_default(),
             evidence: self.evidence.clone(),

@@ -50,6 +50,15 @@ impl Judge<'_> {
         Ok(Revocations::none())
     }
 
+    /// The trust file without the keys that the newest revocation list takes away.
+    ///
+    /// # Errors
+    /// As [`Judge::revocations`].
+    pub fn without_revoked_keys(&self) -> Result<Trust, Refused> {
+        let revoked = self.revocations()?.keys();
+        Ok(self.trust.clone().with_revoked(&revoked))
+    }
+
     /// Whether gwd would run this bundle on the word of these statements.
     ///
     /// # Errors

@@ -63,6 +63,37 @@ pub struct Status {
     pub all: Value,
 }
 
+/// What a gateway says about bundles.
+#[derive(Clone, Debug)]
+pub struct Bundles {
+    /// Those that it has.
+    pub all: Vec<Known>,
+    /// What ran, the newest first.
+    pub ran: Vec<Ran>,
+}
+
+/// A bundle that a gateway has.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Its id.
+    pub bundle: String,
+    /// Whether a switch to it needs nothing and would be done.
+    pub ready: bool,
+    /// Why not.
+    pub not_ready: Option<String>,
+}
+
+/// A bundle that ran on a gateway.
+#[derive(Clone, Debug)]
+pub struct Ran {
+    /// Its id.
+    pub bundle: String,
+    /// Under which record.
+    pub serial: Option<u64>,
+    /// Since when, as RFC 3339.
+    pub since: Option<String>,
+}
+
 impl Node {
     /// Reads `http://HOST:PORT`, `HOST:PORT` or `unix:PATH`.
     ///
@@ -167,6 +198,16 @@ impl Nodes {
         asked
             .into_iter()
             .map(|(name, answer)| (name, answer.and_then(|bytes| read(&bytes))))
+            .collect()
+    }
+
+    /// Asks every gateway at once which bundles it has, and which ran.
+    #[must_use]
+    pub fn bundles(&self) -> Vec<(String, anyhow::Result<Bundles>)> {
+        let asked = self.all("GET", "/v1/bundles");
+        asked
+            .into_iter()
+            .map(|(name, answer)| (name, answer.and_then(|bytes| read_bundles(&bytes))))
             .collect()
     }
 
@@ -275,6 +316,35 @@ fn read(bytes: &[u8]) -> anyhow::Result<Status> {
             .unwrap_or_default(),
         last_error: some(&all["last_error"]),
         all,
+    })
+}
+
+fn read_bundles(bytes: &[u8]) -> anyhow::Result<Bundles> {
+    let all: Value = serde_json::from_slice(bytes).context("its answer is not JSON")?;
+    if all["schema"] != "bundles/v1" {
+        bail!("its answer is not about the bundles of a gwd (schema bundles/v1)");
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let list = |name: &str| all[name].as_array().into_iter().flatten();
+    Ok(Bundles {
+        all: list("bundles")
+            .filter_map(|known| {
+                Some(Known {
+                    bundle: text(&known["bundle"])?,
+                    ready: known["ready"].as_bool().unwrap_or(false),
+                    not_ready: text(&known["not_ready"]),
+                })
+            })
+            .collect(),
+        ran: list("ran")
+            .filter_map(|ran| {
+                Some(Ran {
+                    bundle: text(&ran["bundle"])?,
+                    serial: ran["serial"].as_u64(),
+                    since: text(&ran["since"]),
+                })
+            })
+            .collect(),
     })
 }
 

@@ -189,7 +189,23 @@ fn keys_that_gateways_would_refuse_publish_nothing() {
     project
         .run(&["apply", "--key", "keys/ci.pem", "--yes"])
         .with(4)
-        .says("wrong-role");
+        .says("wrong-role")
+        .says("of ci: roles build, from ");
+    project
+        .run(&["keygen", "old", "--roles", "build,release"])
+        .with(0);
+    let trust = project.read("trust.json");
+    let mut ended: Value = serde_json::from_str(&trust).unwrap();
+    let old = ended["keys"].as_array_mut().unwrap().last_mut().unwrap();
+    old["not_before"] = "2020-01-01T00:00:00Z".into();
+    old["not_after"] = "2021-01-01T00:00:00Z".into();
+    project.write("trust.json", ended.to_string());
+    project
+        .run(&["apply", "--key", "keys/old.pem", "--yes"])
+        .with(4)
+        .says("key-expired")
+        .says("of old: roles build and release, from 2020-01-01T00:00:00Z to 2021-01-01T00:00:00Z");
+    project.write("trust.json", trust);
     project
         .run(&["keygen", "rita", "--roles", "release"])
         .with(0);

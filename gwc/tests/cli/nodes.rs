@@ -61,7 +61,11 @@ impl Gateway {
                     head.push_str(&line);
                     head.push('\n');
                 }
-                let body = say.lock().unwrap().to_string();
+                let body = if head.contains("/v1/bundles") {
+                    bundles(&say.lock().unwrap()).to_string()
+                } else {
+                    say.lock().unwrap().to_string()
+                };
                 remember.lock().unwrap().push(head);
                 let _ = write!(
                     write,
@@ -81,6 +85,20 @@ impl Gateway {
 fn status(bundle: &str) -> Value {
     json!({"schema": "status/v1", "result": "ok", "node": "n", "bundle": bundle, "serial": 1, "channel": "prod",
            "resident": [bundle], "hold": null, "last_error": null, "ready": true})
+}
+
+/// What a gateway with this status says about its bundles: the resident ones are ready, but for
+/// those that it was told to doubt.
+fn bundles(status: &Value) -> Value {
+    let resident = status["resident"].as_array().cloned().unwrap_or_default();
+    let known: Vec<Value> = resident
+        .iter()
+        .map(|id| {
+            let why = &status["doubt"];
+            json!({"bundle": id, "resident": true, "ready": why.is_null(), "not_ready": why})
+        })
+        .collect();
+    json!({"schema": "bundles/v1", "result": "ok", "bundles": known, "ran": status["ran"]})
 }
 
 fn apply(project: &Project, more: &[&str]) -> crate::project::Ended {
@@ -124,17 +142,20 @@ fn somebody_else_was_first() {
     let at = listener.local_addr().unwrap().to_string();
     // The gateway is asked after the plan was made; meanwhile another releases.
     let first = thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let store = store.to_str().unwrap();
-        copy.run(&["apply", "--key", "keys.pem", "--yes", "--store", store])
-            .with(0);
-        let body = status("sha256:00").to_string();
-        write!(
-            stream,
-            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
+        let said = status("sha256:00");
+        for body in [bundles(&said), said] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let store = store.to_str().unwrap();
+            copy.run(&["apply", "--key", "keys.pem", "--yes", "--store", store])
+                .with(0);
+            let body = body.to_string();
+            write!(
+                stream,
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+                body.len()
+            )
+            .unwrap();
+        }
     });
     apply(&project, &["--node", &at])
         .with(3)
@@ -192,7 +213,57 @@ fn the_way_back_is_required() {
         .with(5)
         .says("does not have");
     gateway.say("resident", json!([project.history()[0].1]));
-    apply(&project, &["--require-rollback", "--node", &gateway.at]).with(0);
+    gateway.say("doubt", json!("its secret ${env:GWS_KEY} is gone"));
+    apply(&project, &["--require-rollback", "--node", &gateway.at])
+        .with(5)
+        .says("its secret ${env:GWS_KEY} is gone");
+    assert_eq!(project.history().len(), 1);
+    // Without that it is said, and the release goes on.
+    apply(&project, &["--node", &gateway.at])
+        .with(0)
+        .says("rollback NOT ready");
+    project.change("7s");
+    gateway.say("resident", json!([project.history()[0].1]));
+    gateway.say("doubt", json!(null));
+    apply(&project, &["--require-rollback", "--node", &gateway.at])
+        .with(0)
+        .says("the gateway has it at hand");
+}
+
+#[test]
+fn the_history_tells_which_gateways_ran_what() {
+    let project = Project::released();
+    let (_, first) = project.history()[0].clone();
+    project.change("6s");
+    apply(&project, &[]).with(0);
+    let (_, second) = project.history()[0].clone();
+    let ran = |list: &[(&str, u64)]| {
+        let list = list.iter().map(|(bundle, serial)| {
+            json!({"bundle": bundle, "serial": serial, "since": format!("2026-01-01T00:00:0{serial}Z")})
+        });
+        list.collect::<Vec<_>>()
+    };
+    let (one, two) = (Gateway::new(status(&second)), Gateway::new(status(&first)));
+    one.say("ran", json!(ran(&[(&second, 2), (&first, 1)])));
+    two.say("ran", json!(ran(&[(&first, 1)])));
+    let nodes = ["--node", &one.at, "--node", &two.at];
+    let ask = |more: &[&str]| project.run(&[&["history"], &nodes[..], more].concat());
+    let text = ask(&[]).with(0).out;
+    let newest: Vec<&str> = text.lines().collect();
+    assert!(
+        newest[2].contains(&format!("ran on {} since 2026-01-01T00:00:02Z", one.at)),
+        "{text}"
+    );
+    assert_eq!(text.matches("ran on").count(), 3, "{text}");
+    let document = ask(&["--format", "json"]).with(0).json("history/v1");
+    let nodes = |record: usize| document["records"][record]["ran"].as_array().unwrap().len();
+    assert_eq!((nodes(0), nodes(1)), (1, 2));
+    let unasked = project.run(&["history", "--format", "json"]).with(0);
+    assert!(unasked.json("history/v1")["records"][0]["ran"].is_null());
+    project
+        .run(&["history", "--node", &one.at, "--node", "http://127.0.0.1:1"])
+        .with(69)
+        .says("ran on");
 }
 
 #[test]

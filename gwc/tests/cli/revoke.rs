@@ -35,6 +35,51 @@ fn what_runs_needs_a_way_out() {
 }
 
 #[test]
+fn a_stolen_signing_key_counts_no_more() {
+    let project = Project::new();
+    project
+        .run(&["keygen", "second", "--owner", "second"])
+        .with(0);
+    project
+        .run(&[
+            "apply",
+            "--key",
+            "keys/second.pem",
+            "--yes",
+            "--reason",
+            "first",
+        ])
+        .with(0);
+    project.change("6s");
+    project.apply("by the thief").with(0);
+    let trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
+    let id = |at: usize| trust["keys"][at]["id"].as_str().unwrap().to_owned();
+    let run = |stolen: &str, by: &str| {
+        let key = format!("keys/{by}.pem");
+        project.run(&["revoke", "--signing-key", stolen, "--key", &key])
+    };
+    run("nonsense", "second").with(64).says("64 lower-case");
+    run(&"0".repeat(64), "second").with(64).says("no key");
+    run(&id(0), "release").with(4).says("revoked");
+    run(&id(0), "second").with(0).says("revocation list 1");
+    project.apply("again").with(4).says("revoked");
+    let history = project.run(&["history"]).with(0).out;
+    assert!(!history.contains("by the thief"), "{history}");
+    // The way back: a record above the thief's, by a key that still counts.
+    project
+        .run(&[
+            "apply",
+            "--key",
+            "keys/second.pem",
+            "--yes",
+            "--reason",
+            "ours",
+        ])
+        .with(0)
+        .says("serial 3");
+}
+
+#[test]
 fn credentials_by_their_hash_only() {
     let project = Project::released();
     let run =

@@ -124,6 +124,32 @@ fn withdrawn_credentials_are_counted() {
 }
 
 #[test]
+fn what_is_withdrawn_and_when_it_ends_stands_in_the_record() {
+    let (project, _) = three();
+    let left = project.history()[0].1.clone();
+    back(&project, &["-1", "--withdraw", "ffffff"]).with(65);
+    let target = project.history()[1].1.clone();
+    back(&project, &["-1", "--withdraw", &target])
+        .with(64)
+        .says("name one that it left");
+    back(&project, &["-1", "--withdraw", &left, "--expires", "2d"]).with(0);
+    let document = project.run(&["history", "--format", "json"]).with(0);
+    let record = &document.json("history/v1")["records"][0];
+    assert_eq!(record["withdraw"], serde_json::json!([left]));
+    let moment = |name: &str| record[name].as_str().unwrap().to_owned();
+    assert_eq!(
+        moment("expires")[11..],
+        moment("created")[11..],
+        "two days on"
+    );
+    assert_ne!(moment("expires"), moment("created"));
+    project
+        .run(&["history"])
+        .with(0)
+        .says(&format!("withdraws {}", &left[7..19]));
+}
+
+#[test]
 fn a_revoked_target_is_refused() {
     let (project, [a, ..]) = three();
     project

@@ -1,0 +1,131 @@
+//! The rollback drill: before a channel moves, whether the version that runs now could run again.
+//!
+//! The store must have it whole, signed as gateways ask, and not revoked; each gateway that is
+//! named must have it at hand, with every secret that it needs (release.md §7: a switch among
+//! resident versions does no I/O and cannot fail).
+
+use bundle::digest::Digest;
+use bundle::history::Entry;
+use bundle::name::ChannelName;
+use bundle::refused::Refused;
+use bundle::store::Store;
+use bundle::trust::{Trust, When};
+use bundle::verify::Unverified;
+use serde_json::{Value, json};
+
+use super::movement;
+use crate::exit::{Exit, Failure};
+use crate::release::evidence::Judge;
+use crate::release::nodes::Nodes;
+
+/// The way back.
+pub(super) enum Back {
+    /// This bundle could run again; so many gateways said so, too.
+    Ready(Digest, usize),
+    /// The channel runs nothing yet, or the same.
+    Nothing,
+    /// This bundle could not, and why.
+    Broken(Digest, String),
+}
+
+impl Back {
+    /// Asks store and gateways whether the head's bundle could run again after `new`.
+    pub(super) fn rehearse(
+        store: &dyn Store,
+        trust: Option<&Trust>,
+        channel: &ChannelName,
+        head: Option<&Entry>,
+        new: Digest,
+        nodes: &Nodes,
+    ) -> anyhow::Result<Self> {
+        let Some(head) = head.filter(|head| head.bundle != new) else {
+            return Ok(Self::Nothing);
+        };
+        let judge = trust.map(|trust| Judge {
+            store,
+            trust,
+            channel,
+        });
+        if let Err(refused) = whole(store, judge, head) {
+            return Ok(Self::Broken(head.bundle, refused.to_string()));
+        }
+        let wanted = head.bundle.to_string();
+        let mut asked = 0;
+        for (name, bundles) in nodes.bundles() {
+            let bundles = bundles.map_err(|error| movement::unreachable(&name, &error))?;
+            let known = bundles.all.iter().find(|known| known.bundle == wanted);
+            let why = match known {
+                None => Some("it does not have it".to_owned()),
+                Some(known) if known.ready => None,
+                Some(known) => Some(known.not_ready.clone().unwrap_or_default()),
+            };
+            if let Some(why) = why {
+                let why = format!("the gateway {name} could not switch to it: {why}");
+                return Ok(Self::Broken(head.bundle, why));
+            }
+            asked += 1;
+        }
+        Ok(Self::Ready(head.bundle, asked))
+    }
+
+    /// Refuses to go on without a way back.
+    pub(super) fn require(&self) -> anyhow::Result<()> {
+        match self {
+            Self::Ready(..) => Ok(()),
+            Self::Nothing | Self::Broken(..) => Err(Failure::new(
+                Exit::ROLLOUT,
+                "no-rollback",
+                format!("--require-rollback: {}", self.line()),
+            )
+            .into()),
+        }
+    }
+
+    /// For people.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Self::Ready(bundle, asked) => {
+                let said = match asked {
+                    0 => String::new(),
+                    1 => ", and the gateway has it at hand".to_owned(),
+                    n => format!(", and all {n} gateways have it at hand"),
+                };
+                format!(
+                    "rollback ready: gwc rollback   (to {}{said})",
+                    bundle.short()
+                )
+            }
+            Self::Nothing => "rollback: there is nothing before this to go back to".to_owned(),
+            Self::Broken(bundle, why) => format!(
+                "rollback NOT ready: {} cannot run again: {why}",
+                bundle.short()
+            ),
+        }
+    }
+
+    /// For programs: the bundle to go back to, where that would work.
+    pub(super) fn json(&self) -> Value {
+        match self {
+            Self::Ready(bundle, _) => json!(bundle),
+            Self::Nothing | Self::Broken(..) => Value::Null,
+        }
+    }
+}
+
+/// Whether the store has all of the head's bundle, and gateways would run it.
+fn whole(store: &dyn Store, judge: Option<Judge<'_>>, head: &Entry) -> Result<(), Refused> {
+    Unverified::open(store, head.bundle)?.load_full(store)?;
+    match judge {
+        None => Ok(()),
+        Some(judge) => {
+            let when = When::Past(head.record.created);
+            let verified = judge.bundle(head.bundle, &head.record.evidence, when);
+            match verified {
+                // A build key may have ended since: the first record that names the bundle
+                // counts, and gateways look there.
+                Err(Refused::KeyExpired) | Ok(_) => Ok(()),
+                Err(refused) => Err(refused),
+            }
+        }
+    }
+}
