@@ -102,13 +102,12 @@ impl Control {
             );
         }
         let state = State::open(&plan.state).map_err(StartError::State)?;
-        let trust_folder = match &plan.trust {
-            TrustSource::File(path) => path.parent().map(std::path::Path::to_owned),
+        let trust_file = match &plan.trust {
+            TrustSource::File(path) => Some(path.as_path()),
             TrustSource::Nobody => None,
         };
-        let mut others = vec![plan.secret_dir.as_path()];
-        others.extend(trust_folder.as_deref());
-        let watcher = Watcher::start(&plan.store, &plan.channel, &others, events);
+        let secrets = &plan.secret_dir;
+        let watcher = Watcher::start(&plan.store, &plan.channel, trust_file, secrets, events);
         let floors = trust.floors(&plan.channel);
         let mut control = Self {
             secrets: secrets::Registry::new(

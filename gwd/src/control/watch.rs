@@ -1,14 +1,17 @@
 //! File events of the store, the trust file and the secrets: whatever happens there, the control
 //! thread has a look.
 //!
-//! Folders are watched, not files: Kubernetes exchanges a symbolic link beside them. Events are
-//! a hint only; the store is also looked at every few seconds.
+//! Folders are watched, not files: Kubernetes exchanges a symbolic link beside them. What happens
+//! beside what matters is passed over (temporary files, the store's index, a log in the trust
+//! file's folder): a look at nothing would stand in the way of the one that counts. Events are a
+//! hint only; the store is also looked at every few seconds.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 
 use bundle::name::ChannelName;
+use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Event;
@@ -20,12 +23,22 @@ pub(crate) struct Watcher {
     watched: BTreeSet<PathBuf>,
 }
 
+/// What is looked at after a change.
+#[derive(Clone, Debug)]
+struct Matters {
+    store: PathBuf,
+    channel: ChannelName,
+    trust: Option<PathBuf>,
+    secrets: PathBuf,
+}
+
 impl Watcher {
     /// Starts watching; none where the system cannot.
     pub(crate) fn start(
         store: &Path,
         channel: &ChannelName,
-        others: &[&Path],
+        trust: Option<&Path>,
+        secrets: &Path,
         events: Sender<Event>,
     ) -> Option<Self> {
         // One look answers any number of events: a hint that is already under way is enough.
@@ -40,19 +53,24 @@ impl Watcher {
                 }
             })
             .ok()?;
+        // Events tell absolute paths.
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let matters = Matters {
+            store: absolute(store),
+            channel: channel.clone(),
+            trust: trust.map(absolute),
+            secrets: absolute(secrets),
+        };
+        let mut wanted: Vec<PathBuf> = matters.folders().into();
+        let trust_folder = matters.trust.as_deref().and_then(Path::parent);
+        wanted.extend(trust_folder.map(Path::to_owned));
+        wanted.push(matters.secrets.clone());
         let inner = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
+            if event.is_ok_and(|event| matters.event(&event)) {
                 let _under_way = hint.try_send(());
             }
         })
         .ok()?;
-        let mut wanted = vec![
-            store.to_owned(),
-            store.join("channels"),
-            store.join("channels").join(channel.as_str()),
-            store.join("revocations"),
-        ];
-        wanted.extend(others.iter().map(|path| (*path).to_owned()));
         let mut watcher = Self {
             inner,
             wanted,
@@ -74,5 +92,91 @@ impl Watcher {
                 let _gone = self.inner.unwatch(path);
             }
         }
+    }
+}
+
+impl Matters {
+    /// The store's folders: links are created in the last two, the others come into being.
+    fn folders(&self) -> [PathBuf; 4] {
+        let channels = self.store.join("channels");
+        let channel = channels.join(self.channel.as_str());
+        let revocations = self.store.join("revocations");
+        [self.store.clone(), channels, channel, revocations]
+    }
+
+    fn event(&self, event: &notify::Event) -> bool {
+        // Without a path the system has lost count.
+        let somewhere = event.paths.is_empty() || event.need_rescan();
+        !event.kind.is_access()
+            && (somewhere || event.paths.iter().any(|p| self.path(p, event.kind)))
+    }
+
+    fn path(&self, path: &Path, kind: EventKind) -> bool {
+        let [store, channels, channel, revocations] = self.folders();
+        let parent = path.parent();
+        if self.trust.as_deref() == Some(path) || parent == Some(&self.secrets) {
+            return true;
+        }
+        if parent == Some(&channel) || parent == Some(&revocations) {
+            // A link's name is its serial.
+            let name = path.file_name().and_then(std::ffi::OsStr::to_str);
+            return name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
+        }
+        if parent == Some(&store) || parent == Some(&channels) {
+            return path == channels || path == channel || path == revocations;
+        }
+        // A file beside the trust file that is written to may be a log; one that appears or is
+        // exchanged may be what a symbolic link leads through.
+        let written = matches!(
+            kind,
+            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_))
+        );
+        path == store || !written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use notify::event::{CreateKind, DataChange, ModifyKind, RenameMode};
+
+    use super::*;
+
+    #[test]
+    fn what_happens_beside_what_matters_is_passed_over() {
+        let matters = Matters {
+            store: "/s".into(),
+            channel: "prod".parse().unwrap(),
+            trust: Some("/t/trust.json".into()),
+            secrets: "/run/secrets".into(),
+        };
+        let created = EventKind::Create(CreateKind::File);
+        let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
+        let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        for (path, kind, looks) in [
+            ("/s/channels/prod/00000000000000000007", created, true),
+            ("/s/channels/prod/.tmp-1", created, false),
+            ("/s/channels/prod", created, true),
+            ("/s/channels/test", created, false),
+            ("/s/channels", created, true),
+            ("/s/revocations/00000000000000000001", created, true),
+            ("/s/index.json", renamed, false),
+            ("/s/.tmp-2", created, false),
+            ("/t/trust.json", written, true),
+            ("/t/trust.json", renamed, true),
+            ("/t/..data", renamed, true),
+            ("/t/gwd.log", written, false),
+            ("/run/secrets/token", written, true),
+            ("/run/secrets/..data", renamed, true),
+        ] {
+            let event = notify::Event::new(kind).add_path(path.into());
+            assert_eq!(matters.event(&event), looks, "{path} {kind:?}");
+        }
+        assert!(
+            matters.event(&notify::Event::new(EventKind::Any)),
+            "events were lost"
+        );
+        let opened = notify::event::AccessKind::Any;
+        let read = notify::Event::new(EventKind::Access(opened));
+        assert!(!matters.event(&read.add_path("/s/channels/prod/00000000000000000007".into())));
     }
 }
