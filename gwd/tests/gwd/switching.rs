@@ -96,6 +96,40 @@ fn versions_are_freed_when_nobody_has_them_even_under_idle_connections() {
 }
 
 #[test]
+fn a_worker_that_lets_a_version_go_does_not_free_it() {
+    let (proceed, wait) = gate();
+    let upstream = Upstream::start(move |seen, stream| {
+        if seen.head.starts_with("GET /slow") {
+            wait.lock().unwrap().recv().unwrap();
+        }
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let shop = shop(
+        upstream.address,
+        vec![op("GET", "/slow"), op("GET", "/fast")],
+    );
+    let mut served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n");
+    eventually("the exchange has begun", || !upstream.seen().is_empty());
+    let second = shop.build(&mut served.node, Digest::of(b"two"));
+    served.node.publish(&second, 2);
+    let live = |served: &Served| served.metric("gwd_bundle_snapshots_live", &[]);
+    assert_eq!(live(&served), 2.0, "the exchange has the first one");
+    proceed.send(()).unwrap();
+    assert_eq!(client.answer().status, 200);
+    client.send("GET /fast HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert_eq!(client.answer().status, 200, "the first exchange is over");
+    assert_eq!(live(&served), 2.0, "it lies in the bin");
+    assert_eq!(
+        served.node.snapshots_live(),
+        1,
+        "freed by who owns the node"
+    );
+}
+
+#[test]
 fn a_long_response_goes_on_over_switches() {
     let (proceed, wait) = gate();
     let upstream = Upstream::start(move |_, stream| {
