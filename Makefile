@@ -79,5 +79,6 @@ test-full: test
 bench:
 	$(MAKE) bins PROFILE=dist BIN=target/bin-dist
 	GWC=$(CURDIR)/target/bin-dist/gwc bench/compile
+	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/activation
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/switch
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/peers
