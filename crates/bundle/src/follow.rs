@@ -199,13 +199,28 @@ pub fn keep(
     for digest in &accepted.record().evidence {
         copy.statement(digest)?;
     }
-    if let Some(source) = accepted.record().source {
-        let _poorer = copy.source(&source);
-    }
     copy.witnesses(accepted, verified)?;
     copy.record(accepted)?;
     copy.finish()?;
     link(state, accepted)
+}
+
+/// Keeps the source of a record's bundle, if there is one. Only explanations need it, and it can be
+/// many times the rest: so it is kept once the bundle runs, and a failure is nobody's harm.
+///
+/// # Errors
+/// As [`keep`].
+pub fn keep_source(
+    from: &dyn Blobs,
+    state: &dyn Store,
+    accepted: &Accepted,
+) -> Result<(), WriteError> {
+    let Some(source) = accepted.record().source else {
+        return Ok(());
+    };
+    let mut copy = Copy::new(from, state);
+    copy.source(&source)?;
+    copy.finish()
 }
 
 /// Keeps a revocation list alone: a list is remembered even if its record's bundle is refused.

@@ -52,6 +52,7 @@ impl Control {
             self.persist_record(from, accepted);
             self.persist_ran();
         } else {
+            self.keep_source(from, accepted);
             self.clean_up();
         }
         let created = accepted.record().created;
@@ -81,6 +82,20 @@ impl Control {
             }),
         );
         Ok(())
+    }
+
+    /// The source is many times the behaviour: it is kept when the bundle runs already.
+    fn keep_source(&self, from: &Folder, accepted: &Accepted) {
+        if from.root() == self.state.layout.root() {
+            return;
+        }
+        if let Err(error) = follow::keep_source(from, &self.state.layout, accepted) {
+            event(
+                Level::Warn,
+                "the bundle runs, but its source cannot be kept; without the store it cannot be explained by places in the source",
+                json!({"bundle": accepted.bundle().to_string(), "error": error.to_string()}),
+            );
+        }
     }
 
     /// Verifies, builds, binds and persists; nothing that runs is touched. `ran` is written with

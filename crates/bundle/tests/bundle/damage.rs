@@ -40,6 +40,7 @@ fn run(store: &Store, state: &Store, context: &Context<'_>) -> Result<Runtime, R
     let verified = follow::bundle(store, context, &head.accepted, &[])?;
     let runtime = verified.load_runtime(store)?;
     follow::keep(store, state, &head.accepted, &verified).expect("what was read can be kept");
+    let _poorer = follow::keep_source(store, state, &head.accepted);
     Ok(runtime)
 }
 

@@ -45,6 +45,11 @@ fn from_build_to_rollback_to_restart_without_the_store() {
     let full = verified.load_full(&store).unwrap();
     assert_eq!(full.contracts[0].bytes, b"contract one");
     follow::keep(&store, &state, &head.accepted, &verified).unwrap();
+    assert!(
+        source::read(&state, &source).is_err(),
+        "nothing waits for it"
+    );
+    follow::keep_source(&store, &state, &head.accepted).unwrap();
 
     let second = ship(&store, "two");
     let memory = follow::remember(&state, &context).unwrap();
