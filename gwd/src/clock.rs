@@ -48,6 +48,23 @@ pub(crate) fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Seconds since 1970 as the control thread reads them. In a debug build a test may set this clock
+/// by the file that `GWD_TEST_CLOCK` names.
+#[must_use]
+pub(crate) fn unix_s() -> u64 {
+    #[cfg(debug_assertions)]
+    if let Some(told) = told_by_test() {
+        return told;
+    }
+    unix_ms() / 1_000
+}
+
+#[cfg(debug_assertions)]
+fn told_by_test() -> Option<u64> {
+    let path = std::env::var_os("GWD_TEST_CLOCK")?;
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
 /// `2025-01-02T03:04:05.678Z`, appended.
 pub(crate) fn write_timestamp(unix_ms: u64, out: &mut Vec<u8>) {
     let (days, ms_of_day) = (unix_ms / 86_400_000, unix_ms % 86_400_000);

@@ -7,6 +7,8 @@
 //! The state folder is itself a store, so a start without network is the same walk over it.
 //! release.md §5, §6.
 
+use std::collections::BTreeSet;
+
 use crate::channel::{self, Accepted, Context, Linked, Memory};
 use crate::digest::Digest;
 use crate::history::SKIPPED_MAX;
@@ -21,6 +23,9 @@ use crate::store::{self, Blobs, Chain, Store, WriteError};
 use crate::trust::When;
 use crate::verify::{Judgement, Unverified, Verified};
 
+/// Most records that are known as passed over (32 bytes each); more are judged at each look.
+const PASSED_MAX: usize = 1 << 16;
+
 /// What the store says should run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -28,8 +33,23 @@ pub struct Head {
     pub accepted: Accepted,
     /// Why the store's newest revocation list was not taken; the known one stays in force.
     pub revocations_refused: Option<Refused>,
-    /// Serials that were passed over because their key was revoked since.
+    /// Serials that were passed over because their key was revoked since: the highest
+    /// [`SKIPPED_MAX`] of them.
     pub skipped: Vec<u64>,
+}
+
+/// Records that are passed over because their key was revoked. Only true for one trust file and
+/// one set of revoked keys: begin with an empty one when those change.
+#[derive(Clone, Debug, Default)]
+pub struct Passed(BTreeSet<Digest>);
+
+/// The records of a state folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Those that count, newest first.
+    pub accepted: Vec<Accepted>,
+    /// Serials of others, newest first, and why they do not count.
+    pub refused: Vec<(u64, Refused)>,
 }
 
 /// What a state folder remembers under the current trust file. A record whose key was revoked is
@@ -40,8 +60,22 @@ pub struct Head {
 /// [`Refused::StoreUnreachable`] if the folder cannot be read. Damaged links are passed over: they
 /// are told by [`kept`].
 pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refused> {
+    let revocations = newest_list(state, context)?;
+    remember_under(state, context, revocations)
+}
+
+/// [`remember`] under a revocation list that may be newer than the folder's, because the folder
+/// could not be written: a record by a key on it is no longer remembered.
+///
+/// # Errors
+/// As [`remember`].
+pub fn remember_under(
+    state: &dyn Store,
+    context: &Context<'_>,
+    revocations: Revocations,
+) -> Result<Memory, Refused> {
     let mut memory = Memory {
-        revocations: newest_list(state, context)?,
+        revocations,
         ..Memory::default()
     };
     let chain = Chain::Channel(context.channel.clone());
@@ -54,26 +88,52 @@ pub fn remember(state: &dyn Store, context: &Context<'_>) -> Result<Memory, Refu
     Ok(memory)
 }
 
-/// The newest `limit` records that a state folder keeps, newest first: those that still count, and
-/// why others do not. A break-glass rollback may go to the bundle of any that counts.
+/// The newest `limit` records that a state folder keeps and that still count under a revocation
+/// list, newest first, and why others among them do not (the newest `limit` of those). A
+/// break-glass rollback may go to the bundle of any that counts. However many a thief left there,
+/// the honest ones below are found.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
 pub fn kept(
     state: &dyn Store,
     context: &Context<'_>,
+    revocations: &Revocations,
     limit: usize,
-) -> Result<Vec<Result<Accepted, Refused>>, Refused> {
+) -> Result<Kept, Refused> {
     let memory = Memory {
-        revocations: newest_list(state, context)?,
+        revocations: revocations.clone(),
         ..Memory::default()
     };
     let chain = Chain::Channel(context.channel.clone());
-    let mut records = Vec::new();
-    for serial in state.serials(&chain)?.into_iter().rev().take(limit) {
-        records.extend(recall(state, context, &memory, serial)?);
+    let mut kept = Kept::default();
+    for serial in state.serials(&chain)?.into_iter().rev() {
+        match recall(state, context, &memory, serial)? {
+            Some(Ok(accepted)) => kept.accepted.push(accepted),
+            Some(Err(refused)) if kept.refused.len() < limit => {
+                kept.refused.push((serial, refused))
+            }
+            Some(Err(_)) | None => {}
+        }
+        if kept.accepted.len() >= limit {
+            break;
+        }
     }
-    Ok(records)
+    Ok(kept)
+}
+
+/// The newest revocation list of a store, if it may take the place of the known one; else the
+/// known one. It does not depend on any record: a list is taken even if the channel's head is
+/// refused, which is how a stolen release key is stopped.
+///
+/// # Errors
+/// Why the newest list is refused; the known one stays in force.
+pub fn revocations(
+    store: &dyn Store,
+    context: &Context<'_>,
+    memory: &Memory,
+) -> Result<Revocations, Refused> {
+    newer_list(store, &context.after(memory), &memory.revocations)
 }
 
 /// What the store says should run now. `None` for a channel without records.
@@ -85,21 +145,45 @@ pub fn head(
     context: &Context<'_>,
     memory: &Memory,
 ) -> Result<Option<Head>, Refused> {
+    head_past(store, context, memory, &mut Passed::default())
+}
+
+/// [`head`] for who looks again and again: what was passed over is not judged another time.
+///
+/// # Errors
+/// As [`head`].
+pub fn head_past(
+    store: &dyn Store,
+    context: &Context<'_>,
+    memory: &Memory,
+    passed: &mut Passed,
+) -> Result<Option<Head>, Refused> {
     let chain = Chain::Channel(context.channel.clone());
     let serials = store.serials(&chain)?;
     let mut skipped = Vec::new();
-    for serial in serials.into_iter().rev().take(SKIPPED_MAX) {
+    let mut skip = |serial, digest, passed: &mut Passed| {
+        passed.add(digest);
+        if skipped.len() < SKIPPED_MAX {
+            skipped.push(serial);
+        }
+    };
+    // A thief may have left any number: all are passed over, one after the other.
+    for serial in serials.into_iter().rev() {
         let Some(digest) = store.link(&chain, serial)? else {
             continue;
         };
+        if passed.has(&digest) {
+            skip(serial, digest, passed);
+            continue;
+        }
         let pointer = Pointer { digest, serial };
         match channel::accept(store, context, memory, pointer) {
-            Err(Refused::RevokedKey) => skipped.push(serial),
+            Err(Refused::RevokedKey) => skip(serial, digest, passed),
             Err(refused) => return Err(refused),
             Ok(accepted) => {
                 let (accepted, revocations_refused) = with_newest_list(store, context, accepted);
                 match accepted {
-                    Err(Refused::RevokedKey) => skipped.push(serial),
+                    Err(Refused::RevokedKey) => skip(serial, digest, passed),
                     Err(refused) => return Err(refused),
                     Ok(accepted) => {
                         return Ok(Some(Head {
@@ -270,6 +354,18 @@ fn link_list(state: &dyn Store, revocations: &Revocations) -> Result<(), WriteEr
     }
 }
 
+impl Passed {
+    fn has(&self, record: &Digest) -> bool {
+        self.0.contains(record)
+    }
+
+    fn add(&mut self, record: Digest) {
+        if self.0.len() < PASSED_MAX {
+            self.0.insert(record);
+        }
+    }
+}
+
 /// The record under a serial of a state folder; `None` if there is no link.
 fn recall(
     state: &dyn Store,
@@ -315,7 +411,7 @@ fn newer_list(
     known: &Revocations,
 ) -> Result<Revocations, Refused> {
     let serials = store.serials(&Chain::Revocations)?;
-    for serial in serials.into_iter().rev().take(SKIPPED_MAX) {
+    for serial in serials.into_iter().rev() {
         if serial <= known.serial() {
             break;
         }
@@ -330,8 +426,11 @@ fn newer_list(
     Ok(known.clone())
 }
 
-/// The newest list of a state folder that still verifies.
-fn newest_list(state: &dyn Store, context: &Context<'_>) -> Result<Revocations, Refused> {
+/// The newest list of a state folder that still verifies; none if none does.
+///
+/// # Errors
+/// [`Refused::StoreUnreachable`].
+pub fn newest_list(state: &dyn Store, context: &Context<'_>) -> Result<Revocations, Refused> {
     for serial in state.serials(&Chain::Revocations)?.into_iter().rev() {
         let Ok(Some(digest)) = state.link(&Chain::Revocations, serial) else {
             continue;

@@ -14,7 +14,7 @@ use crate::statement::{Statement, claimed_role, stored};
 use crate::store::{Blobs, Chain, Store};
 use crate::trust::{Signers, Trust, When};
 
-/// Most links by revoked keys that are passed over on the way to the head.
+/// Most links by revoked keys that are told of. All are passed over on the way to the head.
 pub const SKIPPED_MAX: usize = 1_024;
 
 /// One record of a channel.
@@ -63,9 +63,9 @@ pub(crate) fn find_head(
     channel: &ChannelName,
 ) -> Result<(Option<Entry>, BTreeSet<u64>), Refused> {
     let mut skipped = BTreeSet::new();
-    let serials = store.serials(&Chain::Channel(channel.clone()))?;
-    for serial in serials.into_iter().rev().take(SKIPPED_MAX) {
-        let Some(digest) = store.link(&Chain::Channel(channel.clone()), serial)? else {
+    let chain = Chain::Channel(channel.clone());
+    for serial in store.serials(&chain)?.into_iter().rev() {
+        let Some(digest) = store.link(&chain, serial)? else {
             continue;
         };
         let entry = entry(store, trust, channel, digest)?;

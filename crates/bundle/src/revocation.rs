@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use crate::channel::{Context, check_created};
 use crate::digest::Digest;
-use crate::history::SKIPPED_MAX;
 use crate::keys::KeyId;
 use crate::moment::Moment;
 use crate::refused::Refused;
@@ -143,7 +142,7 @@ pub(crate) struct Newest {
 pub(crate) fn find_head(store: &dyn Store, trust: Option<&Trust>) -> Result<Newest, Refused> {
     let mut skipped = BTreeSet::new();
     let serials = store.serials(&Chain::Revocations)?;
-    for serial in serials.into_iter().rev().take(SKIPPED_MAX) {
+    for serial in serials.into_iter().rev() {
         let Some(digest) = store.link(&Chain::Revocations, serial)? else {
             continue;
         };

@@ -9,7 +9,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use arc_swap::ArcSwap;
-use bundle::digest::Digest;
 use bytes::Bytes;
 use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
@@ -21,13 +20,15 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::explain;
-use crate::control::{Event, Status, Target, Trouble};
+use crate::control::{Event, Status, Switch, Target, Trouble, Wish};
 use crate::published::Shared;
-use crate::telemetry::program::{self, Level, audit, event};
+use crate::telemetry::program::{self, Audit, Level, OK, event};
 use crate::telemetry::registry::Registry;
 
 /// Bytes of a request's body.
 const BODY_BYTES_MAX: usize = 64 << 10;
+/// Hex digits that name a bundle at least.
+const PREFIX_MIN: usize = 4;
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 256;
 
@@ -178,7 +179,10 @@ impl Admin {
             }
             "/metrics" => text(self.registry.text()),
             _ => match self.refuse(&request, via) {
-                Some(refusal) => refusal,
+                Some(refusal) => {
+                    tell_stranger(&path, via, &refusal);
+                    refusal
+                }
                 None => self.changes(&path, request, via).await,
             },
         }
@@ -259,17 +263,8 @@ impl Admin {
                         Ok(explained) => json_reply(200, &explained),
                         Err(why) => problem(400, "bad-request", &why),
                     },
-                    "/v1/activate" => match bundle_id(&body["bundle"]) {
-                        Ok(id) => {
-                            let sticky = body["sticky"] == true;
-                            self.switch(Target::Bundle(id), sticky, who).await
-                        }
-                        Err(why) => problem(400, "bad-request", &why),
-                    },
-                    "/v1/rollback" => match rollback_target(&body["to"]) {
-                        Ok(to) => self.switch(to, body["sticky"] == true, who).await,
-                        Err(why) => problem(400, "bad-request", &why),
-                    },
+                    "/v1/activate" => self.switch(Switch::Activate, &body, who).await,
+                    "/v1/rollback" => self.switch(Switch::Rollback, &body, who).await,
                     _ => set_level(&body, &who),
                 }
             }
@@ -288,14 +283,11 @@ impl Admin {
         status
     }
 
-    async fn switch(&self, to: Target, sticky: bool, who: String) -> Reply {
-        self.ask(|answer| Event::Switch {
-            to,
-            sticky,
-            who,
-            answer,
-        })
-        .await
+    async fn switch(&self, what: Switch, body: &Value, who: String) -> Reply {
+        match wish(what, body) {
+            Ok(wish) => self.ask(|answer| Event::Switch { wish, who, answer }).await,
+            Err(why) => problem(400, "bad-request", &why),
+        }
     }
 
     /// Asks the control thread and waits for its answer.
@@ -380,12 +372,52 @@ async fn read_json(request: Request<Incoming>) -> Result<Value, Reply> {
         .map_err(|error| problem(400, "bad-request", &format!("not JSON: {error}")))
 }
 
-fn bundle_id(value: &Value) -> Result<Digest, String> {
+/// A change that somebody wanted who may not: as much a line as one that was made.
+fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
+    let what = match path {
+        "/v1/activate" => "operator-activate",
+        "/v1/rollback" => "operator-rollback",
+        "/v1/resume" => "resume",
+        "/v1/drain" => "drain",
+        "/v1/log-level" => "log-level",
+        _ => return,
+    };
+    let who = match via {
+        Via::Tcp(peer) => format!("stranger from {peer}"),
+        Via::Unix => return,
+    };
+    let unknown = refusal.status() == StatusCode::UNAUTHORIZED;
+    Audit {
+        what,
+        who: &who,
+        from: None,
+        to: None,
+        why: None,
+        result: if unknown {
+            "admin-token-needed"
+        } else {
+            "no-admin-token"
+        },
+    }
+    .tell("a change is refused: nobody says who wants it", json!({}));
+}
+
+/// An id, or its first digits: `sha256:` may be left out, four digits are the least.
+fn bundle_target(value: &Value) -> Result<Target, String> {
     let text = value
         .as_str()
         .ok_or("name a bundle: {\"bundle\": \"sha256:…\"}")?;
-    text.parse()
-        .map_err(|_| "a bundle is named `sha256:` and 64 hex digits".to_owned())
+    if let Ok(id) = text.parse() {
+        return Ok(Target::Bundle(id));
+    }
+    let digits = text.strip_prefix("sha256:").unwrap_or(text);
+    let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !hex || !(PREFIX_MIN..=64).contains(&digits.len()) {
+        return Err(format!(
+            "a bundle is named by its id, `sha256:` and 64 hex digits, or by the first digits of it, at least {PREFIX_MIN}"
+        ));
+    }
+    Ok(Target::Prefix(digits.to_ascii_lowercase()))
 }
 
 /// An id, or `-1` for the one before; nothing is `-1`.
@@ -393,29 +425,59 @@ fn rollback_target(value: &Value) -> Result<Target, String> {
     let steps = match value {
         Value::Null => Some(-1),
         Value::Number(number) => number.as_i64(),
-        Value::String(text) => match text.parse::<i64>() {
-            Ok(steps) => Some(steps),
-            Err(_) => return bundle_id(value).map(Target::Bundle),
-        },
+        Value::String(text) if text.starts_with('-') => text.parse::<i64>().ok(),
+        Value::String(_) => return bundle_target(value),
         Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     };
     steps
         .filter(|steps| *steps < 0)
         .and_then(|steps| usize::try_from(steps.unsigned_abs()).ok())
         .map(Target::Back)
-        .ok_or_else(|| "`to` is a bundle's id, or -1, -2, …".to_owned())
+        .ok_or_else(|| "`to` is a bundle's id or its first digits, or -1, -2, …".to_owned())
+}
+
+/// What an operator wants to run, from a request's body.
+fn wish(what: Switch, body: &Value) -> Result<Wish, String> {
+    let to = match what {
+        Switch::Activate => bundle_target(&body["bundle"])?,
+        Switch::Rollback => rollback_target(&body["to"])?,
+    };
+    let sticky = match &body["sticky"] {
+        Value::Null => false,
+        Value::Bool(sticky) => *sticky,
+        _ => return Err("`sticky` is true or false".to_owned()),
+    };
+    let why = match &body["reason"] {
+        Value::Null => None,
+        Value::String(why) => Some(why.clone()),
+        _ => return Err("`reason` is a text".to_owned()),
+    };
+    Ok(Wish {
+        what,
+        to,
+        sticky,
+        why,
+    })
 }
 
 fn set_level(body: &Value, who: &str) -> Reply {
     let before = program::level();
-    let Some(level) = body["level"].as_str().and_then(Level::parse) else {
+    let said = body["level"].as_str();
+    let audit = Audit {
+        what: "log-level",
+        who,
+        from: Some(before.as_str().to_owned()),
+        to: said.map(str::to_owned),
+        why: None,
+        result: OK,
+    };
+    let Some(level) = said.and_then(Level::parse) else {
+        let result = "bad-request";
+        Audit { result, ..audit }.tell("the log level is not set", json!({}));
         return problem(400, "bad-request", "`level` is error, warn, info or debug");
     };
     program::set_level(level);
-    audit(
-        "the log level was set",
-        json!({"who": who, "from": before.as_str(), "to": level.as_str(), "result": "ok"}),
-    );
+    audit.tell("the log level was set", json!({}));
     json_reply(
         200,
         &json!({
@@ -484,6 +546,8 @@ fn problem(status: u16, code: &str, message: &str) -> Reply {
 
 #[cfg(test)]
 mod tests {
+    use bundle::digest::Digest;
+
     use super::*;
 
     #[test]
@@ -514,6 +578,17 @@ mod tests {
         assert_eq!(target(json!(id)).unwrap(), format!("Bundle({id})"));
         for bad in [json!(1), json!(0), json!("x"), json!({}), json!(true)] {
             assert!(target(bad.clone()).is_err(), "{bad}");
+        }
+        for (prefix, digits) in [
+            ("1234", "1234"),
+            ("sha256:ABcd", "abcd"),
+            ("deadbeef", "deadbeef"),
+        ] {
+            let told = rollback_target(&json!(prefix)).unwrap();
+            assert_eq!(told, Target::Prefix(digits.to_owned()));
+        }
+        for bad in ["123", "sha256:123", "-", "-0", "sha512:abcd", "12 34", ""] {
+            assert!(target(json!(bad)).is_err(), "{bad}");
         }
     }
 }

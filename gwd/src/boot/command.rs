@@ -27,12 +27,22 @@ pub(super) fn dispatch(cli: Cli) -> Exit {
         }
         Command::Status(client) => ask(&client, "GET", "/v1/status", None, status_text),
         Command::Versions(client) => ask(&client, "GET", "/v1/bundles", None, versions_text),
-        Command::Rollback { to, sticky, client } => {
-            let body = json!({"to": to, "sticky": sticky});
+        Command::Rollback {
+            to,
+            sticky,
+            reason,
+            client,
+        } => {
+            let body = json!({"to": to, "sticky": sticky, "reason": reason});
             ask(&client, "POST", "/v1/rollback", Some(&body), status_text)
         }
-        Command::Activate { id, sticky, client } => {
-            let body = json!({"bundle": id, "sticky": sticky});
+        Command::Activate {
+            id,
+            sticky,
+            reason,
+            client,
+        } => {
+            let body = json!({"bundle": id, "sticky": sticky, "reason": reason});
             ask(&client, "POST", "/v1/activate", Some(&body), status_text)
         }
         Command::Resume(client) => ask(&client, "POST", "/v1/resume", None, status_text),
@@ -145,7 +155,15 @@ fn status_text(status: &Value) -> String {
             .map_or("-".to_owned(), |serial| serial.to_string()),
     );
     line("since", text(status, "since"));
-    line("previous", text(status, "previous"));
+    let way_back = match status["previous_ready"].as_bool() {
+        Some(true) => " (rollback ready)",
+        Some(false) => " (NOT ready: see `gwd versions`)",
+        None => "",
+    };
+    line(
+        "previous",
+        &format!("{}{way_back}", text(status, "previous")),
+    );
     let ready = if status["ready"] == true { "yes" } else { "no" };
     line("ready", ready);
     for (name, address) in status["listeners"].as_object().into_iter().flatten() {
@@ -165,6 +183,15 @@ fn status_text(status: &Value) -> String {
     }
     for alarm in status["alarms"].as_array().into_iter().flatten() {
         line("ALARM", alarm.as_str().unwrap_or("-"));
+    }
+    for reference in status["stale_secrets"].as_array().into_iter().flatten() {
+        line("STALE", reference.as_str().unwrap_or("-"));
+    }
+    if status["durable"] == false {
+        line(
+            "WARNING",
+            "a restart would not know what is in force: the state folder cannot be written",
+        );
     }
     if status["insecure_allow_unsigned"] == true {
         line("INSECURE", "unsigned bundles are run");
@@ -194,8 +221,14 @@ fn versions_text(bundles: &Value) -> String {
             (false, true) => "resident",
             (false, false) => "on disk",
         };
+        let serial = bundle["serial"].as_u64();
+        let serial = serial.map_or("-".to_owned(), |serial| serial.to_string());
+        let way = match bundle["not_ready"].as_str() {
+            Some("on-disk") | None => String::new(),
+            Some(why) => format!(" NOT ready: {why}"),
+        };
         out.push_str(&format!(
-            "{} {state:<8} {}\n",
+            "{} {state:<8} serial {serial:<5} {}{way}\n",
             text(bundle, "bundle"),
             text(bundle, "created")
         ));

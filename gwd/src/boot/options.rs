@@ -84,25 +84,32 @@ pub(super) enum Command {
   gwd rollback -1 --admin-token-file token                  the same, over TCP
   gwd rollback sha256:… --sticky --admin-token-file token   and stay there until `gwd resume`")]
     Rollback {
-        /// A bundle that is here, or `-1` for the one that ran before.
+        /// A bundle that is here (its id or at least four first digits of it), or `-1` for the one
+        /// that ran before.
         #[arg(value_name = "ID|-1", default_value = "-1", allow_hyphen_values = true)]
         to: String,
         /// Hold until `gwd resume`, also against other bundles.
         #[arg(long)]
         sticky: bool,
+        /// Why: it stands in the node's audit line.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
         #[command(flatten)]
         client: ClientOptions,
     },
     /// Run a bundle that is here, verified and not revoked; held as by `gwd rollback`.
     #[command(after_help = "Examples:
   gwd versions --admin unix:/run/gwd/admin.sock             which there are
-  gwd activate sha256:… --admin unix:/run/gwd/admin.sock")]
+  gwd activate 3f9c02 --reason 'paged: 5xx' --admin unix:/run/gwd/admin.sock")]
     Activate {
-        /// The bundle's whole id, as `gwd versions` prints it.
+        /// The bundle's id, as `gwd versions` prints it, or at least four first digits of it.
         id: String,
         /// Hold until `gwd resume`, also against other bundles.
         #[arg(long)]
         sticky: bool,
+        /// Why: it stands in the node's audit line.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
         #[command(flatten)]
         client: ClientOptions,
     },

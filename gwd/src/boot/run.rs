@@ -14,7 +14,7 @@ use crate::admin::{Admin, Interface, Token};
 use crate::control::{Control, Event, Plan, StartError, Status, TrustSource};
 use crate::node::{Node, Settings};
 use crate::telemetry::process;
-use crate::telemetry::program::{self, Level, audit, event};
+use crate::telemetry::program::{self, Audit, Level, OK, event};
 
 /// File descriptors below which a warning is due: every request needs two.
 const DESCRIPTORS_LOW: u64 = 4_096;
@@ -141,7 +141,7 @@ fn stop(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
         resolved.drain_timeout
     };
     let forced = node.drain(timeout, &impatient);
-    audit("stopped", json!({"forced_closes": forced, "result": "ok"}));
+    event(Level::Info, "stopped", json!({"forced_closes": forced}));
 }
 
 /// `gwd check`.
@@ -258,10 +258,15 @@ fn hang_up(options: &RunOptions) {
         Ok(resolved) => {
             let before = program::level();
             program::set_level(resolved.log_level.level());
-            audit(
-                "SIGHUP: log and level were read again",
-                json!({"who": "SIGHUP", "from": before.as_str(), "to": program::level().as_str(), "result": "ok"}),
-            );
+            Audit {
+                what: "log-level",
+                who: "SIGHUP",
+                from: Some(before.as_str().to_owned()),
+                to: Some(program::level().as_str().to_owned()),
+                why: None,
+                result: OK,
+            }
+            .tell("SIGHUP: log and level were read again", json!({}));
         }
         Err(error) => event(
             Level::Error,

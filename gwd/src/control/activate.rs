@@ -1,8 +1,7 @@
 //! Making a bundle the running one, or refusing it: verify, resolve secrets, build, bind,
 //! persist, publish (release.md §6).
 
-use bundle::channel::{Accepted, Context};
-use bundle::digest::Digest;
+use bundle::channel::Accepted;
 use bundle::follow;
 use bundle::ir::PROVIDES;
 use bundle::refused::Refused;
@@ -10,75 +9,74 @@ use bundle::statement::predicate::RecordKind;
 use bundle::store::folder::Folder;
 use serde_json::json;
 
-use super::keep::not_durable;
+use super::keep::Source;
 use super::state::Ran;
-use super::{Control, Resident, Running, advice, load, now};
-use crate::node::Version;
-use crate::telemetry::program::{Level, audit, event};
+use super::{Control, Resident, Running, advice, load, now, secrets};
+use crate::telemetry::program::{Audit, Level, OK, event};
 
 impl Control {
     /// Makes the bundle of a record the running one; among residents only the pointer moves.
     pub(super) fn activate(&mut self, from: &Folder, accepted: &Accepted) -> Result<(), Refused> {
         let began_ms = self.now_ms();
         let bundle = accepted.bundle();
-        let pointer = accepted.pointer();
+        let serial = accepted.pointer().serial;
         let was = self.running.map(|running| running.bundle);
-        let resident = self.resident(&bundle).map(|known| known.version.clone());
-        let was_resident = resident.is_some();
+        if let Some(refused) = self.banned(&bundle) {
+            return Err(refused);
+        }
         let mut ran = self.ran.clone();
         ran.hold = None;
-        ran.runs(bundle);
+        ran.runs(bundle, serial, now());
+        let resident = self.take_resident(&bundle);
+        let was_resident = resident.is_some();
         let version = match resident {
-            Some(version) => {
-                if accepted.revocations().has_bundle(&bundle) {
-                    return Err(Refused::Revoked { bundle });
-                }
-                self.node.publish(&version, pointer.serial);
-                version
-            }
-            None => {
-                let version = self.prepare(from, accepted, Some(&ran))?;
-                self.node.publish(&version, pointer.serial);
-                version
-            }
+            Some(resident) => Resident {
+                accepted: accepted.clone(),
+                ..resident
+            },
+            None => self.prepare(from, accepted, Some(&ran))?,
         };
+        self.node.publish(&version.version, serial);
         self.ran = ran;
         self.last_error = None;
-        self.runs(version, accepted.clone());
+        self.runs(version);
         // From the second record on, the first one protects.
         self.replay_protected |= self.memory.record.is_some();
-        self.memory = accepted.memory();
         if was_resident {
-            self.persist_record(from, accepted);
+            self.remember(from, accepted);
             self.persist_ran();
         } else {
+            self.accept(accepted);
             self.keep_source(from, accepted);
-            self.clean_up();
         }
-        let created = accepted.record().created;
+        self.clean_up_due = true;
+        let record = accepted.record();
         let took_ms = self.now_ms().saturating_sub(began_ms);
         {
             let mut bundles = self.node.registry.bundles();
             bundles.activation_seconds.observe(took_ms as f64 / 1e3);
-            let age_s = now().unix_s().saturating_sub(created.unix_s());
+            let age_s = now().unix_s().saturating_sub(record.created.unix_s());
             bundles.propagation_seconds.observe(age_s as f64);
-            if accepted.record().kind == RecordKind::Rollback {
+            if record.kind == RecordKind::Rollback {
                 bundles.rollbacks += 1;
             }
         }
         self.count_activation("ok", "");
-        audit(
+        Audit {
+            what: what(record.kind),
+            who: &record.actor,
+            from: was.map(|id| id.to_string()),
+            to: Some(bundle.to_string()),
+            why: Some(&record.reason),
+            result: OK,
+        }
+        .tell(
             "a bundle was activated",
             json!({
-                "from": was.map(|id| id.to_string()),
-                "to": bundle.to_string(),
-                "serial": pointer.serial,
+                "serial": serial,
                 "channel": self.plan.channel.as_str(),
-                "who": accepted.record().actor,
-                "why": accepted.record().reason,
                 "resident": was_resident,
                 "took_ms": took_ms,
-                "result": "ok",
             }),
         );
         Ok(())
@@ -105,70 +103,79 @@ impl Control {
         from: &Folder,
         accepted: &Accepted,
         ran: Option<&Ran>,
-    ) -> Result<Version, Refused> {
-        let context = Context {
-            trust: &self.trust,
-            channel: &self.plan.channel,
-            now: now(),
-        };
-        let verified = follow::bundle(from, &context, accepted, PROVIDES)?;
+    ) -> Result<Resident, Refused> {
+        if let Some(refused) = self.banned(&accepted.bundle()) {
+            return Err(refused);
+        }
+        let verified = follow::bundle(from, &self.context(), accepted, PROVIDES)?;
         let assembly = load::assembly(&verified, from, self.node.parts())?;
         let version = self
             .node
             .build(&assembly, accepted.bundle(), &self.secrets)?;
         self.node.bind(&version)?;
         if from.root() != self.state.layout.root() {
-            follow::keep(from, &self.state.layout, accepted, &verified).map_err(not_durable)?;
+            let source = Source::new(from);
+            follow::keep(&source, &self.state.layout, accepted, &verified)
+                .map_err(|error| source.why(error))?;
         }
         if let Some(ran) = ran {
             self.state.write(ran)?;
         }
-        Ok(version)
+        Ok(Resident {
+            version,
+            accepted: accepted.clone(),
+            secrets: secrets::references(&assembly),
+            vouched_for: true,
+        })
     }
 
     /// The running bundle under a newer record: a pin, or a rollback to where we are.
     pub(super) fn renew(&mut self, store: &Folder, accepted: &Accepted) {
         let bundle = accepted.bundle();
-        if let Some(at) = self
-            .residents
-            .iter()
-            .position(|known| known.version.bundle() == bundle)
-        {
-            self.residents[at].accepted = accepted.clone();
-            let version = self.residents[at].version.clone();
-            self.node.publish(&version, accepted.pointer().serial);
+        let serial = accepted.pointer().serial;
+        if let Some(mut resident) = self.take_resident(&bundle) {
+            resident.accepted = accepted.clone();
+            self.node.publish(&resident.version, serial);
+            self.ran.runs(bundle, serial, now());
+            self.runs(resident);
         }
-        if let Some(running) = &mut self.running {
-            running.serial = accepted.pointer().serial;
-        }
+        self.replay_protected |= self.memory.record.is_some();
         self.remember(store, accepted);
-        audit(
+        self.persist_ran();
+        let record = accepted.record();
+        Audit {
+            what: what(record.kind),
+            who: &record.actor,
+            from: Some(bundle.to_string()),
+            to: Some(bundle.to_string()),
+            why: Some(&record.reason),
+            result: OK,
+        }
+        .tell(
             "the running bundle was named again",
-            json!({
-                "bundle": bundle.to_string(),
-                "serial": accepted.pointer().serial,
-                "who": accepted.record().actor,
-                "why": accepted.record().reason,
-            }),
+            json!({"serial": serial, "channel": self.plan.channel.as_str()}),
         );
     }
 
     /// A version runs: it is the newest resident, and those beyond the limit go.
-    pub(super) fn runs(&mut self, version: Version, accepted: Accepted) {
-        let bundle = version.bundle();
+    pub(super) fn runs(&mut self, resident: Resident) {
+        let bundle = resident.version.bundle();
+        let serial = resident.accepted.pointer().serial;
+        let was = self.running.filter(|running| running.bundle == bundle);
         self.refusals.forget(&bundle);
         self.running = Some(Running {
             bundle,
-            serial: accepted.pointer().serial,
-            since: now(),
+            serial,
+            since: was.map_or_else(now, |running| running.since),
         });
+        self.describe_running(&resident.accepted);
         self.residents
-            .retain(|known| known.version.bundle() != bundle);
-        self.residents.insert(0, Resident { version, accepted });
+            .retain(|known| known.version.bundle() != bundle && known.vouched_for);
+        self.residents.insert(0, resident);
         self.residents.truncate(self.plan.keep.max(1));
-        let serial = self.residents[0].accepted.pointer().serial;
-        let revoked = self.memory.revocations.has_bundle(&bundle);
-        self.alarm("running-revoked", revoked);
+        // What ran until now may be one that must not be started again.
+        self.drop_banned();
+        self.alarm("running-untrusted", false);
         let mut bundles = self.node.registry.bundles();
         bundles.running = Some((
             bundle.to_string(),
@@ -181,11 +188,25 @@ impl Control {
     }
 
     /// A bundle is refused: what runs stays.
-    pub(super) fn refuse(&mut self, bundle: Digest, refused: &Refused) {
+    pub(super) fn refuse(&mut self, accepted: &Accepted, refused: &Refused) {
         let now_ms = self.now_ms();
+        let bundle = accepted.bundle();
         self.refusals.add(bundle, refused.clone(), now_ms);
         self.count_activation("failed", &refused.reason());
         self.note_error(Some(bundle), refused);
+        let record = accepted.record();
+        Audit {
+            what: what(record.kind),
+            who: &record.actor,
+            from: self.running.map(|running| running.bundle.to_string()),
+            to: Some(bundle.to_string()),
+            why: Some(&record.reason),
+            result: &refused.reason(),
+        }
+        .tell(
+            "a bundle is not activated",
+            json!({"serial": record.serial}),
+        );
         event(
             Level::Error,
             "a bundle is refused; what runs goes on running",
@@ -197,5 +218,14 @@ impl Control {
                 "do": advice(refused),
             }),
         );
+    }
+}
+
+/// What a record wanted, in the audit lines.
+const fn what(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::Release => "release",
+        RecordKind::Rollback => "rollback",
+        RecordKind::Pin => "pin",
     }
 }

@@ -1,14 +1,15 @@
 //! The cold start: held, else the channel's head, else the last good bundle, else not ready; and
 //! never a guess among older ones (release.md §6).
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use arc_swap::ArcSwap;
-use bundle::channel::{self, Accepted, Context, Memory};
+use bundle::channel::{self, Context, Memory};
 use bundle::digest::Digest;
-use bundle::follow;
+use bundle::follow::{self, Passed};
 use bundle::name::ProjectName;
 use bundle::refused::{Blame, Refused};
 use bundle::store::folder::Folder;
@@ -16,13 +17,17 @@ use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
 use serde_json::{Value, json};
 
+use super::describe::Described;
 use super::refusals::Refusals;
 use super::secrets;
-use super::state::State;
+use super::state::{Ran, State};
 use super::watch::Watcher;
-use super::{Control, Event, KEPT_MAX, Plan, Status, TrustSource, advice, now};
+use super::{Control, Event, Plan, Status, Told, TrustSource, advice, now};
 use crate::node::Node;
 use crate::telemetry::program::{Level, event};
+
+/// Newest records of the state folder that are looked at for damage.
+const CHECKED_MAX: usize = 20;
 
 /// Why gwd does not start.
 #[derive(Debug)]
@@ -114,18 +119,25 @@ impl Control {
                 plan.secret_dir.clone(),
                 plan.secret_env_prefix.clone(),
             ),
-            ran: state.ran(),
+            ran: Ran::default(),
+            durable: state.writable(),
             state,
             memory: Memory::default(),
             replay_protected: floors.min_serial > 0,
             head: None,
             running: None,
             residents: Vec::new(),
+            dropped: BTreeSet::new(),
             refusals: Refusals::default(),
             last_error: None,
-            store_error: None,
+            told: Told::default(),
+            passed: Passed::default(),
+            described: Described::default(),
             alarms: Vec::new(),
+            looked_at_ms: 0,
             tidy_at_ms: 0,
+            clean_up_due: true,
+            judge_due: false,
             status,
             watcher,
             plan,
@@ -138,8 +150,8 @@ impl Control {
     }
 
     fn begin(&mut self) -> Result<(), StartError> {
-        let context = self.context();
-        self.memory = follow::remember(&self.state.layout, &context).map_err(StartError::State)?;
+        let remembered = follow::remember(&self.state.layout, &self.context());
+        self.memory = remembered.map_err(StartError::State)?;
         self.replay_protected |= self.memory.record.is_some();
         if !self.replay_protected {
             event(
@@ -148,6 +160,16 @@ impl Control {
                 json!({"do": "keep the state folder, or write floors with `gwc trust floor`"}),
             );
         }
+        if !self.durable {
+            self.alarm("state-not-durable", true);
+            event(
+                Level::Warn,
+                "the state folder can be read but not written: releases are refused until it can",
+                json!({"state": self.plan.state.display().to_string()}),
+            );
+        }
+        self.read_what_ran();
+        self.head = self.remembered_head();
         self.apply_revocations();
         if let Some(held) = self.ran.hold.clone()
             && let Err(refused) = self.run_kept(held.to)
@@ -157,7 +179,7 @@ impl Control {
                 "the held bundle cannot run; the channel's head is tried",
                 json!({"bundle": held.to.to_string(), "reason": refused.reason(), "error": refused.to_string()}),
             );
-            self.ran.hold = None;
+            self.end_hold(&refused.reason());
         }
         let followed = self.follow();
         if let Err(refused) = &followed {
@@ -179,6 +201,12 @@ impl Control {
                 ),
             }
         }
+        self.looked_at_ms = self.now_ms();
+        self.check_expiry();
+        self.refresh_secrets();
+        if let Some(watcher) = &mut self.watcher {
+            watcher.refresh(&self.secrets.folders());
+        }
         self.update_status();
         if self.running.is_none() {
             self.nothing_runs(followed)?;
@@ -186,13 +214,44 @@ impl Control {
         Ok(())
     }
 
-    /// Nothing runs. What can pass by itself is waited for; what cannot ends the start.
+    /// What ran before, and whether the state folder is whole. What is damaged is told by name; it
+    /// may have been the newest, so nothing older takes its place.
+    fn read_what_ran(&mut self) {
+        let ran = self.state.ran();
+        let list = &self.memory.revocations;
+        let kept = follow::kept(&self.state.layout, &self.context(), list, CHECKED_MAX);
+        let mut damaged: Vec<String> = Vec::new();
+        match ran {
+            Ok(ran) => self.ran = ran,
+            Err(refused) => damaged.push(refused.to_string()),
+        }
+        for (serial, refused) in kept.unwrap_or_default().refused {
+            if refused.blame() != Blame::Signer {
+                damaged.push(format!("record {serial}: {refused}"));
+            }
+        }
+        if damaged.is_empty() {
+            return;
+        }
+        self.alarm("state-damaged", true);
+        event(
+            Level::Error,
+            "the state folder is damaged; only the channel's head can run",
+            json!({
+                "state": self.plan.state.display().to_string(),
+                "damaged": damaged,
+                "do": "a release or a switch writes it anew; check the disk",
+            }),
+        );
+    }
+
     fn channels_there(&self) -> Vec<String> {
         Folder::open(&self.plan.store)
             .and_then(|store| store.channels())
             .unwrap_or_default()
     }
 
+    /// Nothing runs. What can pass by itself is waited for; what cannot ends the start.
     fn nothing_runs(&self, followed: Result<(), Refused>) -> Result<(), StartError> {
         let refused = match followed {
             Err(refused) => Some(refused),
@@ -230,29 +289,18 @@ impl Control {
 
     /// Runs a bundle of the state folder, verified as if it came from the store.
     fn run_kept(&mut self, bundle: Digest) -> Result<(), Refused> {
-        let accepted = self.kept_record(bundle)?;
+        if let Some(banned) = self.banned(&bundle) {
+            return Err(banned);
+        }
+        let accepted = self.kept_record(&bundle)?;
+        let accepted = accepted.ok_or(Refused::BlobMissing { digest: bundle })?;
         let layout = self.state.layout.clone();
-        let version = self.prepare(&layout, &accepted, None)?;
-        self.node.publish(&version, accepted.pointer().serial);
-        self.runs(version, accepted);
+        let resident = self.prepare(&layout, &accepted, None)?;
+        self.node
+            .publish(&resident.version, accepted.pointer().serial);
+        self.runs(resident);
         self.count_activation("ok", "");
         Ok(())
-    }
-
-    fn kept_record(&self, bundle: Digest) -> Result<Accepted, Refused> {
-        let kept = follow::kept(&self.state.layout, &self.context(), KEPT_MAX)?;
-        kept.into_iter()
-            .filter_map(Result::ok)
-            .find(|accepted| accepted.bundle() == bundle)
-            .ok_or(Refused::BlobMissing { digest: bundle })
-    }
-
-    fn context(&self) -> Context<'_> {
-        Context {
-            trust: &self.trust,
-            channel: &self.plan.channel,
-            now: now(),
-        }
     }
 
     /// `gwd check`: what would run, verified and built, with nothing bound and nothing written.

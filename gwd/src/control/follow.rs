@@ -1,36 +1,45 @@
 //! Following the channel: what the store's head says, and whether it is acted upon
 //! (release.md §5, §6).
 
-use bundle::channel::{Accepted, Context};
+use bundle::channel::Accepted;
 use bundle::follow;
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
 use serde_json::json;
 
-use super::{Control, advice, now};
+use super::{Control, advice};
 use crate::telemetry::program::{Level, event};
 
 impl Control {
-    /// Looks at the trust file and the store, and follows the channel.
+    /// Looks at the trust file, the secrets and the store, and follows the channel.
     pub(super) fn look(&mut self) {
         self.reload_trust();
+        self.refresh_secrets();
         if let Some(watcher) = &mut self.watcher {
-            watcher.refresh();
+            watcher.refresh(&self.secrets.folders());
         }
         match self.follow() {
             Ok(()) => {
-                let told = self.last_error.as_ref();
-                if self.store_error.take().is_some() && told.is_some_and(|e| e.bundle.is_none()) {
+                let shown = self.last_error.as_ref();
+                if self.told.store.take().is_some() && shown.is_some_and(|e| e.bundle.is_none()) {
                     self.last_error = None;
+                    event(
+                        Level::Info,
+                        "the channel can be followed again",
+                        json!({"channel": self.plan.channel.as_str()}),
+                    );
                 }
             }
             Err(refused) => self.cannot_follow(refused),
         }
+        self.check_expiry();
         self.update_status();
+        // The pause to the next look begins where this one ends.
+        self.looked_at_ms = self.now_ms();
     }
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {
-        if self.store_error.as_ref() == Some(&refused) {
+        if self.told.store.as_ref() == Some(&refused) {
             return;
         }
         event(
@@ -45,63 +54,81 @@ impl Control {
         );
         self.count_activation("failed", &refused.reason());
         self.note_error(None, &refused);
-        self.store_error = Some(refused);
+        self.told.store = Some(refused);
     }
 
     /// What the store's head says, acted upon.
     pub(super) fn follow(&mut self) -> Result<(), Refused> {
         let store = Folder::open(&self.plan.store)?;
-        let context = Context {
-            trust: &self.trust,
-            channel: &self.plan.channel,
-            now: now(),
-        };
-        let Some(head) = follow::head(&store, &context, &self.memory)? else {
+        self.follow_revocations(&store);
+        let mut passed = std::mem::take(&mut self.passed);
+        let head = follow::head_past(&store, &self.context(), &self.memory, &mut passed);
+        self.passed = passed;
+        let Some(head) = head? else {
             return Ok(());
         };
-        if let Some(refused) = &head.revocations_refused {
-            event(
-                Level::Warn,
-                "the store's newest revocation list is not taken; the known one stays in force",
-                json!({"reason": refused.reason(), "error": refused.to_string()}),
-            );
-        }
         let accepted = head.accepted;
-        self.take_revocations(&store, &accepted);
-        self.drop_withdrawn(&accepted);
+        self.take_revocations(&store, accepted.revocations());
         let news = self.memory.record != Some(accepted.pointer());
         self.head = Some(accepted.clone());
+        self.drop_banned();
         let bundle = accepted.bundle();
         if self.is_held(&accepted) {
+            self.refusals.await_none();
             if news {
                 self.remember(&store, &accepted);
-                event(
-                    Level::Warn,
-                    "the channel moved, but this node is held; `gwd resume` ends that",
-                    json!({"head": bundle.to_string(), "serial": accepted.pointer().serial}),
-                );
             }
+            self.tell_held(&accepted);
             return Ok(());
         }
         if self.running.is_some_and(|running| running.bundle == bundle) {
+            self.refusals.await_none();
             if news {
                 self.renew(&store, &accepted);
             }
+            self.end_hold("the channel names the bundle that runs");
             return Ok(());
         }
+        self.refusals.await_only(&bundle);
         if self.refusals.waits(&bundle, self.now_ms()) {
             return Ok(());
         }
         if let Err(refused) = self.activate(&store, &accepted) {
-            self.refuse(bundle, &refused);
-            self.remember(&store, &accepted);
+            self.refuse(&accepted, &refused);
+            if self.memory.record != Some(accepted.pointer()) {
+                self.remember(&store, &accepted);
+            }
         }
         Ok(())
     }
 
-    /// Whether an operator's hold stands against this record.
+    /// Whether an operator's hold stands against this record. It does not where the bundle that is
+    /// held must not run any more.
     fn is_held(&self, accepted: &Accepted) -> bool {
         let hold = self.ran.hold.as_ref();
-        hold.is_some_and(|hold| hold.sticky || hold.from == accepted.bundle())
+        hold.is_some_and(|hold| {
+            let stands = self.banned(&hold.to).is_none();
+            stands && (hold.sticky || hold.from == accepted.bundle())
+        })
+    }
+
+    fn tell_held(&mut self, accepted: &Accepted) {
+        let serial = accepted.pointer().serial;
+        if self.told.held == Some(serial) {
+            return;
+        }
+        self.told.held = Some(serial);
+        event(
+            Level::Warn,
+            "the channel's head does not run: this node is held; `gwd resume` ends that",
+            json!({"head": accepted.bundle().to_string(), "serial": serial}),
+        );
+    }
+
+    /// A record past its end stops nothing: somebody was to renew it.
+    pub(super) fn check_expiry(&mut self) {
+        let ends = self.head.as_ref().and_then(|head| head.record().expires);
+        let now = self.context().now;
+        self.alarm("record-expired", ends.is_some_and(|at| at <= now));
     }
 }

@@ -1,13 +1,18 @@
-//! The trust file, read again: what changes about what was accepted (release.md §4, §6).
+//! The trust file, read again: what changes about what was accepted (release.md §4, §5, §6).
 
-use bundle::channel::Context;
-use bundle::follow;
+use std::fs;
+
+use bundle::channel::{self, Accepted, Memory};
+use bundle::digest::Digest;
+use bundle::follow::{self, Passed};
 use bundle::ir::PROVIDES;
+use bundle::refused::{Blame, Refused};
+use bundle::revocation;
 use bundle::trust::Trust;
 use serde_json::json;
 
-use super::{Control, TrustSource, now};
-use crate::telemetry::program::{Level, audit, event};
+use super::{Control, KEPT_MAX, TrustSource};
+use crate::telemetry::program::{Audit, Level, OK, event};
 
 impl Control {
     /// Reads the trust file again; one that cannot be read changes nothing.
@@ -15,52 +20,173 @@ impl Control {
         let TrustSource::File(path) = &self.plan.trust else {
             return;
         };
-        let Ok(bytes) = std::fs::read(path) else {
+        let Ok(bytes) = fs::read(path) else {
             return self.alarm("trust-unreadable", true);
         };
         if bytes == self.trust_bytes {
-            return self.alarm("trust-unreadable", false);
+            self.told.trust = None;
+            self.alarm("trust-unreadable", false);
+            if self.judge_due {
+                self.judge_anew();
+            }
+            return;
         }
+        let file = path.display().to_string();
+        let fresh = Digest::of(&bytes);
+        let audit = Audit {
+            what: "trust",
+            who: &file,
+            from: Some(Digest::of(&self.trust_bytes).to_string()),
+            to: Some(fresh.to_string()),
+            why: None,
+            result: OK,
+        };
         match Trust::parse(&bytes) {
-            Err(refused) => {
-                self.alarm("trust-unreadable", true);
-                event(
-                    Level::Error,
-                    "the changed trust file cannot be read; the one before stays in force",
+            Err(refused) if self.told.trust != Some(fresh) => {
+                let result = &*refused.reason();
+                Audit { result, ..audit }.tell(
+                    "the changed trust file cannot be used; the one before stays in force",
                     json!({"error": refused.to_string()}),
                 );
+                self.told.trust = Some(fresh);
+                self.alarm("trust-unreadable", true);
             }
+            Err(_) => self.alarm("trust-unreadable", true),
             Ok(trust) => {
+                audit.tell("the trust file was read again", json!({}));
+                self.told.trust = None;
+                self.told.store = None;
                 self.alarm("trust-unreadable", false);
+                let floors = trust.floors(&self.plan.channel);
+                self.replay_protected |= floors.min_serial > 0;
                 self.trust = trust;
                 self.trust_bytes = bytes;
                 self.refusals.forget_all();
-                self.store_error = None;
-                audit("the trust file was read again", json!({}));
                 self.judge_anew();
             }
         }
     }
 
-    /// What the changed trust file says about what runs: an alarm, never a stop.
-    fn judge_anew(&mut self) {
-        let context = Context {
-            trust: &self.trust,
-            channel: &self.plan.channel,
-            now: now(),
-        };
-        match follow::remember(&self.state.layout, &context) {
-            Ok(memory) => self.memory = memory,
-            Err(refused) => event(
-                Level::Error,
-                "the state folder cannot be read again",
-                json!({"error": refused.to_string()}),
-            ),
+    /// Which of the accepted things still count, after a key changed its state. What runs goes on
+    /// running, with an alarm if it does not count; other versions that do not are dropped.
+    pub(super) fn judge_anew(&mut self) {
+        self.passed = Passed::default();
+        match self.judged_memory() {
+            Ok(memory) => {
+                self.judge_due = false;
+                self.memory = memory;
+            }
+            Err(refused) => {
+                if !self.judge_due {
+                    event(
+                        Level::Error,
+                        "the state folder cannot be read again; what it remembers is judged when it can be",
+                        json!({"error": refused.to_string()}),
+                    );
+                }
+                self.judge_due = true;
+            }
         }
-        let running = self.residents.first();
-        let untrusted = running.is_some_and(|known| {
-            follow::bundle(&self.state.layout, &context, &known.accepted, PROVIDES).is_err()
-        });
-        self.alarm("running-untrusted", untrusted);
+        self.head = self.remembered_head();
+        self.apply_revocations();
+        self.judge_residents();
     }
+
+    /// What is remembered, under the keys of now. Memory may be ahead of the state folder where
+    /// that could not be written: it is only taken back if it can be read and does not count.
+    fn judged_memory(&self) -> Result<Memory, Refused> {
+        let layout = &self.state.layout;
+        let blobs = self.blobs();
+        let context = self.context();
+        let on_disk = follow::newest_list(layout, &context)?;
+        let ahead = self.memory.revocations.pointer();
+        let ahead = ahead.filter(|pointer| pointer.serial > on_disk.serial());
+        let list = match ahead.map(|pointer| revocation::recall(&blobs, &context, pointer)) {
+            Some(Ok(list)) => list,
+            Some(Err(refused)) if !is_judgement(&refused) => self.memory.revocations.clone(),
+            Some(Err(_)) | None => on_disk,
+        };
+        let mut memory = follow::remember_under(layout, &context, list)?;
+        let known = memory.record.map_or(0, |pointer| pointer.serial);
+        let ahead = self.memory.record.filter(|ahead| ahead.serial > known);
+        if let Some(ahead) = ahead {
+            match channel::recall(&blobs, &context, &memory, ahead) {
+                Ok(accepted) => memory = accepted.memory(),
+                Err(refused) if !is_judgement(&refused) => memory.record = Some(ahead),
+                Err(_) => {}
+            }
+        }
+        Ok(memory)
+    }
+
+    /// The newest accepted record, if it can be read: what it withdraws counts before the store
+    /// has been looked at.
+    pub(super) fn remembered_head(&self) -> Option<Accepted> {
+        let pointer = self.memory.record?;
+        let known = self.head.as_ref().filter(|head| head.pointer() == pointer);
+        let read = channel::recall(&self.blobs(), &self.context(), &self.memory, pointer).ok();
+        read.or_else(|| known.cloned())
+    }
+
+    fn judge_residents(&mut self) {
+        let list = &self.memory.revocations;
+        let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)
+            .unwrap_or_default()
+            .accepted;
+        let verdicts: Vec<(Digest, Result<Accepted, Refused>)> = self
+            .residents
+            .iter()
+            .map(|known| {
+                let id = known.version.bundle();
+                (id, self.judge(&known.accepted, &kept))
+            })
+            .collect();
+        let running = self.running.map(|running| running.bundle);
+        for (bundle, verdict) in verdicts {
+            let runs = running == Some(bundle);
+            let mut residents = self.residents.iter_mut();
+            let Some(known) = residents.find(|known| known.version.bundle() == bundle) else {
+                continue;
+            };
+            let counts = match verdict {
+                Ok(accepted) => {
+                    known.accepted = accepted;
+                    true
+                }
+                // What is revoked has an alarm of its own.
+                Err(Refused::Revoked { .. }) => true,
+                Err(refused) => !is_judgement(&refused),
+            };
+            known.vouched_for = counts;
+            if runs {
+                self.alarm("running-untrusted", !counts);
+            } else if !counts {
+                self.take_resident(&bundle);
+                self.tidy_at_ms = 0;
+                event(
+                    Level::Warn,
+                    "a version in memory is dropped: nobody who is trusted vouches for it any more",
+                    json!({"bundle": bundle.to_string()}),
+                );
+            }
+        }
+    }
+
+    /// Whether a version may be started: under its record, or under an older one that names it.
+    fn judge(&self, accepted: &Accepted, kept: &[Accepted]) -> Result<Accepted, Refused> {
+        let (context, blobs) = (self.context(), self.blobs());
+        let own = channel::recall(&blobs, &context, &self.memory, accepted.pointer());
+        let mut others = kept.iter();
+        let accepted = own.or_else(|refused| {
+            let other = others.find(|other| other.bundle() == accepted.bundle());
+            other.cloned().ok_or(refused)
+        })?;
+        follow::bundle(&blobs, &context, &accepted, PROVIDES)?;
+        Ok(accepted)
+    }
+}
+
+/// Whether the signatures were judged, rather than something not being readable now.
+fn is_judgement(refused: &Refused) -> bool {
+    refused.blame() == Blame::Signer
 }

@@ -1,17 +1,24 @@
 //! What is kept for a restart and for a way back, and what is given up: in the state folder and
 //! in memory.
+//!
+//! Revocations, records and break-glass act in memory even where the state folder cannot be
+//! written; then the node says so and tries again (release.md §6).
+
+use std::cell::RefCell;
 
 use bundle::channel::Accepted;
+use bundle::digest::Digest;
 use bundle::follow;
 use bundle::moment::Moment;
 use bundle::refused::Refused;
+use bundle::revocation::Revocations;
 use bundle::store::folder::Folder;
-use bundle::store::{WriteError, sweep};
+use bundle::store::{Blobs, WriteError, sweep};
 use serde_json::json;
 
 use super::{Control, now};
 use crate::node::Version;
-use crate::telemetry::program::{Level, event};
+use crate::telemetry::program::{Audit, BY_ITSELF, Level, OK, event};
 
 /// Records whose bundles stay on disk.
 const ON_DISK: usize = 20;
@@ -24,42 +31,118 @@ impl Control {
     /// What was accepted is remembered even where its bundle does not run, so that an older
     /// record cannot come back.
     pub(super) fn remember(&mut self, from: &Folder, accepted: &Accepted) {
-        self.memory = accepted.memory();
+        self.accept(accepted);
         self.persist_record(from, accepted);
     }
 
-    pub(super) fn persist_record(&self, from: &Folder, accepted: &Accepted) {
-        if let Err(error) = follow::keep_record(from, &self.state.layout, accepted) {
+    /// Remembers it in memory.
+    pub(super) fn accept(&mut self, accepted: &Accepted) {
+        let created = self.memory.created;
+        self.memory = accepted.memory();
+        self.memory.created = self.memory.created.max(created);
+    }
+
+    pub(super) fn persist_record(&mut self, from: &Folder, accepted: &Accepted) {
+        let kept = follow::keep_record(from, &self.state.layout, accepted);
+        self.note_kept(kept);
+    }
+
+    pub(super) fn persist_list(&mut self, from: &Folder, list: &Revocations) {
+        let kept = follow::keep_list(from, &self.state.layout, list);
+        self.note_kept(kept);
+    }
+
+    /// Writes what ran. Tells whether a restart would know all that is remembered.
+    pub(super) fn persist_ran(&mut self) -> bool {
+        let kept = self.state.write(&self.ran);
+        let fine = kept.is_ok();
+        self.note_kept(kept.map_err(WriteError::Refused));
+        if fine {
+            self.alarm("state-damaged", false);
+        }
+        self.durable
+    }
+
+    fn note_kept(&mut self, kept: Result<(), WriteError>) {
+        let Err(error) = kept else { return };
+        if self.durable {
             event(
                 Level::Error,
-                "a record cannot be kept in the state folder; a restart may not know it",
-                json!({"serial": accepted.pointer().serial, "error": error.to_string()}),
+                "the state folder cannot be written; a restart would not know what is in force now",
+                json!({
+                    "reason": "state-not-durable",
+                    "error": error.to_string(),
+                    "do": "make the state folder writable and give it space; it is tried again",
+                }),
             );
         }
+        self.durable = false;
+        self.alarm("state-not-durable", true);
     }
 
-    pub(super) fn persist_ran(&self) -> bool {
-        match self.state.write(&self.ran) {
-            Ok(()) => true,
-            Err(refused) => {
-                event(
-                    Level::Error,
-                    "the state folder cannot be written; a restart would not know what ran",
-                    json!({"reason": refused.reason(), "error": refused.to_string()}),
-                );
-                false
-            }
+    /// Tries again to write what is only in memory.
+    pub(super) fn persist_again(&mut self) {
+        if self.durable {
+            return;
+        }
+        let layout = self.state.layout.clone();
+        let blobs = self.blobs();
+        let kept = follow::keep_list(&blobs, &layout, &self.memory.revocations)
+            .and_then(|()| match &self.head {
+                Some(head) if self.memory.record == Some(head.pointer()) => {
+                    follow::keep_record(&blobs, &layout, head)
+                }
+                _ => Ok(()),
+            })
+            .and_then(|()| Ok(self.state.write(&self.ran)?));
+        if kept.is_ok() {
+            self.durable = true;
+            self.alarm("state-not-durable", false);
+            self.alarm("state-damaged", false);
         }
     }
 
-    /// Drops bundles from the state folder that nobody can want: neither recent nor running nor
-    /// resident.
+    /// The state folder's blobs, and behind them the store's: what is remembered may not have
+    /// been kept.
+    pub(super) fn blobs(&self) -> Behind {
+        Behind {
+            state: self.state.layout.clone(),
+            store: Folder::open(&self.plan.store).ok(),
+        }
+    }
+
+    /// Ends an operator's hold, because its reason is gone.
+    pub(super) fn end_hold(&mut self, why: &str) {
+        let Some(hold) = self.ran.hold.take() else {
+            return;
+        };
+        self.persist_ran();
+        Audit {
+            what: "hold-ended",
+            who: BY_ITSELF,
+            from: Some(hold.to.to_string()),
+            to: self.running.map(|running| running.bundle.to_string()),
+            why: Some(why),
+            result: OK,
+        }
+        .tell("the hold is over", json!({"durable": self.durable}));
+    }
+
+    /// Drops bundles from the state folder that nobody can want (neither recent nor running nor
+    /// resident), and at once those that must not be started.
     pub(super) fn clean_up(&self) {
         let layout = &self.state.layout;
-        let young_since = Moment::from_unix_s(now().unix_s().saturating_sub(YOUNG_S));
+        let banned = self.all_banned();
         let dropped = sweep::retained(layout, ON_DISK).and_then(|mut kept| {
             kept.extend(self.ran.ran.iter());
             kept.extend(self.residents.iter().map(|known| known.version.bundle()));
+            let mut young_since = Moment::from_unix_s(now().unix_s().saturating_sub(YOUNG_S));
+            for bundle in &banned {
+                kept.remove(bundle);
+                if layout.size(bundle)?.is_some() {
+                    young_since = Moment::MAX;
+                }
+            }
             let garbage = sweep::garbage(layout, &kept, young_since)?;
             sweep::remove(layout, &garbage)?;
             Ok(garbage.len())
@@ -90,10 +173,72 @@ impl Control {
     }
 }
 
-pub(super) fn not_durable(error: WriteError) -> Refused {
-    match error {
-        WriteError::Refused(Refused::StoreUnreachable { why }) => Refused::StateNotDurable { why },
-        WriteError::Refused(refused) => refused,
-        WriteError::Conflict { serial } => Refused::Forked { serial },
+/// Two folders as one; see [`Control::blobs`].
+pub(super) struct Behind {
+    state: Folder,
+    store: Option<Folder>,
+}
+
+impl Blobs for Behind {
+    fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
+        match (self.state.fetch(digest, bytes_max), &self.store) {
+            (Ok(Some(bytes)), None) => Ok(Some(bytes)),
+            // A damaged copy is not what was asked for.
+            (Ok(Some(bytes)), Some(_)) if Digest::of(&bytes) == *digest => Ok(Some(bytes)),
+            (_, Some(store)) => store.fetch(digest, bytes_max),
+            (other, None) => other,
+        }
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
+        match (self.state.size(digest), &self.store) {
+            (Ok(None) | Err(_), Some(store)) => store.size(digest),
+            (other, _) => other,
+        }
+    }
+}
+
+/// A store that is copied from. While copying, reading here and writing there fail alike: this
+/// remembers which it was.
+pub(super) struct Source<'a> {
+    blobs: &'a dyn Blobs,
+    failed: RefCell<Option<Refused>>,
+}
+
+impl<'a> Source<'a> {
+    pub(super) const fn new(blobs: &'a dyn Blobs) -> Self {
+        Self {
+            blobs,
+            failed: RefCell::new(None),
+        }
+    }
+
+    /// Why the copy failed: the source's own reason, or else the state folder cannot be written.
+    pub(super) fn why(self, error: WriteError) -> Refused {
+        match (self.failed.into_inner(), error) {
+            (Some(refused), _) => refused,
+            (None, WriteError::Refused(Refused::StoreUnreachable { why })) => {
+                Refused::StateNotDurable { why }
+            }
+            (None, WriteError::Refused(refused)) => refused,
+            (None, WriteError::Conflict { serial }) => Refused::Forked { serial },
+        }
+    }
+
+    fn note<T>(&self, result: Result<T, Refused>) -> Result<T, Refused> {
+        if let Err(refused) = &result {
+            *self.failed.borrow_mut() = Some(refused.clone());
+        }
+        result
+    }
+}
+
+impl Blobs for Source<'_> {
+    fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
+        self.note(self.blobs.fetch(digest, bytes_max))
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
+        self.note(self.blobs.size(digest))
     }
 }

@@ -7,6 +7,7 @@
 
 mod activate;
 mod cold;
+mod describe;
 mod follow;
 mod judge;
 mod keep;
@@ -19,33 +20,39 @@ mod state;
 mod status;
 mod watch;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bundle::channel::{Accepted, Memory};
+use bundle::channel::{Accepted, Context, Memory};
 use bundle::digest::Digest;
+use bundle::follow::Passed;
 use bundle::moment::Moment;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
 use bundle::trust::Trust;
+use policy::SecretRef;
 use serde_json::json;
 
 use crate::node::{Node, Version};
-use crate::telemetry::program::{Level, audit, event};
+use crate::telemetry::program::{Audit, Level, OK, event};
 
 pub(crate) use cold::StartError;
+use describe::Described;
 use refusals::Refusals;
 use state::{Ran, State};
 pub(crate) use status::Status;
 use watch::Watcher;
 
 /// How often the store is looked at without being told to.
-const POLL: Duration = Duration::from_secs(5);
+const POLL_MS: u64 = 5_000;
 /// How often small matters are looked after.
-const TICK: Duration = Duration::from_secs(2);
+const TICK_MS: u64 = 2_000;
+/// The shortest pause before something is tried again by itself.
+const PAUSE_MS: u64 = 500;
 /// Records of the state folder among which break-glass finds its target.
 const KEPT_MAX: usize = 200;
 
@@ -79,8 +86,7 @@ pub(crate) enum Event {
     Notified(Answer),
     /// Run a bundle that is here.
     Switch {
-        to: Target,
-        sticky: bool,
+        wish: Wish,
         who: String,
         answer: Answer,
     },
@@ -90,10 +96,30 @@ pub(crate) enum Event {
     Stop { who: String },
 }
 
+/// What an operator wants to run on this node.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) what: Switch,
+    pub(crate) to: Target,
+    /// Hold until `gwd resume`.
+    pub(crate) sticky: bool,
+    /// What the operator says about it.
+    pub(crate) why: Option<String>,
+}
+
+/// How the operator called it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Switch {
+    Activate,
+    Rollback,
+}
+
 /// Which bundle.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Bundle(Digest),
+    /// The one bundle here whose id begins with these hex digits.
+    Prefix(String),
     /// The one that ran so many before the running one.
     Back(usize),
 }
@@ -115,6 +141,10 @@ struct Resident {
     version: Version,
     /// The newest record that names it.
     accepted: Accepted,
+    /// The secrets that it names.
+    secrets: BTreeSet<SecretRef>,
+    /// Whether somebody who is trusted vouches for it. Without it runs on, and never again.
+    vouched_for: bool,
 }
 
 /// What runs.
@@ -135,44 +165,73 @@ pub(crate) struct Control {
     state: State,
     ran: Ran,
     memory: Memory,
+    /// Whether a restart would know all that is remembered. False where the state folder cannot be
+    /// written; it is tried again.
+    durable: bool,
     /// Whether a record had been accepted before this start, or a floor is set.
     replay_protected: bool,
+    /// The newest accepted record.
     head: Option<Accepted>,
+    /// Records by revoked keys that need not be judged again.
+    passed: Passed,
     running: Option<Running>,
     /// The newest first.
     residents: Vec<Resident>,
+    /// Records of bundles that ran, for those who ask.
+    described: Described,
+    /// Bundles that must not be started, as last acted upon.
+    dropped: BTreeSet<Digest>,
     refusals: Refusals,
     last_error: Option<status::LastError>,
-    /// Why the store could not be read the last time.
-    store_error: Option<Refused>,
+    /// What was told already, so that it is told once.
+    told: Told,
     alarms: Vec<&'static str>,
+    looked_at_ms: u64,
     tidy_at_ms: u64,
+    /// Bundles on disk may have become useless.
+    clean_up_due: bool,
+    /// A key changed its state, and what it signed could not be judged yet.
+    judge_due: bool,
     status: Arc<ArcSwap<Status>>,
     watcher: Option<Watcher>,
+}
+
+/// What the log has said already and does not say at every look.
+#[derive(Debug, Default)]
+struct Told {
+    /// Why the store could not be read the last time.
+    store: Option<Refused>,
+    /// Why the newest revocation list is not taken.
+    list: Option<Refused>,
+    /// The trust file that cannot be used.
+    trust: Option<Digest>,
+    /// The record that moved the channel while the node is held.
+    held: Option<u64>,
 }
 
 impl Control {
     /// Serves events until told to stop. Returns the node for its drain.
     pub(crate) fn run(mut self, events: &Receiver<Event>) -> Node {
-        let mut next_poll_ms = self.now_ms() + millis(POLL);
+        let mut tick_at_ms = self.now_ms() + TICK_MS;
         loop {
             let now_ms = self.now_ms();
-            let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);
-            let wake_ms = next_poll_ms.min(retry_ms).min(now_ms + millis(TICK));
-            let wait = Duration::from_millis(wake_ms.saturating_sub(now_ms));
+            if now_ms >= self.look_at_ms() {
+                self.look();
+            }
+            if now_ms >= tick_at_ms {
+                self.tick();
+                tick_at_ms = self.now_ms() + TICK_MS;
+            }
+            let wake_ms = self.look_at_ms().min(tick_at_ms);
+            let wait = Duration::from_millis(wake_ms.saturating_sub(self.now_ms()));
             match events.recv_timeout(wait) {
                 Ok(Event::Look) => self.look(),
                 Ok(Event::Notified(answer)) => {
                     self.look();
                     let _gone = answer.send(Ok(self.status_json()));
                 }
-                Ok(Event::Switch {
-                    to,
-                    sticky,
-                    who,
-                    answer,
-                }) => {
-                    let result = self.break_glass(to, sticky, &who);
+                Ok(Event::Switch { wish, who, answer }) => {
+                    let result = self.break_glass(&wish, &who);
                     let _gone = answer.send(result);
                 }
                 Ok(Event::Resume { who, answer }) => {
@@ -180,22 +239,54 @@ impl Control {
                     let _gone = answer.send(Ok(self.status_json()));
                 }
                 Ok(Event::Stop { who }) => {
-                    audit("stopping", json!({"who": who}));
+                    let running = self.running.map(|running| running.bundle.to_string());
+                    Audit {
+                        what: "drain",
+                        who: &who,
+                        from: running,
+                        to: None,
+                        why: None,
+                        result: OK,
+                    }
+                    .tell("stopping", json!({}));
                     return self.node;
                 }
                 Err(RecvTimeoutError::Disconnected) => return self.node,
-                Err(RecvTimeoutError::Timeout) => {
-                    let now_ms = self.now_ms();
-                    let due = self.refusals.next_ms().is_some_and(|at_ms| now_ms >= at_ms);
-                    if due || now_ms >= next_poll_ms {
-                        next_poll_ms = now_ms + millis(POLL);
-                        self.look();
-                    }
-                    self.secrets.refresh();
-                    self.tidy();
-                }
+                Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// When the store is looked at without being told to: now and then, and when a bundle that
+    /// was refused for a passing reason is to be tried again.
+    fn look_at_ms(&self) -> u64 {
+        let poll_ms = self.looked_at_ms + POLL_MS;
+        let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);
+        retry_ms.max(self.looked_at_ms + PAUSE_MS).min(poll_ms)
+    }
+
+    /// Small matters, and what must not stand in the way of a release.
+    fn tick(&mut self) {
+        self.refresh_secrets();
+        self.describe();
+        self.persist_again();
+        self.tidy();
+        if self.clean_up_due {
+            self.clean_up_due = false;
+            self.clean_up();
+        }
+        self.update_status();
+    }
+
+    /// Whom and what to judge by, now: the clock, or the newest `created` that was accepted if
+    /// that is later (release.md §5).
+    fn context(&self) -> Context<'_> {
+        Context {
+            trust: &self.trust,
+            channel: &self.plan.channel,
+            now: now(),
+        }
+        .after(&self.memory)
     }
 
     fn resident(&self, bundle: &Digest) -> Option<&Resident> {
@@ -250,9 +341,5 @@ fn advice(refused: &Refused) -> &'static str {
 
 /// The wall clock.
 fn now() -> Moment {
-    Moment::from_unix_s(crate::clock::unix_ms() / 1_000)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+    Moment::from_unix_s(crate::clock::unix_s())
 }

@@ -1,15 +1,17 @@
 //! What an operator wants of this node, whatever the channel says: another bundle, or no hold
 //! any more (release.md §6).
 
-use bundle::channel::{Accepted, Context};
+use std::collections::BTreeSet;
+
+use bundle::channel::Accepted;
 use bundle::digest::Digest;
 use bundle::follow;
 use bundle::refused::Refused;
 use serde_json::json;
 
 use super::state::Hold;
-use super::{Control, KEPT_MAX, Target, Trouble, now};
-use crate::telemetry::program::audit;
+use super::{Control, KEPT_MAX, Resident, Switch, Target, Trouble, Wish, now};
+use crate::telemetry::program::{Audit, OK};
 
 /// An operator's switch.
 #[derive(Clone, Copy, Debug)]
@@ -25,67 +27,68 @@ impl Control {
     /// Tells the status, and how long the switch took.
     pub(super) fn break_glass(
         &mut self,
-        to: Target,
-        sticky: bool,
+        wish: &Wish,
         who: &str,
     ) -> Result<serde_json::Value, Trouble> {
-        let was = self.running.map(|running| running.bundle);
-        let result = self.switch(to, sticky);
-        let told = match &result {
-            Ok(Switched { durable, took_ns }) => {
-                json!({"result": "ok", "durable": durable, "switch_us": took_ns / 1_000})
-            }
-            Err(trouble) => json!({"result": trouble.code, "error": trouble.message}),
+        let was = self.running.map(|running| running.bundle.to_string());
+        let target = self.target(&wish.to);
+        let result = target.clone().and_then(|to| self.switch(to, wish.sticky));
+        let audit = Audit {
+            what: match wish.what {
+                Switch::Activate => "operator-activate",
+                Switch::Rollback => "operator-rollback",
+            },
+            who,
+            from: was,
+            to: Some(target.map_or_else(|_| wish.to.to_string(), |id| id.to_string())),
+            why: wish.why.as_deref(),
+            result: OK,
         };
-        let mut fields = json!({
-            "who": who,
-            "from": was.map(|id| id.to_string()),
-            "to": self.running.map(|running| running.bundle.to_string()),
-            "wanted": format!("{to:?}"),
-            "sticky": sticky,
-        });
-        if let (Some(fields), Some(told)) = (fields.as_object_mut(), told.as_object()) {
-            fields.extend(told.clone());
-        }
-        audit("an operator switched bundles", fields);
+        let Switched { durable, took_ns } = match result {
+            Ok(switched) => switched,
+            Err(trouble) => {
+                let result = &*trouble.code;
+                Audit { result, ..audit }.tell(
+                    "an operator's switch is refused",
+                    json!({"sticky": wish.sticky, "error": trouble.message}),
+                );
+                return Err(trouble);
+            }
+        };
+        let switch_us = took_ns / 1_000;
+        audit.tell(
+            "an operator switched bundles",
+            json!({"sticky": wish.sticky, "durable": durable, "switch_us": switch_us}),
+        );
         self.update_status();
-        let Switched { durable, took_ns } = result?;
         let mut status = self.status_json();
         if let Some(status) = status.as_object_mut() {
-            status.insert("switch_us".into(), (took_ns / 1_000).into());
+            status.insert("switch_us".into(), switch_us.into());
             status.insert("durable".into(), durable.into());
         }
         Ok(status)
     }
 
-    fn switch(&mut self, to: Target, sticky: bool) -> Result<Switched, Trouble> {
+    fn switch(&mut self, target: Digest, sticky: bool) -> Result<Switched, Trouble> {
         let began_ns = self.node.shared.clock.now_ns();
-        let target = self.target(to)?;
-        if self.memory.revocations.has_bundle(&target) {
-            return Err(Trouble::refused(&Refused::Revoked { bundle: target }));
-        }
-        if let Some(head) = &self.head
-            && head.record().withdraw.contains(&target)
-        {
-            return Err(Trouble::refused(&Refused::Withdrawn { bundle: target }));
+        let refused = |refused: Refused| Trouble::refused(&refused);
+        if let Some(banned) = self.banned(&target) {
+            return Err(refused(banned));
         }
         let from = self.running.map(|running| running.bundle);
-        let (version, accepted) = match self.resident(&target) {
-            Some(known) => (known.version.clone(), known.accepted.clone()),
+        let resident = match self.take_resident(&target) {
+            Some(resident) => resident,
             None => {
                 let accepted = self.kept(&target)?;
                 let layout = self.state.layout.clone();
-                let version = self
-                    .prepare(&layout, &accepted, None)
-                    .map_err(|refused| Trouble::refused(&refused))?;
-                (version, accepted)
+                self.prepare(&layout, &accepted, None).map_err(refused)?
             }
         };
-        let serial = accepted.pointer().serial;
-        self.node.publish(&version, serial);
+        let serial = resident.accepted.pointer().serial;
+        self.node.publish(&resident.version, serial);
         let took_ns = self.node.shared.clock.now_ns().saturating_sub(began_ns);
-        let head = self.head.as_ref();
         let at_serial = self.memory.record.map_or(0, |pointer| pointer.serial);
+        let head = self.head.as_ref();
         let is_head = head.is_some_and(|head| head.bundle() == target);
         // Going back twice is still leaving the same bundle.
         let left = self.ran.hold.as_ref().map(|hold| hold.from).or(from);
@@ -95,18 +98,20 @@ impl Control {
             at_serial,
             sticky,
         });
-        self.ran.runs(target);
-        self.runs(version, accepted);
+        self.ran.runs(target, serial, now());
+        self.runs(resident);
         let durable = self.persist_ran();
+        self.clean_up_due = true;
+        self.told.held = None;
         self.node.registry.bundles().rollbacks += 1;
-        self.refusals.forget(&target);
         Ok(Switched { durable, took_ns })
     }
 
-    fn target(&self, to: Target) -> Result<Digest, Trouble> {
+    fn target(&self, to: &Target) -> Result<Digest, Trouble> {
         match to {
-            Target::Bundle(id) => Ok(id),
-            Target::Back(steps) => self.ran.ran.get(steps).copied().ok_or_else(|| {
+            Target::Bundle(id) => Ok(*id),
+            Target::Prefix(prefix) => self.only_one(prefix),
+            Target::Back(steps) => self.ran.ran.get(*steps).copied().ok_or_else(|| {
                 Trouble::new(
                     409,
                     "nothing-before",
@@ -116,18 +121,46 @@ impl Control {
         }
     }
 
+    /// The bundle here whose id begins so.
+    fn only_one(&self, prefix: &str) -> Result<Digest, Trouble> {
+        let list = &self.memory.revocations;
+        let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)
+            .unwrap_or_default()
+            .accepted;
+        let here: BTreeSet<Digest> = self
+            .residents
+            .iter()
+            .map(|known| known.version.bundle())
+            .chain(self.ran.ran.iter().copied())
+            .chain(kept.iter().map(Accepted::bundle))
+            .filter(|id| id.hex().starts_with(prefix))
+            .collect();
+        let mut found = here.iter();
+        match (found.next(), found.next()) {
+            (Some(only), None) => Ok(*only),
+            (None, _) => Err(Trouble::new(
+                404,
+                "bundle-not-here",
+                &format!("no bundle on this node begins with `{prefix}`; see `gwd versions`"),
+            )),
+            (Some(_), Some(_)) => {
+                let ids: Vec<String> = here.iter().map(Digest::to_string).collect();
+                Err(Trouble::new(
+                    409,
+                    "ambiguous",
+                    &format!(
+                        "`{prefix}` begins several bundles; give more digits of one of: {}",
+                        ids.join(", ")
+                    ),
+                ))
+            }
+        }
+    }
+
     /// The record that names a bundle which is on disk only.
     fn kept(&self, target: &Digest) -> Result<Accepted, Trouble> {
-        let context = Context {
-            trust: &self.trust,
-            channel: &self.plan.channel,
-            now: now(),
-        };
-        let kept = follow::kept(&self.state.layout, &context, KEPT_MAX)
-            .map_err(|refused| Trouble::refused(&refused))?;
-        kept.into_iter()
-            .filter_map(Result::ok)
-            .find(|accepted| accepted.bundle() == *target)
+        self.kept_record(target)
+            .map_err(|refused| Trouble::refused(&refused))?
             .ok_or_else(|| {
                 Trouble::new(
                     404,
@@ -139,19 +172,53 @@ impl Control {
             })
     }
 
+    /// The newest record of the state folder that names a bundle and counts.
+    pub(super) fn kept_record(&self, bundle: &Digest) -> Result<Option<Accepted>, Refused> {
+        let list = &self.memory.revocations;
+        let kept = follow::kept(&self.state.layout, &self.context(), list, KEPT_MAX)?;
+        let mut kept = kept.accepted.into_iter();
+        Ok(kept.find(|accepted| accepted.bundle() == *bundle))
+    }
+
+    /// A resident version, out of the list; whoever takes it makes it run.
+    pub(super) fn take_resident(&mut self, bundle: &Digest) -> Option<Resident> {
+        let mut residents = self.residents.iter();
+        let at = residents.position(|known| known.version.bundle() == *bundle)?;
+        Some(self.residents.remove(at))
+    }
+
     /// Ends the hold; the channel's head runs again.
     pub(super) fn resume(&mut self, who: &str) {
         let held = self.ran.hold.take();
+        self.told.held = None;
         self.persist_ran();
-        audit(
-            "an operator ended the hold",
-            json!({"who": who, "held": held.map(|hold| hold.to.to_string())}),
-        );
         if let Some(head) = &self.head {
             let id = head.bundle();
             self.refusals.forget(&id);
         }
+        Audit {
+            what: "resume",
+            who,
+            from: held.map(|hold| hold.to.to_string()),
+            to: self.head.as_ref().map(|head| head.bundle().to_string()),
+            why: None,
+            result: OK,
+        }
+        .tell(
+            "an operator ended the hold",
+            json!({"durable": self.durable}),
+        );
         self.look();
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bundle(id) => id.fmt(f),
+            Self::Prefix(prefix) => f.write_str(prefix),
+            Self::Back(steps) => write!(f, "-{steps}"),
+        }
     }
 }
 

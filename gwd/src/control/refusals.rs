@@ -8,6 +8,9 @@ use bundle::refused::Refused;
 /// The first wait after a passing reason; it doubles up to the longest.
 const FIRST_WAIT_MS: u64 = 1_000;
 const LONGEST_WAIT_MS: u64 = 60_000;
+/// Most bundles that are remembered as refused for good; the oldest are judged anew when a record
+/// names them once more.
+const REFUSED_MAX: usize = 200;
 
 /// Why bundles do not run.
 #[derive(Debug, Default)]
@@ -19,7 +22,8 @@ pub(crate) struct Entry {
     pub(crate) refused: Refused,
     /// None: never again with this trust file.
     pub(crate) retry_at_ms: Option<u64>,
-    tries: u32,
+    pub(crate) tries: u32,
+    at_ms: u64,
 }
 
 impl Refusals {
@@ -32,8 +36,16 @@ impl Refusals {
             refused,
             retry_at_ms,
             tries,
+            at_ms: now_ms,
         };
         self.0.insert(bundle, entry);
+        while self.0.len() > REFUSED_MAX {
+            let oldest = self.0.iter().min_by_key(|(_, entry)| entry.at_ms);
+            let Some(oldest) = oldest.map(|(id, _)| *id) else {
+                return;
+            };
+            self.0.remove(&oldest);
+        }
     }
 
     /// It runs, or shall be judged anew.
@@ -44,6 +56,18 @@ impl Refusals {
     /// The trust file changed: nothing that was judged by the old one counts.
     pub(crate) fn forget_all(&mut self) {
         self.0.clear();
+    }
+
+    /// Only this bundle is waited for: others that were to be tried again are forgotten. Those
+    /// that never run with this trust file stay.
+    pub(crate) fn await_only(&mut self, bundle: &Digest) {
+        self.0
+            .retain(|id, entry| id == bundle || entry.retry_at_ms.is_none());
+    }
+
+    /// No bundle is waited for.
+    pub(crate) fn await_none(&mut self) {
+        self.0.retain(|_, entry| entry.retry_at_ms.is_none());
     }
 
     /// Whether it is too early to try this bundle again.
@@ -86,5 +110,27 @@ mod tests {
         assert_eq!(refusals.next_ms(), None);
         refusals.forget_all();
         assert!(!refusals.waits(&bundle, 0));
+    }
+
+    #[test]
+    fn a_bundle_that_nobody_names_any_more_is_not_waited_for() {
+        let mut refusals = Refusals::default();
+        let [one, two, never] = [b"1", b"2", b"3"].map(|id| Digest::of(id));
+        let passing = || Refused::PortBusy {
+            address: "a".into(),
+        };
+        refusals.add(one, passing(), 0);
+        refusals.add(two, passing(), 500);
+        refusals.add(never, Refused::BadSignature, 0);
+        refusals.await_only(&two);
+        assert_eq!(refusals.next_ms(), Some(1_500));
+        refusals.await_none();
+        assert_eq!(refusals.next_ms(), None);
+        assert!(refusals.waits(&never, u64::MAX));
+        for number in 0..1_000_u64 {
+            let bundle = Digest::of(&number.to_le_bytes());
+            refusals.add(bundle, Refused::BadSignature, 10 + number);
+        }
+        assert_eq!(refusals.iter().count(), REFUSED_MAX);
     }
 }

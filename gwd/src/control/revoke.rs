@@ -1,61 +1,115 @@
 //! What must not run and whom not to admit any more: the revocation list, and what the head
 //! withdraws (release.md §6, §7).
 
-use bundle::channel::Accepted;
+use std::collections::BTreeSet;
+
+use bundle::digest::Digest;
 use bundle::follow;
-use bundle::store::Blobs;
+use bundle::refused::Refused;
+use bundle::revocation::Revocations;
+use bundle::store::folder::Folder;
 use policy::Revoked;
 use serde_json::json;
 
 use super::Control;
-use crate::telemetry::program::{Level, audit, event};
+use crate::telemetry::program::{Audit, Level, OK, event};
 
 impl Control {
+    /// Takes the store's newest revocation list, whatever its head says.
+    pub(super) fn follow_revocations(&mut self, store: &Folder) {
+        match follow::revocations(store, &self.context(), &self.memory) {
+            Ok(list) => {
+                self.told.list = None;
+                self.take_revocations(store, &list);
+            }
+            Err(refused) => {
+                if self.told.list.as_ref() != Some(&refused) {
+                    event(
+                        Level::Warn,
+                        "the store's newest revocation list is not taken; the known one stays in force",
+                        json!({"reason": refused.reason(), "error": refused.to_string()}),
+                    );
+                }
+                self.told.list = Some(refused);
+            }
+        }
+    }
+
     /// Credentials on the list stop working at once, whatever runs; the list outlives restarts.
-    pub(super) fn take_revocations(&mut self, from: &dyn Blobs, accepted: &Accepted) {
-        let list = accepted.revocations();
+    /// What a key on the list signed does not count any more.
+    pub(super) fn take_revocations(&mut self, from: &Folder, list: &Revocations) {
         if *list == self.memory.revocations {
             return;
         }
-        self.memory.revocations = list.clone();
+        let before = std::mem::replace(&mut self.memory.revocations, list.clone());
+        self.memory.created = self.memory.created.max(Some(list.created()));
         self.apply_revocations();
-        if let Err(error) = follow::keep_list(from, &self.state.layout, list) {
-            event(
-                Level::Error,
-                "a revocation list is in force but cannot be kept in the state folder",
-                json!({"serial": list.serial(), "error": error.to_string()}),
-            );
+        self.persist_list(from, list);
+        Audit {
+            what: "revocations",
+            who: "the store's revocation list",
+            from: Some(before.serial().to_string()),
+            to: Some(list.serial().to_string()),
+            why: None,
+            result: OK,
         }
-        audit(
+        .tell(
             "a revocation list is in force",
-            json!({"serial": list.serial()}),
+            json!({"serial": list.serial(), "durable": self.durable}),
         );
+        if list.keys() != before.keys() {
+            self.judge_anew();
+        }
     }
 
+    /// The list in memory, in force.
     pub(super) fn apply_revocations(&mut self) {
         let list = self.memory.revocations.list();
         let hashes = list.into_iter().flat_map(|list| &list.credentials);
         let revoked = Revoked::new(hashes.map(|digest| *digest.as_bytes()));
         self.node.revoke(revoked);
-        let revocations = &self.memory.revocations;
-        let running = self.running.map(|running| running.bundle);
-        self.residents.retain(|known| {
-            let id = known.version.bundle();
-            Some(id) == running || !revocations.has_bundle(&id)
-        });
-        let alarm = running.is_some_and(|id| revocations.has_bundle(&id));
-        self.alarm("running-revoked", alarm);
+        self.drop_banned();
     }
 
-    pub(super) fn drop_withdrawn(&mut self, accepted: &Accepted) {
+    /// Why a bundle must not be started: it is revoked, or the newest record withdraws it.
+    pub(super) fn banned(&self, bundle: &Digest) -> Option<Refused> {
+        if self.memory.revocations.has_bundle(bundle) {
+            return Some(Refused::Revoked { bundle: *bundle });
+        }
+        let head = self.head.as_ref();
+        let withdrawn = head.is_some_and(|head| head.record().withdraw.contains(bundle));
+        withdrawn.then_some(Refused::Withdrawn { bundle: *bundle })
+    }
+
+    /// Every bundle that must not be started, but for the running one.
+    pub(super) fn all_banned(&self) -> BTreeSet<Digest> {
+        let revoked = self.memory.revocations.list();
+        let withdrawn = self.head.as_ref().map(|head| &head.record().withdraw);
+        let mut banned: BTreeSet<Digest> = revoked
+            .into_iter()
+            .flat_map(|list| &list.bundles)
+            .chain(withdrawn.into_iter().flatten())
+            .copied()
+            .collect();
+        if let Some(running) = self.running {
+            banned.remove(&running.bundle);
+        }
+        banned
+    }
+
+    /// Drops them from memory at once and from disk at the next clean-up. That they ran is
+    /// remembered, so that an operator who wants one back is told why not.
+    pub(super) fn drop_banned(&mut self) {
+        let banned = self.all_banned();
+        if banned != self.dropped {
+            self.residents
+                .retain(|known| !banned.contains(&known.version.bundle()));
+            self.tidy_at_ms = 0;
+            self.clean_up_due = true;
+            self.dropped = banned;
+        }
         let running = self.running.map(|running| running.bundle);
-        let withdrawn = &accepted.record().withdraw;
-        self.residents.retain(|known| {
-            let id = known.version.bundle();
-            Some(id) == running || !withdrawn.contains(&id)
-        });
-        self.ran
-            .ran
-            .retain(|id| Some(*id) == running || !withdrawn.contains(id));
+        let revoked = running.is_some_and(|id| self.memory.revocations.has_bundle(&id));
+        self.alarm("running-revoked", revoked);
     }
 }

@@ -1,33 +1,52 @@
-//! Values of secret references, within what the operator allows (release.md §8).
+//! Secrets: references are resolved here, only inside what the operator allows (release.md §8).
 //!
-//! A cell belongs to a reference, not to a snapshot: a rotated value reaches every version, a
-//! rollback changes references and never values. Where a source vanishes the last value stays.
+//! Values live in process-wide cells; versions hold handles, so that rotation reaches all of them
+//! and a rollback changes references and never values. Where a source vanishes the last value
+//! stays. A cell that no version in memory names is given up after a while, not at once: whoever
+//! goes back soon finds it (release.md §7).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use policy::{SecretCell, SecretRef, SecretUnavailable, Secrets};
+use engine::Assembly;
+use policy::{Checked, SecretCell, SecretRef, SecretUnavailable, Secrets};
 use serde_json::json;
 
+use super::Control;
 use crate::telemetry::program::{Level, event};
 
 /// Largest secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// How long a cell that no version in memory names stays.
+const IDLE_MS: u64 = 10 * 60_000;
 
 /// Where secrets may come from, and the cells that are in use.
 #[derive(Debug)]
 pub(crate) struct Registry {
     folder: PathBuf,
     env_prefix: String,
-    cells: RefCell<BTreeMap<SecretRef, Weak<SecretCell>>>,
+    cells: RefCell<BTreeMap<SecretRef, Entry>>,
 }
 
+#[derive(Debug)]
+struct Entry {
+    cell: Arc<SecretCell>,
+    /// Since when no version names it.
+    idle_since_ms: Option<u64>,
+    /// The source cannot be read any more.
+    stale: bool,
+}
+
+#[derive(Debug)]
 enum Unavailable {
     NotAllowed,
     Missing,
 }
+
+// === impl Registry ===
 
 impl Registry {
     pub(crate) fn new(folder: PathBuf, env_prefix: String) -> Self {
@@ -38,30 +57,63 @@ impl Registry {
         }
     }
 
-    /// Reads every source again; values that changed reach all versions at once.
-    pub(crate) fn refresh(&self) {
-        self.cells
-            .borrow_mut()
-            .retain(|_, cell| cell.strong_count() > 0);
-        for (reference, cell) in &*self.cells.borrow() {
-            let Some(cell) = cell.upgrade() else { continue };
-            match self.read(reference) {
-                Ok(value) if value != *cell.value() => {
-                    cell.store(value);
-                    event(
-                        Level::Info,
-                        "a secret was exchanged",
-                        json!({"reference": reference.to_string()}),
-                    );
-                }
-                Ok(_) => {}
-                Err(_) => event(
+    /// Reads every source again; values that changed reach all versions at once. What nobody has
+    /// named for a while is given up. `now_ms` is monotonic.
+    pub(crate) fn refresh(&self, now_ms: u64) {
+        let mut cells = self.cells.borrow_mut();
+        cells.retain(|_, entry| {
+            entry.idle_since_ms = match (entry.in_use(), entry.idle_since_ms) {
+                (true, _) => None,
+                (false, since) => Some(since.unwrap_or(now_ms)),
+            };
+            let since = entry.idle_since_ms;
+            since.is_none_or(|since| now_ms.saturating_sub(since) < IDLE_MS)
+        });
+        for (reference, entry) in &mut *cells {
+            let read = self.read(reference);
+            let stale = read.is_err();
+            if let Ok(value) = read
+                && value != *entry.cell.value()
+            {
+                entry.cell.store(value);
+                tell(Level::Info, "a secret was exchanged", reference);
+            }
+            match (entry.stale, stale) {
+                (false, true) => tell(
                     Level::Warn,
                     "a secret cannot be read any more; its last value is used",
-                    json!({"reference": reference.to_string()}),
+                    reference,
                 ),
+                (true, false) => tell(Level::Info, "a secret can be read again", reference),
+                (false, false) | (true, true) => {}
             }
+            entry.stale = stale;
         }
+    }
+
+    /// Those in use whose source cannot be read any more.
+    pub(crate) fn stale(&self) -> BTreeSet<SecretRef> {
+        let cells = self.cells.borrow();
+        let stale = cells
+            .iter()
+            .filter(|(_, entry)| entry.stale && entry.in_use());
+        stale.map(|(reference, _)| reference.clone()).collect()
+    }
+
+    /// The folders that a change of a secret in a file shows in: the file's own, and where links
+    /// lead to.
+    pub(crate) fn folders(&self) -> BTreeSet<PathBuf> {
+        let mut folders = BTreeSet::new();
+        for reference in self.cells.borrow().keys() {
+            let SecretRef::File(path) = reference else {
+                continue;
+            };
+            let path = Path::new(path);
+            folders.extend(path.parent().map(Path::to_owned));
+            let real = path.canonicalize().ok();
+            folders.extend(real.as_deref().and_then(Path::parent).map(Path::to_owned));
+        }
+        folders
     }
 
     fn read(&self, reference: &SecretRef) -> Result<Vec<u8>, Unavailable> {
@@ -94,11 +146,19 @@ impl Registry {
         if !real.starts_with(&folder) {
             return Err(Unavailable::NotAllowed);
         }
-        let size = std::fs::metadata(&real).map_err(|_| Unavailable::Missing)?;
-        if size.len() > SECRET_BYTES_MAX {
+        // Opening a pipe would wait for ever.
+        let data = std::fs::metadata(&real).map_err(|_| Unavailable::Missing)?;
+        if !data.is_file() {
             return Err(Unavailable::NotAllowed);
         }
-        let mut value = std::fs::read(&real).map_err(|_| Unavailable::Missing)?;
+        let file = std::fs::File::open(&real).map_err(|_| Unavailable::Missing)?;
+        let mut value = Vec::new();
+        file.take(SECRET_BYTES_MAX + 1)
+            .read_to_end(&mut value)
+            .map_err(|_| Unavailable::Missing)?;
+        if value.len() as u64 > SECRET_BYTES_MAX {
+            return Err(Unavailable::NotAllowed);
+        }
         // Editors and `echo` end files with a line feed that is no part of the secret.
         while value
             .last()
@@ -110,11 +170,19 @@ impl Registry {
     }
 }
 
+impl Entry {
+    fn in_use(&self) -> bool {
+        Arc::strong_count(&self.cell) > 1
+    }
+}
+
 impl Secrets for Registry {
+    /// A cell that a version in memory names is given without looking at its source; else the
+    /// source must be there.
     fn cell(&self, reference: &SecretRef) -> Result<Arc<SecretCell>, SecretUnavailable> {
-        let known = self.cells.borrow().get(reference).and_then(Weak::upgrade);
-        if let Some(cell) = known {
-            return Ok(cell);
+        let mut cells = self.cells.borrow_mut();
+        if let Some(known) = cells.get(reference).filter(|known| known.in_use()) {
+            return Ok(Arc::clone(&known.cell));
         }
         let value = self.read(reference).map_err(|why| SecretUnavailable {
             reference: reference.clone(),
@@ -123,42 +191,153 @@ impl Secrets for Registry {
                 Unavailable::Missing => "secret-missing",
             },
         })?;
+        if let Some(known) = cells.get_mut(reference) {
+            known.cell.store(value);
+            known.idle_since_ms = None;
+            known.stale = false;
+            return Ok(Arc::clone(&known.cell));
+        }
         let cell = SecretCell::new(value);
-        self.cells
-            .borrow_mut()
-            .insert(reference.clone(), Arc::downgrade(&cell));
+        let entry = Entry {
+            cell: Arc::clone(&cell),
+            idle_since_ms: None,
+            stale: false,
+        };
+        cells.insert(reference.clone(), entry);
         Ok(cell)
     }
+}
+
+// === impl Control ===
+
+impl Control {
+    /// Reads secrets again and tells which sources are gone.
+    pub(super) fn refresh_secrets(&mut self) {
+        self.secrets.refresh(self.now_ms());
+        let stale = self.secrets.stale();
+        let stale = stale.iter().map(ToString::to_string).collect();
+        self.node.registry.bundles().stale_secrets = stale;
+    }
+}
+
+/// The secrets that a gateway names.
+pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
+    let own = gateway.apis.iter().flat_map(|api| api.policies());
+    let policies = gateway.shared.policies.iter().chain(own);
+    let mut references = BTreeSet::new();
+    for policy in policies {
+        match &policy.checked {
+            Checked::Headers(headers) => {
+                references.extend(headers.secrets().map(|(_, reference)| reference.clone()));
+            }
+            Checked::RateLimit(_) | Checked::Respond(_) | Checked::Timeout(_) => {}
+        }
+    }
+    references
+}
+
+fn tell(level: Level, message: &str, reference: &SecretRef) {
+    event(level, message, json!({"reference": reference.to_string()}));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn reason(secrets: &Registry, reference: &SecretRef) -> String {
+        match secrets.cell(reference) {
+            Ok(cell) => String::from_utf8(cell.value().to_vec()).unwrap(),
+            Err(unavailable) => unavailable.reason.to_owned(),
+        }
+    }
+
+    fn file(path: &Path) -> SecretRef {
+        SecretRef::File(path.display().to_string())
+    }
+
     #[test]
-    fn only_what_the_operator_allows_is_read() {
+    fn a_symbolic_link_out_of_the_folder_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let outside = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
         std::fs::write(root.join("token"), "hunter2\n").unwrap();
         std::fs::write(outside.path().join("x"), "x").unwrap();
-        std::os::unix::fs::symlink(outside.path().join("x"), root.join("out")).unwrap();
-        std::os::unix::fs::symlink(root.join("token"), root.join("in")).unwrap();
-        let secrets = Registry::new(root.clone(), "GWS_".into());
-        let reason = |reference: SecretRef| match secrets.cell(&reference) {
-            Ok(cell) => String::from_utf8(cell.value().to_vec()).unwrap(),
-            Err(unavailable) => unavailable.reason.to_owned(),
+        let link = |target: &Path, name: &str| {
+            std::os::unix::fs::symlink(target, root.join(name)).unwrap();
         };
-        let file = |path: String| SecretRef::File(path);
-        let root = root.display();
-        assert_eq!(reason(file(format!("{root}/token"))), "hunter2");
-        assert_eq!(reason(file(format!("{root}/in"))), "hunter2");
-        assert_eq!(reason(file(format!("{root}/out"))), "secret-not-allowed");
-        assert_eq!(reason(file(format!("{root}/../x"))), "secret-not-allowed");
-        assert_eq!(reason(file("/etc/passwd".into())), "secret-not-allowed");
-        assert_eq!(reason(file(format!("{root}/none"))), "secret-missing");
-        assert_eq!(reason(SecretRef::Env("PATH".into())), "secret-not-allowed");
-        assert_eq!(reason(SecretRef::Env("GWS_NONE".into())), "secret-missing");
+        link(&outside.path().join("x"), "out");
+        link(outside.path(), "folder");
+        link(&root.join("out"), "twice");
+        link(Path::new("/proc/self/environ"), "environ");
+        link(&root.join("token"), "in");
+        let secrets = Registry::new(root.clone(), "GWS_".into());
+        let read = |name: &str| reason(&secrets, &file(&root.join(name)));
+        assert_eq!(read("token"), "hunter2");
+        assert_eq!(read("in"), "hunter2");
+        for escape in ["out", "folder/x", "twice", "environ", "../x"] {
+            assert_eq!(read(escape), "secret-not-allowed", "{escape}");
+        }
+        assert_eq!(read("none"), "secret-missing");
+        assert_eq!(
+            reason(&secrets, &file(Path::new("/etc/passwd"))),
+            "secret-not-allowed"
+        );
+    }
+
+    #[test]
+    fn a_mounted_volumes_data_link_is_followed_and_its_swap_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        for (version, value) in [("..1", "one"), ("..2", "two")] {
+            std::fs::create_dir(root.join(version)).unwrap();
+            std::fs::write(root.join(version).join("token"), value).unwrap();
+        }
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, root.join(name)).unwrap();
+        };
+        link("..1", "..data");
+        link("..data/token", "token");
+        let secrets = Registry::new(root.clone(), String::new());
+        let cell = secrets.cell(&file(&root.join("token"))).unwrap();
+        assert_eq!(*cell.value(), b"one");
+        assert_eq!(
+            secrets.folders(),
+            [root.clone(), root.join("..1")].into(),
+            "both are watched"
+        );
+        link("..2", "..data_tmp");
+        std::fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+        secrets.refresh(0);
+        assert_eq!(*cell.value(), b"two");
+    }
+
+    #[test]
+    fn only_variables_with_the_prefix_are_read_and_none_without_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let env = |secrets: &Registry, name: &str| reason(secrets, &SecretRef::Env(name.into()));
+        let secrets = Registry::new(root.clone(), "GWS_".into());
+        assert_eq!(env(&secrets, "PATH"), "secret-not-allowed");
+        assert_eq!(env(&secrets, "XGWS_A"), "secret-not-allowed");
+        assert_eq!(env(&secrets, "GWS_NONE"), "secret-missing");
+        let closed = Registry::new(root, String::new());
+        assert_eq!(env(&closed, "PATH"), "secret-not-allowed");
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let made = std::process::Command::new("mkfifo")
+            .arg(root.join("pipe"))
+            .status();
+        assert!(made.unwrap().success());
+        std::fs::write(root.join("large"), vec![b'x'; (64 << 10) + 1]).unwrap();
+        let secrets = Registry::new(root.clone(), String::new());
+        for name in ["pipe", "large", ""] {
+            let said = reason(&secrets, &file(&root.join(name)));
+            assert_eq!(said, "secret-not-allowed", "{name}");
+        }
     }
 
     #[test]
@@ -168,14 +347,49 @@ mod tests {
         let path = root.join("token");
         std::fs::write(&path, "one").unwrap();
         let secrets = Registry::new(root, String::new());
-        let reference = SecretRef::File(path.display().to_string());
+        let reference = file(&path);
         let cell = secrets.cell(&reference).unwrap();
         std::fs::write(&path, "two").unwrap();
-        secrets.refresh();
+        secrets.refresh(0);
         assert_eq!(*cell.value(), b"two");
+        assert!(secrets.stale().is_empty());
         std::fs::remove_file(&path).unwrap();
-        secrets.refresh();
+        secrets.refresh(0);
         assert_eq!(*cell.value(), b"two");
+        assert_eq!(secrets.stale(), [reference.clone()].into());
         assert!(secrets.cell(&reference).is_ok(), "a rollback can bind it");
+        std::fs::write(&path, "three").unwrap();
+        secrets.refresh(0);
+        assert!(secrets.stale().is_empty());
+        assert_eq!(*cell.value(), b"three");
+    }
+
+    #[test]
+    fn a_cell_that_no_version_names_is_given_up_after_ten_minutes_and_not_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let path = root.join("token");
+        std::fs::write(&path, "one").unwrap();
+        let secrets = Registry::new(root, String::new());
+        let reference = file(&path);
+        let known = || secrets.cells.borrow().len();
+        drop(secrets.cell(&reference).unwrap());
+        secrets.refresh(1_000);
+        secrets.refresh(1_000 + IDLE_MS - 1);
+        assert_eq!(known(), 1);
+        // Named again: the time begins anew when it is left the next time.
+        let cell = secrets.cell(&reference).unwrap();
+        secrets.refresh(1_000 + IDLE_MS);
+        drop(cell);
+        secrets.refresh(2_000 + IDLE_MS);
+        secrets.refresh(1_999 + 2 * IDLE_MS);
+        assert_eq!(known(), 1);
+        secrets.refresh(2_000 + 2 * IDLE_MS);
+        assert_eq!(known(), 0);
+        // Whoever names it after its source has gone is refused, though the cell may be there.
+        drop(secrets.cell(&reference).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        let refused = secrets.cell(&reference).unwrap_err();
+        assert_eq!(refused.reason, "secret-missing");
     }
 }

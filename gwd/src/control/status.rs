@@ -5,6 +5,7 @@ use bundle::ir::PROVIDES;
 use bundle::moment::Moment;
 use serde_json::{Value, json};
 
+use super::describe::About;
 use super::{Control, TrustSource};
 use crate::telemetry::program;
 
@@ -40,6 +41,7 @@ impl Control {
             let mut bundles = self.node.registry.bundles();
             bundles.insecure = self.trust.is_insecure();
             bundles.replay_unprotected = !self.replay_protected;
+            bundles.alarms.clone_from(&self.alarms);
         }
         self.status.store(std::sync::Arc::new(Status {
             status: self.status_json(),
@@ -71,10 +73,13 @@ impl Control {
                 "bundle": id.to_string(),
                 "reason": entry.refused.reason(),
                 "permanent": entry.refused.permanent(),
+                "tries": entry.tries,
             })
         });
         let listeners = self.node.listeners();
         let residents = self.residents.iter();
+        let previous = self.ran.previous().filter(|_| running.is_some());
+        let stale = self.secrets.stale();
         json!({
             "schema": "status/v1",
             "result": "ok",
@@ -86,7 +91,8 @@ impl Control {
             "serial": running.map(|running| running.serial),
             "channel": self.plan.channel.as_str(),
             "since": running.map(|running| running.since.to_string()),
-            "previous": self.ran.previous().filter(|_| running.is_some()).map(|id| id.to_string()),
+            "previous": previous.map(|id| id.to_string()),
+            "previous_ready": previous.map(|id| self.not_ready(&id).is_none()),
             "head": self.head.as_ref().map(|head| {
                 json!({"bundle": head.bundle().to_string(), "serial": head.pointer().serial})
             }),
@@ -100,6 +106,8 @@ impl Control {
             "provides": PROVIDES,
             "needs": self.needs(),
             "alarms": self.alarms,
+            "durable": self.durable,
+            "stale_secrets": stale.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "refused": refused.collect::<Vec<_>>(),
             "last_error": last_error,
             "listeners": listeners
@@ -122,6 +130,19 @@ impl Control {
             .collect()
     }
 
+    /// Why a switch to this bundle could fail or would have to read something; none where it is
+    /// in memory and nothing speaks against it.
+    fn not_ready(&self, bundle: &Digest) -> Option<String> {
+        if let Some(banned) = self.banned(bundle) {
+            return Some(banned.reason().into_owned());
+        }
+        let Some(resident) = self.resident(bundle) else {
+            return Some("on-disk".to_owned());
+        };
+        let stale = !resident.secrets.is_disjoint(&self.secrets.stale());
+        stale.then(|| "secret-stale".to_owned())
+    }
+
     fn bundles_json(&self) -> Value {
         let running = self.running.map(|running| running.bundle);
         let mut bundles: Vec<Value> = self
@@ -129,28 +150,56 @@ impl Control {
             .iter()
             .map(|known| {
                 let id = known.version.bundle();
-                json!({
-                    "bundle": id.to_string(),
-                    "serial": known.accepted.pointer().serial,
-                    "created": known.accepted.record().created.to_string(),
-                    "reason": known.accepted.record().reason,
-                    "routes": known.version.routes(),
-                    "resident": true,
-                    "running": Some(id) == running,
-                })
+                self.bundle_json(
+                    &id,
+                    Some(&About::of(&known.accepted)),
+                    json!({
+                        "routes": known.version.routes(),
+                        "resident": true,
+                        "running": Some(id) == running,
+                    }),
+                )
             })
             .collect();
-        let on_disk = self.ran.ran.iter().filter(|id| self.resident(id).is_none());
-        bundles.extend(
-            on_disk
-                .map(|id| json!({"bundle": id.to_string(), "resident": false, "running": false})),
-        );
+        let on_disk = self.ran.ran.iter().filter(|id| {
+            let dropped = self.dropped.contains(id);
+            !dropped && self.resident(id).is_none()
+        });
+        bundles.extend(on_disk.map(|id| {
+            let more = json!({"routes": Value::Null, "resident": false, "running": false});
+            self.bundle_json(id, self.described.get(id), more)
+        }));
+        let ran = self.ran.runs.iter().map(|run| {
+            json!({
+                "bundle": run.bundle.to_string(),
+                "serial": run.serial,
+                "since": run.since.to_string(),
+            })
+        });
         json!({
             "schema": "bundles/v1",
             "result": "ok",
             "tool": tool(),
             "environment": Value::Null,
+            "node": &*self.node.shared.node,
             "bundles": bundles,
+            "ran": ran.collect::<Vec<_>>(),
         })
+    }
+
+    fn bundle_json(&self, id: &Digest, about: Option<&About>, more: Value) -> Value {
+        let not_ready = self.not_ready(id);
+        let mut bundle = json!({
+            "bundle": id.to_string(),
+            "serial": about.map(|about| about.serial),
+            "created": about.map(|about| about.created.to_string()),
+            "reason": about.map(|about| about.reason.clone()),
+            "ready": not_ready.is_none(),
+            "not_ready": not_ready,
+        });
+        if let (Some(bundle), Value::Object(more)) = (bundle.as_object_mut(), more) {
+            bundle.extend(more);
+        }
+        bundle
     }
 }

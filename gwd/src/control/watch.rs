@@ -1,12 +1,15 @@
 //! File events of the store, the trust file and the secrets: whatever happens there, the control
 //! thread has a look.
 //!
-//! Folders are watched, not files: Kubernetes exchanges a symbolic link beside them. What happens
-//! beside what matters is passed over (temporary files, the store's index, a log in the trust
-//! file's folder): a look at nothing would stand in the way of the one that counts. Events are a
-//! hint only; the store is also looked at every few seconds.
+//! Folders are watched, not files: Kubernetes exchanges a symbolic link beside them. A folder that
+//! another one took the place of is watched anew. What happens beside what matters is passed over
+//! (temporary files, the store's index, a log in the trust file's folder): a look at nothing would
+//! stand in the way of the one that counts. Events are a hint only; everything is also looked at
+//! every few seconds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, SyncSender, sync_channel};
 
@@ -16,11 +19,15 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Event;
 
+/// Most folders of secrets that are watched; the others are only polled.
+const SECRET_FOLDERS_MAX: usize = 1_000;
+
 /// Watches what matters to one channel.
 pub(crate) struct Watcher {
     inner: RecommendedWatcher,
     wanted: Vec<PathBuf>,
-    watched: BTreeSet<PathBuf>,
+    /// With the device and inode that are watched: a path may come to name another folder.
+    watched: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 /// What is looked at after a change.
@@ -74,25 +81,40 @@ impl Watcher {
         let mut watcher = Self {
             inner,
             wanted,
-            watched: BTreeSet::new(),
+            watched: BTreeMap::new(),
         };
-        watcher.refresh();
+        watcher.refresh(&BTreeSet::new());
         Some(watcher)
     }
 
-    /// Folders come into being after the start.
-    pub(crate) fn refresh(&mut self) {
-        for path in &self.wanted {
-            let there = path.is_dir();
-            if there && !self.watched.contains(path) {
-                if self.inner.watch(path, RecursiveMode::NonRecursive).is_ok() {
-                    self.watched.insert(path.clone());
-                }
-            } else if !there && self.watched.remove(path) {
-                let _gone = self.inner.unwatch(path);
+    /// Folders come into being after the start, and go. `secrets` are those that secrets in use
+    /// stand in.
+    pub(crate) fn refresh(&mut self, secrets: &BTreeSet<PathBuf>) {
+        let mut wanted: BTreeSet<&PathBuf> = self.wanted.iter().collect();
+        wanted.extend(secrets.iter().take(SECRET_FOLDERS_MAX));
+        let inner = &mut self.inner;
+        self.watched.retain(|path, watched| {
+            let stays = wanted.contains(path) && identity(path) == Some(*watched);
+            if !stays {
+                let _gone = inner.unwatch(path);
+            }
+            stays
+        });
+        for path in wanted {
+            if let Some(identity) = identity(path)
+                && !self.watched.contains_key(path)
+                && inner.watch(path, RecursiveMode::NonRecursive).is_ok()
+            {
+                self.watched.insert(path.clone(), identity);
             }
         }
     }
+}
+
+/// Which folder a path names; none where there is no folder.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let data = std::fs::metadata(path).ok().filter(Metadata::is_dir)?;
+    Some((data.dev(), data.ino()))
 }
 
 impl Matters {
@@ -131,7 +153,8 @@ impl Matters {
             kind,
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_))
         );
-        path == store || !written
+        let trust = self.trust.as_deref().and_then(Path::parent);
+        path == store || !written || parent != trust
     }
 }
 
@@ -166,6 +189,7 @@ mod tests {
             ("/t/..data", renamed, true),
             ("/t/gwd.log", written, false),
             ("/run/secrets/token", written, true),
+            ("/run/secrets/mounted/..1/token", written, true),
             ("/run/secrets/..data", renamed, true),
         ] {
             let event = notify::Event::new(kind).add_path(path.into());

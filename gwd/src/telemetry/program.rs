@@ -6,7 +6,7 @@
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,9 +59,51 @@ pub(crate) fn event(level: Level, message: &str, fields: Value) {
     write(level.as_str(), message, fields);
 }
 
-/// Writes the record of a change, whatever the level.
-pub(crate) fn audit(message: &str, fields: Value) {
-    write("audit", message, fields);
+/// A change, or a wish for one that was refused: one line in the log, whatever the level, and the
+/// same fields for all.
+#[derive(Clone, Debug)]
+pub(crate) struct Audit<'a> {
+    /// Which change; the words stand in docs/operate.md.
+    pub(crate) what: &'static str,
+    /// Whoever signed the record, asked over the admin interface, sent the signal, or
+    /// [`BY_ITSELF`].
+    pub(crate) who: &'a str,
+    /// What was before: a bundle's id, a level, a list's serial, the digest of a file.
+    pub(crate) from: Option<String>,
+    /// What is now, or was wished for.
+    pub(crate) to: Option<String>,
+    /// What who wanted it said.
+    pub(crate) why: Option<&'a str>,
+    /// [`OK`], or the reason of the refusal.
+    pub(crate) result: &'a str,
+}
+
+/// The result of a change that was made.
+pub(crate) const OK: &str = "ok";
+/// Who changes what nobody asked for, as when a hold cannot be kept.
+pub(crate) const BY_ITSELF: &str = "gwd";
+
+impl Audit<'_> {
+    /// Writes the line; `more` stands beside the common fields.
+    pub(crate) fn tell(self, message: &str, more: Value) {
+        let Self {
+            what,
+            who,
+            from,
+            to,
+            why,
+            result,
+        } = self;
+        let mut fields = json!({"what": what, "who": who, "from": from, "to": to});
+        if let Some(fields) = fields.as_object_mut() {
+            fields.extend(why.map(|why| ("why".to_owned(), why.into())));
+            fields.insert("result".into(), result.into());
+            if let Value::Object(more) = more {
+                fields.extend(more);
+            }
+        }
+        write("audit", message, fields);
+    }
 }
 
 fn write(level: &str, message: &str, fields: Value) {

@@ -48,6 +48,10 @@ pub(crate) struct Bundles {
     pub(crate) rollbacks: u64,
     pub(crate) insecure: bool,
     pub(crate) replay_unprotected: bool,
+    /// References whose source is gone.
+    pub(crate) stale_secrets: Vec<String>,
+    /// What should not be so, by name.
+    pub(crate) alarms: Vec<&'static str>,
     /// By listener name.
     pub(crate) connections: Vec<(String, Arc<crate::listen::ListenSocket>)>,
 }
@@ -372,8 +376,24 @@ impl Registry {
             rollbacks,
             insecure,
             replay_unprotected,
+            stale_secrets,
+            alarms,
             connections,
         } = &*bundles;
+        let stale = stale_secrets.iter();
+        let stale = stale.map(|reference| (vec![("reference", reference.clone())], 1.0));
+        families.push(gauges(
+            "gwd_secret_stale",
+            "Secrets whose source is gone; their last value is used.",
+            &stale.collect(),
+        ));
+        let alarms = alarms.iter();
+        let alarms = alarms.map(|alarm| (vec![("alarm", (*alarm).to_owned())], 1.0));
+        families.push(gauges(
+            "gwd_alarm",
+            "What should not be so; traffic is served all the same.",
+            &alarms.collect(),
+        ));
         let info = running.iter().map(|(bundle, serial, channel)| {
             let labels = vec![
                 ("bundle", bundle.clone()),

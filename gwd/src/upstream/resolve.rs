@@ -6,8 +6,8 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde_json::json;
@@ -18,10 +18,21 @@ use crate::telemetry::program::{Level, event};
 /// How long an answer is believed: the system's resolver tells no time to live.
 const REFRESH: Duration = Duration::from_secs(5);
 
-/// By host and port.
-type Endpoints = HashMap<(Box<str>, u16), Weak<Endpoint>>;
+/// How long an endpoint that no version in memory names stays, with its addresses: whoever goes
+/// back soon needs no resolver (release.md §7).
+const IDLE: Duration = Duration::from_mins(10);
 
-/// All endpoints that somebody uses.
+/// By host and port.
+type Endpoints = HashMap<(Box<str>, u16), Known>;
+
+#[derive(Debug)]
+struct Known {
+    endpoint: Arc<Endpoint>,
+    /// Since when no version names it.
+    idle_since: Option<Instant>,
+}
+
+/// All endpoints that a version names or named lately.
 #[derive(Debug, Default)]
 pub(crate) struct Resolver {
     endpoints: Mutex<Endpoints>,
@@ -33,8 +44,8 @@ impl Resolver {
     pub(crate) fn endpoint(&self, host: &str, port: u16) -> Arc<Endpoint> {
         let mut endpoints = self.lock();
         let key = (Box::from(host), port);
-        if let Some(known) = endpoints.get(&key).and_then(Weak::upgrade) {
-            return known;
+        if let Some(known) = endpoints.get(&key) {
+            return Arc::clone(&known.endpoint);
         }
         let addresses: Vec<SocketAddr> = match host.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, port)],
@@ -45,8 +56,11 @@ impl Resolver {
             port,
             addresses: ArcSwap::from_pointee(addresses.into()),
         });
-        endpoints.retain(|_, endpoint| endpoint.strong_count() > 0);
-        endpoints.insert(key, Arc::downgrade(&endpoint));
+        let known = Known {
+            endpoint: Arc::clone(&endpoint),
+            idle_since: None,
+        };
+        endpoints.insert(key, known);
         endpoint
     }
 
@@ -64,15 +78,28 @@ impl Resolver {
                     let Some(resolver) = resolver.upgrade() else {
                         return;
                     };
+                    resolver.forget_idle(Instant::now());
                     resolver.refresh();
                 }
             })?;
         Ok(())
     }
 
+    fn forget_idle(&self, now: Instant) {
+        self.lock().retain(|_, known| {
+            let idle = Arc::strong_count(&known.endpoint) == 1;
+            known.idle_since = idle.then(|| known.idle_since.unwrap_or(now));
+            let since = known.idle_since;
+            since.is_none_or(|since| now.saturating_duration_since(since) < IDLE)
+        });
+    }
+
     fn refresh(&self) {
-        let endpoints: Vec<Arc<Endpoint>> =
-            self.lock().values().filter_map(Weak::upgrade).collect();
+        let endpoints: Vec<Arc<Endpoint>> = {
+            let endpoints = self.lock();
+            let known = endpoints.values();
+            known.map(|known| Arc::clone(&known.endpoint)).collect()
+        };
         for endpoint in endpoints {
             if endpoint.host.parse::<IpAddr>().is_ok() {
                 continue;
@@ -105,4 +132,32 @@ fn resolve(host: &str, port: u16) -> std::io::Result<Vec<SocketAddr>> {
     addresses.sort();
     addresses.dedup();
     Ok(addresses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_that_no_version_names_is_given_up_after_ten_minutes_and_not_at_once() {
+        let resolver = Resolver::default();
+        let start = Instant::now();
+        let after = |seconds| resolver.forget_idle(start + Duration::from_secs(seconds));
+        let named = resolver.endpoint("127.0.0.1", 1);
+        after(0);
+        after(10_000);
+        assert_eq!(resolver.lock().len(), 1, "a version names it");
+        drop(named);
+        after(10_001);
+        after(10_600);
+        assert_eq!(resolver.lock().len(), 1, "not at once");
+        let again = resolver.endpoint("127.0.0.1", 1);
+        after(10_700);
+        drop(again);
+        after(20_000);
+        after(20_599);
+        assert_eq!(resolver.lock().len(), 1);
+        after(20_600);
+        assert_eq!(resolver.lock().len(), 0);
+    }
 }

@@ -6,15 +6,7 @@ use bundle::statement::predicate::RecordKind;
 use serde_json::json;
 
 use crate::fixture::*;
-use crate::world::World;
-
-/// A shop that answers with its number at `/v`.
-fn numbered(upstream: &Upstream, number: u32) -> bundle::ir::Gateway {
-    let path = ["/v0", "/v1", "/v2", "/v3"][number as usize];
-    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("GET", path)]);
-    shop.expose_bundle = true;
-    shop.gateway()
-}
+use crate::world::{World, copy, numbered};
 
 #[test]
 fn a_release_is_served_and_the_next_one_replaces_it() {
@@ -186,20 +178,6 @@ fn what_is_damaged_is_refused_by_name_and_taken_when_it_is_repaired() {
     std::fs::write(&file, bundle::codec::encode(&gateway.apis[0])).unwrap();
     gwd.wait_for(&two);
     assert_eq!(gwd.status()["last_error"], json!(null));
-}
-
-/// Copies a folder with all below it.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else if !target.exists() {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]

@@ -468,6 +468,16 @@ pub(crate) fn closed(name: &str) -> ir::Policy {
 
 /// Sets `x-edge` on request and response, the request's from a secret.
 pub(crate) fn edits(name: &str) -> ir::Policy {
+    edits_with(name, 0, "GWS_EDGE")
+}
+
+/// The same with a secret in a file.
+pub(crate) fn edits_from(name: &str, path: &std::path::Path) -> ir::Policy {
+    edits_with(name, 1, path.to_str().unwrap())
+}
+
+/// `kind` is 0 for a variable and 1 for a file.
+fn edits_with(name: &str, kind: u8, secret: &str) -> ir::Policy {
     fn one(
         e: &mut minicbor::Encoder<Vec<u8>>,
         value: impl FnOnce(&mut minicbor::Encoder<Vec<u8>>),
@@ -493,11 +503,11 @@ pub(crate) fn edits(name: &str) -> ir::Policy {
         e.array(2).unwrap().u8(1).unwrap().array(1).unwrap();
         e.array(2)
             .unwrap()
-            .u8(0)
+            .u8(kind)
             .unwrap()
             .array(1)
             .unwrap()
-            .str("GWS_EDGE")
+            .str(secret)
             .unwrap();
     });
     e.u8(1).unwrap();

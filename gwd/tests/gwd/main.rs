@@ -3,7 +3,10 @@
 mod fixture;
 mod world;
 
+mod activation;
 mod admin;
+mod audit;
+mod cells;
 mod connections;
 mod control;
 mod failures;
@@ -13,5 +16,8 @@ mod incremental;
 mod refusals;
 mod sockets;
 mod start;
+mod state;
+mod stores;
 mod switching;
 mod telemetry;
+mod trust;

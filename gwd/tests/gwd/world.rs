@@ -19,7 +19,7 @@ use bundle::store::folder::Folder;
 use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
 use serde_json::Value;
 
-use crate::fixture::{Answer, Client, PATIENCE, eventually, fetch, metric};
+use crate::fixture::{Answer, Client, PATIENCE, Upstream, eventually, fetch, metric, op, shop};
 
 /// A project with its store, trust file and folders.
 pub(crate) struct World {
@@ -37,7 +37,7 @@ pub(crate) struct Process {
 
 pub(crate) const TOKEN: &str = "0123456789abcdef0123";
 
-fn key(owner: &str) -> PrivateKey {
+pub(crate) fn key(owner: &str) -> PrivateKey {
     PrivateKey::from_entropy(Digest::of(owner.as_bytes()).as_bytes()).unwrap()
 }
 
@@ -46,29 +46,58 @@ pub(crate) fn now() -> Moment {
     Moment::from_unix_s(since.as_secs())
 }
 
+/// A key of the trust file.
+pub(crate) fn trusted(owner: &str, role: Role, state: KeyState) -> TrustedKey {
+    let public = key(owner).public();
+    TrustedKey {
+        id: public.id(),
+        owner: owner.to_owned(),
+        spki: public,
+        roles: BTreeSet::from([role]),
+        channels: BTreeSet::from([Scope::All]),
+        not_before: Moment::EPOCH,
+        not_after: Moment::MAX,
+        state,
+    }
+}
+
+/// The trust file's keys, with these ones' states changed or added.
+pub(crate) fn trust_of(keys: &[(&str, Role, KeyState)]) -> Trust {
+    keys.iter()
+        .fold(Trust::new("shop".parse().unwrap()), |trust, key| {
+            trust.add_key(trusted(key.0, key.1, key.2)).unwrap()
+        })
+}
+
+pub(crate) fn draft(bundle: Digest, evidence: Digest, kind: RecordKind, actor: &str) -> Draft {
+    Draft {
+        project: "shop".parse().unwrap(),
+        channel: "prod".parse().unwrap(),
+        bundle,
+        kind,
+        actor: actor.to_owned(),
+        reason: "because".to_owned(),
+        created: now(),
+        expires: None,
+        plan: None,
+        source: None,
+        evidence: BTreeSet::from([evidence]),
+        merges: BTreeSet::new(),
+        withdraw: BTreeSet::new(),
+        streams: None,
+    }
+}
+
 impl World {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Folder::create(&folder.path().join("store")).unwrap();
-        let mut trust = Trust::new("shop".parse().unwrap());
-        for (owner, role) in [
-            ("ci", Role::Build),
-            ("rita", Role::Release),
-            ("rob", Role::Revoke),
-        ] {
-            let public = key(owner).public();
-            let trusted = TrustedKey {
-                id: public.id(),
-                owner: owner.to_owned(),
-                spki: public,
-                roles: BTreeSet::from([role]),
-                channels: BTreeSet::from([Scope::All]),
-                not_before: Moment::EPOCH,
-                not_after: Moment::MAX,
-                state: KeyState::Active,
-            };
-            trust = trust.add_key(trusted).unwrap();
-        }
+        let active = KeyState::Active;
+        let trust = trust_of(&[
+            ("ci", Role::Build, active),
+            ("rita", Role::Release, active),
+            ("rob", Role::Revoke, active),
+        ]);
         let world = Self {
             folder,
             store,
@@ -84,7 +113,7 @@ impl World {
         self.folder.path().join(name)
     }
 
-    fn assemble(gateway: &ir::Gateway, needs: &[&str]) -> Bundle {
+    pub(crate) fn assemble(gateway: &ir::Gateway, needs: &[&str]) -> Bundle {
         let mut all: BTreeSet<_> = gateway
             .needs()
             .iter()
@@ -122,8 +151,42 @@ impl World {
         releaser: &str,
         builder: &str,
     ) -> Digest {
+        let (bundle, evidence) = self.put(gateway, needs, builder);
+        self.point(bundle, evidence, RecordKind::Release, releaser);
+        bundle
+    }
+
+    /// A release whose record is not like others.
+    pub(crate) fn release_with(
+        &self,
+        gateway: &ir::Gateway,
+        edit: impl FnOnce(&mut Draft),
+    ) -> Digest {
+        let (bundle, evidence) = self.put(gateway, &[], "ci");
+        let mut draft = draft(bundle, evidence, RecordKind::Release, "rita");
+        edit(&mut draft);
+        publish::release(&self.store, Some(&self.trust), draft, None, &[&key("rita")]).unwrap();
+        bundle
+    }
+
+    /// Bundle and build statement, and no record yet.
+    pub(crate) fn put(
+        &self,
+        gateway: &ir::Gateway,
+        needs: &[&str],
+        builder: &str,
+    ) -> (Digest, Digest) {
+        Self::put_into(&self.store, gateway, needs, builder)
+    }
+
+    pub(crate) fn put_into(
+        store: &Folder,
+        gateway: &ir::Gateway,
+        needs: &[&str],
+        builder: &str,
+    ) -> (Digest, Digest) {
         let bundle = Self::assemble(gateway, needs);
-        let descriptor = publish::put_bundle(&self.store, &bundle).unwrap();
+        let descriptor = publish::put_bundle(store, &bundle).unwrap();
         let build = Build {
             builder: Builder {
                 gwc: "0.1.0".to_owned(),
@@ -135,10 +198,8 @@ impl World {
             project: "shop".parse().unwrap(),
             source: None,
         };
-        let evidence =
-            publish::put_build(&self.store, descriptor, build, &[&key(builder)]).unwrap();
-        self.point(bundle.id(), evidence, RecordKind::Release, releaser);
-        bundle.id()
+        let evidence = publish::put_build(store, descriptor, build, &[&key(builder)]).unwrap();
+        (bundle.id(), evidence)
     }
 
     /// A new record that names a bundle of the store.
@@ -149,23 +210,16 @@ impl World {
         kind: RecordKind,
         releaser: &str,
     ) -> Pointer {
-        let draft = Draft {
-            project: "shop".parse().unwrap(),
-            channel: "prod".parse().unwrap(),
-            bundle,
-            kind,
-            actor: releaser.to_owned(),
-            reason: "because".to_owned(),
-            created: now(),
-            expires: None,
-            plan: None,
-            source: None,
-            evidence: BTreeSet::from([evidence]),
-            merges: BTreeSet::new(),
-            withdraw: BTreeSet::new(),
-            streams: None,
-        };
+        let draft = draft(bundle, evidence, kind, releaser);
         publish::release(&self.store, None, draft, None, &[&key(releaser)]).unwrap()
+    }
+
+    /// The trust file is written anew, as an operator does it: a file that takes the other's place.
+    pub(crate) fn trust(&mut self, edit: impl FnOnce(Trust) -> Trust) {
+        self.trust = edit(self.trust.clone());
+        let fresh = self.path("trust.json.new");
+        std::fs::write(&fresh, self.trust.to_json()).unwrap();
+        std::fs::rename(fresh, self.path("trust.json")).unwrap();
     }
 
     pub(crate) fn revoke(&self, added: Revocation) {
@@ -216,6 +270,28 @@ impl World {
     /// Runs gwd to its end.
     pub(crate) fn fails(&self, command: &mut Command) -> Output {
         command.output().unwrap()
+    }
+}
+
+/// A shop that answers with its number at `/v`.
+pub(crate) fn numbered(upstream: &Upstream, number: u32) -> ir::Gateway {
+    let path = ["/v0", "/v1", "/v2", "/v3", "/v4"][number as usize];
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("GET", path)]);
+    shop.expose_bundle = true;
+    shop.gateway()
+}
+
+/// Copies a folder with all below it.
+pub(crate) fn copy(from: &std::path::Path, to: &std::path::Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else if !target.exists() {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
@@ -306,6 +382,11 @@ impl Process {
 
     pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         metric(self.open("/metrics").text(), name, labels)
+    }
+
+    /// The file system as the process sees it.
+    pub(crate) fn root(&self) -> PathBuf {
+        format!("/proc/{}/root", self.child.id()).into()
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {

@@ -135,7 +135,12 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
     let state = state.into_content();
     let restart = |state: Content| -> Result<Runtime, Refused> {
         let state = Store::new(state);
-        let newest = follow::kept(&state, &context, 10)?.remove(0)?;
+        let memory = follow::remember(&state, &context)?;
+        let mut kept = follow::kept(&state, &context, &memory.revocations, 10)?;
+        if let Some((_, refused)) = kept.refused.pop() {
+            return Err(refused);
+        }
+        let newest = kept.accepted.remove(0);
         let verified = follow::bundle(&state, &context, &newest, &[])?;
         verified.load_runtime(&state)
     };

@@ -92,10 +92,9 @@ fn from_build_to_rollback_to_restart_without_the_store() {
     let state = Folder::open(&folder.path().join("state")).unwrap();
     let memory = follow::remember(&state, &context).unwrap();
     assert_eq!(memory.record, Some(third));
-    let kept = follow::kept(&state, &context, 10).unwrap();
-    assert_eq!(kept.len(), 3);
-    for accepted in kept {
-        let accepted = accepted.unwrap();
+    let kept = follow::kept(&state, &context, &memory.revocations, 10).unwrap();
+    assert_eq!((kept.accepted.len(), kept.refused.len()), (3, 0));
+    for accepted in kept.accepted {
         let verified = follow::bundle(&state, &context, &accepted, &[]).unwrap();
         verified.load_runtime(&state).unwrap();
         assert!(

@@ -78,6 +78,78 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
 }
 
 #[test]
+fn thousands_of_forged_records_are_passed_over_in_store_and_state() {
+    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let forged = if full { 5_000 } else { 1_200 };
+    assert!(forged > u64::try_from(history::SKIPPED_MAX).unwrap());
+    let mut mallory = trusted("mallory", &[Role::Release]);
+    mallory.state = KeyState::Revoked;
+    let keys = |mallory| {
+        vec![
+            trusted("ci", &[Role::Build]),
+            trusted("rita", &[Role::Release]),
+            mallory,
+        ]
+    };
+    let (trust, prod) = (trust_of(keys(mallory)), prod());
+    let context = context(&trust, &prod);
+    let store = Store::default();
+    let honest = ship(&store, "one");
+    let chain = Chain::Channel(prod.clone());
+    let mut previous = honest;
+    for serial in 2..forged + 2 {
+        let stolen = record(serial, Some(previous));
+        previous = forge(&store, bundle("one").id(), stolen, "mallory");
+        store.create_link(&chain, serial, &previous.digest).unwrap();
+    }
+    // A gateway that believed the thief at the time has kept them all.
+    let content = store.into_content();
+    let (store, state) = (Store::new(content.clone()), Store::new(content));
+    let memory = follow::remember(&state, &context).unwrap();
+    assert_eq!(memory.record, Some(honest));
+    let kept = follow::kept(&state, &context, &memory.revocations, 200).unwrap();
+    assert_eq!(kept.accepted[0].pointer(), honest);
+    assert_eq!(kept.refused.len(), 200, "bounded");
+    let mut passed = follow::Passed::default();
+    for _ in 0..2 {
+        let head = follow::head_past(&store, &context, &memory, &mut passed);
+        let head = head.unwrap().unwrap();
+        assert_eq!(head.accepted.pointer(), honest);
+        assert_eq!(head.skipped.len(), history::SKIPPED_MAX, "bounded");
+    }
+    let two = bundle("two");
+    let evidence = put(&store, &two);
+    let draft = draft(two.id(), &[evidence]);
+    let next = publish::release(&store, Some(&trust), draft, None, &[&key("rita")]).unwrap();
+    assert_eq!(next.serial, forged + 2, "the next free one");
+    let head = follow::head(&store, &context, &memory).unwrap().unwrap();
+    assert_eq!(head.accepted.bundle(), two.id());
+}
+
+#[test]
+fn a_list_is_taken_even_if_the_head_is_refused() {
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let (store, state) = (Store::default(), Store::default());
+    let one = ship(&store, "one");
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    follow::keep_record(&store, &state, &head.accepted).unwrap();
+    let memory = head.accepted.memory();
+    let added = Revocation {
+        keys: [key("rita").public().id()].into(),
+        ..Revocation::default()
+    };
+    publish::revoke(&store, None, project(), added, NOON, &[&key("rob")]).unwrap();
+    assert!(follow::head(&store, &context, &memory).is_err());
+    let list = follow::revocations(&store, &context, &memory).unwrap();
+    assert_eq!(list.serial(), 1);
+    // Under it the record by that key is no longer remembered.
+    assert_eq!(memory.record, Some(one));
+    let judged = follow::remember_under(&state, &context, list).unwrap();
+    assert_eq!(judged.record, None);
+}
+
+#[test]
 fn a_key_on_the_revocation_list_no_longer_counts() {
     let (trust, prod) = (trust(), prod());
     let context = context(&trust, &prod);
@@ -185,8 +257,8 @@ fn a_build_key_past_its_end_then_restart_and_rollback() {
         now: later.plus_s(2 * DAY_S),
         ..context
     };
-    let kept = follow::kept(&state, &context, 10).unwrap();
-    let accepted = kept[0].as_ref().unwrap();
+    let kept = follow::kept(&state, &context, &nothing().revocations, 10).unwrap();
+    let accepted = &kept.accepted[0];
     let verified = follow::bundle(&state, &context, accepted, &[]).unwrap();
     verified.load_runtime(&state).unwrap();
 

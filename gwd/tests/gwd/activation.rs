@@ -1,0 +1,336 @@
+//! What may run: holds, revoked and withdrawn bundles, expired records (release.md §6).
+
+use bundle::digest::Digest;
+use bundle::publish::Revocation;
+use bundle::statement::predicate::RecordKind;
+use serde_json::json;
+
+use crate::fixture::*;
+use crate::world::{Process, World, now, numbered};
+
+fn revoke(world: &World, bundle: Digest) {
+    world.revoke(Revocation {
+        bundles: [bundle].into(),
+        ..Revocation::default()
+    });
+}
+
+fn sticky(gwd: &Process, bundle: Digest) {
+    let body = format!("{{\"bundle\": \"{bundle}\", \"sticky\": true}}");
+    let answer = gwd.ask("POST", "/v1/activate", &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+}
+
+/// Whether the state folder has the bundle's manifest.
+fn on_disk(world: &World, bundle: &Digest) -> bool {
+    let path = world.path("state/blobs/sha256").join(bundle.hex());
+    path.exists()
+}
+
+fn notify(gwd: &Process) -> serde_json::Value {
+    gwd.ask("POST", "/v1/notify", "").json()
+}
+
+#[test]
+fn a_held_bundle_that_is_revoked_gives_way_to_the_head_even_if_the_hold_is_sticky() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    sticky(&gwd, one);
+    revoke(&world, one);
+    gwd.wait_for(&two);
+    let status = gwd.status();
+    assert_eq!(
+        (&status["hold"], &status["alarms"]),
+        (&json!(null), &json!([]))
+    );
+    assert_eq!(status["resident"], json!([two.to_string()]), "one is gone");
+    eventually("it leaves the disk", || !on_disk(&world, &one));
+    assert!(on_disk(&world, &two));
+    let refused = gwd.ask("POST", "/v1/rollback", "");
+    assert_eq!(refused.json()["error"]["code"], "revoked");
+    gwd.kill();
+    assert!(world.start().runs(&two), "never started again");
+}
+
+#[test]
+fn a_revoked_bundle_that_the_head_names_keeps_serving_with_an_alarm_until_another_runs() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    revoke(&world, one);
+    eventually("the alarm", || {
+        gwd.status()["alarms"] == json!(["running-revoked"])
+    });
+    assert_eq!(gwd.metric("gwd_alarm", &["running-revoked"]), 1.0);
+    assert_eq!(get(gwd.public(), "/v1").status, 200);
+    assert!(on_disk(&world, &one), "not while it runs");
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    assert_eq!(gwd.status()["alarms"], json!([]));
+    assert_eq!(gwd.status()["resident"], json!([two.to_string()]));
+    eventually("it leaves the disk", || !on_disk(&world, &one));
+}
+
+#[test]
+fn a_withdrawn_bundle_leaves_memory_and_disk_until_a_later_head_lists_it_no_more() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let (one, evidence) = world.put(&numbered(&upstream, 1), &[], "ci");
+    world.point(one, evidence, RecordKind::Release, "rita");
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    let three = world.release_with(&numbered(&upstream, 3), |draft| {
+        draft.withdraw = [one, two].into();
+    });
+    gwd.wait_for(&three);
+    assert_eq!(gwd.status()["resident"], json!([three.to_string()]));
+    eventually("they leave the disk", || {
+        !on_disk(&world, &one) && !on_disk(&world, &two)
+    });
+    let activate = |gwd: &Process| {
+        let body = format!("{{\"bundle\": \"{one}\"}}");
+        gwd.ask("POST", "/v1/activate", &body).json()["error"]["code"].clone()
+    };
+    assert_eq!(activate(&gwd), "withdrawn");
+    gwd.kill();
+    // Honoured after a restart, also without the store.
+    std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
+    let gwd = world.start();
+    assert!(gwd.runs(&three));
+    assert_eq!(activate(&gwd), "withdrawn");
+    std::fs::rename(world.path("elsewhere"), world.path("store")).unwrap();
+    world.point(one, evidence, RecordKind::Rollback, "rita");
+    gwd.wait_for(&one);
+    assert!(on_disk(&world, &one));
+}
+
+#[test]
+fn a_withdrawn_bundle_that_is_held_gives_way_to_the_head() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    sticky(&gwd, one);
+    let three = world.release_with(&numbered(&upstream, 3), |draft| {
+        draft.withdraw = [one].into();
+    });
+    gwd.wait_for(&three);
+    assert_eq!(gwd.status()["hold"], json!(null));
+    eventually("it leaves the disk", || !on_disk(&world, &one));
+}
+
+#[test]
+fn a_hold_ends_when_the_channel_names_the_bundle_that_runs() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let (one, evidence) = world.put(&numbered(&upstream, 1), &[], "ci");
+    world.point(one, evidence, RecordKind::Release, "rita");
+    let gwd = world.start();
+    let (two, evidence_of_two) = world.put(&numbered(&upstream, 2), &[], "ci");
+    world.point(two, evidence_of_two, RecordKind::Release, "rita");
+    gwd.wait_for(&two);
+    assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
+    assert_eq!(gwd.status()["hold"]["from"], two.to_string());
+    world.point(one, evidence, RecordKind::Rollback, "rita");
+    eventually("the record is taken", || gwd.status()["serial"] == 3);
+    assert_eq!(gwd.status()["hold"], json!(null));
+    world.point(two, evidence_of_two, RecordKind::Release, "rita");
+    gwd.wait_for(&two);
+}
+
+#[test]
+fn a_new_head_is_held_off_and_told_and_runs_after_resume() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    sticky(&gwd, one);
+    let three = world.release(&numbered(&upstream, 3));
+    assert_eq!(notify(&gwd)["head"]["bundle"], three.to_string());
+    assert!(gwd.runs(&one));
+    eventually("the log says so", || {
+        gwd.logged("this node is held").is_some()
+    });
+    gwd.ask("POST", "/v1/resume", "");
+    gwd.wait_for(&three);
+}
+
+#[test]
+fn an_expired_record_is_an_alarm_and_never_a_stop() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let clock = world.path("clock");
+    let set = |seconds: u64| std::fs::write(&clock, seconds.to_string()).unwrap();
+    let today = now().unix_s();
+    set(today);
+    let one = world.release_with(&numbered(&upstream, 1), |draft| {
+        draft.expires = Some(draft.created.plus_s(3_600));
+    });
+    let mut command = world.trusted();
+    command.env("GWD_TEST_CLOCK", &clock);
+    let gwd = Process::spawn(&mut command);
+    assert_eq!(gwd.status()["alarms"], json!([]));
+    set(today + 3_601);
+    assert_eq!(notify(&gwd)["alarms"], json!(["record-expired"]));
+    assert_eq!(get(gwd.public(), "/v1").status, 200);
+    gwd.kill();
+    let gwd = Process::spawn(&mut command);
+    assert!(gwd.runs(&one), "what was accepted stays accepted");
+    assert_eq!(gwd.status()["alarms"], json!(["record-expired"]));
+    let two = world.release_with(&numbered(&upstream, 2), |draft| {
+        draft.created = draft.created.plus_s(3_601);
+    });
+    gwd.wait_for(&two);
+    assert_eq!(gwd.status()["alarms"], json!([]));
+    // One that is past its end when it is first seen is not accepted.
+    world.release_with(&numbered(&upstream, 3), |draft| {
+        draft.expires = Some(draft.created);
+    });
+    eventually("it is refused", || {
+        notify(&gwd)["last_error"]["reason"] == "expired"
+    });
+    assert!(gwd.runs(&two));
+}
+
+#[test]
+fn a_clock_at_1970_takes_the_newest_record_as_the_time_and_one_far_ahead_stops_nothing() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let clock = world.path("clock");
+    let set = |seconds: u64| std::fs::write(&clock, seconds.to_string()).unwrap();
+    let mut command = world.trusted();
+    command.env("GWD_TEST_CLOCK", &clock);
+    set(now().unix_s());
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = Process::spawn(&mut command);
+    assert!(gwd.runs(&one));
+    // The clock goes back: the accepted record says what time it is at least.
+    set(0);
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    gwd.kill();
+    let gwd = Process::spawn(&mut command);
+    assert!(gwd.runs(&two), "{}", gwd.status());
+    // More than five minutes after that is the future, which passes.
+    let three = world.release_with(&numbered(&upstream, 3), |draft| {
+        draft.created = draft.created.plus_s(4_000);
+    });
+    eventually("it is refused", || {
+        notify(&gwd)["last_error"]["reason"] == "from-the-future"
+    });
+    assert!(gwd.runs(&two));
+    set(now().unix_s() + 4_000);
+    gwd.wait_for(&three);
+    // Thirty years ahead.
+    set(now().unix_s() + 1_000_000_000);
+    let four = world.release_with(&numbered(&upstream, 4), |draft| {
+        draft.created = draft.created.plus_s(4_001);
+    });
+    gwd.wait_for(&four);
+    gwd.kill();
+    assert!(Process::spawn(&mut command).runs(&four));
+}
+
+#[test]
+fn a_passing_reason_is_tried_again_and_one_that_is_not_the_heads_any_more_is_not() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let mut busy = shop(upstream.address, vec![op("GET", "/a")]);
+    busy.listener = listener("public", &taken.local_addr().unwrap().to_string());
+    world.release(&busy.gateway());
+    eventually("it is tried again", || {
+        gwd.status()["refused"][0]["tries"].as_u64() >= Some(2)
+    });
+    assert_eq!(gwd.status()["last_error"]["reason"], "port-busy");
+    assert!(gwd.runs(&one));
+    let three = world.release(&numbered(&upstream, 3));
+    gwd.wait_for(&three);
+    assert_eq!(gwd.status()["refused"], json!([]), "nobody waits for it");
+}
+
+#[test]
+fn first_digits_of_an_id_name_a_bundle_if_they_name_only_one() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    let ask = |path: &str, key: &str, text: &str| {
+        let body = json!({key: text}).to_string();
+        gwd.ask("POST", path, &body)
+    };
+    let answer = ask("/v1/activate", "bundle", &one.hex()[..8]);
+    assert_eq!(
+        answer.json()["bundle"],
+        one.to_string(),
+        "{}",
+        answer.text()
+    );
+    let answer = ask(
+        "/v1/rollback",
+        "to",
+        &format!("sha256:{}", &two.hex()[..12]),
+    );
+    assert_eq!(answer.json()["bundle"], two.to_string());
+    let nobody = Digest::of(b"nobody").hex();
+    let none = ask("/v1/activate", "bundle", &nobody[..16]);
+    assert_eq!(
+        (none.status, &none.json()["error"]["code"]),
+        (404, &json!("bundle-not-here"))
+    );
+    let short = ask("/v1/activate", "bundle", &one.hex()[..3]);
+    assert_eq!(short.status, 400, "{}", short.text());
+    // Enough bundles that two of them begin alike are made by trying: four digits of 16 bits.
+    let mut ids: Vec<Digest> = vec![one, two];
+    let alike = |ids: &[Digest]| {
+        let mut prefixes: Vec<String> = ids.iter().map(|id| id.hex()[..4].to_owned()).collect();
+        prefixes.sort();
+        prefixes
+            .windows(2)
+            .find(|w| w[0] == w[1])
+            .map(|w| w[0].clone())
+    };
+    let mut wait_ms = 0;
+    let (mut first, mut second) = (None, None);
+    while first.is_none() {
+        wait_ms += 1;
+        let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+        shop.upstreams[0].connect_timeout_ms = 10_000 + wait_ms;
+        let id = World::assemble(&shop.gateway(), &[]).id();
+        if let Some(at) = ids
+            .iter()
+            .position(|known| known.hex()[..4] == id.hex()[..4])
+            && at >= 2
+        {
+            (first, second) = (Some(at as u64 - 1), Some(wait_ms));
+        }
+        ids.push(id);
+    }
+    assert!(alike(&ids).is_some());
+    for wait_ms in [first.unwrap(), second.unwrap()] {
+        let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+        shop.upstreams[0].connect_timeout_ms = 10_000 + wait_ms;
+        let id = world.release(&shop.gateway());
+        gwd.wait_for(&id);
+    }
+    let prefix = gwd.status()["bundle"].as_str().unwrap()[7..11].to_owned();
+    let ambiguous = ask("/v1/activate", "bundle", &prefix);
+    assert_eq!(
+        (ambiguous.status, &ambiguous.json()["error"]["code"]),
+        (409, &json!("ambiguous"))
+    );
+}

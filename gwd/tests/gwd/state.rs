@@ -1,0 +1,281 @@
+//! The state folder: cold starts, damage, a disk that is full or read-only (release.md §6).
+
+use std::path::Path;
+use std::process::Command;
+
+use bundle::publish::Revocation;
+use serde_json::json;
+
+use crate::fixture::*;
+use crate::world::{Process, World, numbered};
+
+/// The command in a mount namespace of its own, after `mounts` (a shell text; `$S` is the state
+/// folder). None where this machine allows no such namespace.
+fn with_mounts(world: &World, command: &Command, mounts: &str) -> Option<Command> {
+    let allowed = Command::new("unshare").args(["-rm", "true"]).status();
+    if !allowed.is_ok_and(|status| status.success()) {
+        eprintln!("no mount namespaces here: the rest of this test is left out");
+        return None;
+    }
+    std::fs::create_dir_all(world.path("state")).unwrap();
+    let mut inside = Command::new("unshare");
+    inside
+        .args(["-rm", "sh", "-c"])
+        .arg(format!("{mounts} && exec \"$@\""))
+        .arg("sh")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("S", world.path("state"));
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            inside.env(name, value);
+        }
+    }
+    Some(inside)
+}
+
+fn notify(gwd: &Process) -> serde_json::Value {
+    gwd.ask("POST", "/v1/notify", "").json()
+}
+
+fn flip(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_state_folder_that_can_only_be_read_starts_the_last_good_bundle_and_refuses_releases() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    world.start().kill();
+    let mounts = "mount --bind \"$S\" \"$S\" && mount -o remount,ro,bind \"$S\"";
+    let Some(mut command) = with_mounts(&world, &world.trusted(), mounts) else {
+        return;
+    };
+    let gwd = Process::spawn(&mut command);
+    assert!(gwd.runs(&one), "{}", gwd.status());
+    assert_eq!(get(gwd.public(), "/v1").status, 200);
+    let status = gwd.status();
+    assert_eq!(
+        (&status["durable"], &status["alarms"]),
+        (&json!(false), &json!(["state-not-durable"]))
+    );
+    let two = world.release(&numbered(&upstream, 2));
+    eventually("it is refused", || {
+        let refused = &gwd.status()["refused"][0];
+        let passing = refused["permanent"] == false && refused["bundle"] == two.to_string();
+        passing && refused["reason"] == "state-not-durable"
+    });
+    assert!(gwd.metric("gwd_bundle_activations_total", &["state-not-durable"]) >= 1.0);
+    assert!(gwd.runs(&one));
+    // The lock is held all the same.
+    let output = world.fails(&mut world.trusted());
+    assert_eq!(output.status.code(), Some(65));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("another gwd uses"));
+}
+
+#[test]
+fn a_full_disk_refuses_releases_but_not_roll_backs_or_revocations_and_recovers() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let mounts = "mount -t tmpfs -o size=512k tmpfs \"$S\"";
+    let Some(mut command) = with_mounts(&world, &world.trusted(), mounts) else {
+        return;
+    };
+    let gwd = Process::spawn(&mut command);
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    let inside = gwd
+        .root()
+        .join(world.path("state").strip_prefix("/").unwrap());
+    let filler = inside.join("filler");
+    let _full = std::fs::write(&filler, vec![0; 1 << 20]);
+    let three = world.release(&numbered(&upstream, 3));
+    eventually("it is refused", || {
+        gwd.status()["last_error"]["reason"] == "state-not-durable"
+    });
+    let back = gwd.ask("POST", "/v1/rollback", "").json();
+    assert_eq!(
+        (&back["bundle"], &back["durable"]),
+        (&json!(one.to_string()), &json!(false))
+    );
+    world.revoke(Revocation {
+        bundles: [two].into(),
+        ..Revocation::default()
+    });
+    eventually("the list is in force", || gwd.status()["revocations"] == 1);
+    let status = gwd.status();
+    assert_eq!(
+        (&status["durable"], &status["alarms"]),
+        (&json!(false), &json!(["state-not-durable"]))
+    );
+    assert_eq!(status["resident"], json!([one.to_string()]));
+    // The trust file changes meanwhile: what is only in memory is not forgotten for the disk's sake.
+    let path = world.path("trust.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, format!("{text}\n")).unwrap();
+    eventually("it is read", || {
+        gwd.logged("the trust file was read again").is_some()
+    });
+    assert_eq!(notify(&gwd)["revocations"], 1);
+    std::fs::remove_file(&filler).unwrap();
+    eventually("all is kept", || gwd.status()["durable"] == true);
+    gwd.wait_for(&three);
+    assert_eq!(gwd.status()["alarms"], json!([]));
+    assert!(inside.join("revocations/00000000000000000001").exists());
+}
+
+#[test]
+fn a_cold_start_runs_the_held_bundle_before_the_head() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
+    gwd.kill();
+    let gwd = world.start();
+    assert!(gwd.runs(&one), "held before head");
+    assert_eq!(gwd.status()["hold"]["from"], two.to_string());
+    assert_eq!(gwd.status()["head"]["bundle"], two.to_string());
+}
+
+#[test]
+fn a_cold_start_runs_the_head_before_the_last_good_bundle() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    world.start().kill();
+    let two = world.release(&numbered(&upstream, 2));
+    assert!(world.start().runs(&two));
+}
+
+#[test]
+fn a_cold_start_runs_the_last_good_bundle_where_the_head_is_refused() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    world.start().kill();
+    world.release_as(&numbered(&upstream, 2), &["policy:teleport"], "rita", "ci");
+    let gwd = world.start();
+    assert!(gwd.runs(&one));
+    assert_eq!(
+        gwd.status()["last_error"]["reason"],
+        "needs:policy:teleport"
+    );
+}
+
+#[test]
+fn a_cold_start_never_runs_an_older_bundle_in_place_of_a_damaged_last_one() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    gwd.kill();
+    std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
+    let manifest = world.path("state/blobs/sha256").join(two.hex());
+    let whole = std::fs::read(&manifest).unwrap();
+    flip(&manifest);
+    let output = world.fails(&mut world.trusted());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(69), "{told}");
+    assert!(told.contains("bad-digest"), "{told}");
+    std::fs::write(&manifest, &whole).unwrap();
+    assert!(world.start().runs(&two));
+
+    // The file that says what ran: cut off, and with another digit.
+    let ran = world.path("state/gwd.json");
+    let text = std::fs::read_to_string(&ran).unwrap();
+    for damaged in [&text[..text.len() / 2], &text.replace("\"ran\"", "\"rat\"")] {
+        std::fs::write(&ran, damaged).unwrap();
+        let output = world.fails(&mut world.trusted());
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(69), "{told}");
+        assert!(told.contains("gwd.json in the state folder"), "{told}");
+    }
+    // With the store there the head runs, and the file is whole again.
+    std::fs::rename(world.path("elsewhere"), world.path("store")).unwrap();
+    let gwd = world.start();
+    assert!(gwd.runs(&two));
+    eventually("the log says so", || {
+        gwd.logged("the state folder is damaged").is_some()
+    });
+    gwd.kill();
+    let gwd = world.start();
+    assert!(gwd.logged("the state folder is damaged").is_none());
+    assert_eq!(gwd.status()["alarms"], json!([]));
+}
+
+#[test]
+fn what_ran_and_when_is_told_and_kept_over_restarts() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secret = world.path("secrets").canonicalize().unwrap().join("token");
+    std::fs::write(&secret, "hunter2").unwrap();
+    let mut edited = shop(upstream.address, vec![op("GET", "/a").policy("edits")]);
+    edited.policies = vec![edits_from("edits", &secret)];
+    let one = world.release(&edited.gateway());
+    let mut command = world.trusted();
+    command.args(["--keep", "2"]);
+    let gwd = Process::spawn(&mut command);
+    assert_eq!(gwd.status()["previous_ready"], json!(null));
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    assert_eq!(gwd.status()["previous_ready"], true);
+    let bundles = || gwd.ask("GET", "/v1/bundles", "").json();
+    let told = bundles();
+    let of = |told: &serde_json::Value, bundle: &bundle::digest::Digest| {
+        let mut bundles = told["bundles"].as_array().unwrap().iter();
+        let found = bundles.find(|known| known["bundle"] == bundle.to_string());
+        found.unwrap().clone()
+    };
+    let first = of(&told, &one);
+    for (key, value) in [
+        ("serial", json!(1)),
+        ("reason", json!("because")),
+        ("routes", json!(1)),
+        ("resident", json!(true)),
+        ("running", json!(false)),
+        ("ready", json!(true)),
+        ("not_ready", json!(null)),
+    ] {
+        assert_eq!(first[key], value, "{key}");
+    }
+    assert!(first["created"].is_string());
+    std::fs::remove_file(&secret).unwrap();
+    eventually("its secret is gone", || {
+        of(&bundles(), &one)["not_ready"] == "secret-stale"
+    });
+    eventually("status says so", || gwd.status()["previous_ready"] == false);
+    let three = world.release(&numbered(&upstream, 3));
+    gwd.wait_for(&three);
+    let serials = |told: &serde_json::Value| -> Vec<u64> {
+        let ran = told["ran"].as_array().unwrap().iter();
+        ran.map(|run| run["serial"].as_u64().unwrap()).collect()
+    };
+    let told = bundles();
+    assert_eq!(serials(&told), [3, 2, 1]);
+    assert_eq!(told["ran"][0]["bundle"], three.to_string());
+    let on_disk = of(&told, &one);
+    assert_eq!(
+        (&on_disk["ready"], &on_disk["not_ready"], &on_disk["serial"]),
+        (&json!(false), &json!("on-disk"), &json!(1))
+    );
+    let before = told["ran"].clone();
+    drop(gwd);
+    let gwd = Process::spawn(&mut command);
+    let told = gwd.ask("GET", "/v1/bundles", "").json();
+    assert_eq!(told["ran"], before);
+    eventually("the records are read again", || {
+        of(&gwd.ask("GET", "/v1/bundles", "").json(), &one)["reason"] == "because"
+    });
+}

@@ -1,0 +1,108 @@
+//! Stores that vanish, go back in time or are somebody else's: what runs goes on (release.md §6).
+
+use bundle::digest::Digest;
+use bundle::publish;
+use bundle::statement::predicate::RecordKind;
+use bundle::store::{Chain, Store as _};
+use serde_json::json;
+
+use crate::fixture::*;
+use crate::world::{Process, World, copy, draft, key, numbered};
+
+fn reason(gwd: &Process) -> serde_json::Value {
+    gwd.ask("POST", "/v1/notify", "").json()["last_error"]["reason"].clone()
+}
+
+#[test]
+fn a_store_that_is_deleted_and_comes_back_is_followed_again() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    std::fs::rename(world.path("store"), world.path("aside")).unwrap();
+    assert_eq!(reason(&gwd), "store-unreachable");
+    assert_eq!(
+        gwd.metric(
+            "gwd_bundle_activations_total",
+            &["failed", "store-unreachable"]
+        ),
+        1.0
+    );
+    eventually("the log says so", || {
+        gwd.logged("the channel cannot be followed").is_some()
+    });
+    assert!(gwd.runs(&one));
+    assert_eq!(get(gwd.public(), "/v1").status, 200);
+    // A file where the folder was, then the folder again.
+    std::fs::write(world.path("store"), "no folder").unwrap();
+    assert_eq!(reason(&gwd), "store-unreachable");
+    std::fs::remove_file(world.path("store")).unwrap();
+    std::fs::rename(world.path("aside"), world.path("store")).unwrap();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    assert_eq!(gwd.status()["last_error"], json!(null));
+}
+
+#[test]
+fn an_older_copy_of_the_store_is_a_replay_and_what_runs_goes_on() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    copy(&world.path("store"), &world.path("copy"));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    std::fs::rename(world.path("store"), world.path("newest")).unwrap();
+    std::fs::rename(world.path("copy"), world.path("store")).unwrap();
+    assert_eq!(reason(&gwd), "replayed");
+    assert!(gwd.runs(&two));
+    std::fs::rename(world.path("store"), world.path("copy")).unwrap();
+    std::fs::rename(world.path("newest"), world.path("store")).unwrap();
+    assert_eq!(reason(&gwd), json!(null));
+}
+
+#[test]
+fn a_store_of_another_project_is_refused_though_the_same_keys_signed() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    std::fs::rename(world.path("store"), world.path("aside")).unwrap();
+    let other = bundle::store::folder::Folder::create(&world.path("store")).unwrap();
+    let (bundle, evidence) = World::put_into(&other, &numbered(&upstream, 2), &[], "ci");
+    let mut draft = draft(bundle, evidence, RecordKind::Release, "rita");
+    draft.project = "warehouse".parse().unwrap();
+    publish::release(&other, None, draft, None, &[&key("rita")]).unwrap();
+    assert_eq!(reason(&gwd), "wrong-project");
+    assert!(gwd.runs(&one));
+}
+
+#[test]
+fn a_chain_without_the_remembered_record_is_a_fork_until_a_record_merges_it() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    copy(&world.path("store"), &world.path("fork"));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    let chain = Chain::Channel("prod".parse().unwrap());
+    let lost: Digest = world.store.link(&chain, 2).unwrap().unwrap();
+    // Another writer goes on from the first record, on a copy.
+    std::fs::rename(world.path("store"), world.path("ours")).unwrap();
+    std::fs::rename(world.path("fork"), world.path("store")).unwrap();
+    world.release(&numbered(&upstream, 3));
+    assert_eq!(reason(&gwd), "forked", "the same serial");
+    world.release(&numbered(&upstream, 4));
+    assert_eq!(
+        reason(&gwd),
+        "forked",
+        "a chain that misses what was accepted"
+    );
+    assert!(gwd.runs(&two));
+    let merged = world.release_with(&numbered(&upstream, 0), |draft| {
+        draft.merges = [lost].into();
+    });
+    gwd.wait_for(&merged);
+    assert_eq!(gwd.status()["last_error"], json!(null));
+}
