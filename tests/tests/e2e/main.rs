@@ -4,6 +4,7 @@ mod arrows;
 mod bad_input;
 mod cases;
 mod real_documents;
+mod rollbacks;
 mod sameness;
 mod switches;
 mod trust;

@@ -1,0 +1,278 @@
+//! What a rollback brings back, and what it must not: credentials that were withdrawn, values
+//! that were rotated, addresses that moved (release.md §7); and a fleet of which one node is held.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+use e2e::client::Connection;
+use e2e::gateway::{Gateway, Options};
+use e2e::project::{Ended, Project};
+use e2e::upstream::{Answer, Upstream};
+use e2e::{binaries, wait};
+use serde_json::{Value, json};
+
+const KEY: [&str; 4] = ["--key", "keys/release.pem", "--reason", "a test"];
+
+fn document(scheme: bool) -> String {
+    let security = if scheme {
+        "security: [{key: []}]\ncomponents: {securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}}\n"
+    } else {
+        ""
+    };
+    format!(
+        "openapi: 3.1.0\ninfo: {{title: rollbacks, version: \"1\"}}\n{security}paths:\n  \
+         /a: {{get: {{operationId: a, responses: {{}}}}}}\n"
+    )
+}
+
+fn release(project: &Project, gateway: &str) -> String {
+    project.write("gateway.yaml", gateway);
+    project.apply()
+}
+
+fn gwc(project: &Project, command: &[&str]) -> Ended {
+    project.gwc(&[command, &KEY[..], &["--yes"]].concat())
+}
+
+fn status_of(gwd: &Gateway, fields: &str) -> u16 {
+    gwd.ask(&format!("GET /a HTTP/1.1\nhost: h{fields}")).status
+}
+
+fn sha256(text: &str) -> String {
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg(format!("printf %s {text} | openssl dgst -sha256 -r"))
+        .output()
+        .expect("openssl can be run");
+    let text = String::from_utf8(output.stdout).expect("hex");
+    text[..64].to_owned()
+}
+
+#[test]
+fn after_a_rollback_a_credential_that_was_withdrawn_gets_401() {
+    let upstream = Upstream::start();
+    let (old, new) = (sha256("old-key"), sha256("new-key"));
+    let gateway = |keys: &[&String], version: u32| {
+        let keys: Vec<String> = keys
+            .iter()
+            .map(|key| format!("{{sha256: {key}}}"))
+            .collect();
+        format!(
+            "version: 1\nname: rollbacks\napis: {{s: {{path: openapi.yaml}}}}\n\
+             auth: {{keys: {{kind: api_key}}}}\nconsumers: {{acme: {{keys: [{}]}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             defaults: {{upstream: u, timeout: {version}s}}\n",
+            keys.join(", "),
+            upstream.url()
+        )
+    };
+    let project = Project::with(&gateway(&[&old, &new], 5), &document(true));
+    project.keygen();
+    let first = project.apply();
+    let state = project.path("state");
+    let options = Options::of(&project).state(&state);
+    let mut gwd = options.start();
+    let asks = |gwd: &Gateway| {
+        ["old-key", "new-key"].map(|key| status_of(gwd, &format!("\nx-key: {key}")))
+    };
+    assert_eq!(asks(&gwd), [200, 200]);
+    let second = release(&project, &gateway(&[&new], 6));
+    gwd.wait_bundle(&second);
+    assert_eq!(asks(&gwd), [401, 200]);
+    // What would come back is said, with the command that keeps it out; that is what is run.
+    let back = gwc(&project, &["rollback"]);
+    let text = back.succeeds().stdout.clone();
+    let at = text.find("SECURITY").unwrap_or_else(|| panic!("{text}"));
+    assert!(
+        text[at..].contains("1 credential withdrawn since"),
+        "{text}"
+    );
+    let command = format!("gwc revoke --credential {old}");
+    assert!(text[at..].contains(&command), "{text}");
+    gwd.wait_bundle(&first);
+    assert_eq!(asks(&gwd), [200, 200], "nobody said that it must stay out");
+    gwc(&project, &["revoke", "--credential", &old]).succeeds();
+    wait::until("the list is in force", || {
+        gwd.notify();
+        (asks(&gwd) == [401, 200]).then_some(())
+    });
+    // Back and forth, and over a restart: whatever runs.
+    let third = release(&project, &gateway(&[&old, &new], 7));
+    gwd.wait_bundle(&third);
+    assert_eq!(asks(&gwd), [401, 200]);
+    let again = gwc(&project, &["rollback"]);
+    assert!(
+        !again.succeeds().stdout.contains("withdrawn since"),
+        "{again}"
+    );
+    gwd.wait_bundle(&first);
+    assert_eq!(asks(&gwd), [401, 200]);
+    gwd.stop();
+    let gwd = options.start();
+    assert_eq!(asks(&gwd), [401, 200]);
+}
+
+#[test]
+fn after_a_rollback_the_newest_value_of_a_secret_is_used_and_its_file_may_be_gone() {
+    let upstream =
+        Upstream::scripted(|seen| Answer::ok(seen.header("x-token").unwrap_or("none").to_owned()));
+    let project = Project::with("", &document(false));
+    let secrets = project.path("secrets");
+    std::fs::create_dir(&secrets).expect("a folder");
+    let token = secrets.join("token");
+    std::fs::write(&token, "one").expect("a secret");
+    let gateway = |edits: &str, version: u32| {
+        format!(
+            "version: 1\nname: rollbacks\napis: {{s: {{path: openapi.yaml}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             policies: {{edit: {{kind: headers, request: {{set: {{x-token: \"{edits}\"}}}}}}}}\n\
+             defaults: {{upstream: u, security: upstream, policies: [edit], timeout: {version}s}}\n",
+            upstream.url()
+        )
+    };
+    let reference = format!("${{file:{}}}", token.display());
+    project.write("gateway.yaml", gateway(&reference, 5));
+    project.keygen();
+    let first = project.apply();
+    let gwd = Options::of(&project)
+        .arguments(&["--secret-dir", &secrets.display().to_string()])
+        .start();
+    let sees = || gwd.ask("GET /a HTTP/1.1\nhost: h").text();
+    assert_eq!(sees(), "one");
+    let second = release(&project, &gateway("nothing", 6));
+    gwd.wait_bundle(&second);
+    assert_eq!(sees(), "nothing");
+    // Rotated while another version runs.
+    std::fs::write(&token, "two").expect("a secret");
+    gwc(&project, &["rollback"]).succeeds();
+    gwd.wait_bundle(&first);
+    wait::until("the value, not the one of then", || {
+        (sees() == "two").then_some(())
+    });
+    let third = release(&project, &gateway("something", 7));
+    gwd.wait_bundle(&third);
+    std::fs::remove_file(&token).expect("it is there");
+    wait::until("gwd has seen that it is gone", || {
+        let bundles = gwd.admin_ask("GET", "/v1/bundles", &Value::Null).json();
+        let known = bundles["bundles"].as_array()?.iter();
+        let back = known
+            .filter(|known| known["bundle"] == first.as_str())
+            .next()?
+            .clone();
+        (back["ready"] == json!(false)).then_some(())
+    });
+    gwc(&project, &["rollback"]).succeeds();
+    gwd.wait_bundle(&first);
+    assert_eq!(sees(), "two", "the last value stays");
+}
+
+#[test]
+fn after_a_rollback_a_listener_is_where_it_was() {
+    let upstream = Upstream::start();
+    let ports: Vec<u16> = (0..2)
+        .map(|_| TcpListener::bind("127.0.0.1:0").expect("a port"))
+        .map(|free| free.local_addr().expect("an address").port())
+        .collect();
+    let gateway = |port: u16| {
+        format!(
+            "version: 1\nname: rollbacks\napis: {{s: {{path: openapi.yaml}}}}\n\
+             listeners: {{public: {{address: \"127.0.0.1:{port}\"}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             defaults: {{upstream: u, security: upstream}}\n",
+            upstream.url()
+        )
+    };
+    let project = Project::with(&gateway(ports[0]), &document(false));
+    project.keygen();
+    let first = project.apply();
+    let gwd = Options::of(&project).listeners(&[]).start();
+    let answers = |port: u16| {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Connection::open(address)
+            .and_then(|mut connection| connection.ask("GET /a HTTP/1.1\nhost: h"))
+            .is_ok_and(|response| response.status == 200)
+    };
+    assert!(answers(ports[0]));
+    let second = release(&project, &gateway(ports[1]));
+    gwd.wait_bundle(&second);
+    assert!(answers(ports[1]));
+    assert!(!answers(ports[0]), "nobody is there any more");
+    // The address stays ours while a version that is at hand names it.
+    let taken = TcpListener::bind(("127.0.0.1", ports[0]));
+    assert!(taken.is_err(), "a rollback never binds");
+    gwc(&project, &["rollback"]).succeeds();
+    gwd.wait_bundle(&first);
+    assert!(answers(ports[0]));
+    assert!(!answers(ports[1]));
+}
+
+/// gwc's options that name these gateways.
+fn nodes(fleet: &[Gateway]) -> Vec<String> {
+    let names = fleet
+        .iter()
+        .map(|gwd| format!("unix:{}", gwd.admin().display()));
+    names.flat_map(|name| ["--node".to_owned(), name]).collect()
+}
+
+#[test]
+fn a_fleet_with_one_held_node_is_told_and_gets_together_again() {
+    let upstream = Upstream::start();
+    let gateway = |version: u32| {
+        format!(
+            "version: 1\nname: rollbacks\napis: {{s: {{path: openapi.yaml}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             defaults: {{upstream: u, security: upstream, timeout: {version}s}}\n",
+            upstream.url()
+        )
+    };
+    let project = Project::with(&gateway(5), &document(false));
+    project.keygen();
+    project.apply();
+    let fleet: Vec<Gateway> = (0..3).map(|_| Options::of(&project).start()).collect();
+    let nodes = nodes(&fleet);
+    let run = |command: &[&str]| {
+        let more: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        project.gwc(&[command, &more[..]].concat())
+    };
+    let apply = |version: u32, patience: &str, more: &[&str]| {
+        project.write("gateway.yaml", gateway(version));
+        run(&[&["apply", "--yes", "--wait", patience], &KEY[..], more].concat())
+    };
+    let ended = apply(6, "20s", &["--require-rollback"]);
+    let text = ended.succeeds().stdout.clone();
+    assert!(text.contains("all 3 gateways have it at hand"), "{text}");
+    assert!(text.contains("every gateway runs"), "{text}");
+    run(&["drift"]).exits(0);
+    let admin = format!("unix:{}", fleet[1].admin().display());
+    let gwd = |command: &[&str]| {
+        let mut gwd = Command::new(binaries::gwd());
+        Ended::of(gwd.args(command).args(["--admin", &admin]))
+    };
+    gwd(&["rollback", "--sticky"]).succeeds();
+    let drift = run(&["drift"]);
+    drift.exits(1);
+    assert!(drift.stdout.contains("differs from the channel"), "{drift}");
+    assert_eq!(drift.stdout.matches("HOLDS").count(), 1, "{drift}");
+    run(&["status"]).exits(0);
+    let held = apply(7, "1s", &[]);
+    held.exits(5);
+    assert!(held.stderr.contains("gwd resume"), "{held}");
+    let over = apply(7, "1s", &["--over-hold"]);
+    over.exits(5);
+    assert!(over.stderr.contains("not every gateway followed"), "{over}");
+    gwd(&["resume"]).succeeds();
+    wait::until("they agree", || {
+        (run(&["drift"]).code == Some(0)).then_some(())
+    });
+    // Who ran what: three records, and one node that went back on its own.
+    let history = run(&["history", "--format", "json"]);
+    let document = history.succeeds().json();
+    let ran = |at: usize| -> BTreeSet<String> {
+        let nodes = document["records"][at]["ran"].as_array();
+        let nodes = nodes.unwrap_or_else(|| panic!("{document:#}"));
+        let names = nodes.iter().filter_map(|ran| ran["node"].as_str());
+        names.map(str::to_owned).collect()
+    };
+    assert_eq!([ran(0).len(), ran(1).len(), ran(2).len()], [3, 3, 3]);
+}
