@@ -155,11 +155,8 @@ fn after_a_rollback_the_newest_value_of_a_secret_is_used_and_its_file_may_be_gon
     std::fs::remove_file(&token).expect("it is there");
     wait::until("gwd has seen that it is gone", || {
         let bundles = gwd.admin_ask("GET", "/v1/bundles", &Value::Null).json();
-        let known = bundles["bundles"].as_array()?.iter();
-        let back = known
-            .filter(|known| known["bundle"] == first.as_str())
-            .next()?
-            .clone();
+        let mut known = bundles["bundles"].as_array()?.iter();
+        let back = known.find(|known| known["bundle"] == first.as_str())?;
         (back["ready"] == json!(false)).then_some(())
     });
     gwc(&project, &["rollback"]).succeeds();
