@@ -7,6 +7,7 @@
 //! The state folder is itself a store, so a start without network is the same walk over it.
 //! release.md §5, §6.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use crate::channel::{self, Accepted, Context, Linked, Memory};
@@ -19,7 +20,7 @@ use crate::revocation::{self, Revocations};
 use crate::source;
 use crate::statement::predicate::Pointer;
 use crate::statement::stored;
-use crate::store::{self, Blobs, Chain, Store, WriteError};
+use crate::store::{self, Batch, Blobs, Chain, Link, Store, WriteError};
 use crate::trust::When;
 use crate::verify::{Judgement, Unverified, Verified};
 
@@ -261,32 +262,44 @@ pub fn bundle(
     Err(first)
 }
 
-/// Copies what a restart needs into the state folder: bundle without contracts, statements,
-/// revocation list, records; the links last, so that a link never points at nothing.
+/// What a restart needs and the state folder does not have yet: bundle without contracts,
+/// statements, revocation list, records and links.
 ///
 /// # Errors
-/// As [`Store::put`]; [`WriteError::Conflict`] if the state folder has another record under this
-/// serial, which [`channel::accept`] has ruled out.
-pub fn keep(
+/// Why `from` does not give it; [`Refused::StateNotDurable`] if the state folder cannot be asked.
+pub fn to_keep(
     from: &dyn Blobs,
     state: &dyn Store,
     accepted: &Accepted,
     verified: &Verified,
-) -> Result<(), WriteError> {
+) -> Result<Batch<'static>, Refused> {
     let mut copy = Copy::new(from, state);
     for layer in verified.layers().runtime() {
         debug_assert_ne!(layer.media_type, CONTRACT);
         copy.blob(layer)?;
     }
     copy.blob(verified.config_blob())?;
-    copy.manifests.push(verified.manifest().to_vec());
+    copy.blobs.push(verified.manifest().to_vec());
     for digest in &accepted.record().evidence {
         copy.statement(digest)?;
     }
     copy.witnesses(accepted, verified)?;
     copy.record(accepted)?;
-    copy.finish()?;
-    link(state, accepted)
+    copy.into_batch()
+}
+
+/// Copies what [`to_keep`] finds.
+///
+/// # Errors
+/// As [`to_keep`] and [`Store::commit`]; [`WriteError::Conflict`] if the state folder has another
+/// record under this serial, which [`channel::accept`] has ruled out.
+pub fn keep(
+    from: &dyn Blobs,
+    state: &dyn Store,
+    accepted: &Accepted,
+    verified: &Verified,
+) -> Result<(), WriteError> {
+    state.commit(&to_keep(from, state, accepted, verified)?)
 }
 
 /// Keeps the source of a record's bundle, if there is one. Only explanations need it, and it can be
@@ -304,7 +317,7 @@ pub fn keep_source(
     };
     let mut copy = Copy::new(from, state);
     copy.source(&source)?;
-    copy.finish()
+    state.commit(&copy.into_batch()?)
 }
 
 /// Keeps a revocation list alone: a list is remembered even if its record's bundle is refused.
@@ -318,8 +331,7 @@ pub fn keep_list(
 ) -> Result<(), WriteError> {
     let mut copy = Copy::new(from, state);
     copy.list(revocations)?;
-    copy.finish()?;
-    link_list(state, revocations)
+    state.commit(&copy.into_batch()?)
 }
 
 /// Keeps a record without its bundle: what was accepted is remembered even if the bundle could not
@@ -334,24 +346,7 @@ pub fn keep_record(
 ) -> Result<(), WriteError> {
     let mut copy = Copy::new(from, state);
     copy.record(accepted)?;
-    copy.finish()?;
-    link(state, accepted)
-}
-
-fn link(state: &dyn Store, accepted: &Accepted) -> Result<(), WriteError> {
-    link_list(state, accepted.revocations())?;
-    let Pointer { digest, serial } = accepted.pointer();
-    let chain = Chain::Channel(accepted.record().channel.clone());
-    store::ensure_link(state, &chain, serial, &digest)
-}
-
-fn link_list(state: &dyn Store, revocations: &Revocations) -> Result<(), WriteError> {
-    match revocations.pointer() {
-        None => Ok(()),
-        Some(Pointer { digest, serial }) => {
-            store::ensure_link(state, &Chain::Revocations, serial, &digest)
-        }
-    }
+    state.commit(&copy.into_batch()?)
 }
 
 impl Passed {
@@ -449,12 +444,20 @@ const fn is_about_time(refused: &Refused) -> bool {
     )
 }
 
+/// A state folder is no store that may come back.
+fn not_durable(refused: Refused) -> Refused {
+    match refused {
+        Refused::StoreUnreachable { why } => Refused::StateNotDurable { why },
+        other => other,
+    }
+}
+
 /// What is to be copied, read and checked, so that it can be written in one go.
 struct Copy<'a> {
     from: &'a dyn Blobs,
     to: &'a dyn Store,
     blobs: Vec<Vec<u8>>,
-    manifests: Vec<Vec<u8>>,
+    links: Vec<Link>,
 }
 
 impl<'a> Copy<'a> {
@@ -463,14 +466,15 @@ impl<'a> Copy<'a> {
             from,
             to,
             blobs: vec![EMPTY_BLOB.to_vec()],
-            manifests: Vec::new(),
+            links: Vec::new(),
         }
     }
 
     /// Unchanged blobs are not read again: a copy that was damaged since is found, and refused by
     /// name, when it is next read.
     fn blob(&mut self, descriptor: &Descriptor) -> Result<(), Refused> {
-        if self.to.size(&descriptor.digest)? != Some(descriptor.size) {
+        let there = self.to.size(&descriptor.digest).map_err(not_durable)?;
+        if there != Some(descriptor.size) {
             self.blobs.push(store::read_exact(self.from, descriptor)?);
         }
         Ok(())
@@ -478,29 +482,43 @@ impl<'a> Copy<'a> {
 
     fn statement(&mut self, digest: &Digest) -> Result<(), Refused> {
         let manifest = store::read(self.from, digest, MANIFEST_BYTES_MAX)?;
-        let envelope = stored::layer(&manifest)?;
-        self.blobs.push(store::read_exact(self.from, &envelope)?);
-        self.manifests.push(manifest);
+        self.blob(&stored::layer(&manifest)?)?;
+        self.blobs.push(manifest);
         Ok(())
     }
 
     fn source(&mut self, digest: &Digest) -> Result<(), Refused> {
         let manifest = store::read(self.from, digest, MANIFEST_BYTES_MAX)?;
         self.blob(&source::layer(&manifest)?)?;
-        self.manifests.push(manifest);
+        self.blobs.push(manifest);
         Ok(())
     }
 
     fn list(&mut self, revocations: &Revocations) -> Result<(), Refused> {
         match revocations.pointer() {
             None => Ok(()),
-            Some(pointer) => self.statement(&pointer.digest),
+            Some(pointer) => {
+                self.statement(&pointer.digest)?;
+                self.link(Chain::Revocations, pointer);
+                Ok(())
+            }
         }
     }
 
     fn record(&mut self, accepted: &Accepted) -> Result<(), Refused> {
         self.list(accepted.revocations())?;
-        self.statement(&accepted.pointer().digest)
+        let pointer = accepted.pointer();
+        self.statement(&pointer.digest)?;
+        self.link(Chain::Channel(accepted.record().channel.clone()), pointer);
+        Ok(())
+    }
+
+    fn link(&mut self, chain: Chain, Pointer { digest, serial }: Pointer) {
+        self.links.push(Link {
+            chain,
+            serial,
+            digest,
+        });
     }
 
     /// The records from this one back to the one for which the build keys count, if they have
@@ -523,13 +541,21 @@ impl<'a> Copy<'a> {
         Ok(())
     }
 
-    fn finish(self) -> Result<(), WriteError> {
-        let blobs = self.blobs.iter().chain(&self.manifests);
-        let blobs: Vec<&[u8]> = blobs.map(Vec::as_slice).collect();
-        self.to.put_all(&blobs)?;
-        for manifest in &self.manifests {
-            self.to.put_manifest(manifest)?; // is there already: only the index is written
+    /// Links that are there already are not created again.
+    fn into_batch(mut self) -> Result<Batch<'static>, Refused> {
+        let mut links = Vec::new();
+        for link in self.links.drain(..) {
+            let there = self
+                .to
+                .link(&link.chain, link.serial)
+                .map_err(not_durable)?;
+            if there != Some(link.digest) {
+                links.push(link);
+            }
         }
-        Ok(())
+        Ok(Batch {
+            blobs: self.blobs.into_iter().map(Cow::Owned).collect(),
+            links,
+        })
     }
 }

@@ -19,7 +19,7 @@ use crate::statement::Statement;
 use crate::statement::envelope::Envelope;
 use crate::statement::predicate::{Build, Pointer, Predicate, Record, RecordKind, Revoke, Streams};
 use crate::statement::stored::{self, Stored};
-use crate::store::{self, Chain, Store, WriteError};
+use crate::store::{self, Batch, Chain, Link, Store, WriteError};
 use crate::trust::Trust;
 use crate::verify::Unverified;
 
@@ -67,14 +67,13 @@ pub struct Revocation {
     pub keys: BTreeSet<KeyId>,
 }
 
-/// Keeps a bundle: blobs first, the manifest last.
+/// Keeps a bundle.
 ///
 /// # Errors
 /// As [`Store::put`].
 pub fn put_bundle(store: &dyn Store, bundle: &Bundle) -> Result<Descriptor, WriteError> {
-    let blobs: Vec<&[u8]> = bundle.blobs().values().map(Vec::as_slice).collect();
-    store.put_all(&blobs)?;
-    store.put_manifest(bundle.manifest())?;
+    let blobs = bundle.blobs().values().map(Vec::as_slice);
+    store.commit(&Batch::of(blobs.chain([bundle.manifest()])))?;
     Ok(bundle.descriptor())
 }
 
@@ -88,8 +87,30 @@ pub fn put_statement(
     subject: Option<Descriptor>,
 ) -> Result<Digest, WriteError> {
     let stored = Stored::new(envelope, subject)?;
-    store.put_all(&stored.blobs())?;
-    store.put_manifest(&stored.manifest) // is there already: only the index is written
+    store.commit(&Batch::of(stored.blobs()))?;
+    store.refresh_index()?;
+    Ok(Digest::of(&stored.manifest))
+}
+
+/// Keeps a statement and moves a chain to it, in one go.
+fn put_link(
+    store: &dyn Store,
+    envelope: &Envelope,
+    subject: Option<Descriptor>,
+    (chain, serial): (Chain, u64),
+) -> Result<Pointer, WriteError> {
+    let stored = Stored::new(envelope, subject)?;
+    let digest = Digest::of(&stored.manifest);
+    let mut batch = Batch::of(stored.blobs());
+    batch.links.push(Link {
+        chain,
+        serial,
+        digest,
+    });
+    store.commit(&batch)?;
+    // The chain has moved, whatever becomes of the index: the next writer makes it anew.
+    let _derived = store.refresh_index();
+    Ok(Pointer { digest, serial })
 }
 
 /// Signs a statement with these keys.
@@ -212,6 +233,7 @@ pub fn prepare(
 /// [`WriteError::Conflict`]; [`Refused::BlobMissing`], [`Refused::BadDigest`] if bundle, evidence
 /// or revocation list is not in the store.
 pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteError> {
+    let _writing = store.writing()?;
     let statement = Statement::<Record>::decode(envelope.payload())?;
     let record = &statement.predicate;
     let bundle = statement.subject.first().ok_or(Refused::WrongSubject)?;
@@ -221,10 +243,8 @@ pub fn publish(store: &dyn Store, envelope: &Envelope) -> Result<Pointer, WriteE
     for digest in record.evidence.iter().chain(&revocations) {
         stored::open(store, digest)?;
     }
-    let digest = put_statement(store, envelope, Some(bundle.descriptor()))?;
-    let serial = record.serial;
-    store.create_link(&Chain::Channel(record.channel.clone()), serial, &digest)?;
-    Ok(Pointer { digest, serial })
+    let place = (Chain::Channel(record.channel.clone()), record.serial);
+    put_link(store, envelope, Some(bundle.descriptor()), place)
 }
 
 /// [`prepare`], [`sign`] and [`publish`] in one.
@@ -283,9 +303,7 @@ pub fn revoke(
     let previous = previous.map(|digest| store::read(store, &digest, MANIFEST_BYTES_MAX));
     let previous = previous.transpose()?;
     let subject = previous.map(|bytes| Descriptor::of(oci::MANIFEST, &bytes));
-    let digest = put_statement(store, &envelope, subject)?;
-    store.create_link(&Chain::Revocations, serial, &digest)?;
-    Ok(Pointer { digest, serial })
+    put_link(store, &envelope, subject, (Chain::Revocations, serial))
 }
 
 /// The lowest serial above the head that is not passed over. Links above the head exist only after

@@ -8,7 +8,7 @@ use crate::digest::Digest;
 use crate::manifest::BLOB_BYTES_MAX;
 use crate::oci::{Descriptor, EMPTY_BLOB, ImageManifest, MANIFEST_BYTES_MAX};
 use crate::refused::Refused;
-use crate::store::{self, Blobs, Store, WriteError};
+use crate::store::{self, Batch, Blobs, Store, WriteError};
 
 /// `artifactType` of the manifest.
 pub const SOURCE: &str = "application/vnd.gwc.source.v1";
@@ -29,9 +29,9 @@ pub fn put(store: &dyn Store, bytes: &[u8], bundle: Descriptor) -> Result<Digest
     let layer = Descriptor::of(SOURCE_BLOB, bytes);
     let mut manifest = ImageManifest::new(SOURCE, Descriptor::empty(), vec![layer]);
     manifest.subject = Some(bundle);
-    store.put(EMPTY_BLOB)?;
-    store.put(bytes)?;
-    store.put_manifest(&manifest.encode())
+    let manifest = manifest.encode();
+    store.commit(&Batch::of([EMPTY_BLOB, bytes, &manifest]))?;
+    Ok(Digest::of(&manifest))
 }
 
 /// Reads a source artifact. A caller goes on without it if this fails.

@@ -161,7 +161,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         &format!("move channel {} to {}?", place.channel, id.short()),
     )?;
     let store = place.create()?;
+    let _writing = store.writing()?;
     let source = built.put(&store)?;
+    fault::point("apply.bundle.put")?;
     let evidence = Evidence {
         store: &store,
         trust: trust.as_ref(),

@@ -106,8 +106,11 @@ impl Built {
 
     /// Keeps the bundle and its source artifact, and tells the artifact's digest.
     pub(super) fn put(&self, store: &dyn Store) -> Result<Digest, WriteError> {
+        let _writing = store.writing()?;
         let descriptor = publish::put_bundle(store, &self.bundle)?;
-        source::put(store, &self.map.encode(), descriptor)
+        let source = source::put(store, &self.map.encode(), descriptor)?;
+        store.refresh_index()?;
+        Ok(source)
     }
 
     pub(super) fn operations(&self) -> usize {

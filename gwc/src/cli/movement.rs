@@ -75,7 +75,10 @@ impl Movement<'_> {
         let prepared = publish::prepare(store, self.trust, self.draft(target), Some(base));
         let envelope = publish::sign(&prepared.map_err(conflict)?, &keys)?;
         self.judge(&envelope)?;
-        publish::publish(store, &envelope).map_err(conflict)
+        fault::point("apply.record.signed")?;
+        let pointer = publish::publish(store, &envelope).map_err(conflict)?;
+        fault::point("apply.record.linked")?;
+        Ok(pointer)
     }
 
     fn draft(&self, target: Target) -> Draft {

@@ -6,10 +6,10 @@ use bundle::follow;
 use bundle::ir::PROVIDES;
 use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
+use bundle::store::Batch;
 use bundle::store::folder::Folder;
 use serde_json::json;
 
-use super::keep::Source;
 use super::state::Ran;
 use super::{Control, Resident, Running, advice, load, now, secrets};
 use crate::telemetry::program::{Audit, Level, OK, event};
@@ -37,6 +37,8 @@ impl Control {
             None => self.prepare(from, accepted, Some(&ran))?,
         };
         self.node.publish(&version.version, serial);
+        // Nothing can fail any more: only a kill matters here.
+        let _published = fault::point("activate.published");
         self.ran = ran;
         self.last_error = None;
         self.runs(version);
@@ -113,14 +115,15 @@ impl Control {
             .node
             .build(&assembly, accepted.bundle(), &self.secrets)?;
         self.node.bind(&version)?;
-        if from.root() != self.state.layout.root() {
-            let source = Source::new(from);
-            follow::keep(&source, &self.state.layout, accepted, &verified)
-                .map_err(|error| source.why(error))?;
-        }
-        if let Some(ran) = ran {
-            self.state.write(ran)?;
-        }
+        passed(fault::point("activate.built"))?;
+        let is_kept = from.root() == self.state.layout.root();
+        let batch = if is_kept {
+            Batch::default()
+        } else {
+            follow::to_keep(from, &self.state.layout, accepted, &verified)?
+        };
+        self.state.commit(&batch, ran)?;
+        passed(fault::point("activate.persisted"))?;
         Ok(Resident {
             version,
             accepted: accepted.clone(),
@@ -228,4 +231,10 @@ const fn what(kind: RecordKind) -> &'static str {
         RecordKind::Rollback => "rollback",
         RecordKind::Pin => "pin",
     }
+}
+
+fn passed(point: std::io::Result<()>) -> Result<(), Refused> {
+    point.map_err(|error| Refused::StateNotDurable {
+        why: error.to_string(),
+    })
 }

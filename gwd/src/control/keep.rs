@@ -4,8 +4,6 @@
 //! Revocations, records and break-glass act in memory even where the state folder cannot be
 //! written; then the node says so and tries again (release.md §6).
 
-use std::cell::RefCell;
-
 use bundle::channel::Accepted;
 use bundle::digest::Digest;
 use bundle::follow;
@@ -198,47 +196,11 @@ impl Blobs for Behind {
     }
 }
 
-/// A store that is copied from. While copying, reading here and writing there fail alike: this
-/// remembers which it was.
-pub(super) struct Source<'a> {
-    blobs: &'a dyn Blobs,
-    failed: RefCell<Option<Refused>>,
-}
-
-impl<'a> Source<'a> {
-    pub(super) const fn new(blobs: &'a dyn Blobs) -> Self {
-        Self {
-            blobs,
-            failed: RefCell::new(None),
-        }
-    }
-
-    /// Why the copy failed: the source's own reason, or else the state folder cannot be written.
-    pub(super) fn why(self, error: WriteError) -> Refused {
-        match (self.failed.into_inner(), error) {
-            (Some(refused), _) => refused,
-            (None, WriteError::Refused(Refused::StoreUnreachable { why })) => {
-                Refused::StateNotDurable { why }
-            }
-            (None, WriteError::Refused(refused)) => refused,
-            (None, WriteError::Conflict { serial }) => Refused::Forked { serial },
-        }
-    }
-
-    fn note<T>(&self, result: Result<T, Refused>) -> Result<T, Refused> {
-        if let Err(refused) = &result {
-            *self.failed.borrow_mut() = Some(refused.clone());
-        }
-        result
-    }
-}
-
-impl Blobs for Source<'_> {
-    fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
-        self.note(self.blobs.fetch(digest, bytes_max))
-    }
-
-    fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
-        self.note(self.blobs.size(digest))
+/// Why the state folder did not take something.
+pub(super) fn not_durable(error: WriteError) -> Refused {
+    match error {
+        WriteError::Refused(Refused::StoreUnreachable { why }) => Refused::StateNotDurable { why },
+        WriteError::Refused(refused) => refused,
+        WriteError::Conflict { serial } => Refused::Forked { serial },
     }
 }

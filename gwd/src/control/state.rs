@@ -5,15 +5,18 @@
 //! keeps a second process out (release.md §6).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use bundle::digest::Digest;
 use bundle::moment::Moment;
 use bundle::refused::Refused;
+use bundle::store::Batch;
 use bundle::store::folder::Folder;
 use serde::{Deserialize, Serialize};
 
+/// The file that says what ran.
+const RAN: &str = "gwd.json";
 /// Bundles whose order of running is remembered.
 const RAN_MAX: usize = 20;
 /// Runs that are remembered.
@@ -23,7 +26,6 @@ const RUNS_MAX: usize = 100;
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) layout: Folder,
-    root: PathBuf,
     writable: bool,
     _lock: File,
 }
@@ -86,7 +88,6 @@ impl State {
         })?;
         Ok(Self {
             layout,
-            root: root.to_owned(),
             writable,
             _lock: lock,
         })
@@ -115,27 +116,28 @@ impl State {
         })
     }
 
-    /// Writes it durably: a new file, synced, takes the place of the old one.
+    /// Writes durably what ran: a new file, synced, takes the place of the old one.
     ///
     /// # Errors
     /// What the operating system says.
     pub(crate) fn write(&self, ran: &Ran) -> Result<(), Refused> {
-        self.replace(ran).map_err(|error| Refused::StateNotDurable {
-            why: format!("`{}`: {error}", self.path().display()),
-        })
+        self.commit(&Batch::default(), Some(ran))
     }
 
-    fn replace(&self, ran: &Ran) -> io::Result<()> {
-        let fresh = self.root.join(".tmp-gwd.json");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&serde_json::to_vec(ran)?)?;
-        file.sync_all()?;
-        fs::rename(&fresh, self.path())?;
-        File::open(&self.root)?.sync_all()
+    /// Keeps a batch and, after its blobs, what runs: one transaction of the folder.
+    ///
+    /// # Errors
+    /// [`Refused::StateNotDurable`]; [`Refused::Forked`] if another record has the serial.
+    pub(crate) fn commit(&self, batch: &Batch<'_>, ran: Option<&Ran>) -> Result<(), Refused> {
+        let text = ran.map(serde_json::to_vec).transpose();
+        let text = text.expect("digests, numbers and booleans always have a JSON form");
+        let file = text.as_ref().map(|text| (RAN, text.as_slice()));
+        let written = self.layout.commit_with(batch, file.as_slice());
+        written.map_err(super::keep::not_durable)
     }
 
     fn path(&self) -> PathBuf {
-        self.root.join("gwd.json")
+        self.layout.root().join(RAN)
     }
 }
 

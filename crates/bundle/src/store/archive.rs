@@ -14,7 +14,7 @@ use crate::refused::Refused;
 use crate::statement::stored;
 use crate::verify::Unverified;
 
-use super::folder::{self, Index, IndexEntry, LAYOUT};
+use super::folder::{self, Index, LAYOUT, Links};
 use super::memory::{Content, Memory};
 use super::{Blobs, Chain, Store, WriteError};
 
@@ -40,12 +40,12 @@ pub fn collect(
     for layer in unverified.layers().iter().chain(config) {
         memory.put(&super::read_exact(blobs, layer)?)?;
     }
-    memory.put_manifest(unverified.manifest())?;
+    memory.put(unverified.manifest())?;
     for digest in statements {
         let manifest = super::read(blobs, digest, crate::oci::MANIFEST_BYTES_MAX)?;
         memory.put(crate::oci::EMPTY_BLOB)?;
         memory.put(&super::read_exact(blobs, &stored::layer(&manifest)?)?)?;
-        memory.put_manifest(&manifest)?;
+        memory.put(&manifest)?;
     }
     Ok(memory)
 }
@@ -56,7 +56,7 @@ pub fn write(content: &Content) -> Vec<u8> {
     let Content { blobs, links } = content;
     let mut files: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     files.insert("oci-layout".to_owned(), LAYOUT.into());
-    files.insert("index.json".to_owned(), index(blobs));
+    files.insert("index.json".to_owned(), index(content));
     for (digest, bytes) in blobs {
         files.insert(format!("blobs/sha256/{}", digest.hex()), bytes.clone());
     }
@@ -172,7 +172,7 @@ impl Place {
         Ok(match parts[..] {
             ["" | "." | "blobs" | "channels" | "revocations"] | ["blobs", "sha256"] => Self::Above,
             ["oci-layout"] => Self::Layout,
-            ["index.json" | "index.lock"] => Self::Derived,
+            ["index.json" | "index.lock" | "store.lock"] => Self::Derived,
             ["blobs", "sha256", hex] => Self::Blob(Digest::from_hex(hex)?),
             ["channels", name] => {
                 name.parse::<crate::name::ChannelName>()?;
@@ -191,10 +191,17 @@ impl Place {
     }
 }
 
-fn index(blobs: &BTreeMap<Digest, Vec<u8>>) -> Vec<u8> {
-    let manifests = blobs.iter().filter_map(|(digest, bytes)| {
-        let manifest = ImageManifest::decode("manifest", bytes).ok()?;
-        Some(IndexEntry::of(&(*digest, manifest)))
-    });
-    Index::new(manifests.collect()).encode()
+fn index(content: &Content) -> Vec<u8> {
+    let mut manifests = BTreeMap::new();
+    for (digest, bytes) in &content.blobs {
+        if let Ok(manifest) = ImageManifest::decode("manifest", bytes) {
+            manifests.insert(*digest, manifest);
+        }
+    }
+    let mut links = Links::new();
+    for ((chain, serial), digest) in &content.links {
+        let known = links.entry(*digest).or_default();
+        known.insert((chain.clone(), *serial));
+    }
+    Index::of(&manifests, &links).encode()
 }

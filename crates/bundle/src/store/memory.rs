@@ -8,7 +8,7 @@ use crate::manifest::Manifest;
 use crate::oci::ImageManifest;
 use crate::refused::Refused;
 
-use super::{Blobs, Chain, Store, WriteError};
+use super::{Batch, Blobs, Chain, Store, WriteError};
 
 /// Blobs and chains in two sorted maps.
 #[derive(Debug, Default)]
@@ -62,14 +62,21 @@ impl Blobs for Memory {
 }
 
 impl Store for Memory {
-    fn put(&self, bytes: &[u8]) -> Result<Digest, WriteError> {
-        let digest = Digest::of(bytes);
-        self.content().blobs.insert(digest, bytes.to_vec());
-        Ok(digest)
-    }
-
-    fn put_manifest(&self, bytes: &[u8]) -> Result<Digest, WriteError> {
-        self.put(bytes)
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), WriteError> {
+        let Batch { blobs, links } = batch;
+        let mut content = self.content();
+        for bytes in blobs {
+            content.blobs.insert(Digest::of(bytes), bytes.to_vec());
+        }
+        for link in links {
+            let key = (link.chain.clone(), link.serial);
+            if content.links.contains_key(&key) {
+                let serial = link.serial;
+                return Err(WriteError::Conflict { serial });
+            }
+            content.links.insert(key, link.digest);
+        }
+        Ok(())
     }
 
     fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused> {
@@ -80,16 +87,6 @@ impl Store for Memory {
 
     fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused> {
         Ok(self.content().links.get(&(chain.clone(), serial)).copied())
-    }
-
-    fn create_link(&self, chain: &Chain, serial: u64, digest: &Digest) -> Result<(), WriteError> {
-        let mut content = self.content();
-        let key = (chain.clone(), serial);
-        if content.links.contains_key(&key) {
-            return Err(WriteError::Conflict { serial });
-        }
-        content.links.insert(key, *digest);
-        Ok(())
     }
 
     fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {

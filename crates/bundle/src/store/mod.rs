@@ -13,6 +13,7 @@ pub mod folder;
 #[cfg(feature = "folder")]
 pub mod sweep;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::digest::Digest;
@@ -37,30 +38,82 @@ pub trait Blobs {
     fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused>;
 }
 
+/// What is written together. Whatever happens, no link is there before every blob is.
+#[derive(Clone, Debug, Default)]
+pub struct Batch<'a> {
+    /// Blobs, manifests among them.
+    pub blobs: Vec<Cow<'a, [u8]>>,
+    /// Links, in the order in which they are created.
+    pub links: Vec<Link>,
+}
+
+/// A link that is to be created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// In which chain.
+    pub chain: Chain,
+    /// Under which serial.
+    pub serial: u64,
+    /// What it leads to; it is in the store, or in the same batch.
+    pub digest: Digest,
+}
+
+/// Somebody writes: clean-up waits as long as this lives.
+#[derive(Debug, Default)]
+pub struct Writing {
+    _lock: Option<Box<dyn fmt::Debug + Send>>,
+}
+
 /// A store that can be read and written.
 pub trait Store: Blobs {
-    /// Keeps a blob. A damaged copy that is already there is replaced.
+    /// Keeps blobs, and then creates links. A damaged copy of a blob that is already there is
+    /// replaced.
     ///
     /// # Errors
-    /// [`WriteError::Refused`] with [`Refused::StoreUnreachable`].
-    fn put(&self, bytes: &[u8]) -> Result<Digest, WriteError>;
+    /// [`WriteError::Conflict`] if another writer was first with a link (also with the same
+    /// digest); links before it in the batch are there then. [`Refused::StoreUnreachable`].
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), WriteError>;
 
-    /// Keeps several blobs, which may be much faster than one by one.
+    /// Keeps clean-up away. Whoever relies on a blob that is there, and will link to it, holds this
+    /// from before it looked until the link is made.
     ///
     /// # Errors
-    /// As [`Store::put`].
-    fn put_all(&self, blobs: &[&[u8]]) -> Result<(), WriteError> {
-        for bytes in blobs {
-            self.put(bytes)?;
-        }
+    /// [`Refused::StoreUnreachable`], also if a clean-up does not end.
+    fn writing(&self) -> Result<Writing, Refused> {
+        Ok(Writing::default())
+    }
+
+    /// Writes anew what only people and tools read, if it is not right: a folder's `index.json`.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    fn refresh_index(&self) -> Result<(), Refused> {
         Ok(())
     }
 
-    /// Keeps a manifest: a blob that the store's index lists.
+    /// Keeps one blob.
     ///
     /// # Errors
-    /// As [`Store::put`].
-    fn put_manifest(&self, bytes: &[u8]) -> Result<Digest, WriteError>;
+    /// As [`Store::commit`].
+    fn put(&self, bytes: &[u8]) -> Result<Digest, WriteError> {
+        self.commit(&Batch::of([bytes]))?;
+        Ok(Digest::of(bytes))
+    }
+
+    /// Creates a link, if there is none under this serial yet. The digest's blob must be there.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn create_link(&self, chain: &Chain, serial: u64, digest: &Digest) -> Result<(), WriteError> {
+        self.commit(&Batch {
+            blobs: Vec::new(),
+            links: vec![Link {
+                chain: chain.clone(),
+                serial,
+                digest: *digest,
+            }],
+        })
+    }
 
     /// The serials of a chain, lowest first.
     ///
@@ -73,12 +126,6 @@ pub trait Store: Blobs {
     /// # Errors
     /// [`Refused::StoreUnreachable`], [`Refused::Malformed`] if it is not a digest.
     fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused>;
-
-    /// Creates a link, if there is none under this serial yet. The digest's blob must be there.
-    ///
-    /// # Errors
-    /// [`WriteError::Conflict`] if another writer was first (also with the same digest).
-    fn create_link(&self, chain: &Chain, serial: u64, digest: &Digest) -> Result<(), WriteError>;
 
     /// The manifests whose `subject` is this one: for people and tools, never followed.
     ///
@@ -143,19 +190,23 @@ pub fn read_exact(blobs: &dyn Blobs, descriptor: &Descriptor) -> Result<Vec<u8>,
     }
 }
 
-/// Creates a link; one that is already there with the same digest is fine.
-///
-/// # Errors
-/// [`WriteError::Conflict`] if the serial is taken by another digest.
-pub fn ensure_link(
-    store: &dyn Store,
-    chain: &Chain,
-    serial: u64,
-    digest: &Digest,
-) -> Result<(), WriteError> {
-    match store.create_link(chain, serial, digest) {
-        Err(WriteError::Conflict { .. }) if store.link(chain, serial)? == Some(*digest) => Ok(()),
-        result => result,
+impl<'a> Batch<'a> {
+    /// These blobs, and no link.
+    pub fn of(blobs: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self {
+            blobs: blobs.into_iter().map(Cow::Borrowed).collect(),
+            links: Vec::new(),
+        }
+    }
+}
+
+impl Writing {
+    /// Held by this.
+    #[must_use]
+    pub fn new(lock: impl fmt::Debug + Send + 'static) -> Self {
+        Self {
+            _lock: Some(Box::new(lock)),
+        }
     }
 }
 

@@ -5,9 +5,11 @@
 //! about to release. Where anything cannot be read nothing is removed.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use crate::channel;
 use crate::digest::Digest;
+use crate::manifest::BUNDLE;
 use crate::moment::Moment;
 use crate::oci::{EMPTY_BLOB, ImageManifest};
 use crate::refused::Refused;
@@ -17,13 +19,26 @@ use crate::statement::{Statement, stored};
 use super::folder::Folder;
 use super::{Blobs as _, Chain, Store as _};
 
-/// A blob that nothing needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A file that nothing needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Garbage {
-    /// Its name.
-    pub digest: Digest,
+    /// What it is.
+    pub kind: Kind,
     /// Its size.
     pub bytes: u64,
+}
+
+/// What a file that nothing needs is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A bundle's manifest.
+    Bundle(Digest),
+    /// Another manifest: a statement about a bundle, or its source.
+    Manifest(Digest),
+    /// Any other blob.
+    Blob(Digest),
+    /// What a writer left behind that was cut short.
+    Temporary(PathBuf),
 }
 
 /// The bundles that the newest `records` records of each channel name.
@@ -46,7 +61,9 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
 }
 
 /// What could be removed: every blob that neither a chain nor one of these bundles needs, nor a
-/// bundle whose manifest was put at `young_since` or later.
+/// bundle whose manifest was put at `young_since` or later; and temporary files that are older.
+///
+/// Nobody may write meanwhile ([`Folder::alone`]) until [`remove`] has ended.
 ///
 /// # Errors
 /// If a link, a record or a list cannot be read.
@@ -56,9 +73,15 @@ pub fn garbage(
     young_since: Moment,
 ) -> Result<Vec<Garbage>, Refused> {
     let manifests = folder.manifests()?;
+    let is_old = |path: &Path| -> Result<Option<u64>, Refused> {
+        let written = folder.written(path)?;
+        Ok(written
+            .filter(|(at, _)| *at < young_since)
+            .map(|(_, bytes)| bytes))
+    };
     let mut kept = bundles.clone();
-    for (digest, _) in &manifests {
-        if folder.modified(digest)?.is_some_and(|at| at >= young_since) {
+    for digest in manifests.keys() {
+        if is_old(&folder.blob(digest))?.is_none() {
             kept.insert(*digest);
         }
     }
@@ -79,33 +102,44 @@ pub fn garbage(
     }
     let mut garbage = Vec::new();
     for digest in folder.digests()? {
-        let young = folder
-            .modified(&digest)?
-            .is_some_and(|at| at >= young_since);
-        if !needed.contains(&digest) && !young {
-            let bytes = folder.size(&digest)?.unwrap_or(0);
-            garbage.push(Garbage { digest, bytes });
+        if needed.contains(&digest) {
+            continue;
+        }
+        if let Some(bytes) = is_old(&folder.blob(&digest))? {
+            let kind = match manifests.get(&digest) {
+                None => Kind::Blob(digest),
+                Some(manifest) if manifest.artifact_type == BUNDLE => Kind::Bundle(digest),
+                Some(_) => Kind::Manifest(digest),
+            };
+            garbage.push(Garbage { kind, bytes });
+        }
+    }
+    for path in folder.temporaries()? {
+        if let Some(bytes) = is_old(&path)? {
+            let kind = Kind::Temporary(path);
+            garbage.push(Garbage { kind, bytes });
         }
     }
     Ok(garbage)
 }
 
-/// Removes what [`garbage`] found, manifests first, so that what is cut short leaves blobs without
-/// a manifest and never the reverse.
+/// Removes what [`garbage`] found, manifests first and durably, so that what is cut short leaves
+/// blobs without a manifest and never the reverse.
 ///
 /// # Errors
 /// [`Refused::StoreUnreachable`].
 pub fn remove(folder: &Folder, garbage: &[Garbage]) -> Result<(), Refused> {
-    let manifests: BTreeSet<Digest> = folder.manifests()?.iter().map(|(d, _)| *d).collect();
-    let (first, then): (Vec<Garbage>, Vec<Garbage>) = garbage
-        .iter()
-        .copied()
-        .partition(|blob| manifests.contains(&blob.digest));
-    for blob in first.into_iter().chain(then) {
-        folder.remove(&blob.digest)?;
+    let (mut first, mut then) = (Vec::new(), Vec::new());
+    for Garbage { kind, bytes: _ } in garbage {
+        match kind {
+            Kind::Bundle(digest) | Kind::Manifest(digest) => first.push(folder.blob(digest)),
+            Kind::Blob(digest) => then.push(folder.blob(digest)),
+            Kind::Temporary(path) => then.push(path.clone()),
+        }
     }
-    folder.manifests()?; // writes the index anew
-    Ok(())
+    folder.remove(&first)?;
+    folder.remove(&then)?;
+    folder.refresh_index()
 }
 
 /// Marks a link's statement and all before it, and what records of kept bundles rely on.

@@ -64,7 +64,7 @@ fn tar_unpacks_it_to_a_store_and_packs_a_store_that_we_read() {
     tar(&["-xf", "one.tar", "-C", "store"]);
     let store = Folder::open(&path("store")).unwrap();
     let index = std::fs::read(path("store/index.json")).unwrap();
-    store.manifests().unwrap();
+    store.refresh_index().unwrap();
     assert_eq!(
         std::fs::read(path("store/index.json")).unwrap(),
         index,

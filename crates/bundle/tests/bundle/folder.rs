@@ -9,7 +9,7 @@ use bundle::follow;
 use bundle::publish;
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
-use bundle::store::{self, Blobs as _, Chain, Store as _, WriteError};
+use bundle::store::{self, Batch, Blobs as _, Chain, Link, Store as _, WriteError};
 
 use crate::fixture::*;
 
@@ -49,16 +49,39 @@ fn the_layout_is_what_the_specification_says() {
         "index.json",
         "index.lock",
         "oci-layout",
+        "store.lock",
     ];
     assert_eq!(others, expected);
     for name in files(&root.path().join("blobs/sha256")) {
         let bytes = fs::read(root.path().join("blobs/sha256").join(&name)).unwrap();
         assert_eq!(Digest::of(&bytes).hex(), name);
     }
-    // bundle, build statement, record
     let index = fs::read(root.path().join("index.json")).unwrap();
     let index: serde_json::Value = serde_json::from_slice(&index).unwrap();
-    assert_eq!(index["manifests"].as_array().unwrap().len(), 3);
+    let build = publish::build_statements(&store, &bundle("one").id()).unwrap()[0];
+    let mut names: Vec<(String, String)> = index["manifests"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| {
+            let name = &entry["annotations"]["org.opencontainers.image.ref.name"];
+            let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+            (text(name), text(&entry["digest"]))
+        })
+        .collect();
+    names.sort();
+    let expected = [
+        (
+            format!("b-{}", bundle("one").id().hex()),
+            bundle("one").id(),
+        ),
+        ("ch-prod-1".to_owned(), pointer.digest),
+        (format!("s-{}", build.hex()), build),
+    ];
+    assert_eq!(
+        names,
+        expected.map(|(name, digest)| (name, digest.to_string()))
+    );
 }
 
 #[test]
@@ -174,27 +197,25 @@ fn a_wrong_index_is_rebuilt_and_never_followed() {
     for damage in damages {
         fs::write(&path, damage).unwrap();
         assert!(follow::head(&store, &context, &nothing()).is_ok());
-        store.manifests().unwrap();
-        assert_eq!(fs::read(&path).unwrap(), good);
-        // A writer repairs it too.
-        fs::write(&path, damage).unwrap();
         put(&store, &bundle("one"));
         assert_eq!(fs::read(&path).unwrap(), good);
     }
-    // An index that is well formed and lacks a manifest.
+    // An index that is well formed and lacks a manifest, or has a wrong name for one.
     let text = String::from_utf8(good.clone()).unwrap();
     let first = text.find(",{\"mediaType\"").unwrap();
     let second = text.find("]}").unwrap();
-    fs::write(&path, [&good[..first], &good[second..]].concat()).unwrap();
-    assert_eq!(
-        publish::build_statements(&store, &bundle("one").id())
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(fs::read(&path).unwrap(), good);
+    let lacking = [&good[..first], &good[second..]].concat();
+    for wrong in [lacking, text.replace("ch-prod-1", "ch-prod-2").into_bytes()] {
+        assert_ne!(wrong, good);
+        fs::write(&path, wrong).unwrap();
+        // Readers do not need it.
+        let builds = publish::build_statements(&store, &bundle("one").id()).unwrap();
+        assert_eq!(builds.len(), 1);
+        store.refresh_index().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), good);
+    }
     fs::remove_file(&path).unwrap();
-    store.manifests().unwrap();
+    store.refresh_index().unwrap();
     assert_eq!(fs::read(&path).unwrap(), good);
 }
 
@@ -263,7 +284,8 @@ fn a_damaged_blob_is_repaired_by_putting_it_again() {
         store.put(b"content").unwrap();
         assert_eq!(store::read(&store, &digest, 7).unwrap(), b"content");
         fs::write(&path, damage).unwrap();
-        store.put_all(&[b"content", b"content"]).unwrap();
+        let twice: [&[u8]; 2] = [b"content", b"content"];
+        store.commit(&Batch::of(twice)).unwrap();
         assert_eq!(store::read(&store, &digest, 7).unwrap(), b"content");
     }
 }
@@ -311,4 +333,60 @@ fn a_folder_in_the_place_of_a_blob_is_refused() {
     fs::create_dir(root.path().join("blobs/sha256").join(digest.hex())).unwrap();
     let refused = store::read(&store, &digest, 10).unwrap_err();
     assert!(matches!(refused, Refused::Malformed { .. }));
+}
+
+#[test]
+fn a_batch_whose_link_is_taken_leaves_blobs_and_the_other_writers_link() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Folder::create(root.path()).unwrap();
+    let chain = Chain::Channel(prod());
+    let first = Digest::of(b"first");
+    store.create_link(&chain, 1, &first).unwrap();
+    let batch = Batch {
+        links: vec![Link {
+            chain: chain.clone(),
+            serial: 1,
+            digest: Digest::of(b"second"),
+        }],
+        ..Batch::of([b"second".as_slice()])
+    };
+    let result = store.commit_with(&batch, &[("gwd.json", b"{}")]);
+    assert_eq!(result, Err(WriteError::Conflict { serial: 1 }));
+    assert_eq!(store.link(&chain, 1).unwrap(), Some(first));
+    assert!(
+        !root.path().join("gwd.json").exists(),
+        "what says that it runs"
+    );
+    assert_eq!(
+        store.temporaries().unwrap(),
+        Vec::<std::path::PathBuf>::new()
+    );
+}
+
+#[test]
+fn a_store_that_is_gone_is_not_made_again_by_a_link() {
+    let above = tempfile::tempdir().unwrap();
+    let root = above.path().join("store");
+    let store = Folder::create(&root).unwrap();
+    fs::remove_dir_all(&root).unwrap();
+    let gone = store.create_link(&Chain::Channel(prod()), 1, &Digest::of(b"x"));
+    let told = gone.unwrap_err().to_string();
+    assert!(told.contains("No such file"), "{told}");
+    assert!(!root.exists());
+}
+
+#[test]
+fn clean_up_waits_for_writers_and_writers_for_clean_up() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Folder::create(root.path()).unwrap();
+    let (one, two) = (store.writing().unwrap(), store.writing().unwrap());
+    std::thread::scope(|scope| {
+        let alone = scope.spawn(|| store.alone().map(|_lock| std::time::Instant::now()));
+        drop(one);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        let released = std::time::Instant::now();
+        drop(two);
+        assert!(alone.join().unwrap().unwrap() >= released);
+    });
+    store.writing().unwrap();
 }

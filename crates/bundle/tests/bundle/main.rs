@@ -5,6 +5,7 @@ mod archive;
 mod damage;
 mod fixture;
 mod folder;
+mod keeping;
 mod life;
 mod openssl;
 mod recovery;

@@ -1,0 +1,61 @@
+//! Locks of a folder: writers beside each other, clean-up alone, one writer of the index.
+//!
+//! A lock is the kernel's (`flock`), so that it ends with its process, however that ends. Nobody
+//! waits for ever: a holder that was stopped must not stop everybody else.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+use crate::refused::Refused;
+
+use super::files::unreachable;
+
+/// How often a lock is tried, and how long the pause between is: 10 s in all.
+const TRIES: u32 = 1_000;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// A lock that is held as long as this lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// How a lock is held.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hold {
+    /// With others of this kind.
+    Shared,
+    /// Alone.
+    Alone,
+}
+
+impl Lock {
+    /// Takes a lock; `who` says who might hold it otherwise.
+    pub(super) fn take(path: &Path, hold: Hold, who: &str) -> Result<Self, Refused> {
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(|error| unreachable(path, &error))?;
+        for _ in 0..TRIES {
+            let tried = match hold {
+                Hold::Shared => file.try_lock_shared(),
+                Hold::Alone => file.try_lock(),
+            };
+            match tried {
+                Ok(()) => return Ok(Self { _file: file }),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+                Err(TryLockError::Error(error)) => return Err(unreachable(path, &error)),
+            }
+        }
+        Err(Refused::StoreUnreachable {
+            why: format!(
+                "`{}` is held by {who} for more than {} s; try again when that has ended",
+                path.display(),
+                (PAUSE * TRIES).as_secs()
+            ),
+        })
+    }
+}

@@ -1,0 +1,401 @@
+//! The store that needs nothing installed: an OCI image layout in a folder.
+//!
+//! Truth is what is created once and never changed: `blobs/sha256/<hex>`, and the links
+//! `channels/<name>/<20 digits>` and `revocations/<20 digits>`, each with the text
+//! `sha256:<hex>` and a line feed. A file appears from a synced temporary one in the same folder,
+//! so it is whole or absent: a link by `link(2)`, where "exists" means that another writer was first
+//! (that is the compare-and-swap), a blob by `rename(2)`, which also repairs a damaged one. Nothing
+//! mutable can tear. `index.json` is derived from blobs and links, for people and tools.
+//!
+//! Writers hold `store.lock` together, clean-up holds it alone: a blob that a writer found there
+//! cannot go before the writer's link is made. release.md §3; OCI image specification 1.1, `image-layout.md`.
+
+mod files;
+mod index;
+mod lock;
+mod transaction;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::Deserialize;
+
+use crate::digest::Digest;
+use crate::moment::Moment;
+use crate::oci::{ImageManifest, MANIFEST_BYTES_MAX};
+use crate::refused::Refused;
+
+use super::{Batch, Blobs, Chain, Store, WriteError, Writing};
+use files::{make_below, make_root, names, read_limited, unreachable};
+use lock::Hold;
+
+pub(crate) use index::{Index, Links};
+pub use lock::Lock;
+
+/// The text of `oci-layout`.
+pub const LAYOUT: &str = "{\"imageLayoutVersion\":\"1.0.0\"}";
+
+/// Every manifest that this crate writes begins like this.
+const MANIFEST_BEGINS: &[u8] =
+    b"{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",";
+
+/// An OCI image layout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folder {
+    root: PathBuf,
+}
+
+/// How names of files begin that are not in their place yet. What a killed writer leaves is
+/// harmless, and removed by the next clean-up.
+const TEMPORARY: &str = ".tmp-";
+
+impl Folder {
+    /// Opens a layout, and makes one of a folder that is empty or absent.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`] if it cannot be read or made, [`Refused::NotABundle`] if the
+    /// folder holds something else.
+    pub fn create(root: &Path) -> Result<Self, Refused> {
+        let folder = Self {
+            root: root.to_owned(),
+        };
+        let layout = root.join("oci-layout");
+        if layout.exists() {
+            return Self::open(root);
+        }
+        let mut entries = match fs::read_dir(root) {
+            Ok(entries) => Some(entries),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(unreachable(root, &error)),
+        };
+        // `blobs` alone is a creation that was cut short, by us or by another writer just now.
+        let foreign = entries.as_mut().is_some_and(|entries| {
+            entries.any(|entry| {
+                entry.is_ok_and(|entry| {
+                    let name = entry.file_name();
+                    let name = name.to_string_lossy();
+                    let ours = ["blobs", "oci-layout"].contains(&name.as_ref());
+                    !ours && !name.starts_with(TEMPORARY) && !name.ends_with(".lock")
+                })
+            })
+        });
+        if foreign {
+            return Err(Refused::NotABundle {
+                what: "store: the folder holds other files",
+            });
+        }
+        make_root(root)?;
+        make_below(root, &folder.blobs())?;
+        transaction::create(&layout, LAYOUT.as_bytes())?;
+        Self::open(root)
+    }
+
+    /// Opens a layout that is there.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`], [`Refused::NotABundle`].
+    pub fn open(root: &Path) -> Result<Self, Refused> {
+        let folder = Self {
+            root: root.to_owned(),
+        };
+        let text = read_limited(&root.join("oci-layout"), 1024)?.ok_or_else(|| {
+            Refused::StoreUnreachable {
+                why: format!(
+                    "no store at `{}`; the first `gwc apply` makes one, --store names another",
+                    root.display()
+                ),
+            }
+        })?;
+        check_layout(&text)?;
+        Ok(folder)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The channels that have records, in order. Names only: nothing vouches for them.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn channels(&self) -> Result<Vec<String>, Refused> {
+        let mut channels = names(&self.root.join("channels"))?;
+        channels.sort_unstable();
+        Ok(channels)
+    }
+
+    /// Every blob that is there. For clean-up and rebuilding, never followed.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn digests(&self) -> Result<Vec<Digest>, Refused> {
+        let names = names(&self.blobs())?;
+        let mut digests: Vec<_> = names
+            .iter()
+            .filter_map(|name| Digest::from_hex(name).ok())
+            .collect();
+        digests.sort();
+        Ok(digests)
+    }
+
+    /// Every chain that has a link.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn chains(&self) -> Result<Vec<Chain>, Refused> {
+        let mut chains = vec![Chain::Revocations];
+        for name in names(&self.root.join("channels"))? {
+            if let Ok(channel) = name.parse() {
+                chains.push(Chain::Channel(channel));
+            }
+        }
+        chains.sort();
+        Ok(chains)
+    }
+
+    /// Every manifest, by digest. Looks at the blobs themselves.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn manifests(&self) -> Result<BTreeMap<Digest, ImageManifest>, Refused> {
+        let mut manifests = BTreeMap::new();
+        for digest in self.digests()? {
+            if let Some(manifest) = self.sniff(&digest)? {
+                manifests.insert(digest, manifest);
+            }
+        }
+        Ok(manifests)
+    }
+
+    /// Every link, by what it leads to. Damaged ones lead nowhere.
+    fn links(&self) -> Result<Links, Refused> {
+        let mut links = Links::new();
+        for chain in self.chains()? {
+            for serial in self.serials(&chain)? {
+                if let Ok(Some(digest)) = self.link(&chain, serial) {
+                    let known = links.entry(digest).or_default();
+                    known.insert((chain.clone(), serial));
+                }
+            }
+        }
+        Ok(links)
+    }
+
+    /// Writes a batch, and these files of the root with it: none is there before the blobs are.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    pub fn commit_with(
+        &self,
+        batch: &Batch<'_>,
+        files: &[(&str, &[u8])],
+    ) -> Result<(), WriteError> {
+        transaction::commit(self, batch, files)
+    }
+
+    /// Keeps all writers out, for clean-up.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`] if somebody writes and does not end.
+    pub fn alone(&self) -> Result<Lock, Refused> {
+        Lock::take(
+            &self.store_lock(),
+            Hold::Alone,
+            "somebody who writes to the store",
+        )
+    }
+
+    /// Temporary files that writers left behind, or have just now. For clean-up.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub fn temporaries(&self) -> Result<Vec<PathBuf>, Refused> {
+        let mut folders = vec![self.root.clone(), self.blobs()];
+        for chain in self.chains()? {
+            folders.push(self.chain_folder(&chain));
+        }
+        let mut found = Vec::new();
+        for folder in folders {
+            let names = names(&folder)?.into_iter();
+            let temporary = names.filter(|name| name.starts_with(TEMPORARY));
+            found.extend(temporary.map(|name| folder.join(name)));
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Removes files of this store. Only for clean-up: nothing that a link leads to may go.
+    ///
+    /// # Errors
+    /// [`Refused::StoreUnreachable`].
+    pub(crate) fn remove(&self, files: &[PathBuf]) -> Result<(), Refused> {
+        for path in files {
+            match fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(unreachable(path, &error));
+                }
+                _ => {}
+            }
+            let passed = fault::point("store.sweep.removed");
+            passed.map_err(|error| unreachable(path, &error))?;
+        }
+        if files.is_empty() {
+            return Ok(());
+        }
+        files::sync(&self.blobs())
+    }
+
+    /// When a file was written, and its size, as the file system says; `None` if it is gone.
+    pub(crate) fn written(&self, path: &Path) -> Result<Option<(Moment, u64)>, Refused> {
+        let data = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result.map_err(|error| unreachable(path, &error))?,
+        };
+        let modified = data.modified().map_err(|error| unreachable(path, &error))?;
+        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Some((Moment::from_unix_s(since.as_secs()), data.len())))
+    }
+
+    /// The manifest under this digest, if the blob is one that this crate wrote.
+    fn sniff(&self, digest: &Digest) -> Result<Option<ImageManifest>, Refused> {
+        let path = self.blob(digest);
+        let beginning = read_limited(&path, MANIFEST_BEGINS.len() as u64)?;
+        if !beginning.is_some_and(|bytes| bytes.starts_with(MANIFEST_BEGINS)) {
+            return Ok(None);
+        }
+        let whole = super::read(self, digest, MANIFEST_BYTES_MAX);
+        Ok(whole
+            .and_then(|bytes| ImageManifest::decode("manifest", &bytes))
+            .ok())
+    }
+
+    fn store_lock(&self) -> PathBuf {
+        self.root.join("store.lock")
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.root.join("blobs").join("sha256")
+    }
+
+    pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
+        self.blobs().join(digest.hex())
+    }
+
+    /// Where a chain's links are: a new file there means that the chain moved. The folder does not
+    /// exist before the first link.
+    #[must_use]
+    pub fn chain_folder(&self, chain: &Chain) -> PathBuf {
+        match chain {
+            Chain::Channel(name) => self.root.join("channels").join(name.as_str()),
+            Chain::Revocations => self.root.join("revocations"),
+        }
+    }
+}
+
+impl Blobs for Folder {
+    fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused> {
+        read_limited(&self.blob(digest), bytes_max)
+    }
+
+    fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused> {
+        let path = self.blob(digest);
+        match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            result => Ok(Some(
+                result.map_err(|error| unreachable(&path, &error))?.len(),
+            )),
+        }
+    }
+}
+
+impl Store for Folder {
+    fn commit(&self, batch: &Batch<'_>) -> Result<(), WriteError> {
+        transaction::commit(self, batch, &[])
+    }
+
+    fn writing(&self) -> Result<Writing, Refused> {
+        let lock = Lock::take(&self.store_lock(), Hold::Shared, "a clean-up (`gwc gc`)");
+        lock.map(Writing::new)
+    }
+
+    /// Not synced: what a power failure leaves of it is made anew by the next writer.
+    fn refresh_index(&self) -> Result<(), Refused> {
+        let lock = self.root.join("index.lock");
+        let _lock = Lock::take(&lock, Hold::Alone, "another writer")?;
+        let index = Index::of(&self.manifests()?, &self.links()?).encode();
+        let path = self.root.join("index.json");
+        if read_limited(&path, u64::MAX)?.as_ref() == Some(&index) {
+            return Ok(());
+        }
+        transaction::replace_derived(&path, &index)
+    }
+
+    fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused> {
+        let names = names(&self.chain_folder(chain))?;
+        let mut serials: Vec<_> = names.iter().filter_map(|name| serial(name)).collect();
+        serials.sort_unstable();
+        Ok(serials)
+    }
+
+    fn link(&self, chain: &Chain, serial: u64) -> Result<Option<Digest>, Refused> {
+        let path = self.chain_folder(chain).join(file_name(serial));
+        match read_limited(&path, 256)? {
+            None => Ok(None),
+            Some(bytes) => read_link(&bytes).map(Some),
+        }
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Digest>, Refused> {
+        let mut manifests = self.manifests()?;
+        manifests.retain(|_, manifest| {
+            let about = manifest.subject.as_ref();
+            about.is_some_and(|about| about.digest == *subject)
+        });
+        Ok(manifests.into_keys().collect())
+    }
+}
+
+/// 20 digits, so that names sort as numbers do.
+pub(crate) fn file_name(serial: u64) -> String {
+    format!("{serial:020}")
+}
+
+/// The serial of a link's file name; `None` for any other file.
+pub(crate) fn serial(name: &str) -> Option<u64> {
+    let digits = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
+    let serial = name.parse().ok().filter(|_| digits)?;
+    (serial > 0 && serial <= crate::json::INTEGER_MAX).then_some(serial)
+}
+
+/// The digest in a link's file.
+pub(crate) fn read_link(bytes: &[u8]) -> Result<Digest, Refused> {
+    let text = std::str::from_utf8(bytes).ok();
+    text.and_then(|text| text.strip_suffix('\n'))
+        .and_then(|text| text.parse().ok())
+        .ok_or(Refused::malformed(
+            "link of a chain",
+            "not a digest and a line feed",
+        ))
+}
+
+#[derive(Deserialize)]
+struct Layout {
+    #[serde(rename = "imageLayoutVersion")]
+    version: String,
+}
+
+/// Checks the text of `oci-layout`.
+pub(crate) fn check_layout(text: &[u8]) -> Result<(), Refused> {
+    let layout: Result<Layout, _> = serde_json::from_slice(text);
+    match layout {
+        Ok(layout) if layout.version == "1.0.0" => Ok(()),
+        _ => Err(Refused::NotABundle {
+            what: "store (an OCI image layout 1.0.0)",
+        }),
+    }
+}

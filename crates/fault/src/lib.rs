@@ -1,0 +1,216 @@
+//! Points at which a test can kill a program, stop it, or let an operation fail.
+//!
+//! `GWC_FAULT=<point>:<nth>:<action>`: at the `nth` time (from 1) that the point is passed, the
+//! action happens, once:
+//!
+//! | Action | What happens |
+//! |---|---|
+//! | `kill` | SIGKILL to itself |
+//! | `stop` | SIGSTOP to itself; SIGCONT lets it go on |
+//! | `enospc`, `erofs`, `eio`, `enotsup` | the operation after the point fails with that error |
+//!
+//! A point is named after what has just been done. Only builds with debug assertions have any of
+//! this; in the others [`point()`] is nothing, and the variable's name does not occur.
+
+/// Every point, in the order in which a release passes them.
+pub const POINTS: &[&str] = &[
+    // bundle::store::folder, one transaction; gwd.json is a file of it
+    "store.temporary.created",
+    "store.temporary.written",
+    "store.temporary.synced",
+    "store.blob.renamed",
+    "store.blobs.synced",
+    "store.link.due",
+    "store.link.linked",
+    "store.file.renamed",
+    "store.folder.synced",
+    "store.index.written",
+    "store.index.renamed",
+    // bundle::store::sweep
+    "store.sweep.removed",
+    // gwc apply
+    "apply.bundle.put",
+    "apply.record.signed",
+    "apply.record.linked",
+    // gwd, a new bundle
+    "activate.built",
+    "activate.persisted",
+    "activate.published",
+];
+
+/// Passes a point.
+///
+/// # Errors
+/// The error that the environment variable asks for here, or that it cannot be read.
+#[cfg(not(debug_assertions))]
+#[inline(always)]
+pub const fn point(_name: &str) -> std::io::Result<()> {
+    Ok(())
+}
+
+#[cfg(debug_assertions)]
+pub use armed::point;
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::io;
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use rustix::io::Errno;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::POINTS;
+
+    const VARIABLE: &str = "GWC_FAULT";
+
+    /// What should happen, and where.
+    #[derive(Debug, PartialEq, Eq)]
+    pub(super) struct Fault {
+        pub(super) point: String,
+        pub(super) nth: u64,
+        pub(super) action: Action,
+    }
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(super) enum Action {
+        Signal(Signal),
+        Fail(Errno),
+    }
+
+    /// Passes a point.
+    ///
+    /// # Errors
+    /// The error that the environment variable asks for here, or that it cannot be read.
+    pub fn point(name: &str) -> io::Result<()> {
+        static FAULT: OnceLock<Result<Option<Fault>, String>> = OnceLock::new();
+        static PASSED: AtomicU64 = AtomicU64::new(0);
+        debug_assert!(POINTS.contains(&name), "`{name}` is not in fault::POINTS");
+        let fault = FAULT.get_or_init(|| match std::env::var(VARIABLE) {
+            Err(_) => Ok(None),
+            Ok(text) => Fault::parse(&text).map(Some),
+        });
+        match fault {
+            Err(why) => Err(io::Error::new(io::ErrorKind::InvalidInput, why.as_str())),
+            Ok(Some(fault)) if fault.point == name => {
+                let passed = PASSED.fetch_add(1, Ordering::Relaxed) + 1;
+                if passed == fault.nth {
+                    return fault.action.happen();
+                }
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    impl Fault {
+        pub(super) fn parse(text: &str) -> Result<Self, String> {
+            let wrong = |why: &str| {
+                format!(
+                    "{VARIABLE}={text:?}: {why}; write <point>:<nth>:<action>, as in store.blob.renamed:1:kill"
+                )
+            };
+            let parts: Vec<&str> = text.split(':').collect();
+            let [point, nth, action] = parts[..] else {
+                return Err(wrong("not three parts"));
+            };
+            if !POINTS.contains(&point) {
+                return Err(wrong("no such point"));
+            }
+            let nth = nth.parse().ok().filter(|nth| *nth > 0);
+            let action = match action {
+                "kill" => Action::Signal(Signal::KILL),
+                "stop" => Action::Signal(Signal::STOP),
+                "enospc" => Action::Fail(Errno::NOSPC),
+                "erofs" => Action::Fail(Errno::ROFS),
+                "eio" => Action::Fail(Errno::IO),
+                "enotsup" => Action::Fail(Errno::NOTSUP),
+                _ => return Err(wrong("no such action")),
+            };
+            Ok(Self {
+                point: point.to_owned(),
+                nth: nth.ok_or_else(|| wrong("not a count from 1"))?,
+                action,
+            })
+        }
+    }
+
+    impl Action {
+        fn happen(self) -> io::Result<()> {
+            match self {
+                Self::Signal(signal) => Ok(kill_process(getpid(), signal)?),
+                Self::Fail(errno) => Err(errno.into()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in folder.read_dir().unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                sources(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_has_every_point_of_the_sources_and_no_other() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut files = Vec::new();
+        for folder in ["crates/bundle/src", "gwc/src", "gwd/src"] {
+            sources(&root.join(folder), &mut files);
+        }
+        let mut passed = BTreeSet::new();
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            for behind in text.split("fault::point(").skip(1) {
+                let name = behind
+                    .trim_start()
+                    .strip_prefix('"')
+                    .and_then(|n| n.split('"').next());
+                passed.insert(
+                    name.expect("points are named where they are passed")
+                        .to_owned(),
+                );
+            }
+        }
+        let table: BTreeSet<String> = POINTS.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(
+            table.len(),
+            POINTS.len(),
+            "a point stands in the table twice"
+        );
+        assert_eq!(passed, table);
+    }
+
+    #[cfg(debug_assertions)]
+    #[test]
+    fn what_the_variable_says_is_read_or_told() {
+        use super::armed::{Action, Fault};
+        use rustix::io::Errno;
+        let fault = Fault::parse("store.blob.renamed:2:enospc").unwrap();
+        assert_eq!((fault.point.as_str(), fault.nth), ("store.blob.renamed", 2));
+        assert_eq!(fault.action, Action::Fail(Errno::NOSPC));
+        for (bad, why) in [
+            ("", "three parts"),
+            ("store.blob.renamed:1", "three parts"),
+            ("store.blob.rename:1:kill", "no such point"),
+            ("store.blob.renamed:0:kill", "count from 1"),
+            ("store.blob.renamed:x:kill", "count from 1"),
+            ("store.blob.renamed:1:explode", "no such action"),
+        ] {
+            let told = Fault::parse(bad).unwrap_err();
+            assert!(told.contains(why) && told.contains("as in"), "{told}");
+        }
+    }
+}
