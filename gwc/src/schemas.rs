@@ -17,6 +17,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("plan", plan()),
         ("route", route()),
         ("history", history()),
+        ("gc", gc()),
         ("error", error()),
     ]);
     all
@@ -173,6 +174,15 @@ fn history() -> Value {
         "history",
         &["ok", "blocked", "error"],
         json!({"records": list(&record)}),
+    )
+}
+
+fn gc() -> Value {
+    document(
+        "gc",
+        &["ok", "changes", "error"],
+        json!({"store": text(), "dry_run": {"type": "boolean"}, "keep": {"type": "integer", "minimum": 1}, "kept": count(),
+               "bundles": list(&digest()), "temporary": count(), "files": count(), "bytes": count()}),
     )
 }
 

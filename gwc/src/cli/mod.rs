@@ -5,6 +5,7 @@ mod apply;
 mod build;
 mod completions;
 mod explain;
+mod gc;
 mod history;
 mod init;
 mod inspect;
@@ -93,6 +94,8 @@ enum Command {
     Drift(status::Args),
     /// Put a bundle, a credential or a signing key on the list of what must never count again
     Revoke(revoke::Args),
+    /// Remove bundles that no channel's newer history needs
+    Gc(gc::Args),
     /// Change the trust file
     Trust(trust::Args),
     /// Say which operation owns a request, and what happens to it
@@ -135,6 +138,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Status(args) => status::run(&args, &context, status::Command::Status),
         Command::Drift(args) => status::run(&args, &context, status::Command::Drift),
         Command::Revoke(args) => revoke::run(&args, &context),
+        Command::Gc(args) => gc::run(&args, &context),
         Command::Trust(args) => trust::run(&args, &context),
         Command::Lint(args) => lint::run(&args, &context),
         Command::Explain(args) => explain::run(&args),

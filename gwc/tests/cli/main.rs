@@ -2,6 +2,7 @@
 
 mod apply;
 mod build;
+mod gc;
 mod init;
 mod keygen;
 mod nodes;

@@ -20,6 +20,7 @@ const COMMANDS: &[&str] = &[
     "status",
     "drift",
     "revoke",
+    "gc",
     "trust",
     "route",
     "completions",

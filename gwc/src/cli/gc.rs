@@ -1,0 +1,114 @@
+//! `gwc gc`: remove bundles from the store that no channel history within the retention needs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bundle::moment::Moment;
+use bundle::store::folder::Folder;
+use bundle::store::sweep::{self, Garbage, Kind};
+use serde_json::json;
+
+use super::options::{FormatOption, duration};
+use super::say::{self, Context, Format};
+use crate::exit::Exit;
+use crate::release::{self, Place};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Records and revocation lists always stay, so that a channel's history verifies.
+Where a record cannot be read, nothing is removed. While somebody writes to the
+store, clean-up waits for 10 s and then ends with 69.
+
+Examples:
+  gwc gc --dry-run                    say what would go
+  gwc gc --keep 50                    each channel can go back 50 records
+  gwc gc --store /srv/releases        a store without its project"
+)]
+pub(super) struct Args {
+    /// Keep the bundles that the newest N records of each channel name
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    keep: u32,
+    /// Keep what was written within this time, which somebody may be about to release
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    older_than: Duration,
+    /// Say what would go, and remove nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// The store's folder, instead of `release.store`
+    #[arg(long, value_name = "DIR")]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    format: FormatOption,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let store = match &args.store {
+        Some(folder) => Folder::open(folder)?,
+        None => Place::read(&context.root()?, None, None)?.open()?,
+    };
+    // Nobody may link to what is being removed. To look, nobody has to be kept out.
+    let _alone = (!args.dry_run).then(|| store.alone()).transpose()?;
+    let young_since = release::now()
+        .unix_s()
+        .saturating_sub(args.older_than.as_secs());
+    let kept = sweep::retained(&store, args.keep as usize)?;
+    let garbage = sweep::garbage(&store, &kept, Moment::from_unix_s(young_since))?;
+    if !args.dry_run {
+        sweep::remove(&store, &garbage)?;
+    }
+    let bundles: Vec<String> = garbage
+        .iter()
+        .filter_map(|garbage| match &garbage.kind {
+            Kind::Bundle(id) => Some(id.to_string()),
+            Kind::Manifest(_) | Kind::Blob(_) | Kind::Temporary(_) => None,
+        })
+        .collect();
+    let bytes: u64 = garbage.iter().map(|garbage| garbage.bytes).sum();
+    match args.format.format {
+        Format::Human => say::result(&text(args, &bundles, garbage.len(), bytes, kept.len())),
+        Format::Json => say::json(&say::document(
+            "gc/v1",
+            if args.dry_run && !garbage.is_empty() {
+                "changes"
+            } else {
+                "ok"
+            },
+            json!({"store": store.root(), "dry_run": args.dry_run, "keep": args.keep, "kept": kept.len(),
+                   "bundles": bundles, "temporary": temporary(&garbage), "files": garbage.len(), "bytes": bytes}),
+        )),
+    }
+    Ok(Exit::OK)
+}
+
+fn temporary(garbage: &[Garbage]) -> usize {
+    garbage
+        .iter()
+        .filter(|garbage| matches!(garbage.kind, Kind::Temporary(_)))
+        .count()
+}
+
+fn text(args: &Args, bundles: &[String], files: usize, bytes: u64, kept: usize) -> String {
+    let mut lines = Vec::new();
+    let verb = if args.dry_run {
+        "would remove"
+    } else {
+        "removed"
+    };
+    if files == 0 {
+        lines.push(format!("nothing to remove; {} kept", count(kept, "bundle")));
+    } else {
+        lines.push(format!(
+            "{verb} {}, {} in all: {bytes} bytes; {} kept",
+            count(bundles.len(), "bundle"),
+            count(files, "file"),
+            count(kept, "bundle"),
+        ));
+        lines.extend(bundles.iter().map(|id| format!("  {id}")));
+    }
+    lines.join("\n")
+}
+
+fn count(number: usize, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {what}{plural}")
+}

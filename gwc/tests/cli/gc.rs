@@ -1,0 +1,163 @@
+//! `gwc gc`: what goes, what stays, and when nothing goes.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::project::Project;
+
+/// Three releases, two hours ago.
+fn aged() -> Project {
+    let project = Project::released();
+    for (timeout, reason) in [("6s", "second"), ("7s", "third")] {
+        project.change(timeout);
+        project.apply(reason).with(0);
+    }
+    age(&project.file("releases"));
+    project
+}
+
+fn age(folder: &Path) {
+    for path in files(folder) {
+        let file = File::options().write(true).open(path).unwrap();
+        let then = SystemTime::now() - Duration::from_secs(7_200);
+        file.set_modified(then).unwrap();
+    }
+}
+
+fn files(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_none_or(|extension| extension != "lock") {
+            found.insert(path);
+        }
+    }
+    found
+}
+
+#[test]
+fn only_what_no_kept_record_needs_goes() {
+    let project = aged();
+    let history = project.history();
+    let before = files(&project.file("releases"));
+    let dry = project.run(&["gc", "--keep", "1", "--dry-run", "--format", "json"]);
+    let dry = dry.with(0).json("gc/v1");
+    assert_eq!(
+        (&dry["result"], &dry["dry_run"]),
+        (&"changes".into(), &true.into())
+    );
+    assert_eq!(files(&project.file("releases")), before);
+
+    let done = project.run(&["gc", "--keep", "1", "--format", "json"]);
+    let done = done.with(0).json("gc/v1");
+    let gone: BTreeSet<&str> = done["bundles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|id| id.as_str().unwrap())
+        .collect();
+    assert_eq!(
+        gone,
+        history[1..].iter().map(|(_, id)| id.as_str()).collect()
+    );
+    assert_eq!(done["files"], dry["files"]);
+    let after = files(&project.file("releases"));
+    let removed: BTreeSet<_> = before.difference(&after).collect();
+    assert_eq!(done["files"], removed.len());
+    assert!(
+        removed
+            .iter()
+            .all(|path| path.to_string_lossy().contains("/blobs/sha256/"))
+    );
+
+    assert_eq!(project.history(), history, "every record is still there");
+    project.run(&["verify", &history[0].1]).with(0);
+    project
+        .run(&["rollback", "-1", "--key", "keys/release.pem", "--yes"])
+        .with(4)
+        .says("blob-missing");
+    project
+        .run(&["gc", "--keep", "1"])
+        .with(0)
+        .says("nothing to remove; 1 bundle kept");
+    // What went can be released again.
+    project.change("6s");
+    project.apply("again").with(0);
+}
+
+#[test]
+fn young_bundles_and_young_leftovers_stay() {
+    let project = aged();
+    project.change("8s");
+    project.run(&["build"]).with(0);
+    let folders = ["", "blobs/sha256", "channels/prod"];
+    let leftovers = folders.map(|folder| project.file("releases").join(folder).join(".tmp-1-1"));
+    for path in &leftovers {
+        fs::write(path, "half").unwrap();
+    }
+    project
+        .run(&["gc"])
+        .with(0)
+        .says("nothing to remove; 3 bundles kept");
+    age(&project.file("releases"));
+    let done = project
+        .run(&["gc", "--format", "json"])
+        .with(0)
+        .json("gc/v1");
+    assert_eq!(
+        (
+            &done["temporary"],
+            done["bundles"].as_array().unwrap().len()
+        ),
+        (&3.into(), 1)
+    );
+    assert!(leftovers.iter().all(|path| !path.exists()));
+}
+
+#[test]
+fn a_damaged_record_keeps_everything() {
+    let project = aged();
+    let link = project.file("releases/channels/prod/00000000000000000001");
+    let digest = fs::read_to_string(&link).unwrap();
+    let hex = digest.trim().trim_start_matches("sha256:").to_owned();
+    let record = project.file("releases/blobs/sha256").join(hex);
+    let before = files(&project.file("releases"));
+    let good = fs::read(&record).unwrap();
+    let damaged = String::from_utf8(good.clone())
+        .unwrap()
+        .replace("record", "recorD");
+    fs::write(&record, damaged).unwrap();
+    project
+        .run(&["gc", "--keep", "1"])
+        .with(4)
+        .says("bad-digest");
+    fs::write(&record, good).unwrap();
+    fs::write(&link, "not a digest\n").unwrap();
+    project
+        .run(&["gc", "--keep", "1"])
+        .with(4)
+        .says("malformed");
+    assert_eq!(files(&project.file("releases")), before);
+}
+
+#[test]
+fn a_store_is_enough_and_a_mistake_is_told() {
+    let project = aged();
+    let store = project.file("releases");
+    let nowhere = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = crate::project::command(nowhere.path());
+        crate::project::run(command.arg("gc").args(arguments))
+    };
+    run(&["--store", store.to_str().unwrap()])
+        .with(0)
+        .says("3 bundles kept");
+    run(&["--store", "nowhere"]).with(69).says("no store at");
+    run(&[]).with(65).says("gateway.yaml");
+    run(&["--keep", "0"]).with(64);
+    run(&["--older-than", "3"]).with(64).says("unit is missing");
+}
