@@ -3,6 +3,7 @@
 #   make test       everything that CI runs
 #   make test-full  the slow suites as well
 #   make bench      figures, beside peers where there are any
+#   make dist       what is shipped, in target/bin-dist
 #   make bins       gwc, gwd and the demo's upstream, in target/bin
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -16,7 +17,7 @@ export GWC_BIN ?= $(CURDIR)/$(BIN)/gwc
 export GWD_BIN ?= $(CURDIR)/$(BIN)/gwd
 export UPSTREAM_BIN ?= $(CURDIR)/$(BIN)/echo-upstream
 
-.PHONY: help demo test test-full bench bins fmt fmt-check clippy check-arrows tools
+.PHONY: help demo test test-full bench bins dist fmt fmt-check clippy check-arrows tools
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -59,6 +60,9 @@ tools:
 		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$tool; } >/dev/null 2>&1; \
 		command -v $$tool >/dev/null || { echo "make test needs $$tool: install the package $$tool" >&2; exit 1; }; \
 	done
+# One test needs skopeo; without it, it says that it was skipped.
+	@command -v skopeo >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends skopeo; } >/dev/null 2>&1 \
+		|| echo 'skopeo is missing and cannot be installed: its test will be skipped' >&2
 
 # The demo is one of the tests (tests/tests/demo.rs); the last line is the runner's own.
 test: tools fmt-check check-arrows clippy bins
@@ -75,9 +79,13 @@ test-full: test
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --locked --workspace --no-deps
 	$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(TARGET)
 
-# Figures with the shipped binaries; see bench/README.md. The rest of the machine should be idle.
-bench:
+# What is shipped. It has no fault hook: not even the name of its variable.
+dist:
 	$(MAKE) bins PROFILE=dist BIN=target/bin-dist
+	@! grep -l GWC_FAULT target/bin-dist/gwc target/bin-dist/gwd || { echo 'the fault hook is in what is shipped' >&2; exit 1; }
+
+# Figures with the shipped binaries; see bench/README.md. The rest of the machine should be idle.
+bench: dist
 	GWC=$(CURDIR)/target/bin-dist/gwc bench/compile
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/activation
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/switch

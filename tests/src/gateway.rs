@@ -190,6 +190,20 @@ impl Gateway {
             .collect();
     }
 
+    /// Waits until it serves, or has ended already.
+    pub fn wait_ready_or_end(&mut self) {
+        let admin = self.admin();
+        let child = &mut self.child;
+        wait::until("gwd serves or ends", || {
+            if child.try_wait().expect("it is our child").is_some() {
+                return Some(());
+            }
+            let mut admin = Connection::open_unix(&admin).ok()?;
+            let ready = admin.ask("GET /readyz HTTP/1.1\nhost: admin").ok()?;
+            (ready.status == 200).then_some(())
+        });
+    }
+
     /// The address of the listener `public`.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

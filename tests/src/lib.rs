@@ -6,6 +6,7 @@
 //! story in the message.
 
 pub mod access_log;
+pub mod audit;
 pub mod binaries;
 pub mod cases;
 pub mod client;
@@ -13,6 +14,7 @@ pub mod corpus;
 pub mod gateway;
 pub mod openapi;
 pub mod openssl;
+pub mod process;
 pub mod project;
 pub mod store;
 pub mod upstream;

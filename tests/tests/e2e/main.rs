@@ -3,8 +3,11 @@
 mod arrows;
 mod bad_input;
 mod cases;
+mod faults;
+mod kills;
 mod real_documents;
 mod rollbacks;
 mod sameness;
+mod skopeo;
 mod switches;
 mod trust;
