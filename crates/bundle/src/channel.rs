@@ -15,7 +15,7 @@ use crate::statement::Statement;
 use crate::statement::predicate::{Pointer, Record, Role};
 use crate::statement::stored;
 use crate::store::Blobs;
-use crate::trust::{Signers, Trust, When};
+use crate::trust::{Floors, Signers, Trust, When};
 
 /// How far ahead of our clock a signer's may be, in seconds.
 pub const CLOCK_SKEW_S: u64 = 300;
@@ -40,6 +40,9 @@ pub struct Memory {
     pub revocations: Revocations,
     /// The latest `created` among them.
     pub created: Option<Moment>,
+    /// The highest serials whose record or list was there and can no longer be read: nothing
+    /// older is taken, or damage on a disk would let a replay in.
+    pub damaged: Floors,
 }
 
 /// A record that says what should run.
@@ -125,6 +128,7 @@ impl Accepted {
             record: Some(self.pointer),
             revocations: self.revocations.clone(),
             created: Some(self.record.created.max(self.revocations.created())),
+            damaged: Floors::default(),
         }
     }
 }
@@ -292,6 +296,12 @@ fn check_serial(context: &Context<'_>, memory: &Memory, candidate: Pointer) -> R
             });
         }
     }
+    if serial < memory.damaged.min_serial {
+        return Err(Refused::Replayed {
+            serial,
+            remembered: memory.damaged.min_serial,
+        });
+    }
     let floor = context.trust.floors(context.channel).min_serial;
     if serial < floor {
         return Err(Refused::BelowFloor { serial, floor });
@@ -314,7 +324,10 @@ fn newer_list(
 ) -> Result<Revocations, Refused> {
     let known = &memory.revocations;
     let floor = context.trust.floors(context.channel).min_revocations;
-    let least = known.serial().max(floor);
+    let least = known
+        .serial()
+        .max(floor)
+        .max(memory.damaged.min_revocations);
     let serial = record.revocations.map_or(0, |pointer| pointer.serial);
     if serial < least {
         return Err(Refused::RevocationsWithheld {

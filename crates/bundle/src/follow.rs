@@ -15,13 +15,13 @@ use crate::digest::Digest;
 use crate::history::SKIPPED_MAX;
 use crate::manifest::CONTRACT;
 use crate::oci::{Descriptor, EMPTY_BLOB, MANIFEST_BYTES_MAX};
-use crate::refused::Refused;
+use crate::refused::{Blame, Refused};
 use crate::revocation::{self, Revocations};
 use crate::source;
 use crate::statement::predicate::Pointer;
 use crate::statement::stored;
 use crate::store::{self, Batch, Blobs, Chain, Link, Store, WriteError};
-use crate::trust::When;
+use crate::trust::{Floors, When};
 use crate::verify::{Judgement, Unverified, Verified};
 
 /// Most records that are known as passed over (32 bytes each); more are judged at each look.
@@ -80,13 +80,44 @@ pub fn remember_under(
         ..Memory::default()
     };
     let chain = Chain::Channel(context.channel.clone());
+    let mut damaged = Floors {
+        min_serial: 0,
+        min_revocations: damaged_list(state, context, &memory.revocations)?,
+    };
     for serial in state.serials(&chain)?.into_iter().rev() {
-        if let Some(Ok(accepted)) = recall(state, context, &memory, serial)? {
-            memory = accepted.memory();
-            break;
+        match recall(state, context, &memory, serial)? {
+            Some(Ok(accepted)) => {
+                memory = accepted.memory();
+                break;
+            }
+            Some(Err(refused)) if refused.blame() != Blame::Signer => {
+                damaged.min_serial = damaged.min_serial.max(serial);
+            }
+            Some(Err(_)) | None => {}
         }
     }
+    memory.damaged = damaged;
     Ok(memory)
+}
+
+/// The highest serial above the known list's whose list cannot be read; 0 where there is none.
+fn damaged_list(
+    state: &dyn Store,
+    context: &Context<'_>,
+    known: &Revocations,
+) -> Result<u64, Refused> {
+    let newer = state.serials(&Chain::Revocations)?.into_iter().rev();
+    for serial in newer.take_while(|serial| *serial > known.serial()) {
+        let recalled = match state.link(&Chain::Revocations, serial) {
+            Ok(None) => continue,
+            Ok(Some(digest)) => revocation::recall(state, context, Pointer { digest, serial }),
+            Err(refused) => Err(refused),
+        };
+        if recalled.is_err_and(|refused| refused.blame() != Blame::Signer) {
+            return Ok(serial);
+        }
+    }
+    Ok(0)
 }
 
 /// The newest `limit` records that a state folder keeps and that still count under a revocation

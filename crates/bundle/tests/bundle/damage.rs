@@ -165,3 +165,34 @@ fn a_damaged_state_folder_is_refused_by_name_too() {
     // As above, but the list: a damaged one is not remembered (and fetched again from the store).
     assert_eq!((refused, poorer), (10, 2));
 }
+
+#[test]
+fn a_damaged_record_or_list_is_no_way_in_for_an_older_store() {
+    let (content, _) = content();
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let store = Store::new(content);
+    let older = Store::default();
+    ship(&older, "one");
+    let state = Store::default();
+    run(&store, &state, &context).unwrap();
+    let newest = follow::remember(&state, &context).unwrap();
+    let (record, list) = (
+        newest.record.unwrap(),
+        newest.revocations.pointer().unwrap(),
+    );
+    assert!(record.serial > 1, "there is something older");
+    let state = state.into_content();
+    for damaged in [record, list] {
+        let mut content = state.clone();
+        content.blobs.get_mut(&damaged.digest).unwrap()[1] ^= 4;
+        let memory = follow::remember(&Store::new(content), &context).unwrap();
+        let refused = follow::head(&older, &context, &memory).unwrap_err();
+        let reasons = ["replayed", "revocations-withheld"];
+        assert!(reasons.contains(&&*refused.reason()), "{refused}");
+        // The store that it came from heals it.
+        let head = follow::head(&store, &context, &memory).unwrap().unwrap();
+        assert_eq!(head.accepted.pointer(), record);
+        assert_eq!(head.accepted.revocations().serial(), list.serial);
+    }
+}
