@@ -17,7 +17,7 @@ use crate::telemetry::program::{Audit, Level, OK, event};
 impl Control {
     /// Makes the bundle of a record the running one; among residents only the pointer moves.
     pub(super) fn activate(&mut self, from: &Folder, accepted: &Accepted) -> Result<(), Refused> {
-        let began_ms = self.now_ms();
+        let began_ns = self.node.shared.clock.now_ns();
         let bundle = accepted.bundle();
         let serial = accepted.pointer().serial;
         let was = self.running.map(|running| running.bundle);
@@ -37,6 +37,7 @@ impl Control {
             None => self.prepare(from, accepted, Some(&ran))?,
         };
         self.node.publish(&version.version, serial);
+        let took_ns = self.node.shared.clock.now_ns().saturating_sub(began_ns);
         // Nothing can fail any more: only a kill matters here.
         let _published = fault::point("activate.published");
         self.ran = ran;
@@ -49,14 +50,13 @@ impl Control {
             self.persist_ran();
         } else {
             self.accept(accepted);
-            self.keep_source(from, accepted);
+            self.sources_due.push(accepted.clone());
         }
         self.clean_up_due = true;
         let record = accepted.record();
-        let took_ms = self.now_ms().saturating_sub(began_ms);
         {
             let mut bundles = self.node.registry.bundles();
-            bundles.activation_seconds.observe(took_ms as f64 / 1e3);
+            bundles.activation_seconds.observe(took_ns as f64 / 1e9);
             let age_s = now().unix_s().saturating_sub(record.created.unix_s());
             bundles.propagation_seconds.observe(age_s as f64);
             if record.kind == RecordKind::Rollback {
@@ -78,24 +78,10 @@ impl Control {
                 "serial": serial,
                 "channel": self.plan.channel.as_str(),
                 "resident": was_resident,
-                "took_ms": took_ms,
+                "took_ms": took_ns as f64 / 1e6,
             }),
         );
         Ok(())
-    }
-
-    /// The source is many times the behaviour: it is kept when the bundle runs already.
-    fn keep_source(&self, from: &Folder, accepted: &Accepted) {
-        if from.root() == self.state.layout.root() {
-            return;
-        }
-        if let Err(error) = follow::keep_source(from, &self.state.layout, accepted) {
-            event(
-                Level::Warn,
-                "the bundle runs, but its source cannot be kept; without the store it cannot be explained by places in the source",
-                json!({"bundle": accepted.bundle().to_string(), "error": error.to_string()}),
-            );
-        }
     }
 
     /// Verifies, builds, binds and persists; nothing that runs is touched. `ran` is written with

@@ -136,6 +136,7 @@ impl Control {
             alarms: Vec::new(),
             looked_at_ms: 0,
             tidy_at_ms: 0,
+            sources_due: Vec::new(),
             clean_up_due: true,
             judge_due: false,
             status,

@@ -126,6 +126,24 @@ impl Control {
         .tell("the hold is over", json!({"durable": self.durable}));
     }
 
+    /// Copies source artifacts into the state folder. They are many times what gwd runs and only
+    /// explain it, so nobody waits for them.
+    pub(super) fn keep_sources(&mut self) {
+        let due = std::mem::take(&mut self.sources_due);
+        let Ok(store) = Folder::open(&self.plan.store) else {
+            return;
+        };
+        for accepted in due {
+            if let Err(error) = follow::keep_source(&store, &self.state.layout, &accepted) {
+                event(
+                    Level::Warn,
+                    "a bundle's source cannot be kept; without the store it cannot be explained by places in the source",
+                    json!({"bundle": accepted.bundle().to_string(), "error": error.to_string()}),
+                );
+            }
+        }
+    }
+
     /// Drops bundles from the state folder that nobody can want (neither recent nor running nor
     /// resident), and at once those that must not be started.
     pub(super) fn clean_up(&self) {

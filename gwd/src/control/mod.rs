@@ -190,6 +190,8 @@ pub(crate) struct Control {
     tidy_at_ms: u64,
     /// Bundles on disk may have become useless.
     clean_up_due: bool,
+    /// Records whose source artifact is not in the state folder yet.
+    sources_due: Vec<Accepted>,
     /// A key changed its state, and what it signed could not be judged yet.
     judge_due: bool,
     status: Arc<ArcSwap<Status>>,
@@ -239,6 +241,7 @@ impl Control {
                     let _gone = answer.send(Ok(self.status_json()));
                 }
                 Ok(Event::Stop { who }) => {
+                    self.keep_sources();
                     let running = self.running.map(|running| running.bundle.to_string());
                     Audit {
                         what: "drain",
@@ -271,6 +274,7 @@ impl Control {
         self.describe();
         self.persist_again();
         self.tidy();
+        self.keep_sources();
         if self.clean_up_due {
             self.clean_up_due = false;
             self.clean_up();
