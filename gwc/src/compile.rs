@@ -187,7 +187,8 @@ fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
 }
 
 /// Checks one OpenAPI document. What it says about a gateway cannot be settled without one, so
-/// that it is at most a warning.
+/// that it is at most a warning; two paths that are one are a mistake with or without (OpenAPI
+/// §4.8.8).
 fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
@@ -203,7 +204,9 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let spec = lint::document(&files, &document, &mut sink);
     if let Some(spec) = spec {
         for finding in about_gateway(&files, &document, &spec) {
-            let level = finding.level.min(Level::Warn);
+            let own = std::ptr::eq(finding.lint, &raw const lints::IDENTICAL_ROUTE);
+            let most = if own { Level::Error } else { Level::Warn };
+            let level = finding.level.min(most);
             sink.push(finding.level(level));
         }
     }

@@ -8,6 +8,7 @@ use diag::{Diagnostic, Lint, NodeRef, Sink, Span};
 use crate::project::files::{Document, Files};
 use crate::spec::objects::{Keys, Object};
 use crate::spec::reference::Resolver;
+use crate::spec::schema::Schemas;
 use crate::spec::{Spec, Version};
 
 pub mod allow;
@@ -40,12 +41,26 @@ pub enum Check {
 pub struct Place<'r, 'a> {
     /// The object, or the entry's value.
     pub node: NodeRef<'a>,
+    /// What the walk takes it for; none for an entry.
+    pub object: Option<&'static Object>,
     /// The key that it stands under.
     pub at: Span,
+    /// The field that an object stands in, by way of lists and maps: `allOf` for a schema in one.
+    pub under: &'static str,
     /// The document's version.
     pub version: Version,
     /// Resolves references.
     pub resolver: &'r Resolver<'a>,
+    /// Judges values by schemas.
+    pub schemas: &'r Schemas<'r, 'a>,
+}
+
+impl Place<'_, '_> {
+    /// Whether the walk takes it for this object.
+    #[must_use]
+    pub fn object_is(&self, object: &Object) -> bool {
+        self.object.is_some_and(|is| is.bit == object.bit)
+    }
 }
 
 /// A whole document that a rule looks at.

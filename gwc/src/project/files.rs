@@ -6,7 +6,7 @@
 //! lead out, URLs. Findings about a file's text stay with the file until somebody reports
 //! them, so that a file that is never meant does not speak.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::ops::Range;
@@ -43,6 +43,8 @@ struct Loaded {
     nodes: Range<u32>,
     /// Whether what it refers to was loaded too.
     followed: bool,
+    /// The files that it refers to, as far as they could be read.
+    refers: Vec<FileId>,
 }
 
 /// Why a file is not read.
@@ -185,10 +187,7 @@ impl Files {
             }
             let mut references: Vec<String> = Vec::new();
             for id in loaded.nodes.clone().map(NodeId) {
-                let reference = self.tree.at(id).get("$ref").and_then(NodeRef::as_str);
-                if let Some(text) = reference
-                    && !text.starts_with('#')
-                {
+                for text in referring(self.tree.at(id)).filter(|text| !text.starts_with('#')) {
                     let file = text.split('#').next().unwrap_or_default();
                     references.push(percent_decoded(file).unwrap_or_else(|| file.to_owned()));
                 }
@@ -199,11 +198,35 @@ impl Files {
                 let Ok(path) = join(folder(self.sources.file(base).path()), &reference) else {
                     continue;
                 };
-                if let Ok(file) = self.read(&path) {
-                    waiting.push((file, file));
+                if let Ok(target) = self.read(&path) {
+                    waiting.push((target, target));
+                    if let Some(loaded) = self.loaded.get_mut(file.0 as usize) {
+                        loaded.refers.push(target);
+                    }
                 }
             }
         }
+    }
+
+    /// The files that a document reaches by references, itself first; they must have been loaded
+    /// by [`Files::follow`]. An overlay's own file is not among them, what it refers to is.
+    #[must_use]
+    pub fn reached(&self, document: &Document) -> Vec<FileId> {
+        let mut reached = vec![document.file];
+        let refers = |file: FileId| {
+            let loaded = self.loaded.get(file.0 as usize);
+            loaded.map_or(&[][..], |loaded| &loaded.refers)
+        };
+        let mut known: HashSet<FileId> = HashSet::from([document.file]);
+        for overlay in &document.overlays {
+            reached.extend(refers(*overlay).iter().filter(|file| known.insert(**file)));
+        }
+        let mut next = 0;
+        while let Some(file) = reached.get(next).copied() {
+            reached.extend(refers(file).iter().filter(|file| known.insert(**file)));
+            next += 1;
+        }
+        reached
     }
 
     fn parse(&mut self, path: &str, bytes: Vec<u8>) -> FileId {
@@ -230,9 +253,28 @@ impl Files {
             findings: sink.into_sorted(),
             nodes: before..count(&self.tree),
             followed: false,
+            refers: Vec::new(),
         });
         file
     }
+}
+
+/// The texts in a node that may name files: references, and the schemas that a discriminator
+/// maps to.
+fn referring(node: NodeRef<'_>) -> impl Iterator<Item = &str> {
+    let direct = ["$ref", "$dynamicRef"].into_iter();
+    let mapping = node
+        .get("mapping")
+        .filter(|_| node.get("propertyName").is_some());
+    direct
+        .filter_map(move |key| node.get(key))
+        .chain(
+            mapping
+                .into_iter()
+                .flat_map(NodeRef::entries)
+                .map(|(_, value)| value),
+        )
+        .filter_map(NodeRef::as_str)
 }
 
 fn not_utf8(file: FileId, at: usize) -> Diagnostic {

@@ -7,10 +7,12 @@
 
 use diag::{FileId, NodeId, Span, Spanned};
 
+mod identity;
 pub mod lints;
 pub mod objects;
 mod read;
 pub mod reference;
+pub mod schema;
 pub mod structure;
 
 pub use read::read;

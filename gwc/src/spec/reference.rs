@@ -1,8 +1,9 @@
 //! References: `$ref` to a place in this file or in another one.
 //!
 //! A reference is relative to the file that it stands in (an overlay's to the document that it
-//! changes); its fragment is a JSON pointer (RFC 6901), percent-encoded, or the `$anchor` of a
-//! schema. URLs are never fetched; one that equals the `$id` of a schema finds it.
+//! changes), or to the schema that gives itself an `$id` around it; its fragment is a JSON
+//! pointer (RFC 6901), percent-encoded, or an anchor of a schema. URLs are never fetched; one that
+//! a schema or a document gives itself finds it.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -10,6 +11,7 @@ use std::collections::HashMap;
 use diag::suggest;
 use diag::{FileId, NodeId, NodeRef};
 
+use super::identity::Identities;
 use crate::project::files::{Document, Files, Refusal, percent_decoded};
 
 /// How many references in a row are followed; more is a circle.
@@ -26,18 +28,12 @@ pub struct Resolver<'a> {
     found: RefCell<Found<'a>>,
     /// The entries of large maps by key.
     indexes: RefCell<HashMap<NodeId, HashMap<&'a str, NodeId>>>,
-    named: OnceCell<Named<'a>>,
+    identities: OnceCell<Identities<'a>>,
     suggestions: Cell<u32>,
 }
 
-/// What a text means in a file.
-type Found<'a> = HashMap<(FileId, &'a str), Result<NodeId, Fault>>;
-
-/// Schemas by `$id`, and by file and `$anchor`.
-struct Named<'a> {
-    ids: HashMap<&'a str, NodeId>,
-    anchors: HashMap<(FileId, &'a str), NodeId>,
-}
+/// What a text means in a file, and in a schema that is a resource of its own.
+type Found<'a> = HashMap<(FileId, Option<NodeId>, &'a str), Result<NodeId, Fault>>;
 
 /// Why a reference leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +66,7 @@ impl<'a> Resolver<'a> {
             document,
             found: RefCell::default(),
             indexes: RefCell::default(),
-            named: OnceCell::new(),
+            identities: OnceCell::new(),
             suggestions: Cell::new(SUGGESTIONS_MAX),
         }
     }
@@ -122,13 +118,65 @@ impl<'a> Resolver<'a> {
     fn target_within(&self, reference: NodeRef<'a>, hops: usize) -> Result<NodeRef<'a>, Fault> {
         let text = reference.as_str().unwrap_or_default();
         let base = self.document.base(reference.span().file);
-        let known = self.found.borrow().get(&(base, text)).cloned();
+        let within = self.identities().embedded(reference.id());
+        let known = self.found.borrow().get(&(base, within, text)).cloned();
         let found = known.unwrap_or_else(|| {
-            let found = self.find(base, text, hops);
-            self.found.borrow_mut().insert((base, text), found.clone());
+            // Many schemas have an `$id` for show and refer to the document's root all the same.
+            let found = match within.map(|resource| self.find_within(base, resource, text, hops)) {
+                Some(Ok(found)) => Ok(found),
+                Some(Err(_)) | None => self.find(base, text, hops),
+            };
+            let mut all = self.found.borrow_mut();
+            all.insert((base, within, text), found.clone());
             found
         });
         found.map(|id| self.node(id))
+    }
+
+    /// What a reference inside a schema that is a resource of its own names.
+    fn find_within(
+        &self,
+        base: FileId,
+        resource: NodeId,
+        text: &'a str,
+        hops: usize,
+    ) -> Result<NodeId, Fault> {
+        let (path, fragment) = text.split_once('#').unwrap_or((text, ""));
+        let found = self.identities().resource(resource, path);
+        let named = found.or(path.is_empty().then_some(resource));
+        let Some(root) = named else {
+            return Err(Fault::File(Refusal::Missing, path.to_owned()));
+        };
+        self.part(base, root, fragment, hops)
+    }
+
+    /// What a `$dynamicRef` names, if the schemas whose resources are in `scope` (outermost
+    /// first) were entered on the way to it (2020-12 core §8.2.3.2).
+    #[must_use]
+    pub fn dynamic_target(&self, reference: NodeRef<'a>, scope: &[NodeId]) -> Option<NodeRef<'a>> {
+        let target = self.target(reference).ok()?;
+        let (_, name) = reference.as_str()?.split_once('#')?;
+        let anchored = target.get("$dynamicAnchor").and_then(NodeRef::as_str);
+        if anchored != Some(name) {
+            return Some(target);
+        }
+        let mut outermost = scope.iter();
+        let found = outermost.find_map(|at| self.identities().dynamic_anchor(*at, name));
+        Some(found.map_or(target, |id| self.node(id)))
+    }
+
+    /// The schema resource that a schema belongs to: the nearest one around it with an `$id`, or
+    /// its file. The document's root stands for all where nothing depends on it.
+    #[must_use]
+    pub fn resource(&self, schema: NodeRef<'a>) -> NodeId {
+        if !self.identities().is_dynamic() {
+            return self.document.root;
+        }
+        let embedded = self.identities().embedded(schema.id());
+        embedded.unwrap_or_else(|| {
+            let file = self.document.base(schema.span().file);
+            self.root_of(file).unwrap_or(self.document.root)
+        })
     }
 
     fn find(&self, base: FileId, text: &'a str, hops: usize) -> Result<NodeId, Fault> {
@@ -138,12 +186,26 @@ impl<'a> Resolver<'a> {
         } else {
             match self.other_file(base, path) {
                 Ok(file) => (file, self.root_of(file)?),
-                Err(fault) => match self.named().ids.get(path) {
-                    Some(schema) => (self.node(*schema).span().file, *schema),
-                    None => return Err(fault),
-                },
+                Err(fault) => {
+                    let here = self.root_of(base)?;
+                    match self.identities().resource(here, path) {
+                        Some(root) => (self.node(root).span().file, root),
+                        None => return Err(fault),
+                    }
+                }
             }
         };
+        self.part(file, root, fragment, hops)
+    }
+
+    /// What a fragment names below a root.
+    fn part(
+        &self,
+        file: FileId,
+        root: NodeId,
+        fragment: &str,
+        hops: usize,
+    ) -> Result<NodeId, Fault> {
         let Some(fragment) = percent_decoded(fragment) else {
             return Err(Fault::BadPointer(
                 "`%` is not followed by two hexadecimal digits of UTF-8".into(),
@@ -153,8 +215,7 @@ impl<'a> Resolver<'a> {
             return Ok(root);
         }
         let Some(pointer) = fragment.strip_prefix('/') else {
-            let anchors = &self.named().anchors;
-            let anchored = anchors.get(&(file, fragment.as_str())).copied();
+            let anchored = self.identities().anchor(root, &fragment);
             return anchored.ok_or_else(|| Fault::NotFound {
                 file,
                 reached: root,
@@ -243,27 +304,20 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    fn named(&self) -> &Named<'a> {
-        self.named.get_or_init(|| {
-            let mut named = Named {
-                ids: HashMap::new(),
-                anchors: HashMap::new(),
-            };
-            for index in 0..self.files.tree.len() {
-                let node = self.node(NodeId(u32::try_from(index).unwrap_or(u32::MAX)));
-                for (entry, value) in node.entries() {
-                    let Some(text) = value.as_str() else { continue };
-                    match &*entry.key {
-                        "$id" => drop(named.ids.entry(text).or_insert(node.id())),
-                        "$anchor" => {
-                            let file = self.document.base(node.span().file);
-                            named.anchors.entry((file, text)).or_insert(node.id());
-                        }
-                        _ => {}
-                    }
-                }
+    /// The names that the document's texts give themselves; 3.0 knows none.
+    fn identities(&self) -> &Identities<'a> {
+        self.identities.get_or_init(|| {
+            let version = self.root().get("openapi").and_then(NodeRef::scalar_text);
+            if version.is_none_or(|version| version.starts_with("3.0")) {
+                return Identities::default();
             }
-            named
+            let files: Vec<(FileId, NodeId)> = self
+                .files
+                .reached(self.document)
+                .into_iter()
+                .filter_map(|file| Some((file, self.root_of(file).ok()?)))
+                .collect();
+            Identities::read(self, &files)
         })
     }
 }

@@ -21,15 +21,19 @@ use super::objects::{
     DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type, Versions,
 };
 use super::reference::{Fault, HOPS_MAX, Resolver, reference};
-use crate::lint::rules::unknown_method;
+use super::schema::Schemas;
+use crate::lint::rules::{unchecked_value, unknown_method};
 use crate::lint::{Check, Place, RULES, allow};
 use crate::model::lints::MISPLACED_EXTENSION;
 
 /// Checks the document's structure and references.
 pub fn check(resolver: &Resolver<'_>, version: Version, sink: &mut Sink) {
+    let schemas = Schemas::new(resolver, version);
     let mut walk = Walk {
         resolver,
         version,
+        schemas: &schemas,
+        under: "",
         kinds: vec![0; resolver.files().tree.len()],
         waiting: Vec::new(),
         walked: HashSet::new(),
@@ -43,15 +47,23 @@ pub fn check(resolver: &Resolver<'_>, version: Version, sink: &mut Sink) {
     walk.object(root, &DOCUMENT, Span::start_of(resolver.document().file));
     let mut next = 0;
     while let Some(waiting) = walk.waiting.get(next).copied() {
+        walk.under = "";
         walk.follow(waiting);
         next += 1;
     }
     walk.say_unusual();
+    unchecked_value::say(&schemas, root, sink);
 }
+
+/// What a `$dynamicRef` leads to.
+static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
 
 struct Walk<'r, 'a> {
     resolver: &'r Resolver<'a>,
     version: Version,
+    schemas: &'r Schemas<'r, 'a>,
+    /// The field that is being walked.
+    under: &'static str,
     /// By node, a bit for each object that it was walked as.
     kinds: Vec<u64>,
     waiting: Vec<Waiting<'a>>,
@@ -230,11 +242,20 @@ impl<'a> Walk<'_, 'a> {
         if !node.is_map() {
             return self.wrong_type(node, &format!("a map ({})", object.what));
         }
+        let under = self.under;
         for (entry, value) in node.entries() {
             let key = &*entry.key;
-            if key == "$ref" && value.as_str().is_none() && is_referable(object) {
+            self.under = "";
+            if key == "$dynamicRef" && object.bit == SCHEMA.bit && value.as_str().is_some() {
+                self.waiting.push(Waiting {
+                    holder: node,
+                    reference: value,
+                    wanted: &ANY_SCHEMA,
+                });
+            } else if key == "$ref" && value.as_str().is_none() && is_referable(object) {
                 self.wrong_type(value, "a string");
             } else if let Some(field) = object.field(key, self.version) {
+                self.under = field.key;
                 self.value(value, &field.ty, entry.key_span);
             } else if key.starts_with("x-")
                 && !matches!(object.others, Others::Map(Keys::Free | Keys::Component, _))
@@ -265,9 +286,12 @@ impl<'a> Walk<'_, 'a> {
             {
                 let place = Place {
                     node,
+                    object: Some(object),
                     at,
+                    under,
                     version: self.version,
                     resolver: self.resolver,
+                    schemas: self.schemas,
                 };
                 check(&place, self.sink);
             }
@@ -284,9 +308,12 @@ impl<'a> Walk<'_, 'a> {
             {
                 let place = Place {
                     node: value,
+                    object: None,
                     at: span,
+                    under: "",
                     version: self.version,
                     resolver: self.resolver,
+                    schemas: self.schemas,
                 };
                 check(key, &place, self.sink);
             }

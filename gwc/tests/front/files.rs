@@ -141,11 +141,16 @@ fn what_stands_beside_a_path_items_reference_is_not_dropped_unsaid() {
 #[test]
 fn schemas_are_found_by_anchor_and_id() {
     let linted = project::text(
-        "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ncomponents:\n  schemas:\n    A: {$anchor: here, $id: 'https://example.com/a', type: string}\n    B: {$ref: '#here'}\n    C: {$ref: 'https://example.com/a'}\n    D: {$ref: '#gone'}\n    E: {$ref: 'https://example.com/b'}\n",
+        "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ncomponents:\n  schemas:\n    A: {$anchor: here, $id: 'https://example.com/a', type: string}\n    B: {$ref: 'https://example.com/a#here'}\n    F: {$anchor: near, type: string}\n    G: {$ref: '#near'}\n    H: {$ref: '#here'}\n    C: {$ref: 'https://example.com/a'}\n    D: {$ref: '#gone'}\n    E: {$ref: 'https://example.com/b'}\n",
     );
+    // An anchor belongs to the nearest `$id` around it: `#here` alone is not in this file.
     assert_eq!(
         linted.names(),
-        ["unresolved-reference", "remote-file"],
+        [
+            "unresolved-reference",
+            "unresolved-reference",
+            "remote-file"
+        ],
         "{}",
         linted.lines()
     );

@@ -6,6 +6,7 @@ mod conformance;
 mod corpus;
 mod files;
 mod hostile;
+mod judged;
 mod output;
 mod overlay;
 mod project;

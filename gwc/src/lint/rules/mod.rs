@@ -15,6 +15,8 @@ mod duplicate_parameter;
 mod duplicate_tag;
 mod empty_document;
 mod empty_range;
+mod endless_schema;
+mod example_outside_schema;
 mod exclusive_fields;
 mod ignored_header_parameter;
 mod incomplete_security_scheme;
@@ -22,6 +24,7 @@ mod malformed_component_name;
 mod malformed_expression;
 mod malformed_media_type;
 mod malformed_path_template;
+mod malformed_pattern;
 mod malformed_security;
 mod malformed_status;
 mod optional_path_parameter;
@@ -29,14 +32,19 @@ mod parameter_without_schema;
 mod querystring_beside_query;
 mod redundant_additional_operation;
 mod repeated_template_parameter;
+mod required_without_property;
+pub(crate) mod unchecked_value;
 mod undeclared_path_parameter;
 mod undefined_security_scheme;
 mod undefined_server_variable;
 mod unknown_link_operation;
 pub(crate) mod unknown_method;
+mod unresolved_discriminator;
+mod unsupported_pattern;
 mod unsupported_template;
 mod unused_path_parameter;
 mod value_of_other_type;
+mod value_outside_schema;
 
 /// The rules, in the order of their codes.
 pub const RULES: &[Rule] = &[
@@ -166,6 +174,41 @@ pub const RULES: &[Rule] = &[
     Rule {
         lint: &malformed_security::LINT,
         check: Check::Objects(&[&DOCUMENT, &OPERATION], malformed_security::check),
+    },
+    Rule {
+        lint: &example_outside_schema::LINT,
+        check: Check::Objects(
+            &[&SCHEMA, &PARAMETER, &HEADER, &MEDIA_TYPE],
+            example_outside_schema::check,
+        ),
+    },
+    Rule {
+        lint: &value_outside_schema::LINT,
+        check: Check::Objects(&[&SCHEMA], value_outside_schema::check),
+    },
+    Rule {
+        lint: &unchecked_value::LINT,
+        check: Check::Walk,
+    },
+    Rule {
+        lint: &malformed_pattern::LINT,
+        check: Check::Objects(&[&SCHEMA], malformed_pattern::check),
+    },
+    Rule {
+        lint: &unsupported_pattern::LINT,
+        check: Check::Objects(&[&SCHEMA], unsupported_pattern::check),
+    },
+    Rule {
+        lint: &endless_schema::LINT,
+        check: Check::Objects(&[&SCHEMA], endless_schema::check),
+    },
+    Rule {
+        lint: &required_without_property::LINT,
+        check: Check::Objects(&[&SCHEMA], required_without_property::check),
+    },
+    Rule {
+        lint: &unresolved_discriminator::LINT,
+        check: Check::Objects(&[&SCHEMA], unresolved_discriminator::check),
     },
 ];
 

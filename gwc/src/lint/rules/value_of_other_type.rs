@@ -21,15 +21,10 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let Some(kind) = place.node.get("type") else {
         return;
     };
-    let types: Vec<&str> = match kind.as_str() {
-        Some(one) => vec![one],
-        None => kind.items().filter_map(NodeRef::as_str).collect(),
-    };
     let values = place.node.get("enum").into_iter().flat_map(NodeRef::items);
     for value in values.chain(place.node.get("default")) {
         // Null is written for "none" also where the schema is not nullable; that is no slip.
-        let fits = value.is_null() || types.iter().any(|kind| is_of(value, kind));
-        if !fits && !types.is_empty() {
+        if !value.is_null() && !is_of_types(place.node, value) {
             sink.push(
                 Diagnostic::new(
                     &LINT,
@@ -37,13 +32,26 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
                     format!(
                         "this is {}, the schema's type is {}",
                         value.kind_name(),
-                        types.join(" or ")
+                        types(kind).join(" or ")
                     ),
                 )
                 .related(kind.span(), "the type"),
             );
         }
     }
+}
+
+fn types(kind: NodeRef<'_>) -> Vec<&str> {
+    match kind.as_str() {
+        Some(one) => vec![one],
+        None => kind.items().filter_map(NodeRef::as_str).collect(),
+    }
+}
+
+/// Whether a value is of one of the types that a schema says, or the schema says none.
+pub(super) fn is_of_types(schema: NodeRef<'_>, value: NodeRef<'_>) -> bool {
+    let types = schema.get("type").map(types).unwrap_or_default();
+    types.is_empty() || types.iter().any(|kind| is_of(value, kind))
 }
 
 fn is_of(value: NodeRef<'_>, kind: &str) -> bool {

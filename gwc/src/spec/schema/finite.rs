@@ -1,0 +1,143 @@
+//! Schemas that no finite value satisfies: each valid value would hold a valid value of the same
+//! schema, and so on for ever.
+//!
+//! A schema *demands* others (the schema of each property that it requires, the items of a list
+//! that may not be empty, each of `allOf`, one of `anyOf`). It has a finite value if what it
+//! demands has one: the least fixed point over the schemas that are reached, which are few.
+
+use std::collections::{HashMap, HashSet};
+
+use diag::{NodeId, NodeRef, Span};
+
+use super::{Schemas, number};
+use crate::spec::Version;
+use crate::spec::reference::reference;
+
+/// One demand: at least one of these schemas must have a finite value.
+struct Demand {
+    keyword: Span,
+    any: Vec<NodeId>,
+}
+
+/// See [`Schemas::endless`]. Says a circle once, at the member that stands first in the source.
+pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Option<Vec<Span>> {
+    if is_finite(schemas, schema) {
+        return None;
+    }
+    let mut way: Vec<(NodeId, Span)> = Vec::new();
+    let mut node = schema;
+    loop {
+        if let Some(start) = way.iter().position(|(id, _)| *id == node.id()) {
+            let round = &way[start..];
+            let place = |id: NodeId| schemas.resolver.node(id).span();
+            let first = round.iter().min_by_key(|(id, _)| place(*id))?;
+            let mine = first.0 == schema.id() && start == 0;
+            return mine.then(|| round.iter().map(|(_, keyword)| *keyword).collect());
+        }
+        let endless = |id: &NodeId| schemas.finite.borrow().get(id) == Some(&false);
+        let demand = demands(schemas, node)
+            .into_iter()
+            .find(|demand| demand.any.iter().all(endless))?;
+        way.push((node.id(), demand.keyword));
+        node = schemas.resolver.node(*demand.any.first()?);
+    }
+}
+
+fn is_finite<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> bool {
+    if let Some(known) = schemas.finite.borrow().get(&schema.id()) {
+        return *known;
+    }
+    let mut reached: HashMap<NodeId, Vec<Demand>> = HashMap::new();
+    let mut order: Vec<NodeId> = Vec::new();
+    let mut waiting = vec![schema.id()];
+    while let Some(id) = waiting.pop() {
+        if reached.contains_key(&id) || schemas.finite.borrow().contains_key(&id) {
+            continue;
+        }
+        let found = demands(schemas, schemas.resolver.node(id));
+        waiting.extend(found.iter().flat_map(|demand| demand.any.iter().copied()));
+        reached.insert(id, found);
+        order.push(id);
+    }
+    let mut demanded_by: HashMap<NodeId, Vec<NodeId>> = HashMap::new();
+    for id in &order {
+        for part in reached[id].iter().flat_map(|demand| &demand.any) {
+            demanded_by.entry(*part).or_default().push(*id);
+        }
+    }
+    let mut finite: HashSet<NodeId> = HashSet::new();
+    let mut waiting = order.clone();
+    while let Some(id) = waiting.pop() {
+        let known = schemas.finite.borrow();
+        let has = |id: &NodeId| finite.contains(id) || known.get(id) == Some(&true);
+        if !has(&id) && reached[&id].iter().all(|demand| demand.any.iter().any(has)) {
+            finite.insert(id);
+            waiting.extend(demanded_by.get(&id).into_iter().flatten().copied());
+        }
+    }
+    let mut known = schemas.finite.borrow_mut();
+    known.extend(order.iter().map(|id| (*id, finite.contains(id))));
+    finite.contains(&schema.id())
+}
+
+/// What a schema demands of every value.
+fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
+    let mut demands = Vec::new();
+    let mut demand = |keyword: Span, any: Vec<NodeId>| {
+        if !any.is_empty() {
+            demands.push(Demand { keyword, any });
+        }
+    };
+    let one = |node: NodeRef<'a>| vec![node.id()];
+    if let Some(text) = reference(schema) {
+        // A broken or circular chain of references is told as such.
+        if schemas.resolver.resolve(schema).is_some()
+            && let Ok(target) = schemas.resolver.target(text)
+        {
+            demand(text.span(), one(target));
+        }
+        if schemas.version == Version::V30 {
+            return demands;
+        }
+    }
+    let nullable = schema.get("nullable").and_then(NodeRef::as_bool) == Some(true);
+    if nullable || schema.get("enum").is_some() || schema.get("const").is_some() {
+        return Vec::new();
+    }
+    for (entry, argument) in schema.entries() {
+        match &*entry.key {
+            "allOf" => argument
+                .items()
+                .for_each(|all| demand(all.span(), one(all))),
+            "anyOf" | "oneOf" => {
+                demand(entry.key_span, argument.items().map(NodeRef::id).collect())
+            }
+            "required" if is_only(schema, "object") => {
+                for name in argument.items() {
+                    let properties = schema.get("properties");
+                    let property = properties.and_then(|all| all.get(name.as_str()?));
+                    if let Some(property) = property {
+                        demand(name.span(), one(property));
+                    }
+                }
+            }
+            "items" if is_only(schema, "array") && !argument.is_list() => {
+                let least = schema.get("minItems").and_then(number::count);
+                if least.is_some_and(|least| least >= 1.0) && schema.get("prefixItems").is_none() {
+                    demand(entry.key_span, one(argument));
+                }
+            }
+            _ => {}
+        }
+    }
+    demands
+}
+
+/// Whether a schema's values are all of one type.
+fn is_only(schema: NodeRef<'_>, name: &str) -> bool {
+    schema.get("type").is_some_and(|kind| {
+        let mut listed = kind.items();
+        kind.as_str() == Some(name)
+            || listed.len() == 1 && listed.next().and_then(NodeRef::as_str) == Some(name)
+    })
+}

@@ -1,0 +1,100 @@
+//! Regular expressions of schemas: ECMA-262 as JSON Schema says (2020-12 core §6.4), run by an
+//! engine whose time is linear in the text.
+
+use regex::{Regex, RegexBuilder};
+use regex_syntax::ast::{self, ErrorKind};
+
+/// Most bytes of a compiled pattern; `(a{1000}){1000}` would take a gigabyte.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+/// Most bytes of a pattern that is looked at.
+const PATTERN_BYTES_MAX: usize = 64 * 1024;
+
+/// What a pattern is to us.
+#[derive(Clone, Debug)]
+pub enum Pattern {
+    /// It can be run.
+    Runs(Regex),
+    /// A regular expression that no engine with linear time runs; with what it needs.
+    NotLinear(&'static str),
+    /// It takes more memory than a pattern may.
+    TooLarge,
+    /// Not a regular expression; with the reason.
+    Malformed(String),
+}
+
+/// Reads a pattern.
+#[must_use]
+pub(super) fn read(text: &str) -> Pattern {
+    if text.len() > PATTERN_BYTES_MAX {
+        return Pattern::TooLarge;
+    }
+    let parsed = ast::parse::Parser::new().parse(text);
+    let needs = match &parsed {
+        Err(error) => match error.kind() {
+            ErrorKind::UnsupportedLookAround => Some("look-around"),
+            ErrorKind::UnsupportedBackreference => Some("a back-reference"),
+            _ => None,
+        },
+        Ok(_) => None,
+    };
+    let valid = || jsonschema_regex::is_valid_ecma_regex(text);
+    if let Some(needs) = needs
+        && valid()
+    {
+        return Pattern::NotLinear(needs);
+    }
+    if let Ok(translated) = jsonschema_regex::to_rust_regex(text) {
+        let built = RegexBuilder::new(&translated)
+            .size_limit(COMPILED_BYTES_MAX)
+            .build();
+        match built {
+            Ok(regex) => return Pattern::Runs(regex),
+            Err(regex::Error::CompiledTooBig(_)) => return Pattern::TooLarge,
+            Err(_) => {}
+        }
+    }
+    match parsed {
+        Err(error) if !valid() => Pattern::Malformed(error.kind().to_string()),
+        Ok(_) if !valid() => Pattern::Malformed("it is not one of ECMA-262".into()),
+        Ok(_) | Err(_) => Pattern::NotLinear("what only backtracking engines know"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_told_apart() {
+        let kind = |text: &str| match read(text) {
+            Pattern::Runs(_) => "runs",
+            Pattern::NotLinear(_) => "not linear",
+            Pattern::TooLarge => "too large",
+            Pattern::Malformed(_) => "malformed",
+        };
+        for (text, expected) in [
+            ("^[a-z]+$", "runs"),
+            (r"^\d{3}\/\w+$", "runs"),
+            (r"^\cA[[]\u0041$", "runs"),
+            ("^(?!a)b", "not linear"),
+            (r"(a)\1", "not linear"),
+            ("^[a-z+$", "malformed"),
+            ("a(", "malformed"),
+            ("*", "malformed"),
+            ("((a{1000}){1000}){1000}", "too large"),
+        ] {
+            assert_eq!(kind(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn classes_are_those_of_ecma() {
+        let matches = |pattern: &str, text: &str| match read(pattern) {
+            Pattern::Runs(regex) => regex.is_match(text),
+            other => panic!("{pattern}: {other:?}"),
+        };
+        assert!(matches(r"^\d$", "4"));
+        assert!(!matches(r"^\d$", "\u{0664}"), "an Arabic digit is none");
+        assert!(matches("a", "xay"), "patterns are not anchored");
+    }
+}
