@@ -122,7 +122,7 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
         }
         operations.push(ir::Operation {
             key: operation.key.clone(),
-            method: operation.method.to_owned(),
+            method: operation.method.to_string(),
             template: operation.template.clone(),
             conditions: operation.conditions.clone(),
             priority: operation.priority,

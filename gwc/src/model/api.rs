@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use bundle::ir::{self, Link};
-use diag::shape::{self, BAD_VALUE};
+use diag::shape::{self, BAD_VALUE, NOT_AVAILABLE};
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, Spanned};
 use engine::path::normalise_literal;
 use policy::{Checked, Phase};
@@ -129,6 +129,7 @@ pub fn resolve(
                 &key,
                 sink,
             );
+            whole_queries(operation, node, sink);
             let mut chain = scopes.chain(settings, &own_view, sink);
             let upstream = scopes.upstream(settings, sink);
             let told = upstream.is_err();
@@ -178,7 +179,7 @@ pub fn resolve(
                     .find_map(NodeRef::scalar_text)
                     .map(str::to_owned)
                     .or_else(|| settings.owner.clone()),
-                method: operation.method.0,
+                method: operation.method.0.clone(),
                 path: item.template.value.clone(),
                 path_span: item.template.span,
                 span: operation.key_span,
@@ -280,6 +281,27 @@ fn report_homeless(
             .label("no upstream holds here")
             .help("write `defaults: {upstream: NAME}` in gateway.yaml, or `x-gateway: {upstream: NAME}` at the operations"),
     );
+}
+
+/// A parameter that is the query as a whole (3.2) cannot be told from other queries yet.
+fn whole_queries<'a>(
+    operation: &crate::spec::Operation,
+    node: impl Fn(NodeId) -> NodeRef<'a>,
+    sink: &mut Sink,
+) {
+    let whole = |parameter: &&crate::spec::Parameter| parameter.place == In::Querystring;
+    for parameter in operation.parameters.iter().filter(whole) {
+        sink.push(
+            Diagnostic::new(
+                &NOT_AVAILABLE,
+                node(parameter.node)
+                    .get("in")
+                    .map_or(parameter.span, NodeRef::span),
+                "`in: querystring` is not available yet",
+            )
+            .help("describe the query's parts with `in: query`"),
+        );
+    }
 }
 
 fn check_shadows(own: &[Defined<ir::Policy>], settings: &Settings, sink: &mut Sink) {

@@ -15,6 +15,7 @@ mod treatment;
 
 use bundle::ir;
 use diag::{NodeId, Span};
+use std::borrow::Cow;
 
 use crate::project::files::Document;
 use crate::spec::Spec;
@@ -73,7 +74,7 @@ pub struct Operation {
     /// Who answers for it: the operation's, the document's or the project's owner.
     pub owner: Option<String>,
     /// Its method in upper case.
-    pub method: &'static str,
+    pub method: Cow<'static, str>,
     /// The path as the document writes it.
     pub path: String,
     /// Where the path stands.

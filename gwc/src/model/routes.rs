@@ -129,7 +129,7 @@ fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
     let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, route) in routes.iter().enumerate() {
         groups
-            .entry(route.operation.method)
+            .entry(&route.operation.method)
             .or_default()
             .push(index);
     }
@@ -211,8 +211,8 @@ fn judge(first: &Route<'_>, second: &Route<'_>, sink: &mut Sink) {
 
 fn unreachable(operation: &Operation, sink: &mut Sink) {
     let dots = |segment: &Segment| matches!(segment, Segment::Literal(text) if matches!(text.as_str(), "." | ".."));
-    let why = if operation.method == "TRACE" {
-        "TRACE is never served"
+    let why = if matches!(&*operation.method, "TRACE" | "CONNECT") {
+        "TRACE and CONNECT are never served"
     } else if operation.template.segments().iter().any(dots) {
         "a segment `.` or `..` does not survive normalisation"
     } else {

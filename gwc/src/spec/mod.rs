@@ -5,6 +5,8 @@
 //! references, and gives a [`Spec`] of what it could read; what it could not read is reported
 //! and left out.
 
+use std::borrow::Cow;
+
 use diag::{FileId, NodeId, Span, Spanned};
 
 mod identity;
@@ -72,8 +74,6 @@ pub struct NotRouted {
     pub webhooks: usize,
     /// Operations of `callbacks`.
     pub callbacks: usize,
-    /// Operations under `additionalOperations` (3.2).
-    pub additional_operations: usize,
 }
 
 /// A server.
@@ -102,29 +102,38 @@ pub struct PathItem {
     pub node: NodeId,
 }
 
-/// A method in upper case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Method(pub &'static str);
+/// A method as it is sent: one of path items' fields in upper case, or a key of
+/// `additionalOperations` (3.2) as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Method(pub Cow<'static, str>);
 
 impl Method {
     /// The methods that path items have as fields.
-    pub const ALL: [(&'static str, Self); 9] = [
-        ("get", Self("GET")),
-        ("put", Self("PUT")),
-        ("post", Self("POST")),
-        ("delete", Self("DELETE")),
-        ("options", Self("OPTIONS")),
-        ("head", Self("HEAD")),
-        ("patch", Self("PATCH")),
-        ("trace", Self("TRACE")),
-        ("query", Self("QUERY")),
+    pub const FIELDS: [(&'static str, &'static str); 9] = [
+        ("get", "GET"),
+        ("put", "PUT"),
+        ("post", "POST"),
+        ("delete", "DELETE"),
+        ("options", "OPTIONS"),
+        ("head", "HEAD"),
+        ("patch", "PATCH"),
+        ("trace", "TRACE"),
+        ("query", "QUERY"),
     ];
 
     /// The method of a path item's key; `query` is one from 3.2 on.
     #[must_use]
     pub fn of_key(key: &str, version: Version) -> Option<Self> {
-        let (_, method) = Self::ALL.iter().find(|(name, _)| *name == key)?;
-        (method.0 != "QUERY" || version >= Version::V32).then_some(*method)
+        let (_, method) = Self::FIELDS.iter().find(|(name, _)| *name == key)?;
+        let known = *method != "QUERY" || version >= Version::V32;
+        known.then_some(Self(Cow::Borrowed(method)))
+    }
+
+    /// The method of a key of `additionalOperations`: any token (RFC 9110 §9.1).
+    #[must_use]
+    pub fn additional(key: &str) -> Option<Self> {
+        http::Method::from_bytes(key.as_bytes()).ok()?;
+        Some(Self(Cow::Owned(key.to_owned())))
     }
 }
 

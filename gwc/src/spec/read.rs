@@ -140,10 +140,15 @@ impl<'a> Reader<'a> {
     ) -> PathItem {
         let shared = self.parameters(item);
         let mut operations = Vec::new();
-        for (entry, value) in item.entries() {
-            let Some(method) = Method::of_key(&entry.key, self.version) else {
-                continue;
-            };
+        let own = item.entries().filter_map(|(entry, value)| {
+            Some((Method::of_key(&entry.key, self.version)?, entry, value))
+        });
+        let additional = self.field(item, "additionalOperations");
+        let additional = additional.filter(|_| self.version >= Version::V32);
+        let additional = additional.into_iter().flat_map(NodeRef::entries);
+        let additional = additional
+            .filter_map(|(entry, value)| Some((Method::additional(&entry.key)?, entry, value)));
+        for (method, entry, value) in own.chain(additional) {
             let Some(node) = self.resolver.resolve(value).filter(|node| node.is_map()) else {
                 continue;
             };
@@ -151,10 +156,6 @@ impl<'a> Reader<'a> {
             let mut operation = self.operation(method, node, &shared);
             operation.key_span = entry.key_span;
             operations.push(operation);
-        }
-        let additional = self.field(item, "additionalOperations");
-        if self.version >= Version::V32 {
-            not_routed.additional_operations += self.entries(additional).count();
         }
         PathItem {
             template,

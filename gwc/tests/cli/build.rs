@@ -199,3 +199,43 @@ fn only_what_can_be_rebuilt_is_signed() {
         .with(4)
         .says("role `build`");
 }
+
+#[test]
+fn methods_of_3_2_are_built_and_routed() {
+    let project = Project::bare();
+    project.edit("orders.yaml", "openapi: 3.1.0", "openapi: 3.2.0");
+    project.edit(
+        "orders.yaml",
+        "  /orders/{id}:\n",
+        "  /search:\n    query: {operationId: search, responses: {\"200\": {description: fine}}}\n    additionalOperations:\n      COPY: {operationId: copy, responses: {\"200\": {description: fine}}}\n  /orders/{id}:\n",
+    );
+    let document = project.run(&["build", "--format", "json"]).with(0);
+    assert_eq!(document.json("build/v1")["operations"], 4);
+    let route = |method: &str| {
+        let ended = project.run(&["route", method, "http://127.0.0.1:8080/search"]);
+        (ended.code, ended.out)
+    };
+    for (method, key) in [("QUERY", "orders/search"), ("COPY", "orders/copy")] {
+        let (code, out) = route(method);
+        assert!(out.contains(key), "{method}: {code}\n{out}");
+    }
+    // Letter case of methods counts, and 3.1 has neither.
+    assert!(route("copy").1.contains("405"));
+    project.edit("orders.yaml", "openapi: 3.2.0", "openapi: 3.1.0");
+    project.run(&["build"]).with(1).says("unknown-method");
+}
+
+#[test]
+fn a_parameter_that_is_the_whole_query_stops_the_build() {
+    let project = Project::bare();
+    project.edit("orders.yaml", "openapi: 3.1.0", "openapi: 3.2.0");
+    project.edit(
+        "orders.yaml",
+        "    get: {operationId: listOrders,",
+        "    get: {operationId: listOrders, parameters: [{name: q, in: querystring, content: {application/json: {schema: {type: object}}}}],",
+    );
+    for command in ["build", "lint"] {
+        let ended = project.run(&[command]).with(1);
+        ended.says("not-available").says("orders.yaml:6:63");
+    }
+}

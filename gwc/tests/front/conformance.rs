@@ -7,32 +7,6 @@ use crate::{corpus, project};
 /// Where we judge otherwise, with the reason.
 const OTHERWISE: &[(&str, &str)] = &[
     (
-        "oas-3.1/fail/parameter-object-header-allowReserved.yaml",
-        "not looked for yet",
-    ),
-    ("oas-3.2/fail/header-object-name.yaml", "not looked for yet"),
-    (
-        "oas-3.2/fail/parameter-object-content-not-with-style.yaml",
-        "not looked for yet",
-    ),
-    (
-        "oas-3.2/fail/parameter-object-cookie-allowReserved.yaml",
-        "not looked for yet",
-    ),
-    (
-        "oas-3.2/fail/parameter-object-header-allowReserved.yaml",
-        "not looked for yet",
-    ),
-    (
-        "oas-3.2/fail/parameter-object-header-name.yaml",
-        "not looked for yet",
-    ),
-    (
-        "oas-3.2/fail/parameter-object-querystring-not-with-schema.yaml",
-        "not looked for yet",
-    ),
-    ("oas-3.2/fail/xml-attr-exclusion.yaml", "not looked for yet"),
-    (
         "mermade-3.0/pass/gluecon/example3_from_._Different_parameters.md.yaml",
         "two parameters side by side cannot be told apart",
     ),

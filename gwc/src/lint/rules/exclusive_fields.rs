@@ -12,12 +12,12 @@ pub(super) static LINT: Lint = Lint {
     level: Level::Error,
     summary: "two fields of which only one may be there",
     explain: "Some fields say the same thing in two ways, and OpenAPI allows one of them: `example` or `examples`, `value` or \
-`externalValue`, `operationRef` or `operationId`, a license's `url` or `identifier`.",
+`externalValue`, `operationRef` or `operationId`, a license's `url` or `identifier`, XML's `nodeType` or `attribute`.",
     bad: v30!("paths: {}\ncomponents: {examples: {E: {value: 1, externalValue: 'e.json'}}}\n"),
     good: v30!("paths: {}\ncomponents: {examples: {E: {value: 1}}}\n"),
 };
 
-const PAIRS: [(&str, &str); 9] = [
+const PAIRS: [(&str, &str); 11] = [
     ("example", "examples"),
     ("value", "externalValue"),
     ("operationRef", "operationId"),
@@ -27,6 +27,8 @@ const PAIRS: [(&str, &str); 9] = [
     ("externalValue", "serializedValue"),
     ("encoding", "itemEncoding"),
     ("encoding", "prefixEncoding"),
+    ("nodeType", "attribute"),
+    ("nodeType", "wrapped"),
 ];
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {

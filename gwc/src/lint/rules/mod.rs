@@ -5,7 +5,7 @@ use diag::Lint;
 use super::{Check, Rule};
 use crate::spec::objects::{
     DOCUMENT, ENCODING, EXAMPLE, HEADER, Keys, LICENSE, LINK, MEDIA_TYPE, OPERATION, PARAMETER,
-    PATH_ITEM, SCHEMA, SECURITY_SCHEME, SERVER,
+    PATH_ITEM, RESPONSE, SCHEMA, SECURITY_SCHEME, SERVER, XML,
 };
 
 mod array_without_items;
@@ -22,11 +22,15 @@ mod ignored_header_parameter;
 mod incomplete_security_scheme;
 mod malformed_component_name;
 mod malformed_expression;
+mod malformed_header_name;
 mod malformed_media_type;
+mod malformed_method;
 mod malformed_path_template;
 mod malformed_pattern;
 mod malformed_security;
 mod malformed_status;
+mod misplaced_style;
+mod nullable_without_effect;
 mod optional_path_parameter;
 mod parameter_without_schema;
 mod querystring_beside_query;
@@ -37,6 +41,7 @@ pub(crate) mod unchecked_value;
 mod undeclared_path_parameter;
 mod undefined_security_scheme;
 mod undefined_server_variable;
+mod unknown_dialect;
 mod unknown_link_operation;
 pub(crate) mod unknown_method;
 mod unresolved_discriminator;
@@ -135,6 +140,7 @@ pub const RULES: &[Rule] = &[
                 &EXAMPLE,
                 &LINK,
                 &LICENSE,
+                &XML,
             ],
             exclusive_fields::check,
         ),
@@ -209,6 +215,29 @@ pub const RULES: &[Rule] = &[
     Rule {
         lint: &unresolved_discriminator::LINT,
         check: Check::Objects(&[&SCHEMA], unresolved_discriminator::check),
+    },
+    Rule {
+        lint: &unknown_dialect::LINT,
+        check: Check::Objects(&[&DOCUMENT, &SCHEMA], unknown_dialect::check),
+    },
+    Rule {
+        lint: &malformed_method::LINT,
+        check: Check::Key(Keys::Method, malformed_method::check),
+    },
+    Rule {
+        lint: &malformed_header_name::LINT,
+        check: Check::Objects(
+            &[&PARAMETER, &RESPONSE, &ENCODING],
+            malformed_header_name::check,
+        ),
+    },
+    Rule {
+        lint: &misplaced_style::LINT,
+        check: Check::Objects(&[&PARAMETER], misplaced_style::check),
+    },
+    Rule {
+        lint: &nullable_without_effect::LINT,
+        check: Check::Objects(&[&SCHEMA], nullable_without_effect::check),
     },
 ];
 

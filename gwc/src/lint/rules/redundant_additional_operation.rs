@@ -26,9 +26,9 @@ sent, in upper case. `GET` and the like stand in their own fields.",
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let more = place.node.get("additionalOperations");
     for (entry, _) in more.into_iter().flat_map(NodeRef::entries) {
-        if let Some((key, _)) = Method::ALL
+        if let Some((key, _)) = Method::FIELDS
             .iter()
-            .find(|(_, method)| method.0 == &*entry.key)
+            .find(|(_, method)| *method == &*entry.key)
         {
             sink.push(
                 Diagnostic::new(

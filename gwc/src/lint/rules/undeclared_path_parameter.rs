@@ -37,7 +37,10 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
             let Some(first) = missing.first() else {
                 continue;
             };
-            let methods: Vec<&str> = missing.iter().map(|operation| operation.method.0).collect();
+            let methods: Vec<&str> = missing
+                .iter()
+                .map(|operation| &*operation.method.0)
+                .collect();
             let span = within(whole.resolver.files(), key.span, &key.value, bytes);
             sink.push(
                 Diagnostic::new(

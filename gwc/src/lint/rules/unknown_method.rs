@@ -22,7 +22,7 @@ pub(crate) fn say(key: &str, span: Span, version: Version, sink: &mut Sink) {
     let lower = key.to_ascii_lowercase();
     let shown = key.escape_debug();
     let known = |name: &&str| Method::of_key(name, version).is_some();
-    let names = || Method::ALL.iter().map(|(name, _)| *name);
+    let names = || Method::FIELDS.iter().map(|(name, _)| *name);
     let mut finding = Diagnostic::new(&LINT, span, format!("`{shown}` is not a method"));
     if lower != key && known(&lower.as_str()) {
         finding = finding

@@ -11,7 +11,7 @@ pub use operation::{
     CALLBACK, ENCODING, EXAMPLE, HEADER, LINK, MEDIA_TYPE, OPERATION, PARAMETER, PATH_ITEM, PATHS,
     REQUEST_BODY, RESPONSE, RESPONSES,
 };
-pub use schema::SCHEMA;
+pub use schema::{SCHEMA, XML};
 pub use security::{SECURITY_SCHEME, SECURITY_SCHEMES};
 
 use super::Version;
@@ -73,6 +73,8 @@ pub enum Keys {
     MediaType,
     /// Status codes, `2XX` or `default`.
     Status,
+    /// Methods as they are sent.
+    Method,
     /// Path templates.
     Path,
     /// Runtime expressions.

@@ -24,7 +24,7 @@ pub static PATH_ITEM: Object = object(
         method("query").only(Versions::FROM_32),
         optional(
             "additionalOperations",
-            Type::Map(Keys::Free, &Type::Object(&OPERATION)),
+            Type::Map(Keys::Method, &Type::Object(&OPERATION)),
         )
         .only(Versions::FROM_32),
         optional("$ref", Type::Text),

@@ -56,7 +56,10 @@ pub static SCHEMA: Object = Object {
             optional("externalDocs", Type::Object(&EXTERNAL_DOCS)),
             optional("deprecated", Type::Bool),
             optional("$ref", Type::Text).only(Versions::FROM_31),
+            optional("$schema", Type::Text).only(Versions::FROM_31),
             optional("$id", Type::Text).only(Versions::FROM_31),
+            optional("$dynamicRef", Type::Text).only(Versions::FROM_31),
+            optional("$dynamicAnchor", Type::Text).only(Versions::FROM_31),
             optional("$anchor", Type::Text).only(Versions::FROM_31),
             optional("$defs", Type::Map(Keys::Free, &Type::BoolOr(&SCHEMA)))
                 .only(Versions::FROM_31),
@@ -110,7 +113,8 @@ static DISCRIMINATOR: Object = object(
     ],
 );
 
-static XML: Object = object(
+/// How a value looks as XML.
+pub static XML: Object = object(
     42,
     "an XML description",
     &[
