@@ -8,7 +8,7 @@ use bundle::ir::Gateway;
 use engine::edge::Admitted;
 use engine::{BuildError, Decided, Parts, Snapshot};
 use policy::{
-    Cx, Limits, RateTable, Reject, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
+    Cx, Form, Limits, RateTable, Reject, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
 };
 
 /// A gateway that can be asked. Counters begin at zero for each request, nothing is revoked,
@@ -34,7 +34,7 @@ pub struct Question {
 struct NoSecrets;
 
 impl Secrets for NoSecrets {
-    fn cell(&self, _: &SecretRef) -> Result<Arc<SecretCell>, SecretUnavailable> {
+    fn cell(&self, _: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
         Ok(SecretCell::new(Vec::new()))
     }
 }

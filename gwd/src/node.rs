@@ -506,6 +506,11 @@ pub(crate) fn refused(error: BuildError) -> Refused {
                 reference: unavailable.reference.to_string(),
             }
         }
+        BuildError::Secret(unavailable) if unavailable.reason == "secret-unusable" => {
+            Refused::SecretUnusable {
+                reference: unavailable.reference.to_string(),
+            }
+        }
         BuildError::Secret(unavailable) => Refused::SecretMissing {
             reference: unavailable.reference.to_string(),
         },

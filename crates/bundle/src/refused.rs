@@ -154,6 +154,11 @@ pub enum Refused {
         what: String,
     },
     /// A secret is not there yet.
+    SecretUnusable {
+        /// The reference.
+        reference: String,
+    },
+    /// A secret is not there.
     SecretMissing {
         /// The reference as written.
         reference: String,
@@ -261,6 +266,7 @@ impl Refused {
             Self::Revoked { .. } => ("revoked", Blame::Signer, Never),
             Self::Withdrawn { .. } => ("withdrawn", Blame::Signer, Never),
             Self::RouteConflict { .. } => ("route-conflict", Blame::Bundle, Never),
+            Self::SecretUnusable { .. } => ("secret-unusable", Blame::Operator, Later),
             Self::SecretMissing { .. } => ("secret-missing", Blame::Operator, Later),
             Self::SecretNotAllowed { .. } => ("secret-not-allowed", Blame::Operator, Never),
             Self::PortBusy { .. } => ("port-busy", Blame::Operator, Later),
@@ -362,6 +368,11 @@ impl fmt::Display for Refused {
             Self::Revoked { bundle } => write!(f, "bundle {bundle} was revoked"),
             Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),
             Self::RouteConflict { what } => write!(f, "two APIs own {what}"),
+            Self::SecretUnusable { reference } => write!(
+                f,
+                "the value of secret `{reference}` cannot be used where the bundle uses it: it must be {}",
+                policy::Form::FieldValue.asks_for()
+            ),
             Self::SecretMissing { reference } => write!(f, "secret `{reference}` is missing"),
             Self::SecretNotAllowed { reference } => {
                 write!(
@@ -413,6 +424,14 @@ mod tests {
                 "route-conflict",
                 Blame::Bundle,
                 true,
+            ),
+            (
+                Refused::SecretUnusable {
+                    reference: "x".into(),
+                },
+                "secret-unusable",
+                Blame::Operator,
+                false,
             ),
             (
                 Refused::SecretMissing {

@@ -23,7 +23,7 @@ pub use cx::{Charge, Cx, Limits, Principal, RateNotice, Revoked};
 pub use head::{RequestHead, ResponseHead};
 pub use phase::Phase;
 pub use rate::{Admission, RateTable, Tokens};
-pub use secret::{SecretCell, SecretRef, SecretRefError, SecretUnavailable, Secrets};
+pub use secret::{Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, Secrets};
 pub use step::{Reject, Reply, Run, Setting, StateId, Step};
 
 use traffic::{rate_limit, timeout};

@@ -77,10 +77,37 @@ impl fmt::Debug for SecretCell {
     }
 }
 
+/// What a value must be for its user. Its cell never holds anything else, whatever its source
+/// says later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Form {
+    /// The value of a field (RFC 9110 §5.5): not empty, no control character but a tab.
+    FieldValue,
+}
+
+impl Form {
+    /// Whether a value is of this form.
+    #[must_use]
+    pub fn fits(self, value: &[u8]) -> bool {
+        match self {
+            Self::FieldValue => !value.is_empty() && http::HeaderValue::from_bytes(value).is_ok(),
+        }
+    }
+
+    /// What the form asks for, for people.
+    #[must_use]
+    pub const fn asks_for(self) -> &'static str {
+        match self {
+            Self::FieldValue => "one line that is not empty and can be a field's value",
+        }
+    }
+}
+
 /// Who knows the cells: gwd's registry, within what its operator allows.
 pub trait Secrets {
-    /// The cell of a reference.
-    fn cell(&self, reference: &SecretRef) -> Result<Arc<SecretCell>, SecretUnavailable>;
+    /// The cell of a reference, whose value is of this form now and for ever.
+    fn cell(&self, reference: &SecretRef, form: Form)
+    -> Result<Arc<SecretCell>, SecretUnavailable>;
 }
 
 /// A reference that cannot be resolved.
@@ -88,7 +115,7 @@ pub trait Secrets {
 pub struct SecretUnavailable {
     /// The reference.
     pub reference: SecretRef,
-    /// `secret-missing` (passing) or `secret-not-allowed` (permanent).
+    /// `secret-missing` or `secret-unusable` (passing), `secret-not-allowed` (permanent).
     pub reason: &'static str,
 }
 

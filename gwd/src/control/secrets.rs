@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::Assembly;
-use policy::{Checked, SecretCell, SecretRef, SecretUnavailable, Secrets};
+use policy::{Checked, Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 use serde_json::json;
 
 use super::Control;
@@ -20,6 +21,8 @@ use crate::telemetry::program::{Level, event};
 
 /// Largest secret.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
+/// A changed value is read once more after this: a file may be just being written.
+const SETTLE: Duration = Duration::from_millis(20);
 /// How long a cell that no version in memory names stays.
 const IDLE_MS: u64 = 10 * 60_000;
 
@@ -36,7 +39,9 @@ struct Entry {
     cell: Arc<SecretCell>,
     /// Since when no version names it.
     idle_since_ms: Option<u64>,
-    /// The source cannot be read any more.
+    /// What its users ask of the value.
+    forms: BTreeSet<Form>,
+    /// The source is gone, or what it says cannot be used.
     stale: bool,
 }
 
@@ -44,6 +49,7 @@ struct Entry {
 enum Unavailable {
     NotAllowed,
     Missing,
+    Unusable,
 }
 
 // === impl Registry ===
@@ -69,10 +75,24 @@ impl Registry {
             let since = entry.idle_since_ms;
             since.is_none_or(|since| now_ms.saturating_sub(since) < IDLE_MS)
         });
+        let read = |reference: &SecretRef, entry: &Entry| self.read(reference, &entry.forms);
+        let changed: Vec<SecretRef> = cells
+            .iter()
+            .filter(|(reference, entry)| {
+                read(reference, entry).is_ok_and(|value| value != *entry.cell.value())
+            })
+            .map(|(reference, _)| reference.clone())
+            .collect();
+        if !changed.is_empty() {
+            std::thread::sleep(SETTLE);
+        }
         for (reference, entry) in &mut *cells {
-            let read = self.read(reference);
-            let stale = read.is_err();
-            if let Ok(value) = read
+            let first = changed.contains(reference);
+            let value = read(reference, entry);
+            let stale = value.is_err();
+            // One that changes at this very moment is taken at the next look.
+            if let Ok(value) = value
+                && first
                 && value != *entry.cell.value()
             {
                 entry.cell.store(value);
@@ -81,7 +101,7 @@ impl Registry {
             match (entry.stale, stale) {
                 (false, true) => tell(
                     Level::Warn,
-                    "a secret cannot be read any more; its last value is used",
+                    "a secret is gone, or what its source says cannot be used; its last value stays in use",
                     reference,
                 ),
                 (true, false) => tell(Level::Info, "a secret can be read again", reference),
@@ -116,7 +136,24 @@ impl Registry {
         folders
     }
 
-    fn read(&self, reference: &SecretRef) -> Result<Vec<u8>, Unavailable> {
+    /// The value, if it is of these forms.
+    fn read(&self, reference: &SecretRef, forms: &BTreeSet<Form>) -> Result<Vec<u8>, Unavailable> {
+        let mut value = self.read_source(reference)?;
+        // Editors and `echo` end with a line feed that is no part of the secret.
+        while value
+            .last()
+            .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
+        {
+            value.pop();
+        }
+        if forms.iter().all(|form| form.fits(&value)) {
+            Ok(value)
+        } else {
+            Err(Unavailable::Unusable)
+        }
+    }
+
+    fn read_source(&self, reference: &SecretRef) -> Result<Vec<u8>, Unavailable> {
         match reference {
             SecretRef::Env(name) => {
                 if self.env_prefix.is_empty() || !name.starts_with(&self.env_prefix) {
@@ -159,13 +196,6 @@ impl Registry {
         if value.len() as u64 > SECRET_BYTES_MAX {
             return Err(Unavailable::NotAllowed);
         }
-        // Editors and `echo` end files with a line feed that is no part of the secret.
-        while value
-            .last()
-            .is_some_and(|byte| matches!(byte, b'\n' | b'\r'))
-        {
-            value.pop();
-        }
         Ok(value)
     }
 }
@@ -178,22 +208,34 @@ impl Entry {
 
 impl Secrets for Registry {
     /// A cell that a version in memory names is given without looking at its source; else the
-    /// source must be there.
-    fn cell(&self, reference: &SecretRef) -> Result<Arc<SecretCell>, SecretUnavailable> {
-        let mut cells = self.cells.borrow_mut();
-        if let Some(known) = cells.get(reference).filter(|known| known.in_use()) {
-            return Ok(Arc::clone(&known.cell));
-        }
-        let value = self.read(reference).map_err(|why| SecretUnavailable {
+    /// source must be there. Its value must be of the form either way.
+    fn cell(
+        &self,
+        reference: &SecretRef,
+        form: Form,
+    ) -> Result<Arc<SecretCell>, SecretUnavailable> {
+        let unavailable = |why: Unavailable| SecretUnavailable {
             reference: reference.clone(),
             reason: match why {
                 Unavailable::NotAllowed => "secret-not-allowed",
                 Unavailable::Missing => "secret-missing",
+                Unavailable::Unusable => "secret-unusable",
             },
-        })?;
+        };
+        let mut cells = self.cells.borrow_mut();
+        if let Some(known) = cells.get_mut(reference).filter(|known| known.in_use()) {
+            if !form.fits(&known.cell.value()) {
+                return Err(unavailable(Unavailable::Unusable));
+            }
+            known.forms.insert(form);
+            return Ok(Arc::clone(&known.cell));
+        }
+        let forms = BTreeSet::from([form]);
+        let value = self.read(reference, &forms).map_err(unavailable)?;
         if let Some(known) = cells.get_mut(reference) {
             known.cell.store(value);
             known.idle_since_ms = None;
+            known.forms = forms;
             known.stale = false;
             return Ok(Arc::clone(&known.cell));
         }
@@ -201,6 +243,7 @@ impl Secrets for Registry {
         let entry = Entry {
             cell: Arc::clone(&cell),
             idle_since_ms: None,
+            forms,
             stale: false,
         };
         cells.insert(reference.clone(), entry);
@@ -245,7 +288,7 @@ mod tests {
     use super::*;
 
     fn reason(secrets: &Registry, reference: &SecretRef) -> String {
-        match secrets.cell(reference) {
+        match secrets.cell(reference, Form::FieldValue) {
             Ok(cell) => String::from_utf8(cell.value().to_vec()).unwrap(),
             Err(unavailable) => unavailable.reason.to_owned(),
         }
@@ -298,7 +341,9 @@ mod tests {
         link("..1", "..data");
         link("..data/token", "token");
         let secrets = Registry::new(root.clone(), String::new());
-        let cell = secrets.cell(&file(&root.join("token"))).unwrap();
+        let cell = secrets
+            .cell(&file(&root.join("token")), Form::FieldValue)
+            .unwrap();
         assert_eq!(*cell.value(), b"one");
         assert_eq!(
             secrets.folders(),
@@ -348,7 +393,7 @@ mod tests {
         std::fs::write(&path, "one").unwrap();
         let secrets = Registry::new(root, String::new());
         let reference = file(&path);
-        let cell = secrets.cell(&reference).unwrap();
+        let cell = secrets.cell(&reference, Form::FieldValue).unwrap();
         std::fs::write(&path, "two").unwrap();
         secrets.refresh(0);
         assert_eq!(*cell.value(), b"two");
@@ -357,11 +402,60 @@ mod tests {
         secrets.refresh(0);
         assert_eq!(*cell.value(), b"two");
         assert_eq!(secrets.stale(), [reference.clone()].into());
-        assert!(secrets.cell(&reference).is_ok(), "a rollback can bind it");
+        assert!(
+            secrets.cell(&reference, Form::FieldValue).is_ok(),
+            "a rollback can bind it"
+        );
         std::fs::write(&path, "three").unwrap();
         secrets.refresh(0);
         assert!(secrets.stale().is_empty());
         assert_eq!(*cell.value(), b"three");
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_used_is_refused_first_and_ignored_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let path = root.join("token");
+        let secrets = Registry::new(root, String::new());
+        let reference = file(&path);
+        let unusable: [&[u8]; 6] = [b"", b"\n", b"a\nb", b"a\0b", b"a\r\nx: y\r\n", b"\x7f"];
+        for value in unusable {
+            std::fs::write(&path, value).unwrap();
+            assert_eq!(reason(&secrets, &reference), "secret-unusable", "{value:?}");
+        }
+        std::fs::write(&path, "one\r\n").unwrap();
+        let cell = secrets.cell(&reference, Form::FieldValue).unwrap();
+        assert_eq!(*cell.value(), b"one");
+        for value in unusable {
+            std::fs::write(&path, value).unwrap();
+            secrets.refresh(0);
+            assert_eq!(*cell.value(), b"one", "{value:?}");
+            assert_eq!(secrets.stale(), [reference.clone()].into());
+        }
+        std::fs::write(&path, "two").unwrap();
+        secrets.refresh(0);
+        assert_eq!(*cell.value(), b"two");
+        assert!(secrets.stale().is_empty());
+    }
+
+    #[test]
+    fn a_file_that_is_being_written_is_read_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let path = root.join("token");
+        std::fs::write(&path, "old").unwrap();
+        let secrets = Registry::new(root, String::new());
+        let cell = secrets.cell(&file(&path), Form::FieldValue).unwrap();
+        // Half of it now, the rest while gwd looks a second time.
+        std::fs::write(&path, "ne").unwrap();
+        let rest = std::thread::spawn(move || {
+            std::thread::sleep(SETTLE / 4);
+            std::fs::write(&path, "new").unwrap();
+        });
+        secrets.refresh(0);
+        rest.join().unwrap();
+        assert_eq!(*cell.value(), b"new");
     }
 
     #[test]
@@ -373,12 +467,12 @@ mod tests {
         let secrets = Registry::new(root, String::new());
         let reference = file(&path);
         let known = || secrets.cells.borrow().len();
-        drop(secrets.cell(&reference).unwrap());
+        drop(secrets.cell(&reference, Form::FieldValue).unwrap());
         secrets.refresh(1_000);
         secrets.refresh(1_000 + IDLE_MS - 1);
         assert_eq!(known(), 1);
         // Named again: the time begins anew when it is left the next time.
-        let cell = secrets.cell(&reference).unwrap();
+        let cell = secrets.cell(&reference, Form::FieldValue).unwrap();
         secrets.refresh(1_000 + IDLE_MS);
         drop(cell);
         secrets.refresh(2_000 + IDLE_MS);
@@ -387,9 +481,9 @@ mod tests {
         secrets.refresh(2_000 + 2 * IDLE_MS);
         assert_eq!(known(), 0);
         // Whoever names it after its source has gone is refused, though the cell may be there.
-        drop(secrets.cell(&reference).unwrap());
+        drop(secrets.cell(&reference, Form::FieldValue).unwrap());
         std::fs::remove_file(&path).unwrap();
-        let refused = secrets.cell(&reference).unwrap_err();
+        let refused = secrets.cell(&reference, Form::FieldValue).unwrap_err();
         assert_eq!(refused.reason, "secret-missing");
     }
 }

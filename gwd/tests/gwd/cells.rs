@@ -77,7 +77,7 @@ fn a_vanished_secret_is_told_once_and_its_last_value_stays() {
     let events = gwd.events();
     let warnings = events.iter().filter(|event| {
         let message = event["message"].as_str().unwrap_or_default();
-        message.contains("a secret cannot be read any more")
+        message.contains("a secret is gone")
     });
     assert_eq!(warnings.count(), 1, "once");
     std::fs::write(&secret, "hunter3").unwrap();
@@ -85,6 +85,56 @@ fn a_vanished_secret_is_told_once_and_its_last_value_stays() {
     eventually("status says so", || {
         gwd.status()["stale_secrets"] == json!([])
     });
+}
+
+/// What the upstream gets of a field that the gateway sets from a secret, where the client sent
+/// one itself.
+fn forged(gwd: &Process) -> Vec<String> {
+    let answer = fetch(gwd.public(), "GET", "/a", "x-edge: forged\r\n");
+    let lines = answer.text().lines();
+    lines
+        .filter(|line| line.starts_with("x-edge"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_secret_that_cannot_be_a_fields_value_never_lets_the_clients_field_through() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let (secret, gateway) = with_secret(&world, &upstream);
+    let reference = json!([format!("${{file:{}}}", secret.display())]);
+    world.release(&gateway);
+    let gwd = world.start();
+    assert_eq!(forged(&gwd), ["x-edge: hunter2"]);
+    for value in ["", "two\nlines", "nul\0"] {
+        std::fs::write(&secret, value).unwrap();
+        eventually("it is told", || gwd.status()["stale_secrets"] == reference);
+        assert_eq!(forged(&gwd), ["x-edge: hunter2"], "the last good value");
+        std::fs::write(&secret, "hunter2").unwrap();
+        eventually("mended", || gwd.status()["stale_secrets"] == json!([]));
+    }
+}
+
+#[test]
+fn a_bundle_whose_secret_cannot_be_used_is_refused_until_it_can() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let plain = shop(upstream.address, vec![op("GET", "/a")]).gateway();
+    let first = world.release(&plain);
+    let (secret, gateway) = with_secret(&world, &upstream);
+    std::fs::write(&secret, "two\nlines").unwrap();
+    let gwd = world.start();
+    assert!(gwd.runs(&first));
+    let second = world.release(&gateway);
+    eventually("it is refused", || {
+        gwd.status()["last_error"]["reason"] == "secret-unusable"
+    });
+    assert!(gwd.runs(&first));
+    assert!(!gwd.status().to_string().contains("two\\nlines"));
+    std::fs::write(&secret, "one line\n").unwrap();
+    gwd.wait_for(&second);
+    assert_eq!(forged(&gwd), ["x-edge: one line"]);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use bundle::digest::Digest;
 use bundle::ir;
 use gwd::node::{AccessLog, Node, Settings, Version};
 use policy::auth::{self, Place};
-use policy::{SecretCell, SecretRef, SecretUnavailable, Secrets, StateId};
+use policy::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets, StateId};
 
 /// Nothing here takes this long; a test that waits fails instead of hanging.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -679,7 +679,7 @@ pub(crate) fn metric(text: &str, name: &str, labels: &[&str]) -> f64 {
 pub(crate) struct TestSecrets;
 
 impl Secrets for TestSecrets {
-    fn cell(&self, reference: &SecretRef) -> Result<Arc<SecretCell>, SecretUnavailable> {
+    fn cell(&self, reference: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
         if *reference == SecretRef::Env("GWS_EDGE".into()) {
             return Ok(SecretCell::new(b"hunter2".to_vec()));
         }

@@ -9,8 +9,8 @@ use bundle::ir::{self, Set, Template};
 use engine::{BuildError, Parts, Snapshot, Verdict, decide};
 use policy::auth::Place;
 use policy::{
-    Cx, Limits, RateTable, RequestHead, Revoked, SecretCell, SecretRef, SecretUnavailable, Secrets,
-    StateId,
+    Cx, Form, Limits, RateTable, RequestHead, Revoked, SecretCell, SecretRef, SecretUnavailable,
+    Secrets, StateId,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -234,7 +234,7 @@ impl Street {
 struct NoSecrets;
 
 impl Secrets for NoSecrets {
-    fn cell(&self, _: &SecretRef) -> Result<Arc<SecretCell>, SecretUnavailable> {
+    fn cell(&self, _: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
         unreachable!("no policy here has a secret")
     }
 }

@@ -18,7 +18,7 @@ use minicbor::{Decode, Encode};
 use crate::cx::Cx;
 use crate::head::{RequestHead, ResponseHead};
 use crate::phase::Phase;
-use crate::secret::{SecretCell, SecretRef, SecretUnavailable};
+use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable};
 use crate::step::{Run, Setting, Step};
 
 /// Edits as the bundle carries them.
@@ -114,10 +114,12 @@ impl Edits {
                     Value::Literal(text) => {
                         Source::Literal(HeaderValue::try_from(text.as_str()).ok()?)
                     }
-                    Value::Secret(reference) => match setting.secrets.cell(reference) {
-                        Ok(cell) => Source::Secret(cell),
-                        Err(unavailable) => return Some(Err(unavailable)),
-                    },
+                    Value::Secret(reference) => {
+                        match setting.secrets.cell(reference, Form::FieldValue) {
+                            Ok(cell) => Source::Secret(cell),
+                            Err(unavailable) => return Some(Err(unavailable)),
+                        }
+                    }
                 };
                 Some(Ok((name, source)))
             });
@@ -154,8 +156,10 @@ impl Prepared {
             headers.remove(name);
         }
         for (name, source) in &self.set {
-            if let Some(value) = source.value() {
-                headers.insert(name.clone(), value);
+            match source.value() {
+                Some(value) => drop(headers.insert(name.clone(), value)),
+                // Not with a cell of the right form; but what the client sent must not stand in.
+                None => drop(headers.remove(name)),
             }
         }
         for (name, source) in &self.add {
