@@ -49,11 +49,18 @@ pub(crate) struct Bound {
 }
 
 /// Binds one socket per worker. An address that anybody else has is refused, also where they
-/// would share it.
+/// would share it. `beside_ours`: this process has one that collides (the same port on one
+/// address and on all); then only who does not share is noticed.
 ///
 /// # Errors
 /// What the operating system says.
-pub(crate) fn bind(id: u32, name: &str, wanted: SocketAddr, workers: usize) -> io::Result<Bound> {
+pub(crate) fn bind(
+    id: u32,
+    name: &str,
+    wanted: SocketAddr,
+    workers: usize,
+    beside_ours: bool,
+) -> io::Result<Bound> {
     let probe = socket(wanted)?;
     let mut address = wanted;
     if wanted.port() == 0 {
@@ -64,7 +71,7 @@ pub(crate) fn bind(id: u32, name: &str, wanted: SocketAddr, workers: usize) -> i
         if let Some(real) = probe.local_addr()?.as_socket() {
             address = real;
         }
-    } else {
+    } else if !beside_ours {
         // Without SO_REUSEPORT: fails if anybody has the address, sharing or not. What is left
         // of closed connections does not count.
         probe.set_reuse_address(true)?;
@@ -185,17 +192,17 @@ mod tests {
     #[test]
     fn a_busy_address_is_refused_and_a_stopped_one_stays_ours() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let bound = bind(0, "a", any, 2).unwrap();
+        let bound = bind(0, "a", any, 2, false).unwrap();
         let address = bound.address;
         assert!(TcpStream::connect(address).is_err(), "bound, not listening");
-        assert!(bind(1, "b", address, 2).is_err());
+        assert!(bind(1, "b", address, 2, false).is_err());
         let handles = bound.handles().unwrap();
         assert_eq!(handles.len(), 2);
         handles.iter().for_each(|handle| listen(handle).unwrap());
         TcpStream::connect(address).unwrap();
         handles.iter().for_each(stop);
         assert!(TcpStream::connect(address).is_err(), "stopped");
-        assert!(bind(1, "b", address, 2).is_err(), "still ours");
+        assert!(bind(1, "b", address, 2, false).is_err(), "still ours");
         handles.iter().for_each(|handle| listen(handle).unwrap());
         TcpStream::connect(address).expect("the same port again");
     }
@@ -203,7 +210,7 @@ mod tests {
     #[test]
     fn without_handshakes_nobody_new_comes_and_who_waits_is_accepted() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-        let bound = bind(0, "a", any, 1).unwrap();
+        let bound = bind(0, "a", any, 1, false).unwrap();
         let handle = &bound.handles().unwrap()[0];
         listen(handle).unwrap();
         let mut waiting = TcpStream::connect(bound.address).unwrap();

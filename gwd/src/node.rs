@@ -11,6 +11,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use bundle::digest::Digest;
+use bundle::ir::addresses_collide;
 use bundle::refused::Refused;
 use engine::{Assembly, BuildError, Parts};
 use policy::auth::Place;
@@ -217,14 +218,19 @@ impl Node {
     /// [`Refused::PortBusy`].
     pub fn bind(&mut self, version: &Version) -> Result<(), Refused> {
         self.warn_of_strange_overrides(version);
+        self.refuse_colliding_overrides(version)?;
         let before = self.bound.len();
         for listener in version.0.snapshot.listeners() {
             let wanted = self.wanted(&listener.name, listener.address);
             if self.find(&wanted).is_some() {
                 continue;
             }
+            let mut ours = self.bound.iter().flatten();
+            let beside_ours =
+                ours.any(|(_, bound)| addresses_collide(bound.address, wanted.address));
             let id = u32::try_from(self.bound.len()).unwrap_or(u32::MAX);
-            match listen::bind(id, &listener.name, wanted.address, self.workers.len()) {
+            let workers = self.workers.len();
+            match listen::bind(id, &listener.name, wanted.address, workers, beside_ours) {
                 Ok(bound) => self.bound.push(Some((wanted, bound))),
                 Err(error) => {
                     self.bound.truncate(before);
@@ -381,6 +387,30 @@ impl Node {
         }
     }
 
+    /// The bundle's own addresses were checked when it was built; `--listen` may make two the same.
+    fn refuse_colliding_overrides(&self, version: &Version) -> Result<(), Refused> {
+        let listeners = version.0.snapshot.listeners();
+        let address = |at: usize| {
+            self.wanted(&listeners[at].name, listeners[at].address)
+                .address
+        };
+        for one in 0..listeners.len() {
+            for other in 0..one {
+                if addresses_collide(address(one), address(other)) {
+                    return Err(Refused::PortBusy {
+                        address: format!(
+                            "{}: --listen gives `{}` and `{}` addresses that collide",
+                            address(one),
+                            listeners[other].name,
+                            listeners[one].name
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn wanted(&self, name: &str, address: SocketAddr) -> Wanted {
         let address = self.settings.listen.get(name).copied().unwrap_or(address);
         Wanted {
@@ -499,6 +529,9 @@ impl Version {
 pub(crate) fn refused(error: BuildError) -> Refused {
     match error {
         BuildError::RouteConflict(a, b) => Refused::RouteConflict {
+            what: format!("`{}` and `{}`", a.escape_debug(), b.escape_debug()),
+        },
+        BuildError::ListenerConflict(a, b) => Refused::ListenerConflict {
             what: format!("`{}` and `{}`", a.escape_debug(), b.escape_debug()),
         },
         BuildError::Secret(unavailable) if unavailable.reason == "secret-not-allowed" => {

@@ -149,6 +149,11 @@ pub enum Refused {
 
     // --- activation (said by `engine` and `gwd`)
     /// Two APIs own the same (listener, host, path, method). `what` is escaped.
+    ListenerConflict {
+        /// The listeners.
+        what: String,
+    },
+    /// Two APIs own the same requests.
     RouteConflict {
         /// Which part.
         what: String,
@@ -265,6 +270,7 @@ impl Refused {
             Self::RevocationsWithheld { .. } => ("revocations-withheld", Blame::Store, Never),
             Self::Revoked { .. } => ("revoked", Blame::Signer, Never),
             Self::Withdrawn { .. } => ("withdrawn", Blame::Signer, Never),
+            Self::ListenerConflict { .. } => ("listener-conflict", Blame::Bundle, Never),
             Self::RouteConflict { .. } => ("route-conflict", Blame::Bundle, Never),
             Self::SecretUnusable { .. } => ("secret-unusable", Blame::Operator, Later),
             Self::SecretMissing { .. } => ("secret-missing", Blame::Operator, Later),
@@ -367,6 +373,10 @@ impl fmt::Display for Refused {
             ),
             Self::Revoked { bundle } => write!(f, "bundle {bundle} was revoked"),
             Self::Withdrawn { bundle } => write!(f, "bundle {bundle} was withdrawn"),
+            Self::ListenerConflict { what } => write!(
+                f,
+                "the listeners {what} have addresses that collide; give each a port of its own"
+            ),
             Self::RouteConflict { what } => write!(f, "two APIs own {what}"),
             Self::SecretUnusable { reference } => write!(
                 f,
@@ -418,6 +428,12 @@ mod tests {
                 "chain-incomplete",
                 Blame::Store,
                 false,
+            ),
+            (
+                Refused::ListenerConflict { what: "x".into() },
+                "listener-conflict",
+                Blame::Bundle,
+                true,
             ),
             (
                 Refused::RouteConflict { what: "x".into() },

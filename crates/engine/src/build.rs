@@ -23,6 +23,8 @@ pub enum BuildError {
     UnknownName(String),
     /// A listener's address that is none.
     BadAddress(String),
+    /// Two listeners that would take each other's connections.
+    ListenerConflict(String, String),
     /// Two consumers have the same credential.
     CredentialConflict,
     /// A treatment that does not exist.
@@ -41,6 +43,7 @@ impl BuildError {
             Self::RouteConflict(..) => "route-conflict",
             Self::UnknownName(_) => "unknown-name",
             Self::BadAddress(_) => "bad-address",
+            Self::ListenerConflict(..) => "listener-conflict",
             Self::CredentialConflict => "credential-conflict",
             Self::BadIndex | Self::OtherApis => "malformed",
             Self::Secret(unavailable) => unavailable.reason,
@@ -58,6 +61,12 @@ impl fmt::Display for BuildError {
                 b.escape_debug()
             ),
             Self::UnknownName(name) => write!(f, "nothing is named `{}`", name.escape_debug()),
+            Self::ListenerConflict(a, b) => write!(
+                f,
+                "listeners `{}` and `{}` have addresses that collide",
+                a.escape_debug(),
+                b.escape_debug()
+            ),
             Self::BadAddress(address) => {
                 write!(f, "`{}` is not an address", address.escape_debug())
             }
@@ -88,6 +97,7 @@ pub fn build(
     refuse_other_apis(&shared.apis, apis)?;
     let listeners = shared.listeners.iter().map(listener);
     let mut listeners = listeners.collect::<Result<Box<[_]>, _>>()?;
+    refuse_colliding(&listeners)?;
     let linker = Linker::new(shared, secrets, parts)?;
     let mut built = Vec::with_capacity(apis.len());
     let mut mounts = Vec::new();
@@ -142,6 +152,21 @@ fn refuse_other_apis(named: &ir::Set<ir::ApiRef>, apis: &[Arc<ApiPart>]) -> Resu
     } else {
         Err(BuildError::OtherApis)
     }
+}
+
+/// A socket would take the connections that are meant for the other, and what is reachable where
+/// would be a matter of order.
+fn refuse_colliding(listeners: &[Listener]) -> Result<(), BuildError> {
+    for (at, one) in listeners.iter().enumerate() {
+        let mut others = listeners[..at].iter();
+        if let Some(other) = others.find(|o| ir::addresses_collide(o.address, one.address)) {
+            return Err(BuildError::ListenerConflict(
+                other.name.to_string(),
+                one.name.to_string(),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn short_id(bundle: &str) -> http::HeaderValue {

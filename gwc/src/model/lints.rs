@@ -266,6 +266,14 @@ response. Anywhere else it would be a rule that nobody applies."
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {owner: me}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
     ];
 
+    LISTENER_CONFLICT "GW0522" "listener-conflict" Error
+    "two listeners that would take each other's connections"
+    "A socket takes every connection to its address. Of two listeners with one address, or with one port on `0.0.0.0` \
+and on a single address, one would answer what is meant for the other: routes that are to be reachable inside only \
+could stand on the public address."
+    bad &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8080\"}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8081\"}\n")];
+
     IDENTICAL_ROUTE "GW0601" "identical-route" Error
     "two operations that own the same requests"
     "Two operations have the same method, the same host and listener, and paths that are the same but for the names of \

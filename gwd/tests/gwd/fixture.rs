@@ -622,8 +622,16 @@ impl Shop {
 
     /// Builds a version of it.
     pub(crate) fn build(&self, node: &mut Node, bundle: Digest) -> Version {
+        self.try_build(node, bundle).unwrap()
+    }
+
+    pub(crate) fn try_build(
+        &self,
+        node: &mut Node,
+        bundle: Digest,
+    ) -> Result<Version, bundle::refused::Refused> {
         let assembly = node.parts().assemble(&self.gateway()).unwrap();
-        node.build(&assembly, bundle, &TestSecrets).unwrap()
+        node.build(&assembly, bundle, &TestSecrets)
     }
 
     /// Serves it with one worker and without a log.

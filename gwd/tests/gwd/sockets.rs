@@ -317,3 +317,81 @@ fn a_drain_answers_who_had_connected_before_it() {
     );
     assert_eq!(draining.join().unwrap(), 0);
 }
+
+#[test]
+fn a_listener_may_move_from_one_address_to_all_of_them_and_back() {
+    let upstream = Upstream::saying("ok");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let on = |address: &str| {
+        let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+        shop.listener = listener("public", &format!("{address}:{port}"));
+        shop
+    };
+    let one = on("127.0.0.1");
+    let mut served = one.serve_with(2, AccessLog::Off);
+    let one = version(&mut served, &one, "one address");
+    let all = version(&mut served, &on("0.0.0.0"), "all addresses");
+    let load = Load::on(([127, 0, 0, 1], port).into(), 3, Duration::ZERO);
+    let elsewhere = SocketAddr::from(([127, 0, 0, 2], port));
+    for round in 0..4 {
+        load.goes_on(20);
+        served.node.publish(&all, round * 2 + 2);
+        assert!(matches!(ask(elsewhere, Duration::ZERO), Asked::Answered));
+        load.goes_on(20);
+        served.node.publish(&one, round * 2 + 3);
+        load.goes_on(20);
+        eventually("not elsewhere", || {
+            TcpStream::connect_timeout(&elsewhere, Duration::from_millis(50))
+                .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+        });
+    }
+    // A handshake that begins while the more special address is left is begun again a second
+    // later; the load gives up before.
+    let (answered, late, lost) = load.end();
+    assert_eq!(lost, 0, "of {answered}, {late} late");
+}
+
+#[test]
+fn listeners_whose_addresses_collide_are_refused_for_good() {
+    let upstream = Upstream::saying("ok");
+    let one = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut served = one.serve();
+    for (a, b) in [
+        ("127.0.0.1:18080", "127.0.0.1:18080"),
+        ("127.0.0.1:18080", "0.0.0.0:18080"),
+    ] {
+        let mut two = one.clone();
+        two.listener = listener("public", a);
+        two.more_listeners = vec![listener("second", b)];
+        let refused = two
+            .try_build(&mut served.node, Digest::of(b"two"))
+            .unwrap_err();
+        assert_eq!(refused.reason(), "listener-conflict");
+        assert!(refused.permanent());
+        assert!(refused.to_string().contains("`public` and `second`"));
+    }
+    assert_eq!(get(served.address, "/a").status, 200);
+}
+
+#[test]
+fn overrides_that_collide_are_refused_with_their_names() {
+    let upstream = Upstream::saying("ok");
+    let mut two = shop(upstream.address, vec![op("GET", "/a")]);
+    two.more_listeners = vec![listener("second", "127.0.0.1:0")];
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let mut node = gwd::node::Node::start(gwd::node::Settings {
+        name: "test".into(),
+        workers: 1,
+        access_log: AccessLog::Off,
+        listen: [("public".into(), address), ("second".into(), address)].into(),
+    })
+    .unwrap();
+    let version = two.build(&mut node, Digest::of(b"two"));
+    let refused = node.bind(&version).unwrap_err();
+    assert_eq!(refused.reason(), "port-busy");
+    assert!(refused.to_string().contains("--listen gives"), "{refused}");
+}

@@ -16,7 +16,7 @@ pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
     ApiRef, Cidr, Consumer, Credential, HostHeader, Listener, ListenerLimits, Policy, Protocol,
-    Shared, Target, Upstream, Verifier,
+    Shared, Target, Upstream, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
 

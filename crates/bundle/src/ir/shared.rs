@@ -1,7 +1,7 @@
 //! What belongs to the whole gateway: listeners, upstreams, verifiers, consumers, policies.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use minicbor::{Decode, Encode};
 use policy::{StateId, auth};
@@ -226,6 +226,17 @@ pub struct Policy {
     pub checked: policy::Checked,
 }
 
+/// Whether two addresses cannot be listened on by two: the same port of one family, and the same
+/// address or all of them. Port 0 is another port each time.
+#[must_use]
+pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let everywhere = a.ip().is_unspecified() || b.ip().is_unspecified();
+    a.port() != 0
+        && a.port() == b.port()
+        && a.is_ipv4() == b.is_ipv4()
+        && (everywhere || a.ip() == b.ip())
+}
+
 // === impl Cidr ===
 
 impl Cidr {
@@ -310,6 +321,25 @@ named!(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_collide_where_one_socket_would_take_what_is_meant_for_the_other() {
+        let collide = |a: &str, b: &str| {
+            let (a, b) = (a.parse().unwrap(), b.parse().unwrap());
+            assert_eq!(addresses_collide(a, b), addresses_collide(b, a));
+            addresses_collide(a, b)
+        };
+        assert!(collide("127.0.0.1:80", "127.0.0.1:80"));
+        assert!(collide("127.0.0.1:80", "0.0.0.0:80"));
+        assert!(collide("[::1]:80", "[::]:80"));
+        assert!(!collide("127.0.0.1:80", "127.0.0.1:81"));
+        assert!(!collide("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(
+            !collide("0.0.0.0:80", "[::]:80"),
+            "IPv6 sockets take no IPv4"
+        );
+        assert!(!collide("0.0.0.0:0", "0.0.0.0:0"));
+    }
 
     #[test]
     fn ranges_hold_their_addresses() {

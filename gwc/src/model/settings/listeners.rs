@@ -8,6 +8,7 @@ use diag::{Diagnostic, NodeRef, Sink, Span, read};
 
 use super::{entries, not_available};
 use crate::model::Defined;
+use crate::model::lints::LISTENER_CONFLICT;
 
 pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::Listener>> {
     let mut found: Vec<Defined<ir::Listener>> =
@@ -32,7 +33,35 @@ pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::L
             node: None,
         });
     }
+    refuse_colliding(&found, sink);
     found
+}
+
+fn refuse_colliding(found: &[Defined<ir::Listener>], sink: &mut Sink) {
+    for (at, one) in found.iter().enumerate() {
+        let Ok(address) = one.value.address.parse::<SocketAddr>() else {
+            continue;
+        };
+        let other = found[..at].iter().find(|other| {
+            let other = other.value.address.parse();
+            other.is_ok_and(|other| ir::addresses_collide(other, address))
+        });
+        if let Some(other) = other {
+            let place = |listener: &Defined<ir::Listener>| listener.span;
+            sink.push(
+                Diagnostic::new(
+                    &LISTENER_CONFLICT,
+                    place(one),
+                    format!(
+                        "listeners `{}` ({}) and `{}` ({}) would take each other's connections",
+                        other.value.name, other.value.address, one.value.name, one.value.address
+                    ),
+                )
+                .related(place(other), "the other one")
+                .help("give each listener a port of its own, or addresses of their own (`0.0.0.0` is all of them)"),
+            );
+        }
+    }
 }
 
 fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Listener> {
