@@ -346,6 +346,7 @@ fn check(folder: &Path) -> anyhow::Result<Exit> {
     if !told.is_empty() {
         let report = Report {
             files: &compiled.files,
+            folder: "",
             findings: &told,
             environment: None,
             fail_on: Level::Error,

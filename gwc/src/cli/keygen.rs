@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let pem = key.to_pem();
     write_new(&private_file, pem.as_ref(), 0o600)?;
     write_new(&public_file, public.to_pem().as_bytes(), 0o644)?;
-    replace(&trust_file, &trust.to_json())?;
+    super::replace::replace(&trust_file, trust.to_json().as_bytes())?;
 
     let roles: BTreeSet<&str> = args.roles.iter().map(|role| role.role().as_str()).collect();
     match args.format.format {
@@ -236,15 +236,4 @@ fn write_new(file: &Path, bytes: &[u8], mode: u32) -> anyhow::Result<()> {
     open.write_all(bytes)
         .and_then(|()| open.sync_all())
         .with_context(|| format!("cannot write `{}`", file.display()))
-}
-
-/// Writes a file so that a reader sees the old one or the new one, whole.
-pub(super) fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
-    let cannot = || format!("cannot write `{}`", file.display());
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let waiting = file.with_file_name(format!(".{name}.{}", std::process::id()));
-    fs::write(&waiting, text).with_context(cannot)?;
-    fs::rename(&waiting, file)
-        .inspect_err(|_| drop(fs::remove_file(&waiting)))
-        .with_context(cannot)
 }

@@ -3,25 +3,29 @@
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use diag::Level;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+use diag::{Level, suggest};
 
+use super::replace::replace;
 use super::say::{self, Context};
-use crate::compile::{self, Levels};
+use crate::compile::{self, Input, Levels};
 use crate::exit::{Exit, Failure};
-use crate::output::{Report, concise, human, json};
+use crate::output::human::Look;
+use crate::output::{FORMATS, Format, Joins, Report};
 use crate::syntax::Limits;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   gwc lint                          the project of this folder
   gwc lint openapi.yaml             one document, without a project
-  gwc lint --format concise --fail-on warn")]
+  gwc lint --format concise --fail-on warn
+  gwc lint --format github --output sarif=lint.sarif --output junit=lint.xml")]
 pub(super) struct Args {
     /// Projects or OpenAPI documents; the project of this folder where nothing is said
     paths: Vec<PathBuf>,
     /// How findings are written
-    #[arg(long, default_value = "human")]
-    format: Format,
+    #[arg(long, default_value = "human", value_parser = FormatParser)]
+    format: &'static Format,
     /// Write findings to a file as well; may be given several times
     #[arg(long, value_name = "FORMAT=FILE")]
     output: Vec<String>,
@@ -31,16 +35,6 @@ pub(super) struct Args {
     /// Set a rule's level: off, info, warn or error; may be given several times
     #[arg(long, value_name = "NAME=LEVEL")]
     rule: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Format {
-    /// Source excerpts with carets
-    Human,
-    /// One line each
-    Concise,
-    /// One JSON document
-    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -58,9 +52,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         FailOn::Warn => Level::Warn,
         FailOn::Info => Level::Info,
     };
-    if args.paths.len() > 1 && (args.format == Format::Json || !outputs.is_empty()) {
+    if args.paths.len() > 1 && (args.format.joins == Joins::Document || !outputs.is_empty()) {
         return Err(Failure::usage(
-            "a JSON report is about one project or document; call gwc once for each",
+            "a report in a file, or as one document, is about one project or OpenAPI document; call gwc once for each",
         )
         .into());
     }
@@ -71,27 +65,25 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let mut exit = Exit::OK;
     for path in paths {
-        let compiled = compile::compile(&context.input(path)?, Limits::default(), &levels)?;
+        let input = context.input(path)?;
+        let compiled = compile::compile(&input, Limits::default(), &levels)?;
+        let folder = seen_folder(&input);
         let report = Report {
             files: &compiled.files,
+            folder: &folder,
             findings: &compiled.findings,
             environment: None,
             fail_on,
         };
-        say::result(&render(
-            &report,
-            args.format,
-            say::look(std::io::stdout().is_terminal()),
-        ));
-        for (format, file) in &outputs {
-            let text = render(&report, *format, human::Look::default());
-            std::fs::write(file, text).map_err(|error| {
-                Failure::new(
-                    Exit::INPUT,
-                    "output",
-                    format!("cannot write {}: {error}", file.display()),
-                )
-            })?;
+        let look = say::look(std::io::stdout().is_terminal());
+        let text = (args.format.render)(&report, look);
+        if !text.is_empty() {
+            say::result(&text);
+        }
+        for output in &outputs {
+            let text = (output.format.render)(&report, Look::default());
+            replace(&output.file, text.as_bytes())
+                .map_err(|error| Failure::new(Exit::INPUT, "output", format!("{error:#}")))?;
         }
         let ended = match (compiled.unreadable, report.blocked()) {
             (true, _) => Exit::INPUT,
@@ -103,28 +95,78 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-fn render(report: &Report<'_>, format: Format, look: human::Look) -> String {
-    match format {
-        Format::Human => human::render(report, look),
-        Format::Concise => concise::render(report),
-        Format::Json => serde_json::to_string_pretty(&json::document(report)).unwrap_or_default(),
-    }
+/// Where to, beside standard output.
+struct Output {
+    format: &'static Format,
+    file: PathBuf,
 }
 
-fn outputs(texts: &[String]) -> anyhow::Result<Vec<(Format, PathBuf)>> {
+fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
     let parse = |text: &String| {
-        let (format, file) = text
+        let (name, file) = text
             .split_once('=')
             .filter(|(_, file)| !file.is_empty())
             .ok_or_else(|| Failure::usage(format!("`--output {text}`: write FORMAT=FILE")))?;
-        let format = <Format as clap::ValueEnum>::from_str(format, false).map_err(|_| {
+        let format = FORMATS.iter().find(|format| format.name == name);
+        let format = format.ok_or_else(|| {
+            let names = FORMATS.iter().map(|format| format.name);
+            let known = suggest::one_of(names, FORMATS.len());
             Failure::usage(format!(
-                "`{format}` is not a format; write human, concise or json"
+                "`--output {text}`: `{name}` is no format; write {known}"
             ))
         })?;
-        Ok((format, PathBuf::from(file)))
+        Ok(Output {
+            format,
+            file: PathBuf::from(file),
+        })
     };
     texts.iter().map(parse).collect()
+}
+
+/// Takes the name of a row in [`FORMATS`].
+#[derive(Clone)]
+struct FormatParser;
+
+impl TypedValueParser for FormatParser {
+    type Value = &'static Format;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        argument: Option<&clap::Arg>,
+        value: &std::ffi::OsStr,
+    ) -> Result<Self::Value, clap::Error> {
+        let names = PossibleValuesParser::new(FORMATS.iter().map(|format| format.name));
+        let name = names.parse_ref(command, argument, value)?;
+        let format = FORMATS.iter().find(|format| format.name == name);
+        Ok(format.expect("only these names are taken"))
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        let values = FORMATS.iter();
+        Some(Box::new(values.map(|format| {
+            PossibleValue::new(format.name).help(format.about)
+        })))
+    }
+}
+
+/// A project's folder as services see it that show files by their paths from the working folder.
+fn seen_folder(input: &Input) -> String {
+    let folder = match input {
+        Input::Project(folder) => folder.as_path(),
+        Input::Document(file) => file.parent().unwrap_or(Path::new("")),
+    };
+    let inside = || {
+        let here = std::env::current_dir().ok()?.canonicalize().ok()?;
+        let there = here.join(folder).canonicalize().ok()?;
+        let inside = there
+            .strip_prefix(&here)
+            .ok()?
+            .to_string_lossy()
+            .into_owned();
+        (!inside.is_empty()).then(|| format!("{inside}/"))
+    };
+    inside().unwrap_or_default()
 }
 
 fn levels(texts: &[String]) -> anyhow::Result<Levels> {
@@ -138,7 +180,7 @@ fn levels(texts: &[String]) -> anyhow::Result<Levels> {
             .split_once('=')
             .ok_or_else(|| Failure::usage(format!("`--rule {text}`: write NAME=LEVEL")))?;
         if !known.contains(&name) {
-            let near = diag::suggest::nearest(name, known.iter().copied())
+            let near = suggest::nearest(name, known.iter().copied())
                 .map(|near| format!("; did you mean `{near}`?"))
                 .unwrap_or_default();
             return Err(Failure::usage(format!(

@@ -16,6 +16,7 @@ mod options;
 mod plan;
 mod planned;
 mod rehearsal;
+mod replace;
 mod reproduce;
 mod revoke;
 mod rollback;

@@ -77,6 +77,7 @@ fn findings(compiled: &Compiled) {
     if !told.is_empty() {
         let report = Report {
             files: &compiled.files,
+            folder: "",
             findings: &told,
             environment: None,
             fail_on: Level::Error,

@@ -3,8 +3,8 @@
 use bundle::trust::Floors;
 use serde_json::json;
 
-use super::keygen::replace;
 use super::options::{FormatOption, StoreOptions};
+use super::replace::replace;
 use super::say::{self, Context, Format};
 use crate::exit::Exit;
 use crate::release::evidence::Judge;
@@ -67,7 +67,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         if let Some(schema) = schema {
             text = text.replacen('{', &format!("{{\n  \"$schema\": {},", json!(schema)), 1);
         }
-        replace(&file, &text)?;
+        replace(&file, text.as_bytes())?;
     }
     match args.format.format {
         Format::Human => say::result(&format!(

@@ -1,8 +1,8 @@
-//! One line for each finding: `file:line:column: error[GW0123]: message`.
+//! One line for each finding: `file:line:column: error[GW0123]: message; help: what to do`.
 
 use std::fmt::Write as _;
 
-use super::{Report, printable};
+use super::{Report, printable, sentence};
 
 /// Writes the lines.
 #[must_use]
@@ -19,7 +19,7 @@ pub fn render(report: &Report<'_>) -> String {
             place.column,
             finding.level.name(),
             finding.lint.code,
-            printable(&finding.message).replace('\t', " "),
+            printable(&sentence(finding)).replace('\t', " "),
         );
     }
     out

@@ -1,10 +1,16 @@
-//! `lint/v1`: the findings as one JSON document, and one per line.
+//! `lint/v1`: the findings as one JSON document, as other formats take them too.
 
 use diag::{Diagnostic, Span};
 use serde_json::{Value, json};
 
 use super::{Report, fingerprint};
 use crate::project::files::Files;
+
+/// Writes the document.
+#[must_use]
+pub fn render(report: &Report<'_>) -> String {
+    serde_json::to_string_pretty(&document(report)).unwrap_or_default()
+}
 
 /// The whole report.
 #[must_use]

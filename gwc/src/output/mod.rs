@@ -1,20 +1,66 @@
-//! What was found, for people and for programs. One format, one file.
+//! What was found, for people and for programs. One format, one file, one row in [`FORMATS`].
 
-use diag::{Diagnostic, Level};
+use diag::{Diagnostic, Level, Span};
 
 use crate::project::files::Files;
 
+pub mod checkstyle;
 pub mod concise;
 mod excerpt;
 pub mod fingerprint;
+pub mod github;
+pub mod gitlab;
 pub mod human;
 pub mod json;
+pub mod jsonl;
+pub mod junit;
+pub mod sarif;
+mod xml;
+
+/// A way to write a report.
+#[derive(Debug)]
+pub struct Format {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// One line for `--help`.
+    pub about: &'static str,
+    /// Whether several reports can follow each other in one text.
+    pub joins: Joins,
+    /// Writes it; only the one for people looks at the second.
+    pub render: fn(&Report<'_>, human::Look) -> String,
+}
+
+/// Whether reports can follow each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joins {
+    /// Each finding stands for itself.
+    Lines,
+    /// A report is one document.
+    Document,
+}
+
+/// Every format.
+#[rustfmt::skip]
+pub static FORMATS: &[Format] = &[
+    Format { name: "human", about: "Source excerpts with carets", joins: Joins::Lines, render: human::render },
+    Format { name: "concise", about: "One line each", joins: Joins::Lines, render: |report, _| concise::render(report) },
+    Format { name: "json", about: "One JSON document (`gwc schema lint`)", joins: Joins::Document, render: |report, _| json::render(report) },
+    Format { name: "jsonl", about: "One JSON document for each finding, one per line", joins: Joins::Lines, render: |report, _| jsonl::render(report) },
+    Format { name: "sarif", about: "SARIF 2.1.0, for code scanning", joins: Joins::Document, render: |report, _| sarif::render(report) },
+    Format { name: "github", about: "Annotations of GitHub Actions", joins: Joins::Lines, render: |report, _| github::render(report) },
+    Format { name: "gitlab", about: "GitLab's code quality report", joins: Joins::Document, render: |report, _| gitlab::render(report) },
+    Format { name: "junit", about: "JUnit XML", joins: Joins::Document, render: |report, _| junit::render(report) },
+    Format { name: "checkstyle", about: "Checkstyle XML", joins: Joins::Document, render: |report, _| checkstyle::render(report) },
+];
 
 /// Findings ready to be written.
 #[derive(Clone, Copy)]
 pub struct Report<'a> {
     /// The texts that they point into.
     pub files: &'a Files,
+    /// The project's folder as seen from the working folder, `/` at its end; empty where they
+    /// are the same. Services show a file by its path from there.
+    pub folder: &'a str,
     /// The findings in the order in which they are said ([`crate::lint::finish`]).
     pub findings: &'a [Diagnostic],
     /// The environment that was checked, if one was named.
@@ -51,6 +97,13 @@ impl Report<'_> {
         }
     }
 
+    /// The path of a place's file, from the working folder.
+    #[must_use]
+    pub fn seen_path(&self, span: Span) -> String {
+        let path = self.files.sources.file(span.file).path();
+        format!("{}{path}", self.folder)
+    }
+
     /// Whether a finding is at or above the level that stops.
     #[must_use]
     pub fn blocked(&self) -> bool {
@@ -78,6 +131,17 @@ impl Counts {
             return "nothing found".into();
         }
         said.join(", ")
+    }
+}
+
+/// A finding in one line: what is wrong and what to do.
+#[must_use]
+pub fn sentence(finding: &Diagnostic) -> String {
+    let asks =
+        (!finding.label.is_empty() && finding.label.ends_with('?')).then_some(&finding.label);
+    match finding.help.as_ref().or(asks) {
+        Some(help) => format!("{}; help: {help}", finding.message),
+        None => finding.message.clone(),
     }
 }
 

@@ -5,6 +5,7 @@ mod build;
 mod gc;
 mod init;
 mod keygen;
+mod lint;
 mod nodes;
 mod project;
 mod revoke;

@@ -21,6 +21,7 @@ fn each_fault_is_found_at_its_place() {
         let linted = compile(&input, Limits::default(), &Vec::new()).expect("the folder is there");
         let report = Report {
             files: &linted.files,
+            folder: "",
             findings: &linted.findings,
             environment: None,
             fail_on: diag::Level::Error,

@@ -110,6 +110,7 @@ fn binary_garbage_is_refused() {
             }
             let report = gwc::output::Report {
                 files: &files,
+                folder: "",
                 findings: &findings,
                 environment: None,
                 fail_on: diag::Level::Error,

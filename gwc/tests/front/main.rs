@@ -5,6 +5,7 @@ mod broken;
 mod conformance;
 mod corpus;
 mod files;
+mod formats;
 mod hostile;
 mod judged;
 mod output;

@@ -22,7 +22,8 @@ fn lines_have_place_level_code_and_message() {
     assert_eq!(
         concise::render(&project::text(BROKEN).report()),
         "openapi.yaml:9:20: error[GW0320]: the operationId `list` is used twice\n\
-         openapi.yaml:10:7: error[GW0302]: an operation has no field `sumary`\n"
+         openapi.yaml:10:7: error[GW0302]: an operation has no field `sumary`; help: write `summary`; an \
+         addition of your own begins with `x-`\n"
     );
 }
 

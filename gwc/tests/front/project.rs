@@ -89,6 +89,7 @@ impl Linted {
     pub(crate) fn report(&self) -> Report<'_> {
         Report {
             files: &self.files,
+            folder: "",
             findings: &self.findings,
             environment: None,
             fail_on: diag::Level::Error,

@@ -1,0 +1,57 @@
+//! JUnit's XML: each finding a test case, those that stop (`--fail-on`) as failures. Where
+//! nothing was found there is one case, because readers take a suite without cases for a
+//! mistake.
+
+use std::fmt::Write as _;
+
+use super::xml::escaped;
+use super::{Report, sentence};
+
+/// Writes the document.
+#[must_use]
+pub fn render(report: &Report<'_>) -> String {
+    let stops = |finding: &&diag::Diagnostic| finding.level >= report.fail_on;
+    let failures = report.findings.iter().filter(stops).count();
+    let tests = report.findings.len().max(1);
+    let mut out = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"gwc lint\" tests=\"{tests}\" failures=\"{failures}\" \
+errors=\"0\">\n  <testsuite name=\"gwc lint\" tests=\"{tests}\" failures=\"{failures}\" errors=\"0\" skipped=\"0\">\n"
+    );
+    if report.findings.is_empty() {
+        out.push_str("    <testcase name=\"nothing found\" classname=\"gwc lint\"/>\n");
+    }
+    for finding in report.findings {
+        let place = report.files.sources.position(finding.span);
+        let path = report.seen_path(finding.span);
+        let at = format!("{path}:{}:{}", place.line, place.column);
+        let _ = writeln!(
+            out,
+            "    <testcase name=\"{}\" classname=\"{}\" file=\"{}\" line=\"{}\">",
+            escaped(&format!(
+                "{} {} at {}:{}",
+                finding.lint.code, finding.lint.name, place.line, place.column
+            )),
+            escaped(&path),
+            escaped(&path),
+            place.line,
+        );
+        let level = finding.level.name();
+        let said = escaped(&sentence(finding));
+        let _ = if stops(&finding) {
+            writeln!(
+                out,
+                "      <failure type=\"{level}\" message=\"{said}\">{}: {said}</failure>",
+                escaped(&at)
+            )
+        } else {
+            writeln!(
+                out,
+                "      <system-out>{}: {level}: {said}</system-out>",
+                escaped(&at)
+            )
+        };
+        out.push_str("    </testcase>\n");
+    }
+    out.push_str("  </testsuite>\n</testsuites>\n");
+    out
+}

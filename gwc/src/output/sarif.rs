@@ -1,0 +1,150 @@
+//! SARIF 2.1.0, which code scanning services read (OASIS,
+//! <https://docs.oasis-open.org/sarif/sarif/v2.1.0/sarif-v2.1.0.html>).
+//!
+//! Regions count Unicode code points, as everywhere here (`columnKind`, §3.14.17). Only the
+//! rules that speak are listed, by code; results name them by their index (§3.27.6).
+
+use std::collections::BTreeMap;
+
+use diag::{Diagnostic, Level, Lint, Span};
+use serde_json::{Value, json};
+
+use super::{Report, fingerprint, sentence};
+
+/// Writes the log with its one run.
+#[must_use]
+pub fn render(report: &Report<'_>) -> String {
+    let lints: BTreeMap<&str, &Lint> = report
+        .findings
+        .iter()
+        .map(|finding| (finding.lint.code, finding.lint))
+        .collect();
+    let index = |code: &str| lints.keys().position(|known| *known == code);
+    let results: Vec<Value> = report
+        .findings
+        .iter()
+        .zip(fingerprint::all(report.files, report.findings))
+        .map(|(finding, fingerprint)| {
+            result(report, finding, index(finding.lint.code), &fingerprint)
+        })
+        .collect();
+    let log = json!({
+        "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": {"driver": {
+                "name": "gwc",
+                "version": env!("CARGO_PKG_VERSION"),
+                "semanticVersion": env!("CARGO_PKG_VERSION"),
+                "rules": lints.values().map(|lint| rule(lint)).collect::<Vec<_>>(),
+            }},
+            "columnKind": "unicodeCodePoints",
+            "results": results,
+        }],
+    });
+    serde_json::to_string_pretty(&log).unwrap_or_default()
+}
+
+fn rule(lint: &Lint) -> Value {
+    json!({
+        "id": lint.code,
+        "name": lint.name,
+        "shortDescription": {"text": lint.summary},
+        "fullDescription": {"text": lint.explain},
+        "help": {"text": format!("{}\n\n`gwc explain {}` shows samples.", lint.explain, lint.code)},
+        "defaultConfiguration": {"level": level(lint.level)},
+    })
+}
+
+fn result(
+    report: &Report<'_>,
+    finding: &Diagnostic,
+    rule: Option<usize>,
+    fingerprint: &str,
+) -> Value {
+    let related: Vec<Value> = finding
+        .related
+        .iter()
+        .enumerate()
+        .map(|(id, (span, message))| {
+            json!({"id": id, "physicalLocation": location(report, *span), "message": {"text": message}})
+        })
+        .collect();
+    let mut result = json!({
+        "ruleId": finding.lint.code,
+        "ruleIndex": rule,
+        "level": level(finding.level),
+        "message": {"text": sentence(finding)},
+        "locations": [{"physicalLocation": location(report, finding.span)}],
+        "partialFingerprints": {"gwcFingerprint/v1": fingerprint},
+    });
+    if !related.is_empty() {
+        result["relatedLocations"] = related.into();
+    }
+    if !finding.fix.is_empty() {
+        result["fixes"] = json!([fix(report, finding)]);
+    }
+    result
+}
+
+/// The edits of a finding, by file.
+fn fix(report: &Report<'_>, finding: &Diagnostic) -> Value {
+    let mut by_file: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for edit in &finding.fix {
+        by_file
+            .entry(uri(&report.seen_path(edit.span)))
+            .or_default()
+            .push(json!({
+                "deletedRegion": region(report, edit.span),
+                "insertedContent": {"text": edit.text},
+            }));
+    }
+    let changes: Vec<Value> = by_file
+        .into_iter()
+        .map(|(uri, replacements)| {
+            json!({"artifactLocation": {"uri": uri}, "replacements": replacements})
+        })
+        .collect();
+    let what = finding.help.as_deref().unwrap_or(&finding.message);
+    json!({"description": {"text": what}, "artifactChanges": changes})
+}
+
+fn location(report: &Report<'_>, span: Span) -> Value {
+    json!({"artifactLocation": {"uri": uri(&report.seen_path(span))}, "region": region(report, span)})
+}
+
+fn region(report: &Report<'_>, span: Span) -> Value {
+    let place = report.files.sources.position(span);
+    json!({"startLine": place.line, "startColumn": place.column,
+           "endLine": place.end_line, "endColumn": place.end_column})
+}
+
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warning",
+        Level::Info => "note",
+    }
+}
+
+/// A relative path as a URI reference (RFC 3986): what is not unreserved is escaped.
+fn uri(path: &str) -> String {
+    use std::fmt::Write as _;
+    let mut uri = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn paths_become_uris() {
+        assert_eq!(super::uri("apis/a b#é.yaml"), "apis/a%20b%23%C3%A9.yaml");
+    }
+}

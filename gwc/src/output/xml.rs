@@ -1,0 +1,36 @@
+//! Texts in XML 1.0.
+
+/// The value of an attribute or the text of an element. Line ends are kept as references;
+/// characters that no XML document may hold, even escaped, are left out.
+pub(super) fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            '\t' => out.push_str("&#9;"),
+            '\n' => out.push_str("&#10;"),
+            '\r' => out.push_str("&#13;"),
+            '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{fffe}' | '\u{ffff}' => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markup_is_escaped_and_control_characters_go() {
+        assert_eq!(
+            escaped("<a b=\"c\">&'\u{0}\u{1b}\u{85}\u{fffe}\n]]>"),
+            "&lt;a b=&quot;c&quot;&gt;&amp;&apos;&#10;]]&gt;"
+        );
+        assert_eq!(escaped("漢字 é 🦀"), "漢字 é 🦀");
+    }
+}
