@@ -10,6 +10,7 @@ use crate::lower::{self, Lowered};
 use crate::model::{Api, Model, api, lints, routes, settings};
 use crate::project::files::{Document, Files};
 use crate::spec::Spec;
+use crate::spec::lift::lift;
 use crate::syntax::Limits;
 
 /// What is compiled.
@@ -195,12 +196,13 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let Some((file, root)) = files.load(name, nowhere, &mut sink) else {
         return unreadable(files, name, sink);
     };
-    let document = Document {
+    let mut document = Document {
         file,
         root,
         overlays: Vec::new(),
     };
     files.follow(&document);
+    lift(&mut files, &mut document, &mut sink);
     let spec = lint::document(&files, &document, &mut sink);
     if let Some(spec) = spec {
         for finding in about_gateway(&files, &document, &spec) {
@@ -277,6 +279,7 @@ fn load(files: &mut Files, entry: &settings::ApiEntry, sink: &mut Sink) -> Optio
         crate::overlay::apply(files, &mut document, file, sink);
     }
     files.follow(&document);
+    lift(files, &mut document, sink);
     Some(document)
 }
 

@@ -125,8 +125,8 @@ pub static UNSUPPORTED_VERSION: Lint = Lint {
     name: "unsupported-version",
     level: Level::Error,
     summary: "not an OpenAPI document of a version that is read",
-    explain: "The field `openapi` says the version; 3.0, 3.1 and 3.2 are read. Swagger 2.0 documents can be converted by \
-many tools.",
+    explain: "The field `openapi` says the version; 3.0, 3.1 and 3.2 are read, and Swagger 2.0 (which says \
+`swagger: \"2.0\"` instead).",
     bad: &[(
         "openapi.yaml",
         "openapi: 2.0.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n",

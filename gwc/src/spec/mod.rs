@@ -1,4 +1,4 @@
-//! OpenAPI 3.0, 3.1 and 3.2 as it is written: tolerant, all mistakes at once, each with its
+//! OpenAPI 3.0, 3.1 and 3.2 (and Swagger 2.0, lifted) as it is written: tolerant, all mistakes at once, each with its
 //! place.
 //!
 //! [`read`] checks a document's structure against the tables of [`objects`], resolves its
@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use diag::{FileId, NodeId, Span, Spanned};
 
 mod identity;
+pub mod lift;
 pub mod lints;
 pub mod objects;
 mod read;

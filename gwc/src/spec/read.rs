@@ -27,9 +27,12 @@ fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
             Some(swagger) => Diagnostic::new(
                 &UNSUPPORTED_VERSION,
                 swagger.span(),
-                "this is a Swagger 2.0 document, which is not read",
+                format!(
+                    "`{}` is not a version of Swagger that is read",
+                    swagger.scalar_text().unwrap_or_default().escape_debug()
+                ),
             )
-            .help("convert it to OpenAPI 3"),
+            .label("2.0 is read, as `swagger: \"2.0\"`"),
             None => Diagnostic::new(
                 &UNSUPPORTED_VERSION,
                 structure::first_key(root),
@@ -58,7 +61,7 @@ fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
                     text.escape_debug()
                 ),
             )
-            .label("3.0, 3.1 and 3.2 are read"),
+            .label("3.0, 3.1 and 3.2 are read, and Swagger 2.0"),
         );
     }
     version

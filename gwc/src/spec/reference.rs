@@ -12,6 +12,7 @@ use diag::suggest;
 use diag::{FileId, NodeId, NodeRef};
 
 use super::identity::Identities;
+use super::lift::MOVED;
 use crate::project::files::{Document, Files, Refusal, percent_decoded};
 
 /// How many references in a row are followed; more is a circle.
@@ -223,7 +224,28 @@ impl<'a> Resolver<'a> {
                 part: fragment,
             });
         };
-        self.walk(file, root, pointer, hops)
+        let found = self.walk(file, root, pointer, hops);
+        if found.is_err()
+            && root == self.document.root
+            && let Some(moved) = self.moved(file, pointer, hops)
+        {
+            return moved;
+        }
+        found
+    }
+
+    /// What a pointer of Swagger 2.0 (`definitions/Pet`) leads to in the lifted document.
+    fn moved(&self, file: FileId, pointer: &str, hops: usize) -> Option<Result<NodeId, Fault>> {
+        let raw = self.node(self.files.root(self.document.file)?);
+        let (part, rest) = pointer.split_once('/')?;
+        let (_, places) = MOVED.iter().find(|(old, _)| *old == part)?;
+        raw.get("swagger")?;
+        let mut found = places.iter().map(|place| {
+            let pointer = format!("{place}/{rest}");
+            self.walk(file, self.document.root, &pointer, hops)
+        });
+        let first = found.next()?;
+        Some(first.or_else(|fault| found.find(Result::is_ok).unwrap_or(Err(fault))))
     }
 
     fn root_of(&self, file: FileId) -> Result<NodeId, Fault> {

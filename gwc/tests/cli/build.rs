@@ -239,3 +239,21 @@ fn a_parameter_that_is_the_whole_query_stops_the_build() {
         ended.says("not-available").says("orders.yaml:6:63");
     }
 }
+
+#[test]
+fn a_document_of_2_0_is_built_and_routed() {
+    let project = Project::bare();
+    project.write(
+        "orders.yaml",
+        "swagger: \"2.0\"\ninfo: {title: Orders, version: \"1\"}\nsecurity: [{key: []}]\nsecurityDefinitions: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}\npaths:\n  /orders:\n    get: {operationId: listOrders, responses: {\"200\": {description: fine}}}\n  /orders/{id}:\n    parameters: [{name: id, in: path, required: true, type: string}]\n    get: {operationId: getOrder, responses: {\"200\": {description: fine}}}\n",
+    );
+    let two = project.build();
+    let route = project.run(&["route", "GET", "http://127.0.0.1:8080/orders/7"]);
+    assert!(
+        route.out.contains("orders/getOrder") && route.out.contains("401"),
+        "{}",
+        route.out
+    );
+    // The same document in the words of 3.1 is the same gateway.
+    assert_eq!(two, Project::bare().build());
+}

@@ -14,5 +14,6 @@ mod project;
 mod samples;
 mod schemas;
 mod specs;
+mod swagger;
 mod syntax;
 mod vocabulary;

@@ -69,6 +69,7 @@ fn lint(mut files: Files, name: &str, overlays: &[&str]) -> Linted {
         gwc::overlay::apply(&mut files, &mut document, overlay, &mut sink);
     }
     files.follow(&document);
+    gwc::spec::lift::lift(&mut files, &mut document, &mut sink);
     let spec = gwc::lint::document(&files, &document, &mut sink);
     let findings = gwc::lint::finish(sink, &files);
     Linted {

@@ -1,0 +1,365 @@
+//! Parameters of 2.0: those of 3.0, and those that describe a body.
+
+use diag::tree::Entry;
+use diag::{Diagnostic, Kind, NodeId, Span, suggest};
+
+use super::nodes::Map;
+use super::{As, Lift, MEDIA_TYPE_DEFAULT, MediaTypes};
+use crate::spec::lints::{MISSING_FIELD, UNKNOWN_VALUE};
+
+const PLACES: &[&str] = &["query", "header", "path", "formData", "body"];
+const FORM: &str = "application/x-www-form-urlencoded";
+const MULTIPART: &str = "multipart/form-data";
+
+/// Fields of a parameter or header of 2.0 that say what its value is: its schema in 3.0.
+const OF_SCHEMA: &[&str] = &[
+    "type",
+    "format",
+    "items",
+    "default",
+    "maximum",
+    "exclusiveMaximum",
+    "minimum",
+    "exclusiveMinimum",
+    "maxLength",
+    "minLength",
+    "pattern",
+    "maxItems",
+    "minItems",
+    "uniqueItems",
+    "enum",
+    "multipleOf",
+    "x-nullable",
+];
+
+/// The parameters of a list, sorted by what they become.
+#[derive(Default)]
+pub(super) struct Taken {
+    /// Lifted; the others are as they were.
+    pub(super) parameters: Vec<NodeId>,
+    body: Option<NodeId>,
+    form: Vec<NodeId>,
+}
+
+impl Lift<'_> {
+    /// Sorts a list of parameters; `None` if it is no list.
+    pub(super) fn parameters(&mut self, list: NodeId) -> Option<Taken> {
+        let list = self.resolved(list, "parameters")?;
+        if !self.nodes.files.tree.at(list).is_list() {
+            return None;
+        }
+        let mut taken = Taken::default();
+        for item in self.nodes.items(list) {
+            let Some(node) = self
+                .resolved(item, "parameters")
+                .filter(|node| self.nodes.is_map(*node))
+            else {
+                // Broken: said where references are followed.
+                taken.parameters.push(item);
+                continue;
+            };
+            match self.nodes.string_of(node, "in").as_deref() {
+                Some("body") => taken.body = Some(node),
+                Some("formData") => taken.form.push(node),
+                Some(place) if !PLACES.contains(&place) => self.unknown_place(node, place),
+                _ => {
+                    let parameter = self.parameter(node);
+                    taken.parameters.push(parameter);
+                }
+            }
+        }
+        Some(taken)
+    }
+
+    /// A parameter of the root, as what it becomes.
+    pub(super) fn shared_parameter(
+        &mut self,
+        entry: &Entry,
+        consumes: MediaTypes,
+        parameters: &mut Map,
+        bodies: &mut Map,
+    ) {
+        let node = entry.value;
+        let place = self.nodes.string_of(node, "in");
+        match place.as_deref() {
+            Some("body") => {
+                let (_, body) = self.whole_body(node, consumes);
+                bodies.put(&entry.key, entry.key_span, body);
+            }
+            Some("formData") => {
+                let (_, body) = self.form_body(&[node], consumes);
+                bodies.put(&entry.key, entry.key_span, body);
+            }
+            Some(place) if !PLACES.contains(&place) => self.unknown_place(node, place),
+            _ => {
+                let lifted = self.parameter(node);
+                parameters.put(&entry.key, entry.key_span, lifted);
+            }
+        }
+    }
+
+    fn unknown_place(&mut self, node: NodeId, place: &str) {
+        let at = self.nodes.get(node, "in");
+        let at = at.map_or(self.nodes.span(node), |node| self.nodes.span(node));
+        let message = format!(
+            "`{}` is not a value that is known here",
+            place.escape_debug()
+        );
+        let finding = Diagnostic::new(&UNKNOWN_VALUE, at, message)
+            .label(suggest::one_of(PLACES.iter().copied(), 8));
+        self.sink
+            .push(match suggest::nearest(place, PLACES.iter().copied()) {
+                Some(near) => finding
+                    .help(format!("did you mean `{near}`?"))
+                    .fix(at, near),
+                None => finding,
+            });
+    }
+
+    /// A parameter that stays one.
+    fn parameter(&mut self, node: NodeId) -> NodeId {
+        if !self.nodes.is_map(node) {
+            return node;
+        }
+        self.once(node, As::Parameter, |lift| {
+            let mut lifted = Map::new(lift.nodes.span(node));
+            let place = lift.nodes.string_of(node, "in").unwrap_or_default();
+            for entry in lift.nodes.entries(node) {
+                match &*entry.key {
+                    "collectionFormat" => lift.collection(&entry, &place, &mut lifted),
+                    key if OF_SCHEMA.contains(&key) => {}
+                    _ => lifted.keep(&entry),
+                }
+            }
+            let at = lift.nodes.span(node);
+            let is_list = lift.nodes.string_of(node, "type").as_deref() == Some("array");
+            if is_list && !lifted.has("style") && place == "query" {
+                // 2.0's default is commas, 3.0's is one parameter for each item.
+                let explode = lift.nodes.bool(false, at);
+                lifted.put("explode", at, explode);
+            }
+            let (at, schema) = lift.value_schema(node);
+            lifted.put("schema", at, schema);
+            lift.nodes.map(lifted)
+        })
+    }
+
+    /// The schema of a parameter, a header or a form's field; with the place of its type.
+    pub(super) fn value_schema(&mut self, node: NodeId) -> (Span, NodeId) {
+        let mut schema = Map::new(self.nodes.span(node));
+        let mut at = None;
+        for entry in self.nodes.entries(node) {
+            if OF_SCHEMA.contains(&&*entry.key) {
+                at = at.or((&*entry.key == "type").then_some(entry.key_span));
+                schema.keep(&entry);
+            }
+        }
+        let first = crate::spec::structure::first_key(self.nodes.files.tree.at(node));
+        if at.is_none() {
+            self.sink.push(
+                Diagnostic::new(&MISSING_FIELD, first, "the field `type` is missing")
+                    .label("Swagger 2.0 needs it for each parameter and header"),
+            );
+        }
+        let schema = self.nodes.map(schema);
+        (at.unwrap_or(first), self.schema(schema))
+    }
+
+    /// `collectionFormat` as style and explode.
+    fn collection(&mut self, entry: &Entry, place: &str, lifted: &mut Map) {
+        const FORMATS: &[&str] = &["csv", "ssv", "tsv", "pipes", "multi"];
+        let at = self.nodes.span(entry.value);
+        let text = self.nodes.string(entry.value).unwrap_or_default();
+        let in_query = matches!(place, "query" | "formData");
+        let (style, explode) = match text.as_str() {
+            "csv" if in_query => ("form", false),
+            "multi" if in_query => ("form", true),
+            "ssv" if in_query => ("spaceDelimited", false),
+            "pipes" if in_query => ("pipeDelimited", false),
+            "csv" => ("simple", false),
+            known if FORMATS.contains(&known) => {
+                self.sink.push(
+                    Diagnostic::new(
+                        &UNKNOWN_VALUE,
+                        at,
+                        format!(
+                            "`{known}` has no counterpart for a {place} parameter in OpenAPI 3"
+                        ),
+                    )
+                    .help("its values are read as one text")
+                    .level(diag::Level::Warn),
+                );
+                return;
+            }
+            other => {
+                let message = format!(
+                    "`{}` is not a value that is known here",
+                    other.escape_debug()
+                );
+                self.sink.push(
+                    Diagnostic::new(&UNKNOWN_VALUE, at, message)
+                        .label(suggest::one_of(FORMATS.iter().copied(), 8)),
+                );
+                return;
+            }
+        };
+        let style = self.nodes.text(style, at);
+        let explode = self.nodes.bool(explode, at);
+        lifted.put("style", entry.key_span, style);
+        lifted.put("explode", entry.key_span, explode);
+    }
+
+    // === bodies ===
+
+    /// The body that an operation's parameters, or those of its path, describe.
+    pub(super) fn body(
+        &mut self,
+        own: &Taken,
+        shared: &Taken,
+        consumes: MediaTypes,
+    ) -> Option<(Span, NodeId)> {
+        if let Some(body) = own.body {
+            return Some(self.whole_body(body, consumes));
+        }
+        if own.form.is_empty()
+            && let Some(body) = shared.body
+        {
+            return Some(self.whole_body(body, consumes));
+        }
+        let name = |lift: &Self, node| lift.nodes.string_of(node, "name");
+        let mut fields = own.form.clone();
+        for field in &shared.form {
+            if !own
+                .form
+                .iter()
+                .any(|other| name(self, *other) == name(self, *field))
+            {
+                fields.push(*field);
+            }
+        }
+        (!fields.is_empty()).then(|| self.form_body(&fields, consumes))
+    }
+
+    /// `in: body`.
+    fn whole_body(&mut self, node: NodeId, consumes: MediaTypes) -> (Span, NodeId) {
+        let at = crate::spec::structure::first_key(self.nodes.files.tree.at(node));
+        let mut body = Map::new(self.nodes.span(node));
+        let mut schema = None;
+        for entry in self.nodes.entries(node) {
+            match &*entry.key {
+                "name" | "in" => {}
+                "schema" => schema = Some((entry.key_span, self.schema(entry.value))),
+                _ => body.keep(&entry),
+            }
+        }
+        if schema.is_none() {
+            self.sink.push(
+                Diagnostic::new(&MISSING_FIELD, at, "the field `schema` is missing")
+                    .label("Swagger 2.0 needs it for a body"),
+            );
+        }
+        let media_types = self.media_types(consumes);
+        let mut content = Map::new(at);
+        for (name, span) in media_types {
+            let mut media = Map::new(span);
+            if let Some((key_span, schema)) = schema {
+                media.put("schema", key_span, schema);
+            }
+            let media = self.nodes.map(media);
+            content.put(&name, span, media);
+        }
+        let content = self.nodes.map(content);
+        body.put("content", at, content);
+        (at, self.nodes.map(body))
+    }
+
+    /// Fields with `in: formData`, as one object.
+    fn form_body(&mut self, fields: &[NodeId], consumes: MediaTypes) -> (Span, NodeId) {
+        let first = fields.first().map(|field| self.nodes.files.tree.at(*field));
+        let at = first.map_or(
+            self.nodes.span(self.document.root),
+            crate::spec::structure::first_key,
+        );
+        let mut properties = Map::new(at);
+        let mut encoding = Map::new(at);
+        let mut required = Vec::new();
+        let mut is_file = false;
+        for field in fields {
+            let Some(name_node) = self.nodes.get(*field, "name") else {
+                let at = crate::spec::structure::first_key(self.nodes.files.tree.at(*field));
+                self.sink.push(
+                    Diagnostic::new(&MISSING_FIELD, at, "the field `name` is missing")
+                        .label("a parameter needs a name"),
+                );
+                continue;
+            };
+            let name = self.nodes.string(name_node).unwrap_or_default();
+            let name_span = self.nodes.span(name_node);
+            is_file |= self.nodes.string_of(*field, "type").as_deref() == Some("file");
+            let (_, schema) = self.value_schema(*field);
+            properties.put(&name, name_span, schema);
+            if self.nodes.is_true(*field, "required") {
+                required.push(self.nodes.text(&name, name_span));
+            }
+            if let Some(format) = self.nodes.entry(*field, "collectionFormat") {
+                let mut how = Map::new(name_span);
+                self.collection(&format, "formData", &mut how);
+                if !how.is_empty() {
+                    let how = self.nodes.map(how);
+                    encoding.put(&name, name_span, how);
+                }
+            }
+        }
+        let mut schema = Map::new(at);
+        let kind = self.nodes.text("object", at);
+        schema.put("type", at, kind);
+        let properties = self.nodes.map(properties);
+        schema.put("properties", at, properties);
+        let any_required = !required.is_empty();
+        if any_required {
+            let required = self.nodes.push(at, Kind::List(required));
+            schema.put("required", at, required);
+        }
+        let schema = self.nodes.map(schema);
+        let encoding = (!encoding.is_empty()).then(|| self.nodes.map(encoding));
+        let said = self.media_types(consumes);
+        let mut said: Vec<(String, Span)> = said
+            .into_iter()
+            .filter(|(name, _)| name == FORM && !is_file || name == MULTIPART)
+            .collect();
+        if said.is_empty() {
+            said.push((if is_file { MULTIPART } else { FORM }.to_owned(), at));
+        }
+        let mut content = Map::new(at);
+        for (name, span) in said {
+            let mut media = Map::new(span);
+            media.put("schema", at, schema);
+            if let Some(encoding) = encoding {
+                media.put("encoding", at, encoding);
+            }
+            let media = self.nodes.map(media);
+            content.put(&name, span, media);
+        }
+        let mut body = Map::new(at);
+        if any_required {
+            let yes = self.nodes.bool(true, at);
+            body.put("required", at, yes);
+        }
+        let content = self.nodes.map(content);
+        body.put("content", at, content);
+        (at, self.nodes.map(body))
+    }
+
+    /// `consumes` or `produces` with their places; JSON where nothing is said.
+    pub(super) fn media_types(&self, list: MediaTypes) -> Vec<(String, Span)> {
+        let named = |node: &NodeId| Some((self.nodes.string(*node)?, self.nodes.span(*node)));
+        let items = list.map(|list| self.nodes.items(list)).unwrap_or_default();
+        let mut found: Vec<(String, Span)> = items.iter().filter_map(named).collect();
+        if found.is_empty() {
+            let at = list.unwrap_or(self.document.root);
+            let at = crate::spec::structure::first_key(self.nodes.files.tree.at(at));
+            found.push((MEDIA_TYPE_DEFAULT.to_owned(), at));
+        }
+        found
+    }
+}

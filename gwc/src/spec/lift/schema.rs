@@ -1,0 +1,96 @@
+//! Schemas of 2.0: those of 3.0 but for three words.
+
+use diag::{Kind, NodeId};
+
+use super::nodes::Map;
+use super::{As, Lift};
+
+/// Schemas within schemas are lifted so deep; the reader takes none deeper.
+const DEPTH_MAX: usize = 256;
+
+impl Lift<'_> {
+    /// A schema; the same node where it says nothing that 3.0 says otherwise. References stay
+    /// as they are.
+    pub(super) fn schema(&mut self, node: NodeId) -> NodeId {
+        self.schema_at(node, 0)
+    }
+
+    fn schema_at(&mut self, node: NodeId, depth: usize) -> NodeId {
+        if !self.nodes.is_map(node) || depth > DEPTH_MAX {
+            return node;
+        }
+        if let Some(known) = self.lifted.get(&(node, As::Schema)) {
+            return *known;
+        }
+        let mut lifted = Map::new(self.nodes.span(node));
+        let mut changed = false;
+        for entry in self.nodes.entries(node) {
+            let value = entry.value;
+            let mut key: &str = &entry.key;
+            let new = match key {
+                "properties" => self.each(value, depth),
+                "items" | "additionalProperties" => self.schema_at(value, depth + 1),
+                "allOf" => {
+                    let items = self.nodes.items(value);
+                    let mut all = Vec::with_capacity(items.len());
+                    for item in &items {
+                        all.push(self.schema_at(*item, depth + 1));
+                    }
+                    if all == items {
+                        value
+                    } else {
+                        let at = self.nodes.span(value);
+                        self.nodes.push(at, Kind::List(all))
+                    }
+                }
+                "discriminator" if self.nodes.string(value).is_some() => {
+                    let at = self.nodes.span(value);
+                    let mut discriminator = Map::new(at);
+                    discriminator.put("propertyName", entry.key_span, value);
+                    self.nodes.map(discriminator)
+                }
+                "x-nullable" => {
+                    key = "nullable";
+                    changed = true;
+                    value
+                }
+                "type" if self.nodes.string(value).as_deref() == Some("file") => {
+                    let at = self.nodes.span(value);
+                    let binary = self.nodes.text("binary", at);
+                    lifted.put("format", entry.key_span, binary);
+                    self.nodes.text("string", at)
+                }
+                // How a list of texts within a parameter is joined; no word of 3.0.
+                "collectionFormat" => {
+                    changed = true;
+                    continue;
+                }
+                _ => value,
+            };
+            changed |= new != value;
+            lifted.put(key, entry.key_span, new);
+        }
+        let result = if changed {
+            self.nodes.map(lifted)
+        } else {
+            node
+        };
+        self.lifted.insert((node, As::Schema), result);
+        result
+    }
+
+    fn each(&mut self, properties: NodeId, depth: usize) -> NodeId {
+        let mut lifted = Map::new(self.nodes.span(properties));
+        let mut changed = false;
+        for entry in self.nodes.entries(properties) {
+            let schema = self.schema_at(entry.value, depth + 1);
+            changed |= schema != entry.value;
+            lifted.put(&entry.key, entry.key_span, schema);
+        }
+        if changed {
+            self.nodes.map(lifted)
+        } else {
+            properties
+        }
+    }
+}

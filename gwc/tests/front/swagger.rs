@@ -1,0 +1,326 @@
+//! Swagger 2.0 is read as the OpenAPI 3.0 document that says the same, with places in the text
+//! of 2.0.
+
+use gwc::spec::{In, SchemeKind, Version};
+
+use crate::project;
+
+const HEAD: &str = "swagger: \"2.0\"\ninfo: {title: t, version: \"1\"}\n";
+
+const SHOP: &str = r##"swagger: "2.0"
+info: {title: Shop, version: "1"}
+host: shop.example
+basePath: /v1/
+schemes: [https, http]
+consumes: [application/json, application/xml]
+produces: [application/json]
+security: [{key: []}]
+securityDefinitions:
+  key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+  pass: {type: basic}
+  app: {type: oauth2, flow: application, tokenUrl: "https://id.example/token", scopes: {read: to read}}
+  code: {type: oauth2, flow: accessCode, authorizationUrl: "https://id.example/a", tokenUrl: "https://id.example/t", scopes: {}}
+parameters:
+  limit: {name: limit, in: query, type: integer, minimum: 1, default: 10}
+  pet: {name: pet, in: body, required: true, schema: {$ref: "#/definitions/Pet"}}
+responses:
+  gone: {description: gone, schema: {$ref: "#/definitions/Error"}}
+definitions:
+  Pet:
+    type: object
+    discriminator: kind
+    required: [kind]
+    properties:
+      kind: {type: string}
+      owner: {$ref: "#/definitions/Owner"}
+      name: {type: string, x-nullable: true, example: null}
+  Owner: {type: object, properties: {pets: {type: array, items: {$ref: "#/definitions/Pet"}}}}
+  Error: {type: object, properties: {code: {type: integer}}}
+paths:
+  /pets:
+    parameters:
+      - $ref: "#/parameters/limit"
+    get:
+      operationId: listPets
+      parameters:
+        - {name: tags, in: query, type: array, items: {type: string}, collectionFormat: multi}
+        - {name: ids, in: query, type: array, items: {type: string}}
+      responses:
+        "200":
+          description: ok
+          headers: {X-Total: {type: integer}}
+          schema: {type: array, items: {$ref: "#/definitions/Pet"}}
+          examples: {application/json: [{kind: dog}]}
+        "410": {$ref: "#/responses/gone"}
+    post:
+      operationId: addPet
+      parameters: [{$ref: "#/parameters/pet"}]
+      responses: {"201": {description: made}}
+  /pets/{id}/photo:
+    put:
+      operationId: setPhoto
+      security: [{app: [read]}]
+      consumes: [multipart/form-data]
+      parameters:
+        - {name: id, in: path, required: true, type: string}
+        - {name: file, in: formData, required: true, type: file}
+        - {name: note, in: formData, type: string}
+      responses: {default: {description: any}}
+"##;
+
+#[test]
+fn a_document_is_read_as_its_3_0_form() {
+    let linted = project::text(SHOP);
+    assert_eq!(linted.names(), Vec::<&str>::new(), "{}", linted.lines());
+    let spec = linted.spec.expect("it is read");
+    assert_eq!(spec.version, Version::V30);
+    let urls: Vec<&str> = spec
+        .servers
+        .iter()
+        .map(|server| &*server.url.value)
+        .collect();
+    assert_eq!(urls, ["https://shop.example/v1", "http://shop.example/v1"]);
+
+    let schemes: Vec<_> = spec
+        .schemes
+        .iter()
+        .map(|scheme| (&*scheme.name.value, &scheme.kind))
+        .collect();
+    assert!(matches!(
+        schemes[0],
+        (
+            "key",
+            SchemeKind::ApiKey {
+                place: In::Header,
+                ..
+            }
+        )
+    ));
+    assert!(spec.schemes[0].x_gateway.is_some());
+    assert!(matches!(schemes[1], ("pass", SchemeKind::Http { scheme }) if scheme.value == "basic"));
+    assert!(matches!(schemes[2], ("app", SchemeKind::OAuth2 { scopes }) if scopes == &["read"]));
+
+    let operations: Vec<_> = spec
+        .paths
+        .iter()
+        .flat_map(|path| &path.operations)
+        .collect();
+    let parameters = |index: usize| -> Vec<(&str, In)> {
+        let all = operations[index].parameters.iter();
+        all.map(|parameter| (&*parameter.name.value, parameter.place))
+            .collect()
+    };
+    assert_eq!(
+        parameters(0),
+        [
+            ("limit", In::Query),
+            ("tags", In::Query),
+            ("ids", In::Query)
+        ]
+    );
+    assert_eq!(parameters(1), [("limit", In::Query)]);
+    assert_eq!(parameters(2), [("id", In::Path)]);
+    let text = |node: diag::NodeRef<'_>, key: &str| {
+        node.get(key)
+            .and_then(diag::NodeRef::scalar_text)
+            .map(str::to_owned)
+    };
+    let explode = |index: usize| {
+        text(
+            linted.files.tree.at(operations[0].parameters[index].node),
+            "explode",
+        )
+    };
+    assert_eq!(explode(1).as_deref(), Some("true"), "one for each item");
+    assert_eq!(
+        explode(2).as_deref(),
+        Some("false"),
+        "commas are 2.0's default"
+    );
+
+    let bodies: Vec<_> = operations
+        .iter()
+        .map(|operation| &operation.request_body)
+        .collect();
+    assert!(bodies[0].is_none());
+    let names = |index: usize| -> (bool, Vec<&str>) {
+        let body = bodies[index].as_ref().expect("a body");
+        (
+            body.required,
+            body.media_types
+                .iter()
+                .map(|media| &*media.name.value)
+                .collect(),
+        )
+    };
+    assert_eq!(
+        names(1),
+        (true, vec!["application/json", "application/xml"])
+    );
+    assert_eq!(names(2), (true, vec!["multipart/form-data"]));
+    let form = bodies[2]
+        .as_ref()
+        .and_then(|body| body.media_types[0].schema);
+    let form = linted.files.tree.at(form.expect("a schema"));
+    let fields: Vec<&str> = form
+        .get("properties")
+        .expect("fields")
+        .entries()
+        .map(|(entry, _)| &*entry.key)
+        .collect();
+    assert_eq!(fields, ["file", "note"]);
+    let file = form
+        .get("properties")
+        .and_then(|all| all.get("file"))
+        .expect("the file");
+    assert_eq!(text(file, "format").as_deref(), Some("binary"));
+
+    let statuses: Vec<(&str, usize)> = operations[0]
+        .responses
+        .iter()
+        .map(|response| (&*response.status.value, response.media_types.len()))
+        .collect();
+    assert_eq!(statuses, [("200", 1), ("410", 1)]);
+}
+
+/// A change to the shop, and what is found: rule, line, and the text under the carets.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "$ref: \"#/definitions/Owner\"",
+        "$ref: \"#/definitions/Ower\"",
+        "unresolved-reference 26 \"#/definitions/Ower\"",
+    ),
+    (
+        "$ref: \"#/parameters/limit\"",
+        "$ref: \"#/parameters/limits\"",
+        "unresolved-reference 33 \"#/parameters/limits\"",
+    ),
+    (
+        "$ref: \"#/responses/gone\"",
+        "$ref: \"#/definitions/Error\"",
+        "wrong-reference-kind 45 \"#/definitions/Error\"",
+    ),
+    (
+        "operationId: addPet",
+        "operationID: addPet",
+        "unknown-field 47 operationID",
+    ),
+    ("flow: application", "flow: app", "unknown-field 12 app"),
+    (
+        "in: formData, type: string",
+        "in: formdata, type: string",
+        "unknown-value 58 formdata",
+    ),
+    (
+        "type: integer, minimum: 1, default: 10",
+        "type: integer, minimum: 1, default: ten",
+        "value-of-other-type 15 ten",
+    ),
+    (
+        "name: tags, in: query, type: array,",
+        "name: tags, in: query,",
+        "missing-field 37 name",
+    ),
+    (
+        "[{kind: dog}]",
+        "[{kind: 1}]",
+        "example-outside-schema 44 1",
+    ),
+    (
+        "collectionFormat: multi",
+        "collectionFormat: many",
+        "unknown-value 37 many",
+    ),
+    (
+        "produces: [application/json]",
+        "produces: [json]",
+        "malformed-media-type 7 json",
+    ),
+    (
+        "{name: id, in: path, required: true, type: string}",
+        "{name: id, in: path, type: string}",
+        "optional-path-parameter 56 name",
+    ),
+    (
+        "security: [{app: [read]}]",
+        "security: [{ap: [read]}]",
+        "undefined-security-scheme 53 ap",
+    ),
+];
+
+#[test]
+fn mistakes_are_said_in_the_text_of_2_0() {
+    let mut wrong = Vec::new();
+    for (old, new, expected) in MISTAKES {
+        assert!(SHOP.contains(old), "{old}");
+        let linted = project::text(&SHOP.replacen(old, new, 1));
+        let sources = &linted.files.sources;
+        let said: Vec<String> = linted
+            .findings
+            .iter()
+            .map(|finding| {
+                let line = sources.position(finding.span).line;
+                format!(
+                    "{} {line} {}",
+                    finding.lint.name,
+                    sources.text(finding.span)
+                )
+            })
+            .collect();
+        if !said.iter().any(|said| said == expected) {
+            wrong.push(format!("{new}: not `{expected}` but {said:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn parts_in_other_files_are_lifted_too() {
+    let linted = project::memory(&[
+        (
+            "openapi.yaml",
+            &format!("{HEAD}paths:\n  /a: {{$ref: item.yaml}}\n"),
+        ),
+        (
+            "item.yaml",
+            "get:\n  parameters: [{$ref: 'parts.yaml#/limit'}]\n  responses: {'200': {$ref: 'parts.yaml#/ok'}}\n",
+        ),
+        (
+            "parts.yaml",
+            "limit: {name: limit, in: query, type: integer}\nok: {description: ok, schema: {$ref: '#/thing'}}\nthing: {type: string}\n",
+        ),
+    ]);
+    assert_eq!(linted.names(), Vec::<&str>::new(), "{}", linted.lines());
+    let spec = linted.spec.expect("it is read");
+    let operation = &spec.paths[0].operations[0];
+    assert_eq!(operation.parameters.len(), 1);
+    assert_eq!(operation.responses[0].media_types.len(), 1);
+}
+
+#[test]
+fn circles_and_other_versions_are_told() {
+    for (text, name) in [
+        (
+            format!("{HEAD}paths: {{/a: {{$ref: '#/paths/~1a'}}}}\n"),
+            "reference-cycle",
+        ),
+        (
+            format!("{HEAD}paths: {{/a: {{$ref: '#/paths/~1b'}}, /b: {{$ref: '#/paths/~1a'}}}}\n"),
+            "reference-cycle",
+        ),
+        (
+            "swagger: \"1.2\"\ninfo: {title: t, version: \"1\"}\npaths: {}\n".to_owned(),
+            "unsupported-version",
+        ),
+        (format!("{HEAD}paths: []\n"), "wrong-field-type"),
+        (
+            format!(
+                "{HEAD}paths: {{/a: 1, /b: {{get: [], parameters: 3}}}}\ndefinitions: 7\nsecurityDefinitions: x\nparameters: [1]\n"
+            ),
+            "wrong-field-type",
+        ),
+    ] {
+        let linted = project::text(&text);
+        assert!(linted.names().contains(&name), "{text}\n{}", linted.lines());
+    }
+}
