@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use diag::shape::BAD_VALUE;
 use diag::{Diagnostic, Level, Sink, Span, suggest};
 
-use crate::lint;
+pub use crate::lint::Levels;
+use crate::lint::{self, Settling};
 use crate::lower::{self, Lowered};
 use crate::model::{Api, Model, api, lints, routes, settings};
 use crate::project::files::{Document, Files};
@@ -24,9 +25,6 @@ pub enum Input {
 
 /// The name of a project's own file.
 pub const GATEWAY_FILE: &str = "gateway.yaml";
-
-/// What a user set about rules on the command line: name and level, none for off.
-pub type Levels = Vec<(String, Option<Level>)>;
 
 /// The outcome of compiling.
 pub struct Compiled {
@@ -335,28 +333,12 @@ fn leveled(
             Some(_) => wanted.push((name.clone(), *level)),
         }
     }
-    wanted.extend(
-        levels
-            .iter()
-            .filter(|(name, _)| known(name).is_some_and(|lint| !is_hard(lint)))
-            .cloned(),
-    );
-    let level_of = |finding: &Diagnostic| {
-        wanted
-            .iter()
-            .rev()
-            .find(|(name, _)| name == finding.lint.name)
-            .map(|(_, level)| *level)
+    wanted.extend(levels.iter().cloned());
+    let settling = Settling {
+        levels: &wanted,
+        alone: settings.is_none(),
     };
-    let findings =
-        lint::finish(sink, files)
-            .into_iter()
-            .filter_map(|finding| match level_of(&finding) {
-                None => Some(finding),
-                Some(None) => None,
-                Some(Some(level)) => Some(finding.level(level)),
-            });
-    findings.collect()
+    lint::settle(sink, files, settling)
 }
 
 /// A first file that cannot even be read (too large, no permission) has no text; its finding needs
@@ -388,6 +370,8 @@ pub fn is_hard(lint: &diag::Lint) -> bool {
         "undefined-security-scheme",
         "incomplete-security-scheme",
         "malformed-security",
+        // An operation's key is its id; two of one name cannot stand in a bundle.
+        "duplicate-operation-id",
     ];
     lint.level == Level::Error && (gateway || front || decides.contains(&lint.name))
 }

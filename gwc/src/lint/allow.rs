@@ -1,16 +1,19 @@
 //! `x-gateway-lint: {allow: [RULE]}`: a finding that somebody has looked at and accepts, said at
 //! the node that it is about.
 //!
-//! It counts for everything inside the node, in the file that it stands in. What could not be
+//! It counts for everything inside the node, as overlays left it: an overlay may write it, and
+//! what an overlay adds inside is covered. What stands behind a `$ref` is not. What could not be
 //! built (a hard rule) cannot be allowed, and a name that is no rule is an error: it would
 //! allow nothing.
 
+use std::cell::Cell;
+use std::collections::HashSet;
+
 use diag::shape::{self, Field, Object, Shape};
-use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
+use diag::{Diagnostic, Level, Lint, NodeId, NodeRef, Sink, Span, suggest};
 
 use super::sample::v30;
 use crate::compile::is_hard;
-use crate::output::fingerprint;
 use crate::project::files::Files;
 
 /// `allow` names no rule that can be allowed.
@@ -19,9 +22,23 @@ pub static LINT: Lint = Lint {
     name: "unknown-rule",
     level: Level::Error,
     summary: "`x-gateway-lint` names no rule that can be allowed",
-    explain: "`x-gateway-lint: {allow: [RULE]}` silences a rule for everything inside the node, in the file that it \
-stands in. The names are those of `gwc rules`. Rules without which nothing can be built cannot be silenced.",
+    explain: "`x-gateway-lint: {allow: [RULE]}` silences a rule for everything inside the node, also where an \
+overlay wrote it. The names are those of `gwc rules`. Rules without which nothing can be built cannot be silenced.",
     bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tags]}\n"),
+    good: v30!(
+        "paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}, {name: a}]\n"
+    ),
+};
+
+/// A name in `allow` that silences nothing.
+pub static UNUSED: Lint = Lint {
+    code: "GW0309",
+    name: "unused-allow",
+    level: Level::Info,
+    summary: "`x-gateway-lint` allows what is not found there",
+    explain: "The mistake was mended, or it stands elsewhere. What silences nothing today silences a new mistake of the \
+same kind tomorrow, so it is better removed. Nothing is said about rules whose level is `off`.",
+    bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}]\n"),
     good: v30!(
         "paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}, {name: a}]\n"
     ),
@@ -46,7 +63,6 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
     }
     for name in value.get("allow").into_iter().flat_map(NodeRef::items) {
         let text = name.as_str().unwrap_or_default();
-        let lints = || super::ALL.iter().copied().flatten();
         let shown = text.escape_debug();
         match lints().find(|lint| lint.name == text) {
             Some(lint) if !is_hard(lint) => {}
@@ -70,22 +86,130 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
-/// Whether a finding is allowed where it stands.
-pub(super) fn allows(files: &Files, finding: &Diagnostic) -> bool {
-    if is_hard(finding.lint) {
-        return false;
-    }
-    let Some(root) = files.root(finding.span.file) else {
-        return false;
-    };
-    let mut node = Some(files.tree.at(root));
-    while let Some(here) = node {
-        let allowed = here.get(KEY).and_then(|settings| settings.get("allow"));
-        let mut names = allowed.into_iter().flat_map(NodeRef::items);
-        if names.any(|name| name.as_str() == Some(finding.lint.name)) {
-            return true;
+/// Every `x-gateway-lint` of a run, and which of its names silenced something.
+pub(super) struct Allowed<'t> {
+    sites: Vec<Site<'t>>,
+}
+
+/// A node with an `x-gateway-lint`.
+struct Site<'t> {
+    /// The node's place and its key's, and the places of what overlays put into it.
+    inside: Vec<Span>,
+    names: Vec<Name<'t>>,
+}
+
+struct Name<'t> {
+    node: NodeRef<'t>,
+    lint: &'static Lint,
+    used: Cell<bool>,
+}
+
+impl<'t> Allowed<'t> {
+    /// Finds them in the documents as their overlays left them, and in every other file.
+    pub(super) fn of(files: &'t Files) -> Self {
+        let documents = files.documents();
+        let part_of = |file| {
+            let mut documents = documents.iter();
+            documents.any(|document| document.file == file || document.overlays.contains(&file))
+        };
+        let others = files.sources.iter().map(|(file, _)| file);
+        let others = others.filter(|file| !part_of(*file));
+        let roots: Vec<NodeId> = documents
+            .iter()
+            .map(|document| document.root)
+            .chain(others.filter_map(|file| files.root(file)))
+            .collect();
+        let mut seen = HashSet::new();
+        let mut allowed = Self { sites: Vec::new() };
+        for root in roots {
+            let mut waiting = vec![(None, files.tree.at(root))];
+            while let Some((key, node)) = waiting.pop() {
+                if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
+                    continue;
+                }
+                if let Some(settings) = node.get(KEY) {
+                    allowed.sites.push(Site::new(key, node, settings));
+                }
+                waiting.extend(node.items().map(|item| (None, item)));
+                let entries = node.entries();
+                waiting.extend(entries.map(|(entry, value)| (Some(entry.key_span), value)));
+            }
         }
-        node = fingerprint::child_at(here, finding.span).map(|(_, child)| child);
+        allowed
     }
-    false
+
+    /// Whether a finding is allowed where it stands.
+    pub(super) fn silences(&self, finding: &Diagnostic) -> bool {
+        let mut silent = false;
+        for site in &self.sites {
+            for name in &site.names {
+                if std::ptr::eq(name.lint, finding.lint) && site.holds(finding.span) {
+                    name.used.set(true);
+                    silent = true;
+                }
+            }
+        }
+        silent
+    }
+
+    /// The names that silenced nothing, of the rules that `judged` has a say about.
+    pub(super) fn unused(&self, judged: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
+        let names = self.sites.iter().flat_map(|site| &site.names);
+        names
+            .filter(|name| !name.used.get() && judged(name.lint))
+            .map(|name| {
+                Diagnostic::new(
+                    &UNUSED,
+                    name.node.span(),
+                    format!("nothing here is `{}`", name.lint.name),
+                )
+                .label("this silences nothing")
+                .help("remove it, so that it does not silence what comes later")
+            })
+            .collect()
+    }
+}
+
+impl<'t> Site<'t> {
+    fn new(key: Option<Span>, holder: NodeRef<'t>, settings: NodeRef<'t>) -> Self {
+        let mut inside: Vec<Span> = key.into_iter().chain([holder.span()]).collect();
+        // What an overlay added stands in another file.
+        let mut seen = HashSet::new();
+        let mut waiting = vec![holder];
+        while let Some(node) = waiting.pop() {
+            let strange = |span: Span| span.file != holder.span().file;
+            let keys = node.entries().map(|(entry, _)| entry.key_span);
+            inside.extend(keys.filter(|span| strange(*span)));
+            if strange(node.span()) {
+                inside.push(node.span());
+            }
+            let values = node.entries().map(|(_, value)| value).chain(node.items());
+            waiting.extend(values.filter(|value| seen.insert(value.id())));
+        }
+        let names = settings.get("allow").into_iter().flat_map(NodeRef::items);
+        let names = names.filter_map(|node| {
+            let lint = lints().find(|lint| Some(lint.name) == node.as_str())?;
+            (!is_hard(lint)).then(|| Name {
+                node,
+                lint,
+                used: Cell::new(false),
+            })
+        });
+        Self {
+            inside,
+            names: names.collect(),
+        }
+    }
+
+    fn holds(&self, span: Span) -> bool {
+        self.inside.iter().any(|outer| {
+            outer.file == span.file
+                && outer.start <= span.start
+                && span.start < outer.end.max(outer.start + 1)
+        })
+    }
+}
+
+fn lints() -> impl Iterator<Item = &'static Lint> {
+    super::ALL.iter().copied().flatten().copied()
 }

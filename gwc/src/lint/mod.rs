@@ -3,7 +3,7 @@
 //! A rule looks at every object of a kind, at every key of a sort, or at a whole [`Spec`]; it
 //! writes findings and nothing else. To add one: a file in `rules/` and a row in [`RULES`].
 
-use diag::{Diagnostic, Lint, NodeRef, Sink, Span};
+use diag::{Lint, NodeRef, Sink, Span};
 
 use crate::project::files::{Document, Files};
 use crate::spec::objects::{Keys, Object};
@@ -14,7 +14,10 @@ use crate::spec::{Spec, Version};
 pub mod allow;
 pub mod rules;
 pub(crate) mod sample;
+mod settle;
 pub mod template;
+
+pub use settle::{Levels, Settling, finish, settle};
 
 /// One rule.
 pub struct Rule {
@@ -93,15 +96,6 @@ pub fn spec(files: &Files, document: &Document, spec: &Spec, sink: &mut Sink) {
     }
 }
 
-/// What was found, ready to be said: sorted by place, equal findings once, without what
-/// `x-gateway-lint` allows.
-#[must_use]
-pub fn finish(sink: Sink, files: &Files) -> Vec<Diagnostic> {
-    let mut findings = sink.into_sorted();
-    findings.retain(|finding| !allow::allows(files, finding));
-    findings
-}
-
 /// The part of a scalar's place that covers some bytes of its value, or all of it where the
 /// text stands in the source with escapes.
 #[must_use]
@@ -126,7 +120,7 @@ pub const ALL: &[&[&Lint]] = &[
     crate::syntax::lints::LINTS,
     crate::project::lints::LINTS,
     crate::spec::lints::LINTS,
-    &[&allow::LINT],
+    &[&allow::LINT, &allow::UNUSED],
     crate::overlay::lints::LINTS,
     rules::LINTS,
     crate::model::lints::LINTS,

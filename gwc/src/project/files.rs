@@ -27,6 +27,7 @@ pub struct Files {
     limits: Limits,
     loaded: Vec<Loaded>,
     by_path: BTreeMap<String, Result<FileId, Refusal>>,
+    documents: Vec<Document>,
 }
 
 /// Where the bytes come from.
@@ -113,6 +114,7 @@ impl Files {
             limits,
             loaded: Vec::new(),
             by_path: BTreeMap::new(),
+            documents: Vec::new(),
         }
     }
 
@@ -149,6 +151,12 @@ impl Files {
         self.loaded.get(file.0 as usize)?.root
     }
 
+    /// The documents that were followed, as their overlays left them.
+    #[must_use]
+    pub fn documents(&self) -> &[Document] {
+        &self.documents
+    }
+
     /// The findings about a file's text.
     pub fn report(&self, file: FileId, sink: &mut Sink) {
         if let Some(loaded) = self.loaded.get(file.0 as usize) {
@@ -170,6 +178,7 @@ impl Files {
     /// Loads every file that the document refers to, directly or through others. Mistakes are
     /// reported where the reference is resolved, because a `$ref` may stand in an example.
     pub fn follow(&mut self, document: &Document) {
+        self.documents.push(document.clone());
         let mut waiting: Vec<(FileId, FileId)> = vec![(document.file, document.file)];
         waiting.extend(
             document

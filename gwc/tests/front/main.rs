@@ -13,6 +13,7 @@ mod overlay;
 mod project;
 mod samples;
 mod schemas;
+mod silence;
 mod specs;
 mod swagger;
 mod syntax;

@@ -163,11 +163,14 @@ fn what_is_allowed_at_a_node_is_silent_inside_it() {
     };
     let both = ["duplicate-operation-id", "unknown-field"];
     assert_eq!(with("post:\n", ""), both);
-    let post = "      x-gateway-lint: {allow: [duplicate-operation-id]}\n";
-    assert_eq!(with("post:\n", post), ["unknown-field"]);
-    assert_eq!(with("get:\n", post), both);
-    let all = "x-gateway-lint: {allow: [unknown-field, duplicate-operation-id]}\n";
-    assert_eq!(with("version: \"1\"}\n", all), Vec::<&str>::new());
+    let allow = "      x-gateway-lint: {allow: [unknown-field]}\n";
+    assert_eq!(with("post:\n", allow), ["duplicate-operation-id"]);
+    assert_eq!(
+        with("get:\n", allow),
+        ["unused-allow", "duplicate-operation-id", "unknown-field"]
+    );
+    let all = "x-gateway-lint: {allow: [unknown-field]}\n";
+    assert_eq!(with("version: \"1\"}\n", all), ["duplicate-operation-id"]);
     let hard = "x-gateway-lint: {allow: [duplicate-map-key, nothing-like-it]}\n";
     assert_eq!(
         with("version: \"1\"}\n", hard)[..2],

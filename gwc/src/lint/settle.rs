@@ -1,0 +1,70 @@
+//! From what was found to what is said: sorted, without what is allowed, with the levels that
+//! were set.
+//!
+//! What counts, the first before the others: `x-gateway-lint` at a node, `--rule` on the command
+//! line (the last of a name), `lint` in gateway.yaml, the rule's own level. An error without
+//! which nothing can be built is none of them's business.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use super::allow::Allowed;
+use crate::compile::is_hard;
+use crate::project::files::Files;
+
+/// Levels by the names of rules, none for off; the last one of a name counts.
+pub type Levels = Vec<(String, Option<Level>)>;
+
+/// How findings are settled.
+#[derive(Clone, Copy, Default)]
+pub struct Settling<'l> {
+    /// The levels that were set, the strongest at the end.
+    pub levels: &'l [(String, Option<Level>)],
+    /// A document without a project: what needs one is not judged, so that nobody knows whether
+    /// an `allow` of it is used.
+    pub alone: bool,
+}
+
+/// What was found, ready to be said, where nobody set levels.
+#[must_use]
+pub fn finish(sink: Sink, files: &Files) -> Vec<Diagnostic> {
+    settle(sink, files, Settling::default())
+}
+
+/// What was found, ready to be said: sorted by place, equal findings once.
+#[must_use]
+pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnostic> {
+    let allowed = Allowed::of(files);
+    let mut said = Sink::default();
+    for finding in sink.into_sorted() {
+        if !allowed.silences(&finding) {
+            said.push(finding);
+        }
+    }
+    let off = |lint: &Lint| settling.level(lint) == Some(None);
+    for finding in allowed.unused(|lint| !off(lint) && !(settling.alone && needs_project(lint))) {
+        if !allowed.silences(&finding) {
+            said.push(finding);
+        }
+    }
+    let leveled = |finding: Diagnostic| match settling.level(finding.lint) {
+        None => Some(finding),
+        Some(level) => Some(finding.level(level?)),
+    };
+    said.into_sorted().into_iter().filter_map(leveled).collect()
+}
+
+impl Settling<'_> {
+    /// The level that was set for a rule, if one was.
+    fn level(&self, lint: &Lint) -> Option<Option<Level>> {
+        if is_hard(lint) {
+            return None;
+        }
+        let mut levels = self.levels.iter().rev();
+        let set = levels.find(|(name, _)| name == lint.name);
+        set.map(|(_, level)| *level)
+    }
+}
+
+fn needs_project(lint: &Lint) -> bool {
+    lint.code.starts_with("GW05") || lint.code.starts_with("GW06")
+}

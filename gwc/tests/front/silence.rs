@@ -1,0 +1,150 @@
+//! What silences a finding, what does not, and what is said when it silences nothing.
+
+use diag::Level;
+use gwc::compile::Levels;
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+use crate::project;
+
+const BROKEN: &str = "openapi: 3.0.3
+info: {title: t, version: \"1\"}
+paths:
+  /a:
+    get: {operationId: list, responses: {'200': {description: ok}}}
+    post: {sumary: x, responses: {'200': {description: ok}}}
+";
+
+fn overlay(actions: &str) -> String {
+    format!("overlay: 1.0.0\ninfo: {{title: o, version: \"1\"}}\nactions:\n{actions}")
+}
+
+fn overlaid(document: &str, actions: &str) -> Vec<&'static str> {
+    let overlay = overlay(actions);
+    project::memory(&[("openapi.yaml", document), ("overlay.yaml", &overlay)]).names()
+}
+
+#[test]
+fn an_overlay_may_allow() {
+    assert_eq!(project::text(BROKEN).names(), ["unknown-field"]);
+    let post =
+        "- {target: \"$.paths['/a'].post\", update: {x-gateway-lint: {allow: [unknown-field]}}}\n";
+    assert_eq!(overlaid(BROKEN, post), Vec::<&str>::new());
+    // At the other node it allows nothing, and says so.
+    let get = post.replace("post", "get");
+    assert_eq!(overlaid(BROKEN, &get), ["unknown-field", "unused-allow"]);
+    // What the document allows, an overlay may forbid again.
+    let allowing = BROKEN.replace(
+        "post: {",
+        "post: {x-gateway-lint: {allow: [unknown-field]}, ",
+    );
+    assert_eq!(project::text(&allowing).names(), Vec::<&str>::new());
+    let removal = "- {target: \"$.paths['/a'].post['x-gateway-lint']\", remove: true}\n";
+    assert_eq!(overlaid(&allowing, removal), ["unknown-field"]);
+}
+
+#[test]
+fn what_an_overlay_adds_is_inside_the_node() {
+    let add = "- {target: \"$.paths['/a']\", update: {put: {operationId: put, sumary: x, responses: {'200': {description: ok}}}}}\n";
+    let one = BROKEN.replace("post: {sumary: x", "post: {summary: x");
+    assert_eq!(overlaid(&one, add), ["unknown-field"]);
+    let allowing = one.replace(
+        "  /a:\n",
+        "  /a:\n    x-gateway-lint: {allow: [unknown-field]}\n",
+    );
+    assert_eq!(overlaid(&allowing, add), Vec::<&str>::new());
+}
+
+#[test]
+fn what_allows_nothing_is_told_unless_the_rule_is_off() {
+    let text = BROKEN.replace(
+        "get: {",
+        "get: {x-gateway-lint: {allow: [unknown-field, duplicate-tag]}, ",
+    );
+    let linted = project::text(&text);
+    let unused: Vec<String> = linted.lines().lines().map(str::to_owned).collect();
+    assert_eq!(linted.names().len(), 3, "{unused:?}");
+    assert!(
+        unused[0].starts_with("openapi.yaml:5:36: info[GW0309]: nothing here is `unknown-field`"),
+        "{unused:?}"
+    );
+    assert!(unused[1].contains(":5:51: info[GW0309]"), "{unused:?}");
+
+    let quiet = text.replace("duplicate-tag]", "duplicate-tag, unused-allow]");
+    assert_eq!(project::text(&quiet).names(), ["unknown-field"]);
+}
+
+/// A project whose document says a rule twice over, with levels from both sides.
+fn leveled(gateway: &str, levels: &Levels) -> Vec<(&'static str, Level)> {
+    let gateway = format!(
+        "version: 1\nname: s\napis: {{a: {{path: a.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
+         defaults: {{upstream: u, security: upstream}}\n{gateway}"
+    );
+    let document = format!("{BROKEN}tags: [{{name: x}}, {{name: x}}]\n").replace(
+        "post: {sumary: x",
+        "post: {x-gateway-lint: {allow: [unknown-field]}, sumary: x",
+    );
+    let files = [
+        ("gateway.yaml", gateway.as_str()),
+        ("a.yaml", document.as_str()),
+    ];
+    let files = Files::in_memory(files, Limits::default());
+    let found = gwc::compile::project(files, levels).findings;
+    found
+        .iter()
+        .filter(|found| {
+            ["duplicate-tag", "unknown-field", "unused-allow"].contains(&found.lint.name)
+        })
+        .map(|found| (found.lint.name, found.level))
+        .collect()
+}
+
+#[test]
+fn the_node_beats_the_command_line_beats_gateway_yaml_beats_the_rule() {
+    let level = |name: &str, level| vec![(name.to_owned(), level)];
+    let own = leveled("", &Levels::new());
+    assert_eq!(own, [("duplicate-tag", Level::Error)]);
+    let file = "lint: {duplicate-tag: warn}\n";
+    assert_eq!(
+        leveled(file, &Levels::new()),
+        [("duplicate-tag", Level::Warn)]
+    );
+    let line = leveled(file, &level("duplicate-tag", Some(Level::Info)));
+    assert_eq!(line, [("duplicate-tag", Level::Info)]);
+    assert_eq!(leveled(file, &level("duplicate-tag", None)), []);
+    let mut twice = level("duplicate-tag", None);
+    twice.extend(level("duplicate-tag", Some(Level::Warn)));
+    assert_eq!(leveled(file, &twice), [("duplicate-tag", Level::Warn)]);
+    // What a node allows stays silent, whatever is set elsewhere.
+    let loud = level("unknown-field", Some(Level::Error));
+    assert_eq!(leveled("", &loud), own);
+    // A rule that is off does not make its allowances unused.
+    let off = "lint: {unknown-field: off}\n";
+    assert_eq!(leveled(off, &Levels::new()), own);
+}
+
+#[test]
+fn levels_of_unknown_and_hard_rules_are_refused_in_gateway_yaml() {
+    let gateway =
+        "version: 1\nname: s\nlint: {duplicate-tagg: off, undefined-security-scheme: off}\n";
+    let files = Files::in_memory([("gateway.yaml", gateway)], Limits::default());
+    let found = gwc::compile::project(files, &Levels::new()).findings;
+    let messages: Vec<(&str, &str)> = found
+        .iter()
+        .filter(|found| found.lint.name == "bad-value")
+        .map(|found| (found.message.as_str(), found.label.as_str()))
+        .collect();
+    assert_eq!(
+        messages,
+        [
+            (
+                "there is no rule `duplicate-tagg`",
+                "did you mean `duplicate-tag`?"
+            ),
+            (
+                "`undefined-security-scheme` cannot be made less than an error",
+                ""
+            ),
+        ]
+    );
+}
