@@ -40,8 +40,12 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
             said.push(finding);
         }
     }
-    let off = |lint: &Lint| settling.level(lint) == Some(None);
-    for finding in allowed.unused(|lint| !off(lint) && !(settling.alone && needs_project(lint))) {
+    let judged = |lint: &Lint| {
+        let off = settling.level(lint) == Some(None);
+        let unsettled = settling.alone && needs_project(lint);
+        !(off || unsettled)
+    };
+    for finding in allowed.unused(judged) {
         if !allowed.silences(&finding) {
             said.push(finding);
         }
