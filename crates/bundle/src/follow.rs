@@ -375,9 +375,21 @@ pub fn keep_record(
     state: &dyn Store,
     accepted: &Accepted,
 ) -> Result<(), WriteError> {
+    state.commit(&record_to_keep(from, state, accepted)?)
+}
+
+/// What [`keep_record`] copies.
+///
+/// # Errors
+/// As [`to_keep`].
+pub fn record_to_keep(
+    from: &dyn Blobs,
+    state: &dyn Store,
+    accepted: &Accepted,
+) -> Result<Batch<'static>, Refused> {
     let mut copy = Copy::new(from, state);
     copy.record(accepted)?;
-    state.commit(&copy.into_batch()?)
+    copy.into_batch()
 }
 
 impl Passed {

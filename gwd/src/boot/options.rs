@@ -85,7 +85,8 @@ pub(super) enum Command {
   gwd rollback sha256:… --sticky --admin-token-file token   and stay there until `gwd resume`")]
     Rollback {
         /// A bundle that is here (its id or at least four first digits of it), or `-1` for the one
-        /// that ran before.
+        /// before: `previous` of `gwd status`. Going back again goes further back, never forward to
+        /// what was left.
         #[arg(value_name = "ID|-1", default_value = "-1", allow_hyphen_values = true)]
         to: String,
         /// Hold until `gwd resume`, also against other bundles.

@@ -1,7 +1,7 @@
 //! Making a bundle the running one, or refusing it: verify, resolve secrets, build, bind,
 //! persist, publish (release.md §6).
 
-use bundle::channel::Accepted;
+use bundle::channel::{self, Accepted, Linked};
 use bundle::follow;
 use bundle::ir::PROVIDES;
 use bundle::refused::Refused;
@@ -11,8 +11,12 @@ use bundle::store::folder::Folder;
 use serde_json::json;
 
 use super::state::Ran;
+use super::way::{Moved, Step};
 use super::{Control, Resident, Running, advice, load, now, secrets};
 use crate::telemetry::program::{Audit, Level, OK, event};
+
+/// Records that are looked at for where a way back leads.
+const MOVES_MAX: usize = 1_000;
 
 impl Control {
     /// Makes the bundle of a record the running one; among residents only the pointer moves.
@@ -26,10 +30,15 @@ impl Control {
         }
         let mut ran = self.ran.clone();
         ran.hold = None;
+        ran.way.follow(&self.moves(from, accepted));
         ran.runs(bundle, serial, now());
-        let resident = self.take_resident(&bundle);
-        let was_resident = resident.is_some();
-        let version = match resident {
+        let was_resident = self.resident(&bundle).is_some();
+        if was_resident {
+            // What the channel says is not to be forgotten: a record that cannot be kept is refused.
+            let batch = follow::record_to_keep(from, &self.state.layout, accepted)?;
+            self.state.commit(&batch, Some(&ran))?;
+        }
+        let version = match self.take_resident(&bundle) {
             Some(resident) => Resident {
                 accepted: accepted.clone(),
                 ..resident
@@ -45,13 +54,9 @@ impl Control {
         self.runs(version);
         // From the second record on, the first one protects.
         self.replay_protected |= self.memory.record.is_some();
-        if was_resident {
-            self.remember(from, accepted);
-            self.persist_ran();
-        } else {
-            self.accept(accepted);
-            self.sources_due.push(accepted.clone());
-        }
+        self.alarm("state-damaged", false);
+        self.accept(accepted);
+        self.sources_due.push(accepted.clone());
         self.clean_up_due = true;
         let record = accepted.record();
         {
@@ -118,11 +123,49 @@ impl Control {
         })
     }
 
+    /// The records that lead to this one, oldest first: itself alone where it is a release upon
+    /// what runs, else from before the oldest bundle of the way back.
+    fn moves(&self, store: &Folder, accepted: &Accepted) -> Vec<Moved> {
+        let record = accepted.record();
+        let mut moves = vec![Moved {
+            step: Step {
+                bundle: accepted.bundle(),
+                serial: record.serial,
+            },
+            kind: record.kind,
+        }];
+        let running = self.running.and_then(|it| self.resident(&it.bundle));
+        let upon = running.map(|resident| resident.accepted.pointer().digest);
+        if record.kind != RecordKind::Rollback && record.previous == upon {
+            return moves;
+        }
+        let oldest = self.ran.way.oldest().unwrap_or(record.serial);
+        let mut previous = record.previous;
+        while let Some(digest) = previous
+            && moves.len() < MOVES_MAX
+            && moves.last().is_some_and(|moved| moved.step.serial > oldest)
+            && let Ok(Linked { bundle, record }) = channel::read(store, &digest)
+        {
+            previous = record.previous;
+            moves.push(Moved {
+                step: Step {
+                    bundle,
+                    serial: record.serial,
+                },
+                kind: record.kind,
+            });
+        }
+        moves.reverse();
+        moves
+    }
+
     /// The running bundle under a newer record: a pin, or a rollback to where we are.
     pub(super) fn renew(&mut self, store: &Folder, accepted: &Accepted) {
         let bundle = accepted.bundle();
         let serial = accepted.pointer().serial;
         if let Some(mut resident) = self.take_resident(&bundle) {
+            let moves = self.moves(store, accepted);
+            self.ran.way.follow(&moves);
             resident.accepted = accepted.clone();
             self.node.publish(&resident.version, serial);
             self.ran.runs(bundle, serial, now());

@@ -172,21 +172,13 @@ impl Control {
         self.read_what_ran();
         self.head = self.remembered_head();
         self.apply_revocations();
-        if let Some(held) = self.ran.hold.clone()
-            && let Err(refused) = self.run_kept(held.to)
-        {
-            event(
-                Level::Error,
-                "the held bundle cannot run; the channel's head is tried",
-                json!({"bundle": held.to.to_string(), "reason": refused.reason(), "error": refused.to_string()}),
-            );
-            self.end_hold(&refused.reason());
-        }
         let followed = self.follow();
         if let Err(refused) = &followed {
             self.cannot_follow(refused.clone());
         }
+        // A hold that stays says what must not start; what ran last is what it holds.
         if self.running.is_none()
+            && self.ran.hold.is_none()
             && let Some(last) = self.ran.last()
         {
             match self.run_kept(last) {
@@ -254,6 +246,9 @@ impl Control {
 
     /// Nothing runs. What can pass by itself is waited for; what cannot ends the start.
     fn nothing_runs(&self, followed: Result<(), Refused>) -> Result<(), StartError> {
+        if self.awaited_hold().is_some() {
+            return Ok(());
+        }
         let refused = match followed {
             Err(refused) => Some(refused),
             Ok(()) => self
@@ -289,7 +284,7 @@ impl Control {
     }
 
     /// Runs a bundle of the state folder, verified as if it came from the store.
-    fn run_kept(&mut self, bundle: Digest) -> Result<(), Refused> {
+    pub(super) fn run_kept(&mut self, bundle: Digest) -> Result<(), Refused> {
         if let Some(banned) = self.banned(&bundle) {
             return Err(banned);
         }

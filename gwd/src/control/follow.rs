@@ -1,7 +1,8 @@
 //! Following the channel: what the store's head says, and whether it is acted upon
 //! (release.md §5, §6).
 
-use bundle::channel::Accepted;
+use std::collections::BTreeSet;
+
 use bundle::follow;
 use bundle::refused::Refused;
 use bundle::store::folder::Folder;
@@ -59,6 +60,7 @@ impl Control {
 
     /// What the store's head says, acted upon.
     pub(super) fn follow(&mut self) -> Result<(), Refused> {
+        self.run_held();
         let store = Folder::open(&self.plan.store)?;
         self.follow_revocations(&store);
         let mut passed = std::mem::take(&mut self.passed);
@@ -74,7 +76,8 @@ impl Control {
         self.drop_banned();
         let bundle = accepted.bundle();
         if self.is_held(&accepted) {
-            self.refusals.await_none();
+            self.refusals
+                .await_only(&self.awaited_hold().into_iter().collect());
             if news {
                 self.remember(&store, &accepted);
             }
@@ -82,14 +85,16 @@ impl Control {
             return Ok(());
         }
         if self.running.is_some_and(|running| running.bundle == bundle) {
-            self.refusals.await_none();
+            self.refusals.await_only(&BTreeSet::new());
             if news {
                 self.renew(&store, &accepted);
             }
             self.end_hold("the channel names the bundle that runs");
             return Ok(());
         }
-        self.refusals.await_only(&bundle);
+        let held = self.awaited_hold();
+        self.refusals
+            .await_only(&held.into_iter().chain([bundle]).collect());
         if self.refusals.waits(&bundle, self.now_ms()) {
             return Ok(());
         }
@@ -100,29 +105,6 @@ impl Control {
             }
         }
         Ok(())
-    }
-
-    /// Whether an operator's hold stands against this record. It does not where the bundle that is
-    /// held must not run any more.
-    fn is_held(&self, accepted: &Accepted) -> bool {
-        let hold = self.ran.hold.as_ref();
-        hold.is_some_and(|hold| {
-            let stands = self.banned(&hold.to).is_none();
-            stands && (hold.sticky || hold.from == accepted.bundle())
-        })
-    }
-
-    fn tell_held(&mut self, accepted: &Accepted) {
-        let serial = accepted.pointer().serial;
-        if self.told.held == Some(serial) {
-            return;
-        }
-        self.told.held = Some(serial);
-        event(
-            Level::Warn,
-            "the channel's head does not run: this node is held; `gwd resume` ends that",
-            json!({"head": accepted.bundle().to_string(), "serial": serial}),
-        );
     }
 
     /// A record past its end stops nothing: somebody was to renew it.

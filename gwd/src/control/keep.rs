@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{Control, now};
 use crate::node::Version;
-use crate::telemetry::program::{Audit, BY_ITSELF, Level, OK, event};
+use crate::telemetry::program::{Level, event};
 
 /// Records whose bundles stay on disk.
 const ON_DISK: usize = 20;
@@ -107,23 +107,6 @@ impl Control {
             state: self.state.layout.clone(),
             store: Folder::open(&self.plan.store).ok(),
         }
-    }
-
-    /// Ends an operator's hold, because its reason is gone.
-    pub(super) fn end_hold(&mut self, why: &str) {
-        let Some(hold) = self.ran.hold.take() else {
-            return;
-        };
-        self.persist_ran();
-        Audit {
-            what: "hold-ended",
-            who: BY_ITSELF,
-            from: Some(hold.to.to_string()),
-            to: self.running.map(|running| running.bundle.to_string()),
-            why: Some(why),
-            result: OK,
-        }
-        .tell("the hold is over", json!({"durable": self.durable}));
     }
 
     /// Copies source artifacts into the state folder. They are many times what gwd runs and only

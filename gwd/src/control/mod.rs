@@ -2,13 +2,15 @@
 //!
 //! Plain blocking code over one queue of events: the store or the trust file may have changed,
 //! an operator asks for something, time has passed. For a new bundle the order is verify,
-//! resolve secrets, build, bind, persist, publish, acknowledge, answer; among resident versions
-//! publish, acknowledge, persist, answer. Any failure leaves everything as it was.
+//! resolve secrets, build, bind, persist, publish, acknowledge, answer; for a record that names a
+//! resident version persist, publish, acknowledge, answer; for an operator's switch to one publish,
+//! acknowledge, persist, answer. Any failure leaves everything as it was.
 
 mod activate;
 mod cold;
 mod describe;
 mod follow;
+mod hold;
 mod judge;
 mod keep;
 mod load;
@@ -19,6 +21,7 @@ mod secrets;
 mod state;
 mod status;
 mod watch;
+mod way;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

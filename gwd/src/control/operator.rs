@@ -10,6 +10,7 @@ use bundle::refused::Refused;
 use serde_json::json;
 
 use super::state::Hold;
+use super::way::Step;
 use super::{Control, KEPT_MAX, Resident, Switch, Target, Trouble, Wish, now};
 use crate::telemetry::program::{Audit, OK};
 
@@ -98,6 +99,10 @@ impl Control {
             at_serial,
             sticky,
         });
+        self.ran.way.switch(Step {
+            bundle: target,
+            serial,
+        });
         self.ran.runs(target, serial, now());
         self.runs(resident);
         let durable = self.persist_ran();
@@ -111,14 +116,22 @@ impl Control {
         match to {
             Target::Bundle(id) => Ok(*id),
             Target::Prefix(prefix) => self.only_one(prefix),
-            Target::Back(steps) => self.ran.ran.get(*steps).copied().ok_or_else(|| {
+            Target::Back(steps) => self.back(*steps).ok_or_else(|| {
                 Trouble::new(
                     409,
                     "nothing-before",
-                    "no bundle ran before this one on this node; name one of `gwd versions`",
+                    "no bundle that was not left again ran so many steps before this one on this node; name one of `gwd versions`",
                 )
             }),
         }
+    }
+
+    /// So many steps back from what runs, or from what would run if it could.
+    fn back(&self, steps: usize) -> Option<Digest> {
+        let running = self.running.map(|running| running.bundle);
+        self.ran
+            .way
+            .back(&running.or_else(|| self.ran.last())?, steps)
     }
 
     /// The bundle here whose id begins so.

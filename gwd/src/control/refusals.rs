@@ -1,6 +1,6 @@
 //! Bundles that were refused: with their reason, and when to try again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
 use bundle::refused::Refused;
@@ -58,16 +58,11 @@ impl Refusals {
         self.0.clear();
     }
 
-    /// Only this bundle is waited for: others that were to be tried again are forgotten. Those
+    /// Only these bundles are waited for: others that were to be tried again are forgotten. Those
     /// that never run with this trust file stay.
-    pub(crate) fn await_only(&mut self, bundle: &Digest) {
+    pub(crate) fn await_only(&mut self, bundles: &BTreeSet<Digest>) {
         self.0
-            .retain(|id, entry| id == bundle || entry.retry_at_ms.is_none());
-    }
-
-    /// No bundle is waited for.
-    pub(crate) fn await_none(&mut self) {
-        self.0.retain(|_, entry| entry.retry_at_ms.is_none());
+            .retain(|id, entry| bundles.contains(id) || entry.retry_at_ms.is_none());
     }
 
     /// Whether it is too early to try this bundle again.
@@ -122,9 +117,9 @@ mod tests {
         refusals.add(one, passing(), 0);
         refusals.add(two, passing(), 500);
         refusals.add(never, Refused::BadSignature, 0);
-        refusals.await_only(&two);
+        refusals.await_only(&[two].into());
         assert_eq!(refusals.next_ms(), Some(1_500));
-        refusals.await_none();
+        refusals.await_only(&BTreeSet::new());
         assert_eq!(refusals.next_ms(), None);
         assert!(refusals.waits(&never, u64::MAX));
         for number in 0..1_000_u64 {

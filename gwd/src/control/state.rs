@@ -15,6 +15,8 @@ use bundle::store::Batch;
 use bundle::store::folder::Folder;
 use serde::{Deserialize, Serialize};
 
+use super::way::Way;
+
 /// The file that says what ran.
 const RAN: &str = "gwd.json";
 /// Bundles whose order of running is remembered.
@@ -40,6 +42,9 @@ pub(crate) struct Ran {
     /// What ran when, the last one first.
     #[serde(default)]
     pub(crate) runs: Vec<Run>,
+    /// The way that led here: where a rollback on this node goes.
+    #[serde(default)]
+    pub(crate) way: Way,
 }
 
 /// A bundle began to run under a record.
@@ -175,11 +180,6 @@ impl Ran {
         self.ran.first().copied()
     }
 
-    /// The one before it.
-    pub(crate) fn previous(&self) -> Option<Digest> {
-        self.ran.get(1).copied()
-    }
-
     /// A bundle runs now, under the record of this serial. A restart is no other run.
     pub(crate) fn runs(&mut self, bundle: Digest, serial: u64, since: Moment) {
         self.ran.retain(|known| *known != bundle);
@@ -225,7 +225,7 @@ mod tests {
         drop(state);
         let state = State::open(folder.path()).unwrap();
         assert_eq!(state.ran().unwrap(), ran);
-        assert_eq!((ran.last(), ran.previous()), (Some(one), Some(two)));
+        assert_eq!(ran.last(), Some(one));
         let serials: Vec<u64> = ran.runs.iter().map(|run| run.serial).collect();
         assert_eq!(serials, [3, 2, 1]);
         for serial in 4..200 {

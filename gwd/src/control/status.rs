@@ -78,7 +78,7 @@ impl Control {
         });
         let listeners = self.node.listeners();
         let residents = self.residents.iter();
-        let previous = self.ran.previous().filter(|_| running.is_some());
+        let previous = running.and_then(|running| self.ran.way.back(&running.bundle, 1));
         let stale = self.secrets.stale();
         json!({
             "schema": "status/v1",

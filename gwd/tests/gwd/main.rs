@@ -12,6 +12,7 @@ mod control;
 mod failures;
 mod forwarding;
 mod framing;
+mod holds;
 mod incremental;
 mod refusals;
 mod sockets;

@@ -1,0 +1,111 @@
+//! An operator's hold: what it stands against, and the held bundle that cannot run just now
+//! (release.md §6).
+
+use bundle::channel::Accepted;
+use bundle::digest::Digest;
+use bundle::refused::Refused;
+use serde_json::json;
+
+use super::{Control, advice};
+use crate::telemetry::program::{Audit, BY_ITSELF, Level, OK, event};
+
+impl Control {
+    /// Whether an operator's hold stands against this record. It does not where the bundle that is
+    /// held must not run any more.
+    pub(super) fn is_held(&self, accepted: &Accepted) -> bool {
+        let hold = self.ran.hold.as_ref();
+        hold.is_some_and(|hold| {
+            let stands = self.banned(&hold.to).is_none();
+            stands && (hold.sticky || hold.from == accepted.bundle())
+        })
+    }
+
+    /// The held bundle, while something that passes keeps it from running.
+    pub(super) fn awaited_hold(&self) -> Option<Digest> {
+        let hold = self.ran.hold.as_ref()?;
+        self.running.is_none().then_some(hold.to)
+    }
+
+    /// Runs the held bundle after a start. What passes (a secret, a port) does not end the hold:
+    /// the operator left another bundle for a reason that a restart knows nothing about. What does
+    /// not pass ends it.
+    pub(super) fn run_held(&mut self) {
+        let Some(held) = self.awaited_hold() else {
+            return;
+        };
+        let now_ms = self.now_ms();
+        if self.refusals.waits(&held, now_ms) {
+            return;
+        }
+        let Err(refused) = self.run_kept(held) else {
+            return event(
+                Level::Info,
+                "the held bundle runs",
+                json!({"bundle": held.to_string()}),
+            );
+        };
+        let stays = passes(&refused);
+        event(
+            Level::Error,
+            if stays {
+                "the held bundle cannot run yet; the hold stays, and what was left is not started"
+            } else {
+                "the held bundle cannot run; the channel's head is tried"
+            },
+            json!({
+                "bundle": held.to_string(),
+                "reason": refused.reason(),
+                "error": refused.to_string(),
+                "do": if stays { "it is tried again; `gwd resume` ends the hold" } else { advice(&refused) },
+            }),
+        );
+        self.count_activation("failed", &refused.reason());
+        self.note_error(Some(held), &refused);
+        if stays {
+            self.refusals.add(held, refused, now_ms);
+        } else {
+            self.refusals.forget(&held);
+            self.end_hold(&refused.reason());
+        }
+    }
+
+    pub(super) fn tell_held(&mut self, accepted: &Accepted) {
+        let serial = accepted.pointer().serial;
+        if self.told.held == Some(serial) {
+            return;
+        }
+        self.told.held = Some(serial);
+        event(
+            Level::Warn,
+            "the channel's head does not run: this node is held; `gwd resume` ends that",
+            json!({"head": accepted.bundle().to_string(), "serial": serial}),
+        );
+    }
+
+    /// Ends an operator's hold, because its reason is gone.
+    pub(super) fn end_hold(&mut self, why: &str) {
+        let Some(hold) = self.ran.hold.take() else {
+            return;
+        };
+        self.persist_ran();
+        Audit {
+            what: "hold-ended",
+            who: BY_ITSELF,
+            from: Some(hold.to.to_string()),
+            to: self.running.map(|running| running.bundle.to_string()),
+            why: Some(why),
+            result: OK,
+        }
+        .tell("the hold is over", json!({"durable": self.durable}));
+    }
+}
+
+/// Whether the held bundle may run later as it is. A damaged or missing copy in the state folder is
+/// not mended by waiting.
+const fn passes(refused: &Refused) -> bool {
+    let damaged = matches!(
+        refused,
+        Refused::BadDigest { .. } | Refused::BlobMissing { .. } | Refused::ChainIncomplete { .. }
+    );
+    !refused.permanent() && !damaged
+}

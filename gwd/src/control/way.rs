@@ -1,0 +1,233 @@
+//! Which bundle "the one before" is, on this node.
+//!
+//! A rollback takes back what came after its target, whoever wanted it: the channel or an operator
+//! here. So going back twice goes further back, and never forward to what was left. The same rule
+//! as `gwc rollback` has, over what this node ran.
+
+use bundle::digest::Digest;
+use bundle::statement::predicate::RecordKind;
+use serde::{Deserialize, Serialize};
+
+/// Bundles behind the running one that are remembered.
+const STEPS_MAX: usize = 20;
+
+/// The bundles that a node went through, without those that were left again; the last one runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Way(Vec<Step>);
+
+/// A bundle on the way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Step {
+    pub(crate) bundle: Digest,
+    /// The serial of the record under which it came.
+    pub(crate) serial: u64,
+}
+
+/// A record of the channel, as far as the way depends on it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Moved {
+    pub(crate) step: Step,
+    pub(crate) kind: RecordKind,
+}
+
+impl Way {
+    /// The bundle so many steps behind the running one.
+    pub(crate) fn back(&self, running: &Digest, steps: usize) -> Option<Digest> {
+        let at = self.0.iter().rposition(|step| step.bundle == *running)?;
+        let at = at.checked_sub(steps)?;
+        self.0.get(at).map(|step| step.bundle)
+    }
+
+    /// The serial under which the oldest bundle of the way came.
+    pub(crate) fn oldest(&self) -> Option<u64> {
+        self.0.iter().map(|step| step.serial).min()
+    }
+
+    /// The channel names a bundle, and it runs. `records` are those of the channel, oldest first,
+    /// that led there: from before the oldest bundle of the way where one of them may be a
+    /// rollback, or the last one alone.
+    pub(crate) fn follow(&mut self, records: &[Moved]) {
+        let Some(last) = records.last() else { return };
+        if records
+            .iter()
+            .any(|moved| moved.kind == RecordKind::Rollback)
+        {
+            let known = channel(records);
+            self.0
+                .retain(|step| known.iter().any(|at| at.bundle == step.bundle));
+        }
+        let before = self.position(&last.step.bundle);
+        match (last.kind, before) {
+            (RecordKind::Rollback, Some(at)) => self.0.truncate(at + 1),
+            (RecordKind::Rollback | RecordKind::Release | RecordKind::Pin, _) => {
+                self.push(last.step);
+            }
+        }
+    }
+
+    /// An operator goes to another bundle. `serial` is that of the newest record that names it here:
+    /// what came later is left.
+    pub(crate) fn switch(&mut self, step: Step) {
+        match self.position(&step.bundle) {
+            Some(at) => self.0.truncate(at + 1),
+            None => {
+                self.0.retain(|known| known.serial < step.serial);
+                self.push(step);
+            }
+        }
+    }
+
+    fn position(&self, bundle: &Digest) -> Option<usize> {
+        self.0.iter().rposition(|step| step.bundle == *bundle)
+    }
+
+    fn push(&mut self, step: Step) {
+        match self.0.last_mut() {
+            Some(last) if last.bundle == step.bundle => {}
+            _ => self.0.push(step),
+        }
+        let surplus = self.0.len().saturating_sub(STEPS_MAX);
+        self.0.drain(..surplus);
+    }
+}
+
+/// The way of the channel itself. A rollback to a bundle that came before all of these records
+/// takes back every one of them.
+fn channel(records: &[Moved]) -> Vec<Step> {
+    let mut way: Vec<Step> = Vec::new();
+    for (at, Moved { step, kind }) in records.iter().enumerate() {
+        let before = way.iter().rposition(|known| known.bundle == step.bundle);
+        let seen = records[..at]
+            .iter()
+            .any(|known| known.step.bundle == step.bundle);
+        match (kind, before) {
+            (RecordKind::Rollback, Some(before)) => way.truncate(before + 1),
+            (RecordKind::Rollback, None) if !seen => way = vec![*step],
+            (RecordKind::Rollback | RecordKind::Release | RecordKind::Pin, _) => {
+                if way.last().is_none_or(|last| last.bundle != step.bundle) {
+                    way.push(*step);
+                }
+            }
+        }
+    }
+    way
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use RecordKind::{Pin, Release, Rollback};
+
+    fn step(name: &str, serial: u64) -> Step {
+        let bundle = Digest::of(name.as_bytes());
+        Step { bundle, serial }
+    }
+
+    fn moved(name: &str, serial: u64, kind: RecordKind) -> Moved {
+        let step = step(name, serial);
+        Moved { step, kind }
+    }
+
+    /// The way after these records, each followed as it came.
+    fn way_of(records: &[(&str, RecordKind)]) -> Way {
+        let mut way = Way::default();
+        let mut all = Vec::new();
+        for (serial, (name, kind)) in (1..).zip(records) {
+            all.push(moved(name, serial, *kind));
+            way.follow(&all);
+        }
+        way
+    }
+
+    fn back(way: &Way, running: &str, steps: usize) -> Option<Digest> {
+        way.back(&Digest::of(running.as_bytes()), steps)
+    }
+
+    fn is(name: &str) -> Option<Digest> {
+        Some(Digest::of(name.as_bytes()))
+    }
+
+    #[test]
+    fn going_back_twice_goes_further_back() {
+        let mut way = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
+        assert_eq!(back(&way, "c", 1), is("b"));
+        assert_eq!(back(&way, "c", 2), is("a"));
+        assert_eq!(back(&way, "c", 3), None);
+        way.switch(step("b", 2));
+        assert_eq!(back(&way, "b", 1), is("a"));
+        way.switch(step("a", 1));
+        assert_eq!(back(&way, "a", 1), None, "never forward");
+    }
+
+    #[test]
+    fn after_a_rollback_of_the_channel_a_node_goes_further_back() {
+        let records = [
+            ("a", Release),
+            ("b", Release),
+            ("c", Release),
+            ("b", Rollback),
+        ];
+        let way = way_of(&records);
+        assert_eq!(back(&way, "b", 1), is("a"));
+        let mut more = records.to_vec();
+        more.push(("d", Release));
+        assert_eq!(back(&way_of(&more), "d", 1), is("b"));
+    }
+
+    #[test]
+    fn what_was_rolled_back_while_a_node_was_away_is_no_way_back() {
+        // It ran a, b and c, and comes back when the channel is at d.
+        let mut way = way_of(&[("a", Release), ("b", Release), ("c", Release)]);
+        way.follow(&[
+            moved("a", 1, Release),
+            moved("b", 2, Release),
+            moved("c", 3, Release),
+            moved("b", 4, Rollback),
+            moved("d", 5, Release),
+        ]);
+        assert_eq!(back(&way, "d", 1), is("b"));
+    }
+
+    #[test]
+    fn a_rollback_to_what_never_ran_here_leaves_all_that_came_after_it() {
+        // It began with c; the channel goes back to b, which is older.
+        let mut way = Way::default();
+        way.follow(&[moved("c", 3, Release)]);
+        way.follow(&[moved("c", 3, Release), moved("b", 4, Rollback)]);
+        assert_eq!(back(&way, "b", 1), None);
+        let mut way = Way::default();
+        way.follow(&[moved("a", 1, Release)]);
+        way.follow(&[moved("c", 3, Release)]);
+        way.follow(&[
+            moved("a", 1, Release),
+            moved("b", 2, Release),
+            moved("c", 3, Release),
+            moved("b", 4, Rollback),
+        ]);
+        assert_eq!(back(&way, "b", 1), is("a"));
+    }
+
+    #[test]
+    fn an_operator_who_goes_to_an_older_bundle_leaves_all_that_is_newer() {
+        let mut way = way_of(&[("a", Release), ("c", Release), ("d", Release)]);
+        // b ran before this node was there.
+        way.switch(step("older", 2));
+        assert_eq!(back(&way, "older", 1), is("a"));
+        way.switch(step("d", 3));
+        assert_eq!(back(&way, "d", 1), is("older"));
+    }
+
+    #[test]
+    fn a_pin_is_no_step_and_the_way_is_not_endless() {
+        let way = way_of(&[("a", Release), ("b", Release), ("b", Pin)]);
+        assert_eq!(back(&way, "b", 1), is("a"));
+        let mut way = Way::default();
+        for serial in 1..100 {
+            way.follow(&[moved(&serial.to_string(), serial, Release)]);
+        }
+        assert_eq!(way.0.len(), STEPS_MAX);
+        assert_eq!(back(&way, "99", 1), is("98"));
+    }
+}
