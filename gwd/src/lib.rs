@@ -7,6 +7,7 @@
 //! | `admin` | the admin interface, and the commands that talk to it |
 //! | `node`, `worker`, `published` | threads, and the version they run |
 //! | `listen`, `proxy`, `upstream` | from a client's socket to a target's |
+//! | `files` | files that somebody else writes |
 //! | `telemetry` | metrics, access log, program log |
 //!
 //! Start reading at `proxy/exchange.rs`.
@@ -16,6 +17,7 @@ mod admin;
 mod clock;
 mod control;
 mod deadlines;
+mod files;
 mod listen;
 mod proxy;
 mod published;

@@ -22,7 +22,8 @@ use super::refusals::Refusals;
 use super::secrets;
 use super::state::{Ran, State};
 use super::watch::Watcher;
-use super::{Control, Event, Plan, Status, Told, TrustSource, advice, now};
+use super::{Control, Event, Plan, Status, TRUST_BYTES_MAX, Told, TrustSource, advice, now};
+use crate::files::read_file;
 use crate::node::Node;
 use crate::telemetry::program::{Level, event};
 
@@ -54,7 +55,7 @@ impl fmt::Display for StartError {
 pub(crate) fn trust(plan: &Plan) -> Result<(Trust, Vec<u8>), StartError> {
     match &plan.trust {
         TrustSource::File(path) => {
-            let bytes = std::fs::read(path).map_err(|error| {
+            let bytes = read_file(path, TRUST_BYTES_MAX).map_err(|error| {
                 StartError::Untrusted(format!(
                     "the trust file `{}` cannot be read: {error}; gwd runs nothing without one (`gwc keygen` and `gwc trust` make it)",
                     path.display()

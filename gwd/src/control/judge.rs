@@ -1,7 +1,5 @@
 //! The trust file, read again: what changes about what was accepted (release.md §4, §5, §6).
 
-use std::fs;
-
 use bundle::channel::{self, Accepted, Memory};
 use bundle::digest::Digest;
 use bundle::follow::{self, Passed};
@@ -11,7 +9,8 @@ use bundle::revocation;
 use bundle::trust::Trust;
 use serde_json::json;
 
-use super::{Control, KEPT_MAX, TrustSource};
+use super::{Control, KEPT_MAX, TRUST_BYTES_MAX, TrustSource};
+use crate::files::read_file;
 use crate::telemetry::program::{Audit, Level, OK, event};
 
 impl Control {
@@ -20,7 +19,7 @@ impl Control {
         let TrustSource::File(path) = &self.plan.trust else {
             return;
         };
-        let Ok(bytes) = fs::read(path) else {
+        let Ok(bytes) = read_file(path, TRUST_BYTES_MAX) else {
             return self.alarm("trust-unreadable", true);
         };
         if bytes == self.trust_bytes {

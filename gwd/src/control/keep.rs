@@ -7,13 +7,15 @@
 use bundle::channel::Accepted;
 use bundle::digest::Digest;
 use bundle::follow;
+use bundle::ir::PROVIDES;
 use bundle::moment::Moment;
-use bundle::refused::Refused;
+use bundle::refused::{Blame, Refused};
 use bundle::revocation::Revocations;
 use bundle::store::folder::Folder;
-use bundle::store::{Blobs, WriteError, sweep};
+use bundle::store::{Blobs, Chain, Store as _, WriteError, sweep};
 use serde_json::json;
 
+use super::state::Ran;
 use super::{Control, now};
 use crate::node::Version;
 use crate::telemetry::program::{Level, event};
@@ -41,12 +43,14 @@ impl Control {
     }
 
     pub(super) fn persist_record(&mut self, from: &Folder, accepted: &Accepted) {
-        let kept = follow::keep_record(from, &self.state.layout, accepted);
+        let kept = self.state.check().map_err(WriteError::from);
+        let kept = kept.and_then(|()| follow::keep_record(from, &self.state.layout, accepted));
         self.note_kept(kept);
     }
 
     pub(super) fn persist_list(&mut self, from: &Folder, list: &Revocations) {
-        let kept = follow::keep_list(from, &self.state.layout, list);
+        let kept = self.state.check().map_err(WriteError::from);
+        let kept = kept.and_then(|()| follow::keep_list(from, &self.state.layout, list));
         self.note_kept(kept);
     }
 
@@ -78,26 +82,71 @@ impl Control {
         self.alarm("state-not-durable", true);
     }
 
-    /// Tries again to write what is only in memory.
-    pub(super) fn persist_again(&mut self) {
+    /// Notices that the state folder is not what it was: emptied, replaced, renamed, taken by
+    /// another process. Then all that is remembered is written again.
+    pub(super) fn check_state(&mut self) {
         if self.durable {
-            return;
+            let kept = self.state.check().and_then(|()| self.remembers());
+            self.note_kept(kept.map_err(WriteError::Refused));
         }
-        let layout = self.state.layout.clone();
-        let blobs = self.blobs();
-        let kept = follow::keep_list(&blobs, &layout, &self.memory.revocations)
-            .and_then(|()| match &self.head {
-                Some(head) if self.memory.record == Some(head.pointer()) => {
-                    follow::keep_record(&blobs, &layout, head)
-                }
-                _ => Ok(()),
-            })
-            .and_then(|()| Ok(self.state.write(&self.ran)?));
-        if kept.is_ok() {
+        if !self.durable && self.keep_all().is_ok() {
             self.durable = true;
             self.alarm("state-not-durable", false);
             self.alarm("state-damaged", false);
         }
+    }
+
+    /// Whether the state folder has what a restart is to know.
+    fn remembers(&self) -> Result<(), Refused> {
+        let layout = &self.state.layout;
+        let channel = Chain::Channel(self.plan.channel.clone());
+        let record = self.memory.record.map(|pointer| (channel, pointer));
+        let list = self.memory.revocations.pointer();
+        let list = list.map(|pointer| (Chain::Revocations, pointer));
+        let mut whole = self.ran == Ran::default() || self.state.has_ran();
+        for (chain, pointer) in record.into_iter().chain(list) {
+            whole &= layout.link(&chain, pointer.serial)? == Some(pointer.digest);
+        }
+        if whole {
+            return Ok(());
+        }
+        Err(Refused::StateNotDurable {
+            why: format!("`{}` has lost what was kept there", layout.root().display()),
+        })
+    }
+
+    /// Writes all that is remembered: list, newest record, versions in memory, what ran.
+    fn keep_all(&mut self) -> Result<(), WriteError> {
+        if self.state.check().is_err() {
+            self.state.retake()?;
+        }
+        let layout = self.state.layout.clone();
+        let blobs = self.blobs();
+        follow::keep_list(&blobs, &layout, &self.memory.revocations)?;
+        if let Some(head) = &self.head
+            && self.memory.record == Some(head.pointer())
+        {
+            follow::keep_record(&blobs, &layout, head)?;
+        }
+        let running = self.running.map(|running| running.bundle);
+        for known in &self.residents {
+            let kept = self.keep_bundle(&blobs, &known.accepted);
+            match kept {
+                // What runs and may not be started again is not for a restart.
+                Err(WriteError::Refused(refused)) if refused.blame() == Blame::Signer => {}
+                Err(error) if Some(known.version.bundle()) == running => return Err(error),
+                // Without the others the node is poorer by a way back; that they are not there
+                // is told by whoever wants one.
+                Ok(()) | Err(_) => {}
+            }
+        }
+        self.state.write(&self.ran)?;
+        Ok(self.remembers()?)
+    }
+
+    fn keep_bundle(&self, blobs: &Behind, accepted: &Accepted) -> Result<(), WriteError> {
+        let verified = follow::bundle(blobs, &self.context(), accepted, PROVIDES)?;
+        follow::keep(blobs, &self.state.layout, accepted, &verified)
     }
 
     /// The state folder's blobs, and behind them the store's: what is remembered may not have
@@ -112,6 +161,9 @@ impl Control {
     /// Copies source artifacts into the state folder. They are many times what gwd runs and only
     /// explain it, so nobody waits for them.
     pub(super) fn keep_sources(&mut self) {
+        if self.sources_due.is_empty() || self.state.check().is_err() {
+            return;
+        }
         let due = std::mem::take(&mut self.sources_due);
         let Ok(store) = Folder::open(&self.plan.store) else {
             return;

@@ -56,6 +56,8 @@ const POLL_MS: u64 = 5_000;
 const TICK_MS: u64 = 2_000;
 /// The shortest pause before something is tried again by itself.
 const PAUSE_MS: u64 = 500;
+/// Bytes of a trust file.
+const TRUST_BYTES_MAX: u64 = 1 << 20;
 /// Records of the state folder among which break-glass finds its target.
 const KEPT_MAX: usize = 200;
 
@@ -275,10 +277,10 @@ impl Control {
     fn tick(&mut self) {
         self.refresh_secrets();
         self.describe();
-        self.persist_again();
+        self.check_state();
         self.tidy();
         self.keep_sources();
-        if self.clean_up_due {
+        if self.clean_up_due && self.durable {
             self.clean_up_due = false;
             self.clean_up();
         }

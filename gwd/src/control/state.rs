@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use bundle::digest::Digest;
@@ -16,21 +17,40 @@ use bundle::store::folder::Folder;
 use serde::{Deserialize, Serialize};
 
 use super::way::Way;
+use crate::files::{NONBLOCK, read_file};
 
 /// The file that says what ran.
 const RAN: &str = "gwd.json";
+/// Bytes of it.
+const RAN_BYTES_MAX: u64 = 1 << 20;
 /// Bundles whose order of running is remembered.
 const RAN_MAX: usize = 20;
 /// Runs that are remembered.
 const RUNS_MAX: usize = 100;
 
+/// What may be left in a state folder that somebody emptied.
+const OWN: [&str; 3] = [RAN, "channels", "revocations"];
+
 /// An open state folder; the lock is held as long as this lives.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) layout: Folder,
-    writable: bool,
-    _lock: File,
+    /// Which folder it is: a path may come to name another one.
+    root: Identity,
+    lock: Lock,
 }
+
+/// The lock that keeps a second process out.
+#[derive(Debug)]
+struct Lock {
+    file: File,
+    /// What was opened: the lock's file, or the folder where no file can be made.
+    path: PathBuf,
+    writable: bool,
+}
+
+/// Device and inode.
+type Identity = (u64, u64);
 
 /// What ran, and whether it is held.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,30 +97,61 @@ impl State {
     /// # Errors
     /// [`Refused::StateNotDurable`] if it cannot be used or another process has it.
     pub(crate) fn open(root: &Path) -> Result<Self, Refused> {
-        let not_durable = |why: String| Refused::StateNotDurable { why };
-        let layout = Folder::create(root).map_err(|refused| not_durable(refused.to_string()))?;
-        let path = root.join("gwd.lock");
-        let (lock, writable) = open_lock(&path)
-            .map_err(|error| not_durable(format!("`{}`: {error}", path.display())))?;
-        lock.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => not_durable(format!(
-                "another gwd uses `{}`; give each process a state folder of its own",
-                root.display()
-            )),
-            TryLockError::Error(error) => {
-                not_durable(format!("`{}` cannot be locked: {error}", path.display()))
-            }
-        })?;
+        let layout = layout(root)?;
+        let lock = Lock::take(root)?;
         Ok(Self {
             layout,
-            writable,
-            _lock: lock,
+            root: identity(root).map_err(|error| unusable(root, &error))?,
+            lock,
         })
     }
 
     /// Whether it could be written when it was opened.
     pub(crate) const fn writable(&self) -> bool {
-        self.writable
+        self.lock.writable
+    }
+
+    /// Whether the path still names the folder that was opened, with its layout and our lock.
+    /// Somebody may have emptied, replaced or renamed it; then what is written there is lost, or
+    /// another process has it by now.
+    ///
+    /// # Errors
+    /// [`Refused::StateNotDurable`] with what became of it.
+    pub(crate) fn check(&self) -> Result<(), Refused> {
+        let root = self.layout.root();
+        let at = identity(root).map_err(|error| unusable(root, &error))?;
+        let why = if at != self.root {
+            "is another folder than the one that was opened"
+        } else if !self.lock.is_in_place() {
+            "has lost the lock of this process"
+        } else if Folder::open(root).is_err() || !root.join("blobs/sha256").is_dir() {
+            "was emptied"
+        } else {
+            return Ok(());
+        };
+        Err(Refused::StateNotDurable {
+            why: format!("`{}` {why}", root.display()),
+        })
+    }
+
+    /// Makes what the path names now the state folder, with nothing in it that was not there.
+    ///
+    /// # Errors
+    /// As [`State::open`].
+    pub(crate) fn retake(&mut self) -> Result<(), Refused> {
+        let root = self.layout.root().to_owned();
+        if !self.lock.is_in_place() {
+            *self = Self::open(&root)?;
+            return Ok(());
+        }
+        self.layout = layout(&root)?;
+        self.root = identity(&root).map_err(|error| unusable(&root, &error))?;
+        Ok(())
+    }
+
+    /// Whether the file that says what ran is there.
+    pub(crate) fn has_ran(&self) -> bool {
+        self.path().is_file()
     }
 
     /// What ran before; nothing where the file is absent. It only points: whatever it names is
@@ -109,11 +160,10 @@ impl State {
     /// # Errors
     /// [`Refused::StateNotDurable`] if it cannot be read, [`Refused::Malformed`] if it is damaged.
     pub(crate) fn ran(&self) -> Result<Ran, Refused> {
-        let bytes = match fs::read(self.path()) {
+        let path = self.path();
+        let bytes = match read_file(&path, RAN_BYTES_MAX) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ran::default()),
-            result => result.map_err(|error| Refused::StateNotDurable {
-                why: format!("`{}`: {error}", self.path().display()),
-            })?,
+            result => result.map_err(|error| unusable(&path, &error))?,
         };
         serde_json::from_slice(&bytes).map_err(|error| Refused::Malformed {
             what: "gwd.json in the state folder",
@@ -134,6 +184,7 @@ impl State {
     /// # Errors
     /// [`Refused::StateNotDurable`]; [`Refused::Forked`] if another record has the serial.
     pub(crate) fn commit(&self, batch: &Batch<'_>, ran: Option<&Ran>) -> Result<(), Refused> {
+        self.check()?;
         let text = ran.map(serde_json::to_vec).transpose();
         let text = text.expect("digests, numbers and booleans always have a JSON form");
         let file = text.as_ref().map(|text| (RAN, text.as_slice()));
@@ -146,21 +197,76 @@ impl State {
     }
 }
 
-/// The lock's file, and whether it could be opened for writing. On a file system that is read-only
-/// a lock is taken on what is there, if need be on the folder itself.
-fn open_lock(path: &Path) -> io::Result<(File, bool)> {
-    let options = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path);
-    let error = match options {
-        Ok(lock) => return Ok((lock, true)),
-        Err(error) => error,
-    };
-    let folder = path.parent().unwrap_or(path);
-    let readable = File::open(path).or_else(|_| File::open(folder));
-    readable.map(|lock| (lock, false)).map_err(|_| error)
+// === impl Lock ===
+
+impl Lock {
+    fn take(root: &Path) -> Result<Self, Refused> {
+        let path = root.join("gwd.lock");
+        let lock = Self::open(&path).map_err(|error| unusable(&path, &error))?;
+        lock.file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Refused::StateNotDurable {
+                why: format!(
+                    "another gwd uses `{}`; give each process a state folder of its own",
+                    root.display()
+                ),
+            },
+            TryLockError::Error(error) => unusable(&lock.path, &error),
+        })?;
+        if lock.is_in_place() {
+            return Ok(lock);
+        }
+        Err(Refused::StateNotDurable {
+            why: format!("`{}` was exchanged just now", lock.path.display()),
+        })
+    }
+
+    /// On a file system that is read-only a lock is taken on what is there, if need be on the
+    /// folder itself.
+    fn open(path: &Path) -> io::Result<Self> {
+        let options = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .custom_flags(NONBLOCK)
+            .open(path);
+        let of = |file, path: &Path, writable| Self {
+            file,
+            path: path.to_owned(),
+            writable,
+        };
+        let error = match options {
+            Ok(file) => return Ok(of(file, path, true)),
+            Err(error) => error,
+        };
+        let folder = path.parent().unwrap_or(path);
+        File::open(path)
+            .map(|file| of(file, path, false))
+            .or_else(|_| File::open(folder).map(|file| of(file, folder, false)))
+            .map_err(|_| error)
+    }
+
+    /// Whether the path still names the file that is locked.
+    fn is_in_place(&self) -> bool {
+        let locked = self.file.metadata().map(|data| (data.dev(), data.ino()));
+        let there = identity(&self.path);
+        matches!((locked, there), (Ok(locked), Ok(there)) if locked == there)
+    }
+}
+
+fn layout(root: &Path) -> Result<Folder, Refused> {
+    Folder::create_beside(root, &OWN).map_err(|refused| Refused::StateNotDurable {
+        why: refused.to_string(),
+    })
+}
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    fs::metadata(path).map(|data| (data.dev(), data.ino()))
+}
+
+fn unusable(path: &Path, error: &io::Error) -> Refused {
+    Refused::StateNotDurable {
+        why: format!("`{}`: {error}", path.display()),
+    }
 }
 
 /// What is wrong with the file, without a word of what stands in it.

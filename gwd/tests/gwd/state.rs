@@ -279,3 +279,161 @@ fn what_ran_and_when_is_told_and_kept_over_restarts() {
         of(&gwd.ask("GET", "/v1/bundles", "").json(), &one)["reason"] == "because"
     });
 }
+
+/// What somebody may do to a state folder under a running gwd.
+type Accident = fn(&Path);
+
+const ACCIDENTS: [(&str, Accident); 5] = [
+    ("emptied", |state| {
+        for entry in std::fs::read_dir(state).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                std::fs::remove_dir_all(path).unwrap();
+            } else {
+                std::fs::remove_file(path).unwrap();
+            }
+        }
+    }),
+    ("emptied but for its own small files", |state| {
+        std::fs::remove_file(state.join("oci-layout")).unwrap();
+        std::fs::remove_dir_all(state.join("blobs")).unwrap();
+        std::fs::remove_dir_all(state.join("channels")).unwrap();
+    }),
+    ("replaced", |state| {
+        std::fs::rename(state, state.with_extension("old")).unwrap();
+        std::fs::create_dir(state).unwrap();
+    }),
+    ("renamed", |state| {
+        std::fs::rename(state, state.with_extension("gone")).unwrap();
+    }),
+    ("robbed of what it remembers", |state| {
+        std::fs::remove_dir_all(state.join("channels")).unwrap();
+        std::fs::remove_file(state.join("gwd.json")).unwrap();
+    }),
+];
+
+#[test]
+fn a_state_folder_that_is_emptied_or_replaced_under_a_gateway_is_noticed_and_written_again() {
+    let upstream = Upstream::saying("ok");
+    std::thread::scope(|scope| {
+        for (what, accident) in ACCIDENTS {
+            let upstream = &upstream;
+            scope.spawn(move || recovers_from(upstream, what, accident));
+        }
+    });
+}
+
+fn recovers_from(upstream: &Upstream, what: &str, accident: Accident) {
+    let world = World::new();
+    let one = world.release(&numbered(upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(upstream, 2));
+    gwd.wait_for(&two);
+    world.revoke(Revocation {
+        credentials: [one].into(),
+        ..Revocation::default()
+    });
+    eventually("the list is in force", || gwd.status()["revocations"] == 1);
+    accident(&world.path("state"));
+    eventually(what, || {
+        gwd.logged("alarm")
+            .is_some_and(|line| line["alarm"] == "state-not-durable")
+    });
+    eventually("it is durable again", || {
+        let over = gwd.logged("the alarm is over").is_some();
+        over && gwd.status()["durable"] == true
+    });
+    assert!(gwd.runs(&two));
+    let other = world.fails(&mut world.trusted());
+    let told = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert_eq!(other.status.code(), Some(65), "{what}: {told}");
+    gwd.kill();
+    // A restart without the store knows all of it.
+    std::fs::rename(world.path("store"), world.path("elsewhere")).unwrap();
+    let gwd = world.start();
+    let status = gwd.status();
+    assert!(gwd.runs(&two), "{what}: {status}");
+    assert_eq!(
+        (&status["serial"], &status["revocations"]),
+        (&json!(2), &json!(1))
+    );
+    assert_eq!(status["previous"], one.to_string());
+    let back = gwd.ask("POST", "/v1/rollback", "");
+    assert_eq!(
+        back.json()["bundle"],
+        one.to_string(),
+        "{what}: the way back"
+    );
+}
+
+#[test]
+fn a_state_folder_that_cannot_be_taken_in_again_stays_not_durable_and_says_so() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let state = world.path("state");
+    std::fs::rename(&state, world.path("old")).unwrap();
+    std::fs::write(&state, "no folder").unwrap();
+    eventually("it says so", || {
+        let status = gwd.status();
+        status["durable"] == false && status["alarms"] == json!(["state-not-durable"])
+    });
+    world.release(&numbered(&upstream, 2));
+    assert_eq!(notify(&gwd)["last_error"]["reason"], "state-not-durable");
+    assert!(gwd.runs(&one));
+    assert_eq!(get(gwd.public(), "/v1").status, 200);
+    std::fs::remove_file(&state).unwrap();
+    eventually("it is durable again", || gwd.status()["durable"] == true);
+}
+
+#[test]
+fn of_two_processes_only_the_one_with_the_lock_has_the_state_folder() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let first = world.start();
+    // The folder is exchanged and another process is faster than the first one's next look.
+    first.signal(rustix::process::Signal::STOP);
+    std::fs::rename(world.path("state"), world.path("old")).unwrap();
+    let second = world.start();
+    assert!(second.runs(&one));
+    first.signal(rustix::process::Signal::CONT);
+    eventually("the first one has lost it", || {
+        let status = first.status();
+        status["durable"] == false && status["alarms"] == json!(["state-not-durable"])
+    });
+    let two = world.release(&numbered(&upstream, 2));
+    second.wait_for(&two);
+    assert_eq!(notify(&first)["last_error"]["reason"], "state-not-durable");
+    assert!(first.runs(&one));
+    assert_eq!(second.status()["durable"], true);
+    second.kill();
+    first.wait_for(&two);
+    eventually("the first one has it now", || {
+        first.status()["durable"] == true
+    });
+}
+
+#[test]
+fn a_start_with_only_what_gwd_leaves_behind_works_and_other_files_are_not_touched() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    world.start().kill();
+    for gone in ["blobs", "channels"] {
+        std::fs::remove_dir_all(world.path("state").join(gone)).unwrap();
+    }
+    std::fs::remove_file(world.path("state/oci-layout")).unwrap();
+    std::fs::write(world.path("state/index.json"), "{}").unwrap();
+    let gwd = world.start();
+    assert!(gwd.runs(&one));
+    gwd.kill();
+    let strange = world.path("strange");
+    std::fs::create_dir(&strange).unwrap();
+    std::fs::write(strange.join("letters.txt"), "dear").unwrap();
+    std::fs::rename(world.path("state"), world.path("old")).unwrap();
+    std::fs::rename(&strange, world.path("state")).unwrap();
+    let refused = world.fails(&mut world.trusted());
+    assert_eq!(refused.status.code(), Some(65));
+}

@@ -59,12 +59,23 @@ impl Folder {
     /// [`Refused::StoreUnreachable`] if it cannot be read or made, [`Refused::NotABundle`] if the
     /// folder holds something else.
     pub fn create(root: &Path) -> Result<Self, Refused> {
+        Self::create_beside(root, &[])
+    }
+
+    /// The same where these files of ours may stand in the folder, which is no store without them
+    /// either: what is left of a folder that was emptied.
+    ///
+    /// # Errors
+    /// As [`Folder::create`].
+    pub fn create_beside(root: &Path, own: &[&str]) -> Result<Self, Refused> {
         let folder = Self {
             root: root.to_owned(),
         };
         let layout = root.join("oci-layout");
         if layout.exists() {
-            return Self::open(root);
+            let opened = Self::open(root)?;
+            make_below(root, &opened.blobs())?;
+            return Ok(opened);
         }
         let mut entries = match fs::read_dir(root) {
             Ok(entries) => Some(entries),
@@ -77,7 +88,8 @@ impl Folder {
                 entry.is_ok_and(|entry| {
                     let name = entry.file_name();
                     let name = name.to_string_lossy();
-                    let ours = ["blobs", "oci-layout"].contains(&name.as_ref());
+                    let ours = ["blobs", "oci-layout", "index.json"].contains(&name.as_ref())
+                        || own.contains(&name.as_ref());
                     !ours && !name.starts_with(TEMPORARY) && !name.ends_with(".lock")
                 })
             })
