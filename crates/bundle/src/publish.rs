@@ -48,8 +48,8 @@ pub struct Draft {
     pub source: Option<Digest>,
     /// The statements relied on.
     pub evidence: BTreeSet<Digest>,
-    /// Records of a fork that this one ends.
-    pub merges: BTreeSet<Digest>,
+    /// Records of a fork that this one ends. Its serial is above theirs.
+    pub merges: BTreeSet<Pointer>,
     /// Bundles to be dropped.
     pub withdraw: BTreeSet<Digest>,
     /// What becomes of open tunnels.
@@ -200,7 +200,8 @@ pub fn prepare(
         let serial = head.map_or(0, |pointer| pointer.serial);
         return Err(WriteError::Conflict { serial });
     }
-    let serial = free_serial(head, &skipped)?;
+    let above = draft.merges.iter().map(|merged| merged.serial).max();
+    let serial = free_serial(head, &skipped)?.max(above.unwrap_or(0).saturating_add(1));
     let revocations = revocation::find_head(store, trust)?.list;
     let statement = Statement {
         subject: vec![draft.bundle],
@@ -209,7 +210,7 @@ pub fn prepare(
             channel: draft.channel,
             serial,
             previous: head.map(|pointer| pointer.digest),
-            merges: draft.merges,
+            merges: draft.merges.iter().map(|merged| merged.digest).collect(),
             kind: draft.kind,
             actor: draft.actor,
             reason: draft.reason,

@@ -18,6 +18,7 @@ use bundle::trust::{Trust, When};
 use serde_json::{Value, json};
 
 use super::build::Built;
+use super::fleet::{self, Allowed};
 use super::movement::{self, Movement, Target, refused, short};
 use super::options::{
     FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
@@ -67,6 +68,9 @@ pub(super) struct Args {
     /// Go on although a gateway holds what it runs
     #[arg(long)]
     over_hold: bool,
+    /// Take in what the --node gateways have accepted and this store has lost
+    #[arg(long, requires = "node")]
+    merge: bool,
     /// Go on only if the version that runs now can be gone back to
     #[arg(long)]
     require_rollback: bool,
@@ -119,7 +123,18 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         nodes: Vec::new(),
     };
     report.line(&planned.human);
-    if let Some(head) = head.as_ref().filter(|head| head.bundle == id) {
+    let entries = evidence::entries(store, trust.as_ref(), &place.channel)?;
+    let allowed = Allowed {
+        over_hold: args.over_hold,
+        merge: args.merge,
+    };
+    let merges = if args.merge {
+        fleet::ask(&nodes, &place, &entries, allowed)?
+    } else {
+        BTreeSet::new()
+    };
+    let same = head.as_ref().filter(|head| head.bundle == id);
+    if let Some(head) = same.filter(|_| merges.is_empty()) {
         let serial = head.pointer.serial;
         report.line(&format!(
             "nothing to do: channel {} runs {} since serial {serial}",
@@ -134,13 +149,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         return Ok(blocked.exit);
     }
     check_revoked(store, trust.as_ref(), &place.channel, id)?;
-    if !nodes.is_empty() {
-        movement::check_holds(&nodes, args.over_hold)?;
+    if !nodes.is_empty() && !args.merge {
+        fleet::ask(&nodes, &place, &entries, allowed)?;
     }
     if args.require_rollback {
         back.require()?;
     }
-    let says = args.record.says(there.as_ref(), id)?;
+    let mut says = args.record.says(there.as_ref(), id)?;
+    says.merges = merges;
     let movement = Movement {
         place: &place,
         trust: trust.as_ref(),
@@ -174,7 +190,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     let target = Target {
         bundle: id,
-        kind: RecordKind::Release,
+        kind: if same.is_some() {
+            RecordKind::Pin
+        } else {
+            RecordKind::Release
+        },
         says,
         plan: Some(planned.digest()),
         source: Some(source),

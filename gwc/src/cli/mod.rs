@@ -5,6 +5,7 @@ mod apply;
 mod build;
 mod completions;
 mod explain;
+mod fleet;
 mod gc;
 mod history;
 mod init;

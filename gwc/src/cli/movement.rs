@@ -14,7 +14,6 @@ use bundle::store::{Store, WriteError};
 use bundle::trust::{KeyState, Trust, When};
 use serde_json::{Value, json};
 
-use super::say;
 use crate::exit::{Exit, Failure};
 use crate::output::printable;
 use crate::release::nodes::Nodes;
@@ -48,6 +47,8 @@ pub(super) struct Says {
     pub(super) reason: Option<String>,
     /// Gateways drop these and do not switch to them while this record is the newest.
     pub(super) withdraw: BTreeSet<Digest>,
+    /// Records that gateways accepted and the store does not have.
+    pub(super) merges: BTreeSet<Pointer>,
     /// Gateways do not take the record up after this time.
     pub(super) expires_in: Option<Duration>,
 }
@@ -95,11 +96,11 @@ impl Movement<'_> {
                 .reason
                 .unwrap_or_else(|| "no reason given".to_owned()),
             created,
-            expires: expires_in.map(|time| created.plus_s(time.as_secs().max(1))),
+            expires: expires_in.map(|time| created.plus_s(time.as_secs())),
             plan: target.plan,
             source: target.source,
             evidence: target.evidence,
-            merges: BTreeSet::new(),
+            merges: target.says.merges,
             withdraw: target.says.withdraw,
             streams: None,
         }
@@ -183,35 +184,6 @@ fn conflict(error: WriteError) -> anyhow::Error {
         .into(),
         refused @ WriteError::Refused(_) => refused.into(),
     }
-}
-
-/// Refuses to go on while a gateway holds what it runs, or cannot be asked.
-pub(super) fn check_holds(nodes: &Nodes, over_hold: bool) -> anyhow::Result<()> {
-    let mut held = Vec::new();
-    for (name, status) in nodes.status() {
-        let status = status.map_err(|error| unreachable(&name, &error))?;
-        if let Some(hold) = status.hold {
-            held.push(format!("{name}: {hold}"));
-        }
-    }
-    if held.is_empty() {
-        return Ok(());
-    }
-    if over_hold {
-        for one in held {
-            say::note(&format!("warning: going on over a hold, {one}"));
-        }
-        return Ok(());
-    }
-    Err(Failure::new(
-        Exit::ROLLOUT,
-        "held",
-        format!(
-            "gateways hold what they run since somebody rolled them back by hand ({}); run `gwd resume` there, or give --over-hold",
-            held.join("; ")
-        ),
-    )
-    .into())
 }
 
 /// A gateway that cannot be asked.

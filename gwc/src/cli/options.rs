@@ -17,6 +17,9 @@ use crate::release::evidence::Judge;
 use crate::release::nodes::Nodes;
 use crate::release::{self, Place, key};
 
+/// Longest reason, in characters.
+const REASON_MAX: usize = 1_000;
+
 /// Where releases are.
 #[derive(Debug, clap::Args)]
 pub(super) struct StoreOptions {
@@ -141,9 +144,26 @@ impl RecordOptions {
             )
             .into());
         }
+        if self
+            .reason
+            .as_ref()
+            .is_some_and(|reason| reason.chars().count() > REASON_MAX)
+        {
+            return Err(Failure::usage(format!(
+                "--reason is longer than {REASON_MAX} characters; it stands in every history, so name the ticket instead"
+            ))
+            .into());
+        }
+        if self.expires.is_some_and(|time| time.as_secs() == 0) {
+            return Err(Failure::usage(
+                "--expires is less than a second: no gateway could take the record up",
+            )
+            .into());
+        }
         Ok(Says {
             reason: self.reason.clone(),
             withdraw,
+            merges: BTreeSet::new(),
             expires_in: self.expires,
         })
     }

@@ -126,6 +126,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }))
 }
 
+/// Credentials that are listed one by one.
+const LISTED_MAX: usize = 20;
+
 /// A way back that was checked.
 pub(super) struct Rollback<'a> {
     place: &'a Place,
@@ -251,9 +254,15 @@ impl<'a> Rollback<'a> {
                 again.len(),
                 if again.len() == 1 { "" } else { "s" },
             ));
-            for credential in &again {
+            for credential in again.iter().take(LISTED_MAX) {
                 text.push_str(&format!(
                     "      gwc revoke --credential {credential} --key KEY --reason WHY\n"
+                ));
+            }
+            if again.len() > LISTED_MAX {
+                text.push_str(&format!(
+                    "      … and {} more: --format json has them all\n",
+                    again.len() - LISTED_MAX
                 ));
             }
         }

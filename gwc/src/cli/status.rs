@@ -3,6 +3,7 @@
 use bundle::history::Entry;
 use serde_json::{Value, json};
 
+use super::fleet;
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
@@ -58,7 +59,7 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
     let rows: Vec<Row> = nodes
         .status()
         .into_iter()
-        .map(|(name, status)| row(name, status, head.as_ref()))
+        .map(|(name, status)| row(name, status, &place, head.as_ref()))
         .collect();
     let unreachable = rows.iter().any(|row| !row.reachable);
     let drift = rows.iter().any(|row| row.reachable && !row.agrees);
@@ -77,7 +78,12 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
     Ok(exit)
 }
 
-fn row(node: String, status: anyhow::Result<release::nodes::Status>, head: Option<&Entry>) -> Row {
+fn row(
+    node: String,
+    status: anyhow::Result<release::nodes::Status>,
+    place: &Place,
+    head: Option<&Entry>,
+) -> Row {
     let wanted = head.map(|head| head.bundle.to_string());
     match status {
         Err(error) => Row {
@@ -89,7 +95,8 @@ fn row(node: String, status: anyhow::Result<release::nodes::Status>, head: Optio
             all: Value::Null,
         },
         Ok(status) => {
-            let agrees = status.bundle == wanted;
+            let another = fleet::follows_another(&status, place);
+            let agrees = status.bundle == wanted && another.is_none();
             let mut text = match &status.bundle {
                 None => "runs nothing".to_owned(),
                 Some(bundle) => format!("runs {}", short(bundle)),
@@ -107,7 +114,9 @@ fn row(node: String, status: anyhow::Result<release::nodes::Status>, head: Optio
                     error["reason"].as_str().unwrap_or("no reason given")
                 ));
             }
-            if !agrees {
+            if let Some(another) = another {
+                text.push_str(&format!("  <- {another}"));
+            } else if !agrees {
                 text.push_str("  <- differs from the channel");
             }
             Row {

@@ -8,7 +8,7 @@ use bundle::store::folder::Folder;
 use crate::exit::{Exit, Failure};
 
 /// Fewest hex digits that are taken for the beginning of an id.
-pub const PREFIX_MIN: usize = 6;
+pub const PREFIX_MIN: usize = 4;
 /// Most candidates that an error lists.
 const LISTED_MAX: usize = 10;
 

@@ -51,6 +51,8 @@ pub struct Status {
     pub bundle: Option<String>,
     /// The newest record that it accepted.
     pub serial: Option<u64>,
+    /// Its project.
+    pub project: Option<String>,
     /// Its channel.
     pub channel: Option<String>,
     /// A hold, as it tells it.
@@ -308,6 +310,7 @@ fn read(bytes: &[u8]) -> anyhow::Result<Status> {
     Ok(Status {
         bundle: text(&all["bundle"]),
         serial: all["serial"].as_u64(),
+        project: text(&all["project"]),
         channel: text(&all["channel"]),
         hold: some(&all["hold"]),
         resident: all["resident"]

@@ -314,6 +314,60 @@ fn drift_is_told_and_tokens_are_sent() {
 }
 
 #[test]
+fn a_gateway_of_another_channel_or_project_does_not_agree() {
+    let project = Project::released();
+    let id = project.history()[0].1.clone();
+    let gateway = Gateway::new(status(&id));
+    let ask = |command: &str| project.run(&[command, "--node", &gateway.at]);
+    ask("drift").with(0);
+    gateway.say("channel", json!("staging"));
+    ask("drift")
+        .with(1)
+        .says("follows channel `staging`, not `prod`");
+    project.change("6s");
+    apply(&project, &["--node", &gateway.at])
+        .with(64)
+        .says("follows channel `staging`, not `prod`");
+    gateway.say("channel", json!("prod"));
+    gateway.say("project", json!("warehouse"));
+    ask("drift")
+        .with(1)
+        .says("is of project `warehouse`, not `shop`");
+    assert_eq!(project.history().len(), 1);
+}
+
+#[test]
+fn a_store_that_has_lost_records_is_told_before_the_channel_moves() {
+    let project = Project::released();
+    let id = project.history()[0].1.clone();
+    let gateway = Gateway::new(status(&id));
+    let lost = format!("sha256:{}", "ab".repeat(32));
+    gateway.say("accepted", json!({"serial": 4, "record": lost}));
+    project.change("6s");
+    apply(&project, &["--node", &gateway.at])
+        .with(4)
+        .says("forked")
+        .says("has accepted serial 4")
+        .says("gwc apply --merge");
+    assert_eq!(project.history().len(), 1);
+    apply(&project, &["--merge"]).with(64);
+    let document = apply(
+        &project,
+        &["--merge", "--node", &gateway.at, "--format", "json"],
+    )
+    .with(0)
+    .json("apply/v1");
+    assert_eq!(document["serial"], 5, "above what gateways know");
+    // It is merged now; and what is not lost needs no merging.
+    apply(&project, &["--node", &gateway.at])
+        .with(0)
+        .says("nothing to do");
+    project.change("7s");
+    apply(&project, &["--node", &gateway.at]).with(0);
+    assert_eq!(project.history().len(), 3);
+}
+
+#[test]
 fn something_else_answers() {
     let project = Project::released();
     let gateway = Gateway::new(json!({"hello": "world"}));

@@ -128,6 +128,12 @@ fn what_is_withdrawn_and_when_it_ends_stands_in_the_record() {
     let (project, _) = three();
     let left = project.history()[0].1.clone();
     back(&project, &["-1", "--withdraw", "ffffff"]).with(65);
+    back(&project, &["-1", "--expires", "0s"])
+        .with(64)
+        .says("less than a second");
+    back(&project, &["-1", "--reason", &"x".repeat(1_001)])
+        .with(64)
+        .says("longer than 1000 characters");
     let target = project.history()[1].1.clone();
     back(&project, &["-1", "--withdraw", &target])
         .with(64)

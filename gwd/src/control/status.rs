@@ -96,6 +96,9 @@ impl Control {
             "head": self.head.as_ref().map(|head| {
                 json!({"bundle": head.bundle().to_string(), "serial": head.pointer().serial})
             }),
+            "accepted": self.memory.record.map(|pointer| {
+                json!({"serial": pointer.serial, "record": pointer.digest.to_string()})
+            }),
             "resident": residents
                 .map(|known| known.version.bundle().to_string())
                 .collect::<Vec<_>>(),

@@ -2,7 +2,7 @@
 
 use bundle::digest::Digest;
 use bundle::publish;
-use bundle::statement::predicate::RecordKind;
+use bundle::statement::predicate::{Pointer, RecordKind};
 use bundle::store::{Chain, Store as _};
 use serde_json::json;
 
@@ -101,7 +101,11 @@ fn a_chain_without_the_remembered_record_is_a_fork_until_a_record_merges_it() {
     );
     assert!(gwd.runs(&two));
     let merged = world.release_with(&numbered(&upstream, 0), |draft| {
-        draft.merges = [lost].into();
+        draft.merges = [Pointer {
+            digest: lost,
+            serial: 2,
+        }]
+        .into();
     });
     gwd.wait_for(&merged);
     assert_eq!(gwd.status()["last_error"], json!(null));

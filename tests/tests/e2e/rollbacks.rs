@@ -273,3 +273,49 @@ fn a_fleet_with_one_held_node_is_told_and_gets_together_again() {
     };
     assert_eq!([ran(0).len(), ran(1).len(), ran(2).len()], [3, 3, 3]);
 }
+
+#[test]
+fn an_older_copy_of_the_store_is_told_and_a_merging_record_mends_it() {
+    let upstream = Upstream::start();
+    let gateway = |version: u32| {
+        format!(
+            "version: 1\nname: rollbacks\napis: {{s: {{path: openapi.yaml}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             defaults: {{upstream: u, security: upstream, timeout: {version}s}}\n",
+            upstream.url()
+        )
+    };
+    let project = Project::with(&gateway(5), &document(false));
+    project.keygen();
+    project.apply();
+    let copied = Command::new("cp")
+        .arg("-a")
+        .args([project.path("releases"), project.path("older")])
+        .status();
+    assert!(copied.expect("cp can be run").success());
+    let fleet = [Options::of(&project).start(), Options::of(&project).start()];
+    let second = release(&project, &gateway(6));
+    fleet.iter().for_each(|gwd| gwd.wait_bundle(&second));
+    std::fs::remove_dir_all(project.path("releases")).expect("it is there");
+    std::fs::rename(project.path("older"), project.path("releases")).expect("it is there");
+    wait::until("the replay is told", || {
+        fleet.iter().for_each(Gateway::notify);
+        let told = |gwd: &Gateway| gwd.status()["last_error"]["reason"] == "replayed";
+        fleet.iter().all(told).then_some(())
+    });
+    let nodes = nodes(&fleet);
+    let apply = |more: &[&str]| {
+        project.write("gateway.yaml", gateway(7));
+        let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
+        project.gwc(&[&["apply", "--yes"], &KEY[..], more, &nodes[..]].concat())
+    };
+    let told = apply(&[]);
+    told.exits(4);
+    assert!(told.stderr.contains("gwc apply --merge"), "{told}");
+    for gwd in &fleet {
+        assert_eq!(gwd.status()["bundle"], second.as_str());
+    }
+    let merged = apply(&["--merge", "--wait", "20s"]);
+    assert!(merged.succeeds().stdout.contains("serial 3"), "{merged}");
+    project.gwc(&["history"]).succeeds();
+}

@@ -14,7 +14,7 @@ pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>
     };
     if !kind.is_file() {
         // Opening a pipe would wait for ever.
-        return Err(Refused::malformed("store", "something else than a file"));
+        return Err(odd(path, "something else than a file stands here"));
     }
     let file = match File::open(path) {
         // A clean-up was faster.
@@ -26,6 +26,18 @@ pub(super) fn read_limited(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>
         .read_to_end(&mut bytes)
         .map_err(|error| unreachable(path, &error))?;
     Ok(Some(bytes))
+}
+
+/// Something in a layout that nobody put there: told with its path, so that it can be removed.
+pub(super) fn odd(path: &Path, why: &str) -> Refused {
+    Refused::Malformed {
+        what: "store",
+        why: format!(
+            "`{}`: {why}; put back what was there, or remove it",
+            path.display()
+        )
+        .into(),
+    }
 }
 
 /// The file names in a folder that are UTF-8; none if there is no such folder.

@@ -358,7 +358,12 @@ impl Store for Folder {
         let path = self.chain_folder(chain).join(file_name(serial));
         match read_limited(&path, 256)? {
             None => Ok(None),
-            Some(bytes) => read_link(&bytes).map(Some),
+            Some(bytes) => read_link(&bytes).map(Some).map_err(|_| {
+                files::odd(
+                    &path,
+                    "a link is a digest and a line feed, and this is neither",
+                )
+            }),
         }
     }
 

@@ -1,0 +1,104 @@
+//! What is asked of gateways before their channel is moved: that they follow it, that they know
+//! no record which the store has lost, and that nobody holds them.
+
+use std::collections::BTreeSet;
+
+use bundle::digest::Digest;
+use bundle::history::Entry;
+use bundle::statement::predicate::Pointer;
+
+use super::movement::unreachable;
+use super::say;
+use crate::exit::{Exit, Failure};
+use crate::release::Place;
+use crate::release::nodes::{Nodes, Status};
+
+/// What may be gone over.
+#[derive(Clone, Copy)]
+pub(super) struct Allowed {
+    /// Gateways that hold what they run.
+    pub(super) over_hold: bool,
+    /// Records that gateways accepted and the store does not have.
+    pub(super) merge: bool,
+}
+
+/// Asks all gateways. Tells the records that only they know, which the next record has to merge.
+pub(super) fn ask(
+    nodes: &Nodes,
+    place: &Place,
+    entries: &[Entry],
+    allowed: Allowed,
+) -> anyhow::Result<BTreeSet<Pointer>> {
+    let mut held = Vec::new();
+    let mut lost = BTreeSet::new();
+    let mut told = Vec::new();
+    for (name, status) in nodes.status() {
+        let status = status.map_err(|error| unreachable(&name, &error))?;
+        if let Some(other) = follows_another(&status, place) {
+            return Err(Failure::usage(format!("--node {name}: this gateway {other}")).into());
+        }
+        if let Some(pointer) = accepted(&status).filter(|pointer| !has(entries, *pointer)) {
+            told.push(format!("{name} has accepted serial {}", pointer.serial));
+            lost.insert(pointer);
+        }
+        if let Some(hold) = status.hold {
+            held.push(format!("{name}: {hold}"));
+        }
+    }
+    if !lost.is_empty() && !allowed.merge {
+        let head = entries.first().map_or(0, |head| head.pointer.serial);
+        return Err(Failure::new(
+            Exit::UNVERIFIED,
+            "forked",
+            format!(
+                "the store has lost records: its channel {} is at serial {head}, and {}; gateways would refuse what is \
+                 published now. Is this an older copy of the store? Then bring the newer one back. If it is gone for \
+                 good, `gwc apply --merge` with every gateway as --node writes a record that all of them take",
+                place.channel,
+                told.join(", ")
+            ),
+        )
+        .into());
+    }
+    if !held.is_empty() && !allowed.over_hold {
+        return Err(Failure::new(
+            Exit::ROLLOUT,
+            "held",
+            format!(
+                "gateways hold what they run since somebody rolled them back by hand ({}); run `gwd resume` there, or give --over-hold",
+                held.join("; ")
+            ),
+        )
+        .into());
+    }
+    for one in held {
+        say::note(&format!("warning: going on over a hold, {one}"));
+    }
+    Ok(lost)
+}
+
+/// How a gateway says that it is about something else.
+pub(super) fn follows_another(status: &Status, place: &Place) -> Option<String> {
+    let (channel, project) = (place.channel.as_str(), place.project.as_str());
+    let other_project = status.project.as_deref().filter(|name| *name != project);
+    let other_channel = status.channel.as_deref().filter(|name| *name != channel);
+    match (other_project, other_channel) {
+        (Some(other), _) => Some(format!("is of project `{other}`, not `{project}`")),
+        (None, Some(other)) => Some(format!("follows channel `{other}`, not `{channel}`")),
+        (None, None) => None,
+    }
+}
+
+/// The newest record that a gateway accepted.
+fn accepted(status: &Status) -> Option<Pointer> {
+    let accepted = &status.all["accepted"];
+    let digest: Digest = accepted["record"].as_str()?.parse().ok()?;
+    let serial = accepted["serial"].as_u64()?;
+    Some(Pointer { digest, serial })
+}
+
+fn has(entries: &[Entry], pointer: Pointer) -> bool {
+    entries
+        .iter()
+        .any(|entry| entry.pointer == pointer || entry.record.merges.contains(&pointer.digest))
+}
