@@ -4,6 +4,7 @@ mod authority;
 mod broken;
 mod conformance;
 mod corpus;
+mod edits;
 mod files;
 mod formats;
 mod hostile;

@@ -3,7 +3,10 @@
 
 use gwc::spec::{In, SchemeKind, Version};
 
-use crate::project;
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+use crate::{corpus, project};
 
 const HEAD: &str = "swagger: \"2.0\"\ninfo: {title: t, version: \"1\"}\n";
 
@@ -322,5 +325,70 @@ fn circles_and_other_versions_are_told() {
     ] {
         let linted = project::text(&text);
         assert!(linted.names().contains(&name), "{text}\n{}", linted.lines());
+    }
+}
+
+/// The documents of 2.0 in the corpus, each with a request and the errors that it deserves.
+const CORPUS: &[(&str, &str, &str, &[&str])] = &[
+    // 2.0 has no `examples` in a parameter.
+    (
+        "gluecon",
+        "example1_from_._Different_requestbody.md.yaml",
+        "POST",
+        &["unknown-field"],
+    ),
+    ("resolution/twolevel", "index.yaml", "GET", &[]),
+    ("swagger2openapi", "swagger.yaml", "GET", &[]),
+    ("fiendish", "ref-encoding2.yaml", "GET", &[]),
+];
+
+#[test]
+fn all_documents_of_the_corpus_build() {
+    let Some(corpus) = corpus::folder() else {
+        return;
+    };
+    for (folder, name, method, errors) in CORPUS {
+        let folder = corpus.join("conformance/mermade-3.0/pass").join(folder);
+        let mut texts: Vec<(String, String)> = vec![(
+            "gateway.yaml".into(),
+            format!(
+                "version: 1\nname: s\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\ndefaults: {{upstream: u, security: upstream}}\napis: {{a: {{path: \"{name}\"}}}}\n"
+            ),
+        )];
+        let mut waiting = vec![folder.clone()];
+        while let Some(here) = waiting.pop() {
+            for entry in std::fs::read_dir(here).expect("a folder").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    waiting.push(path);
+                } else if let Ok(text) = std::fs::read_to_string(&path) {
+                    let inside = path.strip_prefix(&folder).expect("below");
+                    texts.push((inside.to_string_lossy().into_owned(), text));
+                }
+            }
+        }
+        let texts = texts
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str()));
+        let files = Files::in_memory(texts, Limits::default());
+        let levels = errors
+            .iter()
+            .map(|name| ((*name).to_owned(), Some(diag::Level::Warn)));
+        let compiled = gwc::compile::project(files, &levels.collect());
+        let found: Vec<&str> = compiled
+            .findings
+            .iter()
+            .map(|finding| finding.lint.name)
+            .filter(|name| *name != "open-operations")
+            .collect();
+        assert_eq!(found, *errors, "{name}");
+        let gateway = compiled.lowered.expect("it is built").gateway;
+        let operations: Vec<&str> = gateway
+            .apis
+            .iter()
+            .flat_map(|api| api.operations.iter())
+            .map(|operation| &*operation.method)
+            .collect();
+        assert_eq!(operations, [*method], "{name}");
     }
 }

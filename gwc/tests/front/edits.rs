@@ -1,0 +1,219 @@
+//! Real documents with one random edit: the compiler ends, never panics, and every place that
+//! it names lies inside the file that it names.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use diag::Diagnostic;
+use gwc::compile::{self, Compiled};
+use gwc::output::human::Look;
+use gwc::output::{Report, concise, human};
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+use crate::corpus;
+
+/// More than the largest document takes on a machine that does something else as well.
+const TIME_MAX: Duration = Duration::from_secs(20);
+
+/// A sequence of numbers that a seed repeats (xorshift64*).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let high = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33;
+        usize::try_from(high).expect("31 bits") % sides
+    }
+}
+
+/// The documents of the corpus that stand in one file.
+fn documents(corpus: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut waiting: Vec<PathBuf> = ["specs", "broken", "conformance", "history", "oasdiff"]
+        .iter()
+        .map(|folder| corpus.join(folder))
+        .collect();
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            let ending = path.extension().and_then(|ending| ending.to_str());
+            if path.is_dir() && !path.ends_with("digitalocean") {
+                waiting.push(path);
+            } else if matches!(ending, Some("yaml" | "yml" | "json")) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The text with one edit, and what was done.
+fn edited(text: &str, dice: &mut Dice) -> (String, String) {
+    let mut lines: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+    if lines.is_empty() {
+        return (text.to_owned(), "nothing".into());
+    }
+    let at = dice.roll(lines.len());
+    let line = lines[at].clone();
+    let colon = line.find(": ").or_else(|| line.find(":\n"));
+    let did = match (dice.roll(3), colon) {
+        (0, Some(colon)) => {
+            let key: String = line[..colon].chars().rev().collect();
+            let key = key.trim_start_matches(['"', '\'']);
+            lines[at] = line.replacen(
+                &key.chars().rev().collect::<String>(),
+                &format!("{}x", key.chars().rev().collect::<String>()),
+                1,
+            );
+            "renamed a key"
+        }
+        (1, Some(colon)) => {
+            const VALUES: &[&str] = &[
+                "[]",
+                "{}",
+                "7",
+                "null",
+                "\"x\"",
+                "true",
+                "[{}]",
+                "-1.5",
+                "&a [*a]",
+                "{$ref: '#'}",
+                "*a",
+                "''",
+            ];
+            let comma = if line.trim_end().ends_with(',') {
+                ","
+            } else {
+                ""
+            };
+            let value = VALUES[dice.roll(VALUES.len())];
+            lines[at] = format!("{}: {value}{comma}\n", &line[..colon]);
+            "changed a value's type"
+        }
+        _ => {
+            lines.remove(at);
+            "removed a line"
+        }
+    };
+    (
+        lines.concat(),
+        format!("{did} at line {}: {}", at + 1, line.trim_end()),
+    )
+}
+
+fn compiled(name: &str, text: &str) -> Compiled {
+    // As a project, so that it goes all the way to a bundle where nothing is wrong.
+    const GATEWAY: &str = "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
+        defaults: {upstream: u, security: upstream}\napis: {a: {path: \"";
+    let gateway = format!("{GATEWAY}{name}\"}}}}\n");
+    let files = [("gateway.yaml", gateway.as_str()), (name, text)];
+    compile::project(Files::in_memory(files, Limits::default()), &Vec::new())
+}
+
+/// The places that a finding names and that do not lie in a file.
+fn outside(compiled: &Compiled, finding: &Diagnostic) -> Vec<String> {
+    let files = compiled.files.sources.iter().count();
+    let related = finding.related.iter().map(|(span, _)| *span);
+    let fixes = finding.fix.iter().map(|edit| edit.span);
+    std::iter::once(finding.span)
+        .chain(related)
+        .chain(fixes)
+        .filter(|span| {
+            let inside = (span.file.0 as usize) < files && {
+                let text = compiled.files.sources.file(span.file).text();
+                text.get(span.start as usize..span.end as usize).is_some()
+            };
+            !inside
+        })
+        .map(|span| format!("{}: {span:?}", finding.lint.name))
+        .collect()
+}
+
+/// The kinds of findings in a document, or what is wrong with the compiler.
+fn judge(path: &Path, text: &str) -> Result<Vec<&'static str>, String> {
+    let name = path.file_name().expect("a name").to_string_lossy();
+    let name: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let start = Instant::now();
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        let compiled = compiled(&name, text);
+        let report = Report {
+            files: &compiled.files,
+            folder: "",
+            findings: &compiled.findings,
+            environment: None,
+            fail_on: diag::Level::Error,
+        };
+        let said = concise::render(&report).len() + human::render(&report, Look::default()).len();
+        let outside: Vec<String> = compiled
+            .findings
+            .iter()
+            .flat_map(|finding| outside(&compiled, finding))
+            .collect();
+        let stuck = compiled.lowered.is_none() && !compiled.has_errors();
+        let names = compiled.findings.iter().map(|finding| finding.lint.name);
+        let names: Vec<_> = names.collect();
+        (said, outside, stuck, names)
+    }));
+    let took = start.elapsed();
+    match run {
+        Err(_) => Err("a panic".into()),
+        Ok((_, outside, ..)) if !outside.is_empty() => Err(format!("places outside: {outside:?}")),
+        Ok((_, _, true, _)) => Err("nothing was built and nothing is wrong".into()),
+        Ok(_) if took > TIME_MAX => Err(format!("it took {took:?}")),
+        Ok((.., names)) => Ok(names),
+    }
+}
+
+#[test]
+fn one_random_edit_never_breaks_the_compiler() {
+    let Some(corpus) = corpus::folder() else {
+        return;
+    };
+    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let given = std::env::var("GWC_TEST_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok());
+    let now = || {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(1, |since| since.as_secs())
+    };
+    let seed: u64 = given.unwrap_or_else(|| if full { now() } else { 20_261_120 });
+    eprintln!("GWC_TEST_SEED={seed}");
+    let documents = documents(&corpus);
+    assert!(documents.len() > 300, "only {} documents", documents.len());
+    let mut dice = Dice(seed | 1);
+    let mut wrong = Vec::new();
+    let mut kinds = BTreeSet::new();
+    for _ in 0..if full { 2_000 } else { 200 } {
+        let path = &documents[dice.roll(documents.len())];
+        let bytes = std::fs::read(path).expect("the document is there");
+        let (text, did) = edited(&String::from_utf8_lossy(&bytes), &mut dice);
+        match judge(path, &text) {
+            Ok(names) => kinds.extend(names),
+            Err(why) => wrong.push(format!("{}: {did}: {why}", path.display())),
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "GWC_TEST_SEED={seed}\n{}",
+        wrong.join("\n")
+    );
+    assert!(kinds.len() > 20, "the edits hurt too little: {kinds:?}");
+}
