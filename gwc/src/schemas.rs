@@ -13,6 +13,10 @@ pub fn all() -> Vec<(&'static str, Value)> {
     all.push(("trust", trust));
     all.extend([
         ("lint", lint()),
+        (
+            "baseline",
+            diag::shape::json_schema(&crate::lint::baseline::SHAPE),
+        ),
         ("build", build()),
         ("plan", plan()),
         ("route", route()),

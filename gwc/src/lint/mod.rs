@@ -12,6 +12,7 @@ use crate::spec::schema::Schemas;
 use crate::spec::{Spec, Version};
 
 pub mod allow;
+pub mod baseline;
 pub mod rules;
 pub(crate) mod sample;
 mod settle;
@@ -120,7 +121,7 @@ pub const ALL: &[&[&Lint]] = &[
     crate::syntax::lints::LINTS,
     crate::project::lints::LINTS,
     crate::spec::lints::LINTS,
-    &[&allow::LINT, &allow::UNUSED],
+    &[&allow::LINT, &allow::UNUSED, &baseline::STALE],
     crate::overlay::lints::LINTS,
     rules::LINTS,
     crate::model::lints::LINTS,

@@ -90,3 +90,65 @@ fn services_see_paths_from_the_working_folder() {
     project.run(&[&both[..], &["jsonl"]].concat()).with(1);
     project.run(&[&both[..], &["sarif"]].concat()).with(64);
 }
+
+#[test]
+fn a_baseline_is_written_and_read() {
+    let project = Project::bare();
+    project.edit(
+        "orders.yaml",
+        "operationId: getOrder",
+        "sumary: x, operationId: getOrder",
+    );
+    project.run(&["lint"]).with(1);
+    let written = project
+        .run(&["lint", "--write-baseline", "lint-baseline.json"])
+        .with(0);
+    assert!(!written.out.contains("unknown-field"), "{}", written.out);
+    let read = [
+        "lint",
+        "--baseline",
+        "lint-baseline.json",
+        "--format",
+        "json",
+    ];
+    let report = project.run(&read).with(0).json("lint/v1");
+    assert_eq!(report["counts"]["error"], 0);
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders",
+        "sumary: x, operationId: listOrders",
+    );
+    project.run(&read).with(1).says("GW0302");
+    project.edit("orders.yaml", "sumary: x, ", "");
+    let stale = project.run(&read).with(0).json("lint/v1");
+    let stale = stale["findings"].as_array().expect("a list");
+    let stale = stale
+        .iter()
+        .find(|found| found["code"] == "GW0310")
+        .expect("it is stale");
+    assert_eq!(
+        (&stale["file"], &stale["line"]),
+        (&"lint-baseline.json".into(), &9.into())
+    );
+    // Both at once: what is not needed any more is dropped.
+    project
+        .run(&[
+            "lint",
+            "--baseline",
+            "lint-baseline.json",
+            "--write-baseline",
+            "lint-baseline.json",
+        ])
+        .with(0);
+    assert!(
+        project
+            .read("lint-baseline.json")
+            .contains("\"findings\": []")
+    );
+    project
+        .run(&["lint", "--baseline", "none.json"])
+        .with(65)
+        .says("none.json");
+    project.write("broken.json", "{\"schema\": 1");
+    project.run(&["lint", "--baseline", "broken.json"]).with(65);
+}

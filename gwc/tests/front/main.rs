@@ -1,6 +1,7 @@
 //! The compiler's front: from texts to findings. One binary.
 
 mod authority;
+mod baseline;
 mod broken;
 mod conformance;
 mod corpus;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use diag::{Diagnostic, FileId, Sink};
+use gwc::lint::baseline::Baseline;
 use gwc::output::{Report, concise};
 use gwc::project::files::{Document, Files};
 use gwc::spec::Spec;
@@ -71,7 +72,13 @@ fn lint(mut files: Files, name: &str, overlays: &[&str]) -> Linted {
     files.follow(&document);
     gwc::spec::lift::lift(&mut files, &mut document, &mut sink);
     let spec = gwc::lint::document(&files, &document, &mut sink);
-    let findings = gwc::lint::finish(sink, &files);
+    let mut findings = gwc::lint::finish(sink, &files);
+    if let Ok(file) = files.read("baseline.json") {
+        let text = files.sources.file(file).text().to_owned();
+        let mut sink = Sink::default();
+        let baseline = Baseline::read(&mut files, "baseline.json", text, &mut sink);
+        findings = baseline.expect("it is one").apply(&files, findings);
+    }
     Linted {
         files,
         document: Some(document),

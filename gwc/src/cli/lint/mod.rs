@@ -1,0 +1,141 @@
+//! `gwc lint`: parse, resolve, type-check, run the rules.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+
+use diag::{Level, Sink};
+
+use super::replace::replace;
+use super::say::{self, Context};
+use crate::compile::{self, Compiled};
+use crate::exit::{Exit, Failure};
+use crate::lint::baseline::{self, Baseline};
+use crate::output::human::Look;
+use crate::output::{Format, Joins, Report};
+use crate::syntax::Limits;
+
+mod levels;
+mod outputs;
+
+use outputs::FormatParser;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  gwc lint                          the project of this folder
+  gwc lint openapi.yaml             one document, without a project
+  gwc lint --format concise --fail-on warn
+  gwc lint --write-baseline lint-baseline.json    set aside what is found today
+  gwc lint --baseline lint-baseline.json          tell what is new
+  gwc lint --format github --output sarif=lint.sarif --output junit=lint.xml")]
+pub(super) struct Args {
+    /// Projects or OpenAPI documents; the project of this folder where nothing is said
+    paths: Vec<PathBuf>,
+    /// How findings are written
+    #[arg(long, default_value = "human", value_parser = FormatParser)]
+    format: &'static Format,
+    /// Write findings to a file as well; may be given several times
+    #[arg(long, value_name = "FORMAT=FILE")]
+    output: Vec<String>,
+    /// The least level that ends with exit code 1
+    #[arg(long, default_value = "error", value_name = "LEVEL")]
+    fail_on: FailOn,
+    /// Set a rule's level: off, info, warn or error; may be given several times
+    #[arg(long, value_name = "NAME=LEVEL")]
+    rule: Vec<String>,
+    /// Leave out the findings that this file sets aside
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Set aside what is found today: write it to this file
+    #[arg(long, value_name = "FILE")]
+    write_baseline: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum FailOn {
+    Error,
+    Warn,
+    Info,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let levels = levels::levels(&args.rule)?;
+    let outputs = outputs::outputs(&args.output)?;
+    let fail_on = match args.fail_on {
+        FailOn::Error => Level::Error,
+        FailOn::Warn => Level::Warn,
+        FailOn::Info => Level::Info,
+    };
+    let one = !outputs.is_empty() || args.write_baseline.is_some() || args.baseline.is_some();
+    if args.paths.len() > 1 && (args.format.joins == Joins::Document || one) {
+        return Err(Failure::usage(
+            "a report in a file, one that is one document, and a baseline are about one project or OpenAPI document; call gwc once for each",
+        )
+        .into());
+    }
+    let paths: Vec<Option<&Path>> = if args.paths.is_empty() {
+        vec![None]
+    } else {
+        args.paths.iter().map(|path| Some(path.as_path())).collect()
+    };
+    let mut exit = Exit::OK;
+    for path in paths {
+        let input = context.input(path)?;
+        let mut compiled = compile::compile(&input, Limits::default(), &levels)?;
+        set_aside(args, &mut compiled)?;
+        let folder = outputs::seen_folder(&input);
+        let report = Report {
+            files: &compiled.files,
+            folder: &folder,
+            findings: &compiled.findings,
+            environment: None,
+            fail_on,
+        };
+        let look = say::look(std::io::stdout().is_terminal());
+        let text = (args.format.render)(&report, look);
+        if !text.is_empty() {
+            say::result(&text);
+        }
+        for output in &outputs {
+            let text = (output.format.render)(&report, Look::default());
+            replace(&output.file, text.as_bytes())
+                .map_err(|error| Failure::new(Exit::INPUT, "output", format!("{error:#}")))?;
+        }
+        let ended = match (compiled.unreadable, report.blocked()) {
+            (true, _) => Exit::INPUT,
+            (false, true) => Exit::FINDINGS,
+            (false, false) => Exit::OK,
+        };
+        exit = exit.max(ended);
+    }
+    Ok(exit)
+}
+
+/// Leaves out what the baseline counts, or what is written to one now.
+fn set_aside(args: &Args, compiled: &mut Compiled) -> anyhow::Result<()> {
+    let mut path = args.baseline.as_ref();
+    if let Some(file) = &args.write_baseline {
+        let text = baseline::written(&compiled.files, &compiled.findings);
+        replace(file, text.as_bytes())
+            .map_err(|error| Failure::new(Exit::INPUT, "baseline", format!("{error:#}")))?;
+        path = Some(file);
+    }
+    let Some(path) = path else {
+        return Ok(());
+    };
+    let shown = say::path(path);
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot read the baseline `{shown}`: {error}");
+        Failure::new(Exit::INPUT, "baseline", message)
+    })?;
+    let mut sink = Sink::default();
+    let findings = std::mem::take(&mut compiled.findings);
+    match Baseline::read(&mut compiled.files, &shown, text, &mut sink) {
+        Some(baseline) => compiled.findings = baseline.apply(&compiled.files, findings),
+        None => {
+            compiled.unreadable = true;
+            compiled.findings = findings;
+            compiled.findings.extend(sink.into_sorted());
+        }
+    }
+    Ok(())
+}

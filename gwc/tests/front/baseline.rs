@@ -1,0 +1,141 @@
+//! What is set aside today stays so while the text is worked on, and nothing else is.
+
+use gwc::lint::baseline::{self, Baseline};
+
+use crate::project::{self, Linted};
+
+const TODAY: &str = "openapi: 3.0.3
+info: {title: t, version: \"1\"}
+paths:
+  /a/{id}:
+    get:
+      parameters:
+        - {name: id, in: path, required: true, schema: {type: string}}
+        - {name: q, in: query, sumary: x, schema: {type: string}}
+      sumary: x
+      responses: {'200': {description: ok}}
+  /b:
+    get: {responses: {'200': {description: ok}}}
+";
+
+fn written(text: &str) -> String {
+    let linted = project::text(text);
+    baseline::written(&linted.files, &linted.findings)
+}
+
+/// What a baseline leaves to say about a document.
+fn left(baseline: &str, document: &str) -> Vec<String> {
+    let Linted {
+        mut files,
+        findings,
+        ..
+    } = project::text(document);
+    let mut sink = diag::Sink::default();
+    let read = Baseline::read(&mut files, "baseline.json", baseline.to_owned(), &mut sink);
+    let said = read.expect("it is one").apply(&files, findings);
+    said.into_iter()
+        .map(|finding| format!("{}: {}", finding.lint.name, finding.message))
+        .collect()
+}
+
+#[test]
+fn what_is_set_aside_survives_edits() {
+    let baseline = written(TODAY);
+    assert_eq!(left(&baseline, TODAY), Vec::<String>::new());
+    let moved = TODAY.replace("paths:\n", "\n# a comment\nservers: []\npaths:\n  /0: {}\n");
+    let reordered = TODAY.replace(
+        "        - {name: id, in: path, required: true, schema: {type: string}}
+        - {name: q, in: query, sumary: x, schema: {type: string}}
+      sumary: x\n",
+        "        - {name: new, in: query, schema: {type: string}}
+        - {name: q, in: query, schema: {type: string}, sumary: x}
+        - {name: id, in: path, required: true, schema: {type: string}}\n      sumary: x\n",
+    );
+    let renamed = TODAY
+        .replace("/b:", "/c:")
+        .replace("{id}", "{key}")
+        .replace("name: id", "name: key");
+    for document in [&moved, &reordered, &renamed] {
+        assert_ne!(document, TODAY);
+        assert_eq!(
+            left(&baseline, document),
+            Vec::<String>::new(),
+            "{document}"
+        );
+        assert_eq!(written(document), baseline);
+    }
+}
+
+#[test]
+fn one_more_of_the_same_is_told() {
+    let baseline = written(TODAY);
+    let elsewhere = TODAY.replace("  /b:\n    get: {", "  /b:\n    get: {sumary: x, ");
+    assert_eq!(
+        left(&baseline, &elsewhere),
+        ["unknown-field: an operation has no field `sumary`"]
+    );
+    // Alike in everything that the fingerprint holds: items without a name of their own.
+    let schema = |items: &str| {
+        format!(
+            "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths: {{}}\ncomponents: {{schemas: {{A: {{allOf: [{items}]}}}}}}\n"
+        )
+    };
+    let one = "{type: object, tipe: x}";
+    let (single, double) = (schema(one), schema(&format!("{one}, {one}")));
+    let baseline = written(&single);
+    assert_eq!(left(&baseline, &double).len(), 1);
+    assert!(written(&double).contains("\"count\": 2"));
+    assert_eq!(left(&written(&double), &double), Vec::<String>::new());
+    assert_eq!(
+        left(&written(&double), &single),
+        ["stale-baseline: `unknown-keyword` in openapi.yaml is set aside 1 time too often"]
+    );
+}
+
+#[test]
+fn what_was_mended_is_stale_until_it_is_written_anew() {
+    let baseline = written(TODAY);
+    let mended = TODAY.replace("      sumary: x\n", "");
+    assert_eq!(left(&baseline, &mended).len(), 1);
+    assert!(left(&baseline, &mended)[0].starts_with("stale-baseline"));
+    assert_eq!(left(&written(&mended), &mended), Vec::<String>::new());
+    assert!(written(&mended).len() < baseline.len());
+}
+
+#[test]
+fn what_cannot_be_built_is_never_set_aside() {
+    let hard = TODAY.replace("  /b:\n", "  /b:\n    gte: {}\n");
+    let names = project::text(&hard).names();
+    assert!(names.contains(&"unknown-method"), "{names:?}");
+    assert_eq!(left(&written(&hard), &hard).len(), 1);
+}
+
+#[test]
+fn the_file_fits_its_schema_and_says_why_it_is_none() {
+    let (_, schema) = gwc::schemas::all()
+        .into_iter()
+        .find(|(name, _)| *name == "baseline")
+        .expect("it has a schema");
+    let validator = jsonschema::validator_for(&schema).expect("the schema is one");
+    let text = written(TODAY);
+    let document: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+    assert!(validator.is_valid(&document), "{text}");
+    let pretty = serde_json::from_str::<serde_json::Value>(&written(
+        "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n",
+    ));
+    assert_eq!(
+        pretty.expect("it is JSON")["findings"],
+        serde_json::json!([])
+    );
+    let mut linted = project::text(TODAY);
+    for wrong in [
+        "",
+        "{}",
+        "[]",
+        "{\"schema\": \"baseline/v2\", \"findings\": []}",
+    ] {
+        let mut sink = diag::Sink::default();
+        let read = Baseline::read(&mut linted.files, "baseline.json", wrong.into(), &mut sink);
+        assert!(read.is_none() && sink.has_errors(), "{wrong}");
+    }
+}
