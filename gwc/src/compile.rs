@@ -145,7 +145,7 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
             &files, entry, document, spec, &settings, &mut sink,
         ));
     }
-    routes::check(&apis, &mut sink);
+    routes::check(&files, &apis, &mut sink);
     for names in [
         &settings.names.policies,
         &settings.names.upstreams,
@@ -249,7 +249,7 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
             &mut sink,
         ));
     }
-    routes::check(&apis, &mut sink);
+    routes::check(files, &apis, &mut sink);
     let unsettled = [
         &lints::UNKNOWN_POLICY,
         &lints::UNKNOWN_UPSTREAM,

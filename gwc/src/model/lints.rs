@@ -322,4 +322,36 @@ over the plain path."
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a/b: {get: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {x-gateway: {priority: 1}, get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n"),
     ];
     good open!("  /a/b: {get: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
+
+    CAPTURED_BY_TEMPLATE "GW0607" "captured-by-template" Warn
+    "requests that one template takes and only another one wants"
+    "Some requests match both templates. The order gives them to the one whose parameters refuse them (by `enum`, `const`, \
+`type`, `pattern`, lengths or the format `uuid`), while they are valid for the other: schemas never route. Give one of them \
+another path, or the one that should win a `priority`."
+    bad open!("  /a/{x}/c: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
+\x20 /a/b/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: integer}}], responses: {\"200\": {description: fine}}}}\n");
+    good open!("  /a/{x}/c: {get: {parameters: [{name: x, in: path, required: true, schema: {type: integer}}], responses: {\"200\": {description: fine}}}}\n\
+\x20 /a/b/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: integer}}], responses: {\"200\": {description: fine}}}}\n");
+
+    METHOD_FALLS_THROUGH "GW0608" "method-falls-through" Info
+    "a method that goes to a wider template"
+    "The method is a condition of a route: where `/a/b` has no `post`, a POST to it goes to `/a/{x}`, if that has one. Other \
+gateways answer 405 there. One finding for each API shows the first such request."
+    bad open!("  /a/b: {get: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {post: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
+    good open!("  /a/b: {post: {responses: {\"200\": {description: fine}}}}\n  /a/{x}: {post: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
+
+    HOST_HIDES_MOUNT "GW0609" "host-hides-mount" Info
+    "a mount without hosts, beside mounts with hosts"
+    "The host decides first: where one mount names a host, requests to it are answered by the mounts of that host alone, and \
+an API that is mounted for any host is not asked. That is often meant; this says for which hosts it holds."
+    bad &[
+        ("gateway.yaml", "version: 1\nname: s\napis:\n  a: {path: api.yaml, mount: {hosts: [a.example]}}\n  b: {path: b.yaml}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+        ("b.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/b: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\napis:\n  a: {path: api.yaml, mount: {hosts: [a.example]}}\n  b: {path: b.yaml, mount: {hosts: [b.example]}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+        ("b.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/b: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
 }

@@ -11,6 +11,7 @@ pub mod overlap;
 pub mod routes;
 mod security;
 pub mod settings;
+mod surprise;
 mod treatment;
 
 use bundle::ir;

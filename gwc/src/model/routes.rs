@@ -6,12 +6,30 @@ use bundle::ir::{Segment, Template};
 use diag::{Diagnostic, Sink};
 use engine::router::compare_templates;
 
-use super::lints::{AMBIGUOUS_TEMPLATE, IDENTICAL_ROUTE, MOUNT_CONFLICT, NEVER_WINS, UNREACHABLE};
+use super::lints::{
+    AMBIGUOUS_TEMPLATE, CAPTURED_BY_TEMPLATE, IDENTICAL_ROUTE, MOUNT_CONFLICT, NEVER_WINS,
+    UNREACHABLE,
+};
 use super::overlap::{self, subset, witness};
+use super::surprise::{self, Overlap, Side};
 use super::{Api, Operation};
+use crate::project::files::Files;
+use crate::spec::reference::Resolver;
+use crate::spec::schema::Schemas;
 
 /// Compares all routes of a project.
-pub fn check(apis: &[Api], sink: &mut Sink) {
+pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
+    let resolvers: Vec<Resolver<'_>> = apis
+        .iter()
+        .map(|api| Resolver::new(files, &api.document))
+        .collect();
+    let schemas: Vec<Schemas<'_, '_>> = apis
+        .iter()
+        .zip(&resolvers)
+        .map(|(api, resolver)| Schemas::new(resolver, api.spec.version))
+        .collect();
+    let table = Tables { apis, schemas };
+    let mut fallen = BTreeSet::new();
     let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
     for routes in tables(apis) {
         let templates: Vec<&Template> = routes.iter().map(|route| &route.template).collect();
@@ -24,10 +42,12 @@ pub fn check(apis: &[Api], sink: &mut Sink) {
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
             // An operation at two mounts is one operation; mounts at one place are told below.
             if names.0 != names.1 && told.insert(names) {
-                judge(first, second, sink);
+                table.judge(first, second, sink);
             }
         }
+        surprise::methods_that_fall_through(apis, &routes, &mut fallen, sink);
     }
+    surprise::hidden_mounts(apis, sink);
     for api in apis {
         mounts_at_one_place(api, sink);
         for operation in &api.operations {
@@ -65,9 +85,14 @@ fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
     }
 }
 
-struct Route<'m> {
-    operation: &'m Operation,
-    template: Template,
+/// An operation at a mount.
+pub(super) struct Route<'m> {
+    /// Its API's index.
+    pub(super) api: usize,
+    /// The operation.
+    pub(super) operation: &'m Operation,
+    /// Its template behind the mount's base path.
+    pub(super) template: Template,
 }
 
 /// The routes by listener and host; one table is asked for each request.
@@ -102,6 +127,7 @@ fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
                 .iter()
                 .filter(|operation| !operation.internal)
                 .map(move |operation| Route {
+                    api,
                     operation,
                     template: based(base, &operation.template),
                 })
@@ -138,75 +164,119 @@ fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
 
 // === what is said about a pair ===
 
-fn judge(first: &Route<'_>, second: &Route<'_>, sink: &mut Sink) {
-    let (a, b) = (first.operation, second.operation);
-    let (below, above) = (
-        subset(&first.template, &second.template),
-        subset(&second.template, &first.template),
-    );
-    if below && above {
-        if a.conditions == b.conditions && a.priority == b.priority {
-            sink.push(
+/// What judging pairs needs.
+struct Tables<'r, 'a> {
+    apis: &'r [Api],
+    /// By API.
+    schemas: Vec<Schemas<'r, 'a>>,
+}
+
+impl<'r, 'a> Tables<'r, 'a> {
+    fn side<'s>(&'s self, route: &'s Route<'_>) -> Side<'s, 'r, 'a> {
+        Side {
+            route,
+            api: &self.apis[route.api],
+            schemas: &self.schemas[route.api],
+        }
+    }
+
+    fn judge(&self, first: &Route<'_>, second: &Route<'_>, sink: &mut Sink) {
+        let (a, b) = (first.operation, second.operation);
+        let (below, above) = (
+            subset(&first.template, &second.template),
+            subset(&second.template, &first.template),
+        );
+        if below && above {
+            if a.conditions == b.conditions && a.priority == b.priority {
+                sink.push(
                 Diagnostic::new(&IDENTICAL_ROUTE, b.path_span, format!("`{} {}` and `{} {}` own the same requests", b.method, b.path, a.method, a.path))
                     .label("nothing tells their requests apart")
                     .related(a.path_span, format!("`{} {}` is here", a.method, a.path))
                     .help("give one another path, another method or a condition, or describe both as one operation"),
             );
-            return;
-        }
-    } else if !below
-        && !above
-        && a.priority == b.priority
-        && a.conditions.is_empty()
-        && b.conditions.is_empty()
-    {
-        let Some(witness) = witness(&first.template, &second.template) else {
-            return;
-        };
-        let winner = if compare_templates(&first.template, &second.template).is_gt() {
-            a
-        } else {
-            b
-        };
-        sink.push(
-            Diagnostic::new(
-                &AMBIGUOUS_TEMPLATE,
-                b.path_span,
-                format!(
-                    "`{}` and `{}` match some of the same requests",
-                    b.path, a.path
-                ),
-            )
-            .label(format!(
-                "`{} {witness}` matches both; `{}` gets it",
-                a.method, winner.key
-            ))
-            .related(a.path_span, format!("`{}` is here", a.path))
-            .help("the order is: literal before pattern before parameter, from the left"),
-        );
-        return;
-    }
-    for (lesser, greater, inside) in [(a, b, below), (b, a, above)] {
-        let wider = greater
-            .conditions
-            .iter()
-            .all(|condition| lesser.conditions.contains(condition));
-        if inside && wider && lesser.priority < greater.priority {
+                return;
+            }
+        } else if !below
+            && !above
+            && a.priority == b.priority
+            && a.conditions.is_empty()
+            && b.conditions.is_empty()
+        {
+            let Some(witness) = witness(&first.template, &second.template) else {
+                return;
+            };
+            let (winner, loser) = if compare_templates(&first.template, &second.template).is_gt() {
+                (first, second)
+            } else {
+                (second, first)
+            };
+            let sides = (self.side(winner), self.side(loser));
+            match surprise::overlap(&sides.0, &sides.1) {
+                Overlap::Silent => return,
+                Overlap::Captured => return captured(winner.operation, loser.operation, sink),
+                Overlap::Ambiguous => {}
+            }
+            let winner = winner.operation;
             sink.push(
                 Diagnostic::new(
-                    &NEVER_WINS,
-                    lesser.path_span,
-                    format!("`{}` can never win", lesser.key),
+                    &AMBIGUOUS_TEMPLATE,
+                    b.path_span,
+                    format!(
+                        "`{}` and `{}` match some of the same requests",
+                        b.path, a.path
+                    ),
                 )
-                .label(format!("`{}` takes all its requests", greater.key))
-                .related(
-                    greater.path_span,
-                    format!("its priority is {}", greater.priority),
-                )
-                .help("give this path the same priority, or remove it"),
+                .label(format!(
+                    "`{} {witness}` matches both; `{}` gets it",
+                    a.method, winner.key
+                ))
+                .related(a.path_span, format!("`{}` is here", a.path))
+                .help("the order is: literal before pattern before parameter, from the left"),
             );
+            return;
+        }
+        for (lesser, greater, inside) in [(a, b, below), (b, a, above)] {
+            let wider = greater
+                .conditions
+                .iter()
+                .all(|condition| lesser.conditions.contains(condition));
+            if inside && wider && lesser.priority < greater.priority {
+                sink.push(
+                    Diagnostic::new(
+                        &NEVER_WINS,
+                        lesser.path_span,
+                        format!("`{}` can never win", lesser.key),
+                    )
+                    .label(format!("`{}` takes all its requests", greater.key))
+                    .related(
+                        greater.path_span,
+                        format!("its priority is {}", greater.priority),
+                    )
+                    .help("give this path the same priority, or remove it"),
+                );
+            }
         }
     }
+}
+
+/// The requests that both templates match are the loser's by the schemas of the parameters.
+fn captured(winner: &Operation, loser: &Operation, sink: &mut Sink) {
+    sink.push(
+        Diagnostic::new(
+            &CAPTURED_BY_TEMPLATE,
+            loser.path_span,
+            format!(
+                "requests that are valid for `{}` only go to `{}`",
+                loser.path, winner.path
+            ),
+        )
+        .label(format!(
+            "`{}` wins, and its parameters refuse them",
+            winner.key
+        ))
+        .related(winner.path_span, format!("`{}` is here", winner.path))
+        .help("give one of them another path, or this one a `priority`: schemas never route"),
+    );
 }
 
 fn unreachable(operation: &Operation, sink: &mut Sink) {

@@ -13,6 +13,7 @@ mod judged;
 mod output;
 mod overlay;
 mod project;
+mod routes;
 mod samples;
 mod schemas;
 mod silence;

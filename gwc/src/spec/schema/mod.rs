@@ -22,6 +22,7 @@ mod lists;
 mod maps;
 mod number;
 mod pattern;
+mod text;
 mod unevaluated;
 
 pub use pattern::Pattern;
@@ -72,6 +73,12 @@ impl<'r, 'a> Schemas<'r, 'a> {
             finite: RefCell::default(),
             steps_left: Cell::new(STEPS_MAX),
         }
+    }
+
+    /// What resolves the document's references.
+    #[must_use]
+    pub fn resolver(&self) -> &'r Resolver<'a> {
+        self.resolver
     }
 
     /// Judges a value that is written in the document.
