@@ -109,7 +109,7 @@ fn expected(a: &Route, b: &Route) -> Option<&'static str> {
     };
     let (winner, loser) = if rank(a) > rank(b) { (a, b) } else { (b, a) };
     let both = |path: &&&Vec<&str>| is_valid(winner, path) && is_valid(loser, path);
-    if common.iter().any(|path| both(path)) {
+    if common.iter().any(both) {
         return Some("ambiguous-template");
     }
     let captured = common.iter().any(|path| is_valid(loser, path));
