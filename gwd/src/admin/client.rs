@@ -10,8 +10,6 @@ use serde_json::Value;
 
 use super::Interface;
 
-/// How long a node may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes of an answer.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
@@ -20,6 +18,8 @@ const ANSWER_BYTES_MAX: u64 = 64 << 20;
 pub(crate) struct Node {
     pub(crate) interface: Interface,
     pub(crate) token: Option<String>,
+    /// How long it may take to answer.
+    pub(crate) timeout: Duration,
 }
 
 /// What it said.
@@ -33,7 +33,7 @@ impl Node {
     /// Sends one request.
     ///
     /// # Errors
-    /// If the node cannot be reached or does not answer as gwd does.
+    /// If the node cannot be reached, does not answer in time, or not as gwd does.
     pub(crate) fn ask(
         &self,
         method: &str,
@@ -49,18 +49,34 @@ impl Node {
             head.push_str(&format!("authorization: Bearer {token}\r\n"));
         }
         let request = format!("{head}\r\n{text}");
-        match &self.interface {
-            Interface::Tcp(address) => {
-                let stream = TcpStream::connect_timeout(address, PATIENCE)
+        // On a thread of its own: connecting to a unix socket has no time limit, and an answer may
+        // come byte by byte.
+        let (done, answer) = std::sync::mpsc::sync_channel(1);
+        let (interface, timeout) = (self.interface.clone(), self.timeout);
+        std::thread::spawn(move || {
+            let _too_late = done.send(interface.exchange(&request, timeout));
+        });
+        match answer.recv_timeout(timeout) {
+            Ok(answer) => answer,
+            Err(_) => bail!(
+                "gwd did not answer within {timeout:?}; it is not carried out if it had not begun: look at `gwd status` and at its log, or wait longer with --timeout"
+            ),
+        }
+    }
+}
+
+impl Interface {
+    fn exchange(&self, request: &str, timeout: Duration) -> anyhow::Result<Answer> {
+        match self {
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect_timeout(address, timeout)
                     .with_context(|| format!("no gwd can be reached at `{address}`"))?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                exchange(stream, &request)
+                exchange(stream, request)
             }
-            Interface::Unix(path) => {
+            Self::Unix(path) => {
                 let stream = UnixStream::connect(path)
                     .with_context(|| format!("no gwd can be reached at `{}`", path.display()))?;
-                stream.set_read_timeout(Some(PATIENCE))?;
-                exchange(stream, &request)
+                exchange(stream, request)
             }
         }
     }

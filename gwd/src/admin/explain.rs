@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Request};
 use policy::{Cx, Limits, RateTable};
 use serde_json::{Value, json};
 
+use super::order::Question;
 use crate::published::Shared;
 
 /// `routes/v1`: every route of the running version.
@@ -40,7 +41,7 @@ pub(super) fn routes(shared: &Shared) -> Value {
 ///
 /// # Errors
 /// What is wrong with the question.
-pub(super) fn explain(shared: &Shared, question: &Value) -> Result<Value, String> {
+pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, String> {
     let current = shared.current().ok_or("no bundle runs yet")?;
     let snapshot = &current.loaded.snapshot;
     let (parts, peer) = request(question)?;
@@ -153,20 +154,21 @@ pub(super) fn explain(shared: &Shared, question: &Value) -> Result<Value, String
     })))
 }
 
-fn request(question: &Value) -> Result<(http::request::Parts, IpAddr), String> {
-    let method = question["method"].as_str().unwrap_or("GET");
-    let url = question["url"]
-        .as_str()
+fn request(question: &Question) -> Result<(http::request::Parts, IpAddr), String> {
+    let method = question.method.as_deref().unwrap_or("GET");
+    let url = question
+        .url
+        .as_deref()
         .ok_or("name a `url`: {\"method\": \"GET\", \"url\": \"http://host/path\"}")?;
     let uri: http::Uri = url.parse().map_err(|_| "`url` is not a URL".to_owned())?;
     let host = uri.authority().map(ToString::to_string);
     let target = uri.path_and_query().map_or("/", |target| target.as_str());
     let mut builder = Request::builder().method(method).uri(target);
     let mut has_host = false;
-    for (name, value) in question["headers"].as_object().into_iter().flatten() {
+    for (name, value) in &question.headers {
         let bad = || format!("`{}` is not a field", name.escape_debug());
         let name = HeaderName::try_from(name.as_str()).map_err(|_| bad())?;
-        let value = HeaderValue::try_from(value.as_str().ok_or_else(bad)?).map_err(|_| bad())?;
+        let value = HeaderValue::try_from(value).map_err(|_| bad())?;
         has_host |= name == http::header::HOST;
         builder = builder.header(name, value);
     }
@@ -176,7 +178,7 @@ fn request(question: &Value) -> Result<(http::request::Parts, IpAddr), String> {
     let request = builder
         .body(())
         .map_err(|_| "`method` is not a method".to_owned())?;
-    let peer = match question["peer"].as_str() {
+    let peer = match question.peer.as_deref() {
         None => IpAddr::from([127, 0, 0, 1]),
         Some(peer) => peer
             .parse()
@@ -186,9 +188,9 @@ fn request(question: &Value) -> Result<(http::request::Parts, IpAddr), String> {
 }
 
 /// The named listener, or the only one.
-fn listener(snapshot: &engine::Snapshot, question: &Value) -> Result<usize, String> {
+fn listener(snapshot: &engine::Snapshot, question: &Question) -> Result<usize, String> {
     let listeners = snapshot.listeners();
-    match question["listener"].as_str() {
+    match question.listener.as_deref() {
         None => (!listeners.is_empty())
             .then_some(0)
             .ok_or_else(|| "the bundle has no listener".to_owned()),

@@ -4,7 +4,9 @@
 //! `specs/gwd-admin.yaml` describes it, and nothing is served that is not described there.
 
 pub(crate) mod client;
+mod connections;
 mod explain;
+mod order;
 mod server;
 
 pub(crate) use server::{Admin, Interface, Token};

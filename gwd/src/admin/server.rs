@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -19,18 +20,17 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use super::explain;
-use crate::control::{Event, Status, Switch, Target, Trouble, Wish};
+use super::connections::{Connection, Connections};
+use super::{explain, order};
+use crate::control::{Event, Status, Switch, Trouble};
 use crate::published::Shared;
 use crate::telemetry::program::{self, Audit, Level, OK, event};
 use crate::telemetry::registry::Registry;
 
 /// Bytes of a request's body.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// Hex digits that name a bundle at least.
-const PREFIX_MIN: usize = 4;
-/// Connections at once.
-const CONNECTIONS_MAX: usize = 256;
+/// How long a request's head may take, and a connection stay idle.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the interface is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,14 +84,13 @@ impl Admin {
                 };
                 let real = listener.local_addr()?;
                 spawn(runtime, async move {
-                    let limit = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+                    let mut connections = Connections::default();
                     loop {
-                        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
-                            return;
-                        };
                         match listener.accept().await {
                             Ok((stream, peer)) => {
-                                admin.serve(TokioIo::new(stream), Via::Tcp(peer), permit);
+                                if let Some(connection) = connections.admit() {
+                                    admin.serve(TokioIo::new(stream), Via::Tcp(peer), connection);
+                                }
                             }
                             Err(_) => pause().await,
                         }
@@ -112,14 +111,13 @@ impl Admin {
                     listener
                 };
                 spawn(runtime, async move {
-                    let limit = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+                    let mut connections = Connections::default();
                     loop {
-                        let Ok(permit) = Arc::clone(&limit).acquire_owned().await else {
-                            return;
-                        };
                         match listener.accept().await {
                             Ok((stream, _)) => {
-                                admin.serve(TokioIo::new(stream), Via::Unix, permit);
+                                if let Some(connection) = connections.admit() {
+                                    admin.serve(TokioIo::new(stream), Via::Unix, connection);
+                                }
                             }
                             Err(_) => pause().await,
                         }
@@ -130,24 +128,29 @@ impl Admin {
         }
     }
 
-    fn serve<I>(self: &Arc<Self>, io: I, via: Via, permit: tokio::sync::OwnedSemaphorePermit)
+    fn serve<I>(self: &Arc<Self>, io: I, via: Via, connection: Arc<Connection>)
     where
         I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
         let admin = Arc::clone(self);
         tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let admin = Arc::clone(&admin);
-                async move { Ok::<_, Infallible>(admin.answer(request, via).await) }
+            let service = service_fn(|request| {
+                let (admin, busy) = (Arc::clone(&admin), connection.busy());
+                async move {
+                    let reply = admin.answer(request, via).await;
+                    drop(busy);
+                    Ok::<_, Infallible>(reply)
+                }
             });
-            let served = hyper::server::conn::http1::Builder::new()
+            let serving = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(std::time::Duration::from_secs(30))
-                .serve_connection(io, service)
-                .await;
-            // A client that breaks off is its own affair.
-            let _broken_off = served;
-            drop(permit);
+                .header_read_timeout(HEADER_TIMEOUT)
+                .serve_connection(io, service);
+            tokio::select! {
+                // A client that breaks off is its own affair.
+                _broken_off = serving => {}
+                () = connection.is_shed() => {}
+            }
         });
     }
 
@@ -244,30 +247,43 @@ impl Admin {
             "/v1/status" => json_reply(200, &self.status_now()),
             "/v1/bundles" => json_reply(200, &self.status.load().bundles),
             "/v1/routes" => json_reply(200, &explain::routes(&self.shared)),
+            _ => match read_body(request).await {
+                Ok(body) => self.order(path, &body, who).await,
+                Err(reply) => reply,
+            },
+        }
+    }
+
+    /// What comes with a body. One that says more than is understood is refused: who wrote it
+    /// meant something by it.
+    async fn order(&self, path: &str, body: &[u8], who: String) -> Reply {
+        let switch = match path {
+            "/v1/log-level" => return set_level(body, &who),
+            "/v1/explain" => {
+                let explained =
+                    order::read(body).and_then(|it| explain::explain(&self.shared, &it));
+                return explained.map_or_else(|why| bad_request(&why), |it| json_reply(200, &it));
+            }
+            "/v1/activate" => Some(Switch::Activate),
+            "/v1/rollback" => Some(Switch::Rollback),
+            _ => None,
+        };
+        if let Some(what) = switch {
+            return match order::wish(what, body) {
+                Ok(wish) => self.ask(|answer| Event::Switch { wish, who, answer }).await,
+                Err(why) => bad_request(&why),
+            };
+        }
+        if let Err(why) = order::read::<order::Nothing>(body) {
+            return bad_request(&why);
+        }
+        match path {
             "/v1/resume" => self.ask(|answer| Event::Resume { who, answer }).await,
             "/v1/notify" => self.ask(Event::Notified).await,
-            "/v1/drain" => {
-                let sent = self.events.send(Event::Stop { who });
-                match sent {
-                    Ok(()) => json_reply(202, &self.status_now()),
-                    Err(_) => stopping(),
-                }
-            }
-            _ => {
-                let body = match read_json(request).await {
-                    Ok(body) => body,
-                    Err(reply) => return reply,
-                };
-                match path {
-                    "/v1/explain" => match explain::explain(&self.shared, &body) {
-                        Ok(explained) => json_reply(200, &explained),
-                        Err(why) => problem(400, "bad-request", &why),
-                    },
-                    "/v1/activate" => self.switch(Switch::Activate, &body, who).await,
-                    "/v1/rollback" => self.switch(Switch::Rollback, &body, who).await,
-                    _ => set_level(&body, &who),
-                }
-            }
+            _ => match self.events.send(Event::Stop { who }) {
+                Ok(()) => json_reply(202, &self.status_now()),
+                Err(_) => stopping(),
+            },
         }
     }
 
@@ -283,25 +299,25 @@ impl Admin {
         status
     }
 
-    async fn switch(&self, what: Switch, body: &Value, who: String) -> Reply {
-        match wish(what, body) {
-            Ok(wish) => self.ask(|answer| Event::Switch { wish, who, answer }).await,
-            Err(why) => problem(400, "bad-request", &why),
-        }
-    }
-
     /// Asks the control thread and waits for its answer.
     async fn ask(
         &self,
         event: impl FnOnce(oneshot::Sender<Result<Value, Trouble>>) -> Event,
     ) -> Reply {
+        // The connection is looked at once more: who has left by now does not want it any more.
+        tokio::task::yield_now().await;
         let (answer, answered) = oneshot::channel();
         if self.events.send(event(answer)).is_err() {
             return stopping();
         }
         match answered.await {
             Ok(Ok(status)) => json_reply(200, &status),
-            Ok(Err(trouble)) => problem(trouble.status, &trouble.code, &trouble.message),
+            Ok(Err(trouble)) => failure(
+                trouble.status,
+                &trouble.code,
+                &trouble.message,
+                trouble.exit,
+            ),
             Err(_) => stopping(),
         }
     }
@@ -355,21 +371,16 @@ async fn pause() {
         "the admin interface cannot accept; it tries again",
         json!({}),
     );
-    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-async fn read_json(request: Request<Incoming>) -> Result<Value, Reply> {
+/// A request's body; what is larger than an order is refused.
+async fn read_body(request: Request<Incoming>) -> Result<Bytes, Reply> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
-    let bytes = body
-        .collect()
-        .await
-        .map_err(|_| problem(413, "body-too-large", "at most 64 KiB"))?
-        .to_bytes();
-    if bytes.is_empty() {
-        return Ok(json!({}));
+    match body.collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(_) => Err(problem(413, "body-too-large", "at most 64 KiB")),
     }
-    serde_json::from_slice(&bytes)
-        .map_err(|error| problem(400, "bad-request", &format!("not JSON: {error}")))
 }
 
 /// A change that somebody wanted who may not: as much a line as one that was made.
@@ -402,67 +413,10 @@ fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
     .tell("a change is refused: nobody says who wants it", json!({}));
 }
 
-/// An id, or its first digits: `sha256:` may be left out, four digits are the least.
-fn bundle_target(value: &Value) -> Result<Target, String> {
-    let text = value
-        .as_str()
-        .ok_or("name a bundle: {\"bundle\": \"sha256:…\"}")?;
-    if let Ok(id) = text.parse() {
-        return Ok(Target::Bundle(id));
-    }
-    let digits = text.strip_prefix("sha256:").unwrap_or(text);
-    let hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !hex || !(PREFIX_MIN..=64).contains(&digits.len()) {
-        return Err(format!(
-            "a bundle is named by its id, `sha256:` and 64 hex digits, or by the first digits of it, at least {PREFIX_MIN}"
-        ));
-    }
-    Ok(Target::Prefix(digits.to_ascii_lowercase()))
-}
-
-/// An id, or `-1` for the one before; nothing is `-1`.
-fn rollback_target(value: &Value) -> Result<Target, String> {
-    let steps = match value {
-        Value::Null => Some(-1),
-        Value::Number(number) => number.as_i64(),
-        Value::String(text) if text.starts_with('-') => text.parse::<i64>().ok(),
-        Value::String(_) => return bundle_target(value),
-        Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-    };
-    steps
-        .filter(|steps| *steps < 0)
-        .and_then(|steps| usize::try_from(steps.unsigned_abs()).ok())
-        .map(Target::Back)
-        .ok_or_else(|| "`to` is a bundle's id or its first digits, or -1, -2, …".to_owned())
-}
-
-/// What an operator wants to run, from a request's body.
-fn wish(what: Switch, body: &Value) -> Result<Wish, String> {
-    let to = match what {
-        Switch::Activate => bundle_target(&body["bundle"])?,
-        Switch::Rollback => rollback_target(&body["to"])?,
-    };
-    let sticky = match &body["sticky"] {
-        Value::Null => false,
-        Value::Bool(sticky) => *sticky,
-        _ => return Err("`sticky` is true or false".to_owned()),
-    };
-    let why = match &body["reason"] {
-        Value::Null => None,
-        Value::String(why) => Some(why.clone()),
-        _ => return Err("`reason` is a text".to_owned()),
-    };
-    Ok(Wish {
-        what,
-        to,
-        sticky,
-        why,
-    })
-}
-
-fn set_level(body: &Value, who: &str) -> Reply {
+fn set_level(body: &[u8], who: &str) -> Reply {
     let before = program::level();
-    let said = body["level"].as_str();
+    let read = order::read::<order::LevelOrder>(body);
+    let said = read.as_ref().ok().map(|order| order.level.as_str());
     let audit = Audit {
         what: "log-level",
         who,
@@ -474,7 +428,9 @@ fn set_level(body: &Value, who: &str) -> Reply {
     let Some(level) = said.and_then(Level::parse) else {
         let result = "bad-request";
         Audit { result, ..audit }.tell("the log level is not set", json!({}));
-        return problem(400, "bad-request", "`level` is error, warn, info or debug");
+        let why = read.err();
+        let why = why.as_deref();
+        return bad_request(why.unwrap_or("`level` is error, warn, info or debug"));
     };
     program::set_level(level);
     audit.tell("the log level was set", json!({}));
@@ -524,14 +480,22 @@ fn json_reply(status: u16, body: &Value) -> Reply {
     reply
 }
 
-/// A failure, in the form that every command of both programs uses (cli.md).
+fn bad_request(why: &str) -> Reply {
+    problem(400, "bad-request", why)
+}
+
+/// A failure of the question itself or of this process.
 fn problem(status: u16, code: &str, message: &str) -> Reply {
     let exit = match status {
         400..=405 | 413 => 64,
-        409 => 4,
         503 => 69,
         _ => 70,
     };
+    failure(status, code, message, exit)
+}
+
+/// A failure, in the form that every command of both programs uses (cli.md).
+fn failure(status: u16, code: &str, message: &str, exit: u8) -> Reply {
     json_reply(
         status,
         &json!({
@@ -546,8 +510,6 @@ fn problem(status: u16, code: &str, message: &str) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use bundle::digest::Digest;
-
     use super::*;
 
     #[test]
@@ -564,31 +526,5 @@ mod tests {
         }
         assert!(!format!("{token:?}").contains("0123"));
         assert!(Token::new(b"short").is_err());
-    }
-
-    #[test]
-    fn rollback_targets_are_ids_or_steps_back() {
-        let target = |value: Value| rollback_target(&value).map(|to| format!("{to:?}"));
-        assert_eq!(target(Value::Null).unwrap(), "Back(1)");
-        assert_eq!(target(json!(-2)).unwrap(), "Back(2)");
-        assert_eq!(target(json!("-1")).unwrap(), "Back(1)");
-        // No step is too long to be negated.
-        assert!(target(json!(i64::MIN)).is_ok());
-        let id = Digest::of(b"x").to_string();
-        assert_eq!(target(json!(id)).unwrap(), format!("Bundle({id})"));
-        for bad in [json!(1), json!(0), json!("x"), json!({}), json!(true)] {
-            assert!(target(bad.clone()).is_err(), "{bad}");
-        }
-        for (prefix, digits) in [
-            ("1234", "1234"),
-            ("sha256:ABcd", "abcd"),
-            ("deadbeef", "deadbeef"),
-        ] {
-            let told = rollback_target(&json!(prefix)).unwrap();
-            assert_eq!(told, Target::Prefix(digits.to_owned()));
-        }
-        for bad in ["123", "sha256:123", "-", "-0", "sha512:abcd", "12 34", ""] {
-            assert!(target(json!(bad)).is_err(), "{bad}");
-        }
     }
 }

@@ -33,7 +33,7 @@ pub(super) fn dispatch(cli: Cli) -> Exit {
             reason,
             client,
         } => {
-            let body = json!({"to": to, "sticky": sticky, "reason": reason});
+            let body = json!({"bundle": to, "sticky": sticky, "reason": reason});
             ask(&client, "POST", "/v1/rollback", Some(&body), status_text)
         }
         Command::Activate {

@@ -11,6 +11,8 @@ pub(super) enum Exit {
     Done,
     /// No trust file, or verification failed with nothing to fall back to.
     Untrusted,
+    /// Not done now; it may work later.
+    Unfinished,
     /// Wrong usage.
     Usage,
     /// Something that was given cannot be read.
@@ -26,6 +28,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::Untrusted => 4,
+            Self::Unfinished => 5,
             Self::Usage => 64,
             Self::Input => 65,
             Self::Unreachable => 69,
@@ -35,10 +38,16 @@ impl Exit {
 
     /// From the code that a running gwd put into an error.
     pub(super) fn of_code(code: Option<u64>) -> Self {
-        [Self::Untrusted, Self::Usage, Self::Input, Self::Unreachable]
-            .into_iter()
-            .find(|exit| Some(u64::from(exit.code())) == code)
-            .unwrap_or(Self::Bug)
+        [
+            Self::Untrusted,
+            Self::Unfinished,
+            Self::Usage,
+            Self::Input,
+            Self::Unreachable,
+        ]
+        .into_iter()
+        .find(|exit| Some(u64::from(exit.code())) == code)
+        .unwrap_or(Self::Bug)
     }
 }
 

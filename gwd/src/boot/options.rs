@@ -14,6 +14,8 @@ use crate::admin::Interface;
 
 /// Where the admin interface is unless told otherwise.
 const ADMIN: &str = "127.0.0.1:9901";
+/// Bytes of a configuration or a token file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Where the state is kept unless told otherwise.
 const STATE: &str = "/var/lib/gwd";
 
@@ -214,6 +216,14 @@ pub(super) struct ClientOptions {
     /// The file with its token; not needed for a unix socket.
     #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
+    /// How long the gwd may take to answer.
+    #[arg(
+        long,
+        env = "GWD_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "10s"
+    )]
+    timeout: String,
     /// How to print.
     #[arg(long, value_enum, default_value = "human")]
     pub(super) format: Format,
@@ -351,13 +361,16 @@ impl ClientOptions {
         let interface = interface(self.admin.as_deref())
             .map_err(|error| OptionsError::Usage(format!("{error:#}")))?;
         let token = self.admin_token_file.as_ref().map(|path| {
-            std::fs::read_to_string(path)
+            read_text(path)
                 .map(|token| token.trim().to_owned())
                 .map_err(|error| OptionsError::Input(format!("`{}`: {error}", path.display())))
         });
+        let timeout = duration("--timeout", Some(self.timeout.clone()), 10)
+            .map_err(|error| OptionsError::Usage(format!("{error:#}")))?;
         Ok(crate::admin::client::Node {
             interface,
             token: token.transpose()?,
+            timeout,
         })
     }
 }
@@ -375,8 +388,13 @@ impl LogLevel {
 }
 
 fn read_config(path: &Path) -> anyhow::Result<RunOptions> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("`{}`", path.display()))?;
+    let text = read_text(path).with_context(|| format!("`{}`", path.display()))?;
     toml::from_str(&text).with_context(|| format!("`{}`", path.display()))
+}
+
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let bytes = crate::files::read_file(path, FILE_BYTES_MAX)?;
+    String::from_utf8(bytes).map_err(|_| std::io::Error::other("it is not text"))
 }
 
 fn interface(text: Option<&str>) -> anyhow::Result<Interface> {

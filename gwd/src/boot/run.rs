@@ -12,12 +12,23 @@ use super::exit::Exit;
 use super::options::{Resolved, RunOptions};
 use crate::admin::{Admin, Interface, Token};
 use crate::control::{Control, Event, Plan, StartError, Status, TrustSource};
+use crate::files::read_file;
 use crate::node::{Node, Settings};
 use crate::telemetry::process;
 use crate::telemetry::program::{self, Audit, Level, OK, event};
 
 /// File descriptors below which a warning is due: every request needs two.
 const DESCRIPTORS_LOW: u64 = 4_096;
+
+/// Bytes of a token file.
+const TOKEN_BYTES_MAX: u64 = 64 << 10;
+/// How long a stop may take beyond its own times before the process ends without it.
+const STUCK: Duration = Duration::from_secs(5);
+/// How long a second signal waits for what it hastens.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// How long the last line of the log may take.
+const LAST_LINE: Duration = Duration::from_millis(200);
 
 /// Runs until told to stop.
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
@@ -47,7 +58,15 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         Err(exit) => return exit,
     };
     let (events, inbox) = mpsc::channel();
-    let stops = match watch_signals(events.clone(), options.clone()) {
+    let draining = Arc::new(AtomicBool::new(false));
+    let signals = Signals {
+        events: events.clone(),
+        options: options.clone(),
+        stops: Arc::default(),
+        draining: Arc::clone(&draining),
+        stop_max: resolved.pre_stop + resolved.drain_timeout + STUCK,
+    };
+    let stops = match signals.watch() {
         Ok(stops) => stops,
         Err(error) => return unusable("signals cannot be watched", &error),
     };
@@ -60,7 +79,6 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         bundles: json!({"schema": "bundles/v1", "result": "ok", "bundles": []}),
         ready: false,
     }));
-    let draining = Arc::new(AtomicBool::new(false));
     let admin = Admin {
         shared: Arc::clone(&node.shared),
         registry: Arc::clone(&node.registry),
@@ -197,7 +215,7 @@ fn admin_token(resolved: &Resolved) -> Result<Option<Token>, Exit> {
     let Some(path) = &resolved.admin_token_file else {
         return Ok(None);
     };
-    let token = std::fs::read(path)
+    let token = read_file(path, TOKEN_BYTES_MAX)
         .map_err(|error| error.to_string())
         .and_then(|bytes| Token::new(&bytes).map_err(str::to_owned));
     match token {
@@ -213,43 +231,81 @@ fn admin_token(resolved: &Resolved) -> Result<Option<Token>, Exit> {
     }
 }
 
-/// SIGTERM and SIGINT stop, a second one at once; SIGHUP reads level and log again.
-fn watch_signals(events: Sender<Event>, options: RunOptions) -> std::io::Result<Arc<AtomicU32>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let stops = Arc::new(AtomicU32::new(0));
-    let counted = Arc::clone(&stops);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let (mut term, mut int, mut hup) = {
-        let _inside = runtime.enter();
-        (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::hangup())?,
-        )
-    };
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            runtime.block_on(async move {
-                loop {
-                    let who = tokio::select! {
-                        _ = term.recv() => "SIGTERM",
-                        _ = int.recv() => "SIGINT",
-                        _ = hup.recv() => {
-                            hang_up(&options);
-                            continue;
+/// What signals act upon.
+struct Signals {
+    events: Sender<Event>,
+    options: RunOptions,
+    stops: Arc<AtomicU32>,
+    draining: Arc<AtomicBool>,
+    /// How long a stop may take.
+    stop_max: Duration,
+}
+
+impl Signals {
+    /// SIGTERM and SIGINT stop, a second one at once; SIGHUP reads level and log again. The
+    /// process ends even while the control thread waits for something: then it is not drained.
+    fn watch(self) -> std::io::Result<Arc<AtomicU32>> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let stops = Arc::clone(&self.stops);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (mut term, mut int, mut hup) = {
+            let _inside = runtime.enter();
+            (
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::hangup())?,
+            )
+        };
+        std::thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || {
+                runtime.block_on(async move {
+                    loop {
+                        tokio::select! {
+                            _ = term.recv() => self.stop("SIGTERM", 143),
+                            _ = int.recv() => self.stop("SIGINT", 130),
+                            _ = hup.recv() => hang_up(&self.options),
                         }
-                    };
-                    counted.fetch_add(1, Ordering::Relaxed);
-                    let _stopping = events.send(Event::Stop {
-                        who: who.to_owned(),
-                    });
-                }
-            });
-        })?;
-    Ok(stops)
+                    }
+                });
+            })?;
+        Ok(stops)
+    }
+
+    fn stop(&self, who: &'static str, code: i32) {
+        self.draining.store(true, Ordering::Relaxed);
+        let first = self.stops.fetch_add(1, Ordering::Relaxed) == 0;
+        let _stopping = self.events.send(Event::Stop {
+            who: who.to_owned(),
+        });
+        let patience = if first { self.stop_max } else { AT_ONCE };
+        tokio::spawn(async move {
+            tokio::time::sleep(patience).await;
+            end_undrained(who, code);
+        });
+    }
+}
+
+/// The control thread waits for something that does not come: a disk, a network file system.
+#[expect(
+    clippy::exit,
+    reason = "the thread that would return the exit code does not answer"
+)]
+fn end_undrained(who: &'static str, code: i32) {
+    // It may be the log that does not take a line any more.
+    let (told, was_told) = mpsc::sync_channel(1);
+    std::thread::spawn(move || {
+        event(
+            Level::Error,
+            "ended without a drain: something that gwd waits for does not come",
+            json!({"signal": who, "exit": code, "do": "check the disks and shares that it uses, and who reads its log"}),
+        );
+        let _ended = told.send(());
+    });
+    let _not_told = was_told.recv_timeout(LAST_LINE);
+    std::process::exit(code);
 }
 
 fn hang_up(options: &RunOptions) {

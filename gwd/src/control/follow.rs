@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use bundle::follow;
-use bundle::refused::Refused;
+use bundle::refused::{Blame, Refused};
 use bundle::store::folder::Folder;
 use serde_json::json;
 
@@ -21,6 +21,7 @@ impl Control {
         }
         match self.follow() {
             Ok(()) => {
+                self.alarm("channel-forked", false);
                 let shown = self.last_error.as_ref();
                 if self.told.store.take().is_some() && shown.is_some_and(|e| e.bundle.is_none()) {
                     self.last_error = None;
@@ -40,6 +41,11 @@ impl Control {
     }
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {
+        // What cannot be read does not say whether it is still so.
+        if refused.blame() != Blame::Store {
+            let forked = matches!(refused, Refused::Forked { .. });
+            self.alarm("channel-forked", forked);
+        }
         if self.told.store.as_ref() == Some(&refused) {
             return;
         }

@@ -135,9 +135,13 @@ pub(crate) type Answer = tokio::sync::oneshot::Sender<Result<serde_json::Value, 
 /// Why an operator's wish was not fulfilled.
 #[derive(Clone, Debug)]
 pub(crate) struct Trouble {
+    /// Of the HTTP answer.
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
+    /// What the command line ends with (cli.md): 4 where verification failed, 5 where it may work
+    /// later, 65 where there is no such bundle, 69 where the store is out of reach.
+    pub(crate) exit: u8,
 }
 
 /// A version in memory.
@@ -236,6 +240,15 @@ impl Control {
                 Ok(Event::Notified(answer)) => {
                     self.look();
                     let _gone = answer.send(Ok(self.status_json()));
+                }
+                Ok(Event::Switch { answer, .. } | Event::Resume { answer, .. })
+                    if answer.is_closed() =>
+                {
+                    event(
+                        Level::Warn,
+                        "an order is not carried out: who gave it did not wait for the answer",
+                        json!({}),
+                    );
                 }
                 Ok(Event::Switch { wish, who, answer }) => {
                     let result = self.break_glass(&wish, &who);
@@ -338,6 +351,19 @@ impl Control {
 /// What somebody at three in the morning should do.
 fn advice(refused: &Refused) -> &'static str {
     use bundle::refused::Blame;
+    match refused {
+        Refused::Expired { .. } => return "release or pin again: the record is past its `expires`",
+        Refused::BelowFloor { .. } => {
+            return "check which store this is; if it is the right one, lower `min_serial` of the channel in the trust file";
+        }
+        Refused::FromTheFuture { .. } => {
+            return "check the clocks of this node and of whoever signed; it is tried again";
+        }
+        Refused::Forked { .. } => {
+            return "two chains of records go on from one: put back the store that has the accepted ones, or sign a record that names the lost one in `merges`";
+        }
+        _ => {}
+    }
     match refused.blame() {
         Blame::Bundle => "release a corrected bundle, or roll the channel back with `gwc rollback`",
         Blame::Signer => "check who signed with which key against the trust file (`gwc verify`)",

@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use bundle::channel::Accepted;
+use bundle::channel::{self, Accepted};
 use bundle::digest::Digest;
 use bundle::follow;
-use bundle::refused::Refused;
+use bundle::refused::{Blame, Refused};
+use bundle::store::{Chain, Store as _};
 use serde_json::json;
 
 use super::state::Hold;
 use super::way::Step;
-use super::{Control, KEPT_MAX, Resident, Switch, Target, Trouble, Wish, now};
+use super::{Control, KEPT_MAX, Resident, Switch, Target, Trouble, Wish, advice, now};
 use crate::telemetry::program::{Audit, OK};
 
 /// An operator's switch.
@@ -117,7 +118,7 @@ impl Control {
             Target::Bundle(id) => Ok(*id),
             Target::Prefix(prefix) => self.only_one(prefix),
             Target::Back(steps) => self.back(*steps).ok_or_else(|| {
-                Trouble::new(
+                Trouble::no_such(
                     409,
                     "nothing-before",
                     "no bundle that was not left again ran so many steps before this one on this node; name one of `gwd versions`",
@@ -151,14 +152,14 @@ impl Control {
         let mut found = here.iter();
         match (found.next(), found.next()) {
             (Some(only), None) => Ok(*only),
-            (None, _) => Err(Trouble::new(
+            (None, _) => Err(Trouble::no_such(
                 404,
                 "bundle-not-here",
                 &format!("no bundle on this node begins with `{prefix}`; see `gwd versions`"),
             )),
             (Some(_), Some(_)) => {
                 let ids: Vec<String> = here.iter().map(Digest::to_string).collect();
-                Err(Trouble::new(
+                Err(Trouble::no_such(
                     409,
                     "ambiguous",
                     &format!(
@@ -172,17 +173,35 @@ impl Control {
 
     /// The record that names a bundle which is on disk only.
     fn kept(&self, target: &Digest) -> Result<Accepted, Trouble> {
-        self.kept_record(target)
-            .map_err(|refused| Trouble::refused(&refused))?
-            .ok_or_else(|| {
-                Trouble::new(
-                    404,
-                    "bundle-not-here",
-                    &format!(
-                        "{target} is not on this node, or no record of this channel names it; see `gwd versions`"
-                    ),
-                )
-            })
+        let refused = |refused: Refused| Trouble::refused(&refused);
+        if let Some(accepted) = self.kept_record(target).map_err(refused)? {
+            return Ok(accepted);
+        }
+        if let Some(why) = self.why_not_kept(target) {
+            return Err(refused(why));
+        }
+        Err(Trouble::no_such(
+            404,
+            "bundle-not-here",
+            &format!(
+                "{target} is not on this node, or no record of this channel names it; see `gwd versions`"
+            ),
+        ))
+    }
+
+    /// Why the newest record here that names a bundle does not count, if there is one.
+    fn why_not_kept(&self, bundle: &Digest) -> Option<Refused> {
+        let layout = &self.state.layout;
+        let list = &self.memory.revocations;
+        let kept = follow::kept(layout, &self.context(), list, KEPT_MAX).ok()?;
+        let chain = Chain::Channel(self.plan.channel.clone());
+        let names_it = |serial: u64| {
+            let digest = layout.link(&chain, serial).ok().flatten();
+            let linked = digest.and_then(|digest| channel::read(layout, &digest).ok());
+            linked.is_some_and(|linked| linked.bundle == *bundle)
+        };
+        let mut refused = kept.refused.into_iter();
+        refused.find_map(|(serial, refused)| names_it(serial).then_some(refused))
     }
 
     /// The newest record of the state folder that names a bundle and counts.
@@ -236,15 +255,28 @@ impl std::fmt::Display for Target {
 }
 
 impl Trouble {
-    pub(super) fn new(status: u16, code: &str, message: &str) -> Self {
+    /// Nothing here is what was named.
+    fn no_such(status: u16, code: &str, message: &str) -> Self {
         Self {
             status,
             code: code.to_owned(),
             message: message.to_owned(),
+            exit: 65,
         }
     }
 
     pub(super) fn refused(refused: &Refused) -> Self {
-        Self::new(409, &refused.reason(), &refused.to_string())
+        let exit = match (refused, refused.blame()) {
+            (Refused::BadDigest { .. }, _) => 4,
+            (_, Blame::Store) => 69,
+            (_, Blame::Operator) => 5,
+            (_, Blame::Bundle | Blame::Signer) => 4,
+        };
+        Self {
+            status: 409,
+            code: refused.reason().into_owned(),
+            message: format!("{refused}; {}", advice(refused)),
+            exit,
+        }
     }
 }

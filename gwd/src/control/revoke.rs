@@ -20,9 +20,13 @@ impl Control {
         match follow::revocations(store, &self.context(), &self.memory) {
             Ok(list) => {
                 self.told.list = None;
+                self.alarm("revocations-refused", false);
                 self.take_revocations(store, &list);
             }
             Err(refused) => {
+                if !matches!(refused, Refused::StoreUnreachable { .. }) {
+                    self.alarm("revocations-refused", true);
+                }
                 if self.told.list.as_ref() != Some(&refused) {
                     event(
                         Level::Warn,

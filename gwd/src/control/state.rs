@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bundle::digest::Digest;
 use bundle::moment::Moment;
@@ -28,6 +29,9 @@ const RAN_MAX: usize = 20;
 /// Runs that are remembered.
 const RUNS_MAX: usize = 100;
 
+/// How long somebody else's lock on the folder's index is waited for: the way to a release or a
+/// rollback is not to stand still.
+const LOCK_PATIENCE: Duration = Duration::from_millis(300);
 /// What may be left in a state folder that somebody emptied.
 const OWN: [&str; 3] = [RAN, "channels", "revocations"];
 
@@ -254,7 +258,9 @@ impl Lock {
 }
 
 fn layout(root: &Path) -> Result<Folder, Refused> {
-    Folder::create_beside(root, &OWN).map_err(|refused| Refused::StateNotDurable {
+    let layout = Folder::create_beside(root, &OWN);
+    let layout = layout.map(|layout| layout.with_patience(LOCK_PATIENCE));
+    layout.map_err(|refused| Refused::StateNotDurable {
         why: refused.to_string(),
     })
 }

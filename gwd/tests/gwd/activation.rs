@@ -282,7 +282,7 @@ fn first_digits_of_an_id_name_a_bundle_if_they_name_only_one() {
     );
     let answer = ask(
         "/v1/rollback",
-        "to",
+        "bundle",
         &format!("sha256:{}", &two.hex()[..12]),
     );
     assert_eq!(answer.json()["bundle"], two.to_string());

@@ -92,7 +92,7 @@ fn without_a_token_file_only_a_unix_socket_lets_anybody_in() {
     let versions = String::from_utf8(status(&["versions"]).stdout).unwrap();
     assert!(versions.contains("running"), "{versions}");
     let output = status(&["rollback", "-1"]);
-    assert_eq!(output.status.code(), Some(4));
+    assert_eq!(output.status.code(), Some(65));
     assert!(String::from_utf8_lossy(&output.stderr).contains("nothing-before"));
     assert_eq!(status(&["activate", "nonsense"]).status.code(), Some(64));
     assert_eq!(status(&["drain"]).status.code(), Some(0));

@@ -88,7 +88,7 @@ fn a_break_glass_rollback_holds_until_the_channel_names_another_bundle() {
     let gwd = world.start();
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
-    let answer = gwd.ask("POST", "/v1/rollback", "{\"to\": -1}");
+    let answer = gwd.ask("POST", "/v1/rollback", "{\"bundle\": -1}");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.json()["bundle"], one.to_string());
     assert_eq!(answer.json()["hold"]["from"], two.to_string());
@@ -353,7 +353,7 @@ fn a_rollback_to_a_bundle_on_disk_is_verified_again() {
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
     assert_eq!(gwd.status()["resident"], json!([two.to_string()]));
-    let body = format!("{{\"to\": \"{one}\"}}");
+    let body = format!("{{\"bundle\": \"{one}\"}}");
     let manifest = world.path("state/blobs/sha256").join(one.hex());
     let bytes = std::fs::read(&manifest).unwrap();
     std::fs::write(&manifest, b"damaged").unwrap();

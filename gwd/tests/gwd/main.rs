@@ -6,6 +6,7 @@ mod world;
 mod activation;
 mod admin;
 mod audit;
+mod bounded;
 mod cells;
 mod connections;
 mod control;

@@ -157,7 +157,7 @@ fn a_stolen_keys_jump_is_undone_by_the_revocation_list() {
         "/v1/activate",
         &format!("{{\"bundle\": \"{stolen}\"}}"),
     );
-    assert_eq!(refused.json()["error"]["code"], "bundle-not-here");
+    assert_eq!(refused.json()["error"]["code"], "revoked-key");
 }
 
 #[test]

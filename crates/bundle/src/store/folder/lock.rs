@@ -11,8 +11,9 @@ use crate::refused::Refused;
 
 use super::files::unreachable;
 
-/// How often a lock is tried, and how long the pause between is: 10 s in all.
-const TRIES: u32 = 1_000;
+/// How long a lock is waited for where nobody says otherwise.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// A lock that is held as long as this lives.
@@ -32,14 +33,20 @@ pub(super) enum Hold {
 
 impl Lock {
     /// Takes a lock; `who` says who might hold it otherwise.
-    pub(super) fn take(path: &Path, hold: Hold, who: &str) -> Result<Self, Refused> {
+    pub(super) fn take(
+        path: &Path,
+        hold: Hold,
+        who: &str,
+        patience: Duration,
+    ) -> Result<Self, Refused> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
             .open(path)
             .map_err(|error| unreachable(path, &error))?;
-        for _ in 0..TRIES {
+        let tries = patience.as_millis().div_ceil(PAUSE.as_millis());
+        for _ in 0..tries.max(1) {
             let tried = match hold {
                 Hold::Shared => file.try_lock_shared(),
                 Hold::Alone => file.try_lock(),
@@ -52,9 +59,8 @@ impl Lock {
         }
         Err(Refused::StoreUnreachable {
             why: format!(
-                "`{}` is held by {who} for more than {} s; try again when that has ended",
+                "`{}` is held by {who} for more than {patience:?}; try again when that has ended",
                 path.display(),
-                (PAUSE * TRIES).as_secs()
             ),
         })
     }

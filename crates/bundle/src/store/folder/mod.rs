@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::Deserialize;
 
@@ -30,7 +30,7 @@ use crate::refused::Refused;
 
 use super::{Batch, Blobs, Chain, Store, WriteError, Writing};
 use files::{make_below, make_root, names, read_limited, unreachable};
-use lock::Hold;
+use lock::{Hold, PATIENCE};
 
 pub(crate) use index::{Index, Links};
 pub use lock::Lock;
@@ -46,6 +46,8 @@ const MANIFEST_BEGINS: &[u8] =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     root: PathBuf,
+    /// How long a lock is waited for.
+    patience: Duration,
 }
 
 /// How names of files begin that are not in their place yet. What a killed writer leaves is
@@ -68,9 +70,7 @@ impl Folder {
     /// # Errors
     /// As [`Folder::create`].
     pub fn create_beside(root: &Path, own: &[&str]) -> Result<Self, Refused> {
-        let folder = Self {
-            root: root.to_owned(),
-        };
+        let folder = Self::at(root);
         let layout = root.join("oci-layout");
         if layout.exists() {
             let opened = Self::open(root)?;
@@ -110,9 +110,7 @@ impl Folder {
     /// # Errors
     /// [`Refused::StoreUnreachable`], [`Refused::NotABundle`].
     pub fn open(root: &Path) -> Result<Self, Refused> {
-        let folder = Self {
-            root: root.to_owned(),
-        };
+        let folder = Self::at(root);
         let text = read_limited(&root.join("oci-layout"), 1024)?.ok_or_else(|| {
             Refused::StoreUnreachable {
                 why: format!(
@@ -123,6 +121,20 @@ impl Folder {
         })?;
         check_layout(&text)?;
         Ok(folder)
+    }
+
+    fn at(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            patience: PATIENCE,
+        }
+    }
+
+    /// Waits no longer than this for a lock of the folder, for who must not stand still.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     /// Where it is.
@@ -219,6 +231,7 @@ impl Folder {
             &self.store_lock(),
             Hold::Alone,
             "somebody who writes to the store",
+            self.patience,
         )
     }
 
@@ -331,14 +344,15 @@ impl Store for Folder {
     }
 
     fn writing(&self) -> Result<Writing, Refused> {
-        let lock = Lock::take(&self.store_lock(), Hold::Shared, "a clean-up (`gwc gc`)");
+        let who = "a clean-up (`gwc gc`)";
+        let lock = Lock::take(&self.store_lock(), Hold::Shared, who, self.patience);
         lock.map(Writing::new)
     }
 
     /// Not synced: what a power failure leaves of it is made anew by the next writer.
     fn refresh_index(&self) -> Result<(), Refused> {
         let lock = self.root.join("index.lock");
-        let _lock = Lock::take(&lock, Hold::Alone, "another writer")?;
+        let _lock = Lock::take(&lock, Hold::Alone, "another writer", self.patience)?;
         let index = Index::of(&self.manifests()?, &self.links()?).encode();
         let path = self.root.join("index.json");
         if read_limited(&path, u64::MAX)?.as_ref() == Some(&index) {

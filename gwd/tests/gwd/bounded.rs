@@ -1,0 +1,274 @@
+//! What must not stand still: the control thread, the admin interface, a stop.
+
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::fixture::*;
+use crate::world::{World, numbered};
+
+/// Makes a pipe that nobody writes to.
+fn pipe(path: &Path) {
+    let _absent = std::fs::remove_file(path);
+    rustix::fs::mkfifoat(rustix::fs::CWD, path, rustix::fs::Mode::RWXU).unwrap();
+}
+
+/// A `gwd` command for a running gwd at this unix socket; its code and what it said.
+fn command(socket: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_gwd"))
+        .env_clear()
+        .args(arguments)
+        .arg("--admin")
+        .arg(format!("unix:{}", socket.display()))
+        .output()
+        .unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+#[test]
+fn a_trust_file_that_is_a_pipe_or_too_large_is_an_alarm_and_stops_nothing() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let mut gwd = world.start();
+    let path = world.path("trust.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let alarmed = || gwd.status()["alarms"] == json!(["trust-unreadable"]);
+    pipe(&path);
+    eventually("the alarm", alarmed);
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, &text).unwrap();
+    eventually("no alarm", || gwd.status()["alarms"] == json!([]));
+    let blanks = " ".repeat(2 << 20);
+    std::fs::write(&path, format!("{text}{blanks}")).unwrap();
+    eventually("the alarm", alarmed);
+    pipe(&path);
+    assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
+    gwd.signal(Signal::TERM);
+    assert_eq!(gwd.wait().code(), Some(0));
+    let output = world.fails(&mut world.trusted());
+    assert_eq!(output.status.code(), Some(4));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no regular file"));
+}
+
+#[test]
+fn a_lock_that_somebody_holds_in_the_state_folder_does_not_stop_the_control_thread() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let path = world.path("state/index.lock");
+    let file = std::fs::File::create(path).unwrap();
+    file.lock().unwrap();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    eventually("the clean-up gives up", || {
+        gwd.logged("cannot be cleaned up").is_some()
+    });
+    let began = Instant::now();
+    assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
+    assert!(began.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn an_order_that_nobody_waits_for_any_more_is_not_carried_out() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let mut start = world.trusted();
+    let socket = world.path("admin.sock");
+    replace(
+        &mut start,
+        "127.0.0.1:0",
+        &format!("unix:{}", socket.display()),
+    );
+    let mut gwd = start.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let status = || serde_json::from_str(&command(&socket, &["status", "--format", "json"]).1);
+    let status = || -> Value { status().unwrap_or_default() };
+    eventually("it serves", || status()["ready"] == true);
+    let two = world.release(&numbered(&upstream, 2));
+    eventually("it follows", || status()["bundle"] == two.to_string());
+    // The process stands still; the order comes and its client goes meanwhile.
+    let pid = rustix::process::Pid::from_raw(i32::try_from(gwd.id()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::STOP).unwrap();
+    let (code, said) = command(&socket, &["rollback", "--timeout", "300ms"]);
+    assert_eq!(code, Some(69), "{said}");
+    assert!(said.contains("did not answer within 300ms"), "{said}");
+    assert!(said.contains("--timeout"), "{said}");
+    rustix::process::kill_process(pid, Signal::CONT).unwrap();
+    eventually("it answers", || status()["ready"] == true);
+    assert_eq!(status()["bundle"], two.to_string(), "not rolled back");
+    gwd.kill().unwrap();
+    gwd.wait().unwrap();
+}
+
+/// The same command with another value of one argument.
+fn replace(command: &mut Command, old: &str, new: &str) {
+    let mut fresh = Command::new(command.get_program());
+    fresh.env_clear();
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            fresh.env(name, value);
+        }
+    }
+    for argument in command.get_args() {
+        if argument == old {
+            fresh.arg(new);
+        } else {
+            fresh.arg(argument);
+        }
+    }
+    *command = fresh;
+}
+
+#[test]
+fn a_second_signal_ends_a_process_whose_control_thread_waits_for_ever() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    // What gwd is told to write its log to is a pipe that is full: the next line never ends.
+    let mut start = world.trusted();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let mut gwd = start
+        .stderr(writer.try_clone().unwrap())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    drop(start);
+    let mut first = [0];
+    reader.read_exact(&mut first).unwrap();
+    let pid = rustix::process::Pid::from_raw(i32::try_from(gwd.id()).unwrap()).unwrap();
+    fill(&writer);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let end = Instant::now() + PATIENCE;
+    let code = loop {
+        if let Some(status) = gwd.try_wait().unwrap() {
+            break status;
+        }
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        assert!(Instant::now() < end, "it does not end");
+        std::thread::park_timeout(Duration::from_millis(50));
+    };
+    assert_eq!(code.code(), Some(143));
+}
+
+/// Writes to a pipe until it is full.
+fn fill(writer: &std::io::PipeWriter) {
+    use std::io::Write as _;
+    let flags = rustix::fs::fcntl_getfl(writer).unwrap();
+    rustix::fs::fcntl_setfl(writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
+    while (&mut &*writer).write(&[b'\n'; 512]).is_ok() {}
+    while (&mut &*writer).write(b"\n").is_ok() {}
+    rustix::fs::fcntl_setfl(writer, flags).unwrap();
+}
+
+#[test]
+fn connections_that_say_nothing_keep_neither_health_checks_nor_operators_out() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let idle: Vec<TcpStream> = (0..600)
+        .map(|_| TcpStream::connect(gwd.admin).unwrap())
+        .collect();
+    for path in ["/livez", "/readyz", "/startupz"] {
+        let began = Instant::now();
+        assert_eq!(gwd.open(path).status, 200);
+        assert!(began.elapsed() < Duration::from_secs(1), "{path}");
+    }
+    assert_eq!(gwd.status()["ready"], true);
+    // And none of them stays.
+    let mut last = idle.last().unwrap();
+    last.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut rest = Vec::new();
+    let _closed = last.read_to_end(&mut rest);
+}
+
+#[test]
+fn a_body_that_says_more_than_is_understood_changes_nothing() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    for (method, path, body, known) in [
+        ("POST", "/v1/rollback", "{\"to\": -1}", "`bundle`"),
+        ("POST", "/v1/rollback", "{\"stciky\": true}", "`sticky`"),
+        ("POST", "/v1/activate", "{\"bundel\": \"abcd\"}", "`bundle`"),
+        ("POST", "/v1/resume", "{\"bundle\": \"abcd\"}", "no fields"),
+        ("POST", "/v1/drain", "{\"timeout\": 1}", "no fields"),
+        ("POST", "/v1/notify", "{\"x\": 1}", "no fields"),
+        ("POST", "/v1/explain", "{\"uri\": \"http://h/\"}", "`url`"),
+        ("PUT", "/v1/log-level", "{\"lvl\": \"debug\"}", "`level`"),
+        ("POST", "/v1/rollback", "[-1]", "JSON object"),
+    ] {
+        let refused = gwd.ask(method, path, body);
+        assert_eq!(refused.status, 400, "{path} {body}: {}", refused.text());
+        let message = refused.json()["error"]["message"].to_string();
+        assert!(message.contains(known), "{path} {body}: {message}");
+    }
+    assert!(gwd.runs(&two));
+    assert_eq!(gwd.open("/readyz").status, 200);
+}
+
+#[test]
+fn a_command_ends_with_a_code_that_says_what_kind_of_failure_it_was() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secret = world.path("secrets").canonicalize().unwrap().join("token");
+    std::fs::write(&secret, "hunter2").unwrap();
+    let mut edited = shop(upstream.address, vec![op("GET", "/a").policy("edits")]);
+    edited.policies = vec![edits_from("edits", &secret)];
+    let mut start = world.trusted();
+    let socket = world.path("admin.sock");
+    replace(
+        &mut start,
+        "127.0.0.1:0",
+        &format!("unix:{}", socket.display()),
+    );
+    start.args(["--keep", "1"]);
+    let one = world.release(&edited.gateway());
+    let mut gwd = start.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let json = |arguments: &[&str]| -> (Option<i32>, Value) {
+        let (code, said) = command(&socket, &[arguments, &["--format", "json"]].concat());
+        (code, serde_json::from_str(&said).unwrap_or_default())
+    };
+    let runs = |bundle: String| json(&["status"]).1["bundle"] == bundle;
+    eventually("it serves", || runs(one.to_string()));
+    let told = |arguments: &[&str]| {
+        let (code, said) = json(arguments);
+        let reason = said["error"]["code"].as_str().unwrap_or("-").to_owned();
+        (code.unwrap_or(-1), reason)
+    };
+    assert_eq!(told(&["rollback"]), (65, "nothing-before".to_owned()));
+    assert_eq!(
+        told(&["activate", "0000"]),
+        (65, "bundle-not-here".to_owned())
+    );
+    assert_eq!(told(&["activate", "zz"]), (64, "bad-request".to_owned()));
+    let two = world.release(&numbered(&upstream, 2));
+    eventually("it follows", || runs(two.to_string()));
+    std::fs::remove_file(&secret).unwrap();
+    // Out of memory and with its cell given up: it is a full activation.
+    gwd.kill().unwrap();
+    gwd.wait().unwrap();
+    let mut gwd = start.spawn().unwrap();
+    eventually("it serves", || runs(two.to_string()));
+    assert_eq!(told(&["rollback"]), (5, "secret-missing".to_owned()));
+    std::fs::write(&secret, "hunter2").unwrap();
+    let manifest = world.path("state/blobs/sha256").join(one.hex());
+    std::fs::write(manifest, "damaged").unwrap();
+    assert_eq!(told(&["rollback"]), (4, "bad-digest".to_owned()));
+    gwd.kill().unwrap();
+    gwd.wait().unwrap();
+}
