@@ -15,6 +15,7 @@ mod forwarding;
 mod framing;
 mod holds;
 mod incremental;
+mod promises;
 mod refusals;
 mod sockets;
 mod start;

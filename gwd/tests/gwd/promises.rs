@@ -1,0 +1,328 @@
+//! What release.md promises of a gateway, seen through the real program: replays, withheld lists,
+//! thresholds, reasons that do not pass, secrets that stand nowhere.
+
+use std::path::Path;
+
+use bundle::digest::Digest;
+use bundle::publish::{self, Revocation};
+use bundle::source;
+use bundle::statement::predicate::{RecordKind, Role};
+use bundle::trust::KeyState::{Active, Revoked};
+use bundle::trust::{Floors, Thresholds};
+use serde_json::{Value, json};
+
+use crate::fixture::*;
+use crate::world::{Process, World, copy, draft, key, numbered, trust_of};
+
+fn notify(gwd: &Process) -> Value {
+    gwd.ask("POST", "/v1/notify", "").json()
+}
+
+/// Puts an older copy of the store in its place.
+fn exchange(world: &World, older: &str) {
+    std::fs::rename(world.path("store"), world.path("newest")).unwrap();
+    std::fs::rename(world.path(older), world.path("store")).unwrap();
+}
+
+#[test]
+fn a_fresh_state_folder_takes_a_replayed_head_only_where_no_floor_stands_against_it() {
+    let upstream = Upstream::saying("ok");
+    let mut world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    copy(&world.path("store"), &world.path("older"));
+    world.release(&numbered(&upstream, 2));
+    exchange(&world, "older");
+    let gwd = world.start();
+    assert!(gwd.runs(&one), "nobody remembers the second record");
+    assert_eq!(gwd.status()["replay_protected"], false);
+    assert_eq!(gwd.metric("gwd_replay_unprotected", &[]), 1.0);
+    assert!(gwd.logged("replay-unprotected").is_some());
+    gwd.kill();
+
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    let floors = Floors {
+        min_serial: 2,
+        min_revocations: 0,
+    };
+    let prod = || "prod".parse().unwrap();
+    world.trust(|trust| trust.with_floors(prod(), floors).unwrap());
+    let output = world.fails(&mut world.trusted());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("below-floor"), "{told}");
+    assert!(told.contains("min_serial"), "what helps: {told}");
+    std::fs::remove_dir_all(world.path("store")).unwrap();
+    std::fs::rename(world.path("newest"), world.path("store")).unwrap();
+    let gwd = world.start();
+    assert_eq!(gwd.status()["serial"], 2);
+    assert_eq!(gwd.status()["replay_protected"], true);
+    assert_eq!(gwd.metric("gwd_replay_unprotected", &[]), 0.0);
+}
+
+#[test]
+fn a_store_that_withholds_the_revocation_list_is_refused_and_the_list_stays_in_force() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    copy(&world.path("store"), &world.path("older"));
+    let gwd = world.start();
+    world.revoke(Revocation {
+        bundles: [Digest::of(b"some other bundle")].into(),
+        ..Revocation::default()
+    });
+    eventually("the list is in force", || gwd.status()["revocations"] == 1);
+    exchange(&world, "older");
+    world.release(&numbered(&upstream, 2));
+    let status = notify(&gwd);
+    assert_eq!(status["last_error"]["reason"], "revocations-withheld");
+    assert_eq!(status["revocations"], 1);
+    assert!(gwd.runs(&one));
+    gwd.kill();
+    let gwd = world.start();
+    assert!(gwd.runs(&one), "also after a restart");
+    assert_eq!(gwd.status()["revocations"], 1);
+}
+
+#[test]
+fn a_revocation_list_that_cannot_be_taken_is_an_alarm() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let added = Revocation {
+        bundles: [Digest::of(b"some other bundle")].into(),
+        ..Revocation::default()
+    };
+    let at = crate::world::now();
+    let project = "shop".parse().unwrap();
+    publish::revoke(&world.store, None, project, added, at, &[&key("mallory")]).unwrap();
+    eventually("the alarm", || {
+        gwd.status()["alarms"] == json!(["revocations-refused"])
+    });
+    assert_eq!(gwd.status()["revocations"], 0);
+    assert_eq!(gwd.metric("gwd_alarm", &["revocations-refused"]), 1.0);
+}
+
+#[test]
+fn a_forked_channel_is_an_alarm_until_it_goes_on() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    copy(&world.path("store"), &world.path("older"));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    exchange(&world, "older");
+    world.release(&numbered(&upstream, 3));
+    let status = notify(&gwd);
+    assert_eq!(status["alarms"], json!(["channel-forked"]));
+    std::fs::rename(world.path("store"), world.path("fork")).unwrap();
+    assert_eq!(
+        notify(&gwd)["alarms"],
+        json!(["channel-forked"]),
+        "a store that is away says nothing"
+    );
+    std::fs::rename(world.path("newest"), world.path("store")).unwrap();
+    assert_eq!(notify(&gwd)["alarms"], json!([]));
+}
+
+#[test]
+fn what_does_not_pass_is_not_tried_again() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    world.release_as(&numbered(&upstream, 2), &["policy:teleport"], "rita", "ci");
+    let refused = |status: &Value| status["refused"][0].clone();
+    let first = refused(&notify(&gwd));
+    assert_eq!(
+        (&first["permanent"], &first["tries"]),
+        (&json!(true), &json!(1))
+    );
+    let failed = || gwd.metric("gwd_bundle_activations_total", &["result=\"failed\""]);
+    assert_eq!(failed(), 1.0);
+    // The store is touched and looked at again and again.
+    for number in 0..5 {
+        world.put(&numbered(&upstream, 3), &[], "ci");
+        let touched = world
+            .path("store/channels/prod")
+            .join(format!("touched-{number}"));
+        std::fs::write(touched, "").unwrap();
+        assert_eq!(refused(&notify(&gwd)), first);
+    }
+    assert_eq!(failed(), 1.0);
+    assert!(gwd.runs(&one));
+}
+
+#[test]
+fn what_nobody_vouches_for_any_more_runs_on_and_never_starts_again() {
+    let upstream = Upstream::saying("ok");
+    let mut world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    world.trust(|_| {
+        trust_of(&[
+            ("ci", Role::Build, Revoked),
+            ("rita", Role::Release, Active),
+            ("rob", Role::Revoke, Active),
+        ])
+    });
+    eventually("the alarm", || {
+        gwd.status()["alarms"] == json!(["running-untrusted"])
+    });
+    assert!(gwd.runs(&one));
+    assert_eq!(get(gwd.public(), "/v1").status, 200);
+    gwd.kill();
+    let output = world.fails(&mut world.trusted());
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{told}");
+    assert!(told.contains("revoked-key"), "{told}");
+}
+
+#[test]
+fn a_record_needs_as_many_owners_as_the_trust_file_says_now() {
+    let upstream = Upstream::saying("ok");
+    let mut world = World::new();
+    let release = |world: &World, number, owners: &[&str]| {
+        let (bundle, evidence) = world.put(&numbered(&upstream, number), &[], "ci");
+        let draft = draft(bundle, evidence, RecordKind::Release, "rita");
+        let keys: Vec<_> = owners.iter().map(|owner| key(owner)).collect();
+        let keys: Vec<_> = keys.iter().collect();
+        publish::release(&world.store, None, draft, None, &keys).unwrap();
+        bundle
+    };
+    world.trust(|trust| {
+        trust
+            .add_key(crate::world::trusted("ruth", Role::Release, Active))
+            .unwrap()
+    });
+    let one = release(&world, 1, &["rita"]);
+    let gwd = world.start();
+    assert!(gwd.runs(&one), "one owner is enough yet");
+    let two_owners = Thresholds {
+        build: 1,
+        release: 2,
+        revoke: 1,
+        approve: 1,
+    };
+    world.trust(|trust| trust.with_thresholds(two_owners).unwrap());
+    eventually("it is read", || {
+        gwd.logged("the trust file was read again").is_some()
+    });
+    release(&world, 2, &["rita"]);
+    let status = notify(&gwd);
+    assert_eq!(status["last_error"]["reason"], "below-threshold");
+    release(&world, 2, &["rita", "rita"]);
+    assert_eq!(notify(&gwd)["last_error"]["reason"], "below-threshold");
+    assert!(gwd.runs(&one), "one owner signing twice is one owner");
+    let three = release(&world, 3, &["rita", "ruth"]);
+    gwd.wait_for(&three);
+    gwd.kill();
+    assert!(world.start().runs(&three));
+}
+
+/// Every file below a folder whose bytes have this in them.
+fn files_with(folder: &Path, text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_with(&path, text));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            let has = bytes
+                .windows(text.len())
+                .any(|part| part == text.as_bytes());
+            found.extend(has.then(|| path.display().to_string()));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_value_of_a_secret_stands_in_no_file_log_metric_or_status() {
+    const VALUES: [&str; 2] = ["first-value-of-it", "second-value-of-it"];
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secret = world.path("secrets").canonicalize().unwrap().join("token");
+    std::fs::write(&secret, VALUES[0]).unwrap();
+    let mut edited = shop(upstream.address, vec![op("GET", "/a").policy("edits")]);
+    edited.policies = vec![edits_from("edits", &secret)];
+    world.release(&edited.gateway());
+    let mut command = world.trusted();
+    let log = world.path("state/access.log");
+    std::fs::create_dir(world.path("state")).unwrap();
+    bundle::store::folder::Folder::create(&world.path("state")).unwrap();
+    command.arg("--access-log").arg(&log);
+    command.args(["--log-level", "debug"]);
+    let gwd = Process::spawn(&mut command);
+    let public = gwd.public();
+    assert!(get(public, "/a").text().contains(VALUES[0]), "it is used");
+    std::fs::write(&secret, VALUES[1]).unwrap();
+    eventually("it is exchanged", || {
+        get(public, "/a").text().contains(VALUES[1])
+    });
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    gwd.ask("POST", "/v1/rollback", "");
+    std::fs::remove_file(&secret).unwrap();
+    eventually("it is stale", || gwd.status()["stale_secrets"] != json!([]));
+    eventually("requests are logged", || {
+        std::fs::read_to_string(&log).is_ok_and(|text| text.contains("/a"))
+    });
+    let question = json!({"url": "http://h/a"}).to_string();
+    let shown = [
+        gwd.open("/metrics").text().to_owned(),
+        gwd.status().to_string(),
+        gwd.ask("GET", "/v1/bundles", "").text().to_owned(),
+        gwd.ask("GET", "/v1/routes", "").text().to_owned(),
+        gwd.ask("POST", "/v1/explain", &question).text().to_owned(),
+        format!("{:?}", gwd.events()),
+    ];
+    for value in VALUES {
+        assert_eq!(files_with(&world.path("state"), value), [""; 0]);
+        assert_eq!(files_with(&world.path("store"), value), [""; 0]);
+        for text in &shown {
+            assert!(!text.contains(value), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_source_artifact_makes_explanations_poorer_and_nothing_else() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let gateway = numbered(&upstream, 1);
+    let assembled = World::assemble(&gateway, &[]);
+    let descriptor = publish::put_bundle(&world.store, &assembled).unwrap();
+    let source = source::put(&world.store, b"{\"the\": \"source\"}", descriptor).unwrap();
+    let blob = world.path("store/blobs/sha256");
+    let blob = blob.join(Digest::of(b"{\"the\": \"source\"}").hex());
+    std::fs::write(blob, "{\"the\": \"sauce!\"}").unwrap();
+    let one = world.release_with(&gateway, |draft| draft.source = Some(source));
+    let gwd = world.start();
+    assert!(gwd.runs(&one));
+    eventually("it is told", || {
+        gwd.logged("source cannot be kept").is_some()
+    });
+    assert_eq!(get(gwd.public(), "/v1").status, 200);
+    let question = json!({"url": "http://h/v1"}).to_string();
+    let said = gwd.ask("POST", "/v1/explain", &question).json();
+    assert_eq!(
+        (&said["decision"], &said["source"]),
+        (&json!("forward"), &Value::Null)
+    );
+    let status = gwd.status();
+    assert_eq!(
+        (&status["alarms"], &status["last_error"]),
+        (&json!([]), &Value::Null)
+    );
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    assert_eq!(
+        gwd.ask("POST", "/v1/rollback", "").json()["bundle"],
+        one.to_string()
+    );
+    gwd.kill();
+    assert!(world.start().runs(&one));
+}
