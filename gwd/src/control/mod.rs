@@ -360,7 +360,7 @@ fn advice(refused: &Refused) -> &'static str {
             return "check the clocks of this node and of whoever signed; it is tried again";
         }
         Refused::Forked { .. } => {
-            return "two chains of records go on from one: put back the store that has the accepted ones, or sign a record that names the lost one in `merges`";
+            return "two chains of records go on from one: put back the store that has the accepted ones; if it is gone, `gwc apply --merge` joins them";
         }
         _ => {}
     }
