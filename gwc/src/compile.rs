@@ -9,7 +9,7 @@ pub use crate::lint::Levels;
 use crate::lint::{self, Settling};
 use crate::lower::{self, Lowered};
 use crate::model::{Api, Model, api, lints, routes, settings};
-use crate::project::files::{Document, Files};
+use crate::project::files::{Document, Files, Texts};
 use crate::spec::Spec;
 use crate::spec::lift::lift;
 use crate::syntax::Limits;
@@ -21,6 +21,19 @@ pub enum Input {
     Project(PathBuf),
     /// One OpenAPI document without a project: what it says about a gateway is only warned about.
     Document(PathBuf),
+}
+
+impl Input {
+    /// The folder that paths in messages are relative to.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        let folder = match self {
+            Self::Project(folder) => Some(folder.as_path()),
+            Self::Document(path) => path.parent(),
+        };
+        let named = folder.filter(|folder| !folder.as_os_str().is_empty());
+        named.unwrap_or(Path::new("."))
+    }
 }
 
 /// The name of a project's own file.
@@ -90,19 +103,29 @@ pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
 /// # Errors
 /// A folder that cannot be read.
 pub fn compile(input: &Input, limits: Limits, levels: &Levels) -> anyhow::Result<Compiled> {
+    compile_instead(input, limits, levels, Texts::new())
+}
+
+/// The same, with other texts for some files than those on the disk.
+///
+/// # Errors
+/// A folder that cannot be read.
+pub fn compile_instead(
+    input: &Input,
+    limits: Limits,
+    levels: &Levels,
+    texts: Texts,
+) -> anyhow::Result<Compiled> {
     use anyhow::Context as _;
-    let (root, name) = match input {
-        Input::Project(folder) => (folder.clone(), GATEWAY_FILE.to_owned()),
+    let root = input.folder();
+    let name = match input {
+        Input::Project(_) => GATEWAY_FILE.to_owned(),
         Input::Document(path) => {
-            let folder = path
-                .parent()
-                .filter(|folder| !folder.as_os_str().is_empty())
-                .unwrap_or(Path::new("."));
             let name = path.file_name().context("the path names no file")?;
-            (folder.to_owned(), name.to_string_lossy().into_owned())
+            name.to_string_lossy().into_owned()
         }
     };
-    let files = Files::open(&root, limits)
+    let files = Files::open_instead(root, limits, texts)
         .with_context(|| format!("cannot read the folder {}", root.display()))?;
     Ok(match input {
         Input::Project(_) => project(files, levels),

@@ -12,6 +12,7 @@ pub mod compile;
 pub mod exit;
 pub mod lint;
 pub mod lower;
+pub mod mend;
 pub mod model;
 pub mod output;
 pub mod overlay;

@@ -16,6 +16,7 @@ pub mod baseline;
 pub mod rules;
 pub(crate) mod sample;
 mod settle;
+mod spell;
 pub mod template;
 
 pub use settle::{Levels, Settling, finish, settle};

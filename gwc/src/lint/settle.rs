@@ -8,6 +8,7 @@
 use diag::{Diagnostic, Level, Lint, Sink};
 
 use super::allow::Allowed;
+use super::spell;
 use crate::compile::is_hard;
 use crate::project::files::Files;
 
@@ -54,7 +55,10 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
         None => Some(finding),
         Some(level) => Some(finding.level(level?)),
     };
-    said.into_sorted().into_iter().filter_map(leveled).collect()
+    let findings = said.into_sorted().into_iter().filter_map(leveled);
+    findings
+        .map(|finding| spell::spelled(files, finding))
+        .collect()
 }
 
 impl Settling<'_> {

@@ -28,7 +28,11 @@ pub struct Files {
     loaded: Vec<Loaded>,
     by_path: BTreeMap<String, Result<FileId, Refusal>>,
     documents: Vec<Document>,
+    instead: Texts,
 }
+
+/// Texts by path, instead of what is on the disk.
+pub type Texts = BTreeMap<String, String>;
 
 /// Where the bytes come from.
 enum Disk {
@@ -94,6 +98,13 @@ impl Files {
         Ok(Self::new(Disk::Folder(root.canonicalize()?), limits))
     }
 
+    /// The files of a folder, some of them with other texts.
+    pub fn open_instead(root: &Path, limits: Limits, texts: Texts) -> std::io::Result<Self> {
+        let mut files = Self::open(root, limits)?;
+        files.instead = texts;
+        Ok(files)
+    }
+
     /// Files that are given, by their paths relative to the root.
     pub fn in_memory<P, B>(files: impl IntoIterator<Item = (P, B)>, limits: Limits) -> Self
     where
@@ -115,6 +126,7 @@ impl Files {
             loaded: Vec::new(),
             by_path: BTreeMap::new(),
             documents: Vec::new(),
+            instead: Texts::new(),
         }
     }
 
@@ -124,7 +136,10 @@ impl Files {
         if let Some(known) = self.by_path.get(&path) {
             return known.clone();
         }
-        let read = self.disk.read(&path, self.limits.bytes_max);
+        let read = match self.instead.get(&path) {
+            Some(text) => Ok(text.clone().into_bytes()),
+            None => self.disk.read(&path, self.limits.bytes_max),
+        };
         let result = read.map(|bytes| self.parse(&path, bytes));
         self.by_path.insert(path, result.clone());
         result

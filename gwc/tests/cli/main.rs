@@ -2,6 +2,7 @@
 
 mod apply;
 mod build;
+mod fix;
 mod gc;
 mod init;
 mod keygen;

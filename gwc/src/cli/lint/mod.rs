@@ -7,13 +7,16 @@ use diag::{Level, Sink};
 
 use super::replace::replace;
 use super::say::{self, Context};
-use crate::compile::{self, Compiled};
+use crate::compile::{self, Compiled, Input};
 use crate::exit::{Exit, Failure};
 use crate::lint::baseline::{self, Baseline};
+use crate::mend::mend;
 use crate::output::human::Look;
-use crate::output::{Format, Joins, Report};
+use crate::output::{Format, Joins, Report, printable_lines};
+use crate::project::files::Texts;
 use crate::syntax::Limits;
 
+mod fix;
 mod levels;
 mod outputs;
 
@@ -26,6 +29,7 @@ use outputs::FormatParser;
   gwc lint --format concise --fail-on warn
   gwc lint --write-baseline lint-baseline.json    set aside what is found today
   gwc lint --baseline lint-baseline.json          tell what is new
+  gwc lint --fix --dry-run                        show what can be mended by edits
   gwc lint --format github --output sarif=lint.sarif --output junit=lint.xml")]
 pub(super) struct Args {
     /// Projects or OpenAPI documents; the project of this folder where nothing is said
@@ -48,6 +52,12 @@ pub(super) struct Args {
     /// Set aside what is found today: write it to this file
     #[arg(long, value_name = "FILE")]
     write_baseline: Option<PathBuf>,
+    /// Mend what can be mended by edits, then tell what is left
+    #[arg(long, conflicts_with = "write_baseline")]
+    fix: bool,
+    /// With --fix: print the edits as a diff and write nothing
+    #[arg(long, requires = "fix")]
+    dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -80,9 +90,18 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut exit = Exit::OK;
     for path in paths {
         let input = context.input(path)?;
-        let mut compiled = compile::compile(&input, Limits::default(), &levels)?;
-        set_aside(args, &mut compiled)?;
         let folder = outputs::seen_folder(&input);
+        let look = |texts: &Texts| {
+            let limits = Limits::default();
+            let mut compiled = compile::compile_instead(&input, limits, &levels, texts.clone())?;
+            set_aside(args, &mut compiled)?;
+            Ok(compiled)
+        };
+        let compiled = if args.fix {
+            mended(args, &input, &folder, look)?
+        } else {
+            look(&Texts::new())?
+        };
         let report = Report {
             files: &compiled.files,
             folder: &folder,
@@ -92,7 +111,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         let look = say::look(std::io::stdout().is_terminal());
         let text = (args.format.render)(&report, look);
-        if !text.is_empty() {
+        if !text.is_empty() && !args.dry_run {
             say::result(&text);
         }
         for output in &outputs {
@@ -108,6 +127,41 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         exit = exit.max(ended);
     }
     Ok(exit)
+}
+
+/// Mends, and tells what was done.
+fn mended(
+    args: &Args,
+    input: &Input,
+    folder: &str,
+    look: impl Fn(&Texts) -> anyhow::Result<Compiled>,
+) -> anyhow::Result<Compiled> {
+    let mended = mend(look)?;
+    if args.dry_run {
+        let diff = fix::diff(folder, &mended.changes);
+        let terminal = std::io::stdout().is_terminal();
+        if !diff.is_empty() {
+            say::result(&if terminal {
+                printable_lines(&diff)
+            } else {
+                diff
+            });
+        }
+    } else {
+        fix::write(input.folder(), &mended.changes)?;
+    }
+    let count = |count: usize, noun: &str| {
+        let plural = if count == 1 { "" } else { "s" };
+        format!("{count} {noun}{plural}")
+    };
+    let (findings, files) = (mended.findings, mended.changes.len());
+    say::note(&format!(
+        "{} {} in {}",
+        if args.dry_run { "would mend" } else { "mended" },
+        count(findings, "finding"),
+        count(files, "file")
+    ));
+    Ok(mended.compiled)
 }
 
 /// Leaves out what the baseline counts, or what is written to one now.

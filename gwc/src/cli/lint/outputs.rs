@@ -1,6 +1,6 @@
 //! `--format` and `--output`: how findings are written, and where to.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use diag::suggest;
@@ -67,13 +67,9 @@ impl TypedValueParser for FormatParser {
 
 /// A project's folder as services see it that show files by their paths from the working folder.
 pub(super) fn seen_folder(input: &Input) -> String {
-    let folder = match input {
-        Input::Project(folder) => folder.as_path(),
-        Input::Document(file) => file.parent().unwrap_or(Path::new("")),
-    };
     let inside = || {
         let here = std::env::current_dir().ok()?.canonicalize().ok()?;
-        let there = here.join(folder).canonicalize().ok()?;
+        let there = here.join(input.folder()).canonicalize().ok()?;
         let inside = there
             .strip_prefix(&here)
             .ok()?
