@@ -95,7 +95,7 @@ fn lint() -> Value {
     let finding = object(&json!({
         "code": {"type": "string", "pattern": "^GW[0-9]{4}$"}, "name": text(), "level": {"enum": ["error", "warn", "info"]},
         "message": text(), "help": text_or_null(), "file": text(), "line": number, "column": number, "end_line": number,
-        "end_column": number, "related": list(&json!({"allOf": [place(), {"required": ["message"]}]})),
+        "end_column": number, "places": {"type": "integer", "minimum": 1}, "related": list(&json!({"allOf": [place(), {"required": ["message"]}]})),
         "fix": {"anyOf": [{"type": "null"}, object(&json!({"edits": {"type": "array"}}))]}, "fingerprint": text(),
     }));
     document(

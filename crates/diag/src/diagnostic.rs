@@ -67,6 +67,8 @@ pub struct Diagnostic {
     pub related: Vec<(Span, String)>,
     /// Edits that mend it.
     pub fix: Vec<Edit>,
+    /// How many references lead to the shared value that it stands in; 1 where none do.
+    pub places: usize,
 }
 
 /// Replace the text of a span.
@@ -91,6 +93,7 @@ impl Diagnostic {
             span,
             related: Vec::new(),
             fix: Vec::new(),
+            places: 1,
         }
     }
 

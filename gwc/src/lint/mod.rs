@@ -13,6 +13,7 @@ use crate::spec::{Spec, Version};
 
 pub mod allow;
 pub mod baseline;
+mod reach;
 pub mod rules;
 pub(crate) mod sample;
 mod settle;

@@ -8,7 +8,7 @@
 use diag::{Diagnostic, Level, Lint, Sink};
 
 use super::allow::Allowed;
-use super::spell;
+use super::{reach, spell};
 use crate::compile::is_hard;
 use crate::project::files::Files;
 
@@ -56,9 +56,11 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
         Some(level) => Some(finding.level(level?)),
     };
     let findings = said.into_sorted().into_iter().filter_map(leveled);
-    findings
+    let mut findings: Vec<Diagnostic> = findings
         .map(|finding| spell::spelled(files, finding))
-        .collect()
+        .collect();
+    reach::count(files, &mut findings);
+    findings
 }
 
 impl Settling<'_> {

@@ -6,7 +6,7 @@ use diag::{Level, Sources};
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 
 use super::excerpt::{CONTEXT_LINES, Excerpt, Place};
-use super::{Report, printable};
+use super::{Report, message, printable};
 
 /// How it shall look.
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +98,7 @@ impl Said {
         };
         Self {
             head: format!("{level}[{}] {}", finding.lint.code, finding.lint.name),
-            message: printable(&finding.message),
+            message: printable(&message(finding)),
             help: finding.help.as_deref().map(printable),
             level: finding.level,
             excerpt,

@@ -70,6 +70,7 @@ fn one(files: &Files, finding: &Diagnostic, fingerprint: &str) -> Value {
         "file": path(files, finding.span),
         "line": place.line, "column": place.column,
         "end_line": place.end_line, "end_column": place.end_column,
+        "places": finding.places,
         "related": related,
         "fix": {"edits": edits},
         "fingerprint": fingerprint,

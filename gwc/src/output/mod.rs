@@ -134,14 +134,23 @@ impl Counts {
     }
 }
 
+/// What is wrong, and how many places a mistake in a shared component reaches.
+#[must_use]
+pub fn message(finding: &Diagnostic) -> String {
+    match finding.places {
+        0 | 1 => finding.message.clone(),
+        places => format!("{} (reaches {places} places)", finding.message),
+    }
+}
+
 /// A finding in one line: what is wrong and what to do.
 #[must_use]
 pub fn sentence(finding: &Diagnostic) -> String {
     let asks =
         (!finding.label.is_empty() && finding.label.ends_with('?')).then_some(&finding.label);
     match finding.help.as_ref().or(asks) {
-        Some(help) => format!("{}; help: {help}", finding.message),
-        None => finding.message.clone(),
+        Some(help) => format!("{}; help: {help}", message(finding)),
+        None => message(finding),
     }
 }
 

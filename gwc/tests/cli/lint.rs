@@ -152,3 +152,53 @@ fn a_baseline_is_written_and_read() {
     project.write("broken.json", "{\"schema\": 1");
     project.run(&["lint", "--baseline", "broken.json"]).with(65);
 }
+
+/// Each process seeds its hash maps anew.
+#[test]
+fn twenty_runs_say_the_same_bytes() {
+    let project = Project::bare();
+    let mut text = String::from("openapi: 3.0.3\ninfo: {titel: t}\npaths:\n");
+    for index in 0..40 {
+        text.push_str(&format!(
+            "  /p{index}: {{gte: {{}}, get: {{operationId: same, sumary: x, security: [{{none{index}: []}}], tags: [a, a], \
+responses: {{'200': {{$ref: '#/components/responses/R{}'}}}}}}}}\n",
+            index % 7
+        ));
+    }
+    text.push_str("components: {responses: {R1: {descripton: x}, R2: {descripton: x}}}\n");
+    project.write("orders.yaml", text);
+    project.edit(
+        "gateway.yaml",
+        "policies: {slow:",
+        "policies: {a: {kind: cors}, b: {kind: cros}, slow:",
+    );
+    let run = || project.run(&["lint", "--format", "json"]).with(1).out;
+    let first = run();
+    assert!(first.lines().count() > 1_000, "{first}");
+    for _ in 1..20 {
+        assert!(run() == first, "two runs differ");
+    }
+}
+
+#[test]
+fn every_command_of_the_page_runs() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/lint.md");
+    let page = std::fs::read_to_string(page).expect("the page is there");
+    let blocks = page.split("<!-- run -->\n```sh\n").skip(1);
+    let lines = blocks.flat_map(|block| block.split("```").next().unwrap_or_default().lines());
+    let commands: Vec<&str> = lines.collect();
+    assert!(commands.len() >= 10, "{commands:?}");
+    assert_eq!(
+        page.matches("```sh").count(),
+        page.matches("<!-- run -->").count()
+    );
+    let project = Project::bare();
+    for command in commands {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        assert_eq!(words[0], "gwc", "{command}");
+        project.run(&words[1..]).with(0);
+    }
+    for written in ["lint.sarif", "lint.xml", "lint-baseline.json"] {
+        assert!(!project.read(written).is_empty(), "{written}");
+    }
+}

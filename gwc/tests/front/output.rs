@@ -121,7 +121,7 @@ fn programs_get_lint_v1() {
             "message": "an operation has no field `sumary`",
             "help": "write `summary`; an addition of your own begins with `x-`",
             "file": "openapi.yaml", "line": 10, "column": 7, "end_line": 10, "end_column": 13,
-            "related": [],
+            "related": [], "places": 1,
             "fix": {"edits": [{
                 "file": "openapi.yaml", "line": 10, "column": 7, "end_line": 10, "end_column": 13, "text": "summary",
             }]},
@@ -178,4 +178,26 @@ fn what_is_allowed_at_a_node_is_silent_inside_it() {
     );
     let key = "x-gateway-lint: {alow: [unknown-field]}\n";
     assert_eq!(with("version: \"1\"}\n", key)[0], "unknown-key");
+}
+
+#[test]
+fn a_mistake_in_a_shared_component_is_said_once_with_its_reach() {
+    let mut text = String::from("openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n");
+    for index in 0..12 {
+        text.push_str(&format!(
+            "  /p{index}: {{get: {{responses: {{'200': {{$ref: '#/components/responses/Shared'}}}}}}}}\n"
+        ));
+    }
+    text.push_str("components: {responses: {Shared: {description: ok, contnt: {}}}}\n");
+    let linted = project::text(&text);
+    assert_eq!(linted.names(), ["unknown-field"]);
+    assert!(
+        linted.lines().contains("(reaches 12 places)"),
+        "{}",
+        linted.lines()
+    );
+    let human = human::render(&linted.report(), human::Look::default());
+    assert!(human.contains("(reaches 12 places)"), "{human}");
+    let document = json::document(&linted.report());
+    assert_eq!(document["findings"][0]["places"], 12);
 }
