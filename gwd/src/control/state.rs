@@ -243,7 +243,10 @@ impl Lock {
             Err(error) => error,
         };
         let folder = path.parent().unwrap_or(path);
-        File::open(path)
+        OpenOptions::new()
+            .read(true)
+            .custom_flags(NONBLOCK)
+            .open(path)
             .map(|file| of(file, path, false))
             .or_else(|_| File::open(folder).map(|file| of(file, folder, false)))
             .map_err(|_| error)

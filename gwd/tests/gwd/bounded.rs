@@ -66,7 +66,7 @@ fn a_lock_that_somebody_holds_in_the_state_folder_does_not_stop_the_control_thre
     world.release(&numbered(&upstream, 1));
     let gwd = world.start();
     let path = world.path("state/index.lock");
-    let file = std::fs::File::create(path).unwrap();
+    let file = std::fs::File::create(&path).unwrap();
     file.lock().unwrap();
     let two = world.release(&numbered(&upstream, 2));
     gwd.wait_for(&two);
@@ -76,6 +76,30 @@ fn a_lock_that_somebody_holds_in_the_state_folder_does_not_stop_the_control_thre
     let began = Instant::now();
     assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
     assert!(began.elapsed() < Duration::from_secs(3));
+    pipe(&path);
+    let three = world.release(&numbered(&upstream, 3));
+    gwd.wait_for(&three);
+    assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
+}
+
+/// A child that ends with the test.
+struct Running(std::process::Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _ended = self.0.wait();
+    }
 }
 
 #[test]
@@ -85,29 +109,43 @@ fn an_order_that_nobody_waits_for_any_more_is_not_carried_out() {
     world.release(&numbered(&upstream, 1));
     let mut start = world.trusted();
     let socket = world.path("admin.sock");
-    replace(
-        &mut start,
-        "127.0.0.1:0",
-        &format!("unix:{}", socket.display()),
-    );
-    let mut gwd = start.stderr(std::process::Stdio::null()).spawn().unwrap();
-    let status = || serde_json::from_str(&command(&socket, &["status", "--format", "json"]).1);
-    let status = || -> Value { status().unwrap_or_default() };
+    let at = format!("unix:{}", socket.display());
+    replace(&mut start, "127.0.0.1:0", &at);
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    start.stderr(writer.try_clone().unwrap());
+    let gwd = Running::start(&mut start);
+    drop(start);
+    let status = || -> Value {
+        let said = command(&socket, &["status", "--format", "json"]).1;
+        serde_json::from_str(&said).unwrap_or_default()
+    };
     eventually("it serves", || status()["ready"] == true);
     let two = world.release(&numbered(&upstream, 2));
     eventually("it follows", || status()["bundle"] == two.to_string());
-    // The process stands still; the order comes and its client goes meanwhile.
-    let pid = rustix::process::Pid::from_raw(i32::try_from(gwd.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, Signal::STOP).unwrap();
-    let (code, said) = command(&socket, &["rollback", "--timeout", "300ms"]);
-    assert_eq!(code, Some(69), "{said}");
-    assert!(said.contains("did not answer within 300ms"), "{said}");
-    assert!(said.contains("--timeout"), "{said}");
-    rustix::process::kill_process(pid, Signal::CONT).unwrap();
-    eventually("it answers", || status()["ready"] == true);
+    // Its log is full: the control thread waits at the first order's line, the second one behind it.
+    fill(&writer);
+    for order in ["resume", "rollback"] {
+        let (code, said) = command(&socket, &[order, "--timeout", "500ms"]);
+        assert_eq!(code, Some(69), "{said}");
+        assert!(said.contains("did not answer within 500ms"), "{said}");
+        assert!(said.contains("--timeout"), "{said}");
+    }
+    // The admin interface answers meanwhile, and has seen who left before.
+    assert_eq!(status()["bundle"], two.to_string());
+    assert_eq!(status()["bundle"], two.to_string());
+    drop(writer);
+    let log = std::thread::spawn(move || {
+        let mut log = String::new();
+        reader.read_to_string(&mut log).map(|_| log)
+    });
+    world.release_as(&numbered(&upstream, 3), &["policy:teleport"], "rita", "ci");
+    eventually("it goes on", || {
+        status()["last_error"]["reason"] == "needs:policy:teleport"
+    });
     assert_eq!(status()["bundle"], two.to_string(), "not rolled back");
-    gwd.kill().unwrap();
-    gwd.wait().unwrap();
+    drop(gwd);
+    let log = log.join().unwrap().unwrap();
+    assert!(log.contains("an order is not carried out"), "{log}");
 }
 
 /// The same command with another value of one argument.
@@ -137,21 +175,18 @@ fn a_second_signal_ends_a_process_whose_control_thread_waits_for_ever() {
     // What gwd is told to write its log to is a pipe that is full: the next line never ends.
     let mut start = world.trusted();
     let (mut reader, writer) = std::io::pipe().unwrap();
-    let mut gwd = start
-        .stderr(writer.try_clone().unwrap())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    start.stderr(writer.try_clone().unwrap());
+    let mut gwd = Running::start(&mut start);
     drop(start);
     let mut first = [0];
     reader.read_exact(&mut first).unwrap();
-    let pid = rustix::process::Pid::from_raw(i32::try_from(gwd.id()).unwrap()).unwrap();
+    let pid = gwd.pid();
     fill(&writer);
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
     let end = Instant::now() + PATIENCE;
     let code = loop {
-        if let Some(status) = gwd.try_wait().unwrap() {
+        if let Some(status) = gwd.0.try_wait().unwrap() {
             break status;
         }
         rustix::process::kill_process(pid, Signal::TERM).unwrap();
@@ -238,7 +273,7 @@ fn a_command_ends_with_a_code_that_says_what_kind_of_failure_it_was() {
     );
     start.args(["--keep", "1"]);
     let one = world.release(&edited.gateway());
-    let mut gwd = start.stderr(std::process::Stdio::null()).spawn().unwrap();
+    let gwd = Running::start(start.stderr(std::process::Stdio::null()));
     let json = |arguments: &[&str]| -> (Option<i32>, Value) {
         let (code, said) = command(&socket, &[arguments, &["--format", "json"]].concat());
         (code, serde_json::from_str(&said).unwrap_or_default())
@@ -260,15 +295,12 @@ fn a_command_ends_with_a_code_that_says_what_kind_of_failure_it_was() {
     eventually("it follows", || runs(two.to_string()));
     std::fs::remove_file(&secret).unwrap();
     // Out of memory and with its cell given up: it is a full activation.
-    gwd.kill().unwrap();
-    gwd.wait().unwrap();
-    let mut gwd = start.spawn().unwrap();
+    drop(gwd);
+    let _gwd = Running::start(&mut start);
     eventually("it serves", || runs(two.to_string()));
     assert_eq!(told(&["rollback"]), (5, "secret-missing".to_owned()));
     std::fs::write(&secret, "hunter2").unwrap();
     let manifest = world.path("state/blobs/sha256").join(one.hex());
     std::fs::write(manifest, "damaged").unwrap();
     assert_eq!(told(&["rollback"]), (4, "bad-digest".to_owned()));
-    gwd.kill().unwrap();
-    gwd.wait().unwrap();
 }

@@ -39,6 +39,10 @@ impl Lock {
         who: &str,
         patience: Duration,
     ) -> Result<Self, Refused> {
+        if std::fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+            // Opening a pipe would wait for ever.
+            return Err(Refused::malformed("lock", "something else than a file"));
+        }
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
