@@ -246,7 +246,7 @@ pub fn verify(
     }
     // What is accepted now must still be accepted after a restart, so both ask for this.
     let then = When::Past(read.record.created);
-    trust.judge(&envelope, Role::Release, channel, then)?;
+    trust.signers(&envelope, Role::Release, channel, then)?;
     Ok(SignedRecord {
         pointer,
         bundle: read.bundle,
@@ -337,7 +337,16 @@ fn newer_list(
     }
     match record.revocations {
         None => Ok(known.clone()),
-        Some(pointer) => revocation::accept(blobs, context, known, pointer),
+        Some(pointer) => {
+            let list = revocation::accept_vouched(blobs, context, known, pointer);
+            list.map_err(|refused| match refused {
+                // Not the record's own key: it must not be passed over for an older one.
+                Refused::RevokedKey => Refused::RevocationsUntrusted {
+                    serial: pointer.serial,
+                },
+                other => other,
+            })
+        }
     }
 }
 

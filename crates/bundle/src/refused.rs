@@ -129,6 +129,11 @@ pub enum Refused {
         /// When it says it was signed.
         created: Moment,
     },
+    /// The list that the record names was signed by a key that was revoked.
+    RevocationsUntrusted {
+        /// Its serial.
+        serial: u64,
+    },
     /// The revocation list is older than the one already known.
     RevocationsWithheld {
         /// Its serial.
@@ -267,6 +272,7 @@ impl Refused {
             Self::ChainIncomplete { .. } => ("chain-incomplete", Blame::Store, Later),
             Self::BelowFloor { .. } => ("below-floor", Blame::Signer, Never),
             Self::FromTheFuture { .. } => ("from-the-future", Blame::Signer, Later),
+            Self::RevocationsUntrusted { .. } => ("revocations-untrusted", Blame::Signer, Never),
             Self::RevocationsWithheld { .. } => ("revocations-withheld", Blame::Store, Never),
             Self::Revoked { .. } => ("revoked", Blame::Signer, Never),
             Self::Withdrawn { .. } => ("withdrawn", Blame::Signer, Never),
@@ -367,6 +373,11 @@ impl fmt::Display for Refused {
                     "created at {created}, more than five minutes ahead of the clock"
                 )
             }
+            Self::RevocationsUntrusted { serial } => write!(
+                f,
+                "comes with revocation list {serial}, which was signed by a key that was revoked; write the list \
+                 again with another key (`gwc revoke`), then release"
+            ),
             Self::RevocationsWithheld { serial, known } => write!(
                 f,
                 "comes with revocation list {serial}, but list {known} is known"

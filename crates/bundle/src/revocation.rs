@@ -90,10 +90,36 @@ pub fn accept(
     known: &Revocations,
     candidate: Pointer,
 ) -> Result<Revocations, Refused> {
+    let list = verify(blobs, context, &candidate, When::First(context.now));
+    take(blobs, context, known, candidate, list)
+}
+
+/// As [`accept`], for a list that a record names whose signatures count: the record vouches for it,
+/// so that a list outlives the retirement of the key that wrote it.
+///
+/// # Errors
+/// As [`accept`].
+pub fn accept_vouched(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    known: &Revocations,
+    candidate: Pointer,
+) -> Result<Revocations, Refused> {
+    let list = verify(blobs, context, &candidate, When::Ever);
+    take(blobs, context, known, candidate, list)
+}
+
+fn take(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    known: &Revocations,
+    candidate: Pointer,
+    list: Result<Revoke, Refused>,
+) -> Result<Revocations, Refused> {
     if known.pointer == Some(candidate) {
         return Ok(known.clone());
     }
-    let list = verify(blobs, context, &candidate, When::First(context.now))?;
+    let list = list?;
     let floor = context.trust.floors(context.channel).min_revocations;
     let least = known.serial().max(floor);
     if candidate.serial < least {
@@ -199,7 +225,7 @@ fn verify(
     let then = When::Past(list.created);
     context
         .trust
-        .judge(&envelope, Role::Revoke, channel, then)?;
+        .signers(&envelope, Role::Revoke, channel, then)?;
     Ok(list)
 }
 

@@ -11,9 +11,9 @@ use bundle::name::ChannelName;
 use bundle::publish;
 use bundle::refused::Refused;
 use bundle::statement::predicate::RecordKind;
-use bundle::store::Store;
 use bundle::store::folder::Folder;
 use bundle::store::memory::Memory;
+use bundle::store::{Chain, Store};
 use bundle::trust::{Trust, When};
 use serde_json::{Value, json};
 
@@ -124,12 +124,17 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     report.line(&planned.human);
     let entries = evidence::entries(store, trust.as_ref(), &place.channel)?;
+    let lists = store
+        .serials(&Chain::Revocations)?
+        .last()
+        .copied()
+        .unwrap_or(0);
     let allowed = Allowed {
         over_hold: args.over_hold,
         merge: args.merge,
     };
     let merges = if args.merge {
-        fleet::ask(&nodes, &place, &entries, allowed)?
+        fleet::ask(&nodes, &place, &entries, lists, allowed)?
     } else {
         BTreeSet::new()
     };
@@ -144,13 +149,18 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         return report.wait(&nodes, serial);
     }
     if let Err(blocked) = planned.check_gates() {
+        if claimed.as_ref().is_some_and(has_acks) {
+            say::note(
+                "note: the plan file says that changes were acknowledged; a file is a claim, so who applies says it again: --ack FINGERPRINT",
+            );
+        }
         report.document("blocked", None);
         say::note(&format!("error[{}]: {blocked}", blocked.code));
         return Ok(blocked.exit);
     }
     check_revoked(store, trust.as_ref(), &place.channel, id)?;
     if !nodes.is_empty() && !args.merge {
-        fleet::ask(&nodes, &place, &entries, allowed)?;
+        fleet::ask(&nodes, &place, &entries, lists, allowed)?;
     }
     if args.require_rollback {
         back.require()?;
@@ -249,6 +259,12 @@ fn gates(own: &[String], claimed: Option<&Value>) -> Vec<String> {
 }
 
 // --- the plan file
+
+/// Whether a plan file says that something was accepted.
+fn has_acks(plan: &Value) -> bool {
+    let changes = plan["changes"].as_array();
+    changes.is_some_and(|changes| changes.iter().any(|change| !change["acked"].is_null()))
+}
 
 fn read_plan(path: &Path) -> anyhow::Result<Value> {
     let failed = |why: String| {

@@ -23,10 +23,12 @@ pub(super) struct Allowed {
 }
 
 /// Asks all gateways. Tells the records that only they know, which the next record has to merge.
+/// `lists` is the serial of the store's newest revocation list.
 pub(super) fn ask(
     nodes: &Nodes,
     place: &Place,
     entries: &[Entry],
+    lists: u64,
     allowed: Allowed,
 ) -> anyhow::Result<BTreeSet<Pointer>> {
     let mut held = Vec::new();
@@ -40,6 +42,10 @@ pub(super) fn ask(
         if let Some(pointer) = accepted(&status).filter(|pointer| !has(entries, *pointer)) {
             told.push(format!("{name} has accepted serial {}", pointer.serial));
             lost.insert(pointer);
+        }
+        let list = status.all["revocations"].as_u64().unwrap_or(0);
+        if list > lists {
+            return Err(lost_list(&name, list, lists));
         }
         if let Some(hold) = status.hold {
             held.push(format!("{name}: {hold}"));
@@ -75,6 +81,22 @@ pub(super) fn ask(
         say::note(&format!("warning: going on over a hold, {one}"));
     }
     Ok(lost)
+}
+
+/// A revocation list cannot be merged: what is on it must not be lost, and each list continues the
+/// one before.
+fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
+    Failure::new(
+        Exit::UNVERIFIED,
+        "revocations-withheld",
+        format!(
+            "{name} knows revocation list {known}, this store has {lists}: it has lost what was revoked, and gateways \
+             refuse any record of it. Bring the newer store back, or copy the list from the state folder of a gateway, \
+             which is a store itself: `cp -n STATE/blobs/sha256/* STORE/blobs/sha256/` and \
+             `cp -n STATE/revocations/* STORE/revocations/`; do not write a new list before that"
+        ),
+    )
+    .into()
 }
 
 /// How a gateway says that it is about something else.

@@ -2,6 +2,7 @@
 
 use bundle::digest::Digest;
 use bundle::history::{self, Entry};
+use bundle::store::Blobs as _;
 use serde_json::{Value, json};
 
 use super::movement::short;
@@ -71,7 +72,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             if let Some(doubt) = place.doubt(&store) {
                 say::note(&doubt);
             }
-            say::result(&format!("channel {} has no record yet", place.channel));
+            say::result(&place.without_head(&store));
         }
         Format::Human => {
             let lines: Vec<String> = shown
@@ -79,12 +80,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 .enumerate()
                 .map(|(at, entry)| {
                     let revoked = revoked.has_bundle(&entry.bundle);
+                    let gone = !matches!(store.size(&entry.bundle), Ok(Some(_)));
                     let back = path
                         .iter()
                         .rev()
                         .position(|known| *known == entry.bundle)
                         .filter(|_| entry_is_newest(shown, at));
-                    line(entry, back, revoked, &fleet)
+                    line(entry, back, (revoked, gone), &fleet)
                 })
                 .collect();
             say::result(&lines.join("\n"));
@@ -182,7 +184,12 @@ fn record(entry: &Entry, revoked: bool, fleet: &Fleet) -> Value {
     })
 }
 
-fn line(entry: &Entry, back: Option<usize>, revoked: bool, fleet: &Fleet) -> String {
+fn line(
+    entry: &Entry,
+    back: Option<usize>,
+    (revoked, gone): (bool, bool),
+    fleet: &Fleet,
+) -> String {
     let record = &entry.record;
     let git = entry.build.as_ref().and_then(|build| build.git.as_ref());
     let git = git.map_or_else(String::new, |git| {
@@ -208,6 +215,7 @@ fn line(entry: &Entry, back: Option<usize>, revoked: bool, fleet: &Fleet) -> Str
     let mark = match (back, revoked) {
         (_, true) => "  REVOKED".to_owned(),
         (Some(0), _) => "  <- runs".to_owned(),
+        (Some(_), _) if gone => "  (its bundle was removed by `gwc gc`; build it again)".to_owned(),
         (Some(steps), _) => format!("  (gwc rollback -{steps})"),
         (None, _) => String::new(),
     };

@@ -14,6 +14,7 @@ use bundle::store::{Store, WriteError};
 use bundle::trust::{KeyState, Trust, When};
 use serde_json::{Value, json};
 
+use super::say;
 use crate::exit::{Exit, Failure};
 use crate::output::printable;
 use crate::release::nodes::Nodes;
@@ -65,6 +66,7 @@ impl Movement<'_> {
             evidence: BTreeSet::new(),
         };
         let statement = publish::prepare(store, self.trust, self.draft(trial), None)?;
+        self.check_floor(statement.predicate.serial)?;
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
         self.judge(&publish::sign(&statement, &keys)?)
     }
@@ -80,6 +82,26 @@ impl Movement<'_> {
         let pointer = publish::publish(store, &envelope).map_err(conflict)?;
         fault::point("apply.record.linked")?;
         Ok(pointer)
+    }
+
+    /// A serial below the trust file's floor: the store is not the one that the channel had.
+    fn check_floor(&self, serial: u64) -> anyhow::Result<()> {
+        let floor = self
+            .trust
+            .map_or(0, |trust| trust.floors(&self.place.channel).min_serial);
+        if serial >= floor {
+            return Ok(());
+        }
+        Err(refused(
+            &Refused::BelowFloor { serial, floor },
+            &format!(
+                "the trust file knows that channel {} was at serial {floor}, so gateways would refuse this record; \
+                 is `{}` the right store, is it mounted, is it an older copy? (`gwc apply --merge --node …` goes on \
+                 from what gateways have accepted)",
+                self.place.channel,
+                say::path(&self.place.store)
+            ),
+        ))
     }
 
     fn draft(&self, target: Target) -> Draft {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 
 use bundle::digest::Digest;
+use bundle::history::Entry;
 use bundle::keys::{KeyId, PrivateKey};
 use bundle::publish::{self, Revocation};
 use bundle::statement::Statement;
@@ -107,6 +108,16 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         movement(&place, trust.as_ref(), &keys, rollback).check_keys(&store)?;
     }
+    for doubt in doubts(
+        args,
+        &place,
+        &store,
+        trust.as_ref(),
+        head.as_ref(),
+        (&credentials, &stolen),
+    ) {
+        say::note(&doubt);
+    }
     let terminal = std::io::stdin().is_terminal();
     confirm(
         args.yes || (!terminal && rollback.is_none()),
@@ -151,6 +162,61 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         )),
     }
     Ok(Exit::OK)
+}
+
+/// What somebody who revokes in a hurry should know before it is done.
+fn doubts(
+    args: &Args,
+    place: &Place,
+    store: &Folder,
+    trust: Option<&Trust>,
+    head: Option<&Entry>,
+    (credentials, stolen): (&BTreeSet<Digest>, &BTreeSet<KeyId>),
+) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if args.reason.is_some() && args.then.is_none() {
+        doubts.push(
+            "note: a revocation list has no room for a reason; it is kept with --then only"
+                .to_owned(),
+        );
+    }
+    let runs = head.and_then(|head| release::side(store, head.bundle, None).ok());
+    if let Some((lowered, _)) = runs {
+        let consumers = lowered.gateway.shared.consumers.iter();
+        let known: BTreeSet<Digest> = consumers
+            .flat_map(|consumer| consumer.keys.iter().chain(&consumer.basic))
+            .map(|credential| Digest::from_bytes(credential.sha256))
+            .collect();
+        for strange in credentials.difference(&known) {
+            doubts.push(format!(
+                "warning: no consumer of what channel {} runs has the credential {}…; is the hash right?",
+                place.channel,
+                &strange.hex()[..12]
+            ));
+        }
+    }
+    if let Some(trust) = trust.filter(|_| !stolen.is_empty()) {
+        let left = trust.clone().with_revoked(stolen);
+        let after = release::head(store, Some(&left), &place.channel)
+            .ok()
+            .flatten();
+        match (head, after) {
+            (Some(_), None) => doubts.push(format!(
+                "warning: every record of channel {} was signed by such a key, so none is left: gateways go on with what \
+                 they run (alarm `running-untrusted`) and do not start again until `gwc apply` with another key",
+                place.channel
+            )),
+            (Some(before), Some(after)) if before.pointer != after.pointer => doubts.push(format!(
+                "note: channel {} goes back from serial {} to serial {} ({})",
+                place.channel,
+                before.pointer.serial,
+                after.pointer.serial,
+                after.bundle.short()
+            )),
+            _ => {}
+        }
+    }
+    doubts
 }
 
 fn movement<'a>(

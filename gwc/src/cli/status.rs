@@ -1,6 +1,7 @@
 //! `gwc status` and `gwc drift`: what the channel says, what each gateway runs, whether they agree.
 
 use bundle::history::Entry;
+use bundle::store::folder::Folder;
 use serde_json::{Value, json};
 
 use super::fleet;
@@ -69,7 +70,7 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
         _ => Exit::OK,
     };
     match args.format.format {
-        Format::Human => say::result(&human(&place, head.as_ref(), &rows)),
+        Format::Human => say::result(&human(&place, &store, head.as_ref(), &rows)),
         Format::Json => say::json(&document(command, &place, head.as_ref(), &rows, drift)),
     }
     if command == Command::Drift && drift {
@@ -167,9 +168,9 @@ fn document(
     document
 }
 
-fn human(place: &Place, head: Option<&Entry>, rows: &[Row]) -> String {
+fn human(place: &Place, store: &Folder, head: Option<&Entry>, rows: &[Row]) -> String {
     let mut lines = vec![match head {
-        None => format!("channel {} has no record yet", place.channel),
+        None => place.without_head(store),
         Some(head) => format!(
             "channel {}: serial {}, {} {} since {} ({}: {})",
             place.channel,

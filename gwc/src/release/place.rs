@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use bundle::name::{ChannelName, ProjectName};
 use bundle::store::folder::Folder;
+use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
 use diag::{FileId, Sink, Span};
 
@@ -120,6 +121,20 @@ impl Place {
             "warning: channel `{channel}` has no record yet; the store knows {}{near}",
             channels.join(", ")
         ))
+    }
+
+    /// What to say of a channel without a head: it has no record, or none that counts.
+    #[must_use]
+    pub fn without_head(&self, store: &Folder) -> String {
+        let chain = Chain::Channel(self.channel.clone());
+        match store.serials(&chain).map_or(0, |serials| serials.len()) {
+            0 => format!("channel {} has no record yet", self.channel),
+            lost => format!(
+                "channel {}: none of its {lost} records counts any more, because the keys that signed them were revoked; \
+                 gateways go on with what they run until `gwc apply` with another key",
+                self.channel
+            ),
+        }
     }
 
     /// The store, made where there is none yet.

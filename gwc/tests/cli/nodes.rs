@@ -365,6 +365,14 @@ fn a_store_that_has_lost_records_is_told_before_the_channel_moves() {
     project.change("7s");
     apply(&project, &["--node", &gateway.at]).with(0);
     assert_eq!(project.history().len(), 3);
+    // A list cannot be merged; what helps is said.
+    gateway.say("revocations", json!(1));
+    project.change("8s");
+    apply(&project, &["--merge", "--node", &gateway.at])
+        .with(4)
+        .says("revocations-withheld")
+        .says("STATE/revocations/");
+    assert_eq!(project.history().len(), 3);
 }
 
 #[test]

@@ -156,6 +156,38 @@ fn what_is_withdrawn_and_when_it_ends_stands_in_the_record() {
 }
 
 #[test]
+fn a_store_that_is_gone_is_not_begun_again_below_the_floor() {
+    let (project, _) = three();
+    project.run(&["trust", "floor"]).with(0);
+    std::fs::rename(project.file("releases"), project.file("away")).unwrap();
+    project
+        .apply("again")
+        .with(4)
+        .says("below-floor")
+        .says("is it mounted");
+    assert!(!project.file("releases").exists(), "nothing was made");
+}
+
+#[test]
+fn a_threshold_that_is_raised_is_reached_by_the_next_record() {
+    let project = Project::released();
+    project.run(&["keygen", "second"]).with(0);
+    project.edit("trust.json", "\"release\": 1", "\"release\": 2");
+    project.run(&["history"]).with(0).says("signed by release");
+    project.change("6s");
+    project.apply("by one").with(4).says("below-threshold");
+    let both = [
+        "apply",
+        "--key",
+        "keys/release.pem",
+        "--key",
+        "keys/second.pem",
+        "--yes",
+    ];
+    project.run(&both).with(0).says("serial 2");
+}
+
+#[test]
 fn a_revoked_target_is_refused() {
     let (project, [a, ..]) = three();
     project

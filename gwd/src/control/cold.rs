@@ -138,6 +138,7 @@ impl Control {
             looked_at_ms: 0,
             tidy_at_ms: 0,
             sources_due: Vec::new(),
+            warmed: None,
             clean_up_due: true,
             judge_due: false,
             status,
@@ -298,6 +299,34 @@ impl Control {
         self.runs(resident);
         self.count_activation("ok", "");
         Ok(())
+    }
+
+    /// A start reads only what runs. The version before is read soon after, so that the way back
+    /// needs no disk when somebody is in a hurry. It is tried once.
+    pub(super) fn warm_previous(&mut self) {
+        let Some(running) = self.running else { return };
+        let Some(back) = self.ran.way.back(&running.bundle, 1) else {
+            return;
+        };
+        let known = self.warmed == Some(back) || self.resident(&back).is_some();
+        if known || self.residents.len() >= self.plan.keep || self.banned(&back).is_some() {
+            return;
+        }
+        self.warmed = Some(back);
+        let layout = self.state.layout.clone();
+        let read = match self.kept_record(&back) {
+            Ok(Some(accepted)) => self.prepare(&layout, &accepted, None),
+            Ok(None) => return,
+            Err(refused) => Err(refused),
+        };
+        match read {
+            Ok(resident) => self.residents.push(resident),
+            Err(refused) => event(
+                Level::Warn,
+                "the version before cannot be made ready; going back to it may be refused",
+                json!({"bundle": back.to_string(), "reason": refused.reason(), "error": refused.to_string()}),
+            ),
+        }
     }
 
     /// `gwd check`: what would run, verified and built, with nothing bound and nothing written.

@@ -22,6 +22,7 @@ impl Control {
         match self.follow() {
             Ok(()) => {
                 self.alarm("channel-forked", false);
+                self.alarm("channel-replayed", false);
                 let shown = self.last_error.as_ref();
                 if self.told.store.take().is_some() && shown.is_some_and(|e| e.bundle.is_none()) {
                     self.last_error = None;
@@ -45,6 +46,8 @@ impl Control {
         if refused.blame() != Blame::Store {
             let forked = matches!(refused, Refused::Forked { .. });
             self.alarm("channel-forked", forked);
+            let replayed = matches!(refused, Refused::Replayed { .. });
+            self.alarm("channel-replayed", replayed);
         }
         if self.told.store.as_ref() == Some(&refused) {
             return;

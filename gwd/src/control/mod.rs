@@ -201,6 +201,8 @@ pub(crate) struct Control {
     clean_up_due: bool,
     /// Records whose source artifact is not in the state folder yet.
     sources_due: Vec<Accepted>,
+    /// The bundle that was read last so that going back needs nothing.
+    warmed: Option<Digest>,
     /// A key changed its state, and what it signed could not be judged yet.
     judge_due: bool,
     status: Arc<ArcSwap<Status>>,
@@ -292,6 +294,7 @@ impl Control {
         self.describe();
         self.check_state();
         self.tidy();
+        self.warm_previous();
         self.keep_sources();
         if self.clean_up_due && self.durable {
             self.clean_up_due = false;

@@ -121,7 +121,7 @@ impl Control {
                 Trouble::no_such(
                     409,
                     "nothing-before",
-                    "no bundle that was not left again ran so many steps before this one on this node; name one of `gwd versions`",
+                    "there is nothing so far back on this node: what ran before was rolled back itself, or nothing did; name one of `gwd versions`",
                 )
             }),
         }

@@ -215,6 +215,14 @@ fn a_record_needs_as_many_owners_as_the_trust_file_says_now() {
     release(&world, 2, &["rita", "rita"]);
     assert_eq!(notify(&gwd)["last_error"]["reason"], "below-threshold");
     assert!(gwd.runs(&one), "one owner signing twice is one owner");
+    assert_eq!(
+        gwd.status()["alarms"],
+        serde_json::json!([]),
+        "what was accepted stays accepted"
+    );
+    gwd.kill();
+    let gwd = world.start();
+    assert!(gwd.runs(&one), "over a restart, too");
     let three = release(&world, 3, &["rita", "ruth"]);
     gwd.wait_for(&three);
     gwd.kill();

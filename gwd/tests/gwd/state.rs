@@ -437,3 +437,24 @@ fn a_start_with_only_what_gwd_leaves_behind_works_and_other_files_are_not_touche
     let refused = world.fails(&mut world.trusted());
     assert_eq!(refused.status.code(), Some(65));
 }
+
+#[test]
+fn after_a_restart_the_way_back_is_made_ready() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    gwd.kill();
+    let gwd = world.start();
+    eventually("the version before is at hand", || {
+        gwd.status()["previous_ready"] == json!(true)
+    });
+    assert_eq!(gwd.status()["previous"], json!(one.to_string()));
+    assert!(gwd.runs(&two), "what runs is not touched");
+    std::fs::rename(world.path("state"), world.path("gone")).unwrap();
+    let body = json!({"bundle": one.to_string()}).to_string();
+    assert_eq!(gwd.ask("POST", "/v1/activate", &body).status, 200);
+    assert!(gwd.runs(&one), "without a disk");
+}

@@ -305,3 +305,47 @@ fn a_list_published_without_a_record_reaches_a_gateway() {
     assert_eq!(head.revocations_refused.unwrap().reason(), "wrong-role");
     assert!(head.accepted.revocations().has_credential(&secret));
 }
+
+#[test]
+fn a_list_outlives_the_retirement_of_its_key_where_a_record_vouches_for_it() {
+    let store = Store::default();
+    ship(&store, "one");
+    let added = Revocation {
+        credentials: [Digest::of(b"leaked")].into(),
+        ..Revocation::default()
+    };
+    publish::revoke(&store, None, project(), added, NOON, &[&key("rob")]).unwrap();
+    let with = |state: KeyState| {
+        let mut rob = trusted("rob", &[Role::Revoke]);
+        rob.state = state;
+        trust_of(vec![
+            trusted("ci", &[Role::Build]),
+            trusted("rita", &[Role::Release]),
+            rob,
+        ])
+    };
+    let (retired, prod) = (with(KeyState::Retired), prod());
+    let context = context(&retired, &prod);
+    // Nobody who counts now says that this is the list.
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    assert_eq!(head.accepted.revocations().serial(), 0);
+    assert_eq!(head.revocations_refused.unwrap().reason(), "key-expired");
+    ship(&store, "two");
+    let head = follow::head(&store, &context, &nothing()).unwrap().unwrap();
+    assert!(
+        head.accepted
+            .revocations()
+            .has_credential(&Digest::of(b"leaked"))
+    );
+    let revoked = with(KeyState::Revoked);
+    let refused = follow::head(
+        &store,
+        &Context {
+            trust: &revoked,
+            ..context
+        },
+        &nothing(),
+    );
+    // Nothing older takes its place: the record's own key counts.
+    assert_eq!(refused.unwrap_err().reason(), "revocations-untrusted");
+}

@@ -114,7 +114,7 @@ impl Folder {
         let text = read_limited(&root.join("oci-layout"), 1024)?.ok_or_else(|| {
             Refused::StoreUnreachable {
                 why: format!(
-                    "no store at `{}`; the first `gwc apply` makes one, --store names another",
+                    "no store at `{}`: is it mounted, is the path right (--store)? Only for a project's very first release does `gwc apply` make one",
                     root.display()
                 ),
             }
