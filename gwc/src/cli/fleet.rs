@@ -7,7 +7,7 @@ use bundle::digest::Digest;
 use bundle::history::Entry;
 use bundle::statement::predicate::Pointer;
 
-use super::movement::unreachable;
+use super::movement::{short, unreachable};
 use super::say;
 use crate::exit::{Exit, Failure};
 use crate::release::Place;
@@ -48,7 +48,7 @@ pub(super) fn ask(
             return Err(lost_list(&name, list, lists));
         }
         if let Some(hold) = status.hold {
-            held.push(format!("{name}: {hold}"));
+            held.push(format!("{name}{}", self::hold(&hold)));
         }
     }
     if !lost.is_empty() && !allowed.merge {
@@ -97,6 +97,17 @@ fn lost_list(name: &str, known: u64, lists: u64) -> anyhow::Error {
         ),
     )
     .into()
+}
+
+/// A hold, for people.
+pub(super) fn hold(hold: &serde_json::Value) -> String {
+    let left = short(hold["from"].as_str().unwrap_or("another"));
+    let until = if hold["sticky"] == true {
+        "until `gwd resume`"
+    } else {
+        "until the channel names another"
+    };
+    format!(" (it left {left}, {until})")
 }
 
 /// How a gateway says that it is about something else.

@@ -55,12 +55,27 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
     let nodes = args.nodes.nodes()?;
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
-    let store = place.open()?;
-    let head = release::head(&store, trust.as_ref(), &place.channel)?;
+    let read = place.open().and_then(|store| {
+        let head = release::head(&store, trust.as_ref(), &place.channel)?;
+        Ok((store, head))
+    });
+    let (store, head) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            // What the gateways run is asked most when the store is gone.
+            if args.format.format == Format::Human {
+                let rows = nodes.status().into_iter();
+                let rows = rows.map(|(name, status)| row(name, status, &place, None));
+                let lines: Vec<String> = rows.map(|row| line(&row)).collect();
+                say::result(&lines.join("\n"));
+            }
+            return Err(error);
+        }
+    };
     let rows: Vec<Row> = nodes
         .status()
         .into_iter()
-        .map(|(name, status)| row(name, status, &place, head.as_ref()))
+        .map(|(name, status)| row(name, status, &place, Some(head.as_ref())))
         .collect();
     let unreachable = rows.iter().any(|row| !row.reachable);
     let drift = rows.iter().any(|row| row.reachable && !row.agrees);
@@ -83,9 +98,9 @@ fn row(
     node: String,
     status: anyhow::Result<release::nodes::Status>,
     place: &Place,
-    head: Option<&Entry>,
+    head: Option<Option<&Entry>>,
 ) -> Row {
-    let wanted = head.map(|head| head.bundle.to_string());
+    let wanted = head.map(|head| head.map(|head| head.bundle.to_string()));
     match status {
         Err(error) => Row {
             node,
@@ -97,7 +112,8 @@ fn row(
         },
         Ok(status) => {
             let another = fleet::follows_another(&status, place);
-            let agrees = status.bundle == wanted && another.is_none();
+            let as_wanted = wanted.is_none_or(|wanted| status.bundle == wanted);
+            let agrees = as_wanted && another.is_none();
             let mut text = match &status.bundle {
                 None => "runs nothing".to_owned(),
                 Some(bundle) => format!("runs {}", short(bundle)),
@@ -106,7 +122,7 @@ fn row(
                 text.push_str(&format!(", serial {serial}"));
             }
             if let Some(hold) = &status.hold {
-                text.push_str(&format!(", HOLDS it: {hold}"));
+                text.push_str(&format!(", HOLDS it{}", fleet::hold(hold)));
             }
             if let Some(error) = &status.last_error {
                 text.push_str(&format!(
@@ -182,9 +198,10 @@ fn human(place: &Place, store: &Folder, head: Option<&Entry>, rows: &[Row]) -> S
             printable(&head.record.reason),
         ),
     }];
-    lines.extend(
-        rows.iter()
-            .map(|row| format!("  {}: {}", row.node, printable(&row.text))),
-    );
+    lines.extend(rows.iter().map(line));
     lines.join("\n")
+}
+
+fn line(row: &Row) -> String {
+    format!("  {}: {}", row.node, printable(&row.text))
 }
