@@ -407,7 +407,14 @@ fn the_examples_lint_clean_build_and_route() {
         ),
         (
             "orders",
-            &["GET", "http://partners.example.org/orders/7", "-H", acme],
+            &[
+                "GET",
+                "http://partners.example.org/orders/7",
+                "--listener",
+                "public",
+                "-H",
+                acme,
+            ],
             "forward",
             "orders/getOrder",
         ),
