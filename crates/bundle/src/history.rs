@@ -79,8 +79,11 @@ pub(crate) fn find_head(
             Some(Err(Refused::RevokedKey)) => {
                 skipped.insert(serial);
             }
+            // A threshold may have been raised since; who publishes next has to reach it.
+            Some(Err(Refused::BelowThreshold { .. }) | Ok(_)) | None => {
+                return Ok((Some(entry), skipped));
+            }
             Some(Err(refused)) => return Err(refused),
-            Some(Ok(_)) | None => return Ok((Some(entry), skipped)),
         }
     }
     Ok((None, skipped))

@@ -15,7 +15,7 @@ use crate::statement::Statement;
 use crate::statement::predicate::{Pointer, Revoke, Role};
 use crate::statement::stored;
 use crate::store::{Blobs, Chain, Store};
-use crate::trust::{Trust, When};
+use crate::trust::{Signers, Trust, When};
 
 /// The newest list that was accepted; empty before the first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -147,7 +147,7 @@ pub fn recall(
     context: &Context<'_>,
     pointer: Pointer,
 ) -> Result<Revocations, Refused> {
-    let list = verify(blobs, context, &pointer, When::Ever)?;
+    let (list, _) = read_signed(blobs, context, &pointer, When::Ever)?;
     Ok(Revocations {
         pointer: Some(pointer),
         list: Some(list),
@@ -200,11 +200,22 @@ fn verify(
     pointer: &Pointer,
     when: When,
 ) -> Result<Revoke, Refused> {
+    let (list, signers) = read_signed(blobs, context, pointer, when)?;
+    context.trust.enough(Role::Revoke, &signers)?;
+    Ok(list)
+}
+
+/// Without the threshold: for what was accepted before.
+fn read_signed(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    pointer: &Pointer,
+    when: When,
+) -> Result<(Revoke, Signers), Refused> {
     let envelope = stored::open(blobs, &pointer.digest)?;
     let channel = Some(context.channel);
-    context
-        .trust
-        .judge(&envelope, Role::Revoke, channel, when)?;
+    let trust = context.trust;
+    let signers = trust.signers(&envelope, Role::Revoke, channel, when)?;
     let statement = Statement::<Revoke>::decode(envelope.payload())?;
     let list = statement.predicate;
     if statement.subject != list.subject() {
@@ -223,10 +234,8 @@ fn verify(
     }
     // What is accepted now must still be accepted after a restart, so both ask for this.
     let then = When::Past(list.created);
-    context
-        .trust
-        .signers(&envelope, Role::Revoke, channel, then)?;
-    Ok(list)
+    trust.signers(&envelope, Role::Revoke, channel, then)?;
+    Ok((list, signers))
 }
 
 /// Walks back from a verified list to the known one. What lies between is vouched for by the

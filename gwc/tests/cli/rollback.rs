@@ -173,7 +173,10 @@ fn a_threshold_that_is_raised_is_reached_by_the_next_record() {
     let project = Project::released();
     project.run(&["keygen", "second"]).with(0);
     project.edit("trust.json", "\"release\": 1", "\"release\": 2");
-    project.run(&["history"]).with(0).says("signed by release");
+    project
+        .run(&["history"])
+        .with(0)
+        .says("signature: below-threshold");
     project.change("6s");
     project.apply("by one").with(4).says("below-threshold");
     let both = [

@@ -284,11 +284,7 @@ impl Trust {
         when: When,
     ) -> Result<Signers, Refused> {
         let signers = self.signers(envelope, role, channel, when)?;
-        // What was accepted stays accepted until a key is revoked (release.md §5): a threshold
-        // that was raised since is for what comes.
-        if when != When::Ever {
-            self.enough(role, &signers)?;
-        }
+        self.enough(role, &signers)?;
         Ok(signers)
     }
 

@@ -9,7 +9,7 @@ use bundle::publish::{self, Revocation};
 use bundle::statement::predicate::{RecordKind, Role};
 use bundle::store::memory::Memory as Store;
 use bundle::store::{Chain, Store as _};
-use bundle::trust::{Floors, KeyState};
+use bundle::trust::{Floors, KeyState, Thresholds};
 
 use crate::acceptance::{forge, record};
 use crate::fixture::*;
@@ -348,4 +348,24 @@ fn a_list_outlives_the_retirement_of_its_key_where_a_record_vouches_for_it() {
     );
     // Nothing older takes its place: the record's own key counts.
     assert_eq!(refused.unwrap_err().reason(), "revocations-untrusted");
+}
+
+#[test]
+fn a_list_that_too_few_owners_signed_counts_for_nobody_though_a_record_names_it() {
+    let store = Store::default();
+    let added = Revocation {
+        credentials: [Digest::of(b"leaked")].into(),
+        ..Revocation::default()
+    };
+    publish::revoke(&store, None, project(), added, NOON, &[&key("rob")]).unwrap();
+    ship(&store, "one");
+    let two = Thresholds {
+        build: 1,
+        release: 1,
+        revoke: 2,
+        approve: 1,
+    };
+    let (trust, prod) = (trust().with_thresholds(two).unwrap(), prod());
+    let refused = follow::head(&store, &context(&trust, &prod), &nothing()).unwrap_err();
+    assert_eq!(refused.reason(), "below-threshold");
 }
