@@ -23,7 +23,10 @@ this finding, the second does not.\n",
             "\n## {} `{}`\n\n*{}*: {}.\n\n{}\n",
             lint.code,
             lint.name,
-            lint.level.name(),
+            match crate::lint::is_off_by_default(lint) {
+                true => "off by default",
+                false => lint.level.name(),
+            },
             lint.summary,
             lint.explain
         );

@@ -6,7 +6,7 @@ use diag::shape::BAD_VALUE;
 use diag::{Diagnostic, Level, Sink, Span, suggest};
 
 pub use crate::lint::Levels;
-use crate::lint::{self, Settling};
+use crate::lint::{self, Chosen, Settling};
 use crate::lower::{self, Lowered};
 use crate::model::{Api, Model, api, lints, routes, settings};
 use crate::project::files::{Document, Files, Texts};
@@ -142,7 +142,11 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
         return unreadable(files, GATEWAY_FILE, sink);
     };
     let Some(settings) = settings::read(files.tree.at(root), &mut sink) else {
-        let findings = leveled(sink, None, levels, &files);
+        let alone = Settling {
+            levels,
+            alone: true,
+        };
+        let findings = lint::settle(sink, &files, alone);
         return Compiled {
             files,
             findings,
@@ -151,6 +155,8 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
             unreadable: false,
         };
     };
+    let levels = wanted(&settings, levels, &mut sink);
+    let chosen = Chosen::of(&levels);
     let mut unreadable = false;
     let mut documents = Vec::new();
     for entry in &settings.apis {
@@ -161,7 +167,7 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
     }
     let mut apis: Vec<Api> = Vec::new();
     for (entry, document) in documents {
-        let Some(spec) = lint::document(&files, &document, &mut sink) else {
+        let Some(spec) = lint::document(&files, &document, &chosen, &mut sink) else {
             continue;
         };
         apis.push(api::resolve(
@@ -183,7 +189,11 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
     {
         settings.names.listeners.report_unused(&mut sink);
     }
-    let findings = leveled(sink, Some(&settings), levels, &files);
+    let settling = Settling {
+        levels: &levels,
+        alone: false,
+    };
+    let findings = lint::settle(sink, &files, settling);
     let model = Model { settings, apis };
     let clean = !findings.iter().any(|finding| finding.level == Level::Error);
     let lowered = clean.then(|| lower::lower(&model).expect("names that stand twice are findings"));
@@ -224,7 +234,8 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     };
     files.follow(&document);
     lift(&mut files, &mut document, &mut sink);
-    let spec = lint::document(&files, &document, &mut sink);
+    let chosen = Chosen::of(levels);
+    let spec = lint::document(&files, &document, &chosen, &mut sink);
     if let Some(spec) = spec {
         for finding in about_gateway(&files, &document, &spec) {
             let own = std::ptr::eq(finding.lint, &raw const lints::IDENTICAL_ROUTE);
@@ -233,7 +244,11 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
             sink.push(finding.level(level));
         }
     }
-    let findings = leveled(sink, None, levels, &files);
+    let settling = Settling {
+        levels,
+        alone: true,
+    };
+    let findings = lint::settle(sink, &files, settling);
     Compiled {
         files,
         findings,
@@ -304,14 +319,9 @@ fn load(files: &mut Files, entry: &settings::ApiEntry, sink: &mut Sink) -> Optio
     Some(document)
 }
 
-/// Applies the levels that gateway.yaml and the command line set. An error of the gateway itself
+/// The levels that gateway.yaml sets, then those of the command line. An error of the gateway itself
 /// cannot be made less: nothing could be built with it.
-fn leveled(
-    mut sink: Sink,
-    settings: Option<&settings::Settings>,
-    levels: &Levels,
-    files: &Files,
-) -> Vec<Diagnostic> {
+fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
     let known = |name: &str| {
         lint::ALL
             .iter()
@@ -319,11 +329,7 @@ fn leveled(
             .find(|lint| lint.name == name)
     };
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
-    for (name, (level, span)) in settings
-        .map(|settings| &settings.lint)
-        .into_iter()
-        .flatten()
-    {
+    for (name, (level, span)) in &settings.lint {
         match known(name) {
             None => {
                 let names = lint::ALL
@@ -357,11 +363,7 @@ fn leveled(
         }
     }
     wanted.extend(levels.iter().cloned());
-    let settling = Settling {
-        levels: &wanted,
-        alone: settings.is_none(),
-    };
-    lint::settle(sink, files, settling)
+    wanted
 }
 
 /// A first file that cannot even be read (too large, no permission) has no text; its finding needs

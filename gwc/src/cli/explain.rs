@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             say::json(&say::document(
                 "explain/v1",
                 "ok",
-                json!({"code": lint.code, "name": lint.name, "level": lint.level.name(), "summary": lint.summary, "explain": lint.explain,
+                json!({"code": lint.code, "name": lint.name, "level": crate::lint::default_level(lint), "summary": lint.summary, "explain": lint.explain,
                        "bad": files(lint.bad), "good": files(lint.good)}),
             ));
         }
@@ -62,7 +62,10 @@ fn text(lint: &Lint) -> String {
         "{} {} ({})\n{}\n\n{}\n",
         lint.code,
         lint.name,
-        lint.level.name(),
+        match crate::lint::is_off_by_default(lint) {
+            true => "off by default",
+            false => lint.level.name(),
+        },
         lint.summary,
         wrapped(lint.explain)
     );
@@ -75,18 +78,15 @@ fn text(lint: &Lint) -> String {
             }
         }
     }
-    let hard = crate::compile::is_hard(lint);
-    page.push_str(if hard {
-        "\nIt cannot be silenced: nothing could be built with it.\n"
+    let name = lint.name;
+    page.push_str(&if crate::compile::is_hard(lint) {
+        "\nIt cannot be silenced: nothing could be built with it.\n".to_owned()
+    } else if crate::lint::is_off_by_default(lint) {
+        let level = lint.level.name();
+        format!("\nIt is a matter of taste, so that it is looked for only where somebody asks: `lint: {{{name}: {level}}}` in gateway.yaml, or `gwc lint --rule {name}={level}`.\n")
     } else {
-        "\nIts level can be set: `lint: {"
+        format!("\nIts level can be set: `lint: {{{name}: off}}` in gateway.yaml, or `gwc lint --rule {name}=off`.\n")
     });
-    if !hard {
-        page.push_str(&format!(
-            "{}: off}}` in gateway.yaml, or `gwc lint --rule {}=off`.\n",
-            lint.name, lint.name
-        ));
-    }
     page
 }
 

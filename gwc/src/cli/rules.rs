@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
                 format!(
                     "{} {:<5} {:<32} {}",
                     lint.code,
-                    lint.level.name(),
+                    crate::lint::default_level(lint),
                     lint.name,
                     lint.summary
                 )
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         Format::Json => {
             let rules: Vec<_> = lints
                 .iter()
-                .map(|lint| json!({"code": lint.code, "name": lint.name, "level": lint.level.name(), "summary": lint.summary, "hard": crate::compile::is_hard(lint)}))
+                .map(|lint| json!({"code": lint.code, "name": lint.name, "level": crate::lint::default_level(lint), "summary": lint.summary, "hard": crate::compile::is_hard(lint)}))
                 .collect();
             say::json(&say::document("rules/v1", "ok", json!({"rules": rules})));
         }

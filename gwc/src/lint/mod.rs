@@ -1,7 +1,9 @@
 //! The rules for OpenAPI documents, one file each, and the table of all kinds of findings.
 //!
 //! A rule looks at every object of a kind, at every key of a sort, or at a whole [`Spec`]; it
-//! writes findings and nothing else. To add one: a file in `rules/` and a row in [`RULES`].
+//! writes findings and nothing else. To add one: a file in `rules/` and a row in [`RULES`], or,
+//! where it is a matter of taste, in `taste/` and [`TASTE`]: then it is off until somebody asks
+//! for it, and costs nothing.
 
 use diag::{Lint, NodeRef, Sink, Span};
 
@@ -13,13 +15,16 @@ use crate::spec::{Spec, Version};
 
 pub mod allow;
 pub mod baseline;
+mod choose;
 mod reach;
 pub mod rules;
 pub(crate) mod sample;
 mod settle;
 mod spell;
+mod taste;
 pub mod template;
 
+pub use choose::Chosen;
 pub use settle::{Levels, Settling, finish, settle};
 
 /// One rule.
@@ -34,14 +39,21 @@ pub struct Rule {
 #[derive(Clone, Copy)]
 pub enum Check {
     /// Every object of these kinds, once, wherever it stands.
-    Objects(&'static [&'static Object], fn(&Place<'_, '_>, &mut Sink)),
+    Objects(&'static [&'static Object], OnObject),
     /// Every key of a sort.
-    Key(Keys, fn(&str, &Place<'_, '_>, &mut Sink)),
+    Key(Keys, OnKey),
     /// What the walk over the structure says by itself.
     Walk,
     /// The document as it was read.
-    Spec(fn(&Whole<'_, '_>, &mut Sink)),
+    Spec(OnSpec),
 }
+
+/// Looks at an object.
+pub type OnObject = fn(&Place<'_, '_>, &mut Sink);
+/// Looks at a key and its value.
+pub type OnKey = fn(&str, &Place<'_, '_>, &mut Sink);
+/// Looks at a whole document.
+pub type OnSpec = fn(&Whole<'_, '_>, &mut Sink);
 
 /// An object or an entry that a rule looks at.
 pub struct Place<'r, 'a> {
@@ -79,23 +91,26 @@ pub struct Whole<'r, 'a> {
 
 /// Reads a document and runs every rule of OpenAPI on it. `None` if it is not a document of a
 /// version that is known. Its files must have been loaded ([`Files::follow`]).
-pub fn document(files: &Files, document: &Document, sink: &mut Sink) -> Option<Spec> {
-    let read = crate::spec::read(files, document, sink)?;
-    spec(files, document, &read, sink);
+pub fn document(
+    files: &Files,
+    document: &Document,
+    chosen: &Chosen,
+    sink: &mut Sink,
+) -> Option<Spec> {
+    let read = crate::spec::read(files, document, chosen, sink)?;
+    spec(files, document, &read, chosen, sink);
     Some(read)
 }
 
 /// Runs the rules that look at whole documents; the others ran while the document was read.
-pub fn spec(files: &Files, document: &Document, spec: &Spec, sink: &mut Sink) {
+fn spec(files: &Files, document: &Document, spec: &Spec, chosen: &Chosen, sink: &mut Sink) {
     let resolver = Resolver::new(files, document);
     let whole = Whole {
         spec,
         resolver: &resolver,
     };
-    for rule in RULES {
-        if let Check::Spec(check) = rule.check {
-            check(&whole, sink);
-        }
+    for check in chosen.specs() {
+        check(&whole, sink);
     }
 }
 
@@ -117,6 +132,36 @@ pub fn within(files: &Files, span: Span, value: &str, bytes: std::ops::Range<usi
 /// The rules, in the order of their codes.
 pub const RULES: &[Rule] = rules::RULES;
 
+/// The rules that are a matter of taste, in the order of their codes.
+pub const TASTE: &[Rule] = taste::RULES;
+
+/// Whether a rule is off as long as nobody sets its level.
+#[must_use]
+pub fn is_off_by_default(lint: &Lint) -> bool {
+    TASTE.iter().any(|rule| std::ptr::eq(rule.lint, lint))
+}
+
+/// The level of a rule where nobody sets one: `off`, `info`, `warn` or `error`.
+#[must_use]
+pub fn default_level(lint: &Lint) -> &'static str {
+    if is_off_by_default(lint) {
+        "off"
+    } else {
+        lint.level.name()
+    }
+}
+
+/// The kinds of findings of a table of rules.
+const fn lints_of<const COUNT: usize>(rules: &[Rule]) -> [&'static Lint; COUNT] {
+    let mut lints = [rules[0].lint; COUNT];
+    let mut index = 0;
+    while index < COUNT {
+        lints[index] = rules[index].lint;
+        index += 1;
+    }
+    lints
+}
+
 /// Every kind of finding of this crate's front, and of the closed vocabulary.
 pub const ALL: &[&[&Lint]] = &[
     SHAPE,
@@ -126,6 +171,7 @@ pub const ALL: &[&[&Lint]] = &[
     &[&allow::LINT, &allow::UNUSED, &baseline::STALE],
     crate::overlay::lints::LINTS,
     rules::LINTS,
+    taste::LINTS,
     crate::model::lints::LINTS,
 ];
 

@@ -8,7 +8,7 @@
 use diag::{Diagnostic, Level, Lint, Sink};
 
 use super::allow::Allowed;
-use super::{reach, spell};
+use super::{is_off_by_default, reach, spell};
 use crate::compile::is_hard;
 use crate::project::files::Files;
 
@@ -42,7 +42,10 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
         }
     }
     let judged = |lint: &Lint| {
-        let off = settling.level(lint) == Some(None);
+        let off = match settling.level(lint) {
+            Some(level) => level.is_none(),
+            None => is_off_by_default(lint),
+        };
         let unsettled = settling.alone && needs_project(lint);
         !(off || unsettled)
     };

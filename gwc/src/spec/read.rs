@@ -9,14 +9,15 @@ use super::{
     In, MediaType, Method, NotRouted, Operation, Parameter, PathItem, RequestBody, Requirement,
     Response, SchemeKind, SecurityScheme, Server, Spec, Version, structure,
 };
+use crate::lint::Chosen;
 use crate::project::files::{Document, Files};
 
 /// Checks and reads a document whose files were loaded ([`Files::follow`]). `None` if it is not
 /// an OpenAPI document of a version that is known.
-pub fn read(files: &Files, document: &Document, sink: &mut Sink) -> Option<Spec> {
+pub fn read(files: &Files, document: &Document, chosen: &Chosen, sink: &mut Sink) -> Option<Spec> {
     let resolver = Resolver::new(files, document);
     let version = version(resolver.root(), sink)?;
-    structure::check(&resolver, version, sink);
+    structure::check(&resolver, version, chosen, sink);
     Some(Reader { resolver, version }.spec())
 }
 

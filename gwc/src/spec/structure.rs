@@ -23,16 +23,17 @@ use super::objects::{
 use super::reference::{Fault, HOPS_MAX, Resolver, reference};
 use super::schema::Schemas;
 use crate::lint::rules::{unchecked_value, unknown_method};
-use crate::lint::{Check, Place, RULES, allow};
+use crate::lint::{Chosen, Place, allow};
 use crate::model::lints::MISPLACED_EXTENSION;
 
 /// Checks the document's structure and references.
-pub fn check(resolver: &Resolver<'_>, version: Version, sink: &mut Sink) {
+pub fn check(resolver: &Resolver<'_>, version: Version, chosen: &Chosen, sink: &mut Sink) {
     let schemas = Schemas::new(resolver, version);
     let mut walk = Walk {
         resolver,
         version,
         schemas: &schemas,
+        chosen,
         under: "",
         kinds: vec![0; resolver.files().tree.len()],
         waiting: Vec::new(),
@@ -62,6 +63,7 @@ struct Walk<'r, 'a> {
     resolver: &'r Resolver<'a>,
     version: Version,
     schemas: &'r Schemas<'r, 'a>,
+    chosen: &'r Chosen,
     /// The field that is being walked.
     under: &'static str,
     /// By node, a bit for each object that it was walked as.
@@ -280,21 +282,17 @@ impl<'a> Walk<'_, 'a> {
                 self.missing(field, object, at);
             }
         }
-        for rule in RULES {
-            if let Check::Objects(checked, check) = rule.check
-                && checked.iter().any(|checked| checked.bit == object.bit)
-            {
-                let place = Place {
-                    node,
-                    object: Some(object),
-                    at,
-                    under,
-                    version: self.version,
-                    resolver: self.resolver,
-                    schemas: self.schemas,
-                };
-                check(&place, self.sink);
-            }
+        let place = Place {
+            node,
+            object: Some(object),
+            at,
+            under,
+            version: self.version,
+            resolver: self.resolver,
+            schemas: self.schemas,
+        };
+        for check in self.chosen.on(object) {
+            check(&place, self.sink);
         }
     }
 
@@ -302,21 +300,17 @@ impl<'a> Walk<'_, 'a> {
         if keys == Keys::Free {
             return;
         }
-        for rule in RULES {
-            if let Check::Key(checked, check) = rule.check
-                && checked == keys
-            {
-                let place = Place {
-                    node: value,
-                    object: None,
-                    at: span,
-                    under: "",
-                    version: self.version,
-                    resolver: self.resolver,
-                    schemas: self.schemas,
-                };
-                check(key, &place, self.sink);
-            }
+        let place = Place {
+            node: value,
+            object: None,
+            at: span,
+            under: "",
+            version: self.version,
+            resolver: self.resolver,
+            schemas: self.schemas,
+        };
+        for check in self.chosen.on_keys(keys) {
+            check(key, &place, self.sink);
         }
     }
 

@@ -202,3 +202,27 @@ fn every_command_of_the_page_runs() {
         assert!(!project.read(written).is_empty(), "{written}");
     }
 }
+
+#[test]
+fn a_matter_of_taste_is_said_only_where_somebody_asks() {
+    let project = Project::bare();
+    let concise = |more: &[&str]| {
+        let ended = project.run(&[&["lint", "--format", "concise"], more].concat());
+        ended.with(0).out
+    };
+    assert!(!concise(&[]).contains("missing-contact"));
+    let asked = concise(&["--rule", "missing-contact=info"]);
+    assert!(asked.contains("info[GW0700]"), "{asked}");
+    project.edit(
+        "gateway.yaml",
+        "version: 1\n",
+        "version: 1\nlint: {missing-contact: warn}\n",
+    );
+    assert!(concise(&[]).contains("warn[GW0700]"));
+    assert!(!concise(&["--rule", "missing-contact=off"]).contains("GW0700"));
+    let rules = project.run(&["rules"]).with(0).out;
+    assert!(rules.contains("GW0700 off   missing-contact"), "{rules}");
+    let page = project.run(&["explain", "missing-contact"]).with(0).out;
+    assert!(page.contains("(off by default)"), "{page}");
+    assert!(page.contains("--rule missing-contact=warn"), "{page}");
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use diag::{Diagnostic, FileId, Sink};
 use gwc::lint::baseline::Baseline;
+use gwc::lint::{Chosen, Levels, Settling};
 use gwc::output::{Report, concise};
 use gwc::project::files::{Document, Files};
 use gwc::spec::Spec;
@@ -23,11 +24,17 @@ pub(crate) fn folder(root: &Path, name: &str) -> Linted {
         Files::open(root, Limits::default()).expect("the folder is there"),
         name,
         &[],
+        &Levels::new(),
     )
 }
 
 /// Lints the first of some files, with those called `overlay…` applied to it.
 pub(crate) fn memory(texts: &[(&str, &str)]) -> Linted {
+    memory_at(texts, &Levels::new())
+}
+
+/// The same with levels set.
+pub(crate) fn memory_at(texts: &[(&str, &str)], levels: &Levels) -> Linted {
     let files = texts.iter().map(|(path, text)| (*path, *text));
     let overlays: Vec<&str> = texts
         .iter()
@@ -38,6 +45,7 @@ pub(crate) fn memory(texts: &[(&str, &str)]) -> Linted {
         Files::in_memory(files, Limits::default()),
         texts[0].0,
         &overlays,
+        levels,
     )
 }
 
@@ -46,12 +54,16 @@ pub(crate) fn text(text: &str) -> Linted {
     memory(&[("openapi.yaml", text)])
 }
 
-fn lint(mut files: Files, name: &str, overlays: &[&str]) -> Linted {
+fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Linted {
+    let settling = Settling {
+        levels,
+        ..Settling::default()
+    };
     let mut sink = Sink::default();
     let file = files.read(name).expect("the document is there");
     files.report(file, &mut sink);
     let Some(root) = files.root(file) else {
-        let findings = gwc::lint::finish(sink, &files);
+        let findings = gwc::lint::settle(sink, &files, settling);
         return Linted {
             files,
             document: None,
@@ -71,8 +83,8 @@ fn lint(mut files: Files, name: &str, overlays: &[&str]) -> Linted {
     }
     files.follow(&document);
     gwc::spec::lift::lift(&mut files, &mut document, &mut sink);
-    let spec = gwc::lint::document(&files, &document, &mut sink);
-    let mut findings = gwc::lint::finish(sink, &files);
+    let spec = gwc::lint::document(&files, &document, &Chosen::of(levels), &mut sink);
+    let mut findings = gwc::lint::settle(sink, &files, settling);
     if let Ok(file) = files.read("baseline.json") {
         let text = files.sources.file(file).text().to_owned();
         let mut sink = Sink::default();

@@ -47,6 +47,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
 
 #[cfg(test)]
 mod tests {
+    use crate::lint::Chosen;
     use diag::Sink;
 
     use crate::project::files::{Document, Files};
@@ -66,7 +67,7 @@ mod tests {
         };
         files.follow(&document);
         let mut sink = Sink::default();
-        crate::lint::document(&files, &document, &mut sink);
+        crate::lint::document(&files, &document, &Chosen::default(), &mut sink);
         let count = |name| {
             sink.findings()
                 .iter()

@@ -72,6 +72,7 @@ fn is_json(place: &Place<'_, '_>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use crate::lint::Chosen;
     use diag::Sink;
 
     use crate::project::files::{Document, Files};
@@ -91,7 +92,7 @@ mod tests {
         };
         files.follow(&document);
         let mut sink = Sink::default();
-        crate::lint::document(&files, &document, &mut sink);
+        crate::lint::document(&files, &document, &Chosen::default(), &mut sink);
         let said = |finding: &diag::Diagnostic| {
             format!("{} {}", finding.lint.name, files.sources.text(finding.span))
         };

@@ -2,7 +2,7 @@
 
 use diag::Lint;
 
-use super::{Check, Rule};
+use super::{Check, Rule, lints_of};
 use crate::spec::objects::{
     DOCUMENT, ENCODING, EXAMPLE, HEADER, Keys, LICENSE, LINK, MEDIA_TYPE, OPERATION, PARAMETER,
     PATH_ITEM, RESPONSE, SCHEMA, SECURITY_SCHEME, SERVER, XML,
@@ -242,15 +242,4 @@ pub const RULES: &[Rule] = &[
 ];
 
 /// Their kinds of findings.
-pub const LINTS: &[&Lint] = {
-    const LINTS: [&Lint; RULES.len()] = {
-        let mut lints = [RULES[0].lint; RULES.len()];
-        let mut index = 0;
-        while index < RULES.len() {
-            lints[index] = RULES[index].lint;
-            index += 1;
-        }
-        lints
-    };
-    &LINTS
-};
+pub const LINTS: &[&Lint] = &lints_of::<{ RULES.len() }>(RULES);

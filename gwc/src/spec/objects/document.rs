@@ -30,7 +30,8 @@ pub static DOCUMENT: Object = object(
 )
 .gateway();
 
-static INFO: Object = object(
+/// What the document is.
+pub static INFO: Object = object(
     2,
     "the info object",
     &[
@@ -44,7 +45,8 @@ static INFO: Object = object(
     ],
 );
 
-static CONTACT: Object = object(
+/// Whom to ask.
+pub static CONTACT: Object = object(
     3,
     "a contact",
     &[
@@ -91,7 +93,8 @@ static SERVER_VARIABLE: Object = object(
     ],
 );
 
-pub(super) static TAG: Object = object(
+/// A tag.
+pub static TAG: Object = object(
     7,
     "a tag",
     &[
@@ -104,7 +107,8 @@ pub(super) static TAG: Object = object(
     ],
 );
 
-pub(super) static EXTERNAL_DOCS: Object = object(
+/// Documentation elsewhere.
+pub static EXTERNAL_DOCS: Object = object(
     8,
     "external documentation",
     &[
@@ -113,7 +117,8 @@ pub(super) static EXTERNAL_DOCS: Object = object(
     ],
 );
 
-static COMPONENTS: Object = object(
+/// What is shared.
+pub static COMPONENTS: Object = object(
     9,
     "the components",
     &[

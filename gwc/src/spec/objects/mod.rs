@@ -6,7 +6,7 @@ mod operation;
 mod schema;
 mod security;
 
-pub use document::{DOCUMENT, LICENSE, SERVER};
+pub use document::{COMPONENTS, CONTACT, DOCUMENT, EXTERNAL_DOCS, INFO, LICENSE, SERVER, TAG};
 pub use operation::{
     CALLBACK, ENCODING, EXAMPLE, HEADER, LINK, MEDIA_TYPE, OPERATION, PARAMETER, PATH_ITEM, PATHS,
     REQUEST_BODY, RESPONSE, RESPONSES,
