@@ -53,8 +53,14 @@ pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
             contract: bundle::codec::encode(contract),
         })
     });
+    let (own, in_file) = consumers(lowered)?;
+    let shared = ir::Shared {
+        consumers: own,
+        ..gateway.shared.clone()
+    };
     let parts = Parts {
-        shared: bundle::codec::encode(&gateway.shared),
+        shared: bundle::codec::encode(&shared),
+        consumers: in_file.as_ref().map(bundle::codec::encode),
         apis: apis.collect::<anyhow::Result<_>>()?,
         ..Parts::default()
     };
@@ -69,6 +75,25 @@ pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
     )?)
 }
 
+/// The consumers of the shared blob, and those of the blob of their own.
+fn consumers(lowered: &Lowered) -> anyhow::Result<(Consumers, Option<Consumers>)> {
+    let all = &lowered.gateway.shared.consumers;
+    let Some(names) = &lowered.consumers_file else {
+        return Ok((all.clone(), None));
+    };
+    let (in_file, own): (Vec<_>, Vec<_>) = all
+        .iter()
+        .cloned()
+        .partition(|consumer| names.contains(&consumer.name));
+    let set = |consumers| {
+        Consumers::new(consumers)
+            .map_err(|twice| anyhow::anyhow!("two consumers are named `{}`", twice.0))
+    };
+    Ok((set(own)?, Some(set(in_file)?)))
+}
+
+type Consumers = ir::Set<ir::Consumer>;
+
 /// Decodes every blob of a bundle.
 ///
 /// # Errors
@@ -78,8 +103,21 @@ pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
         what,
         why: "it is not in the form of this version".into(),
     };
-    let shared: ir::Shared = bundle::codec::decode(&full.runtime.shared.bytes)
+    let mut shared: ir::Shared = bundle::codec::decode(&full.runtime.shared.bytes)
         .map_err(|_| malformed("the shared blob"))?;
+    let in_file: Option<Consumers> = match &full.runtime.consumers {
+        None => None,
+        Some(blob) => {
+            Some(bundle::codec::decode(&blob.bytes).map_err(|_| malformed("the consumers blob"))?)
+        }
+    };
+    let names = |consumers: &Consumers| consumers.iter().map(|it| it.name.clone()).collect();
+    let consumers_file = in_file.as_ref().map(names);
+    if let Some(in_file) = in_file {
+        let all = shared.consumers.iter().chain(&in_file).cloned();
+        shared.consumers =
+            Consumers::new(all.collect()).map_err(|_| malformed("the consumers blob"))?;
+    }
     let apis = full
         .runtime
         .apis
@@ -100,5 +138,6 @@ pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
     Ok(Lowered {
         gateway: ir::Gateway { shared, apis },
         contracts,
+        consumers_file,
     })
 }

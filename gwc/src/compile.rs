@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 use diag::shape::BAD_VALUE;
 use diag::{Diagnostic, Level, Sink, Span, suggest};
 
+use crate::environment::{self, Choice, Origins, Reading, Variables};
+use crate::exit::Failure;
 pub use crate::lint::Levels;
 use crate::lint::{self, Chosen, Settling};
 use crate::lower::{self, Lowered};
 use crate::model::{Api, Model, api, lints, routes, settings};
 use crate::project::files::{Document, Files, Texts};
+use crate::project::globs;
 use crate::spec::Spec;
 use crate::spec::lift::lift;
 use crate::syntax::Limits;
@@ -47,8 +50,13 @@ pub struct Compiled {
     pub findings: Vec<Diagnostic>,
     /// The project as far as it could be read.
     pub model: Option<Model>,
-    /// What goes into the bundle; none where a finding is an error.
+    /// What goes into the bundle; none where a finding is an error, or an environment is needed.
     pub lowered: Option<Lowered>,
+    /// The first variable, and where it is used, if no environment was chosen that gives it its
+    /// value.
+    pub open_variable: Option<(String, Span)>,
+    /// What the environment set, and what it stands in for.
+    pub origins: Origins,
     /// Whether gateway.yaml or a document cannot be read or parsed at all.
     pub unreadable: bool,
 }
@@ -98,24 +106,24 @@ pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
     Ok(Input::Document(path.to_owned()))
 }
 
+/// How something is compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Options<'o> {
+    /// The limits of files.
+    pub limits: Limits,
+    /// The levels of rules that the command line sets.
+    pub levels: Levels,
+    /// The environment of a project; none: as it is.
+    pub environment: Option<&'o str>,
+    /// Other texts for some files than those on the disk.
+    pub texts: Texts,
+}
+
 /// Reads and checks a project or a document; lowers it where nothing is wrong.
 ///
 /// # Errors
-/// A folder that cannot be read.
-pub fn compile(input: &Input, limits: Limits, levels: &Levels) -> anyhow::Result<Compiled> {
-    compile_instead(input, limits, levels, Texts::new())
-}
-
-/// The same, with other texts for some files than those on the disk.
-///
-/// # Errors
-/// A folder that cannot be read.
-pub fn compile_instead(
-    input: &Input,
-    limits: Limits,
-    levels: &Levels,
-    texts: Texts,
-) -> anyhow::Result<Compiled> {
+/// A folder that cannot be read; an environment that does not exist.
+pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> {
     use anyhow::Context as _;
     let root = input.folder();
     let name = match input {
@@ -125,35 +133,67 @@ pub fn compile_instead(
             name.to_string_lossy().into_owned()
         }
     };
-    let files = Files::open_instead(root, limits, texts)
+    let files = Files::open_instead(root, options.limits, options.texts)
         .with_context(|| format!("cannot read the folder {}", root.display()))?;
-    Ok(match input {
-        Input::Project(_) => project(files, levels),
-        Input::Document(_) => document(files, &name, levels),
-    })
+    match (input, options.environment) {
+        (Input::Project(_), environment) => Ok(project_in(files, &options.levels, environment)
+            .map_err(|unknown| Failure::usage(unknown.to_string()))?),
+        (Input::Document(_), None) => Ok(document(files, &name, &options.levels)),
+        (Input::Document(_), Some(_)) => {
+            Err(Failure::usage("a document has no environments; name a project").into())
+        }
+    }
 }
 
-/// Compiles a project whose files are given.
+/// Compiles a project whose files are given, in no environment.
 #[must_use]
-pub fn project(mut files: Files, levels: &Levels) -> Compiled {
+pub fn project(files: Files, levels: &Levels) -> Compiled {
+    project_in(files, levels, None).expect("only a name can be unknown")
+}
+
+/// Compiles a project whose files are given, in an environment.
+///
+/// # Errors
+/// There is no such environment.
+pub fn project_in(
+    mut files: Files,
+    levels: &Levels,
+    environment: Option<&str>,
+) -> Result<Compiled, environment::Unknown> {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
     let Some((_, root)) = files.load(GATEWAY_FILE, nowhere, &mut sink) else {
-        return unreadable(files, GATEWAY_FILE, sink);
+        return Ok(unreadable(files, GATEWAY_FILE, sink));
     };
-    let Some(settings) = settings::read(files.tree.at(root), &mut sink) else {
+    let Choice {
+        reading,
+        others,
+        mut variables,
+    } = environment::choose(&mut files, root, environment, &mut sink)?;
+    environment::check_names(files.tree.at(root), &mut sink);
+    let mut read = Sink::default();
+    let settings = settings(&mut files, &reading, &mut read);
+    let elsewhere = in_others(&mut files, &others, settings.as_ref(), &read);
+    read.into_sorted()
+        .into_iter()
+        .for_each(|finding| sink.push(finding));
+    let mut origins = reading.origins;
+    let Some(settings) = settings else {
+        let sink = told(sink, elsewhere, &origins);
         let alone = Settling {
             levels,
             alone: true,
         };
         let findings = lint::settle(sink, &files, alone);
-        return Compiled {
+        return Ok(Compiled {
             files,
             findings,
             model: None,
             lowered: None,
+            open_variable: None,
+            origins,
             unreadable: false,
-        };
+        });
     };
     let levels = wanted(&settings, levels, &mut sink);
     let chosen = Chosen::of(&levels);
@@ -165,14 +205,18 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
             None => unreadable = true,
         }
     }
+    variables.fill_documents(&mut files, &mut origins, &mut sink);
+    variables.check(&mut sink);
     let mut apis: Vec<Api> = Vec::new();
     for (entry, document) in documents {
         let Some(spec) = lint::document(&files, &document, &chosen, &mut sink) else {
             continue;
         };
-        apis.push(api::resolve(
-            &files, entry, document, spec, &settings, &mut sink,
-        ));
+        let api = api::resolve(&files, entry, document, spec, &settings, &mut sink);
+        // An API of another environment is checked by itself, so that nobody forgets it.
+        if entry.is_in(environment) {
+            apis.push(api);
+        }
     }
     routes::check(&files, &apis, &mut sink);
     for names in [
@@ -189,21 +233,90 @@ pub fn project(mut files: Files, levels: &Levels) -> Compiled {
     {
         settings.names.listeners.report_unused(&mut sink);
     }
+    let sink = told(sink, elsewhere, &origins);
     let settling = Settling {
         levels: &levels,
         alone: false,
     };
     let findings = lint::settle(sink, &files, settling);
     let model = Model { settings, apis };
+    let open_variable = variables.open().map(|(name, span)| (name.to_owned(), span));
     let clean = !findings.iter().any(|finding| finding.level == Level::Error);
-    let lowered = clean.then(|| lower::lower(&model).expect("names that stand twice are findings"));
-    Compiled {
+    let lowered = (clean && open_variable.is_none())
+        .then(|| lower::lower(&model).expect("names that stand twice are findings"));
+    Ok(Compiled {
         files,
         findings,
         model: Some(model),
         lowered,
+        open_variable,
+        origins,
         unreadable,
+    })
+}
+
+/// The settings of a reading of gateway.yaml, with what its other files say.
+pub(crate) fn settings(
+    files: &mut Files,
+    reading: &Reading,
+    sink: &mut Sink,
+) -> Option<settings::Settings> {
+    let named = files.tree.at(reading.root).get("consumers_file");
+    let named = named.and_then(|node| Some((node.scalar_text()?.to_owned(), node.span())));
+    let consumers = named.and_then(|(path, span)| files.load(&path, span, sink));
+    let root = files.tree.at(reading.root);
+    let consumers = consumers.map(|(_, consumers)| files.tree.at(consumers));
+    let mut settings = settings::read(root, consumers, sink)?;
+    settings.environment = reading.environment.as_ref().map(|it| it.name.clone());
+    globs::expand(files, &mut settings, sink);
+    Some(settings)
+}
+
+/// What is wrong with gateway.yaml in the environments that are not compiled now, told where it
+/// was set; without what `known` has. What they use is used.
+fn in_others(
+    files: &mut Files,
+    others: &[Reading],
+    compiled: Option<&settings::Settings>,
+    known: &Sink,
+) -> Vec<Diagnostic> {
+    let is_known = |finding: &Diagnostic| {
+        known.findings().iter().any(|known| {
+            std::ptr::eq(known.lint, finding.lint)
+                && known.span == finding.span
+                && known.message == finding.message
+        })
+    };
+    let mut found = Vec::new();
+    for reading in others {
+        let mut sink = Sink::default();
+        let other = settings(files, reading, &mut sink);
+        if let (Some(other), Some(compiled)) = (other, compiled) {
+            compiled.names.absorb(&other.names);
+        }
+        for finding in sink.into_sorted() {
+            if is_known(&finding) {
+                continue;
+            }
+            let mut finding = reading.origins.told(finding);
+            if let Some(environment) = &reading.environment {
+                let text = format!("in the environment `{}`", environment.name);
+                finding.related.push((environment.span, text));
+            }
+            found.push(finding);
+        }
     }
+    found
+}
+
+/// All findings, each at the place that set the value.
+fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
+    let mut told = Sink::default();
+    let here = sink.into_sorted().into_iter();
+    for finding in here.map(|finding| origins.told(finding)).chain(elsewhere) {
+        told.push(finding);
+    }
+    told
 }
 
 /// What is said where the first file cannot be read at all.
@@ -214,6 +327,8 @@ fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
         findings: sink.into_sorted(),
         model: None,
         lowered: None,
+        open_variable: None,
+        origins: Origins::default(),
         unreadable: true,
     }
 }
@@ -234,6 +349,8 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     };
     files.follow(&document);
     lift(&mut files, &mut document, &mut sink);
+    // Only a project knows what variables are.
+    Variables::unknown().fill_documents(&mut files, &mut Origins::default(), &mut Sink::default());
     let chosen = Chosen::of(levels);
     let spec = lint::document(&files, &document, &chosen, &mut sink);
     if let Some(spec) = spec {
@@ -254,6 +371,8 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
         findings,
         model: None,
         lowered: None,
+        open_variable: None,
+        origins: Origins::default(),
         unreadable: false,
     }
 }
@@ -272,7 +391,7 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
         .load(GATEWAY_FILE, nowhere, &mut unsaid)
         .map(|(_, root)| root);
     let settings = root
-        .and_then(|root| settings::read(alone.tree.at(root), &mut unsaid))
+        .and_then(|root| settings::read(alone.tree.at(root), None, &mut unsaid))
         .expect("the text above is a gateway");
     let mut sink = Sink::default();
     let mut apis = Vec::new();

@@ -9,6 +9,7 @@ pub mod assemble;
 pub mod book;
 pub mod cli;
 pub mod compile;
+pub mod environment;
 pub mod exit;
 pub mod lint;
 pub mod lower;

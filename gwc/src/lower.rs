@@ -1,7 +1,7 @@
 //! From the resolved model to the bundle's meaning. Nothing is decided here: values are sorted
 //! into blobs, and each different treatment stands once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 
@@ -15,6 +15,8 @@ pub struct Lowered {
     pub gateway: ir::Gateway,
     /// What plans compare, by API.
     pub contracts: ir::Set<ir::Contract>,
+    /// The consumers of the gateway that have a blob of their own, if there is one.
+    pub consumers_file: Option<BTreeSet<String>>,
 }
 
 /// Two things have one name: the front end reported that, or it is a bug.
@@ -80,6 +82,7 @@ pub fn lower(model: &Model) -> Result<Lowered, NotASet> {
             apis: ir::Set::new(apis)?,
         },
         contracts: ir::Set::new(contracts)?,
+        consumers_file: settings.consumers_file.clone(),
     })
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::compile::Compiled;
-use crate::model::{Origin, Valued};
+use crate::model::Origin;
 
 /// The artifact's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,33 +134,46 @@ impl SourceMap {
                 )
             });
         }
-        fn field<T>(value: &Valued<T>, place: &impl Fn(diag::Span) -> Place) -> FieldSource {
-            match &value.origin {
-                Origin::Written { span, overrides } => FieldSource::Written {
-                    place: place(*span),
-                    overrides: overrides.iter().map(|span| place(*span)).collect(),
-                },
-                Origin::Default(name) => FieldSource::Default {
-                    default: (*name).to_owned(),
-                },
+        // What an environment sets stands in for a place of its own.
+        let behind = |span: diag::Span| {
+            let mut chain = vec![span];
+            while let Some(next) = chain.last().and_then(|last| compiled.origins.behind(*last)) {
+                if chain.contains(&next) {
+                    break;
+                }
+                chain.push(next);
             }
-        }
+            chain
+        };
+        let field = |origin: &Origin| match origin {
+            Origin::Written { span, overrides } => {
+                let all = std::iter::once(span).chain(overrides);
+                let mut places = all.flat_map(|span| behind(*span)).map(&place);
+                FieldSource::Written {
+                    place: places.next().unwrap_or_default(),
+                    overrides: places.collect(),
+                }
+            }
+            Origin::Default(name) => FieldSource::Default {
+                default: (*name).to_owned(),
+            },
+        };
         for api in &model.apis {
             for operation in &api.operations {
                 let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
                 let mut fields = BTreeMap::new();
-                fields.insert("security".to_owned(), field(&operation.security, &place));
-                fields.insert("upstream".to_owned(), field(&operation.upstream, &place));
-                fields.insert("timeout".to_owned(), field(&operation.timeout_ms, &place));
+                fields.insert("security".to_owned(), field(&operation.security.origin));
+                fields.insert("upstream".to_owned(), field(&operation.upstream.origin));
+                fields.insert("timeout".to_owned(), field(&operation.timeout_ms.origin));
                 fields.insert(
                     "max_body".to_owned(),
-                    field(&operation.max_body_bytes, &place),
+                    field(&operation.max_body_bytes.origin),
                 );
                 for link in &operation.chain {
                     if let bundle::ir::Link::Shared(name) | bundle::ir::Link::Own(name) =
                         &link.value
                     {
-                        fields.insert(format!("policies/{name}"), field(link, &place));
+                        fields.insert(format!("policies/{name}"), field(&link.origin));
                     }
                 }
                 let text = |text: &Option<diag::Spanned<String>>| {

@@ -363,9 +363,9 @@ fn check_text(node: NodeRef<'_>, sink: &mut Sink) -> bool {
     if text.starts_with("${var:") {
         sink.push(
             Diagnostic::new(
-                &NOT_AVAILABLE,
+                &BAD_VALUE,
                 node.span(),
-                "variables are not available yet",
+                "the value of a variable is no variable",
             )
             .help("write the value itself"),
         );

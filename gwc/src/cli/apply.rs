@@ -89,6 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let claimed = args.plan.as_deref().map(read_plan).transpose()?;
     let nodes = args.nodes.nodes()?;
     let (release_keys, build_keys) = (keys(&args.key)?, keys(&args.build_key)?);
+    let context = &context.planned_in(claimed.as_ref())?;
     let mut built = Built::of(context)?;
     let root = context.root()?;
     let place = built.place(&root, args.at.store.as_deref(), args.at.channel.as_deref())?;
@@ -401,6 +402,7 @@ impl Evidence<'_> {
     fn sign(&self) -> anyhow::Result<Digest> {
         let build = provenance::build(
             &self.place.root,
+            self.place.environment.clone(),
             self.place.project.clone(),
             Some(self.source),
             &self.built.map,

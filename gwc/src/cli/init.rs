@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::options::FormatOption;
 use super::say::{self, Format};
-use crate::compile::{self, GATEWAY_FILE, Input, Levels};
+use crate::compile::{self, GATEWAY_FILE, Input};
 use crate::exit::{Exit, Failure};
 use crate::output::{Report, human};
 use crate::project::files::{Document, Files};
@@ -336,7 +336,7 @@ fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, V
 /// Lints the new project: a document that was brought along may have mistakes of its own.
 fn check(folder: &Path) -> anyhow::Result<Exit> {
     let input = Input::Project(folder.to_owned());
-    let compiled = compile::compile(&input, Limits::default(), &Levels::new())?;
+    let compiled = compile::compile(&input, compile::Options::default())?;
     let told: Vec<_> = compiled
         .findings
         .iter()

@@ -45,6 +45,9 @@ struct Cli {
     /// The project's folder; found by walking up from the working folder where nothing is said
     #[arg(long, global = true, value_name = "DIR")]
     project: Option<PathBuf>,
+    /// The environment of gateway.yaml; none where nothing is said
+    #[arg(long, global = true, value_name = "NAME")]
+    env: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -106,6 +109,20 @@ enum Command {
     Completions(completions::Args),
 }
 
+impl Command {
+    /// Whether it reads a gateway.yaml that is there already.
+    fn reads_project(&self) -> bool {
+        !matches!(
+            self,
+            Self::Init(_)
+                | Self::Explain(_)
+                | Self::Rules(_)
+                | Self::Schema(_)
+                | Self::Completions(_)
+        )
+    }
+}
+
 /// Runs the program with these arguments (the first is its name) and tells how it ends.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -125,8 +142,20 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if help { Exit::OK } else { Exit::USAGE };
         }
     };
+    if cli.env.is_some() && !cli.command.reads_project() {
+        let message =
+            "this command reads no project, so that it has no environment: leave --env out";
+        say::error(
+            &exit::Failure::usage(message).into(),
+            Exit::USAGE,
+            "usage",
+            json,
+        );
+        return Exit::USAGE;
+    }
     let context = say::Context {
         project: cli.project,
+        environment: cli.env,
     };
     let result = match cli.command {
         Command::Init(args) => init::run(&args),

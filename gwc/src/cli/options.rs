@@ -74,6 +74,7 @@ impl StoreOptions {
     pub(super) fn place(&self, context: &Context) -> anyhow::Result<Place> {
         Place::read(
             &context.root()?,
+            context.environment.as_deref(),
             self.store.as_deref(),
             self.channel.as_deref(),
         )

@@ -68,7 +68,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     )?;
     let (side, _) = side_of(compiled)?;
     let (old, base) = match &args.against {
-        Some(text) => (Some(against(text, args, context)?), json::Base::default()),
+        Some(text) => (
+            Some(against(text, args, context)?),
+            json::Base {
+                environment: place.environment.clone(),
+                ..json::Base::default()
+            },
+        ),
         None => base(&place, args.trust.as_deref())?,
     };
     let plan = compare(old.as_ref(), &side)?;
@@ -151,6 +157,7 @@ pub(super) fn base(
             None,
             json::Base {
                 channel,
+                environment: place.environment.clone(),
                 ..json::Base::default()
             },
         ));
@@ -173,6 +180,7 @@ pub(super) fn base(
             None,
             json::Base {
                 channel,
+                environment: place.environment.clone(),
                 ..json::Base::default()
             },
         ));
@@ -182,6 +190,7 @@ pub(super) fn base(
         channel,
         serial: Some(head.pointer.serial),
         record: Some(head.pointer.digest.to_string()),
+        environment: place.environment.clone(),
     };
     Ok((
         Some(Side {

@@ -41,6 +41,7 @@ impl Planned {
             channel: Some(place.channel.to_string()),
             serial: head.map(|head| head.pointer.serial),
             record: head.map(|head| head.pointer.digest.to_string()),
+            environment: place.environment.clone(),
         };
         let color = say::look(std::io::stdout().is_terminal()).color;
         Ok(Self {

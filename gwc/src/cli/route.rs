@@ -74,7 +74,12 @@ fn side(args: &Args, context: &Context) -> anyhow::Result<Side> {
     let Some(id) = &args.bundle else {
         return Ok(super::plan::side_of(context.compile()?)?.0);
     };
-    let place = Place::read(&context.root()?, args.store.as_deref(), None)?;
+    let place = Place::read(
+        &context.root()?,
+        context.environment.as_deref(),
+        args.store.as_deref(),
+        None,
+    )?;
     let store = place.open()?;
     let id = release::resolve_id(&store, id)?;
     let source = release::source_of(&store, &id)?;

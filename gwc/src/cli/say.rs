@@ -6,15 +6,16 @@ use std::path::{Path, PathBuf};
 use diag::Level;
 use serde_json::{Value, json};
 
-use crate::compile::{self, Compiled, Input, Levels};
+use crate::compile::{self, Compiled, Input};
 use crate::exit::{Exit, Failure};
 use crate::output::{Report, human};
-use crate::syntax::Limits;
 
 /// What holds for every command.
 pub(super) struct Context {
     /// `--project`
     pub(super) project: Option<PathBuf>,
+    /// `--env`
+    pub(super) environment: Option<String>,
 }
 
 /// Formats that most commands have.
@@ -45,13 +46,53 @@ impl Context {
         }
     }
 
+    /// The same in the environment that a plan file was made in. `--env` may say so again, but not
+    /// otherwise.
+    pub(super) fn planned_in(&self, plan: Option<&Value>) -> anyhow::Result<Self> {
+        let planned = plan.map(|plan| plan["environment"].as_str());
+        let environment = match (planned, self.environment.as_deref()) {
+            (Some(planned), Some(said)) if planned != Some(said) => {
+                let made = planned.map_or("none".to_owned(), |name| format!("`{name}`"));
+                return Err(Failure::usage(format!(
+                    "the plan was made for another environment than `{said}`: {made}"
+                ))
+                .into());
+            }
+            (Some(planned), _) => planned,
+            (None, said) => said,
+        };
+        Ok(Self {
+            project: self.project.clone(),
+            environment: environment.map(str::to_owned),
+        })
+    }
+
     /// Compiles the project, says what was found on standard error, and fails where nothing can
     /// be built.
     pub(super) fn compile(&self) -> anyhow::Result<Compiled> {
-        let compiled = compile::compile(&self.input(None)?, Limits::default(), &Levels::new())?;
+        let options = compile::Options {
+            environment: self.environment.as_deref(),
+            ..compile::Options::default()
+        };
+        let compiled = compile::compile(&self.input(None)?, options)?;
         findings(&compiled);
         if compiled.lowered.is_some() {
             return Ok(compiled);
+        }
+        if let (Some((name, span)), false) = (&compiled.open_variable, compiled.has_errors()) {
+            let sources = &compiled.files.sources;
+            let position = sources.position(*span);
+            return Err(Failure::new(
+                Exit::FINDINGS,
+                "environment-needed",
+                format!(
+                    "{}:{}:{}: `${{var:{name}}}` has a value in an environment only; choose one with --env NAME",
+                    sources.file(span.file).path(),
+                    position.line,
+                    position.column
+                ),
+            )
+            .into());
         }
         let exit = if compiled.unreadable {
             Exit::INPUT

@@ -71,7 +71,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let source = built.put(&store)?;
     let statement = Statement {
         subject: vec![bundle],
-        predicate: provenance::build(&root, place.project, Some(source), &built.map)?,
+        predicate: provenance::build(
+            &root,
+            place.environment,
+            place.project,
+            Some(source),
+            &built.map,
+        )?,
     };
     let mut envelope =
         best(&store, &bundle, &statement)?.map_or_else(|| Envelope::new(&statement), Ok)?;

@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let trust = args.at.needed_trust(&root)?;
     let target = Target::find(&args.target, &args.at, context)?;
     let (store, id) = (target.store(), target.bundle);
-    let channel = channel(args, &root)?;
+    let channel = channel(args, &root, context.environment.as_deref())?;
     let mut reports = Vec::new();
     for digest in store.referrers(&id)? {
         // What is no statement (a source artifact) is nobody's word.
@@ -78,11 +78,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// The channel whose records tell when a build key had to count.
-fn channel(args: &Args, root: &Path) -> anyhow::Result<ChannelName> {
-    if let Ok(place) = Place::read(root, None, args.at.channel.as_deref()) {
-        return Ok(place.channel);
+fn channel(args: &Args, root: &Path, environment: Option<&str>) -> anyhow::Result<ChannelName> {
+    let said = args.at.channel.as_deref();
+    match Place::read(root, environment, None, said) {
+        Ok(place) => Ok(place.channel),
+        Err(error) if environment.is_some() => Err(error),
+        Err(_) => Ok(said.unwrap_or("prod").parse()?),
     }
-    Ok(args.at.channel.as_deref().unwrap_or("main").parse()?)
 }
 
 /// For which moment a statement is judged: a record for when it was made, anything else as gwd

@@ -170,6 +170,7 @@ pub const ALL: &[&[&Lint]] = &[
     crate::spec::lints::LINTS,
     &[&allow::LINT, &allow::UNUSED, &baseline::STALE],
     crate::overlay::lints::LINTS,
+    crate::environment::lints::LINTS,
     rules::LINTS,
     taste::LINTS,
     crate::model::lints::LINTS,

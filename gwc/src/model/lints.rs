@@ -228,6 +228,19 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 \x20 b: {keys: [{sha256: 9F86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nconsumers:\n  a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n")];
 
+    CONSUMER_TWICE "GW0523" "consumer-twice" Error
+    "a consumer that stands in gateway.yaml and in its `consumers_file`"
+    "A consumer is one caller with all its credentials. Where two places describe it, nobody who takes a key away from \
+one of them can know that the other has none."
+    bad &[
+        ("gateway.yaml", "version: 1\nname: s\nconsumers_file: who.yaml\nconsumers:\n  a: {keys: []}\n"),
+        ("who.yaml", "a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n"),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\nconsumers_file: who.yaml\n"),
+        ("who.yaml", "a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n"),
+    ];
+
     MOUNT_CONFLICT "GW0519" "mount-conflict" Error
     "mounts that contradict each other"
     "An API's mounts need different names, and `mount` and `mounts` cannot stand together."

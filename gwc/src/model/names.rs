@@ -95,6 +95,13 @@ impl Names {
         false
     }
 
+    /// Counts what the same names of another environment were used for.
+    pub fn absorb(&self, other: &Self) {
+        for name in other.used.borrow().keys() {
+            self.knows(name);
+        }
+    }
+
     /// Reports what nobody used.
     pub fn report_unused(&self, sink: &mut Sink) {
         let used = self.used.borrow();

@@ -14,6 +14,8 @@ pub struct Base {
     pub serial: Option<u64>,
     /// The digest of its head's record.
     pub record: Option<String>,
+    /// The environment that the new side was built for.
+    pub environment: Option<String>,
 }
 
 /// What gates and acknowledgements make of a plan.
@@ -55,7 +57,7 @@ pub fn document(plan: &Plan, base: &Base, verdict: &Verdict) -> Value {
         "schema": "plan/v1",
         "result": result,
         "tool": {"name": "gwc", "version": env!("CARGO_PKG_VERSION")},
-        "environment": null,
+        "environment": base.environment,
         "no_op": plan.no_op,
         "base": {"channel": base.channel, "serial": base.serial, "record": base.record, "bundle": plan.old.map(|id| id.to_string())},
         "target": {"bundle": plan.new.to_string()},

@@ -17,6 +17,9 @@ use diag::{Diagnostic, FileId, NodeId, NodeRef, Sink, Sources, Span, Tree};
 use super::lints::{MISSING_FILE, OUTSIDE_PROJECT, REMOTE_FILE};
 use crate::syntax::{self, Limits, lints};
 
+/// Most files and folders that a pattern is tried on.
+const LISTED_MAX: usize = 100_000;
+
 /// The texts and nodes of one run.
 pub struct Files {
     /// Every text that was read.
@@ -158,6 +161,18 @@ impl Files {
                 None
             }
         }
+    }
+
+    /// The files below a folder, sorted, by their paths relative to the root; none where there is
+    /// no such folder. Hidden ones are left out, and symbolic links are not followed.
+    ///
+    /// # Errors
+    /// A folder outside the project, one that cannot be read, or one with too many files.
+    pub fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
+        let folder = join("", folder)?;
+        let mut paths = self.disk.list(&folder)?;
+        paths.sort_unstable();
+        Ok(paths)
     }
 
     /// A file's root.
@@ -314,6 +329,54 @@ fn not_utf8(file: FileId, at: usize) -> Diagnostic {
 // === impl Disk ===
 
 impl Disk {
+    fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
+        let root = match self {
+            Self::Folder(root) => root,
+            Self::Memory(files) => {
+                let inside = |path: &&String| {
+                    folder.is_empty()
+                        || path
+                            .strip_prefix(folder)
+                            .is_some_and(|rest| rest.starts_with('/'))
+                };
+                return Ok(files.keys().filter(inside).cloned().collect());
+            }
+        };
+        let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
+        let mut found = Vec::new();
+        let mut waiting = vec![folder.to_owned()];
+        while let Some(folder) = waiting.pop() {
+            let entries = match std::fs::read_dir(root.join(&folder)) {
+                Err(error)
+                    if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) =>
+                {
+                    continue;
+                }
+                entries => entries.map_err(unreadable)?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(unreadable)?;
+                let name = entry.file_name();
+                let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
+                    continue;
+                };
+                let path = join(&folder, name)?;
+                let kind = entry.file_type().map_err(unreadable)?;
+                if kind.is_dir() {
+                    waiting.push(path);
+                } else if kind.is_file() {
+                    found.push(path);
+                }
+                if found.len() + waiting.len() > LISTED_MAX {
+                    return Err(Refusal::Unreadable(format!(
+                        "there are more than {LISTED_MAX} files in it"
+                    )));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
         let root = match self {
             Self::Folder(root) => root,

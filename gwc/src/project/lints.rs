@@ -5,7 +5,13 @@ use diag::{Level, Lint};
 use crate::lint::sample::v30;
 
 /// All of them, in the order of their codes.
-pub const LINTS: &[&Lint] = &[&MISSING_FILE, &OUTSIDE_PROJECT, &REMOTE_FILE];
+pub const LINTS: &[&Lint] = &[
+    &MISSING_FILE,
+    &OUTSIDE_PROJECT,
+    &REMOTE_FILE,
+    &API_NAME_CLASH,
+    &GLOB_MATCHES_NOTHING,
+];
 
 /// A file that does not exist or cannot be read.
 pub static MISSING_FILE: Lint = Lint {
@@ -51,4 +57,56 @@ pub static REMOTE_FILE: Lint = Lint {
 Download the file into the project and refer to it by its path.",
     bad: v30!("paths:\n  /a: {$ref: 'https://example.com/a.yaml'}\n"),
     good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
+};
+
+const DOCUMENT: &str = "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
+
+/// Two documents that would be one API.
+pub static API_NAME_CLASH: Lint = Lint {
+    code: "GW0218",
+    name: "api-name-clash",
+    level: Level::Error,
+    summary: "two documents that would be one API",
+    explain: "A document that a pattern of `apis_glob` finds is an API by the name of its file without the last extension. \
+Two files of one name cannot both be it. Name one of them under `apis`, or rename a file.",
+    bad: &[
+        (
+            "gateway.yaml",
+            "version: 1\nname: s\napis_glob: [\"*/api.yaml\"]\n",
+        ),
+        ("a/api.yaml", DOCUMENT),
+        ("b/api.yaml", DOCUMENT),
+    ],
+    good: &[
+        (
+            "gateway.yaml",
+            "version: 1\nname: s\napis: {b: {path: b/api.yaml}}\napis_glob: [\"*/api.yaml\"]\n",
+        ),
+        ("a/api.yaml", DOCUMENT),
+        ("b/api.yaml", DOCUMENT),
+    ],
+};
+
+/// A pattern that finds nothing.
+pub static GLOB_MATCHES_NOTHING: Lint = Lint {
+    code: "GW0219",
+    name: "glob-matches-nothing",
+    level: Level::Warn,
+    summary: "a pattern of `apis_glob` that no file matches",
+    explain: "The pattern adds no API. Patterns are relative to the project's folder; `*` stays within a folder, `**` does \
+not, and hidden files and folders are left out.",
+    bad: &[
+        (
+            "gateway.yaml",
+            "version: 1\nname: s\napis_glob: [\"specs/*.yaml\"]\n",
+        ),
+        ("apis/a.yaml", DOCUMENT),
+    ],
+    good: &[
+        (
+            "gateway.yaml",
+            "version: 1\nname: s\napis_glob: [\"apis/*.yaml\"]\n",
+        ),
+        ("apis/a.yaml", DOCUMENT),
+    ],
 };

@@ -11,9 +11,10 @@ use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
 use diag::{FileId, Sink, Span};
 
-use crate::compile::GATEWAY_FILE;
+use crate::compile::{GATEWAY_FILE, settings};
+use crate::environment;
 use crate::exit::{Exit, Failure};
-use crate::model::settings::{self, Settings};
+use crate::model::settings::Settings;
 use crate::project::files::Files;
 use crate::syntax::Limits;
 
@@ -33,21 +34,35 @@ pub struct Place {
     pub channel: ChannelName,
     /// The gates that are on.
     pub gates: Vec<String>,
+    /// The environment that gateway.yaml is read in, if one was named.
+    pub environment: Option<String>,
 }
 
 impl Place {
-    /// Reads gateway.yaml of a project; `store` and `channel` of the command line come first.
+    /// Reads gateway.yaml of a project in an environment; `store` and `channel` of the command
+    /// line come first.
     ///
     /// # Errors
-    /// Input, if gateway.yaml does not say what is needed.
-    pub fn read(root: &Path, store: Option<&Path>, channel: Option<&str>) -> anyhow::Result<Self> {
+    /// Usage, if there is no such environment; input, if gateway.yaml does not say what is needed.
+    pub fn read(
+        root: &Path,
+        environment: Option<&str>,
+        store: Option<&Path>,
+        channel: Option<&str>,
+    ) -> anyhow::Result<Self> {
         let unreadable = |why: String| Failure::new(Exit::INPUT, "no-project", why);
         let mut files = Files::open(root, Limits::default())
             .map_err(|error| unreadable(format!("cannot read `{}`: {error}", root.display())))?;
         let mut sink = Sink::default();
-        let read = files
-            .load(GATEWAY_FILE, Span::start_of(FileId(0)), &mut sink)
-            .and_then(|(_, node)| settings::read(files.tree.at(node), &mut sink));
+        let loaded = files.load(GATEWAY_FILE, Span::start_of(FileId(0)), &mut sink);
+        let read = match loaded {
+            None => None,
+            Some((_, node)) => {
+                let chosen = environment::choose(&mut files, node, environment, &mut sink)
+                    .map_err(|unknown| Failure::usage(unknown.to_string()))?;
+                settings(&mut files, &chosen.reading, &mut sink)
+            }
+        };
         let settings = read.ok_or_else(|| {
             unreadable(format!(
                 "`{}` cannot be read as far as the project's name (`gwc lint` says why)",
@@ -82,6 +97,7 @@ impl Place {
                 .parse()
                 .map_err(|error| wrong("channel", channel, &error))?,
             gates: settings.gates.clone(),
+            environment: settings.environment.clone(),
         })
     }
 

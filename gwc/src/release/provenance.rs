@@ -19,6 +19,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// A Git repository that cannot be read.
 pub fn build(
     root: &Path,
+    environment: Option<String>,
     project: ProjectName,
     source: Option<Digest>,
     map: &SourceMap,
@@ -30,7 +31,7 @@ pub fn build(
         },
         format: FORMAT,
         git: git(root, map)?,
-        environment: None,
+        environment,
         project,
         source,
     })

@@ -4,11 +4,15 @@ use diag::shape::{Field, Object, Shape};
 
 use Field as F;
 use Shape::{
-    Any, Bool, Duration, Integer, Kinds, List, Map, Name, Sha256, Size, Table, Text, Word,
+    Any, Bool, Duration, Integer, Kinds, List, Map, Name, Sha256, Size, Table, Text, TextOrSecret,
+    Word,
 };
 
 /// The whole file.
 pub static SHAPE: Shape = Shape::Object(&GATEWAY);
+
+/// A `consumers_file`.
+pub static CONSUMERS: Shape = Map(&Shape::Object(&CONSUMER));
 
 static GATEWAY: Object = Object {
     what: "gateway.yaml",
@@ -25,7 +29,11 @@ static GATEWAY: Object = Object {
             Map(&Shape::Object(&API)),
             "The OpenAPI documents and where each is mounted.",
         ),
-        F::later("apis_glob", List(&Text), "OpenAPI documents by pattern."),
+        F::optional(
+            "apis_glob",
+            List(&Text),
+            "OpenAPI documents by pattern, each an API named by its file without the last extension: `apis/*.yaml`.",
+        ),
         F::optional(
             "listeners",
             Map(&Shape::Object(&LISTENER)),
@@ -42,7 +50,11 @@ static GATEWAY: Object = Object {
             "How credentials are checked.",
         ),
         F::optional("consumers", Map(&Shape::Object(&CONSUMER)), "Who may call."),
-        F::later("consumers_file", Text, "Consumers in a file of their own."),
+        F::optional(
+            "consumers_file",
+            Text,
+            "Consumers in a file of their own, so that a new key moves only its part of a bundle.",
+        ),
         F::later("plans", Map(&Any), "Policies by the plan of a consumer."),
         F::optional(
             "policies",
@@ -65,10 +77,10 @@ static GATEWAY: Object = Object {
             "Shared counters and caches for fleets.",
         ),
         F::later("errors", Map(&Any), "How errors made by the gateway look."),
-        F::later(
+        F::optional(
             "environments",
-            Map(&Any),
-            "Patches and variables by environment.",
+            Map(&Shape::Object(&ENVIRONMENT)),
+            "What differs between the places that the project runs in; `--env` chooses one.",
         ),
         F::optional("release", Shape::Object(&RELEASE), "Where bundles go."),
         F::optional(
@@ -93,6 +105,36 @@ static GATEWAY: Object = Object {
     ],
 };
 
+static ENVIRONMENT: Object = Object {
+    what: "an environment",
+    fields: &[
+        F::optional(
+            "patch",
+            Text,
+            "A file with a JSON Merge Patch of this one: maps merge, `null` removes, anything else replaces.",
+        ),
+        F::optional(
+            "vars",
+            Map(&TextOrSecret),
+            "What `${var:NAME}` stands for, here and in `x-gateway`.",
+        ),
+        F::optional(
+            "release",
+            Shape::Object(&ENVIRONMENT_RELEASE),
+            "Where its bundles go.",
+        ),
+    ],
+};
+
+static ENVIRONMENT_RELEASE: Object = Object {
+    what: "the release of an environment",
+    fields: &[F::optional(
+        "channel",
+        Text,
+        "The channel that is moved, instead of `release.channel`.",
+    )],
+};
+
 static API: Object = Object {
     what: "an API",
     fields: &[
@@ -108,10 +150,10 @@ static API: Object = Object {
             List(&Shape::Object(&MOUNT)),
             "Where it can be reached, if in several places.",
         ),
-        F::later(
+        F::optional(
             "environments",
             List(&Text),
-            "The environments that have it.",
+            "The environments that have it; all where nothing is said.",
         ),
         F::later(
             "unmatched",

@@ -2,6 +2,7 @@
 
 mod apply;
 mod build;
+mod environment;
 mod fix;
 mod gc;
 mod init;

@@ -2,7 +2,6 @@
 
 use gwc::compile::{Input, compile};
 use gwc::output::{Report, concise};
-use gwc::syntax::Limits;
 
 use crate::corpus;
 
@@ -18,7 +17,8 @@ fn each_fault_is_found_at_its_place() {
         let cells: Vec<&str> = row.split('\t').collect();
         let (document, line, column, level) = (cells[0], cells[2], cells[3], cells[4]);
         let input = Input::Document(corpus.join("broken").join(document));
-        let linted = compile(&input, Limits::default(), &Vec::new()).expect("the folder is there");
+        let linted =
+            compile(&input, gwc::compile::Options::default()).expect("the folder is there");
         let report = Report {
             files: &linted.files,
             folder: "",

@@ -6,6 +6,7 @@ mod broken;
 mod conformance;
 mod corpus;
 mod edits;
+mod environments;
 mod files;
 mod formats;
 mod hostile;

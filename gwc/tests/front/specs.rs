@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use gwc::compile::{Input, compile};
 use gwc::output::human;
-use gwc::syntax::Limits;
 
 use crate::{corpus, project};
 
@@ -85,7 +84,7 @@ fn real_documents_have_no_error_that_they_do_not_deserve() {
         "digitalocean/specification/DigitalOcean-public.v2.yaml",
     ] {
         let input = Input::Document(corpus.join("specs").join(document));
-        let compiled = compile(&input, Limits::default(), &Vec::new()).expect("it is there");
+        let compiled = compile(&input, gwc::compile::Options::default()).expect("it is there");
         let errors: Vec<&diag::Diagnostic> = compiled
             .findings
             .iter()

@@ -98,7 +98,6 @@ fn a_rich_project_is_known_and_what_cannot_run_says_so_at_its_place() {
         "threat",
         "cors",
         "validate",
-        "environments",
         "break",
         "claims_to_headers",
         "cost",

@@ -14,7 +14,6 @@ use crate::mend::mend;
 use crate::output::human::Look;
 use crate::output::{Format, Joins, Report, printable_lines};
 use crate::project::files::Texts;
-use crate::syntax::Limits;
 
 mod fix;
 mod levels;
@@ -92,8 +91,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let input = context.input(path)?;
         let folder = outputs::seen_folder(&input);
         let look = |texts: &Texts| {
-            let limits = Limits::default();
-            let mut compiled = compile::compile_instead(&input, limits, &levels, texts.clone())?;
+            let options = compile::Options {
+                levels: levels.clone(),
+                environment: context.environment.as_deref(),
+                texts: texts.clone(),
+                ..compile::Options::default()
+            };
+            let mut compiled = compile::compile(&input, options)?;
             set_aside(args, &mut compiled)?;
             Ok(compiled)
         };
@@ -106,7 +110,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             files: &compiled.files,
             folder: &folder,
             findings: &compiled.findings,
-            environment: None,
+            environment: context.environment.as_deref(),
             fail_on,
         };
         let look = say::look(std::io::stdout().is_terminal());

@@ -1,18 +1,40 @@
-//! `consumers`: who may call, by the hashes of their credentials.
+//! `consumers` and `consumers_file`: who may call, by the hashes of their credentials.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use diag::shape;
 use diag::{Diagnostic, NodeRef, Sink, Span, read};
 
 use crate::model::Defined;
-use crate::model::lints::CREDENTIAL_TWICE;
+use crate::model::lints::{CONSUMER_TWICE, CREDENTIAL_TWICE};
 
-pub(super) fn consumers(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::Consumer>> {
+/// All consumers, and the names of those in the file.
+pub(super) fn consumers(
+    own: Option<NodeRef<'_>>,
+    file: Option<NodeRef<'_>>,
+    sink: &mut Sink,
+) -> (Vec<Defined<ir::Consumer>>, Option<BTreeSet<String>>) {
+    if let Some(file) = file {
+        shape::check(file, &crate::vocab::gateway::CONSUMERS, sink);
+    }
     let mut seen: BTreeMap<(&str, [u8; 32]), Span> = BTreeMap::new();
-    let mut consumers = Vec::new();
-    for (entry, node) in root.get("consumers").into_iter().flat_map(NodeRef::entries) {
+    let mut consumers: Vec<Defined<ir::Consumer>> = Vec::new();
+    let written = [own, file].into_iter().flatten();
+    for (entry, node) in written.flat_map(NodeRef::entries) {
+        let twice = |known: &&Defined<ir::Consumer>| *known.value.name == *entry.key;
+        if let Some(known) = consumers.iter().find(twice) {
+            sink.push(
+                Diagnostic::new(
+                    &CONSUMER_TWICE,
+                    entry.key_span,
+                    format!("the consumer `{}` stands twice", entry.key.escape_debug()),
+                )
+                .related(known.span, "it stands here, too")
+                .help("write all its credentials in one of the files"),
+            );
+            continue;
+        }
         let mut lists = [Vec::new(), Vec::new()];
         for (list, key) in lists.iter_mut().zip(["keys", "basic"]) {
             for item in node.get(key).into_iter().flat_map(NodeRef::items) {
@@ -53,5 +75,6 @@ pub(super) fn consumers(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::C
             node: Some(node.id()),
         });
     }
-    consumers
+    let in_file = file.map(|file| file.entries().map(|(entry, _)| entry.key.to_string()));
+    (consumers, in_file.map(Iterator::collect))
 }

@@ -5,7 +5,7 @@ mod listeners;
 mod mounts;
 mod upstreams;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 use diag::shape::{self, BAD_VALUE, NOT_AVAILABLE};
@@ -24,12 +24,18 @@ use crate::vocab;
 /// gateway.yaml: what the operator decides.
 #[derive(Debug)]
 pub struct Settings {
+    /// The environment that it is read in; none: as it is.
+    pub environment: Option<String>,
     /// The project's name.
     pub name: Spanned<String>,
     /// Who answers for the project.
     pub owner: Option<String>,
     /// The documents and where each is mounted.
     pub apis: Vec<ApiEntry>,
+    /// More documents, by pattern.
+    pub apis_glob: Vec<Spanned<String>>,
+    /// The mount of an API that names none.
+    pub default_mount: ir::Mount,
     /// Where the gateway listens; never empty.
     pub listeners: Vec<Defined<ir::Listener>>,
     /// The services behind.
@@ -38,6 +44,8 @@ pub struct Settings {
     pub auth: Vec<Defined<ir::Verifier>>,
     /// Who may call.
     pub consumers: Vec<Defined<ir::Consumer>>,
+    /// Those of them that stand in a `consumers_file`, if there is one.
+    pub consumers_file: Option<BTreeSet<String>>,
     /// Policies that operations name.
     pub policies: Vec<Defined<ir::Policy>>,
     /// What no document can avoid.
@@ -69,6 +77,20 @@ pub struct AllNames {
     pub listeners: Names,
 }
 
+impl AllNames {
+    /// Counts what the same names of another environment were used for.
+    pub fn absorb(&self, other: &Self) {
+        for (own, other) in [
+            (&self.policies, &other.policies),
+            (&self.upstreams, &other.upstreams),
+            (&self.auth, &other.auth),
+            (&self.listeners, &other.listeners),
+        ] {
+            own.absorb(other);
+        }
+    }
+}
+
 /// One API of gateway.yaml.
 #[derive(Clone, Debug)]
 pub struct ApiEntry {
@@ -82,6 +104,19 @@ pub struct ApiEntry {
     pub overlays: Vec<Spanned<String>>,
     /// Where it can be reached; never empty.
     pub mounts: Vec<Defined<ir::Mount>>,
+    /// The environments that have it; none: all.
+    pub environments: Option<Vec<String>>,
+}
+
+impl ApiEntry {
+    /// Whether an environment has the API; without one, whether all have it.
+    #[must_use]
+    pub fn is_in(&self, environment: Option<&str>) -> bool {
+        let Some(named) = &self.environments else {
+            return true;
+        };
+        environment.is_some_and(|environment| named.iter().any(|name| name == environment))
+    }
 }
 
 /// A service with the timeout that operations inherit from it.
@@ -132,9 +167,13 @@ pub enum SecurityMode {
     Upstream,
 }
 
-/// Reads gateway.yaml. What cannot be read is reported and left out; none where not even the
-/// project's name is there.
-pub fn read(root: NodeRef<'_>, sink: &mut Sink) -> Option<Settings> {
+/// Reads gateway.yaml, patched and filled, with the root of its `consumers_file`. What cannot be
+/// read is reported and left out; none where not even the project's name is there.
+pub fn read(
+    root: NodeRef<'_>,
+    consumers_file: Option<NodeRef<'_>>,
+    sink: &mut Sink,
+) -> Option<Settings> {
     shape::check(root, &vocab::gateway::SHAPE, sink);
     let name = name(root, sink)?;
     let listeners = listeners(root, sink);
@@ -146,7 +185,7 @@ pub fn read(root: NodeRef<'_>, sink: &mut Sink) -> Option<Settings> {
         let checked = policy::auth::check(kind, node)?;
         Some(ir::Verifier { name, checked })
     });
-    let consumers = consumers(root, sink);
+    let (consumers, in_file) = consumers(root.get("consumers"), consumers_file, sink);
     let policies = policies(root.get("policies"), &name.value, "", sink);
     let named = |text: &str| {
         entries(root, text, |_, _| Some(()))
@@ -197,6 +236,10 @@ pub fn read(root: NodeRef<'_>, sink: &mut Sink) -> Option<Settings> {
         }
     }
     Some(Settings {
+        environment: None,
+        apis_glob: name_list(root.get("apis_glob")),
+        default_mount: mounts::default(&everywhere),
+        consumers_file: in_file,
         owner: root
             .get("owner")
             .and_then(NodeRef::scalar_text)
@@ -479,6 +522,15 @@ fn apis(
             path,
             overlays: name_list(node.get("overlays")),
             mounts,
+            environments: node
+                .get("environments")
+                .filter(|list| list.is_list())
+                .map(|list| {
+                    name_list(Some(list))
+                        .into_iter()
+                        .map(|it| it.value)
+                        .collect()
+                }),
         });
     }
     apis.sort_by(|a, b| a.name.cmp(&b.name));

@@ -8,6 +8,17 @@ use super::{AllNames, name_list};
 use crate::model::Defined;
 use crate::model::lints::MOUNT_CONFLICT;
 
+/// The mount of an API that names none.
+pub(super) fn default(everywhere: &[String]) -> ir::Mount {
+    ir::Mount {
+        name: "default".into(),
+        hosts: Vec::new(),
+        base_path: String::new(),
+        strip_base_path: false,
+        listeners: sorted(everywhere.to_vec()),
+    }
+}
+
 pub(super) fn mounts(
     api: NodeRef<'_>,
     everywhere: &[String],
@@ -31,15 +42,8 @@ pub(super) fn mounts(
         (None, None) => Vec::new(),
     };
     if nodes.is_empty() {
-        let value = ir::Mount {
-            name: "default".into(),
-            hosts: Vec::new(),
-            base_path: String::new(),
-            strip_base_path: false,
-            listeners: sorted(everywhere.to_vec()),
-        };
         return vec![Defined {
-            value,
+            value: default(everywhere),
             span: api.span(),
             node: None,
         }];

@@ -1,0 +1,181 @@
+//! What can be wrong with environments: GW045x.
+
+use diag::{Level, Lint};
+
+/// All of them, in the order of their codes.
+pub const LINTS: &[&Lint] = &[
+    &UNKNOWN_ENVIRONMENT,
+    &MISPLACED_PATCH,
+    &PATCH_REMOVES_NOTHING,
+    &UNKNOWN_VARIABLE,
+    &VARIABLE_WITHOUT_VALUE,
+    &UNUSED_VARIABLE,
+    &VARIABLE_INSIDE_TEXT,
+];
+
+const API: (&str, &str) = (
+    "api.yaml",
+    "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    get:\n      operationId: a\n\
+\x20     responses: {'200': {description: ok}}\n",
+);
+
+/// A gateway.yaml, with a timeout that environments may set, and a patch.
+macro_rules! project {
+    ($apis:literal, $timeout:literal, $environments:literal, $patch:literal) => {
+        &[
+            (
+                "gateway.yaml",
+                concat!(
+                    "version: 1\nname: shop\napis: {api: {path: api.yaml",
+                    $apis,
+                    "}}\nupstreams: {api: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
+defaults: {upstream: api, security: upstream, timeout: ",
+                    $timeout,
+                    "}\nenvironments: ",
+                    $environments,
+                    "\n"
+                ),
+            ),
+            API,
+            ("prod.yaml", $patch),
+        ]
+    };
+}
+
+/// A name that is no environment's.
+pub static UNKNOWN_ENVIRONMENT: Lint = Lint {
+    code: "GW0450",
+    name: "unknown-environment",
+    level: Level::Error,
+    summary: "an API that names an environment which does not exist",
+    explain: "`apis.NAME.environments` lists the environments that have the API. A name that is not under `environments` \
+would leave the API out everywhere.",
+    bad: project!(
+        ", environments: [prd]",
+        "2s",
+        "{prod: {patch: prod.yaml}}",
+        "defaults: {timeout: 3s}\n"
+    ),
+    good: project!(
+        ", environments: [prod]",
+        "2s",
+        "{prod: {patch: prod.yaml}}",
+        "defaults: {timeout: 3s}\n"
+    ),
+};
+
+/// A patch that is no patch of gateway.yaml.
+pub static MISPLACED_PATCH: Lint = Lint {
+    code: "GW0451",
+    name: "misplaced-patch",
+    level: Level::Error,
+    summary: "an environment's patch that is no map, or changes what is the same everywhere",
+    explain: "A patch is a JSON Merge Patch (RFC 7396) of gateway.yaml: a map with what differs, under the same keys. It \
+cannot change `version`, `name` or `environments`: the project and its environments are the same everywhere.",
+    bad: project!("", "2s", "{prod: {patch: prod.yaml}}", "name: other\n"),
+    good: project!(
+        "",
+        "2s",
+        "{prod: {patch: prod.yaml}}",
+        "defaults: {timeout: 3s}\n"
+    ),
+};
+
+/// A patch that removes what is not there.
+pub static PATCH_REMOVES_NOTHING: Lint = Lint {
+    code: "GW0452",
+    name: "patch-removes-nothing",
+    level: Level::Warn,
+    summary: "an environment's patch that removes what is not there",
+    explain: "In a JSON Merge Patch `null` removes a key. Where the key is not there, the line has no effect: most often it \
+was renamed in gateway.yaml, and the patch no longer removes what it was written for.",
+    bad: project!(
+        "",
+        "2s",
+        "{prod: {patch: prod.yaml}}",
+        "defaults: {timeuot: null}\n"
+    ),
+    good: project!(
+        "",
+        "2s",
+        "{prod: {patch: prod.yaml}}",
+        "defaults: {timeout: null}\n"
+    ),
+};
+
+/// A variable that no environment gives a value.
+pub static UNKNOWN_VARIABLE: Lint = Lint {
+    code: "GW0453",
+    name: "unknown-variable",
+    level: Level::Error,
+    summary: "a variable that no environment gives a value",
+    explain: "`${var:NAME}` stands for a value that differs between environments; each gives it under \
+`environments.ENVIRONMENT.vars`. For secrets there is `${env:NAME}` and `${file:PATH}`, which gwd resolves.",
+    bad: project!("", "\"${var:LIMT}\"", "{prod: {vars: {LIMIT: 3s}}}", "{}\n"),
+    good: project!(
+        "",
+        "\"${var:LIMIT}\"",
+        "{prod: {vars: {LIMIT: 3s}}}",
+        "{}\n"
+    ),
+};
+
+/// An environment that does not know a variable.
+pub static VARIABLE_WITHOUT_VALUE: Lint = Lint {
+    code: "GW0454",
+    name: "variable-without-value",
+    level: Level::Error,
+    summary: "an environment that gives a variable no value",
+    explain: "A variable that is used has a value in every environment. There is no default: what is forgotten in one \
+environment would be built with the value of another.",
+    bad: project!(
+        "",
+        "\"${var:LIMIT}\"",
+        "{prod: {vars: {LIMIT: 3s}}, test: {vars: {}}}",
+        "{}\n"
+    ),
+    good: project!(
+        "",
+        "\"${var:LIMIT}\"",
+        "{prod: {vars: {LIMIT: 3s}}, test: {vars: {LIMIT: 9s}}}",
+        "{}\n"
+    ),
+};
+
+/// A variable that nobody uses.
+pub static UNUSED_VARIABLE: Lint = Lint {
+    code: "GW0455",
+    name: "unused-variable",
+    level: Level::Warn,
+    summary: "a variable that is never used",
+    explain: "The value has no effect: a `${var:NAME}` was removed, or its name is misspelt in `vars`.",
+    bad: project!("", "2s", "{prod: {vars: {LIMIT: 3s}}}", "{}\n"),
+    good: project!(
+        "",
+        "\"${var:LIMIT}\"",
+        "{prod: {vars: {LIMIT: 3s}}}",
+        "{}\n"
+    ),
+};
+
+/// A variable that is part of a text or of a key.
+pub static VARIABLE_INSIDE_TEXT: Lint = Lint {
+    code: "GW0456",
+    name: "variable-inside-text",
+    level: Level::Error,
+    summary: "a variable that is part of a text, or a key",
+    explain: "A variable is a whole value, so that the field it fills can type it and a reader of gateway.yaml sees what \
+may differ. Let the variable be the whole URL or path.",
+    bad: project!(
+        "",
+        "\"${var:LIMIT}s\"",
+        "{prod: {vars: {LIMIT: \"3\"}}}",
+        "{}\n"
+    ),
+    good: project!(
+        "",
+        "\"${var:LIMIT}\"",
+        "{prod: {vars: {LIMIT: 3s}}}",
+        "{}\n"
+    ),
+};
