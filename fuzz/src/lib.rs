@@ -38,7 +38,7 @@ fn tree(path: &str, data: &[u8]) -> bool {
     };
     let (mut sources, mut tree, mut sink) = (Sources::default(), Tree::default(), Sink::default());
     let file = sources.add(path, text);
-    let root = syntax::parse(file, &sources, &mut tree, &limits(), &mut sink);
+    let root = syntax::parse(file, sources.file(file), &mut tree, &limits(), &mut sink);
     let findings = sink.into_sorted();
     for finding in &findings {
         let _place = sources.position(finding.span);

@@ -10,6 +10,7 @@ use bundle::refused::Refused;
 use bundle::verify::Full;
 
 use crate::lower::Lowered;
+use crate::parallel;
 
 /// Puts a bundle together. The same gateway gives the same id.
 ///
@@ -42,7 +43,7 @@ pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
             u64::try_from(count)?,
         );
     }
-    let apis = gateway.apis.iter().map(|api| {
+    let apis = parallel::map(gateway.apis.iter().collect(), |api: &ir::Api| {
         let contract = lowered
             .contracts
             .get(&api.name)
@@ -61,7 +62,7 @@ pub fn assemble(lowered: &Lowered) -> anyhow::Result<Bundle> {
     let parts = Parts {
         shared: bundle::codec::encode(&shared),
         consumers: in_file.as_ref().map(bundle::codec::encode),
-        apis: apis.collect::<anyhow::Result<_>>()?,
+        apis: apis.into_iter().collect::<anyhow::Result<_>>()?,
         ..Parts::default()
     };
     Ok(Bundle::assemble(

@@ -11,6 +11,7 @@ pub use crate::lint::Levels;
 use crate::lint::{self, Chosen, Settling};
 use crate::lower::{self, Lowered};
 use crate::model::{Api, Model, api, lints, routes, settings};
+use crate::parallel;
 use crate::project::files::{Document, Files, Texts};
 use crate::project::globs;
 use crate::spec::Spec;
@@ -197,26 +198,22 @@ pub fn project_in(
     };
     let levels = wanted(&settings, levels, &mut sink);
     let chosen = Chosen::of(&levels);
-    let mut unreadable = false;
-    let mut documents = Vec::new();
-    for entry in &settings.apis {
-        match load(&mut files, entry, &mut sink) {
-            Some(document) => documents.push((entry, document)),
-            None => unreadable = true,
-        }
-    }
+    let (documents, unreadable) = load(&mut files, &settings.apis, &mut sink);
     variables.fill_documents(&mut files, &mut origins, &mut sink);
     variables.check(&mut sink);
-    let mut apis: Vec<Api> = Vec::new();
-    for (entry, document) in documents {
-        let Some(spec) = lint::document(&files, &document, &chosen, &mut sink) else {
-            continue;
-        };
-        let api = api::resolve(&files, entry, document, spec, &settings, &mut sink);
+    // One after the other they would give the same: each has a sink of its own.
+    let resolved = parallel::map(documents, |(entry, document)| {
+        let mut sink = Sink::default();
+        let spec = lint::document(&files, &document, &chosen, &mut sink);
+        let api =
+            spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, &mut sink));
         // An API of another environment is checked by itself, so that nobody forgets it.
-        if entry.is_in(environment) {
-            apis.push(api);
-        }
+        (api.filter(|_| entry.is_in(environment)), sink)
+    });
+    let mut apis: Vec<Api> = Vec::with_capacity(resolved.len());
+    for (api, found) in resolved {
+        apis.extend(api);
+        sink.append(found);
     }
     routes::check(&files, &apis, &mut sink);
     for names in [
@@ -421,8 +418,33 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
     sink.into_sorted().into_iter().filter(settled).collect()
 }
 
-/// Loads a document with everything it refers to, and applies its overlays.
-fn load(files: &mut Files, entry: &settings::ApiEntry, sink: &mut Sink) -> Option<Document> {
+/// Loads the documents of the APIs with everything that they refer to, and applies their
+/// overlays. Tells whether one cannot be read.
+fn load<'e>(
+    files: &mut Files,
+    entries: &'e [settings::ApiEntry],
+    sink: &mut Sink,
+) -> (Vec<(&'e settings::ApiEntry, Document)>, bool) {
+    let named = entries.iter().flat_map(|entry| {
+        let overlays = entry.overlays.iter();
+        std::iter::once(&entry.path).chain(overlays)
+    });
+    let named: Vec<String> = named.map(|path| path.value.clone()).collect();
+    files.read_all(&named);
+    let mut documents = Vec::new();
+    for entry in entries {
+        documents.extend(overlaid(files, entry, sink).map(|document| (entry, document)));
+    }
+    files.follow_all(documents.iter().map(|(_, document)| document));
+    for (_, document) in &mut documents {
+        lift(files, document, sink);
+    }
+    let unreadable = documents.len() < entries.len();
+    (documents, unreadable)
+}
+
+/// A document with its overlays; `None` where one of these cannot be read.
+fn overlaid(files: &mut Files, entry: &settings::ApiEntry, sink: &mut Sink) -> Option<Document> {
     let (file, root) = files.load(&entry.path.value, entry.path.span, sink)?;
     let mut document = Document {
         file,
@@ -433,8 +455,6 @@ fn load(files: &mut Files, entry: &settings::ApiEntry, sink: &mut Sink) -> Optio
         let (file, _) = files.load(&overlay.value, overlay.span, sink)?;
         crate::overlay::apply(files, &mut document, file, sink);
     }
-    files.follow(&document);
-    lift(files, &mut document, sink);
     Some(document)
 }
 

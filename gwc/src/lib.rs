@@ -17,6 +17,7 @@ pub mod mend;
 pub mod model;
 pub mod output;
 pub mod overlay;
+pub mod parallel;
 pub mod plan;
 pub mod project;
 pub mod release;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::ir;
 
 use crate::model::{Api, Model, Operation};
+use crate::parallel;
 use crate::spec::{In, Operation as Written};
 
 /// A checked gateway with its contracts.
@@ -28,14 +29,19 @@ pub fn lower(model: &Model) -> Result<Lowered, NotASet> {
     let mut apis = Vec::new();
     let mut contracts = Vec::new();
     let mut refs = Vec::new();
-    for api in &model.apis {
+    let lowered = parallel::map(model.apis.iter().collect(), |api| {
         let lowered = lower_api(api)?;
+        let digest = digest(&bundle::codec::encode(&lowered));
+        Ok((lowered, digest, contract(api)?))
+    });
+    for one in lowered {
+        let (api, digest, contract) = one?;
         refs.push(ir::ApiRef {
             name: api.name.clone(),
-            digest: digest(&bundle::codec::encode(&lowered)),
+            digest,
         });
-        apis.push(lowered);
-        contracts.push(contract(api)?);
+        apis.push(api);
+        contracts.push(contract);
     }
     let values = |list: &[crate::model::Defined<ir::Policy>]| {
         list.iter()

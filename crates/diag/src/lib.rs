@@ -16,6 +16,6 @@ pub mod tree;
 
 pub use diagnostic::{Diagnostic, Level, Lint};
 pub use sink::Sink;
-pub use source::{Position, Sources};
+pub use source::{Position, SourceFile, Sources};
 pub use span::{FileId, Span, Spanned};
 pub use tree::{Kind, NodeId, NodeRef, Tree};

@@ -14,6 +14,11 @@ impl Sink {
         self.findings.push(diagnostic);
     }
 
+    /// Takes the findings of another one.
+    pub fn append(&mut self, mut other: Self) {
+        self.findings.append(&mut other.findings);
+    }
+
     /// The findings so far, in the order in which they came.
     #[must_use]
     pub fn findings(&self) -> &[Diagnostic] {

@@ -17,10 +17,12 @@ pub struct SourceFile {
     /// Characters before each [`BLOCK`] of bytes, so that a column of a line of megabytes is
     /// found without counting it from its beginning.
     blocks: Vec<u32>,
+    /// Whether each byte is a character, so that nothing has to be counted.
+    ascii: bool,
 }
 
 /// Bytes between two counts of characters.
-const BLOCK: usize = 4096;
+const BLOCK: usize = 512;
 
 /// Line and column of a span's two ends: 1-based, columns count Unicode scalar values, a tab
 /// is one, a byte order mark is not counted, the end is exclusive.
@@ -39,9 +41,20 @@ pub struct Position {
 impl Sources {
     /// Adds a file under the path that messages shall show (relative to the project, `/`).
     pub fn add(&mut self, path: impl Into<String>, text: impl Into<String>) -> FileId {
-        let id = FileId(u32::try_from(self.files.len()).expect("fewer than 2^32 files"));
-        self.files.push(SourceFile::new(path.into(), text.into()));
+        self.take(SourceFile::new(path.into(), text.into()))
+    }
+
+    /// Adds a file whose index was made before.
+    pub fn take(&mut self, file: SourceFile) -> FileId {
+        let id = self.next();
+        self.files.push(file);
         id
+    }
+
+    /// The id of the file that is added next.
+    #[must_use]
+    pub fn next(&self) -> FileId {
+        FileId(u32::try_from(self.files.len()).expect("fewer than 2^32 files"))
     }
 
     /// The file of an id that [`Sources::add`] gave.
@@ -80,7 +93,9 @@ impl Sources {
 }
 
 impl SourceFile {
-    fn new(path: String, text: String) -> Self {
+    /// A file under the path that messages shall show.
+    #[must_use]
+    pub fn new(path: String, text: String) -> Self {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let mut lines = vec![0u32];
         let mut blocks = vec![0u32];
@@ -92,6 +107,7 @@ impl SourceFile {
             blocks.push(number(characters));
         }
         Self {
+            ascii: characters == text.len(),
             path,
             text,
             lines,
@@ -141,6 +157,9 @@ impl SourceFile {
     }
 
     fn characters_before(&self, offset: usize) -> usize {
+        if self.ascii {
+            return offset;
+        }
         let block = offset / BLOCK;
         let counted = self.blocks.get(block).copied().unwrap_or(0) as usize;
         let rest = self.text.as_bytes().get(block * BLOCK..offset);
@@ -179,7 +198,7 @@ mod tests {
         let mut sources = Sources::default();
         let text = "äb".repeat(10_000);
         let file = sources.add("long", text.clone());
-        for at in [0, 3, 4095, 4098, 8192, 12_288, 29_997, 30_000] {
+        for at in [0, 3, 510, 513, 4095, 4098, 8192, 12_288, 29_997, 30_000] {
             let expected = text[..at].chars().count() + 1;
             let place = sources.position(Span::new(file, at, at));
             assert_eq!(place.column as usize, expected, "{at}");

@@ -2,6 +2,10 @@
 //!
 //! One arena holds the nodes of all files of a run, so that an overlay can graft a node of one
 //! file into another and a YAML alias can be the node it names. Nodes are never removed.
+//!
+//! The arena is made of segments, one for each file: a file is read into a part of its own
+//! ([`Tree::part`]), whose ids were set aside before ([`Tree::set_aside`]), so that files are
+//! read beside each other, and the ids do not depend on which was ready first.
 
 use crate::span::Span;
 
@@ -9,9 +13,25 @@ use crate::span::Span;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub u32);
 
+/// Ids in one block; a block belongs to one segment. See [`NodeId::block`].
+pub const BLOCK: usize = 256;
+
 /// The arena.
 #[derive(Clone, Default)]
 pub struct Tree {
+    segments: Vec<Segment>,
+    /// By block, counted from the first: the segment that it belongs to.
+    blocks: Vec<u32>,
+    /// The first block.
+    first: usize,
+    /// The id of the next node.
+    next: u32,
+}
+
+/// Nodes whose ids follow each other.
+#[derive(Clone)]
+struct Segment {
+    base: u32,
     nodes: Vec<Node>,
 }
 
@@ -52,35 +72,125 @@ pub struct Entry {
     pub value: NodeId,
 }
 
+// === impl NodeId ===
+
+impl NodeId {
+    /// The block of ids that it belongs to, and its place there, below [`BLOCK`]: for tables
+    /// beside the tree that have room only where they are used.
+    #[must_use]
+    pub fn block(self) -> (u32, usize) {
+        (self.0 / BLOCK as u32, self.0 as usize % BLOCK)
+    }
+}
+
+// === impl Tree ===
+
 impl Tree {
-    /// Adds a node.
-    pub fn push(&mut self, span: Span, kind: Kind) -> NodeId {
-        let id = NodeId(u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes"));
-        self.nodes.push(Node { span, kind });
-        id
+    /// A tree whose first node has this id; see [`Tree::set_aside`].
+    #[must_use]
+    pub fn part(first: NodeId, expected: usize) -> Self {
+        Self {
+            segments: vec![Segment {
+                base: first.0,
+                nodes: Vec::with_capacity(expected),
+            }],
+            blocks: Vec::new(),
+            first: first.0 as usize / BLOCK,
+            next: first.0,
+        }
     }
 
-    /// The number of nodes.
+    /// Sets ids aside for `count` nodes of a part, and tells the first; `None` where there are
+    /// not so many ids.
+    pub fn set_aside(&mut self, count: usize) -> Option<NodeId> {
+        let first = self.next.checked_next_multiple_of(BLOCK as u32)?;
+        let end = first.checked_add(u32::try_from(count).ok()?)?;
+        self.next = end.checked_next_multiple_of(BLOCK as u32)?;
+        Some(NodeId(first))
+    }
+
+    /// Takes a part's nodes. Its ids were set aside; parts come in the order of their ids.
+    pub fn take(&mut self, part: Self) {
+        for segment in part.segments {
+            self.reach(segment.base);
+            self.segments.push(segment);
+            let index = u32::try_from(self.segments.len() - 1).expect("fewer than 2^32 files");
+            let blocks = part.blocks.len();
+            self.blocks.extend(std::iter::repeat_n(index, blocks));
+        }
+    }
+
+    /// Fills the table of blocks up to the one that begins with this id.
+    fn reach(&mut self, base: u32) {
+        let blocks = base as usize / BLOCK - self.first;
+        assert!(self.blocks.len() <= blocks, "parts come in their order");
+        // Nobody has an id of these: they were set aside and not used.
+        self.blocks.resize(blocks, u32::MAX);
+    }
+
+    /// Adds a node.
+    pub fn push(&mut self, span: Span, kind: Kind) -> NodeId {
+        let id = self.next;
+        let open = self.segments.last_mut().filter(|segment| {
+            usize::try_from(id - segment.base).is_ok_and(|len| len == segment.nodes.len())
+        });
+        let Some(segment) = open else {
+            let base = self.next.checked_next_multiple_of(BLOCK as u32);
+            let base = base.expect("fewer than 2^32 nodes");
+            self.reach(base);
+            self.next = base;
+            self.segments.push(Segment {
+                base,
+                nodes: Vec::new(),
+            });
+            return self.push(span, kind);
+        };
+        segment.nodes.push(Node { span, kind });
+        if (id as usize).is_multiple_of(BLOCK) {
+            let index = u32::try_from(self.segments.len() - 1).expect("fewer than 2^32 files");
+            self.blocks.push(index);
+        }
+        self.next = id.checked_add(1).expect("fewer than 2^32 nodes");
+        NodeId(id)
+    }
+
+    /// One more than the greatest id that was given or set aside.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.nodes.len()
+        self.next as usize
     }
 
     /// Whether there is no node yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
+        self.next == 0
+    }
+
+    /// The nodes that were added, in the order of their ids.
+    pub fn nodes(&self) -> impl Iterator<Item = NodeRef<'_>> {
+        self.segments.iter().flat_map(|segment| {
+            let ids = (segment.base..).map(NodeId);
+            ids.zip(&segment.nodes).map(|(id, _)| self.at(id))
+        })
     }
 
     /// A node to change in place (a parser closing a list, an overlay on its own copy).
     pub fn node_mut(&mut self, id: NodeId) -> &mut Node {
-        &mut self.nodes[id.0 as usize]
+        let segment = self.blocks[id.0 as usize / BLOCK - self.first];
+        let segment = &mut self.segments[segment as usize];
+        &mut segment.nodes[(id.0 - segment.base) as usize]
     }
 
     /// A node to read.
     #[must_use]
     pub fn at(&self, id: NodeId) -> NodeRef<'_> {
         NodeRef { tree: self, id }
+    }
+
+    fn node(&self, id: NodeId) -> &Node {
+        let segment = self.blocks[id.0 as usize / BLOCK - self.first];
+        let segment = &self.segments[segment as usize];
+        &segment.nodes[(id.0 - segment.base) as usize]
     }
 }
 
@@ -218,6 +328,53 @@ impl<'t> NodeRef<'t> {
     }
 
     fn node(self) -> &'t Node {
-        &self.tree.nodes[self.id.0 as usize]
+        self.tree.node(self.id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::span::FileId;
+
+    fn number(tree: &mut Tree, text: &str) -> NodeId {
+        tree.push(Span::start_of(FileId(0)), Kind::Number(text.into()))
+    }
+
+    #[test]
+    fn parts_keep_their_ids_and_others_come_behind() {
+        let mut tree = Tree::default();
+        let loose = number(&mut tree, "0");
+        let first = tree.set_aside(1000).unwrap();
+        let second = tree.set_aside(3).unwrap();
+        let mut parts = [Tree::part(first, 0), Tree::part(second, 3)];
+        let texts = ["1", "2"].map(|text| text.repeat(2));
+        let long: Vec<NodeId> = (0..700).map(|_| number(&mut parts[0], &texts[0])).collect();
+        let short = number(&mut parts[1], &texts[1]);
+        assert_eq!(parts[0].at(long[699]).scalar_text(), Some("11"));
+        parts.into_iter().for_each(|part| tree.take(part));
+        let last = number(&mut tree, "3");
+        let more: Vec<NodeId> = (0..300).map(|_| number(&mut tree, "4")).collect();
+        let text = |id| tree.at(id).scalar_text();
+        assert_eq!(
+            [text(loose), text(long[0]), text(long[699])],
+            [Some("0"), Some("11"), Some("11")]
+        );
+        assert_eq!(
+            [text(short), text(last), text(more[299])],
+            [Some("22"), Some("3"), Some("4")]
+        );
+        assert_eq!(tree.nodes().count(), 1 + 700 + 1 + 1 + 300);
+        let mut ids: Vec<u32> = tree.nodes().map(|node| node.id().0).collect();
+        ids.dedup();
+        assert!(ids.is_sorted() && ids.len() == 1003);
+    }
+
+    #[test]
+    fn ids_run_out_without_a_panic() {
+        let mut tree = Tree::default();
+        assert!(tree.set_aside(3_000_000_000).is_some());
+        assert_eq!(tree.set_aside(3_000_000_000), None);
+        assert!(tree.set_aside(1).is_some());
     }
 }

@@ -138,8 +138,7 @@ impl Variables {
         if !texts.any(|text| text.contains(OPEN)) {
             return;
         }
-        let count = u32::try_from(files.tree.len()).unwrap_or(u32::MAX);
-        let extensions = (0..count).filter_map(|id| files.tree.at(NodeId(id)).get("x-gateway"));
+        let extensions = files.tree.nodes().filter_map(|node| node.get("x-gateway"));
         let mut waiting: Vec<NodeId> = extensions.map(NodeRef::id).collect();
         let mut seen = BTreeSet::new();
         let mut used = std::mem::take(&mut self.documents);

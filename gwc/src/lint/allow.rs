@@ -11,10 +11,11 @@ use std::collections::HashSet;
 
 use diag::shape::{self, Field, Object, Shape};
 use diag::{Diagnostic, Level, Lint, NodeId, NodeRef, Sink, Span, suggest};
+use rustc_hash::FxHashSet;
 
 use super::sample::v30;
 use crate::compile::is_hard;
-use crate::project::files::Files;
+use crate::project::files::{Document, Files};
 
 /// `allow` names no rule that can be allowed.
 pub static LINT: Lint = Lint {
@@ -113,13 +114,18 @@ impl<'t> Allowed<'t> {
             documents.any(|document| document.file == file || document.overlays.contains(&file))
         };
         let others = files.sources.iter().map(|(file, _)| file);
-        let others = others.filter(|file| !part_of(*file));
+        let others = others.filter(|file| !part_of(*file) && files.allows(*file));
+        let has_one = |document: &&Document| {
+            let mut parts = std::iter::once(&document.file).chain(&document.overlays);
+            parts.any(|file| files.allows(*file))
+        };
         let roots: Vec<NodeId> = documents
             .iter()
+            .filter(has_one)
             .map(|document| document.root)
             .chain(others.filter_map(|file| files.root(file)))
             .collect();
-        let mut seen = HashSet::new();
+        let mut seen = FxHashSet::default();
         let mut allowed = Self { sites: Vec::new() };
         for root in roots {
             let mut waiting = vec![(None, files.tree.at(root))];

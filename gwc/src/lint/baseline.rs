@@ -105,7 +105,13 @@ impl Baseline {
     pub fn read(files: &mut Files, path: &str, text: String, sink: &mut Sink) -> Option<Self> {
         let file = files.sources.add(path, text);
         let limits = Limits::default();
-        let root = syntax::parse(file, &files.sources, &mut files.tree, &limits, sink)?;
+        let root = syntax::parse(
+            file,
+            files.sources.file(file),
+            &mut files.tree,
+            &limits,
+            sink,
+        )?;
         let root = files.tree.at(root);
         if !shape::check(root, &SHAPE, sink) {
             return None;

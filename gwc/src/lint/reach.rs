@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use diag::{Diagnostic, Span};
+use rustc_hash::FxHashSet;
 
 use crate::project::files::Files;
 use crate::spec::reference::{Resolver, reference};
@@ -32,7 +33,7 @@ fn targets(files: &Files) -> Vec<(Span, usize)> {
     let mut counted = HashSet::new();
     for document in files.documents() {
         let resolver = Resolver::new(files, document);
-        let mut seen = HashSet::new();
+        let mut seen = FxHashSet::default();
         let mut waiting = vec![resolver.root()];
         while let Some(node) = waiting.pop() {
             if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {

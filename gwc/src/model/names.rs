@@ -1,8 +1,8 @@
 //! Names and who uses them: an unknown one is an error with the nearest known, an unused one a
 //! warning at its definition.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use diag::{Diagnostic, Lint, Sink, Span, suggest};
 
@@ -14,8 +14,14 @@ pub struct Names {
     /// `policy`, `upstream`, …
     kind: &'static str,
     unknown: &'static Lint,
-    defined: BTreeMap<String, Span>,
-    used: RefCell<BTreeMap<String, usize>>,
+    defined: BTreeMap<String, Definition>,
+}
+
+#[derive(Debug)]
+struct Definition {
+    span: Span,
+    /// APIs are resolved beside each other; that one of them uses it is all that is asked.
+    used: AtomicBool,
 }
 
 impl Names {
@@ -26,27 +32,33 @@ impl Names {
         unknown: &'static Lint,
         defined: impl IntoIterator<Item = (String, Span)>,
     ) -> Self {
+        let definition = |(name, span)| {
+            let used = AtomicBool::new(false);
+            (name, Definition { span, used })
+        };
         Self {
             kind,
             unknown,
-            defined: defined.into_iter().collect(),
-            used: RefCell::default(),
+            defined: defined.into_iter().map(definition).collect(),
         }
     }
 
     /// Where a name is defined.
     #[must_use]
     pub fn defined(&self, name: &str) -> Option<Span> {
-        self.defined.get(name).copied()
+        self.defined.get(name).map(|definition| definition.span)
     }
 
-    /// Whether `name` exists; counts the use.
+    /// Whether `name` exists; it is used then.
     pub fn knows(&self, name: &str) -> bool {
-        let known = self.defined.contains_key(name);
-        if known {
-            *self.used.borrow_mut().entry(name.to_owned()).or_default() += 1;
+        let definition = self.defined.get(name);
+        if let Some(definition) = definition {
+            // A line that two threads write for each operation is slower than one they read.
+            if !definition.used.load(Ordering::Relaxed) {
+                definition.used.store(true, Ordering::Relaxed);
+            }
         }
-        known
+        definition.is_some()
     }
 
     /// Whether `name`, used at `span`, exists; what is wrong is reported. `others` are names of
@@ -68,7 +80,10 @@ impl Names {
                     ),
                 )
                 .label(format!("{} is needed here", self.article()))
-                .related(other.defined[name], format!("`{shown}` is defined here")),
+                .related(
+                    other.defined[name].span,
+                    format!("`{shown}` is defined here"),
+                ),
             );
             return false;
         }
@@ -81,7 +96,7 @@ impl Names {
         finding = match near {
             Some(near) => finding
                 .label(format!("did you mean `{near}`?"))
-                .related(self.defined[near], format!("`{near}` is defined here"))
+                .related(self.defined[near].span, format!("`{near}` is defined here"))
                 .fix(span, near)
                 .help(format!("write `{near}`")),
             None => finding
@@ -97,23 +112,22 @@ impl Names {
 
     /// Counts what the same names of another environment were used for.
     pub fn absorb(&self, other: &Self) {
-        for name in other.used.borrow().keys() {
+        let used = |definition: &Definition| definition.used.load(Ordering::Relaxed);
+        for (name, _) in other.defined.iter().filter(|(_, one)| used(one)) {
             self.knows(name);
         }
     }
 
     /// Reports what nobody used.
     pub fn report_unused(&self, sink: &mut Sink) {
-        let used = self.used.borrow();
-        for (name, span) in self
-            .defined
-            .iter()
-            .filter(|(name, _)| !used.contains_key(*name))
-        {
+        for (name, definition) in &self.defined {
+            if definition.used.load(Ordering::Relaxed) {
+                continue;
+            }
             sink.push(
                 Diagnostic::new(
                     &UNUSED_DEFINITION,
-                    *span,
+                    definition.span,
                     format!("the {} `{name}` is never used", self.kind),
                 )
                 .help("use it or remove it"),

@@ -9,12 +9,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use diag::{Diagnostic, FileId, NodeId, NodeRef, Sink, Sources, Span, Tree};
+use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Sources, Span, Tree};
 
 use super::lints::{MISSING_FILE, OUTSIDE_PROJECT, REMOTE_FILE};
+use crate::lint::allow;
+use crate::parallel;
 use crate::syntax::{self, Limits, lints};
 
 /// Most files and folders that a pattern is tried on.
@@ -48,7 +49,12 @@ enum Disk {
 struct Loaded {
     root: Option<NodeId>,
     findings: Vec<Diagnostic>,
-    nodes: Range<u32>,
+    /// The files that its references name, as written but decoded, sorted.
+    names: Vec<String>,
+    /// Whether there is an `x-gateway-lint` in it.
+    allows: bool,
+    /// Whether a schema in it names itself: `$id`, `$anchor` or `$dynamicAnchor`.
+    identifies: bool,
     /// Whether what it refers to was loaded too.
     followed: bool,
     /// The files that it refers to, as far as they could be read.
@@ -70,6 +76,22 @@ pub enum Refusal {
     Remote,
     /// It has more bytes than these.
     TooLarge(usize),
+    /// The files before it fill what one run can hold.
+    TooMany,
+}
+
+/// A file's text, before it is parsed.
+struct Text {
+    source: SourceFile,
+    /// The byte at which it is no UTF-8.
+    not_text: Option<usize>,
+}
+
+/// A file that was parsed beside others.
+struct Parsed {
+    source: SourceFile,
+    tree: Tree,
+    loaded: Loaded,
 }
 
 /// An OpenAPI document after its overlays were applied.
@@ -136,16 +158,53 @@ impl Files {
     /// Reads and parses a file by its path relative to the root, once.
     pub fn read(&mut self, path: &str) -> Result<FileId, Refusal> {
         let path = join("", path)?;
-        if let Some(known) = self.by_path.get(&path) {
-            return known.clone();
+        if !self.by_path.contains_key(&path) {
+            self.read_all(std::slice::from_ref(&path));
         }
-        let read = match self.instead.get(&path) {
-            Some(text) => Ok(text.clone().into_bytes()),
-            None => self.disk.read(&path, self.limits.bytes_max),
-        };
-        let result = read.map(|bytes| self.parse(&path, bytes));
-        self.by_path.insert(path, result.clone());
-        result
+        self.by_path[&path].clone()
+    }
+
+    /// Reads and parses files beside each other, so that they are there when they are asked for;
+    /// what is wrong with one waits until then. Their ids follow the order of the paths.
+    pub fn read_all(&mut self, paths: &[String]) {
+        let mut new = HashSet::new();
+        let mut paths: Vec<String> = paths
+            .iter()
+            .filter_map(|path| join("", path).ok())
+            .collect();
+        paths.retain(|path| !self.by_path.contains_key(path) && new.insert(path.clone()));
+        let (disk, instead, limits) = (&self.disk, &self.instead, self.limits);
+        let texts = parallel::map(paths, |path| {
+            let read = match instead.get(&path) {
+                Some(text) => Ok(text.clone().into_bytes()),
+                None => disk.read(&path, limits.bytes_max),
+            };
+            let text = read.map(|bytes| Text::new(path.clone(), bytes));
+            (path, text)
+        });
+        let mut placed = Vec::new();
+        for (path, text) in texts {
+            let nodes = |text: &Text| syntax::nodes_max(text.source.text().len());
+            let room = text.and_then(|text| {
+                let first = self.tree.set_aside(nodes(&text)).ok_or(Refusal::TooMany)?;
+                Ok((text, first))
+            });
+            let result = room.map(|(text, first)| {
+                let next = self.sources.next().0 as usize + placed.len();
+                let file = FileId(u32::try_from(next).expect("fewer than 2^32 files"));
+                placed.push((file, text, first));
+                file
+            });
+            self.by_path.insert(path, result);
+        }
+        let parsed = parallel::map(placed, |(file, text, first)| {
+            text.parse(file, first, limits)
+        });
+        for one in parsed {
+            self.sources.take(one.source);
+            self.tree.take(one.tree);
+            self.loaded.push(one.loaded);
+        }
     }
 
     /// Reads a file that `named` names (relative to the root) and reports what is wrong with
@@ -205,46 +264,64 @@ impl Files {
         known.cloned().unwrap_or(Err(Refusal::Missing))
     }
 
-    /// Loads every file that the document refers to, directly or through others. Mistakes are
-    /// reported where the reference is resolved, because a `$ref` may stand in an example.
+    /// Loads every file that the document refers to; see [`Files::follow_all`].
     pub fn follow(&mut self, document: &Document) {
-        self.documents.push(document.clone());
-        let mut waiting: Vec<(FileId, FileId)> = vec![(document.file, document.file)];
-        waiting.extend(
-            document
-                .overlays
-                .iter()
-                .map(|overlay| (*overlay, document.file)),
-        );
-        while let Some((file, base)) = waiting.pop() {
-            let Some(loaded) = self.loaded.get_mut(file.0 as usize) else {
-                continue;
-            };
-            // An overlay's references mean another file for each document.
-            if std::mem::replace(&mut loaded.followed, true) && file == base {
-                continue;
-            }
-            let mut references: Vec<String> = Vec::new();
-            for id in loaded.nodes.clone().map(NodeId) {
-                for text in referring(self.tree.at(id)).filter(|text| !text.starts_with('#')) {
-                    let file = text.split('#').next().unwrap_or_default();
-                    references.push(percent_decoded(file).unwrap_or_else(|| file.to_owned()));
-                }
-            }
-            references.sort_unstable();
-            references.dedup();
-            for reference in references {
-                let Ok(path) = join(folder(self.sources.file(base).path()), &reference) else {
+        self.follow_all([document]);
+    }
+
+    /// Loads every file that the documents refer to, directly or through others. Mistakes are
+    /// reported where the reference is resolved, because a `$ref` may stand in an example.
+    pub fn follow_all<'d>(&mut self, documents: impl IntoIterator<Item = &'d Document>) {
+        // Files with the file that their references are relative to.
+        let mut waiting: Vec<(FileId, FileId)> = Vec::new();
+        for document in documents {
+            self.documents.push(document.clone());
+            waiting.push((document.file, document.file));
+            let overlays = document.overlays.iter();
+            waiting.extend(overlays.map(|overlay| (*overlay, document.file)));
+        }
+        while !waiting.is_empty() {
+            let mut named: Vec<(FileId, String)> = Vec::new();
+            for (file, base) in std::mem::take(&mut waiting) {
+                let Some(loaded) = self.loaded.get_mut(file.0 as usize) else {
                     continue;
                 };
-                if let Ok(target) = self.read(&path) {
-                    waiting.push((target, target));
+                // An overlay's references mean another file for each document.
+                if std::mem::replace(&mut loaded.followed, true) && file == base {
+                    continue;
+                }
+                let folder = folder(self.sources.file(base).path());
+                let paths = loaded
+                    .names
+                    .iter()
+                    .filter_map(|name| join(folder, name).ok());
+                named.extend(paths.map(|path| (file, path)));
+            }
+            let paths: Vec<String> = named.iter().map(|(_, path)| path.clone()).collect();
+            self.read_all(&paths);
+            for (file, path) in named {
+                if let Some(Ok(target)) = self.by_path.get(&path) {
+                    waiting.push((*target, *target));
                     if let Some(loaded) = self.loaded.get_mut(file.0 as usize) {
-                        loaded.refers.push(target);
+                        loaded.refers.push(*target);
                     }
                 }
             }
         }
+    }
+
+    /// Whether there is an `x-gateway-lint` in a file.
+    #[must_use]
+    pub fn allows(&self, file: FileId) -> bool {
+        let loaded = self.loaded.get(file.0 as usize);
+        loaded.is_some_and(|loaded| loaded.allows)
+    }
+
+    /// Whether a schema in a file names itself: `$id`, `$anchor` or `$dynamicAnchor`.
+    #[must_use]
+    pub fn identifies(&self, file: FileId) -> bool {
+        let loaded = self.loaded.get(file.0 as usize);
+        loaded.is_some_and(|loaded| loaded.identifies)
     }
 
     /// The files that a document reaches by references, itself first; they must have been loaded
@@ -267,9 +344,12 @@ impl Files {
         }
         reached
     }
+}
 
-    fn parse(&mut self, path: &str, bytes: Vec<u8>) -> FileId {
-        let mut sink = Sink::default();
+// === impl Text ===
+
+impl Text {
+    fn new(path: String, bytes: Vec<u8>) -> Self {
         let (text, not_text) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),
             Err(error) => {
@@ -278,43 +358,65 @@ impl Files {
                 (text, Some(at))
             }
         };
-        let file = self.sources.add(path, text);
-        let count = |tree: &Tree| u32::try_from(tree.len()).unwrap_or(u32::MAX);
-        let before = count(&self.tree);
+        Self {
+            source: SourceFile::new(path, text),
+            not_text,
+        }
+    }
+
+    fn parse(self, file: FileId, first: NodeId, limits: Limits) -> Parsed {
+        let Self { source, not_text } = self;
+        let mut sink = Sink::default();
+        let mut tree = Tree::part(first, source.text().len() / TYPICAL_NODE_BYTES);
         let root = if let Some(at) = not_text {
             sink.push(not_utf8(file, at));
             None
         } else {
-            syntax::parse(file, &self.sources, &mut self.tree, &self.limits, &mut sink)
+            syntax::parse(file, &source, &mut tree, &limits, &mut sink)
         };
-        self.loaded.push(Loaded {
-            root,
-            findings: sink.into_sorted(),
-            nodes: before..count(&self.tree),
-            followed: false,
-            refers: Vec::new(),
-        });
-        file
+        let mut names: Vec<String> = Vec::new();
+        let mut name = |text: &str| {
+            if !text.starts_with('#') {
+                let name = text.split('#').next().unwrap_or_default();
+                names.push(percent_decoded(name).unwrap_or_else(|| name.to_owned()));
+            }
+        };
+        let (mut allows, mut identifies) = (false, false);
+        for node in tree.nodes() {
+            for (entry, value) in node.entries() {
+                match &*entry.key {
+                    "$ref" | "$dynamicRef" => value.as_str().into_iter().for_each(&mut name),
+                    "mapping" if node.get("propertyName").is_some() => {
+                        // The schemas that a discriminator maps to.
+                        let mapped = value.entries().filter_map(|(_, value)| value.as_str());
+                        mapped.for_each(&mut name);
+                    }
+                    "$id" | "$anchor" | "$dynamicAnchor" => identifies = true,
+                    allow::KEY => allows = true,
+                    _ => {}
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Parsed {
+            source,
+            tree,
+            loaded: Loaded {
+                root,
+                findings: sink.into_sorted(),
+                names,
+                allows,
+                identifies,
+                followed: false,
+                refers: Vec::new(),
+            },
+        }
     }
 }
 
-/// The texts in a node that may name files: references, and the schemas that a discriminator
-/// maps to.
-fn referring(node: NodeRef<'_>) -> impl Iterator<Item = &str> {
-    let direct = ["$ref", "$dynamicRef"].into_iter();
-    let mapping = node
-        .get("mapping")
-        .filter(|_| node.get("propertyName").is_some());
-    direct
-        .filter_map(move |key| node.get(key))
-        .chain(
-            mapping
-                .into_iter()
-                .flat_map(NodeRef::entries)
-                .map(|(_, value)| value),
-        )
-        .filter_map(NodeRef::as_str)
-}
+/// Bytes of text for each node in what people write.
+const TYPICAL_NODE_BYTES: usize = 12;
 
 fn not_utf8(file: FileId, at: usize) -> Diagnostic {
     // The text that is kept has a replacement character of three bytes there.
@@ -432,6 +534,12 @@ impl Refusal {
             Self::TooLarge(most) => {
                 let message = format!("`{path}` has more than the {most} bytes that are read");
                 Diagnostic::new(&lints::TOO_LARGE, named, message)
+            }
+            Self::TooMany => {
+                let message =
+                    format!("`{path}` is not read: the files before it fill what one run can hold");
+                Diagnostic::new(&lints::TOO_LARGE, named, message)
+                    .help("split the project; the files of one run may have 2 GiB together")
             }
             Self::Outside => {
                 let message = format!("`{path}` lies outside the project's folder");

@@ -4,10 +4,11 @@
 //!
 //! Nothing is fetched: a URI is known if one of the project's texts calls itself so.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use diag::{FileId, NodeId, NodeRef};
 use fluent_uri::{Uri, UriRef};
+use rustc_hash::FxHashSet;
 
 use super::reference::Resolver;
 
@@ -46,7 +47,10 @@ impl<'a> Identities<'a> {
     /// Reads the names in some files, each with its root.
     pub(super) fn read(resolver: &Resolver<'a>, files: &[(FileId, NodeId)]) -> Self {
         let mut found = Self::default();
-        let mut seen: HashSet<NodeId> = HashSet::new();
+        let mut seen: FxHashSet<NodeId> = FxHashSet::default();
+        let all = resolver.files();
+        let overlays = resolver.document().overlays.iter();
+        let overlaid = overlays.copied().any(|file| all.identifies(file));
         for (file, root) in files {
             let root = resolver.node(*root);
             let path = resolver.files().sources.file(*file).path();
@@ -60,12 +64,14 @@ impl<'a> Identities<'a> {
                 found.by_uri.insert(without_fragment(&uri), root.id());
                 found.uri_of.insert(root.id(), uri);
             }
-            found.scan(root, &mut seen);
+            if overlaid || all.identifies(*file) {
+                found.scan(root, &mut seen);
+            }
         }
         found
     }
 
-    fn scan(&mut self, root: NodeRef<'a>, seen: &mut HashSet<NodeId>) {
+    fn scan(&mut self, root: NodeRef<'a>, seen: &mut FxHashSet<NodeId>) {
         // A node, the resource that it belongs to, whether its keys are names.
         let mut waiting = vec![(root, root.id(), false)];
         while let Some((node, outer, names)) = waiting.pop() {

@@ -9,7 +9,9 @@
 
 use std::collections::HashSet;
 
+use diag::tree::BLOCK;
 use diag::{Diagnostic, FileId, Level, NodeId, NodeRef, Sink, Span, suggest};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Version;
 use super::lints::{
@@ -35,9 +37,9 @@ pub fn check(resolver: &Resolver<'_>, version: Version, chosen: &Chosen, sink: &
         schemas: &schemas,
         chosen,
         under: "",
-        kinds: vec![0; resolver.files().tree.len()],
+        kinds: Kinds::default(),
         waiting: Vec::new(),
-        walked: HashSet::new(),
+        walked: FxHashSet::default(),
         cycles: HashSet::new(),
         reported: HashSet::from([resolver.document().file]),
         long: false,
@@ -56,6 +58,10 @@ pub fn check(resolver: &Resolver<'_>, version: Version, chosen: &Chosen, sink: &
     unchecked_value::say(&schemas, root, sink);
 }
 
+/// By block of nodes, a bit for each object that a node was walked as: a document walks its own
+/// nodes and those that it refers to, of a tree that holds two hundred documents.
+type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
+
 /// What a `$dynamicRef` leads to.
 static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
 
@@ -66,12 +72,11 @@ struct Walk<'r, 'a> {
     chosen: &'r Chosen,
     /// The field that is being walked.
     under: &'static str,
-    /// By node, a bit for each object that it was walked as.
-    kinds: Vec<u64>,
+    kinds: Kinds,
     waiting: Vec<Waiting<'a>>,
     /// References and values other than objects that were walked, with what they were taken
     /// for.
-    walked: HashSet<(NodeId, *const Type)>,
+    walked: FxHashSet<(NodeId, *const Type)>,
     cycles: HashSet<NodeId>,
     reported: HashSet<FileId>,
     /// Whether a chain of references was too long.
@@ -227,13 +232,14 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn mark(&mut self, node: NodeRef<'a>, object: &Object) {
-        if let Some(kinds) = self.kinds.get_mut(node.id().0 as usize) {
-            *kinds |= 1 << object.bit;
-        }
+        let (block, at) = node.id().block();
+        let block = self.kinds.entry(block);
+        block.or_insert_with(|| Box::new([0; BLOCK]))[at] |= 1 << object.bit;
     }
 
     fn is(&self, node: NodeRef<'a>) -> u64 {
-        self.kinds.get(node.id().0 as usize).copied().unwrap_or(0)
+        let (block, at) = node.id().block();
+        self.kinds.get(&block).map_or(0, |block| block[at])
     }
 
     fn object(&mut self, node: NodeRef<'a>, object: &'static Object, at: Span) {

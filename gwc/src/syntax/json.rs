@@ -24,6 +24,8 @@ pub fn parse(
         depth: 0,
         nodes: 0,
         limits,
+        items: Vec::new(),
+        entries: Vec::new(),
         tree,
         sink,
     };
@@ -46,6 +48,10 @@ struct Reader<'a> {
     depth: usize,
     nodes: usize,
     limits: &'a Limits,
+    /// The items and entries of what is open, the innermost behind; each list and map takes its
+    /// own when it ends, so that it has the room it needs and no more.
+    items: Vec<NodeId>,
+    entries: Vec<Entry>,
     tree: &'a mut Tree,
     sink: &'a mut Sink,
 }
@@ -99,26 +105,27 @@ impl Reader<'_> {
     }
 
     fn array(&mut self) -> Read<Kind> {
-        let mut items = Vec::new();
+        let first = self.items.len();
         let opened = self.at - 1;
         self.space();
         if self.eat(b']') {
-            return Ok(Kind::List(items));
+            return Ok(Kind::List(Vec::new()));
         }
         loop {
-            items.push(self.value()?);
+            let item = self.value()?;
+            self.items.push(item);
             if self.ends(opened, b']')? {
-                return Ok(Kind::List(items));
+                return Ok(Kind::List(self.items.split_off(first)));
             }
         }
     }
 
     fn object(&mut self) -> Read<Kind> {
-        let mut entries = Vec::new();
+        let first = self.entries.len();
         let opened = self.at - 1;
         self.space();
         if self.eat(b'}') {
-            return Ok(Kind::Map(entries));
+            return Ok(Kind::Map(Vec::new()));
         }
         loop {
             self.space();
@@ -133,12 +140,13 @@ impl Reader<'_> {
                 return Err(self.unexpected("`:` behind the key"));
             }
             let value = self.value()?;
-            entries.push(Entry {
+            self.entries.push(Entry {
                 key,
                 key_span,
                 value,
             });
             if self.ends(opened, b'}')? {
+                let entries = self.entries.split_off(first);
                 return Ok(Kind::Map(map::unique(entries, self.sink)));
             }
         }

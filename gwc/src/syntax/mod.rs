@@ -4,7 +4,7 @@
 //! one. What comes out is always a tree without cycles (YAML aliases make it a graph whose
 //! unfolded size and depth are within [`Limits`]), so everything behind it may recurse.
 
-use diag::{Diagnostic, FileId, NodeId, Sink, Sources, Span, Tree};
+use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Span, Tree};
 
 pub mod json;
 pub mod lints;
@@ -57,16 +57,22 @@ impl Notation {
     }
 }
 
+/// The most nodes that a text of so many bytes can have: `-` alone is a list and the null in it,
+/// and no byte begins more than two.
+#[must_use]
+pub fn nodes_max(bytes: usize) -> usize {
+    bytes.saturating_mul(2).saturating_add(16)
+}
+
 /// Reads a file's text into the tree. `None` when it is too broken to have a root; then a
 /// finding says why.
 pub fn parse(
     file: FileId,
-    sources: &Sources,
+    source: &SourceFile,
     tree: &mut Tree,
     limits: &Limits,
     sink: &mut Sink,
 ) -> Option<NodeId> {
-    let source = sources.file(file);
     let text = source.text();
     if text.len() > limits.bytes_max {
         let message = format!(

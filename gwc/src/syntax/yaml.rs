@@ -37,6 +37,8 @@ pub fn parse(
         limits,
         sink,
         open: Vec::new(),
+        items: Vec::new(),
+        entries: Vec::new(),
         anchors: Vec::new(),
         root: None,
         documents: 0,
@@ -75,6 +77,10 @@ struct Builder<'a> {
     limits: &'a Limits,
     sink: &'a mut Sink,
     open: Vec<Open>,
+    /// The items and entries of what is open, the innermost behind; each list and map takes its
+    /// own when it ends, so that it has the room it needs and no more.
+    items: Vec<NodeId>,
+    entries: Vec<Entry>,
     /// By the parser's anchor number.
     anchors: Vec<Option<Anchor>>,
     root: Option<NodeId>,
@@ -98,9 +104,13 @@ struct Open {
 }
 
 enum What {
-    List(Vec<NodeId>),
+    List {
+        /// Where its items begin.
+        first: usize,
+    },
     Map {
-        entries: Vec<Entry>,
+        /// Where its entries begin.
+        first: usize,
         merges: Vec<(Span, NodeId)>,
         key: Option<Key>,
     },
@@ -142,11 +152,12 @@ impl Builder<'_> {
                 self.scalar(&text, style, anchor, tag.as_deref(), start, end)
             }
             Event::SequenceStart(_, anchor, _) => {
-                self.begin(What::List(Vec::new()), anchor, start, end)
+                let first = self.items.len();
+                self.begin(What::List { first }, anchor, start, end)
             }
             Event::MappingStart(_, anchor, _) => {
                 let what = What::Map {
-                    entries: Vec::new(),
+                    first: self.entries.len(),
                     merges: Vec::new(),
                     key: None,
                 };
@@ -245,10 +256,9 @@ impl Builder<'_> {
         // The end of a block collection is an empty token at the next one's place.
         let end = if end > start { end } else { open.end };
         let kind = match open.what {
-            What::List(items) => Kind::List(items),
-            What::Map {
-                entries, merges, ..
-            } => {
+            What::List { first } => Kind::List(self.items.split_off(first)),
+            What::Map { first, merges, .. } => {
+                let entries = self.entries.split_off(first);
                 let mut entries = map::unique(entries, self.sink);
                 for (span, node) in merges {
                     self.merge(&mut entries, span, node)?;
@@ -387,10 +397,10 @@ impl Builder<'_> {
 
     fn key(&mut self, new: Key, end: usize) {
         if let Some(open) = self.open.last_mut()
-            && let What::Map { key, entries, .. } = &mut open.what
+            && let What::Map { key, first, .. } = &mut open.what
         {
             if let Key::Text(_, span) | Key::Merge(span) = &new
-                && entries.is_empty()
+                && self.entries.len() == *first
                 && open.end == open.start
             {
                 // A block map's own token may begin at an anchor or tag before its first key.
@@ -412,13 +422,9 @@ impl Builder<'_> {
         }
         open.height = open.height.max(height);
         match &mut open.what {
-            What::List(items) => items.push(node),
-            What::Map {
-                entries,
-                merges,
-                key,
-            } => match key.take() {
-                Some(Key::Text(key, key_span)) => entries.push(Entry {
+            What::List { .. } => self.items.push(node),
+            What::Map { merges, key, .. } => match key.take() {
+                Some(Key::Text(key, key_span)) => self.entries.push(Entry {
                     key,
                     key_span,
                     value: node,

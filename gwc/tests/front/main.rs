@@ -21,4 +21,5 @@ mod silence;
 mod specs;
 mod swagger;
 mod syntax;
+mod threads;
 mod vocabulary;

@@ -14,7 +14,13 @@ struct Parsed {
 fn parse(path: &str, text: &str) -> Parsed {
     let (mut sources, mut tree, mut sink) = (Sources::default(), Tree::default(), Sink::default());
     let file = sources.add(path, text);
-    let root = syntax::parse(file, &sources, &mut tree, &Limits::default(), &mut sink);
+    let root = syntax::parse(
+        file,
+        sources.file(file),
+        &mut tree,
+        &Limits::default(),
+        &mut sink,
+    );
     Parsed {
         sources,
         tree,
