@@ -193,6 +193,7 @@ impl Builder<'_> {
         start: usize,
         end: usize,
     ) -> Result<(), Stop> {
+        let text = self.without_break_at_end(text, style, end);
         let end = self.scalar_end(style, start, end);
         let span = self.span(start, end);
         let kind = match (tag.and_then(Tag::core_suffix), tag, style) {
@@ -220,6 +221,25 @@ impl Builder<'_> {
         self.anchor_done(anchor, node, 1, 0);
         self.value(node, 0, start, end);
         Ok(())
+    }
+
+    /// A block scalar that ends with the file has no line break there that it could keep (YAML
+    /// 1.2.2 §8.1.1.2, `b-chomped-last`); the parser gives it one.
+    fn without_break_at_end<'s>(&self, text: &'s str, style: ScalarStyle, end: usize) -> &'s str {
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        if !is_block || end < self.text.len() {
+            return text;
+        }
+        let last_line = self.text.rsplit(['\n', '\r']).next().unwrap_or_default();
+        match text.strip_suffix('\n') {
+            Some(without)
+                if without.trim_end().ends_with(last_line.trim())
+                    && !last_line.trim().is_empty() =>
+            {
+                without
+            }
+            Some(_) | None => text,
+        }
     }
 
     /// A block scalar's token reaches to the next token; its place shall end with its text.

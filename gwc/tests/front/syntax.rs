@@ -305,3 +305,17 @@ fn every_place_in_real_documents_holds_its_value() {
         assert!(checked > 100, "{name}");
     }
 }
+
+#[test]
+fn a_block_scalar_that_ends_with_the_file_has_no_line_break_to_keep() {
+    for (text, shown) in [
+        ("a: |\n  x", r#"{a:"x"}"#),
+        ("a: |+\n  x", r#"{a:"x"}"#),
+        ("a: >\n  x\n  y", r#"{a:"x y"}"#),
+        ("a: |\n  x\n", r#"{a:"x\n"}"#),
+        ("a: |+\n  x\n\n", r#"{a:"x\n\n"}"#),
+        ("a: |\n  x\n# end", r#"{a:"x\n"}"#),
+    ] {
+        assert_eq!(yaml(text).shown(), shown, "{text:?}");
+    }
+}
