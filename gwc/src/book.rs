@@ -75,7 +75,8 @@ fn visible(text: &str) -> String {
 pub fn vocabulary() -> String {
     let mut page = String::from(
         "# Vocabulary\n\nEvery key of gateway.yaml and of `x-gateway`, from the tables that the compiler checks with. A key marked *later* is \
-known, and answers `not-available` at its place.\n\nDurations are `250ms`, `10s`, `5m`, `1h`; rates `10/s`, `600/min`; sizes `512B`, `64KiB`, \
+checked like every other one, but cannot run yet: `gwc lint` warns `not-available` at its place, `gwc build` and \
+`gwc plan` stop there.\n\nDurations are `250ms`, `10s`, `5m`, `1h`; rates `10/s`, `600/min`; sizes `512B`, `64KiB`, \
 `1MiB`; a bare number where a unit is needed is an error.\n\n# gateway.yaml\n",
     );
     let mut told = Vec::new();
@@ -106,12 +107,12 @@ fn table(page: &mut String, title: &str, object: &'static Object, told: &mut Vec
         page,
         "\n## {title}\n\n| key | value | meaning |\n|---|---|---|\n"
     );
-    let mut inner: Vec<(&'static str, &'static Object)> = Vec::new();
+    let mut inner: Vec<&'static Object> = Vec::new();
     for field in object.fields {
         row(page, field);
-        inner.extend(objects(&field.shape).map(|object| (field.key, object)));
+        inner.extend(objects(&field.shape));
     }
-    for (_, object) in inner {
+    for object in inner {
         if !told.contains(&object.what) {
             table(page, object.what, object, told);
         }
@@ -134,65 +135,65 @@ fn row(page: &mut String, field: &Field) {
 }
 
 fn kinds(page: &mut String, variants: &'static [Variant], told: &mut Vec<&'static str>) {
-    let later: Vec<String> = variants
-        .iter()
-        .filter(|variant| variant.object.is_none())
-        .map(|variant| format!("`{}`", variant.kind))
-        .collect();
     for variant in variants {
-        let Some(object) = variant.object else {
-            continue;
-        };
+        let object = variant.object;
+        let mark = if variant.runs { "" } else { " (later)" };
+        let title = format!("`kind: {}`{mark}", variant.kind);
         if object.fields.is_empty() {
-            let _ = write!(
-                page,
-                "\n## `kind: {}`\n\n{}; no further keys.\n",
-                variant.kind, object.what
-            );
+            let _ = write!(page, "\n## {title}\n\n{}; no further keys.\n", object.what);
         } else {
-            table(page, &format!("`kind: {}`", variant.kind), object, told);
+            table(page, &title, object, told);
         }
     }
-    let _ = write!(page, "\nLater: {}.\n", later.join(", "));
 }
 
-fn objects(shape: &'static Shape) -> impl Iterator<Item = &'static Object> {
-    let object = match shape {
-        Shape::Object(object) => Some(*object),
-        Shape::Map(Shape::Object(object))
-        | Shape::List(Shape::Object(object))
-        | Shape::Table(Shape::Object(object)) => Some(*object),
-        _ => None,
-    };
-    object.into_iter()
+/// The objects that a value may be, however deep in lists and maps.
+fn objects(shape: &'static Shape) -> Vec<&'static Object> {
+    match shape {
+        Shape::Object(object) => vec![*object],
+        Shape::Map(inner)
+        | Shape::Table(inner)
+        | Shape::Keyed(_, inner)
+        | Shape::List(inner)
+        | Shape::Several(inner) => objects(inner),
+        Shape::Either(shapes) => shapes.iter().flat_map(objects).collect(),
+        _ => Vec::new(),
+    }
 }
 
 fn value(shape: &Shape) -> String {
     match shape {
         Shape::Any => "—".into(),
         Shape::Bool => "`true`, `false`".into(),
+        Shape::True => "`true`".into(),
         Shape::Text => "text".into(),
+        Shape::Form(form) => form.what.replace('|', "\\|"),
         Shape::Secret => "`${env:NAME}`, `${file:PATH}`".into(),
         Shape::TextOrSecret => "text, `${env:NAME}`, `${file:PATH}`".into(),
         Shape::Name(what) => format!("the name of {what}"),
         Shape::Integer(min, i64::MAX) => format!("from {min}"),
         Shape::Integer(min, max) => format!("{min} to {max}"),
         Shape::Duration => "duration".into(),
+        Shape::Timeout => "duration above zero".into(),
         Shape::Rate => "rate".into(),
         Shape::Size => "size".into(),
         Shape::Percent => "percentage".into(),
         Shape::Sha256 => "64 hexadecimal digits".into(),
         Shape::Date => "date".into(),
-        Shape::Word(words) => words
-            .iter()
-            .map(|word| format!("`{word}`"))
-            .collect::<Vec<_>>()
-            .join(", "),
+        Shape::Word(words) => quoted(words),
+        Shape::Partly(runs, later) => format!("{}; later {}", quoted(runs), quoted(later)),
         Shape::List(item) => format!("list: {}", value(item)),
         Shape::Map(item) => format!("by name: {}", value(item)),
+        Shape::Several(item) => format!("list, not empty: {}", value(item)),
         Shape::Table(item) => format!("map: {}", value(item)),
+        Shape::Keyed(_, item) => format!("map: {}", value(item)),
         Shape::Object(object) => object.what.into(),
         Shape::Kinds(_) => "a `kind` with its keys".into(),
         Shape::Either(shapes) => shapes.iter().map(value).collect::<Vec<_>>().join(" or "),
     }
+}
+
+fn quoted(words: &[&str]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(", ")
 }

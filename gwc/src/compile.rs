@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use diag::shape::BAD_VALUE;
+use diag::shape::NOT_AVAILABLE;
 use diag::{Diagnostic, Level, Sink, Span, suggest};
 
 use crate::environment::{self, Choice, Origins, Reading, Variables};
 use crate::exit::Failure;
 pub use crate::lint::Levels;
-use crate::lint::{self, Chosen, Settling};
+use crate::lint::{self, Chosen, Settling, allow};
 use crate::lower::{self, Lowered};
 use crate::model::{Api, Model, api, lints, routes, settings};
 use crate::parallel;
@@ -63,6 +63,14 @@ pub struct Compiled {
 }
 
 impl Compiled {
+    /// Makes errors of the findings that only stop what needs the gateway: what is not available.
+    pub fn for_lowering(mut self) -> Self {
+        for finding in self.findings.iter_mut().filter(|finding| stops(finding)) {
+            finding.level = Level::Error;
+        }
+        self
+    }
+
     /// Whether one of the findings is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
@@ -70,6 +78,12 @@ impl Compiled {
             .iter()
             .any(|finding| finding.level == Level::Error)
     }
+}
+
+/// Whether a finding stands in the way of a gateway: an error, or something well-formed that this
+/// version cannot run, which `gwc lint` only warns of.
+fn stops(finding: &Diagnostic) -> bool {
+    finding.level == Level::Error || std::ptr::eq(finding.lint, &raw const NOT_AVAILABLE)
 }
 
 /// Finds what a path means: a project's folder, its gateway.yaml, or an OpenAPI document.
@@ -216,20 +230,7 @@ pub fn project_in(
         sink.append(found);
     }
     routes::check(&files, &apis, &mut sink);
-    for names in [
-        &settings.names.policies,
-        &settings.names.upstreams,
-        &settings.names.auth,
-    ] {
-        names.report_unused(&mut sink);
-    }
-    if !settings
-        .listeners
-        .iter()
-        .all(|listener| listener.node.is_none())
-    {
-        settings.names.listeners.report_unused(&mut sink);
-    }
+    settings.names.report_unused(&mut sink);
     let sink = told(sink, elsewhere, &origins);
     let settling = Settling {
         levels: &levels,
@@ -238,7 +239,7 @@ pub fn project_in(
     let findings = lint::settle(sink, &files, settling);
     let model = Model { settings, apis };
     let open_variable = variables.open().map(|(name, span)| (name.to_owned(), span));
-    let clean = !findings.iter().any(|finding| finding.level == Level::Error);
+    let clean = !findings.iter().any(stops);
     let lowered = (clean && open_variable.is_none())
         .then(|| lower::lower(&model).expect("names that stand twice are findings"));
     Ok(Compiled {
@@ -408,6 +409,7 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
         &lints::UNKNOWN_POLICY,
         &lints::UNKNOWN_UPSTREAM,
         &lints::UNKNOWN_AUTH,
+        &lints::UNKNOWN_STORE,
         &lints::SERVER_PATH_DIFFERS,
     ];
     let settled = |finding: &Diagnostic| {
@@ -476,7 +478,7 @@ fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Le
                     .flat_map(|lints| lints.iter())
                     .map(|lint| lint.name);
                 let mut finding = Diagnostic::new(
-                    &BAD_VALUE,
+                    &allow::LINT,
                     *span,
                     format!("there is no rule `{}`", name.escape_debug()),
                 );
@@ -488,16 +490,10 @@ fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Le
                 };
                 sink.push(finding);
             }
-            Some(lint) if is_hard(lint) && *level != Some(Level::Error) => {
-                sink.push(
-                    Diagnostic::new(
-                        &BAD_VALUE,
-                        *span,
-                        format!("`{name}` cannot be made less than an error"),
-                    )
+            Some(lint) if is_hard(lint) && *level < Some(lint.level) => sink.push(
+                Diagnostic::new(&allow::LINT, *span, least(lint))
                     .help("nothing could be built with it"),
-                );
-            }
+            ),
             Some(_) => wanted.push((name.clone(), *level)),
         }
     }
@@ -511,6 +507,17 @@ fn stand_in(files: &mut Files, path: &str) {
     if files.sources.iter().next().is_none() {
         files.sources.add(path, "");
     }
+}
+
+/// Why a hard rule's level cannot be set lower.
+#[must_use]
+pub fn least(lint: &diag::Lint) -> String {
+    let level = match lint.level {
+        Level::Error => "an error",
+        Level::Warn => "a warning",
+        Level::Info => "an info",
+    };
+    format!("`{}` cannot be made less than {level}", lint.name)
 }
 
 /// Whether a rule's error stands for something that cannot be built.
@@ -537,5 +544,6 @@ pub fn is_hard(lint: &diag::Lint) -> bool {
         // An operation's key is its id; two of one name cannot stand in a bundle.
         "duplicate-operation-id",
     ];
-    lint.level == Level::Error && (gateway || front || decides.contains(&lint.name))
+    let later = std::ptr::eq(lint, &raw const NOT_AVAILABLE);
+    later || lint.level == Level::Error && (gateway || front || decides.contains(&lint.name))
 }

@@ -59,6 +59,14 @@ pub fn duration_ms(node: NodeRef<'_>) -> Read<u64> {
         .ok_or_else(|| value(DURATION, None))
 }
 
+/// A duration of at least a millisecond: what ends at once would refuse everything.
+pub fn timeout_ms(node: NodeRef<'_>) -> Read<u64> {
+    match duration_ms(node)? {
+        0 => Err(value(DURATION, Some("write at least `1ms`".to_owned()))),
+        ms => Ok(ms),
+    }
+}
+
 /// A size in bytes: `512B`, `64KiB`, `10MiB`, `1GiB`, and the decimal `kB`, `MB`, `GB`.
 pub fn size_bytes(node: NodeRef<'_>) -> Read<u64> {
     let (number, unit) = number_and_unit(node, SIZE, &["B", "KiB", "MiB"])?;

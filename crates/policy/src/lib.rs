@@ -8,14 +8,21 @@
 //! Policies are pure: they see heads and a [`Cx`], and answer with a [`Step`]. They never wait,
 //! read no clock and no file; gwc runs the same code to answer "what would this request get?".
 
+#[cfg(feature = "author")]
+pub mod conditions;
 mod cx;
+#[cfg(feature = "author")]
+pub mod forms;
 mod head;
+#[cfg(feature = "author")]
+pub mod limits;
 mod phase;
 mod rate;
 mod secret;
 mod step;
 
 pub mod auth;
+pub mod guard;
 pub mod traffic;
 pub mod transform;
 
@@ -101,21 +108,11 @@ macro_rules! policies {
                 }
             }
 
-            /// Every kind of policy: those that run and those that are known but not available.
-            pub static KINDS: &[diag::shape::Variant] = &[
-                $(diag::shape::Variant { kind: $key, object: Some(&$module::author::SHAPE), doc: $module::author::SHAPE.what },)*
-                diag::shape::Variant { kind: "timeout", object: Some(&timeout::author::SHAPE), doc: timeout::author::SHAPE.what },
-                later("ip_filter"), later("cors"), later("csrf"), later("forward_auth"), later("authorize"),
-                later("quota"), later("concurrency"), later("body_limit"), later("validate"), later("rewrite"),
-                later("redirect"), later("mock"), later("cache"), later("compress"), later("retry"),
-                later("circuit_breaker"), later("split"), later("mirror"), later("deprecation"), later("fault"),
-                later("transform"), later("grpc_web"), later("grpc_json"), later("graphql_guard"), later("compose"),
-                later("threat"), later("llm"),
+            /// Every kind of policy that runs.
+            pub(super) const RUN: &[diag::shape::Variant] = &[
+                $(diag::shape::Variant { kind: $key, object: &$module::author::SHAPE, runs: true },)*
+                diag::shape::Variant { kind: "timeout", object: &timeout::author::SHAPE, runs: true },
             ];
-
-            const fn later(kind: &'static str) -> diag::shape::Variant {
-                diag::shape::Variant { kind, object: None, doc: "not available yet" }
-            }
         }
     };
 }
@@ -127,4 +124,79 @@ policies! {
 }
 
 #[cfg(feature = "author")]
-pub use kinds::{KINDS, check};
+pub use author::{KINDS, LINTS};
+#[cfg(feature = "author")]
+pub use kinds::check;
+
+#[cfg(feature = "author")]
+mod author {
+    //! What users may write, whether it runs or not.
+
+    use diag::Lint;
+    use diag::shape::Variant;
+
+    use crate::{guard, limits, traffic, transform};
+
+    /// Findings of policies and verifiers.
+    pub const LINTS: &[&Lint] = &[
+        &guard::cors::author::WILDCARD_WITH_CREDENTIALS,
+        &limits::CONTRADICTING_LIMITS,
+        &crate::auth::jwt::author::ALGORITHM_MISMATCH,
+    ];
+
+    macro_rules! later {
+        ($($key:literal $family:ident $module:ident;)*) => {
+            /// Every kind of policy that is known and cannot run yet.
+            const LATER: &[Variant] = &[
+                $(Variant { kind: $key, object: &$family::$module::author::SHAPE, runs: false },)*
+            ];
+        };
+    }
+
+    later! {
+        "ip_filter"       guard ip_filter;
+        "cors"            guard cors;
+        "csrf"            guard csrf;
+        "forward_auth"    guard forward_auth;
+        "authorize"       guard authorize;
+        "quota"           traffic quota;
+        "concurrency"     traffic concurrency;
+        "body_limit"      traffic body_limit;
+        "validate"        guard validate;
+        "rewrite"         transform rewrite;
+        "redirect"        transform redirect;
+        "mock"            transform mock;
+        "cache"           traffic cache;
+        "compress"        traffic compress;
+        "retry"           traffic retry;
+        "circuit_breaker" traffic circuit_breaker;
+        "split"           traffic split;
+        "mirror"          traffic mirror;
+        "deprecation"     transform deprecation;
+        "fault"           traffic fault;
+        "transform"       transform bodies;
+        "grpc_web"        transform grpc_web;
+        "grpc_json"       transform grpc_json;
+        "graphql_guard"   guard graphql_guard;
+        "compose"         transform compose;
+        "threat"          guard threat;
+        "llm"             traffic llm;
+    }
+
+    /// Every kind of policy: those that run, then those that cannot run yet.
+    pub static KINDS: &[Variant] = &join();
+
+    const fn join() -> [Variant; crate::kinds::RUN.len() + LATER.len()] {
+        let mut all = [crate::kinds::RUN[0]; crate::kinds::RUN.len() + LATER.len()];
+        let (mut at, mut next) = (0, 0);
+        while at < crate::kinds::RUN.len() {
+            all[at] = crate::kinds::RUN[at];
+            at += 1;
+        }
+        while next < LATER.len() {
+            all[at + next] = LATER[next];
+            next += 1;
+        }
+        all
+    }
+}

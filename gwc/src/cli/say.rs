@@ -74,7 +74,7 @@ impl Context {
             environment: self.environment.as_deref(),
             ..compile::Options::default()
         };
-        let compiled = compile::compile(&self.input(None)?, options)?;
+        let compiled = compile::compile(&self.input(None)?, options)?.for_lowering();
         findings(&compiled);
         if compiled.lowered.is_some() {
             return Ok(compiled);

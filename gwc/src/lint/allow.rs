@@ -50,6 +50,7 @@ pub const KEY: &str = "x-gateway-lint";
 
 static SHAPE: Object = Object {
     what: "the lint settings of a node",
+    rules: &[],
     fields: &[Field::optional(
         "allow",
         Shape::List(&Shape::Text),

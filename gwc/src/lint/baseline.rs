@@ -50,6 +50,7 @@ back unheard: `gwc lint --write-baseline FILE` writes the file without it.",
 /// The file.
 pub static SHAPE: Shape = Shape::Object(&Object {
     what: "a baseline",
+    rules: &[],
     fields: &[
         Field::required(
             "schema",
@@ -66,6 +67,7 @@ pub static SHAPE: Shape = Shape::Object(&Object {
 
 static ENTRY: Object = Object {
     what: "an entry of a baseline",
+    rules: &[],
     fields: &[
         Field::required(
             "fingerprint",

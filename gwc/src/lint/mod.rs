@@ -173,6 +173,7 @@ pub const ALL: &[&[&Lint]] = &[
     crate::environment::lints::LINTS,
     rules::LINTS,
     taste::LINTS,
+    policy::LINTS,
     crate::model::lints::LINTS,
 ];
 

@@ -69,12 +69,13 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
 impl Settling<'_> {
     /// The level that was set for a rule, if one was.
     fn level(&self, lint: &Lint) -> Option<Option<Level>> {
-        if is_hard(lint) {
-            return None;
-        }
         let mut levels = self.levels.iter().rev();
-        let set = levels.find(|(name, _)| name == lint.name);
-        set.map(|(_, level)| *level)
+        let (_, set) = levels.find(|(name, _)| name == lint.name)?;
+        // What cannot be made less was refused where it was set.
+        Some(match is_hard(lint) {
+            true => (*set).max(Some(lint.level)),
+            false => *set,
+        })
     }
 }
 

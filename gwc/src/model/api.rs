@@ -3,22 +3,21 @@
 use std::collections::{BTreeMap, HashSet};
 
 use bundle::ir::{self, Link};
-use diag::shape::{self, BAD_VALUE, NOT_AVAILABLE};
+use diag::shape::{self, BAD_VALUE, Shape};
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, Spanned};
 use engine::path::normalise_literal;
 use policy::{Checked, Phase};
 
 use super::lints::{
     FRAGMENT_IN_PATH, NO_UPSTREAM, OPEN_OPERATION, OPEN_OPERATIONS, PUBLIC_NOT_ALLOWED,
-    PUBLIC_WITHOUT_EFFECT, QUERY_IN_PATH, SERVER_PATH_DIFFERS, SHADOWED_NAME, UNKNOWN_POLICY,
+    PUBLIC_WITHOUT_EFFECT, QUERY_IN_PATH, SERVER_PATH_DIFFERS,
 };
 use super::security::{Schemes, Written, check_required, read_requirements};
 use super::settings::{ApiEntry, SecurityMode, Settings, policies};
 use super::treatment::{Own, Scopes};
-use super::{Api, Defined, Names, Operation};
+use super::{AllNames, Api, Defined, Operation};
 use crate::project::files::{Document, Files};
 use crate::spec::{In, PathItem, Spec};
-use crate::vocab::extension;
 
 /// Resolves one API. What is wrong is reported; operations that cannot be resolved are left out.
 pub fn resolve(
@@ -30,20 +29,15 @@ pub fn resolve(
     sink: &mut Sink,
 ) -> Api {
     let node = |id: NodeId| files.tree.at(id);
-    check_extensions(files, &spec, sink);
     let root = spec.x_gateway.map(node);
+    let own_names = AllNames::of(root);
+    own_names.report_shadows(&settings.names, sink);
+    check_extensions(files, &spec, &own_names, settings, sink);
     let own = policies(
         root.and_then(|root| root.get("policies")),
         &settings.name.value,
         &entry.name,
         sink,
-    );
-    check_shadows(&own, settings, sink);
-    let own_names = Names::new(
-        "policy",
-        &UNKNOWN_POLICY,
-        own.iter()
-            .map(|policy| (policy.value.name.clone(), policy.span)),
     );
     let by_name = |list: &[Defined<ir::Policy>]| -> BTreeMap<String, Checked> {
         list.iter()
@@ -69,6 +63,7 @@ pub fn resolve(
         for (index, operation) in item.operations.iter().enumerate() {
             let extension = operation.x_gateway.map(node);
             let scopes = Scopes {
+                own: &own_names,
                 root_defaults: root.and_then(|root| root.get("defaults")),
                 path: item.x_gateway.map(node),
                 operation: extension,
@@ -131,7 +126,7 @@ pub fn resolve(
             );
             whole_queries(operation, node, sink);
             let mut chain = scopes.chain(settings, &own_view, sink);
-            let upstream = scopes.upstream(settings, sink);
+            let upstream = scopes.upstream(settings);
             let told = upstream.is_err();
             let upstream = upstream.ok().flatten();
             let timeout_ms = scopes.timeout(
@@ -222,39 +217,18 @@ pub fn resolve(
 
 /// Every `x-gateway` is checked against the shape of its attach point; one that stands elsewhere
 /// was told when the document was read.
-fn check_extensions(files: &Files, spec: &Spec, sink: &mut Sink) {
-    let node = |id: NodeId| files.tree.at(id);
+fn check_extensions(
+    files: &Files,
+    spec: &Spec,
+    own: &AllNames,
+    settings: &Settings,
+    sink: &mut Sink,
+) {
     let mut known: HashSet<NodeId> = HashSet::new();
-    let mut check = |id: Option<NodeId>, object: &'static shape::Object, sink: &mut Sink| {
-        let Some(id) = id else { return };
-        if known.insert(id) {
-            shape::check(node(id), &shape::Shape::Object(object), sink);
-        }
-    };
-    check(spec.x_gateway, &extension::ROOT, sink);
-    for server in &spec.servers {
-        check(server.x_gateway, &extension::SERVER, sink);
-    }
-    for scheme in &spec.schemes {
-        check(scheme.x_gateway, &extension::SCHEME, sink);
-    }
-    for item in &spec.paths {
-        check(item.x_gateway, &extension::PATH_ITEM, sink);
-        for server in &item.servers {
-            check(server.x_gateway, &extension::SERVER, sink);
-        }
-        for operation in &item.operations {
-            check(operation.x_gateway, &extension::OPERATION, sink);
-            for server in &operation.servers {
-                check(server.x_gateway, &extension::SERVER, sink);
-            }
-            for parameter in &operation.parameters {
-                check(parameter.x_gateway, &extension::PARAMETER, sink);
-            }
-            for response in &operation.responses {
-                check(response.x_gateway, &extension::RESPONSE, sink);
-            }
-        }
+    for (id, object) in spec.extensions.iter().filter(|(id, _)| known.insert(*id)) {
+        let (node, shape) = (files.tree.at(*id), Shape::Object(object));
+        shape::check(node, &shape, sink);
+        settings.names.resolve_all(Some(own), node, &shape, sink);
     }
 }
 
@@ -291,35 +265,12 @@ fn whole_queries<'a>(
 ) {
     let whole = |parameter: &&crate::spec::Parameter| parameter.place == In::Querystring;
     for parameter in operation.parameters.iter().filter(whole) {
-        sink.push(
-            Diagnostic::new(
-                &NOT_AVAILABLE,
-                node(parameter.node)
-                    .get("in")
-                    .map_or(parameter.span, NodeRef::span),
-                "`in: querystring` is not available yet",
-            )
-            .help("describe the query's parts with `in: query`"),
-        );
-    }
-}
-
-fn check_shadows(own: &[Defined<ir::Policy>], settings: &Settings, sink: &mut Sink) {
-    for policy in own {
-        if let Some(first) = settings.names.policies.defined(&policy.value.name) {
-            sink.push(
-                Diagnostic::new(
-                    &SHADOWED_NAME,
-                    policy.span,
-                    format!(
-                        "`{}` is a policy of gateway.yaml already",
-                        policy.value.name
-                    ),
-                )
-                .related(first, "it is defined here")
-                .help("give this one another name"),
-            );
-        }
+        let place = node(parameter.node).get("in");
+        sink.push(shape::not_available(
+            place.map_or(parameter.span, NodeRef::span),
+            "`in: querystring`",
+            "describe the query's parts with `in: query`",
+        ));
     }
 }
 

@@ -112,7 +112,7 @@ reference was forgotten, and with it the limit or the check that somebody counts
     good keyed!(LIMITED, "{policies: [slow]}");
 
     SHADOWED_NAME "GW0507" "shadowed-name" Error
-    "a document's policy with the name of one in gateway.yaml"
+    "a document's name for something that gateway.yaml names already"
     "Names are looked up in the document first, then in gateway.yaml. A document that defines a name again would \
 replace the operator's rule by its own, so it is an error."
     bad &[
@@ -286,6 +286,41 @@ and on a single address, one would answer what is meant for the other: routes th
 could stand on the public address."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8080\"}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8081\"}\n")];
+
+    UNKNOWN_STORE "GW0531" "unknown-store" Error
+    "a store that nobody defines"
+    "`store` of a limit, a quota or a cache is `local`, each gateway for itself, or names something under `stores` of \
+gateway.yaml that a fleet shares."
+    bad &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: shraed}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\npolicies: {slow: {kind: rate_limit, limit: 1/s, store: local}}\n")];
+
+    UNKNOWN_PLAN "GW0532" "unknown-plan" Error
+    "a plan that nobody defines"
+    "`plan` of a consumer names something under `plans` of gateway.yaml: the policies that its consumers have. A consumer \
+on a plan that nobody defines would have no limit at all."
+    bad &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {plan: gold}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\npolicies: {fast: {kind: rate_limit, limit: 9/s}}\nplans: {gold: {policies: [fast]}}\nconsumers: {acme: {plan: gold}}\n")];
+
+    INTERNAL_AND_PUBLIC "GW0527" "internal-and-public" Error
+    "an operation that is internal and public"
+    "`internal: true` compiles an operation that nobody can call; `public: true` says that everybody may. One of the \
+two is a slip, and guessing which could open a door."
+    bad keyed!(KEYED, "{internal: true, public: true, security: []}");
+    good keyed!(KEYED, "{internal: true}");
+
+    LISTENER_TLS "GW0529" "listener-tls" Error
+    "a listener whose protocol and certificates do not go together"
+    "`protocol: https` needs `tls` with certificates; `tls` beside `http` would leave its certificates, and the client \
+certificates that it asks for, without effect."
+    bad &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"127.0.0.1:8443\", protocol: https}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"127.0.0.1:8080\"}}\n")];
+
+    UNVERIFIED_UPSTREAM "GW0530" "unverified-upstream" Warn
+    "an upstream whose certificate nobody checks"
+    "`tls: {verify: false}` encrypts to whoever answers: anybody between the gateway and the upstream can read and change \
+everything, credentials too. Name the authority of the upstream's certificate with `ca` instead."
+    bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {verify: false}}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
 
     IDENTICAL_ROUTE "GW0601" "identical-route" Error
     "two operations that own the same requests"

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use crate::project::files::Document;
 use crate::spec::Spec;
 
-pub use names::Names;
+pub use names::{AllNames, Kind};
 pub use settings::{Defaults, SecurityMode, Settings};
 
 /// The whole project.

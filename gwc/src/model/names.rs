@@ -4,16 +4,49 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use diag::{Diagnostic, Lint, Sink, Span, suggest};
+use diag::shape::{self, Shape};
+use diag::{Diagnostic, Lint, NodeRef, Sink, Span, suggest};
 
-use super::lints::{UNUSED_DEFINITION, WRONG_KIND};
+use super::lints::{
+    SHADOWED_NAME, UNKNOWN_AUTH, UNKNOWN_LISTENER, UNKNOWN_PLAN, UNKNOWN_POLICY, UNKNOWN_STORE,
+    UNKNOWN_UPSTREAM, UNUSED_DEFINITION, WRONG_KIND,
+};
+
+/// What a name can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A rule of a chain.
+    Policy,
+    /// A service behind.
+    Upstream,
+    /// What checks a credential.
+    Verifier,
+    /// Where the gateway listens.
+    Listener,
+    /// Shared counters and caches.
+    Store,
+    /// What consumers share.
+    Plan,
+}
+
+/// All of them, with the key that they are defined under.
+const KINDS: [(Kind, &str); 6] = [
+    (Kind::Policy, "policies"),
+    (Kind::Upstream, "upstreams"),
+    (Kind::Verifier, "auth"),
+    (Kind::Listener, "listeners"),
+    (Kind::Store, "stores"),
+    (Kind::Plan, "plans"),
+];
+
+/// The names that one file defines, by kind.
+#[derive(Debug)]
+pub struct AllNames([Names; KINDS.len()]);
 
 /// The things of one kind by name.
 #[derive(Debug)]
 pub struct Names {
-    /// `policy`, `upstream`, …
-    kind: &'static str,
-    unknown: &'static Lint,
+    kind: Kind,
     defined: BTreeMap<String, Definition>,
 }
 
@@ -24,22 +57,169 @@ struct Definition {
     used: AtomicBool,
 }
 
-impl Names {
-    /// The names of a kind; `unknown` is the finding for a name that is not among them.
+// === impl Kind ===
+
+impl Kind {
+    /// `policy`, `upstream`, …
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Upstream => "upstream",
+            Self::Verifier => "verifier",
+            Self::Listener => "listener",
+            Self::Store => "store",
+            Self::Plan => "plan",
+        }
+    }
+
+    /// `a policy`, `an upstream`, …: what [`Shape::Name`] says.
+    fn article(self) -> &'static str {
+        match self {
+            Self::Policy => "a policy",
+            Self::Upstream => "an upstream",
+            Self::Verifier => "a verifier",
+            Self::Listener => "a listener",
+            Self::Store => "a store",
+            Self::Plan => "a plan",
+        }
+    }
+
+    /// What is found where a name of this kind is not defined.
+    fn unknown(self) -> &'static Lint {
+        match self {
+            Self::Policy => &UNKNOWN_POLICY,
+            Self::Upstream => &UNKNOWN_UPSTREAM,
+            Self::Verifier => &UNKNOWN_AUTH,
+            Self::Listener => &UNKNOWN_LISTENER,
+            Self::Store => &UNKNOWN_STORE,
+            Self::Plan => &UNKNOWN_PLAN,
+        }
+    }
+}
+
+// === impl AllNames ===
+
+impl AllNames {
+    /// What gateway.yaml, or a document's `x-gateway`, defines.
     #[must_use]
-    pub fn new(
-        kind: &'static str,
-        unknown: &'static Lint,
-        defined: impl IntoIterator<Item = (String, Span)>,
-    ) -> Self {
-        let definition = |(name, span)| {
-            let used = AtomicBool::new(false);
-            (name, Definition { span, used })
-        };
+    pub fn of(root: Option<NodeRef<'_>>) -> Self {
+        Self(KINDS.map(|(kind, key)| {
+            let node = root.and_then(|root| root.get(key));
+            let entries = node.into_iter().flat_map(NodeRef::entries);
+            Names::new(
+                kind,
+                entries.map(|(entry, _)| (entry.key.to_string(), entry.key_span)),
+            )
+        }))
+    }
+
+    /// The names of a kind.
+    #[must_use]
+    pub fn kind(&self, kind: Kind) -> &Names {
+        let at = KINDS.iter().position(|(known, _)| *known == kind);
+        &self.0[at.expect("every kind is in the table")]
+    }
+
+    /// Defines a name that nobody has to write or use, if nobody wrote it.
+    pub fn define(&mut self, kind: Kind, name: &str, at: Span) {
+        let names = self.0.iter_mut().find(|names| names.kind == kind);
+        let names = names.expect("every kind is in the table");
+        if !names.defined.contains_key(name) {
+            names.defined.insert(name.to_owned(), Definition::at(at));
+            names.knows(name);
+        }
+    }
+
+    /// Whether `name`, used at `span`, exists; what is wrong is reported. A name of another kind
+    /// is told as such.
+    pub fn resolve(&self, kind: Kind, name: &str, span: Span, sink: &mut Sink) -> bool {
+        let names = self.kind(kind);
+        names.knows(name) || {
+            let others = self.0.iter().filter(|other| other.kind != kind);
+            names.report_unknown(name, span, others, sink);
+            false
+        }
+    }
+
+    /// Resolves every name in a node: what the document defines itself (`own`) comes first.
+    pub fn resolve_all(
+        &self,
+        own: Option<&Self>,
+        node: NodeRef<'_>,
+        shape: &Shape,
+        sink: &mut Sink,
+    ) {
+        shape::names(node, shape, &mut |word, name| {
+            let (article, built_in) = word.split_once(" or ").unwrap_or((word, ""));
+            let Some((kind, _)) = KINDS.iter().find(|(kind, _)| kind.article() == article) else {
+                return;
+            };
+            let text = name.scalar_text().unwrap_or_default();
+            // `${var:NAME}` was told.
+            if built_in.trim_matches('`') == text || text.starts_with("${") {
+                return;
+            }
+            if !own.is_some_and(|own| own.kind(*kind).knows(text)) {
+                self.resolve(*kind, text, name.span(), sink);
+            }
+        });
+    }
+
+    /// Counts what the same names of another environment were used for.
+    pub fn absorb(&self, other: &Self) {
+        for (own, other) in self.0.iter().zip(&other.0) {
+            own.absorb(other);
+        }
+    }
+
+    /// Reports names that gateway.yaml defines as well.
+    pub fn report_shadows(&self, gateway: &Self, sink: &mut Sink) {
+        for (own, shared) in self.0.iter().zip(&gateway.0) {
+            for (name, definition) in &own.defined {
+                let Some(first) = shared.defined(name) else {
+                    continue;
+                };
+                sink.push(
+                    Diagnostic::new(
+                        &SHADOWED_NAME,
+                        definition.span,
+                        format!("`{name}` is {} of gateway.yaml already", own.kind.article()),
+                    )
+                    .related(first, "it is defined here")
+                    .help("give this one another name"),
+                );
+            }
+        }
+    }
+
+    /// Reports what nobody used.
+    pub fn report_unused(&self, sink: &mut Sink) {
+        for names in &self.0 {
+            names.report_unused(sink);
+        }
+    }
+}
+
+// === impl Definition ===
+
+impl Definition {
+    fn at(span: Span) -> Self {
+        Self {
+            span,
+            used: AtomicBool::new(false),
+        }
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    fn new(kind: Kind, defined: impl Iterator<Item = (String, Span)>) -> Self {
         Self {
             kind,
-            unknown,
-            defined: defined.into_iter().map(definition).collect(),
+            defined: defined
+                .map(|(name, span)| (name, Definition::at(span)))
+                .collect(),
         }
     }
 
@@ -61,36 +241,35 @@ impl Names {
         definition.is_some()
     }
 
-    /// Whether `name`, used at `span`, exists; what is wrong is reported. `others` are names of
-    /// other kinds: one that is meant by mistake is told as such.
-    pub fn resolve(&self, name: &str, span: Span, others: &[&Self], sink: &mut Sink) -> bool {
-        if self.knows(name) {
-            return true;
-        }
+    fn report_unknown<'n>(
+        &self,
+        name: &str,
+        span: Span,
+        mut others: impl Iterator<Item = &'n Self>,
+        sink: &mut Sink,
+    ) {
         let shown = name.escape_debug();
-        if let Some(other) = others.iter().find(|other| other.defined.contains_key(name)) {
+        let wanted = self.kind.article();
+        if let Some(other) = others.find(|other| other.defined.contains_key(name)) {
             sink.push(
                 Diagnostic::new(
                     &WRONG_KIND,
                     span,
-                    format!(
-                        "`{shown}` is not {} but {}",
-                        self.article(),
-                        other.article()
-                    ),
+                    format!("`{shown}` is not {wanted} but {}", other.kind.article()),
                 )
-                .label(format!("{} is needed here", self.article()))
+                .label(format!("{wanted} is needed here"))
                 .related(
                     other.defined[name].span,
                     format!("`{shown}` is defined here"),
                 ),
             );
-            return false;
+            return;
         }
+        let noun = self.kind.noun();
         let mut finding = Diagnostic::new(
-            self.unknown,
+            self.kind.unknown(),
             span,
-            format!("there is no {} `{shown}`", self.kind),
+            format!("there is no {noun} `{shown}`"),
         );
         let near = suggest::nearest(name, self.defined.keys().map(String::as_str));
         finding = match near {
@@ -100,14 +279,13 @@ impl Names {
                 .fix(span, near)
                 .help(format!("write `{near}`")),
             None => finding
-                .label(format!("not a {} of this project", self.kind))
+                .label(format!("not {wanted} of this project"))
                 .help(format!(
                     "{}; define it in gateway.yaml",
                     suggest::one_of(self.defined.keys().map(String::as_str), 8)
                 )),
         };
         sink.push(finding);
-        false
     }
 
     /// Counts what the same names of another environment were used for.
@@ -118,8 +296,7 @@ impl Names {
         }
     }
 
-    /// Reports what nobody used.
-    pub fn report_unused(&self, sink: &mut Sink) {
+    fn report_unused(&self, sink: &mut Sink) {
         for (name, definition) in &self.defined {
             if definition.used.load(Ordering::Relaxed) {
                 continue;
@@ -128,15 +305,10 @@ impl Names {
                 Diagnostic::new(
                     &UNUSED_DEFINITION,
                     definition.span,
-                    format!("the {} `{name}` is never used", self.kind),
+                    format!("the {} `{name}` is never used", self.kind.noun()),
                 )
                 .help("use it or remove it"),
             );
         }
-    }
-
-    fn article(&self) -> String {
-        let vowel = self.kind.starts_with(['a', 'e', 'i', 'o', 'u']);
-        format!("{} {}", if vowel { "an" } else { "a" }, self.kind)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use bundle::ir;
-use diag::shape::NOT_AVAILABLE;
+use diag::shape;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
 use policy::auth::{self, Place};
 
@@ -198,17 +198,11 @@ impl Schemes {
     ) -> Option<ir::Scheme> {
         let Some(bound) = &scheme.ir else {
             if scheme.mutual_tls {
-                sink.push(
-                    Diagnostic::new(
-                        &NOT_AVAILABLE,
-                        scheme.span,
-                        format!(
-                            "`{}` needs client certificates, which are not available yet",
-                            name.value
-                        ),
-                    )
-                    .help("use another scheme, or leave the operations that need it out"),
-                );
+                sink.push(shape::not_available(
+                    scheme.span,
+                    &format!("a client certificate, which `{}` needs,", name.value),
+                    "use another scheme, or leave the operations that need it out",
+                ));
             }
             return None;
         };
@@ -331,26 +325,14 @@ fn bind_one(
     if let Some(auth) = get("auth") {
         let Some(name) = auth.as_str() else {
             if auth.is_map() {
-                sink.push(
-                    Diagnostic::new(
-                        &NOT_AVAILABLE,
-                        auth.span(),
-                        "a verifier in place is not available yet",
-                    )
-                    .help("define it under `auth` of gateway.yaml and name it here"),
-                );
+                sink.push(shape::not_available(
+                    auth.span(),
+                    "a verifier in place",
+                    "define it under `auth` of gateway.yaml and name it here",
+                ));
             }
             return None;
         };
-        let names = &settings.names;
-        if !names.auth.resolve(
-            name,
-            auth.span(),
-            &[&names.policies, &names.upstreams],
-            sink,
-        ) {
-            return None;
-        }
         let verifier = settings
             .auth
             .iter()

@@ -10,15 +10,17 @@ use bundle::ir::Link;
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read};
 use policy::{Checked, Phase};
 
-use super::lints::{POLICIES_AND_APPEND, POLICY_TWICE};
+use super::lints::POLICY_TWICE;
 use super::settings::{Settings, name_list};
-use super::{Names, Valued};
+use super::{AllNames, Kind, Valued};
 
 /// A mistake that was reported already.
 pub(super) struct Told;
 
 /// The nodes that say something, from the document's defaults to the operation.
 pub(super) struct Scopes<'a> {
+    /// What the document defines itself.
+    pub(super) own: &'a AllNames,
     pub(super) root_defaults: Option<NodeRef<'a>>,
     pub(super) path: Option<NodeRef<'a>>,
     pub(super) operation: Option<NodeRef<'a>>,
@@ -26,7 +28,7 @@ pub(super) struct Scopes<'a> {
 
 /// What an API's own policies are.
 pub(super) struct Own<'a> {
-    pub(super) names: &'a Names,
+    pub(super) names: &'a AllNames,
     pub(super) policies: &'a BTreeMap<String, Checked>,
     pub(super) shared: &'a BTreeMap<String, Checked>,
 }
@@ -65,12 +67,11 @@ impl<'a> Scopes<'a> {
     ///
     /// # Errors
     /// A name that does not exist, which was reported.
-    pub(super) fn upstream(
-        &self,
-        settings: &Settings,
-        sink: &mut Sink,
-    ) -> Result<Option<Valued<String>>, Told> {
-        let names = &settings.names;
+    pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Valued<String>>, Told> {
+        let known = |name: &str| {
+            self.own.kind(Kind::Upstream).knows(name)
+                || settings.names.kind(Kind::Upstream).knows(name)
+        };
         let mut value = settings
             .defaults
             .upstream
@@ -80,10 +81,7 @@ impl<'a> Scopes<'a> {
             let Some(name) = node.scalar_text() else {
                 continue;
             };
-            if !names
-                .upstreams
-                .resolve(name, node.span(), &[&names.auth, &names.policies], sink)
-            {
+            if !known(name) {
                 return Err(Told);
             }
             value = Some(match value {
@@ -158,16 +156,6 @@ impl<'a> Scopes<'a> {
         let mut names: Vec<Spanned<String>> = settings.defaults.policies.clone();
         for node in self.nearest_last() {
             let (replace, append) = (node.entry("policies"), node.entry("+policies"));
-            if let (Some((first, _)), Some((second, _))) = (replace, append) {
-                sink.push(
-                    Diagnostic::new(
-                        &POLICIES_AND_APPEND,
-                        second.key_span,
-                        "`policies` and `+policies` cannot stand together",
-                    )
-                    .related(first.key_span, "`policies` stands here"),
-                );
-            }
             if let Some((_, list)) = replace {
                 names = if list.is_null() {
                     settings.defaults.policies.clone()
@@ -182,7 +170,7 @@ impl<'a> Scopes<'a> {
         let mut seen: BTreeMap<String, Span> = BTreeMap::new();
         for (index, name) in required.chain(names).enumerate() {
             let is_required = index < settings.required.policies.len();
-            let Some(link) = own.link(&name, settings, sink) else {
+            let Some(link) = own.link(&name, settings) else {
                 continue;
             };
             if let Some(first) = seen.get(&name.value) {
@@ -227,17 +215,11 @@ impl Own<'_> {
         }
     }
 
-    fn link(&self, name: &Spanned<String>, settings: &Settings, sink: &mut Sink) -> Option<Link> {
-        if self.names.knows(&name.value) {
+    fn link(&self, name: &Spanned<String>, settings: &Settings) -> Option<Link> {
+        if self.names.kind(Kind::Policy).knows(&name.value) {
             return Some(Link::Own(name.value.clone()));
         }
-        let names = &settings.names;
-        let known = names.policies.resolve(
-            &name.value,
-            name.span,
-            &[&names.auth, &names.upstreams],
-            sink,
-        );
+        let known = settings.names.kind(Kind::Policy).knows(&name.value);
         known.then(|| Link::Shared(name.value.clone()))
     }
 }

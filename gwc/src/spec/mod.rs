@@ -64,6 +64,8 @@ pub struct Spec {
     pub paths: Vec<PathItem>,
     /// The root's `x-gateway`.
     pub x_gateway: Option<NodeId>,
+    /// Every `x-gateway`, with what it may say there.
+    pub extensions: Vec<structure::Extension>,
     /// What is described but never routed.
     pub not_routed: NotRouted,
 }

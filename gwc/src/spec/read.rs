@@ -17,8 +17,10 @@ use crate::project::files::{Document, Files};
 pub fn read(files: &Files, document: &Document, chosen: &Chosen, sink: &mut Sink) -> Option<Spec> {
     let resolver = Resolver::new(files, document);
     let version = version(resolver.root(), sink)?;
-    structure::check(&resolver, version, chosen, sink);
-    Some(Reader { resolver, version }.spec())
+    let extensions = structure::check(&resolver, version, chosen, sink);
+    let mut spec = Reader { resolver, version }.spec();
+    spec.extensions = extensions;
+    Some(spec)
 }
 
 /// The version that `openapi` says, or a finding.
@@ -90,6 +92,7 @@ impl<'a> Reader<'a> {
             schemes: self.schemes(root),
             paths: Vec::new(),
             x_gateway: x_gateway(root),
+            extensions: Vec::new(),
             not_routed: NotRouted {
                 webhooks: webhooks.map(|(_, item)| self.methods(item)).sum(),
                 ..NotRouted::default()

@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 
 use diag::tree::BLOCK;
-use diag::{Diagnostic, FileId, Level, NodeId, NodeRef, Sink, Span, suggest};
+use diag::{Diagnostic, FileId, Level, NodeId, NodeRef, Sink, Span, shape, suggest};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Version;
@@ -28,8 +28,16 @@ use crate::lint::rules::{unchecked_value, unknown_method};
 use crate::lint::{Chosen, Place, allow};
 use crate::model::lints::MISPLACED_EXTENSION;
 
-/// Checks the document's structure and references.
-pub fn check(resolver: &Resolver<'_>, version: Version, chosen: &Chosen, sink: &mut Sink) {
+/// An `x-gateway`, with what it may say there.
+pub type Extension = (NodeId, &'static shape::Object);
+
+/// Checks the document's structure and references, and finds every `x-gateway`.
+pub fn check(
+    resolver: &Resolver<'_>,
+    version: Version,
+    chosen: &Chosen,
+    sink: &mut Sink,
+) -> Vec<Extension> {
     let schemas = Schemas::new(resolver, version);
     let mut walk = Walk {
         resolver,
@@ -44,6 +52,7 @@ pub fn check(resolver: &Resolver<'_>, version: Version, chosen: &Chosen, sink: &
         reported: HashSet::from([resolver.document().file]),
         long: false,
         unusual: Vec::new(),
+        extensions: Vec::new(),
         sink,
     };
     let root = resolver.root();
@@ -55,7 +64,9 @@ pub fn check(resolver: &Resolver<'_>, version: Version, chosen: &Chosen, sink: &
         next += 1;
     }
     walk.say_unusual();
+    let extensions = walk.extensions;
     unchecked_value::say(&schemas, root, sink);
+    extensions
 }
 
 /// By block of nodes, a bit for each object that a node was walked as: a document walks its own
@@ -82,6 +93,7 @@ struct Walk<'r, 'a> {
     /// Whether a chain of references was too long.
     long: bool,
     unusual: Vec<Span>,
+    extensions: Vec<Extension>,
     sink: &'r mut Sink,
 }
 
@@ -269,6 +281,9 @@ impl<'a> Walk<'_, 'a> {
                 && !matches!(object.others, Others::Map(Keys::Free | Keys::Component, _))
             {
                 self.extension(key, entry.key_span, object);
+                if let Some(says) = object.gateway.filter(|_| key == "x-gateway") {
+                    self.extensions.push((value.id(), says));
+                }
                 if key == allow::KEY {
                     allow::check(value, self.sink);
                 }
@@ -323,7 +338,7 @@ impl<'a> Walk<'_, 'a> {
     fn extension(&mut self, key: &str, span: Span, object: &Object) {
         let ours = key.starts_with("x-gateway");
         let fine = match key {
-            "x-gateway" => object.gateway,
+            "x-gateway" => object.gateway.is_some(),
             "x-gateway-lint" => true,
             _ if ours => key.starts_with("x-gateway-ext-"),
             _ => true,

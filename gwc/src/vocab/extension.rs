@@ -1,9 +1,21 @@
 //! `x-gateway`: what the author decides, by attach point.
 
-use diag::shape::{Field, Object, Shape};
+use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+use diag::{Diagnostic, NodeRef, Sink};
+use policy::guard::validate;
+use policy::traffic::{cache, mirror, retry, split};
+use policy::transform::{deprecation, mock, rewrite};
+use policy::{conditions, forms};
 
 use Field as F;
-use Shape::{Any, Bool, Duration, Integer, Kinds, List, Map, Name, Size, Table, Text, Word};
+use Shape::{
+    Bool, Either, Form, Integer, Keyed, Kinds, List, Map, Name, Partly, Several, Size, Table, Text,
+    Timeout, Word,
+};
+
+use super::shared::{self, ERRORS};
+use super::upstream::UPSTREAM;
+use crate::model::lints::{INTERNAL_AND_PUBLIC, POLICIES_AND_APPEND};
 
 /// The shapes by attach point, as `gwc schema x-gateway` names them.
 pub static POINTS: &[(&str, Shape)] = &[
@@ -20,17 +32,34 @@ pub static POINTS: &[(&str, Shape)] = &[
 /// At a document's root.
 pub static ROOT: Object = Object {
     what: "`x-gateway` of a document",
+    rules: &[],
     fields: &[
-        F::later("api", Any, "The API as a whole."),
+        F::later(
+            "api",
+            Form(&forms::WORDS),
+            "The name of the API, where gateway.yaml does not give it one.",
+        ),
         F::optional("owner", Text, "Who answers for the API."),
-        F::later("upstreams", Map(&Any), "Services of this API."),
-        F::later("auth", Map(&Any), "Verifiers of this API."),
+        F::later(
+            "upstreams",
+            Map(&Shape::Object(&UPSTREAM)),
+            "Services of this API.",
+        ),
+        F::later(
+            "auth",
+            Map(&Kinds(policy::auth::KINDS)),
+            "Verifiers of this API.",
+        ),
         F::optional(
             "policies",
             Map(&Kinds(policy::KINDS)),
             "Policies of this API.",
         ),
-        F::later("errors", Map(&Any), "How errors made by the gateway look."),
+        F::later(
+            "errors",
+            ERRORS,
+            "How errors made by the gateway look, by their reason.",
+        ),
         F::optional(
             "defaults",
             Shape::Object(&ROOT_DEFAULTS),
@@ -38,17 +67,17 @@ pub static ROOT: Object = Object {
         ),
         F::optional(
             "unmatched",
-            Word(&["deny"]),
-            "What happens to paths that the document does not describe: `deny`.",
+            Name("an upstream"),
+            "Where requests go whose path the document does not describe: `deny` (404), or later an upstream.",
         ),
         F::optional(
             "undeclared_methods",
-            Word(&["deny"]),
+            Partly(&["deny"], &["pass"]),
             "What happens to methods that the document does not describe: `deny`.",
         ),
         F::optional(
             "undeclared_params",
-            Word(&["allow"]),
+            Partly(&["allow"], &["strip", "reject"]),
             "What happens to parameters that the document does not describe: `allow`.",
         ),
     ],
@@ -56,6 +85,10 @@ pub static ROOT: Object = Object {
 
 static ROOT_DEFAULTS: Object = Object {
     what: "the defaults of a document",
+    rules: &[Rule::Apart(
+        &["policies", "+policies"],
+        &POLICIES_AND_APPEND,
+    )],
     fields: &[
         F::optional("upstream", Name("an upstream"), "Where requests go."),
         F::optional(
@@ -70,12 +103,12 @@ static ROOT_DEFAULTS: Object = Object {
         ),
         F::optional(
             "timeout",
-            Duration,
+            Timeout,
             "From the end of a request to the head of its response.",
         ),
         F::later(
             "validate",
-            Any,
+            Shape::Object(&validate::author::SHAPE),
             "Whether messages are checked against the contract.",
         ),
         F::optional("max_body", Size, "Bytes of a request's body."),
@@ -85,6 +118,7 @@ static ROOT_DEFAULTS: Object = Object {
 /// At a server.
 pub static SERVER: Object = Object {
     what: "`x-gateway` of a server",
+    rules: &[],
     fields: &[
         F::later("upstream", Name("an upstream"), "The service behind it."),
         F::later(
@@ -98,6 +132,10 @@ pub static SERVER: Object = Object {
 /// At a path item.
 pub static PATH_ITEM: Object = Object {
     what: "`x-gateway` of a path",
+    rules: &[Rule::Apart(
+        &["policies", "+policies"],
+        &POLICIES_AND_APPEND,
+    )],
     fields: &[
         F::optional("upstream", Name("an upstream"), "Where requests go."),
         F::optional(
@@ -117,7 +155,7 @@ pub static PATH_ITEM: Object = Object {
         ),
         F::optional(
             "trailing_slash",
-            Word(&["strict"]),
+            Partly(&["strict"], &["redirect", "ignore"]),
             "What a final slash means: `strict`, another path.",
         ),
         F::later("case_insensitive", Bool, "Whether case counts."),
@@ -126,13 +164,21 @@ pub static PATH_ITEM: Object = Object {
             Integer(-1000, 1000),
             "Greater wins before templates are compared.",
         ),
-        F::later("alias_of", Text, "The path that this one only documents."),
+        F::later(
+            "alias_of",
+            Form(&forms::PATH_TEMPLATE),
+            "The path that this one only documents.",
+        ),
     ],
 };
 
 /// At an operation.
 pub static OPERATION: Object = Object {
     what: "`x-gateway` of an operation",
+    rules: &[
+        Rule::Apart(&["policies", "+policies"], &POLICIES_AND_APPEND),
+        Rule::Holds(check_operation),
+    ],
     fields: &[
         F::optional("upstream", Name("an upstream"), "Where requests go."),
         F::optional(
@@ -140,13 +186,21 @@ pub static OPERATION: Object = Object {
             List(&Table(&List(&Text))),
             "Replaces the operation's `security`.",
         ),
-        F::later("rewrite", Any, "What the upstream gets instead."),
+        F::later(
+            "rewrite",
+            Shape::Object(&rewrite::author::SHAPE),
+            "What the upstream gets instead.",
+        ),
         F::optional(
             "timeout",
-            Duration,
+            Timeout,
             "From the end of a request to the head of its response.",
         ),
-        F::later("retries", Any, "What is tried again."),
+        F::later(
+            "retries",
+            Shape::Object(&retry::author::SHAPE),
+            "What is tried again.",
+        ),
         F::optional(
             "policies",
             List(&Name("a policy")),
@@ -157,22 +211,42 @@ pub static OPERATION: Object = Object {
             List(&Name("a policy")),
             "What the chain has beside what it inherits.",
         ),
-        F::later("cache", Any, "What is kept."),
+        F::later(
+            "cache",
+            Shape::Object(&cache::author::SHAPE),
+            "What is kept.",
+        ),
         F::optional("max_body", Size, "Bytes of a request's body."),
         F::later(
             "validate",
-            Any,
+            Shape::Object(&validate::author::SHAPE),
             "Whether messages are checked against the contract.",
         ),
-        F::later("mock", Any, "Answers from the examples."),
-        F::later("mirror", Any, "Who gets a copy."),
-        F::later("split", Any, "How requests are shared out."),
+        F::later(
+            "mock",
+            Either(&[Bool, Shape::Object(&mock::author::SHAPE)]),
+            "Answers from the examples.",
+        ),
+        F::later(
+            "mirror",
+            Shape::Object(&mirror::author::SHAPE),
+            "Who gets a copy.",
+        ),
+        F::later(
+            "split",
+            Several(&split::author::ENTRY),
+            "How requests are shared out.",
+        ),
         F::optional(
             "match",
-            Shape::Object(&MATCH),
+            Shape::Object(&conditions::SHAPE),
             "What a request must have beside path and method.",
         ),
-        F::later("deprecated", Any, "Since when, until when."),
+        F::later(
+            "deprecated",
+            Shape::Object(&deprecation::author::SHAPE),
+            "Since when, until when.",
+        ),
         F::optional("public", Bool, "Anyone may call it."),
         F::optional("internal", Bool, "It is compiled, but nobody can call it."),
         F::later(
@@ -187,26 +261,10 @@ pub static OPERATION: Object = Object {
     ],
 };
 
-static MATCH: Object = Object {
-    what: "conditions",
-    fields: &[
-        F::optional("headers", Table(&Shape::Object(&TEST)), "Fields."),
-        F::optional("query", Table(&Shape::Object(&TEST)), "Query parameters."),
-    ],
-};
-
-static TEST: Object = Object {
-    what: "a test of a value",
-    fields: &[
-        F::optional("exact", Text, "It is this."),
-        F::optional("prefix", Text, "It begins with this."),
-        F::optional("present", Word(&["true"]), "It is there."),
-    ],
-};
-
 /// At a parameter.
 pub static PARAMETER: Object = Object {
     what: "`x-gateway` of a parameter",
+    rules: &[],
     fields: &[
         F::later(
             "log",
@@ -220,9 +278,18 @@ pub static PARAMETER: Object = Object {
 /// At a security scheme.
 pub static SCHEME: Object = Object {
     what: "`x-gateway` of a security scheme",
+    rules: &[Rule::Apart(&["auth", "verify"], &BAD_VALUE)],
     fields: &[
-        F::optional("auth", Name("a verifier"), "Who checks the credential."),
-        F::later("forward_as", Any, "How the upstream gets the principal."),
+        F::optional(
+            "auth",
+            Either(&[Name("a verifier"), Kinds(policy::auth::KINDS)]),
+            "Who checks the credential: a verifier by name, or later one written here.",
+        ),
+        F::later(
+            "forward_as",
+            Form(&forms::FIELD),
+            "The field in which the upstream gets who calls.",
+        ),
         F::optional(
             "strip_credential",
             Bool,
@@ -230,8 +297,8 @@ pub static SCHEME: Object = Object {
         ),
         F::later(
             "claims_to_headers",
-            Any,
-            "Claims that the upstream gets as fields.",
+            Table(&Form(&forms::FIELD)),
+            "The fields in which the upstream gets claims, by claim.",
         ),
         F::optional(
             "verify",
@@ -244,8 +311,13 @@ pub static SCHEME: Object = Object {
 /// At a schema.
 pub static SCHEMA: Object = Object {
     what: "`x-gateway` of a schema",
+    rules: &[],
     fields: &[
-        F::later("limits", Any, "How deep, how many, how long."),
+        F::later(
+            "limits",
+            Shape::Object(&SCHEMA_LIMITS),
+            "How deep, how many, how long.",
+        ),
         F::later("redact", Bool, "Whether it stays out of the log."),
     ],
 };
@@ -253,8 +325,68 @@ pub static SCHEMA: Object = Object {
 /// At a response.
 pub static RESPONSE: Object = Object {
     what: "`x-gateway` of a response",
+    rules: &[],
     fields: &[
-        F::later("headers", Any, "Fields that are set and removed."),
-        F::later("cache_ttl", Duration, "How long it is kept."),
+        F::later(
+            "headers",
+            Shape::Object(&RESPONSE_HEADERS),
+            "Fields that are set and removed.",
+        ),
+        F::later("cache_ttl", Timeout, "How long it is kept."),
     ],
 };
+
+static SCHEMA_LIMITS: Object = Object {
+    what: "limits on values",
+    fields: &[
+        F::optional("depth", Integer(1, 1_000), "Levels of objects and arrays."),
+        F::optional(
+            "items",
+            Integer(1, 1 << 24),
+            "Items of one array, keys of one object.",
+        ),
+        F::optional("bytes", Size, "The length of a string."),
+    ],
+    rules: &[Rule::AnyOf(&["depth", "items", "bytes"])],
+};
+
+static RESPONSE_HEADERS: Object = Object {
+    what: "fields of a response",
+    fields: &[
+        F::optional(
+            "set",
+            Keyed(&forms::FIELD, &Text),
+            "Fields that replace what is there.",
+        ),
+        F::optional(
+            "remove",
+            List(&Form(&forms::FIELD)),
+            "Fields that are taken away.",
+        ),
+    ],
+    rules: &[Rule::AnyOf(&["set", "remove"])],
+};
+
+/// What the fields of an operation say about each other.
+fn check_operation(node: NodeRef<'_>, sink: &mut Sink) {
+    let entry = |key: &str| node.entry(key).filter(|(_, value)| !value.is_null());
+    if let Some((_, list)) = entry("split") {
+        split::author::check(list, sink);
+    }
+    let each = entry("retries").and_then(|(_, retries)| retries.get("per_try_timeout"));
+    if let (Some(each), Some((_, all))) = (each, entry("timeout")) {
+        shared::check_tries(each, all, sink);
+    }
+    let says = |key: &str| entry(key).filter(|(_, value)| value.as_bool() == Some(true));
+    if let (Some((internal, _)), Some((public, _))) = (says("internal"), says("public")) {
+        sink.push(
+            Diagnostic::new(
+                &INTERNAL_AND_PUBLIC,
+                public.key_span,
+                "an operation that nobody can call cannot be public",
+            )
+            .related(internal.key_span, "it is internal here")
+            .help("remove one of the two"),
+        );
+    }
+}

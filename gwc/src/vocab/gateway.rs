@@ -1,12 +1,20 @@
 //! gateway.yaml: what the operator decides.
 
-use diag::shape::{Field, Object, Shape};
+use diag::shape::{Field, Object, Rule, Shape};
+
+use policy::forms;
+use policy::guard::validate;
 
 use Field as F;
 use Shape::{
-    Any, Bool, Duration, Integer, Kinds, List, Map, Name, Sha256, Size, Table, Text, TextOrSecret,
-    Word,
+    Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Partly, Several, Sha256, Size, Table,
+    Text, TextOrSecret, Timeout, Word,
 };
+
+use super::listener::LISTENER;
+use super::shared::{ERRORS, STORES};
+use super::upstream::UPSTREAM;
+use crate::model::lints::MOUNT_CONFLICT;
 
 /// The whole file.
 pub static SHAPE: Shape = Shape::Object(&GATEWAY);
@@ -16,6 +24,7 @@ pub static CONSUMERS: Shape = Map(&Shape::Object(&CONSUMER));
 
 static GATEWAY: Object = Object {
     what: "gateway.yaml",
+    rules: &[],
     fields: &[
         F::required(
             "version",
@@ -52,10 +61,14 @@ static GATEWAY: Object = Object {
         F::optional("consumers", Map(&Shape::Object(&CONSUMER)), "Who may call."),
         F::optional(
             "consumers_file",
-            Text,
+            Form(&forms::FILE),
             "Consumers in a file of their own, so that a new key moves only its part of a bundle.",
         ),
-        F::later("plans", Map(&Any), "Policies by the plan of a consumer."),
+        F::later(
+            "plans",
+            Map(&Shape::Object(&PLAN)),
+            "What consumers of a plan have.",
+        ),
         F::optional(
             "policies",
             Map(&Kinds(policy::KINDS)),
@@ -71,12 +84,12 @@ static GATEWAY: Object = Object {
             Shape::Object(&DEFAULTS),
             "What holds where nobody says otherwise.",
         ),
+        F::later("stores", STORES, "Shared counters and caches for fleets."),
         F::later(
-            "stores",
-            Map(&Any),
-            "Shared counters and caches for fleets.",
+            "errors",
+            ERRORS,
+            "How errors made by the gateway look, by their reason.",
         ),
-        F::later("errors", Map(&Any), "How errors made by the gateway look."),
         F::optional(
             "environments",
             Map(&Shape::Object(&ENVIRONMENT)),
@@ -90,27 +103,37 @@ static GATEWAY: Object = Object {
         ),
         F::optional(
             "gates",
-            List(&Word(&[
-                "weaken", "expose", "grant", "relax", "break", "remove", "move",
-            ])),
+            List(&Partly(
+                &["weaken", "expose", "grant", "relax", "remove", "move"],
+                &["break"],
+            )),
             "Classes of change that stop a plan until they are acknowledged.",
         ),
-        F::later("acknowledge", Text, "Changes that were acknowledged."),
-        F::later("invariants", List(&Text), "Rules of the project's own."),
+        F::later(
+            "acknowledge",
+            Form(&forms::FILE),
+            "Changes that were acknowledged.",
+        ),
+        F::later(
+            "invariants",
+            List(&Form(&forms::FILE)),
+            "Files with rules of the project's own.",
+        ),
         F::later(
             "tests",
-            List(&Text),
-            "Requests with the decisions expected.",
+            List(&Form(&forms::FILE)),
+            "Files with requests and the decisions expected; `*` stands for any text.",
         ),
     ],
 };
 
 static ENVIRONMENT: Object = Object {
     what: "an environment",
+    rules: &[],
     fields: &[
         F::optional(
             "patch",
-            Text,
+            Form(&forms::FILE),
             "A file with a JSON Merge Patch of this one: maps merge, `null` removes, anything else replaces.",
         ),
         F::optional(
@@ -128,6 +151,7 @@ static ENVIRONMENT: Object = Object {
 
 static ENVIRONMENT_RELEASE: Object = Object {
     what: "the release of an environment",
+    rules: &[],
     fields: &[F::optional(
         "channel",
         Text,
@@ -137,13 +161,18 @@ static ENVIRONMENT_RELEASE: Object = Object {
 
 static API: Object = Object {
     what: "an API",
+    rules: &[Rule::Apart(&["mount", "mounts"], &MOUNT_CONFLICT)],
     fields: &[
         F::required(
             "path",
-            Text,
+            Form(&forms::FILE),
             "The OpenAPI document, relative to gateway.yaml.",
         ),
-        F::optional("overlays", List(&Text), "Overlays, applied in order."),
+        F::optional(
+            "overlays",
+            List(&Form(&forms::FILE)),
+            "Overlays, applied in order.",
+        ),
         F::optional("mount", Shape::Object(&MOUNT), "Where it can be reached."),
         F::optional(
             "mounts",
@@ -157,19 +186,20 @@ static API: Object = Object {
         ),
         F::later(
             "unmatched",
-            Text,
-            "What happens to paths that it does not describe.",
+            Name("an upstream"),
+            "Where requests go whose path it does not describe; `deny` (404) where nothing is said.",
         ),
-        F::later(
+        F::optional(
             "undeclared_methods",
-            Text,
-            "What happens to methods that it does not describe.",
+            Partly(&["deny"], &["pass"]),
+            "What happens to methods that it does not describe: `deny` (405).",
         ),
     ],
 };
 
 static MOUNT: Object = Object {
     what: "a mount",
+    rules: &[],
     fields: &[
         F::optional(
             "name",
@@ -199,152 +229,29 @@ static MOUNT: Object = Object {
     ],
 };
 
-static LISTENER: Object = Object {
-    what: "a listener",
-    fields: &[
-        F::required("address", Text, "`IP:PORT`; port 0 lets the system choose."),
-        F::optional(
-            "protocol",
-            Word(&["http", "https"]),
-            "What is spoken there: `http`.",
-        ),
-        F::later("http2", Bool, "Whether HTTP/2 is spoken."),
-        F::later("tls", Any, "Certificates."),
-        F::later("proxy_protocol", Any, "Whether a PROXY header comes first."),
-        F::optional(
-            "trusted_proxies",
-            List(&Text),
-            "Peers whose forwarding fields are believed, `10.0.0.0/8`.",
-        ),
-        F::optional(
-            "limits",
-            Shape::Object(&LISTENER_LIMITS),
-            "Limits on connections and heads.",
-        ),
-    ],
+static PLAN: Object = Object {
+    what: "a plan",
+    fields: &[F::required(
+        "policies",
+        Several(&Name("a policy")),
+        "Policies that its consumers have beside those of the operation.",
+    )],
+    rules: &[],
 };
 
-static LISTENER_LIMITS: Object = Object {
-    what: "the limits of a listener",
-    fields: &[
-        F::optional(
-            "connections",
-            Integer(1, 1 << 24),
-            "Connections at once; 10000 where nothing is said.",
-        ),
-        F::optional(
-            "header_bytes",
-            Size,
-            "Bytes of a request's head; 64KiB where nothing is said.",
-        ),
-        F::optional(
-            "headers",
-            Integer(1, 1000),
-            "Fields of a request's head; 100 where nothing is said.",
-        ),
-        F::optional(
-            "header_timeout",
-            Duration,
-            "From the first byte of a head to its last; 10s where nothing is said.",
-        ),
-        F::optional(
-            "idle_timeout",
-            Duration,
-            "A connection between two requests; 60s where nothing is said.",
-        ),
-    ],
-};
-
-static UPSTREAM: Object = Object {
-    what: "an upstream",
-    fields: &[
-        F::optional(
-            "targets",
-            Map(&Shape::Object(&TARGET)),
-            "Its addresses by name.",
-        ),
-        F::later(
-            "dns",
-            Any,
-            "Its addresses by a DNS name that is asked again.",
-        ),
-        F::optional(
-            "protocol",
-            Word(&["h1", "h2", "h2c", "auto"]),
-            "What it speaks: `h1`.",
-        ),
-        F::optional(
-            "lb",
-            Word(&[
-                "round_robin",
-                "random",
-                "least_request",
-                "peak_ewma",
-                "ketama",
-                "maglev",
-            ]),
-            "How a target is chosen: `round_robin`.",
-        ),
-        F::later("hash_on", Any, "What a hash is made of."),
-        F::later("health", Any, "How it is found out whether a target works."),
-        F::optional(
-            "timeouts",
-            Shape::Object(&UPSTREAM_TIMEOUTS),
-            "How long it may take.",
-        ),
-        F::later("retries", Any, "What is tried again."),
-        F::later("circuit_breaker", Any, "When it is left alone."),
-        F::later("limits", Any, "Connections and requests at once."),
-        F::later("tls", Any, "How it is spoken to over TLS."),
-        F::optional(
-            "host_header",
-            Text,
-            "What it sees as Host: `preserve` (default), `upstream` or a value.",
-        ),
-        F::later("slow_start", Any, "How a new target is warmed up."),
-    ],
-};
-
-static TARGET: Object = Object {
-    what: "a target",
-    fields: &[
-        F::required(
-            "url",
-            Text,
-            "`http://HOST:PORT/PATH`; the path stands before the request's.",
-        ),
-        F::optional(
-            "weight",
-            Integer(0, 1_000_000),
-            "Its share of the requests; 1 where nothing is said.",
-        ),
-        F::later("zone", Text, "Where it runs."),
-    ],
-};
-
-static UPSTREAM_TIMEOUTS: Object = Object {
-    what: "the timeouts of an upstream",
-    fields: &[
-        F::optional(
-            "connect",
-            Duration,
-            "To open a connection; 5s where nothing is said.",
-        ),
-        F::optional(
-            "request",
-            Duration,
-            "From the end of a request to the head of its response; 15s where nothing is said.",
-        ),
-        F::optional(
-            "idle",
-            Duration,
-            "How long an unused connection is kept; 60s where nothing is said.",
-        ),
-    ],
+static SERVE: Object = Object {
+    what: "how documents are served",
+    fields: &[F::optional(
+        "path",
+        Form(&forms::PATH),
+        "Below the mount; `/openapi.json` where nothing is said.",
+    )],
+    rules: &[],
 };
 
 static CONSUMER: Object = Object {
     what: "a consumer",
+    rules: &[],
     fields: &[
         F::optional(
             "keys",
@@ -356,15 +263,24 @@ static CONSUMER: Object = Object {
             List(&Shape::Object(&CREDENTIAL)),
             "Its names with passwords, by the sha256 of `user:password`.",
         ),
-        F::later("claims", Any, "Claims that it is given."),
-        F::later("groups", List(&Text), "Groups that it belongs to."),
-        F::later("plan", Text, "The plan that it is on."),
-        F::later("metadata", Any, "Whatever helps to find its owner."),
+        F::later("claims", Table(&Any), "Claims that it is given."),
+        F::later(
+            "groups",
+            List(&Form(&forms::WORDS)),
+            "Groups that it belongs to.",
+        ),
+        F::later("plan", Name("a plan"), "The plan that it is on."),
+        F::later(
+            "metadata",
+            Table(&Text),
+            "Whatever helps to find its owner.",
+        ),
     ],
 };
 
 static CREDENTIAL: Object = Object {
     what: "a credential",
+    rules: &[],
     fields: &[
         F::required(
             "sha256",
@@ -381,6 +297,7 @@ static CREDENTIAL: Object = Object {
 
 static REQUIRED: Object = Object {
     what: "what is required",
+    rules: &[],
     fields: &[
         F::optional(
             "policies",
@@ -402,6 +319,7 @@ static REQUIRED: Object = Object {
 
 static DEFAULTS: Object = Object {
     what: "the defaults",
+    rules: &[],
     fields: &[
         F::optional("upstream", Name("an upstream"), "Where requests go."),
         F::optional(
@@ -416,12 +334,12 @@ static DEFAULTS: Object = Object {
         ),
         F::optional(
             "timeout",
-            Duration,
+            Timeout,
             "From the end of a request to the head of its response.",
         ),
         F::later(
             "validate",
-            Any,
+            Shape::Object(&validate::author::SHAPE),
             "Whether messages are checked against the contract.",
         ),
         F::optional("max_body", Size, "Bytes of a request's body."),
@@ -437,7 +355,7 @@ static DEFAULTS: Object = Object {
         ),
         F::later(
             "serve_document",
-            Any,
+            Either(&[Bool, Shape::Object(&SERVE)]),
             "Whether the gateway serves the documents.",
         ),
     ],
@@ -445,6 +363,7 @@ static DEFAULTS: Object = Object {
 
 static RELEASE: Object = Object {
     what: "the release",
+    rules: &[],
     fields: &[
         F::optional(
             "store",

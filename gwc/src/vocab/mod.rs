@@ -5,6 +5,9 @@
 
 pub mod extension;
 pub mod gateway;
+mod listener;
+pub(crate) mod shared;
+mod upstream;
 
 use diag::shape::json_schema;
 use serde_json::{Value, json};

@@ -234,10 +234,32 @@ fn a_parameter_that_is_the_whole_query_stops_the_build() {
         "    get: {operationId: listOrders,",
         "    get: {operationId: listOrders, parameters: [{name: q, in: querystring, content: {application/json: {schema: {type: object}}}}],",
     );
-    for command in ["build", "lint"] {
+    let linted = project.run(&["lint"]).with(0);
+    linted.says("warning[GW0106]").says("orders.yaml:6:63");
+    for command in ["build", "plan"] {
         let ended = project.run(&[command]).with(1);
-        ended.says("not-available").says("orders.yaml:6:63");
+        ended.says("error[GW0106]").says("orders.yaml:6:63");
     }
+}
+
+#[test]
+fn nothing_makes_build_ignore_what_is_not_available() {
+    let project = Project::bare();
+    let later = "{operationId: listOrders, x-gateway: {cost: 5}, x-gateway-ext-a: 1,";
+    project.edit("orders.yaml", "{operationId: listOrders,", later);
+    for (wanted, exit) in [("error", 1), ("warn", 0)] {
+        let rule = format!("not-available={wanted}");
+        project.run(&["lint", "--rule", &rule]).with(exit);
+    }
+    for wanted in ["off", "info"] {
+        let rule = format!("not-available={wanted}");
+        let refused = project.run(&["lint", "--rule", &rule]).with(64);
+        refused.says("cannot be made less than a warning");
+    }
+    let allowed = "x-gateway-lint: {allow: [not-available]}, x-gateway-ext-a: 1,";
+    project.edit("orders.yaml", "x-gateway-ext-a: 1,", allowed);
+    project.run(&["lint"]).with(1).says("unknown-rule");
+    project.run(&["build"]).with(1).says("error[GW0106]");
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn levels_of_unknown_and_hard_rules_are_refused_in_gateway_yaml() {
     let found = gwc::compile::project(files, &Levels::new()).findings;
     let messages: Vec<(&str, &str)> = found
         .iter()
-        .filter(|found| found.lint.name == "bad-value")
+        .filter(|found| found.lint.name == "unknown-rule")
         .map(|found| (found.message.as_str(), found.label.as_str()))
         .collect();
     assert_eq!(

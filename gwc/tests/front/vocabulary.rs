@@ -73,14 +73,16 @@ fn a_rich_project_is_known_and_what_cannot_run_says_so_at_its_place() {
         ("gateway.yaml", GATEWAY),
         ("apis/orders.yaml", DOCUMENT),
         ("apis/orders.gw.yaml", OVERLAY),
+        ("env/prod.yaml", "defaults: {timeout: 5s}\n"),
     ];
     let compiled = gwc::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-    let names: BTreeSet<&str> = compiled
+    let errors: Vec<String> = compiled
         .findings
         .iter()
-        .map(|finding| finding.lint.name)
+        .filter(|finding| finding.level == diag::Level::Error)
+        .map(|finding| format!("{}: {}", finding.lint.name, finding.message))
         .collect();
-    assert!(!names.contains("unknown-key"), "{names:?}");
+    assert_eq!(errors, [""; 0]);
     let later: BTreeSet<&str> = compiled
         .findings
         .iter()
@@ -110,4 +112,14 @@ fn a_rich_project_is_known_and_what_cannot_run_says_so_at_its_place() {
         );
     }
     assert!(compiled.lowered.is_none(), "nothing is built from it");
+    let stopped = compiled.for_lowering();
+    let levels = stopped
+        .findings
+        .iter()
+        .filter(|finding| finding.lint.name == "not-available");
+    assert!(
+        levels
+            .into_iter()
+            .all(|finding| finding.level == diag::Level::Error)
+    );
 }

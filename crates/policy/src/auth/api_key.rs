@@ -27,6 +27,7 @@ pub mod author {
     /// `kind: api_key` has no further keys.
     pub static SHAPE: Object = Object {
         what: "keys held by consumers",
+        rules: &[],
         fields: &[],
     };
 

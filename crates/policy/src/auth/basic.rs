@@ -37,6 +37,7 @@ pub mod author {
     /// The keys of `kind: basic`.
     pub static SHAPE: Object = Object {
         what: "user names and passwords",
+        rules: &[],
         fields: &[Field::optional(
             "realm",
             Shape::Text,

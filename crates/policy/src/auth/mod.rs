@@ -3,6 +3,12 @@
 
 pub mod api_key;
 pub mod basic;
+pub mod dpop;
+pub mod hmac_signature;
+pub mod introspection;
+pub mod jwt;
+pub mod mtls;
+pub mod oidc;
 mod place;
 
 pub use place::{Held, Place, decode as decode_query, decode_basic};
@@ -31,34 +37,33 @@ impl Checked {
     }
 }
 
-/// Every kind of verifier: those that run and those that are known but not available.
+/// Every kind of verifier: those that run and those that cannot run yet.
 #[cfg(feature = "author")]
 pub static KINDS: &[diag::shape::Variant] = {
-    use diag::shape::Variant;
-    const fn later(kind: &'static str) -> Variant {
+    use diag::shape::{Object, Variant};
+    const fn runs(kind: &'static str, object: &'static Object) -> Variant {
         Variant {
             kind,
-            object: None,
-            doc: "not available yet",
+            object,
+            runs: true,
+        }
+    }
+    const fn later(kind: &'static str, object: &'static Object) -> Variant {
+        Variant {
+            kind,
+            object,
+            runs: false,
         }
     }
     &[
-        Variant {
-            kind: "api_key",
-            object: Some(&api_key::author::SHAPE),
-            doc: api_key::author::SHAPE.what,
-        },
-        Variant {
-            kind: "basic",
-            object: Some(&basic::author::SHAPE),
-            doc: basic::author::SHAPE.what,
-        },
-        later("jwt"),
-        later("oidc"),
-        later("introspection"),
-        later("mtls"),
-        later("hmac_signature"),
-        later("dpop"),
+        runs("api_key", &api_key::author::SHAPE),
+        runs("basic", &basic::author::SHAPE),
+        later("jwt", &jwt::author::SHAPE),
+        later("oidc", &oidc::author::SHAPE),
+        later("introspection", &introspection::author::SHAPE),
+        later("mtls", &mtls::author::SHAPE),
+        later("hmac_signature", &hmac_signature::author::SHAPE),
+        later("dpop", &dpop::author::SHAPE),
     ]
 };
 

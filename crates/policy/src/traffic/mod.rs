@@ -1,4 +1,15 @@
 //! How much, how long.
 
+pub mod body_limit;
+pub mod cache;
+pub mod circuit_breaker;
+pub mod compress;
+pub mod concurrency;
+pub mod fault;
+pub mod llm;
+pub mod mirror;
+pub mod quota;
 pub mod rate_limit;
+pub mod retry;
+pub mod split;
 pub mod timeout;

@@ -255,14 +255,16 @@ pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
 pub mod author {
     //! What a user writes.
 
-    use diag::shape::{BAD_VALUE, Field, NOT_AVAILABLE, Object, Shape};
-    use diag::{Diagnostic, NodeRef, Sink, read};
+    use diag::shape::{self, Field, Object, Shape};
+    use diag::{NodeRef, Sink, read};
 
     use super::{Checked, Key};
+    use crate::forms;
 
     /// The keys of `kind: rate_limit`.
     pub static SHAPE: Object = Object {
         what: "a rate limit",
+        rules: &[],
         fields: &[
             Field::required(
                 "limit",
@@ -276,8 +278,8 @@ pub mod author {
             ),
             Field::optional(
                 "key",
-                Shape::Text,
-                "Who shares a limit: `consumer` (default), `address`, `route` or `header:NAME`.",
+                Shape::Form(&forms::COUNTER_KEY),
+                "Who shares a limit: `consumer` (default), `address`, `route`, `header:NAME`, or later `claim:NAME`.",
             ),
             Field::optional(
                 "anonymous",
@@ -286,31 +288,27 @@ pub mod author {
             ),
             Field::optional(
                 "algorithm",
-                Shape::Word(&["token_bucket", "sliding_window", "leaky"]),
+                Shape::Partly(&["token_bucket"], &["sliding_window", "leaky"]),
                 "How requests are counted: `token_bucket`.",
             ),
-            Field::optional("store", Shape::Text, "Where requests are counted: `local`."),
+            Field::optional(
+                "store",
+                Shape::Name("a store or `local`"),
+                "Where requests are counted: `local`, or later a store that a fleet shares.",
+            ),
         ],
     };
 
     /// Reads a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
         let before = sink.findings().len();
-        for (field, known) in [("algorithm", "token_bucket"), ("store", "local")] {
-            let Some(value) = node.get(field).filter(|value| !value.is_null()) else {
-                continue;
-            };
-            let text = value.scalar_text().unwrap_or_default();
-            if text != known {
-                sink.push(
-                    Diagnostic::new(
-                        &NOT_AVAILABLE,
-                        value.span(),
-                        format!("`{field}: {text}` is not available yet"),
-                    )
-                    .help(format!("write `{known}`")),
-                );
-            }
+        let store = node.get("store").filter(|store| !store.is_null());
+        if let Some(store) = store.filter(|store| store.scalar_text() != Some("local")) {
+            sink.push(shape::not_available(
+                store.span(),
+                "a limit that a fleet shares",
+                "write `local`",
+            ));
         }
         let key = match node.get("key").filter(|key| !key.is_null()) {
             None => Some(Key::Consumer),
@@ -340,24 +338,13 @@ pub mod author {
             (_, Some(("header", name))) if http::HeaderName::try_from(name).is_ok() => {
                 return Some(Key::Header(name.to_ascii_lowercase()));
             }
-            (_, Some(("claim", _))) => {
-                sink.push(
-                    Diagnostic::new(
-                        &NOT_AVAILABLE,
-                        node.span(),
-                        "limits keyed by a claim are not available yet",
-                    )
-                    .help("write `consumer`, `address`, `route` or `header:NAME`"),
-                );
-            }
-            _ => sink.push(
-                Diagnostic::new(
-                    &BAD_VALUE,
-                    node.span(),
-                    format!("`{}` cannot be the key of a limit", text.escape_debug()),
-                )
-                .help("write `consumer`, `address`, `route` or `header:NAME`"),
-            ),
+            (_, Some(("claim", _))) => sink.push(shape::not_available(
+                node.span(),
+                "a limit keyed by a claim",
+                "write `consumer`, `address`, `route` or `header:NAME`",
+            )),
+            // The shape has refused it.
+            _ => {}
         }
         None
     }

@@ -30,36 +30,25 @@ impl Checked {
 pub mod author {
     //! What a user writes.
 
-    use diag::shape::{BAD_VALUE, Field, Object, Shape};
-    use diag::{Diagnostic, NodeRef, Sink, read};
+    use diag::shape::{Field, Object, Shape};
+    use diag::{NodeRef, Sink, read};
 
     use super::Checked;
 
     /// The keys of `kind: timeout`.
     pub static SHAPE: Object = Object {
         what: "a timeout",
+        rules: &[],
         fields: &[Field::required(
             "request",
-            Shape::Duration,
+            Shape::Timeout,
             "From the end of the request to the head of the response.",
         )],
     };
 
     /// Reads a node that fits [`SHAPE`].
-    pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
-        let value = node.get("request")?;
-        let request_ms = read::duration_ms(value).ok()?;
-        if request_ms == 0 {
-            sink.push(
-                Diagnostic::new(
-                    &BAD_VALUE,
-                    value.span(),
-                    "a timeout of nothing refuses every request",
-                )
-                .help("write at least `1ms`"),
-            );
-            return None;
-        }
+    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
+        let request_ms = read::timeout_ms(node.get("request")?).ok()?;
         Some(Checked { request_ms })
     }
 }

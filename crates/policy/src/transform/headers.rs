@@ -197,6 +197,7 @@ pub mod author {
     /// The keys of `kind: headers`.
     pub static SHAPE: Object = Object {
         what: "edits of header fields",
+        rules: &[],
         fields: &[
             Field::optional(
                 "request",
@@ -213,6 +214,7 @@ pub mod author {
 
     static EDITS: Object = Object {
         what: "edits of one head",
+        rules: &[],
         fields: &[
             Field::optional(
                 "set",

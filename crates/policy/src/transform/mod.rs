@@ -1,4 +1,12 @@
 //! What is changed on the way, and answers made by the gateway.
 
+pub mod bodies;
+pub mod compose;
+pub mod deprecation;
+pub mod grpc_json;
+pub mod grpc_web;
 pub mod headers;
+pub mod mock;
+pub mod redirect;
 pub mod respond;
+pub mod rewrite;

@@ -37,16 +37,16 @@ pub(super) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
                 .into());
             }
         };
-        if crate::lint::ALL
+        let lint = crate::lint::ALL
             .iter()
             .flat_map(|lints| lints.iter())
-            .any(|lint| lint.name == name && compile::is_hard(lint))
-            && level != Some(Level::Error)
+            .find(|lint| lint.name == name);
+        if let Some(lint) = lint
+            && compile::is_hard(lint)
+            && level < Some(lint.level)
         {
-            return Err(Failure::usage(format!(
-                "`{name}` cannot be made less than an error: nothing could be built with it"
-            ))
-            .into());
+            let why = compile::least(lint);
+            return Err(Failure::usage(format!("{why}: nothing could be built with it")).into());
         }
         Ok((name.to_owned(), level))
     };

@@ -8,7 +8,7 @@ mod upstreams;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use diag::shape::{self, BAD_VALUE, NOT_AVAILABLE};
+use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
 use policy::StateId;
 use sha2::{Digest as _, Sha256};
@@ -17,8 +17,7 @@ use self::consumers::consumers;
 use self::listeners::listeners;
 use self::mounts::mounts;
 use self::upstreams::upstream;
-use crate::model::lints::{UNKNOWN_AUTH, UNKNOWN_LISTENER, UNKNOWN_POLICY, UNKNOWN_UPSTREAM};
-use crate::model::{Defined, Names, Valued};
+use crate::model::{AllNames, Defined, Kind, Valued};
 use crate::vocab;
 
 /// gateway.yaml: what the operator decides.
@@ -62,33 +61,6 @@ pub struct Settings {
     pub channel: String,
     /// The names of each kind.
     pub names: AllNames,
-}
-
-/// The names of gateway.yaml by kind.
-#[derive(Debug)]
-pub struct AllNames {
-    /// Policies.
-    pub policies: Names,
-    /// Upstreams.
-    pub upstreams: Names,
-    /// Verifiers.
-    pub auth: Names,
-    /// Listeners.
-    pub listeners: Names,
-}
-
-impl AllNames {
-    /// Counts what the same names of another environment were used for.
-    pub fn absorb(&self, other: &Self) {
-        for (own, other) in [
-            (&self.policies, &other.policies),
-            (&self.upstreams, &other.upstreams),
-            (&self.auth, &other.auth),
-            (&self.listeners, &other.listeners),
-        ] {
-            own.absorb(other);
-        }
-    }
 }
 
 /// One API of gateway.yaml.
@@ -187,27 +159,17 @@ pub fn read(
     });
     let (consumers, in_file) = consumers(root.get("consumers"), consumers_file, sink);
     let policies = policies(root.get("policies"), &name.value, "", sink);
-    let named = |text: &str| {
-        entries(root, text, |_, _| Some(()))
-            .into_iter()
-            .map(|(name, entry)| (name, entry.span))
-            .collect::<Vec<_>>()
-    };
-    let names = AllNames {
-        policies: Names::new("policy", &UNKNOWN_POLICY, named("policies")),
-        upstreams: Names::new("upstream", &UNKNOWN_UPSTREAM, named("upstreams")),
-        auth: Names::new("verifier", &UNKNOWN_AUTH, named("auth")),
-        listeners: Names::new(
-            "listener",
-            &UNKNOWN_LISTENER,
-            listeners
-                .iter()
-                .map(|entry| (entry.value.name.clone(), entry.span)),
-        ),
-    };
+    let mut names = AllNames::of(Some(root));
+    for listener in &listeners {
+        names.define(Kind::Listener, &listener.value.name, listener.span);
+    }
+    names.resolve_all(None, root, &vocab::gateway::SHAPE, sink);
+    if let Some(consumers) = consumers_file {
+        names.resolve_all(None, consumers, &vocab::gateway::CONSUMERS, sink);
+    }
     let defaults = defaults(root, &names, sink);
-    let required = required(root, &names, sink);
-    let everywhere = default_listeners(root, &listeners, &names, sink);
+    let required = required(root, &names);
+    let everywhere = default_listeners(root, &listeners, &names);
     let apis = apis(root, &everywhere, &names, sink);
     let release = root.get("release");
     let text = |key: &str, default: &str| {
@@ -225,15 +187,6 @@ pub fn read(
             Diagnostic::new(&BAD_VALUE, channel.span(), "this cannot name a channel")
                 .help(wrong.to_string()),
         );
-    }
-    for gate in root.get("gates").into_iter().flat_map(NodeRef::items) {
-        if gate.scalar_text() == Some("break") {
-            sink.push(not_available(
-                gate,
-                "the gate `break` is not available yet",
-                "remove it: client-breaking changes are shown, not classified",
-            ));
-        }
     }
     Some(Settings {
         environment: None,
@@ -386,25 +339,14 @@ fn levels(root: NodeRef<'_>) -> BTreeMap<String, (Option<Level>, Span)> {
     levels.collect()
 }
 
-fn required(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Required {
+fn required(root: NodeRef<'_>, names: &AllNames) -> Required {
     let Some(node) = root.get("required") else {
         return Required::default();
     };
     let mut policies = name_list(node.get("policies"));
-    policies.retain(|name| {
-        names.policies.resolve(
-            &name.value,
-            name.span,
-            &[&names.auth, &names.upstreams],
-            sink,
-        )
-    });
+    policies.retain(|name| names.kind(Kind::Policy).knows(&name.value));
     let mut auth = name_list(node.get("auth"));
-    auth.retain(|name| {
-        names
-            .auth
-            .resolve(&name.value, name.span, &[&names.policies], sink)
-    });
+    auth.retain(|name| names.kind(Kind::Verifier).knows(&name.value));
     let allow_public = node
         .get("allow_public")
         .filter(|node| !node.is_null())
@@ -427,36 +369,19 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
     let upstream = match upstream {
         Some(name)
             if name.value == "from-servers"
-                && names.upstreams.defined("from-servers").is_none() =>
+                && names.kind(Kind::Upstream).defined("from-servers").is_none() =>
         {
-            sink.push(
-                Diagnostic::new(
-                    &NOT_AVAILABLE,
-                    name.span,
-                    "`from-servers` is not available yet",
-                )
-                .help("define the service under `upstreams` and name it here"),
-            );
+            sink.push(shape::not_available(
+                name.span,
+                "`from-servers`",
+                "define the service under `upstreams` and name it here",
+            ));
             None
         }
-        other => other.filter(|name| {
-            names.upstreams.resolve(
-                &name.value,
-                name.span,
-                &[&names.auth, &names.policies],
-                sink,
-            )
-        }),
+        other => other.filter(|name| names.kind(Kind::Upstream).knows(&name.value)),
     };
     let mut policies = name_list(get("policies"));
-    policies.retain(|name| {
-        names.policies.resolve(
-            &name.value,
-            name.span,
-            &[&names.auth, &names.upstreams],
-            sink,
-        )
-    });
+    policies.retain(|name| names.kind(Kind::Policy).knows(&name.value));
     let max_body_bytes =
         match get("max_body").and_then(|node| Some((read::size_bytes(node).ok()?, node.span()))) {
             Some((bytes, span)) => Valued::written(Some(bytes), span),
@@ -484,20 +409,19 @@ fn default_listeners(
     root: NodeRef<'_>,
     listeners: &[Defined<ir::Listener>],
     names: &AllNames,
-    sink: &mut Sink,
 ) -> Vec<String> {
     let said = root
         .get("defaults")
         .and_then(|defaults| defaults.get("listeners"));
     let mut chosen = name_list(said);
-    chosen.retain(|name| names.listeners.resolve(&name.value, name.span, &[], sink));
+    chosen.retain(|name| names.kind(Kind::Listener).knows(&name.value));
     if said.is_some() {
         return chosen.into_iter().map(|name| name.value).collect();
     }
     listeners
         .iter()
         .map(|listener| {
-            names.listeners.knows(&listener.value.name);
+            names.kind(Kind::Listener).knows(&listener.value.name);
             listener.value.name.clone()
         })
         .collect()
@@ -535,8 +459,4 @@ fn apis(
     }
     apis.sort_by(|a, b| a.name.cmp(&b.name));
     apis
-}
-
-fn not_available(node: NodeRef<'_>, message: &str, help: &str) -> Diagnostic {
-    Diagnostic::new(&NOT_AVAILABLE, node.span(), message).help(help)
 }

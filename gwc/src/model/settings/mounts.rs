@@ -4,9 +4,9 @@ use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, Spanned};
 
-use super::{AllNames, name_list};
-use crate::model::Defined;
+use super::name_list;
 use crate::model::lints::MOUNT_CONFLICT;
+use crate::model::{AllNames, Defined, Kind};
 
 /// The mount of an API that names none.
 pub(super) fn default(everywhere: &[String]) -> ir::Mount {
@@ -25,17 +25,6 @@ pub(super) fn mounts(
     names: &AllNames,
     sink: &mut Sink,
 ) -> Vec<Defined<ir::Mount>> {
-    if let (Some((entry, _)), Some((other, _))) = (api.entry("mount"), api.entry("mounts")) {
-        sink.push(
-            Diagnostic::new(
-                &MOUNT_CONFLICT,
-                other.key_span,
-                "`mount` and `mounts` cannot stand together",
-            )
-            .related(entry.key_span, "`mount` stands here")
-            .help("write all of them under `mounts`, each with a name"),
-        );
-    }
     let nodes: Vec<NodeRef<'_>> = match (api.get("mounts"), api.get("mount")) {
         (Some(list), _) => list.items().collect(),
         (None, Some(one)) => vec![one],
@@ -115,7 +104,7 @@ fn mount(
         Some(base) => read_base_path(base, sink)?,
     };
     let mut listeners: Vec<Spanned<String>> = name_list(node.get("listeners"));
-    listeners.retain(|name| names.listeners.resolve(&name.value, name.span, &[], sink));
+    listeners.retain(|name| names.kind(Kind::Listener).knows(&name.value));
     let listeners = match node.get("listeners") {
         Some(_) => listeners.into_iter().map(|name| name.value).collect(),
         None => everywhere.to_vec(),

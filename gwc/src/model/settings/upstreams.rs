@@ -1,10 +1,10 @@
 //! `upstreams`: the services behind.
 
 use bundle::ir;
-use diag::shape::{BAD_VALUE, MISSING_KEY};
+use diag::shape::{self, BAD_VALUE, MISSING_KEY};
 use diag::{Diagnostic, NodeRef, Sink, Spanned, read};
 
-use super::{Upstream, entries, not_available, state_id};
+use super::{Upstream, entries, state_id};
 
 pub(super) fn upstream(
     project: &str,
@@ -12,21 +12,6 @@ pub(super) fn upstream(
     node: NodeRef<'_>,
     sink: &mut Sink,
 ) -> Option<Upstream> {
-    for (key, known) in [("protocol", "h1"), ("lb", "round_robin")] {
-        if let Some(value) = node
-            .get(key)
-            .filter(|value| value.scalar_text().is_some_and(|text| text != known))
-        {
-            sink.push(not_available(
-                value,
-                &format!(
-                    "`{}` is not available yet",
-                    value.scalar_text().unwrap_or_default()
-                ),
-                &format!("write `{known}`"),
-            ));
-        }
-    }
     let targets: Vec<ir::Target> = entries(node, "targets", |name, node| target(name, node, sink))
         .into_iter()
         .map(|(_, entry)| entry.value)
@@ -120,9 +105,9 @@ fn target(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Target
     match uri.scheme_str() {
         Some("http") => {}
         Some("https" | "unix") => {
-            sink.push(not_available(
-                url,
-                "upstreams over TLS or UNIX sockets are not available yet",
+            sink.push(shape::not_available(
+                url.span(),
+                "an upstream over TLS or a UNIX socket",
                 "write an `http://` URL",
             ));
             return None;

@@ -7,6 +7,7 @@ use super::operation::{
 use super::schema::SCHEMA;
 use super::security::SECURITY_SCHEMES;
 use super::{Field, Keys, Object, Type, Versions, object, optional, required};
+use crate::vocab::extension;
 
 /// The whole document.
 pub static DOCUMENT: Object = object(
@@ -28,7 +29,7 @@ pub static DOCUMENT: Object = object(
         optional("$self", Type::Text).only(Versions::FROM_32),
     ],
 )
-.gateway();
+.gateway(&extension::ROOT);
 
 /// What the document is.
 pub static INFO: Object = object(
@@ -81,7 +82,7 @@ pub static SERVER: Object = object(
         optional("name", Type::Text).only(Versions::FROM_32),
     ],
 )
-.gateway();
+.gateway(&extension::SERVER);
 
 static SERVER_VARIABLE: Object = object(
     6,

@@ -14,6 +14,8 @@ pub use operation::{
 pub use schema::{SCHEMA, XML};
 pub use security::{SECURITY_SCHEME, SECURITY_SCHEMES};
 
+use diag::shape;
+
 use super::Version;
 
 /// The objects that a reference may lead to, for messages.
@@ -94,8 +96,8 @@ pub struct Object {
     pub others: Others,
     /// Whether OpenAPI has a reference in its place.
     pub reference: Reference,
-    /// Whether `x-gateway` may stand in it.
-    pub gateway: bool,
+    /// What `x-gateway` in it may say; none where it cannot stand.
+    pub gateway: Option<&'static shape::Object>,
 }
 
 /// What keys besides the fields an object may have; `x-` is always allowed.
@@ -216,7 +218,7 @@ const fn object(bit: u8, what: &'static str, fields: &'static [Field]) -> Object
         fields,
         others: Others::None,
         reference: Reference::Unusual,
-        gateway: false,
+        gateway: None,
     }
 }
 
@@ -231,8 +233,8 @@ impl Object {
         self
     }
 
-    const fn gateway(mut self) -> Self {
-        self.gateway = true;
+    const fn gateway(mut self, says: &'static shape::Object) -> Self {
+        self.gateway = Some(says);
         self
     }
 }

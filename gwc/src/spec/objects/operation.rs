@@ -3,6 +3,7 @@
 use super::document::{EXTERNAL_DOCS, SERVER};
 use super::schema::SCHEMA;
 use super::{Field, Keys, Object, Others, Type, Versions, object, optional, required};
+use crate::vocab::extension;
 
 /// `paths`.
 pub static PATHS: Object =
@@ -35,7 +36,7 @@ pub static PATH_ITEM: Object = object(
     ],
 )
 .referable()
-.gateway();
+.gateway(&extension::PATH_ITEM);
 
 const fn method(key: &'static str) -> Field {
     optional(key, Type::Object(&OPERATION))
@@ -61,7 +62,7 @@ pub static OPERATION: Object = object(
         optional("servers", Type::List(&Type::Object(&SERVER))),
     ],
 )
-.gateway();
+.gateway(&extension::OPERATION);
 
 const PARAMETER_STYLES: &[&str] = &[
     "matrix",
@@ -103,7 +104,7 @@ pub static PARAMETER: Object = object(
     ],
 )
 .referable()
-.gateway();
+.gateway(&extension::PARAMETER);
 
 /// One header of a response or a part.
 pub static HEADER: Object = object(
@@ -199,7 +200,7 @@ pub static RESPONSE: Object = object(
     ],
 )
 .referable()
-.gateway();
+.gateway(&extension::RESPONSE);
 
 /// Requests that the API makes; never routed.
 pub static CALLBACK: Object = Object {

@@ -4,6 +4,7 @@
 
 use super::document::EXTERNAL_DOCS;
 use super::{Keys, Object, Others, Type, Versions, object, optional, required};
+use crate::vocab::extension;
 
 const TYPES_30: &[&str] = &["array", "boolean", "integer", "number", "object", "string"];
 const TYPES_31: &[&str] = &[
@@ -100,7 +101,7 @@ pub static SCHEMA: Object = Object {
         ],
     )
     .referable()
-    .gateway()
+    .gateway(&extension::SCHEMA)
 };
 
 static DISCRIMINATOR: Object = object(

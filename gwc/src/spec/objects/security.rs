@@ -1,6 +1,7 @@
 //! Security schemes and requirements.
 
 use super::{Field, Keys, Object, Type, Versions, object, optional, required};
+use crate::vocab::extension;
 
 /// `components.securitySchemes`.
 pub static SECURITY_SCHEMES: Object = object(31, "the security schemes", &[])
@@ -33,7 +34,7 @@ pub static SECURITY_SCHEME: Object = object(
     ],
 )
 .referable()
-.gateway();
+.gateway(&extension::SCHEME);
 
 static FLOWS: Object = object(
     33,

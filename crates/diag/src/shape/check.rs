@@ -1,0 +1,505 @@
+//! A node against a shape: all mistakes, not only the first.
+
+use super::lints::{BAD_VALUE, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE};
+use super::{Field, Form, Need, Object, Rule, Shape, Variant, read_date};
+use crate::diagnostic::{Diagnostic, Level};
+use crate::read::{self, Wrong, WrongKind};
+use crate::sink::Sink;
+use crate::span::Span;
+use crate::suggest;
+use crate::tree::NodeRef;
+
+/// Checks a node against a shape; whether it is well-formed. What is well-formed but cannot run
+/// yet is a finding as well ([`NOT_AVAILABLE`]), and does not make the answer `false`.
+pub fn check(node: NodeRef<'_>, shape: &Shape, sink: &mut Sink) -> bool {
+    Checker { sink, told: false }.check(node, shape)
+}
+
+/// The finding for `what`, which is well-formed and cannot run yet.
+#[must_use]
+pub fn not_available(at: Span, what: &str, help: &str) -> Diagnostic {
+    Diagnostic::new(&NOT_AVAILABLE, at, format!("{what} is not available yet"))
+        .label("this version cannot run it; build, plan and apply stop here")
+        .help(help)
+}
+
+struct Checker<'s> {
+    sink: &'s mut Sink,
+    /// Whether what is inside stands in something that was told to be not available.
+    told: bool,
+}
+
+impl Checker<'_> {
+    fn check(&mut self, node: NodeRef<'_>, shape: &Shape) -> bool {
+        let sink = &mut *self.sink;
+        match shape {
+            Shape::Any => true,
+            Shape::Bool => node.as_bool().is_some() || wrong_type(node, "`true` or `false`", sink),
+            Shape::True => node.as_bool() == Some(true) || wrong_type(node, "`true`", sink),
+            Shape::Text | Shape::Name(_) => check_text(node, sink),
+            Shape::Form(form) => check_text(node, sink) && check_form(node, form, sink),
+            Shape::Secret => check_secret(node, sink),
+            Shape::TextOrSecret => match node.as_str() {
+                Some(text) if text.starts_with("${") => check_secret(node, sink),
+                _ => check_text(node, sink),
+            },
+            Shape::Integer(min, max) => scalar(node, read::integer(node, *min, *max), sink),
+            Shape::Duration => scalar(node, read::duration_ms(node), sink),
+            Shape::Timeout => scalar(node, read::timeout_ms(node), sink),
+            Shape::Rate => scalar(node, read::rate(node), sink),
+            Shape::Size => scalar(node, read::size_bytes(node), sink),
+            Shape::Percent => scalar(node, read::percent_ppm(node), sink),
+            Shape::Sha256 => scalar(node, read::sha256_hex(node), sink),
+            Shape::Date => check_date(node, sink),
+            Shape::Word(words) => check_word(node, words, &[], sink),
+            Shape::Partly(runs, later) => {
+                let fine = check_word(node, runs, later, sink);
+                if fine && let Some(word) = node.scalar_text().filter(|word| later.contains(word)) {
+                    let help = format!("write {}", suggest::one_of(runs.iter().copied(), 8));
+                    self.not_available(node.span(), &format!("`{word}`"), &help);
+                }
+                fine
+            }
+            Shape::List(item) => self.list(node, item),
+            Shape::Several(item) => {
+                if node.is_list() && node.items().next().is_none() {
+                    sink.push(
+                        Diagnostic::new(&BAD_VALUE, node.span(), "this list has no item")
+                            .help("write at least one"),
+                    );
+                    return false;
+                }
+                self.list(node, item)
+            }
+            Shape::Map(value) => self.map(node, value, &is_key_name),
+            Shape::Table(value) => self.map(node, value, &|_, _, _| true),
+            Shape::Keyed(form, value) => self.map(node, value, &|key, span, sink| {
+                (form.fits)(key) || bad_form(key, span, form, sink)
+            }),
+            Shape::Object(object) => self.object(node, object, &[]),
+            Shape::Kinds(variants) => self.kinds(node, variants),
+            Shape::Either(shapes) => match shapes.iter().find(|shape| fits(node, shape)) {
+                Some(shape) => self.check(node, shape),
+                None => {
+                    let expected: Vec<String> = shapes.iter().map(expectation).collect();
+                    wrong_type(node, &expected.join(" or "), sink)
+                }
+            },
+        }
+    }
+
+    fn list(&mut self, node: NodeRef<'_>, item: &Shape) -> bool {
+        if !node.is_list() {
+            return wrong_type(node, "a list", self.sink);
+        }
+        // Not `all`: every item is checked, also behind a wrong one.
+        let wrong = node.items().filter(|node| !self.check(*node, item));
+        wrong.count() == 0
+    }
+
+    fn map(
+        &mut self,
+        node: NodeRef<'_>,
+        value: &Shape,
+        key_fits: &dyn Fn(&str, Span, &mut Sink) -> bool,
+    ) -> bool {
+        if !node.is_map() {
+            return wrong_type(node, "a map", self.sink);
+        }
+        let mut fine = true;
+        for (entry, node) in node.entries() {
+            fine &= key_fits(&entry.key, entry.key_span, self.sink);
+            fine &= self.check(node, value);
+        }
+        fine
+    }
+
+    fn object(&mut self, node: NodeRef<'_>, object: &Object, beside: &[&'static str]) -> bool {
+        if !node.is_map() {
+            return wrong_type(node, &format!("a map ({})", object.what), self.sink);
+        }
+        let mut fine = true;
+        for (entry, value) in node.entries() {
+            if beside.contains(&&*entry.key) || entry.key.starts_with("x-gateway-ext-") {
+                continue;
+            }
+            let Some(field) = object.fields.iter().find(|field| field.key == &*entry.key) else {
+                unknown_key(&entry.key, entry.key_span, object, beside, self.sink);
+                fine = false;
+                continue;
+            };
+            fine &= self.field(field, entry.key_span, value);
+        }
+        let required = object
+            .fields
+            .iter()
+            .filter(|field| field.need == Need::Required);
+        for field in required.filter(|field| node.get(field.key).is_none()) {
+            self.sink.push(
+                Diagnostic::new(
+                    &MISSING_KEY,
+                    node.span(),
+                    format!("{} needs the key `{}`", object.what, field.key),
+                )
+                .help(format!("`{}`: {}", field.key, field.doc)),
+            );
+            fine = false;
+        }
+        object.rules.iter().fold(fine, |fine, rule| {
+            check_rule(node, object, rule, fine, self.sink) && fine
+        })
+    }
+
+    fn field(&mut self, field: &Field, key: Span, value: NodeRef<'_>) -> bool {
+        let inner = match field.need {
+            Need::Required => return self.check(value, &field.shape),
+            Need::Optional => self.told,
+            Need::NotAvailable => {
+                let help = "remove it, or use a version of gwc and gwd that has it";
+                self.not_available(key, &format!("`{}`", field.key), help);
+                true
+            }
+        };
+        // `null` means back to the built-in default.
+        value.is_null() || self.inside(inner, |checker| checker.check(value, &field.shape))
+    }
+
+    fn kinds(&mut self, node: NodeRef<'_>, variants: &'static [Variant]) -> bool {
+        if !node.is_map() {
+            return wrong_type(node, "a map with a `kind`", self.sink);
+        }
+        let known = || variants.iter().map(|variant| variant.kind);
+        let Some(kind) = node.get("kind") else {
+            self.sink.push(
+                Diagnostic::new(&MISSING_KEY, node.span(), "the key `kind` is missing")
+                    .help(format!("write {}", suggest::one_of(known(), 40))),
+            );
+            return false;
+        };
+        let text = kind.scalar_text().unwrap_or_default();
+        let Some(variant) = variants.iter().find(|variant| variant.kind == text) else {
+            let mut finding = Diagnostic::new(
+                &BAD_VALUE,
+                kind.span(),
+                format!("`{}` is not a kind that is known here", text.escape_debug()),
+            );
+            finding = match suggest::nearest(text, known()) {
+                Some(near) => finding
+                    .label(format!("did you mean `{near}`?"))
+                    .fix(kind.span(), near),
+                None => finding.help(suggest::one_of(known(), 40)),
+            };
+            self.sink.push(finding);
+            return false;
+        };
+        if !variant.runs {
+            let help = "remove it, or use a version of gwc and gwd that has it";
+            self.not_available(kind.span(), &format!("the kind `{}`", variant.kind), help);
+        }
+        let told = self.told || !variant.runs;
+        self.inside(told, |checker| {
+            checker.object(node, variant.object, &["kind"])
+        })
+    }
+
+    fn not_available(&mut self, at: Span, what: &str, help: &str) {
+        if self.told {
+            return;
+        }
+        self.sink.push(not_available(at, what, help));
+    }
+
+    fn inside(&mut self, told: bool, check: impl FnOnce(&mut Self) -> bool) -> bool {
+        let before = std::mem::replace(&mut self.told, told);
+        let fine = check(self);
+        self.told = before;
+        fine
+    }
+}
+
+fn scalar<T>(node: NodeRef<'_>, result: Result<T, Wrong>, sink: &mut Sink) -> bool {
+    match result {
+        Ok(_) => true,
+        Err(wrong) => {
+            say_wrong(node, &wrong, sink);
+            false
+        }
+    }
+}
+
+fn check_rule(
+    node: NodeRef<'_>,
+    object: &Object,
+    rule: &Rule,
+    fits: bool,
+    sink: &mut Sink,
+) -> bool {
+    let there = |keys: &'static [&'static str]| {
+        let entries = keys.iter().filter_map(|key| node.entry(key));
+        entries
+            .filter(|(_, value)| !value.is_null())
+            .collect::<Vec<_>>()
+    };
+    let (keys, least, most, lint) = match rule {
+        Rule::One(keys) => (*keys, 1, 1, &BAD_VALUE),
+        Rule::AnyOf(keys) => (*keys, 1, keys.len(), &BAD_VALUE),
+        Rule::Apart(keys, lint) => (*keys, 0, 1, *lint),
+        Rule::Holds(check) => {
+            let before = sink.findings().len();
+            if fits {
+                check(node, sink);
+            }
+            let found = sink.findings()[before..].iter();
+            return !found
+                .into_iter()
+                .any(|finding| finding.level == Level::Error);
+        }
+    };
+    let said = there(keys);
+    let known = || suggest::one_of(keys.iter().copied(), keys.len());
+    if said.len() < least {
+        let finding = Diagnostic::new(
+            &MISSING_KEY,
+            node.span(),
+            format!("{} needs {}", object.what, known()),
+        );
+        sink.push(finding.label("none of them is here"));
+        return false;
+    }
+    if let [(first, _), .., (last, _)] = said[..]
+        && said.len() > most
+    {
+        sink.push(
+            Diagnostic::new(
+                lint,
+                last.key_span,
+                format!("`{}` and `{}` cannot stand together", first.key, last.key),
+            )
+            .related(first.key_span, format!("`{}` stands here", first.key))
+            .help(format!("keep {}", known())),
+        );
+        return false;
+    }
+    true
+}
+
+fn check_form(node: NodeRef<'_>, form: &Form, sink: &mut Sink) -> bool {
+    let text = node.scalar_text().unwrap_or_default();
+    (form.fits)(text) || bad_form(text, node.span(), form, sink)
+}
+
+fn bad_form(text: &str, at: Span, form: &Form, sink: &mut Sink) -> bool {
+    sink.push(
+        Diagnostic::new(
+            &BAD_VALUE,
+            at,
+            format!("`{}` cannot be used here", text.escape_debug()),
+        )
+        .label(format!("expected {}", form.what))
+        .help(format!("write {}", form.what)),
+    );
+    false
+}
+
+fn check_text(node: NodeRef<'_>, sink: &mut Sink) -> bool {
+    if node.scalar_text().is_none() {
+        return wrong_type(node, "a text", sink);
+    }
+    let reference = node
+        .as_str()
+        .is_some_and(|text| text.starts_with("${") && text.ends_with('}'));
+    if !reference {
+        return true;
+    }
+    let text = node.as_str().unwrap_or_default();
+    if text.starts_with("${var:") {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                "the value of a variable is no variable",
+            )
+            .help("write the value itself"),
+        );
+    } else {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                "a secret reference does not belong here",
+            )
+            .help("only fields marked secret take `${env:NAME}` or `${file:PATH}`"),
+        );
+    }
+    false
+}
+
+fn check_secret(node: NodeRef<'_>, sink: &mut Sink) -> bool {
+    const EXPECTED: &str = "a secret reference: `${env:NAME}` or `${file:PATH}`";
+    let Some(text) = node.as_str() else {
+        return wrong_type(node, EXPECTED, sink);
+    };
+    let inner = text
+        .strip_prefix("${")
+        .and_then(|text| text.strip_suffix('}'));
+    let fine = match inner.and_then(|inner| inner.split_once(':')) {
+        Some(("env", name)) => {
+            !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+        }
+        Some(("file", path)) => path.starts_with('/') && !path.contains(['\0', '$', '{']),
+        _ => false,
+    };
+    if !fine {
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, node.span(), "this is not a secret reference")
+                .label(format!("expected {EXPECTED}"))
+                .help("the value itself stays with the gateway's operator; gwd resolves the reference"),
+        );
+    }
+    fine
+}
+
+fn check_date(node: NodeRef<'_>, sink: &mut Sink) -> bool {
+    const EXPECTED: &str = "a date such as `2027-06-30`";
+    let Some(text) = node.scalar_text() else {
+        return wrong_type(node, EXPECTED, sink);
+    };
+    if read_date(text).is_some() {
+        return true;
+    }
+    sink.push(
+        Diagnostic::new(&BAD_VALUE, node.span(), format!("`{text}` is not a date"))
+            .label(format!("expected {EXPECTED}")),
+    );
+    false
+}
+
+fn check_word(
+    node: NodeRef<'_>,
+    words: &[&'static str],
+    later: &[&'static str],
+    sink: &mut Sink,
+) -> bool {
+    let known = || words.iter().chain(later).copied();
+    let Some(text) = node.scalar_text() else {
+        return wrong_type(node, &suggest::one_of(known(), 8), sink);
+    };
+    if known().any(|word| word == text) {
+        return true;
+    }
+    let mut finding = Diagnostic::new(
+        &BAD_VALUE,
+        node.span(),
+        format!("`{}` is not known here", text.escape_debug()),
+    )
+    .label(suggest::one_of(known(), 12));
+    if let Some(near) = suggest::nearest(text, known()) {
+        finding = finding
+            .help(format!("did you mean `{near}`?"))
+            .fix(node.span(), near);
+    }
+    sink.push(finding);
+    false
+}
+
+fn is_key_name(key: &str, span: Span, sink: &mut Sink) -> bool {
+    if is_name(key) {
+        return true;
+    }
+    sink.push(
+        Diagnostic::new(&BAD_VALUE, span, format!("`{}` cannot be a name", key.escape_debug()))
+            .help("a name has 1 to 128 letters, digits, `-`, `_` or `.` and begins with a letter or digit"),
+    );
+    false
+}
+
+/// Whether a text can name an API, an upstream, a policy, …
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    (1..=128).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text.as_bytes()[0].is_ascii_alphanumeric()
+}
+
+fn unknown_key(key: &str, span: Span, object: &Object, beside: &[&'static str], sink: &mut Sink) {
+    let known = || {
+        object
+            .fields
+            .iter()
+            .map(|field| field.key)
+            .chain(beside.iter().copied())
+    };
+    let mut finding = Diagnostic::new(
+        &UNKNOWN_KEY,
+        span,
+        format!("unknown key `{}` in {}", key.escape_debug(), object.what),
+    );
+    finding = match suggest::nearest(key, known()) {
+        Some(near) => finding
+            .label(format!("did you mean `{near}`?"))
+            .help(format!("write `{near}`"))
+            .fix(span, near),
+        None => finding.help(format!("known here: {}", suggest::one_of(known(), 40))),
+    };
+    sink.push(finding);
+}
+
+pub(super) fn fits(node: NodeRef<'_>, shape: &Shape) -> bool {
+    match shape {
+        Shape::Any => true,
+        Shape::List(_) | Shape::Several(_) => node.is_list(),
+        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) | Shape::Object(_) | Shape::Kinds(_) => {
+            node.is_map()
+        }
+        Shape::Bool | Shape::True => node.as_bool().is_some(),
+        _ => node.scalar_text().is_some(),
+    }
+}
+
+fn expectation(shape: &Shape) -> String {
+    match shape {
+        Shape::List(_) | Shape::Several(_) => "a list".into(),
+        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) | Shape::Kinds(_) => "a map".into(),
+        Shape::Object(object) => format!("a map ({})", object.what),
+        Shape::Bool => "`true` or `false`".into(),
+        Shape::True => "`true`".into(),
+        Shape::Form(form) => form.what.into(),
+        Shape::Word(words) => suggest::one_of(words.iter().copied(), 8),
+        _ => "a text".into(),
+    }
+}
+
+fn say_wrong(node: NodeRef<'_>, wrong: &Wrong, sink: &mut Sink) {
+    let lint = match wrong.kind {
+        WrongKind::Type => &WRONG_TYPE,
+        WrongKind::UnitMissing => &UNIT_MISSING,
+        WrongKind::Value => &BAD_VALUE,
+    };
+    let message = match (wrong.kind, node.scalar_text()) {
+        (WrongKind::Type, _) | (_, None) => {
+            format!("expected {}, found {}", wrong.expected, node.kind_name())
+        }
+        (WrongKind::UnitMissing, Some(text)) => format!("`{text}` has no unit"),
+        (WrongKind::Value, Some(text)) => format!("`{}` cannot be used here", text.escape_debug()),
+    };
+    let mut finding =
+        Diagnostic::new(lint, node.span(), message).label(format!("expected {}", wrong.expected));
+    if let Some(help) = &wrong.help {
+        finding = finding.help(help.clone());
+    }
+    sink.push(finding);
+}
+
+fn wrong_type(node: NodeRef<'_>, expected: &str, sink: &mut Sink) -> bool {
+    sink.push(
+        Diagnostic::new(
+            &WRONG_TYPE,
+            node.span(),
+            format!("expected {expected}, found {}", node.kind_name()),
+        )
+        .label(format!("expected {expected}")),
+    );
+    false
+}

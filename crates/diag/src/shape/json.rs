@@ -1,0 +1,168 @@
+//! A shape as JSON Schema (draft 2020-12), for editors.
+//!
+//! It is as exact as [`super::check`] where JSON Schema can say it, and never stricter: a
+//! variable (`${var:NAME}`) may stand for every scalar, `null` for every optional value.
+
+use serde_json::{Map, Value, json};
+
+use super::{Need, Object, Rule, Shape, Variant};
+
+const VARIABLE: &str = r"\$\{var:[A-Za-z0-9_]+\}";
+const SECRET: &str = r"\$\{(env:[A-Za-z0-9_]+|file:/[^}]*)\}";
+/// A text that is no reference of any kind.
+const LITERAL: &str = r"(?!\$\{)[\s\S]*";
+const NAME: &str = "[A-Za-z0-9][A-Za-z0-9._-]{0,127}";
+
+/// The JSON Schema of a shape.
+#[must_use]
+pub fn json_schema(shape: &Shape) -> Value {
+    match shape {
+        Shape::Any => json!({}),
+        Shape::Bool => or_variable(&json!({"type": "boolean"})),
+        Shape::True => or_variable(&json!({"const": true})),
+        Shape::Text => scalar_or(&[VARIABLE, LITERAL]),
+        Shape::Form(form) => pattern(&[form.pattern, VARIABLE]),
+        Shape::Name(what) => {
+            let mut schema = pattern(&[NAME, VARIABLE]);
+            schema["description"] = format!("the name of {what}").into();
+            schema
+        }
+        Shape::Secret => pattern(&[SECRET]),
+        Shape::TextOrSecret => scalar_or(&[SECRET, VARIABLE, LITERAL]),
+        Shape::Integer(min, i64::MAX) => or_variable(&json!({"type": "integer", "minimum": min})),
+        Shape::Integer(min, max) => {
+            or_variable(&json!({"type": "integer", "minimum": min, "maximum": max}))
+        }
+        Shape::Duration => pattern(&["[0-9]+(ms|s|m|min|h|d)", VARIABLE]),
+        Shape::Timeout => pattern(&["0*[1-9][0-9]*(ms|s|m|min|h|d)", VARIABLE]),
+        Shape::Rate => pattern(&["0*[1-9][0-9]*/(s|m|min|h|d)", VARIABLE]),
+        Shape::Size => pattern(&["[0-9]+(B|KiB|MiB|GiB|kB|MB|GB)", VARIABLE]),
+        Shape::Percent => pattern(&[r"0*([0-9]{1,2}(\.[0-9]{1,4})?|100(\.0{1,4})?)%", VARIABLE]),
+        Shape::Sha256 => pattern(&["[0-9A-Fa-f]{64}", VARIABLE]),
+        Shape::Date => pattern(&[
+            "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])",
+            VARIABLE,
+        ]),
+        Shape::Word(words) => words_schema(words.iter().copied()),
+        Shape::Partly(runs, later) => words_schema(runs.iter().chain(*later).copied()),
+        Shape::List(item) => json!({"type": "array", "items": json_schema(item)}),
+        Shape::Several(item) => json!({"type": "array", "items": json_schema(item), "minItems": 1}),
+        Shape::Map(value) => map_schema(&[NAME], value),
+        Shape::Table(value) => {
+            json!({"type": "object", "additionalProperties": json_schema(value)})
+        }
+        Shape::Keyed(form, value) => map_schema(&[form.pattern], value),
+        Shape::Object(object) => object_schema(object, None),
+        Shape::Kinds(variants) => {
+            let kinds = variants.iter();
+            let kinds: Vec<Value> = kinds
+                .map(|variant| object_schema(variant.object, Some(variant)))
+                .collect();
+            json!({"oneOf": kinds})
+        }
+        Shape::Either(shapes) => {
+            let shapes: Vec<Value> = shapes.iter().map(json_schema).collect();
+            json!({"anyOf": shapes})
+        }
+    }
+}
+
+/// A text that matches one of these as a whole.
+fn pattern(patterns: &[&str]) -> Value {
+    json!({"type": "string", "pattern": whole(patterns)})
+}
+
+fn whole(patterns: &[&str]) -> String {
+    format!("^({})$", patterns.join("|"))
+}
+
+/// Any scalar; where it is a text, one that matches.
+fn scalar_or(patterns: &[&str]) -> Value {
+    json!({"type": ["string", "number", "boolean"], "pattern": whole(patterns)})
+}
+
+fn or_variable(schema: &Value) -> Value {
+    json!({"anyOf": [schema, pattern(&[VARIABLE])]})
+}
+
+/// Words, also those that YAML reads as numbers (`308`, `1.2`).
+fn words_schema<'w>(words: impl Iterator<Item = &'w str>) -> Value {
+    let spelled = |word: &'w str| {
+        let number = word
+            .parse::<f64>()
+            .ok()
+            .and_then(|_| serde_json::from_str(word).ok());
+        [Some(Value::from(word)), number].into_iter().flatten()
+    };
+    let words: Vec<Value> = words.flat_map(spelled).collect();
+    or_variable(&json!({"enum": words}))
+}
+
+fn map_schema(keys: &[&str], value: &Shape) -> Value {
+    json!({"type": "object", "propertyNames": {"pattern": whole(keys)},
+           "additionalProperties": json_schema(value)})
+}
+
+fn object_schema(object: &Object, variant: Option<&Variant>) -> Value {
+    let mut properties = Map::new();
+    let mut required = Vec::new();
+    if let Some(variant) = variant {
+        let doc = described(object.what, variant.runs);
+        properties.insert(
+            "kind".into(),
+            json!({"const": variant.kind, "description": doc}),
+        );
+        required.push("kind");
+    }
+    for field in object.fields {
+        let mut schema = json_schema(&field.shape);
+        // `null` means back to the built-in default.
+        if field.need != Need::Required {
+            schema = json!({"anyOf": [schema, {"type": "null"}]});
+        }
+        let doc = described(field.doc, field.need != Need::NotAvailable);
+        if let Value::Object(schema) = &mut schema {
+            schema.insert("description".into(), doc.into());
+        }
+        properties.insert(field.key.into(), schema);
+        if field.need == Need::Required {
+            required.push(field.key);
+        }
+    }
+    let mut schema = json!({"type": "object", "description": object.what, "properties": properties,
+        "required": required, "patternProperties": {"^x-gateway-ext-": {}}, "additionalProperties": false});
+    let rules: Vec<Value> = object.rules.iter().flat_map(rule_schemas).collect();
+    if !rules.is_empty() {
+        schema["allOf"] = rules.into();
+    }
+    schema
+}
+
+fn described(doc: &str, runs: bool) -> String {
+    match runs {
+        true => doc.to_owned(),
+        false => format!("{doc} (not available yet: lint checks it, build stops there)"),
+    }
+}
+
+fn rule_schemas(rule: &Rule) -> Vec<Value> {
+    let there = |key: &&str| json!({"required": [key]});
+    match rule {
+        Rule::One(keys) => {
+            let each: Vec<Value> = keys.iter().map(there).collect();
+            vec![json!({"oneOf": each})]
+        }
+        Rule::AnyOf(keys) => {
+            let each: Vec<Value> = keys.iter().map(there).collect();
+            vec![json!({"anyOf": each})]
+        }
+        Rule::Apart(keys, _) => {
+            let pairs = keys.iter().enumerate().flat_map(|(at, one)| {
+                let others = keys[at + 1..].iter();
+                others.map(move |other| json!({"not": {"required": [one, other]}}))
+            });
+            pairs.collect()
+        }
+        Rule::Holds(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,86 @@
+//! What can be wrong with a value of the closed vocabulary.
+
+use crate::diagnostic::{Level, Lint};
+
+/// A key that the vocabulary does not have.
+pub static UNKNOWN_KEY: Lint = Lint {
+    code: "GW0101",
+    name: "unknown-key",
+    level: Level::Error,
+    summary: "a key that the vocabulary does not have",
+    explain: "gateway.yaml and `x-gateway` have a closed vocabulary: a key that nobody reads would be a \
+rule that nobody applies. The message names the nearest known key. Private additions belong in keys that \
+begin with `x-gateway-ext-`.",
+    bad: &[("gateway.yaml", "version: 1\nname: s\nupstrems: {}\n")],
+    good: &[("gateway.yaml", "version: 1\nname: s\n")],
+};
+
+/// A value of another type than the key takes.
+pub static WRONG_TYPE: Lint = Lint {
+    code: "GW0102",
+    name: "wrong-type",
+    level: Level::Error,
+    summary: "a value of another type than the key takes",
+    explain: "The key is known, but its value is of another type: a list where a map belongs, a text where a \
+number belongs. The message says what is expected there.",
+    bad: &[("gateway.yaml", "version: 1\nname: [s]\n")],
+    good: &[("gateway.yaml", "version: 1\nname: s\n")],
+};
+
+/// A key that must be there is not.
+pub static MISSING_KEY: Lint = Lint {
+    code: "GW0103",
+    name: "missing-key",
+    level: Level::Error,
+    summary: "a key that must be there is not",
+    explain: "Something cannot be used without this key; there is no default that would be right for everybody.",
+    bad: &[("gateway.yaml", "version: 1\n")],
+    good: &[("gateway.yaml", "version: 1\nname: s\n")],
+};
+
+/// The right type, but not a value that can be used.
+pub static BAD_VALUE: Lint = Lint {
+    code: "GW0104",
+    name: "bad-value",
+    level: Level::Error,
+    summary: "a value that the key does not take",
+    explain: "The value has the right type but is not one the key takes: an unknown word, a number out of range, \
+an address that is none. The message says which values are known.",
+    bad: &[("gateway.yaml", "version: 2\nname: s\n")],
+    good: &[("gateway.yaml", "version: 1\nname: s\n")],
+};
+
+/// A bare number where a unit is needed.
+pub static UNIT_MISSING: Lint = Lint {
+    code: "GW0105",
+    name: "unit-missing",
+    level: Level::Error,
+    summary: "a bare number where a unit is needed",
+    explain: "Durations, rates and sizes carry their unit: `250ms`, `10/s`, `1MiB`. A bare `30` could be seconds \
+to the writer and milliseconds to the reader, so it is an error that names the units.",
+    bad: &[(
+        "gateway.yaml",
+        "version: 1\nname: s\ndefaults: {timeout: 30}\n",
+    )],
+    good: &[(
+        "gateway.yaml",
+        "version: 1\nname: s\ndefaults: {timeout: 30s}\n",
+    )],
+};
+
+/// Part of the vocabulary that this version cannot run.
+pub static NOT_AVAILABLE: Lint = Lint {
+    code: "GW0106",
+    name: "not-available",
+    level: Level::Warn,
+    summary: "part of the vocabulary that this version cannot run yet",
+    explain: "The key, kind or word is part of the vocabulary and well written, but this version of gwc and gwd \
+cannot run it yet. It is never ignored: `gwc lint` checks what stands there and warns, `gwc build`, `gwc plan` and \
+everything else that needs the gateway stop at its place with an error. No level, `allow` or baseline changes that. \
+Remove it, or use a version that has it.",
+    bad: &[(
+        "gateway.yaml",
+        "version: 1\nname: s\ninvariants: [a.yaml]\n",
+    )],
+    good: &[("gateway.yaml", "version: 1\nname: s\n")],
+};

@@ -1,0 +1,48 @@
+//! Tokens that are bound to a key of the client, who proves that it has it (RFC 9449).
+//!
+//! ```yaml
+//! auth:
+//!   bound: {kind: dpop, token: idp, algorithms: [ES256], window: 1m}
+//! ```
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{Field, Object, Shape};
+
+    /// The keys of `kind: dpop`.
+    pub static SHAPE: Object = Object {
+        what: "tokens with proof of possession",
+        fields: &[
+            Field::required(
+                "token",
+                Shape::Name("a verifier"),
+                "Who checks the token itself: a `jwt` or `introspection`.",
+            ),
+            Field::optional(
+                "algorithms",
+                Shape::Several(&Shape::Word(&[
+                    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA",
+                ])),
+                "What proofs may be signed with: `ES256`.",
+            ),
+            Field::optional(
+                "window",
+                Shape::Timeout,
+                "How old a proof may be; 1m where nothing is said.",
+            ),
+            Field::optional(
+                "nonce",
+                Shape::Bool,
+                "Whether the gateway gives nonces that proofs must carry.",
+            ),
+            Field::optional(
+                "store",
+                Shape::Name("a store or `local`"),
+                "Where the ids of proofs are kept: `local`, or a store that a fleet shares.",
+            ),
+        ],
+        rules: &[],
+    };
+}

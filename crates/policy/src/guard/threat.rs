@@ -1,0 +1,71 @@
+//! Refuses bodies that are built to exhaust whoever parses them.
+//!
+//! ```yaml
+//! policies:
+//!   waf: {kind: threat, json: {depth: 32, items: 10000}}
+//! ```
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{Field, Object, Rule, Shape};
+
+    /// The keys of `kind: threat`.
+    pub static SHAPE: Object = Object {
+        what: "limits on what bodies may be like",
+        fields: &[
+            Field::optional("json", Shape::Object(&JSON), "JSON bodies."),
+            Field::optional(
+                "xml",
+                Shape::Object(&XML),
+                "XML bodies; entities and external references are always refused.",
+            ),
+        ],
+        rules: &[Rule::AnyOf(&["json", "xml"])],
+    };
+
+    const COUNT: Shape = Shape::Integer(1, 1 << 24);
+
+    static JSON: Object = Object {
+        what: "limits on JSON",
+        fields: &[
+            Field::optional(
+                "depth",
+                Shape::Integer(1, 1_000),
+                "Levels of objects and arrays.",
+            ),
+            Field::optional("keys", COUNT, "Keys of one object."),
+            Field::optional("items", COUNT, "Items of one array."),
+            Field::optional("key_bytes", Shape::Size, "The length of a key."),
+            Field::optional("string_bytes", Shape::Size, "The length of a string."),
+        ],
+        rules: &[Rule::AnyOf(&[
+            "depth",
+            "keys",
+            "items",
+            "key_bytes",
+            "string_bytes",
+        ])],
+    };
+
+    static XML: Object = Object {
+        what: "limits on XML",
+        fields: &[
+            Field::optional("depth", Shape::Integer(1, 1_000), "Levels of elements."),
+            Field::optional("children", COUNT, "Children of one element."),
+            Field::optional("attributes", COUNT, "Attributes of one element."),
+            Field::optional(
+                "text_bytes",
+                Shape::Size,
+                "The length of a text or an attribute's value.",
+            ),
+        ],
+        rules: &[Rule::AnyOf(&[
+            "depth",
+            "children",
+            "attributes",
+            "text_bytes",
+        ])],
+    };
+}

@@ -1,0 +1,33 @@
+//! Holds messages to the contract: parameters and bodies to their schemas.
+//!
+//! ```yaml
+//! policies:
+//!   strict: {kind: validate, request: block, response: log}
+//! ```
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{Field, Object, Rule, Shape};
+
+    /// The keys of `kind: validate`, of the field `validate`, and of `defaults.validate`.
+    pub static SHAPE: Object = Object {
+        what: "what is held to the contract",
+        fields: &[
+            Field::optional(
+                "request",
+                MODE,
+                "Requests: not at all, logged, or refused (400).",
+            ),
+            Field::optional(
+                "response",
+                MODE,
+                "Responses: not at all, logged, or replaced (502).",
+            ),
+        ],
+        rules: &[Rule::AnyOf(&["request", "response"])],
+    };
+
+    const MODE: Shape = Shape::Word(&["off", "log", "block"]);
+}

@@ -1,0 +1,31 @@
+//! Limits the bytes of bodies.
+//!
+//! ```yaml
+//! policies:
+//!   small: {kind: body_limit, request: 64KiB}
+//! ```
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{Field, Object, Rule, Shape};
+
+    /// The keys of `kind: body_limit`.
+    pub static SHAPE: Object = Object {
+        what: "a limit on bodies",
+        fields: &[
+            Field::optional(
+                "request",
+                Shape::Size,
+                "Bytes of a request's body; more is 413.",
+            ),
+            Field::optional(
+                "response",
+                Shape::Size,
+                "Bytes of a response's body; more is 502.",
+            ),
+        ],
+        rules: &[Rule::AnyOf(&["request", "response"])],
+    };
+}

@@ -1,0 +1,39 @@
+//! Compresses responses for clients that take it (RFC 9110 §12.5.3).
+//!
+//! ```yaml
+//! policies:
+//!   smaller: {kind: compress, algorithms: [zstd, gzip], min_size: 1KiB}
+//! ```
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{Field, Object, Shape};
+
+    use crate::forms;
+
+    /// The keys of `kind: compress`.
+    pub static SHAPE: Object = Object {
+        what: "how responses are compressed",
+        fields: &[
+            Field::optional(
+                "algorithms",
+                Shape::Several(&Shape::Word(&["zstd", "br", "gzip"])),
+                "Which ones, the best first.",
+            ),
+            Field::optional("level", Shape::Integer(1, 11), "How hard it tries."),
+            Field::optional(
+                "min_size",
+                Shape::Size,
+                "Bytes from which it pays; 1KiB where nothing is said.",
+            ),
+            Field::optional(
+                "types",
+                Shape::Several(&Shape::Form(&forms::MEDIA_TYPE)),
+                "Media types, `text/*` for a family.",
+            ),
+        ],
+        rules: &[],
+    };
+}

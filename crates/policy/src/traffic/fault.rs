@@ -1,0 +1,41 @@
+//! Makes requests slow or fail, to see what clients do.
+//!
+//! ```yaml
+//! policies:
+//!   storm: {kind: fault, delay: {time: 2s, percent: 10%}, abort: {status: 503, percent: 1%}}
+//! ```
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{Field, Object, Rule, Shape};
+
+    /// The keys of `kind: fault`.
+    pub static SHAPE: Object = Object {
+        what: "faults made on purpose",
+        fields: &[
+            Field::optional("delay", Shape::Object(&DELAY), "Requests that wait."),
+            Field::optional("abort", Shape::Object(&ABORT), "Requests that fail."),
+        ],
+        rules: &[Rule::AnyOf(&["delay", "abort"])],
+    };
+
+    static DELAY: Object = Object {
+        what: "a delay",
+        fields: &[
+            Field::required("time", Shape::Timeout, "How long."),
+            Field::required("percent", Shape::Percent, "How many of the requests."),
+        ],
+        rules: &[],
+    };
+
+    static ABORT: Object = Object {
+        what: "a failure",
+        fields: &[
+            Field::required("status", Shape::Integer(400, 599), "The status."),
+            Field::required("percent", Shape::Percent, "How many of the requests."),
+        ],
+        rules: &[],
+    };
+}

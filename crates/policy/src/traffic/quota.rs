@@ -1,0 +1,57 @@
+//! Counts requests over long times: by the calendar, or over a window that moves.
+//!
+//! ```yaml
+//! policies:
+//!   monthly: {kind: quota, limit: 100000, period: month, time_zone: Europe/Berlin, key: consumer}
+//! ```
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+
+    use crate::forms;
+
+    /// The keys of `kind: quota`.
+    pub static SHAPE: Object = Object {
+        what: "a quota",
+        fields: &[
+            Field::required("limit", Shape::Integer(1, 1 << 40), "Requests per period."),
+            Field::optional(
+                "period",
+                Shape::Word(&["minute", "hour", "day", "week", "month"]),
+                "A period of the calendar.",
+            ),
+            Field::optional(
+                "window",
+                Shape::Timeout,
+                "A period that moves along, instead.",
+            ),
+            Field::optional(
+                "time_zone",
+                Shape::Form(&forms::TIME_ZONE),
+                "With `period`: where days begin; `UTC` where nothing is said.",
+            ),
+            Field::optional(
+                "key",
+                Shape::Form(&forms::COUNTER_KEY),
+                "Who shares it: `consumer`.",
+            ),
+            Field::optional(
+                "anonymous",
+                Shape::Word(&["address"]),
+                "What stands in for a key that is absent: the client's address.",
+            ),
+            Field::optional(
+                "store",
+                Shape::Name("a store or `local`"),
+                "Where requests are counted: `local`, or a store that a fleet shares.",
+            ),
+        ],
+        rules: &[
+            Rule::One(&["period", "window"]),
+            Rule::Apart(&["window", "time_zone"], &BAD_VALUE),
+        ],
+    };
+}

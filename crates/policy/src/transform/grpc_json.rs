@@ -1,0 +1,43 @@
+//! Lets clients of JSON call gRPC services, by their `google.api.http` annotations.
+//!
+//! ```yaml
+//! policies:
+//!   json: {kind: grpc_json, descriptors: protos/shop.pb, services: [shop.v1.Orders]}
+//! ```
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{Field, Object, Shape};
+
+    use crate::forms;
+
+    /// The keys of `kind: grpc_json`.
+    pub static SHAPE: Object = Object {
+        what: "JSON in front of gRPC",
+        fields: &[
+            Field::required(
+                "descriptors",
+                Shape::Form(&forms::FILE),
+                "A file with a FileDescriptorSet.",
+            ),
+            Field::required(
+                "services",
+                Shape::Several(&Shape::Form(&forms::WORDS)),
+                "Full names of services.",
+            ),
+            Field::optional(
+                "unknown_parameters",
+                Shape::Word(&["reject", "ignore"]),
+                "What happens to query parameters that no message has: `reject`.",
+            ),
+            Field::optional(
+                "print_defaults",
+                Shape::Bool,
+                "Whether fields with their default values are written.",
+            ),
+        ],
+        rules: &[],
+    };
+}

@@ -1,0 +1,24 @@
+//! Lets browsers call gRPC services: gRPC-Web on one side, gRPC on the other.
+//!
+//! ```yaml
+//! policies:
+//!   browsers: {kind: grpc_web}
+//! ```
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use diag::shape::{Field, Object, Shape};
+
+    /// `kind: grpc_web` has one key.
+    pub static SHAPE: Object = Object {
+        what: "gRPC-Web for browsers",
+        fields: &[Field::optional(
+            "text",
+            Shape::Bool,
+            "Whether base64 (`grpc-web-text`) is taken, too; `true` where nothing is said.",
+        )],
+        rules: &[],
+    };
+}

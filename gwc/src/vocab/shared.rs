@@ -1,0 +1,131 @@
+//! What gateway.yaml and documents have in common.
+
+use diag::shape::{Field, Form, Object, Rule, Shape};
+use diag::{Diagnostic, NodeRef, Sink, read};
+use policy::forms;
+use policy::limits::CONTRADICTING_LIMITS;
+
+use Field as F;
+use Shape::{Integer, Keyed, Kinds, Map, Secret, Text, Word};
+
+/// How errors made by the gateway look, by their reason.
+pub(crate) const ERRORS: Shape = Keyed(&REASON, &Shape::Object(&ERROR));
+
+static ERROR: Object = Object {
+    what: "how an error looks",
+    fields: &[
+        F::optional("status", Integer(400, 599), "Another status."),
+        F::optional(
+            "body",
+            Text,
+            "The body, instead of a problem document (RFC 9457).",
+        ),
+        F::optional(
+            "content_type",
+            Shape::Form(&forms::MEDIA_TYPE),
+            "The body's media type; `text/plain; charset=utf-8` where nothing is said.",
+        ),
+    ],
+    rules: &[Rule::AnyOf(&["status", "body"])],
+};
+
+/// Why the gateway refuses or fails, as problem documents, log and metrics name it.
+const REASONS: &[&str] = &[
+    "body_too_large",
+    "cache_only",
+    "circuit_open",
+    "concurrency_limited",
+    "credential_ambiguous",
+    "credential_invalid",
+    "credential_missing",
+    "csrf_denied",
+    "dns_failed",
+    "expectation_failed",
+    "forward_auth_denied",
+    "forward_auth_unavailable",
+    "framing_invalid",
+    "head_invalid",
+    "header_timeout",
+    "headers_too_large",
+    "host_invalid",
+    "insufficient_scope",
+    "ip_denied",
+    "keys_unavailable",
+    "loop_detected",
+    "method_not_allowed",
+    "no_condition_matched",
+    "no_healthy_upstream",
+    "no_route",
+    "not_authorized",
+    "not_ready",
+    "overload",
+    "path_ambiguous",
+    "path_invalid",
+    "quota_exhausted",
+    "rate_limited",
+    "request_body_invalid",
+    "request_timeout",
+    "retry_limit",
+    "schema_invalid",
+    "sunset",
+    "target_invalid",
+    "target_too_long",
+    "threat_found",
+    "trace_refused",
+    "upstream_connect_failed",
+    "upstream_connect_timeout",
+    "upstream_overflow",
+    "upstream_protocol_error",
+    "upstream_reset",
+    "upstream_timeout",
+];
+
+static REASON: Form = Form {
+    what: "a reason for which the gateway refuses or fails, such as `rate_limited`, `no_route` or `upstream_timeout`",
+    pattern: "[a-z][a-z0-9_]*",
+    fits: |text| REASONS.contains(&text),
+};
+
+/// Shared counters and caches.
+pub(crate) const STORES: Shape = Map(&Kinds(&[diag::shape::Variant {
+    kind: "redis",
+    object: &REDIS,
+    runs: false,
+}]));
+
+static REDIS: Object = Object {
+    what: "a store that a fleet shares",
+    fields: &[
+        F::required("url", Secret, "Where it is, with its password."),
+        F::optional(
+            "prefix",
+            Shape::Form(&forms::WORDS),
+            "What every key begins with; the project's name where nothing is said.",
+        ),
+        F::optional(
+            "on_outage",
+            Word(&["local", "open", "closed"]),
+            "What holds while it cannot be reached: `local`, each gateway counts for itself.",
+        ),
+    ],
+    rules: &[],
+};
+
+/// A try that may take as long as all tries together leaves no time for another.
+pub(crate) fn check_tries(each: NodeRef<'_>, all: NodeRef<'_>, sink: &mut Sink) {
+    let (Ok(each_ms), Ok(all_ms)) = (read::duration_ms(each), read::duration_ms(all)) else {
+        return;
+    };
+    if each_ms < all_ms {
+        return;
+    }
+    sink.push(
+        Diagnostic::new(
+            &CONTRADICTING_LIMITS,
+            each.span(),
+            format!("one try may take {each_ms}ms, and all tries together {all_ms}ms"),
+        )
+        .related(all.span(), "the timeout for all of them is here")
+        .help("write a `per_try_timeout` that leaves time for another try"),
+    );
+}

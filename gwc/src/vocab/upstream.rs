@@ -1,0 +1,442 @@
+//! `upstreams`: the services behind.
+
+use diag::shape::{BAD_VALUE, Field, MISSING_KEY, Object, Rule, Shape};
+use diag::{Diagnostic, NodeRef, Sink, read};
+use policy::forms;
+use policy::limits::CONTRADICTING_LIMITS;
+use policy::traffic::{circuit_breaker, retry};
+
+use Field as F;
+use Shape::{
+    Bool, Duration, Form, Integer, Map, Partly, Percent, Secret, Size, Text, Timeout, Word,
+};
+
+use super::listener::CERTIFICATE;
+use crate::model::lints::UNVERIFIED_UPSTREAM;
+
+/// One upstream.
+pub(super) static UPSTREAM: Object = Object {
+    what: "an upstream",
+    fields: &[
+        F::optional(
+            "targets",
+            Map(&Shape::Object(&TARGET)),
+            "Its addresses by name.",
+        ),
+        F::later(
+            "dns",
+            Shape::Object(&DNS),
+            "Its addresses by a DNS name that is asked again.",
+        ),
+        F::optional(
+            "protocol",
+            Partly(&["h1"], &["h2", "h2c", "auto"]),
+            "What it speaks: `h1`.",
+        ),
+        F::optional(
+            "lb",
+            Partly(
+                &["round_robin"],
+                &["random", "least_request", "peak_ewma", "ketama", "maglev"],
+            ),
+            "How a target is chosen: `round_robin`.",
+        ),
+        F::later(
+            "hash_on",
+            Form(&forms::HASH_KEY),
+            "With `ketama` and `maglev`: what the hash is made of.",
+        ),
+        F::later(
+            "health",
+            Shape::Object(&HEALTH),
+            "How it is found out whether a target works.",
+        ),
+        F::optional(
+            "timeouts",
+            Shape::Object(&TIMEOUTS),
+            "How long it may take.",
+        ),
+        F::later(
+            "retries",
+            Shape::Object(&retry::author::SHAPE),
+            "What is tried again.",
+        ),
+        F::later(
+            "circuit_breaker",
+            Shape::Object(&circuit_breaker::author::SHAPE),
+            "When it is left alone.",
+        ),
+        F::later(
+            "limits",
+            Shape::Object(&LIMITS),
+            "Connections and requests at once.",
+        ),
+        F::later("tls", Shape::Object(&TLS), "How it is spoken to over TLS."),
+        F::optional(
+            "host_header",
+            Text,
+            "What it sees as Host: `preserve` (default), `upstream` or a value.",
+        ),
+        F::later(
+            "slow_start",
+            Timeout,
+            "How long a new target takes to get its full share.",
+        ),
+    ],
+    rules: &[
+        Rule::Apart(&["targets", "dns"], &BAD_VALUE),
+        Rule::Holds(hash_goes_with_lb),
+        Rule::Holds(tries_fit_into_the_timeout),
+    ],
+};
+
+static TARGET: Object = Object {
+    what: "a target",
+    fields: &[
+        F::required(
+            "url",
+            Text,
+            "`http://HOST:PORT/PATH`; the path stands before the request's.",
+        ),
+        F::optional(
+            "weight",
+            Integer(0, 1_000_000),
+            "Its share of the requests; 1 where nothing is said.",
+        ),
+        F::later(
+            "zone",
+            Form(&forms::WORDS),
+            "Where it runs; targets of the gateway's own zone are preferred.",
+        ),
+    ],
+    rules: &[],
+};
+
+static DNS: Object = Object {
+    what: "targets by DNS",
+    fields: &[
+        F::required(
+            "name",
+            Form(&forms::HOST_NAME),
+            "The name that is asked for.",
+        ),
+        F::required("port", Integer(1, 65_535), "The port of every address."),
+        F::optional(
+            "refresh",
+            Timeout,
+            "How often it is asked again at least; as the answer says where nothing is said.",
+        ),
+    ],
+    rules: &[],
+};
+
+static TIMEOUTS: Object = Object {
+    what: "the timeouts of an upstream",
+    fields: &[
+        F::optional(
+            "connect",
+            Timeout,
+            "To open a connection; 5s where nothing is said.",
+        ),
+        F::optional(
+            "request",
+            Timeout,
+            "From the end of a request to the head of its response; 15s where nothing is said.",
+        ),
+        F::optional(
+            "idle",
+            Duration,
+            "How long an unused connection is kept; 60s where nothing is said.",
+        ),
+    ],
+    rules: &[],
+};
+
+static HEALTH: Object = Object {
+    what: "how targets are judged",
+    fields: &[
+        F::optional(
+            "active",
+            Shape::Object(&ACTIVE),
+            "Requests that the gateway makes to find out.",
+        ),
+        F::optional(
+            "passive",
+            Shape::Object(&PASSIVE),
+            "What clients' requests tell.",
+        ),
+        F::optional(
+            "all_unhealthy",
+            Word(&["fail", "spread"]),
+            "What holds where no target works: `fail` (503), or all of them get requests.",
+        ),
+    ],
+    rules: &[Rule::AnyOf(&["active", "passive"])],
+};
+
+static ACTIVE: Object = Object {
+    what: "an active health check",
+    fields: &[
+        F::optional(
+            "kind",
+            Word(&["http", "tcp", "grpc"]),
+            "What is asked: `http`.",
+        ),
+        F::optional(
+            "path",
+            Form(&forms::PATH),
+            "The path of the request; `/` where nothing is said.",
+        ),
+        F::optional("host", Form(&forms::HOST), "The Host of the request."),
+        F::optional(
+            "headers",
+            Shape::Keyed(&forms::FIELD, &Text),
+            "Further fields of the request.",
+        ),
+        F::optional(
+            "statuses",
+            Shape::Several(&Integer(100, 599)),
+            "Statuses that say it works; 200 where nothing is said.",
+        ),
+        F::optional(
+            "body",
+            Form(&forms::WORDS),
+            "What the body of the response must contain.",
+        ),
+        F::optional(
+            "interval",
+            Timeout,
+            "From one to the next; 10s where nothing is said.",
+        ),
+        F::optional(
+            "timeout",
+            Timeout,
+            "How long the answer may take; 2s where nothing is said.",
+        ),
+        F::optional(
+            "unhealthy_after",
+            Integer(1, 100),
+            "Failures in a row after which it does not work; 3 where nothing is said.",
+        ),
+        F::optional(
+            "healthy_after",
+            Integer(1, 100),
+            "Successes in a row after which it works again; 2 where nothing is said.",
+        ),
+    ],
+    rules: &[Rule::Holds(checks_end_before_the_next)],
+};
+
+static PASSIVE: Object = Object {
+    what: "a passive health check",
+    fields: &[
+        F::optional(
+            "consecutive_5xx",
+            Integer(1, 100_000),
+            "Such statuses in a row; 5 where nothing is said.",
+        ),
+        F::optional(
+            "consecutive_gateway_failures",
+            Integer(1, 100_000),
+            "502, 503, 504 and broken connections in a row.",
+        ),
+        F::optional(
+            "failure_ratio",
+            Percent,
+            "The share of failures within `interval`.",
+        ),
+        F::optional(
+            "min_requests",
+            Integer(1, 1 << 24),
+            "Requests within `interval` from which the share counts; 50 where nothing is said.",
+        ),
+        F::optional(
+            "interval",
+            Timeout,
+            "What is looked at together; 10s where nothing is said.",
+        ),
+        F::optional(
+            "ejection",
+            Timeout,
+            "How long a target is left out, times how often it was; 30s where nothing is said.",
+        ),
+        F::optional(
+            "max_ejection",
+            Timeout,
+            "How long at most; 300s where nothing is said.",
+        ),
+        F::optional(
+            "max_ejected",
+            Percent,
+            "How many targets at once, always at least one; 10% where nothing is said.",
+        ),
+    ],
+    rules: &[Rule::Holds(ejections_can_grow)],
+};
+
+static LIMITS: Object = Object {
+    what: "the limits of an upstream",
+    fields: &[
+        F::optional(
+            "connections",
+            Integer(1, 1 << 24),
+            "Connections at once; 1024 where nothing is said.",
+        ),
+        F::optional(
+            "pending",
+            Integer(0, 1 << 24),
+            "Requests that wait for a connection; 1024 where nothing is said.",
+        ),
+        F::optional(
+            "requests",
+            Integer(1, 1 << 24),
+            "Requests in flight; 1024 where nothing is said.",
+        ),
+        F::optional(
+            "retries",
+            Integer(0, 1 << 24),
+            "Second tries in flight; 3 where nothing is said.",
+        ),
+        F::optional(
+            "response_header_bytes",
+            Size,
+            "Bytes of a response's head; 64KiB where nothing is said.",
+        ),
+    ],
+    rules: &[],
+};
+
+static TLS: Object = Object {
+    what: "the TLS to an upstream",
+    fields: &[
+        F::optional(
+            "sni",
+            Form(&forms::HOST_NAME),
+            "The name that is asked for and checked; the target's host where nothing is said.",
+        ),
+        F::optional(
+            "ca",
+            Secret,
+            "The authorities that count, in PEM; the system's where nothing is said.",
+        ),
+        F::optional(
+            "client_cert",
+            Shape::Object(&CERTIFICATE),
+            "What the gateway shows.",
+        ),
+        F::optional(
+            "verify",
+            Bool,
+            "Whether the upstream's certificate is checked; `true` where nothing is said.",
+        ),
+    ],
+    rules: &[Rule::Holds(somebody_is_checked)],
+};
+
+fn time(node: NodeRef<'_>, key: &str, default: u64) -> u64 {
+    let value = node
+        .get(key)
+        .and_then(|value| read::duration_ms(value).ok());
+    value.unwrap_or(default)
+}
+
+fn hash_goes_with_lb(node: NodeRef<'_>, sink: &mut Sink) {
+    let lb = node.get("lb");
+    let hashes = lb.filter(|lb| matches!(lb.scalar_text(), Some("ketama" | "maglev")));
+    let hash = node.entry("hash_on").filter(|(_, value)| !value.is_null());
+    match (hashes, hash) {
+        (Some(lb), None) => sink.push(
+            Diagnostic::new(
+                &MISSING_KEY,
+                lb.span(),
+                "a hash needs something that it is made of",
+            )
+            .help("write `hash_on: header:NAME`, `cookie:NAME`, `address` or `consumer` beside it"),
+        ),
+        (None, Some((entry, _))) => sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                "nothing is hashed here",
+            )
+            .help("write `lb: ketama` or `lb: maglev` beside it, or remove it"),
+        ),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+}
+
+/// A try that may take as long as all of them leaves no time for another.
+fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
+    let request = node
+        .get("timeouts")
+        .and_then(|timeouts| timeouts.get("request"));
+    let each = node
+        .get("retries")
+        .and_then(|retries| retries.get("per_try_timeout"));
+    if let (Some(request), Some(each)) = (request, each) {
+        super::shared::check_tries(each, request, sink);
+    }
+}
+
+fn checks_end_before_the_next(node: NodeRef<'_>, sink: &mut Sink) {
+    let (interval, timeout) = (time(node, "interval", 10_000), time(node, "timeout", 2_000));
+    let at = node.entry("timeout").or_else(|| node.entry("interval"));
+    if let Some((entry, _)) = at.filter(|_| timeout > interval) {
+        sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                format!("a check may take {timeout}ms, and the next begins after {interval}ms"),
+            )
+            .help("write a `timeout` that is not longer than `interval`"),
+        );
+    }
+}
+
+fn ejections_can_grow(node: NodeRef<'_>, sink: &mut Sink) {
+    let (first, most) = (
+        time(node, "ejection", 30_000),
+        time(node, "max_ejection", 300_000),
+    );
+    let at = node
+        .entry("max_ejection")
+        .or_else(|| node.entry("ejection"));
+    if let Some((entry, _)) = at.filter(|_| first > most) {
+        sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                format!("a target is left out for {first}ms, and for {most}ms at most"),
+            )
+            .help("write an `ejection` that is not longer than `max_ejection`"),
+        );
+    }
+    if let Some((entry, _)) = node
+        .entry("min_requests")
+        .filter(|_| node.get("failure_ratio").is_none())
+    {
+        sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                "`min_requests` counts only with `failure_ratio`",
+            )
+            .help("write a `failure_ratio` beside it, or remove it"),
+        );
+    }
+}
+
+fn somebody_is_checked(node: NodeRef<'_>, sink: &mut Sink) {
+    let verify = node
+        .get("verify")
+        .filter(|verify| verify.as_bool() == Some(false));
+    let Some(verify) = verify else { return };
+    sink.push(
+        Diagnostic::new(
+            &UNVERIFIED_UPSTREAM,
+            verify.span(),
+            "anybody in between can answer for this upstream",
+        )
+        .help("remove it, and name the authority of the upstream's certificate with `ca`"),
+    );
+}
