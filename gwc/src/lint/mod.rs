@@ -16,6 +16,7 @@ use crate::spec::{Spec, Version};
 pub mod allow;
 pub mod baseline;
 mod choose;
+pub(crate) mod edit;
 mod reach;
 pub mod rules;
 pub(crate) mod sample;

@@ -19,6 +19,10 @@ pub(super) fn spelled(files: &Files, mut finding: Diagnostic) -> Diagnostic {
 
 fn one(files: &Files, edit: &Edit) -> Option<Edit> {
     let old = files.sources.text(edit.span);
+    // Taken out with all that belongs to it ([`super::edit`]).
+    if edit.text.is_empty() {
+        return Some(edit.clone());
+    }
     if old.contains('\n') || names_neighbour(files, edit) {
         return None;
     }
@@ -26,8 +30,8 @@ fn one(files: &Files, edit: &Edit) -> Option<Edit> {
     let json = Notation::of_path(path) == Notation::Json;
     let new = edit.text.as_str();
     let quoted = |text: &str| text.len() >= 2 && text.starts_with(['"', '\'']);
-    // Inserted and removed text, and text with quotes of its own, is taken as it is.
-    let text = if old.is_empty() || new.is_empty() || quoted(new) {
+    // Inserted text, and text with quotes of its own, is taken as it is.
+    let text = if old.is_empty() || quoted(new) {
         new.to_owned()
     } else if old.starts_with('\'') && old.len() >= 2 {
         format!("'{}'", new.replace('\'', "''"))

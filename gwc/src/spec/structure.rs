@@ -25,7 +25,7 @@ use super::objects::{
 use super::reference::{Fault, HOPS_MAX, Resolver, reference};
 use super::schema::Schemas;
 use crate::lint::rules::{unchecked_value, unknown_method};
-use crate::lint::{Chosen, Place, allow};
+use crate::lint::{Chosen, Place, allow, edit};
 use crate::model::lints::MISPLACED_EXTENSION;
 
 /// An `x-gateway`, with what it may say there.
@@ -231,15 +231,20 @@ impl<'a> Walk<'_, 'a> {
             if harmless || entry.key.starts_with("x-") {
                 continue;
             }
-            self.sink.push(
-                Diagnostic::new(
-                    &IGNORED_SIBLING,
-                    entry.key_span,
-                    format!("`{}` beside `$ref` is ignored", entry.key.escape_debug()),
-                )
-                .help("remove it, or change what the reference leads to")
-                .level(level),
-            );
+            let finding = Diagnostic::new(
+                &IGNORED_SIBLING,
+                entry.key_span,
+                format!("`{}` beside `$ref` is ignored", entry.key.escape_debug()),
+            )
+            .help("remove it, or change what the reference leads to")
+            .level(level);
+            // A path item's operations are not thrown away unseen.
+            let gone = edit::entry_removed(self.resolver.files(), node, &entry.key);
+            self.sink
+                .push(match gone.filter(|_| level != Level::Error) {
+                    Some(gone) => finding.fix(gone, ""),
+                    None => finding,
+                });
         }
     }
 

@@ -29,7 +29,9 @@ pub static MALFORMED_YAML: Lint = Lint {
 indentation that does not line up, a text with `: ` or ` #` in it that is not in quotes, and a bracket or quote that \
 is not closed; the place reported is where the parser noticed, the cause may stand a little before it.",
     bad: v30!("paths:\n  /a:\n    get:\n      tags: [a, b\n      responses: {}\n"),
-    good: v30!("paths:\n  /a:\n    get:\n      tags: [a, b]\n      responses: {}\n"),
+    good: v30!(
+        "paths:\n  /a:\n    get:\n      tags: [a, b]\n      responses: {'200': {description: ok}}\n"
+    ),
 };
 
 /// Text that is not JSON.

@@ -162,3 +162,119 @@ fn what_is_silenced_is_not_mended() {
     assert_eq!(project.read("a.yaml"), text.replace("tagz", "tags"));
     project.run(&["lint", "a.yaml", "--dry-run"]).with(64);
 }
+
+/// Each mistake that an edit mends: the document around it, before and after.
+const MENDED: &[(&str, &str, &str, &str)] = &[
+    (
+        "optional-path-parameter",
+        "3.0.3",
+        "paths: {}\ncomponents:\n  parameters:\n    P:\n      name: p # its name\n      in: path\n      schema: {type: string}\n",
+        "paths: {}\ncomponents:\n  parameters:\n    P:\n      name: p # its name\n      required: true\n      in: path\n      schema: {type: string}\n",
+    ),
+    (
+        "ignored-sibling",
+        "3.0.3",
+        "paths: {}\ncomponents: {schemas: {A: {type: string}, B: {$ref: '#/components/schemas/A', nullable: true}}} # end\n",
+        "paths: {}\ncomponents: {schemas: {A: {type: string}, B: {$ref: '#/components/schemas/A'}}} # end\n",
+    ),
+    (
+        "duplicate-enum-value",
+        "3.0.3",
+        "paths: {}\ncomponents:\n  schemas:\n    A:\n      enum:\n        - a # the first\n        - b\n        - a\n        # c would be next\n",
+        "paths: {}\ncomponents:\n  schemas:\n    A:\n      enum:\n        - a # the first\n        - b\n        # c would be next\n",
+    ),
+    (
+        "duplicate-operation-tag",
+        "3.0.3",
+        "paths: {/a: {get: {tags: [a, b, b, a], responses: {'200': {description: ok}}}}}\n",
+        "paths: {/a: {get: {tags: [a, b], responses: {'200': {description: ok}}}}}\n",
+    ),
+    (
+        "duplicate-required",
+        "3.0.3",
+        "paths: {}\ncomponents: {schemas: {A: {type: object, required: [a, a], properties: {a: {}}}}}\n",
+        "paths: {}\ncomponents: {schemas: {A: {type: object, required: [a], properties: {a: {}}}}}\n",
+    ),
+    (
+        "nullable-without-effect",
+        "3.1.0",
+        "paths: {}\ncomponents:\n  schemas:\n    A:\n      type: string\n      nullable: true\n      description: text\n    B: {type: integer, nullable: true} # a number\n",
+        "paths: {}\ncomponents:\n  schemas:\n    A:\n      type: [string, \"null\"]\n      description: text\n    B: {type: [integer, \"null\"]} # a number\n",
+    ),
+    (
+        "limit-of-other-version",
+        "3.1.0",
+        "paths: {}\ncomponents: {schemas: {A: {type: integer, minimum: 3, exclusiveMinimum: true, exclusiveMaximum: false}}}\n",
+        "paths: {}\ncomponents: {schemas: {A: {type: integer, exclusiveMinimum: 3}}}\n",
+    ),
+    (
+        "ignored-encoding",
+        "3.0.3",
+        "paths: {}\ncomponents: {requestBodies: {B: {content: {text/plain: {encoding: {a: {style: form}}, schema: {type: string}}}}}}\n",
+        "paths: {}\ncomponents: {requestBodies: {B: {content: {text/plain: {schema: {type: string}}}}}}\n",
+    ),
+    (
+        "ignored-scheme-field",
+        "3.0.3",
+        "paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: basic, bearerFormat: JWT, flows: {}}}}\n",
+        "paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: basic, bearerFormat: JWT}}}\n",
+    ),
+    (
+        "undeclared-scope",
+        "3.0.3",
+        "security: [{s: ['raed']}]\npaths: {}\ncomponents: {securitySchemes: {s: {type: oauth2, flows: {clientCredentials: {tokenUrl: 'https://a.test/t', scopes: {read: r}}}}}}\n",
+        "security: [{s: ['read']}]\npaths: {}\ncomponents: {securitySchemes: {s: {type: oauth2, flows: {clientCredentials: {tokenUrl: 'https://a.test/t', scopes: {read: r}}}}}}\n",
+    ),
+    (
+        "unknown-http-scheme",
+        "3.0.3",
+        "paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: \"baerer\"}}}\n",
+        "paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: \"bearer\"}}}\n",
+    ),
+    (
+        "unknown-rule",
+        "3.0.3",
+        "paths: {}\ntags: [{name: a}, {name: a}]\nx-gateway-lint: {allow: [duplicate-tags]} # for now\n",
+        "paths: {}\ntags: [{name: a}, {name: a}]\nx-gateway-lint: {allow: [duplicate-tag]} # for now\n",
+    ),
+];
+
+#[test]
+fn each_mechanical_mistake_is_mended_and_nothing_else_changes() {
+    let project = Project::bare();
+    let whole = |version: &str, text: &str| {
+        format!("# head\nopenapi: {version}\ninfo: {{title: t, version: \"1\"}}\n{text}")
+    };
+    for (name, version, before, after) in MENDED {
+        for end in ["\n", "\r\n"] {
+            let (before, after) = (whole(version, before), whole(version, after));
+            let (before, after) = (before.replace('\n', end), after.replace('\n', end));
+            project.write("a.yaml", &before);
+            let found = || {
+                let text = project.run(&["lint", "a.yaml", "--format", "json"]).out;
+                text.contains(&format!("\"{name}\""))
+            };
+            assert!(found(), "{name}");
+            project.run(&["lint", "a.yaml", "--fix"]);
+            assert_eq!(project.read("a.yaml"), after, "{name}");
+            assert!(!found(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn what_belongs_to_a_comment_or_an_anchor_is_not_taken_out() {
+    let project = Project::bare();
+    for schema in [
+        "      enum:\n        - a\n        - a # why\n",
+        "      enum: [a, &x a]\n      default: *x\n",
+        "      enum: &all [a]\n      nullable: false\n      not: {enum: [*all, *all]}\n",
+    ] {
+        let text = format!(
+            "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths: {{}}\ncomponents:\n  schemas:\n    A:\n{schema}"
+        );
+        project.write("a.yaml", &text);
+        project.run(&["lint", "a.yaml", "--fix"]);
+        assert_eq!(project.read("a.yaml"), text);
+    }
+}

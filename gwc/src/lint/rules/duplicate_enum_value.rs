@@ -1,11 +1,11 @@
 //! A value that stands twice in an `enum`.
 
-use diag::{Diagnostic, Level, Lint, Sink, Span};
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 
 use std::collections::HashMap;
 
-use crate::lint::Place;
 use crate::lint::sample::v30;
+use crate::lint::{Place, edit};
 
 /// The finding.
 pub(super) static LINT: Lint = Lint {
@@ -19,24 +19,34 @@ pub(super) static LINT: Lint = Lint {
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    let Some(values) = place.node.get("enum") else {
-        return;
-    };
+    if let Some(values) = place.node.get("enum") {
+        twice(place, values, &LINT, sink);
+    }
+}
+
+/// Says which scalars of a list that is a set stand in it again.
+pub(super) fn twice(
+    place: &Place<'_, '_>,
+    list: NodeRef<'_>,
+    lint: &'static Lint,
+    sink: &mut Sink,
+) {
     let mut first_of: HashMap<(&str, &str), Span> = HashMap::new();
-    for value in values.items() {
+    for (index, value) in list.items().enumerate() {
         let Some(text) = value.scalar_text() else {
             continue;
         };
-        match first_of.get(&(value.kind_name(), text)) {
-            None => drop(first_of.insert((value.kind_name(), text), value.span())),
-            Some(first) => sink.push(
-                Diagnostic::new(
-                    &LINT,
-                    value.span(),
-                    format!("`{}` stands twice", text.escape_debug()),
-                )
-                .related(*first, "first here"),
-            ),
-        }
+        let Some(first) = first_of.get(&(value.kind_name(), text)) else {
+            first_of.insert((value.kind_name(), text), value.span());
+            continue;
+        };
+        let message = format!("`{}` stands twice", text.escape_debug());
+        let finding = Diagnostic::new(lint, value.span(), message).related(*first, "first here");
+        sink.push(
+            match edit::item_removed(place.resolver.files(), list, index) {
+                Some(gone) => finding.fix(gone, ""),
+                None => finding,
+            },
+        );
     }
 }

@@ -4,22 +4,35 @@ use diag::Lint;
 
 use super::{Check, Rule, lints_of};
 use crate::spec::objects::{
-    DOCUMENT, ENCODING, EXAMPLE, HEADER, Keys, LICENSE, LINK, MEDIA_TYPE, OPERATION, PARAMETER,
-    PATH_ITEM, RESPONSE, SCHEMA, SECURITY_SCHEME, SERVER, XML,
+    CONTACT, DOCUMENT, ENCODING, EXAMPLE, EXTERNAL_DOCS, HEADER, INFO, Keys, LICENSE, LINK,
+    MEDIA_TYPE, OPERATION, PARAMETER, PATH_ITEM, REQUEST_BODY, RESPONSE, RESPONSES, SCHEMA,
+    SECURITY_SCHEME, SERVER, TAG, XML,
 };
 
 mod array_without_items;
+mod credential_in_query;
+mod credentials_in_url;
+mod doubled_limit;
 mod duplicate_enum_value;
 mod duplicate_operation_id;
+mod duplicate_operation_tag;
 mod duplicate_parameter;
+mod duplicate_required;
 mod duplicate_tag;
+mod empty_alternatives;
 mod empty_document;
 mod empty_range;
+mod empty_responses;
 mod endless_schema;
 mod example_outside_schema;
 mod exclusive_fields;
+mod ignored_encoding;
 mod ignored_header_parameter;
+mod ignored_scheme_field;
 mod incomplete_security_scheme;
+mod keyword_of_other_type;
+mod limit_of_other_version;
+mod link_without_operation;
 mod malformed_component_name;
 mod malformed_expression;
 mod malformed_header_name;
@@ -29,27 +42,38 @@ mod malformed_path_template;
 mod malformed_pattern;
 mod malformed_security;
 mod malformed_status;
+mod malformed_url;
 mod misplaced_style;
 mod nullable_without_effect;
+mod optional_discriminator;
 mod optional_path_parameter;
 mod parameter_without_schema;
 mod querystring_beside_query;
+mod read_and_write_only;
 mod redundant_additional_operation;
 mod repeated_template_parameter;
 mod required_without_property;
 pub(crate) mod unchecked_value;
 mod undeclared_path_parameter;
+mod undeclared_scope;
 mod undefined_security_scheme;
 mod undefined_server_variable;
+mod unencrypted_url;
 mod unknown_dialect;
+mod unknown_encoding_property;
+mod unknown_http_scheme;
 mod unknown_link_operation;
 pub(crate) mod unknown_method;
+mod unknown_tag_parent;
 mod unresolved_discriminator;
+mod unsafe_markdown;
 mod unsupported_pattern;
 mod unsupported_template;
 mod unused_path_parameter;
+mod unused_server_variable;
 mod value_of_other_type;
 mod value_outside_schema;
+mod weak_flow;
 
 /// The rules, in the order of their codes.
 pub const RULES: &[Rule] = &[
@@ -238,6 +262,128 @@ pub const RULES: &[Rule] = &[
     Rule {
         lint: &nullable_without_effect::LINT,
         check: Check::Objects(&[&SCHEMA], nullable_without_effect::check),
+    },
+    Rule {
+        lint: &undeclared_scope::LINT,
+        check: Check::Spec(undeclared_scope::check),
+    },
+    Rule {
+        lint: &credential_in_query::LINT,
+        check: Check::Objects(&[&SECURITY_SCHEME], credential_in_query::check),
+    },
+    Rule {
+        lint: &unencrypted_url::LINT,
+        check: Check::Objects(&[&SERVER, &SECURITY_SCHEME], unencrypted_url::check),
+    },
+    Rule {
+        lint: &weak_flow::LINT,
+        check: Check::Objects(&[&SECURITY_SCHEME], weak_flow::check),
+    },
+    Rule {
+        lint: &credentials_in_url::LINT,
+        check: Check::Objects(&[&SERVER], credentials_in_url::check),
+    },
+    Rule {
+        lint: &unsafe_markdown::LINT,
+        check: Check::Objects(
+            &[
+                &INFO,
+                &TAG,
+                &SERVER,
+                &EXTERNAL_DOCS,
+                &PATH_ITEM,
+                &OPERATION,
+                &PARAMETER,
+                &HEADER,
+                &REQUEST_BODY,
+                &RESPONSE,
+                &EXAMPLE,
+                &LINK,
+                &SCHEMA,
+                &SECURITY_SCHEME,
+            ],
+            unsafe_markdown::check,
+        ),
+    },
+    Rule {
+        lint: &optional_discriminator::LINT,
+        check: Check::Objects(&[&SCHEMA], optional_discriminator::check),
+    },
+    Rule {
+        lint: &unknown_tag_parent::LINT,
+        check: Check::Objects(&[&DOCUMENT], unknown_tag_parent::check),
+    },
+    Rule {
+        lint: &doubled_limit::LINT,
+        check: Check::Objects(&[&SCHEMA], doubled_limit::check),
+    },
+    Rule {
+        lint: &keyword_of_other_type::LINT,
+        check: Check::Objects(&[&SCHEMA], keyword_of_other_type::check),
+    },
+    Rule {
+        lint: &limit_of_other_version::LINT,
+        check: Check::Objects(&[&SCHEMA], limit_of_other_version::check),
+    },
+    Rule {
+        lint: &duplicate_required::LINT,
+        check: Check::Objects(&[&SCHEMA], duplicate_required::check),
+    },
+    Rule {
+        lint: &read_and_write_only::LINT,
+        check: Check::Objects(&[&SCHEMA], read_and_write_only::check),
+    },
+    Rule {
+        lint: &ignored_encoding::LINT,
+        check: Check::Objects(&[&MEDIA_TYPE], ignored_encoding::check),
+    },
+    Rule {
+        lint: &unknown_encoding_property::LINT,
+        check: Check::Objects(&[&MEDIA_TYPE], unknown_encoding_property::check),
+    },
+    Rule {
+        lint: &unused_server_variable::LINT,
+        check: Check::Objects(&[&SERVER], unused_server_variable::check),
+    },
+    Rule {
+        lint: &malformed_url::LINT,
+        check: Check::Objects(
+            &[
+                &INFO,
+                &CONTACT,
+                &LICENSE,
+                &EXTERNAL_DOCS,
+                &SERVER,
+                &DOCUMENT,
+                &EXAMPLE,
+                &SECURITY_SCHEME,
+            ],
+            malformed_url::check,
+        ),
+    },
+    Rule {
+        lint: &empty_responses::LINT,
+        check: Check::Objects(&[&RESPONSES], empty_responses::check),
+    },
+    Rule {
+        lint: &link_without_operation::LINT,
+        check: Check::Objects(&[&LINK], link_without_operation::check),
+    },
+    Rule {
+        lint: &duplicate_operation_tag::LINT,
+        check: Check::Objects(&[&OPERATION], duplicate_operation_tag::check),
+    },
+    Rule {
+        lint: &empty_alternatives::LINT,
+        check: Check::Objects(&[&SCHEMA], empty_alternatives::check),
+    },
+    Rule {
+        lint: &unknown_http_scheme::LINT,
+        check: Check::Objects(&[&SECURITY_SCHEME], unknown_http_scheme::check),
+    },
+    Rule {
+        lint: &ignored_scheme_field::LINT,
+        check: Check::Objects(&[&SECURITY_SCHEME], ignored_scheme_field::check),
     },
 ];
 

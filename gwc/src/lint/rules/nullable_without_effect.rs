@@ -1,9 +1,9 @@
 //! `nullable` in a version that does not know it any more.
 
-use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 
-use crate::lint::Place;
 use crate::lint::sample::v31;
+use crate::lint::{Place, edit};
 use crate::spec::Version;
 
 /// The finding.
@@ -25,20 +25,38 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if let Some((entry, value)) = place.node.entry("nullable")
         && value.as_bool() == Some(true)
     {
-        let kind = place.node.get("type").and_then(NodeRef::as_str);
-        let help = match kind {
+        let kind = place
+            .node
+            .get("type")
+            .filter(|kind| kind.as_str().is_some());
+        let help = match kind.and_then(NodeRef::as_str) {
             Some(kind) => format!("write `type: [{}, \"null\"]`", kind.escape_debug()),
             None => {
                 "add `\"null\"` to `type`, or `{type: \"null\"}` to the alternatives".to_owned()
             }
         };
-        sink.push(
-            Diagnostic::new(
-                &LINT,
-                entry.key_span,
-                "`nullable` says nothing from OpenAPI 3.1 on: null is refused",
-            )
-            .help(help),
-        );
+        let finding = Diagnostic::new(
+            &LINT,
+            entry.key_span,
+            "`nullable` says nothing from OpenAPI 3.1 on: null is refused",
+        )
+        .help(help);
+        let gone = edit::entry_removed(place.resolver.files(), place.node, "nullable");
+        sink.push(match (kind, gone) {
+            (Some(kind), Some(gone)) => {
+                let span = kind.span();
+                finding
+                    .fix(span.slice(0, 0), "[")
+                    .fix(
+                        Span {
+                            start: span.end,
+                            ..span
+                        },
+                        ", \"null\"]",
+                    )
+                    .fix(gone, "")
+            }
+            _ => finding,
+        });
     }
 }

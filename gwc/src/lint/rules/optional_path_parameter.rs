@@ -1,9 +1,9 @@
 //! A path parameter without `required: true`.
 
-use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 
-use crate::lint::Place;
 use crate::lint::sample::v30;
+use crate::lint::{Place, edit};
 use crate::spec::structure::first_key;
 
 /// The finding.
@@ -36,10 +36,18 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         ),
         // Another type is said elsewhere.
         Some((_, None)) => {}
-        None => sink.push(Diagnostic::new(
-            &LINT,
-            first_key(node),
-            "a path parameter needs `required: true`",
-        )),
+        None => {
+            let message = "a path parameter needs `required: true`";
+            let finding = Diagnostic::new(&LINT, first_key(node), message);
+            // A misspelt one is mended where it stands.
+            let misspelt = |key: &str| suggest::nearest(key, ["required"]).is_some();
+            let edit = (!node.entries().any(|(entry, _)| misspelt(&entry.key)))
+                .then(|| edit::entry_before(place.resolver.files(), node, "in", "required", "true"))
+                .flatten();
+            sink.push(match edit {
+                Some((at, text)) => finding.fix(at, text),
+                None => finding,
+            });
+        }
     }
 }

@@ -43,12 +43,21 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if IN_PLACE.contains(&place.under) || !mentions_required(place.node) {
         return;
     }
-    let mut known = Known::default();
-    known.add(place, place.node);
-    if known.open || known.names.is_empty() || known.seen.len() >= SCHEMAS_MAX {
-        return;
+    if let Some(names) = described(place, place.node) {
+        judge(place.node, &names, 0, sink);
     }
-    judge(place.node, &known.names, 0, sink);
+}
+
+/// The properties that a schema and those combined with it describe; `None` where others may be
+/// described as well.
+pub(super) fn described<'a>(
+    place: &Place<'_, 'a>,
+    schema: NodeRef<'a>,
+) -> Option<HashSet<&'a str>> {
+    let mut known = Known::default();
+    known.add(place, schema);
+    let all = known.open || known.names.is_empty() || known.seen.len() >= SCHEMAS_MAX;
+    (!all).then_some(known.names)
 }
 
 /// Whether there is anything to judge in a schema and its branches.

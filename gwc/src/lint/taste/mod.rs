@@ -36,6 +36,7 @@ mod server_trailing_slash;
 mod several_operation_tags;
 mod trailing_slash;
 mod undeclared_tag;
+mod unexpected_body;
 mod unsafe_operation_id;
 mod unsorted_tags;
 mod unused_webhook_field;
@@ -170,6 +171,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         lint: &description_twice::LINT,
         check: Check::Spec(description_twice::check),
+    },
+    Rule {
+        lint: &unexpected_body::LINT,
+        check: Check::Objects(&[&OPERATION], unexpected_body::check),
     },
 ];
 

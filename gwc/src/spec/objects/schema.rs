@@ -38,11 +38,11 @@ pub static SCHEMA: Object = Object {
             optional("additionalProperties", Type::BoolOr(&SCHEMA)),
             optional("multipleOf", Type::Number),
             optional("maximum", Type::Number),
-            optional("exclusiveMaximum", Type::Bool).only(Versions::V30),
-            optional("exclusiveMaximum", Type::Number).only(Versions::FROM_31),
+            // A rule of its own looks at it: each version writes it another way.
+            optional("exclusiveMaximum", Type::Any),
             optional("minimum", Type::Number),
-            optional("exclusiveMinimum", Type::Bool).only(Versions::V30),
-            optional("exclusiveMinimum", Type::Number).only(Versions::FROM_31),
+            // A rule of its own looks at it: each version writes it another way.
+            optional("exclusiveMinimum", Type::Any),
             optional("minLength", Type::Count),
             optional("pattern", Type::Text),
             optional("maxItems", Type::Count),
