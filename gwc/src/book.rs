@@ -49,6 +49,44 @@ this finding, the second does not.\n",
     page
 }
 
+/// The rules of other linters, and which of ours finds the same.
+#[must_use]
+pub fn other_linters() -> String {
+    let mut page = String::from(
+        "# Coming from another linter\n\nTheir rules, and ours that find the same. What is *off* is a matter of taste: \
+`gwc lint --rule NAME=warn`, or `lint: {NAME: warn}` in gateway.yaml, turns it on. `gwc explain NAME` shows each with samples. \
+Tests hold this page to the lists of the other linters and to our rules.\n",
+    );
+    let level = |name: &str| {
+        let mut lints = crate::lint::ALL.iter().copied().flatten();
+        let lint = lints.find(|lint| lint.name == name);
+        lint.map_or("", |lint| crate::lint::default_level(lint))
+    };
+    for set in crate::lint::others::SETS {
+        let _ = write!(
+            page,
+            "\n## {}\n\n{} rules, from {}.\n\n| theirs | ours | remark |\n|---|---|---|\n",
+            set.name,
+            set.rows.len(),
+            set.from
+        );
+        for (rule, names, why) in set.rows {
+            let ours = names.iter().map(|name| match level(name) {
+                "off" => format!("`{name}` (*off*)"),
+                _ => format!("`{name}`"),
+            });
+            let ours: Vec<String> = ours.collect();
+            let ours = if ours.is_empty() {
+                "none".to_owned()
+            } else {
+                ours.join(", ")
+            };
+            let _ = writeln!(page, "| `{rule}` | {ours} | {why} |");
+        }
+    }
+    page
+}
+
 /// Samples may be of bytes that no page can show.
 fn visible(text: &str) -> String {
     const MOST: usize = 1_200;

@@ -17,6 +17,7 @@ pub mod allow;
 pub mod baseline;
 mod choose;
 pub(crate) mod edit;
+pub mod others;
 mod reach;
 pub mod rules;
 pub(crate) mod sample;

@@ -11,6 +11,7 @@ mod files;
 mod formats;
 mod hostile;
 mod judged;
+mod others;
 mod output;
 mod overlay;
 mod project;

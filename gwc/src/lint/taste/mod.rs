@@ -39,6 +39,7 @@ mod undeclared_tag;
 mod unexpected_body;
 mod unsafe_operation_id;
 mod unsorted_tags;
+mod unused_component;
 mod unused_webhook_field;
 mod verb_in_path;
 
@@ -175,6 +176,10 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         lint: &unexpected_body::LINT,
         check: Check::Objects(&[&OPERATION], unexpected_body::check),
+    },
+    Rule {
+        lint: &unused_component::LINT,
+        check: Check::Spec(unused_component::check),
     },
 ];
 
