@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::build::Built;
 use super::fleet::{self, Allowed};
+use super::limits::LimitOptions;
 use super::movement::{self, Movement, Target, refused, short};
 use super::options::{
     FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
@@ -83,6 +84,8 @@ pub(super) struct Args {
     nodes: NodeOptions,
     #[command(flatten)]
     format: FormatOption,
+    #[command(flatten)]
+    pub(super) limits: LimitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {

@@ -9,6 +9,7 @@ use bundle::store::{Store, WriteError, archive};
 use bundle::{digest::Digest, publish, source};
 use serde_json::json;
 
+use super::limits::LimitOptions;
 use super::options::FormatOption;
 use super::reproduce;
 use super::say::{self, Context, Format};
@@ -35,6 +36,8 @@ pub(super) struct Args {
     reproduce: Option<String>,
     #[command(flatten)]
     format: FormatOption,
+    #[command(flatten)]
+    pub(super) limits: LimitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {

@@ -11,6 +11,7 @@ mod history;
 mod init;
 mod inspect;
 mod keygen;
+mod limits;
 mod lint;
 mod movement;
 mod options;
@@ -110,6 +111,19 @@ enum Command {
 }
 
 impl Command {
+    /// How much it reads; the commands that compile can be told.
+    fn limits(&self) -> crate::syntax::Limits {
+        let options = match self {
+            Self::Lint(args) => &args.limits,
+            Self::Build(args) => &args.limits,
+            Self::Plan(args) => &args.limits,
+            Self::Apply(args) => &args.limits,
+            Self::Route(args) => &args.limits,
+            _ => return crate::syntax::Limits::default(),
+        };
+        options.limits()
+    }
+
     /// Whether it reads a gateway.yaml that is there already.
     fn reads_project(&self) -> bool {
         !matches!(
@@ -156,6 +170,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let context = say::Context {
         project: cli.project,
         environment: cli.env,
+        limits: cli.command.limits(),
     };
     let result = match cli.command {
         Command::Init(args) => init::run(&args),

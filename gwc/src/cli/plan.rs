@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use bundle::manifest::Bundle;
 use serde_json::Value;
 
+use super::limits::LimitOptions;
 use super::options::StoreOptions;
 use super::say::{self, Context, Format};
 use super::target::Target;
@@ -56,6 +57,8 @@ pub(super) struct Args {
     /// Changes that were reviewed and do not stop; may be given several times
     #[arg(long, value_name = "FINGERPRINT")]
     ack: Vec<String>,
+    #[command(flatten)]
+    pub(super) limits: LimitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {

@@ -10,6 +10,7 @@ use engine::{ChainStep, Decided, Verdict};
 use policy::Cx;
 use serde_json::{Value, json};
 
+use super::limits::LimitOptions;
 use super::say::{self, Context, Format};
 use crate::ask::{Oracle, Question};
 use crate::exit::{Exit, Failure};
@@ -49,6 +50,8 @@ pub(super) struct Args {
     /// How the answer is written
     #[arg(long, default_value = "human")]
     format: Format,
+    #[command(flatten)]
+    pub(super) limits: LimitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::compile::{self, Compiled, Input};
 use crate::exit::{Exit, Failure};
 use crate::output::{Report, human};
+use crate::syntax::Limits;
 
 /// What holds for every command.
 pub(super) struct Context {
@@ -16,6 +17,8 @@ pub(super) struct Context {
     pub(super) project: Option<PathBuf>,
     /// `--env`
     pub(super) environment: Option<String>,
+    /// How much is read
+    pub(super) limits: Limits,
 }
 
 /// Formats that most commands have.
@@ -64,6 +67,7 @@ impl Context {
         Ok(Self {
             project: self.project.clone(),
             environment: environment.map(str::to_owned),
+            limits: self.limits,
         })
     }
 
@@ -72,6 +76,7 @@ impl Context {
     pub(super) fn compile(&self) -> anyhow::Result<Compiled> {
         let options = compile::Options {
             environment: self.environment.as_deref(),
+            limits: self.limits,
             ..compile::Options::default()
         };
         let compiled = compile::compile(&self.input(None)?, options)?.for_lowering();

@@ -76,6 +76,8 @@ pub enum Refusal {
     Remote,
     /// It has more bytes than these.
     TooLarge(usize),
+    /// As many files as these were read already.
+    TooManyFiles(usize),
     /// The files before it fill what one run can hold.
     TooMany,
 }
@@ -173,6 +175,11 @@ impl Files {
             .filter_map(|path| join("", path).ok())
             .collect();
         paths.retain(|path| !self.by_path.contains_key(path) && new.insert(path.clone()));
+        let room = self.limits.files_max.saturating_sub(self.loaded.len());
+        for path in paths.drain(room.min(paths.len())..) {
+            let refusal = Refusal::TooManyFiles(self.limits.files_max);
+            self.by_path.insert(path, Err(refusal));
+        }
         let (disk, instead, limits) = (&self.disk, &self.instead, self.limits);
         let texts = parallel::map(paths, |path| {
             let read = match instead.get(&path) {
@@ -232,6 +239,12 @@ impl Files {
         let mut paths = self.disk.list(&folder)?;
         paths.sort_unstable();
         Ok(paths)
+    }
+
+    /// How much is read.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
     }
 
     /// A file's root.
@@ -533,7 +546,12 @@ impl Refusal {
             }
             Self::TooLarge(most) => {
                 let message = format!("`{path}` has more than the {most} bytes that are read");
+                Diagnostic::new(&lints::TOO_LARGE, named, message).help(syntax::MORE_BYTES)
+            }
+            Self::TooManyFiles(most) => {
+                let message = format!("`{path}` is one more than the {most} files that are read");
                 Diagnostic::new(&lints::TOO_LARGE, named, message)
+                    .help("join files, or allow more with `--max-files`")
             }
             Self::TooMany => {
                 let message =

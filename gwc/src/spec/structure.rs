@@ -27,6 +27,7 @@ use super::schema::Schemas;
 use crate::lint::rules::{unchecked_value, unknown_method};
 use crate::lint::{Chosen, Place, allow, edit};
 use crate::model::lints::MISPLACED_EXTENSION;
+use crate::syntax::lints::TOO_LARGE;
 
 /// An `x-gateway`, with what it may say there.
 pub type Extension = (NodeId, &'static shape::Object);
@@ -58,7 +59,15 @@ pub fn check(
     let root = resolver.root();
     walk.object(root, &DOCUMENT, Span::start_of(resolver.document().file));
     let mut next = 0;
+    let references_max = resolver.files().limits().references_max;
     while let Some(waiting) = walk.waiting.get(next).copied() {
+        if next == references_max {
+            let message = format!("the document has more than {references_max} references");
+            let finding = Diagnostic::new(&TOO_LARGE, waiting.reference.span(), message);
+            let help = "use fewer, or allow more with `--max-references`";
+            walk.sink.push(finding.help(help));
+            break;
+        }
         walk.under = "";
         walk.follow(waiting);
         next += 1;

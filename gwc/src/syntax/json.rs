@@ -6,7 +6,7 @@ use diag::tree::Entry;
 use diag::{Diagnostic, FileId, Kind, NodeId, Sink, Span, Tree};
 
 use super::lints::{MALFORMED_JSON, TOO_LARGE};
-use super::{Limits, map};
+use super::{Limits, MORE_DEPTH, MORE_VALUES, map};
 
 /// Reads a JSON text. A byte order mark at its beginning is skipped.
 pub fn parse(
@@ -84,7 +84,8 @@ impl Reader<'_> {
         self.nodes += 1;
         if self.nodes > self.limits.nodes_max {
             let message = format!("the file has more than {} values", self.limits.nodes_max);
-            return Err(self.finding(&TOO_LARGE, start, self.at, message));
+            let finding = *self.finding(&TOO_LARGE, start, self.at, message);
+            return Err(Box::new(finding.help(MORE_VALUES)));
         }
         Ok(self.tree.push(self.span(start, self.at), kind))
     }
@@ -96,7 +97,8 @@ impl Reader<'_> {
                 "lists and maps nest deeper than {} levels",
                 self.limits.depth_max
             );
-            return Err(self.finding(&TOO_LARGE, start, start + 1, message));
+            let finding = *self.finding(&TOO_LARGE, start, start + 1, message);
+            return Err(Box::new(finding.help(MORE_DEPTH)));
         }
         self.at += 1;
         let kind = read(self)?;

@@ -81,9 +81,10 @@ pub static TOO_LARGE: Lint = Lint {
     code: "GW0205",
     name: "too-large",
     level: Level::Error,
-    summary: "a file beyond a limit of size, depth or count",
-    explain: "A file may have 64 MiB, 20 million values and 200 levels of lists and maps. No description that people \
-write comes near; generated ones can be split over several files.",
+    summary: "a file or a project beyond a limit",
+    explain: "A file may have 64 MiB (`--max-file-size`), 20 million values (`--max-values`) and 200 levels of lists and maps \
+(`--max-depth`); a run reads 100,000 files (`--max-files`), a document has 10 million references (`--max-references`). No description \
+that people write comes near; generated ones can be split over several files.",
     bad: v30!(
         "paths: {}\nx-deep: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\
 [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\
@@ -136,7 +137,7 @@ pub static ALIAS_BOMB: Lint = Lint {
     level: Level::Error,
     summary: "aliases that unfold to too many values",
     explain: "Aliases of aliases double with every line, so a short file can stand for more values than any memory \
-holds. All aliases of a file together may stand for a million values.",
+holds. All aliases of a file together may stand for a million values (`--max-alias-values`).",
     bad: v30!(
         "paths: {}\n",
         "x-a: &a [1,1,1,1,1,1,1,1,1,1]\n",

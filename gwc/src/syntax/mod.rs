@@ -23,7 +23,18 @@ pub struct Limits {
     pub nodes_max: usize,
     /// How many more nodes its aliases and merge keys may stand for.
     pub alias_nodes_max: usize,
+    /// How many files one run may read.
+    pub files_max: usize,
+    /// How many references one document may have.
+    pub references_max: usize,
 }
+
+/// What to do about a file that is too large.
+pub const MORE_BYTES: &str = "split the file, or allow more with `--max-file-size`";
+const MORE_DEPTH: &str = "nest less, or allow more with `--max-depth`";
+const MORE_VALUES: &str = "split the file, or allow more with `--max-values`";
+const MORE_ALIAS_VALUES: &str =
+    "use `$ref` instead of aliases of aliases, or allow more with `--max-alias-values`";
 
 impl Default for Limits {
     fn default() -> Self {
@@ -32,6 +43,8 @@ impl Default for Limits {
             depth_max: 200,
             nodes_max: 20_000_000,
             alias_nodes_max: 1_000_000,
+            files_max: 100_000,
+            references_max: 10_000_000,
         }
     }
 }
@@ -80,11 +93,8 @@ pub fn parse(
             text.len(),
             limits.bytes_max
         );
-        sink.push(Diagnostic::new(
-            &lints::TOO_LARGE,
-            Span::start_of(file),
-            message,
-        ));
+        let finding = Diagnostic::new(&lints::TOO_LARGE, Span::start_of(file), message);
+        sink.push(finding.help(MORE_BYTES));
         return None;
     }
     if let Some(at) = text.bytes().position(|byte| byte == 0) {

@@ -13,7 +13,7 @@ use super::lints::{
     ALIAS_BOMB, BAD_MERGE_KEY, COMPLEX_KEY, CYCLIC_ALIAS, MALFORMED_YAML, SEVERAL_DOCUMENTS,
     TOO_LARGE, UNKNOWN_ANCHOR,
 };
-use super::{Limits, map, scalar};
+use super::{Limits, MORE_ALIAS_VALUES, MORE_DEPTH, MORE_VALUES, map, scalar};
 
 /// Reads a YAML text. An empty document is null.
 pub fn parse(
@@ -393,14 +393,14 @@ impl Builder<'_> {
             "the file's aliases unfold to more than {} values",
             self.limits.alias_nodes_max
         );
-        Err(self.stop(&ALIAS_BOMB, span, message))
+        Err(self.stop_at_limit(&ALIAS_BOMB, span, message, MORE_ALIAS_VALUES))
     }
 
     fn push(&mut self, span: Span, kind: Kind) -> Result<NodeId, Stop> {
         self.written += 1;
         if self.written > self.limits.nodes_max {
             let message = format!("the file has more than {} values", self.limits.nodes_max);
-            return Err(self.stop(&TOO_LARGE, span, message));
+            return Err(self.stop_at_limit(&TOO_LARGE, span, message, MORE_VALUES));
         }
         Ok(self.tree.push(span, kind))
     }
@@ -482,7 +482,19 @@ impl Builder<'_> {
             self.limits.depth_max
         );
         let span = self.span(start, end);
-        self.stop(&TOO_LARGE, span, message)
+        self.stop_at_limit(&TOO_LARGE, span, message, MORE_DEPTH)
+    }
+
+    fn stop_at_limit(
+        &mut self,
+        lint: &'static Lint,
+        span: Span,
+        message: String,
+        help: &str,
+    ) -> Stop {
+        let finding = Diagnostic::new(lint, span, message);
+        self.sink.push(finding.help(help));
+        Stop
     }
 
     fn stop(&mut self, lint: &'static Lint, span: Span, message: impl Into<String>) -> Stop {

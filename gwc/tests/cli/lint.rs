@@ -226,3 +226,16 @@ fn a_matter_of_taste_is_said_only_where_somebody_asks() {
     assert!(page.contains("(off by default)"), "{page}");
     assert!(page.contains("--rule missing-contact=warn"), "{page}");
 }
+
+#[test]
+fn writing_a_baseline_tells_what_cannot_be_set_aside() {
+    let project = Project::bare();
+    project.edit("orders.yaml", "[{key: []}]", "[{kay: []}]");
+    project
+        .run(&["lint", "--write-baseline", "b.json"])
+        .with(1)
+        .says("not set aside, because nothing could be built with it: undefined-security-scheme");
+    project.edit("orders.yaml", "[{kay: []}]", "[{key: []}]");
+    let ended = project.run(&["lint", "--write-baseline", "b.json"]).with(0);
+    assert!(!ended.err.contains("not set aside"), "{}", ended.err);
+}

@@ -7,6 +7,7 @@ mod fix;
 mod gc;
 mod init;
 mod keygen;
+mod limits;
 mod lint;
 mod nodes;
 mod project;

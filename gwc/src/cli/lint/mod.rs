@@ -1,10 +1,12 @@
 //! `gwc lint`: parse, resolve, type-check, run the rules.
 
+use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
 use diag::{Level, Sink};
 
+use super::limits::LimitOptions;
 use super::replace::replace;
 use super::say::{self, Context};
 use crate::compile::{self, Compiled, Input};
@@ -57,6 +59,8 @@ pub(super) struct Args {
     /// With --fix: print the edits as a diff and write nothing
     #[arg(long, requires = "fix")]
     dry_run: bool,
+    #[command(flatten)]
+    pub(super) limits: LimitOptions,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -92,10 +96,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let folder = outputs::seen_folder(&input);
         let look = |texts: &Texts| {
             let options = compile::Options {
+                limits: context.limits,
                 levels: levels.clone(),
                 environment: context.environment.as_deref(),
                 texts: texts.clone(),
-                ..compile::Options::default()
             };
             let mut compiled = compile::compile(&input, options)?;
             set_aside(args, &mut compiled)?;
@@ -175,6 +179,19 @@ fn set_aside(args: &Args, compiled: &mut Compiled) -> anyhow::Result<()> {
         let text = baseline::written(&compiled.files, &compiled.findings);
         replace(file, text.as_bytes())
             .map_err(|error| Failure::new(Exit::INPUT, "baseline", format!("{error:#}")))?;
+        let hard = compiled.findings.iter();
+        let hard: BTreeSet<&str> = hard
+            .map(|finding| finding.lint)
+            .filter(|lint| compile::is_hard(lint))
+            .map(|lint| lint.name)
+            .collect();
+        if !hard.is_empty() {
+            let names: Vec<&str> = hard.into_iter().collect();
+            say::note(&format!(
+                "not set aside, because nothing could be built with it: {}",
+                names.join(", ")
+            ));
+        }
         path = Some(file);
     }
     let Some(path) = path else {

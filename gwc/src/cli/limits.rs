@@ -1,0 +1,71 @@
+//! How much is read before it is refused: one option for each of [`Limits`].
+
+use crate::syntax::Limits;
+
+/// The limits of what is read.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Limits")]
+pub(super) struct LimitOptions {
+    /// Most bytes of one file: 512KiB, 64MiB (the default), at most 1GiB
+    #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
+    max_file_size: Option<usize>,
+    /// Most levels of lists and maps, aliases unfolded; 200 where nothing is said, at most 250
+    #[arg(long, value_name = "COUNT", value_parser = count::<DEPTH_MOST>, hide_short_help = true)]
+    max_depth: Option<usize>,
+    /// Most values of one file; 20000000 where nothing is said
+    #[arg(long, value_name = "COUNT", value_parser = count::<COUNT_MOST>, hide_short_help = true)]
+    max_values: Option<usize>,
+    /// Most values that the aliases of one file stand for; 1000000 where nothing is said
+    #[arg(long, value_name = "COUNT", value_parser = count::<COUNT_MOST>, hide_short_help = true)]
+    max_alias_values: Option<usize>,
+    /// Most files; 100000 where nothing is said
+    #[arg(long, value_name = "COUNT", value_parser = count::<COUNT_MOST>, hide_short_help = true)]
+    max_files: Option<usize>,
+    /// Most references of one document; 10000000 where nothing is said
+    #[arg(long, value_name = "COUNT", value_parser = count::<COUNT_MOST>, hide_short_help = true)]
+    max_references: Option<usize>,
+}
+
+/// Values are visited by recursion, and the YAML parser goes no deeper than 255.
+const DEPTH_MOST: usize = 250;
+/// Nodes and places are counted with 32 bits.
+const COUNT_MOST: usize = 1_000_000_000;
+const BYTES_MOST: usize = 1 << 30;
+
+impl LimitOptions {
+    /// The limits that are in force.
+    pub(super) fn limits(&self) -> Limits {
+        let usual = Limits::default();
+        Limits {
+            bytes_max: self.max_file_size.unwrap_or(usual.bytes_max),
+            depth_max: self.max_depth.unwrap_or(usual.depth_max),
+            nodes_max: self.max_values.unwrap_or(usual.nodes_max),
+            alias_nodes_max: self.max_alias_values.unwrap_or(usual.alias_nodes_max),
+            files_max: self.max_files.unwrap_or(usual.files_max),
+            references_max: self.max_references.unwrap_or(usual.references_max),
+        }
+    }
+}
+
+fn count<const MOST: usize>(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok();
+    let number = number.filter(|number| (1..=MOST).contains(number));
+    number.ok_or_else(|| format!("write a number from 1 to {MOST}"))
+}
+
+fn size(text: &str) -> Result<usize, String> {
+    let wrong = || "write a size from 1B to 1GiB, such as 512KiB or 64MiB".to_owned();
+    let at = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+    let (number, unit) = text.split_at(at);
+    let factor: usize = match unit {
+        "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    let number: usize = number.parse().map_err(|_| wrong())?;
+    let bytes = number.checked_mul(factor);
+    let bytes = bytes.filter(|bytes| (1..=BYTES_MOST).contains(bytes));
+    bytes.ok_or_else(wrong)
+}

@@ -1,0 +1,106 @@
+//! Each limit of what is read: right at it nothing is said, one beyond it is told with the option.
+
+use crate::project::Project;
+
+const HEAD: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
+
+/// A document that needs exactly `most` of what `option` limits.
+#[track_caller]
+fn ends_at(project: &Project, option: &str, most: usize, unit: &str, message: &str) {
+    for name in ["a.yaml", "a.json"] {
+        if name == "a.json" && !project.path().join(name).exists() {
+            continue;
+        }
+        let run = |most: usize| project.run(&["lint", name, option, &format!("{most}{unit}")]);
+        run(most).with(0);
+        let beyond = run(most - 1);
+        assert!(
+            beyond.code == 1 || beyond.code == 65,
+            "{option}: {beyond:?}"
+        );
+        assert!(beyond.out.contains(message), "{option}: {beyond:?}");
+        assert!(beyond.out.contains(option), "{option}: {beyond:?}");
+    }
+}
+
+#[test]
+fn size() {
+    let project = Project::bare();
+    project.write("a.yaml", HEAD);
+    let message = format!("{} bytes", HEAD.len() - 1);
+    ends_at(&project, "--max-file-size", HEAD.len(), "B", &message);
+}
+
+#[test]
+fn depth_and_values_in_yaml_and_json() {
+    let project = Project::bare();
+    project.write("a.yaml", format!("{HEAD}x-deep: [[[[1]]]]\n"));
+    project.write(
+        "a.json",
+        "{\"openapi\": \"3.1.0\", \"info\": {\"title\": \"t\", \"version\": \"1\"}, \"paths\": {}, \"x-deep\": [[[[1]]]]}",
+    );
+    ends_at(&project, "--max-depth", 5, "", "deeper than 4 levels");
+    // The root, openapi, info, title, version, paths, four lists and a number.
+    ends_at(&project, "--max-values", 11, "", "more than 10 values");
+}
+
+#[test]
+fn values_of_aliases() {
+    let project = Project::bare();
+    project.write("a.yaml", format!("{HEAD}x-a: &a [1, 2]\nx-b: [*a, *a]\n"));
+    ends_at(&project, "--max-alias-values", 6, "", "more than 5 values");
+}
+
+#[test]
+fn files() {
+    let project = Project::bare();
+    project.write(
+        "a.yaml",
+        "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/b: {$ref: b.yaml}, /c: {$ref: c.yaml}}\n",
+    );
+    let item = "get: {responses: {\"200\": {description: fine}}}\n";
+    project.write("b.yaml", item);
+    project.write("c.yaml", item);
+    ends_at(&project, "--max-files", 3, "", "one more than the 2 files");
+}
+
+#[test]
+fn references() {
+    let project = Project::bare();
+    project.write(
+        "a.yaml",
+        format!("{HEAD}components: {{schemas: {{A: {{type: string}}, B: {{$ref: '#/components/schemas/A'}}, C: {{$ref: '#/components/schemas/B'}}}}}}\n"),
+    );
+    ends_at(
+        &project,
+        "--max-references",
+        2,
+        "",
+        "more than 1 references",
+    );
+}
+
+#[test]
+fn what_is_no_limit_is_refused_and_others_hold_for_the_whole_way() {
+    let project = Project::bare();
+    for (option, value) in [
+        ("--max-file-size", "64"),
+        ("--max-file-size", "2GiB"),
+        ("--max-file-size", "0B"),
+        ("--max-depth", "251"),
+        ("--max-depth", "0"),
+        ("--max-files", "many"),
+    ] {
+        project.run(&["lint", option, value]).with(64);
+    }
+    for command in ["build", "plan"] {
+        project
+            .run(&[command, "--max-files", "1"])
+            .says("--max-files");
+    }
+    let deep = format!("{HEAD}x-deep: {}{}\n", "[".repeat(249), "]".repeat(249));
+    project.write("deep.yaml", &deep);
+    project
+        .run(&["lint", "deep.yaml", "--max-depth", "250"])
+        .with(0);
+}
