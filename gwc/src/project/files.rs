@@ -534,7 +534,7 @@ impl Refusal {
                 let message = format!("there is no file `{path}`");
                 Diagnostic::new(&MISSING_FILE, named, message)
                     .label("not found")
-                    .help("files are named relative to the one that names them, within the project's folder")
+                    .help("files are named relative to the one that names them, or with a `/` in front from the project's folder")
             }
             Self::Unreadable(why) => {
                 let message = format!("`{path}` cannot be read: {why}");
@@ -578,15 +578,20 @@ fn folder(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
-/// A path relative to the root from one that is relative to a folder. Nothing is asked of the
-/// disk: `..` is taken by the text.
+/// A path relative to the root from one that is relative to a folder, or that begins with `/` and
+/// is relative to the root itself. Nothing is asked of the disk: `..` is taken by the text.
 pub fn join(folder: &str, reference: &str) -> Result<String, Refusal> {
     if is_url(reference) {
         return Err(Refusal::Remote);
     }
-    if reference.starts_with(['/', '\\']) || reference.contains('\0') {
+    if reference.starts_with('\\') || reference.contains('\0') {
         return Err(Refusal::Outside);
     }
+    let folder = if reference.starts_with('/') {
+        ""
+    } else {
+        folder
+    };
     let mut parts: Vec<&str> = Vec::new();
     for part in folder.split('/').chain(reference.split('/')) {
         match part {
@@ -641,7 +646,8 @@ mod tests {
         assert_eq!(join("apis", "orders.yaml"), Ok("apis/orders.yaml".into()));
         assert_eq!(join("apis/a", "../b/./c.yaml"), Ok("apis/b/c.yaml".into()));
         assert_eq!(join("apis", "../../etc/passwd"), Err(Refusal::Outside));
-        assert_eq!(join("", "/etc/passwd"), Err(Refusal::Outside));
+        assert_eq!(join("apis/a", "/b/c.yaml"), Ok("b/c.yaml".into()));
+        assert_eq!(join("apis", "/../a.yaml"), Err(Refusal::Outside));
         assert_eq!(join("", r"\\host\share"), Err(Refusal::Outside));
         for url in ["https://h/a", "file:///a", "//h/a", "urn:x", "C:/a"] {
             assert_eq!(join("", url), Err(Refusal::Remote), "{url}");

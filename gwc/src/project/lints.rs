@@ -19,7 +19,7 @@ pub static MISSING_FILE: Lint = Lint {
     name: "missing-file",
     level: Level::Error,
     summary: "a reference to a file that does not exist or cannot be read",
-    explain: "The path is taken relative to the file that names it. It must be a regular file that may be read; letter \
+    explain: "The path is taken relative to the file that names it, or, where it begins with `/`, to the project's folder. It must be a regular file that may be read; letter \
 case counts.",
     bad: v30!("paths:\n  /a: {$ref: 'paths/a.yaml'}\n"),
     good: &[
@@ -41,7 +41,7 @@ pub static OUTSIDE_PROJECT: Lint = Lint {
     level: Level::Error,
     summary: "a reference to a file outside the project's folder",
     explain: "Everything that becomes part of a bundle is inside the project's folder, so that a reviewer sees it and a \
-rebuild finds it. Absolute paths, `..` beyond the folder and symbolic links that lead out of it are refused; copy the \
+rebuild finds it. `..` beyond the folder and symbolic links that lead out of it are refused; copy the \
 file into the project.",
     bad: v30!("paths:\n  /a: {$ref: '../a.yaml'}\n"),
     good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),

@@ -596,8 +596,11 @@ impl<'a> Walk<'_, 'a> {
                 text.span(),
                 format!("`{written}` is {what}, but {} belongs here", wanted.what),
             )
-            .label(format!("expected {}", wanted.what))
-            .related(first_key(target), format!("this is {what}")),
+            .label(format!(
+                "referenced from here, where {} belongs",
+                wanted.what
+            ))
+            .related(first_key(target), format!("defined here: this is {what}")),
         );
     }
 

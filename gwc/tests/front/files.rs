@@ -111,7 +111,8 @@ fn nothing_outside_the_folder_is_read() {
             "outside-project",
             "outside-project",
             "outside-project",
-            "outside-project",
+            // An absolute path begins at the project's folder, not at the disk's root.
+            "missing-file",
             "remote-file",
             "remote-file",
             "missing-file",
@@ -154,4 +155,76 @@ fn schemas_are_found_by_anchor_and_id() {
         "{}",
         linted.lines()
     );
+}
+
+/// Each kind of thing that a reference may lead to: where it stands, and what it is.
+const TARGETS: &[(&str, &str)] = &[
+    (
+        "pathItems",
+        "{get: {responses: {'200': {description: ok}}}}",
+    ),
+    ("parameters", "{name: p, in: query, schema: {}}"),
+    ("responses", "{description: ok}"),
+    ("headers", "{schema: {}}"),
+    ("examples", "{value: 1}"),
+    ("securitySchemes", "{type: http, scheme: basic}"),
+    ("links", "{operationId: here}"),
+    (
+        "callbacks",
+        "{'{$request.body#/u}': {post: {responses: {'200': {description: ok}}}}}",
+    ),
+    ("requestBodies", "{content: {text/plain: {}}}"),
+    ("schemas", "{type: string}"),
+];
+
+/// A reference into the file of parts, in every way of writing it.
+const WAYS: &[&str] = &[
+    "parts.yaml#/a~1b/c~0d",
+    "./parts.yaml#/a~1b/c~0d",
+    "parts.yaml#/a%7E1b/c%7e0d",
+    "p%61rts.yaml#/a~1b/c~0d",
+    "/apis/parts.yaml#/a~1b/c~0d",
+    "../apis/parts.yaml#/a~1b/c~0d",
+    "../common/parts.json#/a~1b/c~0d",
+    "/common/parts.json#/a~1b/c~0d",
+];
+
+#[test]
+fn every_kind_of_thing_is_referred_to_in_every_way_across_notations() {
+    for (kind, value) in TARGETS {
+        let yaml = format!("a/b: {{c~d: {value}}}\n");
+        let value: serde_json::Value = serde_yaml_ng::from_str(value).expect("it is YAML");
+        let json = serde_json::json!({"a/b": {"c~d": value}}).to_string();
+        for way in WAYS {
+            let document = format!(
+                "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths: {{/h: {{get: {{operationId: here, responses: {{'200': {{description: ok}}}}}}}}}}\ncomponents: {{{kind}: {{X: {{$ref: '{way}'}}}}}}\n"
+            );
+            let linted = project::memory(&[
+                ("apis/openapi.yaml", &document),
+                ("apis/parts.yaml", &yaml),
+                ("common/parts.json", &json),
+            ]);
+            assert_eq!(linted.lines(), "", "{kind} by {way}");
+            // The same target in the place of another kind of thing is refused, with both ends.
+            if matches!(*kind, "schemas" | "examples") {
+                continue;
+            }
+            let wrong = document.replace(
+                "components: {",
+                &format!("components: {{examples: {{Y: {{$ref: '#/components/{kind}/X'}}}}, "),
+            );
+            let linted = project::memory(&[
+                ("apis/openapi.yaml", &wrong),
+                ("apis/parts.yaml", &yaml),
+                ("common/parts.json", &json),
+            ]);
+            let found = linted.findings.iter();
+            let found: Vec<_> = found
+                .filter(|finding| finding.lint.name == "wrong-reference-kind")
+                .collect();
+            assert_eq!(found.len(), 1, "{kind} by {way}: {}", linted.lines());
+            assert!(found[0].label.starts_with("referenced from here"), "{kind}");
+            assert!(found[0].related[0].1.starts_with("defined here"), "{kind}");
+        }
+    }
 }
