@@ -81,3 +81,16 @@ fn every_rule_of_ours_that_is_named_exists_and_none_is_missing_unsaid() {
         assert!(!(names.is_empty() && why.is_empty()), "{rule}");
     }
 }
+
+#[test]
+fn a_media_type_among_headers_is_ignored_where_openapi_ignores_it() {
+    let linted = crate::project::text(
+        "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {}\ncomponents:\n  responses:\n    R: {description: r, headers: {content-type: {schema: {}}, X-A: {schema: {}}}}\n",
+    );
+    assert_eq!(
+        linted.names(),
+        ["ignored-header-parameter"],
+        "{}",
+        linted.lines()
+    );
+}

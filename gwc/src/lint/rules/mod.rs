@@ -131,7 +131,10 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         lint: &ignored_header_parameter::LINT,
-        check: Check::Objects(&[&PARAMETER], ignored_header_parameter::check),
+        check: Check::Objects(
+            &[&PARAMETER, &RESPONSE, &ENCODING],
+            ignored_header_parameter::check,
+        ),
     },
     Rule {
         lint: &incomplete_security_scheme::LINT,
