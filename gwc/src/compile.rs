@@ -10,7 +10,7 @@ use crate::exit::Failure;
 pub use crate::lint::Levels;
 use crate::lint::{self, Chosen, Settling, allow};
 use crate::lower::{self, Lowered};
-use crate::model::{Api, Model, api, lints, routes, settings};
+use crate::model::{Api, Model, api, limits, lints, routes, series, settings};
 use crate::parallel;
 use crate::project::files::{Document, Files, Texts};
 use crate::project::globs;
@@ -230,6 +230,8 @@ pub fn project_in(
         sink.append(found);
     }
     routes::check(&files, &apis, &mut sink);
+    limits::check(&files, &settings, &apis, &mut sink);
+    series::check(&settings, &apis, &mut sink);
     settings.names.report_unused(&mut sink);
     let sink = told(sink, elsewhere, &origins);
     let settling = Settling {
@@ -264,6 +266,7 @@ pub(crate) fn settings(
     let consumers = named.and_then(|(path, span)| files.load(&path, span, sink));
     let root = files.tree.at(reading.root);
     let consumers = consumers.map(|(_, consumers)| files.tree.at(consumers));
+    allow::check_inside(root, sink);
     let mut settings = settings::read(root, consumers, sink)?;
     settings.environment = reading.environment.as_ref().map(|it| it.name.clone());
     globs::expand(files, &mut settings, sink);

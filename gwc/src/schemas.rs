@@ -101,7 +101,8 @@ fn lint() -> Value {
     document(
         "lint",
         &["ok", "blocked", "error"],
-        json!({"counts": object(&json!({"error": count(), "warn": count(), "info": count()})), "findings": list(&finding)}),
+        json!({"metrics": {"anyOf": [{"type": "null"}, object(&json!({"routes": count(), "series": count(), "series_max": count()}))]},
+               "counts": object(&json!({"error": count(), "warn": count(), "info": count()})), "findings": list(&finding)}),
     )
 }
 

@@ -10,7 +10,7 @@ use diag::shape::Form;
 /// A range of addresses, or one address.
 pub static RANGE: Form = Form {
     what: "a range of addresses such as `10.0.0.0/8` (no bit set behind the prefix), or one address",
-    pattern: "[0-9A-Fa-f:.]+(/[0-9]{1,3})?",
+    pattern: r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[0-9A-Fa-f]*:[0-9A-Fa-f:.]*)(/[0-9]{1,3})?",
     fits: |text| match text.split_once('/') {
         None => text.parse::<IpAddr>().is_ok(),
         Some((address, length)) => is_network(address, length),

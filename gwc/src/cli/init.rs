@@ -349,6 +349,7 @@ fn check(folder: &Path) -> anyhow::Result<Exit> {
             folder: "",
             findings: &told,
             environment: None,
+            cost: None,
             fail_on: Level::Error,
         };
         say::note(&human::render(&report, human::Look::default()));

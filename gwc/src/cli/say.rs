@@ -126,6 +126,7 @@ fn findings(compiled: &Compiled) {
             folder: "",
             findings: &told,
             environment: None,
+            cost: None,
             fail_on: Level::Error,
         };
         let text = human::render(&report, look(std::io::stderr().is_terminal()));

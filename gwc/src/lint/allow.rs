@@ -88,6 +88,17 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
+/// Checks every `x-gateway-lint` inside a node of our own vocabulary.
+pub fn check_inside(node: NodeRef<'_>, sink: &mut Sink) {
+    let mut waiting = vec![node];
+    while let Some(node) = waiting.pop() {
+        if let Some(settings) = node.get(KEY) {
+            check(settings, sink);
+        }
+        waiting.extend(node.entries().map(|(_, value)| value).chain(node.items()));
+    }
+}
+
 /// Every `x-gateway-lint` of a run, and which of its names silenced something.
 pub(super) struct Allowed<'t> {
     sites: Vec<Site<'t>>,

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 
 use bundle::ir::{self, Link};
 use diag::shape::{self, BAD_VALUE, Shape};
-use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, Spanned};
+use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, Spanned, suggest};
 use engine::path::normalise_literal;
-use policy::{Checked, Phase};
+use policy::{Checked, Phase, forms};
 
 use super::lints::{
     FRAGMENT_IN_PATH, NO_UPSTREAM, OPEN_OPERATION, OPEN_OPERATIONS, PUBLIC_NOT_ALLOWED,
@@ -16,6 +16,7 @@ use super::security::{Schemes, Written, check_required, read_requirements};
 use super::settings::{ApiEntry, SecurityMode, Settings, policies};
 use super::treatment::{Own, Scopes};
 use super::{AllNames, Api, Defined, Operation};
+use crate::lint::allow;
 use crate::project::files::{Document, Files};
 use crate::spec::{In, PathItem, Spec};
 
@@ -161,6 +162,9 @@ pub fn resolve(
                 }
                 continue;
             };
+            if let Some(path) = get("rewrite").and_then(|rewrite| rewrite.get("path")) {
+                check_rewrite(path, &template, sink);
+            }
             let mut conditions = conditions.clone();
             conditions.extend(read_conditions(get("match"), sink));
             conditions.sort();
@@ -228,6 +232,7 @@ fn check_extensions(
     for (id, object) in spec.extensions.iter().filter(|(id, _)| known.insert(*id)) {
         let (node, shape) = (files.tree.at(*id), Shape::Object(object));
         shape::check(node, &shape, sink);
+        allow::check_inside(node, sink);
         settings.names.resolve_all(Some(own), node, &shape, sink);
     }
 }
@@ -255,6 +260,24 @@ fn report_homeless(
             .label("no upstream holds here")
             .help("write `defaults: {upstream: NAME}` in gateway.yaml, or `x-gateway: {upstream: NAME}` at the operations"),
     );
+}
+
+/// What a rewritten path is filled with is there to fill it.
+fn check_rewrite(path: NodeRef<'_>, template: &ir::Template, sink: &mut Sink) {
+    let names = forms::parameters(path.scalar_text().unwrap_or_default());
+    let known = || template.parameters().chain(["path"]);
+    for name in names.into_iter().flatten() {
+        if !known().any(|known| known == name) {
+            sink.push(
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    path.span(),
+                    format!("this path has no parameter `{}`", name.escape_debug()),
+                )
+                .help(suggest::one_of(known(), 8)),
+            );
+        }
+    }
 }
 
 /// A parameter that is the query as a whole (3.2) cannot be told from other queries yet.

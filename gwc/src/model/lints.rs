@@ -57,6 +57,20 @@ macro_rules! open {
     };
 }
 
+/// A hundred mounts.
+macro_rules! mounts {
+    () => { mounts!("0" "1" "2" "3" "4" "5" "6" "7" "8" "9") };
+    ($($tens:literal)*) => { concat!($(mounts!(@ $tens, "0" "1" "2" "3" "4" "5" "6" "7" "8" "9")),*) };
+    (@ $tens:literal, $($units:literal)*) => {
+        concat!($("{name: m", $tens, $units, ", base_path: /m", $tens, $units, "}, "),*)
+    };
+}
+
+/// Thirteen paths with ten statuses each.
+const STATUSES: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: &p\n    get:\n      responses:\n        \"200\": &r {description: fine}\n\
+\x20       \"201\": *r\n        \"202\": *r\n        \"203\": *r\n        \"206\": *r\n        \"207\": *r\n        \"208\": *r\n        \"400\": *r\n        \"404\": *r\n        \"409\": *r\n\
+\x20 /b: *p\n  /c: *p\n  /d: *p\n  /e: *p\n  /f: *p\n  /g: *p\n  /h: *p\n  /i: *p\n  /j: *p\n  /k: *p\n  /l: *p\n  /m: *p\n";
+
 const OPEN: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\n";
 const KEYED: &str = "version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\n\
@@ -286,6 +300,35 @@ and on a single address, one would answer what is meant for the other: routes th
 could stand on the public address."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8080\"}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners:\n  public: {address: \"0.0.0.0:8080\"}\n  inside: {address: \"127.0.0.1:8081\"}\n")];
+
+    METRIC_SERIES "GW0534" "metric-series" Warn
+    "a project that makes more metric series than is good"
+    "gwd tells durations by route and status, and each such histogram is twenty series in the monitoring system. About so \
+many of them as a project makes are told by `gwc lint`; above 250000 a single gateway is felt there. Mount an API once and \
+give the mount several hosts, describe statuses by class (`4XX`), or split the project."
+    bad &[
+        ("gateway.yaml", concat!("version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\napis:\n  a:\n    path: api.yaml\n    mounts: [", mounts!(), "]\n")),
+        ("api.yaml", STATUSES),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\napis:\n  a:\n    path: api.yaml\n"),
+        ("api.yaml", STATUSES),
+    ];
+
+    UPSTREAM_LOOP "GW0535" "upstream-loop" Error
+    "an upstream that is the gateway itself"
+    "A target has the address of one of the project's listeners: the gateway would call itself, and each request would become \
+another one until something breaks. Often a document's server, which is the gateway's own address, was taken for the service \
+behind it."
+    bad &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:8080\"}}}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:9000\"}}}}\n")];
+
+    UNBOUNDED_UPSTREAM "GW0536" "unbounded-upstream" Info
+    "an upstream whose health nobody watches and whose time nobody bounds"
+    "Requests to it wait 15s each before they fail, and nobody notices before that it does not work. Say how long it may take, \
+with `timeouts.request` of the upstream, `timeout` at operations or in the defaults."
+    bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
+    good open!("  /a: {get: {x-gateway: {timeout: 5s}, responses: {\"200\": {description: fine}}}}\n");
 
     UNKNOWN_STORE "GW0531" "unknown-store" Error
     "a store that nobody defines"

@@ -5,11 +5,13 @@
 //! names, security), [`routes`] compares all of them with each other.
 
 pub mod api;
+pub mod limits;
 pub mod lints;
 mod names;
 pub mod overlap;
 pub mod routes;
 mod security;
+pub mod series;
 pub mod settings;
 mod surprise;
 mod treatment;

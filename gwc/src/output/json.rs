@@ -4,6 +4,7 @@ use diag::{Diagnostic, Span};
 use serde_json::{Value, json};
 
 use super::{Report, fingerprint};
+use crate::model::series::SERIES_MAX;
 use crate::project::files::Files;
 
 /// Writes the document.
@@ -21,6 +22,7 @@ pub fn document(report: &Report<'_>) -> Value {
         "result": if report.blocked() { "blocked" } else { "ok" },
         "tool": {"name": "gwc", "version": env!("CARGO_PKG_VERSION")},
         "environment": report.environment,
+        "metrics": report.cost.map(|cost| json!({"routes": cost.routes, "series": cost.series, "series_max": SERIES_MAX})),
         "counts": {"error": counts.error, "warn": counts.warn, "info": counts.info},
         "findings": findings(report),
     })

@@ -2,6 +2,7 @@
 
 use diag::{Diagnostic, Level, Span};
 
+use crate::model::series::Cost;
 use crate::project::files::Files;
 
 pub mod checkstyle;
@@ -65,6 +66,8 @@ pub struct Report<'a> {
     pub findings: &'a [Diagnostic],
     /// The environment that was checked, if one was named.
     pub environment: Option<&'a str>,
+    /// How many series of metrics a project makes.
+    pub cost: Option<Cost>,
     /// The least level that stops; a finding at or above it makes the result `blocked`.
     pub fail_on: Level,
 }

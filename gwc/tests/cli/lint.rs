@@ -239,3 +239,32 @@ fn writing_a_baseline_tells_what_cannot_be_set_aside() {
     let ended = project.run(&["lint", "--write-baseline", "b.json"]).with(0);
     assert!(!ended.err.contains("not set aside"), "{}", ended.err);
 }
+
+#[test]
+fn what_a_project_costs_in_metric_series_is_told() {
+    let project = Project::bare();
+    let told = project.run(&["lint"]).with(0);
+    assert!(told.err.contains("metric series"), "{}", told.err);
+    let metrics = |project: &Project| {
+        let ended = project.run(&["lint", "--format", "json"]).with(0);
+        let metrics = ended.json("lint/v1")["metrics"].clone();
+        let count = |key: &str| metrics[key].as_u64().expect("a count");
+        (count("routes"), count("series"))
+    };
+    let (routes, series) = metrics(&project);
+    assert!(routes > 0 && series > routes * 20, "{routes} {series}");
+    // A second mount is a second set of routes.
+    let text = project.read("gateway.yaml");
+    let mounts = "mounts: [{name: a, base_path: /a}, {name: b, base_path: /b}]";
+    project.write(
+        "gateway.yaml",
+        text.replacen(
+            "path: orders.yaml",
+            &format!("path: orders.yaml, {mounts}"),
+            1,
+        ),
+    );
+    let (twice, more) = metrics(&project);
+    assert_eq!(twice, 2 * routes);
+    assert!(more > series, "{more} {series}");
+}

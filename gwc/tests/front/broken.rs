@@ -24,6 +24,7 @@ fn each_fault_is_found_at_its_place() {
             folder: "",
             findings: &linted.findings,
             environment: None,
+            cost: None,
             fail_on: diag::Level::Error,
         };
         let mut places: Vec<String> = vec![format!("{line}:{column}")];

@@ -157,6 +157,7 @@ fn judge(path: &Path, text: &str) -> Result<Vec<&'static str>, String> {
             folder: "",
             findings: &compiled.findings,
             environment: None,
+            cost: None,
             fail_on: diag::Level::Error,
         };
         let said = concise::render(&report).len() + human::render(&report, Look::default()).len();

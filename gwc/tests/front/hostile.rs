@@ -119,6 +119,7 @@ fn binary_garbage_is_refused() {
                 folder: "",
                 findings: &findings,
                 environment: None,
+                cost: None,
                 fail_on: diag::Level::Error,
             };
             let _ = human::render(&report, human::Look::default());

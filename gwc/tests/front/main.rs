@@ -5,6 +5,7 @@ mod baseline;
 mod broken;
 mod conformance;
 mod corpus;
+mod editors;
 mod edits;
 mod environments;
 mod files;

@@ -112,6 +112,7 @@ impl Linted {
             folder: "",
             findings: &self.findings,
             environment: None,
+            cost: None,
             fail_on: diag::Level::Error,
         }
     }

@@ -148,3 +148,25 @@ fn levels_of_unknown_and_hard_rules_are_refused_in_gateway_yaml() {
         ]
     );
 }
+
+#[test]
+fn gateway_yaml_and_x_gateway_may_allow_too() {
+    let found = |gateway: &str| {
+        let files = Files::in_memory([("gateway.yaml", gateway)], Limits::default());
+        let findings = gwc::compile::project(files, &Levels::new()).findings;
+        let names = findings.iter().map(|finding| finding.lint.name);
+        names.collect::<Vec<_>>()
+    };
+    let unused = |allow: &str| {
+        found(&format!(
+            "version: 1\nname: s\npolicies: {{p: {{kind: rate_limit, limit: 1/s{allow}}}}}\n"
+        ))
+    };
+    assert_eq!(unused(""), ["unused-definition"]);
+    let allowed = ", x-gateway-lint: {allow: [unused-definition]}";
+    assert_eq!(unused(allowed), [""; 0]);
+    let unknown = ", x-gateway-lint: {allow: [unused-definitoin]}";
+    assert_eq!(unused(unknown), ["unused-definition", "unknown-rule"]);
+    let hard = ", x-gateway-lint: {allow: [not-available]}";
+    assert_eq!(unused(hard), ["unused-definition", "unknown-rule"]);
+}

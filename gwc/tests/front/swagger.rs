@@ -352,7 +352,7 @@ fn all_documents_of_the_corpus_build() {
         let mut texts: Vec<(String, String)> = vec![(
             "gateway.yaml".into(),
             format!(
-                "version: 1\nname: s\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\ndefaults: {{upstream: u, security: upstream}}\napis: {{a: {{path: \"{name}\"}}}}\n"
+                "version: 1\nname: s\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\ndefaults: {{upstream: u, security: upstream, timeout: 5s}}\napis: {{a: {{path: \"{name}\"}}}}\n"
             ),
         )];
         let mut waiting = vec![folder.clone()];

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use diag::shape::{Need, Object, Shape};
 use gwc::project::files::Files;
 use gwc::syntax::Limits;
+use serde_json::{Map, Value, json};
 
-const GATEWAY: &str = r#"# yaml-language-server: $schema=../schemas/gateway.schema.json
+pub(crate) const GATEWAY: &str = r#"# yaml-language-server: $schema=../schemas/gateway.schema.json
 version: 1
 name: shop
 owner: platform
@@ -122,4 +124,162 @@ fn a_rich_project_is_known_and_what_cannot_run_says_so_at_its_place() {
             .into_iter()
             .all(|finding| finding.level == diag::Level::Error)
     );
+}
+
+/// A value that fits a shape, the smallest there is.
+fn smallest(shape: &Shape) -> Value {
+    let text = match shape {
+        Shape::Bool | Shape::True => return json!(true),
+        Shape::Integer(least, _) => return json!(least),
+        Shape::List(_) => return json!([]),
+        Shape::Several(item) => return json!([smallest(item)]),
+        Shape::Map(_) | Shape::Table(_) | Shape::Keyed(..) => return json!({}),
+        Shape::Object(object) => return filled(object, None),
+        Shape::Kinds(variants) => return filled(variants[0].object, Some(variants[0].kind)),
+        Shape::Either(shapes) => return smallest(&shapes[0]),
+        Shape::Any | Shape::Text | Shape::TextOrSecret | Shape::Form(_) | Shape::Name(_) => "x",
+        Shape::Secret => "${env:GWS_X}",
+        Shape::Duration | Shape::Timeout => "1s",
+        Shape::Rate => "1/s",
+        Shape::Size => "1B",
+        Shape::Percent => "1%",
+        Shape::Sha256 => "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        Shape::Date => "2027-01-01",
+        Shape::Word(words) | Shape::Partly(words, _) => words[0],
+    };
+    json!(text)
+}
+
+/// An object with the keys that it needs.
+fn filled(object: &Object, kind: Option<&str>) -> Value {
+    let needed = object
+        .fields
+        .iter()
+        .filter(|field| field.need == Need::Required);
+    let mut map: Map<String, Value> = needed
+        .map(|field| (field.key.to_owned(), smallest(&field.shape)))
+        .collect();
+    if let Some(kind) = kind {
+        map.insert("kind".into(), kind.into());
+    }
+    map.into()
+}
+
+/// A way to write something: the word at which it is told, and the value of a shape that has it.
+type Written = (String, Value);
+
+/// Every way to write what is not available, in a value of a shape.
+fn later(shape: &Shape, found: &mut Vec<Written>) {
+    let mut wrap = |inner: &Shape, around: &dyn Fn(Value) -> Value| {
+        let mut ways = Vec::new();
+        later(inner, &mut ways);
+        found.extend(ways.into_iter().map(|(word, value)| (word, around(value))));
+    };
+    match shape {
+        Shape::List(item) | Shape::Several(item) => wrap(item, &|value| json!([value])),
+        Shape::Map(value) | Shape::Table(value) => wrap(value, &|value| json!({"x": value})),
+        Shape::Keyed(_, value) => wrap(value, &|value| json!({"x": value})),
+        Shape::Either(shapes) => shapes.iter().for_each(|shape| wrap(shape, &|value| value)),
+        Shape::Object(object) => in_object(object, None, found),
+        Shape::Kinds(variants) => {
+            for variant in *variants {
+                match variant.runs {
+                    true => in_object(variant.object, Some(variant.kind), found),
+                    false => {
+                        found.push((
+                            variant.kind.into(),
+                            filled(variant.object, Some(variant.kind)),
+                        ));
+                    }
+                }
+            }
+        }
+        Shape::Partly(_, words) => {
+            found.extend(words.iter().map(|word| ((*word).to_owned(), json!(word))));
+        }
+        _ => {}
+    }
+}
+
+fn in_object(object: &Object, kind: Option<&str>, found: &mut Vec<Written>) {
+    for field in object.fields {
+        let mut ways = Vec::new();
+        match field.need {
+            Need::NotAvailable => ways.push((field.key.to_owned(), smallest(&field.shape))),
+            Need::Required | Need::Optional => later(&field.shape, &mut ways),
+        }
+        for (word, value) in ways {
+            let mut whole = filled(object, kind);
+            whole[field.key] = value;
+            found.push((word, whole));
+        }
+    }
+}
+
+/// A document with something at one attach point.
+fn document(point: &str, extension: &Value) -> Value {
+    let mut document = json!({"openapi": "3.1.0", "info": {"title": "t", "version": "1"},
+        "servers": [{"url": "/"}],
+        "paths": {"/a/{p}": {"get": {"parameters": [{"name": "p", "in": "path", "required": true,
+            "schema": {"type": "string"}}], "responses": {"200": {"description": "fine"}}}}},
+        "components": {"securitySchemes": {"key": {"type": "apiKey", "in": "header", "name": "X-Key"}}}});
+    let at = match point {
+        "root" => "",
+        "server" => "/servers/0",
+        "path-item" => "/paths/~1a~1{p}",
+        "operation" => "/paths/~1a~1{p}/get",
+        "parameter" => "/paths/~1a~1{p}/get/parameters/0",
+        "schema" => "/paths/~1a~1{p}/get/parameters/0/schema",
+        "response" => "/paths/~1a~1{p}/get/responses/200",
+        "security-scheme" => "/components/securitySchemes/key",
+        _ => panic!("{point} has no place here"),
+    };
+    document.pointer_mut(at).expect("it is there")["x-gateway"] = extension.clone();
+    document
+}
+
+/// Whether compiling says at `word` that it is not available, and builds nothing.
+fn stops_at(word: &str, gateway: &Value, document: &Value) -> bool {
+    let (gateway, document) = (gateway.to_string(), document.to_string());
+    let files = [
+        ("gateway.yaml", gateway.as_str()),
+        ("api.yaml", document.as_str()),
+    ];
+    let compiled = gwc::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    let told = compiled.findings.iter().any(|finding| {
+        let text = compiled.files.sources.text(finding.span);
+        finding.lint.name == "not-available" && text.trim_matches('"') == word
+    });
+    told && compiled.lowered.is_none()
+}
+
+#[test]
+fn whatever_cannot_run_stops_the_build_at_its_place() {
+    let mut shown = 0;
+    let mut silent = Vec::new();
+    let mut ways = Vec::new();
+    later(&gwc::vocab::gateway::SHAPE, &mut ways);
+    for (word, gateway) in ways {
+        let mut gateway = gateway;
+        gateway["name"] = "s".into();
+        if !stops_at(&word, &gateway, &document("root", &json!({}))) {
+            silent.push(format!("{word}: {gateway}"));
+        }
+        shown += 1;
+    }
+    let gateway = json!({"version": 1, "name": "s", "apis": {"a": {"path": "api.yaml"}},
+        "upstreams": {"u": {"targets": {"a": {"url": "http://127.0.0.1:9000"}}}},
+        "defaults": {"upstream": "u", "security": "upstream"}});
+    for (point, shape) in gwc::vocab::extension::POINTS {
+        let mut ways = Vec::new();
+        later(shape, &mut ways);
+        for (word, extension) in ways {
+            if !stops_at(&word, &gateway, &document(point, &extension)) {
+                silent.push(format!("{point} {word}: {extension}"));
+            }
+            shown += 1;
+        }
+    }
+    assert!(silent.is_empty(), "{silent:#?}");
+    assert!(shown > 130, "only {shown}");
 }

@@ -120,7 +120,7 @@ impl Checker<'_> {
         }
         let mut fine = true;
         for (entry, value) in node.entries() {
-            if beside.contains(&&*entry.key) || entry.key.starts_with("x-gateway-ext-") {
+            if beside.contains(&&*entry.key) || is_extension(&entry.key) {
                 continue;
             }
             let Some(field) = object.fields.iter().find(|field| field.key == &*entry.key) else {
@@ -411,6 +411,11 @@ fn is_key_name(key: &str, span: Span, sink: &mut Sink) -> bool {
             .help("a name has 1 to 128 letters, digits, `-`, `_` or `.` and begins with a letter or digit"),
     );
     false
+}
+
+/// What may stand in every object: private additions, and what silences findings.
+fn is_extension(key: &str) -> bool {
+    key == "x-gateway-lint" || key.starts_with("x-gateway-ext-")
 }
 
 /// Whether a text can name an API, an upstream, a policy, …

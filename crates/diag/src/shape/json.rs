@@ -130,7 +130,7 @@ fn object_schema(object: &Object, variant: Option<&Variant>) -> Value {
         }
     }
     let mut schema = json!({"type": "object", "description": object.what, "properties": properties,
-        "required": required, "patternProperties": {"^x-gateway-ext-": {}}, "additionalProperties": false});
+        "required": required, "patternProperties": {"^x-gateway-(ext-.*|lint)$": {}}, "additionalProperties": false});
     let rules: Vec<Value> = object.rules.iter().flat_map(rule_schemas).collect();
     if !rules.is_empty() {
         schema["allOf"] = rules.into();

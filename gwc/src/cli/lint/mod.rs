@@ -13,6 +13,7 @@ use crate::compile::{self, Compiled, Input};
 use crate::exit::{Exit, Failure};
 use crate::lint::baseline::{self, Baseline};
 use crate::mend::mend;
+use crate::model::series::{self, Cost};
 use crate::output::human::Look;
 use crate::output::{Format, Joins, Report, printable_lines};
 use crate::project::files::Texts;
@@ -110,17 +111,27 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         } else {
             look(&Texts::new())?
         };
+        let cost = compiled
+            .model
+            .as_ref()
+            .map(|model| series::cost(&model.settings, &model.apis));
         let report = Report {
             files: &compiled.files,
             folder: &folder,
             findings: &compiled.findings,
             environment: context.environment.as_deref(),
+            cost,
             fail_on,
         };
         let look = say::look(std::io::stdout().is_terminal());
         let text = (args.format.render)(&report, look);
         if !text.is_empty() && !args.dry_run {
             say::result(&text);
+        }
+        if let Some(Cost { routes, series }) = cost.filter(|_| args.format.name == "human") {
+            say::note(&format!(
+                "{routes} routes make about {series} metric series"
+            ));
         }
         for output in &outputs {
             let text = (output.format.render)(&report, Look::default());

@@ -122,6 +122,8 @@ pub struct Defaults {
     pub policies: Vec<Spanned<String>>,
     /// Milliseconds to the head of the response.
     pub timeout_ms: Option<Spanned<u64>>,
+    /// Whether a timeout is written that cannot be read; that was reported.
+    pub timeout_unread: bool,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
     /// Who checks credentials.
@@ -387,12 +389,14 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
             Some((bytes, span)) => Valued::written(Some(bytes), span),
             None => Valued::default(None, "max_body"),
         };
+    let timeout_ms = get("timeout")
+        .and_then(|node| Some(Spanned::new(read::duration_ms(node).ok()?, node.span())));
     Defaults {
+        timeout_unread: timeout_ms.is_none() && get("timeout").is_some(),
+        timeout_ms,
         upstream_unknown: upstream.is_none() && get("upstream").is_some(),
         upstream,
         policies,
-        timeout_ms: get("timeout")
-            .and_then(|node| Some(Spanned::new(read::duration_ms(node).ok()?, node.span()))),
         max_body_bytes,
         security: match get("security").and_then(NodeRef::scalar_text) {
             Some("upstream") => SecurityMode::Upstream,

@@ -1,0 +1,295 @@
+//! The schemas that editors use: they take what is right, refuse what is wrong, and are found
+//! from the examples.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+/// The repository.
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn schema(name: &str) -> Value {
+    let all = gwc::schemas::all();
+    let found = all.into_iter().find(|(known, _)| *known == name);
+    found.expect("there is such a schema").1
+}
+
+fn gateway() -> jsonschema::Validator {
+    jsonschema::validator_for(&schema("gateway")).expect("the schema is one")
+}
+
+/// The schema of one attach point of `x-gateway`.
+fn point(name: &str) -> jsonschema::Validator {
+    let all = schema("x-gateway");
+    jsonschema::validator_for(&all["$defs"][name]).expect("the schema is one")
+}
+
+fn parsed(text: &str) -> Value {
+    serde_yaml_ng::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+fn wrong(validator: &jsonschema::Validator, value: &Value) -> Vec<String> {
+    let errors = validator.iter_errors(value);
+    errors
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect()
+}
+
+/// The cases of the end-to-end tests name credentials, `$SHA256(text)`, where hashes will stand.
+fn hashed(text: &str) -> String {
+    let mut parts = text.split("$SHA256(");
+    let mut hashed = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        hashed += &"0".repeat(64);
+        hashed += part.split_once(')').expect("it is closed").1;
+    }
+    hashed
+}
+
+/// Every file of this name below a folder.
+fn files(folder: &Path, fits: &dyn Fn(&str) -> bool, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder)
+        .expect("the folder can be read")
+        .flatten()
+    {
+        let path = entry.path();
+        if path.is_dir() {
+            files(&path, fits, found);
+        } else if path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(fits)
+        {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_gateway_yaml_of_the_repository_fits_the_schema() {
+    let (validator, mut found) = (gateway(), Vec::new());
+    for folder in ["examples", "tests/cases"] {
+        files(
+            &root().join(folder),
+            &|name| name == "gateway.yaml",
+            &mut found,
+        );
+    }
+    assert!(found.len() >= 8, "{found:?}");
+    for path in found {
+        let value = parsed(&hashed(&std::fs::read_to_string(&path).unwrap()));
+        assert_eq!(wrong(&validator, &value), [""; 0], "{}", path.display());
+    }
+    let rich = parsed(crate::vocabulary::GATEWAY);
+    assert_eq!(wrong(&validator, &rich), [""; 0]);
+}
+
+#[test]
+fn every_good_sample_of_a_diagnostic_fits_the_schema() {
+    let validator = gateway();
+    let mut shown = 0;
+    for lint in gwc::lint::ALL.iter().copied().flatten() {
+        for (file, text) in lint.good {
+            if *file != "gateway.yaml" {
+                continue;
+            }
+            let value = parsed(text);
+            assert_eq!(wrong(&validator, &value), [""; 0], "{}: {text}", lint.name);
+            shown += 1;
+        }
+    }
+    assert!(shown >= 40, "only {shown}");
+}
+
+#[test]
+fn every_x_gateway_of_the_examples_fits_its_schema() {
+    let mut found = Vec::new();
+    files(
+        &root().join("examples"),
+        &|name| name.ends_with(".gw.yaml"),
+        &mut found,
+    );
+    assert!(found.len() >= 2, "{found:?}");
+    let points = [
+        "root",
+        "server",
+        "path-item",
+        "operation",
+        "parameter",
+        "security-scheme",
+        "schema",
+        "response",
+    ]
+    .map(point);
+    let mut seen = 0;
+    for path in found {
+        let overlay = parsed(&std::fs::read_to_string(&path).unwrap());
+        for action in overlay["actions"].as_array().into_iter().flatten() {
+            let Some(extension) = action["update"].get("x-gateway") else {
+                continue;
+            };
+            seen += 1;
+            assert!(
+                points.iter().any(|point| point.is_valid(extension)),
+                "{extension}"
+            );
+        }
+    }
+    assert!(seen > 0, "the examples use `x-gateway`");
+}
+
+#[test]
+fn the_examples_name_their_schemas() {
+    let mut found = Vec::new();
+    files(
+        &root().join("examples"),
+        &|name| name == "gateway.yaml",
+        &mut found,
+    );
+    for path in found {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let first = text.lines().next().unwrap_or_default();
+        let named = first.strip_prefix("# yaml-language-server: $schema=");
+        let named = named.unwrap_or_else(|| panic!("{} begins with {first}", path.display()));
+        let schema = path.parent().unwrap().join(named);
+        assert!(schema.is_file(), "{} is not there", schema.display());
+    }
+}
+
+#[test]
+fn what_is_wrong_in_gateway_yaml_is_refused() {
+    let validator = gateway();
+    for wrong in WRONG {
+        let value = parsed(&format!("version: 1\nname: s\n{wrong}\n"));
+        assert!(!validator.is_valid(&value), "{wrong}");
+    }
+    assert!(WRONG.len() >= 40);
+    for broken in [
+        json!({}),
+        json!([]),
+        json!({"version": 2, "name": "s"}),
+        json!({"version": 1}),
+    ] {
+        assert!(!validator.is_valid(&broken), "{broken}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_x_gateway_is_refused() {
+    for (name, wrong) in WRONG_POINTS {
+        let value = parsed(wrong);
+        assert!(!point(name).is_valid(&value), "{name}: {wrong}");
+    }
+}
+
+/// What the compiler refuses, the schema refuses: the same list, said by `gwc`.
+#[test]
+fn the_compiler_refuses_what_the_schema_refuses() {
+    for wrong in WRONG {
+        let text = format!("version: 1\nname: s\n{wrong}\n");
+        let files = gwc::project::files::Files::in_memory(
+            [("gateway.yaml", text.as_str())],
+            gwc::syntax::Limits::default(),
+        );
+        let compiled = gwc::compile::project(files, &Vec::new());
+        assert!(compiled.has_errors(), "{wrong}");
+    }
+}
+
+const WRONG: &[&str] = &[
+    "upstrems: {}",
+    "name: [s]",
+    "apis: {a: {}}",
+    "apis: {a: {path: /etc/passwd}}",
+    "apis: {a: {path: ../a.yaml}, b: {pth: a}}",
+    "apis: {\"a b\": {path: a.yaml}}",
+    "apis: {a: {path: a.yaml, mount: {}, mounts: []}}",
+    "apis: {a: {path: a.yaml, undeclared_methods: allow}}",
+    "listeners: {public: {}}",
+    "listeners: {public: {address: \"127.0.0.1:80\", protocol: ftp}}",
+    "listeners: {public: {address: \"127.0.0.1:80\", trusted_proxies: [everybody]}}",
+    "listeners: {public: {address: \"127.0.0.1:80\", limits: {connections: 0}}}",
+    "listeners: {public: {address: \"127.0.0.1:80\", limits: {header_bytes: 64}}}",
+    "listeners: {public: {address: \"127.0.0.1:80\", limits: {idle_timeout: 60}}}",
+    "listeners: {public: {address: \"127.0.0.1:80\", protocol: https, tls: {}}}",
+    "listeners: {public: {address: \"127.0.0.1:80\", protocol: https, tls: {certificates: {a: {cert: \"${file:/c}\"}}}}}",
+    "listeners: {public: {address: \"127.0.0.1:80\", protocol: https, tls: {certificates: {a: {cert: secret, key: secret}}}}}",
+    "listeners: {public: {address: \"127.0.0.1:80\", protocol: https, tls: {certificates: {}, min_version: \"1.1\"}}}",
+    "upstreams: {u: {targets: {a: {}}}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\", weight: -1}}}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\"}}, dns: {name: a, port: 1}}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\"}}, lb: fastest}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\"}}, timeouts: {connect: 0s}}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\"}}, timeouts: {connect: 1 s}}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\"}}, health: {}}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\"}}, health: {active: {path: health}}}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\"}}, retries: {attempts: 11}}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\"}}, retries: {on: [always]}}}",
+    "upstreams: {u: {targets: {a: {url: \"http://a\"}}, circuit_breaker: {open: 1s}}}",
+    "upstreams: {u: {dns: {name: \"a:80\", port: 80}}}",
+    "upstreams: {u: {dns: {name: a, port: 70000}}}",
+    "auth: {a: {kind: api_keys}}",
+    "auth: {a: {}}",
+    "auth: {a: {kind: jwt, issuer: i, audience: [a], jwks_url: \"https://i/k\", algorithms: [none]}}",
+    "auth: {a: {kind: jwt, issuer: i, audience: [a], jwks_url: \"http://i/k\", algorithms: [RS256]}}",
+    "auth: {a: {kind: jwt, issuer: i, audience: [], jwks_url: \"https://i/k\", algorithms: [RS256]}}",
+    "auth: {a: {kind: jwt, issuer: i, audience: [a], algorithms: [RS256]}}",
+    "auth: {a: {kind: oidc, issuer: \"https://i\", client_id: c, client_secret: plain, redirect_path: /r}}",
+    "auth: {a: {kind: mtls, spiffe: [\"http://a\"]}}",
+    "consumers: {c: {keys: [{sha256: abc}]}}",
+    "consumers: {c: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2027-13-01}]}}",
+    "plans: {gold: {policies: []}}",
+    "policies: {p: {kind: rate_limit}}",
+    "policies: {p: {kind: rate_limit, limit: 100}}",
+    "policies: {p: {kind: rate_limit, limit: 0/s}}",
+    "policies: {p: {kind: rate_limit, limit: 1/s, key: somebody}}",
+    "policies: {p: {kind: rate_limit, limit: 1/s, burts: 1}}",
+    "policies: {p: {kind: cors, origins: [\"https://a.example/path\"]}}",
+    "policies: {p: {kind: cors, origins: [\"https://a.example\"], methods: [get]}}",
+    "policies: {p: {kind: ip_filter}}",
+    "policies: {p: {kind: ip_filter, deny: [a]}}",
+    "policies: {p: {kind: quota, limit: 1, period: day, window: 1d}}",
+    "policies: {p: {kind: mirror, upstream: u, percent: 5}}",
+    "policies: {p: {kind: mirror, upstream: u, percent: 101%}}",
+    "policies: {p: {kind: fault}}",
+    "policies: {p: {kind: redirect, status: 200, path: /}}",
+    "policies: {p: {kind: respond, status: 600}}",
+    "required: {policies: waf}",
+    "defaults: {timeout: 30}",
+    "defaults: {security: none}",
+    "stores: {r: {kind: redis, url: \"redis://:password@host\"}}",
+    "stores: {r: {kind: memcached}}",
+    "errors: {rate_limited: {status: 200}}",
+    "errors: {RateLimited: {status: 429}}",
+    "lint: {unknown-key: fatal}",
+    "gates: [weakn]",
+];
+
+const WRONG_POINTS: &[(&str, &str)] = &[
+    ("root", "{undeclared_params: drop}"),
+    ("root", "{defaults: {policies: [a], +policies: [b]}}"),
+    ("server", "{weight: -1}"),
+    ("path-item", "{match: regex}"),
+    ("path-item", "{policies: [a], +policies: [b]}"),
+    ("operation", "{policies: [a], +policies: [b]}"),
+    ("operation", "{timeout: 5}"),
+    ("operation", "{public: yes please}"),
+    ("operation", "{rewrite: {}}"),
+    ("operation", "{rewrite: {path: \"a?b\"}}"),
+    ("operation", "{split: []}"),
+    ("operation", "{split: [{weight: 1}]}"),
+    ("operation", "{mirror: {percent: 5%}}"),
+    ("operation", "{deprecated: {sunset: soon}}"),
+    (
+        "operation",
+        "{match: {headers: {\"a b\": {present: true}}}}",
+    ),
+    ("operation", "{match: {query: {a: {present: false}}}}"),
+    ("parameter", "{log: drop}"),
+    ("security-scheme", "{verify: gateway}"),
+    ("security-scheme", "{claims_to_headers: {sub: \"X User\"}}"),
+    ("schema", "{limits: {}}"),
+    ("response", "{cache_ttl: 0s}"),
+];
