@@ -148,7 +148,7 @@ COMPONENTS = """components:
         clientCredentials:
           tokenUrl: https://id.example.com/token
           scopes:
-SCOPES      x-gateway: {auth: keys, verify: upstream}
+SCOPES      x-gateway: {verify: upstream}
   parameters:
     id: {name: id, in: path, required: true, schema: {type: string, pattern: '^[a-z0-9]{8,32}$'}}
     limit: {name: limit, in: query, schema: {type: integer, minimum: 1, maximum: 100, default: 20}}

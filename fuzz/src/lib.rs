@@ -3,6 +3,8 @@
 //! Each function takes any bytes. It must return, and where it says that something was read, what
 //! that is written as must be read alike.
 
+mod front;
+
 use std::net::IpAddr;
 
 use bundle::digest::Digest;
@@ -20,6 +22,8 @@ use gwc::assemble::{assemble, disassemble};
 use gwc::compile::{self, Compiled};
 use gwc::project::files::Files;
 use gwc::syntax::{self, Limits};
+
+pub use front::{baseline, levels, number, pattern, schema, swagger, target};
 
 /// Limits that keep a single input cheap.
 fn limits() -> Limits {
@@ -337,6 +341,60 @@ pub fn targets() -> Vec<Target> {
                 "OPTIONS *\nte: trailers",
                 "POST http://h:80/a/%2e%2e/b\ntransfer-encoding: chunked\nforwarded: for=1",
                 "HEAD /a/b\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            ]),
+        ),
+        ("baseline", baseline, vec![front::sample_baseline()]),
+        (
+            "levels",
+            levels,
+            texts(&[
+                "duplicate-tag=off\nunused-allow=error",
+                "unknown-field=warn\nno-rule=info",
+            ]),
+        ),
+        (
+            "schema",
+            schema,
+            texts(&[
+                "type: object\nrequired: [a]\nproperties: {a: {type: [string, 'null'], minLength: 2}, b: {$ref: '#/components/schemas/T'}}\nunevaluatedProperties: false\nexamples: [{a: xy, b: {a: ~}}, {c: 1}]",
+                "$id: s\n$dynamicAnchor: n\nanyOf: [{$dynamicRef: '#n'}, {type: array, prefixItems: [{const: 1}], items: false, contains: {minimum: 2}}]\ndefault: [1, 2]\nenum: [[1], {}, 1.0]",
+                "if: {type: integer}\nthen: {multipleOf: 3}\nelse: {not: {}}\ndependentSchemas: {a: {maxProperties: 1}}\npatternProperties: {'^x': true}\nexample: {xa: 1, a: 2}",
+            ]),
+        ),
+        (
+            "pattern",
+            pattern,
+            texts(&[
+                "^[a-z0-9]{8,32}$\nabcdefgh",
+                "(?<!a)b+?\\d\\p{L}\nbb1é",
+                "(a|b)*c{2,}[^\\s\\]]\nabcc]",
+                "\\u{1F600}|\\cA|\\/$",
+            ]),
+        ),
+        (
+            "number",
+            number,
+            texts(&[
+                "0.01\n-1e400\n1e400\n12.345",
+                "1e-400\n0x1F\n.inf\n18446744073709551616",
+                "3\n-0\n0.0\n9e99999999999",
+            ]),
+        ),
+        (
+            "swagger",
+            swagger,
+            texts(&[
+                "swagger: '2.0'\ninfo: {title: t, version: v}\nhost: h:1\nbasePath: /b\nschemes: [http, https]\nconsumes: [application/json]\npaths:\n  /a/{i}:\n    parameters: [{name: i, in: path, required: true, type: string}]\n    post:\n      parameters: [{name: b, in: body, schema: {$ref: '#/definitions/D'}}, {name: f, in: formData, type: file}, {$ref: '#/parameters/P'}]\n      responses: {'200': {description: d, schema: {type: file}, headers: {H: {type: array, items: {type: integer}, collectionFormat: pipes}}, examples: {a/b: 1}}}\n      security: [{o: [s]}]\ndefinitions: {D: {type: object, discriminator: k, x-nullable: true}}\nparameters: {P: {name: p, in: query, type: array, items: {type: string}, collectionFormat: multi}}\nsecurityDefinitions: {o: {type: oauth2, flow: accessCode, authorizationUrl: http://a, tokenUrl: http://t, scopes: {s: d}}, k: {type: basic}}\n",
+            ]),
+        ),
+        (
+            "target",
+            target,
+            texts(&[
+                "$.paths['/a/{b}'].get",
+                "$..parameters[?@.in=='path' && length(@.name) > 0]",
+                "$.*[0:5:-1,'x']",
+                "$[?match(@.a, 'a.*') || !@.b]",
             ]),
         ),
     ]

@@ -41,7 +41,10 @@ fn no_input_makes_a_target_panic() {
             target(sample);
         }
         let mut dice = Dice(name.len() as u64);
-        let slow = matches!(name, "document" | "overlay");
+        let slow = !matches!(
+            name,
+            "yaml" | "json" | "template" | "path" | "bundle_open" | "statement" | "trust" | "edge"
+        );
         for number in 0..if slow { INPUTS / 4 } else { INPUTS } {
             let input = mutated(&samples, &mut dice);
             let result = std::panic::catch_unwind(|| target(&input));

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+use diag::SourceFile;
 use serde::{Deserialize, Serialize};
 
 use crate::compile::Compiled;
-use crate::model::Origin;
+use crate::model::{Api, Operation, Origin};
+use crate::parallel;
 
 /// The artifact's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,16 +35,21 @@ pub struct OperationSource {
     /// The path as written.
     pub path: String,
     /// Its operationId.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
     /// Who answers for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     /// Fields with the place that set them.
     pub fields: BTreeMap<String, FieldSource>,
     /// Its summary.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
     /// Its description.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// Its tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
 }
 
@@ -55,6 +62,7 @@ pub enum FieldSource {
         /// Where.
         place: Place,
         /// What it overrides, nearest first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
     },
     /// Nobody did: the built-in default of this name.
@@ -88,14 +96,16 @@ impl SourceMap {
                 column: position.column,
             }
         };
+        let files = sources.iter().map(|(_, file)| file).collect();
+        let files = parallel::map(files, |file: &SourceFile| {
+            let digest = bundle::digest::Digest::of(file.text().as_bytes());
+            (file.path().to_owned(), digest.hex())
+        });
         let mut map = Self {
             version: 1,
+            files: files.into_iter().collect(),
             ..Self::default()
         };
-        for (_, file) in sources.iter() {
-            let digest = bundle::digest::Digest::of(file.text().as_bytes());
-            map.files.insert(file.path().to_owned(), digest.hex());
-        }
         let Some(model) = &compiled.model else {
             return map;
         };
@@ -158,8 +168,8 @@ impl SourceMap {
                 default: (*name).to_owned(),
             },
         };
-        for api in &model.apis {
-            for operation in &api.operations {
+        let operations = parallel::map(model.apis.iter().collect(), |api: &Api| {
+            let source = |operation: &Operation| {
                 let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
                 let mut fields = BTreeMap::new();
                 fields.insert("security".to_owned(), field(&operation.security.origin));
@@ -179,21 +189,21 @@ impl SourceMap {
                 let text = |text: &Option<diag::Spanned<String>>| {
                     text.as_ref().map(|text| text.value.clone())
                 };
-                map.operations.insert(
-                    operation.key.clone(),
-                    OperationSource {
-                        place: place(operation.span),
-                        path: operation.path.clone(),
-                        id: operation.id.clone(),
-                        owner: operation.owner.clone(),
-                        fields,
-                        summary: text(&written.summary),
-                        description: text(&written.description),
-                        tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
-                    },
-                );
-            }
-        }
+                let source = OperationSource {
+                    place: place(operation.span),
+                    path: operation.path.clone(),
+                    id: operation.id.clone(),
+                    owner: operation.owner.clone(),
+                    fields,
+                    summary: text(&written.summary),
+                    description: text(&written.description),
+                    tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
+                };
+                (operation.key.clone(), source)
+            };
+            api.operations.iter().map(source).collect::<Vec<_>>()
+        });
+        map.operations = operations.into_iter().flatten().collect();
         map
     }
 

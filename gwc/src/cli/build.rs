@@ -69,6 +69,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                    "operations": built.operations(), "bytes": built.bytes()}),
         )),
     }
+    // The program ends here: giving a million nodes back one by one is a tenth of its time.
+    std::mem::forget(built);
     Ok(Exit::OK)
 }
 

@@ -140,7 +140,8 @@ impl Baseline {
     pub fn apply(&self, files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
         let mut left: HashMap<&str, usize> = HashMap::new();
         for entry in &self.entries {
-            *left.entry(&entry.fingerprint).or_default() += entry.count;
+            let count = left.entry(&entry.fingerprint).or_default();
+            *count = count.saturating_add(entry.count);
         }
         let mut said: Vec<Diagnostic> = Vec::new();
         for finding in findings {

@@ -1,0 +1,154 @@
+//! What `gwc lint` reads beside documents, and what inside a document has a grammar of its own.
+//! The text around it is fixed, so that mutations reach what is meant.
+
+use diag::Sink;
+use gwc::compile;
+use gwc::lint::baseline::{self, Baseline};
+use gwc::project::files::Files;
+use serde_json::json;
+
+use crate::limits;
+
+const GATEWAY: &str = "\
+version: 1
+name: s
+apis: {s: {path: openapi.yaml}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+defaults: {upstream: u, security: upstream}
+";
+/// Two findings that a baseline can set aside.
+const WRONG: &str = "\
+openapi: 3.1.0
+info: {title: t, version: \"1\"}
+paths: {}
+tags: [{name: a}, {name: a}, {name: b}, {name: b}]
+";
+
+/// Lints a document with more lines of gateway.yaml; each finding has a place.
+fn lint(document: &[u8], more: &str) -> (Files, Vec<diag::Diagnostic>) {
+    let gateway = format!("{GATEWAY}{more}");
+    let texts = [
+        ("gateway.yaml", gateway.into_bytes()),
+        ("openapi.yaml", document.to_vec()),
+    ];
+    let compiled = compile::project(Files::in_memory(texts, limits()), &Vec::new());
+    for finding in &compiled.findings {
+        let _place = compiled.files.sources.position(finding.span);
+        let _text = compiled.files.sources.text(finding.span);
+    }
+    (compiled.files, compiled.findings)
+}
+
+/// A baseline's file: what it sets aside is never more than what was found.
+pub fn baseline(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (mut files, findings) = lint(WRONG.as_bytes(), "");
+    let mut sink = Sink::default();
+    let read = Baseline::read(&mut files, "baseline.json", text.to_owned(), &mut sink);
+    for finding in sink.findings() {
+        let _place = files.sources.position(finding.span);
+    }
+    if let Some(read) = read {
+        let said = read.apply(&files, findings.clone());
+        let left = said
+            .iter()
+            .filter(|one| one.lint.name != "stale-baseline")
+            .count();
+        assert!(left <= findings.len());
+    }
+}
+
+/// `lint` in gateway.yaml: a line for each rule with its level.
+pub fn levels(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let rows = text.lines().map(|line| {
+        let (name, level) = line.split_once('=').unwrap_or((line, "off"));
+        format!("  {}: {}\n", json!(name), json!(level))
+    });
+    let rows: String = rows.collect();
+    lint(WRONG.as_bytes(), &format!("lint:\n{rows}"));
+}
+
+/// A schema with its examples: judging them ends.
+pub fn schema(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let mut document = String::from(
+        "openapi: 3.1.0\ninfo: {title: t, version: v}\npaths: {}\ncomponents:\n  schemas:\n    T: {$ref: '#/components/schemas/S'}\n    S:\n",
+    );
+    for line in text.lines() {
+        document.push_str(&format!("      {line}\n"));
+    }
+    lint(document.as_bytes(), "");
+}
+
+/// A pattern, and below it a text that it is matched against.
+pub fn pattern(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let (pattern, example) = text.split_once('\n').unwrap_or((text, "a"));
+    judged(&json!({"type": "string", "pattern": pattern, "example": example}).to_string());
+}
+
+/// Numbers as they are written: `multipleOf`, `minimum`, `maximum`, a value.
+pub fn number(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let number = |text: &str| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+        let text: String = text.chars().filter(|c| fits(*c)).take(400).collect();
+        if text.is_empty() {
+            "1".to_owned()
+        } else {
+            text
+        }
+    };
+    let mut lines = text
+        .lines()
+        .map(number)
+        .chain(std::iter::repeat("1".to_owned()));
+    let mut next = || lines.next().unwrap_or_default();
+    let (step, least, most, example) = (next(), next(), next(), next());
+    judged(&format!(
+        "{{type: number, multipleOf: {step}, minimum: {least}, maximum: {most}, example: {example}}}"
+    ));
+}
+
+fn judged(schema: &str) {
+    let document = format!(
+        "openapi: 3.0.3\ninfo: {{title: t, version: v}}\npaths: {{}}\ncomponents: {{schemas: {{S: {schema}}}}}\n"
+    );
+    lint(document.as_bytes(), "");
+}
+
+/// A document of Swagger 2.0, lifted.
+pub fn swagger(data: &[u8]) {
+    lint(data, "");
+}
+
+/// An overlay's target: a JSONPath of any kind, for an update and for a removal.
+pub fn target(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    for change in ["update: {x-a: 1}", "remove: true"] {
+        let overlay = format!(
+            "overlay: 1.0.0\ninfo: {{title: t, version: v}}\nactions: [{{target: {}, {change}}}]\n",
+            json!(text)
+        );
+        crate::overlay(overlay.as_bytes());
+    }
+}
+
+/// The baseline that sets the findings of the sample aside.
+pub(crate) fn sample_baseline() -> Vec<u8> {
+    let (files, findings) = lint(WRONG.as_bytes(), "");
+    baseline::written(&files, &findings).into_bytes()
+}
