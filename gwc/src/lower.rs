@@ -136,6 +136,7 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
             conditions: operation.conditions.clone(),
             priority: operation.priority,
             treatment: index,
+            trailing_slash: operation.trailing_slash,
         });
     }
     Ok(ir::Api {

@@ -16,8 +16,9 @@ use crate::build::BuildError;
 #[derive(PartialEq, Eq, Hash)]
 enum Erased<'a> {
     Literal(&'a str),
+    Folded(&'a str),
     Parameter,
-    Pattern(String),
+    Pattern(String, bool),
 }
 
 /// What operations own at a base path, as hashes in their order.
@@ -108,6 +109,8 @@ fn conditions(operation: &Operation) -> impl Eq + Hash + '_ {
         priority,
         key: _,
         treatment: _,
+        // A declared path comes before a twin.
+        trailing_slash: _,
     } = operation;
     (method, template.is_prefix(), conditions, priority)
 }
@@ -120,8 +123,9 @@ fn erased<'a>(base_path: &'a str, operation: &'a Operation) -> impl Iterator<Ite
         .iter()
         .map(|segment| match segment {
             Segment::Literal(text) => Erased::Literal(text),
+            Segment::Folded(text) => Erased::Folded(text),
             Segment::Parameter(_) => Erased::Parameter,
-            Segment::Pattern(pattern) => Erased::Pattern(pattern.erased()),
+            Segment::Pattern(pattern) => Erased::Pattern(pattern.erased(), pattern.folded),
         });
     base.chain(below)
 }

@@ -1,6 +1,7 @@
 //! One request through the table and its chain.
 
-use http::{HeaderName, HeaderValue, Method};
+use bundle::ir::TrailingSlash;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use policy::traffic::rate_limit;
 use policy::{Cx, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
@@ -83,8 +84,17 @@ pub fn decide<'s>(
     cx: &mut Cx<'s>,
 ) -> Decided<'s> {
     let route = match router::find(&snapshot.listeners[listener].hosts, head) {
-        Found::Operation { mount, operation } => {
-            snapshot.route_at(&snapshot.mounts[mount as usize], operation)
+        Found::Operation {
+            mount,
+            operation,
+            twin,
+        } => {
+            let route = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
+            if twin && route.operation.trailing_slash == TrailingSlash::Redirect {
+                cx.route = route.id;
+                return to_declared(route, head);
+            }
+            route
         }
         Found::Nothing => return refused(&NO_ROUTE, None),
         Found::NoConditionMatched => return refused(&NO_CONDITION, None),
@@ -174,6 +184,33 @@ pub fn finish<'s>(
             HeaderName::from_static("x-gateway-bundle"),
             snapshot.bundle_short.clone(),
         );
+    }
+}
+
+/// 308 to the path as it is declared (RFC 9110 §15.4.9); the query is kept. A path of two slashes
+/// would name a host.
+fn to_declared<'s>(route: RouteRef<'s>, head: &RequestHead) -> Decided<'s> {
+    let path = head.path();
+    let path = match path.strip_suffix('/') {
+        Some(declared) => declared.to_owned(),
+        None => format!("{path}/"),
+    };
+    let query = head
+        .query()
+        .map_or(String::new(), |query| format!("?{query}"));
+    let location = HeaderValue::try_from(format!("{path}{query}"));
+    let (Ok(location), false) = (location, path.starts_with("//") || path.is_empty()) else {
+        return refused(&NO_ROUTE, None);
+    };
+    let reply = Reply {
+        status: StatusCode::PERMANENT_REDIRECT,
+        headers: HeaderMap::from_iter([(http::header::LOCATION, location)]),
+        body: bytes::Bytes::new(),
+    };
+    Decided {
+        route: Some(route),
+        verdict: Verdict::Reply(Box::new(reply)),
+        ran: 0,
     }
 }
 

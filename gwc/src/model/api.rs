@@ -182,9 +182,13 @@ pub fn resolve(
                 path: item.template.value.clone(),
                 path_span: item.template.span,
                 span: operation.key_span,
-                template: styled(&template, &operation.parameters, node),
+                template: cased(
+                    styled(&template, &operation.parameters, node),
+                    item.x_gateway.map(node),
+                ),
                 conditions,
                 priority: priority(item.x_gateway.map(node)),
+                trailing_slash: trailing_slash(item.x_gateway.map(node)),
                 internal: get("internal").and_then(NodeRef::as_bool).unwrap_or(false),
                 security,
                 public,
@@ -537,6 +541,24 @@ fn styled<'a>(
         styled.into_prefix()
     } else {
         styled
+    }
+}
+
+/// The template as `case_insensitive` says.
+fn cased(template: ir::Template, extension: Option<NodeRef<'_>>) -> ir::Template {
+    let said = extension.and_then(|node| node.get("case_insensitive"));
+    match said.and_then(NodeRef::as_bool) {
+        Some(true) => template.into_folded(),
+        Some(false) | None => template,
+    }
+}
+
+fn trailing_slash(extension: Option<NodeRef<'_>>) -> ir::TrailingSlash {
+    let said = extension.and_then(|node| node.get("trailing_slash"));
+    match said.and_then(NodeRef::scalar_text) {
+        Some("redirect") => ir::TrailingSlash::Redirect,
+        Some("ignore") => ir::TrailingSlash::Ignore,
+        _ => ir::TrailingSlash::Strict,
     }
 }
 

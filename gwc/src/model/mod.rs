@@ -11,6 +11,7 @@ mod names;
 pub mod overlap;
 pub mod routes;
 mod security;
+pub mod segment;
 pub mod series;
 pub mod settings;
 mod surprise;
@@ -90,6 +91,8 @@ pub struct Operation {
     pub conditions: Vec<ir::Condition>,
     /// Greater wins.
     pub priority: i32,
+    /// What a final slash means that the template has not, or has.
+    pub trailing_slash: ir::TrailingSlash,
     /// Compiled, but nobody can call it.
     pub internal: bool,
     /// Who may call.

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use bundle::ir::{Pattern, Segment, Template};
+use bundle::ir::{Segment, Template};
+
+use super::segment;
 
 /// How many pairs of overlapping templates are looked at.
 const PAIRS_MAX: usize = 200_000;
@@ -49,7 +51,9 @@ struct Parts<'r> {
     ended: Vec<usize>,
     prefixes: Vec<usize>,
     literals: BTreeMap<&'r str, Vec<usize>>,
-    patterns: BTreeMap<String, (&'r Pattern, Vec<usize>)>,
+    /// Literals in lower case that match in any case.
+    folded: BTreeMap<&'r str, Vec<usize>>,
+    patterns: BTreeMap<(String, bool), (&'r Segment, Vec<usize>)>,
     parameters: Vec<usize>,
 }
 
@@ -62,37 +66,20 @@ impl<'r> Walk<'r> {
         let parts = self.parts(group, depth);
         self.all_pairs(&parts.ended);
         self.all_pairs(&parts.prefixes);
-        let continuing: Vec<usize> = group
-            .iter()
-            .copied()
-            .filter(|route| !parts.prefixes.contains(route))
-            .collect();
-        self.cross(&parts.prefixes, &continuing);
-        for literal in parts.literals.values() {
-            self.within(literal, depth + 1);
+        self.cross(&parts.prefixes, &self.continuing(group, depth));
+        for same in parts.literals.values().chain(parts.folded.values()) {
+            self.within(same, depth + 1);
         }
-        for (_, routes) in parts.patterns.values() {
-            self.within(routes, depth + 1);
+        for (_, same) in parts.patterns.values() {
+            self.within(same, depth + 1);
         }
         self.within(&parts.parameters, depth + 1);
-        for (text, literal) in &parts.literals {
-            for (pattern, routes) in parts
-                .patterns
-                .values()
-                .filter(|(pattern, _)| pattern.matches(text))
-            {
-                let _ = pattern;
-                self.between(literal, routes, depth + 1);
-            }
-            if !text.is_empty() {
-                self.between(literal, &parts.parameters, depth + 1);
-            }
-        }
+        self.across(&parts, &parts, depth);
         let patterns: Vec<_> = parts.patterns.values().collect();
         for (index, (pattern, routes)) in patterns.iter().enumerate() {
             self.between(routes, &parts.parameters, depth + 1);
             for (other, others) in &patterns[index + 1..] {
-                if common(pattern, other).is_some() {
+                if segment::common(pattern, other).is_some() {
                     self.between(routes, others, depth + 1);
                 }
             }
@@ -107,29 +94,22 @@ impl<'r> Walk<'r> {
         let (a, b) = (self.parts(left, depth), self.parts(right, depth));
         self.cross(&a.ended, &b.ended);
         self.cross(&a.prefixes, right);
-        let rest: Vec<usize> = left
-            .iter()
-            .copied()
-            .filter(|route| !a.prefixes.contains(route))
-            .collect();
-        self.cross(&rest, &b.prefixes);
-        for (text, literal) in &a.literals {
-            if let Some(same) = b.literals.get(text) {
-                self.between(literal, same, depth + 1);
+        self.cross(&self.continuing(left, depth), &b.prefixes);
+        for (own, other) in [(&a.literals, &b.literals), (&a.folded, &b.folded)] {
+            for (text, routes) in own {
+                if let Some(same) = other.get(text) {
+                    self.between(routes, same, depth + 1);
+                }
             }
-            self.literal_against(text, literal, &b, depth);
         }
-        for (text, literal) in &b.literals {
-            self.literal_against(text, literal, &a, depth);
-        }
+        self.across(&a, &b, depth);
+        self.across(&b, &a, depth);
         for (pattern, routes) in a.patterns.values() {
             self.between(routes, &b.parameters, depth + 1);
-            for (_, others) in b
-                .patterns
-                .values()
-                .filter(|(other, _)| common(pattern, other).is_some())
-            {
-                self.between(routes, others, depth + 1);
+            for (other, others) in b.patterns.values() {
+                if segment::common(pattern, other).is_some() {
+                    self.between(routes, others, depth + 1);
+                }
             }
         }
         for (_, routes) in b.patterns.values() {
@@ -138,16 +118,38 @@ impl<'r> Walk<'r> {
         self.between(&a.parameters, &b.parameters, depth + 1);
     }
 
-    fn literal_against(&mut self, text: &str, literal: &[usize], other: &Parts<'r>, depth: usize) {
-        for (_, routes) in other
-            .patterns
-            .values()
-            .filter(|(pattern, _)| pattern.matches(text))
-        {
-            self.between(literal, routes, depth + 1);
+    /// Pairs of a literal of one side with anything wider of the other.
+    fn across(&mut self, own: &Parts<'r>, other: &Parts<'r>, depth: usize) {
+        for (text, routes) in &own.literals {
+            if let Some(folded) = other.folded.get(text.to_ascii_lowercase().as_str()) {
+                self.between(routes, folded, depth + 1);
+            }
+            let literal = || Segment::Literal((*text).to_owned());
+            self.literal_against(&literal, routes, other, depth);
         }
-        if !text.is_empty() {
-            self.between(literal, &other.parameters, depth + 1);
+        for (text, routes) in &own.folded {
+            let literal = || Segment::Folded((*text).to_owned());
+            self.literal_against(&literal, routes, other, depth);
+        }
+    }
+
+    fn literal_against(
+        &mut self,
+        literal: &dyn Fn() -> Segment,
+        routes: &[usize],
+        other: &Parts<'r>,
+        depth: usize,
+    ) {
+        if !other.patterns.is_empty() {
+            let literal = literal();
+            for (pattern, others) in other.patterns.values() {
+                if segment::common(&literal, pattern).is_some() {
+                    self.between(routes, others, depth + 1);
+                }
+            }
+        }
+        if !other.parameters.is_empty() && literal() != Segment::Literal(String::new()) {
+            self.between(routes, &other.parameters, depth + 1);
         }
     }
 
@@ -159,18 +161,28 @@ impl<'r> Walk<'r> {
                 None if template.is_prefix() => parts.prefixes.push(route),
                 None => parts.ended.push(route),
                 Some(Segment::Literal(text)) => parts.literals.entry(text).or_default().push(route),
+                Some(Segment::Folded(text)) => parts.folded.entry(text).or_default().push(route),
                 Some(Segment::Parameter(_)) => parts.parameters.push(route),
-                Some(Segment::Pattern(pattern)) => {
+                Some(segment @ Segment::Pattern(pattern)) => {
                     parts
                         .patterns
-                        .entry(pattern.erased())
-                        .or_insert_with(|| (pattern, Vec::new()))
+                        .entry((pattern.erased(), pattern.folded))
+                        .or_insert_with(|| (segment, Vec::new()))
                         .1
                         .push(route);
                 }
             }
         }
         parts
+    }
+
+    /// Those of a group that are no prefix which ends at this depth.
+    fn continuing(&self, group: &[usize], depth: usize) -> Vec<usize> {
+        let ends = |route: &usize| {
+            let template = self.templates[*route];
+            template.is_prefix() && template.segments().len() == depth
+        };
+        group.iter().copied().filter(|route| !ends(route)).collect()
     }
 
     fn all_pairs(&mut self, group: &[usize]) {
@@ -197,32 +209,7 @@ pub fn subset(a: &Template, b: &Template) -> bool {
     if left.len() < right.len() || !b.is_prefix() && (left.len() != right.len() || a.is_prefix()) {
         return false;
     }
-    left.iter().zip(right).all(|(a, b)| segment_subset(a, b))
-}
-
-fn segment_subset(a: &Segment, b: &Segment) -> bool {
-    match (a, b) {
-        (Segment::Literal(a), Segment::Literal(b)) => a == b,
-        (Segment::Literal(text), Segment::Parameter(_)) => !text.is_empty(),
-        (Segment::Literal(text), Segment::Pattern(pattern)) => pattern.matches(text),
-        (Segment::Parameter(_) | Segment::Pattern(_), Segment::Parameter(_)) => true,
-        (Segment::Pattern(a), Segment::Pattern(b)) => {
-            a.erased() == b.erased() || pattern_within(a, b)
-        }
-        (Segment::Parameter(_) | Segment::Pattern(_), Segment::Literal(_))
-        | (Segment::Parameter(_), Segment::Pattern(_)) => false,
-    }
-}
-
-/// Whether a pattern with one parameter lies within another with one: its head and tail are
-/// longer.
-fn pattern_within(a: &Pattern, b: &Pattern) -> bool {
-    match (a.rest.as_slice(), b.rest.as_slice()) {
-        ([(_, a_tail)], [(_, b_tail)]) => {
-            a.head.starts_with(&b.head) && a_tail.ends_with(b_tail.as_str())
-        }
-        _ => false,
-    }
+    left.iter().zip(right).all(|(a, b)| segment::within(a, b))
 }
 
 /// A path that matches both.
@@ -233,65 +220,13 @@ pub fn witness(a: &Template, b: &Template) -> Option<String> {
     for index in 0..length {
         path.push('/');
         let segment = match (a.segments().get(index), b.segments().get(index)) {
-            (Some(a), Some(b)) => both(a, b)?,
-            (Some(only), None) | (None, Some(only)) => both(only, only)?,
+            (Some(a), Some(b)) => segment::common(a, b)?,
+            (Some(only), None) | (None, Some(only)) => segment::common(only, only)?,
             (None, None) => String::new(),
         };
         path.push_str(&segment);
     }
     Some(path)
-}
-
-fn both(a: &Segment, b: &Segment) -> Option<String> {
-    match (a, b) {
-        (Segment::Literal(text), _) | (_, Segment::Literal(text)) => Some(text.clone()),
-        (Segment::Parameter(_), Segment::Parameter(_)) => Some("x".into()),
-        (Segment::Pattern(pattern), Segment::Parameter(_))
-        | (Segment::Parameter(_), Segment::Pattern(pattern)) => Some(filled(pattern)),
-        (Segment::Pattern(a), Segment::Pattern(b)) => common(a, b),
-    }
-}
-
-fn filled(pattern: &Pattern) -> String {
-    let rest: String = pattern
-        .rest
-        .iter()
-        .map(|(_, literal)| format!("x{literal}"))
-        .collect();
-    format!("{}{rest}", pattern.head)
-}
-
-/// A text that matches both patterns, if one of the obvious ones does.
-fn common(a: &Pattern, b: &Pattern) -> Option<String> {
-    let tail = |pattern: &Pattern| {
-        pattern
-            .rest
-            .last()
-            .map_or(String::new(), |(_, literal)| literal.clone())
-    };
-    let longer = |a: String, b: String| if a.len() >= b.len() { a } else { b };
-    let head = longer(a.head.clone(), b.head.clone());
-    let tail = longer(tail(a), tail(b));
-    let middle = |pattern: &Pattern| {
-        let inner = &pattern.rest[..pattern.rest.len().saturating_sub(1)];
-        inner
-            .iter()
-            .map(|(_, literal)| format!("x{literal}"))
-            .collect::<String>()
-    };
-    let (first, second) = (middle(a), middle(b));
-    let candidates = [
-        format!("{head}x{tail}"),
-        format!("{head}{first}x{tail}"),
-        format!("{head}{second}x{tail}"),
-        format!("{head}{first}{second}x{tail}"),
-        format!("{head}{second}{first}x{tail}"),
-        filled(a),
-        filled(b),
-    ];
-    candidates
-        .into_iter()
-        .find(|text| a.matches(text) && b.matches(text))
 }
 
 #[cfg(test)]
@@ -333,7 +268,7 @@ mod tests {
         );
         assert_eq!(
             witness(&template("/{a}.json"), &template("/v{b}")).as_deref(),
-            Some("/vx.json")
+            Some("/v.json")
         );
         assert_eq!(
             witness(&template("/{x}/c"), &template("/b/**")).as_deref(),

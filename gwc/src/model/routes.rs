@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle::ir::{Segment, Template};
+use bundle::ir::{Segment, Template, TrailingSlash};
 use diag::{Diagnostic, Sink};
 use engine::router::compare_templates;
 
@@ -40,8 +40,10 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         for (a, b) in pairs.map(|(a, b)| (a.min(b), a.max(b))) {
             let (first, second) = (&routes[a], &routes[b]);
             let names = (first.operation.key.as_str(), second.operation.key.as_str());
-            // An operation at two mounts is one operation; mounts at one place are told below.
-            if names.0 != names.1 && told.insert(names) {
+            // An operation at two mounts is one operation; mounts at one place are told below. Of a
+            // path and a twin, the path comes first; two twins overlap where their paths do.
+            let judged = !(first.twin || second.twin) || differ(first, second);
+            if names.0 != names.1 && judged && told.insert(names) {
                 table.judge(first, second, sink);
             }
         }
@@ -54,6 +56,13 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             unreachable(operation, sink);
         }
     }
+}
+
+/// Whether a twin of one is neither the other's path nor a twin as well.
+fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
+    let same =
+        subset(&first.template, &second.template) && subset(&second.template, &first.template);
+    !(first.twin && second.twin || same)
 }
 
 /// Two mounts of one API at the same listener, host and base path answer for the same requests.
@@ -93,6 +102,8 @@ pub(super) struct Route<'m> {
     pub(super) operation: &'m Operation,
     /// Its template behind the mount's base path.
     pub(super) template: Template,
+    /// Whether that differs from the path as written by its final slash.
+    pub(super) twin: bool,
 }
 
 /// The routes by listener and host; one table is asked for each request.
@@ -126,10 +137,17 @@ fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
                 .operations
                 .iter()
                 .filter(|operation| !operation.internal)
-                .map(move |operation| Route {
-                    api,
-                    operation,
-                    template: based(base, &operation.template),
+                .flat_map(move |operation| {
+                    let loose = operation.trailing_slash != TrailingSlash::Strict;
+                    let twin = operation.template.twin().filter(|_| loose);
+                    let route = move |template: &Template, twin| Route {
+                        api,
+                        operation,
+                        template: based(base, template),
+                        twin,
+                    };
+                    let declared = route(&operation.template, false);
+                    std::iter::once(declared).chain(twin.map(|twin| route(&twin, true)))
                 })
         });
         routes.collect()
@@ -142,13 +160,7 @@ fn based(base_path: &str, template: &Template) -> Template {
     if base_path.is_empty() {
         return template.clone();
     }
-    let text = format!("{base_path}{template}");
-    let parsed = Template::parse(&text).unwrap_or_else(|_| template.clone());
-    if template.is_prefix() {
-        parsed.into_prefix()
-    } else {
-        parsed
-    }
+    template.clone().behind(base_path)
 }
 
 fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
@@ -235,12 +247,9 @@ impl<'r, 'a> Tables<'r, 'a> {
             );
             return;
         }
-        for (lesser, greater, inside) in [(a, b, below), (b, a, above)] {
-            let wider = greater
-                .conditions
-                .iter()
-                .all(|condition| lesser.conditions.contains(condition));
-            if inside && wider && lesser.priority < greater.priority {
+        for (lesser, greater) in [(first, second), (second, first)] {
+            if never_wins(lesser, greater) {
+                let (lesser, greater) = (lesser.operation, greater.operation);
                 sink.push(
                     Diagnostic::new(
                         &NEVER_WINS,
@@ -257,6 +266,34 @@ impl<'r, 'a> Tables<'r, 'a> {
             }
         }
     }
+}
+
+/// Whether all requests of one route, at its mount, are another's of a greater priority.
+fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
+    let (a, b) = (lesser.operation, greater.operation);
+    let wider = b
+        .conditions
+        .iter()
+        .all(|condition| a.conditions.contains(condition));
+    if a.priority >= b.priority || !wider {
+        return false;
+    }
+    let templates = |route: &Route<'_>| -> Vec<(Template, bool)> {
+        let loose = route.operation.trailing_slash != TrailingSlash::Strict;
+        let twin = route.template.twin().filter(|_| loose);
+        let twin = twin.map(|twin| (twin, !route.twin));
+        std::iter::once((route.template.clone(), route.twin))
+            .chain(twin)
+            .collect()
+    };
+    let greater = templates(greater);
+    templates(lesser).iter().all(|(own, own_twin)| {
+        greater.iter().any(|(other, twin)| {
+            // A path that is described comes before another's twin, whatever its priority.
+            let beaten = *twin && !own_twin && subset(other, own);
+            subset(own, other) && !beaten
+        })
+    })
 }
 
 /// The requests that both templates match are the loser's by the schemas of the parameters.

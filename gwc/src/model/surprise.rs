@@ -128,13 +128,14 @@ pub(super) fn methods_that_fall_through(
     // One route stands for all methods of a template.
     let mut by_template: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (index, route) in routes.iter().enumerate() {
-        if route.operation.conditions.is_empty() {
+        if route.operation.conditions.is_empty() && !route.twin {
             let prefix = if route.template.is_prefix() {
                 "/**"
             } else {
                 ""
             };
-            let text = format!("{}{prefix}", route.template);
+            let case = if route.template.is_folded() { "~" } else { "" };
+            let text = format!("{case}{}{prefix}", route.template);
             by_template.entry(text).or_default().push(index);
         }
     }

@@ -164,24 +164,26 @@ fn table<'a>(lowered: &'a Lowered, place: &Place) -> Vec<Route<'a>> {
         .find(|owners| !owners.is_empty())
         .unwrap_or_default();
     let routes = owners.into_iter().flat_map(|(api, mount)| {
-        api.operations.iter().map(move |operation| {
-            let text = format!("{}{}", mount.base_path, operation.template);
-            let based = if mount.base_path.is_empty() {
-                None
-            } else {
-                Template::parse(&text).ok()
+        api.operations.iter().flat_map(move |operation| {
+            let ignores = operation.trailing_slash == ir::TrailingSlash::Ignore;
+            let twin = operation.template.twin().filter(|_| ignores);
+            // A path that is described comes before a twin.
+            let described = |twin: &Template| {
+                api.operations.iter().any(|other| {
+                    other.method == operation.method
+                        && other.template == *twin
+                        && other.conditions == operation.conditions
+                })
             };
-            let template = match based {
-                Some(based) if operation.template.is_prefix() => based.into_prefix(),
-                Some(based) => based,
-                None => operation.template.clone(),
-            };
-            Route {
+            let twin = twin.filter(|twin| !described(twin));
+            let declared = operation.template.clone();
+            let templates = std::iter::once(declared).chain(twin);
+            templates.map(move |template| Route {
                 api,
                 mount,
                 operation,
-                template,
-            }
+                template: template.behind(&mount.base_path),
+            })
         })
     });
     routes.collect()
@@ -196,8 +198,12 @@ impl Route<'_> {
                 .iter()
                 .fold(String::new(), |text, segment| match segment {
                     ir::Segment::Literal(literal) => text + "/" + literal,
+                    ir::Segment::Folded(literal) => text + "/~" + literal,
                     ir::Segment::Parameter(_) => text + "/{}",
-                    ir::Segment::Pattern(pattern) => text + "/" + &pattern.erased(),
+                    ir::Segment::Pattern(pattern) => {
+                        let case = if pattern.folded { "/~" } else { "/" };
+                        text + case + &pattern.erased()
+                    }
                 });
         let rest = if self.template.is_prefix() { "/**" } else { "" };
         (

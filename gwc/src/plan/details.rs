@@ -539,6 +539,20 @@ fn operations(
         );
         let reference = || reference(new, operation);
         let mut changes = Vec::new();
+        if before.trailing_slash != operation.trailing_slash {
+            let word = |slash| match slash {
+                ir::TrailingSlash::Strict => "strict",
+                ir::TrailingSlash::Redirect => "redirect",
+                ir::TrailingSlash::Ignore => "ignore",
+            };
+            changes.push((
+                Class::Changed,
+                "trailing-slash-changed",
+                "trailing_slash",
+                word(before.trailing_slash).into(),
+                word(operation.trailing_slash).into(),
+            ));
+        }
         if was.timeout_ms != is.timeout_ms {
             let class = if is.timeout_ms > was.timeout_ms {
                 Class::Relax

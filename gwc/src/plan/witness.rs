@@ -227,7 +227,7 @@ pub(super) fn path(template: &Template, fill: &str) -> String {
     for segment in template.segments() {
         path.push('/');
         match segment {
-            Segment::Literal(text) => path.push_str(text),
+            Segment::Literal(text) | Segment::Folded(text) => path.push_str(text),
             Segment::Parameter(_) => path.push_str(fill),
             Segment::Pattern(pattern) => {
                 path.push_str(&pattern.head);

@@ -155,10 +155,14 @@ pub static PATH_ITEM: Object = Object {
         ),
         F::optional(
             "trailing_slash",
-            Partly(&["strict"], &["redirect", "ignore"]),
-            "What a final slash means: `strict`, another path.",
+            Word(&["strict", "redirect", "ignore"]),
+            "What a final slash means that the path has not, or has: `strict`, another path; `redirect`, 308 to this one; `ignore`, nothing. A path that is described comes first.",
         ),
-        F::later("case_insensitive", Bool, "Whether case counts."),
+        F::optional(
+            "case_insensitive",
+            Bool,
+            "Whether the letters of the path, but not of the mount, match in any case.",
+        ),
         F::optional(
             "priority",
             Integer(-1000, 1000),

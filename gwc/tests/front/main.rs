@@ -4,6 +4,7 @@ mod authority;
 mod baseline;
 mod broken;
 mod conformance;
+mod contests;
 mod corpus;
 mod editors;
 mod edits;

@@ -557,6 +557,7 @@ impl Shop {
                 conditions: Vec::new(),
                 priority: 0,
                 treatment: u32::try_from(treatments.len() - 1).unwrap(),
+                trailing_slash: ir::TrailingSlash::default(),
             }
         });
         let operations = ir::Set::new(operations.collect()).unwrap();

@@ -75,6 +75,26 @@ pub struct Operation {
     /// Its place in [`Api::treatments`].
     #[n(5)]
     pub treatment: u32,
+    /// What a final slash means that the template has not, or has.
+    #[n(6)]
+    pub trailing_slash: TrailingSlash,
+}
+
+/// What happens to the path that differs from a template by its final slash. An operation that
+/// is declared there comes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum TrailingSlash {
+    /// It is another path.
+    #[default]
+    #[n(0)]
+    Strict,
+    /// 308 to the path as it is declared; the query is kept.
+    #[n(1)]
+    Redirect,
+    /// It is the same operation.
+    #[n(2)]
+    Ignore,
 }
 
 /// What happens to a request once its operation is known.

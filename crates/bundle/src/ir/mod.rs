@@ -10,7 +10,7 @@ mod set;
 mod shared;
 mod template;
 
-pub use api::{Api, Condition, Link, Mount, Operation, Test, Treatment};
+pub use api::{Api, Condition, Link, Mount, Operation, Test, TrailingSlash, Treatment};
 pub use contract::{Body, Contract, ContractOperation, Parameter, ParameterPlace, Response};
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};

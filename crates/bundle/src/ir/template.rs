@@ -16,6 +16,8 @@ pub struct Template {
 pub enum Segment {
     /// Exactly this; empty behind a final slash.
     Literal(String),
+    /// This in any case; it is written in lower case.
+    Folded(String),
     /// A whole segment of one or more bytes.
     Parameter(String),
     /// Parameters with literals around or between them: `{id}:cancel`, `{base}...{head}`.
@@ -29,6 +31,8 @@ pub struct Pattern {
     pub head: String,
     /// Each parameter's name with the literal behind it; only the last literal may be empty.
     pub rest: Vec<(String, String)>,
+    /// Whether its literals, then in lower case, match in any case.
+    pub folded: bool,
 }
 
 /// Why a text is not a template, and where in it.
@@ -88,6 +92,68 @@ impl Template {
         self
     }
 
+    /// The same template whose literals match in any ASCII case (`case_insensitive`). What has no
+    /// letter stays as it is.
+    #[must_use]
+    pub fn into_folded(mut self) -> Self {
+        for segment in &mut self.segments {
+            match segment {
+                Segment::Literal(text) if has_letter(text) => {
+                    *segment = Segment::Folded(text.to_ascii_lowercase());
+                }
+                Segment::Pattern(pattern) => {
+                    let literals = pattern.rest.iter().map(|(_, literal)| literal);
+                    pattern.folded = literals.chain([&pattern.head]).any(|text| has_letter(text));
+                    if pattern.folded {
+                        pattern.head.make_ascii_lowercase();
+                        for (_, literal) in &mut pattern.rest {
+                            literal.make_ascii_lowercase();
+                        }
+                    }
+                }
+                Segment::Literal(_) | Segment::Folded(_) | Segment::Parameter(_) => {}
+            }
+        }
+        self
+    }
+
+    /// Whether a literal of it matches in any case.
+    #[must_use]
+    pub fn is_folded(&self) -> bool {
+        self.segments.iter().any(|segment| match segment {
+            Segment::Folded(_) => true,
+            Segment::Pattern(pattern) => pattern.folded,
+            Segment::Literal(_) | Segment::Parameter(_) => false,
+        })
+    }
+
+    /// The template behind a base path (empty or `/…`), whose letters count as they are.
+    #[must_use]
+    pub fn behind(mut self, base_path: &str) -> Self {
+        let base = base_path.split('/').skip(1);
+        let base = base.map(|text| Segment::Literal(text.to_owned()));
+        self.segments.splice(0..0, base);
+        self
+    }
+
+    /// The template with the final slash that this one has not, or without the one that it has;
+    /// none for a prefix, which matches with and without.
+    #[must_use]
+    pub fn twin(&self) -> Option<Self> {
+        if self.prefix {
+            return None;
+        }
+        let mut segments = self.segments.clone();
+        match segments.last() {
+            Some(Segment::Literal(text)) if text.is_empty() => drop(segments.pop()),
+            _ => segments.push(Segment::Literal(String::new())),
+        }
+        Some(Self {
+            segments,
+            prefix: false,
+        })
+    }
+
     /// The segments; `/` has one empty literal.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
@@ -105,8 +171,10 @@ impl Template {
     pub fn map_literals(self, f: impl Fn(String) -> String) -> Self {
         let segments = self.segments.into_iter().map(|segment| match segment {
             Segment::Literal(text) => Segment::Literal(f(text)),
+            Segment::Folded(text) => Segment::Folded(f(text)),
             Segment::Parameter(name) => Segment::Parameter(name),
-            Segment::Pattern(Pattern { head, rest }) => Segment::Pattern(Pattern {
+            Segment::Pattern(Pattern { head, rest, folded }) => Segment::Pattern(Pattern {
+                folded,
                 head: f(head),
                 rest: rest
                     .into_iter()
@@ -123,7 +191,7 @@ impl Template {
     /// The parameters' names from left to right.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().flat_map(|segment| match segment {
-            Segment::Literal(_) => Vec::new(),
+            Segment::Literal(_) | Segment::Folded(_) => Vec::new(),
             Segment::Parameter(name) => vec![name.as_str()],
             Segment::Pattern(pattern) => {
                 pattern.rest.iter().map(|(name, _)| name.as_str()).collect()
@@ -137,6 +205,14 @@ impl Pattern {
     /// from the left.
     #[must_use]
     pub fn matches(&self, segment: &str) -> bool {
+        if self.folded {
+            // Rare, so that the common way pays nothing for it.
+            let sensitive = Self {
+                folded: false,
+                ..self.clone()
+            };
+            return sensitive.matches(&segment.to_ascii_lowercase());
+        }
         let Some(mut left) = segment.strip_prefix(self.head.as_str()) else {
             return false;
         };
@@ -184,7 +260,7 @@ impl fmt::Display for Template {
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Literal(text) => f.write_str(text),
+            Self::Literal(text) | Self::Folded(text) => f.write_str(text),
             Self::Parameter(name) => write!(f, "{{{name}}}"),
             Self::Pattern(pattern) => {
                 f.write_str(&pattern.head)?;
@@ -269,7 +345,11 @@ fn segment<'t>(
         [(name, tail)] if head.is_empty() && tail.is_empty() => {
             Segment::Parameter(std::mem::take(name))
         }
-        _ => Segment::Pattern(Pattern { head, rest }),
+        _ => Segment::Pattern(Pattern {
+            head,
+            rest,
+            folded: false,
+        }),
     })
 }
 
@@ -279,14 +359,16 @@ impl<C> Encode<C> for Template {
         e: &mut minicbor::Encoder<W>,
         _: &mut C,
     ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        // A prefix is written with a final `/**`, which no template can have as a segment.
-        if !self.prefix {
-            e.str(&self.to_string())?;
-        } else if self.segments.is_empty() {
-            e.str("/**")?;
-        } else {
-            e.str(&format!("{self}/**"))?;
+        // A prefix is written with a final `/**`, which no template can have as a segment; one
+        // whose case does not count begins with `~`, which no template does.
+        let mut text = if self.is_folded() { "~" } else { "" }.to_owned();
+        match (self.prefix, self.segments.is_empty()) {
+            (false, true) => {}
+            (true, true) => text.push_str("/**"),
+            (false, false) => text.push_str(&self.to_string()),
+            (true, false) => text.push_str(&format!("{self}/**")),
         }
+        e.str(&text)?;
         Ok(())
     }
 }
@@ -295,21 +377,41 @@ impl<'b, C> Decode<'b, C> for Template {
     fn decode(d: &mut minicbor::Decoder<'b>, _: &mut C) -> Result<Self, minicbor::decode::Error> {
         let text = d.str()?;
         let malformed = |_| minicbor::decode::Error::message("not a path template");
-        match text.strip_suffix("/**") {
-            Some("") => Ok(Self {
-                segments: Vec::new(),
-                prefix: true,
-            }),
-            // As it stands: an empty segment at the end is one that the prefix has.
-            Some(prefix) => Self::parse(prefix)
-                .map(|template| Self {
-                    prefix: true,
-                    ..template
-                })
-                .map_err(malformed),
-            None => Self::parse(text).map_err(malformed),
+        if let Some(folded) = text.strip_prefix('~') {
+            let folded = unfolded(folded).map_err(malformed)?.into_folded();
+            return Ok(folded);
+        }
+        unfolded(text).map_err(malformed)
+    }
+}
+
+/// Reads a template as it is encoded, without the mark of those whose case does not count.
+fn unfolded(text: &str) -> Result<Template, TemplateFault> {
+    match text.strip_suffix("/**") {
+        Some("") => Ok(Template {
+            segments: Vec::new(),
+            prefix: true,
+        }),
+        // As it stands: an empty segment at the end is one that the prefix has.
+        Some(prefix) => Template::parse(prefix).map(|template| Template {
+            prefix: true,
+            ..template
+        }),
+        None => Template::parse(text),
+    }
+}
+
+/// Whether a literal has a letter whose case may differ: those of `%C3` do not.
+fn has_letter(literal: &str) -> bool {
+    let mut bytes = literal.bytes();
+    while let Some(byte) = bytes.next() {
+        if byte == b'%' {
+            bytes.nth(1);
+        } else if byte.is_ascii_alphabetic() {
+            return true;
         }
     }
+    false
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub enum Found {
         mount: u32,
         /// The operation, as an index into the API's operations.
         operation: u32,
+        /// Whether the path differs from its template by the final slash.
+        twin: bool,
     },
     /// No mount answers for this host, or no template matches the path.
     Nothing,
@@ -49,12 +51,8 @@ pub fn find(hosts: &HostTable, head: &RequestHead) -> Found {
         let wins = match &best {
             None => true,
             Some((other, beaten)) => {
-                let ours = (
-                    candidate.priority,
-                    &entry.base_segments[..],
-                    candidate.operation,
-                );
-                let theirs = (beaten.priority, &other.base_segments[..], beaten.operation);
+                let ours = (&entry.base_segments[..], &candidate);
+                let theirs = (&other.base_segments[..], beaten);
                 order::compare_owners(ours, theirs).is_gt()
             }
         };
@@ -66,6 +64,7 @@ pub fn find(hosts: &HostTable, head: &RequestHead) -> Found {
         Some((entry, candidate)) => Found::Operation {
             mount: entry.mount,
             operation: candidate.index,
+            twin: candidate.twin,
         },
         None => explain_miss(table, head),
     }

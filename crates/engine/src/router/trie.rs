@@ -4,7 +4,7 @@
 //! prefix: the first leaf whose method and conditions hold is the greatest candidate. Only a
 //! table that uses priorities searches on. Each node is entered at most once per request.
 
-use bundle::ir::{Operation, Pattern, Segment, Set};
+use bundle::ir::{Operation, Pattern, Segment, Set, Template, TrailingSlash};
 use http::Method;
 use policy::RequestHead;
 use rustc_hash::FxHashMap;
@@ -29,11 +29,17 @@ pub struct Candidate<'r> {
     pub operation: &'r Operation,
     /// Its priority.
     pub priority: i32,
+    /// Whether the path differs from its template by the final slash.
+    pub twin: bool,
+    /// Whether it has the request's method; a GET may own a HEAD as well.
+    pub explicit: bool,
 }
 
 #[derive(Debug, Default)]
 struct Node {
     literals: Literals,
+    /// Literals in lower case that match in any case, sorted.
+    folded: Vec<(Box<str>, u32)>,
     /// Greatest first.
     patterns: Vec<(Pattern, u32)>,
     parameter: Option<u32>,
@@ -52,9 +58,20 @@ enum Literals {
     Many(FxHashMap<Box<str>, u32>),
 }
 
-/// Operations with one template, greatest conditions first within a method.
+/// Operations with one template. Within a method: those that are declared here before the twins
+/// of others, the greatest conditions first.
 #[derive(Debug, Default)]
-struct Leaf(Vec<(Method, u32)>);
+struct Leaf(Vec<Arm>);
+
+/// An operation of a leaf.
+#[derive(Debug)]
+struct Arm {
+    method: Method,
+    /// Its index in [`ApiRouter::operations`].
+    operation: u32,
+    /// Whether the leaf differs from its template by the final slash.
+    twin: bool,
+}
 
 // === impl ApiRouter ===
 
@@ -70,8 +87,18 @@ impl ApiRouter {
         for (index, operation) in (0u32..).zip(&operations) {
             let method = Method::from_bytes(operation.method.as_bytes())
                 .map_err(|_| RouteConflict::method(operation))?;
-            let leaf = builder.leaf(operation);
-            builder.leaves[leaf as usize].0.push((method, index));
+            let twin = operation.template.twin();
+            let twin = twin.filter(|_| operation.trailing_slash != TrailingSlash::Strict);
+            let declared = (Some(&operation.template), false);
+            for (template, twin) in [declared, (twin.as_ref(), true)] {
+                let Some(template) = template else { continue };
+                let leaf = builder.leaf(template);
+                builder.leaves[leaf as usize].0.push(Arm {
+                    method: method.clone(),
+                    operation: index,
+                    twin,
+                });
+            }
         }
         for leaf in &mut builder.leaves {
             leaf.sort(&operations)?;
@@ -102,14 +129,16 @@ impl ApiRouter {
     pub fn find(&self, below: &str, head: &RequestHead) -> Option<Candidate<'_>> {
         let mut best: Option<Candidate<'_>> = None;
         self.walk(0, rest_of(below), &mut |leaf| {
-            let Some(index) = leaf.owner(&self.operations, head) else {
+            let Some(arm) = leaf.owner(&self.operations, head) else {
                 return Walk::On;
             };
-            let operation = &self.operations[index as usize];
+            let operation = &self.operations[arm.operation as usize];
             let candidate = Candidate {
-                index,
+                index: arm.operation,
                 operation,
                 priority: operation.priority,
+                twin: arm.twin,
+                explicit: arm.method == head.method,
             };
             if best
                 .as_ref()
@@ -129,11 +158,11 @@ impl ApiRouter {
     /// Every operation whose template matches, whatever its method and conditions.
     pub fn matching<'r>(&'r self, below: &str, see: &mut dyn FnMut(&Seen<'r>)) {
         self.walk(0, rest_of(below), &mut |leaf| {
-            for (method, index) in &leaf.0 {
+            for arm in &leaf.0 {
                 see(&Seen {
-                    index: *index,
-                    operation: &self.operations[*index as usize],
-                    method,
+                    index: arm.operation,
+                    operation: &self.operations[arm.operation as usize],
+                    method: &arm.method,
                 });
             }
             Walk::On
@@ -161,6 +190,12 @@ impl ApiRouter {
             None => (text, None),
         };
         if let Some(next) = node.literals.get(segment)
+            && let Walk::Stop = self.walk(next, tail, see)
+        {
+            return Walk::Stop;
+        }
+        if !node.folded.is_empty()
+            && let Some(next) = folded(&node.folded, segment)
             && let Walk::Stop = self.walk(next, tail, see)
         {
             return Walk::Stop;
@@ -218,6 +253,13 @@ enum Walk {
     Stop,
 }
 
+/// The edge of a segment whose case does not count; `edges` are sorted and in lower case.
+fn folded(edges: &[(Box<str>, u32)], segment: &str) -> Option<u32> {
+    let lower = || segment.bytes().map(|byte| byte.to_ascii_lowercase());
+    let found = edges.binary_search_by(|(text, _)| text.bytes().cmp(lower()));
+    found.ok().map(|at| edges[at].1)
+}
+
 /// What a walk begins with: the text behind the first slash, or nothing.
 fn rest_of(below: &str) -> Option<&str> {
     below.strip_prefix('/')
@@ -252,15 +294,11 @@ impl Literals {
 
 impl Leaf {
     /// The operation that owns a request whose path matches. HEAD falls back to GET.
-    fn owner(&self, operations: &[Operation], head: &RequestHead) -> Option<u32> {
+    fn owner(&self, operations: &[Operation], head: &RequestHead) -> Option<&Arm> {
         let by_method = |method: &Method| {
-            let mut arms = self
-                .0
-                .iter()
-                .filter(|(arm, _)| arm == method)
-                .map(|(_, index)| *index);
-            arms.find(|index| {
-                let conditions = &operations[*index as usize].conditions;
+            let mut arms = self.0.iter().filter(|arm| arm.method == *method);
+            arms.find(|arm| {
+                let conditions = &operations[arm.operation as usize].conditions;
                 conditions.is_empty() || condition::hold(conditions, &head.headers, head.query())
             })
         };
@@ -274,21 +312,23 @@ impl Leaf {
     }
 
     fn sort(&mut self, operations: &[Operation]) -> Result<(), RouteConflict> {
-        let operation = |index: &u32| &operations[*index as usize];
+        let operation = |arm: &Arm| &operations[arm.operation as usize];
         let compare = |a: &Operation, b: &Operation| {
             b.priority
                 .cmp(&a.priority)
                 .then_with(|| order::compare_conditions(&b.conditions, &a.conditions))
         };
-        self.0.sort_by(|(a_method, a), (b_method, b)| {
-            a_method
+        self.0.sort_by(|a, b| {
+            a.method
                 .as_str()
-                .cmp(b_method.as_str())
+                .cmp(b.method.as_str())
+                .then_with(|| a.twin.cmp(&b.twin))
                 .then_with(|| compare(operation(a), operation(b)))
         });
         for pair in self.0.windows(2) {
-            let (a, b) = (operation(&pair[0].1), operation(&pair[1].1));
-            if pair[0].0 == pair[1].0 && compare(a, b).is_eq() {
+            let (a, b) = (operation(&pair[0]), operation(&pair[1]));
+            let same_kind = pair[0].method == pair[1].method && pair[0].twin == pair[1].twin;
+            if same_kind && compare(a, b).is_eq() {
                 return Err(RouteConflict {
                     first: a.key.clone(),
                     second: b.key.clone(),
@@ -305,15 +345,15 @@ struct Builder {
 }
 
 impl Builder {
-    /// The leaf of an operation's template; made where it is new.
-    fn leaf(&mut self, operation: &Operation) -> u32 {
+    /// The leaf of a template; made where it is new.
+    fn leaf(&mut self, template: &Template) -> u32 {
         let mut at = 0u32;
-        for segment in operation.template.segments() {
+        for segment in template.segments() {
             at = self.child(at, segment);
         }
         let fresh = u32::try_from(self.leaves.len()).expect("fewer than 2^32 templates");
         let node = &mut self.nodes[at as usize];
-        let slot = if operation.template.is_prefix() {
+        let slot = if template.is_prefix() {
             &mut node.rest
         } else {
             &mut node.end
@@ -333,12 +373,15 @@ impl Builder {
         let node = &mut self.nodes[at as usize];
         let known = match segment {
             Segment::Literal(text) => node.literals.get(text),
+            Segment::Folded(text) => folded(&node.folded, text),
             Segment::Parameter(_) => node.parameter,
             // Names do not tell requests apart.
             Segment::Pattern(pattern) => node
                 .patterns
                 .iter()
-                .find(|(other, _)| other.erased() == pattern.erased())
+                .find(|(other, _)| {
+                    other.erased() == pattern.erased() && other.folded == pattern.folded
+                })
                 .map(|(_, next)| *next),
         };
         if let Some(known) = known {
@@ -346,6 +389,10 @@ impl Builder {
         }
         match segment {
             Segment::Literal(text) => node.literals.insert(text, fresh),
+            Segment::Folded(text) => {
+                let at = node.folded.partition_point(|(other, _)| **other < **text);
+                node.folded.insert(at, (text.as_str().into(), fresh));
+            }
             Segment::Parameter(_) => node.parameter = Some(fresh),
             Segment::Pattern(pattern) => node.patterns.push((pattern.clone(), fresh)),
         }

@@ -14,6 +14,12 @@ pub(crate) struct Route {
     pub(crate) prefix: bool,
     pub(crate) priority: i32,
     pub(crate) conditions: Vec<Condition>,
+    /// Whether the letters of the template stand for both cases; not those of a base path.
+    pub(crate) folded: bool,
+    /// Whether the path with, or without, a final slash belongs to it as well.
+    pub(crate) twin: bool,
+    /// The base path that `template` begins with.
+    pub(crate) base: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,42 +52,91 @@ pub(crate) enum Answer {
     Allow(Vec<String>),
 }
 
-/// Who owns a request.
-pub(crate) fn answer(routes: &[Route], request: &Request) -> Answer {
-    let there: Vec<&Route> = routes
-        .iter()
-        .filter(|route| path_holds(route, &request.path))
-        .collect();
-    let explicit = |route: &Route| route.method == request.method;
-    let has_method =
-        |route: &Route| explicit(route) || request.method == "HEAD" && route.method == "GET";
-    let candidates = there.iter().filter(|route| {
-        has_method(route) && route.conditions.iter().all(|c| condition_holds(c, request))
-    });
-    let winner = candidates.max_by(|a, b| {
-        a.priority
-            .cmp(&b.priority)
-            .then_with(|| compare_paths(a, b))
-            // An explicit HEAD wins at the same template.
-            .then_with(|| explicit(a).cmp(&explicit(b)))
-            .then_with(|| compare_conditions(&a.conditions, &b.conditions))
-    });
-    if let Some(winner) = winner {
-        return Answer::Owner(winner.key.clone());
+/// A table as it is written down: each route, and its twin as a route of its own.
+pub(crate) struct Table(Vec<Written>);
+
+struct Written {
+    route: Route,
+    pieces: Vec<(String, bool)>,
+    declared: bool,
+}
+
+impl Table {
+    pub(crate) fn new(routes: &[Route]) -> Self {
+        let mut all = Vec::new();
+        let mut write = |route: Route, declared| {
+            let pieces = pieces(&route);
+            all.push(Written {
+                route,
+                pieces,
+                declared,
+            });
+        };
+        for route in routes {
+            write(route.clone(), true);
+            if route.twin && !route.prefix {
+                let template = match route.template.strip_suffix('/') {
+                    Some(without) => without.to_owned(),
+                    None => format!("{}/", route.template),
+                };
+                write(
+                    Route {
+                        template,
+                        ..route.clone()
+                    },
+                    false,
+                );
+            }
+        }
+        Self(all)
     }
-    if there.is_empty() {
-        return Answer::Nothing;
+
+    /// Who owns a request.
+    pub(crate) fn answer(&self, request: &Request) -> Answer {
+        let path = segments(&request.path);
+        let lower: Vec<String> = path.iter().map(|text| text.to_ascii_lowercase()).collect();
+        let there: Vec<&Written> = self
+            .0
+            .iter()
+            .filter(|written| path_holds(written, &path, &lower))
+            .collect();
+        let explicit = |route: &Route| route.method == request.method;
+        let has_method =
+            |route: &Route| explicit(route) || request.method == "HEAD" && route.method == "GET";
+        let candidates = there.iter().filter(|written| {
+            let route = &written.route;
+            has_method(route) && route.conditions.iter().all(|c| condition_holds(c, request))
+        });
+        let winner = candidates.max_by(|a, b| {
+            let (left, right) = (&a.route, &b.route);
+            left.priority
+                .cmp(&right.priority)
+                .then_with(|| compare_paths(a, b))
+                // An explicit HEAD wins at the same template.
+                .then_with(|| explicit(left).cmp(&explicit(right)))
+                .then_with(|| a.declared.cmp(&b.declared))
+                .then_with(|| compare_conditions(&left.conditions, &right.conditions))
+        });
+        if let Some(winner) = winner {
+            return Answer::Owner(winner.route.key.clone());
+        }
+        if there.is_empty() {
+            return Answer::Nothing;
+        }
+        if there.iter().any(|written| has_method(&written.route)) {
+            return Answer::NoCondition;
+        }
+        let mut methods: Vec<String> = there
+            .iter()
+            .map(|written| written.route.method.to_owned())
+            .collect();
+        if methods.iter().any(|method| method == "GET") {
+            methods.push("HEAD".to_owned());
+        }
+        methods.sort();
+        methods.dedup();
+        Answer::Allow(methods)
     }
-    if there.iter().any(|route| has_method(route)) {
-        return Answer::NoCondition;
-    }
-    let mut methods: Vec<String> = there.iter().map(|route| route.method.to_owned()).collect();
-    if methods.iter().any(|method| method == "GET") {
-        methods.push("HEAD".to_owned());
-    }
-    methods.sort();
-    methods.dedup();
-    Answer::Allow(methods)
 }
 
 /// Whether two routes can never be told apart.
@@ -90,25 +145,48 @@ pub(crate) fn identical(a: &Route, b: &Route) -> bool {
     let mut right = b.conditions.clone();
     left.sort();
     right.sort();
-    a.method == b.method && a.template == b.template && a.prefix == b.prefix && left == right
+    a.method == b.method && pieces(a) == pieces(b) && a.prefix == b.prefix && left == right
+}
+
+/// The segments of a template, each with whether its letters stand for both cases.
+fn pieces(route: &Route) -> Vec<(String, bool)> {
+    let base = segments(&route.base).len();
+    let piece = |(index, segment): (usize, &str)| {
+        let letters = segment
+            .replace("{}", "")
+            .chars()
+            .any(|c| c.is_ascii_alphabetic());
+        if route.folded && index >= base && letters {
+            (segment.to_ascii_lowercase(), true)
+        } else {
+            (segment.to_owned(), false)
+        }
+    };
+    segments(&route.template)
+        .into_iter()
+        .enumerate()
+        .map(piece)
+        .collect()
 }
 
 fn segments(text: &str) -> Vec<&str> {
     text.split('/').skip(1).collect()
 }
 
-fn path_holds(route: &Route, path: &str) -> bool {
-    let (template, path) = (segments(&route.template), segments(path));
-    let long_enough = if route.prefix {
+fn path_holds(written: &Written, path: &[&str], lower: &[String]) -> bool {
+    let template = &written.pieces;
+    let long_enough = if written.route.prefix {
         path.len() >= template.len()
     } else {
         path.len() == template.len()
     };
     long_enough
-        && template
-            .iter()
-            .zip(&path)
-            .all(|(template, segment)| segment_holds(template, segment))
+        && template.iter().zip(path.iter().zip(lower)).all(
+            |((template, folded), (segment, lower))| match folded {
+                true => segment_holds(template, lower),
+                false => segment_holds(template, segment),
+            },
+        )
 }
 
 /// Any division of the text into non-empty parameters will do.
@@ -123,9 +201,9 @@ fn segment_holds(template: &str, text: &str) -> bool {
     }
 }
 
-/// literal > pattern > parameter; the end of a template > the rest of a prefix.
-fn compare_paths(a: &Route, b: &Route) -> Ordering {
-    let (left, right) = (segments(&a.template), segments(&b.template));
+/// literal > literal in any case > pattern > parameter; the end of a template > the rest of a prefix.
+fn compare_paths(a: &Written, b: &Written) -> Ordering {
+    let (left, right) = (&a.pieces, &b.pieces);
     for index in 0..left.len().max(right.len()) {
         let order = match (left.get(index), right.get(index)) {
             (Some(a), Some(b)) => compare_segments(a, b),
@@ -138,17 +216,19 @@ fn compare_paths(a: &Route, b: &Route) -> Ordering {
             return order;
         }
     }
-    (!a.prefix).cmp(&!b.prefix)
+    (!a.route.prefix).cmp(&!b.route.prefix)
 }
 
-fn compare_segments(a: &str, b: &str) -> Ordering {
-    let kind = |segment: &str| match segment {
+fn compare_segments((a, a_folded): &(String, bool), (b, b_folded): &(String, bool)) -> Ordering {
+    let kind = |segment: &str, folded: bool| match segment {
         "{}" => 0,
         _ if segment.contains("{}") => 1,
-        _ => 2,
+        _ if folded => 2,
+        _ => 3,
     };
-    if kind(a) != kind(b) || kind(a) != 1 {
-        return kind(a).cmp(&kind(b));
+    let kinds = (kind(a, *a_folded), kind(b, *b_folded));
+    if kinds.0 != kinds.1 || kinds.0 != 1 {
+        return kinds.0.cmp(&kinds.1);
     }
     let literal_bytes = |segment: &str| segment.replace("{}", "").len();
     let parameters = |segment: &str| segment.matches("{}").count();
@@ -160,6 +240,7 @@ fn compare_segments(a: &str, b: &str) -> Ordering {
         .then(head(a).cmp(&head(b)))
         .then(tail(a).cmp(&tail(b)))
         .then(b.cmp(a))
+        .then(b_folded.cmp(a_folded))
 }
 
 /// More fields; more parameters; exact > longer prefix > present, the sharpest first; bytes.

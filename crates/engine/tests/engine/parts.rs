@@ -109,6 +109,7 @@ impl Street {
             conditions: Vec::new(),
             priority: 0,
             treatment: 0,
+            trailing_slash: ir::TrailingSlash::Strict,
         };
         ir::Api {
             name: format!("a{number}"),

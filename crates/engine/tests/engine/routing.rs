@@ -15,6 +15,7 @@ const PLAIN: Kind = Kind {
     prefixes: false,
     priorities: false,
     conditions: false,
+    loose: false,
 };
 
 #[test]
@@ -55,8 +56,29 @@ fn the_trie_answers_as_a_naive_table_does() {
                 prefixes: true,
                 priorities: true,
                 conditions: true,
+                ..PLAIN
             },
             250,
+        ),
+        (
+            Kind {
+                patterns: true,
+                prefixes: true,
+                loose: true,
+                ..PLAIN
+            },
+            700,
+        ),
+        (
+            Kind {
+                mounts: 3,
+                patterns: true,
+                prefixes: true,
+                priorities: true,
+                conditions: true,
+                loose: true,
+            },
+            400,
         ),
     ];
     let (mut compared, mut refused) = (0u64, 0);
@@ -71,9 +93,10 @@ fn the_trie_answers_as_a_naive_table_does() {
                 refused += 1;
                 continue;
             };
+            let plain = naive::Table::new(&routes);
             for (request, head) in requests.iter().zip(&heads) {
                 let said = table.answer(head);
-                let expected = naive::answer(&routes, request);
+                let expected = plain.answer(request);
                 assert_eq!(
                     said, expected,
                     "{request:?}\nseed {seed} of {kind:?}\n{routes:#?}"
@@ -158,7 +181,9 @@ fn build(routes: &[Route], bases: &[&str]) -> Option<Table> {
 impl Table {
     fn answer(&self, head: &RequestHead) -> Answer {
         match router::find(&self.hosts, head) {
-            Found::Operation { mount, operation } => {
+            Found::Operation {
+                mount, operation, ..
+            } => {
                 let operations = self.routers[mount as usize].operations();
                 Answer::Owner(operations[operation as usize].key.clone())
             }
@@ -177,8 +202,13 @@ fn operation(route: &Route, base: &str) -> ir::Operation {
         Template::parse("/").expect("the root").into_prefix()
     } else {
         let template = Template::parse(&named(below)).expect("a template");
-        if route.prefix {
+        let template = if route.prefix {
             template.into_prefix()
+        } else {
+            template
+        };
+        if route.folded {
+            template.into_folded()
         } else {
             template
         }
@@ -190,6 +220,11 @@ fn operation(route: &Route, base: &str) -> ir::Operation {
         conditions: route.conditions.iter().map(condition).collect(),
         priority: route.priority,
         treatment: 0,
+        trailing_slash: if route.twin {
+            ir::TrailingSlash::Ignore
+        } else {
+            ir::TrailingSlash::Strict
+        },
     }
 }
 

@@ -8,6 +8,8 @@ const TEMPLATE_SEGMENTS: [&str; 13] = [
 ];
 /// What requests are made of.
 const REQUEST_SEGMENTS: [&str; 8] = ["a", "b", "ab", "a-b", "", "aab", "a-ab", "-b"];
+/// The same where case may count.
+const CASED_SEGMENTS: [&str; 7] = ["a", "A", "b", "Ab", "", "a-B", "aab"];
 const BASES: [&str; 4] = ["", "/a", "/b", "/a/b"];
 
 /// What a table may hold.
@@ -18,6 +20,8 @@ pub(crate) struct Kind {
     pub(crate) prefixes: bool,
     pub(crate) priorities: bool,
     pub(crate) conditions: bool,
+    /// Templates whose case does not count, and final slashes that do not.
+    pub(crate) loose: bool,
 }
 
 /// splitmix64
@@ -75,7 +79,7 @@ pub(crate) fn table(dice: &mut Dice, kind: Kind, bases: &[&str]) -> Vec<Route> {
         let prefix = kind.prefixes && dice.chance(3);
         if prefix {
             // `/a/` as a prefix is `/a`.
-            text.truncate(text.strip_suffix('/').unwrap_or(&text).len());
+            text.truncate(text.trim_end_matches('/').len());
             if text.len() < bases[mount].len() {
                 bases[mount].clone_into(&mut text);
             }
@@ -86,6 +90,10 @@ pub(crate) fn table(dice: &mut Dice, kind: Kind, bases: &[&str]) -> Vec<Route> {
         } else {
             0
         };
+        if kind.loose && dice.chance(3) {
+            let base = bases[mount].len();
+            text = format!("{}{}", &text[..base], text[base..].to_ascii_uppercase());
+        }
         if !templates
             .iter()
             .any(|(_, known, known_prefix, _)| *known == text && *known_prefix == prefix)
@@ -95,6 +103,7 @@ pub(crate) fn table(dice: &mut Dice, kind: Kind, bases: &[&str]) -> Vec<Route> {
     }
     let mut routes = Vec::new();
     for (mount, template, prefix, priority) in templates {
+        let (folded, twin) = (kind.loose && dice.chance(5), kind.loose && dice.chance(5));
         for _ in 0..1 + dice.below(3) {
             routes.push(Route {
                 key: format!("s/{}", routes.len()),
@@ -108,6 +117,9 @@ pub(crate) fn table(dice: &mut Dice, kind: Kind, bases: &[&str]) -> Vec<Route> {
                 } else {
                     Vec::new()
                 },
+                folded,
+                twin,
+                base: bases[mount].to_owned(),
             });
         }
     }
@@ -142,11 +154,16 @@ fn conditions(dice: &mut Dice) -> Vec<Condition> {
 /// Every request over the alphabet: all paths of up to three segments, with each method; fields
 /// and queries only where the table asks for some.
 pub(crate) fn requests(kind: Kind) -> Vec<Request> {
+    let segments: &[&str] = if kind.loose {
+        &CASED_SEGMENTS
+    } else {
+        &REQUEST_SEGMENTS
+    };
     let mut paths: Vec<String> = Vec::new();
     let mut last = vec![String::new()];
     for _ in 0..3 {
         let longer = last.iter().flat_map(|path| {
-            REQUEST_SEGMENTS
+            segments
                 .iter()
                 .map(move |segment| format!("{path}/{segment}"))
         });
