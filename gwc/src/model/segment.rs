@@ -20,12 +20,17 @@ enum Step {
     Many,
 }
 
+/// Where each of two automata stands.
+type Both = (usize, usize);
+/// How a place was reached: from where, and by which byte, if by one.
+type Trace = BTreeMap<Both, (Both, Option<u8>)>;
+
 /// The shortest text that both segments match.
 #[must_use]
 pub fn common(a: &Segment, b: &Segment) -> Option<String> {
     let (a, b) = (steps(a), steps(b));
     let end = (a.len(), b.len());
-    let mut from: BTreeMap<(usize, usize), ((usize, usize), Option<u8>)> = BTreeMap::new();
+    let mut from = Trace::new();
     // Nodes by the length of the text that leads there: a step without a byte goes to the front.
     let mut waiting = VecDeque::from([(0, 0)]);
     let mut done = BTreeSet::new();
@@ -194,10 +199,7 @@ impl Step {
     }
 }
 
-fn text(
-    from: &BTreeMap<(usize, usize), ((usize, usize), Option<u8>)>,
-    end: (usize, usize),
-) -> String {
+fn text(from: &Trace, end: Both) -> String {
     let mut bytes = Vec::new();
     let mut at = end;
     while let Some((before, byte)) = from.get(&at) {
