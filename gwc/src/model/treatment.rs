@@ -93,7 +93,8 @@ impl<'a> Scopes<'a> {
     }
 
     /// Milliseconds to the head of the response: the field `timeout` at the operation, a policy
-    /// `timeout` in the chain, the field in the defaults, the upstream's own, 15 s.
+    /// `timeout` in the chain, the document's defaults, the upstream's own, gateway.yaml's
+    /// defaults, 15 s.
     pub(super) fn timeout(
         &self,
         settings: &Settings,
@@ -101,15 +102,11 @@ impl<'a> Scopes<'a> {
         chain: &[Valued<Link>],
         own: &Own<'_>,
     ) -> Valued<u64> {
-        let built_in = Valued::default(15_000, "timeout");
+        let mut value = Valued::default(15_000, "timeout");
         let of_upstream = settings
             .upstreams
             .iter()
             .find(|entry| entry.value.ir.name == upstream);
-        let mut value = match of_upstream.and_then(|entry| entry.value.request_timeout_ms.clone()) {
-            Some(timeout) => Valued::written(timeout.value, timeout.span),
-            None => built_in,
-        };
         let mut set = |timeout: Option<Spanned<u64>>| {
             if let Some(timeout) = timeout.filter(|timeout| timeout.value > 0) {
                 value = value.clone().overridden(timeout.value, timeout.span);
@@ -120,6 +117,8 @@ impl<'a> Scopes<'a> {
             Some(Spanned::new(read::duration_ms(node).ok()?, node.span()))
         };
         set(settings.defaults.timeout_ms.clone());
+        // `defaults` is what holds where nobody says otherwise, and the upstream does.
+        set(of_upstream.and_then(|entry| entry.value.request_timeout_ms.clone()));
         set(field(self.root_defaults));
         for link in chain {
             let timeout = own.checked(&link.value).and_then(|checked| match checked {

@@ -10,7 +10,7 @@ use policy::{conditions, forms};
 use Field as F;
 use Shape::{
     Bool, Either, Form, Integer, Keyed, Kinds, List, Map, Name, Partly, Several, Size, Table, Text,
-    Timeout, Word,
+    Timeout, Word, WordOrName,
 };
 
 use super::shared::{self, ERRORS};
@@ -67,8 +67,8 @@ pub static ROOT: Object = Object {
         ),
         F::optional(
             "unmatched",
-            Name("an upstream"),
-            "Where requests go whose path the document does not describe: `deny` (404), or later an upstream.",
+            WordOrName("deny", "an upstream"),
+            "What happens to paths that the document does not describe: `deny` (404), or later an upstream that gets them.",
         ),
         F::optional(
             "undeclared_methods",

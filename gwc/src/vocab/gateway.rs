@@ -8,7 +8,7 @@ use policy::guard::validate;
 use Field as F;
 use Shape::{
     Any, Bool, Either, Form, Integer, Kinds, List, Map, Name, Partly, Several, Sha256, Size, Table,
-    Text, TextOrSecret, Timeout, Word,
+    Text, TextOrSecret, Timeout, Word, WordOrName,
 };
 
 use super::listener::LISTENER;
@@ -184,10 +184,10 @@ static API: Object = Object {
             List(&Text),
             "The environments that have it; all where nothing is said.",
         ),
-        F::later(
+        F::optional(
             "unmatched",
-            Name("an upstream"),
-            "Where requests go whose path it does not describe; `deny` (404) where nothing is said.",
+            WordOrName("deny", "an upstream"),
+            "What happens to paths that the document does not describe: `deny` (404), or later an upstream that gets them.",
         ),
         F::optional(
             "undeclared_methods",

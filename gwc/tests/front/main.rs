@@ -12,6 +12,7 @@ mod environments;
 mod files;
 mod formats;
 mod hostile;
+mod ignored;
 mod judged;
 mod others;
 mod output;

@@ -146,6 +146,7 @@ fn smallest(shape: &Shape) -> Value {
         Shape::Sha256 => "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
         Shape::Date => "2027-01-01",
         Shape::Word(words) | Shape::Partly(words, _) => words[0],
+        Shape::WordOrName(word, _) => word,
     };
     json!(text)
 }
@@ -194,6 +195,7 @@ fn later(shape: &Shape, found: &mut Vec<Written>) {
                 }
             }
         }
+        Shape::WordOrName(..) => found.push(("other".into(), json!("other"))),
         Shape::Partly(_, words) => {
             found.extend(words.iter().map(|word| ((*word).to_owned(), json!(word))));
         }

@@ -60,6 +60,14 @@ impl Checker<'_> {
                 }
                 fine
             }
+            Shape::WordOrName(word, what) => {
+                let fine = check_text(node, sink);
+                if fine && node.scalar_text() != Some(*word) {
+                    let help = format!("write `{word}`");
+                    self.not_available(node.span(), &format!("{what} here"), &help);
+                }
+                fine
+            }
             Shape::List(item) => self.list(node, item),
             Shape::Several(item) => {
                 if node.is_list() && node.items().next().is_none() {

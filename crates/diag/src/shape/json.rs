@@ -27,6 +27,11 @@ pub fn json_schema(shape: &Shape) -> Value {
             schema["description"] = format!("the name of {what}").into();
             schema
         }
+        Shape::WordOrName(word, what) => {
+            let mut schema = pattern(&[NAME, VARIABLE]);
+            schema["description"] = format!("`{word}`, or the name of {what}").into();
+            schema
+        }
         Shape::Secret => pattern(&[SECRET]),
         Shape::TextOrSecret => scalar_or(&[SECRET, VARIABLE, LITERAL]),
         Shape::Integer(min, i64::MAX) => or_variable(&json!({"type": "integer", "minimum": min})),

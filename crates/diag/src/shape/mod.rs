@@ -61,6 +61,8 @@ pub enum Shape {
     Word(&'static [&'static str]),
     /// One of these words, of which the second ones cannot run yet.
     Partly(&'static [&'static str], &'static [&'static str]),
+    /// This word, or, which cannot run yet, the name of something defined elsewhere.
+    WordOrName(&'static str, &'static str),
     /// A list of these.
     List(&'static Self),
     /// A list of at least one of these.

@@ -16,6 +16,11 @@ pub fn names<'t>(
                 found(what, node);
             }
         }
+        Shape::WordOrName(word, what) => {
+            if node.scalar_text().is_some_and(|text| text != *word) {
+                found(what, node);
+            }
+        }
         Shape::List(item) | Shape::Several(item) => {
             for node in node.items() {
                 names(node, item, found);

@@ -1,0 +1,357 @@
+//! No word of the vocabulary is read and ignored: a project that writes every word that runs is
+//! taken, then each of its values is changed in turn, and each time the bundle is another one or
+//! somebody says something else.
+
+use std::collections::BTreeSet;
+
+use diag::shape::{Need, Object, Shape};
+use gwc::compile::{self, Compiled};
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+use serde_json::Value;
+
+const GATEWAY: &str = r#"
+version: 1
+name: every-word
+owner: platform
+apis:
+  a:
+    path: a.yaml
+    overlays: [a.gw.yaml]
+    environments: [test]
+    unmatched: deny
+    undeclared_methods: deny
+    mounts:
+      - {name: one, hosts: [a.test, "*.b.test"], base_path: /one, strip_base_path: true, listeners: [first]}
+      - {name: two, base_path: /two}
+  b: {path: b.yaml, mount: {hosts: [b.test]}}
+apis_glob: ["more/*.yaml"]
+listeners:
+  first:
+    address: 127.0.0.1:8080
+    protocol: http
+    trusted_proxies: [10.0.0.0/8]
+    limits: {connections: 1000, header_bytes: 32KiB, headers: 50, header_timeout: 5s, idle_timeout: 30s}
+  second: {address: "127.0.0.1:8081"}
+upstreams:
+  u:
+    targets: {x: {url: "http://127.0.0.1:9000/in", weight: 3}, y: {url: "http://127.0.0.1:9001"}}
+    protocol: h1
+    lb: round_robin
+    timeouts: {connect: 1s, request: 7s, idle: 20s}
+    host_header: upstream
+  v: {targets: {x: {url: "http://127.0.0.1:9002"}}}
+auth:
+  keys: {kind: api_key}
+  people: {kind: basic, realm: "the shop"}
+consumers:
+  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2031-06-30}]}
+  staff: {basic: [{sha256: 8f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}
+consumers_file: who.yaml
+policies:
+  slow: {kind: rate_limit, algorithm: token_bucket, limit: 10/s, burst: 5, key: consumer, anonymous: address, store: local}
+  marks: {kind: headers, request: {set: {X-A: "1"}, add: {X-B: "2"}, remove: [X-C]}, response: {set: {X-D: "3"}, add: {X-E: "4"}, remove: [X-F]}}
+  away: {kind: respond, status: 410, body: "gone", content_type: text/plain}
+  short: {kind: timeout, request: 900ms}
+  must: {kind: headers, request: {set: {X-M: "1"}}}
+required: {policies: [must], auth: [keys, people], allow_public: ["a/open", "b/*", "c/*"]}
+defaults: {upstream: u, listeners: [first, second], policies: [slow], timeout: 10s, max_body: 2MiB, security: enforce, expose_bundle: true}
+environments:
+  test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
+release: {store: bundles, channel: live}
+lint: {missing-license: info}
+gates: [weaken, expose]
+"#;
+
+const A: &str = r#"
+openapi: 3.1.0
+info: {title: a, version: "1"}
+x-gateway:
+  owner: team-a
+  policies: {own: {kind: respond, status: 418}}
+  defaults: {upstream: v, +policies: [marks], timeout: 6s, max_body: 1MiB}
+  unmatched: deny
+  undeclared_methods: deny
+  undeclared_params: allow
+security: [{key: []}]
+paths:
+  /p/{id}:
+    x-gateway: {upstream: u, policies: [slow], match: template, trailing_slash: ignore, case_insensitive: true, priority: 3}
+    get:
+      operationId: get
+      parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+      x-gateway:
+        security: [{person: []}]
+        upstream: v
+        timeout: "${var:WAIT}"
+        +policies: [short]
+        max_body: 5KiB
+        match: {headers: {X-Kind: {exact: new}, X-Any: {present: true}}, query: {v: {prefix: "2"}}}
+        owner: team-get
+      responses: {"200": {description: fine}}
+  /away:
+    x-gateway: {+policies: [away]}
+    get: {operationId: away, responses: {"200": {description: fine}}}
+  /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
+  /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
+  /hidden: {get: {operationId: hidden, x-gateway: {internal: true}, responses: {"200": {description: fine}}}}
+  /tree: {x-gateway: {match: prefix}, get: {operationId: tree, responses: {"200": {description: fine}}}}
+components:
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys, strip_credential: true}}
+    person: {type: http, scheme: basic, x-gateway: {auth: people}}
+"#;
+
+const B: &str = r#"
+openapi: 3.1.0
+info: {title: b, version: "1"}
+x-gateway: {defaults: {policies: [marks]}}
+security: [{token: [], key: []}]
+paths:
+  /b: {get: {operationId: b, x-gateway: {upstream: v}, responses: {"200": {description: fine}}}}
+components:
+  securitySchemes:
+    token: {type: apiKey, in: header, name: X-Token, x-gateway: {verify: upstream}}
+    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+"#;
+
+const C: &str = r#"
+openapi: 3.1.0
+info: {title: c, version: "1"}
+security: []
+paths:
+  /c: {get: {operationId: c, x-gateway: {public: true}, responses: {"200": {description: fine}}}}
+"#;
+
+const REST: [(&str, &str); 4] = [
+    (
+        "a.gw.yaml",
+        "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n  - {target: \"$.paths['/own'].get\", update: {x-gateway: {max_body: 7KiB}}}\n",
+    ),
+    (
+        "test.yaml",
+        "upstreams: {u: {targets: {z: {url: \"http://127.0.0.1:9003\"}}}}\n",
+    ),
+    (
+        "who.yaml",
+        "cli: {keys: [{sha256: 7f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08, not_after: 2030-01-01}]}\n",
+    ),
+    ("more/c.yaml", C),
+];
+
+fn compiled(gateway: &str, a: &str, b: &str) -> Compiled {
+    let files = [("gateway.yaml", gateway), ("a.yaml", a), ("b.yaml", b)];
+    let files = Files::in_memory(files.into_iter().chain(REST), Limits::default());
+    compile::project_in(files, &Vec::new(), Some("test")).unwrap_or_else(|unknown| {
+        // The environment's own name was changed.
+        let files = [(
+            "gateway.yaml",
+            "version: 1\nname: none\n".to_owned() + &format!("# {unknown}\n"),
+        )];
+        compile::project(Files::in_memory(files, Limits::default()), &Vec::new())
+    })
+}
+
+/// What comes of a project: its bundle, what stands beside it, and what is said.
+fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
+    let id = compiled.lowered.as_ref();
+    let id = id.map(|lowered| {
+        gwc::assemble::assemble(lowered)
+            .expect("it fits")
+            .id()
+            .to_string()
+    });
+    let said = compiled.findings.iter();
+    let said = said.map(|finding| {
+        format!(
+            "{:?} {} {}",
+            finding.level, finding.lint.name, finding.message
+        )
+    });
+    // Owners stand in the source map, gates, channel and store in the settings.
+    let map = gwc::source_map::SourceMap::of(compiled);
+    let owners: Vec<_> = map
+        .operations
+        .values()
+        .map(|operation| operation.owner.clone())
+        .collect();
+    let settings = compiled.model.as_ref().map(|model| {
+        let settings = &model.settings;
+        (
+            settings.gates.clone(),
+            settings.channel.clone(),
+            settings.store.clone(),
+            settings.lint.clone(),
+        )
+    });
+    (id, said.collect(), format!("{owners:?} {settings:?}"))
+}
+
+#[test]
+fn whatever_is_changed_is_noticed() {
+    let base = compiled(GATEWAY, A, B);
+    let before = outcome(&base);
+    let errors: Vec<&String> = before
+        .1
+        .iter()
+        .filter(|line| line.starts_with("Error"))
+        .collect();
+    assert!(before.0.is_some(), "{errors:#?}");
+    let mut ignored = Vec::new();
+    let mut tried = 0;
+    for (which, text) in [GATEWAY, A, B].into_iter().enumerate() {
+        for (place, changed) in changes(text) {
+            tried += 1;
+            let texts = |index: usize, own: &'static str| {
+                if index == which {
+                    changed.clone()
+                } else {
+                    own.to_owned()
+                }
+            };
+            let after = outcome(&compiled(&texts(0, GATEWAY), &texts(1, A), &texts(2, B)));
+            if after == before {
+                ignored.push(place);
+            }
+        }
+    }
+    assert!(tried > 120, "only {tried}");
+    // What is at its default: `template`, `strict` and the like are told apart by the other words.
+    assert_eq!(ignored, Vec::<String>::new());
+}
+
+/// The text with each scalar below gateway.yaml's root or an `x-gateway` changed in turn.
+fn changes(text: &'static str) -> Vec<(String, String)> {
+    let files = Files::in_memory([("t.yaml", text)], Limits::default());
+    let mut files = files;
+    let nowhere = diag::Span::start_of(diag::FileId(0));
+    let mut sink = diag::Sink::default();
+    let (_, root) = files
+        .load("t.yaml", nowhere, &mut sink)
+        .expect("it is YAML");
+    let mut found = Vec::new();
+    let inside = !text.contains("openapi:");
+    walk(files.tree.at(root), "", inside, &mut found);
+    found
+        .into_iter()
+        .map(|(place, span, value)| {
+            let (start, end) = (span.start as usize, span.end as usize);
+            let written = &text[start..end];
+            let changed = other(&value);
+            let quoted = if written.starts_with('"') {
+                format!("\"{changed}\"")
+            } else {
+                changed
+            };
+            (
+                format!("{place}: {written} → {quoted}"),
+                format!("{}{quoted}{}", &text[..start], &text[end..]),
+            )
+        })
+        .collect()
+}
+
+fn walk(
+    node: diag::NodeRef<'_>,
+    place: &str,
+    inside: bool,
+    found: &mut Vec<(String, diag::Span, String)>,
+) {
+    for (entry, value) in node.entries() {
+        let inside = inside || &*entry.key == "x-gateway";
+        walk(value, &format!("{place}/{}", entry.key), inside, found);
+    }
+    for (index, item) in node.items().enumerate() {
+        walk(item, &format!("{place}/{index}"), inside, found);
+    }
+    if let Some(text) = node.scalar_text().filter(|_| inside) {
+        found.push((place.to_owned(), node.span(), text.to_owned()));
+    }
+}
+
+/// Another value of the same kind.
+fn other(value: &str) -> String {
+    match value {
+        "true" => return "false".into(),
+        "false" => return "true".into(),
+        _ => {}
+    }
+    // The first digit that can be another one without making the value impossible.
+    if let Some(at) = value.find(|c: char| c.is_ascii_digit()) {
+        let digit = value.as_bytes()[at];
+        let next = if digit == b'1' { b'2' } else { b'1' };
+        let mut bytes = value.as_bytes().to_vec();
+        bytes[at] = next;
+        return String::from_utf8(bytes).expect("ASCII");
+    }
+    match value {
+        "prefix" => "template".into(),
+        "ignore" => "strict".into(),
+        "enforce" => "upstream".into(),
+        "weaken" => "grant".into(),
+        "expose" => "move".into(),
+        "upstream" => "preserve".into(),
+        "info" => "error".into(),
+        text => format!("{text}x"),
+    }
+}
+
+#[test]
+fn every_word_that_runs_is_written_in_it() {
+    let mut words = BTreeSet::new();
+    running(&gwc::vocab::gateway::SHAPE, &mut words);
+    for (_, shape) in gwc::vocab::extension::POINTS {
+        running(shape, &mut words);
+    }
+    let mut written = BTreeSet::new();
+    for text in [GATEWAY, A, B]
+        .into_iter()
+        .chain(REST.map(|(_, text)| text))
+    {
+        let value: Value = serde_yaml_ng::from_str(text).expect("it is YAML");
+        keys(&value, &mut written);
+    }
+    let missing: Vec<_> = words
+        .iter()
+        .filter(|word| !written.contains(**word))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+fn running(shape: &Shape, words: &mut BTreeSet<&'static str>) {
+    let object = |object: &'static Object, words: &mut BTreeSet<&'static str>| {
+        for field in object
+            .fields
+            .iter()
+            .filter(|field| field.need != Need::NotAvailable)
+        {
+            words.insert(field.key);
+            running(&field.shape, words);
+        }
+    };
+    match shape {
+        Shape::List(item) | Shape::Several(item) => running(item, words),
+        Shape::Map(value) | Shape::Table(value) | Shape::Keyed(_, value) => running(value, words),
+        Shape::Either(shapes) => shapes.iter().for_each(|shape| running(shape, words)),
+        Shape::Object(own) => object(own, words),
+        Shape::Kinds(variants) => {
+            for variant in variants.iter().filter(|variant| variant.runs) {
+                object(variant.object, words);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn keys(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                found.insert(key.clone());
+                keys(value, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        _ => {}
+    }
+}
