@@ -9,6 +9,7 @@ use diag::{Lint, NodeRef, Sink, Span};
 
 use crate::project::files::{Document, Files};
 use crate::spec::objects::{Keys, Object};
+use crate::spec::operation_ids::OperationIds;
 use crate::spec::reference::Resolver;
 use crate::spec::schema::Schemas;
 use crate::spec::{Spec, Version};
@@ -73,6 +74,8 @@ pub struct Place<'r, 'a> {
     pub resolver: &'r Resolver<'a>,
     /// Judges values by schemas.
     pub schemas: &'r Schemas<'r, 'a>,
+    /// The ids of the document's operations.
+    pub operation_ids: &'r OperationIds<'a>,
 }
 
 impl Place<'_, '_> {

@@ -398,7 +398,9 @@ impl Text {
         for node in tree.nodes() {
             for (entry, value) in node.entries() {
                 match &*entry.key {
-                    "$ref" | "$dynamicRef" => value.as_str().into_iter().for_each(&mut name),
+                    "$ref" | "$dynamicRef" | "operationRef" => {
+                        value.as_str().into_iter().for_each(&mut name)
+                    }
                     "mapping" if node.get("propertyName").is_some() => {
                         // The schemas that a discriminator maps to.
                         let mapped = value.entries().filter_map(|(_, value)| value.as_str());

@@ -13,6 +13,7 @@ mod identity;
 pub mod lift;
 pub mod lints;
 pub mod objects;
+pub mod operation_ids;
 mod read;
 pub mod reference;
 pub mod schema;

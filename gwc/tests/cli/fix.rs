@@ -232,6 +232,36 @@ const MENDED: &[(&str, &str, &str, &str)] = &[
         "paths: {}\ncomponents: {securitySchemes: {s: {type: http, scheme: \"bearer\"}}}\n",
     ),
     (
+        "type-of-other-version",
+        "3.0.3",
+        "paths: {}\ncomponents:\n  schemas:\n    A: # one\n      description: d\n      type: [string, 'null']\n    B: {type: [integer]}\n    C: {\"type\": [\"null\", \"number\"]}\n",
+        "paths: {}\ncomponents:\n  schemas:\n    A: # one\n      description: d\n      nullable: true\n      type: string\n    B: {type: integer}\n    C: {\"nullable\": true, \"type\": \"number\"}\n",
+    ),
+    (
+        "unknown-keyword",
+        "3.0.3",
+        "paths: {}\ncomponents: {schemas: {A: {const: 'a', tipe: string}, B: {const: 2 }}} # end\n",
+        "paths: {}\ncomponents: {schemas: {A: {enum: ['a'], type: string}, B: {enum: [2] }}} # end\n",
+    ),
+    (
+        "duplicate-type",
+        "3.1.0",
+        "paths: {}\ncomponents: {schemas: {A: {type: [string, 'null', string]}}}\n",
+        "paths: {}\ncomponents: {schemas: {A: {type: [string, 'null']}}}\n",
+    ),
+    (
+        "misplaced-empty-value",
+        "3.0.3",
+        "paths: {}\ncomponents:\n  headers:\n    H:\n      schema: {}\n      allowEmptyValue: false\n      # end\n",
+        "paths: {}\ncomponents:\n  headers:\n    H:\n      schema: {}\n      # end\n",
+    ),
+    (
+        "unknown-link-operation",
+        "3.0.3",
+        "paths: {/a: {get: {operationId: getOrder, responses: {'200': {description: ok}}}}}\ncomponents: {links: {L: {operationId: \"getOrdr\"}}}\n",
+        "paths: {/a: {get: {operationId: getOrder, responses: {'200': {description: ok}}}}}\ncomponents: {links: {L: {operationId: \"getOrder\"}}}\n",
+    ),
+    (
         "unknown-rule",
         "3.0.3",
         "paths: {}\ntags: [{name: a}, {name: a}]\nx-gateway-lint: {allow: [duplicate-tags]} # for now\n",

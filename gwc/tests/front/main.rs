@@ -23,6 +23,7 @@ mod samples;
 mod schemas;
 mod silence;
 mod specs;
+mod structure;
 mod swagger;
 mod syntax;
 mod threads;

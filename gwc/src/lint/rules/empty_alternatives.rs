@@ -11,7 +11,7 @@ pub(super) static LINT: Lint = Lint {
     name: "empty-alternatives",
     level: Level::Warn,
     summary: "a list of alternatives without any",
-    explain: "`anyOf`, `oneOf` and `enum` without an entry leave no value that is valid; `allOf` without one says nothing. JSON Schema wants at \
+    explain: "`anyOf`, `oneOf`, `enum` and `type` without an entry leave no value that is valid; `allOf` without one says nothing. JSON Schema wants at \
 least one entry.",
     bad: v30!("paths: {}\ncomponents: {schemas: {A: {anyOf: []}}}\n"),
     good: v30!(
@@ -20,7 +20,7 @@ least one entry.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
-    for key in ["anyOf", "oneOf", "allOf", "enum"] {
+    for key in ["anyOf", "oneOf", "allOf", "enum", "type"] {
         if let Some((entry, list)) = place.node.entry(key)
             && list.is_list()
             && list.items().len() == 0

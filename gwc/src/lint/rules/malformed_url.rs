@@ -42,6 +42,10 @@ const FIELDS: &[&str] = &[
     "termsOfService",
     "externalValue",
     "openIdConnectUrl",
+    "authorizationUrl",
+    "deviceAuthorizationUrl",
+    "tokenUrl",
+    "refreshUrl",
     "oauth2MetadataUrl",
     "$self",
 ];

@@ -4,9 +4,10 @@ use diag::Lint;
 
 use super::{Check, Rule, lints_of};
 use crate::spec::objects::{
-    CONTACT, DOCUMENT, ENCODING, EXAMPLE, EXTERNAL_DOCS, HEADER, INFO, Keys, LICENSE, LINK,
-    MEDIA_TYPE, OPERATION, PARAMETER, PATH_ITEM, REQUEST_BODY, RESPONSE, RESPONSES, SCHEMA,
-    SECURITY_SCHEME, SERVER, TAG, XML,
+    AUTHORIZATION_CODE, CLIENT_CREDENTIALS, CONTACT, DEVICE_AUTHORIZATION, DOCUMENT, ENCODING,
+    EXAMPLE, EXTERNAL_DOCS, HEADER, IMPLICIT, INFO, Keys, LICENSE, LINK, MEDIA_TYPE, OPERATION,
+    PARAMETER, PASSWORD, PATH_ITEM, REQUEST_BODY, RESPONSE, RESPONSES, SCHEMA, SECURITY_SCHEME,
+    SERVER, TAG, XML,
 };
 
 mod array_without_items;
@@ -19,6 +20,7 @@ mod duplicate_operation_tag;
 mod duplicate_parameter;
 mod duplicate_required;
 mod duplicate_tag;
+mod duplicate_type;
 mod empty_alternatives;
 mod empty_document;
 mod empty_range;
@@ -30,6 +32,7 @@ mod ignored_encoding;
 mod ignored_header_parameter;
 mod ignored_scheme_field;
 mod incomplete_security_scheme;
+mod keyword_of_older_draft;
 mod keyword_of_other_type;
 mod limit_of_other_version;
 mod link_without_operation;
@@ -43,6 +46,7 @@ mod malformed_pattern;
 mod malformed_security;
 mod malformed_status;
 mod malformed_url;
+mod misplaced_empty_value;
 mod misplaced_style;
 mod nullable_without_effect;
 mod optional_discriminator;
@@ -53,6 +57,7 @@ mod read_and_write_only;
 mod redundant_additional_operation;
 mod repeated_template_parameter;
 mod required_without_property;
+mod type_of_other_version;
 pub(crate) mod unchecked_value;
 mod undeclared_path_parameter;
 mod undeclared_scope;
@@ -260,7 +265,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         lint: &misplaced_style::LINT,
-        check: Check::Objects(&[&PARAMETER], misplaced_style::check),
+        check: Check::Objects(&[&PARAMETER, &HEADER], misplaced_style::check),
     },
     Rule {
         lint: &nullable_without_effect::LINT,
@@ -360,6 +365,11 @@ pub const RULES: &[Rule] = &[
                 &DOCUMENT,
                 &EXAMPLE,
                 &SECURITY_SCHEME,
+                &IMPLICIT,
+                &PASSWORD,
+                &CLIENT_CREDENTIALS,
+                &AUTHORIZATION_CODE,
+                &DEVICE_AUTHORIZATION,
             ],
             malformed_url::check,
         ),
@@ -387,6 +397,22 @@ pub const RULES: &[Rule] = &[
     Rule {
         lint: &ignored_scheme_field::LINT,
         check: Check::Objects(&[&SECURITY_SCHEME], ignored_scheme_field::check),
+    },
+    Rule {
+        lint: &misplaced_empty_value::LINT,
+        check: Check::Objects(&[&PARAMETER, &HEADER], misplaced_empty_value::check),
+    },
+    Rule {
+        lint: &type_of_other_version::LINT,
+        check: Check::Objects(&[&SCHEMA], type_of_other_version::check),
+    },
+    Rule {
+        lint: &keyword_of_older_draft::LINT,
+        check: Check::Objects(&[&SCHEMA], keyword_of_older_draft::check),
+    },
+    Rule {
+        lint: &duplicate_type::LINT,
+        check: Check::Objects(&[&SCHEMA], duplicate_type::check),
     },
 ];
 

@@ -12,7 +12,10 @@ pub use operation::{
     REQUEST_BODY, RESPONSE, RESPONSES,
 };
 pub use schema::{SCHEMA, XML};
-pub use security::{SECURITY_SCHEME, SECURITY_SCHEMES};
+pub use security::{
+    AUTHORIZATION_CODE, CLIENT_CREDENTIALS, DEVICE_AUTHORIZATION, IMPLICIT, PASSWORD,
+    SECURITY_SCHEME, SECURITY_SCHEMES,
+};
 
 use diag::shape;
 
@@ -48,10 +51,15 @@ pub enum Type {
     Bool,
     /// A number.
     Number,
+    /// A number above zero.
+    Positive,
     /// A whole number, not negative.
     Count,
     /// One of these strings.
     Word(&'static [&'static str]),
+    /// One of these strings, of which 3.1 made [`Type::Words`] and put `null` among them; a rule
+    /// of its own looks at what is written so in 3.0.
+    WordOf30(&'static [&'static str]),
     /// One of these strings, or a list of them.
     Words(&'static [&'static str]),
     /// A list of these.

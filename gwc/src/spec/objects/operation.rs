@@ -118,7 +118,7 @@ pub static HEADER: Object = object(
         optional("allowEmptyValue", Type::Bool),
         optional("style", Type::Word(&["simple"])),
         optional("explode", Type::Bool),
-        optional("allowReserved", Type::Bool).only(Versions::UNTIL_31),
+        optional("allowReserved", Type::Bool),
         optional("example", Type::Any),
         optional("examples", Type::Map(Keys::Free, &Type::Object(&EXAMPLE))),
         optional(

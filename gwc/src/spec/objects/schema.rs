@@ -18,7 +18,7 @@ pub static SCHEMA: Object = Object {
         40,
         "a schema",
         &[
-            optional("type", Type::Word(TYPES_30)).only(Versions::V30),
+            optional("type", Type::WordOf30(TYPES_30)).only(Versions::V30),
             optional("type", Type::Words(TYPES_31)).only(Versions::FROM_31),
             optional("description", Type::Text),
             optional("properties", Type::Map(Keys::Free, &Type::BoolOr(&SCHEMA))),
@@ -36,7 +36,7 @@ pub static SCHEMA: Object = Object {
             optional("oneOf", Type::List(&Type::BoolOr(&SCHEMA))),
             optional("not", Type::BoolOr(&SCHEMA)),
             optional("additionalProperties", Type::BoolOr(&SCHEMA)),
-            optional("multipleOf", Type::Number),
+            optional("multipleOf", Type::Positive),
             optional("maximum", Type::Number),
             // A rule of its own looks at it: each version writes it another way.
             optional("exclusiveMaximum", Type::Any),
@@ -114,6 +114,9 @@ static DISCRIMINATOR: Object = object(
     ],
 );
 
+/// What becomes of a value in XML (3.2 §4.26.1).
+const NODE_TYPES: &[&str] = &["element", "attribute", "text", "cdata", "none"];
+
 /// How a value looks as XML.
 pub static XML: Object = object(
     42,
@@ -124,6 +127,6 @@ pub static XML: Object = object(
         optional("prefix", Type::Text),
         optional("attribute", Type::Bool),
         optional("wrapped", Type::Bool),
-        optional("nodeType", Type::Text).only(Versions::FROM_32),
+        optional("nodeType", Type::Word(NODE_TYPES)).only(Versions::FROM_32),
     ],
 );

@@ -52,7 +52,8 @@ static FLOWS: Object = object(
 const SCOPES: Field = required("scopes", Type::Map(Keys::Free, &Type::Text));
 const REFRESH_URL: Field = optional("refreshUrl", Type::Text);
 
-static IMPLICIT: Object = object(
+/// The flow that gives tokens to browsers.
+pub static IMPLICIT: Object = object(
     34,
     "an implicit flow",
     &[
@@ -62,19 +63,22 @@ static IMPLICIT: Object = object(
     ],
 );
 
-static PASSWORD: Object = object(
+/// The flow that takes passwords.
+pub static PASSWORD: Object = object(
     35,
     "a password flow",
     &[required("tokenUrl", Type::Text), REFRESH_URL, SCOPES],
 );
 
-static CLIENT_CREDENTIALS: Object = object(
+/// The flow of machines.
+pub static CLIENT_CREDENTIALS: Object = object(
     36,
     "a client credentials flow",
     &[required("tokenUrl", Type::Text), REFRESH_URL, SCOPES],
 );
 
-static AUTHORIZATION_CODE: Object = object(
+/// The flow of applications.
+pub static AUTHORIZATION_CODE: Object = object(
     37,
     "an authorization code flow",
     &[
@@ -85,7 +89,8 @@ static AUTHORIZATION_CODE: Object = object(
     ],
 );
 
-static DEVICE_AUTHORIZATION: Object = object(
+/// The flow of devices without a browser.
+pub static DEVICE_AUTHORIZATION: Object = object(
     38,
     "a device authorization flow",
     &[

@@ -13,18 +13,18 @@ use diag::tree::BLOCK;
 use diag::{Diagnostic, FileId, Level, NodeId, NodeRef, Sink, Span, shape, suggest};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+mod follow;
+mod unknown;
+
 use super::Version;
 use super::lints::{
-    IGNORED_SIBLING, MISSING_FIELD, MISSPELT_EXTENSION, REFERENCE_CYCLE, UNKNOWN_FIELD,
-    UNKNOWN_KEYWORD, UNKNOWN_VALUE, UNRESOLVED_REFERENCE, UNUSUAL_REFERENCE, WRONG_FIELD_TYPE,
-    WRONG_REFERENCE_KIND,
+    IGNORED_SIBLING, MISSING_FIELD, MISSPELT_EXTENSION, UNKNOWN_VALUE, WRONG_FIELD_TYPE,
 };
-use super::objects::{
-    DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type, Versions,
-};
-use super::reference::{Fault, HOPS_MAX, Resolver, reference};
+use super::objects::{DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type};
+use super::operation_ids::OperationIds;
+use super::reference::{Resolver, reference};
 use super::schema::Schemas;
-use crate::lint::rules::{unchecked_value, unknown_method};
+use crate::lint::rules::unchecked_value;
 use crate::lint::{Chosen, Place, allow, edit};
 use crate::model::lints::MISPLACED_EXTENSION;
 use crate::syntax::lints::TOO_LARGE;
@@ -44,6 +44,7 @@ pub fn check(
         resolver,
         version,
         schemas: &schemas,
+        operation_ids: &OperationIds::default(),
         chosen,
         under: "",
         kinds: Kinds::default(),
@@ -89,6 +90,7 @@ struct Walk<'r, 'a> {
     resolver: &'r Resolver<'a>,
     version: Version,
     schemas: &'r Schemas<'r, 'a>,
+    operation_ids: &'r OperationIds<'a>,
     chosen: &'r Chosen,
     /// The field that is being walked.
     under: &'static str,
@@ -146,7 +148,13 @@ impl<'a> Walk<'_, 'a> {
                     self.wrong_type(node, "a whole number, not negative");
                 }
             }
-            Type::Word(words) => self.word(node, words),
+            Type::Positive => {
+                if !is_positive(node) {
+                    self.wrong_type(node, "a number above zero");
+                }
+            }
+            Type::WordOf30(_) if node.is_list() || node.as_str() == Some("null") => {}
+            Type::Word(words) | Type::WordOf30(words) => self.word(node, words),
             Type::Words(words) if node.is_list() => {
                 node.items().for_each(|item| self.word(item, words));
             }
@@ -274,7 +282,7 @@ impl<'a> Walk<'_, 'a> {
         }
         self.mark(node, object);
         if !node.is_map() {
-            return self.wrong_type(node, &format!("a map ({})", object.what));
+            return self.no_map(node, object);
         }
         let under = self.under;
         for (entry, value) in node.entries() {
@@ -308,7 +316,9 @@ impl<'a> Walk<'_, 'a> {
                         self.value(value, ty, entry.key_span);
                     }
                     Others::Keywords if self.version >= Version::V31 => {}
-                    Others::Keywords | Others::None => self.unknown(key, entry.key_span, object),
+                    Others::Keywords | Others::None => {
+                        unknown::say(self, node, key, object);
+                    }
                 }
             }
         }
@@ -325,6 +335,7 @@ impl<'a> Walk<'_, 'a> {
             version: self.version,
             resolver: self.resolver,
             schemas: self.schemas,
+            operation_ids: self.operation_ids,
         };
         for check in self.chosen.on(object) {
             check(&place, self.sink);
@@ -343,6 +354,7 @@ impl<'a> Walk<'_, 'a> {
             version: self.version,
             resolver: self.resolver,
             schemas: self.schemas,
+            operation_ids: self.operation_ids,
         };
         for check in self.chosen.on_keys(keys) {
             check(key, &place, self.sink);
@@ -388,51 +400,6 @@ impl<'a> Walk<'_, 'a> {
         self.sink.push(finding);
     }
 
-    fn unknown(&mut self, key: &str, span: Span, object: &Object) {
-        if object.bit == PATH_ITEM.bit {
-            return unknown_method::say(key, span, self.version, self.sink);
-        }
-        let other: Option<&Field> = object.fields.iter().find(|field| field.key == key);
-        let known = object
-            .fields
-            .iter()
-            .filter(|field| field.versions.has(self.version));
-        let near = suggest::nearest(key, known.map(|field| field.key));
-        let key = key.escape_debug();
-        let version = self.version.name();
-        let is_schema = matches!(object.others, Others::Keywords);
-        let lint = if is_schema {
-            &UNKNOWN_KEYWORD
-        } else {
-            &UNKNOWN_FIELD
-        };
-        let finding = match (other, near) {
-            (Some(field), _) => {
-                let versions = all_versions(object, field.key);
-                Diagnostic::new(
-                    lint,
-                    span,
-                    format!("{version} does not know `{key}` in {}", object.what),
-                )
-                .label(format!("known to {versions}"))
-                .help("change the version in `openapi`, or remove it")
-            }
-            (None, Some(near)) => {
-                Diagnostic::new(lint, span, format!("{} has no field `{key}`", object.what))
-                    .label(format!("did you mean `{near}`?"))
-                    .help(format!(
-                        "write `{near}`; an addition of your own begins with `x-`"
-                    ))
-                    .fix(span, near)
-            }
-            (None, None) => {
-                Diagnostic::new(lint, span, format!("{} has no field `{key}`", object.what))
-                    .help("an addition of your own begins with `x-`")
-            }
-        };
-        self.sink.push(finding);
-    }
-
     fn missing(&mut self, field: &Field, object: &Object, at: Span) {
         self.sink.push(
             Diagnostic::new(
@@ -468,11 +435,33 @@ impl<'a> Walk<'_, 'a> {
         self.sink.push(finding);
     }
 
+    fn no_map(&mut self, node: NodeRef<'a>, object: &Object) {
+        let expected = format!("a map ({})", object.what);
+        if !(object.bit == SCHEMA.bit && self.under == "items" && node.is_list()) {
+            return self.wrong_type(node, &expected);
+        }
+        let message = format!("expected {expected}, found a list");
+        let finding = Diagnostic::new(&WRONG_FIELD_TYPE, node.span(), message);
+        let help = match self.version {
+            Version::V30 => {
+                "write one schema that all items have; 3.0 cannot tell items by their place"
+            }
+            Version::V31 | Version::V32 => "write `prefixItems` for schemas by place",
+        };
+        self.sink
+            .push(finding.label(format!("expected {expected}")).help(help));
+    }
+
     fn wrong_type(&mut self, node: NodeRef<'a>, expected: &str) {
+        let found = match node.kind() {
+            // The number is the mistake, not that it is one.
+            diag::Kind::Number(number) if expected.contains("number") => format!("`{number}`"),
+            _ => node.kind_name().to_owned(),
+        };
         let mut finding = Diagnostic::new(
             &WRONG_FIELD_TYPE,
             node.span(),
-            format!("expected {expected}, found {}", node.kind_name()),
+            format!("expected {expected}, found {found}"),
         )
         .label(format!("expected {expected}"));
         if expected == "a string"
@@ -483,182 +472,6 @@ impl<'a> Walk<'_, 'a> {
                 .fix(node.span(), format!("\"{text}\""));
         }
         self.sink.push(finding);
-    }
-
-    // === references ===
-
-    fn follow(&mut self, waiting: Waiting<'a>) {
-        let Waiting {
-            holder,
-            reference: text,
-            wanted,
-        } = waiting;
-        let target = match self.resolver.target(text) {
-            Ok(target) => target,
-            Err(fault) => return self.say_fault(text, &fault),
-        };
-        self.report(target.span().file);
-        if self.goes_round(holder) {
-            return;
-        }
-        let (Type::Object(object) | Type::BoolOr(object)) = wanted else {
-            if self
-                .walked
-                .insert((target.id(), std::ptr::from_ref(wanted)))
-            {
-                self.value(target, wanted, target.span());
-            }
-            return;
-        };
-        let kinds = self.is(target);
-        if kinds == 0 {
-            return self.value(target, wanted, first_key(target));
-        }
-        if kinds & (1 << object.bit) == 0 {
-            self.wrong_kind(text, target, object);
-        }
-    }
-
-    /// Says what is wrong with the text of a file that is meant.
-    fn report(&mut self, file: FileId) {
-        if self.reported.insert(file) && !self.resolver.document().overlays.contains(&file) {
-            self.resolver.files().report(file, self.sink);
-        }
-    }
-
-    fn goes_round(&mut self, holder: NodeRef<'a>) -> bool {
-        let mut chain: Vec<NodeRef<'a>> = vec![holder];
-        let mut node = holder;
-        while let Some(next) = reference(node) {
-            let Ok(target) = self.resolver.target(next) else {
-                return false;
-            };
-            if let Some(start) = chain.iter().position(|before| before.id() == target.id()) {
-                self.say_cycle(&chain[start..]);
-                return true;
-            }
-            if chain.len() > HOPS_MAX {
-                self.say_long(holder);
-                return true;
-            }
-            chain.push(target);
-            node = target;
-        }
-        false
-    }
-
-    /// One finding for all chains that are too long to follow.
-    fn say_long(&mut self, holder: NodeRef<'a>) {
-        if std::mem::replace(&mut self.long, true) {
-            return;
-        }
-        let place = reference(holder).map_or(holder.span(), NodeRef::span);
-        self.sink.push(Diagnostic::new(
-            &REFERENCE_CYCLE,
-            place,
-            format!("more than {HOPS_MAX} references in a row are not followed"),
-        ));
-    }
-
-    fn say_cycle(&mut self, members: &[NodeRef<'a>]) {
-        let place = |node: &NodeRef<'a>| reference(*node).map_or(node.span(), NodeRef::span);
-        let Some(first) = members.iter().min_by_key(|node| node.span()) else {
-            return;
-        };
-        if !self.cycles.insert(first.id()) {
-            return;
-        }
-        let mut finding = Diagnostic::new(
-            &REFERENCE_CYCLE,
-            place(first),
-            "the references go round in a circle and never reach a value",
-        );
-        for member in members
-            .iter()
-            .filter(|member| member.id() != first.id())
-            .take(8)
-        {
-            finding = finding.related(place(member), "by way of this one");
-        }
-        self.sink.push(finding);
-    }
-
-    fn wrong_kind(&mut self, text: NodeRef<'a>, target: NodeRef<'a>, wanted: &Object) {
-        let is = self.is(target);
-        let what = crate::spec::objects::ALL
-            .iter()
-            .find(|object| is & (1 << object.bit) != 0)
-            .map_or("something else", |object| object.what);
-        let written = text.as_str().unwrap_or_default().escape_debug();
-        self.sink.push(
-            Diagnostic::new(
-                &WRONG_REFERENCE_KIND,
-                text.span(),
-                format!("`{written}` is {what}, but {} belongs here", wanted.what),
-            )
-            .label(format!(
-                "referenced from here, where {} belongs",
-                wanted.what
-            ))
-            .related(first_key(target), format!("defined here: this is {what}")),
-        );
-    }
-
-    fn say_fault(&mut self, text: NodeRef<'a>, fault: &Fault) {
-        let written = text.as_str().unwrap_or_default().escape_debug();
-        let finding = match fault {
-            Fault::Unparsed(file) => return self.report(*file),
-            Fault::File(refusal, path) => refusal.finding(path, text.span()),
-            Fault::BadPointer(why) => Diagnostic::new(
-                &UNRESOLVED_REFERENCE,
-                text.span(),
-                format!("`{written}` is not a JSON pointer: {}", why.escape_debug()),
-            )
-            .help("in a key, `~` is written `~0` and `/` is written `~1`; other bytes may be percent-encoded"),
-            Fault::NotFound {
-                file,
-                reached,
-                part,
-                help,
-            } => {
-                self.report(*file);
-                let path = self.resolver.files().sources.file(*file).path();
-                let mut finding = Diagnostic::new(
-                    &UNRESOLVED_REFERENCE,
-                    text.span(),
-                    format!("`{written}` leads nowhere"),
-                )
-                .label(format!("no `{}` in `{path}`", part.escape_debug()));
-                let reached = self.resolver.node(*reached);
-                if reached.id() != self.resolver.document().root {
-                    finding = finding.related(
-                        first_key(reached),
-                        format!("`{}` is not among these", part.escape_debug()),
-                    );
-                }
-                match help {
-                    Some(help) => finding.help(help.clone()),
-                    None => finding,
-                }
-            }
-        };
-        self.sink.push(finding);
-    }
-
-    /// One finding for all references in places where OpenAPI has none.
-    fn say_unusual(&mut self) {
-        let Some(first) = self.unusual.iter().min().copied() else {
-            return;
-        };
-        let message = match self.unusual.len() {
-            1 => "OpenAPI has no reference in this place; it is followed all the same".to_owned(),
-            count => format!(
-                "OpenAPI has no reference in this place and {} others; they are followed all the same",
-                count - 1
-            ),
-        };
-        self.sink
-            .push(Diagnostic::new(&UNUSUAL_REFERENCE, first, message));
     }
 }
 
@@ -672,9 +485,11 @@ fn suggest_gateway(key: &str) -> bool {
     folded == "x-gateway" || strsim::osa_distance(&folded, "x-gateway") == 1
 }
 
-fn all_versions(object: &Object, key: &str) -> &'static str {
-    let field = object.fields.iter().find(|field| field.key == key);
-    field.map_or(Versions::NONE, |field| field.versions).name()
+fn is_positive(node: NodeRef<'_>) -> bool {
+    let diag::Kind::Number(text) = node.kind() else {
+        return false;
+    };
+    text.parse::<f64>().map_or(true, |number| number > 0.0)
 }
 
 fn is_count(node: NodeRef<'_>) -> bool {

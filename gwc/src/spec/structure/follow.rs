@@ -1,0 +1,187 @@
+//! The second pass: where each reference that was met leads, and whether that is what belongs
+//! there.
+
+use diag::{Diagnostic, FileId, NodeRef};
+
+use super::{Waiting, Walk, first_key};
+use crate::spec::lints::{
+    REFERENCE_CYCLE, UNRESOLVED_REFERENCE, UNUSUAL_REFERENCE, WRONG_REFERENCE_KIND,
+};
+use crate::spec::objects::{Object, Type};
+use crate::spec::reference::{Fault, HOPS_MAX, reference};
+
+impl<'a> Walk<'_, 'a> {
+    pub(super) fn follow(&mut self, waiting: Waiting<'a>) {
+        let Waiting {
+            holder,
+            reference: text,
+            wanted,
+        } = waiting;
+        let target = match self.resolver.target(text) {
+            Ok(target) => target,
+            Err(fault) => return self.say_fault(text, &fault),
+        };
+        self.report(target.span().file);
+        if self.goes_round(holder) {
+            return;
+        }
+        let (Type::Object(object) | Type::BoolOr(object)) = wanted else {
+            if self
+                .walked
+                .insert((target.id(), std::ptr::from_ref(wanted)))
+            {
+                self.value(target, wanted, target.span());
+            }
+            return;
+        };
+        let kinds = self.is(target);
+        if kinds == 0 {
+            return self.value(target, wanted, first_key(target));
+        }
+        if kinds & (1 << object.bit) == 0 {
+            self.wrong_kind(text, target, object);
+        }
+    }
+
+    /// Says what is wrong with the text of a file that is meant.
+    fn report(&mut self, file: FileId) {
+        if self.reported.insert(file) && !self.resolver.document().overlays.contains(&file) {
+            self.resolver.files().report(file, self.sink);
+        }
+    }
+
+    fn goes_round(&mut self, holder: NodeRef<'a>) -> bool {
+        let mut chain: Vec<NodeRef<'a>> = vec![holder];
+        let mut node = holder;
+        while let Some(next) = reference(node) {
+            let Ok(target) = self.resolver.target(next) else {
+                return false;
+            };
+            if let Some(start) = chain.iter().position(|before| before.id() == target.id()) {
+                self.say_cycle(&chain[start..]);
+                return true;
+            }
+            if chain.len() > HOPS_MAX {
+                self.say_long(holder);
+                return true;
+            }
+            chain.push(target);
+            node = target;
+        }
+        false
+    }
+
+    /// One finding for all chains that are too long to follow.
+    fn say_long(&mut self, holder: NodeRef<'a>) {
+        if std::mem::replace(&mut self.long, true) {
+            return;
+        }
+        let place = reference(holder).map_or(holder.span(), NodeRef::span);
+        self.sink.push(Diagnostic::new(
+            &REFERENCE_CYCLE,
+            place,
+            format!("more than {HOPS_MAX} references in a row are not followed"),
+        ));
+    }
+
+    fn say_cycle(&mut self, members: &[NodeRef<'a>]) {
+        let place = |node: &NodeRef<'a>| reference(*node).map_or(node.span(), NodeRef::span);
+        let Some(first) = members.iter().min_by_key(|node| node.span()) else {
+            return;
+        };
+        if !self.cycles.insert(first.id()) {
+            return;
+        }
+        let mut finding = Diagnostic::new(
+            &REFERENCE_CYCLE,
+            place(first),
+            "the references go round in a circle and never reach a value",
+        );
+        for member in members
+            .iter()
+            .filter(|member| member.id() != first.id())
+            .take(8)
+        {
+            finding = finding.related(place(member), "by way of this one");
+        }
+        self.sink.push(finding);
+    }
+
+    fn wrong_kind(&mut self, text: NodeRef<'a>, target: NodeRef<'a>, wanted: &Object) {
+        let is = self.is(target);
+        let what = crate::spec::objects::ALL
+            .iter()
+            .find(|object| is & (1 << object.bit) != 0)
+            .map_or("something else", |object| object.what);
+        let written = text.as_str().unwrap_or_default().escape_debug();
+        self.sink.push(
+            Diagnostic::new(
+                &WRONG_REFERENCE_KIND,
+                text.span(),
+                format!("`{written}` is {what}, but {} belongs here", wanted.what),
+            )
+            .label(format!(
+                "referenced from here, where {} belongs",
+                wanted.what
+            ))
+            .related(first_key(target), format!("defined here: this is {what}")),
+        );
+    }
+
+    fn say_fault(&mut self, text: NodeRef<'a>, fault: &Fault) {
+        let written = text.as_str().unwrap_or_default().escape_debug();
+        let finding = match fault {
+            Fault::Unparsed(file) => return self.report(*file),
+            Fault::File(refusal, path) => refusal.finding(path, text.span()),
+            Fault::BadPointer(why) => Diagnostic::new(
+                &UNRESOLVED_REFERENCE,
+                text.span(),
+                format!("`{written}` is not a JSON pointer: {}", why.escape_debug()),
+            )
+            .help("in a key, `~` is written `~0` and `/` is written `~1`; other bytes may be percent-encoded"),
+            Fault::NotFound {
+                file,
+                reached,
+                part,
+                help,
+            } => {
+                self.report(*file);
+                let path = self.resolver.files().sources.file(*file).path();
+                let mut finding = Diagnostic::new(
+                    &UNRESOLVED_REFERENCE,
+                    text.span(),
+                    format!("`{written}` leads nowhere"),
+                )
+                .label(format!("no `{}` in `{path}`", part.escape_debug()));
+                let reached = self.resolver.node(*reached);
+                if reached.id() != self.resolver.document().root {
+                    finding = finding.related(
+                        first_key(reached),
+                        format!("`{}` is not among these", part.escape_debug()),
+                    );
+                }
+                match help {
+                    Some(help) => finding.help(help.clone()),
+                    None => finding,
+                }
+            }
+        };
+        self.sink.push(finding);
+    }
+
+    /// One finding for all references in places where OpenAPI has none.
+    pub(super) fn say_unusual(&mut self) {
+        let Some(first) = self.unusual.iter().min().copied() else {
+            return;
+        };
+        let message = match self.unusual.len() {
+            1 => "OpenAPI has no reference in this place; it is followed all the same".to_owned(),
+            count => format!(
+                "OpenAPI has no reference in this place and {} others; they are followed all the same",
+                count - 1
+            ),
+        };
+        self.sink
+            .push(Diagnostic::new(&UNUSUAL_REFERENCE, first, message));
+    }
+}

@@ -1,0 +1,249 @@
+//! What OpenAPI's objects may say, version by version, and where links lead. Each finding is
+//! written as its name, the text that it stands at, and its level.
+
+use crate::project;
+
+fn said(version: &str, rest: &str) -> Vec<String> {
+    let text = format!("openapi: {version}\ninfo: {{title: t, version: \"1\"}}\n{rest}");
+    told(&project::memory(&[("openapi.yaml", &text)]))
+}
+
+fn told(linted: &project::Linted) -> Vec<String> {
+    let line = |finding: &diag::Diagnostic| {
+        let text = linted.files.sources.text(finding.span);
+        format!("{} at {text} {}", finding.lint.name, finding.level.name())
+    };
+    linted.findings.iter().map(line).collect()
+}
+
+#[test]
+fn each_version_has_its_own_words() {
+    let schema = |text: &str| format!("paths: {{}}\ncomponents: {{schemas: {{A: {text}}}}}\n");
+    let parameter =
+        |text: &str| format!("paths: {{}}\ncomponents: {{parameters: {{P: {text}}}}}\n");
+    let header = |text: &str| format!("paths: {{}}\ncomponents: {{headers: {{H: {text}}}}}\n");
+    // A document, and what is found in it as 3.0, 3.1 and 3.2.
+    let cases: Vec<(String, [&[&str]; 3])> = vec![
+        (
+            schema("{type: [string, 'null']}"),
+            [
+                &["type-of-other-version at [string, 'null'] error"],
+                &[],
+                &[],
+            ],
+        ),
+        (
+            schema("{type: 'null'}"),
+            [&["type-of-other-version at 'null' error"], &[], &[]],
+        ),
+        (
+            schema("{type: sting}"),
+            [&["unknown-value at sting error"]; 3],
+        ),
+        (schema("{type: 1}"), [&["wrong-field-type at 1 error"]; 3]),
+        (
+            schema("{type: [string, string]}"),
+            [
+                &["type-of-other-version at [string, string] error"],
+                &["duplicate-type at string warn"],
+                &["duplicate-type at string warn"],
+            ],
+        ),
+        (
+            schema("{const: 1}"),
+            [&["unknown-keyword at const warn"], &[], &[]],
+        ),
+        (
+            schema("{additionalItems: false}"),
+            [
+                &["unknown-keyword at additionalItems warn"],
+                &["keyword-of-older-draft at additionalItems warn"],
+                &["keyword-of-older-draft at additionalItems warn"],
+            ],
+        ),
+        (
+            schema("{type: number, multipleOf: 0}"),
+            [&["wrong-field-type at 0 error"]; 3],
+        ),
+        (
+            schema("{type: array, items: [{type: string}]}"),
+            [&["wrong-field-type at [{type: string}] error"]; 3],
+        ),
+        (
+            schema("{type: string, nullable: true}"),
+            [
+                &[],
+                &["nullable-without-effect at nullable warn"],
+                &["nullable-without-effect at nullable warn"],
+            ],
+        ),
+        (
+            schema("{type: string, xml: {nodeType: atribute}}"),
+            [
+                &["unknown-field at nodeType error"],
+                &["unknown-field at nodeType error"],
+                &["unknown-value at atribute error"],
+            ],
+        ),
+        (
+            parameter("{name: p, in: header, allowEmptyValue: true, schema: {}}"),
+            [
+                &["misplaced-empty-value at allowEmptyValue warn"],
+                &["misplaced-empty-value at allowEmptyValue error"],
+                &["misplaced-empty-value at allowEmptyValue error"],
+            ],
+        ),
+        (
+            parameter("{name: p, in: query, allowEmptyValue: true, schema: {}}"),
+            [&[]; 3],
+        ),
+        (
+            parameter("{name: p, in: cookie, allowReserved: true, schema: {}}"),
+            [
+                &["misplaced-style at allowReserved warn"],
+                &["misplaced-style at allowReserved error"],
+                &[],
+            ],
+        ),
+        (
+            parameter("{name: p, in: query, example: 1, content: {text/plain: {}}}"),
+            [
+                &["misplaced-style at example error"],
+                &["misplaced-style at example error"],
+                &[],
+            ],
+        ),
+        (
+            header("{allowReserved: true, allowEmptyValue: true, schema: {}}"),
+            [
+                &[
+                    "misplaced-style at allowReserved warn",
+                    "misplaced-empty-value at allowEmptyValue warn",
+                ],
+                &[
+                    "misplaced-style at allowReserved error",
+                    "misplaced-empty-value at allowEmptyValue error",
+                ],
+                &[
+                    "misplaced-style at allowReserved error",
+                    "misplaced-empty-value at allowEmptyValue error",
+                ],
+            ],
+        ),
+        (
+            header("{style: form, schema: {}}"),
+            [&["unknown-value at form error"]; 3],
+        ),
+        (
+            "paths: {}\nwebhooks: {}\n".to_owned(),
+            [&["unknown-field at webhooks error"], &[], &[]],
+        ),
+        (
+            "paths: {}\n$self: a\n".to_owned(),
+            [
+                &["unknown-field at $self error"],
+                &["unknown-field at $self error"],
+                &[],
+            ],
+        ),
+    ];
+    for (text, expected) in cases {
+        for (version, expected) in ["3.0.4", "3.1.1", "3.2.0"].iter().zip(expected) {
+            assert_eq!(said(version, &text), expected, "{version}: {text}");
+        }
+    }
+}
+
+#[test]
+fn words_of_swagger_say_where_they_went() {
+    let text = "openapi: 3.0.3
+info: {title: t, version: \"1\"}
+host: a.example
+definitions: {}
+paths:
+  /a:
+    get:
+      produces: [text/plain]
+      parameters: [{name: p, in: query, type: string, schema: {}}]
+      responses: {'200': {description: ok, schema: {}}}
+";
+    let linted = project::text(text);
+    let helps: Vec<&str> = linted
+        .findings
+        .iter()
+        .filter_map(|finding| finding.help.as_deref())
+        .collect();
+    for (help, word) in helps.iter().zip([
+        "`servers:",
+        "`components.schemas`",
+        "`content`",
+        "`schema`",
+        "`content:",
+    ]) {
+        assert!(help.contains(word), "{help}");
+    }
+    assert_eq!(linted.names(), ["unknown-field"; 5], "{}", linted.lines());
+}
+
+#[test]
+fn links_lead_to_operations_by_id_and_by_reference() {
+    let document = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+paths:
+  /a/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get: {operationId: getA, responses: {'200': {description: ok}}}
+  /b: {$ref: other.yaml}
+webhooks: {w: {post: {operationId: hook, responses: {'200': {description: ok}}}}}
+components:
+  links:
+    A: {operationId: getA}
+    B: {operationId: inOther}
+    C: {operationId: hook}
+    D: {operationRef: '#/paths/~1a~1%7Bid%7D/get'}
+    E: {operationRef: 'linked.yaml#/paths/~1c/put'}
+    F: {operationRef: 'https://elsewhere.example/api.yaml#/paths/~1a/get'}
+    G: {operationId: getB}
+    H: {operationRef: '#/paths/~1a~1{id}/put'}
+    I: {operationRef: '#/paths/~1a~1{id}'}
+    J: {operationRef: 'gone.yaml#/paths/~1c/put'}
+";
+    let other = "get: {operationId: inOther, responses: {'200': {description: ok}}}\n";
+    let linked = "paths: {/c: {put: {responses: {'200': {description: ok}}}}}\n";
+    let linted = project::memory(&[
+        ("openapi.yaml", document),
+        ("other.yaml", other),
+        ("linked.yaml", linked),
+    ]);
+    assert_eq!(
+        told(&linted),
+        [
+            "unknown-link-operation at getB warn",
+            "unknown-link-operation at '#/paths/~1a~1{id}/put' warn",
+            "unknown-link-operation at '#/paths/~1a~1{id}' warn",
+            "unknown-link-operation at 'gone.yaml#/paths/~1c/put' warn",
+        ],
+        "{}",
+        linted.lines()
+    );
+}
+
+#[test]
+fn many_links_take_one_look_at_the_operations() {
+    let mut text = String::from("openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n");
+    for index in 0..5_000 {
+        text.push_str(&format!(
+            "  /p{index}: {{get: {{operationId: o{index}, responses: {{'200': {{description: ok, links: {{l: {{operationId: o{}}}}}}}}}}}}}\n",
+            4_999 - index
+        ));
+    }
+    let start = std::time::Instant::now();
+    let linted = project::text(&text);
+    assert_eq!(linted.names(), Vec::<&str>::new());
+    // Looking through all operations for each link takes minutes here.
+    assert!(
+        start.elapsed() < std::time::Duration::from_secs(20),
+        "{:?}",
+        start.elapsed()
+    );
+}
