@@ -1,11 +1,12 @@
 //! The whole way from files to a checked gateway.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use diag::shape::NOT_AVAILABLE;
 use diag::{Diagnostic, Level, Sink, Span, suggest};
 
-use crate::environment::{self, Choice, Origins, Reading, Variables};
+use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
 use crate::exit::Failure;
 pub use crate::lint::Levels;
 use crate::lint::{self, Chosen, Settling, allow};
@@ -160,6 +161,76 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     }
 }
 
+/// Compiles a project as it is and once more in each of its environments, and tells what is wrong
+/// in any of them. Nothing but the findings is the environments'.
+///
+/// # Errors
+/// As [`compile`].
+pub fn everywhere(input: &Input, options: &Options<'_>) -> anyhow::Result<Compiled> {
+    let mut all = compile(input, options.clone())?;
+    let root = all.files.root(diag::FileId(0));
+    let environments = match (input, root) {
+        (Input::Project(_), Some(root)) => environment::environments(all.files.tree.at(root)),
+        _ => Vec::new(),
+    };
+    for environment in environments {
+        let one = Options {
+            environment: Some(&environment.name),
+            ..options.clone()
+        };
+        let one = compile(input, one)?;
+        all.unreadable |= one.unreadable;
+        add_findings(&mut all, one, &environment);
+    }
+    let mut sink = Sink::default();
+    all.findings
+        .into_iter()
+        .for_each(|finding| sink.push(finding));
+    all.findings = sink.into_sorted();
+    Ok(all)
+}
+
+/// Adds what is found in one environment only. That something is unused there is nobody's fault:
+/// it is used elsewhere, or that was said.
+fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
+    let known: HashSet<(&str, Span, String)> = all
+        .findings
+        .iter()
+        .map(|finding| (finding.lint.code, finding.span, finding.message.clone()))
+        .collect();
+    let mut added = Vec::new();
+    for mut finding in one.findings {
+        // The same file may have been read in another order.
+        let mut here = |span: Span| {
+            let path = one.files.sources.file(span.file).path();
+            let file = all.files.read(path).ok()?;
+            Some(Span { file, ..span })
+        };
+        let Some(span) = here(finding.span) else {
+            continue;
+        };
+        finding.span = span;
+        let spans = finding.related.iter_mut().map(|(span, _)| span);
+        for span in spans.chain(finding.fix.iter_mut().map(|edit| &mut edit.span)) {
+            *span = here(*span).unwrap_or(*span);
+        }
+        let unused = finding.lint.name.starts_with("unused-");
+        if unused || known.contains(&(finding.lint.code, finding.span, finding.message.clone())) {
+            continue;
+        }
+        if !finding
+            .related
+            .iter()
+            .any(|(span, _)| *span == environment.span)
+        {
+            let text = format!("in the environment `{}`", environment.name);
+            finding.related.push((environment.span, text));
+        }
+        added.push(finding);
+    }
+    all.findings.extend(added);
+}
+
 /// Compiles a project whose files are given, in no environment.
 #[must_use]
 pub fn project(files: Files, levels: &Levels) -> Compiled {
@@ -214,7 +285,7 @@ pub fn project_in(
     let chosen = Chosen::of(&levels);
     let (documents, unreadable) = load(&mut files, &settings.apis, &mut sink);
     variables.fill_documents(&mut files, &mut origins, &mut sink);
-    variables.check(&mut sink);
+    variables.check(&files.tree, &mut sink);
     // One after the other they would give the same: each has a sink of its own.
     let resolved = parallel::map(documents, |(entry, document)| {
         let mut sink = Sink::default();
@@ -299,7 +370,9 @@ fn in_others(
             if is_known(&finding) {
                 continue;
             }
-            let mut finding = reading.origins.told(finding);
+            let Some(mut finding) = reading.origins.told(finding) else {
+                continue;
+            };
             if let Some(environment) = &reading.environment {
                 let text = format!("in the environment `{}`", environment.name);
                 finding.related.push((environment.span, text));
@@ -314,7 +387,8 @@ fn in_others(
 fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
     let mut told = Sink::default();
     let here = sink.into_sorted().into_iter();
-    for finding in here.map(|finding| origins.told(finding)).chain(elsewhere) {
+    let here = here.filter_map(|finding| origins.told(finding));
+    for finding in here.chain(elsewhere) {
         told.push(finding);
     }
     told
@@ -351,7 +425,8 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     files.follow(&document);
     lift(&mut files, &mut document, &mut sink);
     // Only a project knows what variables are.
-    Variables::unknown().fill_documents(&mut files, &mut Origins::default(), &mut Sink::default());
+    let mut origins = Origins::default();
+    Variables::unknown().fill_documents(&mut files, &mut origins, &mut Sink::default());
     let chosen = Chosen::of(levels);
     let spec = lint::document(&files, &document, &chosen, &mut sink);
     if let Some(spec) = spec {
@@ -362,6 +437,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
             sink.push(finding.level(level));
         }
     }
+    let sink = told(sink, Vec::new(), &origins);
     let settling = Settling {
         levels,
         alone: true,

@@ -8,7 +8,7 @@
 //! What an environment sets has the environment's place. [`Origins`] remembers what it stands
 //! in for, so that messages can show both.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diag::shape::BAD_VALUE;
 use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, suggest};
@@ -59,6 +59,8 @@ pub struct Origins {
     overridden: HashMap<Span, Span>,
     /// Where a variable is used → its name and where its value stands.
     set: HashMap<Span, (String, Span)>,
+    /// Where a variable is used that could not be filled, which was told.
+    open: HashSet<Span>,
 }
 
 impl Origins {
@@ -70,9 +72,13 @@ impl Origins {
     }
 
     /// A finding at the place that set the value: a variable's value is wrong where it is given,
-    /// not where it is used. Both ends are shown, and so is what a patch overrides.
+    /// not where it is used. Both ends are shown, and so is what a patch overrides. Nothing more is
+    /// said about a variable that could not be filled.
     #[must_use]
-    pub fn told(&self, mut finding: Diagnostic) -> Diagnostic {
+    pub fn told(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
+        if self.open.contains(&finding.span) && !finding.lint.code.starts_with("GW045") {
+            return None;
+        }
         if let Some((name, value)) = self.set.get(&finding.span) {
             let used = std::mem::replace(&mut finding.span, *value);
             finding
@@ -89,7 +95,7 @@ impl Origins {
                 .related
                 .push((*before, "it stands in for this value".to_owned()));
         }
-        finding
+        Some(finding)
     }
 }
 

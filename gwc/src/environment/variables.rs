@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, suggest};
+use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, Tree, suggest};
 
 use super::lints::{
     UNKNOWN_VARIABLE, UNUSED_VARIABLE, VARIABLE_INSIDE_TEXT, VARIABLE_WITHOUT_VALUE,
@@ -83,7 +83,7 @@ impl Variables {
         }
     }
 
-    /// The variables of a document without a project: all of them stand for nothing.
+    /// The variables of a document without a project: nobody knows what they are.
     #[must_use]
     pub fn unknown() -> Self {
         Self {
@@ -171,7 +171,7 @@ impl Variables {
 
     /// What is wrong with the environments' values once everything was filled: a variable that is
     /// used and has no value in one, and a value that nobody uses.
-    pub fn check(&self, sink: &mut Sink) {
+    pub fn check(&self, tree: &Tree, sink: &mut Sink) {
         let known = self.known();
         for given in &self.given {
             let used: Uses = given
@@ -193,7 +193,14 @@ impl Variables {
                     );
                 }
             }
-            for (name, (span, _)) in &given.values {
+            for (name, (span, value)) in &given.values {
+                let text = tree.at(*value).as_str();
+                if text.is_some_and(|text| text.contains(OPEN)) {
+                    sink.push(inside_text(
+                        tree.at(*value).span(),
+                        "the value of a variable is no variable",
+                    ));
+                }
                 if !used.contains_key(name) {
                     sink.push(
                         Diagnostic::new(
@@ -289,16 +296,19 @@ impl Filling<'_> {
         }
     }
 
-    /// What takes the place of a scalar, if it is a variable. Nothing takes the place of one that
-    /// has no value; that is reported.
+    /// What takes the place of a scalar, if it is a variable that has a value. What has none stays,
+    /// is reported, and is passed over by whoever checks the field that it fills.
     fn value(&mut self, files: &Files, id: NodeId) -> Option<Kind> {
         let node = files.tree.at(id);
         let text = node.as_str().filter(|text| text.contains(OPEN))?;
         let span = node.span();
+        if !named(text).is_some_and(|name| self.values.contains_key(name)) {
+            self.origins.open.insert(span);
+        }
         let Some(name) = named(text) else {
             self.sink
                 .push(inside_text(span, "a variable is a whole value"));
-            return Some(Kind::Null);
+            return None;
         };
         self.used.entry(name.to_owned()).or_insert(span);
         if let Some(value) = self.values.get(name) {
@@ -322,7 +332,7 @@ impl Filling<'_> {
                 None => finding.help("environments give variables their values, under `vars`"),
             });
         }
-        Some(Kind::Null)
+        None
     }
 
     /// Keys are no variables.

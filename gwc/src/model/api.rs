@@ -419,9 +419,15 @@ fn check_servers(spec: &Spec, entry: &ApiEntry, sink: &mut Sink) {
                     ),
                 )
                 .related(entry.span, "mounted here")
-                .help(format!(
-                    "write `mount: {{base_path: {shown}}}` if clients of the gateway shall use it"
-                )),
+                .help(if entry.path.span == entry.span {
+                    // A pattern found it.
+                    format!(
+                        "if clients of the gateway shall use it, name the API: `apis: {{{}: {{path: {}, mount: {{base_path: {shown}}}}}}}`",
+                        entry.name, entry.path.value
+                    )
+                } else {
+                    format!("write `mount: {{base_path: {shown}}}` if clients of the gateway shall use it")
+                }),
             );
             return;
         }

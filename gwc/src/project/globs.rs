@@ -1,5 +1,7 @@
 //! `apis_glob`: OpenAPI documents by pattern, each an API named by its file's stem.
 
+use std::collections::BTreeSet;
+
 use diag::shape::BAD_VALUE;
 use diag::{Diagnostic, Sink, Span, Spanned};
 
@@ -9,12 +11,27 @@ use crate::model::Defined;
 use crate::model::settings::{ApiEntry, Settings};
 
 /// Adds an API for each file that a pattern matches and that `apis` does not name already.
+/// A pattern behind `!` takes files away. What gateway.yaml names as something else (an overlay, a
+/// patch, the consumers) is no API.
 pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
     let known = settings.apis.len();
-    for pattern in settings.apis_glob.clone() {
+    let all = settings.apis_glob.clone();
+    let (without, with): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|pattern| pattern.value.starts_with('!'));
+    let mut taken: BTreeSet<String> = settings.other_files.clone();
+    for pattern in without {
+        let inner = Spanned::new(pattern.value[1..].to_owned(), pattern.span);
+        taken.extend(matching(files, &inner, sink).into_iter().flatten());
+    }
+    for pattern in with {
         let Some(paths) = matching(files, &pattern, sink) else {
             continue;
         };
+        let paths: Vec<String> = paths
+            .into_iter()
+            .filter(|path| !taken.contains(path))
+            .collect();
         if paths.is_empty() {
             sink.push(
                 Diagnostic::new(
@@ -22,7 +39,7 @@ pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
                     pattern.span,
                     format!("no file matches `{}`", pattern.value.escape_debug()),
                 )
-                .help("patterns are relative to the project's folder: `apis/*.yaml`, `apis/**/openapi.yaml`"),
+                .help("patterns are relative to the project's folder: `apis/*.yaml`, `teams/**/*.api.yaml`; one behind `!` takes files away"),
             );
         }
         for path in paths {

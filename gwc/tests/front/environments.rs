@@ -398,3 +398,142 @@ fn consumers_of_a_file_of_their_own_count_like_the_others() {
     let wrong = compiled("acme: {kys: []}\n");
     assert_eq!(lines(&wrong), ["who.yaml:1:8 unknown-key"]);
 }
+
+#[test]
+fn what_only_one_environment_has_is_found_by_a_plain_lint() {
+    // Prod takes away a policy that the document uses, and gives a variable of the document a
+    // value without a unit.
+    let document = DOCUMENT.replace(
+        "{get: {operationId",
+        "{get: {x-gateway: {policies: [slow]}, operationId",
+    );
+    let gateway = GATEWAY
+        .replace(
+            "defaults:",
+            "policies: {slow: {kind: rate_limit, limit: 1/s, burst: 1, key: route}}\ndefaults:",
+        )
+        .replace("WAIT: 4s", "WAIT: 4");
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in [
+        ("gateway.yaml", gateway.as_str()),
+        ("api.yaml", &document),
+        ("prod.yaml", "policies: {slow: null}\n"),
+    ] {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let input = compile::Input::Project(folder.path().to_owned());
+    let compiled = |environment| {
+        let options = compile::Options {
+            environment,
+            ..compile::Options::default()
+        };
+        lines(&compile::compile(&input, options).unwrap())
+    };
+    assert!(
+        !compiled(None)
+            .iter()
+            .any(|line| line.contains("unknown-policy"))
+    );
+    assert!(
+        compiled(Some("prod"))
+            .iter()
+            .any(|line| line.contains("unknown-policy"))
+    );
+    let everywhere = compile::everywhere(&input, &compile::Options::default()).unwrap();
+    let everywhere = lines(&everywhere);
+    let has = |text: &str| {
+        everywhere
+            .iter()
+            .any(|line| line.starts_with(text) && line.ends_with("< prod"))
+    };
+    assert!(has("api.yaml:5:"), "{everywhere:#?}");
+    assert!(
+        has("gateway.yaml:14:49 unit-missing < \"${var:WAIT}\""),
+        "{everywhere:#?}"
+    );
+    // Each once, though `test` and the project as it is were checked as well.
+    let unique: std::collections::BTreeSet<&String> = everywhere.iter().collect();
+    assert_eq!(unique.len(), everywhere.len(), "{everywhere:#?}");
+}
+
+#[test]
+fn other_ways_to_write_a_variable_are_told_the_right_one() {
+    for wrong in ["${WAIT}", "${var.WAIT}", "$WAIT", "${env:WAIT}"] {
+        let text = DOCUMENT.replace("${var:WAIT}", wrong);
+        let files = [
+            ("gateway.yaml", GATEWAY),
+            ("api.yaml", &text),
+            ("prod.yaml", PATCH),
+        ];
+        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        let told = compiled
+            .findings
+            .iter()
+            .find(|finding| finding.lint.name == "bad-value");
+        let help = told
+            .and_then(|finding| finding.help.clone())
+            .unwrap_or_default();
+        assert!(
+            help.contains("`${var:NAME}`"),
+            "{wrong}: {:?}",
+            lines(&compiled)
+        );
+    }
+    // One that cannot be filled is told once, not also as nothing where a value belongs.
+    let text = GATEWAY.replace("\"${var:NEAR}\"", "\"http://${var:NEAR}\"");
+    let names: Vec<String> = lines(&project(&text, "{}", None));
+    let errors: Vec<&String> = names
+        .iter()
+        .filter(|line| !line.contains("unused-"))
+        .collect();
+    assert_eq!(errors.len(), 1, "{names:#?}");
+    assert!(errors[0].contains("variable-inside-text"), "{names:#?}");
+}
+
+#[test]
+fn a_glob_leaves_out_what_is_named_as_something_else_and_what_is_taken_away() {
+    let gateway = "version: 1
+name: shop
+apis: {a: {path: apis/a.yaml, overlays: [apis/a.gw.yaml], mount: {base_path: /a}}}
+apis_glob: [\"apis/**/*.yaml\", \"!apis/old/*\"]
+consumers_file: apis/who.yaml
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+defaults: {upstream: u, security: upstream}
+";
+    let document = DOCUMENT.replace("\"${var:WAIT}\"", "3s");
+    let overlay = "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions: [{target: $.info, update: {title: x}}]\n";
+    let files = [
+        ("gateway.yaml", gateway),
+        ("apis/a.yaml", &document),
+        ("apis/a.gw.yaml", overlay),
+        ("apis/b.yaml", &document),
+        ("apis/old/c.yaml", &document),
+        ("apis/who.yaml", "acme: {keys: []}\n"),
+    ];
+    let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    let names = lowered(&compiled).apis.iter();
+    assert_eq!(
+        names.map(|api| api.name.as_str()).collect::<Vec<_>>(),
+        ["a", "b"]
+    );
+}
+
+#[test]
+fn a_consumers_file_with_a_level_too_many_says_so() {
+    let files = [
+        (
+            "gateway.yaml",
+            "version: 1\nname: s\nconsumers_file: who.yaml\n",
+        ),
+        ("who.yaml", "consumers:\n  acme: {keys: []}\n"),
+    ];
+    let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    assert_eq!(lines(&compiled), ["who.yaml:1:1 bad-value"]);
+    assert!(
+        compiled.findings[0]
+            .help
+            .as_ref()
+            .unwrap()
+            .contains("remove the line")
+    );
+}

@@ -320,27 +320,23 @@ fn check_text(node: NodeRef<'_>, sink: &mut Sink) -> bool {
         return true;
     }
     let text = node.as_str().unwrap_or_default();
-    if text.starts_with("${var:") {
-        sink.push(
-            Diagnostic::new(
-                &BAD_VALUE,
-                node.span(),
-                "the value of a variable is no variable",
-            )
-            .help("write the value itself"),
-        );
+    let secret = ["${env:", "${file:"]
+        .iter()
+        .any(|start| text.starts_with(start));
+    let finding = if secret {
+        Diagnostic::new(&BAD_VALUE, node.span(), "a secret reference does not belong here").help(
+            "only fields marked secret take `${env:NAME}` or `${file:PATH}`; what differs between environments is a variable: `${var:NAME}`",
+        )
     } else {
-        sink.push(
-            Diagnostic::new(
-                &BAD_VALUE,
-                node.span(),
-                "a secret reference does not belong here",
-            )
-            .help("only fields marked secret take `${env:NAME}` or `${file:PATH}`"),
-        );
-    }
+        Diagnostic::new(&BAD_VALUE, node.span(), "nothing is written like this").help(REFERENCES)
+    };
+    sink.push(finding);
     false
 }
+
+/// How something that stands elsewhere is named.
+const REFERENCES: &str = "what differs between environments is a variable: `${var:NAME}`, with its values under \
+`environments.ENVIRONMENT.vars`; a secret is `${env:NAME}` or `${file:PATH}`";
 
 fn check_secret(node: NodeRef<'_>, sink: &mut Sink) -> bool {
     const EXPECTED: &str = "a secret reference: `${env:NAME}` or `${file:PATH}`";
@@ -499,7 +495,10 @@ fn say_wrong(node: NodeRef<'_>, wrong: &Wrong, sink: &mut Sink) {
     };
     let mut finding =
         Diagnostic::new(lint, node.span(), message).label(format!("expected {}", wrong.expected));
-    if let Some(help) = &wrong.help {
+    let reference = node.as_str().is_some_and(|text| text.starts_with('$'));
+    if reference {
+        finding = finding.help(REFERENCES);
+    } else if let Some(help) = &wrong.help {
         finding = finding.help(help.clone());
     }
     sink.push(finding);

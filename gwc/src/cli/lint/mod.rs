@@ -102,7 +102,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 environment: context.environment.as_deref(),
                 texts: texts.clone(),
             };
-            let mut compiled = compile::compile(&input, options)?;
+            let mut compiled = match options.environment {
+                Some(_) => compile::compile(&input, options)?,
+                None => compile::everywhere(&input, &options)?,
+            };
             set_aside(args, &mut compiled)?;
             Ok(compiled)
         };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
-use diag::shape;
+use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, Span, read};
 
 use crate::model::Defined;
@@ -15,9 +15,29 @@ pub(super) fn consumers(
     file: Option<NodeRef<'_>>,
     sink: &mut Sink,
 ) -> (Vec<Defined<ir::Consumer>>, Option<BTreeSet<String>>) {
-    if let Some(file) = file {
-        shape::check(file, &crate::vocab::gateway::CONSUMERS, sink);
-    }
+    let file = file.filter(|file| {
+        let wrapped = file
+            .entry("consumers")
+            .filter(|_| file.entries().len() == 1);
+        let is_map_of_maps = |node: NodeRef<'_>| {
+            node.is_map() && node.entries().all(|(_, consumer)| consumer.is_map())
+        };
+        if let Some((entry, _)) = wrapped.filter(|(_, inner)| is_map_of_maps(*inner)) {
+            sink.push(
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    entry.key_span,
+                    "a `consumers_file` is the map of consumers itself",
+                )
+                .help(
+                    "remove the line `consumers:`; the names of consumers stand at the left margin",
+                ),
+            );
+            return false;
+        }
+        shape::check(*file, &crate::vocab::gateway::CONSUMERS, sink);
+        true
+    });
     let mut seen: BTreeMap<(&str, [u8; 32]), Span> = BTreeMap::new();
     let mut consumers: Vec<Defined<ir::Consumer>> = Vec::new();
     let written = [own, file].into_iter().flatten();
@@ -55,7 +75,8 @@ pub(super) fn consumers(
                             hash.span(),
                             "this credential stands twice",
                         )
-                        .related(first, "it stands here first"),
+                        .related(first, "it stands here first")
+                        .help("take it away from one of them: each credential says who calls"),
                     );
                     continue;
                 }

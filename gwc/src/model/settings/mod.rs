@@ -33,6 +33,9 @@ pub struct Settings {
     pub apis: Vec<ApiEntry>,
     /// More documents, by pattern.
     pub apis_glob: Vec<Spanned<String>>,
+    /// The files that gateway.yaml names as something else than an API: overlays, patches, the
+    /// consumers.
+    pub other_files: BTreeSet<String>,
     /// The mount of an API that names none.
     pub default_mount: ir::Mount,
     /// Where the gateway listens; never empty.
@@ -193,6 +196,7 @@ pub fn read(
     Some(Settings {
         environment: None,
         apis_glob: name_list(root.get("apis_glob")),
+        other_files: other_files(root, &apis),
         default_mount: mounts::default(&everywhere),
         consumers_file: in_file,
         owner: root
@@ -219,6 +223,22 @@ pub fn read(
         channel: text("channel", "prod"),
         names,
     })
+}
+
+/// See [`Settings::other_files`].
+fn other_files(root: NodeRef<'_>, apis: &[ApiEntry]) -> BTreeSet<String> {
+    let overlays = apis.iter().flat_map(|api| &api.overlays);
+    let overlays = overlays.map(|overlay| overlay.value.as_str());
+    let patches = root
+        .get("environments")
+        .into_iter()
+        .flat_map(NodeRef::entries);
+    let patches = patches.filter_map(|(_, environment)| environment.get("patch")?.scalar_text());
+    let consumers = root.get("consumers_file").and_then(NodeRef::scalar_text);
+    let named = overlays.chain(patches).chain(consumers);
+    named
+        .filter_map(|path| crate::project::files::join("", path).ok())
+        .collect()
 }
 
 /// The policies under a node; `scope` tells an API's own from the gateway's of the same name.
