@@ -1,5 +1,6 @@
 //! One API: its document against gateway.yaml.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use bundle::ir::{self, Link};
@@ -9,8 +10,8 @@ use engine::path::normalise_literal;
 use policy::{Checked, Phase, forms};
 
 use super::lints::{
-    FRAGMENT_IN_PATH, NO_UPSTREAM, OPEN_OPERATION, OPEN_OPERATIONS, PUBLIC_NOT_ALLOWED,
-    PUBLIC_WITHOUT_EFFECT, QUERY_IN_PATH, SERVER_PATH_DIFFERS,
+    ALIAS_DIFFERS, FRAGMENT_IN_PATH, NO_UPSTREAM, OPEN_OPERATION, OPEN_OPERATIONS,
+    PUBLIC_NOT_ALLOWED, PUBLIC_WITHOUT_EFFECT, QUERY_IN_PATH, SERVER_PATH_DIFFERS, UNKNOWN_ALIAS,
 };
 use super::security::{Schemes, Written, check_required, read_requirements};
 use super::settings::{ApiEntry, SecurityMode, Settings, policies};
@@ -57,6 +58,7 @@ pub fn resolve(
     let mut operations = Vec::new();
     let mut asks_nobody = 0usize;
     let mut homeless: Vec<(String, Span)> = Vec::new();
+    let mut aliases: Vec<Alias> = Vec::new();
     for (path_index, item) in spec.paths.iter().enumerate() {
         let Some((template, conditions)) = template(files, item, sink) else {
             continue;
@@ -165,6 +167,16 @@ pub fn resolve(
             if let Some(path) = get("rewrite").and_then(|rewrite| rewrite.get("path")) {
                 check_rewrite(path, &template, sink);
             }
+            if let Some(of) = alias_of(item.x_gateway.map(node)) {
+                aliases.push(Alias {
+                    of,
+                    key,
+                    method: operation.method.0.clone(),
+                    span: operation.key_span,
+                    security: security.value,
+                });
+                continue;
+            }
             let mut conditions = conditions.clone();
             conditions.extend(read_conditions(get("match"), sink));
             conditions.sort();
@@ -208,6 +220,7 @@ pub fn resolve(
                 .help("under `security: upstream` the gateway only sees to it that a declared credential is there"),
         );
     }
+    check_aliases(&aliases, &spec, &operations, sink);
     report_homeless(&homeless, entry, settings, sink);
     check_servers(&spec, entry, sink);
     own_names.report_unused(sink);
@@ -243,6 +256,74 @@ fn check_extensions(
 
 /// One finding for all operations that go nowhere: the mend is one line. A default that names
 /// nothing was reported as such.
+/// An operation that only documents another.
+struct Alias {
+    /// The path that it documents, and where that is said.
+    of: Spanned<String>,
+    key: String,
+    method: Cow<'static, str>,
+    span: Span,
+    security: ir::Security,
+}
+
+fn alias_of(extension: Option<NodeRef<'_>>) -> Option<Spanned<String>> {
+    let of = extension?.get("alias_of")?;
+    Some(Spanned::new(of.as_str()?.to_owned(), of.span()))
+}
+
+/// What an alias documents must be there, and be open to the same callers: a reader of the document
+/// believes it.
+fn check_aliases(aliases: &[Alias], spec: &Spec, operations: &[Operation], sink: &mut Sink) {
+    for alias in aliases {
+        let path = alias.of.value.as_str();
+        let there = spec.paths.iter().any(|item| item.template.value == path);
+        if !there {
+            let paths = spec.paths.iter().map(|item| item.template.value.as_str());
+            let finding = Diagnostic::new(
+                &UNKNOWN_ALIAS,
+                alias.of.span,
+                format!("this document has no path `{}`", path.escape_debug()),
+            );
+            sink.push(match suggest::nearest(path, paths) {
+                Some(near) => finding
+                    .label(format!("did you mean `{near}`?"))
+                    .fix(alias.of.span, near),
+                None => finding.help("write the path key as it stands under `paths`"),
+            });
+            continue;
+        }
+        let same = operations
+            .iter()
+            .find(|operation| operation.path == path && operation.method == alias.method);
+        match same {
+            None => sink.push(
+                Diagnostic::new(
+                    &UNKNOWN_ALIAS,
+                    alias.span,
+                    format!("`{path}` serves no `{}`", alias.method),
+                )
+                .label(format!("`{}` documents what is not there", alias.key))
+                .related(alias.of.span, "`alias_of` is written here")
+                .help("describe the method there as well, or remove it here"),
+            ),
+            Some(operation) if operation.security.value != alias.security => sink.push(
+                Diagnostic::new(
+                    &ALIAS_DIFFERS,
+                    alias.span,
+                    format!(
+                        "`{}` asks for other credentials than `{}`",
+                        alias.key, operation.key
+                    ),
+                )
+                .label("requests are checked as the other one says")
+                .related(operation.span, format!("`{}` is served", operation.key))
+                .help("write the same `security` at both"),
+            ),
+            Some(_) => {}
+        }
+    }
+}
+
 fn report_homeless(
     homeless: &[(String, Span)],
     entry: &ApiEntry,

@@ -399,6 +399,25 @@ over the plain path."
     bad open!("  /a?b=c: {get: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 
+    UNKNOWN_ALIAS "GW0610" "unknown-alias" Error
+    "`alias_of` names a path or a method that is not there"
+    "A path with `x-gateway: {alias_of: PATH}` is documentation only: requests belong to the path that it names, which \
+must stand in the same document with the same methods."
+    bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /b}, get: {responses: {\"200\": {description: fine}}}}\n");
+    good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /a}, get: {responses: {\"200\": {description: fine}}}}\n");
+
+    ALIAS_DIFFERS "GW0611" "alias-differs" Error
+    "an alias that asks for other credentials than what it documents"
+    "A path with `alias_of` is not served by itself; its requests are checked as the other path says. A reader of the \
+document would believe another thing, so both write the same `security`."
+    bad &[
+        ("gateway.yaml", KEYED),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\npaths:\n  /a: {get: {responses: {\"200\": {description: fine}}}}\n\
+\x20 /a#new: {x-gateway: {alias_of: /a}, get: {security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\n\
+components:\n  securitySchemes:\n    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}\n"),
+    ];
+    good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n  /a#new: {x-gateway: {alias_of: /a}, get: {responses: {\"200\": {description: fine}}}}\n");
+
     FRAGMENT_IN_PATH "GW0605" "fragment-in-path" Info
     "a path key with a fragment"
     "A client never sends what stands behind `#`; this path is served as the one before it."

@@ -168,10 +168,10 @@ pub static PATH_ITEM: Object = Object {
             Integer(-1000, 1000),
             "Greater wins before templates are compared.",
         ),
-        F::later(
+        F::optional(
             "alias_of",
             Form(&forms::PATH_TEMPLATE),
-            "The path that this one only documents.",
+            "The path that this one only documents, with the same security: this one is not served by itself.",
         ),
     ],
 };

@@ -94,6 +94,7 @@ paths:
     get: {operationId: away, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
+  /own#again: {x-gateway: {alias_of: /own}, get: {responses: {"200": {description: fine}}}}
   /hidden: {get: {operationId: hidden, x-gateway: {internal: true}, responses: {"200": {description: fine}}}}
   /tree: {x-gateway: {match: prefix}, get: {operationId: tree, responses: {"200": {description: fine}}}}
 components:
