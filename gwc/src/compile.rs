@@ -290,10 +290,13 @@ pub fn project_in(
     let resolved = parallel::map(documents, |(entry, document)| {
         let mut sink = Sink::default();
         let spec = lint::document(&files, &document, &chosen, &mut sink);
-        let api =
-            spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, &mut sink));
-        // An API of another environment is checked by itself, so that nobody forgets it.
-        (api.filter(|_| entry.is_in(environment)), sink)
+        let here = entry.is_in(environment);
+        // Of an API of another environment only the document is checked: what this one requires is
+        // not its business. The names that it uses are used.
+        let mut elsewhere = Sink::default();
+        let told = if here { &mut sink } else { &mut elsewhere };
+        let api = spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, told));
+        (api.filter(|_| here), sink)
     });
     let mut apis: Vec<Api> = Vec::with_capacity(resolved.len());
     for (api, found) in resolved {

@@ -61,6 +61,10 @@ pub struct Origins {
     set: HashMap<Span, (String, Span)>,
     /// Where a variable is used that could not be filled, which was told.
     open: HashSet<Span>,
+    /// Maps of gateway.yaml that a patch changes, and its key there.
+    changed: Vec<(Span, Span)>,
+    /// What a patch removes, by name, and where it says so.
+    removed: Vec<(String, Span)>,
 }
 
 impl Origins {
@@ -69,6 +73,33 @@ impl Origins {
     pub fn behind(&self, span: Span) -> Option<Span> {
         let value = self.set.get(&span).map(|(_, value)| *value);
         value.or_else(|| self.overridden.get(&span).copied())
+    }
+
+    /// Leads from a mistake in gateway.yaml or a document to the line of the patch that may have made
+    /// it: one that changes the map around it, or removes what is missed.
+    fn relate_patch(&self, finding: &mut Diagnostic) {
+        let inside = |outer: &Span| {
+            outer.file == finding.span.file
+                && outer.start <= finding.span.start
+                && finding.span.end <= outer.end
+        };
+        let changed = self.changed.iter().filter(|(map, _)| inside(map));
+        let nearest = changed.min_by_key(|(map, _)| map.end - map.start);
+        let missed = finding.lint.code.starts_with("GW05");
+        let removed = self
+            .removed
+            .iter()
+            .find(|(name, _)| missed && finding.message.contains(&format!("`{name}`")));
+        if let Some((_, patch)) = nearest {
+            finding
+                .related
+                .push((*patch, "the patch changes this here".to_owned()));
+        }
+        if let Some((name, patch)) = removed {
+            finding
+                .related
+                .push((*patch, format!("the patch removes `{name}` here")));
+        }
     }
 
     /// A finding at the place that set the value: a variable's value is wrong where it is given,
@@ -90,6 +121,7 @@ impl Origins {
                 }
             }
         }
+        self.relate_patch(&mut finding);
         if let Some(before) = self.overridden.get(&finding.span) {
             finding
                 .related

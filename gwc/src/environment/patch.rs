@@ -83,7 +83,12 @@ fn merge(
         let value = files.tree.at(change.value);
         if value.is_null() {
             match at {
-                Some(at) => drop(merged.remove(at)),
+                Some(at) => {
+                    origins
+                        .removed
+                        .push((change.key.to_string(), change.key_span));
+                    merged.remove(at);
+                }
                 None => sink.push(removes_nothing(value, &change, path)),
             }
             continue;
@@ -92,6 +97,8 @@ fn merge(
         let old = at.map(|at| merged[at].value);
         let value = match old {
             Some(old) if is_map && files.tree.at(old).is_map() => {
+                let around = files.tree.at(old).span();
+                origins.changed.push((around, change.key_span));
                 let path = format!("{path}{}.", change.key);
                 merge(files, old, change.value, &path, origins, sink)
             }

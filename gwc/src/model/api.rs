@@ -108,8 +108,10 @@ pub fn resolve(
             let public = get("public")
                 .filter(|value| value.as_bool() == Some(true))
                 .map(NodeRef::span);
-            asks_nobody += usize::from(security.value.admits_anyone());
-            if readable {
+            // Nobody can call what is internal, whatever it asks for.
+            let internal = get("internal").and_then(NodeRef::as_bool).unwrap_or(false);
+            asks_nobody += usize::from(security.value.admits_anyone() && !internal);
+            if readable && !internal {
                 check_open(
                     &key,
                     operation.key_span,
@@ -201,7 +203,7 @@ pub fn resolve(
                 conditions,
                 priority: priority(item.x_gateway.map(node)),
                 trailing_slash: trailing_slash(item.x_gateway.map(node)),
-                internal: get("internal").and_then(NodeRef::as_bool).unwrap_or(false),
+                internal,
                 security,
                 public,
                 chain,

@@ -194,7 +194,7 @@ fn a_mistake_of_another_environment_is_told_before_its_day_comes() {
         lines,
         [
             "gateway.yaml:6:3 unused-definition",
-            "gateway.yaml:7:22 unknown-upstream < prod",
+            "gateway.yaml:7:22 unknown-upstream < near < prod",
             "gateway.yaml:13:12 unused-variable",
             "prod.yaml:1:50 bad-value < \"http://127.0.0.1:9001\" < prod",
         ]
@@ -536,4 +536,63 @@ fn a_consumers_file_with_a_level_too_many_says_so() {
             .unwrap()
             .contains("remove the line")
     );
+}
+
+#[test]
+fn a_mistake_that_a_patch_makes_leads_to_its_line() {
+    let gateway = GATEWAY.replace(
+        "defaults:",
+        "policies: {two: {kind: timeout, request: 1s}, three: {kind: respond, status: 204}}\ndefaults: {policies: [two, three], ",
+    );
+    let gateway = gateway.replace("policies: [two, three],  {", "policies: [two, three], ");
+    let patch = "policies: {two: {kind: respond, status: 200}, three: null}\n";
+    let compiled = project(&gateway, patch, Some("test"));
+    let lines = lines(&compiled);
+    let has = |text: &str, end: &str| {
+        lines
+            .iter()
+            .any(|line| line.contains(text) && line.contains(end))
+    };
+    assert!(has("gateway.yaml:7:", "unknown-key < two"), "{lines:#?}");
+    assert!(has("unknown-policy", "< three"), "{lines:#?}");
+}
+
+#[test]
+fn what_one_environment_requires_is_not_asked_of_the_apis_of_another() {
+    let gateway = "version: 1
+name: shop
+apis:
+  api: {path: api.yaml, environments: [test]}
+  live: {path: live.yaml, environments: [prod]}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+required: {allow_public: [\"api/*\"]}
+defaults: {upstream: u, security: upstream}
+environments: {test: {}, prod: {patch: prod.yaml}}
+";
+    let document = DOCUMENT.replace("\"${var:WAIT}\"", "3s");
+    let closed = document.replace("paths:", "security: [{key: []}]\ncomponents: {securitySchemes: {key: {type: apiKey, in: header, name: K}}}\npaths:");
+    let compiled = |environment| {
+        let files = [
+            ("gateway.yaml", gateway),
+            ("api.yaml", &document),
+            ("live.yaml", &closed),
+            ("prod.yaml", "required: {allow_public: []}\n"),
+        ];
+        compile::project_in(
+            Files::in_memory(files, Limits::default()),
+            &Vec::new(),
+            environment,
+        )
+        .unwrap()
+    };
+    for (environment, name) in [(Some("test"), "api"), (Some("prod"), "live")] {
+        let one = compiled(environment);
+        let apis: Vec<&str> = lowered(&one)
+            .apis
+            .iter()
+            .map(|api| api.name.as_str())
+            .collect();
+        assert_eq!(apis, [name]);
+    }
+    assert_eq!(lines(&compiled(None)), Vec::<String>::new());
 }

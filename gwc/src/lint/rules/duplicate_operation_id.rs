@@ -26,29 +26,42 @@ document. Letter case counts.",
 };
 
 pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
-    let mut first_of: HashMap<&str, Span> = HashMap::new();
-    for operation in whole.spec.paths.iter().flat_map(|path| &path.operations) {
-        let Some(id) = &operation.operation_id else {
-            continue;
-        };
-        let Some(first) = first_of.get(id.value.as_str()) else {
-            first_of.insert(&id.value, id.span);
-            continue;
-        };
-        // A path item that two paths refer to is one text.
-        if *first != id.span {
-            sink.push(
-                Diagnostic::new(
-                    &LINT,
-                    id.span,
-                    format!(
-                        "the operationId `{}` is used twice",
-                        id.value.escape_debug()
-                    ),
-                )
-                .label("again here")
-                .related(*first, "first here"),
-            );
+    // By id: where it stands first, and the place of its method in which path.
+    let mut first_of: HashMap<&str, (Span, Span, &str)> = HashMap::new();
+    for path in &whole.spec.paths {
+        for operation in &path.operations {
+            let Some(id) = &operation.operation_id else {
+                continue;
+            };
+            let here = (id.span, path.template.span, path.template.value.as_str());
+            let Some((first, first_path, template)) = first_of.get(id.value.as_str()) else {
+                first_of.insert(&id.value, here);
+                continue;
+            };
+            let shown = id.value.escape_debug();
+            let finding = if *first != id.span {
+                let message = format!("the operationId `{shown}` is used twice");
+                Diagnostic::new(&LINT, id.span, message)
+                    .label("again here")
+                    .related(*first, "first here")
+            } else if first_path == &path.template.span {
+                // Two methods of one path are one text, by an alias.
+                let message = format!("two methods of `{template}` have the operationId `{shown}`");
+                Diagnostic::new(&LINT, id.span, message)
+                    .label("one text, by an alias or an overlay")
+                    .help("describe each method by itself")
+            } else {
+                let message = format!(
+                    "`{}` and `{template}` are one path item, so that the operationId `{shown}` is used twice",
+                    path.template.value
+                );
+                Diagnostic::new(&LINT, path.template.span, message)
+                    .label("refers to the same path item")
+                    .related(*first_path, "the other path")
+                    .related(*first, "the id stands here")
+                    .help("describe one of them by itself, or take the ids out of the shared path item")
+            };
+            sink.push(finding);
         }
     }
 }

@@ -1,0 +1,99 @@
+//! Operations that are one text and several operations.
+
+use gwc::compile;
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+const GATEWAY: &str = "version: 1\nname: s\napis: {a: {path: a.yaml}}\n\
+upstreams: {u: {targets: {x: {url: \"http://127.0.0.1:9000\"}}, timeouts: {request: 1s}}}\ndefaults: {upstream: u, security: upstream}\n";
+const HEAD: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\n";
+const ONE: &str = "get: {operationId: one, responses: {\"200\": {description: ok}}}";
+
+#[test]
+fn one_operation_id_that_two_paths_reach_is_told_at_the_second() {
+    let documents = [
+        format!("{HEAD}paths:\n  /a: {{{ONE}}}\n  /c: {{$ref: \"#/paths/~1a\"}}\n"),
+        format!("{HEAD}paths:\n  /a: {{$ref: p.yaml}}\n  /c: {{$ref: p.yaml}}\n"),
+        format!("{HEAD}paths:\n  /a: &a {{{ONE}}}\n  /c: *a\n"),
+        format!(
+            "{HEAD}paths:\n  /a:\n    get: &g {{operationId: one, responses: {{\"200\": {{description: ok}}}}}}\n    post: *g\n"
+        ),
+    ];
+    for document in documents {
+        let files = || {
+            let files = [
+                ("gateway.yaml", GATEWAY),
+                ("a.yaml", &document),
+                ("p.yaml", ONE),
+            ];
+            Files::in_memory(files, Limits::default())
+        };
+        let compiled = compile::project(files(), &Vec::new());
+        assert!(compiled.lowered.is_none());
+        let told: Vec<&str> = compiled
+            .findings
+            .iter()
+            .filter(|finding| finding.lint.name == "duplicate-operation-id")
+            .map(|finding| compiled.files.sources.text(finding.span))
+            .collect();
+        let post = document.contains("post");
+        assert_eq!(told, [if post { "one" } else { "/c" }], "{document}");
+    }
+    // Paths that share an item without ids are two operations.
+    let shared = "get: {responses: {\"200\": {description: ok}}}";
+    let document = format!("{HEAD}paths:\n  /a: {{$ref: p.yaml}}\n  /c: {{$ref: p.yaml}}\n");
+    let files = [
+        ("gateway.yaml", GATEWAY),
+        ("a.yaml", &document),
+        ("p.yaml", shared),
+    ];
+    let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    let lowered = compiled.lowered.expect("nothing is wrong");
+    assert_eq!(
+        lowered
+            .gateway
+            .apis
+            .get("a")
+            .map(|api| api.operations.len()),
+        Some(2)
+    );
+}
+
+#[test]
+fn an_overlay_that_gives_one_id_to_all_is_told() {
+    let document = format!(
+        "{HEAD}paths:\n  /a: {{get: {{responses: {{\"200\": {{description: ok}}}}}}}}\n  /b: {{get: {{responses: {{\"200\": {{description: ok}}}}}}}}\n"
+    );
+    let overlay = "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n  - {target: \"$.paths[?@.get].get\", update: {operationId: same}}\n";
+    let gateway = GATEWAY.replace("{path: a.yaml}", "{path: a.yaml, overlays: [o.yaml]}");
+    let files = [
+        ("gateway.yaml", gateway.as_str()),
+        ("a.yaml", &document),
+        ("o.yaml", overlay),
+    ];
+    let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    let names: Vec<&str> = compiled
+        .findings
+        .iter()
+        .map(|finding| finding.lint.name)
+        .collect();
+    assert!(names.contains(&"duplicate-operation-id"), "{names:?}");
+}
+
+#[test]
+fn what_is_internal_asks_for_nothing_and_is_nobodys_open_door() {
+    let document = format!(
+        "{HEAD}paths:\n  /a:\n    get: {{security: [], x-gateway: {{internal: true}}, responses: {{\"200\": {{description: ok}}}}}}\n"
+    );
+    for mode in ["enforce", "upstream"] {
+        let gateway = GATEWAY.replace("security: upstream", &format!("security: {mode}"));
+        let files = [("gateway.yaml", gateway.as_str()), ("a.yaml", &document)];
+        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        let names: Vec<&str> = compiled
+            .findings
+            .iter()
+            .map(|finding| finding.lint.name)
+            .collect();
+        assert_eq!(names, Vec::<&str>::new(), "{mode}");
+    }
+}
