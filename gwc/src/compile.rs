@@ -3,15 +3,16 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use diag::shape::NOT_AVAILABLE;
-use diag::{Diagnostic, Level, Sink, Span, suggest};
+use diag::shape::{NOT_AVAILABLE, is_name};
+use diag::{Diagnostic, Level, Sink, Span};
 
 use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
 use crate::exit::Failure;
 pub use crate::lint::Levels;
+use crate::lint::find::find as rule;
 use crate::lint::{self, Chosen, Settling, allow};
 use crate::lower::{self, Lowered};
-use crate::model::{Api, Model, api, limits, lints, routes, series, settings};
+use crate::model::{Api, Model, api, limits, lints, open, routes, series, settings};
 use crate::parallel;
 use crate::project::files::{Document, Files, Texts};
 use crate::project::globs;
@@ -296,12 +297,17 @@ pub fn project_in(
         let mut elsewhere = Sink::default();
         let told = if here { &mut sink } else { &mut elsewhere };
         let api = spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, told));
-        (api.filter(|_| here), sink)
+        (here, api, sink)
     });
     let mut apis: Vec<Api> = Vec::with_capacity(resolved.len());
-    for (api, found) in resolved {
-        apis.extend(api);
+    let mut all_read = !unreadable;
+    for (here, api, found) in resolved {
+        all_read &= api.is_some();
+        apis.extend(api.filter(|_| here));
         sink.append(found);
+    }
+    if all_read {
+        open::check_patterns(&settings, &apis, &mut sink);
     }
     routes::check(&files, &apis, &mut sink);
     limits::check(&files, &settings, &apis, &mut sink);
@@ -475,8 +481,15 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
         .expect("the text above is a gateway");
     let mut sink = Sink::default();
     let mut apis = Vec::new();
+    // The name that `apis_glob` would give it.
+    let stem = Path::new(files.sources.file(document.file).path()).file_stem();
+    let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
     for mut entry in settings.apis.iter().cloned() {
         entry.span = nowhere;
+        entry.name = stem
+            .clone()
+            .filter(|stem| is_name(stem))
+            .unwrap_or(entry.name);
         apis.push(api::resolve(
             files,
             &entry,
@@ -545,38 +558,15 @@ fn overlaid(files: &mut Files, entry: &settings::ApiEntry, sink: &mut Sink) -> O
 /// The levels that gateway.yaml sets, then those of the command line. An error of the gateway itself
 /// cannot be made less: nothing could be built with it.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
-    let known = |name: &str| {
-        lint::ALL
-            .iter()
-            .flat_map(|lints| lints.iter())
-            .find(|lint| lint.name == name)
-    };
     let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
     for (name, (level, span)) in &settings.lint {
-        match known(name) {
-            None => {
-                let names = lint::ALL
-                    .iter()
-                    .flat_map(|lints| lints.iter())
-                    .map(|lint| lint.name);
-                let mut finding = Diagnostic::new(
-                    &allow::LINT,
-                    *span,
-                    format!("there is no rule `{}`", name.escape_debug()),
-                );
-                finding = match suggest::nearest(name, names) {
-                    Some(near) => finding
-                        .label(format!("did you mean `{near}`?"))
-                        .fix(*span, near),
-                    None => finding.help("`gwc rules` lists them"),
-                };
-                sink.push(finding);
-            }
+        match rule(name) {
+            None => sink.push(allow::no_rule(name, *span)),
             Some(lint) if is_hard(lint) && *level < Some(lint.level) => sink.push(
                 Diagnostic::new(&allow::LINT, *span, least(lint))
                     .help("nothing could be built with it"),
             ),
-            Some(_) => wanted.push((name.clone(), *level)),
+            Some(lint) => wanted.push((lint.name.to_owned(), *level)),
         }
     }
     wanted.extend(levels.iter().cloned());

@@ -1,10 +1,11 @@
 //! `gwc explain`: the long text of one diagnostic.
 
-use diag::{Lint, suggest};
+use diag::Lint;
 use serde_json::json;
 
 use super::say::{self, Format};
 use crate::exit::{Exit, Failure};
+use crate::lint::find::{self, find};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
@@ -18,23 +19,10 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let all = || {
-        crate::lint::ALL
-            .iter()
-            .flat_map(|lints| lints.iter().copied())
-    };
-    let Some(lint) =
-        all().find(|lint| lint.code.eq_ignore_ascii_case(&args.code) || lint.name == args.code)
-    else {
-        let near = suggest::nearest(&args.code, all().flat_map(|lint| [lint.code, lint.name]));
-        let near = near
-            .map(|near| format!("; did you mean `{near}`?"))
-            .unwrap_or_default();
-        return Err(Failure::usage(format!(
-            "there is no diagnostic `{}`{near} (`gwc rules` lists them)",
-            args.code
-        ))
-        .into());
+    let Some(lint) = find(&args.code) else {
+        let unknown = find::unknown(&args.code);
+        let message = format!("{}; {}", unknown.message, unknown.hint);
+        return Err(Failure::usage(message).into());
     };
     match args.format {
         Format::Human => say::result(&text(lint)),

@@ -118,7 +118,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             );
             let enter = match args.dir.to_str() {
                 Some(".") => String::new(),
-                _ => format!("\n  cd {}", args.dir.display()),
+                _ => format!("\n  cd {}", for_shell(&args.dir.to_string_lossy())),
             };
             lines.push(format!(
                 "project `{name}` is ready. Next:{enter}\n  gwc lint\n  gwc keygen release\n  gwc plan\n  gwc apply --key keys/release.pem --reason \"first release\""
@@ -333,6 +333,20 @@ fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, V
     Ok((written, kept))
 }
 
+/// A text as one word of a shell.
+fn for_shell(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./+:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
+        return text.to_owned();
+    }
+    // `cd -x` would take an option, also in quotes.
+    let text = match text.starts_with('-') {
+        true => format!("./{text}"),
+        false => text.to_owned(),
+    };
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// Lints the new project: a document that was brought along may have mistakes of its own.
 fn check(folder: &Path) -> anyhow::Result<Exit> {
     let input = Input::Project(folder.to_owned());
@@ -346,7 +360,7 @@ fn check(folder: &Path) -> anyhow::Result<Exit> {
     if !told.is_empty() {
         let report = Report {
             files: &compiled.files,
-            folder: "",
+            folder: &say::seen_folder(folder),
             findings: &told,
             environment: None,
             cost: None,

@@ -79,8 +79,10 @@ impl Context {
             limits: self.limits,
             ..compile::Options::default()
         };
-        let compiled = compile::compile(&self.input(None)?, options)?.for_lowering();
-        findings(&compiled);
+        let input = self.input(None)?;
+        let compiled = compile::compile(&input, options)?.for_lowering();
+        let folder = seen_folder(input.folder());
+        findings(&compiled, &folder);
         if compiled.lowered.is_some() {
             return Ok(compiled);
         }
@@ -91,7 +93,7 @@ impl Context {
                 Exit::FINDINGS,
                 "environment-needed",
                 format!(
-                    "{}:{}:{}: `${{var:{name}}}` has a value in an environment only; choose one with --env NAME",
+                    "{folder}{}:{}:{}: `${{var:{name}}}` has a value in an environment only; choose one with --env NAME",
                     sources.file(span.file).path(),
                     position.line,
                     position.column
@@ -114,7 +116,7 @@ impl Context {
 }
 
 /// Says errors on standard error, and how many warnings `gwc lint` would show.
-fn findings(compiled: &Compiled) {
+fn findings(compiled: &Compiled, folder: &str) {
     let (told, others): (Vec<_>, Vec<_>) = compiled
         .findings
         .iter()
@@ -123,7 +125,7 @@ fn findings(compiled: &Compiled) {
     if !told.is_empty() {
         let report = Report {
             files: &compiled.files,
-            folder: "",
+            folder,
             findings: &told,
             environment: None,
             cost: None,
@@ -189,6 +191,49 @@ pub(super) fn path(path: &Path) -> String {
     let inside = here.and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned()));
     let shown = inside.filter(|inside| !inside.as_os_str().is_empty());
     crate::output::printable(&shown.as_deref().unwrap_or(path).to_string_lossy())
+}
+
+/// A project's folder as seen from the working folder, `/` at its end; empty where they are the same.
+/// One that lies elsewhere is shown from the root.
+pub(super) fn seen_folder(folder: &Path) -> String {
+    let seen = || {
+        let here = std::env::current_dir().ok()?.canonicalize().ok()?;
+        let there = here.join(folder).canonicalize().ok()?;
+        let inside = there.starts_with(&here) || here.starts_with(&there);
+        let seen = if inside {
+            path_between(&here, &there)
+        } else {
+            there.to_string_lossy().into_owned()
+        };
+        Some(match seen.as_str() {
+            "" | "/" => seen,
+            _ => format!("{seen}/"),
+        })
+    };
+    seen().unwrap_or_default()
+}
+
+/// The path of a file as its project would call it: from the project's folder, by `..` where it
+/// lies outside.
+pub(super) fn path_in(project: &Path, file: &Path) -> String {
+    let between = || {
+        Some(path_between(
+            &project.canonicalize().ok()?,
+            &file.canonicalize().ok()?,
+        ))
+    };
+    between().unwrap_or_else(|| file.to_string_lossy().into_owned())
+}
+
+/// The way from one place to another, both from the root.
+fn path_between(from: &Path, to: &Path) -> String {
+    let (from, to): (Vec<_>, Vec<_>) = (from.components().collect(), to.components().collect());
+    let common = from.iter().zip(&to).take_while(|(a, b)| a == b).count();
+    let up = from[common..].iter().map(|_| "..".into());
+    let down = to[common..]
+        .iter()
+        .map(|name| name.as_os_str().to_string_lossy());
+    up.chain(down).collect::<Vec<_>>().join("/")
 }
 
 /// Says on standard error what happens, for people.

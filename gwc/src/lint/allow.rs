@@ -4,15 +4,16 @@
 //! It counts for everything inside the node, as overlays left it: an overlay may write it, and
 //! what an overlay adds inside is covered. What stands behind a `$ref` is not. What could not be
 //! built (a hard rule) cannot be allowed, and a name that is no rule is an error: it would
-//! allow nothing.
+//! allow nothing. `reason` is for those who read it later.
 
 use std::cell::Cell;
 use std::collections::HashSet;
 
 use diag::shape::{self, Field, Object, Shape};
-use diag::{Diagnostic, Level, Lint, NodeId, NodeRef, Sink, Span, suggest};
+use diag::{Diagnostic, Level, Lint, NodeId, NodeRef, Sink, Span};
 use rustc_hash::FxHashSet;
 
+use super::find::{self, Unknown, find};
 use super::sample::v30;
 use crate::compile::is_hard;
 use crate::project::files::{Document, Files};
@@ -23,8 +24,9 @@ pub static LINT: Lint = Lint {
     name: "unknown-rule",
     level: Level::Error,
     summary: "`x-gateway-lint` names no rule that can be allowed",
-    explain: "`x-gateway-lint: {allow: [RULE]}` silences a rule for everything inside the node, also where an \
-overlay wrote it. The names are those of `gwc rules`. Rules without which nothing can be built cannot be silenced.",
+    explain: "`x-gateway-lint: {allow: [RULE], reason: TEXT}` silences a rule for everything inside the node, also where an \
+overlay wrote it. A rule is called by its name or its code, as `gwc rules` lists them. Rules without which nothing can be built \
+cannot be silenced.",
     bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tags]}\n"),
     good: v30!(
         "paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}, {name: a}]\n"
@@ -51,11 +53,14 @@ pub const KEY: &str = "x-gateway-lint";
 static SHAPE: Object = Object {
     what: "the lint settings of a node",
     rules: &[],
-    fields: &[Field::optional(
-        "allow",
-        Shape::List(&Shape::Text),
-        "Names of rules that are silent inside this node.",
-    )],
+    fields: &[
+        Field::optional(
+            "allow",
+            Shape::List(&Shape::Text),
+            "Names or codes of rules that are silent inside this node.",
+        ),
+        Field::optional("reason", Shape::Text, "Why, for whoever reads it later."),
+    ],
 };
 
 /// Checks the value of an `x-gateway-lint`.
@@ -65,26 +70,35 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
     }
     for name in value.get("allow").into_iter().flat_map(NodeRef::items) {
         let text = name.as_str().unwrap_or_default();
-        let shown = text.escape_debug();
-        match lints().find(|lint| lint.name == text) {
+        match find(text) {
             Some(lint) if !is_hard(lint) => {}
-            Some(_) => sink.push(
-                Diagnostic::new(&LINT, name.span(), format!("`{shown}` cannot be allowed"))
-                    .help("nothing could be built with it"),
+            Some(lint) => sink.push(
+                Diagnostic::new(
+                    &LINT,
+                    name.span(),
+                    format!("`{}` cannot be allowed", lint.name),
+                )
+                .help("nothing could be built with it"),
             ),
-            None => {
-                let finding =
-                    Diagnostic::new(&LINT, name.span(), format!("there is no rule `{shown}`"));
-                sink.push(
-                    match suggest::nearest(text, lints().map(|lint| lint.name)) {
-                        Some(near) => finding
-                            .label(format!("did you mean `{near}`?"))
-                            .fix(name.span(), near),
-                        None => finding.help("`gwc rules` lists them"),
-                    },
-                );
-            }
+            None => sink.push(no_rule(text, name.span())),
         }
+    }
+}
+
+/// The finding for a word that means no rule.
+pub(crate) fn no_rule(word: &str, at: Span) -> Diagnostic {
+    let Unknown {
+        message,
+        hint,
+        meant,
+    } = find::unknown(word);
+    let finding = Diagnostic::new(&LINT, at, message);
+    match meant {
+        Some(meant) => finding
+            .label(hint)
+            .help(format!("write `{meant}`"))
+            .fix(at, meant),
+        None => finding.help(hint),
     }
 }
 
@@ -206,7 +220,7 @@ impl<'t> Site<'t> {
         }
         let names = settings.get("allow").into_iter().flat_map(NodeRef::items);
         let names = names.filter_map(|node| {
-            let lint = lints().find(|lint| Some(lint.name) == node.as_str())?;
+            let lint = find(node.as_str()?)?;
             (!is_hard(lint)).then(|| Name {
                 node,
                 lint,
@@ -226,8 +240,4 @@ impl<'t> Site<'t> {
                 && span.start < outer.end.max(outer.start + 1)
         })
     }
-}
-
-fn lints() -> impl Iterator<Item = &'static Lint> {
-    super::ALL.iter().copied().flatten().copied()
 }

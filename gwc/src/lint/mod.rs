@@ -18,6 +18,7 @@ pub mod allow;
 pub mod baseline;
 mod choose;
 pub(crate) mod edit;
+pub mod find;
 pub mod others;
 mod reach;
 pub mod rules;

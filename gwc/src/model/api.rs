@@ -10,11 +10,11 @@ use engine::path::normalise_literal;
 use policy::{Checked, Phase, forms};
 
 use super::lints::{
-    ALIAS_DIFFERS, FRAGMENT_IN_PATH, NO_UPSTREAM, OPEN_OPERATION, OPEN_OPERATIONS,
-    PUBLIC_NOT_ALLOWED, PUBLIC_WITHOUT_EFFECT, QUERY_IN_PATH, SERVER_PATH_DIFFERS, UNKNOWN_ALIAS,
+    ALIAS_DIFFERS, FRAGMENT_IN_PATH, NO_UPSTREAM, QUERY_IN_PATH, SERVER_PATH_DIFFERS, UNKNOWN_ALIAS,
 };
-use super::security::{Schemes, Written, check_required, read_requirements};
-use super::settings::{ApiEntry, SecurityMode, Settings, policies};
+use super::open::{self, Judged, Open};
+use super::security::{Schemes, Written, check_required, read_security};
+use super::settings::{ApiEntry, Settings, policies};
 use super::treatment::{Own, Scopes};
 use super::{AllNames, Api, Defined, Operation};
 use crate::lint::allow;
@@ -56,7 +56,7 @@ pub fn resolve(
 
     let mut used = BTreeMap::new();
     let mut operations = Vec::new();
-    let mut asks_nobody = 0usize;
+    let mut open = Open::default();
     let mut homeless: Vec<(String, Span)> = Vec::new();
     let mut aliases: Vec<Alias> = Vec::new();
     for (path_index, item) in spec.paths.iter().enumerate() {
@@ -83,22 +83,18 @@ pub fn resolve(
                     .and_then(|node| node.get(name))
                     .filter(|value| !value.is_null())
             };
+            open::mark_patterns(&key, settings);
             let written = match (get("security"), &operation.security, &spec.security) {
-                (Some(node), _, _) => {
-                    Some((Written::Extension(read_requirements(node)), node.span()))
-                }
-                (None, Some(requirements), _) | (None, None, Some(requirements)) => {
-                    let at = requirements
-                        .first()
-                        .map_or(operation.key_span, |requirement| requirement.span);
-                    Some((Written::Document(requirements), at))
+                (Some(node), _, _) => Some(Written::Extension(read_security(node))),
+                (None, Some(security), _) | (None, None, Some(security)) => {
+                    Some(Written::Document(security))
                 }
                 (None, None, None) => None,
             };
             let (security, readable) = match &written {
-                Some((written, at)) => {
+                Some(written) => {
                     let (security, readable) = schemes.resolve(written, &mut used, sink);
-                    (super::Valued::written(security, *at), readable)
+                    (super::Valued::written(security, written.span()), readable)
                 }
                 None => (
                     super::Valued::default(ir::Security::default(), "security"),
@@ -110,16 +106,16 @@ pub fn resolve(
                 .map(NodeRef::span);
             // Nobody can call what is internal, whatever it asks for.
             let internal = get("internal").and_then(NodeRef::as_bool).unwrap_or(false);
-            asks_nobody += usize::from(security.value.admits_anyone() && !internal);
+            // What cannot be read was told; who may call is not known then.
             if readable && !internal {
-                check_open(
-                    &key,
-                    operation.key_span,
-                    &security.value,
+                let judged = Judged {
+                    key: &key,
+                    at: operation.key_span,
+                    written: written.as_ref(),
+                    security: &security.value,
                     public,
-                    settings,
-                    sink,
-                );
+                };
+                open.judge(&judged, settings, sink);
             }
             check_required(
                 &security.value,
@@ -214,14 +210,8 @@ pub fn resolve(
             });
         }
     }
-    if asks_nobody > 0 && settings.defaults.security == SecurityMode::Upstream {
-        let all: usize = spec.paths.iter().map(|item| item.operations.len()).sum();
-        sink.push(
-            Diagnostic::new(&OPEN_OPERATIONS, entry.span, format!("{asks_nobody} of {all} operations of `{}` ask nobody", entry.name))
-                .label("the gateway lets anyone call them")
-                .help("under `security: upstream` the gateway only sees to it that a declared credential is there"),
-        );
-    }
+    let all = spec.paths.iter().map(|item| item.operations.len()).sum();
+    open.report(entry, all, settings, sink);
     check_aliases(&aliases, &spec, &operations, sink);
     report_homeless(&homeless, entry, settings, sink);
     check_servers(&spec, entry, sink);
@@ -382,84 +372,6 @@ fn whole_queries<'a>(
             "describe the query's parts with `in: query`",
         ));
     }
-}
-
-fn check_open(
-    key: &str,
-    at: Span,
-    security: &ir::Security,
-    public: Option<Span>,
-    settings: &Settings,
-    sink: &mut Sink,
-) {
-    match (security.admits_anyone(), public) {
-        (true, None) if settings.defaults.security == SecurityMode::Enforce => sink.push(
-            Diagnostic::new(
-                &OPEN_OPERATION,
-                at,
-                format!("anyone may call `{key}`, and nobody says so"),
-            )
-            .label("no credential is needed here")
-            .help("write `x-gateway: {public: true}` if that is meant, or add `security`"),
-        ),
-        (false, Some(span)) => sink.push(
-            Diagnostic::new(
-                &PUBLIC_WITHOUT_EFFECT,
-                span,
-                format!("`{key}` needs a credential all the same"),
-            )
-            .help("write `security: []` beside it to open the operation, or remove `public`"),
-        ),
-        // Under `security: upstream` nobody has to say `public`; the operator's list holds all
-        // the same.
-        (true, public) => {
-            let required = &settings.required;
-            let listed = |allowed: &[Spanned<String>]| {
-                allowed.iter().any(|pattern| glob(&pattern.value, key))
-            };
-            let (fine, help) = match &required.allow_public {
-                Some(allowed) => (
-                    listed(allowed),
-                    "ask the operator to add it to `required.allow_public` of gateway.yaml",
-                ),
-                // A verifier that every operation needs is not removed by saying `public`.
-                None => (
-                    required.auth.is_empty(),
-                    "gateway.yaml requires a verifier of every operation; ask the operator for `required.allow_public`",
-                ),
-            };
-            if !fine {
-                sink.push(
-                    Diagnostic::new(
-                        &PUBLIC_NOT_ALLOWED,
-                        public.unwrap_or(at),
-                        format!("`{key}` is not among the operations that may be public"),
-                    )
-                    .help(help),
-                );
-            }
-        }
-        (false, None) => {}
-    }
-}
-
-/// `*` stands for any text.
-fn glob(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else {
-        return pattern == text;
-    };
-    let Some(mut left) = text.strip_prefix(head) else {
-        return false;
-    };
-    let mut pieces: Vec<&str> = rest.split('*').collect();
-    let tail = pieces.pop().unwrap_or_default();
-    for piece in pieces {
-        let Some(at) = left.find(piece) else {
-            return false;
-        };
-        left = &left[at + piece.len()..];
-    }
-    left.ends_with(tail)
 }
 
 fn check_servers(spec: &Spec, entry: &ApiEntry, sink: &mut Sink) {
@@ -698,28 +610,6 @@ fn read_test(node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Test> {
                 "a test has exactly one of `exact`, `prefix` and `present`",
             ));
             None
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::glob;
-
-    #[test]
-    fn stars_stand_for_any_text() {
-        let cases = [
-            ("a/b", "a/b", true),
-            ("a/*", "a/getB", true),
-            ("*/get*", "x/getB", true),
-            ("a/*Status", "a/getStatus", true),
-            ("a/*", "b/x", false),
-            ("*a*b", "xxaxb", true),
-            ("*a*b", "xb", false),
-            ("a", "ab", false),
-        ];
-        for (pattern, text, expected) in cases {
-            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
         }
     }
 }

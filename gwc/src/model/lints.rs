@@ -165,8 +165,8 @@ the gateway answers itself (`respond`) need one too, because the policy may be t
     OPEN_OPERATION "GW0511" "open-operation" Error
     "an operation that anyone may call, and nobody says so"
     "No security requirement holds for the operation, or an empty one is among its alternatives, so that anyone may \
-call it. Where that is meant, `x-gateway: {public: true}` says so; where it is not, add `security`. Under \
-`defaults.security: upstream` one info counts such operations instead."
+call it. Where that is meant, `x-gateway: {public: true}` says so; where it is not, add `security`, or remove the `{}` that opens \
+it. Under `defaults.security: upstream` one info counts such operations instead."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
@@ -177,9 +177,9 @@ call it. Where that is meant, `x-gateway: {public: true}` says so; where it is n
     ];
 
     OPEN_OPERATIONS "GW0512" "open-operations" Info
-    "how many operations ask nobody"
+    "operations that ask nobody, and nobody says so"
     "Under `defaults.security: upstream` the gateway only sees to it that a credential is there. This counts the \
-operations for which not even that is asked."
+operations for which not even that is asked, and names the first of them. Those that say `x-gateway: {public: true}` are meant."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
     good keyed!(KEYED, "{}");
 
@@ -197,6 +197,15 @@ the operation write `security: []` beside it."
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{public: true, security: []}");
     good keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/get*]}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{public: true, security: []}");
+
+    UNMATCHED_ALLOW_PUBLIC "GW0537" "unmatched-allow-public" Warn
+    "a pattern of `required.allow_public` that names no operation"
+    "Each entry is an operation key (`API/operationId`, or `METHOD API:/path`), in which `*` stands for any text. One that \
+names nothing is misspelt, or its operation is gone: then whoever takes its name next may be public without being asked."
+    bad keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/getAA]}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
+    good keyed!("version: 1\nname: s\napis: {a: {path: api.yaml}}\nauth: {keys: {kind: api_key}}\nrequired: {allow_public: [a/get*]}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
 
     NO_VERIFIER "GW0515" "no-verifier" Error
     "a security scheme that nobody checks"

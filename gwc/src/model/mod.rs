@@ -8,6 +8,7 @@ pub mod api;
 pub mod limits;
 pub mod lints;
 mod names;
+pub mod open;
 pub mod overlap;
 pub mod routes;
 mod security;

@@ -12,7 +12,7 @@ use policy::auth::{self, Place};
 
 use super::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
 use super::settings::{SecurityMode, Settings};
-use crate::spec::{In, Requirement, SchemeKind, SecurityScheme, Version};
+use crate::spec::{In, Requirement, SchemeKind, Security, SecurityScheme, Version};
 
 /// The schemes of a document, bound.
 pub(super) struct Schemes {
@@ -39,22 +39,32 @@ enum Bound {
 /// What an operation writes about security.
 pub(super) enum Written<'a> {
     /// A `security` of the document.
-    Document(&'a [Requirement]),
+    Document(&'a Security),
     /// A `security` of `x-gateway`.
-    Extension(Vec<Requirement>),
+    Extension(Security),
 }
 
 impl Written<'_> {
-    pub(super) fn requirements(&self) -> &[Requirement] {
+    fn security(&self) -> &Security {
         match self {
-            Written::Document(requirements) => requirements,
-            Written::Extension(requirements) => requirements,
+            Written::Document(security) => security,
+            Written::Extension(security) => security,
         }
+    }
+
+    /// The alternatives.
+    pub(super) fn requirements(&self) -> &[Requirement] {
+        &self.security().alternatives
+    }
+
+    /// Where it stands.
+    pub(super) fn span(&self) -> Span {
+        self.security().span
     }
 }
 
-/// Reads `security` of `x-gateway`.
-pub(super) fn read_requirements(node: NodeRef<'_>) -> Vec<Requirement> {
+/// Reads `security` of `x-gateway`; its shape is checked elsewhere.
+pub(super) fn read_security(node: NodeRef<'_>) -> Security {
     let scopes = |node: NodeRef<'_>| {
         let items = node.items();
         items
@@ -73,7 +83,12 @@ pub(super) fn read_requirements(node: NodeRef<'_>) -> Vec<Requirement> {
             })
             .collect(),
     };
-    node.items().map(requirement).collect()
+    let maps = node.items().filter(|item| item.is_map());
+    Security {
+        span: node.span(),
+        alternatives: maps.map(requirement).collect(),
+        readable: node.is_list() && node.items().all(NodeRef::is_map),
+    }
 }
 
 impl Schemes {
@@ -122,7 +137,7 @@ impl Schemes {
         used: &mut BTreeMap<String, ir::Scheme>,
         sink: &mut Sink,
     ) -> (ir::Security, bool) {
-        let mut readable = true;
+        let mut readable = written.security().readable;
         let mut alternatives: Vec<ir::Alternative> = Vec::new();
         for requirement in written.requirements() {
             let mut uses: Vec<ir::SchemeUse> = Vec::new();

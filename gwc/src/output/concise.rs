@@ -10,11 +10,10 @@ pub fn render(report: &Report<'_>) -> String {
     let mut out = String::new();
     for finding in report.findings {
         let place = report.files.sources.position(finding.span);
-        let path = report.files.sources.file(finding.span.file).path();
         let _ = writeln!(
             out,
             "{}:{}:{}: {}[{}]: {}",
-            printable(path),
+            printable(&report.seen_path(finding.span)),
             place.line,
             place.column,
             finding.level.name(),

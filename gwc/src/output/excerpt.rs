@@ -4,10 +4,10 @@
 //! excerpt holds only the lines that are shown, taken by the line index: control characters
 //! replaced, long lines cut to what surrounds the place. It may hold lines of several files.
 
-use diag::{Sources, Span};
+use diag::Span;
 use miette::{LabeledSpan, MietteError, SourceCode, SourceSpan, SpanContents};
 
-use super::{printable, visible};
+use super::{Report, printable, visible};
 
 /// Lines before and behind a place.
 pub(super) const CONTEXT_LINES: u32 = 1;
@@ -40,7 +40,8 @@ pub(super) struct Place {
 
 impl Excerpt {
     /// Cuts out the lines of some places and gives the places in the excerpt's own offsets.
-    pub(super) fn new(sources: &Sources, places: &[Place]) -> (Self, Vec<LabeledSpan>) {
+    pub(super) fn new(report: &Report<'_>, places: &[Place]) -> (Self, Vec<LabeledSpan>) {
+        let sources = &report.files.sources;
         let mut excerpt = Self {
             text: String::new(),
             lines: Vec::new(),
@@ -54,6 +55,7 @@ impl Excerpt {
         }
         for (index, file) in files.iter().enumerate() {
             let source = sources.file(*file);
+            let name = printable(&report.seen_path(Span::start_of(*file)));
             let here: Vec<(u32, &Place)> = places
                 .iter()
                 .filter(|place| place.span.file == *file)
@@ -79,7 +81,7 @@ impl Excerpt {
                 });
                 excerpt.lines.push(Line {
                     file: index,
-                    name: printable(source.path()),
+                    name: name.clone(),
                     number: number as usize - 1,
                     start: excerpt.text.len(),
                     column,

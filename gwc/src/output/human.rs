@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use diag::{Level, Sources};
+use diag::Level;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 
 use super::excerpt::{CONTEXT_LINES, Excerpt, Place};
@@ -49,7 +49,7 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
         .without_syntax_highlighting();
     let mut out = String::new();
     for finding in report.findings {
-        let said = Said::new(finding, &report.files.sources);
+        let said = Said::new(finding, report);
         // Writing into a String cannot fail; a finding that cannot be drawn is still said.
         if handler.render_report(&mut out, &said).is_err() {
             out.push_str(&said.message);
@@ -73,7 +73,7 @@ struct Said {
 }
 
 impl Said {
-    fn new(finding: &diag::Diagnostic, sources: &Sources) -> Self {
+    fn new(finding: &diag::Diagnostic, report: &Report<'_>) -> Self {
         let mut places = vec![Place {
             span: finding.span,
             label: finding.label.clone(),
@@ -90,7 +90,7 @@ impl Said {
                     primary: false,
                 }),
         );
-        let (excerpt, labels) = Excerpt::new(sources, &places);
+        let (excerpt, labels) = Excerpt::new(report, &places);
         let level = match finding.level {
             Level::Error => "error",
             Level::Warn => "warning",

@@ -1,11 +1,10 @@
 //! `lint/v1`: the findings as one JSON document, as other formats take them too.
 
-use diag::{Diagnostic, Span};
+use diag::Diagnostic;
 use serde_json::{Value, json};
 
 use super::{Report, fingerprint};
 use crate::model::series::SERIES_MAX;
-use crate::project::files::Files;
 
 /// Writes the document.
 #[must_use]
@@ -36,18 +35,19 @@ pub fn findings(report: &Report<'_>) -> Vec<Value> {
         .findings
         .iter()
         .zip(fingerprints)
-        .map(|(finding, fingerprint)| one(report.files, finding, &fingerprint))
+        .map(|(finding, fingerprint)| one(report, finding, &fingerprint))
         .collect()
 }
 
-fn one(files: &Files, finding: &Diagnostic, fingerprint: &str) -> Value {
+fn one(report: &Report<'_>, finding: &Diagnostic, fingerprint: &str) -> Value {
+    let files = report.files;
     let place = files.sources.position(finding.span);
     let related: Vec<Value> = finding
         .related
         .iter()
         .map(|(span, message)| {
             let place = files.sources.position(*span);
-            json!({"file": path(files, *span), "line": place.line, "column": place.column, "message": message})
+            json!({"file": report.seen_path(*span), "line": place.line, "column": place.column, "message": message})
         })
         .collect();
     let edits: Vec<Value> = finding
@@ -56,7 +56,7 @@ fn one(files: &Files, finding: &Diagnostic, fingerprint: &str) -> Value {
         .map(|edit| {
             let place = files.sources.position(edit.span);
             json!({
-                "file": path(files, edit.span),
+                "file": report.seen_path(edit.span),
                 "line": place.line, "column": place.column,
                 "end_line": place.end_line, "end_column": place.end_column,
                 "text": edit.text,
@@ -69,7 +69,7 @@ fn one(files: &Files, finding: &Diagnostic, fingerprint: &str) -> Value {
         "level": finding.level.name(),
         "message": finding.message,
         "help": finding.help,
-        "file": path(files, finding.span),
+        "file": report.seen_path(finding.span),
         "line": place.line, "column": place.column,
         "end_line": place.end_line, "end_column": place.end_column,
         "places": finding.places,
@@ -77,8 +77,4 @@ fn one(files: &Files, finding: &Diagnostic, fingerprint: &str) -> Value {
         "fix": {"edits": edits},
         "fingerprint": fingerprint,
     })
-}
-
-fn path(files: &Files, span: Span) -> &str {
-    files.sources.file(span.file).path()
 }

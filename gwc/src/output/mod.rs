@@ -60,7 +60,7 @@ pub struct Report<'a> {
     /// The texts that they point into.
     pub files: &'a Files,
     /// The project's folder as seen from the working folder, `/` at its end; empty where they
-    /// are the same. Services show a file by its path from there.
+    /// are the same. Every format shows a file by its path from there.
     pub folder: &'a str,
     /// The findings in the order in which they are said ([`crate::lint::finish`]).
     pub findings: &'a [Diagnostic],
@@ -104,7 +104,7 @@ impl Report<'_> {
     #[must_use]
     pub fn seen_path(&self, span: Span) -> String {
         let path = self.files.sources.file(span.file).path();
-        format!("{}{path}", self.folder)
+        joined(self.folder, path)
     }
 
     /// Whether a finding is at or above the level that stops.
@@ -114,6 +114,19 @@ impl Report<'_> {
             .iter()
             .any(|finding| finding.level >= self.fail_on)
     }
+}
+
+/// A folder (`/` at its end) and a path from there; `..` at the path's beginning takes folders away.
+fn joined(folder: &str, path: &str) -> String {
+    let (mut folder, mut path) = (folder, path);
+    while let (Some(rest), Some(inner)) = (path.strip_prefix("../"), folder.strip_suffix('/')) {
+        let outer = inner.rfind('/').map_or(0, |at| at + 1);
+        if &inner[outer..] == ".." || inner.is_empty() {
+            break;
+        }
+        (folder, path) = (&folder[..outer], rest);
+    }
+    format!("{folder}{path}")
 }
 
 impl Counts {
@@ -183,5 +196,26 @@ fn visible(c: char) -> char {
         | '\u{2066}'..='\u{2069}'
         | '\u{feff}' => '\u{fffd}',
         c => c,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::joined;
+
+    #[test]
+    fn paths_are_shown_from_the_working_folder() {
+        let cases = [
+            ("", "a.yaml", "a.yaml"),
+            ("sub/", "a.yaml", "sub/a.yaml"),
+            ("sub/", "../b.json", "b.json"),
+            ("a/b/", "../../c/b.json", "c/b.json"),
+            ("../", "../b.json", "../../b.json"),
+            ("/tmp/", "../b.json", "/b.json"),
+            ("", "../b.json", "../b.json"),
+        ];
+        for (folder, path, expected) in cases {
+            assert_eq!(joined(folder, path), expected, "{folder} {path}");
+        }
     }
 }

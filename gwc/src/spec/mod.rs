@@ -58,7 +58,7 @@ pub struct Spec {
     /// The root's servers.
     pub servers: Vec<Server>,
     /// The root's `security`.
-    pub security: Option<Vec<Requirement>>,
+    pub security: Option<Security>,
     /// `components.securitySchemes`.
     pub schemes: Vec<SecurityScheme>,
     /// The paths in the order of the source.
@@ -160,7 +160,7 @@ pub struct Operation {
     /// What it gives.
     pub responses: Vec<Response>,
     /// Its own `security`; none inherits the root's.
-    pub security: Option<Vec<Requirement>>,
+    pub security: Option<Security>,
     /// Its own servers.
     pub servers: Vec<Server>,
     /// Its tags.
@@ -258,6 +258,18 @@ pub struct Response {
     pub node: NodeId,
     /// Its `x-gateway`.
     pub x_gateway: Option<NodeId>,
+}
+
+/// A `security`: who may call.
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// The whole of it.
+    pub span: Span,
+    /// Its alternatives; none means anyone.
+    pub alternatives: Vec<Requirement>,
+    /// Whether all of it could be read. What could not is an error, and then nothing follows from
+    /// the rest.
+    pub readable: bool,
 }
 
 /// One alternative of `security`: all of its schemes must hold; none means anyone.

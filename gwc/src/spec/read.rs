@@ -7,7 +7,7 @@ use super::lints::UNSUPPORTED_VERSION;
 use super::reference::Resolver;
 use super::{
     In, MediaType, Method, NotRouted, Operation, Parameter, PathItem, RequestBody, Requirement,
-    Response, SchemeKind, SecurityScheme, Server, Spec, Version, structure,
+    Response, SchemeKind, Security, SecurityScheme, Server, Spec, Version, structure,
 };
 use crate::lint::Chosen;
 use crate::project::files::{Document, Files};
@@ -286,11 +286,15 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    fn security(&self, node: NodeRef<'a>) -> Option<Vec<Requirement>> {
-        let list = node.get("security").filter(|list| list.is_list())?;
+    fn security(&self, node: NodeRef<'a>) -> Option<Security> {
+        let list = node.get("security")?;
         // An item that is no map is an error by now; taking it for `{}` would open a door.
         let maps = list.items().filter(|item| item.is_map());
-        Some(maps.map(|item| self.requirement(item)).collect())
+        Some(Security {
+            span: list.span(),
+            alternatives: maps.map(|item| self.requirement(item)).collect(),
+            readable: list.is_list() && list.items().all(NodeRef::is_map),
+        })
     }
 
     fn requirement(&self, item: NodeRef<'a>) -> Requirement {

@@ -99,7 +99,7 @@ static GATEWAY: Object = Object {
         F::optional(
             "lint",
             Table(&Word(&["off", "info", "warn", "error"])),
-            "Levels of rules by name.",
+            "Levels of rules by name or code.",
         ),
         F::optional(
             "gates",

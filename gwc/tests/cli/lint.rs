@@ -1,6 +1,6 @@
 //! `gwc lint` as a user meets it.
 
-use crate::project::Project;
+use crate::project::{Project, command, run};
 
 #[test]
 fn several_formats_in_one_run() {
@@ -86,6 +86,36 @@ fn services_see_paths_from_the_working_folder() {
         "{}",
         ended.out
     );
+    for (format, start) in [
+        ("concise", "apis/a.yaml:2:1: "),
+        ("human", "error[GW0303] missing-field"),
+    ] {
+        let ended = project
+            .run(&["lint", "apis/a.yaml", "--format", format])
+            .with(1);
+        assert!(ended.out.starts_with(start), "{}", ended.out);
+        assert!(ended.out.contains("apis/a.yaml:2:1"), "{}", ended.out);
+    }
+    let json = project.run(&["lint", "apis/a.yaml", "--format", "json"]);
+    let json = json.with(1).json("lint/v1");
+    assert_eq!(json["findings"][0]["file"], "apis/a.yaml");
+    // From above and from below the project.
+    let below =
+        run(command(&project.file("apis")).args(["lint", "a.yaml", "--format", "concise"])).with(1);
+    assert!(below.out.starts_with("a.yaml:2:1: "), "{}", below.out);
+    project.edit(
+        "orders.yaml",
+        "operationId: getOrder",
+        "operationId: listOrders",
+    );
+    let below = run(command(&project.file("apis")).args(["lint", "--format", "concise"])).with(1);
+    assert!(
+        below.out.starts_with("../orders.yaml:9:24: "),
+        "{}",
+        below.out
+    );
+    let below = run(command(&project.file("apis")).args(["build"])).with(1);
+    assert!(below.err.contains("../orders.yaml:9:24"), "{}", below.err);
     let both = ["lint", "apis/a.yaml", "orders.yaml", "--format"];
     project.run(&[&both[..], &["jsonl"]].concat()).with(1);
     project.run(&[&both[..], &["sarif"]].concat()).with(64);
@@ -145,6 +175,34 @@ fn a_baseline_is_written_and_read() {
             .read("lint-baseline.json")
             .contains("\"findings\": []")
     );
+    // A baseline is shown by its own path, wherever it stands.
+    let above = project.path().parent().expect("a folder");
+    let name = project
+        .path()
+        .file_name()
+        .expect("a name")
+        .to_string_lossy();
+    std::fs::create_dir(project.file("kept")).expect("a folder");
+    project.write("kept/b.json", project.read("lint-baseline.json").replace("\"findings\": []", "\"findings\": [{\"fingerprint\": \"0\", \"count\": 1, \"code\": \"GW0302\", \"name\": \"unknown-field\", \"file\": \"x\", \"message\": \"\"}]"));
+    let github = |project: &str, baseline: &str, folder: &std::path::Path| {
+        let arguments = [
+            "--project",
+            project,
+            "lint",
+            "--baseline",
+            baseline,
+            "--format",
+            "github",
+        ];
+        run(command(folder).args(arguments)).with(0).out
+    };
+    let told = github(&name, &format!("{name}/kept/b.json"), above);
+    assert!(
+        told.contains(&format!("file={name}/kept/b.json,")),
+        "{told}"
+    );
+    let told = github("..", "b.json", &project.file("kept"));
+    assert!(told.contains("file=../kept/b.json,"), "{told}");
     project
         .run(&["lint", "--baseline", "none.json"])
         .with(65)
@@ -267,4 +325,38 @@ fn what_a_project_costs_in_metric_series_is_told() {
     let (twice, more) = metrics(&project);
     assert_eq!(twice, 2 * routes);
     assert!(more > series, "{more} {series}");
+}
+
+#[test]
+fn rules_are_called_by_name_or_code_and_other_linters_names_are_translated() {
+    let project = Project::bare();
+    let concise = |rule: &str| project.run(&["lint", "--format", "concise", "--rule", rule]);
+    assert!(concise("GW0700=info").with(0).out.contains("info[GW0700]"));
+    assert!(concise("gw0700=info").with(0).out.contains("info[GW0700]"));
+    concise("operation-tags=warn")
+        .with(64)
+        .says("there is no rule `operation-tags`; that is `missing-operation-tags` here");
+    concise("path-params=warn")
+        .with(64)
+        .says("that is `undeclared-path-parameter`, `unused-path-parameter`");
+    concise("oas2-anyOf=warn")
+        .with(64)
+        .says("nothing here finds the same: 2.0 is lifted to 3.0");
+    concise("missing-contakt=warn")
+        .with(64)
+        .says("did you mean `missing-contact`?");
+    project
+        .run(&["explain", "oas3-schema"])
+        .with(64)
+        .says("that is `unknown-field`, `missing-field`");
+    project.edit(
+        "gateway.yaml",
+        "version: 1\n",
+        "version: 1\nlint: {GW0700: warn, operation-tags: warn, GW0501: off}\n",
+    );
+    let ended = project.run(&["lint", "--format", "concise"]).with(1);
+    assert!(ended.out.contains("warn[GW0700]"), "{}", ended.out);
+    ended
+        .says("there is no rule `operation-tags`; help: write `missing-operation-tags`")
+        .says("`unknown-policy` cannot be made less than an error");
 }

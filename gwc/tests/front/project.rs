@@ -99,6 +99,16 @@ fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Lin
     }
 }
 
+/// What compiling found.
+pub(crate) fn of(compiled: gwc::compile::Compiled) -> Linted {
+    Linted {
+        files: compiled.files,
+        document: None,
+        spec: None,
+        findings: compiled.findings,
+    }
+}
+
 impl Linted {
     /// The findings as lines.
     pub(crate) fn lines(&self) -> String {

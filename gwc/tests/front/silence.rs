@@ -44,6 +44,34 @@ fn an_overlay_may_allow() {
 }
 
 #[test]
+fn a_rule_is_allowed_by_its_code_too_and_a_reason_may_stand_beside() {
+    let allowing = |settings: &str| {
+        BROKEN.replace(
+            "post: {",
+            &format!("post: {{x-gateway-lint: {{{settings}}}, "),
+        )
+    };
+    let names = |settings: &str| project::text(&allowing(settings)).names();
+    assert_eq!(names("allow: [GW0302]"), [""; 0]);
+    assert_eq!(
+        names("allow: [gw0302], reason: as the client wrote it"),
+        [""; 0]
+    );
+    assert_eq!(names("allow: [unknown-field], reason: [x]"), ["wrong-type"]);
+    assert_eq!(names("allow: [unknown-field], because: x"), ["unknown-key"]);
+    assert_eq!(names("allow: [GW0302, GW0325]"), ["unused-allow"]);
+    // A hard rule stays one, whatever it is called.
+    assert_eq!(names("allow: [unknown-field, GW0348]"), ["unknown-rule"]);
+    let theirs = project::text(&allowing("allow: [unknown-field, operation-tags]"));
+    assert_eq!(theirs.names(), ["unknown-rule"]);
+    assert_eq!(
+        theirs.findings[0].label,
+        "that is `missing-operation-tags` here"
+    );
+    assert_eq!(theirs.findings[0].fix[0].text, "missing-operation-tags");
+}
+
+#[test]
 fn what_an_overlay_adds_is_inside_the_node() {
     let add = "- {target: \"$.paths['/a']\", update: {put: {operationId: put, sumary: x, responses: {'200': {description: ok}}}}}\n";
     let one = BROKEN.replace("post: {sumary: x", "post: {summary: x");

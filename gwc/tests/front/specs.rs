@@ -159,3 +159,53 @@ fn a_requirement_never_loses_a_scheme_unsaid() {
         assert!(hard, "{security}\n{}", linted.lines());
     }
 }
+
+#[test]
+fn a_misspelt_x_gateway_is_an_error_wherever_it_stands_and_however_it_is_misspelt() {
+    let document = |at: &str, key: &str| {
+        let at = |here: &str| match at == here {
+            true => format!("{key}: {{}}, "),
+            false => String::new(),
+        };
+        format!(
+            "{{openapi: 3.1.0, {}info: {{{}title: t, version: '1'}}, paths: {{/a: {{{}get: {{{}responses: {{'200': {{{}description: \
+             ok}}}}}}}}}}}}\n",
+            at("root"),
+            at("info"),
+            at("path"),
+            at("operation"),
+            at("response")
+        )
+    };
+    for at in ["root", "info", "path", "operation", "response"] {
+        let linted = project::text(&document(at, "x-gatway"));
+        assert_eq!(linted.names(), ["misspelt-extension"], "{at}");
+        assert_eq!(linted.findings[0].level, diag::Level::Error, "{at}");
+    }
+    for (key, meant) in [
+        ("x-gatway", "x-gateway"),
+        ("x-gatewya", "x-gateway"),
+        ("x-gatwey", "x-gateway"),
+        ("x-agteway", "x-gateway"),
+        ("x-Gateway", "x-gateway"),
+        ("x-gatway-lint", "x-gateway-lint"),
+        ("x-gatway_lint", "x-gateway-lint"),
+        ("x-gatewy-ext-owner", "x-gateway-ext-owner"),
+    ] {
+        let linted = project::text(&document("operation", key));
+        assert_eq!(linted.names(), ["misspelt-extension"], "{key}");
+        let edits = &linted.findings[0].fix;
+        assert_eq!(edits.len(), 1, "{key}");
+        assert_eq!(edits[0].text, meant, "{key}");
+    }
+    for key in [
+        "x-pathway",
+        "x-amazon-apigateway-auth",
+        "x-google-backend",
+        "x-gatsby",
+        "x-grey",
+    ] {
+        let linted = project::text(&document("operation", key));
+        assert_eq!(linted.names(), [""; 0], "{key}");
+    }
+}

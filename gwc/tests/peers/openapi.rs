@@ -167,8 +167,8 @@ fn our_operations(files: &Files, spec: &Spec) -> BTreeMap<Key, Told> {
             continue;
         }
         for operation in &item.operations {
-            let security = operation.security.as_ref().map(|list| {
-                let names = list.iter().map(|one| {
+            let security = operation.security.as_ref().map(|security| {
+                let names = security.alternatives.iter().map(|one| {
                     one.schemes
                         .iter()
                         .map(|(name, _)| name.value.clone())

@@ -1,30 +1,22 @@
 //! `--rule NAME=LEVEL`.
 
-use diag::{Level, suggest};
+use diag::Level;
 
 use crate::compile::{self, Levels};
 use crate::exit::Failure;
+use crate::lint::find::{self, find};
 
 /// Reads the levels that the command line sets.
 pub(super) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
-    let known: Vec<&str> = crate::lint::ALL
-        .iter()
-        .flat_map(|lints| lints.iter())
-        .map(|lint| lint.name)
-        .collect();
     let parse = |text: &String| {
         let (name, level) = text
             .split_once('=')
             .ok_or_else(|| Failure::usage(format!("`--rule {text}`: write NAME=LEVEL")))?;
-        if !known.contains(&name) {
-            let near = suggest::nearest(name, known.iter().copied())
-                .map(|near| format!("; did you mean `{near}`?"))
-                .unwrap_or_default();
-            return Err(Failure::usage(format!(
-                "there is no rule `{name}`{near} (`gwc rules` lists them)"
-            ))
-            .into());
-        }
+        let Some(lint) = find(name) else {
+            let unknown = find::unknown(name);
+            let message = format!("`--rule {text}`: {}; {}", unknown.message, unknown.hint);
+            return Err(Failure::usage(message).into());
+        };
         let level = match level {
             "off" => None,
             "info" => Some(Level::Info),
@@ -37,18 +29,11 @@ pub(super) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
                 .into());
             }
         };
-        let lint = crate::lint::ALL
-            .iter()
-            .flat_map(|lints| lints.iter())
-            .find(|lint| lint.name == name);
-        if let Some(lint) = lint
-            && compile::is_hard(lint)
-            && level < Some(lint.level)
-        {
+        if compile::is_hard(lint) && level < Some(lint.level) {
             let why = compile::least(lint);
             return Err(Failure::usage(format!("{why}: nothing could be built with it")).into());
         }
-        Ok((name.to_owned(), level))
+        Ok((lint.name.to_owned(), level))
     };
     texts.iter().map(parse).collect()
 }

@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut exit = Exit::OK;
     for path in paths {
         let input = context.input(path)?;
-        let folder = outputs::seen_folder(&input);
+        let folder = say::seen_folder(input.folder());
         let look = |texts: &Texts| {
             let options = compile::Options {
                 limits: context.limits,
@@ -106,7 +106,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 Some(_) => compile::compile(&input, options)?,
                 None => compile::everywhere(&input, &options)?,
             };
-            set_aside(args, &mut compiled)?;
+            set_aside(args, &input, &mut compiled)?;
             Ok(compiled)
         };
         let compiled = if args.fix {
@@ -191,7 +191,7 @@ fn mended(
 }
 
 /// Leaves out what the baseline counts, or what is written to one now.
-fn set_aside(args: &Args, compiled: &mut Compiled) -> anyhow::Result<()> {
+fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Result<()> {
     let mut path = args.baseline.as_ref();
     if let Some(file) = &args.write_baseline {
         let text = baseline::written(&compiled.files, &compiled.findings);
@@ -222,7 +222,8 @@ fn set_aside(args: &Args, compiled: &mut Compiled) -> anyhow::Result<()> {
     })?;
     let mut sink = Sink::default();
     let findings = std::mem::take(&mut compiled.findings);
-    match Baseline::read(&mut compiled.files, &shown, text, &mut sink) {
+    let called = say::path_in(input.folder(), path);
+    match Baseline::read(&mut compiled.files, &called, text, &mut sink) {
         Some(baseline) => compiled.findings = baseline.apply(&compiled.files, findings),
         None => {
             compiled.unreadable = true;

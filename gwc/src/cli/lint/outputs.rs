@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use diag::suggest;
 
-use crate::compile::Input;
 use crate::exit::Failure;
 use crate::output::{FORMATS, Format};
 
@@ -63,19 +62,4 @@ impl TypedValueParser for FormatParser {
             PossibleValue::new(format.name).help(format.about)
         })))
     }
-}
-
-/// A project's folder as services see it that show files by their paths from the working folder.
-pub(super) fn seen_folder(input: &Input) -> String {
-    let inside = || {
-        let here = std::env::current_dir().ok()?.canonicalize().ok()?;
-        let there = here.join(input.folder()).canonicalize().ok()?;
-        let inside = there
-            .strip_prefix(&here)
-            .ok()?
-            .to_string_lossy()
-            .into_owned();
-        (!inside.is_empty()).then(|| format!("{inside}/"))
-    };
-    inside().unwrap_or_default()
 }

@@ -28,7 +28,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     let spec = whole.spec;
     let operations = spec.paths.iter().flat_map(|path| &path.operations);
     let own = operations.filter_map(|operation| operation.security.as_ref());
-    let requirements = spec.security.iter().chain(own).flatten();
+    let written = spec.security.iter().chain(own);
+    let requirements = written.flat_map(|security| &security.alternatives);
     for (name, scopes) in requirements.flat_map(|requirement| &requirement.schemes) {
         let mut schemes = spec.schemes.iter();
         let scheme = schemes.find(|scheme| scheme.name.value == name.value);

@@ -37,7 +37,8 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
         .collect();
     let operations = spec.paths.iter().flat_map(|path| &path.operations);
     let requirements = operations.filter_map(|operation| operation.security.as_ref());
-    for requirement in spec.security.iter().chain(requirements).flatten() {
+    let written = spec.security.iter().chain(requirements);
+    for requirement in written.flat_map(|security| &security.alternatives) {
         for (name, _) in &requirement.schemes {
             if spec
                 .schemes

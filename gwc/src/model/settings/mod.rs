@@ -17,6 +17,7 @@ use self::consumers::consumers;
 use self::listeners::listeners;
 use self::mounts::mounts;
 use self::upstreams::upstream;
+use crate::model::open::Pattern;
 use crate::model::{AllNames, Defined, Kind, Valued};
 use crate::vocab;
 
@@ -111,7 +112,7 @@ pub struct Required {
     /// Verifiers.
     pub auth: Vec<Spanned<String>>,
     /// Operation keys that may be public; none: all.
-    pub allow_public: Option<Vec<Spanned<String>>>,
+    pub allow_public: Option<Vec<Pattern>>,
 }
 
 /// What holds where nobody says otherwise.
@@ -372,7 +373,12 @@ fn required(root: NodeRef<'_>, names: &AllNames) -> Required {
     let allow_public = node
         .get("allow_public")
         .filter(|node| !node.is_null())
-        .map(|node| name_list(Some(node)));
+        .map(|node| {
+            name_list(Some(node))
+                .into_iter()
+                .map(Pattern::new)
+                .collect()
+        });
     Required {
         policies,
         auth,

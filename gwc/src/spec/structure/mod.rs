@@ -370,16 +370,16 @@ impl<'a> Walk<'_, 'a> {
             _ => true,
         };
         if fine {
-            if !ours && suggest_gateway(key) {
+            if let Some(meant) = misspelt_gateway(key).filter(|_| !ours) {
+                let looks = format!(
+                    "`{}` looks like `{meant}`, but is nothing that gwc reads",
+                    key.escape_debug()
+                );
                 self.sink.push(
-                    Diagnostic::new(
-                        &MISSPELT_EXTENSION,
-                        span,
-                        format!("`{key}` looks like `x-gateway`, but is nothing that gwc reads"),
-                    )
-                    .help("did you mean `x-gateway`?")
-                    .fix(span, "x-gateway")
-                    .level(Level::Warn),
+                    Diagnostic::new(&MISSPELT_EXTENSION, span, looks)
+                        .label(format!("did you mean `{meant}`?"))
+                        .help(format!("write `{meant}`"))
+                        .fix(span, &meant),
                 );
             }
             return;
@@ -480,9 +480,19 @@ fn is_referable(object: &Object) -> bool {
     object.reference == Reference::Allowed
 }
 
-fn suggest_gateway(key: &str) -> bool {
+/// The key of the gateway's that somebody meant who wrote `x-gatway`, `x-gatway-lint` or
+/// `x-gatway-ext-…`. What begins otherwise than `x-g` is near only by one letter: `x-pathway` is
+/// somebody else's.
+fn misspelt_gateway(key: &str) -> Option<String> {
     let folded = key.to_lowercase().replace('_', "-");
-    folded == "x-gateway" || strsim::osa_distance(&folded, "x-gateway") == 1
+    let rest = folded.strip_prefix("x-")?;
+    let (word, rest) = rest.split_at(rest.find('-').unwrap_or(rest.len()));
+    let letters = if word.starts_with('g') { 2 } else { 1 };
+    let near = strsim::damerau_levenshtein(word, "gateway") <= letters;
+    near.then(|| format!("x-gateway{rest}")).filter(|meant| {
+        ["x-gateway", "x-gateway-lint"].contains(&meant.as_str())
+            || meant.starts_with("x-gateway-ext-")
+    })
 }
 
 fn is_positive(node: NodeRef<'_>) -> bool {

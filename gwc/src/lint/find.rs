@@ -1,0 +1,56 @@
+//! Rules by what people call them: a code, our name, or another linter's name.
+
+use diag::{Lint, suggest};
+
+use super::others::SETS;
+
+/// The rule that a code (`GW0355`) or a name means.
+#[must_use]
+pub fn find(word: &str) -> Option<&'static Lint> {
+    all().find(|lint| lint.name == word || lint.code.eq_ignore_ascii_case(word))
+}
+
+/// What is said of a word that means no rule of ours.
+pub struct Unknown {
+    /// What is wrong.
+    pub message: String,
+    /// What was meant, or where to look.
+    pub hint: String,
+    /// The rule that was meant, where only one can be.
+    pub meant: Option<&'static str>,
+}
+
+/// Says what somebody meant who wrote a word that means no rule of ours.
+#[must_use]
+pub fn unknown(word: &str) -> Unknown {
+    let message = format!("there is no rule `{}`", word.escape_debug());
+    let mut rows = SETS.iter().flat_map(|set| set.rows);
+    if let Some((_, ours, remark)) = rows.find(|(theirs, ..)| *theirs == word) {
+        let quoted: Vec<String> = ours.iter().map(|name| format!("`{name}`")).collect();
+        return Unknown {
+            message,
+            hint: match ours {
+                [] => format!("nothing here finds the same: {remark}"),
+                _ => format!("that is {} here", quoted.join(", ")),
+            },
+            meant: match ours {
+                [only] => Some(only),
+                _ => None,
+            },
+        };
+    }
+    let meant = suggest::nearest(word, all().map(|lint| lint.name));
+    Unknown {
+        message,
+        hint: match meant {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "`gwc rules` lists them".to_owned(),
+        },
+        meant,
+    }
+}
+
+/// Every rule.
+pub fn all() -> impl Iterator<Item = &'static Lint> {
+    super::ALL.iter().copied().flatten().copied()
+}

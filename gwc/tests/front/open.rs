@@ -1,0 +1,165 @@
+//! Operations that anyone may call by accident: said once for each cause, with their names, and
+//! not at all where something else is wrong.
+
+use gwc::compile::{self, Input, Options};
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+use crate::project;
+
+/// What is found in a project whose document has these two lines about security: the root's, and
+/// those of three operations.
+fn found(gateway: &str, root: &str, operations: [&str; 3]) -> project::Linted {
+    let gateway = format!(
+        "version: 1\nname: s\nupstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}}}\n\
+         auth: {{keys: {{kind: api_key}}}}\napis: {{shop: {{path: api.yaml}}}}\n{gateway}\n"
+    );
+    let mut document =
+        format!("openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\n{root}\npaths:\n");
+    for (path, operation) in ["a", "b", "c"].iter().zip(operations) {
+        document.push_str(&format!(
+            "  /{path}: {{get: {{operationId: {path}, {operation}responses: {{'200': {{description: ok}}}}}}}}\n"
+        ));
+    }
+    document.push_str(
+        "components: {securitySchemes: {key: {type: apiKey, in: header, name: K, x-gateway: {auth: keys}}}}\n",
+    );
+    let texts = [("gateway.yaml", &*gateway), ("api.yaml", &*document)];
+    project::of(compile::project(
+        Files::in_memory(texts, Limits::default()),
+        &Vec::new(),
+    ))
+}
+
+const ENFORCED: &str = "defaults: {upstream: u, timeout: 5s}";
+const LEFT: &str = "defaults: {upstream: u, timeout: 5s, security: upstream}";
+
+/// The lines of the places that stand beside a finding, and what is said there.
+fn related(linted: &project::Linted, code: &str) -> Vec<(usize, String)> {
+    let finding = linted.findings.iter().find(|found| found.lint.code == code);
+    let finding = finding.unwrap_or_else(|| panic!("no {code}:\n{}", linted.lines()));
+    let place = |(span, text): &(diag::Span, String)| {
+        let line = linted.files.sources.position(*span).line;
+        (usize::try_from(line).expect("few lines"), text.clone())
+    };
+    finding.related.iter().map(place).collect()
+}
+
+#[test]
+fn under_security_upstream_the_open_operations_are_named() {
+    let none = [
+        "",
+        "security: [], ",
+        "x-gateway: {public: true, security: []}, ",
+    ];
+    let linted = found(LEFT, "security: [{key: []}]", none);
+    let lines = linted.lines();
+    assert!(
+        lines.contains("info[GW0512]: 1 of 3 operations of `shop` asks nobody"),
+        "{lines}"
+    );
+    assert_eq!(related(&linted, "GW0512"), [(6, "`shop/b`".to_owned())]);
+    let linted = found(LEFT, "", ["", "", ""]);
+    let names: Vec<usize> = related(&linted, "GW0512").iter().map(|it| it.0).collect();
+    assert_eq!(names, [5, 6, 7]);
+}
+
+#[test]
+fn many_open_operations_are_counted_behind_the_first_ones() {
+    let mut document = String::from("openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n");
+    for index in 0..9 {
+        document.push_str(&format!(
+            "  /p{index}: {{get: {{operationId: o{index}, responses: {{'200': {{description: ok}}}}}}}}\n"
+        ));
+    }
+    let folder = tempfile::tempdir().expect("there is room");
+    let path = folder.path().join("museum.yaml");
+    std::fs::write(&path, document).expect("it can be written");
+    let compiled = compile::compile(&Input::Document(path), Options::default());
+    let linted = project::of(compiled.expect("it is there"));
+    // Alone it stands at the first of them, under the document's own name.
+    assert!(
+        linted.lines().starts_with(
+            "museum.yaml:4:9: info[GW0512]: 9 of 9 operations of `museum` ask nobody, and nobody says so; \
+             help: add `security` to them, or write `x-gateway: {public: true}` where that is meant\n"
+        ),
+        "{}",
+        linted.lines()
+    );
+    let named = related(&linted, "GW0512");
+    assert_eq!(named.len(), 6);
+    assert_eq!(named[5], (9, "`museum/o5`, and 3 more".to_owned()));
+}
+
+#[test]
+fn what_opens_several_operations_is_said_once_at_its_place() {
+    let linted = found(ENFORCED, "security: [{key: []}, {}]", ["", "", ""]);
+    assert_eq!(
+        linted.lines(),
+        "api.yaml:3:23: error[GW0511]: anyone may call 3 operations of `shop`, and nobody says so; help: remove `{}`, or \
+         write `x-gateway: {public: true}` at the operation if that is meant\n"
+    );
+    let names: Vec<usize> = related(&linted, "GW0511").iter().map(|it| it.0).collect();
+    assert_eq!(names, [5, 6, 7]);
+    let own = ["security: [], ", "", "security: [{}], "];
+    let linted = found(ENFORCED, "security: [{key: []}]", own);
+    let lines = linted.lines();
+    let starts: Vec<&str> = lines
+        .lines()
+        .map(|line| line.split("; ").next().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        starts,
+        [
+            "api.yaml:5:40: error[GW0511]: anyone may call `shop/a`, and nobody says so",
+            "api.yaml:7:41: error[GW0511]: anyone may call `shop/c`, and nobody says so",
+        ]
+    );
+    // Where nothing is written each operation has to say what it means.
+    assert_eq!(found(ENFORCED, "", ["", "", ""]).names().len(), 3);
+}
+
+#[test]
+fn a_security_that_cannot_be_read_opens_nothing() {
+    for written in ["{key: []}", "[key]", "[[key]]", "key", "7"] {
+        let root = found(ENFORCED, &format!("security: {written}"), ["", "", ""]);
+        let names = root.names();
+        assert!(
+            names.contains(&"malformed-security"),
+            "{written}: {names:?}"
+        );
+        assert!(!names.contains(&"open-operation"), "{written}: {names:?}");
+        let own = ["", &*format!("security: {written}, "), ""];
+        let names = found(ENFORCED, "security: [{key: []}]", own).names();
+        assert!(
+            names.contains(&"malformed-security"),
+            "{written}: {names:?}"
+        );
+        assert!(!names.contains(&"open-operation"), "{written}: {names:?}");
+        let ours = ["", &*format!("x-gateway: {{security: {written}}}, "), ""];
+        let names = found(ENFORCED, "security: [{key: []}]", ours).names();
+        assert_eq!(names, ["wrong-type"], "{written}");
+    }
+}
+
+#[test]
+fn a_pattern_of_allow_public_that_names_nothing_is_told_with_the_nearest_key() {
+    let required = "defaults: {upstream: u, timeout: 5s}\nrequired: {allow_public: [shop/lisst, \"shop/*\", \"nowhere/*\"]}";
+    let root = "security: [{key: []}]";
+    let linted = found(required, root, ["", "", ""]);
+    let lines = linted.lines();
+    let told: Vec<&str> = lines
+        .lines()
+        .filter(|line| line.contains("GW0537"))
+        .collect();
+    assert_eq!(told.len(), 2, "{lines}");
+    assert!(
+        told[0].contains("warn[GW0537]: no operation is called `shop/lisst`"),
+        "{lines}"
+    );
+    assert!(told[1].contains("`nowhere/*`"), "{lines}");
+    let near = "defaults: {upstream: u, timeout: 5s}\nrequired: {allow_public: [shpo/a]}";
+    let lines = found(near, root, ["", "x-gateway: {internal: true}, ", ""]).lines();
+    // `shop/a` is the nearest; `shop/b` and `shop/c` are one letter further away.
+    assert!(lines.contains("help: write `shop/a`"), "{lines}");
+}
