@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle::ir::Segment;
+use bundle::ir::{self, Segment};
 use diag::{Diagnostic, NodeRef, Sink};
 
 use super::lints::{HOST_HIDES_MOUNT, METHOD_FALLS_THROUGH};
 use super::overlap::{self, subset};
 use super::routes::Route;
-use super::{Api, Operation};
+use super::{Api, Defined, Operation};
 use crate::project::files::percent_decoded;
 use crate::spec::In;
 use crate::spec::schema::Schemas;
@@ -196,31 +196,46 @@ pub(super) fn methods_that_fall_through(
     }
 }
 
+/// The hosts that mounts name, by listener.
+fn named<'m>(
+    mounts: &mut dyn Iterator<Item = &'m Defined<ir::Mount>>,
+) -> BTreeMap<&'m str, BTreeSet<&'m str>> {
+    let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for mount in mounts {
+        for listener in &mount.value.listeners {
+            let hosts = mount.value.hosts.iter().map(String::as_str);
+            named.entry(listener).or_default().extend(hosts);
+        }
+    }
+    named
+}
+
 /// A mount without hosts is not asked for the hosts that others name.
 pub(super) fn hidden_mounts(apis: &[Api], sink: &mut Sink) {
     let mounts = || {
         apis.iter()
             .flat_map(|api| api.mounts.iter().map(move |mount| (api, mount)))
     };
+    let everywhere = named(&mut mounts().map(|(_, mount)| mount));
     for (api, mount) in mounts().filter(|(_, mount)| mount.value.hosts.is_empty()) {
+        // At each of its listeners: the hosts that others name there and this API does not.
+        let own = named(&mut api.mounts.iter());
+        let mut hosts: BTreeSet<&str> = BTreeSet::new();
+        for listener in &mount.value.listeners {
+            let all = everywhere.get(listener.as_str());
+            let own = own.get(listener.as_str());
+            let foreign = all.into_iter().flatten();
+            hosts.extend(foreign.filter(|host| !own.is_some_and(|own| own.contains(*host))));
+        }
         let shares = |listeners: &[String]| {
             listeners
                 .iter()
                 .any(|name| mount.value.listeners.contains(name))
         };
-        let own: BTreeSet<&String> = api
-            .mounts
-            .iter()
-            .flat_map(|mount| &mount.value.hosts)
-            .collect();
-        let hosts: BTreeSet<&String> = mounts()
-            .filter(|(_, other)| shares(&other.value.listeners))
-            .flat_map(|(_, other)| &other.value.hosts)
-            .filter(|host| !own.contains(host))
-            .collect();
         let Some(first) = hosts.first() else { continue };
-        let setter = mounts()
-            .find(|(_, other)| shares(&other.value.listeners) && other.value.hosts.contains(first));
+        let setter = mounts().find(|(_, other)| {
+            shares(&other.value.listeners) && other.value.hosts.iter().any(|host| host == first)
+        });
         let names: Vec<String> = hosts
             .iter()
             .take(SHOWN_MAX)

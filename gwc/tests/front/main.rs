@@ -14,6 +14,7 @@ mod formats;
 mod hostile;
 mod ignored;
 mod judged;
+mod mounts;
 mod open;
 mod operations;
 mod others;

@@ -1,0 +1,327 @@
+//! Routes of several APIs at several mounts, against brute force: every listener, host and path
+//! over a small alphabet. Who is asked is written down here a second time (semantics.md §1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gwc::compile;
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+const LISTENERS: &[&str] = &["l", "m"];
+/// What requests name.
+const HOSTS: &[&str] = &["h.test", "g.test", "a.h.test", "b.h.test"];
+/// What mounts name; the empty one stands for no hosts.
+const NAMED: &[&str] = &["", "", "h.test", "g.test", "*.h.test", "a.h.test"];
+const BASES: &[&str] = &["", "/x", "/x/y"];
+const TEXTS: &[&str] = &["a", "x", "y", "z"];
+const PIECES: &[&str] = &["a", "x", "y", "*", "*"];
+
+struct Mount {
+    hosts: Vec<&'static str>,
+    base: &'static str,
+    listeners: Vec<&'static str>,
+}
+
+struct Api {
+    mounts: Vec<Mount>,
+    templates: Vec<Vec<&'static str>>,
+}
+
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).expect("31 bits") % sides
+    }
+
+    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.roll(from.len())]
+    }
+
+    fn mount(&mut self) -> Mount {
+        let mut hosts: Vec<&'static str> = (0..=self.roll(2)).map(|_| self.pick(NAMED)).collect();
+        hosts.retain(|host| !host.is_empty());
+        hosts.sort_unstable();
+        hosts.dedup();
+        let mut listeners = vec![self.pick(LISTENERS)];
+        if self.roll(3) == 0 {
+            listeners = LISTENERS.to_vec();
+        }
+        Mount {
+            hosts,
+            base: self.pick(BASES),
+            listeners,
+        }
+    }
+
+    fn api(&mut self) -> Api {
+        let mut mounts = vec![self.mount()];
+        if self.roll(3) == 0 {
+            mounts.push(self.mount());
+        }
+        let mut templates: Vec<Vec<&'static str>> = Vec::new();
+        for _ in 0..=self.roll(2) {
+            let template: Vec<_> = (0..=self.roll(2)).map(|_| self.pick(PIECES)).collect();
+            if !templates.contains(&template) {
+                templates.push(template);
+            }
+        }
+        Api { mounts, templates }
+    }
+}
+
+fn names(mount: &Mount, listener: &str, named: &str) -> bool {
+    mount.listeners.contains(&listener)
+        && if named.is_empty() {
+            mount.hosts.is_empty()
+        } else {
+            mount.hosts.contains(&named)
+        }
+}
+
+/// The name under which a host is answered for at a listener: its own, its parent's with a star,
+/// or none.
+fn winning(apis: &[Api], listener: &str, host: &str) -> String {
+    let parent = host.split_once('.').map_or("", |(_, parent)| parent);
+    [host.to_owned(), format!("*.{parent}"), String::new()]
+        .into_iter()
+        .find(|named| {
+            named.is_empty()
+                || apis
+                    .iter()
+                    .flat_map(|api| &api.mounts)
+                    .any(|mount| names(mount, listener, named))
+        })
+        .unwrap_or_default()
+}
+
+fn paths() -> Vec<Vec<&'static str>> {
+    let mut all = Vec::new();
+    let mut last = vec![Vec::new()];
+    for _ in 0..4 {
+        let longer = last.iter().flat_map(|path: &Vec<&'static str>| {
+            TEXTS
+                .iter()
+                .map(move |text| [path.clone(), vec![*text]].concat())
+        });
+        last = longer.collect();
+        all.extend(last.iter().cloned());
+    }
+    all
+}
+
+fn matches(base: &str, template: &[&str], path: &[&str]) -> bool {
+    let whole: Vec<&str> = base
+        .split('/')
+        .skip(1)
+        .chain(template.iter().copied())
+        .collect();
+    whole.len() == path.len()
+        && whole
+            .iter()
+            .zip(path)
+            .all(|(piece, text)| *piece == "*" || piece == text)
+}
+
+/// An operation by its API and template.
+type Route = (usize, usize);
+type Told = BTreeSet<(&'static str, BTreeSet<Route>)>;
+
+/// What should be said about pairs of operations, and which APIs have a mount that others hide.
+fn expected(apis: &[Api], paths: &[Vec<&'static str>]) -> (Told, BTreeSet<usize>) {
+    let mut pairs = Told::new();
+    for listener in LISTENERS {
+        for host in HOSTS.iter().chain([&"other.example"]) {
+            let named = winning(apis, listener, host);
+            // The requests of each operation at each mount that is asked.
+            let mut owned: Vec<(Route, Vec<bool>)> = Vec::new();
+            for (number, api) in apis.iter().enumerate() {
+                for mount in api
+                    .mounts
+                    .iter()
+                    .filter(|mount| names(mount, listener, &named))
+                {
+                    for (index, template) in api.templates.iter().enumerate() {
+                        let takes = paths.iter().map(|path| matches(mount.base, template, path));
+                        owned.push(((number, index), takes.collect()));
+                    }
+                }
+            }
+            for (at, (a, left)) in owned.iter().enumerate() {
+                for (b, right) in owned[..at].iter().filter(|(b, _)| a != b) {
+                    let both = left.iter().zip(right);
+                    let any =
+                        |test: fn(bool, bool) -> bool| both.clone().any(|(a, b)| test(*a, *b));
+                    if !any(|a, b| a && b) {
+                        continue;
+                    }
+                    let pair = BTreeSet::from([*a, *b]);
+                    match (any(|a, b| a && !b), any(|a, b| !a && b)) {
+                        (false, false) => pairs.insert(("identical-route", pair)),
+                        (true, true) => pairs.insert(("ambiguous-template", pair)),
+                        _ => false,
+                    };
+                }
+            }
+        }
+    }
+    let mut hidden = BTreeSet::new();
+    for (number, api) in apis.iter().enumerate() {
+        for mount in api.mounts.iter().filter(|mount| mount.hosts.is_empty()) {
+            for listener in &mount.listeners {
+                let others = apis.iter().flat_map(|other| &other.mounts);
+                let hides = |host: &&str| {
+                    let own = api.mounts.iter().any(|own| names(own, listener, host));
+                    !own && others.clone().any(|other| names(other, listener, host))
+                };
+                if NAMED.iter().filter(|host| !host.is_empty()).any(hides) {
+                    hidden.insert(number);
+                }
+            }
+        }
+    }
+    (pairs, hidden)
+}
+
+fn gateway(apis: &[Api]) -> String {
+    let mut text = String::from(
+        "version: 1\nname: s\nlisteners: {l: {address: \"127.0.0.1:1001\"}, m: {address: \"127.0.0.1:1002\"}}\n\
+         upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream}\napis:\n",
+    );
+    for (number, api) in apis.iter().enumerate() {
+        text.push_str(&format!(
+            "  a{number}:\n    path: a{number}.yaml\n    mounts:\n"
+        ));
+        for (index, mount) in api.mounts.iter().enumerate() {
+            let hosts = match mount.hosts.is_empty() {
+                true => String::new(),
+                false => format!("hosts: {:?}, ", mount.hosts),
+            };
+            let base = match mount.base.is_empty() {
+                true => String::new(),
+                false => format!("base_path: {}, ", mount.base),
+            };
+            text.push_str(&format!(
+                "      - {{name: m{index}, {hosts}{base}listeners: {:?}}}\n",
+                mount.listeners
+            ));
+        }
+    }
+    text
+}
+
+fn document(api: &Api) -> String {
+    let mut text = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n".to_owned();
+    for (index, template) in api.templates.iter().enumerate() {
+        let mut path = String::new();
+        let mut parameters = Vec::new();
+        for (at, piece) in template.iter().enumerate() {
+            path.push_str(&format!(
+                "/{}",
+                piece.replace('*', &format!("{{p{index}x{at}}}"))
+            ));
+            if *piece == "*" {
+                parameters.push(format!(
+                    "{{name: p{index}x{at}, in: path, required: true, schema: {{type: string}}}}"
+                ));
+            }
+        }
+        text.push_str(&format!(
+            "  {path}: {{get: {{operationId: r{index}, parameters: [{}], responses: {{\"200\": {{description: ok}}}}}}}}\n",
+            parameters.join(", ")
+        ));
+    }
+    text
+}
+
+#[test]
+fn several_apis_at_several_mounts_are_told_as_brute_force_finds_them() {
+    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let paths = paths();
+    let mut dice = Dice(3);
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for table in 0..if full { 20_000 } else { 1_500 } {
+        let apis: Vec<Api> = (0..2 + dice.roll(2)).map(|_| dice.api()).collect();
+        let gateway = gateway(&apis);
+        let documents: Vec<String> = apis.iter().map(document).collect();
+        let mut files = vec![("gateway.yaml".to_owned(), gateway.clone())];
+        for (number, text) in documents.iter().enumerate() {
+            files.push((format!("a{number}.yaml"), text.clone()));
+        }
+        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        // Two mounts of one API at one place are another mistake.
+        if compiled
+            .findings
+            .iter()
+            .any(|finding| finding.lint.name == "mount-conflict")
+        {
+            continue;
+        }
+        let sources = &compiled.files.sources;
+        let route = |span: diag::Span| -> Route {
+            let file = sources.file(span.file).path();
+            let number = file[1..2].parse().expect("a number");
+            let index = usize::try_from(sources.position(span).line).expect("small") - 4;
+            (number, index)
+        };
+        let mut said = Told::new();
+        let mut hidden = BTreeSet::new();
+        for finding in &compiled.findings {
+            match finding.lint.name {
+                name @ ("identical-route" | "ambiguous-template") => {
+                    let pair = BTreeSet::from([route(finding.span), route(finding.related[0].0)]);
+                    said.insert((name, pair));
+                }
+                "host-hides-mount" => {
+                    let name = finding.message.rsplit('`').nth(1).expect("an API");
+                    hidden.insert(name[1..].parse::<usize>().expect("a number"));
+                }
+                _ => {}
+            }
+        }
+        // A pair is told once, by what is worst about it first in one of its tables.
+        let (should, hiding) = expected(&apis, &paths);
+        let by_pair = |told: &Told| -> BTreeMap<BTreeSet<Route>, BTreeSet<&'static str>> {
+            let mut map: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
+            for (name, pair) in told {
+                map.entry(pair.clone()).or_default().insert(*name);
+            }
+            map
+        };
+        let (said, should) = (by_pair(&said), by_pair(&should));
+        for (pair, names) in &should {
+            let told = said.get(pair).unwrap_or_else(|| {
+                panic!("table {table}: {pair:?} {names:?}\n{gateway}\n{documents:#?}")
+            });
+            assert!(
+                told.is_subset(names),
+                "table {table}: {told:?} {names:?}\n{gateway}"
+            );
+            // Identical requests are an error: they may not hide behind a warning.
+            if names.contains("identical-route") {
+                assert!(
+                    told.contains("identical-route"),
+                    "table {table}: {pair:?}\n{gateway}\n{documents:#?}"
+                );
+            }
+            names
+                .iter()
+                .for_each(|name| *seen.entry(name).or_default() += 1);
+        }
+        assert_eq!(
+            said.len(),
+            should.len(),
+            "table {table}: {said:?} {should:?}\n{gateway}\n{documents:#?}"
+        );
+        assert_eq!(hidden, hiding, "table {table}\n{gateway}");
+        *seen.entry("host-hides-mount").or_default() += hiding.len();
+    }
+    assert!(
+        seen.len() == 3 && seen.values().all(|count| *count > 50),
+        "{seen:?}"
+    );
+}
