@@ -59,7 +59,9 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
         Some(level) => Some(finding.level(level?)),
     };
     let findings = said.into_sorted().into_iter().filter_map(leveled);
+    let findings = reach::merged(files, findings.collect());
     let mut findings: Vec<Diagnostic> = findings
+        .into_iter()
         .map(|finding| spell::spelled(files, finding))
         .collect();
     reach::count(files, &mut findings);

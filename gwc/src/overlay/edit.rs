@@ -241,6 +241,19 @@ impl<'t> Edited<'t> {
         }
     }
 
+    /// Gives a value up that is going to stand in several places, so that a later change of one
+    /// copies it first and leaves the others as they are.
+    pub(super) fn share(&mut self, id: NodeId) {
+        // What is below a value that is not our own was never copied either.
+        if !self.own.remove(&id) {
+            return;
+        }
+        let node = self.at(id);
+        let values = node.entries().map(|(_, value)| value).chain(node.items());
+        let below: Vec<NodeId> = values.map(NodeRef::id).collect();
+        below.into_iter().for_each(|id| self.share(id));
+    }
+
     fn count(&mut self, changes: usize) -> Result<(), Wrong> {
         self.changes += changes;
         if self.changes > CHANGES_MAX {

@@ -10,6 +10,7 @@ pub const LINTS: &[&Lint] = &[
     &OVERLAY_APPENDS_LIST,
     &OVERLAY_MISMATCH,
     &OVERLAY_DOES_NOTHING,
+    &OVERLAY_OF_ANOTHER,
 ];
 
 /// A sample: a document with one path and an overlay with one action.
@@ -89,7 +90,8 @@ pub static OVERLAY_MISMATCH: Lint = Lint {
     level: Level::Error,
     summary: "an update that does not fit what it changes",
     explain: "Maps are merged into maps, lists are appended to lists, and scalars replace scalars. A list cannot be \
-merged into a map; remove the old value first if it shall be something else.",
+merged into a map; remove the old value first if it shall be something else. A target's values are all maps, all lists, or neither: no update \
+could suit both.",
     bad: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: [new]}}\n"),
     good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
 };
@@ -99,8 +101,39 @@ pub static OVERLAY_DOES_NOTHING: Lint = Lint {
     code: "GW0406",
     name: "overlay-does-nothing",
     level: Level::Warn,
-    summary: "an action that neither updates nor removes",
-    explain: "An action needs an `update`, `remove: true` or (from Overlay 1.1) a `copy`; without one it has no effect.",
+    summary: "an action, or a part of one, that changes nothing",
+    explain: "An action needs an `update`, `remove: true` or (from Overlay 1.1) a `copy`; without one it has no effect, and beside \
+`remove: true` the others have none.",
     bad: overlay!("  - {target: \"$.paths['/a'].get\", description: later}\n"),
     good: overlay!("  - {target: \"$.paths['/a'].get\", update: {summary: new}}\n"),
+};
+
+/// An overlay that was written for another document.
+pub static OVERLAY_OF_ANOTHER: Lint = Lint {
+    code: "GW0407",
+    name: "overlay-of-another",
+    level: Level::Warn,
+    summary: "an overlay that extends another document than the one it is applied to",
+    explain: "`extends` names the document that an overlay was written for, relative to the overlay's own file. gateway.yaml says \
+to which it is applied; where the two differ, one of them is most likely a slip. A URL is not compared: nothing is fetched.",
+    bad: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n",
+        ),
+        (
+            "overlay.yaml",
+            "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nextends: orders.yaml\nactions:\n  - {target: $.info, update: {title: new}}\n",
+        ),
+    ],
+    good: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n",
+        ),
+        (
+            "overlay.yaml",
+            "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nextends: ./openapi.yaml\nactions:\n  - {target: $.info, update: {title: new}}\n",
+        ),
+    ],
 };

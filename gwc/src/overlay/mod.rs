@@ -18,6 +18,7 @@ mod target;
 
 use edit::{Edited, Wrong};
 use lints::{OVERLAY_APPENDS_LIST, OVERLAY_MATCHES_NOTHING, OVERLAY_MISMATCH};
+use read::Extended;
 use target::{Path, Step, Targets};
 
 /// Applies an overlay's file to a document. What is wrong with the overlay is reported in it;
@@ -27,7 +28,11 @@ pub fn apply(files: &mut Files, document: &mut Document, overlay: FileId, sink: 
         return;
     };
     document.overlays.push(overlay);
-    let actions = read::actions(files.tree.at(root), sink);
+    let extended = Extended {
+        overlay: files.sources.file(overlay).path(),
+        path: files.sources.file(document.file).path(),
+    };
+    let actions = read::actions(files.tree.at(root), extended, sink);
     let mut edited = Edited::new(&mut files.tree, document.root);
     let mut targets = Targets::default();
     for action in &actions {
@@ -93,8 +98,9 @@ fn run(
                 ));
                 return Ok(());
             };
-            if let Some(update) = edited.find(source_path) {
-                return merge(&paths, action.target, update.id(), edited, targets, sink);
+            if let Some(value) = edited.find(source_path).map(NodeRef::id) {
+                edited.share(value);
+                return merge(&paths, action.target, value, edited, targets, sink);
             }
         }
     }
@@ -109,6 +115,10 @@ fn merge(
     targets: &mut Targets,
     sink: &mut Sink,
 ) -> Result<(), Stop> {
+    if let Some(mixed) = mixed(paths, target, edited) {
+        sink.push(mixed);
+        return Ok(());
+    }
     let mut failed: Option<(Wrong, usize)> = None;
     for path in paths {
         let outcome = edited.merge(path, update);
@@ -161,6 +171,32 @@ fn merge(
         ),
     });
     if stop { Err(Stop) } else { Ok(()) }
+}
+
+/// What is wrong with a target that selects values of several sorts: one update cannot suit all
+/// of them (Overlay 1.1 §4.4.3).
+fn mixed(paths: &[Path], target: NodeId, edited: &Edited<'_>) -> Option<Diagnostic> {
+    let sort = |node: NodeRef<'_>| (node.is_map(), node.is_list());
+    let mut nodes = paths.iter().filter_map(|path| edited.find(path));
+    let first = nodes.next()?;
+    let other = nodes.find(|node| sort(*node) != sort(first))?;
+    let target = edited.at(target);
+    let finding = Diagnostic::new(
+        &OVERLAY_MISMATCH,
+        target.span(),
+        format!(
+            "the target selects {} as well as {}",
+            first.kind_name(),
+            other.kind_name()
+        ),
+    );
+    let first_key = crate::spec::structure::first_key;
+    Some(
+        finding
+            .related(first_key(first), format!("this is {}", first.kind_name()))
+            .related(first_key(other), format!("this is {}", other.kind_name()))
+            .help("all values of a target are maps, or all are lists, or neither; write an action for each sort"),
+    )
 }
 
 fn remove(

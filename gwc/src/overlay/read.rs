@@ -2,12 +2,22 @@
 
 use diag::{Diagnostic, NodeRef, Sink, Span, suggest};
 
-use super::lints::{MALFORMED_OVERLAY, OVERLAY_DOES_NOTHING};
+use super::lints::{MALFORMED_OVERLAY, OVERLAY_DOES_NOTHING, OVERLAY_OF_ANOTHER};
 use super::{Action, Change};
+use crate::project::files::{join, percent_decoded};
 use crate::spec::structure::first_key;
 
+/// What an overlay is applied to.
+#[derive(Clone, Copy)]
+pub(super) struct Extended<'p> {
+    /// The overlay's own path in the project.
+    pub(super) overlay: &'p str,
+    /// The document's.
+    pub(super) path: &'p str,
+}
+
 /// Reads the actions; whatever does not fit is reported and left out.
-pub(super) fn actions(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Action> {
+pub(super) fn actions(root: NodeRef<'_>, document: Extended<'_>, sink: &mut Sink) -> Vec<Action> {
     if !root.is_map() {
         say(
             root.span(),
@@ -41,10 +51,11 @@ pub(super) fn actions(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Action> {
         Some(info) => say(info.span(), "`info` is a map", sink),
         None => say(first_key(root), "the field `info` is missing", sink),
     }
-    if let Some(extends) = root.get("extends")
-        && extends.as_str().is_none()
-    {
-        say(extends.span(), "`extends` is a URL", sink);
+    if let Some(value) = root.get("extends") {
+        match value.as_str() {
+            Some(text) => extends(value, text, document, sink),
+            None => say(value.span(), "`extends` is a URL", sink),
+        }
     }
     let Some(list) = root.get("actions") else {
         say(first_key(root), "the field `actions` is missing", sink);
@@ -74,6 +85,30 @@ pub(super) fn actions(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Action> {
         read.extend(action(item, copies, sink));
     }
     read
+}
+
+/// Warns about an overlay that was written for another document than the one it is applied to. A
+/// URL may be anything's: nothing is fetched to find out.
+fn extends(value: NodeRef<'_>, text: &str, document: Extended<'_>, sink: &mut Sink) {
+    let path = text.split(['#', '?']).next().unwrap_or_default();
+    let path = percent_decoded(path).unwrap_or_else(|| path.to_owned());
+    let folder = document
+        .overlay
+        .rsplit_once('/')
+        .map_or("", |(folder, _)| folder);
+    match join(folder, &path) {
+        Ok(path) if path != document.path => {}
+        Ok(_) | Err(_) => return,
+    }
+    let message = format!(
+        "this overlay extends `{}`, but is applied to `{}`",
+        text.escape_debug(),
+        document.path.escape_debug()
+    );
+    sink.push(
+        Diagnostic::new(&OVERLAY_OF_ANOTHER, value.span(), message)
+            .help("list it at the API whose document it extends, or change `extends`; it is relative to the overlay's file"),
+    );
 }
 
 /// The version; whether it knows `copy`.
@@ -137,7 +172,31 @@ fn action(item: NodeRef<'_>, copies: bool, sink: &mut Sink) -> Option<Action> {
         return None;
     }
     let copy = item.get("copy").filter(|_| copies);
+    if let (Some((update, _)), Some((copy, _))) =
+        (item.entry("update"), item.entry("copy").filter(|_| copies))
+        && removes.and_then(NodeRef::as_bool) != Some(true)
+    {
+        // By the specification each has no effect beside the other.
+        sink.push(
+            Diagnostic::new(
+                &MALFORMED_OVERLAY,
+                copy.key_span,
+                "`update` and `copy` exclude each other",
+            )
+            .related(update.key_span, "the other one")
+            .help("write an action for each, in the order in which they shall work"),
+        );
+        return None;
+    }
     let change = if removes.and_then(NodeRef::as_bool) == Some(true) {
+        let ignored = ["update", "copy"]
+            .into_iter()
+            .filter_map(|key| item.entry(key));
+        for (entry, _) in ignored {
+            let message = format!("`{}` beside `remove: true` does nothing", entry.key);
+            let finding = Diagnostic::new(&OVERLAY_DOES_NOTHING, entry.key_span, message);
+            sink.push(finding.help("remove it, or give it an action of its own"));
+        }
         Change::Remove
     } else if let Some(update) = item.get("update") {
         Change::Update(update.id())

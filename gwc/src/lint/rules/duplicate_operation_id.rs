@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use diag::{Diagnostic, Level, Lint, Sink, Span};
+use diag::{Diagnostic, Level, Lint, NodeId, Sink, Span};
 
 use crate::lint::Whole;
 use crate::lint::sample::v30;
@@ -26,20 +26,24 @@ document. Letter case counts.",
 };
 
 pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
+    let overlays = &whole.resolver.document().overlays;
     // By id: where it stands first, and the place of its method in which path.
-    let mut first_of: HashMap<&str, (Span, Span, &str)> = HashMap::new();
+    let mut first_of: HashMap<&str, (Span, NodeId, Span, &str)> = HashMap::new();
     for path in &whole.spec.paths {
         for operation in &path.operations {
             let Some(id) = &operation.operation_id else {
                 continue;
             };
-            let here = (id.span, path.template.span, path.template.value.as_str());
-            let Some((first, first_path, template)) = first_of.get(id.value.as_str()) else {
+            let template = path.template.value.as_str();
+            let here = (id.span, operation.node, path.template.span, template);
+            let Some((first, node, first_path, template)) = first_of.get(id.value.as_str()) else {
                 first_of.insert(&id.value, here);
                 continue;
             };
             let shown = id.value.escape_debug();
-            let finding = if *first != id.span {
+            // What an overlay's wildcard put into two operations is two ids.
+            let put_in = overlays.contains(&id.span.file) && *node != operation.node;
+            let finding = if *first != id.span || put_in {
                 let message = format!("the operationId `{shown}` is used twice");
                 Diagnostic::new(&LINT, id.span, message)
                     .label("again here")
