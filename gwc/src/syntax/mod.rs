@@ -6,6 +6,7 @@
 
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Span, Tree};
 
+mod brackets;
 pub mod json;
 pub mod lints;
 mod map;

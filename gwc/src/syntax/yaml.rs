@@ -13,7 +13,7 @@ use super::lints::{
     ALIAS_BOMB, BAD_MERGE_KEY, COMPLEX_KEY, CYCLIC_ALIAS, MALFORMED_YAML, SEVERAL_DOCUMENTS,
     TOO_LARGE, UNKNOWN_ANCHOR,
 };
-use super::{Limits, MORE_ALIAS_VALUES, MORE_DEPTH, MORE_VALUES, map, scalar};
+use super::{Limits, MORE_ALIAS_VALUES, MORE_DEPTH, MORE_VALUES, brackets, map, scalar};
 
 /// Reads a YAML text. An empty document is null.
 pub fn parse(
@@ -41,6 +41,7 @@ pub fn parse(
         entries: Vec::new(),
         anchors: Vec::new(),
         root: None,
+        read: 0,
         documents: 0,
         written: 0,
         unfolded: 0,
@@ -49,7 +50,9 @@ pub fn parse(
         let step = match event {
             Ok((event, span)) => {
                 let range = span.byte_range().unwrap_or(0..0);
-                builder.event(event, range.start, range.end)
+                let step = builder.event(event, range.start, range.end);
+                builder.read = range.end;
+                step
             }
             Err(error) => {
                 builder.malformed(&error);
@@ -84,6 +87,8 @@ struct Builder<'a> {
     /// By the parser's anchor number.
     anchors: Vec<Option<Anchor>>,
     root: Option<NodeId>,
+    /// Where the last event ended; the parser may have looked further.
+    read: usize,
     documents: usize,
     /// Nodes that stand in the text.
     written: usize,
@@ -511,6 +516,24 @@ impl Builder<'_> {
             .filter(|c| *c != '\n' && *c != '\r')
             .map_or(0, char::len_utf8);
         let span = self.span(at, at + width);
+        let in_flow = matches!(
+            error.kind(),
+            ErrorKind::ExpectedFlowMappingSeparator
+                | ErrorKind::ExpectedFlowSequenceSeparator
+                | ErrorKind::MappingValueNotAllowed
+                | ErrorKind::InvalidColonPlacement
+                | ErrorKind::BlockEntryInFlowCollection
+        );
+        let opened = self.open.iter().rev().map(|open| open.start);
+        let unclosed = || brackets::unclosed(self.text, self.read, at, opened);
+        if let Some(bracket) = in_flow.then(unclosed).flatten() {
+            let written = &self.text[bracket..=bracket];
+            let message = format!("not well-formed YAML: this `{written}` is not closed");
+            let finding =
+                Diagnostic::new(&MALFORMED_YAML, self.span(bracket, bracket + 1), message);
+            self.sink.push(finding.related(span, "noticed here"));
+            return;
+        }
         let finding = match error.kind() {
             ErrorKind::RecursionLimitExceeded => {
                 Diagnostic::new(&TOO_LARGE, span, "lists and maps nest too deep")

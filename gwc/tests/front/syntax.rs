@@ -195,6 +195,18 @@ fn mistakes_are_said_at_their_place() {
         ("a: \"x\n", "malformed-yaml 2:1"),
         ("a:\n\t- b\n", "malformed-yaml 2:2"),
         ("a: b: c\n", "malformed-yaml 1:5"),
+        // A bracket that is not closed, however the parser notices.
+        ("a: [1, 2\nb: 3\n", "malformed-yaml 1:4"),
+        ("a: {x: 1, y: 2\nb: 3\n", "malformed-yaml 1:4"),
+        ("a: {x: [1, \"]\", # ]\n 2\nb: 3\n", "malformed-yaml 1:8"),
+        ("a: [\n  x: 1,\nb: 2\nc: 3\n", "malformed-yaml 1:4"),
+        ("a:\n  - {b: 1\n  - {c: 2}\n", "malformed-yaml 2:5"),
+        ("a: &x !!map {x: 1\nb: 2\n", "malformed-yaml 1:13"),
+        ("a: {b: {c: 1}\nb: 2\n", "malformed-yaml 1:4"),
+        ("a: [1, 2", "malformed-yaml 1:4"),
+        // A comma that is missing between brackets that are closed.
+        ("a:\n  - {b: 1,\n     c: 2 d: 3}\n", "malformed-yaml 3:12"),
+        ("a: b[1\n c: 2\n", "malformed-yaml 2:3"),
         ("a: 'ä\u{0}'\n", "not-text 1:6"),
     ] {
         assert_eq!(yaml(text).said(), [said], "{text:?}");
