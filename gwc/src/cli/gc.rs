@@ -44,9 +44,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let store = match &args.store {
         Some(folder) => Folder::open(folder)?,
-        None => {
-            Place::read(&context.root()?, context.environment.as_deref(), None, None)?.open()?
-        }
+        None => Place::read(context.sought(&context.root()?), None, None)?.open()?,
     };
     // Nobody may link to what is being removed. To look, nobody has to be kept out.
     let _alone = (!args.dry_run).then(|| store.alone()).transpose()?;

@@ -143,7 +143,7 @@ fn places(args: &Args, context: &Context) -> anyhow::Result<(PathBuf, PathBuf, T
     // With both folders given, no project is needed, if the trust file says whose it is.
     let place = context
         .root()
-        .and_then(|root| Place::read(&root, context.environment.as_deref(), None, None));
+        .and_then(|root| Place::read(context.sought(&root), None, None));
     let in_project = |argument: &Option<PathBuf>, name: &str| match (argument, &place) {
         (Some(path), _) => Ok(path.clone()),
         (None, Ok(place)) => Ok(place.root.join(name)),

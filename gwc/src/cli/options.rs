@@ -73,8 +73,7 @@ impl StoreOptions {
     /// The project's place. gateway.yaml is read, documents are not.
     pub(super) fn place(&self, context: &Context) -> anyhow::Result<Place> {
         Place::read(
-            &context.root()?,
-            context.environment.as_deref(),
+            context.sought(&context.root()?),
             self.store.as_deref(),
             self.channel.as_deref(),
         )

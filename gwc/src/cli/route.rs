@@ -78,8 +78,7 @@ fn side(args: &Args, context: &Context) -> anyhow::Result<Side> {
         return Ok(super::plan::side_of(context.compile()?)?.0);
     };
     let place = Place::read(
-        &context.root()?,
-        context.environment.as_deref(),
+        context.sought(&context.root()?),
         args.store.as_deref(),
         None,
     )?;

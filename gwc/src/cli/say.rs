@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::compile::{self, Compiled, Input};
 use crate::exit::{Exit, Failure};
 use crate::output::{Report, human};
+use crate::release::Sought;
 use crate::syntax::Limits;
 
 /// What holds for every command.
@@ -46,6 +47,15 @@ impl Context {
                 path.display()
             ))
             .into()),
+        }
+    }
+
+    /// A project's folder with what this command says about reading it.
+    pub(super) fn sought<'a>(&'a self, root: &'a Path) -> Sought<'a> {
+        Sought {
+            root,
+            environment: self.environment.as_deref(),
+            limits: self.limits,
         }
     }
 

@@ -19,7 +19,7 @@ use super::target::Target;
 use crate::assemble::disassemble;
 use crate::exit::{self, Exit};
 use crate::release::evidence::{self, Judge};
-use crate::release::{self, Place};
+use crate::release::{self, Place, Sought};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let trust = args.at.needed_trust(&root)?;
     let target = Target::find(&args.target, &args.at, context)?;
     let (store, id) = (target.store(), target.bundle);
-    let channel = channel(args, &root, context.environment.as_deref())?;
+    let channel = channel(args, context.sought(&root))?;
     let mut reports = Vec::new();
     for digest in store.referrers(&id)? {
         // What is no statement (a source artifact) is nobody's word.
@@ -78,11 +78,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 }
 
 /// The channel whose records tell when a build key had to count.
-fn channel(args: &Args, root: &Path, environment: Option<&str>) -> anyhow::Result<ChannelName> {
+fn channel(args: &Args, sought: Sought<'_>) -> anyhow::Result<ChannelName> {
     let said = args.at.channel.as_deref();
-    match Place::read(root, environment, None, said) {
+    match Place::read(sought, None, said) {
         Ok(place) => Ok(place.channel),
-        Err(error) if environment.is_some() => Err(error),
+        Err(error) if sought.environment.is_some() => Err(error),
         Err(_) => Ok(said.unwrap_or("prod").parse()?),
     }
 }

@@ -23,5 +23,5 @@ pub mod side;
 
 pub use clock::now;
 pub use id::resolve_id;
-pub use place::{Place, open_store, trust};
+pub use place::{Place, Sought, open_store, trust};
 pub use side::{head, side, source_of};

@@ -38,6 +38,17 @@ pub struct Place {
     pub environment: Option<String>,
 }
 
+/// A project whose place is sought.
+#[derive(Clone, Copy, Debug)]
+pub struct Sought<'a> {
+    /// Its folder.
+    pub root: &'a Path,
+    /// The environment that gateway.yaml is read in, if one was named.
+    pub environment: Option<&'a str>,
+    /// How much is read of it.
+    pub limits: Limits,
+}
+
 impl Place {
     /// Reads gateway.yaml of a project in an environment; `store` and `channel` of the command
     /// line come first.
@@ -45,13 +56,17 @@ impl Place {
     /// # Errors
     /// Usage, if there is no such environment; input, if gateway.yaml does not say what is needed.
     pub fn read(
-        root: &Path,
-        environment: Option<&str>,
+        sought: Sought<'_>,
         store: Option<&Path>,
         channel: Option<&str>,
     ) -> anyhow::Result<Self> {
+        let Sought {
+            root,
+            environment,
+            limits,
+        } = sought;
         let unreadable = |why: String| Failure::new(Exit::INPUT, "no-project", why);
-        let mut files = Files::open(root, Limits::default())
+        let mut files = Files::open(root, limits)
             .map_err(|error| unreadable(format!("cannot read `{}`: {error}", root.display())))?;
         let mut sink = Sink::default();
         let loaded = files.load(GATEWAY_FILE, Span::start_of(FileId(0)), &mut sink);
