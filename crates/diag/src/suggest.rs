@@ -3,16 +3,18 @@
 /// The nearest of `known` to `word`, if it is near enough to be what was meant.
 ///
 /// Distance is Damerau–Levenshtein; a third of the longer word may differ, at least one
-/// character. Case and the choice of `-` or `_` count for nothing. Of two that are equally near
-/// none is offered: an edit is made of the answer.
+/// character, but never all of it: `b` is not meant where only `a` is known. Case and the choice of
+/// `-` or `_` count for nothing. Of two that are equally near none is offered: an edit is made of
+/// the answer.
 pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let fold = |text: &str| text.to_lowercase().replace('-', "_");
     let word = fold(word);
     let near = known.into_iter().filter_map(|candidate| {
         let folded = fold(candidate);
         let distance = strsim::damerau_levenshtein(&word, &folded);
-        let allowed = (word.chars().count().max(folded.chars().count()) / 3).max(1);
-        (distance <= allowed).then_some((distance, candidate))
+        let length = word.chars().count().max(folded.chars().count());
+        let allowed = (length / 3).max(1);
+        (distance <= allowed && distance < length).then_some((distance, candidate))
     });
     let mut best: Option<(usize, &str)> = None;
     let mut tied = false;
@@ -56,6 +58,9 @@ mod tests {
         assert_eq!(nearest("rate-limt", known), Some("rate_limit"));
         assert_eq!(nearest("Headers", known), Some("headers"));
         assert_eq!(nearest("cors", known), None);
+        assert_eq!(nearest("b", ["a"]), None);
+        assert_eq!(nearest("A", ["a"]), Some("a"));
+        assert_eq!(nearest("ab", ["a"]), Some("a"));
         assert_eq!(nearest("pats", ["path", "part", "pats"]), Some("pats"));
         assert_eq!(nearest("pat", ["path", "part"]), None);
         assert_eq!(nearest("pat", ["path", "path"]), Some("path"));

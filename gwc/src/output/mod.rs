@@ -162,11 +162,24 @@ pub fn message(finding: &Diagnostic) -> String {
 /// A finding in one line: what is wrong and what to do.
 #[must_use]
 pub fn sentence(finding: &Diagnostic) -> String {
-    let asks =
-        (!finding.label.is_empty() && finding.label.ends_with('?')).then_some(&finding.label);
-    match finding.help.as_ref().or(asks) {
-        Some(help) => format!("{}; help: {help}", message(finding)),
-        None => message(finding),
+    let label = finding.label.as_str();
+    // What a label asks, or lists, is help where nothing better is said.
+    let helps = label.ends_with('?') || label.starts_with("one of ");
+    match (finding.help.as_deref(), helps.then_some(label)) {
+        (Some(help), Some(asks)) if !help.contains(named(asks)) => {
+            format!("{}; help: {asks} {help}", message(finding))
+        }
+        (Some(help), _) | (None, Some(help)) => format!("{}; help: {help}", message(finding)),
+        (None, None) => message(finding),
+    }
+}
+
+/// The first name in a text, with its backticks.
+fn named(text: &str) -> &str {
+    let mut ticks = text.match_indices('`').map(|(at, _)| at);
+    match (ticks.next(), ticks.next()) {
+        (Some(start), Some(end)) => &text[start..=end],
+        _ => text,
     }
 }
 

@@ -308,3 +308,65 @@ fn what_belongs_to_a_comment_or_an_anchor_is_not_taken_out() {
         assert_eq!(project.read("a.yaml"), text);
     }
 }
+
+/// Mistakes in the names of gateway.yaml that an edit mends: the rule, what is written, what is
+/// meant.
+const NAMES: &[(&str, &str, &str)] = &[
+    ("unknown-key", "owne: me", "owner: me"),
+    (
+        "unknown-key",
+        "defaults: {upstream: orders, polices: [slow]}",
+        "defaults: {upstream: orders, policies: [slow]}",
+    ),
+    (
+        "unknown-upstream",
+        "defaults: {upstream: order}",
+        "defaults: {upstream: orders}",
+    ),
+    (
+        "unknown-upstream",
+        "defaults: {upstream: \"ordrs\"}",
+        "defaults: {upstream: \"orders\"}",
+    ),
+    (
+        "unknown-policy",
+        "defaults: {upstream: orders, policies: ['slwo']}",
+        "defaults: {upstream: orders, policies: ['slow']}",
+    ),
+    (
+        "unknown-rule",
+        "lint: {unknown-feild: warn} # why",
+        "lint: {unknown-field: warn} # why",
+    ),
+    (
+        "unknown-rule",
+        "lint:\n  weak-flows: off\n",
+        "lint:\n  weak-flow: off\n",
+    ),
+];
+
+#[test]
+fn names_in_gateway_yaml_are_mended_where_they_are_used() {
+    const HEAD: &str = "# the shop\nversion: 1\nname: shop\nauth: {keys: {kind: api_key}}\napis: {orders: {path: orders.yaml}}\n\
+upstreams: {orders: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {slow: {kind: rate_limit, limit: 10/s}}\n";
+    let project = Project::bare();
+    for (rule, wrong, right) in NAMES {
+        project.write("gateway.yaml", format!("{HEAD}{wrong}\n"));
+        let found = project.run(&["lint", "--format", "json"]).out;
+        assert!(found.contains(&format!("\"{rule}\"")), "{wrong}: {found}");
+        project.run(&["lint", "--fix"]);
+        assert_eq!(project.read("gateway.yaml"), format!("{HEAD}{right}\n"));
+        let found = project.run(&["lint", "--format", "json"]).out;
+        assert!(!found.contains(&format!("\"{rule}\"")), "{right}: {found}");
+    }
+}
+
+#[test]
+fn a_name_of_one_letter_is_not_taken_for_another_one() {
+    let project = Project::bare();
+    let text = "version: 1\nname: shop\nauth: {keys: {kind: api_key}}\napis: {orders: {path: orders.yaml}}\n\
+upstreams: {a: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: b}\n";
+    project.write("gateway.yaml", text);
+    project.run(&["lint", "--fix"]).with(1);
+    assert_eq!(project.read("gateway.yaml"), text);
+}

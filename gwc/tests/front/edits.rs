@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use diag::Diagnostic;
-use gwc::compile::{self, Compiled};
+use gwc::compile::{self, Compiled, Input, Options};
 use gwc::output::human::Look;
 use gwc::output::{Report, concise, human};
 use gwc::project::files::Files;
@@ -108,6 +108,15 @@ fn edited(text: &str, dice: &mut Dice) -> (String, String) {
     )
 }
 
+/// A document of 2,900 files, one of them with another text.
+fn compiled_in(root: &Path, document: &str, path: &str, text: &str) -> Compiled {
+    let options = Options {
+        texts: [(path.to_owned(), text.to_owned())].into(),
+        ..Options::default()
+    };
+    compile::compile(&Input::Document(root.join(document)), options).expect("the folder is there")
+}
+
 fn compiled(name: &str, text: &str) -> Compiled {
     // As a project, so that it goes all the way to a bundle where nothing is wrong.
     const GATEWAY: &str = "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
@@ -149,9 +158,14 @@ fn judge(path: &Path, text: &str) -> Result<Vec<&'static str>, String> {
             }
         })
         .collect();
+    watched(true, || compiled(&name, text))
+}
+
+/// Compiles under watch; `whole` says that a bundle must come out where nothing is wrong.
+fn watched(whole: bool, compile: impl FnOnce() -> Compiled) -> Result<Vec<&'static str>, String> {
     let start = Instant::now();
     let run = catch_unwind(AssertUnwindSafe(|| {
-        let compiled = compiled(&name, text);
+        let compiled = compile();
         let report = Report {
             files: &compiled.files,
             folder: "",
@@ -166,7 +180,7 @@ fn judge(path: &Path, text: &str) -> Result<Vec<&'static str>, String> {
             .iter()
             .flat_map(|finding| outside(&compiled, finding))
             .collect();
-        let stuck = compiled.lowered.is_none() && !compiled.has_errors();
+        let stuck = whole && compiled.lowered.is_none() && !compiled.has_errors();
         let names = compiled.findings.iter().map(|finding| finding.lint.name);
         let names: Vec<_> = names.collect();
         (said, outside, stuck, names)
@@ -217,4 +231,41 @@ fn one_random_edit_never_breaks_the_compiler() {
         wrong.join("\n")
     );
     assert!(kinds.len() > 20, "the edits hurt too little: {kinds:?}");
+}
+
+#[test]
+fn one_random_edit_in_one_of_many_files_never_breaks_the_compiler() {
+    let Some(corpus) = corpus::folder() else {
+        return;
+    };
+    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let root = corpus.join("specs/digitalocean/specification");
+    let document = "DigitalOcean-public.v2.yaml";
+    let mut names = Vec::new();
+    let mut waiting = vec![root.clone()];
+    while let Some(folder) = waiting.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                waiting.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "yml") {
+                names.push(path);
+            }
+        }
+    }
+    names.sort();
+    assert!(names.len() > 1_000, "only {} files", names.len());
+    let mut dice = Dice(20_261_121);
+    let mut wrong = Vec::new();
+    for _ in 0..if full { 60 } else { 4 } {
+        let path = &names[dice.roll(names.len())];
+        let text = std::fs::read_to_string(path).expect("the file is there");
+        let (text, did) = edited(&text, &mut dice);
+        let name = path.strip_prefix(&root).expect("it is inside");
+        let name = name.to_string_lossy().into_owned();
+        if let Err(why) = watched(false, || compiled_in(&root, document, &name, &text)) {
+            wrong.push(format!("{name}: {did}: {why}"));
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
 }

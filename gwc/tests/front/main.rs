@@ -20,6 +20,7 @@ mod operations;
 mod others;
 mod output;
 mod overlay;
+mod places;
 mod project;
 mod routes;
 mod samples;

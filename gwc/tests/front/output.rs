@@ -28,6 +28,29 @@ fn lines_have_place_level_code_and_message() {
 }
 
 #[test]
+fn lines_have_what_was_meant_and_what_may_be_written() {
+    let linted = project::text(
+        "openapi: 3.0.3
+info: {title: t, version: \"1\"}
+paths: {/a: {gett: {}, get: {security: [{ky: []}], responses: {'200': {$ref: '#/components/responses/Okk'}}}}}
+components:
+  responses: {Ok: {description: ok}}
+  schemas: {A: {type: any}}
+  securitySchemes: {key: {type: apiKey, in: header, name: k}}
+",
+    );
+    let lines = linted.lines();
+    for said in [
+        "`gett` is not a method; help: did you mean `get`?",
+        "did you mean `key`?",
+        "leads nowhere; help: did you mean `Ok`?",
+        "`any` is not a value that is known here; help: one of `array`, `boolean`",
+    ] {
+        assert!(lines.contains(said), "{said}\n{lines}");
+    }
+}
+
+#[test]
 fn people_see_the_source_and_what_to_do() {
     let text = human::render(&project::text(BROKEN).report(), human::Look::default());
     let expected = "error[GW0320] duplicate-operation-id
