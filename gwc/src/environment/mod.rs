@@ -19,6 +19,7 @@ pub mod lints;
 mod patch;
 mod variables;
 
+pub use patch::FIXED;
 pub use variables::Variables;
 
 /// One environment as gateway.yaml writes it.

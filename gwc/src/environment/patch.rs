@@ -10,7 +10,7 @@ use super::{Environment, Origins, entries};
 use crate::project::files::Files;
 
 /// What a patch may not change: it would change what is patched.
-const FIXED: &[&str] = &["environments", "version", "name"];
+pub const FIXED: &[&str] = &["environments", "version", "name"];
 
 /// Applies an environment's patch; the root that comes of it, which is `root` itself where there
 /// is no patch, or none that can be used.

@@ -9,7 +9,7 @@ mod listener;
 pub(crate) mod shared;
 mod upstream;
 
-use diag::shape::json_schema;
+use diag::shape::{json_schema, merge_patch};
 use serde_json::{Value, json};
 
 /// The JSON Schemas of what users write, by the name that `gwc schema` takes.
@@ -35,6 +35,14 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
             with_dialect(json_schema(&gateway::SHAPE), "gateway.yaml"),
         ),
         (
+            "gateway-patch",
+            with_dialect(patch(), "a patch of gateway.yaml for an environment"),
+        ),
+        (
+            "consumers",
+            with_dialect(json_schema(&gateway::CONSUMERS), "a consumers_file"),
+        ),
+        (
             "x-gateway",
             with_dialect(
                 json!({"$defs": points, "anyOf": extension::POINTS.iter().map(|(point, _)| json!({"$ref": format!("#/$defs/{point}")})).collect::<Vec<_>>()}),
@@ -42,4 +50,15 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
             ),
         ),
     ]
+}
+
+/// The schema of a patch: what it cannot change is no key of it.
+fn patch() -> Value {
+    let mut schema = merge_patch(&json_schema(&gateway::SHAPE));
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        for fixed in crate::environment::FIXED {
+            properties.remove(*fixed);
+        }
+    }
+    schema
 }

@@ -293,3 +293,52 @@ const WRONG_POINTS: &[(&str, &str)] = &[
     ("schema", "{limits: {}}"),
     ("response", "{cache_ttl: 0s}"),
 ];
+
+#[test]
+fn the_schema_of_patches_takes_parts_and_nulls_and_refuses_the_rest() {
+    let patch = jsonschema::validator_for(&schema("gateway-patch")).expect("the schema is one");
+    let right = [
+        "{}",
+        "defaults: {timeout: 3s}",
+        "policies: {slow: {limit: 100/s}}",
+        "policies: {slow: null}",
+        "upstreams: {u: {targets: {a: null, b: {url: \"http://127.0.0.1:1\"}}}}",
+        "listeners: null",
+        "defaults: {timeout: \"${var:WAIT}\"}",
+    ];
+    for text in right {
+        assert_eq!(wrong(&patch, &parsed(text)), Vec::<String>::new(), "{text}");
+    }
+    for text in [
+        "[]",
+        "name: other",
+        "version: 1",
+        "environments: {}",
+        "defaults: {timeuot: 3s}",
+        "defaults: {timeout: 3}",
+        "policies: {slow: {limits: 100/s}}",
+        "upstream: {}",
+    ] {
+        assert!(!wrong(&patch, &parsed(text)).is_empty(), "{text}");
+    }
+    let consumers = jsonschema::validator_for(&schema("consumers")).expect("the schema is one");
+    assert_eq!(
+        wrong(&consumers, &parsed("acme: {keys: []}")),
+        Vec::<String>::new()
+    );
+    assert!(!wrong(&consumers, &parsed("consumers: {acme: {keys: []}}")).is_empty());
+}
+
+#[test]
+fn a_key_says_what_it_is_for_and_whether_it_runs() {
+    let all = schema("gateway");
+    assert!(all.to_string().contains("not available yet"));
+    // Beside the key's own text none of the value's stands, which editors would show instead.
+    let defaults = &all["properties"]["defaults"];
+    assert_eq!(
+        defaults["description"],
+        "What holds where nobody says otherwise."
+    );
+    assert!(defaults["anyOf"][0]["properties"].is_object());
+    assert!(defaults["anyOf"][0].get("description").is_none());
+}

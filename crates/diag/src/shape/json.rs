@@ -121,6 +121,10 @@ fn object_schema(object: &Object, variant: Option<&Variant>) -> Value {
     }
     for field in object.fields {
         let mut schema = json_schema(&field.shape);
+        // Editors show the innermost text: it is to be the key's.
+        if let Some(inner) = schema.as_object_mut() {
+            inner.remove("description");
+        }
         // `null` means back to the built-in default.
         if field.need != Need::Required {
             schema = json!({"anyOf": [schema, {"type": "null"}]});
@@ -141,6 +145,42 @@ fn object_schema(object: &Object, variant: Option<&Variant>) -> Value {
         schema["allOf"] = rules.into();
     }
     schema
+}
+
+/// The schema of a JSON Merge Patch (RFC 7396) of what `schema` describes: nothing must be there,
+/// and `null` may stand for everything.
+#[must_use]
+pub fn merge_patch(schema: &Value) -> Value {
+    match schema {
+        Value::Object(map) => {
+            let mut patch = Map::new();
+            for (key, value) in map {
+                let value = match key.as_str() {
+                    // What holds among keys holds for the whole only.
+                    "required" | "allOf" => continue,
+                    "properties" => nullable_values(value),
+                    "additionalProperties" if value.is_object() => nullable(value),
+                    _ => merge_patch(value),
+                };
+                // Without its `kind` a value may fit several of them.
+                let key = if key == "oneOf" { "anyOf" } else { key };
+                patch.insert(key.to_owned(), value);
+            }
+            Value::Object(patch)
+        }
+        Value::Array(items) => items.iter().map(merge_patch).collect(),
+        other => other.clone(),
+    }
+}
+
+fn nullable(schema: &Value) -> Value {
+    json!({"anyOf": [merge_patch(schema), {"type": "null"}]})
+}
+
+fn nullable_values(properties: &Value) -> Value {
+    let entries = properties.as_object().into_iter().flatten();
+    let entries = entries.map(|(key, value)| (key.clone(), nullable(value)));
+    Value::Object(entries.collect())
 }
 
 fn described(doc: &str, runs: bool) -> String {
