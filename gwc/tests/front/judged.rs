@@ -57,9 +57,10 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is left open: a reference inside a value is taken for one that tools put in.
+/// What is left open: values that have a map with a text `$ref` in them. Documents in several files
+/// have such references inside examples and defaults, and whether one is data or stands for a file's
+/// content is known to nobody but its author; a guess either way would call good examples wrong.
 const UNKNOWN: &[(&str, usize)] = &[
-    ("multipleOf: float division = inf", 1),
     (
         "ref: naive replacement of $ref with its destination is not correct",
         1,

@@ -55,11 +55,13 @@ pub(super) fn is_whole(node: NodeRef<'_>) -> bool {
     whole(node).is_some() || of(node).is_some_and(|number| number.fract() == 0.0)
 }
 
-/// Whether `value` is a multiple of `step`; `None` where floats cannot say.
+/// Whether `value` is a multiple of `step`: exactly, by their digits, where those are not too many;
+/// `None` where floats cannot say either.
 #[must_use]
 pub(super) fn is_multiple(value: NodeRef<'_>, step: NodeRef<'_>) -> Option<bool> {
-    if let (Some(value), Some(step)) = (whole(value), whole(step)) {
-        return (step > 0).then(|| value % step == 0);
+    let exact = Decimal::of(value).zip(Decimal::of(step));
+    if let Some(fits) = exact.and_then(|(value, step)| value.is_multiple_of(step)) {
+        return Some(fits);
     }
     let (value, step) = (of(value)?, of(step)?);
     let quotient = value / step;
@@ -69,6 +71,64 @@ pub(super) fn is_multiple(value: NodeRef<'_>, step: NodeRef<'_>) -> Option<bool>
     // 19.99 / 0.01 is 1998.9999999999998.
     let off = (quotient - quotient.round()).abs();
     Some(off <= 1e-9 * quotient.abs().max(1.0))
+}
+
+/// A number without its sign as JSON writes it: `digits × 10^exponent`. Floats do not know whether
+/// 19.99 is a multiple of 0.01, or what 1e308 divided by 0.1 is.
+#[derive(Clone, Copy)]
+struct Decimal {
+    digits: u128,
+    exponent: i32,
+}
+
+impl Decimal {
+    fn of(node: NodeRef<'_>) -> Option<Self> {
+        let Kind::Number(text) = node.kind() else {
+            return None;
+        };
+        let text = text.strip_prefix('-').unwrap_or(text);
+        let (number, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        let digits = format!("{whole}{fraction}");
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let power: i32 = power.parse().ok()?;
+        Some(Self {
+            digits: digits.parse().ok()?,
+            exponent: power.checked_sub(i32::try_from(fraction.len()).ok()?)?,
+        })
+    }
+
+    /// `None` for a step of nothing, or of too many digits to count with.
+    fn is_multiple_of(self, step: Self) -> Option<bool> {
+        // Products of two remainders fit into 128 bits.
+        let modulus = u128::from(
+            u64::try_from(step.digits)
+                .ok()
+                .filter(|digits| *digits > 0)?,
+        );
+        let shift = self.exponent.checked_sub(step.exponent)?;
+        if self.digits == 0 {
+            return Some(true);
+        }
+        if shift < 0 {
+            let scale = 10_u128.checked_pow(shift.unsigned_abs());
+            let unit = scale.and_then(|scale| scale.checked_mul(modulus));
+            // A unit that does not fit is larger than any value that does.
+            return Some(unit.is_some_and(|unit| self.digits.is_multiple_of(unit)));
+        }
+        let (mut rest, mut base) = (self.digits % modulus, 10 % modulus);
+        let mut left = shift.unsigned_abs();
+        while left > 0 {
+            if left & 1 == 1 {
+                rest = rest * base % modulus;
+            }
+            base = base * base % modulus;
+            left >>= 1;
+        }
+        Some(rest == 0)
+    }
 }
 
 /// A keyword's count: `maxLength` and its like.
@@ -85,4 +145,38 @@ pub(super) fn count(node: NodeRef<'_>) -> Option<f64> {
 )]
 pub(super) fn length(count: usize) -> f64 {
     count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decimal(text: &str) -> Decimal {
+        let mut tree = diag::Tree::default();
+        let span = diag::Span::start_of(diag::FileId(0));
+        let node = tree.push(span, Kind::Number(text.into()));
+        Decimal::of(tree.at(node)).expect("it is decimal")
+    }
+
+    #[test]
+    fn multiples_are_told_by_digits() {
+        for (value, step, fits) in [
+            ("19.99", "0.01", true),
+            ("0.3", "0.1", true),
+            ("0.35", "0.1", false),
+            ("1e308", "0.123456789", false),
+            ("1e308", "0.1", true),
+            ("1e-300", "1e300", false),
+            ("12391239123", "1e-8", true),
+            ("-7.5", "2.5", true),
+            ("0", "3", true),
+            ("0.0", "1e9", true),
+            ("4.0", "2", true),
+            ("1E+2", "1e1", true),
+        ] {
+            let told = decimal(value).is_multiple_of(decimal(step));
+            assert_eq!(told, Some(fits), "{value} by {step}");
+        }
+        assert!(decimal("1").is_multiple_of(decimal("0")).is_none());
+    }
 }
