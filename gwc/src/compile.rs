@@ -10,9 +10,10 @@ use crate::environment::{self, Choice, Environment, Origins, Reading, Variables}
 use crate::exit::Failure;
 pub use crate::lint::Levels;
 use crate::lint::find::find as rule;
+use crate::lint::rules::unsupported_pattern;
 use crate::lint::{self, Chosen, Settling, allow};
 use crate::lower::{self, Lowered};
-use crate::model::{Api, Model, api, limits, lints, open, routes, series, settings};
+use crate::model::{Api, Model, Validation, api, limits, lints, open, routes, series, settings};
 use crate::parallel;
 use crate::project::files::{Document, Files, Texts};
 use crate::project::globs;
@@ -297,6 +298,13 @@ pub fn project_in(
         let mut elsewhere = Sink::default();
         let told = if here { &mut sink } else { &mut elsewhere };
         let api = spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, told));
+        let validates = |api: &Api| {
+            let mut operations = api.operations.iter();
+            operations.any(|operation| operation.validation != Validation::Off)
+        };
+        if here && api.as_ref().is_some_and(validates) {
+            sink.raise(&unsupported_pattern::LINT);
+        }
         (here, api, sink)
     });
     let mut apis: Vec<Api> = Vec::with_capacity(resolved.len());

@@ -1,6 +1,6 @@
 //! Where findings go: they are collected, never thrown.
 
-use crate::diagnostic::{Diagnostic, Level};
+use crate::diagnostic::{Diagnostic, Level, Lint};
 
 /// Collects findings.
 #[derive(Default)]
@@ -23,6 +23,14 @@ impl Sink {
     #[must_use]
     pub fn findings(&self) -> &[Diagnostic] {
         &self.findings
+    }
+
+    /// Makes errors of the findings of a kind.
+    pub fn raise(&mut self, lint: &'static Lint) {
+        let those = self.findings.iter_mut();
+        those
+            .filter(|finding| std::ptr::eq(finding.lint, lint))
+            .for_each(|finding| finding.level = Level::Error);
     }
 
     /// Whether one of the findings is an error.

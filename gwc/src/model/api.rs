@@ -16,7 +16,7 @@ use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
 use super::settings::{ApiEntry, Settings, policies};
 use super::treatment::{Own, Scopes};
-use super::{AllNames, Api, Defined, Operation};
+use super::{AllNames, Api, Defined, Operation, Validation};
 use crate::lint::allow;
 use crate::project::files::{Document, Files};
 use crate::spec::{In, PathItem, Spec};
@@ -104,6 +104,7 @@ pub fn resolve(
             let public = get("public")
                 .filter(|value| value.as_bool() == Some(true))
                 .map(NodeRef::span);
+            let root_default = |key: &str| root?.get("defaults")?.get(key);
             // Nobody can call what is internal, whatever it asks for.
             let internal = get("internal").and_then(NodeRef::as_bool).unwrap_or(false);
             // What cannot be read was told; who may call is not known then.
@@ -200,6 +201,10 @@ pub fn resolve(
                 priority: priority(item.x_gateway.map(node)),
                 trailing_slash: trailing_slash(item.x_gateway.map(node)),
                 internal,
+                validation: validation(
+                    [get("validate"), root_default("validate")],
+                    settings.defaults.validation,
+                ),
                 security,
                 public,
                 chain,
@@ -552,6 +557,12 @@ fn cased(template: ir::Template, extension: Option<NodeRef<'_>>) -> ir::Template
         Some(true) => template.into_folded(),
         Some(false) | None => template,
     }
+}
+
+/// What the nearest `validate` says, or gateway.yaml's; the whole of it is replaced.
+fn validation(nearest: [Option<NodeRef<'_>>; 2], default: Validation) -> Validation {
+    let said = nearest.into_iter().flatten().next();
+    said.map_or(default, Validation::of_requests)
 }
 
 fn trailing_slash(extension: Option<NodeRef<'_>>) -> ir::TrailingSlash {

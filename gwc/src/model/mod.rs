@@ -19,7 +19,7 @@ mod surprise;
 mod treatment;
 
 use bundle::ir;
-use diag::{NodeId, Span};
+use diag::{NodeId, NodeRef, Span};
 use std::borrow::Cow;
 
 use crate::project::files::Document;
@@ -96,6 +96,8 @@ pub struct Operation {
     pub trailing_slash: ir::TrailingSlash,
     /// Compiled, but nobody can call it.
     pub internal: bool,
+    /// Whether its requests are checked against the contract.
+    pub validation: Validation,
     /// Who may call.
     pub security: Valued<ir::Security>,
     /// `public: true`, and where.
@@ -110,6 +112,30 @@ pub struct Operation {
     pub max_body_bytes: Valued<Option<u64>>,
     /// Its place in [`Spec::paths`] and there in `operations`.
     pub place: (usize, usize),
+}
+
+/// Whether requests are checked against the contract (`validate.request`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Validation {
+    /// They are not.
+    #[default]
+    Off,
+    /// They are, and pass all the same.
+    Log,
+    /// What does not fit is refused.
+    Block,
+}
+
+impl Validation {
+    /// What a `validate` says of requests.
+    #[must_use]
+    pub fn of_requests(validate: NodeRef<'_>) -> Self {
+        match validate.get("request").and_then(NodeRef::scalar_text) {
+            Some("log") => Self::Log,
+            Some("block") => Self::Block,
+            _ => Self::Off,
+        }
+    }
 }
 
 /// A value with the place that set it.

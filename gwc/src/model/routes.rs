@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{Segment, Template, TrailingSlash};
-use diag::{Diagnostic, Sink};
+use diag::{Diagnostic, Level, Sink};
 use engine::router::compare_templates;
 
 use super::lints::{
@@ -12,7 +12,7 @@ use super::lints::{
 };
 use super::overlap::{self, subset, witness};
 use super::surprise::{self, Overlap, Side};
-use super::{Api, Operation};
+use super::{Api, Operation, Validation};
 use crate::project::files::Files;
 use crate::spec::reference::Resolver;
 use crate::spec::schema::Schemas;
@@ -298,6 +298,11 @@ fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
 
 /// The requests that both templates match are the loser's by the schemas of the parameters.
 fn captured(winner: &Operation, loser: &Operation, sink: &mut Sink) {
+    // Where the winner refuses what its schemas refuse, nobody can call the loser so.
+    let level = match winner.validation {
+        Validation::Block => Level::Error,
+        Validation::Off | Validation::Log => CAPTURED_BY_TEMPLATE.level,
+    };
     sink.push(
         Diagnostic::new(
             &CAPTURED_BY_TEMPLATE,
@@ -312,7 +317,8 @@ fn captured(winner: &Operation, loser: &Operation, sink: &mut Sink) {
             winner.key
         ))
         .related(winner.path_span, format!("`{}` is here", winner.path))
-        .help("give one of them another path, or this one a `priority`: schemas never route"),
+        .help("give one of them another path, or this one a `priority`: schemas never route")
+        .level(level),
     );
 }
 

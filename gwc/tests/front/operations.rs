@@ -97,3 +97,55 @@ fn what_is_internal_asks_for_nothing_and_is_nobodys_open_door() {
         assert_eq!(names, Vec::<&str>::new(), "{mode}");
     }
 }
+
+#[test]
+fn where_requests_are_validated_what_cannot_be_is_an_error() {
+    let parameter = |name: &str, schema: &str| {
+        format!("{{name: {name}, in: path, required: true, schema: {{{schema}}}}}")
+    };
+    let operation = |parameters: &[String]| {
+        format!(
+            "{{get: {{parameters: [{}], responses: {{\"200\": {{description: ok}}}}}}}}",
+            parameters.join(", ")
+        )
+    };
+    // `/c/d/x` goes to `/c/{id}/{k}`, which takes whole numbers only.
+    let document = format!(
+        "{HEAD}paths:\n  /p/{{id}}: {}\n  /c/{{id}}/{{k}}: {}\n  /{{n}}/d/{{m}}: {}\n",
+        operation(&[parameter("id", "type: string, pattern: '^(?!z)[a-z]+$'")]),
+        operation(&[
+            parameter("id", "type: integer"),
+            parameter("k", "type: string")
+        ]),
+        operation(&[
+            parameter("n", "type: string"),
+            parameter("m", "type: string")
+        ]),
+    );
+    let levels = |validate: &str| {
+        let gateway = GATEWAY.replace(
+            "security: upstream",
+            &format!("security: upstream{validate}"),
+        );
+        let files = [("gateway.yaml", gateway.as_str()), ("a.yaml", &document)];
+        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        let level = |name: &str| {
+            let finding = compiled
+                .findings
+                .iter()
+                .find(|finding| finding.lint.name == name);
+            finding.map(|finding| finding.level)
+        };
+        (level("unsupported-pattern"), level("captured-by-template"))
+    };
+    use diag::Level::{Error, Warn};
+    assert_eq!(levels(""), (Some(Warn), Some(Warn)));
+    assert_eq!(
+        levels(", validate: {request: log}"),
+        (Some(Error), Some(Warn))
+    );
+    assert_eq!(
+        levels(", validate: {request: block}"),
+        (Some(Error), Some(Error))
+    );
+}

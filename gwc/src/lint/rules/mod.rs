@@ -72,7 +72,7 @@ pub(crate) mod unknown_method;
 mod unknown_tag_parent;
 mod unresolved_discriminator;
 mod unsafe_markdown;
-mod unsupported_pattern;
+pub(crate) mod unsupported_pattern;
 mod unsupported_template;
 mod unused_path_parameter;
 mod unused_server_variable;

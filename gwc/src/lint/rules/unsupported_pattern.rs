@@ -8,7 +8,7 @@ use crate::lint::sample::v30;
 use crate::spec::schema::Pattern;
 
 /// The finding.
-pub(super) static LINT: Lint = Lint {
+pub(crate) static LINT: Lint = Lint {
     code: "GW0353",
     name: "unsupported-pattern",
     level: Level::Warn,
@@ -16,7 +16,7 @@ pub(super) static LINT: Lint = Lint {
     explain: "Requests are matched in time that is linear in their length, so that no request can keep the gateway busy. Look-around \
 (`(?=…)`, `(?!…)`, `(?<=…)`) and back-references (`\\1`) need backtracking, so such a pattern cannot be enforced. Most can be said \
 otherwise: `minLength` and `maxLength` for lengths, `not: {pattern: …}` for what must not match, several patterns under `allOf` for what must \
-match together. Patterns that take more than a megabyte compiled are not run either.",
+match together. Where requests are validated it is an error. Patterns that take more than a megabyte compiled are not run either.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: string, pattern: '^(?!admin)[a-z]+$'}}}\n"
     ),

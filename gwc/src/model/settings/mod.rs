@@ -18,7 +18,7 @@ use self::listeners::listeners;
 use self::mounts::mounts;
 use self::upstreams::upstream;
 use crate::model::open::Pattern;
-use crate::model::{AllNames, Defined, Kind, Valued};
+use crate::model::{AllNames, Defined, Kind, Validation, Valued};
 use crate::vocab;
 
 /// gateway.yaml: what the operator decides.
@@ -134,6 +134,8 @@ pub struct Defaults {
     pub security: SecurityMode,
     /// Whether responses name their bundle.
     pub expose_bundle: bool,
+    /// Whether requests are checked against the contract.
+    pub validation: Validation,
 }
 
 /// Who checks credentials.
@@ -428,6 +430,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
             Some("upstream") => SecurityMode::Upstream,
             _ => SecurityMode::Enforce,
         },
+        validation: get("validate").map_or(Validation::Off, Validation::of_requests),
         expose_bundle: get("expose_bundle")
             .and_then(NodeRef::as_bool)
             .unwrap_or(false),
