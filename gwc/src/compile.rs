@@ -109,7 +109,7 @@ pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
     if path.is_dir() {
         anyhow::ensure!(
             path.join(GATEWAY_FILE).is_file(),
-            "there is no {GATEWAY_FILE} in {}",
+            "there is no {GATEWAY_FILE} in {0}, so it is no project; to check OpenAPI documents name them, as in `gwc lint {0}/openapi.yaml`",
             path.display()
         );
         return Ok(Input::Project(path.to_owned()));
@@ -314,13 +314,14 @@ pub fn project_in(
         apis.extend(api.filter(|_| here));
         sink.append(found);
     }
+    // What nobody uses is known only where all was read.
     if all_read {
         open::check_patterns(&settings, &apis, &mut sink);
+        settings.names.report_unused(&mut sink);
     }
     routes::check(&files, &apis, &mut sink);
     limits::check(&files, &settings, &apis, &mut sink);
     series::check(&settings, &apis, &mut sink);
-    settings.names.report_unused(&mut sink);
     let sink = told(sink, elsewhere, &origins);
     let settling = Settling {
         levels: &levels,

@@ -13,6 +13,7 @@ pub mod source;
 pub mod span;
 pub mod suggest;
 pub mod tree;
+mod units;
 
 pub use diagnostic::{Diagnostic, Level, Lint};
 pub use sink::Sink;

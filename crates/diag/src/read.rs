@@ -4,6 +4,7 @@
 //! turns that into a finding at the node, the typed halves of the vocabulary use the value.
 
 use crate::tree::{Kind, NodeRef};
+use crate::units;
 
 /// What is wrong with a scalar, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +53,7 @@ pub fn duration_ms(node: NodeRef<'_>) -> Read<u64> {
         "m" | "min" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        _ => return Err(value(DURATION, None)),
+        _ => return Err(value(DURATION, units::duration(node))),
     };
     number
         .checked_mul(factor)
@@ -78,7 +79,7 @@ pub fn size_bytes(node: NodeRef<'_>) -> Read<u64> {
         "kB" => 1_000,
         "MB" => 1_000_000,
         "GB" => 1_000_000_000,
-        _ => return Err(value(SIZE, None)),
+        _ => return Err(value(SIZE, units::size(node))),
     };
     number.checked_mul(factor).ok_or_else(|| value(SIZE, None))
 }
@@ -91,15 +92,15 @@ pub fn rate(node: NodeRef<'_>) -> Read<Rate> {
         _ => return Err(wrong_type(RATE)),
     };
     let Some((count, period)) = text.split_once('/') else {
-        return Err(value(RATE, None));
+        return Err(value(RATE, units::rate(text)));
     };
-    let count: u64 = whole(count).ok_or_else(|| value(RATE, None))?;
+    let count: u64 = whole(count).ok_or_else(|| value(RATE, units::rate(text)))?;
     let period_ms = match period {
         "s" => 1_000,
         "min" | "m" => 60_000,
         "h" => 3_600_000,
         "d" => 86_400_000,
-        _ => return Err(value(RATE, None)),
+        _ => return Err(value(RATE, units::rate(text))),
     };
     if count == 0 {
         return Err(value(
@@ -146,10 +147,10 @@ pub fn integer(node: NodeRef<'_>, min: i64, max: i64) -> Read<i64> {
     if (min..=max).contains(&number) {
         return Ok(number);
     }
-    let range = if max == i64::MAX {
-        format!("write at least {min}")
-    } else {
-        format!("write a number from {min} to {max}")
+    let range = match max {
+        i64::MAX => format!("write at least {min}"),
+        max if max == min => format!("write `{min}`"),
+        max => format!("write a number from {min} to {max}"),
     };
     Err(value("a whole number in range", Some(range)))
 }
@@ -187,6 +188,10 @@ fn number_and_unit<'t>(
     expected: &'static str,
     units: &[&str],
 ) -> Read<(u64, &'t str)> {
+    let meant = || match expected {
+        SIZE => units::size(node),
+        _ => units::duration(node),
+    };
     let text = match node.kind() {
         Kind::String(text) => text,
         Kind::Number(text) => return Err(unit_missing(expected, text, units)),
@@ -196,7 +201,7 @@ fn number_and_unit<'t>(
         .find(|c: char| !c.is_ascii_digit())
         .ok_or_else(|| unit_missing(expected, text, units))?;
     let (number, unit) = text.split_at(split);
-    let number = whole(number).ok_or_else(|| value(expected, None))?;
+    let number = whole(number).ok_or_else(|| value(expected, meant()))?;
     Ok((number, unit))
 }
 
@@ -207,6 +212,20 @@ fn whole(text: &str) -> Option<u64> {
 }
 
 fn unit_missing(expected: &'static str, text: &str, units: &[&str]) -> Wrong {
+    if text.starts_with('-') {
+        return value(expected, Some("it cannot be below zero".to_owned()));
+    }
+    if whole(text).is_none() {
+        let sample = units
+            .first()
+            .map_or(String::new(), |unit| format!("25{unit}"));
+        let help = format!("write a whole number and its unit, such as `{sample}`");
+        return Wrong {
+            kind: WrongKind::UnitMissing,
+            expected,
+            help: Some(help),
+        };
+    }
     let samples: Vec<String> = units.iter().map(|unit| format!("`{text}{unit}`")).collect();
     Wrong {
         kind: WrongKind::UnitMissing,
@@ -273,6 +292,77 @@ mod tests {
             node(Kind::Number("5".into()), rate).unwrap_err().kind,
             WrongKind::UnitMissing
         );
+    }
+
+    #[test]
+    fn habits_of_others_are_told_what_to_write() {
+        let help = |wrong: Wrong| wrong.help.unwrap_or_default();
+        for (written, meant) in [
+            ("10 seconds", "`10s`"),
+            ("1500 ms", "`1500ms`"),
+            ("1m30s", "`90s`"),
+            ("0.5s", "`500ms`"),
+            ("1.5h", "`90m`"),
+            ("2 Hours", "`2h`"),
+            ("1h 15min", "`75m`"),
+            ("3S", "`3s`"),
+        ] {
+            let wrong = node(text(written), duration_ms).unwrap_err();
+            assert_eq!(help(wrong), format!("write {meant}"), "{written}");
+        }
+        for (written, meant) in [
+            ("64KB", "`64KiB` (65536 bytes) or `64kB` (64000 bytes)"),
+            ("1 MiB", "`1MiB`"),
+            ("1.5MiB", "`1536KiB`"),
+            (
+                "2gb",
+                "`2GiB` (2147483648 bytes) or `2GB` (2000000000 bytes)",
+            ),
+            ("512 bytes", "`512B`"),
+            ("64K", "`64KiB` (65536 bytes) or `64kB` (64000 bytes)"),
+        ] {
+            let wrong = node(text(written), size_bytes).unwrap_err();
+            assert_eq!(help(wrong), format!("write {meant}"), "{written}");
+        }
+        for (written, meant) in [
+            ("100rps", "`100/s`"),
+            ("100/minute", "`100/min`"),
+            ("100 / s", "`100/s`"),
+            ("5 per hour", "`5/h`"),
+            ("10r/s", "`10/s`"),
+            ("30rpm", "`30/min`"),
+        ] {
+            let wrong = node(text(written), rate).unwrap_err();
+            assert_eq!(help(wrong), format!("write {meant}"), "{written}");
+        }
+        // What is told can be read.
+        for nonsense in [
+            "soon",
+            "10 lightyears",
+            "",
+            "1e400s",
+            "99999999999999999999h",
+        ] {
+            let wrong = node(text(nonsense), duration_ms).unwrap_err();
+            assert_eq!(
+                wrong
+                    .help
+                    .as_deref()
+                    .filter(|help| help.starts_with("write `")),
+                None,
+                "{nonsense}"
+            );
+        }
+        let below = node(Kind::Number("-3".into()), size_bytes).unwrap_err();
+        assert_eq!(below.kind, WrongKind::Value);
+        assert_eq!(help(below), "it cannot be below zero");
+        let fraction = node(Kind::Number("0.5".into()), duration_ms).unwrap_err();
+        assert_eq!(
+            help(fraction),
+            "write a whole number and its unit, such as `25ms`"
+        );
+        let version = node(Kind::Number("2".into()), |node| integer(node, 1, 1)).unwrap_err();
+        assert_eq!(help(version), "write `1`");
     }
 
     #[test]

@@ -28,6 +28,20 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
     best.filter(|_| !tied).map(|(_, candidate)| candidate)
 }
 
+/// A text of the source as a message shows it: what a terminal would not show is escaped, quotes
+/// stay quotes.
+#[must_use]
+pub fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\'' => shown.push(c),
+            c => shown.extend(c.escape_debug()),
+        }
+    }
+    shown
+}
+
 /// "one of `a`, `b` or `c`", cut after `most` with a count of the rest.
 pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> String {
     let known: Vec<&str> = known.into_iter().collect();
@@ -51,6 +65,12 @@ pub fn one_of<'k>(known: impl IntoIterator<Item = &'k str>, most: usize) -> Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quotes_are_shown_as_they_are() {
+        assert_eq!(shown("$.paths['/a'].\"b\""), "$.paths['/a'].\"b\"");
+        assert_eq!(shown("a\n\u{1b}[31m\u{202e}"), "a\\n\\u{1b}[31m\\u{202e}");
+    }
 
     #[test]
     fn near_words_are_offered_and_far_ones_are_not() {

@@ -156,9 +156,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return if help { Exit::OK } else { Exit::USAGE };
         }
     };
-    if cli.env.is_some() && !cli.command.reads_project() {
-        let message =
-            "this command reads no project, so that it has no environment: leave --env out";
+    let needless = match (&cli.project, &cli.env) {
+        _ if cli.command.reads_project() => None,
+        (_, Some(_)) => Some(", so that it has no environment: leave --env out"),
+        (Some(_), None) => Some(": leave --project out"),
+        (None, None) => None,
+    };
+    if let Some(needless) = needless {
+        let message = format!("this command reads no project{needless}");
         say::error(
             &exit::Failure::usage(message).into(),
             Exit::USAGE,

@@ -23,7 +23,7 @@ pub struct Unknown {
 /// Says what somebody meant who wrote a word that means no rule of ours.
 #[must_use]
 pub fn unknown(word: &str) -> Unknown {
-    let message = format!("there is no rule `{}`", word.escape_debug());
+    let message = format!("there is no rule `{}`", suggest::shown(word));
     let mut rows = SETS.iter().flat_map(|set| set.rows);
     if let Some((_, ours, remark)) = rows.find(|(theirs, ..)| *theirs == word) {
         let quoted: Vec<String> = ours.iter().map(|name| format!("`{name}`")).collect();

@@ -76,7 +76,7 @@ fn somebody_bounds(
             upstream.span,
             format!("nobody says how long `{}` may take", upstream.value.ir.name),
         )
-        .label("15s hold, and its health is not watched")
+        .label("15s hold: the built-in timeout")
         .help("write `timeouts: {request: 5s}` here, or `defaults: {timeout: 5s}` for all"),
     );
 }

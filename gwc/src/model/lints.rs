@@ -333,7 +333,7 @@ behind it."
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"0.0.0.0:8080\"}}\nupstreams: {u: {targets: {a: {url: \"http://localhost:9000\"}}}}\n")];
 
     UNBOUNDED_UPSTREAM "GW0536" "unbounded-upstream" Info
-    "an upstream whose health nobody watches and whose time nobody bounds"
+    "an upstream whose time nobody bounds"
     "Requests to it wait 15s each before they fail, and nobody notices before that it does not work. Say how long it may take, \
 with `timeouts.request` of the upstream, `timeout` at operations or in the defaults."
     bad open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
@@ -378,7 +378,8 @@ everything, credentials too. Name the authority of the upstream's certificate wi
     "two operations that own the same requests"
     "Two operations have the same method, the same host and listener, and paths that are the same but for the names of \
 their parameters; nothing tells their requests apart. Give one another path, another method or a condition, or \
-describe both as one operation."
+describe both as one operation; an overlay with `remove: true` takes one out of a document of somebody else. Where two APIs meet, \
+change the `base_path` or the `hosts` of a `mount`."
     bad open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\
 \x20 /a/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {\"200\": {description: fine}}}}\n\

@@ -48,6 +48,8 @@ pub struct AllNames([Names; KINDS.len()]);
 pub struct Names {
     kind: Kind,
     defined: BTreeMap<String, Definition>,
+    /// Whether the key that they stand under is misspelt: that was told, and nothing is known.
+    misspelt: bool,
 }
 
 #[derive(Debug)]
@@ -106,10 +108,18 @@ impl AllNames {
         Self(KINDS.map(|(kind, key)| {
             let node = root.and_then(|root| root.get(key));
             let entries = node.into_iter().flat_map(NodeRef::entries);
-            Names::new(
+            let mut names = Names::new(
                 kind,
                 entries.map(|(entry, _)| (entry.key.to_string(), entry.key_span)),
-            )
+            );
+            let is_misspelt = |written: &str| {
+                let known = KINDS.iter().all(|(_, known)| *known != written);
+                known && suggest::nearest(written, [key]).is_some()
+            };
+            names.misspelt = node.is_none()
+                && root
+                    .is_some_and(|root| root.entries().any(|(entry, _)| is_misspelt(&entry.key)));
+            names
         }))
     }
 
@@ -134,6 +144,9 @@ impl AllNames {
     /// is told as such.
     pub fn resolve(&self, kind: Kind, name: &str, span: Span, sink: &mut Sink) -> bool {
         let names = self.kind(kind);
+        if names.misspelt {
+            return false;
+        }
         names.knows(name) || {
             let others = self.0.iter().filter(|other| other.kind != kind);
             names.report_unknown(name, span, others, sink);
@@ -159,7 +172,8 @@ impl AllNames {
             if built_in.trim_matches('`') == text || text.starts_with("${") {
                 return;
             }
-            if !own.is_some_and(|own| own.kind(*kind).knows(text)) {
+            let is_own = |own: &Self| own.kind(*kind).misspelt || own.kind(*kind).knows(text);
+            if !own.is_some_and(is_own) {
                 self.resolve(*kind, text, name.span(), sink);
             }
         });
@@ -220,6 +234,7 @@ impl Names {
             defined: defined
                 .map(|(name, span)| (name, Definition::at(span)))
                 .collect(),
+            misspelt: false,
         }
     }
 

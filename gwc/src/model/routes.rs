@@ -29,6 +29,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         .map(|(api, resolver)| Schemas::new(resolver, api.spec.version))
         .collect();
     let table = Tables { apis, schemas };
+    let mut meetings = Meetings::default();
     let mut fallen = BTreeSet::new();
     let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
     for routes in tables(apis) {
@@ -44,11 +45,12 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             // path and a twin, the path comes first; two twins overlap where their paths do.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
-                table.judge(first, second, sink);
+                table.judge(first, second, &mut meetings, sink);
             }
         }
         surprise::methods_that_fall_through(apis, &routes, &mut fallen, sink);
     }
+    meetings.report(apis, sink);
     surprise::hidden_mounts(apis, sink);
     for api in apis {
         mounts_at_one_place(api, sink);
@@ -102,6 +104,8 @@ pub(super) struct Route<'m> {
     pub(super) operation: &'m Operation,
     /// Its template behind the mount's base path.
     pub(super) template: Template,
+    /// The base path of its mount.
+    pub(super) base_path: &'m str,
     /// Whether that differs from the path as written by its final slash.
     pub(super) twin: bool,
 }
@@ -144,6 +148,7 @@ fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
                         api,
                         operation,
                         template: based(base, template),
+                        base_path: base,
                         twin,
                     };
                     let declared = route(&operation.template, false);
@@ -174,6 +179,70 @@ fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
     groups.into_values().collect()
 }
 
+/// Operations of two APIs that own the same requests: said once for the two of them, because the
+/// cause is where they are mounted.
+#[derive(Default)]
+struct Meetings<'m>(BTreeMap<(usize, usize), Vec<Meeting<'m>>>);
+
+/// Pairs of operations that a finding names.
+const MEETINGS_NAMED_MAX: usize = 50;
+
+/// Two operations, and the base paths of their mounts.
+struct Meeting<'m> {
+    operations: [&'m Operation; 2],
+    base_paths: [&'m str; 2],
+}
+
+impl<'m> Meetings<'m> {
+    fn add(&mut self, first: &Route<'m>, second: &Route<'m>) {
+        let meeting = Meeting {
+            operations: [first.operation, second.operation],
+            base_paths: [first.base_path, second.base_path],
+        };
+        let both = (first.api, second.api);
+        self.0.entry(both).or_default().push(meeting);
+    }
+
+    fn report(self, apis: &[Api], sink: &mut Sink) {
+        let shown = |path: &'m str| if path.is_empty() { "/" } else { path };
+        for ((a, b), mut meetings) in self.0 {
+            meetings.sort_by_key(|meeting| meeting.operations[1].path_span);
+            let (a, b) = (&apis[a], &apis[b]);
+            let Some(first) = meetings.first() else {
+                continue;
+            };
+            let [_, other] = first.operations;
+            let more = match meetings.len() - 1 {
+                0 => String::new(),
+                count => format!(", and {count} more"),
+            };
+            let places = match first.base_paths.map(shown) {
+                [one, same] if one == same => format!("both are mounted at `{one}`"),
+                [one, two] => format!("they are mounted at `{one}` and `{two}`"),
+            };
+            let mut finding = Diagnostic::new(
+                &IDENTICAL_ROUTE,
+                b.span,
+                format!(
+                    "`{}` and `{}` own the same requests: `{} {}`{more}",
+                    a.name, b.name, other.method, other.path
+                ),
+            )
+            .label(places.clone())
+            .related(a.span, format!("`{}` is mounted here", a.name))
+            .help(format!(
+                "{places}: change the `base_path` or the `hosts` of a `mount`"
+            ));
+            for meeting in meetings.iter().take(MEETINGS_NAMED_MAX) {
+                for operation in meeting.operations {
+                    finding = finding.related(operation.path_span, format!("`{}`", operation.key));
+                }
+            }
+            sink.push(finding);
+        }
+    }
+}
+
 // === what is said about a pair ===
 
 /// What judging pairs needs.
@@ -192,7 +261,13 @@ impl<'r, 'a> Tables<'r, 'a> {
         }
     }
 
-    fn judge(&self, first: &Route<'_>, second: &Route<'_>, sink: &mut Sink) {
+    fn judge<'m>(
+        &self,
+        first: &Route<'m>,
+        second: &Route<'m>,
+        meetings: &mut Meetings<'m>,
+        sink: &mut Sink,
+    ) {
         let (a, b) = (first.operation, second.operation);
         let (below, above) = (
             subset(&first.template, &second.template),
@@ -200,11 +275,14 @@ impl<'r, 'a> Tables<'r, 'a> {
         );
         if below && above {
             if a.conditions == b.conditions && a.priority == b.priority {
+                if first.api != second.api {
+                    return meetings.add(first, second);
+                }
                 sink.push(
                 Diagnostic::new(&IDENTICAL_ROUTE, b.path_span, format!("`{} {}` and `{} {}` own the same requests", b.method, b.path, a.method, a.path))
                     .label("nothing tells their requests apart")
                     .related(a.path_span, format!("`{} {}` is here", a.method, a.path))
-                    .help("give one another path, another method or a condition, or describe both as one operation"),
+                    .help("give one another path, another method or a condition, or describe both as one operation; an overlay (`remove: true`) takes one out"),
             );
                 return;
             }

@@ -70,7 +70,7 @@ fn run(
     };
     let target = edited.at(action.target);
     if paths.is_empty() {
-        let text = target.as_str().unwrap_or_default().escape_debug();
+        let text = diag::suggest::shown(target.as_str().unwrap_or_default());
         sink.push(
             Diagnostic::new(
                 &OVERLAY_MATCHES_NOTHING,

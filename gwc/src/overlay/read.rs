@@ -132,7 +132,7 @@ fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<bool> {
                 field.span(),
                 "this is not a version of Overlay that is read",
             );
-            sink.push(finding.label("`1.0.0` and `1.1.0` are read"));
+            sink.push(finding.help("`1.0.0` and `1.1.0` are read"));
             None
         }
     }
@@ -232,7 +232,7 @@ fn keys(node: NodeRef<'_>, what: &str, known: &[&str], sink: &mut Sink) {
         if known.contains(&&*entry.key) || entry.key.starts_with("x-") {
             continue;
         }
-        let message = format!("{what} has no field `{}`", entry.key.escape_debug());
+        let message = format!("{what} has no field `{}`", suggest::shown(&entry.key));
         let mut finding = Diagnostic::new(&MALFORMED_OVERLAY, entry.key_span, message);
         if let Some(near) = suggest::nearest(&entry.key, known.iter().copied()) {
             finding = finding

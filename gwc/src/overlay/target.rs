@@ -5,7 +5,7 @@
 //! comes and then kept in step with the changes, so that a file of a hundred wildcard actions
 //! converts a 4 MB document once.
 
-use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink};
+use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, suggest};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
@@ -49,12 +49,22 @@ impl Targets {
         let query = match JsonPath::parse(text) {
             Ok(query) => query,
             Err(error) => {
-                let why = error.message().escape_debug().to_string();
+                let unexpected = text.chars().nth(error.position());
+                let why = match (error.message(), unexpected) {
+                    ("parser error", Some(found)) => {
+                        format!(
+                            "`{}` is not expected there",
+                            suggest::shown(&found.to_string())
+                        )
+                    }
+                    ("parser error", None) => "it ends too early".to_owned(),
+                    (why, _) => suggest::shown(why),
+                };
                 sink.push(
                     Diagnostic::new(
                         &INVALID_TARGET,
                         target.span(),
-                        format!("`{}` is not a JSONPath: {why}", text.escape_debug()),
+                        format!("`{}` is not a JSONPath: {why}", suggest::shown(text)),
                     )
                     .label(format!("at character {}", error.position()))
                     .help("targets are JSONPath (RFC 9535): `$.paths['/orders'].get`; a name with `-` or `/` stands in brackets and quotes"),

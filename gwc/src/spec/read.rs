@@ -35,7 +35,7 @@ fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
                     swagger.scalar_text().unwrap_or_default().escape_debug()
                 ),
             )
-            .label("2.0 is read, as `swagger: \"2.0\"`"),
+            .help("2.0 is read, as `swagger: \"2.0\"`"),
             None => Diagnostic::new(
                 &UNSUPPORTED_VERSION,
                 structure::first_key(root),
@@ -64,7 +64,7 @@ fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
                     text.escape_debug()
                 ),
             )
-            .label("3.0, 3.1 and 3.2 are read, and Swagger 2.0"),
+            .help("3.0, 3.1 and 3.2 are read, and Swagger 2.0"),
         );
     }
     version

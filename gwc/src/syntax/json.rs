@@ -353,7 +353,10 @@ impl Reader<'_> {
             .and_then(|rest| rest.chars().next())
         {
             Some(found) => (
-                format!("expected {expected}, found `{}`", found.escape_debug()),
+                format!(
+                    "expected {expected}, found `{}`",
+                    diag::suggest::shown(&found.to_string())
+                ),
                 self.at + found.len_utf8(),
             ),
             None => (format!("expected {expected}, but the file ends"), self.at),

@@ -40,7 +40,7 @@ pub(super) fn unique(entries: Vec<Entry>, sink: &mut Sink) -> Vec<Entry> {
                 second.key_span,
                 format!(
                     "the key `{}` stands twice in one map",
-                    second.key.escape_debug()
+                    diag::suggest::shown(&second.key)
                 ),
             )
             .label("again here")

@@ -29,10 +29,36 @@ pub static POINTS: &[(&str, Shape)] = &[
     ("response", Shape::Object(&RESPONSE)),
 ];
 
+/// Where a key of `x-gateway` belongs that stands at the wrong place.
+fn elsewhere(key: &str) -> Option<String> {
+    let has = |object: &Object| object.fields.iter().any(|field| field.key == key);
+    let points = POINTS.iter().filter_map(|(point, shape)| match shape {
+        Shape::Object(object) if has(object) => Some(*point),
+        _ => None,
+    });
+    let named: Vec<String> = points
+        .map(|point| match point {
+            "root" => "at the document's root".to_owned(),
+            "operation" => "at an operation".to_owned(),
+            point => format!("at a {}", point.replace('-', " ")),
+        })
+        .collect();
+    (!named.is_empty()).then(|| named.join(" or "))
+}
+
+/// The same for the document's root, whose defaults are for all operations.
+fn below_root(key: &str) -> Option<String> {
+    let default = ROOT_DEFAULTS.fields.iter().any(|field| field.key == key);
+    match default {
+        true => Some("under `defaults`, or at an operation".to_owned()),
+        false => elsewhere(key),
+    }
+}
+
 /// At a document's root.
 pub static ROOT: Object = Object {
     what: "`x-gateway` of a document",
-    rules: &[],
+    rules: &[Rule::Elsewhere(below_root)],
     fields: &[
         F::later(
             "api",
@@ -118,7 +144,7 @@ static ROOT_DEFAULTS: Object = Object {
 /// At a server.
 pub static SERVER: Object = Object {
     what: "`x-gateway` of a server",
-    rules: &[],
+    rules: &[Rule::Elsewhere(elsewhere)],
     fields: &[
         F::later("upstream", Name("an upstream"), "The service behind it."),
         F::later(
@@ -132,10 +158,10 @@ pub static SERVER: Object = Object {
 /// At a path item.
 pub static PATH_ITEM: Object = Object {
     what: "`x-gateway` of a path",
-    rules: &[Rule::Apart(
-        &["policies", "+policies"],
-        &POLICIES_AND_APPEND,
-    )],
+    rules: &[
+        Rule::Elsewhere(elsewhere),
+        Rule::Apart(&["policies", "+policies"], &POLICIES_AND_APPEND),
+    ],
     fields: &[
         F::optional("upstream", Name("an upstream"), "Where requests go."),
         F::optional(
@@ -180,6 +206,7 @@ pub static PATH_ITEM: Object = Object {
 pub static OPERATION: Object = Object {
     what: "`x-gateway` of an operation",
     rules: &[
+        Rule::Elsewhere(elsewhere),
         Rule::Apart(&["policies", "+policies"], &POLICIES_AND_APPEND),
         Rule::Holds(check_operation),
     ],
@@ -268,7 +295,7 @@ pub static OPERATION: Object = Object {
 /// At a parameter.
 pub static PARAMETER: Object = Object {
     what: "`x-gateway` of a parameter",
-    rules: &[],
+    rules: &[Rule::Elsewhere(elsewhere)],
     fields: &[
         F::later(
             "log",
@@ -282,7 +309,10 @@ pub static PARAMETER: Object = Object {
 /// At a security scheme.
 pub static SCHEME: Object = Object {
     what: "`x-gateway` of a security scheme",
-    rules: &[Rule::Apart(&["auth", "verify"], &BAD_VALUE)],
+    rules: &[
+        Rule::Elsewhere(elsewhere),
+        Rule::Apart(&["auth", "verify"], &BAD_VALUE),
+    ],
     fields: &[
         F::optional(
             "auth",
@@ -315,7 +345,7 @@ pub static SCHEME: Object = Object {
 /// At a schema.
 pub static SCHEMA: Object = Object {
     what: "`x-gateway` of a schema",
-    rules: &[],
+    rules: &[Rule::Elsewhere(elsewhere)],
     fields: &[
         F::later(
             "limits",
@@ -329,7 +359,7 @@ pub static SCHEMA: Object = Object {
 /// At a response.
 pub static RESPONSE: Object = Object {
     what: "`x-gateway` of a response",
-    rules: &[],
+    rules: &[Rule::Elsewhere(elsewhere)],
     fields: &[
         F::later(
             "headers",

@@ -29,6 +29,19 @@ fn a_project_that_lints_clean_and_can_be_released() {
 }
 
 #[test]
+fn the_folder_is_one_word_of_the_shell_that_enters_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, shown) in [
+        ("My Shop!", "cd 'My Shop!'\n"),
+        ("it's", "cd 'it'\\''s'\n"),
+        ("shop-2", "cd shop-2\n"),
+    ] {
+        let ended = in_folder(folder.path(), &["init", name, "--name", "shop"]).with(0);
+        assert!(ended.out.contains(shown), "{}", ended.out);
+    }
+}
+
+#[test]
 fn from_a_real_document() {
     let folder = tempfile::tempdir().unwrap();
     let museum = Path::new(env!("CARGO_MANIFEST_DIR")).join("../specs/museum.yaml");

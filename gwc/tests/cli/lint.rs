@@ -360,3 +360,57 @@ fn rules_are_called_by_name_or_code_and_other_linters_names_are_translated() {
         .says("there is no rule `operation-tags`; help: write `missing-operation-tags`")
         .says("`unknown-policy` cannot be made less than an error");
 }
+
+#[test]
+fn writing_a_baseline_tells_how_many_findings_it_sets_aside() {
+    let project = Project::bare();
+    project.edit(
+        "orders.yaml",
+        "operationId: getOrder",
+        "sumary: x, operationId: getOrder",
+    );
+    let written = project.run(&["lint", "--write-baseline", "b.json"]).with(0);
+    assert!(
+        written.err.contains("set aside 1 finding in b.json"),
+        "{}",
+        written.err
+    );
+    assert!(!written.out.contains("nothing found"), "{}", written.out);
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders",
+        "sumary: x, operationId: listOrders",
+    );
+    project
+        .run(&["lint", "--write-baseline", "b.json"])
+        .with(0)
+        .says("set aside 2 findings in b.json");
+}
+
+#[test]
+fn what_cannot_be_one_report_says_which_option_wants_one() {
+    let project = Project::bare();
+    let two = ["lint", "orders.yaml", "orders.yaml"];
+    for (more, told) in [
+        (&["--format", "sarif"][..], "`--format sarif` is about one"),
+        (&["--output", "json=x"], "`--output` is about one"),
+        (&["--baseline", "b.json"], "`--baseline` is about one"),
+        (
+            &["--write-baseline", "b.json"],
+            "`--write-baseline` is about one",
+        ),
+    ] {
+        project.run(&[&two[..], more].concat()).with(64).says(told);
+    }
+    std::fs::create_dir(project.file("specs")).expect("a folder");
+    project
+        .run(&["lint", "specs"])
+        .with(65)
+        .says("there is no gateway.yaml in specs, so it is no project")
+        .says("`gwc lint specs/openapi.yaml`");
+    project
+        .run(&["rules", "--project", "."])
+        .with(64)
+        .says("reads no project: leave --project out");
+    project.run(&["rules"]).with(0);
+}

@@ -283,7 +283,7 @@ environments: {test: {}, prod: {}}
     assert!(
         lines(&same)
             .iter()
-            .any(|line| line.ends_with("identical-route < /a")),
+            .any(|line| line.contains(" identical-route < api < ")),
         "{:?}",
         lines(&same)
     );

@@ -11,6 +11,7 @@ mod edits;
 mod environments;
 mod files;
 mod formats;
+mod helps;
 mod hostile;
 mod ignored;
 mod judged;

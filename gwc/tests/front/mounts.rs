@@ -272,6 +272,15 @@ fn several_apis_at_several_mounts_are_told_as_brute_force_finds_them() {
         let mut hidden = BTreeSet::new();
         for finding in &compiled.findings {
             match finding.lint.name {
+                // Two APIs that meet are told at their mounts, with the pairs of their operations.
+                name @ "identical-route"
+                    if sources.file(finding.span.file).path() == "gateway.yaml" =>
+                {
+                    for pair in finding.related[1..].chunks(2) {
+                        let pair = BTreeSet::from([route(pair[0].0), route(pair[1].0)]);
+                        said.insert((name, pair));
+                    }
+                }
                 name @ ("identical-route" | "ambiguous-template") => {
                     let pair = BTreeSet::from([route(finding.span), route(finding.related[0].0)]);
                     said.insert((name, pair));

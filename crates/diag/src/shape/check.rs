@@ -6,7 +6,7 @@ use crate::diagnostic::{Diagnostic, Level};
 use crate::read::{self, Wrong, WrongKind};
 use crate::sink::Sink;
 use crate::span::Span;
-use crate::suggest;
+use crate::suggest::{self, shown};
 use crate::tree::NodeRef;
 
 /// Checks a node against a shape; whether it is well-formed. What is well-formed but cannot run
@@ -98,7 +98,12 @@ impl Checker<'_> {
 
     fn list(&mut self, node: NodeRef<'_>, item: &Shape) -> bool {
         if !node.is_list() {
-            return wrong_type(node, "a list", self.sink);
+            let found = not_a("a list", node);
+            self.sink.push(match node.scalar_text() {
+                Some(text) if !text.is_empty() => found.help(format!("write `[{}]`", shown(text))),
+                _ => found,
+            });
+            return false;
         }
         // Not `all`: every item is checked, also behind a wrong one.
         let wrong = node.items().filter(|node| !self.check(*node, item));
@@ -189,7 +194,7 @@ impl Checker<'_> {
             let mut finding = Diagnostic::new(
                 &BAD_VALUE,
                 kind.span(),
-                format!("`{}` is not a kind that is known here", text.escape_debug()),
+                format!("`{}` is not a kind that is known here", shown(text)),
             );
             finding = match suggest::nearest(text, known()) {
                 Some(near) => finding
@@ -252,6 +257,7 @@ fn check_rule(
         Rule::One(keys) => (*keys, 1, 1, &BAD_VALUE),
         Rule::AnyOf(keys) => (*keys, 1, keys.len(), &BAD_VALUE),
         Rule::Apart(keys, lint) => (*keys, 0, 1, *lint),
+        Rule::Elsewhere(_) => return true,
         Rule::Holds(check) => {
             let before = sink.findings().len();
             if fits {
@@ -301,7 +307,7 @@ fn bad_form(text: &str, at: Span, form: &Form, sink: &mut Sink) -> bool {
         Diagnostic::new(
             &BAD_VALUE,
             at,
-            format!("`{}` cannot be used here", text.escape_debug()),
+            format!("`{}` cannot be used here", shown(text)),
         )
         .label(format!("expected {}", form.what))
         .help(format!("write {}", form.what)),
@@ -394,12 +400,15 @@ fn check_word(
     let mut finding = Diagnostic::new(
         &BAD_VALUE,
         node.span(),
-        format!("`{}` is not known here", text.escape_debug()),
+        format!("`{}` is not known here", shown(text)),
     )
     .label(suggest::one_of(known(), 12));
-    if let Some(near) = suggest::nearest(text, known()) {
+    // `warning` for `warn`: too many letters to be a slip, but nothing else can be meant.
+    let longer = || known().find(|word| word.len() > 3 && text.starts_with(word));
+    if let Some(near) = suggest::nearest(text, known()).or_else(longer) {
         finding = finding
-            .help(format!("did you mean `{near}`?"))
+            .label(format!("did you mean `{near}`?"))
+            .help(format!("write `{near}`"))
             .fix(node.span(), near);
     }
     sink.push(finding);
@@ -411,7 +420,7 @@ fn is_key_name(key: &str, span: Span, sink: &mut Sink) -> bool {
         return true;
     }
     sink.push(
-        Diagnostic::new(&BAD_VALUE, span, format!("`{}` cannot be a name", key.escape_debug()))
+        Diagnostic::new(&BAD_VALUE, span, format!("`{}` cannot be a name", shown(key)))
             .help("a name has 1 to 128 letters, digits, `-`, `_` or `.` and begins with a letter or digit"),
     );
     false
@@ -443,14 +452,19 @@ fn unknown_key(key: &str, span: Span, object: &Object, beside: &[&'static str], 
     let mut finding = Diagnostic::new(
         &UNKNOWN_KEY,
         span,
-        format!("unknown key `{}` in {}", key.escape_debug(), object.what),
+        format!("unknown key `{}` in {}", shown(key), object.what),
     );
-    finding = match suggest::nearest(key, known()) {
-        Some(near) => finding
+    let mut elsewhere = object.rules.iter().filter_map(|rule| match rule {
+        Rule::Elsewhere(place) => place(key),
+        Rule::One(_) | Rule::AnyOf(_) | Rule::Apart(..) | Rule::Holds(_) => None,
+    });
+    finding = match (elsewhere.next(), suggest::nearest(key, known())) {
+        (Some(place), _) => finding.help(format!("it belongs {place}")),
+        (None, Some(near)) => finding
             .label(format!("did you mean `{near}`?"))
             .help(format!("write `{near}`"))
             .fix(span, near),
-        None => finding.help(format!("known here: {}", suggest::one_of(known(), 40))),
+        (None, None) => finding.help(format!("known here: {}", suggest::one_of(known(), 40))),
     };
     sink.push(finding);
 }
@@ -491,7 +505,7 @@ fn say_wrong(node: NodeRef<'_>, wrong: &Wrong, sink: &mut Sink) {
             format!("expected {}, found {}", wrong.expected, node.kind_name())
         }
         (WrongKind::UnitMissing, Some(text)) => format!("`{text}` has no unit"),
-        (WrongKind::Value, Some(text)) => format!("`{}` cannot be used here", text.escape_debug()),
+        (WrongKind::Value, Some(text)) => format!("`{}` cannot be used here", shown(text)),
     };
     let mut finding =
         Diagnostic::new(lint, node.span(), message).label(format!("expected {}", wrong.expected));
@@ -505,13 +519,15 @@ fn say_wrong(node: NodeRef<'_>, wrong: &Wrong, sink: &mut Sink) {
 }
 
 fn wrong_type(node: NodeRef<'_>, expected: &str, sink: &mut Sink) -> bool {
-    sink.push(
-        Diagnostic::new(
-            &WRONG_TYPE,
-            node.span(),
-            format!("expected {expected}, found {}", node.kind_name()),
-        )
-        .label(format!("expected {expected}")),
-    );
+    sink.push(not_a(expected, node));
     false
+}
+
+fn not_a(expected: &str, node: NodeRef<'_>) -> Diagnostic {
+    Diagnostic::new(
+        &WRONG_TYPE,
+        node.span(),
+        format!("expected {expected}, found {}", node.kind_name()),
+    )
+    .label(format!("expected {expected}"))
 }

@@ -208,6 +208,6 @@ fn rule_schemas(rule: &Rule) -> Vec<Value> {
             });
             pairs.collect()
         }
-        Rule::Holds(_) => Vec::new(),
+        Rule::Elsewhere(_) | Rule::Holds(_) => Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 
-use diag::{Level, Sink};
+use diag::{Diagnostic, Level, Sink};
 
 use super::limits::LimitOptions;
 use super::replace::replace;
@@ -79,11 +79,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         FailOn::Warn => Level::Warn,
         FailOn::Info => Level::Info,
     };
-    let one = !outputs.is_empty() || args.write_baseline.is_some() || args.baseline.is_some();
-    if args.paths.len() > 1 && (args.format.joins == Joins::Document || one) {
-        return Err(Failure::usage(
-            "a report in a file, one that is one document, and a baseline are about one project or OpenAPI document; call gwc once for each",
-        )
+    let paths = args.paths.len();
+    if let Some(option) = about_one(args).filter(|_| paths > 1) {
+        return Err(Failure::usage(format!(
+            "{option} is about one project or OpenAPI document, and {paths} are named: call gwc once for each (`--format human`, \
+             `concise`, `jsonl` and `github` take several)"
+        ))
         .into());
     }
     let paths: Vec<Option<&Path>> = if args.paths.is_empty() {
@@ -128,7 +129,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         };
         let look = say::look(std::io::stdout().is_terminal());
         let text = (args.format.render)(&report, look);
-        if !text.is_empty() && !args.dry_run {
+        // What was set aside is told by a note; "nothing found" would be wrong.
+        let all_aside = args.write_baseline.is_some()
+            && args.format.name == "human"
+            && report.findings.is_empty();
+        if !text.is_empty() && !args.dry_run && !all_aside {
             say::result(&text);
         }
         if let Some(Cost { routes, series }) = cost.filter(|_| args.format.name == "human") {
@@ -153,6 +158,24 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
     }
     Ok(exit)
+}
+
+/// The first option that makes something of one project or document.
+fn about_one(args: &Args) -> Option<String> {
+    let options = [
+        (
+            args.write_baseline.is_some(),
+            "`--write-baseline`".to_owned(),
+        ),
+        (args.baseline.is_some(), "`--baseline`".to_owned()),
+        (!args.output.is_empty(), "`--output`".to_owned()),
+        (
+            args.format.joins == Joins::Document,
+            format!("`--format {}`", args.format.name),
+        ),
+    ];
+    let mut given = options.into_iter().filter(|(given, _)| *given);
+    given.next().map(|(_, option)| option)
 }
 
 /// Mends, and tells what was done.
@@ -197,16 +220,21 @@ fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Res
         let text = baseline::written(&compiled.files, &compiled.findings);
         replace(file, text.as_bytes())
             .map_err(|error| Failure::new(Exit::INPUT, "baseline", format!("{error:#}")))?;
-        let hard = compiled.findings.iter();
-        let hard: BTreeSet<&str> = hard
-            .map(|finding| finding.lint)
-            .filter(|lint| compile::is_hard(lint))
-            .map(|lint| lint.name)
-            .collect();
+        let (hard, soft): (Vec<&Diagnostic>, Vec<&Diagnostic>) = compiled
+            .findings
+            .iter()
+            .partition(|finding| compile::is_hard(finding.lint));
+        let plural = if soft.len() == 1 { "" } else { "s" };
+        say::note(&format!(
+            "set aside {} finding{plural} in {}",
+            soft.len(),
+            say::path(file)
+        ));
         if !hard.is_empty() {
-            let names: Vec<&str> = hard.into_iter().collect();
+            let names: BTreeSet<&str> = hard.iter().map(|finding| finding.lint.name).collect();
+            let names: Vec<&str> = names.into_iter().collect();
             say::note(&format!(
-                "not set aside, because nothing could be built with it: {}",
+                "not set aside, because nothing could be built with it: {}; it is told until it is mended",
                 names.join(", ")
             ));
         }

@@ -25,7 +25,11 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     let types: Vec<&str> = one
         .chain(kind.items().filter_map(NodeRef::as_str))
         .collect();
-    if types.is_empty() {
+    // A type that is none was told; nothing follows from it.
+    let known = [
+        "string", "number", "integer", "array", "object", "boolean", "null", "file",
+    ];
+    if types.is_empty() || !types.iter().all(|kind| known.contains(kind)) {
         return;
     }
     for (entry, _) in place.node.entries() {

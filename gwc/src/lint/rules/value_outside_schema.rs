@@ -71,6 +71,7 @@ pub(super) fn finding(lint: &'static Lint, what: &str, faults: &[Fault]) -> Diag
     };
     let message = match faults.len() {
         1 => format!("the schema refuses {what}"),
+        2 => format!("the schema refuses {what}, here and in one other way"),
         count => format!(
             "the schema refuses {what}, here and in {} other ways",
             count - 1

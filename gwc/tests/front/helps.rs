@@ -1,0 +1,188 @@
+//! What a message tells a newcomer to write, and what it does not say twice.
+
+use gwc::compile;
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+use crate::project;
+
+const GATEWAY: &str = "version: 1\nname: s\napis: {a: {path: a.yaml, overlays: [o.yaml]}}\n\
+    upstreams: {u: {targets: {x: {url: \"http://127.0.0.1:9000\"}}}}\nauth: {keys: {kind: api_key}}\n\
+    policies: {slow: {kind: rate_limit, limit: 1/s}}\n\
+    defaults: {upstream: u, timeout: 5s, max_body: 1MiB, policies: [slow]}\nlint: {missing-tags: off}\n";
+const DOCUMENT: &str = "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\nsecurity: [{key: []}]\nx-gateway: {}\n\
+    paths: {/a: {x-gateway: {}, get: {x-gateway: {}, responses: {'200': {description: ok}}}}}\n\
+    components: {securitySchemes: {key: {type: apiKey, in: header, name: K, x-gateway: {auth: keys}}}}\n";
+const OVERLAY: &str = "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions: [{target: \"$.paths['/a'].get\", update: {summary: x}}]\n";
+
+/// The project with one text changed in one of its files.
+fn changed(old: &str, new: &str) -> project::Linted {
+    let texts = [
+        ("gateway.yaml", GATEWAY),
+        ("a.yaml", DOCUMENT),
+        ("o.yaml", OVERLAY),
+    ];
+    let all: usize = texts
+        .iter()
+        .map(|(_, text)| text.matches(old).count())
+        .sum();
+    assert!(old.is_empty() || all == 1, "`{old}` is there {all} times");
+    let texts = texts.map(|(path, text)| {
+        (
+            path,
+            if old.is_empty() {
+                text.to_owned()
+            } else {
+                text.replace(old, new)
+            },
+        )
+    });
+    let texts = texts.iter().map(|(path, text)| (*path, text.as_str()));
+    project::of(compile::project(
+        Files::in_memory(texts, Limits::default()),
+        &Vec::new(),
+    ))
+}
+
+#[test]
+fn each_slip_is_told_what_to_write() {
+    assert_eq!(changed("", "").lines(), "");
+    let document = "openapi: 3.0.3";
+    for (old, new, told) in [
+        ("version: 1\n", "version: 2\n", "help: write `1`"),
+        (
+            document,
+            "openapi: 4.0.0",
+            "help: 3.0, 3.1 and 3.2 are read, and Swagger 2.0",
+        ),
+        (
+            document,
+            "swagger: '1.2'",
+            "help: 2.0 is read, as `swagger: \"2.0\"`",
+        ),
+        (
+            "overlay: 1.0.0",
+            "overlay: 2.0.0",
+            "help: `1.0.0` and `1.1.0` are read",
+        ),
+        ("policies: [slow]", "policies: slow", "help: write `[slow]`"),
+        (
+            "missing-tags: off",
+            "missing-tags: warning",
+            "help: write `warn`",
+        ),
+        (
+            "missing-tags: off",
+            "missing-tags: errors",
+            "help: write `error`",
+        ),
+        (
+            "/a: {x-gateway: {}",
+            "/a: {x-gateway: {public: true}",
+            "help: it belongs at an operation",
+        ),
+        (
+            "\nx-gateway: {}",
+            "\nx-gateway: {timeout: 5s}",
+            "help: it belongs under `defaults`, or at an operation",
+        ),
+        (
+            "get: {x-gateway: {}",
+            "get: {x-gateway: {trailing_slash: ignore}",
+            "help: it belongs at a path item",
+        ),
+        // What is a slip everywhere is still one.
+        (
+            "get: {x-gateway: {}",
+            "get: {x-gateway: {timeuot: 5s}",
+            "help: write `timeout`",
+        ),
+        (
+            "max_body: 1MiB",
+            "max_body: 64KB",
+            "help: write `64KiB` (65536 bytes) or `64kB` (64000 bytes)",
+        ),
+        ("timeout: 5s", "timeout: 10 seconds", "help: write `10s`"),
+        ("limit: 1/s", "limit: 100rps", "help: write `100/s`"),
+        (
+            "max_body: 1MiB",
+            "max_body: -3",
+            "help: it cannot be below zero",
+        ),
+        // Quotes are shown as they are.
+        (".get\"", ".git\"", "`$.paths['/a'].git`"),
+        (
+            ".get\"",
+            ".get[\"",
+            "`$.paths['/a'].get[` is not a JSONPath: ",
+        ),
+    ] {
+        let lines = changed(old, new).lines();
+        assert!(lines.contains(told), "{new} should say {told}:\n{lines}");
+        assert!(!lines.contains("\\'"), "{lines}");
+    }
+    let json = project::memory(&[("a.json", "{\"openapi\" \"3.0.3\"}")]).lines();
+    assert!(json.contains("found `\"`"), "{json}");
+}
+
+#[test]
+fn one_mistake_is_one_finding() {
+    for (old, new, expected) in [
+        // Nothing is known of names whose key is misspelt.
+        ("upstreams:", "upstraems:", "unknown-key"),
+        ("\nauth:", "\nauht:", "unknown-key"),
+        ("\npolicies:", "\npolices:", "unknown-key"),
+        (
+            "\nx-gateway: {}",
+            "\nx-gateway: {polices: {own: {kind: rate_limit, limit: 1/s}}, defaults: {policies: [slow, own]}}",
+            "unknown-key",
+        ),
+        // What a document that cannot be read would use is not unused.
+        ("openapi: 3.0.3", "openapi: 4.0.0", "unsupported-version"),
+        ("openapi: 3.0.3", "openapi: [3.0.3", "malformed-yaml"),
+    ] {
+        let names = changed(old, new).names();
+        assert_eq!(names, [expected], "{new}:\n{}", changed(old, new).lines());
+    }
+    let schema =
+        "paths: {}\ncomponents: {schemas: {A: {type: objekt, properties: {}, required: [a]}}}\n";
+    let text = format!("openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\n{schema}");
+    let linted = project::text(&text);
+    assert!(
+        !linted.names().contains(&"keyword-of-other-type"),
+        "{}",
+        linted.lines()
+    );
+}
+
+#[test]
+fn two_apis_at_one_mount_are_one_finding_where_they_are_mounted() {
+    let gateway = GATEWAY.replace(
+        "apis: {a: {path: a.yaml, overlays: [o.yaml]}}",
+        "apis:\n  orders: {path: a.yaml}\n  other: {path: b.yaml}",
+    );
+    let two = DOCUMENT.replace(
+        "paths: {",
+        "paths: {/b: {get: {responses: {'200': {description: ok}}}}, ",
+    );
+    let found = |gateway: &str| {
+        let texts = [
+            ("gateway.yaml", gateway),
+            ("a.yaml", &*two),
+            ("b.yaml", &*two),
+        ];
+        project::of(compile::project(
+            Files::in_memory(texts, Limits::default()),
+            &Vec::new(),
+        ))
+    };
+    let linted = found(&gateway);
+    assert_eq!(
+        linted.lines(),
+        "gateway.yaml:5:3: error[GW0601]: `orders` and `other` own the same requests: `GET /b`, and 1 more; \
+         help: both are mounted at `/`: change the `base_path` or the `hosts` of a `mount`\n"
+    );
+    assert_eq!(linted.findings[0].related.len(), 5);
+    let apart = gateway.replace("b.yaml}", "b.yaml, mount: {base_path: /x}}");
+    assert_eq!(found(&apart).lines(), "");
+}
