@@ -9,7 +9,7 @@ use crate::lint::sample::v30;
 pub(super) static LINT: Lint = Lint {
     code: "GW0379",
     name: "empty-responses",
-    level: Level::Error,
+    level: Level::Warn,
     summary: "an operation without any response",
     explain: "`responses` has at least one entry; without one nobody knows what the operation gives.",
     bad: v30!("paths:\n  /a:\n    get: {responses: {}}\n"),
