@@ -1,7 +1,7 @@
 //! What upstreams and operations say about each other: timeouts that never hold, upstreams that
 //! nobody bounds, and upstreams that are the gateway itself.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use diag::{Diagnostic, NodeRef, Sink, Span};
 use policy::limits::CONTRADICTING_LIMITS;
@@ -125,7 +125,15 @@ fn is_there(host: &str, port: u16, listener: SocketAddr) -> bool {
     let local = |address: IpAddr| address.to_canonical().is_loopback();
     let everywhere = listener.ip().is_unspecified();
     match host.parse::<IpAddr>() {
-        Ok(address) => address == listener.ip() || everywhere && local(address),
+        Ok(address) => {
+            // A connection to "any address" is one to this machine.
+            let address = match address {
+                IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                one => one,
+            };
+            address == listener.ip() || everywhere && local(address)
+        }
         Err(_) => host == "localhost" && (everywhere || local(listener.ip())),
     }
 }

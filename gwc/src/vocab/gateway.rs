@@ -176,12 +176,12 @@ static API: Object = Object {
         F::optional("mount", Shape::Object(&MOUNT), "Where it can be reached."),
         F::optional(
             "mounts",
-            List(&Shape::Object(&MOUNT)),
+            Several(&Shape::Object(&MOUNT)),
             "Where it can be reached, if in several places.",
         ),
         F::optional(
             "environments",
-            List(&Text),
+            Several(&Text),
             "The environments that have it; all where nothing is said.",
         ),
         F::optional(
@@ -208,7 +208,7 @@ static MOUNT: Object = Object {
         ),
         F::optional(
             "hosts",
-            List(&Text),
+            Several(&Text),
             "Hosts, `*.` for one label; any host where nothing is said.",
         ),
         F::optional(
@@ -223,7 +223,7 @@ static MOUNT: Object = Object {
         ),
         F::optional(
             "listeners",
-            List(&Name("a listener")),
+            Several(&Name("a listener")),
             "The listeners it answers on.",
         ),
     ],
@@ -324,7 +324,7 @@ static DEFAULTS: Object = Object {
         F::optional("upstream", Name("an upstream"), "Where requests go."),
         F::optional(
             "listeners",
-            List(&Name("a listener")),
+            Several(&Name("a listener")),
             "Where mounts answer.",
         ),
         F::optional(

@@ -149,7 +149,7 @@ static TIMEOUTS: Object = Object {
             "How long an unused connection is kept; 60s where nothing is said.",
         ),
     ],
-    rules: &[],
+    rules: &[Rule::Holds(connects_before_the_answer)],
 };
 
 static HEALTH: Object = Object {
@@ -375,6 +375,27 @@ fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
         .and_then(|retries| retries.get("per_try_timeout"));
     if let (Some(request), Some(each)) = (request, each) {
         super::shared::check_tries(each, request, sink);
+    }
+}
+
+/// Somebody who waits longer for a connection than for an answer has mixed up two numbers.
+fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
+    let written = |key| {
+        let (entry, value) = node.entry(key)?;
+        Some((entry.key_span, read::duration_ms(value).ok()?))
+    };
+    let (Some((at, connect)), Some((other, request))) = (written("connect"), written("request"))
+    else {
+        return;
+    };
+    if connect > request {
+        let message =
+            format!("a connection may take {connect}ms, and the answer on it {request}ms");
+        sink.push(
+            Diagnostic::new(&CONTRADICTING_LIMITS, at, message)
+                .related(other, "the answer's time is set here")
+                .help("write a `connect` that is not longer than `request`"),
+        );
     }
 }
 

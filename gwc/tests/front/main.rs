@@ -27,6 +27,7 @@ mod routes;
 mod samples;
 mod schemas;
 mod silence;
+mod slips;
 mod specs;
 mod structure;
 mod swagger;

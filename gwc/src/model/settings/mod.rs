@@ -303,6 +303,12 @@ pub(in crate::model) fn state_id(parts: &[&str]) -> StateId {
     ))
 }
 
+/// Whether a path has a segment `.` or `..`, also escaped: it would become another path.
+fn has_dots(path: &str) -> bool {
+    let plain = path.replace("%2e", ".").replace("%2E", ".");
+    plain.split('/').any(|part| matches!(part, "." | ".."))
+}
+
 /// A list of names, each resolved.
 pub(in crate::model) fn name_list(node: Option<NodeRef<'_>>) -> Vec<Spanned<String>> {
     let items = node.into_iter().flat_map(NodeRef::items);

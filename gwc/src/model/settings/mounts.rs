@@ -4,7 +4,7 @@ use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, NodeRef, Sink, Spanned};
 
-use super::name_list;
+use super::{has_dots, name_list};
 use crate::model::lints::MOUNT_CONFLICT;
 use crate::model::{AllNames, Defined, Kind};
 
@@ -156,13 +156,13 @@ fn read_base_path(node: NodeRef<'_>, sink: &mut Sink) -> Option<String> {
         return Some(String::new());
     }
     let normal = engine::path::normalise(text);
-    let fine = !text.ends_with('/') && !text.contains(['{', '}', '?', '#']) && normal.is_ok();
+    let fine = !text.ends_with('/') && !text.contains(['{', '}', '?', '#']) && !has_dots(text);
     match normal {
         Ok(normal) if fine => Some(normal.into_owned()),
         _ => {
             sink.push(
                 Diagnostic::new(&BAD_VALUE, node.span(), format!("`{}` cannot be a base path", text.escape_debug()))
-                    .help("it begins with `/`, does not end in it and has no parameters, for instance `/orders/v2`"),
+                    .help("it begins with `/`, does not end in it and has no parameters and no segments `.` or `..`, for instance `/orders/v2`"),
             );
             None
         }

@@ -2,9 +2,9 @@
 
 use bundle::ir;
 use diag::shape::{self, BAD_VALUE, MISSING_KEY};
-use diag::{Diagnostic, NodeRef, Sink, Spanned, read};
+use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read, suggest};
 
-use super::{Upstream, entries, state_id};
+use super::{Upstream, entries, has_dots, state_id};
 
 pub(super) fn upstream(
     project: &str,
@@ -54,17 +54,8 @@ pub(super) fn upstream(
         Some("upstream") => ir::HostHeader::Upstream,
         Some(value) => ir::HostHeader::Value(value.to_owned()),
     };
-    if let (ir::HostHeader::Value(value), Some(node)) = (&host_header, node.get("host_header"))
-        && !is_authority(value)
-    {
-        sink.push(
-            Diagnostic::new(
-                &BAD_VALUE,
-                node.span(),
-                format!("`{}` is not a host", value.escape_debug()),
-            )
-            .help("write `preserve`, `upstream` or `HOST[:PORT]`"),
-        );
+    if let (ir::HostHeader::Value(value), Some(node)) = (&host_header, node.get("host_header")) {
+        check_host_header(value, node.span(), sink);
     }
     Some(Upstream {
         ir: ir::Upstream {
@@ -79,10 +70,45 @@ pub(super) fn upstream(
     })
 }
 
-fn is_authority(text: &str) -> bool {
+/// A value that is no host, or looks like a slip of one of the two words.
+fn check_host_header(value: &str, at: Span, sink: &mut Sink) {
+    let message = format!("`{}` is not a host", value.escape_debug());
+    match read_authority(value) {
+        Err(why) => sink.push(
+            Diagnostic::new(&BAD_VALUE, at, message)
+                .label(why)
+                .help("write `preserve`, `upstream` or `HOST[:PORT]`"),
+        ),
+        Ok(_) => {
+            if let Some(near) = suggest::nearest(value, ["preserve", "upstream"]) {
+                sink.push(
+                    Diagnostic::new(&BAD_VALUE, at, message)
+                        .help(format!("did you mean `{near}`? A host that is called so is written with its port"))
+                        .fix(at, near),
+                );
+            }
+        }
+    }
+}
+
+/// The host in lower case, without brackets, and the port if one is written; else why it is none.
+fn read_authority(text: &str) -> Result<(String, Option<u16>), &'static str> {
     let authority = text.parse::<http::uri::Authority>();
-    authority
-        .is_ok_and(|authority| !authority.as_str().contains('@') && !authority.host().is_empty())
+    let authority = authority.map_err(|_| "it has no host")?;
+    if authority.as_str().contains('@') || authority.host().is_empty() {
+        return Err("it has no host");
+    }
+    // `Authority::port` leaves out what is no port.
+    let port = match authority.as_str()[authority.host().len()..].strip_prefix(':') {
+        None => None,
+        Some(port) => match port.parse::<u16>() {
+            Ok(number) if number > 0 && !port.starts_with('+') => Some(number),
+            _ => return Err("a port is 1 to 65535"),
+        },
+    };
+    let host = authority.host();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Ok((host.to_ascii_lowercase(), port))
 }
 
 fn target(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Target> {
@@ -114,11 +140,10 @@ fn target(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Target
         }
         _ => return refuse("its scheme is not `http`", sink),
     }
-    let Some(authority) = uri
-        .authority()
-        .filter(|authority| is_authority(authority.as_str()))
-    else {
-        return refuse("it has no host", sink);
+    let (host, port) = match uri.authority().map(|it| read_authority(it.as_str())) {
+        None => return refuse("it has no host", sink),
+        Some(Err(why)) => return refuse(why, sink),
+        Some(Ok((host, port))) => (host, port.unwrap_or(80)),
     };
     if uri.query().is_some() || text.contains('#') {
         return refuse(
@@ -126,14 +151,13 @@ fn target(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Target
             sink,
         );
     }
-    let port = match authority.port() {
-        None => 80,
-        Some(port) => match port.as_u16() {
-            0 => return refuse("port 0 cannot be connected to", sink),
-            port => port,
-        },
-    };
+    if uri.path().contains(['{', '}']) {
+        return refuse("its path has no parameters", sink);
+    }
     let path = match engine::path::normalise(uri.path()) {
+        Ok(path) if has_dots(uri.path()) => {
+            return refuse(&format!("its path would become `{path}`"), sink);
+        }
         Ok(path) => path.trim_end_matches('/').to_owned(),
         Err(_) => return refuse("its path is not valid", sink),
     };
@@ -141,11 +165,6 @@ fn target(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Target
         Some(weight) => u32::try_from(read::integer(weight, 0, 1_000_000).ok()?).ok()?,
         None => 1,
     };
-    let host = authority
-        .host()
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .to_ascii_lowercase();
     Some(ir::Target {
         name,
         host,

@@ -1,0 +1,157 @@
+//! Slips in gateway.yaml that would mean something else than they say: each is told at its place.
+
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+const DOCUMENT: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {get: {operationId: a, responses: {\"200\": {description: fine}}}}\n";
+
+/// The findings of a gateway.yaml over one small document: the text they stand at, and the message.
+fn told(gateway: &str) -> Vec<(String, String)> {
+    let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];
+    let compiled = gwc::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    let findings = compiled.findings.iter();
+    findings
+        .filter(|finding| finding.level >= diag::Level::Warn)
+        .map(|finding| {
+            let at = compiled.files.sources.text(finding.span).to_owned();
+            (at, format!("{}: {}", finding.lint.code, finding.message))
+        })
+        .collect()
+}
+
+fn gateway(api: &str, upstream: &str) -> String {
+    format!(
+        "version: 1\nname: s\napis: {{a: {{path: api.yaml{api}}}}}\nupstreams: {{u: {{{upstream}}}}}\n\
+defaults: {{upstream: u, security: upstream, timeout: 5s}}\n"
+    )
+}
+
+const FINE: &str = "targets: {a: {url: \"http://10.0.0.1:9000\"}}";
+
+#[test]
+fn a_target_is_exactly_what_its_url_says() {
+    for url in [
+        "http://h:9000/a/b",
+        "http://h/a..b/.c",
+        "http://[::1]:9000",
+        "http://h:65535",
+    ] {
+        let upstream = format!("targets: {{a: {{url: \"{url}\"}}}}");
+        assert_eq!(told(&gateway("", &upstream)), [], "{url}");
+    }
+    for (url, why) in [
+        ("http://h:99999/", "a port is 1 to 65535"),
+        ("http://h:65536", "a port is 1 to 65535"),
+        ("http://h:8o80", "a port is 1 to 65535"),
+        ("http://h:-1", "a port is 1 to 65535"),
+        ("http://h:+1", "a port is 1 to 65535"),
+        ("http://h:/", "a port is 1 to 65535"),
+        ("http://h:0", "a port is 1 to 65535"),
+        ("http://h:1/a/../b", "its path would become `/b`"),
+        ("http://h:1/a/%2E%2e/b", "its path would become `/b`"),
+        ("http://h:1/./b", "its path would become `/b`"),
+        ("http://h:1/{x}", "its path has no parameters"),
+    ] {
+        let upstream = format!("targets: {{a: {{url: \"{url}\"}}}}");
+        let found = told(&gateway("", &upstream));
+        assert!(
+            found.contains(&(
+                format!("\"{url}\""),
+                format!("GW0104: `{url}` cannot be a target: {why}")
+            )),
+            "{url}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn a_host_header_is_no_slip_of_a_word() {
+    for (value, fine) in [
+        ("preserve", true),
+        ("upstream", true),
+        ("api.example.org", true),
+        ("upstrem:80", true),
+        ("upstrem", false),
+        ("Preserve", false),
+        ("api.example.org:99999", false),
+    ] {
+        let found = told(&gateway("", &format!("{FINE}, host_header: \"{value}\"")));
+        let expected = (
+            format!("\"{value}\""),
+            format!("GW0104: `{value}` is not a host"),
+        );
+        assert_eq!(found.is_empty(), fine, "{value}: {found:?}");
+        assert_eq!(found.contains(&expected), !fine, "{value}: {found:?}");
+    }
+}
+
+#[test]
+fn any_address_of_this_machine_is_the_gateway_itself() {
+    for (listener, target, is_loop) in [
+        ("0.0.0.0:8080", "0.0.0.0:8080", true),
+        ("127.0.0.1:8080", "0.0.0.0:8080", true),
+        ("0.0.0.0:8080", "127.0.0.1:8080", true),
+        ("[::]:8080", "[::]:8080", true),
+        ("0.0.0.0:8080", "0.0.0.0:8081", false),
+        ("10.1.2.3:8080", "0.0.0.0:8080", false),
+    ] {
+        let text = gateway("", &format!("targets: {{a: {{url: \"http://{target}\"}}}}"));
+        let text = format!("{text}listeners: {{public: {{address: \"{listener}\"}}}}\n");
+        let found = told(&text);
+        let told = found
+            .iter()
+            .any(|(_, message)| message.starts_with("GW0535"));
+        assert_eq!(told, is_loop, "{listener} {target}: {found:?}");
+    }
+}
+
+#[test]
+fn a_connection_does_not_take_longer_than_the_answer_on_it() {
+    let upstream = |timeouts| format!("{FINE}, timeouts: {{{timeouts}}}");
+    for fine in ["connect: 5s, request: 5s", "connect: 50s", "request: 1s"] {
+        let found = told(&gateway("", &upstream(fine)));
+        assert_eq!(found, [], "{fine}");
+    }
+    assert_eq!(
+        told(&gateway("", &upstream("connect: 50s, request: 5s"))),
+        [(
+            "connect".into(),
+            "GW0526: a connection may take 50000ms, and the answer on it 5000ms".into()
+        )]
+    );
+}
+
+#[test]
+fn a_base_path_has_no_dot_segments() {
+    for path in ["/a/../b", "/./a", "/a/%2e%2E/b"] {
+        let found = told(&gateway(&format!(", mount: {{base_path: {path}}}"), FINE));
+        let expected = (
+            path.to_owned(),
+            format!("GW0104: `{path}` cannot be a base path"),
+        );
+        assert!(found.contains(&expected), "{path}: {found:?}");
+    }
+    assert_eq!(told(&gateway(", mount: {base_path: /v1.2/.b}", FINE)), []);
+}
+
+#[test]
+fn an_empty_list_is_not_the_same_as_none() {
+    for api in [
+        ", environments: []",
+        ", mounts: []",
+        ", mount: {hosts: []}",
+        ", mount: {listeners: []}",
+    ] {
+        let found = told(&gateway(api, FINE));
+        let expected = ("[]".to_owned(), "GW0104: this list has no item".to_owned());
+        assert!(found.contains(&expected), "{api}: {found:?}");
+    }
+    let defaults = gateway("", FINE).replace("upstream: u,", "upstream: u, listeners: [],");
+    let found = told(&defaults);
+    assert!(
+        found
+            .iter()
+            .any(|(at, message)| at == "[]" && message.ends_with("has no item")),
+        "{found:?}"
+    );
+}
