@@ -32,6 +32,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     let mut meetings = Meetings::default();
     let mut fallen = BTreeSet::new();
     let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut overlaps = Sink::default();
     for routes in tables(apis) {
         let templates: Vec<&Template> = routes.iter().map(|route| &route.template).collect();
         let groups = by_method(&routes);
@@ -45,17 +46,49 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
             // path and a twin, the path comes first; two twins overlap where their paths do.
             let judged = !(first.twin || second.twin) || differ(first, second);
             if names.0 != names.1 && judged && told.insert(names) {
-                table.judge(first, second, &mut meetings, sink);
+                table.judge(first, second, &mut meetings, &mut overlaps);
             }
         }
         surprise::methods_that_fall_through(apis, &routes, &mut fallen, sink);
     }
     meetings.report(apis, sink);
+    first_few(overlaps, sink);
     surprise::hidden_mounts(apis, sink);
     for api in apis {
         mounts_at_one_place(api, sink);
         for operation in &api.operations {
             unreachable(operation, sink);
+        }
+    }
+}
+
+/// Overlaps that are told at one path; a count stands for the rest.
+const OVERLAPS_MAX: usize = 5;
+
+/// Tells the first few overlaps of each path: templates that all overlap make as many pairs as
+/// nobody reads. What is wrong for certain is told each time.
+fn first_few(overlaps: Sink, sink: &mut Sink) {
+    let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
+        BTreeMap::new();
+    for finding in overlaps.into_sorted() {
+        let counted = [&AMBIGUOUS_TEMPLATE, &CAPTURED_BY_TEMPLATE];
+        if !counted.iter().any(|lint| lint.code == finding.lint.code) {
+            sink.push(finding);
+            continue;
+        }
+        let key = (finding.span, finding.lint.code);
+        let (count, _) = counts.entry(key).or_insert((0, finding.lint));
+        *count += 1;
+        if *count <= OVERLAPS_MAX {
+            sink.push(finding);
+        }
+    }
+    for ((span, _), (count, lint)) in counts {
+        if count > OVERLAPS_MAX {
+            let more = count - OVERLAPS_MAX;
+            let message = format!("this path overlaps with {more} more in the same way");
+            let help = "the order is: literal before pattern before parameter, from the left";
+            sink.push(Diagnostic::new(lint, span, message).help(help));
         }
     }
 }

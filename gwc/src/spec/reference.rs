@@ -6,7 +6,7 @@
 //! a schema or a document gives itself finds it.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use diag::suggest;
 use diag::{FileId, NodeId, NodeRef};
@@ -27,6 +27,8 @@ pub struct Resolver<'a> {
     files: &'a Files,
     document: &'a Document,
     found: RefCell<Found<'a>>,
+    /// Where chains of references end, by each node on them.
+    ends: RefCell<HashMap<NodeId, End>>,
     /// The entries of large maps by key.
     indexes: RefCell<HashMap<NodeId, HashMap<&'a str, NodeId>>>,
     identities: OnceCell<Identities<'a>>,
@@ -35,6 +37,17 @@ pub struct Resolver<'a> {
 
 /// What a text means in a file, and in a schema that is a resource of its own.
 type Found<'a> = HashMap<(FileId, Option<NodeId>, &'a str), Result<NodeId, Fault>>;
+
+/// Where a chain of references ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// At a value, after so many references.
+    Value(NodeId, usize),
+    /// In a circle; one of its members.
+    Circle(NodeId),
+    /// At a reference that leads nowhere.
+    Broken,
+}
 
 /// Why a reference leads nowhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +79,7 @@ impl<'a> Resolver<'a> {
             files,
             document,
             found: RefCell::default(),
+            ends: RefCell::default(),
             indexes: RefCell::default(),
             identities: OnceCell::new(),
             suggestions: Cell::new(SUGGESTIONS_MAX),
@@ -101,14 +115,41 @@ impl<'a> Resolver<'a> {
     /// reports.
     #[must_use]
     pub fn resolve(&self, node: NodeRef<'a>) -> Option<NodeRef<'a>> {
-        let mut node = node;
-        for _ in 0..=HOPS_MAX {
-            let Some(reference) = reference(node) else {
-                return Some(node);
-            };
-            node = self.target(reference).ok()?;
+        match self.end(node) {
+            End::Value(id, hops) if hops <= HOPS_MAX => Some(self.node(id)),
+            End::Value(..) | End::Circle(_) | End::Broken => None,
         }
-        None
+    }
+
+    /// Where the chain of references that begins at a node ends. Each node is walked once.
+    pub(super) fn end(&self, node: NodeRef<'a>) -> End {
+        let mut way: Vec<NodeId> = Vec::new();
+        let mut on_way: HashSet<NodeId> = HashSet::new();
+        let mut node = node;
+        let mut end = loop {
+            if let Some(known) = self.ends.borrow().get(&node.id()) {
+                break *known;
+            }
+            let Some(reference) = reference(node) else {
+                break End::Value(node.id(), 0);
+            };
+            if !on_way.insert(node.id()) {
+                break End::Circle(node.id());
+            }
+            way.push(node.id());
+            match self.target(reference) {
+                Ok(target) => node = target,
+                Err(_) => break End::Broken,
+            }
+        };
+        let mut ends = self.ends.borrow_mut();
+        for id in way.into_iter().rev() {
+            if let End::Value(_, hops) = &mut end {
+                *hops += 1;
+            }
+            ends.insert(id, end);
+        }
+        end
     }
 
     /// What a `$ref` text names, one step.
@@ -292,7 +333,8 @@ impl<'a> Resolver<'a> {
         Ok(node.id())
     }
 
-    fn child(&self, node: NodeRef<'a>, name: &str) -> Option<NodeRef<'a>> {
+    /// The value of a key, or the item at an index. Large maps are indexed.
+    pub(super) fn child(&self, node: NodeRef<'a>, name: &str) -> Option<NodeRef<'a>> {
         if node.entries().len() < LARGE {
             return child(node, name);
         }

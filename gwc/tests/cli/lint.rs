@@ -414,3 +414,57 @@ fn what_cannot_be_one_report_says_which_option_wants_one() {
         .says("reads no project: leave --project out");
     project.run(&["rules"]).with(0);
 }
+
+#[test]
+fn reports_and_baselines_do_not_replace_what_is_read() {
+    let project = Project::bare();
+    let sources = ["gateway.yaml", "orders.yaml"];
+    let before = sources.map(|name| project.read(name));
+    project.write("notes.json", "{\"notes\": 1}\n");
+    std::fs::create_dir(project.file("sub")).expect("a folder");
+    for target in ["gateway.yaml", "orders.yaml", "sub/../orders.yaml"] {
+        project
+            .run(&["lint", "--write-baseline", target])
+            .with(64)
+            .says("which is read here");
+        project
+            .run(&["lint", "--output", &format!("json={target}")])
+            .with(64)
+            .says("which is read here");
+    }
+    project
+        .run(&["lint", "orders.yaml", "--output", "json=orders.yaml"])
+        .with(64)
+        .says("`--output` would replace `orders.yaml`");
+    project
+        .run(&["lint", "--write-baseline", "notes.json"])
+        .with(64)
+        .says("which is no baseline");
+    assert_eq!(project.read("notes.json"), "{\"notes\": 1}\n");
+    assert_eq!(sources.map(|name| project.read(name)), before);
+    project
+        .run(&["lint", "--output", "json=-"])
+        .with(64)
+        .says("`--format json`");
+    assert!(!project.file("-").exists());
+    // A baseline replaces a baseline, and a report a report.
+    for _ in 0..2 {
+        project
+            .run(&["lint", "--write-baseline", "set-aside.json"])
+            .with(0);
+        project
+            .run(&["lint", "--output", "json=report.json"])
+            .with(0);
+    }
+    // What sets findings aside is read as well.
+    project
+        .run(&[
+            "lint",
+            "--baseline",
+            "set-aside.json",
+            "--output",
+            "json=set-aside.json",
+        ])
+        .with(64)
+        .says("which is read here");
+}

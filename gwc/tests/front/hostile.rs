@@ -245,3 +245,121 @@ fn many_findings_are_written_soon() {
     assert_eq!(json["counts"]["error"], 5_000);
     assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }
+
+/// A document of 3.1 in JSON with these schemas.
+fn schemas(each: impl Iterator<Item = String>) -> String {
+    let each: Vec<String> = each.collect();
+    format!(
+        "{{\"openapi\": \"3.1.0\", \"info\": {{\"title\": \"t\", \"version\": \"1\"}}, \"paths\": {{}}, \
+\"components\": {{\"schemas\": {{{}}}}}}}",
+        each.join(",")
+    )
+}
+
+/// Each of these took seconds to minutes when somebody compared all with all.
+#[test]
+fn large_schemas_take_linear_time() {
+    let reference = |to: usize| format!("{{\"$ref\": \"#/components/schemas/A{to}\"}}");
+    let ring = schemas((0..4_000).map(|n| {
+        format!(
+            "\"A{n}\": {{\"type\": \"object\", \"required\": [\"x\"], \"properties\": {{\"x\": {}}}}}",
+            reference((n + 1) % 4_000)
+        )
+    }));
+    let chain = (0..100_000).map(|n| format!("\"A{n}\": {}", reference(n + 1)));
+    let chain = schemas(chain.chain(["\"A100000\": {\"type\": \"string\"}".to_owned()]));
+    let circle = schemas((0..50_000).map(|n| format!("\"A{n}\": {}", reference((n + 1) % 50_000))));
+    let numbers: Vec<String> = (0..100_000).map(|n| n.to_string()).collect();
+    let unique = |last: &str| {
+        let list = numbers.join(",");
+        schemas(
+            [format!(
+                "\"A\": {{\"type\": \"array\", \"items\": {{}}, \"uniqueItems\": true, \"default\": [{list}{last}]}}"
+            )]
+            .into_iter(),
+        )
+    };
+    let names: Vec<String> = (0..100_000)
+        .map(|n| format!("\"n{}\"", n % 50_000))
+        .collect();
+    let doubled = format!(
+        "\"A\": {{\"type\": \"string\", \"enum\": [{}]}}",
+        names.join(",")
+    );
+    let properties: Vec<String> = (0..60_000).map(|n| format!("\"n{n}\": {{}}")).collect();
+    let required = format!(
+        "\"A\": {{\"type\": \"object\", \"required\": [{}], \"properties\": {{{}}}}}",
+        names[..50_000].join(","),
+        properties.join(",")
+    );
+    let cases = [
+        ("ring", ring, vec!["endless-schema"]),
+        ("chain", chain, vec!["reference-cycle"]),
+        ("circle", circle, vec!["reference-cycle"]),
+        ("unique", unique(""), vec![]),
+        ("not unique", unique(",7.0"), vec!["value-outside-schema"]),
+        (
+            "doubled",
+            schemas([doubled].into_iter()),
+            vec!["duplicate-enum-value"; 21],
+        ),
+        ("required", schemas([required].into_iter()), vec![]),
+    ];
+    for (name, text, expected) in cases {
+        let start = Instant::now();
+        let linted = project::memory(&[("openapi.json", &text)]);
+        let warnings = linted.findings.iter();
+        let warnings = warnings.filter(|finding| finding.level >= diag::Level::Warn);
+        let warnings: Vec<&str> = warnings.map(|finding| finding.lint.name).collect();
+        assert_eq!(warnings, expected, "{name}");
+        assert!(start.elapsed() < SOON / 4, "{name}: {:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn templates_that_all_overlap_are_told_a_few_times_each() {
+    // Each of eight segments is one literal or a parameter: nearly all overlap.
+    let mut paths = String::new();
+    for bits in 0..256_u32 {
+        let parameters: Vec<u32> = (0..8).filter(|bit| bits & (1 << bit) != 0).collect();
+        let path: String = (0..8)
+            .map(|bit| match bits & (1 << bit) {
+                0 => format!("/s{bit}"),
+                _ => format!("/{{p{bit}}}"),
+            })
+            .collect();
+        let list: Vec<String> = parameters
+            .iter()
+            .map(|bit| {
+                format!("{{name: p{bit}, in: path, required: true, schema: {{type: string}}}}")
+            })
+            .collect();
+        let _ = writeln!(
+            paths,
+            "  {path}:\n    parameters: [{}]\n    get: {{operationId: o{bits}, responses: {{\"200\": {{description: fine}}}}}}",
+            list.join(", ")
+        );
+    }
+    let document = format!("openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n{paths}");
+    let gateway = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream, timeout: 5s}\n";
+    let files = [("gateway.yaml", gateway), ("api.yaml", &document)];
+    let files = gwc::project::files::Files::in_memory(files, Limits::default());
+    let compiled = gwc::compile::project(files, &Vec::new());
+    let mut each: std::collections::BTreeMap<diag::Span, usize> = std::collections::BTreeMap::new();
+    let (mut all, mut counted) = (0, 0);
+    for finding in &compiled.findings {
+        if finding.lint.name == "ambiguous-template" {
+            *each.entry(finding.span).or_default() += 1;
+            let count = finding.message.strip_prefix("this path overlaps with ");
+            match count.and_then(|rest| rest.split(' ').next()?.parse::<usize>().ok()) {
+                Some(count) => counted += count,
+                None => all += 1,
+            }
+        }
+    }
+    assert!(each.values().all(|count| *count <= 6), "{each:?}");
+    // Of two subsets of the eight parameters, neither within the other, by inclusion and
+    // exclusion: (4^8 - 2 * 3^8 + 2^8) / 2.
+    assert_eq!(all + counted, (65_536 - 2 * 6_561 + 256) / 2);
+}

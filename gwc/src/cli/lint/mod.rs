@@ -107,6 +107,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 Some(_) => compile::compile(&input, options)?,
                 None => compile::everywhere(&input, &options)?,
             };
+            let targets = outputs.iter().map(|output| ("--output", &output.file));
+            let baseline = args.write_baseline.iter();
+            for (option, file) in targets.chain(baseline.map(|file| ("--write-baseline", file))) {
+                outputs::spare_sources(option, file, &input, &compiled.files)?;
+                outputs::spare_baseline(option, file, args.baseline.as_deref())?;
+            }
             set_aside(args, &input, &mut compiled)?;
             Ok(compiled)
         };
@@ -217,6 +223,7 @@ fn mended(
 fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Result<()> {
     let mut path = args.baseline.as_ref();
     if let Some(file) = &args.write_baseline {
+        outputs::spare_others(file)?;
         let text = baseline::written(&compiled.files, &compiled.findings);
         replace(file, text.as_bytes())
             .map_err(|error| Failure::new(Exit::INPUT, "baseline", format!("{error:#}")))?;

@@ -1,12 +1,15 @@
 //! `--format` and `--output`: how findings are written, and where to.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use diag::suggest;
 
+use crate::cli::say;
+use crate::compile::Input;
 use crate::exit::Failure;
 use crate::output::{FORMATS, Format};
+use crate::project::files::Files;
 
 /// Where to, beside standard output.
 pub(super) struct Output {
@@ -29,12 +32,78 @@ pub(super) fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
                 "`--output {text}`: `{name}` is no format; write {known}"
             ))
         })?;
+        if file == "-" {
+            return Err(Failure::usage(format!(
+                "`--output {text}` names no file; what goes to standard output is chosen with `--format {name}`"
+            ))
+            .into());
+        }
         Ok(Output {
             format,
             file: PathBuf::from(file),
         })
     };
     texts.iter().map(parse).collect()
+}
+
+/// Refuses to write to a file that this run read: a slip would replace the source by a report.
+pub(super) fn spare_sources(
+    option: &str,
+    file: &Path,
+    input: &Input,
+    files: &Files,
+) -> anyhow::Result<()> {
+    let Ok(real) = file.canonicalize() else {
+        return Ok(());
+    };
+    let folder = input.folder();
+    let is_it = |path: &str| folder.join(path).canonicalize().is_ok_and(|it| it == real);
+    if files.sources.iter().any(|(_, source)| is_it(source.path())) {
+        return Err(would_replace(option, file));
+    }
+    Ok(())
+}
+
+/// Refuses to write a report over the baseline that is read; a new baseline may replace it.
+pub(super) fn spare_baseline(
+    option: &str,
+    file: &Path,
+    baseline: Option<&Path>,
+) -> anyhow::Result<()> {
+    let real = |path: &Path| path.canonicalize().ok();
+    let same = real(file).is_some_and(|it| baseline.and_then(real) == Some(it));
+    if same && option != "--write-baseline" {
+        return Err(would_replace(option, file));
+    }
+    Ok(())
+}
+
+fn would_replace(option: &str, file: &Path) -> anyhow::Error {
+    let shown = say::path(file);
+    let message =
+        format!("`{option}` would replace `{shown}`, which is read here; name another file");
+    Failure::usage(message).into()
+}
+
+/// Refuses to write a baseline in the place of anything else.
+pub(super) fn spare_others(file: &Path) -> anyhow::Result<()> {
+    // A pipe or a device is written to, and holds nothing.
+    let Ok(there) = std::fs::metadata(file) else {
+        return Ok(());
+    };
+    if !there.is_file() || there.len() == 0 {
+        return Ok(());
+    }
+    let read = std::fs::read(file).unwrap_or_default();
+    let value: Option<serde_json::Value> = serde_json::from_slice(&read).ok();
+    if value.is_some_and(|value| value["schema"] == "baseline/v1") {
+        return Ok(());
+    }
+    let shown = say::path(file);
+    Err(Failure::usage(format!(
+        "`--write-baseline` would replace `{shown}`, which is no baseline; name another file, or remove this one"
+    ))
+    .into())
 }
 
 /// Takes the name of a row in [`FORMATS`].

@@ -24,6 +24,9 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
+/// Values of one list that are told one by one; the rest is a count.
+const TOLD_MAX: usize = 20;
+
 /// Says which scalars of a list that is a set stand in it again.
 pub(super) fn twice(
     place: &Place<'_, '_>,
@@ -31,6 +34,8 @@ pub(super) fn twice(
     lint: &'static Lint,
     sink: &mut Sink,
 ) {
+    let mut told = 0;
+    let mut rest: Option<(Span, usize)> = None;
     let mut first_of: HashMap<(&str, &str), Span> = HashMap::new();
     for (index, value) in list.items().enumerate() {
         let Some(text) = value.scalar_text() else {
@@ -40,6 +45,12 @@ pub(super) fn twice(
             first_of.insert((value.kind_name(), text), value.span());
             continue;
         };
+        if told == TOLD_MAX {
+            let (_, count) = rest.get_or_insert((value.span(), 0));
+            *count += 1;
+            continue;
+        }
+        told += 1;
         let message = format!("`{}` stands twice", text.escape_debug());
         let finding = Diagnostic::new(lint, value.span(), message).related(*first, "first here");
         sink.push(
@@ -48,5 +59,16 @@ pub(super) fn twice(
                 None => finding,
             },
         );
+    }
+    if let Some((at, count)) = rest {
+        let others = match count {
+            1 => "this value stands".to_owned(),
+            _ => format!("this and {} more values stand", count - 1),
+        };
+        sink.push(Diagnostic::new(
+            lint,
+            at,
+            format!("{others} in the list before"),
+        ));
     }
 }

@@ -35,6 +35,9 @@ const IN_PLACE: &[&str] = &[
     "else",
     "dependentSchemas",
 ];
+/// Names of one list for which the nearest property is looked up, and properties among which it is.
+const SUGGESTED_MAX: usize = 50;
+const NAMES_MAX: usize = 2_000;
 /// Schemas that are looked at for the properties of one; more is not judged.
 const SCHEMAS_MAX: usize = 2_000;
 
@@ -115,15 +118,18 @@ impl<'a> Known<'a> {
 
 fn judge(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize, sink: &mut Sink) {
     let required = schema.get("required").into_iter().flat_map(NodeRef::items);
-    for name in required {
-        let Some(text) = name.as_str().filter(|text| !names.contains(text)) else {
-            continue;
-        };
+    let missing = required.filter_map(|name| Some((name, name.as_str()?)));
+    let missing = missing.filter(|(_, text)| !names.contains(text));
+    for (index, (name, text)) in missing.enumerate() {
         let message = format!("no property `{}` is described", text.escape_debug());
         let finding = Diagnostic::new(&LINT, name.span(), message);
-        let mut sorted: Vec<&str> = names.iter().copied().collect();
-        sorted.sort_unstable();
-        sink.push(match suggest::nearest(text, sorted) {
+        let few = index < SUGGESTED_MAX && names.len() <= NAMES_MAX;
+        let near = few.then(|| {
+            let mut sorted: Vec<&str> = names.iter().copied().collect();
+            sorted.sort_unstable();
+            suggest::nearest(text, sorted)
+        });
+        sink.push(match near.flatten() {
             Some(near) => finding.label(format!("did you mean `{near}`?")),
             None => finding.help("describe it under `properties`, or take it out of `required`"),
         });

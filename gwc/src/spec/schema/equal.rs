@@ -1,11 +1,67 @@
 //! Equality of values as JSON Schema has it (2020-12 core §4.2.2): numbers by value, maps
 //! without order.
 
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use diag::{Kind, NodeRef};
 
 use super::{Schemas, number};
 
 impl Schemas<'_, '_> {
+    /// The first of some values that was among them before. `None` also where the steps run out.
+    #[must_use]
+    pub(super) fn first_again<'t>(
+        &self,
+        values: impl Iterator<Item = NodeRef<'t>>,
+    ) -> Option<NodeRef<'t>> {
+        let mut before: HashMap<u64, Vec<NodeRef<'t>>> = HashMap::new();
+        for value in values {
+            let alike = before.entry(self.hash(value)).or_default();
+            if alike.iter().any(|other| self.equal(*other, value)) {
+                return Some(value);
+            }
+            if self.exhausted() {
+                return None;
+            }
+            alike.push(value);
+        }
+        None
+    }
+
+    /// The same for values that are the same to JSON, as long as there are steps to take.
+    fn hash(&self, value: NodeRef<'_>) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        value.kind_name().hash(&mut hasher);
+        if !self.take_step() {
+            return 0;
+        }
+        match value.kind() {
+            Kind::Null => {}
+            Kind::Bool(truth) => truth.hash(&mut hasher),
+            Kind::String(text) => text.hash(&mut hasher),
+            // Zero has two signs.
+            Kind::Number(text) => match number::of(value) {
+                Some(number) => (number + 0.0).to_bits().hash(&mut hasher),
+                None => text.hash(&mut hasher),
+            },
+            Kind::List(_) => value
+                .items()
+                .for_each(|item| self.hash(item).hash(&mut hasher)),
+            Kind::Map(_) => {
+                let entry = |(entry, value): (&diag::tree::Entry, _)| {
+                    let mut hasher = DefaultHasher::new();
+                    (&*entry.key, self.hash(value)).hash(&mut hasher);
+                    hasher.finish()
+                };
+                // Maps have no order.
+                let sum = value.entries().map(entry).fold(0, u64::wrapping_add);
+                sum.hash(&mut hasher);
+            }
+        }
+        hasher.finish()
+    }
+
     /// Whether two values are the same to JSON. Counts its steps: by way of YAML aliases a short
     /// text can be an endless value.
     #[must_use]

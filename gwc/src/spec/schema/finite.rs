@@ -19,28 +19,43 @@ struct Demand {
     any: Vec<NodeId>,
 }
 
+/// What the walks over endless schemas have found. Each schema is walked once: one after the
+/// other leads to its first endless demand, so that every way ends in one circle.
+#[derive(Default)]
+pub(super) struct Circles {
+    walked: HashSet<NodeId>,
+    /// The circles by the member that stands first in the source, from which they begin.
+    by_first: HashMap<NodeId, Vec<Span>>,
+}
+
 /// See [`Schemas::endless`]. Says a circle once, at the member that stands first in the source.
 pub(super) fn circle<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Option<Vec<Span>> {
     if is_finite(schemas, schema) {
         return None;
     }
+    let mut circles = schemas.circles.borrow_mut();
     let mut way: Vec<(NodeId, Span)> = Vec::new();
+    let mut at: HashMap<NodeId, usize> = HashMap::new();
     let mut node = schema;
-    loop {
-        if let Some(start) = way.iter().position(|(id, _)| *id == node.id()) {
-            let round = &way[start..];
-            let place = |id: NodeId| schemas.resolver.node(id).span();
-            let first = round.iter().min_by_key(|(id, _)| place(*id))?;
-            let mine = first.0 == schema.id() && start == 0;
-            return mine.then(|| round.iter().map(|(_, keyword)| *keyword).collect());
-        }
+    while circles.walked.insert(node.id()) {
         let endless = |id: &NodeId| schemas.finite.borrow().get(id) == Some(&false);
         let demand = demands(schemas, node)
             .into_iter()
             .find(|demand| demand.any.iter().all(endless))?;
+        at.insert(node.id(), way.len());
         way.push((node.id(), demand.keyword));
         node = schemas.resolver.node(*demand.any.first()?);
     }
+    // Where this way leads into one that was walked before, its circle is known.
+    if let Some(start) = at.get(&node.id()) {
+        let mut round = way.split_off(*start);
+        let place = |(id, _): &(NodeId, Span)| schemas.resolver.node(*id).span();
+        let first = (0..round.len()).min_by_key(|index| place(&round[*index]))?;
+        round.rotate_left(first);
+        let keywords = round.iter().map(|(_, keyword)| *keyword).collect();
+        circles.by_first.insert(round[0].0, keywords);
+    }
+    circles.by_first.get(&schema.id()).cloned()
 }
 
 fn is_finite<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> bool {
@@ -115,7 +130,8 @@ fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
             "required" if is_only(schema, "object") => {
                 for name in argument.items() {
                     let properties = schema.get("properties");
-                    let property = properties.and_then(|all| all.get(name.as_str()?));
+                    let property =
+                        properties.and_then(|all| schemas.resolver.child(all, name.as_str()?));
                     if let Some(property) = property {
                         demand(name.span(), one(property));
                     }

@@ -22,13 +22,7 @@ impl<'a> Run<'_, '_, 'a> {
                 self.within(entry, argument, value, value.items().len(), "items")
             }
             "uniqueItems" if argument.as_bool() == Some(true) => {
-                let items: Vec<_> = value.items().collect();
-                let twice = items.iter().enumerate().find(|(index, item)| {
-                    items[..*index]
-                        .iter()
-                        .any(|other| self.schemas.equal(*other, **item))
-                });
-                let twice = twice.map(|(_, item)| *item);
+                let twice = self.schemas.first_again(value.items());
                 self.check(twice.is_none(), twice.unwrap_or(value), entry, || {
                     "this stands twice in a list whose items are unique".into()
                 })

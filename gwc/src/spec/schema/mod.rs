@@ -37,6 +37,7 @@ pub struct Schemas<'r, 'a> {
     version: Version,
     patterns: RefCell<HashMap<&'a str, Rc<Pattern>>>,
     finite: RefCell<HashMap<NodeId, bool>>,
+    circles: RefCell<finite::Circles>,
     steps_left: Cell<u32>,
 }
 
@@ -71,6 +72,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
             version,
             patterns: RefCell::default(),
             finite: RefCell::default(),
+            circles: RefCell::default(),
             steps_left: Cell::new(STEPS_MAX),
         }
     }

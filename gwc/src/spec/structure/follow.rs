@@ -8,7 +8,7 @@ use crate::spec::lints::{
     REFERENCE_CYCLE, UNRESOLVED_REFERENCE, UNUSUAL_REFERENCE, WRONG_REFERENCE_KIND,
 };
 use crate::spec::objects::{Object, Type};
-use crate::spec::reference::{Fault, HOPS_MAX, reference};
+use crate::spec::reference::{End, Fault, HOPS_MAX, reference};
 
 impl<'a> Walk<'_, 'a> {
     pub(super) fn follow(&mut self, waiting: Waiting<'a>) {
@@ -50,25 +50,22 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
+    /// Whether a chain of references reaches no value, because it is a circle or too long; says so.
     fn goes_round(&mut self, holder: NodeRef<'a>) -> bool {
-        let mut chain: Vec<NodeRef<'a>> = vec![holder];
-        let mut node = holder;
-        while let Some(next) = reference(node) {
-            let Ok(target) = self.resolver.target(next) else {
-                return false;
-            };
-            if let Some(start) = chain.iter().position(|before| before.id() == target.id()) {
-                self.say_cycle(&chain[start..]);
-                return true;
-            }
-            if chain.len() > HOPS_MAX {
+        match self.resolver.end(holder) {
+            End::Broken => false,
+            End::Value(_, hops) if hops <= HOPS_MAX => false,
+            End::Value(..) => {
                 self.say_long(holder);
-                return true;
+                true
             }
-            chain.push(target);
-            node = target;
+            End::Circle(member) => {
+                if self.cycles.insert(member) {
+                    self.say_cycle(self.resolver.node(member));
+                }
+                true
+            }
         }
-        false
     }
 
     /// One finding for all chains that are too long to follow.
@@ -84,14 +81,15 @@ impl<'a> Walk<'_, 'a> {
         ));
     }
 
-    fn say_cycle(&mut self, members: &[NodeRef<'a>]) {
+    fn say_cycle(&mut self, member: NodeRef<'a>) {
+        let next = |node: &NodeRef<'a>| self.resolver.target(reference(*node)?).ok();
+        let others = std::iter::successors(next(&member), next);
+        let others = others.take_while(|node| node.id() != member.id());
+        let members: Vec<NodeRef<'a>> = std::iter::once(member).chain(others).collect();
         let place = |node: &NodeRef<'a>| reference(*node).map_or(node.span(), NodeRef::span);
         let Some(first) = members.iter().min_by_key(|node| node.span()) else {
             return;
         };
-        if !self.cycles.insert(first.id()) {
-            return;
-        }
         let mut finding = Diagnostic::new(
             &REFERENCE_CYCLE,
             place(first),
