@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use diag::shape::{NOT_AVAILABLE, is_name};
-use diag::{Diagnostic, Level, Sink, Span};
+use diag::{Diagnostic, Level, NodeId, Sink, Span};
 
 use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
 use crate::exit::Failure;
@@ -273,6 +273,7 @@ pub fn project_in(
             alone: true,
         };
         let findings = lint::settle(sink, &files, alone);
+        let unreadable = is_blank(&files, root);
         return Ok(Compiled {
             files,
             findings,
@@ -280,7 +281,7 @@ pub fn project_in(
             lowered: None,
             open_variable: None,
             origins,
-            unreadable: false,
+            unreadable,
         });
     };
     let levels = wanted(&settings, levels, &mut sink);
@@ -440,6 +441,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
         root,
         overlays: Vec::new(),
     };
+    let unreadable = is_blank(&files, root);
     files.follow(&document);
     lift(&mut files, &mut document, &mut sink);
     // Only a project knows what variables are.
@@ -468,8 +470,13 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
         lowered: None,
         open_variable: None,
         origins: Origins::default(),
-        unreadable: false,
+        unreadable,
     }
+}
+
+/// Whether there is nothing in a text, not even a map without entries.
+fn is_blank(files: &Files, root: NodeId) -> bool {
+    files.tree.at(root).is_null()
 }
 
 /// What can be said about a document's part in a gateway before there is one: its extensions and
@@ -545,7 +552,8 @@ fn load<'e>(
     for (_, document) in &mut documents {
         lift(files, document, sink);
     }
-    let unreadable = documents.len() < entries.len();
+    let blank = |(_, document): &(&settings::ApiEntry, Document)| is_blank(files, document.root);
+    let unreadable = documents.len() < entries.len() || documents.iter().any(blank);
     (documents, unreadable)
 }
 

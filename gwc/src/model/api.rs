@@ -1,7 +1,7 @@
 //! One API: its document against gateway.yaml.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bundle::ir::{self, Link};
 use diag::shape::{self, BAD_VALUE, Shape};
@@ -586,6 +586,7 @@ fn priority(extension: Option<NodeRef<'_>>) -> i32 {
 fn read_conditions(node: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<ir::Condition> {
     let Some(node) = node else { return Vec::new() };
     let mut conditions = Vec::new();
+    let mut headers: HashMap<http::HeaderName, Span> = HashMap::new();
     for (entry, value) in node.get("headers").into_iter().flat_map(NodeRef::entries) {
         let Ok(name) = http::HeaderName::try_from(&*entry.key) else {
             sink.push(Diagnostic::new(
@@ -595,6 +596,19 @@ fn read_conditions(node: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<ir::Condit
             ));
             continue;
         };
+        if let Some(first) = headers.get(&name) {
+            sink.push(
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    entry.key_span,
+                    format!("the header `{}` stands twice", entry.key.escape_debug()),
+                )
+                .related(*first, "first here")
+                .help("names of headers have no case: write one test for it"),
+            );
+            continue;
+        }
+        headers.insert(name.clone(), entry.key_span);
         conditions.extend(
             read_test(value, sink)
                 .map(|test| ir::Condition::Header(name.as_str().to_owned(), test)),

@@ -18,6 +18,8 @@ pub const LINTS: &[&Lint] = &[
     &UNKNOWN_VALUE,
     &UNKNOWN_KEYWORD,
     &MISSPELT_EXTENSION,
+    &IGNORED_PATH_ITEM,
+    &SEVERAL_BODIES,
 ];
 
 /// A reference that leads nowhere.
@@ -92,6 +94,40 @@ change what it refers to.",
         "paths: {}\n",
         "components: {schemas: {A: {type: string}, B: {allOf: [{$ref: '#/components/schemas/A'}], nullable: true}}}\n"
     ),
+};
+
+/// A part of a path item that a reference takes away.
+pub static IGNORED_PATH_ITEM: Lint = Lint {
+    code: "GW0740",
+    name: "ignored-path-item",
+    level: Level::Error,
+    summary: "operations or parameters beside the `$ref` of a path item",
+    explain: "A path item with a `$ref` is what the reference leads to; what OpenAPI means by fields beside it is undefined, and \
+tools disagree. Operations that stand there would be lost unseen. Write them where the reference leads, or write the whole path item here.",
+    bad: v30!(
+        "paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n  /b: {$ref: '#/paths/~1a', post: {responses: {'200': {description: ok}}}}\n"
+    ),
+    good: v30!(
+        "paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n  /b: {post: {responses: {'200': {description: ok}}}}\n"
+    ),
+};
+
+/// More than one description of a request's body in Swagger 2.0.
+pub static SEVERAL_BODIES: Lint = Lint {
+    code: "GW0741",
+    name: "several-bodies",
+    level: Level::Error,
+    summary: "more than one description of a request's body in Swagger 2.0",
+    explain: "An operation of Swagger 2.0 has one parameter with `in: body`, or parameters with `in: formData`, not both: a request \
+has one body. Only one of them would be read.",
+    bad: &[(
+        "openapi.yaml",
+        "swagger: \"2.0\"\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    post:\n      parameters:\n        - {name: a, in: body, schema: {type: object}}\n        - {name: b, in: body, schema: {type: object}}\n      responses: {'200': {description: ok}}\n",
+    )],
+    good: &[(
+        "openapi.yaml",
+        "swagger: \"2.0\"\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    post:\n      parameters:\n        - {name: a, in: body, schema: {type: object}}\n      responses: {'200': {description: ok}}\n",
+    )],
 };
 
 /// A reference in a place where OpenAPI has none.

@@ -468,3 +468,16 @@ fn reports_and_baselines_do_not_replace_what_is_read() {
         .with(64)
         .says("which is read here");
 }
+
+#[test]
+fn an_empty_text_cannot_be_read_in_any_notation() {
+    let project = Project::bare();
+    for (name, text) in [("a.yaml", ""), ("b.yaml", "# nothing\n"), ("c.json", "")] {
+        project.write(name, text);
+        project.run(&["lint", name]).with(65);
+    }
+    project.write("orders.yaml", "");
+    project.run(&["lint"]).with(65);
+    project.write("gateway.yaml", "");
+    project.run(&["lint"]).with(65);
+}

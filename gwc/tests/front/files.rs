@@ -135,7 +135,7 @@ fn what_stands_beside_a_path_items_reference_is_not_dropped_unsaid() {
             "get: {responses: {'200': {description: ok}}}\n",
         ),
     ]);
-    assert_eq!(linted.names(), ["ignored-sibling", "misplaced-extension"]);
+    assert_eq!(linted.names(), ["ignored-path-item", "misplaced-extension"]);
     assert!(linted.report().blocked());
 }
 

@@ -18,7 +18,7 @@ paths:
     get: {operationId: \"a,b:c%\", sumary: x, responses: {'200': {description: ok}}}
   /b:
     get: {operationId: \"a,b:c%\", responses: {'200': {description: ok}}}
-  \"/x\\r\\n::error::]]><a b='\\\"&\\e[31m\": {gte: {}}
+  \"/x\\r\\n::error::]]><a_b='\\\"&\\e[31m\": {gte: {}}
   \"/{é}\": {get: {\"summarÿ,:%\\n\": 1, responses: {'200': {description: ok}}}}
 ";
 

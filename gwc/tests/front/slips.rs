@@ -7,7 +7,11 @@ const DOCUMENT: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:
 
 /// The findings of a gateway.yaml over one small document: the text they stand at, and the message.
 fn told(gateway: &str) -> Vec<(String, String)> {
-    let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];
+    told_of(gateway, DOCUMENT)
+}
+
+fn told_of(gateway: &str, document: &str) -> Vec<(String, String)> {
+    let files = [("gateway.yaml", gateway), ("api.yaml", document)];
     let compiled = gwc::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
     let findings = compiled.findings.iter();
     findings
@@ -154,4 +158,36 @@ fn an_empty_list_is_not_the_same_as_none() {
             .any(|(at, message)| at == "[]" && message.ends_with("has no item")),
         "{found:?}"
     );
+}
+
+#[test]
+fn credentials_stores_and_conditions_say_what_somebody_means() {
+    let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+    let text = format!(
+        "{}consumers: {{acme: {{keys: [{{sha256: {empty}}}]}}}}\n",
+        gateway("", FINE)
+    );
+    let expected = (
+        empty.to_owned(),
+        "GW0104: this is the sha256 of the empty text".to_owned(),
+    );
+    assert!(told(&text).contains(&expected), "{:?}", told(&text));
+    let text = format!("{}release: {{store: \"oci://r/x\"}}\n", gateway("", FINE));
+    let found = told(&text);
+    let store = found.iter().find(|(at, _)| at == "\"oci://r/x\"");
+    assert!(
+        store
+            .is_some_and(|(_, message)| message.ends_with("a store at a URL is not available yet")),
+        "{found:?}"
+    );
+    let document = DOCUMENT.replace(
+        "operationId: a,",
+        "operationId: a, x-gateway: {match: {headers: {X-A: {exact: a}, x-a: {exact: b}}}},",
+    );
+    let found = told_of(&gateway("", FINE), &document);
+    let expected = (
+        "x-a".to_owned(),
+        "GW0104: the header `x-a` stands twice".to_owned(),
+    );
+    assert!(found.contains(&expected), "{found:?}");
 }

@@ -247,3 +247,111 @@ fn many_links_take_one_look_at_the_operations() {
         start.elapsed()
     );
 }
+
+/// Rules with their levels.
+type Told = &'static [(&'static str, diag::Level)];
+
+#[test]
+fn what_only_looks_right_is_told() {
+    use diag::Level::{Error, Warn};
+    let path = |path: &str| format!("paths: {{{path}: {{}}}}\n");
+    let schema = |text: &str| format!("paths: {{}}\ncomponents: {{schemas: {{A: {{{text}}}}}}}\n");
+    let parameters = |list: &str| format!("paths: {{/a: {{parameters: [{list}]}}}}\n");
+    const TEMPLATE: &str = "unsupported-template";
+    const FORMAT: &str = "value-of-other-format";
+    let cases: Vec<(&str, String, Told)> = vec![
+        ("3.1.0", path("\"/a%zz\""), &[(TEMPLATE, Error)]),
+        ("3.1.0", path("\"/a%0\""), &[(TEMPLATE, Error)]),
+        ("3.1.0", path("\"/a%00b\""), &[(TEMPLATE, Error)]),
+        ("3.1.0", path("\"/a\\\\b\""), &[(TEMPLATE, Warn)]),
+        ("3.1.0", path("\"/a b\""), &[(TEMPLATE, Warn)]),
+        ("3.1.0", path("\"/a\\x01\""), &[(TEMPLATE, Error)]),
+        ("3.1.0", path("/*"), &[(TEMPLATE, Error)]),
+        ("3.1.0", path("/w/**"), &[(TEMPLATE, Error)]),
+        ("3.1.0", path("/w*/a%20b"), &[]),
+        ("3.1.0", schema("type: []"), &[("empty-alternatives", Warn)]),
+        (
+            "3.1.0",
+            schema("$anchor: 1bad"),
+            &[("malformed-schema-name", Error)],
+        ),
+        (
+            "3.1.0",
+            schema("$id: 'https://a.example/b#c'"),
+            &[("malformed-schema-name", Error)],
+        ),
+        ("3.1.0", schema("$id: 'https://a.example/b#'"), &[]),
+        (
+            "3.1.0",
+            schema("type: string, format: date, default: 2024-2-1"),
+            &[(FORMAT, Warn)],
+        ),
+        (
+            "3.0.3",
+            schema("type: string, format: uuid, example: x"),
+            &[(FORMAT, Warn)],
+        ),
+        (
+            "3.1.0",
+            schema("type: string, format: ipv4, examples: [1.2.3.4, 1.2.3.400]"),
+            &[(FORMAT, Warn)],
+        ),
+        (
+            "3.0.3",
+            schema("type: string, format: date-time, example: '2024-02-01T00:00:00Z'"),
+            &[],
+        ),
+        (
+            "3.0.3",
+            schema("type: string, format: colour, example: x"),
+            &[],
+        ),
+        (
+            "3.0.3",
+            parameters("{name: X-A, in: header, schema: {}}, {name: x-a, in: header, schema: {}}"),
+            &[("duplicate-parameter", Error)],
+        ),
+        (
+            "3.0.3",
+            parameters("{name: A, in: query, schema: {}}, {name: a, in: query, schema: {}}"),
+            &[],
+        ),
+        (
+            "3.0.3",
+            "paths: {/a: {parameters: [{$ref: '#/components/parameters/P', description: x}]}}\n\
+components: {parameters: {P: {name: p, in: query, schema: {}}}}\n"
+                .to_owned(),
+            &[("ignored-sibling", Warn)],
+        ),
+        (
+            "3.1.0",
+            "paths: {/a: {parameters: [{$ref: '#/components/parameters/P', description: x}]}}\n\
+components: {parameters: {P: {name: p, in: query, schema: {}}}}\n"
+                .to_owned(),
+            &[],
+        ),
+        (
+            "3.0.3",
+            "paths: {/a: {}, /b: {$ref: '#/paths/~1a', parameters: []}}\n".to_owned(),
+            &[("ignored-path-item", Error)],
+        ),
+        (
+            "3.1.0",
+            parameters(
+                "{name: q, in: querystring, content: {text/plain: {}}}, {name: p, in: query, schema: {}}",
+            ),
+            &[("unknown-value", Error)],
+        ),
+    ];
+    for (version, text, expected) in cases {
+        let text = format!("openapi: {version}\ninfo: {{title: t, version: \"1\"}}\n{text}");
+        let linted = project::text(&text);
+        let found: Vec<(&str, diag::Level)> = linted
+            .findings
+            .iter()
+            .filter(|finding| finding.level >= Warn)
+            .map(|finding| (finding.lint.name, finding.level))
+            .collect();
+        assert_eq!(found, expected, "{text}\n{}", linted.lines());
+    }
+}

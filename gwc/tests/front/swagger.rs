@@ -392,3 +392,70 @@ fn all_documents_of_the_corpus_build() {
         assert_eq!(operations, [*method], "{name}");
     }
 }
+
+/// What is told of a document of 2.0: the text at the place, and the rule.
+fn told(text: &str) -> Vec<(String, &'static str)> {
+    let linted = project::text(&format!("{HEAD}{text}"));
+    let findings = linted.findings.iter();
+    let findings = findings.filter(|finding| finding.level >= diag::Level::Warn);
+    let told = findings.map(|finding| {
+        let at = linted.files.sources.text(finding.span).to_owned();
+        (at, finding.lint.name)
+    });
+    told.collect()
+}
+
+#[test]
+fn what_cannot_be_lifted_is_told() {
+    let operation = |parameters: &str| {
+        format!(
+            "paths:\n  /a:\n    post:\n      consumes: [application/x-www-form-urlencoded]\n      parameters: [{parameters}]\n\
+\x20     responses: {{'200': {{description: ok}}}}\n"
+        )
+    };
+    let body = "{name: b, in: body, schema: {type: object}}";
+    let broken = "{name: c, in: body, schema: {$ref: '#/definitions/Gone'}}";
+    let form = "{name: f, in: formData, type: string}";
+    assert_eq!(told(&operation(body)), []);
+    assert_eq!(told(&operation(form)), []);
+    for (parameters, more) in [
+        (format!("{body}, {body}"), None),
+        (format!("{body}, {form}"), None),
+        (format!("{form}, {body}"), None),
+        (format!("{body}, {broken}"), Some("'#/definitions/Gone'")),
+    ] {
+        let found = told(&operation(&parameters));
+        let mut expected = vec![("name".to_owned(), "several-bodies")];
+        expected.extend(more.map(|text| (text.to_owned(), "unresolved-reference")));
+        assert_eq!(found, expected, "{parameters}");
+    }
+    // One of the path that an operation replaces.
+    let replaced = operation(body).replace(
+        "    post:",
+        &format!("    parameters: [{broken}]\n    post:"),
+    );
+    assert_eq!(
+        told(&replaced),
+        [("'#/definitions/Gone'".to_owned(), "unresolved-reference")]
+    );
+    let mixed =
+        operation(form).replace("    post:", &format!("    parameters: [{body}]\n    post:"));
+    assert_eq!(told(&mixed), [("name".to_owned(), "several-bodies")]);
+    for (root, at) in [
+        ("host: h\nschemes: [https, ftp]\npaths: {}\n", "ftp"),
+        ("host: h\nbasePath: v1\npaths: {}\n", "v1"),
+        ("paths: {}\ndefinitions: {A: {type: file}}\n", "file"),
+        (
+            "paths: {}\ndefinitions: {A: {type: object, properties: {a: {type: file}}}}\n",
+            "file",
+        ),
+    ] {
+        let found = told(root);
+        let found: Vec<_> = found
+            .iter()
+            .filter(|(_, name)| *name == "unknown-value")
+            .map(|(text, _)| text.as_str())
+            .collect();
+        assert_eq!(found, [at], "{root}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::lint::Place;
@@ -15,7 +16,7 @@ pub(super) static LINT: Lint = Lint {
     level: Level::Error,
     summary: "two parameters of one name and place",
     explain: "A parameter is known by its `name` and `in`; a list of parameters has each once. An operation may replace one of its path \
-item.",
+item. Upper and lower case are one in the name of a header.",
     bad: v30!(
         "paths: {/a: {parameters: [{name: p, in: query, schema: {}}, {name: p, in: query, schema: {}}]}}\n"
     ),
@@ -29,7 +30,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
         .node
         .get("parameters")
         .and_then(|list| place.resolver.resolve(list));
-    let mut first_of: HashMap<(&str, &str), Span> = HashMap::new();
+    let mut first_of: HashMap<(Cow<'_, str>, &str), Span> = HashMap::new();
     for item in list.into_iter().flat_map(NodeRef::items) {
         let Some(parameter) = place.resolver.resolve(item) else {
             continue;
@@ -39,8 +40,13 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
             continue;
         };
         let span = first_key(item);
-        match first_of.get(&(name, kind)) {
-            None => drop(first_of.insert((name, kind), span)),
+        // Names of headers have no case (RFC 9110 §5.1).
+        let key = match kind {
+            "header" => (Cow::Owned(name.to_ascii_lowercase()), kind),
+            _ => (Cow::Borrowed(name), kind),
+        };
+        match first_of.get(&key) {
+            None => drop(first_of.insert(key, span)),
             Some(first) => sink.push(
                 Diagnostic::new(
                     &LINT,

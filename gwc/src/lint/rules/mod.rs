@@ -43,6 +43,7 @@ mod malformed_media_type;
 mod malformed_method;
 mod malformed_path_template;
 mod malformed_pattern;
+mod malformed_schema_name;
 mod malformed_security;
 mod malformed_status;
 mod malformed_url;
@@ -76,6 +77,7 @@ pub(crate) mod unsupported_pattern;
 mod unsupported_template;
 mod unused_path_parameter;
 mod unused_server_variable;
+mod value_of_other_format;
 mod value_of_other_type;
 mod value_outside_schema;
 mod weak_flow;
@@ -413,6 +415,14 @@ pub const RULES: &[Rule] = &[
     Rule {
         lint: &duplicate_type::LINT,
         check: Check::Objects(&[&SCHEMA], duplicate_type::check),
+    },
+    Rule {
+        lint: &malformed_schema_name::LINT,
+        check: Check::Objects(&[&SCHEMA], malformed_schema_name::check),
+    },
+    Rule {
+        lint: &value_of_other_format::LINT,
+        check: Check::Objects(&[&SCHEMA], value_of_other_format::check),
     },
 ];
 

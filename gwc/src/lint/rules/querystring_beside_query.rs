@@ -3,6 +3,7 @@
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
 use crate::lint::Place;
+use crate::spec::Version;
 
 /// The finding.
 pub(super) static LINT: Lint = Lint {
@@ -23,6 +24,10 @@ beside it.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    // Older versions do not know the word, which is said already.
+    if place.version < Version::V32 {
+        return;
+    }
     let list = place
         .node
         .get("parameters")

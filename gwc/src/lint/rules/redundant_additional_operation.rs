@@ -4,6 +4,7 @@ use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
 
 use crate::lint::Place;
 use crate::spec::Method;
+use crate::spec::Version;
 
 /// The finding.
 pub(super) static LINT: Lint = Lint {
@@ -24,6 +25,10 @@ sent, in upper case. `GET` and the like stand in their own fields.",
 };
 
 pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    // Older versions do not know the field, which is said already.
+    if place.version < Version::V32 {
+        return;
+    }
     let more = place.node.get("additionalOperations");
     for (entry, _) in more.into_iter().flat_map(NodeRef::entries) {
         if let Some((key, _)) = Method::FIELDS

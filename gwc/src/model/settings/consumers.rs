@@ -9,6 +9,12 @@ use diag::{Diagnostic, NodeRef, Sink, Span, read};
 use crate::model::Defined;
 use crate::model::lints::{CONSUMER_TWICE, CREDENTIAL_TWICE};
 
+/// The sha256 of no byte at all: of a variable that was not set.
+const EMPTY: [u8; 32] = [
+    0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+];
+
 /// All consumers, and the names of those in the file.
 pub(super) fn consumers(
     own: Option<NodeRef<'_>>,
@@ -64,6 +70,18 @@ pub(super) fn consumers(
                 let Ok(sha256) = read::sha256_hex(hash) else {
                     continue;
                 };
+                if sha256 == EMPTY {
+                    sink.push(
+                        Diagnostic::new(
+                            &BAD_VALUE,
+                            hash.span(),
+                            "this is the sha256 of the empty text",
+                        )
+                        .label("nobody has an empty credential")
+                        .help("print one with `printf %s \"$CREDENTIAL\" | sha256sum`, and see that `$CREDENTIAL` is set"),
+                    );
+                    continue;
+                }
                 let not_after = item
                     .get("not_after")
                     .and_then(NodeRef::scalar_text)

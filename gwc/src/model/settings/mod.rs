@@ -186,6 +186,12 @@ pub fn read(
             .and_then(NodeRef::scalar_text);
         said.unwrap_or(default).to_owned()
     };
+    if let Some(store) = release.and_then(|release| release.get("store"))
+        && store.scalar_text().is_some_and(|text| text.contains("://"))
+    {
+        let help = "write the path of a folder, relative to gateway.yaml";
+        sink.push(shape::not_available(store.span(), "a store at a URL", help));
+    }
     if let Some(channel) = release.and_then(|release| release.get("channel"))
         && let Some(Err(wrong)) = channel
             .scalar_text()

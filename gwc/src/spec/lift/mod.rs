@@ -8,9 +8,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use diag::{Kind, NodeId, NodeRef, Sink, Span};
+use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, suggest};
 
 use self::nodes::{Map, Nodes};
+use super::lints::UNKNOWN_VALUE;
 use super::reference::Resolver;
 use crate::project::files::{Document, Files};
 
@@ -118,6 +119,7 @@ impl Lift<'_> {
                 "definitions" => {
                     schemas = Map::new(self.nodes.span(value));
                     for definition in self.nodes.entries(value) {
+                        self.no_file(definition.value);
                         let schema = self.schema(definition.value);
                         schemas.put(&definition.key, definition.key_span, schema);
                     }
@@ -161,9 +163,26 @@ impl Lift<'_> {
     fn servers(&mut self, root: NodeId, schemes: Option<NodeId>) -> Option<NodeId> {
         let host = self.nodes.get(root, "host");
         let base = self.nodes.get(root, "basePath");
+        for scheme in schemes
+            .map(|list| self.nodes.items(list))
+            .unwrap_or_default()
+        {
+            self.known_scheme(scheme);
+        }
         let at = self.nodes.span(host.or(base)?);
         let text = |node: Option<NodeId>| node.and_then(|node| self.nodes.string(node));
-        let base = text(base).unwrap_or_default();
+        let mut path = text(base).unwrap_or_default();
+        if let Some(base) = base.filter(|_| !path.is_empty() && !path.starts_with('/')) {
+            path.insert(0, '/');
+            let message = format!(
+                "`{}` cannot be a base path: it begins with `/`",
+                path[1..].escape_debug()
+            );
+            let at = self.nodes.span(base);
+            self.sink
+                .push(Diagnostic::new(&UNKNOWN_VALUE, at, message).help(format!("write `{path}`")));
+        }
+        let base = path;
         let base = base.trim_end_matches('/');
         let urls: Vec<(String, Span)> = match text(host) {
             None => vec![(
@@ -196,6 +215,22 @@ impl Lift<'_> {
             servers.push(self.nodes.map(server));
         }
         Some(self.nodes.push(at, Kind::List(servers)))
+    }
+
+    fn known_scheme(&mut self, scheme: NodeId) {
+        const SCHEMES: &[&str] = &["http", "https", "ws", "wss"];
+        let Some(name) = self.nodes.string(scheme) else {
+            return;
+        };
+        if !SCHEMES.contains(&name.as_str()) {
+            let message = format!(
+                "`{}` is not a value that is known here",
+                name.escape_debug()
+            );
+            let finding = Diagnostic::new(&UNKNOWN_VALUE, self.nodes.span(scheme), message);
+            self.sink
+                .push(finding.label(suggest::one_of(SCHEMES.iter().copied(), 8)));
+        }
     }
 
     /// What a reference of 2.0 leads to; the node itself where it is none. Nothing where it is

@@ -1,11 +1,14 @@
 //! Parameters of 2.0: those of 3.0, and those that describe a body.
 
+use std::collections::HashSet;
+
 use diag::tree::Entry;
 use diag::{Diagnostic, Kind, NodeId, Span, suggest};
 
 use super::nodes::Map;
 use super::{As, Lift, MEDIA_TYPE_DEFAULT, MediaTypes};
-use crate::spec::lints::{MISSING_FIELD, UNKNOWN_VALUE};
+use crate::spec::lints::{MISSING_FIELD, SEVERAL_BODIES, UNKNOWN_VALUE, UNRESOLVED_REFERENCE};
+use crate::spec::reference::{Fault, Resolver, reference};
 
 const PLACES: &[&str] = &["query", "header", "path", "formData", "body"];
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -59,8 +62,18 @@ impl Lift<'_> {
                 continue;
             };
             match self.nodes.string_of(node, "in").as_deref() {
-                Some("body") => taken.body = Some(node),
-                Some("formData") => taken.form.push(node),
+                Some("body") => {
+                    if let Some(other) = taken.body.or(taken.form.first().copied()) {
+                        self.second_body(node, other);
+                    }
+                    taken.body = taken.body.or(Some(node));
+                }
+                Some("formData") => {
+                    if let Some(other) = taken.body {
+                        self.second_body(node, other);
+                    }
+                    taken.form.push(node);
+                }
                 Some(place) if !PLACES.contains(&place) => self.unknown_place(node, place),
                 _ => {
                     let parameter = self.parameter(node);
@@ -218,6 +231,17 @@ impl Lift<'_> {
         shared: &Taken,
         consumes: MediaTypes,
     ) -> Option<(Span, NodeId)> {
+        if own.body.is_some() || !own.form.is_empty() {
+            shared.body.into_iter().for_each(|body| self.dropped(body));
+        }
+        let mixed = match (own.body, own.form.first(), shared.body, shared.form.first()) {
+            (Some(mine), _, _, Some(other)) => Some((mine, *other)),
+            (None, Some(mine), Some(other), _) => Some((*mine, other)),
+            _ => None,
+        };
+        if let Some((mine, other)) = mixed {
+            self.second_body(mine, other);
+        }
         if let Some(body) = own.body {
             return Some(self.whole_body(body, consumes));
         }
@@ -238,6 +262,43 @@ impl Lift<'_> {
             }
         }
         (!fields.is_empty()).then(|| self.form_body(&fields, consumes))
+    }
+
+    /// A body beside another one; it is not read.
+    fn second_body(&mut self, node: NodeId, other: NodeId) {
+        let place = |node| crate::spec::structure::first_key(self.nodes.files.tree.at(node));
+        let finding = Diagnostic::new(
+            &SEVERAL_BODIES,
+            place(node),
+            "the body is already described",
+        )
+        .related(place(other), "by this parameter")
+        .help("an operation has one parameter with `in: body`, or parameters with `in: formData`");
+        self.sink.push(finding);
+        self.dropped(node);
+    }
+
+    /// Follows the references of what is not read, so that a broken one is told all the same.
+    fn dropped(&mut self, node: NodeId) {
+        let files = &*self.nodes.files;
+        let resolver = Resolver::new(files, &self.document);
+        let mut seen = HashSet::new();
+        let mut waiting = vec![files.tree.at(node)];
+        while let Some(node) = waiting.pop() {
+            if !seen.insert(node.id()) {
+                continue;
+            }
+            if let Some(text) = reference(node)
+                && let Err(Fault::NotFound { .. } | Fault::BadPointer(_)) = resolver.target(text)
+            {
+                let written = text.as_str().unwrap_or_default().escape_debug();
+                let message = format!("`{written}` leads nowhere");
+                self.sink
+                    .push(Diagnostic::new(&UNRESOLVED_REFERENCE, text.span(), message));
+            }
+            waiting.extend(node.items());
+            waiting.extend(node.entries().map(|(_, value)| value));
+        }
     }
 
     /// `in: body`.

@@ -1,9 +1,10 @@
 //! Schemas of 2.0: those of 3.0 but for three words.
 
-use diag::{Kind, NodeId};
+use diag::{Diagnostic, Kind, Level, NodeId};
 
 use super::nodes::Map;
 use super::{As, Lift};
+use crate::spec::lints::UNKNOWN_VALUE;
 
 /// Schemas within schemas are lifted so deep; the reader takes none deeper.
 const DEPTH_MAX: usize = 256;
@@ -21,6 +22,9 @@ impl Lift<'_> {
         }
         if let Some(known) = self.lifted.get(&(node, As::Schema)) {
             return *known;
+        }
+        if depth > 0 {
+            self.no_file(node);
         }
         let mut lifted = Map::new(self.nodes.span(node));
         let mut changed = false;
@@ -77,6 +81,21 @@ impl Lift<'_> {
         };
         self.lifted.insert((node, As::Schema), result);
         result
+    }
+
+    /// `file` is the type of a form's field and of a whole response, not of a part of them.
+    pub(super) fn no_file(&mut self, schema: NodeId) {
+        if let Some(kind) = self.nodes.get(schema, "type")
+            && self.nodes.string(kind).as_deref() == Some("file")
+        {
+            let at = self.nodes.span(kind);
+            self.sink.push(
+                Diagnostic::new(&UNKNOWN_VALUE, at, "`file` is not a value that is known here")
+                    .label("it is read as `{type: string, format: binary}`")
+                    .help("`type: file` stands in a parameter with `in: formData` or directly in the `schema` of a response")
+                    .level(Level::Warn),
+            );
+        }
     }
 
     fn each(&mut self, properties: NodeId, depth: usize) -> NodeId {

@@ -10,7 +10,7 @@
 use std::collections::HashSet;
 
 use diag::tree::BLOCK;
-use diag::{Diagnostic, FileId, Level, NodeId, NodeRef, Sink, Span, shape, suggest};
+use diag::{Diagnostic, FileId, Lint, NodeId, NodeRef, Sink, Span, shape, suggest};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 mod follow;
@@ -18,7 +18,8 @@ mod unknown;
 
 use super::Version;
 use super::lints::{
-    IGNORED_SIBLING, MISSING_FIELD, MISSPELT_EXTENSION, UNKNOWN_VALUE, WRONG_FIELD_TYPE,
+    IGNORED_PATH_ITEM, IGNORED_SIBLING, MISSING_FIELD, MISSPELT_EXTENSION, UNKNOWN_VALUE,
+    WRONG_FIELD_TYPE,
 };
 use super::objects::{DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type};
 use super::operation_ids::OperationIds;
@@ -208,20 +209,20 @@ impl<'a> Walk<'_, 'a> {
         match object {
             Some(object) if object.bit == PATH_ITEM.bit => {
                 self.mark(node, object);
-                self.siblings(node, Level::Error);
+                self.siblings(node, &IGNORED_PATH_ITEM);
             }
             Some(object) if object.bit == SCHEMA.bit && self.version >= Version::V31 => {
                 self.object(node, object, at);
             }
             Some(object) if object.reference == Reference::Allowed => {
                 self.mark(node, object);
-                self.siblings(node, IGNORED_SIBLING.level);
+                self.siblings(node, &IGNORED_SIBLING);
             }
             Some(_) | None => {
                 if let Some(object) = object {
                     self.mark(node, object);
                 }
-                self.siblings(node, IGNORED_SIBLING.level);
+                self.siblings(node, &IGNORED_SIBLING);
                 self.unusual.push(text.span());
             }
         }
@@ -230,7 +231,8 @@ impl<'a> Walk<'_, 'a> {
 
     /// What stands beside a reference. A path item's operations would be lost with it, so there
     /// it is an error.
-    fn siblings(&mut self, node: NodeRef<'a>, level: Level) {
+    fn siblings(&mut self, node: NodeRef<'a>, lint: &'static Lint) {
+        let lost = std::ptr::eq(lint, &raw const IGNORED_PATH_ITEM);
         for (entry, _) in node.entries() {
             if &*entry.key == "x-gateway" {
                 self.sink.push(
@@ -244,24 +246,24 @@ impl<'a> Walk<'_, 'a> {
                 );
                 continue;
             }
-            let harmless = matches!(&*entry.key, "$ref" | "summary" | "description");
-            if harmless || entry.key.starts_with("x-") {
+            // From 3.1 on they replace those of the target; in a path item they were never read.
+            let told = matches!(&*entry.key, "summary" | "description");
+            let harmless = told && (lost || self.version >= Version::V31);
+            if &*entry.key == "$ref" || harmless || entry.key.starts_with("x-") {
                 continue;
             }
             let finding = Diagnostic::new(
-                &IGNORED_SIBLING,
+                lint,
                 entry.key_span,
                 format!("`{}` beside `$ref` is ignored", entry.key.escape_debug()),
             )
-            .help("remove it, or change what the reference leads to")
-            .level(level);
+            .help("remove it, or change what the reference leads to");
             // A path item's operations are not thrown away unseen.
             let gone = edit::entry_removed(self.resolver.files(), node, &entry.key);
-            self.sink
-                .push(match gone.filter(|_| level != Level::Error) {
-                    Some(gone) => finding.fix(gone, ""),
-                    None => finding,
-                });
+            self.sink.push(match gone.filter(|_| !lost) {
+                Some(gone) => finding.fix(gone, ""),
+                None => finding,
+            });
         }
     }
 
