@@ -552,7 +552,15 @@ fn load<'e>(
     for (_, document) in &mut documents {
         lift(files, document, sink);
     }
-    let blank = |(_, document): &(&settings::ApiEntry, Document)| is_blank(files, document.root);
+    let blank = |(_, document): &(&settings::ApiEntry, Document)| {
+        let overlays = document
+            .overlays
+            .iter()
+            .filter_map(|file| files.root(*file));
+        overlays
+            .chain([document.root])
+            .any(|root| is_blank(files, root))
+    };
     let unreadable = documents.len() < entries.len() || documents.iter().any(blank);
     (documents, unreadable)
 }

@@ -57,7 +57,7 @@ fn contents() -> Vec<Bad> {
         ));
     }
     let mut all = vec![
-        bad("nothing", Vec::new(), FINDINGS),
+        bad("nothing", Vec::new(), INPUT),
         bad("garbage", garbage, INPUT),
         bad("a NUL byte", b"openapi: \"\x00\"\n".to_vec(), INPUT),
         bad(
