@@ -287,6 +287,10 @@ impl Names {
             format!("there is no {noun} `{shown}`"),
         );
         let near = suggest::nearest(name, self.defined.keys().map(String::as_str));
+        // What was meant is not unused as well.
+        if let Some(near) = near {
+            self.knows(near);
+        }
         finding = match near {
             Some(near) => finding
                 .label(format!("did you mean `{near}`?"))

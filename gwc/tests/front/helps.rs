@@ -128,6 +128,9 @@ fn each_slip_is_told_what_to_write() {
 #[test]
 fn one_mistake_is_one_finding() {
     for (old, new, expected) in [
+        // What was meant is not unused as well.
+        ("policies: [slow]", "policies: [slw]", "unknown-policy"),
+        ("{auth: keys}", "{auth: keyz}", "unknown-auth"),
         // Nothing is known of names whose key is misspelt.
         ("upstreams:", "upstraems:", "unknown-key"),
         ("\nauth:", "\nauht:", "unknown-key"),
