@@ -9,6 +9,8 @@ use gwc::project::files::Files;
 use gwc::syntax::Limits;
 use serde_json::{Map, Value, json};
 
+use crate::dice::Dice;
+
 /// What paths are made of; `z` stands for all other texts.
 const TEXTS: &[&str] = &["a", "A", "b", "B", "ab", "az", "zb", "Az", "zB", "z", ""];
 /// What templates are made of; `*` stands for a parameter.
@@ -36,38 +38,22 @@ struct Template {
 
 type Request = (Vec<&'static str>, bool);
 
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits") % sides
+fn route(dice: &mut Dice) -> Route {
+    let mut pieces: Vec<&'static str> = (0..=dice.roll(2))
+        .map(|_| PIECES[dice.roll(PIECES.len())])
+        .collect();
+    let prefix = dice.chance(2);
+    if !prefix && dice.chance(2) {
+        pieces.push("");
     }
-
-    fn chance(&mut self, in_ten: usize) -> bool {
-        self.roll(10) < in_ten
-    }
-
-    fn route(&mut self) -> Route {
-        let mut pieces: Vec<&'static str> = (0..=self.roll(2))
-            .map(|_| PIECES[self.roll(PIECES.len())])
-            .collect();
-        let prefix = self.chance(2);
-        if !prefix && self.chance(2) {
-            pieces.push("");
-        }
-        Route {
-            pieces,
-            prefix,
-            folded: self.chance(3),
-            loose: self.chance(3),
-            priority: i64::try_from(self.roll(10) / 7).expect("small"),
-            conditional: self.chance(2),
-            method: if self.chance(8) { "get" } else { "post" },
-        }
+    Route {
+        pieces,
+        prefix,
+        folded: dice.chance(3),
+        loose: dice.chance(3),
+        priority: i64::try_from(dice.roll(10) / 7).expect("small"),
+        conditional: dice.chance(2),
+        method: if dice.chance(8) { "get" } else { "post" },
     }
 }
 
@@ -273,7 +259,7 @@ fn routes_that_contend_are_told_as_brute_force_finds_them() {
     for table in 0..if full { 30_000 } else { 3_000 } {
         let mut routes: Vec<Route> = Vec::new();
         for _ in 0..4 {
-            let mut route = dice.route();
+            let mut route = route(&mut dice);
             if let Some(before) = routes.last().filter(|_| dice.chance(2)) {
                 route.pieces.clone_from(&before.pieces);
                 route.prefix = before.prefix;

@@ -6,6 +6,7 @@ mod broken;
 mod conformance;
 mod contests;
 mod corpus;
+mod dice;
 mod editors;
 mod edits;
 mod environments;

@@ -7,6 +7,8 @@ use gwc::compile;
 use gwc::project::files::Files;
 use gwc::syntax::Limits;
 
+use crate::dice::Dice;
+
 const LISTENERS: &[&str] = &["l", "m"];
 /// What requests name.
 const HOSTS: &[&str] = &["h.test", "g.test", "a.h.test", "b.h.test"];
@@ -27,51 +29,35 @@ struct Api {
     templates: Vec<Vec<&'static str>>,
 }
 
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits") % sides
+fn mount(dice: &mut Dice) -> Mount {
+    let mut hosts: Vec<&'static str> = (0..=dice.roll(2)).map(|_| dice.pick(NAMED)).collect();
+    hosts.retain(|host| !host.is_empty());
+    hosts.sort_unstable();
+    hosts.dedup();
+    let mut listeners = vec![dice.pick(LISTENERS)];
+    if dice.roll(3) == 0 {
+        listeners = LISTENERS.to_vec();
     }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.roll(from.len())]
+    Mount {
+        hosts,
+        base: dice.pick(BASES),
+        listeners,
     }
+}
 
-    fn mount(&mut self) -> Mount {
-        let mut hosts: Vec<&'static str> = (0..=self.roll(2)).map(|_| self.pick(NAMED)).collect();
-        hosts.retain(|host| !host.is_empty());
-        hosts.sort_unstable();
-        hosts.dedup();
-        let mut listeners = vec![self.pick(LISTENERS)];
-        if self.roll(3) == 0 {
-            listeners = LISTENERS.to_vec();
-        }
-        Mount {
-            hosts,
-            base: self.pick(BASES),
-            listeners,
+fn api(dice: &mut Dice) -> Api {
+    let mut mounts = vec![mount(dice)];
+    if dice.roll(3) == 0 {
+        mounts.push(mount(dice));
+    }
+    let mut templates: Vec<Vec<&'static str>> = Vec::new();
+    for _ in 0..=dice.roll(2) {
+        let template: Vec<_> = (0..=dice.roll(2)).map(|_| dice.pick(PIECES)).collect();
+        if !templates.contains(&template) {
+            templates.push(template);
         }
     }
-
-    fn api(&mut self) -> Api {
-        let mut mounts = vec![self.mount()];
-        if self.roll(3) == 0 {
-            mounts.push(self.mount());
-        }
-        let mut templates: Vec<Vec<&'static str>> = Vec::new();
-        for _ in 0..=self.roll(2) {
-            let template: Vec<_> = (0..=self.roll(2)).map(|_| self.pick(PIECES)).collect();
-            if !templates.contains(&template) {
-                templates.push(template);
-            }
-        }
-        Api { mounts, templates }
-    }
+    Api { mounts, templates }
 }
 
 fn names(mount: &Mount, listener: &str, named: &str) -> bool {
@@ -245,7 +231,7 @@ fn several_apis_at_several_mounts_are_told_as_brute_force_finds_them() {
     let mut dice = Dice(3);
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for table in 0..if full { 20_000 } else { 1_500 } {
-        let apis: Vec<Api> = (0..2 + dice.roll(2)).map(|_| dice.api()).collect();
+        let apis: Vec<Api> = (0..2 + dice.roll(2)).map(|_| api(&mut dice)).collect();
         let gateway = gateway(&apis);
         let documents: Vec<String> = apis.iter().map(document).collect();
         let mut files = vec![("gateway.yaml".to_owned(), gateway.clone())];

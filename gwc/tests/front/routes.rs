@@ -8,6 +8,8 @@ use gwc::project::files::Files;
 use gwc::syntax::Limits;
 use serde_json::{Map, Value, json};
 
+use crate::dice::Dice;
+
 /// The texts of which paths are made; `z` stands for all others.
 const TEXTS: &[&str] = &["a", "b", "1", "z"];
 /// The schemas of parameters, each with the texts that are valid. Two that list no values count
@@ -31,25 +33,12 @@ enum Segment {
 
 type Route = Vec<Segment>;
 
-/// A sequence of numbers that a seed repeats.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        usize::try_from(self.0 >> 33).expect("31 bits") % sides
-    }
-
-    fn route(&mut self) -> Route {
-        let segment = |dice: &mut Self| match dice.roll(2) {
-            0 => Segment::Literal(TEXTS[dice.roll(3)]),
-            _ => Segment::Parameter(dice.roll(SCHEMAS.len())),
-        };
-        (0..=self.roll(3)).map(|_| segment(self)).collect()
-    }
+fn route(dice: &mut Dice) -> Route {
+    let segment = |dice: &mut Dice| match dice.roll(2) {
+        0 => Segment::Literal(TEXTS[dice.roll(3)]),
+        _ => Segment::Parameter(dice.roll(SCHEMAS.len())),
+    };
+    (0..=dice.roll(3)).map(|_| segment(dice)).collect()
 }
 
 /// Every path of a length.
@@ -155,7 +144,7 @@ fn overlaps_are_told_as_brute_force_finds_them() {
     for _ in 0..if full { 20_000 } else { 2_000 } {
         let mut routes: Vec<Route> = Vec::new();
         for _ in 0..3 {
-            let route = dice.route();
+            let route = route(&mut dice);
             // A path without parameters has one text, which stands once in a document.
             let literal = route
                 .iter()

@@ -35,10 +35,7 @@ fn notify(gwd: &Process) -> serde_json::Value {
 fn a_held_bundle_that_is_revoked_gives_way_to_the_head_even_if_the_hold_is_sticky() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, two) = world.two_versions(&upstream);
     sticky(&gwd, one);
     revoke(&world, one);
     gwd.wait_for(&two);
@@ -114,10 +111,7 @@ fn a_withdrawn_bundle_leaves_memory_and_disk_until_a_later_head_lists_it_no_more
 fn a_withdrawn_bundle_that_is_held_gives_way_to_the_head() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, _) = world.two_versions(&upstream);
     sticky(&gwd, one);
     let three = world.release_with(&numbered(&upstream, 3), |draft| {
         draft.withdraw = [one].into();
@@ -150,10 +144,7 @@ fn a_hold_ends_when_the_channel_names_the_bundle_that_runs() {
 fn a_new_head_is_held_off_and_told_and_runs_after_resume() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, _) = world.two_versions(&upstream);
     sticky(&gwd, one);
     let three = world.release(&numbered(&upstream, 3));
     assert_eq!(notify(&gwd)["head"]["bundle"], three.to_string());
@@ -265,10 +256,7 @@ fn a_passing_reason_is_tried_again_and_one_that_is_not_the_heads_any_more_is_not
 fn first_digits_of_an_id_name_a_bundle_if_they_name_only_one() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, two) = world.two_versions(&upstream);
     let ask = |path: &str, key: &str, text: &str| {
         let body = json!({key: text}).to_string();
         gwd.ask("POST", path, &body)

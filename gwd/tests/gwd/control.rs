@@ -84,10 +84,7 @@ fn the_channel_may_come_after_the_gateway() {
 fn a_break_glass_rollback_holds_until_the_channel_names_another_bundle() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, two) = world.two_versions(&upstream);
     let answer = gwd.ask("POST", "/v1/rollback", "{\"bundle\": -1}");
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert_eq!(answer.json()["bundle"], one.to_string());
@@ -122,10 +119,7 @@ fn a_break_glass_rollback_holds_until_the_channel_names_another_bundle() {
 fn a_sticky_hold_outlives_releases_and_restarts_until_resume() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, _) = world.two_versions(&upstream);
     let body = format!("{{\"bundle\": \"{one}\", \"sticky\": true}}");
     assert_eq!(gwd.ask("POST", "/v1/activate", &body).status, 200);
     let three = world.release(&numbered(&upstream, 3));
@@ -445,10 +439,7 @@ fn ports_may_be_swapped_under_load() {
 fn a_state_folder_that_cannot_be_written_refuses_releases_and_not_roll_backs() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, two) = world.two_versions(&upstream);
     let (blobs, aside) = (world.path("state/blobs"), world.path("aside"));
     std::fs::rename(&blobs, &aside).unwrap();
     std::fs::write(&blobs, "no folder").unwrap();

@@ -113,10 +113,7 @@ fn a_hold_outlives_a_restart_with_a_busy_port_and_gives_way_to_another_head() {
 fn a_hold_ends_only_when_another_bundle_runs() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, two) = world.two_versions(&upstream);
     assert_eq!(rollback(&gwd, "")["bundle"], one.to_string());
     world.release_as(&numbered(&upstream, 3), &["policy:teleport"], "rita", "ci");
     let status = notify(&gwd);

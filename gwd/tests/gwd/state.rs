@@ -135,10 +135,7 @@ fn a_full_disk_refuses_releases_but_not_roll_backs_or_revocations_and_recovers()
 fn a_cold_start_runs_the_held_bundle_before_the_head() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, two) = world.two_versions(&upstream);
     assert_eq!(gwd.ask("POST", "/v1/rollback", "").status, 200);
     gwd.kill();
     let gwd = world.start();
@@ -442,10 +439,7 @@ fn a_start_with_only_what_gwd_leaves_behind_works_and_other_files_are_not_touche
 fn after_a_restart_the_way_back_is_made_ready() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, two) = world.two_versions(&upstream);
     gwd.kill();
     let gwd = world.start();
     eventually("the version before is at hand", || {

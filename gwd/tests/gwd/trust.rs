@@ -70,10 +70,7 @@ fn a_key_that_is_added_signs_at_once_and_a_retired_one_signs_nothing_new() {
 fn a_revoked_build_key_is_an_alarm_and_nothing_that_it_built_starts() {
     let upstream = Upstream::saying("ok");
     let mut world = World::new();
-    let one = world.release(&numbered(&upstream, 1));
-    let gwd = world.start();
-    let two = world.release(&numbered(&upstream, 2));
-    gwd.wait_for(&two);
+    let (gwd, one, two) = world.two_versions(&upstream);
     keys(
         &mut world,
         &[("ci", Role::Build, Revoked), ("cd", Role::Build, Active)],

@@ -267,6 +267,15 @@ impl World {
         Process::spawn(&mut self.trusted())
     }
 
+    /// A gateway that runs version 2, after version 1; both are numbered.
+    pub(crate) fn two_versions(&self, upstream: &Upstream) -> (Process, Digest, Digest) {
+        let one = self.release(&numbered(upstream, 1));
+        let gwd = self.start();
+        let two = self.release(&numbered(upstream, 2));
+        gwd.wait_for(&two);
+        (gwd, one, two)
+    }
+
     /// Runs gwd to its end.
     pub(crate) fn fails(&self, command: &mut Command) -> Output {
         command.output().unwrap()
