@@ -1,0 +1,285 @@
+//! One line of a plan, and the words for it.
+
+use bundle::digest::Digest;
+use serde_json::Value;
+
+use crate::source_map::Place;
+
+/// The sections of a plan, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Section {
+    /// Whether a door opens or closes.
+    Security,
+    /// Who owns which requests.
+    Routing,
+    /// What clients see.
+    Breaking,
+    /// What the gateway does to requests.
+    Policy,
+    /// Where requests go.
+    Upstream,
+    /// Prose.
+    Docs,
+}
+
+/// The classes of changes (plan.md, *Classes*).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Class {
+    /// Some request that was refused is let in.
+    Weaken,
+    /// Both directions at once.
+    Incomparable,
+    /// Somebody may call what nobody could.
+    Expose,
+    /// A new consumer or credential.
+    Grant,
+    /// Some request that was let in is refused.
+    Strengthen,
+    /// Requests are newly served.
+    Added,
+    /// Requests are no longer served.
+    Removed,
+    /// Requests are served by another operation or upstream.
+    Moved,
+    /// A number lets more through.
+    Relax,
+    /// A number lets less through.
+    Tighten,
+    /// Anything else that is different.
+    Changed,
+    /// Prose.
+    Doc,
+}
+
+/// One change; equal ones of many operations are one with a count.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Where it stands.
+    pub section: Section,
+    /// What it is.
+    pub class: Class,
+    /// What exactly, kebab-case.
+    pub id: &'static str,
+    /// The operation, or the first of them.
+    pub operation: Option<OperationRef>,
+    /// The keys of all of them.
+    pub operations: Vec<String>,
+    /// What of it.
+    pub subject: String,
+    /// Before.
+    pub old: Value,
+    /// After.
+    pub new: Value,
+    /// Where the old value was written.
+    pub source_old: Option<Place>,
+    /// Where the new value is written.
+    pub source_new: Option<Place>,
+    /// A request that is treated differently.
+    pub witness: Option<Witness>,
+    /// Why there is none.
+    pub why_none: Option<&'static str>,
+    /// Names the change: structure, not text.
+    pub fingerprint: String,
+}
+
+/// An operation, as plans name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OperationRef {
+    /// Its key.
+    pub key: String,
+    /// Its operationId.
+    pub id: Option<String>,
+    /// Its method.
+    pub method: String,
+    /// Its path, the mount's base path included.
+    pub path: String,
+    /// Its mount.
+    pub mount: String,
+    /// A host it answers for; empty for any.
+    pub host: String,
+    /// Its API.
+    pub api: String,
+}
+
+/// A request that both engines were asked, with what they said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// The method.
+    pub method: String,
+    /// The URL.
+    pub url: String,
+    /// Further fields.
+    pub headers: Vec<(String, String)>,
+    /// The credentials it carries.
+    pub credentials: Vec<WitnessCredential>,
+    /// What the old gateway does.
+    pub old: Outcome,
+    /// What the new gateway does.
+    pub new: Outcome,
+}
+
+/// A credential of a witness.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WitnessCredential {
+    /// The scheme, as the bundle names it.
+    pub scheme: String,
+    /// `valid`, or `forged` where only its presence counts.
+    pub state: &'static str,
+    /// Scopes.
+    pub scopes: Vec<String>,
+}
+
+/// What a gateway does with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There is no gateway yet.
+    Nothing,
+    /// It goes to the operation's upstream, or the operation's policy answers.
+    Served {
+        /// The operation's key.
+        operation: String,
+    },
+    /// It is refused.
+    Refused {
+        /// The status.
+        status: u16,
+    },
+}
+
+impl Section {
+    /// All of them, in their order.
+    pub const ALL: [Self; 6] = [
+        Self::Security,
+        Self::Routing,
+        Self::Breaking,
+        Self::Policy,
+        Self::Upstream,
+        Self::Docs,
+    ];
+
+    /// In lower case, as in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Security => "security",
+            Self::Routing => "routing",
+            Self::Breaking => "breaking",
+            Self::Policy => "policy",
+            Self::Upstream => "upstream",
+            Self::Docs => "docs",
+        }
+    }
+}
+
+impl Class {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Weaken,
+        Self::Incomparable,
+        Self::Expose,
+        Self::Grant,
+        Self::Strengthen,
+        Self::Added,
+        Self::Removed,
+        Self::Moved,
+        Self::Relax,
+        Self::Tighten,
+        Self::Changed,
+        Self::Doc,
+    ];
+
+    /// As in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Weaken => "weaken",
+            Self::Incomparable => "incomparable",
+            Self::Expose => "expose",
+            Self::Grant => "grant",
+            Self::Strengthen => "strengthen",
+            Self::Added => "added",
+            Self::Removed => "removed",
+            Self::Moved => "moved",
+            Self::Relax => "relax",
+            Self::Tighten => "tighten",
+            Self::Changed => "changed",
+            Self::Doc => "doc",
+        }
+    }
+
+    /// How much a reviewer should care: `error`, `warn` or `info`.
+    #[must_use]
+    pub fn level(self) -> &'static str {
+        match self {
+            Self::Weaken | Self::Incomparable => "error",
+            Self::Expose | Self::Grant | Self::Removed | Self::Moved => "warn",
+            Self::Strengthen
+            | Self::Added
+            | Self::Relax
+            | Self::Tighten
+            | Self::Changed
+            | Self::Doc => "info",
+        }
+    }
+}
+
+impl Change {
+    /// A change of something that is no operation's.
+    #[must_use]
+    pub fn new(
+        section: Section,
+        class: Class,
+        id: &'static str,
+        subject: impl Into<String>,
+        old: Value,
+        new: Value,
+    ) -> Self {
+        Self {
+            section,
+            class,
+            id,
+            operation: None,
+            operations: Vec::new(),
+            subject: subject.into(),
+            old,
+            new,
+            source_old: None,
+            source_new: None,
+            witness: None,
+            why_none: None,
+            fingerprint: String::new(),
+        }
+        .named()
+    }
+
+    /// The change of one operation.
+    #[must_use]
+    pub fn of(mut self, operation: OperationRef) -> Self {
+        self.operations = vec![operation.key.clone()];
+        self.operation = Some(operation);
+        self.named()
+    }
+
+    /// How many operations it reaches.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.operations.len().max(1)
+    }
+
+    /// Class, id, operation key, subject, digests of old and new value: an acknowledgement binds
+    /// old and new.
+    pub(super) fn named(mut self) -> Self {
+        let digest = |value: &Value| Digest::of(value.to_string().as_bytes()).hex();
+        let text = format!(
+            "{}\n{}\n{}\n{}\n{}\n{}",
+            self.class.name(),
+            self.id,
+            self.operations.join(" "),
+            self.subject,
+            digest(&self.old),
+            digest(&self.new)
+        );
+        self.fingerprint = Digest::of(text.as_bytes()).hex()[..12].to_owned();
+        self
+    }
+}

@@ -1,0 +1,35 @@
+//! Gates: classes of changes that stop until somebody acknowledges them.
+
+use super::{Class, Plan};
+
+impl Plan {
+    /// The gates that trip, each with the fingerprints of its changes that nobody acknowledged.
+    #[must_use]
+    pub fn tripped(&self, gates: &[String], acknowledged: &[String]) -> Vec<(String, Vec<String>)> {
+        let tripped = gates.iter().map(|gate| {
+            let by = self.changes.iter().filter(|change| {
+                change.class.trips(gate) && !acknowledged.contains(&change.fingerprint)
+            });
+            (
+                gate.clone(),
+                by.map(|change| change.fingerprint.clone())
+                    .collect::<Vec<_>>(),
+            )
+        });
+        tripped.filter(|(_, by)| !by.is_empty()).collect()
+    }
+}
+
+impl Class {
+    fn trips(self, gate: &str) -> bool {
+        match gate {
+            "weaken" => matches!(self, Self::Weaken | Self::Incomparable),
+            "expose" => self == Self::Expose,
+            "grant" => self == Self::Grant,
+            "relax" => self == Self::Relax,
+            "remove" => self == Self::Removed,
+            "move" => self == Self::Moved,
+            _ => false,
+        }
+    }
+}
