@@ -9,6 +9,9 @@ use std::collections::BTreeSet;
 
 use bundle::ir;
 use policy::auth::Place;
+use serde_json::Value;
+
+use super::{Access, Difference};
 
 /// What somebody must show.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,6 +129,36 @@ impl Who {
     pub fn alternative(&self, index: usize) -> &BTreeSet<Atom> {
         &self.0[index]
     }
+}
+
+/// The difference between two requirements, if they do not let in the same people.
+pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let verdict = old.who.verdict(&new.who);
+    if verdict == Verdict::Equal {
+        return Vec::new();
+    }
+    let open = |access: &Access<'_>| {
+        let security = access.route.map(|route| &route.treatment.security);
+        security.is_some_and(ir::Security::admits_anyone)
+    };
+    let id = match (open(old), open(new)) {
+        (false, true) => "security-requirement-removed",
+        (true, false) => "security-requirement-added",
+        (false, false) | (true, true) => "security-requirement-changed",
+    };
+    let said = |access: &Access<'_>| -> Value {
+        let security = access.route.map(|route| &route.treatment.security);
+        security.map_or_else(|| "nobody".into(), |security| describe(security).into())
+    };
+    vec![Difference {
+        component: "who",
+        verdict,
+        id,
+        subject: "security".into(),
+        old: said(old),
+        new: said(new),
+        why_none: None,
+    }]
 }
 
 /// A requirement for people: `(x-key by keys) or (basic by staff and cookie sid by *upstream)`.
