@@ -13,13 +13,18 @@ use std::path::{Path, PathBuf};
 
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Sources, Span, Tree};
 
-use super::lints::{MISSING_FILE, OUTSIDE_PROJECT, REMOTE_FILE};
+pub use super::refusal::Refusal;
+use super::revision::Revision;
 use crate::lint::allow;
 use crate::parallel;
 use crate::syntax::{self, Limits, lints};
 
 /// Most files and folders that a pattern is tried on.
-const LISTED_MAX: usize = 100_000;
+pub(super) const LISTED_MAX: usize = 100_000;
+
+/// How a file begins whose content Git LFS keeps elsewhere
+/// (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// The texts and nodes of one run.
 pub struct Files {
@@ -42,8 +47,10 @@ pub type Texts = BTreeMap<String, String>;
 enum Disk {
     /// A folder; the path is canonical.
     Folder(PathBuf),
-    /// Files by name: samples, tests, a git revision.
+    /// Files by name: samples, tests.
     Memory(BTreeMap<String, Vec<u8>>),
+    /// A folder of a Git revision.
+    Revision(Revision),
 }
 
 struct Loaded {
@@ -59,27 +66,6 @@ struct Loaded {
     followed: bool,
     /// The files that it refers to, as far as they could be read.
     refers: Vec<FileId>,
-}
-
-/// Why a file is not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// There is none of this name.
-    Missing,
-    /// It is there, but reading failed.
-    Unreadable(String),
-    /// It is no regular file.
-    NotAFile,
-    /// It lies outside the project's folder.
-    Outside,
-    /// It is a URL.
-    Remote,
-    /// It has more bytes than these.
-    TooLarge(usize),
-    /// As many files as these were read already.
-    TooManyFiles(usize),
-    /// The files before it fill what one run can hold.
-    TooMany,
 }
 
 /// A file's text, before it is parsed.
@@ -144,6 +130,14 @@ impl Files {
         Self::new(Disk::Memory(files.collect()), limits)
     }
 
+    /// The files of a folder of a Git revision, some of them with other texts.
+    #[must_use]
+    pub fn of_revision(revision: Revision, limits: Limits, texts: Texts) -> Self {
+        let mut files = Self::new(Disk::Revision(revision), limits);
+        files.instead = texts;
+        files
+    }
+
     fn new(disk: Disk, limits: Limits) -> Self {
         Self {
             sources: Sources::default(),
@@ -186,6 +180,10 @@ impl Files {
                 Some(text) => Ok(text.clone().into_bytes()),
                 None => disk.read(&path, limits.bytes_max),
             };
+            let read = read.and_then(|bytes| match bytes.starts_with(LFS_POINTER) {
+                true => Err(Refusal::LfsPointer),
+                false => Ok(bytes),
+            });
             let text = read.map(|bytes| Text::new(path.clone(), bytes));
             (path, text)
         });
@@ -458,6 +456,7 @@ impl Disk {
                 };
                 return Ok(files.keys().filter(inside).cloned().collect());
             }
+            Self::Revision(revision) => return revision.list(folder),
         };
         let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
         let mut found = Vec::new();
@@ -498,6 +497,7 @@ impl Disk {
         let root = match self {
             Self::Folder(root) => root,
             Self::Memory(files) => return files.get(path).cloned().ok_or(Refusal::Missing),
+            Self::Revision(revision) => return revision.read(path, bytes_max),
         };
         let unreadable = |error: std::io::Error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => Refusal::Missing,
@@ -521,57 +521,6 @@ impl Disk {
             return Err(Refusal::TooLarge(bytes_max));
         }
         Ok(bytes)
-    }
-}
-
-// === impl Refusal ===
-
-impl Refusal {
-    /// What to say about it where the file is named.
-    #[must_use]
-    pub fn finding(&self, path: &str, named: Span) -> Diagnostic {
-        let path = path.escape_debug();
-        match self {
-            Self::Missing => {
-                let message = format!("there is no file `{path}`");
-                Diagnostic::new(&MISSING_FILE, named, message)
-                    .label("not found")
-                    .help("files are named relative to the one that names them, or with a `/` in front from the project's folder")
-            }
-            Self::Unreadable(why) => {
-                let message = format!("`{path}` cannot be read: {why}");
-                Diagnostic::new(&MISSING_FILE, named, message)
-            }
-            Self::NotAFile => {
-                let message = format!("`{path}` is not a regular file");
-                Diagnostic::new(&MISSING_FILE, named, message)
-            }
-            Self::TooLarge(most) => {
-                let message = format!("`{path}` has more than the {most} bytes that are read");
-                Diagnostic::new(&lints::TOO_LARGE, named, message).help(syntax::MORE_BYTES)
-            }
-            Self::TooManyFiles(most) => {
-                let message = format!("`{path}` is one more than the {most} files that are read");
-                Diagnostic::new(&lints::TOO_LARGE, named, message)
-                    .help("join files, or allow more with `--max-files`")
-            }
-            Self::TooMany => {
-                let message =
-                    format!("`{path}` is not read: the files before it fill what one run can hold");
-                Diagnostic::new(&lints::TOO_LARGE, named, message)
-                    .help("split the project; the files of one run may have 2 GiB together")
-            }
-            Self::Outside => {
-                let message = format!("`{path}` lies outside the project's folder");
-                Diagnostic::new(&OUTSIDE_PROJECT, named, message)
-                    .help("copy the file into the project and refer to it by a relative path")
-            }
-            Self::Remote => {
-                let message = format!("`{path}` is on the network, which is never touched");
-                Diagnostic::new(&REMOTE_FILE, named, message)
-                    .help("download the file into the project and refer to it by its path")
-            }
-        }
     }
 }
 

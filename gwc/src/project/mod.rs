@@ -3,3 +3,5 @@
 pub mod files;
 pub mod globs;
 pub mod lints;
+mod refusal;
+pub mod revision;

@@ -1,0 +1,93 @@
+//! Why a file is not read, and what to say about it where it is named.
+
+use diag::{Diagnostic, Span};
+
+use super::lints::{MISSING_FILE, OUTSIDE_PROJECT, REMOTE_FILE};
+use crate::syntax::{self, lints};
+
+/// Why a file is not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// There is none of this name.
+    Missing,
+    /// It is there, but reading failed.
+    Unreadable(String),
+    /// It is no regular file.
+    NotAFile,
+    /// It lies outside the project's folder.
+    Outside,
+    /// It is a URL.
+    Remote,
+    /// It has more bytes than these.
+    TooLarge(usize),
+    /// It stands in a submodule of this name, which is another repository.
+    Submodule(String),
+    /// It is only a pointer to what Git LFS keeps elsewhere.
+    LfsPointer,
+    /// As many files as these were read already.
+    TooManyFiles(usize),
+    /// The files before it fill what one run can hold.
+    TooMany,
+}
+
+impl Refusal {
+    /// What to say about it where the file is named.
+    #[must_use]
+    pub fn finding(&self, path: &str, named: Span) -> Diagnostic {
+        let path = path.escape_debug();
+        match self {
+            Self::Missing => {
+                let message = format!("there is no file `{path}`");
+                Diagnostic::new(&MISSING_FILE, named, message)
+                    .label("not found")
+                    .help("files are named relative to the one that names them, or with a `/` in front from the project's folder")
+            }
+            Self::Unreadable(why) => {
+                let message = format!("`{path}` cannot be read: {why}");
+                Diagnostic::new(&MISSING_FILE, named, message)
+            }
+            Self::NotAFile => {
+                let message = format!("`{path}` is not a regular file");
+                Diagnostic::new(&MISSING_FILE, named, message)
+            }
+            Self::Submodule(name) => {
+                let message = format!(
+                    "`{path}` is in the submodule `{}`, whose files this repository does not have",
+                    name.escape_debug()
+                );
+                Diagnostic::new(&MISSING_FILE, named, message)
+                    .help("compare with a bundle, or with a folder that is checked out with its submodules")
+            }
+            Self::LfsPointer => {
+                let message = format!("`{path}` is a pointer of Git LFS, its content is elsewhere");
+                Diagnostic::new(&MISSING_FILE, named, message)
+                    .help("get the content with `git lfs pull`; a revision in Git never has it, so keep what is compiled out of LFS")
+            }
+            Self::TooLarge(most) => {
+                let message = format!("`{path}` has more than the {most} bytes that are read");
+                Diagnostic::new(&lints::TOO_LARGE, named, message).help(syntax::MORE_BYTES)
+            }
+            Self::TooManyFiles(most) => {
+                let message = format!("`{path}` is one more than the {most} files that are read");
+                Diagnostic::new(&lints::TOO_LARGE, named, message)
+                    .help("join files, or allow more with `--max-files`")
+            }
+            Self::TooMany => {
+                let message =
+                    format!("`{path}` is not read: the files before it fill what one run can hold");
+                Diagnostic::new(&lints::TOO_LARGE, named, message)
+                    .help("split the project; the files of one run may have 2 GiB together")
+            }
+            Self::Outside => {
+                let message = format!("`{path}` lies outside the project's folder");
+                Diagnostic::new(&OUTSIDE_PROJECT, named, message)
+                    .help("copy the file into the project and refer to it by a relative path")
+            }
+            Self::Remote => {
+                let message = format!("`{path}` is on the network, which is never touched");
+                Diagnostic::new(&REMOTE_FILE, named, message)
+                    .help("download the file into the project and refer to it by its path")
+            }
+        }
+    }
+}

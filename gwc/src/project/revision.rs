@@ -1,0 +1,408 @@
+//! A folder of a Git revision: objects are read where they are, nothing is checked out.
+//!
+//! Names are followed from tree to tree as a file system would: symbolic links inside the folder
+//! only, no submodules. Content is what was committed: no filter, no conversion of line ends.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
+
+use super::files::{LISTED_MAX, Refusal, join};
+
+/// Symbolic links that are followed on one way.
+const LINKS_MAX: usize = 40;
+
+/// Longest target of a symbolic link.
+const LINK_BYTES_MAX: usize = 4_096;
+
+/// Entries' modes in trees.
+const SYMLINK: i32 = 0o120_000;
+const SUBMODULE: i32 = 0o160_000;
+const FOLDER: i32 = 0o040_000;
+
+/// A folder of a revision.
+pub struct Revision {
+    /// One at a time: libgit2's handles are not shared among threads.
+    repository: Mutex<Repository>,
+    /// The revision's root.
+    root: Oid,
+    /// The commit, where the revision is one.
+    commit: Option<Oid>,
+    /// The folder, from the repository's root; empty for that itself.
+    folder: String,
+}
+
+/// Why a revision is not there.
+#[derive(Debug)]
+pub enum NoRevision {
+    /// No repository is found at this place or above it.
+    NoRepository(PathBuf),
+    /// The repository cannot be read.
+    Unreadable(String),
+    /// The repository has nothing of this name; these are near, and whether it is a shallow clone.
+    Unknown {
+        /// A branch or tag that may be meant.
+        near: Option<String>,
+        /// Whether only the newest commits are there.
+        shallow: bool,
+    },
+    /// It is something without files.
+    NoTree,
+}
+
+/// Where a folder is in its repository.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Inside {
+    /// From the repository's root, without `/` at the end; empty for that itself and in a bare
+    /// repository.
+    pub folder: String,
+}
+
+/// What stands at the end of a way: its path from the repository's root, without links.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// A file.
+    File(String),
+    /// A folder.
+    Folder(String),
+}
+
+/// The same as an object.
+enum Found {
+    Blob(Oid),
+    Folder(Oid),
+}
+
+impl Revision {
+    /// Finds `name` (a branch, a tag, a commit, whatever `git rev-parse` knows) in the repository
+    /// that `near` stands in. The folder is the repository's root.
+    ///
+    /// # Errors
+    /// What is not there.
+    pub fn find(near: &Path, name: &str) -> Result<Self, NoRevision> {
+        let repository = repository(near)?;
+        let object = match repository.revparse_single(name) {
+            Ok(object) => object,
+            Err(error)
+                if [
+                    ErrorCode::NotFound,
+                    ErrorCode::InvalidSpec,
+                    ErrorCode::Ambiguous,
+                    ErrorCode::UnbornBranch,
+                ]
+                .contains(&error.code()) =>
+            {
+                return Err(NoRevision::Unknown {
+                    near: nearest(&repository, name),
+                    shallow: repository.is_shallow(),
+                });
+            }
+            Err(error) => return Err(NoRevision::Unreadable(error.message().to_owned())),
+        };
+        let commit = object
+            .peel(ObjectType::Commit)
+            .ok()
+            .map(|commit| commit.id());
+        let tree = object.peel_to_tree().map_err(|_| NoRevision::NoTree)?;
+        let root = tree.id();
+        drop(tree);
+        drop(object);
+        Ok(Self {
+            repository: Mutex::new(repository),
+            root,
+            commit,
+            folder: String::new(),
+        })
+    }
+
+    /// The same in another folder.
+    #[must_use]
+    pub fn in_folder(mut self, folder: String) -> Self {
+        self.folder = folder;
+        self
+    }
+
+    /// The commit, where the revision is one.
+    #[must_use]
+    pub fn commit(&self) -> Option<String> {
+        self.commit.map(|commit| commit.to_string())
+    }
+
+    /// The folder, from the repository's root.
+    #[must_use]
+    pub fn folder(&self) -> &str {
+        &self.folder
+    }
+
+    /// Where a way from the repository's root ends, its links followed; none where it leads nowhere.
+    #[must_use]
+    pub fn end(&self, path: &str) -> Option<End> {
+        let repository = self.lock();
+        let all = Way {
+            repository: &repository,
+            root: self.root,
+            inside: "",
+        };
+        match all.walk(path).ok()? {
+            (Found::Blob(_), path) => Some(End::File(path)),
+            (Found::Folder(_), path) => Some(End::Folder(path)),
+        }
+    }
+
+    /// A file of the folder.
+    pub(super) fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+        let repository = self.lock();
+        let way = Way {
+            repository: &repository,
+            root: self.root,
+            inside: &self.folder,
+        };
+        match way.walk(&join(&self.folder, &format!("./{path}"))?)? {
+            (Found::Folder(_), _) => Err(Refusal::NotAFile),
+            (Found::Blob(id), _) => way.blob(id, bytes_max),
+        }
+    }
+
+    /// The files below a folder of the folder; see [`super::files::Files::list`].
+    pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
+        let repository = self.lock();
+        let way = Way {
+            repository: &repository,
+            root: self.root,
+            inside: &self.folder,
+        };
+        let from = join(&self.folder, &format!("./{folder}"))?;
+        let start = match from.as_str() {
+            "" => self.root,
+            from => match way.walk(from) {
+                Ok((Found::Folder(id), _)) => id,
+                Ok((Found::Blob(_), _)) | Err(Refusal::Missing) => return Ok(Vec::new()),
+                Err(refusal) => return Err(refusal),
+            },
+        };
+        let mut found = Vec::new();
+        let mut waiting = vec![(folder.to_owned(), start)];
+        while let Some((folder, id)) = waiting.pop() {
+            let tree = repository
+                .find_tree(id)
+                .map_err(|error| unreadable(&error))?;
+            for entry in &tree {
+                let name = entry.name().ok().filter(|name| !name.starts_with('.'));
+                let Some(name) = name else { continue };
+                let path = join(&folder, &format!("./{name}"))?;
+                match entry.filemode() {
+                    FOLDER => waiting.push((path, entry.id())),
+                    SYMLINK | SUBMODULE => {}
+                    _ => found.push(path),
+                }
+                if found.len() + waiting.len() > LISTED_MAX {
+                    return Err(Refusal::Unreadable(format!(
+                        "there are more than {LISTED_MAX} files in it"
+                    )));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Repository> {
+        // Whoever panicked here left nothing half done: objects are only read.
+        self.repository
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+// === impl Way ===
+
+/// A walk through the trees of a revision.
+struct Way<'r> {
+    repository: &'r Repository,
+    root: Oid,
+    /// The folder that links must not lead out of.
+    inside: &'r str,
+}
+
+impl Way<'_> {
+    /// Follows a normalised path from the repository's root; the path without links.
+    fn walk(&self, path: &str) -> Result<(Found, String), Refusal> {
+        let mut path = path.to_owned();
+        for _ in 0..=LINKS_MAX {
+            match self.step(&path)? {
+                Step::Found(found) => {
+                    let is_inside = self.inside.is_empty()
+                        || path
+                            .strip_prefix(self.inside)
+                            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+                    return if is_inside {
+                        Ok((found, path))
+                    } else {
+                        Err(Refusal::Outside)
+                    };
+                }
+                Step::Link(further) => path = further,
+            }
+        }
+        Err(Refusal::Unreadable(format!(
+            "there are more than {LINKS_MAX} symbolic links on the way"
+        )))
+    }
+
+    /// Walks as far as the end, or as the first link: where that leads, with what is left.
+    fn step(&self, path: &str) -> Result<Step, Refusal> {
+        let mut tree = self.tree(self.root)?;
+        let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        for (index, part) in parts.iter().enumerate() {
+            let (id, mode) = match tree.get_name(part) {
+                None => return Err(Refusal::Missing),
+                Some(entry) => (entry.id(), entry.filemode()),
+            };
+            let (before, rest) = (&parts[..index], &parts[index + 1..]);
+            match mode {
+                SYMLINK => {
+                    let target = self.blob(id, LINK_BYTES_MAX)?;
+                    let target = String::from_utf8(target)
+                        .map_err(|_| Refusal::Unreadable("a symbolic link is not UTF-8".into()))?;
+                    if target.starts_with('/') {
+                        return Err(Refusal::Outside);
+                    }
+                    let further = join(&before.join("/"), &format!("./{target}"))?;
+                    return Ok(Step::Link(join(
+                        &further,
+                        &format!("./{}", rest.join("/")),
+                    )?));
+                }
+                SUBMODULE => {
+                    return Err(Refusal::Submodule(parts[..=index].join("/")));
+                }
+                FOLDER => tree = self.tree(id)?,
+                _ if rest.is_empty() => return Ok(Step::Found(Found::Blob(id))),
+                _ => return Err(Refusal::Missing),
+            }
+        }
+        Ok(Step::Found(Found::Folder(tree.id())))
+    }
+
+    fn tree(&self, id: Oid) -> Result<Tree<'_>, Refusal> {
+        self.repository
+            .find_tree(id)
+            .map_err(|error| unreadable(&error))
+    }
+
+    /// An object's bytes; its size is asked first.
+    fn blob(&self, id: Oid, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+        let objects = self.repository.odb().map_err(|error| unreadable(&error))?;
+        let (size, _) = objects
+            .read_header(id)
+            .map_err(|error| unreadable(&error))?;
+        if size > bytes_max {
+            return Err(Refusal::TooLarge(bytes_max));
+        }
+        let object = objects.read(id).map_err(|error| unreadable(&error))?;
+        Ok(object.data().to_vec())
+    }
+}
+
+enum Step {
+    Found(Found),
+    /// The way goes on here instead.
+    Link(String),
+}
+
+/// Where a folder of the disk is in its repository.
+///
+/// # Errors
+/// There is none, or it cannot be read.
+pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
+    let repository = repository(folder)?;
+    let within = || {
+        let root = repository.workdir()?.canonicalize().ok()?;
+        let folder = folder.canonicalize().ok()?;
+        let parts = folder.strip_prefix(root).ok()?.components();
+        let parts: Option<Vec<String>> = parts
+            .map(|part| part.as_os_str().to_str().map(str::to_owned))
+            .collect();
+        Some(parts?.join("/"))
+    };
+    Ok(Inside {
+        folder: within().unwrap_or_default(),
+    })
+}
+
+/// Files below a folder that differ from the last commit, or are not in it, relative to the
+/// folder and sorted; those that `counts` says are nobody's concern are left out. None where there
+/// is no repository or no commit yet.
+///
+/// # Errors
+/// A repository that cannot be read.
+pub fn uncommitted(
+    folder: &Path,
+    counts: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, git2::Error> {
+    let Ok(repository) = repository(folder) else {
+        return Ok(Vec::new());
+    };
+    let Some(root) = repository
+        .workdir()
+        .and_then(|root| root.canonicalize().ok())
+    else {
+        return Ok(Vec::new());
+    };
+    let Some(inside) = folder
+        .canonicalize()
+        .ok()
+        .and_then(|folder| folder.strip_prefix(root).ok().map(Path::to_owned))
+    else {
+        return Ok(Vec::new());
+    };
+    let mut options = git2::StatusOptions::new();
+    options
+        .include_untracked(true)
+        .recurse_untracked_dirs(true)
+        .include_ignored(false)
+        .exclude_submodules(true)
+        .disable_pathspec_match(true);
+    if !inside.as_os_str().is_empty() {
+        options.pathspec(&inside);
+    }
+    let mut files: Vec<String> = repository
+        .statuses(Some(&mut options))?
+        .iter()
+        .filter_map(|status| {
+            let path = Path::new(status.path().ok()?).strip_prefix(&inside).ok()?;
+            Some(path.to_str()?.to_owned())
+        })
+        .filter(|path| counts(path))
+        .collect();
+    files.sort_unstable();
+    files.dedup();
+    Ok(files)
+}
+
+fn repository(near: &Path) -> Result<Repository, NoRevision> {
+    Repository::discover(near).map_err(|error| match error.code() {
+        ErrorCode::NotFound => NoRevision::NoRepository(near.to_owned()),
+        ErrorCode::Owner => NoRevision::Unreadable(format!(
+            "{}; if you trust it: `git config --global --add safe.directory PATH`",
+            error.message()
+        )),
+        _ => NoRevision::Unreadable(error.message().to_owned()),
+    })
+}
+
+/// A branch or tag that may be meant; also the same name at a remote.
+fn nearest(repository: &Repository, name: &str) -> Option<String> {
+    let references = repository.references().ok()?;
+    let names: Vec<String> = references
+        .filter_map(|reference| Some(reference.ok()?.shorthand().ok()?.to_owned()))
+        .collect();
+    let remote = |known: &&String| known.split_once('/').is_some_and(|(_, rest)| rest == name);
+    names.iter().find(remote).cloned().or_else(|| {
+        diag::suggest::nearest(name, names.iter().map(String::as_str)).map(str::to_owned)
+    })
+}
+
+fn unreadable(error: &git2::Error) -> Refusal {
+    Refusal::Unreadable(error.message().to_owned())
+}
