@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use diag::shape::{NOT_AVAILABLE, is_name};
 use diag::{Diagnostic, Level, NodeId, Sink, Span};
 
+use crate::acknowledge;
 use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
 use crate::exit::Failure;
 pub use crate::lint::Levels;
@@ -87,6 +88,32 @@ impl Compiled {
 /// version cannot run, which `gwc lint` only warns of.
 fn stops(finding: &Diagnostic) -> bool {
     finding.level == Level::Error || std::ptr::eq(finding.lint, &raw const NOT_AVAILABLE)
+}
+
+/// What a gateway is compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be run.
+    Run,
+    /// To be compared: only what leaves its meaning open stands in the way.
+    Compare,
+    /// The same of a document without its project, whose names nobody defines.
+    CompareAlone,
+}
+
+impl Purpose {
+    /// Whether a finding leaves nothing to lower.
+    #[must_use]
+    pub fn stops(self, finding: &Diagnostic) -> bool {
+        let open = finding.level == Level::Error
+            && is_hard(finding.lint)
+            && !std::ptr::eq(finding.lint, &raw const NOT_AVAILABLE);
+        match self {
+            Self::Run => stops(finding),
+            Self::Compare => open,
+            Self::CompareAlone => open && !is_of_project(finding.lint),
+        }
+    }
 }
 
 /// Finds what a path means: a project's folder, its gateway.yaml, or an OpenAPI document.
@@ -244,9 +271,22 @@ pub fn project(files: Files, levels: &Levels) -> Compiled {
 /// # Errors
 /// There is no such environment.
 pub fn project_in(
+    files: Files,
+    levels: &Levels,
+    environment: Option<&str>,
+) -> Result<Compiled, environment::Unknown> {
+    project_for(files, levels, environment, Purpose::Run)
+}
+
+/// The same, to be run or only to be compared with another version.
+///
+/// # Errors
+/// There is no such environment.
+pub fn project_for(
     mut files: Files,
     levels: &Levels,
     environment: Option<&str>,
+    purpose: Purpose,
 ) -> Result<Compiled, environment::Unknown> {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
@@ -331,7 +371,7 @@ pub fn project_in(
     let findings = lint::settle(sink, &files, settling);
     let model = Model { settings, apis };
     let open_variable = variables.open().map(|(name, span)| (name.to_owned(), span));
-    let clean = !findings.iter().any(stops);
+    let clean = !findings.iter().any(|finding| purpose.stops(finding));
     let lowered = (clean && open_variable.is_none())
         .then(|| lower::lower(&model).expect("names that stand twice are findings"));
     Ok(Compiled {
@@ -359,6 +399,9 @@ pub(crate) fn settings(
     allow::check_inside(root, sink);
     let mut settings = settings::read(root, consumers, sink)?;
     settings.environment = reading.environment.as_ref().map(|it| it.name.clone());
+    if let Some(named) = settings.acknowledge.clone() {
+        settings.acknowledgements = acknowledge::read_file(files, (&named.value, named.span), sink);
+    }
     globs::expand(files, &mut settings, sink);
     Some(settings)
 }
@@ -516,19 +559,20 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
         ));
     }
     routes::check(files, &apis, &mut sink);
-    let unsettled = [
+    let settled = |finding: &Diagnostic| !is_of_project(finding.lint);
+    sink.into_sorted().into_iter().filter(settled).collect()
+}
+
+/// Whether a rule is about what only a project can say.
+fn is_of_project(lint: &diag::Lint) -> bool {
+    let of_project = [
         &lints::UNKNOWN_POLICY,
         &lints::UNKNOWN_UPSTREAM,
         &lints::UNKNOWN_AUTH,
         &lints::UNKNOWN_STORE,
         &lints::SERVER_PATH_DIFFERS,
     ];
-    let settled = |finding: &Diagnostic| {
-        !unsettled
-            .iter()
-            .any(|lint| std::ptr::eq(*lint, finding.lint))
-    };
-    sink.into_sorted().into_iter().filter(settled).collect()
+    of_project.iter().any(|known| std::ptr::eq(*known, lint))
 }
 
 /// Loads the documents of the APIs with everything that they refer to, and applies their

@@ -4,6 +4,7 @@
 //! files, [`overlay`] applies overlays, [`spec`] reads OpenAPI, [`lint`] judges it, and
 //! [`output`] says what was found.
 
+pub mod acknowledge;
 pub mod ask;
 pub mod assemble;
 pub mod book;

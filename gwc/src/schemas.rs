@@ -119,38 +119,71 @@ fn build() -> Value {
     schema
 }
 
+/// An object with these fields and no others, all of them needed.
+fn closed(fields: &Value) -> Value {
+    let mut schema = object(fields);
+    schema["additionalProperties"] = false.into();
+    schema
+}
+
+fn or_null(schema: &Value) -> Value {
+    json!({"anyOf": [schema, {"type": "null"}]})
+}
+
 fn plan() -> Value {
+    let number_or_null = json!({"type": ["integer", "null"], "minimum": 0});
+    let fingerprint = json!({"type": "string", "pattern": "^[0-9a-f]{12}$"});
+    let origin = closed(
+        &json!({"name": text_or_null(), "commit": text_or_null(), "uncommitted": list(&text())}),
+    );
+    let operation = closed(&json!({
+        "key": text(), "id": text_or_null(), "method": text(), "path": text(), "mount": text(), "host": text(), "api": text(),
+    }));
+    let place_or_null = or_null(&place());
+    // What a request shows and what is done with it grows with the vocabulary.
     let outcome = json!({"type": "object"});
-    let witness = object(&json!({
-        "method": text(), "url": text(), "headers": {"type": "object"},
+    let witness = closed(&json!({
+        "method": text(), "url": text(), "headers": {"type": "object", "additionalProperties": text()},
         "facts": {"type": "object", "required": ["credentials"]},
-        "expect": object(&json!({"old": outcome, "new": outcome})),
+        "expect": closed(&json!({"old": outcome, "new": outcome})),
     }));
-    let change = object(&json!({
-        "section": {"enum": ["security", "routing", "breaking", "policy", "upstream", "docs"]},
-        "class": {"enum": crate::plan::Class::ALL.iter().map(|class| class.name()).collect::<Vec<_>>()},
+    let acked = closed(&json!({
+        "reason": text_or_null(), "by": text_or_null(), "file": text_or_null(), "line": number_or_null,
+    }));
+    let change = closed(&json!({
+        "section": {"enum": crate::plan::Section::ALL.map(crate::plan::Section::name)},
+        "class": {"enum": crate::plan::Class::ALL.map(crate::plan::Class::name)},
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
-        "operation": {"anyOf": [{"type": "null"}, object(&json!({"key": text(), "id": text_or_null(), "method": text(), "path": text(),
-                                                                "mount": text(), "host": text(), "api": text()}))]},
-        "operations": list(&text()), "subject": text(), "old": {}, "new": {},
-        "source": object(&json!({"old": {"anyOf": [place(), {"type": "null"}]}, "new": {"anyOf": [place(), {"type": "null"}]}})),
-        "count": {"type": "integer", "minimum": 1},
-        "witness": {"anyOf": [{"type": "null"}, witness]}, "why_none": text_or_null(),
-        "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{12}$"}, "acked": {"type": ["object", "null"]},
+        "operation": or_null(&operation), "operations": list(&text()), "subject": text(), "old": {}, "new": {},
+        "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
+        "count": {"type": "integer", "minimum": 1}, "witness": or_null(&witness), "why_none": text_or_null(),
+        "fingerprint": fingerprint, "acked": or_null(&acked),
     }));
-    document(
+    let counts: serde_json::Map<String, Value> = crate::plan::Class::ALL
+        .iter()
+        .map(|class| (class.name().to_owned(), count()))
+        .chain([("break".to_owned(), count())])
+        .collect();
+    let given = closed(&json!({
+        "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{6,12}$"}, "state": {"enum": ["used", "unused", "expired"]},
+        "reason": text_or_null(), "by": text_or_null(), "until": text_or_null(), "file": text_or_null(), "line": number_or_null,
+    }));
+    let mut schema = document(
         "plan",
         &["ok", "changes", "blocked"],
         json!({
             "no_op": {"type": "boolean"},
-            "base": object(&json!({"channel": text_or_null(), "serial": {"type": ["integer", "null"]}, "bundle": digest_or_null()})),
-            "target": object(&json!({"bundle": digest()})),
-            "counts": {"type": "object", "additionalProperties": count()},
+            "base": closed(&json!({"channel": text_or_null(), "serial": number_or_null, "record": digest_or_null(), "bundle": digest_or_null(), "from": origin})),
+            "target": closed(&json!({"bundle": digest(), "from": origin})),
+            "counts": closed(&counts.into()),
             "changes": list(&change),
-            "gates": list(&object(&json!({"name": text(), "tripped": {"type": "boolean"}, "by": list(&text())}))),
-            "missing": list(&text()),
+            "gates": list(&closed(&json!({"name": {"enum": crate::plan::review::GATES}, "tripped": {"type": "boolean"}, "by": list(&fingerprint)}))),
+            "acknowledgements": list(&given),
+            "missing": list(&json!({"enum": ["source"]})),
         }),
-    )
+    );
+    schema["additionalProperties"] = false.into();
+    schema
 }
 
 fn route() -> Value {

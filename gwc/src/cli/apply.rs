@@ -1,7 +1,7 @@
 //! `gwc apply`: plan, sign, publish, move the channel, wait for the gateways.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bundle::digest::Digest;
@@ -18,23 +18,23 @@ use bundle::trust::{Trust, When};
 use serde_json::{Value, json};
 
 use super::build::Built;
+use super::claim;
 use super::fleet::{self, Allowed};
 use super::limits::LimitOptions;
-use super::movement::{self, Movement, Target, refused, short};
+use super::movement::{self, Movement, Target, refused};
 use super::options::{
     FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
 };
-use super::planned::{Planned, load};
+use super::planned::Planned;
 use super::rehearsal::Back;
+use super::review::ReviewOptions;
 use super::say::{self, Context, Format};
-use crate::exit::{Exit, Failure};
+use super::side::side_in;
+use crate::exit::Exit;
 use crate::plan::Side;
 use crate::release::evidence::{self, Judge};
 use crate::release::nodes::Nodes;
 use crate::release::{self, Place, provenance};
-
-/// Largest plan file that is read.
-const PLAN_BYTES_MAX: u64 = 64 << 20;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -75,9 +75,8 @@ pub(super) struct Args {
     /// Go on only if the version that runs now can be gone back to
     #[arg(long)]
     require_rollback: bool,
-    /// Accept a change that trips a gate, by its fingerprint; may be given several times
-    #[arg(long, value_name = "FINGERPRINT")]
-    ack: Vec<String>,
+    #[command(flatten)]
+    review: ReviewOptions,
     #[command(flatten)]
     at: StoreOptions,
     #[command(flatten)]
@@ -89,7 +88,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
-    let claimed = args.plan.as_deref().map(read_plan).transpose()?;
+    let claimed = args.plan.as_deref().map(claim::read).transpose()?;
     let nodes = args.nodes.nodes()?;
     let (release_keys, build_keys) = (keys(&args.key)?, keys(&args.build_key)?);
     let context = &context.planned_in(claimed.as_ref())?;
@@ -104,11 +103,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let nothing = Memory::default();
     let store: &dyn Store = there.as_ref().map_or(&nothing, |folder| folder);
     let head = release::head(store, trust.as_ref(), &place.channel)?;
-    let gates = gates(&place.gates, claimed.as_ref());
-    let planned = plan(&mut built, store, head.as_ref(), &place, gates, &args.ack)?;
+    // Those that the plan was made with: more gates are never less careful.
+    let gates = claimed.as_ref().map(claim::gates).unwrap_or_default();
+    let sides = sides(&mut built, store, head.as_ref())?;
+    let sides = (sides.0.as_ref(), &sides.1);
+    let planned = Planned::new(&place, head.as_ref(), sides, &args.review, &gates)?;
     let id = built.bundle.id();
     if let Some(claimed) = &claimed {
-        check_claim(claimed, &planned.json)?;
+        claim::check(claimed, &planned.json)?;
     }
     let back = Back::rehearse(
         store,
@@ -152,10 +154,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         ));
         return report.wait(&nodes, serial);
     }
-    if let Err(blocked) = planned.check_gates() {
-        if claimed.as_ref().is_some_and(has_acks) {
+    if let Err(blocked) = planned.check_gates(|_| true) {
+        if claimed.as_ref().is_some_and(claim::has_acks) {
             say::note(
-                "note: the plan file says that changes were acknowledged; a file is a claim, so who applies says it again: --ack FINGERPRINT",
+                "note: the plan file says that changes were acknowledged; a file is a claim, so who applies says it again with --ack FINGERPRINT=REASON, or the acknowledgement file does",
             );
         }
         report.document("blocked", None);
@@ -225,16 +227,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     report.wait(&nodes, pointer.serial)
 }
 
-/// Compares what the channel runs with what was built.
-fn plan(
+/// What the channel runs, and what was built.
+fn sides(
     built: &mut Built,
     store: &dyn Store,
     head: Option<&Entry>,
-    place: &Place,
-    gates: Vec<String>,
-    acks: &[String],
-) -> anyhow::Result<Planned> {
-    let old = head.map(|head| load(store, head.bundle, head.record.source));
+) -> anyhow::Result<(Option<Side>, Side)> {
+    let old = head.map(|head| side_in(store, head.bundle, head.record.source));
     let new = Side {
         bundle: built.bundle.id(),
         lowered: built
@@ -244,117 +243,7 @@ fn plan(
             .ok_or_else(|| anyhow::anyhow!("sources without errors lower"))?,
         source: Some(built.map.clone()),
     };
-    let old = old.transpose()?;
-    Planned::new(place, head, (old.as_ref(), &new), gates, acks)
-}
-
-/// The project's gates, and those that the plan was made with: more gates are never less careful.
-fn gates(own: &[String], claimed: Option<&Value>) -> Vec<String> {
-    let mut gates = own.to_vec();
-    let named = claimed.and_then(|plan| plan["gates"].as_array());
-    for gate in named.into_iter().flatten() {
-        if let Some(name) = gate["name"].as_str()
-            && !gates.iter().any(|gate| gate == name)
-        {
-            gates.push(name.to_owned());
-        }
-    }
-    gates
-}
-
-// --- the plan file
-
-/// Whether a plan file says that something was accepted.
-fn has_acks(plan: &Value) -> bool {
-    let changes = plan["changes"].as_array();
-    changes.is_some_and(|changes| changes.iter().any(|change| !change["acked"].is_null()))
-}
-
-fn read_plan(path: &Path) -> anyhow::Result<Value> {
-    let failed = |why: String| {
-        Failure::new(
-            Exit::INPUT,
-            "bad-plan-file",
-            format!("the plan `{}`: {why}", path.display()),
-        )
-    };
-    let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
-    if size.len() > PLAN_BYTES_MAX {
-        return Err(failed("it is too large for a plan".to_owned()).into());
-    }
-    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
-    let plan: Value = serde_json::from_slice(&bytes)
-        .map_err(|_| failed("it is not JSON; write one with `gwc plan -o`".to_owned()))?;
-    if plan["schema"] != "plan/v1" || !plan["changes"].is_array() || !plan["base"].is_object() {
-        return Err(failed(
-            "it is not a plan of schema plan/v1; write one with `gwc plan -o`".to_owned(),
-        )
-        .into());
-    }
-    Ok(plan)
-}
-
-/// A plan file is a claim, not an authority: what was just computed must say the same.
-fn check_claim(claimed: &Value, computed: &Value) -> anyhow::Result<()> {
-    let stale = |why: String| {
-        Failure::new(
-            Exit::STALE,
-            "stale",
-            format!("{why}; make a new plan and look at it"),
-        )
-    };
-    let serial = |plan: &Value| match plan["base"]["serial"].as_u64() {
-        Some(serial) => format!("serial {serial}"),
-        None => "its beginning".to_owned(),
-    };
-    let id = |plan: &Value, side: &str| {
-        short(plan[side]["bundle"].as_str().unwrap_or("nothing")).to_owned()
-    };
-    if claimed["base"] != computed["base"] {
-        return Err(stale(format!(
-            "the plan starts from {} of channel {}, channel {} is at {}",
-            serial(claimed),
-            claimed["base"]["channel"].as_str().unwrap_or("?"),
-            computed["base"]["channel"].as_str().unwrap_or("?"),
-            serial(computed),
-        ))
-        .into());
-    }
-    if claimed["target"] != computed["target"] {
-        return Err(stale(format!(
-            "the plan is about {}, these sources build {}",
-            id(claimed, "target"),
-            id(computed, "target")
-        ))
-        .into());
-    }
-    if settled(claimed) != settled(computed) {
-        return Err(stale(
-            "the plan names other changes, or other gates, than there are now".to_owned(),
-        )
-        .into());
-    }
-    Ok(())
-}
-
-/// What of a plan must agree: its changes and its gates, but not who accepted what, which is asked
-/// anew.
-fn settled(plan: &Value) -> (Vec<Value>, Vec<Value>) {
-    let without = |list: &Value, fields: &[&str]| -> Vec<Value> {
-        let mut list = list.as_array().cloned().unwrap_or_default();
-        for one in &mut list {
-            if let Some(one) = one.as_object_mut() {
-                fields.iter().for_each(|field| drop(one.remove(*field)));
-            }
-        }
-        list
-    };
-    let mut changes = without(&plan["changes"], &["acked"]);
-    let mut gates = without(&plan["gates"], &["tripped", "by"]);
-    // The order of a claim is nobody's concern.
-    changes.sort_by_key(Value::to_string);
-    gates.sort_by_key(Value::to_string);
-    (changes, gates)
+    Ok((old.transpose()?, new))
 }
 
 // --- who says where it came from

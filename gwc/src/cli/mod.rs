@@ -3,7 +3,9 @@
 
 mod apply;
 mod build;
+mod claim;
 mod completions;
+mod diff;
 mod explain;
 mod fleet;
 mod gc;
@@ -20,12 +22,14 @@ mod planned;
 mod rehearsal;
 mod replace;
 mod reproduce;
+mod review;
 mod revoke;
 mod rollback;
 mod route;
 mod rules;
 mod say;
 mod schema;
+mod side;
 mod sign;
 mod status;
 mod target;
@@ -82,6 +86,8 @@ enum Command {
     Build(build::Args),
     /// Compare with what the channel runs, and say what would change
     Plan(plan::Args),
+    /// Compare any two versions by meaning: files, folders, bundles, Git revisions
+    Diff(diff::Args),
     /// Sign where a bundle came from
     Sign(sign::Args),
     /// Check every statement about a bundle, and say how to do it with openssl
@@ -117,6 +123,7 @@ impl Command {
             Self::Lint(args) => &args.limits,
             Self::Build(args) => &args.limits,
             Self::Plan(args) => &args.limits,
+            Self::Diff(args) => &args.limits,
             Self::Apply(args) => &args.limits,
             Self::Route(args) => &args.limits,
             _ => return crate::syntax::Limits::default(),
@@ -197,6 +204,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Schema(args) => schema::run(&args),
         Command::Build(args) => build::run(&args, &context),
         Command::Plan(args) => plan::run(&args, &context),
+        Command::Diff(args) => diff::run(&args, &context),
         Command::Route(args) => route::run(&args, &context),
         Command::Completions(args) => completions::run(&args),
     };

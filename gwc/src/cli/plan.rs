@@ -1,47 +1,42 @@
 //! `gwc plan`: build, compare with what the channel runs, classify.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use bundle::manifest::Bundle;
 use serde_json::Value;
 
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
-use super::say::{self, Context, Format};
-use super::target::Target;
-use crate::assemble::assemble;
+use super::review::{PlanFormat, ReviewOptions, report_idle};
+use super::say::{self, Context};
+use super::side::{self, note_uncommitted, side_in, side_of};
 use crate::compile::Compiled;
 use crate::exit::{Exit, Failure};
-use crate::plan::{self, Plan, Side, human, json};
+use crate::plan::report::{Origin, Report, Subject};
+use crate::plan::{self, Plan, Side, json};
 use crate::release::evidence::Judge;
 use crate::release::{self, Place};
-use crate::source_map::SourceMap;
 
 const EXAMPLES: &str = "\
 Examples:
   gwc plan                             against the head of the project's channel
   gwc plan -o plan.json --exit-code    save it for `gwc apply plan.json`; 2 if there are changes
+  gwc plan --against git:main          against the same project in a branch, tag or commit
   gwc plan --against 3f2a9c81          against another bundle of the store
-  gwc plan --gate weaken --ack 1f0c…   stop at doors that open, but for the one acknowledged";
+  gwc plan --gate weaken --ack 1f0c5b7e9a21=\"the status page is public\"
+                                       stop at doors that open, but for the one acknowledged
+  gwc plan --format markdown > comment.md    for the pull request";
 
 /// What the command line says.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The channel, instead of `release.channel`
-    #[arg(long, value_name = "NAME")]
-    channel: Option<String>,
-    /// The store, instead of `release.store`
-    #[arg(long, value_name = "DIR")]
-    store: Option<PathBuf>,
-    /// Compare with this bundle instead of the channel's head: an id of the store, or a one-file bundle
-    #[arg(long, value_name = "ID|FILE")]
+    #[command(flatten)]
+    at: StoreOptions,
+    /// Compare with this instead of the channel's head: git:REV (git:REV:PATH for another folder or
+    /// document), a project's folder, an OpenAPI document, a bundle's id, or a one-file bundle
+    #[arg(long, value_name = "ID|git:REV|FILE|DIR")]
     against: Option<String>,
-    /// The trust file; `trust.json` of the project where nothing is said
-    #[arg(long, value_name = "FILE")]
-    trust: Option<PathBuf>,
     /// Save the plan for `gwc apply`
     #[arg(short = 'o', value_name = "FILE")]
     output: Option<PathBuf>,
@@ -50,65 +45,57 @@ pub(super) struct Args {
     exit_code: bool,
     /// How it is written
     #[arg(long, default_value = "human")]
-    format: Format,
-    /// Classes that stop: weaken, expose, grant, relax, remove, move; beside those of gateway.yaml
-    #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = ["weaken", "expose", "grant", "relax", "remove", "move"])]
-    gate: Vec<String>,
-    /// Changes that were reviewed and do not stop; may be given several times
-    #[arg(long, value_name = "FINGERPRINT")]
-    ack: Vec<String>,
+    format: PlanFormat,
+    /// Show long groups in full
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    review: ReviewOptions,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let compiled = context.compile()?;
-    let place = place(
-        &compiled,
-        context,
-        args.store.as_deref(),
-        args.channel.as_deref(),
-    )?;
-    let (side, _) = side_of(compiled)?;
-    let (old, base) = match &args.against {
-        Some(text) => (
-            Some(against(text, args, context)?),
-            json::Base {
-                environment: place.environment.clone(),
-                ..json::Base::default()
-            },
-        ),
-        None => base(&place, args.trust.as_deref())?,
+    let place = place(&compiled, context, &args.at)?;
+    let new = side_of(compiled)?;
+    let uncommitted = match &new.source {
+        Some(map) => note_uncommitted(&place.root, map),
+        None => Vec::new(),
     };
-    let plan = compare(old.as_ref(), &side)?;
-    let mut gates = place.gates.clone();
-    gates.extend(
-        args.gate
-            .iter()
-            .filter(|gate| !place.gates.contains(gate))
-            .cloned(),
-    );
-    let verdict = json::Verdict {
-        gates,
-        acknowledged: args.ack.clone(),
+    let subject = Subject {
+        environment: place.environment.clone(),
+        new: Origin {
+            uncommitted,
+            ..Origin::default()
+        },
+        folder: say::seen_folder(&place.root),
+        ..Subject::default()
     };
-    report_unused_acks(&plan, &args.ack);
-    let document = json::document(&plan, &base, &verdict);
-    match args.format {
-        Format::Human => say::result(&human::render(
-            &plan,
-            &base,
-            &verdict,
-            say::look(std::io::stdout().is_terminal()).color,
-        )),
-        Format::Json => say::json(&document),
-    }
+    let (old, subject) = match &args.against {
+        Some(text) => {
+            let read = side::against(text, &new, &args.at, context)?;
+            let subject = Subject {
+                old: read.origin,
+                ..subject
+            };
+            (Some(read.side), subject)
+        }
+        None => base(&place, args.at.trust.as_deref(), subject)?,
+    };
+    let plan = compare(old.as_ref(), &new)?;
+    let review = args.review.review(&plan, &place, &[])?;
+    report_idle(&review, &subject.folder);
+    let report = Report {
+        plan: &plan,
+        subject: &subject,
+        review: &review,
+    };
+    args.format.write(&report, args.all);
     if let Some(file) = &args.output {
-        write(file, &document)?;
+        write(file, &json::document(&report))?;
     }
-    let blocked = !plan
-        .tripped(&verdict.gates, &verdict.acknowledged)
-        .is_empty();
+    let blocked = !review.tripped(&plan).is_empty();
     Ok(match (blocked, args.exit_code && !plan.no_op) {
         (true, _) => Exit::FINDINGS,
         (false, true) => Exit::CHANGES,
@@ -116,54 +103,33 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// A compiled project as a side, with its bundle.
-pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<(Side, Bundle)> {
-    let source = SourceMap::of(&compiled);
-    let lowered = compiled
-        .lowered
-        .take()
-        .context("sources without errors lower")?;
-    let bundle = assemble(&lowered)?;
-    Ok((
-        Side {
-            bundle: bundle.id(),
-            lowered,
-            source: Some(source),
-        },
-        bundle,
-    ))
-}
-
 /// Where a compiled project's releases are.
-pub(super) fn place(
-    compiled: &Compiled,
-    context: &Context,
-    store: Option<&std::path::Path>,
-    channel: Option<&str>,
-) -> anyhow::Result<Place> {
+fn place(compiled: &Compiled, context: &Context, at: &StoreOptions) -> anyhow::Result<Place> {
     let model = compiled
         .model
         .as_ref()
         .context("a project without errors has settings")?;
-    Place::of(&context.root()?, &model.settings, store, channel)
+    Place::of(
+        &context.root()?,
+        &model.settings,
+        at.store.as_deref(),
+        at.channel.as_deref(),
+    )
 }
 
 /// What the channel runs, and where that stands.
-pub(super) fn base(
+fn base(
     place: &Place,
     trust: Option<&std::path::Path>,
-) -> anyhow::Result<(Option<Side>, json::Base)> {
+    subject: Subject,
+) -> anyhow::Result<(Option<Side>, Subject)> {
     let trust = release::trust(&place.root, trust)?;
-    let channel = Some(place.channel.to_string());
+    let subject = Subject {
+        channel: Some(place.channel.to_string()),
+        ..subject
+    };
     let Some(store) = place.open_if_there()? else {
-        return Ok((
-            None,
-            json::Base {
-                channel,
-                environment: place.environment.clone(),
-                ..json::Base::default()
-            },
-        ));
+        return Ok((None, subject));
     };
     let judge = trust.as_ref().map(|trust| Judge {
         store: &store,
@@ -179,30 +145,15 @@ pub(super) fn base(
         if let Some(doubt) = place.doubt(&store) {
             say::note(&doubt);
         }
-        return Ok((
-            None,
-            json::Base {
-                channel,
-                environment: place.environment.clone(),
-                ..json::Base::default()
-            },
-        ));
+        return Ok((None, subject));
     };
-    let (lowered, source) = release::side(&store, head.bundle, head.record.source)?;
-    let base = json::Base {
-        channel,
+    let side = side_in(&store, head.bundle, head.record.source)?;
+    let subject = Subject {
         serial: Some(head.pointer.serial),
         record: Some(head.pointer.digest.to_string()),
-        environment: place.environment.clone(),
+        ..subject
     };
-    Ok((
-        Some(Side {
-            bundle: head.bundle,
-            lowered,
-            source,
-        }),
-        base,
-    ))
+    Ok((Some(side), subject))
 }
 
 /// Compares; a witness that does not show what it should is a bug of ours.
@@ -223,35 +174,6 @@ pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
         .into());
     }
     Ok(plan)
-}
-
-fn against(text: &str, args: &Args, context: &Context) -> anyhow::Result<Side> {
-    let at = StoreOptions {
-        store: args.store.clone(),
-        channel: args.channel.clone(),
-        trust: None,
-    };
-    let target = Target::find(text, &at, context)?;
-    let source = release::source_of(target.store(), &target.bundle)?;
-    let (lowered, source) = release::side(target.store(), target.bundle, source)?;
-    Ok(Side {
-        bundle: target.bundle,
-        lowered,
-        source,
-    })
-}
-
-fn report_unused_acks(plan: &Plan, acks: &[String]) {
-    for ack in acks.iter().filter(|ack| {
-        !plan
-            .changes
-            .iter()
-            .any(|change| change.fingerprint == **ack)
-    }) {
-        say::note(&format!(
-            "warning: no change has the fingerprint {ack}; nothing was acknowledged by it"
-        ));
-    }
 }
 
 fn write(file: &std::path::Path, document: &Value) -> anyhow::Result<()> {

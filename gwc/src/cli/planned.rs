@@ -4,14 +4,14 @@ use std::io::IsTerminal as _;
 
 use bundle::digest::Digest;
 use bundle::history::Entry;
-use bundle::store::Store;
 use serde_json::Value;
 
+use super::review::{ReviewOptions, report_idle};
 use super::{plan, say};
 use crate::exit::{Exit, Failure};
-use crate::plan::json::{self, Base, Verdict};
-use crate::plan::{Side, human};
-use crate::release::{self, Place};
+use crate::plan::report::{Report, Subject};
+use crate::plan::{Side, human, json};
+use crate::release::Place;
 
 /// A plan that was made.
 pub(super) struct Planned {
@@ -29,25 +29,31 @@ impl Planned {
         place: &Place,
         head: Option<&Entry>,
         (old, new): (Option<&Side>, &Side),
-        gates: Vec<String>,
-        acknowledged: &[String],
+        options: &ReviewOptions,
+        more_gates: &[String],
     ) -> anyhow::Result<Self> {
         let plan = plan::compare(old, new)?;
-        let verdict = Verdict {
-            gates,
-            acknowledged: acknowledged.to_vec(),
-        };
-        let base = Base {
+        let review = options.review(&plan, place, more_gates)?;
+        let subject = Subject {
             channel: Some(place.channel.to_string()),
             serial: head.map(|head| head.pointer.serial),
             record: head.map(|head| head.pointer.digest.to_string()),
             environment: place.environment.clone(),
+            folder: say::seen_folder(&place.root),
+            ..Subject::default()
+        };
+        report_idle(&review, &subject.folder);
+        let report = Report {
+            plan: &plan,
+            subject: &subject,
+            review: &review,
         };
         let color = say::look(std::io::stdout().is_terminal()).color;
+        let look = human::Look { color, all: false };
         Ok(Self {
-            json: json::document(&plan, &base, &verdict),
-            human: human::render(&plan, &base, &verdict, color),
-            tripped: plan.tripped(&verdict.gates, &verdict.acknowledged),
+            json: json::document(&report),
+            human: human::render(&report, look),
+            tripped: review.tripped(&plan),
         })
     }
 
@@ -56,37 +62,34 @@ impl Planned {
         Digest::of(self.json.to_string().as_bytes())
     }
 
-    /// Refuses to go on if a gate tripped.
-    pub(super) fn check_gates(&self) -> Result<(), Failure> {
-        if self.tripped.is_empty() {
-            return Ok(());
-        }
+    /// Refuses to go on if one of these gates tripped.
+    pub(super) fn check_gates(&self, stops: impl Fn(&str) -> bool) -> Result<(), Failure> {
         let gates: Vec<String> = self
             .tripped
             .iter()
-            .map(|(gate, by)| format!("{gate} ({})", by.join(", ")))
+            .filter(|(gate, _)| stops(gate))
+            .map(|(gate, by)| format!("{gate} ({})", named(by)))
             .collect();
+        if gates.is_empty() {
+            return Ok(());
+        }
         Err(Failure::new(
             Exit::FINDINGS,
             "gate-tripped",
             format!(
-                "nothing was signed or published, because gates tripped: {}; accept what is meant with --ack FINGERPRINT",
+                "nothing was signed or published, because gates tripped: {}; accept what is meant with --ack FINGERPRINT=REASON, or in the file that `acknowledge` of gateway.yaml names",
                 gates.join("; ")
             ),
         ))
     }
 }
 
-/// A side of the plan from the store.
-pub(super) fn load(
-    store: &dyn Store,
-    bundle: Digest,
-    source: Option<Digest>,
-) -> anyhow::Result<Side> {
-    let (lowered, source) = release::side(store, bundle, source)?;
-    Ok(Side {
-        bundle,
-        lowered,
-        source,
-    })
+/// The first of many fingerprints.
+fn named(by: &[String]) -> String {
+    const NAMED_MAX: usize = 10;
+    let named = by[..by.len().min(NAMED_MAX)].join(", ");
+    match by.len().saturating_sub(NAMED_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more"),
+    }
 }

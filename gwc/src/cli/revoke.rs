@@ -16,6 +16,7 @@ use serde_json::json;
 
 use super::movement::{Movement, Says, known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, keys};
+use super::review::ReviewOptions;
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
 use crate::exit::{Exit, Failure};
@@ -101,10 +102,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         if bundle == Some(rollback.target) {
             return Err(Failure::usage("it cannot be rolled back to what is revoked").into());
         }
-        let (computed, text) = rollback.plan()?;
-        plan = computed;
+        let shown = rollback.plan(&ReviewOptions::default())?;
+        plan = shown.json;
         if args.format.format == Format::Human {
-            say::result(&text);
+            say::result(&shown.human);
         }
         movement(&place, trust.as_ref(), &keys, rollback).check_keys(&store)?;
     }

@@ -14,8 +14,10 @@ use super::movement::{self, Movement, Says, Target, refused};
 use super::options::{
     FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
 };
-use super::planned::{Planned, load};
+use super::planned::Planned;
+use super::review::ReviewOptions;
 use super::say::{self, Context, Format};
+use super::side::side_in;
 use crate::exit::{Exit, Failure};
 use crate::lower::Lowered;
 use crate::release::evidence::{self, Judge};
@@ -51,6 +53,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "DURATION", value_parser = duration, requires = "node")]
     wait: Option<Duration>,
     #[command(flatten)]
+    review: ReviewOptions,
+    #[command(flatten)]
     at: StoreOptions,
     #[command(flatten)]
     nodes: NodeOptions,
@@ -75,17 +79,26 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         said(
             args,
             &rollback,
-            head.pointer.serial,
+            Some(head.pointer.serial),
             &json!(null),
             &line,
-            true,
+            "ok",
         );
         return Ok(Exit::OK);
     }
     let says = args.record.says(Some(&store), target)?;
-    let (plan, text) = rollback.plan()?;
+    let Shown {
+        json: plan,
+        human,
+        stopped,
+    } = rollback.plan(&args.review)?;
     if args.format.format == Format::Human {
-        say::result(&text);
+        say::result(&human);
+    }
+    if let Some(stopped) = stopped {
+        said(args, &rollback, None, &plan, "", "blocked");
+        say::note(&format!("error[{}]: {stopped}", stopped.code));
+        return Ok(stopped.exit);
     }
     let movement = Movement {
         place: &place,
@@ -115,10 +128,10 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     said(
         args,
         &rollback,
-        pointer.serial,
+        Some(pointer.serial),
         &plan,
         &line,
-        failure.is_none(),
+        if failure.is_none() { "ok" } else { "blocked" },
     );
     Ok(failure.map_or(Exit::OK, |failure| {
         say::note(&format!("error[{}]: {failure}", failure.code));
@@ -128,6 +141,15 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 /// Credentials that are listed one by one.
 const LISTED_MAX: usize = 20;
+
+/// The plan of a way back.
+pub(super) struct Shown {
+    /// `plan/v1` with `admitted_again`; null where there is none.
+    pub(super) json: serde_json::Value,
+    pub(super) human: String,
+    /// A gate of the command line that tripped.
+    stopped: Option<Failure>,
+}
 
 /// A way back that was checked.
 pub(super) struct Rollback<'a> {
@@ -221,16 +243,20 @@ impl<'a> Rollback<'a> {
     }
 
     /// What would be treated differently, and which credentials would be admitted again. Where what
-    /// runs now is damaged, there is no plan, but there is a way back all the same.
-    pub(super) fn plan(&self) -> anyhow::Result<(serde_json::Value, String)> {
-        let new = load(self.store, self.target, self.source()?)?;
-        let old = match load(self.store, self.head.bundle, self.head.record.source) {
+    /// runs now is damaged, there is no plan, but there is a way back all the same; and the gates of
+    /// gateway.yaml are shown, but only those that this command line names stop it.
+    pub(super) fn plan(&self, review: &ReviewOptions) -> anyhow::Result<Shown> {
+        let new = side_in(self.store, self.target, self.source()?)?;
+        let old = match side_in(self.store, self.head.bundle, self.head.record.source) {
             Ok(old) => old,
             Err(error) => {
-                let text = format!(
-                    "warning: there is no plan, because what the channel runs cannot be read: {error:#}"
-                );
-                return Ok((json!(null), text));
+                return Ok(Shown {
+                    json: json!(null),
+                    human: format!(
+                        "warning: there is no plan, because what the channel runs cannot be read: {error:#}"
+                    ),
+                    stopped: self.unplanned(review),
+                });
             }
         };
         let again = self.admitted_again(&old.lowered, &new.lowered)?;
@@ -238,12 +264,21 @@ impl<'a> Rollback<'a> {
             self.place,
             Some(&self.head),
             (Some(&old), &new),
-            Vec::new(),
+            review,
             &[],
         );
-        let (mut plan, mut text) = match planned {
-            Ok(planned) => (planned.json, planned.human),
-            Err(bug) => (json!({}), format!("warning: there is no plan: {bug:#}")),
+        let (mut plan, mut text, stopped) = match planned {
+            Ok(planned) => {
+                let named = |gate: &str| review.gate.iter().any(|name| name == gate);
+                let stopped = planned.check_gates(named).err();
+                (planned.json, planned.human, stopped)
+            }
+            Err(error) if crate::exit::of(&error).0 == Exit::USAGE => return Err(error),
+            Err(bug) => (
+                json!({}),
+                format!("warning: there is no plan: {bug:#}"),
+                self.unplanned(review),
+            ),
         };
         if !again.is_empty() {
             if !text.ends_with('\n') {
@@ -267,7 +302,22 @@ impl<'a> Rollback<'a> {
             }
         }
         plan["admitted_again"] = json!(again);
-        Ok((plan, text))
+        Ok(Shown {
+            json: plan,
+            human: text,
+            stopped,
+        })
+    }
+
+    /// Whoever asks for a gate does not go on without a plan.
+    fn unplanned(&self, review: &ReviewOptions) -> Option<Failure> {
+        (!review.gate.is_empty()).then(|| {
+            Failure::new(
+                Exit::FINDINGS,
+                "gate-tripped",
+                "--gate: there is no plan, so nobody knows whether the gate holds; leave --gate out to go back all the same",
+            )
+        })
     }
 
     /// The record that goes there.
@@ -322,17 +372,18 @@ fn credentials(lowered: &Lowered) -> BTreeSet<Digest> {
 fn said(
     args: &Args,
     rollback: &Rollback<'_>,
-    serial: u64,
+    serial: Option<u64>,
     plan: &serde_json::Value,
     line: &str,
-    followed: bool,
+    result: &str,
 ) {
     let (from, to) = (rollback.head.bundle, rollback.target);
     match args.format.format {
+        Format::Human if line.is_empty() => {}
         Format::Human => say::result(line),
         Format::Json => say::json(&say::document(
             "rollback/v1",
-            if followed { "ok" } else { "blocked" },
+            result,
             json!({"channel": rollback.place.channel, "serial": serial, "bundle": to, "from": from,
                    "no_op": from == to, "plan": plan}),
         )),

@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
 
 fn side(args: &Args, context: &Context) -> anyhow::Result<Side> {
     let Some(id) = &args.bundle else {
-        return Ok(super::plan::side_of(context.compile()?)?.0);
+        return super::side::side_of(context.compile()?);
     };
     let place = Place::read(
         context.sought(&context.root()?),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use diag::Level;
 use serde_json::{Value, json};
 
-use crate::compile::{self, Compiled, Input};
+use crate::compile::{self, Compiled, Input, Purpose};
 use crate::exit::{Exit, Failure};
 use crate::output::{Report, human};
 use crate::release::Sought;
@@ -96,33 +96,70 @@ impl Context {
         if compiled.lowered.is_some() {
             return Ok(compiled);
         }
-        if let (Some((name, span)), false) = (&compiled.open_variable, compiled.has_errors()) {
-            let sources = &compiled.files.sources;
-            let position = sources.position(*span);
-            return Err(Failure::new(
-                Exit::FINDINGS,
-                "environment-needed",
-                format!(
-                    "{folder}{}:{}:{}: `${{var:{name}}}` has a value in an environment only; choose one with --env NAME",
-                    sources.file(span.file).path(),
-                    position.line,
-                    position.column
-                ),
-            )
-            .into());
+        if let (Some(needed), false) = (
+            environment_needed(&compiled, &folder),
+            compiled.has_errors(),
+        ) {
+            return Err(needed.into());
         }
-        let exit = if compiled.unreadable {
-            Exit::INPUT
-        } else {
-            Exit::FINDINGS
-        };
         Err(Failure::new(
-            exit,
+            unusable(&compiled),
             "findings",
             "nothing can be built from these sources; the places are above",
         )
         .into())
     }
+}
+
+/// Sources that are only compared: says what stands in the way, as `said` names the side, and fails
+/// there.
+pub(super) fn comparable(
+    mut compiled: Compiled,
+    purpose: Purpose,
+    folder: &str,
+    said: &str,
+) -> anyhow::Result<Compiled> {
+    if compiled.lowered.is_some() {
+        return Ok(compiled);
+    }
+    compiled.findings.retain(|finding| purpose.stops(finding));
+    if compiled.findings.is_empty()
+        && let Some(mut needed) = environment_needed(&compiled, folder)
+    {
+        needed.message = format!("{said}: {}", needed.message);
+        return Err(needed.into());
+    }
+    findings(&compiled, folder);
+    Err(Failure::new(
+        unusable(&compiled),
+        "findings",
+        format!("{said}, has errors; the places are above"),
+    )
+    .into())
+}
+
+fn unusable(compiled: &Compiled) -> Exit {
+    if compiled.unreadable {
+        Exit::INPUT
+    } else {
+        Exit::FINDINGS
+    }
+}
+
+fn environment_needed(compiled: &Compiled, folder: &str) -> Option<Failure> {
+    let (name, span) = compiled.open_variable.as_ref()?;
+    let sources = &compiled.files.sources;
+    let position = sources.position(*span);
+    Some(Failure::new(
+        Exit::FINDINGS,
+        "environment-needed",
+        format!(
+            "{folder}{}:{}:{}: `${{var:{name}}}` has a value in an environment only; choose one with --env NAME",
+            sources.file(span.file).path(),
+            position.line,
+            position.column
+        ),
+    ))
 }
 
 /// Says errors on standard error, and how many warnings `gwc lint` would show.

@@ -474,4 +474,16 @@ an API that is mounted for any host is not asked. That is often meant; this says
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
         ("b.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/b: {get: {responses: {\"200\": {description: fine}}}}}\n"),
     ];
+
+    ACKNOWLEDGED_TWICE "GW0770" "acknowledged-twice" Warn
+    "a change that is acknowledged twice in one file"
+    "The first of the two counts. Where the reasons or the last days differ, nobody can know which was meant; remove one."
+    bad &[
+        ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
+        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a21\", reason: the status page is for everybody, by: ann}\n- {fingerprint: \"1f0c5b7e9a21\", reason: the same once more, by: bob}\n"),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
+        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a21\", reason: the status page is for everybody, by: ann, until: 2030-01-31}\n"),
+    ];
 }

@@ -45,7 +45,7 @@ pub fn render(report: &Report<'_>) -> String {
 }
 
 /// The text behind `::`.
-fn data(text: &str) -> String {
+pub(crate) fn data(text: &str) -> String {
     let escaped = text
         .replace('%', "%25")
         .replace('\r', "%0D")
@@ -54,7 +54,7 @@ fn data(text: &str) -> String {
 }
 
 /// The value of a property.
-fn property(text: &str) -> String {
+pub(crate) fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 

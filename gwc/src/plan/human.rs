@@ -1,35 +1,41 @@
-//! The plan for people: counts first, then one line per change.
+//! The plan for people: counts first, then one line per change; long groups are folded.
 
-use super::json::{Base, Verdict};
-use super::{Change, Class, Outcome, Plan, Section, Witness};
+use std::collections::BTreeMap;
+
+use super::report::{Report, acknowledgement_lines, arrow, places, sentence, symbol, what};
+use super::{Change, Class, Section};
 use crate::output::printable;
+
+/// How it is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// With colours.
+    pub color: bool,
+    /// Whether long groups are shown in full.
+    pub all: bool,
+}
+
+/// Changes of one class in one section that are shown before the rest is folded.
+const SHOWN_MAX: usize = 20;
+
+/// Fingerprints that are named where gates trip.
+const NAMED_MAX: usize = 10;
 
 /// Writes a plan.
 #[must_use]
-pub fn render(plan: &Plan, base: &Base, verdict: &Verdict, color: bool) -> String {
-    let paint = Paint { color };
-    let mut out = String::new();
-    let against = match (&base.channel, base.serial, plan.old) {
-        (Some(channel), Some(serial), Some(old)) => format!(
-            "channel {channel}, serial {serial} (bundle {})",
-            old.short()
-        ),
-        (Some(channel), _, None) => format!("channel {channel}, which is empty"),
-        (_, _, Some(old)) => format!("bundle {}", old.short()),
-        (None, _, None) => "nothing".to_owned(),
-    };
-    out.push_str(&format!(
-        "Plan: bundle {} against {against}\n",
-        plan.new.short()
-    ));
-    if plan.no_op {
+pub fn render(report: &Report<'_>, look: Look) -> String {
+    let plan = report.plan;
+    let paint = Paint { color: look.color };
+    let mut out = format!("Plan: {}\n", report.compared());
+    if plan.changes.is_empty() {
         out.push_str("No changes: the meaning is the same.\n");
+        missing(&mut out, report);
         return out;
     }
-    let counts: Vec<String> = Class::ALL
+    let counts: Vec<String> = report
+        .counts()
         .iter()
-        .filter(|class| plan.count(**class) > 0)
-        .map(|class| format!("{} {}", plan.count(*class), class.name()))
+        .map(|(count, class)| format!("{count} {}", class.name()))
         .collect();
     out.push_str(&format!("  {}\n", counts.join(", ")));
     for section in Section::ALL {
@@ -45,71 +51,44 @@ pub fn render(plan: &Plan, base: &Base, verdict: &Verdict, color: bool) -> Strin
             "\n{}\n",
             paint.bold(&section.name().to_uppercase())
         ));
-        for change in changes {
-            line(&mut out, change, verdict, paint);
-        }
+        lines(&mut out, report, &changes, look, paint);
     }
-    if plan.missing.contains(&"source") {
-        out.push_str("\nDOCS are unavailable: the old side's sources cannot be read\n");
-    }
-    let tripped = plan.tripped(&verdict.gates, &verdict.acknowledged);
-    if !tripped.is_empty() {
-        out.push('\n');
-    }
-    for (gate, by) in tripped {
-        out.push_str(&paint.red(&format!("gate `{gate}` is tripped by {}; acknowledge with --ack FINGERPRINT once it was reviewed\n", by.join(", "))));
-    }
+    missing(&mut out, report);
+    gates(&mut out, report, paint);
     out
 }
 
-/// How many operations of a group are named.
-const NAMED_MAX: usize = 3;
+/// The changes of a section; those of a class beyond [`SHOWN_MAX`] are only counted.
+fn lines(out: &mut String, report: &Report<'_>, changes: &[&Change], look: Look, paint: Paint) {
+    let mut shown: BTreeMap<Class, usize> = BTreeMap::new();
+    let mut left: BTreeMap<Class, usize> = BTreeMap::new();
+    for change in changes {
+        let count = shown.entry(change.class).or_default();
+        if *count < SHOWN_MAX || look.all {
+            *count += 1;
+            line(out, report, change, paint);
+        } else {
+            *left.entry(change.class).or_default() += 1;
+        }
+    }
+    for (class, count) in left {
+        out.push_str(&paint.dim(&format!(
+            "  … and {count} more {} (--all shows them)\n",
+            class.name()
+        )));
+    }
+}
 
-fn line(out: &mut String, change: &Change, verdict: &Verdict, paint: Paint) {
-    let symbol = match change.class {
-        Class::Added | Class::Expose | Class::Grant => "+",
-        Class::Removed => "-",
-        Class::Weaken | Class::Incomparable => "!",
-        Class::Strengthen
-        | Class::Moved
-        | Class::Relax
-        | Class::Tighten
-        | Class::Changed
-        | Class::Doc => "~",
-    };
-    let what = match (&change.operation, change.operations.len()) {
-        (Some(operation), 0 | 1) if operation.method.is_empty() => {
-            format!("{} ({})", operation.path, operation.key)
-        }
-        (Some(operation), 0 | 1) => format!(
-            "{} {} ({})",
-            operation.method, operation.path, operation.key
-        ),
-        (Some(_), count) => {
-            let named = change
-                .operations
-                .iter()
-                .take(NAMED_MAX)
-                .cloned()
-                .collect::<Vec<_>>()
-                .join(", ");
-            if count > NAMED_MAX {
-                format!("{count} operations: {named}, …")
-            } else {
-                format!("{count} operations: {named}")
-            }
-        }
-        (None, _) => change.subject.clone(),
-    };
-    let acked = if verdict.acknowledged.contains(&change.fingerprint) {
-        " (acknowledged)"
-    } else {
-        ""
-    };
+fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
+    let symbol = symbol(change.class);
+    let remark = report
+        .remark(change)
+        .map(|remark| format!(" ({remark})"))
+        .unwrap_or_default();
     let head = format!(
-        "{symbol} {:<12} {}  {}{acked}",
+        "{symbol} {:<12} {}  {}{remark}",
         change.class.name(),
-        printable(&what),
+        what(change),
         paint.dim(&change.fingerprint)
     );
     out.push_str("  ");
@@ -119,75 +98,67 @@ fn line(out: &mut String, change: &Change, verdict: &Verdict, paint: Paint) {
         head
     });
     out.push('\n');
-    let arrow = format!(
-        "{}: {} → {}",
-        change.subject,
-        value(&change.old),
-        value(&change.new)
-    );
     if change.section != Section::Routing
         || change.class == Class::Moved
         || change.operation.is_none()
     {
-        out.push_str(&format!("      {}\n", printable(&arrow)));
+        out.push_str(&format!("      {}\n", arrow(change)));
     }
-    let places: Vec<String> = [("was", &change.source_old), ("now", &change.source_new)]
-        .iter()
-        .filter_map(|(word, place)| {
-            place
-                .as_ref()
-                .map(|place| format!("{word} {}:{}:{}", place.file, place.line, place.column))
-        })
-        .collect();
+    let places = places(change);
     if !places.is_empty() {
-        out.push_str(&format!(
-            "      {}\n",
-            paint.dim(&printable(&places.join(", ")))
-        ));
+        out.push_str(&format!("      {}\n", paint.dim(&places)));
     }
     if let Some(witness) = change
         .witness
         .as_ref()
         .filter(|_| change.section == Section::Security || change.class == Class::Moved)
     {
+        out.push_str(&format!("      witness: {}\n", sentence(witness)));
+    }
+}
+
+fn missing(out: &mut String, report: &Report<'_>) {
+    if report.plan.missing.contains(&"source") {
+        out.push_str("\nDOCS are unavailable: the old side's sources cannot be read\n");
+    }
+}
+
+/// What stops, and what lets it through.
+fn gates(out: &mut String, report: &Report<'_>, paint: Paint) {
+    let stopping = report.review.stopping(report.plan);
+    if stopping.is_empty() {
+        return;
+    }
+    out.push('\n');
+    for (gate, by) in report.review.tripped(report.plan) {
+        let named: Vec<&str> = by.iter().take(NAMED_MAX).map(String::as_str).collect();
+        let more = match by.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        out.push_str(&paint.red(&format!(
+            "gate `{gate}` is tripped by {}{more}\n",
+            named.join(", ")
+        )));
+    }
+    let lines = acknowledgement_lines(&stopping[..stopping.len().min(NAMED_MAX)]);
+    match &report.review.file {
+        Some(file) => out.push_str(&format!(
+            "Once a change was reviewed, its line in {} lets it through, or --ack FINGERPRINT=REASON:\n",
+            printable(file)
+        )),
+        None => out.push_str(
+            "Once a change was reviewed, --ack FINGERPRINT=REASON lets it through, or its line in a file that gateway.yaml names (`acknowledge: FILE`):\n",
+        ),
+    }
+    for line in lines {
+        out.push_str(&format!("  {line}\n"));
+    }
+    if stopping.len() > NAMED_MAX {
         out.push_str(&format!(
-            "      witness: {}\n",
-            printable(&request(witness))
+            "  … and {} more (--format json has every fingerprint)\n",
+            stopping.len() - NAMED_MAX
         ));
-    }
-}
-
-fn request(witness: &Witness) -> String {
-    let mut text = format!("{} {}", witness.method, witness.url);
-    for credential in &witness.credentials {
-        text.push_str(&format!(
-            " with a {} credential ({})",
-            credential.state, credential.scheme
-        ));
-    }
-    if witness.credentials.is_empty() {
-        text.push_str(" without a credential");
-    }
-    format!(
-        "{text}: {} before, {} after",
-        outcome(&witness.old),
-        outcome(&witness.new)
-    )
-}
-
-fn outcome(outcome: &Outcome) -> String {
-    match outcome {
-        Outcome::Nothing => "nothing".into(),
-        Outcome::Served { operation } => format!("served by {operation}"),
-        Outcome::Refused { status } => format!("{status}"),
-    }
-}
-
-fn value(value: &serde_json::Value) -> String {
-    match value {
-        serde_json::Value::Null => "nothing".into(),
-        serde_json::Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
 

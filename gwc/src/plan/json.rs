@@ -2,46 +2,25 @@
 
 use serde_json::{Value, json};
 
-use super::{Change, Class, Outcome, Plan, Witness};
+use super::report::{Origin, Report};
+use super::{Change, Class, Outcome, Witness};
 use crate::source_map::Place;
-
-/// What a plan is against.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Base {
-    /// The channel, where one is compared with.
-    pub channel: Option<String>,
-    /// Its head's serial.
-    pub serial: Option<u64>,
-    /// The digest of its head's record.
-    pub record: Option<String>,
-    /// The environment that the new side was built for.
-    pub environment: Option<String>,
-}
-
-/// What gates and acknowledgements make of a plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
-    /// The gates that are on.
-    pub gates: Vec<String>,
-    /// Fingerprints that somebody acknowledged.
-    pub acknowledged: Vec<String>,
-}
 
 /// The document.
 #[must_use]
-pub fn document(plan: &Plan, base: &Base, verdict: &Verdict) -> Value {
-    let tripped = plan.tripped(&verdict.gates, &verdict.acknowledged);
-    let result = match (tripped.is_empty(), plan.no_op) {
-        (false, _) => "blocked",
-        (true, true) => "ok",
-        (true, false) => "changes",
-    };
+pub fn document(report: &Report<'_>) -> Value {
+    let Report {
+        plan,
+        subject,
+        review,
+    } = report;
+    let tripped = review.tripped(plan);
     let counts: serde_json::Map<String, Value> = Class::ALL
         .iter()
         .map(|class| (class.name().to_owned(), plan.count(*class).into()))
         .chain([("break".to_owned(), 0.into())])
         .collect();
-    let gates: Vec<Value> = verdict
+    let gates: Vec<Value> = review
         .gates
         .iter()
         .map(|gate| {
@@ -53,29 +32,45 @@ pub fn document(plan: &Plan, base: &Base, verdict: &Verdict) -> Value {
             json!({"name": gate, "tripped": !by.is_empty(), "by": by})
         })
         .collect();
+    let given: Vec<Value> = review
+        .given
+        .iter()
+        .map(|(ack, state)| {
+            json!({"fingerprint": ack.fingerprint, "state": state.name(), "reason": ack.reason, "by": ack.by,
+                   "until": ack.until.as_ref().map(|(_, day)| day),
+                   "file": ack.place.as_ref().map(|place| &place.file), "line": ack.place.as_ref().map(|place| place.line)})
+        })
+        .collect();
     json!({
         "schema": "plan/v1",
-        "result": result,
+        "result": report.result(),
         "tool": {"name": "gwc", "version": env!("CARGO_PKG_VERSION")},
-        "environment": base.environment,
+        "environment": subject.environment,
         "no_op": plan.no_op,
-        "base": {"channel": base.channel, "serial": base.serial, "record": base.record, "bundle": plan.old.map(|id| id.to_string())},
-        "target": {"bundle": plan.new.to_string()},
+        "base": {"channel": subject.channel, "serial": subject.serial, "record": subject.record,
+                 "bundle": plan.old.map(|id| id.to_string()), "from": origin(&subject.old)},
+        "target": {"bundle": plan.new.to_string(), "from": origin(&subject.new)},
         "counts": counts,
-        "changes": plan.changes.iter().map(|change| one(change, &verdict.acknowledged)).collect::<Vec<_>>(),
+        "changes": plan.changes.iter().map(|change| one(change, report)).collect::<Vec<_>>(),
         "gates": gates,
+        "acknowledgements": given,
         "missing": plan.missing,
     })
 }
 
-fn one(change: &Change, acknowledged: &[String]) -> Value {
+fn origin(origin: &Origin) -> Value {
+    json!({"name": origin.name, "commit": origin.commit, "uncommitted": origin.uncommitted})
+}
+
+fn one(change: &Change, report: &Report<'_>) -> Value {
     let operation = change.operation.as_ref().map(|operation| {
         json!({"key": operation.key, "id": operation.id, "method": operation.method, "path": operation.path,
                "mount": operation.mount, "host": operation.host, "api": operation.api})
     });
-    let acked = acknowledged
-        .contains(&change.fingerprint)
-        .then(|| json!({"reason": null, "by": null, "file": null, "line": null}));
+    let acked = report.review.acknowledgement(&change.fingerprint).map(|ack| {
+        json!({"reason": ack.reason, "by": ack.by, "file": ack.place.as_ref().map(|place| &place.file),
+               "line": ack.place.as_ref().map(|place| place.line)})
+    });
     json!({
         "section": change.section.name(),
         "class": change.class.name(),

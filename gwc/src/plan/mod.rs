@@ -2,18 +2,25 @@
 //!
 //! [`compare`] reads two sides; [`cells`] finds who owns which requests on each of them,
 //! [`security`] orders who may call, [`witness`] shows it with a request that both engines are
-//! asked; [`details`] compares the rest. [`json`] and [`human`] say it.
+//! asked; [`details`] compares the rest. [`review`] holds gates and acknowledgements against it;
+//! [`human`], [`json`], [`markdown`] and [`github`] say it.
 
 mod cells;
 mod change;
 mod contract;
 pub mod details;
 mod gates;
+pub mod github;
 mod group;
 pub mod human;
 pub mod json;
+pub mod markdown;
+pub mod report;
+pub mod review;
 pub mod security;
 mod witness;
+
+pub use review::Review;
 
 pub use change::{Change, Class, OperationRef, Outcome, Section, Witness, WitnessCredential};
 

@@ -11,6 +11,7 @@ use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
 use diag::{FileId, Sink, Span};
 
+use crate::acknowledge::Acknowledgement;
 use crate::compile::{GATEWAY_FILE, settings};
 use crate::environment;
 use crate::exit::{Exit, Failure};
@@ -34,6 +35,10 @@ pub struct Place {
     pub channel: ChannelName,
     /// The gates that are on.
     pub gates: Vec<String>,
+    /// The acknowledgement file as gateway.yaml names it, if it does.
+    pub acknowledge: Option<String>,
+    /// What stands in it.
+    pub acknowledgements: Vec<Acknowledgement>,
     /// The environment that gateway.yaml is read in, if one was named.
     pub environment: Option<String>,
 }
@@ -112,6 +117,8 @@ impl Place {
                 .parse()
                 .map_err(|error| wrong("channel", channel, &error))?,
             gates: settings.gates.clone(),
+            acknowledge: settings.acknowledge.as_ref().map(|file| file.value.clone()),
+            acknowledgements: settings.acknowledgements.clone(),
             environment: settings.environment.clone(),
         })
     }

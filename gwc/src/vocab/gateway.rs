@@ -14,6 +14,7 @@ use Shape::{
 use super::listener::LISTENER;
 use super::shared::{ERRORS, STORES};
 use super::upstream::UPSTREAM;
+use crate::acknowledge::FINGERPRINT;
 use crate::model::lints::MOUNT_CONFLICT;
 
 /// The whole file.
@@ -21,6 +22,9 @@ pub static SHAPE: Shape = Shape::Object(&GATEWAY);
 
 /// A `consumers_file`.
 pub static CONSUMERS: Shape = Map(&Shape::Object(&CONSUMER));
+
+/// The file that `acknowledge` names.
+pub static ACKNOWLEDGEMENTS: Shape = List(&Shape::Object(&ACKNOWLEDGEMENT));
 
 static GATEWAY: Object = Object {
     what: "gateway.yaml",
@@ -109,10 +113,10 @@ static GATEWAY: Object = Object {
             )),
             "Classes of change that stop a plan until they are acknowledged.",
         ),
-        F::later(
+        F::optional(
             "acknowledge",
             Form(&forms::FILE),
-            "Changes that were acknowledged.",
+            "A file with the changes that somebody reviewed and lets through the gates.",
         ),
         F::later(
             "invariants",
@@ -123,6 +127,25 @@ static GATEWAY: Object = Object {
             "tests",
             List(&Form(&forms::FILE)),
             "Files with requests and the decisions expected; `*` stands for any text.",
+        ),
+    ],
+};
+
+static ACKNOWLEDGEMENT: Object = Object {
+    what: "an acknowledgement",
+    rules: &[],
+    fields: &[
+        F::required(
+            "fingerprint",
+            Form(&FINGERPRINT),
+            "The change, as `gwc plan` prints it; it covers this change from this old value only.",
+        ),
+        F::required("reason", Text, "Why it may be."),
+        F::required("by", Text, "Who reviewed it."),
+        F::optional(
+            "until",
+            Shape::Date,
+            "The last day (UTC) on which it counts.",
         ),
     ],
 };

@@ -43,6 +43,13 @@ pub fn schemas() -> Vec<(&'static str, Value)> {
             with_dialect(json_schema(&gateway::CONSUMERS), "a consumers_file"),
         ),
         (
+            "acknowledge",
+            with_dialect(
+                json_schema(&gateway::ACKNOWLEDGEMENTS),
+                "an acknowledgement file",
+            ),
+        ),
+        (
             "x-gateway",
             with_dialect(
                 json!({"$defs": points, "anyOf": extension::POINTS.iter().map(|(point, _)| json!({"$ref": format!("#/$defs/{point}")})).collect::<Vec<_>>()}),

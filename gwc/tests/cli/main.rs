@@ -1,10 +1,13 @@
 //! The command line as a user meets it: the real program, real files, every exit code.
 
+mod acknowledge;
 mod apply;
 mod build;
+mod diff;
 mod environment;
 mod fix;
 mod gc;
+mod git;
 mod init;
 mod keygen;
 mod limits;

@@ -61,6 +61,7 @@ environments:
 release: {store: bundles, channel: live}
 lint: {missing-license: info}
 gates: [weaken, expose]
+acknowledge: reviewed.yaml
 "#;
 
 const A: &str = r#"
@@ -124,7 +125,11 @@ paths:
   /c: {get: {operationId: c, x-gateway: {public: true}, responses: {"200": {description: fine}}}}
 "#;
 
-const REST: [(&str, &str); 4] = [
+const REST: [(&str, &str); 5] = [
+    (
+        "reviewed.yaml",
+        "- {fingerprint: \"1f0c5b7e9a21\", reason: it is meant, by: ann, until: 2031-06-30}\n",
+    ),
     (
         "a.gw.yaml",
         "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n  - {target: \"$.paths['/own'].get\", update: {x-gateway: {max_body: 7KiB}}}\n",
@@ -180,6 +185,7 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
         let settings = &model.settings;
         (
             settings.gates.clone(),
+            settings.acknowledgements.clone(),
             settings.channel.clone(),
             settings.store.clone(),
             settings.lint.clone(),

@@ -2,6 +2,7 @@
 
 mod edits;
 mod refactorings;
+mod written;
 
 use gwc::assemble::assemble;
 use gwc::compile;

@@ -17,6 +17,7 @@ use self::consumers::consumers;
 use self::listeners::listeners;
 use self::mounts::mounts;
 use self::upstreams::upstream;
+use crate::acknowledge::Acknowledgement;
 use crate::model::open::Pattern;
 use crate::model::{AllNames, Defined, Kind, Validation, Valued};
 use crate::vocab;
@@ -35,7 +36,7 @@ pub struct Settings {
     /// More documents, by pattern.
     pub apis_glob: Vec<Spanned<String>>,
     /// The files that gateway.yaml names as something else than an API: overlays, patches, the
-    /// consumers.
+    /// consumers, the acknowledgements.
     pub other_files: BTreeSet<String>,
     /// The mount of an API that names none.
     pub default_mount: ir::Mount,
@@ -59,6 +60,10 @@ pub struct Settings {
     pub lint: BTreeMap<String, (Option<Level>, Span)>,
     /// Gates that are on.
     pub gates: Vec<String>,
+    /// The acknowledgement file as gateway.yaml names it, if it does.
+    pub acknowledge: Option<Spanned<String>>,
+    /// What stands in it.
+    pub acknowledgements: Vec<Acknowledgement>,
     /// The folder that bundles go to.
     pub store: String,
     /// The channel that is moved.
@@ -228,6 +233,10 @@ pub fn read(
             .flat_map(NodeRef::items)
             .filter_map(|gate| Some(gate.scalar_text()?.to_owned()))
             .collect(),
+        acknowledge: root
+            .get("acknowledge")
+            .and_then(|node| Some(Spanned::new(node.scalar_text()?.to_owned(), node.span()))),
+        acknowledgements: Vec::new(),
         store: text("store", "releases"),
         channel: text("channel", "prod"),
         names,
@@ -244,7 +253,8 @@ fn other_files(root: NodeRef<'_>, apis: &[ApiEntry]) -> BTreeSet<String> {
         .flat_map(NodeRef::entries);
     let patches = patches.filter_map(|(_, environment)| environment.get("patch")?.scalar_text());
     let consumers = root.get("consumers_file").and_then(NodeRef::scalar_text);
-    let named = overlays.chain(patches).chain(consumers);
+    let acknowledge = root.get("acknowledge").and_then(NodeRef::scalar_text);
+    let named = overlays.chain(patches).chain(consumers).chain(acknowledge);
     named
         .filter_map(|path| crate::project::files::join("", path).ok())
         .collect()

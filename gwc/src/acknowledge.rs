@@ -1,0 +1,159 @@
+//! Acknowledgements: changes that somebody looked at and lets through a gate, from the command line
+//! or from the file that gateway.yaml names (`acknowledge`).
+//!
+//! A fingerprint binds the old and the new value, so that an acknowledgement covers one change and
+//! no later, wider one.
+
+use std::collections::BTreeMap;
+
+use diag::shape::{self, Form, read_date};
+use diag::{Diagnostic, FileId, NodeRef, Sink, Span};
+
+use crate::model::lints::ACKNOWLEDGED_TWICE;
+use crate::project::files::Files;
+use crate::source_map::Place;
+use crate::vocab::gateway::ACKNOWLEDGEMENTS;
+
+/// Digits of a fingerprint.
+pub const DIGITS: usize = 12;
+
+/// The fewest of them that an option takes.
+pub const DIGITS_MIN: usize = 6;
+
+/// Longest file that is read: one line each for more than anybody reviews.
+const ENTRIES_MAX: usize = 100_000;
+
+/// Somebody looked at a change and lets it through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// The change's fingerprint; on the command line its first digits are enough.
+    pub fingerprint: String,
+    /// Why; always there in a file.
+    pub reason: Option<String>,
+    /// Who.
+    pub by: Option<String>,
+    /// Unix seconds at which it ends, and the last day as written.
+    pub until: Option<(u64, String)>,
+    /// Where it stands; none for the command line.
+    pub place: Option<Place>,
+}
+
+/// A fingerprint, all of it.
+pub static FINGERPRINT: Form = Form {
+    what: "the fingerprint of a change: 12 hexadecimal digits in quotes, as `gwc plan` prints it",
+    pattern: "[0-9a-f]{12}",
+    fits: |text| is_fingerprint(text, DIGITS),
+};
+
+/// Whether a text can be a fingerprint, or the first digits of one (`min` of them or more).
+#[must_use]
+pub fn is_fingerprint(text: &str, min: usize) -> bool {
+    (min..=DIGITS).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+/// Reads `FINGERPRINT` or `FINGERPRINT=REASON`, as an option has it.
+///
+/// # Errors
+/// What is wrong and what to write.
+pub fn option(text: &str) -> Result<Acknowledgement, String> {
+    let (digits, reason) = match text.split_once('=') {
+        Some((digits, reason)) => (digits, Some(reason.trim())),
+        None => (text, None),
+    };
+    let digits = digits.trim().to_ascii_lowercase();
+    if !is_fingerprint(&digits, DIGITS_MIN) {
+        return Err(format!(
+            "write the {DIGITS} hexadecimal digits that `gwc plan` prints, or their first {DIGITS_MIN} or more"
+        ));
+    }
+    if reason.is_some_and(str::is_empty) {
+        return Err("write the reason behind `=`".to_owned());
+    }
+    Ok(Acknowledgement {
+        fingerprint: digits,
+        reason: reason.map(str::to_owned),
+        ..Acknowledgement::default()
+    })
+}
+
+/// Reads the file that `acknowledge` of gateway.yaml names, as far as it can be read.
+pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec<Acknowledgement> {
+    let Some((file, root)) = files.load(named.0, named.1, sink) else {
+        return Vec::new();
+    };
+    let root = files.tree.at(root);
+    // A file whose last line was removed.
+    if root.is_null() || !shape::check(root, &ACKNOWLEDGEMENTS, sink) && !root.is_list() {
+        return Vec::new();
+    }
+    let mut first: BTreeMap<String, Span> = BTreeMap::new();
+    let mut read = Vec::new();
+    for node in root.items().take(ENTRIES_MAX) {
+        let Some(one) = entry(files, file, node) else {
+            continue;
+        };
+        if let Some(known) = first.get(&one.fingerprint) {
+            let message = format!("the change {} is acknowledged twice", one.fingerprint);
+            sink.push(
+                Diagnostic::new(&ACKNOWLEDGED_TWICE, node.span(), message)
+                    .related(*known, "the first, which counts"),
+            );
+            continue;
+        }
+        first.insert(one.fingerprint.clone(), node.span());
+        read.push(one);
+    }
+    read
+}
+
+/// One entry; none where it was found wrong.
+fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgement> {
+    let text = |key: &str| node.get(key).and_then(NodeRef::as_str).map(str::to_owned);
+    let fingerprint = text("fingerprint").filter(|text| (FINGERPRINT.fits)(text))?;
+    let (reason, by) = (text("reason")?, text("by")?);
+    let until = match node.get("until") {
+        None => None,
+        Some(day) => {
+            let day = day.scalar_text()?;
+            Some((read_date(day)?, day.to_owned()))
+        }
+    };
+    let position = files.sources.position(node.span());
+    Some(Acknowledgement {
+        fingerprint,
+        reason: Some(reason),
+        by: Some(by),
+        until,
+        place: Some(Place {
+            file: files.sources.file(file).path().to_owned(),
+            line: position.line,
+            column: position.column,
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_digits_and_perhaps_a_reason() {
+        let read = option("1F0C5B=ticket 12 = fine").expect("it is one");
+        assert_eq!(read.fingerprint, "1f0c5b");
+        assert_eq!(read.reason.as_deref(), Some("ticket 12 = fine"));
+        assert_eq!(option("1f0c5b7e9a21").map(|one| one.reason), Ok(None));
+        for bad in [
+            "",
+            "1f0c5",
+            "1f0c5b7e9a211",
+            "1f0c5g",
+            "1f0c5b=",
+            "1f0c5b= ",
+        ] {
+            assert!(option(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A plan file is a claim, not an authority: what it says is computed again, and must be the same
+//! (release.md §6).
+//!
+//! What was acknowledged when the plan was made stands in the file for people to read; it counts
+//! again only if the command line or the acknowledgement file says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::movement::short;
+use crate::exit::{Exit, Failure};
+use crate::output::printable;
+
+/// Largest plan file that is read.
+const BYTES_MAX: u64 = 64 << 20;
+
+/// How many fingerprints a message names.
+const NAMED_MAX: usize = 5;
+
+/// Reads a plan file.
+///
+/// # Errors
+/// Input, if it is none.
+pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
+    let failed = |why: String| {
+        Failure::new(
+            Exit::INPUT,
+            "bad-plan-file",
+            format!("the plan `{}`: {why}", path.display()),
+        )
+    };
+    let size = std::fs::metadata(path).map_err(|error| failed(error.to_string()))?;
+    if size.len() > BYTES_MAX {
+        return Err(failed("it is too large for a plan".to_owned()).into());
+    }
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let plan: Value = serde_json::from_slice(&bytes)
+        .map_err(|_| failed("it is not JSON; write one with `gwc plan -o`".to_owned()))?;
+    if plan["schema"] != "plan/v1" || !plan["changes"].is_array() || !plan["base"].is_object() {
+        return Err(failed(
+            "it is not a plan of schema plan/v1; write one with `gwc plan -o`".to_owned(),
+        )
+        .into());
+    }
+    Ok(plan)
+}
+
+/// The gates that a plan was made with.
+pub(super) fn gates(plan: &Value) -> Vec<String> {
+    let gates = plan["gates"].as_array().into_iter().flatten();
+    gates
+        .filter_map(|gate| Some(gate["name"].as_str()?.to_owned()))
+        .collect()
+}
+
+/// Whether a plan file says that something was accepted.
+pub(super) fn has_acks(plan: &Value) -> bool {
+    let changes = plan["changes"].as_array();
+    changes.is_some_and(|changes| changes.iter().any(|change| !change["acked"].is_null()))
+}
+
+/// What was just computed must say the same.
+///
+/// # Errors
+/// Stale, with what differs.
+pub(super) fn check(claimed: &Value, computed: &Value) -> anyhow::Result<()> {
+    let differs = base(claimed, computed)
+        .or_else(|| target(claimed, computed))
+        .or_else(|| changes(claimed, computed))
+        .or_else(|| gate_names(claimed, computed))
+        .or_else(|| rest(claimed, computed));
+    match differs {
+        None => Ok(()),
+        Some(why) => Err(Failure::new(
+            Exit::STALE,
+            "stale",
+            format!("{why}; make a new plan and look at it"),
+        )
+        .into()),
+    }
+}
+
+fn base(claimed: &Value, computed: &Value) -> Option<String> {
+    let (old, now) = (&claimed["base"], &computed["base"]);
+    let channel = |base: &Value| base["channel"].as_str().map(printable);
+    let Some(claimed_channel) = channel(old) else {
+        let from = old["from"]["name"].as_str().unwrap_or("something else");
+        return Some(format!(
+            "the plan compares with {}, not with a channel, so it says nothing about what would be released (leave --against out)",
+            printable(from)
+        ));
+    };
+    if old["channel"] != now["channel"] {
+        return Some(format!(
+            "the plan is about channel {claimed_channel}, this would move channel {}",
+            channel(now).unwrap_or_default()
+        ));
+    }
+    let at = |base: &Value| match base["serial"].as_u64() {
+        Some(serial) => format!("serial {serial}"),
+        None => "its beginning".to_owned(),
+    };
+    if old["serial"] != now["serial"] {
+        return Some(format!(
+            "the plan starts from {} of channel {claimed_channel}, which is at {} now",
+            at(old),
+            at(now)
+        ));
+    }
+    if old["record"] != now["record"] {
+        return Some(format!(
+            "the plan starts from another record with {} than the one that channel {claimed_channel} has",
+            at(old)
+        ));
+    }
+    (old["bundle"] != now["bundle"]).then(|| {
+        format!(
+            "the plan says that channel {claimed_channel} runs {}, it runs {}",
+            id(old),
+            id(now)
+        )
+    })
+}
+
+fn id(side: &Value) -> String {
+    printable(short(side["bundle"].as_str().unwrap_or("nothing")))
+}
+
+fn target(claimed: &Value, computed: &Value) -> Option<String> {
+    let (old, now) = (&claimed["target"], &computed["target"]);
+    (old["bundle"] != now["bundle"]).then(|| {
+        format!(
+            "the plan is about {}, these sources build {}",
+            id(old),
+            id(now)
+        )
+    })
+}
+
+/// Changes by fingerprint, without who accepted them, which is asked anew; those of one fingerprint
+/// in an order of their own.
+fn by_fingerprint(plan: &Value) -> BTreeMap<String, Vec<String>> {
+    let mut changes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for change in plan["changes"].as_array().into_iter().flatten() {
+        let mut change = change.clone();
+        if let Some(fields) = change.as_object_mut() {
+            fields.remove("acked");
+        }
+        let fingerprint = change["fingerprint"].as_str().unwrap_or("none").to_owned();
+        changes
+            .entry(fingerprint)
+            .or_default()
+            .push(change.to_string());
+    }
+    changes.values_mut().for_each(|same| same.sort_unstable());
+    changes
+}
+
+fn changes(claimed: &Value, computed: &Value) -> Option<String> {
+    let (old, now) = (by_fingerprint(claimed), by_fingerprint(computed));
+    let named = |fingerprints: Vec<&String>| {
+        let first: Vec<String> = fingerprints
+            .iter()
+            .take(NAMED_MAX)
+            .map(|fingerprint| printable(fingerprint))
+            .collect();
+        match fingerprints.len().saturating_sub(NAMED_MAX) {
+            0 => first.join(", "),
+            more => format!("{} and {more} more", first.join(", ")),
+        }
+    };
+    let missing: Vec<&String> = now.keys().filter(|key| !old.contains_key(*key)).collect();
+    if !missing.is_empty() {
+        return Some(format!(
+            "the plan names other changes than there are now: {} would happen and {} not in it",
+            named(missing.clone()),
+            if missing.len() == 1 { "is" } else { "are" }
+        ));
+    }
+    let extra: Vec<&String> = old.keys().filter(|key| !now.contains_key(*key)).collect();
+    if !extra.is_empty() {
+        return Some(format!(
+            "the plan names other changes than there are now: {} would not happen",
+            named(extra)
+        ));
+    }
+    let edited: Vec<&String> = now
+        .iter()
+        .filter(|(key, same)| old.get(*key) != Some(same))
+        .map(|(key, _)| key)
+        .collect();
+    (!edited.is_empty()).then(|| {
+        format!(
+            "the plan says something else about {} than was computed now; was the file edited, or written by another gwc?",
+            named(edited)
+        )
+    })
+}
+
+fn gate_names(claimed: &Value, computed: &Value) -> Option<String> {
+    let names = |plan: &Value| gates(plan).into_iter().collect::<BTreeSet<_>>();
+    let (old, now) = (names(claimed), names(computed));
+    let missing: Vec<&str> = now.difference(&old).map(String::as_str).collect();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "the plan was made without the gates that are on now: {}",
+            missing.join(", ")
+        )
+    })
+}
+
+/// The counts and what follows from the changes: only an edited file has them otherwise.
+fn rest(claimed: &Value, computed: &Value) -> Option<String> {
+    let field = ["counts", "no_op", "missing"]
+        .into_iter()
+        .find(|field| claimed[*field] != computed[*field])?;
+    Some(format!(
+        "`{field}` in the plan is not what was computed now; was the file edited?"
+    ))
+}

@@ -1,0 +1,100 @@
+//! `gwc diff`: what differs between any two versions, by meaning; no channel is asked.
+
+use clap::ValueEnum;
+
+use super::limits::LimitOptions;
+use super::options::StoreOptions;
+use super::plan::compare;
+use super::review::PlanFormat;
+use super::say::Context;
+use super::side::{self, Named};
+use crate::exit::Exit;
+use crate::plan::report::{Report, Subject};
+use crate::plan::{Class, Plan, Review};
+
+/// What ends it with 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    /// A request that was refused is let in, or nobody can tell
+    Weaken,
+    /// Anything at all
+    Any,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A and B are each git:REV (git:REV:PATH for a folder or a document of it), a project's folder, an
+OpenAPI document, a bundle's id, or a one-file bundle.
+
+Examples:
+  gwc diff old.yaml new.yaml                   two versions of one OpenAPI document
+  gwc diff git:v1.4.0 git:v1.5.0               the project at two tags, nothing is checked out
+  gwc diff git:main:apis/orders.yaml apis/orders.yaml
+  gwc diff git:main . --fail-on weaken         1 if a door opens
+  gwc diff 3f2a9c81 77e1d0 --format json       two bundles of the store"
+)]
+pub(super) struct Args {
+    /// The old version
+    #[arg(value_name = "A")]
+    old: String,
+    /// The new version
+    #[arg(value_name = "B")]
+    new: String,
+    /// How it is written
+    #[arg(long, default_value = "human")]
+    format: PlanFormat,
+    /// Show long groups in full
+    #[arg(long)]
+    all: bool,
+    /// End with 1 if there are such changes
+    #[arg(long, value_name = "WHAT")]
+    fail_on: Option<FailOn>,
+    /// The store of ids, instead of `release.store`
+    #[arg(long, value_name = "DIR")]
+    store: Option<std::path::PathBuf>,
+    #[command(flatten)]
+    pub(super) limits: LimitOptions,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let at = StoreOptions {
+        store: args.store.clone(),
+        channel: None,
+        trust: None,
+    };
+    let named = (
+        Named::find(&args.old, context)?,
+        Named::find(&args.new, context)?,
+    );
+    let (old, new) = side::both(named, &at, context)?;
+    let plan = compare(Some(&old.side), &new.side)?;
+    let subject = Subject {
+        environment: context.environment.clone(),
+        old: old.origin,
+        new: new.origin,
+        folder: new.folder,
+        ..Subject::default()
+    };
+    let review = Review::default();
+    let report = Report {
+        plan: &plan,
+        subject: &subject,
+        review: &review,
+    };
+    args.format.write(&report, args.all);
+    Ok(match args.fail_on {
+        Some(what) if what.fails(&plan) => Exit::FINDINGS,
+        Some(_) | None => Exit::OK,
+    })
+}
+
+impl FailOn {
+    fn fails(self, plan: &Plan) -> bool {
+        match self {
+            Self::Weaken => [Class::Weaken, Class::Incomparable]
+                .iter()
+                .any(|class| plan.count(*class) > 0),
+            Self::Any => !plan.changes.is_empty(),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Gates and acknowledgements as commands take them, and how a plan is written.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use clap::ValueEnum;
+
+use super::say;
+use crate::acknowledge::{self, Acknowledgement};
+use crate::exit::Failure;
+use crate::plan::report::Report;
+use crate::plan::review::{Ambiguous, GATES, State};
+use crate::plan::{Plan, Review, github, human, json, markdown};
+use crate::release::{self, Place, provenance};
+
+/// The file that GitHub Actions shows as a job's summary.
+const SUMMARY_VARIABLE: &str = "GITHUB_STEP_SUMMARY";
+
+/// What a reviewer says.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct ReviewOptions {
+    /// Classes that stop, beside those of gateway.yaml
+    #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = GATES)]
+    pub(super) gate: Vec<String>,
+    /// A change that was reviewed and does not stop, by its fingerprint or its first digits, and why;
+    /// may be given several times
+    #[arg(long, value_name = "FINGERPRINT[=REASON]", value_parser = acknowledge::option)]
+    pub(super) ack: Vec<Acknowledgement>,
+}
+
+/// How a plan is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum PlanFormat {
+    /// For a terminal
+    Human,
+    /// One JSON document (`gwc schema plan`)
+    Json,
+    /// One comment of a pull request
+    Markdown,
+    /// Annotations of GitHub Actions, and the job's summary
+    Github,
+}
+
+impl ReviewOptions {
+    /// The gates that are on, and every acknowledgement that was given, held against a plan.
+    pub(super) fn review(
+        &self,
+        plan: &Plan,
+        place: &Place,
+        more_gates: &[String],
+    ) -> anyhow::Result<Review> {
+        let mut gates = place.gates.clone();
+        for gate in self.gate.iter().chain(more_gates) {
+            if !gates.contains(gate) {
+                gates.push(gate.clone());
+            }
+        }
+        let mut given = self.ack.clone();
+        if !given.is_empty() {
+            let by = provenance::actor(&place.root);
+            given.iter_mut().for_each(|one| one.by = Some(by.clone()));
+        }
+        given.extend(place.acknowledgements.iter().cloned());
+        let now_s = release::now().unix_s();
+        Review::new(plan, gates, place.acknowledge.clone(), given, now_s)
+            .map_err(|ambiguous| several(&ambiguous).into())
+    }
+}
+
+fn several(ambiguous: &Ambiguous) -> Failure {
+    Failure::usage(format!(
+        "--ack {}: {} changes begin so ({}); write more digits",
+        ambiguous.digits,
+        ambiguous.fingerprints.len(),
+        ambiguous
+            .fingerprints
+            .iter()
+            .take(5)
+            .map(String::as_str)
+            .collect::<Vec<_>>()
+            .join(", ")
+    ))
+}
+
+/// Says which acknowledgements let nothing through, with their places.
+pub(super) fn report_idle(review: &Review, folder: &str) {
+    for (ack, state) in &review.given {
+        let fingerprint = &ack.fingerprint;
+        let what = match (state, &ack.until) {
+            (State::Used, _) => continue,
+            (State::Expired, Some((_, day))) => format!(
+                "the acknowledgement of {fingerprint} ended with {day}; review the change again"
+            ),
+            (State::Expired, None) => format!("the acknowledgement of {fingerprint} is over"),
+            (State::Unused, _) => format!(
+                "no change has the fingerprint {fingerprint}; nothing was acknowledged by it"
+            ),
+        };
+        let place = ack.place.as_ref().map(|place| {
+            let file = crate::output::printable(&place.file);
+            format!("{folder}{file}:{}:{}: ", place.line, place.column)
+        });
+        say::note(&format!("{}warning: {what}", place.unwrap_or_default()));
+    }
+}
+
+impl PlanFormat {
+    /// Writes a plan on standard output, and the job's summary where there is one.
+    pub(super) fn write(self, report: &Report<'_>, all: bool) {
+        match self {
+            Self::Human => {
+                let color = say::look(std::io::stdout().is_terminal()).color;
+                say::result(&human::render(report, human::Look { color, all }));
+            }
+            Self::Json => say::json(&json::document(report)),
+            Self::Markdown => say::result(&markdown::render(report)),
+            Self::Github => {
+                say::result(&github::render(report));
+                summary(&markdown::render(report));
+            }
+        }
+    }
+}
+
+/// Appends to the job's summary, if this is a job.
+fn summary(text: &str) {
+    let Some(file) = std::env::var_os(SUMMARY_VARIABLE).filter(|file| !file.is_empty()) else {
+        return;
+    };
+    let written = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&file)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    if let Err(error) = written {
+        say::note(&format!(
+            "warning: the job's summary ({SUMMARY_VARIABLE}) cannot be written: {error}"
+        ));
+    }
+}

@@ -1,0 +1,485 @@
+//! What a side of a comparison may be: `git:REV`, a project's folder, one OpenAPI document, a bundle's
+//! id, or a one-file bundle.
+
+use std::path::{Path, PathBuf};
+
+use bundle::digest::Digest;
+
+use super::options::StoreOptions;
+use super::say::{self, Context};
+use super::target::Target;
+use crate::assemble::assemble;
+use crate::compile::{self, Compiled, GATEWAY_FILE, Input, Purpose};
+use crate::exit::{Exit, Failure};
+use crate::plan::Side;
+use crate::plan::report::Origin;
+use crate::project::files::{Files, Texts, join};
+use crate::project::revision::{End, NoRevision, Revision, inside, uncommitted};
+use crate::release;
+use crate::source_map::SourceMap;
+
+/// How many files are named that are not committed.
+const NAMED_MAX: usize = 10;
+
+/// One side, found but not read yet.
+pub(super) struct Named {
+    /// As it was written.
+    name: String,
+    what: What,
+}
+
+enum What {
+    /// A project of a folder of the disk, or of a revision.
+    Project(Place),
+    /// One OpenAPI document, by its name in its folder.
+    Document(Place, String),
+    /// A bundle, or an id to look up.
+    Bundle,
+}
+
+/// Where sources are.
+enum Place {
+    Disk(PathBuf),
+    /// The revision, and what stands in front of its paths in messages.
+    Git(Revision, String),
+}
+
+/// Which of the two sides it is, for messages.
+#[derive(Clone, Copy)]
+pub(super) enum Which {
+    Old,
+    New,
+}
+
+/// One side, read.
+pub(super) struct Read {
+    pub(super) side: Side,
+    pub(super) origin: Origin,
+    /// Its folder in messages, `/` at its end.
+    pub(super) folder: String,
+}
+
+/// What a document's gateway is called: nobody else says it.
+#[derive(Clone)]
+struct Names {
+    project: String,
+    api: String,
+}
+
+impl Named {
+    /// Finds what a text means.
+    pub(super) fn find(text: &str, context: &Context) -> anyhow::Result<Self> {
+        let what = match text.strip_prefix("git:") {
+            Some(revision) => of_revision(revision, context)?,
+            None => of_path(text)?,
+        };
+        Ok(Self {
+            name: text.to_owned(),
+            what,
+        })
+    }
+}
+
+/// Reads both sides. A document that is compared with a project or a bundle of one API takes that
+/// one's names.
+pub(super) fn both(
+    (old, new): (Named, Named),
+    at: &StoreOptions,
+    context: &Context,
+) -> anyhow::Result<(Read, Read)> {
+    let is_document = |named: &Named| matches!(named.what, What::Document(..));
+    let nobody = Names {
+        project: "document".to_owned(),
+        api: "api".to_owned(),
+    };
+    match (is_document(&old), is_document(&new)) {
+        (true, false) => {
+            let new = read(new, Which::New, at, context, &nobody)?;
+            let names = names_of(&new.side).unwrap_or(nobody);
+            Ok((read(old, Which::Old, at, context, &names)?, new))
+        }
+        (false, true) => {
+            let old = read(old, Which::Old, at, context, &nobody)?;
+            let names = names_of(&old.side).unwrap_or(nobody);
+            Ok((old, read(new, Which::New, at, context, &names)?))
+        }
+        (true, true) | (false, false) => Ok((
+            read(old, Which::Old, at, context, &nobody)?,
+            read(new, Which::New, at, context, &nobody)?,
+        )),
+    }
+}
+
+/// Reads the old side of a plan whose new side is compiled already.
+pub(super) fn against(
+    text: &str,
+    new: &Side,
+    at: &StoreOptions,
+    context: &Context,
+) -> anyhow::Result<Read> {
+    let names = names_of(new).unwrap_or_else(|| Names {
+        project: new.lowered.gateway.shared.project.clone(),
+        api: "api".to_owned(),
+    });
+    read(Named::find(text, context)?, Which::Old, at, context, &names)
+}
+
+fn names_of(side: &Side) -> Option<Names> {
+    let gateway = &side.lowered.gateway;
+    let mut apis = gateway.apis.iter();
+    match (apis.next(), apis.next()) {
+        (Some(api), None) => Some(Names {
+            project: gateway.shared.project.clone(),
+            api: api.name.clone(),
+        }),
+        _ => None,
+    }
+}
+
+/// Files below a folder that are compiled, or were, and differ from the last commit; said on
+/// standard error.
+pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
+    let sources = |path: &str| {
+        let kind = Path::new(path).extension().and_then(|kind| kind.to_str());
+        map.files.contains_key(path)
+            || matches!(kind, Some("yaml" | "yml" | "json")) && !folder.join(path).exists()
+    };
+    let files = match uncommitted(folder, sources) {
+        Ok(files) => files,
+        Err(error) => {
+            say::note(&format!(
+                "warning: nobody knows which files are not committed: {}",
+                error.message()
+            ));
+            return Vec::new();
+        }
+    };
+    if !files.is_empty() {
+        let named: Vec<String> = files
+            .iter()
+            .take(NAMED_MAX)
+            .map(|file| crate::output::printable(file))
+            .collect();
+        let more = match files.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        say::note(&format!("note: not committed: {}{more}", named.join(", ")));
+    }
+    files
+}
+
+// --- what a text means
+
+fn of_path(text: &str) -> anyhow::Result<What> {
+    let path = Path::new(text);
+    if path.is_dir() {
+        let input = compile::find(Some(path))
+            .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()))?;
+        return Ok(What::Project(Place::Disk(input.folder().to_owned())));
+    }
+    let kind = path.extension().and_then(|kind| kind.to_str());
+    if path.is_file() && matches!(kind, Some("yaml" | "yml" | "json")) {
+        let input = Input::Document(path.to_owned());
+        let folder = Place::Disk(input.folder().to_owned());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        return Ok(match &*name {
+            GATEWAY_FILE => What::Project(folder),
+            name => What::Document(folder, name.to_owned()),
+        });
+    }
+    Ok(What::Bundle)
+}
+
+fn of_revision(text: &str, context: &Context) -> anyhow::Result<What> {
+    let (name, path) = split_revision(text);
+    if name.is_empty() {
+        return Err(Failure::usage(
+            "`git:` is followed by a revision: write git:main, git:HEAD~1 or git:v1.2.0, and git:main:FOLDER where the project is elsewhere",
+        )
+        .into());
+    }
+    let project = context.input(None).ok();
+    let near = match (&context.project, &project) {
+        (Some(said), _) if said.is_dir() => said.clone(),
+        (_, Some(input)) => input.folder().to_owned(),
+        (_, None) => std::env::current_dir()?,
+    };
+    let failed = |why: NoRevision| no_revision(name, &why);
+    let revision = Revision::find(&near, name).map_err(failed)?;
+    let here = inside(&near).map_err(failed)?.folder;
+    let refused = |_| {
+        Failure::usage(format!(
+            "`git:{text}` leads out of the repository; write a path inside it"
+        ))
+    };
+    let wanted = match (path, &project) {
+        (Some(path), _) if path.starts_with("./") || path.starts_with("../") => {
+            join(&here, path).map_err(refused)?
+        }
+        (Some(path), _) => join("", &format!("./{path}")).map_err(refused)?,
+        (None, Some(Input::Document(path))) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            join(&here, &format!("./{name}")).map_err(refused)?
+        }
+        (None, Some(Input::Project(_))) => here,
+        (None, None) => above(&revision, &here),
+    };
+    found(revision, name, &wanted)
+}
+
+/// The nearest folder with a project, at this one or above it.
+fn above(revision: &Revision, folder: &str) -> String {
+    let mut folder = folder;
+    loop {
+        let path = join(folder, GATEWAY_FILE).unwrap_or_default();
+        if folder.is_empty() || matches!(revision.end(&path), Some(End::File(_))) {
+            return folder.to_owned();
+        }
+        folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+    }
+}
+
+/// A project or a document of a revision.
+fn found(revision: Revision, name: &str, wanted: &str) -> anyhow::Result<What> {
+    let place = |revision: Revision, folder: &str| {
+        let shown = match folder {
+            "" => format!("{name}:"),
+            folder => format!("{name}:{folder}/"),
+        };
+        Place::Git(revision.in_folder(folder.to_owned()), shown)
+    };
+    let missing = |what: &str| {
+        let commit = revision.commit().unwrap_or_default();
+        let commit = commit.get(..8).unwrap_or("it");
+        Failure::new(
+            Exit::INPUT,
+            "no-project",
+            format!(
+                "{what} in {name} ({commit}); where the project was elsewhere then, write git:{name}:FOLDER, with the path from the repository's root"
+            ),
+        )
+    };
+    let end = if wanted.is_empty() {
+        Some(End::Folder(String::new()))
+    } else {
+        revision.end(wanted)
+    };
+    match end {
+        None => Err(missing(&format!("there is no `{wanted}`")).into()),
+        Some(End::Folder(folder)) => {
+            let file = join(&folder, GATEWAY_FILE).unwrap_or_default();
+            if !matches!(revision.end(&file), Some(End::File(_))) {
+                return Err(missing(&format!("there is no `{file}`")).into());
+            }
+            Ok(What::Project(place(revision, &folder)))
+        }
+        Some(End::File(file)) => {
+            let (folder, file) = file.rsplit_once('/').unwrap_or(("", &file));
+            Ok(match file {
+                GATEWAY_FILE => What::Project(place(revision, folder)),
+                file => What::Document(place(revision, folder), file.to_owned()),
+            })
+        }
+    }
+}
+
+/// `REV` and `REV:PATH`; a colon between braces belongs to the revision.
+fn split_revision(text: &str) -> (&str, Option<&str>) {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 => return (&text[..at], Some(&text[at + 1..])),
+            _ => {}
+        }
+    }
+    (text, None)
+}
+
+fn no_revision(name: &str, why: &NoRevision) -> Failure {
+    let input = |code: &str, message: String| Failure::new(Exit::INPUT, code, message);
+    match why {
+        NoRevision::NoRepository(near) => input(
+            "no-repository",
+            format!(
+                "`git:{name}`: {} is in no Git repository; name a bundle's id, a folder or a file instead",
+                say::path(near)
+            ),
+        ),
+        NoRevision::Unreadable(why) => input(
+            "no-repository",
+            format!("`git:{name}`: the Git repository cannot be read: {why}"),
+        ),
+        NoRevision::Unknown { near, shallow } => {
+            let near = near
+                .as_ref()
+                .map(|near| format!("; did you mean `git:{near}`?"))
+                .unwrap_or_default();
+            let shallow = match shallow {
+                true => {
+                    "; this is a shallow clone, so fetch it first (`git fetch --depth=1 origin REV`, or `fetch-depth: 0` in CI)"
+                }
+                false => "",
+            };
+            input(
+                "no-such-revision",
+                format!(
+                    "there is no revision `{}` in this repository{near}{shallow}",
+                    name.escape_debug()
+                ),
+            )
+        }
+        NoRevision::NoTree => input(
+            "no-such-revision",
+            format!(
+                "`git:{name}` is neither a commit nor a tree; write a branch, a tag or a commit"
+            ),
+        ),
+    }
+}
+
+// --- reading it
+
+fn read(
+    named: Named,
+    which: Which,
+    at: &StoreOptions,
+    context: &Context,
+    names: &Names,
+) -> anyhow::Result<Read> {
+    let Named { name, what } = named;
+    let mut origin = Origin {
+        name: Some(name.clone()),
+        ..Origin::default()
+    };
+    let (place, document) = match what {
+        What::Bundle => {
+            let side = bundle_side(&name, at, context)?;
+            return Ok(Read {
+                side,
+                origin,
+                folder: String::new(),
+            });
+        }
+        What::Project(place) => (place, None),
+        What::Document(place, file) => (place, Some(file)),
+    };
+    if document.is_some() && context.environment.is_some() {
+        return Err(Failure::usage("a document has no environments; name a project").into());
+    }
+    let mut texts = Texts::new();
+    if let Some(file) = &document {
+        texts.insert(GATEWAY_FILE.to_owned(), alone(file, names));
+    }
+    let disk = match &place {
+        Place::Disk(folder) => Some(folder.clone()),
+        Place::Git(..) => None,
+    };
+    let (files, folder) = match place {
+        Place::Disk(folder) => {
+            let shown = say::seen_folder(&folder);
+            let files = Files::open_instead(&folder, context.limits, texts).map_err(|error| {
+                let folder = say::path(&folder);
+                Failure::new(
+                    Exit::INPUT,
+                    "input",
+                    format!("cannot read {folder}: {error}"),
+                )
+            })?;
+            (files, shown)
+        }
+        Place::Git(revision, shown) => {
+            origin.commit = revision.commit();
+            (Files::of_revision(revision, context.limits, texts), shown)
+        }
+    };
+    let purpose = match document {
+        Some(_) => Purpose::CompareAlone,
+        None => Purpose::Compare,
+    };
+    let said = match which {
+        Which::Old => format!("the old side, {name}"),
+        Which::New => format!("the new side, {name}"),
+    };
+    let compiled = compile::project_for(
+        files,
+        &compile::Levels::default(),
+        context.environment.as_deref(),
+        purpose,
+    )
+    .map_err(|unknown| Failure::usage(format!("{said}: {unknown}")))?;
+    let compiled = say::comparable(compiled, purpose, &folder, &said)?;
+    let side = side_of(compiled)?;
+    if let (Some(folder), Some(map)) = (disk, &side.source) {
+        origin.uncommitted = note_uncommitted(&folder, map);
+    }
+    Ok(Read {
+        side,
+        origin,
+        folder,
+    })
+}
+
+/// A bundle of the store or of a file, with the source artifact that is known of it.
+fn bundle_side(text: &str, at: &StoreOptions, context: &Context) -> anyhow::Result<Side> {
+    let target = Target::find(text, at, context)?;
+    let source = release::source_of(target.store(), &target.bundle)?;
+    side_in(target.store(), target.bundle, source)
+}
+
+/// A side from a store.
+pub(super) fn side_in(
+    store: &dyn bundle::store::Store,
+    bundle: Digest,
+    source: Option<Digest>,
+) -> anyhow::Result<Side> {
+    let (lowered, source) = release::side(store, bundle, source)?;
+    Ok(Side {
+        bundle,
+        lowered,
+        source,
+    })
+}
+
+/// Compiled sources as a side.
+pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
+    let source = SourceMap::of(&compiled);
+    let lowered = compiled
+        .lowered
+        .take()
+        .ok_or_else(|| anyhow::anyhow!("sources without errors lower"))?;
+    Ok(Side {
+        bundle: assemble(&lowered)?.id(),
+        lowered,
+        source: Some(source),
+    })
+}
+
+/// The gateway that a document is compared behind: it settles in one line what a document cannot.
+fn alone(file: &str, names: &Names) -> String {
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    format!(
+        "version: 1\nname: {}\napis: {{{}: {{path: {}}}}}\nupstreams: {{upstream: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
+         defaults: {{upstream: upstream, security: upstream}}\n",
+        text(&names.project),
+        text(&names.api),
+        text(file),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_may_name_a_path() {
+        assert_eq!(split_revision("main"), ("main", None));
+        assert_eq!(split_revision("main:a/b"), ("main", Some("a/b")));
+        assert_eq!(
+            split_revision("HEAD^{/fix: x}:a"),
+            ("HEAD^{/fix: x}", Some("a"))
+        );
+    }
+}

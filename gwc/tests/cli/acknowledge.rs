@@ -1,0 +1,244 @@
+//! Gates, and how a change gets through one: `--ack` and the acknowledgement file.
+
+use serde_json::{Value, json};
+
+use crate::project::Project;
+
+/// The shop with a door that was opened since its release; the fingerprint of that.
+fn opened() -> (Project, String) {
+    let project = Project::released();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    let by = plan(&project, &[], 1)["gates"][0]["by"].clone();
+    let by = by.as_array().expect("a list");
+    assert_eq!(by.len(), 1);
+    (project, by[0].as_str().expect("a fingerprint").to_owned())
+}
+
+fn plan(project: &Project, more: &[&str], code: i32) -> Value {
+    let ended = project.run(&[&["plan", "--format", "json"], more].concat());
+    ended.with(code).json("plan/v1")
+}
+
+#[test]
+fn an_option_lets_one_change_through_by_its_first_digits_with_a_reason() {
+    let (project, fingerprint) = opened();
+    let ack = format!("{}=the list is public", &fingerprint[..6]);
+    let document = plan(&project, &["--ack", &ack], 0);
+    let change = |document: &Value| -> Value {
+        let changes = document["changes"].as_array().unwrap().iter();
+        let mut named = changes.filter(|change| change["fingerprint"] == fingerprint.as_str());
+        named.next().unwrap()["acked"].clone()
+    };
+    assert_eq!(
+        change(&document),
+        json!({"reason": "the list is public", "by": "tester", "file": null, "line": null})
+    );
+    assert_eq!(document["gates"][0]["tripped"], false);
+    assert_eq!(document["result"], "changes");
+    for bad in ["1f0c5", "nothex", "1f0c5b=", ""] {
+        project.run(&["plan", "--ack", bad]).with(64);
+    }
+    let ended = project.run(&["plan", "--ack", "000000000000"]).with(1);
+    assert!(
+        ended
+            .err
+            .contains("warning: no change has the fingerprint 000000000000"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn the_file_lets_changes_through_in_plans_and_releases_and_says_who_and_why() {
+    let (project, fingerprint) = opened();
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{text}acknowledge: reviewed.yaml\n"),
+    );
+    project.run(&["plan"]).with(1).says("reviewed.yaml");
+    project.write("reviewed.yaml", "");
+    let ended = project.run(&["plan"]).with(1);
+    // The line that the plan prints is the line that the file wants.
+    let line = ended
+        .out
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("- {"))
+        .expect("a line for the file");
+    let line = line
+        .replace("WHY", "\"ticket 12: the list is public\"")
+        .replace("WHO", "ann");
+    project.write("reviewed.yaml", format!("# reviewed\n- {{{line}\n"));
+    let document = plan(&project, &[], 0);
+    let changes = document["changes"].as_array().unwrap().iter();
+    let acked: Vec<&Value> = changes
+        .map(|change| &change["acked"])
+        .filter(|acked| !acked.is_null())
+        .collect();
+    assert_eq!(
+        acked,
+        [
+            &json!({"reason": "ticket 12: the list is public", "by": "ann", "file": "reviewed.yaml", "line": 2})
+        ]
+    );
+    assert_eq!(document["acknowledgements"][0]["state"], "used");
+    assert_eq!(
+        document["acknowledgements"][0]["fingerprint"],
+        fingerprint.as_str()
+    );
+    // It changes no bundle, and holds for the release as well.
+    project
+        .apply("public list")
+        .with(0)
+        .says("acknowledged by ann: ticket 12");
+    // After it, it is not needed any more: said with its place.
+    let ended = project.run(&["plan"]).with(0);
+    assert!(
+        ended
+            .err
+            .contains("reviewed.yaml:2:3: warning: no change has the fingerprint"),
+        "{}",
+        ended.err
+    );
+    // A rollback shows it as well, and is let through by what it is.
+    project
+        .run(&[
+            "rollback",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--reason",
+            "back",
+        ])
+        .with(0)
+        .says("strengthen");
+}
+
+#[test]
+fn what_ended_lets_nothing_through() {
+    let (project, fingerprint) = opened();
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{text}acknowledge: reviewed.yaml\n"),
+    );
+    let until = |day: &str| {
+        project.write(
+            "reviewed.yaml",
+            format!("- {{fingerprint: \"{fingerprint}\", reason: why, by: ann, until: {day}}}\n"),
+        );
+    };
+    until("2020-01-31");
+    let ended = project.run(&["plan"]).with(1);
+    assert!(
+        ended
+            .err
+            .contains("reviewed.yaml:1:3: warning: the acknowledgement of")
+            && ended.err.contains("ended with 2020-01-31"),
+        "{}",
+        ended.err
+    );
+    project.apply("too late").with(1);
+    until("2999-01-31");
+    plan(&project, &[], 0);
+}
+
+#[test]
+fn mistakes_in_the_file_have_their_places() {
+    let project = Project::bare();
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{text}acknowledge: reviewed.yaml\n"),
+    );
+    for (written, says) in [
+        (
+            "- {fingerprint: \"1f0c5b\", reason: why, by: ann}\n",
+            "reviewed.yaml:1:17",
+        ),
+        ("- {fingerprint: \"1f0c5b7e9a21\", by: ann}\n", "`reason`"),
+        ("- {fingerprint: \"1f0c5b7e9a21\", reason: why}\n", "`by`"),
+        (
+            "- {fingerprint: \"1f0c5b7e9a21\", reason: why, by: ann, untill: 2030-01-31}\n",
+            "`until`",
+        ),
+        (
+            "- {fingerprint: \"1f0c5b7e9a21\", reason: why, by: ann, until: soon}\n",
+            "reviewed.yaml:1:",
+        ),
+        ("a: b\n", "reviewed.yaml:1:1"),
+    ] {
+        project.write("reviewed.yaml", written);
+        project
+            .run(&["lint", "--format", "concise"])
+            .with(1)
+            .says(says);
+    }
+}
+
+#[test]
+fn a_rollback_is_shown_the_gates_and_stopped_only_where_it_is_told_to() {
+    let project = Project::new();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    project
+        .run(&[
+            "apply",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--reason",
+            "open",
+        ])
+        .with(1);
+    let by = plan(&project, &[], 1)["gates"][0]["by"].clone();
+    let acks = by
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|by| format!("--ack={}=first", by.as_str().unwrap()));
+    let acks: Vec<String> = acks.collect();
+    let mut arguments = vec!["apply", "--key", "keys/release.pem", "--yes"];
+    arguments.extend(acks.iter().map(String::as_str));
+    project.run(&arguments).with(0);
+    project.edit(
+        "orders.yaml",
+        "security: [], x-gateway: {public: true},",
+        "",
+    );
+    project.apply("closed").with(0);
+    let back = |more: &[&str]| {
+        project.run(
+            &[
+                &[
+                    "rollback",
+                    "--key",
+                    "keys/release.pem",
+                    "--yes",
+                    "--reason",
+                    "back",
+                ],
+                more,
+            ]
+            .concat(),
+        )
+    };
+    let stopped = back(&["--gate", "weaken", "--format", "json"]).with(1);
+    let document = stopped.json("rollback/v1");
+    assert_eq!(document["result"], "blocked");
+    assert_eq!(project.history().len(), 2);
+    let by = document["plan"]["gates"][0]["by"][0]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    back(&["--gate", "weaken", "--ack", &format!("{by}=as it was")])
+        .with(0)
+        .says("acknowledged by tester: as it was");
+}

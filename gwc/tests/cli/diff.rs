@@ -1,0 +1,437 @@
+//! `gwc diff` and `gwc plan --against`: everything that can be compared with everything.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use serde_json::{Value, json};
+
+use crate::git::{commit, committed, git};
+use crate::project::{Ended, Project, command, run};
+
+const OPEN: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+paths:
+  /a: {get: {operationId: getA, responses: {\"200\": {description: fine}}}}
+";
+
+/// `class id` of each change.
+fn said(ended: &Ended) -> Vec<String> {
+    let plan = ended.json("plan/v1");
+    let changes = plan["changes"].as_array().expect("a list").iter();
+    changes
+        .map(|change| {
+            let text = |field: &str| change[field].as_str().expect("a text").to_owned();
+            format!("{} {}", text("class"), text("id"))
+        })
+        .collect()
+}
+
+fn diff(project: &Project, old: &str, new: &str) -> Ended {
+    project.run(&["diff", old, new, "--format", "json"])
+}
+
+#[test]
+fn two_documents_are_compared_whatever_their_files_are_called() {
+    let project = Project::bare();
+    project.write("old.yaml", OPEN);
+    project.write("brand-new.yml", OPEN);
+    assert_eq!(
+        said(&diff(&project, "old.yaml", "brand-new.yml").with(0)),
+        [""; 0]
+    );
+    project.write(
+        "new.yaml",
+        OPEN.replace("/a:", "/b:").replace("getA", "getB"),
+    );
+    let ended = diff(&project, "old.yaml", "new.yaml").with(0);
+    assert!(
+        said(&ended).iter().any(|line| line.starts_with("added "))
+            && said(&ended).iter().any(|line| line.starts_with("removed ")),
+        "{:?}",
+        said(&ended)
+    );
+    // What only a project knows is no obstacle.
+    let keyed = "get: {x-gateway: {policies: [slow], upstream: orders}, ";
+    project.write("keyed.yaml", OPEN.replace("get: {", keyed));
+    diff(&project, "old.yaml", "keyed.yaml").with(0);
+    // Neither is what no version can run yet.
+    project.write(
+        "later.yaml",
+        OPEN.replace("get: {", "get: {x-gateway: {cost: 5}, "),
+    );
+    diff(&project, "old.yaml", "later.yaml").with(0);
+    // JSON is another way to write the same.
+    let same: Value = serde_yaml_ng::from_str(OPEN).unwrap();
+    project.write("same.json", same.to_string());
+    assert_eq!(
+        said(&diff(&project, "old.yaml", "same.json").with(0)),
+        [""; 0]
+    );
+}
+
+#[test]
+fn a_diff_fails_on_what_it_is_told_to() {
+    let project = Project::released();
+    fs::create_dir(project.file("elsewhere")).unwrap();
+    for file in ["gateway.yaml", "orders.yaml"] {
+        fs::copy(project.file(file), project.file("elsewhere").join(file)).unwrap();
+    }
+    let fail = |what: &str| project.run(&["diff", "elsewhere", ".", "--fail-on", what]);
+    fail("any").with(0).says("No changes");
+    project.change("6s");
+    fail("weaken").with(0);
+    fail("any").with(1).says("timeout");
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    fail("weaken").with(1).says("weaken");
+    project.run(&["diff", "elsewhere", "."]).with(0);
+    project.run(&["diff", "elsewhere"]).with(64);
+    fail("break").with(64);
+}
+
+#[test]
+fn bundles_are_compared_by_id_and_as_files() {
+    let project = Project::new();
+    let first = project.build();
+    project.run(&["build", "-o", "first.tar"]).with(0);
+    project.change("6s");
+    let second = project.build();
+    let digits = |id: &str| id["sha256:".len()..][..16].to_owned();
+    let lines = said(&diff(&project, &digits(&first), &digits(&second)).with(0));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(said(&diff(&project, "first.tar", &second).with(0)), lines);
+    assert_eq!(said(&diff(&project, "first.tar", ".").with(0)), lines);
+    assert_eq!(said(&diff(&project, "first.tar", &first).with(0)), [""; 0]);
+    diff(&project, "first.tar", "0123456789ab").with(65);
+    diff(&project, "first.tar", "missing.yaml")
+        .with(65)
+        .says("there is no file");
+}
+
+#[test]
+fn a_project_is_compared_with_itself_in_git() {
+    let project = committed();
+    let one = git(project.path(), &["rev-parse", "HEAD"]);
+    project.change("6s");
+    commit(&project, "two");
+    for revision in ["git:HEAD~1", &format!("git:{}", &one[..9]), "git:main^"] {
+        let ended = project.run(&["plan", "--against", revision, "--format", "json"]);
+        let plan = ended.with(0);
+        assert_eq!(said(&plan).len(), 1, "{revision}");
+        let plan = plan.json("plan/v1");
+        assert_eq!(plan["base"]["from"]["commit"], one.as_str());
+        assert_eq!(plan["base"]["from"]["name"], revision);
+        assert_eq!(plan["base"]["channel"], Value::Null);
+        assert_eq!(plan["target"]["from"]["uncommitted"], json!([]));
+    }
+    assert_eq!(said(&diff(&project, "git:HEAD", ".").with(0)), [""; 0]);
+    assert_eq!(
+        said(&diff(&project, "git:HEAD~1", "git:HEAD").with(0)).len(),
+        1
+    );
+    git(project.path(), &["tag", "-a", "v1", "-m", "one", "HEAD~1"]);
+    let document = diff(&project, "git:v1:orders.yaml", "orders.yaml").with(0);
+    assert_eq!(said(&document), [""; 0]);
+    // Nothing was checked out or written.
+    assert_eq!(git(project.path(), &["status", "--porcelain"]), "");
+}
+
+#[test]
+fn what_is_not_committed_is_named() {
+    let project = committed();
+    project.change("6s");
+    project.write("other.yaml", OPEN);
+    project.edit(
+        "gateway.yaml",
+        "apis: {",
+        "apis: {other: {path: other.yaml, mount: {base_path: /o}}, ",
+    );
+    project.edit(
+        "gateway.yaml",
+        "gates: [weaken]",
+        "required: {allow_public: [\"*\"]}",
+    );
+    project.edit("orders.yaml", "title: Orders", "title: All orders");
+    project.write("notes.txt", "nobody compiles this\n");
+    project.edit("other.yaml", "get: {", "get: {x-gateway: {public: true}, ");
+    let ended = project
+        .run(&["plan", "--against", "git:HEAD", "--format", "json"])
+        .with(0);
+    let plan = ended.json("plan/v1");
+    assert_eq!(
+        plan["target"]["from"]["uncommitted"],
+        json!(["gateway.yaml", "orders.yaml", "other.yaml"])
+    );
+    assert!(
+        ended
+            .err
+            .contains("not committed: gateway.yaml, orders.yaml, other.yaml"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn a_revision_that_is_not_there_says_what_to_write() {
+    let project = committed();
+    let plan = |revision: &str| project.run(&["plan", "--against", revision]);
+    plan("git:mian").with(65).says("did you mean `git:main`?");
+    plan("git:").with(64).says("git:main");
+    plan("git:main:nowhere")
+        .with(65)
+        .says("there is no `nowhere` in main");
+    plan("git:main:../out")
+        .with(64)
+        .says("leads out of the repository");
+    plan("git:HEAD^{/no such commit}")
+        .with(65)
+        .says("no revision");
+    git(project.path(), &["branch", "origin-like"]);
+    git(
+        project.path(),
+        &["update-ref", "refs/remotes/origin/release", "HEAD"],
+    );
+    plan("git:release")
+        .with(65)
+        .says("did you mean `git:origin/release`?");
+    // The project came later.
+    let before = git(
+        project.path(),
+        &[
+            "commit-tree",
+            "-m",
+            "empty",
+            "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+        ],
+    );
+    plan(&format!("git:{before}"))
+        .with(65)
+        .says("there is no `gateway.yaml`")
+        .says("git:");
+    let alone = Project::new();
+    alone
+        .run(&["plan", "--against", "git:main"])
+        .with(65)
+        .says("is in no Git repository");
+}
+
+#[test]
+fn mistakes_of_the_old_side_are_told_as_such() {
+    let project = committed();
+    let good = project.read("orders.yaml");
+    project.edit(
+        "orders.yaml",
+        "security: [{key: []}]",
+        "security: [{kee: []}]",
+    );
+    commit(&project, "broken");
+    project.write("orders.yaml", good);
+    commit(&project, "mended");
+    project
+        .run(&["plan", "--against", "git:HEAD~1"])
+        .with(1)
+        .says("the old side, git:HEAD~1, has errors")
+        .says("HEAD~1:orders.yaml:3:");
+    project
+        .run(&["diff", "git:HEAD", "git:HEAD~1"])
+        .with(1)
+        .says("the new side, git:HEAD~1, has errors");
+    project.write("orders.yaml", "openapi: [");
+    commit(&project, "unreadable");
+    project
+        .run(&["diff", "git:HEAD~1", "git:HEAD"])
+        .with(65)
+        .says("HEAD:orders.yaml");
+}
+
+#[test]
+fn a_project_below_the_root_in_a_worktree_and_in_a_bare_repository() {
+    let project = Project::bare();
+    let root = tempfile::tempdir().unwrap();
+    let inside = root.path().join("services/shop");
+    fs::create_dir_all(&inside).unwrap();
+    for file in ["gateway.yaml", "orders.yaml"] {
+        fs::copy(project.file(file), inside.join(file)).unwrap();
+    }
+    git(root.path(), &["init", "-q", "-b", "main"]);
+    git(root.path(), &["add", "-A"]);
+    git(root.path(), &["commit", "-qm", "one"]);
+    let in_folder =
+        |folder: &std::path::Path, arguments: &[&str]| run(command(folder).args(arguments));
+    let text = fs::read_to_string(inside.join("gateway.yaml")).unwrap();
+    fs::write(inside.join("gateway.yaml"), text.replace("5s", "6s")).unwrap();
+    let timeout = |ended: &Ended| assert_eq!(said(ended).len(), 1, "{ended:?}");
+    timeout(
+        &in_folder(
+            &inside,
+            &["plan", "--against", "git:main", "--format", "json"],
+        )
+        .with(0),
+    );
+    // From elsewhere the project is named.
+    timeout(
+        &in_folder(
+            root.path(),
+            &[
+                "diff",
+                "git:main:services/shop",
+                "services/shop",
+                "--format",
+                "json",
+            ],
+        )
+        .with(0),
+    );
+    timeout(&in_folder(&inside, &["diff", "git:main:./", ".", "--format", "json"]).with(0));
+    git(root.path(), &["commit", "-qam", "two"]);
+
+    let worktree = root.path().join("tree");
+    git(root.path(), &["worktree", "add", "-q", "tree", "HEAD~1"]);
+    let there = worktree.join("services/shop");
+    timeout(
+        &in_folder(
+            &there,
+            &["plan", "--against", "git:main", "--format", "json"],
+        )
+        .with(0),
+    );
+
+    let bare = tempfile::tempdir().unwrap();
+    git(
+        bare.path(),
+        &[
+            "clone",
+            "-q",
+            "--bare",
+            root.path().to_str().unwrap(),
+            "shop.git",
+        ],
+    );
+    let bare = bare.path().join("shop.git");
+    timeout(
+        &in_folder(
+            &bare,
+            &[
+                "diff",
+                "git:main~1:services/shop",
+                "git:main:services/shop",
+                "--format",
+                "json",
+            ],
+        )
+        .with(0),
+    );
+    in_folder(&bare, &["diff", "git:main~1", "git:main"])
+        .with(65)
+        .says("git:main~1:FOLDER");
+}
+
+#[test]
+fn links_inside_a_revision_are_followed_and_nothing_else_is() {
+    let project = committed();
+    fs::create_dir(project.file("apis")).unwrap();
+    fs::rename(project.file("orders.yaml"), project.file("apis/real.yaml")).unwrap();
+    symlink("apis/real.yaml", project.file("orders.yaml")).unwrap();
+    commit(&project, "a link");
+    project.write("apis/real.yaml", project.read("apis/real.yaml"));
+    assert_eq!(said(&diff(&project, "git:HEAD", ".").with(0)), [""; 0]);
+    assert_eq!(
+        said(&diff(&project, "git:HEAD~1", "git:HEAD").with(0)),
+        [""; 0]
+    );
+    let broken = |target: &str, says: &str| {
+        fs::remove_file(project.file("orders.yaml")).unwrap();
+        symlink(target, project.file("orders.yaml")).unwrap();
+        commit(&project, target);
+        project.run(&["diff", "git:HEAD", "."]).with(65).says(says);
+    };
+    broken("/etc/passwd", "lies outside the project's folder");
+    broken("orders.yaml", "symbolic links on the way");
+    git(
+        project.path(),
+        &["checkout", "-q", "HEAD~2", "--", "orders.yaml"],
+    );
+    // A pointer of Git LFS, on the disk and in Git.
+    fs::remove_file(project.file("orders.yaml")).unwrap();
+    project.write(
+        "orders.yaml",
+        "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n",
+    );
+    project.run(&["lint"]).with(65).says("git lfs pull");
+    commit(&project, "lfs");
+    project
+        .run(&["diff", "git:HEAD", "git:main~3"])
+        .with(65)
+        .says("`orders.yaml` is a pointer of Git LFS");
+}
+
+#[test]
+fn a_file_of_a_submodule_is_named() {
+    let other = committed();
+    let project = Project::bare();
+    git(project.path(), &["init", "-q", "-b", "main"]);
+    git(
+        project.path(),
+        &[
+            "submodule",
+            "add",
+            "-q",
+            other.path().to_str().unwrap(),
+            "shared",
+        ],
+    );
+    project.edit(
+        "gateway.yaml",
+        "path: orders.yaml",
+        "path: shared/orders.yaml",
+    );
+    commit(&project, "one");
+    project.run(&["build"]).with(0);
+    project
+        .run(&["plan", "--against", "git:HEAD"])
+        .with(65)
+        .says("is in the submodule `shared`");
+}
+
+#[test]
+fn both_sides_are_read_in_one_environment() {
+    let project = committed();
+    project.edit("gateway.yaml", "timeout: 5s", "timeout: \"${var:WAIT}\"");
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!(
+            "{text}environments:\n  test: {{vars: {{WAIT: 5s}}}}\n  prod: {{vars: {{WAIT: 9s}}}}\n"
+        ),
+    );
+    commit(&project, "two");
+    project.edit("gateway.yaml", "WAIT: 9s", "WAIT: 8s");
+    let plan = |environment: &str| {
+        said(
+            &project
+                .run(&[
+                    "plan",
+                    "--env",
+                    environment,
+                    "--against",
+                    "git:HEAD",
+                    "--format",
+                    "json",
+                ])
+                .with(0),
+        )
+        .len()
+    };
+    assert_eq!((plan("test"), plan("prod")), (0, 1));
+    project
+        .run(&["diff", "git:HEAD", "."])
+        .with(1)
+        .says("environment-needed");
+    project
+        .run(&["diff", "--env", "prod", "git:HEAD~1", "."])
+        .with(64)
+        .says("the old side, git:HEAD~1");
+}

@@ -1,0 +1,403 @@
+//! How plans are written: every format, names that attack it, and sizes that nobody reads.
+
+use bundle::digest::Digest;
+use gwc::acknowledge::Acknowledgement;
+use gwc::plan::report::{Report, Subject};
+use gwc::plan::review::{Review, State};
+use gwc::plan::{
+    Change, Class, OperationRef, Outcome, Plan, Section, Witness, github, human, json, markdown,
+};
+use gwc::source_map::Place;
+use serde_json::Value;
+
+/// A name that tries everything.
+const HOSTILE: &str = "`x` ``` | a <script>alert(1)</script> </details> @everyone #1 [l](javascript:x) ![i](http://h/i)\n## head\r\n::error::no\u{1b}[31m\u{202e}";
+
+fn operation(key: &str) -> OperationRef {
+    OperationRef {
+        key: key.to_owned(),
+        id: None,
+        method: "GET".to_owned(),
+        path: format!("/{key}"),
+        mount: "default".to_owned(),
+        host: String::new(),
+        api: "a".to_owned(),
+    }
+}
+
+fn change(class: Class, section: Section, name: &str) -> Change {
+    let mut change = Change::new(
+        section,
+        class,
+        "some-change",
+        "security",
+        name.into(),
+        "anyone".into(),
+    )
+    .of(operation(name));
+    change.source_new = Some(Place {
+        file: format!("apis/{name}.yaml"),
+        line: 3,
+        column: 5,
+    });
+    change
+}
+
+fn made(changes: Vec<Change>) -> Plan {
+    Plan {
+        old: Some(Digest::of(b"old")),
+        new: Digest::of(b"new"),
+        no_op: changes.is_empty(),
+        changes,
+        missing: Vec::new(),
+        bugs: Vec::new(),
+    }
+}
+
+fn review(plan: &Plan, gates: &[&str], given: Vec<Acknowledgement>) -> Review {
+    let gates = gates.iter().map(|gate| (*gate).to_owned()).collect();
+    Review::new(plan, gates, Some("reviewed.yaml".into()), given, 1_000).expect("no digits of two")
+}
+
+/// Every format of a plan.
+fn written(plan: &Plan, review: &Review) -> [String; 4] {
+    let subject = Subject {
+        channel: Some("prod".into()),
+        serial: Some(12),
+        folder: "shop/".into(),
+        ..Subject::default()
+    };
+    let report = Report {
+        plan,
+        subject: &subject,
+        review,
+    };
+    let document = json::document(&report);
+    fits(&document);
+    [
+        human::render(&report, human::Look::default()),
+        markdown::render(&report),
+        github::render(&report),
+        document.to_string(),
+    ]
+}
+
+fn fits(document: &Value) {
+    let schemas = gwc::schemas::all();
+    let (_, schema) = schemas
+        .iter()
+        .find(|(name, _)| *name == "plan")
+        .expect("it is published");
+    let validator = jsonschema::validator_for(schema).expect("the schema is one");
+    let wrong: Vec<String> = validator
+        .iter_errors(document)
+        .map(|error| format!("{}: {error}", error.instance_path()))
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What a reader of Markdown sees outside code: spans and fenced blocks are taken away. Fails where
+/// one of them is not closed.
+fn outside_code(text: &str) -> String {
+    let mut out = String::new();
+    let mut fenced = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            fenced = !fenced;
+            continue;
+        }
+        if fenced {
+            continue;
+        }
+        let mut rest = line;
+        while let Some(at) = rest.find('`') {
+            out.push_str(&rest[..at]);
+            let run = rest[at..].chars().take_while(|c| *c == '`').count();
+            let body = &rest[at + run..];
+            // The span ends at a run of the same length.
+            let mut from = 0;
+            let end = loop {
+                let start = body[from..].find('`').map(|found| from + found);
+                let start = start.unwrap_or_else(|| panic!("a span is open in {line}"));
+                let length = body[start..].chars().take_while(|c| *c == '`').count();
+                if length == run {
+                    break start + length;
+                }
+                from = start + length;
+            };
+            rest = &body[end..];
+        }
+        out.push_str(rest);
+        out.push('\n');
+    }
+    assert!(!fenced, "a block is open");
+    out
+}
+
+#[test]
+fn every_format_of_a_small_plan_is_as_kept() {
+    let mut opened = change(Class::Weaken, Section::Security, "listOrders");
+    opened.old = "header x-key by keys".into();
+    opened.source_old = opened.source_new.clone();
+    opened.witness = Some(Witness {
+        method: "GET".into(),
+        url: "http://gateway/listOrders".into(),
+        headers: Vec::new(),
+        credentials: Vec::new(),
+        old: Outcome::Refused { status: 401 },
+        new: Outcome::Served {
+            operation: "a/listOrders".into(),
+        },
+    });
+    let exposed = change(Class::Expose, Section::Security, "export");
+    let mut slower = change(Class::Relax, Section::Policy, "getOrder");
+    slower.subject = "timeout".into();
+    (slower.old, slower.new) = ("5s".into(), "6s".into());
+    slower.operations = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+    let mut plan = made(vec![opened, exposed, slower]);
+    plan.missing.push("source");
+    let accepted = Acknowledgement {
+        fingerprint: plan.changes[1].fingerprint.clone(),
+        reason: Some("it is meant".into()),
+        by: Some("ann".into()),
+        until: Some((2_000, "2030-01-31".into())),
+        place: Some(Place {
+            file: "reviewed.yaml".into(),
+            line: 7,
+            column: 3,
+        }),
+    };
+    let idle = Acknowledgement {
+        fingerprint: "000000000000".into(),
+        ..accepted.clone()
+    };
+    let review = review(&plan, &["weaken", "expose", "move"], vec![accepted, idle]);
+    let written = written(&plan, &review);
+    for (name, text) in ["human.txt", "comment.md", "annotations.txt", "plan.json"]
+        .iter()
+        .zip(&written)
+    {
+        let text = if *name == "plan.json" {
+            let document: Value = serde_json::from_str(text).unwrap();
+            serde_json::to_string_pretty(&document).unwrap() + "\n"
+        } else {
+            text.clone()
+        };
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/plan/written")
+            .join(name);
+        if std::env::var_os("GWC_UPDATE").is_some() {
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(
+            kept == text,
+            "tests/plan/written/{name} is stale: run with GWC_UPDATE=1\n{text}"
+        );
+    }
+}
+
+#[test]
+fn names_from_sources_are_text_in_every_format() {
+    let mut hostile = change(Class::Weaken, Section::Security, HOSTILE);
+    hostile.subject = HOSTILE.into();
+    let grant = Change::new(
+        Section::Security,
+        Class::Grant,
+        "consumer-added",
+        HOSTILE,
+        Value::Null,
+        HOSTILE.into(),
+    );
+    let plan = made(vec![hostile, grant]);
+    let ack = Acknowledgement {
+        fingerprint: plan.changes[1].fingerprint.clone(),
+        reason: Some(HOSTILE.into()),
+        by: Some(HOSTILE.into()),
+        ..Acknowledgement::default()
+    };
+    let [human, comment, annotations, _] =
+        written(&plan, &review(&plan, &["weaken", "grant"], vec![ack]));
+    for text in [&human, &comment, &annotations] {
+        assert!(!text.contains(['\u{1b}', '\u{202e}', '\r']), "{text}");
+    }
+    assert_eq!(
+        human.matches("::error").count(),
+        human.matches("::error::no").count()
+    );
+    assert!(
+        !human
+            .lines()
+            .any(|line| line.starts_with("##") || line.starts_with("::")),
+        "{human}"
+    );
+    let seen = outside_code(&comment);
+    for dangerous in [
+        "<script",
+        "@everyone",
+        "javascript",
+        "## head",
+        "http://h",
+        "|",
+        "[l]",
+    ] {
+        assert!(!seen.contains(dangerous), "{dangerous} in\n{seen}");
+    }
+    assert_eq!(
+        seen.matches("<details>").count(),
+        seen.matches("</details>").count()
+    );
+    assert_eq!(seen.matches("</details>").count(), 1);
+    let commands = annotations
+        .lines()
+        .filter(|line| line.starts_with("::"))
+        .count();
+    assert_eq!(commands, 2, "{annotations}");
+}
+
+#[test]
+fn ten_thousand_changes_are_one_comment_with_its_head() {
+    let name = |index: usize| format!("an-operation-with-a-rather-long-name-{index:05}-🐘");
+    let classes = [
+        (Class::Weaken, Section::Security),
+        (Class::Added, Section::Routing),
+        (Class::Relax, Section::Policy),
+        (Class::Changed, Section::Upstream),
+        (Class::Doc, Section::Docs),
+    ];
+    let changes: Vec<Change> = classes
+        .iter()
+        .flat_map(|(class, section)| (0..2_000).map(|index| change(*class, *section, &name(index))))
+        .collect();
+    let plan = made(changes);
+    let review = review(&plan, &["weaken"], Vec::new());
+    let [human, comment, annotations, document] = written(&plan, &review);
+    assert!(
+        comment.len() <= markdown::BYTES_MAX,
+        "{} bytes",
+        comment.len()
+    );
+    assert!(
+        comment.len() > markdown::BYTES_MAX * 9 / 10,
+        "{} bytes",
+        comment.len()
+    );
+    let seen = outside_code(&comment);
+    assert_eq!(seen.matches("<details>").count(), 5);
+    assert_eq!(seen.matches("</details>").count(), 5);
+    let head = comment.split("<details>").next().unwrap();
+    assert!(
+        head.contains("**2000** weaken") && head.contains("is tripped by 2000 changes"),
+        "{head}"
+    );
+    for change in plan.changes.iter().take(200) {
+        assert!(head.contains(&change.fingerprint));
+    }
+    assert!(head.contains("and 1800 more"), "{head}");
+    let told = comment.split("changes left out here").next().unwrap();
+    let left_out: usize = told
+        .rsplit('_')
+        .next()
+        .unwrap()
+        .trim()
+        .parse()
+        .expect("a number");
+    let shown = comment.matches("\n- `").count() - 30;
+    assert_eq!(shown + left_out, 10_000);
+    // A terminal shows twenty of a class and counts the others.
+    assert!(
+        human.lines().count() < 400,
+        "{} lines",
+        human.lines().count()
+    );
+    assert!(human.contains("… and 1980 more weaken"), "{human}");
+    for (kind, count) in [("::error ", 10), ("::warning ", 0), ("::notice ", 10)] {
+        assert_eq!(
+            annotations
+                .lines()
+                .filter(|line| line.starts_with(kind))
+                .count(),
+            count,
+            "{kind}"
+        );
+    }
+    assert!(
+        annotations.contains("9980 changes without an annotation"),
+        "{annotations}"
+    );
+    assert!(document.len() > 1_000_000);
+}
+
+#[test]
+fn wide_names_and_long_values_stay_below_the_limit() {
+    for (letters, length) in [("a", 3_000), ("🐘", 3_000), ("`", 500), ("``` ", 500)] {
+        let changes = (0..60).map(|index| {
+            let mut change = change(
+                Class::Weaken,
+                Section::Security,
+                &format!("{index}{}", letters.repeat(length)),
+            );
+            change.subject = letters.repeat(length);
+            change
+        });
+        let plan = made(changes.collect());
+        let [_, comment, ..] = written(&plan, &review(&plan, &["weaken"], Vec::new()));
+        assert!(
+            comment.len() <= markdown::BYTES_MAX,
+            "{letters}: {} bytes",
+            comment.len()
+        );
+        outside_code(&comment);
+    }
+}
+
+#[test]
+fn digits_name_one_change_or_none() {
+    let changes: Vec<Change> = (0..64)
+        .map(|index| change(Class::Weaken, Section::Security, &format!("o{index}")))
+        .collect();
+    let mut twins = vec![changes[0].clone(), changes[1].clone()];
+    twins[0].fingerprint = "abcdef000001".into();
+    twins[1].fingerprint = "abcdef000002".into();
+    let plan = made(twins);
+    let ack = |digits: &str| Acknowledgement {
+        fingerprint: digits.into(),
+        ..Acknowledgement::default()
+    };
+    let held =
+        |digits: &str| Review::new(&plan, vec!["weaken".into()], None, vec![ack(digits)], 1_000);
+    let ambiguous = held("abcdef").expect_err("two begin so");
+    assert_eq!(ambiguous.fingerprints, ["abcdef000001", "abcdef000002"]);
+    let one = held("abcdef000002").expect("one");
+    assert_eq!(one.given[0].1, State::Used);
+    assert_eq!(one.stopping(&plan), ["abcdef000001"]);
+    let none = held("abcdef1").expect("none");
+    assert_eq!(none.given[0].1, State::Unused);
+    assert_eq!(none.stopping(&plan).len(), 2);
+}
+
+#[test]
+fn each_gate_trips_on_its_classes_and_on_no_other() {
+    let expected = [
+        ("weaken", &["weaken", "incomparable"][..]),
+        ("expose", &["expose"]),
+        ("grant", &["grant"]),
+        ("relax", &["relax"]),
+        ("remove", &["removed"]),
+        ("move", &["moved"]),
+    ];
+    assert_eq!(gwc::plan::review::GATES, expected.map(|(gate, _)| gate));
+    for (gate, classes) in expected {
+        for class in Class::ALL {
+            let plan = made(vec![change(class, Section::Security, "o")]);
+            let trips = !review(&plan, &[gate], Vec::new()).tripped(&plan).is_empty();
+            assert_eq!(
+                trips,
+                classes.contains(&class.name()),
+                "{gate} on {}",
+                class.name()
+            );
+        }
+    }
+}
