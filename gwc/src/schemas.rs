@@ -156,7 +156,7 @@ fn plan() -> Value {
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
         "operation": or_null(&operation), "operations": list(&text()), "subject": text(), "old": {}, "new": {},
         "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
-        "count": {"type": "integer", "minimum": 1}, "witness": or_null(&witness), "why_none": text_or_null(),
+        "count": {"type": "integer", "minimum": 1}, "templates": count(), "listeners": list(&text()), "witness": or_null(&witness), "why_none": text_or_null(),
         "fingerprint": fingerprint, "acked": or_null(&acked),
     }));
     let counts: serde_json::Map<String, Value> = crate::plan::Class::ALL

@@ -9,7 +9,7 @@ use bundle::ir::{Pattern, Segment};
 
 /// A step of a segment's automaton.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(crate) enum Step {
     /// This byte.
     Byte(u8),
     /// This letter in either case; in lower case.
@@ -105,7 +105,7 @@ pub fn within(a: &Segment, b: &Segment) -> bool {
     true
 }
 
-fn steps(segment: &Segment) -> Vec<Step> {
+pub(crate) fn steps(segment: &Segment) -> Vec<Step> {
     let literal = |text: &str, folded: bool, steps: &mut Vec<Step>| {
         steps.extend(text.bytes().map(|byte| {
             if folded && byte.is_ascii_alphabetic() {
@@ -132,7 +132,7 @@ fn steps(segment: &Segment) -> Vec<Step> {
 }
 
 /// Where a byte leads from a step that takes it.
-fn after(steps: &[Step], at: usize) -> usize {
+pub(crate) fn after(steps: &[Step], at: usize) -> usize {
     if steps.get(at) == Some(&Step::Many) {
         at
     } else {
@@ -147,7 +147,7 @@ fn skips(steps: &[Step], at: usize) -> impl Iterator<Item = usize> + use<> {
         .into_iter()
 }
 
-fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
+pub(crate) fn closure(steps: &[Step], mut states: BTreeSet<usize>) -> BTreeSet<usize> {
     // A skip leads to a later state, so that one way through is enough.
     let mut at = states.first().copied();
     while let Some(state) = at {
@@ -168,7 +168,7 @@ fn alphabet(steps: &[Step]) -> BTreeSet<u8> {
 }
 
 impl Step {
-    fn takes(self, byte: u8) -> bool {
+    pub(crate) fn takes(self, byte: u8) -> bool {
         match self {
             Self::Byte(own) => own == byte,
             Self::Letter(own) => own == byte.to_ascii_lowercase(),
@@ -177,7 +177,7 @@ impl Step {
     }
 
     /// The bytes that it names.
-    fn bytes(self) -> impl Iterator<Item = u8> {
+    pub(crate) fn bytes(self) -> impl Iterator<Item = u8> {
         let (one, other) = match self {
             Self::Byte(byte) => (Some(byte), None),
             Self::Letter(byte) => (Some(byte), Some(byte.to_ascii_uppercase())),

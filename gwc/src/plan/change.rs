@@ -1,5 +1,7 @@
 //! One line of a plan, and the words for it.
 
+use std::collections::BTreeSet;
+
 use bundle::digest::Digest;
 use serde_json::Value;
 
@@ -41,6 +43,8 @@ pub enum Class {
     Removed,
     /// Requests are served by another operation or upstream.
     Moved,
+    /// An operation lost the last of its requests to others, or has some again.
+    Shadowed,
     /// A number lets more through.
     Relax,
     /// A number lets less through.
@@ -74,12 +78,25 @@ pub struct Change {
     pub source_old: Option<Place>,
     /// Where the new value is written.
     pub source_new: Option<Place>,
+    /// Where its requests come in; empty where it is not about requests.
+    pub places: BTreeSet<RequestPlace>,
     /// A request that is treated differently.
     pub witness: Option<Witness>,
     /// Why there is none.
     pub why_none: Option<&'static str>,
     /// Names the change: structure, not text.
     pub fingerprint: String,
+}
+
+/// Where the requests of a change come in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestPlace {
+    /// The listener's name.
+    pub listener: String,
+    /// The mount's hosts; none: any.
+    pub hosts: Vec<String>,
+    /// The path template, the mount's base path included.
+    pub template: String,
 }
 
 /// An operation, as plans name it.
@@ -138,6 +155,8 @@ pub enum Outcome {
     Served {
         /// The operation's key.
         operation: String,
+        /// Where it goes; none where the gateway answers.
+        upstream: Option<String>,
     },
     /// It is refused.
     Refused {
@@ -173,7 +192,7 @@ impl Section {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Weaken,
         Self::Incomparable,
         Self::Expose,
@@ -182,6 +201,7 @@ impl Class {
         Self::Added,
         Self::Removed,
         Self::Moved,
+        Self::Shadowed,
         Self::Relax,
         Self::Tighten,
         Self::Changed,
@@ -200,6 +220,7 @@ impl Class {
             Self::Added => "added",
             Self::Removed => "removed",
             Self::Moved => "moved",
+            Self::Shadowed => "shadowed",
             Self::Relax => "relax",
             Self::Tighten => "tighten",
             Self::Changed => "changed",
@@ -212,7 +233,7 @@ impl Class {
     pub fn level(self) -> &'static str {
         match self {
             Self::Weaken | Self::Incomparable => "error",
-            Self::Expose | Self::Grant | Self::Removed | Self::Moved => "warn",
+            Self::Expose | Self::Grant | Self::Removed | Self::Moved | Self::Shadowed => "warn",
             Self::Strengthen
             | Self::Added
             | Self::Relax
@@ -245,11 +266,11 @@ impl Change {
             new,
             source_old: None,
             source_new: None,
+            places: BTreeSet::new(),
             witness: None,
             why_none: None,
             fingerprint: String::new(),
         }
-        .named()
     }
 
     /// The change of one operation.
@@ -257,7 +278,7 @@ impl Change {
     pub fn of(mut self, operation: OperationRef) -> Self {
         self.operations = vec![operation.key.clone()];
         self.operation = Some(operation);
-        self.named()
+        self
     }
 
     /// How many operations it reaches.
@@ -266,20 +287,51 @@ impl Change {
         self.operations.len().max(1)
     }
 
-    /// Class, id, operation key, subject, digests of old and new value: an acknowledgement binds
-    /// old and new.
-    pub(super) fn named(mut self) -> Self {
+    /// How many path templates it is about.
+    #[must_use]
+    pub fn templates(&self) -> usize {
+        let templates: BTreeSet<&str> = self
+            .places
+            .iter()
+            .map(|place| place.template.as_str())
+            .collect();
+        templates.len()
+    }
+
+    /// Class, id, operation keys, subject, digests of old and new value, and where the requests
+    /// come in: an acknowledgement binds old and new, and does not reach to another listener.
+    #[must_use]
+    pub fn named(mut self) -> Self {
         let digest = |value: &Value| Digest::of(value.to_string().as_bytes()).hex();
+        let places: Vec<String> = self
+            .places
+            .iter()
+            .map(|at| format!("{} {} {}", at.listener, at.hosts.join(","), at.template))
+            .collect();
         let text = format!(
-            "{}\n{}\n{}\n{}\n{}\n{}",
+            "{}\n{}\n{}\n{}\n{}\n{}\n{}",
             self.class.name(),
             self.id,
             self.operations.join(" "),
             self.subject,
             digest(&self.old),
-            digest(&self.new)
+            digest(&self.new),
+            places.join("\n"),
         );
         self.fingerprint = Digest::of(text.as_bytes()).hex()[..12].to_owned();
         self
+    }
+}
+
+impl Witness {
+    /// Bytes of method, URL and fields, then the request itself: which of two is smaller.
+    pub(super) fn size(&self) -> (usize, &str, &str) {
+        let fields: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len() + 4)
+            .sum();
+        let length = self.method.len() + self.url.len() + fields;
+        (length, &self.method, &self.url)
     }
 }

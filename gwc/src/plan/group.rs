@@ -1,21 +1,30 @@
 //! Equal changes of several operations are one line; each line gets its places.
 
+use std::collections::{BTreeSet, HashMap};
+
 use super::{Change, Class, Plan, Section};
 use crate::source_map::SourceMap;
 
-/// Equal changes of several operations become one; the order is section, class, then the first
-/// operation's key.
+/// What equal changes have in common; routes are told one operation at a time: each has another
+/// set of requests.
+type Key = (
+    Section,
+    Class,
+    &'static str,
+    String,
+    String,
+    String,
+    Option<String>,
+);
+
+/// Equal changes of several operations become one, and those of one operation at several places;
+/// the order is section, class, then the first operation's key. The smallest witness is kept.
 pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
-    let mut grouped: Vec<Change> = Vec::new();
-    let mut known: std::collections::HashMap<
-        (Section, Class, &'static str, String, String, String),
-        usize,
-    > = std::collections::HashMap::new();
+    let mut grouped: Vec<Group> = Vec::new();
+    let mut known: HashMap<Key, usize> = HashMap::new();
     for change in changes {
-        // Routes are told one by one: each is another set of requests.
-        let alone = change.section == Section::Routing
-            || change.section == Section::Docs
-            || change.operation.is_none();
+        let by_operation = matches!(change.section, Section::Routing | Section::Docs);
+        let operation = change.operation.as_ref().map(|operation| &operation.key);
         let key = (
             change.section,
             change.class,
@@ -23,34 +32,77 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
             change.subject.clone(),
             change.old.to_string(),
             change.new.to_string(),
+            operation.filter(|_| by_operation).cloned(),
         );
-        match known.get(&key).filter(|_| !alone) {
-            Some(index) => {
-                let first: &mut Change = &mut grouped[*index];
-                if !first.operations.contains(&change.operations[0]) {
-                    first.operations.extend(change.operations);
-                }
-            }
+        // What is no operation's stands alone.
+        match known.get(&key).filter(|_| operation.is_some()) {
+            Some(index) => grouped[*index].add(change),
             None => {
                 known.insert(key, grouped.len());
-                grouped.push(change);
+                grouped.push(Group::new(change));
             }
         }
     }
-    for change in &mut grouped {
-        change.operations.sort();
-        *change = change.clone().named();
-    }
-    grouped.sort_by(|a, b| {
-        (a.section, a.class, &a.operations, &a.subject, a.id).cmp(&(
-            b.section,
-            b.class,
-            &b.operations,
-            &b.subject,
-            b.id,
-        ))
+    let mut changes: Vec<Change> = grouped.into_iter().map(Group::into_change).collect();
+    changes.sort_by(|a, b| {
+        let key = |change: &Change| (change.section, change.class);
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| a.operations.cmp(&b.operations))
+            .then_with(|| a.subject.cmp(&b.subject))
+            .then_with(|| a.id.cmp(b.id))
+            .then_with(|| a.fingerprint.cmp(&b.fingerprint))
     });
-    grouped
+    changes
+}
+
+/// Whether a change shows better what an equal one shows: by a smaller request, or an earlier
+/// operation.
+fn is_better(change: &Change, than: &Change) -> bool {
+    let key = |change: &'_ Change| {
+        change
+            .operation
+            .as_ref()
+            .map(|operation| operation.key.clone())
+    };
+    match (&change.witness, &than.witness) {
+        (Some(a), Some(b)) if a.size() != b.size() => a.size() < b.size(),
+        (Some(_), None) => true,
+        (None, Some(_)) => false,
+        _ => key(change) < key(than),
+    }
+}
+
+struct Group {
+    first: Change,
+    operations: BTreeSet<String>,
+}
+
+impl Group {
+    fn new(mut first: Change) -> Self {
+        Self {
+            operations: std::mem::take(&mut first.operations).into_iter().collect(),
+            first,
+        }
+    }
+
+    fn add(&mut self, mut change: Change) {
+        self.operations
+            .append(&mut change.operations.drain(..).collect());
+        self.first.places.append(&mut change.places);
+        // The smallest request that shows it, at the operation whose it is.
+        if is_better(&change, &self.first) {
+            self.first.witness = change.witness;
+            self.first.why_none = change.why_none;
+            self.first.operation = change.operation;
+        }
+    }
+
+    fn into_change(self) -> Change {
+        let mut change = self.first;
+        change.operations = self.operations.into_iter().collect();
+        change.named()
+    }
 }
 
 /// Where the old and the new value of each change were written.

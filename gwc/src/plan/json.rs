@@ -83,6 +83,8 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
         "new": change.new,
         "source": {"old": place(change.source_old.as_ref()), "new": place(change.source_new.as_ref())},
         "count": change.count(),
+        "templates": change.templates(),
+        "listeners": change.places.iter().map(|place| &place.listener).collect::<std::collections::BTreeSet<_>>(),
         "witness": change.witness.as_ref().map(witness),
         "why_none": change.why_none,
         "fingerprint": change.fingerprint,
@@ -116,7 +118,10 @@ fn witness(witness: &Witness) -> Value {
 fn outcome(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Nothing => json!({"status": null}),
-        Outcome::Served { operation } => json!({"operation": operation}),
+        Outcome::Served {
+            operation,
+            upstream,
+        } => json!({"operation": operation, "upstream": upstream}),
         Outcome::Refused { status } => json!({"status": status}),
     }
 }

@@ -1,11 +1,10 @@
 //! The plan: what a release changes, by meaning, not by text (plan.md).
 //!
-//! [`compare`] reads two sides; [`cells`] finds who owns which requests on each of them,
+//! [`compare`] reads two sides; [`routing`] finds who owns which requests on each of them,
 //! [`security`] orders who may call, [`witness`] shows it with a request that both engines are
 //! asked; [`details`] compares the rest. [`review`] holds gates and acknowledgements against it;
 //! [`human`], [`json`], [`markdown`] and [`github`] say it.
 
-mod cells;
 mod change;
 mod contract;
 pub mod details;
@@ -17,12 +16,15 @@ pub mod json;
 pub mod markdown;
 pub mod report;
 pub mod review;
+mod routing;
 pub mod security;
 mod witness;
 
 pub use review::Review;
 
-pub use change::{Change, Class, OperationRef, Outcome, Section, Witness, WitnessCredential};
+pub use change::{
+    Change, Class, OperationRef, Outcome, RequestPlace, Section, Witness, WitnessCredential,
+};
 
 use bundle::digest::Digest;
 
@@ -74,11 +76,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         old.lowered.gateway == new.lowered.gateway && old.lowered.contracts == new.lowered.contracts
     });
     if !same_meaning {
-        let sides = cells::Sides {
-            old: old.map(cells::Asked::build).transpose()?,
-            new: cells::Asked::build(new)?,
-        };
-        cells::compare(&sides, &mut plan);
+        routing::compare(old, new, &mut plan)?;
         details::compare(old.map(|side| &side.lowered), &new.lowered, &mut plan);
         if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
             // Never silent: what no rule names is still said.

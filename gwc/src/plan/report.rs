@@ -118,6 +118,7 @@ pub fn symbol(class: Class) -> &'static str {
         Class::Weaken | Class::Incomparable => "!",
         Class::Strengthen
         | Class::Moved
+        | Class::Shadowed
         | Class::Relax
         | Class::Tighten
         | Class::Changed
@@ -203,7 +204,14 @@ pub fn sentence(witness: &Witness) -> String {
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Nothing => "nothing".into(),
-        Outcome::Served { operation } => format!("served by {operation}"),
+        Outcome::Served {
+            operation,
+            upstream: None,
+        } => format!("served by {operation}"),
+        Outcome::Served {
+            operation,
+            upstream: Some(upstream),
+        } => format!("served by {operation} from {upstream}"),
         Outcome::Refused { status } => format!("{status}"),
     }
 }

@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use base64::Engine as _;
-use bundle::ir::{self, Condition, Gateway, Segment, Template, Test};
+use bundle::ir::{self, Gateway};
 use engine::Verdict;
 use policy::auth::Place;
 use sha2::{Digest as _, Sha256};
 
+use super::routing::Values;
 use super::{Outcome, Witness, WitnessCredential};
 use crate::ask::{Oracle, Question};
 
@@ -39,88 +40,60 @@ pub(super) fn with_witness(gateway: &Gateway) -> Gateway {
     gateway
 }
 
-/// A request without credentials.
+/// A request with what it carries.
 #[derive(Clone, Debug)]
 pub(super) struct Draft {
     pub(super) listener: String,
     pub(super) host: String,
     pub(super) method: String,
     pub(super) path: String,
-    pub(super) query: Vec<(String, String)>,
-    pub(super) headers: Vec<(String, String)>,
+    pub(super) values: Values,
+}
+
+/// The credentials of an alternative, and how a request carries them: valid ones where a verifier
+/// looks at them, forged ones where only their presence counts.
+pub(super) fn credentials(
+    alternative: &ir::Alternative,
+    schemes: &ir::Set<ir::Scheme>,
+    verifiers: &ir::Set<ir::Verifier>,
+) -> (Values, Vec<WitnessCredential>) {
+    let mut values = Values::default();
+    let mut cookies: Vec<String> = Vec::new();
+    let mut credentials = Vec::new();
+    for wanted in &alternative.0 {
+        let Some(scheme) = schemes.get(&wanted.scheme) else {
+            continue;
+        };
+        let valid =
+            matches!(&scheme.verify, ir::Verify::Auth(name) if verifiers.get(name).is_some());
+        let text = match (&scheme.place, valid) {
+            (Place::Authorization(kind), true) if kind == "basic" => {
+                base64::engine::general_purpose::STANDARD.encode(PAIR)
+            }
+            (_, true) => KEY.to_owned(),
+            (_, false) => FORGED.to_owned(),
+        };
+        match &scheme.place {
+            Place::Header(name) => values.headers.push((name.clone(), text)),
+            Place::Query(name) => values.query.push((name.clone(), text)),
+            Place::Cookie(name) => cookies.push(format!("{name}={text}")),
+            Place::Authorization(kind) => values
+                .headers
+                .push(("authorization".into(), format!("{kind} {text}"))),
+        }
+        credentials.push(WitnessCredential {
+            scheme: scheme.name.clone(),
+            state: if valid { "valid" } else { "forged" },
+            scopes: wanted.scopes.clone(),
+        });
+    }
+    if !cookies.is_empty() {
+        values.headers.push(("cookie".into(), cookies.join("; ")));
+    }
+    (values, credentials)
 }
 
 impl Draft {
-    /// The request of a path, with what the conditions ask.
-    pub(super) fn new(
-        listener: &str,
-        host: &str,
-        method: &str,
-        path: String,
-        conditions: &[Condition],
-    ) -> Self {
-        let mut draft = Self {
-            listener: listener.into(),
-            host: host.into(),
-            method: method.into(),
-            path,
-            query: Vec::new(),
-            headers: Vec::new(),
-        };
-        for condition in conditions {
-            let value = |test: &Test| match test {
-                Test::Exact(text) | Test::Prefix(text) => text.clone(),
-                Test::Present => "1".into(),
-            };
-            match condition {
-                Condition::Header(name, test) => draft.headers.push((name.clone(), value(test))),
-                Condition::Query(name, test) => draft.query.push((name.clone(), value(test))),
-            }
-        }
-        draft
-    }
-
-    /// The same with the credentials of an alternative.
-    pub(super) fn with_credentials(
-        &self,
-        alternative: &ir::Alternative,
-        schemes: &ir::Set<ir::Scheme>,
-        verifiers: &ir::Set<ir::Verifier>,
-    ) -> (Self, Vec<WitnessCredential>) {
-        let mut draft = self.clone();
-        let mut credentials = Vec::new();
-        for wanted in &alternative.0 {
-            let Some(scheme) = schemes.get(&wanted.scheme) else {
-                continue;
-            };
-            let valid =
-                matches!(&scheme.verify, ir::Verify::Auth(name) if verifiers.get(name).is_some());
-            let text = match (&scheme.place, valid) {
-                (Place::Authorization(kind), true) if kind == "basic" => {
-                    base64::engine::general_purpose::STANDARD.encode(PAIR)
-                }
-                (_, true) => KEY.to_owned(),
-                (_, false) => FORGED.to_owned(),
-            };
-            match &scheme.place {
-                Place::Header(name) => draft.headers.push((name.clone(), text)),
-                Place::Query(name) => draft.query.push((name.clone(), text)),
-                Place::Cookie(name) => draft
-                    .headers
-                    .push(("cookie".into(), format!("{name}={text}"))),
-                Place::Authorization(kind) => draft
-                    .headers
-                    .push(("authorization".into(), format!("{kind} {text}"))),
-            }
-            credentials.push(WitnessCredential {
-                scheme: scheme.name.clone(),
-                state: if valid { "valid" } else { "forged" },
-                scopes: wanted.scopes.clone(),
-            });
-        }
-        (draft, credentials)
-    }
-
     /// What a gateway does with it; none where it has no such listener.
     pub(super) fn ask(&self, oracle: &Oracle) -> Option<Outcome> {
         let question = self.question(oracle)?;
@@ -129,9 +102,24 @@ impl Draft {
                 (Verdict::Reject(refusal), _) => Outcome::Refused {
                     status: refusal.reject.status,
                 },
-                (Verdict::Forward | Verdict::Reply(_), Some(route)) => Outcome::Served {
+                // The path as it is declared is another one: nothing was served yet.
+                (Verdict::Reply(reply), Some(route)) if decided.ran == 0 && redirects(route) => {
+                    Outcome::Refused {
+                        status: reply.status.as_u16(),
+                    }
+                }
+                (Verdict::Reply(_), Some(route)) => Outcome::Served {
                     operation: route.operation.key.clone(),
+                    upstream: None,
                 },
+                (Verdict::Forward, Some(route)) => {
+                    let upstream = route.treatment.upstream as usize;
+                    let upstreams = oracle.snapshot().upstreams();
+                    Outcome::Served {
+                        operation: route.operation.key.clone(),
+                        upstream: upstreams.get(upstream).map(|it| it.name.to_string()),
+                    }
+                }
                 (Verdict::Forward | Verdict::Reply(_), None) => Outcome::Refused { status: 404 },
             }
         });
@@ -161,7 +149,7 @@ impl Draft {
             .method(self.method.as_str())
             .uri(self.target())
             .header("host", &self.host);
-        for (name, value) in &self.headers {
+        for (name, value) in &self.values.headers {
             request = request.header(name, value);
         }
         let request = request.body(()).ok()?.into_parts().0;
@@ -175,6 +163,7 @@ impl Draft {
 
     fn target(&self) -> String {
         let pairs: Vec<String> = self
+            .values
             .query
             .iter()
             .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)))
@@ -196,12 +185,17 @@ impl Draft {
         Witness {
             method: self.method.clone(),
             url: format!("http://{}{}", self.host, self.target()),
-            headers: self.headers.clone(),
+            headers: self.values.headers.clone(),
             credentials,
             old,
             new,
         }
     }
+}
+
+/// Whether the path of a request was not the declared one, and that is all the answer says.
+fn redirects(route: &engine::RouteRef<'_>) -> bool {
+    route.operation.trailing_slash == ir::TrailingSlash::Redirect
 }
 
 /// A name or value as a query carries it.
@@ -216,27 +210,4 @@ fn escaped(text: &str) -> String {
         }
     }
     escaped
-}
-
-/// A path of a template; `fill` stands for each parameter.
-pub(super) fn path(template: &Template, fill: &str) -> String {
-    if template.segments().is_empty() {
-        return "/".into();
-    }
-    let mut path = String::new();
-    for segment in template.segments() {
-        path.push('/');
-        match segment {
-            Segment::Literal(text) | Segment::Folded(text) => path.push_str(text),
-            Segment::Parameter(_) => path.push_str(fill),
-            Segment::Pattern(pattern) => {
-                path.push_str(&pattern.head);
-                for (_, literal) in &pattern.rest {
-                    path.push_str(fill);
-                    path.push_str(literal);
-                }
-            }
-        }
-    }
-    path
 }

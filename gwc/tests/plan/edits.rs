@@ -47,7 +47,8 @@ fn a_requirement_that_is_removed_opens_the_operation_to_anyone() {
     assert_eq!(
         witness.new,
         Outcome::Served {
-            operation: "a/listOrders".into()
+            operation: "a/listOrders".into(),
+            upstream: Some("u".into()),
         }
     );
     assert_eq!(plan.tripped(&["weaken".into()], &[]).len(), 1);
@@ -230,8 +231,8 @@ fn a_moved_path_is_removed_and_added() {
         moved,
         [
             "security weaken operation-exposed a/getStatus",
-            "routing added operation-added a/getStatus",
-            "routing removed operation-removed a/getStatus"
+            "routing added requests-added a/getStatus",
+            "routing removed requests-removed a/getStatus"
         ]
     );
 }

@@ -1,5 +1,7 @@
 //! Plans of small projects: one edit, exactly the expected lines; refactorings, none.
 
+mod algebra;
+mod dice;
 mod edits;
 mod refactorings;
 mod written;

@@ -34,7 +34,8 @@ fn change(class: Class, section: Section, name: &str) -> Change {
         name.into(),
         "anyone".into(),
     )
-    .of(operation(name));
+    .of(operation(name))
+    .named();
     change.source_new = Some(Place {
         file: format!("apis/{name}.yaml"),
         line: 3,
@@ -147,6 +148,7 @@ fn every_format_of_a_small_plan_is_as_kept() {
         old: Outcome::Refused { status: 401 },
         new: Outcome::Served {
             operation: "a/listOrders".into(),
+            upstream: Some("u".into()),
         },
     });
     let exposed = change(Class::Expose, Section::Security, "export");
@@ -209,7 +211,8 @@ fn names_from_sources_are_text_in_every_format() {
         HOSTILE,
         Value::Null,
         HOSTILE.into(),
-    );
+    )
+    .named();
     let plan = made(vec![hostile, grant]);
     let ack = Acknowledgement {
         fingerprint: plan.changes[1].fingerprint.clone(),

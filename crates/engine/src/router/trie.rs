@@ -58,8 +58,8 @@ enum Literals {
     Many(FxHashMap<Box<str>, u32>),
 }
 
-/// Operations with one template. Within a method: those that are declared here before the twins
-/// of others, the greatest conditions first.
+/// Operations with one template. Within a method: the greatest priority first, then those that are
+/// declared here before the twins of others, then the greatest conditions.
 #[derive(Debug, Default)]
 struct Leaf(Vec<Arm>);
 
@@ -302,33 +302,36 @@ impl Leaf {
                 conditions.is_empty() || condition::hold(conditions, &head.headers, head.query())
             })
         };
-        by_method(&head.method).or_else(|| {
-            if head.method == Method::HEAD {
-                by_method(&Method::GET)
-            } else {
-                None
-            }
-        })
+        let own = by_method(&head.method);
+        if head.method != Method::HEAD {
+            return own;
+        }
+        let priority = |arm: &Arm| operations[arm.operation as usize].priority;
+        match (own, by_method(&Method::GET)) {
+            (Some(own), Some(get)) if priority(get) > priority(own) => Some(get),
+            (own, get) => own.or(get),
+        }
     }
 
     fn sort(&mut self, operations: &[Operation]) -> Result<(), RouteConflict> {
         let operation = |arm: &Arm| &operations[arm.operation as usize];
-        let compare = |a: &Operation, b: &Operation| {
-            b.priority
-                .cmp(&a.priority)
-                .then_with(|| order::compare_conditions(&b.conditions, &a.conditions))
+        let compare = |a: &Arm, b: &Arm| {
+            let (left, right) = (operation(a), operation(b));
+            right
+                .priority
+                .cmp(&left.priority)
+                .then_with(|| a.twin.cmp(&b.twin))
+                .then_with(|| order::compare_conditions(&right.conditions, &left.conditions))
         };
         self.0.sort_by(|a, b| {
             a.method
                 .as_str()
                 .cmp(b.method.as_str())
-                .then_with(|| a.twin.cmp(&b.twin))
-                .then_with(|| compare(operation(a), operation(b)))
+                .then_with(|| compare(a, b))
         });
         for pair in self.0.windows(2) {
             let (a, b) = (operation(&pair[0]), operation(&pair[1]));
-            let same_kind = pair[0].method == pair[1].method && pair[0].twin == pair[1].twin;
-            if same_kind && compare(a, b).is_eq() {
+            if pair[0].method == pair[1].method && compare(&pair[0], &pair[1]).is_eq() {
                 return Err(RouteConflict {
                     first: a.key.clone(),
                     second: b.key.clone(),

@@ -1,0 +1,507 @@
+//! One cell of requests: what changed for them, and a request that shows it.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use serde_json::Value;
+
+use super::{Engines, Owner, Pair, Pairs, Place, Route, Table, Task, Values, describe, smallest};
+use crate::lower::Lowered;
+use crate::plan::security::Verdict;
+use crate::plan::witness::{Draft, credentials};
+use crate::plan::{Change, Class, Outcome, RequestPlace, Section, Witness};
+
+/// What a decision cannot show.
+const NO_REQUEST: &str = "no request shows it";
+
+/// The cells of one place.
+pub(super) struct Cells<'c, 'a> {
+    pub(super) place: &'c Place,
+    pub(super) tables: [&'c Table<'c, 'a>; 2],
+    pub(super) sides: (Option<&'c Lowered>, &'c Lowered),
+    pub(super) pairs: Pairs<'c>,
+    /// Routes that the old table has not.
+    pub(super) fresh: &'c BTreeSet<u32>,
+    pub(super) engines: &'c Engines,
+}
+
+/// What is said about some cells.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) changes: Vec<Change>,
+    /// Witnesses that do not show what they should.
+    pub(super) bugs: Vec<String>,
+    /// Routes of the old table that lost requests to ones of the new.
+    pub(super) moved: Vec<(u32, u32)>,
+}
+
+/// Who makes a witness: the alternatives of a route on one side.
+struct Caller<'r, 'a> {
+    route: &'r Route<'a>,
+    side: &'r Lowered,
+}
+
+impl<'a> Cells<'_, 'a> {
+    /// Everything about the cells that a route of one table has a part in.
+    pub(super) fn of(&self, task: Task) -> Told {
+        let mut told = Told::default();
+        match task {
+            Task::Both(before, after) => {
+                if !self.served_by_both(before, after, &mut told) {
+                    self.unreached(before, after, &mut told);
+                }
+            }
+            Task::New(after) => {
+                let route = self.after(after);
+                for before in self.tables[0].index.overlapping(&route.template) {
+                    if meet(self.before(before), route) {
+                        self.served_by_both(before, after, &mut told);
+                    }
+                }
+                self.newly_served(after, &mut told);
+            }
+            Task::Gone(before) => {
+                let route = self.before(before);
+                for after in self.tables[1].index.overlapping(&route.template) {
+                    // Those that are new as well were looked at there.
+                    if meet(self.after(after), route) && !self.fresh.contains(&after) {
+                        self.served_by_both(before, after, &mut told);
+                    }
+                }
+                self.no_longer_served(before, &mut told);
+            }
+        }
+        told
+    }
+
+    fn before(&self, at: u32) -> &Route<'a> {
+        &self.tables[0].routes[at as usize]
+    }
+
+    fn after(&self, at: u32) -> &Route<'a> {
+        &self.tables[1].routes[at as usize]
+    }
+
+    /// The requests that `before` owned and `after` owns; false where there are none.
+    fn served_by_both(&self, before: u32, after: u32, told: &mut Told) -> bool {
+        let (was, is) = (self.before(before), self.after(after));
+        let pair = self.pairs.of(was, is);
+        // Two that redirect give one answer.
+        let moved = was.id() != is.id() && !(was.redirects() && is.redirects());
+        if !moved && !pair.differs() {
+            return true;
+        }
+        let owners = [Owner::Route(before), Owner::Route(after)];
+        if smallest(self.tables, owners, &Values::default()).is_none() {
+            return false;
+        }
+        if was.signature() != is.signature() {
+            told.moved.push((before, after));
+        }
+        if moved {
+            let change = Change::new(
+                Section::Routing,
+                Class::Moved,
+                "owner-changed",
+                "route",
+                owner(was).into(),
+                owner(is).into(),
+            );
+            let witness = self.differs(owners, told);
+            self.push(told, change, is, witness, NO_REQUEST);
+        }
+        if was.redirects() || is.redirects() {
+            // Whether an operation redirects is told with its policies.
+            return true;
+        }
+        if pair.upstream {
+            let change = Change::new(
+                Section::Routing,
+                Class::Moved,
+                "upstream-changed",
+                "upstream",
+                was.treatment().upstream.clone().into(),
+                is.treatment().upstream.clone().into(),
+            );
+            let witness = self.differs(owners, told);
+            self.push(
+                told,
+                change,
+                is,
+                witness,
+                "nobody whom both sides serve shows it",
+            );
+        }
+        self.doors(&pair, (before, after), told);
+        if let Some(said) = &pair.restated {
+            self.push(
+                told,
+                restated(said),
+                is,
+                None,
+                "the same requests are let in",
+            );
+        }
+        true
+    }
+
+    /// What differs in access.
+    fn doors(&self, pair: &Pair, (before, after): (u32, u32), told: &mut Told) {
+        let (was, is) = (self.before(before), self.after(after));
+        for difference in &pair.access {
+            let class = match difference.verdict {
+                Verdict::Equal => continue,
+                Verdict::Weaken => Class::Weaken,
+                Verdict::Strengthen => Class::Strengthen,
+                Verdict::Incomparable => Class::Incomparable,
+            };
+            let change = Change::new(
+                Section::Security,
+                class,
+                difference.id,
+                difference.subject.clone(),
+                difference.old.clone(),
+                difference.new.clone(),
+            );
+            let mut witness = None;
+            if difference.component == "who" && difference.why_none.is_none() {
+                let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
+                // Somebody who is let in on one side only: on the new one unless it only closes.
+                let opens = class != Class::Strengthen;
+                let uncovered = if opens {
+                    new_who.who().uncovered(old_who.who())
+                } else {
+                    old_who.who().uncovered(new_who.who())
+                };
+                let owners = [Owner::Route(before), Owner::Route(after)];
+                if let Some(uncovered) = uncovered {
+                    witness = self.somebody(owners, &[uncovered], opens, told);
+                }
+            }
+            let why_none = difference.why_none.unwrap_or(NO_REQUEST);
+            self.push(told, change, is, witness, why_none);
+        }
+    }
+
+    /// The same route on both sides that owns no request on one of them, because others take all:
+    /// what is written about it is told, and no door.
+    fn unreached(&self, before: u32, after: u32, told: &mut Told) {
+        let (was, is) = (self.before(before), self.after(after));
+        let said = (
+            describe(&was.treatment().security),
+            describe(&is.treatment().security),
+        );
+        if said.0 != said.1 {
+            self.push(told, restated(&said), is, None, "no request reaches it");
+        }
+        if was.treatment().upstream != is.treatment().upstream {
+            let change = Change::new(
+                Section::Upstream,
+                Class::Changed,
+                "upstream-changed",
+                "upstream",
+                was.treatment().upstream.clone().into(),
+                is.treatment().upstream.clone().into(),
+            );
+            self.push(told, change, is, None, "no request reaches it");
+        }
+    }
+
+    /// Requests that nobody owned.
+    fn newly_served(&self, after: u32, told: &mut Told) {
+        let route = self.after(after);
+        let owners = [Owner::Nobody, Owner::Route(after)];
+        if route.redirects() || smallest(self.tables, owners, &Values::default()).is_none() {
+            return;
+        }
+        let known = self.sides.0.is_some_and(|side| has(side, route));
+        let id = if known {
+            "requests-added"
+        } else {
+            "operation-added"
+        };
+        let change = Change::new(
+            Section::Routing,
+            Class::Added,
+            id,
+            "route",
+            Value::Null,
+            owner(route).into(),
+        );
+        let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
+        let witness = self.somebody(owners, &every, true, told);
+        self.push(told, change, route, witness.clone(), NO_REQUEST);
+        let access = self.pairs.after(route);
+        if self.sides.0.is_none() && !access.is_open() {
+            // The first release opens every door there is: only open ones are worth a line each.
+            return;
+        }
+        let class = if access.is_open() {
+            Class::Weaken
+        } else {
+            Class::Expose
+        };
+        let change = Change::new(
+            Section::Security,
+            class,
+            "operation-exposed",
+            "security",
+            "nobody".into(),
+            describe(&route.treatment().security).into(),
+        );
+        self.push(told, change, route, witness, NO_REQUEST);
+    }
+
+    /// Requests that nobody owns any more.
+    fn no_longer_served(&self, before: u32, told: &mut Told) {
+        let route = self.before(before);
+        let owners = [Owner::Route(before), Owner::Nobody];
+        if route.redirects() || smallest(self.tables, owners, &Values::default()).is_none() {
+            return;
+        }
+        let id = if has(self.sides.1, route) {
+            "requests-removed"
+        } else {
+            "operation-removed"
+        };
+        let change = Change::new(
+            Section::Routing,
+            Class::Removed,
+            id,
+            "route",
+            owner(route).into(),
+            Value::Null,
+        );
+        let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
+        let witness = self.somebody(owners, &every, false, told);
+        self.push(told, change, route, witness, NO_REQUEST);
+    }
+
+    /// Operations of both sides that lost the last of their requests to others, or have some
+    /// again.
+    pub(super) fn shadows(&self, moved: &BTreeSet<(u32, u32)>) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let reached = |side: usize, route: u32| {
+            let mut owners = [Owner::Anyone; 2];
+            owners[side] = Owner::Route(route);
+            smallest(self.tables, owners, &Values::default()).is_some()
+        };
+        let twin_of = |routes: &[Route<'_>], route: &Route<'_>| {
+            let found = routes
+                .iter()
+                .position(|other| other.id() == route.id() && other.twin == route.twin);
+            found.and_then(|at| u32::try_from(at).ok())
+        };
+        let (mut lost, mut found) = (BTreeSet::new(), BTreeSet::new());
+        for &(before, after) in moved {
+            let (was, is) = (self.before(before), self.after(after));
+            if was.id() == is.id() {
+                continue;
+            }
+            let still = twin_of(self.tables[1].routes, was);
+            if let Some(still) = still.filter(|still| lost.insert(*still) && !reached(1, *still)) {
+                let change = shadow("shadow-appears", owner(was).into(), owner(is).into());
+                changes.push(about(change, self.after(still), self.place));
+            }
+            let earlier = twin_of(self.tables[0].routes, is);
+            if let Some(earlier) = earlier.filter(|at| found.insert(*at) && !reached(0, *at)) {
+                let change = shadow("shadow-disappears", owner(was).into(), owner(is).into());
+                changes.push(about(change, self.after(after), self.place));
+                debug_assert!(!reached(0, earlier));
+            }
+        }
+        changes
+    }
+
+    /// A caller with the credentials of one of the alternatives, who is let in on one side only:
+    /// on the new one where it `opens`.
+    fn somebody(
+        &self,
+        owners: [Owner; 2],
+        alternatives: &[usize],
+        opens: bool,
+        told: &mut Told,
+    ) -> Option<Witness> {
+        let caller = self.caller(owners, opens)?;
+        let security = &caller.route.treatment().security;
+        let none = ir::Alternative::default();
+        for alternative in alternatives {
+            let alternative = security.0.get(*alternative).unwrap_or(&none);
+            let Some((witness, owned)) = self.ask(owners, &caller, alternative) else {
+                continue;
+            };
+            let (inside, outside) = if opens {
+                (&witness.new, &witness.old)
+            } else {
+                (&witness.old, &witness.new)
+            };
+            let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
+            if owned && served(inside) && !served(outside) {
+                return Some(witness);
+            }
+            // An escaped separator is refused wherever a path is split: nobody gets in at all.
+            if owned && *inside == (Outcome::Refused { status: 400 }) {
+                continue;
+            }
+            told.bugs.push(bug(&witness, &caller.route.operation.key));
+            return None;
+        }
+        None
+    }
+
+    /// A caller whom the two sides treat differently; both serve it where there is such a one.
+    fn differs(&self, owners: [Owner; 2], told: &mut Told) -> Option<Witness> {
+        let none = ir::Alternative::default();
+        let mut best: Option<Witness> = None;
+        for opens in [true, false] {
+            let caller = self.caller(owners, opens)?;
+            let security = &caller.route.treatment().security;
+            for alternative in security.0.iter().chain([&none]) {
+                let Some((witness, owned)) = self.ask(owners, &caller, alternative) else {
+                    continue;
+                };
+                if !owned {
+                    told.bugs.push(bug(&witness, &caller.route.operation.key));
+                    return None;
+                }
+                let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
+                if witness.old == witness.new {
+                    continue;
+                }
+                if served(&witness.old) && served(&witness.new) {
+                    return Some(witness);
+                }
+                best = best.or(Some(witness));
+            }
+        }
+        best
+    }
+
+    fn push(
+        &self,
+        told: &mut Told,
+        change: Change,
+        route: &Route<'_>,
+        witness: Option<Witness>,
+        why_none: &'static str,
+    ) {
+        let mut change = about(change, route, self.place);
+        change.why_none = witness.is_none().then_some(why_none);
+        change.witness = witness;
+        told.changes.push(change);
+    }
+
+    fn caller(&self, owners: [Owner; 2], of_new: bool) -> Option<Caller<'_, 'a>> {
+        let (route, side) = match (owners, of_new) {
+            ([_, Owner::Route(route)], true) => (self.after(route), self.sides.1),
+            ([Owner::Route(route), _], false) => (self.before(route), self.sides.0?),
+            _ => return None,
+        };
+        Some(Caller { route, side })
+    }
+
+    /// The smallest request of a cell with these credentials, what both engines say, and whether
+    /// they give it to these owners; none where no request of the cell can carry them.
+    fn ask(
+        &self,
+        owners: [Owner; 2],
+        caller: &Caller<'_, 'a>,
+        alternative: &ir::Alternative,
+    ) -> Option<(Witness, bool)> {
+        let auth = &caller.side.gateway.shared.auth;
+        let (sent, credentials) = credentials(alternative, &caller.route.api.schemes, auth);
+        let found = smallest(self.tables, owners, &sent)?;
+        let mut values = found.values;
+        values.headers.extend(sent.headers);
+        values.query.extend(sent.query);
+        let draft = Draft {
+            listener: self.place.listener.clone(),
+            host: self.place.host.clone(),
+            method: found.method,
+            path: found.path,
+            values,
+        };
+        let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];
+        let owned = engines
+            .iter()
+            .zip(owners)
+            .zip(self.tables)
+            .all(|((oracle, owner), table)| {
+                let owns = oracle.and_then(|oracle| draft.owner(oracle));
+                match owner {
+                    Owner::Anyone => true,
+                    Owner::Nobody => owns.is_none(),
+                    Owner::Route(route) => {
+                        let route = &table.routes[route as usize];
+                        // A path that could name a host is refused rather than redirected to.
+                        owns == Some(route.id()) || route.redirects() && owns.is_none()
+                    }
+                }
+            });
+        let said = |oracle: Option<&crate::ask::Oracle>| {
+            oracle
+                .and_then(|oracle| draft.ask(oracle))
+                .unwrap_or(Outcome::Nothing)
+        };
+        let (old, new) = (said(engines[0]), said(engines[1]));
+        Some((draft.shown(credentials, old, new), owned))
+    }
+}
+
+/// HEAD falls back to GET, so that an explicit HEAD takes requests from it.
+fn meet(a: &Route<'_>, b: &Route<'_>) -> bool {
+    a.takes(&b.operation.method) || b.takes(&a.operation.method)
+}
+
+/// Whether a side has the operation of a route anywhere.
+fn has(side: &Lowered, route: &Route<'_>) -> bool {
+    let api = side.gateway.apis.get(&route.api.name);
+    api.is_some_and(|api| api.operations.get(&route.operation.key).is_some())
+}
+
+/// Who answers, for people.
+fn owner(route: &Route<'_>) -> String {
+    let redirects = if route.redirects() {
+        " (redirects)"
+    } else {
+        ""
+    };
+    format!("{}{redirects}", route.id())
+}
+
+fn bug(witness: &Witness, key: &str) -> String {
+    format!(
+        "{} {} does not show what changed for `{key}`: {:?} before, {:?} after",
+        witness.method, witness.url, witness.old, witness.new
+    )
+}
+
+/// The same people are let in, but not in the same way: another verifier's name, another order,
+/// a credential that the upstream newly sees or no longer sees.
+fn restated((was, is): &(String, String)) -> Change {
+    Change::new(
+        Section::Policy,
+        Class::Changed,
+        "security-restated",
+        "security",
+        was.as_str().into(),
+        is.as_str().into(),
+    )
+}
+
+fn shadow(id: &'static str, was: Value, is: Value) -> Change {
+    let mut change = Change::new(Section::Routing, Class::Shadowed, id, "route", was, is);
+    change.why_none = Some("the lines of the requests that moved have them");
+    change
+}
+
+/// A change of one route's operation.
+fn about(change: Change, route: &Route<'_>, place: &Place) -> Change {
+    let mut change = change.of(route.reference());
+    change.places.insert(RequestPlace {
+        listener: place.listener.clone(),
+        hosts: route.mount.hosts.clone(),
+        template: route.template.to_string(),
+    });
+    change
+}

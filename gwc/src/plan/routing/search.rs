@@ -1,0 +1,296 @@
+//! The smallest request that two tables give to two owners.
+//!
+//! The requests that a route owns are those that it matches without those that a greater route
+//! matches. Paths are walked segment by segment through both tables at once, shortest first; what
+//! is greater and matches along stands against a path, unless the request can be kept from
+//! fulfilling its conditions.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::{BinaryHeap, HashSet};
+
+use bundle::ir::{Condition, Segment};
+
+use super::index::{Index, ROOT};
+use super::table::Route;
+use super::texts::{Rivals, texts};
+use super::values::{Values, values};
+
+/// One side's routes with their templates' index.
+#[derive(Debug)]
+pub(super) struct Table<'t, 'a> {
+    pub(super) routes: &'t [Route<'a>],
+    pub(super) index: Index<'t>,
+}
+
+/// Who shall own a request on one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Whoever.
+    Anyone,
+    /// No route.
+    Nobody,
+    /// This route.
+    Route(u32),
+}
+
+/// A request, apart from listener and host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) values: Values,
+}
+
+/// The smallest request that the tables give to these owners; none where there is none. `sent`
+/// are values that stand in it anyway. At least one owner is a route.
+pub(super) fn smallest(
+    tables: [&Table<'_, '_>; 2],
+    owners: [Owner; 2],
+    sent: &Values,
+) -> Option<Found> {
+    let owning: Vec<&Route<'_>> = tables
+        .iter()
+        .zip(owners)
+        .filter_map(|(table, owner)| match owner {
+            Owner::Route(route) => Some(&table.routes[route as usize]),
+            Owner::Anyone | Owner::Nobody => None,
+        })
+        .collect();
+    // HEAD falls back to GET: what a GET has lost to a HEAD shows with HEAD only.
+    let mut methods: Vec<&str> = Vec::new();
+    for method in owning.iter().map(|route| route.operation.method.as_str()) {
+        methods.push(method);
+        methods.extend((method == "GET").then_some("HEAD"));
+    }
+    methods.retain(|method| owning.iter().all(|route| route.takes(method)));
+    methods.sort_by_key(|method| method.len());
+    methods.dedup();
+    methods.into_iter().find_map(|method| {
+        let search = Search {
+            tables,
+            owners,
+            owning: &owning,
+            method,
+            sent,
+        };
+        search.run()
+    })
+}
+
+struct Search<'s, 't, 'a> {
+    tables: [&'s Table<'t, 'a>; 2],
+    owners: [Owner; 2],
+    owning: &'s [&'s Route<'a>],
+    method: &'s str,
+    sent: &'s Values,
+}
+
+/// A path so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct State {
+    /// Bytes of the path and, at its end, of the values.
+    length: usize,
+    path: String,
+    segments: usize,
+    /// Where each table's templates stand.
+    nodes: [Vec<u32>; 2],
+    /// Greater routes that match everything from here on, if their conditions hold.
+    against: Vec<(usize, u32)>,
+    /// What ends the request here.
+    end: Option<Values>,
+}
+
+impl<'s> Search<'s, '_, '_> {
+    fn run(&self) -> Option<Found> {
+        let lengths = || {
+            self.owning
+                .iter()
+                .map(|route| route.template.segments().len())
+        };
+        let prefix = |route: &&&Route<'_>| route.template.is_prefix();
+        let least = lengths().max().unwrap_or(0).max(1);
+        let most = match self.owning.iter().find(|route| !prefix(route)) {
+            Some(exact) => exact.template.segments().len(),
+            // Behind the last template nothing changes.
+            None => {
+                1 + self
+                    .tables
+                    .map(|table| table.index.depth)
+                    .into_iter()
+                    .max()?
+            }
+        };
+        let most = if self.owning.iter().all(|route| prefix(&route)) {
+            most.max(least)
+        } else {
+            most
+        };
+        let ends = |at: usize| {
+            let fits = |route: &&Route<'_>| {
+                let length = route.template.segments().len();
+                if route.template.is_prefix() {
+                    length <= at
+                } else {
+                    length == at
+                }
+            };
+            at >= least && self.owning.iter().all(fits)
+        };
+        let mut waiting = BinaryHeap::new();
+        let mut seen = HashSet::new();
+        let root = State {
+            length: 0,
+            path: String::new(),
+            segments: 0,
+            nodes: [vec![ROOT], vec![ROOT]],
+            against: Vec::new(),
+            end: None,
+        };
+        waiting.extend(self.entered(root).map(Reverse));
+        while let Some(Reverse(state)) = waiting.pop() {
+            if let Some(values) = state.end {
+                return Some(Found {
+                    method: self.method.to_owned(),
+                    path: state.path,
+                    values,
+                });
+            }
+            if !seen.insert((state.segments, state.nodes.clone(), state.against.clone())) {
+                continue;
+            }
+            if ends(state.segments) {
+                waiting.extend(self.ended(&state).map(Reverse));
+            }
+            if state.segments < most {
+                waiting.extend(self.longer(&state).into_iter().map(Reverse));
+            }
+        }
+        None
+    }
+
+    /// The paths with one segment more.
+    fn longer(&self, state: &State) -> Vec<State> {
+        let musts: Vec<&Segment> = self
+            .owning
+            .iter()
+            .filter_map(|route| route.template.segments().get(state.segments))
+            .collect();
+        let mut rivals = Rivals::default();
+        if !matches!(musts.first(), Some(Segment::Literal(_))) {
+            for (table, nodes) in self.tables.iter().zip(&state.nodes) {
+                for node in nodes {
+                    table.index.rivals(*node, &mut rivals);
+                }
+            }
+        }
+        let next = texts(&musts, &rivals).into_iter().filter_map(|text| {
+            let mut nodes = [Vec::new(), Vec::new()];
+            for ((table, from), to) in self.tables.iter().zip(&state.nodes).zip(&mut nodes) {
+                for node in from {
+                    table.index.step(*node, &text, to);
+                }
+                to.sort_unstable();
+            }
+            let path = format!("{}/{text}", state.path);
+            self.entered(State {
+                length: path.len(),
+                path,
+                segments: state.segments + 1,
+                nodes,
+                against: state.against.clone(),
+                end: None,
+            })
+        });
+        next.collect()
+    }
+
+    /// A path at whose place a greater prefix may begin; none where one takes everything.
+    fn entered(&self, mut state: State) -> Option<State> {
+        for (side, table) in self.tables.iter().enumerate() {
+            for node in &state.nodes[side] {
+                for route in table.index.rests(*node) {
+                    if self.is_against(side, *route) {
+                        if table.routes[*route as usize]
+                            .operation
+                            .conditions
+                            .is_empty()
+                        {
+                            return None;
+                        }
+                        state.against.push((side, *route));
+                    }
+                }
+            }
+        }
+        state.against.sort_unstable();
+        Some(state)
+    }
+
+    /// The request that ends here.
+    fn ended(&self, state: &State) -> Option<State> {
+        let mut against: Vec<&[Condition]> = Vec::new();
+        let conditions = |side: usize, route: u32| {
+            let table: &'s Table<'_, '_> = self.tables[side];
+            table.routes[route as usize].operation.conditions.as_slice()
+        };
+        for (side, table) in self.tables.iter().enumerate() {
+            for route in state.nodes[side]
+                .iter()
+                .flat_map(|node| table.index.ends(*node))
+            {
+                if self.is_against(side, *route) {
+                    against.push(conditions(side, *route));
+                }
+            }
+        }
+        against.extend(
+            state
+                .against
+                .iter()
+                .map(|(side, route)| conditions(*side, *route)),
+        );
+        let wanted: Vec<&Condition> = self
+            .owning
+            .iter()
+            .flat_map(|route| &route.operation.conditions)
+            .collect();
+        let values = values(&wanted, self.sent, &against)?;
+        Some(State {
+            length: state.path.len() + values.length(),
+            end: Some(values),
+            ..state.clone()
+        })
+    }
+
+    /// Whether a route would own what shall be another's.
+    fn is_against(&self, side: usize, route: u32) -> bool {
+        let routes = self.tables[side].routes;
+        let rival = &routes[route as usize];
+        let stands = match self.owners[side] {
+            Owner::Anyone => false,
+            Owner::Nobody => true,
+            Owner::Route(owner) => {
+                owner != route && rival.compare(&routes[owner as usize], self.method).is_gt()
+            }
+        };
+        stands && rival.takes(self.method)
+    }
+}
+
+impl Ord for State {
+    /// Shorter requests first, then by their bytes.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.length, &self.path, self.end.is_none(), self.segments).cmp(&(
+            other.length,
+            &other.path,
+            other.end.is_none(),
+            other.segments,
+        ))
+    }
+}
+
+impl PartialOrd for State {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}

@@ -1,0 +1,770 @@
+//! The routing comparison against brute force: every request over a small alphabet is asked of
+//! two naive tables, which share nothing with the compiler or the engine but the templates' form.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::digest::Digest;
+use bundle::ir::{self, Condition, Segment, Template, Test, TrailingSlash};
+use gwc::lower::Lowered;
+use gwc::plan::{self, Section, Side, Witness};
+use policy::StateId;
+
+use crate::dice::Dice;
+
+/// What templates are made of.
+const PIECES: [&str; 10] = ["a", "b", "ab", "", "{}", "{}", "{}", "a{}", "{}b", "a{}b"];
+/// A text for each way in which those can match, in any case of their letters.
+const TEXTS: [&str; 19] = [
+    "", "0", "1", "a", "b", "A", "B", "ab", "aB", "Ab", "AB", "a0", "A0", "0b", "0B", "a0b", "A0B",
+    "A0b", "a0B",
+];
+const METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
+/// The values of the field `v` in a request.
+const FIELDS: [&[&str]; 7] = [
+    &[],
+    &["1"],
+    &["10"],
+    &["0"],
+    &["2"],
+    &["1", "2"],
+    &["10", "2"],
+];
+/// The values of the parameter `q`.
+const QUERIES: [&[&str]; 2] = [&[], &["0"]];
+/// Hosts with the patterns that match them, the greatest first.
+const HOSTS: [(&str, [&str; 3]); 3] = [
+    ("x.h", ["x.h", "*.h", ""]),
+    ("any.h", ["*.h", "", ""]),
+    ("gateway", ["", "", ""]),
+];
+
+/// How many pairs of tables are compared.
+fn pairs() -> u64 {
+    if std::env::var_os("GWC_TEST_FULL").is_some() {
+        100_000
+    } else {
+        10_000
+    }
+}
+
+#[test]
+fn who_owns_which_requests_differs_as_it_does_for_every_request() {
+    let paths = Paths::new();
+    let count = pairs();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    let tallies: Vec<Tally> = std::thread::scope(|scope| {
+        let share = |thread: u64| {
+            let paths = &paths;
+            scope.spawn(move || {
+                let mut tally = Tally::default();
+                for seed in (thread..count).step_by(usize::try_from(threads).unwrap_or(1)) {
+                    tally.compare(seed, paths);
+                }
+                tally
+            })
+        };
+        let running: Vec<_> = (0..threads).map(share).collect();
+        running
+            .into_iter()
+            .map(|thread| thread.join().expect("no panic"))
+            .collect()
+    });
+    let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum::<u64>();
+    let (compared, refused) = (sum(|tally| tally.compared), sum(|tally| tally.refused));
+    let (cells, witnesses) = (sum(|tally| tally.cells), sum(|tally| tally.witnesses));
+    println!(
+        "{compared} pairs compared, {refused} with identical routes, {cells} cells, {witnesses} witnesses"
+    );
+    assert!(compared > count * 9 / 10, "{compared}");
+    assert!(
+        cells > count * 2 && witnesses == cells,
+        "{cells} {witnesses}"
+    );
+}
+
+#[derive(Default)]
+struct Tally {
+    compared: u64,
+    refused: u64,
+    cells: u64,
+    witnesses: u64,
+}
+
+/// The owners of some requests, before and after.
+type Cell = (Option<String>, Option<String>);
+
+impl Tally {
+    fn compare(&mut self, seed: u64, paths: &Paths) {
+        let mut dice = Dice::new(seed);
+        let old = gateway(&mut dice);
+        let new = edited(&mut dice, &old);
+        let (Some(before), Some(after)) = (side(&old, 1), side(&new, 2)) else {
+            self.refused += 1;
+            return;
+        };
+        // Two routes that no request can tell apart.
+        let runs = |side: &Side| gwc::ask::Oracle::build(&side.lowered.gateway, "b").is_ok();
+        if !runs(&before) || !runs(&after) {
+            self.refused += 1;
+            return;
+        }
+        let plan = plan::compare(Some(&before), &after).expect("both sides build");
+        let shown = || format!("seed {seed}\n{}\n{}", printed(&old), printed(&new));
+        assert_eq!(plan.bugs, Vec::<String>::new(), "{}", shown());
+        let (was, is) = (Naive::new(&old, paths), Naive::new(&new, paths));
+        let expected = differences(&was, &is, paths);
+        let mut said: BTreeMap<Cell, Witness> = BTreeMap::new();
+        let moves = plan.changes.iter().filter(|change| {
+            change.section == Section::Routing && change.class != plan::Class::Shadowed
+        });
+        for change in moves {
+            let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+            let cell = (text(&change.old), text(&change.new));
+            let witness = change.witness.clone();
+            let witness = witness.unwrap_or_else(|| panic!("{cell:?} has no witness\n{}", shown()));
+            said.insert(cell, witness);
+        }
+        let keys = |cells: BTreeSet<&Cell>| cells.into_iter().cloned().collect::<Vec<_>>();
+        assert_eq!(
+            keys(said.keys().collect()),
+            keys(expected.keys().collect()),
+            "{}",
+            shown()
+        );
+        for (cell, witness) in &said {
+            let asked = (was.owner(witness), is.owner(witness));
+            assert_eq!(&asked, cell, "{witness:?}\n{}", shown());
+            let size = witness.method.len() + witness.url.len() - "http://".len()
+                + witness
+                    .headers
+                    .iter()
+                    .map(|(name, value)| name.len() + value.len() + 4)
+                    .sum::<usize>();
+            assert!(
+                size <= expected[cell],
+                "{cell:?}: {witness:?} is longer than {}\n{}",
+                expected[cell],
+                shown()
+            );
+            self.witnesses += 1;
+        }
+        self.cells += expected.len() as u64;
+        self.compared += 1;
+    }
+}
+
+// === the tables ===
+
+/// A mount of an API of its own, with its routes.
+#[derive(Clone, Debug)]
+struct Mounted {
+    api: String,
+    host: &'static str,
+    base: &'static str,
+    operations: Vec<ir::Operation>,
+}
+
+fn gateway(dice: &mut Dice) -> Vec<Mounted> {
+    let count = 1 + dice.below(3);
+    let mounted = |number: usize, dice: &mut Dice| Mounted {
+        api: format!("s{number}"),
+        host: dice.pick(&["", "", "x.h", "*.h"]),
+        base: dice.pick(&["", "", "/a"]),
+        operations: Vec::new(),
+    };
+    let mut mounts: Vec<Mounted> = (0..count).map(|number| mounted(number, dice)).collect();
+    for number in 0..2 + dice.below(7) {
+        let operation = operation(dice, number);
+        let at = dice.below(count);
+        mounts[at].operations.push(operation);
+    }
+    mounts
+}
+
+fn operation(dice: &mut Dice, number: usize) -> ir::Operation {
+    let mut text = String::new();
+    for piece in 0..1 + dice.below(2) {
+        let name = format!("{{p{piece}}}");
+        text.push('/');
+        text.push_str(&dice.pick(&PIECES).replace("{}", &name));
+    }
+    let mut template = Template::parse(&text).expect("a template");
+    if dice.chance(2) {
+        template = template.into_prefix();
+    }
+    if dice.chance(2) {
+        template = template.into_folded();
+    }
+    let tests = || {
+        [
+            Test::Exact("1".into()),
+            Test::Exact("2".into()),
+            Test::Prefix("1".into()),
+            Test::Present,
+        ]
+    };
+    let mut conditions = Vec::new();
+    if dice.chance(4) {
+        conditions.push(Condition::Header("v".into(), dice.pick(&tests())));
+    }
+    if dice.chance(1) {
+        conditions.push(Condition::Query("q".into(), Test::Present));
+    }
+    let usual = dice.chance(8);
+    ir::Operation {
+        key: format!("k{number}"),
+        method: dice.pick(&["GET", "GET", "GET", "HEAD", "POST"]).into(),
+        template,
+        conditions,
+        priority: if usual { 0 } else { dice.pick(&[-1, 1]) },
+        treatment: 0,
+        trailing_slash: dice.pick(&[
+            TrailingSlash::Strict,
+            TrailingSlash::Strict,
+            TrailingSlash::Strict,
+            TrailingSlash::Ignore,
+            TrailingSlash::Redirect,
+        ]),
+    }
+}
+
+/// A few edits: routes come, go, move to another template, priority or condition; mounts move.
+fn edited(dice: &mut Dice, old: &[Mounted]) -> Vec<Mounted> {
+    let mut new = old.to_vec();
+    for edit in 0..1 + dice.below(3) {
+        let at = dice.below(new.len());
+        let count = new[at].operations.len();
+        let fresh = operation(dice, 100 + edit);
+        match dice.below(6) {
+            0 => new[at].operations.push(fresh),
+            1 if count > 0 => {
+                let gone = dice.below(count);
+                new[at].operations.remove(gone);
+            }
+            2 if count > 0 => {
+                let other = dice.below(count);
+                let key = new[at].operations[other].key.clone();
+                new[at].operations[other] = ir::Operation { key, ..fresh };
+            }
+            3 if count > 0 => {
+                let other = dice.below(count);
+                new[at].operations[other].priority = dice.pick(&[-1, 0, 1]);
+            }
+            4 if count > 0 => {
+                let other = dice.below(count);
+                new[at].operations[other].conditions = fresh.conditions;
+                new[at].operations[other].trailing_slash = fresh.trailing_slash;
+            }
+            _ => new[at].host = dice.pick(&["", "x.h", "*.h"]),
+        }
+    }
+    new
+}
+
+/// A gateway of these; none where it cannot be one.
+fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
+    let apis = mounts.iter().map(|mounted| {
+        Some(ir::Api {
+            name: mounted.api.clone(),
+            mounts: ir::Set::new(vec![ir::Mount {
+                name: "m".into(),
+                hosts: Some(mounted.host)
+                    .filter(|host| !host.is_empty())
+                    .map(str::to_owned)
+                    .into_iter()
+                    .collect(),
+                base_path: mounted.base.into(),
+                strip_base_path: false,
+                listeners: vec!["public".into()],
+            }])
+            .ok()?,
+            schemes: ir::Set::default(),
+            policies: ir::Set::default(),
+            treatments: vec![ir::Treatment {
+                security: ir::Security::default(),
+                chain: Vec::new(),
+                upstream: "u".into(),
+                timeout_ms: 1_000,
+                max_body_bytes: None,
+            }],
+            operations: ir::Set::new(mounted.operations.clone()).ok()?,
+        })
+    });
+    let apis = ir::Set::new(apis.collect::<Option<Vec<_>>>()?).ok()?;
+    let limits = ir::ListenerLimits {
+        connections: 10,
+        header_bytes: 10_000,
+        headers: 100,
+        header_timeout_ms: 1_000,
+        idle_timeout_ms: 1_000,
+        target_bytes: 1_000,
+    };
+    let shared = ir::Shared {
+        project: "p".into(),
+        listeners: ir::Set::new(vec![ir::Listener {
+            name: "public".into(),
+            address: "127.0.0.1:0".into(),
+            protocol: ir::Protocol::Http,
+            limits,
+            trusted_proxies: Vec::new(),
+        }])
+        .ok()?,
+        upstreams: ir::Set::new(vec![ir::Upstream {
+            name: "u".into(),
+            state: StateId(1),
+            targets: ir::Set::new(vec![ir::Target {
+                name: "t".into(),
+                host: "127.0.0.1".into(),
+                port: 9,
+                path: String::new(),
+                weight: 1,
+            }])
+            .ok()?,
+            connect_timeout_ms: 1_000,
+            idle_timeout_ms: 1_000,
+            host_header: ir::HostHeader::Preserve,
+        }])
+        .ok()?,
+        auth: ir::Set::default(),
+        consumers: ir::Set::default(),
+        policies: ir::Set::default(),
+        apis: ir::Set::new(
+            apis.iter()
+                .map(|api| ir::ApiRef {
+                    name: api.name.clone(),
+                    digest: gwc::lower::digest(&bundle::codec::encode(api)),
+                })
+                .collect(),
+        )
+        .ok()?,
+        expose_bundle: false,
+    };
+    Some(Side {
+        bundle: Digest::of(&[id]),
+        lowered: Lowered {
+            gateway: ir::Gateway { shared, apis },
+            contracts: ir::Set::default(),
+            consumers_file: None,
+        },
+        source: None,
+    })
+}
+
+fn printed(mounts: &[Mounted]) -> String {
+    let mut text = String::new();
+    for mounted in mounts {
+        for operation in &mounted.operations {
+            text.push_str(&format!(
+                "{}/{} {:?} {} {}{}{} p{} {:?} {:?}\n",
+                mounted.api,
+                operation.key,
+                mounted.host,
+                operation.method,
+                mounted.base,
+                operation.template,
+                match (
+                    operation.template.is_prefix(),
+                    operation.template.is_folded()
+                ) {
+                    (true, true) => "/** ~",
+                    (true, false) => "/**",
+                    (false, true) => " ~",
+                    (false, false) => "",
+                },
+                operation.priority,
+                operation.trailing_slash,
+                operation.conditions,
+            ));
+        }
+    }
+    text
+}
+
+// === every request ===
+
+/// Every path that two templates can be told apart by: of up to two segments; behind `/a`, where
+/// a base path may be, of three; and one segment more below those, for prefixes.
+struct Paths(Vec<Vec<&'static str>>);
+
+impl Paths {
+    fn new() -> Self {
+        let mut all: Vec<Vec<&str>> = Vec::new();
+        for a in TEXTS {
+            all.push(vec![a]);
+            for b in TEXTS {
+                all.push(vec![a, b]);
+                if a == "a" {
+                    for c in TEXTS {
+                        all.push(vec![a, b, c]);
+                        all.extend(["", "0"].map(|d| vec![a, b, c, d]));
+                    }
+                } else {
+                    all.extend(["", "0"].map(|c| vec![a, b, c]));
+                }
+            }
+        }
+        Self(all)
+    }
+}
+
+/// Bits, one for each path.
+type Bits = Vec<u64>;
+
+/// A table written down plainly: each route with the paths that it matches, the greatest first
+/// for each method.
+struct Naive {
+    hosts: Vec<&'static str>,
+    routes: Vec<Written>,
+    /// For each method the order of the routes that take it.
+    order: [Vec<usize>; 3],
+}
+
+struct Written {
+    label: String,
+    id: String,
+    redirects: bool,
+    host: &'static str,
+    method: String,
+    pieces: Vec<Segment>,
+    prefix: bool,
+    conditions: Vec<Condition>,
+    priority: i32,
+    twin: bool,
+    paths: Bits,
+}
+
+impl Naive {
+    fn new(mounts: &[Mounted], paths: &Paths) -> Self {
+        let mut routes = Vec::new();
+        for mounted in mounts {
+            for operation in &mounted.operations {
+                let mut write = |pieces: Vec<Segment>, twin: bool| {
+                    let base = mounted.base.split('/').skip(1);
+                    let base = base.map(|text| Segment::Literal(text.into()));
+                    let pieces: Vec<Segment> = base.chain(pieces).collect();
+                    let prefix = operation.template.is_prefix();
+                    let mut bits = vec![0; paths.0.len().div_ceil(64)];
+                    for (at, path) in paths.0.iter().enumerate() {
+                        if path_holds(&pieces, prefix, path) {
+                            bits[at / 64] |= 1 << (at % 64);
+                        }
+                    }
+                    let redirects = twin && operation.trailing_slash == TrailingSlash::Redirect;
+                    let id = format!("{}@m", operation.key);
+                    routes.push(Written {
+                        label: format!("{id}{}", if redirects { " (redirects)" } else { "" }),
+                        id,
+                        redirects,
+                        host: mounted.host,
+                        method: operation.method.clone(),
+                        pieces,
+                        prefix,
+                        conditions: operation.conditions.clone(),
+                        priority: operation.priority,
+                        twin,
+                        paths: bits,
+                    });
+                };
+                let declared = operation.template.segments().to_vec();
+                write(declared.clone(), false);
+                if operation.trailing_slash != TrailingSlash::Strict
+                    && !operation.template.is_prefix()
+                {
+                    let mut twin = declared;
+                    if twin.last() == Some(&Segment::Literal(String::new())) {
+                        twin.pop();
+                    } else {
+                        twin.push(Segment::Literal(String::new()));
+                    }
+                    write(twin, true);
+                }
+            }
+        }
+        let order = METHODS.map(|method| {
+            let takes = |written: &Written| {
+                written.method == method || method == "HEAD" && written.method == "GET"
+            };
+            let mut order: Vec<usize> =
+                (0..routes.len()).filter(|at| takes(&routes[*at])).collect();
+            order.sort_by(|a, b| compare(&routes[*b], &routes[*a], method));
+            order
+        });
+        let hosts = mounts.iter().map(|mounted| mounted.host).collect();
+        Self {
+            hosts,
+            routes,
+            order,
+        }
+    }
+
+    /// The routes that a host is asked of.
+    fn asked(&self, patterns: [&str; 3]) -> Option<&'static str> {
+        let mut patterns = patterns.into_iter();
+        patterns.find_map(|pattern| self.hosts.iter().copied().find(|host| *host == pattern))
+    }
+
+    /// Who owns the request of a witness.
+    fn owner(&self, witness: &Witness) -> Option<String> {
+        let url = witness.url.strip_prefix("http://").expect("http");
+        let (host, rest) = url.split_at(url.find('/').expect("a path"));
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path: Vec<&str> = path.split('/').skip(1).collect();
+        let fields: Vec<&str> = witness
+            .headers
+            .iter()
+            .filter(|(name, _)| name == "v")
+            .map(|(_, value)| value.as_str())
+            .collect();
+        let queries: Vec<&str> = query.strip_prefix("q=").into_iter().collect();
+        let (_, patterns) = HOSTS.iter().find(|(known, _)| *known == host)?;
+        let asked = self.asked(*patterns)?;
+        let method = METHODS
+            .iter()
+            .position(|method| *method == witness.method)?;
+        let found = self.order[method]
+            .iter()
+            .map(|at| &self.routes[*at])
+            .find(|route| {
+                route.host == asked
+                    && path_holds(&route.pieces, route.prefix, &path)
+                    && conditions_hold(&route.conditions, &fields, &queries)
+            });
+        found.map(|route| route.label.clone())
+    }
+}
+
+/// Each pair of owners that some request has, with the size of the smallest.
+fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<Cell, usize> {
+    let words = paths.0.len().div_ceil(64);
+    let mut cells: BTreeMap<Cell, usize> = BTreeMap::new();
+    for (host, patterns) in HOSTS {
+        // A host that nobody names is asked like any other.
+        let named = [old, new].iter().any(|naive| {
+            let mut routes = naive.hosts.iter();
+            routes.any(|pattern| *pattern == patterns[0])
+        });
+        if !named && host != "gateway" {
+            continue;
+        }
+        let asked = (old.asked(patterns), new.asked(patterns));
+        for (method, name) in METHODS.iter().enumerate() {
+            for fields in FIELDS {
+                for queries in QUERIES {
+                    let owned = |naive: &Naive, asked: Option<&str>| {
+                        let mut left: Bits = vec![u64::MAX; words];
+                        let spare = words * 64 - paths.0.len();
+                        if let Some(last) = left.last_mut() {
+                            *last >>= spare;
+                        }
+                        let mut owned: Vec<(Option<usize>, Bits)> = Vec::new();
+                        for at in &naive.order[method] {
+                            let route = &naive.routes[*at];
+                            if asked != Some(route.host)
+                                || !conditions_hold(&route.conditions, fields, queries)
+                            {
+                                continue;
+                            }
+                            let mine: Bits =
+                                left.iter().zip(&route.paths).map(|(a, b)| a & b).collect();
+                            left.iter_mut().zip(&mine).for_each(|(a, b)| *a &= !b);
+                            if mine.iter().any(|word| *word != 0) {
+                                owned.push((Some(*at), mine));
+                            }
+                        }
+                        owned.push((None, left));
+                        owned
+                    };
+                    let (was, is) = (owned(old, asked.0), owned(new, asked.1));
+                    let more: usize = fields
+                        .iter()
+                        .map(|value| "v".len() + value.len() + 4)
+                        .sum::<usize>()
+                        + queries
+                            .iter()
+                            .map(|value| "?q=".len() + value.len())
+                            .sum::<usize>();
+                    for (a, mine) in &was {
+                        for (b, theirs) in &is {
+                            let Some(cell) = cell((old, *a), (new, *b)) else {
+                                continue;
+                            };
+                            for (at, (x, y)) in mine.iter().zip(theirs).enumerate() {
+                                let mut both = x & y;
+                                while both != 0 {
+                                    let path = &paths.0[at * 64 + both.trailing_zeros() as usize];
+                                    both &= both - 1;
+                                    let path: usize = path.iter().map(|text| text.len() + 1).sum();
+                                    let size = name.len() + host.len() + path + more;
+                                    let least = cells.entry(cell.clone()).or_insert(size);
+                                    *least = size.min(*least);
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    cells
+}
+
+/// What a plan says of two owners; none where it says nothing.
+fn cell((old, a): (&Naive, Option<usize>), (new, b): (&Naive, Option<usize>)) -> Option<Cell> {
+    let (a, b) = (a.map(|at| &old.routes[at]), b.map(|at| &new.routes[at]));
+    match (a, b) {
+        (None, None) => None,
+        (Some(a), Some(b)) if a.id == b.id => None,
+        // Two that redirect give one answer.
+        (Some(a), Some(b)) if a.redirects && b.redirects => None,
+        // A path that only redirects serves nothing.
+        (Some(only), None) | (None, Some(only)) if only.redirects => None,
+        _ => Some((a.map(|a| a.label.clone()), b.map(|b| b.label.clone()))),
+    }
+}
+
+fn path_holds(pieces: &[Segment], prefix: bool, path: &[&str]) -> bool {
+    let long = if prefix {
+        path.len() >= pieces.len()
+    } else {
+        path.len() == pieces.len()
+    };
+    long && pieces
+        .iter()
+        .zip(path)
+        .all(|(piece, text)| holds(piece, text))
+}
+
+/// Any division of the text into parameters of one or more letters will do.
+fn holds(piece: &Segment, text: &str) -> bool {
+    match piece {
+        Segment::Literal(own) => own == text,
+        Segment::Folded(own) => *own == text.to_ascii_lowercase(),
+        Segment::Parameter(_) => !text.is_empty(),
+        Segment::Pattern(pattern) => {
+            let text = if pattern.folded {
+                text.to_ascii_lowercase()
+            } else {
+                text.to_owned()
+            };
+            let rest: Vec<&str> = pattern
+                .rest
+                .iter()
+                .map(|(_, literal)| literal.as_str())
+                .collect();
+            text.strip_prefix(pattern.head.as_str())
+                .is_some_and(|text| divides(&rest, text))
+        }
+    }
+}
+
+fn divides(rest: &[&str], text: &str) -> bool {
+    match rest.split_first() {
+        None => text.is_empty(),
+        Some((literal, rest)) => (1..=text.len()).any(|end| {
+            text[end..]
+                .strip_prefix(literal)
+                .is_some_and(|text| divides(rest, text))
+        }),
+    }
+}
+
+fn conditions_hold(conditions: &[Condition], fields: &[&str], queries: &[&str]) -> bool {
+    conditions.iter().all(|condition| {
+        let (values, test) = match condition {
+            Condition::Header(_, test) => (fields, test),
+            Condition::Query(_, test) => (queries, test),
+        };
+        values.iter().any(|value| match test {
+            Test::Exact(text) => value == text,
+            Test::Prefix(text) => value.starts_with(text.as_str()),
+            Test::Present => true,
+        })
+    })
+}
+
+/// semantics.md §1, written down once more.
+fn compare(a: &Written, b: &Written, method: &str) -> Ordering {
+    let explicit = |route: &Written| route.method == method;
+    a.priority
+        .cmp(&b.priority)
+        .then_with(|| compare_paths(a, b))
+        .then_with(|| explicit(a).cmp(&explicit(b)))
+        .then_with(|| b.twin.cmp(&a.twin))
+        .then_with(|| compare_conditions(&a.conditions, &b.conditions))
+}
+
+fn compare_paths(a: &Written, b: &Written) -> Ordering {
+    for at in 0..a.pieces.len().max(b.pieces.len()) {
+        let order = match (a.pieces.get(at), b.pieces.get(at)) {
+            (Some(a), Some(b)) => weight(a).cmp(&weight(b)),
+            (Some(_), None) => Ordering::Greater,
+            (None, _) => Ordering::Less,
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    b.prefix.cmp(&a.prefix)
+}
+
+type Weight = (
+    u8,
+    usize,
+    std::cmp::Reverse<usize>,
+    usize,
+    usize,
+    std::cmp::Reverse<(String, bool)>,
+);
+
+/// Literal, literal in any case, pattern, parameter; patterns by literal bytes, fewer parameters,
+/// head, tail, then bytes.
+fn weight(piece: &Segment) -> Weight {
+    use std::cmp::Reverse;
+    let none = |kind| (kind, 0, Reverse(0), 0, 0, Reverse((String::new(), false)));
+    match piece {
+        Segment::Literal(_) => none(3),
+        Segment::Folded(_) => none(2),
+        Segment::Parameter(_) => none(0),
+        Segment::Pattern(pattern) => {
+            let literals: Vec<&str> = std::iter::once(pattern.head.as_str())
+                .chain(pattern.rest.iter().map(|(_, literal)| literal.as_str()))
+                .collect();
+            (
+                1,
+                literals.iter().map(|literal| literal.len()).sum(),
+                Reverse(pattern.rest.len()),
+                pattern.head.len(),
+                literals.last().map_or(0, |literal| literal.len()),
+                Reverse((literals.join("{}"), pattern.folded)),
+            )
+        }
+    }
+}
+
+fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
+    let fields = |all: &[Condition]| {
+        all.iter()
+            .filter(|one| matches!(one, Condition::Header(..)))
+            .count()
+    };
+    let sharp = |all: &[Condition]| {
+        let mut all: Vec<usize> = all
+            .iter()
+            .map(|one| match one {
+                Condition::Header(_, test) | Condition::Query(_, test) => match test {
+                    Test::Exact(_) => 1_000,
+                    Test::Prefix(text) => 1 + text.len(),
+                    Test::Present => 0,
+                },
+            })
+            .collect();
+        all.sort_by(|a, b| b.cmp(a));
+        all
+    };
+    fields(a)
+        .cmp(&fields(b))
+        .then_with(|| a.len().cmp(&b.len()))
+        .then_with(|| sharp(a).cmp(&sharp(b)))
+        .then_with(|| b.cmp(a))
+}
