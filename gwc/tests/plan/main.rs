@@ -1,8 +1,11 @@
 //! Plans of small projects: one edit, exactly the expected lines; refactorings, none.
 
 mod algebra;
+#[path = "../front/corpus.rs"]
+mod corpus;
 mod dice;
 mod edits;
+mod history;
 mod refactorings;
 mod written;
 

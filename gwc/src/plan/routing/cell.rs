@@ -343,10 +343,26 @@ impl<'a> Cells<'_, 'a> {
             if owned && *inside == (Outcome::Refused { status: 400 }) {
                 continue;
             }
+            // Scopes are the upstream's to look at: both let the credential pass.
+            if owned && served(inside) && self.asks_for_scopes(owners) {
+                continue;
+            }
             told.bugs.push(bug(&witness, &caller.route.operation.key));
             return None;
         }
         None
+    }
+
+    /// Whether a requirement of either side names scopes.
+    fn asks_for_scopes(&self, owners: [Owner; 2]) -> bool {
+        owners.into_iter().zip(self.tables).any(|(owner, table)| {
+            let Owner::Route(route) = owner else {
+                return false;
+            };
+            let security = &table.routes[route as usize].treatment().security;
+            let mut uses = security.0.iter().flat_map(|alternative| &alternative.0);
+            uses.any(|wanted| !wanted.scopes.is_empty())
+        })
     }
 
     /// A caller whom the two sides treat differently; both serve it where there is such a one.
