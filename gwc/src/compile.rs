@@ -610,7 +610,11 @@ fn load<'e>(
 }
 
 /// A document with its overlays; `None` where one of these cannot be read.
-fn overlaid(files: &mut Files, entry: &settings::ApiEntry, sink: &mut Sink) -> Option<Document> {
+pub(crate) fn overlaid(
+    files: &mut Files,
+    entry: &settings::ApiEntry,
+    sink: &mut Sink,
+) -> Option<Document> {
     let (file, root) = files.load(&entry.path.value, entry.path.span, sink)?;
     let mut document = Document {
         file,
@@ -644,7 +648,7 @@ fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Le
 
 /// A first file that cannot even be read (too large, no permission) has no text; its finding needs
 /// one to stand in.
-fn stand_in(files: &mut Files, path: &str) {
+pub(crate) fn stand_in(files: &mut Files, path: &str) {
     if files.sources.iter().next().is_none() {
         files.sources.add(path, "");
     }

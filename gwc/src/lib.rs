@@ -25,6 +25,7 @@ pub mod release;
 pub mod schemas;
 pub mod source_map;
 pub mod spec;
+pub mod strip;
 pub mod syntax;
 pub mod vocab;
 

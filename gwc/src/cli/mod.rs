@@ -32,6 +32,7 @@ mod schema;
 mod side;
 mod sign;
 mod status;
+mod strip;
 mod target;
 mod trust;
 mod verify;
@@ -112,6 +113,8 @@ enum Command {
     Trust(trust::Args),
     /// Say which operation owns a request, and what happens to it
     Route(route::Args),
+    /// Print the public OpenAPI document, without what the gateway is told
+    Strip(strip::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -126,6 +129,7 @@ impl Command {
             Self::Diff(args) => &args.limits,
             Self::Apply(args) => &args.limits,
             Self::Route(args) => &args.limits,
+            Self::Strip(args) => &args.limits,
             _ => return crate::syntax::Limits::default(),
         };
         options.limits()
@@ -206,6 +210,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         Command::Plan(args) => plan::run(&args, &context),
         Command::Diff(args) => diff::run(&args, &context),
         Command::Route(args) => route::run(&args, &context),
+        Command::Strip(args) => strip::run(&args, &context),
         Command::Completions(args) => completions::run(&args),
     };
     result.unwrap_or_else(|error| {

@@ -3,12 +3,13 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use diag::Level;
+use diag::{Diagnostic, Level};
 use serde_json::{Value, json};
 
 use crate::compile::{self, Compiled, Input, Purpose};
 use crate::exit::{Exit, Failure};
 use crate::output::{Report, human};
+use crate::project::files::Files;
 use crate::release::Sought;
 use crate::syntax::Limits;
 
@@ -138,6 +139,25 @@ pub(super) fn comparable(
     .into())
 }
 
+/// Documents that are only read: says what is wrong with them, and fails where one of it is an error.
+pub(super) fn unreadable(files: &Files, found: &[Diagnostic], folder: &Path) -> anyhow::Result<()> {
+    let errors: Vec<Diagnostic> = found
+        .iter()
+        .filter(|finding| finding.level == Level::Error)
+        .cloned()
+        .collect();
+    if errors.is_empty() {
+        return Ok(());
+    }
+    tell(files, &seen_folder(folder), &errors);
+    Err(Failure::new(
+        Exit::INPUT,
+        "findings",
+        "not every document can be read; the places are above",
+    )
+    .into())
+}
+
 fn unusable(compiled: &Compiled) -> Exit {
     if compiled.unreadable {
         Exit::INPUT
@@ -170,16 +190,7 @@ fn findings(compiled: &Compiled, folder: &str) {
         .cloned()
         .partition(|finding| finding.level == Level::Error);
     if !told.is_empty() {
-        let report = Report {
-            files: &compiled.files,
-            folder,
-            findings: &told,
-            environment: None,
-            cost: None,
-            fail_on: Level::Error,
-        };
-        let text = human::render(&report, look(std::io::stderr().is_terminal()));
-        let _ = std::io::stderr().write_all(text.as_bytes());
+        tell(&compiled.files, folder, &told);
     }
     let warnings = others
         .iter()
@@ -191,6 +202,20 @@ fn findings(compiled: &Compiled, folder: &str) {
             if warnings == 1 { "" } else { "s" }
         ));
     }
+}
+
+/// Says findings on standard error, for people.
+fn tell(files: &Files, folder: &str, findings: &[Diagnostic]) {
+    let report = Report {
+        files,
+        folder,
+        findings,
+        environment: None,
+        cost: None,
+        fail_on: Level::Error,
+    };
+    let text = human::render(&report, look(std::io::stderr().is_terminal()));
+    let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 /// How to draw for a terminal or a file.

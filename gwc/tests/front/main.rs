@@ -24,6 +24,7 @@ mod output;
 mod overlay;
 mod places;
 mod project;
+mod public;
 mod routes;
 mod samples;
 mod schemas;

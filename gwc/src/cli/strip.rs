@@ -1,0 +1,171 @@
+//! `gwc strip`: the public OpenAPI document, without what the gateway is told.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use super::limits::LimitOptions;
+use super::say::{self, Context};
+use crate::compile::Input;
+use crate::exit::{Exit, Failure};
+use crate::output::printable;
+use crate::strip::{self, Unfit, Written, write};
+
+/// How many names a note lists.
+const NAMED_MAX: usize = 10;
+
+/// The form of the document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Yaml,
+    Json,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Left out are `x-gateway`, `x-gateway-lint`, `x-gateway-ext-…`, operations with `internal: true`, and
+components that only those referred to. Overlays are applied. Comments are not kept, the order is.
+
+Examples:
+  gwc strip openapi.yaml > public.yaml     one document
+  gwc strip --api orders --format json     one API of the project, with its overlays
+  gwc strip -o public/                     every API of the project: public/NAME.yaml"
+)]
+pub(super) struct Args {
+    /// An OpenAPI document, or a project's folder; the project of the working folder where nothing is
+    /// said
+    #[arg(value_name = "PATH")]
+    path: Option<PathBuf>,
+    /// The API of the project
+    #[arg(long, value_name = "NAME")]
+    api: Option<String>,
+    /// Write one file for each API into this folder, instead of one document to standard output
+    #[arg(short = 'o', value_name = "DIR")]
+    output: Option<PathBuf>,
+    /// The form of the document
+    #[arg(long, default_value = "yaml")]
+    format: Form,
+    #[command(flatten)]
+    pub(super) limits: LimitOptions,
+}
+
+pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let input = context.input(args.path.as_deref())?;
+    if let (Input::Document(_), Some(api)) = (&input, &args.api) {
+        return Err(Failure::usage(format!(
+            "--api {}: one document has no APIs; name a project",
+            printable(api)
+        ))
+        .into());
+    }
+    let mut written = strip::written(&input, context.limits, context.environment.as_deref())?;
+    say::unreadable(&written.files, &written.findings, input.folder())?;
+    if let Some(name) = &args.api {
+        let known: Vec<&str> = written.apis.iter().map(|(name, _)| name.as_str()).collect();
+        if !known.contains(&name.as_str()) {
+            let near = diag::suggest::nearest(name, known.iter().copied())
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default();
+            return Err(Failure::usage(format!(
+                "there is no API `{}` in this project{near}",
+                name.escape_debug()
+            ))
+            .into());
+        }
+        written.apis.retain(|(known, _)| known == name);
+    }
+    if args.output.is_none() && written.apis.len() > 1 {
+        let names: Vec<&str> = written
+            .apis
+            .iter()
+            .take(NAMED_MAX)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        return Err(Failure::usage(format!(
+            "this project has {} APIs ({}); choose one with --api NAME, or write all into a folder with -o DIR",
+            written.apis.len(),
+            names.join(", ")
+        ))
+        .into());
+    }
+    for index in 0..written.apis.len() {
+        let text = document(args, &written, index)?;
+        match &args.output {
+            None => say::result(&text),
+            Some(folder) => save(folder, &written.apis[index].0, args.format, &text)?,
+        }
+    }
+    Ok(Exit::OK)
+}
+
+/// One public document.
+fn document(args: &Args, written: &Written, index: usize) -> anyhow::Result<String> {
+    let (name, document) = &written.apis[index];
+    let failed = |why: String| Failure::new(Exit::FINDINGS, "not-public", why);
+    let stripped = strip::strip(&written.files, document).map_err(|unfit| match unfit {
+        Unfit::HiddenElsewhere { path, file } => failed(format!(
+            "{}: `{}` is described in `{}`, and an operation there is internal; move that operation into a path item of its own",
+            printable(name),
+            path.escape_debug(),
+            file.escape_debug()
+        )),
+        Unfit::Dangling { reference } => failed(format!(
+            "{}: `{}` refers to something that is left out; describe it under `components`",
+            printable(name),
+            reference.escape_debug()
+        )),
+    })?;
+    if !stripped.refers.is_empty() {
+        let named: Vec<String> = stripped
+            .refers
+            .iter()
+            .take(NAMED_MAX)
+            .map(|file| printable(file))
+            .collect();
+        say::note(&format!(
+            "note: {} refers to other files, which need `gwc strip FILE` of their own: {}{}",
+            printable(name),
+            named.join(", "),
+            if stripped.refers.len() > NAMED_MAX {
+                ", …"
+            } else {
+                ""
+            }
+        ));
+    }
+    let root = written.files.tree.at(document.root);
+    let text = match args.format {
+        Form::Yaml => write::yaml(root, &stripped.removed),
+        Form::Json => write::json(root, &stripped.removed),
+    };
+    Ok(text.ok_or_else(|| {
+        Failure::new(
+            Exit::INPUT,
+            "too-large",
+            format!(
+                "{}: written out, its aliases make more than {} MiB",
+                printable(name),
+                write::BYTES_MAX >> 20
+            ),
+        )
+    })?)
+}
+
+fn save(folder: &Path, name: &str, form: Form, text: &str) -> anyhow::Result<()> {
+    let kind = match form {
+        Form::Yaml => "yaml",
+        Form::Json => "json",
+    };
+    let path = folder.join(format!("{name}.{kind}"));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&path, text))
+        .map_err(|error| {
+            Failure::new(
+                Exit::INPUT,
+                "output",
+                format!("cannot write `{}`: {error}", path.display()),
+            )
+        })?;
+    say::note(&format!("wrote {}", say::path(&path)));
+    Ok(())
+}

@@ -1,0 +1,356 @@
+//! The public document: what clients may read of an OpenAPI document that carries `x-gateway`.
+//!
+//! Taken away are the gateway's own keys, the operations that nobody outside can call (`internal`),
+//! and the components that only they used. Nodes are never changed: [`Removed`] says which entries
+//! of which maps are left out, and [`write`] writes the others.
+
+mod reach;
+mod read;
+mod swagger;
+pub mod write;
+
+pub use read::{Written, written};
+
+use std::collections::{HashMap, HashSet};
+
+use diag::{FileId, NodeId, NodeRef};
+
+use crate::lint::allow;
+use crate::project::files::{Document, Files};
+use crate::spec::objects::{DOCUMENT, LINK, OPERATION, Object, Others, PATH_ITEM, Type};
+
+/// The gateway's key.
+const KEY: &str = "x-gateway";
+
+/// How private additions to it begin.
+const PRIVATE: &str = "x-gateway-ext-";
+
+/// Entries of maps that are left out, by map and key.
+#[derive(Debug, Default)]
+pub struct Removed {
+    entries: HashMap<NodeId, HashSet<Box<str>>>,
+}
+
+/// What was taken away, and what else a reader should know.
+#[derive(Debug, Default)]
+pub struct Stripped {
+    /// The entries that are left out.
+    pub removed: Removed,
+    /// Operations that are hidden, as `METHOD /path`.
+    pub hidden: Vec<String>,
+    /// Other files that the document refers to, which stay as they are.
+    pub refers: Vec<String>,
+}
+
+/// Why a document has no public form.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// An operation in another file is internal: only that file could leave it out.
+    HiddenElsewhere {
+        /// The path, as the document has it.
+        path: String,
+        /// The other file.
+        file: String,
+    },
+    /// What stays refers to what goes.
+    Dangling {
+        /// The reference.
+        reference: String,
+    },
+}
+
+/// Finds what the public form of a document leaves out. The files that it refers to must have been
+/// loaded ([`Files::follow`]).
+///
+/// # Errors
+/// A document that cannot be made public by leaving something out of it.
+pub fn strip(files: &Files, document: &Document) -> Result<Stripped, Unfit> {
+    let root = files.tree.at(document.root);
+    let mut marks = Marks::default();
+    if root.get("swagger").is_some() {
+        swagger::mark(root, &mut marks);
+    } else {
+        marks.object(root, &DOCUMENT);
+    }
+    let mut stripped = Stripped::default();
+    hide(files, document, &marks, &mut stripped)?;
+    let elsewhere: Vec<FileId> = files
+        .reached(document)
+        .into_iter()
+        .filter(|file| *file != document.file)
+        .collect();
+    stripped.refers = elsewhere
+        .iter()
+        .map(|file| files.sources.file(*file).path().to_owned())
+        .collect();
+    let outside: Vec<NodeRef<'_>> = elsewhere
+        .iter()
+        .filter_map(|file| Some(files.tree.at(files.root(*file)?)))
+        .collect();
+    let mut removed = std::mem::take(&mut stripped.removed);
+    for (map, key) in &marks.keys {
+        removed.add(*map, key);
+    }
+    reach::remove_unused(root, &outside, &mut removed);
+    links(root, &marks.links, &mut removed);
+    if let Some(reference) = reach::dangling(root, &removed) {
+        return Err(Unfit::Dangling { reference });
+    }
+    stripped.removed = removed;
+    Ok(stripped)
+}
+
+// === impl Removed ===
+
+impl Removed {
+    /// Whether an entry is left out.
+    #[must_use]
+    pub fn has(&self, map: NodeId, key: &str) -> bool {
+        self.entries
+            .get(&map)
+            .is_some_and(|keys| keys.contains(key))
+    }
+
+    fn add(&mut self, map: NodeRef<'_>, key: &str) {
+        self.entries.entry(map.id()).or_default().insert(key.into());
+    }
+
+    /// The entries of a map that stay.
+    pub fn left<'n>(
+        &self,
+        map: NodeRef<'n>,
+    ) -> impl Iterator<Item = (&'n diag::tree::Entry, NodeRef<'n>)> {
+        map.entries()
+            .filter(move |(entry, _)| !self.has(map.id(), &entry.key))
+    }
+}
+
+// --- the gateway's keys, path items and links
+
+/// What a walk along OpenAPI's objects finds.
+#[derive(Default)]
+struct Marks<'n> {
+    /// The gateway's keys.
+    keys: Vec<(NodeRef<'n>, &'n str)>,
+    /// Path items, with the map and the key that hold them, in the order of the document.
+    path_items: Vec<Held<'n>>,
+    /// Links, with the map and the key that hold them.
+    links: Vec<Held<'n>>,
+    seen: HashSet<(NodeId, usize)>,
+}
+
+/// An entry of a map.
+#[derive(Clone, Copy)]
+struct Held<'n> {
+    map: NodeRef<'n>,
+    key: &'n str,
+    value: NodeRef<'n>,
+}
+
+/// Whether a key is one of the gateway's.
+fn is_own(key: &str) -> bool {
+    key == KEY || key == allow::KEY || key.starts_with(PRIVATE)
+}
+
+impl<'n> Marks<'n> {
+    fn value(&mut self, node: NodeRef<'n>, ty: &'static Type) {
+        match ty {
+            Type::List(item) => node.items().for_each(|one| self.value(one, item)),
+            Type::Map(_, ty) => {
+                for (entry, value) in node.entries() {
+                    self.held(node, &entry.key, value, ty);
+                }
+            }
+            Type::Object(object) | Type::BoolOr(object) => self.object(node, object),
+            Type::Any
+            | Type::Text
+            | Type::Bool
+            | Type::Number
+            | Type::Positive
+            | Type::Count
+            | Type::Word(_)
+            | Type::WordOf30(_)
+            | Type::Words(_) => {}
+        }
+    }
+
+    /// A value of a map, noted where it is a path item or a link.
+    fn held(&mut self, map: NodeRef<'n>, key: &'n str, value: NodeRef<'n>, ty: &'static Type) {
+        let held = Held { map, key, value };
+        match ty {
+            Type::Object(object) if std::ptr::eq(*object, &raw const PATH_ITEM) => {
+                self.path_items.push(held);
+            }
+            Type::Object(object) if std::ptr::eq(*object, &raw const LINK) => self.links.push(held),
+            _ => {}
+        }
+        self.value(value, ty);
+    }
+
+    fn object(&mut self, node: NodeRef<'n>, object: &'static Object) {
+        let named = std::ptr::from_ref(object) as usize;
+        if !node.is_map() || !self.seen.insert((node.id(), named)) {
+            return;
+        }
+        for (entry, value) in node.entries() {
+            let key = &*entry.key;
+            if let Some(field) = object.fields.iter().find(|field| field.key == key) {
+                self.value(value, &field.ty);
+            } else if is_own(key) {
+                self.keys.push((node, key));
+            } else if let Others::Map(_, ty) = &object.others
+                && !key.starts_with("x-")
+            {
+                self.held(node, key, value, ty);
+            }
+        }
+    }
+}
+
+// --- hidden operations
+
+/// The methods of a path item that has them, each with its map.
+fn operations<'n>(item: NodeRef<'n>) -> Vec<Held<'n>> {
+    let is_method = |key: &str| {
+        PATH_ITEM.fields.iter().any(|field| {
+            field.key == key
+                && matches!(field.ty, Type::Object(object) if std::ptr::eq(object, &raw const OPERATION))
+        })
+    };
+    let own = item
+        .entries()
+        .filter(|(entry, _)| is_method(&entry.key))
+        .map(|(entry, value)| Held {
+            map: item,
+            key: &entry.key,
+            value,
+        });
+    let more = item.get("additionalOperations");
+    let more = more.into_iter().flat_map(|map| {
+        map.entries().map(move |(entry, value)| Held {
+            map,
+            key: &entry.key,
+            value,
+        })
+    });
+    own.chain(more).collect()
+}
+
+/// Whether an operation is internal. What is not plainly `false` hides it: a variable, a mistake.
+fn is_internal(operation: NodeRef<'_>) -> bool {
+    let said = operation.get(KEY).and_then(|says| says.get("internal"));
+    said.is_some_and(|said| !said.is_null() && said.as_bool() != Some(false))
+}
+
+fn hide(
+    files: &Files,
+    document: &Document,
+    marks: &Marks<'_>,
+    stripped: &mut Stripped,
+) -> Result<(), Unfit> {
+    let root = files.tree.at(document.root);
+    for held in &marks.path_items {
+        elsewhere(files, document, held)?;
+        let all = operations(held.value);
+        let hidden: Vec<&Held<'_>> = all
+            .iter()
+            .filter(|operation| is_internal(operation.value))
+            .collect();
+        for operation in &hidden {
+            stripped.removed.add(operation.map, operation.key);
+            let method = operation.key.to_uppercase();
+            stripped.hidden.push(format!("{method} {}", held.key));
+        }
+        if !hidden.is_empty() && hidden.len() == all.len() {
+            stripped.removed.add(held.map, held.key);
+        }
+    }
+    // A path item that is a reference to one without operations now.
+    for held in &marks.path_items {
+        let target = held.value.get("$ref").and_then(NodeRef::as_str);
+        let Some(target) = target.and_then(|text| reach::local(root, text)) else {
+            continue;
+        };
+        let gone = |one: &Held<'_>| {
+            one.value.id() == target.id() && stripped.removed.has(one.map.id(), one.key)
+        };
+        if operations(held.value).is_empty() && marks.path_items.iter().any(gone) {
+            stripped.removed.add(held.map, held.key);
+        }
+    }
+    stripped.hidden.dedup();
+    Ok(())
+}
+
+/// A path item of another file must have no internal operation.
+fn elsewhere(files: &Files, document: &Document, held: &Held<'_>) -> Result<(), Unfit> {
+    let Some(reference) = held.value.get("$ref").and_then(NodeRef::as_str) else {
+        return Ok(());
+    };
+    if reference.starts_with('#') {
+        return Ok(());
+    }
+    let base = document.base(held.value.span().file);
+    let (name, pointer) = reference.split_once('#').unwrap_or((reference, ""));
+    let Ok(file) = files.referred(base, name) else {
+        return Ok(());
+    };
+    let target = files
+        .root(file)
+        .and_then(|root| reach::at_pointer(files.tree.at(root), pointer));
+    match target {
+        Some(item) if operations(item).iter().any(|one| is_internal(one.value)) => {
+            Err(Unfit::HiddenElsewhere {
+                path: held.key.to_owned(),
+                file: files.sources.file(file).path().to_owned(),
+            })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Links that lead to operations that are left out.
+fn links(root: NodeRef<'_>, links: &[Held<'_>], removed: &mut Removed) {
+    let mut ids: HashSet<&str> = HashSet::new();
+    let mut left: HashSet<&str> = HashSet::new();
+    for (_, item) in root.get("paths").into_iter().flat_map(NodeRef::entries) {
+        for operation in operations(item) {
+            let Some(id) = operation.value.get("operationId").and_then(NodeRef::as_str) else {
+                continue;
+            };
+            ids.insert(id);
+        }
+    }
+    if let Some(paths) = root.get("paths") {
+        for (_, item) in removed.left(paths) {
+            for operation in operations(item) {
+                if removed.has(operation.map.id(), operation.key) {
+                    continue;
+                }
+                left.extend(operation.value.get("operationId").and_then(NodeRef::as_str));
+            }
+        }
+    }
+    loop {
+        let mut more = Vec::new();
+        for held in links {
+            if removed.has(held.map.id(), held.key) {
+                continue;
+            }
+            let text = |key: &str| held.value.get(key).and_then(NodeRef::as_str);
+            let by_id =
+                text("operationId").is_some_and(|id| ids.contains(id) && !left.contains(id));
+            let by_reference = [text("operationRef"), text("$ref")]
+                .into_iter()
+                .flatten()
+                .any(|reference| reach::is_gone(root, reference, removed));
+            if by_id || by_reference {
+                more.push(*held);
+            }
+        }
+        if more.is_empty() {
+            return;
+        }
+        more.iter().for_each(|held| removed.add(held.map, held.key));
+    }
+}

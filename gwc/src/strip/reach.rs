@@ -1,0 +1,315 @@
+//! Which components are still used when operations are gone.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use diag::{NodeId, NodeRef};
+
+use super::Removed;
+use crate::project::files::percent_decoded;
+
+/// A component: its kind (`schemas`; the keys of a Swagger document) and its name.
+type Name<'n> = (&'n str, &'n str);
+
+/// Where Swagger 2.0 keeps components: at the root.
+const SWAGGER_KINDS: [&str; 4] = [
+    "definitions",
+    "parameters",
+    "responses",
+    "securityDefinitions",
+];
+
+/// Takes away the components that something referred to, and nothing does any more. `outside`: the
+/// roots of other files, which may refer to this one.
+pub(super) fn remove_unused<'n>(root: NodeRef<'n>, outside: &[NodeRef<'n>], removed: &mut Removed) {
+    let components = components(root);
+    let mut names: Names<'n> = BTreeMap::new();
+    for (kind, map) in &components {
+        let of_kind = map.entries().map(|(entry, value)| (&*entry.key, value));
+        names.insert(kind, of_kind.collect());
+    }
+    let uses = Uses {
+        root,
+        names: &names,
+    };
+    let nothing = Removed::default();
+    let referenced = uses.of_components(&nothing);
+    // Nobody referred to these: they are there for their own sake.
+    let own: Vec<NodeRef<'n>> = uses
+        .all()
+        .filter(|(name, _)| !referenced.contains(name))
+        .map(|(_, node)| node)
+        .collect();
+    let before = uses.reached(&own, outside, &nothing);
+    let after = uses.reached(&own, outside, removed);
+    for (kind, map) in &components {
+        let gone: Vec<&str> = map
+            .entries()
+            .map(|(entry, _)| &*entry.key)
+            .filter(|name| before.contains(&(*kind, *name)) && !after.contains(&(*kind, *name)))
+            .filter(|name| !names_itself(names[kind][name]))
+            .collect();
+        if !gone.is_empty() && gone.len() == map.entries().len() {
+            let holder = root.get("components").filter(|it| it.get(kind).is_some());
+            removed.add(holder.unwrap_or(root), kind);
+        }
+        gone.iter().for_each(|name| removed.add(*map, name));
+    }
+}
+
+/// The maps of components, by kind.
+fn components<'n>(root: NodeRef<'n>) -> Vec<(&'n str, NodeRef<'n>)> {
+    let holder = root.get("components");
+    let of_kind = |(entry, map): (&'n diag::tree::Entry, NodeRef<'n>)| (&*entry.key, map);
+    match holder {
+        Some(holder) => holder
+            .entries()
+            .map(of_kind)
+            .filter(|(kind, map)| !kind.starts_with("x-") && map.is_map())
+            .collect(),
+        None => root
+            .entries()
+            .map(of_kind)
+            .filter(|(kind, map)| SWAGGER_KINDS.contains(kind) && map.is_map())
+            .collect(),
+    }
+}
+
+/// A schema that has a name of its own may be referred to by that.
+fn names_itself(node: NodeRef<'_>) -> bool {
+    ["$id", "$anchor", "$dynamicAnchor"]
+        .iter()
+        .any(|key| node.get(key).is_some())
+        || node.entries().any(|(_, value)| names_itself(value))
+}
+
+/// Components by kind and name.
+type Names<'n> = BTreeMap<&'n str, BTreeMap<&'n str, NodeRef<'n>>>;
+
+struct Uses<'n, 'a> {
+    root: NodeRef<'n>,
+    names: &'a Names<'n>,
+}
+
+/// A search for used components.
+#[derive(Default)]
+struct Search<'n> {
+    found: BTreeSet<Name<'n>>,
+    /// Those of them that were not looked at yet.
+    next: Vec<Name<'n>>,
+    seen: HashSet<NodeId>,
+}
+
+impl<'n> Search<'n> {
+    fn found(&mut self, name: Option<Name<'n>>) {
+        let new = name.filter(|name| self.found.insert(*name));
+        self.next.extend(new);
+    }
+}
+
+impl<'n> Uses<'n, '_> {
+    fn all(&self) -> impl Iterator<Item = (Name<'n>, NodeRef<'n>)> {
+        let kinds = self.names.iter();
+        kinds.flat_map(|(kind, names)| names.iter().map(|(name, node)| ((*kind, *name), *node)))
+    }
+
+    /// The components that anything refers to, components included.
+    fn of_components(&self, removed: &Removed) -> BTreeSet<Name<'n>> {
+        let mut search = Search::default();
+        self.outside_components(removed, &mut search);
+        for (_, node) in self.all() {
+            self.walk(node, removed, &mut search);
+        }
+        search.found
+    }
+
+    /// The components that the document uses outside its components, that `own` and `outside` use,
+    /// and what those use.
+    fn reached(
+        &self,
+        own: &[NodeRef<'n>],
+        outside: &[NodeRef<'n>],
+        removed: &Removed,
+    ) -> BTreeSet<Name<'n>> {
+        let mut search = Search::default();
+        self.outside_components(removed, &mut search);
+        for node in own.iter().chain(outside) {
+            self.walk(*node, removed, &mut search);
+        }
+        loop {
+            while let Some((kind, name)) = search.next.pop() {
+                let node = self.names.get(kind).and_then(|names| names.get(name));
+                if let Some(node) = node {
+                    self.walk(*node, removed, &mut search);
+                }
+            }
+            let children = self.children(&search.found);
+            if children.is_empty() {
+                return search.found;
+            }
+            children
+                .into_iter()
+                .for_each(|name| search.found(Some(name)));
+        }
+    }
+
+    fn outside_components(&self, removed: &Removed, search: &mut Search<'n>) {
+        let is_swagger = self.root.get("swagger").is_some();
+        for (entry, value) in removed.left(self.root) {
+            match &*entry.key {
+                "components" => {}
+                kind if is_swagger && SWAGGER_KINDS.contains(&kind) => {}
+                "security" => self.schemes(value, search),
+                _ => self.walk(value, removed, search),
+            }
+        }
+    }
+
+    /// Schemas that extend (`allOf`) a used one with a `discriminator`: their names are its values.
+    fn children(&self, found: &BTreeSet<Name<'n>>) -> Vec<Name<'n>> {
+        let is_child = |node: NodeRef<'n>| {
+            let parents = node.get("allOf").into_iter().flat_map(NodeRef::items);
+            parents
+                .filter_map(|parent| parent.get("$ref")?.as_str())
+                .filter_map(|text| self.name_of(text))
+                .any(|parent| {
+                    let node = self
+                        .names
+                        .get(parent.0)
+                        .and_then(|names| names.get(parent.1));
+                    found.contains(&parent)
+                        && node.is_some_and(|node| node.get("discriminator").is_some())
+                })
+        };
+        self.all()
+            .filter(|(name, node)| !found.contains(name) && is_child(*node))
+            .map(|(name, _)| name)
+            .collect()
+    }
+
+    /// Everything that a node refers to, wherever a reference may stand. What only looks like one (in
+    /// an example) keeps a component, and nothing else.
+    fn walk(&self, node: NodeRef<'n>, removed: &Removed, search: &mut Search<'n>) {
+        if !search.seen.insert(node.id()) {
+            return;
+        }
+        node.items()
+            .for_each(|item| self.walk(item, removed, search));
+        for (entry, value) in removed.left(node) {
+            match &*entry.key {
+                "$ref" | "$dynamicRef" | "operationRef" => {
+                    search.found(value.as_str().and_then(|text| self.name_of(text)));
+                }
+                "mapping" => {
+                    for (_, mapped) in value.entries() {
+                        let text = mapped.as_str().unwrap_or_default();
+                        search.found(self.name_of(text));
+                        search.found(self.known("schemas", text));
+                    }
+                }
+                "security" => self.schemes(value, search),
+                _ => {}
+            }
+            self.walk(value, removed, search);
+        }
+    }
+
+    /// The schemes of a list of security requirements.
+    fn schemes(&self, requirements: NodeRef<'n>, search: &mut Search<'n>) {
+        for (entry, _) in requirements.items().flat_map(NodeRef::entries) {
+            search.found(self.known("securitySchemes", &entry.key));
+            search.found(self.known("securityDefinitions", &entry.key));
+            search.found(self.name_of(&entry.key));
+        }
+    }
+
+    fn known(&self, kind: &str, name: &str) -> Option<Name<'n>> {
+        let (kind, names) = self.names.get_key_value(kind)?;
+        let (name, _) = names.get_key_value(name)?;
+        Some((kind, name))
+    }
+
+    /// The component that a reference (`#/components/schemas/A/properties/b`) leads into; also of a
+    /// reference from another file, whatever that calls this one.
+    fn name_of(&self, reference: &str) -> Option<Name<'n>> {
+        let (_, pointer) = reference.split_once('#')?;
+        let parts = pointer_parts(pointer)?;
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        match parts[..] {
+            ["components", kind, name, ..] | [kind, name, ..] => self.known(kind, name),
+            _ => None,
+        }
+    }
+}
+
+/// The parts of a JSON pointer (RFC 6901) in a fragment, decoded; none where it is no pointer.
+fn pointer_parts(pointer: &str) -> Option<Vec<String>> {
+    if pointer.is_empty() {
+        return Some(Vec::new());
+    }
+    let rest = pointer.strip_prefix('/')?;
+    let part = |part: &str| {
+        let text = percent_decoded(part).unwrap_or_else(|| part.to_owned());
+        text.replace("~1", "/").replace("~0", "~")
+    };
+    Some(rest.split('/').map(part).collect())
+}
+
+/// What a pointer leads to.
+pub(super) fn at_pointer<'n>(root: NodeRef<'n>, pointer: &str) -> Option<NodeRef<'n>> {
+    let mut node = root;
+    for part in pointer_parts(pointer)? {
+        node = match node.is_list() {
+            true => node.items().nth(part.parse().ok()?)?,
+            false => node.get(&part)?,
+        };
+    }
+    Some(node)
+}
+
+/// What a reference inside the document leads to.
+pub(super) fn local<'n>(root: NodeRef<'n>, reference: &str) -> Option<NodeRef<'n>> {
+    at_pointer(root, reference.strip_prefix('#')?)
+}
+
+/// Whether a reference inside the document leads to something that is left out.
+pub(super) fn is_gone(root: NodeRef<'_>, reference: &str, removed: &Removed) -> bool {
+    let Some(parts) = reference.strip_prefix('#').and_then(pointer_parts) else {
+        return false;
+    };
+    let mut node = root;
+    for part in parts {
+        if removed.has(node.id(), &part) {
+            return true;
+        }
+        let next = match node.is_list() {
+            true => part.parse().ok().and_then(|index| node.items().nth(index)),
+            false => node.get(&part),
+        };
+        match next {
+            Some(next) => node = next,
+            None => return false,
+        }
+    }
+    false
+}
+
+/// The first reference that stays and leads to something that goes.
+pub(super) fn dangling(root: NodeRef<'_>, removed: &Removed) -> Option<String> {
+    let mut seen = HashSet::new();
+    let mut waiting = vec![root];
+    while let Some(node) = waiting.pop() {
+        if !seen.insert(node.id()) {
+            continue;
+        }
+        waiting.extend(node.items());
+        for (entry, value) in removed.left(node) {
+            if let ("$ref", Some(text)) = (&*entry.key, value.as_str())
+                && is_gone(root, text, removed)
+            {
+                return Some(text.to_owned());
+            }
+            waiting.push(value);
+        }
+    }
+    None
+}

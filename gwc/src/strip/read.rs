@@ -1,0 +1,88 @@
+//! Documents as they are written, with their overlays and before anything is compiled.
+
+use diag::{Diagnostic, FileId, Sink, Span};
+
+use crate::compile::{GATEWAY_FILE, Input, overlaid, settings, stand_in};
+use crate::environment;
+use crate::exit::Failure;
+use crate::project::files::{Document, Files};
+use crate::syntax::Limits;
+
+/// The documents of a project, or one document.
+pub struct Written {
+    /// The texts.
+    pub files: Files,
+    /// What is wrong with the files themselves and with overlays.
+    pub findings: Vec<Diagnostic>,
+    /// Each API's name with its document; of one document without a project the file's name.
+    pub apis: Vec<(String, Document)>,
+}
+
+/// Reads the documents of a project or a document, applies their overlays and loads what they
+/// refer to.
+///
+/// # Errors
+/// A folder that cannot be read; an environment that does not exist.
+pub fn written(
+    input: &Input,
+    limits: Limits,
+    environment: Option<&str>,
+) -> anyhow::Result<Written> {
+    use anyhow::Context as _;
+    let root = input.folder();
+    let mut files = Files::open(root, limits)
+        .with_context(|| format!("cannot read the folder {}", root.display()))?;
+    let mut sink = Sink::default();
+    let nowhere = Span::start_of(FileId(0));
+    let mut apis = Vec::new();
+    match input {
+        Input::Document(path) => {
+            let name = path.file_name().context("the path names no file")?;
+            let name = name.to_string_lossy().into_owned();
+            if environment.is_some() {
+                return Err(
+                    Failure::usage("a document has no environments; name a project").into(),
+                );
+            }
+            if let Some((file, root)) = files.load(&name, nowhere, &mut sink) {
+                let document = Document {
+                    file,
+                    root,
+                    overlays: Vec::new(),
+                };
+                apis.push((name, document));
+            } else {
+                stand_in(&mut files, &name);
+            }
+        }
+        Input::Project(_) => {
+            let mut unsaid = Sink::default();
+            let settings = match files.load(GATEWAY_FILE, nowhere, &mut sink) {
+                None => {
+                    stand_in(&mut files, GATEWAY_FILE);
+                    None
+                }
+                Some((_, node)) => {
+                    let choice = environment::choose(&mut files, node, environment, &mut unsaid)
+                        .map_err(|unknown| Failure::usage(unknown.to_string()))?;
+                    let settings = settings(&mut files, &choice.reading, &mut unsaid);
+                    if settings.is_none() {
+                        sink = unsaid;
+                    }
+                    settings
+                }
+            };
+            for entry in settings.iter().flat_map(|settings| &settings.apis) {
+                let document = overlaid(&mut files, entry, &mut sink);
+                apis.extend(document.map(|document| (entry.name.clone(), document)));
+            }
+        }
+    }
+    files.follow_all(apis.iter().map(|(_, document)| document));
+    let findings = sink.into_sorted();
+    Ok(Written {
+        files,
+        findings,
+        apis,
+    })
+}

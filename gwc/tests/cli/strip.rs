@@ -1,0 +1,181 @@
+//! `gwc strip`: what clients may read.
+
+use std::fs;
+
+use crate::project::Project;
+
+const DOCUMENT: &str = "openapi: 3.1.0
+# who may read this
+info:
+  title: Orders
+  version: \"1\"
+x-gateway: {owner: team-orders}
+paths:
+  /orders:
+    x-gateway: {priority: 1}
+    get:
+      operationId: listOrders
+      x-gateway-lint: {allow: [missing-license]}
+      responses:
+        \"200\":
+          description: |
+            Every order.
+            Newest first.
+          content: {application/json: {schema: {$ref: \"#/components/schemas/Order\"}}}
+          links:
+            audit: {operationId: audit}
+            same: {operationId: listOrders}
+    post:
+      operationId: audit
+      x-gateway: {internal: true}
+      responses:
+        \"200\":
+          description: fine
+          content: {application/json: {schema: {$ref: \"#/components/schemas/Audit\"}}}
+  /internal:
+    get: {operationId: inside, x-gateway: {internal: true}, responses: {\"200\": {description: fine}}}
+components:
+  schemas:
+    Order: {type: object, x-gateway-ext-team: a}
+    Audit: {type: object, properties: {by: {$ref: \"#/components/schemas/Person\"}}}
+    Person: {type: object}
+    Unused: {type: string}
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+";
+
+const PUBLIC: &str = "openapi: \"3.1.0\"
+info:
+  title: Orders
+  version: \"1\"
+paths:
+  /orders:
+    get:
+      operationId: listOrders
+      responses:
+        \"200\":
+          description: |
+            Every order.
+            Newest first.
+          content:
+            application/json:
+              schema:
+                $ref: \"#/components/schemas/Order\"
+          links:
+            same:
+              operationId: listOrders
+components:
+  schemas:
+    Order:
+      type: object
+    Unused:
+      type: string
+  securitySchemes:
+    key:
+      type: apiKey
+      in: header
+      name: X-Key
+";
+
+#[test]
+fn one_document_is_left_without_what_the_gateway_is_told() {
+    let project = Project::bare();
+    project.write("api.yaml", DOCUMENT);
+    let ended = project.run(&["strip", "api.yaml"]).with(0);
+    assert_eq!(ended.out, PUBLIC);
+    assert_eq!(ended.err, "");
+    let json = project
+        .run(&["strip", "api.yaml", "--format", "json"])
+        .with(0)
+        .out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        json,
+        serde_yaml_ng::from_str::<serde_json::Value>(PUBLIC).unwrap()
+    );
+    // It is an OpenAPI document that says no more, and has no fewer errors than before.
+    project.write("public.yaml", PUBLIC);
+    project.run(&["lint", "public.yaml"]).with(0);
+    assert_eq!(project.run(&["strip", "public.yaml"]).with(0).out, PUBLIC);
+}
+
+#[test]
+fn each_api_of_a_project_with_its_overlays() {
+    let project = Project::bare();
+    project.write("api.yaml", DOCUMENT);
+    project.write(
+        "orders.gw.yaml",
+        "overlay: 1.0.0\ninfo: {title: o, version: \"1\"}\nactions:\n  - {target: \"$.paths['/orders/{id}'].get\", update: {x-gateway: {internal: true}}}\n  - {target: \"$.info\", update: {description: Orders of the shop}}\n",
+    );
+    project.edit(
+        "gateway.yaml",
+        "apis: {orders: {path: orders.yaml}}",
+        "apis: {orders: {path: orders.yaml, overlays: [orders.gw.yaml]}, more: {path: api.yaml, mount: {base_path: /more}}}",
+    );
+    project.run(&["strip"]).with(64).says("--api NAME");
+    project
+        .run(&["strip", "--api", "order"])
+        .with(64)
+        .says("did you mean `orders`?");
+    let orders = project.run(&["strip", "--api", "orders"]).with(0).out;
+    assert!(
+        orders.contains("description: Orders of the shop"),
+        "{orders}"
+    );
+    assert!(
+        !orders.contains("/orders/{id}") && !orders.contains("x-gateway"),
+        "{orders}"
+    );
+    project.run(&["strip", "-o", "public"]).with(0);
+    assert_eq!(project.read("public/more.yaml"), PUBLIC);
+    assert_eq!(project.read("public/orders.yaml"), orders);
+}
+
+#[test]
+fn what_other_files_hold_is_said_and_nothing_internal_gets_out_by_them() {
+    let project = Project::bare();
+    fs::create_dir(project.file("paths")).unwrap();
+    let api = |reference: &str| {
+        format!(
+            "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n  /a: {{$ref: \"{reference}\"}}\n"
+        )
+    };
+    let item = |internal: &str| {
+        format!(
+            "get: {{operationId: a, x-gateway: {{internal: {internal}}}, responses: {{\"200\": {{description: fine}}}}}}\n"
+        )
+    };
+    project.write("api.yaml", api("paths/a.yaml"));
+    project.write("paths/a.yaml", item("false"));
+    project
+        .run(&["strip", "api.yaml"])
+        .with(0)
+        .says("paths/a.yaml");
+    // Nobody knows what a variable will be, so that it hides.
+    for hides in ["true", "\"${var:HIDE}\""] {
+        project.write("paths/a.yaml", item(hides));
+        project
+            .run(&["strip", "api.yaml"])
+            .with(1)
+            .says("an operation there is internal");
+    }
+    project.write("api.yaml", "openapi: [");
+    project
+        .run(&["strip", "api.yaml"])
+        .with(65)
+        .says("api.yaml:1:");
+    project.run(&["strip", "missing.yaml"]).with(65);
+    project.run(&["strip", "api.yaml", "--api", "a"]).with(64);
+    // What stays cannot refer to what goes.
+    project.write(
+        "api.yaml",
+        DOCUMENT.replace(
+            "$ref: \"#/components/schemas/Order\"",
+            "$ref: \"#/paths/~1internal/get/responses\"",
+        ),
+    );
+    project
+        .run(&["strip", "api.yaml"])
+        .with(1)
+        .says("refers to something that is left out");
+}
