@@ -292,3 +292,127 @@ fn where_the_sources_stood_in_git() {
         (&json!(false), &json!(true))
     );
 }
+
+#[test]
+fn a_plan_file_that_says_something_else_is_told_what() {
+    let project = Project::released();
+    project.change("6s");
+    project.run(&["plan", "-o", "plan.json"]).with(0);
+    let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();
+    let fingerprint = plan["changes"][0]["fingerprint"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let with = |edit: &dyn Fn(&mut Value)| {
+        let mut edited = plan.clone();
+        edit(&mut edited);
+        project.write("edited.json", edited.to_string());
+        project.run(&["apply", "edited.json", "--key", "keys/release.pem", "--yes"])
+    };
+    with(&|plan| plan["changes"][0]["new"] = "5s".into())
+        .with(3)
+        .says(&format!("something else about {fingerprint}"));
+    with(&|plan| drop(plan["changes"].as_array_mut().unwrap().remove(0)))
+        .with(3)
+        .says(&format!("{fingerprint} would happen and is not in it"));
+    with(&|plan| {
+        let mut more = plan["changes"][0].clone();
+        more["fingerprint"] = "000000000000".into();
+        plan["changes"].as_array_mut().unwrap().push(more);
+    })
+    .with(3)
+    .says("000000000000 would not happen");
+    with(&|plan| plan["counts"]["relax"] = 0.into())
+        .with(3)
+        .says("`counts`");
+    with(&|plan| plan["no_op"] = true.into())
+        .with(3)
+        .says("`no_op`");
+    with(&|plan| plan["base"]["serial"] = 7.into())
+        .with(3)
+        .says("starts from serial 7 of channel prod, which is at serial 1 now");
+    with(&|plan| plan["base"]["record"] = format!("sha256:{}", "0".repeat(64)).into())
+        .with(3)
+        .says("another record");
+    with(&|plan| plan["base"]["channel"] = "staging".into())
+        .with(3)
+        .says("about channel staging, this would move channel prod");
+    with(&|plan| plan["environment"] = "test".into()).with(64);
+    // Who accepted what is nobody's claim: it is asked anew, and the order says nothing.
+    with(&|plan| plan["changes"].as_array_mut().unwrap().reverse())
+        .with(0)
+        .says("serial 2");
+}
+
+#[test]
+fn acknowledgements_in_a_plan_file_count_only_where_they_are_said_again() {
+    let project = Project::released();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    let plan = project
+        .run(&["plan", "--format", "json"])
+        .with(1)
+        .json("plan/v1");
+    let by = plan["gates"][0]["by"][0].as_str().unwrap().to_owned();
+    let ack = format!("{by}=reviewed");
+    project
+        .run(&["plan", "-o", "plan.json", "--ack", &ack])
+        .with(0);
+    let apply = |more: &[&str]| {
+        project.run(
+            &[
+                &["apply", "plan.json", "--key", "keys/release.pem", "--yes"],
+                more,
+            ]
+            .concat(),
+        )
+    };
+    apply(&[])
+        .with(1)
+        .says("a file is a claim")
+        .says("gate-tripped");
+    assert_eq!(project.history().len(), 1);
+    apply(&["--ack", &ack]).with(0);
+}
+
+#[test]
+fn a_plan_against_something_else_releases_nothing() {
+    let project = Project::released();
+    let id = project.build();
+    project.change("6s");
+    project
+        .run(&["plan", "--against", &id, "-o", "plan.json"])
+        .with(0);
+    project
+        .run(&["apply", "plan.json", "--key", "keys/release.pem", "--yes"])
+        .with(3)
+        .says("not with a channel");
+    assert_eq!(project.history().len(), 1);
+}
+
+#[test]
+fn a_gate_of_the_plan_holds_for_the_release() {
+    let project = Project::released();
+    project.change("6s");
+    project
+        .run(&["plan", "--gate", "relax", "-o", "plan.json"])
+        .with(1);
+    project
+        .run(&["apply", "plan.json", "--key", "keys/release.pem", "--yes"])
+        .with(1)
+        .says("relax (");
+    project
+        .run(&[
+            "apply",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--gate",
+            "relax",
+        ])
+        .with(1);
+    project.apply("without").with(0);
+}

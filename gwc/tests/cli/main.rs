@@ -2,6 +2,7 @@
 
 mod acknowledge;
 mod apply;
+mod book;
 mod build;
 mod diff;
 mod environment;
@@ -16,5 +17,6 @@ mod nodes;
 mod project;
 mod revoke;
 mod rollback;
+mod strip;
 mod usage;
 mod verify;

@@ -228,3 +228,26 @@ fn floors_only_rise() {
         (&9.into(), &false.into())
     );
 }
+
+#[test]
+fn without_the_sources_of_what_runs_the_plan_says_what_it_cannot_know() {
+    let (project, _) = three();
+    // Source artifacts are gone, bundles and records are not.
+    let mut gone = 0;
+    for entry in std::fs::read_dir(project.file("releases/blobs/sha256")).unwrap() {
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
+        if bytes.starts_with(b"{\"version\":1,\"files\"") {
+            std::fs::remove_file(&path).unwrap();
+            gone += 1;
+        }
+    }
+    assert_eq!(gone, 3);
+    let ended = back(&project, &["--format", "json"]).with(0);
+    let document = ended.json("rollback/v1");
+    let plan = &document["plan"];
+    assert_eq!(plan["missing"], serde_json::json!(["source"]));
+    assert!(!plan["changes"].as_array().unwrap().is_empty());
+    assert!(plan["changes"][0]["source"]["old"].is_null());
+    assert_eq!(plan["changes"][0]["class"], "tighten");
+}
