@@ -182,6 +182,9 @@ fn plan() -> Value {
             "missing": list(&json!({"enum": ["source"]})),
         }),
     );
+    // Only a rollback's: the sha256 of credentials that were withdrawn and would count again.
+    schema["properties"]["admitted_again"] =
+        list(&json!({"type": "string", "pattern": "^[0-9a-f]{64}$"}));
     schema["additionalProperties"] = false.into();
     schema
 }

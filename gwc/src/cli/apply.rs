@@ -108,6 +108,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let sides = sides(&mut built, store, head.as_ref())?;
     let sides = (sides.0.as_ref(), &sides.1);
     let planned = Planned::new(&place, head.as_ref(), sides, &args.review, &gates)?;
+    planned.report_idle();
     let id = built.bundle.id();
     if let Some(claimed) = &claimed {
         claim::check(claimed, &planned.json)?;

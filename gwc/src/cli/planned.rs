@@ -10,7 +10,7 @@ use super::review::{ReviewOptions, report_idle};
 use super::{plan, say};
 use crate::exit::{Exit, Failure};
 use crate::plan::report::{Report, Subject};
-use crate::plan::{Side, human, json};
+use crate::plan::{Review, Side, human, json};
 use crate::release::Place;
 
 /// A plan that was made.
@@ -21,6 +21,8 @@ pub(super) struct Planned {
     pub(super) human: String,
     /// Gates that tripped, each with the fingerprints that did it.
     tripped: Vec<(String, Vec<String>)>,
+    review: Review,
+    folder: String,
 }
 
 impl Planned {
@@ -42,7 +44,6 @@ impl Planned {
             folder: say::seen_folder(&place.root),
             ..Subject::default()
         };
-        report_idle(&review, &subject.folder);
         let report = Report {
             plan: &plan,
             subject: &subject,
@@ -54,7 +55,14 @@ impl Planned {
             json: json::document(&report),
             human: human::render(&report, look),
             tripped: review.tripped(&plan),
+            folder: subject.folder,
+            review,
         })
+    }
+
+    /// Says which acknowledgements let nothing through.
+    pub(super) fn report_idle(&self) {
+        report_idle(&self.review, &self.folder);
     }
 
     /// What a record says about the plan that led to it.

@@ -55,7 +55,7 @@ pub(super) enum Which {
 pub(super) struct Read {
     pub(super) side: Side,
     pub(super) origin: Origin,
-    /// Its folder in messages, `/` at its end.
+    /// Its folder as seen from the working folder, or from the repository's root; `/` at its end.
     pub(super) folder: String,
 }
 
@@ -377,6 +377,7 @@ fn read(
         Place::Disk(folder) => Some(folder.clone()),
         Place::Git(..) => None,
     };
+    let mut in_repository = String::new();
     let (files, folder) = match place {
         Place::Disk(folder) => {
             let shown = say::seen_folder(&folder);
@@ -392,6 +393,10 @@ fn read(
         }
         Place::Git(revision, shown) => {
             origin.commit = revision.commit();
+            in_repository = match revision.folder() {
+                "" => String::new(),
+                folder => format!("{folder}/"),
+            };
             (Files::of_revision(revision, context.limits, texts), shown)
         }
     };
@@ -412,13 +417,15 @@ fn read(
     .map_err(|unknown| Failure::usage(format!("{said}: {unknown}")))?;
     let compiled = say::comparable(compiled, purpose, &folder, &said)?;
     let side = side_of(compiled)?;
-    if let (Some(folder), Some(map)) = (disk, &side.source) {
-        origin.uncommitted = note_uncommitted(&folder, map);
+    let mut seen = in_repository;
+    if let (Some(disk), Some(map)) = (disk, &side.source) {
+        origin.uncommitted = note_uncommitted(&disk, map);
+        seen = folder;
     }
     Ok(Read {
         side,
         origin,
-        folder,
+        folder: seen,
     })
 }
 

@@ -342,6 +342,25 @@ fn links_inside_a_revision_are_followed_and_nothing_else_is() {
         said(&diff(&project, "git:HEAD~1", "git:HEAD").with(0)),
         [""; 0]
     );
+    // Out of the project's folder, though not out of the repository.
+    fs::create_dir(project.file("inner")).unwrap();
+    project.write("inner/gateway.yaml", project.read("gateway.yaml"));
+    symlink("../apis/real.yaml", project.file("inner/orders.yaml")).unwrap();
+    commit(&project, "a project inside");
+    project
+        .run(&["diff", "git:HEAD:inner", "."])
+        .with(65)
+        .says("HEAD:inner/gateway.yaml")
+        .says("lies outside the project's folder");
+    symlink("inner", project.file("same")).unwrap();
+    fs::remove_file(project.file("inner/orders.yaml")).unwrap();
+    fs::copy(
+        project.file("apis/real.yaml"),
+        project.file("inner/orders.yaml"),
+    )
+    .unwrap();
+    commit(&project, "a link to a folder");
+    assert_eq!(said(&diff(&project, "git:HEAD:same", ".").with(0)), [""; 0]);
     let broken = |target: &str, says: &str| {
         fs::remove_file(project.file("orders.yaml")).unwrap();
         symlink(target, project.file("orders.yaml")).unwrap();
@@ -434,4 +453,49 @@ fn both_sides_are_read_in_one_environment() {
         .run(&["diff", "--env", "prod", "git:HEAD~1", "."])
         .with(64)
         .says("the old side, git:HEAD~1");
+}
+
+#[test]
+fn a_job_gets_annotations_and_its_summary() {
+    let project = committed();
+    fs::create_dir(project.file("elsewhere")).unwrap();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    project.write("elsewhere/summary.md", "before\n");
+    let run_in = |folder: &str, more: &[&str]| {
+        let mut command = command(&project.path().join(folder));
+        command
+            .args(["plan", "--against", "git:main", "--format", "github"])
+            .args(more)
+            .env("GITHUB_STEP_SUMMARY", project.file("elsewhere/summary.md"));
+        run(&mut command)
+    };
+    let ended = run_in(".", &[]).with(1);
+    let first = ended.out.lines().next().unwrap_or_default();
+    assert!(
+        first.starts_with("::error file=orders.yaml,line=6,col=")
+            && first.contains("title=weaken stops at a gate::GET /orders"),
+        "{}",
+        ended.out
+    );
+    let summary = project.read("elsewhere/summary.md");
+    assert!(
+        summary.starts_with("before\n<!-- gwc plan -->\n### Gateway plan: blocked"),
+        "{summary}"
+    );
+    // From a folder below, files are shown from there; without a terminal there are no colours.
+    let below = run_in("elsewhere", &["--project", ".."]).with(1);
+    assert!(
+        below.out.starts_with("::error file=../orders.yaml"),
+        "{}",
+        below.out
+    );
+    let mut colourful = command(project.path());
+    colourful
+        .env_remove("NO_COLOR")
+        .args(["plan", "--against", "git:main"]);
+    assert!(!run(&mut colourful).with(1).out.contains('\u{1b}'));
 }

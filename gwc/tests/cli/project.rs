@@ -84,6 +84,10 @@ impl Ended {
         let results = ["ok", "changes", "blocked", "error"];
         assert!(results.contains(&document["result"].as_str().unwrap_or("none")));
         fits_its_schema(schema, &document);
+        // Releases and rollbacks carry their plan.
+        if document["plan"]["schema"] == "plan/v1" {
+            fits_its_schema("plan/v1", &document["plan"]);
+        }
         document
     }
 
