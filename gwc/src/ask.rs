@@ -40,13 +40,15 @@ impl Secrets for NoSecrets {
 }
 
 impl Oracle {
-    /// Builds a gateway.
+    /// Builds a gateway from what runs. Where [`Gateway::undecidable`] names something, who is let
+    /// in is not known, and an answer shows the owner only.
     ///
     /// # Errors
     /// What gwd would refuse it for.
     pub fn build(gateway: &Gateway, bundle: &str) -> Result<Self, BuildError> {
         let mut parts = Parts::default();
-        let assembly = parts.assemble(gateway)?;
+        // What cannot run yet changes no route.
+        let assembly = parts.assemble(&gateway.runnable())?;
         let snapshot = engine::build(&assembly, bundle, &NoSecrets, &mut parts)?;
         Ok(Self {
             snapshot,

@@ -75,6 +75,20 @@ impl Compiled {
         self
     }
 
+    /// What the project means, also where it says what this version cannot run: for comparing two
+    /// projects, never for a bundle. None where something else is wrong.
+    #[must_use]
+    pub fn comparable(&self) -> Option<Lowered> {
+        let wrong = |finding: &Diagnostic| {
+            finding.level == Level::Error && !std::ptr::eq(finding.lint, &raw const NOT_AVAILABLE)
+        };
+        if self.open_variable.is_some() || self.findings.iter().any(wrong) {
+            return None;
+        }
+        // Names that stand twice were findings; an operation that could not be resolved as well.
+        lower::lower(self.model.as_ref()?).ok()
+    }
+
     /// Whether one of the findings is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {

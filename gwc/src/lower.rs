@@ -81,6 +81,8 @@ pub fn lower(model: &Model) -> Result<Lowered, NotASet> {
         policies: ir::Set::new(values(&settings.policies))?,
         apis: ir::Set::new(refs)?,
         expose_bundle: settings.defaults.expose_bundle,
+        required: settings.required.settings(),
+        declared: settings.declared.clone(),
     };
     Ok(Lowered {
         gateway: ir::Gateway {
@@ -121,6 +123,7 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
             upstream: operation.upstream.value.clone(),
             timeout_ms: operation.timeout_ms.value,
             max_body_bytes: operation.max_body_bytes.value,
+            declared: operation.declared.clone(),
         };
         let next = u32::try_from(treatments.len()).unwrap_or(u32::MAX);
         let index = *known
@@ -151,6 +154,7 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
         )?,
         treatments,
         operations: ir::Set::new(operations)?,
+        declared: api.declared.clone(),
     })
 }
 

@@ -193,7 +193,10 @@ impl Node {
         let secret_parameters: BTreeSet<Box<str>> = schemes
             .filter_map(|scheme| match &scheme.place {
                 Place::Query(name) => Some(name.as_str().into()),
-                Place::Header(_) | Place::Cookie(_) | Place::Authorization(_) => None,
+                Place::Header(_)
+                | Place::Cookie(_)
+                | Place::Authorization(_)
+                | Place::Certificate => None,
             })
             .collect();
         Ok(Version(Arc::new(Loaded {
@@ -546,6 +549,13 @@ pub(crate) fn refused(error: BuildError) -> Refused {
         }
         BuildError::Secret(unavailable) => Refused::SecretMissing {
             reference: unavailable.reference.to_string(),
+        },
+        BuildError::NotAvailable(need) => match need.parse() {
+            Ok(feature) => Refused::Needs { feature },
+            Err(_) => Refused::Malformed {
+                what: "bundle",
+                why: "it needs what has no name".into(),
+            },
         },
         other @ (BuildError::UnknownName(_)
         | BuildError::BadAddress(_)

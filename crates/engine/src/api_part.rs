@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle::ir::{self, Link, Set, Verify};
 
-use crate::build::BuildError;
+use crate::build::{BuildError, refuse_missing};
 use crate::conflicts;
 use crate::parts::Key;
 use crate::router::ApiRouter;
@@ -45,6 +45,7 @@ pub(crate) struct Names {
 impl ApiPart {
     /// Builds an API from its blob's meaning.
     pub(crate) fn build(digest: Key, api: ir::Api) -> Result<Self, BuildError> {
+        refuse_missing(api.needs())?;
         let names = Names::of(&api);
         let ir::Api {
             name,
@@ -53,6 +54,7 @@ impl ApiPart {
             policies,
             treatments,
             operations,
+            declared: _,
         } = api;
         if operations
             .iter()
@@ -130,7 +132,7 @@ impl Names {
             .iter()
             .filter_map(|scheme| match &scheme.verify {
                 Verify::Auth(name) => Some(name.as_str()),
-                Verify::Upstream => None,
+                Verify::Upstream | Verify::Inline(_) => None,
             });
         let upstreams = api
             .treatments

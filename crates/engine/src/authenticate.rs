@@ -127,18 +127,21 @@ impl Requirement {
                 let verifier = match &scheme.verify {
                     ir::Verify::Upstream => None,
                     ir::Verify::Auth(name) => {
-                        Some(verifiers.get(name).ok_or_else(|| name.clone())?)
+                        Some(&verifiers.get(name).ok_or_else(|| name.clone())?.checked)
                     }
+                    ir::Verify::Inline(checked) => Some(checked),
                 };
-                let challenge =
-                    challenge(&scheme.place, verifier.map(|verifier| &verifier.checked));
+                let challenge = challenge(&scheme.place, verifier);
                 if !challenges.contains(&challenge) {
                     challenges.push(challenge);
                 }
-                let check = match verifier.map(|verifier| &verifier.checked) {
+                let check = match verifier {
                     None => Check::Held,
                     Some(auth::Checked::ApiKey(_)) => Check::Key,
                     Some(auth::Checked::Basic(_)) => Check::Basic,
+                    Some(auth::Checked::Declared(declared)) => {
+                        return Err(declared.kind.clone());
+                    }
                 };
                 uses.push(Use {
                     scheme: scheme.name.as_str().into(),
@@ -300,6 +303,7 @@ fn challenge(place: &Place, verifier: Option<&auth::Checked>) -> HeaderValue {
         (Place::Header(name), _) => format!("ApiKey in=\"header\", name=\"{name}\""),
         (Place::Query(name), _) => format!("ApiKey in=\"query\", name=\"{name}\""),
         (Place::Cookie(name), _) => format!("ApiKey in=\"cookie\", name=\"{name}\""),
+        (Place::Certificate, _) => "Mutual".to_owned(),
     };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("ApiKey"))
 }
@@ -329,6 +333,7 @@ mod tests {
             place: place.clone(),
             verify: auth.map_or(ir::Verify::Upstream, |auth| ir::Verify::Auth(auth.into())),
             strip_credential: *strip,
+            declared: policy::declared::Settings::default(),
         };
         let uses = |names: &&[&str]| {
             ir::Alternative(

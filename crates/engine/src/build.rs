@@ -31,6 +31,8 @@ pub enum BuildError {
     BadIndex,
     /// The shared part names other APIs, or others of their blobs.
     OtherApis,
+    /// Something that this version knows and cannot run, in the words of `needs`.
+    NotAvailable(String),
     /// A secret that cannot be resolved.
     Secret(SecretUnavailable),
 }
@@ -45,6 +47,7 @@ impl BuildError {
             Self::BadAddress(_) => "bad-address",
             Self::ListenerConflict(..) => "listener-conflict",
             Self::CredentialConflict => "credential-conflict",
+            Self::NotAvailable(_) => "needs",
             Self::BadIndex | Self::OtherApis => "malformed",
             Self::Secret(unavailable) => unavailable.reason,
         }
@@ -73,9 +76,23 @@ impl fmt::Display for BuildError {
             Self::CredentialConflict => f.write_str("two consumers have the same credential"),
             Self::BadIndex => f.write_str("an operation names a treatment that does not exist"),
             Self::OtherApis => f.write_str("the shared part names other APIs than there are"),
+            Self::NotAvailable(need) => write!(
+                f,
+                "it needs `{}`, which this version does not have",
+                need.escape_debug()
+            ),
             Self::Secret(unavailable) => unavailable.fmt(f),
         }
     }
+}
+
+/// Everything is provided. `needs` of a bundle was read before it was decoded; what it says and
+/// what stands in the bundle may be two things.
+pub(crate) fn refuse_missing(needs: impl Iterator<Item = String>) -> Result<(), BuildError> {
+    let missing = needs
+        .into_iter()
+        .find(|need| !ir::PROVIDES.contains(&need.as_str()));
+    missing.map_or(Ok(()), |need| Err(BuildError::NotAvailable(need)))
 }
 
 /// Builds a snapshot of a gateway. `bundle` is the bundle's id, `sha256:…`; what `parts` has is
@@ -95,6 +112,7 @@ pub fn build(
         apis,
     } = assembly;
     refuse_other_apis(&shared.apis, apis)?;
+    refuse_missing(shared.needs())?;
     let listeners = shared.listeners.iter().map(listener);
     let mut listeners = listeners.collect::<Result<Box<[_]>, _>>()?;
     refuse_colliding(&listeners)?;

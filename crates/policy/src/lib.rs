@@ -11,6 +11,7 @@
 #[cfg(feature = "author")]
 pub mod conditions;
 mod cx;
+pub mod declared;
 #[cfg(feature = "author")]
 pub mod forms;
 mod head;
@@ -46,6 +47,8 @@ macro_rules! policies {
             $(#[doc = concat!("`kind: ", $key, "`")] #[n($tag)] $variant(#[n(0)] $module::Checked),)*
             /// `kind: timeout`: a parameter, not a step.
             #[n(100)] Timeout(#[n(0)] timeout::Checked),
+            /// A kind that this version knows and cannot run; no gateway takes it.
+            #[n(101)] Declared(#[n(0)] declared::Checked),
         }
 
         /// A policy that runs.
@@ -57,22 +60,36 @@ macro_rules! policies {
         impl Checked {
             /// The word after `kind:`.
             #[must_use]
-            pub fn kind(&self) -> &'static str {
-                match self { $(Self::$variant(_) => $key,)* Self::Timeout(_) => "timeout" }
+            pub fn kind(&self) -> &str {
+                match self { $(Self::$variant(_) => $key,)* Self::Timeout(_) => "timeout", Self::Declared(declared) => &declared.kind }
             }
 
             /// Where in the chain it runs; none for a parameter.
             #[must_use]
             pub fn phase(&self) -> Option<Phase> {
-                match self { $(Self::$variant(checked) => Some(checked.phase()),)* Self::Timeout(_) => None }
+                match self {
+                    $(Self::$variant(checked) => Some(checked.phase()),)*
+                    Self::Timeout(_) => None,
+                    Self::Declared(declared) => Some(declared.phase()),
+                }
             }
 
-            /// Prepares what runs; none for a parameter. Fails only where a secret cannot be
-            /// resolved.
+            /// Its settings, in the form in which all kinds are compared.
+            #[must_use]
+            pub fn settings(&self) -> declared::Settings {
+                match self {
+                    $(Self::$variant(checked) => checked.settings(),)*
+                    Self::Timeout(checked) => checked.settings(),
+                    Self::Declared(declared) => declared.settings.clone(),
+                }
+            }
+
+            /// Prepares what runs; none for a parameter, and for what cannot run, which the
+            /// engine has refused. Fails only where a secret cannot be resolved.
             pub fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
                 match self {
                     $(Self::$variant(checked) => Ok(Some(Filter::$variant(checked.filter(setting)?))),)*
-                    Self::Timeout(_) => Ok(None),
+                    Self::Timeout(_) | Self::Declared(_) => Ok(None),
                 }
             }
         }

@@ -9,14 +9,24 @@
 pub enum Phase {
     /// Limits keyed by address, address lists.
     Address,
+    /// Who may call from a browser: before authentication, which preflights do not carry.
+    Cors,
     /// The operation's security requirement.
     Authenticate,
+    /// What a caller must have beside a credential.
+    Authorize,
     /// Limits keyed by who calls.
     Limit,
+    /// What messages must be like.
+    Validate,
     /// Changes of the request and of the response.
     Transform,
-    /// Answers made by the gateway.
+    /// Answers that were kept.
+    Cache,
+    /// Answers made by the gateway, and where requests go.
     Route,
+    /// Each try at an upstream.
+    Attempt,
 }
 
 impl Phase {
@@ -25,10 +35,15 @@ impl Phase {
     pub fn name(self) -> &'static str {
         match self {
             Self::Address => "address",
+            Self::Cors => "cors",
             Self::Authenticate => "authenticate",
+            Self::Authorize => "authorize",
             Self::Limit => "limit",
+            Self::Validate => "validate",
             Self::Transform => "transform",
+            Self::Cache => "cache",
             Self::Route => "route",
+            Self::Attempt => "attempt",
         }
     }
 }

@@ -16,7 +16,7 @@ use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
 use super::settings::{ApiEntry, Settings, policies};
 use super::treatment::{Own, Scopes};
-use super::{AllNames, Api, Defined, Operation, Validation};
+use super::{AllNames, Api, Defined, Operation, Validation, later};
 use crate::lint::allow;
 use crate::project::files::{Document, Files};
 use crate::spec::{In, PathItem, Spec};
@@ -180,6 +180,15 @@ pub fn resolve(
             conditions.extend(read_conditions(get("match"), sink));
             conditions.sort();
             conditions.dedup();
+            let declared = later::operation(&later::Nodes {
+                tree: &files.tree,
+                spec: &spec,
+                item,
+                operation,
+                root_default: root_default("validate"),
+                default: &settings.defaults.validate,
+                upstream: &upstream.value,
+            });
             operations.push(Operation {
                 key,
                 id: operation.operation_id.as_ref().map(|id| id.value.clone()),
@@ -211,6 +220,7 @@ pub fn resolve(
                 upstream,
                 timeout_ms,
                 max_body_bytes: scopes.max_body(settings),
+                declared,
                 place: (path_index, index),
             });
         }
@@ -221,6 +231,7 @@ pub fn resolve(
     report_homeless(&homeless, entry, settings, sink);
     check_servers(&spec, entry, sink);
     own_names.report_unused(sink);
+    let declared = later::api(&files.tree, &spec, entry);
     Api {
         name: entry.name.clone(),
         span: entry.span,
@@ -230,6 +241,7 @@ pub fn resolve(
         policies: own,
         schemes: used.into_values().collect(),
         operations,
+        declared,
     }
 }
 

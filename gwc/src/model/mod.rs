@@ -5,6 +5,7 @@
 //! names, security), [`routes`] compares all of them with each other.
 
 pub mod api;
+mod later;
 pub mod limits;
 pub mod lints;
 mod names;
@@ -67,6 +68,8 @@ pub struct Api {
     pub schemes: Vec<ir::Scheme>,
     /// Its operations in the order of the document.
     pub operations: Vec<Operation>,
+    /// What is written for all of it and cannot run yet.
+    pub declared: policy::declared::Settings,
 }
 
 /// One operation, resolved.
@@ -110,6 +113,8 @@ pub struct Operation {
     pub timeout_ms: Valued<u64>,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
+    /// What is written for it and cannot run yet.
+    pub declared: policy::declared::Settings,
     /// Its place in [`Spec::paths`] and there in `operations`.
     pub place: (usize, usize),
 }

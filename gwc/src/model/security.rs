@@ -9,10 +9,12 @@ use bundle::ir;
 use diag::shape;
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
 use policy::auth::{self, Place};
+use policy::declared::{self, Settings as Declared, later, whole};
 
 use super::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
 use super::settings::{SecurityMode, Settings};
 use crate::spec::{In, Requirement, SchemeKind, Security, SecurityScheme, Version};
+use crate::vocab;
 
 /// The schemes of a document, bound.
 pub(super) struct Schemes {
@@ -211,20 +213,18 @@ impl Schemes {
         name: &Spanned<String>,
         sink: &mut Sink,
     ) -> Option<ir::Scheme> {
-        let Some(bound) = &scheme.ir else {
-            if scheme.mutual_tls {
-                sink.push(shape::not_available(
-                    scheme.span,
-                    &format!("a client certificate, which `{}` needs,", name.value),
-                    "use another scheme, or leave the operations that need it out",
-                ));
-            }
-            return None;
-        };
+        if scheme.mutual_tls {
+            sink.push(shape::not_available(
+                scheme.span,
+                &format!("a client certificate, which `{}` needs,", name.value),
+                "use another scheme, or leave the operations that need it out",
+            ));
+        }
+        let bound = scheme.ir.as_ref()?;
         match bound {
             Bound::Checked(bound) => Some(bound.clone()),
             Bound::Unverified(place) if self.mode == SecurityMode::Upstream => {
-                Some(canonical(place.clone(), ir::Verify::Upstream, false))
+                Some(unverified(place))
             }
             Bound::Unverified(place) => {
                 sink.push(
@@ -232,7 +232,7 @@ impl Schemes {
                         .label("used by an operation, bound to no verifier")
                         .help("add `x-gateway: {auth: NAME}` here (an overlay can), or `defaults: {security: upstream}` in gateway.yaml"),
                 );
-                Some(canonical(place.clone(), ir::Verify::Upstream, false))
+                Some(unverified(place))
             }
         }
     }
@@ -247,7 +247,7 @@ impl Schemes {
         let Some(first) = scopes.first().filter(|_| !scheme.takes_scopes) else {
             return;
         };
-        if matches!(bound.verify, ir::Verify::Auth(_)) {
+        if matches!(bound.verify, ir::Verify::Auth(_) | ir::Verify::Inline(_)) {
             sink.push(
                 Diagnostic::new(
                     &SCOPES_NOT_GIVEN,
@@ -295,7 +295,7 @@ pub(super) fn check_required(
             .auth
             .iter()
             .any(|required| required.value == *name),
-        ir::Verify::Upstream => false,
+        ir::Verify::Upstream | ir::Verify::Inline(_) => false,
     };
     let covered = |alternative: &ir::Alternative| {
         alternative.0.iter().any(|wanted| {
@@ -337,16 +337,22 @@ fn bind_one(
     let strip = get("strip_credential")
         .and_then(NodeRef::as_bool)
         .unwrap_or(false);
+    let said = extension.map(|node| later(node, &shape::Shape::Object(&vocab::extension::SCHEME)));
+    let bound = |place, verify| {
+        let declared = said.clone().unwrap_or_default();
+        Bound::Checked(canonical(place, verify, strip, declared))
+    };
     if let Some(auth) = get("auth") {
         let Some(name) = auth.as_str() else {
-            if auth.is_map() {
-                sink.push(shape::not_available(
-                    auth.span(),
-                    "a verifier in place",
-                    "define it under `auth` of gateway.yaml and name it here",
-                ));
+            if !auth.is_map() {
+                return None;
             }
-            return None;
+            sink.push(shape::not_available(
+                auth.span(),
+                "a verifier in place",
+                "define it under `auth` of gateway.yaml and name it here",
+            ));
+            return Some(bound(place, ir::Verify::Inline(inline(auth)?)));
         };
         let verifier = settings
             .auth
@@ -355,6 +361,7 @@ fn bind_one(
         let fits = match &verifier.value.checked {
             auth::Checked::ApiKey(_) => place != Place::Authorization("basic".into()),
             auth::Checked::Basic(_) => place == Place::Authorization("basic".into()),
+            auth::Checked::Declared(_) => true,
         };
         if !fits {
             let kind = verifier.value.checked.kind();
@@ -369,36 +376,67 @@ fn bind_one(
             );
             return None;
         }
-        return Some(Bound::Checked(canonical(
-            place,
-            ir::Verify::Auth(name.to_owned()),
-            strip,
-        )));
+        return Some(bound(place, ir::Verify::Auth(name.to_owned())));
     }
     if get("verify").is_some() {
-        return Some(Bound::Checked(canonical(
-            place,
-            ir::Verify::Upstream,
-            strip,
-        )));
+        return Some(bound(place, ir::Verify::Upstream));
     }
     if matches!(scheme.kind, SchemeKind::MutualTls) {
-        return None;
+        // Whoever the listener's authorities know.
+        let kind = declared::Checked {
+            kind: "mtls".to_owned(),
+            settings: Declared::default(),
+        };
+        let verify = ir::Verify::Inline(auth::Checked::Declared(kind));
+        return Some(bound(place, verify));
     }
     Some(Bound::Unverified(place))
 }
 
+/// A scheme that nobody here checks.
+fn unverified(place: &Place) -> ir::Scheme {
+    canonical(
+        place.clone(),
+        ir::Verify::Upstream,
+        false,
+        Declared::default(),
+    )
+}
+
+/// A verifier that is written at its scheme.
+fn inline(node: NodeRef<'_>) -> Option<auth::Checked> {
+    let kind = node.get("kind")?.scalar_text()?;
+    if let Some(runs) = auth::check(kind, node) {
+        return Some(runs);
+    }
+    let settings = whole(node, &shape::Shape::Kinds(auth::KINDS));
+    Some(auth::Checked::Declared(declared::Checked {
+        kind: kind.to_owned(),
+        settings: settings.without(|path| path == ["kind"]),
+    }))
+}
+
 /// A scheme named by what it does.
-fn canonical(place: Place, verify: ir::Verify, strip_credential: bool) -> ir::Scheme {
+fn canonical(
+    place: Place,
+    verify: ir::Verify,
+    strip_credential: bool,
+    declared: Declared,
+) -> ir::Scheme {
     let by = match &verify {
-        ir::Verify::Auth(name) => name.as_str(),
-        ir::Verify::Upstream => "upstream",
+        ir::Verify::Auth(name) => name.clone(),
+        ir::Verify::Upstream => "upstream".to_owned(),
+        ir::Verify::Inline(checked) => {
+            let digest = bundle::digest::Digest::of(&bundle::codec::encode(checked));
+            format!("{} {}", checked.kind(), &digest.hex()[..8])
+        }
     };
     let at = match &place {
         Place::Header(name) => format!("header {name}"),
         Place::Query(name) => format!("query {name}"),
         Place::Cookie(name) => format!("cookie {name}"),
         Place::Authorization(scheme) => scheme.clone(),
+        Place::Certificate => "client certificate".to_owned(),
     };
     // `*` is no verifier's name, so that "by the upstream" and a verifier `upstream` differ.
     let mark = if verify == ir::Verify::Upstream {
@@ -407,11 +445,18 @@ fn canonical(place: Place, verify: ir::Verify, strip_credential: bool) -> ir::Sc
         ""
     };
     let stripped = if strip_credential { ", stripped" } else { "" };
+    let told = if declared.is_empty() {
+        String::new()
+    } else {
+        let digest = bundle::digest::Digest::of(&bundle::codec::encode(&declared));
+        format!(", told {}", &digest.hex()[..8])
+    };
     ir::Scheme {
-        name: format!("{at} by {mark}{by}{stripped}"),
+        name: format!("{at} by {mark}{by}{stripped}{told}"),
         place,
         verify,
         strip_credential,
+        declared,
     }
 }
 
@@ -429,7 +474,8 @@ fn place(kind: &SchemeKind) -> Option<Place> {
             place: In::Cookie,
             name,
         } => Place::Cookie(name.value.clone()),
-        SchemeKind::ApiKey { .. } | SchemeKind::MutualTls => return None,
+        SchemeKind::ApiKey { .. } => return None,
+        SchemeKind::MutualTls => Place::Certificate,
         SchemeKind::Http { scheme } => Place::Authorization(scheme.value.to_ascii_lowercase()),
         SchemeKind::OAuth2 { .. } | SchemeKind::OpenIdConnect { .. } => {
             Place::Authorization("bearer".into())

@@ -123,7 +123,10 @@ impl<'a> Scopes<'a> {
         for link in chain {
             let timeout = own.checked(&link.value).and_then(|checked| match checked {
                 Checked::Timeout(timeout) => Some(timeout.request_ms()),
-                Checked::RateLimit(_) | Checked::Headers(_) | Checked::Respond(_) => None,
+                Checked::RateLimit(_)
+                | Checked::Headers(_)
+                | Checked::Respond(_)
+                | Checked::Declared(_) => None,
             });
             set(timeout
                 .zip(link.span())

@@ -55,6 +55,8 @@ pub struct Plan {
     pub no_op: bool,
     /// What could not be read: `source` of the old side.
     pub missing: Vec<&'static str>,
+    /// What else is to be known: what was not compared.
+    pub notes: Vec<String>,
     /// Witnesses that did not show what they should: bugs of ours.
     pub bugs: Vec<String>,
 }
@@ -70,6 +72,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         changes: Vec::new(),
         no_op: false,
         missing: Vec::new(),
+        notes: Vec::new(),
         bugs: Vec::new(),
     };
     let same_meaning = old.is_some_and(|old| {

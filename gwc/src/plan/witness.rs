@@ -33,6 +33,7 @@ pub(super) fn with_witness(gateway: &Gateway) -> Gateway {
         name: OWNER.into(),
         keys: vec![hash(KEY)],
         basic: vec![hash(PAIR)],
+        declared: policy::declared::Settings::default(),
     });
     if let Ok(consumers) = ir::Set::new(consumers) {
         gateway.shared.consumers = consumers;
@@ -80,6 +81,8 @@ pub(super) fn credentials(
             Place::Authorization(kind) => values
                 .headers
                 .push(("authorization".into(), format!("{kind} {text}"))),
+            // No request carries it.
+            Place::Certificate => {}
         }
         credentials.push(WitnessCredential {
             scheme: scheme.name.clone(),

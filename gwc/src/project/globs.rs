@@ -137,5 +137,6 @@ fn add(path: &str, span: Span, known: usize, settings: &mut Settings, sink: &mut
             node: None,
         }],
         environments: None,
+        declared: policy::declared::Settings::default(),
     });
 }

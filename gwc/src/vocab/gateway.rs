@@ -182,7 +182,7 @@ static ENVIRONMENT_RELEASE: Object = Object {
     )],
 };
 
-static API: Object = Object {
+pub(crate) static API: Object = Object {
     what: "an API",
     rules: &[Rule::Apart(&["mount", "mounts"], &MOUNT_CONFLICT)],
     fields: &[
@@ -272,7 +272,7 @@ static SERVE: Object = Object {
     rules: &[],
 };
 
-static CONSUMER: Object = Object {
+pub(crate) static CONSUMER: Object = Object {
     what: "a consumer",
     rules: &[],
     fields: &[

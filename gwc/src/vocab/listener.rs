@@ -12,7 +12,7 @@ use Shape::{
 use crate::model::lints::LISTENER_TLS;
 
 /// One listener.
-pub(super) static LISTENER: Object = Object {
+pub(crate) static LISTENER: Object = Object {
     what: "a listener",
     fields: &[
         F::required("address", Text, "`IP:PORT`; port 0 lets the system choose."),

@@ -5,9 +5,9 @@
 
 pub mod extension;
 pub mod gateway;
-mod listener;
+pub(crate) mod listener;
 pub(crate) mod shared;
-mod upstream;
+pub(crate) mod upstream;
 
 use diag::shape::{json_schema, merge_patch};
 use serde_json::{Value, json};

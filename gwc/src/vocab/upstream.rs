@@ -15,7 +15,7 @@ use super::listener::CERTIFICATE;
 use crate::model::lints::UNVERIFIED_UPSTREAM;
 
 /// One upstream.
-pub(super) static UPSTREAM: Object = Object {
+pub(crate) static UPSTREAM: Object = Object {
     what: "an upstream",
     fields: &[
         F::optional(

@@ -287,8 +287,10 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
                 upstream: "u".into(),
                 timeout_ms: 1_000,
                 max_body_bytes: None,
+                declared: policy::declared::Settings::default(),
             }],
             operations: ir::Set::new(mounted.operations.clone()).ok()?,
+            declared: policy::declared::Settings::default(),
         })
     });
     let apis = ir::Set::new(apis.collect::<Option<Vec<_>>>()?).ok()?;
@@ -308,6 +310,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             protocol: ir::Protocol::Http,
             limits,
             trusted_proxies: Vec::new(),
+            declared: policy::declared::Settings::default(),
         }])
         .ok()?,
         upstreams: ir::Set::new(vec![ir::Upstream {
@@ -324,6 +327,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             connect_timeout_ms: 1_000,
             idle_timeout_ms: 1_000,
             host_header: ir::HostHeader::Preserve,
+            declared: policy::declared::Settings::default(),
         }])
         .ok()?,
         auth: ir::Set::default(),
@@ -339,6 +343,8 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
         )
         .ok()?,
         expose_bundle: false,
+        required: policy::declared::Settings::default(),
+        declared: policy::declared::Settings::default(),
     };
     Some(Side {
         bundle: Digest::of(&[id]),

@@ -51,6 +51,7 @@ fn made(changes: Vec<Change>) -> Plan {
         no_op: changes.is_empty(),
         changes,
         missing: Vec::new(),
+        notes: Vec::new(),
         bugs: Vec::new(),
     }
 }

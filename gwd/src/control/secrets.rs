@@ -273,7 +273,11 @@ pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
             Checked::Headers(headers) => {
                 references.extend(headers.secrets().map(|(_, reference)| reference.clone()));
             }
-            Checked::RateLimit(_) | Checked::Respond(_) | Checked::Timeout(_) => {}
+            // What is declared cannot run and is refused when it is built.
+            Checked::RateLimit(_)
+            | Checked::Respond(_)
+            | Checked::Timeout(_)
+            | Checked::Declared(_) => {}
         }
     }
     references

@@ -407,6 +407,7 @@ pub(crate) fn listener(name: &str, address: &str) -> ir::Listener {
             target_bytes: 16_384,
         },
         trusted_proxies: Vec::new(),
+        declared: policy::declared::Settings::default(),
     }
 }
 
@@ -425,6 +426,7 @@ pub(crate) fn service(name: &str, targets: &[SocketAddr]) -> ir::Upstream {
         connect_timeout_ms: 2_000,
         idle_timeout_ms: 30_000,
         host_header: ir::HostHeader::Preserve,
+        declared: policy::declared::Settings::default(),
     }
 }
 
@@ -544,6 +546,7 @@ impl Shop {
                 upstream: op.upstream.into(),
                 timeout_ms: op.timeout_ms,
                 max_body_bytes: op.max_body_bytes,
+                declared: policy::declared::Settings::default(),
             });
             let template = ir::Template::parse(op.path).unwrap();
             ir::Operation {
@@ -566,6 +569,7 @@ impl Shop {
             place,
             verify: ir::Verify::Auth(auth.into()),
             strip_credential: true,
+            declared: policy::declared::Settings::default(),
         };
         let api = ir::Api {
             name: "shop".into(),
@@ -579,6 +583,7 @@ impl Shop {
             policies: ir::Set::default(),
             treatments,
             operations,
+            declared: policy::declared::Settings::default(),
         };
         let digest = *Digest::of(&bundle::codec::encode(&api)).as_bytes();
         let credential = |text: &str| ir::Credential {
@@ -607,6 +612,7 @@ impl Shop {
                     name: "acme".into(),
                     keys: vec![credential("letmein")],
                     basic: Vec::new(),
+                    declared: policy::declared::Settings::default(),
                 }])
                 .unwrap(),
                 policies: ir::Set::new(self.policies.clone()).unwrap(),
@@ -616,6 +622,8 @@ impl Shop {
                 }])
                 .unwrap(),
                 expose_bundle: self.expose_bundle,
+                required: policy::declared::Settings::default(),
+                declared: policy::declared::Settings::default(),
             },
             apis: ir::Set::new(vec![api]).unwrap(),
         }

@@ -1,6 +1,7 @@
 //! One API's behaviour: where it is mounted, how each operation is routed and treated.
 
 use minicbor::{Decode, Encode};
+use policy::declared::Settings;
 
 use super::security::{Scheme, Security};
 use super::set::{Named, Set};
@@ -30,6 +31,9 @@ pub struct Api {
     /// Its operations by key.
     #[n(5)]
     pub operations: Set<Operation>,
+    /// What is written for all of it and cannot run yet.
+    #[n(6)]
+    pub declared: Settings,
 }
 
 /// A place where an API can be reached.
@@ -116,6 +120,9 @@ pub struct Treatment {
     /// Bytes of a request's body; none: no limit.
     #[n(4)]
     pub max_body_bytes: Option<u64>,
+    /// What is written for it and cannot run yet.
+    #[n(5)]
+    pub declared: Settings,
 }
 
 /// One step of a chain.

@@ -5,6 +5,7 @@
 
 mod api;
 mod contract;
+mod declared;
 mod security;
 mod set;
 mod shared;
@@ -35,21 +36,8 @@ impl Gateway {
     /// What a gateway must be able to do to run this, in the words of the config blob's `needs`.
     #[must_use]
     pub fn needs(&self) -> Vec<String> {
-        let mut needs = BTreeSet::new();
-        let local = self.apis.iter().flat_map(|api| api.policies.iter());
-        needs.extend(
-            self.shared
-                .policies
-                .iter()
-                .chain(local)
-                .map(|policy| format!("policy:{}", policy.checked.kind())),
-        );
-        needs.extend(
-            self.shared
-                .auth
-                .iter()
-                .map(|verifier| format!("auth:{}", verifier.checked.kind())),
-        );
+        let mut needs: BTreeSet<String> = self.shared.needs().collect();
+        needs.extend(self.apis.iter().flat_map(Api::needs));
         needs.into_iter().collect()
     }
 }

@@ -1,7 +1,8 @@
 //! Who may call: OpenAPI's security requirement with its schemes and their verifiers.
 
 use minicbor::{Decode, Encode};
-use policy::auth::Place;
+use policy::auth::{self, Place};
+use policy::declared::Settings;
 
 use super::set::Named;
 
@@ -21,6 +22,9 @@ pub struct Scheme {
     /// Whether the upstream does not get to see it.
     #[n(3)]
     pub strip_credential: bool,
+    /// What is written for it and cannot run yet.
+    #[n(4)]
+    pub declared: Settings,
 }
 
 /// Who checks a credential.
@@ -32,6 +36,9 @@ pub enum Verify {
     /// The upstream: the credential must be there, and anyone can forge it.
     #[n(1)]
     Upstream,
+    /// A verifier written in place; it cannot run yet.
+    #[n(2)]
+    Inline(#[n(0)] auth::Checked),
 }
 
 /// Alternatives in order; the first that is satisfied gives the principal. None at all: anyone

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use minicbor::{Decode, Encode};
+use policy::declared::Settings;
 use policy::{StateId, auth};
 
 use super::set::{Named, Set};
@@ -36,6 +37,13 @@ pub struct Shared {
     /// Whether responses carry `x-gateway-bundle`.
     #[n(7)]
     pub expose_bundle: bool,
+    /// What no document can avoid (`policies`, `auth`, `allow_public`): gwc has seen to it, and
+    /// plans compare it.
+    #[n(8)]
+    pub required: Settings,
+    /// What is written for all of it and cannot run yet.
+    #[n(9)]
+    pub declared: Settings,
 }
 
 /// An API by name, and the sha256 of its behaviour blob.
@@ -70,6 +78,9 @@ pub struct Listener {
     /// Peers whose forwarding fields are believed.
     #[n(4)]
     pub trusted_proxies: Vec<Cidr>,
+    /// What is written for it and cannot run yet.
+    #[n(5)]
+    pub declared: Settings,
 }
 
 /// What a listener speaks.
@@ -134,6 +145,9 @@ pub struct Upstream {
     /// What the service sees as `Host`.
     #[n(5)]
     pub host_header: HostHeader,
+    /// What is written for it and cannot run yet.
+    #[n(6)]
+    pub declared: Settings,
 }
 
 /// What a service sees as `Host`.
@@ -196,6 +210,9 @@ pub struct Consumer {
     /// Its names with passwords, sorted.
     #[n(2)]
     pub basic: Vec<Credential>,
+    /// What is written for it and cannot run yet.
+    #[n(3)]
+    pub declared: Settings,
 }
 
 /// A credential by its hash.
@@ -266,6 +283,17 @@ impl Cidr {
         let address = address.to_canonical();
         address.is_ipv4() == self.address.is_ipv4()
             && self.bits(address) & self.mask() == self.bits(self.address)
+    }
+
+    /// The first and the last address.
+    #[must_use]
+    pub fn ends(&self) -> (IpAddr, IpAddr) {
+        let last = self.bits(self.address) | !self.mask();
+        let last = match self.address {
+            IpAddr::V4(_) => IpAddr::V4(((last >> 96) as u32).into()),
+            IpAddr::V6(_) => IpAddr::V6(last.into()),
+        };
+        (self.address, last)
     }
 
     fn bits(&self, address: IpAddr) -> u128 {
@@ -355,6 +383,12 @@ mod tests {
         assert!(!holds("0.0.0.0/0", "2001:db8::1"));
         assert!(holds("2001:db8::/32", "2001:db8:1::1"));
         assert!(!holds("2001:db8::/32", "2001:db9::1"));
+        let ends = |range: &str| {
+            let (first, last) = Cidr::parse(range).unwrap().ends();
+            format!("{first} {last}")
+        };
+        assert_eq!(ends("10.0.0.0/8"), "10.0.0.0 10.255.255.255");
+        assert_eq!(ends("2001:db8::/127"), "2001:db8:: 2001:db8::1");
         assert!(holds("127.0.0.1", "127.0.0.1"));
         for bad in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "x", "::/129"] {
             assert_eq!(Cidr::parse(bad), None, "{bad}");

@@ -469,7 +469,9 @@ fn unknown_key(key: &str, span: Span, object: &Object, beside: &[&'static str], 
     sink.push(finding);
 }
 
-pub(super) fn fits(node: NodeRef<'_>, shape: &Shape) -> bool {
+/// Whether a node is of the type that a shape asks for: list, map or scalar.
+#[must_use]
+pub fn fits(node: NodeRef<'_>, shape: &Shape) -> bool {
     match shape {
         Shape::Any => true,
         Shape::List(_) | Shape::Several(_) => node.is_list(),

@@ -12,7 +12,7 @@ mod json;
 mod lints;
 mod names;
 
-pub use check::{check, is_name, not_available};
+pub use check::{check, fits, is_name, not_available};
 pub use date::read_date;
 pub use json::{json_schema, merge_patch};
 pub use lints::{BAD_VALUE, MISSING_KEY, NOT_AVAILABLE, UNIT_MISSING, UNKNOWN_KEY, WRONG_TYPE};

@@ -126,6 +126,7 @@ impl Street {
                 place: Place::Authorization("basic".into()),
                 verify: ir::Verify::Auth("staff".into()),
                 strip_credential: true,
+                declared: policy::declared::Settings::default(),
             }])
             .map(|schemes| {
                 if chain.contains(&ir::Link::Authenticate) {
@@ -144,8 +145,10 @@ impl Street {
                 upstream: if number == 5 { "second" } else { "main" }.into(),
                 timeout_ms: 1_000,
                 max_body_bytes: None,
+                declared: policy::declared::Settings::default(),
             }],
             operations: Set::new((0..self.things[number]).map(operation).collect()).unwrap(),
+            declared: policy::declared::Settings::default(),
         }
     }
 
@@ -169,6 +172,7 @@ impl Street {
             connect_timeout_ms: 1_000,
             idle_timeout_ms: 1_000,
             host_header: ir::HostHeader::Preserve,
+            declared: policy::declared::Settings::default(),
         });
         ir::Gateway {
             shared: ir::Shared {
@@ -186,6 +190,7 @@ impl Street {
                         target_bytes: 1,
                     },
                     trusted_proxies: Vec::new(),
+                    declared: policy::declared::Settings::default(),
                 }])
                 .unwrap(),
                 upstreams: Set::new(upstreams.collect()).unwrap(),
@@ -197,11 +202,14 @@ impl Street {
                         sha256: sha256(self.password.as_bytes()),
                         not_after: None,
                     }],
+                    declared: policy::declared::Settings::default(),
                 }])
                 .unwrap(),
                 policies: Set::new(vec![closed("closed", self.closed)]).unwrap(),
                 apis: Set::new(references.collect()).unwrap(),
                 expose_bundle: false,
+                required: policy::declared::Settings::default(),
+                declared: policy::declared::Settings::default(),
             },
             apis: Set::new(apis).unwrap(),
         }

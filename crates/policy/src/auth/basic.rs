@@ -9,6 +9,8 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::declared::{Scalar, Settings, Value};
+
 /// The verifier as the bundle carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -22,6 +24,14 @@ impl Checked {
     #[must_use]
     pub fn realm(&self) -> Option<&str> {
         self.realm.as_deref()
+    }
+
+    /// Its settings, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        self.realm.iter().fold(Settings::default(), |all, realm| {
+            all.with(&["realm"], Value::One(Scalar::Text(realm.clone())))
+        })
     }
 }
 

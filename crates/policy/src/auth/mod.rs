@@ -15,6 +15,8 @@ pub use place::{Held, Place, decode as decode_query, decode_basic};
 
 use minicbor::{Decode, Encode};
 
+use crate::declared;
+
 /// A verifier as the bundle carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Checked {
@@ -24,15 +26,29 @@ pub enum Checked {
     /// `kind: basic`
     #[n(2)]
     Basic(#[n(0)] basic::Checked),
+    /// A kind that this version knows and cannot run; no gateway takes it.
+    #[n(101)]
+    Declared(#[n(0)] declared::Checked),
 }
 
 impl Checked {
     /// The word after `kind:`.
     #[must_use]
-    pub fn kind(&self) -> &'static str {
+    pub fn kind(&self) -> &str {
         match self {
             Self::ApiKey(_) => "api_key",
             Self::Basic(_) => "basic",
+            Self::Declared(declared) => &declared.kind,
+        }
+    }
+
+    /// Its settings, in the form in which all kinds are compared.
+    #[must_use]
+    pub fn settings(&self) -> declared::Settings {
+        match self {
+            Self::ApiKey(_) => declared::Settings::default(),
+            Self::Basic(basic) => basic.settings(),
+            Self::Declared(declared) => declared.settings.clone(),
         }
     }
 }

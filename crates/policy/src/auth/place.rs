@@ -23,6 +23,9 @@ pub enum Place {
     /// `Authorization` with this scheme, in lower case (RFC 9110 §11.4).
     #[n(3)]
     Authorization(#[n(0)] String),
+    /// The client's certificate; no request carries it.
+    #[n(4)]
+    Certificate,
 }
 
 /// What stands at a place.
@@ -49,6 +52,7 @@ impl Place {
             Self::Query(name) => one(query_values(head.query().unwrap_or_default(), name)),
             Self::Cookie(name) => one(cookie_values(&head.headers, name).map(Cow::Borrowed)),
             Self::Authorization(scheme) => authorization(&head.headers, scheme),
+            Self::Certificate => Held::Absent,
         }
     }
 
@@ -59,7 +63,7 @@ impl Place {
             Self::Header(name) => headers.remove(name.as_str()).is_some(),
             Self::Authorization(_) => headers.remove(AUTHORIZATION).is_some(),
             Self::Cookie(name) => strip_cookie(headers, name),
-            Self::Query(_) => false,
+            Self::Query(_) | Self::Certificate => false,
         }
     }
 

@@ -14,6 +14,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use minicbor::{Decode, Encode};
 
 use crate::cx::{Charge, Cx, RateNotice};
+use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::rate::Tokens;
@@ -94,6 +95,25 @@ impl Checked {
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// Its settings, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let key = match &self.key {
+            Key::Consumer => "consumer".to_owned(),
+            Key::Address => "address".to_owned(),
+            Key::Route => "route".to_owned(),
+            Key::Header(name) => format!("header:{name}"),
+        };
+        let burst = i64::try_from(self.burst).unwrap_or(i64::MAX);
+        Settings::default()
+            .with(
+                &["limit"],
+                Value::One(Scalar::rate(self.count, self.period_ms)),
+            )
+            .with(&["burst"], Value::One(Scalar::Number(burst)))
+            .with(&["key"], Value::One(Scalar::Text(key)))
     }
 
     /// The quota.

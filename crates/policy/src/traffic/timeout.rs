@@ -9,6 +9,8 @@
 
 use minicbor::{Decode, Encode};
 
+use crate::declared::{Scalar, Settings, Value};
+
 /// A timeout as the bundle carries it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -23,6 +25,12 @@ impl Checked {
     #[must_use]
     pub fn request_ms(&self) -> u64 {
         self.request_ms
+    }
+
+    /// Its settings, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings::default().with(&["request"], Value::One(Scalar::Duration(self.request_ms)))
     }
 }
 

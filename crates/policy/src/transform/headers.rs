@@ -16,6 +16,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use minicbor::{Decode, Encode};
 
 use crate::cx::Cx;
+use crate::declared::{self, Scalar, Settings};
 use crate::head::{RequestHead, ResponseHead};
 use crate::phase::Phase;
 use crate::secret::{Form, SecretCell, SecretRef, SecretUnavailable};
@@ -94,6 +95,34 @@ impl Checked {
                 Value::Literal(_) => None,
                 Value::Secret(reference) => Some((name.as_str(), reference)),
             })
+    }
+
+    /// Its settings, for comparison: `request/set/NAME`, and so on.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let mut all = Vec::new();
+        for (side, edits) in [("request", &self.request), ("response", &self.response)] {
+            let pairs = [("set", &edits.set), ("add", &edits.add)];
+            for (how, (name, value)) in pairs
+                .iter()
+                .flat_map(|(how, list)| list.iter().map(move |pair| (how, pair)))
+            {
+                let scalar = match value {
+                    Value::Literal(text) => Scalar::Text(text.clone()),
+                    Value::Secret(reference) => Scalar::Secret(reference.clone()),
+                };
+                all.push((vec![side, how, name], declared::Value::One(scalar)));
+            }
+            if !edits.remove.is_empty() {
+                let names = edits.remove.iter().cloned().map(Scalar::Text).collect();
+                all.push((vec![side, "remove"], declared::Value::Set(names)));
+            }
+        }
+        let all = all.into_iter().map(|(path, value)| declared::Setting {
+            path: path.into_iter().map(str::to_owned).collect(),
+            value,
+        });
+        Settings::new(all.collect())
     }
 
     /// Prepares what runs.

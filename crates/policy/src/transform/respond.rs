@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use minicbor::{Decode, Encode};
 
 use crate::cx::Cx;
+use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::secret::SecretUnavailable;
@@ -43,6 +44,22 @@ impl Checked {
     #[must_use]
     pub fn phase(&self) -> Phase {
         Phase::Route
+    }
+
+    /// Its settings, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let mut settings = Settings::default()
+            .with(&["status"], Value::One(Scalar::Number(self.status.into())))
+            .with(&["body"], text(&self.body));
+        if let Some(content_type) = &self.content_type {
+            settings = settings.with(&["content_type"], text(content_type));
+        }
+        for (name, value) in &self.headers {
+            settings = settings.with(&["headers", name], text(value));
+        }
+        settings
     }
 
     /// The status.

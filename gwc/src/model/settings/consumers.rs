@@ -107,6 +107,10 @@ pub(super) fn consumers(
             name: entry.key.to_string(),
             keys,
             basic,
+            declared: policy::declared::later(
+                node,
+                &shape::Shape::Object(&crate::vocab::gateway::CONSUMER),
+            ),
         };
         consumers.push(Defined {
             value,

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use bundle::ir;
 use diag::shape::BAD_VALUE;
+use diag::shape::Shape;
 use diag::{Diagnostic, NodeRef, Sink, Span, read};
+use policy::declared::{Settings, later};
 
 use super::entries;
 use crate::model::Defined;
@@ -26,6 +28,7 @@ pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::L
             protocol: ir::Protocol::Http,
             limits: listener_limits(None),
             trusted_proxies: Vec::new(),
+            declared: Settings::default(),
         };
         found.push(Defined {
             value,
@@ -96,6 +99,7 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
         protocol: ir::Protocol::Http,
         limits: listener_limits(node.get("limits")),
         trusted_proxies: trusted,
+        declared: later(node, &Shape::Object(&crate::vocab::listener::LISTENER)),
     })
 }
 

@@ -11,6 +11,7 @@ use bundle::ir;
 use diag::shape::{self, BAD_VALUE};
 use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
 use policy::StateId;
+use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
 use sha2::{Digest as _, Sha256};
 
 use self::consumers::consumers;
@@ -18,6 +19,7 @@ use self::listeners::listeners;
 use self::mounts::mounts;
 use self::upstreams::upstream;
 use crate::acknowledge::Acknowledgement;
+use crate::model::later;
 use crate::model::open::Pattern;
 use crate::model::{AllNames, Defined, Kind, Validation, Valued};
 use crate::vocab;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub channel: String,
     /// The names of each kind.
     pub names: AllNames,
+    /// What is written for all of the gateway and cannot run yet.
+    pub declared: Declared,
 }
 
 /// One API of gateway.yaml.
@@ -87,6 +91,8 @@ pub struct ApiEntry {
     pub mounts: Vec<Defined<ir::Mount>>,
     /// The environments that have it; none: all.
     pub environments: Option<Vec<String>>,
+    /// What is written for it and cannot run yet.
+    pub declared: Declared,
 }
 
 impl ApiEntry {
@@ -141,6 +147,31 @@ pub struct Defaults {
     pub expose_bundle: bool,
     /// Whether requests are checked against the contract.
     pub validation: Validation,
+    /// `validate` as it is written.
+    pub validate: Declared,
+}
+
+impl Required {
+    /// As bundles carry it, so that plans see what is no longer required.
+    #[must_use]
+    pub fn settings(&self) -> Declared {
+        let set = |names: &mut dyn Iterator<Item = &str>| {
+            let mut names: Vec<Scalar> = names.map(|name| Scalar::Text(name.to_owned())).collect();
+            names.sort();
+            names.dedup();
+            Value::Set(names)
+        };
+        let lists = [("policies", &self.policies), ("auth", &self.auth)];
+        let mut all = Declared::default();
+        for (key, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+            all = all.with(&[key], set(&mut names.iter().map(|name| &*name.value)));
+        }
+        if let Some(patterns) = &self.allow_public {
+            let mut patterns = patterns.iter().map(|pattern| &*pattern.text.value);
+            all = all.with(&["allow_public"], set(&mut patterns));
+        }
+        all
+    }
 }
 
 /// Who checks credentials.
@@ -151,6 +182,9 @@ pub enum SecurityMode {
     /// The upstream; the gateway sees to it that a credential is there.
     Upstream,
 }
+
+/// The default upstream that stands for the servers of a document; it cannot run yet.
+pub(in crate::model) const FROM_SERVERS: &str = "from-servers";
 
 /// Reads gateway.yaml, patched and filled, with the root of its `consumers_file`. What cannot be
 /// read is reported and left out; none where not even the project's name is there.
@@ -167,7 +201,7 @@ pub fn read(
     });
     let auth = entries(root, "auth", |name, node| {
         let kind = node.get("kind")?.scalar_text()?;
-        let checked = policy::auth::check(kind, node)?;
+        let checked = verifier(kind, node)?;
         Some(ir::Verifier { name, checked })
     });
     let (consumers, in_file) = consumers(root.get("consumers"), consumers_file, sink);
@@ -181,6 +215,9 @@ pub fn read(
         names.resolve_all(None, consumers, &vocab::gateway::CONSUMERS, sink);
     }
     let defaults = defaults(root, &names, sink);
+    let from_servers = defaults.upstream.as_ref().is_some_and(|name| {
+        name.value == FROM_SERVERS && names.kind(Kind::Upstream).defined(FROM_SERVERS).is_none()
+    });
     let required = required(root, &names);
     let everywhere = default_listeners(root, &listeners, &names);
     let apis = apis(root, &everywhere, &names, sink);
@@ -206,6 +243,12 @@ pub fn read(
             Diagnostic::new(&BAD_VALUE, channel.span(), "this cannot name a channel")
                 .help(wrong.to_string()),
         );
+    }
+    let mut declared =
+        declared::later(root, &vocab::gateway::SHAPE).without(|path| !is_gateways(path));
+    if from_servers {
+        let word = Value::One(Scalar::Text(FROM_SERVERS.to_owned()));
+        declared = declared.with(&["defaults", "upstream"], word);
     }
     Some(Settings {
         environment: None,
@@ -240,7 +283,51 @@ pub fn read(
         store: text("store", "releases"),
         channel: text("channel", "prod"),
         names,
+        declared,
     })
+}
+
+/// Whether a key of gateway.yaml is about the gateway as a whole: what is said of an API, a
+/// listener, an upstream or an operation stands there, and gates, tests and the like are the
+/// project's.
+fn is_gateways(path: &[String]) -> bool {
+    match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["plans" | "stores" | "errors", ..] => true,
+        ["defaults", key, ..] => key != "validate",
+        _ => false,
+    }
+}
+
+/// A verifier, whether it runs or not; none where nothing of the kind is known.
+pub(in crate::model) fn verifier(kind: &str, node: NodeRef<'_>) -> Option<policy::auth::Checked> {
+    let shape = shape::Shape::Kinds(policy::auth::KINDS);
+    policy::auth::check(kind, node).or_else(|| {
+        shape::check(node, &shape, &mut Sink::default())
+            .then(|| policy::auth::Checked::Declared(declared_kind(kind, node, &shape)))
+    })
+}
+
+/// A policy, whether it runs or not. A kind that runs with a setting that does not is carried
+/// like one that does not run.
+fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Checked> {
+    let shape = shape::Shape::Kinds(policy::KINDS);
+    let before = sink.findings().len();
+    let runs = policy::check(kind, node, sink);
+    let wrong = sink.findings()[before..]
+        .iter()
+        .any(|finding| !std::ptr::eq(finding.lint, &raw const shape::NOT_AVAILABLE));
+    if wrong {
+        return runs;
+    }
+    runs.filter(|_| declared::later(node, &shape).is_empty())
+        .or_else(|| Some(policy::Checked::Declared(declared_kind(kind, node, &shape))))
+}
+
+fn declared_kind(kind: &str, node: NodeRef<'_>, shape: &shape::Shape) -> declared::Checked {
+    declared::Checked {
+        kind: kind.to_owned(),
+        settings: whole(node, shape).without(|path| path == ["kind"]),
+    }
 }
 
 /// See [`Settings::other_files`].
@@ -281,14 +368,15 @@ pub(in crate::model) fn policies(
         ) {
             continue;
         }
-        let Some(checked) = policy::check(kind, value, sink) else {
+        let Some(checked) = checked(kind, value, sink) else {
             continue;
         };
         let key = match &checked {
             policy::Checked::RateLimit(limit) => format!("{:?} token_bucket", limit.key()),
             policy::Checked::Headers(_)
             | policy::Checked::Respond(_)
-            | policy::Checked::Timeout(_) => String::new(),
+            | policy::Checked::Timeout(_)
+            | policy::Checked::Declared(_) => String::new(),
         };
         let state = state_id(&[project, kind, scope, &entry.key, &key]);
         let policy = ir::Policy {
@@ -420,15 +508,15 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
         .and_then(|node| Some(Spanned::new(node.scalar_text()?.to_owned(), node.span())));
     let upstream = match upstream {
         Some(name)
-            if name.value == "from-servers"
-                && names.kind(Kind::Upstream).defined("from-servers").is_none() =>
+            if name.value == FROM_SERVERS
+                && names.kind(Kind::Upstream).defined(FROM_SERVERS).is_none() =>
         {
             sink.push(shape::not_available(
                 name.span,
                 "`from-servers`",
                 "define the service under `upstreams` and name it here",
             ));
-            None
+            Some(name)
         }
         other => other.filter(|name| names.kind(Kind::Upstream).knows(&name.value)),
     };
@@ -453,6 +541,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
             _ => SecurityMode::Enforce,
         },
         validation: get("validate").map_or(Validation::Off, Validation::of_requests),
+        validate: get("validate").map_or_else(Declared::default, later::validate),
         expose_bundle: get("expose_bundle")
             .and_then(NodeRef::as_bool)
             .unwrap_or(false),
@@ -510,6 +599,7 @@ fn apis(
                         .map(|it| it.value)
                         .collect()
                 }),
+            declared: declared::later(node, &shape::Shape::Object(&vocab::gateway::API)),
         });
     }
     apis.sort_by(|a, b| a.name.cmp(&b.name));

@@ -4,6 +4,8 @@ use bundle::ir;
 use diag::shape::{self, BAD_VALUE, MISSING_KEY};
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read, suggest};
 
+use policy::declared::{Scalar, Settings, Value, later};
+
 use super::{Upstream, entries, has_dots, state_id};
 
 pub(super) fn upstream(
@@ -12,10 +14,16 @@ pub(super) fn upstream(
     node: NodeRef<'_>,
     sink: &mut Sink,
 ) -> Option<Upstream> {
-    let targets: Vec<ir::Target> = entries(node, "targets", |name, node| target(name, node, sink))
-        .into_iter()
-        .map(|(_, entry)| entry.value)
-        .collect();
+    let mut declared = later(
+        node,
+        &shape::Shape::Object(&crate::vocab::upstream::UPSTREAM),
+    );
+    let targets: Vec<ir::Target> = entries(node, "targets", |name, node| {
+        target(name, node, &mut declared, sink)
+    })
+    .into_iter()
+    .map(|(_, entry)| entry.value)
+    .collect();
     if node
         .get("targets")
         .is_none_or(|targets| targets.entries().next().is_none())
@@ -31,10 +39,10 @@ pub(super) fn upstream(
         );
         return None;
     }
-    if targets.is_empty() {
+    if targets.is_empty() && declared.is_empty() {
         return None;
     }
-    if targets.iter().all(|target| target.weight == 0) {
+    if !targets.is_empty() && targets.iter().all(|target| target.weight == 0) {
         sink.push(
             Diagnostic::new(
                 &BAD_VALUE,
@@ -65,6 +73,7 @@ pub(super) fn upstream(
             connect_timeout_ms: time("connect").map_or(5_000, |time| time.value),
             idle_timeout_ms: time("idle").map_or(60_000, |time| time.value),
             host_header,
+            declared,
         },
         request_timeout_ms: time("request"),
     })
@@ -111,7 +120,13 @@ fn read_authority(text: &str) -> Result<(String, Option<u16>), &'static str> {
     Ok((host.to_ascii_lowercase(), port))
 }
 
-fn target(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Target> {
+/// A target. What of it cannot run yet is added to `declared`.
+fn target(
+    name: String,
+    node: NodeRef<'_>,
+    declared: &mut Settings,
+    sink: &mut Sink,
+) -> Option<ir::Target> {
     let url = node.get("url")?;
     let text = url.scalar_text()?;
     let refuse = |why: &str, sink: &mut Sink| {
@@ -128,14 +143,26 @@ fn target(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Target
     let Ok(uri) = text.parse::<http::Uri>() else {
         return refuse("it is not a URL", sink);
     };
-    match uri.scheme_str() {
+    let mut default_port = 80;
+    let scheme = uri.scheme_str();
+    if let Some("https" | "unix") = scheme {
+        sink.push(shape::not_available(
+            url.span(),
+            "an upstream over TLS or a UNIX socket",
+            "write an `http://` URL",
+        ));
+    }
+    match scheme {
         Some("http") => {}
-        Some("https" | "unix") => {
-            sink.push(shape::not_available(
-                url.span(),
-                "an upstream over TLS or a UNIX socket",
-                "write an `http://` URL",
-            ));
+        Some("https") => {
+            default_port = 443;
+            let path = ["targets", name.as_str(), "tls"];
+            *declared = std::mem::take(declared).with(&path, Value::One(Scalar::Flag(true)));
+        }
+        Some("unix") => {
+            let path = ["targets", name.as_str(), "url"];
+            let text = Value::One(Scalar::Text(text.to_owned()));
+            *declared = std::mem::take(declared).with(&path, text);
             return None;
         }
         _ => return refuse("its scheme is not `http`", sink),
@@ -143,7 +170,7 @@ fn target(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Target
     let (host, port) = match uri.authority().map(|it| read_authority(it.as_str())) {
         None => return refuse("it has no host", sink),
         Some(Err(why)) => return refuse(why, sink),
-        Some(Ok((host, port))) => (host, port.unwrap_or(80)),
+        Some(Ok((host, port))) => (host, port.unwrap_or(default_port)),
     };
     if uri.query().is_some() || text.contains('#') {
         return refuse(

@@ -1,55 +1,44 @@
-//! Everything that is neither routing, nor who may call, nor the contract: numbers, policies,
-//! upstreams, consumers.
+//! Everything that is neither routing, nor access, nor the contract: numbers, policies, upstreams,
+//! what consumers are, and every other setting, whether it runs or not.
 
 mod consumers;
-mod listeners;
+mod fields;
 mod operations;
-mod policies;
-mod secrets;
-mod upstreams;
-mod verifiers;
+mod schemes;
+mod things;
 
 use std::collections::BTreeSet;
 
 use bundle::ir;
 use serde_json::Value;
 
-use super::{Change, Class, OperationRef, Plan, Section};
+use self::operations::{Line, Of};
+use super::{Change, OperationRef, Plan, Section, security};
 use crate::lower::Lowered;
 
 /// Compares two gateways; the first release has nothing to compare with.
 pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
-    secrets::secrets(old, new, plan);
-    let Some(old) = old else { return };
-    let (was, is) = (&old.gateway.shared, &new.gateway.shared);
+    let before = old.map(|old| &old.gateway);
+    security::gateway::compare(before, &new.gateway, plan);
+    let (Some(old), Some(before)) = (old, before) else {
+        return;
+    };
+    let (was, is) = (&before.shared, &new.gateway.shared);
     consumers::consumers(was, is, plan);
-    listeners::listeners(was, is, plan);
-    policies::policies("", &was.policies, &is.policies, plan);
-    upstreams::upstreams(was, is, plan);
-    if was.expose_bundle != is.expose_bundle {
-        push(
-            plan,
-            Section::Policy,
-            Class::Changed,
-            "expose-bundle-changed",
-            "expose_bundle",
-            was.expose_bundle.into(),
-            is.expose_bundle.into(),
-        );
-    }
-    verifiers::verifiers(was, is, plan);
+    things::shared(before, &new.gateway, plan);
     for api in &new.gateway.apis {
-        let Some(before) = old.gateway.apis.get(&api.name) else {
+        let Some(before) = before.apis.get(&api.name) else {
             continue;
         };
-        policies::policies(
-            &format!("{}/", api.name),
-            &before.policies,
-            &api.policies,
-            plan,
+        let (before, after) = (
+            Of {
+                api: before,
+                shared: was,
+            },
+            Of { api, shared: is },
         );
-        upstreams::mounts(before, api, plan);
-        operations::operations(before, api, (&was.policies, &is.policies), plan);
+        things::api(before, after, plan);
+        operations::operations(before, after, plan);
     }
     for contract in &new.contracts {
         let Some(before) = old.contracts.get(&contract.name) else {
@@ -59,49 +48,24 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     }
 }
 
-fn push(
-    plan: &mut Plan,
-    section: Section,
-    class: Class,
-    id: &'static str,
-    subject: impl Into<String>,
-    old: Value,
-    new: Value,
-) {
-    plan.changes
-        .push(Change::new(section, class, id, subject, old, new));
-}
-
-/// More through is relax, less is tighten.
-fn number(
-    plan: &mut Plan,
-    section: Section,
-    id: &'static str,
-    subject: impl Into<String>,
-    old: u64,
-    new: u64,
-    unit: &str,
-) {
-    let class = if new > old {
-        Class::Relax
-    } else {
-        Class::Tighten
-    };
-    if old != new {
-        push(
-            plan,
-            section,
+/// Lines that are no operation's.
+fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
+    for line in lines {
+        let section = section(&line);
+        let Line {
             class,
             id,
             subject,
-            format!("{old}{unit}").into(),
-            format!("{new}{unit}").into(),
-        );
+            old,
+            new,
+        } = line;
+        plan.changes
+            .push(Change::new(section, class, id, subject, old, new));
     }
 }
 
 /// What stands in either set, with both sides.
-fn both<'s, T: ir::Named>(
+pub(super) fn both<'s, T: ir::Named>(
     old: &'s ir::Set<T>,
     new: &'s ir::Set<T>,
 ) -> impl Iterator<Item = (&'s str, Option<&'s T>, Option<&'s T>)> {
@@ -131,4 +95,11 @@ pub(super) fn reference(api: &ir::Api, operation: &ir::Operation) -> OperationRe
             .unwrap_or_default(),
         api: api.name.clone(),
     }
+}
+
+/// All settings of a thing that comes or goes, for people.
+fn all(settings: &policy::declared::Settings) -> Value {
+    let settings = settings.iter();
+    let settings = settings.map(|one| (one.path.join("."), fields::shown(Some(&one.value))));
+    settings.collect::<serde_json::Map<_, _>>().into()
 }

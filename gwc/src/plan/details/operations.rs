@@ -1,125 +1,234 @@
 //! What happens to an operation's requests.
 
+use std::collections::HashMap;
+
 use bundle::ir::{self, Link};
 use policy::Checked;
+use policy::declared::Scalar;
 use serde_json::{Value, json};
 
-use super::reference;
+use super::{fields, reference, schemes};
 use crate::plan::{Change, Class, Plan, Section};
 
-/// Effective values of operations.
-pub(super) fn operations(
-    old: &ir::Api,
-    new: &ir::Api,
-    shared: (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),
-    plan: &mut Plan,
-) {
-    for operation in &new.operations {
-        let Some(before) = before(old, new, operation) else {
+/// A difference, not yet of an operation.
+#[derive(Clone, Debug)]
+pub(super) struct Line {
+    pub(super) class: Class,
+    pub(super) id: &'static str,
+    pub(super) subject: String,
+    pub(super) old: Value,
+    pub(super) new: Value,
+}
+
+/// One side: an API in its gateway.
+#[derive(Clone, Copy)]
+pub(super) struct Of<'a> {
+    pub(super) api: &'a ir::Api,
+    pub(super) shared: &'a ir::Shared,
+}
+
+/// Effective values of operations. Each pair of treatments is compared once, however many
+/// operations have it.
+pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
+    let mut known: HashMap<(u32, u32), Vec<Line>> = HashMap::new();
+    let renamed = Renamed::of(old.api, new.api);
+    for operation in &new.api.operations {
+        let Some(before) = renamed.before(old.api, operation) else {
             continue;
         };
-        let (was, is) = (
-            &old.treatments[before.treatment as usize],
-            &new.treatments[operation.treatment as usize],
-        );
-        let reference = || reference(new, operation);
-        let mut changes = Vec::new();
-        if before.trailing_slash != operation.trailing_slash {
-            let word = |slash| match slash {
-                ir::TrailingSlash::Strict => "strict",
-                ir::TrailingSlash::Redirect => "redirect",
-                ir::TrailingSlash::Ignore => "ignore",
-            };
-            changes.push((
-                Class::Changed,
-                "trailing-slash-changed",
-                "trailing_slash",
-                word(before.trailing_slash).into(),
-                word(operation.trailing_slash).into(),
-            ));
-        }
-        if was.timeout_ms != is.timeout_ms {
-            let class = if is.timeout_ms > was.timeout_ms {
-                Class::Relax
-            } else {
-                Class::Tighten
-            };
-            changes.push((
+        let pair = (before.treatment, operation.treatment);
+        let lines = known.entry(pair).or_insert_with(|| {
+            let was = &old.api.treatments[before.treatment as usize];
+            let is = &new.api.treatments[operation.treatment as usize];
+            treatments((old, was), (new, is))
+        });
+        let mut push = |line: Line| {
+            let Line {
                 class,
-                "timeout-changed",
-                "timeout",
-                format!("{}ms", was.timeout_ms).into(),
-                format!("{}ms", is.timeout_ms).into(),
-            ));
-        }
-        if was.max_body_bytes != is.max_body_bytes {
-            let bytes = |limit: Option<u64>| {
-                limit.map_or(Value::from("no limit"), |bytes| format!("{bytes}B").into())
-            };
-            let class =
-                if is.max_body_bytes.unwrap_or(u64::MAX) > was.max_body_bytes.unwrap_or(u64::MAX) {
-                    Class::Relax
-                } else {
-                    Class::Tighten
-                };
-            changes.push((
-                class,
-                "max-body-changed",
-                "max_body",
-                bytes(was.max_body_bytes),
-                bytes(is.max_body_bytes),
-            ));
-        }
-        let names = |treatment: &ir::Treatment| -> Vec<String> {
-            let names = treatment.chain.iter().filter_map(|link| match link {
-                Link::Authenticate => None,
-                Link::Shared(name) | Link::Own(name) => Some(name.clone()),
-            });
-            names.collect()
+                id,
+                subject,
+                old: was,
+                new: is,
+            } = line;
+            let change = Change::new(Section::Policy, class, id, subject, was, is);
+            plan.changes.push(change.of(reference(new.api, operation)));
         };
-        let (a, b) = (names(was), names(is));
-        if a != b {
-            let removed: Vec<&String> = a.iter().filter(|name| !b.contains(name)).collect();
-            let added: Vec<&String> = b.iter().filter(|name| !a.contains(name)).collect();
-            let limits = |names: &[&String]| {
-                !names.is_empty()
-                    && names.iter().all(|name| {
-                        is_limit(name, &[&old.policies, &new.policies, shared.0, shared.1])
-                    })
-            };
-            let class = match (removed.is_empty(), added.is_empty()) {
-                (false, true) if limits(&removed) => Class::Relax,
-                (true, false) if limits(&added) => Class::Tighten,
-                _ => Class::Changed,
-            };
-            changes.push((class, "policies-changed", "policies", a.into(), b.into()));
+        lines.iter().cloned().for_each(&mut push);
+        if before.trailing_slash != operation.trailing_slash {
+            push(Line {
+                class: Class::Changed,
+                id: "trailing-slash-changed",
+                subject: "trailing_slash".into(),
+                old: slash(before.trailing_slash).into(),
+                new: slash(operation.trailing_slash).into(),
+            });
         }
-        // The same name, defined elsewhere: gateway.yaml's gave way to the document's, or the
-        // other way round. Where both stand in one place the definition is compared there.
-        for name in was.chain.iter().filter_map(named) {
-            let before = definition(was, name, &old.policies, shared.0);
-            let after = definition(is, name, &new.policies, shared.1);
-            if let (Some((moved_from, before)), Some((moved_to, after))) = (before, after)
-                && moved_from != moved_to
-                && before != after
-            {
-                changes.push((
-                    Class::Changed,
-                    "policy-redefined",
-                    "policies",
-                    json!({"name": name, "in": moved_from, "is": format!("{before:?}")}),
-                    json!({"name": name, "in": moved_to, "is": format!("{after:?}")}),
-                ));
-            }
-        }
-        for (class, id, subject, old, new) in changes {
-            plan.changes
-                .push(Change::new(Section::Policy, class, id, subject, old, new).of(reference()));
+        if before.priority != operation.priority {
+            push(Line {
+                class: Class::Changed,
+                id: "priority-changed",
+                subject: "priority".into(),
+                old: before.priority.into(),
+                new: operation.priority.into(),
+            });
         }
     }
 }
 
-fn named(link: &Link) -> Option<&str> {
+/// Operations of the old side whose key is gone, by what tells their requests: a new name must
+/// not hide what else changed.
+struct Renamed<'a>(HashMap<(&'a str, &'a ir::Template, &'a [ir::Condition]), &'a ir::Operation>);
+
+impl<'a> Renamed<'a> {
+    fn of(old: &'a ir::Api, new: &ir::Api) -> Self {
+        let gone = old.operations.iter();
+        let gone = gone.filter(|operation| new.operations.get(&operation.key).is_none());
+        Self(
+            gone.map(|operation| (requests(operation), operation))
+                .collect(),
+        )
+    }
+
+    /// What an operation was before: the one with its key; for a key that is new, the one with
+    /// its requests whose key is gone.
+    fn before(&self, old: &'a ir::Api, operation: &ir::Operation) -> Option<&'a ir::Operation> {
+        let same = old.operations.get(&operation.key);
+        same.or_else(|| self.0.get(&requests(operation)).copied())
+    }
+}
+
+fn requests(operation: &ir::Operation) -> (&str, &ir::Template, &[ir::Condition]) {
+    (
+        &operation.method,
+        &operation.template,
+        &operation.conditions,
+    )
+}
+
+fn slash(slash: ir::TrailingSlash) -> &'static str {
+    match slash {
+        ir::TrailingSlash::Strict => "strict",
+        ir::TrailingSlash::Redirect => "redirect",
+        ir::TrailingSlash::Ignore => "ignore",
+    }
+}
+
+fn treatments(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if was.timeout_ms != is.timeout_ms {
+        let told = |ms: u64| Value::from(Scalar::Duration(ms).to_string());
+        lines.push(Line {
+            class: if is.timeout_ms > was.timeout_ms {
+                Class::Relax
+            } else {
+                Class::Tighten
+            },
+            id: "timeout-changed",
+            subject: "timeout".into(),
+            old: told(was.timeout_ms),
+            new: told(is.timeout_ms),
+        });
+    }
+    if was.max_body_bytes != is.max_body_bytes {
+        let told = |limit: Option<u64>| {
+            let told = limit.map(|bytes| Scalar::Size(bytes).to_string());
+            Value::from(told.unwrap_or_else(|| "no limit".to_owned()))
+        };
+        let amount = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+        lines.push(Line {
+            class: if amount(is.max_body_bytes) > amount(was.max_body_bytes) {
+                Class::Relax
+            } else {
+                Class::Tighten
+            },
+            id: "max-body-changed",
+            subject: "max_body".into(),
+            old: told(was.max_body_bytes),
+            new: told(is.max_body_bytes),
+        });
+    }
+    chain((old, was), (new, is), &mut lines);
+    schemes::schemes((old.api, was), (new.api, is), &mut lines);
+    fields::settings(
+        &fields::OPERATION,
+        "",
+        &was.declared,
+        &is.declared,
+        &mut lines,
+    );
+    lines
+}
+
+/// Policies that come, go or stand elsewhere.
+fn chain(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+    lines: &mut Vec<Line>,
+) {
+    let names = |treatment: &ir::Treatment| -> Vec<String> {
+        treatment
+            .chain
+            .iter()
+            .filter_map(named)
+            .map(str::to_owned)
+            .collect()
+    };
+    let (a, b) = (names(was), names(is));
+    if a != b {
+        let removed: Vec<&String> = a.iter().filter(|name| !b.contains(name)).collect();
+        let added: Vec<&String> = b.iter().filter(|name| !a.contains(name)).collect();
+        let limits = |names: &[&String], side: Of<'_>| {
+            !names.is_empty() && names.iter().all(|name| is_limit(name, side))
+        };
+        let class = match (removed.is_empty(), added.is_empty()) {
+            (false, true) if limits(&removed, old) => Class::Relax,
+            (true, false) if limits(&added, new) => Class::Tighten,
+            _ => Class::Changed,
+        };
+        lines.push(Line {
+            class,
+            id: "policies-changed",
+            subject: "policies".into(),
+            old: a.into(),
+            new: b.into(),
+        });
+    }
+    // The same name, defined elsewhere: gateway.yaml's gave way to the document's, or the other
+    // way round. Where both stand in one place the definition is compared there.
+    for name in was.chain.iter().filter_map(named) {
+        let (before, after) = (definition(was, name, old), definition(is, name, new));
+        if let (Some((moved_from, before)), Some((moved_to, after))) = (before, after)
+            && moved_from != moved_to
+            && before != after
+        {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "policy-redefined",
+                subject: format!("policies {name}"),
+                old: json!({"in": moved_from, "is": said(before)}),
+                new: json!({"in": moved_to, "is": said(after)}),
+            });
+        }
+    }
+}
+
+/// A policy for people; secrets are references.
+pub(super) fn said(checked: &Checked) -> Value {
+    let settings = checked.settings();
+    let kind = ("kind".to_owned(), Value::from(checked.kind()));
+    let settings = settings
+        .iter()
+        .map(|one| (one.path.join("."), fields::shown(Some(&one.value))));
+    std::iter::once(kind)
+        .chain(settings)
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+pub(super) fn named(link: &Link) -> Option<&str> {
     match link {
         Link::Authenticate => None,
         Link::Shared(name) | Link::Own(name) => Some(name),
@@ -130,40 +239,22 @@ fn named(link: &Link) -> Option<&str> {
 fn definition<'s>(
     treatment: &ir::Treatment,
     name: &str,
-    own: &'s ir::Set<ir::Policy>,
-    shared: &'s ir::Set<ir::Policy>,
+    side: Of<'s>,
 ) -> Option<(&'static str, &'s Checked)> {
-    let link = treatment
-        .chain
-        .iter()
-        .find(|link| named(link) == Some(name))?;
+    let mut chain = treatment.chain.iter();
+    let link = chain.find(|link| named(link) == Some(name))?;
     let (place, policies) = match link {
         Link::Authenticate => return None,
-        Link::Shared(_) => ("gateway.yaml", shared),
-        Link::Own(_) => ("the document", own),
+        Link::Shared(_) => ("gateway.yaml", &side.shared.policies),
+        Link::Own(_) => ("the document", &side.api.policies),
     };
     policies.get(name).map(|policy| (place, &policy.checked))
 }
 
-/// What an operation was before: the one with its key; for a key that is new, the one with its
-/// method, template and conditions whose key is gone. A new name must not hide what else changed.
-fn before<'o>(
-    old: &'o ir::Api,
-    new: &ir::Api,
-    operation: &ir::Operation,
-) -> Option<&'o ir::Operation> {
-    old.operations.get(&operation.key).or_else(|| {
-        old.operations.iter().find(|before| {
-            before.method == operation.method
-                && before.template == operation.template
-                && before.conditions == operation.conditions
-                && new.operations.get(&before.key).is_none()
-        })
-    })
-}
-
-/// Whether a policy only says how often.
-fn is_limit(name: &str, defined: &[&ir::Set<ir::Policy>]) -> bool {
-    let policy = defined.iter().find_map(|policies| policies.get(name));
-    policy.is_some_and(|policy| matches!(policy.checked, Checked::RateLimit(_)))
+/// Whether a policy only says how often, how much or how many.
+fn is_limit(name: &str, side: Of<'_>) -> bool {
+    let own = side.api.policies.get(name);
+    let policy = own.or_else(|| side.shared.policies.get(name));
+    let limits = ["rate_limit", "quota", "concurrency", "body_limit"];
+    policy.is_some_and(|policy| limits.contains(&policy.checked.kind()))
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Engines, Owner, Pair, Pairs, Place, Route, Table, Task, Values, describe, smallest};
 use crate::lower::Lowered;
-use crate::plan::security::Verdict;
+use crate::plan::security::{Verdict, cannot_run};
 use crate::plan::witness::{Draft, credentials};
 use crate::plan::{Change, Class, Outcome, RequestPlace, Section, Witness};
 
@@ -31,6 +31,8 @@ pub(super) struct Told {
     pub(super) changes: Vec<Change>,
     /// Witnesses that do not show what they should.
     pub(super) bugs: Vec<String>,
+    /// Why the next change has no witness, where it is that nobody can be asked.
+    undecidable: Option<&'static str>,
     /// Routes of the old table that lost requests to ones of the new.
     pub(super) moved: Vec<(u32, u32)>,
 }
@@ -322,7 +324,7 @@ impl<'a> Cells<'_, 'a> {
         opens: bool,
         told: &mut Told,
     ) -> Option<Witness> {
-        let caller = self.caller(owners, opens)?;
+        let caller = self.caller(owners, opens, told)?;
         let security = &caller.route.treatment().security;
         let none = ir::Alternative::default();
         for alternative in alternatives {
@@ -370,7 +372,7 @@ impl<'a> Cells<'_, 'a> {
         let none = ir::Alternative::default();
         let mut best: Option<Witness> = None;
         for opens in [true, false] {
-            let caller = self.caller(owners, opens)?;
+            let caller = self.caller(owners, opens, told)?;
             let security = &caller.route.treatment().security;
             for alternative in security.0.iter().chain([&none]) {
                 let Some((witness, owned)) = self.ask(owners, &caller, alternative) else {
@@ -402,18 +404,41 @@ impl<'a> Cells<'_, 'a> {
         why_none: &'static str,
     ) {
         let mut change = about(change, route, self.place);
+        let why_none = told.undecidable.take().unwrap_or(why_none);
         change.why_none = witness.is_none().then_some(why_none);
         change.witness = witness;
         told.changes.push(change);
     }
 
-    fn caller(&self, owners: [Owner; 2], of_new: bool) -> Option<Caller<'_, 'a>> {
+    /// Whose credentials are shown; none where a side says what nobody can run, so that no answer
+    /// of an engine shows anything.
+    fn caller(&self, owners: [Owner; 2], of_new: bool, told: &mut Told) -> Option<Caller<'_, 'a>> {
+        told.undecidable = self.undecidable(owners);
+        if told.undecidable.is_some() {
+            return None;
+        }
         let (route, side) = match (owners, of_new) {
             ([_, Owner::Route(route)], true) => (self.after(route), self.sides.1),
             ([Owner::Route(route), _], false) => (self.before(route), self.sides.0?),
             _ => return None,
         };
         Some(Caller { route, side })
+    }
+
+    fn undecidable(&self, owners: [Owner; 2]) -> Option<&'static str> {
+        let of = |side: &Lowered, route: &Route<'_>| {
+            let (treatment, listener) = (route.treatment(), &self.place.listener);
+            let word = side.gateway.undecidable(route.api, treatment, listener);
+            word.map(cannot_run)
+        };
+        let before = match (owners[0], self.sides.0) {
+            (Owner::Route(route), Some(side)) => of(side, self.before(route)),
+            _ => None,
+        };
+        before.or_else(|| match owners[1] {
+            Owner::Route(route) => of(self.sides.1, self.after(route)),
+            Owner::Nobody | Owner::Anyone => None,
+        })
     }
 
     /// The smallest request of a cell with these credentials, what both engines say, and whether

@@ -1,0 +1,208 @@
+//! What a gateway says that this version knows and cannot run: what it needs, which requests it
+//! makes undecidable, and the rest of the gateway without it.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use policy::declared::Settings;
+use policy::{Checked, auth};
+
+use super::{Api, Gateway, Link, Listener, Policy, Set, Shared, Treatment, Upstream, Verify};
+
+impl Shared {
+    /// What a gateway must be able to do to run this.
+    pub fn needs(&self) -> impl Iterator<Item = String> {
+        let policies = self
+            .policies
+            .iter()
+            .map(|policy| of_policy(&policy.checked));
+        let auth = self
+            .auth
+            .iter()
+            .map(|verifier| of_verifier(&verifier.checked));
+        let listeners = self.listeners.iter();
+        let listeners = listeners.flat_map(|one| of_settings("listener", &one.declared));
+        let upstreams = self.upstreams.iter();
+        let upstreams = upstreams.flat_map(|one| of_settings("upstream", &one.declared));
+        let consumers = self.consumers.iter();
+        let consumers = consumers.flat_map(|one| of_settings("consumer", &one.declared));
+        let own = of_settings("gateway", &self.declared);
+        policies
+            .chain(auth)
+            .chain(listeners)
+            .chain(upstreams)
+            .chain(consumers)
+            .chain(own)
+    }
+}
+
+impl Api {
+    /// What a gateway must be able to do to run this.
+    pub fn needs(&self) -> impl Iterator<Item = String> {
+        let policies = self
+            .policies
+            .iter()
+            .map(|policy| of_policy(&policy.checked));
+        let treatments = self.treatments.iter();
+        let treatments = treatments.flat_map(|one| of_settings("operation", &one.declared));
+        let schemes = self.schemes.iter().flat_map(|scheme| {
+            let inline = match &scheme.verify {
+                Verify::Inline(checked) => Some(format!("auth:{}:inline", checked.kind())),
+                Verify::Auth(_) | Verify::Upstream => None,
+            };
+            of_settings("scheme", &scheme.declared).chain(inline)
+        });
+        let own = of_settings("api", &self.declared);
+        policies.chain(treatments).chain(schemes).chain(own)
+    }
+}
+
+fn of_policy(checked: &Checked) -> String {
+    let kind = checked.kind();
+    match checked {
+        // A kind that runs, with a setting that does not.
+        Checked::Declared(_) if super::PROVIDES.contains(&&*format!("policy:{kind}")) => {
+            format!("policy:{kind}:later")
+        }
+        _ => format!("policy:{kind}"),
+    }
+}
+
+fn of_verifier(checked: &auth::Checked) -> String {
+    format!("auth:{}", checked.kind())
+}
+
+/// The keys directly below a thing.
+fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item = String> {
+    let keys: BTreeSet<&str> = settings
+        .iter()
+        .filter_map(|one| one.path.first().map(String::as_str))
+        .collect();
+    keys.into_iter().map(move |key| format!("{what}:{key}"))
+}
+
+impl Gateway {
+    /// The first thing that decides about a treatment's requests and cannot run yet (`cors`,
+    /// `jwt`, `validate`): who is let in cannot be shown. None where all of it runs.
+    #[must_use]
+    pub fn undecidable<'g>(
+        &'g self,
+        api: &'g Api,
+        treatment: &'g Treatment,
+        listener: &str,
+    ) -> Option<&'g str> {
+        let chain = treatment.chain.iter().filter_map(|link| match link {
+            Link::Authenticate => None,
+            Link::Shared(name) => self.shared.policies.get(name),
+            Link::Own(name) => api.policies.get(name),
+        });
+        let policy = chain.filter_map(|policy| match &policy.checked {
+            Checked::Declared(declared) => Some(declared.kind.as_str()),
+            _ => None,
+        });
+        let uses = treatment
+            .security
+            .0
+            .iter()
+            .flat_map(|alternative| &alternative.0);
+        let schemes = uses.filter_map(|wanted| api.schemes.get(&wanted.scheme));
+        let verifier = schemes.filter_map(|scheme| {
+            let checked = match &scheme.verify {
+                Verify::Upstream => return None,
+                Verify::Inline(checked) => return Some(checked.kind()),
+                Verify::Auth(name) => &self.shared.auth.get(name)?.checked,
+            };
+            match checked {
+                auth::Checked::Declared(declared) => Some(declared.kind.as_str()),
+                auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => None,
+            }
+        });
+        let key = |settings: &'g Settings, keys: &[&str]| {
+            let mut all = settings.iter().filter_map(|one| one.path.first());
+            all.find(|key| keys.is_empty() || keys.contains(&key.as_str()))
+                .map(String::as_str)
+        };
+        let listener = self.shared.listeners.get(listener);
+        let listener = listener.and_then(|one| key(&one.declared, &["tls", "proxy_protocol"]));
+        policy
+            .chain(verifier)
+            .chain(key(&treatment.declared, &["validate", "mock", "split"]))
+            .chain(listener)
+            .next()
+    }
+
+    /// The same gateway without what cannot run yet: routes and owners are the same, and what
+    /// would be decided by the rest is not. Only for questions whose answer is not shown where
+    /// [`Self::undecidable`] names something.
+    #[must_use]
+    pub fn runnable(&self) -> Cow<'_, Self> {
+        if super::missing(&self.needs()).is_none() {
+            return Cow::Borrowed(self);
+        }
+        let mut gateway = self.clone();
+        let shared = &mut gateway.shared;
+        let gone: BTreeSet<String> = strip_policies(&mut shared.policies);
+        shared.declared = Settings::default();
+        shared.auth = map(&shared.auth, |verifier| {
+            if let auth::Checked::Declared(_) = verifier.checked {
+                verifier.checked = auth::Checked::ApiKey(auth::api_key::Checked {});
+            }
+        });
+        shared.listeners = map(&shared.listeners, |one: &mut Listener| {
+            one.declared = Settings::default();
+        });
+        shared.consumers = map(&shared.consumers, |one| one.declared = Settings::default());
+        let mut upstreams: Vec<Upstream> = shared.upstreams.iter().cloned().collect();
+        upstreams
+            .iter_mut()
+            .for_each(|one| one.declared = Settings::default());
+        gateway.apis = map(&gateway.apis, |api| {
+            api.declared = Settings::default();
+            let own = strip_policies(&mut api.policies);
+            api.schemes = map(&api.schemes, |scheme| {
+                scheme.declared = Settings::default();
+                if let Verify::Inline(_) = scheme.verify {
+                    scheme.verify = Verify::Upstream;
+                }
+            });
+            for treatment in &mut api.treatments {
+                treatment.declared = Settings::default();
+                treatment.chain.retain(|link| match link {
+                    Link::Authenticate => true,
+                    Link::Shared(name) => !gone.contains(name),
+                    Link::Own(name) => !own.contains(name),
+                });
+                // An API's own upstream, or one of its servers.
+                if !upstreams.iter().any(|one| one.name == treatment.upstream) {
+                    upstreams.push(Upstream {
+                        name: treatment.upstream.clone(),
+                        state: policy::StateId(0),
+                        targets: Set::default(),
+                        connect_timeout_ms: 0,
+                        idle_timeout_ms: 0,
+                        host_header: super::HostHeader::Preserve,
+                        declared: Settings::default(),
+                    });
+                }
+            }
+        });
+        shared.upstreams = Set::new(upstreams).expect("each name was added once");
+        Cow::Owned(gateway)
+    }
+}
+
+/// Takes the policies away that cannot run, and tells their names.
+fn strip_policies(policies: &mut Set<Policy>) -> BTreeSet<String> {
+    let (gone, kept): (Vec<_>, Vec<_>) = policies
+        .iter()
+        .cloned()
+        .partition(|policy| matches!(policy.checked, Checked::Declared(_)));
+    *policies = Set::new(kept).expect("a part of a set");
+    gone.into_iter().map(|policy| policy.name).collect()
+}
+
+fn map<T: super::Named + Clone>(set: &Set<T>, mut change: impl FnMut(&mut T)) -> Set<T> {
+    let mut all: Vec<T> = set.iter().cloned().collect();
+    all.iter_mut().for_each(&mut change);
+    Set::new(all).expect("names are kept")
+}

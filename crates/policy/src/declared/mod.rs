@@ -1,0 +1,395 @@
+//! Settings as data: what is written, with units resolved, in one form for every kind.
+//!
+//! Two readers need it. What the vocabulary knows and this version cannot run is carried as
+//! [`Checked`], so that two projects can be compared before a gateway can run them; no gateway
+//! takes such a bundle (`needs`). And plans compare the settings of what runs in the same form.
+//!
+//! The form is flat on purpose: a path and a value without depth, so that reading a damaged
+//! bundle cannot recurse.
+
+#[cfg(feature = "author")]
+mod author;
+
+#[cfg(feature = "author")]
+pub use author::{later, whole};
+
+use std::fmt;
+
+use minicbor::data::Type;
+use minicbor::{Decode, Decoder, Encode, Encoder};
+
+use crate::phase::Phase;
+use crate::secret::SecretRef;
+
+/// A policy or a verifier that this version knows and cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// The word after `kind:`.
+    #[n(0)]
+    pub kind: String,
+    /// Everything else.
+    #[n(1)]
+    pub settings: Settings,
+}
+
+/// What is written somewhere, sorted by path, each path once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Settings(Vec<Setting>);
+
+/// One value with its path: keys, and the places in lists of maps.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub struct Setting {
+    /// Where it stands: `["certificates", "main", "key"]`.
+    #[n(0)]
+    pub path: Vec<String>,
+    /// What it is.
+    #[n(1)]
+    pub value: Value,
+}
+
+/// A value without depth.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Value {
+    /// One.
+    #[n(0)]
+    One(#[n(0)] Scalar),
+    /// Several whose order means nothing: sorted, each once.
+    #[n(1)]
+    Set(#[n(0)] Vec<Scalar>),
+    /// Several whose order counts.
+    #[n(2)]
+    List(#[n(0)] Vec<Scalar>),
+    /// A map or list with nothing in it.
+    #[n(3)]
+    Empty,
+}
+
+/// A scalar, its unit resolved.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum Scalar {
+    /// `true` or `false`.
+    #[n(0)]
+    Flag(#[n(0)] bool),
+    /// A whole number.
+    #[n(1)]
+    Number(#[n(0)] i64),
+    /// A text, a word, a date.
+    #[n(2)]
+    Text(#[n(0)] String),
+    /// Milliseconds.
+    #[n(3)]
+    Duration(#[n(0)] u64),
+    /// Bytes.
+    #[n(4)]
+    Size(#[n(0)] u64),
+    /// So many in so many milliseconds, as a fraction in lowest terms: see [`Scalar::rate`].
+    #[n(5)]
+    Rate(#[n(0)] u64, #[n(1)] u64),
+    /// Parts per million.
+    #[n(6)]
+    Share(#[n(0)] u32),
+    /// What gwd resolves.
+    #[n(7)]
+    Secret(#[n(0)] SecretRef),
+    /// The name of something defined elsewhere.
+    #[n(8)]
+    Name(#[n(0)] String),
+}
+
+// === impl Checked ===
+
+impl Checked {
+    /// Where in a chain it will run (vocabulary.md, *Phases*). Parameters of the attempt stand
+    /// there, too, so that a chain that gains or loses one is another chain.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        let by_address = self.settings.text(&["key"]) == Some("address");
+        match self.kind.as_str() {
+            "ip_filter" => Phase::Address,
+            "rate_limit" | "quota" | "concurrency" if by_address => Phase::Address,
+            "cors" => Phase::Cors,
+            "csrf" | "forward_auth" | "authorize" => Phase::Authorize,
+            "rate_limit" | "quota" | "concurrency" | "llm" => Phase::Limit,
+            "validate" | "threat" | "graphql_guard" | "body_limit" => Phase::Validate,
+            "cache" => Phase::Cache,
+            "redirect" | "respond" | "mock" | "split" | "mirror" | "rewrite" | "compose"
+            | "fault" => Phase::Route,
+            "retry" | "circuit_breaker" | "timeout" => Phase::Attempt,
+            _ => Phase::Transform,
+        }
+    }
+}
+
+// === impl Settings ===
+
+impl Settings {
+    /// Sorts; the first of two values with one path counts.
+    #[must_use]
+    pub fn new(mut settings: Vec<Setting>) -> Self {
+        settings.sort_by(|a, b| a.path.cmp(&b.path));
+        settings.dedup_by(|b, a| a.path == b.path);
+        Self(settings)
+    }
+
+    /// Whether nothing is written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// All of them in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Setting> {
+        self.0.iter()
+    }
+
+    /// The value with a path.
+    #[must_use]
+    pub fn get(&self, path: &[&str]) -> Option<&Value> {
+        let found = self.0.binary_search_by(|one| {
+            one.path
+                .iter()
+                .map(String::as_str)
+                .cmp(path.iter().copied())
+        });
+        found.ok().map(|index| &self.0[index].value)
+    }
+
+    /// Whether something stands at a path or below it.
+    #[must_use]
+    pub fn has(&self, path: &[&str]) -> bool {
+        self.below(path).next().is_some()
+    }
+
+    /// What stands at a path and below it.
+    pub fn below<'s>(&'s self, path: &'s [&'s str]) -> impl Iterator<Item = &'s Setting> {
+        let starts = |one: &&Setting| {
+            let own = one.path.iter().take(path.len()).map(String::as_str);
+            one.path.len() >= path.len() && own.eq(path.iter().copied())
+        };
+        self.0.iter().filter(starts)
+    }
+
+    /// The text or name with a path.
+    #[must_use]
+    pub fn text(&self, path: &[&str]) -> Option<&str> {
+        match self.get(path)? {
+            Value::One(Scalar::Text(text) | Scalar::Name(text)) => Some(text),
+            Value::One(_) | Value::Set(_) | Value::List(_) | Value::Empty => None,
+        }
+    }
+
+    /// `true` or `false` with a path.
+    #[must_use]
+    pub fn flag(&self, path: &[&str]) -> Option<bool> {
+        match self.get(path)? {
+            Value::One(Scalar::Flag(flag)) => Some(*flag),
+            Value::One(_) | Value::Set(_) | Value::List(_) | Value::Empty => None,
+        }
+    }
+
+    /// The texts of a list with a path, or its one text; none where nothing is written.
+    #[must_use]
+    pub fn texts(&self, path: &[&str]) -> Option<Vec<&str>> {
+        let text = |scalar| match scalar {
+            &Scalar::Text(ref text) | &Scalar::Name(ref text) => Some(text.as_str()),
+            _ => None,
+        };
+        match self.get(path)? {
+            Value::One(one) => Some(text(one).into_iter().collect()),
+            Value::Set(all) | Value::List(all) => Some(all.iter().filter_map(text).collect()),
+            Value::Empty => Some(Vec::new()),
+        }
+    }
+
+    /// The secrets, with the paths that they stand at.
+    pub fn secrets(&self) -> impl Iterator<Item = (&[String], &SecretRef)> {
+        self.0.iter().filter_map(|one| match &one.value {
+            Value::One(Scalar::Secret(reference)) => Some((one.path.as_slice(), reference)),
+            Value::One(_) | Value::Set(_) | Value::List(_) | Value::Empty => None,
+        })
+    }
+
+    /// Without what stands at or below the paths that `gone` names.
+    #[must_use]
+    pub fn without(mut self, gone: impl Fn(&[String]) -> bool) -> Self {
+        self.0.retain(|one| !gone(&one.path));
+        self
+    }
+
+    /// Everything of both, `inner` below a path.
+    #[must_use]
+    pub fn with_below(mut self, path: &[&str], inner: Self) -> Self {
+        for one in inner.0 {
+            let path = path.iter().map(|key| (*key).to_owned());
+            let path = path.chain(one.path).collect();
+            self.0.push(Setting {
+                path,
+                value: one.value,
+            });
+        }
+        Self::new(self.0)
+    }
+
+    /// Everything of this, and one value more.
+    #[must_use]
+    pub fn with(mut self, path: &[&str], value: Value) -> Self {
+        let path = path.iter().map(|key| (*key).to_owned()).collect();
+        self.0.push(Setting { path, value });
+        Self::new(self.0)
+    }
+}
+
+// === impl Scalar ===
+
+impl Scalar {
+    /// A rate in lowest terms: `600/min` is `10/s`.
+    #[must_use]
+    pub fn rate(count: u64, period_ms: u64) -> Self {
+        let (mut a, mut b) = (count.max(1), period_ms.max(1));
+        while b != 0 {
+            (a, b) = (b, a % b);
+        }
+        Self::Rate(count / a, period_ms / a)
+    }
+
+    /// How much it lets through, for two values of one unit; none for what is no number.
+    #[must_use]
+    pub fn amount(&self) -> Option<(u128, u128)> {
+        Some(match self {
+            Self::Number(number) => (u128::try_from(*number).ok()?, 1),
+            Self::Duration(amount) | Self::Size(amount) => (u128::from(*amount), 1),
+            Self::Rate(count, period_ms) => (u128::from(*count), u128::from(*period_ms)),
+            Self::Share(ppm) => (u128::from(*ppm), 1),
+            Self::Flag(_) | Self::Text(_) | Self::Secret(_) | Self::Name(_) => return None,
+        })
+    }
+}
+
+/// As people write it: `250ms`, `1MiB`, `10/s`, `5%`.
+impl fmt::Display for Scalar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let largest = |amount: u64, units: &[(&'static str, u64)]| {
+            let fits = units.iter().find(|(_, unit)| amount.is_multiple_of(*unit));
+            let (name, unit) = fits
+                .filter(|_| amount > 0)
+                .unwrap_or(&units[units.len() - 1]);
+            format!("{}{name}", amount / unit)
+        };
+        match self {
+            Self::Flag(flag) => write!(f, "{flag}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) | Self::Name(text) => f.write_str(text),
+            Self::Duration(ms) => {
+                let units = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+                f.write_str(&largest(*ms, &units))
+            }
+            Self::Size(bytes) => {
+                let units = [
+                    ("GiB", 1 << 30),
+                    ("MiB", 1 << 20),
+                    ("KiB", 1 << 10),
+                    ("B", 1),
+                ];
+                f.write_str(&largest(*bytes, &units))
+            }
+            Self::Rate(count, period_ms) => {
+                let units = [
+                    ("s", 1_000),
+                    ("min", 60_000),
+                    ("h", 3_600_000),
+                    ("d", 86_400_000),
+                ];
+                let whole = units.iter().find(|(_, unit)| {
+                    (u128::from(*count) * *unit).is_multiple_of(u128::from(*period_ms))
+                });
+                match whole {
+                    Some((name, unit)) => {
+                        let count = u128::from(*count) * unit / u128::from(*period_ms);
+                        write!(f, "{count}/{name}")
+                    }
+                    None => write!(f, "{count}/{period_ms}ms"),
+                }
+            }
+            Self::Share(ppm) => {
+                let (whole, rest) = (ppm / 10_000, ppm % 10_000);
+                match rest {
+                    0 => write!(f, "{whole}%"),
+                    rest => write!(f, "{whole}.{}%", format!("{rest:04}").trim_end_matches('0')),
+                }
+            }
+            Self::Secret(reference) => reference.fmt(f),
+        }
+    }
+}
+
+impl<C> Encode<C> for Settings {
+    fn encode<W: minicbor::encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        cx: &mut C,
+    ) -> Result<(), minicbor::encode::Error<W::Error>> {
+        self.0.encode(e, cx)
+    }
+
+    /// Nothing is left out of a map: a bundle without such settings has the bytes that it had.
+    fn is_nil(&self) -> bool {
+        self.is_empty()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Settings {
+    fn decode(d: &mut Decoder<'b>, cx: &mut C) -> Result<Self, minicbor::decode::Error> {
+        if d.datatype()? != Type::Array {
+            return Err(minicbor::decode::Error::message("settings are an array"));
+        }
+        let all: Vec<Setting> = Decode::decode(d, cx)?;
+        if all.windows(2).all(|pair| pair[0].path < pair[1].path) {
+            Ok(Self(all))
+        } else {
+            Err(minicbor::decode::Error::message(
+                "settings are sorted and have each path once",
+            ))
+        }
+    }
+
+    fn nil() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_told_as_people_write_them() {
+        let told = |scalar: Scalar| scalar.to_string();
+        assert_eq!(told(Scalar::Duration(250)), "250ms");
+        assert_eq!(told(Scalar::Duration(90_000)), "90s");
+        assert_eq!(told(Scalar::Duration(0)), "0ms");
+        assert_eq!(told(Scalar::Size(1 << 20)), "1MiB");
+        assert_eq!(told(Scalar::Size(1_000_000)), "1000000B");
+        assert_eq!(told(Scalar::rate(600, 60_000)), "10/s");
+        assert_eq!(told(Scalar::rate(5_000, 3_600_000)), "5000/h");
+        assert_eq!(told(Scalar::rate(7, 11)), "7/11ms");
+        assert_eq!(told(Scalar::Share(50_000)), "5%");
+        assert_eq!(told(Scalar::Share(5_500)), "0.55%");
+        assert_eq!(Scalar::rate(600, 60_000), Scalar::rate(10, 1_000));
+    }
+
+    #[test]
+    fn settings_are_read_only_in_their_order() {
+        let one = |key: &str| Setting {
+            path: vec![key.to_owned()],
+            value: Value::One(Scalar::Flag(true)),
+        };
+        let fine = Settings::new(vec![one("b"), one("a")]);
+        let bytes = minicbor::to_vec(&fine).unwrap();
+        assert_eq!(minicbor::decode::<Settings>(&bytes).unwrap(), fine);
+        let bytes = minicbor::to_vec(vec![one("b"), one("a")]).unwrap();
+        assert!(minicbor::decode::<Settings>(&bytes).is_err());
+        assert_eq!(fine.flag(&["a"]), Some(true));
+        assert!(fine.has(&["b"]) && !fine.has(&["c"]));
+    }
+}

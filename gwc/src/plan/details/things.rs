@@ -1,0 +1,357 @@
+//! Listeners, upstreams, verifiers, policies, APIs and the gateway: setting by setting, and what
+//! comes and goes.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use policy::declared::{Scalar, Settings, Value as Written};
+use serde_json::Value;
+
+use super::fields::{self, Table};
+use super::operations::{Line, Of, named, said};
+use super::{all, both, push};
+use crate::plan::{Class, Plan, Section};
+
+/// What belongs to the whole gateway.
+pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
+    let (was, is) = (&old.shared, &new.shared);
+    let mut lines = Vec::new();
+    for (name, was, is) in both(&was.listeners, &is.listeners) {
+        let subject = format!("listener {name}");
+        let address = |one: &ir::Listener| one.address.as_str().into();
+        let ids = ("listener-added", "listener-removed");
+        if !comes_or_goes(
+            &subject,
+            (was.map(address), is.map(address)),
+            ids,
+            &mut lines,
+        ) && let (Some(was), Some(is)) = (was, is)
+        {
+            fields::settings(
+                &fields::LISTENER,
+                &subject,
+                &listener(was),
+                &listener(is),
+                &mut lines,
+            );
+        }
+    }
+    push(plan, lines, |line| match line.id {
+        "listener-added" | "listener-removed" | "listener-address-changed" => Section::Routing,
+        _ => Section::Policy,
+    });
+    let mut lines = Vec::new();
+    for (name, was, is) in both(&was.upstreams, &is.upstreams) {
+        let (was, is) = (was.map(upstream), is.map(upstream));
+        thing(
+            &fields::UPSTREAM,
+            &format!("upstream {name}"),
+            (was, is),
+            ("upstream-added", "upstream-removed"),
+            &mut lines,
+        );
+    }
+    push(plan, lines, |line| {
+        let numbers = ["timeouts.", "limits.", "retries.", "circuit_breaker."];
+        let key = line.subject.splitn(3, ' ').nth(2).unwrap_or_default();
+        match numbers.iter().any(|start| key.starts_with(start)) {
+            true => Section::Policy,
+            false => Section::Upstream,
+        }
+    });
+    let mut lines = Vec::new();
+    verifiers(old, new, &mut lines);
+    policies(
+        "",
+        (&was.policies, &is.policies),
+        (used(old), used(new)),
+        &mut lines,
+    );
+    if was.expose_bundle != is.expose_bundle {
+        lines.push(Line {
+            class: Class::Changed,
+            id: "expose-bundle-changed",
+            subject: "expose_bundle".into(),
+            old: was.expose_bundle.into(),
+            new: is.expose_bundle.into(),
+        });
+    }
+    if was.project != is.project {
+        lines.push(Line {
+            class: Class::Changed,
+            id: "project-renamed",
+            subject: "name".into(),
+            old: was.project.as_str().into(),
+            new: is.project.as_str().into(),
+        });
+    }
+    fields::settings(
+        &fields::GATEWAY,
+        "",
+        &was.declared,
+        &is.declared,
+        &mut lines,
+    );
+    push(plan, lines, |_| Section::Policy);
+}
+
+/// What belongs to one API, but for its operations.
+pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
+    let mut lines = Vec::new();
+    let (was, is) = (old.api, new.api);
+    let own = |api: &ir::Api| -> BTreeSet<String> {
+        let chains = api.treatments.iter().flat_map(|treatment| &treatment.chain);
+        chains.filter_map(named).map(str::to_owned).collect()
+    };
+    let scope = format!("{}/", is.name);
+    policies(
+        &scope,
+        (&was.policies, &is.policies),
+        (own(was), own(is)),
+        &mut lines,
+    );
+    let subject = format!("api {}", is.name);
+    fields::settings(
+        &fields::API,
+        &subject,
+        &was.declared,
+        &is.declared,
+        &mut lines,
+    );
+    push(plan, lines, |_| Section::Policy);
+    let mut lines = Vec::new();
+    for (name, was, is) in both(&was.mounts, &is.mounts) {
+        if let (Some(was), Some(is)) = (was, is)
+            && was.strip_base_path != is.strip_base_path
+        {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "strip-base-path-changed",
+                subject: format!("mount {scope}{name}"),
+                old: was.strip_base_path.into(),
+                new: is.strip_base_path.into(),
+            });
+        }
+    }
+    push(plan, lines, |_| Section::Upstream);
+}
+
+/// Policies of both sides whose settings changed. Coming and going shows in the chains that name
+/// them; of what no chain names it is told here.
+fn policies(
+    scope: &str,
+    (old, new): (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),
+    (used_before, used_after): (BTreeSet<String>, BTreeSet<String>),
+    lines: &mut Vec<Line>,
+) {
+    for (name, was, is) in both(old, new) {
+        let subject = format!("policy {scope}{name}");
+        let (Some(a), Some(b)) = (was, is) else {
+            let used = if was.is_some() {
+                &used_before
+            } else {
+                &used_after
+            };
+            // A parameter stands in no chain, and what it sets is told.
+            if !used.contains(name) {
+                let told = |policy: &ir::Policy| said(&policy.checked);
+                let ids = ("policy-added", "policy-removed");
+                comes_or_goes(&subject, (was.map(told), is.map(told)), ids, lines);
+            }
+            continue;
+        };
+        if a == b {
+            continue;
+        }
+        let (kind_before, kind) = (a.checked.kind(), b.checked.kind());
+        if kind_before != kind {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "policy-changed",
+                subject,
+                old: said(&a.checked),
+                new: said(&b.checked),
+            });
+            continue;
+        }
+        let (was, is) = (a.checked.settings(), b.checked.settings());
+        let before = lines.len();
+        fields::settings(fields::of_policy(kind), &subject, &was, &is, lines);
+        // The order of access tells what a policy that is used lets in.
+        if lines.len() == before && was != is && !used_after.contains(name) {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "policy-changed",
+                subject,
+                old: said(&a.checked),
+                new: said(&b.checked),
+            });
+        } else if lines.len() == before && was == is {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "policy-restarted",
+                subject,
+                old: "its counters".into(),
+                new: "new counters".into(),
+            });
+        }
+    }
+}
+
+/// Verifiers. What says who is let in is told where one is used; here is the rest.
+fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
+    let asked = |gateway: &ir::Gateway| -> BTreeSet<String> {
+        let schemes = gateway.apis.iter().flat_map(|api| &api.schemes);
+        let direct = schemes.filter_map(|scheme| match &scheme.verify {
+            ir::Verify::Auth(name) => Some(name.clone()),
+            ir::Verify::Upstream | ir::Verify::Inline(_) => None,
+        });
+        direct.collect()
+    };
+    let (before, after) = (asked(old), asked(new));
+    for (name, was, is) in both(&old.shared.auth, &new.shared.auth) {
+        let subject = format!("auth {name}");
+        let told = |verifier: &ir::Verifier| {
+            let mut told = all(&verifier.checked.settings());
+            told["kind"] = verifier.checked.kind().into();
+            told
+        };
+        let ids = ("verifier-added", "verifier-removed");
+        if comes_or_goes(&subject, (was.map(told), is.map(told)), ids, lines) {
+            continue;
+        }
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        let used = before.contains(name) && after.contains(name);
+        if was.checked.kind() != is.checked.kind() {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "verifier-changed",
+                subject,
+                old: told(was),
+                new: told(is),
+            });
+            continue;
+        }
+        let kind = is.checked.kind();
+        // The order of requirements has told the rest where it is used.
+        let rest = |verifier: &ir::Verifier| {
+            let settings = verifier.checked.settings();
+            settings.without(|path| used && crate::plan::security::asks_for(kind, &path[0]))
+        };
+        fields::settings(&fields::VERIFIER, &subject, &rest(was), &rest(is), lines);
+    }
+}
+
+/// Policies that a chain names, or whose kind is a parameter that chains do not show.
+fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
+    let treatments = gateway.apis.iter().flat_map(|api| &api.treatments);
+    let chains = treatments.flat_map(|treatment| &treatment.chain);
+    chains.filter_map(named).map(str::to_owned).collect()
+}
+
+fn thing(
+    table: &Table,
+    subject: &str,
+    (was, is): (Option<Settings>, Option<Settings>),
+    ids: (&'static str, &'static str),
+    lines: &mut Vec<Line>,
+) {
+    let told = (was.as_ref().map(all), is.as_ref().map(all));
+    if !comes_or_goes(subject, told, ids, lines)
+        && let (Some(was), Some(is)) = (was, is)
+    {
+        fields::settings(table, subject, &was, &is, lines);
+    }
+}
+
+fn comes_or_goes(
+    subject: &str,
+    (was, is): (Option<Value>, Option<Value>),
+    (added, removed): (&'static str, &'static str),
+    lines: &mut Vec<Line>,
+) -> bool {
+    let id = match (&was, &is) {
+        (None, Some(_)) => added,
+        (Some(_), None) => removed,
+        (Some(_), Some(_)) | (None, None) => return false,
+    };
+    lines.push(Line {
+        class: Class::Changed,
+        id,
+        subject: subject.to_owned(),
+        old: was.unwrap_or_default(),
+        new: is.unwrap_or_default(),
+    });
+    true
+}
+
+/// A listener's settings by their paths in gateway.yaml.
+fn listener(listener: &ir::Listener) -> Settings {
+    let limits = &listener.limits;
+    let number = |number: u64| one(Scalar::Number(i64::try_from(number).unwrap_or(i64::MAX)));
+    listener
+        .declared
+        .clone()
+        .with(&["address"], one(Scalar::Text(listener.address.clone())))
+        .with(&["limits", "connections"], number(limits.connections))
+        .with(
+            &["limits", "header_bytes"],
+            one(Scalar::Size(limits.header_bytes)),
+        )
+        .with(&["limits", "headers"], number(limits.headers))
+        .with(
+            &["limits", "header_timeout"],
+            one(Scalar::Duration(limits.header_timeout_ms)),
+        )
+        .with(
+            &["limits", "idle_timeout"],
+            one(Scalar::Duration(limits.idle_timeout_ms)),
+        )
+        .with(
+            &["limits", "target_bytes"],
+            one(Scalar::Size(limits.target_bytes)),
+        )
+}
+
+/// An upstream's settings by their paths in gateway.yaml.
+fn upstream(upstream: &ir::Upstream) -> Settings {
+    let host = match &upstream.host_header {
+        ir::HostHeader::Preserve => "preserve",
+        ir::HostHeader::Upstream => "upstream",
+        ir::HostHeader::Value(host) => host,
+    };
+    let mut settings = upstream
+        .declared
+        .clone()
+        .with(
+            &["timeouts", "connect"],
+            one(Scalar::Duration(upstream.connect_timeout_ms)),
+        )
+        .with(
+            &["timeouts", "idle"],
+            one(Scalar::Duration(upstream.idle_timeout_ms)),
+        )
+        .with(&["host_header"], one(Scalar::Text(host.to_owned())));
+    for target in &upstream.targets {
+        let tls = upstream.declared.has(&["targets", &target.name, "tls"]);
+        let scheme = if tls { "https" } else { "http" };
+        let url = format!(
+            "{scheme}://{}{}",
+            engine::forward::authority(target),
+            target.path
+        );
+        settings = settings
+            .with(&["targets", &target.name, "url"], one(Scalar::Text(url)))
+            .with(
+                &["targets", &target.name, "weight"],
+                one(Scalar::Number(target.weight.into())),
+            );
+    }
+    settings
+}
+
+fn one(scalar: Scalar) -> Written {
+    Written::One(scalar)
+}

@@ -1,0 +1,322 @@
+//! What decides access and belongs to no operation: who is believed about addresses, how
+//! connections are kept, what documents cannot avoid, and where secrets flow.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::{self, Cidr, Named};
+use policy::SecretRef;
+use policy::declared::Settings;
+use serde_json::Value;
+
+use super::ranges::Addresses;
+use super::transport::{self, Found, UNSHOWN};
+use crate::plan::details::both;
+use crate::plan::{Change, Class, Plan, Section};
+
+/// Compares two gateways; in the first release every secret is new.
+pub(in crate::plan) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
+    secrets(old, new, plan);
+    let Some(old) = old else { return };
+    let (was, is) = (&old.shared, &new.shared);
+    for (_, was, is) in both(&was.listeners, &is.listeners) {
+        let mut found = proxies(was, is);
+        if let (Some(was), Some(is)) = (was, is) {
+            found.extend(transport::listener(was, is));
+        }
+        push(found, plan);
+    }
+    for (_, was, is) in both(&was.upstreams, &is.upstreams) {
+        if let (Some(was), Some(is)) = (was, is) {
+            push(transport::upstream(was, is), plan);
+        }
+    }
+    push(required(&was.required, &is.required), plan);
+}
+
+fn push(found: Vec<Found>, plan: &mut Plan) {
+    for one in found {
+        let Found {
+            subject,
+            class,
+            id,
+            old,
+            new,
+        } = one;
+        let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
+        let mut change = Change::new(Section::Security, class, id, subject, told(old), told(new));
+        change.why_none = Some(UNSHOWN);
+        plan.changes.push(change);
+    }
+}
+
+/// A range of peers that may assert any address, and the key that says so.
+type Believed = (&'static str, Cidr);
+
+/// Peers that may assert any address: a range within one that was believed is nothing new.
+fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
+    let name = new.or(old).map_or("", Named::name);
+    let (before, after) = (believed(old), believed(new));
+    let set = |list: &[Believed]| Addresses::of(list.iter().map(|(_, range)| range));
+    let (all_before, all_after) = (set(&before), set(&after));
+    let outside =
+        |(_, range): &&Believed, other: &Addresses| !Addresses::of([range]).is_within(other);
+    let subject = |key: &str| format!("listener {name} {key}");
+    let mut found = Vec::new();
+    for (key, range) in after.iter().filter(|one| outside(one, &all_before)) {
+        found.push(Found {
+            subject: subject(key),
+            class: Class::Weaken,
+            id: "trusted-proxy-added",
+            old: None,
+            new: Some(range.to_string()),
+        });
+    }
+    // A listener that is gone believes nobody, and nobody calls it.
+    let (Some(_), Some(_)) = (old, new) else {
+        return found;
+    };
+    for (key, range) in before.iter().filter(|one| outside(one, &all_after)) {
+        found.push(Found {
+            subject: subject(key),
+            class: Class::Strengthen,
+            id: "trusted-proxy-removed",
+            old: Some(range.to_string()),
+            new: None,
+        });
+    }
+    let told = |list: &[Believed]| {
+        let all = list.iter().map(|(key, range)| format!("{key} {range}"));
+        Some(all.collect::<Vec<_>>().join(", "))
+    };
+    if found.is_empty() && before != after {
+        found.push(Found {
+            subject: subject("trusted_proxies"),
+            class: Class::Changed,
+            id: "trusted-proxies-restated",
+            old: told(&before),
+            new: told(&after),
+        });
+    }
+    found
+}
+
+fn believed(listener: Option<&ir::Listener>) -> Vec<Believed> {
+    let Some(listener) = listener else {
+        return Vec::new();
+    };
+    let trusted = listener.trusted_proxies.iter();
+    let trusted = trusted.map(|range| ("trusted_proxies", *range));
+    let from = listener.declared.texts(&["proxy_protocol", "from"]);
+    let from = from.unwrap_or_default().into_iter().filter_map(Cidr::parse);
+    trusted
+        .chain(from.map(|range| ("proxy_protocol.from", range)))
+        .collect()
+}
+
+/// What documents cannot avoid, and who may be public.
+fn required(old: &Settings, new: &Settings) -> Vec<Found> {
+    let names = |settings: &Settings, key: &str| -> BTreeSet<String> {
+        let names = settings.texts(&[key]).unwrap_or_default();
+        names.into_iter().map(str::to_owned).collect()
+    };
+    let mut found = Vec::new();
+    let mut add = |key: &str, name: &str, class, id, gone: bool| {
+        found.push(Found {
+            subject: format!("required {key} {name}"),
+            class,
+            id,
+            old: gone.then(|| name.to_owned()),
+            new: (!gone).then(|| name.to_owned()),
+        });
+    };
+    let (was, is) = (names(old, "policies"), names(new, "policies"));
+    for name in was.difference(&is) {
+        add(
+            "policies",
+            name,
+            Class::Weaken,
+            "required-policy-dropped",
+            true,
+        );
+    }
+    for name in is.difference(&was) {
+        add(
+            "policies",
+            name,
+            Class::Strengthen,
+            "required-policy-added",
+            false,
+        );
+    }
+    // Of verifiers one is enough: one more lets more in, but for the first.
+    let (was, is) = (names(old, "auth"), names(new, "auth"));
+    let (dropped, added) = match was.is_empty() || is.is_empty() {
+        true => (Class::Weaken, Class::Strengthen),
+        false => (Class::Strengthen, Class::Weaken),
+    };
+    for name in was.difference(&is) {
+        add("auth", name, dropped, "required-auth-dropped", true);
+    }
+    for name in is.difference(&was) {
+        add("auth", name, added, "required-auth-added", false);
+    }
+    found.extend(public(old, new));
+    found
+}
+
+/// Which operations may be public; where nothing is said, all.
+fn public(old: &Settings, new: &Settings) -> Option<Found> {
+    let patterns = |settings: &Settings| -> Option<Vec<String>> {
+        let patterns = settings.texts(&["allow_public"])?;
+        Some(patterns.into_iter().map(str::to_owned).collect())
+    };
+    let (was, is) = (patterns(old), patterns(new));
+    let within = |a: &Option<Vec<String>>, b: &Option<Vec<String>>| match (a, b) {
+        (_, None) => true,
+        (None, Some(wider)) => wider.iter().any(|pattern| pattern == "*"),
+        (Some(own), Some(wider)) => own
+            .iter()
+            .all(|own| wider.iter().any(|wider| covers(wider, own))),
+    };
+    let class = match (within(&was, &is), within(&is, &was)) {
+        (true, true) if was == is => return None,
+        (true, true) => Class::Changed,
+        (true, false) => Class::Weaken,
+        (false, true) => Class::Strengthen,
+        (false, false) => Class::Incomparable,
+    };
+    let told = |list: Option<Vec<String>>| match list {
+        None => Some("every operation".to_owned()),
+        Some(list) => Some(list.join(", ")),
+    };
+    Some(Found {
+        subject: "required allow_public".into(),
+        class,
+        id: "allow-public-changed",
+        old: told(was),
+        new: told(is),
+    })
+}
+
+/// Whether a pattern matches all that another matches; `*` stands for any text. Read as a text,
+/// the other pattern's `*` can only be matched by one of this.
+fn covers(wider: &str, pattern: &str) -> bool {
+    let parts: Vec<&str> = wider.split('*').collect();
+    let [first, middle @ .., last] = parts.as_slice() else {
+        return wider == pattern;
+    };
+    let Some(mut rest) = pattern.strip_prefix(first) else {
+        return false;
+    };
+    for part in middle {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+/// Where a secret flows: the thing, the path of the field, the reference.
+type Flow = (String, String, SecretRef);
+
+/// Every reference, and every field that it flows to, that is not in the old gateway: also of
+/// what is new, and in the first release. What gwd resolves on both sides is counted.
+fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
+    let before: BTreeSet<Flow> = old.into_iter().flat_map(flows).collect();
+    let (known, added): (Vec<Flow>, Vec<Flow>) = flows(new)
+        .into_iter()
+        .partition(|flow| before.contains(flow));
+    for (subject, path, reference) in added {
+        let mut change = Change::new(
+            Section::Security,
+            Class::Changed,
+            "secret-flow-added",
+            format!("{subject} {path}").trim_start(),
+            Value::Null,
+            reference.to_string().into(),
+        );
+        change.why_none = Some("no request can show where a secret comes from");
+        plan.changes.push(change);
+    }
+    match known.len() {
+        0 => {}
+        1 => plan
+            .notes
+            .push("1 value that gwd resolves when it loads is not compared".to_owned()),
+        many => plan.notes.push(format!(
+            "{many} values that gwd resolves when it loads are not compared"
+        )),
+    }
+}
+
+fn flows(gateway: &ir::Gateway) -> Vec<Flow> {
+    let mut flows = Vec::new();
+    let mut add = |subject: String, settings: &Settings| {
+        for (path, reference) in settings.secrets() {
+            flows.push((subject.clone(), path.join("."), reference.clone()));
+        }
+    };
+    let shared = &gateway.shared;
+    add(String::new(), &shared.declared);
+    for one in &shared.listeners {
+        add(format!("listener {}", one.name), &one.declared);
+    }
+    for one in &shared.upstreams {
+        add(format!("upstream {}", one.name), &one.declared);
+    }
+    for one in &shared.auth {
+        add(format!("auth {}", one.name), &one.checked.settings());
+    }
+    for one in &shared.policies {
+        add(format!("policy {}", one.name), &one.checked.settings());
+    }
+    for api in &gateway.apis {
+        add(format!("api {}", api.name), &api.declared);
+        for one in &api.policies {
+            add(
+                format!("policy {}/{}", api.name, one.name),
+                &one.checked.settings(),
+            );
+        }
+        for scheme in &api.schemes {
+            if let ir::Verify::Inline(checked) = &scheme.verify {
+                add(
+                    format!("api {} {}", api.name, scheme.name),
+                    &checked.settings(),
+                );
+            }
+        }
+    }
+    flows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn patterns_cover_what_they_match() {
+        let yes = [
+            ("*", "a/*"),
+            ("a/*", "a/get*"),
+            ("a/*", "a/get"),
+            ("*/open", "b/open"),
+            ("a", "a"),
+            ("a*c", "a*b*c"),
+        ];
+        for (wider, pattern) in yes {
+            assert!(covers(wider, pattern), "{wider} {pattern}");
+        }
+        let no = [
+            ("a/*", "*"),
+            ("a/get", "a/*"),
+            ("a*b", "a"),
+            ("ab*b", "ab"),
+            ("a", "b"),
+        ];
+        for (wider, pattern) in no {
+            assert!(!covers(wider, pattern), "{wider} {pattern}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What messages must be like: validation modes, and guards that are there or not.
+
+use policy::declared::Settings;
+
+use super::{Access, Difference, Verdict};
+
+/// The modes of validation, the weakest first.
+const MODES: [&str; 3] = ["off", "log", "block"];
+
+/// Policies that refuse messages for what they are. Their limits are numbers (`relax`); that one
+/// is gone is not.
+const GUARDS: [&str; 3] = ["threat", "graphql_guard", "llm"];
+
+/// The differences between the modes of requests and of responses.
+pub(super) fn validation(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let each = [
+        ("request", "validate.request", "request-validation-changed"),
+        (
+            "response",
+            "validate.response",
+            "response-validation-changed",
+        ),
+    ];
+    let each = each.into_iter().flat_map(|(side, subject, id)| {
+        let (was, is) = (mode(old, side), mode(new, side));
+        let told = (MODES[was].to_owned(), MODES[is].to_owned());
+        super::one(
+            "validation",
+            Verdict::of(is <= was, was <= is),
+            id,
+            subject,
+            told,
+        )
+    });
+    each.collect()
+}
+
+/// The strictest of what the operation and its policies say.
+fn mode(access: &Access<'_>, side: &str) -> usize {
+    let rank = |settings: &Settings, path: &[&str]| {
+        let word = settings.text(path);
+        MODES
+            .iter()
+            .position(|mode| Some(*mode) == word)
+            .unwrap_or(0)
+    };
+    let own = access
+        .route
+        .map(|route| rank(&route.treatment.declared, &["validate", side]));
+    let policies = access.policies("validate");
+    let policies = policies.iter().map(|(_, settings)| rank(settings, &[side]));
+    policies.chain(own).max().unwrap_or(0)
+}
+
+/// Guards that come and go.
+pub(super) fn guards(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let each = GUARDS.into_iter().flat_map(|kind| {
+        let names = |access: &Access<'_>| -> Vec<String> {
+            let policies = access.policies(kind);
+            policies
+                .into_iter()
+                .map(|(name, _)| name.to_owned())
+                .collect()
+        };
+        let (was, is) = (names(old), names(new));
+        let told = |names: &[String]| match names {
+            [] => "none".to_owned(),
+            names => names.join(", "),
+        };
+        let (id, verdict) = match (was.is_empty(), is.is_empty()) {
+            (false, true) => ("guard-removed", Verdict::Weaken),
+            (true, false) => ("guard-added", Verdict::Strengthen),
+            (true, true) | (false, false) => ("guard-changed", Verdict::Equal),
+        };
+        super::one("guards", verdict, id, kind, (told(&was), told(&is)))
+    });
+    each.collect()
+}

@@ -1,0 +1,198 @@
+//! Sets of addresses, exactly: disjoint ranges of each family.
+
+use std::net::IpAddr;
+
+use bundle::ir::Cidr;
+
+/// A set of addresses of both families.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Addresses {
+    v4: Ranges<u32>,
+    v6: Ranges<u128>,
+}
+
+/// Ranges with both ends in them, sorted, no two of which touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Ranges<T>(Vec<(T, T)>);
+
+/// An address as a number.
+trait Number: Copy + Ord {
+    const MIN: Self;
+    const MAX: Self;
+    fn next(self) -> Option<Self>;
+    fn previous(self) -> Option<Self>;
+}
+
+macro_rules! number {
+    ($($type:ty),*) => {$(
+        impl Number for $type {
+            const MIN: Self = Self::MIN;
+            const MAX: Self = Self::MAX;
+            fn next(self) -> Option<Self> { self.checked_add(1) }
+            fn previous(self) -> Option<Self> { self.checked_sub(1) }
+        }
+    )*};
+}
+number!(u32, u128);
+
+impl Addresses {
+    /// Every address.
+    pub(super) fn all() -> Self {
+        Self {
+            v4: Ranges(vec![(u32::MIN, u32::MAX)]),
+            v6: Ranges(vec![(u128::MIN, u128::MAX)]),
+        }
+    }
+
+    /// The addresses of some ranges.
+    pub(super) fn of<'c>(ranges: impl IntoIterator<Item = &'c Cidr>) -> Self {
+        let (mut v4, mut v6) = (Vec::new(), Vec::new());
+        for range in ranges {
+            match range.ends() {
+                (IpAddr::V4(first), IpAddr::V4(last)) => v4.push((first.into(), last.into())),
+                (IpAddr::V6(first), IpAddr::V6(last)) => v6.push((first.into(), last.into())),
+                (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {}
+            }
+        }
+        Self {
+            v4: Ranges::new(v4),
+            v6: Ranges::new(v6),
+        }
+    }
+
+    pub(super) fn intersection(&self, other: &Self) -> Self {
+        Self {
+            v4: self.v4.intersection(&other.v4),
+            v6: self.v6.intersection(&other.v6),
+        }
+    }
+
+    pub(super) fn without(&self, other: &Self) -> Self {
+        Self {
+            v4: self.v4.intersection(&other.v4.rest()),
+            v6: self.v6.intersection(&other.v6.rest()),
+        }
+    }
+
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        let rest = self.without(other);
+        rest.v4.0.is_empty() && rest.v6.0.is_empty()
+    }
+}
+
+impl<T: Number> Ranges<T> {
+    fn new(mut ranges: Vec<(T, T)>) -> Self {
+        ranges.sort();
+        let mut joined: Vec<(T, T)> = Vec::new();
+        for (first, last) in ranges {
+            match joined.last_mut() {
+                Some((_, end)) if end.next().is_none_or(|next| first <= next) => {
+                    *end = (*end).max(last);
+                }
+                _ => joined.push((first, last)),
+            }
+        }
+        Self(joined)
+    }
+
+    fn intersection(&self, other: &Self) -> Self {
+        let (mut mine, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        let mut found = Vec::new();
+        while let (Some((a, b)), Some((c, d))) = (mine.peek(), theirs.peek()) {
+            let (first, last) = ((*a).max(*c), (*b).min(*d));
+            if first <= last {
+                found.push((first, last));
+            }
+            if b < d {
+                mine.next();
+            } else {
+                theirs.next();
+            }
+        }
+        Self(found)
+    }
+
+    /// Everything else.
+    fn rest(&self) -> Self {
+        let mut found = Vec::new();
+        let mut from = Some(T::MIN);
+        for (first, last) in &self.0 {
+            if let (Some(start), Some(end)) = (from, first.previous())
+                && start <= end
+            {
+                found.push((start, end));
+            }
+            from = last.next();
+        }
+        if let Some(start) = from {
+            found.push((start, T::MAX));
+        }
+        Self(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ranges of 192.0.2.0/28, by the lists that bits choose, against every address of it.
+    #[test]
+    fn sets_agree_with_their_addresses_one_by_one() {
+        let mut all = Vec::new();
+        for prefix in 28..=32u32 {
+            for start in (0..16u32).step_by(1 << (32 - prefix)) {
+                all.push(Cidr::parse(&format!("192.0.2.{start}/{prefix}")).unwrap());
+            }
+        }
+        let mut seed = 7u64;
+        let mut dice = move || {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap()
+        };
+        let universe: Vec<IpAddr> = (0..16)
+            .map(|last| format!("192.0.2.{last}").parse().unwrap())
+            .collect();
+        for _ in 0..20_000 {
+            let mut list =
+                || -> Vec<Cidr> { (0..dice() % 4).map(|_| all[dice() % all.len()]).collect() };
+            let (allow_a, deny_a, allow_b, deny_b) = (list(), list(), list(), list());
+            let set =
+                |allow: &[Cidr], deny: &[Cidr]| Addresses::of(allow).without(&Addresses::of(deny));
+            let holds = |allow: &[Cidr], deny: &[Cidr], address: IpAddr| {
+                allow.iter().any(|range| range.contains(address))
+                    && !deny.iter().any(|range| range.contains(address))
+            };
+            let (a, b) = (set(&allow_a, &deny_a), set(&allow_b, &deny_b));
+            let within = universe.iter().all(|address| {
+                !holds(&allow_a, &deny_a, *address) || holds(&allow_b, &deny_b, *address)
+            });
+            assert_eq!(
+                a.is_within(&b),
+                within,
+                "{allow_a:?} {deny_a:?} {allow_b:?} {deny_b:?}"
+            );
+            let both = a.intersection(&b);
+            assert!(both.is_within(&a) && both.is_within(&b));
+        }
+    }
+
+    #[test]
+    fn families_are_apart_and_ends_count() {
+        let of = |texts: &[&str]| {
+            Addresses::of(
+                &texts
+                    .iter()
+                    .map(|text| Cidr::parse(text).unwrap())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert!(of(&["0.0.0.0/0", "::/0"]) == Addresses::all());
+        assert!(of(&["10.0.0.0/9", "10.128.0.0/9"]) == of(&["10.0.0.0/8"]));
+        assert!(of(&["2001:db8::1"]).is_within(&of(&["2001:db8::/32"])));
+        assert!(!of(&["10.0.0.1"]).is_within(&of(&["::/0"])));
+        assert!(Addresses::all().without(&of(&["0.0.0.0/0"])) == of(&["::/0"]));
+        assert!(of(&["255.255.255.255", "0.0.0.0"]).is_within(&of(&["0.0.0.0/0"])));
+    }
+}

@@ -1,0 +1,196 @@
+//! How requests travel: whether others can read or answer them in between.
+//!
+//! A listener's and an upstream's own settings are compared once for the gateway
+//! ([`super::gateway`]); here it is only that an operation's requests go to another upstream.
+
+use bundle::ir;
+use policy::declared::{Settings, Value};
+
+use super::{Access, Difference, Verdict, one, verifier::told};
+use crate::plan::Class;
+
+/// What no request shows.
+pub(super) const UNSHOWN: &str = "no request can show what happens on a connection";
+
+/// The difference between two upstreams' connections.
+pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let name = |access: &Access<'_>| access.route.map(|route| route.treatment.upstream.clone());
+    if name(old) == name(new) {
+        return Vec::new();
+    }
+    let strength = |access: &Access<'_>| -> usize {
+        let upstream = access.route.and_then(|route| {
+            let upstreams = &route.gateway.shared.upstreams;
+            upstreams.get(&route.treatment.upstream)
+        });
+        upstream.map_or(0, strength)
+    };
+    let (was, is) = (strength(old), strength(new));
+    let words = ["in the clear", "TLS without a check", "TLS"];
+    let told = (words[was].to_owned(), words[is].to_owned());
+    let verdict = Verdict::of(is <= was, was <= is);
+    let id = "upstream-transport-changed";
+    let mut found = one("transport", verdict, id, "upstream", told);
+    found
+        .iter_mut()
+        .for_each(|one| one.why_none = Some(UNSHOWN));
+    found
+}
+
+/// How well an upstream's weakest connection is kept: not, encrypted, encrypted and checked.
+fn strength(upstream: &ir::Upstream) -> usize {
+    let is_tls = |target: &ir::Target| upstream.declared.has(&["targets", &target.name, "tls"]);
+    let encrypted = match upstream.targets.is_empty() {
+        // Found by DNS.
+        true => upstream.declared.has(&["tls"]),
+        false => upstream.targets.iter().all(is_tls),
+    };
+    match (encrypted, upstream.declared.flag(&["tls", "verify"])) {
+        (false, _) => 0,
+        (true, Some(false)) => 1,
+        (true, Some(true) | None) => 2,
+    }
+}
+
+/// One difference of the gateway.
+pub(super) struct Found {
+    pub(super) subject: String,
+    pub(super) class: Class,
+    pub(super) id: &'static str,
+    pub(super) old: Option<String>,
+    pub(super) new: Option<String>,
+}
+
+/// A setting whose words are ordered, the weakest first.
+struct Rank {
+    path: &'static [&'static str],
+    words: &'static [&'static str],
+    id: &'static str,
+}
+
+const PROTOCOL: Rank = Rank {
+    path: &["protocol"],
+    words: &["http", "https"],
+    id: "listener-protocol-changed",
+};
+const MIN_VERSION: Rank = Rank {
+    path: &["tls", "min_version"],
+    words: &["1.2", "1.3"],
+    id: "listener-tls-version-changed",
+};
+const CLIENT_AUTH: Rank = Rank {
+    path: &["tls", "client_auth", "mode"],
+    words: &["off", "optional", "required"],
+    id: "client-auth-changed",
+};
+
+/// The differences between a listener's connections.
+pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
+    let subject = format!("listener {}", new.name);
+    let said = |settings: &Settings, rank: &Rank, absent: &str| {
+        settings.text(rank.path).unwrap_or(absent).to_owned()
+    };
+    let mode = |settings: &Settings| match settings.has(&["tls", "client_auth"]) {
+        true => said(settings, &CLIENT_AUTH, "required"),
+        false => "off".to_owned(),
+    };
+    let (was, is) = (&old.declared, &new.declared);
+    let mut found = Vec::new();
+    let protocols = (said(was, &PROTOCOL, "http"), said(is, &PROTOCOL, "http"));
+    found.extend(ranked(&subject, &PROTOCOL, protocols));
+    // Without TLS on one side the protocol says it all.
+    if was.has(&["tls"]) && is.has(&["tls"]) {
+        let versions = (
+            said(was, &MIN_VERSION, "1.2"),
+            said(is, &MIN_VERSION, "1.2"),
+        );
+        found.extend(ranked(&subject, &MIN_VERSION, versions));
+    }
+    found.extend(ranked(&subject, &CLIENT_AUTH, (mode(was), mode(is))));
+    let ca: &[&str] = &["tls", "client_auth", "ca"];
+    if was.has(ca) && is.has(ca) {
+        found.extend(other(&subject, ca, "client-authority-changed", (was, is)));
+    }
+    found
+}
+
+/// The differences between an upstream's connections.
+pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
+    let subject = format!("upstream {}", new.name);
+    let mut found = Vec::new();
+    let verify = |one: &ir::Upstream| one.declared.flag(&["tls", "verify"]) != Some(false);
+    if verify(old) != verify(new) {
+        found.push(Found {
+            subject: format!("{subject} tls.verify"),
+            class: class(verify(old)),
+            id: "upstream-verification-changed",
+            old: Some(verify(old).to_string()),
+            new: Some(verify(new).to_string()),
+        });
+    }
+    let both = new.targets.iter();
+    for target in both.filter(|target| old.targets.get(&target.name).is_some()) {
+        let path = ["targets", target.name.as_str(), "tls"];
+        let (was, is) = (old.declared.has(&path), new.declared.has(&path));
+        let word = |tls: bool| Some(if tls { "https" } else { "http" }.to_owned());
+        if was != is {
+            found.push(Found {
+                subject: format!("{subject} targets.{}.url", target.name),
+                class: class(was),
+                id: "upstream-protocol-changed",
+                old: word(was),
+                new: word(is),
+            });
+        }
+    }
+    let sides = (&old.declared, &new.declared);
+    found.extend(other(
+        &subject,
+        &["tls", "ca"],
+        "upstream-authority-changed",
+        sides,
+    ));
+    found.extend(other(
+        &subject,
+        &["tls", "sni"],
+        "upstream-name-changed",
+        sides,
+    ));
+    found
+}
+
+fn ranked(subject: &str, rank: &Rank, (was, is): (String, String)) -> Option<Found> {
+    let place = |word: &str| rank.words.iter().position(|known| *known == word);
+    (was != is).then(|| Found {
+        subject: format!("{subject} {}", rank.path.join(".")),
+        class: class(place(&is) < place(&was)),
+        id: rank.id,
+        old: Some(was),
+        new: Some(is),
+    })
+}
+
+/// Another authority or name: some are believed that were not, and the other way round.
+fn other(
+    subject: &str,
+    path: &[&str],
+    id: &'static str,
+    (old, new): (&Settings, &Settings),
+) -> Option<Found> {
+    let (was, is) = (old.get(path), new.get(path));
+    let said = |value: Option<&Value>| value.map(told);
+    (was != is).then(|| Found {
+        subject: format!("{subject} {}", path.join(".")),
+        class: Class::Incomparable,
+        id,
+        old: said(was),
+        new: said(is),
+    })
+}
+
+fn class(weaker: bool) -> Class {
+    match weaker {
+        true => Class::Weaken,
+        false => Class::Strengthen,
+    }
+}
