@@ -130,7 +130,7 @@ pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
     let contracts = full
         .contracts
         .iter()
-        .map(|blob| bundle::codec::decode::<ir::Contract>(&blob.bytes));
+        .map(|blob| ir::Contract::read(&blob.bytes));
     let contracts: Vec<ir::Contract> = contracts
         .collect::<Result<_, _>>()
         .map_err(|_| malformed("a contract blob"))?;
@@ -140,5 +140,6 @@ pub fn disassemble(full: &Full) -> Result<Lowered, Refused> {
         gateway: ir::Gateway { shared, apis },
         contracts,
         consumers_file,
+        prose: BTreeMap::new(),
     })
 }

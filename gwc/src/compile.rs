@@ -86,7 +86,7 @@ impl Compiled {
             return None;
         }
         // Names that stand twice were findings; an operation that could not be resolved as well.
-        lower::lower(self.model.as_ref()?).ok()
+        lower::lower(&self.files, self.model.as_ref()?).ok()
     }
 
     /// Whether one of the findings is an error.
@@ -387,7 +387,7 @@ pub fn project_for(
     let open_variable = variables.open().map(|(name, span)| (name.to_owned(), span));
     let clean = !findings.iter().any(|finding| purpose.stops(finding));
     let lowered = (clean && open_variable.is_none())
-        .then(|| lower::lower(&model).expect("names that stand twice are findings"));
+        .then(|| lower::lower(&files, &model).expect("names that stand twice are findings"));
     Ok(Compiled {
         files,
         findings,

@@ -10,6 +10,7 @@ pub mod assemble;
 pub mod book;
 pub mod cli;
 pub mod compile;
+pub mod contract;
 pub mod environment;
 pub mod exit;
 pub mod lint;

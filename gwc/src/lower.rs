@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir;
 
+use crate::contract::contract;
 use crate::model::{Api, Model, Operation};
 use crate::parallel;
-use crate::spec::{In, Operation as Written};
+use crate::project::files::Files;
 
 /// A checked gateway with its contracts.
 #[derive(Debug)]
@@ -18,24 +19,31 @@ pub struct Lowered {
     pub contracts: ir::Set<ir::Contract>,
     /// The consumers of the gateway that have a blob of their own, if there is one.
     pub consumers_file: Option<BTreeSet<String>>,
+    /// What schemas say to people, by API: for the source artifact, never in the bundle.
+    pub prose: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
 }
 
 /// Two things have one name: the front end reported that, or it is a bug.
 pub type NotASet = ir::NotASet;
 
-/// Lowers a model without errors.
-pub fn lower(model: &Model) -> Result<Lowered, NotASet> {
+/// Lowers a model without errors; `files` are those that it was read from.
+///
+/// # Errors
+/// Two things have one name.
+pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     let settings = &model.settings;
     let mut apis = Vec::new();
     let mut contracts = Vec::new();
     let mut refs = Vec::new();
+    let mut prose = BTreeMap::new();
     let lowered = parallel::map(model.apis.iter().collect(), |api| {
         let lowered = lower_api(api)?;
         let digest = digest(&bundle::codec::encode(&lowered));
-        Ok((lowered, digest, contract(api)?))
+        Ok((lowered, digest, contract(files, api)?))
     });
     for one in lowered {
-        let (api, digest, contract) = one?;
+        let (api, digest, (contract, said)) = one?;
+        prose.insert(api.name.clone(), said);
         refs.push(ir::ApiRef {
             name: api.name.clone(),
             digest,
@@ -91,6 +99,7 @@ pub fn lower(model: &Model) -> Result<Lowered, NotASet> {
         },
         contracts: ir::Set::new(contracts)?,
         consumers_file: settings.consumers_file.clone(),
+        prose,
     })
 }
 
@@ -156,94 +165,4 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
         operations: ir::Set::new(operations)?,
         declared: api.declared.clone(),
     })
-}
-
-fn contract(api: &Api) -> Result<ir::Contract, NotASet> {
-    let operations = api
-        .operations
-        .iter()
-        .filter(|operation| !operation.internal)
-        .map(|operation| {
-            let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
-            ir::ContractOperation {
-                key: operation.key.clone(),
-                deprecated: written.deprecated,
-                parameters: parameters(operation, written),
-                body: written.request_body.as_ref().map(|body| ir::Body {
-                    required: body.required,
-                    media_types: sorted(
-                        body.media_types
-                            .iter()
-                            .map(|media| media.name.value.clone()),
-                    ),
-                }),
-                responses: responses(written),
-            }
-        });
-    Ok(ir::Contract {
-        name: api.name.clone(),
-        operations: ir::Set::new(operations.collect())?,
-    })
-}
-
-fn parameters(operation: &Operation, written: &Written) -> Vec<ir::Parameter> {
-    let parameter = |place, name: &str, required| ir::Parameter {
-        place,
-        name: name.to_owned(),
-        required,
-    };
-    let mut all: Vec<ir::Parameter> = operation
-        .template
-        .parameters()
-        .map(|name| parameter(ir::ParameterPlace::Path, name, true))
-        .collect();
-    let mut others: Vec<ir::Parameter> = written
-        .parameters
-        .iter()
-        .filter_map(|written| {
-            let place = match written.place {
-                In::Path => return None,
-                In::Query | In::Querystring => ir::ParameterPlace::Query,
-                In::Header => ir::ParameterPlace::Header,
-                In::Cookie => ir::ParameterPlace::Cookie,
-            };
-            let name = &written.name.value;
-            // Field names have no case (RFC 9110 §5.1).
-            let name = if place == ir::ParameterPlace::Header {
-                name.to_ascii_lowercase()
-            } else {
-                name.clone()
-            };
-            Some(parameter(place, &name, written.required))
-        })
-        .collect();
-    others.sort();
-    others.dedup();
-    all.extend(others);
-    all
-}
-
-fn responses(written: &Written) -> Vec<ir::Response> {
-    let mut responses: Vec<ir::Response> = written
-        .responses
-        .iter()
-        .map(|response| ir::Response {
-            status: response.status.value.to_ascii_lowercase(),
-            media_types: sorted(
-                response
-                    .media_types
-                    .iter()
-                    .map(|media| media.name.value.clone()),
-            ),
-        })
-        .collect();
-    responses.sort();
-    responses
-}
-
-fn sorted(names: impl Iterator<Item = String>) -> Vec<String> {
-    let mut names: Vec<String> = names.map(|name| name.to_ascii_lowercase()).collect();
-    names.sort();
-    names.dedup();
-    names
 }

@@ -179,7 +179,7 @@ fn plan() -> Value {
             "changes": list(&change),
             "gates": list(&closed(&json!({"name": {"enum": crate::plan::review::GATES}, "tripped": {"type": "boolean"}, "by": list(&fingerprint)}))),
             "acknowledgements": list(&given),
-            "missing": list(&json!({"enum": ["source"]})),
+            "missing": list(&json!({"enum": ["source", "schemas"]})),
         }),
     );
     // Only a rollback's: the sha256 of credentials that were withdrawn and would count again.

@@ -3,12 +3,13 @@
 //! It stands beside the bundle, never in it: places and prose are not behaviour. Plans read it
 //! for the old side's places and for DOCS; gwd may show it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use diag::SourceFile;
 use serde::{Deserialize, Serialize};
 
 use crate::compile::Compiled;
+use crate::contract::prose::Prose;
 use crate::model::{Api, Operation, Origin};
 use crate::parallel;
 
@@ -24,6 +25,22 @@ pub struct SourceMap {
     pub operations: BTreeMap<String, OperationSource>,
     /// Definitions of gateway.yaml and of documents: `policy NAME`, `upstream NAME`, …
     pub definitions: BTreeMap<String, Place>,
+    /// What documents say as a whole, by API.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub apis: BTreeMap<String, ApiProse>,
+}
+
+/// What a document says to people beside its operations. Of a text the first 120 characters are
+/// kept, and a digest where it has more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ApiProse {
+    /// By what it is about: `info title`, `tag NAME description`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub document: BTreeMap<String, String>,
+    /// The texts of schemas by keyword, each once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schemas: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// One operation's places and prose.
@@ -51,6 +68,10 @@ pub struct OperationSource {
     /// Its tags.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// What is said of its parts, by what it is about (`response 200 description`); kept as in
+    /// [`ApiProse`].
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub prose: BTreeMap<String, String>,
 }
 
 /// Where a field was set, and what that overrides.
@@ -168,7 +189,13 @@ impl SourceMap {
                 default: (*name).to_owned(),
             },
         };
-        let operations = parallel::map(model.apis.iter().collect(), |api: &Api| {
+        // Where nothing can be built, what is compared still has prose.
+        let comparable = match compiled.lowered {
+            Some(_) => None,
+            None => compiled.comparable(),
+        };
+        let apis = parallel::map(model.apis.iter().collect(), |api: &Api| {
+            let prose = Prose::new(&compiled.files, &api.document);
             let source = |operation: &Operation| {
                 let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
                 let mut fields = BTreeMap::new();
@@ -198,12 +225,23 @@ impl SourceMap {
                     summary: text(&written.summary),
                     description: text(&written.description),
                     tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
+                    prose: prose.of_operation(written),
                 };
                 (operation.key.clone(), source)
             };
-            api.operations.iter().map(source).collect::<Vec<_>>()
+            let operations: Vec<_> = api.operations.iter().map(source).collect();
+            let lowered = compiled.lowered.as_ref().or(comparable.as_ref());
+            let schemas = lowered.and_then(|lowered| lowered.prose.get(&api.name));
+            let whole = ApiProse {
+                document: prose.of_document(),
+                schemas: schemas.cloned().unwrap_or_default(),
+            };
+            (operations, (api.name.clone(), whole))
         });
-        map.operations = operations.into_iter().flatten().collect();
+        for (operations, (name, whole)) in apis {
+            map.operations.extend(operations);
+            map.apis.insert(name, whole);
+        }
         map
     }
 

@@ -121,6 +121,11 @@ fn missing(out: &mut String, report: &Report<'_>) {
     if report.plan.missing.contains(&"source") {
         out.push_str("\nDOCS are unavailable: the old side's sources cannot be read\n");
     }
+    if report.plan.missing.contains(&"schemas") {
+        out.push_str(
+            "\nSchemas were not compared: one of the bundles was built before contracts had them\n",
+        );
+    }
 }
 
 /// What stops, and what lets it through.

@@ -52,6 +52,9 @@ pub fn render(report: &Report<'_>) -> String {
     if report.plan.missing.contains(&"source") {
         out.push_str("\nDOCS are unavailable: the old side's sources cannot be read.\n");
     }
+    if report.plan.missing.contains(&"schemas") {
+        out.push_str("\nSchemas were not compared: one of the bundles was built before contracts had them.\n");
+    }
     if left_out > 0 {
         out.push_str(&format!(
             "\n_{} left out here: `--format human --all` or `-o plan.json` have the whole._\n",

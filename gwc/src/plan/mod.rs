@@ -8,6 +8,7 @@
 mod change;
 mod contract;
 pub mod details;
+mod docs;
 mod gates;
 pub mod github;
 mod group;
@@ -53,7 +54,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// Whether nothing would happen.
     pub no_op: bool,
-    /// What could not be read: `source` of the old side.
+    /// What could not be read: `source` of the old side, or `schemas` of a bundle that was built
+    /// before contracts had them.
     pub missing: Vec<&'static str>,
     /// What else is to be known: what was not compared.
     pub notes: Vec<String>,
@@ -81,7 +83,8 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     if !same_meaning {
         routing::compare(old, new, &mut plan)?;
         details::compare(old.map(|side| &side.lowered), &new.lowered, &mut plan);
-        if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
+        let compared_all = !plan.missing.contains(&"schemas");
+        if let Some(old) = old.filter(|_| plan.changes.is_empty() && compared_all) {
             // Never silent: what no rule names is still said.
             plan.changes.push(Change::new(
                 Section::Policy,
@@ -94,7 +97,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         }
     }
     match (old.map(|side| &side.source), &new.source) {
-        (Some(Some(before)), Some(after)) => contract::docs(before, after, &mut plan),
+        (Some(Some(before)), Some(after)) => docs::compare(before, after, &mut plan),
         (Some(None), _) => plan.missing.push("source"),
         (Some(Some(_)), None) | (None, _) => {}
     }

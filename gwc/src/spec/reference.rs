@@ -334,7 +334,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The value of a key, or the item at an index. Large maps are indexed.
-    pub(super) fn child(&self, node: NodeRef<'a>, name: &str) -> Option<NodeRef<'a>> {
+    pub(crate) fn child(&self, node: NodeRef<'a>, name: &str) -> Option<NodeRef<'a>> {
         if node.entries().len() < LARGE {
             return child(node, name);
         }

@@ -352,6 +352,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             gateway: ir::Gateway { shared, apis },
             contracts: ir::Set::default(),
             consumers_file: None,
+            prose: Default::default(),
         },
         source: None,
     })

@@ -1,11 +1,13 @@
 //! Plans of small projects: one edit, exactly the expected lines; refactorings, none.
 
 mod algebra;
+mod contracts;
 #[path = "../front/corpus.rs"]
 mod corpus;
 mod dice;
 mod edits;
 mod history;
+mod refactor;
 mod refactorings;
 mod written;
 

@@ -1,8 +1,13 @@
 //! One API's contract with its clients: what plans compare and gwd never loads.
+//!
+//! Schemas stand in one table, [`Contract::schemas`]: a graph without names of components and
+//! without prose, in which schemas that mean the same are one node (plan.md, release.md §1).
 
 use minicbor::{Decode, Encode};
 
-use super::set::{Named, Set};
+use super::set::{Named, NotASet, Set};
+use super::value::Value;
+use crate::codec::{self, NotCanonical};
 
 /// An API's contract: one blob of the bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -12,8 +17,19 @@ pub struct Contract {
     #[n(0)]
     pub name: String,
     /// Its operations by key.
-    #[n(1)]
+    #[n(2)]
     pub operations: Set<ContractOperation>,
+    /// Requests that the API makes: `KEY callback NAME METHOD EXPRESSION` and
+    /// `webhook NAME METHOD`.
+    #[n(3)]
+    pub outgoing: Set<ContractOperation>,
+    /// The nodes of all schemas; [`Value::Node`] counts from 0. Numbered by the first visit, breadth
+    /// first, from `operations` and then `outgoing`.
+    #[n(4)]
+    pub schemas: Vec<Value>,
+    /// Read from a blob that only has names (before schemas were part of contracts).
+    #[cbor(skip)]
+    pub names_only: bool,
 }
 
 /// What an operation takes and gives.
@@ -50,6 +66,10 @@ pub struct Parameter {
     /// Whether it must be there.
     #[n(2)]
     pub required: bool,
+    /// What else is said of it, in OpenAPI's words: `schema` or `content`, and `style`, `explode`,
+    /// `allowReserved`, `allowEmptyValue`, `deprecated` where they are not the default.
+    #[n(3)]
+    pub says: Value,
 }
 
 /// Where a parameter stands.
@@ -68,6 +88,9 @@ pub enum ParameterPlace {
     /// In a cookie.
     #[n(3)]
     Cookie,
+    /// The query as a whole (OpenAPI 3.2).
+    #[n(4)]
+    Querystring,
 }
 
 /// A request's body.
@@ -77,30 +100,418 @@ pub struct Body {
     /// Whether it must be there.
     #[n(0)]
     pub required: bool,
-    /// Media types, sorted.
+    /// Media types by name.
+    #[n(2)]
+    pub media_types: Set<MediaType>,
+}
+
+/// What is said about one media type.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct MediaType {
+    /// Its name in lower case.
+    #[n(0)]
+    pub name: String,
+    /// `schema`, `encoding` and, of 3.2, `itemSchema`, `prefixEncoding`, `itemEncoding`.
     #[n(1)]
-    pub media_types: Vec<String>,
+    pub says: Value,
 }
 
 /// A response.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Response {
-    /// `200`, `4XX`, `default`.
+    /// `200`, `4xx`, `default`.
     #[n(0)]
     pub status: String,
-    /// Media types, sorted.
-    #[n(1)]
-    pub media_types: Vec<String>,
+    /// Media types by name.
+    #[n(2)]
+    pub media_types: Set<MediaType>,
+    /// Fields by name.
+    #[n(3)]
+    pub headers: Set<Header>,
 }
 
-impl Named for Contract {
-    fn name(&self) -> &str {
-        &self.name
+/// A field of a response.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Header {
+    /// Its name in lower case.
+    #[n(0)]
+    pub name: String,
+    /// Whether it must be there.
+    #[n(1)]
+    pub required: bool,
+    /// As of a [`Parameter`].
+    #[n(2)]
+    pub says: Value,
+}
+
+// === impl ParameterPlace ===
+
+impl ParameterPlace {
+    /// The word of OpenAPI.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Header => "header",
+            Self::Cookie => "cookie",
+            Self::Querystring => "querystring",
+        }
     }
 }
-impl Named for ContractOperation {
-    fn name(&self) -> &str {
-        &self.key
+
+// === impl Contract ===
+
+impl Contract {
+    /// Reads a contract blob, also one that was written before schemas were part of it.
+    ///
+    /// # Errors
+    /// Bytes that neither form would have, or an edge to a node that is not there.
+    pub fn read(bytes: &[u8]) -> Result<Self, NotCanonical> {
+        match codec::decode::<Self>(bytes) {
+            Ok(contract) if contract.edges_lead_to_nodes() => Ok(contract),
+            Ok(_) => Err(NotCanonical),
+            Err(NotCanonical) => former::read(bytes),
+        }
+    }
+
+    /// Every operation: the routed ones, then those that the API calls.
+    pub fn all(&self) -> impl Iterator<Item = &ContractOperation> {
+        self.operations.iter().chain(&self.outgoing)
+    }
+
+    /// Gives the edges of all operations other numbers.
+    pub fn renumber(&mut self, number: &mut impl FnMut(u32) -> u32) {
+        let all = self.operations.iter_mut().chain(self.outgoing.iter_mut());
+        for operation in all {
+            operation.each_value_mut(&mut |value| *value = value.with_nodes(number));
+        }
+    }
+
+    /// The same contract as it would be read from a blob that only has names.
+    ///
+    /// # Errors
+    /// Never of a contract that was made by gwc: two operations of one key.
+    pub fn names(&self) -> Result<Self, NotASet> {
+        let bare = || Value::Map(Vec::new());
+        let media = |all: &Set<MediaType>| {
+            let bare = |one: &MediaType| MediaType {
+                name: one.name.clone(),
+                says: bare(),
+            };
+            Set::new(all.iter().map(bare).collect())
+        };
+        let mut operations = Vec::new();
+        for operation in &self.operations {
+            let mut parameters: Vec<Parameter> = operation
+                .parameters
+                .iter()
+                .map(|one| Parameter {
+                    // The former form had no word for the query as a whole.
+                    place: match one.place {
+                        ParameterPlace::Querystring => ParameterPlace::Query,
+                        place => place,
+                    },
+                    says: bare(),
+                    ..one.clone()
+                })
+                .collect();
+            let path = parameters
+                .iter()
+                .take_while(|one| one.place == ParameterPlace::Path)
+                .count();
+            parameters[path..].sort();
+            let body = match &operation.body {
+                None => None,
+                Some(body) => Some(Body {
+                    required: body.required,
+                    media_types: media(&body.media_types)?,
+                }),
+            };
+            let mut responses = Vec::new();
+            for one in &operation.responses {
+                responses.push(Response {
+                    status: one.status.clone(),
+                    media_types: media(&one.media_types)?,
+                    headers: Set::default(),
+                });
+            }
+            operations.push(ContractOperation {
+                key: operation.key.clone(),
+                deprecated: operation.deprecated,
+                parameters,
+                body,
+                responses,
+            });
+        }
+        Ok(Self {
+            name: self.name.clone(),
+            operations: Set::new(operations)?,
+            outgoing: Set::default(),
+            schemas: Vec::new(),
+            names_only: true,
+        })
+    }
+
+    fn edges_lead_to_nodes(&self) -> bool {
+        let mut fine = true;
+        let mut see = |node: u32| fine &= (node as usize) < self.schemas.len();
+        for operation in self.all() {
+            operation.each_value(&mut |value| value.each_node(&mut see));
+        }
+        self.schemas
+            .iter()
+            .for_each(|node| node.each_node(&mut see));
+        fine
+    }
+}
+
+// === impl ContractOperation ===
+
+impl ContractOperation {
+    fn each_value_mut(&mut self, see: &mut impl FnMut(&mut Value)) {
+        let Self {
+            key: _,
+            deprecated: _,
+            parameters,
+            body,
+            responses,
+        } = self;
+        parameters.iter_mut().for_each(|one| see(&mut one.says));
+        if let Some(body) = body {
+            body.media_types
+                .iter_mut()
+                .for_each(|one| see(&mut one.says));
+        }
+        for response in responses {
+            response
+                .headers
+                .iter_mut()
+                .for_each(|one| see(&mut one.says));
+            let media = response.media_types.iter_mut();
+            media.for_each(|one| see(&mut one.says));
+        }
+    }
+
+    /// Calls `see` for what is said of each part, in the order of the graph's numbers.
+    pub fn each_value<'s>(&'s self, see: &mut impl FnMut(&'s Value)) {
+        self.parameters.iter().for_each(|one| see(&one.says));
+        let body = self.body.iter().flat_map(|body| &body.media_types);
+        body.for_each(|one| see(&one.says));
+        for response in &self.responses {
+            response.headers.iter().for_each(|one| see(&one.says));
+            response.media_types.iter().for_each(|one| see(&one.says));
+        }
+    }
+}
+
+macro_rules! named {
+    ($($kind:ident by $field:ident;)*) => {$(
+        impl Named for $kind {
+            fn name(&self) -> &str {
+                &self.$field
+            }
+        }
+    )*};
+}
+
+named! {
+    Contract by name;
+    ContractOperation by key;
+    MediaType by name;
+    Header by name;
+}
+
+/// The form of contract blobs before they had schemas: read for plans against old bundles.
+mod former {
+    use super::{Decode, Encode, Named, NotCanonical, ParameterPlace, Set, Value, codec};
+
+    #[derive(Encode, Decode)]
+    #[cbor(map)]
+    struct Contract {
+        #[n(0)]
+        name: String,
+        #[n(1)]
+        operations: Set<Operation>,
+    }
+
+    #[derive(Encode, Decode)]
+    #[cbor(map)]
+    struct Operation {
+        #[n(0)]
+        key: String,
+        #[n(1)]
+        deprecated: bool,
+        #[n(2)]
+        parameters: Vec<Parameter>,
+        #[n(3)]
+        body: Option<Body>,
+        #[n(4)]
+        responses: Vec<Response>,
+    }
+
+    #[derive(Encode, Decode)]
+    #[cbor(map)]
+    struct Parameter {
+        #[n(0)]
+        place: ParameterPlace,
+        #[n(1)]
+        name: String,
+        #[n(2)]
+        required: bool,
+    }
+
+    #[derive(Encode, Decode)]
+    #[cbor(map)]
+    struct Body {
+        #[n(0)]
+        required: bool,
+        #[n(1)]
+        media_types: Vec<String>,
+    }
+
+    #[derive(Encode, Decode)]
+    #[cbor(map)]
+    struct Response {
+        #[n(0)]
+        status: String,
+        #[n(1)]
+        media_types: Vec<String>,
+    }
+
+    impl Named for Operation {
+        fn name(&self) -> &str {
+            &self.key
+        }
+    }
+
+    /// Reads the former form.
+    pub(super) fn read(bytes: &[u8]) -> Result<super::Contract, NotCanonical> {
+        let former: Contract = codec::decode(bytes)?;
+        let operations = former.operations.into_vec().into_iter().map(operation);
+        let operations = operations.collect::<Result<Vec<_>, _>>()?;
+        Ok(super::Contract {
+            name: former.name,
+            operations: Set::new(operations).map_err(|_| NotCanonical)?,
+            outgoing: Set::default(),
+            schemas: Vec::new(),
+            names_only: true,
+        })
+    }
+
+    fn operation(former: Operation) -> Result<super::ContractOperation, NotCanonical> {
+        let body = match former.body {
+            None => None,
+            Some(body) => Some(super::Body {
+                required: body.required,
+                media_types: media(body.media_types)?,
+            }),
+        };
+        let parameter = |one: Parameter| super::Parameter {
+            place: one.place,
+            name: one.name,
+            required: one.required,
+            says: Value::Map(Vec::new()),
+        };
+        let response = |one: Response| {
+            Ok(super::Response {
+                status: one.status,
+                media_types: media(one.media_types)?,
+                headers: Set::default(),
+            })
+        };
+        Ok(super::ContractOperation {
+            key: former.key,
+            deprecated: former.deprecated,
+            parameters: former.parameters.into_iter().map(parameter).collect(),
+            body,
+            responses: former
+                .responses
+                .into_iter()
+                .map(response)
+                .collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn media(names: Vec<String>) -> Result<Set<super::MediaType>, NotCanonical> {
+        let bare = |name| super::MediaType {
+            name,
+            says: Value::Map(Vec::new()),
+        };
+        Set::new(names.into_iter().map(bare).collect()).map_err(|_| NotCanonical)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contract(edge: u32) -> Contract {
+        let says = Value::Map(vec![("schema".into(), Value::Node(edge))]);
+        Contract {
+            name: "a".into(),
+            operations: Set::new(vec![ContractOperation {
+                key: "a/get".into(),
+                deprecated: false,
+                parameters: vec![Parameter {
+                    place: ParameterPlace::Query,
+                    name: "q".into(),
+                    required: true,
+                    says,
+                }],
+                body: None,
+                responses: Vec::new(),
+            }])
+            .unwrap(),
+            outgoing: Set::default(),
+            schemas: vec![Value::Bool(true)],
+            names_only: false,
+        }
+    }
+
+    #[test]
+    fn a_contract_is_read_as_it_was_written() {
+        let written = contract(0);
+        assert_eq!(Contract::read(&codec::encode(&written)), Ok(written));
+    }
+
+    #[test]
+    fn an_edge_that_leads_nowhere_is_refused() {
+        assert_eq!(
+            Contract::read(&codec::encode(&contract(1))),
+            Err(NotCanonical)
+        );
+    }
+
+    #[test]
+    fn a_blob_of_names_is_still_read() {
+        // {0: "a", 1: [{0: "a/get", 1: false, 2: [{0: 1, 1: "q", 2: true}], 4: [{0: "200", 1: ["b/c"]}]}]}
+        let mut bytes = vec![0xa2, 0x00, 0x61, b'a', 0x01, 0x81, 0xa4, 0x00, 0x65];
+        bytes.extend(b"a/get");
+        bytes.extend([
+            0x01, 0xf4, 0x02, 0x81, 0xa3, 0x00, 0x01, 0x01, 0x61, b'q', 0x02, 0xf5,
+        ]);
+        bytes.extend([0x04, 0x81, 0xa2, 0x00, 0x63]);
+        bytes.extend(b"200");
+        bytes.extend([0x01, 0x81, 0x63]);
+        bytes.extend(b"b/c");
+        let read = Contract::read(&bytes).expect("the former form");
+        assert!(read.names_only);
+        let mut now = contract(0);
+        let mut operations = now.operations.into_vec();
+        operations[0].responses.push(Response {
+            status: "200".into(),
+            media_types: Set::new(vec![MediaType {
+                name: "b/c".into(),
+                says: Value::Map(vec![("schema".into(), Value::Node(0))]),
+            }])
+            .unwrap(),
+            headers: Set::default(),
+        });
+        now.operations = Set::new(operations).unwrap();
+        assert_eq!(now.names().unwrap(), read);
     }
 }

@@ -10,9 +10,12 @@ mod security;
 mod set;
 mod shared;
 mod template;
+mod value;
 
 pub use api::{Api, Condition, Link, Mount, Operation, Test, TrailingSlash, Treatment};
-pub use contract::{Body, Contract, ContractOperation, Parameter, ParameterPlace, Response};
+pub use contract::{
+    Body, Contract, ContractOperation, Header, MediaType, Parameter, ParameterPlace, Response,
+};
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
@@ -20,6 +23,7 @@ pub use shared::{
     Shared, Target, Upstream, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
+pub use value::{VALUE_DEPTH_MAX, Value};
 
 use std::collections::BTreeSet;
 

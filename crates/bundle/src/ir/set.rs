@@ -55,6 +55,11 @@ impl<T> Set<T> {
         self.0.iter()
     }
 
+    /// All things in order, to change anything but their names.
+    pub(super) fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
+        self.0.iter_mut()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

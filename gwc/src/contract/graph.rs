@@ -1,0 +1,164 @@
+//! The table of nodes while it is made, and its canonical form: each meaning once, numbered by
+//! the first visit.
+
+use std::collections::VecDeque;
+
+use bundle::ir::Value;
+use rustc_hash::FxHashMap;
+
+use super::refine::{classes, sets_of};
+
+/// Nodes in the order in which they were met.
+#[derive(Default)]
+pub(super) struct Graph {
+    drafts: Vec<Draft>,
+    /// What is finished and has the same value is the same node at once.
+    known: FxHashMap<Value, u32>,
+}
+
+enum Draft {
+    /// Its place is taken, its value comes.
+    Open,
+    /// Another node.
+    Same(u32),
+    /// A value of its own.
+    Node(Value),
+}
+
+/// The canonical form of a [`Graph`].
+pub(super) struct Canonical {
+    /// The nodes; edges are numbers of this table.
+    pub nodes: Vec<Value>,
+    /// By the number of a draft: its node, where it can be reached.
+    pub number: Vec<Option<u32>>,
+}
+
+impl Graph {
+    /// A place for a node.
+    pub(super) fn reserve(&mut self) -> u32 {
+        let id = u32::try_from(self.drafts.len()).expect("fewer nodes than the tree has");
+        self.drafts.push(Draft::Open);
+        id
+    }
+
+    /// Says what a node is.
+    pub(super) fn fill(&mut self, id: u32, value: Value) {
+        let first = *self.known.entry(value.clone()).or_insert(id);
+        self.drafts[id as usize] = if first == id {
+            Draft::Node(value)
+        } else {
+            Draft::Same(first)
+        };
+    }
+
+    /// Says that a node is another one.
+    pub(super) fn same(&mut self, id: u32, other: u32) {
+        self.drafts[id as usize] = Draft::Same(other);
+    }
+
+    /// The node that a node is by now.
+    pub(super) fn find(&self, mut id: u32) -> u32 {
+        // No way is longer than all drafts; one that is goes round in a circle.
+        for _ in 0..self.drafts.len() {
+            match &self.drafts[id as usize] {
+                Draft::Same(other) => id = *other,
+                Draft::Open | Draft::Node(_) => break,
+            }
+        }
+        id
+    }
+
+    /// The canonical form of what can be reached from `roots`, edges in the order of their visit.
+    pub(super) fn canonical(self, roots: &[u32]) -> Canonical {
+        let ends = self.ends();
+        let mut nodes: Vec<Value> = Vec::new();
+        let mut place: Vec<u32> = vec![u32::MAX; self.drafts.len()];
+        let any = || Value::Bool(true);
+        for (id, draft) in self.drafts.into_iter().enumerate() {
+            let value = match draft {
+                Draft::Node(value) => value,
+                // Only a circle of references ends here, which is an error by itself.
+                Draft::Open => any(),
+                Draft::Same(_) if ends[id] as usize == id => any(),
+                Draft::Same(_) => continue,
+            };
+            place[id] = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
+            nodes.push(value);
+        }
+        for (id, end) in ends.iter().enumerate() {
+            place[id] = place[*end as usize];
+        }
+        let nodes: Vec<Value> = nodes
+            .into_iter()
+            .map(|node| node.with_nodes(&mut |edge| place[edge as usize]))
+            .collect();
+        let starts = roots.iter().map(|root| place[*root as usize]);
+        let (table, number) = numbered(&nodes, starts);
+        Canonical {
+            nodes: table,
+            number: place.iter().map(|node| number[*node as usize]).collect(),
+        }
+    }
+
+    /// Where each node's way ends. A circle ends at its least member.
+    fn ends(&self) -> Vec<u32> {
+        let mut ends: Vec<u32> = vec![u32::MAX; self.drafts.len()];
+        for start in 0..self.drafts.len() {
+            let mut way = Vec::new();
+            let mut at = start;
+            let end = loop {
+                if ends[at] != u32::MAX {
+                    break ends[at];
+                }
+                if let Some(first) = way.iter().position(|node| *node == at) {
+                    let least = way[first..].iter().min().copied().unwrap_or(at);
+                    break u32::try_from(least).unwrap_or(u32::MAX);
+                }
+                let Draft::Same(other) = &self.drafts[at] else {
+                    break u32::try_from(at).unwrap_or(u32::MAX);
+                };
+                way.push(at);
+                at = *other as usize;
+            };
+            way.into_iter().for_each(|node| ends[node] = end);
+            if ends[at] == u32::MAX {
+                ends[at] = end;
+            }
+        }
+        ends
+    }
+}
+
+/// One node for each class, numbered by the first visit, breadth first.
+fn numbered(nodes: &[Value], starts: impl Iterator<Item = u32>) -> (Vec<Value>, Vec<Option<u32>>) {
+    let rank = classes(&nodes.iter().collect::<Vec<_>>()).rank;
+    // By rank: the number of the class.
+    let mut numbers: Vec<Option<u32>> = vec![None; nodes.len()];
+    let mut table: Vec<Value> = Vec::new();
+    let mut waiting: VecDeque<u32> = VecDeque::new();
+    let mut count = 0;
+    let mut visit = |node: u32, waiting: &mut VecDeque<u32>| {
+        *numbers[rank[node as usize] as usize].get_or_insert_with(|| {
+            waiting.push_back(node);
+            count += 1;
+            count - 1
+        })
+    };
+    for start in starts {
+        visit(start, &mut waiting);
+        while let Some(node) = waiting.pop_front() {
+            let value = &nodes[node as usize];
+            let mut edges = Vec::new();
+            value.each_node(&mut |edge| edges.push(edge));
+            for set in sets_of(value) {
+                edges[set].sort_by_key(|edge| rank[*edge as usize]);
+            }
+            let mut edges = edges.into_iter();
+            table.push(
+                value.with_nodes(&mut |edge| visit(edges.next().unwrap_or(edge), &mut waiting)),
+            );
+        }
+    }
+    let number = rank.iter().map(|rank| numbers[*rank as usize]).collect();
+    (table, number)
+}

@@ -1,0 +1,309 @@
+//! Contracts: what is said of single edits, and that none is passed over in silence.
+
+use gwc::plan::{Plan, Section, compare};
+
+use crate::dice::Dice;
+use crate::{edit, side};
+
+const GATEWAY: &str = "version: 1
+name: shop
+apis: {a: {path: api.yaml}}
+upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}
+defaults: {upstream: u, security: upstream}
+";
+
+const DOCUMENT: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+paths:
+  /orders:
+    get:
+      operationId: list
+      parameters:
+        - {name: limit, in: query, schema: {type: integer, maximum: 100}}
+        - {name: X-Trace, in: header, schema: {type: string}}
+      responses:
+        \"200\":
+          description: fine
+          headers: {X-Rate: {required: true, schema: {type: integer}}}
+          content: {application/json: {schema: {$ref: '#/components/schemas/Page'}}}
+    post:
+      operationId: create
+      requestBody: {required: true, content: {application/json: {schema: {$ref: '#/components/schemas/Order'}}, multipart/form-data: {schema: {type: object}, encoding: {file: {contentType: image/png}}}}}
+      responses: {\"201\": {description: made, content: {application/json: {schema: {$ref: '#/components/schemas/Order'}}}}}
+      callbacks: {paid: {'{$request.body#/url}': {post: {requestBody: {content: {application/json: {schema: {$ref: '#/components/schemas/Line'}}}}, responses: {\"204\": {description: d}}}}}}
+  /orders/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string, format: uuid}}]
+    get: {operationId: one, responses: {\"200\": {description: fine, content: {application/json: {schema: {$ref: '#/components/schemas/Order'}}}}}}
+webhooks:
+  shipped: {post: {requestBody: {content: {application/json: {schema: {$ref: '#/components/schemas/Line'}}}}, responses: {\"200\": {description: d}}}}
+components:
+  schemas:
+    Page: {type: object, required: [orders], properties: {orders: {type: array, items: {$ref: '#/components/schemas/Order'}}, next: {type: [string, 'null']}}}
+    Order:
+      type: object
+      required: [id, lines]
+      properties:
+        id: {type: string, maxLength: 36}
+        state: {type: string, enum: [open, paid, sent], default: open}
+        lines: {type: array, minItems: 1, items: {$ref: '#/components/schemas/Line'}}
+        parent: {$ref: '#/components/schemas/Order'}
+        price: {oneOf: [{type: integer}, {type: object, properties: {amount: {type: number, multipleOf: 0.01}}}]}
+    Line: {type: object, properties: {sku: {type: string, pattern: '^[A-Z]+$'}, count: {type: integer}}, additionalProperties: false}
+";
+
+fn changed(from: &str, to: &str) -> Plan {
+    between(DOCUMENT, &edit(DOCUMENT, from, to))
+}
+
+fn between(old: &str, new: &str) -> Plan {
+    let side = |text: &str| side(&[("gateway.yaml", GATEWAY), ("api.yaml", text)]);
+    let (old, new) = (side(old), side(new));
+    let plan = compare(Some(&old), &new).expect("both sides build");
+    assert_eq!(
+        old.bundle == new.bundle,
+        plan.changes.iter().all(|it| it.section == Section::Docs)
+    );
+    plan
+}
+
+/// `operations subject: old -> new` of each line.
+fn told(plan: &Plan) -> Vec<String> {
+    let line = |change: &gwc::plan::Change| {
+        assert_eq!(
+            (change.section, change.id),
+            (Section::Breaking, "contract-changed")
+        );
+        format!(
+            "{} {}: {} -> {}",
+            change.operations.join("+"),
+            change.subject,
+            change.old,
+            change.new
+        )
+    };
+    let changes = plan.changes.iter();
+    let changes = changes.filter(|change| change.section != Section::Docs);
+    changes.map(line).collect()
+}
+
+#[test]
+fn a_changed_response_type_is_another_id_and_one_line_with_both_values() {
+    assert_eq!(
+        told(&changed(
+            "{type: integer, maximum: 100}",
+            "{type: integer, maximum: 50}"
+        )),
+        [
+            r#"a/list parameter query limit: "optional, schema/maximum: 100" -> "optional, schema/maximum: 50""#
+        ]
+    );
+    assert_eq!(
+        told(&changed(
+            "X-Rate: {required: true",
+            "X-Rate: {required: false"
+        )),
+        [r#"a/list response 200 header x-rate: "required" -> "optional""#]
+    );
+    assert_eq!(
+        told(&changed(
+            "requestBody: {required: true, content",
+            "requestBody: {content"
+        )),
+        [r#"a/create body: "required" -> "optional""#]
+    );
+    assert_eq!(
+        told(&changed(
+            "operationId: one,",
+            "operationId: one, deprecated: true,"
+        )),
+        ["a/one deprecated: false -> true"]
+    );
+    assert_eq!(
+        told(&changed("image/png", "image/jpeg")),
+        [
+            r#"a/create body multipart/form-data: "encoding/file/contentType: \"image/png\"" -> "encoding/file/contentType: \"image/jpeg\"""#
+        ]
+    );
+    assert_eq!(
+        told(&changed("format: uuid", "format: date")),
+        [
+            r#"a/one parameter path id: "required, schema/format: \"uuid\"" -> "required, schema/format: \"date\"""#
+        ]
+    );
+}
+
+#[test]
+fn a_change_of_a_schema_that_several_operations_share_is_one_line_for_each_part() {
+    let lines = told(&changed("maxLength: 36", "maxLength: 40"));
+    assert_eq!(
+        lines,
+        [
+            r#"a/create body application/json: "…/properties/id/maxLength: 36" -> "…/properties/id/maxLength: 40""#,
+            r#"a/create response 201 application/json: "…/properties/id/maxLength: 36" -> "…/properties/id/maxLength: 40""#,
+            r#"a/list+a/one response 200 application/json: "…/properties/id/maxLength: 36" -> "…/properties/id/maxLength: 40""#,
+        ]
+    );
+}
+
+#[test]
+fn parts_come_and_go() {
+    assert_eq!(
+        told(&changed(
+            "        - {name: X-Trace, in: header, schema: {type: string}}\n",
+            ""
+        )),
+        [r#"a/list parameter header x-trace: "optional, {schema: {type: \"string\"}}" -> null"#]
+    );
+    assert_eq!(
+        told(&changed(
+            "responses: {\"201\":",
+            "responses: {\"400\": {description: no}, \"201\":"
+        )),
+        [r#"a/create response 400: null -> "there""#]
+    );
+}
+
+#[test]
+fn what_the_api_calls_itself_is_told() {
+    let lines = told(&changed("count: {type: integer}", "count: {type: string}"));
+    let about = |part: &str| lines.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(
+        about("a/create callback paid POST {$request.body#/url} body application/json: "),
+        1,
+        "{lines:#?}"
+    );
+    assert_eq!(
+        about("webhook shipped POST body application/json: "),
+        1,
+        "{lines:#?}"
+    );
+    let gone = told(&changed("  shipped: {post:", "  sent: {post:"));
+    assert_eq!(gone.len(), 2, "{gone:#?}");
+}
+
+#[test]
+fn a_later_and_wider_change_has_another_fingerprint() {
+    let once = changed("maxLength: 36", "maxLength: 40");
+    let both = edit(DOCUMENT, "maxLength: 36", "maxLength: 40");
+    let twice = between(
+        DOCUMENT,
+        &edit(&both, "count: {type: integer}", "count: {type: string}"),
+    );
+    for change in &once.changes {
+        let mut again = twice.changes.iter();
+        assert!(!again.any(|later| later.fingerprint == change.fingerprint));
+    }
+}
+
+#[test]
+fn what_is_not_promised_is_told() {
+    let only = |from: &str, to: &str, count: usize| {
+        let lines = told(&changed(from, to));
+        assert_eq!(lines.len(), count, "{from} -> {to}: {lines:#?}");
+    };
+    only("format: uuid", "format: other", 1);
+    only("default: open", "default: sent", 3);
+    only(
+        "{type: object, required: [orders]",
+        "{type: object, additionalProperties: true, required: [orders]",
+        1,
+    );
+    only(
+        "parent: {$ref: '#/components/schemas/Order'}",
+        "parent: {allOf: [{$ref: '#/components/schemas/Order'}], readOnly: true}",
+        3,
+    );
+    let renamed = DOCUMENT
+        .replace("{id}", "{key}")
+        .replace("[{name: id,", "[{name: key,");
+    let lines = told(&between(DOCUMENT, &renamed));
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    let plan = changed("operationId: one", "operationId: single");
+    assert_eq!(
+        crate::lines(&plan),
+        ["routing moved owner-changed a/single"]
+    );
+}
+
+/// Single edits of schemas, parameters and responses: something, and what takes its place.
+const EDITS: &[(&str, &str)] = &[
+    ("type: integer", "type: number"),
+    ("type: string", "type: boolean"),
+    ("type: object", "type: array"),
+    ("maximum: 100", "exclusiveMaximum: 100"),
+    ("required: [id, lines]", "required: [id]"),
+    ("required: [orders]", "required: [orders, next]"),
+    ("enum: [open, paid, sent]", "enum: [open, paid]"),
+    ("enum: [open, paid, sent]", "enum: [open, paid, sent, 1]"),
+    ("default: open", "default: paid"),
+    ("minItems: 1", "minItems: 2"),
+    ("multipleOf: 0.01", "multipleOf: 0.001"),
+    ("pattern: '^[A-Z]+$'", "pattern: '^[a-z]+$'"),
+    ("additionalProperties: false", "additionalProperties: true"),
+    (
+        "additionalProperties: false",
+        "additionalProperties: {type: string}",
+    ),
+    ("[string, 'null']", "[string]"),
+    (
+        "{type: integer}, {type: object",
+        "{type: integer}, {type: integer}, {type: object",
+    ),
+    ("oneOf", "anyOf"),
+    (
+        "parent: {$ref: '#/components/schemas/Order'}",
+        "parent: {$ref: '#/components/schemas/Page'}",
+    ),
+    (
+        "items: {$ref: '#/components/schemas/Line'}",
+        "items: {$ref: '#/components/schemas/Order'}",
+    ),
+    ("sku:", "code:"),
+    ("maxLength: 36", "minLength: 36"),
+    (
+        "id: {type: string, maxLength: 36}",
+        "id: {allOf: [{type: string, maxLength: 36}, {minLength: 1}]}",
+    ),
+    (
+        "type: array, minItems: 1",
+        "type: array, readOnly: true, minItems: 1",
+    ),
+    (
+        "in: query, schema",
+        "in: query, style: pipeDelimited, explode: false, schema",
+    ),
+    ("in: query, schema", "in: cookie, schema"),
+    ("in: query, schema", "in: query, required: true, schema"),
+    ("in: query, schema", "in: query, deprecated: true, schema"),
+    ("application/json", "application/xml"),
+    ("\"204\"", "\"205\""),
+    ("paid: {'{$req", "settled: {'{$req"),
+    (
+        "contentType: image/png",
+        "contentType: image/png, headers: {X-A: {schema: {type: string}}}",
+    ),
+];
+
+#[test]
+fn no_single_edit_of_a_contract_is_silent() {
+    let mut dice = Dice::new(11);
+    let rounds = if std::env::var_os("GWC_TEST_FULL").is_some() {
+        2_000
+    } else {
+        150
+    };
+    for round in 0..rounds {
+        let (from, to) = dice.pick(EDITS);
+        let places: Vec<usize> = DOCUMENT.match_indices(from).map(|(at, _)| at).collect();
+        let at = dice.pick(&places);
+        let new = format!("{}{to}{}", &DOCUMENT[..at], &DOCUMENT[at + from.len()..]);
+        let plan = between(DOCUMENT, &new);
+        assert!(!plan.no_op, "{round}: {from} -> {to}");
+        let back = between(&new, DOCUMENT);
+        let count = told(&plan).len();
+        assert!(
+            count > 0 && told(&back).len() == count,
+            "{round}: {from} -> {to}"
+        );
+    }
+}
