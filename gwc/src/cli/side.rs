@@ -1,9 +1,11 @@
 //! What a side of a comparison may be: `git:REV`, a project's folder, one OpenAPI document, a bundle's
 //! id, or a one-file bundle.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bundle::digest::Digest;
+use diag::NodeRef;
 
 use super::options::StoreOptions;
 use super::say::{self, Context};
@@ -13,7 +15,7 @@ use crate::compile::{self, Compiled, GATEWAY_FILE, Input, Purpose};
 use crate::exit::{Exit, Failure};
 use crate::plan::Side;
 use crate::plan::report::Origin;
-use crate::project::files::{Files, Texts, join};
+use crate::project::files::{Files, join};
 use crate::project::revision::{End, NoRevision, Revision, inside, uncommitted};
 use crate::release;
 use crate::source_map::SourceMap;
@@ -66,6 +68,26 @@ struct Names {
     api: String,
 }
 
+/// A side whose files can be read.
+struct Opened {
+    name: String,
+    /// None for a bundle.
+    sources: Option<Sources>,
+}
+
+struct Sources {
+    files: Files,
+    /// The document, where it is no project.
+    document: Option<String>,
+    /// In front of paths in messages.
+    shown: String,
+    /// In front of paths for other programs.
+    seen: String,
+    /// The folder, if it is one of the disk.
+    disk: Option<PathBuf>,
+    commit: Option<String>,
+}
+
 impl Named {
     /// Finds what a text means.
     pub(super) fn find(text: &str, context: &Context) -> anyhow::Result<Self> {
@@ -81,31 +103,37 @@ impl Named {
 }
 
 /// Reads both sides. A document that is compared with a project or a bundle of one API takes that
-/// one's names.
+/// one's names; an operationId that stands twice in one of two documents names nothing in either.
 pub(super) fn both(
     (old, new): (Named, Named),
     at: &StoreOptions,
     context: &Context,
 ) -> anyhow::Result<(Read, Read)> {
-    let is_document = |named: &Named| matches!(named.what, What::Document(..));
+    let (mut old, mut new) = (open(old, context)?, open(new, context)?);
+    let mut repeated = repeated_ids(&mut old);
+    repeated.append(&mut repeated_ids(&mut new));
+    note_repeated(&repeated);
     let nobody = Names {
         project: "document".to_owned(),
         api: "api".to_owned(),
     };
-    match (is_document(&old), is_document(&new)) {
+    let read = |opened: Opened, which: Which, names: &Names| {
+        read(opened, which, at, context, (names, &repeated))
+    };
+    match (old.is_document(), new.is_document()) {
         (true, false) => {
-            let new = read(new, Which::New, at, context, &nobody)?;
+            let new = read(new, Which::New, &nobody)?;
             let names = names_of(&new.side).unwrap_or(nobody);
-            Ok((read(old, Which::Old, at, context, &names)?, new))
+            Ok((read(old, Which::Old, &names)?, new))
         }
         (false, true) => {
-            let old = read(old, Which::Old, at, context, &nobody)?;
+            let old = read(old, Which::Old, &nobody)?;
             let names = names_of(&old.side).unwrap_or(nobody);
-            Ok((old, read(new, Which::New, at, context, &names)?))
+            Ok((old, read(new, Which::New, &names)?))
         }
         (true, true) | (false, false) => Ok((
-            read(old, Which::Old, at, context, &nobody)?,
-            read(new, Which::New, at, context, &nobody)?,
+            read(old, Which::Old, &nobody)?,
+            read(new, Which::New, &nobody)?,
         )),
     }
 }
@@ -121,7 +149,62 @@ pub(super) fn against(
         project: new.lowered.gateway.shared.project.clone(),
         api: "api".to_owned(),
     });
-    read(Named::find(text, context)?, Which::Old, at, context, &names)
+    let mut opened = open(Named::find(text, context)?, context)?;
+    let repeated = repeated_ids(&mut opened);
+    note_repeated(&repeated);
+    read(opened, Which::Old, at, context, (&names, &repeated))
+}
+
+impl Opened {
+    fn is_document(&self) -> bool {
+        let sources = self.sources.as_ref();
+        sources.is_some_and(|sources| sources.document.is_some())
+    }
+}
+
+/// The operationIds of a document that several operations have: its operations are then told by
+/// method and path, as those without one are. Real documents have such, and nothing else is wrong
+/// with comparing them.
+fn repeated_ids(opened: &mut Opened) -> BTreeSet<String> {
+    let Some(sources) = &mut opened.sources else {
+        return BTreeSet::new();
+    };
+    let Some(document) = &sources.document else {
+        return BTreeSet::new();
+    };
+    let root = sources.files.read(document).ok();
+    let Some(root) = root.and_then(|file| sources.files.root(file)) else {
+        return BTreeSet::new();
+    };
+    let paths = sources.files.tree.at(root).get("paths");
+    let operations = paths
+        .into_iter()
+        .flat_map(NodeRef::entries)
+        .flat_map(|(_, item)| item.entries());
+    let ids = operations.filter_map(|(_, operation)| operation.get("operationId")?.as_str());
+    let mut seen = BTreeSet::new();
+    ids.filter(|id| !seen.insert(*id))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn note_repeated(repeated: &BTreeSet<String>) {
+    if repeated.is_empty() {
+        return;
+    }
+    let named: Vec<String> = repeated
+        .iter()
+        .take(NAMED_MAX)
+        .map(|id| crate::output::printable(id))
+        .collect();
+    let more = match repeated.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    say::note(&format!(
+        "note: compared by method and path, because their operationId stands twice: {}{more}",
+        named.join(", ")
+    ));
 }
 
 fn names_of(side: &Side) -> Option<Names> {
@@ -342,25 +425,13 @@ fn no_revision(name: &str, why: &NoRevision) -> Failure {
 
 // --- reading it
 
-fn read(
-    named: Named,
-    which: Which,
-    at: &StoreOptions,
-    context: &Context,
-    names: &Names,
-) -> anyhow::Result<Read> {
+fn open(named: Named, context: &Context) -> anyhow::Result<Opened> {
     let Named { name, what } = named;
-    let mut origin = Origin {
-        name: Some(name.clone()),
-        ..Origin::default()
-    };
     let (place, document) = match what {
         What::Bundle => {
-            let side = bundle_side(&name, at, context)?;
-            return Ok(Read {
-                side,
-                origin,
-                folder: String::new(),
+            return Ok(Opened {
+                name,
+                sources: None,
             });
         }
         What::Project(place) => (place, None),
@@ -369,41 +440,78 @@ fn read(
     if document.is_some() && context.environment.is_some() {
         return Err(Failure::usage("a document has no environments; name a project").into());
     }
-    let mut texts = Texts::new();
-    if let Some(file) = &document {
-        texts.insert(GATEWAY_FILE.to_owned(), alone(file, names));
-    }
-    let disk = match &place {
-        Place::Disk(folder) => Some(folder.clone()),
-        Place::Git(..) => None,
-    };
-    let mut in_repository = String::new();
-    let (files, folder) = match place {
+    let sources = match place {
         Place::Disk(folder) => {
             let shown = say::seen_folder(&folder);
-            let files = Files::open_instead(&folder, context.limits, texts).map_err(|error| {
+            let files = Files::open(&folder, context.limits).map_err(|error| {
                 let folder = say::path(&folder);
-                Failure::new(
-                    Exit::INPUT,
-                    "input",
-                    format!("cannot read {folder}: {error}"),
-                )
+                let message = format!("cannot read {folder}: {error}");
+                Failure::new(Exit::INPUT, "input", message)
             })?;
-            (files, shown)
+            Sources {
+                files,
+                document,
+                seen: shown.clone(),
+                shown,
+                disk: Some(folder),
+                commit: None,
+            }
         }
-        Place::Git(revision, shown) => {
-            origin.commit = revision.commit();
-            in_repository = match revision.folder() {
+        Place::Git(revision, shown) => Sources {
+            document,
+            shown,
+            seen: match revision.folder() {
                 "" => String::new(),
                 folder => format!("{folder}/"),
-            };
-            (Files::of_revision(revision, context.limits, texts), shown)
-        }
+            },
+            disk: None,
+            commit: revision.commit(),
+            files: Files::of_revision(revision, context.limits),
+        },
     };
+    Ok(Opened {
+        name,
+        sources: Some(sources),
+    })
+}
+
+fn read(
+    opened: Opened,
+    which: Which,
+    at: &StoreOptions,
+    context: &Context,
+    (names, repeated): (&Names, &BTreeSet<String>),
+) -> anyhow::Result<Read> {
+    let Opened { name, sources } = opened;
+    let mut origin = Origin {
+        name: Some(name.clone()),
+        ..Origin::default()
+    };
+    let Some(sources) = sources else {
+        let side = bundle_side(&name, at, context)?;
+        return Ok(Read {
+            side,
+            origin,
+            folder: String::new(),
+        });
+    };
+    let Sources {
+        mut files,
+        document,
+        shown,
+        seen,
+        disk,
+        commit,
+    } = sources;
+    origin.commit = commit;
     let purpose = match document {
         Some(_) => Purpose::CompareAlone,
         None => Purpose::Compare,
     };
+    if let Some(file) = &document {
+        files.write(GATEWAY_FILE, alone(file, names, !repeated.is_empty()));
+        files.write(UNNAMED_FILE, unnamed(repeated));
+    }
     let said = match which {
         Which::Old => format!("the old side, {name}"),
         Which::New => format!("the new side, {name}"),
@@ -415,12 +523,10 @@ fn read(
         purpose,
     )
     .map_err(|unknown| Failure::usage(format!("{said}: {unknown}")))?;
-    let compiled = say::comparable(compiled, purpose, &folder, &said)?;
+    let compiled = say::comparable(compiled, purpose, &shown, &said)?;
     let side = side_of(compiled)?;
-    let mut seen = in_repository;
     if let (Some(disk), Some(map)) = (disk, &side.source) {
         origin.uncommitted = note_uncommitted(&disk, map);
-        seen = folder;
     }
     Ok(Read {
         side,
@@ -465,15 +571,33 @@ pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
 }
 
 /// The gateway that a document is compared behind: it settles in one line what a document cannot.
-fn alone(file: &str, names: &Names) -> String {
+fn alone(file: &str, names: &Names, overlaid: bool) -> String {
+    let overlays = if overlaid { UNNAMED_FILE } else { "" };
     let text = |text: &str| serde_json::Value::from(text).to_string();
     format!(
-        "version: 1\nname: {}\napis: {{{}: {{path: {}}}}}\nupstreams: {{upstream: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
+        "version: 1\nname: {}\napis: {{{}: {{path: {}, overlays: [{overlays}]}}}}\nupstreams: {{upstream: {{targets: {{a: {{url: \"http://127.0.0.1:1\"}}}}}}}}\n\
          defaults: {{upstream: upstream, security: upstream}}\n",
         text(&names.project),
         text(&names.api),
         text(file),
     )
+}
+
+/// The overlay that takes operationIds away; the name of none of a user's files.
+const UNNAMED_FILE: &str = "gwc.unnamed.overlay.yaml";
+
+/// Takes these operationIds away (JSONPath, RFC 9535).
+fn unnamed(repeated: &BTreeSet<String>) -> String {
+    let actions: Vec<serde_json::Value> = repeated
+        .iter()
+        .map(|id| {
+            let id = serde_json::Value::from(id.as_str());
+            let target = format!("$.paths.*[?@.operationId=={id}].operationId");
+            serde_json::json!({"target": target, "remove": true})
+        })
+        .collect();
+    let overlay = serde_json::json!({"overlay": "1.0.0", "info": {"title": "unnamed", "version": "1"}, "actions": actions});
+    overlay.to_string()
 }
 
 #[cfg(test)]

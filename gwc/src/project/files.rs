@@ -130,12 +130,15 @@ impl Files {
         Self::new(Disk::Memory(files.collect()), limits)
     }
 
-    /// The files of a folder of a Git revision, some of them with other texts.
+    /// The files of a folder of a Git revision.
     #[must_use]
-    pub fn of_revision(revision: Revision, limits: Limits, texts: Texts) -> Self {
-        let mut files = Self::new(Disk::Revision(revision), limits);
-        files.instead = texts;
-        files
+    pub fn of_revision(revision: Revision, limits: Limits) -> Self {
+        Self::new(Disk::Revision(revision), limits)
+    }
+
+    /// Gives a file another text than it has; only what was not read yet.
+    pub fn write(&mut self, path: &str, text: String) {
+        self.instead.insert(path.to_owned(), text);
     }
 
     fn new(disk: Disk, limits: Limits) -> Self {

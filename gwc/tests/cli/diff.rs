@@ -50,6 +50,24 @@ fn two_documents_are_compared_whatever_their_files_are_called() {
         "{:?}",
         said(&ended)
     );
+    // One operationId for several operations, as real documents have it: method and path tell.
+    let twice = OPEN.replace("operationId: getA", "operationId: \"it's \\\"twice\\\"\"");
+    let twice = format!(
+        "{twice}{}",
+        twice.lines().last().unwrap().replace("/a:", "/c:")
+    );
+    project.write("twice.yaml", &twice);
+    let ended = diff(&project, "old.yaml", "twice.yaml").with(0);
+    assert!(
+        ended.err.contains("compared by method and path"),
+        "{}",
+        ended.err
+    );
+    project.write("again.yaml", format!("{twice}\n"));
+    assert_eq!(
+        said(&diff(&project, "twice.yaml", "again.yaml").with(0)),
+        [""; 0]
+    );
     // What only a project knows is no obstacle.
     let keyed = "get: {x-gateway: {policies: [slow], upstream: orders}, ";
     project.write("keyed.yaml", OPEN.replace("get: {", keyed));
