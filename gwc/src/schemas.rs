@@ -180,6 +180,7 @@ fn plan() -> Value {
             "gates": list(&closed(&json!({"name": {"enum": crate::plan::review::GATES}, "tripped": {"type": "boolean"}, "by": list(&fingerprint)}))),
             "acknowledgements": list(&given),
             "missing": list(&json!({"enum": ["source", "schemas"]})),
+            "notes": list(&text()),
         }),
     );
     // Only a rollback's: the sha256 of credentials that were withdrawn and would count again.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diag::SourceFile;
+use diag::{NodeId, NodeRef, SourceFile, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::compile::Compiled;
@@ -131,42 +131,63 @@ impl SourceMap {
             return map;
         };
         let settings = &model.settings;
-        let mut define = |kind: &str, name: &str, span| {
-            map.definitions
-                .insert(format!("{kind} {name}"), place(span));
+        let tree = &compiled.files.tree;
+        let mut define = |subject: String, span, node: Option<NodeId>| {
+            if let Some(node) = node {
+                add_inside(&subject, tree.at(node), &place, &mut map.definitions);
+            }
+            map.definitions.insert(subject, place(span));
         };
-        settings
-            .policies
-            .iter()
-            .for_each(|entry| define("policy", &entry.value.name, entry.span));
-        settings
-            .upstreams
-            .iter()
-            .for_each(|entry| define("upstream", &entry.value.ir.name, entry.span));
-        settings
-            .auth
-            .iter()
-            .for_each(|entry| define("auth", &entry.value.name, entry.span));
-        settings
-            .consumers
-            .iter()
-            .for_each(|entry| define("consumer", &entry.value.name, entry.span));
-        settings
-            .listeners
-            .iter()
-            .for_each(|entry| define("listener", &entry.value.name, entry.span));
+        for entry in &settings.policies {
+            define(
+                format!("policy {}", entry.value.name),
+                entry.span,
+                entry.node,
+            );
+        }
+        for entry in &settings.upstreams {
+            define(
+                format!("upstream {}", entry.value.ir.name),
+                entry.span,
+                entry.node,
+            );
+        }
+        for entry in &settings.auth {
+            define(format!("auth {}", entry.value.name), entry.span, entry.node);
+        }
+        for entry in &settings.consumers {
+            // There may be very many, and a line names a credential, not where it stands.
+            define(format!("consumer {}", entry.value.name), entry.span, None);
+        }
+        for entry in &settings.listeners {
+            define(
+                format!("listener {}", entry.value.name),
+                entry.span,
+                entry.node,
+            );
+        }
         for api in &model.apis {
-            define("api", &api.name, api.span);
-            api.policies.iter().for_each(|entry| {
-                define(
-                    "policy",
-                    &format!("{}/{}", api.name, entry.value.name),
-                    entry.span,
-                )
-            });
+            define(format!("api {}", api.name), api.span, None);
+            for entry in &api.policies {
+                let subject = format!("policy {}/{}", api.name, entry.value.name);
+                define(subject, entry.span, entry.node);
+            }
+            for mount in &api.mounts {
+                let subject = format!("mount {}/{}", api.name, mount.value.name);
+                define(subject, mount.span, mount.node);
+            }
+        }
+        let required = [
+            ("policies", &settings.required.policies),
+            ("auth", &settings.required.auth),
+        ];
+        for (key, names) in required {
+            for name in names {
+                define(format!("required {key} {}", name.value), name.span, None);
+            }
         }
         // What an environment sets stands in for a place of its own.
-        let behind = |span: diag::Span| {
+        let behind = |span: Span| {
             let mut chain = vec![span];
             while let Some(next) = chain.last().and_then(|last| compiled.origins.behind(*last)) {
                 if chain.contains(&next) {
@@ -213,6 +234,16 @@ impl SourceMap {
                         fields.insert(format!("policies/{name}"), field(&link.origin));
                     }
                 }
+                // Whatever else is written at the operation.
+                let extension = written.x_gateway.map(|id| tree.at(id));
+                for (entry, _) in extension.into_iter().flat_map(NodeRef::entries) {
+                    let key = entry.key.trim_start_matches('+').to_owned();
+                    let written = || FieldSource::Written {
+                        place: place(entry.key_span),
+                        overrides: Vec::new(),
+                    };
+                    fields.entry(key).or_insert_with(written);
+                }
                 let text = |text: &Option<diag::Spanned<String>>| {
                     text.as_ref().map(|text| text.value.clone())
                 };
@@ -258,5 +289,24 @@ impl SourceMap {
         serde_json::from_slice(bytes)
             .ok()
             .filter(|map: &Self| map.version == 1)
+    }
+}
+
+/// The places of everything that is written in a thing, by its path.
+fn add_inside(
+    subject: &str,
+    node: NodeRef<'_>,
+    place: &impl Fn(Span) -> Place,
+    definitions: &mut BTreeMap<String, Place>,
+) {
+    let separator = if subject.split(' ').count() > 2 {
+        '.'
+    } else {
+        ' '
+    };
+    for (entry, value) in node.entries() {
+        let subject = format!("{subject}{separator}{}", entry.key);
+        add_inside(&subject, value, place, definitions);
+        definitions.insert(subject, place(entry.key_span));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{Change, Class, Plan, Section};
-use crate::source_map::SourceMap;
+use crate::source_map::{FieldSource, SourceMap};
 
 /// What equal changes have in common; routes are told one operation at a time: each has another
 /// set of requests.
@@ -105,6 +105,14 @@ impl Group {
     }
 }
 
+/// A subject, and what it is part of: `upstream u timeouts.connect`, `upstream u timeouts`,
+/// `upstream u`.
+fn nearest(subject: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(subject), |part| {
+        part.rfind(['.', ' ']).map(|end| &part[..end])
+    })
+}
+
 /// Where the old and the new value of each change were written.
 pub(super) fn add_places(plan: &mut Plan, old: Option<&SourceMap>, new: Option<&SourceMap>) {
     let place = |map: Option<&SourceMap>, change: &Change| {
@@ -112,14 +120,15 @@ pub(super) fn add_places(plan: &mut Plan, old: Option<&SourceMap>, new: Option<&
         match &change.operation {
             Some(operation) => {
                 let written = map.operations.get(&operation.key)?;
-                match written.fields.get(&change.subject) {
-                    Some(crate::source_map::FieldSource::Written { place, .. }) => {
-                        Some(place.clone())
-                    }
-                    _ => Some(written.place.clone()),
+                let set = nearest(&change.subject).find_map(|field| written.fields.get(field));
+                match set {
+                    Some(FieldSource::Written { place, .. }) => Some(place.clone()),
+                    Some(FieldSource::Default { .. }) | None => Some(written.place.clone()),
                 }
             }
-            None => map.definitions.get(&change.subject).cloned(),
+            None => nearest(&change.subject)
+                .find_map(|subject| map.definitions.get(subject))
+                .cloned(),
         }
     };
     for change in &mut plan.changes {

@@ -126,6 +126,9 @@ fn missing(out: &mut String, report: &Report<'_>) {
             "\nSchemas were not compared: one of the bundles was built before contracts had them\n",
         );
     }
+    for note in &report.plan.notes {
+        out.push_str(&format!("\n{note}\n"));
+    }
 }
 
 /// What stops, and what lets it through.

@@ -55,6 +55,7 @@ pub fn document(report: &Report<'_>) -> Value {
         "gates": gates,
         "acknowledgements": given,
         "missing": plan.missing,
+        "notes": plan.notes,
     })
 }
 

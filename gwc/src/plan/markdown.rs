@@ -55,6 +55,9 @@ pub fn render(report: &Report<'_>) -> String {
     if report.plan.missing.contains(&"schemas") {
         out.push_str("\nSchemas were not compared: one of the bundles was built before contracts had them.\n");
     }
+    for note in &report.plan.notes {
+        out.push_str(&format!("\n{note}.\n"));
+    }
     if left_out > 0 {
         out.push_str(&format!(
             "\n_{} left out here: `--format human --all` or `-o plan.json` have the whole._\n",

@@ -83,6 +83,9 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     if !same_meaning {
         routing::compare(old, new, &mut plan)?;
         details::compare(old.map(|side| &side.lowered), &new.lowered, &mut plan);
+        if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
+            details::restated(&old.lowered, &new.lowered, &mut plan);
+        }
         let compared_all = !plan.missing.contains(&"schemas");
         if let Some(old) = old.filter(|_| plan.changes.is_empty() && compared_all) {
             // Never silent: what no rule names is still said.

@@ -1,9 +1,11 @@
 //! Plans of small projects: one edit, exactly the expected lines; refactorings, none.
 
+mod access;
 mod algebra;
 mod contracts;
 #[path = "../front/corpus.rs"]
 mod corpus;
+mod declared;
 mod dice;
 mod edits;
 mod history;

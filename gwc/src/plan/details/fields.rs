@@ -308,6 +308,15 @@ pub(super) fn settings(
     }
 }
 
+/// Every setting that is written otherwise and means the same, whoever compares it.
+pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mut Vec<Line>) {
+    static ALL: Table = Table {
+        id: "setting-restated",
+        rows: &[],
+    };
+    settings(&ALL, subject, old, new, lines);
+}
+
 /// `upstream orders timeouts.connect`.
 fn join(subject: &str, path: &[String]) -> String {
     match (subject, path.join(".")) {

@@ -48,6 +48,11 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     }
 }
 
+/// What is written otherwise and means the same, where nothing else differs.
+pub(super) fn restated(old: &Lowered, new: &Lowered, plan: &mut Plan) {
+    things::restated(&old.gateway, &new.gateway, plan);
+}
+
 /// Lines that are no operation's.
 fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
     for line in lines {

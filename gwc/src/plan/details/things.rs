@@ -95,6 +95,53 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     push(plan, lines, |_| Section::Policy);
 }
 
+/// What is written otherwise where nothing else differs: it means the same, and is not silent.
+pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
+    let mut lines = Vec::new();
+    let empty = Settings::default();
+    let mut add = |subject: String, was: &Settings, is: &Settings| {
+        fields::restated(&subject, was, is, &mut lines);
+    };
+    let (was, is) = (&old.shared, &new.shared);
+    for (name, was, is) in both(&was.auth, &is.auth) {
+        let of = |one: Option<&ir::Verifier>| {
+            one.map_or_else(|| empty.clone(), |one| one.checked.settings())
+        };
+        add(format!("auth {name}"), &of(was), &of(is));
+    }
+    let of =
+        |one: Option<&ir::Policy>| one.map_or_else(|| empty.clone(), |one| one.checked.settings());
+    for (name, was, is) in both(&was.policies, &is.policies) {
+        add(format!("policy {name}"), &of(was), &of(is));
+    }
+    for (name, was, is) in both(&was.listeners, &is.listeners) {
+        let of = |one: Option<&ir::Listener>| one.map_or(&empty, |one| &one.declared).clone();
+        add(format!("listener {name}"), &of(was), &of(is));
+    }
+    for (name, was, is) in both(&was.upstreams, &is.upstreams) {
+        let of = |one: Option<&ir::Upstream>| one.map_or(&empty, |one| &one.declared).clone();
+        add(format!("upstream {name}"), &of(was), &of(is));
+    }
+    add("required".into(), &was.required, &is.required);
+    for (api, was, is) in both(&old.apis, &new.apis) {
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        for (name, was, is) in both(&was.policies, &is.policies) {
+            add(format!("policy {api}/{name}"), &of(was), &of(is));
+        }
+        for operation in &is.operations {
+            let Some(before) = was.operations.get(&operation.key) else {
+                continue;
+            };
+            let before = &was.treatments[before.treatment as usize].declared;
+            let after = &is.treatments[operation.treatment as usize].declared;
+            add(format!("operation {}", operation.key), before, after);
+        }
+    }
+    push(plan, lines, |_| Section::Policy);
+}
+
 /// What belongs to one API, but for its operations.
 pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
     let mut lines = Vec::new();

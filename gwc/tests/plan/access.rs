@@ -1,0 +1,393 @@
+//! The order of requirements against callers, one by one: an evaluator of its own lets each caller
+//! in or not, whatever the order says.
+
+use std::collections::BTreeMap;
+
+use bundle::ir::{self, Set};
+use gwc::plan::security::{Verdict, Who};
+use policy::auth::{self, Place};
+use policy::declared::{Checked, Scalar, Settings, Value};
+
+use crate::dice::Dice;
+
+const ISSUERS: [&str; 2] = ["i1", "i2"];
+const AUDIENCES: [&str; 2] = ["x", "y"];
+const ALGORITHMS: [&str; 2] = ["ES256", "RS256"];
+const KEYS: [&str; 2] = ["https://a/keys", "https://b/keys"];
+
+/// A verifier as the test understands it.
+#[derive(Clone, Debug)]
+enum Verifier {
+    Key,
+    Token {
+        keys: &'static str,
+        issuer: &'static str,
+        audience: Vec<&'static str>,
+        algorithms: Vec<&'static str>,
+        leeway_ms: u64,
+        claim: bool,
+    },
+}
+
+/// What a scheme asks at a place; no verifier: something is there.
+#[derive(Clone, Debug)]
+struct Use {
+    place: usize,
+    verifier: Option<usize>,
+    scopes: Vec<&'static str>,
+}
+
+/// What a caller holds at a place.
+#[derive(Clone, Debug)]
+enum Held {
+    Nothing,
+    Forged,
+    Known(Facts),
+}
+
+/// What is true of a credential that is known somewhere.
+#[derive(Clone, Debug)]
+struct Facts {
+    /// It is some consumer's key.
+    key: bool,
+    /// It is signed by these.
+    keys: Vec<&'static str>,
+    issuer: &'static str,
+    audience: Vec<&'static str>,
+    algorithm: &'static str,
+    late_ms: u64,
+    claim: bool,
+    scope: bool,
+}
+
+fn some(dice: &mut Dice, from: &[&'static str]) -> Vec<&'static str> {
+    let chosen: Vec<&'static str> = from.iter().copied().filter(|_| dice.chance(5)).collect();
+    if chosen.is_empty() {
+        vec![dice.pick(from)]
+    } else {
+        chosen
+    }
+}
+
+fn verifier(dice: &mut Dice) -> Verifier {
+    if dice.chance(3) {
+        return Verifier::Key;
+    }
+    Verifier::Token {
+        // Mostly one, so that the rest is compared.
+        keys: if dice.chance(9) { KEYS[0] } else { KEYS[1] },
+        issuer: if dice.chance(8) {
+            ISSUERS[0]
+        } else {
+            ISSUERS[1]
+        },
+        audience: some(dice, &AUDIENCES),
+        algorithms: some(dice, &ALGORITHMS),
+        leeway_ms: dice.pick(&[0, 30_000, 60_000]),
+        claim: dice.chance(3),
+    }
+}
+
+fn requirement(dice: &mut Dice) -> Vec<Vec<Use>> {
+    let alternatives = dice.below(4);
+    (0..alternatives)
+        .map(|_| {
+            (0..dice.below(3))
+                .map(|_| {
+                    let verifier = dice.chance(8).then(|| dice.below(3));
+                    Use {
+                        place: dice.below(2),
+                        verifier,
+                        scopes: if dice.chance(3) && verifier.is_some() {
+                            vec!["s"]
+                        } else {
+                            Vec::new()
+                        },
+                    }
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Every credential that differs from others for some requirement.
+fn credentials() -> Vec<Held> {
+    let subsets = |of: &[&'static str]| -> Vec<Vec<&'static str>> {
+        (0..1usize << of.len())
+            .map(|bits| {
+                let chosen = (0..of.len()).filter(|bit| bits & (1 << bit) != 0);
+                chosen.map(|bit| of[bit]).collect()
+            })
+            .collect()
+    };
+    let mut all = vec![Held::Nothing, Held::Forged];
+    for bits in 0..8u8 {
+        let (key, claim, scope) = (bits & 1 != 0, bits & 2 != 0, bits & 4 != 0);
+        for keys in subsets(&KEYS) {
+            for issuer in ISSUERS {
+                for audience in subsets(&AUDIENCES) {
+                    for algorithm in ALGORITHMS {
+                        for late_ms in [0, 30_000, 60_000] {
+                            all.push(Held::Known(Facts {
+                                key,
+                                keys: keys.clone(),
+                                issuer,
+                                audience: audience.clone(),
+                                algorithm,
+                                late_ms,
+                                claim,
+                                scope,
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    all
+}
+
+fn lets_in(requirement: &[Vec<Use>], verifiers: &[Verifier], caller: [&Held; 2]) -> bool {
+    let satisfied = |wanted: &Use| {
+        let facts = match (caller[wanted.place], wanted.verifier) {
+            (Held::Nothing, _) | (Held::Forged, Some(_)) => return false,
+            (Held::Forged | Held::Known(_), None) => return true,
+            (Held::Known(facts), Some(_)) => facts,
+        };
+        let valid = match &verifiers[wanted.verifier.unwrap_or_default()] {
+            Verifier::Key => facts.key,
+            Verifier::Token {
+                keys,
+                issuer,
+                audience,
+                algorithms,
+                leeway_ms,
+                claim,
+            } => {
+                facts.keys.contains(keys)
+                    && *issuer == facts.issuer
+                    && audience.iter().any(|one| facts.audience.contains(one))
+                    && algorithms.contains(&facts.algorithm)
+                    && facts.late_ms <= *leeway_ms
+                    && (!claim || facts.claim)
+            }
+        };
+        valid && (wanted.scopes.is_empty() || facts.scope)
+    };
+    requirement.is_empty()
+        || requirement
+            .iter()
+            .any(|alternative| alternative.iter().all(satisfied))
+}
+
+fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
+    let mut schemes: BTreeMap<String, ir::Scheme> = BTreeMap::new();
+    let security = requirement.iter().map(|alternative| {
+        let uses = alternative.iter().map(|wanted| {
+            let name = format!("{} {:?}", wanted.place, wanted.verifier);
+            let verify = match wanted.verifier {
+                None => ir::Verify::Upstream,
+                Some(index) => ir::Verify::Auth(index.to_string()),
+            };
+            schemes.entry(name.clone()).or_insert_with(|| ir::Scheme {
+                name: name.clone(),
+                place: Place::Header(wanted.place.to_string()),
+                verify,
+                strip_credential: false,
+                declared: Settings::default(),
+            });
+            let scopes = wanted
+                .scopes
+                .iter()
+                .map(|scope| (*scope).to_owned())
+                .collect();
+            ir::SchemeUse {
+                scheme: name,
+                scopes,
+            }
+        });
+        ir::Alternative(uses.collect())
+    });
+    let security = ir::Security(security.collect());
+    let text = |text: &str| Scalar::Text(text.to_owned());
+    let set = |texts: &[&str]| Value::Set(texts.iter().map(|one| text(one)).collect());
+    let verifiers = verifiers
+        .iter()
+        .enumerate()
+        .map(|(index, verifier)| ir::Verifier {
+            name: index.to_string(),
+            checked: match verifier {
+                Verifier::Key => auth::Checked::ApiKey(auth::api_key::Checked {}),
+                Verifier::Token {
+                    keys,
+                    issuer,
+                    audience,
+                    algorithms,
+                    leeway_ms,
+                    claim,
+                } => {
+                    let mut settings = Settings::default()
+                        .with(&["jwks_url"], Value::One(text(keys)))
+                        .with(&["issuer"], Value::One(text(issuer)))
+                        .with(&["audience"], set(audience))
+                        .with(&["algorithms"], set(algorithms));
+                    // What is said at 60s is what holds where nothing is said.
+                    if *leeway_ms != 60_000 {
+                        settings =
+                            settings.with(&["leeway"], Value::One(Scalar::Duration(*leeway_ms)));
+                    }
+                    if *claim {
+                        settings = settings.with(&["required_claims"], set(&["c"]));
+                    }
+                    auth::Checked::Declared(Checked {
+                        kind: "jwt".into(),
+                        settings,
+                    })
+                }
+            },
+        });
+    let schemes = Set::new(schemes.into_values().collect()).unwrap();
+    Who::of(&security, &schemes, &Set::new(verifiers.collect()).unwrap())
+}
+
+#[test]
+fn the_order_of_requirements_agrees_with_every_caller() {
+    let pairs = if std::env::var_os("GWC_TEST_FULL").is_some() {
+        400_000
+    } else {
+        100_000
+    };
+    let all = credentials();
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    let threads: Vec<_> = (0..4u64)
+        .map(|seed| {
+            let all = all.clone();
+            std::thread::spawn(move || {
+                let mut dice = Dice::new(seed);
+                let mut told: BTreeMap<String, usize> = BTreeMap::new();
+                for _ in 0..pairs / 4 {
+                    pair(&mut dice, &all, &mut told);
+                }
+                told
+            })
+        })
+        .collect();
+    for thread in threads {
+        for (verdict, count) in thread.join().expect("no panic") {
+            *told.entry(verdict).or_default() += count;
+        }
+    }
+    assert!(
+        told.values().all(|count| *count > pairs / 100) && told.len() == 4,
+        "{told:?}"
+    );
+}
+
+/// One pair of requirements with their verifiers. The order says what callers say: those that hold
+/// just what some alternative of either side asks for decide, and some at random.
+fn pair(dice: &mut Dice, all: &[Held], told: &mut BTreeMap<String, usize>) {
+    let old_verifiers: Vec<Verifier> = (0..3).map(|_| verifier(dice)).collect();
+    let mut new_verifiers = old_verifiers.clone();
+    if dice.chance(5) {
+        new_verifiers[dice.below(3)] = verifier(dice);
+    }
+    let old = requirement(dice);
+    let new = if dice.chance(4) {
+        old.clone()
+    } else {
+        requirement(dice)
+    };
+    let verdict = built(&old, &old_verifiers).verdict(&built(&new, &new_verifiers));
+    let (mut more, mut fewer) = (false, false);
+    let telling = [0, 1].map(|place| -> Vec<&Held> {
+        let asked = asked_at(place, &old, &old_verifiers);
+        let asked: Vec<(&Verifier, bool)> = asked
+            .into_iter()
+            .chain(asked_at(place, &new, &new_verifiers))
+            .collect();
+        all.iter().filter(|held| is_telling(held, &asked)).collect()
+    });
+    'all: for first in &telling[0] {
+        for second in &telling[1] {
+            let caller = [*first, *second];
+            let (was, is) = (
+                lets_in(&old, &old_verifiers, caller),
+                lets_in(&new, &new_verifiers, caller),
+            );
+            more |= is && !was;
+            fewer |= was && !is;
+            if more && fewer {
+                break 'all;
+            }
+        }
+    }
+    let expected = match (more, fewer) {
+        (false, false) => Verdict::Equal,
+        (true, false) => Verdict::Weaken,
+        (false, true) => Verdict::Strengthen,
+        (true, true) => Verdict::Incomparable,
+    };
+    assert_eq!(
+        verdict, expected,
+        "{old:?} {old_verifiers:?}\n{new:?} {new_verifiers:?}"
+    );
+    *told.entry(format!("{verdict:?}")).or_default() += 1;
+}
+
+/// What is asked at a place, and whether for a scope.
+fn asked_at<'v>(
+    place: usize,
+    requirement: &[Vec<Use>],
+    verifiers: &'v [Verifier],
+) -> Vec<(&'v Verifier, bool)> {
+    let uses = requirement
+        .iter()
+        .flatten()
+        .filter(|wanted| wanted.place == place);
+    uses.filter_map(|wanted| Some((&verifiers[wanted.verifier?], !wanted.scopes.is_empty())))
+        .collect()
+}
+
+/// Credentials that have nothing beyond what somebody asks for: more would change nothing.
+fn is_telling(held: &Held, asked: &[(&Verifier, bool)]) -> bool {
+    let Held::Known(facts) = held else {
+        return true;
+    };
+    let tokens = || {
+        asked.iter().filter_map(|(verifier, _)| match verifier {
+            Verifier::Key => None,
+            Verifier::Token {
+                keys,
+                issuer,
+                audience,
+                algorithms,
+                leeway_ms,
+                claim,
+            } => Some((keys, issuer, audience, algorithms, leeway_ms, claim)),
+        })
+    };
+    let is_key = |(verifier, _): &(&Verifier, bool)| matches!(verifier, Verifier::Key);
+    let no_token = tokens().next().is_none();
+    (!facts.key || asked.iter().any(is_key))
+        && (!facts.scope || asked.iter().any(|(_, scope)| *scope))
+        && (!facts.claim || tokens().any(|token| *token.5))
+        && facts
+            .keys
+            .iter()
+            .all(|key| tokens().any(|token| token.0 == key))
+        && facts
+            .audience
+            .iter()
+            .all(|to| tokens().any(|token| token.2.contains(to)))
+        && match no_token {
+            // One of those that differ in what nobody looks at.
+            true => {
+                facts.issuer == ISSUERS[0] && facts.algorithm == ALGORITHMS[0] && facts.late_ms == 0
+            }
+            false => {
+                tokens().any(|token| *token.1 == facts.issuer)
+                    && tokens().any(|token| token.3.contains(&facts.algorithm))
+                    && tokens().any(|token| *token.4 == facts.late_ms)
+            }
+        }
+}
