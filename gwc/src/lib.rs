@@ -26,6 +26,7 @@ pub mod release;
 pub mod schemas;
 pub mod source_map;
 pub mod spec;
+pub mod stages;
 pub mod strip;
 pub mod syntax;
 pub mod vocab;

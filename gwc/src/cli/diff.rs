@@ -6,11 +6,12 @@ use super::limits::LimitOptions;
 use super::options::StoreOptions;
 use super::plan::compare;
 use super::review::PlanFormat;
-use super::say::Context;
+use super::say::{self, Context};
 use super::side::{self, Named};
 use crate::exit::Exit;
 use crate::plan::report::{Report, Subject};
 use crate::plan::{Class, Plan, Review};
+use crate::stages::Stages;
 
 /// What ends it with 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -52,11 +53,15 @@ pub(super) struct Args {
     /// The store of ids, instead of `release.store`
     #[arg(long, value_name = "DIR")]
     store: Option<std::path::PathBuf>,
+    /// Say on standard error how long each stage took
+    #[arg(long)]
+    timings: bool,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let mut stages = Stages::default();
     let at = StoreOptions {
         store: args.store.clone(),
         channel: None,
@@ -67,6 +72,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Named::find(&args.new, context)?,
     );
     let (old, new) = side::both(named, &at, context)?;
+    stages.end("both sides");
     let plan = compare(Some(&old.side), &new.side)?;
     let subject = Subject {
         environment: context.environment.clone(),
@@ -81,7 +87,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         subject: &subject,
         review: &review,
     };
+    stages.within(&plan.stages);
     args.format.write(&report, args.all);
+    stages.end("writing");
+    if args.timings {
+        say::note(&format!("timings: {}", stages.line()));
+    }
     Ok(match args.fail_on {
         Some(what) if what.fails(&plan) => Exit::FINDINGS,
         Some(_) | None => Exit::OK,

@@ -16,6 +16,7 @@ use crate::plan::report::{Origin, Report, Subject};
 use crate::plan::{self, Plan, Side, json};
 use crate::release::evidence::Judge;
 use crate::release::{self, Place};
+use crate::stages::Stages;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,14 +52,19 @@ pub(super) struct Args {
     all: bool,
     #[command(flatten)]
     review: ReviewOptions,
+    /// Say on standard error how long each stage took
+    #[arg(long)]
+    timings: bool,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
+    let mut stages = Stages::default();
     let compiled = context.compile()?;
     let place = place(&compiled, context, &args.at)?;
     let new = side_of(compiled)?;
+    stages.end("compile");
     let uncommitted = match &new.source {
         Some(map) => note_uncommitted(&place.root, map),
         None => Vec::new(),
@@ -83,6 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         None => base(&place, args.at.trust.as_deref(), subject)?,
     };
+    stages.end("old side");
     let plan = compare(old.as_ref(), &new)?;
     let review = args.review.review(&plan, &place, &[])?;
     report_idle(&review, &subject.folder);
@@ -91,9 +98,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         subject: &subject,
         review: &review,
     };
+    stages.within(&plan.stages);
     args.format.write(&report, args.all);
     if let Some(file) = &args.output {
         write(file, &json::document(&report))?;
+    }
+    stages.end("writing");
+    if args.timings {
+        say::note(&format!("timings: {}", stages.line()));
     }
     let blocked = !review.tripped(&plan).is_empty();
     Ok(match (blocked, args.exit_code && !plan.no_op) {

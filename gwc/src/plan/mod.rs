@@ -31,6 +31,7 @@ use bundle::digest::Digest;
 
 use crate::lower::Lowered;
 use crate::source_map::SourceMap;
+use crate::stages::Stages;
 
 /// One side of a comparison.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Witnesses that did not show what they should: bugs of ours.
     pub bugs: Vec<String>,
+    /// How long each part took.
+    pub stages: Stages,
 }
 
 /// Compares two sides. Nothing is compared with an empty gateway.
@@ -76,12 +79,15 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         missing: Vec::new(),
         notes: Vec::new(),
         bugs: Vec::new(),
+        stages: Stages::default(),
     };
     let same_meaning = old.is_some_and(|old| {
         old.lowered.gateway == new.lowered.gateway && old.lowered.contracts == new.lowered.contracts
     });
     if !same_meaning {
+        plan.stages.end("equality");
         routing::compare(old, new, &mut plan)?;
+        plan.stages.end("routing and access");
         details::compare(old.map(|side| &side.lowered), &new.lowered, &mut plan);
         if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
             details::restated(&old.lowered, &new.lowered, &mut plan);
@@ -99,11 +105,13 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
             ));
         }
     }
+    plan.stages.end("details");
     match (old.map(|side| &side.source), &new.source) {
         (Some(Some(before)), Some(after)) => docs::compare(before, after, &mut plan),
         (Some(None), _) => plan.missing.push("source"),
         (Some(Some(_)), None) | (None, _) => {}
     }
+    plan.stages.end("docs");
     group::add_places(
         &mut plan,
         old.and_then(|side| side.source.as_ref()),
@@ -111,6 +119,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     );
     plan.changes = group::group(std::mem::take(&mut plan.changes));
     plan.no_op = plan.changes.is_empty();
+    plan.stages.end("grouping");
     Ok(plan)
 }
 

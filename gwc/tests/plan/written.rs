@@ -53,6 +53,7 @@ fn made(changes: Vec<Change>) -> Plan {
         missing: Vec::new(),
         notes: Vec::new(),
         bugs: Vec::new(),
+        stages: gwc::stages::Stages::default(),
     }
 }
 
