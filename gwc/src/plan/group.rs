@@ -87,9 +87,10 @@ impl Group {
     }
 
     fn add(&mut self, mut change: Change) {
-        self.operations
-            .append(&mut change.operations.drain(..).collect());
-        self.first.places.append(&mut change.places);
+        // `BTreeSet::append` would walk both sets each time.
+        self.operations.extend(change.operations.drain(..));
+        let places = std::mem::take(&mut change.places);
+        self.first.places.extend(places);
         // The smallest request that shows it, at the operation whose it is.
         if is_better(&change, &self.first) {
             self.first.witness = change.witness;
