@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{Change, Class, Plan, Section};
+use crate::parallel;
 use crate::source_map::{FieldSource, SourceMap};
 
 /// What equal changes have in common; routes are told one operation at a time: each has another
@@ -43,7 +44,8 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
             }
         }
     }
-    let mut changes: Vec<Change> = grouped.into_iter().map(Group::into_change).collect();
+    drop(known);
+    let mut changes: Vec<Change> = parallel::map(grouped, Group::into_change);
     changes.sort_by(|a, b| {
         let key = |change: &Change| (change.section, change.class);
         key(a)

@@ -112,12 +112,12 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         (Some(Some(_)), None) | (None, _) => {}
     }
     plan.stages.end("docs");
+    plan.changes = group::group(std::mem::take(&mut plan.changes));
     group::add_places(
         &mut plan,
         old.and_then(|side| side.source.as_ref()),
         new.source.as_ref(),
     );
-    plan.changes = group::group(std::mem::take(&mut plan.changes));
     plan.no_op = plan.changes.is_empty();
     plan.stages.end("grouping");
     Ok(plan)

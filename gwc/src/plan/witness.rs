@@ -97,11 +97,13 @@ pub(super) fn credentials(
 }
 
 impl Draft {
-    /// What a gateway does with it; none where it has no such listener.
-    pub(super) fn ask(&self, oracle: &Oracle) -> Option<Outcome> {
+    /// The route that owns it, whatever its chain says (`KEY@MOUNT`), and what a gateway does with
+    /// it; none where it has no such listener.
+    pub(super) fn ask(&self, oracle: &Oracle) -> Option<(Option<String>, Outcome)> {
         let question = self.question(oracle)?;
-        let outcome = oracle.ask(&question, |decided, _, _| {
-            match (&decided.verdict, &decided.route) {
+        let said = oracle.ask(&question, |decided, _, _| {
+            let owner = decided.route.map(|route| route.id.to_owned());
+            let outcome = match (&decided.verdict, &decided.route) {
                 (Verdict::Reject(refusal), _) => Outcome::Refused {
                     status: refusal.reject.status,
                 },
@@ -124,21 +126,13 @@ impl Draft {
                     }
                 }
                 (Verdict::Forward | Verdict::Reply(_), None) => Outcome::Refused { status: 404 },
-            }
+            };
+            (owner, outcome)
         });
-        Some(outcome.unwrap_or_else(|reject| Outcome::Refused {
-            status: reject.status,
+        Some(said.unwrap_or_else(|reject| {
+            let status = reject.status;
+            (None, Outcome::Refused { status })
         }))
-    }
-
-    /// The route that owns it, whatever its chain says: `KEY@MOUNT`.
-    pub(super) fn owner(&self, oracle: &Oracle) -> Option<String> {
-        let question = self.question(oracle)?;
-        oracle
-            .ask(&question, |decided, _, _| {
-                decided.route.map(|route| route.id.to_owned())
-            })
-            .ok()?
     }
 
     /// The request as an outsider sends it; none where the gateway has no such listener.

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use bundle::ir;
 use serde_json::Value;
 
-use super::{Engines, Owner, Pair, Pairs, Place, Route, Table, Task, Values, describe, smallest};
+use super::{
+    Engines, Found, Owner, Pair, Pairs, Place, Route, Table, Task, Values, describe, smallest,
+};
 use crate::lower::Lowered;
 use crate::plan::security::{Verdict, cannot_run};
 use crate::plan::witness::{Draft, credentials};
@@ -35,6 +37,13 @@ pub(super) struct Told {
     undecidable: Option<&'static str>,
     /// Routes of the old table that lost requests to ones of the new.
     pub(super) moved: Vec<(u32, u32)>,
+}
+
+/// Requests of two owners; there are some.
+struct Cell {
+    owners: [Owner; 2],
+    /// The smallest of them, without credentials.
+    bare: Found,
 }
 
 /// Who makes a witness: the alternatives of a route on one side.
@@ -94,9 +103,9 @@ impl<'a> Cells<'_, 'a> {
             return true;
         }
         let owners = [Owner::Route(before), Owner::Route(after)];
-        if smallest(self.tables, owners, &Values::default()).is_none() {
+        let Some(cell) = self.cell(owners) else {
             return false;
-        }
+        };
         if was.signature() != is.signature() {
             told.moved.push((before, after));
         }
@@ -109,7 +118,7 @@ impl<'a> Cells<'_, 'a> {
                 owner(was).into(),
                 owner(is).into(),
             );
-            let witness = self.differs(owners, told);
+            let witness = self.differs(&cell, told);
             self.push(told, change, is, witness, NO_REQUEST);
         }
         if was.redirects() || is.redirects() {
@@ -125,7 +134,7 @@ impl<'a> Cells<'_, 'a> {
                 was.treatment().upstream.clone().into(),
                 is.treatment().upstream.clone().into(),
             );
-            let witness = self.differs(owners, told);
+            let witness = self.differs(&cell, told);
             self.push(
                 told,
                 change,
@@ -134,7 +143,7 @@ impl<'a> Cells<'_, 'a> {
                 "nobody whom both sides serve shows it",
             );
         }
-        self.doors(&pair, (before, after), told);
+        self.doors(&pair, &cell, (before, after), told);
         if let Some(said) = &pair.restated {
             self.push(
                 told,
@@ -148,7 +157,7 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// What differs in access.
-    fn doors(&self, pair: &Pair, (before, after): (u32, u32), told: &mut Told) {
+    fn doors(&self, pair: &Pair, cell: &Cell, (before, after): (u32, u32), told: &mut Told) {
         let (was, is) = (self.before(before), self.after(after));
         for difference in &pair.access {
             let class = match difference.verdict {
@@ -175,9 +184,8 @@ impl<'a> Cells<'_, 'a> {
                 } else {
                     old_who.who().uncovered(new_who.who())
                 };
-                let owners = [Owner::Route(before), Owner::Route(after)];
                 if let Some(uncovered) = uncovered {
-                    witness = self.somebody(owners, &[uncovered], opens, told);
+                    witness = self.somebody(cell, &[uncovered], opens, told);
                 }
             }
             let why_none = difference.why_none.unwrap_or(NO_REQUEST);
@@ -213,9 +221,9 @@ impl<'a> Cells<'_, 'a> {
     fn newly_served(&self, after: u32, told: &mut Told) {
         let route = self.after(after);
         let owners = [Owner::Nobody, Owner::Route(after)];
-        if route.redirects() || smallest(self.tables, owners, &Values::default()).is_none() {
+        let Some(cell) = self.cell(owners).filter(|_| !route.redirects()) else {
             return;
-        }
+        };
         let known = self.sides.0.is_some_and(|side| has(side, route));
         let id = if known {
             "requests-added"
@@ -231,7 +239,7 @@ impl<'a> Cells<'_, 'a> {
             owner(route).into(),
         );
         let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
-        let witness = self.somebody(owners, &every, true, told);
+        let witness = self.somebody(&cell, &every, true, told);
         self.push(told, change, route, witness.clone(), NO_REQUEST);
         let access = self.pairs.after(route);
         if self.sides.0.is_none() && !access.is_open() {
@@ -258,9 +266,9 @@ impl<'a> Cells<'_, 'a> {
     fn no_longer_served(&self, before: u32, told: &mut Told) {
         let route = self.before(before);
         let owners = [Owner::Route(before), Owner::Nobody];
-        if route.redirects() || smallest(self.tables, owners, &Values::default()).is_none() {
+        let Some(cell) = self.cell(owners).filter(|_| !route.redirects()) else {
             return;
-        }
+        };
         let id = if has(self.sides.1, route) {
             "requests-removed"
         } else {
@@ -275,7 +283,7 @@ impl<'a> Cells<'_, 'a> {
             Value::Null,
         );
         let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
-        let witness = self.somebody(owners, &every, false, told);
+        let witness = self.somebody(&cell, &every, false, told);
         self.push(told, change, route, witness, NO_REQUEST);
     }
 
@@ -319,17 +327,17 @@ impl<'a> Cells<'_, 'a> {
     /// on the new one where it `opens`.
     fn somebody(
         &self,
-        owners: [Owner; 2],
+        cell: &Cell,
         alternatives: &[usize],
         opens: bool,
         told: &mut Told,
     ) -> Option<Witness> {
-        let caller = self.caller(owners, opens, told)?;
+        let caller = self.caller(cell.owners, opens, told)?;
         let security = &caller.route.treatment().security;
         let none = ir::Alternative::default();
         for alternative in alternatives {
             let alternative = security.0.get(*alternative).unwrap_or(&none);
-            let Some((witness, owned)) = self.ask(owners, &caller, alternative) else {
+            let Some((witness, owned)) = self.ask(cell, &caller, alternative) else {
                 continue;
             };
             let (inside, outside) = if opens {
@@ -346,7 +354,7 @@ impl<'a> Cells<'_, 'a> {
                 continue;
             }
             // Scopes are the upstream's to look at: both let the credential pass.
-            if owned && served(inside) && self.asks_for_scopes(owners) {
+            if owned && served(inside) && self.asks_for_scopes(cell.owners) {
                 continue;
             }
             told.bugs.push(bug(&witness, &caller.route.operation.key));
@@ -368,14 +376,14 @@ impl<'a> Cells<'_, 'a> {
     }
 
     /// A caller whom the two sides treat differently; both serve it where there is such a one.
-    fn differs(&self, owners: [Owner; 2], told: &mut Told) -> Option<Witness> {
+    fn differs(&self, cell: &Cell, told: &mut Told) -> Option<Witness> {
         let none = ir::Alternative::default();
         let mut best: Option<Witness> = None;
         for opens in [true, false] {
-            let caller = self.caller(owners, opens, told)?;
+            let caller = self.caller(cell.owners, opens, told)?;
             let security = &caller.route.treatment().security;
             for alternative in security.0.iter().chain([&none]) {
-                let Some((witness, owned)) = self.ask(owners, &caller, alternative) else {
+                let Some((witness, owned)) = self.ask(cell, &caller, alternative) else {
                     continue;
                 };
                 if !owned {
@@ -393,6 +401,12 @@ impl<'a> Cells<'_, 'a> {
             }
         }
         best
+    }
+
+    /// The requests that the tables give to these owners; none where there are none.
+    fn cell(&self, owners: [Owner; 2]) -> Option<Cell> {
+        let bare = smallest(self.tables, owners, &Values::default())?;
+        Some(Cell { owners, bare })
     }
 
     fn push(
@@ -445,13 +459,18 @@ impl<'a> Cells<'_, 'a> {
     /// they give it to these owners; none where no request of the cell can carry them.
     fn ask(
         &self,
-        owners: [Owner; 2],
+        cell: &Cell,
         caller: &Caller<'_, 'a>,
         alternative: &ir::Alternative,
     ) -> Option<(Witness, bool)> {
         let auth = &caller.side.gateway.shared.auth;
         let (sent, credentials) = credentials(alternative, &caller.route.api.schemes, auth);
-        let found = smallest(self.tables, owners, &sent)?;
+        // What a request carries decides who owns it only where a route looks at it.
+        let found = if self.tables.iter().any(|table| table.conditioned) {
+            smallest(self.tables, cell.owners, &sent)?
+        } else {
+            cell.bare.clone()
+        };
         let mut values = found.values;
         values.headers.extend(sent.headers);
         values.query.extend(sent.query);
@@ -463,28 +482,23 @@ impl<'a> Cells<'_, 'a> {
             values,
         };
         let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];
-        let owned = engines
-            .iter()
-            .zip(owners)
-            .zip(self.tables)
-            .all(|((oracle, owner), table)| {
-                let owns = oracle.and_then(|oracle| draft.owner(oracle));
-                match owner {
-                    Owner::Anyone => true,
-                    Owner::Nobody => owns.is_none(),
-                    Owner::Route(route) => {
-                        let route = &table.routes[route as usize];
-                        // A path that could name a host is refused rather than redirected to.
-                        owns == Some(route.id()) || route.redirects() && owns.is_none()
-                    }
-                }
-            });
-        let said = |oracle: Option<&crate::ask::Oracle>| {
-            oracle
-                .and_then(|oracle| draft.ask(oracle))
-                .unwrap_or(Outcome::Nothing)
-        };
-        let (old, new) = (said(engines[0]), said(engines[1]));
+        let [(before, old), (after, new)] = engines.map(|engine| {
+            let asked = engine.and_then(|engine| draft.ask(engine));
+            asked.unwrap_or((None, Outcome::Nothing))
+        });
+        let mut owned = [before, after]
+            .into_iter()
+            .zip(cell.owners)
+            .zip(self.tables);
+        let owned = owned.all(|((owns, owner), table)| match owner {
+            Owner::Anyone => true,
+            Owner::Nobody => owns.is_none(),
+            Owner::Route(route) => {
+                let route = &table.routes[route as usize];
+                // A path that could name a host is refused rather than redirected to.
+                owns == Some(route.id()) || route.redirects() && owns.is_none()
+            }
+        });
         Some((draft.shown(credentials, old, new), owned))
     }
 }

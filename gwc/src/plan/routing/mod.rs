@@ -27,8 +27,7 @@ use crate::ask::Oracle;
 use crate::lower::Lowered;
 use crate::parallel;
 use cell::Cells;
-use index::Index;
-use search::{Owner, Table, smallest};
+use search::{Found, Owner, Table, smallest};
 use table::{Place, Route, Signature, owners, places, routes};
 pub(super) use values::Values;
 
@@ -151,14 +150,7 @@ impl<'a> Overlay<'a> {
     }
 
     fn compare(&self, was: Option<&Lowered>, is: &Lowered, engines: &Engines, plan: &mut Plan) {
-        let old = Table {
-            routes: &self.old,
-            index: Index::new(self.old.iter().map(|route| &route.template)),
-        };
-        let new = Table {
-            routes: &self.new,
-            index: Index::new(self.new.iter().map(|route| &route.template)),
-        };
+        let (old, new) = (Table::new(&self.old), Table::new(&self.new));
         let fresh: BTreeSet<u32> = self
             .tasks
             .iter()

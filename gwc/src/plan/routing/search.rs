@@ -20,6 +20,20 @@ use super::values::{Values, values};
 pub(super) struct Table<'t, 'a> {
     pub(super) routes: &'t [Route<'a>],
     pub(super) index: Index<'t>,
+    /// Whether fields or parameters decide about any of its routes.
+    pub(super) conditioned: bool,
+}
+
+impl<'t, 'a> Table<'t, 'a> {
+    pub(super) fn new(routes: &'t [Route<'a>]) -> Self {
+        Self {
+            routes,
+            index: Index::new(routes.iter().map(|route| &route.template)),
+            conditioned: routes
+                .iter()
+                .any(|route| !route.operation.conditions.is_empty()),
+        }
+    }
 }
 
 /// Who shall own a request on one side.
