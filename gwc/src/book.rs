@@ -1,6 +1,6 @@
 //! The pages of the book that are written from the code: diagnostics and vocabulary.
 //!
-//! `docs/diagnostics.md` and `docs/vocabulary.md` are these texts; a test keeps them fresh.
+//! `docs/diagnostics.md`, `docs/changes.md` and `docs/vocabulary.md` are these texts; a test keeps them fresh.
 
 use std::fmt::Write as _;
 
@@ -44,6 +44,27 @@ this finding, the second does not.\n",
                     visible(text).trim_end()
                 );
             }
+        }
+    }
+    page
+}
+
+/// Every kind of line that a plan can have.
+#[must_use]
+pub fn changes() -> String {
+    let mut page = String::from(
+        "# Every kind of change\n\nThe `id` of a plan's line ([docs/plan.md](plan.md)), by the section in which it usually stands. The class beside it says \
+which way it goes.\n",
+    );
+    for section in crate::plan::Section::ALL {
+        let _ = write!(
+            page,
+            "\n## {}\n\n| Id | What happened |\n|---|---|\n",
+            section.name().to_uppercase()
+        );
+        let kinds = crate::plan::ids::ALL.iter();
+        for kind in kinds.filter(|kind| kind.section == section) {
+            let _ = writeln!(page, "| `{}` | {} |", kind.id, kind.means);
         }
     }
     page

@@ -255,6 +255,7 @@ impl Change {
         old: Value,
         new: Value,
     ) -> Self {
+        debug_assert!(super::ids::of(id).is_some(), "`{id}` is in no table");
         Self {
             section,
             class,

@@ -13,6 +13,7 @@ mod gates;
 pub mod github;
 mod group;
 pub mod human;
+pub mod ids;
 pub mod json;
 pub mod markdown;
 pub mod report;

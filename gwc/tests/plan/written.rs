@@ -29,7 +29,7 @@ fn change(class: Class, section: Section, name: &str) -> Change {
     let mut change = Change::new(
         section,
         class,
-        "some-change",
+        "security-requirement-changed",
         "security",
         name.into(),
         "anyone".into(),

@@ -1,0 +1,144 @@
+//! What every line of a plan can be called, with a sentence for its reader: docs/changes.md.
+
+use super::Section;
+
+/// A kind of change.
+#[derive(Debug)]
+pub struct Kind {
+    /// Its id, as [`super::Change::id`].
+    pub id: &'static str,
+    /// The section in which it is told.
+    pub section: Section,
+    /// What happened.
+    pub means: &'static str,
+}
+
+macro_rules! kinds {
+    ($($section:ident { $($id:literal $means:literal;)* })*) => {
+        /// Every kind of change, by section.
+        pub const ALL: &[Kind] = &[$($(Kind { id: $id, section: Section::$section, means: $means },)*)*];
+    };
+}
+
+kinds! {
+    Security {
+        "security-requirement-removed" "Requests that needed a credential need none any more.";
+        "security-requirement-added" "Requests that needed no credential need one.";
+        "security-requirement-changed" "Other credentials, verifiers or scopes are asked for; the class says for whom it is wider.";
+        "operation-exposed" "Requests that nobody served are served; `weaken` where anyone may make them.";
+        "address-filter-added" "Addresses are looked at that were not.";
+        "address-filter-removed" "Addresses are no longer looked at.";
+        "address-filter-changed" "Other addresses may call: sets of addresses are compared, not lists.";
+        "authorization-added" "Scopes, claims, groups or roles are asked for beside a credential.";
+        "authorization-removed" "Scopes, claims, groups or roles are no longer asked for.";
+        "authorization-changed" "Other scopes, claims, groups or roles are asked for; expressions are compared as texts.";
+        "cors-added" "Pages of other origins may call.";
+        "cors-removed" "Pages of other origins may no longer call.";
+        "cors-changed" "Pages of other origins, other methods, fields or credentials.";
+        "csrf-added" "Forged requests of other pages are refused.";
+        "csrf-removed" "Forged requests of other pages are no longer refused.";
+        "csrf-changed" "Other requests count as forged.";
+        "request-validation-changed" "Requests are held to the contract in another mode: `block`, `log`, `off`.";
+        "response-validation-changed" "Responses are held to the contract in another mode.";
+        "guard-added" "A guard of messages (`threat`, `graphql_guard`, `llm`) looks at requests.";
+        "guard-removed" "A guard of messages no longer looks at requests.";
+        "guard-changed" "A guard of messages lets other messages through.";
+        "upstream-transport-changed" "The requests go to an upstream that is spoken to in another way: TLS, names, authorities.";
+        "upstream-protocol-changed" "An upstream is spoken to with or without TLS.";
+        "upstream-verification-changed" "An upstream's certificate is or is not checked.";
+        "upstream-authority-changed" "Another authority vouches for an upstream's certificate.";
+        "upstream-name-changed" "An upstream's certificate must carry another name.";
+        "listener-protocol-changed" "A listener speaks TLS, or no longer does.";
+        "listener-tls-version-changed" "A listener accepts older, or only newer, versions of TLS.";
+        "client-auth-changed" "Client certificates are asked for in another mode: `required`, `optional`, `off`.";
+        "client-authority-changed" "Another authority vouches for clients' certificates.";
+        "trusted-proxy-added" "Further peers may say who a request comes from: they may assert any address.";
+        "trusted-proxy-removed" "Fewer peers may say who a request comes from.";
+        "required-policy-dropped" "Documents may leave out a policy that was required.";
+        "required-policy-added" "A policy can no longer be left out.";
+        "required-auth-dropped" "Documents may leave out a verifier that was required.";
+        "required-auth-added" "A verifier can no longer be left out.";
+        "allow-public-changed" "Other operations may be open to anyone.";
+        "consumer-right-added" "A consumer has a claim, a group or a plan that it had not.";
+        "consumer-right-removed" "A consumer has lost a claim, a group or a plan.";
+        "credential-added" "A new key or password is let in.";
+        "credential-prolonged" "A key or password is let in for longer.";
+        "credential-shortened" "A key or password ends earlier.";
+        "credential-removed" "A key or password is no longer let in.";
+    }
+    Routing {
+        "operation-added" "An operation is new, and serves requests that nobody served.";
+        "operation-removed" "An operation is gone, and nobody serves its requests.";
+        "requests-added" "An operation serves further requests: another path, host, listener or method.";
+        "requests-removed" "An operation no longer serves some of its requests, and nobody else does.";
+        "owner-changed" "Requests are answered by another operation.";
+        "upstream-changed" "Requests go to another upstream; under UPSTREAM where no request reaches the operation.";
+        "shadow-appears" "Others take all requests of an operation.";
+        "shadow-disappears" "An operation has requests again that others took.";
+        "listener-added" "A listener is new.";
+        "listener-removed" "A listener is gone.";
+        "listener-address-changed" "A listener has another address.";
+    }
+    Breaking {
+        "contract-changed" "A part of what clients send or get is different; not judged yet.";
+    }
+    Policy {
+        "security-restated" "The same callers, told in other words: names, order, what the upstream gets to see.";
+        "setting-restated" "Written otherwise, with the same effect.";
+        "trusted-proxies-restated" "The same peers are trusted, written otherwise.";
+        "policies-changed" "Policies come to an operation's chain, leave it, or stand in another order.";
+        "policy-added" "A policy is new.";
+        "policy-removed" "A policy is gone.";
+        "policy-changed" "A policy's setting is different.";
+        "policy-redefined" "An operation's policy is defined elsewhere, and differently.";
+        "policy-restarted" "A policy's counters begin anew: its state has another name.";
+        "rate-changed" "A rate is different.";
+        "burst-changed" "A burst is different.";
+        "timeout-changed" "A timeout is different.";
+        "max-body-changed" "The largest body is different.";
+        "priority-changed" "A route's priority is different; what that moves stands under ROUTING.";
+        "trailing-slash-changed" "A final slash means something else.";
+        "operation-setting-changed" "Another setting of an operation is different.";
+        "verifier-added" "A verifier is new; who uses it stands under SECURITY.";
+        "verifier-removed" "A verifier is gone.";
+        "verifier-changed" "A verifier's setting is different; what that opens stands under SECURITY.";
+        "credential-forwarded" "The upstream newly gets to see a credential.";
+        "credential-stripped" "The upstream no longer gets to see a credential.";
+        "credential-passed-on-changed" "A credential reaches the upstream in another form.";
+        "secret-flow-added" "A secret flows to a place where it did not.";
+        "consumer-added" "A consumer is new.";
+        "consumer-removed" "A consumer is gone.";
+        "consumer-changed" "A consumer's data is different.";
+        "listener-setting-changed" "Another setting of a listener is different.";
+        "listener-connections-changed" "The connections of a listener at once are different.";
+        "listener-header-bytes-changed" "The largest head is different.";
+        "listener-headers-changed" "The most fields of a head are different.";
+        "listener-header-timeout-changed" "The time for a head is different.";
+        "listener-idle-timeout-changed" "The time between two requests is different.";
+        "listener-target-bytes-changed" "The longest request target is different.";
+        "connect-timeout-changed" "The time to connect to an upstream is different.";
+        "idle-timeout-changed" "The time that an unused connection to an upstream is kept is different.";
+        "expose-bundle-changed" "Responses carry the bundle's id, or no longer do.";
+        "gateway-setting-changed" "Another setting of gateway.yaml is different.";
+        "api-setting-changed" "Another setting of an API is different.";
+        "project-renamed" "The project has another name.";
+        "unclassified" "The bundles differ and no rule says how: please report it.";
+    }
+    Upstream {
+        "upstream-added" "An upstream is new.";
+        "upstream-removed" "An upstream is gone.";
+        "targets-changed" "Targets or their weights are different.";
+        "host-header-changed" "An upstream sees another Host.";
+        "strip-base-path-changed" "An upstream sees another path.";
+        "upstream-setting-changed" "Another setting of an upstream is different.";
+    }
+    Docs {
+        "prose-changed" "Prose, tags or examples; nothing else.";
+    }
+}
+
+/// The kind with an id.
+#[must_use]
+pub fn of(id: &str) -> Option<&'static Kind> {
+    ALL.iter().find(|kind| kind.id == id)
+}
