@@ -27,8 +27,10 @@ pub fn render(report: &Report<'_>, look: Look) -> String {
     let plan = report.plan;
     let paint = Paint { color: look.color };
     let mut out = format!("Plan: {}\n", report.compared());
-    if plan.changes.is_empty() {
+    if plan.no_op {
         out.push_str("No changes: the meaning is the same.\n");
+    }
+    if plan.changes.is_empty() {
         missing(&mut out, report);
         return out;
     }

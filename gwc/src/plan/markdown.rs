@@ -70,7 +70,7 @@ pub fn render(report: &Report<'_>) -> String {
 fn head(report: &Report<'_>) -> String {
     let review = report.review;
     let stopping = review.stopping(report.plan);
-    let said = match (report.plan.changes.is_empty(), stopping.is_empty()) {
+    let said = match (report.plan.no_op, stopping.is_empty()) {
         (true, _) => "no changes",
         (false, true) => "changes",
         (false, false) => "blocked",
@@ -84,8 +84,10 @@ fn head(report: &Report<'_>) -> String {
         "<!-- gwc plan -->\n### Gateway plan: {said}\n\n{}{environment}\n",
         code(&report.compared(), SPAN_MAX)
     );
-    if report.plan.changes.is_empty() {
+    if report.plan.no_op {
         out.push_str("\nThe meaning is the same.\n");
+    }
+    if report.plan.changes.is_empty() {
         return out;
     }
     let counts: Vec<String> = report

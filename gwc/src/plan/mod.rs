@@ -54,7 +54,7 @@ pub struct Plan {
     pub new: Digest,
     /// The changes, in the order in which they are said.
     pub changes: Vec<Change>,
-    /// Whether nothing would happen.
+    /// Whether a release would change nothing: the meaning is the same.
     pub no_op: bool,
     /// What could not be read: `source` of the old side, or `schemas` of a bundle that was built
     /// before contracts had them.
@@ -119,7 +119,8 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         old.and_then(|side| side.source.as_ref()),
         new.source.as_ref(),
     );
-    plan.no_op = plan.changes.is_empty();
+    // Prose is no behaviour: a release of it would change nothing.
+    plan.no_op = old.is_some() && plan.changes.iter().all(|change| change.class == Class::Doc);
     plan.stages.end("grouping");
     Ok(plan)
 }

@@ -47,13 +47,10 @@ pub struct Origin {
 }
 
 impl Report<'_> {
-    /// `blocked`, `changes` or `ok`.
+    /// `blocked`, `changes`, or `ok` where a release would change nothing.
     #[must_use]
     pub fn result(&self) -> &'static str {
-        match (
-            self.review.tripped(self.plan).is_empty(),
-            self.plan.changes.is_empty(),
-        ) {
+        match (self.review.tripped(self.plan).is_empty(), self.plan.no_op) {
             (false, _) => "blocked",
             (true, true) => "ok",
             (true, false) => "changes",
