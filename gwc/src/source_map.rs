@@ -3,7 +3,7 @@
 //! It stands beside the bundle, never in it: places and prose are not behaviour. Plans read it
 //! for the old side's places and for DOCS; gwd may show it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use diag::{NodeId, NodeRef, SourceFile, Span};
 use serde::{Deserialize, Serialize};
@@ -13,14 +13,20 @@ use crate::contract::prose::Prose;
 use crate::model::{Api, Operation, Origin};
 use crate::parallel;
 
+/// The version of this form. One of another version is not read: it only makes messages richer.
+const VERSION: u32 = 2;
+
 /// The artifact's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceMap {
-    /// The version of this form: 1.
+    /// The version of this form: 2.
     pub version: u32,
     /// Every file that was read, with its sha256.
     pub files: BTreeMap<String, String>,
+    /// The places of operations' fields, each different map once: most operations of a document
+    /// have theirs from the same lines.
+    pub fields: Vec<Fields>,
     /// Operations by key.
     pub operations: BTreeMap<String, OperationSource>,
     /// Definitions of gateway.yaml and of documents: `policy NAME`, `upstream NAME`, …
@@ -57,8 +63,8 @@ pub struct OperationSource {
     /// Who answers for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
-    /// Fields with the place that set them.
-    pub fields: BTreeMap<String, FieldSource>,
+    /// Its place in [`SourceMap::fields`].
+    pub fields: usize,
     /// Its summary.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<String>,
@@ -74,8 +80,11 @@ pub struct OperationSource {
     pub prose: BTreeMap<String, String>,
 }
 
+/// Fields with the place that set them.
+pub type Fields = BTreeMap<String, FieldSource>;
+
 /// Where a field was set, and what that overrides.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum FieldSource {
     /// A file set it.
@@ -94,7 +103,7 @@ pub enum FieldSource {
 }
 
 /// A place in a file: 1-based.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// Relative to the project.
     pub file: String,
@@ -123,7 +132,7 @@ impl SourceMap {
             (file.path().to_owned(), digest.hex())
         });
         let mut map = Self {
-            version: 1,
+            version: VERSION,
             files: files.into_iter().collect(),
             ..Self::default()
         };
@@ -217,6 +226,7 @@ impl SourceMap {
         };
         let apis = parallel::map(model.apis.iter().collect(), |api: &Api| {
             let prose = Prose::new(&compiled.files, &api.document);
+            let mut known: HashMap<Fields, usize> = HashMap::new();
             let source = |operation: &Operation| {
                 let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
                 let mut fields = BTreeMap::new();
@@ -247,12 +257,13 @@ impl SourceMap {
                 let text = |text: &Option<diag::Spanned<String>>| {
                     text.as_ref().map(|text| text.value.clone())
                 };
+                let next = known.len();
                 let source = OperationSource {
                     place: place(operation.span),
                     path: operation.path.clone(),
                     id: operation.id.clone(),
                     owner: operation.owner.clone(),
-                    fields,
+                    fields: *known.entry(fields).or_insert(next),
                     summary: text(&written.summary),
                     description: text(&written.description),
                     tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
@@ -267,13 +278,28 @@ impl SourceMap {
                 document: prose.of_document(),
                 schemas: schemas.cloned().unwrap_or_default(),
             };
-            (operations, (api.name.clone(), whole))
+            let mut fields: Vec<(Fields, usize)> = known.into_iter().collect();
+            fields.sort_unstable_by_key(|(_, index)| *index);
+            (operations, fields, (api.name.clone(), whole))
         });
-        for (operations, (name, whole)) in apis {
-            map.operations.extend(operations);
+        for (operations, fields, (name, whole)) in apis {
+            let offset = map.fields.len();
+            map.fields
+                .extend(fields.into_iter().map(|(fields, _)| fields));
+            map.operations
+                .extend(operations.into_iter().map(|(key, mut operation)| {
+                    operation.fields += offset;
+                    (key, operation)
+                }));
             map.apis.insert(name, whole);
         }
         map
+    }
+
+    /// Where an operation's field was set; none where nobody knows.
+    #[must_use]
+    pub fn field(&self, operation: &OperationSource, name: &str) -> Option<&FieldSource> {
+        self.fields.get(operation.fields)?.get(name)
     }
 
     /// The artifact's bytes.
@@ -288,7 +314,7 @@ impl SourceMap {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         serde_json::from_slice(bytes)
             .ok()
-            .filter(|map: &Self| map.version == 1)
+            .filter(|map: &Self| map.version == VERSION)
     }
 }
 

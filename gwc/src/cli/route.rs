@@ -357,7 +357,9 @@ fn effective(side: &Side, route: &engine::RouteRef<'_>) -> Vec<Value> {
     values
         .into_iter()
         .map(|(field, value)| {
-            let (source, overrides) = match written.and_then(|written| written.fields.get(field)) {
+            let (source, overrides) = match written
+                .and_then(|written| side.source.as_ref()?.field(written, field))
+            {
                 Some(FieldSource::Written { place, overrides }) => (json!(place), json!(overrides)),
                 Some(FieldSource::Default { default }) => (json!({"default": default}), json!([])),
                 None => (Value::Null, json!([])),

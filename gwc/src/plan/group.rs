@@ -123,7 +123,7 @@ pub(super) fn add_places(plan: &mut Plan, old: Option<&SourceMap>, new: Option<&
         match &change.operation {
             Some(operation) => {
                 let written = map.operations.get(&operation.key)?;
-                let set = nearest(&change.subject).find_map(|field| written.fields.get(field));
+                let set = nearest(&change.subject).find_map(|field| map.field(written, field));
                 match set {
                     Some(FieldSource::Written { place, .. }) => Some(place.clone()),
                     Some(FieldSource::Default { .. }) | None => Some(written.place.clone()),
