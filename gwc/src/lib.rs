@@ -23,6 +23,7 @@ pub mod parallel;
 pub mod plan;
 pub mod project;
 pub mod release;
+pub mod route;
 pub mod schemas;
 pub mod source_map;
 pub mod spec;

@@ -190,19 +190,67 @@ fn plan() -> Value {
     schema
 }
 
+/// An object with these fields and no others; the first ones are needed, and a gateway's own answer
+/// (`POST /v1/explain`) has no more.
+fn closed_beside(needed: &Value, more: &Value) -> Value {
+    let mut schema = closed(needed);
+    if let (Value::Object(properties), Value::Object(more)) =
+        (&mut schema["properties"], more.clone())
+    {
+        properties.extend(more);
+    }
+    schema
+}
+
 fn route() -> Value {
-    document(
+    use crate::route::candidates::KINDS;
+    let place_or_null = or_null(&place());
+    let number_or_null = json!({"type": ["integer", "null"]});
+    let texts = json!({"type": "object", "additionalProperties": text_or_null()});
+    let operation = closed_beside(
+        &json!({"key": text(), "method": text(), "path": text(), "mount": text(), "api": text()}),
+        &json!({"id": text_or_null(), "host": text(), "source": place_or_null}),
+    );
+    let candidate = closed(&json!({"operation": operation, "by": {"enum": KINDS}, "lost": text()}));
+    let step = closed_beside(
+        &json!({"policy": text(), "phase": text(), "outcome": text()}),
+        &json!({"kind": text(), "from": {"enum": ["required", "defaults", "document", "path", "operation", null]},
+                "source": place_or_null, "settings": texts, "status": number_or_null, "reason": text_or_null()}),
+    );
+    let target = closed(
+        &json!({"name": text(), "weight": {"type": "integer", "minimum": 1}, "url": text(), "host": text()}),
+    );
+    let request = closed(&json!({"method": text(), "path": text(), "headers": texts}));
+    let changed = closed(&json!({"old": text(), "new": text()}));
+    let upstream = closed_beside(
+        &json!({"name": text(), "request": or_null(&request)}),
+        &json!({"source": place_or_null, "targets": list(&target), "added": texts,
+                "changed": {"type": "object", "additionalProperties": changed}, "removed": list(&text()),
+                "max_body_bytes": number_or_null, "timeout_ms": count()}),
+    );
+    let response = closed(&json!({
+        "status": count(), "headers": list(&closed(&json!({"name": text(), "value": text()}))),
+    }));
+    let source = json!({"anyOf": [place(), closed(&json!({"default": text()})), {"type": "null"}]});
+    let mut schema = document(
         "route",
         &["ok"],
         json!({
-            "bundle": digest(), "decision": {"enum": ["forward", "respond", "reject", "none"]}, "status": {"type": ["integer", "null"]},
-            "reason": text_or_null(), "operation": {"type": ["object", "null"]},
-            "candidates": list(&object(&json!({"operation": {"type": "object"}, "lost": text()}))),
-            "chain": list(&object(&json!({"policy": text(), "phase": text(), "outcome": text()}))),
-            "upstream": {"type": ["object", "null"]},
-            "effective": list(&object(&json!({"field": text(), "value": text(), "source": {}, "overrides": {"type": "array"}}))),
+            "bundle": digest(), "decision": {"enum": ["forward", "respond", "reject", "none"]}, "status": number_or_null,
+            "reason": text_or_null(), "operation": or_null(&operation), "candidates": list(&candidate), "chain": list(&step),
+            "upstream": or_null(&upstream),
+            "effective": list(&closed(&json!({"field": text(), "value": text(), "source": source, "overrides": list(&place())}))),
         }),
-    )
+    );
+    let more = json!({
+        "listener": text(), "why": text_or_null(), "allow": text_or_null(), "owner": text_or_null(), "consumer": text_or_null(),
+        "near": list(&candidate), "response": or_null(&response), "left_out": list(&text()),
+    });
+    if let (Value::Object(properties), Value::Object(more)) = (&mut schema["properties"], more) {
+        properties.extend(more);
+    }
+    schema["additionalProperties"] = false.into();
+    schema
 }
 
 fn history() -> Value {

@@ -8,7 +8,7 @@ use policy::{Filter, RequestHead};
 use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
 use crate::consumers::Consumers;
-use crate::router::{ApiRouter, HostTable};
+use crate::router::{self, ApiRouter, Contender, HostPattern, HostTable, Lost};
 
 /// A gateway that can decide. Shared by all workers behind an `Arc`.
 #[derive(Debug)]
@@ -164,15 +164,25 @@ impl Snapshot {
         self.route_at(mount, index - mount.first_route)
     }
 
-    /// The mounts that are asked for a request, each with its API's table and the path below it.
-    pub fn matching<'s>(
-        &'s self,
+    /// Every route whose template matches a request, the owner first, and why the others are not.
+    #[must_use]
+    pub fn contenders(
+        &self,
         listener: usize,
-        head: &'s RequestHead,
-    ) -> impl Iterator<Item = (&'s Mount, &'s ApiRouter, &'s str)> {
-        let table = self.listeners[listener].hosts.mounts(&head.host);
-        let entries = table.into_iter().flat_map(|table| table.below(head.path()));
-        entries.map(|(entry, below)| (&self.mounts[entry.mount as usize], &*entry.router, below))
+        head: &RequestHead,
+    ) -> Vec<(RouteRef<'_>, Option<Lost>)> {
+        let all = router::contenders(&self.listeners[listener].hosts, head);
+        let route = |one: &Contender| {
+            let mount = &self.mounts[one.mount as usize];
+            self.route_at(mount, one.operation)
+        };
+        all.iter().map(|one| (route(one), one.lost)).collect()
+    }
+
+    /// What names the host of a request; none where no mount answers for it.
+    #[must_use]
+    pub fn host_pattern(&self, listener: usize, host: &str) -> Option<HostPattern> {
+        self.listeners[listener].hosts.pattern(host)
     }
 
     pub(crate) fn route_at<'s>(&'s self, mount: &'s Mount, operation: u32) -> RouteRef<'s> {

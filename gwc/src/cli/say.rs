@@ -85,13 +85,31 @@ impl Context {
     /// Compiles the project, says what was found on standard error, and fails where nothing can
     /// be built.
     pub(super) fn compile(&self) -> anyhow::Result<Compiled> {
+        self.lowered(|compiled| compiled)
+    }
+
+    /// The same for questions: what this version knows and cannot run does not stand in the way.
+    pub(super) fn compile_to_ask(&self) -> anyhow::Result<Compiled> {
+        self.lowered(|mut compiled| {
+            if compiled.lowered.is_none() {
+                compiled.lowered = compiled.comparable();
+            }
+            compiled
+        })
+    }
+
+    fn lowered(&self, lower: impl FnOnce(Compiled) -> Compiled) -> anyhow::Result<Compiled> {
         let options = compile::Options {
             environment: self.environment.as_deref(),
             limits: self.limits,
             ..compile::Options::default()
         };
         let input = self.input(None)?;
-        let compiled = compile::compile(&input, options)?.for_lowering();
+        let compiled = lower(compile::compile(&input, options)?);
+        let compiled = match compiled.lowered {
+            Some(_) => compiled,
+            None => compiled.for_lowering(),
+        };
         let folder = seen_folder(input.folder());
         findings(&compiled, &folder);
         if compiled.lowered.is_some() {

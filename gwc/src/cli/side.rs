@@ -51,6 +51,7 @@ enum Place {
 pub(super) enum Which {
     Old,
     New,
+    Only,
 }
 
 /// One side, read.
@@ -153,6 +154,18 @@ pub(super) fn against(
     let repeated = repeated_ids(&mut opened);
     note_repeated(&repeated);
     read(opened, Which::Old, at, context, (&names, &repeated))
+}
+
+/// Reads what one text names, alone.
+pub(super) fn one(text: &str, at: &StoreOptions, context: &Context) -> anyhow::Result<Read> {
+    let nobody = Names {
+        project: "document".to_owned(),
+        api: "api".to_owned(),
+    };
+    let mut opened = open(Named::find(text, context)?, context)?;
+    let repeated = repeated_ids(&mut opened);
+    note_repeated(&repeated);
+    read(opened, Which::Only, at, context, (&nobody, &repeated))
 }
 
 impl Opened {
@@ -515,6 +528,7 @@ fn read(
     let said = match which {
         Which::Old => format!("the old side, {name}"),
         Which::New => format!("the new side, {name}"),
+        Which::Only => name,
     };
     let compiled = compile::project_for(
         files,

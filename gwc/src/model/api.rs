@@ -16,7 +16,7 @@ use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
 use super::settings::{ApiEntry, Settings, policies};
 use super::treatment::{Own, Scopes};
-use super::{AllNames, Api, Defined, Operation, Validation, later};
+use super::{AllNames, Api, Defined, Operation, Origin, Validation, later};
 use crate::lint::allow;
 use crate::project::files::{Document, Files};
 use crate::spec::{In, PathItem, Spec};
@@ -94,7 +94,20 @@ pub fn resolve(
             let (security, readable) = match &written {
                 Some(written) => {
                     let (security, readable) = schemes.resolve(written, &mut used, sink);
-                    (super::Valued::written(security, written.span()), readable)
+                    let of_extension = get("security").map(NodeRef::span);
+                    let of_document = [&operation.security, &spec.security];
+                    let of_document = of_document.into_iter().flatten().map(|one| one.span);
+                    let span = written.span();
+                    let origin = Origin::Written {
+                        span,
+                        overrides: of_extension
+                            .into_iter()
+                            .chain(of_document)
+                            .filter(|other| *other != span)
+                            .collect(),
+                    };
+                    let value = security;
+                    (super::Valued { value, origin }, readable)
                 }
                 None => (
                     super::Valued::default(ir::Security::default(), "security"),
@@ -240,6 +253,7 @@ pub fn resolve(
         mounts: entry.mounts.clone(),
         policies: own,
         schemes: used.into_values().collect(),
+        scheme_names: schemes.names(),
         operations,
         declared,
     }

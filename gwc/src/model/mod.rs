@@ -22,6 +22,7 @@ mod treatment;
 use bundle::ir;
 use diag::{NodeId, NodeRef, Span};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use crate::project::files::Document;
 use crate::spec::Spec;
@@ -66,6 +67,8 @@ pub struct Api {
     pub policies: Vec<Defined<ir::Policy>>,
     /// Its security schemes that an operation uses, by their canonical name.
     pub schemes: Vec<ir::Scheme>,
+    /// What the document calls its schemes, with their canonical names.
+    pub scheme_names: BTreeMap<String, String>,
     /// Its operations in the order of the document.
     pub operations: Vec<Operation>,
     /// What is written for all of it and cannot run yet.

@@ -131,6 +131,18 @@ impl Schemes {
         }
     }
 
+    /// The document's names of schemes, with their canonical ones.
+    pub(super) fn names(&self) -> BTreeMap<String, String> {
+        let canonical = |scheme: &Scheme| match scheme.ir.as_ref()? {
+            Bound::Checked(bound) => Some(bound.name.clone()),
+            Bound::Unverified(place) => Some(unverified(place).name),
+        };
+        let named = self.by_name.iter();
+        named
+            .filter_map(|(name, scheme)| Some((name.clone(), canonical(scheme)?)))
+            .collect()
+    }
+
     /// A requirement as the bundle carries it, and whether all of it could be read; schemes that
     /// it uses are added to `used`. What is wrong is reported at its place.
     pub(super) fn resolve(

@@ -20,7 +20,7 @@ pub mod report;
 pub mod review;
 mod routing;
 pub mod security;
-mod witness;
+pub(crate) mod witness;
 
 pub use review::Review;
 

@@ -19,10 +19,10 @@ const PAIR: &str = "valid:valid";
 /// What stands where only something must be held.
 const FORGED: &str = "forged";
 /// The consumer that owns them; no gateway.yaml can name it.
-const OWNER: &str = "~witness";
+pub(crate) const OWNER: &str = "~witness";
 
 /// A gateway in which the witness's credentials are valid.
-pub(super) fn with_witness(gateway: &Gateway) -> Gateway {
+pub(crate) fn with_witness(gateway: &Gateway) -> Gateway {
     let hash = |text: &str| ir::Credential {
         sha256: Sha256::digest(text).into(),
         not_after: None,
@@ -67,13 +67,7 @@ pub(super) fn credentials(
         };
         let valid =
             matches!(&scheme.verify, ir::Verify::Auth(name) if verifiers.get(name).is_some());
-        let text = match (&scheme.place, valid) {
-            (Place::Authorization(kind), true) if kind == "basic" => {
-                base64::engine::general_purpose::STANDARD.encode(PAIR)
-            }
-            (_, true) => KEY.to_owned(),
-            (_, false) => FORGED.to_owned(),
-        };
+        let text = credential(scheme, valid);
         match &scheme.place {
             Place::Header(name) => values.headers.push((name.clone(), text)),
             Place::Query(name) => values.query.push((name.clone(), text)),
@@ -94,6 +88,18 @@ pub(super) fn credentials(
         values.headers.push(("cookie".into(), cookies.join("; ")));
     }
     (values, credentials)
+}
+
+/// A credential as it stands at its place: one that counts in a gateway [`with_witness`], or one
+/// that nobody knows.
+pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
+    match (&scheme.place, valid) {
+        (Place::Authorization(kind), true) if kind == "basic" => {
+            base64::engine::general_purpose::STANDARD.encode(PAIR)
+        }
+        (_, true) => KEY.to_owned(),
+        (_, false) => FORGED.to_owned(),
+    }
 }
 
 impl Draft {
@@ -196,7 +202,7 @@ fn redirects(route: &engine::RouteRef<'_>) -> bool {
 }
 
 /// A name or value as a query carries it.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -1,4 +1,4 @@
-//! The pages about plans run as they are written.
+//! The pages about plans and routes run as they are written.
 
 use std::fs;
 
@@ -67,6 +67,13 @@ fn the_page_on_plans_runs_as_it_is_written() {
         ended.err
     );
     follow(&project, "plan.md", 3);
+}
+
+#[test]
+fn the_page_on_routes_runs_as_it_is_written() {
+    let project = branch();
+    project.run(&["build", "-o", "shop.tar"]).with(0);
+    follow(&project, "route.md", 8);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod nodes;
 mod project;
 mod revoke;
 mod rollback;
+mod route;
 mod strip;
 mod usage;
 mod verify;

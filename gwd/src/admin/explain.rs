@@ -54,7 +54,6 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
         "bundle": snapshot.bundle(),
         "candidates": [],
         "effective": [],
-        "source": Value::Null,
     });
     let with = |more: Value| {
         let mut whole = base.clone();

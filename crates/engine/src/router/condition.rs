@@ -7,7 +7,14 @@ use policy::auth::decode_query;
 /// Whether all conditions hold. A parameter or field that stands several times fulfils a
 /// condition with any of its values; those of a query are compared decoded.
 pub(super) fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
-    conditions.iter().all(|condition| match condition {
+    conditions
+        .iter()
+        .all(|condition| holds(condition, headers, query))
+}
+
+/// Whether one condition holds.
+pub(super) fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) -> bool {
+    match condition {
         Condition::Header(name, test) => headers
             .get_all(name.as_str())
             .iter()
@@ -20,7 +27,7 @@ pub(super) fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<
                 let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
                 *decode_query(key) == *name.as_bytes() && passes(test, &decode_query(value))
             }),
-    })
+    }
 }
 
 fn passes(test: &Test, value: &[u8]) -> bool {

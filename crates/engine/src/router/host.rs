@@ -19,6 +19,17 @@ pub struct HostTable {
     any: Option<MountTable>,
 }
 
+/// What names the host of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostPattern {
+    /// This one.
+    Exact(String),
+    /// `*.example.org`: one label under this one.
+    Wildcard(String),
+    /// Mounts without hosts.
+    Any,
+}
+
 /// The mounts of one host.
 #[derive(Debug, Default)]
 pub struct MountTable {
@@ -87,6 +98,21 @@ impl HostTable {
             return Some(table);
         }
         self.any.as_ref()
+    }
+
+    /// What [`Self::mounts`] finds a host by; none where nobody answers for it.
+    #[must_use]
+    pub fn pattern(&self, host: &str) -> Option<HostPattern> {
+        if self.exact.contains_key(host) {
+            return Some(HostPattern::Exact(host.to_owned()));
+        }
+        let parent = host.split_once('.').filter(|(label, _)| !label.is_empty());
+        match parent {
+            Some((_, parent)) if self.wildcard.contains_key(parent) => {
+                Some(HostPattern::Wildcard(format!("*.{parent}")))
+            }
+            _ => self.any.as_ref().map(|_| HostPattern::Any),
+        }
     }
 }
 

@@ -5,13 +5,15 @@
 //! several mounts have a candidate, the candidates are compared by the order itself.
 
 mod condition;
+mod contender;
 mod host;
 mod order;
 mod trie;
 
-pub use host::{HostTable, MountEntry};
-pub use order::{compare_conditions, compare_segments, compare_templates};
-pub use trie::{ApiRouter, Candidate};
+pub use contender::{Contender, Lost, contenders};
+pub use host::{HostPattern, HostTable, MountEntry};
+pub use order::{Step, compare_conditions, compare_segments, compare_templates};
+pub use trie::{ApiRouter, Candidate, Seen};
 
 use http::Method;
 

@@ -48,10 +48,11 @@ pub fn compare_segments(a: &Segment, b: &Segment) -> Ordering {
 /// of a template beats the rest of a prefix.
 #[must_use]
 pub fn compare_templates(a: &Template, b: &Template) -> Ordering {
-    compare_segments_of(
+    let difference = segments_differ(
         (a.segments().iter(), a.is_prefix()),
         (b.segments().iter(), b.is_prefix()),
-    )
+    );
+    difference.map_or(Ordering::Equal, |(_, decided)| decided)
 }
 
 /// Compares conditions that hold for the same request: more fields, more parameters, exact
@@ -84,23 +85,52 @@ pub fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
         .then_with(|| b.cmp(a))
 }
 
+/// What decides between two routes that match the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Their priorities.
+    Priority,
+    /// What they say about the segment with this index, from 0, the base path's among them.
+    Segment(usize),
+    /// One goes on where the other one is a prefix: there are this many segments before.
+    Prefix(usize),
+    /// The request's own method, or GET that stands in for HEAD.
+    Method,
+    /// The path as it is declared, or its twin with another final slash.
+    Slash,
+    /// Their conditions.
+    Conditions,
+}
+
 /// A candidate with the segments of its mount's base path.
 pub(super) type Owner<'o> = (&'o [Segment], &'o Candidate<'o>);
 
 /// Compares candidates of two mounts: priority, the base path's segments followed by the
 /// template's, the request's own method before GET for HEAD, declared before its twin, conditions.
 pub(super) fn compare_owners(a: Owner<'_>, b: Owner<'_>) -> Ordering {
+    owners_differ(a, b).map_or(Ordering::Equal, |(_, decided)| decided)
+}
+
+/// The first step in which two candidates differ, and how.
+pub(super) fn owners_differ(a: Owner<'_>, b: Owner<'_>) -> Option<(Step, Ordering)> {
     let operations = (a.1.operation, b.1.operation);
-    let (a_prefix, b_prefix) = (
-        operations.0.template.is_prefix(),
-        operations.1.template.is_prefix(),
-    );
-    a.1.priority
-        .cmp(&b.1.priority)
-        .then_with(|| compare_segments_of((based(a), a_prefix), (based(b), b_prefix)))
-        .then_with(|| a.1.explicit.cmp(&b.1.explicit))
-        .then_with(|| b.1.twin.cmp(&a.1.twin))
-        .then_with(|| compare_conditions(&operations.0.conditions, &operations.1.conditions))
+    let differ = |step: Step, decided: Ordering| decided.is_ne().then_some((step, decided));
+    differ(Step::Priority, a.1.priority.cmp(&b.1.priority))
+        .or_else(|| {
+            segments_differ(
+                (based(a), operations.0.template.is_prefix()),
+                (based(b), operations.1.template.is_prefix()),
+            )
+        })
+        .or_else(|| differ(Step::Method, a.1.explicit.cmp(&b.1.explicit)))
+        .or_else(|| differ(Step::Slash, b.1.twin.cmp(&a.1.twin)))
+        .or_else(|| {
+            let conditions = (&operations.0.conditions, &operations.1.conditions);
+            differ(
+                Step::Conditions,
+                compare_conditions(conditions.0, conditions.1),
+            )
+        })
 }
 
 /// The segments of a base path and of what is matched below it.
@@ -116,22 +146,28 @@ fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> 
     base.iter().chain(&declared[..kept]).chain(added)
 }
 
-/// Compares segments from the left; whether each is a prefix decides where both end.
-fn compare_segments_of<'o>(
+/// The first segment from the left in which two differ; whether each is a prefix decides where both
+/// end.
+fn segments_differ<'o>(
     (mut left, left_prefix): (impl Iterator<Item = &'o Segment>, bool),
     (mut right, right_prefix): (impl Iterator<Item = &'o Segment>, bool),
-) -> Ordering {
+) -> Option<(Step, Ordering)> {
+    let mut index = 0;
     loop {
-        match (left.next(), right.next()) {
-            (Some(a), Some(b)) => match compare_segments(a, b) {
-                Ordering::Equal => {}
-                decided => return decided,
-            },
+        let (step, decided) = match (left.next(), right.next()) {
+            (Some(a), Some(b)) => (Step::Segment(index), compare_segments(a, b)),
             // The one that ends matches the same path with fewer segments: it is a prefix.
-            (Some(_), None) => return Ordering::Greater,
-            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => (Step::Prefix(index), Ordering::Greater),
+            (None, Some(_)) => (Step::Prefix(index), Ordering::Less),
             // Both end here: an end beats the rest of a prefix.
-            (None, None) => return right_prefix.cmp(&left_prefix),
+            (None, None) => {
+                let decided = right_prefix.cmp(&left_prefix);
+                return decided.is_ne().then_some((Step::Prefix(index), decided));
+            }
+        };
+        if decided.is_ne() {
+            return Some((step, decided));
         }
+        index += 1;
     }
 }

@@ -163,6 +163,7 @@ impl ApiRouter {
                     index: arm.operation,
                     operation: &self.operations[arm.operation as usize],
                     method: &arm.method,
+                    twin: arm.twin,
                 });
             }
             Walk::On
@@ -227,6 +228,8 @@ pub struct Seen<'r> {
     pub operation: &'r Operation,
     /// Its method.
     pub method: &'r Method,
+    /// Whether the path differs from its template by the final slash.
+    pub twin: bool,
 }
 
 /// Two operations that own the same requests.

@@ -149,6 +149,8 @@ pub struct Defaults {
     pub validation: Validation,
     /// `validate` as it is written.
     pub validate: Declared,
+    /// Where that stands.
+    pub validate_at: Option<Span>,
 }
 
 impl Required {
@@ -542,6 +544,7 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
         },
         validation: get("validate").map_or(Validation::Off, Validation::of_requests),
         validate: get("validate").map_or_else(Declared::default, later::validate),
+        validate_at: get("validate").map(NodeRef::span),
         expose_bundle: get("expose_bundle")
             .and_then(NodeRef::as_bool)
             .unwrap_or(false),

@@ -13,6 +13,7 @@ use bundle::ir;
 use serde_json::Value;
 
 use self::operations::{Line, Of};
+pub(crate) use self::things::{listener, upstream};
 use super::{Change, OperationRef, Plan, Section, security};
 use crate::lower::Lowered;
 

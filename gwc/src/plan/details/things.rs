@@ -335,7 +335,7 @@ fn comes_or_goes(
 }
 
 /// A listener's settings by their paths in gateway.yaml.
-fn listener(listener: &ir::Listener) -> Settings {
+pub(crate) fn listener(listener: &ir::Listener) -> Settings {
     let limits = &listener.limits;
     let number = |number: u64| one(Scalar::Number(i64::try_from(number).unwrap_or(i64::MAX)));
     listener
@@ -363,7 +363,7 @@ fn listener(listener: &ir::Listener) -> Settings {
 }
 
 /// An upstream's settings by their paths in gateway.yaml.
-fn upstream(upstream: &ir::Upstream) -> Settings {
+pub(crate) fn upstream(upstream: &ir::Upstream) -> Settings {
     let host = match &upstream.host_header {
         ir::HostHeader::Preserve => "preserve",
         ir::HostHeader::Upstream => "upstream",

@@ -3,14 +3,17 @@
 //! It stands beside the bundle, never in it: places and prose are not behaviour. Plans read it
 //! for the old side's places and for DOCS; gwd may show it.
 
+mod fields;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use diag::{NodeId, NodeRef, SourceFile, Span};
+use diag::{NodeId, NodeRef, SourceFile, Sources, Span};
 use serde::{Deserialize, Serialize};
 
+use self::fields::Setters;
 use crate::compile::Compiled;
 use crate::contract::prose::Prose;
-use crate::model::{Api, Operation, Origin};
+use crate::model::{Api, Operation};
 use crate::parallel;
 
 /// The version of this form. One of another version is not read: it only makes messages richer.
@@ -47,6 +50,9 @@ pub struct ApiProse {
     /// The texts of schemas by keyword, each once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub schemas: BTreeMap<String, BTreeSet<String>>,
+    /// What the document calls its security schemes, with the names that they have in a bundle.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub schemes: BTreeMap<String, String>,
 }
 
 /// One operation's places and prose.
@@ -94,12 +100,31 @@ pub enum FieldSource {
         /// What it overrides, nearest first.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         overrides: Vec<Place>,
+        /// Of a policy: who put it into the chain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<From>,
     },
     /// Nobody did: the built-in default of this name.
     Default {
         /// The default's name.
         default: String,
     },
+}
+
+/// Who put a policy into a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum From {
+    /// `required` of gateway.yaml.
+    Required,
+    /// `defaults` of gateway.yaml.
+    Defaults,
+    /// `defaults` of the document.
+    Document,
+    /// The path item.
+    Path,
+    /// The operation.
+    Operation,
 }
 
 /// A place in a file: 1-based.
@@ -113,19 +138,23 @@ pub struct Place {
     pub column: u32,
 }
 
+impl Place {
+    fn of(sources: &Sources, span: Span) -> Self {
+        let position = sources.position(span);
+        Self {
+            file: sources.file(span.file).path().to_owned(),
+            line: position.line,
+            column: position.column,
+        }
+    }
+}
+
 impl SourceMap {
     /// What a compiled project was written as.
     #[must_use]
     pub fn of(compiled: &Compiled) -> Self {
         let sources = &compiled.files.sources;
-        let place = |span| {
-            let position = sources.position(span);
-            Place {
-                file: sources.file(span.file).path().to_owned(),
-                line: position.line,
-                column: position.column,
-            }
-        };
+        let place = |span| Place::of(sources, span);
         let files = sources.iter().map(|(_, file)| file).collect();
         let files = parallel::map(files, |file: &SourceFile| {
             let digest = bundle::digest::Digest::of(file.text().as_bytes());
@@ -195,30 +224,6 @@ impl SourceMap {
                 define(format!("required {key} {}", name.value), name.span, None);
             }
         }
-        // What an environment sets stands in for a place of its own.
-        let behind = |span: Span| {
-            let mut chain = vec![span];
-            while let Some(next) = chain.last().and_then(|last| compiled.origins.behind(*last)) {
-                if chain.contains(&next) {
-                    break;
-                }
-                chain.push(next);
-            }
-            chain
-        };
-        let field = |origin: &Origin| match origin {
-            Origin::Written { span, overrides } => {
-                let all = std::iter::once(span).chain(overrides);
-                let mut places = all.flat_map(|span| behind(*span)).map(&place);
-                FieldSource::Written {
-                    place: places.next().unwrap_or_default(),
-                    overrides: places.collect(),
-                }
-            }
-            Origin::Default(name) => FieldSource::Default {
-                default: (*name).to_owned(),
-            },
-        };
         // Where nothing can be built, what is compared still has prose.
         let comparable = match compiled.lowered {
             Some(_) => None,
@@ -226,34 +231,10 @@ impl SourceMap {
         };
         let apis = parallel::map(model.apis.iter().collect(), |api: &Api| {
             let prose = Prose::new(&compiled.files, &api.document);
+            let setters = Setters::new(compiled, settings, api);
             let mut known: HashMap<Fields, usize> = HashMap::new();
             let source = |operation: &Operation| {
                 let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
-                let mut fields = BTreeMap::new();
-                fields.insert("security".to_owned(), field(&operation.security.origin));
-                fields.insert("upstream".to_owned(), field(&operation.upstream.origin));
-                fields.insert("timeout".to_owned(), field(&operation.timeout_ms.origin));
-                fields.insert(
-                    "max_body".to_owned(),
-                    field(&operation.max_body_bytes.origin),
-                );
-                for link in &operation.chain {
-                    if let bundle::ir::Link::Shared(name) | bundle::ir::Link::Own(name) =
-                        &link.value
-                    {
-                        fields.insert(format!("policies/{name}"), field(&link.origin));
-                    }
-                }
-                // Whatever else is written at the operation.
-                let extension = written.x_gateway.map(|id| tree.at(id));
-                for (entry, _) in extension.into_iter().flat_map(NodeRef::entries) {
-                    let key = entry.key.trim_start_matches('+').to_owned();
-                    let written = || FieldSource::Written {
-                        place: place(entry.key_span),
-                        overrides: Vec::new(),
-                    };
-                    fields.entry(key).or_insert_with(written);
-                }
                 let text = |text: &Option<diag::Spanned<String>>| {
                     text.as_ref().map(|text| text.value.clone())
                 };
@@ -263,7 +244,7 @@ impl SourceMap {
                     path: operation.path.clone(),
                     id: operation.id.clone(),
                     owner: operation.owner.clone(),
-                    fields: *known.entry(fields).or_insert(next),
+                    fields: *known.entry(setters.of(operation)).or_insert(next),
                     summary: text(&written.summary),
                     description: text(&written.description),
                     tags: written.tags.iter().map(|tag| tag.value.clone()).collect(),
@@ -277,6 +258,7 @@ impl SourceMap {
             let whole = ApiProse {
                 document: prose.of_document(),
                 schemas: schemas.cloned().unwrap_or_default(),
+                schemes: api.scheme_names.clone(),
             };
             let mut fields: Vec<(Fields, usize)> = known.into_iter().collect();
             fields.sort_unstable_by_key(|(_, index)| *index);

@@ -1,0 +1,265 @@
+//! Every route whose template matches a request, and why it does not own it: [`super::find`] told
+//! at length, for people. Not on the way of a request.
+
+use http::Method;
+use policy::RequestHead;
+
+use super::condition;
+use super::host::{HostTable, MountEntry};
+use super::order::{self, Step};
+use super::trie::{Candidate, Seen};
+
+/// A route whose template matches.
+#[derive(Debug)]
+pub struct Contender {
+    /// The mount, as an index into the snapshot's mounts.
+    pub mount: u32,
+    /// The operation, as an index into the API's operations.
+    pub operation: u32,
+    /// Why it does not own the request; none: it does.
+    pub lost: Option<Lost>,
+}
+
+/// Why a route whose template matches does not own a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// It has another method.
+    Method,
+    /// This one of its conditions does not hold, the first of those that do not.
+    Condition(usize),
+    /// The owner is greater, by this step.
+    Beaten(Step),
+}
+
+/// The contenders: the owner first, then those that it beat, greatest first, then those that do not
+/// match at all.
+#[must_use]
+pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
+    let Some(table) = hosts.mounts(&head.host) else {
+        return Vec::new();
+    };
+    let mut all: Vec<(&MountEntry, Candidate<'_>, Option<Lost>)> = Vec::new();
+    for (entry, below) in table.below(head.path()) {
+        entry.router.matching(below, &mut |seen| {
+            all.push((entry, candidate(seen, head), unfit(seen, head)));
+        });
+    }
+    all.sort_by(|(a_entry, a, a_lost), (b_entry, b, b_lost)| {
+        let order = order::compare_owners((&b_entry.base_segments, b), (&a_entry.base_segments, a));
+        a_lost.is_some().cmp(&b_lost.is_some()).then(order)
+    });
+    let owner = all.first().filter(|(_, _, lost)| lost.is_none());
+    let beaten = |entry: &MountEntry, one: &Candidate<'_>| {
+        let (owners_entry, owner, _) = owner?;
+        let owner = (&owners_entry.base_segments[..], owner);
+        let (step, _) = order::owners_differ(owner, (&entry.base_segments, one))?;
+        Some(Lost::Beaten(step))
+    };
+    let told = all.iter().map(|(entry, one, lost)| Contender {
+        mount: entry.mount,
+        operation: one.index,
+        lost: lost.or_else(|| beaten(entry, one)),
+    });
+    told.collect()
+}
+
+fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
+    Candidate {
+        index: seen.index,
+        operation: seen.operation,
+        priority: seen.operation.priority,
+        twin: seen.twin,
+        explicit: *seen.method == head.method,
+    }
+}
+
+/// Why a route cannot own the request, whoever else is there.
+fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
+    let stands_in = head.method == Method::HEAD && *seen.method == Method::GET;
+    if *seen.method != head.method && !stands_in {
+        return Some(Lost::Method);
+    }
+    let mut conditions = seen.operation.conditions.iter();
+    let fails = |condition| !condition::holds(condition, &head.headers, head.query());
+    conditions.position(fails).map(Lost::Condition)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bundle::ir::{Condition, Operation, Set, Template, Test, TrailingSlash};
+    use http::HeaderMap;
+
+    use super::*;
+    use crate::router::{ApiRouter, Found, find};
+
+    /// `METHOD /template`, then `!N` a priority, `?NAME=VALUE` a condition, `~` any final slash,
+    /// `*` a prefix.
+    fn operation(text: &str) -> Operation {
+        let mut words = text.split_whitespace();
+        let (method, path) = (words.next().unwrap(), words.next().unwrap());
+        let mut operation = Operation {
+            key: text.to_owned(),
+            method: method.to_owned(),
+            template: Template::parse(path).unwrap(),
+            conditions: Vec::new(),
+            priority: 0,
+            treatment: 0,
+            trailing_slash: TrailingSlash::Strict,
+        };
+        for word in words {
+            match word.split_at(1) {
+                ("!", priority) => operation.priority = priority.parse().unwrap(),
+                ("?", condition) => {
+                    let (name, value) = condition.split_once('=').unwrap_or((condition, ""));
+                    let test = match value {
+                        "" => Test::Present,
+                        value => Test::Exact(value.to_owned()),
+                    };
+                    operation
+                        .conditions
+                        .push(Condition::Query(name.to_owned(), test));
+                }
+                ("~", _) => operation.trailing_slash = TrailingSlash::Ignore,
+                _ => operation.template = operation.template.into_prefix(),
+            }
+        }
+        operation.conditions.sort();
+        operation
+    }
+
+    /// APIs by base path; the contenders of a request with their reasons, the owner first.
+    fn told(apis: &[(&str, &[&str])], request: &str) -> Vec<(String, Option<Lost>)> {
+        let mut hosts = HostTable::default();
+        let mut keys: Vec<Vec<String>> = Vec::new();
+        for (mount, (base, operations)) in (0..).zip(apis) {
+            let operations = operations.iter().map(|text| operation(text)).collect();
+            let router = Arc::new(ApiRouter::build(Set::new(operations).unwrap()).unwrap());
+            let named = router.operations().iter().map(|one| one.key.clone());
+            keys.push(named.collect());
+            hosts.add(None, base, mount, &router);
+        }
+        let (method, target) = request.split_once(' ').unwrap();
+        let head = RequestHead {
+            method: method.parse().unwrap(),
+            target: target.parse().unwrap(),
+            host: "h".into(),
+            headers: HeaderMap::new(),
+        };
+        let all = contenders(&hosts, &head);
+        // The owner is the one that the table finds.
+        let owner = match find(&hosts, &head) {
+            Found::Operation {
+                mount, operation, ..
+            } => Some((mount, operation)),
+            _ => None,
+        };
+        let first = all.first().filter(|one| one.lost.is_none());
+        assert_eq!(
+            first.map(|one| (one.mount, one.operation)),
+            owner,
+            "{request}"
+        );
+        let key = |one: &Contender| keys[one.mount as usize][one.operation as usize].clone();
+        all.iter().map(|one| (key(one), one.lost)).collect()
+    }
+
+    #[test]
+    fn each_loser_is_told_the_first_step_in_which_it_is_less() {
+        use Lost::{Beaten, Condition, Method};
+        use Step::{Conditions, Prefix, Priority, Segment, Slash};
+        type Case<'a> = (&'a [&'a str], &'a str, &'a [(&'a str, Option<Lost>)]);
+        let cases: &[Case<'_>] = &[
+            (
+                &["GET /a/{id}", "GET /a/latest", "POST /a/latest"],
+                "GET /a/latest",
+                &[
+                    ("GET /a/latest", None),
+                    ("GET /a/{id}", Some(Beaten(Segment(1)))),
+                    ("POST /a/latest", Some(Method)),
+                ],
+            ),
+            (
+                &["GET /a/{id} !5", "GET /a/latest"],
+                "GET /a/latest",
+                &[
+                    ("GET /a/{id} !5", None),
+                    ("GET /a/latest", Some(Beaten(Priority))),
+                ],
+            ),
+            (
+                &["GET /a ?x=1", "GET /a ?x", "GET /a ?y", "GET /a"],
+                "GET /a?x=1",
+                &[
+                    ("GET /a ?x=1", None),
+                    ("GET /a ?x", Some(Beaten(Conditions))),
+                    ("GET /a", Some(Beaten(Conditions))),
+                    ("GET /a ?y", Some(Condition(0))),
+                ],
+            ),
+            (
+                &["GET /a ~", "GET /a/", "GET /{x}/"],
+                "GET /a/",
+                &[
+                    ("GET /a/", None),
+                    ("GET /a ~", Some(Beaten(Slash))),
+                    ("GET /{x}/", Some(Beaten(Segment(0)))),
+                ],
+            ),
+            (
+                &["GET /a", "HEAD /a", "HEAD /{x}"],
+                "HEAD /a",
+                &[
+                    ("HEAD /a", None),
+                    ("GET /a", Some(Beaten(Step::Method))),
+                    ("HEAD /{x}", Some(Beaten(Segment(0)))),
+                ],
+            ),
+            (
+                &["GET /a *", "GET /a/{b}", "GET /{a}/b"],
+                "GET /a/b",
+                &[
+                    ("GET /a/{b}", None),
+                    ("GET /a *", Some(Beaten(Prefix(1)))),
+                    ("GET /{a}/b", Some(Beaten(Segment(0)))),
+                ],
+            ),
+            (
+                &["GET /{a}.json", "GET /{a}", "GET /{a}.{b}"],
+                "GET /x.json",
+                &[
+                    ("GET /{a}.json", None),
+                    ("GET /{a}.{b}", Some(Beaten(Segment(0)))),
+                    ("GET /{a}", Some(Beaten(Segment(0)))),
+                ],
+            ),
+            (&["GET /a"], "GET /b", &[]),
+            (
+                &["POST /a ?x=2"],
+                "POST /a?x=1",
+                &[("POST /a ?x=2", Some(Condition(0)))],
+            ),
+        ];
+        for (operations, request, expected) in cases {
+            let expected: Vec<(String, Option<Lost>)> = expected
+                .iter()
+                .map(|(key, lost)| ((*key).to_owned(), *lost))
+                .collect();
+            assert_eq!(told(&[("", operations)], request), expected, "{request}");
+        }
+    }
+
+    #[test]
+    fn a_base_path_counts_as_the_first_segments() {
+        let apis: &[(&str, &[&str])] = &[("", &["GET /{a}/b"]), ("/x", &["GET /{b}"])];
+        let expected = [
+            ("GET /{b}".to_owned(), None),
+            (
+                "GET /{a}/b".to_owned(),
+                Some(Lost::Beaten(Step::Segment(0))),
+            ),
+        ];
+        assert_eq!(told(apis, "GET /x/b"), expected);
+    }
+}

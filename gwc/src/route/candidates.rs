@@ -1,0 +1,321 @@
+//! Who else might have owned a request, and the precise reason why not.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::{Condition, Segment, Test};
+use engine::router::{HostPattern, Lost, Step};
+use engine::{Decided, RouteRef};
+use policy::RequestHead;
+use policy::auth::decode_query;
+
+use super::{Answer, Asked, Operation, names, told};
+
+/// Most hosts that are asked what they would do.
+const HOSTS_MAX: usize = 1_000;
+/// Most routes of other hosts that are told.
+const ELSEWHERE_MAX: usize = 5;
+
+/// A route that does not own the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The operation.
+    pub operation: Operation,
+    /// What kind of reason it is.
+    pub by: &'static str,
+    /// The reason.
+    pub lost: String,
+}
+
+/// Every kind of reason, for the schema.
+pub const KINDS: [&str; 9] = [
+    "method",
+    "condition",
+    "priority",
+    "template",
+    "prefix",
+    "head",
+    "slash",
+    "conditions",
+    "host",
+];
+
+/// The losers: those whose template matches at the request's host, then those that its host hides.
+pub(super) fn candidates(
+    asked: Asked<'_>,
+    decided: &Decided<'_>,
+    head: &RequestHead,
+) -> Vec<Candidate> {
+    let snapshot = asked.oracle.snapshot();
+    let all = snapshot.contenders(asked.question.listener, head);
+    let owner = decided.route.as_ref();
+    let losers = all.iter().filter_map(|(route, lost)| {
+        let (by, lost) = reason((*lost)?, route, owner, head);
+        Some(Candidate {
+            operation: asked.operation(route),
+            by,
+            lost,
+        })
+    });
+    let mut candidates: Vec<Candidate> = losers.collect();
+    candidates.extend(elsewhere(asked, owner.is_none() && all.is_empty(), head));
+    candidates
+}
+
+/// The kind of a reason, and the reason.
+fn reason(
+    lost: Lost,
+    route: &RouteRef<'_>,
+    owner: Option<&RouteRef<'_>>,
+    head: &RequestHead,
+) -> (&'static str, String) {
+    let step = match (lost, owner) {
+        (Lost::Method, _) => {
+            return (
+                "method",
+                format!("its method is {}", route.operation.method),
+            );
+        }
+        (Lost::Condition(index), _) => {
+            let condition = &route.operation.conditions[index];
+            return ("condition", unmet(condition, head));
+        }
+        (Lost::Beaten(step), _) => step,
+    };
+    let Some(owner) = owner else {
+        return ("conditions", "another route is greater".to_owned());
+    };
+    match step {
+        Step::Priority => (
+            "priority",
+            format!(
+                "its priority is {}, the owner's is {}",
+                route.operation.priority, owner.operation.priority
+            ),
+        ),
+        Step::Segment(index) => {
+            let (own, greater) = (segment(route, index), segment(owner, index));
+            let number = index + 1;
+            (
+                "template",
+                format!("segment {number}: {own} is less exact than {greater}"),
+            )
+        }
+        Step::Prefix(0) => (
+            "prefix",
+            "it matches every path; the owner says more".to_owned(),
+        ),
+        Step::Prefix(count) => (
+            "prefix",
+            format!(
+                "it matches everything below its {count} segment{}; the owner says more",
+                if count == 1 { "" } else { "s" }
+            ),
+        ),
+        Step::Method => (
+            "head",
+            "GET stands in for HEAD only where no operation has HEAD itself".to_owned(),
+        ),
+        Step::Slash => (
+            "slash",
+            format!(
+                "the owner declares the path as it was asked; this one has it by `trailing_slash: {}`",
+                slash(route)
+            ),
+        ),
+        Step::Conditions => (
+            "conditions",
+            format!(
+                "its conditions are less sharp: {} against {}",
+                conditions(&route.operation.conditions),
+                conditions(&owner.operation.conditions)
+            ),
+        ),
+    }
+}
+
+fn slash(route: &RouteRef<'_>) -> &'static str {
+    match route.operation.trailing_slash {
+        bundle::ir::TrailingSlash::Redirect => "redirect",
+        bundle::ir::TrailingSlash::Ignore | bundle::ir::TrailingSlash::Strict => "ignore",
+    }
+}
+
+/// What a route says about the segment with this index, the base path's among them.
+fn segment(route: &RouteRef<'_>, index: usize) -> String {
+    let base: Vec<&str> = route.mount.base_path.split('/').skip(1).collect();
+    if let Some(text) = base.get(index) {
+        return format!("`{text}`");
+    }
+    match route.operation.template.segments().get(index - base.len()) {
+        Some(Segment::Folded(text)) => format!("`{text}` in any letter case"),
+        Some(segment) => format!("`{segment}`"),
+        None => "the final slash".to_owned(),
+    }
+}
+
+/// Conditions as gateway.yaml's readers know them.
+pub(super) fn conditions(all: &[Condition]) -> String {
+    if all.is_empty() {
+        return "none".to_owned();
+    }
+    let told: Vec<String> = all
+        .iter()
+        .map(|one| format!("`{}`", condition(one)))
+        .collect();
+    told.join(" and ")
+}
+
+fn condition(condition: &Condition) -> String {
+    let test = |test: &Test| match test {
+        Test::Exact(text) => text.clone(),
+        Test::Prefix(text) => format!("{text}…"),
+        Test::Present => "…".to_owned(),
+    };
+    match condition {
+        Condition::Header(name, wanted) => format!("{name}: {}", test(wanted)),
+        Condition::Query(name, wanted) => format!("?{name}={}", test(wanted)),
+    }
+}
+
+/// A condition that does not hold: what it wants, and what the request has.
+fn unmet(wanted: &Condition, head: &RequestHead) -> String {
+    let found: Vec<String> = match wanted {
+        Condition::Header(name, _) if matches!(name.as_str(), "authorization" | "cookie") => {
+            let all = head.headers.get_all(name.as_str()).iter();
+            all.map(|_| "(hidden)".to_owned()).collect()
+        }
+        Condition::Header(name, _) => {
+            let all = head.headers.get_all(name.as_str()).iter();
+            all.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+                .collect()
+        }
+        Condition::Query(name, _) => {
+            let pairs = head.query().unwrap_or_default().split('&');
+            let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
+            let named = pairs.filter(|(key, _)| *decode_query(key) == *name.as_bytes());
+            let values = named.map(|(_, value)| decode_query(value));
+            values
+                .map(|value| String::from_utf8_lossy(&value).into_owned())
+                .collect()
+        }
+    };
+    let has = match found.as_slice() {
+        [] => "has none".to_owned(),
+        values => format!("has `{}`", values.join("`, `")),
+    };
+    format!("it needs `{}`; the request {has}", condition(wanted))
+}
+
+/// Routes of other hosts that a reader may have meant: what the request's host hides, and where
+/// nobody owns the request, who would at another host.
+fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidate> {
+    let snapshot = asked.oracle.snapshot();
+    let listener = asked.question.listener;
+    let owner = snapshot.host_pattern(listener, &head.host);
+    let others = patterns(asked)
+        .into_iter()
+        .filter(|pattern| Some(pattern) != owner.as_ref());
+    let others = others.filter(|pattern| {
+        nobody
+            || match pattern {
+                HostPattern::Any => owner.is_some(),
+                HostPattern::Wildcard(name) => names(name, &head.host),
+                HostPattern::Exact(_) => false,
+            }
+    });
+    let mut found = Vec::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for pattern in others.take(HOSTS_MAX) {
+        if found.len() == ELSEWHERE_MAX {
+            break;
+        }
+        let mut head = head.clone();
+        // `~` is a label that nobody's host has.
+        head.host = match &pattern {
+            HostPattern::Exact(host) => host.as_str().into(),
+            HostPattern::Wildcard(name) => name.replacen('*', "~", 1).into(),
+            HostPattern::Any => "~".into(),
+        };
+        let there = snapshot.contenders(listener, &head);
+        let Some((route, None)) = there.first() else {
+            continue;
+        };
+        if !known.insert(route.id.to_owned()) {
+            continue;
+        }
+        let asked_host = asked.host();
+        let lost = match (told(&pattern), owner.as_ref().and_then(told)) {
+            (None, Some(host)) => format!(
+                "its mount has no hosts, and another mount has `{host}`: that one owns all requests of its host"
+            ),
+            (Some(own), Some(host)) if names(own, &asked_host) => {
+                format!(
+                    "its mount has `{own}`, and another mount has `{host}`, which is more exact"
+                )
+            }
+            (Some(own), _) => format!("its mount has the host `{own}`, not `{asked_host}`"),
+            (None, None) => continue,
+        };
+        let operation = asked.operation(route);
+        found.push(Candidate {
+            operation: Operation {
+                host: told(&pattern).unwrap_or_default().to_owned(),
+                ..operation
+            },
+            by: "host",
+            lost,
+        });
+    }
+    found
+}
+
+/// The hosts of the listener's mounts, each once.
+fn patterns(asked: Asked<'_>) -> Vec<HostPattern> {
+    let name = asked.listener();
+    let mounts = asked.gateway().apis.iter().flat_map(|api| &api.mounts);
+    let here = mounts.filter(|mount| mount.listeners.iter().any(|listener| listener == name));
+    let mut any = false;
+    let mut hosts: BTreeSet<&str> = BTreeSet::new();
+    for mount in here {
+        any |= mount.hosts.is_empty();
+        hosts.extend(mount.hosts.iter().map(String::as_str));
+    }
+    let named = hosts.into_iter().map(|host| match host.starts_with("*.") {
+        true => HostPattern::Wildcard(host.to_owned()),
+        false => HostPattern::Exact(host.to_owned()),
+    });
+    any.then_some(HostPattern::Any)
+        .into_iter()
+        .chain(named)
+        .collect()
+}
+
+/// Why a request has no owner, where the routes that match do not tell it.
+pub(super) fn why_nobody(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Option<String> {
+    let listener = asked.listener();
+    let pattern = asked
+        .oracle
+        .snapshot()
+        .host_pattern(asked.question.listener, &head.host);
+    let path = head.path();
+    match (pattern, answer.reason) {
+        (None, _) => {
+            let all = patterns(asked);
+            let hosts: Vec<&str> = all.iter().filter_map(told).collect();
+            let known = match hosts.len() {
+                0 => "no API is mounted there".to_owned(),
+                _ => format!("name a host: {}", diag::suggest::one_of(hosts, 8)),
+            };
+            let host = asked.host();
+            Some(format!(
+                "no mount of the listener `{listener}` answers for the host `{host}`; {known}"
+            ))
+        }
+        (Some(_), Some("no_route")) => Some(format!("no template matches `{path}`")),
+        (Some(_), Some("no_condition_matched")) => Some(
+            "templates match and one has the method, but conditions fail; they are below"
+                .to_owned(),
+        ),
+        (Some(_), _) => None,
+    }
+}

@@ -1,0 +1,49 @@
+//! What this version knows and cannot run: an answer is without it, and says so.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::{SchemeUse, Verify};
+use policy::{Checked, auth};
+
+use super::{Here, chain};
+
+/// Policies, verifiers and settings of an operation that the answer leaves out.
+pub(super) fn left_out(here: Here<'_>) -> Vec<String> {
+    let shared = &here.asked.gateway().shared;
+    let chain = here.treatment.chain.iter();
+    let policies = chain.filter_map(|link| chain::policy(here, link));
+    let policies = policies.filter(|policy| matches!(policy.checked, Checked::Declared(_)));
+    let policies =
+        policies.map(|policy| format!("policy {} ({})", policy.name, policy.checked.kind()));
+    let uses = here.treatment.security.0.iter().flat_map(|all| &all.0);
+    let verifiers =
+        uses.filter_map(
+            |SchemeUse { scheme, .. }| match &here.api.schemes.get(scheme)?.verify {
+                Verify::Upstream => None,
+                Verify::Inline(checked) => {
+                    Some(format!("verifier of {scheme} ({})", checked.kind()))
+                }
+                Verify::Auth(name) => match &shared.auth.get(name)?.checked {
+                    auth::Checked::Declared(declared) => {
+                        Some(format!("auth {name} ({})", declared.kind))
+                    }
+                    auth::Checked::ApiKey(_) | auth::Checked::Basic(_) => None,
+                },
+            },
+        );
+    let settings = here.treatment.declared.iter();
+    let settings = settings.map(|one| one.path[0].clone());
+    let listener = shared.listeners.get(here.asked.listener());
+    let listener = listener.into_iter().flat_map(|one| {
+        let keys = one.declared.iter();
+        keys.map(|setting| format!("listener {} {}", one.name, setting.path[0]))
+    });
+    let upstream = shared.upstreams.get(&here.treatment.upstream);
+    let upstream = upstream.into_iter().flat_map(|one| {
+        let keys = one.declared.iter();
+        keys.map(|setting| format!("upstream {} {}", one.name, setting.path[0]))
+    });
+    let all = policies.chain(verifiers).chain(settings);
+    let all: BTreeSet<String> = all.chain(listener).chain(upstream).collect();
+    all.into_iter().collect()
+}

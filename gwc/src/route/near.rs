@@ -1,0 +1,203 @@
+//! Operations whose template nearly matches a path: another letter case, another final slash, a
+//! segment too many, a slip of the pen.
+
+use bundle::ir::{Segment, Template};
+use engine::RouteRef;
+use policy::RequestHead;
+
+use super::candidates::Candidate;
+use super::{Answer, Asked, told};
+
+/// Most that are told.
+const NEAR_MAX: usize = 5;
+/// A template this far away is another one.
+const DISTANCE_MAX: u32 = 6;
+/// Longest path that is compared, in segments.
+const SEGMENTS_MAX: usize = 64;
+
+/// The nearest templates among the mounts of the request's host, nearest first.
+pub(super) fn misses(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> Vec<Candidate> {
+    let snapshot = asked.oracle.snapshot();
+    let Some(pattern) = snapshot.host_pattern(asked.question.listener, &head.host) else {
+        return Vec::new();
+    };
+    let host = told(&pattern);
+    let here = |route: &RouteRef<'_>| {
+        let api = asked.gateway().apis.get(route.api);
+        let mount = api.and_then(|api| api.mounts.get(&route.mount.name));
+        mount.is_some_and(|mount| {
+            let listens = mount.listeners.iter().any(|name| name == asked.listener());
+            let named = match host {
+                Some(host) => mount.hosts.iter().any(|one| one == host),
+                None => mount.hosts.is_empty(),
+            };
+            listens && named
+        })
+    };
+    let known = |route: &RouteRef<'_>| {
+        let owner = answer.operation.iter();
+        let mut told = owner.chain(answer.candidates.iter().map(|one| &one.operation));
+        told.any(|one| one.key == route.operation.key && one.mount == *route.mount.name)
+    };
+    let path: Vec<&str> = head.path().split('/').skip(1).collect();
+    if path.len() > SEGMENTS_MAX {
+        return Vec::new();
+    }
+    let mut found: Vec<(u32, RouteRef<'_>, String)> = Vec::new();
+    for route in snapshot.routes() {
+        let template = behind(&route);
+        if let Some((distance, why)) = distance(&path, &template)
+            && here(&route)
+            && !known(&route)
+        {
+            // Of two that are as near, the one with the method.
+            let other = u32::from(route.operation.method != head.method.as_str());
+            found.push((2 * distance + other, route, why));
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(b.1.id)));
+    let nearest = found.into_iter().take(NEAR_MAX);
+    nearest
+        .map(|(_, route, lost)| Candidate {
+            operation: asked.operation(&route),
+            by: "template",
+            lost,
+        })
+        .collect()
+}
+
+fn behind(route: &RouteRef<'_>) -> Template {
+    let template = route.operation.template.clone();
+    match &*route.mount.base_path {
+        "" => template,
+        base => template.behind(base),
+    }
+}
+
+/// How far a template is from matching a path, and the first thing that is in the way; none where
+/// it is far, or matches.
+fn distance(path: &[&str], template: &Template) -> Option<(u32, String)> {
+    let segments = template.segments();
+    let mut distance = 0;
+    let mut same = 0;
+    let mut why: Option<String> = None;
+    for (index, (wanted, found)) in segments.iter().zip(path).enumerate() {
+        let number = index + 1;
+        let (cost, reason) = match apart(wanted, found) {
+            Apart::Matches => {
+                // What any path has tells nothing.
+                same += u32::from(!matches!(wanted, Segment::Parameter(_)));
+                continue;
+            }
+            Apart::Case => (
+                1,
+                format!("segment {number} is `{wanted}`: the letter case differs"),
+            ),
+            Apart::Alike => (2, format!("segment {number} is `{wanted}`, not `{found}`")),
+            Apart::Far => (4, format!("segment {number} is `{wanted}`, not `{found}`")),
+        };
+        distance += cost;
+        why.get_or_insert(reason);
+    }
+    let (own, asked) = (segments.len(), path.len());
+    let rest = own.abs_diff(asked);
+    let longer = match own.cmp(&asked) {
+        std::cmp::Ordering::Equal => None,
+        std::cmp::Ordering::Less if template.is_prefix() => None,
+        std::cmp::Ordering::Less if rest == 1 && path.last() == Some(&"") => {
+            Some((1, "it has no slash at its end".to_owned()))
+        }
+        std::cmp::Ordering::Greater
+            if rest == 1 && segments.last() == Some(&Segment::Literal(String::new())) =>
+        {
+            Some((1, "it has a slash at its end".to_owned()))
+        }
+        std::cmp::Ordering::Less => Some((3, format!("it ends after {own} of {asked} segments"))),
+        std::cmp::Ordering::Greater => {
+            let next = &segments[asked];
+            Some((3, format!("it goes on with `/{next}`")))
+        }
+    };
+    if let Some((cost, reason)) = longer {
+        distance += cost * u32::try_from(rest).unwrap_or(u32::MAX / 8);
+        why.get_or_insert(reason);
+    }
+    let near = distance <= DISTANCE_MAX && (same > 0 || distance <= 2);
+    why.filter(|_| near).map(|why| (distance, why))
+}
+
+/// How a segment of a path differs from what a template says.
+enum Apart {
+    Matches,
+    Case,
+    Alike,
+    Far,
+}
+
+fn apart(wanted: &Segment, found: &str) -> Apart {
+    match wanted {
+        Segment::Parameter(_) if !found.is_empty() => Apart::Matches,
+        Segment::Parameter(_) => Apart::Far,
+        Segment::Pattern(pattern) if pattern.matches(found) => Apart::Matches,
+        Segment::Pattern(_) => Apart::Alike,
+        Segment::Literal(text) if text == found => Apart::Matches,
+        Segment::Folded(text) | Segment::Literal(text) if text.eq_ignore_ascii_case(found) => {
+            match wanted {
+                Segment::Folded(_) => Apart::Matches,
+                _ => Apart::Case,
+            }
+        }
+        Segment::Folded(text) | Segment::Literal(text) => {
+            match diag::suggest::nearest(found, [text.as_str()]) {
+                Some(_) => Apart::Alike,
+                None => Apart::Far,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_near_for_a_reason_that_a_reader_can_mend() {
+        let cases = [
+            (
+                "/orders",
+                "/Orders",
+                Some("segment 1 is `orders`: the letter case differs"),
+            ),
+            ("/orders/", "/orders", Some("it has a slash at its end")),
+            ("/orders", "/orders/", Some("it has no slash at its end")),
+            (
+                "/orders/{id}",
+                "/order/7",
+                Some("segment 1 is `orders`, not `order`"),
+            ),
+            (
+                "/orders/{id}/lines",
+                "/orders/7",
+                Some("it goes on with `/lines`"),
+            ),
+            (
+                "/orders",
+                "/orders/7",
+                Some("it ends after 1 of 2 segments"),
+            ),
+            ("/orders", "/orders", None),
+            ("/orders", "/invoices", None),
+            ("/a/b/c/d", "/a", None),
+            ("/{any}/latest", "/orders", None),
+        ];
+        for (template, path, expected) in cases {
+            let path: Vec<&str> = path.split('/').skip(1).collect();
+            let found = distance(&path, &Template::parse(template).unwrap());
+            assert_eq!(
+                found.as_ref().map(|(_, why)| why.as_str()),
+                expected,
+                "{template}"
+            );
+        }
+    }
+}

@@ -1,0 +1,544 @@
+//! `gwc route`: who owns a request, who does not and why, what runs, and who decided it.
+
+use serde_json::{Value, json};
+
+use crate::git::{commit, git};
+use crate::project::{Ended, Project};
+
+const GATEWAY: &str = "version: 1
+name: shop
+apis:
+  orders: {path: orders.yaml, mounts: [{name: main, hosts: [api.shop.example], base_path: /v1, strip_base_path: true}, {name: any}]}
+auth: {keys: {kind: api_key}}
+consumers:
+  acme: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}
+upstreams: {orders: {targets: {a: {url: \"http://127.0.0.1:9000/api\", weight: 3}, b: {url: \"http://127.0.0.2:9000\"}}}}
+policies: {slow: {kind: rate_limit, limit: 10/s, burst: 5}, mark: {kind: headers, request: {set: {X-Mark: \"${env:GWS_MARK}\"}}}}
+required: {policies: [slow]}
+defaults: {upstream: orders, policies: [mark], timeout: 5s}
+release: {store: releases}
+";
+
+const ORDERS: &str = "openapi: 3.1.0
+info: {title: Orders, version: \"1\"}
+security: [{key: []}]
+x-gateway: {defaults: {timeout: 4s}}
+paths:
+  /orders:
+    x-gateway: {trailing_slash: redirect}
+    get: {operationId: listOrders, x-gateway: {timeout: 3s}, responses: {\"200\": {description: fine}}}
+    post: {operationId: addOrder, responses: {\"200\": {description: fine}}}
+  /orders/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get: {operationId: getOrder, responses: {\"200\": {description: fine}}}
+  /orders/latest:
+    get: {operationId: latest, x-gateway: {match: {headers: {X-Version: {exact: \"2\"}}}}, responses: {\"200\": {description: fine}}}
+  /{any}/latest:
+    parameters: [{name: any, in: path, required: true, schema: {type: string}}]
+    x-gateway: {priority: 2}
+    head: {operationId: headAny, responses: {\"200\": {description: fine}}}
+components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+";
+
+const AT: &str = "http://api.shop.example/v1";
+
+fn shop() -> Project {
+    let project = Project::bare();
+    project.write("gateway.yaml", GATEWAY);
+    project.write("orders.yaml", ORDERS);
+    project
+}
+
+fn ask(project: &Project, arguments: &[&str]) -> Ended {
+    let mut all = vec!["route", "--format", "json"];
+    all.extend(arguments);
+    project.run(&all)
+}
+
+fn told(project: &Project, arguments: &[&str]) -> Value {
+    ask(project, arguments).with(0).json("route/v1")
+}
+
+/// `KEY by: reason` of each candidate.
+fn lost(answer: &Value, list: &str) -> Vec<String> {
+    let all = answer[list].as_array().expect("a list").iter();
+    all.map(|one| {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let (key, by) = (text(&one["operation"]["key"]), text(&one["by"]));
+        format!("{key} {by}: {}", text(&one["lost"]))
+    })
+    .collect()
+}
+
+fn place(line: u32, column: u32, file: &str) -> Value {
+    json!({"file": file, "line": line, "column": column})
+}
+
+#[test]
+fn each_loser_is_told_with_the_reason_that_decided() {
+    let project = shop();
+    let latest = format!("{AT}/orders/latest");
+    let second = told(&project, &["GET", &latest, "-H", "X-Version: 2"]);
+    assert_eq!(second["operation"]["key"], "orders/latest");
+    assert_eq!(second["operation"]["host"], "api.shop.example");
+    assert_eq!(second["operation"]["source"], place(14, 5, "orders.yaml"));
+    assert_eq!(
+        lost(&second, "candidates"),
+        [
+            "orders/getOrder template: segment 3: `{id}` is less exact than `latest`",
+            "orders/headAny method: its method is HEAD",
+        ]
+    );
+    let first = told(&project, &["GET", &latest, "-H", "X-Version: 1"]);
+    assert_eq!(first["operation"]["key"], "orders/getOrder");
+    assert_eq!(
+        lost(&first, "candidates")[0],
+        "orders/headAny method: its method is HEAD"
+    );
+    assert_eq!(
+        lost(&first, "candidates")[1],
+        "orders/latest condition: it needs `x-version: 2`; the request has `1`"
+    );
+    let head = told(&project, &["HEAD", &latest]);
+    assert_eq!(head["operation"]["key"], "orders/headAny");
+    assert_eq!(
+        lost(&head, "candidates")[0],
+        "orders/getOrder priority: its priority is 0, the owner's is 2"
+    );
+    let delete = told(&project, &["DELETE", &format!("{AT}/orders")]);
+    assert_eq!(
+        (&delete["decision"], &delete["status"], &delete["allow"]),
+        (&json!("reject"), &json!(405), &json!("GET, HEAD, POST"))
+    );
+}
+
+#[test]
+fn what_a_host_hides_and_what_is_nearly_asked_for_is_told() {
+    let project = shop();
+    // The host owns all its requests, also those of which it knows no template.
+    let hidden = told(&project, &["GET", "http://api.shop.example/orders"]);
+    assert_eq!(hidden["decision"], "none");
+    assert_eq!(
+        lost(&hidden, "candidates"),
+        [
+            "orders/listOrders host: its mount has no hosts, and another mount has `api.shop.example`: that one owns all requests of its host"
+        ]
+    );
+    let near = told(&project, &["GET", "/Orders"]);
+    assert_eq!(
+        lost(&near, "near"),
+        [
+            "orders/listOrders template: segment 1 is `orders`: the letter case differs",
+            "orders/addOrder template: segment 1 is `orders`: the letter case differs",
+        ]
+    );
+    // Where every mount has a host, one has to be named.
+    project.edit("gateway.yaml", ", {name: any}", "");
+    let nobody = told(&project, &["GET", "/v1/orders"]);
+    assert_eq!(
+        nobody["why"],
+        "no mount of the listener `public` answers for the host `gateway`; name a host: only `api.shop.example` is known"
+    );
+    assert_eq!(
+        lost(&nobody, "candidates"),
+        ["orders/listOrders host: its mount has the host `api.shop.example`, not `gateway`"]
+    );
+}
+
+#[test]
+fn the_chain_tells_who_put_each_step_there_and_what_came_of_it() {
+    let project = shop();
+    let steps = |arguments: &[&str]| {
+        let answer = told(&project, arguments);
+        let all = answer["chain"].as_array().expect("a list").iter();
+        let steps = all.map(|step| {
+            let fields = ["phase", "policy", "kind", "from", "outcome", "reason"];
+            fields
+                .map(|field| step[field].as_str().unwrap_or("-").to_owned())
+                .join(" ")
+        });
+        (steps.collect::<Vec<_>>(), answer)
+    };
+    let (refused, answer) = steps(&["GET", "/orders"]);
+    assert_eq!(
+        refused,
+        [
+            "admission public listener - continue -",
+            "authenticate authenticate security - reject credential_missing",
+            "limit slow rate_limit required not run -",
+            "transform mark headers defaults not run -",
+        ]
+    );
+    assert_eq!(
+        answer["chain"][2]["settings"],
+        json!({"limit": "10/s", "burst": "5", "key": "consumer"})
+    );
+    assert_eq!(answer["chain"][2]["source"], place(10, 23, "gateway.yaml"));
+    let challenge =
+        json!([{"name": "www-authenticate", "value": "ApiKey in=\"header\", name=\"x-key\""}]);
+    assert_eq!(
+        answer["response"],
+        json!({"status": 401, "headers": challenge})
+    );
+    let (edge, answer) = steps(&["GET", "/orders/%00"]);
+    assert_eq!(edge, ["admission public listener - reject path_invalid"]);
+    assert_eq!(answer["status"], 400);
+    // A policy of the operation, of the path, and of the document.
+    project.edit(
+        "orders.yaml",
+        "{timeout: 3s}",
+        "{timeout: 3s, +policies: [late]}",
+    );
+    project.edit(
+        "orders.yaml",
+        "{trailing_slash: redirect}",
+        "{trailing_slash: redirect, +policies: [late2]}",
+    );
+    project.edit(
+        "orders.yaml",
+        "{defaults: {timeout: 4s}}",
+        "{defaults: {timeout: 4s, +policies: [late3]}}",
+    );
+    let kind = "{kind: headers, request: {set: {X-A: a}}}";
+    project.edit(
+        "gateway.yaml",
+        "policies: {slow",
+        &format!("policies: {{late: {kind}, late2: {kind}, late3: {kind}, slow"),
+    );
+    let (steps, _) = steps(&["GET", "/orders", "--credential", "key=valid"]);
+    assert_eq!(
+        steps[3..],
+        [
+            "transform mark headers defaults continue -",
+            "transform late3 headers document continue -",
+            "transform late2 headers path continue -",
+            "transform late headers operation continue -",
+        ]
+    );
+}
+
+#[test]
+fn each_value_tells_who_set_it_and_everything_that_it_overrides() {
+    let project = shop();
+    project.edit(
+        "gateway.yaml",
+        "release:",
+        "environments: {prod: {patch: prod.yaml}}\nrelease:",
+    );
+    project.write("prod.yaml", "defaults: {timeout: 9s}\n");
+    let field = |name: &str, arguments: &[&str]| {
+        let answer = told(&project, arguments);
+        let all = answer["effective"].as_array().expect("a list").iter();
+        let found = all.into_iter().find(|field| field["field"] == name);
+        found.cloned().unwrap_or(Value::Null)
+    };
+    let list = ["GET", "/orders", "--env", "prod"];
+    assert_eq!(
+        field("timeout", &list),
+        json!({"field": "timeout", "value": "3s", "source": place(8, 57, "orders.yaml"), "overrides": [
+            place(4, 33, "orders.yaml"), place(1, 21, "prod.yaml"), place(11, 57, "gateway.yaml")]})
+    );
+    assert_eq!(
+        field("trailing_slash", &list),
+        json!({"field": "trailing_slash", "value": "redirect", "source": place(7, 33, "orders.yaml"), "overrides": []})
+    );
+    assert_eq!(
+        field("max_body", &list),
+        json!({"field": "max_body", "value": "no limit", "source": {"default": "max_body"}, "overrides": []})
+    );
+    // What nobody writes is told where all is.
+    assert_eq!(field("priority", &list), Value::Null);
+    let all = ["GET", "/orders", "--env", "prod", "--all"];
+    assert_eq!(
+        field("priority", &all)["source"],
+        json!({"default": "priority"})
+    );
+    assert_eq!(
+        field("upstream orders timeouts.connect", &all)["value"],
+        "5s"
+    );
+    assert_eq!(field("mount any base_path", &all)["value"], "/");
+    // A requirement of the operation stands over that of the document.
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [{key: []}],",
+    );
+    assert_eq!(
+        field("security", &["GET", "/orders"])["overrides"],
+        json!([place(3, 11, "orders.yaml")])
+    );
+    let (of_operation, match_of) = (
+        ["HEAD", "/a/latest"],
+        ["GET", "/orders/latest", "-H", "X-Version: 2"],
+    );
+    assert_eq!(field("priority", &of_operation)["value"], "2");
+    assert_eq!(
+        field("conditions", &match_of)["source"],
+        place(14, 51, "orders.yaml")
+    );
+}
+
+#[test]
+fn the_request_that_the_upstream_gets_is_told_and_no_secret_with_it() {
+    let project = shop();
+    let sent = [
+        "GET",
+        "http://api.shop.example/v1/orders?page=2",
+        "-H",
+        "X-Key: test",
+        "-H",
+        "X-Forwarded-For: 6.6.6.6",
+        "-H",
+        "Cookie: a=verysecret",
+        "-H",
+        "Accept: text/plain",
+    ];
+    let ended = ask(&project, &sent).with(0);
+    assert!(
+        !ended.out.contains("verysecret") && !ended.out.contains("GWS_MARK\": \"v"),
+        "{}",
+        ended.out
+    );
+    let answer = ended.json("route/v1");
+    assert_eq!(answer["consumer"], "acme");
+    let upstream = &answer["upstream"];
+    assert_eq!(
+        upstream["targets"],
+        json!([
+            {"name": "a", "weight": 3, "url": "http://127.0.0.1:9000/api/orders?page=2", "host": "api.shop.example"},
+            {"name": "b", "weight": 1, "url": "http://127.0.0.2:9000/orders?page=2", "host": "api.shop.example"},
+        ])
+    );
+    assert_eq!(upstream["request"]["path"], "/api/orders?page=2");
+    assert_eq!(upstream["request"]["headers"]["x-key"], "(hidden)");
+    assert_eq!(upstream["request"]["headers"]["cookie"], "(hidden)");
+    assert_eq!(upstream["request"]["headers"]["accept"], "text/plain");
+    assert_eq!(upstream["added"]["x-mark"], "(hidden)");
+    assert_eq!(upstream["added"]["x-consumer-name"], "acme");
+    // Nobody outside may say where a request comes from.
+    assert_eq!(
+        upstream["changed"]["x-forwarded-for"],
+        json!({"old": "6.6.6.6", "new": "203.0.113.1"})
+    );
+    // A credential in the query is none of a log's business either.
+    project.edit(
+        "orders.yaml",
+        "in: header, name: X-Key",
+        "in: query, name: key",
+    );
+    let ended = ask(&project, &["GET", "/orders?key=test&a=b"]).with(0);
+    let answer = ended.json("route/v1");
+    assert_eq!(
+        answer["upstream"]["request"]["path"],
+        "/api/orders?key=(hidden)&a=b"
+    );
+    // Where the gateway answers, that is told.
+    let answer = told(&project, &["GET", "/orders/?a=b"]);
+    assert_eq!(
+        (&answer["decision"], &answer["upstream"]),
+        (&json!("respond"), &Value::Null)
+    );
+    assert_eq!(
+        answer["response"],
+        json!({"status": 308, "headers": [{"name": "location", "value": "/orders?a=b"}]})
+    );
+}
+
+#[test]
+fn a_credential_counts_or_not_without_anybody_knowing_one() {
+    let project = shop();
+    let with = |credential: &str| told(&project, &["GET", "/orders", "--credential", credential]);
+    let valid = with("key=valid");
+    assert_eq!(valid["decision"], "forward");
+    assert_eq!(valid["consumer"], "(whoever owns the valid credential)");
+    assert_eq!(with("key=forged")["reason"], "credential_invalid");
+    assert_eq!(with("header x-key by keys=valid")["decision"], "forward");
+    // A key that reads like the one that is lent counts nowhere else.
+    let guessed = told(&project, &["GET", "/orders", "-H", "X-Key: valid"]);
+    assert_eq!(guessed["reason"], "credential_invalid");
+    let unknown = project.run(&["route", "GET", "/orders", "--credential", "kay=valid"]);
+    unknown.with(64).says(
+        "`orders`, which owns the request, uses no security scheme `kay`: only `key` is known",
+    );
+    let twice = [
+        "route",
+        "GET",
+        "/orders",
+        "-H",
+        "X-Key: a",
+        "--credential",
+        "key=valid",
+    ];
+    project
+        .run(&twice)
+        .with(64)
+        .says("write either -H or --credential");
+    let nobody = project.run(&["route", "GET", "/none", "--credential", "key=valid"]);
+    nobody
+        .with(0)
+        .says("nobody owns the request, so it carries no credential");
+}
+
+#[test]
+fn what_cannot_run_yet_is_left_out_and_named() {
+    let project = shop();
+    project.edit(
+        "gateway.yaml",
+        "policies: {slow",
+        "policies: {waf: {kind: ip_filter, deny: [203.0.113.0/24]}, slow",
+    );
+    project.edit("gateway.yaml", "policies: [slow]", "policies: [waf, slow]");
+    project.edit(
+        "orders.yaml",
+        "{timeout: 3s}",
+        "{timeout: 3s, validate: {request: block}}",
+    );
+    let answer = told(&project, &["GET", "/orders", "--credential", "key=valid"]);
+    assert_eq!(
+        answer["left_out"],
+        json!(["policy waf (ip_filter)", "validate"])
+    );
+    assert_eq!(
+        (&answer["chain"][1]["phase"], &answer["chain"][1]["outcome"]),
+        (&json!("address"), &json!("left out"))
+    );
+    let fields = answer["effective"].as_array().unwrap().iter();
+    let validate = fields
+        .into_iter()
+        .find(|field| field["field"] == "validate.request");
+    assert_eq!(validate.unwrap()["source"], place(8, 81, "orders.yaml"));
+    let human = project.run(&["route", "GET", "/orders"]).with(0);
+    human
+        .says("as far as this version can run it")
+        .says("policy waf (ip_filter)");
+    project.run(&["build"]).with(1);
+}
+
+#[test]
+fn sources_a_revision_a_bundle_and_a_file_answer_alike() {
+    let project = shop();
+    project.write(".gitignore", "/releases/\n*.tar\n");
+    git(project.path(), &["init", "-q", "-b", "main"]);
+    commit(&project, "one");
+    let id = project.build();
+    project.run(&["build", "-o", "one.tar"]).with(0);
+    let answer = |arguments: &[&str]| {
+        let mut all = vec!["GET", "/orders", "--credential", "key=valid", "--all"];
+        all.extend(arguments);
+        let mut answer = told(&project, &all);
+        // Places are known where the sources, or an artifact beside the bundle, are.
+        for field in answer["effective"].as_array_mut().unwrap() {
+            field["source"] = Value::Null;
+        }
+        answer
+    };
+    let here = answer(&[]);
+    assert_eq!(here["bundle"], id);
+    let digits = id["sha256:".len()..][..12].to_owned();
+    for bundle in ["git:HEAD", &digits] {
+        assert_eq!(answer(&["--bundle", bundle]), here, "{bundle}");
+    }
+    let file = answer(&["--bundle", "one.tar"]);
+    assert_eq!(
+        (&file["operation"]["key"], &file["upstream"]["targets"]),
+        (&here["operation"]["key"], &here["upstream"]["targets"])
+    );
+    // The sources here are others by now.
+    project.edit("orders.yaml", "{timeout: 3s}", "{timeout: 2s}");
+    assert_eq!(answer(&["--bundle", "git:HEAD"]), here);
+    assert_ne!(answer(&[])["bundle"], id);
+    // A document alone says where its gateway comes from.
+    let document = project.run(&["--project", "orders.yaml", "route", "GET", "/orders"]);
+    document.with(0).says("made up").says("listOrders");
+}
+
+#[test]
+fn the_request_of_a_plans_line_is_replayed_on_either_side() {
+    let project = shop();
+    project.write(".gitignore", "/releases/\n*.json\n");
+    git(project.path(), &["init", "-q", "-b", "main"]);
+    commit(&project, "one");
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [],",
+    );
+    project.edit(
+        "orders.yaml",
+        "{timeout: 3s}",
+        "{timeout: 2s, public: true}",
+    );
+    let plan = [
+        "plan",
+        "--against",
+        "git:HEAD",
+        "-o",
+        "plan.json",
+        "--format",
+        "json",
+    ];
+    let plan = project.run(&plan).with(0).json("plan/v1");
+    let line = |class: &str| {
+        let changes = plan["changes"].as_array().unwrap().iter();
+        let mut of_class = changes.filter(|change| change["class"] == class);
+        of_class.next().expect("it is there")["fingerprint"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let weaken = line("weaken");
+    let now = told(&project, &["--witness", &weaken, "plan.json"]);
+    assert_eq!(now["decision"], "forward");
+    let before = told(
+        &project,
+        &[
+            "--witness",
+            &weaken[..6],
+            "plan.json",
+            "--bundle",
+            "git:HEAD",
+        ],
+    );
+    assert_eq!(before["status"], 401);
+    let replay = |words: &[&str]| project.run(&[&["route", "--witness"], words].concat());
+    replay(&[&line("tighten"), "plan.json"])
+        .with(64)
+        .says("shows no request");
+    replay(&["0123456789ab", "plan.json"])
+        .with(64)
+        .says("no line of plan.json");
+    replay(&[&weaken, "gateway.yaml"])
+        .with(65)
+        .says("is no plan");
+    replay(&[&weaken, "none.json"])
+        .with(65)
+        .says("cannot read none.json");
+    replay(&[&weaken]).with(64).says("needs one plan");
+}
+
+#[test]
+fn a_question_that_is_none_says_what_to_write() {
+    let project = shop();
+    let cases: [(&[&str], &str); 6] = [
+        (&["GET"], "a method and a URL are needed"),
+        (
+            &["GET", "orders"],
+            "neither a URL (http://HOST/PATH) nor a path",
+        ),
+        (&["G@T", "/orders"], "is not a method"),
+        (&["GET", "/orders", "-H", "nothing"], "write NAME: VALUE"),
+        (
+            &["GET", "/orders", "--listener", "inner"],
+            "there is no listener `inner`: only `public` is known",
+        ),
+        (
+            &["GET", "/orders", "--credential", "key"],
+            "write SCHEME=valid or SCHEME=forged",
+        ),
+    ];
+    for (arguments, wrong) in cases {
+        ask(&project, arguments).with(64).says(wrong);
+    }
+}
