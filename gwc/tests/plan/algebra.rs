@@ -72,9 +72,10 @@ fn who_owns_which_requests_differs_as_it_does_for_every_request() {
     });
     let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum::<u64>();
     let (compared, refused) = (sum(|tally| tally.compared), sum(|tally| tally.refused));
+    let shadows = sum(|tally| tally.shadows);
     let (cells, witnesses) = (sum(|tally| tally.cells), sum(|tally| tally.witnesses));
     println!(
-        "{compared} pairs compared, {refused} with identical routes, {cells} cells, {witnesses} witnesses"
+        "{compared} pairs compared, {refused} with identical routes, {cells} cells, {witnesses} witnesses, {shadows} shadows"
     );
     assert!(compared > count * 9 / 10, "{compared}");
     assert!(
@@ -89,6 +90,7 @@ struct Tally {
     refused: u64,
     cells: u64,
     witnesses: u64,
+    shadows: u64,
 }
 
 /// The owners of some requests, before and after.
@@ -132,6 +134,14 @@ impl Tally {
             "{}",
             shown()
         );
+        let shadows: BTreeSet<(&str, String)> = plan
+            .changes
+            .iter()
+            .filter(|change| change.class == plan::Class::Shadowed)
+            .map(|change| (change.id, change.operations[0].clone()))
+            .collect();
+        assert_eq!(shadows, shadowed(&was, &is, paths), "{}", shown());
+        self.shadows += shadows.len() as u64;
         for (cell, witness) in &said {
             let asked = (was.owner(witness), is.owner(witness));
             assert_eq!(&asked, cell, "{witness:?}\n{}", shown());
@@ -543,7 +553,6 @@ impl Naive {
 
 /// Each pair of owners that some request has, with the size of the smallest.
 fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<Cell, usize> {
-    let words = paths.0.len().div_ceil(64);
     let mut cells: BTreeMap<Cell, usize> = BTreeMap::new();
     for (host, patterns) in HOSTS {
         // A host that nobody names is asked like any other.
@@ -558,31 +567,9 @@ fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<Cell, usize>
         for (method, name) in METHODS.iter().enumerate() {
             for fields in FIELDS {
                 for queries in QUERIES {
-                    let owned = |naive: &Naive, asked: Option<&str>| {
-                        let mut left: Bits = vec![u64::MAX; words];
-                        let spare = words * 64 - paths.0.len();
-                        if let Some(last) = left.last_mut() {
-                            *last >>= spare;
-                        }
-                        let mut owned: Vec<(Option<usize>, Bits)> = Vec::new();
-                        for at in &naive.order[method] {
-                            let route = &naive.routes[*at];
-                            if asked != Some(route.host)
-                                || !conditions_hold(&route.conditions, fields, queries)
-                            {
-                                continue;
-                            }
-                            let mine: Bits =
-                                left.iter().zip(&route.paths).map(|(a, b)| a & b).collect();
-                            left.iter_mut().zip(&mine).for_each(|(a, b)| *a &= !b);
-                            if mine.iter().any(|word| *word != 0) {
-                                owned.push((Some(*at), mine));
-                            }
-                        }
-                        owned.push((None, left));
-                        owned
-                    };
-                    let (was, is) = (owned(old, asked.0), owned(new, asked.1));
+                    let carried = (fields, queries);
+                    let was = owned(old, asked.0, &old.order[method], carried, paths);
+                    let is = owned(new, asked.1, &new.order[method], carried, paths);
                     let more: usize = fields
                         .iter()
                         .map(|value| "v".len() + value.len() + 4)
@@ -614,6 +601,85 @@ fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<Cell, usize>
         }
     }
     cells
+}
+
+/// The operations of both sides whose declared path has requests on one side only, at some place.
+fn shadowed(old: &Naive, new: &Naive, paths: &Paths) -> BTreeSet<(&'static str, String)> {
+    let mut found = BTreeSet::new();
+    for (host, patterns) in HOSTS {
+        let named = [old, new]
+            .iter()
+            .any(|naive| naive.hosts.contains(&patterns[0]));
+        if !named && host != "gateway" {
+            continue;
+        }
+        let [before, after] = [old, new].map(|naive| {
+            let asked = naive.asked(patterns);
+            let mut reached: BTreeMap<&str, bool> = BTreeMap::new();
+            for route in naive
+                .routes
+                .iter()
+                .filter(|route| asked == Some(route.host))
+            {
+                if !route.twin {
+                    reached.insert(&route.id, false);
+                }
+            }
+            for order in &naive.order {
+                for fields in FIELDS {
+                    for queries in QUERIES {
+                        for (at, mine) in owned(naive, asked, order, (fields, queries), paths) {
+                            let route = at.map(|at| &naive.routes[at]).filter(|it| !it.twin);
+                            if let Some(route) =
+                                route.filter(|_| mine.iter().any(|word| *word != 0))
+                            {
+                                reached.insert(&route.id, true);
+                            }
+                        }
+                    }
+                }
+            }
+            reached
+        });
+        for (id, was) in before {
+            let key = id.trim_end_matches("@m").to_owned();
+            match (was, after.get(id)) {
+                (true, Some(false)) => found.insert(("shadow-appears", key)),
+                (false, Some(true)) => found.insert(("shadow-disappears", key)),
+                _ => false,
+            };
+        }
+    }
+    found
+}
+
+/// Who owns which paths of requests with these fields and parameters; nobody has the rest.
+fn owned(
+    naive: &Naive,
+    asked: Option<&str>,
+    order: &[usize],
+    (fields, queries): (&[&str], &[&str]),
+    paths: &Paths,
+) -> Vec<(Option<usize>, Bits)> {
+    let words = paths.0.len().div_ceil(64);
+    let mut left: Bits = vec![u64::MAX; words];
+    if let Some(last) = left.last_mut() {
+        *last >>= words * 64 - paths.0.len();
+    }
+    let mut owned: Vec<(Option<usize>, Bits)> = Vec::new();
+    for at in order {
+        let route = &naive.routes[*at];
+        if asked != Some(route.host) || !conditions_hold(&route.conditions, fields, queries) {
+            continue;
+        }
+        let mine: Bits = left.iter().zip(&route.paths).map(|(a, b)| a & b).collect();
+        left.iter_mut().zip(&mine).for_each(|(a, b)| *a &= !b);
+        if mine.iter().any(|word| *word != 0) {
+            owned.push((Some(*at), mine));
+        }
+    }
+    owned.push((None, left));
+    owned
 }
 
 /// What a plan says of two owners; none where it says nothing.

@@ -287,42 +287,6 @@ impl<'a> Cells<'_, 'a> {
         self.push(told, change, route, witness, NO_REQUEST);
     }
 
-    /// Operations of both sides that lost the last of their requests to others, or have some
-    /// again.
-    pub(super) fn shadows(&self, moved: &BTreeSet<(u32, u32)>) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let reached = |side: usize, route: u32| {
-            let mut owners = [Owner::Anyone; 2];
-            owners[side] = Owner::Route(route);
-            smallest(self.tables, owners, &Values::default()).is_some()
-        };
-        let twin_of = |routes: &[Route<'_>], route: &Route<'_>| {
-            let found = routes
-                .iter()
-                .position(|other| other.id() == route.id() && other.twin == route.twin);
-            found.and_then(|at| u32::try_from(at).ok())
-        };
-        let (mut lost, mut found) = (BTreeSet::new(), BTreeSet::new());
-        for &(before, after) in moved {
-            let (was, is) = (self.before(before), self.after(after));
-            if was.id() == is.id() {
-                continue;
-            }
-            let still = twin_of(self.tables[1].routes, was);
-            if let Some(still) = still.filter(|still| lost.insert(*still) && !reached(1, *still)) {
-                let change = shadow("shadow-appears", owner(was).into(), owner(is).into());
-                changes.push(about(change, self.after(still), self.place));
-            }
-            let earlier = twin_of(self.tables[0].routes, is);
-            if let Some(earlier) = earlier.filter(|at| found.insert(*at) && !reached(0, *at)) {
-                let change = shadow("shadow-disappears", owner(was).into(), owner(is).into());
-                changes.push(about(change, self.after(after), self.place));
-                debug_assert!(!reached(0, earlier));
-            }
-        }
-        changes
-    }
-
     /// A caller with the credentials of one of the alternatives, who is let in on one side only:
     /// on the new one where it `opens`.
     fn somebody(
@@ -515,7 +479,7 @@ fn has(side: &Lowered, route: &Route<'_>) -> bool {
 }
 
 /// Who answers, for people.
-fn owner(route: &Route<'_>) -> String {
+pub(super) fn owner(route: &Route<'_>) -> String {
     let redirects = if route.redirects() {
         " (redirects)"
     } else {
@@ -544,14 +508,8 @@ fn restated((was, is): &(String, String)) -> Change {
     )
 }
 
-fn shadow(id: &'static str, was: Value, is: Value) -> Change {
-    let mut change = Change::new(Section::Routing, Class::Shadowed, id, "route", was, is);
-    change.why_none = Some("the lines of the requests that moved have them");
-    change
-}
-
 /// A change of one route's operation.
-fn about(change: Change, route: &Route<'_>, place: &Place) -> Change {
+pub(super) fn about(change: Change, route: &Route<'_>, place: &Place) -> Change {
     let mut change = change.of(route.reference());
     change.places.insert(RequestPlace {
         listener: place.listener.clone(),

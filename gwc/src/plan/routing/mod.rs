@@ -9,6 +9,7 @@
 mod cell;
 mod index;
 mod search;
+mod shadow;
 mod table;
 mod texts;
 mod values;
@@ -174,7 +175,7 @@ impl<'a> Overlay<'a> {
             plan.bugs.extend(told.bugs);
             moved.extend(told.moved);
         }
-        plan.changes.extend(cells.shadows(&moved));
+        plan.changes.extend(cells.shadows(&self.tasks, &moved));
     }
 }
 
