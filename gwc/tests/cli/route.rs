@@ -542,3 +542,87 @@ fn a_question_that_is_none_says_what_to_write() {
         ask(&project, arguments).with(64).says(wrong);
     }
 }
+
+#[test]
+fn every_kind_of_reason_is_told_in_words() {
+    let project = Project::bare();
+    project.write("gateway.yaml", GATEWAY);
+    project.write(
+        "orders.yaml",
+        "openapi: 3.1.0
+info: {title: Orders, version: \"1\"}
+security: [{key: []}]
+paths:
+  /files:
+    x-gateway: {match: prefix}
+    get: {operationId: files, responses: {\"200\": {description: fine}}}
+  /files/{name}:
+    parameters: [{name: name, in: path, required: true, schema: {type: string}}]
+    get: {operationId: getFile, responses: {\"200\": {description: fine}}}
+    head: {operationId: headFile, responses: {\"200\": {description: fine}}}
+  /a:
+    x-gateway: {trailing_slash: ignore}
+    get: {operationId: a, responses: {\"200\": {description: fine}}}
+  /a/:
+    get: {operationId: aSlash, responses: {\"200\": {description: fine}}}
+  /c:
+    get: {operationId: c, responses: {\"200\": {description: fine}}}
+  /c?kind=old:
+    get: {operationId: cOld, responses: {\"200\": {description: fine}}}
+  /fold:
+    x-gateway: {case_insensitive: true}
+    get: {operationId: fold, responses: {\"200\": {description: fine}}}
+  /FOLD:
+    get: {operationId: exact, responses: {\"200\": {description: fine}}}
+components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+",
+    );
+    let cases: [(&[&str], &str, &[&str]); 6] = [
+        (
+            &["GET", "/files/7"],
+            "getFile",
+            &[
+                "orders/files prefix: it matches everything below its 1 segment; the owner says more",
+                "orders/headFile method: its method is HEAD",
+            ],
+        ),
+        (
+            &["HEAD", "/files/7"],
+            "headFile",
+            &[
+                "orders/getFile head: GET stands in for HEAD only where no operation has HEAD itself",
+                "orders/files prefix: it matches everything below its 1 segment; the owner says more",
+            ],
+        ),
+        (
+            &["GET", "/a/"],
+            "aSlash",
+            &[
+                "orders/a slash: the owner declares the path as it was asked; this one has it by `trailing_slash: ignore`",
+            ],
+        ),
+        (
+            &["GET", "/c?kind=old"],
+            "cOld",
+            &["orders/c conditions: its conditions are less sharp: none against `?kind=old`"],
+        ),
+        (
+            &["GET", "/c?kind=new"],
+            "c",
+            &["orders/cOld condition: it needs `?kind=old`; the request has `new`"],
+        ),
+        (
+            &["GET", "/FOLD"],
+            "exact",
+            &[
+                "orders/fold template: segment 1: `fold` in any letter case is less exact than `FOLD`",
+            ],
+        ),
+    ];
+    for (request, owner, losers) in cases {
+        let answer = told(&project, request);
+        assert_eq!(answer["operation"]["id"], owner, "{request:?}");
+        assert_eq!(lost(&answer, "candidates"), losers, "{request:?}");
+    }
+}
