@@ -11,7 +11,7 @@ use super::{Answer, Asked, told};
 /// Most that are told.
 const NEAR_MAX: usize = 5;
 /// A template this far away is another one.
-const DISTANCE_MAX: u32 = 6;
+const DISTANCE_MAX: u32 = 3;
 /// Longest path that is compared, in segments.
 const SEGMENTS_MAX: usize = 64;
 
@@ -188,6 +188,7 @@ mod tests {
             ("/orders", "/orders", None),
             ("/orders", "/invoices", None),
             ("/a/b/c/d", "/a", None),
+            ("/v1/invoices", "/v1/orders", None),
             ("/{any}/latest", "/orders", None),
         ];
         for (template, path, expected) in cases {
