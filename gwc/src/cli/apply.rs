@@ -103,11 +103,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let nothing = Memory::default();
     let store: &dyn Store = there.as_ref().map_or(&nothing, |folder| folder);
     let head = release::head(store, trust.as_ref(), &place.channel)?;
-    // Those that the plan was made with: more gates are never less careful.
-    let gates = claimed.as_ref().map(claim::gates).unwrap_or_default();
     let sides = sides(&mut built, store, head.as_ref())?;
     let sides = (sides.0.as_ref(), &sides.1);
-    let planned = Planned::new(&place, head.as_ref(), sides, &args.review, &gates)?;
+    let planned = Planned::new(&place, head.as_ref(), sides, &args.review)?;
     planned.report_idle();
     let id = built.bundle.id();
     if let Some(claimed) = &claimed {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::movement::short;
 use crate::exit::{Exit, Failure};
 use crate::output::printable;
+use crate::plan::Class;
 
 /// Largest plan file that is read.
 const BYTES_MAX: u64 = 64 << 20;
@@ -47,14 +48,6 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
     Ok(plan)
 }
 
-/// The gates that a plan was made with.
-pub(super) fn gates(plan: &Value) -> Vec<String> {
-    let gates = plan["gates"].as_array().into_iter().flatten();
-    gates
-        .filter_map(|gate| Some(gate["name"].as_str()?.to_owned()))
-        .collect()
-}
-
 /// Whether a plan file says that something was accepted.
 pub(super) fn has_acks(plan: &Value) -> bool {
     let changes = plan["changes"].as_array();
@@ -69,8 +62,9 @@ pub(super) fn check(claimed: &Value, computed: &Value) -> anyhow::Result<()> {
     let differs = base(claimed, computed)
         .or_else(|| target(claimed, computed))
         .or_else(|| changes(claimed, computed))
+        .or_else(|| rest(claimed, computed))
         .or_else(|| gate_names(claimed, computed))
-        .or_else(|| rest(claimed, computed));
+        .or_else(|| gate_verdicts(claimed));
     match differs {
         None => Ok(()),
         Some(why) => Err(Failure::new(
@@ -139,14 +133,15 @@ fn target(claimed: &Value, computed: &Value) -> Option<String> {
     })
 }
 
-/// Changes by fingerprint, without who accepted them, which is asked anew; those of one fingerprint
-/// in an order of their own.
+/// Changes by fingerprint, without who accepted them, which is asked anew, and without places, which
+/// a comment moves; those of one fingerprint in an order of their own.
 fn by_fingerprint(plan: &Value) -> BTreeMap<String, Vec<String>> {
     let mut changes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for change in plan["changes"].as_array().into_iter().flatten() {
         let mut change = change.clone();
         if let Some(fields) = change.as_object_mut() {
             fields.remove("acked");
+            fields.remove("source");
         }
         let fingerprint = change["fingerprint"].as_str().unwrap_or("none").to_owned();
         changes
@@ -199,14 +194,55 @@ fn changes(claimed: &Value, computed: &Value) -> Option<String> {
     })
 }
 
+/// The gates of a plan, by name.
+fn gates(plan: &Value) -> BTreeMap<&str, &Value> {
+    let gates = plan["gates"].as_array().into_iter().flatten();
+    gates
+        .filter_map(|gate| Some((gate["name"].as_str()?, gate)))
+        .collect()
+}
+
+/// The gates that were on are those that are on: gateway.yaml's and the options'.
 fn gate_names(claimed: &Value, computed: &Value) -> Option<String> {
-    let names = |plan: &Value| gates(plan).into_iter().collect::<BTreeSet<_>>();
-    let (old, now) = (names(claimed), names(computed));
-    let missing: Vec<&str> = now.difference(&old).map(String::as_str).collect();
-    (!missing.is_empty()).then(|| {
+    let (old, now) = (gates(claimed), gates(computed));
+    let only = |these: &BTreeMap<&str, &Value>, those: &BTreeMap<&str, &Value>| {
+        let names = these.keys().filter(|name| !those.contains_key(*name));
+        let names: Vec<String> = names.map(|name| printable(name)).collect();
+        (!names.is_empty()).then(|| names.join(","))
+    };
+    if let Some(missing) = only(&now, &old) {
+        return Some(format!(
+            "the plan was made without the gates that are on now: {missing}"
+        ));
+    }
+    let extra = only(&old, &now)?;
+    Some(format!(
+        "the plan was made with gates that are not on now: {extra}; write `--gate {extra}` here, too"
+    ))
+}
+
+/// What a plan says of its gates follows from its changes and from who accepted them.
+fn gate_verdicts(claimed: &Value) -> Option<String> {
+    let changes = || claimed["changes"].as_array().into_iter().flatten();
+    let gates = gates(claimed);
+    let wrong = gates.iter().find(|(name, gate)| {
+        let stops = |change: &&Value| {
+            let class = |known: &Class| change["class"] == known.name();
+            let class = Class::ALL.into_iter().find(class);
+            change["acked"].is_null() && class.is_some_and(|class| class.trips(name))
+        };
+        let follows: BTreeSet<&str> = changes()
+            .filter(stops)
+            .filter_map(|change| change["fingerprint"].as_str())
+            .collect();
+        let by = gate["by"].as_array().into_iter().flatten();
+        let said: BTreeSet<&str> = by.filter_map(Value::as_str).collect();
+        said != follows || gate["tripped"] != !follows.is_empty()
+    });
+    wrong.map(|(name, _)| {
         format!(
-            "the plan was made without the gates that are on now: {}",
-            missing.join(", ")
+            "what the plan says of the gate {} does not follow from its changes; was the file edited?",
+            printable(name)
         )
     })
 }

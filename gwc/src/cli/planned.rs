@@ -32,10 +32,9 @@ impl Planned {
         head: Option<&Entry>,
         (old, new): (Option<&Side>, &Side),
         options: &ReviewOptions,
-        more_gates: &[String],
     ) -> anyhow::Result<Self> {
         let plan = plan::compare(old, new)?;
-        let review = options.review(&plan, place, more_gates)?;
+        let review = options.review(&plan, place, &[])?;
         let subject = Subject {
             channel: Some(place.channel.to_string()),
             serial: head.map(|head| head.pointer.serial),

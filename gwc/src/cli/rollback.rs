@@ -260,13 +260,7 @@ impl<'a> Rollback<'a> {
             }
         };
         let again = self.admitted_again(&old.lowered, &new.lowered)?;
-        let planned = Planned::new(
-            self.place,
-            Some(&self.head),
-            (Some(&old), &new),
-            review,
-            &[],
-        );
+        let planned = Planned::new(self.place, Some(&self.head), (Some(&old), &new), review);
         let (mut plan, mut text, stopped) = match planned {
             Ok(planned) => {
                 let named = |gate: &str| review.gate.iter().any(|name| name == gate);

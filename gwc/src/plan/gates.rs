@@ -21,7 +21,8 @@ impl Plan {
 }
 
 impl Class {
-    fn trips(self, gate: &str) -> bool {
+    /// Whether a change of this class stops at a gate.
+    pub(crate) fn trips(self, gate: &str) -> bool {
         match gate {
             "weaken" => matches!(self, Self::Weaken | Self::Incomparable),
             "expose" => self == Self::Expose,

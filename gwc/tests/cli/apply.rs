@@ -394,25 +394,66 @@ fn a_plan_against_something_else_releases_nothing() {
 }
 
 #[test]
-fn a_gate_of_the_plan_holds_for_the_release() {
+fn the_gates_of_a_plan_are_those_of_its_release_or_it_is_refused() {
     let project = Project::released();
     project.change("6s");
     project
         .run(&["plan", "--gate", "relax", "-o", "plan.json"])
         .with(1);
-    project
-        .run(&["apply", "plan.json", "--key", "keys/release.pem", "--yes"])
+    let apply = |plan: &str, more: &[&str]| {
+        project.run(&[&["apply", plan, "--key", "keys/release.pem", "--yes"], more].concat())
+    };
+    apply("plan.json", &[])
+        .with(3)
+        .says("made with gates that are not on now: relax")
+        .says("`--gate relax`");
+    apply("plan.json", &["--gate", "relax"])
         .with(1)
         .says("relax (");
-    project
-        .run(&[
-            "apply",
-            "--key",
-            "keys/release.pem",
-            "--yes",
-            "--gate",
-            "relax",
-        ])
-        .with(1);
+    // What a gate says is what its changes say, or somebody edited the file.
+    let plan: Value = serde_json::from_str(&project.read("plan.json")).unwrap();
+    let with = |edit: &dyn Fn(&mut Value)| {
+        let mut edited = plan.clone();
+        edit(&mut edited);
+        project.write("edited.json", edited.to_string());
+        apply("edited.json", &["--gate", "relax"])
+    };
+    assert_eq!(plan["gates"][1]["name"], "relax");
+    with(&|plan| plan["gates"] = json!([]))
+        .with(3)
+        .says("without the gates that are on now: relax,weaken");
+    with(&|plan| plan["gates"][1]["tripped"] = false.into())
+        .with(3)
+        .says("the gate relax does not follow");
+    with(&|plan| plan["gates"][1]["by"] = json!([]))
+        .with(3)
+        .says("the gate relax does not follow");
+    with(&|plan| {
+        plan["gates"][0]["tripped"] = true.into();
+        plan["gates"][0]["by"] = plan["gates"][1]["by"].clone();
+    })
+    .with(3)
+    .says("the gate weaken does not follow");
+    assert_eq!(project.history().len(), 1);
     project.apply("without").with(0);
+}
+
+#[test]
+fn a_comment_that_moves_a_change_leaves_its_plan_as_good() {
+    let project = Project::released();
+    project.change("6s");
+    project.edit(
+        "orders.yaml",
+        "operationId: getOrder,",
+        "operationId: getOrder, x-gateway: {timeout: 1s},",
+    );
+    project.run(&["plan", "-o", "plan.json"]).with(0);
+    for file in ["orders.yaml", "gateway.yaml"] {
+        let text = project.read(file);
+        project.write(file, format!("# read me first\n{text}"));
+    }
+    project
+        .run(&["apply", "plan.json", "--key", "keys/release.pem", "--yes"])
+        .with(0)
+        .says("serial 2");
 }
