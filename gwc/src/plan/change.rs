@@ -80,6 +80,11 @@ pub struct Change {
     pub source_new: Option<Place>,
     /// Where its requests come in; empty where it is not about requests.
     pub places: BTreeSet<RequestPlace>,
+    /// What the old and new value stand for, where they are names: in the fingerprint, for no reader.
+    pub bound: String,
+    /// The fingerprints of the changes that are one line here, where there are several: each of
+    /// them acknowledged is the line acknowledged.
+    pub members: Vec<String>,
     /// A request that is treated differently.
     pub witness: Option<Witness>,
     /// Why there is none.
@@ -97,6 +102,8 @@ pub struct RequestPlace {
     pub hosts: Vec<String>,
     /// The path template, the mount's base path included.
     pub template: String,
+    /// Which requests those are, for no reader: method, kind of template, conditions, priority.
+    pub requests: String,
 }
 
 /// An operation, as plans name it.
@@ -268,6 +275,8 @@ impl Change {
             source_old: None,
             source_new: None,
             places: BTreeSet::new(),
+            bound: String::new(),
+            members: Vec::new(),
             witness: None,
             why_none: None,
             fingerprint: String::new(),
@@ -299,18 +308,22 @@ impl Change {
         templates.len()
     }
 
-    /// Class, id, operation keys, subject, digests of old and new value, and where the requests
-    /// come in: an acknowledgement binds old and new, and does not reach to another listener.
+    /// Class, id, operation keys, subject, digests of old and new value and of what they stand for,
+    /// and which requests of which listeners it is about: an acknowledgement binds old and new, and
+    /// reaches no further.
     #[must_use]
     pub fn named(mut self) -> Self {
         let digest = |value: &Value| Digest::of(value.to_string().as_bytes()).hex();
         let places: Vec<String> = self
             .places
             .iter()
-            .map(|at| format!("{} {} {}", at.listener, at.hosts.join(","), at.template))
+            .map(|at| {
+                let hosts = at.hosts.join(",");
+                format!("{} {hosts} {} {}", at.listener, at.template, at.requests)
+            })
             .collect();
         let text = format!(
-            "{}\n{}\n{}\n{}\n{}\n{}\n{}",
+            "{}\n{}\n{}\n{}\n{}\n{}\n{}\n{}",
             self.class.name(),
             self.id,
             self.operations.join(" "),
@@ -318,6 +331,7 @@ impl Change {
             digest(&self.old),
             digest(&self.new),
             places.join("\n"),
+            self.bound,
         );
         self.fingerprint = Digest::of(text.as_bytes()).hex()[..12].to_owned();
         self

@@ -23,7 +23,7 @@ type Key = (
 pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
     let mut grouped: Vec<Group> = Vec::new();
     let mut known: HashMap<Key, usize> = HashMap::new();
-    for change in changes {
+    for change in parallel::map(changes, Change::named) {
         let by_operation = matches!(change.section, Section::Routing | Section::Docs);
         let operation = change.operation.as_ref().map(|operation| &operation.key);
         let key = (
@@ -78,17 +78,20 @@ fn is_better(change: &Change, than: &Change) -> bool {
 struct Group {
     first: Change,
     operations: BTreeSet<String>,
+    members: BTreeSet<String>,
 }
 
 impl Group {
     fn new(mut first: Change) -> Self {
         Self {
             operations: std::mem::take(&mut first.operations).into_iter().collect(),
+            members: BTreeSet::from([first.fingerprint.clone()]),
             first,
         }
     }
 
     fn add(&mut self, mut change: Change) {
+        self.members.insert(change.fingerprint.clone());
         // `BTreeSet::append` would walk both sets each time.
         self.operations.extend(change.operations.drain(..));
         let places = std::mem::take(&mut change.places);
@@ -104,6 +107,11 @@ impl Group {
     fn into_change(self) -> Change {
         let mut change = self.first;
         change.operations = self.operations.into_iter().collect();
+        if self.members.len() < 2 {
+            return change;
+        }
+        change.members = self.members.into_iter().collect();
+        change.bound = change.members.join(" ");
         change.named()
     }
 }

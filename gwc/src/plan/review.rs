@@ -59,38 +59,67 @@ impl Review {
             file,
             ..Self::default()
         };
-        let known: BTreeSet<&str> = plan
+        let lines: BTreeSet<&str> = plan
             .changes
             .iter()
             .map(|change| change.fingerprint.as_str())
             .collect();
+        let members = plan.changes.iter().flat_map(|change| &change.members);
+        let members: BTreeSet<&str> = members.map(String::as_str).collect();
         for one in given {
             let digits = one.fingerprint.as_str();
-            let named: Vec<&str> = known
-                .range(digits..)
-                .copied()
-                .take_while(|fingerprint| fingerprint.starts_with(digits))
-                .collect();
-            let state = match named[..] {
+            let among = |known: &BTreeSet<&'_ str>| -> Vec<String> {
+                known
+                    .range(digits..)
+                    .take_while(|fingerprint| fingerprint.starts_with(digits))
+                    .map(|fingerprint| (*fingerprint).to_owned())
+                    .collect()
+            };
+            let mut named = among(&lines);
+            if named.is_empty() {
+                named = among(&members);
+            }
+            let state = match &named[..] {
                 [] => State::Unused,
                 [_] if one.until.as_ref().is_some_and(|(end, _)| *end <= now_s) => State::Expired,
                 [fingerprint] => {
                     review
                         .acknowledged
-                        .entry(fingerprint.to_owned())
+                        .entry(fingerprint.clone())
                         .or_insert_with(|| one.clone());
                     State::Used
                 }
                 _ => {
                     return Err(Ambiguous {
                         digits: digits.to_owned(),
-                        fingerprints: named.into_iter().map(str::to_owned).collect(),
+                        fingerprints: named,
                     });
                 }
             };
             review.given.push((one, state));
         }
+        review.of_whole_lines(plan);
         Ok(review)
+    }
+
+    /// A line is let through where everything that it brings together is: what was reviewed in two
+    /// pull requests is released as one line.
+    fn of_whole_lines(&mut self, plan: &Plan) {
+        for change in &plan.changes {
+            let first = change.members.first();
+            let Some(ack) = first
+                .and_then(|first| self.acknowledged.get(first))
+                .cloned()
+            else {
+                continue;
+            };
+            let mut members = change.members.iter();
+            if members.all(|member| self.acknowledged.contains_key(member)) {
+                self.acknowledged
+                    .entry(change.fingerprint.clone())
+                    .or_insert(ack);
+            }
+        }
     }
 
     /// Who let this change through, if anybody did.

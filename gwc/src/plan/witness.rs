@@ -119,6 +119,12 @@ impl Draft {
                         status: reply.status.as_u16(),
                     }
                 }
+                // A policy that answers like this lets nobody through.
+                (Verdict::Reply(reply), Some(_)) if reply.status.as_u16() >= 400 => {
+                    Outcome::Refused {
+                        status: reply.status.as_u16(),
+                    }
+                }
                 (Verdict::Reply(_), Some(route)) => Outcome::Served {
                     operation: route.operation.key.clone(),
                     upstream: None,

@@ -6,7 +6,8 @@ use bundle::ir;
 use serde_json::Value;
 
 use super::{
-    Engines, Found, Owner, Pair, Pairs, Place, Route, Table, Task, Values, describe, smallest,
+    Engines, Found, Owner, Pair, Pairs, Place, Route, Table, Task, Values, asked_for, describe,
+    smallest,
 };
 use crate::lower::Lowered;
 use crate::plan::security::{Verdict, cannot_run};
@@ -110,7 +111,7 @@ impl<'a> Cells<'_, 'a> {
             told.moved.push((before, after));
         }
         if moved {
-            let change = Change::new(
+            let mut change = Change::new(
                 Section::Routing,
                 Class::Moved,
                 "owner-changed",
@@ -118,6 +119,7 @@ impl<'a> Cells<'_, 'a> {
                 owner(was).into(),
                 owner(is).into(),
             );
+            change.bound = self.servers(was, is);
             let witness = self.differs(&cell, told);
             self.push(told, change, is, witness, NO_REQUEST);
         }
@@ -126,14 +128,15 @@ impl<'a> Cells<'_, 'a> {
             return true;
         }
         if pair.upstream {
-            let change = Change::new(
+            let mut change = Change::new(
                 Section::Routing,
                 Class::Moved,
                 "upstream-changed",
                 "upstream",
-                was.treatment().upstream.clone().into(),
-                is.treatment().upstream.clone().into(),
+                self.pairs.goes(was).into(),
+                self.pairs.goes(is).into(),
             );
+            change.bound = self.servers(was, is);
             let witness = self.differs(&cell, told);
             self.push(
                 told,
@@ -159,21 +162,31 @@ impl<'a> Cells<'_, 'a> {
     /// What differs in access.
     fn doors(&self, pair: &Pair, cell: &Cell, (before, after): (u32, u32), told: &mut Told) {
         let (was, is) = (self.before(before), self.after(after));
+        // A policy that answered whoever called let nobody in.
+        let nobody = self.pairs.before(was).is_nobody();
         for difference in &pair.access {
-            let class = match difference.verdict {
+            let (class, id) = match difference.verdict {
                 Verdict::Equal => continue,
-                Verdict::Weaken => Class::Weaken,
-                Verdict::Strengthen => Class::Strengthen,
-                Verdict::Incomparable => Class::Incomparable,
+                Verdict::Weaken if nobody && !self.pairs.after(is).is_open() => {
+                    (Class::Expose, "operation-exposed")
+                }
+                Verdict::Weaken if nobody => (Class::Weaken, "operation-exposed"),
+                Verdict::Weaken => (Class::Weaken, difference.id),
+                Verdict::Strengthen => (Class::Strengthen, difference.id),
+                Verdict::Incomparable => (Class::Incomparable, difference.id),
             };
-            let change = Change::new(
+            let mut change = Change::new(
                 Section::Security,
                 class,
-                difference.id,
+                id,
                 difference.subject.clone(),
                 difference.old.clone(),
                 difference.new.clone(),
             );
+            change.bound = was.requests();
+            if difference.component == "who" {
+                change.bound.push_str(&pair.asked);
+            }
             let mut witness = None;
             if difference.component == "who" && difference.why_none.is_none() {
                 let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
@@ -238,12 +251,19 @@ impl<'a> Cells<'_, 'a> {
             Value::Null,
             owner(route).into(),
         );
-        let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
-        let witness = self.somebody(&cell, &every, true, told);
-        self.push(told, change, route, witness.clone(), NO_REQUEST);
         let access = self.pairs.after(route);
-        if self.sides.0.is_none() && !access.is_open() {
-            // The first release opens every door there is: only open ones are worth a line each.
+        let before = self.tables[0].requests_of(&route.operation.key);
+        let mut change = change;
+        change.bound.clone_from(&before);
+        let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
+        let witness = match access.is_nobody() {
+            true => self.differs(&cell, told),
+            false => self.somebody(&cell, &every, true, told),
+        };
+        self.push(told, change, route, witness.clone(), NO_REQUEST);
+        // The first release opens every door there is: only open ones are worth a line each. Where
+        // a policy refuses whoever calls, none opened.
+        if access.is_nobody() || self.sides.0.is_none() && !access.is_open() {
             return;
         }
         let class = if access.is_open() {
@@ -259,6 +279,8 @@ impl<'a> Cells<'_, 'a> {
             "nobody".into(),
             describe(&route.treatment().security).into(),
         );
+        let mut change = change;
+        change.bound = before + &asked_for(self.sides.1, route);
         self.push(told, change, route, witness, NO_REQUEST);
     }
 
@@ -282,8 +304,13 @@ impl<'a> Cells<'_, 'a> {
             owner(route).into(),
             Value::Null,
         );
+        let mut change = change;
+        change.bound = self.tables[1].requests_of(&route.operation.key);
         let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
-        let witness = self.somebody(&cell, &every, false, told);
+        let witness = match self.pairs.before(route).is_nobody() {
+            true => self.differs(&cell, told),
+            false => self.somebody(&cell, &every, false, told),
+        };
         self.push(told, change, route, witness, NO_REQUEST);
     }
 
@@ -371,6 +398,20 @@ impl<'a> Cells<'_, 'a> {
     fn cell(&self, owners: [Owner; 2]) -> Option<Cell> {
         let bare = smallest(self.tables, owners, &Values::default())?;
         Some(Cell { owners, bare })
+    }
+
+    /// What answers two routes' requests, to the address: a name alone would let an
+    /// acknowledgement cover another server.
+    fn servers(&self, was: &Route<'_>, is: &Route<'_>) -> String {
+        let sides = [self.sides.0, Some(self.sides.1)];
+        let said = sides.into_iter().zip([was, is]).map(|(side, route)| {
+            let name = &route.treatment().upstream;
+            let upstream = side.and_then(|side| side.gateway.shared.upstreams.get(name));
+            let written = upstream.map(bundle::codec::encode).unwrap_or_default();
+            let digest = bundle::digest::Digest::of(&written).hex();
+            format!("{} {digest}", route.requests())
+        });
+        said.collect::<Vec<_>>().join("; ")
     }
 
     fn push(
@@ -515,6 +556,7 @@ pub(super) fn about(change: Change, route: &Route<'_>, place: &Place) -> Change 
         listener: place.listener.clone(),
         hosts: route.mount.hosts.clone(),
         template: route.template.to_string(),
+        requests: route.requests(),
     });
     change
 }

@@ -192,7 +192,10 @@ struct Pair {
     access: Vec<Difference>,
     /// Before and after: the same requests are let in, told in other words.
     restated: Option<(String, String)>,
+    /// Whether other servers answer.
     upstream: bool,
+    /// What the names in both requirements stand for.
+    asked: String,
 }
 
 impl Pair {
@@ -225,7 +228,13 @@ impl<'a> Pairs<'a> {
             .any(|difference| difference.component == "who");
         let pair = Arc::new(Pair {
             restated: (!asked && said.0 != said.1).then_some(said),
-            upstream: was.upstream != is.upstream,
+            upstream: self.goes(before) != self.goes(after),
+            asked: [self.sides.0, Some(self.sides.1)]
+                .into_iter()
+                .zip([before, after])
+                .map(|(side, route)| side.map_or_else(String::new, |side| asked_for(side, route)))
+                .collect::<Vec<_>>()
+                .join(" "),
             access,
         });
         known().insert(key, Arc::clone(&pair));
@@ -255,8 +264,8 @@ impl<'a> Pairs<'a> {
     where
         'a: 'r,
     {
-        // What only redirects lets nobody through.
-        if route.redirects() {
+        // What only redirects, or refuses whoever calls, lets nobody through.
+        if route.redirects() || refuses(side, route) {
             return Access::nobody();
         }
         let treatment: &'r ir::Treatment =
@@ -269,4 +278,86 @@ impl<'a> Pairs<'a> {
             self.listener,
         )
     }
+
+    /// Who answers the requests of a route: an upstream, or the gateway itself.
+    fn goes<'r>(&self, route: &Route<'r>) -> &'r str {
+        let sides = self.sides.0.into_iter().chain([self.sides.1]);
+        // A policy's name means the same in a chain of either side's own table only.
+        let own = sides
+            .filter(|side| {
+                let api = side.gateway.apis.get(&route.api.name);
+                api.is_some_and(|api| std::ptr::eq(api, route.api))
+            })
+            .find_map(|side| answer(side, route));
+        match own {
+            Some(_) => GATEWAY,
+            None => {
+                let treatment: &'r ir::Treatment =
+                    &route.api.treatments[route.operation.treatment as usize];
+                &treatment.upstream
+            }
+        }
+    }
+}
+
+/// Who answers where a policy does.
+const GATEWAY: &str = "the gateway itself";
+
+/// The status with which a policy of the chain answers whoever gets there.
+fn answer(side: &Lowered, route: &Route<'_>) -> Option<u16> {
+    let shared = &side.gateway.shared.policies;
+    let links = route.treatment().chain.iter();
+    let policies = links.filter_map(|link| match link {
+        ir::Link::Authenticate => None,
+        ir::Link::Shared(name) => shared.get(name),
+        ir::Link::Own(name) => route.api.policies.get(name),
+    });
+    policies
+        .into_iter()
+        .find_map(|policy| match &policy.checked {
+            policy::Checked::Respond(respond) => Some(respond.status()),
+            _ => None,
+        })
+}
+
+/// Whether whoever gets through a route's chain is refused at its end.
+fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
+    answer(side, route).is_some_and(|status| status >= 400)
+}
+
+/// A digest of what a route's requirement asks for: its schemes with their places, the verifiers
+/// with all their settings. Names alone would let an acknowledgement cover another key source.
+fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
+    let security = &route.treatment().security;
+    let mut bytes = bundle::codec::encode(security);
+    let uses = security.0.iter().flat_map(|alternative| &alternative.0);
+    let schemes: BTreeSet<&str> = uses.map(|wanted| wanted.scheme.as_str()).collect();
+    let schemes = schemes
+        .into_iter()
+        .filter_map(|name| route.api.schemes.get(name));
+    let mut verifiers: Vec<&ir::Verifier> = Vec::new();
+    let auth = &side.gateway.shared.auth;
+    for scheme in schemes {
+        bytes.extend(bundle::codec::encode(scheme));
+        if let ir::Verify::Auth(name) = &scheme.verify {
+            verifiers.extend(auth.get(name));
+        }
+    }
+    let mut at = 0;
+    while let Some(verifier) = verifiers.get(at).copied() {
+        let written = bundle::codec::encode(verifier);
+        // One may ask another by its name.
+        let named = auth.iter().filter(|other| {
+            let name = other.name.as_bytes();
+            !name.is_empty() && written.windows(name.len()).any(|part| part == name)
+        });
+        for other in named {
+            if !verifiers.iter().any(|known| std::ptr::eq(*known, other)) {
+                verifiers.push(other);
+            }
+        }
+        bytes.extend(written);
+        at += 1;
+    }
+    bundle::digest::Digest::of(&bytes).hex()
 }

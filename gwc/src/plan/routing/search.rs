@@ -7,8 +7,11 @@
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BinaryHeap, HashSet};
+use std::sync::OnceLock;
 
 use bundle::ir::{Condition, Segment};
+
+use rustc_hash::FxHashMap;
 
 use super::index::{Index, ROOT};
 use super::table::Route;
@@ -22,6 +25,8 @@ pub(super) struct Table<'t, 'a> {
     pub(super) index: Index<'t>,
     /// Whether fields or parameters decide about any of its routes.
     pub(super) conditioned: bool,
+    /// The routes of each operation, by its key.
+    of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
 }
 
 impl<'t, 'a> Table<'t, 'a> {
@@ -32,7 +37,24 @@ impl<'t, 'a> Table<'t, 'a> {
             conditioned: routes
                 .iter()
                 .any(|route| !route.operation.conditions.is_empty()),
+            of_operation: OnceLock::new(),
         }
+    }
+
+    /// Which requests an operation matches here: what tells an earlier version of it.
+    pub(super) fn requests_of(&self, key: &str) -> String {
+        let known = self.of_operation.get_or_init(|| {
+            let mut known: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
+            for (route, at) in self.routes.iter().zip(0u32..) {
+                known.entry(&route.operation.key).or_default().push(at);
+            }
+            known
+        });
+        let routes = known.get(key).into_iter().flatten();
+        let said: Vec<String> = routes
+            .map(|at| self.routes[*at as usize].requests())
+            .collect();
+        said.join("; ")
     }
 }
 

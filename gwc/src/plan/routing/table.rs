@@ -148,6 +148,21 @@ impl Route<'_> {
         )
     }
 
+    /// Which requests it matches, for fingerprints: all of its signature.
+    pub(super) fn requests(&self) -> String {
+        let Signature(segments, prefix, method, conditions, priority, twin) = self.signature();
+        let mut text = format!("{method} {priority} {prefix} {twin} {conditions:?}");
+        for segment in segments {
+            let folded = match &segment {
+                Segment::Folded(_) => "~",
+                Segment::Pattern(pattern) if pattern.folded => "~",
+                Segment::Literal(_) | Segment::Parameter(_) | Segment::Pattern(_) => "",
+            };
+            text.push_str(&format!(" /{folded}{segment}"));
+        }
+        text
+    }
+
     /// Whether it takes requests of a method: a GET takes those of HEAD as well.
     pub(super) fn takes(&self, method: &str) -> bool {
         self.operation.method == method || method == "HEAD" && self.operation.method == "GET"

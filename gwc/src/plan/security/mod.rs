@@ -243,6 +243,12 @@ impl<'a> Access<'a> {
         named.collect::<Vec<_>>().join("; ")
     }
 
+    /// Whether nobody is let in.
+    #[must_use]
+    pub fn is_nobody(&self) -> bool {
+        self.route.is_none()
+    }
+
     /// The credentials that are asked for.
     #[must_use]
     pub fn who(&self) -> &Who {
