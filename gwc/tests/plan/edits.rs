@@ -1,6 +1,6 @@
 //! Single edits of meaning: exactly the expected class on exactly the expected operations.
 
-use gwc::plan::{Class, Outcome, Review, compare};
+use gwc::plan::{Class, Outcome, Plan, Review, compare};
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
@@ -565,7 +565,7 @@ fn an_explicit_head_that_is_gone_opens_the_get_below_it() {
 }
 
 /// The fingerprints of a plan's lines with an id.
-fn fingerprints(plan: &gwc::plan::Plan, id: &str) -> Vec<String> {
+fn fingerprints(plan: &Plan, id: &str) -> Vec<String> {
     let lines = plan.changes.iter().filter(|change| change.id == id);
     lines.map(|change| change.fingerprint.clone()).collect()
 }
