@@ -36,11 +36,16 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             plan.changes.push(line(subject, old, new).of(operation()));
         }
     }
+    // What schemas say belongs to no operation: where one came or went, texts come and go with it.
+    let same_operations = old.operations.keys().eq(new.operations.keys());
     for (name, after) in &new.apis {
         let Some(before) = old.apis.get(name) else {
             continue;
         };
         for (subject, old, new) in of_api(before, after) {
+            if !same_operations && (old.is_null() || new.is_null()) {
+                continue;
+            }
             plan.changes
                 .push(line(format!("{name}: {subject}"), old, new));
         }

@@ -11,6 +11,7 @@ mod edits;
 mod history;
 mod refactor;
 mod refactorings;
+mod single;
 mod written;
 
 use gwc::assemble::assemble;

@@ -12,6 +12,9 @@ use super::operations::{Line, Of, named, said};
 use super::{all, both, push};
 use crate::plan::{Class, Plan, Section};
 
+/// Kinds of policies that remember requests.
+const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
+
 /// What belongs to the whole gateway.
 pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let (was, is) = (&old.shared, &new.shared);
@@ -233,7 +236,7 @@ fn policies(
                 old: said(&a.checked),
                 new: said(&b.checked),
             });
-        } else if lines.len() == before && was == is {
+        } else if lines.len() == before && was == is && COUNTS.contains(&kind) {
             lines.push(Line {
                 class: Class::Changed,
                 id: "policy-restarted",

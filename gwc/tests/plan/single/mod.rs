@@ -1,0 +1,205 @@
+//! Single edits at random places of real documents: exactly the lines that the edit itself says.
+//!
+//! A kind of edit prepares both sides, changes one of them, and tells the lines from what it
+//! touched, by the text alone: which operations there are, what they ask for, which templates
+//! overlap. Every witness is asked of both engines once more.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "`json!` values are given where they are written"
+)]
+
+mod access;
+mod declared;
+mod numbers;
+mod project;
+mod routing;
+mod witness;
+
+use std::collections::BTreeSet;
+
+use gwc::plan::{self, Plan};
+
+use crate::dice::Dice;
+use project::{Operation, Project, documents};
+
+/// One edit.
+pub(crate) struct Case {
+    pub(crate) old: Project,
+    pub(crate) new: Project,
+    pub(crate) dice: Dice,
+    /// `section class id subject: operations`.
+    pub(crate) expected: BTreeSet<String>,
+}
+
+/// A kind of edit; none where the document has no place for it.
+pub(crate) type Kind = (&'static str, fn(&mut Case) -> Option<()>);
+
+/// Every kind.
+pub(crate) fn kinds() -> impl Iterator<Item = &'static Kind> {
+    [
+        access::KINDS,
+        declared::KINDS,
+        numbers::KINDS,
+        routing::KINDS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+impl Case {
+    /// Something that both sides have.
+    pub(crate) fn both(&mut self, change: impl Fn(&mut Project)) {
+        change(&mut self.old);
+        change(&mut self.new);
+    }
+
+    /// What is undone instead of done.
+    pub(crate) fn turn_round(&mut self) {
+        std::mem::swap(&mut self.old, &mut self.new);
+    }
+
+    /// A line about nothing that is an operation's.
+    pub(crate) fn expect(&mut self, line: &str) {
+        assert!(self.expected.insert(line.to_owned()), "{line} twice");
+    }
+
+    /// A line about operations.
+    pub(crate) fn expect_of(&mut self, line: &str, operations: &[Operation]) {
+        let mut keys: Vec<String> = operations.iter().map(|one| one.key.clone()).collect();
+        keys.sort();
+        self.expect(&format!("{line}: {}", keys.join("+")));
+    }
+
+    /// A line about each of some operations.
+    pub(crate) fn expect_each(&mut self, line: &str, operations: &[Operation]) {
+        for operation in operations {
+            self.expect_of(line, std::slice::from_ref(operation));
+        }
+    }
+
+    /// A line for those of some operations that ask for the same.
+    pub(crate) fn expect_alike(
+        &mut self,
+        line: impl Fn(&serde_json::Value) -> &'static str,
+        operations: &[Operation],
+    ) {
+        for (asked, alike) in self.new.alike(operations) {
+            self.expect_of(line(&asked), &alike);
+        }
+    }
+
+    /// An operation at random.
+    pub(crate) fn operation(&mut self) -> Operation {
+        let all = self.old.operations();
+        self.dice.pick(&all)
+    }
+
+    /// Some operations at random, one at least.
+    pub(crate) fn some(&mut self) -> Vec<Operation> {
+        let mut all = self.old.operations();
+        let first = all.remove(self.dice.below(all.len()));
+        all.retain(|_| self.dice.chance(3));
+        all.push(first);
+        all
+    }
+}
+
+/// An edit of a kind at a random place of a document.
+pub(crate) fn case(kind: &Kind, document: &Project, seed: u64) -> Option<Case> {
+    let mut dice = Dice::new(seed);
+    let mut both = document.clone();
+    both.ask_at_random(&mut dice);
+    let mut case = Case {
+        new: both.clone(),
+        old: both,
+        dice,
+        expected: BTreeSet::new(),
+    };
+    kind.1(&mut case)?;
+    Some(case)
+}
+
+/// `section class id subject: operations`.
+pub(crate) fn lines(plan: &Plan) -> Vec<String> {
+    let line = |change: &plan::Change| {
+        let (section, class) = (change.section.name(), change.class.name());
+        let line = format!("{section} {class} {} {}", change.id, change.subject);
+        match change.operations.is_empty() {
+            true => line,
+            false => format!("{line}: {}", change.operations.join("+")),
+        }
+    };
+    plan.changes.iter().map(line).collect()
+}
+
+/// Documents that an edit is tried at before it is said to have no place.
+const DOCUMENTS_MAX: usize = 40;
+
+/// Edits of every kind, so many of each.
+pub(crate) fn cases(of_each: usize) -> Vec<(&'static str, u64, Case)> {
+    let documents = documents();
+    let mut cases = Vec::new();
+    for kind in kinds() {
+        let seeds = 0..u64::try_from(DOCUMENTS_MAX + of_each).unwrap();
+        let found = seeds.filter_map(|seed| {
+            let hash = kind
+                .0
+                .bytes()
+                .fold(seed, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
+            let document = Dice::new(hash).pick(&documents);
+            Some((kind.0, hash, case(kind, &document, hash)?))
+        });
+        let found: Vec<_> = found.take(of_each).collect();
+        assert_eq!(found.len(), of_each, "{}: no document has a place", kind.0);
+        cases.extend(found);
+    }
+    cases
+}
+
+#[test]
+fn every_kind_of_edit_gives_exactly_its_lines_on_exactly_its_requests() {
+    assert!(kinds().count() >= 40);
+    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let cases = cases(if full { 40 } else { 3 });
+    let halves = cases.chunks(cases.len().div_ceil(2));
+    let (mut wrong, mut asked) = (Vec::new(), 0);
+    std::thread::scope(|scope| {
+        let judged = halves.map(|half| scope.spawn(move || half.iter().map(judge).collect()));
+        let threads: Vec<std::thread::ScopedJoinHandle<'_, Vec<Judged>>> = judged.collect();
+        for thread in threads {
+            for (fault, witnesses) in thread.join().expect("no panic") {
+                wrong.extend(fault);
+                asked += witnesses;
+            }
+        }
+    });
+    println!("{} edits, {asked} witnesses", cases.len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(asked >= cases.len() / 4, "only {asked} witnesses");
+}
+
+/// What is wrong with a plan, and how many witnesses were asked again.
+type Judged = (Option<String>, usize);
+
+fn judge((name, seed, case): &(&'static str, u64, Case)) -> Judged {
+    let (old, new) = match (case.old.side(), case.new.side()) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(why), _) | (_, Err(why)) => return (Some(format!("{name} {seed}: {why}")), 0),
+    };
+    let plan = plan::compare(Some(&old), &new).expect("both sides build");
+    let expected: Vec<&String> = case.expected.iter().collect();
+    let mut found = lines(&plan);
+    found.sort();
+    if !plan.bugs.is_empty() || found.iter().ne(expected) {
+        let told = format!(
+            "{name} {seed}: {found:#?} instead of {:#?} {:?}",
+            case.expected, plan.bugs
+        );
+        return (Some(told), 0);
+    }
+    match witness::check(&plan, (&old, &new), case) {
+        Ok(count) => (None, count),
+        Err(why) => (Some(format!("{name} {seed}: {why}")), 0),
+    }
+}

@@ -1,0 +1,271 @@
+//! Numbers, policies, contracts and prose.
+
+use serde_json::{Value, json};
+
+use super::{Case, Kind};
+
+pub(super) const KINDS: &[Kind] = &[
+    ("more often", |case| {
+        gateway(
+            case,
+            "/policies/slow/limit",
+            json!("20/s"),
+            "relax rate-changed policy slow limit",
+        )
+    }),
+    ("less often", |case| {
+        gateway(
+            case,
+            "/policies/slow/limit",
+            json!("100/min"),
+            "tighten rate-changed policy slow limit",
+        )
+    }),
+    ("a longer burst", |case| {
+        gateway(
+            case,
+            "/policies/slow/burst",
+            json!(6),
+            "relax burst-changed policy slow burst",
+        )
+    }),
+    ("a shorter burst", |case| {
+        gateway(
+            case,
+            "/policies/slow/burst",
+            json!(4),
+            "tighten burst-changed policy slow burst",
+        )
+    }),
+    ("a longer time for all", |case| {
+        case.new.gateway["defaults"]["timeout"] = "6s".into();
+        let all = case.old.operations();
+        case.expect_of("policy relax timeout-changed timeout", &all);
+        Some(())
+    }),
+    ("a shorter time for some", |case| {
+        let some = case.some();
+        for operation in &some {
+            case.new.extension(operation)["timeout"] = "4s".into();
+        }
+        case.expect_of("policy tighten timeout-changed timeout", &some);
+        Some(())
+    }),
+    ("a limit of bodies for some", |case| {
+        let some = case.some();
+        for operation in &some {
+            case.new.extension(operation)["max_body"] = "1MiB".into();
+        }
+        case.expect_of("policy tighten max-body-changed max_body", &some);
+        Some(())
+    }),
+    ("longer bodies for all", |case| {
+        case.old.gateway["defaults"]["max_body"] = "1MiB".into();
+        case.new.gateway["defaults"]["max_body"] = "2MiB".into();
+        let all = case.old.operations();
+        case.expect_of("policy relax max-body-changed max_body", &all);
+        Some(())
+    }),
+    ("more connections", |case| {
+        case.both(|project| {
+            project.gateway["listeners"]["public"]["limits"] = json!({"connections": 100})
+        });
+        gateway(
+            case,
+            "/listeners/public/limits/connections",
+            json!(200),
+            "relax listener-connections-changed listener public limits.connections",
+        )
+    }),
+    ("longer heads", |case| {
+        case.both(|project| {
+            project.gateway["listeners"]["public"]["limits"] = json!({"header_bytes": "16KiB"});
+        });
+        gateway(
+            case,
+            "/listeners/public/limits/header_bytes",
+            json!("32KiB"),
+            "relax listener-header-bytes-changed listener public limits.header_bytes",
+        )
+    }),
+    ("less patience with an upstream", |case| {
+        case.both(|project| {
+            project.gateway["upstreams"]["u"]["timeouts"] = json!({"connect": "1s"})
+        });
+        gateway(
+            case,
+            "/upstreams/u/timeouts/connect",
+            json!("500ms"),
+            "tighten connect-timeout-changed upstream u timeouts.connect",
+        )
+    }),
+    ("a limit is dropped for one", |case| {
+        let operation = case.operation();
+        case.new.extension(&operation)["policies"] = json!(["edge"]);
+        case.expect_of("policy relax policies-changed policies", &[operation]);
+        Some(())
+    }),
+    ("a limit is added for one", |case| {
+        let operation = case.operation();
+        case.old.extension(&operation)["policies"] = json!(["edge"]);
+        case.expect_of("policy tighten policies-changed policies", &[operation]);
+        Some(())
+    }),
+    ("a policy does something else", |case| {
+        gateway(
+            case,
+            "/policies/edge/response/remove",
+            json!(["Server", "Via"]),
+            "changed policy-changed policy edge response.remove",
+        )
+    }),
+    ("a quota is raised", |case| {
+        case.both(|project| {
+            project.gateway["policies"]["day"] =
+                json!({"kind": "quota", "limit": 1000, "period": "day"});
+            project.gateway["defaults"]["policies"] = json!(["slow", "edge", "day"]);
+        });
+        gateway(
+            case,
+            "/policies/day/limit",
+            json!(2000),
+            "relax policy-changed policy day limit",
+        )
+    }),
+    ("a policy that nothing uses comes", |case| {
+        case.new.gateway["policies"]["spare"] =
+            json!({"kind": "rate_limit", "limit": "1/s", "burst": 1});
+        case.expect("policy changed policy-added policy spare");
+        Some(())
+    }),
+    ("a policy that nothing uses goes", |case| {
+        case.old.gateway["policies"]["spare"] =
+            json!({"kind": "rate_limit", "limit": "1/s", "burst": 1});
+        case.expect("policy changed policy-removed policy spare");
+        Some(())
+    }),
+    ("a verifier that nothing uses comes", |case| {
+        case.new.gateway["auth"]["spare"] = json!({"kind": "api_key"});
+        case.expect("policy changed verifier-added auth spare");
+        Some(())
+    }),
+    ("a verifier that nothing uses goes", |case| {
+        case.old.gateway["auth"]["spare"] = json!({"kind": "api_key"});
+        case.expect("policy changed verifier-removed auth spare");
+        Some(())
+    }),
+    ("the upstream sees a credential", |case| {
+        case.old.api["components"]["securitySchemes"]["pair"]["x-gateway"]["strip_credential"] =
+            true.into();
+        let mut with = case.old.operations();
+        with.retain(|one| case.old.asked(one).to_string().contains("pair"));
+        if with.is_empty() {
+            return None;
+        }
+        case.expect_of("policy changed credential-forwarded security basic", &with);
+        Some(())
+    }),
+    ("the upstream sees a credential no more", |case| {
+        case.new.api["components"]["securitySchemes"]["pair"]["x-gateway"]["strip_credential"] =
+            true.into();
+        let mut with = case.old.operations();
+        with.retain(|one| case.old.asked(one).to_string().contains("pair"));
+        if with.is_empty() {
+            return None;
+        }
+        case.expect_of("policy changed credential-stripped security basic", &with);
+        Some(())
+    }),
+    ("the project has another name", |case| {
+        case.expect("policy changed policy-restarted policy slow");
+        gateway(
+            case,
+            "/name",
+            json!("shops"),
+            "changed project-renamed name",
+        )
+    }),
+    ("the bundle is shown", |case| {
+        case.new.gateway["defaults"]["expose_bundle"] = true.into();
+        case.expect("policy changed expose-bundle-changed expose_bundle");
+        Some(())
+    }),
+    ("an operation is deprecated", |case| {
+        let operation = case.operation();
+        case.old.text(&operation)["deprecated"] = false.into();
+        case.new.text(&operation)["deprecated"] = true.into();
+        case.expect_of("breaking changed contract-changed deprecated", &[operation]);
+        Some(())
+    }),
+    ("a response comes", |case| {
+        let operation = case.operation();
+        case.new.text(&operation)["responses"]["418"] = json!({"description": "a teapot"});
+        case.expect_of(
+            "breaking changed contract-changed response 418",
+            &[operation],
+        );
+        Some(())
+    }),
+    ("a response has another type", |case| {
+        let operation = case.operation();
+        let answer = |kind: &str| json!({"description": "a teapot", "content": {"text/tea": {"schema": {"type": kind}}}});
+        case.old.text(&operation)["responses"]["418"] = answer("string");
+        case.new.text(&operation)["responses"]["418"] = answer("integer");
+        let line = "breaking changed contract-changed response 418 text/tea";
+        case.expect_of(line, &[operation]);
+        Some(())
+    }),
+    ("a parameter becomes required", |case| {
+        parameter(
+            case,
+            Some(json!({"required": false})),
+            json!({"required": true}),
+        )
+    }),
+    ("a parameter comes", |case| parameter(case, None, json!({}))),
+    ("a body becomes required", |case| {
+        let operation = case.operation();
+        let body = |required: bool| json!({"required": required, "content": {"text/tea": {"schema": {"type": "string"}}}});
+        if ["get", "head", "delete", "options"].contains(&operation.method) {
+            return None;
+        }
+        case.old.text(&operation)["requestBody"] = body(false);
+        case.new.text(&operation)["requestBody"] = body(true);
+        case.expect_of("breaking changed contract-changed body", &[operation]);
+        Some(())
+    }),
+    ("a description is another", |case| {
+        let operation = case.operation();
+        case.old.text(&operation)["description"] = "once".into();
+        case.new.text(&operation)["description"] = "then".into();
+        case.expect_of("docs doc prose-changed description", &[operation]);
+        Some(())
+    }),
+];
+
+/// Another value in gateway.yaml, and the line of the policies' section.
+fn gateway(case: &mut Case, pointer: &str, to: Value, line: &str) -> Option<()> {
+    *case.new.gateway.pointer_mut(pointer)? = to;
+    case.expect(&format!("policy {line}"));
+    Some(())
+}
+
+fn parameter(case: &mut Case, old: Option<Value>, new: Value) -> Option<()> {
+    let operation = case.operation();
+    for (project, more) in [(&mut case.old, old), (&mut case.new, Some(new))] {
+        let Some(more) = more else { continue };
+        let mut parameter =
+            json!({"name": "tea-time", "in": "query", "schema": {"type": "string"}});
+        for (key, value) in more.as_object()? {
+            parameter[key] = value.clone();
+        }
+        let text = project.text(&operation);
+        match text.get_mut("parameters").and_then(Value::as_array_mut) {
+            Some(all) => all.push(parameter),
+            None => text["parameters"] = json!([parameter]),
+        }
+    }
+    let line = "breaking changed contract-changed parameter query tea-time";
+    case.expect_of(line, &[operation]);
+    Some(())
+}
