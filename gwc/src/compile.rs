@@ -3,8 +3,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use bundle::digest::Digest;
 use diag::shape::{NOT_AVAILABLE, is_name};
 use diag::{Diagnostic, Level, NodeId, Sink, Span};
+use policy::auth;
+use policy::declared::{self, Scalar};
 
 use crate::acknowledge;
 use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
@@ -399,6 +402,18 @@ pub fn project_for(
     })
 }
 
+/// A file of keys is what stands in it, not what it is called.
+fn with_content(files: &mut Files, verifier: &mut declared::Checked) {
+    let Some(path) = verifier.settings.text(&["jwks_file"]) else {
+        return;
+    };
+    let Ok(file) = files.read(path) else { return };
+    let digest = Digest::of(files.sources.file(file).text().as_bytes());
+    let settings = std::mem::take(&mut verifier.settings).without(|path| path == ["jwks_file"]);
+    let content = Scalar::Text(format!("sha256:{}", digest.hex()));
+    verifier.settings = settings.with(&["jwks_file"], declared::Value::One(content));
+}
+
 /// The settings of a reading of gateway.yaml, with what its other files say.
 pub(crate) fn settings(
     files: &mut Files,
@@ -412,6 +427,11 @@ pub(crate) fn settings(
     let consumers = consumers.map(|(_, consumers)| files.tree.at(consumers));
     allow::check_inside(root, sink);
     let mut settings = settings::read(root, consumers, sink)?;
+    for verifier in &mut settings.auth {
+        if let auth::Checked::Declared(declared) = &mut verifier.value.checked {
+            with_content(files, declared);
+        }
+    }
     settings.environment = reading.environment.as_ref().map(|it| it.name.clone());
     if let Some(named) = settings.acknowledge.clone() {
         settings.acknowledgements = acknowledge::read_file(files, (&named.value, named.span), sink);

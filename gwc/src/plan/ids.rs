@@ -75,6 +75,7 @@ kinds! {
         "upstream-changed" "Requests go to another upstream; under UPSTREAM where no request reaches the operation.";
         "shadow-appears" "Others take all requests of an operation.";
         "shadow-disappears" "An operation has requests again that others took.";
+        "mount-hosts-changed" "A mount lists other hosts, and the same requests reach it.";
         "listener-added" "A listener is new.";
         "listener-removed" "A listener is gone.";
         "listener-address-changed" "A listener has another address.";

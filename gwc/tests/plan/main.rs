@@ -8,6 +8,7 @@ mod corpus;
 mod declared;
 mod dice;
 mod edits;
+mod hidden;
 mod history;
 mod refactor;
 mod refactorings;

@@ -35,7 +35,7 @@ pub mod author {
             Field::optional(
                 "components",
                 Shape::Several(&Shape::Form(&forms::WORDS)),
-                "What the signature must cover; method, target and authority where nothing is said.",
+                "What the signature must cover; `@method`, `@target-uri` and `@authority` where nothing is said.",
             ),
             Field::optional(
                 "content_digest",

@@ -180,6 +180,7 @@ fn chain(
     if a != b {
         let removed: Vec<&String> = a.iter().filter(|name| !b.contains(name)).collect();
         let added: Vec<&String> = b.iter().filter(|name| !a.contains(name)).collect();
+        let (removed, added) = renamed((&removed, (old, was)), (&added, (new, is)), lines);
         let limits = |names: &[&String], side: Of<'_>| {
             !names.is_empty() && names.iter().all(|name| is_limit(name, side))
         };
@@ -204,14 +205,51 @@ fn chain(
             && moved_from != moved_to
             && before != after
         {
+            let subject = format!("policies {name}");
+            settings(&subject, before, after, lines);
             lines.push(Line {
                 class: Class::Changed,
                 id: "policy-redefined",
-                subject: format!("policies {name}"),
+                subject,
                 old: json!({"in": moved_from, "is": said(before)}),
                 new: json!({"in": moved_to, "is": said(after)}),
             });
         }
+    }
+}
+
+/// Policies that left a chain and policies of their kind that came are told setting by setting, as
+/// if the name alone had changed; gives back those without such a pair.
+fn renamed<'n>(
+    (removed, (old, was)): (&[&'n String], (Of<'_>, &ir::Treatment)),
+    (added, (new, is)): (&[&'n String], (Of<'_>, &ir::Treatment)),
+    lines: &mut Vec<Line>,
+) -> (Vec<&'n String>, Vec<&'n String>) {
+    let mut added = added.to_vec();
+    let mut alone = Vec::new();
+    for name in removed {
+        let before = definition(was, name, old).map(|(_, checked)| checked);
+        let pair = added.iter().enumerate().find_map(|(index, other)| {
+            let (_, after) = definition(is, other, new)?;
+            let before = before.filter(|before| before.kind() == after.kind())?;
+            Some((index, before, after))
+        });
+        let Some((index, before, after)) = pair else {
+            alone.push(*name);
+            continue;
+        };
+        let other = added.remove(index);
+        settings(&format!("policies {name} -> {other}"), before, after, lines);
+    }
+    (alone, added)
+}
+
+/// The settings of two policies of one kind.
+fn settings(subject: &str, before: &Checked, after: &Checked, lines: &mut Vec<Line>) {
+    let kind = after.kind();
+    if before.kind() == kind {
+        let (was, is) = (before.settings(), after.settings());
+        fields::settings(fields::of_policy(kind), subject, &was, &is, lines);
     }
 }
 

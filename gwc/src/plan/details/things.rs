@@ -143,6 +143,26 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         }
     }
     push(plan, lines, |_| Section::Policy);
+    let mut lines = Vec::new();
+    for (api, was, is) in both(&old.apis, &new.apis) {
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        for (name, was, is) in both(&was.mounts, &is.mounts) {
+            if let (Some(was), Some(is)) = (was, is)
+                && was.hosts != is.hosts
+            {
+                lines.push(Line {
+                    class: Class::Changed,
+                    id: "mount-hosts-changed",
+                    subject: format!("mount {api}/{name} hosts"),
+                    old: was.hosts.clone().into(),
+                    new: is.hosts.clone().into(),
+                });
+            }
+        }
+    }
+    push(plan, lines, |_| Section::Routing);
 }
 
 /// What belongs to one API, but for its operations.

@@ -115,9 +115,11 @@ pub(super) fn csrf(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         ["csrf-added", "csrf-removed", "csrf-changed"],
     );
     let told = |policies: &[(&str, Settings)]| {
-        let each = policies
-            .iter()
-            .map(|(name, settings)| format!("{name}{}", settings_told(settings)));
+        let each = policies.iter().map(|(name, settings)| {
+            format!("{name} {}", settings_told(settings))
+                .trim_end()
+                .to_owned()
+        });
         let each: Vec<String> = each.collect();
         if each.is_empty() {
             "unchecked".to_owned()

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use bundle::ir::{self, Cidr, Named};
 use policy::SecretRef;
-use policy::declared::Settings;
+use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
 use super::ranges::Addresses;
 use super::transport::{self, Found, UNSHOWN};
-use crate::plan::details::both;
+use crate::plan::details::{both, reference as reference_of};
 use crate::plan::{Change, Class, Plan, Section};
 
 /// Compares two gateways; in the first release every secret is new.
@@ -44,9 +44,16 @@ fn push(found: Vec<Found>, plan: &mut Plan) {
         } = one;
         let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
         let mut change = Change::new(Section::Security, class, id, subject, told(old), told(new));
-        change.why_none = Some(UNSHOWN);
+        change.why_none = Some(match is_of_documents(id) {
+            true => "it says what documents may say, and no request shows that",
+            false => UNSHOWN,
+        });
         plan.changes.push(change);
     }
+}
+
+fn is_of_documents(id: &str) -> bool {
+    id.starts_with("required-") || id == "allow-public-changed"
 }
 
 /// A range of peers that may assert any address, and the key that says so.
@@ -239,6 +246,9 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
         change.why_none = Some("no request can show where a secret comes from");
         plan.changes.push(change);
     }
+    if let Some(old) = old {
+        new_places(old, new, &before, plan);
+    }
     match known.len() {
         0 => {}
         1 => plan
@@ -248,6 +258,107 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
             "{many} values that gwd resolves when it loads are not compared"
         )),
     }
+}
+
+/// A flow to an upstream, and one of its hosts.
+type Reach = (Flow, String, String);
+
+/// Secrets in fields of requests that reach a host which they did not, by an operation's chain, by
+/// its upstream or by the upstream's targets. A flow that is new is told as such.
+fn new_places(old: &ir::Gateway, new: &ir::Gateway, known: &BTreeSet<Flow>, plan: &mut Plan) {
+    let place = |(flow, _, host): Reach| (flow, host);
+    let treatments = |gateway: &'_ ir::Gateway| -> BTreeSet<Reach> {
+        let treatments = gateway
+            .apis
+            .iter()
+            .flat_map(|api| api.treatments.iter().map(move |treatment| (api, treatment)));
+        treatments
+            .flat_map(|(api, treatment)| reaches(gateway, api, treatment))
+            .collect()
+    };
+    let before: BTreeSet<(Flow, String)> = treatments(old).into_iter().map(place).collect();
+    for api in &new.apis {
+        let each = api.treatments.iter();
+        let added: Vec<Vec<Reach>> = each
+            .map(|treatment| {
+                let mut all = reaches(new, api, treatment);
+                all.retain(|reach| {
+                    known.contains(&reach.0) && !before.contains(&place(reach.clone()))
+                });
+                all
+            })
+            .collect();
+        for operation in &api.operations {
+            for ((subject, path, reference), upstream, host) in &added[operation.treatment as usize]
+            {
+                let mut change = Change::new(
+                    Section::Security,
+                    Class::Changed,
+                    "secret-flow-added",
+                    format!("{subject} {path}"),
+                    Value::Null,
+                    format!("{reference} to upstream {upstream}, {host}").into(),
+                );
+                change.why_none = Some("no request can show where a secret comes from");
+                plan.changes.push(change.of(reference_of(api, operation)));
+            }
+        }
+    }
+}
+
+/// Where the secrets in requests of a treatment end.
+fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<Reach> {
+    let policies = treatment.chain.iter().filter_map(|link| match link {
+        ir::Link::Authenticate => None,
+        ir::Link::Shared(name) => Some((name.clone(), gateway.shared.policies.get(name)?)),
+        ir::Link::Own(name) => Some((format!("{}/{name}", api.name), api.policies.get(name)?)),
+    });
+    let mut flows: Vec<Flow> = Vec::new();
+    let mut upstreams = BTreeSet::from([treatment.upstream.clone()]);
+    upstreams.extend(named(&treatment.declared));
+    for (name, policy) in policies {
+        let settings = policy.checked.settings();
+        match policy.checked.kind() {
+            "headers" => {
+                let sent = settings.secrets().filter(|(path, _)| path[0] == "request");
+                flows.extend(sent.map(|(path, reference)| {
+                    (format!("policy {name}"), path.join("."), reference.clone())
+                }));
+            }
+            "split" | "mirror" => upstreams.extend(named(&settings)),
+            _ => {}
+        }
+    }
+    let upstreams = upstreams
+        .iter()
+        .filter_map(|name| gateway.shared.upstreams.get(name));
+    let ends: Vec<(&str, String)> = upstreams
+        .flat_map(|one| hosts(one).into_iter().map(|host| (one.name.as_str(), host)))
+        .collect();
+    let all = flows.iter().flat_map(|flow| {
+        ends.iter()
+            .map(|(upstream, host)| (flow.clone(), (*upstream).to_owned(), host.clone()))
+    });
+    all.collect()
+}
+
+/// The upstreams that settings send requests to.
+fn named(settings: &Settings) -> impl Iterator<Item = String> + '_ {
+    settings.iter().filter_map(|one| match &one.value {
+        Written::One(Scalar::Name(name) | Scalar::Text(name)) => {
+            let is_upstream = one.path.last().is_some_and(|key| key == "upstream");
+            is_upstream.then(|| name.clone())
+        }
+        _ => None,
+    })
+}
+
+fn hosts(upstream: &ir::Upstream) -> Vec<String> {
+    if let Some(name) = upstream.declared.text(&["dns", "name"]) {
+        return vec![name.to_owned()];
+    }
+    let targets = upstream.targets.iter();
+    targets.map(engine::forward::authority).collect()
 }
 
 fn flows(gateway: &ir::Gateway) -> Vec<Flow> {

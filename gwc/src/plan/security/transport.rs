@@ -3,6 +3,8 @@
 //! A listener's and an upstream's own settings are compared once for the gateway
 //! ([`super::gateway`]); here it is only that an operation's requests go to another upstream.
 
+use std::collections::BTreeSet;
+
 use bundle::ir;
 use policy::declared::{Settings, Value};
 
@@ -39,16 +41,46 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 
 /// How well an upstream's weakest connection is kept: not, encrypted, encrypted and checked.
 fn strength(upstream: &ir::Upstream) -> usize {
-    let is_tls = |target: &ir::Target| upstream.declared.has(&["targets", &target.name, "tls"]);
-    let encrypted = match upstream.targets.is_empty() {
-        // Found by DNS.
-        true => upstream.declared.has(&["tls"]),
-        false => upstream.targets.iter().all(is_tls),
-    };
-    match (encrypted, upstream.declared.flag(&["tls", "verify"])) {
+    match (
+        is_encrypted(upstream),
+        upstream.declared.flag(&["tls", "verify"]),
+    ) {
         (false, _) => 0,
         (true, Some(false)) => 1,
         (true, Some(true) | None) => 2,
+    }
+}
+
+/// Whether all connections to an upstream are encrypted.
+fn is_encrypted(upstream: &ir::Upstream) -> bool {
+    match upstream.targets.is_empty() {
+        // Found by DNS.
+        true => upstream.declared.has(&["tls"]),
+        false => upstream
+            .targets
+            .iter()
+            .all(|target| is_tls(upstream, target)),
+    }
+}
+
+fn is_tls(upstream: &ir::Upstream, target: &ir::Target) -> bool {
+    upstream.declared.has(&["targets", &target.name, "tls"])
+}
+
+/// The names that an upstream's certificates must carry.
+fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
+    match upstream.declared.text(&["tls", "sni"]) {
+        Some(name) => [name].into(),
+        None if upstream.targets.is_empty() => upstream
+            .declared
+            .text(&["dns", "name"])
+            .into_iter()
+            .collect(),
+        None => {
+            let targets = upstream.targets.iter();
+            let encrypted = targets.filter(|target| is_tls(upstream, target));
+            encrypted.map(|target| target.host.as_str()).collect()
+        }
     }
 }
 
@@ -118,6 +150,7 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
 pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
     let subject = format!("upstream {}", new.name);
     let mut found = Vec::new();
+    let word = |tls: bool| Some(if tls { "https" } else { "http" }.to_owned());
     let verify = |one: &ir::Upstream| one.declared.flag(&["tls", "verify"]) != Some(false);
     if verify(old) != verify(new) {
         found.push(Found {
@@ -130,9 +163,11 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
     }
     let both = new.targets.iter();
     for target in both.filter(|target| old.targets.get(&target.name).is_some()) {
-        let path = ["targets", target.name.as_str(), "tls"];
-        let (was, is) = (old.declared.has(&path), new.declared.has(&path));
-        let word = |tls: bool| Some(if tls { "https" } else { "http" }.to_owned());
+        let before = old.targets.get(&target.name);
+        let (was, is) = (
+            before.is_some_and(|target| is_tls(old, target)),
+            is_tls(new, target),
+        );
         if was != is {
             found.push(Found {
                 subject: format!("{subject} targets.{}.url", target.name),
@@ -143,6 +178,21 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
             });
         }
     }
+    // Targets that come, go or have another name: the weakest of all counts.
+    let (was, is) = (is_encrypted(old), is_encrypted(new));
+    if was != is
+        && found
+            .iter()
+            .all(|one| one.id != "upstream-protocol-changed")
+    {
+        found.push(Found {
+            subject: format!("{subject} targets"),
+            class: class(was),
+            id: "upstream-protocol-changed",
+            old: word(was),
+            new: word(is),
+        });
+    }
     let sides = (&old.declared, &new.declared);
     found.extend(other(
         &subject,
@@ -150,12 +200,15 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
         "upstream-authority-changed",
         sides,
     ));
-    found.extend(other(
-        &subject,
-        &["tls", "sni"],
-        "upstream-name-changed",
-        sides,
-    ));
+    // The target's own host, written out, is the same name.
+    if certified(old) != certified(new) {
+        found.extend(other(
+            &subject,
+            &["tls", "sni"],
+            "upstream-name-changed",
+            sides,
+        ));
+    }
     found
 }
 

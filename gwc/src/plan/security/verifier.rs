@@ -55,6 +55,7 @@ impl Asked {
     }
 
     fn declared(&mut self, kind: &str, settings: &Settings, verifiers: &ir::Set<ir::Verifier>) {
+        let settings = &with_defaults(kind, settings);
         let mut known: Vec<&str> = Vec::new();
         let mut facts = Facts {
             asked: self,
@@ -205,6 +206,44 @@ impl Asked {
 /// Whether a setting of a verifier says who is let in, so that the order of requirements tells it.
 pub(in crate::plan) fn asks_for(kind: &str, key: &str) -> bool {
     !beside(kind).contains(&key)
+}
+
+/// The settings, and what holds where nothing is written, as the vocabulary says it: written out
+/// it is the same. Amounts have theirs where they are read.
+fn with_defaults(kind: &str, settings: &Settings) -> Settings {
+    let absent: &[(&str, &[&str])] = match kind {
+        "jwt" => &[
+            ("consumer_claim", &["sub"]),
+            ("scope_claim", &["scope"]),
+            ("groups_claim", &["groups"]),
+        ],
+        "mtls" => &[("header", &["client-cert"]), ("consumer", &["san"])],
+        "hmac_signature" => &[
+            ("algorithms", &["hmac-sha256"]),
+            ("style", &["rfc9421"]),
+            ("components", &["@authority", "@method", "@target-uri"]),
+        ],
+        "dpop" => &[("algorithms", &["ES256"])],
+        _ => &[],
+    };
+    let text = |text: &str| Scalar::Text(text.to_owned());
+    let mut all = settings.clone();
+    for (key, values) in absent.iter().filter(|(key, _)| !settings.has(&[*key])) {
+        let value = match values {
+            [one] => Value::One(text(one)),
+            several => Value::Set(several.iter().map(|one| text(one)).collect()),
+        };
+        all = all.with(&[*key], value);
+    }
+    // A login's token is for the client, and `audience` names others beside it.
+    if let (Some(client), "oidc") = (settings.text(&["client_id"]), kind) {
+        let others = settings.texts(&["audience"]).unwrap_or_default();
+        let audience: BTreeSet<Scalar> = others.into_iter().chain([client]).map(text).collect();
+        all = all
+            .without(|path| path == ["audience"])
+            .with(&["audience"], Value::Set(audience.into_iter().collect()));
+    }
+    all
 }
 
 /// Settings that do not say who is let in; they are told as what they are.
