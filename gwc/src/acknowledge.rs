@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use diag::shape::{self, Form, read_date};
-use diag::{Diagnostic, FileId, NodeRef, Sink, Span};
+use diag::shape::{self, BAD_VALUE, Form, read_date};
+use diag::{Diagnostic, FileId, Kind, NodeRef, Sink, Span};
 
 use crate::model::lints::ACKNOWLEDGED_TWICE;
 use crate::project::files::Files;
@@ -54,32 +54,33 @@ pub fn is_fingerprint(text: &str, min: usize) -> bool {
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
-/// Reads `FINGERPRINT` or `FINGERPRINT=REASON`, as an option has it.
+/// Reads `FINGERPRINT=REASON`, as an option has it.
 ///
 /// # Errors
 /// What is wrong and what to write.
 pub fn option(text: &str) -> Result<Acknowledgement, String> {
-    let (digits, reason) = match text.split_once('=') {
-        Some((digits, reason)) => (digits, Some(reason.trim())),
-        None => (text, None),
-    };
+    let (digits, reason) = text.split_once('=').unwrap_or((text, ""));
+    let reason = reason.trim();
     let digits = digits.trim().to_ascii_lowercase();
     if !is_fingerprint(&digits, DIGITS_MIN) {
         return Err(format!(
             "write the {DIGITS} hexadecimal digits that `gwc plan` prints, or their first {DIGITS_MIN} or more"
         ));
     }
-    if reason.is_some_and(str::is_empty) {
-        return Err("write the reason behind `=`".to_owned());
+    if reason.is_empty() {
+        return Err(format!(
+            "the reason is missing: write --ack {digits}=REASON, for those who ask later"
+        ));
     }
     Ok(Acknowledgement {
         fingerprint: digits,
-        reason: reason.map(str::to_owned),
+        reason: Some(reason.to_owned()),
         ..Acknowledgement::default()
     })
 }
 
-/// Reads the file that `acknowledge` of gateway.yaml names, as far as it can be read.
+/// Reads the file that `acknowledge` of gateway.yaml names, as far as it can be read. Of two entries
+/// for one change both are read, because only who has a clock knows which of them has ended.
 pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec<Acknowledgement> {
     let Some((file, root)) = files.load(named.0, named.1, sink) else {
         return Vec::new();
@@ -92,6 +93,7 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
     let mut first: BTreeMap<String, Span> = BTreeMap::new();
     let mut read = Vec::new();
     for node in root.items().take(ENTRIES_MAX) {
+        check_words(node, sink);
         let Some(one) = entry(files, file, node) else {
             continue;
         };
@@ -99,21 +101,53 @@ pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec
             let message = format!("the change {} is acknowledged twice", one.fingerprint);
             sink.push(
                 Diagnostic::new(&ACKNOWLEDGED_TWICE, node.span(), message)
-                    .related(*known, "the first, which counts"),
+                    .related(*known, "the first, which counts until it ends"),
             );
-            continue;
+        } else {
+            first.insert(one.fingerprint.clone(), node.span());
         }
-        first.insert(one.fingerprint.clone(), node.span());
         read.push(one);
     }
     read
 }
 
+/// What its shape lets pass: digits that YAML reads as a number (`133e45678901` is one), and words
+/// that say nothing.
+fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
+    if let Some(number) = node
+        .get("fingerprint")
+        .filter(|node| matches!(node.kind(), Kind::Number(_)))
+    {
+        let message = "the fingerprint is read as a number here";
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, number.span(), message)
+                .help("write it in quotes, as `gwc plan` prints it"),
+        );
+    }
+    for (key, help) in [
+        ("reason", "write why the change may be"),
+        ("by", "write who reviewed the change"),
+    ] {
+        let text = node.get(key).filter(|text| {
+            text.scalar_text()
+                .is_some_and(|text| text.trim().is_empty())
+        });
+        if let Some(text) = text {
+            let message = format!("`{key}` says nothing");
+            sink.push(Diagnostic::new(&BAD_VALUE, text.span(), message).help(help));
+        }
+    }
+}
+
 /// One entry; none where it was found wrong.
 fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgement> {
-    let text = |key: &str| node.get(key).and_then(NodeRef::as_str).map(str::to_owned);
-    let fingerprint = text("fingerprint").filter(|text| (FINGERPRINT.fits)(text))?;
-    let (reason, by) = (text("reason")?, text("by")?);
+    let fingerprint = node.get("fingerprint").and_then(NodeRef::as_str);
+    let fingerprint = fingerprint.filter(|text| (FINGERPRINT.fits)(text))?;
+    let said = |key: &str| {
+        let text = node.get(key)?.scalar_text()?;
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    };
+    let (reason, by) = (said("reason")?, said("by")?);
     let until = match node.get("until") {
         None => None,
         Some(day) => {
@@ -123,7 +157,7 @@ fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgeme
     };
     let position = files.sources.position(node.span());
     Some(Acknowledgement {
-        fingerprint,
+        fingerprint: fingerprint.to_owned(),
         reason: Some(reason),
         by: Some(by),
         until,
@@ -140,16 +174,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_option_is_digits_and_perhaps_a_reason() {
+    fn an_option_is_digits_and_a_reason() {
         let read = option("1F0C5B=ticket 12 = fine").expect("it is one");
         assert_eq!(read.fingerprint, "1f0c5b");
         assert_eq!(read.reason.as_deref(), Some("ticket 12 = fine"));
-        assert_eq!(option("1f0c5b7e9a21").map(|one| one.reason), Ok(None));
         for bad in [
             "",
             "1f0c5",
             "1f0c5b7e9a211",
             "1f0c5g",
+            "1f0c5b7e9a21",
             "1f0c5b=",
             "1f0c5b= ",
         ] {

@@ -78,20 +78,29 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         folder: say::seen_folder(&place.root),
         ..Subject::default()
     };
-    let (old, subject) = match &args.against {
+    let (old, subject, old_gates) = match &args.against {
         Some(text) => {
             let read = side::against(text, &new, &args.at, context)?;
             let subject = Subject {
                 old: read.origin,
                 ..subject
             };
-            (Some(read.side), subject)
+            (Some(read.side), subject, read.gates)
         }
-        None => base(&place, args.at.trust.as_deref(), subject)?,
+        None => {
+            let (old, subject) = base(&place, args.at.trust.as_deref(), subject)?;
+            (old, subject, Vec::new())
+        }
     };
     stages.end("old side");
-    let plan = compare(old.as_ref(), &new)?;
-    let review = args.review.review(&plan, &place, &[])?;
+    let mut plan = compare(old.as_ref(), &new)?;
+    // Who takes a gate away does not go through it unseen.
+    for gate in old_gates.iter().filter(|gate| !place.gates.contains(gate)) {
+        plan.notes.push(format!(
+            "gate `{gate}` is no longer in gateway.yaml; it holds here all the same"
+        ));
+    }
+    let review = args.review.review(&plan, &place, &old_gates)?;
     report_idle(&review, &subject.folder);
     let report = Report {
         plan: &plan,
@@ -141,6 +150,10 @@ fn base(
         ..subject
     };
     let Some(store) = place.open_if_there()? else {
+        say::note(&format!(
+            "note: there is no store at {}; nothing was released yet, or it is elsewhere (--store, or `release.store` of gateway.yaml)",
+            say::path(&place.store)
+        ));
         return Ok((None, subject));
     };
     let judge = trust.as_ref().map(|trust| Judge {

@@ -23,7 +23,7 @@ pub(super) struct ReviewOptions {
     pub(super) gate: Vec<String>,
     /// A change that was reviewed and does not stop, by its fingerprint or its first digits, and why;
     /// may be given several times
-    #[arg(long, value_name = "FINGERPRINT[=REASON]", value_parser = acknowledge::option)]
+    #[arg(long, value_name = "FINGERPRINT=REASON", value_parser = acknowledge::option)]
     pub(super) ack: Vec<Acknowledgement>,
 }
 
@@ -87,6 +87,11 @@ pub(super) fn report_idle(review: &Review, folder: &str) {
         let fingerprint = &ack.fingerprint;
         let what = match (state, &ack.until) {
             (State::Used, _) => continue,
+            (State::Expired, Some((_, day))) if review.acknowledgement(fingerprint).is_some() => {
+                format!(
+                    "the acknowledgement of {fingerprint} ended with {day}, and another one counts; remove this one"
+                )
+            }
             (State::Expired, Some((_, day))) => format!(
                 "the acknowledgement of {fingerprint} ended with {day}; review the change again"
             ),

@@ -60,6 +60,8 @@ pub(super) struct Read {
     pub(super) origin: Origin,
     /// Its folder as seen from the working folder, or from the repository's root; `/` at its end.
     pub(super) folder: String,
+    /// The gates of its gateway.yaml; none for what is no project.
+    pub(super) gates: Vec<String>,
 }
 
 /// What a document's gateway is called: nobody else says it.
@@ -240,7 +242,7 @@ pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
         map.files.contains_key(path)
             || matches!(kind, Some("yaml" | "yml" | "json")) && !folder.join(path).exists()
     };
-    let files = match uncommitted(folder, sources) {
+    let files = match uncommitted(folder, sources, map.files.keys().map(String::as_str)) {
         Ok(files) => files,
         Err(error) => {
             say::note(&format!(
@@ -506,6 +508,7 @@ fn read(
             side,
             origin,
             folder: String::new(),
+            gates: Vec::new(),
         });
     };
     let Sources {
@@ -538,6 +541,8 @@ fn read(
     )
     .map_err(|unknown| Failure::usage(format!("{said}: {unknown}")))?;
     let compiled = say::comparable(compiled, purpose, &shown, &said)?;
+    let model = compiled.model.as_ref();
+    let gates = model.map(|model| model.settings.gates.clone());
     let side = side_of(compiled)?;
     if let (Some(disk), Some(map)) = (disk, &side.source) {
         origin.uncommitted = note_uncommitted(&disk, map);
@@ -546,6 +551,7 @@ fn read(
         side,
         origin,
         folder: seen,
+        gates: gates.unwrap_or_default(),
     })
 }
 

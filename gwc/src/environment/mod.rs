@@ -162,9 +162,11 @@ impl std::fmt::Display for Unknown {
             "there is no environment `{}`",
             self.wanted.escape_debug()
         )?;
-        match suggest::nearest(&self.wanted, known()) {
-            Some(near) => write!(f, "; did you mean `{near}`?"),
-            None => write!(f, "; gateway.yaml has {}", suggest::one_of(known(), 8)),
+        match (suggest::nearest(&self.wanted, known()), &self.known[..]) {
+            (Some(near), _) => write!(f, "; did you mean `{near}`?"),
+            (None, []) => write!(f, "; gateway.yaml has no `environments`"),
+            (None, [only]) => write!(f, "; gateway.yaml has only `{only}`"),
+            (None, _) => write!(f, "; write {}", suggest::one_of(known(), 8)),
         }
     }
 }

@@ -477,7 +477,7 @@ an API that is mounted for any host is not asked. That is often meant; this says
 
     ACKNOWLEDGED_TWICE "GW0770" "acknowledged-twice" Warn
     "a change that is acknowledged twice in one file"
-    "The first of the two counts. Where the reasons or the last days differ, nobody can know which was meant; remove one."
+    "The first of the two that has not ended counts. Where the reasons or the last days differ, nobody can know which was meant; remove one."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
         ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a21\", reason: the status page is for everybody, by: ann}\n- {fingerprint: \"1f0c5b7e9a21\", reason: the same once more, by: bob}\n"),

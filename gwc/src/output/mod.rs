@@ -190,8 +190,8 @@ pub fn printable_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// A text that a terminal shows as it is: control characters and those that turn the writing
-/// direction are replaced by visible signs.
+/// A text that a terminal shows as it is: control characters, those that turn the writing direction
+/// and those that end a line are replaced by visible signs.
 #[must_use]
 pub fn printable(text: &str) -> String {
     text.chars().map(visible).collect()
@@ -205,7 +205,7 @@ fn visible(c: char) -> char {
         '\u{80}'..='\u{9f}'
         | '\u{200e}'
         | '\u{200f}'
-        | '\u{202a}'..='\u{202e}'
+        | '\u{2028}'..='\u{202e}'
         | '\u{2066}'..='\u{2069}'
         | '\u{feff}' => '\u{fffd}',
         c => c,

@@ -42,6 +42,9 @@ pub fn render(report: &Report<'_>) -> String {
         false => counts.join(", "),
     };
     let _ = writeln!(out, "Plan: {}: {said}", data(&report.compared()));
+    for note in &report.plan.notes {
+        let _ = writeln!(out, "::notice title=plan::{}", data(note));
+    }
     if left_out > 0 {
         let _ = writeln!(
             out,

@@ -43,7 +43,7 @@ pub struct Ambiguous {
 
 impl Review {
     /// Holds acknowledgements against a plan; `now_s` in Unix seconds. Of two for one change the
-    /// first counts.
+    /// first that has not ended counts.
     ///
     /// # Errors
     /// Digits that name more than one change.

@@ -3,7 +3,7 @@
 //! Names are followed from tree to tree as a file system would: symbolic links inside the folder
 //! only, no submodules. Content is what was committed: no filter, no conversion of line ends.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
 use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
@@ -331,14 +331,16 @@ pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
 }
 
 /// Files below a folder that differ from the last commit, or are not in it, relative to the
-/// folder and sorted; those that `counts` says are nobody's concern are left out. None where there
-/// is no repository or no commit yet.
+/// folder and sorted; those that `counts` says are nobody's concern are left out. Of files that
+/// Git ignores only those are looked for that were `read`. None where there is no repository or no
+/// commit yet.
 ///
 /// # Errors
 /// A repository that cannot be read.
-pub fn uncommitted(
+pub fn uncommitted<'a>(
     folder: &Path,
     counts: impl Fn(&str) -> bool,
+    read: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<String>, git2::Error> {
     let Ok(repository) = repository(folder) else {
         return Ok(Vec::new());
@@ -375,6 +377,20 @@ pub fn uncommitted(
         })
         .filter(|path| counts(path))
         .collect();
+    let index = repository.index()?;
+    // A folder of the index is a submodule or a link, with files of its own.
+    let known = |path: &Path| {
+        let mut paths = path.ancestors();
+        paths.any(|path| !path.as_os_str().is_empty() && index.get_path(path, 0).is_some())
+    };
+    let ignored = read.filter(|path| {
+        let path = Path::new(path);
+        let below = path
+            .components()
+            .all(|part| matches!(part, Component::Normal(_)));
+        below && folder.join(path).is_file() && !known(&inside.join(path))
+    });
+    files.extend(ignored.map(str::to_owned));
     files.sort_unstable();
     files.dedup();
     Ok(files)

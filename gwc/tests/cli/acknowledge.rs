@@ -39,10 +39,14 @@ fn an_option_lets_one_change_through_by_its_first_digits_with_a_reason() {
     );
     assert_eq!(document["gates"][0]["tripped"], false);
     assert_eq!(document["result"], "changes");
-    for bad in ["1f0c5", "nothex", "1f0c5b=", ""] {
+    for bad in ["1f0c5=why", "nothex=why", "1f0c5b=", ""] {
         project.run(&["plan", "--ack", bad]).with(64);
     }
-    let ended = project.run(&["plan", "--ack", "000000000000"]).with(1);
+    project
+        .run(&["plan", "--ack", "1f0c5b7e9a21"])
+        .with(64)
+        .says("write --ack 1f0c5b7e9a21=REASON");
+    let ended = project.run(&["plan", "--ack", "000000000000=why"]).with(1);
     assert!(
         ended
             .err
@@ -145,6 +149,23 @@ fn what_ended_lets_nothing_through() {
     project.apply("too late").with(1);
     until("2999-01-31");
     plan(&project, &[], 0);
+    // What ended does not hide the line that somebody wrote after it; a number is a reason, too.
+    let line = |reason: &str, day: &str| {
+        format!("- {{fingerprint: \"{fingerprint}\", reason: {reason}, by: ann, until: {day}}}\n")
+    };
+    project.write(
+        "reviewed.yaml",
+        line("old", "2020-01-31") + &line("4711", "2999-01-31"),
+    );
+    let ended = project.run(&["plan"]).with(0);
+    assert!(
+        ended.out.contains("acknowledged by ann: 4711")
+            && ended.err.contains("reviewed.yaml:1:3: warning")
+            && ended.err.contains("another one counts; remove this one"),
+        "{}{}",
+        ended.out,
+        ended.err
+    );
 }
 
 #[test]
@@ -171,6 +192,22 @@ fn mistakes_in_the_file_have_their_places() {
             "reviewed.yaml:1:",
         ),
         ("a: b\n", "reviewed.yaml:1:1"),
+        (
+            "- {fingerprint: 123456789012, reason: why, by: ann}\n",
+            "reviewed.yaml:1:17",
+        ),
+        (
+            "- {fingerprint: 133e45678901, reason: why, by: ann}\n",
+            "reviewed.yaml:1:17",
+        ),
+        (
+            "- {fingerprint: \"1f0c5b7e9a21\", reason: \"\", by: ann}\n",
+            "`reason` says nothing",
+        ),
+        (
+            "- {fingerprint: \"1f0c5b7e9a21\", reason: why, by: \" \"}\n",
+            "`by` says nothing",
+        ),
     ] {
         project.write("reviewed.yaml", written);
         project

@@ -168,7 +168,7 @@ fn a_gate_stops_and_an_acknowledgement_lets_go_on() {
             "keys/release.pem",
             "--yes",
             "--ack",
-            &by,
+            &format!("{by}=meant"),
             "--reason",
             "meant",
         ])

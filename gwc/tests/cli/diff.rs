@@ -175,9 +175,10 @@ fn what_is_not_committed_is_named() {
     project.edit("orders.yaml", "title: Orders", "title: All orders");
     project.write("notes.txt", "nobody compiles this\n");
     project.edit("other.yaml", "get: {", "get: {x-gateway: {public: true}, ");
+    // The gate of the commit still holds, and an operation is new and open.
     let ended = project
         .run(&["plan", "--against", "git:HEAD", "--format", "json"])
-        .with(0);
+        .with(1);
     let plan = ended.json("plan/v1");
     assert_eq!(
         plan["target"]["from"]["uncommitted"],
@@ -190,6 +191,109 @@ fn what_is_not_committed_is_named() {
         "{}",
         ended.err
     );
+}
+
+#[test]
+fn a_document_that_git_ignores_is_named_as_not_committed() {
+    let project = committed();
+    let plan = diff(&project, "git:HEAD", ".").with(0).json("plan/v1");
+    assert_eq!(plan["target"]["from"]["uncommitted"], json!([]));
+    project.write(".gitignore", "*.pem\n/releases/\nother.yaml\nunread.yaml\n");
+    project.write("unread.yaml", OPEN);
+    project.write(
+        "other.yaml",
+        OPEN.replace("get: {", "get: {x-gateway: {public: true}, "),
+    );
+    project.edit(
+        "gateway.yaml",
+        "apis: {",
+        "apis: {other: {path: other.yaml, mount: {base_path: /o}}, ",
+    );
+    commit(&project, "two");
+    let ended = diff(&project, "git:HEAD~1", ".").with(0);
+    assert_eq!(
+        ended.json("plan/v1")["target"]["from"]["uncommitted"],
+        json!(["other.yaml"])
+    );
+    assert!(
+        ended.err.contains("not committed: other.yaml\n"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn a_branch_without_a_gate_still_goes_through_it() {
+    let project = committed();
+    project.edit("gateway.yaml", "gates: [weaken]\n", "");
+    let plan = |more: &[&str]| project.run(&[&["plan", "--against", "git:main"], more].concat());
+    let note = "gate `weaken` is no longer in gateway.yaml";
+    plan(&[]).with(0).says(note);
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    let ended = plan(&["--format", "json"]).with(1);
+    let document = ended.json("plan/v1");
+    assert_eq!(document["gates"][0]["name"], "weaken");
+    assert_eq!(document["gates"][0]["tripped"], true);
+    for format in ["human", "markdown", "github"] {
+        let ended = plan(&["--format", format]).with(1);
+        assert!(ended.out.contains(note), "{format}: {}", ended.out);
+    }
+}
+
+#[test]
+fn what_ends_a_line_for_others_ends_none_in_a_plan() {
+    let project = committed();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, summary: \"a\\u2028b\\u2029c\",",
+    );
+    for format in ["human", "markdown", "github"] {
+        let ended = project
+            .run(&["plan", "--against", "git:main", "--format", format])
+            .with(0);
+        assert!(
+            !ended.out.contains(['\u{2028}', '\u{2029}'])
+                && ended.out.contains("a\u{fffd}b\u{fffd}c"),
+            "{format}: {:?}",
+            ended.out
+        );
+    }
+}
+
+#[test]
+fn a_store_that_is_not_there_is_named() {
+    let project = Project::released();
+    let ended = project.run(&["plan"]).with(0);
+    assert!(!ended.err.contains("no store"), "{}", ended.err);
+    let ended = project.run(&["plan", "--store", "relases"]).with(0);
+    assert!(
+        ended.err.contains("note: there is no store at relases;"),
+        "{}",
+        ended.err
+    );
+}
+
+#[test]
+fn an_environment_that_is_not_there_is_told_what_there_is() {
+    let project = Project::bare();
+    project
+        .run(&["lint", "--env", "x"])
+        .with(64)
+        .says("there is no environment `x`; gateway.yaml has no `environments`\n");
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{text}environments: {{production: {{}}}}\n"),
+    );
+    project
+        .run(&["lint", "--env", "x"])
+        .with(64)
+        .says("there is no environment `x`; gateway.yaml has only `production`\n");
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn withdrawn_credentials_are_counted() {
         .flat_map(|change| {
             [
                 "--ack".to_owned(),
-                change["fingerprint"].as_str().unwrap().to_owned(),
+                format!("{}=meant", change["fingerprint"].as_str().unwrap()),
             ]
         })
         .collect();
