@@ -11,3 +11,4 @@ mod sameness;
 mod skopeo;
 mod switches;
 mod trust;
+mod witnesses;

@@ -1,0 +1,389 @@
+//! What a plan says of a request is what two running gateways do with it.
+//!
+//! The witness of every line is sent by a plain client to a gateway of the old version and to one
+//! of the new; its credentials are those of the tests' own provider.
+
+use std::collections::BTreeSet;
+
+use e2e::gateway::{Gateway, Options};
+use e2e::openssl;
+use e2e::project::Project;
+use e2e::upstream::{Answer, Upstream};
+use serde_json::{Value, json};
+
+/// Who issues credentials: it alone knows what the hashes of `consumers_file` are made of.
+struct Provider {
+    key: &'static str,
+    user: &'static str,
+    password: &'static str,
+}
+
+const PROVIDER: Provider = Provider {
+    key: "k-5f1d0c77-alice",
+    user: "alice",
+    password: "correct horse",
+};
+
+impl Provider {
+    fn consumers(&self) -> String {
+        let pair = format!("{}:{}", self.user, self.password);
+        json!({"alice": {
+            "keys": [{"sha256": openssl::sha256(self.key.as_bytes())}],
+            "basic": [{"sha256": openssl::sha256(pair.as_bytes())}],
+        }})
+        .to_string()
+    }
+
+    /// `Authorization` of the user (RFC 7617).
+    fn basic(&self) -> String {
+        let pair = format!("{}:{}", self.user, self.password);
+        let letters = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut text = String::from("basic ");
+        for three in pair.as_bytes().chunks(3) {
+            let byte = |at: usize| u32::from(three.get(at).copied().unwrap_or(0));
+            let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+            for at in 0..4 {
+                let letter = letters[(bits >> (18 - 6 * at) & 63) as usize];
+                text.push(if at <= three.len() {
+                    char::from(letter)
+                } else {
+                    '='
+                });
+            }
+        }
+        text
+    }
+
+    /// The request of a witness, with real credentials where it has valid ones.
+    fn request(&self, witness: &Value) -> String {
+        let url = witness["url"].as_str().expect("a url");
+        let url = url.strip_prefix("http://").expect("of http");
+        let (host, target) = url.split_once('/').expect("a path");
+        let mut target = format!("/{target}");
+        let headers = witness["headers"].as_object().expect("fields");
+        let mut headers: Vec<(String, String)> = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().expect("a text").to_owned()))
+            .collect();
+        let credentials = witness["facts"]["credentials"].as_array().expect("a list");
+        for credential in credentials.iter().filter(|one| one["state"] == "valid") {
+            let scheme = credential["scheme"].as_str().expect("a name");
+            let words: Vec<&str> = scheme.split(' ').collect();
+            match words[..] {
+                ["basic", ..] => set(&mut headers, "authorization", &self.basic()),
+                ["header", name, ..] => set(&mut headers, name, self.key),
+                ["cookie", name, ..] => {
+                    set(&mut headers, "cookie", &format!("{name}={}", self.key))
+                }
+                ["query", name, ..] => {
+                    let shown = format!("{name}=valid");
+                    assert!(target.contains(&shown), "{shown} is not in {target}");
+                    target = target.replacen(&shown, &format!("{name}={}", self.key), 1);
+                }
+                _ => panic!("the provider knows no {scheme}"),
+            }
+        }
+        let method = witness["method"].as_str().expect("a method");
+        let fields = headers
+            .iter()
+            .map(|(name, value)| format!("\n{name}: {value}"));
+        format!(
+            "{method} {target} HTTP/1.1\nhost: {host}{}",
+            fields.collect::<String>()
+        )
+    }
+}
+
+/// Another value for a field that a witness has.
+fn set(headers: &mut [(String, String)], name: &str, value: &str) {
+    let field = headers.iter_mut().find(|(known, _)| known == name);
+    field.unwrap_or_else(|| panic!("{name} is not sent")).1 = value.to_owned();
+}
+
+/// What stands in both versions.
+fn gateway(upstreams: [&Upstream; 2]) -> String {
+    let [u, v] = upstreams.map(Upstream::url);
+    format!(
+        "version: 1
+name: witnesses
+apis: {{a: {{path: openapi.yaml, mount: {{name: m, hosts: [api.test], base_path: /v1}}}}}}
+auth: {{keys: {{kind: api_key}}, staff: {{kind: basic}}}}
+upstreams:
+  u: {{targets: {{a: {{url: \"{u}\"}}}}}}
+  v: {{targets: {{a: {{url: \"{v}\"}}}}}}
+consumers_file: consumers.json
+defaults: {{upstream: u, timeout: 5s}}
+release: {{store: ./releases, channel: prod}}
+"
+    )
+}
+
+const DOCUMENT: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+security: [{key: []}]
+paths:
+  /orders:
+    get: {operationId: list, responses: {\"200\": {description: fine}}}
+    post: {operationId: create, security: [{key: []}, {pair: []}], responses: {\"201\": {description: made}}}
+  /orders/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get: {operationId: one, responses: {\"200\": {description: fine}}}
+    delete: {operationId: drop, security: [{key: [], pair: []}], responses: {\"204\": {description: gone}}}
+  /orders/{id}/lines:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get: {operationId: lines, responses: {\"200\": {description: fine}}}
+  /files/{name}.txt:
+    parameters: [{name: name, in: path, required: true, schema: {type: string}}]
+    get: {operationId: file, responses: {\"200\": {description: fine}}}
+  /files/a{any}:
+    parameters: [{name: any, in: path, required: true, schema: {type: string}}]
+    get: {operationId: any, responses: {\"200\": {description: fine}}}
+  /status:
+    get: {operationId: status, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}
+components:
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+    pair: {type: http, scheme: basic, x-gateway: {auth: staff}}
+";
+
+/// An edit: its name, of which file, what, what instead, and how many lines at least show a request.
+type Edit = (
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static str,
+    usize,
+);
+
+const GATEWAY: &str = "gateway.yaml";
+const OPENAPI: &str = "openapi.yaml";
+
+const EDITS: &[Edit] = &[
+    (
+        "a door opens",
+        OPENAPI,
+        "{operationId: list,",
+        "{operationId: list, security: [], x-gateway: {public: true},",
+        1,
+    ),
+    (
+        "a door closes",
+        OPENAPI,
+        "security: [], x-gateway: {public: true}, ",
+        "",
+        1,
+    ),
+    (
+        "an alternative comes",
+        OPENAPI,
+        "{operationId: list,",
+        "{operationId: list, security: [{key: []}, {pair: []}],",
+        1,
+    ),
+    (
+        "an alternative goes",
+        OPENAPI,
+        "[{key: []}, {pair: []}]",
+        "[{key: []}]",
+        1,
+    ),
+    (
+        "a combination is split",
+        OPENAPI,
+        "[{key: [], pair: []}]",
+        "[{pair: []}]",
+        1,
+    ),
+    (
+        "a credential moves to the query",
+        OPENAPI,
+        "in: header, name: X-Key",
+        "in: query, name: api_key",
+        3,
+    ),
+    (
+        "a credential moves to a cookie",
+        OPENAPI,
+        "in: header, name: X-Key",
+        "in: cookie, name: sid",
+        3,
+    ),
+    (
+        "a credential is left to the upstream",
+        OPENAPI,
+        "{auth: keys}",
+        "{verify: upstream}",
+        3,
+    ),
+    (
+        "a path captures another's requests",
+        OPENAPI,
+        "  /status:",
+        "  /orders/latest: {get: {operationId: latest, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\n  /status:",
+        2,
+    ),
+    (
+        "an operation goes",
+        OPENAPI,
+        "    get: {operationId: one, responses: {\"200\": {description: fine}}}\n",
+        "",
+        1,
+    ),
+    ("a path is renamed", OPENAPI, "  /status:", "  /health:", 3),
+    (
+        "an operationId is renamed",
+        OPENAPI,
+        "operationId: lines",
+        "operationId: rows",
+        1,
+    ),
+    (
+        "another upstream",
+        OPENAPI,
+        "{operationId: one,",
+        "{operationId: one, x-gateway: {upstream: v},",
+        1,
+    ),
+    (
+        "a condition comes",
+        OPENAPI,
+        "{operationId: lines,",
+        "{operationId: lines, x-gateway: {match: {headers: {X-Mode: {exact: full}}}},",
+        1,
+    ),
+    (
+        "a priority turns two paths",
+        OPENAPI,
+        "  /files/a{any}:\n",
+        "  /files/a{any}:\n    x-gateway: {priority: 1}\n",
+        1,
+    ),
+    (
+        "a final slash is forgiven",
+        OPENAPI,
+        "  /status:\n",
+        "  /status:\n    x-gateway: {trailing_slash: ignore}\n",
+        2,
+    ),
+    (
+        "a final slash redirects",
+        OPENAPI,
+        "  /status:\n",
+        "  /status:\n    x-gateway: {trailing_slash: redirect}\n",
+        0,
+    ),
+    (
+        "a host comes",
+        GATEWAY,
+        "hosts: [api.test]",
+        "hosts: [api.test, www.test]",
+        8,
+    ),
+    (
+        "the base path is another",
+        GATEWAY,
+        "base_path: /v1",
+        "base_path: /v2",
+        16,
+    ),
+    (
+        "the base path goes",
+        GATEWAY,
+        "base_path: /v1",
+        "base_path: /v1, strip_base_path: true",
+        0,
+    ),
+];
+
+#[test]
+fn two_running_gateways_do_with_each_witness_what_the_plan_says() {
+    let upstreams = [
+        Upstream::start(),
+        Upstream::scripted(|seen| Answer::as_asked(seen)),
+    ];
+    let versions: Vec<(&Edit, String, String)> = EDITS
+        .iter()
+        .map(|edit| {
+            let gateway = gateway([&upstreams[0], &upstreams[1]]);
+            let changed = |file: &str, text: &str| match edit.1 == file {
+                true => {
+                    assert!(text.contains(edit.2), "{} is not in {file}", edit.2);
+                    text.replacen(edit.2, edit.3, 1)
+                }
+                false => text.to_owned(),
+            };
+            (edit, changed(GATEWAY, &gateway), changed(OPENAPI, DOCUMENT))
+        })
+        .collect();
+    let project = released(&gateway([&upstreams[0], &upstreams[1]]), DOCUMENT);
+    let old = Options::of(&project).workers(1).start();
+    let mut sent = 0;
+    for (edit, gateway, document) in versions {
+        // The same releases, and the new sources.
+        project.write(GATEWAY, &gateway);
+        project.write(OPENAPI, &document);
+        let plan = project.gwc(&["plan", "--format", "json"]).succeeds().json();
+        let changes = plan["changes"].as_array().expect("changes");
+        assert!(!changes.is_empty(), "{}: nothing is told", edit.0);
+        let shown: Vec<&Value> = changes
+            .iter()
+            .filter(|one| !one["witness"].is_null())
+            .collect();
+        // At least so many lines show a request.
+        assert!(shown.len() >= edit.4, "{}: {changes:#?}", edit.0);
+        let of_new = released(&gateway, &document);
+        let mut new = Options::of(&of_new).workers(1).start();
+        for change in shown {
+            let witness = &change["witness"];
+            let request = PROVIDER.request(witness);
+            let mut answers = BTreeSet::new();
+            for (side, running) in [("old", &old), ("new", &new)] {
+                let expected = &witness["expect"][side];
+                let answer = answer(running, &request, upstreams.each_ref());
+                let what = format!("{}: {request:?} of {change:#} at the {side} one", edit.0);
+                match expected["status"].as_u64() {
+                    Some(status) => assert_eq!(answer["status"], status, "{what}"),
+                    None => {
+                        assert_eq!(answer["operation"], expected["operation"], "{what}");
+                        assert_eq!(answer["upstream"], expected["upstream"], "{what}");
+                    }
+                }
+                answers.insert(answer.to_string());
+            }
+            assert_eq!(answers.len(), 2, "{}: {request:?} shows nothing", edit.0);
+            sent += 1;
+        }
+        new.stop();
+    }
+    println!("{} edits, {sent} witnesses", EDITS.len());
+    assert!(sent >= 40, "{sent}");
+}
+
+/// A project of a version, released.
+fn released(gateway: &str, document: &str) -> Project {
+    let project = Project::with(gateway, document);
+    project.write("consumers.json", PROVIDER.consumers());
+    project.keygen();
+    project.apply();
+    project
+}
+
+/// What a gateway did: the status of a refusal, or the operation and the upstream that got it.
+fn answer(gateway: &Gateway, request: &str, upstreams: [&Upstream; 2]) -> Value {
+    let response = gateway.ask(request);
+    let got: Vec<&str> = ["u", "v"]
+        .into_iter()
+        .zip(upstreams)
+        .filter(|(_, upstream)| !upstream.take().is_empty())
+        .map(|(name, _)| name)
+        .collect();
+    match got[..] {
+        [] => json!({"status": response.status}),
+        [upstream] => {
+            let id = response.header("x-request-id").expect("an id");
+            let line = gateway.access_log().line(id);
+            json!({"operation": line["operation_id"], "upstream": upstream})
+        }
+        _ => panic!("both upstreams got {request:?}"),
+    }
+}
