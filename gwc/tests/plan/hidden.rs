@@ -50,9 +50,13 @@ fn side(project: &Project) -> Side {
     let gateway = format!(
         "version: 1\nname: s\napis: {{a: {{path: api.yaml, mount: {{hosts: [{hosts}]}}}}}}\nupstreams: {{{upstreams}}}\nauth: {{{auth}}}\npolicies: {{{policies}}}\ndefaults: {{upstream: u, policies: [{name}]}}\n"
     );
+    built(&gateway, verifier, keys)
+}
+
+fn built(gateway: &str, verifier: &str, keys: &str) -> Side {
     let document = DOCUMENT.replace("VERIFIER", verifier);
     let files = [
-        ("gateway.yaml", gateway.as_str()),
+        ("gateway.yaml", gateway),
         ("api.yaml", document.as_str()),
         ("keys.json", keys),
     ];
@@ -277,4 +281,39 @@ fn a_host_that_a_wildcard_has_already_is_told_of_its_mount() {
     assert_eq!(change.section.name(), "routing");
     let place = change.source_new.as_ref().expect("a place");
     assert_eq!((place.file.as_str(), place.line), ("gateway.yaml", 3));
+}
+
+/// The fingerprint of the one change with an id.
+fn fingerprint(plan: &Plan, id: &str) -> String {
+    let found: Vec<&plan::Change> = plan.changes.iter().filter(|one| one.id == id).collect();
+    assert_eq!(found.len(), 1, "{id}");
+    found[0].fingerprint.clone()
+}
+
+#[test]
+fn an_acknowledged_list_of_policies_is_that_of_their_definitions() {
+    let with = |policies| Project { policies, ..PLAIN };
+    let few = with("q: {kind: headers, request: {set: {X-A: a}}}");
+    let many = with("q: {kind: headers, request: {set: {X-A: b}}}");
+    let named = |new: &Project| fingerprint(&planned(&PLAIN, new), "policies-changed");
+    assert_ne!(named(&few), named(&many));
+    assert_eq!(named(&few), named(&few));
+}
+
+#[test]
+fn an_acknowledged_drop_of_a_requirement_binds_who_still_has_the_policy() {
+    let gateway = |rest: &str| {
+        let text = format!(
+            "version: 1\nname: s\napis: {{a: {{path: api.yaml}}}}\nupstreams: {{u: {{targets: {{a: {{url: \"http://u.org\"}}}}}}, v: {{targets: {{a: {{url: \"http://v.org\"}}}}}}}}\nauth: {{idp: {{kind: api_key}}}}\npolicies: {{waf: {{kind: threat, json: {{depth: 32}}}}}}\n{rest}"
+        );
+        built(&text, "idp", "{}")
+    };
+    let required = gateway("required: {policies: [waf]}\ndefaults: {upstream: u}\n");
+    let kept = gateway("defaults: {upstream: u, policies: [waf]}\n");
+    let lost = gateway("defaults: {upstream: u}\nrequired: {auth: [idp]}\n");
+    let named = |new: &Side| {
+        let plan = plan::compare(Some(&required), new).expect("both sides build");
+        fingerprint(&plan, "required-policy-dropped")
+    };
+    assert_ne!(named(&kept), named(&lost));
 }

@@ -30,17 +30,18 @@ pub(super) struct Of<'a> {
 /// Effective values of operations. Each pair of treatments is compared once, however many
 /// operations have it.
 pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
-    let mut known: HashMap<(u32, u32), Vec<Line>> = HashMap::new();
+    let mut known: HashMap<(u32, u32), (Vec<Line>, String)> = HashMap::new();
     let renamed = Renamed::of(old.api, new.api);
     for operation in &new.api.operations {
         let Some(before) = renamed.before(old.api, operation) else {
             continue;
         };
         let pair = (before.treatment, operation.treatment);
-        let lines = known.entry(pair).or_insert_with(|| {
+        let (lines, policies) = known.entry(pair).or_insert_with(|| {
             let was = &old.api.treatments[before.treatment as usize];
             let is = &new.api.treatments[operation.treatment as usize];
-            treatments((old, was), (new, is))
+            let policies = came_and_went((old, was), (new, is));
+            (treatments((old, was), (new, is)), policies)
         });
         let mut push = |line: Line| {
             let Line {
@@ -50,7 +51,10 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
                 old: was,
                 new: is,
             } = line;
-            let change = Change::new(Section::Policy, class, id, subject, was, is);
+            let mut change = Change::new(Section::Policy, class, id, subject, was, is);
+            if id == "policies-changed" {
+                change.bound.clone_from(policies);
+            }
             plan.changes.push(change.of(reference(new.api, operation)));
         };
         lines.iter().cloned().for_each(&mut push);
@@ -215,6 +219,26 @@ fn chain(
                 new: json!({"in": moved_to, "is": said(after)}),
             });
         }
+    }
+}
+
+/// The definitions of the policies that come to a chain or leave it: its lists are of names.
+fn came_and_went(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+) -> String {
+    let only = |(own, side): (&ir::Treatment, Of<'_>), other: &ir::Treatment| {
+        let names = own.chain.iter().filter_map(named);
+        let alone = names.filter(|name| !other.chain.iter().any(|link| named(link) == Some(name)));
+        let defined = alone.filter_map(|name| {
+            let (_, checked) = definition(own, name, side)?;
+            Some(format!("{name} {}", said(checked)))
+        });
+        defined.collect::<Vec<_>>().join("\n")
+    };
+    match was.chain == is.chain {
+        true => String::new(),
+        false => format!("{}\n\n{}", only((was, old), is), only((is, new), was)),
     }
 }
 

@@ -30,7 +30,29 @@ pub(in crate::plan) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, pla
             push(transport::upstream(was, is), plan);
         }
     }
+    let before = plan.changes.len();
     push(required(&was.required, &is.required), plan);
+    for change in &mut plan.changes[before..] {
+        if let ("required-policy-dropped", Some(name)) = (change.id, change.old.as_str()) {
+            change.bound = without(new, name);
+        }
+    }
+}
+
+/// The operations whose chain does not have a policy.
+fn without(gateway: &ir::Gateway, policy: &str) -> String {
+    let all = gateway.apis.iter().flat_map(|api| {
+        let lacks = |operation: &&ir::Operation| {
+            let chain = &api.treatments[operation.treatment as usize].chain;
+            !chain.iter().any(|link| match link {
+                ir::Link::Authenticate => false,
+                ir::Link::Shared(name) | ir::Link::Own(name) => name == policy,
+            })
+        };
+        api.operations.iter().filter(lacks)
+    });
+    let keys: Vec<&str> = all.map(|operation| operation.key.as_str()).collect();
+    keys.join(" ")
 }
 
 fn push(found: Vec<Found>, plan: &mut Plan) {
