@@ -143,3 +143,29 @@ kinds! {
 pub fn of(id: &str) -> Option<&'static Kind> {
     ALL.iter().find(|kind| kind.id == id)
 }
+
+/// Leaves the lines of one kind out while something runs on this thread: each is to be missed by
+/// a test. Debug builds only.
+#[cfg(debug_assertions)]
+pub fn without<R>(id: &'static str, run: impl FnOnce() -> R) -> R {
+    OFF.set(Some(id));
+    let done = run();
+    OFF.set(None);
+    done
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static OFF: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+/// Whether a kind is left out.
+pub(super) fn is_off(id: &str) -> bool {
+    #[cfg(debug_assertions)]
+    return OFF.get() == Some(id);
+    #[cfg(not(debug_assertions))]
+    {
+        let _ = id;
+        false
+    }
+}

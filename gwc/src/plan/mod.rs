@@ -93,6 +93,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
             details::restated(&old.lowered, &new.lowered, &mut plan);
         }
+        plan.changes.retain(|change| !ids::is_off(change.id));
         let compared_all = !plan.missing.contains(&"schemas");
         if let Some(old) = old.filter(|_| plan.changes.is_empty() && compared_all) {
             // Never silent: what no rule names is still said.
@@ -113,6 +114,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         (Some(Some(_)), None) | (None, _) => {}
     }
     plan.stages.end("docs");
+    plan.changes.retain(|change| !ids::is_off(change.id));
     plan.changes = group::group(std::mem::take(&mut plan.changes));
     group::add_places(
         &mut plan,

@@ -203,3 +203,73 @@ fn judge((name, seed, case): &(&'static str, u64, Case)) -> Judged {
         Err(why) => (Some(format!("{name} {seed}: {why}")), 0),
     }
 }
+
+/// Kinds of lines that no edit here brings: the file of `tests/plan` that holds them, where one
+/// does.
+const ELSEWHERE: &[(&str, Option<&str>)] = &[
+    ("address-filter-added", None),
+    ("authorization-added", None),
+    ("cors-added", None),
+    ("csrf-added", None),
+    ("guard-changed", None),
+    ("shadow-appears", Some("algebra")),
+    ("shadow-disappears", Some("algebra")),
+    ("mount-hosts-changed", Some("hidden")),
+    ("setting-restated", Some("hidden")),
+    ("policy-redefined", Some("edits")),
+    ("operation-setting-changed", Some("declared")),
+    ("credential-passed-on-changed", Some("declared")),
+    ("consumer-changed", None),
+    ("listener-headers-changed", None),
+    ("listener-header-timeout-changed", None),
+    ("listener-idle-timeout-changed", None),
+    ("listener-target-bytes-changed", None),
+    ("idle-timeout-changed", None),
+    ("gateway-setting-changed", None),
+    ("api-setting-changed", None),
+    ("unclassified", Some("declared")),
+    ("upstream-setting-changed", Some("declared")),
+];
+
+#[test]
+fn without_any_one_kind_of_line_some_edit_is_not_told() {
+    let mut first: std::collections::BTreeMap<&str, Case> = std::collections::BTreeMap::new();
+    for (_, _, case) in cases(1) {
+        let ids: Vec<&'static str> = plan::ids::ALL
+            .iter()
+            .map(|kind| kind.id)
+            .filter(|id| {
+                let named = |line: &String| line.split(' ').nth(2) == Some(id);
+                case.expected.iter().any(named)
+            })
+            .collect();
+        for id in ids {
+            first.entry(id).or_insert_with(|| Case {
+                old: case.old.clone(),
+                new: case.new.clone(),
+                dice: Dice::new(0),
+                expected: case.expected.clone(),
+            });
+        }
+    }
+    let missing: Vec<&str> = plan::ids::ALL
+        .iter()
+        .map(|kind| kind.id)
+        .filter(|id| !first.contains_key(id))
+        .collect();
+    let elsewhere: Vec<&str> = ELSEWHERE.iter().map(|(id, _)| *id).collect();
+    assert_eq!(missing, elsewhere);
+    for (id, case) in first {
+        let (old, new) = (case.old.side(), case.new.side());
+        let (Ok(old), Ok(new)) = (old, new) else {
+            panic!("{id}: a side does not build");
+        };
+        let compare = || plan::compare(Some(&old), &new).expect("both sides build");
+        let mut found = lines(&plan::ids::without(id, compare));
+        found.sort();
+        assert!(
+            found.iter().ne(&case.expected),
+            "{id}: nobody misses its lines"
+        );
+    }
+}
