@@ -87,6 +87,7 @@ dist:
 # Figures with the shipped binaries; see bench/README.md. The rest of the machine should be idle.
 bench: dist
 	GWC=$(CURDIR)/target/bin-dist/gwc bench/compile
+	GWC=$(CURDIR)/target/bin-dist/gwc bench/plan
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/activation
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/switch
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/peers
