@@ -169,3 +169,26 @@ pub(super) fn is_off(id: &str) -> bool {
         false
     }
 }
+
+/// Makes each witness show nothing while something runs on this thread: the comparison has to
+/// refuse it. Debug builds only.
+#[cfg(debug_assertions)]
+pub fn with_false_witnesses<R>(run: impl FnOnce() -> R) -> R {
+    FALSE.set(true);
+    let done = run();
+    FALSE.set(false);
+    done
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static FALSE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// Whether witnesses are made false.
+pub(super) fn falsifies() -> bool {
+    #[cfg(debug_assertions)]
+    return FALSE.get();
+    #[cfg(not(debug_assertions))]
+    false
+}

@@ -690,3 +690,24 @@ fn a_policy_that_no_longer_refuses_everybody_opens_the_door() {
     assert_eq!(witness.old, Outcome::Refused { status: 403 });
     assert_eq!(plan.tripped(&["expose".into()], &[]).len(), 1);
 }
+
+#[test]
+fn a_witness_that_shows_nothing_is_refused() {
+    let opened = edit(
+        DOCUMENT,
+        LIST,
+        "{operationId: listOrders, security: [], x-gateway: {public: true}, summary: List,",
+    );
+    let old = crate::side(&[("gateway.yaml", GATEWAY), ("api.yaml", DOCUMENT)]);
+    let new = crate::side(&[("gateway.yaml", GATEWAY), ("api.yaml", &opened)]);
+    let compared = || compare(Some(&old), &new).expect("both sides build");
+    assert!(compared().bugs.is_empty());
+    let planted = gwc::plan::ids::with_false_witnesses(compared);
+    assert_eq!(planted.bugs.len(), 1, "{:?}", planted.bugs);
+    assert!(
+        planted
+            .changes
+            .iter()
+            .all(|change| change.witness.is_none())
+    );
+}
