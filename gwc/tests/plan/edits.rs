@@ -1,6 +1,6 @@
 //! Single edits of meaning: exactly the expected class on exactly the expected operations.
 
-use gwc::plan::{Class, Outcome, Plan, Review, compare};
+use gwc::plan::{Class, Outcome, Plan, Review, compare, ids};
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
@@ -702,7 +702,7 @@ fn a_witness_that_shows_nothing_is_refused() {
     let new = crate::side(&[("gateway.yaml", GATEWAY), ("api.yaml", &opened)]);
     let compared = || compare(Some(&old), &new).expect("both sides build");
     assert!(compared().bugs.is_empty());
-    let planted = gwc::plan::ids::with_false_witnesses(compared);
+    let planted = ids::with_false_witnesses(compared);
     assert_eq!(planted.bugs.len(), 1, "{:?}", planted.bugs);
     assert!(
         planted
