@@ -85,27 +85,23 @@ impl Context {
     /// Compiles the project, says what was found on standard error, and fails where nothing can
     /// be built.
     pub(super) fn compile(&self) -> anyhow::Result<Compiled> {
-        self.lowered(|compiled| compiled)
+        self.lowered(Purpose::Run)
     }
 
     /// The same for questions: what this version knows and cannot run does not stand in the way.
     pub(super) fn compile_to_ask(&self) -> anyhow::Result<Compiled> {
-        self.lowered(|mut compiled| {
-            if compiled.lowered.is_none() {
-                compiled.lowered = compiled.comparable();
-            }
-            compiled
-        })
+        self.lowered(Purpose::Ask)
     }
 
-    fn lowered(&self, lower: impl FnOnce(Compiled) -> Compiled) -> anyhow::Result<Compiled> {
+    fn lowered(&self, purpose: Purpose) -> anyhow::Result<Compiled> {
         let options = compile::Options {
             environment: self.environment.as_deref(),
             limits: self.limits,
+            purpose,
             ..compile::Options::default()
         };
         let input = self.input(None)?;
-        let compiled = lower(compile::compile(&input, options)?);
+        let compiled = compile::compile(&input, options)?;
         let compiled = match compiled.lowered {
             Some(_) => compiled,
             None => compiled.for_lowering(),

@@ -3,7 +3,7 @@
 //! Templates that overlap are found by walking them together segment by segment, so that ten
 //! thousand templates with prefixes of their own cost ten thousand steps, not a hundred million.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use bundle::ir::{Segment, Template};
 
@@ -21,23 +21,6 @@ pub fn within(templates: &[&Template], group: &[usize]) -> Vec<(usize, usize)> {
     };
     walk.within(group, 0);
     walk.pairs
-}
-
-/// The pairs of one of `left` and one of `right` (in this order) whose templates have a path in
-/// common. The groups have no member in common.
-#[must_use]
-pub fn between(templates: &[&Template], left: &[usize], right: &[usize]) -> Vec<(usize, usize)> {
-    let mut walk = Walk {
-        templates,
-        pairs: Vec::new(),
-    };
-    walk.between(left, right, 0);
-    let mine: HashSet<usize> = left.iter().copied().collect();
-    let oriented = walk
-        .pairs
-        .into_iter()
-        .map(|(a, b)| if mine.contains(&a) { (a, b) } else { (b, a) });
-    oriented.collect()
 }
 
 struct Walk<'r> {

@@ -224,11 +224,6 @@ impl SourceMap {
                 define(format!("required {key} {}", name.value), name.span, None);
             }
         }
-        // Where nothing can be built, what is compared still has prose.
-        let comparable = match compiled.lowered {
-            Some(_) => None,
-            None => compiled.comparable(),
-        };
         let apis = parallel::map(model.apis.iter().collect(), |api: &Api| {
             let prose = Prose::new(&compiled.files, &api.document);
             let setters = Setters::new(compiled, settings, api);
@@ -253,7 +248,7 @@ impl SourceMap {
                 (operation.key.clone(), source)
             };
             let operations: Vec<_> = api.operations.iter().map(source).collect();
-            let lowered = compiled.lowered.as_ref().or(comparable.as_ref());
+            let lowered = compiled.lowered.as_ref();
             let schemas = lowered.and_then(|lowered| lowered.prose.get(&api.name));
             let whole = ApiProse {
                 document: prose.of_document(),

@@ -3,12 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use gwc::assemble::assemble;
-use gwc::compile;
 use gwc::plan::{self, Plan, Side};
-use gwc::project::files::Files;
-use gwc::source_map::SourceMap;
-use gwc::syntax::Limits;
 
 use crate::edit;
 
@@ -58,22 +53,7 @@ components:
 "#;
 
 fn side(gateway: &str, document: &str) -> Side {
-    let files = [("gateway.yaml", gateway), ("api.yaml", document)];
-    let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-    let said: Vec<String> = compiled
-        .findings
-        .iter()
-        .map(|one| format!("{:?} {}", one.level, one.message))
-        .collect();
-    assert!(compiled.lowered.is_none(), "it cannot run");
-    let lowered = compiled.comparable().unwrap_or_else(|| panic!("{said:#?}"));
-    let source = SourceMap::of(&compiled);
-    let bundle = assemble(&lowered).expect("a bundle").id();
-    Side {
-        bundle,
-        lowered,
-        source: Some(source),
-    }
+    crate::later(&[("gateway.yaml", gateway), ("api.yaml", document)])
 }
 
 fn planned(gateway: &str, document: &str) -> Plan {

@@ -1,11 +1,7 @@
 //! What a name, a default or a file hides is told all the same.
 
-use gwc::assemble::assemble;
-use gwc::compile;
+use gwc::compile::Purpose;
 use gwc::plan::{self, Plan, Side};
-use gwc::project::files::Files;
-use gwc::source_map::SourceMap;
-use gwc::syntax::Limits;
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
 info: {title: t, version: "1"}
@@ -60,15 +56,7 @@ fn built(gateway: &str, verifier: &str, keys: &str) -> Side {
         ("api.yaml", document.as_str()),
         ("keys.json", keys),
     ];
-    let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-    let said: Vec<&str> = compiled.findings.iter().map(|one| &*one.message).collect();
-    let source = SourceMap::of(&compiled);
-    let lowered = compiled.comparable().unwrap_or_else(|| panic!("{said:#?}"));
-    Side {
-        bundle: assemble(&lowered).expect("a bundle").id(),
-        lowered,
-        source: Some(source),
-    }
+    crate::compiled(&files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 fn planned(old: &Project, new: &Project) -> Plan {

@@ -16,7 +16,7 @@ mod single;
 mod written;
 
 use gwc::assemble::assemble;
-use gwc::compile;
+use gwc::compile::{self, Purpose};
 use gwc::plan::{self, Plan, Side};
 use gwc::project::files::Files;
 use gwc::source_map::SourceMap;
@@ -60,27 +60,36 @@ components:
     pair: {type: http, scheme: basic, x-gateway: {auth: staff}}
 ";
 
-/// Compiles a project of these files; every finding of level error fails the test.
-pub(crate) fn side(files: &[(&str, &str)]) -> Side {
-    let compiled = compile::project(
-        Files::in_memory(files.iter().copied(), Limits::default()),
-        &Vec::new(),
-    );
-    let errors: Vec<String> = compiled
-        .findings
-        .iter()
+/// Compiles a project of these files for something.
+///
+/// # Errors
+/// The findings of level error.
+pub(crate) fn compiled(files: &[(&str, &str)], purpose: Purpose) -> Result<Side, String> {
+    let files = Files::in_memory(files.iter().copied(), Limits::default());
+    let compiled = compile::project_for(files, &Vec::new(), None, purpose).expect("no environment");
+    let errors = compiled.findings.iter();
+    let errors: Vec<&str> = errors
         .filter(|finding| finding.level == diag::Level::Error)
-        .map(|finding| finding.message.clone())
+        .map(|finding| finding.message.as_str())
         .collect();
-    assert!(errors.is_empty(), "{errors:#?}");
     let source = SourceMap::of(&compiled);
-    let lowered = compiled.lowered.expect("no errors");
-    let bundle = assemble(&lowered).expect("a bundle");
-    Side {
-        bundle: bundle.id(),
+    let lowered = compiled.lowered.ok_or_else(|| errors.join("; "))?;
+    Ok(Side {
+        bundle: assemble(&lowered).expect("a bundle").id(),
         lowered,
         source: Some(source),
-    }
+    })
+}
+
+/// A project that can run.
+pub(crate) fn side(files: &[(&str, &str)]) -> Side {
+    compiled(files, Purpose::Run).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+/// A project that this version knows and cannot run.
+pub(crate) fn later(files: &[(&str, &str)]) -> Side {
+    assert!(compiled(files, Purpose::Run).is_err(), "it runs");
+    compiled(files, Purpose::Ask).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
 /// The plan between two versions of the project.

@@ -102,6 +102,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 levels: levels.clone(),
                 environment: context.environment.as_deref(),
                 texts: texts.clone(),
+                ..compile::Options::default()
             };
             let mut compiled = match options.environment {
                 Some(_) => compile::compile(&input, options)?,

@@ -1,11 +1,7 @@
 //! A project as the edits see it: two texts.
 
-use gwc::assemble::assemble;
-use gwc::compile;
+use gwc::compile::Purpose;
 use gwc::plan::Side;
-use gwc::project::files::Files;
-use gwc::source_map::SourceMap;
-use gwc::syntax::Limits;
 use serde_json::{Value, json};
 
 use crate::corpus;
@@ -223,20 +219,6 @@ impl Project {
     pub(crate) fn side(&self) -> Result<Side, String> {
         let (gateway, api) = (self.gateway.to_string(), self.api.to_string());
         let files = [("gateway.yaml", gateway.as_str()), ("api.json", &api)];
-        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
-        let source = SourceMap::of(&compiled);
-        let said = compiled.findings.iter();
-        let said: Vec<String> = said
-            .filter(|one| one.level == diag::Level::Error)
-            .map(|one| one.message.clone())
-            .collect();
-        let comparable = compiled.comparable();
-        let lowered = compiled.lowered.or(comparable);
-        let lowered = lowered.ok_or_else(|| said.join("; "))?;
-        Ok(Side {
-            bundle: assemble(&lowered).expect("a bundle").id(),
-            lowered,
-            source: Some(source),
-        })
+        crate::compiled(&files, Purpose::Ask)
     }
 }

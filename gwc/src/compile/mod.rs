@@ -1,11 +1,14 @@
 //! The whole way from files to a checked gateway.
 
+mod load;
+mod purpose;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use bundle::digest::Digest;
-use diag::shape::{NOT_AVAILABLE, is_name};
-use diag::{Diagnostic, Level, NodeId, Sink, Span};
+use diag::shape::is_name;
+use diag::{Diagnostic, Level, Sink, Span};
 use policy::auth;
 use policy::declared::{self, Scalar};
 
@@ -24,6 +27,11 @@ use crate::project::globs;
 use crate::spec::Spec;
 use crate::spec::lift::lift;
 use crate::syntax::Limits;
+
+use load::{is_blank, load};
+pub(crate) use load::{overlaid, stand_in};
+use purpose::is_of_project;
+pub use purpose::{Purpose, is_hard, least};
 
 /// What is compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,24 +80,14 @@ pub struct Compiled {
 impl Compiled {
     /// Makes errors of the findings that only stop what needs the gateway: what is not available.
     pub fn for_lowering(mut self) -> Self {
-        for finding in self.findings.iter_mut().filter(|finding| stops(finding)) {
+        for finding in self
+            .findings
+            .iter_mut()
+            .filter(|finding| Purpose::Run.stops(finding))
+        {
             finding.level = Level::Error;
         }
         self
-    }
-
-    /// What the project means, also where it says what this version cannot run: for comparing two
-    /// projects, never for a bundle. None where something else is wrong.
-    #[must_use]
-    pub fn comparable(&self) -> Option<Lowered> {
-        let wrong = |finding: &Diagnostic| {
-            finding.level == Level::Error && !std::ptr::eq(finding.lint, &raw const NOT_AVAILABLE)
-        };
-        if self.open_variable.is_some() || self.findings.iter().any(wrong) {
-            return None;
-        }
-        // Names that stand twice were findings; an operation that could not be resolved as well.
-        lower::lower(&self.files, self.model.as_ref()?).ok()
     }
 
     /// Whether one of the findings is an error.
@@ -98,38 +96,6 @@ impl Compiled {
         self.findings
             .iter()
             .any(|finding| finding.level == Level::Error)
-    }
-}
-
-/// Whether a finding stands in the way of a gateway: an error, or something well-formed that this
-/// version cannot run, which `gwc lint` only warns of.
-fn stops(finding: &Diagnostic) -> bool {
-    finding.level == Level::Error || std::ptr::eq(finding.lint, &raw const NOT_AVAILABLE)
-}
-
-/// What a gateway is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// To be run.
-    Run,
-    /// To be compared: only what leaves its meaning open stands in the way.
-    Compare,
-    /// The same of a document without its project, whose names nobody defines.
-    CompareAlone,
-}
-
-impl Purpose {
-    /// Whether a finding leaves nothing to lower.
-    #[must_use]
-    pub fn stops(self, finding: &Diagnostic) -> bool {
-        let open = finding.level == Level::Error
-            && is_hard(finding.lint)
-            && !std::ptr::eq(finding.lint, &raw const NOT_AVAILABLE);
-        match self {
-            Self::Run => stops(finding),
-            Self::Compare => open,
-            Self::CompareAlone => open && !is_of_project(finding.lint),
-        }
     }
 }
 
@@ -179,6 +145,8 @@ pub struct Options<'o> {
     pub environment: Option<&'o str>,
     /// Other texts for some files than those on the disk.
     pub texts: Texts,
+    /// What for.
+    pub purpose: Purpose,
 }
 
 /// Reads and checks a project or a document; lowers it where nothing is wrong.
@@ -198,8 +166,10 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     let files = Files::open_instead(root, options.limits, options.texts)
         .with_context(|| format!("cannot read the folder {}", root.display()))?;
     match (input, options.environment) {
-        (Input::Project(_), environment) => Ok(project_in(files, &options.levels, environment)
-            .map_err(|unknown| Failure::usage(unknown.to_string()))?),
+        (Input::Project(_), environment) => {
+            project_for(files, &options.levels, environment, options.purpose)
+                .map_err(|unknown| Failure::usage(unknown.to_string()).into())
+        }
         (Input::Document(_), None) => Ok(document(files, &name, &options.levels)),
         (Input::Document(_), Some(_)) => {
             Err(Failure::usage("a document has no environments; name a project").into())
@@ -551,11 +521,6 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     }
 }
 
-/// Whether there is nothing in a text, not even a map without entries.
-fn is_blank(files: &Files, root: NodeId) -> bool {
-    files.tree.at(root).is_null()
-}
-
 /// What can be said about a document's part in a gateway before there is one: its extensions and
 /// routes, behind a gateway that settles the rest in one line. Names that a project would define
 /// are nobody's fault here.
@@ -597,71 +562,6 @@ fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnos
     sink.into_sorted().into_iter().filter(settled).collect()
 }
 
-/// Whether a rule is about what only a project can say.
-fn is_of_project(lint: &diag::Lint) -> bool {
-    let of_project = [
-        &lints::UNKNOWN_POLICY,
-        &lints::UNKNOWN_UPSTREAM,
-        &lints::UNKNOWN_AUTH,
-        &lints::UNKNOWN_STORE,
-        &lints::SERVER_PATH_DIFFERS,
-    ];
-    of_project.iter().any(|known| std::ptr::eq(*known, lint))
-}
-
-/// Loads the documents of the APIs with everything that they refer to, and applies their
-/// overlays. Tells whether one cannot be read.
-fn load<'e>(
-    files: &mut Files,
-    entries: &'e [settings::ApiEntry],
-    sink: &mut Sink,
-) -> (Vec<(&'e settings::ApiEntry, Document)>, bool) {
-    let named = entries.iter().flat_map(|entry| {
-        let overlays = entry.overlays.iter();
-        std::iter::once(&entry.path).chain(overlays)
-    });
-    let named: Vec<String> = named.map(|path| path.value.clone()).collect();
-    files.read_all(&named);
-    let mut documents = Vec::new();
-    for entry in entries {
-        documents.extend(overlaid(files, entry, sink).map(|document| (entry, document)));
-    }
-    files.follow_all(documents.iter().map(|(_, document)| document));
-    for (_, document) in &mut documents {
-        lift(files, document, sink);
-    }
-    let blank = |(_, document): &(&settings::ApiEntry, Document)| {
-        let overlays = document
-            .overlays
-            .iter()
-            .filter_map(|file| files.root(*file));
-        overlays
-            .chain([document.root])
-            .any(|root| is_blank(files, root))
-    };
-    let unreadable = documents.len() < entries.len() || documents.iter().any(blank);
-    (documents, unreadable)
-}
-
-/// A document with its overlays; `None` where one of these cannot be read.
-pub(crate) fn overlaid(
-    files: &mut Files,
-    entry: &settings::ApiEntry,
-    sink: &mut Sink,
-) -> Option<Document> {
-    let (file, root) = files.load(&entry.path.value, entry.path.span, sink)?;
-    let mut document = Document {
-        file,
-        root,
-        overlays: Vec::new(),
-    };
-    for overlay in &entry.overlays {
-        let (file, _) = files.load(&overlay.value, overlay.span, sink)?;
-        crate::overlay::apply(files, &mut document, file, sink);
-    }
-    Some(document)
-}
-
 /// The levels that gateway.yaml sets, then those of the command line. An error of the gateway itself
 /// cannot be made less: nothing could be built with it.
 fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
@@ -678,51 +578,4 @@ fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Le
     }
     wanted.extend(levels.iter().cloned());
     wanted
-}
-
-/// A first file that cannot even be read (too large, no permission) has no text; its finding needs
-/// one to stand in.
-pub(crate) fn stand_in(files: &mut Files, path: &str) {
-    if files.sources.iter().next().is_none() {
-        files.sources.add(path, "");
-    }
-}
-
-/// Why a hard rule's level cannot be set lower.
-#[must_use]
-pub fn least(lint: &diag::Lint) -> String {
-    let level = match lint.level {
-        Level::Error => "an error",
-        Level::Warn => "a warning",
-        Level::Info => "an info",
-    };
-    format!("`{}` cannot be made less than {level}", lint.name)
-}
-
-/// Whether a rule's error stands for something that cannot be built.
-#[must_use]
-pub fn is_hard(lint: &diag::Lint) -> bool {
-    let gateway = ["GW01", "GW05", "GW06"]
-        .iter()
-        .any(|group| lint.code.starts_with(group));
-    // Texts, files, references and overlays, and what decides who may call what.
-    let front = ["GW02", "GW04"]
-        .iter()
-        .any(|group| lint.code.starts_with(group));
-    let decides = [
-        "unsupported-version",
-        "unknown-value",
-        "unknown-rule",
-        "unknown-method",
-        "malformed-path-template",
-        "repeated-template-parameter",
-        "unsupported-template",
-        "undefined-security-scheme",
-        "incomplete-security-scheme",
-        "malformed-security",
-        // An operation's key is its id; two of one name cannot stand in a bundle.
-        "duplicate-operation-id",
-    ];
-    let later = std::ptr::eq(lint, &raw const NOT_AVAILABLE);
-    later || lint.level == Level::Error && (gateway || front || decides.contains(&lint.name))
 }

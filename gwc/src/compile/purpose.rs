@@ -1,0 +1,93 @@
+//! What a gateway is compiled for, and which findings stand in the way of that.
+
+use diag::shape::NOT_AVAILABLE;
+use diag::{Diagnostic, Level, Lint};
+
+use crate::model::lints;
+
+/// What a gateway is compiled for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be run: nothing may stand in the way.
+    #[default]
+    Run,
+    /// To be asked what it would do: what this version knows and cannot run does not stand in the
+    /// way, and is left out of the answer.
+    Ask,
+    /// To be compared: only what leaves its meaning open stands in the way.
+    Compare,
+    /// The same of a document without its project, whose names nobody defines.
+    CompareAlone,
+}
+
+impl Purpose {
+    /// Whether a finding leaves nothing to lower.
+    #[must_use]
+    pub fn stops(self, finding: &Diagnostic) -> bool {
+        let wrong = finding.level == Level::Error && !is_later(finding.lint);
+        let open = wrong && is_hard(finding.lint);
+        match self {
+            Self::Run => wrong || is_later(finding.lint),
+            Self::Ask => wrong,
+            Self::Compare => open,
+            Self::CompareAlone => open && !is_of_project(finding.lint),
+        }
+    }
+}
+
+/// Whether it tells something well-formed that this version cannot run, which `gwc lint` only warns
+/// of.
+fn is_later(lint: &Lint) -> bool {
+    std::ptr::eq(lint, &raw const NOT_AVAILABLE)
+}
+
+/// Whether a rule is about what only a project can say.
+pub(super) fn is_of_project(lint: &Lint) -> bool {
+    let of_project = [
+        &lints::UNKNOWN_POLICY,
+        &lints::UNKNOWN_UPSTREAM,
+        &lints::UNKNOWN_AUTH,
+        &lints::UNKNOWN_STORE,
+        &lints::SERVER_PATH_DIFFERS,
+    ];
+    of_project.iter().any(|known| std::ptr::eq(*known, lint))
+}
+
+/// Why a hard rule's level cannot be set lower.
+#[must_use]
+pub fn least(lint: &Lint) -> String {
+    let level = match lint.level {
+        Level::Error => "an error",
+        Level::Warn => "a warning",
+        Level::Info => "an info",
+    };
+    format!("`{}` cannot be made less than {level}", lint.name)
+}
+
+/// Whether a rule's error stands for something that cannot be built.
+#[must_use]
+pub fn is_hard(lint: &Lint) -> bool {
+    let gateway = ["GW01", "GW05", "GW06"]
+        .iter()
+        .any(|group| lint.code.starts_with(group));
+    // Texts, files, references and overlays, and what decides who may call what.
+    let front = ["GW02", "GW04"]
+        .iter()
+        .any(|group| lint.code.starts_with(group));
+    let decides = [
+        "unsupported-version",
+        "unknown-value",
+        "unknown-rule",
+        "unknown-method",
+        "malformed-path-template",
+        "repeated-template-parameter",
+        "unsupported-template",
+        "undefined-security-scheme",
+        "incomplete-security-scheme",
+        "malformed-security",
+        // An operation's key is its id; two of one name cannot stand in a bundle.
+        "duplicate-operation-id",
+    ];
+    is_later(lint)
+        || lint.level == Level::Error && (gateway || front || decides.contains(&lint.name))
+}
