@@ -203,6 +203,7 @@ fn listener(listener: &ir::Listener) -> Result<Listener, BuildError> {
         address,
         limits: listener.limits.clone(),
         trusted_proxies: listener.trusted_proxies.as_slice().into(),
+        http2: listener.http2,
         hosts: HostTable::default(),
     })
 }

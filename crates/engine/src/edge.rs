@@ -108,8 +108,20 @@ pub fn admit(
     let authority = match (uri.authority(), uri.scheme_str()) {
         // An absolute-form target replaces Host (RFC 9112 §3.2.2); HTTP/1.1 needs the field all
         // the same.
-        (Some(authority), Some("http" | "https")) => {
+        (Some(authority), Some("http" | "https")) if version != Version::HTTP_2 => {
             host_field.ok_or(&HOST_INVALID)?;
+            HeaderValue::try_from(authority.as_str()).map_err(|_| &HOST_INVALID)?
+        }
+        // `:authority` stands in the place of Host; beside it, Host says the same or nobody can
+        // be sure (RFC 9113 §8.3.1).
+        (Some(authority), Some("http" | "https")) => {
+            let agree = |host: HeaderValue| {
+                host.as_bytes()
+                    .eq_ignore_ascii_case(authority.as_str().as_bytes())
+            };
+            if !host_field.is_none_or(agree) {
+                return Err(&HOST_INVALID);
+            }
             HeaderValue::try_from(authority.as_str()).map_err(|_| &HOST_INVALID)?
         }
         (Some(_), _) => return Err(&TARGET_INVALID),
@@ -462,6 +474,7 @@ mod tests {
                 .iter()
                 .map(|range| Cidr::parse(range).unwrap())
                 .collect(),
+            http2: false,
             hosts: HostTable::default(),
         }
     }

@@ -323,6 +323,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             protocol: ir::Protocol::Http,
             limits,
             trusted_proxies: Vec::new(),
+            http2: false,
             declared: policy::declared::Settings::default(),
         }])
         .ok()?,

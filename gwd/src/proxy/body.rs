@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use crate::proxy::connection::Conn;
 use crate::proxy::record::Record;
+use crate::proxy::stream::Stream;
 use crate::upstream::pool::Lease;
 
 /// Longest silence in the middle of a body, either way.
@@ -30,7 +30,7 @@ pub(crate) enum RequestBody {
 /// A body that is being uploaded.
 pub(crate) struct Upload {
     incoming: Incoming,
-    conn: Rc<Conn>,
+    stream: Rc<Stream>,
     progress: Rc<Progress>,
     /// Bytes that may still come.
     left: u64,
@@ -83,16 +83,16 @@ pub(crate) struct Download {
 impl Upload {
     pub(crate) fn new(
         incoming: Incoming,
-        conn: &Rc<Conn>,
+        stream: &Rc<Stream>,
         timeout_ms: u64,
         gate: Option<Arc<Gate>>,
     ) -> (Box<Self>, Rc<Progress>) {
         let progress = Rc::new(Progress::default());
         let upload = Self {
             incoming,
-            conn: Rc::clone(conn),
+            stream: Rc::clone(stream),
             progress: Rc::clone(&progress),
-            left: conn.body_bytes_max.get(),
+            left: stream.body_bytes_max.get(),
             timeout_ms,
             gate,
         };
@@ -132,16 +132,16 @@ impl Upload {
         if self.incoming.is_end_stream() {
             self.end();
         } else {
-            let now_ms = self.conn.worker.shared.clock.now_ms();
-            self.conn.deadline.set(now_ms + STREAM_IDLE_MS);
+            let now_ms = self.stream.worker.shared.clock.now_ms();
+            self.stream.deadline.set(now_ms + STREAM_IDLE_MS);
         }
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn end(&self) {
         if !self.progress.done.replace(true) {
-            let now_ms = self.conn.worker.shared.clock.now_ms();
-            self.conn.deadline.set(now_ms + self.timeout_ms);
+            let now_ms = self.stream.worker.shared.clock.now_ms();
+            self.stream.deadline.set(now_ms + self.timeout_ms);
         }
     }
 }

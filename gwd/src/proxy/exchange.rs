@@ -14,28 +14,28 @@ use hyper::body::{Body as _, Incoming};
 use policy::{Cx, ResponseHead};
 
 use crate::proxy::body::ResponseBody;
-use crate::proxy::connection::Conn;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
+use crate::proxy::stream::Stream;
 use crate::upstream::send::{Outgoing, send};
 
 /// One exchange; the body of what it returns ends it.
 pub(crate) async fn exchange(
-    conn: &Rc<Conn>,
+    stream: &Rc<Stream>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
-    let worker = &conn.worker;
-    let mut record = Record::begin(conn, &request);
+    let worker = &stream.worker;
+    let mut record = Record::begin(stream, &request);
     let Some(newest) = worker.view() else {
         return respond::nothing_runs(record);
     };
-    let Some((view, listener)) = worker.view_at(&newest, &conn.socket) else {
+    let Some((view, listener)) = worker.view_at(&newest, &stream.socket) else {
         return respond::listener_gone(record);
     };
     let snapshot = &view.current().loaded.snapshot;
     let (parts, body) = request.into_parts();
-    let admitted = match edge::admit(parts, &snapshot.listeners()[listener], conn.peer) {
+    let admitted = match edge::admit(parts, &snapshot.listeners()[listener], stream.peer) {
         Ok(admitted) => admitted,
         Err(reject) => return respond::refused_at_edge(reject, &view, record),
     };
@@ -46,7 +46,7 @@ pub(crate) async fn exchange(
     let mut cx = Cx::new(
         record.started_ns(),
         record.unix_ms() / 1_000,
-        conn.peer,
+        stream.peer,
         &worker.shared.limits,
         &newest.current().revoked,
     );
@@ -60,17 +60,17 @@ pub(crate) async fn exchange(
         Verdict::Forward => {
             let route = decided.route.as_ref().expect("only a route forwards");
             let limit = route.treatment.max_body_bytes.unwrap_or(u64::MAX);
-            conn.body_bytes_max.set(limit);
+            stream.body_bytes_max.set(limit);
             let outcome = if body.size_hint().lower() > limit {
                 Err(Failure::new(Kind::TooLarge))
             } else {
                 let origin = Origin {
-                    peer: conn.peer,
+                    peer: stream.peer,
                     authority: admitted.authority,
                     request_id: request_id.clone(),
                 };
                 let outgoing = Outgoing {
-                    conn,
+                    stream,
                     route,
                     upstream: &snapshot.upstreams()[route.treatment.upstream as usize],
                     service: view.service(worker, route.treatment.upstream),

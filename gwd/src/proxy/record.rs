@@ -14,8 +14,8 @@ use policy::{Cx, Filter, Reject, RequestHead};
 
 use crate::clock::write_timestamp;
 use crate::proxy::body::{Progress, STREAM_IDLE_MS};
-use crate::proxy::connection::Conn;
 use crate::proxy::failure::{Blame, Failure};
+use crate::proxy::stream::Stream;
 use crate::published::Endpoint;
 use crate::telemetry::access_log::{self, write_query, write_text};
 use crate::telemetry::names::UNMATCHED;
@@ -24,7 +24,7 @@ use crate::worker::View;
 
 /// What is known of an exchange while it runs.
 pub(crate) struct Record {
-    conn: Rc<Conn>,
+    stream: Rc<Stream>,
     started_ns: u64,
     method: u8,
     version: u8,
@@ -64,18 +64,18 @@ struct Call {
 }
 
 impl Record {
-    pub(crate) fn begin(conn: &Rc<Conn>, request: &Request<Incoming>) -> Self {
-        let worker = &conn.worker;
+    pub(crate) fn begin(stream: &Rc<Stream>, request: &Request<Incoming>) -> Self {
+        let worker = &stream.worker;
         let method = method_index(request.method());
         worker.shard.active(method, 1);
         let mut record = Self {
-            conn: Rc::clone(conn),
-            started_ns: conn.head_ended_ns(),
+            stream: Rc::clone(stream),
+            started_ns: stream.head_ended_ns(),
             method,
-            version: if request.version() == Version::HTTP_10 {
-                10
-            } else {
-                11
+            version: match request.version() {
+                Version::HTTP_10 => 10,
+                Version::HTTP_2 => 20,
+                _ => 11,
             },
             coarse_status: false,
             ended: false,
@@ -95,8 +95,8 @@ impl Record {
         record
     }
 
-    pub(crate) fn conn(&self) -> &Conn {
-        &self.conn
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
     }
 
     pub(crate) fn started_ns(&self) -> u64 {
@@ -104,7 +104,7 @@ impl Record {
     }
 
     pub(crate) fn unix_ms(&self) -> u64 {
-        self.conn.worker.unix_ms(self.started_ns)
+        self.stream.worker.unix_ms(self.started_ns)
     }
 
     /// The chain has decided: who owns the request, and who calls.
@@ -177,7 +177,7 @@ impl Record {
             if let Filter::RateLimit(_) = &**filter {
                 let denied = refused && index + 1 == ran.len();
                 let decision = if denied { "deny" } else { "allow" };
-                self.conn.worker.shard.limited(name, decision);
+                self.stream.worker.shard.limited(name, decision);
             }
         }
     }
@@ -186,7 +186,7 @@ impl Record {
     pub(crate) fn refused(&mut self, reject: &Reject, policy: Arc<str>) {
         self.reason = reject.code;
         self.blame = Blame::Gateway;
-        self.conn.worker.shard.rejected(RejectionKey {
+        self.stream.worker.shard.rejected(RejectionKey {
             route: self.route,
             policy,
             reason: reject.code,
@@ -253,7 +253,7 @@ impl Record {
     pub(crate) fn retried(&mut self) {
         if let Some(call) = &mut self.upstream {
             call.attempts = call.attempts.saturating_add(1);
-            self.conn.worker.shard.retried(call.uid);
+            self.stream.worker.shard.retried(call.uid);
         }
     }
 
@@ -291,13 +291,13 @@ impl Record {
         // The upstream's head is the last thing that was timed; what follows it is ours.
         self.head_ns = self.now_ns();
         let until_ms = self.head_ns / 1_000_000 + STREAM_IDLE_MS;
-        self.conn.body_begins(until_ms);
+        self.stream.body_begins(until_ms);
     }
 
     /// The body moves: so much longer may it take.
     pub(crate) fn moves(&self, idle_ms: u64) {
-        let now_ms = self.conn.worker.shared.clock.now_ms();
-        self.conn.deadline.set(now_ms + idle_ms);
+        let now_ms = self.stream.worker.shared.clock.now_ms();
+        self.stream.deadline.set(now_ms + idle_ms);
     }
 
     /// The upload whose bytes are counted at the end.
@@ -317,7 +317,7 @@ impl Record {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let worker = Rc::clone(&self.conn.worker);
+        let worker = Rc::clone(&self.stream.worker);
         let duration_ns = now_ns.saturating_sub(self.started_ns);
         let overhead_ns = self.overhead_ns(now_ns);
         worker.shard.active(self.method, -1);
@@ -362,7 +362,7 @@ impl Record {
         if let Some(line) = self.line.take() {
             self.end_line(*line, now_ns, duration_ns, overhead_ns);
         }
-        self.conn.exchange_ended(now_ns / 1_000_000);
+        self.stream.exchange_ended(now_ns / 1_000_000);
     }
 
     /// The gateway's own time: until the request went out, without connecting, and from the
@@ -391,12 +391,12 @@ impl Record {
     }
 
     pub(crate) fn now_ns(&self) -> u64 {
-        self.conn.worker.shared.clock.now_ns()
+        self.stream.worker.shared.clock.now_ns()
     }
 
     #[cold]
     fn begin_line(&mut self, method: &Method, path: &str) {
-        let worker = &self.conn.worker;
+        let worker = &self.stream.worker;
         let mut bytes = worker.log.line();
         let out = &mut bytes;
         out.extend_from_slice(b"{\"timestamp\":\"");
@@ -406,14 +406,14 @@ impl Record {
         text(out, "node_id", worker.shared.node.as_bytes());
         text(out, "http_method", method.as_str().as_bytes());
         key(out, "peer_ip");
-        display(out, &self.conn.peer);
+        display(out, &self.stream.peer);
         text(
             out,
             "protocol",
-            if self.version == 10 {
-                b"HTTP/1.0"
-            } else {
-                b"HTTP/1.1"
+            match self.version {
+                10 => b"HTTP/1.0",
+                20 => b"HTTP/2",
+                _ => b"HTTP/1.1",
             },
         );
         self.line = Some(Box::new(Line {
@@ -462,7 +462,7 @@ impl Record {
         number(out, "bytes_in", bytes_in);
         number(out, "bytes_out", self.bytes_out);
         out.extend_from_slice(b"}\n");
-        let worker = &self.conn.worker;
+        let worker = &self.stream.worker;
         if worker.log.take(&worker.shared, bytes) {
             worker.flush_log_soon();
         }
@@ -475,7 +475,7 @@ impl Drop for Record {
         if self.ended {
             return;
         }
-        if self.conn.panicked.replace(false) {
+        if self.stream.panicked.replace(false) {
             self.status = 500;
             self.reason = "internal_error";
             self.blame = Blame::Gateway;

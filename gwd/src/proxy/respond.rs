@@ -221,7 +221,7 @@ pub(crate) fn refused_at_edge(
     mut record: Record,
 ) -> Response<ResponseBody> {
     // An id of ours: who sends such a head is believed nothing.
-    let request_id = record.conn().worker.random.request_id(record.unix_ms());
+    let request_id = record.stream().worker.random.request_id(record.unix_ms());
     record.refused_at_edge(view, reject, &request_id);
     let mut made = problem(
         reject.status,
@@ -303,7 +303,7 @@ pub(crate) fn send(made: Made, mut record: Record) -> Response<ResponseBody> {
         body,
         close,
     } = made;
-    if close || record.conn().last_exchange() {
+    if close || record.stream().last_exchange() {
         headers.insert(CONNECTION, CLOSE);
     }
     record.head_made(status);

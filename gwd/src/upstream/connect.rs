@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::deadlines::Slot;
 use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::socket::UpstreamSocket;
+use crate::proxy::io::UpstreamSocket;
 use crate::upstream::pool::{Lease, Pool};
 
 /// Bytes of a response's head.

@@ -16,9 +16,9 @@ use hyper::body::{Body as _, Incoming};
 use policy::{Cx, RequestHead};
 
 use crate::proxy::body::{Gate, Progress, RequestBody, STREAM_IDLE_MS, Upload};
-use crate::proxy::connection::Conn;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::record::Record;
+use crate::proxy::stream::Stream;
 use crate::upstream::Service;
 use crate::upstream::connect::{connect, in_time};
 use crate::upstream::pool::{Lease, Pool};
@@ -29,7 +29,7 @@ const CONTINUE_WAIT_MS: u64 = 1_000;
 
 /// What is to be sent.
 pub(crate) struct Outgoing<'a, 's> {
-    pub(crate) conn: &'a Rc<Conn>,
+    pub(crate) stream: &'a Rc<Stream>,
     pub(crate) route: &'a RouteRef<'s>,
     pub(crate) upstream: &'s ir::Upstream,
     pub(crate) service: &'s Service,
@@ -52,7 +52,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
     let repeatable = out.body.is_end_stream() && is_idempotent(&out.head.method);
     let (lease, reused, target) = take_connection(&out, repeatable, record).await?;
     let Outgoing {
-        conn,
+        stream,
         route,
         upstream,
         service,
@@ -72,7 +72,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
     );
     let spare = (reused && repeatable).then(|| head.clone());
     let mut sending = Sending {
-        conn,
+        stream,
         timeout_ms: route.treatment.timeout_ms,
         progress: None,
         gate: None,
@@ -91,8 +91,8 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         return Err(sending.judged(&error));
     };
     record.retried();
-    let lease = connect_in_time(&service.pools[target], service, conn).await?;
-    sending.begin(conn.worker.shared.clock.now_ms());
+    let lease = connect_in_time(&service.pools[target], service, stream).await?;
+    sending.begin(stream.worker.shared.clock.now_ms());
     match sending.once(lease, again).await? {
         Ok((response, lease)) => Ok(sending.answered(response, lease, record)),
         Err((_, error)) => Err(sending.judged(&error)),
@@ -101,7 +101,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
 
 /// What both attempts at one request share.
 struct Sending<'a> {
-    conn: &'a Rc<Conn>,
+    stream: &'a Rc<Stream>,
     timeout_ms: u64,
     progress: Option<Rc<Progress>>,
     gate: Option<Arc<Gate>>,
@@ -122,7 +122,7 @@ impl Sending<'_> {
         }
         self.gate = expects_continue.then(Arc::default);
         let gate = self.gate.clone();
-        let (upload, progress) = Upload::new(body, self.conn, self.timeout_ms, gate);
+        let (upload, progress) = Upload::new(body, self.stream, self.timeout_ms, gate);
         self.progress = Some(progress);
         let mut request = plain_request(head, RequestBody::Upload(upload));
         if let Some(gate) = &self.gate {
@@ -143,7 +143,7 @@ impl Sending<'_> {
             (Some(progress), None) if !progress.done.get() => STREAM_IDLE_MS,
             _ => self.timeout_ms,
         };
-        self.conn.deadline.set(now_ms + wait_ms);
+        self.stream.deadline.set(now_ms + wait_ms);
     }
 
     async fn once(
@@ -153,13 +153,13 @@ impl Sending<'_> {
     ) -> Result<Outcome, Failure> {
         let mut sent = pin!(lease.sender.try_send_request(request));
         let outcome = loop {
-            match in_time(&self.conn.deadline, sent.as_mut()).await {
+            match in_time(&self.stream.deadline, sent.as_mut()).await {
                 Some(outcome) => break outcome,
                 None => match self.gate.take() {
                     // The upstream does not know 100-continue: sent all the same.
                     Some(gate) => {
                         gate.open();
-                        self.begin(self.conn.worker.shared.clock.now_ms());
+                        self.begin(self.stream.worker.shared.clock.now_ms());
                     }
                     None => return Err(Failure::new(self.stalled())),
                 },
@@ -215,7 +215,7 @@ async fn take_connection(
             return Ok((lease, true, target));
         }
         record.connect_begins();
-        match connect_in_time(pool, out.service, out.conn).await {
+        match connect_in_time(pool, out.service, out.stream).await {
             Ok(lease) => {
                 record.connect_ends();
                 return Ok((lease, false, target));
@@ -236,11 +236,11 @@ async fn take_connection(
 async fn connect_in_time(
     pool: &Rc<Pool>,
     service: &Service,
-    conn: &Conn,
+    stream: &Stream,
 ) -> Result<Lease, Failure> {
-    let now_ms = conn.worker.shared.clock.now_ms();
-    conn.deadline.set(now_ms + service.connect_timeout_ms);
-    connect(pool, &conn.deadline).await
+    let now_ms = stream.worker.shared.clock.now_ms();
+    stream.deadline.set(now_ms + service.connect_timeout_ms);
+    connect(pool, &stream.deadline).await
 }
 
 fn plain_request(head: RequestHead, body: RequestBody) -> Request<RequestBody> {

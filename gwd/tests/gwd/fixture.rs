@@ -407,6 +407,7 @@ pub(crate) fn listener(name: &str, address: &str) -> ir::Listener {
             target_bytes: 16_384,
         },
         trusted_proxies: Vec::new(),
+        http2: false,
         declared: policy::declared::Settings::default(),
     }
 }

@@ -81,6 +81,9 @@ pub struct Listener {
     /// What is written for it and cannot run yet.
     #[n(5)]
     pub declared: Settings,
+    /// Whether HTTP/2 is spoken beside HTTP/1.1: by prior knowledge in the clear.
+    #[n(6)]
+    pub http2: bool,
 }
 
 /// What a listener speaks.

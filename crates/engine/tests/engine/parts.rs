@@ -190,6 +190,7 @@ impl Street {
                         target_bytes: 1,
                     },
                     trusted_proxies: Vec::new(),
+                    http2: false,
                     declared: policy::declared::Settings::default(),
                 }])
                 .unwrap(),

@@ -28,6 +28,7 @@ pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::L
             protocol: ir::Protocol::Http,
             limits: listener_limits(None),
             trusted_proxies: Vec::new(),
+            http2: false,
             declared: Settings::default(),
         };
         found.push(Defined {
@@ -99,6 +100,7 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
         protocol: ir::Protocol::Http,
         limits: listener_limits(node.get("limits")),
         trusted_proxies: trusted,
+        http2: false,
         declared: later(node, &Shape::Object(&crate::vocab::listener::LISTENER)),
     })
 }

