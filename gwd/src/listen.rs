@@ -30,6 +30,8 @@ pub(crate) struct ListenSocket {
     pub(crate) name: Box<str>,
     /// Connections at once, all workers together.
     pub(crate) connections: AtomicU64,
+    /// Those of them that are parked: nothing happens on them, and they hold no buffers.
+    pub(crate) parked: AtomicU64,
     /// When the running version ceased to name the address (milliseconds of the clock);
     /// [`NEVER`] while it does.
     left_ms: AtomicU64,
@@ -92,6 +94,7 @@ pub(crate) fn bind(
             id,
             name: name.into(),
             connections: AtomicU64::new(0),
+            parked: AtomicU64::new(0),
             left_ms: AtomicU64::new(NEVER),
         }),
         sockets,

@@ -7,11 +7,13 @@
 use std::future::{Future as _, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
+use crate::listen::ListenSocket;
 use crate::proxy::connection::{Conn, NoTimer, answer, linger};
 use crate::proxy::io::{ClientIo, Watched};
 use crate::proxy::respond;
@@ -49,6 +51,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
 /// Waits for bytes; false where none came in time or the connection has to end.
 async fn parked(stream: &Stream, io: &Watched) -> bool {
     stream.deadline.set(stream.idle_until_ms());
+    let _counted = Parked::count(&stream.socket);
     poll_fn(|cx| {
         stream.deadline.register(cx.waker());
         if io.poll_readable(cx).is_ready() {
@@ -82,6 +85,7 @@ async fn active(stream: &Rc<Stream>, io: Watched) -> (End, Watched) {
         service_fn(move |request| answer(Rc::clone(&stream), request))
     };
     let mut http = builder.serve_connection(io, service);
+    stream.watch_quiet();
     let mut told = false;
     let end = poll_fn(|cx| {
         stream.deadline.register(cx.waker());
@@ -119,6 +123,22 @@ async fn active(stream: &Rc<Stream>, io: Watched) -> (End, Watched) {
     let mut io = parts.io;
     io.put_back(parts.read_buf);
     (end, io)
+}
+
+/// Counts a connection as parked for as long as it is held.
+struct Parked<'s>(&'s ListenSocket);
+
+impl<'s> Parked<'s> {
+    fn count(socket: &'s ListenSocket) -> Self {
+        socket.parked.fetch_add(1, Ordering::Relaxed);
+        Self(socket)
+    }
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.0.parked.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What is left to do when hyper is done.

@@ -118,6 +118,13 @@ impl Stream {
         self.fresh.set(false);
     }
 
+    /// Bytes are there, or seem to be: where they are no request, it is soon quiet again.
+    pub(crate) fn watch_quiet(&self) {
+        let now_ms = self.worker.shared.clock.now_ms();
+        self.deadline
+            .set((now_ms + PARK_MS).min(self.idle_until_ms.get()));
+    }
+
     /// The response's head is made; its body may take as long as it moves.
     pub(crate) fn body_begins(&self, until_ms: u64) {
         self.phase.set(Phase::Body);

@@ -465,9 +465,12 @@ impl Registry {
         ));
         let mut downstream = Numbers::new();
         for (listener, socket) in connections {
-            let labels = vec![("listener", listener.clone()), ("state", "open".into())];
-            *downstream.entry(labels).or_default() +=
-                socket.connections.load(Ordering::Relaxed) as f64;
+            let parked = socket.parked.load(Ordering::Relaxed);
+            let open = socket.connections.load(Ordering::Relaxed);
+            for (state, count) in [("active", open.saturating_sub(parked)), ("idle", parked)] {
+                let labels = vec![("listener", listener.clone()), ("state", state.into())];
+                *downstream.entry(labels).or_default() += count as f64;
+            }
         }
         families.push(gauges(
             "gwd_downstream_connections",
@@ -541,7 +544,11 @@ fn status_label(status: u16) -> String {
 }
 
 fn version_label(version: u8) -> &'static str {
-    if version == 10 { "1.0" } else { "1.1" }
+    match version {
+        10 => "1.0",
+        20 => "2",
+        _ => "1.1",
+    }
 }
 
 fn histograms(name: &str, help: &str, series: &Histograms) -> proto::MetricFamily {
