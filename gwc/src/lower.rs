@@ -133,6 +133,7 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
             timeout_ms: operation.timeout_ms.value,
             max_body_bytes: operation.max_body_bytes.value,
             declared: operation.declared.clone(),
+            forwarding: operation.forwarding.clone(),
         };
         let next = u32::try_from(treatments.len()).unwrap_or(u32::MAX);
         let index = *known

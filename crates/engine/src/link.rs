@@ -140,6 +140,9 @@ impl<'a> Linker<'a> {
             upstream: self.upstream(&treatment.upstream)?,
             timeout_ms: treatment.timeout_ms,
             max_body_bytes: treatment.max_body_bytes,
+            idempotent: treatment.forwarding.idempotent,
+            websocket: treatment.forwarding.websocket,
+            stream: treatment.forwarding.stream,
         })
     }
 

@@ -77,6 +77,12 @@ pub struct Treatment {
     pub timeout_ms: u64,
     /// Bytes of a request's body.
     pub max_body_bytes: Option<u64>,
+    /// A request may be repeated, whatever its method is.
+    pub idempotent: bool,
+    /// A request may be upgraded to a WebSocket.
+    pub websocket: bool,
+    /// The response has no end: silence in it is no failure.
+    pub stream: bool,
 }
 
 /// One step of a chain.

@@ -233,6 +233,7 @@ pub fn resolve(
                 upstream,
                 timeout_ms,
                 max_body_bytes: scopes.max_body(settings),
+                forwarding: forwarding(extension),
                 declared,
                 place: (path_index, index),
             });
@@ -582,6 +583,16 @@ fn cased(template: ir::Template, extension: Option<NodeRef<'_>>) -> ir::Template
     match said.and_then(NodeRef::as_bool) {
         Some(true) => template.into_folded(),
         Some(false) | None => template,
+    }
+}
+
+/// What an operation says about its requests on their way.
+fn forwarding(extension: Option<NodeRef<'_>>) -> ir::Forwarding {
+    let says = |key: &str| extension.and_then(|node| node.get(key)?.as_bool()) == Some(true);
+    ir::Forwarding {
+        idempotent: says("idempotent"),
+        websocket: says("websocket"),
+        stream: says("stream"),
     }
 }
 

@@ -116,10 +116,22 @@ pub struct Operation {
     pub timeout_ms: Valued<u64>,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
+    /// What it says about its requests on their way.
+    pub forwarding: ir::Forwarding,
     /// What is written for it and cannot run yet.
     pub declared: policy::declared::Settings,
     /// Its place in [`Spec::paths`] and there in `operations`.
     pub place: (usize, usize),
+}
+
+impl Operation {
+    /// What is said beside access, chain, service and limits, as settings are compared.
+    #[must_use]
+    pub fn settings(&self) -> policy::declared::Settings {
+        self.declared
+            .clone()
+            .with_below(&[], self.forwarding.settings())
+    }
 }
 
 /// Whether requests are checked against the contract (`validate.request`).

@@ -94,13 +94,14 @@ fn of_operation(here: Here<'_>) -> Vec<Field> {
     let sometimes = sometimes
         .into_iter()
         .filter(|(name, value, default)| value != default || asked.all || is_written(here, name));
-    let declared = treatment.declared.iter();
-    let declared = declared.map(|one| (one.path.join("."), text(&one.value)));
+    let settings = treatment.settings();
+    let settings = settings.iter();
+    let settings = settings.map(|one| (one.path.join("."), text(&one.value)));
     let all = always
         .into_iter()
         .chain(sometimes.map(|(name, value, _)| (name, value)))
         .map(|(name, value)| (name.to_owned(), value))
-        .chain(declared);
+        .chain(settings);
     all.map(|(name, value)| field(here, name, value)).collect()
 }
 

@@ -77,7 +77,7 @@ impl<'c> Setters<'c> {
                 fields.insert(name.to_owned(), self.written(&[node.span()]));
             }
         }
-        for setting in operation.declared.iter() {
+        for setting in operation.settings().iter() {
             let spans = self.declared(&setting.path, &nodes, operation);
             if !spans.is_empty() {
                 fields.insert(setting.path.join("."), self.written(&spans));
@@ -92,7 +92,7 @@ impl<'c> Setters<'c> {
         fields
     }
 
-    /// Where a setting that cannot run yet is written, then what that overrides.
+    /// Where a setting is written, then what that overrides.
     fn declared(&self, path: &[String], nodes: &Nodes<'c>, operation: &Operation) -> Vec<Span> {
         let below = |node: NodeRef<'c>, path: &[String]| {
             let mut node = node;

@@ -285,9 +285,21 @@ pub static OPERATION: Object = Object {
             Integer(1, 1 << 24),
             "How many tokens a request takes.",
         ),
-        F::later("idempotent", Bool, "Whether it may be repeated."),
-        F::later("websocket", Bool, "Whether it can be upgraded."),
-        F::later("stream", Bool, "Whether its response has no end."),
+        F::optional(
+            "idempotent",
+            Bool,
+            "Whether it may be repeated, whatever its method is.",
+        ),
+        F::optional(
+            "websocket",
+            Bool,
+            "Whether it can be upgraded to a WebSocket.",
+        ),
+        F::optional(
+            "stream",
+            Bool,
+            "Whether its response has no end, so that silence in it is no failure.",
+        ),
         F::optional("owner", Text, "Who answers for the operation."),
     ],
 };

@@ -92,7 +92,7 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {idempotent: true, websocket: true, stream: true}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
   /own#again: {x-gateway: {alias_of: /own}, get: {responses: {"200": {description: fine}}}}

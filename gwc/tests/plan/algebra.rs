@@ -301,6 +301,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
                 timeout_ms: 1_000,
                 max_body_bytes: None,
                 declared: policy::declared::Settings::default(),
+                forwarding: ir::Forwarding::default(),
             }],
             operations: ir::Set::new(mounted.operations.clone()).ok()?,
             declared: policy::declared::Settings::default(),

@@ -321,6 +321,7 @@ pub(crate) struct Op {
     pub(crate) timeout_ms: u64,
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) prefix: bool,
+    pub(crate) forwarding: ir::Forwarding,
 }
 
 pub(crate) fn op(method: &'static str, path: &'static str) -> Op {
@@ -333,6 +334,7 @@ pub(crate) fn op(method: &'static str, path: &'static str) -> Op {
         timeout_ms: 15_000,
         max_body_bytes: None,
         prefix: false,
+        forwarding: ir::Forwarding::default(),
     }
 }
 
@@ -548,6 +550,7 @@ impl Shop {
                 timeout_ms: op.timeout_ms,
                 max_body_bytes: op.max_body_bytes,
                 declared: policy::declared::Settings::default(),
+                forwarding: op.forwarding.clone(),
             });
             let template = ir::Template::parse(op.path).unwrap();
             ir::Operation {

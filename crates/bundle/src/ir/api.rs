@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 use policy::declared::Settings;
 
+use super::forwarding::Forwarding;
 use super::security::{Scheme, Security};
 use super::set::{Named, Set};
 use super::shared::Policy;
@@ -123,6 +124,10 @@ pub struct Treatment {
     /// What is written for it and cannot run yet.
     #[n(5)]
     pub declared: Settings,
+    /// What is said about its requests on their way.
+    #[n(6)]
+    #[cbor(skip_if = "Forwarding::is_default")]
+    pub forwarding: Forwarding,
 }
 
 /// One step of a chain.
@@ -162,6 +167,20 @@ pub enum Test {
     /// It is there.
     #[n(2)]
     Present,
+}
+
+impl Treatment {
+    /// Everything that is said beside access, chain, service and limits, in the form in which
+    /// settings are compared.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        if self.forwarding.is_default() {
+            return self.declared.clone();
+        }
+        self.declared
+            .clone()
+            .with_below(&[], self.forwarding.settings())
+    }
 }
 
 impl Named for Api {

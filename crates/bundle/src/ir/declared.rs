@@ -44,7 +44,8 @@ impl Api {
             .iter()
             .map(|policy| of_policy(&policy.checked));
         let treatments = self.treatments.iter();
-        let treatments = treatments.flat_map(|one| of_settings("operation", &one.declared));
+        let treatments = treatments
+            .flat_map(|one| of_settings("operation", &one.declared).chain(one.forwarding.needs()));
         let schemes = self.schemes.iter().flat_map(|scheme| {
             let inline = match &scheme.verify {
                 Verify::Inline(checked) => Some(format!("auth:{}:inline", checked.kind())),

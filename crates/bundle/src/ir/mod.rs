@@ -6,6 +6,7 @@
 mod api;
 mod contract;
 mod declared;
+mod forwarding;
 mod security;
 mod set;
 mod shared;
@@ -16,6 +17,7 @@ pub use api::{Api, Condition, Link, Mount, Operation, Test, TrailingSlash, Treat
 pub use contract::{
     Body, Contract, ContractOperation, Header, MediaType, Parameter, ParameterPlace, Response,
 };
+pub use forwarding::Forwarding;
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
@@ -50,6 +52,9 @@ impl Gateway {
 pub const PROVIDES: &[&str] = &[
     "auth:api_key",
     "auth:basic",
+    "operation:idempotent",
+    "operation:stream",
+    "operation:websocket",
     "policy:headers",
     "policy:rate_limit",
     "policy:respond",

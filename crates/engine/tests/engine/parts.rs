@@ -146,6 +146,7 @@ impl Street {
                 timeout_ms: 1_000,
                 max_body_bytes: None,
                 declared: policy::declared::Settings::default(),
+                forwarding: ir::Forwarding::default(),
             }],
             operations: Set::new((0..self.things[number]).map(operation).collect()).unwrap(),
             declared: policy::declared::Settings::default(),

@@ -159,8 +159,8 @@ fn treatments(
     fields::settings(
         &fields::OPERATION,
         "",
-        &was.declared,
-        &is.declared,
+        &was.settings(),
+        &is.settings(),
         &mut lines,
     );
     lines

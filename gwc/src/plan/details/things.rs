@@ -137,9 +137,9 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             let Some(before) = was.operations.get(&operation.key) else {
                 continue;
             };
-            let before = &was.treatments[before.treatment as usize].declared;
-            let after = &is.treatments[operation.treatment as usize].declared;
-            add(format!("operation {}", operation.key), before, after);
+            let before = was.treatments[before.treatment as usize].settings();
+            let after = is.treatments[operation.treatment as usize].settings();
+            add(format!("operation {}", operation.key), &before, &after);
         }
     }
     push(plan, lines, |_| Section::Policy);
