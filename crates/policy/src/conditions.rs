@@ -1,51 +1,229 @@
 //! What a request must have beside path and method: `match` of an operation, `when` of a split.
 
-use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
-use diag::{Diagnostic, NodeRef, Sink};
+use http::HeaderMap;
+use minicbor::{Decode, Encode};
 
-use crate::forms;
+use crate::auth::decode_query;
+use crate::declared::{Scalar, Settings, Value};
 
-/// Conditions on fields and query parameters, all of which must hold.
-pub static SHAPE: Object = Object {
-    what: "conditions",
-    fields: &[
-        Field::optional(
-            "headers",
-            Shape::Keyed(&forms::FIELD, &Shape::Object(&TEST)),
-            "Fields.",
-        ),
-        Field::optional(
-            "query",
-            Shape::Table(&Shape::Object(&TEST)),
-            "Query parameters.",
-        ),
-    ],
-    rules: &[],
-};
+/// What a request must have beside its path and method.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub enum Condition {
+    /// A field; the name in lower case.
+    #[n(0)]
+    Header(#[n(0)] String, #[n(1)] Test),
+    /// A query parameter.
+    #[n(1)]
+    Query(#[n(0)] String, #[n(1)] Test),
+}
 
-static TEST: Object = Object {
-    what: "a test of a value",
-    fields: &[
-        Field::optional("exact", Shape::Text, "It is this."),
-        Field::optional("prefix", Shape::Text, "It begins with this."),
-        Field::optional("present", Shape::True, "It is there."),
-    ],
-    rules: &[Rule::Holds(one_test)],
-};
+/// How a value is tested.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+pub enum Test {
+    /// It is this.
+    #[n(0)]
+    Exact(#[n(0)] String),
+    /// It begins with this.
+    #[n(1)]
+    Prefix(#[n(0)] String),
+    /// It is there.
+    #[n(2)]
+    Present,
+}
 
-fn one_test(node: NodeRef<'_>, sink: &mut Sink) {
-    let keys = ["exact", "prefix", "present"];
-    let there = keys
+/// Whether all conditions hold. A parameter or field that stands several times fulfils a
+/// condition with any of its values; those of a query are compared decoded.
+#[must_use]
+pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
+    conditions
         .iter()
-        .filter(|key| node.get(key).is_some_and(|value| !value.is_null()));
-    if there.count() != 1 {
-        sink.push(
-            Diagnostic::new(
-                &BAD_VALUE,
-                node.span(),
-                "a test has exactly one of `exact`, `prefix` and `present`",
-            )
-            .help("write conditions on one value as tests of several, or choose one"),
-        );
+        .all(|condition| holds(condition, headers, query))
+}
+
+/// Whether one condition holds.
+#[must_use]
+pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) -> bool {
+    match condition {
+        Condition::Header(name, test) => headers
+            .get_all(name.as_str())
+            .iter()
+            .any(|value| passes(test, value.as_bytes())),
+        Condition::Query(name, test) => query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .any(|pair| {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                *decode_query(key) == *name.as_bytes() && passes(test, &decode_query(value))
+            }),
+    }
+}
+
+fn passes(test: &Test, value: &[u8]) -> bool {
+    match test {
+        Test::Exact(text) => value == text.as_bytes(),
+        Test::Prefix(text) => value.starts_with(text.as_bytes()),
+        Test::Present => true,
+    }
+}
+
+/// Conditions as settings under the words of `match`, for comparison.
+#[must_use]
+pub fn settings(conditions: &[Condition]) -> Settings {
+    let mut settings = Settings::default();
+    for condition in conditions {
+        let (place, name, test) = match condition {
+            Condition::Header(name, test) => ("headers", name, test),
+            Condition::Query(name, test) => ("query", name, test),
+        };
+        let (key, scalar) = match test {
+            Test::Exact(text) => ("exact", Scalar::Text(text.clone())),
+            Test::Prefix(text) => ("prefix", Scalar::Text(text.clone())),
+            Test::Present => ("present", Scalar::Flag(true)),
+        };
+        settings = settings.with(&[place, name, key], Value::One(scalar));
+    }
+    settings
+}
+
+#[cfg(feature = "author")]
+pub use author::SHAPE;
+
+#[cfg(feature = "author")]
+pub mod author {
+    //! What a user writes.
+
+    use std::collections::BTreeMap;
+
+    use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+    use diag::{Diagnostic, NodeRef, Sink, Span};
+
+    use super::{Condition, Test};
+    use crate::forms;
+
+    /// Conditions on fields and query parameters, all of which must hold.
+    pub static SHAPE: Object = Object {
+        what: "conditions",
+        fields: &[
+            Field::optional(
+                "headers",
+                Shape::Keyed(&forms::FIELD, &Shape::Object(&TEST)),
+                "Fields.",
+            ),
+            Field::optional(
+                "query",
+                Shape::Table(&Shape::Object(&TEST)),
+                "Query parameters.",
+            ),
+        ],
+        rules: &[],
+    };
+
+    static TEST: Object = Object {
+        what: "a test of a value",
+        fields: &[
+            Field::optional("exact", Shape::Text, "It is this."),
+            Field::optional("prefix", Shape::Text, "It begins with this."),
+            Field::optional("present", Shape::True, "It is there."),
+        ],
+        rules: &[Rule::Holds(one_test)],
+    };
+
+    fn one_test(node: NodeRef<'_>, sink: &mut Sink) {
+        let keys = ["exact", "prefix", "present"];
+        let there = keys
+            .iter()
+            .filter(|key| node.get(key).is_some_and(|value| !value.is_null()));
+        if there.count() != 1 {
+            sink.push(
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    node.span(),
+                    "a test has exactly one of `exact`, `prefix` and `present`",
+                )
+                .help("write conditions on one value as tests of several, or choose one"),
+            );
+        }
+    }
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn read(node: NodeRef<'_>, sink: &mut Sink) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        let mut headers: BTreeMap<String, Span> = BTreeMap::new();
+        for (entry, value) in node.get("headers").into_iter().flat_map(NodeRef::entries) {
+            let Ok(name) = http::HeaderName::try_from(&*entry.key) else {
+                sink.push(Diagnostic::new(
+                    &BAD_VALUE,
+                    entry.key_span,
+                    format!("`{}` is not a field name", entry.key.escape_debug()),
+                ));
+                continue;
+            };
+            if let Some(first) = headers.get(name.as_str()) {
+                sink.push(
+                    Diagnostic::new(
+                        &BAD_VALUE,
+                        entry.key_span,
+                        format!("the header `{}` stands twice", entry.key.escape_debug()),
+                    )
+                    .related(*first, "first here")
+                    .help("names of headers have no case: write one test for it"),
+                );
+                continue;
+            }
+            headers.insert(name.as_str().to_owned(), entry.key_span);
+            conditions.extend(
+                read_test(value, sink)
+                    .map(|test| Condition::Header(name.as_str().to_owned(), test)),
+            );
+        }
+        for (entry, value) in node.get("query").into_iter().flat_map(NodeRef::entries) {
+            conditions.extend(
+                read_test(value, sink).map(|test| Condition::Query(entry.key.to_string(), test)),
+            );
+        }
+        conditions
+    }
+
+    fn read_test(node: NodeRef<'_>, sink: &mut Sink) -> Option<Test> {
+        let text = |key: &str| node.get(key).and_then(NodeRef::scalar_text);
+        match (text("exact"), text("prefix"), text("present")) {
+            (Some(exact), None, None) => Some(Test::Exact(exact.to_owned())),
+            (None, Some(prefix), None) => Some(Test::Prefix(prefix.to_owned())),
+            (None, None, Some(_)) => Some(Test::Present),
+            _ => {
+                sink.push(Diagnostic::new(
+                    &BAD_VALUE,
+                    node.span(),
+                    "a test has exactly one of `exact`, `prefix` and `present`",
+                ));
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_spelling_is_no_other_parameter() {
+        let wanted = [Condition::Query(
+            "action".into(),
+            Test::Exact("ad min".into()),
+        )];
+        let holds = |query| hold(&wanted, &HeaderMap::new(), Some(query));
+        for query in [
+            "action=ad%20min",
+            "action=ad+min",
+            "%61ction=%61d+min",
+            "x=1&act%69on=ad%20min",
+        ] {
+            assert!(holds(query), "{query}");
+        }
+        for query in ["action=admin", "%2561ction=ad+min", ""] {
+            assert!(!holds(query), "{query}");
+        }
     }
 }

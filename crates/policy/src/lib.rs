@@ -8,7 +8,6 @@
 //! Policies are pure: they see heads and a [`Cx`], and answer with a [`Step`]. They never wait,
 //! read no clock and no file; gwc runs the same code to answer "what would this request get?".
 
-#[cfg(feature = "author")]
 pub mod conditions;
 mod cx;
 pub mod declared;

@@ -1,13 +1,13 @@
 //! One API: its document against gateway.yaml.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use bundle::ir::{self, Link};
 use diag::shape::{self, BAD_VALUE, Shape};
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, Spanned, suggest};
 use engine::path::normalise_literal;
-use policy::{Checked, Phase, forms};
+use policy::{Checked, Phase, conditions, forms};
 
 use super::lints::{
     ALIAS_DIFFERS, FRAGMENT_IN_PATH, NO_UPSTREAM, QUERY_IN_PATH, SERVER_PATH_DIFFERS, UNKNOWN_ALIAS,
@@ -190,7 +190,11 @@ pub fn resolve(
                 continue;
             }
             let mut conditions = conditions.clone();
-            conditions.extend(read_conditions(get("match"), sink));
+            conditions.extend(
+                get("match")
+                    .into_iter()
+                    .flat_map(|node| conditions::author::read(node, sink)),
+            );
             conditions.sort();
             conditions.dedup();
             let declared = later::operation(&later::Nodes {
@@ -618,60 +622,4 @@ fn priority(extension: Option<NodeRef<'_>>) -> i32 {
     value
         .and_then(|value| i32::try_from(value).ok())
         .unwrap_or(0)
-}
-
-fn read_conditions(node: Option<NodeRef<'_>>, sink: &mut Sink) -> Vec<ir::Condition> {
-    let Some(node) = node else { return Vec::new() };
-    let mut conditions = Vec::new();
-    let mut headers: HashMap<http::HeaderName, Span> = HashMap::new();
-    for (entry, value) in node.get("headers").into_iter().flat_map(NodeRef::entries) {
-        let Ok(name) = http::HeaderName::try_from(&*entry.key) else {
-            sink.push(Diagnostic::new(
-                &BAD_VALUE,
-                entry.key_span,
-                format!("`{}` is not a field name", entry.key.escape_debug()),
-            ));
-            continue;
-        };
-        if let Some(first) = headers.get(&name) {
-            sink.push(
-                Diagnostic::new(
-                    &BAD_VALUE,
-                    entry.key_span,
-                    format!("the header `{}` stands twice", entry.key.escape_debug()),
-                )
-                .related(*first, "first here")
-                .help("names of headers have no case: write one test for it"),
-            );
-            continue;
-        }
-        headers.insert(name.clone(), entry.key_span);
-        conditions.extend(
-            read_test(value, sink)
-                .map(|test| ir::Condition::Header(name.as_str().to_owned(), test)),
-        );
-    }
-    for (entry, value) in node.get("query").into_iter().flat_map(NodeRef::entries) {
-        conditions.extend(
-            read_test(value, sink).map(|test| ir::Condition::Query(entry.key.to_string(), test)),
-        );
-    }
-    conditions
-}
-
-fn read_test(node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::Test> {
-    let text = |key: &str| node.get(key).and_then(NodeRef::scalar_text);
-    match (text("exact"), text("prefix"), text("present")) {
-        (Some(exact), None, None) => Some(ir::Test::Exact(exact.to_owned())),
-        (None, Some(prefix), None) => Some(ir::Test::Prefix(prefix.to_owned())),
-        (None, None, Some(_)) => Some(ir::Test::Present),
-        _ => {
-            sink.push(Diagnostic::new(
-                &BAD_VALUE,
-                node.span(),
-                "a test has exactly one of `exact`, `prefix` and `present`",
-            ));
-            None
-        }
-    }
 }

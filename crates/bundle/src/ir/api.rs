@@ -1,6 +1,7 @@
 //! One API's behaviour: where it is mounted, how each operation is routed and treated.
 
 use minicbor::{Decode, Encode};
+pub use policy::conditions::{Condition, Test};
 use policy::declared::Settings;
 
 use super::forwarding::Forwarding;
@@ -142,31 +143,6 @@ pub enum Link {
     /// A policy of this API, by name.
     #[n(2)]
     Own(#[n(0)] String),
-}
-
-/// What a request must have beside its path and method.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub enum Condition {
-    /// A field; the name in lower case.
-    #[n(0)]
-    Header(#[n(0)] String, #[n(1)] Test),
-    /// A query parameter.
-    #[n(1)]
-    Query(#[n(0)] String, #[n(1)] Test),
-}
-
-/// How a value is tested.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
-pub enum Test {
-    /// It is this.
-    #[n(0)]
-    Exact(#[n(0)] String),
-    /// It begins with this.
-    #[n(1)]
-    Prefix(#[n(0)] String),
-    /// It is there.
-    #[n(2)]
-    Present,
 }
 
 impl Treatment {

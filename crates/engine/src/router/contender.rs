@@ -4,7 +4,6 @@
 use http::Method;
 use policy::RequestHead;
 
-use super::condition;
 use super::host::{HostTable, MountEntry};
 use super::order::{self, Step};
 use super::trie::{Candidate, Seen};
@@ -80,7 +79,7 @@ fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
         return Some(Lost::Method);
     }
     let mut conditions = seen.operation.conditions.iter();
-    let fails = |condition| !condition::holds(condition, &head.headers, head.query());
+    let fails = |condition| !policy::conditions::holds(condition, &head.headers, head.query());
     conditions.position(fails).map(Lost::Condition)
 }
 

@@ -4,7 +4,6 @@
 //! API's own trie. An API's trie depends on its blob alone and is shared among snapshots; where
 //! several mounts have a candidate, the candidates are compared by the order itself.
 
-mod condition;
 mod contender;
 mod host;
 mod order;

@@ -9,7 +9,7 @@ use http::Method;
 use policy::RequestHead;
 use rustc_hash::FxHashMap;
 
-use super::{condition, order};
+use super::order;
 
 /// The routing table of one API, below its mount.
 #[derive(Debug)]
@@ -302,7 +302,8 @@ impl Leaf {
             let mut arms = self.0.iter().filter(|arm| arm.method == *method);
             arms.find(|arm| {
                 let conditions = &operations[arm.operation as usize].conditions;
-                conditions.is_empty() || condition::hold(conditions, &head.headers, head.query())
+                conditions.is_empty()
+                    || policy::conditions::hold(conditions, &head.headers, head.query())
             })
         };
         let own = by_method(&head.method);
