@@ -13,6 +13,12 @@ impl Random {
         Self(Cell::new(RandomState::new().build_hasher().finish()))
     }
 
+    /// Sixteen bytes.
+    pub(crate) fn bytes(&self) -> [u8; 16] {
+        let [high, low] = [self.next(), self.next()];
+        (u128::from(high) << 64 | u128::from(low)).to_ne_bytes()
+    }
+
     pub(crate) fn next(&self) -> u64 {
         let state = self.0.get().wrapping_add(0x2d35_8dcc_aa6c_78a5);
         self.0.set(state);

@@ -18,7 +18,9 @@ use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
+use crate::proxy::websocket::Handshake;
 use crate::upstream::send::{Outgoing, send};
+use crate::upstream::upgrade::{Upgrade, upgrade};
 
 /// One exchange; the body of what it returns ends it.
 pub(crate) async fn exchange(
@@ -34,7 +36,8 @@ pub(crate) async fn exchange(
         return respond::listener_gone(record);
     };
     let snapshot = &view.current().loaded.snapshot;
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    let handshake = Handshake::take(&mut parts);
     let admitted = match edge::admit(parts, &snapshot.listeners()[listener], stream.peer) {
         Ok(admitted) => admitted,
         Err(reject) => return respond::refused_at_edge(reject, &view, record),
@@ -59,11 +62,13 @@ pub(crate) async fn exchange(
         Verdict::Reply(reply) => respond::replied(reply, &mut record),
         Verdict::Forward => {
             let route = decided.route.as_ref().expect("only a route forwards");
-            let limit = route.treatment.max_body_bytes.unwrap_or(u64::MAX);
-            stream.body_bytes_max.set(limit);
-            let outcome = if body.size_hint().lower() > limit {
-                Err(Failure::new(Kind::TooLarge))
+            let is_websocket = route.treatment.websocket;
+            let fault = handshake.as_ref().and_then(|wish| wish.fault(is_websocket));
+            if let Some(reject) = fault {
+                respond::not_upgraded(reject, &request_id, &mut record)
             } else {
+                let limit = route.treatment.max_body_bytes.unwrap_or(u64::MAX);
+                stream.body_bytes_max.set(limit);
                 let origin = Origin {
                     peer: stream.peer,
                     authority: admitted.authority,
@@ -80,16 +85,33 @@ pub(crate) async fn exchange(
                     body,
                     expects_continue: admitted.expects_continue,
                 };
-                send(outgoing, &mut record).await
-            };
-            match outcome.and_then(respond::forwarded) {
-                Ok(made) => made,
-                Err(failure) => respond::failed(&failure, &request_id, &mut record),
+                match forward(outgoing, handshake.filter(|_| is_websocket), &mut record).await {
+                    Ok(made) => made,
+                    Err(failure) => respond::failed(&failure, &request_id, &mut record),
+                }
             }
         }
     };
     seen_by_chain(snapshot, &decided, &mut made, &mut cx, request_id);
     respond::send(made, record)
+}
+
+/// The upstream is asked, for a tunnel or for a response.
+async fn forward(
+    out: Outgoing<'_, '_>,
+    handshake: Option<Handshake>,
+    record: &mut Record,
+) -> Result<Made, Failure> {
+    if let Some(handshake) = handshake {
+        return match Box::pin(upgrade(out, handshake, record)).await? {
+            Upgrade::Switched(switched) => Ok(respond::switched(switched)),
+            Upgrade::Declined(answered) => respond::forwarded(*answered),
+        };
+    }
+    if out.body.size_hint().lower() > out.stream.body_bytes_max.get() {
+        return Err(Failure::new(Kind::TooLarge));
+    }
+    send(out, record).await.and_then(respond::forwarded)
 }
 
 /// The chain sees the response, also one that it refused; then the gateway signs it.

@@ -143,15 +143,22 @@ impl Drop for Parked<'_> {
 
 /// What is left to do when hyper is done.
 async fn finish(stream: &Stream, end: End, io: Watched) {
+    // Also where it is not carried any more: it holds the stream that holds it.
+    let tunnel = stream.tunnel.take();
     match end {
         End::Quiet | End::Stalled => {}
         End::HeaderTimeout => {
             stream.worker.shard.rejected_early("header_timeout");
-            let io = io.into_inner();
+            let (io, _) = io.into_inner();
             io.last_word(respond::HEADER_TIMEOUT);
             linger(stream, &stream.deadline, io).await;
         }
         End::Done(result) => {
+            if let Some(tunnel) = tunnel {
+                let (mut io, early) = io.into_inner();
+                tunnel.run(&mut io, &early).await;
+                return linger(stream, &stream.deadline, io).await;
+            }
             if let Err(error) = &result
                 && (error.is_parse() || error.is_parse_too_large())
             {
@@ -164,7 +171,7 @@ async fn finish(stream: &Stream, end: End, io: Watched) {
                 };
                 stream.worker.shard.rejected_early(reason);
             }
-            linger(stream, &stream.deadline, io.into_inner()).await;
+            linger(stream, &stream.deadline, io.into_inner().0).await;
         }
     }
 }

@@ -191,7 +191,11 @@ where
     fn execute(&self, task: F) {
         let Some(stream) = self.0.newcomer.take() else {
             // What carries an upgraded stream to the client.
-            tokio::task::spawn_local(task);
+            let open = Open::new(&self.0);
+            tokio::task::spawn_local(async move {
+                let _open = open;
+                task.await;
+            });
             return;
         };
         let open = Open::new(&self.0);

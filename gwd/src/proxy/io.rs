@@ -97,9 +97,9 @@ impl Watched {
         self.io.poll_readable(cx)
     }
 
-    /// The bytes behind the last exchange, and those that hyper had read of them.
-    pub(crate) fn into_inner(self) -> ClientIo {
-        self.io
+    /// The client's bytes, and those of them that hyper had read and not used.
+    pub(crate) fn into_inner(self) -> (ClientIo, Bytes) {
+        (self.io, self.unread)
     }
 }
 
@@ -283,7 +283,17 @@ impl Read for UpstreamSocket {
     }
 }
 
-impl Write for UpstreamSocket {
+impl AsyncRead for UpstreamSocket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for UpstreamSocket {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -298,5 +308,23 @@ impl Write for UpstreamSocket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl Write for UpstreamSocket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(self, cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(self, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(self, cx)
     }
 }

@@ -37,6 +37,7 @@ pub(crate) struct Record {
     upstream: Option<Call>,
     /// When the response's head was handed to hyper.
     head_ns: u64,
+    bytes_in: u64,
     pub(crate) bytes_out: u64,
     progress: Option<Rc<Progress>>,
     line: Option<Box<Line>>,
@@ -85,6 +86,7 @@ impl Record {
             blame: Blame::None,
             upstream: None,
             head_ns: 0,
+            bytes_in: 0,
             bytes_out: 0,
             progress: None,
             line: None,
@@ -97,6 +99,16 @@ impl Record {
 
     pub(crate) fn stream(&self) -> &Stream {
         &self.stream
+    }
+
+    pub(crate) fn stream_rc(&self) -> Rc<Stream> {
+        Rc::clone(&self.stream)
+    }
+
+    /// What a tunnel has carried, from and to the client.
+    pub(crate) fn tunnelled(&mut self, bytes_in: u64, bytes_out: u64) {
+        self.bytes_in = bytes_in;
+        self.bytes_out = bytes_out;
     }
 
     pub(crate) fn started_ns(&self) -> u64 {
@@ -458,7 +470,8 @@ impl Record {
             }
             number(out, "attempts", u64::from(call.attempts));
         }
-        let bytes_in = self.progress.as_ref().map_or(0, |sent| sent.bytes.get());
+        let uploaded = self.progress.as_ref().map_or(0, |sent| sent.bytes.get());
+        let bytes_in = self.bytes_in + uploaded;
         number(out, "bytes_in", bytes_in);
         number(out, "bytes_out", self.bytes_out);
         out.extend_from_slice(b"}\n");

@@ -14,12 +14,16 @@ use http::header::{
     RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode, Version};
+use hyper_util::rt::TokioIo;
 use policy::{Reject, Reply};
 
 use crate::proxy::body::{Download, ResponseBody};
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::record::Record;
+use crate::proxy::tunnel::Tunnel;
+use crate::proxy::websocket;
 use crate::upstream::send::Answered;
+use crate::upstream::upgrade::Switched;
 use crate::worker::View;
 
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -60,6 +64,8 @@ pub(crate) struct Made {
 pub(crate) enum MadeBody {
     Own(Bytes),
     Upstream(Box<Answered>),
+    /// None: the connection, or the stream, is a tunnel from here on.
+    Tunnel(Box<Switched>),
 }
 
 /// A policy, the table or authentication refused.
@@ -138,6 +144,41 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
         body: MadeBody::Upstream(Box::new(answered)),
         close: false,
     })
+}
+
+/// The upstream speaks WebSocket; so does the client's side.
+pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
+    let mut headers = std::mem::take(&mut switched.headers);
+    strip(&mut headers);
+    let status = if switched.handshake.is_http2() {
+        StatusCode::OK // RFC 8441 §4
+    } else {
+        StatusCode::SWITCHING_PROTOCOLS
+    };
+    Made {
+        status,
+        headers,
+        body: MadeBody::Tunnel(switched),
+        close: false,
+    }
+}
+
+/// A WebSocket handshake that cannot be taken.
+pub(crate) fn not_upgraded(
+    reject: &'static Reject,
+    request_id: &HeaderValue,
+    record: &mut Record,
+) -> Made {
+    record.refused(reject, "websocket".into());
+    let mut made = problem(
+        reject.status,
+        reject.code,
+        reject.title,
+        "http_upgrade_failed",
+        Some(request_id),
+    );
+    made.headers.extend(websocket::told_beside(reject));
+    made
 }
 
 /// Transfer-Encoding is one `chunked`, with no length beside it.
@@ -285,7 +326,7 @@ pub(crate) fn panicked() -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Own(
         match made.body {
             MadeBody::Own(bytes) => bytes,
-            MadeBody::Upstream(_) => Bytes::new(),
+            MadeBody::Upstream(_) | MadeBody::Tunnel(_) => Bytes::new(),
         },
         None,
     ));
@@ -303,10 +344,13 @@ pub(crate) fn send(made: Made, mut record: Record) -> Response<ResponseBody> {
         body,
         close,
     } = made;
+    record.head_made(status);
+    if let MadeBody::Tunnel(switched) = body {
+        return tunnel(*switched, status, headers, record);
+    }
     if close || record.stream().last_exchange() {
         headers.insert(CONNECTION, CLOSE);
     }
-    record.head_made(status);
     let body = match body {
         MadeBody::Own(bytes) => ResponseBody::Own(bytes, Some(Box::new(record))),
         MadeBody::Upstream(answered) => {
@@ -318,8 +362,44 @@ pub(crate) fn send(made: Made, mut record: Record) -> Response<ResponseBody> {
             record.uploads(progress.clone());
             ResponseBody::Download(Download::new(response.into_body(), lease, progress, record))
         }
+        MadeBody::Tunnel(_) => unreachable!("taken above"),
     };
     let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// The head of a tunnel. Over HTTP/1 the connection carries the tunnel when hyper has written
+/// it; over HTTP/2 a task of its own does.
+fn tunnel(
+    switched: Switched,
+    status: StatusCode,
+    mut headers: HeaderMap,
+    record: Record,
+) -> Response<ResponseBody> {
+    let Switched {
+        socket,
+        early,
+        handshake,
+        ..
+    } = switched;
+    let upgraded = handshake.agree(&mut headers);
+    let stream = record.stream_rc();
+    let tunnel = Tunnel {
+        upstream: socket,
+        early,
+        record,
+    };
+    match upgraded {
+        None => stream.tunnel.set(Some(Box::new(tunnel))),
+        Some(upgraded) => drop(tokio::task::spawn_local(async move {
+            if let Ok(client) = upgraded.await {
+                tunnel.run(TokioIo::new(client), &[]).await;
+            }
+        })),
+    }
+    let mut response = Response::new(ResponseBody::Own(Bytes::new(), None));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
@@ -374,6 +454,8 @@ fn detail(status: u16) -> &'static str {
         408 => "The request did not come in time.",
         413 => "The body is larger than this operation takes.",
         414 => "The request target is longer than this gateway takes.",
+        426 => "WebSocket is spoken here, in the version that Sec-WebSocket-Version tells.",
+        501 => "The operation does not do what was asked.",
         417 => "Only the expectation 100-continue is known.",
         429 => "Wait for as long as Retry-After tells, then try again.",
         431 => "The header fields are more or larger than this gateway takes.",

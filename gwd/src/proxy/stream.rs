@@ -10,6 +10,7 @@ use std::rc::Rc;
 use crate::deadlines::Slot;
 use crate::proxy::body::STREAM_IDLE_MS;
 use crate::proxy::connection::Conn;
+use crate::proxy::tunnel::Tunnel;
 
 /// How long an HTTP/1 connection stands still before it is parked (data-plane.md §2).
 const PARK_MS: u64 = 1_000;
@@ -37,6 +38,8 @@ pub(crate) struct Stream {
     pub(crate) panicked: Cell<bool>,
     /// Bytes were written that have not been flushed.
     pub(crate) unflushed: Cell<bool>,
+    /// What the connection carries once the response's head is written.
+    pub(crate) tunnel: Cell<Option<Box<Tunnel>>>,
     /// There is one exchange only.
     single: bool,
     phase: Cell<Phase>,
@@ -70,6 +73,7 @@ impl Stream {
             body_bytes_max: Cell::new(u64::MAX),
             panicked: Cell::new(false),
             unflushed: Cell::new(false),
+            tunnel: Cell::new(None),
             single,
             phase: Cell::new(if single { Phase::Exchange } else { Phase::Idle }),
             mid_head: Cell::new(false),

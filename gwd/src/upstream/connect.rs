@@ -16,9 +16,32 @@ use crate::upstream::pool::{Lease, Pool};
 /// Bytes of a response's head.
 const HEAD_BYTES_MAX: usize = 256 << 10;
 
-/// Opens a connection to one of the target's addresses. The deadline is the caller's; it is
-/// watched here.
+/// Opens a connection to one of the target's addresses and speaks HTTP on it.
 pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
+    let socket = open(pool, deadline).await?;
+    let (sender, connection) = http1_client()
+        .handshake(socket)
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    tokio::task::spawn_local(async move {
+        // What goes wrong here is told by the request that it happens to.
+        let _told_there = connection.await;
+    });
+    Ok(pool.lease(sender))
+}
+
+/// How HTTP/1.1 is spoken to upstreams.
+pub(crate) fn http1_client() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .writev(false) // as on the client's side
+        .max_header_size(HEAD_BYTES_MAX);
+    builder
+}
+
+/// Opens a connection to one of the target's addresses, for HTTP/1.1. The deadline is the
+/// caller's; it is watched here.
+pub(crate) async fn open(pool: &Rc<Pool>, deadline: &Slot) -> Result<UpstreamSocket, Failure> {
     static TURN: AtomicUsize = AtomicUsize::new(0);
     let endpoint = &pool.endpoint;
     let addresses = endpoint.addresses.load_full();
@@ -45,26 +68,15 @@ pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, F
                     &format_args!("connecting to {address}: {error}"),
                 ));
             }
-            Some(Ok(stream)) => return handshake(pool, stream).await,
+            Some(Ok(stream)) => {
+                // Without it small requests may wait for an acknowledgement; a failure only
+                // costs that.
+                let _delayed = stream.set_nodelay(true);
+                return Ok(UpstreamSocket(stream));
+            }
         }
     }
     Err(last.unwrap_or(Failure::new(Kind::ConnectFailed)))
-}
-
-async fn handshake(pool: &Rc<Pool>, stream: TcpStream) -> Result<Lease, Failure> {
-    // Without it small requests may wait for an acknowledgement; a failure only costs that.
-    let _delayed = stream.set_nodelay(true);
-    let (sender, connection) = http1::Builder::new()
-        .writev(false) // as on the client's side
-        .max_header_size(HEAD_BYTES_MAX)
-        .handshake(UpstreamSocket(stream))
-        .await
-        .map_err(|error| Failure::of(&error))?;
-    tokio::task::spawn_local(async move {
-        // What goes wrong here is told by the request that it happens to.
-        let _told_there = connection.await;
-    });
-    Ok(pool.lease(sender))
 }
 
 /// A future's result, or none where the deadline passes first. The deadline's owner is the task

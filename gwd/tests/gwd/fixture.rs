@@ -249,6 +249,18 @@ impl Client {
         read_head(&mut self.reader).unwrap_or_default()
     }
 
+    /// So many bytes, whatever they are.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.reader.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// The same connection, to write to.
+    pub(crate) fn another(&self) -> TcpStream {
+        self.stream.try_clone().unwrap()
+    }
+
     /// So many bytes.
     pub(crate) fn some(&mut self, count: usize) -> String {
         let mut bytes = vec![0; count];
@@ -356,6 +368,11 @@ impl Op {
             scopes: Vec::new(),
         }])]);
         self.chain.push(ir::Link::Authenticate);
+        self
+    }
+
+    pub(crate) fn websocket(mut self) -> Self {
+        self.forwarding.websocket = true;
         self
     }
 

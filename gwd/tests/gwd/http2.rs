@@ -11,8 +11,8 @@ use crate::fixture::*;
 
 /// A connection to the gateway, driven in the background.
 pub(crate) struct Http2 {
-    runtime: tokio::runtime::Runtime,
-    send: SendRequest<Bytes>,
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) send: SendRequest<Bytes>,
     pub(crate) connection: tokio::task::JoinHandle<Result<(), h2::Error>>,
 }
 
@@ -105,7 +105,7 @@ impl Whole {
     }
 }
 
-fn http2(mut shop: Shop) -> Shop {
+pub(crate) fn http2(mut shop: Shop) -> Shop {
     shop.listener.http2 = true;
     shop
 }

@@ -26,3 +26,4 @@ mod stores;
 mod switching;
 mod telemetry;
 mod trust;
+mod websocket;

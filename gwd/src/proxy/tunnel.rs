@@ -1,0 +1,187 @@
+//! An upgraded connection: bytes both ways, until both sides have ended.
+//!
+//! An idle tunnel holds no buffer: what is read goes through a buffer of the worker's, and only
+//! what the other side does not take at once is kept.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::proxy::frames::{CLOSE_GOING_AWAY, Frames};
+use crate::proxy::io::UpstreamSocket;
+use crate::proxy::record::Record;
+
+/// Longest silence (semantics.md §14).
+const IDLE_MS: u64 = 3_600_000;
+/// How long one side may go on after the other has ended, or after it was told to.
+const GOODBYE_MS: u64 = 5_000;
+/// Bytes read at once.
+const SCRATCH_BYTES: usize = 32 << 10;
+/// Reads of one direction in one turn, so that one tunnel does not keep a worker from the others.
+const READS_MAX: usize = 8;
+
+thread_local! {
+    static SCRATCH: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
+}
+
+/// A WebSocket between a client and an upstream.
+pub(crate) struct Tunnel {
+    pub(crate) upstream: UpstreamSocket,
+    /// What the upstream sent behind its head.
+    pub(crate) early: bytes::Bytes,
+    pub(crate) record: Record,
+}
+
+/// One direction.
+#[derive(Default)]
+struct Way {
+    /// What was read and not yet written.
+    kept: Vec<u8>,
+    written: usize,
+    read_ended: bool,
+    ended: bool,
+    frames: Frames,
+    bytes: u64,
+}
+
+impl Tunnel {
+    /// Carries bytes until both sides have ended, or silence, or the gateway's own end.
+    pub(crate) async fn run(self, mut client: impl AsyncRead + AsyncWrite + Unpin, early: &[u8]) {
+        let Self {
+            mut upstream,
+            early: answered,
+            mut record,
+        } = self;
+        let mut up = Way::keeping(early);
+        let mut down = Way::keeping(&answered);
+        drop(answered);
+        let stream = record.stream_rc();
+        let clock = stream.worker.shared.clock;
+        stream.deadline.set(clock.now_ms() + IDLE_MS);
+        let mut leaving = false;
+        poll_fn(|cx| {
+            stream.deadline.register(cx.waker());
+            let before = (up.bytes, down.bytes, up.ended, down.ended);
+            if stream.worker.draining_ms().is_some() && !leaving && down.frames.between() {
+                leaving = true;
+                // The client is told, and may answer; the upstream has nothing more to say.
+                down.kept.extend_from_slice(&CLOSE_GOING_AWAY);
+                down.read_ended = true;
+                stream.deadline.set(clock.now_ms() + GOODBYE_MS);
+            }
+            let up_ended = up.poll(cx, &mut client, &mut upstream);
+            let down_ended = down.poll(cx, &mut upstream, &mut client);
+            if matches!(up_ended, Poll::Ready(Err(_))) || matches!(down_ended, Poll::Ready(Err(_)))
+            {
+                return Poll::Ready(());
+            }
+            if up.ended && down.ended {
+                return Poll::Ready(());
+            }
+            let after = (up.bytes, down.bytes, up.ended, down.ended);
+            if stream.deadline.expired() {
+                return Poll::Ready(());
+            }
+            if before != after && !leaving {
+                let ending = up.ended || down.ended;
+                let wait_ms = if ending { GOODBYE_MS } else { IDLE_MS };
+                stream.deadline.set(clock.now_ms() + wait_ms);
+            }
+            Poll::Pending
+        })
+        .await;
+        record.tunnelled(up.bytes, down.bytes);
+        record.finish();
+    }
+}
+
+impl Way {
+    fn keeping(early: &[u8]) -> Self {
+        let mut way = Self {
+            kept: early.to_vec(),
+            bytes: early.len() as u64,
+            ..Self::default()
+        };
+        way.frames.follow(early);
+        way
+    }
+
+    /// Carries what there is; ready when this direction has ended.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        let scratch = SCRATCH.take();
+        let mut scratch = scratch.unwrap_or_else(|| vec![0; SCRATCH_BYTES].into());
+        let polled = self.carry(cx, from, to, &mut scratch);
+        SCRATCH.set(Some(scratch));
+        polled
+    }
+
+    fn carry(
+        &mut self,
+        cx: &mut Context<'_>,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut (impl AsyncWrite + Unpin),
+        scratch: &mut [u8],
+    ) -> Poll<io::Result<()>> {
+        if self.ended {
+            return Poll::Ready(Ok(()));
+        }
+        for _ in 0..READS_MAX {
+            ready!(self.poll_kept(cx, to))?;
+            if self.read_ended {
+                ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                self.ended = true;
+                return Poll::Ready(Ok(()));
+            }
+            let mut buffer = ReadBuf::new(scratch);
+            if Pin::new(&mut *from)
+                .poll_read(cx, &mut buffer)?
+                .is_pending()
+            {
+                ready!(Pin::new(to).poll_flush(cx))?;
+                return Poll::Pending;
+            }
+            let read = buffer.filled();
+            if read.is_empty() {
+                self.read_ended = true;
+                continue;
+            }
+            self.bytes += read.len() as u64;
+            self.frames.follow(read);
+            match Pin::new(&mut *to).poll_write(cx, read)? {
+                Poll::Ready(written) if written == read.len() => {}
+                Poll::Ready(written) => self.kept.extend_from_slice(&read[written..]),
+                Poll::Pending => self.kept.extend_from_slice(read),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn poll_kept(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<io::Result<()>> {
+        while self.written < self.kept.len() {
+            let rest = &self.kept[self.written..];
+            match ready!(Pin::new(&mut *to).poll_write(cx, rest))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                written => self.written += written,
+            }
+        }
+        if self.written > 0 {
+            self.kept = Vec::new();
+            self.written = 0;
+        }
+        Poll::Ready(Ok(()))
+    }
+}

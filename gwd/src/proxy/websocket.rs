@@ -1,0 +1,230 @@
+//! The WebSocket handshake: over HTTP/1.1 an upgrade (RFC 6455 §4), over HTTP/2 an extended
+//! CONNECT (RFC 8441). Upstreams are spoken to over HTTP/1.1, so that one becomes the other.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Version, request};
+use hyper::ext::Protocol;
+use hyper::upgrade::OnUpgrade;
+use policy::Reject;
+use sha1::{Digest as _, Sha1};
+
+const KEY: HeaderName = header::SEC_WEBSOCKET_KEY;
+const ACCEPT: HeaderName = header::SEC_WEBSOCKET_ACCEPT;
+const VERSION: HeaderName = header::SEC_WEBSOCKET_VERSION;
+const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
+const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
+/// What both sides hash the key with (RFC 6455 §1.3).
+const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+static BAD_VERSION: Reject = Reject {
+    status: 426,
+    code: "websocket_version",
+    title: "Only version 13 of the WebSocket protocol is spoken",
+};
+static BAD_KEY: Reject = Reject {
+    status: 400,
+    code: "websocket_invalid",
+    title: "The WebSocket handshake is not valid",
+};
+static NOT_SERVED: Reject = Reject {
+    status: 501,
+    code: "websocket_not_served",
+    title: "The operation is no WebSocket",
+};
+
+/// A client's wish to speak WebSocket.
+pub(crate) struct Handshake {
+    over: Over,
+    fault: Option<&'static Reject>,
+}
+
+enum Over {
+    Http1,
+    Http2(OnUpgrade),
+}
+
+/// What an upstream must say to be believed that it speaks WebSocket.
+pub(crate) struct Expected {
+    accept: HeaderValue,
+}
+
+impl Handshake {
+    /// The wish, if the request has one. An extended CONNECT becomes the GET that it stands for,
+    /// so that it is routed and judged as one; the fields of the upgrade itself are left to the
+    /// edge, which takes them out.
+    pub(crate) fn take(parts: &mut request::Parts) -> Option<Self> {
+        if parts.version == Version::HTTP_2 {
+            let protocol = parts.extensions.get::<Protocol>()?;
+            if parts.method != Method::CONNECT || protocol.as_str() != "websocket" {
+                return None;
+            }
+            let upgrade = parts.extensions.remove::<OnUpgrade>()?;
+            parts.method = Method::GET;
+            return Some(Self {
+                over: Over::Http2(upgrade),
+                fault: fault_of_version(&parts.headers),
+            });
+        }
+        let upgrade = parts.headers.get(header::UPGRADE)?;
+        let wished = parts.version == Version::HTTP_11
+            && parts.method == Method::GET
+            && has_token(upgrade, "websocket")
+            && parts
+                .headers
+                .get_all(header::CONNECTION)
+                .iter()
+                .any(|value| has_token(value, "upgrade"));
+        wished.then(|| Self {
+            over: Over::Http1,
+            fault: fault_of_version(&parts.headers).or_else(|| fault_of_key(&parts.headers)),
+        })
+    }
+
+    /// Why it cannot be fulfilled by an operation, if it cannot.
+    pub(crate) fn fault(&self, is_websocket: bool) -> Option<&'static Reject> {
+        match self.over {
+            _ if is_websocket => self.fault,
+            // The upgrade is lost; the request is served without it (RFC 9110 §7.8).
+            Over::Http1 => None,
+            Over::Http2(_) => Some(&NOT_SERVED),
+        }
+    }
+
+    /// Writes the upgrade into the head that the upstream gets. `random` is sixteen bytes, for a
+    /// key of our own where the client has none.
+    pub(crate) fn prepare(&self, headers: &mut HeaderMap, random: [u8; 16]) -> Expected {
+        headers.insert(header::CONNECTION, UPGRADE);
+        headers.insert(header::UPGRADE, WEBSOCKET);
+        if let Over::Http2(_) = self.over {
+            let key = base64(&random);
+            headers.insert(KEY, key);
+        }
+        let key = headers.get(KEY).map_or(&b""[..], HeaderValue::as_bytes);
+        Expected {
+            accept: accept_of(key),
+        }
+    }
+
+    /// Writes what the client gets when the upstream has agreed. Tells where the bytes come to
+    /// be over HTTP/2.
+    pub(crate) fn agree(self, headers: &mut HeaderMap) -> Option<OnUpgrade> {
+        match self.over {
+            Over::Http1 => {
+                headers.insert(header::CONNECTION, UPGRADE);
+                headers.insert(header::UPGRADE, WEBSOCKET);
+                None
+            }
+            Over::Http2(upgrade) => {
+                headers.remove(ACCEPT);
+                Some(upgrade)
+            }
+        }
+    }
+
+    pub(crate) fn is_http2(&self) -> bool {
+        matches!(self.over, Over::Http2(_))
+    }
+}
+
+impl Expected {
+    /// Whether the fields of a 101 agree to what was asked (RFC 6455 §4.1).
+    pub(crate) fn is_met(&self, headers: &HeaderMap) -> bool {
+        let upgrade = headers.get(header::UPGRADE);
+        let mut connection = headers.get_all(header::CONNECTION).iter();
+        upgrade.is_some_and(|value| has_token(value, "websocket"))
+            && connection.any(|value| has_token(value, "upgrade"))
+            && headers.get(ACCEPT) == Some(&self.accept)
+    }
+}
+
+/// What is said beside a refusal.
+pub(crate) fn told_beside(reject: &Reject) -> Option<(HeaderName, HeaderValue)> {
+    (reject.status == 426).then_some((VERSION, HeaderValue::from_static("13")))
+}
+
+fn fault_of_version(headers: &HeaderMap) -> Option<&'static Reject> {
+    let thirteen = headers
+        .get(VERSION)
+        .is_some_and(|version| version.as_bytes().trim_ascii() == b"13");
+    (!thirteen).then_some(&BAD_VERSION)
+}
+
+/// Sixteen bytes in base64, once.
+fn fault_of_key(headers: &HeaderMap) -> Option<&'static Reject> {
+    let mut keys = headers.get_all(KEY).iter();
+    let fine = match (keys.next(), keys.next()) {
+        (Some(key), None) => {
+            let key = key.as_bytes();
+            let digits = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+            key.len() == 24 && key.ends_with(b"==") && key[..22].iter().all(digits)
+        }
+        _ => false,
+    };
+    (!fine).then_some(&BAD_KEY)
+}
+
+fn has_token(value: &HeaderValue, token: &str) -> bool {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+fn accept_of(key: &[u8]) -> HeaderValue {
+    let mut hash = Sha1::new();
+    hash.update(key);
+    hash.update(GUID);
+    base64(&hash.finalize())
+}
+
+fn base64(bytes: &[u8]) -> HeaderValue {
+    use base64::Engine as _;
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    HeaderValue::try_from(text).expect("base64 is visible ASCII")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_the_rfc_is_accepted_as_the_rfc_says() {
+        let accept = accept_of(b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    fn taken(fields: &[(&str, &str)]) -> Option<Option<u16>> {
+        let mut request = http::Request::get("/");
+        for (name, value) in fields {
+            request = request.header(*name, *value);
+        }
+        let mut parts = request.body(()).unwrap().into_parts().0;
+        let handshake = Handshake::take(&mut parts)?;
+        Some(handshake.fault(true).map(|reject| reject.status))
+    }
+
+    #[test]
+    fn only_a_whole_handshake_is_one() {
+        let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+        let version = ("sec-websocket-version", "13");
+        let connection = ("connection", "keep-alive, Upgrade");
+        let upgrade = ("upgrade", "WebSocket");
+        assert_eq!(taken(&[connection, upgrade, key, version]), Some(None));
+        assert_eq!(taken(&[upgrade, key, version]), None);
+        assert_eq!(taken(&[connection, key, version]), None);
+        assert_eq!(taken(&[connection, ("upgrade", "h2c"), key, version]), None);
+        assert_eq!(taken(&[connection, upgrade, key]), Some(Some(426)));
+        let old = ("sec-websocket-version", "8");
+        assert_eq!(taken(&[connection, upgrade, key, old]), Some(Some(426)));
+        assert_eq!(taken(&[connection, upgrade, version]), Some(Some(400)));
+        let short = ("sec-websocket-key", "dGhlIHNhbXBsZQ==");
+        assert_eq!(
+            taken(&[connection, upgrade, short, version]),
+            Some(Some(400))
+        );
+        assert_eq!(
+            taken(&[connection, upgrade, key, key, version]),
+            Some(Some(400))
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! A WebSocket handshake with an upstream (RFC 6455 §4): on a connection of its own, which is
+//! the tunnel afterwards. An upstream that declines has answered a plain request.
+
+use std::pin::pin;
+
+use bytes::Bytes;
+use engine::forward;
+use http::{HeaderMap, Request, StatusCode, Uri};
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+
+use crate::proxy::body::RequestBody;
+use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::io::UpstreamSocket;
+use crate::proxy::record::Record;
+use crate::proxy::websocket::Handshake;
+use crate::upstream::connect::{http1_client, in_time, open};
+use crate::upstream::pool::Lease;
+use crate::upstream::send::{Answered, Outgoing};
+
+/// What became of the wish.
+pub(crate) enum Upgrade {
+    /// The upstream speaks WebSocket now.
+    Switched(Box<Switched>),
+    /// It has answered something else.
+    Declined(Box<Answered>),
+}
+
+/// A connection that speaks WebSocket.
+pub(crate) struct Switched {
+    pub(crate) headers: HeaderMap,
+    pub(crate) socket: UpstreamSocket,
+    /// What came behind the head.
+    pub(crate) early: Bytes,
+    pub(crate) handshake: Handshake,
+}
+
+/// Asks an upstream to switch.
+pub(crate) async fn upgrade(
+    out: Outgoing<'_, '_>,
+    handshake: Handshake,
+    record: &mut Record,
+) -> Result<Upgrade, Failure> {
+    let (socket, target) = connect(&out, record).await?;
+    let Outgoing {
+        stream,
+        route,
+        upstream,
+        service,
+        origin,
+        cx,
+        mut head,
+        ..
+    } = out;
+    let to = &upstream.targets[target];
+    forward::prepare(&mut head, route, upstream, to, origin, cx);
+    let expected = handshake.prepare(&mut head.headers, stream.worker.random.bytes());
+    let mut request = Request::new(RequestBody::Empty);
+    *request.uri_mut() = Uri::from(head.target);
+    *request.headers_mut() = head.headers;
+
+    let began_ms = record.upstream_begins();
+    stream.deadline.set(began_ms + route.treatment.timeout_ms);
+    let (sender, connection) = http1_client()
+        .handshake(socket)
+        .await
+        .map_err(|error| Failure::of(&error))?;
+    let (parts, given_back) = oneshot::channel();
+    tokio::task::spawn_local(async move {
+        if let Ok(whole) = connection.without_shutdown().await {
+            let _nobody_wants_it = parts.send((whole.io, whole.read_buf));
+        }
+    });
+    let mut lease: Lease = service.pools[target].lease(sender);
+    let response = {
+        let sent = pin!(lease.sender.send_request(request));
+        in_time(&stream.deadline, sent)
+            .await
+            .ok_or(Failure::new(Kind::Timeout))?
+            .map_err(|error| Failure::of(&error))?
+    };
+    record.upstream_head(response.status());
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(Upgrade::Declined(Box::new(Answered {
+            response,
+            lease,
+            progress: None,
+        })));
+    }
+    let (head, _) = http::Response::<Incoming>::into_parts(response);
+    if !expected.is_met(&head.headers) {
+        return Err(Failure::because(
+            Kind::Protocol,
+            &"the upstream's answer to the WebSocket handshake is not the one that belongs to it",
+        ));
+    }
+    drop(lease);
+    let (socket, early) = in_time(&stream.deadline, given_back)
+        .await
+        .and_then(Result::ok)
+        .ok_or(Failure::new(Kind::Reset))?;
+    Ok(Upgrade::Switched(Box::new(Switched {
+        headers: head.headers,
+        socket,
+        early,
+        handshake,
+    })))
+}
+
+/// A new connection; targets that cannot be reached are passed over.
+async fn connect(
+    out: &Outgoing<'_, '_>,
+    record: &mut Record,
+) -> Result<(UpstreamSocket, usize), Failure> {
+    let mut tried = 0u64;
+    let mut last = Failure::new(Kind::NoTarget);
+    while let Some(target) = out.service.balance.pick(tried) {
+        let pool = &out.service.pools[target];
+        record.upstream_tried(&pool.endpoint);
+        record.connect_begins();
+        let now_ms = out.stream.worker.shared.clock.now_ms();
+        out.stream
+            .deadline
+            .set(now_ms + out.service.connect_timeout_ms);
+        let opened = open(pool, &out.stream.deadline).await;
+        record.connect_ends();
+        match opened {
+            Ok(socket) => return Ok((socket, target)),
+            Err(failure) => last = failure,
+        }
+        if target >= 64 {
+            break;
+        }
+        tried |= 1 << target;
+    }
+    Err(last)
+}
