@@ -19,6 +19,7 @@ mod incremental;
 mod parking;
 mod promises;
 mod refusals;
+mod rows;
 mod sockets;
 mod start;
 mod state;

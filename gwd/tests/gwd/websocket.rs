@@ -252,7 +252,10 @@ fn over_http2_a_stream_is_the_tunnel() {
         assert_eq!(got, [&[0x81, 5][..], b"helloabc"].concat());
         stream.send_data(Bytes::new(), true).unwrap();
         while let Some(end) = body.data().await {
-            assert!(end.unwrap().is_empty(), "the upstream's end is the stream's");
+            assert!(
+                end.unwrap().is_empty(),
+                "the upstream's end is the stream's"
+            );
         }
     };
     let talk = async { tokio::time::timeout(PATIENCE, talk).await };
