@@ -8,6 +8,7 @@
 //! | `node`, `worker`, `published` | threads, and the version they run |
 //! | `listen`, `proxy`, `upstream` | from a client's socket to a target's |
 //! | `files` | files that somebody else writes |
+//! | `memory` | what the allocator keeps goes back |
 //! | `telemetry` | metrics, access log, program log |
 //!
 //! Start reading at `proxy/exchange.rs`.
@@ -19,6 +20,7 @@ mod control;
 mod deadlines;
 mod files;
 mod listen;
+mod memory;
 mod proxy;
 mod published;
 mod random;

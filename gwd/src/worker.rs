@@ -18,6 +18,7 @@ use crate::accept::{Accepting, LAST_EXCHANGE_MS};
 use crate::clock;
 use crate::deadlines::Deadlines;
 use crate::listen::ListenSocket;
+use crate::memory;
 use crate::published::{Current, Shared};
 use crate::random::Random;
 use crate::telemetry::access_log;
@@ -45,6 +46,9 @@ pub(crate) enum Command {
 /// Commands that may wait for a worker.
 pub(crate) const COMMANDS_MAX: usize = 1_024;
 
+/// After so many connections gave their buffers back it is worth giving memory back.
+const PARKED_MIN: usize = 256;
+
 /// How long the last version of an address that was left is kept: handshakes are still accepted
 /// for a part of it, and what is accepted may begin an exchange.
 const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
@@ -67,6 +71,8 @@ pub(crate) struct Worker {
     /// Wall clock minus monotonic clock, in milliseconds.
     wall_ms: Cell<u64>,
     log_waits: Notify,
+    /// Connections that gave their buffers back since memory was given back.
+    parked: Cell<usize>,
 }
 
 /// The running version as one worker sees it.
@@ -125,6 +131,7 @@ impl Worker {
             left: RefCell::default(),
             wall_ms: Cell::new(clock::unix_ms().saturating_sub(shared.clock.now_ms())),
             log_waits: Notify::new(),
+            parked: Cell::new(0),
             shared,
         });
         tokio::task::spawn_local(async move { deadlines.run().await });
@@ -245,7 +252,16 @@ impl Worker {
             if self.draining_ms.get().is_some() {
                 self.deadlines.wake_all();
             }
+            if self.parked.get() >= PARKED_MIN {
+                self.parked.set(0);
+                memory::give_back(); // about a millisecond
+            }
         }
+    }
+
+    /// A connection has given its buffers back.
+    pub(crate) fn parked_one(&self) {
+        self.parked.set(self.parked.get() + 1);
     }
 
     /// Lines of the access log wait to be handed over.

@@ -42,7 +42,10 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         }
         let (end, back) = Box::pin(active(&stream, io)).await;
         match end {
-            End::Quiet => io = back,
+            End::Quiet => {
+                conn.worker.parked_one();
+                io = back;
+            }
             end => return Box::pin(finish(&stream, end, back)).await,
         }
     }
@@ -121,7 +124,7 @@ async fn active(stream: &Rc<Stream>, io: Watched) -> (End, Watched) {
     .await;
     let parts = http.into_parts();
     let mut io = parts.io;
-    io.put_back(parts.read_buf);
+    io.put_back(&parts.read_buf);
     (end, io)
 }
 

@@ -72,8 +72,10 @@ impl ClientIo {
         if !self.replay.is_empty() {
             return Poll::Ready(());
         }
+        // A socket that has just been accepted says that it is readable: only a look tells.
+        let mut byte = [0];
         match &self.transport {
-            Transport::Tcp(stream) => stream.poll_read_ready(cx).map(drop),
+            Transport::Tcp(stream) => stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)).map(drop),
         }
     }
 }
@@ -89,8 +91,9 @@ impl Watched {
     }
 
     /// What hyper had read and not used: it comes first, when hyper asks again.
-    pub(crate) fn put_back(&mut self, unread: Bytes) {
-        self.unread = unread;
+    pub(crate) fn put_back(&mut self, unread: &[u8]) {
+        // A copy: the bytes are few or none, and hyper's buffer goes with what it gave.
+        self.unread = Bytes::copy_from_slice(unread);
     }
 
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
