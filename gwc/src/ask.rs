@@ -81,6 +81,9 @@ impl Oracle {
         };
         let mut cx = Cx::new(0, question.unix_s, question.peer, &limits, &self.revoked);
         cx.client = admitted.client;
+        // Without an id of its own a request falls as one with this name.
+        let id = admitted.request_id.as_ref();
+        cx.draw = policy::draw::of_request_id(id.map_or(b"0", |id| id.as_bytes()));
         let decided = engine::decide(
             &self.snapshot,
             question.listener,

@@ -226,7 +226,9 @@ fn route() -> Value {
         &json!({"name": text(), "request": or_null(&request)}),
         &json!({"source": place_or_null, "targets": list(&target), "added": texts,
                 "changed": {"type": "object", "additionalProperties": changed}, "removed": list(&text()),
-                "max_body_bytes": number_or_null, "timeout_ms": count()}),
+                "max_body_bytes": number_or_null, "timeout_ms": count(),
+                "shares": list(&closed(&json!({"upstream": text(), "weight": number_or_null}))),
+                "by_request": {"type": "boolean"}, "mirrors": list(&text())}),
     );
     let response = closed(&json!({
         "status": count(), "headers": list(&closed(&json!({"name": text(), "value": text()}))),

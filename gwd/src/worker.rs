@@ -62,6 +62,8 @@ pub(crate) struct Worker {
     pub(crate) random: Random,
     pub(crate) log: access_log::Writer,
     pub(crate) pools: Pools,
+    /// Requests that are being copied to mirrors.
+    pub(crate) copied: Cell<usize>,
     view: RefCell<Option<Rc<View>>>,
     epoch: Cell<u64>,
     /// Since when connections end after their exchange.
@@ -125,6 +127,7 @@ impl Worker {
             random: Random::new(),
             log,
             pools: Pools::default(),
+            copied: Cell::new(0),
             view: RefCell::new(None),
             epoch: Cell::new(0),
             draining_ms: Cell::new(None),

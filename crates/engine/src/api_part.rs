@@ -134,10 +134,13 @@ impl Names {
                 Verify::Auth(name) => Some(name.as_str()),
                 Verify::Upstream | Verify::Inline(_) => None,
             });
-        let upstreams = api
-            .treatments
-            .iter()
-            .map(|treatment| treatment.upstream.as_str());
+        let own = api.policies.iter();
+        let named = own.flat_map(|policy| policy.checked.upstreams());
+        let treatments = api.treatments.iter();
+        let upstreams = treatments.flat_map(|treatment| {
+            std::iter::once(treatment.upstream.as_str()).chain(treatment.forwarding.upstreams())
+        });
+        let upstreams = upstreams.chain(named);
         Self {
             policies: sorted(policies),
             verifiers: sorted(verifiers),

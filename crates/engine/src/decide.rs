@@ -6,7 +6,7 @@ use policy::traffic::rate_limit;
 use policy::{Cx, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
 use crate::authenticate;
-use crate::path::has_escaped_separator;
+use crate::path::{has_escaped_separator, normalise};
 use crate::router::{self, Found};
 use crate::snapshot::{ChainStep, RouteRef, Snapshot};
 
@@ -103,17 +103,18 @@ pub fn decide<'s>(
         }
     };
     cx.route = route.id;
-    let splits_path = route.mount.strip_base_path || route.operation.template.is_prefix();
+    let treatment = route.treatment;
+    let splits_path =
+        route.mount.strip_base_path || route.operation.template.is_prefix() || treatment.reads_path;
     if splits_path && has_escaped_separator(head.path()) {
-        let verdict = Verdict::Reject(Refusal {
-            reject: &ESCAPED_SEPARATOR,
-            allow: None,
-        });
-        return Decided {
-            route: Some(route),
-            verdict,
-            ran: 0,
-        };
+        return ambiguous(route, 0);
+    }
+    if route.mount.strip_base_path {
+        cx.stripped = route.mount.base_path.len();
+    }
+    if treatment.reads_path {
+        let template = &route.operation.template;
+        cx.parameters = template.bind(head.path(), route.mount.base_path.len());
     }
     let mut ran = 0;
     for step in &route.treatment.chain {
@@ -153,10 +154,39 @@ pub fn decide<'s>(
             ran,
         };
     }
+    // A parameter that is only a part of its segment may be dots; on its own it would lead out
+    // of what was authorised.
+    let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
+    if rewritten.is_some_and(|path| normalise(path).as_deref() != Ok(path)) {
+        return ambiguous(route, ran);
+    }
     Decided {
         route: Some(route),
         verdict: Verdict::Forward,
         ran,
+    }
+}
+
+/// 400: nobody can say which path the upstream would see.
+fn ambiguous(route: RouteRef<'_>, ran: usize) -> Decided<'_> {
+    Decided {
+        route: Some(route),
+        verdict: Verdict::Reject(Refusal {
+            reject: &ESCAPED_SEPARATOR,
+            allow: None,
+        }),
+        ran,
+    }
+}
+
+impl Decided<'_> {
+    /// The service that gets the request, as an index into [`Snapshot::upstreams`]: the one that
+    /// a split chose, or the operation's.
+    #[must_use]
+    pub fn upstream(&self, snapshot: &Snapshot, cx: &Cx<'_>) -> Option<u32> {
+        let route = self.route.as_ref()?;
+        let chosen = cx.upstream.and_then(|name| snapshot.upstream(name));
+        Some(chosen.unwrap_or(route.treatment.upstream))
     }
 }
 

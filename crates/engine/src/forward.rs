@@ -36,15 +36,20 @@ pub fn prepare(
     origin: &Origin,
     cx: &Cx<'_>,
 ) {
-    if let Some(path) = path(head, route, target) {
+    if let Some(path) = path(head, route, target, cx) {
         head.target = path;
     }
+    let rewritten = cx.rewritten.as_ref();
+    if let Some(method) = rewritten.and_then(|one| one.method.clone()) {
+        head.method = method;
+    }
     let headers = &mut head.headers;
-    let host = match &upstream.host_header {
+    let rewritten_host = rewritten.and_then(|one| one.host.clone());
+    let host = rewritten_host.or_else(|| match &upstream.host_header {
         HostHeader::Preserve => Some(origin.authority.clone()),
         HostHeader::Upstream => HeaderValue::try_from(authority(target)).ok(),
         HostHeader::Value(text) => HeaderValue::try_from(text.as_str()).ok(),
-    };
+    });
     headers.insert(HOST, host.unwrap_or_else(|| origin.authority.clone()));
     forwarded_for(headers, origin.peer);
     headers
@@ -62,24 +67,39 @@ pub fn prepare(
     }
 }
 
-/// Path of the target, then what remains of the request's; none where that is the request's own.
-fn path(head: &RequestHead, route: &RouteRef<'_>, target: &Target) -> Option<PathAndQuery> {
+/// Path of the target, then what remains of the request's or what was made of it; none where
+/// that is the request's own.
+fn path(
+    head: &RequestHead,
+    route: &RouteRef<'_>,
+    target: &Target,
+    cx: &Cx<'_>,
+) -> Option<PathAndQuery> {
     let stripped = if route.mount.strip_base_path {
         &*route.mount.base_path
     } else {
         ""
     };
-    if stripped.is_empty() && target.path.is_empty() {
+    if stripped.is_empty() && target.path.is_empty() && cx.rewritten.is_none() {
         return None;
     }
-    let below = head.path().strip_prefix(stripped).unwrap_or(head.path());
+    let rewritten = cx.rewritten.as_ref();
+    let below = match rewritten.and_then(|one| one.path.as_deref()) {
+        Some(path) => path,
+        None => head.path().strip_prefix(stripped).unwrap_or(head.path()),
+    };
     let slash = if below.is_empty() && target.path.is_empty() {
         "/"
     } else {
         ""
     };
     let mut text = format!("{}{slash}{below}", target.path);
-    if let Some(query) = head.query() {
+    let query = match rewritten.and_then(|one| one.query.as_deref()) {
+        Some("") => None,
+        Some(query) => Some(query),
+        None => head.query(),
+    };
+    if let Some(query) = query {
         text.push('?');
         text.push_str(query);
     }

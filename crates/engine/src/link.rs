@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bundle::codec::encode;
 use bundle::ir::{self, Link, Set, Shared};
-use policy::{Filter, Secrets, Setting};
+use policy::{Filter, Secrets, Setting, StateId};
 use sha2::{Digest as _, Sha256};
 
 use crate::api_part::ApiPart;
@@ -38,6 +38,7 @@ impl<'a> Linker<'a> {
         parts: &mut Parts,
     ) -> Result<Self, BuildError> {
         let policies = shared.policies.iter().map(|policy| {
+            known_upstreams(&policy.checked, shared)?;
             let digest = sha256(&encode(policy));
             let filter = named_filter(policy, digest, secrets, &mut parts.filters)?;
             Ok((digest, filter))
@@ -66,6 +67,7 @@ impl<'a> Linker<'a> {
             return Ok(known);
         }
         let own = api.policies.iter().map(|policy| {
+            known_upstreams(&policy.checked, self.shared)?;
             let digest = sha256(&encode(policy));
             named_filter(policy, digest, self.secrets, &mut parts.filters)
         });
@@ -133,7 +135,23 @@ impl<'a> Linker<'a> {
                     .map(|(name, filter)| ChainStep::Filter(Arc::clone(name), Arc::clone(filter))),
             );
         }
+        for (key, checked) in treatment.forwarding.steps() {
+            known_upstreams(&checked, self.shared)?;
+            let setting = Setting {
+                name: key,
+                state: StateId(0),
+                secrets: self.secrets,
+            };
+            let filter = checked.filter(&setting).map_err(BuildError::Secret)?;
+            let filter = filter.map(Arc::new).into_iter();
+            chain.extend(filter.map(|filter| ChainStep::Filter(key.into(), filter)));
+        }
+        let reads_path = chain.iter().any(|step| match step {
+            ChainStep::Authenticate => false,
+            ChainStep::Filter(_, filter) => filter.reads_path(),
+        });
         Ok(Treatment {
+            reads_path,
             security: Requirement::link(&treatment.security, &api.schemes, &self.shared.auth)
                 .map_err(BuildError::UnknownName)?,
             chain: chain.into(),
@@ -152,6 +170,13 @@ impl<'a> Linker<'a> {
         let index = index.ok_or_else(|| BuildError::UnknownName(name.to_owned()))?;
         u32::try_from(index).map_err(|_| BuildError::BadIndex)
     }
+}
+
+/// The services that a policy names are there.
+fn known_upstreams(checked: &policy::Checked, shared: &Shared) -> Result<(), BuildError> {
+    let mut names = checked.upstreams().into_iter();
+    let unknown = names.find(|name| shared.upstreams.get(name).is_none());
+    unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))
 }
 
 /// The filter of a policy; the one that a snapshot has, if the policy is the same.

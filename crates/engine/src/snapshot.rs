@@ -83,6 +83,8 @@ pub struct Treatment {
     pub websocket: bool,
     /// The response has no end: silence in it is no failure.
     pub stream: bool,
+    /// A step of the chain makes a path of the request's.
+    pub(crate) reads_path: bool,
 }
 
 /// One step of a chain.
@@ -144,6 +146,15 @@ impl Snapshot {
     #[must_use]
     pub fn upstreams(&self) -> &[Upstream] {
         &self.upstreams
+    }
+
+    /// The place of a service by its name.
+    #[must_use]
+    pub fn upstream(&self, name: &str) -> Option<u32> {
+        let found = self
+            .upstreams
+            .binary_search_by(|one| one.name.as_str().cmp(name));
+        found.ok().and_then(|index| u32::try_from(index).ok())
     }
 
     /// All routes in the order of their index.

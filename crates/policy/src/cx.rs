@@ -2,9 +2,11 @@
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use crate::rate::{RateTable, Tokens};
 use crate::step::StateId;
+use crate::transform::rewrite::Rewritten;
 
 /// The context of one exchange. Time is passed in, never read.
 pub struct Cx<'a> {
@@ -26,6 +28,19 @@ pub struct Cx<'a> {
     pub principal: Option<Principal<'a>>,
     /// The last limit that was counted: for the `RateLimit` fields of the response.
     pub rate: Option<RateNotice<'a>>,
+    /// What the request draws with where a policy takes some of them: of its id.
+    pub draw: u64,
+    /// Bytes of the path's beginning that the upstream does not get: those of the mount.
+    pub stripped: usize,
+    /// The path's parameters as ranges of its bytes; only where a step of the chain asks for
+    /// them.
+    pub parameters: Vec<(&'a str, Range<usize>)>,
+    /// The service that gets the request, where a split has chosen one.
+    pub upstream: Option<&'a str>,
+    /// The services that get a copy.
+    pub mirrors: Vec<&'a str>,
+    /// What the service gets instead of what the client sent.
+    pub rewritten: Option<Rewritten>,
     /// What limits took from their counters, to be given back if a later limit refuses.
     charges: [Option<Charge>; CHARGES_MAX],
 }
@@ -119,6 +134,12 @@ impl<'a> Cx<'a> {
             route: "",
             principal: None,
             rate: None,
+            draw: 0,
+            stripped: 0,
+            parameters: Vec::new(),
+            upstream: None,
+            mirrors: Vec::new(),
+            rewritten: None,
             charges: [None; CHARGES_MAX],
         }
     }
@@ -140,5 +161,43 @@ impl<'a> Cx<'a> {
             };
             table.refund(charge.tag, charge.tokens);
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    //! Contexts for the tests of policies.
+
+    use std::sync::LazyLock;
+
+    use http::uri::PathAndQuery;
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::head::RequestHead;
+
+    /// A GET of a path.
+    pub(crate) fn head(target: &str) -> RequestHead {
+        RequestHead {
+            method: Method::GET,
+            target: PathAndQuery::try_from(target).unwrap(),
+            host: "shop.example".into(),
+            headers: HeaderMap::new(),
+        }
+    }
+
+    /// Something in the context of a request that nobody has looked at.
+    pub(crate) fn with_cx<'a, T>(run: impl FnOnce(&mut Cx<'a>) -> T) -> T {
+        static SHARED: LazyLock<(Limits, Revoked)> = LazyLock::new(|| {
+            let table = || RateTable::new(1, std::hash::RandomState::new());
+            let limits = Limits {
+                known: table(),
+                anonymous: table(),
+            };
+            (limits, Revoked::default())
+        });
+        let (limits, revoked) = &*SHARED;
+        let peer = "10.0.0.1".parse().unwrap();
+        run(&mut Cx::new(0, 0, peer, limits, revoked))
     }
 }

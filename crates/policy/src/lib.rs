@@ -11,6 +11,7 @@
 pub mod conditions;
 mod cx;
 pub mod declared;
+pub mod draw;
 #[cfg(feature = "author")]
 pub mod forms;
 mod head;
@@ -33,8 +34,8 @@ pub use rate::{Admission, RateTable, Tokens};
 pub use secret::{Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, Secrets};
 pub use step::{Reject, Reply, Run, Setting, StateId, Step};
 
-use traffic::{rate_limit, timeout};
-use transform::{headers, respond};
+use traffic::{mirror, rate_limit, split, timeout};
+use transform::{deprecation, headers, redirect, respond, rewrite};
 
 /// One row per policy that runs as a step:
 /// tag (never used again), key in `kind:`, variant, module.
@@ -137,6 +138,64 @@ policies! {
     1 "rate_limit" RateLimit rate_limit;
     2 "headers"    Headers   headers;
     3 "respond"    Respond   respond;
+    4 "split"       Split       split;
+    5 "mirror"      Mirror      mirror;
+    6 "rewrite"     Rewrite     rewrite;
+    7 "redirect"    Redirect    redirect;
+    8 "deprecation" Deprecation deprecation;
+}
+
+impl Checked {
+    /// The services that it sends requests or copies to.
+    pub fn upstreams(&self) -> Vec<&str> {
+        match self {
+            Self::Split(split) => split.upstreams().collect(),
+            Self::Mirror(mirror) => vec![mirror.upstream()],
+            Self::RateLimit(_)
+            | Self::Headers(_)
+            | Self::Respond(_)
+            | Self::Rewrite(_)
+            | Self::Redirect(_)
+            | Self::Deprecation(_)
+            | Self::Timeout(_)
+            | Self::Declared(_) => Vec::new(),
+        }
+    }
+
+    /// The path that it makes of a request's.
+    #[must_use]
+    pub fn path_text(&self) -> Option<&transform::path_text::PathText> {
+        match self {
+            Self::Rewrite(rewrite) => rewrite.path(),
+            Self::Redirect(redirect) => redirect.path(),
+            Self::RateLimit(_)
+            | Self::Headers(_)
+            | Self::Respond(_)
+            | Self::Split(_)
+            | Self::Mirror(_)
+            | Self::Deprecation(_)
+            | Self::Timeout(_)
+            | Self::Declared(_) => None,
+        }
+    }
+}
+
+impl Filter {
+    /// Whether it makes a path of the request's: then an escaped separator in that could become
+    /// one that counts (semantics.md §2).
+    #[must_use]
+    pub fn reads_path(&self) -> bool {
+        match self {
+            Self::Rewrite(rewrite) => rewrite.reads_path(),
+            Self::Redirect(redirect) => redirect.reads_path(),
+            Self::RateLimit(_)
+            | Self::Headers(_)
+            | Self::Respond(_)
+            | Self::Split(_)
+            | Self::Mirror(_)
+            | Self::Deprecation(_) => false,
+        }
+    }
 }
 
 #[cfg(feature = "author")]
@@ -179,16 +238,11 @@ mod author {
         "concurrency"     traffic concurrency;
         "body_limit"      traffic body_limit;
         "validate"        guard validate;
-        "rewrite"         transform rewrite;
-        "redirect"        transform redirect;
         "mock"            transform mock;
         "cache"           traffic cache;
         "compress"        traffic compress;
         "retry"           traffic retry;
         "circuit_breaker" traffic circuit_breaker;
-        "split"           traffic split;
-        "mirror"          traffic mirror;
-        "deprecation"     transform deprecation;
         "fault"           traffic fault;
         "transform"       transform bodies;
         "grpc_web"        transform grpc_web;

@@ -7,10 +7,13 @@ use bundle::ir::{self, Link};
 use diag::shape::{self, BAD_VALUE, Shape};
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, Spanned, suggest};
 use engine::path::normalise_literal;
+use policy::traffic::{mirror, split};
+use policy::transform::{deprecation, rewrite};
 use policy::{Checked, Phase, conditions, forms};
 
 use super::lints::{
-    ALIAS_DIFFERS, FRAGMENT_IN_PATH, NO_UPSTREAM, QUERY_IN_PATH, SERVER_PATH_DIFFERS, UNKNOWN_ALIAS,
+    ALIAS_DIFFERS, FRAGMENT_IN_PATH, NO_UPSTREAM, QUERY_IN_PATH, SERVER_PATH_DIFFERS,
+    UNFILLED_PATH, UNKNOWN_ALIAS,
 };
 use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
@@ -20,6 +23,7 @@ use super::{AllNames, Api, Defined, Operation, Origin, Validation, later};
 use crate::lint::allow;
 use crate::project::files::{Document, Files};
 use crate::spec::{In, PathItem, Spec};
+use crate::vocab::extension::OPERATION;
 
 /// Resolves one API. What is wrong is reported; operations that cannot be resolved are left out.
 pub fn resolve(
@@ -150,6 +154,7 @@ pub fn resolve(
                 &chain,
                 &own_view,
             );
+            check_path_texts(&chain, &own_view, &template, sink);
             chain.retain(|link| {
                 own_view
                     .checked(&link.value)
@@ -237,7 +242,7 @@ pub fn resolve(
                 upstream,
                 timeout_ms,
                 max_body_bytes: scopes.max_body(settings),
-                forwarding: forwarding(extension),
+                forwarding: forwarding(extension, sink),
                 declared,
                 place: (path_index, index),
             });
@@ -373,6 +378,34 @@ fn report_homeless(
             .label("no upstream holds here")
             .help("write `defaults: {upstream: NAME}` in gateway.yaml, or `x-gateway: {upstream: NAME}` at the operations"),
     );
+}
+
+/// What the policies of a chain fill a path with is there to fill it.
+fn check_path_texts(
+    chain: &[super::Valued<Link>],
+    own: &Own<'_>,
+    template: &ir::Template,
+    sink: &mut Sink,
+) {
+    for link in chain {
+        let text = own.checked(&link.value).and_then(Checked::path_text);
+        let (Some(text), Some(span)) = (text, link.span()) else {
+            continue;
+        };
+        let mut names = text.parameters();
+        let missing = names.find(|name| !template.parameters().any(|known| known == *name));
+        if let Some(name) = missing {
+            sink.push(
+                Diagnostic::new(
+                    &UNFILLED_PATH,
+                    span,
+                    format!("`{template}` has no parameter `{}`", name.escape_debug()),
+                )
+                .label(format!("this policy makes the path `{}`", text.as_str()))
+                .help("name the policy only at operations whose path has the parameter, or write `{path}` in it"),
+            );
+        }
+    }
 }
 
 /// What a rewritten path is filled with is there to fill it.
@@ -591,9 +624,22 @@ fn cased(template: ir::Template, extension: Option<NodeRef<'_>>) -> ir::Template
 }
 
 /// What an operation says about its requests on their way.
-fn forwarding(extension: Option<NodeRef<'_>>) -> ir::Forwarding {
-    let says = |key: &str| extension.and_then(|node| node.get(key)?.as_bool()) == Some(true);
+fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding {
+    let Some(node) = extension else {
+        return ir::Forwarding::default();
+    };
+    let says = |key: &str| node.get(key).and_then(NodeRef::as_bool) == Some(true);
+    // What the shape refuses was told; nobody must read it.
+    let said = |key: &str| {
+        let field = OPERATION.fields.iter().find(|field| field.key == key)?;
+        let value = node.get(key).filter(|value| !value.is_null())?;
+        shape::check(value, &field.shape, &mut Sink::default()).then_some(value)
+    };
     ir::Forwarding {
+        rewrite: said("rewrite").and_then(|node| rewrite::author::check(node, sink)),
+        split: said("split").and_then(|node| split::author::read(node, sink)),
+        mirror: said("mirror").and_then(|node| mirror::author::check(node, sink)),
+        deprecated: said("deprecated").and_then(|node| deprecation::author::check(node, sink)),
         idempotent: says("idempotent"),
         websocket: says("websocket"),
         stream: says("stream"),

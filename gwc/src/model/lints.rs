@@ -475,6 +475,19 @@ an API that is mounted for any host is not asked. That is often meant; this says
         ("b.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/b: {get: {responses: {\"200\": {description: fine}}}}}\n"),
     ];
 
+    UNFILLED_PATH "GW0820" "unfilled-path" Error
+    "a policy that fills a path with a parameter that is not there"
+    "`{NAME}` in the `path` of a rewrite or a redirect is a parameter of the operation's path. A policy that several operations \
+share can only name what the paths of all of them have."
+    bad &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {users: {kind: rewrite, path: \"/u/{id}\"}}\ndefaults: {upstream: u, security: upstream, policies: [users]}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\npolicies: {users: {kind: rewrite, path: \"/u{path}\"}}\ndefaults: {upstream: u, security: upstream, policies: [users]}\n"),
+        ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {responses: {\"200\": {description: fine}}}}}\n"),
+    ];
+
     ACKNOWLEDGED_TWICE "GW0770" "acknowledged-twice" Warn
     "a change that is acknowledged twice in one file"
     "The first of the two that has not ended counts. Where the reasons or the last days differ, nobody can know which was meant; remove one."

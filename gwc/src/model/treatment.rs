@@ -126,6 +126,11 @@ impl<'a> Scopes<'a> {
                 Checked::RateLimit(_)
                 | Checked::Headers(_)
                 | Checked::Respond(_)
+                | Checked::Split(_)
+                | Checked::Mirror(_)
+                | Checked::Rewrite(_)
+                | Checked::Redirect(_)
+                | Checked::Deprecation(_)
                 | Checked::Declared(_) => None,
             });
             set(timeout

@@ -91,7 +91,7 @@ pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
 pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
     let mut index = 0;
     let links = here.treatment.chain.iter();
-    links
+    let mut steps: Vec<Step> = links
         .map(|link| {
             let policy = policy(here, link);
             let declared = policy.is_some_and(|one| matches!(one.checked, Checked::Declared(_)));
@@ -106,7 +106,22 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
                 Some(policy) => step(here, policy, outcome),
             }
         })
-        .collect()
+        .collect();
+    // What the operation itself says runs behind its policies.
+    for (key, checked) in here.treatment.forwarding.steps() {
+        index += 1;
+        let (_, place, _) = source(here, key);
+        steps.push(Step {
+            phase: checked.phase().map_or("parameter", policy::Phase::name),
+            policy: key.to_owned(),
+            kind: checked.kind().to_owned(),
+            from: Some("operation"),
+            place,
+            settings: told(&checked.settings()),
+            outcome: outcome(decided, index),
+        });
+    }
+    steps
 }
 
 /// What came of the step with this number, from 1.

@@ -164,6 +164,10 @@ impl Told<'_> {
         if let Some(place) = &upstream.place {
             lines.push(format!("defined at {}", self.place(place)));
         }
+        lines.extend(shares(upstream));
+        let mirrors = upstream.mirrors.iter();
+        lines
+            .extend(mirrors.map(|name| format!("`{name}` gets a copy, and its answer is dropped")));
         let added = upstream.added.iter();
         lines.extend(added.map(|(name, value)| format!("+ {name}: {value}")));
         let changed = upstream.changed.iter();
@@ -213,4 +217,23 @@ fn named(operation: &Operation) -> String {
         "{} {} ({}, mount {}{host})",
         operation.method, operation.path, operation.key, operation.mount
     )
+}
+
+/// How a split shares out requests, and what decided about this one.
+fn shares(upstream: &Upstream) -> Option<String> {
+    if upstream.shares.is_empty() {
+        return None;
+    }
+    let told = upstream.shares.iter().map(|share| match share.weight {
+        Some(weight) => format!("{} (weight {weight})", share.upstream),
+        None => format!("{} (by its condition)", share.upstream),
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    let stays = match upstream.by_request {
+        true => {
+            "nobody is known who calls, so that the request id decides: another request may go elsewhere"
+        }
+        false => "other requests of this kind by this caller go there, too",
+    };
+    Some(format!("one of {told}: {stays}"))
 }

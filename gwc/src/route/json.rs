@@ -95,6 +95,9 @@ fn upstream(upstream: &Upstream) -> Value {
         "removed": upstream.removed,
         "max_body_bytes": upstream.max_body_bytes,
         "timeout_ms": upstream.timeout_ms,
+        "shares": upstream.shares.iter().map(|share| json!({"upstream": share.upstream, "weight": share.weight})).collect::<Vec<_>>(),
+        "by_request": upstream.by_request,
+        "mirrors": upstream.mirrors,
     })
 }
 

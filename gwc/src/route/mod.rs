@@ -151,7 +151,7 @@ pub fn answer(asked: Asked<'_>) -> Answer {
         if let Some(route) = &decided.route {
             explain(asked, decided, route, &mut answer);
             if matches!(decided.verdict, Verdict::Forward) {
-                answer.upstream = Some(upstream::upstream(asked, route, &admitted, cx));
+                answer.upstream = Some(upstream::upstream(asked, decided, route, &admitted, cx));
             }
         }
         answer

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use bundle::ir;
 use engine::edge::Admitted;
 use engine::forward::{self, Origin};
-use engine::{Decided, RouteRef, Verdict};
+use engine::{ChainStep, Decided, RouteRef, Verdict};
 use http::HeaderMap;
 use policy::Cx;
 use policy::auth::Place as CredentialPlace;
@@ -39,6 +39,21 @@ pub struct Upstream {
     pub max_body_bytes: Option<u64>,
     /// Milliseconds to the head of its response.
     pub timeout_ms: u64,
+    /// How a split shares out requests; empty where there is none.
+    pub shares: Vec<Share>,
+    /// Another request of the same client may fall to another share: what decides is its id.
+    pub by_request: bool,
+    /// Services that get a copy.
+    pub mirrors: Vec<String>,
+}
+
+/// A service's share of the requests.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The service.
+    pub upstream: String,
+    /// Its weight; none where a condition decides.
+    pub weight: Option<u32>,
 }
 
 /// One target.
@@ -120,11 +135,14 @@ pub(super) fn response(decided: &Decided<'_>) -> Option<Response> {
 /// The request that goes on, for each target.
 pub(super) fn upstream(
     asked: Asked<'_>,
+    decided: &Decided<'_>,
     route: &RouteRef<'_>,
     admitted: &Admitted,
     cx: &Cx<'_>,
 ) -> Upstream {
-    let service = &asked.oracle.snapshot().upstreams()[route.treatment.upstream as usize];
+    let snapshot = asked.oracle.snapshot();
+    let chosen = decided.upstream(snapshot, cx);
+    let service = &snapshot.upstreams()[chosen.unwrap_or(route.treatment.upstream) as usize];
     let origin = Origin {
         peer: asked.question.peer,
         authority: admitted.authority.clone(),
@@ -165,6 +183,9 @@ pub(super) fn upstream(
         removed: Vec::new(),
         max_body_bytes: route.treatment.max_body_bytes,
         timeout_ms: route.treatment.timeout_ms,
+        shares: shares(route),
+        by_request: cx.upstream.is_some() && cx.principal.is_none(),
+        mirrors: cx.mirrors.iter().map(|name| (*name).to_owned()).collect(),
     };
     if let Some(head) = first {
         told.differ(&asked.question.request.headers, &head.headers, &secrets);
@@ -179,6 +200,24 @@ pub(super) fn upstream(
         });
     }
     told
+}
+
+/// The shares of the last split of a chain: the one that counts.
+fn shares(route: &RouteRef<'_>) -> Vec<Share> {
+    let steps = route.treatment.chain.iter().rev();
+    let mut splits = steps.filter_map(|step| match step {
+        ChainStep::Filter(_, filter) => match &**filter {
+            policy::Filter::Split(split) => Some(split),
+            _ => None,
+        },
+        ChainStep::Authenticate => None,
+    });
+    let shares = splits.next().map_or(&[][..], |split| split.shares());
+    let share = |share: &policy::traffic::split::Share| Share {
+        upstream: share.upstream.clone(),
+        weight: share.when.is_none().then_some(share.weight),
+    };
+    shares.iter().map(share).collect()
 }
 
 fn scheme(asked: Asked<'_>, service: &str, target: &ir::Target) -> &'static str {

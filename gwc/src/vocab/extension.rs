@@ -217,7 +217,7 @@ pub static OPERATION: Object = Object {
             List(&Table(&List(&Text))),
             "Replaces the operation's `security`.",
         ),
-        F::later(
+        F::optional(
             "rewrite",
             Shape::Object(&rewrite::author::SHAPE),
             "What the upstream gets instead.",
@@ -258,12 +258,12 @@ pub static OPERATION: Object = Object {
             Either(&[Bool, Shape::Object(&mock::author::SHAPE)]),
             "Answers from the examples.",
         ),
-        F::later(
+        F::optional(
             "mirror",
             Shape::Object(&mirror::author::SHAPE),
             "Who gets a copy.",
         ),
-        F::later(
+        F::optional(
             "split",
             Several(&split::author::ENTRY),
             "How requests are shared out.",
@@ -273,7 +273,7 @@ pub static OPERATION: Object = Object {
             Shape::Object(&conditions::SHAPE),
             "What a request must have beside path and method.",
         ),
-        F::later(
+        F::optional(
             "deprecated",
             Shape::Object(&deprecation::author::SHAPE),
             "Since when, until when.",
@@ -417,7 +417,7 @@ static RESPONSE_HEADERS: Object = Object {
 fn check_operation(node: NodeRef<'_>, sink: &mut Sink) {
     let entry = |key: &str| node.entry(key).filter(|(_, value)| !value.is_null());
     if let Some((_, list)) = entry("split") {
-        split::author::check(list, sink);
+        split::author::check_list(list, sink);
     }
     let each = entry("retries").and_then(|(_, retries)| retries.get("per_try_timeout"));
     if let (Some(each), Some((_, all))) = (each, entry("timeout")) {

@@ -54,6 +54,11 @@ policies:
   away: {kind: respond, status: 410, body: "gone", content_type: text/plain}
   short: {kind: timeout, request: 900ms}
   must: {kind: headers, request: {set: {X-M: "1"}}}
+  canary: {kind: split, among: [{upstream: u, weight: 95}, {upstream: v, weight: 5}, {upstream: v, when: {headers: {X-Beta: {present: true}}}}]}
+  shadow: {kind: mirror, upstream: v, percent: 5%}
+  inner: {kind: rewrite, path: "/in{path}", query: {set: {a: "1"}, add: {b: "2"}, remove: [c]}, host: in.test, method: POST}
+  moved: {kind: redirect, status: "302", scheme: https, host: new.test, port: 8443, path: "/new{path}", keep_query: false}
+  leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people], allow_public: ["a/open", "b/*", "c/*"]}
 defaults: {upstream: u, listeners: [first, second], policies: [slow], timeout: 10s, max_body: 2MiB, security: enforce, expose_bundle: true}
 environments:
@@ -92,9 +97,10 @@ paths:
       responses: {"200": {description: fine}}
   /away:
     x-gateway: {+policies: [away]}
-    get: {operationId: away, x-gateway: {idempotent: true, websocket: true, stream: true}, responses: {"200": {description: fine}}}
+    get: {operationId: away, x-gateway: {+policies: [canary, shadow, inner, moved, leaving], idempotent: true, websocket: true, stream: true}, responses: {"200": {description: fine}}}
   /own: {get: {operationId: own, x-gateway: {policies: [own]}, responses: {"200": {description: fine}}}}
   /open: {get: {operationId: open, security: [], x-gateway: {public: true}, responses: {"200": {description: fine}}}}
+  /ways: {get: {operationId: ways, x-gateway: {rewrite: {path: /x}, split: [{upstream: u}, {upstream: v, weight: 2}], mirror: {upstream: u}, deprecated: {since: 2026-02-01}}, responses: {"200": {description: fine}}}}
   /own#again: {x-gateway: {alias_of: /own}, get: {responses: {"200": {description: fine}}}}
   /hidden: {get: {operationId: hidden, x-gateway: {internal: true}, responses: {"200": {description: fine}}}}
   /tree: {x-gateway: {match: prefix}, get: {operationId: tree, responses: {"200": {description: fine}}}}

@@ -117,7 +117,9 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
             chain.push(json!({"policy": policy, "phase": kind, "outcome": outcome}));
         }
         if matches!(decided.verdict, Verdict::Forward) {
-            let service = &snapshot.upstreams()[route.treatment.upstream as usize];
+            let chosen = decided.upstream(snapshot, &cx);
+            let chosen = chosen.unwrap_or(route.treatment.upstream);
+            let service = &snapshot.upstreams()[chosen as usize];
             upstream = json!({
                 "name": service.name,
                 // Values are the client's own or secrets: names only.

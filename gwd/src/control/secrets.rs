@@ -276,6 +276,11 @@ pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
             // What is declared cannot run and is refused when it is built.
             Checked::RateLimit(_)
             | Checked::Respond(_)
+            | Checked::Split(_)
+            | Checked::Mirror(_)
+            | Checked::Rewrite(_)
+            | Checked::Redirect(_)
+            | Checked::Deprecation(_)
             | Checked::Timeout(_)
             | Checked::Declared(_) => {}
         }

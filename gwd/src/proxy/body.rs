@@ -14,6 +14,7 @@ use hyper::body::Incoming;
 
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
+use crate::upstream::mirror::Copies;
 use crate::upstream::pool::Lease;
 
 /// Longest silence in the middle of a body, either way.
@@ -25,6 +26,8 @@ pub(crate) enum RequestBody {
     Empty,
     /// The client's, as it comes.
     Upload(Box<Upload>),
+    /// What was kept of another request's, for a mirror.
+    Copy(Option<Bytes>),
 }
 
 /// A body that is being uploaded.
@@ -37,6 +40,8 @@ pub(crate) struct Upload {
     /// From its end on the upstream's time runs.
     timeout_ms: u64,
     gate: Option<Arc<Gate>>,
+    /// Who gets a copy of it at its end.
+    copies: Option<Rc<Copies>>,
 }
 
 /// How far an upload has come: shared with the exchange.
@@ -95,6 +100,7 @@ impl Upload {
             left: stream.body_bytes_max.get(),
             timeout_ms,
             gate,
+            copies: stream.copies.take(),
         };
         (Box::new(upload), progress)
     }
@@ -128,6 +134,9 @@ impl Upload {
                 return Poll::Ready(Some(Err(UploadBroken)));
             }
             self.left -= length;
+            if let Some(copies) = &self.copies {
+                copies.take(data);
+            }
         }
         if self.incoming.is_end_stream() {
             self.end();
@@ -140,6 +149,9 @@ impl Upload {
 
     fn end(&self) {
         if !self.progress.done.replace(true) {
+            if let Some(copies) = &self.copies {
+                copies.send();
+            }
             let now_ms = self.stream.worker.shared.clock.now_ms();
             self.stream.deadline.set(now_ms + self.timeout_ms);
         }
@@ -157,6 +169,7 @@ impl Body for RequestBody {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
             Self::Upload(upload) => upload.poll(cx),
+            Self::Copy(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
     }
 
@@ -164,6 +177,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Upload(upload) => upload.gate.is_none() && upload.incoming.is_end_stream(),
+            Self::Copy(bytes) => bytes.is_none(),
         }
     }
 
@@ -171,6 +185,9 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Upload(upload) => upload.incoming.size_hint(),
+            Self::Copy(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
         }
     }
 }

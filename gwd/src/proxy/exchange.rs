@@ -19,6 +19,7 @@ use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
 use crate::proxy::websocket::Handshake;
+use crate::upstream::mirror::{self, Asked};
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
 
@@ -54,6 +55,7 @@ pub(crate) async fn exchange(
         &newest.current().revoked,
     );
     cx.client = admitted.client;
+    cx.draw = policy::draw::of_request_id(request_id.as_bytes());
 
     let decided = decide(snapshot, listener, &mut head, &mut cx);
     record.decided(&view, listener, &head, &decided, &cx, &request_id);
@@ -74,18 +76,38 @@ pub(crate) async fn exchange(
                     authority: admitted.authority,
                     request_id: request_id.clone(),
                 };
+                let copied = Asked {
+                    worker,
+                    view: &view,
+                    route,
+                    origin: &origin,
+                    cx: &cx,
+                    head: &head,
+                };
+                // A tunnel's bytes are no body.
+                let handshake = handshake.filter(|_| is_websocket);
+                if handshake.is_none() {
+                    copy(&copied, stream, &body);
+                }
+                // What may be repeated depends on what the upstream gets.
+                let rewritten = cx.rewritten.as_ref();
+                if let Some(method) = rewritten.and_then(|one| one.method.clone()) {
+                    head.method = method;
+                }
+                let upstream = decided.upstream(snapshot, &cx);
+                let upstream = upstream.unwrap_or(route.treatment.upstream);
                 let outgoing = Outgoing {
                     stream,
                     route,
-                    upstream: &snapshot.upstreams()[route.treatment.upstream as usize],
-                    service: view.service(worker, route.treatment.upstream),
+                    upstream: &snapshot.upstreams()[upstream as usize],
+                    service: view.service(worker, upstream),
                     origin: &origin,
                     cx: &cx,
                     head,
                     body,
                     expects_continue: admitted.expects_continue,
                 };
-                match forward(outgoing, handshake.filter(|_| is_websocket), &mut record).await {
+                match forward(outgoing, handshake, &mut record).await {
                     Ok(made) => made,
                     Err(failure) => respond::failed(&failure, &request_id, &mut record),
                 }
@@ -112,6 +134,19 @@ async fn forward(
         return Err(Failure::new(Kind::TooLarge));
     }
     send(out, record).await.and_then(respond::forwarded)
+}
+
+/// Copies the request to the mirrors that the chain asked for, now or at the end of its body.
+fn copy(asked: &Asked<'_, '_>, stream: &Stream, body: &Incoming) {
+    let copies = match asked.cx.mirrors.is_empty() {
+        true => None,
+        false => mirror::begin(asked),
+    };
+    match copies {
+        Some(copies) if body.is_end_stream() => copies.send(),
+        // Also none: what the request before left belongs to nobody.
+        copies => stream.copies.set(copies),
+    }
 }
 
 /// The chain sees the response, also one that it refused; then the gateway signs it.

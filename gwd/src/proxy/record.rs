@@ -132,12 +132,16 @@ impl Record {
         let current = view.current();
         let loaded = &current.loaded;
         self.coarse_status = loaded.coarse_status;
+        let upstream = match decided.verdict {
+            Verdict::Forward => decided.upstream(&loaded.snapshot, cx),
+            Verdict::Reply(_) | Verdict::Reject(_) => None,
+        };
         if let Some(route) = &decided.route {
             let uids = &loaded.route_uids[route.api_index as usize];
             self.route = uids[route.index_in_api as usize];
-            if matches!(decided.verdict, Verdict::Forward) {
+            if let Some(upstream) = upstream {
                 self.upstream = Some(Call {
-                    uid: loaded.upstream_uids[route.treatment.upstream as usize],
+                    uid: loaded.upstream_uids[upstream as usize],
                     ..Call::default()
                 });
             }
@@ -156,8 +160,8 @@ impl Record {
         if let Some(route) = &decided.route {
             text(out, "route_id", route.id.as_bytes());
             text(out, "operation_id", route.operation.key.as_bytes());
-            if matches!(decided.verdict, Verdict::Forward) {
-                let upstream = &loaded.snapshot.upstreams()[route.treatment.upstream as usize];
+            if let Some(upstream) = upstream {
+                let upstream = &loaded.snapshot.upstreams()[upstream as usize];
                 text(out, "upstream", upstream.name.as_bytes());
             }
         }

@@ -452,6 +452,7 @@ fn detail(status: u16) -> &'static str {
         404 => "No operation has this host, path and conditions.",
         405 => "The path is served with other methods; Allow tells which.",
         408 => "The request did not come in time.",
+        410 => "The operation has ended; its description tells what replaces it.",
         413 => "The body is larger than this operation takes.",
         414 => "The request target is longer than this gateway takes.",
         426 => "WebSocket is spoken here, in the version that Sec-WebSocket-Version tells.",

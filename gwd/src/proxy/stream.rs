@@ -11,6 +11,7 @@ use crate::deadlines::Slot;
 use crate::proxy::body::STREAM_IDLE_MS;
 use crate::proxy::connection::Conn;
 use crate::proxy::tunnel::Tunnel;
+use crate::upstream::mirror::Copies;
 
 /// How long an HTTP/1 connection stands still before it is parked (data-plane.md §2).
 const PARK_MS: u64 = 1_000;
@@ -34,6 +35,8 @@ pub(crate) struct Stream {
     pub(crate) deadline: Slot,
     /// Bytes that the body of the current request may have.
     pub(crate) body_bytes_max: Cell<u64>,
+    /// Who gets a copy of the body of the current request.
+    pub(crate) copies: Cell<Option<Rc<Copies>>>,
     /// Set while an exchange that panicked is taken down.
     pub(crate) panicked: Cell<bool>,
     /// Bytes were written that have not been flushed.
@@ -71,6 +74,7 @@ impl Stream {
             conn: Rc::clone(conn),
             deadline: conn.worker.deadlines.slot(),
             body_bytes_max: Cell::new(u64::MAX),
+            copies: Cell::new(None),
             panicked: Cell::new(false),
             unflushed: Cell::new(false),
             tunnel: Cell::new(None),

@@ -31,6 +31,7 @@ struct Series {
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
     decisions: Vec<(Arc<str>, &'static str, Arc<AtomicU64>)>,
     retries: Vec<(u32, Arc<AtomicU64>)>,
+    mirrored: Vec<(u32, &'static str, Arc<AtomicU64>)>,
     pools: Vec<(u32, Arc<PoolGauge>)>,
     active: Vec<Arc<[AtomicI64; METHODS.len()]>>,
 }
@@ -85,6 +86,7 @@ impl Registry {
                 rejections: Vec::new(),
                 decisions: Vec::new(),
                 retries: Vec::new(),
+                mirrored: Vec::new(),
                 pools: Vec::new(),
                 active: Vec::new(),
             }),
@@ -148,6 +150,9 @@ impl Series {
                     self.decisions.push((policy, decision, count));
                 }
                 Announced::Retries(upstream, count) => self.retries.push((upstream, count)),
+                Announced::Mirrored(upstream, outcome, count) => {
+                    self.mirrored.push((upstream, outcome, count));
+                }
                 Announced::Pool(upstream, gauge) => self.pools.push((upstream, gauge)),
                 Announced::Active(active) => self.active.push(active),
             }
@@ -321,6 +326,19 @@ impl Registry {
             "gwd_upstream_retries_total",
             "Requests that were sent a second time.",
             &retries,
+        ));
+        let mut mirrored = Numbers::new();
+        for (upstream, outcome, count) in &series.mirrored {
+            let labels = vec![
+                ("upstream", self.name(*upstream)),
+                ("outcome", (*outcome).into()),
+            ];
+            *mirrored.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+        }
+        families.push(counters(
+            "gwd_mirrored_requests_total",
+            "Copies of requests for mirrors, by what became of them.",
+            &mirrored,
         ));
     }
 

@@ -119,6 +119,7 @@ pub(crate) enum Announced {
     Rejections(RejectionKey, Arc<AtomicU64>),
     Decisions(Arc<str>, &'static str, Arc<AtomicU64>),
     Retries(u32, Arc<AtomicU64>),
+    Mirrored(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
 }
@@ -134,6 +135,7 @@ pub(crate) struct Shard {
     rejections: RefCell<FxHashMap<RejectionKey, Arc<AtomicU64>>>,
     decisions: RefCell<FxHashMap<DecisionKey, Arc<AtomicU64>>>,
     retries: RefCell<FxHashMap<u32, Arc<AtomicU64>>>,
+    mirrored: RefCell<FxHashMap<(u32, &'static str), Arc<AtomicU64>>>,
     active: Arc<[AtomicI64; METHODS.len()]>,
 }
 
@@ -150,6 +152,7 @@ impl Shard {
             rejections: RefCell::default(),
             decisions: RefCell::default(),
             retries: RefCell::default(),
+            mirrored: RefCell::default(),
             active,
         }
     }
@@ -219,6 +222,17 @@ impl Shard {
         let count = retries.entry(upstream).or_insert_with(|| {
             let count = Arc::<AtomicU64>::default();
             self.announce(Announced::Retries(upstream, Arc::clone(&count)));
+            count
+        });
+        add(count, 1);
+    }
+
+    /// Something became of a copy for a mirror.
+    pub(crate) fn mirrored(&self, upstream: u32, outcome: &'static str) {
+        let mut mirrored = self.mirrored.borrow_mut();
+        let count = mirrored.entry((upstream, outcome)).or_insert_with(|| {
+            let count = Arc::<AtomicU64>::default();
+            self.announce(Announced::Mirrored(upstream, outcome, Arc::clone(&count)));
             count
         });
         add(count, 1);

@@ -2,6 +2,7 @@
 
 pub(crate) mod balance;
 pub(crate) mod connect;
+pub(crate) mod mirror;
 pub(crate) mod pool;
 pub(crate) mod resolve;
 pub(crate) mod send;

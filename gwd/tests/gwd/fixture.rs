@@ -473,7 +473,7 @@ pub(crate) fn rate_limit(name: &str, count: u64) -> ir::Policy {
         .unwrap()
         .array(0)
         .unwrap();
-    policy(name, &e.into_writer())
+    encoded(name, &e.into_writer())
 }
 
 /// Answers 503 `closed`.
@@ -485,7 +485,7 @@ pub(crate) fn closed(name: &str) -> ir::Policy {
     e.u8(1).unwrap().str("text/plain").unwrap();
     e.u8(2).unwrap().str("closed\n").unwrap();
     e.u8(3).unwrap().array(0).unwrap();
-    policy(name, &e.into_writer())
+    encoded(name, &e.into_writer())
 }
 
 /// Sets `x-edge` on request and response, the request's from a secret.
@@ -543,10 +543,11 @@ fn edits_with(name: &str, kind: u8, secret: &str) -> ir::Policy {
             .str("said")
             .unwrap();
     });
-    policy(name, &e.into_writer())
+    encoded(name, &e.into_writer())
 }
 
-fn policy(name: &str, bytes: &[u8]) -> ir::Policy {
+/// A policy as a bundle has it.
+pub(crate) fn encoded(name: &str, bytes: &[u8]) -> ir::Policy {
     ir::Policy {
         name: name.into(),
         state: state(name),
@@ -671,10 +672,9 @@ impl Shop {
 
     pub(crate) fn serve_with(&self, workers: usize, access_log: AccessLog) -> Served {
         let mut node = Node::start(Settings {
-            name: "test".into(),
             workers,
             access_log,
-            listen: std::collections::BTreeMap::new(),
+            ..settings()
         })
         .unwrap();
         let version = self.build(&mut node, Digest::of(b"one"));
@@ -682,6 +682,16 @@ impl Shop {
         node.publish(&version, 1);
         let address = node.listeners()["public"];
         Served { node, address }
+    }
+}
+
+/// One worker, and no log.
+pub(crate) fn settings() -> Settings {
+    Settings {
+        name: "test".into(),
+        workers: 1,
+        access_log: AccessLog::Off,
+        listen: std::collections::BTreeMap::new(),
     }
 }
 

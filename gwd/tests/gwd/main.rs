@@ -20,6 +20,7 @@ mod parking;
 mod promises;
 mod refusals;
 mod rows;
+mod routes;
 mod sockets;
 mod start;
 mod state;

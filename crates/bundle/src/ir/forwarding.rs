@@ -2,6 +2,8 @@
 
 use minicbor::{Decode, Encode};
 use policy::declared::{Scalar, Settings, Value};
+use policy::traffic::{mirror, split};
+use policy::transform::{deprecation, rewrite};
 
 /// What an operation says about its requests on their way to the service. Nothing is written
 /// for what is not said.
@@ -20,6 +22,18 @@ pub struct Forwarding {
     #[n(2)]
     #[cbor(skip_if = "is_unsaid")]
     pub stream: bool,
+    /// What the upstream gets instead. It is a step behind the chain, as are the next three.
+    #[n(3)]
+    pub rewrite: Option<rewrite::Checked>,
+    /// How requests are shared out.
+    #[n(4)]
+    pub split: Option<split::Checked>,
+    /// Who gets a copy.
+    #[n(5)]
+    pub mirror: Option<mirror::Checked>,
+    /// Since when it is deprecated, until when it answers.
+    #[n(6)]
+    pub deprecated: Option<deprecation::Checked>,
 }
 
 impl Forwarding {
@@ -29,38 +43,66 @@ impl Forwarding {
         *self == Self::default()
     }
 
+    /// What it does as steps behind the chain, with the words of `x-gateway`, in their order.
+    pub fn steps(&self) -> impl Iterator<Item = (&'static str, policy::Checked)> {
+        let Self {
+            idempotent: _,
+            websocket: _,
+            stream: _,
+            rewrite,
+            split,
+            mirror,
+            deprecated,
+        } = self;
+        use policy::Checked::{Deprecation, Mirror, Rewrite, Split};
+        let steps = [
+            ("deprecated", deprecated.clone().map(Deprecation)),
+            ("rewrite", rewrite.clone().map(Rewrite)),
+            ("split", split.clone().map(Split)),
+            ("mirror", mirror.clone().map(Mirror)),
+        ];
+        let steps = steps.into_iter();
+        steps.filter_map(|(key, checked)| Some((key, checked?)))
+    }
+
+    /// The services that it names.
+    pub fn upstreams(&self) -> impl Iterator<Item = &str> {
+        let split = self.split.iter().flat_map(split::Checked::upstreams);
+        split.chain(self.mirror.iter().map(mirror::Checked::upstream))
+    }
+
+    fn flags(&self) -> impl Iterator<Item = &'static str> {
+        let flags = [
+            ("idempotent", self.idempotent),
+            ("websocket", self.websocket),
+            ("stream", self.stream),
+        ];
+        flags
+            .into_iter()
+            .filter(|(_, said)| *said)
+            .map(|(key, _)| key)
+    }
+
     /// What a gateway must be able to do to run it, in the words of `needs`.
     pub fn needs(&self) -> impl Iterator<Item = String> {
-        let Self {
-            idempotent,
-            websocket,
-            stream,
-        } = self;
-        let said = [
-            ("operation:idempotent", *idempotent),
-            ("operation:websocket", *websocket),
-            ("operation:stream", *stream),
-        ];
-        let said = said.into_iter().filter(|(_, said)| *said);
-        said.map(|(need, _)| need.to_owned())
+        let keys = self.flags().chain(self.steps().map(|(key, _)| key));
+        keys.map(|key| format!("operation:{key}"))
     }
 
     /// The same as settings under the words of `x-gateway`, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let Self {
-            idempotent,
-            websocket,
-            stream,
-        } = self;
-        let flags = [
-            ("idempotent", *idempotent),
-            ("websocket", *websocket),
-            ("stream", *stream),
-        ];
         let mut settings = Settings::default();
-        for (key, _) in flags.into_iter().filter(|(_, said)| *said) {
+        for key in self.flags() {
             settings = settings.with(&[key], Value::One(Scalar::Flag(true)));
+        }
+        for (key, checked) in self.steps() {
+            // A split's list has no key of its own at an operation.
+            let said = match &checked {
+                policy::Checked::Split(split) => split.list(),
+                other => other.settings(),
+            };
+            settings = settings.with_below(&[key], said);
         }
         settings
     }

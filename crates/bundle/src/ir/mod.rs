@@ -52,12 +52,21 @@ impl Gateway {
 pub const PROVIDES: &[&str] = &[
     "auth:api_key",
     "auth:basic",
+    "operation:deprecated",
     "operation:idempotent",
+    "operation:mirror",
+    "operation:rewrite",
+    "operation:split",
     "operation:stream",
     "operation:websocket",
+    "policy:deprecation",
     "policy:headers",
+    "policy:mirror",
     "policy:rate_limit",
+    "policy:redirect",
     "policy:respond",
+    "policy:rewrite",
+    "policy:split",
     "policy:timeout",
 ];
 

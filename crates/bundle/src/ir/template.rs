@@ -188,6 +188,30 @@ impl Template {
         }
     }
 
+    /// The parameters with their ranges of a path that the template matches, from left to right.
+    /// `from` is where in the path the template begins: the length of the mount's base path.
+    pub fn bind<'t>(&'t self, path: &str, from: usize) -> Vec<(&'t str, std::ops::Range<usize>)> {
+        let mut bound = Vec::new();
+        let mut at = from;
+        for segment in &self.segments {
+            // Over the slash.
+            at += 1;
+            let text = path.get(at..).unwrap_or_default();
+            let text = text.split('/').next().unwrap_or_default();
+            match segment {
+                Segment::Literal(_) | Segment::Folded(_) => {}
+                Segment::Parameter(name) => bound.push((name.as_str(), at..at + text.len())),
+                Segment::Pattern(pattern) => {
+                    pattern.bind(text, &mut |name, range| {
+                        bound.push((name, at + range.start..at + range.end));
+                    });
+                }
+            }
+            at += text.len();
+        }
+        bound
+    }
+
     /// The parameters' names from left to right.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().flat_map(|segment| match segment {
@@ -205,21 +229,33 @@ impl Pattern {
     /// from the left.
     #[must_use]
     pub fn matches(&self, segment: &str) -> bool {
-        if self.folded {
-            // Rare, so that the common way pays nothing for it.
-            let sensitive = Self {
-                folded: false,
-                ..self.clone()
-            };
-            return sensitive.matches(&segment.to_ascii_lowercase());
-        }
+        self.bind(segment, &mut |_, _| {})
+    }
+
+    /// The same; tells each parameter with its range of the segment. What it tells counts only
+    /// where the segment matches.
+    pub fn bind<'p>(
+        &'p self,
+        segment: &str,
+        each: &mut dyn FnMut(&'p str, std::ops::Range<usize>),
+    ) -> bool {
+        let folded;
+        let segment = match self.folded {
+            false => segment,
+            // Rare, so that the common way pays nothing for it. The ranges are the same.
+            true => {
+                folded = segment.to_ascii_lowercase();
+                folded.as_str()
+            }
+        };
         let Some(mut left) = segment.strip_prefix(self.head.as_str()) else {
             return false;
         };
-        let Some(((_, tail), middle)) = self.rest.split_last() else {
+        let Some(((last, tail), middle)) = self.rest.split_last() else {
             return left.is_empty();
         };
-        for (_, literal) in middle {
+        let at = |left: &str| segment.len() - left.len();
+        for (name, literal) in middle {
             // One byte at least belongs to the parameter.
             let Some(from) = left.char_indices().nth(1).map(|(at, _)| at) else {
                 return false;
@@ -227,8 +263,10 @@ impl Pattern {
             let Some(found) = left[from..].find(literal.as_str()) else {
                 return false;
             };
+            each(name, at(left)..at(left) + from + found);
             left = &left[from + found + literal.len()..];
         }
+        each(last, at(left)..segment.len().saturating_sub(tail.len()));
         left.len() > tail.len() && left.ends_with(tail.as_str())
     }
 
@@ -467,6 +505,26 @@ mod tests {
         for (text, fault, range) in cases {
             assert_eq!(kind(text), Err((fault, range)), "{text}");
         }
+    }
+
+    #[test]
+    fn parameters_are_ranges_of_the_path() {
+        let bound = |template: &str, path: &str, from: usize| {
+            let template = Template::parse(template).unwrap();
+            let bound = template.bind(path, from);
+            let bound = bound.into_iter();
+            bound
+                .map(|(name, range)| format!("{name}={}", &path[range]))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(bound("/a/{b}/c/{d}", "/v1/a/x%20/c/y", 3), "b=x%20 d=y");
+        assert_eq!(bound("/{a}...{b}", "/x...y...z", 0), "a=x b=y...z");
+        assert_eq!(bound("/x{a}y{b}z/", "/x1y2z/", 0), "a=1 b=2");
+        assert_eq!(bound("/{id}:cancel", "/7:cancel", 0), "id=7");
+        assert_eq!(bound("/a", "/a", 0), "");
+        let folded = Template::parse("/{id}:CANCEL").unwrap().into_folded();
+        assert_eq!(folded.bind("/Ab:Cancel", 0), [("id", 1..3)]);
     }
 
     #[test]

@@ -4,6 +4,89 @@
 //! policies:
 //!   shadow: {kind: mirror, upstream: next, percent: 5%}
 //! ```
+//! A copy never delays the request and never fails it: it is sent beside it, few at once, and a
+//! body that is too large to be kept until it is complete is not copied. Several mirrors in one
+//! chain each get their copies. What became of them is counted.
+
+use minicbor::{Decode, Encode};
+
+use crate::cx::Cx;
+use crate::declared::{Scalar, Settings, Value};
+use crate::draw::Draw;
+use crate::head::RequestHead;
+use crate::phase::Phase;
+use crate::secret::SecretUnavailable;
+use crate::step::{Run, Setting, Step};
+
+/// All requests.
+const ALL_PPM: u32 = 1_000_000;
+
+/// A mirror as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// The upstream's name.
+    #[n(0)]
+    upstream: String,
+    /// How many of a million requests; none: all of them.
+    #[n(1)]
+    percent_ppm: Option<u32>,
+}
+
+/// A mirror that runs.
+#[derive(Debug)]
+pub struct Filter {
+    upstream: Box<str>,
+    ppm: u32,
+    draw: Draw,
+}
+
+impl Checked {
+    /// Who gets copies is decided last.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Phase::Route
+    }
+
+    /// The upstream that it names.
+    #[must_use]
+    pub fn upstream(&self) -> &str {
+        &self.upstream
+    }
+
+    /// Its settings, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let name = Scalar::Name(self.upstream.clone());
+        let settings = Settings::default().with(&["upstream"], Value::One(name));
+        match self.percent_ppm {
+            None => settings,
+            Some(ppm) => settings.with(&["percent"], Value::One(Scalar::Share(ppm))),
+        }
+    }
+
+    /// Prepares what runs.
+    ///
+    /// # Errors
+    /// Never: it has no secret.
+    pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+        Ok(Filter {
+            upstream: self.upstream.as_str().into(),
+            ppm: self.percent_ppm.unwrap_or(ALL_PPM),
+            draw: Draw::of(setting.name),
+        })
+    }
+}
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, _head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        let lot = self.draw.below_by_request(cx, ALL_PPM.into());
+        if lot.is_some_and(|lot| lot < self.ppm.into()) {
+            cx.mirrors.push(&self.upstream);
+        }
+        Step::Continue
+    }
+}
 
 #[cfg(feature = "author")]
 pub mod author {
@@ -11,6 +94,8 @@ pub mod author {
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, read};
+
+    use super::Checked;
 
     /// The keys of `kind: mirror` and of the field `mirror`.
     pub static SHAPE: Object = Object {
@@ -23,10 +108,10 @@ pub mod author {
                 "How many of the requests; all where nothing is said.",
             ),
         ],
-        rules: &[Rule::Holds(check)],
+        rules: &[Rule::Holds(copies_something)],
     };
 
-    fn check(node: NodeRef<'_>, sink: &mut Sink) {
+    fn copies_something(node: NodeRef<'_>, sink: &mut Sink) {
         let percent = node.get("percent");
         if let Some(percent) = percent.filter(|node| read::percent_ppm(*node) == Ok(0)) {
             sink.push(
@@ -34,5 +119,43 @@ pub mod author {
                     .help("write a percentage above `0%`, or remove the mirror"),
             );
         }
+    }
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
+        let percent = node.get("percent").filter(|node| !node.is_null());
+        Some(Checked {
+            upstream: node.get("upstream")?.scalar_text()?.to_owned(),
+            percent_ppm: percent.map(read::percent_ppm).transpose().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cx::tests::{head, with_cx};
+
+    fn copies(ppm: u32) -> u32 {
+        let filter = Filter {
+            upstream: "next".into(),
+            ppm,
+            draw: Draw::of("shadow"),
+        };
+        let copied = |request: u64| {
+            with_cx(|cx| {
+                cx.draw = request.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                filter.on_request(&mut head("/a"), cx);
+                u32::try_from(cx.mirrors.len()).unwrap()
+            })
+        };
+        (0..10_000).map(copied).sum()
+    }
+
+    #[test]
+    fn the_share_of_the_requests_is_copied() {
+        assert_eq!(copies(1_000_000), 10_000);
+        let some = copies(50_000);
+        assert!((400..600).contains(&some), "{some} of 10,000, not 5 %");
     }
 }

@@ -4,7 +4,158 @@
 //! policies:
 //!   canary: {kind: split, among: [{upstream: stable, weight: 95}, {upstream: canary, weight: 5}]}
 //! ```
-//! An entry with `when` is asked first and takes every request that fits.
+//! An entry with `when` is asked first and takes every request that fits. The others share the
+//! rest by weight: a consumer always gets the same share, a request without one falls by its
+//! request id, so that what is tried again under one id goes to the same place.
+
+use http::HeaderMap;
+use minicbor::{Decode, Encode};
+
+use crate::conditions::{self, Condition};
+use crate::cx::Cx;
+use crate::declared::{Scalar, Settings, Value};
+use crate::draw::Draw;
+use crate::head::RequestHead;
+use crate::phase::Phase;
+use crate::secret::SecretUnavailable;
+use crate::step::{Run, Setting, Step};
+
+/// A split as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// The shares in the order in which they are written.
+    #[n(0)]
+    shares: Vec<Share>,
+}
+
+/// One upstream's share.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Share {
+    /// The upstream's name.
+    #[n(0)]
+    pub upstream: String,
+    /// Its share of the requests that no condition takes; 0 gets none.
+    #[n(1)]
+    pub weight: u32,
+    /// Requests that go there whatever the weights are; none: it has a weight.
+    #[n(2)]
+    pub when: Option<Vec<Condition>>,
+    /// Whether the weight was written.
+    #[n(3)]
+    weight_written: bool,
+}
+
+/// A split that runs.
+#[derive(Debug)]
+pub struct Filter {
+    shares: Box<[Share]>,
+    draw: Draw,
+    sum: u64,
+}
+
+impl Checked {
+    /// Where requests go is decided last.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Phase::Route
+    }
+
+    /// The upstreams that it names.
+    pub fn upstreams(&self) -> impl Iterator<Item = &str> {
+        self.shares.iter().map(|share| share.upstream.as_str())
+    }
+
+    /// The shares in order.
+    #[must_use]
+    pub fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+
+    /// The shares as settings: by their places in the list.
+    #[must_use]
+    pub fn list(&self) -> Settings {
+        let mut settings = Settings::default();
+        for (index, share) in self.shares.iter().enumerate() {
+            let at = format!("{index:03}");
+            let name = Scalar::Name(share.upstream.clone());
+            settings = settings.with(&[&at, "upstream"], Value::One(name));
+            if share.weight_written {
+                let weight = Scalar::Number(share.weight.into());
+                settings = settings.with(&[&at, "weight"], Value::One(weight));
+            }
+            if let Some(when) = &share.when {
+                let when = match when.is_empty() {
+                    true => Settings::default().with(&[], Value::Empty),
+                    false => conditions::settings(when),
+                };
+                settings = settings.with_below(&[&at, "when"], when);
+            }
+        }
+        settings
+    }
+
+    /// Its settings, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings::default().with_below(&["among"], self.list())
+    }
+
+    /// Prepares what runs.
+    ///
+    /// # Errors
+    /// Never: it has no secret.
+    pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+        Ok(self.prepared(setting.name))
+    }
+
+    fn prepared(&self, name: &str) -> Filter {
+        let weights = self.shares.iter().filter(|share| share.when.is_none());
+        Filter {
+            shares: self.shares.as_slice().into(),
+            draw: Draw::of(name),
+            sum: weights.map(|share| u64::from(share.weight)).sum(),
+        }
+    }
+}
+
+impl Filter {
+    /// The shares in order.
+    #[must_use]
+    pub fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+
+    /// The share that a request falls to; none where no share has a weight.
+    fn share(&self, headers: &HeaderMap, query: Option<&str>, cx: &Cx<'_>) -> Option<&Share> {
+        let fits = |share: &&Share| {
+            let when = share.when.as_deref();
+            when.is_some_and(|when| conditions::hold(when, headers, query))
+        };
+        if let Some(share) = self.shares.iter().find(fits) {
+            return Some(share);
+        }
+        let mut point = self.draw.below(cx, self.sum)?;
+        let weighted = self.shares.iter().filter(|share| share.when.is_none());
+        for share in weighted {
+            match point.checked_sub(u64::from(share.weight)) {
+                None => return Some(share),
+                Some(rest) => point = rest,
+            }
+        }
+        None
+    }
+}
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        if let Some(share) = self.share(&head.headers, head.query(), cx) {
+            cx.upstream = Some(&share.upstream);
+        }
+        Step::Continue
+    }
+}
 
 #[cfg(feature = "author")]
 pub mod author {
@@ -13,7 +164,9 @@ pub mod author {
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use std::collections::BTreeMap;
 
-    use diag::{Diagnostic, NodeRef, Sink};
+    use diag::{Diagnostic, NodeRef, Sink, read};
+
+    use super::{Checked, Share};
 
     use crate::conditions;
 
@@ -49,13 +202,13 @@ pub mod author {
 
     fn check_among(node: NodeRef<'_>, sink: &mut Sink) {
         if let Some(list) = node.get("among") {
-            check(list, sink);
+            check_list(list, sink);
         }
     }
 
     /// Checks the list of a split: some entry takes what no condition does, and no upstream has
     /// two shares.
-    pub fn check(list: NodeRef<'_>, sink: &mut Sink) {
+    pub fn check_list(list: NodeRef<'_>, sink: &mut Sink) {
         let mut first = BTreeMap::new();
         let mut sum = 0;
         for item in list
@@ -87,6 +240,122 @@ pub mod author {
                     .label("requests that no `when` takes would go nowhere")
                     .help("give an entry without `when` a weight above 0"),
             );
+        }
+    }
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
+        read(node.get("among")?, &mut Sink::default())
+    }
+
+    /// Reads the list of a split that fits.
+    pub fn read(list: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
+        let share = |item: NodeRef<'_>, sink: &mut Sink| {
+            let written = |key: &str| item.get(key).filter(|value| !value.is_null());
+            let weight = written("weight").map(|weight| read::integer(weight, 0, 1_000_000));
+            let weight = weight.transpose().ok()?;
+            Some(Share {
+                upstream: item.get("upstream")?.scalar_text()?.to_owned(),
+                weight: weight.map_or(Some(1), |weight| u32::try_from(weight).ok())?,
+                when: written("when").map(|when| conditions::author::read(when, sink)),
+                weight_written: weight.is_some(),
+            })
+        };
+        let shares = list.items().map(|item| share(item, sink));
+        Some(Checked {
+            shares: shares.collect::<Option<_>>()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Principal;
+    use crate::conditions::Test;
+    use crate::cx::tests::{head, with_cx};
+
+    fn share(upstream: &str, weight: u32) -> Share {
+        Share {
+            upstream: upstream.to_owned(),
+            weight,
+            when: None,
+            weight_written: true,
+        }
+    }
+
+    fn split(name: &str, shares: Vec<Share>) -> Filter {
+        Checked { shares }.prepared(name)
+    }
+
+    fn goes_to(filter: &Filter, draw: u64, consumer: Option<&str>) -> String {
+        with_cx(|cx| {
+            cx.draw = draw;
+            cx.principal = consumer.map(|consumer| Principal {
+                consumer,
+                scheme: "key",
+            });
+            let mut head = head("/a?beta=yes");
+            assert!(matches!(filter.on_request(&mut head, cx), Step::Continue));
+            cx.upstream.unwrap_or("nowhere").to_owned()
+        })
+    }
+
+    #[test]
+    fn requests_fall_by_weight() {
+        let filter = split("canary", vec![share("stable", 95), share("canary", 5)]);
+        let mut canary = 0;
+        for request in 0..20_000u64 {
+            // Ids of requests, spread as a hash spreads them.
+            let draw = request.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            canary += u32::from(goes_to(&filter, draw, None) == "canary");
+        }
+        assert!(
+            (850..1_150).contains(&canary),
+            "{canary} of 20,000, not 5 %"
+        );
+    }
+
+    #[test]
+    fn a_consumer_stays_whatever_the_request_is() {
+        let filter = split("canary", vec![share("stable", 50), share("canary", 50)]);
+        let first = goes_to(&filter, 1, Some("acme"));
+        assert!((0..100).all(|draw| goes_to(&filter, draw << 57, Some("acme")) == first));
+        let others = (0..100).map(|n| goes_to(&filter, 1, Some(&format!("consumer-{n}"))));
+        assert!(others.filter(|one| *one == "canary").count() > 25);
+    }
+
+    #[test]
+    fn who_was_in_the_canary_stays_when_it_grows() {
+        let small = split("canary", vec![share("stable", 95), share("canary", 5)]);
+        let large = split("canary", vec![share("stable", 80), share("canary", 20)]);
+        for n in 0..500 {
+            let consumer = format!("consumer-{n}");
+            if goes_to(&small, 0, Some(&consumer)) == "canary" {
+                assert_eq!(goes_to(&large, 0, Some(&consumer)), "canary");
+            }
+        }
+    }
+
+    #[test]
+    fn a_condition_takes_what_fits_before_any_weight() {
+        let when = vec![Condition::Query("beta".into(), Test::Exact("yes".into()))];
+        let beta = Share {
+            when: Some(when),
+            ..share("beta", 1)
+        };
+        let filter = split("s", vec![share("stable", 1), beta]);
+        assert_eq!(goes_to(&filter, 7, None), "beta");
+    }
+
+    #[test]
+    fn a_share_without_weight_gets_nothing() {
+        let filter = split(
+            "s",
+            vec![share("none", 0), share("all", 3), share("last", 0)],
+        );
+        for draw in [0, 1, u64::MAX / 2, u64::MAX] {
+            assert_eq!(goes_to(&filter, draw, None), "all");
         }
     }
 }

@@ -5,12 +5,242 @@
 //!   below: {kind: rewrite, path: "/internal{path}", query: {remove: [debug]}}
 //! ```
 //! `{path}` is what follows the target's path otherwise, `{NAME}` a path parameter, both as bytes.
+//! Of several rewrites in one chain each goes on from the one before. What is routed, authorised
+//! and logged stays what the client asked for.
+
+use http::{HeaderValue, Method};
+use minicbor::{Decode, Encode};
+
+use crate::auth::decode_query;
+use crate::cx::Cx;
+use crate::declared::{Scalar, Settings, Value};
+use crate::head::RequestHead;
+use crate::phase::Phase;
+use crate::secret::SecretUnavailable;
+use crate::step::{Reject, Run, Setting, Step};
+use crate::transform::path_text::PathText;
+
+/// A rewrite as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// What follows the target's path.
+    #[n(0)]
+    path: Option<PathText>,
+    /// Changes to the query.
+    #[n(1)]
+    query: Option<Query>,
+    /// `Host`.
+    #[n(2)]
+    host: Option<String>,
+    /// The method.
+    #[n(3)]
+    method: Option<String>,
+}
+
+/// Changes to a query, in the order in which they are made: removed, set, added.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Query {
+    /// Names, sorted.
+    #[n(0)]
+    remove: Vec<String>,
+    /// Names with values, sorted.
+    #[n(1)]
+    set: Vec<(String, String)>,
+    /// Names with values, sorted.
+    #[n(2)]
+    add: Vec<(String, String)>,
+}
+
+/// A rewrite that runs.
+#[derive(Debug)]
+pub struct Filter {
+    path: Option<PathText>,
+    query: Option<Query>,
+    host: Option<HeaderValue>,
+    method: Option<Method>,
+}
+
+/// What the upstream gets instead of what the client sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewritten {
+    /// What follows the target's path; none: as without a rewrite.
+    pub path: Option<String>,
+    /// The query without `?`, empty for none; none: the client's.
+    pub query: Option<String>,
+    /// `Host`; none: as the upstream says.
+    pub host: Option<HeaderValue>,
+    /// The method; none: the client's.
+    pub method: Option<Method>,
+}
+
+static UNFILLED: Reject = Reject {
+    status: 500,
+    code: "rewrite_failed",
+    title: "The path cannot be rewritten",
+};
+
+impl Checked {
+    /// Where requests go is decided last.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Phase::Route
+    }
+
+    /// What follows the target's path.
+    #[must_use]
+    pub fn path(&self) -> Option<&PathText> {
+        self.path.as_ref()
+    }
+
+    /// Its settings, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let Self {
+            path,
+            query,
+            host,
+            method,
+        } = self;
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let texts = [
+            ("path", path.as_ref().map(PathText::as_str)),
+            ("host", host.as_deref()),
+            ("method", method.as_deref()),
+        ];
+        let mut settings = Settings::default();
+        for (key, value) in texts {
+            if let Some(value) = value {
+                settings = settings.with(&[key], text(value));
+            }
+        }
+        let Some(query) = query else {
+            return settings;
+        };
+        let Query { remove, set, add } = query;
+        if remove.is_empty() && set.is_empty() && add.is_empty() {
+            return settings.with(&["query"], Value::Empty);
+        }
+        if !remove.is_empty() {
+            let all = remove.iter().cloned().map(Scalar::Text).collect();
+            settings = settings.with(&["query", "remove"], Value::Set(all));
+        }
+        for (key, pairs) in [("set", set), ("add", add)] {
+            for (name, value) in pairs {
+                settings = settings.with(&["query", key, name], text(value));
+            }
+        }
+        settings
+    }
+
+    /// Prepares what runs.
+    ///
+    /// # Errors
+    /// Never: it has no secret.
+    pub fn filter(&self, _setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+        let host = self.host.as_deref();
+        let method = self.method.as_deref();
+        Ok(Filter {
+            path: self.path.clone(),
+            query: self.query.clone(),
+            host: host.and_then(|host| HeaderValue::try_from(host).ok()),
+            method: method.and_then(|method| Method::try_from(method).ok()),
+        })
+    }
+}
+
+impl Filter {
+    /// Whether the upstream's path is made of the request's: then an escaped separator in it
+    /// could become one that counts (semantics.md §2).
+    #[must_use]
+    pub fn reads_path(&self) -> bool {
+        self.path.as_ref().is_some_and(PathText::reads_path)
+    }
+}
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        let mut rewritten = cx.rewritten.take().unwrap_or_default();
+        if let Some(text) = &self.path {
+            let otherwise = head.path().get(cx.stripped..).unwrap_or_default();
+            let path = rewritten.path.as_deref().unwrap_or(otherwise);
+            match text.fill(head.path(), path, cx) {
+                Ok(path) => rewritten.path = Some(path),
+                Err(_) => return Step::Reject(&UNFILLED),
+            }
+        }
+        if let Some(query) = &self.query {
+            let before = rewritten.query.as_deref().or(head.query());
+            rewritten.query = Some(query.changed(before.unwrap_or_default()));
+        }
+        rewritten.host = self.host.clone().or(rewritten.host);
+        rewritten.method = self.method.clone().or(rewritten.method);
+        cx.rewritten = Some(rewritten);
+        Step::Continue
+    }
+}
+
+impl Query {
+    fn changed(&self, query: &str) -> String {
+        let named = |pair: &str, name: &str| {
+            let key = pair.split_once('=').map_or(pair, |(key, _)| key);
+            *decode_query(key) == *name.as_bytes()
+        };
+        let gone = |pair: &str| {
+            let mut names = self
+                .remove
+                .iter()
+                .chain(self.set.iter().map(|(name, _)| name));
+            names.any(|name| named(pair, name))
+        };
+        let kept = query.split('&').filter(|pair| !pair.is_empty());
+        let mut changed = String::with_capacity(query.len() + 16);
+        for pair in kept.filter(|pair| !gone(pair)) {
+            push(&mut changed, pair);
+        }
+        for (name, value) in self.set.iter().chain(&self.add) {
+            push(
+                &mut changed,
+                &format!("{}={}", escaped(name), escaped(value)),
+            );
+        }
+        changed
+    }
+}
+
+fn push(query: &mut String, pair: &str) {
+    if !query.is_empty() {
+        query.push('&');
+    }
+    query.push_str(pair);
+}
+
+/// RFC 3986 §2.1: everything but unreserved characters.
+fn escaped(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => {
+                let _infallible = write!(escaped, "%{byte:02X}");
+            }
+        }
+    }
+    escaped
+}
 
 #[cfg(feature = "author")]
 pub mod author {
     //! What a user writes.
 
-    use diag::shape::{Field, Object, Rule, Shape};
+    use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
+    use diag::{Diagnostic, NodeRef, Sink};
+
+    use super::{Checked, Query};
 
     use crate::forms;
 
@@ -27,7 +257,10 @@ pub mod author {
             Field::optional("host", Shape::Form(&forms::HOST), "The host."),
             Field::optional("method", Shape::Form(&forms::METHOD), "The method."),
         ],
-        rules: &[Rule::AnyOf(&["path", "query", "host", "method"])],
+        rules: &[
+            Rule::AnyOf(&["path", "query", "host", "method"]),
+            Rule::Holds(refuse_methods),
+        ],
     };
 
     static QUERY: Object = Object {
@@ -51,4 +284,115 @@ pub mod author {
         ],
         rules: &[],
     };
+
+    /// Methods that no request can be turned into: an answer to HEAD has no body, whatever its
+    /// length says, and the other two are not served.
+    const REFUSED: [&str; 3] = ["HEAD", "CONNECT", "TRACE"];
+
+    fn refuse_methods(node: NodeRef<'_>, sink: &mut Sink) {
+        let method = node.get("method");
+        let refused = method.filter(|node| {
+            let method = node.scalar_text().unwrap_or_default();
+            REFUSED.contains(&method)
+        });
+        if let Some(method) = refused {
+            let text = method.scalar_text().unwrap_or_default();
+            sink.push(
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    method.span(),
+                    format!("a request cannot become `{text}`"),
+                )
+                .help("write a method whose answers have a body: `GET`, `POST`, `PUT`, …"),
+            );
+        }
+    }
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
+        let written = |key: &str| node.get(key).filter(|value| !value.is_null());
+        let text = |key: &str| Some(written(key)?.scalar_text()?.to_owned());
+        Some(Checked {
+            path: written("path").map_or(Some(None), |path| {
+                crate::transform::path_text::author::read(path, sink).map(Some)
+            })?,
+            query: written("query").map(query),
+            host: text("host").map(|host| host.to_ascii_lowercase()),
+            method: text("method"),
+        })
+    }
+
+    fn query(node: NodeRef<'_>) -> Query {
+        let pairs = |key: &str| {
+            let entries = node.get(key).into_iter().flat_map(NodeRef::entries);
+            let mut pairs: Vec<(String, String)> = entries
+                .filter_map(|(entry, value)| {
+                    Some((entry.key.to_string(), value.scalar_text()?.to_owned()))
+                })
+                .collect();
+            pairs.sort();
+            pairs
+        };
+        let items = node.get("remove").into_iter().flat_map(NodeRef::items);
+        let mut remove: Vec<String> = items
+            .filter_map(|item| Some(item.scalar_text()?.to_owned()))
+            .collect();
+        remove.sort();
+        remove.dedup();
+        Query {
+            remove,
+            set: pairs("set"),
+            add: pairs("add"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cx::tests::{head, with_cx};
+
+    fn query(remove: &[&str], set: &[(&str, &str)], add: &[(&str, &str)]) -> Query {
+        let pairs = |all: &[(&str, &str)]| {
+            let all = all.iter();
+            all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect()
+        };
+        Query {
+            remove: remove.iter().map(|name| (*name).to_owned()).collect(),
+            set: pairs(set),
+            add: pairs(add),
+        }
+    }
+
+    #[test]
+    fn parameters_of_the_query_are_removed_set_and_added_by_their_decoded_names() {
+        let change = query(&["debug"], &[("v", "2 3")], &[("tag", "a&b")]);
+        assert_eq!(
+            change.changed("x=1&%64ebug=1&v=1&tag=t&v=9&debug"),
+            "x=1&tag=t&v=2%203&tag=a%26b"
+        );
+        assert_eq!(query(&["a"], &[], &[]).changed("a=1"), "");
+    }
+
+    #[test]
+    fn each_rewrite_goes_on_from_the_one_before() {
+        let rewrite = |path: &str| Filter {
+            path: PathText::parse(path),
+            query: None,
+            host: None,
+            method: None,
+        };
+        let (first, second) = (rewrite("/in{path}"), rewrite("/v2{path}"));
+        with_cx(|cx| {
+            cx.stripped = 3;
+            let mut head = head("/v1/orders?x=1");
+            assert!(matches!(first.on_request(&mut head, cx), Step::Continue));
+            assert!(matches!(second.on_request(&mut head, cx), Step::Continue));
+            let rewritten = cx.rewritten.take().unwrap();
+            assert_eq!(rewritten.path.as_deref(), Some("/v2/in/orders"));
+            assert_eq!(rewritten.query, None);
+            assert_eq!(head.path(), "/v1/orders", "the client's own stays");
+        });
+    }
 }

@@ -377,6 +377,11 @@ pub(in crate::model) fn policies(
             policy::Checked::RateLimit(limit) => format!("{:?} token_bucket", limit.key()),
             policy::Checked::Headers(_)
             | policy::Checked::Respond(_)
+            | policy::Checked::Split(_)
+            | policy::Checked::Mirror(_)
+            | policy::Checked::Rewrite(_)
+            | policy::Checked::Redirect(_)
+            | policy::Checked::Deprecation(_)
             | policy::Checked::Timeout(_)
             | policy::Checked::Declared(_) => String::new(),
         };

@@ -1,0 +1,64 @@
+//! Lots that fall the same way each time: shares of a split, the requests that are copied.
+//!
+//! Policies have no randomness. What decides is who calls or, where nobody is known, the id of
+//! the request, mixed with the policy's name, so that two policies do not pick the same ones.
+
+use crate::cx::Cx;
+
+/// What a policy draws with.
+#[derive(Clone, Copy, Debug)]
+pub struct Draw {
+    seed: u64,
+}
+
+impl Draw {
+    /// The lots of a policy with this name.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        Self {
+            seed: fnv(0xCBF2_9CE4_8422_2325, name.as_bytes()),
+        }
+    }
+
+    /// A number below `sum` by who calls, or by the request; none where `sum` is 0.
+    #[must_use]
+    pub fn below(self, cx: &Cx<'_>, sum: u64) -> Option<u64> {
+        match cx.principal {
+            Some(principal) => self.lot(fnv(self.seed, principal.consumer.as_bytes()), sum),
+            None => self.below_by_request(cx, sum),
+        }
+    }
+
+    /// A number below `sum` by the request alone; none where `sum` is 0.
+    #[must_use]
+    pub fn below_by_request(self, cx: &Cx<'_>, sum: u64) -> Option<u64> {
+        self.lot(self.seed ^ cx.draw, sum)
+    }
+
+    fn lot(self, hash: u64, sum: u64) -> Option<u64> {
+        let point = (u128::from(mix(hash)) * u128::from(sum)) >> 64;
+        (sum > 0).then(|| u64::try_from(point).unwrap_or(sum - 1))
+    }
+}
+
+/// What a request draws with, from its id: [`Cx::draw`].
+#[must_use]
+pub fn of_request_id(id: &[u8]) -> u64 {
+    fnv(0xCBF2_9CE4_8422_2325, id)
+}
+
+/// FNV-1a: a few dozen bytes, no secret, the same in every process.
+fn fnv(seed: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(seed, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01B3)
+    })
+}
+
+/// Spreads the bits: the finisher of MurmurHash3.
+fn mix(mut hash: u64) -> u64 {
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xFF51_AFD7_ED55_8CCD);
+    hash ^= hash >> 33;
+    hash = hash.wrapping_mul(0xC4CE_B9FE_1A85_EC53);
+    hash ^ (hash >> 33)
+}

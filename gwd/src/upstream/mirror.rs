@@ -1,0 +1,232 @@
+//! Copies of requests, sent beside them: never waited for, never told to the client.
+//!
+//! A copy has its own connection and its own deadline; its answer is read within a limit, so
+//! that the connection can be used again, and dropped. What bounds them: so many requests of a
+//! worker are being copied at once, and so many bytes of a body are kept until it is complete.
+//! What cannot be copied is counted and left.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use engine::forward::{self, Origin};
+use engine::{RouteRef, Snapshot};
+use http::header::{CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
+use http::{Request, Uri};
+use hyper::body::{Body as _, Incoming};
+use policy::{Cx, RequestHead};
+
+use crate::proxy::body::RequestBody;
+use crate::upstream::connect::{connect, in_time};
+use crate::worker::{View, Worker};
+
+/// Requests of one worker that are being copied at once.
+const COPIED_MAX: usize = 128;
+/// Bytes of a body that are kept for copies.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// Bytes of a copy's answer that are read so that its connection can be used again.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// What the copies of a request are made of.
+pub(crate) struct Asked<'a, 's> {
+    pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) view: &'a Rc<View>,
+    pub(crate) route: &'a RouteRef<'s>,
+    pub(crate) origin: &'a Origin,
+    pub(crate) cx: &'a Cx<'s>,
+    pub(crate) head: &'a RequestHead,
+}
+
+/// Copies of one request that wait for the end of its body. Dropped before that, they are not
+/// sent.
+pub(crate) struct Copies {
+    worker: Rc<Worker>,
+    view: Rc<View>,
+    timeout_ms: u64,
+    waiting: RefCell<Vec<Copy>>,
+    body: RefCell<Vec<u8>>,
+    _permit: Permit,
+}
+
+struct Copy {
+    upstream: u32,
+    target: usize,
+    head: RequestHead,
+}
+
+/// One of the requests that are being copied.
+struct Permit(Rc<Worker>);
+
+/// Prepares the copies that the chain asked for; none where there are too many already.
+pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
+    let snapshot: &Snapshot = &asked.view.current().loaded.snapshot;
+    let services = asked.cx.mirrors.iter();
+    let services = services.filter_map(|name| snapshot.upstream(name));
+    let Some(permit) = Permit::take(asked.worker) else {
+        services.for_each(|upstream| count(asked.worker, asked.view, upstream, "overflow"));
+        return None;
+    };
+    let copies = services.filter_map(|upstream| {
+        let target = asked.view.service(asked.worker, upstream).balance.pick(0);
+        let Some(target) = target else {
+            count(asked.worker, asked.view, upstream, "failed");
+            return None;
+        };
+        let service = &snapshot.upstreams()[upstream as usize];
+        let mut head = asked.head.clone();
+        let to = &service.targets[target];
+        forward::prepare(&mut head, asked.route, service, to, asked.origin, asked.cx);
+        // The body of a copy is known as a whole.
+        for name in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, TE] {
+            head.headers.remove(name);
+        }
+        Some(Copy {
+            upstream,
+            target,
+            head,
+        })
+    });
+    Some(Rc::new(Copies {
+        worker: Rc::clone(asked.worker),
+        view: Rc::clone(asked.view),
+        timeout_ms: asked.route.treatment.timeout_ms,
+        waiting: RefCell::new(copies.collect()),
+        body: RefCell::default(),
+        _permit: permit,
+    }))
+}
+
+// === impl Copies ===
+
+impl Copies {
+    /// A part of the body came.
+    pub(crate) fn take(&self, data: &[u8]) {
+        if self.waiting.borrow().is_empty() {
+            return;
+        }
+        let mut body = self.body.borrow_mut();
+        if body.len() + data.len() > BODY_BYTES_MAX {
+            *body = Vec::new();
+            return self.give_up("too_large");
+        }
+        body.extend_from_slice(data);
+    }
+
+    /// The body is complete: the copies go their way.
+    pub(crate) fn send(self: &Rc<Self>) {
+        let body = Bytes::from(std::mem::take(&mut *self.body.borrow_mut()));
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        for copy in waiting {
+            let (copies, body) = (Rc::clone(self), body.clone());
+            tokio::task::spawn_local(async move {
+                let upstream = copy.upstream;
+                let outcome = copies.send_one(copy, body).await;
+                count(&copies.worker, &copies.view, upstream, outcome);
+            });
+        }
+    }
+
+    /// What became of a copy, as the metric tells it.
+    async fn send_one(&self, copy: Copy, body: Bytes) -> &'static str {
+        let Copy {
+            upstream,
+            target,
+            head,
+        } = copy;
+        let worker = &self.worker;
+        let service = self.view.service(worker, upstream);
+        let pool = &service.pools[target];
+        let deadline = worker.deadlines.slot();
+        // Who is woken when the deadline passes.
+        poll_fn(|cx| {
+            deadline.register(cx.waker());
+            std::task::Poll::Ready(())
+        })
+        .await;
+        let now_ms = worker.shared.clock.now_ms();
+        let idle = pool.checkout(false, now_ms);
+        deadline.set(now_ms + service.connect_timeout_ms);
+        let mut lease = match idle {
+            Some(lease) => lease,
+            None => match connect(pool, &deadline).await {
+                Ok(lease) => lease,
+                Err(_) => return "failed",
+            },
+        };
+        deadline.set(worker.shared.clock.now_ms() + self.timeout_ms);
+        let mut request = Request::new(match body.is_empty() {
+            true => RequestBody::Empty,
+            false => RequestBody::Copy(Some(body)),
+        });
+        *request.method_mut() = head.method;
+        *request.uri_mut() = Uri::from(head.target);
+        *request.headers_mut() = head.headers;
+        let answered = in_time(&deadline, lease.sender.send_request(request)).await;
+        let response = match answered {
+            Some(Ok(response)) => response,
+            Some(Err(_)) => return "failed",
+            None => return "timeout",
+        };
+        let drained = in_time(&deadline, drain(response.into_body())).await;
+        if drained == Some(true) {
+            lease.give_back(worker.shared.clock.now_ms());
+        }
+        "sent"
+    }
+
+    fn give_up(&self, outcome: &'static str) {
+        for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {
+            count(&self.worker, &self.view, copy.upstream, outcome);
+        }
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        self.give_up("incomplete");
+    }
+}
+
+/// Whether an answer ended clean and within its limit.
+async fn drain(mut body: Incoming) -> bool {
+    let mut left = ANSWER_BYTES_MAX;
+    loop {
+        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            None => return true,
+            Some(Err(_)) => return false,
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                match left.checked_sub(length) {
+                    Some(rest) => left = rest,
+                    None => return false,
+                }
+            }
+        }
+    }
+}
+
+fn count(worker: &Worker, view: &View, upstream: u32, outcome: &'static str) {
+    let uid = view.current().loaded.upstream_uids[upstream as usize];
+    worker.shard.mirrored(uid, outcome);
+}
+
+// === impl Permit ===
+
+impl Permit {
+    fn take(worker: &Rc<Worker>) -> Option<Self> {
+        let copied: &Cell<usize> = &worker.copied;
+        if copied.get() >= COPIED_MAX {
+            return None;
+        }
+        copied.set(copied.get() + 1);
+        Some(Self(Rc::clone(worker)))
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.copied.set(self.0.copied.get() - 1);
+    }
+}
