@@ -92,6 +92,9 @@ pub fn admit(
         .iter()
         .any(|range| range.contains(peer));
     let found = sweep(&mut headers, trusted)?;
+    if version == Version::HTTP_2 {
+        join_cookies(&mut headers);
+    }
     framing(&headers, version)?;
 
     let mut hosts = headers.get_all(header::HOST).iter();
@@ -323,6 +326,22 @@ fn is_traceparent(value: &[u8]) -> bool {
         _ => value.len() == 55 || dash(55),
     };
     shape && length && !zero(3..35) && !zero(36..52)
+}
+
+/// HTTP/2 may split Cookie into several lines; HTTP/1.1 has one (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(header::COOKIE).iter();
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else {
+        return;
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for line in std::iter::once(second).chain(lines) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(line.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 /// Transfer-Encoding exactly once and exactly `chunked`, never beside a length, never in
@@ -721,5 +740,17 @@ mod tests {
         ];
         assert!(valid.iter().all(|value| is_traceparent(value.as_bytes())));
         assert!(!invalid.iter().any(|value| is_traceparent(value.as_bytes())));
+    }
+
+    #[test]
+    fn cookie_lines_of_http_2_become_one() {
+        let fields = [("cookie", "a=1"), ("cookie", "b=2; c=3"), ("cookie", "d=4")];
+        let mut parts = request("GET", "http://shop.example/", &fields);
+        parts.version = Version::HTTP_2;
+        let peer = "10.0.0.1".parse().unwrap();
+        let admitted = admit(parts, &listener(&[]), peer).unwrap();
+        let lines = admitted.head.headers.get_all(header::COOKIE);
+        let lines: Vec<_> = lines.iter().collect();
+        assert_eq!(lines, ["a=1; b=2; c=3; d=4"]);
     }
 }
