@@ -134,6 +134,7 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
             max_body_bytes: operation.max_body_bytes.value,
             declared: operation.declared.clone(),
             forwarding: operation.forwarding.clone(),
+            retries: operation.retries.clone(),
         };
         let next = u32::try_from(treatments.len()).unwrap_or(u32::MAX);
         let index = *known

@@ -15,7 +15,7 @@ use bundle::ir::addresses_collide;
 use bundle::refused::Refused;
 use engine::{Assembly, BuildError, Parts};
 use policy::auth::Place;
-use policy::{Revoked, Secrets};
+use policy::{Revoked, Secrets, StateId};
 use serde_json::json;
 
 use crate::clock::Clock;
@@ -26,6 +26,7 @@ use crate::telemetry::program::{Level, event};
 use crate::telemetry::registry::Registry;
 use crate::telemetry::shard::Shard;
 use crate::upstream::resolve::Resolver;
+use crate::upstream::shared::States;
 use crate::worker::{self, COMMANDS_MAX, Command};
 
 /// Routes from which on metrics tell the status class only.
@@ -70,6 +71,7 @@ pub struct Node {
     pub(crate) shared: Arc<Shared>,
     pub(crate) registry: Arc<Registry>,
     resolver: Arc<Resolver>,
+    pub(crate) states: Arc<States>,
     workers: Vec<tokio::sync::mpsc::Sender<Command>>,
     settings: Settings,
     parts: Parts,
@@ -107,7 +109,8 @@ impl Node {
         };
         let logs = access_log::start(&sink, count)?;
         let (announce, announced) = mpsc::channel();
-        let registry = Registry::new(Arc::clone(&shared), announced);
+        let states = Arc::<States>::default();
+        let registry = Registry::new(Arc::clone(&shared), Arc::clone(&states), announced);
         let resolver = Arc::new(Resolver::default());
         resolver.start()?;
         let mut workers = Vec::with_capacity(count);
@@ -139,6 +142,7 @@ impl Node {
             shared,
             registry,
             resolver,
+            states,
             workers,
             settings,
             parts: Parts::default(),
@@ -189,6 +193,12 @@ impl Node {
                     .collect()
             })
             .collect();
+        let breakers = breakers(&snapshot);
+        let now_ms = self.shared.clock.now_ms();
+        let commons = upstreams.iter();
+        let commons =
+            commons.map(|upstream| Arc::new(self.states.common(upstream, &breakers, now_ms)));
+        let commons = commons.collect();
         let schemes = assembly.apis.iter().flat_map(|api| api.schemes());
         let secret_parameters: BTreeSet<Box<str>> = schemes
             .filter_map(|scheme| match &scheme.place {
@@ -206,6 +216,7 @@ impl Node {
                 .map(|upstream| names.number(&upstream.name))
                 .collect(),
             endpoints,
+            commons,
             secret_parameters: secret_parameters.into_iter().collect(),
             coarse_status: snapshot.route_count() > COARSE_ROUTES,
             route_uids,
@@ -526,6 +537,20 @@ impl Version {
     pub fn routes(&self) -> usize {
         self.0.snapshot.route_count()
     }
+}
+
+/// The breakers that chains name. A split may send a chain's requests to any upstream, and one
+/// that is never asked costs nothing.
+fn breakers(snapshot: &engine::Snapshot) -> Vec<StateId> {
+    let mut all: Vec<StateId> = Vec::new();
+    for route in snapshot.routes() {
+        for breaker in &route.treatment.breakers {
+            if !all.contains(&breaker.state) {
+                all.push(breaker.state);
+            }
+        }
+    }
+    all
 }
 
 /// What the engine cannot build, as a refusal of the bundle.

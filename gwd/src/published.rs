@@ -17,6 +17,7 @@ use engine::Snapshot;
 use policy::{Limits, RateTable, Revoked};
 
 use crate::clock::Clock;
+use crate::upstream::shared::Common;
 
 /// Keys that rate limits can count at once, per table.
 const LIMIT_KEYS: usize = 1 << 18;
@@ -32,6 +33,8 @@ pub(crate) struct Loaded {
     pub(crate) upstream_uids: Box<[u32]>,
     /// Addresses by upstream index and target index.
     pub(crate) endpoints: Box<[Box<[Arc<Endpoint>]>]>,
+    /// What all workers know of each upstream.
+    pub(crate) commons: Box<[Arc<Common>]>,
     /// Query parameters whose values no log shows, beside the usual ones.
     pub(crate) secret_parameters: Box<[Box<str>]>,
     /// More than 500 routes: metrics tell the status class only (observability.md §2).

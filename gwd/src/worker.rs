@@ -308,6 +308,7 @@ impl View {
                 worker,
                 &loaded.snapshot.upstreams()[index],
                 &loaded.endpoints[index],
+                &loaded.commons[index],
                 loaded.upstream_uids[index],
             )
         })

@@ -25,4 +25,4 @@ pub use build::{BuildError, build};
 pub use consumers::Consumers;
 pub use decide::{Decided, Refusal, Verdict, decide, finish, rejects};
 pub use parts::{Assembly, Parts};
-pub use snapshot::{ChainStep, Listener, Mount, RouteRef, Snapshot, Treatment};
+pub use snapshot::{Breaker, ChainStep, Listener, Mount, RouteRef, Snapshot, Treatment};

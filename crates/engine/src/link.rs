@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use bundle::codec::encode;
 use bundle::ir::{self, Link, Set, Shared};
-use policy::{Filter, Secrets, Setting, StateId};
+use policy::{Checked, Filter, Secrets, Setting, StateId};
 use sha2::{Digest as _, Sha256};
 
 use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
 use crate::build::BuildError;
 use crate::parts::{Cache, Key, Parts};
-use crate::snapshot::{ChainStep, Treatment};
+use crate::snapshot::{Breaker, ChainStep, Treatment};
 
 /// The shared things of one gateway, ready to be named by its APIs.
 pub(crate) struct Linker<'a> {
@@ -114,21 +114,36 @@ impl<'a> Linker<'a> {
     ) -> Result<Treatment, BuildError> {
         let unknown = |name: &str| BuildError::UnknownName(name.to_owned());
         let mut chain = Vec::with_capacity(treatment.chain.len());
+        let mut retries = treatment.retries.clone();
+        let mut breakers = Vec::new();
         for link in &treatment.chain {
-            let filter = match link {
+            let (policy, filter) = match link {
                 Link::Authenticate => {
                     chain.push(ChainStep::Authenticate);
                     continue;
                 }
                 Link::Shared(name) => {
                     let index = self.shared.policies.position(name);
-                    &self.policies[index.ok_or_else(|| unknown(name))?].1
+                    let index = index.ok_or_else(|| unknown(name))?;
+                    (&self.shared.policies[index], &self.policies[index].1)
                 }
                 Link::Own(name) => {
                     let index = api.policies.position(name);
-                    &own[index.ok_or_else(|| unknown(name))?]
+                    let index = index.ok_or_else(|| unknown(name))?;
+                    (&api.policies[index], &own[index])
                 }
             };
+            match &policy.checked {
+                // The operation's own word comes first, then the nearest policy.
+                Checked::Retry(retry) if treatment.retries.is_none() => {
+                    retries = Some(retry.clone());
+                }
+                Checked::CircuitBreaker(checked) => breakers.push(Breaker {
+                    state: policy.state,
+                    checked: checked.clone(),
+                }),
+                _ => {}
+            }
             chain.extend(
                 filter
                     .iter()
@@ -161,6 +176,8 @@ impl<'a> Linker<'a> {
             idempotent: treatment.forwarding.idempotent,
             websocket: treatment.forwarding.websocket,
             stream: treatment.forwarding.stream,
+            retries,
+            breakers: breakers.into(),
         })
     }
 
@@ -173,7 +190,7 @@ impl<'a> Linker<'a> {
 }
 
 /// The services that a policy names are there.
-fn known_upstreams(checked: &policy::Checked, shared: &Shared) -> Result<(), BuildError> {
+fn known_upstreams(checked: &Checked, shared: &Shared) -> Result<(), BuildError> {
     let mut names = checked.upstreams().into_iter();
     let unknown = names.find(|name| shared.upstreams.get(name).is_none());
     unknown.map_or(Ok(()), |name| Err(BuildError::UnknownName(name.to_owned())))

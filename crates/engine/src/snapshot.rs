@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bundle::ir::{Cidr, ListenerLimits, Operation, Upstream};
-use policy::{Filter, RequestHead};
+use policy::traffic::{circuit_breaker, retry};
+use policy::{Filter, RequestHead, StateId};
 
 use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
@@ -85,6 +86,19 @@ pub struct Treatment {
     pub stream: bool,
     /// A step of the chain makes a path of the request's.
     pub(crate) reads_path: bool,
+    /// What is tried again, where the operation or its chain says it; else the upstream does.
+    pub retries: Option<retry::Checked>,
+    /// The breakers that its chain names, beside the upstream's.
+    pub breakers: Box<[Breaker]>,
+}
+
+/// A breaker of a chain.
+#[derive(Debug)]
+pub struct Breaker {
+    /// Names its state across bundles, together with the upstream's.
+    pub state: StateId,
+    /// When it opens.
+    pub checked: circuit_breaker::Checked,
 }
 
 /// One step of a chain.

@@ -17,6 +17,7 @@ pub mod forms;
 mod head;
 #[cfg(feature = "author")]
 pub mod limits;
+mod parameters;
 mod phase;
 mod rate;
 mod secret;
@@ -26,6 +27,7 @@ pub mod auth;
 pub mod guard;
 pub mod traffic;
 pub mod transform;
+pub mod upstream;
 
 pub use cx::{Charge, Cx, Limits, Principal, RateNotice, Revoked};
 pub use head::{RequestHead, ResponseHead};
@@ -34,7 +36,7 @@ pub use rate::{Admission, RateTable, Tokens};
 pub use secret::{Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, Secrets};
 pub use step::{Reject, Reply, Run, Setting, StateId, Step};
 
-use traffic::{mirror, rate_limit, split, timeout};
+use traffic::{circuit_breaker, mirror, rate_limit, retry, split, timeout};
 use transform::{deprecation, headers, redirect, respond, rewrite};
 
 /// One row per policy that runs as a step:
@@ -49,6 +51,10 @@ macro_rules! policies {
             #[n(100)] Timeout(#[n(0)] timeout::Checked),
             /// A kind that this version knows and cannot run; no gateway takes it.
             #[n(101)] Declared(#[n(0)] declared::Checked),
+            /// `kind: retry`: a parameter of the attempt, which has its place in the chain.
+            #[n(102)] Retry(#[n(0)] retry::Checked),
+            /// `kind: circuit_breaker`: the same.
+            #[n(103)] CircuitBreaker(#[n(0)] circuit_breaker::Checked),
         }
 
         /// A policy that runs.
@@ -61,7 +67,12 @@ macro_rules! policies {
             /// The word after `kind:`.
             #[must_use]
             pub fn kind(&self) -> &str {
-                match self { $(Self::$variant(_) => $key,)* Self::Timeout(_) => "timeout", Self::Declared(declared) => &declared.kind }
+                match self { $(Self::$variant(_) => $key,)*
+                    Self::Timeout(_) => "timeout",
+                    Self::Retry(_) => "retry",
+                    Self::CircuitBreaker(_) => "circuit_breaker",
+                    Self::Declared(declared) => &declared.kind,
+                }
             }
 
             /// Where in the chain it runs; none for a parameter.
@@ -70,6 +81,7 @@ macro_rules! policies {
                 match self {
                     $(Self::$variant(checked) => Some(checked.phase()),)*
                     Self::Timeout(_) => None,
+                    Self::Retry(_) | Self::CircuitBreaker(_) => Some(Phase::Attempt),
                     Self::Declared(declared) => Some(declared.phase()),
                 }
             }
@@ -80,6 +92,8 @@ macro_rules! policies {
                 match self {
                     $(Self::$variant(checked) => checked.settings(),)*
                     Self::Timeout(checked) => checked.settings(),
+                    Self::Retry(checked) => checked.settings(),
+                    Self::CircuitBreaker(checked) => checked.settings(),
                     Self::Declared(declared) => declared.settings.clone(),
                 }
             }
@@ -89,7 +103,7 @@ macro_rules! policies {
             pub fn filter(&self, setting: &Setting<'_>) -> Result<Option<Filter>, SecretUnavailable> {
                 match self {
                     $(Self::$variant(checked) => Ok(Some(Filter::$variant(checked.filter(setting)?))),)*
-                    Self::Timeout(_) | Self::Declared(_) => Ok(None),
+                    Self::Timeout(_) | Self::Retry(_) | Self::CircuitBreaker(_) | Self::Declared(_) => Ok(None),
                 }
             }
         }
@@ -121,6 +135,10 @@ macro_rules! policies {
                 match kind {
                     $($key => $module::author::check(node, sink).map(Checked::$variant),)*
                     "timeout" => timeout::author::check(node, sink).map(Checked::Timeout),
+                    "retry" => retry::author::check(node, sink).map(Checked::Retry),
+                    "circuit_breaker" => {
+                        circuit_breaker::author::check(node, sink).map(Checked::CircuitBreaker)
+                    }
                     _ => None,
                 }
             }
@@ -129,6 +147,12 @@ macro_rules! policies {
             pub(super) const RUN: &[diag::shape::Variant] = &[
                 $(diag::shape::Variant { kind: $key, object: &$module::author::SHAPE, runs: true },)*
                 diag::shape::Variant { kind: "timeout", object: &timeout::author::SHAPE, runs: true },
+                diag::shape::Variant { kind: "retry", object: &retry::author::SHAPE, runs: true },
+                diag::shape::Variant {
+                    kind: "circuit_breaker",
+                    object: &circuit_breaker::author::SHAPE,
+                    runs: true,
+                },
             ];
         }
     };
@@ -158,6 +182,8 @@ impl Checked {
             | Self::Redirect(_)
             | Self::Deprecation(_)
             | Self::Timeout(_)
+            | Self::Retry(_)
+            | Self::CircuitBreaker(_)
             | Self::Declared(_) => Vec::new(),
         }
     }
@@ -175,6 +201,8 @@ impl Checked {
             | Self::Mirror(_)
             | Self::Deprecation(_)
             | Self::Timeout(_)
+            | Self::Retry(_)
+            | Self::CircuitBreaker(_)
             | Self::Declared(_) => None,
         }
     }
@@ -241,8 +269,6 @@ mod author {
         "mock"            transform mock;
         "cache"           traffic cache;
         "compress"        traffic compress;
-        "retry"           traffic retry;
-        "circuit_breaker" traffic circuit_breaker;
         "fault"           traffic fault;
         "transform"       transform bodies;
         "grpc_web"        transform grpc_web;

@@ -243,6 +243,9 @@ pub fn resolve(
                 timeout_ms,
                 max_body_bytes: scopes.max_body(settings),
                 forwarding: forwarding(extension, sink),
+                retries: get("retries")
+                    .filter(|retries| !retries.is_null())
+                    .map(policy::traffic::retry::author::read),
                 declared,
                 place: (path_index, index),
             });

@@ -118,6 +118,8 @@ pub struct Operation {
     pub max_body_bytes: Valued<Option<u64>>,
     /// What it says about its requests on their way.
     pub forwarding: ir::Forwarding,
+    /// What is tried again, where the operation says it.
+    pub retries: Option<policy::traffic::retry::Checked>,
     /// What is written for it and cannot run yet.
     pub declared: policy::declared::Settings,
     /// Its place in [`Spec::paths`] and there in `operations`.

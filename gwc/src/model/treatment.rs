@@ -131,6 +131,8 @@ impl<'a> Scopes<'a> {
                 | Checked::Rewrite(_)
                 | Checked::Redirect(_)
                 | Checked::Deprecation(_)
+                | Checked::Retry(_)
+                | Checked::CircuitBreaker(_)
                 | Checked::Declared(_) => None,
             });
             set(timeout

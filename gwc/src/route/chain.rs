@@ -95,8 +95,17 @@ pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
         .map(|link| {
             let policy = policy(here, link);
             let declared = policy.is_some_and(|one| matches!(one.checked, Checked::Declared(_)));
+            let parameter = policy.is_some_and(|one| {
+                matches!(one.checked, Checked::Retry(_) | Checked::CircuitBreaker(_))
+            });
             let outcome = if declared {
                 Outcome::LeftOut
+            } else if parameter {
+                // It stands at the end and says how the attempts go.
+                match decided.verdict {
+                    Verdict::Forward => Outcome::Continue,
+                    Verdict::Reply(_) | Verdict::Reject(_) => Outcome::NotRun,
+                }
             } else {
                 index += 1;
                 outcome(decided, index)

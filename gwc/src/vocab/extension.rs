@@ -227,7 +227,7 @@ pub static OPERATION: Object = Object {
             Timeout,
             "From the end of a request to the head of its response.",
         ),
-        F::later(
+        F::optional(
             "retries",
             Shape::Object(&retry::author::SHAPE),
             "What is tried again.",

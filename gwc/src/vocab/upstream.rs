@@ -35,18 +35,27 @@ pub(crate) static UPSTREAM: Object = Object {
         ),
         F::optional(
             "lb",
-            Partly(
-                &["round_robin"],
-                &["random", "least_request", "peak_ewma", "ketama", "maglev"],
-            ),
+            Word(&[
+                "round_robin",
+                "random",
+                "least_request",
+                "peak_ewma",
+                "ketama",
+                "maglev",
+            ]),
             "How a target is chosen: `round_robin`.",
         ),
-        F::later(
+        F::optional(
             "hash_on",
             Form(&forms::HASH_KEY),
-            "With `ketama` and `maglev`: what the hash is made of.",
+            "With `ketama` and `maglev`: what the hash is made of (`claim:NAME` comes with a later version). For `cookie:NAME` the gateway sets the cookie where a request has none.",
         ),
-        F::later(
+        F::optional(
+            "bounded_load",
+            Bool,
+            "With `ketama` and `maglev`: whether a target with more than 1.25 times its share of the requests in flight is passed over.",
+        ),
+        F::optional(
             "health",
             Shape::Object(&HEALTH),
             "How it is found out whether a target works.",
@@ -56,17 +65,17 @@ pub(crate) static UPSTREAM: Object = Object {
             Shape::Object(&TIMEOUTS),
             "How long it may take.",
         ),
-        F::later(
+        F::optional(
             "retries",
             Shape::Object(&retry::author::SHAPE),
             "What is tried again.",
         ),
-        F::later(
+        F::optional(
             "circuit_breaker",
             Shape::Object(&circuit_breaker::author::SHAPE),
             "When it is left alone.",
         ),
-        F::later(
+        F::optional(
             "limits",
             Shape::Object(&LIMITS),
             "Connections and requests at once.",
@@ -77,7 +86,7 @@ pub(crate) static UPSTREAM: Object = Object {
             Text,
             "What it sees as Host: `preserve` (default), `upstream` or a value.",
         ),
-        F::later(
+        F::optional(
             "slow_start",
             Timeout,
             "How long a new target takes to get its full share.",
@@ -155,7 +164,7 @@ static TIMEOUTS: Object = Object {
 static HEALTH: Object = Object {
     what: "how targets are judged",
     fields: &[
-        F::optional(
+        F::later(
             "active",
             Shape::Object(&ACTIVE),
             "Requests that the gateway makes to find out.",
@@ -270,14 +279,51 @@ static PASSIVE: Object = Object {
             Percent,
             "How many targets at once, always at least one; 10% where nothing is said.",
         ),
+        F::optional(
+            "jitter",
+            Duration,
+            "Chance that is added to how long a target is left out; none where nothing is said.",
+        ),
+        F::optional(
+            "consecutive_local_failures",
+            Integer(1, 100_000),
+            "Failed and broken connections in a row; where it is written, they count here and not among statuses.",
+        ),
+        F::optional(
+            "success_rate",
+            Shape::Object(&SUCCESS_RATE),
+            "How far a target may fall behind the others.",
+        ),
     ],
     rules: &[Rule::Holds(ejections_can_grow)],
+};
+
+static SUCCESS_RATE: Object = Object {
+    what: "how success rates are compared",
+    fields: &[
+        F::optional(
+            "min_targets",
+            Integer(2, 10_000),
+            "Targets with enough requests that it takes; 5 where nothing is said.",
+        ),
+        F::optional(
+            "min_requests",
+            Integer(1, 1 << 24),
+            "Requests within `interval` that a target needs; 100 where nothing is said.",
+        ),
+        F::optional(
+            "stdev_factor",
+            Integer(0, 100_000),
+            "Thousandths of the standard deviation below the mean that are too low; 1900 where nothing is said, 0: rates are not compared.",
+        ),
+    ],
+    rules: &[],
 };
 
 static LIMITS: Object = Object {
     what: "the limits of an upstream",
     fields: &[
-        F::optional(
+        F::later(
             "connections",
             Integer(1, 1 << 24),
             "Connections at once; 1024 where nothing is said.",
@@ -295,9 +341,9 @@ static LIMITS: Object = Object {
         F::optional(
             "retries",
             Integer(0, 1 << 24),
-            "Second tries in flight; 3 where nothing is said.",
+            "Second tries in flight; as their budget says where nothing is said.",
         ),
-        F::optional(
+        F::later(
             "response_header_bytes",
             Size,
             "Bytes of a response's head; 64KiB where nothing is said.",

@@ -387,7 +387,7 @@ fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
         "listener:protocol",
         "upstream:tls",
         "upstream:targets",
-        "upstream:limits",
+        "upstream:limits:later",
         "consumer:groups",
         "operation:validate",
         "operation:cost",

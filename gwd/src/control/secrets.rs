@@ -282,6 +282,8 @@ pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
             | Checked::Redirect(_)
             | Checked::Deprecation(_)
             | Checked::Timeout(_)
+            | Checked::Retry(_)
+            | Checked::CircuitBreaker(_)
             | Checked::Declared(_) => {}
         }
     }

@@ -24,6 +24,8 @@ pub(crate) const STREAM_IDLE_MS: u64 = 300_000;
 pub(crate) enum RequestBody {
     /// There is none.
     Empty,
+    /// Kept, so that it can be sent again.
+    Whole(Bytes),
     /// The client's, as it comes.
     Upload(Box<Upload>),
     /// What was kept of another request's, for a mirror.
@@ -168,6 +170,8 @@ impl Body for RequestBody {
     ) -> Poll<Option<Result<Frame<Bytes>, UploadBroken>>> {
         match self.get_mut() {
             Self::Empty => Poll::Ready(None),
+            Self::Whole(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Upload(upload) => upload.poll(cx),
             Self::Copy(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
         }
@@ -176,6 +180,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_empty(),
             Self::Upload(upload) => upload.gate.is_none() && upload.incoming.is_end_stream(),
             Self::Copy(bytes) => bytes.is_none(),
         }
@@ -184,6 +189,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Upload(upload) => upload.incoming.size_hint(),
             Self::Copy(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))

@@ -17,6 +17,10 @@ pub(crate) enum Blame {
 pub(crate) enum Kind {
     /// The upstream has no target that may be used.
     NoTarget,
+    /// As many requests are on their way to the upstream as it bears.
+    Overflow,
+    /// The upstream is left alone because it failed; so many seconds to wait.
+    CircuitOpen(u32),
     /// No address is known for the target's name.
     NameUnknown,
     /// The target refused the connection or could not be reached.
@@ -61,6 +65,20 @@ impl Kind {
             Self::NoTarget => (
                 503,
                 "no_healthy_upstream",
+                "destination_unavailable",
+                "The service is not available",
+                Blame::Gateway,
+            ),
+            Self::Overflow => (
+                503,
+                "upstream_overflow",
+                "connection_limit_reached",
+                "The service has too much to do",
+                Blame::Gateway,
+            ),
+            Self::CircuitOpen(_) => (
+                503,
+                "circuit_open",
                 "destination_unavailable",
                 "The service is not available",
                 Blame::Gateway,

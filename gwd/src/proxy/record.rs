@@ -57,6 +57,8 @@ struct Call {
     uid: u32,
     endpoint: Option<Arc<Endpoint>>,
     attempts: u8,
+    /// Why it was sent again; the first few.
+    retry_reasons: [&'static str; 4],
     status: u16,
     connect_began_ns: u64,
     connect_ns: u64,
@@ -266,10 +268,13 @@ impl Record {
         now_ns / 1_000_000
     }
 
-    pub(crate) fn retried(&mut self) {
+    /// The request is sent again, because of this.
+    pub(crate) fn retried(&mut self, reason: &'static str) {
         if let Some(call) = &mut self.upstream {
-            call.attempts = call.attempts.saturating_add(1);
-            self.stream.worker.shard.retried(call.uid);
+            if let Some(free) = call.retry_reasons.iter_mut().find(|one| one.is_empty()) {
+                *free = reason;
+            }
+            self.stream.worker.shard.retried(call.uid, Label(reason));
         }
     }
 
@@ -473,6 +478,20 @@ impl Record {
                 number(out, "upstream_status", u64::from(call.status));
             }
             number(out, "attempts", u64::from(call.attempts));
+            let reasons = call.retry_reasons.iter();
+            let reasons = reasons.take_while(|reason| !reason.is_empty());
+            for (index, reason) in reasons.enumerate() {
+                match index {
+                    0 => key(out, "retry_reasons"),
+                    _ => out.push(b','),
+                }
+                out.extend_from_slice(if index == 0 { b"[\"" } else { b"\"" });
+                out.extend_from_slice(reason.as_bytes());
+                out.push(b'"');
+            }
+            if !call.retry_reasons[0].is_empty() {
+                out.push(b']');
+            }
         }
         let uploaded = self.progress.as_ref().map_or(0, |sent| sent.bytes.get());
         let bytes_in = self.bytes_in + uploaded;

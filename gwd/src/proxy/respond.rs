@@ -245,7 +245,11 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
         Some(request_id),
     );
     if told.status == 503 {
-        made.headers.insert(RETRY_AFTER, HeaderValue::from(1));
+        let wait_s = match failure.kind {
+            Kind::CircuitOpen(wait_s) => wait_s,
+            _ => 1,
+        };
+        made.headers.insert(RETRY_AFTER, HeaderValue::from(wait_s));
     }
     // What the client still sends belongs to nobody.
     made.close = matches!(
@@ -382,6 +386,7 @@ fn tunnel(
         socket,
         early,
         handshake,
+        held,
         ..
     } = switched;
     let upgraded = handshake.agree(&mut headers);
@@ -390,6 +395,7 @@ fn tunnel(
         upstream: socket,
         early,
         record,
+        _held: held,
     };
     match upgraded {
         None => stream.tunnel.set(Some(Box::new(tunnel))),

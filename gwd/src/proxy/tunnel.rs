@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::proxy::frames::{CLOSE_GOING_AWAY, Frames};
 use crate::proxy::io::UpstreamSocket;
 use crate::proxy::record::Record;
+use crate::upstream::Held;
 
 /// Longest silence (semantics.md §14).
 const IDLE_MS: u64 = 3_600_000;
@@ -34,6 +35,8 @@ pub(crate) struct Tunnel {
     /// What the upstream sent behind its head.
     pub(crate) early: bytes::Bytes,
     pub(crate) record: Record,
+    /// Given back when it ends.
+    pub(crate) _held: Held,
 }
 
 /// One direction.
@@ -55,6 +58,7 @@ impl Tunnel {
             mut upstream,
             early: answered,
             mut record,
+            _held,
         } = self;
         let mut up = Way::keeping(early);
         let mut down = Way::keeping(&answered);

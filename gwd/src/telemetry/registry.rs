@@ -8,16 +8,19 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
 use crate::published::Shared;
+use crate::telemetry::judging;
 use crate::telemetry::names::Names;
 use crate::telemetry::process;
 use crate::telemetry::shard::{
     Announced, BOUNDS_NS, CallKey, Histogram, METHODS, PoolGauge, RejectionKey, RequestKey,
     RequestSeries,
 };
+use crate::upstream::shared::States;
 
 /// Where every series of every worker is known.
 pub(crate) struct Registry {
     shared: Arc<Shared>,
+    states: Arc<States>,
     pub(crate) names: Names,
     series: Mutex<Series>,
     pub(crate) bundles: Mutex<Bundles>,
@@ -30,8 +33,8 @@ struct Series {
     calls: Vec<(CallKey, Arc<Histogram>)>,
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
     decisions: Vec<(Arc<str>, &'static str, Arc<AtomicU64>)>,
-    retries: Vec<(u32, Arc<AtomicU64>)>,
     mirrored: Vec<(u32, &'static str, Arc<AtomicU64>)>,
+    retries: Vec<(u32, &'static str, Arc<AtomicU64>)>,
     pools: Vec<(u32, Arc<PoolGauge>)>,
     active: Vec<Arc<[AtomicI64; METHODS.len()]>>,
 }
@@ -75,9 +78,14 @@ impl Seconds {
 }
 
 impl Registry {
-    pub(crate) fn new(shared: Arc<Shared>, announced: mpsc::Receiver<Announced>) -> Arc<Self> {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        states: Arc<States>,
+        announced: mpsc::Receiver<Announced>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             shared,
+            states,
             names: Names::new(),
             series: Mutex::new(Series {
                 announced,
@@ -149,9 +157,11 @@ impl Series {
                 Announced::Decisions(policy, decision, count) => {
                     self.decisions.push((policy, decision, count));
                 }
-                Announced::Retries(upstream, count) => self.retries.push((upstream, count)),
                 Announced::Mirrored(upstream, outcome, count) => {
                     self.mirrored.push((upstream, outcome, count));
+                }
+                Announced::Retries(upstream, reason, count) => {
+                    self.retries.push((upstream, reason, count));
                 }
                 Announced::Pool(upstream, gauge) => self.pools.push((upstream, gauge)),
                 Announced::Active(active) => self.active.push(active),
@@ -217,7 +227,7 @@ impl Sum {
 
 /// Labels and their series, added up.
 type Histograms = BTreeMap<Vec<(&'static str, String)>, Sum>;
-type Numbers = BTreeMap<Vec<(&'static str, String)>, f64>;
+pub(crate) type Numbers = BTreeMap<Vec<(&'static str, String)>, f64>;
 
 impl Registry {
     fn collect_requests(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
@@ -315,10 +325,10 @@ impl Registry {
             &connections,
         ));
         let mut retries = Numbers::new();
-        for (upstream, count) in &series.retries {
+        for (upstream, reason, count) in &series.retries {
             let labels = vec![
                 ("upstream", self.name(*upstream)),
-                ("reason", "reused_conn_reset".into()),
+                ("reason", (*reason).into()),
             ];
             *retries.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
         }
@@ -340,6 +350,18 @@ impl Registry {
             "Copies of requests for mirrors, by what became of them.",
             &mirrored,
         ));
+        self.collect_judging(families);
+    }
+
+    /// How targets are judged.
+    fn collect_judging(&self, families: &mut Vec<proto::MetricFamily>) {
+        let told = judging::read(&self.states, self.shared.clock.now_ms());
+        for (name, help, numbers) in &told.gauges {
+            families.push(gauges(name, help, numbers));
+        }
+        for (name, help, numbers) in &told.counters {
+            families.push(counters(name, help, numbers));
+        }
     }
 
     fn collect_policies(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {

@@ -118,8 +118,8 @@ pub(crate) enum Announced {
     Calls(CallKey, Arc<Histogram>),
     Rejections(RejectionKey, Arc<AtomicU64>),
     Decisions(Arc<str>, &'static str, Arc<AtomicU64>),
-    Retries(u32, Arc<AtomicU64>),
     Mirrored(u32, &'static str, Arc<AtomicU64>),
+    Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
 }
@@ -134,8 +134,8 @@ pub(crate) struct Shard {
     calls: RefCell<FxHashMap<CallKey, Arc<Histogram>>>,
     rejections: RefCell<FxHashMap<RejectionKey, Arc<AtomicU64>>>,
     decisions: RefCell<FxHashMap<DecisionKey, Arc<AtomicU64>>>,
-    retries: RefCell<FxHashMap<u32, Arc<AtomicU64>>>,
     mirrored: RefCell<FxHashMap<(u32, &'static str), Arc<AtomicU64>>>,
+    retries: RefCell<FxHashMap<(u32, Label), Arc<AtomicU64>>>,
     active: Arc<[AtomicI64; METHODS.len()]>,
 }
 
@@ -217,11 +217,11 @@ impl Shard {
     }
 
     /// A request was sent a second time.
-    pub(crate) fn retried(&self, upstream: u32) {
+    pub(crate) fn retried(&self, upstream: u32, reason: Label) {
         let mut retries = self.retries.borrow_mut();
-        let count = retries.entry(upstream).or_insert_with(|| {
+        let count = retries.entry((upstream, reason)).or_insert_with(|| {
             let count = Arc::<AtomicU64>::default();
-            self.announce(Announced::Retries(upstream, Arc::clone(&count)));
+            self.announce(Announced::Retries(upstream, reason.0, Arc::clone(&count)));
             count
         });
         add(count, 1);

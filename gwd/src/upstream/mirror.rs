@@ -19,7 +19,9 @@ use hyper::body::{Body as _, Incoming};
 use policy::{Cx, RequestHead};
 
 use crate::proxy::body::RequestBody;
+use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{connect, in_time};
+use crate::upstream::{Looking, Tried};
 use crate::worker::{View, Worker};
 
 /// Requests of one worker that are being copied at once.
@@ -69,12 +71,18 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
         return None;
     };
     let copies = services.filter_map(|upstream| {
-        let target = asked.view.service(asked.worker, upstream).balance.pick(0);
+        let service = &snapshot.upstreams()[upstream as usize];
+        let target = asked.view.service(asked.worker, upstream).choose(&Looking {
+            upstream: service,
+            affinity: &Affinity::default(),
+            tried: &Tried::default(),
+            random: &asked.worker.random,
+            now_ms: asked.worker.shared.clock.now_ms(),
+        });
         let Some(target) = target else {
             count(asked.worker, asked.view, upstream, "failed");
             return None;
         };
-        let service = &snapshot.upstreams()[upstream as usize];
         let mut head = asked.head.clone();
         let to = &service.targets[target];
         forward::prepare(&mut head, asked.route, service, to, asked.origin, asked.cx);

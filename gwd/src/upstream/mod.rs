@@ -1,29 +1,69 @@
-//! The services behind: balanced, pooled and called.
+//! The services behind: chosen, judged, pooled and called.
 
+pub(crate) mod affinity;
 pub(crate) mod balance;
+pub(crate) mod breaker;
 pub(crate) mod connect;
 pub(crate) mod mirror;
+pub(crate) mod outlier;
 pub(crate) mod pool;
 pub(crate) mod resolve;
+pub(crate) mod retry;
 pub(crate) mod send;
+pub(crate) mod shared;
 pub(crate) mod upgrade;
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bundle::ir;
+use policy::traffic::circuit_breaker::Scope;
+use policy::upstream::AllUnhealthy;
 
 use crate::published::Endpoint;
-use crate::upstream::balance::Balance;
+use crate::random::Random;
+use crate::upstream::affinity::Affinity;
+use crate::upstream::balance::{Balance, Choice};
+use crate::upstream::outlier::{Sign, Watch};
 use crate::upstream::pool::Pool;
+use crate::upstream::shared::{Busy, Common, InFlight};
 use crate::worker::Worker;
+
+/// How long others come first after a host could not be connected to.
+const UNREACHABLE_MS: u64 = 1_000;
+/// Hosts that one request is tried at.
+const TRIED_MAX: usize = 16;
 
 /// One upstream as a worker sees it.
 pub(crate) struct Service {
-    pub(crate) balance: Balance,
+    pub(crate) common: Arc<Common>,
+    balance: Balance,
     /// By target index.
     pub(crate) pools: Box<[Rc<Pool>]>,
     pub(crate) connect_timeout_ms: u64,
+}
+
+/// What an exchange has taken of an upstream, given back when its response has ended.
+pub(crate) struct Held {
+    pub(crate) in_flight: Option<InFlight>,
+    _busy: Busy,
+}
+
+/// Targets that a request has been tried at.
+#[derive(Default)]
+pub(crate) struct Tried {
+    targets: [u32; TRIED_MAX],
+    count: usize,
+}
+
+/// One look for a target.
+pub(crate) struct Looking<'a> {
+    pub(crate) upstream: &'a ir::Upstream,
+    pub(crate) affinity: &'a Affinity,
+    pub(crate) tried: &'a Tried,
+    pub(crate) random: &'a Random,
+    pub(crate) now_ms: u64,
 }
 
 impl Service {
@@ -31,11 +71,13 @@ impl Service {
         worker: &Worker,
         upstream: &ir::Upstream,
         endpoints: &[Arc<Endpoint>],
+        common: &Arc<Common>,
         uid: u32,
     ) -> Self {
-        let weights = upstream.targets.iter().map(|target| target.weight);
+        let weights: Vec<u32> = upstream.targets.iter().map(|one| one.weight).collect();
         Self {
-            balance: Balance::new(weights, worker.random.next()),
+            common: Arc::clone(common),
+            balance: Balance::new(upstream.balance.lb, &weights, worker.random.next()),
             pools: endpoints
                 .iter()
                 .map(|endpoint| {
@@ -50,5 +92,131 @@ impl Service {
                 .collect(),
             connect_timeout_ms: upstream.connect_timeout_ms,
         }
+    }
+
+    /// The next target: one that works and was not tried yet. Those that could not be connected
+    /// to a moment ago only where nobody else is left; those that do not work only where the
+    /// upstream says so.
+    pub(crate) fn choose(&self, looking: &Looking<'_>) -> Option<usize> {
+        let Looking {
+            upstream,
+            affinity,
+            tried,
+            random,
+            now_ms,
+        } = looking;
+        let hosts = &self.common.hosts;
+        let watched = upstream.health.passive.is_some();
+        let fuse = upstream.circuit_breaker.as_ref();
+        let fuse = fuse.filter(|fuse| fuse.scope == Scope::Target);
+        let works = |at: usize| {
+            let host = &hosts[at];
+            !(watched && host.is_ejected(*now_ms))
+                && fuse.is_none_or(|fuse| host.breaker.admits(&fuse.numbers, *now_ms))
+                && !tried.has(at)
+        };
+        let proven = |at: usize| works(at) && !hosts[at].is_unreachable(*now_ms);
+        if let Some(at) = affinity.target()
+            && upstream.targets[at].weight > 0
+            && proven(at)
+        {
+            return Some(at);
+        }
+        let choice = Choice {
+            hosts,
+            table: &self.common.table,
+            random,
+            hash: affinity.hash(),
+            bounded_load: upstream.balance.bounded_load,
+            slow_start_ms: upstream.balance.slow_start_ms,
+            now_ms: *now_ms,
+        };
+        let found = self.balance.pick(&choice, proven);
+        let found = found.or_else(|| {
+            // Whoever could not be connected to is worth a first try, not a second one.
+            let first = tried.is_empty();
+            let may = |at: usize| works(at) && (first || !hosts[at].is_unreachable(*now_ms));
+            self.balance.pick(&choice, may)
+        });
+        found.or_else(|| match upstream.health.all_unhealthy {
+            AllUnhealthy::Fail => None,
+            AllUnhealthy::Spread => self.balance.pick(&choice, |at| !tried.has(at)),
+        })
+    }
+
+    /// A connection to a target was opened, or not.
+    pub(crate) fn reached(&self, target: usize, reached: bool, now_ms: u64) {
+        let until = &self.common.hosts[target].unreachable_until_ms;
+        if !reached {
+            until.store(now_ms + UNREACHABLE_MS, Ordering::Relaxed);
+        } else if until.load(Ordering::Relaxed) != 0 {
+            until.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// How a request to a target ended, for whoever judges targets.
+    pub(crate) fn saw(
+        &self,
+        upstream: &ir::Upstream,
+        target: usize,
+        sign: Sign,
+        worker: &Worker,
+        now_ms: u64,
+    ) {
+        let Some(passive) = &upstream.health.passive else {
+            return;
+        };
+        let watch = Watch {
+            state: &self.common.state,
+            hosts: &self.common.hosts,
+            passive,
+            now_ms,
+            chance: match passive.jitter_ms {
+                0 => 0,
+                _ => worker.random.next(),
+            },
+        };
+        watch.saw(&self.common.hosts[target], sign);
+    }
+
+    /// A target's answer took this long.
+    pub(crate) fn observe(&self, target: usize, took_ns: u64, now_ns: u64) {
+        self.balance.observe(target, took_ns, now_ns);
+    }
+}
+
+// === impl Held ===
+
+impl Held {
+    pub(crate) fn busy(busy: Busy) -> Self {
+        Self {
+            in_flight: None,
+            _busy: busy,
+        }
+    }
+}
+
+// === impl Tried ===
+
+impl Tried {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether so many were tried as one request may try.
+    pub(crate) fn is_full(&self) -> bool {
+        self.count == TRIED_MAX
+    }
+
+    pub(crate) fn add(&mut self, target: usize) {
+        if !self.is_full() && !self.has(target) {
+            self.targets[self.count] = u32::try_from(target).unwrap_or(u32::MAX);
+            self.count += 1;
+        }
+    }
+
+    fn has(&self, target: usize) -> bool {
+        let tried = &self.targets[..self.count];
+        tried.iter().any(|one| *one as usize == target)
     }
 }

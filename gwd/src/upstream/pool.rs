@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 use crate::proxy::body::RequestBody;
 use crate::published::Endpoint;
 use crate::telemetry::shard::PoolGauge;
+use crate::upstream::Held;
 use crate::worker::Worker;
 
 /// Younger than this, an idle connection may serve any request: common servers keep theirs for
@@ -47,6 +48,8 @@ struct Idle {
 /// A connection in use. Dropping it closes the connection.
 pub(crate) struct Lease {
     pub(crate) sender: SendRequest<RequestBody>,
+    /// What is given back when the exchange has ended.
+    pub(crate) held: Option<Held>,
     pool: Rc<Pool>,
     _active: Active,
 }
@@ -130,6 +133,7 @@ impl Pool {
         self.gauge.active(1);
         Lease {
             sender,
+            held: None,
             pool: Rc::clone(self),
             _active: Active(Arc::clone(&self.gauge)),
         }
@@ -154,6 +158,7 @@ impl Lease {
     pub(crate) fn give_back(self, now_ms: u64) {
         let Self {
             sender,
+            held: _held,
             pool,
             _active,
         } = self;

@@ -1,27 +1,39 @@
-//! One request to an upstream: a target is picked, a connection taken or opened, the request
-//! sent, the response's head awaited.
+//! One request to an upstream: a target is chosen, a connection taken or opened, the request
+//! sent, the response's head awaited; and again, where that is asked for and does no harm.
 //!
 //! Two retries are always on because they cannot repeat work (semantics.md §3): a connect
 //! failure goes to another target, and a reused connection that died before any byte of the
-//! response is replaced once where the request can be sent again.
+//! response is replaced once where the request can be sent again. All others are asked for by
+//! `retries`, and their budget bears them.
 
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bundle::ir;
+use bytes::{Bytes, BytesMut};
 use engine::{RouteRef, forward};
-use http::{Method, Request, Response, Uri};
+use http::header::{HeaderMap, SET_COOKIE};
+use http::{Request, Response, Uri};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use policy::traffic::circuit_breaker::{Numbers, Scope};
+use policy::traffic::retry::Checked;
+use policy::upstream::HashOn;
 use policy::{Cx, RequestHead};
 
 use crate::proxy::body::{Gate, Progress, RequestBody, STREAM_IDLE_MS, Upload};
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
-use crate::upstream::Service;
+use crate::upstream::affinity::Affinity;
+use crate::upstream::breaker::{Ended, Open, Permit};
 use crate::upstream::connect::{connect, in_time};
-use crate::upstream::pool::{Lease, Pool};
+use crate::upstream::outlier::Sign;
+use crate::upstream::pool::Lease;
+use crate::upstream::retry::{self, Again};
+use crate::upstream::shared::InFlight;
+use crate::upstream::{Held, Looking, Service, Tried};
 
 /// How long an upload waits for `100 Continue` before it is sent all the same
 /// (RFC 9110 §10.1.1: a proxy must not wait forever).
@@ -49,60 +61,567 @@ pub(crate) struct Answered {
 
 /// Sends a request and waits for the response's head.
 pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<Answered, Failure> {
-    let repeatable = out.body.is_end_stream() && is_idempotent(&out.head.method);
-    let (lease, reused, target) = take_connection(&out, repeatable, record).await?;
-    let Outgoing {
-        stream,
-        route,
-        upstream,
-        service,
-        origin,
-        cx,
-        mut head,
-        body,
-        expects_continue,
-    } = out;
-    forward::prepare(
-        &mut head,
-        route,
-        upstream,
-        &upstream.targets[target],
-        origin,
-        cx,
-    );
-    let spare = (reused && repeatable).then(|| head.clone());
-    let mut sending = Sending {
-        stream,
-        timeout_ms: route.treatment.timeout_ms,
-        progress: None,
-        gate: None,
+    let in_flight = admit(&out)?;
+    let retry = retry::of(out.route, out.upstream);
+    let repeatable = retry::is_repeatable(&out.head, out.route, retry);
+    let affinity = affinity(&out);
+    let (head, body) = (out.head, out.body);
+    let way = Way {
+        stream: out.stream,
+        route: out.route,
+        upstream: out.upstream,
+        service: out.service,
+        origin: out.origin,
+        cx: out.cx,
+        affinity,
+        repeatable,
     };
-    let request = sending.request(head, body, expects_continue);
-    sending.begin(record.upstream_begins());
-    let (failed, error) = match sending.once(lease, request).await? {
-        Ok((response, lease)) => return Ok(sending.answered(response, lease, record)),
-        Err(refused) => refused,
+    let source = Source::take(body, out.stream, retry, out.expects_continue).await?;
+    let mut call = Call {
+        sending: Sending {
+            stream: out.stream,
+            timeout_ms: out.route.treatment.timeout_ms,
+            per_try_ms: retry.and_then(|retry| retry.times.per_try_ms),
+            until_ms: None,
+            progress: source.progress(),
+            gate: None,
+        },
+        tried: Tried::default(),
+        way,
     };
-    // Not a byte was written, or the request may be sent twice: once more, on a connection of
-    // its own.
-    let died = !error.is_parse() && !error.is_parse_too_large() && !error.is_user();
-    let again = failed.or_else(|| Some(plain_request(spare?, RequestBody::Empty)));
-    let Some(again) = again.filter(|_| reused && died) else {
-        return Err(sending.judged(&error));
+    // What can be sent again is kept, head and body; the rest goes once.
+    let again = retry.filter(|_| !matches!(source, Source::Stream { .. }));
+    let Some(retry) = again else {
+        let outcome = call.attempt(head, source, record).await;
+        return call.finish(outcome, in_flight, record);
     };
-    record.retried();
-    let lease = connect_in_time(&service.pools[target], service, stream).await?;
-    sending.begin(stream.worker.shared.clock.now_ms());
-    match sending.once(lease, again).await? {
-        Ok((response, lease)) => Ok(sending.answered(response, lease, record)),
-        Err((_, error)) => Err(sending.judged(&error)),
+    let mut number = 0;
+    let mut _place = None;
+    loop {
+        let mut head = head.clone();
+        match number {
+            // Nobody else may say which try it is.
+            0 => drop(head.headers.remove(&retry::ATTEMPT)),
+            _ => drop(head.headers.insert(&retry::ATTEMPT, (number + 1).into())),
+        }
+        let outcome = call.attempt(head, source.again(), record).await;
+        let (why, headers) = match &outcome {
+            Ok(reply) if repeatable => {
+                let why = retry::after_response(retry, &reply.response);
+                (why, Some(reply.response.headers()))
+            }
+            Ok(_) => (None, None),
+            Err(failure) => (retry::after_failure(retry, failure.kind, repeatable), None),
+        };
+        let Some(why) = why.filter(|_| u64::from(number) < retry.times.attempts) else {
+            return call.finish(outcome, in_flight, record);
+        };
+        number += 1;
+        let wait_ms = call.wait_ms(retry, number, headers);
+        // A place before the wait: whoever waits is a second try, too.
+        drop(_place.take());
+        let state = &call.way.service.common.state;
+        let limit = call.way.upstream.limits.retries;
+        let place = Again::take(state, &retry.times, limit);
+        let Some(wait_ms) = wait_ms.filter(|_| place.is_some()) else {
+            return call.finish(outcome, in_flight, record);
+        };
+        _place = place;
+        if let Ok(reply) = outcome {
+            reply.give_up(call.now_ms());
+        }
+        record.retried(why);
+        call.wait(wait_ms).await;
     }
 }
 
-/// What both attempts at one request share.
+/// One request more at the upstream.
+pub(crate) fn admit(out: &Outgoing<'_, '_>) -> Result<InFlight, Failure> {
+    let requests_max = out.upstream.limits.requests;
+    let admitted = out.service.common.state.begin(requests_max);
+    admitted.ok_or(Failure::new(Kind::Overflow))
+}
+
+/// Where the request belongs.
+pub(crate) fn affinity(out: &Outgoing<'_, '_>) -> Affinity {
+    let hash_on = out.upstream.balance.hash_on.as_ref();
+    let random = &out.stream.worker.random;
+    Affinity::of(hash_on, &out.head, out.cx, &out.service.common, random)
+}
+
+/// What all tries at one request have in common.
+struct Way<'a, 's> {
+    stream: &'a Rc<Stream>,
+    route: &'a RouteRef<'s>,
+    upstream: &'s ir::Upstream,
+    service: &'s Service,
+    origin: &'a forward::Origin,
+    cx: &'a Cx<'s>,
+    affinity: Affinity,
+    repeatable: bool,
+}
+
+/// A request on its way, through all its tries.
+struct Call<'a, 's> {
+    way: Way<'a, 's>,
+    sending: Sending<'a>,
+    tried: Tried,
+}
+
+/// A request's body.
+enum Source {
+    None,
+    /// Kept for another try.
+    Kept(Bytes),
+    /// As it comes; it goes once.
+    Stream {
+        body: Incoming,
+        expects_continue: bool,
+    },
+}
+
+/// Which idle connections a request may go on.
+#[derive(Clone, Copy)]
+enum Reuse {
+    /// Any: it can be sent again.
+    Any,
+    /// Those that were used a moment ago.
+    Fresh,
+    /// None.
+    No,
+}
+
+/// What a try brought.
+struct Reply {
+    response: Response<Incoming>,
+    lease: Lease,
+    target: usize,
+    /// The client's connection is encrypted, as far as the upstream was told.
+    encrypted: bool,
+}
+
+impl Source {
+    /// Keeps a body that may be sent again. One that waits for `100 Continue`, or whose length
+    /// nobody tells, is not held up for that.
+    async fn take(
+        body: Incoming,
+        stream: &Stream,
+        retry: Option<&Checked>,
+        expects_continue: bool,
+    ) -> Result<Self, Failure> {
+        if body.is_end_stream() {
+            return Ok(Self::None);
+        }
+        let most = retry.map_or(0, |retry| retry.times.max_body_bytes);
+        let length = body.size_hint().exact();
+        if expects_continue || length.is_none_or(|length| length > most) {
+            return Ok(Self::Stream {
+                body,
+                expects_continue,
+            });
+        }
+        Ok(Self::Kept(keep(body, stream).await?))
+    }
+
+    fn again(&self) -> Self {
+        match self {
+            Self::Kept(bytes) => Self::Kept(bytes.clone()),
+            Self::None | Self::Stream { .. } => Self::None,
+        }
+    }
+
+    /// Of a body that is here.
+    fn progress(&self) -> Option<Rc<Progress>> {
+        let Self::Kept(bytes) = self else { return None };
+        let progress = Progress::default();
+        progress.bytes.set(bytes.len() as u64);
+        progress.done.set(true);
+        Some(Rc::new(progress))
+    }
+}
+
+/// A body whose length is known, whole.
+async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
+    let mut whole = BytesMut::new();
+    let copies = stream.copies.take();
+    loop {
+        let now_ms = stream.worker.shared.clock.now_ms();
+        stream.deadline.set(now_ms + STREAM_IDLE_MS);
+        match in_time(&stream.deadline, body.frame()).await {
+            None => return Err(Failure::new(Kind::UploadStalled)),
+            Some(None) => {
+                if let Some(copies) = copies {
+                    copies.send();
+                }
+                return Ok(whole.freeze());
+            }
+            Some(Some(Err(error))) => return Err(Failure::because(Kind::ClientBody, &error)),
+            Some(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    whole.extend_from_slice(data);
+                    if let Some(copies) = &copies {
+                        copies.take(data);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Reply {
+    /// Another try follows: the connection is kept where nothing is left to be read.
+    fn give_up(self, now_ms: u64) {
+        if self.response.body().is_end_stream() {
+            self.lease.give_back(now_ms);
+        }
+    }
+}
+
+impl Call<'_, '_> {
+    fn now_ms(&self) -> u64 {
+        self.way.stream.worker.shared.clock.now_ms()
+    }
+
+    /// One try: whoever limits or judges is asked before and told afterwards.
+    async fn attempt(
+        &mut self,
+        head: RequestHead,
+        source: Source,
+        record: &mut Record,
+    ) -> Result<Reply, Failure> {
+        let fuses = Fuses::admit(&self.way, self.now_ms())?;
+        let began_ns = self.way.stream.worker.shared.clock.now_ns();
+        let outcome = self.at_a_target(head, source, record).await;
+        let now_ns = self.way.stream.worker.shared.clock.now_ns();
+        let sign = match &outcome {
+            Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
+            Err(failure) => sign(failure.kind),
+        };
+        fuses.told(sign, now_ns - began_ns, now_ns, &self.way);
+        outcome
+    }
+
+    /// Finds a connection, sends the request and waits for the response's head.
+    async fn at_a_target(
+        &mut self,
+        mut head: RequestHead,
+        source: Source,
+        record: &mut Record,
+    ) -> Result<Reply, Failure> {
+        let again = self.way.repeatable && !matches!(source, Source::Stream { .. });
+        let reuse = if again { Reuse::Any } else { Reuse::Fresh };
+        let (lease, reused, mut target) = self.take_connection(reuse, record).await?;
+        let Way {
+            route,
+            upstream,
+            service,
+            origin,
+            cx,
+            ..
+        } = self.way;
+        let worker = &self.way.stream.worker;
+        let host = &service.common.hosts[target];
+        let fuse = upstream.circuit_breaker.as_ref();
+        let fuse = fuse.filter(|fuse| fuse.scope == Scope::Target);
+        let mut permit = match fuse.map(|fuse| host.breaker.admit(&fuse.numbers, self.now_ms())) {
+            Some(Err(open)) => return Err(circuit_open(open)),
+            Some(Ok(permit)) => Some(permit),
+            None => None,
+        };
+        let mut busy = host.busy();
+        self.tried.add(target);
+        let prepare = |head: &mut RequestHead, target: usize| {
+            let to = &upstream.targets[target];
+            forward::prepare(head, route, upstream, to, origin, cx);
+        };
+        let spare = (reused && again).then(|| (head.clone(), source.again()));
+        prepare(&mut head, target);
+        let encrypted = head.headers.get("x-forwarded-proto");
+        let encrypted = encrypted.is_some_and(|proto| proto == "https");
+        let request = self.sending.request(head, source);
+        let began_ms = record.upstream_begins();
+        self.sending.begin(began_ms);
+        let mut sent = self.sending.once(lease, request).await;
+        if let Ok(Err((unsent, error))) = sent {
+            // Not a byte was written, or the request may be sent twice: once more, on a
+            // connection of its own.
+            let died = !error.is_parse() && !error.is_parse_too_large() && !error.is_user();
+            sent = match (spare, unsent) {
+                (Some((mut head, source)), _) if died => {
+                    record.retried("reused_conn_reset");
+                    record.upstream_tried(&service.pools[target].endpoint);
+                    let lease = match self.connect(target).await {
+                        Ok(lease) => lease,
+                        // It is gone: another one gets the request.
+                        Err(_) => {
+                            let (lease, _, other) = self.take_connection(Reuse::No, record).await?;
+                            permit = permit.filter(|_| other == target);
+                            busy = service.common.hosts[other].busy();
+                            target = other;
+                            lease
+                        }
+                    };
+                    prepare(&mut head, target);
+                    let request = self.sending.request(head, source);
+                    self.sending.begin(self.now_ms());
+                    self.sending.once(lease, request).await
+                }
+                (None, Some(unsent)) if reused && died => {
+                    record.retried("reused_conn_reset");
+                    record.upstream_tried(&service.pools[target].endpoint);
+                    let lease = self.connect(target).await?;
+                    self.sending.begin(self.now_ms());
+                    self.sending.once(lease, unsent).await
+                }
+                _ => Ok(Err((None, error))),
+            };
+        }
+        let outcome = match sent {
+            Ok(Ok((response, mut lease))) => {
+                lease.held = Some(Held::busy(busy));
+                Ok(Reply {
+                    response,
+                    lease,
+                    target,
+                    encrypted,
+                })
+            }
+            Ok(Err((_, error))) => Err(self.sending.judged(&error)),
+            Err(failure) => Err(failure),
+        };
+        let sign = match &outcome {
+            Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
+            Err(failure) => sign(failure.kind),
+        };
+        let now_ns = worker.shared.clock.now_ns();
+        let took_ns = now_ns.saturating_sub(began_ms * 1_000_000);
+        if let Some(sign) = sign {
+            service.saw(upstream, target, sign, worker, now_ns / 1_000_000);
+            service.observe(target, took_ns, now_ns);
+        }
+        if let (Some(permit), Some(fuse), Some(sign)) = (permit, fuse, sign) {
+            tell(permit, &fuse.numbers, sign, took_ns, now_ns, &self.way);
+        }
+        outcome
+    }
+
+    /// A connection to a target, idle or new; the targets that cannot be reached are passed over.
+    async fn take_connection(
+        &mut self,
+        reuse: Reuse,
+        record: &mut Record,
+    ) -> Result<(Lease, bool, usize), Failure> {
+        let service = self.way.service;
+        let mut last = Failure::new(Kind::NoTarget);
+        let mut afresh = self.tried.is_empty();
+        loop {
+            let looking = Looking {
+                upstream: self.way.upstream,
+                affinity: &self.way.affinity,
+                tried: &self.tried,
+                random: &self.way.stream.worker.random,
+                now_ms: self.now_ms(),
+            };
+            let Some(target) = service.choose(&looking) else {
+                // All were tried before: a further try goes to one of them.
+                if std::mem::replace(&mut afresh, true) {
+                    return Err(last);
+                }
+                self.tried = Tried::default();
+                continue;
+            };
+            let pool = &service.pools[target];
+            record.upstream_tried(&pool.endpoint);
+            let idle = match reuse {
+                Reuse::Any => pool.checkout(true, looking.now_ms),
+                Reuse::Fresh => pool.checkout(false, looking.now_ms),
+                Reuse::No => None,
+            };
+            if let Some(lease) = idle {
+                return Ok((lease, true, target));
+            }
+            record.connect_begins();
+            let opened = self.connect(target).await;
+            record.connect_ends();
+            match opened {
+                Ok(lease) => return Ok((lease, false, target)),
+                Err(failure) if failure.kind == Kind::Overflow => return Err(failure),
+                Err(failure) => last = failure,
+            }
+            self.tried.add(target);
+            if self.tried.is_full() {
+                return Err(last);
+            }
+        }
+    }
+
+    /// A new connection, in its time and within the time of all tries.
+    async fn connect(&self, target: usize) -> Result<Lease, Failure> {
+        let Way {
+            stream,
+            service,
+            upstream,
+            ..
+        } = self.way;
+        let state = &service.common.state;
+        let waits = state.wait(upstream.limits.pending);
+        let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
+        let now_ms = self.now_ms();
+        let own_ms = now_ms + service.connect_timeout_ms;
+        let until_ms = self.sending.until_ms.unwrap_or(u64::MAX);
+        stream.deadline.set(own_ms.min(until_ms));
+        let opened = connect(&service.pools[target], &stream.deadline).await;
+        judge_connect(service, upstream, target, &opened, stream, now_ms);
+        opened
+    }
+
+    /// How long to wait before a try; none where no time would be left for it.
+    fn wait_ms(&self, retry: &Checked, number: u32, headers: Option<&HeaderMap>) -> Option<u64> {
+        let chance = self.way.stream.worker.random.next();
+        let wait_ms = retry::wait_ms(retry, number, headers, chance);
+        let until_ms = self.sending.until_ms.unwrap_or(u64::MAX);
+        (self.now_ms() + wait_ms < until_ms).then_some(wait_ms)
+    }
+
+    async fn wait(&self, wait_ms: u64) {
+        if wait_ms > 0 {
+            let deadline = &self.way.stream.deadline;
+            deadline.set(self.now_ms() + wait_ms);
+            let _over = in_time(deadline, std::future::pending::<()>()).await;
+        }
+    }
+
+    /// The last word.
+    fn finish(
+        self,
+        outcome: Result<Reply, Failure>,
+        in_flight: InFlight,
+        record: &mut Record,
+    ) -> Result<Answered, Failure> {
+        let Reply {
+            mut response,
+            mut lease,
+            target,
+            encrypted,
+        } = outcome?;
+        if let Some(held) = &mut lease.held {
+            held.in_flight = Some(in_flight);
+        }
+        record.upstream_head(response.status());
+        let Way {
+            upstream,
+            service,
+            affinity,
+            ..
+        } = self.way;
+        if let Some(HashOn::Cookie(name)) = &upstream.balance.hash_on
+            && let Some(cookie) = affinity.cookie(name, target, &service.common, encrypted)
+        {
+            response.headers_mut().append(SET_COOKIE, cookie);
+        }
+        Ok(Answered {
+            response,
+            lease,
+            progress: self.sending.progress,
+        })
+    }
+}
+
+/// Tells who judges targets whether a connection could be opened.
+pub(crate) fn judge_connect<T>(
+    service: &Service,
+    upstream: &ir::Upstream,
+    target: usize,
+    opened: &Result<T, Failure>,
+    stream: &Stream,
+    now_ms: u64,
+) {
+    service.reached(target, opened.is_ok(), now_ms);
+    if opened.is_err() {
+        service.saw(upstream, target, Sign::Broken, &stream.worker, now_ms);
+    }
+}
+
+/// What an accident says of the upstream; none where it is not its fault.
+fn sign(kind: Kind) -> Option<Sign> {
+    match kind {
+        Kind::Reset | Kind::Protocol | Kind::ConnectFailed | Kind::NameUnknown => {
+            Some(Sign::Broken)
+        }
+        Kind::Timeout | Kind::ConnectTimeout => Some(Sign::TimedOut),
+        _ => None,
+    }
+}
+
+fn tell(
+    permit: Permit<'_>,
+    numbers: &Numbers,
+    sign: Sign,
+    took_ns: u64,
+    now_ns: u64,
+    way: &Way<'_, '_>,
+) {
+    let ended = match sign {
+        Sign::Status(status) if status < 500 => Ended::Alive,
+        Sign::Status(_) | Sign::Broken | Sign::TimedOut => Ended::Failed,
+    };
+    let chance = match ended {
+        Ended::Alive => 0,
+        Ended::Failed => way.stream.worker.random.next(),
+    };
+    let (took_ms, now_ms) = (took_ns / 1_000_000, now_ns / 1_000_000);
+    permit.ended(ended, took_ms, numbers, now_ms, chance);
+}
+
+fn circuit_open(open: Open) -> Failure {
+    let seconds = open.wait_ms.div_ceil(1_000).max(1);
+    Failure::new(Kind::CircuitOpen(
+        u32::try_from(seconds).unwrap_or(u32::MAX),
+    ))
+}
+
+/// The permits of one try: of the upstream's breaker and of those that the chain names. What is
+/// dropped without a word is neutral.
+struct Fuses<'s>(Vec<(Permit<'s>, &'s Numbers)>);
+
+impl<'s> Fuses<'s> {
+    fn admit(way: &Way<'_, 's>, now_ms: u64) -> Result<Self, Failure> {
+        let common = &way.service.common;
+        // Without a breaker nothing is allocated.
+        let mut permits = Vec::new();
+        let own = way.upstream.circuit_breaker.as_ref();
+        let own = own.filter(|fuse| fuse.scope == Scope::Upstream);
+        if let Some(fuse) = own {
+            let permit = common.state.breaker.admit(&fuse.numbers, now_ms);
+            permits.push((permit.map_err(circuit_open)?, &fuse.numbers));
+        }
+        for named in &way.route.treatment.breakers {
+            let mut known = common.breakers.iter();
+            let Some((_, breaker)) = known.find(|(state, _)| *state == named.state) else {
+                continue;
+            };
+            let numbers = &named.checked.numbers;
+            let permit = breaker.admit(numbers, now_ms);
+            permits.push((permit.map_err(circuit_open)?, numbers));
+        }
+        Ok(Self(permits))
+    }
+
+    fn told(self, sign: Option<Sign>, took_ns: u64, now_ns: u64, way: &Way<'_, '_>) {
+        let Some(sign) = sign else { return };
+        for (permit, numbers) in self.0 {
+            tell(permit, numbers, sign, took_ns, now_ns, way);
+        }
+    }
+}
+
+/// What all tries at one request share.
 struct Sending<'a> {
     stream: &'a Rc<Stream>,
     timeout_ms: u64,
+    per_try_ms: Option<u64>,
+    /// When the time of all tries is over; an upload's begins at its end.
+    until_ms: Option<u64>,
     progress: Option<Rc<Progress>>,
     gate: Option<Arc<Gate>>,
 }
@@ -111,15 +630,15 @@ struct Sending<'a> {
 type Outcome = Result<(Response<Incoming>, Lease), (Option<Request<RequestBody>>, hyper::Error)>;
 
 impl Sending<'_> {
-    fn request(
-        &mut self,
-        head: RequestHead,
-        body: Incoming,
-        expects_continue: bool,
-    ) -> Request<RequestBody> {
-        if body.is_end_stream() {
-            return plain_request(head, RequestBody::Empty);
-        }
+    fn request(&mut self, head: RequestHead, source: Source) -> Request<RequestBody> {
+        let (body, expects_continue) = match source {
+            Source::None => return plain_request(head, RequestBody::Empty),
+            Source::Kept(bytes) => return plain_request(head, RequestBody::Whole(bytes)),
+            Source::Stream {
+                body,
+                expects_continue,
+            } => (body, expects_continue),
+        };
         self.gate = expects_continue.then(Arc::default);
         let gate = self.gate.clone();
         let (upload, progress) = Upload::new(body, self.stream, self.timeout_ms, gate);
@@ -136,14 +655,18 @@ impl Sending<'_> {
         request
     }
 
-    /// Sets the first deadline; an upload moves it on, and sets it anew at its end.
-    fn begin(&self, now_ms: u64) {
-        let wait_ms = match (&self.progress, &self.gate) {
-            (Some(_), Some(_)) => CONTINUE_WAIT_MS.min(self.timeout_ms),
-            (Some(progress), None) if !progress.done.get() => STREAM_IDLE_MS,
-            _ => self.timeout_ms,
+    /// Sets the deadline of a try; an upload moves it on, and sets it anew at its end.
+    fn begin(&mut self, now_ms: u64) {
+        let at_ms = match (&self.progress, &self.gate) {
+            (Some(_), Some(_)) => now_ms + CONTINUE_WAIT_MS.min(self.timeout_ms),
+            (Some(progress), None) if !progress.done.get() => now_ms + STREAM_IDLE_MS,
+            _ => {
+                let all_ms = *self.until_ms.get_or_insert(now_ms + self.timeout_ms);
+                let each_ms = self.per_try_ms.unwrap_or(u64::MAX);
+                all_ms.min(now_ms.saturating_add(each_ms))
+            }
         };
-        self.stream.deadline.set(now_ms + wait_ms);
+        self.stream.deadline.set(at_ms);
     }
 
     async fn once(
@@ -171,15 +694,6 @@ impl Sending<'_> {
         })
     }
 
-    fn answered(self, response: Response<Incoming>, lease: Lease, record: &mut Record) -> Answered {
-        record.upstream_head(response.status());
-        Answered {
-            response,
-            lease,
-            progress: self.progress,
-        }
-    }
-
     /// What was awaited when the deadline passed.
     fn stalled(&self) -> Kind {
         match &self.progress {
@@ -199,62 +713,10 @@ impl Sending<'_> {
     }
 }
 
-/// A connection to a target, idle or new; the targets that cannot be reached are passed over.
-async fn take_connection(
-    out: &Outgoing<'_, '_>,
-    repeatable: bool,
-    record: &mut Record,
-) -> Result<(Lease, bool, usize), Failure> {
-    let mut tried = 0u64;
-    let mut last = Failure::new(Kind::NoTarget);
-    while let Some(target) = out.service.balance.pick(tried) {
-        let pool = &out.service.pools[target];
-        record.upstream_tried(&pool.endpoint);
-        let now_ms = record.started_ns() / 1_000_000;
-        if let Some(lease) = pool.checkout(repeatable, now_ms) {
-            return Ok((lease, true, target));
-        }
-        record.connect_begins();
-        match connect_in_time(pool, out.service, out.stream).await {
-            Ok(lease) => {
-                record.connect_ends();
-                return Ok((lease, false, target));
-            }
-            Err(failure) => {
-                record.connect_ends();
-                last = failure;
-            }
-        }
-        if target >= 64 {
-            break;
-        }
-        tried |= 1 << target;
-    }
-    Err(last)
-}
-
-async fn connect_in_time(
-    pool: &Rc<Pool>,
-    service: &Service,
-    stream: &Stream,
-) -> Result<Lease, Failure> {
-    let now_ms = stream.worker.shared.clock.now_ms();
-    stream.deadline.set(now_ms + service.connect_timeout_ms);
-    connect(pool, &stream.deadline).await
-}
-
 fn plain_request(head: RequestHead, body: RequestBody) -> Request<RequestBody> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method;
     *request.uri_mut() = Uri::from(head.target);
     *request.headers_mut() = head.headers;
     request
-}
-
-/// RFC 9110 §9.2.2.
-fn is_idempotent(method: &Method) -> bool {
-    matches!(
-        *method,
-        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
-    )
 }

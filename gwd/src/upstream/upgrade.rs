@@ -16,7 +16,8 @@ use crate::proxy::record::Record;
 use crate::proxy::websocket::Handshake;
 use crate::upstream::connect::{http1_client, in_time, open};
 use crate::upstream::pool::Lease;
-use crate::upstream::send::{Answered, Outgoing};
+use crate::upstream::send::{Answered, Outgoing, admit, affinity, judge_connect};
+use crate::upstream::{Held, Looking, Tried};
 
 /// What became of the wish.
 pub(crate) enum Upgrade {
@@ -33,6 +34,8 @@ pub(crate) struct Switched {
     /// What came behind the head.
     pub(crate) early: Bytes,
     pub(crate) handshake: Handshake,
+    /// What is given back when the tunnel ends.
+    pub(crate) held: Held,
 }
 
 /// Asks an upstream to switch.
@@ -41,7 +44,10 @@ pub(crate) async fn upgrade(
     handshake: Handshake,
     record: &mut Record,
 ) -> Result<Upgrade, Failure> {
+    let in_flight = admit(&out)?;
     let (socket, target) = connect(&out, record).await?;
+    let mut held = Held::busy(out.service.common.hosts[target].busy());
+    held.in_flight = Some(in_flight);
     let Outgoing {
         stream,
         route,
@@ -81,6 +87,7 @@ pub(crate) async fn upgrade(
     };
     record.upstream_head(response.status());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        lease.held = Some(held);
         return Ok(Upgrade::Declined(Box::new(Answered {
             response,
             lease,
@@ -104,6 +111,7 @@ pub(crate) async fn upgrade(
         socket,
         early,
         handshake,
+        held,
     })))
 }
 
@@ -112,26 +120,36 @@ async fn connect(
     out: &Outgoing<'_, '_>,
     record: &mut Record,
 ) -> Result<(UpstreamSocket, usize), Failure> {
-    let mut tried = 0u64;
+    let (service, upstream) = (out.service, out.upstream);
+    let affinity = affinity(out);
+    let mut tried = Tried::default();
     let mut last = Failure::new(Kind::NoTarget);
-    while let Some(target) = out.service.balance.pick(tried) {
-        let pool = &out.service.pools[target];
+    while !tried.is_full() {
+        let now_ms = out.stream.worker.shared.clock.now_ms();
+        let looking = Looking {
+            upstream,
+            affinity: &affinity,
+            tried: &tried,
+            random: &out.stream.worker.random,
+            now_ms,
+        };
+        let Some(target) = service.choose(&looking) else {
+            break;
+        };
+        let pool = &service.pools[target];
         record.upstream_tried(&pool.endpoint);
         record.connect_begins();
-        let now_ms = out.stream.worker.shared.clock.now_ms();
-        out.stream
-            .deadline
-            .set(now_ms + out.service.connect_timeout_ms);
+        let waits = service.common.state.wait(upstream.limits.pending);
+        let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
+        out.stream.deadline.set(now_ms + service.connect_timeout_ms);
         let opened = open(pool, &out.stream.deadline).await;
         record.connect_ends();
+        judge_connect(service, upstream, target, &opened, out.stream, now_ms);
         match opened {
             Ok(socket) => return Ok((socket, target)),
             Err(failure) => last = failure,
         }
-        if target >= 64 {
-            break;
-        }
-        tried |= 1 << target;
+        tried.add(target);
     }
     Err(last)
 }

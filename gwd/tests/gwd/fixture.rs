@@ -334,6 +334,7 @@ pub(crate) struct Op {
     pub(crate) max_body_bytes: Option<u64>,
     pub(crate) prefix: bool,
     pub(crate) forwarding: ir::Forwarding,
+    pub(crate) retries: Option<policy::traffic::retry::Checked>,
 }
 
 pub(crate) fn op(method: &'static str, path: &'static str) -> Op {
@@ -347,6 +348,7 @@ pub(crate) fn op(method: &'static str, path: &'static str) -> Op {
         max_body_bytes: None,
         prefix: false,
         forwarding: ir::Forwarding::default(),
+        retries: None,
     }
 }
 
@@ -438,6 +440,7 @@ pub(crate) fn service(name: &str, targets: &[SocketAddr]) -> ir::Upstream {
         port: target.port(),
         path: String::new(),
         weight: 1,
+        zone: None,
     });
     ir::Upstream {
         name: name.into(),
@@ -446,6 +449,11 @@ pub(crate) fn service(name: &str, targets: &[SocketAddr]) -> ir::Upstream {
         connect_timeout_ms: 2_000,
         idle_timeout_ms: 30_000,
         host_header: ir::HostHeader::Preserve,
+        balance: policy::upstream::Balance::default(),
+        health: policy::upstream::Health::default(),
+        retries: None,
+        circuit_breaker: None,
+        limits: policy::upstream::Limits::default(),
         declared: policy::declared::Settings::default(),
     }
 }
@@ -567,6 +575,7 @@ impl Shop {
                 upstream: op.upstream.into(),
                 timeout_ms: op.timeout_ms,
                 max_body_bytes: op.max_body_bytes,
+                retries: op.retries.clone(),
                 declared: policy::declared::Settings::default(),
                 forwarding: op.forwarding.clone(),
             });

@@ -16,6 +16,7 @@ mod framing;
 mod holds;
 mod http2;
 mod incremental;
+mod judging;
 mod parking;
 mod promises;
 mod refusals;

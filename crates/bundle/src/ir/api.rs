@@ -2,7 +2,8 @@
 
 use minicbor::{Decode, Encode};
 pub use policy::conditions::{Condition, Test};
-use policy::declared::Settings;
+use policy::declared::{Settings, Value};
+use policy::traffic::retry;
 
 use super::forwarding::Forwarding;
 use super::security::{Scheme, Security};
@@ -129,6 +130,9 @@ pub struct Treatment {
     #[n(6)]
     #[cbor(skip_if = "Forwarding::is_default")]
     pub forwarding: Forwarding,
+    /// What is tried again; where it says nothing, a policy of the chain, then the upstream.
+    #[n(7)]
+    pub retries: Option<retry::Checked>,
 }
 
 /// One step of a chain.
@@ -150,12 +154,15 @@ impl Treatment {
     /// settings are compared.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        if self.forwarding.is_default() {
-            return self.declared.clone();
+        let mut settings = self.declared.clone();
+        if !self.forwarding.is_default() {
+            settings = settings.with_below(&[], self.forwarding.settings());
         }
-        self.declared
-            .clone()
-            .with_below(&[], self.forwarding.settings())
+        match self.retries.as_ref().map(retry::Checked::settings) {
+            None => settings,
+            Some(retries) if retries.is_empty() => settings.with(&["retries"], Value::Empty),
+            Some(retries) => settings.with_below(&["retries"], retries),
+        }
     }
 }
 

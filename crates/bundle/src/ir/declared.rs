@@ -23,7 +23,10 @@ impl Shared {
         let listeners = self.listeners.iter();
         let listeners = listeners.flat_map(|one| of_settings("listener", &one.declared));
         let upstreams = self.upstreams.iter();
-        let upstreams = upstreams.flat_map(|one| of_settings("upstream", &one.declared));
+        let upstreams = upstreams.flat_map(|one| {
+            let judging = of_parameters("upstream", &one.judging());
+            of_settings("upstream", &one.declared).chain(judging)
+        });
         let consumers = self.consumers.iter();
         let consumers = consumers.flat_map(|one| of_settings("consumer", &one.declared));
         let own = of_settings("gateway", &self.declared);
@@ -44,8 +47,12 @@ impl Api {
             .iter()
             .map(|policy| of_policy(&policy.checked));
         let treatments = self.treatments.iter();
-        let treatments = treatments
-            .flat_map(|one| of_settings("operation", &one.declared).chain(one.forwarding.needs()));
+        let treatments = treatments.flat_map(|one| {
+            let retries = one.retries.iter().map(|_| "operation:retries".to_owned());
+            of_settings("operation", &one.declared)
+                .chain(one.forwarding.needs())
+                .chain(retries)
+        });
         let schemes = self.schemes.iter().flat_map(|scheme| {
             let inline = match &scheme.verify {
                 Verify::Inline(checked) => Some(format!("auth:{}:inline", checked.kind())),
@@ -79,7 +86,26 @@ fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item 
         .iter()
         .filter_map(|one| one.path.first().map(String::as_str))
         .collect();
-    keys.into_iter().map(move |key| format!("{what}:{key}"))
+    keys.into_iter().map(move |key| {
+        let need = format!("{what}:{key}");
+        // A key that runs, with a word that does not.
+        match super::PROVIDES.contains(&&*need) {
+            true => format!("{need}:later"),
+            false => need,
+        }
+    })
+}
+
+/// The same of what is typed: how a target's zone is called is the target's, not the map's.
+fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
+    let keys = settings.iter().filter_map(|one| match &one.path[..] {
+        [targets, _, key] if targets == "targets" => Some(key.as_str()),
+        path => path.first().map(String::as_str),
+    });
+    let keys: BTreeSet<&str> = keys.collect();
+    keys.into_iter()
+        .map(|key| format!("{what}:{key}"))
+        .collect()
 }
 
 impl Gateway {
@@ -183,6 +209,11 @@ impl Gateway {
                         idle_timeout_ms: 0,
                         host_header: super::HostHeader::Preserve,
                         declared: Settings::default(),
+                        balance: policy::upstream::Balance::default(),
+                        health: policy::upstream::Health::default(),
+                        retries: None,
+                        circuit_breaker: None,
+                        limits: policy::upstream::Limits::default(),
                     });
                 }
             }

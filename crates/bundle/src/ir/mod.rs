@@ -60,6 +60,8 @@ pub const PROVIDES: &[&str] = &[
     "operation:stream",
     "operation:websocket",
     "policy:deprecation",
+    "operation:retries",
+    "policy:circuit_breaker",
     "policy:headers",
     "policy:mirror",
     "policy:rate_limit",
@@ -67,7 +69,16 @@ pub const PROVIDES: &[&str] = &[
     "policy:respond",
     "policy:rewrite",
     "policy:split",
+    "policy:retry",
     "policy:timeout",
+    "upstream:bounded_load",
+    "upstream:circuit_breaker",
+    "upstream:hash_on",
+    "upstream:health",
+    "upstream:lb",
+    "upstream:limits",
+    "upstream:retries",
+    "upstream:slow_start",
 ];
 
 /// The first of `needs` that this version does not provide.

@@ -4,7 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use minicbor::{Decode, Encode};
-use policy::declared::Settings;
+use policy::declared::{Scalar, Settings, Value};
+use policy::traffic::{circuit_breaker, retry};
+use policy::upstream::{Balance, Health, Limits};
 use policy::{StateId, auth};
 
 use super::set::{Named, Set};
@@ -151,6 +153,21 @@ pub struct Upstream {
     /// What is written for it and cannot run yet.
     #[n(6)]
     pub declared: Settings,
+    /// How a target is chosen.
+    #[n(7)]
+    pub balance: Balance,
+    /// How targets are judged.
+    #[n(8)]
+    pub health: Health,
+    /// What is tried again; an operation may say otherwise.
+    #[n(9)]
+    pub retries: Option<retry::Checked>,
+    /// When it is left alone.
+    #[n(10)]
+    pub circuit_breaker: Option<circuit_breaker::Checked>,
+    /// What it bears at once.
+    #[n(11)]
+    pub limits: Limits,
 }
 
 /// What a service sees as `Host`.
@@ -186,6 +203,9 @@ pub struct Target {
     /// Share of the requests; 0 gets none.
     #[n(4)]
     pub weight: u32,
+    /// Where it runs.
+    #[n(5)]
+    pub zone: Option<String>,
 }
 
 /// A named verifier.
@@ -255,6 +275,47 @@ pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
         && a.port() == b.port()
         && a.is_ipv4() == b.is_ipv4()
         && (everywhere || a.ip() == b.ip())
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// How targets are chosen and judged, and what is tried again, by the paths of gateway.yaml:
+    /// what differs from the defaults.
+    #[must_use]
+    pub fn judging(&self) -> Settings {
+        let mut settings = self
+            .balance
+            .settings()
+            .with_below(&[], self.health.settings())
+            .with_below(&["limits"], self.limits.settings());
+        let groups = [
+            (
+                "retries",
+                self.retries.as_ref().map(retry::Checked::settings),
+            ),
+            (
+                "circuit_breaker",
+                self.circuit_breaker
+                    .as_ref()
+                    .map(circuit_breaker::Checked::settings),
+            ),
+        ];
+        for (key, group) in groups {
+            settings = match group {
+                None => settings,
+                Some(group) if group.is_empty() => settings.with(&[key], Value::Empty),
+                Some(group) => settings.with_below(&[key], group),
+            };
+        }
+        for target in &self.targets {
+            if let Some(zone) = &target.zone {
+                let zone = Value::One(Scalar::Text(zone.clone()));
+                settings = settings.with(&["targets", &target.name, "zone"], zone);
+            }
+        }
+        settings
+    }
 }
 
 // === impl Cidr ===

@@ -145,6 +145,7 @@ impl Street {
                 upstream: if number == 5 { "second" } else { "main" }.into(),
                 timeout_ms: 1_000,
                 max_body_bytes: None,
+                retries: None,
                 declared: policy::declared::Settings::default(),
                 forwarding: ir::Forwarding::default(),
             }],
@@ -168,11 +169,17 @@ impl Street {
                 port: self.port,
                 path: String::new(),
                 weight: 1,
+                zone: None,
             }])
             .unwrap(),
             connect_timeout_ms: 1_000,
             idle_timeout_ms: 1_000,
             host_header: ir::HostHeader::Preserve,
+            balance: policy::upstream::Balance::default(),
+            health: policy::upstream::Health::default(),
+            retries: None,
+            circuit_breaker: None,
+            limits: policy::upstream::Limits::default(),
             declared: policy::declared::Settings::default(),
         });
         ir::Gateway {

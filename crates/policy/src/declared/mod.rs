@@ -188,6 +188,43 @@ impl Settings {
         }
     }
 
+    /// The number with a path, in the unit that it has: things, milliseconds, bytes, parts per
+    /// million.
+    #[must_use]
+    pub fn amount(&self, path: &[&str]) -> Option<u64> {
+        match self.get(path)? {
+            Value::One(Scalar::Number(number)) => u64::try_from(*number).ok(),
+            Value::One(Scalar::Duration(amount) | Scalar::Size(amount)) => Some(*amount),
+            Value::One(Scalar::Share(ppm)) => Some((*ppm).into()),
+            Value::One(_) | Value::Set(_) | Value::List(_) | Value::Empty => None,
+        }
+    }
+
+    /// The small numbers of a list with a path, or the one number that stands there.
+    #[must_use]
+    pub fn numbers(&self, path: &[&str]) -> Vec<u16> {
+        let number = |scalar: &Scalar| match scalar {
+            Scalar::Number(number) => u16::try_from(*number).ok(),
+            _ => None,
+        };
+        match self.get(path) {
+            Some(Value::One(one)) => number(one).into_iter().collect(),
+            Some(Value::Set(all) | Value::List(all)) => all.iter().filter_map(number).collect(),
+            Some(Value::Empty) | None => Vec::new(),
+        }
+    }
+
+    /// What stands below a path, by what remains of its paths.
+    #[must_use]
+    pub fn inside(&self, path: &[&str]) -> Self {
+        let below = self.below(path).filter(|one| one.path.len() > path.len());
+        let inner = below.map(|one| Setting {
+            path: one.path[path.len()..].to_vec(),
+            value: one.value.clone(),
+        });
+        Self::new(inner.collect())
+    }
+
     /// The texts of a list with a path, or its one text; none where nothing is written.
     #[must_use]
     pub fn texts(&self, path: &[&str]) -> Option<Vec<&str>> {

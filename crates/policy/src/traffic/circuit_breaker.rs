@@ -4,14 +4,101 @@
 //! policies:
 //!   fuse: {kind: circuit_breaker, consecutive_failures: 5, open: 30s, half_open_requests: 1}
 //! ```
+//! A parameter, not a step: an operation whose chain names one has a breaker of its own towards
+//! its upstream, beside the upstream's. A request that is not let through gets 503
+//! `circuit_open` with `Retry-After`.
+
+use minicbor::{Decode, Encode};
+
+use crate::declared::{Scalar, Settings, Value};
+use crate::parameters::parameters;
+
+/// When an upstream is left alone, as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// What opens it, and for how long.
+    #[n(0)]
+    pub numbers: Numbers,
+    /// What is left alone.
+    #[n(1)]
+    pub scope: Scope,
+}
+
+/// What is left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Scope {
+    /// The whole upstream.
+    #[default]
+    #[n(0)]
+    Upstream,
+    /// One target.
+    #[n(1)]
+    Target,
+}
+
+parameters! {
+    /// The numbers of it.
+    pub struct Numbers {
+        /// Milliseconds that ratios are counted over.
+        0 window_ms: Ms = 10_000 => "window";
+        /// Requests within the window from which a ratio counts.
+        1 min_requests: Count = 20 => "min_requests";
+        /// Milliseconds that it is left alone at first.
+        2 open_ms: Ms = 30_000 => "open";
+        /// Milliseconds at most, after failing again and again.
+        3 open_max_ms: Ms = 300_000 => "open_max";
+        /// Requests at once that try whether it works again; as many successes close it.
+        4 half_open_requests: Count = 1 => "half_open_requests";
+        or none
+        /// Failures without a success in between.
+        5 consecutive_failures: Count => "consecutive_failures";
+        /// Parts per million of failures within the window.
+        6 failure_ppm: Share => "failure_ratio";
+        /// Milliseconds from which on a response is slow.
+        7 slow_ms: Ms => "slow_calls"."above";
+        /// Parts per million of slow responses within the window.
+        8 slow_ppm: Share => "slow_calls"."ratio";
+    }
+}
+
+impl Checked {
+    /// What is written, and the defaults of what is not.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            numbers: Numbers::of(settings),
+            scope: match settings.text(&["scope"]) {
+                Some("target") => Scope::Target,
+                _ => Scope::Upstream,
+            },
+        }
+    }
+
+    /// What differs from the defaults, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let settings = self.numbers.settings();
+        match self.scope {
+            Scope::Upstream => settings,
+            Scope::Target => {
+                let scope = Scalar::Text("target".to_owned());
+                settings.with(&["scope"], Value::One(scope))
+            }
+        }
+    }
+}
 
 #[cfg(feature = "author")]
 pub mod author {
     //! What a user writes.
 
     use diag::shape::{Field, Object, Rule, Shape};
-    use diag::{Diagnostic, NodeRef, Sink, read};
+    use diag::{Diagnostic, NodeRef, Sink, read as units};
 
+    use super::Checked;
+    use crate::declared;
     use crate::limits::CONTRADICTING_LIMITS;
 
     /// The keys of `kind: circuit_breaker` and of an upstream's `circuit_breaker`.
@@ -66,7 +153,7 @@ pub mod author {
         ],
         rules: &[
             Rule::AnyOf(&["consecutive_failures", "failure_ratio", "slow_calls"]),
-            Rule::Holds(check),
+            Rule::Holds(agree),
         ],
     };
 
@@ -83,10 +170,21 @@ pub mod author {
         rules: &[],
     };
 
-    fn check(node: NodeRef<'_>, sink: &mut Sink) {
+    /// Reads a node that fits [`SHAPE`].
+    #[must_use]
+    pub fn read(node: NodeRef<'_>) -> Checked {
+        Checked::of(&declared::whole(node, &Shape::Object(&SHAPE)))
+    }
+
+    /// Reads a policy whose node fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
+        Some(read(node))
+    }
+
+    fn agree(node: NodeRef<'_>, sink: &mut Sink) {
         let time = |key: &str, default: u64| {
             node.get(key)
-                .and_then(|value| read::duration_ms(value).ok())
+                .and_then(|value| units::duration_ms(value).ok())
                 .unwrap_or(default)
         };
         let (open, most) = (time("open", 30_000), time("open_max", 300_000));
@@ -103,7 +201,7 @@ pub mod author {
         }
         let slow = node.get("slow_calls").and_then(|slow| slow.get("ratio"));
         for ratio in node.get("failure_ratio").into_iter().chain(slow) {
-            if read::percent_ppm(ratio) == Ok(0) {
+            if units::percent_ppm(ratio) == Ok(0) {
                 sink.push(
                     Diagnostic::new(
                         &CONTRADICTING_LIMITS,

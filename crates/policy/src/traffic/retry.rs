@@ -5,14 +5,185 @@
 //!   again: {kind: retry, attempts: 2, on: [connect-failure, gateway-error], per_try_timeout: 1s}
 //! ```
 //! Connect failures and stale connections of requests that are safe to repeat are tried again anyway.
+//! A parameter, not a step: the field `retries` of an operation wins over it, and it over the
+//! upstream's `retries`. The defaults are Envoy's, the budget Envoy's made the rule.
+
+use minicbor::{Decode, Encode};
+
+use crate::declared::{Scalar, Settings, Value};
+use crate::parameters::parameters;
+
+/// What is tried again, as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// How often, how long, how much.
+    #[n(0)]
+    pub times: Times,
+    /// After what: in the order of the vocabulary, each once.
+    #[n(1)]
+    pub on: Vec<Condition>,
+    /// With [`Condition::Statuses`]: which, sorted.
+    #[n(2)]
+    pub statuses: Vec<u16>,
+    /// With [`Condition::Headers`]: names of fields in lower case, sorted.
+    #[n(3)]
+    pub headers: Vec<String>,
+    /// Whether `Retry-After` of the response is waited for.
+    #[n(4)]
+    pub respect_retry_after: bool,
+    /// Whether `Idempotency-Key` makes a request one that may be repeated.
+    #[n(5)]
+    pub idempotency_key: bool,
+}
+
+parameters! {
+    /// The numbers of it.
+    pub struct Times {
+        /// How often a request is sent again.
+        0 attempts: Count = 1 => "attempts";
+        /// The base of the waits in milliseconds.
+        1 backoff_base_ms: Ms = 25 => "backoff"."base";
+        /// The longest wait in milliseconds.
+        2 backoff_max_ms: Ms = 250 => "backoff"."max";
+        /// Parts per million of the requests in flight that may be second tries.
+        3 budget_ppm: Share = 200_000 => "budget"."ratio";
+        /// So many at once in any case.
+        4 budget_min: Count = 3 => "budget"."min_concurrent";
+        /// Bytes of a body that are kept for another try.
+        5 max_body_bytes: Bytes = 65_536 => "max_body";
+        or none
+        /// Milliseconds that each try may take.
+        6 per_try_ms: Ms => "per_try_timeout";
+    }
+}
+
+macro_rules! conditions {
+    ($($(#[$about:meta])* $tag:literal $word:literal $name:ident;)*) => {
+        /// After what a request is tried again (Envoy's words).
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+        #[cbor(index_only)]
+        pub enum Condition {
+            $($(#[$about])* #[n($tag)] $name,)*
+        }
+
+        impl Condition {
+            /// All words in order.
+            pub const WORDS: &[&str] = &[$($word),*];
+
+            /// The word of the vocabulary.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$name => $word,)* }
+            }
+
+            fn parse(text: &str) -> Option<Self> {
+                match text { $($word => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+conditions! {
+    /// No connection.
+    0 "connect-failure" ConnectFailure;
+    /// The upstream says that it did not begin (RFC 9113 §8.7).
+    1 "refused-stream" RefusedStream;
+    /// It broke off before the response's head, or the try took too long.
+    2 "reset" Reset;
+    /// 502, 503, 504.
+    3 "gateway-error" GatewayError;
+    /// Any 5xx, and no answer at all.
+    4 "5xx" ServerError;
+    /// Statuses that are named.
+    5 "retriable-status-codes" Statuses;
+    /// Fields of the response that are named.
+    6 "retriable-headers" Headers;
+    /// `grpc-status: 1` in the response's head.
+    7 "cancelled" GrpcCancelled;
+    /// `grpc-status: 4` in the response's head.
+    8 "deadline-exceeded" GrpcDeadlineExceeded;
+    /// `grpc-status: 13` in the response's head.
+    9 "internal" GrpcInternal;
+    /// `grpc-status: 8` in the response's head.
+    10 "resource-exhausted" GrpcResourceExhausted;
+    /// `grpc-status: 14` in the response's head.
+    11 "unavailable" GrpcUnavailable;
+}
+
+impl Checked {
+    /// What is written, and the defaults of what is not.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let mut on: Vec<Condition> = match settings.texts(&["on"]) {
+            Some(words) => words.into_iter().filter_map(Condition::parse).collect(),
+            None => DEFAULT_ON.to_vec(),
+        };
+        on.sort();
+        on.dedup();
+        let headers = settings.texts(&["headers"]).unwrap_or_default();
+        let mut headers: Vec<String> = headers.iter().map(|name| name.to_lowercase()).collect();
+        headers.sort();
+        headers.dedup();
+        Self {
+            times: Times::of(settings),
+            on,
+            statuses: settings.numbers(&["statuses"]),
+            headers,
+            respect_retry_after: settings.flag(&["respect_retry_after"]).unwrap_or(false),
+            idempotency_key: settings.flag(&["idempotency_key"]).unwrap_or(false),
+        }
+    }
+
+    /// What differs from the defaults, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let texts = |all: &mut dyn Iterator<Item = &str>| {
+            let mut all: Vec<Scalar> = all.map(|text| Scalar::Text(text.to_owned())).collect();
+            all.sort();
+            match all.is_empty() {
+                true => Value::Empty,
+                false => Value::Set(all),
+            }
+        };
+        let mut settings = self.times.settings();
+        if self.on != DEFAULT_ON {
+            let on = texts(&mut self.on.iter().map(|one| one.word()));
+            settings = settings.with(&["on"], on);
+        }
+        if !self.statuses.is_empty() {
+            let all = self.statuses.iter();
+            let all = all.map(|status| Scalar::Number((*status).into()));
+            settings = settings.with(&["statuses"], Value::Set(all.collect()));
+        }
+        if !self.headers.is_empty() {
+            let headers = texts(&mut self.headers.iter().map(String::as_str));
+            settings = settings.with(&["headers"], headers);
+        }
+        for (key, flag) in [
+            ("respect_retry_after", self.respect_retry_after),
+            ("idempotency_key", self.idempotency_key),
+        ] {
+            if flag {
+                settings = settings.with(&[key], Value::One(Scalar::Flag(true)));
+            }
+        }
+        settings
+    }
+}
+
+/// What holds where nothing is said: what cannot have been done is tried again.
+const DEFAULT_ON: &[Condition] = &[Condition::ConnectFailure, Condition::RefusedStream];
 
 #[cfg(feature = "author")]
 pub mod author {
     //! What a user writes.
 
     use diag::shape::{Field, Object, Rule, Shape};
-    use diag::{Diagnostic, NodeRef, Sink, read};
+    use diag::{Diagnostic, NodeRef, Sink, read as units};
 
+    use super::Checked;
+    use crate::declared;
     use crate::forms;
     use crate::limits::{BACKOFF_BASE_MS, BACKOFF_MAX_MS, CONTRADICTING_LIMITS};
 
@@ -27,7 +198,7 @@ pub mod author {
             ),
             Field::optional(
                 "on",
-                Shape::Several(&Shape::Word(CONDITIONS)),
+                Shape::Several(&Shape::Word(super::Condition::WORDS)),
                 "After what: connect-failure and refused-stream where nothing is said.",
             ),
             Field::optional(
@@ -71,23 +242,8 @@ pub mod author {
                 "Bytes of a body that are kept for another try; 64KiB where nothing is said.",
             ),
         ],
-        rules: &[Rule::Holds(check)],
+        rules: &[Rule::Holds(agree)],
     };
-
-    const CONDITIONS: &[&str] = &[
-        "connect-failure",
-        "refused-stream",
-        "reset",
-        "gateway-error",
-        "5xx",
-        "retriable-status-codes",
-        "retriable-headers",
-        "cancelled",
-        "deadline-exceeded",
-        "internal",
-        "resource-exhausted",
-        "unavailable",
-    ];
 
     static BACKOFF: Object = Object {
         what: "the waits between tries",
@@ -123,7 +279,18 @@ pub mod author {
         rules: &[],
     };
 
-    fn check(node: NodeRef<'_>, sink: &mut Sink) {
+    /// Reads a node that fits [`SHAPE`].
+    #[must_use]
+    pub fn read(node: NodeRef<'_>) -> Checked {
+        Checked::of(&declared::whole(node, &Shape::Object(&SHAPE)))
+    }
+
+    /// Reads a policy whose node fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
+        Some(read(node))
+    }
+
+    fn agree(node: NodeRef<'_>, sink: &mut Sink) {
         for (list, condition) in [
             ("statuses", "retriable-status-codes"),
             ("headers", "retriable-headers"),
@@ -146,7 +313,7 @@ pub mod author {
         let time = |key: &str, default: u64| {
             let value = node.get("backoff").and_then(|backoff| backoff.get(key));
             value
-                .and_then(|value| Some((read::duration_ms(value).ok()?, Some(value.span()))))
+                .and_then(|value| Some((units::duration_ms(value).ok()?, Some(value.span()))))
                 .unwrap_or((default, None))
         };
         let (base, max) = (time("base", BACKOFF_BASE_MS), time("max", BACKOFF_MAX_MS));
@@ -173,7 +340,7 @@ pub mod author {
         };
         let none = budget
             .get("ratio")
-            .and_then(|ratio| read::percent_ppm(ratio).ok())
+            .and_then(|ratio| units::percent_ppm(ratio).ok())
             == Some(0)
             && budget.get("min_concurrent").and_then(NodeRef::as_i64) == Some(0);
         let attempts = node.get("attempts").and_then(NodeRef::as_i64).unwrap_or(1);

@@ -383,6 +383,8 @@ pub(in crate::model) fn policies(
             | policy::Checked::Redirect(_)
             | policy::Checked::Deprecation(_)
             | policy::Checked::Timeout(_)
+            | policy::Checked::Retry(_)
+            | policy::Checked::CircuitBreaker(_)
             | policy::Checked::Declared(_) => String::new(),
         };
         let state = state_id(&[project, kind, scope, &entry.key, &key]);

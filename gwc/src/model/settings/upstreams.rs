@@ -4,7 +4,9 @@ use bundle::ir;
 use diag::shape::{self, BAD_VALUE, MISSING_KEY};
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read, suggest};
 
-use policy::declared::{Scalar, Settings, Value, later};
+use policy::declared::{Scalar, Settings, Value, later, whole};
+use policy::traffic::{circuit_breaker, retry};
+use policy::upstream::{Balance, Health, Limits};
 
 use super::{Upstream, entries, has_dots, state_id};
 
@@ -65,6 +67,14 @@ pub(super) fn upstream(
     if let (ir::HostHeader::Value(value), Some(node)) = (&host_header, node.get("host_header")) {
         check_host_header(value, node.span(), sink);
     }
+    let written = whole(
+        node,
+        &shape::Shape::Object(&crate::vocab::upstream::UPSTREAM),
+    );
+    // What cannot run yet is in `declared`, and nowhere else.
+    let written = written.without(|path| path.starts_with(&["health".into(), "active".into()]));
+    refuse_claims(node, &mut declared, sink);
+    let group = |key: &str| node.get(key).filter(|value| !value.is_null());
     Some(Upstream {
         ir: ir::Upstream {
             name: name.to_owned(),
@@ -74,9 +84,34 @@ pub(super) fn upstream(
             idle_timeout_ms: time("idle").map_or(60_000, |time| time.value),
             host_header,
             declared,
+            balance: Balance::of(&written),
+            health: Health::of(&written),
+            retries: group("retries").map(retry::author::read),
+            circuit_breaker: group("circuit_breaker").map(circuit_breaker::author::read),
+            limits: Limits::of(&written.inside(&["limits"])),
         },
         request_timeout_ms: time("request"),
     })
+}
+
+/// A hash of a claim needs a verifier that has claims, and none runs yet.
+fn refuse_claims(node: NodeRef<'_>, declared: &mut Settings, sink: &mut Sink) {
+    let Some(hash_on) = node.get("hash_on") else {
+        return;
+    };
+    let Some(text) = hash_on
+        .scalar_text()
+        .filter(|text| text.starts_with("claim:"))
+    else {
+        return;
+    };
+    sink.push(shape::not_available(
+        hash_on.span(),
+        "a hash of a claim",
+        "write `consumer`, `address`, `header:NAME`, `cookie:NAME` or `query:NAME`",
+    ));
+    let text = Value::One(Scalar::Text(text.to_owned()));
+    *declared = std::mem::take(declared).with(&["hash_on"], text);
 }
 
 /// A value that is no host, or looks like a slip of one of the two words.
@@ -198,5 +233,6 @@ fn target(
         port,
         path,
         weight,
+        zone: None,
     })
 }

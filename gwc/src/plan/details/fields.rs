@@ -216,7 +216,7 @@ pub(super) static UPSTREAM: Table = Table {
         "timeouts"."idle" as "idle-timeout-changed": More(Unknown);
         "host_header" as "host-header-changed": Other;
         "limits"."connections": More(Is(1024)); "limits"."pending": More(Is(1024));
-        "limits"."requests": More(Is(1024)); "limits"."retries": More(Is(3));
+        "limits"."requests": More(Is(1024)); "limits"."retries": More(NoLimit);
         "limits"."response_header_bytes": More(Is(64 << 10));
         "retries"."attempts": More(Is(1)); "retries"."per_try_timeout": More(NoLimit);
         "retries"."max_body": More(Is(65_536)); "retries"."budget"."ratio": More(Is(200_000));

@@ -122,7 +122,11 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         add(format!("listener {name}"), &of(was), &of(is));
     }
     for (name, was, is) in both(&was.upstreams, &is.upstreams) {
-        let of = |one: Option<&ir::Upstream>| one.map_or(&empty, |one| &one.declared).clone();
+        let of = |one: Option<&ir::Upstream>| {
+            one.map_or_else(Settings::default, |one| {
+                one.declared.clone().with_below(&[], one.judging())
+            })
+        };
         add(format!("upstream {name}"), &of(was), &of(is));
     }
     add("required".into(), &was.required, &is.required);
@@ -395,6 +399,7 @@ pub(crate) fn upstream(upstream: &ir::Upstream) -> Settings {
     let mut settings = upstream
         .declared
         .clone()
+        .with_below(&[], upstream.judging())
         .with(
             &["timeouts", "connect"],
             one(Scalar::Duration(upstream.connect_timeout_ms)),

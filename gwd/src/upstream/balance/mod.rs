@@ -1,25 +1,286 @@
 //! Which target gets the next request. One algorithm per file.
+//!
+//! `build` is cold, `pick` hot: a pick allocates nothing and locks nothing. Who may be chosen is
+//! a predicate over what the process knows; weights, order and shares are the algorithm's.
 
+mod ketama;
+mod least_request;
+mod maglev;
+mod peak_ewma;
+mod random;
 mod weighted;
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use policy::upstream::Lb;
+
+use crate::random::Random;
+use crate::upstream::shared::Host;
+
+use ketama::Ketama;
+use least_request::LeastRequest;
+use maglev::Maglev;
+use peak_ewma::PeakEwma;
+use random::Weights;
 use weighted::Weighted;
 
 /// An algorithm with its state, one per worker and upstream.
+#[derive(Debug)]
 pub(crate) enum Balance {
     /// Smooth weighted round robin.
     Weighted(Weighted),
+    /// By weight alone.
+    Random(Weights),
+    /// The less busy of two.
+    LeastRequest(LeastRequest),
+    /// The sooner of two.
+    PeakEwma(PeakEwma),
+    /// Whatever the table of the upstream says.
+    Hash(Weights),
 }
+
+/// What hashes look up: made when a version is built, shared by all workers.
+#[derive(Debug)]
+pub(crate) enum Table {
+    /// The algorithm has none.
+    None,
+    Ketama(Ketama),
+    Maglev(Maglev),
+}
+
+/// One choice.
+#[derive(Clone, Copy)]
+pub(crate) struct Choice<'a> {
+    pub(crate) hosts: &'a [Arc<Host>],
+    pub(crate) table: &'a Table,
+    pub(crate) random: &'a Random,
+    /// What the request hashes to, where something is hashed.
+    pub(crate) hash: Option<u64>,
+    pub(crate) bounded_load: bool,
+    pub(crate) slow_start_ms: Option<u64>,
+    pub(crate) now_ms: u64,
+}
+
+/// How often a choice by chance is repeated before the rest is looked at in order.
+const DRAWS: usize = 4;
+/// In thousandths: what a host gets at least while it starts slowly.
+const SLOW_LEAST: u64 = 100;
 
 impl Balance {
     /// `offset` is where to begin, so that workers do not move in step.
-    pub(crate) fn new(weights: impl Iterator<Item = u32>, offset: u64) -> Self {
-        Self::Weighted(Weighted::build(weights, offset))
+    pub(crate) fn new(lb: Lb, weights: &[u32], offset: u64) -> Self {
+        match lb {
+            Lb::RoundRobin => Self::Weighted(Weighted::build(weights, offset)),
+            Lb::Random => Self::Random(Weights::build(weights)),
+            Lb::LeastRequest => Self::LeastRequest(LeastRequest::build(weights, offset)),
+            Lb::PeakEwma => Self::PeakEwma(PeakEwma::build(weights)),
+            Lb::Ketama | Lb::Maglev => Self::Hash(Weights::build(weights)),
+        }
     }
 
-    /// The next target's index; those in `avoid` only where nobody else is left.
-    pub(crate) fn pick(&self, avoid: u64) -> Option<usize> {
+    /// The next target's index among those that may be chosen and have a weight.
+    pub(crate) fn pick(&self, choice: &Choice<'_>, may: impl Fn(usize) -> bool) -> Option<usize> {
         match self {
-            Self::Weighted(weighted) => weighted.pick(avoid),
+            Self::Weighted(weighted) => weighted.pick(|index, weight| match may(index) {
+                true => weight * choice.pace(index),
+                false => 0,
+            }),
+            Self::Random(weights) => weights.pick(choice.random, may),
+            Self::LeastRequest(least) => least.pick(choice, may),
+            Self::PeakEwma(ewma) => ewma.pick(choice, may),
+            Self::Hash(weights) => {
+                let Some(hash) = choice.hash else {
+                    return weights.pick(choice.random, may);
+                };
+                let total: u64 = choice.hosts.iter().map(|host| active(host)).sum();
+                let fits = |index: usize| {
+                    may(index)
+                        && (!choice.bounded_load
+                            || active(&choice.hosts[index]) < weights.bound(index, total + 1))
+                };
+                let found = match choice.table {
+                    Table::Ketama(ketama) => ketama.pick(hash, &fits),
+                    Table::Maglev(maglev) => maglev.pick(hash, &fits),
+                    Table::None => None,
+                };
+                found.or_else(|| weights.pick(choice.random, may))
+            }
+        }
+    }
+
+    /// A target's answer took this long.
+    pub(crate) fn observe(&self, target: usize, took_ns: u64, now_ns: u64) {
+        if let Self::PeakEwma(ewma) = self {
+            ewma.observe(target, took_ns, now_ns);
+        }
+    }
+}
+
+impl Table {
+    pub(crate) fn build<'a>(lb: Lb, hosts: impl Iterator<Item = (&'a str, u32)>) -> Self {
+        match lb {
+            Lb::Ketama => Self::Ketama(Ketama::build(&hosts.collect::<Vec<_>>())),
+            Lb::Maglev => Self::Maglev(Maglev::build(&hosts.collect::<Vec<_>>())),
+            Lb::RoundRobin | Lb::Random | Lb::LeastRequest | Lb::PeakEwma => Self::None,
+        }
+    }
+}
+
+impl Choice<'_> {
+    /// What of its weight a host gets, in thousandths: all of it, unless it has just come.
+    fn pace(&self, index: usize) -> u64 {
+        let Some(slow_start_ms) = self.slow_start_ms else {
+            return 1;
+        };
+        let age_ms = self.hosts[index].age_ms(self.now_ms);
+        (age_ms.saturating_mul(1_000) / slow_start_ms.max(1)).clamp(SLOW_LEAST, 1_000)
+    }
+}
+
+/// Requests in flight at a host.
+fn active(host: &Host) -> u64 {
+    host.active.load(Ordering::Relaxed).into()
+}
+
+/// A target by chance that may be chosen, all alike.
+fn draw(random: &Random, count: usize, may: &impl Fn(usize) -> bool) -> Option<usize> {
+    if count == 0 {
+        return None;
+    }
+    let mut at = 0;
+    for _ in 0..DRAWS {
+        at = below(random, count as u64);
+        if may(at) {
+            return Some(at);
+        }
+    }
+    (0..count)
+        .map(|step| (at + step) % count)
+        .find(|at| may(*at))
+}
+
+/// A number below `count` by chance.
+fn below(random: &Random, count: u64) -> usize {
+    let wide = u128::from(random.next()) * u128::from(count);
+    usize::try_from(wide >> 64).unwrap_or(0)
+}
+
+/// What a name hashes to, the same in every process.
+fn points(name: &str, number: u32) -> [u64; 4] {
+    let digest = bundle::digest::Digest::of(format!("{name}\0{number}").as_bytes());
+    let bytes = digest.as_bytes();
+    std::array::from_fn(|part| {
+        let part = &bytes[part * 8..part * 8 + 8];
+        u64::from_le_bytes(part.try_into().expect("8 bytes"))
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod trial {
+    //! What the distribution tests share.
+
+    use super::*;
+
+    pub(crate) fn hosts(count: u16) -> Vec<Arc<Host>> {
+        (0..count)
+            .map(|port| Arc::new(Host::new("10.0.0.1", port + 1, 0)))
+            .collect()
+    }
+
+    pub(crate) struct Trial {
+        pub(crate) hosts: Vec<Arc<Host>>,
+        pub(crate) table: Table,
+        pub(crate) balance: Balance,
+        pub(crate) random: Random,
+        pub(crate) bounded_load: bool,
+        pub(crate) slow_start_ms: Option<u64>,
+        pub(crate) now_ms: u64,
+    }
+
+    impl Trial {
+        pub(crate) fn new(lb: Lb, weights: &[u32]) -> Self {
+            let hosts = hosts(u16::try_from(weights.len()).unwrap());
+            let names = hosts.iter().map(|host| &*host.name);
+            Self {
+                table: Table::build(lb, names.zip(weights.iter().copied())),
+                hosts,
+                balance: Balance::new(lb, weights, 0),
+                random: Random::new(),
+                bounded_load: false,
+                slow_start_ms: None,
+                now_ms: 1_000_000,
+            }
+        }
+
+        pub(crate) fn pick(&self, hash: Option<u64>, may: impl Fn(usize) -> bool) -> Option<usize> {
+            let choice = Choice {
+                hosts: &self.hosts,
+                table: &self.table,
+                random: &self.random,
+                hash,
+                bounded_load: self.bounded_load,
+                slow_start_ms: self.slow_start_ms,
+                now_ms: self.now_ms,
+            };
+            self.balance.pick(&choice, may)
+        }
+
+        /// How often each was chosen, in thousandths.
+        pub(crate) fn shares(&self, picks: u64, may: impl Fn(usize) -> bool) -> Vec<u64> {
+            let mut count = vec![0; self.hosts.len()];
+            for number in 0..picks {
+                let hash = points("key", u32::try_from(number).unwrap())[0];
+                count[self.pick(Some(hash), &may).unwrap()] += 1;
+            }
+            count.iter().map(|count| count * 1_000 / picks).collect()
+        }
+    }
+
+    pub(crate) fn near(shares: &[u64], expected: &[u64], slack: u64) {
+        let fits = |(share, expected): (&u64, &u64)| share.abs_diff(*expected) <= slack;
+        assert!(
+            shares.iter().zip(expected).all(fits),
+            "{shares:?} instead of {expected:?}"
+        );
+    }
+
+    #[test]
+    fn every_algorithm_passes_over_who_may_not_and_gives_up_only_when_nobody_may() {
+        for lb in [
+            Lb::RoundRobin,
+            Lb::Random,
+            Lb::LeastRequest,
+            Lb::PeakEwma,
+            Lb::Ketama,
+            Lb::Maglev,
+        ] {
+            let trial = Trial::new(lb, &[1; 100]);
+            for number in 0..200u32 {
+                let hash = Some(points("k", number)[0]);
+                assert_eq!(trial.pick(hash, |index| index == 97), Some(97), "{lb:?}");
+                assert_eq!(trial.pick(hash, |_| false), None, "{lb:?}");
+            }
+            let none = Trial::new(lb, &[0, 0]);
+            assert_eq!(none.pick(Some(1), |_| true), None, "{lb:?}");
+            let one = Trial::new(lb, &[0, 3]);
+            assert_eq!(one.pick(Some(1), |_| true), Some(1), "{lb:?}");
+            let empty = Trial::new(lb, &[]);
+            assert_eq!(empty.pick(Some(1), |_| true), None, "{lb:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_just_come_gets_its_share_little_by_little() {
+        for lb in [Lb::RoundRobin, Lb::LeastRequest] {
+            let mut trial = Trial::new(lb, &[1, 1]);
+            trial.slow_start_ms = Some(10_000);
+            trial.hosts[1] = Arc::new(Host::new("10.0.0.1", 9, 1_000_000));
+            near(&trial.shares(1_100, |_| true), &[909, 90], 2);
+            trial.now_ms += 5_000;
+            near(&trial.shares(1_500, |_| true), &[666, 333], 2);
+            trial.now_ms += 5_000;
+            near(&trial.shares(1_000, |_| true), &[500, 500], 2);
         }
     }
 }

@@ -1,0 +1,101 @@
+//! Numbers that a user may leave out, each with its unit, its place and what holds without it.
+//!
+//! One table says all of it, so that what is read, what is carried and what plans compare cannot
+//! part. A default is resolved by gwc and carried like any other value; plans show what differs
+//! from it.
+
+use crate::declared::Scalar;
+
+/// What a number counts.
+pub(crate) trait Unit {
+    /// The number as settings say it.
+    fn scalar(amount: u64) -> Scalar;
+}
+
+/// Things.
+pub(crate) struct Count;
+/// Milliseconds.
+pub(crate) struct Ms;
+/// Bytes.
+pub(crate) struct Bytes;
+/// Parts per million.
+pub(crate) struct Share;
+
+impl Unit for Count {
+    fn scalar(amount: u64) -> Scalar {
+        Scalar::Number(i64::try_from(amount).unwrap_or(i64::MAX))
+    }
+}
+
+impl Unit for Ms {
+    fn scalar(amount: u64) -> Scalar {
+        Scalar::Duration(amount)
+    }
+}
+
+impl Unit for Bytes {
+    fn scalar(amount: u64) -> Scalar {
+        Scalar::Size(amount)
+    }
+}
+
+impl Unit for Share {
+    fn scalar(amount: u64) -> Scalar {
+        Scalar::Share(u32::try_from(amount).unwrap_or(u32::MAX))
+    }
+}
+
+/// A struct of numbers: `TAG NAME: UNIT = DEFAULT at "KEY"."KEY"`, or `… or none at …` where
+/// leaving it out switches something off.
+macro_rules! parameters {
+    (
+        $(#[$doc:meta])*
+        pub struct $name:ident {
+            $($(#[$about:meta])* $tag:literal $field:ident: $unit:ident = $default:expr => $($key:literal).+;)*
+            $(or none $($(#[$none_about:meta])* $none_tag:literal $none_field:ident: $none_unit:ident => $($none_key:literal).+;)*)?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, minicbor::Encode, minicbor::Decode)]
+        #[cbor(map)]
+        pub struct $name {
+            $($(#[$about])* #[n($tag)] pub $field: u64,)*
+            $($($(#[$none_about])* #[n($none_tag)] pub $none_field: Option<u64>,)*)?
+        }
+
+        impl $name {
+            /// What is written, and the default of what is not.
+            #[must_use]
+            pub fn of(settings: &$crate::declared::Settings) -> Self {
+                Self {
+                    $($field: settings.amount(&[$($key),+]).unwrap_or($default),)*
+                    $($($none_field: settings.amount(&[$($none_key),+]),)*)?
+                }
+            }
+
+            /// What differs from the defaults, for comparison.
+            #[must_use]
+            pub fn settings(&self) -> $crate::declared::Settings {
+                use $crate::declared::{Settings, Value};
+                use $crate::parameters::Unit as _;
+                let mut settings = Settings::default();
+                $(if self.$field != $default {
+                    let scalar = $crate::parameters::$unit::scalar(self.$field);
+                    settings = settings.with(&[$($key),+], Value::One(scalar));
+                })*
+                $($(if let Some(amount) = self.$none_field {
+                    let scalar = $crate::parameters::$none_unit::scalar(amount);
+                    settings = settings.with(&[$($none_key),+], Value::One(scalar));
+                })*)?
+                settings
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self::of(&$crate::declared::Settings::default())
+            }
+        }
+    };
+}
+pub(crate) use parameters;

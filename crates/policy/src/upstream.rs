@@ -1,0 +1,394 @@
+//! What an upstream says about choosing and judging its targets: parameters that gwd's
+//! `upstream` reads (semantics.md §3, §4). The defaults are Envoy's.
+
+use minicbor::{Decode, Encode};
+
+use crate::declared::{Scalar, Settings, Value};
+use crate::parameters::parameters;
+
+/// How a target is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Balance {
+    /// The algorithm.
+    #[n(0)]
+    pub lb: Lb,
+    /// What a hash is made of; none for algorithms without one.
+    #[n(1)]
+    pub hash_on: Option<HashOn>,
+    /// Whether a target with more than 1.25 times its share of the requests in flight is passed
+    /// over by a hash (bounded load).
+    #[n(2)]
+    pub bounded_load: bool,
+    /// Milliseconds that a new or returning target takes to get its full share.
+    #[n(3)]
+    pub slow_start_ms: Option<u64>,
+}
+
+/// The algorithm that chooses a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Lb {
+    /// Smooth weighted round robin, as NGINX does it.
+    #[default]
+    #[n(0)]
+    RoundRobin,
+    /// By weight alone.
+    #[n(1)]
+    Random,
+    /// The less busy of two.
+    #[n(2)]
+    LeastRequest,
+    /// The one of two whose answers are sooner, by a peak-sensitive moving average.
+    #[n(3)]
+    PeakEwma,
+    /// Consistent hashing on a ring.
+    #[n(4)]
+    Ketama,
+    /// Consistent hashing by a table.
+    #[n(5)]
+    Maglev,
+}
+
+/// What a hash is made of. Where the named thing is absent, the request goes anywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum HashOn {
+    /// The consumer that was authenticated.
+    #[n(0)]
+    Consumer,
+    /// The client's address.
+    #[n(1)]
+    Address,
+    /// A request field.
+    #[n(2)]
+    Header(#[n(0)] String),
+    /// A cookie; the gateway sets one where there is none.
+    #[n(3)]
+    Cookie(#[n(0)] String),
+    /// A query parameter.
+    #[n(4)]
+    Query(#[n(0)] String),
+}
+
+/// How targets are judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Health {
+    /// Requests that the gateway makes to find out.
+    #[n(0)]
+    pub active: Option<Active>,
+    /// What clients' requests tell.
+    #[n(1)]
+    pub passive: Option<Passive>,
+    /// What holds where no target works.
+    #[n(2)]
+    pub all_unhealthy: AllUnhealthy,
+}
+
+/// What holds where no target works.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum AllUnhealthy {
+    /// 503.
+    #[default]
+    #[n(0)]
+    Fail,
+    /// All of them get requests.
+    #[n(1)]
+    Spread,
+}
+
+/// An active health check.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Active {
+    /// What is asked.
+    #[n(0)]
+    pub kind: ActiveKind,
+    /// The path of the request.
+    #[n(1)]
+    pub path: String,
+    /// Its Host; the target's own where none is written.
+    #[n(2)]
+    pub host: Option<String>,
+    /// Further fields, sorted.
+    #[n(3)]
+    pub headers: Vec<(String, String)>,
+    /// Statuses that say it works, sorted.
+    #[n(4)]
+    pub statuses: Vec<u16>,
+    /// What the body of the response must contain.
+    #[n(5)]
+    pub body: Option<String>,
+    /// When, and how often.
+    #[n(6)]
+    pub times: ActiveTimes,
+}
+
+/// What an active check asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ActiveKind {
+    /// A GET.
+    #[default]
+    #[n(0)]
+    Http,
+    /// A connection.
+    #[n(1)]
+    Tcp,
+    /// `grpc.health.v1.Health/Check`.
+    #[n(2)]
+    Grpc,
+}
+
+parameters! {
+    /// When a check is made and what it takes to change a mind.
+    pub struct ActiveTimes {
+        /// Milliseconds from one to the next.
+        0 interval_ms: Ms = 10_000 => "interval";
+        /// Milliseconds that an answer may take.
+        1 timeout_ms: Ms = 2_000 => "timeout";
+        /// Failures in a row after which a target does not work.
+        2 unhealthy_after: Count = 3 => "unhealthy_after";
+        /// Successes in a row after which it works again.
+        3 healthy_after: Count = 2 => "healthy_after";
+    }
+}
+
+parameters! {
+    /// A passive health check: Envoy's outlier detection.
+    pub struct Passive {
+        /// Statuses of 500 and above, and broken connections, in a row.
+        0 consecutive_5xx: Count = 5 => "consecutive_5xx";
+        /// Requests within the interval from which the share of failures counts.
+        1 min_requests: Count = 50 => "min_requests";
+        /// Milliseconds that are looked at together.
+        2 interval_ms: Ms = 10_000 => "interval";
+        /// Milliseconds that a target is left out, times how often it was.
+        3 ejection_ms: Ms = 30_000 => "ejection";
+        /// Milliseconds at most.
+        4 max_ejection_ms: Ms = 300_000 => "max_ejection";
+        /// Parts per million of the targets that may be left out at once; one always may.
+        5 max_ejected_ppm: Share = 100_000 => "max_ejected";
+        /// Milliseconds of chance that are added to an ejection.
+        6 jitter_ms: Ms = 0 => "jitter";
+        /// Targets with enough requests that are needed to compare success rates.
+        7 success_targets: Count = 5 => "success_rate"."min_targets";
+        /// Requests within the interval that a target needs to be compared.
+        8 success_requests: Count = 100 => "success_rate"."min_requests";
+        /// How many thousandths of the standard deviation below the mean are too low; 0: rates
+        /// are not compared.
+        9 success_stdev_milli: Count = 1_900 => "success_rate"."stdev_factor";
+        or none
+        /// 502, 503, 504 and broken connections in a row.
+        10 consecutive_gateway_failures: Count => "consecutive_gateway_failures";
+        /// Failures to connect and broken connections in a row; where it is set, they count here
+        /// and not among statuses.
+        11 consecutive_local_failures: Count => "consecutive_local_failures";
+        /// Parts per million of failures within the interval.
+        12 failure_ppm: Share => "failure_ratio";
+    }
+}
+
+parameters! {
+    /// What an upstream bears at once, over all workers.
+    pub struct Limits {
+        /// Requests that wait for a connection.
+        1 pending: Count = 1_024 => "pending";
+        /// Requests.
+        2 requests: Count = 1_024 => "requests";
+        or none
+        /// Second tries, beside what their budget says.
+        3 retries: Count => "retries";
+    }
+}
+
+// === impl Balance ===
+
+impl Balance {
+    /// Reads what is written at an upstream.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            lb: match settings.text(&["lb"]) {
+                Some("random") => Lb::Random,
+                Some("least_request") => Lb::LeastRequest,
+                Some("peak_ewma") => Lb::PeakEwma,
+                Some("ketama") => Lb::Ketama,
+                Some("maglev") => Lb::Maglev,
+                _ => Lb::RoundRobin,
+            },
+            hash_on: settings.text(&["hash_on"]).and_then(HashOn::parse),
+            bounded_load: settings.flag(&["bounded_load"]).unwrap_or(false),
+            slow_start_ms: settings.amount(&["slow_start"]),
+        }
+    }
+
+    /// What differs from the defaults, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let mut settings = Settings::default();
+        if self.lb != Lb::default() {
+            settings = settings.with(&["lb"], text(self.lb.name()));
+        }
+        if let Some(hash_on) = &self.hash_on {
+            settings = settings.with(&["hash_on"], text(&hash_on.to_string()));
+        }
+        if self.bounded_load {
+            settings = settings.with(&["bounded_load"], Value::One(Scalar::Flag(true)));
+        }
+        if let Some(ms) = self.slow_start_ms {
+            settings = settings.with(&["slow_start"], Value::One(Scalar::Duration(ms)));
+        }
+        settings
+    }
+}
+
+impl Lb {
+    /// The word of the vocabulary.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RoundRobin => "round_robin",
+            Self::Random => "random",
+            Self::LeastRequest => "least_request",
+            Self::PeakEwma => "peak_ewma",
+            Self::Ketama => "ketama",
+            Self::Maglev => "maglev",
+        }
+    }
+}
+
+// === impl HashOn ===
+
+impl HashOn {
+    /// `consumer`, `address`, `header:NAME`, `cookie:NAME` or `query:NAME`; none for anything
+    /// else.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.split_once(':') {
+            None if text == "consumer" => Some(Self::Consumer),
+            None if text == "address" => Some(Self::Address),
+            Some(("header", name)) => Some(Self::Header(name.to_ascii_lowercase())),
+            Some(("cookie", name)) => Some(Self::Cookie(name.to_owned())),
+            Some(("query", name)) => Some(Self::Query(name.to_owned())),
+            _ => None,
+        }
+    }
+}
+
+/// As it is written.
+impl std::fmt::Display for HashOn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Consumer => f.write_str("consumer"),
+            Self::Address => f.write_str("address"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+            Self::Query(name) => write!(f, "query:{name}"),
+        }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// Reads what is written below an upstream's `health`.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        let inner = |key: &str| {
+            let at = ["health", key];
+            settings.has(&at).then(|| settings.inside(&at))
+        };
+        Self {
+            active: inner("active").map(|active| Active::of(&active)),
+            passive: inner("passive").map(|passive| Passive::of(&passive)),
+            all_unhealthy: match settings.text(&["health", "all_unhealthy"]) {
+                Some("spread") => AllUnhealthy::Spread,
+                _ => AllUnhealthy::Fail,
+            },
+        }
+    }
+
+    /// What differs from the defaults, for comparison; a check without anything of its own is
+    /// there all the same.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        let mut add = |key: &str, inner: Settings| {
+            let all = std::mem::take(&mut settings);
+            settings = match inner.is_empty() {
+                true => all.with(&["health", key], Value::Empty),
+                false => all.with_below(&["health", key], inner),
+            };
+        };
+        if let Some(active) = &self.active {
+            add("active", active.settings());
+        }
+        if let Some(passive) = &self.passive {
+            add("passive", passive.settings());
+        }
+        match self.all_unhealthy {
+            AllUnhealthy::Fail => settings,
+            AllUnhealthy::Spread => settings.with(
+                &["health", "all_unhealthy"],
+                Value::One(Scalar::Text("spread".to_owned())),
+            ),
+        }
+    }
+}
+
+impl Active {
+    fn of(settings: &Settings) -> Self {
+        let headers = settings.below(&["headers"]).filter_map(|one| {
+            let name = one.path.get(1)?;
+            Some((name.clone(), settings.text(&["headers", name])?.to_owned()))
+        });
+        let statuses = settings.numbers(&["statuses"]);
+        Self {
+            kind: match settings.text(&["kind"]) {
+                Some("tcp") => ActiveKind::Tcp,
+                Some("grpc") => ActiveKind::Grpc,
+                _ => ActiveKind::Http,
+            },
+            path: settings.text(&["path"]).unwrap_or("/").to_owned(),
+            host: settings.text(&["host"]).map(str::to_owned),
+            headers: headers.collect(),
+            statuses: match statuses.is_empty() {
+                true => vec![200],
+                false => statuses,
+            },
+            body: settings.text(&["body"]).map(str::to_owned),
+            times: ActiveTimes::of(settings),
+        }
+    }
+
+    fn settings(&self) -> Settings {
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let mut settings = self.times.settings();
+        match self.kind {
+            ActiveKind::Http => {}
+            ActiveKind::Tcp => settings = settings.with(&["kind"], text("tcp")),
+            ActiveKind::Grpc => settings = settings.with(&["kind"], text("grpc")),
+        }
+        if self.path != "/" {
+            settings = settings.with(&["path"], text(&self.path));
+        }
+        if let Some(host) = &self.host {
+            settings = settings.with(&["host"], text(host));
+        }
+        for (name, value) in &self.headers {
+            settings = settings.with(&["headers", name], text(value));
+        }
+        if self.statuses != [200] {
+            let all = self.statuses.iter();
+            let all = all.map(|status| Scalar::Number((*status).into()));
+            settings = settings.with(&["statuses"], Value::Set(all.collect()));
+        }
+        if let Some(body) = &self.body {
+            settings = settings.with(&["body"], text(body));
+        }
+        settings
+    }
+}

@@ -1,0 +1,101 @@
+//! What upstreams' states say to the scrape: hosts that work, ejections, breakers, budgets.
+
+use std::sync::atomic::Ordering;
+
+use crate::telemetry::registry::Numbers;
+use crate::upstream::breaker::{Breaker, Stand};
+use crate::upstream::outlier::WHYS;
+use crate::upstream::shared::States;
+
+/// Names, helps and series.
+pub(crate) struct Told {
+    pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
+    pub(crate) counters: [(&'static str, &'static str, Numbers); 3],
+}
+
+/// Reads everything at once.
+pub(crate) fn read(states: &States, now_ms: u64) -> Told {
+    let (mut healthy, mut circuits) = (Numbers::new(), Numbers::new());
+    let (mut ejections, mut turns) = (Numbers::new(), Numbers::new());
+    let mut exhausted = Numbers::new();
+    states.each(|state| {
+        let upstream = || ("upstream", state.name.to_string());
+        circuit(&state.breaker, &[upstream()], &mut circuits, &mut turns);
+        let count = state.exhausted.load(Ordering::Relaxed);
+        if count > 0 {
+            exhausted.insert(vec![upstream()], count as f64);
+        }
+        for host in state.hosts() {
+            let labels = vec![upstream(), ("host", host.name.to_string())];
+            let works = !host.is_ejected(now_ms);
+            circuit(&host.breaker, &labels, &mut circuits, &mut turns);
+            healthy.insert(labels, f64::from(u8::from(works)));
+            for (why, count) in WHYS.iter().zip(&host.tally.ejected) {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    let labels = vec![upstream(), ("reason", (*why).to_owned())];
+                    *ejections.entry(labels).or_default() += count as f64;
+                }
+            }
+        }
+    });
+    Told {
+        gauges: [
+            (
+                "gwd_upstream_host_healthy",
+                "Whether a host gets requests: 0 while it is ejected.",
+                healthy,
+            ),
+            (
+                "gwd_circuit_state",
+                "0 closed, 1 half open, 2 open; breakers that have turned once.",
+                circuits,
+            ),
+        ],
+        counters: [
+            (
+                "gwd_upstream_ejections_total",
+                "Hosts that outlier detection left out.",
+                ejections,
+            ),
+            (
+                "gwd_circuit_transitions_total",
+                "Breakers that opened, half opened, closed.",
+                turns,
+            ),
+            (
+                "gwd_retry_budget_exhausted_total",
+                "Second tries that the budget did not admit.",
+                exhausted,
+            ),
+        ],
+    }
+}
+
+/// A breaker that has ever turned.
+fn circuit(
+    breaker: &Breaker,
+    labels: &[(&'static str, String)],
+    circuits: &mut Numbers,
+    turns: &mut Numbers,
+) {
+    let all = ["open", "half_open", "closed"].iter();
+    let mut turned = false;
+    for (to, count) in all.zip(&breaker.transitions) {
+        let count = count.load(Ordering::Relaxed);
+        if count > 0 {
+            turned = true;
+            let mut labels = labels.to_vec();
+            labels.push(("to", (*to).to_owned()));
+            *turns.entry(labels).or_default() += count as f64;
+        }
+    }
+    if turned {
+        let state = match breaker.stand() {
+            Stand::Closed => 0.0,
+            Stand::HalfOpen => 1.0,
+            Stand::Open => 2.0,
+        };
+        circuits.insert(labels.to_vec(), state);
+    }
+}

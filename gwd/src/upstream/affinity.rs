@@ -1,0 +1,117 @@
+//! What keeps a client's requests at one target: a hash of something that it sends, or a cookie.
+//!
+//! The cookie's value is made from the names of upstream and target, so that every gateway of a
+//! fleet reads it, before and after a restart; it tells nobody which target it is. It names one
+//! of the targets or nothing, so there is nothing in it to forge.
+
+use std::hash::{DefaultHasher, Hasher as _};
+use std::net::IpAddr;
+
+use http::{HeaderValue, header};
+use policy::upstream::HashOn;
+use policy::{Cx, RequestHead};
+
+use crate::random::Random;
+use crate::upstream::shared::Common;
+
+/// Where a request belongs.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Affinity {
+    hash: Option<u64>,
+    target: Option<usize>,
+    /// The cookie is the gateway's to set.
+    sets_cookie: bool,
+}
+
+impl Affinity {
+    /// Reads what the request says.
+    pub(crate) fn of(
+        hash_on: Option<&HashOn>,
+        head: &RequestHead,
+        cx: &Cx<'_>,
+        common: &Common,
+        random: &Random,
+    ) -> Self {
+        let Some(hash_on) = hash_on else {
+            return Self::default();
+        };
+        let hash = match hash_on {
+            HashOn::Consumer => cx.principal.map(|one| hash(one.consumer.as_bytes())),
+            HashOn::Address => Some(match cx.client.to_canonical() {
+                IpAddr::V4(address) => hash(&address.octets()),
+                IpAddr::V6(address) => hash(&address.octets()),
+            }),
+            HashOn::Header(name) => head.headers.get(name).map(|value| hash(value.as_bytes())),
+            HashOn::Query(name) => query(head, name).map(|value| hash(value.as_bytes())),
+            HashOn::Cookie(name) => {
+                let value = cookie(head, name);
+                return Self {
+                    hash: Some(value.map_or_else(|| random.next(), |value| hash(value.as_bytes()))),
+                    target: value.and_then(|value| {
+                        let known = common.cookies.iter();
+                        known.into_iter().position(|cookie| **cookie == *value)
+                    }),
+                    sets_cookie: true,
+                };
+            }
+        };
+        Self {
+            hash,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn hash(&self) -> Option<u64> {
+        self.hash
+    }
+
+    /// The target that the request asks for.
+    pub(crate) fn target(&self) -> Option<usize> {
+        self.target
+    }
+
+    /// The cookie that keeps the client at the target that served it; none where it has it.
+    pub(crate) fn cookie(
+        &self,
+        name: &str,
+        target: usize,
+        common: &Common,
+        encrypted: bool,
+    ) -> Option<HeaderValue> {
+        if !self.sets_cookie || self.target == Some(target) {
+            return None;
+        }
+        let value = &common.cookies[target];
+        let secure = if encrypted { "; Secure" } else { "" };
+        let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}");
+        HeaderValue::try_from(text).ok()
+    }
+}
+
+/// The same in every process of one version; a client that finds two values with one hash gains
+/// nothing but its own target.
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
+/// RFC 6265 §4.2.1, all lines.
+fn cookie<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
+    let lines = head.headers.get_all(header::COOKIE).iter();
+    let pairs = lines.filter_map(|line| line.to_str().ok());
+    let mut pairs = pairs.flat_map(|line| line.split(';'));
+    pairs.find_map(|pair| {
+        let (key, value) = pair.trim().split_once('=')?;
+        (key == name).then_some(value)
+    })
+}
+
+/// The first value of a query parameter, as it is written.
+fn query<'h>(head: &'h RequestHead, name: &str) -> Option<&'h str> {
+    let mut pairs = head.query()?.split('&');
+    pairs.find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then_some(value)
+    })
+}

@@ -1,0 +1,145 @@
+//! Consistent hashing by a table (Maglev, NSDI 2016): one lookup, at the price of about twice the
+//! keys that move when a target comes or goes.
+
+use super::points;
+
+/// Slots: a prime, so that every step visits all of them.
+const SIZE: u64 = 65_537;
+/// Other slots that are looked at where the first target may not be chosen.
+const PROBES: u64 = 64;
+
+#[derive(Debug)]
+pub(crate) struct Maglev {
+    /// The target by slot; none where no target has a weight.
+    slots: Box<[u32]>,
+    targets: usize,
+}
+
+/// A target's way through the slots.
+struct Way {
+    target: u32,
+    at: u64,
+    step: u64,
+    weight: u64,
+    /// What it has been given of its weight.
+    given: u64,
+}
+
+impl Maglev {
+    /// `hosts`: names and weights by target.
+    pub(crate) fn build(hosts: &[(&str, u32)]) -> Self {
+        let way = |(target, (name, weight)): (u32, &(&str, u32))| {
+            let [at, step, ..] = points(name, 0);
+            Way {
+                target,
+                at: at % SIZE,
+                step: step % (SIZE - 1) + 1,
+                weight: u64::from(*weight),
+                given: 0,
+            }
+        };
+        let ways = (0u32..).zip(hosts).map(way);
+        let mut ways: Vec<Way> = ways.filter(|way| way.weight > 0).collect();
+        let most = ways.iter().map(|way| way.weight).max().unwrap_or(0);
+        let mut slots = Vec::new();
+        if most > 0 {
+            slots = vec![u32::MAX; usize::try_from(SIZE).unwrap_or(0)];
+            fill(&mut slots, &mut ways, most);
+        }
+        Self {
+            slots: slots.into(),
+            targets: hosts.len(),
+        }
+    }
+
+    pub(crate) fn pick(&self, hash: u64, may: &impl Fn(usize) -> bool) -> Option<usize> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        // A step of its own for each key: the keys of one target spread over all others.
+        let step = hash / SIZE % (SIZE - 1) + 1;
+        let slot = |probe: u64| {
+            let at = (hash % SIZE + probe * step) % SIZE;
+            self.slots[usize::try_from(at).unwrap_or(0)] as usize
+        };
+        let mut probes = (0..PROBES).map(slot);
+        let found = probes.find(|target| may(*target));
+        found.or_else(|| {
+            let weighs = |target: &usize| self.slots.contains(&u32::try_from(*target).unwrap_or(0));
+            (0..self.targets).find(|target| may(*target) && weighs(target))
+        })
+    }
+}
+
+/// Gives every slot to the next target in turn that wants it; who weighs less is asked less
+/// often.
+fn fill(slots: &mut [u32], ways: &mut [Way], most: u64) {
+    let mut left = slots.len();
+    loop {
+        for way in &mut *ways {
+            way.given += way.weight;
+            if way.given < most {
+                continue;
+            }
+            way.given -= most;
+            loop {
+                let slot = &mut slots[usize::try_from(way.at).unwrap_or(0)];
+                way.at = (way.at + way.step) % SIZE;
+                if *slot == u32::MAX {
+                    *slot = way.target;
+                    break;
+                }
+            }
+            left -= 1;
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::upstream::Lb;
+
+    use super::super::points;
+    use super::super::trial::{Trial, near};
+    use super::*;
+
+    #[test]
+    fn shares_follow_the_weights_closely() {
+        let trial = Trial::new(Lb::Maglev, &[1, 1, 2]);
+        near(&trial.shares(20_000, |_| true), &[250, 250, 500], 15);
+        let built = Maglev::build(&[("a", 1), ("b", 1), ("c", 1)]);
+        let count = built.slots.iter().filter(|slot| **slot == 1).count();
+        assert!(count.abs_diff(65_537 / 3) <= 1, "{count}");
+    }
+
+    #[test]
+    fn who_goes_spreads_its_requests_and_the_others_stay() {
+        let trial = Trial::new(Lb::Maglev, &[1; 10]);
+        let mut got = [0; 10];
+        for key in 0..10_000u32 {
+            let key = Some(points("k", key)[1]);
+            let before = trial.pick(key, |_| true).unwrap();
+            let after = trial.pick(key, |at| at != 3).unwrap();
+            assert!(before == after || before == 3);
+            if before == 3 {
+                got[after] += 1;
+            }
+        }
+        assert_eq!(got[3], 0);
+        let rest = got.iter().enumerate().filter(|(at, _)| *at != 3);
+        assert!(rest.clone().all(|(_, count)| *count > 50), "{got:?}");
+    }
+
+    #[test]
+    fn a_table_without_one_target_is_nearly_the_same() {
+        let names: Vec<String> = (0..10).map(|number| format!("h{number}")).collect();
+        let hosts: Vec<(&str, u32)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+        let (all, fewer) = (Maglev::build(&hosts), Maglev::build(&hosts[..9]));
+        let pairs = all.slots.iter().zip(&fewer.slots);
+        let moved = pairs.filter(|(a, b)| a != b && **a != 9).count();
+        assert!(moved < 65_537 / 10, "{moved}");
+    }
+}

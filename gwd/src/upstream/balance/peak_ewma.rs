@@ -1,0 +1,108 @@
+//! The one of two whose cost is lower: a moving average of how long answers take, which jumps to
+//! a peak at once and decays over ten seconds, times the requests in flight plus one (Finagle,
+//! Linkerd). Each worker averages for itself; who is busy is counted over all.
+
+use std::cell::Cell;
+
+use super::{Choice, active, draw};
+
+/// Over how long an average decays.
+const DECAY_NS: f64 = 10e9;
+/// What a target costs that has requests in flight and has never answered.
+const UNKNOWN_NS: f64 = 1e9;
+
+#[derive(Debug)]
+pub(crate) struct PeakEwma {
+    targets: Box<[Target]>,
+}
+
+#[derive(Debug)]
+struct Target {
+    weight: u32,
+    average_ns: Cell<f64>,
+    stamp_ns: Cell<u64>,
+}
+
+impl PeakEwma {
+    pub(crate) fn build(weights: &[u32]) -> Self {
+        Self {
+            targets: weights
+                .iter()
+                .map(|weight| Target {
+                    weight: *weight,
+                    average_ns: Cell::new(0.0),
+                    stamp_ns: Cell::new(0),
+                })
+                .collect(),
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "an average of durations")]
+    pub(crate) fn observe(&self, target: usize, took_ns: u64, now_ns: u64) {
+        let target = &self.targets[target];
+        let took = took_ns as f64;
+        let average = target.average_ns.get();
+        let gone = now_ns.saturating_sub(target.stamp_ns.replace(now_ns));
+        let kept = (-(gone as f64) / DECAY_NS).exp();
+        target.average_ns.set(match took > average {
+            true => took,
+            false => average * kept + took * (1.0 - kept),
+        });
+    }
+
+    pub(crate) fn pick(&self, choice: &Choice<'_>, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let may = |at: usize| self.targets[at].weight > 0 && may(at);
+        let one = draw(choice.random, self.targets.len(), &may)?;
+        let other = draw(choice.random, self.targets.len(), &|at| {
+            at != one && may(at)
+        });
+        Some(match other {
+            Some(other) if self.cost(other, choice) < self.cost(one, choice) => other,
+            Some(_) | None => one,
+        })
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "a cost to compare")]
+    fn cost(&self, at: usize, choice: &Choice<'_>) -> f64 {
+        let target = &self.targets[at];
+        let busy = active(&choice.hosts[at]) as f64;
+        let gone = (choice.now_ms * 1_000_000).saturating_sub(target.stamp_ns.get());
+        let average = target.average_ns.get() * (-(gone as f64) / DECAY_NS).exp();
+        let cost = match average > 0.0 || busy == 0.0 {
+            true => average * (busy + 1.0),
+            false => UNKNOWN_NS + busy,
+        };
+        cost * 1_000.0 / (f64::from(target.weight) * choice.pace(at) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::upstream::Lb;
+
+    use super::super::trial::{Trial, near};
+
+    #[test]
+    fn the_slower_one_is_avoided_until_its_average_has_decayed() {
+        let mut trial = Trial::new(Lb::PeakEwma, &[1, 1]);
+        let now_ns = trial.now_ms * 1_000_000;
+        trial.balance.observe(0, 1_000_000, now_ns);
+        trial.balance.observe(1, 1_000_000, now_ns);
+        trial.balance.observe(1, 50_000_000, now_ns);
+        near(&trial.shares(1_000, |_| true), &[1_000, 0], 0);
+        // Both are asked equally often by the draw; the busier one costs more.
+        let _busy: Vec<_> = (0..99).map(|_| trial.hosts[0].busy()).collect();
+        near(&trial.shares(1_000, |_| true), &[0, 1_000], 0);
+        drop(_busy);
+        trial.now_ms += 100_000;
+        let now_ns = trial.now_ms * 1_000_000;
+        trial.balance.observe(0, 1_000_000, now_ns);
+        near(&trial.shares(1_000, |_| true), &[0, 1_000], 0);
+    }
+
+    #[test]
+    fn those_that_are_alike_get_alike() {
+        let trial = Trial::new(Lb::PeakEwma, &[1, 1, 1, 1]);
+        near(&trial.shares(20_000, |_| true), &[250; 4], 15);
+    }
+}

@@ -1,0 +1,391 @@
+//! Leaves an upstream alone that fails, and tries carefully whether it works again
+//! (semantics.md §3).
+//!
+//! All that decides is one word, changed by compare-and-swap: state, epoch, probes in flight and
+//! successes while it is half open, failures in a row. A [`Permit`] belongs to the epoch that
+//! gave it; what comes back under a later one is not counted. A probe's place is given back by
+//! dropping the permit, whichever way the exchange ends, and one that nobody gives back expires.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use policy::traffic::circuit_breaker::Numbers;
+
+/// Parts of a window.
+const SLOTS: usize = 10;
+
+/// One breaker of the process.
+#[derive(Debug, Default)]
+pub(crate) struct Breaker {
+    word: AtomicU64,
+    /// Open: when it is tried again. Half open: when probes that have not come back count no
+    /// more.
+    until_ms: AtomicU64,
+    /// How often it opened without having closed in between.
+    trips: AtomicU64,
+    window: [Slot; SLOTS],
+    /// Transitions to open, half open, closed.
+    pub(crate) transitions: [AtomicU64; 3],
+}
+
+/// What came back within a tenth of the window.
+#[derive(Debug, Default)]
+struct Slot {
+    /// Which tenth, counted from the beginning of the clock, plus one.
+    turn: AtomicU64,
+    total: AtomicU64,
+    failed: AtomicU64,
+    slow: AtomicU64,
+}
+
+/// Where a breaker stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stand {
+    Closed,
+    Open,
+    HalfOpen,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// The upstream answered, be it with 4xx.
+    Alive,
+    /// It did not, or with 5xx.
+    Failed,
+}
+
+/// The right to one request. Dropped without a word it counts as nothing.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct Permit<'a> {
+    breaker: &'a Breaker,
+    epoch: u64,
+    probe: bool,
+    told: bool,
+}
+
+/// It is open for so many milliseconds more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub(crate) wait_ms: u64,
+}
+
+/// The word, unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word {
+    stand: Stand,
+    /// Counts transitions, modulo 2^16.
+    epoch: u64,
+    probes: u64,
+    successes: u64,
+    consecutive: u64,
+}
+
+const FIELD: u64 = 0xfff;
+const CONSECUTIVE: u64 = 0xf_ffff;
+const EPOCH: u64 = 0xffff;
+
+// === impl Breaker ===
+
+impl Breaker {
+    /// Asks for one request.
+    ///
+    /// # Errors
+    /// [`Open`] with the time until it is worth asking again.
+    pub(crate) fn admit(&self, numbers: &Numbers, now_ms: u64) -> Result<Permit<'_>, Open> {
+        let most = probes_max(numbers);
+        loop {
+            let raw = self.word.load(Ordering::Acquire);
+            let word = Word::unpack(raw);
+            let until_ms = self.until_ms.load(Ordering::Acquire);
+            let next = match word.stand {
+                Stand::Closed => return Ok(self.permit(word.epoch, false)),
+                Stand::Open if now_ms < until_ms => return Err(open(until_ms - now_ms)),
+                Stand::Open => Word::new(Stand::HalfOpen, word.epoch + 1).probing(1),
+                Stand::HalfOpen if word.probes + word.successes < most => {
+                    word.probing(word.probes + 1)
+                }
+                // Whoever has the places is not coming back: they are given anew.
+                Stand::HalfOpen if now_ms >= until_ms => {
+                    Word::new(Stand::HalfOpen, word.epoch + 1).probing(1)
+                }
+                Stand::HalfOpen => return Err(open(until_ms - now_ms)),
+            };
+            if next.epoch != word.epoch {
+                // Before the word: nobody sees the new one with the old time.
+                let expiry_ms = now_ms + numbers.open_ms.max(1);
+                self.until_ms.store(expiry_ms, Ordering::Release);
+            }
+            if self.exchange(raw, next) {
+                if word.stand == Stand::Open {
+                    self.turned(Stand::HalfOpen);
+                }
+                return Ok(self.permit(next.epoch, true));
+            }
+        }
+    }
+
+    /// Whether a request would be let through.
+    pub(crate) fn admits(&self, numbers: &Numbers, now_ms: u64) -> bool {
+        let word = Word::unpack(self.word.load(Ordering::Relaxed));
+        let over = now_ms >= self.until_ms.load(Ordering::Relaxed);
+        match word.stand {
+            Stand::Closed => true,
+            Stand::Open => over,
+            Stand::HalfOpen => over || word.probes + word.successes < probes_max(numbers),
+        }
+    }
+
+    /// Where it stands.
+    pub(crate) fn stand(&self) -> Stand {
+        Word::unpack(self.word.load(Ordering::Relaxed)).stand
+    }
+
+    fn permit(&self, epoch: u64, probe: bool) -> Permit<'_> {
+        Permit {
+            breaker: self,
+            epoch,
+            probe,
+            told: false,
+        }
+    }
+
+    fn exchange(&self, raw: u64, next: Word) -> bool {
+        let next = next.pack();
+        let swapped = self
+            .word
+            .compare_exchange(raw, next, Ordering::AcqRel, Ordering::Relaxed);
+        swapped.is_ok()
+    }
+
+    /// Opens it; `chance` is what jitter is made of.
+    fn open(&self, raw: u64, word: Word, numbers: &Numbers, now_ms: u64, chance: u64) -> bool {
+        let trips = self.trips.load(Ordering::Relaxed).min(20);
+        let most = numbers.open_max_ms.max(numbers.open_ms);
+        let wait_ms = numbers.open_ms.saturating_mul(1 << trips).min(most).max(1);
+        let jitter_ms = chance % (wait_ms / 10 + 1);
+        self.until_ms
+            .store(now_ms + wait_ms + jitter_ms, Ordering::Release);
+        let ours = self.exchange(raw, Word::new(Stand::Open, word.epoch + 1));
+        if ours {
+            self.trips.fetch_add(1, Ordering::Relaxed);
+            self.turned(Stand::Open);
+        }
+        ours
+    }
+
+    fn turned(&self, to: Stand) {
+        let cell = match to {
+            Stand::Open => 0,
+            Stand::HalfOpen => 1,
+            Stand::Closed => 2,
+        };
+        self.transitions[cell].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts what came back, and tells whether a share of the window is too large.
+    fn window_is_bad(&self, numbers: &Numbers, failed: bool, slow: bool, now_ms: u64) -> bool {
+        if numbers.failure_ppm.is_none() && numbers.slow_ppm.is_none() {
+            return false;
+        }
+        let width_ms = (numbers.window_ms / SLOTS as u64).max(1);
+        let turn = now_ms / width_ms + 1;
+        let slot = &self.window[usize::try_from(turn % SLOTS as u64).unwrap_or(0)];
+        let before = slot.turn.load(Ordering::Acquire);
+        if before != turn {
+            let ours =
+                slot.turn
+                    .compare_exchange(before, turn, Ordering::AcqRel, Ordering::Relaxed);
+            if ours.is_ok() {
+                slot.clear();
+            }
+        }
+        slot.total.fetch_add(1, Ordering::Relaxed);
+        slot.failed.fetch_add(failed.into(), Ordering::Relaxed);
+        slot.slow.fetch_add(slow.into(), Ordering::Relaxed);
+        let (mut total, mut failed, mut slow) = (0, 0, 0);
+        let oldest = turn.saturating_sub(SLOTS as u64 - 1);
+        for slot in &self.window {
+            if slot.turn.load(Ordering::Relaxed) >= oldest {
+                total += slot.total.load(Ordering::Relaxed);
+                failed += slot.failed.load(Ordering::Relaxed);
+                slow += slot.slow.load(Ordering::Relaxed);
+            }
+        }
+        let reaches = |part: u64, ppm: Option<u64>| {
+            ppm.is_some_and(|ppm| part > 0 && part * 1_000_000 >= ppm * total)
+        };
+        total >= numbers.min_requests.max(1)
+            && (reaches(failed, numbers.failure_ppm) || reaches(slow, numbers.slow_ppm))
+    }
+
+    fn forget_window(&self) {
+        for slot in &self.window {
+            slot.turn.store(0, Ordering::Release);
+            slot.clear();
+        }
+    }
+}
+
+impl Slot {
+    fn clear(&self) {
+        for cell in [&self.total, &self.failed, &self.slow] {
+            cell.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+fn probes_max(numbers: &Numbers) -> u64 {
+    numbers.half_open_requests.clamp(1, FIELD)
+}
+
+fn open(wait_ms: u64) -> Open {
+    Open { wait_ms }
+}
+
+// === impl Permit ===
+
+impl Permit<'_> {
+    /// Tells how the exchange ended. `chance`: any number, for jitter.
+    pub(crate) fn ended(
+        mut self,
+        ended: Ended,
+        took_ms: u64,
+        numbers: &Numbers,
+        now_ms: u64,
+        chance: u64,
+    ) {
+        self.told = true;
+        let slow = numbers.slow_ms.is_some_and(|slow_ms| took_ms > slow_ms);
+        let failed = ended == Ended::Failed;
+        let breaker = self.breaker;
+        let mut counted = None;
+        loop {
+            let raw = breaker.word.load(Ordering::Acquire);
+            let word = Word::unpack(raw);
+            if word.epoch != self.epoch {
+                return;
+            }
+            let done = match word.stand {
+                Stand::Open => return,
+                Stand::HalfOpen if failed || slow => {
+                    breaker.open(raw, word, numbers, now_ms, chance)
+                }
+                Stand::HalfOpen if word.successes + 1 >= probes_max(numbers) => {
+                    let closed = breaker.exchange(raw, Word::new(Stand::Closed, word.epoch + 1));
+                    if closed {
+                        breaker.trips.store(0, Ordering::Relaxed);
+                        breaker.forget_window();
+                        breaker.turned(Stand::Closed);
+                    }
+                    closed
+                }
+                Stand::HalfOpen => breaker.exchange(
+                    raw,
+                    Word {
+                        probes: word.probes.saturating_sub(1),
+                        successes: word.successes + 1,
+                        ..word
+                    },
+                ),
+                Stand::Closed => {
+                    let bad = *counted.get_or_insert_with(|| {
+                        breaker.window_is_bad(numbers, failed, slow, now_ms)
+                    });
+                    let consecutive = match failed {
+                        true => (word.consecutive + 1).min(CONSECUTIVE),
+                        false => 0,
+                    };
+                    let row = numbers.consecutive_failures;
+                    if bad || row.is_some_and(|row| failed && consecutive >= row) {
+                        breaker.open(raw, word, numbers, now_ms, chance)
+                    } else if consecutive == word.consecutive {
+                        true
+                    } else {
+                        breaker.exchange(
+                            raw,
+                            Word {
+                                consecutive,
+                                ..word
+                            },
+                        )
+                    }
+                }
+            };
+            if done {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Permit<'_> {
+    /// The client went away, or the request never got to the upstream: a probe's place is free
+    /// again, and nothing was learnt.
+    fn drop(&mut self) {
+        if self.told || !self.probe {
+            return;
+        }
+        loop {
+            let raw = self.breaker.word.load(Ordering::Acquire);
+            let word = Word::unpack(raw);
+            if word.epoch != self.epoch || word.stand != Stand::HalfOpen {
+                return;
+            }
+            let next = word.probing(word.probes.saturating_sub(1));
+            if self.breaker.exchange(raw, next) {
+                return;
+            }
+        }
+    }
+}
+
+// === impl Word ===
+
+impl Word {
+    fn new(stand: Stand, epoch: u64) -> Self {
+        Self {
+            stand,
+            epoch: epoch & EPOCH,
+            probes: 0,
+            successes: 0,
+            consecutive: 0,
+        }
+    }
+
+    fn probing(self, probes: u64) -> Self {
+        Self { probes, ..self }
+    }
+
+    /// 2 bits of state, 16 of the epoch, 12 of probes, 12 of successes, 20 of failures in a row.
+    fn pack(self) -> u64 {
+        let stand = match self.stand {
+            Stand::Closed => 0,
+            Stand::Open => 1,
+            Stand::HalfOpen => 2,
+        };
+        stand
+            | (self.epoch & EPOCH) << 2
+            | (self.probes & FIELD) << 18
+            | (self.successes & FIELD) << 30
+            | (self.consecutive & CONSECUTIVE) << 42
+    }
+
+    fn unpack(raw: u64) -> Self {
+        Self {
+            stand: match raw & 3 {
+                0 => Stand::Closed,
+                1 => Stand::Open,
+                _ => Stand::HalfOpen,
+            },
+            epoch: raw >> 2 & EPOCH,
+            probes: raw >> 18 & FIELD,
+            successes: raw >> 30 & FIELD,
+            consecutive: raw >> 42 & CONSECUTIVE,
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "breaker_tests.rs"]
+mod tests;

@@ -1,0 +1,307 @@
+//! Held to a plain model over random outcome sequences with cancellation.
+
+use std::collections::VecDeque;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn numbers() -> Numbers {
+    Numbers {
+        consecutive_failures: Some(3),
+        open_ms: 100,
+        open_max_ms: 400,
+        half_open_requests: 2,
+        ..Numbers::default()
+    }
+}
+
+fn fail(permit: Permit<'_>, now_ms: u64) {
+    permit.ended(Ended::Failed, 1, &numbers(), now_ms, 0);
+}
+
+/// Opens a breaker at 0.
+fn opened() -> Breaker {
+    let breaker = Breaker::default();
+    for _ in 0..3 {
+        fail(breaker.admit(&numbers(), 0).unwrap(), 0);
+    }
+    assert_eq!(breaker.stand(), Stand::Open);
+    breaker
+}
+
+#[test]
+fn a_probe_that_is_dropped_gives_its_place_back() {
+    let breaker = opened();
+    assert_eq!(breaker.admit(&numbers(), 99).unwrap_err(), open(1));
+    let one = breaker.admit(&numbers(), 100).unwrap();
+    let two = breaker.admit(&numbers(), 100).unwrap();
+    assert!(breaker.admit(&numbers(), 100).is_err(), "two at once");
+    drop(one);
+    let three = breaker.admit(&numbers(), 101).unwrap();
+    two.ended(Ended::Alive, 1, &numbers(), 102, 0);
+    assert!(breaker.admit(&numbers(), 102).is_err());
+    three.ended(Ended::Alive, 1, &numbers(), 103, 0);
+    assert_eq!(breaker.stand(), Stand::Closed);
+}
+
+#[test]
+fn a_probe_that_never_comes_back_expires_and_what_it_says_late_is_ignored() {
+    let breaker = opened();
+    let stuck = breaker.admit(&numbers(), 100).unwrap();
+    let stuck_too = breaker.admit(&numbers(), 100).unwrap();
+    assert!(breaker.admit(&numbers(), 199).is_err());
+    let fresh = breaker.admit(&numbers(), 200).unwrap();
+    fail(stuck, 201);
+    drop(stuck_too);
+    assert_eq!(breaker.stand(), Stand::HalfOpen, "of an earlier epoch");
+    fail(fresh, 202);
+    assert_eq!(breaker.stand(), Stand::Open);
+}
+
+#[test]
+fn it_stays_open_twice_as_long_each_time_up_to_its_cap() {
+    let breaker = opened();
+    let mut now_ms = 0;
+    for wait_ms in [100, 200, 400, 400] {
+        assert!(breaker.admit(&numbers(), now_ms + wait_ms - 1).is_err());
+        now_ms += wait_ms;
+        fail(breaker.admit(&numbers(), now_ms).unwrap(), now_ms);
+    }
+}
+
+#[test]
+fn what_began_before_it_opened_changes_nothing_afterwards() {
+    let breaker = Breaker::default();
+    let late = breaker.admit(&numbers(), 0).unwrap();
+    for _ in 0..3 {
+        fail(breaker.admit(&numbers(), 0).unwrap(), 0);
+    }
+    late.ended(Ended::Alive, 1, &numbers(), 1, 0);
+    assert_eq!(breaker.stand(), Stand::Open);
+}
+
+#[test]
+fn a_share_counts_from_enough_requests_on_and_only_within_its_window() {
+    let numbers = Numbers {
+        failure_ppm: Some(500_000),
+        min_requests: 4,
+        window_ms: 1_000,
+        ..Numbers::default()
+    };
+    let breaker = Breaker::default();
+    let one = |ended, now_ms| {
+        let permit = breaker.admit(&numbers, now_ms).unwrap();
+        permit.ended(ended, 1, &numbers, now_ms, 0);
+    };
+    for now_ms in [0, 10, 20] {
+        one(Ended::Failed, now_ms);
+    }
+    assert_eq!(breaker.stand(), Stand::Closed, "three are not enough");
+    for now_ms in [2_000, 2_010, 2_020] {
+        one(Ended::Alive, now_ms);
+    }
+    one(Ended::Failed, 2_030);
+    assert_eq!(breaker.stand(), Stand::Closed, "what is old does not count");
+    for now_ms in [2_040, 2_050] {
+        one(Ended::Failed, now_ms);
+    }
+    assert_eq!(breaker.stand(), Stand::Open, "3 of 6");
+}
+
+#[test]
+fn slow_answers_open_it_too() {
+    let numbers = Numbers {
+        slow_ms: Some(50),
+        slow_ppm: Some(1_000_000),
+        min_requests: 2,
+        ..Numbers::default()
+    };
+    let breaker = Breaker::default();
+    for took_ms in [51, 60] {
+        let permit = breaker.admit(&numbers, 0).unwrap();
+        permit.ended(Ended::Alive, took_ms, &numbers, 0, 0);
+    }
+    assert_eq!(breaker.stand(), Stand::Open);
+}
+
+#[test]
+fn jitter_never_shortens_and_adds_a_tenth_at_most() {
+    for chance in [0, 7, u64::MAX] {
+        let breaker = Breaker::default();
+        for _ in 0..3 {
+            let permit = breaker.admit(&numbers(), 0).unwrap();
+            permit.ended(Ended::Failed, 1, &numbers(), 0, chance);
+        }
+        assert!(breaker.admit(&numbers(), 99).is_err());
+        assert!(breaker.admit(&numbers(), 111).is_ok());
+    }
+}
+
+#[test]
+fn a_decision_takes_less_than_a_microsecond() {
+    let breaker = Breaker::default();
+    let numbers = numbers();
+    let start = std::time::Instant::now();
+    for now_ms in 0..100_000 {
+        let permit = breaker.admit(&numbers, now_ms).unwrap();
+        permit.ended(Ended::Alive, 1, &numbers, now_ms, 0);
+    }
+    let each_ns = start.elapsed().as_nanos() / 100_000;
+    // The aim is 100 ns; machines that are busy get some slack.
+    assert!(each_ns < 1_000, "{each_ns} ns");
+}
+
+/// What may happen to a breaker.
+#[derive(Clone, Debug)]
+enum Event {
+    Begin,
+    /// Ends the permit with this place among those out, if there is one.
+    End(usize, Ended),
+    Cancel(usize),
+    Pass(u64),
+}
+
+fn events() -> impl Strategy<Value = Vec<Event>> {
+    let event = prop_oneof![
+        4 => Just(Event::Begin),
+        2 => (0usize..4).prop_map(|at| Event::End(at, Ended::Alive)),
+        3 => (0usize..4).prop_map(|at| Event::End(at, Ended::Failed)),
+        2 => (0usize..4).prop_map(Event::Cancel),
+        2 => (1u64..150).prop_map(Event::Pass),
+    ];
+    proptest::collection::vec(event, 0..200)
+}
+
+/// The rules, written down as one would say them.
+#[derive(Debug)]
+struct Model {
+    stand: Stand,
+    in_a_row: u64,
+    trips: u32,
+    until_ms: u64,
+    /// Serial numbers of the probes that are out.
+    probes: Vec<u64>,
+    proven: u64,
+    /// Permits with a smaller number say nothing any more.
+    counts_from: u64,
+    next: u64,
+}
+
+impl Model {
+    fn new() -> Self {
+        Self {
+            stand: Stand::Closed,
+            in_a_row: 0,
+            trips: 0,
+            until_ms: 0,
+            probes: Vec::new(),
+            proven: 0,
+            counts_from: 0,
+            next: 0,
+        }
+    }
+
+    fn turn(&mut self, stand: Stand) {
+        self.stand = stand;
+        self.in_a_row = 0;
+        self.probes.clear();
+        self.proven = 0;
+        self.counts_from = self.next;
+    }
+
+    fn open(&mut self, now_ms: u64) {
+        self.turn(Stand::Open);
+        self.until_ms = now_ms + (100 << self.trips.min(10)).min(400);
+        self.trips += 1;
+    }
+
+    fn begin(&mut self, now_ms: u64) -> Option<u64> {
+        match self.stand {
+            Stand::Closed => {}
+            Stand::Open if now_ms < self.until_ms => return None,
+            Stand::HalfOpen if self.probes.len() as u64 + self.proven < 2 => {}
+            Stand::HalfOpen if now_ms < self.until_ms => return None,
+            Stand::Open | Stand::HalfOpen => {
+                self.turn(Stand::HalfOpen);
+                self.until_ms = now_ms + 100;
+            }
+        }
+        let number = self.next;
+        self.next += 1;
+        if self.stand == Stand::HalfOpen {
+            self.probes.push(number);
+        }
+        Some(number)
+    }
+
+    fn end(&mut self, number: u64, ended: Option<Ended>, now_ms: u64) {
+        if number < self.counts_from {
+            return;
+        }
+        self.probes.retain(|probe| *probe != number);
+        match (self.stand, ended) {
+            (_, None) | (Stand::Open, _) => {}
+            (Stand::Closed, Some(Ended::Alive)) => self.in_a_row = 0,
+            (Stand::Closed, Some(Ended::Failed)) => {
+                self.in_a_row += 1;
+                if self.in_a_row == 3 {
+                    self.open(now_ms);
+                }
+            }
+            (Stand::HalfOpen, Some(Ended::Failed)) => self.open(now_ms),
+            (Stand::HalfOpen, Some(Ended::Alive)) => {
+                self.proven += 1;
+                if self.proven == 2 {
+                    self.turn(Stand::Closed);
+                    self.trips = 0;
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn it_does_what_its_rules_say_whatever_happens(events in events()) {
+        let (breaker, mut model) = (Breaker::default(), Model::new());
+        let mut now_ms = 1_000;
+        let mut out: VecDeque<(u64, Permit<'_>)> = VecDeque::new();
+        for event in events {
+            match event {
+                Event::Begin => {
+                    let (permit, number) = (breaker.admit(&numbers(), now_ms), model.begin(now_ms));
+                    prop_assert_eq!(permit.is_ok(), number.is_some());
+                    if let (Ok(permit), Some(number)) = (permit, number) {
+                        out.push_back((number, permit));
+                    }
+                }
+                Event::End(at, ended) => {
+                    if let Some((number, permit)) = out.remove(at) {
+                        permit.ended(ended, 1, &numbers(), now_ms, 0);
+                        model.end(number, Some(ended), now_ms);
+                    }
+                }
+                Event::Cancel(at) => {
+                    if let Some((number, permit)) = out.remove(at) {
+                        drop(permit);
+                        model.end(number, None, now_ms);
+                    }
+                }
+                Event::Pass(ms) => now_ms += ms,
+            }
+            prop_assert_eq!(breaker.stand(), model.stand);
+        }
+        // Whatever happened, it comes back to life.
+        drop(out);
+        for _ in 0..4 {
+            now_ms += 1_000;
+            if let Ok(permit) = breaker.admit(&numbers(), now_ms) {
+                permit.ended(Ended::Alive, 1, &numbers(), now_ms, 0);
+            }
+        }
+        prop_assert_eq!(breaker.stand(), Stand::Closed);
+    }
+}

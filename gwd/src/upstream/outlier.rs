@@ -1,0 +1,398 @@
+//! Outlier detection: clients' requests tell which hosts do not work (Envoy's parameters and
+//! defaults, semantics.md §3).
+//!
+//! Counters are the host's own and separate from what active checks say. An interval is closed
+//! by the first request behind its end: rates are compared then, and hosts that behaved are
+//! forgiven one ejection. How many may be out at once is decided under one flag, so that workers
+//! cannot eject more together than each alone may.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use policy::upstream::Passive;
+
+use crate::upstream::shared::{Host, State};
+
+/// What a host's requests told.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Statuses of 500 and above in a row.
+    server_errors: AtomicU32,
+    /// 502, 503, 504 in a row.
+    gateway_errors: AtomicU32,
+    /// Failures to connect and broken connections in a row, where they are counted apart.
+    local_errors: AtomicU32,
+    /// Requests within the interval, and those of them that went well.
+    total: AtomicU32,
+    good: AtomicU32,
+    /// Ejections that are not forgiven yet: how many times longer the next one is.
+    ejections: AtomicU32,
+    /// Ejections ever, by [`Why`].
+    pub(crate) ejected: [AtomicU64; WHYS.len()],
+}
+
+/// How a request to a host ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sign {
+    /// It answered with this status.
+    Status(u16),
+    /// No connection, or one that broke before the answer.
+    Broken,
+    /// No answer in time.
+    TimedOut,
+}
+
+/// Why a host was ejected (`reason` of `gwd_upstream_ejections_total`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Why {
+    Consecutive5xx = 0,
+    ConsecutiveGatewayFailures = 1,
+    ConsecutiveLocalFailures = 2,
+    FailureRatio = 3,
+    SuccessRate = 4,
+}
+
+/// The names of [`Why`].
+pub(crate) const WHYS: [&str; 5] = [
+    "consecutive_5xx",
+    "consecutive_gateway_failures",
+    "consecutive_local_failures",
+    "failure_ratio",
+    "success_rate",
+];
+
+/// One look at an upstream's hosts.
+pub(crate) struct Watch<'a> {
+    pub(crate) state: &'a State,
+    pub(crate) hosts: &'a [Arc<Host>],
+    pub(crate) passive: &'a Passive,
+    pub(crate) now_ms: u64,
+    /// Any number: what jitter is made of.
+    pub(crate) chance: u64,
+}
+
+impl Watch<'_> {
+    /// Counts how a request to a host ended; ejects whoever failed too often.
+    pub(crate) fn saw(&self, host: &Host, sign: Sign) {
+        let passive = self.passive;
+        let apart = passive.consecutive_local_failures;
+        // Where local failures are not counted apart they are statuses: 503 and 504.
+        let (status, local) = match (sign, apart) {
+            (Sign::Status(status), _) => (Some(status), false),
+            (Sign::Broken | Sign::TimedOut, Some(_)) => (None, true),
+            (Sign::Broken, None) => (Some(503), false),
+            (Sign::TimedOut, None) => (Some(504), false),
+        };
+        let tally = &host.tally;
+        let server_error = status.is_some_and(|status| status >= 500);
+        let gateway_error = status.is_some_and(|status| matches!(status, 502..=504));
+        let in_a_row = [
+            (
+                count(&tally.server_errors, server_error, status.is_some()),
+                Some(passive.consecutive_5xx),
+                Why::Consecutive5xx,
+            ),
+            (
+                count(&tally.gateway_errors, gateway_error, status.is_some()),
+                passive.consecutive_gateway_failures,
+                Why::ConsecutiveGatewayFailures,
+            ),
+            (
+                count(&tally.local_errors, local, true),
+                apart,
+                Why::ConsecutiveLocalFailures,
+            ),
+        ];
+        tally.total.fetch_add(1, Ordering::Relaxed);
+        if !server_error && !local {
+            tally.good.fetch_add(1, Ordering::Relaxed);
+        }
+        for (count, limit, why) in in_a_row {
+            if count > 0 && limit.is_some_and(|limit| u64::from(count) >= limit) {
+                self.eject(host, why);
+                break;
+            }
+        }
+        self.close_interval();
+    }
+
+    /// Leaves a host out, unless too many are.
+    fn eject(&self, host: &Host, why: Why) {
+        if host.is_ejected(self.now_ms) || self.state.ejecting.swap(true, Ordering::Acquire) {
+            return;
+        }
+        let out = self.hosts.iter();
+        let out = out.filter(|host| host.is_ejected(self.now_ms)).count() as u64;
+        let all = self.hosts.len() as u64;
+        if out == 0 || out * 1_000_000 < self.passive.max_ejected_ppm * all {
+            let tally = &host.tally;
+            let times = u64::from(tally.ejections.fetch_add(1, Ordering::Relaxed)) + 1;
+            let most = self.passive.max_ejection_ms.max(self.passive.ejection_ms);
+            let jitter_ms = self.chance % (self.passive.jitter_ms + 1);
+            let out_ms = self.passive.ejection_ms.saturating_mul(times).min(most) + jitter_ms;
+            for cell in [
+                &tally.server_errors,
+                &tally.gateway_errors,
+                &tally.local_errors,
+            ] {
+                cell.store(0, Ordering::Relaxed);
+            }
+            tally.ejected[why as usize].fetch_add(1, Ordering::Relaxed);
+            host.ejected_until_ms
+                .store(self.now_ms + out_ms, Ordering::Relaxed);
+        }
+        self.state.ejecting.store(false, Ordering::Release);
+    }
+
+    /// Where an interval has ended: judges rates, forgives, begins the next.
+    fn close_interval(&self) {
+        let ends = &self.state.interval_ends_ms;
+        let end_ms = ends.load(Ordering::Relaxed);
+        if self.now_ms < end_ms {
+            return;
+        }
+        let next_ms = self.now_ms + self.passive.interval_ms.max(1);
+        let ours = ends.compare_exchange(end_ms, next_ms, Ordering::Relaxed, Ordering::Relaxed);
+        if ours.is_err() || end_ms == 0 {
+            return;
+        }
+        self.judge_rates();
+        for host in self.hosts {
+            let tally = &host.tally;
+            if !host.is_ejected(self.now_ms) {
+                let before = tally.ejections.load(Ordering::Relaxed);
+                let forgiven = before.saturating_sub(1);
+                tally.ejections.store(forgiven, Ordering::Relaxed);
+            }
+            tally.total.store(0, Ordering::Relaxed);
+            tally.good.store(0, Ordering::Relaxed);
+        }
+    }
+
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "rates of requests within an interval"
+    )]
+    fn judge_rates(&self) {
+        let passive = self.passive;
+        let seen = |host: &Host| {
+            let total = u64::from(host.tally.total.load(Ordering::Relaxed));
+            let good = u64::from(host.tally.good.load(Ordering::Relaxed));
+            (total, good.min(total))
+        };
+        if let Some(ppm) = passive.failure_ppm {
+            for host in self.hosts {
+                let (total, good) = seen(host);
+                if total >= passive.min_requests.max(1) && (total - good) * 1_000_000 >= ppm * total
+                {
+                    self.eject(host, Why::FailureRatio);
+                }
+            }
+        }
+        let least = passive.success_requests.max(1);
+        let rates = || {
+            let all = self.hosts.iter().map(|host| (host, seen(host)));
+            all.filter(|(_, (total, _))| *total >= least)
+                .map(|(host, (total, good))| (host, good as f64 / total as f64))
+        };
+        let count = rates().count();
+        if passive.success_stdev_milli == 0 || (count as u64) < passive.success_targets.max(2) {
+            return;
+        }
+        let mean = rates().map(|(_, rate)| rate).sum::<f64>() / count as f64;
+        let spread = rates().map(|(_, rate)| (rate - mean).powi(2)).sum::<f64>();
+        let deviation = (spread / count as f64).sqrt();
+        let least_rate = mean - deviation * passive.success_stdev_milli as f64 / 1_000.0;
+        for (host, rate) in rates() {
+            if rate < least_rate {
+                self.eject(host, Why::SuccessRate);
+            }
+        }
+    }
+}
+
+/// Failures in a row with this one; 0 after a success. What is `none` of this counter's business
+/// leaves it as it is.
+fn count(cell: &AtomicU32, failed: bool, counts: bool) -> u32 {
+    if failed {
+        return cell.fetch_add(1, Ordering::Relaxed) + 1;
+    }
+    if counts && cell.load(Ordering::Relaxed) > 0 {
+        cell.store(0, Ordering::Relaxed);
+    }
+    0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Field {
+        state: State,
+        hosts: Vec<Arc<Host>>,
+        passive: Passive,
+    }
+
+    impl Field {
+        fn of(count: u16, passive: Passive) -> Self {
+            Self {
+                state: State::new("u"),
+                hosts: (0..count)
+                    .map(|port| Arc::new(Host::new("h", port, 0)))
+                    .collect(),
+                passive,
+            }
+        }
+
+        fn saw(&self, host: usize, sign: Sign, now_ms: u64) {
+            let watch = Watch {
+                state: &self.state,
+                hosts: &self.hosts,
+                passive: &self.passive,
+                now_ms,
+                chance: 0,
+            };
+            watch.saw(&self.hosts[host], sign);
+        }
+
+        fn out(&self, now_ms: u64) -> Vec<usize> {
+            let hosts = self.hosts.iter().enumerate();
+            hosts
+                .filter(|(_, host)| host.is_ejected(now_ms))
+                .map(|(index, _)| index)
+                .collect()
+        }
+    }
+
+    #[test]
+    fn five_server_errors_in_a_row_eject_and_time_lets_in_again() {
+        let field = Field::of(2, Passive::default());
+        for status in [500, 503, 500, 500, 200, 500, 500, 500, 500] {
+            field.saw(0, Sign::Status(status), 1);
+        }
+        assert_eq!(field.out(1), [0; 0], "a success in between");
+        field.saw(0, Sign::Status(500), 1);
+        assert_eq!(field.out(1), [0]);
+        assert_eq!(field.out(30_000), [0]);
+        assert_eq!(field.out(30_001), [0; 0]);
+    }
+
+    #[test]
+    fn each_ejection_is_longer_up_to_the_longest() {
+        let field = Field::of(1, Passive::default());
+        let mut now_ms = 1;
+        for seconds in [30, 60, 90] {
+            for _ in 0..5 {
+                field.saw(0, Sign::Status(500), now_ms);
+            }
+            assert_eq!(field.out(now_ms + seconds * 1_000 - 1), [0]);
+            assert_eq!(field.out(now_ms + seconds * 1_000), [0; 0]);
+            now_ms += seconds * 1_000;
+            // The interval's end is behind; nothing was forgiven while it was out.
+            field
+                .state
+                .interval_ends_ms
+                .store(u64::MAX, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn no_more_are_left_out_than_may_be_but_one_always() {
+        let field = Field::of(20, Passive::default());
+        for host in 0..20 {
+            for _ in 0..5 {
+                field.saw(host, Sign::Status(500), 1);
+            }
+        }
+        assert_eq!(field.out(1), [0, 1], "10 % of 20");
+        let field = Field::of(3, Passive::default());
+        for host in 0..3 {
+            for _ in 0..5 {
+                field.saw(host, Sign::Broken, 1);
+            }
+        }
+        assert_eq!(field.out(1), [0], "one always");
+    }
+
+    #[test]
+    fn local_failures_count_apart_where_it_is_written() {
+        let passive = Passive {
+            consecutive_local_failures: Some(2),
+            ..Passive::default()
+        };
+        let field = Field::of(2, passive);
+        for _ in 0..4 {
+            field.saw(0, Sign::Status(500), 1);
+        }
+        field.saw(0, Sign::Broken, 1);
+        assert_eq!(field.out(1), [0; 0]);
+        field.saw(0, Sign::TimedOut, 1);
+        assert_eq!(field.out(1), [0]);
+        assert_eq!(
+            field.hosts[0].tally.ejected[Why::ConsecutiveLocalFailures as usize]
+                .load(Ordering::Relaxed),
+            1
+        );
+    }
+
+    #[test]
+    fn gateway_failures_count_where_it_is_written() {
+        let passive = Passive {
+            consecutive_gateway_failures: Some(2),
+            ..Passive::default()
+        };
+        let field = Field::of(1, passive);
+        field.saw(0, Sign::Status(502), 1);
+        field.saw(0, Sign::Status(500), 1);
+        field.saw(0, Sign::Status(504), 1);
+        assert_eq!(field.out(1), [0; 0]);
+        field.saw(0, Sign::TimedOut, 1);
+        assert_eq!(field.out(1), [0]);
+    }
+
+    /// Sends requests with so many failures in a hundred to each host, spread out.
+    fn interval(field: &Field, failures: &[u32]) {
+        for number in 0..100 {
+            for (host, failures) in failures.iter().enumerate() {
+                let failed = number % 100 < *failures && number % 2 == 0;
+                let failed = failed || (*failures > 50 && number % 2 == 1 && number < *failures);
+                field.saw(host, Sign::Status(if failed { 500 } else { 200 }), 1);
+            }
+        }
+        field.saw(0, Sign::Status(200), 10_001);
+    }
+
+    #[test]
+    fn a_host_far_below_the_others_is_ejected_at_the_end_of_the_interval() {
+        let passive = Passive {
+            consecutive_5xx: 1_000,
+            ..Passive::default()
+        };
+        let field = Field::of(6, passive.clone());
+        interval(&field, &[2, 0, 2, 0, 2, 60]);
+        assert_eq!(field.out(10_001), [5]);
+        let few = Field::of(4, passive.clone());
+        interval(&few, &[2, 0, 2, 60]);
+        assert_eq!(few.out(10_001), [0; 0], "too few hosts to compare");
+        let off = Passive {
+            success_stdev_milli: 0,
+            ..passive
+        };
+        let off = Field::of(6, off);
+        interval(&off, &[2, 0, 2, 0, 2, 60]);
+        assert_eq!(off.out(10_001), [0; 0]);
+    }
+
+    #[test]
+    fn a_share_of_failures_ejects_from_enough_requests_on() {
+        let passive = Passive {
+            consecutive_5xx: 1_000,
+            failure_ppm: Some(500_000),
+            success_stdev_milli: 0,
+            ..Passive::default()
+        };
+        let field = Field::of(2, passive);
+        interval(&field, &[0, 80]);
+        assert_eq!(field.out(10_001), [1]);
+    }
+}

@@ -1,0 +1,255 @@
+//! Whether a request is tried again: what happened, whether it may be repeated, whether the
+//! budget bears it, and how long to wait (semantics.md §3).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bundle::ir;
+use engine::RouteRef;
+use http::header::{HeaderMap, HeaderName, RETRY_AFTER};
+use http::{Method, Response, StatusCode};
+use policy::RequestHead;
+use policy::traffic::retry::{Checked, Condition, Times};
+
+use crate::proxy::failure::Kind;
+use crate::upstream::shared::State;
+
+/// Says to the upstream which try it is.
+pub(crate) static ATTEMPT: HeaderName = HeaderName::from_static("x-gateway-attempt");
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
+/// The longest `Retry-After` that is waited for, in milliseconds.
+const RETRY_AFTER_MAX_MS: u64 = 30_000;
+
+/// What is tried again for a request: the operation's word, or the upstream's.
+pub(crate) fn of<'s>(route: &RouteRef<'s>, upstream: &'s ir::Upstream) -> Option<&'s Checked> {
+    let own = route.treatment.retries.as_ref();
+    let retry = own.or(upstream.retries.as_ref());
+    retry.filter(|retry| retry.times.attempts > 0)
+}
+
+/// Whether doing it twice is like doing it once (RFC 9110 §9.2.2), or somebody says so.
+pub(crate) fn is_repeatable(
+    head: &RequestHead,
+    route: &RouteRef<'_>,
+    retry: Option<&Checked>,
+) -> bool {
+    let by_method = matches!(
+        head.method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+    );
+    let by_key = || {
+        retry.is_some_and(|retry| retry.idempotency_key)
+            && head.headers.contains_key(&IDEMPOTENCY_KEY)
+    };
+    by_method || route.treatment.idempotent || by_key()
+}
+
+/// Why a response is not the last word; none where it is.
+pub(crate) fn after_response<B>(retry: &Checked, response: &Response<B>) -> Option<&'static str> {
+    let (status, headers) = (response.status(), response.headers());
+    let meant = |condition: &&Condition| match condition {
+        Condition::GatewayError => matches!(
+            status,
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        ),
+        Condition::ServerError => status.is_server_error(),
+        Condition::Statuses => retry.statuses.contains(&status.as_u16()),
+        Condition::Headers => retry.headers.iter().any(|name| headers.contains_key(name)),
+        Condition::GrpcCancelled => grpc_status(headers) == Some(b"1"),
+        Condition::GrpcDeadlineExceeded => grpc_status(headers) == Some(b"4"),
+        Condition::GrpcResourceExhausted => grpc_status(headers) == Some(b"8"),
+        Condition::GrpcInternal => grpc_status(headers) == Some(b"13"),
+        Condition::GrpcUnavailable => grpc_status(headers) == Some(b"14"),
+        Condition::ConnectFailure | Condition::RefusedStream | Condition::Reset => false,
+    };
+    retry
+        .on
+        .iter()
+        .find(meant)
+        .map(|condition| condition.word())
+}
+
+/// Why an accident is not the last word; none where it is.
+pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Option<&'static str> {
+    let meant = |condition: &&Condition| match (condition, kind) {
+        (Condition::ConnectFailure, Kind::ConnectFailed | Kind::ConnectTimeout) => true,
+        (Condition::Reset | Condition::ServerError, Kind::Reset | Kind::Timeout) => repeatable,
+        (Condition::GatewayError, Kind::Timeout) => repeatable,
+        _ => false,
+    };
+    retry
+        .on
+        .iter()
+        .find(meant)
+        .map(|condition| condition.word())
+}
+
+/// In a trailers-only response the status is in the head.
+fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get(&GRPC_STATUS).map(http::HeaderValue::as_bytes)
+}
+
+/// How long to wait before a try: full jitter, `[0, (2^N - 1) * base)` up to the longest; or as
+/// long as the upstream says. `number` counts from 1.
+pub(crate) fn wait_ms(
+    retry: &Checked,
+    number: u32,
+    headers: Option<&HeaderMap>,
+    chance: u64,
+) -> u64 {
+    let asked = headers.filter(|_| retry.respect_retry_after);
+    let asked = asked.and_then(|headers| headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok());
+    if let Some(seconds) = asked {
+        let seconds: u64 = seconds;
+        return seconds.saturating_mul(1_000).min(RETRY_AFTER_MAX_MS);
+    }
+    let Times {
+        backoff_base_ms,
+        backoff_max_ms,
+        ..
+    } = retry.times;
+    let span = backoff_base_ms.saturating_mul((1 << number.min(20)) - 1);
+    chance % span.min(backoff_max_ms).max(1)
+}
+
+/// A second try in flight or waiting for its turn: its place in the budget.
+#[derive(Debug)]
+pub(crate) struct Again(Arc<State>);
+
+impl Again {
+    /// A place in the budget: so many of the requests in flight, some in any case.
+    pub(crate) fn take(state: &Arc<State>, times: &Times, limit: Option<u64>) -> Option<Self> {
+        let active = state.requests.0.load(Ordering::Relaxed);
+        let share = active.saturating_mul(times.budget_ppm) / 1_000_000;
+        let most = share.max(times.budget_min).min(limit.unwrap_or(u64::MAX));
+        let taken = super::shared::take(&state.retries.0, most);
+        if !taken {
+            state.exhausted.fetch_add(1, Ordering::Relaxed);
+        }
+        taken.then(|| Self(Arc::clone(state)))
+    }
+}
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        self.0.retries.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn retry(on: &[Condition]) -> Checked {
+        let mut retry = Checked::of(&policy::declared::Settings::default());
+        retry.on = on.to_vec();
+        retry
+    }
+
+    fn answer(status: u16, fields: &[(&str, &str)]) -> Response<()> {
+        let mut response = Response::builder().status(status);
+        for (name, value) in fields {
+            response = response.header(*name, *value);
+        }
+        response.body(()).unwrap()
+    }
+
+    #[test]
+    fn each_condition_means_its_responses_and_no_others() {
+        let mut named = retry(&[Condition::Statuses, Condition::Headers]);
+        named.statuses = vec![409];
+        named.headers = vec!["x-again".to_owned()];
+        let cases = [
+            (retry(&[Condition::GatewayError]), 503, [("a", "b")], true),
+            (retry(&[Condition::GatewayError]), 500, [("a", "b")], false),
+            (retry(&[Condition::ServerError]), 500, [("a", "b")], true),
+            (retry(&[Condition::ServerError]), 429, [("a", "b")], false),
+            (named.clone(), 409, [("a", "b")], true),
+            (named.clone(), 200, [("x-again", "")], true),
+            (named, 500, [("a", "b")], false),
+            (
+                retry(&[Condition::GrpcUnavailable]),
+                200,
+                [("grpc-status", "14")],
+                true,
+            ),
+            (
+                retry(&[Condition::GrpcUnavailable]),
+                200,
+                [("grpc-status", "1")],
+                false,
+            ),
+            (
+                retry(&[Condition::ConnectFailure, Condition::RefusedStream]),
+                503,
+                [("a", "b")],
+                false,
+            ),
+        ];
+        for (retry, status, fields, again) in cases {
+            let why = after_response(&retry, &answer(status, &fields));
+            assert_eq!(why.is_some(), again, "{:?} {status}", retry.on);
+        }
+    }
+
+    #[test]
+    fn what_may_have_been_done_is_repeated_only_where_that_does_no_harm() {
+        let all = retry(&[
+            Condition::ConnectFailure,
+            Condition::Reset,
+            Condition::ServerError,
+        ]);
+        assert!(after_failure(&all, Kind::Reset, true).is_some());
+        assert!(after_failure(&all, Kind::Reset, false).is_none());
+        assert!(after_failure(&all, Kind::Timeout, false).is_none());
+        assert!(after_failure(&all, Kind::ConnectFailed, false).is_some());
+        assert!(after_failure(&all, Kind::TooLarge, true).is_none());
+        assert!(after_failure(&all, Kind::Overflow, true).is_none());
+    }
+
+    #[test]
+    fn waits_are_jittered_grow_and_end_at_the_longest() {
+        let retry = retry(&[]);
+        for (number, span) in [(1, 25), (2, 75), (3, 175), (4, 250), (10, 250)] {
+            let waits: Vec<u64> = (0..1_000)
+                .map(|chance| wait_ms(&retry, number, None, chance * 7_919))
+                .collect();
+            assert!(waits.iter().all(|wait| *wait < span));
+            assert!(*waits.iter().max().unwrap() >= span - 1);
+            assert!(*waits.iter().min().unwrap() <= 1);
+        }
+    }
+
+    #[test]
+    fn retry_after_counts_where_it_is_asked_for() {
+        let mut retry = retry(&[]);
+        let told = answer(503, &[("retry-after", "2")]);
+        assert!(wait_ms(&retry, 1, Some(told.headers()), 0) < 25);
+        retry.respect_retry_after = true;
+        assert_eq!(wait_ms(&retry, 1, Some(told.headers()), 0), 2_000);
+        let long = answer(503, &[("retry-after", "86400")]);
+        assert_eq!(wait_ms(&retry, 1, Some(long.headers()), 0), 30_000);
+    }
+
+    #[test]
+    fn a_budget_is_a_share_of_what_is_in_flight_and_a_floor() {
+        let state = Arc::new(State::new("u"));
+        let times = Times::default();
+        let floor: Vec<_> = (0..5).map(|_| Again::take(&state, &times, None)).collect();
+        assert_eq!(floor.iter().flatten().count(), 3);
+        drop(floor);
+        let _flying: Vec<_> = (0..100).map(|_| state.begin(1_000)).collect();
+        let many: Vec<_> = (0..50).map(|_| Again::take(&state, &times, None)).collect();
+        assert_eq!(many.iter().flatten().count(), 20);
+        drop(many);
+        let few: Vec<_> = (0..50)
+            .map(|_| Again::take(&state, &times, Some(7)))
+            .collect();
+        assert_eq!(few.iter().flatten().count(), 7);
+        drop(few);
+        assert_eq!(state.retries.0.load(Ordering::Relaxed), 0);
+        assert_eq!(state.exhausted.load(Ordering::Relaxed), 2 + 30 + 43);
+    }
+}

@@ -1,0 +1,322 @@
+//! What all workers know of an upstream: who is busy, who is ill, what may still be begun.
+//!
+//! One [`State`] per upstream and process, found by the state id that gwc computes, so that it
+//! outlives snapshots; one [`Host`] per address of it. Everything that limits or judges is here,
+//! in atomics; what is taken is given back by dropping a guard, whichever way an exchange ends
+//! (data-plane.md §7). A version names its hosts in the order of its targets ([`Common`]).
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use bundle::ir;
+use policy::StateId;
+
+use crate::upstream::balance::Table;
+use crate::upstream::breaker::Breaker;
+use crate::upstream::outlier::Tally;
+
+/// Upstreams of all versions that are in memory.
+#[derive(Debug, Default)]
+pub(crate) struct States {
+    states: Mutex<HashMap<StateId, Weak<State>>>,
+    /// Breakers that chains name, by the policy's state and the upstream's.
+    breakers: Mutex<HashMap<(StateId, StateId), Weak<Breaker>>>,
+}
+
+/// By name and port.
+type Hosts = HashMap<(Box<str>, u16), Weak<Host>>;
+
+/// One upstream of the process.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) name: Box<str>,
+    hosts: Mutex<Hosts>,
+    /// Requests in flight, retries with their waits among them.
+    pub(crate) requests: Padded<AtomicU64>,
+    /// Requests that wait for a connection.
+    pub(crate) pending: Padded<AtomicU64>,
+    /// Second tries in flight and those that wait for their turn.
+    pub(crate) retries: Padded<AtomicU64>,
+    pub(crate) breaker: Arc<Breaker>,
+    /// Somebody decides about an ejection; the others leave it to the next failure.
+    pub(crate) ejecting: AtomicBool,
+    /// When the interval of the outlier detection ends, in milliseconds of the clock.
+    pub(crate) interval_ends_ms: AtomicU64,
+    /// Retries that the budget did not admit.
+    pub(crate) exhausted: AtomicU64,
+}
+
+/// One address of an upstream.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Host {
+    /// `HOST:PORT`.
+    pub(crate) name: Box<str>,
+    /// Requests in flight.
+    pub(crate) active: AtomicU32,
+    /// Left out by outlier detection until then; 0: not.
+    pub(crate) ejected_until_ms: AtomicU64,
+    /// A connection could not be opened: others come first until then.
+    pub(crate) unreachable_until_ms: AtomicU64,
+    /// Since when it is known, for slow start.
+    since_ms: u64,
+    pub(crate) tally: Tally,
+    pub(crate) breaker: Breaker,
+}
+
+/// Keeps a counter on cache lines of its own: two workers that count do not slow each other down
+/// by what stands beside it.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(pub(crate) T);
+
+/// An upstream as a version sees it: its hosts in the order of the targets.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) state: Arc<State>,
+    pub(crate) hosts: Box<[Arc<Host>]>,
+    /// What hashes look up, built off the workers.
+    pub(crate) table: Table,
+    /// What a cookie says to stay with a host, by target.
+    pub(crate) cookies: Box<[Box<str>]>,
+    /// Breakers that chains name, by the policy's state.
+    pub(crate) breakers: Box<[(StateId, Arc<Breaker>)]>,
+}
+
+/// A request in flight at an upstream, counted until its response's body has ended.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<State>);
+
+/// A request in flight at a host.
+#[derive(Debug)]
+pub(crate) struct Busy(Arc<Host>);
+
+/// A request that waits for a connection.
+#[derive(Debug)]
+pub(crate) struct Pending<'a>(&'a State);
+
+// === impl States ===
+
+impl States {
+    /// The upstream as a new version sees it. What was known of its hosts is kept.
+    pub(crate) fn common(
+        &self,
+        upstream: &ir::Upstream,
+        policies: &[StateId],
+        now_ms: u64,
+    ) -> Common {
+        let state = self.state(upstream);
+        let hosts: Box<[Arc<Host>]> = upstream
+            .targets
+            .iter()
+            .map(|target| state.host(&target.host, target.port, now_ms))
+            .collect();
+        let names = hosts.iter().map(|host| &*host.name);
+        let weights = upstream.targets.iter().map(|target| target.weight);
+        let table = Table::build(upstream.balance.lb, names.zip(weights));
+        let cookies = hosts.iter().map(|host| state.cookie(host));
+        let breakers = policies.iter();
+        let breakers = breakers.map(|policy| (*policy, self.breaker(*policy, upstream.state)));
+        Common {
+            cookies: cookies.collect(),
+            breakers: breakers.collect(),
+            table,
+            hosts,
+            state,
+        }
+    }
+
+    /// Calls `see` with every upstream that a version in memory has.
+    pub(crate) fn each(&self, mut see: impl FnMut(&State)) {
+        let mut states = lock(&self.states);
+        states.retain(|_, state| match state.upgrade() {
+            Some(state) => {
+                see(&state);
+                true
+            }
+            None => false,
+        });
+        lock(&self.breakers).retain(|_, breaker| breaker.strong_count() > 0);
+    }
+
+    fn state(&self, upstream: &ir::Upstream) -> Arc<State> {
+        let mut states = lock(&self.states);
+        if let Some(known) = states.get(&upstream.state).and_then(Weak::upgrade) {
+            return known;
+        }
+        let state = Arc::new(State::new(&upstream.name));
+        states.insert(upstream.state, Arc::downgrade(&state));
+        state
+    }
+
+    fn breaker(&self, policy: StateId, upstream: StateId) -> Arc<Breaker> {
+        let mut breakers = lock(&self.breakers);
+        let known = breakers.get(&(policy, upstream)).and_then(Weak::upgrade);
+        known.unwrap_or_else(|| {
+            let breaker = Arc::<Breaker>::default();
+            breakers.insert((policy, upstream), Arc::downgrade(&breaker));
+            breaker
+        })
+    }
+}
+
+// === impl State ===
+
+impl State {
+    pub(crate) fn new(name: &str) -> Self {
+        Self {
+            name: name.into(),
+            hosts: Mutex::default(),
+            requests: Padded::default(),
+            pending: Padded::default(),
+            retries: Padded::default(),
+            breaker: Arc::default(),
+            ejecting: AtomicBool::new(false),
+            interval_ends_ms: AtomicU64::new(0),
+            exhausted: AtomicU64::new(0),
+        }
+    }
+
+    /// The hosts that a version in memory names.
+    pub(crate) fn hosts(&self) -> Vec<Arc<Host>> {
+        let mut hosts = lock(&self.hosts);
+        hosts.retain(|_, host| host.strong_count() > 0);
+        let mut all: Vec<Arc<Host>> = hosts.values().filter_map(Weak::upgrade).collect();
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all
+    }
+
+    fn host(&self, name: &str, port: u16, now_ms: u64) -> Arc<Host> {
+        let mut hosts = lock(&self.hosts);
+        let key = (Box::from(name), port);
+        if let Some(known) = hosts.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        let host = Arc::new(Host::new(name, port, now_ms));
+        hosts.insert(key, Arc::downgrade(&host));
+        host
+    }
+
+    /// Names a host to a client without telling which it is.
+    fn cookie(&self, host: &Host) -> Box<str> {
+        let text = format!("gwd sticky\0{}\0{}", self.name, host.name);
+        let digest = bundle::digest::Digest::of(text.as_bytes());
+        let bytes = digest.as_bytes()[..12].iter();
+        bytes.map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// One request more; none where there are as many as may be.
+    pub(crate) fn begin(self: &Arc<Self>, requests_max: u64) -> Option<InFlight> {
+        take(&self.requests.0, requests_max).then(|| InFlight(Arc::clone(self)))
+    }
+
+    /// One more that waits for a connection; none where there are as many as may be.
+    pub(crate) fn wait(&self, pending_max: u64) -> Option<Pending<'_>> {
+        take(&self.pending.0, pending_max).then(|| Pending(self))
+    }
+}
+
+// === impl Host ===
+
+impl Host {
+    pub(crate) fn new(host: &str, port: u16, now_ms: u64) -> Self {
+        let name = match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        };
+        Self {
+            name: name.into(),
+            active: AtomicU32::new(0),
+            ejected_until_ms: AtomicU64::new(0),
+            unreachable_until_ms: AtomicU64::new(0),
+            since_ms: now_ms,
+            tally: Tally::default(),
+            breaker: Breaker::default(),
+        }
+    }
+
+    pub(crate) fn is_ejected(&self, now_ms: u64) -> bool {
+        self.ejected_until_ms.load(Ordering::Relaxed) > now_ms
+    }
+
+    pub(crate) fn is_unreachable(&self, now_ms: u64) -> bool {
+        self.unreachable_until_ms.load(Ordering::Relaxed) > now_ms
+    }
+
+    /// How long it has been getting requests.
+    pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
+        let since = self
+            .since_ms
+            .max(self.ejected_until_ms.load(Ordering::Relaxed));
+        now_ms.saturating_sub(since)
+    }
+
+    /// Counts a request in flight.
+    pub(crate) fn busy(self: &Arc<Self>) -> Busy {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(self))
+    }
+}
+
+/// One more, unless there are as many as may be.
+pub(crate) fn take(count: &AtomicU64, most: u64) -> bool {
+    let before = count.fetch_add(1, Ordering::Relaxed);
+    let fits = before < most;
+    if !fits {
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
+    fits
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.requests.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.0.pending.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_given_back_by_dropping_it_and_never_more_than_may_be() {
+        let state = Arc::new(State::new("u"));
+        let one = state.begin(2);
+        let two = state.begin(2);
+        assert!(one.is_some() && two.is_some());
+        assert!(state.begin(2).is_none());
+        drop(one);
+        assert!(state.begin(2).is_some());
+        drop(two);
+        assert_eq!(state.requests.0.load(Ordering::Relaxed), 0);
+        assert!(state.wait(0).is_none());
+        assert_eq!(state.pending.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_host_that_is_let_in_again_begins_slowly() {
+        let host = Host::new("::1", 80, 1_000);
+        assert_eq!(&*host.name, "[::1]:80");
+        assert_eq!(host.age_ms(3_000), 2_000);
+        host.ejected_until_ms.store(90_000, Ordering::Relaxed);
+        assert!(host.is_ejected(50_000) && !host.is_ejected(90_000));
+        assert_eq!(host.age_ms(91_000), 1_000);
+    }
+}
