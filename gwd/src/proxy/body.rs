@@ -218,6 +218,11 @@ impl Gate {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
     fn poll_shut(&self, cx: &Context<'_>) -> bool {
         if let Ok(mut waker) = self.waker.lock() {
             *waker = Some(cx.waker().clone());

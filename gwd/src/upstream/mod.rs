@@ -4,6 +4,7 @@ pub(crate) mod affinity;
 pub(crate) mod balance;
 pub(crate) mod breaker;
 pub(crate) mod connect;
+pub(crate) mod http1;
 pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub(crate) mod pool;

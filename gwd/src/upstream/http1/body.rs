@@ -1,0 +1,177 @@
+//! A response's body, as it comes. It holds the connection, which can be had back when both
+//! sides have ended clean (data-plane.md §7).
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::Method;
+use http::header::HeaderMap;
+use http_body::{Frame, SizeHint};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::chunks::{Chunks, Next};
+use super::encode::Sending;
+use super::head::{Head, content_length, is_chunked};
+use super::{Connection, Error, is_bodiless};
+
+/// Bytes that are read at once.
+const READ: usize = 16 << 10;
+
+/// How a body is framed (RFC 9112 §6.3).
+pub(super) enum Length {
+    Known(u64),
+    Chunked(Chunks),
+    /// It ends with the connection.
+    UntilClose,
+}
+
+/// A response's body.
+pub(crate) struct Incoming<I> {
+    connection: Connection<I>,
+    length: Length,
+    sending: Sending,
+    keeps_connection: bool,
+    /// The upload cannot go on; the response may.
+    broken: bool,
+    ended: bool,
+}
+
+impl Length {
+    pub(super) fn of(head: &Head, method: &Method) -> Result<Self, Error> {
+        let chunked = is_chunked(head)?;
+        let length = content_length(&head.headers)?;
+        Ok(match length {
+            _ if is_bodiless(method, head.status) => Self::Known(0),
+            _ if chunked => Self::Chunked(Chunks::Line),
+            Some(length) => Self::Known(length),
+            None => Self::UntilClose,
+        })
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
+    pub(super) fn new(
+        connection: Connection<I>,
+        length: Length,
+        sending: Sending,
+        keeps_connection: bool,
+    ) -> Self {
+        let ended = matches!(length, Length::Known(0));
+        Self {
+            connection,
+            length,
+            sending,
+            keeps_connection,
+            broken: false,
+            ended,
+        }
+    }
+
+    /// Whether nothing more comes.
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+
+    /// How much is still to come, as far as it is known.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self.length {
+            Length::Known(left) => SizeHint::with_exact(left),
+            Length::Chunked(_) | Length::UntilClose => SizeHint::default(),
+        }
+    }
+
+    /// The connection, if request and response have both ended clean and it may be used again.
+    pub(crate) fn into_connection(self) -> Option<Connection<I>> {
+        let again = self.ended
+            && self.keeps_connection
+            && self.sending.is_done()
+            && self.connection.read.is_empty()
+            && !matches!(self.length, Length::UntilClose);
+        again.then_some(self.connection)
+    }
+
+    /// The connection as it is: after a 101.
+    pub(crate) fn into_switched(self) -> Connection<I> {
+        self.connection
+    }
+
+    /// The next piece. The rest of an upload goes on meanwhile.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if !self.broken && !self.sending.is_done() {
+            let sent = self.sending.poll(cx, &mut self.connection.io);
+            self.broken = matches!(sent, Poll::Ready(Err(_)));
+        }
+        let next = ready!(self.poll_next(cx));
+        Poll::Ready(match next {
+            Ok(Next::Data(data)) => Some(Ok(Frame::data(data))),
+            Ok(Next::Trailers(trailers)) => Some(Ok(Frame::trailers(allowed(trailers)))),
+            Ok(Next::Done | Next::More) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {
+        loop {
+            let read = &mut self.connection.read;
+            match &mut self.length {
+                Length::Known(left) if !read.is_empty() => {
+                    let here =
+                        usize::try_from(*left).map_or(read.len(), |left| left.min(read.len()));
+                    *left -= here as u64;
+                    self.ended = *left == 0;
+                    return Poll::Ready(Ok(Next::Data(read.split_to(here).freeze())));
+                }
+                Length::UntilClose if !read.is_empty() => {
+                    return Poll::Ready(Ok(Next::Data(read.split().freeze())));
+                }
+                Length::Chunked(chunks) => match chunks.next(read)? {
+                    Next::More => {}
+                    next => {
+                        // The end is seen with the last piece where it is here already.
+                        if matches!(next, Next::Data(_)) && chunks.ends(read) {
+                            self.ended = true;
+                        } else if !matches!(next, Next::Data(_)) {
+                            self.ended = true;
+                        }
+                        return Poll::Ready(Ok(next));
+                    }
+                },
+                Length::Known(_) | Length::UntilClose => {}
+            }
+            match ready!(self.connection.poll_read(cx, READ)) {
+                Ok(0) if matches!(self.length, Length::UntilClose) => {
+                    self.ended = true;
+                    return Poll::Ready(Ok(Next::Done));
+                }
+                Ok(0) => return Poll::Ready(Err(Error::Incomplete)),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(Error::Io(error))),
+            }
+        }
+    }
+}
+
+/// Trailers without what could be taken for the message's framing or routing
+/// (RFC 9110 §6.5.1).
+fn allowed(mut trailers: HeaderMap) -> HeaderMap {
+    for name in [
+        "connection",
+        "content-length",
+        "host",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ] {
+        trailers.remove(name);
+    }
+    trailers
+}

@@ -1,0 +1,216 @@
+//! A request on its way out: the head and what of the body is small go in one write.
+
+use std::io::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, TRAILER, TRANSFER_ENCODING};
+use http::{Method, Request};
+use http_body::{Body as _, Frame};
+use tokio::io::AsyncWrite;
+
+use super::Error;
+use crate::proxy::body::RequestBody;
+
+/// Pieces up to this size are copied behind what waits, larger ones are written as they are.
+const COPIED_MAX: usize = 16 << 10;
+
+/// A request that is being sent.
+pub(super) struct Sending {
+    method: Method,
+    body: RequestBody,
+    chunked: bool,
+    /// What waits to be written, from `written` on.
+    out: Vec<u8>,
+    written: usize,
+    /// A large piece that comes behind it.
+    data: Bytes,
+    ended: bool,
+    touched: bool,
+}
+
+impl Sending {
+    pub(super) fn new(request: Request<RequestBody>) -> Self {
+        let (parts, body) = request.into_parts();
+        let mut out = Vec::with_capacity(512);
+        out.extend_from_slice(parts.method.as_str().as_bytes());
+        out.push(b' ');
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        out.extend_from_slice(target.as_bytes());
+        out.extend_from_slice(b" HTTP/1.1\r\n");
+        write_fields(&parts.headers, &mut out);
+        let ended = body.is_end_stream();
+        let exact = body.size_hint().exact();
+        let chunked = !ended && exact.is_none();
+        match exact {
+            _ if chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+            Some(length) if length > 0 || expects_content(&parts.method) => {
+                let _infallible = write!(out, "content-length: {length}\r\n");
+            }
+            _ => {}
+        }
+        out.extend_from_slice(b"\r\n");
+        Self {
+            method: parts.method,
+            body,
+            chunked,
+            out,
+            written: 0,
+            data: Bytes::new(),
+            ended,
+            touched: false,
+        }
+    }
+
+    pub(super) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// Whether not a byte has been written, nor any of the body been taken.
+    pub(super) fn is_untouched(&self) -> bool {
+        !self.touched
+    }
+
+    /// Whether all of it has been written.
+    pub(super) fn is_done(&self) -> bool {
+        self.ended && self.out.is_empty() && self.data.is_empty()
+    }
+
+    /// Writes as much as can be had and taken; ready when all of it has been written.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            // The body first: its beginning goes out with the head.
+            while !self.ended && self.data.is_empty() && self.out.len() < COPIED_MAX {
+                match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Pending => break,
+                    Poll::Ready(None) => self.end(None),
+                    Poll::Ready(Some(Err(_))) => {
+                        self.touched = true;
+                        return Poll::Ready(Err(Error::Upload));
+                    }
+                    Poll::Ready(Some(Ok(frame))) => self.take(frame),
+                }
+            }
+            if self.out.is_empty() && self.data.is_empty() {
+                return if self.ended {
+                    Pin::new(io).poll_flush(cx).map_err(Error::Io)
+                } else {
+                    ready!(Pin::new(io).poll_flush(cx)).map_err(Error::Io)?;
+                    Poll::Pending
+                };
+            }
+            ready!(self.poll_write(cx, io))?;
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut (impl AsyncWrite + Unpin),
+    ) -> Poll<Result<(), Error>> {
+        while self.written < self.out.len() {
+            let wrote = ready!(Pin::new(&mut *io).poll_write(cx, &self.out[self.written..]));
+            self.written += self.wrote(wrote)?;
+        }
+        self.out.clear();
+        self.written = 0;
+        while !self.data.is_empty() {
+            let wrote = ready!(Pin::new(&mut *io).poll_write(cx, &self.data));
+            let wrote = self.wrote(wrote)?;
+            self.data.advance(wrote);
+            if self.data.is_empty() && self.chunked {
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&mut self, wrote: std::io::Result<usize>) -> Result<usize, Error> {
+        match wrote {
+            Ok(0) => Err(Error::Io(std::io::ErrorKind::WriteZero.into())),
+            Ok(wrote) => {
+                self.touched = true;
+                Ok(wrote)
+            }
+            Err(error) => Err(Error::Io(error)),
+        }
+    }
+
+    /// A piece of the body, or its trailers.
+    fn take(&mut self, frame: Frame<Bytes>) {
+        self.touched = true;
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                if let Ok(trailers) = frame.into_trailers() {
+                    self.end(Some(&trailers));
+                }
+                return;
+            }
+        };
+        if !data.is_empty() {
+            if self.chunked {
+                let _infallible = write!(self.out, "{:x}\r\n", data.len());
+            }
+            if data.len() > COPIED_MAX {
+                self.data = data;
+            } else {
+                self.out.extend_from_slice(&data);
+                if self.chunked {
+                    self.out.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        if self.body.is_end_stream() && self.data.is_empty() {
+            self.end(None);
+        }
+    }
+
+    fn end(&mut self, trailers: Option<&HeaderMap>) {
+        self.ended = true;
+        if self.chunked {
+            self.out.extend_from_slice(b"0\r\n");
+            if let Some(trailers) = trailers {
+                write_fields(trailers, &mut self.out);
+            }
+            self.out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+/// Whether a request of this method without content says so (RFC 9110 §8.6).
+fn expects_content(method: &Method) -> bool {
+    matches!(*method, Method::POST | Method::PUT | Method::PATCH)
+}
+
+/// Fields but those that frame the message, which are the client's own; `Host` comes first
+/// (RFC 9110 §7.2).
+fn write_fields(headers: &HeaderMap, out: &mut Vec<u8>) {
+    let mut write = |name: &[u8], value: &[u8]| {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    };
+    if let Some(host) = headers.get(HOST) {
+        write(b"host", host.as_bytes());
+    }
+    for (name, value) in headers {
+        if *name == HOST
+            || *name == CONTENT_LENGTH
+            || *name == TRANSFER_ENCODING
+            || *name == TRAILER
+        {
+            continue;
+        }
+        write(name.as_str().as_bytes(), value.as_bytes());
+    }
+}
