@@ -16,6 +16,7 @@ use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::upstream::mirror::Copies;
 use crate::upstream::pool::Lease;
+use crate::upstream::transport::{self, CallError};
 
 /// Longest silence in the middle of a body, either way.
 pub(crate) const STREAM_IDLE_MS: u64 = 300_000;
@@ -79,7 +80,9 @@ pub(crate) enum ResponseBody {
 
 /// A body that is being downloaded.
 pub(crate) struct Download {
-    incoming: Incoming,
+    incoming: transport::Incoming,
+    /// Why it ends early; told in the next turn.
+    broken: Option<CallError>,
     lease: Option<Lease>,
     progress: Option<Rc<Progress>>,
     record: Record,
@@ -235,20 +238,25 @@ impl Gate {
 
 impl Download {
     pub(crate) fn new(
-        incoming: Incoming,
+        incoming: transport::Incoming,
         lease: Lease,
         progress: Option<Rc<Progress>>,
         record: Record,
     ) -> Box<Self> {
         Box::new(Self {
             incoming,
+            broken: None,
             lease: Some(lease),
             progress,
             record,
         })
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        if let Some(error) = self.broken.take() {
+            self.record.upstream_broke();
+            return Poll::Ready(Some(Err(error)));
+        }
         match Pin::new(&mut self.incoming).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => {
@@ -267,8 +275,10 @@ impl Download {
                 Poll::Ready(None)
             }
             Poll::Ready(Some(Err(error))) => {
-                self.record.upstream_broke();
-                Poll::Ready(Some(Err(error)))
+                // hyper throws away what it has not flushed: in the next turn it has.
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
             }
         }
     }
@@ -281,7 +291,7 @@ impl Download {
         };
         let now_ns = self.record.now_ns();
         if self.progress.as_ref().is_none_or(|sent| sent.done.get()) {
-            lease.give_back(now_ns / 1_000_000);
+            lease.give_back(&mut self.incoming, now_ns / 1_000_000);
         }
         self.record.finish_at(now_ns);
     }
@@ -289,12 +299,12 @@ impl Download {
 
 impl Body for ResponseBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = CallError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
         match self.get_mut() {
             Self::Own(bytes, record) => {
                 if let Some(mut record) = record.take() {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::upstream::transport::CallError;
+
 /// Who is to blame (`error_origin` of the access log).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Blame {
@@ -181,9 +183,8 @@ impl Failure {
     }
 
     /// What hyper's client says, judged.
-    pub(crate) fn of(error: &hyper::Error) -> Self {
-        let protocol = error.is_parse() || error.is_parse_too_large() || error.is_parse_status();
-        let kind = if protocol {
+    pub(crate) fn of(error: &CallError) -> Self {
+        let kind = if error.is_protocol() {
             Kind::Protocol
         } else {
             Kind::Reset

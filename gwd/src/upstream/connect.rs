@@ -5,38 +5,19 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hyper::client::conn::http1;
 use tokio::net::TcpStream;
 
 use crate::deadlines::Slot;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::io::UpstreamSocket;
+use crate::upstream::http1;
 use crate::upstream::pool::{Lease, Pool};
-
-/// Bytes of a response's head.
-const HEAD_BYTES_MAX: usize = 256 << 10;
+use crate::upstream::transport::Transport;
 
 /// Opens a connection to one of the target's addresses and speaks HTTP on it.
 pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
     let socket = open(pool, deadline).await?;
-    let (sender, connection) = http1_client()
-        .handshake(socket)
-        .await
-        .map_err(|error| Failure::of(&error))?;
-    tokio::task::spawn_local(async move {
-        // What goes wrong here is told by the request that it happens to.
-        let _told_there = connection.await;
-    });
-    Ok(pool.lease(sender))
-}
-
-/// How HTTP/1.1 is spoken to upstreams.
-pub(crate) fn http1_client() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .writev(false) // as on the client's side
-        .max_header_size(HEAD_BYTES_MAX);
-    builder
+    Ok(pool.lease(Transport::Http1(http1::Connection::new(socket))))
 }
 
 /// Opens a connection to one of the target's addresses, for HTTP/1.1. The deadline is the

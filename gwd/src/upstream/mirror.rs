@@ -15,12 +15,13 @@ use engine::forward::{self, Origin};
 use engine::{RouteRef, Snapshot};
 use http::header::{CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
 use http::{Request, Uri};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 use policy::{Cx, RequestHead};
 
 use crate::proxy::body::RequestBody;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{connect, in_time};
+use crate::upstream::transport::{Call, Incoming};
 use crate::upstream::{Looking, Tried};
 use crate::worker::{View, Worker};
 
@@ -171,15 +172,15 @@ impl Copies {
         *request.method_mut() = head.method;
         *request.uri_mut() = Uri::from(head.target);
         *request.headers_mut() = head.headers;
-        let answered = in_time(&deadline, lease.sender.send_request(request)).await;
+        let answered = in_time(&deadline, lease.call(Call::Whole(request), None)).await;
         let response = match answered {
             Some(Ok(response)) => response,
             Some(Err(_)) => return "failed",
             None => return "timeout",
         };
-        let drained = in_time(&deadline, drain(response.into_body())).await;
-        if drained == Some(true) {
-            lease.give_back(worker.shared.clock.now_ms());
+        let mut body = response.into_body();
+        if in_time(&deadline, drain(&mut body)).await == Some(true) {
+            lease.give_back(&mut body, worker.shared.clock.now_ms());
         }
         "sent"
     }
@@ -198,10 +199,10 @@ impl Drop for Copies {
 }
 
 /// Whether an answer ended clean and within its limit.
-async fn drain(mut body: Incoming) -> bool {
+async fn drain(body: &mut Incoming) -> bool {
     let mut left = ANSWER_BYTES_MAX;
     loop {
-        match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await {
             None => return true,
             Some(Err(_)) => return false,
             Some(Ok(frame)) => {

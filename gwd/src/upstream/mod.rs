@@ -12,6 +12,7 @@ pub(crate) mod resolve;
 pub(crate) mod retry;
 pub(crate) mod send;
 pub(crate) mod shared;
+pub(crate) mod transport;
 pub(crate) mod upgrade;
 
 use std::rc::Rc;

@@ -9,14 +9,15 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hyper::client::conn::http1::SendRequest;
+use http::Response;
 use policy::StateId;
 use rustc_hash::FxHashMap;
 
-use crate::proxy::body::RequestBody;
+use crate::proxy::body::Gate;
 use crate::published::Endpoint;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::Held;
+use crate::upstream::transport::{Call, Incoming, Refused, Transport};
 use crate::worker::Worker;
 
 /// Younger than this, an idle connection may serve any request: common servers keep theirs for
@@ -41,13 +42,14 @@ pub(crate) struct Pool {
 }
 
 struct Idle {
-    sender: SendRequest<RequestBody>,
+    transport: Transport,
     since_ms: u64,
 }
 
 /// A connection in use. Dropping it closes the connection.
 pub(crate) struct Lease {
-    pub(crate) sender: SendRequest<RequestBody>,
+    /// None while a response's body has it.
+    transport: Option<Transport>,
     /// What is given back when the exchange has ended.
     pub(crate) held: Option<Held>,
     pool: Rc<Pool>,
@@ -106,33 +108,25 @@ impl Pool {
         } else {
             FRESH_MS.min(self.idle_timeout_ms.get())
         };
-        // The youngest stand last; those that hyper has not quite finished with are passed over.
-        let mut at = idle.len();
-        while at > 0 {
-            at -= 1;
-            let candidate = &idle[at];
-            if candidate.sender.is_closed() {
-                idle.remove(at);
-                self.gauge.idle(-1);
-                continue;
-            }
-            if now_ms.saturating_sub(candidate.since_ms) >= oldest_ms {
+        // The youngest stand last.
+        while let Some(mut youngest) = idle.pop() {
+            if now_ms.saturating_sub(youngest.since_ms) >= oldest_ms {
+                idle.push(youngest);
                 return None;
             }
-            if candidate.sender.is_ready() {
-                let Idle { sender, .. } = idle.remove(at);
-                self.gauge.idle(-1);
-                return Some(self.lease(sender));
+            self.gauge.idle(-1);
+            if youngest.transport.is_ready() {
+                return Some(self.lease(youngest.transport));
             }
         }
         None
     }
 
     /// A connection that has just been opened.
-    pub(crate) fn lease(self: &Rc<Self>, sender: SendRequest<RequestBody>) -> Lease {
+    pub(crate) fn lease(self: &Rc<Self>, transport: Transport) -> Lease {
         self.gauge.active(1);
         Lease {
-            sender,
+            transport: Some(transport),
             held: None,
             pool: Rc::clone(self),
             _active: Active(Arc::clone(&self.gauge)),
@@ -141,8 +135,9 @@ impl Pool {
 
     fn sweep(&self, now_ms: u64) {
         let limit_ms = self.idle_timeout_ms.get();
-        self.idle.borrow_mut().retain(|idle| {
-            let keep = !idle.sender.is_closed() && now_ms.saturating_sub(idle.since_ms) < limit_ms;
+        self.idle.borrow_mut().retain_mut(|idle| {
+            let young = now_ms.saturating_sub(idle.since_ms) < limit_ms;
+            let keep = young && idle.transport.is_ready();
             if !keep {
                 self.gauge.idle(-1);
             }
@@ -154,23 +149,30 @@ impl Pool {
 // === impl Lease ===
 
 impl Lease {
-    /// The exchange ended clean on both sides.
-    pub(crate) fn give_back(self, now_ms: u64) {
-        let Self {
-            sender,
-            held: _held,
-            pool,
-            _active,
-        } = self;
-        let mut idle = pool.idle.borrow_mut();
-        if idle.len() >= IDLE_MAX || sender.is_closed() {
+    /// Sends a request and waits for the head of the response, whose body has the connection
+    /// from then on.
+    pub(crate) async fn call(
+        &mut self,
+        call: Call,
+        gate: Option<&Arc<Gate>>,
+    ) -> Result<Response<Incoming>, Refused> {
+        let transport = self.transport.take().expect("a lease is called once");
+        transport.call(call, gate).await
+    }
+
+    /// The exchange is over: the connection can be used again where both sides ended clean.
+    pub(crate) fn give_back(self, body: &mut Incoming, now_ms: u64) {
+        let mut idle = self.pool.idle.borrow_mut();
+        if idle.len() >= IDLE_MAX {
             return;
         }
-        pool.gauge.idle(1);
-        idle.push(Idle {
-            sender,
-            since_ms: now_ms,
-        });
+        if let Some(transport) = body.take_transport() {
+            self.pool.gauge.idle(1);
+            idle.push(Idle {
+                transport,
+                since_ms: now_ms,
+            });
+        }
     }
 }
 

@@ -33,6 +33,7 @@ use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::shared::InFlight;
+use crate::upstream::transport::{self, Call as Send, CallError};
 use crate::upstream::{Held, Looking, Service, Tried};
 
 /// How long an upload waits for `100 Continue` before it is sent all the same
@@ -54,7 +55,7 @@ pub(crate) struct Outgoing<'a, 's> {
 
 /// What came back: the response's head, with all that its body needs.
 pub(crate) struct Answered {
-    pub(crate) response: Response<Incoming>,
+    pub(crate) response: Response<transport::Incoming>,
     pub(crate) lease: Lease,
     pub(crate) progress: Option<Rc<Progress>>,
 }
@@ -193,7 +194,7 @@ enum Reuse {
 
 /// What a try brought.
 struct Reply {
-    response: Response<Incoming>,
+    response: Response<transport::Incoming>,
     lease: Lease,
     target: usize,
     /// The client's connection is encrypted, as far as the upstream was told.
@@ -271,9 +272,7 @@ async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
 impl Reply {
     /// Another try follows: the connection is kept where nothing is left to be read.
     fn give_up(self, now_ms: u64) {
-        if self.response.body().is_end_stream() {
-            self.lease.give_back(now_ms);
-        }
+        self.lease.give_back(&mut self.response.into_body(), now_ms);
     }
 }
 
@@ -338,14 +337,14 @@ impl Call<'_, '_> {
         prepare(&mut head, target);
         let encrypted = head.headers.get("x-forwarded-proto");
         let encrypted = encrypted.is_some_and(|proto| proto == "https");
-        let request = self.sending.request(head, source);
+        let request = Send::Whole(self.sending.request(head, source));
         let began_ms = record.upstream_begins();
         self.sending.begin(began_ms);
         let mut sent = self.sending.once(lease, request).await;
         if let Ok(Err((unsent, error))) = sent {
             // Not a byte was written, or the request may be sent twice: once more, on a
             // connection of its own.
-            let died = !error.is_parse() && !error.is_parse_too_large() && !error.is_user();
+            let died = error.is_stale();
             sent = match (spare, unsent) {
                 (Some((mut head, source)), _) if died => {
                     record.retried("reused_conn_reset");
@@ -362,7 +361,7 @@ impl Call<'_, '_> {
                         }
                     };
                     prepare(&mut head, target);
-                    let request = self.sending.request(head, source);
+                    let request = Send::Whole(self.sending.request(head, source));
                     self.sending.begin(self.now_ms());
                     self.sending.once(lease, request).await
                 }
@@ -627,7 +626,7 @@ struct Sending<'a> {
 }
 
 /// A response with its connection, or the request, where it was not sent, with the reason.
-type Outcome = Result<(Response<Incoming>, Lease), (Option<Request<RequestBody>>, hyper::Error)>;
+type Outcome = Result<(Response<transport::Incoming>, Lease), (Option<Send>, CallError)>;
 
 impl Sending<'_> {
     fn request(&mut self, head: RequestHead, source: Source) -> Request<RequestBody> {
@@ -643,16 +642,7 @@ impl Sending<'_> {
         let gate = self.gate.clone();
         let (upload, progress) = Upload::new(body, self.stream, self.timeout_ms, gate);
         self.progress = Some(progress);
-        let mut request = plain_request(head, RequestBody::Upload(upload));
-        if let Some(gate) = &self.gate {
-            let gate = Arc::clone(gate);
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == http::StatusCode::CONTINUE {
-                    gate.open();
-                }
-            });
-        }
-        request
+        plain_request(head, RequestBody::Upload(upload))
     }
 
     /// Sets the deadline of a try; an upload moves it on, and sets it anew at its end.
@@ -669,28 +659,27 @@ impl Sending<'_> {
         self.stream.deadline.set(at_ms);
     }
 
-    async fn once(
-        &mut self,
-        mut lease: Lease,
-        request: Request<RequestBody>,
-    ) -> Result<Outcome, Failure> {
-        let mut sent = pin!(lease.sender.try_send_request(request));
-        let outcome = loop {
-            match in_time(&self.stream.deadline, sent.as_mut()).await {
-                Some(outcome) => break outcome,
-                None => match self.gate.take() {
-                    // The upstream does not know 100-continue: sent all the same.
-                    Some(gate) => {
-                        gate.open();
-                        self.begin(self.stream.worker.shared.clock.now_ms());
-                    }
-                    None => return Err(Failure::new(self.stalled())),
-                },
+    async fn once(&mut self, mut lease: Lease, request: Send) -> Result<Outcome, Failure> {
+        let gate = self.gate.clone();
+        let outcome = {
+            let mut sent = pin!(lease.call(request, gate.as_ref()));
+            loop {
+                match in_time(&self.stream.deadline, sent.as_mut()).await {
+                    Some(outcome) => break outcome,
+                    None => match self.gate.take() {
+                        // The upstream does not know 100-continue: sent all the same.
+                        Some(gate) => {
+                            gate.open();
+                            self.begin(self.stream.worker.shared.clock.now_ms());
+                        }
+                        None => return Err(Failure::new(self.stalled())),
+                    },
+                }
             }
         };
         Ok(match outcome {
             Ok(response) => Ok((response, lease)),
-            Err(mut refused) => Err((refused.take_message(), refused.into_error())),
+            Err(refused) => Err((refused.unsent, refused.error)),
         })
     }
 
@@ -702,7 +691,7 @@ impl Sending<'_> {
         }
     }
 
-    fn judged(&self, error: &hyper::Error) -> Failure {
+    fn judged(&self, error: &CallError) -> Failure {
         match &self.progress {
             Some(progress) if progress.too_large.get() => Failure::new(Kind::TooLarge),
             Some(progress) if progress.client_failed.get() => {

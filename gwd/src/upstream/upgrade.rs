@@ -1,22 +1,19 @@
 //! A WebSocket handshake with an upstream (RFC 6455 §4): on a connection of its own, which is
 //! the tunnel afterwards. An upstream that declines has answered a plain request.
 
-use std::pin::pin;
-
 use bytes::Bytes;
 use engine::forward;
 use http::{HeaderMap, Request, StatusCode, Uri};
-use hyper::body::Incoming;
-use tokio::sync::oneshot;
 
 use crate::proxy::body::RequestBody;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::io::UpstreamSocket;
 use crate::proxy::record::Record;
 use crate::proxy::websocket::Handshake;
-use crate::upstream::connect::{http1_client, in_time, open};
-use crate::upstream::pool::Lease;
+use crate::upstream::connect::{in_time, open};
+use crate::upstream::http1;
 use crate::upstream::send::{Answered, Outgoing, admit, affinity, judge_connect};
+use crate::upstream::transport::{Call, Transport};
 use crate::upstream::{Held, Looking, Tried};
 
 /// What became of the wish.
@@ -67,24 +64,12 @@ pub(crate) async fn upgrade(
 
     let began_ms = record.upstream_begins();
     stream.deadline.set(began_ms + route.treatment.timeout_ms);
-    let (sender, connection) = http1_client()
-        .handshake(socket)
+    let connection = Transport::Http1(http1::Connection::new(socket));
+    let mut lease = service.pools[target].lease(connection);
+    let response = in_time(&stream.deadline, lease.call(Call::Whole(request), None))
         .await
-        .map_err(|error| Failure::of(&error))?;
-    let (parts, given_back) = oneshot::channel();
-    tokio::task::spawn_local(async move {
-        if let Ok(whole) = connection.without_shutdown().await {
-            let _nobody_wants_it = parts.send((whole.io, whole.read_buf));
-        }
-    });
-    let mut lease: Lease = service.pools[target].lease(sender);
-    let response = {
-        let sent = pin!(lease.sender.send_request(request));
-        in_time(&stream.deadline, sent)
-            .await
-            .ok_or(Failure::new(Kind::Timeout))?
-            .map_err(|error| Failure::of(&error))?
-    };
+        .ok_or(Failure::new(Kind::Timeout))?
+        .map_err(|refused| Failure::of(&refused.error))?;
     record.upstream_head(response.status());
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         lease.held = Some(held);
@@ -94,18 +79,14 @@ pub(crate) async fn upgrade(
             progress: None,
         })));
     }
-    let (head, _) = http::Response::<Incoming>::into_parts(response);
+    let (head, body) = response.into_parts();
     if !expected.is_met(&head.headers) {
         return Err(Failure::because(
             Kind::Protocol,
             &"the upstream's answer to the WebSocket handshake is not the one that belongs to it",
         ));
     }
-    drop(lease);
-    let (socket, early) = in_time(&stream.deadline, given_back)
-        .await
-        .and_then(Result::ok)
-        .ok_or(Failure::new(Kind::Reset))?;
+    let (socket, early) = body.into_switched().ok_or(Failure::new(Kind::Reset))?;
     Ok(Upgrade::Switched(Box::new(Switched {
         headers: head.headers,
         socket,

@@ -1,0 +1,164 @@
+//! What is spoken on an upstream's connection.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+
+use crate::proxy::body::{Gate, RequestBody};
+use crate::proxy::io::UpstreamSocket;
+use crate::upstream::http1;
+
+/// A connection that can carry a request.
+pub(crate) enum Transport {
+    Http1(http1::Connection<UpstreamSocket>),
+}
+
+/// A request as it is sent, again where nothing of it was written.
+pub(crate) enum Call {
+    Whole(Request<RequestBody>),
+    /// Written down for HTTP/1.1.
+    Http1(http1::Unsent),
+}
+
+/// A call that failed.
+pub(crate) struct Refused {
+    pub(crate) error: CallError,
+    /// The request, where not a byte of it was written.
+    pub(crate) unsent: Option<Call>,
+}
+
+/// Why a call has no response, or not all of it.
+#[derive(Debug)]
+pub(crate) enum CallError {
+    Http1(http1::Error),
+}
+
+/// A response's body.
+pub(crate) enum Incoming {
+    Http1(http1::Incoming<UpstreamSocket>),
+    /// It was given up or has ended; the connection is elsewhere.
+    Gone,
+}
+
+// === impl Transport ===
+
+impl Transport {
+    /// Sends a request and waits for the head of the final response. `gate` is opened by `100
+    /// Continue`.
+    pub(crate) async fn call(
+        self,
+        call: Call,
+        gate: Option<&Arc<Gate>>,
+    ) -> Result<Response<Incoming>, Refused> {
+        match self {
+            Self::Http1(connection) => {
+                let unsent = match call {
+                    Call::Whole(request) => http1::Unsent::new(request),
+                    Call::Http1(unsent) => unsent,
+                };
+                let answered = connection.call(unsent, gate).await;
+                match answered {
+                    Ok(answer) => Ok(answer.map(Incoming::Http1)),
+                    Err(refused) => Err(Refused {
+                        error: CallError::Http1(refused.error),
+                        unsent: refused.unsent.map(Call::Http1),
+                    }),
+                }
+            }
+        }
+    }
+
+    /// Whether it can carry another request, as far as one can know without asking.
+    pub(crate) fn is_ready(&mut self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_quiet(),
+        }
+    }
+}
+
+// === impl CallError ===
+
+impl CallError {
+    /// Whether the connection ended before any byte of a response: on one that was used before,
+    /// the other side may just have closed it (data-plane.md §7).
+    pub(crate) fn is_stale(&self) -> bool {
+        match self {
+            Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
+        }
+    }
+
+    /// Whether what came cannot be understood.
+    pub(crate) fn is_protocol(&self) -> bool {
+        match self {
+            Self::Http1(error) => {
+                matches!(error, http1::Error::Invalid(_) | http1::Error::HeadTooLarge)
+            }
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http1(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}
+
+// === impl Incoming ===
+
+impl Incoming {
+    /// The connection, if both sides have ended clean and it can be used again.
+    pub(crate) fn take_transport(&mut self) -> Option<Transport> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Http1(body) => body.into_connection().map(Transport::Http1),
+            Self::Gone => None,
+        }
+    }
+
+    /// After a 101: the socket, and what came behind the head.
+    pub(crate) fn into_switched(self) -> Option<(UpstreamSocket, Bytes)> {
+        match self {
+            Self::Http1(body) => Some(body.into_switched().into_parts()),
+            Self::Gone => None,
+        }
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = CallError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        match self.get_mut() {
+            Self::Http1(body) => body
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(CallError::Http1))),
+            Self::Gone => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Gone => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(body) => body.size_hint(),
+            Self::Gone => SizeHint::with_exact(0),
+        }
+    }
+}
