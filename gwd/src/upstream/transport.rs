@@ -39,6 +39,10 @@ pub(crate) enum CallError {
 }
 
 /// A response's body.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lies in the box of the download that it belongs to"
+)]
 pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
     /// It was given up or has ended; the connection is elsewhere.

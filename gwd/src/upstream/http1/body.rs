@@ -134,11 +134,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
                     Next::More => {}
                     next => {
                         // The end is seen with the last piece where it is here already.
-                        if matches!(next, Next::Data(_)) && chunks.ends(read) {
-                            self.ended = true;
-                        } else if !matches!(next, Next::Data(_)) {
-                            self.ended = true;
-                        }
+                        self.ended = !matches!(next, Next::Data(_)) || chunks.ends(read);
                         return Poll::Ready(Ok(next));
                     }
                 },
