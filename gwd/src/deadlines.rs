@@ -46,6 +46,8 @@ pub(crate) struct Slot {
     deadlines: Rc<Deadlines>,
     state: Rc<SlotState>,
     index: usize,
+    /// No deadline is set later than this.
+    limit_ms: Cell<u64>,
 }
 
 // === impl Deadlines ===
@@ -82,6 +84,7 @@ impl Deadlines {
             deadlines: Rc::clone(self),
             state,
             index,
+            limit_ms: Cell::new(NEVER),
         }
     }
 
@@ -139,8 +142,24 @@ impl Deadlines {
 // === impl Slot ===
 
 impl Slot {
-    /// Moves the deadline.
+    /// No deadline is later than this, until there is another limit.
+    pub(crate) fn limit(&self, at_ms: u64) {
+        self.limit_ms.set(at_ms);
+    }
+
+    /// Deadlines are as they are set.
+    pub(crate) fn no_limit(&self) {
+        self.limit_ms.set(NEVER);
+    }
+
+    /// Whether it is later than the limit.
+    pub(crate) fn limit_passed(&self, now_ms: u64) -> bool {
+        self.limit_ms.get() <= now_ms
+    }
+
+    /// Moves the deadline, up to the limit.
     pub(crate) fn set(&self, at_ms: u64) {
+        let at_ms = at_ms.min(self.limit_ms.get());
         self.state.at_ms.set(at_ms);
         if at_ms < self.deadlines.earliest_ms.get() {
             self.deadlines.earliest_ms.set(at_ms);

@@ -44,6 +44,7 @@ const REASONS: &[&str] = &[
     "forward_auth_denied",
     "forward_auth_unavailable",
     "framing_invalid",
+    "grpc_deadline_exceeded",
     "head_invalid",
     "header_timeout",
     "headers_too_large",

@@ -9,9 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use engine::edge;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::proxy::grpc;
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::upstream::mirror::Copies;
@@ -86,6 +89,10 @@ pub(crate) struct Download {
     lease: Option<Lease>,
     progress: Option<Rc<Progress>>,
     record: Record,
+    /// A gRPC call that has not been told how it ended.
+    owes_status: bool,
+    /// The gateway has told it.
+    over: bool,
 }
 
 // === impl Upload ===
@@ -118,7 +125,7 @@ impl Upload {
             self.gate = None;
         }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        let frame = match polled {
+        let mut frame = match polled {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(None) => {
                 self.end();
@@ -143,11 +150,14 @@ impl Upload {
                 copies.take(data);
             }
         }
+        if let Some(trailers) = frame.trailers_mut() {
+            edge::trailers(trailers);
+        }
         if self.incoming.is_end_stream() {
             self.end();
         } else {
             let now_ms = self.stream.worker.shared.clock.now_ms();
-            self.stream.deadline.set(now_ms + STREAM_IDLE_MS);
+            self.stream.upload_moves(now_ms);
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -158,7 +168,7 @@ impl Upload {
                 copies.send();
             }
             let now_ms = self.stream.worker.shared.clock.now_ms();
-            self.stream.deadline.set(now_ms + self.timeout_ms);
+            self.stream.upload_ends(now_ms, self.timeout_ms);
         }
     }
 }
@@ -242,6 +252,7 @@ impl Download {
         lease: Lease,
         progress: Option<Rc<Progress>>,
         record: Record,
+        owes_status: bool,
     ) -> Box<Self> {
         Box::new(Self {
             incoming,
@@ -249,6 +260,8 @@ impl Download {
             lease: Some(lease),
             progress,
             record,
+            owes_status,
+            over: false,
         })
     }
 
@@ -257,13 +270,24 @@ impl Download {
             self.record.upstream_broke();
             return Poll::Ready(Some(Err(error)));
         }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        if self.over {
+            return Poll::Ready(None);
+        }
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.record
+            .stream()
+            .upstream_silent
+            .set(polled.is_pending());
+        match polled {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(data) = frame.data_ref() {
                     self.record.bytes_out += data.len() as u64;
                 }
-                if self.incoming.is_end_stream() {
+                if let Some(trailers) = frame.trailers_mut() {
+                    self.trailers(trailers);
+                }
+                if self.is_end_stream() {
                     self.end();
                 } else {
                     self.record.moves(STREAM_IDLE_MS);
@@ -271,16 +295,46 @@ impl Download {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
+                let told = self.owed(grpc::ended_without);
                 self.end();
-                Poll::Ready(None)
+                Poll::Ready(told.map(Ok))
             }
             Poll::Ready(Some(Err(error))) => {
+                if let Some(told) = self.owed(grpc::broken_off) {
+                    self.lease = None;
+                    self.record.upstream_broke();
+                    return Poll::Ready(Some(Ok(told)));
+                }
                 // hyper throws away what it has not flushed: in the next turn it has.
                 self.broken = Some(error);
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
         }
+    }
+
+    /// The upstream's trailers, without what is not for the client.
+    fn trailers(&mut self, trailers: &mut HeaderMap) {
+        edge::trailers(trailers);
+        if self.owes_status {
+            self.owes_status = false;
+            self.record.grpc_ended(Some(grpc::complete(trailers)));
+        }
+    }
+
+    /// The end that a gRPC call is owed, where its upstream gave none.
+    fn owed(&mut self, end: fn() -> (Frame<Bytes>, u32)) -> Option<Frame<Bytes>> {
+        if !std::mem::take(&mut self.owes_status) {
+            return None;
+        }
+        self.over = true;
+        let (frame, status) = end();
+        self.record.grpc_ended(Some(status));
+        Some(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.over || !self.owes_status && self.incoming.is_end_stream()
     }
 
     /// Both directions are through: the connection can serve another request. Where the request
@@ -323,7 +377,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(bytes, _) => bytes.is_empty(),
-            Self::Download(download) => download.incoming.is_end_stream(),
+            Self::Download(download) => download.is_end_stream(),
         }
     }
 
@@ -346,7 +400,7 @@ impl Drop for ResponseBody {
                 }
             }
             Self::Download(download) => {
-                if download.incoming.is_end_stream() {
+                if download.is_end_stream() {
                     download.end();
                 }
             }

@@ -206,7 +206,7 @@ pub(crate) async fn answer(
                 Err(_) => {
                     stream.panicked.set(true);
                     stream.worker.counters().panicked();
-                    Poll::Ready(respond::panicked())
+                    Poll::Ready(respond::panicked(&stream))
                 }
             },
         )

@@ -15,6 +15,7 @@ use policy::{Cx, ResponseHead};
 
 use crate::proxy::body::ResponseBody;
 use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::grpc;
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
@@ -71,6 +72,7 @@ pub(crate) async fn exchange(
             } else {
                 let limit = route.treatment.max_body_bytes.unwrap_or(u64::MAX);
                 stream.body_bytes_max.set(limit);
+                stream.endless.set(route.treatment.stream);
                 let origin = Origin {
                     peer: stream.peer,
                     authority: admitted.authority,
@@ -109,7 +111,10 @@ pub(crate) async fn exchange(
                 };
                 match forward(outgoing, handshake, &mut record).await {
                     Ok(made) => made,
-                    Err(failure) => respond::failed(&failure, &request_id, &mut record),
+                    Err(failure) => {
+                        let failure = grpc::judged(failure, stream);
+                        respond::failed(&failure, &request_id, &mut record)
+                    }
                 }
             }
         }

@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Reset,
     /// The response's head took too long.
     Timeout,
+    /// The time that the client gives its gRPC call is over.
+    DeadlineExceeded,
     /// What came is not HTTP, or not what may be answered.
     Protocol,
     /// The request's body is larger than the operation allows.
@@ -119,6 +121,13 @@ impl Kind {
                 "http_response_timeout",
                 "The service did not answer in time",
                 Blame::Upstream,
+            ),
+            Self::DeadlineExceeded => (
+                504,
+                "grpc_deadline_exceeded",
+                "http_response_timeout",
+                "The call's deadline has passed",
+                Blame::Client,
             ),
             Self::Protocol => (
                 502,

@@ -96,8 +96,8 @@ async fn active(stream: &Rc<Stream>, io: Watched) -> (End, Watched) {
         if expired {
             match stream.phase() {
                 Phase::Head => return Poll::Ready(End::HeaderTimeout),
-                Phase::Body => return Poll::Ready(End::Stalled),
-                Phase::Idle | Phase::Exchange => {}
+                Phase::Body if !stream.may_be_silent() => return Poll::Ready(End::Stalled),
+                Phase::Idle | Phase::Exchange | Phase::Body => {}
             }
         }
         if !told && stream.ending() {

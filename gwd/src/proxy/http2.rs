@@ -204,7 +204,10 @@ where
             let mut task = pin!(task);
             poll_fn(|cx| {
                 stream.deadline.register(cx.waker());
-                if stream.phase() == Phase::Body && stream.deadline.expired() {
+                if stream.phase() == Phase::Body
+                    && stream.deadline.expired()
+                    && !stream.may_be_silent()
+                {
                     return Poll::Ready(()); // dropped, the stream is reset
                 }
                 task.as_mut().poll(cx)

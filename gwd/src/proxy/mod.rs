@@ -6,6 +6,7 @@ pub(crate) mod exchange;
 pub(crate) mod failure;
 mod frames;
 mod gather;
+pub(crate) mod grpc;
 mod http1;
 mod http2;
 pub(crate) mod io;

@@ -15,6 +15,7 @@ use policy::{Cx, Filter, Reject, RequestHead};
 use crate::clock::write_timestamp;
 use crate::proxy::body::{Progress, STREAM_IDLE_MS};
 use crate::proxy::failure::{Blame, Failure};
+use crate::proxy::grpc;
 use crate::proxy::stream::Stream;
 use crate::published::Endpoint;
 use crate::telemetry::access_log::{self, write_query, write_text};
@@ -34,6 +35,8 @@ pub(crate) struct Record {
     status: u16,
     reason: &'static str,
     blame: Blame,
+    /// What a gRPC call ended with.
+    grpc_status: Option<u32>,
     upstream: Option<Call>,
     /// When the response's head was handed to hyper.
     head_ns: u64,
@@ -86,6 +89,7 @@ impl Record {
             status: 0,
             reason: "",
             blame: Blame::None,
+            grpc_status: None,
             upstream: None,
             head_ns: 0,
             bytes_in: 0,
@@ -93,6 +97,12 @@ impl Record {
             progress: None,
             line: None,
         };
+        let is_grpc = grpc::is_grpc(request.headers());
+        stream.is_grpc.set(is_grpc);
+        if is_grpc && let Some(wait_ms) = grpc::timeout_ms(request.headers()) {
+            let started_ms = record.started_ns / 1_000_000;
+            stream.deadline.limit(started_ms.saturating_add(wait_ms));
+        }
         if worker.log.wanted() {
             record.begin_line(request.method(), request.uri().path());
         }
@@ -299,6 +309,23 @@ impl Record {
         }
     }
 
+    /// What the gRPC call ended with, as far as that is known.
+    pub(crate) fn grpc_ended(&mut self, status: Option<u32>) {
+        self.grpc_status = status;
+    }
+
+    pub(crate) fn reason(&self) -> &'static str {
+        self.reason
+    }
+
+    pub(crate) fn http_version(&self) -> Version {
+        match self.version {
+            10 => Version::HTTP_10,
+            20 => Version::HTTP_2,
+            _ => Version::HTTP_11,
+        }
+    }
+
     /// The upstream broke off in the middle of its body.
     pub(crate) fn upstream_broke(&mut self) {
         self.reason = "upstream_reset";
@@ -455,6 +482,9 @@ impl Record {
             text(out, "path", path.as_bytes());
         }
         number(out, "status", u64::from(self.status));
+        if let Some(status) = self.grpc_status {
+            number(out, "grpc_status", u64::from(status));
+        }
         text(out, "error_origin", self.blame.as_str().as_bytes());
         if !self.reason.is_empty() {
             text(out, "reason", self.reason.as_bytes());

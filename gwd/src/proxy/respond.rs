@@ -11,7 +11,7 @@ use bytes::Bytes;
 use engine::{ChainStep, Decided, Refusal, edge};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    RETRY_AFTER, TRAILER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
@@ -19,7 +19,9 @@ use policy::{Reject, Reply};
 
 use crate::proxy::body::{Download, ResponseBody};
 use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::grpc;
 use crate::proxy::record::Record;
+use crate::proxy::stream::Stream;
 use crate::proxy::tunnel::Tunnel;
 use crate::proxy::websocket;
 use crate::upstream::send::Answered;
@@ -56,6 +58,8 @@ pub(crate) struct Made {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: MadeBody,
+    /// What it says in a few words, where it is a problem.
+    pub(crate) title: Option<&'static str>,
     /// Whether the connection has to end after it.
     pub(crate) close: bool,
 }
@@ -121,6 +125,7 @@ pub(crate) fn replied(reply: &Reply, record: &mut Record) -> Made {
         status: reply.status,
         headers: reply.headers.clone(),
         body: MadeBody::Own(reply.body.clone()),
+        title: None,
         close: false,
     }
 }
@@ -142,6 +147,7 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
         status,
         headers,
         body: MadeBody::Upstream(Box::new(answered)),
+        title: None,
         close: false,
     })
 }
@@ -159,6 +165,7 @@ pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
         status,
         headers,
         body: MadeBody::Tunnel(switched),
+        title: None,
         close: false,
     }
 }
@@ -200,6 +207,7 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
 /// Takes out what is said about the upstream's connection (RFC 9110 §7.6.1), and its name.
 fn strip(headers: &mut HeaderMap) {
     let mut doomed: Vec<HeaderName> = Vec::new();
+    let mut announced: Vec<Option<HeaderValue>> = Vec::new();
     for (name, value) in headers.iter() {
         // One byte decides for most.
         if !matches!(
@@ -223,9 +231,17 @@ fn strip(headers: &mut HeaderMap) {
                     }
                 }
             }
+            // Only what may stand in trailers is announced.
+            "trailer" => announced.push(edge::announced(value)),
             "keep-alive" | "proxy-connection" | "proxy-authenticate" | "server" | "te"
-            | "trailer" | "transfer-encoding" | "upgrade" => doomed.push(name.clone()),
+            | "transfer-encoding" | "upgrade" => doomed.push(name.clone()),
             _ => {}
+        }
+    }
+    if !announced.is_empty() {
+        headers.remove(TRAILER);
+        for value in announced.into_iter().flatten() {
+            headers.append(TRAILER, value);
         }
     }
     for name in doomed {
@@ -319,14 +335,17 @@ pub(crate) fn listener_gone(mut record: Record) -> Response<ResponseBody> {
 
 /// An exchange panicked; its record has been written while it was taken down.
 #[cold]
-pub(crate) fn panicked() -> Response<ResponseBody> {
-    let made = problem(
+pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
+    let mut made = problem(
         500,
         "internal_error",
         "The gateway made a mistake",
         "proxy_internal_error",
         None,
     );
+    if stream.is_grpc.get() {
+        grpc::trailers_only(&mut made, "internal_error");
+    }
     let mut response = Response::new(ResponseBody::Own(
         match made.body {
             MadeBody::Own(bytes) => bytes,
@@ -341,12 +360,17 @@ pub(crate) fn panicked() -> Response<ResponseBody> {
 }
 
 /// The finished response; its body carries the record to the end.
-pub(crate) fn send(made: Made, mut record: Record) -> Response<ResponseBody> {
+pub(crate) fn send(mut made: Made, mut record: Record) -> Response<ResponseBody> {
+    let mut owes_status = false;
+    if record.stream().is_grpc.get() {
+        owes_status = grpc_head(&mut made, &mut record);
+    }
     let Made {
         status,
         mut headers,
         body,
         close,
+        title: _,
     } = made;
     record.head_made(status);
     if let MadeBody::Tunnel(switched) = body {
@@ -364,7 +388,13 @@ pub(crate) fn send(made: Made, mut record: Record) -> Response<ResponseBody> {
                 progress,
             } = *answered;
             record.uploads(progress.clone());
-            ResponseBody::Download(Download::new(response.into_body(), lease, progress, record))
+            ResponseBody::Download(Download::new(
+                response.into_body(),
+                lease,
+                progress,
+                record,
+                owes_status,
+            ))
         }
         MadeBody::Tunnel(_) => unreachable!("taken above"),
     };
@@ -372,6 +402,27 @@ pub(crate) fn send(made: Made, mut record: Record) -> Response<ResponseBody> {
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// The head of a response to a gRPC client: what the gateway says is told as a status. True where
+/// the upstream's body owes one.
+fn grpc_head(made: &mut Made, record: &mut Record) -> bool {
+    match &made.body {
+        MadeBody::Own(_) => {
+            let status = grpc::trailers_only(made, record.reason());
+            record.grpc_ended(status);
+            false
+        }
+        MadeBody::Upstream(_) if grpc::owes_status(made.status, &made.headers) => {
+            grpc::announce(&mut made.headers, record.http_version());
+            true
+        }
+        MadeBody::Upstream(_) => {
+            record.grpc_ended(grpc::told(&made.headers));
+            false
+        }
+        MadeBody::Tunnel(_) => false,
+    }
 }
 
 /// The head of a tunnel. Over HTTP/1 the connection carries the tunnel when hyper has written
@@ -415,7 +466,7 @@ fn tunnel(
 fn problem(
     status: u16,
     code: &str,
-    title: &str,
+    title: &'static str,
     proxy_error: &str,
     request_id: Option<&HeaderValue>,
 ) -> Made {
@@ -445,6 +496,7 @@ fn problem(
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
         body: MadeBody::Own(Bytes::from(body)),
+        title: Some(title),
         close: false,
     }
 }

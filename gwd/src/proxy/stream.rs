@@ -43,6 +43,12 @@ pub(crate) struct Stream {
     pub(crate) unflushed: Cell<bool>,
     /// What the connection carries once the response's head is written.
     pub(crate) tunnel: Cell<Option<Box<Tunnel>>>,
+    /// The current request is one of gRPC.
+    pub(crate) is_grpc: Cell<bool>,
+    /// Silence of the upstream in the current response is no failure.
+    pub(crate) endless: Cell<bool>,
+    /// The upstream has sent nothing since the client took the last of it.
+    pub(crate) upstream_silent: Cell<bool>,
     /// There is one exchange only.
     single: bool,
     phase: Cell<Phase>,
@@ -78,6 +84,9 @@ impl Stream {
             panicked: Cell::new(false),
             unflushed: Cell::new(false),
             tunnel: Cell::new(None),
+            is_grpc: Cell::new(false),
+            endless: Cell::new(false),
+            upstream_silent: Cell::new(false),
             single,
             phase: Cell::new(if single { Phase::Exchange } else { Phase::Idle }),
             mid_head: Cell::new(false),
@@ -124,6 +133,9 @@ impl Stream {
     pub(crate) fn exchange_begins(&self) {
         self.phase.set(Phase::Exchange);
         self.fresh.set(false);
+        self.deadline.no_limit();
+        self.endless.set(false);
+        self.upstream_silent.set(false);
     }
 
     /// Bytes are there, or seem to be: where they are no request, it is soon quiet again.
@@ -139,8 +151,35 @@ impl Stream {
         self.deadline.set(until_ms);
     }
 
+    /// More of the request's body came.
+    pub(crate) fn upload_moves(&self, now_ms: u64) {
+        self.deadline.set(now_ms + STREAM_IDLE_MS);
+    }
+
+    /// The request's body has ended: the upstream's time for a head runs, unless there is one.
+    pub(crate) fn upload_ends(&self, now_ms: u64, timeout_ms: u64) {
+        let wait_ms = match self.phase.get() {
+            Phase::Body => STREAM_IDLE_MS,
+            Phase::Idle | Phase::Head | Phase::Exchange => timeout_ms,
+        };
+        self.deadline.set(now_ms + wait_ms);
+    }
+
+    /// Whether a response that stands still may go on: its upstream may be silent, and it is not
+    /// the client that takes nothing.
+    pub(crate) fn may_be_silent(&self) -> bool {
+        let now_ms = self.worker.shared.clock.now_ms();
+        let waits = self.upstream_silent.get() && !self.unflushed.get();
+        let stays = self.endless.get() && waits && !self.deadline.limit_passed(now_ms);
+        if stays {
+            self.deadline.set(now_ms + STREAM_IDLE_MS);
+        }
+        stays
+    }
+
     /// The exchange is over.
     pub(crate) fn exchange_ended(&self, now_ms: u64) {
+        self.deadline.no_limit();
         if self.single {
             // What is left is sent as far as the client's window opens.
             self.body_begins(now_ms + STREAM_IDLE_MS);

@@ -13,6 +13,7 @@ mod control;
 mod failures;
 mod forwarding;
 mod framing;
+mod grpc;
 mod holds;
 mod http2;
 mod incremental;

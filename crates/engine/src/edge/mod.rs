@@ -5,6 +5,8 @@
 //! valid host, no hop-by-hop field, no forwarding or identity field from somebody who may not
 //! set it, a normalised path.
 
+mod hop_by_hop;
+
 use std::net::IpAddr;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -12,6 +14,8 @@ use http::uri::PathAndQuery;
 use http::{Method, Version, request};
 use policy::{Reject, RequestHead};
 
+pub use crate::edge::hop_by_hop::{announced, trailers};
+use crate::edge::hop_by_hop::{is_trailers, nominated};
 use crate::path::normalise;
 use crate::snapshot::Listener;
 
@@ -183,6 +187,7 @@ struct Swept {
 fn sweep(headers: &mut HeaderMap, trusted: bool) -> Result<Swept, &'static Reject> {
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut expects_continue = false;
+    let mut announces: Vec<Option<HeaderValue>> = Vec::new();
     let mut drop_trace = false;
     let mut traced = false;
     let mut seen = 0;
@@ -193,10 +198,8 @@ fn sweep(headers: &mut HeaderMap, trusted: bool) -> Result<Swept, &'static Rejec
             | "proxy-connection"
             | "proxy-authenticate"
             | "proxy-authorization"
-            | "upgrade"
-            | "trailer" => {
-                doomed.push(name.clone());
-            }
+            | "upgrade" => doomed.push(name.clone()),
+            "trailer" => announces.push(announced(value)),
             "te" if !is_trailers(value) => doomed.push(name.clone()),
             "expect" => {
                 if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
@@ -229,50 +232,16 @@ fn sweep(headers: &mut HeaderMap, trusted: bool) -> Result<Swept, &'static Rejec
             HeaderName::from_static("tracestate"),
         ]);
     }
+    if !announces.is_empty() {
+        headers.remove(header::TRAILER);
+        for value in announces.into_iter().flatten() {
+            headers.append(header::TRAILER, value);
+        }
+    }
     for name in doomed {
         headers.remove(name);
     }
     Ok(Swept { expects_continue })
-}
-
-/// The fields that a `Connection` value nominates, except those that the message needs, those
-/// that decide about access, and those by which a trusted proxy says who the client is
-/// (RFC 9110 §7.6.1, CVE-2024-45410): a proxy that passes the client's `Connection` on would
-/// otherwise let the client take on the proxy's own address.
-fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
-    for token in value
-        .as_bytes()
-        .split(|b| *b == b',')
-        .map(<[u8]>::trim_ascii)
-    {
-        let Ok(name) = HeaderName::from_bytes(token) else {
-            continue;
-        };
-        let kept = matches!(
-            name.as_str(),
-            "host"
-                | "content-length"
-                | "content-type"
-                | "authorization"
-                | "expect"
-                | "transfer-encoding"
-                | "close"
-                | "keep-alive"
-                | "te"
-                | "x-request-id"
-                | "via"
-        ) || FORWARDING.contains(&name.as_str());
-        if !kept {
-            doomed.push(name);
-        }
-    }
-}
-
-fn is_trailers(value: &HeaderValue) -> bool {
-    value
-        .as_bytes()
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"trailers")
 }
 
 /// Whether a field is one that only the gateway (or a trusted proxy) may set, also in the

@@ -1,0 +1,272 @@
+//! gRPC: what its clients are told where the gateway answers in the upstream's place
+//! (semantics.md §13).
+//!
+//! A gRPC client looks at `grpc-status` only: what the gateway has to say is a response of HTTP
+//! 200 without a body and with a status, "trailers-only" in the protocol's words. A call whose
+//! upstream ends without a status gets one, never 0.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRAILER};
+use http::{StatusCode, Version};
+use http_body::Frame;
+
+use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::respond::{Made, MadeBody};
+use crate::proxy::stream::Stream;
+
+static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+/// What a call ends with, announced to HTTP/1.1 clients, who get no other trailers.
+const TRAILERS: HeaderValue =
+    HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin");
+
+/// The codes of gRPC that the gateway tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    Cancelled = 1,
+    Unknown = 2,
+    InvalidArgument = 3,
+    DeadlineExceeded = 4,
+    PermissionDenied = 7,
+    ResourceExhausted = 8,
+    FailedPrecondition = 9,
+    Aborted = 10,
+    Unimplemented = 12,
+    Internal = 13,
+    Unavailable = 14,
+    Unauthenticated = 16,
+}
+
+/// Whether a message is one of gRPC; gRPC-Web is another protocol.
+pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(CONTENT_TYPE) else {
+        return false;
+    };
+    let value = value.as_bytes();
+    let Some((head, tail)) = value.split_at_checked(GRPC.len()) else {
+        return false;
+    };
+    head.eq_ignore_ascii_case(GRPC.as_bytes()) && matches!(tail.first(), None | Some(b'+' | b';'))
+}
+
+/// How long the client waits for the end of its call, in milliseconds, rounded up; none where
+/// it does not say or nobody can read it. At most 8 digits and a unit.
+pub(crate) fn timeout_ms(headers: &HeaderMap) -> Option<u64> {
+    let value = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
+    let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
+    let well_formed = (1..=8).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+    let amount = digits.parse::<u64>().ok().filter(|_| well_formed)?;
+    Some(match unit {
+        "H" => amount * 3_600_000,
+        "M" => amount * 60_000,
+        "S" => amount * 1_000,
+        "m" => amount,
+        "u" => amount.div_ceil(1_000),
+        "n" => amount.div_ceil(1_000_000),
+        _ => return None,
+    })
+}
+
+/// A wait that ended because the client's own deadline has passed is told as such.
+pub(crate) fn judged(failure: Failure, stream: &Stream) -> Failure {
+    let waited = matches!(
+        failure.kind,
+        Kind::Timeout | Kind::ConnectTimeout | Kind::UploadStalled
+    );
+    if waited
+        && stream
+            .deadline
+            .limit_passed(stream.worker.shared.clock.now_ms())
+    {
+        return Failure {
+            kind: Kind::DeadlineExceeded,
+            ..failure
+        };
+    }
+    failure
+}
+
+/// The code for what would be this HTTP status. It is what servers say; the table in gRPC's
+/// documents is for clients that got no status.
+fn code(status: StatusCode, reason: &str) -> Code {
+    match status.as_u16() {
+        400 | 414 | 417 | 422 | 431 => Code::InvalidArgument,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 | 405 | 410 | 415 | 426 | 501 => Code::Unimplemented,
+        409 => Code::Aborted,
+        412 => Code::FailedPrecondition,
+        413 | 429 => Code::ResourceExhausted,
+        408 => Code::Cancelled,
+        499 => Code::Cancelled,
+        // Nothing was sent, so that the call may be made again.
+        504 if reason == "upstream_connect_timeout" => Code::Unavailable,
+        504 => Code::DeadlineExceeded,
+        502 | 503 => Code::Unavailable,
+        500 | 508 => Code::Internal,
+        _ => Code::Unknown,
+    }
+}
+
+/// Turns a response of the gateway's into what a gRPC client understands, and tells its code.
+/// What is one already stays as it is.
+pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
+    if !matches!(made.body, MadeBody::Own(_)) {
+        return None;
+    }
+    if is_grpc(&made.headers) || made.status.is_success() {
+        return told(&made.headers);
+    }
+    let code = code(made.status, reason);
+    let text = match (made.title, reason) {
+        (Some(title), reason) => format!("{title} ({reason})"),
+        (None, _) => made.status.canonical_reason().unwrap_or("refused").into(),
+    };
+    made.status = StatusCode::OK;
+    made.body = MadeBody::Own(Bytes::new());
+    made.headers.remove(CONTENT_LENGTH);
+    made.headers.insert(CONTENT_TYPE, GRPC);
+    end_with(&mut made.headers, code, &text);
+    Some(code as u32)
+}
+
+/// Whether the body of an upstream's response owes the client a status.
+pub(crate) fn owes_status(status: StatusCode, headers: &HeaderMap) -> bool {
+    status == StatusCode::OK && is_grpc(headers) && !headers.contains_key(&GRPC_STATUS)
+}
+
+/// Announces the trailers that a call ends with, to who needs that.
+pub(crate) fn announce(headers: &mut HeaderMap, version: Version) {
+    if version < Version::HTTP_2 && !headers.contains_key(TRAILER) {
+        headers.insert(TRAILER, TRAILERS);
+    }
+}
+
+/// The status that a head or trailers tell.
+pub(crate) fn told(fields: &HeaderMap) -> Option<u32> {
+    fields.get(&GRPC_STATUS)?.to_str().ok()?.parse().ok()
+}
+
+/// Makes sure that trailers have a status, and tells it.
+pub(crate) fn complete(trailers: &mut HeaderMap) -> u32 {
+    if let Some(told) = told(trailers) {
+        return told;
+    }
+    end_with(
+        trailers,
+        Code::Internal,
+        "the service ended the call without a status",
+    );
+    Code::Internal as u32
+}
+
+/// The end of a call whose upstream ended it without trailers.
+pub(crate) fn ended_without() -> (Frame<Bytes>, u32) {
+    let mut trailers = HeaderMap::with_capacity(2);
+    let code = complete(&mut trailers);
+    (Frame::trailers(trailers), code)
+}
+
+/// The end of a call whose upstream broke off.
+pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
+    let mut trailers = HeaderMap::with_capacity(2);
+    let text = "The service broke off (upstream_reset)";
+    end_with(&mut trailers, Code::Unavailable, text);
+    (Frame::trailers(trailers), Code::Unavailable as u32)
+}
+
+fn end_with(fields: &mut HeaderMap, code: Code, text: &str) {
+    fields.insert(&GRPC_STATUS, HeaderValue::from(code as u16));
+    if let Ok(text) = HeaderValue::try_from(percent_encoded(text)) {
+        fields.insert(&GRPC_MESSAGE, text);
+    }
+}
+
+/// A message as the protocol wants it: all but printable ASCII, and `%`, is escaped.
+fn percent_encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if matches!(byte, b' '..=b'~') && byte != b'%' {
+            out.push(char::from(byte));
+        } else {
+            let _infallible = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::try_from(value).unwrap());
+        headers
+    }
+
+    #[test]
+    fn grpc_is_told_from_grpc_web() {
+        let yes = [
+            "application/grpc",
+            "application/grpc+proto",
+            "Application/gRPC;x=1",
+        ];
+        let no = [
+            "application/grpc-web",
+            "application/grpc-web+proto",
+            "application/json",
+            "a",
+        ];
+        assert!(
+            yes.iter()
+                .all(|value| is_grpc(&fields("content-type", value)))
+        );
+        assert!(
+            !no.iter()
+                .any(|value| is_grpc(&fields("content-type", value)))
+        );
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_timeout_has_a_unit_and_eight_digits_at_most() {
+        let told = |value| timeout_ms(&fields("grpc-timeout", value));
+        let cases = [
+            ("1H", 3_600_000),
+            ("2M", 120_000),
+            ("15S", 15_000),
+            ("250m", 250),
+            ("1u", 1),
+            ("2000000n", 2),
+            ("0n", 0),
+            ("99999999H", 359_999_996_400_000),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(told(value), Some(expected), "{value}");
+        }
+        for value in [
+            "",
+            "S",
+            "15",
+            "123456789S",
+            "-1S",
+            "1.5S",
+            "15 S",
+            "1s",
+            "+1S",
+        ] {
+            assert_eq!(told(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn messages_are_percent_encoded() {
+        assert_eq!(percent_encoded("50% \u{e9}\n~"), "50%25 %C3%A9%0A~");
+    }
+}
