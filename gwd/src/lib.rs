@@ -10,6 +10,7 @@
 //! | `files` | files that somebody else writes |
 //! | `memory` | what the allocator keeps goes back |
 //! | `telemetry` | metrics, access log, program log |
+//! | `tls` | certificates, client authorities, handshakes |
 //!
 //! Start reading at `proxy/exchange.rs`.
 
@@ -25,6 +26,7 @@ mod proxy;
 mod published;
 mod random;
 mod telemetry;
+mod tls;
 mod upstream;
 mod worker;
 

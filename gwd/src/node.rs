@@ -25,6 +25,7 @@ use crate::telemetry::access_log::{self, Sink};
 use crate::telemetry::program::{Level, event};
 use crate::telemetry::registry::Registry;
 use crate::telemetry::shard::Shard;
+use crate::tls;
 use crate::upstream::resolve::Resolver;
 use crate::upstream::shared::States;
 use crate::worker::{self, COMMANDS_MAX, Command};
@@ -82,6 +83,8 @@ pub struct Node {
     bin: mpsc::Receiver<Arc<Current>>,
     epoch: u64,
     revoked: Arc<Revoked>,
+    /// Certificates and client authorities of all versions.
+    pub(crate) tls: tls::Store,
 }
 
 /// What names a socket: the address that was asked for, and the listener where the system
@@ -151,6 +154,7 @@ impl Node {
             bin,
             epoch: 0,
             revoked: Arc::default(),
+            tls: tls::Store::default(),
         })
     }
 
@@ -177,6 +181,13 @@ impl Node {
             self.shared.limits.known.warm();
             self.shared.limits.anonymous.warm();
         }
+        let listeners = assembly.shared.listeners.iter();
+        let doors = listeners.map(|listener| {
+            let tls = listener.tls();
+            tls.map(|tls| self.tls.door(tls, listener.http2, secrets))
+                .transpose()
+        });
+        let doors = doors.collect::<Result<_, _>>().map_err(unusable)?;
         let names = &self.registry.names;
         let route_uids = assembly.apis.iter().map(|api| {
             let known = self.route_uids.entry(*api.digest());
@@ -211,6 +222,7 @@ impl Node {
             .collect();
         Ok(Version(Arc::new(Loaded {
             bundle,
+            doors,
             upstream_uids: upstreams
                 .iter()
                 .map(|upstream| names.number(&upstream.name))
@@ -283,6 +295,7 @@ impl Node {
         self.begin_listening(&listener_of_socket);
         drop(self.leave_others(&listener_of_socket, HANDSHAKES));
         self.tell_connections();
+        self.refresh_tls();
         self.empty_bin();
     }
 
@@ -347,6 +360,21 @@ impl Node {
     pub fn snapshots_live(&self) -> i64 {
         self.empty_bin();
         self.shared.live.load(Ordering::Relaxed)
+    }
+
+    /// Takes over certificates and client authorities whose secrets have changed, where they are
+    /// good. Called whenever secrets were read again.
+    pub fn refresh_tls(&mut self) {
+        self.tls.refresh();
+        let current = self.shared.current();
+        let mut expiries = BTreeMap::new();
+        let doors = current.iter().flat_map(|current| &current.loaded.doors);
+        for (name, not_after_s) in doors.flatten().flat_map(|door| door.expiries()) {
+            // Listeners may have certificates of one name: the first end counts.
+            let end = expiries.entry(name.to_owned()).or_insert(not_after_s);
+            *end = not_after_s.min(*end);
+        }
+        self.registry.bundles().certificates = expiries;
     }
 
     /// The metrics, as Prometheus reads them.
@@ -551,6 +579,14 @@ fn breakers(snapshot: &engine::Snapshot) -> Vec<StateId> {
         }
     }
     all
+}
+
+/// What there can be no TLS for, as a refusal of the bundle.
+fn unusable(unusable: tls::Unusable) -> Refused {
+    match unusable {
+        tls::Unusable::Secret(unavailable) => refused(BuildError::Secret(unavailable)),
+        tls::Unusable::Content { what, why } => Refused::CertificateUnusable { what, why },
+    }
 }
 
 /// What the engine cannot build, as a refusal of the bundle.

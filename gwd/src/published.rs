@@ -17,6 +17,7 @@ use engine::Snapshot;
 use policy::{Limits, RateTable, Revoked};
 
 use crate::clock::Clock;
+use crate::tls::Door;
 use crate::upstream::shared::Common;
 
 /// Keys that rate limits can count at once, per table.
@@ -31,6 +32,8 @@ pub(crate) struct Loaded {
     pub(crate) route_uids: Box<[Arc<[u32]>]>,
     /// Metric ids by upstream index.
     pub(crate) upstream_uids: Box<[u32]>,
+    /// The TLS of each listener by its index; none in the clear.
+    pub(crate) doors: Box<[Option<Arc<Door>>]>,
     /// Addresses by upstream index and target index.
     pub(crate) endpoints: Box<[Box<[Arc<Endpoint>]>]>,
     /// What all workers know of each upstream.

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::accept::{Accepting, LAST_EXCHANGE_MS};
 use crate::clock;
@@ -23,6 +23,7 @@ use crate::published::{Current, Shared};
 use crate::random::Random;
 use crate::telemetry::access_log;
 use crate::telemetry::shard::Shard;
+use crate::tls::accept::HANDSHAKES_MAX;
 use crate::upstream::{Service, pool::Pools};
 
 /// What the control thread asks of a worker.
@@ -62,6 +63,8 @@ pub(crate) struct Worker {
     pub(crate) random: Random,
     pub(crate) log: access_log::Writer,
     pub(crate) pools: Pools,
+    /// TLS handshakes that may begin.
+    pub(crate) handshakes: Semaphore,
     /// Requests that are being copied to mirrors.
     pub(crate) copied: Cell<usize>,
     view: RefCell<Option<Rc<View>>>,
@@ -127,6 +130,7 @@ impl Worker {
             random: Random::new(),
             log,
             pools: Pools::default(),
+            handshakes: Semaphore::new(HANDSHAKES_MAX),
             copied: Cell::new(0),
             view: RefCell::new(None),
             epoch: Cell::new(0),

@@ -168,6 +168,13 @@ pub enum Refused {
         /// The reference.
         reference: String,
     },
+    /// A certificate with its key, or an authority, that cannot be used as it is.
+    CertificateUnusable {
+        /// The references as written.
+        what: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A secret is not there.
     SecretMissing {
         /// The reference as written.
@@ -279,6 +286,7 @@ impl Refused {
             Self::ListenerConflict { .. } => ("listener-conflict", Blame::Bundle, Never),
             Self::RouteConflict { .. } => ("route-conflict", Blame::Bundle, Never),
             Self::SecretUnusable { .. } => ("secret-unusable", Blame::Operator, Later),
+            Self::CertificateUnusable { .. } => ("certificate-unusable", Blame::Operator, Later),
             Self::SecretMissing { .. } => ("secret-missing", Blame::Operator, Later),
             Self::SecretNotAllowed { .. } => ("secret-not-allowed", Blame::Operator, Never),
             Self::PortBusy { .. } => ("port-busy", Blame::Operator, Later),
@@ -394,6 +402,7 @@ impl fmt::Display for Refused {
                 "the value of secret `{reference}` cannot be used where the bundle uses it: it must be {}",
                 policy::Form::FieldValue.asks_for()
             ),
+            Self::CertificateUnusable { what, why } => write!(f, "{what}: {why}"),
             Self::SecretMissing { reference } => write!(f, "secret `{reference}` is missing"),
             Self::SecretNotAllowed { reference } => {
                 write!(
@@ -457,6 +466,15 @@ mod tests {
                     reference: "x".into(),
                 },
                 "secret-unusable",
+                Blame::Operator,
+                false,
+            ),
+            (
+                Refused::CertificateUnusable {
+                    what: "x".into(),
+                    why: "x".into(),
+                },
+                "certificate-unusable",
                 Blame::Operator,
                 false,
             ),

@@ -203,6 +203,10 @@ fn listener(listener: &ir::Listener) -> Result<Listener, BuildError> {
         address,
         limits: listener.limits.clone(),
         trusted_proxies: listener.trusted_proxies.as_slice().into(),
+        scheme: match listener.protocol {
+            ir::Protocol::Http => "http",
+            ir::Protocol::Https(_) => "https",
+        },
         http2: listener.http2,
         hosts: HostTable::default(),
     })

@@ -19,6 +19,8 @@ static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
 pub struct Origin {
     /// Who opened the connection.
     pub peer: IpAddr,
+    /// `http` or `https`: what the client speaks.
+    pub scheme: &'static str,
     /// `Host` as the client wrote it.
     pub authority: HeaderValue,
     /// The exchange's id.
@@ -54,7 +56,7 @@ pub fn prepare(
     forwarded_for(headers, origin.peer);
     headers
         .entry(&X_FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static("http"));
+        .or_insert(HeaderValue::from_static(origin.scheme));
     headers
         .entry(&X_FORWARDED_HOST)
         .or_insert_with(|| origin.authority.clone());

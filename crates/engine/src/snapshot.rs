@@ -37,6 +37,8 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// Peers whose forwarding fields are believed.
     pub trusted_proxies: Box<[Cidr]>,
+    /// `http` or `https`: what its clients speak.
+    pub scheme: &'static str,
     /// Whether HTTP/2 is spoken beside HTTP/1.1.
     pub http2: bool,
     pub(crate) hosts: HostTable,

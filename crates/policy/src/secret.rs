@@ -83,6 +83,8 @@ impl fmt::Debug for SecretCell {
 pub enum Form {
     /// The value of a field (RFC 9110 §5.5): not empty, no control character but a tab.
     FieldValue,
+    /// Anything; whoever uses it checks it (certificates with their keys).
+    Bytes,
 }
 
 impl Form {
@@ -91,6 +93,7 @@ impl Form {
     pub fn fits(self, value: &[u8]) -> bool {
         match self {
             Self::FieldValue => !value.is_empty() && http::HeaderValue::from_bytes(value).is_ok(),
+            Self::Bytes => true,
         }
     }
 
@@ -99,6 +102,7 @@ impl Form {
     pub const fn asks_for(self) -> &'static str {
         match self {
             Self::FieldValue => "one line that is not empty and can be a field's value",
+            Self::Bytes => "there",
         }
     }
 }

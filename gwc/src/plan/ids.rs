@@ -52,6 +52,7 @@ kinds! {
         "listener-tls-version-changed" "A listener accepts older, or only newer, versions of TLS.";
         "client-auth-changed" "Client certificates are asked for in another mode: `required`, `optional`, `off`.";
         "client-authority-changed" "Another authority vouches for clients' certificates.";
+        "client-revocation-changed" "Clients' certificates that were taken back stand in another list, or in none.";
         "trusted-proxy-added" "Further peers may say who a request comes from: they may assert any address.";
         "trusted-proxy-removed" "Fewer peers may say who a request comes from.";
         "required-policy-dropped" "Documents may leave out a policy that was required.";

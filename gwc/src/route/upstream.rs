@@ -145,6 +145,7 @@ pub(super) fn upstream(
     let service = &snapshot.upstreams()[chosen.unwrap_or(route.treatment.upstream) as usize];
     let origin = Origin {
         peer: asked.question.peer,
+        scheme: snapshot.listeners()[asked.question.listener].scheme,
         authority: admitted.authority.clone(),
         request_id: http::HeaderValue::from_static("0"),
     };

@@ -6,7 +6,7 @@ use policy::forms;
 
 use Field as F;
 use Shape::{
-    Bool, Duration, Either, Form, Integer, Map, Partly, Secret, Several, Size, Text, Timeout, Word,
+    Bool, Duration, Either, Form, Integer, Map, Secret, Several, Size, Text, Timeout, Word,
 };
 
 use crate::model::lints::LISTENER_TLS;
@@ -18,15 +18,15 @@ pub(crate) static LISTENER: Object = Object {
         F::required("address", Text, "`IP:PORT`; port 0 lets the system choose."),
         F::optional(
             "protocol",
-            Partly(&["http"], &["https"]),
-            "What is spoken there: `http`.",
+            Word(&["http", "https"]),
+            "What is spoken there: `http`, or `https` with certificates of `tls`.",
         ),
-        F::later(
+        F::optional(
             "http2",
             Bool,
-            "Whether HTTP/2 is spoken, too; with `https` it is, where nothing is said.",
+            "Whether HTTP/2 is spoken, too: by ALPN with `https` (where nothing is said it is), by prior knowledge with `http` (where nothing is said it is not).",
         ),
-        F::later(
+        F::optional(
             "tls",
             Shape::Object(&TLS),
             "Certificates and who must have one.",
@@ -91,6 +91,11 @@ static CLIENT_AUTH: Object = Object {
     what: "how clients show certificates",
     fields: &[
         F::required("ca", Secret, "The authorities that count, in PEM."),
+        F::optional(
+            "crl",
+            Secret,
+            "Their lists of certificates that were taken back, in PEM; who stands in one is refused.",
+        ),
         F::optional(
             "mode",
             Word(&["off", "optional", "required"]),
@@ -168,6 +173,19 @@ fn tls_goes_with_https(node: NodeRef<'_>, sink: &mut Sink) {
             .help("write `protocol: https` beside them, or remove them"),
         ),
         _ => {}
+    }
+    let certificates = node.get("tls").and_then(|tls| tls.entry("certificates"));
+    if let Some((entry, value)) = certificates.filter(|(_, value)| !value.is_null())
+        && value.entries().next().is_none()
+    {
+        sink.push(
+            Diagnostic::new(
+                &LISTENER_TLS,
+                entry.key_span,
+                "there is no certificate here",
+            )
+            .help("write `certificates: {main: {cert: \"${file:PATH}\", key: \"${file:PATH}\"}}`"),
+        );
     }
 }
 

@@ -32,7 +32,14 @@ listeners:
     protocol: http
     trusted_proxies: [10.0.0.0/8]
     limits: {connections: 1000, header_bytes: 32KiB, headers: 50, header_timeout: 5s, idle_timeout: 30s}
-  second: {address: "127.0.0.1:8081"}
+  second:
+    address: "127.0.0.1:8081"
+    protocol: https
+    http2: true
+    tls:
+      certificates: {main: {cert: "${file:/run/cert1.pem}", key: "${file:/run/key1.pem}"}}
+      min_version: "1.2"
+      client_auth: {ca: "${file:/run/ca1.pem}", crl: "${file:/run/crl1.pem}", mode: optional}
 upstreams:
   u:
     targets: {x: {url: "http://127.0.0.1:9000/in", weight: 3}, y: {url: "http://127.0.0.1:9001"}}

@@ -257,6 +257,9 @@ impl Control {
     /// Reads secrets again and tells which sources are gone.
     pub(super) fn refresh_secrets(&mut self) {
         self.secrets.refresh(self.now_ms());
+        self.node.refresh_tls();
+        let broken = self.node.tls.broken();
+        self.alarm("certificate-unusable", !broken.is_empty());
         let stale = self.secrets.stale();
         let stale = stale.iter().map(ToString::to_string).collect();
         self.node.registry.bundles().stale_secrets = stale;
@@ -267,7 +270,9 @@ impl Control {
 pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
     let own = gateway.apis.iter().flat_map(|api| api.policies());
     let policies = gateway.shared.policies.iter().chain(own);
-    let mut references = BTreeSet::new();
+    let listeners = gateway.shared.listeners.iter();
+    let tls = listeners.filter_map(|listener| listener.tls());
+    let mut references: BTreeSet<SecretRef> = tls.flat_map(|tls| tls.secrets().cloned()).collect();
     for policy in policies {
         match &policy.checked {
             Checked::Headers(headers) => {

@@ -110,6 +110,7 @@ impl Control {
             "needs": self.needs(),
             "alarms": self.alarms,
             "durable": self.durable,
+            "broken_certificates": self.node.tls.broken(),
             "stale_secrets": stale.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "refused": refused.collect::<Vec<_>>(),
             "last_error": last_error,

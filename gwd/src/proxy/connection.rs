@@ -1,7 +1,7 @@
 //! One client connection, from accepting to closing: what is spoken on it is found out, then
 //! it is served as [`http1`] or [`http2`].
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::future::{Future as _, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +18,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use crate::accept::LAST_EXCHANGE_MS;
 use crate::deadlines::Slot;
@@ -28,6 +29,8 @@ use crate::proxy::io::{ClientIo, Transport};
 use crate::proxy::stream::Stream;
 use crate::proxy::{http1, http2, respond};
 use crate::telemetry::process::Shed;
+use crate::tls::Door;
+use crate::tls::accept::{self as tls, TlsFacts};
 use crate::worker::{Counted, Worker};
 
 /// How long after a drain began a connection without any exchange yet may begin its first.
@@ -45,6 +48,11 @@ pub(crate) struct Conn {
     pub(crate) socket: Arc<ListenSocket>,
     pub(crate) peer: IpAddr,
     pub(crate) limits: ListenerLimits,
+    /// None in the clear; known once the handshake is done.
+    pub(crate) tls: OnceCell<TlsFacts>,
+    /// The rules for clients' certificates have changed since it was let in: its exchange is its
+    /// last.
+    pub(crate) outdated: Cell<bool>,
     /// No exchange has begun yet.
     pub(crate) fresh: Cell<bool>,
     _counted: Counted,
@@ -82,31 +90,91 @@ pub(crate) fn begin(
         socket: Arc::clone(socket),
         peer: peer.ip().to_canonical(),
         limits: taken.limits,
+        tls: OnceCell::new(),
+        outdated: Cell::new(false),
         fresh: Cell::new(true),
         _counted: counted,
     });
-    tokio::task::spawn_local(serve(
-        conn,
-        ClientIo::new(Transport::Tcp(stream)),
-        taken.http2,
-    ));
+    match taken.door {
+        Some(door) => tokio::task::spawn_local(serve_tls(conn, stream, door)),
+        None => {
+            let io = ClientIo::new(Transport::Tcp(stream));
+            tokio::task::spawn_local(serve(conn, io, taken.http2))
+        }
+    };
 }
 
 /// What the listener says of a connection that begins now.
 struct Taken {
     limits: ListenerLimits,
-    /// Whether HTTP/2 is spoken by prior knowledge.
+    /// Its TLS; none in the clear.
+    door: Option<Arc<Door>>,
+    /// Whether HTTP/2 is spoken: in the clear by prior knowledge.
     http2: bool,
 }
 
 fn taken(worker: &Worker, socket: &ListenSocket) -> Option<Taken> {
     let newest = worker.view()?;
     let (view, listener) = worker.view_at(&newest, socket)?;
-    let listener = &view.current().loaded.snapshot.listeners()[listener];
+    let loaded = &view.current().loaded;
+    let door = loaded.doors[listener].clone();
+    let listener = &loaded.snapshot.listeners()[listener];
     Some(Taken {
+        door,
         limits: listener.limits.clone(),
         http2: listener.http2,
     })
+}
+
+/// A connection over TLS: the handshake says what is spoken.
+async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, door: Arc<Door>) {
+    let Some(stream) = Box::pin(handshake(&conn, stream, &door)).await else {
+        return;
+    };
+    let http2 = conn.tls.get().is_some_and(|facts| facts.http2);
+    let io = ClientIo::new(Transport::Tls(Box::new(stream)));
+    match http2 {
+        true => Box::pin(http2::serve(&conn, io)).await,
+        false => http1::serve(&conn, io).await,
+    }
+}
+
+/// Makes the handshake once the client begins it; none where it fails, which is counted.
+async fn handshake(
+    conn: &Rc<Conn>,
+    stream: TcpStream,
+    door: &Door,
+) -> Option<TlsStream<TcpStream>> {
+    let worker = &conn.worker;
+    let now_ms = || worker.shared.clock.now_ms();
+    let deadline = worker.deadlines.slot();
+    deadline.set(now_ms() + tls::HANDSHAKE_MS.min(conn.limits.idle_timeout_ms));
+    let io = ClientIo::new(Transport::Tcp(stream));
+    in_time(&deadline, poll_fn(|cx| io.poll_readable(cx))).await?;
+    let stream = io.into_tcp()?;
+    deadline.set(now_ms() + tls::HANDSHAKE_MS);
+    let shaken = async {
+        // Closed is it never.
+        let _turn = worker.handshakes.acquire().await;
+        tls::accept(stream, door).await
+    };
+    match in_time(&deadline, shaken).await {
+        Some(Ok((stream, facts, outcome))) => {
+            worker.shard.handshake(outcome);
+            let _first = conn.tls.set(facts);
+            Some(stream)
+        }
+        Some(Err(failed)) => {
+            worker.shard.handshake(failed.outcome);
+            let io = ClientIo::new(Transport::Tcp(failed.stream));
+            linger(conn, &deadline, io).await;
+            None
+        }
+        None => {
+            worker.shard.handshake(tls::TIMED_OUT);
+            None
+        }
+    }
 }
 
 /// Each way is boxed: a task is as large as the largest of them, and most connections are idle.
@@ -217,6 +285,14 @@ pub(crate) async fn answer(
 // === impl Conn ===
 
 impl Conn {
+    /// What the client speaks, as URLs say it.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.tls.get() {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
+
     /// A chunk line was refused.
     pub(crate) fn chunk_line_refused(&self) {
         self.worker.shard.rejected_early("framing_invalid");
@@ -224,6 +300,9 @@ impl Conn {
 
     /// Whether this connection has to end, where no exchange is under way.
     pub(crate) fn ending(&self) -> bool {
+        if self.outdated.get() {
+            return true;
+        }
         let begun_by_ms = match (self.worker.draining_ms(), self.socket.left_ms()) {
             (None, None) => return false,
             (Some(draining_ms), _) if self.fresh.get() => draining_ms + FIRST_EXCHANGE_MS,
@@ -235,7 +314,9 @@ impl Conn {
 
     /// Whether the exchange that is under way is the connection's last.
     pub(crate) fn last_exchange(&self) -> bool {
-        self.worker.draining_ms().is_some() || self.socket.left_ms().is_some()
+        self.worker.draining_ms().is_some()
+            || self.socket.left_ms().is_some()
+            || self.outdated.get()
     }
 }
 

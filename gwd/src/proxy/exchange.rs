@@ -11,7 +11,7 @@ use engine::forward::Origin;
 use engine::{Verdict, decide, edge, finish};
 use http::{HeaderValue, Request, Response};
 use hyper::body::{Body as _, Incoming};
-use policy::{Cx, ResponseHead};
+use policy::{Cx, Reject, ResponseHead};
 
 use crate::proxy::body::ResponseBody;
 use crate::proxy::failure::{Failure, Kind};
@@ -20,9 +20,17 @@ use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
 use crate::proxy::websocket::Handshake;
+use crate::tls::Door;
 use crate::upstream::mirror::{self, Asked};
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
+
+/// The request belongs on another connection (RFC 9110 §15.5.20).
+static MISDIRECTED: Reject = Reject {
+    status: 421,
+    code: "misdirected_request",
+    title: "This connection is not for this host",
+};
 
 /// One exchange; the body of what it returns ends it.
 pub(crate) async fn exchange(
@@ -37,13 +45,20 @@ pub(crate) async fn exchange(
     let Some((view, listener)) = worker.view_at(&newest, &stream.socket) else {
         return respond::listener_gone(record);
     };
-    let snapshot = &view.current().loaded.snapshot;
+    let loaded = &view.current().loaded;
+    let snapshot = &loaded.snapshot;
+    still_admitted(stream, loaded.doors[listener].as_deref());
     let (mut parts, body) = request.into_parts();
     let handshake = Handshake::take(&mut parts);
     let admitted = match edge::admit(parts, &snapshot.listeners()[listener], stream.peer) {
         Ok(admitted) => admitted,
         Err(reject) => return respond::refused_at_edge(reject, &view, record),
     };
+    if let Some(door) = &loaded.doors[listener]
+        && is_misdirected(stream, door, record.is_http2(), &admitted.head.host)
+    {
+        return respond::refused_at_edge(&MISDIRECTED, &view, record);
+    }
     let mut head = admitted.head;
     let request_id = admitted
         .request_id
@@ -75,6 +90,7 @@ pub(crate) async fn exchange(
                 stream.endless.set(route.treatment.stream);
                 let origin = Origin {
                     peer: stream.peer,
+                    scheme: stream.scheme(),
                     authority: admitted.authority,
                     request_id: request_id.clone(),
                 };
@@ -121,6 +137,26 @@ pub(crate) async fn exchange(
     };
     seen_by_chain(snapshot, &decided, &mut made, &mut cx, request_id);
     respond::send(made, record)
+}
+
+/// A connection that was let in under other rules for clients' certificates than hold now, or
+/// under none, ends with its exchange: the next one is let in under those of now.
+fn still_admitted(stream: &Stream, door: Option<&Door>) {
+    let admitted = match (stream.tls.get(), door) {
+        (None, None) => true,
+        (Some(facts), Some(door)) => door.still_admits(&facts.admission),
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if !admitted {
+        stream.outdated.set(true);
+    }
+}
+
+/// Whether an HTTP/2 client sends a request for a host on a connection that was not made for it
+/// (RFC 9110 §15.5.20): it got another certificate than it would have got for that host.
+fn is_misdirected(stream: &Stream, door: &Door, http2: bool, host: &str) -> bool {
+    let facts = stream.tls.get().filter(|_| http2);
+    facts.is_some_and(|facts| !door.same_certificate(facts.sni.as_deref(), host))
 }
 
 /// The upstream is asked, for a tunnel or for a response.

@@ -152,7 +152,7 @@ async fn finish(stream: &Stream, end: End, io: Watched) {
         End::Quiet | End::Stalled => {}
         End::HeaderTimeout => {
             stream.worker.shard.rejected_early("header_timeout");
-            let (io, _) = io.into_inner();
+            let (mut io, _) = io.into_inner();
             io.last_word(respond::HEADER_TIMEOUT);
             linger(stream, &stream.deadline, io).await;
         }

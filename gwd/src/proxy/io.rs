@@ -7,7 +7,7 @@
     reason = "hyper's read cursor can be filled in place only through `as_mut` and `advance`"
 )]
 
-use std::io;
+use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -16,6 +16,7 @@ use bytes::{Buf as _, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::scan::Scan;
 use super::stream::Stream;
@@ -30,6 +31,7 @@ pub(crate) struct ClientIo {
 /// What carries a client's bytes.
 pub(crate) enum Transport {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// A client's bytes, watched.
@@ -52,6 +54,14 @@ impl ClientIo {
         }
     }
 
+    /// The socket itself, where nothing has been read from it.
+    pub(crate) fn into_tcp(self) -> Option<TcpStream> {
+        match self.transport {
+            Transport::Tcp(stream) if self.replay.is_empty() => Some(stream),
+            Transport::Tcp(_) | Transport::Tls(_) => None,
+        }
+    }
+
     /// Gives bytes back that were read too early.
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
         debug_assert!(self.replay.is_empty(), "only what was read before all else");
@@ -59,10 +69,15 @@ impl ClientIo {
     }
 
     /// Writes what can be written at once; who gets it is about to be closed.
-    pub(crate) fn last_word(&self, bytes: &[u8]) {
-        match &self.transport {
+    pub(crate) fn last_word(&mut self, bytes: &[u8]) {
+        match &mut self.transport {
             Transport::Tcp(stream) => {
                 let _nobody_listens = stream.try_write(bytes);
+            }
+            Transport::Tls(stream) => {
+                let (stream, session) = stream.get_mut();
+                let _nobody_listens = session.writer().write_all(bytes);
+                let _nobody_listens = session.write_tls(&mut AtOnce(stream));
             }
         }
     }
@@ -74,9 +89,31 @@ impl ClientIo {
         }
         // A socket that has just been accepted says that it is readable: only a look tells.
         let mut byte = [0];
-        match &self.transport {
-            Transport::Tcp(stream) => stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)).map(drop),
-        }
+        let stream = match &self.transport {
+            Transport::Tcp(stream) => stream,
+            Transport::Tls(stream) => {
+                let (stream, session) = stream.get_ref();
+                // What was read with other bytes is deciphered and waits.
+                if !session.wants_read() {
+                    return Poll::Ready(());
+                }
+                stream
+            }
+        };
+        stream.poll_peek(cx, &mut ReadBuf::new(&mut byte)).map(drop)
+    }
+}
+
+/// Writes what can be written without waiting.
+struct AtOnce<'s>(&'s TcpStream);
+
+impl io::Write for AtOnce<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -146,6 +183,7 @@ impl AsyncRead for ClientIo {
         }
         match transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
         }
     }
 }
@@ -158,18 +196,21 @@ impl AsyncWrite for ClientIo {
     ) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.get_mut().transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
     }
 }

@@ -123,6 +123,11 @@ impl Record {
         self.bytes_out = bytes_out;
     }
 
+    /// Whether the request came over HTTP/2.
+    pub(crate) fn is_http2(&self) -> bool {
+        self.version == 20
+    }
+
     pub(crate) fn started_ns(&self) -> u64 {
         self.started_ns
     }
@@ -379,6 +384,7 @@ impl Record {
                     self.status
                 },
                 version: self.version,
+                tls: self.stream.tls.get().is_some(),
                 error: Label(self.reason),
             },
             duration_ns,
@@ -464,6 +470,16 @@ impl Record {
                 _ => b"HTTP/1.1",
             },
         );
+        if let Some(facts) = self.stream.tls.get() {
+            text(out, "tls_version", facts.version.as_bytes());
+            text(out, "tls_cipher", facts.cipher.as_bytes());
+            if let Some(sni) = &facts.sni {
+                text(out, "sni", sni.as_bytes());
+            }
+            if let Some(subject) = &facts.subject {
+                text(out, "mtls_subject", subject.as_bytes());
+            }
+        }
         self.line = Some(Box::new(Line {
             bytes,
             raw_path: Some(path.into()),

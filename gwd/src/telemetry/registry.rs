@@ -15,6 +15,7 @@ use crate::telemetry::shard::{
     Announced, BOUNDS_NS, CallKey, Histogram, METHODS, PoolGauge, RejectionKey, RequestKey,
     RequestSeries,
 };
+use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
 
 /// Where every series of every worker is known.
@@ -35,6 +36,7 @@ struct Series {
     decisions: Vec<(Arc<str>, &'static str, Arc<AtomicU64>)>,
     mirrored: Vec<(u32, &'static str, Arc<AtomicU64>)>,
     retries: Vec<(u32, &'static str, Arc<AtomicU64>)>,
+    handshakes: Vec<(Outcome, Arc<AtomicU64>)>,
     pools: Vec<(u32, Arc<PoolGauge>)>,
     active: Vec<Arc<[AtomicI64; METHODS.len()]>>,
 }
@@ -54,6 +56,8 @@ pub(crate) struct Bundles {
     pub(crate) replay_unprotected: bool,
     /// References whose source is gone.
     pub(crate) stale_secrets: Vec<String>,
+    /// Ends of the certificates in use, in seconds since 1970, by name.
+    pub(crate) certificates: BTreeMap<String, i64>,
     /// What should not be so, by name.
     pub(crate) alarms: Vec<&'static str>,
     /// By listener name.
@@ -95,6 +99,7 @@ impl Registry {
                 decisions: Vec::new(),
                 retries: Vec::new(),
                 mirrored: Vec::new(),
+                handshakes: Vec::new(),
                 pools: Vec::new(),
                 active: Vec::new(),
             }),
@@ -157,6 +162,7 @@ impl Series {
                 Announced::Decisions(policy, decision, count) => {
                     self.decisions.push((policy, decision, count));
                 }
+                Announced::Handshakes(outcome, count) => self.handshakes.push((outcome, count)),
                 Announced::Mirrored(upstream, outcome, count) => {
                     self.mirrored.push((upstream, outcome, count));
                 }
@@ -239,6 +245,7 @@ impl Registry {
                 method,
                 status,
                 version,
+                tls,
                 error,
             } = *key;
             let route = self.name(route);
@@ -250,7 +257,7 @@ impl Registry {
                 ("http_request_method", METHODS[usize::from(method)].into()),
                 ("http_response_status_code", status_label(status)),
                 ("network_protocol_version", version_label(version).into()),
-                ("url_scheme", "http".into()),
+                ("url_scheme", if tls { "https" } else { "http" }.into()),
                 ("error_type", error.0.into()),
             ];
             durations.entry(labels).or_default().add(&requests.duration);
@@ -337,6 +344,19 @@ impl Registry {
             "Requests that were sent a second time.",
             &retries,
         ));
+        let mut handshakes = Numbers::new();
+        for (outcome, count) in &series.handshakes {
+            let labels = vec![
+                ("result", outcome.result.to_owned()),
+                ("version", outcome.version.to_owned()),
+            ];
+            *handshakes.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+        }
+        families.push(counters(
+            "gwd_tls_handshakes_total",
+            "TLS handshakes with clients, by what came of them.",
+            &handshakes,
+        ));
         let mut mirrored = Numbers::new();
         for (upstream, outcome, count) in &series.mirrored {
             let labels = vec![
@@ -417,6 +437,7 @@ impl Registry {
             insecure,
             replay_unprotected,
             stale_secrets,
+            certificates,
             alarms,
             connections,
         } = &*bundles;
@@ -426,6 +447,14 @@ impl Registry {
             "gwd_secret_stale",
             "Secrets whose source is gone; their last value is used.",
             &stale.collect(),
+        ));
+        let certificates = certificates.iter();
+        let certificates =
+            certificates.map(|(name, end_s)| (vec![("name", name.clone())], *end_s as f64));
+        families.push(gauges(
+            "gwd_tls_cert_not_after_timestamp_seconds",
+            "When the certificates in use end.",
+            &certificates.collect(),
         ));
         let alarms = alarms.iter();
         let alarms = alarms.map(|alarm| (vec![("alarm", (*alarm).to_owned())], 1.0));

@@ -12,6 +12,7 @@ use http::Method;
 use rustc_hash::FxHashMap;
 
 use crate::telemetry::names::UNMATCHED;
+use crate::tls::accept::Outcome;
 
 /// Upper bounds of the buckets in nanoseconds: OpenTelemetry's, and three below for a gateway.
 pub(crate) const BOUNDS_NS: [u64; 17] = [
@@ -73,8 +74,10 @@ pub(crate) struct RequestKey {
     pub(crate) method: u8,
     /// 200, or 2 where only classes are told.
     pub(crate) status: u16,
-    /// 10 or 11.
+    /// 10, 11 or 20.
     pub(crate) version: u8,
+    /// Over TLS.
+    pub(crate) tls: bool,
     /// The reason of an error, or nothing.
     pub(crate) error: Label,
 }
@@ -118,6 +121,7 @@ pub(crate) enum Announced {
     Calls(CallKey, Arc<Histogram>),
     Rejections(RejectionKey, Arc<AtomicU64>),
     Decisions(Arc<str>, &'static str, Arc<AtomicU64>),
+    Handshakes(Outcome, Arc<AtomicU64>),
     Mirrored(u32, &'static str, Arc<AtomicU64>),
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
@@ -136,6 +140,7 @@ pub(crate) struct Shard {
     decisions: RefCell<FxHashMap<DecisionKey, Arc<AtomicU64>>>,
     mirrored: RefCell<FxHashMap<(u32, &'static str), Arc<AtomicU64>>>,
     retries: RefCell<FxHashMap<(u32, Label), Arc<AtomicU64>>>,
+    handshakes: RefCell<FxHashMap<Outcome, Arc<AtomicU64>>>,
     active: Arc<[AtomicI64; METHODS.len()]>,
 }
 
@@ -153,6 +158,7 @@ impl Shard {
             decisions: RefCell::default(),
             retries: RefCell::default(),
             mirrored: RefCell::default(),
+            handshakes: RefCell::default(),
             active,
         }
     }
@@ -222,6 +228,17 @@ impl Shard {
         let count = retries.entry((upstream, reason)).or_insert_with(|| {
             let count = Arc::<AtomicU64>::default();
             self.announce(Announced::Retries(upstream, reason.0, Arc::clone(&count)));
+            count
+        });
+        add(count, 1);
+    }
+
+    /// A handshake has come to its end.
+    pub(crate) fn handshake(&self, outcome: Outcome) {
+        let mut handshakes = self.handshakes.borrow_mut();
+        let count = handshakes.entry(outcome).or_insert_with(|| {
+            let count = Arc::<AtomicU64>::default();
+            self.announce(Announced::Handshakes(outcome, Arc::clone(&count)));
             count
         });
         add(count, 1);

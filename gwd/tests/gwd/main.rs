@@ -29,5 +29,6 @@ mod state;
 mod stores;
 mod switching;
 mod telemetry;
+mod tls;
 mod trust;
 mod websocket;

@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use policy::declared::Settings;
 use policy::{Checked, auth};
 
-use super::{Api, Gateway, Link, Listener, Policy, Set, Shared, Treatment, Upstream, Verify};
+use super::{
+    Api, Gateway, Link, Listener, ListenerTls, Policy, Set, Shared, Treatment, Upstream, Verify,
+};
 
 impl Shared {
     /// What a gateway must be able to do to run this.
@@ -21,7 +23,8 @@ impl Shared {
             .iter()
             .map(|verifier| of_verifier(&verifier.checked));
         let listeners = self.listeners.iter();
-        let listeners = listeners.flat_map(|one| of_settings("listener", &one.declared));
+        let listeners =
+            listeners.flat_map(|one| of_settings("listener", &one.declared).chain(one.needs()));
         let upstreams = self.upstreams.iter();
         let upstreams = upstreams.flat_map(|one| {
             let judging = of_parameters("upstream", &one.judging());
@@ -150,7 +153,14 @@ impl Gateway {
                 .map(String::as_str)
         };
         let listener = self.shared.listeners.get(listener);
-        let listener = listener.and_then(|one| key(&one.declared, &["tls", "proxy_protocol"]));
+        let listener = listener.and_then(|one| {
+            // Who is let in depends on a certificate that no request shows.
+            let asks = |tls: &ListenerTls| tls.client_auth.is_some();
+            match one.tls().is_some_and(asks) {
+                true => Some("tls"),
+                false => key(&one.declared, &["proxy_protocol"]),
+            }
+        });
         policy
             .chain(verifier)
             .chain(key(&treatment.declared, &["validate", "mock", "split"]))

@@ -11,6 +11,7 @@ mod security;
 mod set;
 mod shared;
 mod template;
+mod tls;
 mod value;
 
 pub use api::{Api, Condition, Link, Mount, Operation, Test, TrailingSlash, Treatment};
@@ -25,6 +26,7 @@ pub use shared::{
     Shared, Target, Upstream, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
+pub use tls::{Certificate, ClientAuth, ClientAuthMode, ListenerTls, TlsVersion};
 pub use value::{VALUE_DEPTH_MAX, Value};
 
 use std::collections::BTreeSet;
@@ -52,6 +54,8 @@ impl Gateway {
 pub const PROVIDES: &[&str] = &[
     "auth:api_key",
     "auth:basic",
+    "listener:http2",
+    "listener:tls",
     "operation:deprecated",
     "operation:idempotent",
     "operation:mirror",

@@ -10,6 +10,7 @@ use policy::upstream::{Balance, Health, Limits};
 use policy::{StateId, auth};
 
 use super::set::{Named, Set};
+use super::tls::ListenerTls;
 
 /// The shared part of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -83,18 +84,21 @@ pub struct Listener {
     /// What is written for it and cannot run yet.
     #[n(5)]
     pub declared: Settings,
-    /// Whether HTTP/2 is spoken beside HTTP/1.1: by prior knowledge in the clear.
+    /// Whether HTTP/2 is spoken beside HTTP/1.1: by ALPN over TLS, by prior knowledge in
+    /// the clear.
     #[n(6)]
     pub http2: bool,
 }
 
 /// What a listener speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(index_only)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Protocol {
-    /// HTTP/1.1 in the clear.
+    /// HTTP in the clear.
     #[n(0)]
     Http,
+    /// HTTP over TLS.
+    #[n(1)]
+    Https(#[n(0)] ListenerTls),
 }
 
 /// A listener's limits.
@@ -315,6 +319,47 @@ impl Upstream {
             }
         }
         settings
+    }
+}
+
+// === impl Listener ===
+
+impl Listener {
+    /// Its TLS; none in the clear.
+    #[must_use]
+    pub fn tls(&self) -> Option<&ListenerTls> {
+        match &self.protocol {
+            Protocol::Http => None,
+            Protocol::Https(tls) => Some(tls),
+        }
+    }
+
+    /// What is said about its connections as settings under the words of gateway.yaml, for
+    /// comparison: what runs, and what cannot run yet.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let mut settings = self.declared.clone();
+        if let Some(tls) = self.tls() {
+            let https = Value::One(Scalar::Text("https".into()));
+            settings = settings
+                .with(&["protocol"], https)
+                .with_below(&[], tls.settings());
+        }
+        // Over TLS it is spoken where nothing is said.
+        if self.http2 != self.tls().is_some() {
+            settings = settings.with(&["http2"], Value::One(Scalar::Flag(self.http2)));
+        }
+        settings
+    }
+
+    /// What a gateway must be able to do to run it, in the words of `needs`.
+    pub(super) fn needs(&self) -> impl Iterator<Item = String> {
+        let needs = [
+            ("listener:tls", self.tls().is_some()),
+            ("listener:http2", self.http2),
+        ];
+        let needs = needs.into_iter().filter(|(_, needed)| *needed);
+        needs.map(|(need, _)| need.to_owned())
     }
 }
 

@@ -462,6 +462,7 @@ mod tests {
                 .iter()
                 .map(|range| Cidr::parse(range).unwrap())
                 .collect(),
+            scheme: "http",
             http2: false,
             hosts: HostTable::default(),
         }

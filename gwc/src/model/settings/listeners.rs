@@ -6,6 +6,7 @@ use bundle::ir;
 use diag::shape::BAD_VALUE;
 use diag::shape::Shape;
 use diag::{Diagnostic, NodeRef, Sink, Span, read};
+use policy::SecretRef;
 use policy::declared::{Settings, later};
 
 use super::entries;
@@ -94,15 +95,58 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
     }
     trusted.sort();
     trusted.dedup();
+    let protocol = protocol(node)?;
+    let http2 = node.get("http2").and_then(NodeRef::as_bool);
     Some(ir::Listener {
         name,
         address: text.to_owned(),
-        protocol: ir::Protocol::Http,
+        http2: http2.unwrap_or(matches!(protocol, ir::Protocol::Https(_))),
+        protocol,
         limits: listener_limits(node.get("limits")),
         trusted_proxies: trusted,
-        http2: false,
         declared: later(node, &Shape::Object(&crate::vocab::listener::LISTENER)),
     })
+}
+
+/// What is spoken; none where the shape has told what is wrong with the certificates.
+fn protocol(node: NodeRef<'_>) -> Option<ir::Protocol> {
+    let said = |node: NodeRef<'_>, key: &str| {
+        let value = node.get(key)?;
+        value.scalar_text().map(str::to_owned)
+    };
+    if said(node, "protocol").as_deref() != Some("https") {
+        return Some(ir::Protocol::Http);
+    }
+    let secret = |node: NodeRef<'_>, key: &str| SecretRef::parse(&said(node, key)?).ok();
+    let tls = node.get("tls")?;
+    let certificates = tls.get("certificates")?.entries();
+    let certificates = certificates.map(|(entry, node)| {
+        Some(ir::Certificate {
+            name: entry.key.to_string(),
+            cert: secret(node, "cert")?,
+            key: secret(node, "key")?,
+        })
+    });
+    let client_auth = match tls.get("client_auth").filter(|node| !node.is_null()) {
+        None => None,
+        Some(client) => Some(ir::ClientAuth {
+            ca: secret(client, "ca")?,
+            crl: secret(client, "crl"),
+            mode: match said(client, "mode").as_deref() {
+                Some("off") => ir::ClientAuthMode::Off,
+                Some("optional") => ir::ClientAuthMode::Optional,
+                _ => ir::ClientAuthMode::Required,
+            },
+        }),
+    };
+    Some(ir::Protocol::Https(ir::ListenerTls {
+        certificates: ir::Set::new(certificates.collect::<Option<_>>()?).ok()?,
+        min_version: match said(tls, "min_version").as_deref() {
+            Some("1.3") => ir::TlsVersion::V1_3,
+            _ => ir::TlsVersion::V1_2,
+        },
+        client_auth,
+    }))
 }
 
 fn listener_limits(node: Option<NodeRef<'_>>) -> ir::ListenerLimits {

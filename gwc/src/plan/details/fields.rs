@@ -204,6 +204,7 @@ pub(super) static LISTENER: Table = Table {
         "limits"."target_bytes" as "listener-target-bytes-changed": More(Unknown);
         "protocol": Access; "tls"."min_version": Access;
         "tls"."client_auth"."mode": Access; "tls"."client_auth"."ca": Access;
+        "tls"."client_auth"."crl": Access;
         "proxy_protocol"."timeout": More(Is(3_000)); "proxy_protocol"."from": Access;
     },
 };

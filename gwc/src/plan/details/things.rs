@@ -118,7 +118,8 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         add(format!("policy {name}"), &of(was), &of(is));
     }
     for (name, was, is) in both(&was.listeners, &is.listeners) {
-        let of = |one: Option<&ir::Listener>| one.map_or(&empty, |one| &one.declared).clone();
+        let of =
+            |one: Option<&ir::Listener>| one.map_or_else(|| empty.clone(), ir::Listener::settings);
         add(format!("listener {name}"), &of(was), &of(is));
     }
     for (name, was, is) in both(&was.upstreams, &is.upstreams) {
@@ -366,8 +367,7 @@ pub(crate) fn listener(listener: &ir::Listener) -> Settings {
     let limits = &listener.limits;
     let number = |number: u64| one(Scalar::Number(i64::try_from(number).unwrap_or(i64::MAX)));
     listener
-        .declared
-        .clone()
+        .settings()
         .with(&["address"], one(Scalar::Text(listener.address.clone())))
         .with(&["limits", "connections"], number(limits.connections))
         .with(

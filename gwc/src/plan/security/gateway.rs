@@ -393,7 +393,7 @@ fn flows(gateway: &ir::Gateway) -> Vec<Flow> {
     let shared = &gateway.shared;
     add(String::new(), &shared.declared);
     for one in &shared.listeners {
-        add(format!("listener {}", one.name), &one.declared);
+        add(format!("listener {}", one.name), &one.settings());
     }
     for one in &shared.upstreams {
         add(format!("upstream {}", one.name), &one.declared);

@@ -126,7 +126,7 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
         true => said(settings, &CLIENT_AUTH, "required"),
         false => "off".to_owned(),
     };
-    let (was, is) = (&old.declared, &new.declared);
+    let (was, is) = (&old.settings(), &new.settings());
     let mut found = Vec::new();
     let protocols = (said(was, &PROTOCOL, "http"), said(is, &PROTOCOL, "http"));
     found.extend(ranked(&subject, &PROTOCOL, protocols));
@@ -142,8 +142,19 @@ pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
     let ca: &[&str] = &["tls", "client_auth", "ca"];
     if was.has(ca) && is.has(ca) {
         found.extend(other(&subject, ca, "client-authority-changed", (was, is)));
+        found.extend(revocation(&subject, (was, is)));
     }
     found
+}
+
+/// Lists of certificates that were taken back: one more refuses more.
+fn revocation(subject: &str, (was, is): (&Settings, &Settings)) -> Option<Found> {
+    let path: &[&str] = &["tls", "client_auth", "crl"];
+    let mut found = other(subject, path, "client-revocation-changed", (was, is))?;
+    if was.has(path) != is.has(path) {
+        found.class = class(was.has(path));
+    }
+    Some(found)
 }
 
 /// The differences between an upstream's connections.

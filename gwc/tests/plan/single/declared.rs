@@ -342,6 +342,16 @@ pub(super) const KINDS: &[Kind] = &[
         case.expect("security changed secret-flow-added listener public tls.client_auth.ca");
         Some(())
     }),
+    ("certificates of clients are taken back", |case| {
+        tls(case, |tls| {
+            tls["client_auth"]["crl"] = "${file:/run/crl.pem}".into();
+        });
+        case.expect(
+            "security strengthen client-revocation-changed listener public tls.client_auth.crl",
+        );
+        case.expect("security changed secret-flow-added listener public tls.client_auth.crl");
+        Some(())
+    }),
     ("a listener in the clear", |case| {
         tls(case, |_| ());
         case.both(|project| {

@@ -1,0 +1,131 @@
+//! What TLS connections are made of: certificates by reference, versions, who has to show one.
+
+use minicbor::{Decode, Encode};
+use policy::SecretRef;
+use policy::declared::{Scalar, Settings, Value};
+
+use super::set::{Named, Set};
+
+/// The TLS of a listener.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ListenerTls {
+    /// Certificates by name; the host that a client asks for chooses. Never empty: a listener
+    /// without a certificate can speak to nobody.
+    #[n(0)]
+    pub certificates: Set<Certificate>,
+    /// The oldest version that is spoken.
+    #[n(1)]
+    pub min_version: TlsVersion,
+    /// Whether clients show certificates; none where nobody is asked.
+    #[n(2)]
+    pub client_auth: Option<ClientAuth>,
+}
+
+/// A certificate with its key.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Certificate {
+    /// Its name, for metrics and messages.
+    #[n(0)]
+    pub name: String,
+    /// The chain in PEM, the gateway's own first.
+    #[n(1)]
+    pub cert: SecretRef,
+    /// The private key in PEM.
+    #[n(2)]
+    pub key: SecretRef,
+}
+
+/// Versions of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[n(0)]
+    V1_2,
+    /// RFC 8446.
+    #[n(1)]
+    V1_3,
+}
+
+/// How clients show certificates.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct ClientAuth {
+    /// The authorities that count, in PEM.
+    #[n(0)]
+    pub ca: SecretRef,
+    /// Certificates that were taken back, in PEM.
+    #[n(1)]
+    pub crl: Option<SecretRef>,
+    /// Whether one must be shown.
+    #[n(2)]
+    pub mode: ClientAuthMode,
+}
+
+/// Whether a client must show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ClientAuthMode {
+    /// Nobody is asked; the authorities stand there for later.
+    #[n(0)]
+    Off,
+    /// Who shows one must show a good one.
+    #[n(1)]
+    Optional,
+    /// There is no connection without one.
+    #[n(2)]
+    Required,
+}
+
+impl ListenerTls {
+    /// The same as settings under the words of gateway.yaml, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
+        let mut settings = Settings::default().with(
+            &["tls", "min_version"],
+            text(match self.min_version {
+                TlsVersion::V1_2 => "1.2",
+                TlsVersion::V1_3 => "1.3",
+            }),
+        );
+        let secret = |reference: &SecretRef| Value::One(Scalar::Secret(reference.clone()));
+        for one in &self.certificates {
+            let path = |key| ["tls", "certificates", one.name.as_str(), key];
+            settings = settings
+                .with(&path("cert"), secret(&one.cert))
+                .with(&path("key"), secret(&one.key));
+        }
+        if let Some(client) = &self.client_auth {
+            let mode = match client.mode {
+                ClientAuthMode::Off => "off",
+                ClientAuthMode::Optional => "optional",
+                ClientAuthMode::Required => "required",
+            };
+            settings = settings
+                .with(&["tls", "client_auth", "mode"], text(mode))
+                .with(&["tls", "client_auth", "ca"], secret(&client.ca));
+            if let Some(crl) = &client.crl {
+                settings = settings.with(&["tls", "client_auth", "crl"], secret(crl));
+            }
+        }
+        settings
+    }
+
+    /// The secrets that it names.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let pairs = self.certificates.iter();
+        let client = self.client_auth.iter();
+        pairs
+            .flat_map(|one| [&one.cert, &one.key])
+            .chain(client.flat_map(|one| std::iter::once(&one.ca).chain(&one.crl)))
+    }
+}
+
+impl Named for Certificate {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}

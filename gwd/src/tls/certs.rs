@@ -1,0 +1,100 @@
+//! A certificate with its key, checked before it is used.
+
+use std::sync::Arc;
+
+use rustls::SignatureAlgorithm;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::PROVIDER;
+use crate::clock;
+
+/// A certificate with its key.
+pub(crate) struct Pair {
+    pub(crate) key: Arc<CertifiedKey>,
+    /// The DNS names that it is for, in lower case; `*.` for one label.
+    pub(crate) names: Box<[Box<str>]>,
+    /// Seconds since 1970.
+    pub(crate) not_after_s: i64,
+}
+
+impl Pair {
+    /// Reads a chain and a key in PEM: the key belongs to the first certificate, which is not
+    /// over.
+    ///
+    /// # Errors
+    /// What is wrong; never what a key says.
+    pub(super) fn load(values: &[Arc<Vec<u8>>]) -> Result<Self, String> {
+        let [cert, key] = values else {
+            return Err("a certificate and a key are needed".into());
+        };
+        let chain = certificates(cert)?;
+        let key = PrivateKeyDer::from_pem_slice(key)
+            .map_err(|_| "there is no private key in PEM (PKCS#8, PKCS#1 or SEC1)")?;
+        let Described { names, not_after_s } = described(&chain[0])?;
+        let now_s = i64::try_from(clock::unix_ms() / 1_000).unwrap_or(i64::MAX);
+        if not_after_s < now_s {
+            return Err("the certificate is over: its notAfter has passed".into());
+        }
+        let key = CertifiedKey::from_der(chain, key, &PROVIDER).map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => {
+                "the private key does not belong to the certificate".to_owned()
+            }
+            other => other.to_string(),
+        })?;
+        Ok(Self {
+            key: Arc::new(key),
+            names,
+            not_after_s,
+        })
+    }
+
+    /// Whether old clients only understand it, and others had better get another one.
+    pub(super) fn is_rsa(&self) -> bool {
+        self.key.key.algorithm() == SignatureAlgorithm::RSA
+    }
+}
+
+/// All certificates of a text in PEM; at least one.
+///
+/// # Errors
+/// There is none, or one cannot be read.
+pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) => Err("there is no certificate in PEM".into()),
+        Err(error) => Err(format!("the certificates cannot be read: {error}")),
+    }
+}
+
+/// The names and the end of a certificate.
+struct Described {
+    names: Box<[Box<str>]>,
+    not_after_s: i64,
+}
+
+fn described(der: &CertificateDer<'_>) -> Result<Described, String> {
+    let (_, certificate) = X509Certificate::from_der(der)
+        .map_err(|_| "the first certificate cannot be read".to_owned())?;
+    let mut names: Vec<Box<str>> = Vec::new();
+    if let Ok(Some(alternatives)) = certificate.subject_alternative_name() {
+        for name in &alternatives.value.general_names {
+            if let GeneralName::DNSName(name) = name {
+                names.push(name.to_ascii_lowercase().into());
+            }
+        }
+    } else {
+        // Clients do not look there any more, but it says whom the certificate is meant for.
+        let common = certificate.subject().iter_common_name();
+        names.extend(common.filter_map(|one| Some(one.as_str().ok()?.to_ascii_lowercase().into())));
+    }
+    let not_after_s = certificate.validity().not_after.timestamp();
+    Ok(Described {
+        names: names.into(),
+        not_after_s,
+    })
+}

@@ -1,0 +1,70 @@
+//! Whose certificates let clients in.
+
+use std::sync::Arc;
+
+use bundle::ir::ClientAuthMode;
+use rustls::RootCertStore;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ProducesTickets, WebPkiClientVerifier};
+
+use super::{PROVIDER, certs};
+
+/// Who is let in, with the tickets of those who were: a session is resumed only under the rules
+/// that it began under.
+pub(crate) struct Admission {
+    /// None where nobody is asked for a certificate.
+    pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// Encrypted with keys that are exchanged every few hours.
+    pub(super) tickets: Arc<dyn ProducesTickets>,
+}
+
+impl Admission {
+    /// Reads authorities in PEM and, where there is a second value, lists of certificates that
+    /// were taken back. With lists each certificate below the authority must stand in the scope
+    /// of one: what nobody vouches for is refused.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(super) fn load(
+        mode: Option<ClientAuthMode>,
+        values: &[Arc<Vec<u8>>],
+    ) -> Result<Self, String> {
+        let tickets = Ticketer::new().map_err(|error| error.to_string())?;
+        let verifier = match (mode, values) {
+            (None | Some(ClientAuthMode::Off), _) | (_, []) => None,
+            (Some(mode), [ca, crls @ ..]) => Some(verifier(mode, ca, crls.first())?),
+        };
+        Ok(Self { verifier, tickets })
+    }
+}
+
+fn verifier(
+    mode: ClientAuthMode,
+    ca: &[u8],
+    crl: Option<&Arc<Vec<u8>>>,
+) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certs::certificates(ca)? {
+        roots
+            .add(certificate)
+            .map_err(|error| format!("an authority cannot be used: {error}"))?;
+    }
+    let mut builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&PROVIDER));
+    if let Some(crl) = crl {
+        let lists = CertificateRevocationListDer::pem_slice_iter(crl)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| format!("the revocation lists cannot be read: {error}"))?;
+        if lists.is_empty() {
+            return Err("there is no revocation list in PEM".into());
+        }
+        builder = builder.with_crls(lists);
+    }
+    if mode == ClientAuthMode::Optional {
+        builder = builder.allow_unauthenticated();
+    }
+    builder.build().map_err(|error| error.to_string())
+}

@@ -1,0 +1,326 @@
+//! TLS towards clients: certificates and client authorities that are exchanged live, who gets
+//! which certificate, the handshake.
+//!
+//! What is read from secrets lives in process-wide cells, by reference (release.md §7): versions
+//! hold handles, so that an exchanged certificate reaches all of them and a rollback changes
+//! none. A cell always holds something that was checked; what its sources say later is checked
+//! before it takes its place.
+
+pub(crate) mod accept;
+mod certs;
+mod client_auth;
+mod sni;
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
+
+use arc_swap::ArcSwap;
+use bundle::ir;
+use policy::{SecretCell, SecretRef, SecretUnavailable, Secrets};
+use rustls::crypto::CryptoProvider;
+use rustls::server::{NoServerSessionStorage, ServerConfig};
+use rustls::version::{TLS12, TLS13};
+use serde_json::json;
+
+use self::certs::Pair;
+use self::client_auth::Admission;
+use self::sni::Chooser;
+use crate::telemetry::program::{Level, event};
+
+/// How cryptography is done: by aws-lc-rs, everywhere.
+pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =
+    LazyLock::new(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider()));
+
+/// Why there can be no TLS as it is written.
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    /// A secret cannot be had.
+    Secret(SecretUnavailable),
+    /// What it says is no certificate, no key, not of the other, over.
+    Content {
+        /// The references.
+        what: String,
+        why: String,
+    },
+}
+
+/// All cells of the process. Only the control thread knows it; workers hold [`Door`]s.
+#[derive(Default)]
+pub(crate) struct Store {
+    pairs: Cells<(SecretRef, SecretRef), Pair>,
+    admissions: Cells<Option<ir::ClientAuth>, Admission>,
+}
+
+/// Cells by what they are made of.
+type Cells<K, T> = RefCell<BTreeMap<K, Arc<Cell<T>>>>;
+
+/// Something made of secrets, exchanged as a whole once it is checked.
+pub(crate) struct Cell<T> {
+    made: ArcSwap<T>,
+    sources: Sources,
+    /// What the sources said when they were last looked at, good or not.
+    seen: ArcSwap<Vec<Arc<Vec<u8>>>>,
+    /// Why what they say now is not used; none where it is.
+    broken: ArcSwap<Option<String>>,
+}
+
+/// Secrets by reference.
+type Sources = Vec<(SecretRef, Arc<SecretCell>)>;
+
+/// A certificate with its name.
+type Named = (Box<str>, Arc<Cell<Pair>>);
+
+/// The TLS of one listener of one version.
+pub(crate) struct Door {
+    certificates: Box<[Named]>,
+    chooser: Arc<Chooser>,
+    admission: Arc<Cell<Admission>>,
+    min_version: ir::TlsVersion,
+    http2: bool,
+    /// With the admission that it was made for.
+    config: ArcSwap<(Arc<Admission>, Arc<ServerConfig>)>,
+}
+
+// === impl Store ===
+
+impl Store {
+    /// The TLS of a listener; whatever is new in it is loaded and checked.
+    ///
+    /// # Errors
+    /// What cannot be used, and why.
+    pub(crate) fn door(
+        &self,
+        tls: &ir::ListenerTls,
+        http2: bool,
+        secrets: &dyn Secrets,
+    ) -> Result<Arc<Door>, Unusable> {
+        let certificates = tls.certificates.iter().map(|one| {
+            let key = (one.cert.clone(), one.key.clone());
+            let cell = cell(&self.pairs, key, [&one.cert, &one.key], secrets, Pair::load)?;
+            Ok((one.name.as_str().into(), cell))
+        });
+        let certificates = certificates.collect::<Result<Box<[_]>, Unusable>>()?;
+        let asked = tls.client_auth.as_ref();
+        let asked = asked.filter(|one| one.mode != ir::ClientAuthMode::Off);
+        let sources = asked
+            .into_iter()
+            .flat_map(|one| std::iter::once(&one.ca).chain(&one.crl));
+        let mode = asked.map(|one| one.mode);
+        let admission = cell(
+            &self.admissions,
+            asked.cloned(),
+            sources,
+            secrets,
+            move |values| Admission::load(mode, values),
+        )?;
+        Door::new(certificates, admission, tls.min_version, http2).map(Arc::new)
+    }
+
+    /// Looks whether secrets have changed, and takes over what is good.
+    pub(crate) fn refresh(&self) {
+        let mut pairs = self.pairs.borrow_mut();
+        pairs.retain(|_, cell| Arc::strong_count(cell) > 1);
+        for cell in pairs.values() {
+            cell.refresh("a certificate", Pair::load);
+        }
+        let mut admissions = self.admissions.borrow_mut();
+        admissions.retain(|_, cell| Arc::strong_count(cell) > 1);
+        for (asked, cell) in &*admissions {
+            let mode = asked.as_ref().map(|one| one.mode);
+            cell.refresh("an authority of clients", |values| {
+                Admission::load(mode, values)
+            });
+        }
+    }
+
+    /// What secrets say now and is not used, with the reason.
+    pub(crate) fn broken(&self) -> Vec<String> {
+        let pairs = self.pairs.borrow();
+        let admissions = self.admissions.borrow();
+        let pairs = pairs.values().filter_map(|cell| cell.broken());
+        let admissions = admissions.values().filter_map(|cell| cell.broken());
+        pairs.chain(admissions).collect()
+    }
+}
+
+/// The cell of a key, known or made.
+fn cell<'r, K: Ord, T>(
+    cells: &Cells<K, T>,
+    key: K,
+    references: impl IntoIterator<Item = &'r SecretRef>,
+    secrets: &dyn Secrets,
+    load: impl Fn(&[Arc<Vec<u8>>]) -> Result<T, String>,
+) -> Result<Arc<Cell<T>>, Unusable> {
+    if let Some(known) = cells.borrow().get(&key) {
+        return Ok(Arc::clone(known));
+    }
+    let sources = references.into_iter().map(|reference| {
+        let cell = secrets.cell(reference, policy::Form::Bytes)?;
+        Ok((reference.clone(), cell))
+    });
+    let sources: Sources = sources
+        .collect::<Result<_, SecretUnavailable>>()
+        .map_err(Unusable::Secret)?;
+    let cell = Arc::new(Cell::new(sources, load)?);
+    cells.borrow_mut().insert(key, Arc::clone(&cell));
+    Ok(cell)
+}
+
+// === impl Cell ===
+
+impl<T> Cell<T> {
+    fn new(
+        sources: Sources,
+        load: impl Fn(&[Arc<Vec<u8>>]) -> Result<T, String>,
+    ) -> Result<Self, Unusable> {
+        let values: Vec<_> = sources.iter().map(|(_, cell)| cell.value()).collect();
+        let made = load(&values).map_err(|why| Unusable::Content {
+            what: names(&sources),
+            why,
+        })?;
+        Ok(Self {
+            made: ArcSwap::from_pointee(made),
+            sources,
+            seen: ArcSwap::from_pointee(values),
+            broken: ArcSwap::from_pointee(None),
+        })
+    }
+
+    /// What it holds now.
+    pub(crate) fn now(&self) -> Arc<T> {
+        self.made.load_full()
+    }
+
+    fn broken(&self) -> Option<String> {
+        let why = self.broken.load();
+        let why = Option::as_ref(&why)?;
+        Some(format!("{}: {why}", names(&self.sources)))
+    }
+
+    fn refresh(&self, what: &str, load: impl Fn(&[Arc<Vec<u8>>]) -> Result<T, String>) {
+        let values: Vec<_> = self.sources.iter().map(|(_, cell)| cell.value()).collect();
+        if **self.seen.load() == values {
+            return;
+        }
+        let secrets = names(&self.sources);
+        match load(&values) {
+            Ok(made) => {
+                self.made.store(Arc::new(made));
+                self.broken.store(Arc::new(None));
+                let message = format!("{what} was exchanged");
+                event(Level::Info, &message, json!({"secrets": secrets}));
+            }
+            Err(why) => {
+                let message = format!("{what} cannot be used; the one before stays in use");
+                let told = json!({"secrets": secrets, "error": &why});
+                event(Level::Error, &message, told);
+                self.broken.store(Arc::new(Some(why)));
+            }
+        }
+        self.seen.store(Arc::new(values));
+    }
+}
+
+fn names(sources: &Sources) -> String {
+    let names = sources.iter().map(|(reference, _)| reference.to_string());
+    names.collect::<Vec<_>>().join(" and ")
+}
+
+// === impl Door ===
+
+impl Door {
+    fn new(
+        certificates: Box<[Named]>,
+        admission: Arc<Cell<Admission>>,
+        min_version: ir::TlsVersion,
+        http2: bool,
+    ) -> Result<Self, Unusable> {
+        let cells = certificates.iter().map(|(_, cell)| Arc::clone(cell));
+        let chooser = Arc::new(Chooser::new(cells.collect()));
+        let now = admission.now();
+        let config = config(&now, &chooser, min_version, http2).map_err(|why| {
+            let what = names(&admission.sources);
+            Unusable::Content { what, why }
+        })?;
+        Ok(Self {
+            certificates,
+            chooser,
+            admission,
+            min_version,
+            http2,
+            config: ArcSwap::from_pointee((now, config)),
+        })
+    }
+
+    /// How handshakes are made now. Where the authorities of clients were exchanged this is made
+    /// anew, with tickets of its own: a session of before is not resumed under other ones.
+    fn config(&self) -> (Arc<Admission>, Arc<ServerConfig>) {
+        let now = self.admission.now();
+        let made = self.config.load();
+        if Arc::ptr_eq(&made.0, &now) {
+            return (now, Arc::clone(&made.1));
+        }
+        match config(&now, &self.chooser, self.min_version, self.http2) {
+            Ok(config) => {
+                let both = (Arc::clone(&now), Arc::clone(&config));
+                self.config.store(Arc::new(both));
+                (now, config)
+            }
+            // It was made from the same parts before; the rules of before are no weaker.
+            Err(_) => (Arc::clone(&made.0), Arc::clone(&made.1)),
+        }
+    }
+
+    /// Whether connections that were admitted so are still admitted.
+    pub(crate) fn still_admits(&self, admission: &Arc<Admission>) -> bool {
+        Arc::ptr_eq(&self.admission.now(), admission)
+    }
+
+    /// Whether a host is answered for under the certificate that a name was.
+    pub(crate) fn same_certificate(&self, sni: Option<&str>, host: &str) -> bool {
+        self.chooser.same(sni, host)
+    }
+
+    /// The certificates by name, each with the end of its time in seconds since 1970.
+    pub(crate) fn expiries(&self) -> impl Iterator<Item = (&str, i64)> {
+        let all = self.certificates.iter();
+        all.map(|(name, cell)| (&**name, cell.now().not_after_s))
+    }
+}
+
+fn config(
+    admission: &Admission,
+    chooser: &Arc<Chooser>,
+    min_version: ir::TlsVersion,
+    http2: bool,
+) -> Result<Arc<ServerConfig>, String> {
+    let versions: &[_] = match min_version {
+        ir::TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        ir::TlsVersion::V1_3 => &[&TLS13],
+    };
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&PROVIDER))
+        .with_protocol_versions(versions)
+        .map_err(|error| error.to_string())?;
+    let builder = match &admission.verifier {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+        None => builder.with_no_client_auth(),
+    };
+    let chooser: Arc<Chooser> = Arc::clone(chooser);
+    let mut config = builder.with_cert_resolver(chooser);
+    config.alpn_protocols = match http2 {
+        true => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        false => vec![b"http/1.1".to_vec()],
+    };
+    // Sessions stand in tickets only: nothing is kept per client, and 0-RTT stays off.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.ticketer = Arc::clone(&admission.tickets);
+    Ok(Arc::new(config))
+}
+
+impl fmt::Debug for Door {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Door(…)")
+    }
+}

@@ -1,0 +1,120 @@
+//! Who gets which certificate (RFC 6066 §3): exactly the name that is asked for, else one with a
+//! wildcard for its first label, else the first certificate of the listener.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::SignatureScheme;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::Cell;
+use super::certs::Pair;
+
+/// The certificates of a listener in the order of their names.
+pub(super) struct Chooser(Box<[Arc<Cell<Pair>>]>);
+
+/// How well a certificate is for a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fit {
+    Exact,
+    Wildcard,
+}
+
+impl Chooser {
+    pub(super) fn new(cells: Box<[Arc<Cell<Pair>>]>) -> Self {
+        Self(cells)
+    }
+
+    /// The certificates for a name, those without RSA first: they are smaller and quicker.
+    fn choose(&self, name: Option<&str>) -> Vec<Arc<Pair>> {
+        let all: Vec<Arc<Pair>> = self.0.iter().map(|cell| cell.now()).collect();
+        let fitting = |wanted: Fit| -> Vec<Arc<Pair>> {
+            let fits = all.iter().filter(|pair| {
+                let mut fits = name
+                    .into_iter()
+                    .flat_map(|name| pair.names.iter().filter_map(move |own| fit(own, name)));
+                fits.any(|fit| fit == wanted)
+            });
+            fits.cloned().collect()
+        };
+        let mut chosen = fitting(Fit::Exact);
+        if chosen.is_empty() {
+            chosen = fitting(Fit::Wildcard);
+        }
+        if chosen.is_empty() {
+            // The default, and others that are for the same names: another kind of key.
+            let default = all.first();
+            let same = |pair: &&Arc<Pair>| default.is_some_and(|one| one.names == pair.names);
+            chosen = all.iter().filter(same).cloned().collect();
+        }
+        chosen.sort_by_key(|pair| pair.is_rsa());
+        chosen
+    }
+
+    /// Whether two names get the same certificate.
+    pub(super) fn same(&self, one: Option<&str>, other: &str) -> bool {
+        if one.is_some_and(|one| one.eq_ignore_ascii_case(other)) || self.0.len() == 1 {
+            return true;
+        }
+        let (one, other) = (self.choose(one), self.choose(Some(other)));
+        one.len() == other.len() && one.iter().zip(&other).all(|(a, b)| Arc::ptr_eq(a, b))
+    }
+
+    /// The certificate for a name that a client with these abilities can check.
+    fn for_client(
+        &self,
+        name: Option<&str>,
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        let chosen = self.choose(name);
+        let able = |pair: &&Arc<Pair>| pair.key.key.choose_scheme(schemes).is_some();
+        let pair = chosen.iter().find(able).or(chosen.first())?;
+        Some(Arc::clone(&pair.key))
+    }
+}
+
+impl ResolvesServerCert for Chooser {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.for_client(hello.server_name(), hello.signature_schemes())
+    }
+}
+
+impl fmt::Debug for Chooser {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chooser({} certificates)", self.0.len())
+    }
+}
+
+/// How a certificate's name fits one that is asked for. A wildcard is one whole label.
+fn fit(own: &str, asked: &str) -> Option<Fit> {
+    let asked = asked.trim_end_matches('.');
+    if own.eq_ignore_ascii_case(asked) {
+        return Some(Fit::Exact);
+    }
+    let (label, rest) = asked.split_once('.')?;
+    let wild = own.strip_prefix("*.")?;
+    (!label.is_empty() && wild.eq_ignore_ascii_case(rest)).then_some(Fit::Wildcard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wildcard_is_one_whole_label() {
+        for (own, asked, exact) in [
+            ("shop.example", "shop.example", Some(true)),
+            ("shop.example", "SHOP.example.", Some(true)),
+            ("*.shop.example", "a.shop.example", Some(false)),
+            ("*.shop.example", "a.b.shop.example", None),
+            ("*.shop.example", "shop.example", None),
+            ("*.shop.example", ".shop.example", None),
+            ("a*.shop.example", "ab.shop.example", None),
+            ("shop.example", "other.example", None),
+        ] {
+            let fit = fit(own, asked).map(|fit| fit == Fit::Exact);
+            assert_eq!(fit, exact, "{own} {asked}");
+        }
+    }
+}

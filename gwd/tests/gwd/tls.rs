@@ -1,0 +1,626 @@
+//! TLS with clients of other makes: `openssl s_client` and curl.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use bundle::ir;
+use policy::SecretRef;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
+    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, SerialNumber,
+    SignatureAlgorithm, date_time_ymd,
+};
+
+use crate::fixture::*;
+use crate::world::{Process, World};
+
+// === certificates
+
+/// An authority of the test's own.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+/// A certificate with its key, in PEM.
+#[derive(Clone)]
+struct Pem {
+    cert: String,
+    key: String,
+}
+
+impl Authority {
+    fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self {
+            issuer: Issuer::new(params, key),
+            pem,
+        }
+    }
+
+    fn issue(&self, names: &[&str]) -> Pem {
+        self.issue_as(names, &rcgen::PKCS_ECDSA_P256_SHA256, 1, 2)
+    }
+
+    fn issue_as(
+        &self,
+        names: &[&str],
+        algorithm: &'static SignatureAlgorithm,
+        serial: u64,
+        years: i32,
+    ) -> Pem {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names.clone()).unwrap();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, names[0].clone());
+        params.serial_number = Some(SerialNumber::from(serial));
+        params.not_before = date_time_ymd(2020, 1, 1);
+        params.not_after = date_time_ymd(this_year() + years, 1, 1);
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let key = key.serialize_pem();
+        Pem { cert, key }
+    }
+
+    /// A list of one certificate that was taken back.
+    fn takes_back(&self, serial: u64) -> String {
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update: date_time_ymd(this_year() + 2, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![RevokedCertParams {
+                serial_number: SerialNumber::from(serial),
+                revocation_time: date_time_ymd(2020, 1, 1),
+                reason_code: None,
+                invalidity_date: None,
+            }],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        params.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+}
+
+fn this_year() -> i32 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i32::try_from(now.unwrap().as_secs() / 31_556_952).unwrap() + 1970
+}
+
+// === the gateway
+
+/// The folder of secrets, with what a listener names in it.
+struct Secrets(PathBuf);
+
+impl Secrets {
+    fn of(world: &World) -> Self {
+        Self(world.path("secrets").canonicalize().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// Another file takes its place.
+    fn write(&self, name: &str, text: &str) -> SecretRef {
+        let fresh = self.path(&format!("{name}.new"));
+        std::fs::write(&fresh, text).unwrap();
+        std::fs::rename(&fresh, self.path(name)).unwrap();
+        SecretRef::File(self.path(name).display().to_string())
+    }
+
+    fn certificate(&self, name: &str, pem: &Pem) -> ir::Certificate {
+        ir::Certificate {
+            name: name.into(),
+            cert: self.write(&format!("{name}.pem"), &pem.cert),
+            key: self.write(&format!("{name}.key"), &pem.key),
+        }
+    }
+}
+
+fn tls(certificates: Vec<ir::Certificate>) -> ir::ListenerTls {
+    ir::ListenerTls {
+        certificates: ir::Set::new(certificates).unwrap(),
+        min_version: ir::TlsVersion::V1_2,
+        client_auth: None,
+    }
+}
+
+fn https(upstream: &Upstream, tls: ir::ListenerTls) -> ir::Gateway {
+    let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
+    shop.listener.protocol = ir::Protocol::Https(tls);
+    shop.listener.http2 = true;
+    shop.gateway()
+}
+
+fn start(world: &World, gateway: &ir::Gateway) -> Process {
+    let bundle = world.release(gateway);
+    let log = world.path("access.log");
+    let gwd = Process::spawn(world.trusted().arg("--access-log").arg(log));
+    gwd.wait_for(&bundle);
+    gwd
+}
+
+// === clients
+
+/// What `openssl s_client` tells of a connection; `input` is sent through it.
+fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-connect", &address.to_string()])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _refused = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// What curl gets for `https://HOST/a`, with its exit code.
+fn curl(address: SocketAddr, host: &str, arguments: &[&str]) -> (i32, String) {
+    let port = address.port();
+    let output = Command::new("curl")
+        .args(["-s", "-S", "-k", "--max-time", "10"])
+        .args(["--resolve", &format!("{host}:{port}:127.0.0.1")])
+        .args(["-w", "\n%{http_version} %{http_code}"])
+        .args(arguments)
+        .arg(format!("https://{host}:{port}/a"))
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    (output.status.code().unwrap_or(-1), text)
+}
+
+fn file(world: &World, name: &str, text: &str) -> String {
+    let path = world.path(name);
+    std::fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+const REQUEST: &str = "GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
+
+// === tests
+
+#[test]
+fn clients_of_other_makes_agree_on_versions_names_keys_and_protocols() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let authority = Authority::new("ca");
+    let rsa = authority.issue_as(&["shop.example"], &PKCS_RSA_SHA256, 7, 2);
+    let gwd = start(
+        &world,
+        &https(
+            &upstream,
+            tls(vec![
+                secrets.certificate("a-default", &authority.issue(&["default.example"])),
+                secrets.certificate("shop-ec", &authority.issue(&["shop.example"])),
+                secrets.certificate("shop-rsa", &rsa),
+                secrets.certificate("wild", &authority.issue(&["*.shop.example"])),
+            ]),
+        ),
+    );
+    let address = gwd.public();
+    let subject = |arguments: &[&str]| {
+        let told = s_client(address, arguments, "");
+        let line = told.lines().find(|line| line.starts_with("subject="));
+        line.unwrap_or(&told).replace(' ', "")
+    };
+    let named = |name: &str| subject(&["-servername", name]);
+    assert_eq!(named("shop.example"), "subject=CN=shop.example");
+    assert_eq!(named("SHOP.example"), "subject=CN=shop.example");
+    assert_eq!(named("a.shop.example"), "subject=CN=*.shop.example");
+    assert_eq!(named("a.b.shop.example"), "subject=CN=default.example");
+    assert_eq!(subject(&["-noservername"]), "subject=CN=default.example");
+
+    let kind = |schemes: &str| {
+        let arguments = ["-servername", "shop.example", "-sigalgs", schemes];
+        let told = s_client(address, &arguments, "");
+        let line = told.lines().find(|line| line.contains("signature type"));
+        line.unwrap_or(&told).to_owned()
+    };
+    assert!(kind("ecdsa_secp256r1_sha256").contains("ECDSA"));
+    assert!(kind("rsa_pss_rsae_sha256").contains("RSA"));
+    assert!(kind("ecdsa_secp256r1_sha256:rsa_pss_rsae_sha256").contains("ECDSA"));
+
+    for (version, spoken) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let told = s_client(address, &[version, "-servername", "shop.example"], "");
+        assert!(told.contains(&format!("New, {spoken}")), "{told}");
+    }
+    let old = s_client(address, &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"], "");
+    assert!(old.contains("New, (NONE)"), "{old}");
+
+    let (_, told) = curl(address, "shop.example", &["--http2"]);
+    assert!(told.ends_with("\n2 200"), "{told}");
+    assert!(told.contains("x-forwarded-proto: https"), "{told}");
+    let (_, told) = curl(address, "shop.example", &["--http1.1"]);
+    assert!(told.ends_with("\n1.1 200"), "{told}");
+    let none = s_client(address, &["-alpn", "smtp"], "");
+    assert!(none.contains("no application protocol"), "{none}");
+    assert_eq!(
+        gwd.metric("gwd_tls_handshakes_total", &["no_application_protocol"]),
+        1.0
+    );
+    let log = std::fs::read_to_string(world.path("access.log")).unwrap();
+    for field in [
+        "\"tls_version\":\"TLSv1.3\"",
+        "\"tls_cipher\":\"TLS13_",
+        "\"sni\":\"shop.example\"",
+    ] {
+        assert!(log.contains(field), "{field}: {log}");
+    }
+    let requests = "http_server_request_duration_seconds_count";
+    assert_eq!(gwd.metric(requests, &["url_scheme=\"https\""]), 2.0);
+    assert_eq!(gwd.metric(requests, &["url_scheme=\"http\""]), 0.0);
+}
+
+#[test]
+fn a_request_on_a_connection_for_another_certificate_is_sent_elsewhere() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let authority = Authority::new("ca");
+    let both = authority.issue(&["a.example", "b.example"]);
+    let gwd = start(
+        &world,
+        &https(
+            &upstream,
+            tls(vec![
+                secrets.certificate("both", &both),
+                secrets.certificate("own", &authority.issue(&["own.example"])),
+            ]),
+        ),
+    );
+    let status = |sni: &str, host: &str, protocol: &str| {
+        let field = format!("host: {host}");
+        let (_, told) = curl(gwd.public(), sni, &[protocol, "-H", &field]);
+        told.lines().last().unwrap_or_default().to_owned()
+    };
+    assert_eq!(status("a.example", "a.example", "--http2"), "2 200");
+    assert_eq!(status("a.example", "b.example", "--http2"), "2 200");
+    assert_eq!(status("a.example", "own.example", "--http2"), "2 421");
+    assert_eq!(status("own.example", "a.example", "--http2"), "2 421");
+    assert_eq!(
+        status("a.example", "own.example", "--http1.1"),
+        "1.1 200",
+        "an HTTP/1 client does not share connections between hosts"
+    );
+}
+
+#[test]
+fn certificates_are_exchanged_by_three_swaps_of_a_mounted_folder_and_a_broken_one_is_not() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let authority = Authority::new("ca");
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, secrets.path(name)).unwrap();
+    };
+    let put = |version: &str, pem: &Pem| {
+        let folder = secrets.path(version);
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("tls.crt"), &pem.cert).unwrap();
+        std::fs::write(folder.join("tls.key"), &pem.key).unwrap();
+        link(version, "..tmp");
+        std::fs::rename(secrets.path("..tmp"), secrets.path("..data")).unwrap();
+    };
+    let end = |years: i32| f64::from(u32::try_from(unix_s(this_year() + years)).unwrap());
+    let issue = |serial: u64, years: i32| {
+        authority.issue_as(
+            &["shop.example"],
+            &rcgen::PKCS_ECDSA_P256_SHA256,
+            serial,
+            years,
+        )
+    };
+    put("..1", &issue(0x11, 1));
+    link("..data/tls.crt", "tls.crt");
+    link("..data/tls.key", "tls.key");
+    let reference = |name: &str| SecretRef::File(secrets.path(name).display().to_string());
+    let certificate = ir::Certificate {
+        name: "main".into(),
+        cert: reference("tls.crt"),
+        key: reference("tls.key"),
+    };
+    let gwd = start(&world, &https(&upstream, tls(vec![certificate])));
+    let serial = || serial(gwd.public(), &world);
+    let metric = || gwd.metric("gwd_tls_cert_not_after_timestamp_seconds", &["main"]);
+    assert_eq!(serial(), "serial=11");
+    assert_eq!(metric(), end(1));
+    for (number, years) in [(2, 2), (3, 3), (4, 4)] {
+        put(&format!("..{number}"), &issue(0x10 + number, years));
+        let wanted = format!("serial=1{number}");
+        eventually("it is exchanged", || serial() == wanted);
+        eventually("its end is told", || metric() == end(years));
+    }
+    // A key of another certificate, and a certificate that is over.
+    let mut mixed = issue(0x15, 2);
+    mixed.key = issue(0x15, 2).key;
+    for (version, broken, why) in [
+        ("..5", mixed, "does not belong to the certificate"),
+        ("..6", issue(0x16, -1), "the certificate is over"),
+    ] {
+        put(version, &broken);
+        eventually("it is told", || {
+            gwd.status()["broken_certificates"]
+                .to_string()
+                .contains(why)
+        });
+        assert_eq!(serial(), "serial=14", "{version}");
+        assert_eq!(gwd.metric("gwd_alarm", &["certificate-unusable"]), 1.0);
+    }
+    put("..7", &issue(0x17, 2));
+    eventually("mended", || serial() == "serial=17");
+    eventually("and told", || {
+        gwd.status()["broken_certificates"] == serde_json::json!([])
+    });
+    let said = gwd
+        .events()
+        .iter()
+        .map(ToString::to_string)
+        .collect::<String>();
+    assert!(!said.contains("PRIVATE KEY"));
+}
+
+/// Seconds since 1970 at the beginning of a year.
+fn unix_s(year: i32) -> i64 {
+    date_time_ymd(year, 1, 1).unix_timestamp()
+}
+
+/// The serial number of the certificate that a client is shown.
+fn serial(address: SocketAddr, world: &World) -> String {
+    let told = s_client(address, &["-servername", "shop.example"], "");
+    let Some(at) = told.find("-----BEGIN") else {
+        return told;
+    };
+    let path = file(world, "shown.pem", &told[at..]);
+    let output = Command::new("openssl")
+        .args(["x509", "-noout", "-serial", "-in", &path])
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+#[test]
+fn a_bundle_whose_certificate_cannot_be_used_is_refused_and_the_running_one_stays() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let authority = Authority::new("ca");
+    let good = authority.issue(&["shop.example"]);
+    let first = https(&upstream, tls(vec![secrets.certificate("main", &good)]));
+    let gwd = start(&world, &first);
+    let over = authority.issue_as(&["x"], &rcgen::PKCS_ECDSA_P256_SHA256, 3, -1);
+    let text = |cert: &str, key: &str| Pem {
+        cert: cert.into(),
+        key: key.into(),
+    };
+    for (name, pem, why) in [
+        ("over", over, "its notAfter has passed"),
+        (
+            "empty",
+            text("", &good.key),
+            "there is no certificate in PEM",
+        ),
+        ("keyless", text(&good.cert, "x"), "there is no private key"),
+        (
+            "mixed",
+            text(&good.cert, &authority.issue(&["x"]).key),
+            "does not belong to the certificate",
+        ),
+    ] {
+        let certificate = secrets.certificate(name, &pem);
+        world.release(&https(&upstream, tls(vec![certificate])));
+        eventually(name, || {
+            let status = gwd.status();
+            let error = &status["last_error"];
+            error["reason"] == "certificate-unusable" && error["message"].to_string().contains(why)
+        });
+        let (_, told) = curl(gwd.public(), "shop.example", &[]);
+        assert!(told.ends_with(" 200"), "{told}");
+        assert!(!gwd.status().to_string().contains("PRIVATE KEY"));
+    }
+}
+
+#[test]
+fn clients_show_certificates_that_their_authority_has_not_taken_back() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let (authority, stranger) = (Authority::new("ca"), Authority::new("stranger"));
+    let mut tls = tls(vec![
+        secrets.certificate("main", &authority.issue(&["shop.example"])),
+    ]);
+    tls.client_auth = Some(ir::ClientAuth {
+        ca: secrets.write("ca.pem", &authority.pem),
+        crl: Some(secrets.write("crl.pem", &authority.takes_back(66))),
+        mode: ir::ClientAuthMode::Required,
+    });
+    let gwd = start(&world, &https(&upstream, tls.clone()));
+    let issue = |from: &Authority, name: &str, serial: u64| {
+        let pem = from.issue_as(&[name], &rcgen::PKCS_ECDSA_P256_SHA256, serial, 2);
+        file(&world, name, &format!("{}{}", pem.cert, pem.key))
+    };
+    let alice = issue(&authority, "alice", 65);
+    let mallory = issue(&authority, "mallory", 66);
+    let trudy = issue(&stranger, "trudy", 67);
+    let with = |cert: &str| curl(gwd.public(), "shop.example", &["--cert", cert]);
+    let without = || curl(gwd.public(), "shop.example", &[]);
+    let handshakes = |result: &str| gwd.metric("gwd_tls_handshakes_total", &[result]);
+    assert!(with(&alice).1.ends_with("2 200"), "{:?}", with(&alice));
+    assert_ne!(with(&mallory).0, 0, "taken back");
+    assert_ne!(with(&trudy).0, 0, "of another authority");
+    assert_ne!(without().0, 0, "none");
+    assert_eq!(handshakes("\"client_certificate_revoked\""), 1.0);
+    assert_eq!(handshakes("\"bad_client_certificate\""), 1.0);
+    assert_eq!(handshakes("\"no_client_certificate\""), 1.0);
+    let log = std::fs::read_to_string(world.path("access.log")).unwrap();
+    assert!(log.contains("\"mtls_subject\":\"CN=alice\""), "{log}");
+
+    // The list is exchanged live.
+    secrets.write("crl.pem", &authority.takes_back(65));
+    eventually("alice is out", || with(&alice).0 != 0);
+    eventually("mallory is in", || with(&mallory).0 == 0);
+
+    // The rules of another version.
+    let asked = tls.client_auth.as_mut().unwrap();
+    asked.mode = ir::ClientAuthMode::Optional;
+    let optional = world.release(&https(&upstream, tls));
+    gwd.wait_for(&optional);
+    assert!(without().1.ends_with("2 200"));
+    assert_ne!(with(&trudy).0, 0, "who shows one shows a good one");
+}
+
+#[test]
+fn sessions_are_resumed_across_versions_and_not_across_authorities_of_clients() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let authority = Authority::new("ca");
+    let mut tls = tls(vec![
+        secrets.certificate("main", &authority.issue(&["shop.example"])),
+    ]);
+    tls.client_auth = Some(ir::ClientAuth {
+        ca: secrets.write("ca.pem", &authority.pem),
+        crl: None,
+        mode: ir::ClientAuthMode::Optional,
+    });
+    let gwd = start(&world, &https(&upstream, tls.clone()));
+    let session = world.path("session").display().to_string();
+    let client = authority.issue(&["client"]);
+    let cert = file(&world, "client.pem", &client.cert);
+    let key = file(&world, "client.key", &client.key);
+    let connect = |version: &str, option: &str| {
+        let arguments = [
+            version,
+            "-servername",
+            "shop.example",
+            "-cert",
+            &cert,
+            "-key",
+            &key,
+            option,
+            &session,
+            "-ign_eof",
+        ];
+        s_client(gwd.public(), &arguments, REQUEST)
+    };
+    let resumed = |told: &str| {
+        assert!(told.contains("HTTP/1.1 200"), "{told}");
+        told.contains("\nReused, ")
+    };
+    for version in ["-tls1_2", "-tls1_3"] {
+        assert!(!resumed(&connect(version, "-sess_out")));
+        assert!(resumed(&connect(version, "-sess_in")), "{version}");
+    }
+    // Another version with the same rules.
+    let mut shop = https(&upstream, tls);
+    shop.shared.expose_bundle = true;
+    let second = world.release(&shop);
+    gwd.wait_for(&second);
+    assert!(resumed(&connect("-tls1_3", "-sess_in")));
+    // Other rules.
+    let more = format!("{}{}", authority.pem, Authority::new("more").pem);
+    secrets.write("ca.pem", &more);
+    eventually("it is exchanged", || {
+        gwd.logged("an authority of clients was exchanged")
+            .is_some()
+    });
+    for version in ["-tls1_2", "-tls1_3"] {
+        assert!(!resumed(&connect(version, "-sess_out")));
+    }
+    secrets.write("ca.pem", &authority.pem);
+    eventually("and back", || !resumed(&connect("-tls1_3", "-sess_in")));
+    assert!(gwd.metric("gwd_tls_handshakes_total", &["\"resumed\""]) >= 3.0);
+}
+
+#[test]
+fn a_connection_that_was_let_in_under_other_rules_ends_with_its_exchange() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let authority = Authority::new("ca");
+    let mut tls = tls(vec![
+        secrets.certificate("main", &authority.issue(&["shop.example"])),
+    ]);
+    let gwd = start(&world, &https(&upstream, tls.clone()));
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect", &gwd.public().to_string()])
+        .args(["-servername", "shop.example"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let request = "GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    input.write_all(request.as_bytes()).unwrap();
+    let mut read = [0; 4_096];
+    let length = std::io::Read::read(&mut output, &mut read).unwrap();
+    assert!(read[..length].starts_with(b"HTTP/1.1 200"));
+    tls.client_auth = Some(ir::ClientAuth {
+        ca: secrets.write("ca.pem", &authority.pem),
+        crl: None,
+        mode: ir::ClientAuthMode::Required,
+    });
+    let second = world.release(&https(&upstream, tls));
+    gwd.wait_for(&second);
+    let _ended = input.write_all(request.as_bytes());
+    let mut rest = String::new();
+    std::io::Read::read_to_string(&mut output, &mut rest).unwrap();
+    assert!(
+        rest.is_empty() || rest.contains("connection: close"),
+        "{rest}"
+    );
+    assert_ne!(curl(gwd.public(), "shop.example", &[]).0, 0);
+    drop(input);
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_parked_connection_wakes_up_and_what_is_not_tls_is_closed() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let authority = Authority::new("ca");
+    let pem = authority.issue(&["shop.example"]);
+    let gwd = start(
+        &world,
+        &https(&upstream, tls(vec![secrets.certificate("main", &pem)])),
+    );
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-quiet", "-connect", &gwd.public().to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let request = "GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    input.write_all(request.as_bytes()).unwrap();
+    eventually("it is parked", || {
+        gwd.metric("gwd_downstream_connections", &["state=\"idle\""]) == 1.0
+    });
+    input.write_all(REQUEST.as_bytes()).unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(text.matches("HTTP/1.1 200").count(), 2, "{text}");
+    let mut plain = Client::connect(gwd.public());
+    plain.send(REQUEST);
+    assert!(!plain.rest().contains("HTTP/1.1"));
+    eventually("it is counted", || {
+        gwd.metric("gwd_tls_handshakes_total", &["\"not_tls\""]) == 1.0
+    });
+}
