@@ -5,6 +5,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 use http::{StatusCode, Version};
+use smallvec::SmallVec;
 
 use super::Error;
 
@@ -25,17 +26,14 @@ pub(super) struct Head {
 /// Takes a head from what has been read; none where it is not whole. `seen` is how many bytes
 /// have been looked at in vain.
 pub(super) fn parse(read: &mut BytesMut, seen: &mut usize) -> Result<Option<Head>, Error> {
-    // Where the end cannot be, the parser need not look either.
-    let from = seen.saturating_sub(3);
-    if memchr::memmem::find(&read[from..], b"\n\r\n").is_none()
-        && memchr::memmem::find(&read[from..], b"\n\n").is_none()
-    {
-        *seen = read.len();
-        return if read.len() > BYTES_MAX {
-            Err(Error::HeadTooLarge)
-        } else {
-            Ok(None)
-        };
+    // Most heads come whole. Of one that did not, only what is new is searched for the end.
+    if *seen > 0 {
+        let from = seen.saturating_sub(3);
+        let ends = memchr::memchr_iter(b'\n', &read[from..])
+            .any(|at| matches!(&read[from + at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]));
+        if !ends {
+            return not_whole(read, seen);
+        }
     }
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
     let mut parsed = httparse::Response::new(&mut []);
@@ -43,7 +41,7 @@ pub(super) fn parse(read: &mut BytesMut, seen: &mut usize) -> Result<Option<Head
     let status = config.parse_response_with_uninit_headers(&mut parsed, read, &mut fields);
     let length = match status {
         Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return Err(Error::Invalid("a head that does not end")),
+        Ok(httparse::Status::Partial) => return not_whole(read, seen),
         Err(httparse::Error::TooManyHeaders) => return Err(Error::HeadTooLarge),
         Err(_) => return Err(Error::Invalid("a head that is none")),
     };
@@ -60,16 +58,13 @@ pub(super) fn parse(read: &mut BytesMut, seen: &mut usize) -> Result<Option<Head
         .ok_or(Error::Invalid("a status that is none"))?;
     // Names and values are taken from the buffer by their places, so that nothing is copied.
     let base = read.as_ptr() as usize;
-    let places: smallvec::SmallVec<[(HeaderName, usize, usize); 16]> = parsed
-        .headers
-        .iter()
-        .map(|field| {
-            let name = HeaderName::from_bytes(field.name.as_bytes())
-                .map_err(|_| Error::Invalid("a field without a name"))?;
-            let at = field.value.as_ptr() as usize - base;
-            Ok((name, at, field.value.len()))
-        })
-        .collect::<Result<_, Error>>()?;
+    let mut places = SmallVec::<[(HeaderName, usize, usize); 16]>::new();
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| Error::Invalid("a field without a name"))?;
+        let at = field.value.as_ptr() as usize - base;
+        places.push((name, at, field.value.len()));
+    }
     let bytes: Bytes = read.split_to(length).freeze();
     let mut headers = HeaderMap::with_capacity(places.len());
     for (name, at, length) in places {
@@ -83,6 +78,16 @@ pub(super) fn parse(read: &mut BytesMut, seen: &mut usize) -> Result<Option<Head
         keeps_connection: keeps_connection(&headers, version),
         headers,
     }))
+}
+
+/// Notes how far was looked; a head that is too large already never becomes whole.
+fn not_whole(read: &BytesMut, seen: &mut usize) -> Result<Option<Head>, Error> {
+    *seen = read.len();
+    if read.len() > BYTES_MAX {
+        Err(Error::HeadTooLarge)
+    } else {
+        Ok(None)
+    }
 }
 
 /// RFC 9112 §9.3.

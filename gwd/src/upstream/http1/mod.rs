@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
 use http::{Method, Request, Response, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 pub(crate) use body::Incoming;
@@ -44,6 +44,8 @@ pub(crate) struct Connection<I> {
     io: I,
     /// What has been read and belongs to the response that comes next, or is under way.
     read: BytesMut,
+    /// How much of a head that is not whole has been looked at.
+    seen: usize,
 }
 
 /// Why a call has no response, or not all of it.
@@ -93,16 +95,20 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         Self {
             io,
             read: BytesMut::new(),
+            seen: 0,
         }
     }
 
     /// Whether the other side has said nothing since the last response: neither its end nor
     /// anything that nobody asked for.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        let mut byte = BytesMut::with_capacity(1);
+        let mut byte = [0];
         let mut cx = Context::from_waker(Waker::noop());
+        let io = Pin::new(&mut self.io);
         self.read.is_empty()
-            && poll_read_buf(Pin::new(&mut self.io), &mut cx, &mut byte).is_pending()
+            && io
+                .poll_read(&mut cx, &mut ReadBuf::new(&mut byte))
+                .is_pending()
     }
 
     /// Sends a request and waits for the head of the final response. `gate` is opened by `100
@@ -173,9 +179,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
-        let mut seen = 0;
         loop {
-            if let Some(head) = head::parse(&mut self.read, &mut seen)? {
+            if let Some(head) = head::parse(&mut self.read, &mut self.seen)? {
+                self.seen = 0;
                 return Poll::Ready(Ok(head));
             }
             let nothing = self.read.is_empty();
