@@ -28,6 +28,8 @@ pub(super) struct Sending {
     data: Bytes,
     ended: bool,
     touched: bool,
+    /// The body was given a turn to come.
+    waited: bool,
 }
 
 impl Sending {
@@ -63,6 +65,7 @@ impl Sending {
             data: Bytes::new(),
             ended,
             touched: false,
+            waited: false,
         }
     }
 
@@ -90,6 +93,13 @@ impl Sending {
             // The body first: its beginning goes out with the head.
             while !self.ended && self.data.is_empty() && self.out.len() < COPIED_MAX {
                 match Pin::new(&mut self.body).poll_frame(cx) {
+                    // Often the body has come with its head and is read in the next turn: then
+                    // both go out in one write.
+                    Poll::Pending if !self.touched && !self.waited => {
+                        self.waited = true;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
                     Poll::Pending => break,
                     Poll::Ready(None) => self.end(None),
                     Poll::Ready(Some(Err(_))) => {
