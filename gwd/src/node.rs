@@ -122,7 +122,7 @@ impl Node {
             AccessLog::Stdout => Sink::Stdout,
             AccessLog::File(path) => Sink::File(path.clone()),
         };
-        let logs = access_log::start(&sink, count)?;
+        let logs = access_log::start(&sink, count, &shared)?;
         let (announce, announced) = mpsc::channel();
         let states = Arc::<States>::default();
         let registry = Registry::new(Arc::clone(&shared), Arc::clone(&states), announced);

@@ -5,9 +5,10 @@
 //! and counted, and no request waits.
 
 use std::cell::RefCell;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -45,11 +46,14 @@ pub(crate) struct Writer {
 ///
 /// # Errors
 /// If the file cannot be opened.
-pub(crate) fn start(sink: &Sink, workers: usize) -> io::Result<Vec<Writer>> {
+pub(crate) fn start(sink: &Sink, workers: usize, shared: &Arc<Shared>) -> io::Result<Vec<Writer>> {
     let queue = match sink {
         Sink::Off => None,
-        Sink::Stdout => Some(spawn(Target::Stdout)?),
-        Sink::File(path) => Some(spawn(Target::File(path.clone(), open(path)?))?),
+        Sink::Stdout => Some(spawn(Target::Stdout, Arc::clone(shared))?),
+        Sink::File(path) => Some(spawn(
+            Target::File(path.clone(), open(path)?),
+            Arc::clone(shared),
+        )?),
     };
     Ok((0..workers)
         .map(|_| Writer {
@@ -77,25 +81,37 @@ pub(crate) fn reopen() {
     REOPEN.store(true, Ordering::Relaxed);
 }
 
-fn spawn(mut target: Target) -> io::Result<SyncSender<Batch>> {
+/// Whether the path still names the file: who rotates it may have moved or removed it.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |data: Metadata| (data.dev(), data.ino());
+    let named = std::fs::metadata(path).map(identity);
+    let open = file.metadata().map(identity);
+    matches!((named, open), (Ok(named), Ok(open)) if named == open)
+}
+
+fn spawn(mut target: Target, shared: Arc<Shared>) -> io::Result<SyncSender<Batch>> {
     let (sender, receiver): (SyncSender<Batch>, Receiver<Batch>) = sync_channel(QUEUE_MAX);
     std::thread::Builder::new()
         .name("access-log".into())
         .spawn(move || {
             while let Ok(batch) = receiver.recv() {
                 if let Target::File(path, file) = &mut target
-                    && REOPEN.swap(false, Ordering::Relaxed)
+                    && (REOPEN.swap(false, Ordering::Relaxed) || !is_at(file, path))
                     && let Ok(fresh) = open(path)
                 {
                     *file = fresh;
                 }
                 // A full disk costs lines, never requests.
-                let _lost = match &mut target {
+                let written = match &mut target {
                     Target::Stdout => io::stdout()
                         .write_all(&batch.bytes)
                         .and_then(|()| io::stdout().flush()),
                     Target::File(_, file) => file.write_all(&batch.bytes),
                 };
+                if written.is_err() {
+                    let dropped = &shared.process.log_dropped;
+                    dropped.fetch_add(batch.lines, Ordering::Relaxed);
+                }
             }
         })?;
     Ok(sender)

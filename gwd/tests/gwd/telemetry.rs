@@ -194,3 +194,28 @@ fn metrics_count_by_route_and_never_by_path() {
         ) >= 12.0
     );
 }
+
+#[test]
+fn a_log_that_was_moved_away_begins_anew_and_a_full_disk_costs_lines_only() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let folder = tempfile::tempdir().unwrap();
+    let (log, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+    let served = shop.serve_with(1, AccessLog::File(log.clone()));
+    let lines = |path: &std::path::Path| {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines().count()
+    };
+    assert_eq!(get(served.address, "/a").status, 200);
+    eventually("a line", || lines(&log) == 1);
+    std::fs::rename(&log, &moved).unwrap();
+    assert_eq!(get(served.address, "/a").status, 200);
+    eventually("a line in a new file", || lines(&log) == 1);
+    assert_eq!(lines(&moved), 1);
+
+    let served = shop.serve_with(1, AccessLog::File("/dev/full".into()));
+    assert_eq!(get(served.address, "/a").status, 200);
+    eventually("a lost line is counted", || {
+        served.metric("gwd_log_dropped_total", &[]) == 1.0
+    });
+}
