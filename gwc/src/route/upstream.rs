@@ -147,6 +147,7 @@ pub(super) fn upstream(
         peer: asked.question.peer,
         scheme: snapshot.listeners()[asked.question.listener].scheme,
         authority: admitted.authority.clone(),
+        version: admitted.version,
         request_id: http::HeaderValue::from_static("0"),
     };
     let secrets = Secrets::of(asked, route);

@@ -2,7 +2,8 @@
 //!
 //! The scan follows the framing (head, data, chunk sizes, trailers) on the bytes just read,
 //! below hyper, and refuses what hyper lets pass or repairs silently: Transfer-Encoding together
-//! with Content-Length (RFC 9112 §6.1), LF without CR, control bytes in chunk lines. An offence
+//! with Content-Length (RFC 9112 §6.1), LF without CR, a fragment in the request line, control
+//! bytes in chunk lines. An offence
 //! in a head turns the LF into NUL, so that hyper itself answers 400 and closes; one in a chunk
 //! line ends the connection. Behind an offence, or where hyper will refuse anyway, nothing is
 //! judged any more.
@@ -48,6 +49,8 @@ pub(crate) struct Scan {
     carry: Vec<u8>,
     /// Whether the request line of this head has passed.
     in_fields: bool,
+    /// A `#` stood in the beginning of the request line.
+    fragment: bool,
     last: u8,
     length: Option<u64>,
     chunked: bool,
@@ -60,6 +63,7 @@ impl Scan {
             state: State::Head,
             carry: Vec::new(),
             in_fields: false,
+            fragment: false,
             last: 0,
             length: None,
             chunked: false,
@@ -118,6 +122,10 @@ impl Scan {
         }
         self.last = b'\n';
         let line = &bytes[..end.saturating_sub(1)];
+        if !self.in_fields && (self.fragment || memchr(b'#', line).is_some()) {
+            // hyper would cut the target there, silently (RFC 9112 §3.2).
+            return self.offend(bytes, end);
+        }
         if self.carry.is_empty() {
             if line.is_empty() {
                 if self.in_fields && self.end_of_head() {
@@ -158,6 +166,7 @@ impl Scan {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
+        self.fragment |= !self.in_fields && memchr(b'#', bytes).is_some();
         let room = CARRY_MAX.saturating_sub(self.carry.len());
         self.carry
             .extend_from_slice(&bytes[..bytes.len().min(room)]);
@@ -351,6 +360,10 @@ mod tests {
             (
                 "GET / HTTP/1.1\r\nHost: h\r\n\n",
                 "GET / HTTP/1.1\r\nHost: h\r\n\0",
+            ),
+            (
+                "GET /a#b HTTP/1.1\r\nHost: h\r\n\r\n",
+                "GET /a#b HTTP/1.1\r\0Host: h\r\n\r\n",
             ),
             (
                 "POST / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",

@@ -700,8 +700,6 @@ pub(crate) fn settings() -> Settings {
         name: "test".into(),
         workers: 1,
         access_log: AccessLog::Off,
-        bounds: gwd::node::Bounds::NONE,
-        websocket_drain: Duration::from_secs(5),
         listen: std::collections::BTreeMap::new(),
     }
 }

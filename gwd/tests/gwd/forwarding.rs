@@ -18,6 +18,7 @@ fn a_request_and_its_response_pass_through() {
     assert_eq!(seen.field("x-forwarded-for"), ["127.0.0.1"]);
     assert_eq!(seen.field("x-forwarded-proto"), ["http"]);
     assert_eq!(seen.field("x-forwarded-host"), ["shop.example"]);
+    assert_eq!(seen.field("x-forwarded-port"), ["80"]);
     assert_eq!(seen.field("via"), ["1.1 gwd"]);
     let [id] = seen.field("x-request-id")[..] else {
         panic!("{seen:?}")

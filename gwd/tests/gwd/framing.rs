@@ -169,13 +169,14 @@ fn fields_about_the_connection_go_no_further() {
         "te",
         "upgrade",
         "proxy-authorization",
-        "forwarded",
         "x-consumer-name",
     ] {
         assert!(seen.field(gone).is_empty(), "{gone}: {}", seen.head);
     }
     assert_eq!(seen.field("x-mine"), ["1"]);
     assert_eq!(seen.field("x-forwarded-for"), ["127.0.0.1"]);
+    let forwarded = ["for=127.0.0.1;host=shop.example;proto=http"];
+    assert_eq!(seen.field("forwarded"), forwarded);
     assert_ne!(seen.field("x-request-id"), ["mine"]);
 }
 

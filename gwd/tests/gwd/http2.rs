@@ -128,6 +128,7 @@ fn http1_and_http2_are_spoken_at_one_address_in_the_clear() {
         ["shop.example"],
         "`:authority` becomes Host"
     );
+    assert_eq!(seen.field("via"), ["2 gwd"]);
     assert!(answer.head.headers().contains_key("x-request-id"));
     assert!(answer.head.headers().contains_key("date"));
     assert_eq!(get(served.address, "/a/y").status, 200);

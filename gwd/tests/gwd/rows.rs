@@ -172,7 +172,7 @@ fn rows() -> Vec<Row> {
             "a fragment",
             line("GET /a#b HTTP/1.1"),
             "GET /a 0 +",
-            "GET /a 0 +",
+            "400 x",
         ),
         row(
             "NUL in the target",

@@ -2,7 +2,7 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::edge::{FORWARDING, IDENTITY};
+use crate::edge::forwarded::{FORWARDING, is_managed};
 
 /// The fields that a `Connection` value nominates, except those that the message needs, those
 /// that decide about access, and those by which a trusted proxy says who the client is
@@ -37,11 +37,10 @@ pub(super) fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
     }
 }
 
-pub(super) fn is_trailers(value: &HeaderValue) -> bool {
-    value
-        .as_bytes()
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"trailers")
+/// Whether a `TE` value says that trailers are taken (RFC 9110 §10.1.4).
+pub(super) fn takes_trailers(value: &HeaderValue) -> bool {
+    let mut codings = value.as_bytes().split(|b| *b == b',');
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 /// Whether a field may stand in trailers: it frames nothing, routes nothing, lets nobody in, says
@@ -83,7 +82,7 @@ fn may_trail(name: &str) -> bool {
             | "www-authenticate"
             | "x-request-id"
     );
-    !known_before && !FORWARDING.contains(&name) && !name.starts_with(IDENTITY)
+    !known_before && !is_managed(name, false)
 }
 
 /// Takes out of trailers what may not stand there.

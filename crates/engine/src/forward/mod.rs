@@ -1,17 +1,18 @@
 //! The head that the upstream gets.
 
+mod way;
+
 use std::net::IpAddr;
 
 use bundle::ir::{HostHeader, Target, Upstream};
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::Version;
+use http::header::{HOST, HeaderName, HeaderValue, VIA};
 use http::uri::PathAndQuery;
 use policy::{Cx, RequestHead};
 
-use crate::edge::{X_FORWARDED_FOR, X_REQUEST_ID};
+use crate::edge::X_REQUEST_ID;
 use crate::snapshot::RouteRef;
 
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
 
 /// What the gateway knows about the client's side of an exchange.
@@ -23,6 +24,8 @@ pub struct Origin {
     pub scheme: &'static str,
     /// `Host` as the client wrote it.
     pub authority: HeaderValue,
+    /// The client's version of HTTP.
+    pub version: Version,
     /// The exchange's id.
     pub request_id: HeaderValue,
 }
@@ -53,20 +56,32 @@ pub fn prepare(
         HostHeader::Value(text) => HeaderValue::try_from(text.as_str()).ok(),
     });
     headers.insert(HOST, host.unwrap_or_else(|| origin.authority.clone()));
-    forwarded_for(headers, origin.peer);
-    headers
-        .entry(&X_FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static(origin.scheme));
-    headers
-        .entry(&X_FORWARDED_HOST)
-        .or_insert_with(|| origin.authority.clone());
-    headers.append(VIA, HeaderValue::from_static("1.1 gwd"));
+    way::continued(headers, origin, stripped(route));
+    headers.append(VIA, via(origin.version));
     headers.insert(&X_REQUEST_ID, origin.request_id.clone());
     if let Some(principal) = cx.principal
         && let Ok(name) = HeaderValue::try_from(principal.consumer)
     {
         headers.insert(&X_CONSUMER_NAME, name);
     }
+}
+
+/// What is taken off the path for the upstream, or nothing.
+fn stripped<'s>(route: &RouteRef<'s>) -> &'s str {
+    if route.mount.strip_base_path {
+        &route.mount.base_path
+    } else {
+        ""
+    }
+}
+
+/// This hop, with the version in which the request came (RFC 9110 §7.6.3).
+const fn via(version: Version) -> HeaderValue {
+    HeaderValue::from_static(match version {
+        Version::HTTP_2 => "2 gwd",
+        Version::HTTP_10 => "1.0 gwd",
+        _ => "1.1 gwd",
+    })
 }
 
 /// Path of the target, then what remains of the request's or what was made of it; none where
@@ -77,11 +92,7 @@ fn path(
     target: &Target,
     cx: &Cx<'_>,
 ) -> Option<PathAndQuery> {
-    let stripped = if route.mount.strip_base_path {
-        &*route.mount.base_path
-    } else {
-        ""
-    };
+    let stripped = stripped(route);
     if stripped.is_empty() && target.path.is_empty() && cx.rewritten.is_none() {
         return None;
     }
@@ -120,19 +131,5 @@ pub fn authority(target: &Target) -> String {
         host
     } else {
         format!("{host}:{}", target.port)
-    }
-}
-
-/// Appends the peer to X-Forwarded-For as one line.
-fn forwarded_for(headers: &mut HeaderMap, peer: IpAddr) {
-    let mut line = String::new();
-    for value in headers.get_all(&X_FORWARDED_FOR) {
-        line.push_str(value.to_str().unwrap_or_default());
-        line.push_str(", ");
-    }
-    use std::fmt::Write as _;
-    let _ = write!(line, "{}", peer.to_canonical());
-    if let Ok(value) = HeaderValue::try_from(line) {
-        headers.insert(&X_FORWARDED_FOR, value);
     }
 }

@@ -1,0 +1,101 @@
+//! Whom a request is for: `Host`, `:authority` and the target's authority (RFC 9110 §7.2,
+//! RFC 9112 §3.2, RFC 9113 §8.3.1).
+
+use http::header::{HOST, HeaderMap, HeaderValue};
+use http::{Uri, Version};
+use policy::Reject;
+
+use crate::edge::{HOST_INVALID, TARGET_INVALID};
+
+/// The authority that counts, as the client wrote it.
+pub(super) fn authority(
+    uri: &Uri,
+    headers: &HeaderMap,
+    version: Version,
+) -> Result<HeaderValue, &'static Reject> {
+    let mut hosts = headers.get_all(HOST).iter();
+    let host_field = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => Some(host.clone()),
+        (None, _) => None,
+        (Some(_), Some(_)) => return Err(&HOST_INVALID),
+    };
+    if let Some(field) = &host_field
+        && field.to_str().ok().and_then(host_of).is_none()
+    {
+        return Err(&HOST_INVALID);
+    }
+    let (authority, scheme) = (uri.authority(), uri.scheme_str());
+    let Some(authority) = authority else {
+        return host_field.ok_or(&HOST_INVALID);
+    };
+    if !matches!(scheme, Some("http" | "https")) {
+        return Err(&TARGET_INVALID);
+    }
+    if version == Version::HTTP_2 {
+        // `:authority` stands in the place of Host; beside it, Host says the same or nobody can
+        // be sure.
+        let agree = |host: HeaderValue| {
+            host.as_bytes()
+                .eq_ignore_ascii_case(authority.as_str().as_bytes())
+        };
+        if !host_field.is_none_or(agree) {
+            return Err(&HOST_INVALID);
+        }
+    } else {
+        // An absolute-form target replaces Host; HTTP/1.1 needs the field all the same.
+        host_field.ok_or(&HOST_INVALID)?;
+    }
+    HeaderValue::try_from(authority.as_str()).map_err(|_| &HOST_INVALID)
+}
+
+/// The host of `uri-host[:port]` in lower case without a final dot; none where it is not valid.
+pub(super) fn host_of(authority: &str) -> Option<Box<str>> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (address, behind) = rest.split_once(']')?;
+            address.parse::<std::net::Ipv6Addr>().ok()?;
+            (
+                &authority[..address.len() + 2],
+                behind
+                    .strip_prefix(':')
+                    .or(behind.is_empty().then_some(""))
+                    .filter(|port| !(behind.starts_with(':') && port.is_empty()))?,
+            )
+        }
+        None => match authority.split_once(':') {
+            Some((_, "")) => return None,
+            Some((host, port)) => (host, port),
+            None => (authority, ""),
+        },
+    };
+    let port_fine = port.is_empty()
+        || port.len() <= 5
+            && port.bytes().all(|b| b.is_ascii_digit())
+            && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let valid = |b: u8| {
+        b.is_ascii_alphanumeric()
+            || matches!(
+                b,
+                b'-' | b'.'
+                    | b'_'
+                    | b'~'
+                    | b'!'
+                    | b'$'
+                    | b'&'
+                    | b'\''
+                    | b'('
+                    | b')'
+                    | b'*'
+                    | b'+'
+                    | b';'
+                    | b'='
+            )
+    };
+    let host_fine = !name.is_empty() && (name.starts_with('[') || name.bytes().all(valid));
+    (port_fine && host_fine).then(|| {
+        let mut lower: Box<str> = name.into();
+        lower.make_ascii_lowercase();
+        lower
+    })
+}

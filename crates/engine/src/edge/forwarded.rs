@@ -1,0 +1,142 @@
+//! Who speaks for whom: the fields that say where a request came from (RFC 7239), who may write
+//! them, and whom they name.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{FORWARDED, HeaderMap};
+
+use crate::edge::X_FORWARDED_FOR;
+use crate::snapshot::Listener;
+
+/// The forwarding fields: believed from trusted proxies only.
+pub(super) const FORWARDING: [&str; 8] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-real-ip",
+];
+/// What begins the name of a field that says who calls; only the gateway sets those.
+const IDENTITY: &str = "x-consumer-";
+
+/// Whether a field is one that only the gateway (or a trusted proxy) may set, also in the
+/// spellings that some servers fold into it: `_` and `.` for `-` (CVE-2026-88011).
+pub(super) fn is_managed(name: &str, trusted: bool) -> bool {
+    // Most names begin with neither: one byte decides.
+    if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
+        return false;
+    }
+    let folds = name.bytes().any(|b| matches!(b, b'_' | b'.'));
+    let folded;
+    let plain = if folds {
+        folded = name.replace(['_', '.'], "-");
+        folded.as_str()
+    } else {
+        name
+    };
+    if plain.starts_with(IDENTITY) {
+        return true;
+    }
+    let forwarding = FORWARDING.contains(&plain);
+    // A trusted proxy's own fields stay; a folded spelling is nobody's.
+    forwarding && (folds || !trusted) || folds && plain == "x-request-id"
+}
+
+/// The right-most address that is not a trusted proxy's; the peer where it is not trusted itself.
+/// X-Forwarded-For counts, and Forwarded where there is none.
+pub(super) fn client(
+    headers: &HeaderMap,
+    listener: &Listener,
+    peer: IpAddr,
+    trusted: bool,
+) -> IpAddr {
+    if !trusted {
+        return peer;
+    }
+    let is_trusted = |address: &IpAddr| {
+        let mut ranges = listener.trusted_proxies.iter();
+        ranges.any(|range| range.contains(*address))
+    };
+    let mut client = peer;
+    for hop in hops(headers).iter().rev() {
+        let Some(address) = hop.address else {
+            return client;
+        };
+        client = address;
+        if !is_trusted(&address) {
+            return client;
+        }
+    }
+    client
+}
+
+/// One hop of the way so far.
+pub(crate) struct Hop<'h> {
+    /// As X-Forwarded-For writes it.
+    pub(crate) text: &'h str,
+    /// None where it is no address, such as `unknown`.
+    pub(crate) address: Option<IpAddr>,
+}
+
+/// The way so far, the client first.
+pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
+    let mut hops = Vec::new();
+    for value in headers.get_all(&X_FORWARDED_FOR) {
+        let names = value.to_str().unwrap_or_default().split(',');
+        hops.extend(names.map(|name| Hop::of(name.trim())));
+    }
+    if hops.is_empty() {
+        for value in headers.get_all(FORWARDED) {
+            let elements = outside_quotes(value.to_str().unwrap_or_default(), b',');
+            let named = elements.map(|element| {
+                let mut pairs = outside_quotes(element, b';');
+                let name = pairs.find_map(|pair| {
+                    let (key, value) = pair.split_once('=')?;
+                    key.trim().eq_ignore_ascii_case("for").then_some(value)
+                });
+                Hop::of(name.unwrap_or("unknown").trim().trim_matches('"'))
+            });
+            hops.extend(named);
+        }
+    }
+    hops
+}
+
+impl<'h> Hop<'h> {
+    /// An address, with a port or without.
+    fn of(text: &'h str) -> Self {
+        let bare = text.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+        let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
+        let address = bare
+            .or_else(with_port)
+            .map(|address| address.to_canonical());
+        Self { text, address }
+    }
+}
+
+/// The parts of a text between separators that are in no quotes.
+fn outside_quotes(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let here = rest?;
+        let mut quoted = false;
+        let mut escaped = false;
+        for (at, byte) in here.bytes().enumerate() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ if byte == separator && !quoted => {
+                    rest = Some(&here[at + 1..]);
+                    return Some(&here[..at]);
+                }
+                _ => {}
+            }
+        }
+        rest = None;
+        Some(here)
+    })
+}

@@ -1,0 +1,55 @@
+//! Where a message ends, and what HTTP/2 writes in several lines (RFC 9112 §6, RFC 9113 §8).
+
+use http::Version;
+use http::header::{CONTENT_LENGTH, COOKIE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use policy::Reject;
+
+use crate::edge::FRAMING_INVALID;
+
+/// Transfer-Encoding exactly once and exactly `chunked`, never beside a length, never in
+/// HTTP/1.0 (RFC 9112 §6). Of equal Content-Lengths, one.
+pub(super) fn framing(headers: &mut HeaderMap, version: Version) -> Result<(), &'static Reject> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let (Some(first), Some(second)) = (lengths.next(), lengths.next()) {
+        if first != second || lengths.any(|other| other != first) {
+            return Err(&FRAMING_INVALID);
+        }
+        let first = first.clone();
+        headers.insert(CONTENT_LENGTH, first);
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let Some(coding) = codings.next() else {
+        return Ok(());
+    };
+    let single = codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    let alone = !headers.contains_key(CONTENT_LENGTH);
+    if single && alone && version == Version::HTTP_11 {
+        Ok(())
+    } else {
+        Err(&FRAMING_INVALID)
+    }
+}
+
+/// Whether a value begins or ends with white space, which HTTP/2 forbids (RFC 9113 §8.2.1);
+/// HTTP/1 takes it away.
+pub(super) fn is_padded(value: &HeaderValue) -> bool {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let bytes = value.as_bytes();
+    blank(bytes.first()) || blank(bytes.last())
+}
+
+/// HTTP/2 may split Cookie into several lines; HTTP/1.1 has one (RFC 9113 §8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else {
+        return;
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for line in std::iter::once(second).chain(lines) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(line.as_bytes());
+    }
+    if let Ok(joined) = HeaderValue::from_maybe_shared(bytes::Bytes::from(joined)) {
+        headers.insert(COOKIE, joined);
+    }
+}

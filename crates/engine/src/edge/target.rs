@@ -1,0 +1,38 @@
+//! What is asked for: the target, its path normalised (semantics.md §2).
+
+use http::Method;
+use http::uri::PathAndQuery;
+use policy::Reject;
+
+use crate::edge::{PATH_INVALID, TARGET_INVALID};
+use crate::path::normalise;
+
+/// The target with its path normalised; the client's own bytes where nothing had to change.
+pub(super) fn target(
+    method: &Method,
+    target: Option<PathAndQuery>,
+) -> Result<PathAndQuery, &'static Reject> {
+    let target = target.unwrap_or(PathAndQuery::from_static("/"));
+    if target.as_str() == "*" {
+        return if method == Method::OPTIONS {
+            Ok(target)
+        } else {
+            Err(&TARGET_INVALID)
+        };
+    }
+    if target
+        .query()
+        .is_some_and(|query| query.bytes().any(|b| matches!(b, 0..=0x1F | 0x7F.. | b'#')))
+    {
+        return Err(&TARGET_INVALID);
+    }
+    let path = normalise(target.path()).map_err(|_| &PATH_INVALID)?;
+    if let std::borrow::Cow::Borrowed(_) = path {
+        return Ok(target);
+    }
+    let text = match target.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.into_owned(),
+    };
+    PathAndQuery::try_from(text).map_err(|_| &PATH_INVALID)
+}

@@ -1,0 +1,409 @@
+use super::*;
+use crate::router::HostTable;
+use bundle::ir::{Cidr, ListenerLimits};
+
+fn listener(trusted: &[&str]) -> Listener {
+    Listener {
+        name: "public".into(),
+        address: "127.0.0.1:0".parse().unwrap(),
+        limits: ListenerLimits {
+            connections: 10,
+            header_bytes: 65_536,
+            headers: 20,
+            header_timeout_ms: 1_000,
+            idle_timeout_ms: 1_000,
+            target_bytes: 64,
+        },
+        trusted_proxies: trusted
+            .iter()
+            .map(|range| Cidr::parse(range).unwrap())
+            .collect(),
+        scheme: "http",
+        http2: false,
+        hosts: HostTable::default(),
+    }
+}
+
+fn request(method: &str, target: &str, fields: &[(&str, &str)]) -> request::Parts {
+    let mut builder = http::Request::builder().method(method).uri(target);
+    for (name, value) in fields {
+        builder = builder.header(*name, *value);
+    }
+    builder.body(()).unwrap().into_parts().0
+}
+
+fn code(method: &str, target: &str, fields: &[(&str, &str)]) -> &'static str {
+    admit(
+        request(method, target, fields),
+        &listener(&[]),
+        "10.0.0.1".parse().unwrap(),
+    )
+    .map_or_else(|reject| reject.code, |_| "ok")
+}
+
+#[test]
+fn heads_that_nobody_can_be_sure_of_are_refused() {
+    let host = ("host", "h");
+    type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+    let cases: &[Case<'_>] = &[
+        ("GET", "/", &[host], "ok"),
+        ("GET", "/", &[], "host_invalid"),
+        ("GET", "/", &[host, host], "host_invalid"),
+        ("GET", "/", &[("host", "a b")], "host_invalid"),
+        ("GET", "/", &[("host", "a,b")], "host_invalid"),
+        ("GET", "/", &[("host", "u@h")], "host_invalid"),
+        ("GET", "/", &[("host", "h:")], "host_invalid"),
+        ("GET", "/", &[("host", "h:0")], "host_invalid"),
+        ("GET", "/", &[("host", "h:65536")], "host_invalid"),
+        ("GET", "/", &[("host", "h:8080")], "ok"),
+        ("GET", "/", &[("host", "[::1]:8080")], "ok"),
+        ("GET", "/", &[("host", "[::1]x")], "host_invalid"),
+        ("GET", "/", &[("host", "[::1]:")], "host_invalid"),
+        ("GET", "/", &[("host", "[::1")], "host_invalid"),
+        ("GET", "/", &[("host", "h/x")], "host_invalid"),
+        ("GET", "http://h/", &[host], "ok"),
+        ("GET", "http://h/", &[], "host_invalid"),
+        ("GET", "http://u@h/", &[host], "host_invalid"),
+        ("GET", "ftp://h/", &[host], "target_invalid"),
+        ("CONNECT", "h:443", &[host], "connect_refused"),
+        ("TRACE", "/", &[host], "trace_refused"),
+        ("OPTIONS", "*", &[host], "ok"),
+        ("GET", "*", &[host], "target_invalid"),
+        ("GET", "/a/%00", &[host], "path_invalid"),
+        ("GET", "/a/../../b", &[host], "path_invalid"),
+        (
+            "GET",
+            "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            &[host],
+            "target_too_long",
+        ),
+        ("POST", "/", &[host, ("transfer-encoding", "chunked")], "ok"),
+        (
+            "POST",
+            "/",
+            &[host, ("transfer-encoding", "gzip, chunked")],
+            "framing_invalid",
+        ),
+        (
+            "POST",
+            "/",
+            &[
+                host,
+                ("transfer-encoding", "chunked"),
+                ("transfer-encoding", "chunked"),
+            ],
+            "framing_invalid",
+        ),
+        (
+            "POST",
+            "/",
+            &[
+                host,
+                ("transfer-encoding", "chunked"),
+                ("content-length", "3"),
+            ],
+            "framing_invalid",
+        ),
+        ("POST", "/", &[host, ("expect", "100-Continue")], "ok"),
+        (
+            "POST",
+            "/",
+            &[host, ("expect", "miracles")],
+            "expectation_failed",
+        ),
+        (
+            "GET",
+            "/",
+            &[
+                host,
+                (
+                    "via",
+                    "1.1 gwd, 1.1 gwd, 1.1 gwd, 1.1 gwd, 1.1 gwd, 1.1 gwd, 1.1 gwd, 1.1 gwd, 1.1 gwd",
+                ),
+            ],
+            "loop_detected",
+        ),
+    ];
+    for (method, target, fields, expected) in cases {
+        assert_eq!(
+            code(method, target, fields),
+            *expected,
+            "{method} {target} {fields:?}"
+        );
+    }
+    let many: Vec<(String, &str)> = (0..20).map(|i| (format!("x-{i}"), "v")).collect();
+    let mut fields: Vec<(&str, &str)> = many
+        .iter()
+        .map(|(name, value)| (name.as_str(), *value))
+        .collect();
+    fields.push(host);
+    assert_eq!(code("GET", "/", &fields), "headers_too_large");
+}
+
+#[test]
+fn connection_fields_and_what_only_the_gateway_says_are_taken_out() {
+    let fields = [
+        ("host", "Example.ORG.:80"),
+        ("connection", "close, X-Hop"),
+        ("connection", "x-other, Authorization, Host"),
+        ("x-hop", "1"),
+        ("x-other", "1"),
+        ("authorization", "Bearer t"),
+        ("keep-alive", "1"),
+        ("te", "trailers"),
+        ("upgrade", "websocket"),
+        ("x-forwarded-for", "6.6.6.6"),
+        ("x_forwarded.for", "6.6.6.6"),
+        ("forwarded", "for=6.6.6.6"),
+        ("x-consumer-name", "root"),
+        ("x_consumer_id", "root"),
+        ("x-request-id", "mine"),
+        (
+            "traceparent",
+            "00-00000000000000000000000000000000-0000000000000001-01",
+        ),
+        ("tracestate", "a=b"),
+        ("x_custom", "stays"),
+        ("accept", "*/*"),
+    ];
+    let admitted = admit(
+        request("GET", "/a/./b?q=%41", &fields),
+        &listener(&[]),
+        "10.0.0.1".parse().unwrap(),
+    )
+    .unwrap();
+    let mut names: Vec<&str> = admitted
+        .head
+        .headers
+        .keys()
+        .map(HeaderName::as_str)
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, ["accept", "authorization", "host", "te", "x_custom"]);
+    assert_eq!(
+        (&*admitted.head.host, admitted.head.target.as_str()),
+        ("example.org", "/a/b?q=%41")
+    );
+    assert_eq!(
+        (admitted.client, admitted.request_id),
+        ("10.0.0.1".parse().unwrap(), None)
+    );
+}
+
+#[test]
+fn trusted_proxies_are_believed_as_far_as_they_are_trusted() {
+    let fields = [
+        ("host", "h"),
+        ("x-forwarded-for", "6.6.6.6, 203.0.113.9"),
+        ("x-forwarded-for", "10.1.1.1"),
+        ("x-request-id", "abc-1"),
+        ("x_real_ip", "6.6.6.6"),
+    ];
+    let admitted = admit(
+        request("GET", "/", &fields),
+        &listener(&["10.0.0.0/8"]),
+        "10.0.0.1".parse().unwrap(),
+    )
+    .unwrap();
+    assert_eq!(admitted.client, "203.0.113.9".parse::<IpAddr>().unwrap());
+    assert_eq!(admitted.request_id.unwrap(), "abc-1");
+    assert!(!admitted.head.headers.contains_key("x_real_ip"));
+    assert!(admitted.head.headers.contains_key("x-forwarded-for"));
+}
+
+#[test]
+fn connection_cannot_take_away_what_a_trusted_proxy_says() {
+    let fields = [
+        ("host", "h"),
+        (
+            "connection",
+            "X-Forwarded-For, x-forwarded-proto, Forwarded, X-Request-Id, Via",
+        ),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-proto", "https"),
+        ("x-request-id", "abc-1"),
+        ("via", "1.1 lb"),
+    ];
+    let admitted = admit(
+        request("GET", "/", &fields),
+        &listener(&["10.0.0.0/8"]),
+        "10.0.0.1".parse().unwrap(),
+    )
+    .unwrap();
+    assert_eq!(admitted.client, "203.0.113.9".parse::<IpAddr>().unwrap());
+    assert_eq!(admitted.request_id.unwrap(), "abc-1");
+    assert_eq!(admitted.head.headers["x-forwarded-proto"], "https");
+    assert!(admitted.head.headers.contains_key("via"));
+}
+
+#[test]
+fn loops_are_seen_however_via_is_split_into_lines() {
+    let mut fields = vec![("host", "h")];
+    fields.extend([("via", "1.1 gwd"); 8]);
+    assert_eq!(code("GET", "/", &fields), "ok");
+    fields.push(("via", "1.1 gwd"));
+    assert_eq!(code("GET", "/", &fields), "loop_detected");
+}
+
+#[test]
+fn an_absolute_target_does_not_excuse_a_broken_host() {
+    let fields = [("host", "a b")];
+    assert_eq!(code("GET", "http://h/", &fields), "host_invalid");
+}
+
+#[test]
+fn traces_that_are_valid_pass() {
+    let valid = [
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-comes-later",
+    ];
+    let invalid = [
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+        "00-4bf9-00f067aa0ba902b7-01",
+    ];
+    assert!(valid.iter().all(|value| is_traceparent(value.as_bytes())));
+    assert!(!invalid.iter().any(|value| is_traceparent(value.as_bytes())));
+}
+
+#[test]
+fn cookie_lines_of_http_2_become_one() {
+    let fields = [("cookie", "a=1"), ("cookie", "b=2; c=3"), ("cookie", "d=4")];
+    let mut parts = request("GET", "http://shop.example/", &fields);
+    parts.version = Version::HTTP_2;
+    let peer = "10.0.0.1".parse().unwrap();
+    let admitted = admit(parts, &listener(&[]), peer).unwrap();
+    let lines = admitted.head.headers.get_all(header::COOKIE);
+    let lines: Vec<_> = lines.iter().collect();
+    assert_eq!(lines, ["a=1; b=2; c=3; d=4"]);
+}
+
+/// A head over HTTP/2.
+fn over_http2(fields: &[(&str, &str)]) -> Result<Admitted, &'static Reject> {
+    let mut parts = request("POST", "http://h/", fields);
+    parts.version = Version::HTTP_2;
+    admit(parts, &listener(&[]), "10.0.0.1".parse().unwrap())
+}
+
+#[test]
+fn http_2_values_have_no_white_space_around_them() {
+    let code = |value| {
+        let admitted = over_http2(&[("x-a", value)]);
+        admitted.map_or_else(|reject| reject.code, |_| "ok")
+    };
+    assert_eq!(code("a b"), "ok");
+    assert_eq!(code(""), "ok");
+    for value in [" a", "a ", "\ta", "a\t", " "] {
+        assert_eq!(code(value), "field_invalid", "{value:?}");
+    }
+}
+
+#[test]
+fn equal_lengths_are_one_and_others_are_refused() {
+    let same = over_http2(&[("content-length", "5"), ("content-length", "5")]).unwrap();
+    let lengths = same.head.headers.get_all("content-length");
+    assert_eq!(lengths.iter().collect::<Vec<_>>(), ["5"]);
+    let fields = [("content-length", "5"), ("content-length", "6")];
+    assert_eq!(over_http2(&fields).unwrap_err().code, "framing_invalid");
+    let fields = [("content-length", "5"), ("content-length", "05")];
+    assert_eq!(over_http2(&fields).unwrap_err().code, "framing_invalid");
+}
+
+#[test]
+fn te_says_trailers_or_nothing() {
+    let te = |values: &[&str]| {
+        let mut fields = vec![("host", "h")];
+        fields.extend(values.iter().map(|value| ("te", *value)));
+        let parts = request("GET", "/", &fields);
+        let admitted = admit(parts, &listener(&[]), "10.0.0.1".parse().unwrap()).unwrap();
+        let lines = admitted.head.headers.get_all("te");
+        let lines = lines.iter().map(|line| line.to_str().unwrap().to_owned());
+        lines.collect::<Vec<_>>().join("|")
+    };
+    assert_eq!(te(&["trailers"]), "trailers");
+    assert_eq!(te(&["gzip;q=0.5, Trailers"]), "trailers");
+    assert_eq!(te(&["gzip", "trailers"]), "trailers");
+    assert_eq!(te(&["gzip"]), "");
+    assert_eq!(te(&["trailersx"]), "");
+}
+
+#[test]
+fn only_what_may_trail_is_announced_and_passed() {
+    let value = |text| HeaderValue::from_str(text).unwrap();
+    let told = |text| announced(&value(text)).map(|value| value.to_str().unwrap().to_owned());
+    assert_eq!(
+        told("X-Sum, Content-Length, grpc-status").unwrap(),
+        "x-sum, grpc-status"
+    );
+    assert_eq!(told("Transfer-Encoding, host , ,"), None);
+    let mut fields = HeaderMap::new();
+    let names = [
+        "x-sum",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "host",
+        "authorization",
+        "set-cookie",
+        "x-forwarded-for",
+        "x_forwarded.for",
+        "forwarded",
+        "x-consumer-name",
+        "x-request-id",
+    ];
+    for name in names {
+        fields.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value("1"));
+    }
+    trailers(&mut fields);
+    let left: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
+    assert_eq!(left, ["x-sum"]);
+}
+
+#[test]
+fn forwarded_names_the_client_where_nothing_else_does() {
+    let client = |fields: &[(&str, &str)]| {
+        let mut all = vec![("host", "h")];
+        all.extend(fields);
+        let parts = request("GET", "/", &all);
+        let listener = listener(&["10.0.0.0/8", "2001:db8::/32"]);
+        let peer = "10.0.0.1".parse().unwrap();
+        admit(parts, &listener, peer).unwrap().client.to_string()
+    };
+    let forwarded = |value| client(&[("forwarded", value)]);
+    assert_eq!(forwarded("for=203.0.113.9"), "203.0.113.9");
+    assert_eq!(
+        forwarded("for=6.6.6.6, For=\"203.0.113.9:99\";by=10.1.1.1, for=10.9.9.9"),
+        "203.0.113.9"
+    );
+    assert_eq!(
+        forwarded("proto=http;for=\"[2001:db9::1]:99\""),
+        "2001:db9::1"
+    );
+    assert_eq!(
+        forwarded("for=203.0.113.9, for=\"[2001:db8::1]\""),
+        "203.0.113.9"
+    );
+    // Who does not say ends what can be known.
+    assert_eq!(
+        forwarded("for=203.0.113.9, for=unknown, for=10.2.2.2"),
+        "10.2.2.2"
+    );
+    assert_eq!(forwarded("for=203.0.113.9, proto=http"), "10.0.0.1");
+    assert_eq!(forwarded("for=\"6.6.6.6, for=7.7.7.7"), "10.0.0.1");
+    // A comma in quotes ends no element.
+    assert_eq!(
+        forwarded("for=203.0.113.9;host=\"a, for=6.6.6.6\""),
+        "203.0.113.9"
+    );
+    let both = [
+        ("forwarded", "for=6.6.6.6"),
+        ("x-forwarded-for", "203.0.113.9"),
+    ];
+    assert_eq!(client(&both), "203.0.113.9");
+    assert_eq!(
+        client(&[("x-forwarded-for", "203.0.113.9:4711")]),
+        "203.0.113.9"
+    );
+}
