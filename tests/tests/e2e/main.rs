@@ -5,6 +5,7 @@ mod bad_input;
 mod cases;
 mod faults;
 mod kills;
+mod peers;
 mod real_documents;
 mod rollbacks;
 mod sameness;
