@@ -8,6 +8,7 @@ mod kills;
 mod peers;
 mod real_documents;
 mod rollbacks;
+mod routes;
 mod sameness;
 mod skopeo;
 mod switches;
