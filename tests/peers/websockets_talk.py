@@ -18,7 +18,7 @@ async def main(url):
     assert socket.close_code == 1000, socket.close_code
     # Many at once, each with its own messages.
     async def one(number):
-        async with connect(url, compression=None if number % 2 else "deflate") as socket:
+        async with connect(url, subprotocols=["chat"], compression=None if number % 2 else "deflate") as socket:
             for round in range(20):
                 await socket.send(f"{number} {round}")
                 assert await socket.recv() == f"{number} {round}"

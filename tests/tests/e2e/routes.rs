@@ -21,7 +21,7 @@ fn project(main: &Upstream, next: &Upstream) -> Project {
          next: {{targets: {{a: {{url: \"{}\"}}}}}}\n\
          policies:\n  \
          canary: {{kind: split, among: [{{upstream: main, weight: 3}}, {{upstream: next}}, \
-         {{upstream: next, when: {{headers: {{X-Canary: present}}}}}}]}}\n  \
+         {{upstream: next, when: {{headers: {{X-Canary: {{present: true}}}}}}}}]}}\n  \
          shadow: {{kind: mirror, upstream: next}}\n\
          defaults: {{upstream: main, security: upstream}}\n",
         main.url(),
