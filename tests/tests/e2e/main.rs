@@ -4,6 +4,7 @@ mod arrows;
 mod bad_input;
 mod cases;
 mod faults;
+mod judging;
 mod kills;
 mod peers;
 mod real_documents;
