@@ -26,6 +26,7 @@ use crate::telemetry::program::{Level, event};
 use crate::telemetry::registry::Registry;
 use crate::telemetry::shard::Shard;
 use crate::tls;
+use crate::upstream::health::{self, Prober};
 use crate::upstream::resolve::Resolver;
 use crate::upstream::shared::States;
 use crate::worker::{self, COMMANDS_MAX, Command};
@@ -44,6 +45,8 @@ const DRAIN_TICK: Duration = Duration::from_millis(10);
 pub struct Settings {
     /// Its name in logs and status.
     pub name: String,
+    /// The zone it runs in: targets there come first.
+    pub zone: Option<String>,
     /// Worker threads.
     pub workers: usize,
     /// Where the access log goes.
@@ -73,6 +76,7 @@ pub struct Node {
     pub(crate) registry: Arc<Registry>,
     resolver: Arc<Resolver>,
     pub(crate) states: Arc<States>,
+    prober: Prober,
     workers: Vec<tokio::sync::mpsc::Sender<Command>>,
     settings: Settings,
     parts: Parts,
@@ -104,7 +108,12 @@ impl Node {
     /// If threads cannot be started or the access log cannot be opened.
     pub fn start(settings: Settings) -> io::Result<Self> {
         let count = settings.workers.max(1);
-        let (shared, bin) = Shared::new(Clock::new(), &settings.name, count);
+        let (shared, bin) = Shared::new(
+            Clock::new(),
+            &settings.name,
+            settings.zone.as_deref(),
+            count,
+        );
         let sink = match &settings.access_log {
             AccessLog::Off => Sink::Off,
             AccessLog::Stdout => Sink::Stdout,
@@ -116,6 +125,7 @@ impl Node {
         let registry = Registry::new(Arc::clone(&shared), Arc::clone(&states), announced);
         let resolver = Arc::new(Resolver::default());
         resolver.start()?;
+        let prober = Prober::start(shared.clock)?;
         let mut workers = Vec::with_capacity(count);
         for (index, log) in logs.into_iter().enumerate() {
             let (sender, commands) = tokio::sync::mpsc::channel(COMMANDS_MAX);
@@ -146,6 +156,7 @@ impl Node {
             registry,
             resolver,
             states,
+            prober,
             workers,
             settings,
             parts: Parts::default(),
@@ -292,6 +303,7 @@ impl Node {
             self.command(index, Command::Switch);
         }
         self.shared.wait_acknowledged(epoch);
+        self.prober.watch(health::checks(loaded));
         self.begin_listening(&listener_of_socket);
         drop(self.leave_others(&listener_of_socket, HANDSHAKES));
         self.tell_connections();

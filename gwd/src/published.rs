@@ -74,6 +74,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     /// This process's name in logs and status.
     pub(crate) node: Box<str>,
+    /// Where this process runs; targets there come first.
+    pub(crate) zone: Option<Box<str>>,
     pub(crate) limits: Limits,
     current: ArcSwapOption<Current>,
     epoch: AtomicU64,
@@ -89,6 +91,7 @@ impl Shared {
     pub(crate) fn new(
         clock: Clock,
         node: &str,
+        zone: Option<&str>,
         workers: usize,
     ) -> (Arc<Self>, mpsc::Receiver<Arc<Current>>) {
         let (bin, thrown) = mpsc::channel();
@@ -96,6 +99,7 @@ impl Shared {
         let shared = Self {
             clock,
             node: node.into(),
+            zone: zone.map(Box::from),
             limits: Limits {
                 known: table(),
                 anonymous: table(),

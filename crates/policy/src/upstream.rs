@@ -123,6 +123,25 @@ pub struct Active {
     /// When, and how often.
     #[n(6)]
     pub times: ActiveTimes,
+    /// What holds for a target of which nothing is known yet.
+    #[n(7)]
+    pub unchecked: Unchecked,
+    /// Whether a success lets a target in that passive checks left out.
+    #[n(8)]
+    pub ends_ejections: bool,
+}
+
+/// What holds for a target of which nothing is known yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Unchecked {
+    /// It gets requests.
+    #[default]
+    #[n(0)]
+    Serve,
+    /// It waits for its first success.
+    #[n(1)]
+    Wait,
 }
 
 /// What an active check asks.
@@ -340,7 +359,9 @@ impl Health {
 }
 
 impl Active {
-    fn of(settings: &Settings) -> Self {
+    /// Reads what is written below `health.active`.
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
         let headers = settings.below(&["headers"]).filter_map(|one| {
             let name = one.path.get(1)?;
             Some((name.clone(), settings.text(&["headers", name])?.to_owned()))
@@ -361,6 +382,11 @@ impl Active {
             },
             body: settings.text(&["body"]).map(str::to_owned),
             times: ActiveTimes::of(settings),
+            unchecked: match settings.text(&["unchecked"]) {
+                Some("wait") => Unchecked::Wait,
+                _ => Unchecked::Serve,
+            },
+            ends_ejections: settings.flag(&["ends_ejections"]).unwrap_or(true),
         }
     }
 
@@ -388,6 +414,13 @@ impl Active {
         }
         if let Some(body) = &self.body {
             settings = settings.with(&["body"], text(body));
+        }
+        match self.unchecked {
+            Unchecked::Serve => {}
+            Unchecked::Wait => settings = settings.with(&["unchecked"], text("wait")),
+        }
+        if !self.ends_ejections {
+            settings = settings.with(&["ends_ejections"], Value::One(Scalar::Flag(false)));
         }
         settings
     }

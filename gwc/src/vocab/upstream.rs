@@ -112,10 +112,10 @@ static TARGET: Object = Object {
             Integer(0, 1_000_000),
             "Its share of the requests; 1 where nothing is said.",
         ),
-        F::later(
+        F::optional(
             "zone",
             Form(&forms::WORDS),
-            "Where it runs; targets of the gateway's own zone are preferred.",
+            "Where it runs. Targets of the gateway's own zone (`gwd run --zone`) come first while at least half of them work.",
         ),
     ],
     rules: &[],
@@ -164,7 +164,7 @@ static TIMEOUTS: Object = Object {
 static HEALTH: Object = Object {
     what: "how targets are judged",
     fields: &[
-        F::later(
+        F::optional(
             "active",
             Shape::Object(&ACTIVE),
             "Requests that the gateway makes to find out.",
@@ -232,8 +232,21 @@ static ACTIVE: Object = Object {
             Integer(1, 100),
             "Successes in a row after which it works again; 2 where nothing is said.",
         ),
+        F::optional(
+            "unchecked",
+            Word(&["serve", "wait"]),
+            "What holds for a target before its first check has ended: it gets requests (`serve`), or waits for a success (`wait`).",
+        ),
+        F::optional(
+            "ends_ejections",
+            Bool,
+            "Whether a success lets a target in that `passive` left out; `true` where nothing is said.",
+        ),
     ],
-    rules: &[Rule::Holds(checks_end_before_the_next)],
+    rules: &[
+        Rule::Holds(checks_end_before_the_next),
+        Rule::Holds(asks_what_its_kind_asks),
+    ],
 };
 
 static PASSIVE: Object = Object {
@@ -456,6 +469,49 @@ fn checks_end_before_the_next(node: NodeRef<'_>, sink: &mut Sink) {
                 format!("a check may take {timeout}ms, and the next begins after {interval}ms"),
             )
             .help("write a `timeout` that is not longer than `interval`"),
+        );
+    }
+}
+
+/// A connection has no path, and gRPC asks its own question.
+fn asks_what_its_kind_asks(node: NodeRef<'_>, sink: &mut Sink) {
+    let kind = node.get("kind").and_then(NodeRef::scalar_text);
+    let (strange, asks): (&[&str], _) = match kind {
+        Some("tcp") => (
+            &["path", "host", "headers", "statuses", "body"],
+            "a `tcp` check opens a connection and asks nothing",
+        ),
+        Some("grpc") => (
+            &["path", "statuses", "body"],
+            "a `grpc` check asks `grpc.health.v1.Health/Check`",
+        ),
+        _ => (&[], ""),
+    };
+    let written = strange.iter().filter_map(|key| node.entry(key));
+    for (entry, _) in written.filter(|(_, value)| !value.is_null()) {
+        sink.push(
+            Diagnostic::new(&CONTRADICTING_LIMITS, entry.key_span, asks)
+                .help("remove it, or write `kind: http`"),
+        );
+    }
+    let fields = node.get("headers").into_iter().flat_map(NodeRef::entries);
+    for (entry, value) in fields {
+        let name = entry.key.to_ascii_lowercase();
+        let message = match name.as_str() {
+            "host" => "the Host of a check has its own key",
+            "connection" | "content-length" | "transfer-encoding" | "te" | "upgrade"
+            | "content-type" => "the gateway writes this field of a check itself",
+            _ if value
+                .scalar_text()
+                .is_some_and(|text| text.parse::<http::HeaderValue>().is_err()) =>
+            {
+                "a field's value is printable text on one line"
+            }
+            _ => continue,
+        };
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, entry.key_span, message)
+                .help("remove it, or write `host: NAME` for the Host"),
         );
     }
 }

@@ -8,5 +8,6 @@ mod connections;
 mod explain;
 mod order;
 mod server;
+mod upstreams;
 
 pub(crate) use server::{Admin, Interface, Token};

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::connections::{Connection, Connections};
-use super::{explain, order};
+use super::{explain, order, upstreams};
 use crate::control::{Event, Status, Switch, Trouble};
 use crate::published::Shared;
 use crate::telemetry::program::{self, Audit, Level, OK, event};
@@ -290,11 +290,12 @@ impl Admin {
     /// What the control thread last said, with what the process knows itself.
     fn status_now(&self) -> Value {
         let mut status = self.status.load().status.clone();
-        if self.draining.load(Ordering::Relaxed)
-            && let Some(status) = status.as_object_mut()
-        {
-            status.insert("ready".into(), false.into());
-            status.insert("draining".into(), true.into());
+        if let Some(status) = status.as_object_mut() {
+            status.insert("upstreams".into(), upstreams::told(&self.shared));
+            if self.draining.load(Ordering::Relaxed) {
+                status.insert("ready".into(), false.into());
+                status.insert("draining".into(), true.into());
+            }
         }
         status
     }

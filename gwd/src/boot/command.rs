@@ -140,6 +140,36 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
     value[key].as_str().unwrap_or("-")
 }
 
+/// `NAME N of M hosts work`, and what is the matter with the others.
+fn upstream_text(upstream: &Value) -> String {
+    let hosts = upstream["hosts"].as_array().map_or(&[][..], Vec::as_slice);
+    let works = hosts.iter().filter(|host| host["works"] == true).count();
+    let mut out = format!(
+        "{} {works} of {} hosts work",
+        text(upstream, "upstream"),
+        hosts.len()
+    );
+    if upstream["circuit"] != "closed" {
+        out.push_str(&format!(", circuit {}", text(upstream, "circuit")));
+    }
+    for host in hosts {
+        let mut wrong = Vec::new();
+        if host["check"] == "fails" {
+            wrong.push(format!("fails its checks: {}", text(host, "why")));
+        }
+        if let Some(ms) = host["ejected_ms"].as_u64() {
+            wrong.push(format!("left out for {}s more", ms.div_ceil(1_000)));
+        }
+        if host["circuit"] != "closed" {
+            wrong.push(format!("circuit {}", text(host, "circuit")));
+        }
+        if !wrong.is_empty() {
+            out.push_str(&format!("; {} {}", text(host, "host"), wrong.join(", ")));
+        }
+    }
+    out
+}
+
 fn status_text(status: &Value) -> String {
     let mut out = String::new();
     let mut line = |name: &str, value: &str| {
@@ -171,6 +201,9 @@ fn status_text(status: &Value) -> String {
             "listener",
             &format!("{name} {}", address.as_str().unwrap_or("-")),
         );
+    }
+    for upstream in status["upstreams"].as_array().into_iter().flatten() {
+        line("upstream", &upstream_text(upstream));
     }
     if let Some(hold) = status["hold"].as_object() {
         let sticky = if hold["sticky"] == true {

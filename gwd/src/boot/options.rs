@@ -190,6 +190,9 @@ pub(super) struct RunOptions {
     /// This node's name in logs and status. [default: the host's]
     #[arg(long, env = "GWD_NODE", value_name = "NAME")]
     node: Option<String>,
+    /// The zone that this node runs in: an upstream's targets with this `zone` come first.
+    #[arg(long, env = "GWD_ZONE", value_name = "NAME")]
+    zone: Option<String>,
     /// After a signal, how long connections are still accepted while `/readyz` says no.
     /// [default: 5s]
     #[arg(long, env = "GWD_PRE_STOP", value_name = "DURATION")]
@@ -264,6 +267,7 @@ pub(super) struct Resolved {
     pub(super) access_log: crate::node::AccessLog,
     pub(super) log_level: LogLevel,
     pub(super) node: String,
+    pub(super) zone: Option<String>,
     pub(super) pre_stop: std::time::Duration,
     pub(super) drain_timeout: std::time::Duration,
     pub(super) insecure_allow_unsigned: bool,
@@ -338,6 +342,7 @@ impl RunOptions {
             access_log: access_log(ours.access_log.or(file.access_log).as_deref()),
             log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
             node: ours.node.or(file.node).unwrap_or_else(host_name),
+            zone: ours.zone.or(file.zone),
             pre_stop: duration("--pre-stop", ours.pre_stop.or(file.pre_stop), 5)?,
             drain_timeout: duration(
                 "--drain-timeout",

@@ -177,6 +177,7 @@ pub(super) fn check(resolved: &Resolved) -> Result<Value, (Exit, String)> {
 fn settings(resolved: &Resolved) -> Settings {
     Settings {
         name: resolved.node.clone(),
+        zone: resolved.zone.clone(),
         workers: resolved.workers,
         access_log: resolved.access_log.clone(),
         listen: resolved.listen.clone(),

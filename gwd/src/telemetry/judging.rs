@@ -10,14 +10,14 @@ use crate::upstream::shared::States;
 /// Names, helps and series.
 pub(crate) struct Told {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
-    pub(crate) counters: [(&'static str, &'static str, Numbers); 3],
+    pub(crate) counters: [(&'static str, &'static str, Numbers); 4],
 }
 
 /// Reads everything at once.
 pub(crate) fn read(states: &States, now_ms: u64) -> Told {
     let (mut healthy, mut circuits) = (Numbers::new(), Numbers::new());
     let (mut ejections, mut turns) = (Numbers::new(), Numbers::new());
-    let mut exhausted = Numbers::new();
+    let (mut exhausted, mut checks) = (Numbers::new(), Numbers::new());
     states.each(|state| {
         let upstream = || ("upstream", state.name.to_string());
         circuit(&state.breaker, &[upstream()], &mut circuits, &mut turns);
@@ -27,8 +27,20 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
         }
         for host in state.hosts() {
             let labels = vec![upstream(), ("host", host.name.to_string())];
-            let works = !host.is_ejected(now_ms);
+            let works = host.works(now_ms);
             circuit(&host.breaker, &labels, &mut circuits, &mut turns);
+            let results = [
+                ("passed", &host.checks.passed),
+                ("failed", &host.checks.failed),
+            ];
+            for (result, count) in results {
+                let count = count.load(Ordering::Relaxed);
+                if count > 0 {
+                    let mut labels = labels.clone();
+                    labels.push(("result", result.to_owned()));
+                    checks.insert(labels, count as f64);
+                }
+            }
             healthy.insert(labels, f64::from(u8::from(works)));
             for (why, count) in WHYS.iter().zip(&host.tally.ejected) {
                 let count = count.load(Ordering::Relaxed);
@@ -43,7 +55,7 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
         gauges: [
             (
                 "gwd_upstream_host_healthy",
-                "Whether a host gets requests: 0 while it is ejected.",
+                "Whether a host gets requests: 0 while it is ejected or fails its checks.",
                 healthy,
             ),
             (
@@ -67,6 +79,11 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
                 "gwd_retry_budget_exhausted_total",
                 "Second tries that the budget did not admit.",
                 exhausted,
+            ),
+            (
+                "gwd_upstream_health_checks_total",
+                "Health checks that the gateway made.",
+                checks,
             ),
         ],
     }

@@ -4,10 +4,12 @@ pub(crate) mod affinity;
 pub(crate) mod balance;
 pub(crate) mod breaker;
 pub(crate) mod connect;
+pub(crate) mod health;
 pub(crate) mod http1;
 pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub(crate) mod pool;
+pub(crate) mod probe;
 pub(crate) mod resolve;
 pub(crate) mod retry;
 pub(crate) mod send;
@@ -21,7 +23,7 @@ use std::sync::atomic::Ordering;
 
 use bundle::ir;
 use policy::traffic::circuit_breaker::Scope;
-use policy::upstream::AllUnhealthy;
+use policy::upstream::{AllUnhealthy, Unchecked};
 
 use crate::published::Endpoint;
 use crate::random::Random;
@@ -43,6 +45,8 @@ pub(crate) struct Service {
     balance: Balance,
     /// By target index.
     pub(crate) pools: Box<[Rc<Pool>]>,
+    /// By target index, whether it is in our zone; none where the zone does not matter.
+    near: Option<Box<[bool]>>,
     pub(crate) connect_timeout_ms: u64,
 }
 
@@ -92,6 +96,7 @@ impl Service {
                     )
                 })
                 .collect(),
+            near: near(upstream, worker.shared.zone.as_deref()),
             connect_timeout_ms: upstream.connect_timeout_ms,
         }
     }
@@ -109,11 +114,14 @@ impl Service {
         } = looking;
         let hosts = &self.common.hosts;
         let watched = upstream.health.passive.is_some();
+        let active = upstream.health.active.as_ref();
+        let unchecked = active.map_or(Unchecked::Serve, |active| active.unchecked);
         let fuse = upstream.circuit_breaker.as_ref();
         let fuse = fuse.filter(|fuse| fuse.scope == Scope::Target);
         let works = |at: usize| {
             let host = &hosts[at];
-            !(watched && host.is_ejected(*now_ms))
+            host.checks.admit(unchecked)
+                && !(watched && host.is_ejected(*now_ms))
                 && fuse.is_none_or(|fuse| host.breaker.admits(&fuse.numbers, *now_ms))
                 && !tried.has(at)
         };
@@ -133,7 +141,11 @@ impl Service {
             slow_start_ms: upstream.balance.slow_start_ms,
             now_ms: *now_ms,
         };
-        let found = self.balance.pick(&choice, proven);
+        let found = self.near(proven).and_then(|near| {
+            let near = |at: usize| near[at] && proven(at);
+            self.balance.pick(&choice, near)
+        });
+        let found = found.or_else(|| self.balance.pick(&choice, proven));
         let found = found.or_else(|| {
             // Whoever could not be connected to is worth a first try, not a second one.
             let first = tried.is_empty();
@@ -144,6 +156,15 @@ impl Service {
             AllUnhealthy::Fail => None,
             AllUnhealthy::Spread => self.balance.pick(&choice, |at| !tried.has(at)),
         })
+    }
+
+    /// The targets of our zone, while at least half of them may be chosen: fewer could not bear
+    /// what the zone sends.
+    fn near(&self, may: impl Fn(usize) -> bool) -> Option<&[bool]> {
+        let near = self.near.as_deref()?;
+        let ours = || (0..near.len()).filter(|at| near[*at]);
+        let left = ours().filter(|at| may(*at)).count();
+        (2 * left >= ours().count()).then_some(near)
     }
 
     /// A connection to a target was opened, or not.
@@ -185,6 +206,16 @@ impl Service {
     pub(crate) fn observe(&self, target: usize, took_ns: u64, now_ns: u64) {
         self.balance.observe(target, took_ns, now_ns);
     }
+}
+
+/// Which targets with a weight are in a zone; none where it has none of them, or all.
+fn near(upstream: &ir::Upstream, zone: Option<&str>) -> Option<Box<[bool]>> {
+    let zone = zone?;
+    let is_near = |target: &ir::Target| target.weight > 0 && target.zone.as_deref() == Some(zone);
+    let near: Box<[bool]> = upstream.targets.iter().map(is_near).collect();
+    let far = |(near, target): (&bool, &ir::Target)| !near && target.weight > 0;
+    let mixed = near.contains(&true) && near.iter().zip(&upstream.targets).any(far);
+    mixed.then_some(near)
 }
 
 // === impl Held ===

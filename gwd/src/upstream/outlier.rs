@@ -71,6 +71,23 @@ pub(crate) struct Watch<'a> {
     pub(crate) chance: u64,
 }
 
+// === impl Tally ===
+
+impl Tally {
+    /// Begins to count in a row from nothing.
+    pub(crate) fn clear(&self) {
+        for cell in [
+            &self.server_errors,
+            &self.gateway_errors,
+            &self.local_errors,
+        ] {
+            cell.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+// === impl Watch ===
+
 impl Watch<'_> {
     /// Counts how a request to a host ended; ejects whoever failed too often.
     pub(crate) fn saw(&self, host: &Host, sign: Sign) {
@@ -130,13 +147,7 @@ impl Watch<'_> {
             let most = self.passive.max_ejection_ms.max(self.passive.ejection_ms);
             let jitter_ms = self.chance % (self.passive.jitter_ms + 1);
             let out_ms = self.passive.ejection_ms.saturating_mul(times).min(most) + jitter_ms;
-            for cell in [
-                &tally.server_errors,
-                &tally.gateway_errors,
-                &tally.local_errors,
-            ] {
-                cell.store(0, Ordering::Relaxed);
-            }
+            tally.clear();
             tally.ejected[why as usize].fetch_add(1, Ordering::Relaxed);
             host.ejected_until_ms
                 .store(self.now_ms + out_ms, Ordering::Relaxed);

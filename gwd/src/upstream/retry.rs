@@ -119,10 +119,12 @@ pub(crate) fn wait_ms(
 pub(crate) struct Again(Arc<State>);
 
 impl Again {
-    /// A place in the budget: so many of the requests in flight, some in any case.
+    /// A place in the budget: so many of the first tries in flight, some in any case. Second
+    /// tries earn no further ones.
     pub(crate) fn take(state: &Arc<State>, times: &Times, limit: Option<u64>) -> Option<Self> {
-        let active = state.requests.0.load(Ordering::Relaxed);
-        let share = active.saturating_mul(times.budget_ppm) / 1_000_000;
+        let requests = state.requests.0.load(Ordering::Relaxed);
+        let first = requests.saturating_sub(state.retries.0.load(Ordering::Relaxed));
+        let share = first.saturating_mul(times.budget_ppm) / 1_000_000;
         let most = share.max(times.budget_min).min(limit.unwrap_or(u64::MAX));
         let taken = super::shared::take(&state.retries.0, most);
         if !taken {
@@ -242,7 +244,7 @@ mod tests {
         drop(floor);
         let _flying: Vec<_> = (0..100).map(|_| state.begin(1_000)).collect();
         let many: Vec<_> = (0..50).map(|_| Again::take(&state, &times, None)).collect();
-        assert_eq!(many.iter().flatten().count(), 20);
+        assert_eq!(many.iter().flatten().count(), 16, "of 84 first tries");
         drop(many);
         let few: Vec<_> = (0..50)
             .map(|_| Again::take(&state, &times, Some(7)))
@@ -250,6 +252,6 @@ mod tests {
         assert_eq!(few.iter().flatten().count(), 7);
         drop(few);
         assert_eq!(state.retries.0.load(Ordering::Relaxed), 0);
-        assert_eq!(state.exhausted.load(Ordering::Relaxed), 2 + 30 + 43);
+        assert_eq!(state.exhausted.load(Ordering::Relaxed), 2 + 34 + 43);
     }
 }

@@ -14,6 +14,7 @@ use policy::StateId;
 
 use crate::upstream::balance::Table;
 use crate::upstream::breaker::Breaker;
+use crate::upstream::health::{Checks, Verdict};
 use crate::upstream::outlier::Tally;
 
 /// Upstreams of all versions that are in memory.
@@ -62,6 +63,7 @@ pub(crate) struct Host {
     /// Since when it is known, for slow start.
     since_ms: u64,
     pub(crate) tally: Tally,
+    pub(crate) checks: Checks,
     pub(crate) breaker: Breaker,
 }
 
@@ -232,12 +234,18 @@ impl Host {
             unreachable_until_ms: AtomicU64::new(0),
             since_ms: now_ms,
             tally: Tally::default(),
+            checks: Checks::default(),
             breaker: Breaker::default(),
         }
     }
 
     pub(crate) fn is_ejected(&self, now_ms: u64) -> bool {
         self.ejected_until_ms.load(Ordering::Relaxed) > now_ms
+    }
+
+    /// Neither ejected nor failing its checks.
+    pub(crate) fn works(&self, now_ms: u64) -> bool {
+        self.checks.verdict() != Verdict::Fails && !self.is_ejected(now_ms)
     }
 
     pub(crate) fn is_unreachable(&self, now_ms: u64) -> bool {
@@ -248,8 +256,18 @@ impl Host {
     pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
         let since = self
             .since_ms
-            .max(self.ejected_until_ms.load(Ordering::Relaxed));
+            .max(self.ejected_until_ms.load(Ordering::Relaxed))
+            .max(self.checks.works_since_ms.load(Ordering::Relaxed));
         now_ms.saturating_sub(since)
+    }
+
+    /// Outlier detection left it out, and it was seen to work: it is let in again, with a clean
+    /// slate.
+    pub(crate) fn let_in(&self, now_ms: u64) {
+        if self.is_ejected(now_ms) {
+            self.tally.clear();
+            self.ejected_until_ms.store(now_ms, Ordering::Relaxed);
+        }
     }
 
     /// Counts a request in flight.

@@ -189,6 +189,60 @@ fn a_response_that_breaks_off_breaks_off_at_the_client() {
     );
 }
 
+/// What an upstream says instead of an answer, again and again; the client's view of it.
+fn babble(said: &'static [u8]) -> (u16, String) {
+    let upstream = Upstream::start(move |seen, stream| {
+        if seen.line().contains("/fine") {
+            say(stream, "content-length: 2\r\n", "ok");
+            return Then::Keep;
+        }
+        while stream.write_all(said).is_ok() {}
+        Then::Close
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a"), op("GET", "/fine")]).serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(
+        get(served.address, "/fine").text(),
+        "ok",
+        "the rest goes on"
+    );
+    (answer.status, answer.problem())
+}
+
+#[test]
+fn an_upstream_that_floods_with_interim_answers_or_fields_is_502() {
+    let protocol = (502, "upstream_protocol_error".to_owned());
+    assert_eq!(
+        babble(b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"),
+        protocol
+    );
+    assert_eq!(babble(b"HTTP/1.1 102 Processing\r\n\r\n"), protocol);
+    // The first line is a status line, and all others are folded into fields without an end.
+    assert_eq!(
+        babble(b"HTTP/1.1 200 OK\r\nx: "),
+        protocol,
+        "one field that never ends"
+    );
+    assert_eq!(babble(&[b'x'; 4_096]), protocol, "no status line at all");
+}
+
+#[test]
+fn half_a_head_is_502_and_nothing_of_it_reaches_the_client() {
+    let upstream = Upstream::start(|_, stream| {
+        let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\nx-half: yes\r\ncontent-le");
+        Then::Close
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(answer.status, 502);
+    assert!(answer.field("x-half").is_empty());
+    assert!(
+        answer.problem().starts_with("upstream_"),
+        "{}",
+        answer.problem()
+    );
+}
+
 #[test]
 fn a_body_that_is_too_large_is_413() {
     let upstream = Upstream::echoing();

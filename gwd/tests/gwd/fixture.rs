@@ -698,6 +698,7 @@ impl Shop {
 pub(crate) fn settings() -> Settings {
     Settings {
         name: "test".into(),
+        zone: None,
         workers: 1,
         access_log: AccessLog::Off,
         listen: std::collections::BTreeMap::new(),

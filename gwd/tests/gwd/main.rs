@@ -14,6 +14,7 @@ mod failures;
 mod forwarding;
 mod framing;
 mod grpc;
+mod health;
 mod holds;
 mod http2;
 mod incremental;

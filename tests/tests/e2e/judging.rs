@@ -48,3 +48,40 @@ fn retries_and_breakers_that_are_written_run_and_an_operation_s_word_comes_first
     assert_eq!(upstream.take().len(), 2);
     assert_eq!(get("/once").text(), "no", "another chain, another breaker");
 }
+
+#[test]
+fn a_health_check_that_is_written_keeps_requests_from_a_host_that_fails_it() {
+    let told = |name: &'static str, status: u16| {
+        Upstream::scripted(move |seen| {
+            let mut answer = Answer::ok(name);
+            if seen.target == "/health" {
+                answer.status = status;
+            }
+            answer
+        })
+    };
+    let (sick, well) = (told("sick", 500), told("well", 202));
+    let project = Project::new();
+    project.write(
+        "openapi.yaml",
+        "openapi: 3.1.0\ninfo: {title: who works, version: \"1\"}\npaths:\n  /a: {get: {operationId: a, responses: {}}}\n",
+    );
+    project.write(
+        "gateway.yaml",
+        format!(
+            "version: 1\nname: judging\napis: {{a: {{path: openapi.yaml}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}, b: {{url: \"{}\"}}}}, \
+               health: {{active: {{path: /health, statuses: [200, 202], interval: 50ms, timeout: 50ms}}}}}}}}\n\
+             defaults: {{upstream: u, security: upstream}}\n",
+            sick.url(),
+            well.url()
+        ),
+    );
+    project.keygen();
+    project.apply();
+    let gwd = Options::of(&project).start();
+    let get = || gwd.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    e2e::wait::until("the sick one is left out", || {
+        (0..10).all(|_| get().text() == "well").then_some(())
+    });
+}

@@ -103,6 +103,7 @@ fn of_settings<'s>(what: &'s str, settings: &'s Settings) -> impl Iterator<Item 
 fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
     let keys = settings.iter().filter_map(|one| match &one.path[..] {
         [targets, _, key] if targets == "targets" => Some(key.as_str()),
+        [health, active, ..] if health == "health" && active == "active" => Some("health:active"),
         path => path.first().map(String::as_str),
     });
     let keys: BTreeSet<&str> = keys.collect();

@@ -79,10 +79,12 @@ pub const PROVIDES: &[&str] = &[
     "upstream:circuit_breaker",
     "upstream:hash_on",
     "upstream:health",
+    "upstream:health:active",
     "upstream:lb",
     "upstream:limits",
     "upstream:retries",
     "upstream:slow_start",
+    "upstream:zone",
 ];
 
 /// The first of `needs` that this version does not provide.

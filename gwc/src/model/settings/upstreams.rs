@@ -71,8 +71,6 @@ pub(super) fn upstream(
         node,
         &shape::Shape::Object(&crate::vocab::upstream::UPSTREAM),
     );
-    // What cannot run yet is in `declared`, and nowhere else.
-    let written = written.without(|path| path.starts_with(&["health".into(), "active".into()]));
     refuse_claims(node, &mut declared, sink);
     let group = |key: &str| node.get(key).filter(|value| !value.is_null());
     Some(Upstream {
@@ -233,6 +231,9 @@ fn target(
         port,
         path,
         weight,
-        zone: None,
+        zone: node
+            .get("zone")
+            .and_then(NodeRef::scalar_text)
+            .map(str::to_owned),
     })
 }

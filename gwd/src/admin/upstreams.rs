@@ -1,0 +1,60 @@
+//! The running version's upstreams as they are now: who works, who is left out and why.
+
+use std::sync::atomic::Ordering;
+
+use serde_json::{Value, json};
+
+use crate::published::Shared;
+use crate::upstream::breaker::{Breaker, Stand};
+use crate::upstream::health::Verdict;
+use crate::upstream::shared::{Common, Host};
+
+/// `upstreams` of `status/v1`.
+pub(crate) fn told(shared: &Shared) -> Value {
+    let Some(current) = shared.current() else {
+        return json!([]);
+    };
+    let now_ms = shared.clock.now_ms();
+    let commons = current.loaded.commons.iter();
+    commons.map(|common| upstream(common, now_ms)).collect()
+}
+
+fn upstream(common: &Common, now_ms: u64) -> Value {
+    let state = &common.state;
+    let hosts = common.hosts.iter().map(|one| host(one, now_ms));
+    json!({
+        "upstream": &*state.name,
+        "circuit": circuit(&state.breaker),
+        "requests": state.requests.0.load(Ordering::Relaxed),
+        "pending": state.pending.0.load(Ordering::Relaxed),
+        "retries": state.retries.0.load(Ordering::Relaxed),
+        "hosts": hosts.collect::<Vec<_>>(),
+    })
+}
+
+fn host(host: &Host, now_ms: u64) -> Value {
+    let until_ms = host.ejected_until_ms.load(Ordering::Relaxed);
+    let check = match host.checks.verdict() {
+        Verdict::Unknown => Value::Null,
+        Verdict::Works => "passes".into(),
+        Verdict::Fails => "fails".into(),
+    };
+    let why = host.checks.why.load_full();
+    json!({
+        "host": &*host.name,
+        "works": host.works(now_ms),
+        "check": check,
+        "why": why.as_deref(),
+        "ejected_ms": until_ms.checked_sub(now_ms).filter(|left| *left > 0),
+        "circuit": circuit(&host.breaker),
+        "active": host.active.load(Ordering::Relaxed),
+    })
+}
+
+fn circuit(breaker: &Breaker) -> &'static str {
+    match breaker.stand() {
+        Stand::Closed => "closed",
+        Stand::HalfOpen => "half-open",
+        Stand::Open => "open",
+    }
+}

@@ -1,0 +1,333 @@
+//! Active health checks: the gateway itself asks hosts whether they work (semantics.md §3).
+//!
+//! One thread of the process asks, never a worker. What it finds stands at the [`Host`], so that
+//! all workers see it and a new version goes on with it; ejections are another matter and are
+//! counted apart. Of a host that is not checked any more nothing is known.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use policy::StateId;
+use policy::upstream::{Active, ActiveTimes, Unchecked};
+use serde_json::json;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::AbortHandle;
+
+use crate::clock::Clock;
+use crate::published::{Endpoint, Loaded};
+use crate::random::Random;
+use crate::telemetry::program::{Level, event};
+use crate::upstream::probe;
+use crate::upstream::shared::Host;
+
+/// Checks under way at once, over all upstreams: many hosts are no reason for a storm.
+const PROBES_MAX: usize = 64;
+
+/// What checks have found out about a host. Written by the checking thread alone.
+#[derive(Debug, Default)]
+pub(crate) struct Checks {
+    verdict: AtomicU8,
+    /// Results in a row that speak against the verdict.
+    against: AtomicU32,
+    /// When it was found to work again, for slow start.
+    pub(crate) works_since_ms: AtomicU64,
+    /// Checks that it passed, and that it did not.
+    pub(crate) passed: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    /// Why the last check failed; none after a success.
+    pub(crate) why: ArcSwapOption<String>,
+}
+
+/// What holds of a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing is known.
+    Unknown = 0,
+    Works = 1,
+    Fails = 2,
+}
+
+/// One host that is to be checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Check {
+    state: StateId,
+    upstream: Box<str>,
+    host: Arc<Host>,
+    endpoint: Arc<Endpoint>,
+    active: Arc<Active>,
+}
+
+/// The thread that checks; it ends with this.
+#[derive(Debug)]
+pub(crate) struct Prober {
+    wanted: watch::Sender<Arc<[Check]>>,
+}
+
+/// A host that is being checked.
+struct Running {
+    check: Check,
+    task: AbortHandle,
+}
+
+/// The upstream's state and the host's name.
+type Key = (StateId, Box<str>);
+
+// === impl Checks ===
+
+impl Checks {
+    /// Whether a host may get requests.
+    pub(crate) fn admit(&self, unchecked: Unchecked) -> bool {
+        match (self.verdict(), unchecked) {
+            (Verdict::Works, _) | (Verdict::Unknown, Unchecked::Serve) => true,
+            (Verdict::Fails, _) | (Verdict::Unknown, Unchecked::Wait) => false,
+        }
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self.verdict.load(Ordering::Relaxed) {
+            1 => Verdict::Works,
+            2 => Verdict::Fails,
+            _ => Verdict::Unknown,
+        }
+    }
+
+    /// Counts a result; the new verdict where it turns. The first result counts at once.
+    fn told(
+        &self,
+        result: Result<(), String>,
+        times: &ActiveTimes,
+        now_ms: u64,
+    ) -> Option<Verdict> {
+        let (says, count) = match &result {
+            Ok(()) => (Verdict::Works, &self.passed),
+            Err(_) => (Verdict::Fails, &self.failed),
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        self.why.store(result.err().map(Arc::new));
+        let before = self.verdict();
+        if says == before {
+            self.against.store(0, Ordering::Relaxed);
+            return None;
+        }
+        let against = self.against.load(Ordering::Relaxed).saturating_add(1);
+        let needed = match (before, says) {
+            (Verdict::Unknown, _) => 1,
+            (_, Verdict::Works) => times.healthy_after,
+            (_, Verdict::Fails | Verdict::Unknown) => times.unhealthy_after,
+        };
+        if u64::from(against) < needed {
+            self.against.store(against, Ordering::Relaxed);
+            return None;
+        }
+        self.against.store(0, Ordering::Relaxed);
+        if (before, says) == (Verdict::Fails, Verdict::Works) {
+            self.works_since_ms.store(now_ms, Ordering::Relaxed);
+        }
+        self.verdict.store(says as u8, Ordering::Relaxed);
+        Some(says)
+    }
+
+    /// Nobody checks any more: nothing is known.
+    fn forget(&self) {
+        self.against.store(0, Ordering::Relaxed);
+        self.why.store(None);
+        self.verdict
+            .store(Verdict::Unknown as u8, Ordering::Relaxed);
+    }
+}
+
+// === impl Check ===
+
+impl Check {
+    fn key(&self) -> Key {
+        (self.state, self.host.name.clone())
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.host, &other.host)
+            && Arc::ptr_eq(&self.endpoint, &other.endpoint)
+            && self.active == other.active
+    }
+
+    /// Asks again and again.
+    async fn run(self, slots: Rc<Semaphore>, clock: Clock) {
+        let random = Random::new();
+        let times = &self.active.times;
+        loop {
+            let result = {
+                let _slot = slots.acquire().await;
+                let limit = Duration::from_millis(times.timeout_ms);
+                let asked = probe::ask(&self.active, &self.endpoint, &self.host.name);
+                let late = |_| Err(format!("no answer within {}ms", times.timeout_ms));
+                tokio::time::timeout(limit, asked)
+                    .await
+                    .unwrap_or_else(late)
+            };
+            self.told(result, clock.now_ms());
+            // A tenth more or less, so that gateways that began together part.
+            let tenth = times.interval_ms / 10;
+            let wait_ms = times.interval_ms - tenth + random.next() % (2 * tenth + 1);
+            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        }
+    }
+
+    fn told(&self, result: Result<(), String>, now_ms: u64) {
+        if result.is_ok() && self.active.ends_ejections {
+            self.host.let_in(now_ms);
+        }
+        let why = result.as_ref().err().cloned();
+        match self.host.checks.told(result, &self.active.times, now_ms) {
+            None | Some(Verdict::Unknown) => {}
+            Some(Verdict::Works) => event(
+                Level::Info,
+                "a host passes its health checks and gets requests",
+                json!({"upstream": self.upstream, "host": self.host.name}),
+            ),
+            Some(Verdict::Fails) => event(
+                Level::Warn,
+                "a host fails its health checks and gets no requests",
+                json!({"upstream": self.upstream, "host": self.host.name, "error": why}),
+            ),
+        }
+    }
+}
+
+/// The hosts that a version wants to be checked, each once.
+pub(crate) fn checks(loaded: &Loaded) -> Arc<[Check]> {
+    let mut checks: HashMap<Key, Check> = HashMap::new();
+    let upstreams = loaded.snapshot.upstreams().iter();
+    let parts = upstreams.zip(&loaded.commons).zip(&loaded.endpoints);
+    for ((upstream, common), endpoints) in parts {
+        let Some(active) = &upstream.health.active else {
+            continue;
+        };
+        let active = Arc::new(active.clone());
+        for (host, endpoint) in common.hosts.iter().zip(endpoints) {
+            let check = Check {
+                state: upstream.state,
+                upstream: upstream.name.as_str().into(),
+                host: Arc::clone(host),
+                endpoint: Arc::clone(endpoint),
+                active: Arc::clone(&active),
+            };
+            checks.insert(check.key(), check);
+        }
+    }
+    checks.into_values().collect()
+}
+
+// === impl Prober ===
+
+impl Prober {
+    /// Starts the thread; nothing is checked yet.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub(crate) fn start(clock: Clock) -> std::io::Result<Self> {
+        let (wanted, told) = watch::channel(Arc::<[Check]>::default());
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        std::thread::Builder::new()
+            .name("health".into())
+            .spawn(move || {
+                let local = tokio::task::LocalSet::new();
+                local.block_on(&runtime, follow(told, clock));
+            })?;
+        Ok(Self { wanted })
+    }
+
+    /// From now on these are checked, and no others. Who is checked already goes on.
+    pub(crate) fn watch(&self, checks: Arc<[Check]>) {
+        self.wanted.send_replace(checks);
+    }
+}
+
+/// Checks what is wanted until nobody wants anything any more.
+async fn follow(mut wanted: watch::Receiver<Arc<[Check]>>, clock: Clock) {
+    let slots = Rc::new(Semaphore::new(PROBES_MAX));
+    let mut running: HashMap<Key, Running> = HashMap::new();
+    loop {
+        let checks = Arc::clone(&wanted.borrow_and_update());
+        let wanted_now: HashMap<Key, &Check> =
+            checks.iter().map(|check| (check.key(), check)).collect();
+        running.retain(|key, running| {
+            let now = wanted_now.get(key);
+            if now.is_none_or(|now| !Arc::ptr_eq(&now.host, &running.check.host)) {
+                running.check.host.checks.forget();
+            }
+            now.is_some_and(|now| now.is_same(&running.check))
+        });
+        for check in checks.iter() {
+            running.entry(check.key()).or_insert_with(|| Running {
+                check: check.clone(),
+                task: tokio::task::spawn_local(check.clone().run(Rc::clone(&slots), clock))
+                    .abort_handle(),
+            });
+        }
+        if wanted.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdicts(results: &str) -> String {
+        let (checks, times) = (Checks::default(), ActiveTimes::default());
+        let mut said = String::new();
+        for result in results.chars() {
+            let result = match result {
+                '+' => Ok(()),
+                _ => Err("no".to_owned()),
+            };
+            checks.told(result, &times, 1);
+            said.push(match checks.verdict() {
+                Verdict::Unknown => '?',
+                Verdict::Works => 'w',
+                Verdict::Fails => 'f',
+            });
+        }
+        said
+    }
+
+    #[test]
+    fn the_first_result_counts_at_once_and_then_three_failures_and_two_successes() {
+        assert_eq!(verdicts("-++--+---"), "ffwwwwwwf");
+        assert_eq!(verdicts("+--+---+-++"), "wwwwwwffffw");
+    }
+
+    #[test]
+    fn a_host_that_is_checked_no_more_is_unknown_and_the_next_result_counts_at_once() {
+        let (checks, times) = (Checks::default(), ActiveTimes::default());
+        let turned = checks.told(Err("no".into()), &times, 1);
+        assert_eq!(turned, Some(Verdict::Fails));
+        assert!(!checks.admit(Unchecked::Serve));
+        checks.forget();
+        assert!(checks.admit(Unchecked::Serve) && !checks.admit(Unchecked::Wait));
+        assert_eq!(checks.told(Ok(()), &times, 1), Some(Verdict::Works));
+        assert!(checks.admit(Unchecked::Wait));
+    }
+
+    #[test]
+    fn a_host_that_works_again_begins_slowly() {
+        let host = Host::new("h", 80, 0);
+        let times = ActiveTimes::default();
+        host.checks.told(Err("no".into()), &times, 1_000);
+        host.checks.told(Ok(()), &times, 5_000);
+        host.checks.told(Ok(()), &times, 9_000);
+        assert_eq!(host.age_ms(10_000), 1_000);
+    }
+}

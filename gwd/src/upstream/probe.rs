@@ -1,0 +1,247 @@
+//! One health check of a host: a connection, a GET, or `grpc.health.v1.Health/Check`.
+//!
+//! Each check opens a connection of its own, so that it tells whether new ones are accepted.
+//! The caller bounds the time.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, TE, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt as _, Empty, Full, Limited};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use policy::upstream::{Active, ActiveKind};
+use tokio::net::TcpStream;
+
+use crate::published::Endpoint;
+
+/// Bytes of an answer that are read.
+const ANSWER_BYTES_MAX: usize = 64 << 10;
+/// `HealthCheckRequest {}` (the whole server), in a frame that is not compressed.
+const WHOLE_SERVER: [u8; 5] = [0; 5];
+/// `HealthCheckResponse.ServingStatus.SERVING`.
+const SERVING: u64 = 1;
+
+/// Asks a host once. `authority` is its own name.
+///
+/// # Errors
+/// Why it does not work, in words.
+pub(crate) async fn ask(
+    active: &Active,
+    endpoint: &Endpoint,
+    authority: &str,
+) -> Result<(), String> {
+    let stream = connect(endpoint).await?;
+    match active.kind {
+        ActiveKind::Tcp => Ok(()),
+        ActiveKind::Http => http(active, stream, authority).await,
+        ActiveKind::Grpc => grpc(active, stream, authority).await,
+    }
+}
+
+async fn connect(endpoint: &Endpoint) -> Result<TcpStream, String> {
+    let addresses = endpoint.addresses.load_full();
+    let mut last = "no address is known".to_owned();
+    for address in addresses.iter() {
+        match TcpStream::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = format!("connecting to {address}: {error}"),
+        }
+    }
+    Err(last)
+}
+
+async fn http(active: &Active, stream: TcpStream, authority: &str) -> Result<(), String> {
+    let request = request(active, Method::GET, &active.path, Empty::<Bytes>::new());
+    let mut request = request?;
+    let host = active.host.as_deref().unwrap_or(authority);
+    request.headers_mut().insert(HOST, value(host)?);
+    let opened = http1::handshake(TokioIo::new(stream)).await;
+    let (mut sender, connection) = opened.map_err(|error| broken(&error))?;
+    let exchange = async {
+        let answer = sender.send_request(request).await;
+        judge(active, answer.map_err(|error| broken(&error))?).await
+    };
+    alongside(connection, exchange).await
+}
+
+/// Whether an answer says that the host works.
+async fn judge(active: &Active, answer: Response<Incoming>) -> Result<(), String> {
+    let status = answer.status().as_u16();
+    if !active.statuses.contains(&status) {
+        return Err(format!("it answered {status}"));
+    }
+    let Some(part) = &active.body else {
+        return Ok(());
+    };
+    let body = whole(answer.into_body()).await?.0;
+    match memchr::memmem::find(&body, part.as_bytes()) {
+        Some(_) => Ok(()),
+        None => Err("its answer does not contain what it should".to_owned()),
+    }
+}
+
+async fn grpc(active: &Active, stream: TcpStream, authority: &str) -> Result<(), String> {
+    let host = active.host.as_deref().unwrap_or(authority);
+    let target = format!("http://{host}/grpc.health.v1.Health/Check");
+    let asked = Full::new(Bytes::from_static(&WHOLE_SERVER));
+    let mut request = request(active, Method::POST, &target, asked)?;
+    let headers = request.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    let opened = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (mut sender, connection) = opened.map_err(|error| broken(&error))?;
+    let exchange = async {
+        let answer = sender.send_request(request).await;
+        judge_grpc(answer.map_err(|error| broken(&error))?).await
+    };
+    alongside(connection, exchange).await
+}
+
+async fn judge_grpc(answer: Response<Incoming>) -> Result<(), String> {
+    let status = answer.status().as_u16();
+    if status != 200 {
+        return Err(format!("it answered {status}"));
+    }
+    let (head, body) = answer.into_parts();
+    let (message, trailers) = whole(body).await?;
+    // An answer without a message has its status in the head.
+    let told = trailers.as_ref().unwrap_or(&head.headers);
+    let status = told.get("grpc-status").map(HeaderValue::as_bytes);
+    match status {
+        Some(b"0") if is_serving(&message) => Ok(()),
+        Some(b"0") => Err("it says that it is not serving".to_owned()),
+        Some(other) => Err(format!("its grpc-status is {}", other.escape_ascii())),
+        None => Err("its answer has no grpc-status".to_owned()),
+    }
+}
+
+/// Whether a framed `HealthCheckResponse` says `SERVING`: field 1, a number. The last one counts,
+/// and other fields are passed over, as protobuf has it.
+fn is_serving(framed: &[u8]) -> bool {
+    let Some(([0, length @ ..], message)) = framed.split_first_chunk::<5>() else {
+        return false;
+    };
+    let length = u32::from_be_bytes(*length);
+    if usize::try_from(length) != Ok(message.len()) {
+        return false;
+    }
+    let (mut rest, mut status) = (message, 0);
+    while !rest.is_empty() {
+        let Some(tag) = varint(&mut rest) else {
+            return false;
+        };
+        let skipped = match tag & 7 {
+            0 => match varint(&mut rest) {
+                Some(number) if tag >> 3 == 1 => {
+                    status = number;
+                    0
+                }
+                Some(_) => 0,
+                None => return false,
+            },
+            1 => 8,
+            2 => match varint(&mut rest).map(usize::try_from) {
+                Some(Ok(length)) => length,
+                Some(Err(_)) | None => return false,
+            },
+            5 => 4,
+            _ => return false,
+        };
+        let Some(left) = rest.get(skipped..) else {
+            return false;
+        };
+        rest = left;
+    }
+    status == SERVING
+}
+
+fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, left) = rest.split_first()?;
+        *rest = left;
+        number |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn request<B>(
+    active: &Active,
+    method: Method,
+    target: &str,
+    body: B,
+) -> Result<Request<B>, String> {
+    let mut request = Request::builder().method(method).uri(target);
+    for (name, value) in &active.headers {
+        request = request.header(name, value);
+    }
+    let request = request.header(USER_AGENT, "gwd-health");
+    let built = request.body(body);
+    built.map_err(|error| format!("the check cannot be written: {error}"))
+}
+
+fn value(text: &str) -> Result<HeaderValue, String> {
+    let value = HeaderValue::from_str(text);
+    value.map_err(|_| "the check's Host cannot be written".to_owned())
+}
+
+/// A body within the limit, and its trailers.
+async fn whole(body: Incoming) -> Result<(Bytes, Option<http::HeaderMap>), String> {
+    let collected = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+    let collected = collected.map_err(|error| format!("its answer broke off: {error}"))?;
+    let trailers = collected.trailers().cloned();
+    Ok((collected.to_bytes(), trailers))
+}
+
+/// Drives a connection while an exchange on it lasts.
+async fn alongside<T>(connection: impl Future, exchange: impl Future<Output = T>) -> T {
+    let mut exchange = std::pin::pin!(exchange);
+    tokio::select! {
+        biased;
+        done = &mut exchange => done,
+        // What came before its end is still to be read.
+        _ended = connection => exchange.await,
+    }
+}
+
+fn broken(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_message_that_says_serving_is_a_success() {
+        for good in [
+            &[0, 0, 0, 0, 2, 8, 1][..],
+            // An unknown field, and a status that is said twice.
+            &[0, 0, 0, 0, 7, 8, 2, 0x12, 1, b'x', 8, 1],
+        ] {
+            assert!(is_serving(good), "{good:?}");
+        }
+        for bad in [
+            &[][..],
+            &[0, 0, 0, 0, 0],
+            &[0, 0, 0, 0, 2, 8, 2],
+            &[1, 0, 0, 0, 2, 8, 1],
+            &[0, 0, 0, 0, 3, 8, 1],
+            &[0, 0, 0, 0, 2, 16, 1],
+            &[0, 0, 0, 0, 2, 8, 0x81],
+            &[0, 0, 0, 0, 3, 0x12, 9, 1],
+            &[
+                0, 0, 0, 0, 11, 8, 1, 0x12, 255, 255, 255, 255, 255, 255, 255, 1,
+            ],
+        ] {
+            assert!(!is_serving(bad), "{bad:?}");
+        }
+    }
+}
