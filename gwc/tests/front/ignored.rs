@@ -42,7 +42,7 @@ listeners:
       client_auth: {ca: "${file:/run/ca1.pem}", crl: "${file:/run/crl1.pem}", mode: optional}
 upstreams:
   u:
-    targets: {x: {url: "http://127.0.0.1:9000/in", weight: 3}, y: {url: "http://127.0.0.1:9001"}}
+    targets: {x: {url: "http://127.0.0.1:9000/in", weight: 3, zone: here}, y: {url: "http://127.0.0.1:9001"}}
     protocol: h1
     lb: ketama
     hash_on: "header:X-User"
@@ -50,6 +50,7 @@ upstreams:
     slow_start: 9s
     health:
       all_unhealthy: spread
+      active: {kind: http, path: /health, host: up.test, headers: {X-Why: health}, statuses: [200, 204], body: fine, interval: 12s, timeout: 3s, unhealthy_after: 4, healthy_after: 5, unchecked: wait, ends_ejections: false}
       passive: {consecutive_5xx: 6, consecutive_gateway_failures: 7, consecutive_local_failures: 8, failure_ratio: 51%, min_requests: 52, interval: 11s, ejection: 31s, max_ejection: 301s, max_ejected: 12%, jitter: 1s, success_rate: {min_targets: 6, min_requests: 101, stdev_factor: 1901}}
     retries: {attempts: 2, "on": [reset, retriable-status-codes, retriable-headers], statuses: [409], headers: [X-Again], per_try_timeout: 800ms, backoff: {base: 26ms, max: 260ms}, budget: {ratio: 21%, min_concurrent: 4}, respect_retry_after: true, idempotency_key: true, max_body: 32KiB}
     circuit_breaker: {consecutive_failures: 4, failure_ratio: 53%, slow_calls: {above: 2s, ratio: 54%}, window: 12s, min_requests: 22, open: 32s, open_max: 302s, half_open_requests: 2, scope: target}
