@@ -30,8 +30,13 @@ pub(crate) const LAST_EXCHANGE_MS: u64 = 2_000;
 /// How long accepting pauses when the process has no file descriptors left.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepting at one address; dropped, it ends at once and leaves the socket as it is.
+/// Accepting at one address, at one socket or several; dropped, it ends at once and leaves the socket as it is.
 pub(crate) struct Accepting {
+    ways: Vec<Way>,
+}
+
+/// One socket of the address.
+struct Way {
     leave: Option<oneshot::Sender<Leave>>,
     task: JoinHandle<()>,
 }
@@ -51,35 +56,40 @@ impl Accepting {
     /// If the socket cannot listen: there are no descriptors left.
     pub(crate) fn begin(
         worker: &Rc<Worker>,
-        socket: Arc<ListenSocket>,
-        listener: std::net::TcpListener,
+        socket: &Arc<ListenSocket>,
+        listeners: Vec<std::net::TcpListener>,
     ) -> io::Result<Self> {
-        listen::listen(&listener)?;
-        let listener = TcpListener::from_std(listener)?;
-        let (leave, order) = oneshot::channel();
-        let task = tokio::task::spawn_local(serve(Rc::clone(worker), socket, listener, order));
-        Ok(Self {
-            leave: Some(leave),
-            task,
-        })
+        let mut accepting = Self { ways: Vec::new() };
+        for listener in listeners {
+            listen::listen(&listener)?;
+            let listener = TcpListener::from_std(listener)?;
+            let (leave, order) = oneshot::channel();
+            let serving = serve(Rc::clone(worker), Arc::clone(socket), listener, order);
+            accepting.ways.push(Way {
+                leave: Some(leave),
+                task: tokio::task::spawn_local(serving),
+            });
+        }
+        Ok(accepting)
     }
 
     /// Leaves the address; `done` is dropped when nothing listens there any more.
-    pub(crate) fn leave(&mut self, handshakes: Duration, done: mpsc::Sender<()>) {
-        if let Some(leave) = self.leave.take() {
+    pub(crate) fn leave(&mut self, handshakes: Duration, done: &mpsc::Sender<()>) {
+        for leave in self.ways.iter_mut().filter_map(|way| way.leave.take()) {
+            let done = done.clone();
             let _ended = leave.send(Leave { handshakes, done });
         }
     }
 
     /// Whether the address has been left for good.
     pub(crate) fn is_over(&self) -> bool {
-        self.task.is_finished()
+        self.ways.iter().all(|way| way.task.is_finished())
     }
 }
 
 impl Drop for Accepting {
     fn drop(&mut self) {
-        self.task.abort();
+        self.ways.iter().for_each(|way| way.task.abort());
     }
 }
 
@@ -128,7 +138,7 @@ async fn serve(
 
 async fn accept_one(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, listener: &TcpListener) {
     match listener.accept().await {
-        Ok((stream, peer)) => connection::begin(worker, socket, stream, peer),
+        Ok((stream, peer)) => connection::accepted(worker, socket, stream, peer),
         Err(error) => {
             if is_exhausted(&error) {
                 worker.counters().shed(Shed::FileDescriptors);
@@ -145,7 +155,7 @@ async fn accept_waiting(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, listene
         Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
     }));
     while let Some((stream, peer)) = waiting.as_mut().await {
-        connection::begin(worker, socket, stream, peer);
+        connection::accepted(worker, socket, stream, peer);
     }
 }
 

@@ -48,6 +48,13 @@ pub(crate) fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Microseconds of the system's monotonic clock, which systemd compares with its own.
+pub(crate) fn monotonic_us() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
+}
+
 /// Seconds since 1970 as the control thread reads them. In a debug build a test may set this clock
 /// by the file that `GWD_TEST_CLOCK` names.
 #[must_use]

@@ -6,7 +6,9 @@
 //! | `control` | what should run: follow, verify, build, bind, persist, publish |
 //! | `admin` | the admin interface, and the commands that talk to it |
 //! | `node`, `worker`, `published` | threads, and the version they run |
+//! | `handover`, `inherited` | listening sockets from one process to the next |
 //! | `listen`, `proxy`, `upstream` | from a client's socket to a target's |
+//! | `budget`, `spread` | what the process may have at once, and which worker gets it |
 //! | `files` | files that somebody else writes |
 //! | `memory` | what the allocator keeps goes back |
 //! | `telemetry` | metrics, access log, program log |
@@ -16,18 +18,24 @@
 
 mod accept;
 mod admin;
+mod budget;
 mod clock;
 mod control;
 mod deadlines;
 mod files;
+mod handover;
+mod inherited;
 mod listen;
+mod measure;
 mod memory;
 mod proxy;
 mod published;
 mod random;
+mod spread;
 mod telemetry;
 mod tls;
 mod upstream;
+mod waiting;
 mod worker;
 
 pub mod boot;

@@ -12,7 +12,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -87,7 +87,12 @@ pub(crate) fn bind(
         socket.bind(&address.into())?;
         sockets.push(socket);
     }
-    Ok(Bound {
+    Ok(adopt(id, name, address, sockets))
+}
+
+/// Takes sockets that another process bound; at least one.
+pub(crate) fn adopt(id: u32, name: &str, address: SocketAddr, sockets: Vec<Socket>) -> Bound {
+    Bound {
         address,
         listening: false,
         socket: Arc::new(ListenSocket {
@@ -98,7 +103,7 @@ pub(crate) fn bind(
             left_ms: AtomicU64::new(NEVER),
         }),
         sockets,
-    })
+    }
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket> {
@@ -133,15 +138,23 @@ impl ListenSocket {
 }
 
 impl Bound {
-    /// One handle on each socket, for each worker.
+    /// Handles on the sockets, by worker: one each where they were bound here. Of inherited ones
+    /// there may be more than workers, or fewer; then a worker has several, or shares one.
     ///
     /// # Errors
     /// If there are no descriptors left.
-    pub(crate) fn handles(&self) -> io::Result<Vec<TcpListener>> {
-        self.sockets
-            .iter()
-            .map(|socket| socket.try_clone().map(TcpListener::from))
-            .collect()
+    pub(crate) fn handles(&self, workers: usize) -> io::Result<Vec<Vec<TcpListener>>> {
+        let mut handles: Vec<Vec<TcpListener>> = (0..workers).map(|_| Vec::new()).collect();
+        for at in 0..workers.max(self.sockets.len()) {
+            let socket = &self.sockets[at % self.sockets.len()];
+            handles[at % workers].push(socket.try_clone()?.into());
+        }
+        Ok(handles)
+    }
+
+    /// The sockets, for another process.
+    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        self.sockets.iter().map(AsFd::as_fd).collect()
     }
 }
 
@@ -199,8 +212,13 @@ mod tests {
         let address = bound.address;
         assert!(TcpStream::connect(address).is_err(), "bound, not listening");
         assert!(bind(1, "b", address, 2, false).is_err());
-        let handles = bound.handles().unwrap();
+        let handles: Vec<_> = bound.handles(2).unwrap().into_iter().flatten().collect();
         assert_eq!(handles.len(), 2);
+        for (workers, each) in [(1, vec![2]), (3, vec![1, 1, 1])] {
+            let handles = bound.handles(workers).unwrap();
+            let counts: Vec<usize> = handles.iter().map(Vec::len).collect();
+            assert_eq!(counts, each, "{workers} workers");
+        }
         handles.iter().for_each(|handle| listen(handle).unwrap());
         TcpStream::connect(address).unwrap();
         handles.iter().for_each(stop);
@@ -214,7 +232,7 @@ mod tests {
     fn without_handshakes_nobody_new_comes_and_who_waits_is_accepted() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = bind(0, "a", any, 1, false).unwrap();
-        let handle = &bound.handles().unwrap()[0];
+        let handle = &bound.handles(1).unwrap()[0][0];
         listen(handle).unwrap();
         let mut waiting = TcpStream::connect(bound.address).unwrap();
         begin_no_handshake(handle).unwrap();

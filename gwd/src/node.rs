@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -18,9 +19,14 @@ use policy::auth::Place;
 use policy::{Revoked, Secrets, StateId};
 use serde_json::json;
 
+pub use crate::budget::Bounds;
+
 use crate::clock::Clock;
+use crate::inherited::Inherited;
 use crate::listen::{self, Bound};
+use crate::measure;
 use crate::published::{Current, Endpoint, Live, Loaded, Shared};
+use crate::spread;
 use crate::telemetry::access_log::{self, Sink};
 use crate::telemetry::program::{Level, event};
 use crate::telemetry::registry::Registry;
@@ -51,6 +57,10 @@ pub struct Settings {
     pub workers: usize,
     /// Where the access log goes.
     pub access_log: AccessLog,
+    /// What the process may have at once.
+    pub bounds: Bounds,
+    /// How long a WebSocket may go on after it was told that the process stops.
+    pub websocket_drain: Duration,
     /// Other addresses than the bundle's, by listener name.
     pub listen: BTreeMap<String, SocketAddr>,
 }
@@ -84,6 +94,8 @@ pub struct Node {
     route_uids: HashMap<[u8; 32], Arc<[u32]>>,
     /// By socket id; none where the address was given up.
     bound: Vec<Option<(Wanted, Bound)>>,
+    /// Sockets that no listener has wanted yet.
+    inherited: Vec<Inherited>,
     bin: mpsc::Receiver<Arc<Current>>,
     epoch: u64,
     revoked: Arc<Revoked>,
@@ -108,12 +120,7 @@ impl Node {
     /// If threads cannot be started or the access log cannot be opened.
     pub fn start(settings: Settings) -> io::Result<Self> {
         let count = settings.workers.max(1);
-        let (shared, bin) = Shared::new(
-            Clock::new(),
-            &settings.name,
-            settings.zone.as_deref(),
-            count,
-        );
+        let (shared, bin) = Shared::new(Clock::new(), count, &settings);
         let sink = match &settings.access_log {
             AccessLog::Off => Sink::Off,
             AccessLog::Stdout => Sink::Stdout,
@@ -126,10 +133,13 @@ impl Node {
         let resolver = Arc::new(Resolver::default());
         resolver.start()?;
         let prober = Prober::start(shared.clock)?;
+        measure::start(&shared.budgets.memory)?;
+        let (peers, ends) = spread::peers(count);
         let mut workers = Vec::with_capacity(count);
-        for (index, log) in logs.into_iter().enumerate() {
+        for (index, (log, handed)) in logs.into_iter().zip(ends).enumerate() {
             let (sender, commands) = tokio::sync::mpsc::channel(COMMANDS_MAX);
             let (shared, announce) = (Arc::clone(&shared), announce.clone());
+            let peers = Arc::clone(&peers);
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
@@ -138,6 +148,8 @@ impl Node {
                         index,
                         shared,
                         commands,
+                        peers,
+                        handed,
                         shard: Shard::new(announce),
                         log,
                     };
@@ -162,11 +174,41 @@ impl Node {
             parts: Parts::default(),
             route_uids: HashMap::new(),
             bound: Vec::new(),
+            inherited: Vec::new(),
             bin,
             epoch: 0,
             revoked: Arc::default(),
             tls: tls::Store::default(),
         })
+    }
+
+    /// Sockets that another process bound: listeners that want their addresses adopt them.
+    pub(crate) fn inherit(&mut self, sockets: Vec<Inherited>) {
+        self.inherited.extend(sockets);
+    }
+
+    /// Closes the inherited sockets that no listener of the running version wanted.
+    pub(crate) fn close_unwanted(&mut self) {
+        for unwanted in self.inherited.drain(..) {
+            event(
+                Level::Warn,
+                "a socket that was passed on is closed: the bundle has no listener there",
+                json!({"name": unwanted.name, "address": unwanted.address.to_string()}),
+            );
+        }
+    }
+
+    /// Every socket that listens: the listener's name, the address that was asked for, the real
+    /// one, and the sockets.
+    pub(crate) fn descriptors(&self) -> Vec<(String, SocketAddr, SocketAddr, Vec<BorrowedFd<'_>>)> {
+        let bound = self.bound.iter().flatten();
+        bound
+            .filter(|(_, bound)| bound.listening)
+            .map(|(wanted, bound)| {
+                let name = bound.socket.name.to_string();
+                (name, wanted.address, bound.address, bound.descriptors())
+            })
+            .collect()
     }
 
     /// What the versions in memory are made of.
@@ -262,10 +304,19 @@ impl Node {
             if self.find(&wanted).is_some() {
                 continue;
             }
+            let id = u32::try_from(self.bound.len()).unwrap_or(u32::MAX);
+            let suits = |one: &Inherited| one.suits(&listener.name, wanted.address);
+            if let Some(at) = self.inherited.iter().position(suits) {
+                let Inherited {
+                    address, sockets, ..
+                } = self.inherited.swap_remove(at);
+                let bound = listen::adopt(id, &listener.name, address, sockets);
+                self.bound.push(Some((wanted, bound)));
+                continue;
+            }
             let mut ours = self.bound.iter().flatten();
             let beside_ours =
                 ours.any(|(_, bound)| addresses_collide(bound.address, wanted.address));
-            let id = u32::try_from(self.bound.len()).unwrap_or(u32::MAX);
             let workers = self.workers.len();
             match listen::bind(id, &listener.name, wanted.address, workers, beside_ours) {
                 Ok(bound) => self.bound.push(Some((wanted, bound))),
@@ -400,10 +451,28 @@ impl Node {
     pub fn drain(&mut self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
         let none: Box<[Option<usize>]> = (0..self.bound.len()).map(|_| None).collect();
         for index in 0..self.workers.len() {
-            self.command(index, Command::Drain);
+            self.command(index, Command::Drain(Duration::ZERO));
         }
         let left = self.leave_others(&none, DRAIN_HANDSHAKES);
         while left.recv().is_ok() {}
+        self.wait_for_connections(timeout, impatient)
+    }
+
+    /// The same where another process accepts at the sockets by now: they are left as they are,
+    /// and WebSockets, which nobody has to tell anything yet, go on until shortly before the end.
+    pub fn leave_to_successor(&mut self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
+        for index in 0..self.workers.len() {
+            for id in (0u32..).take(self.bound.len()) {
+                self.command(index, Command::Abandon(id));
+            }
+            let tunnels = timeout.saturating_sub(self.settings.websocket_drain);
+            self.command(index, Command::Drain(tunnels));
+        }
+        self.wait_for_connections(timeout, impatient)
+    }
+
+    /// Waits until no connection is left, and tells how many were when the time was over.
+    fn wait_for_connections(&self, timeout: Duration, impatient: &dyn Fn() -> bool) -> u64 {
         let end = Instant::now() + timeout;
         loop {
             let left = self.connections();
@@ -423,6 +492,12 @@ impl Node {
         sockets
             .map(|(_, bound)| bound.socket.connections.load(Ordering::Relaxed))
             .sum()
+    }
+
+    /// What each worker has to do: connections, and streams of HTTP/2 by their weight.
+    #[must_use]
+    pub fn loads(&self) -> Vec<u64> {
+        self.shared.loads.all()
     }
 
     /// Says which `--listen` names no listener: else a mistyped name would leave a gateway on the
@@ -516,10 +591,10 @@ impl Node {
             bound.listening = true;
             bound.socket.used();
             let socket = Arc::clone(&bound.socket);
-            match bound.handles() {
+            match bound.handles(self.workers.len()) {
                 Ok(handles) => {
-                    for (index, handle) in handles.into_iter().enumerate() {
-                        let command = Command::Listen(Arc::clone(&socket), handle, done.clone());
+                    for (index, handles) in handles.into_iter().enumerate() {
+                        let command = Command::Listen(Arc::clone(&socket), handles, done.clone());
                         self.command(index, command);
                     }
                 }

@@ -16,10 +16,15 @@ use bundle::digest::Digest;
 use engine::Snapshot;
 use policy::{Limits, RateTable, Revoked};
 
+use crate::budget::Budgets;
 use crate::clock::Clock;
+use crate::node::Settings;
+use crate::spread::Loads;
 use crate::tls::Door;
 use crate::upstream::shared::Common;
 
+/// A worker that has not moved for so long does not serve: each does once a second.
+const STALLED_MS: u64 = 15_000;
 /// Keys that rate limits can count at once, per table.
 const LIMIT_KEYS: usize = 1 << 18;
 
@@ -76,11 +81,17 @@ pub(crate) struct Shared {
     pub(crate) node: Box<str>,
     /// Where this process runs; targets there come first.
     pub(crate) zone: Option<Box<str>>,
+    /// How long a tunnel may go on after it was told to end.
+    pub(crate) websocket_drain_ms: u64,
     pub(crate) limits: Limits,
+    pub(crate) budgets: Budgets,
+    pub(crate) loads: Loads,
     current: ArcSwapOption<Current>,
     epoch: AtomicU64,
     /// By worker: the newest epoch it has taken over.
     acknowledged: Box<[AtomicU64]>,
+    /// By worker: when it last looked at the clock, in milliseconds of it.
+    beats: Box<[AtomicU64]>,
     waiting: ArcSwapOption<Thread>,
     bin: mpsc::Sender<Arc<Current>>,
     pub(crate) live: Arc<AtomicI64>,
@@ -90,23 +101,29 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(
         clock: Clock,
-        node: &str,
-        zone: Option<&str>,
         workers: usize,
+        settings: &Settings,
     ) -> (Arc<Self>, mpsc::Receiver<Arc<Current>>) {
         let (bin, thrown) = mpsc::channel();
         let table = || RateTable::new(LIMIT_KEYS, std::hash::RandomState::new());
         let shared = Self {
             clock,
-            node: node.into(),
-            zone: zone.map(Box::from),
+            node: settings.name.as_str().into(),
+            websocket_drain_ms: u64::try_from(settings.websocket_drain.as_millis())
+                .unwrap_or(u64::MAX),
+            zone: settings.zone.as_deref().map(Box::from),
             limits: Limits {
                 known: table(),
                 anonymous: table(),
             },
+            budgets: Budgets::new(&settings.bounds),
+            loads: Loads::new(workers),
             current: ArcSwapOption::empty(),
             epoch: AtomicU64::new(0),
             acknowledged: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            beats: (0..workers)
+                .map(|_| AtomicU64::new(clock.now_ms()))
+                .collect(),
             waiting: ArcSwapOption::empty(),
             bin,
             live: Arc::default(),
@@ -142,6 +159,18 @@ impl Shared {
         if let Some(thread) = self.waiting.load().as_ref() {
             thread.unpark();
         }
+    }
+
+    /// A worker lives.
+    pub(crate) fn beat(&self, worker: usize, now_ms: u64) {
+        self.beats[worker].store(now_ms, Ordering::Relaxed);
+    }
+
+    /// Whether every worker has moved in the last seconds.
+    pub(crate) fn lives(&self) -> bool {
+        let now_ms = self.clock.now_ms();
+        let mut beats = self.beats.iter();
+        beats.all(|beat| now_ms < beat.load(Ordering::Relaxed) + STALLED_MS)
     }
 
     /// Waits until every worker has taken an epoch over; the calling thread only.

@@ -15,16 +15,20 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use crate::accept::{Accepting, LAST_EXCHANGE_MS};
+use crate::budget::Purse;
 use crate::clock;
 use crate::deadlines::Deadlines;
 use crate::listen::ListenSocket;
 use crate::memory;
+use crate::proxy::connection;
 use crate::published::{Current, Shared};
 use crate::random::Random;
+use crate::spread::{Handed, Peers};
 use crate::telemetry::access_log;
 use crate::telemetry::shard::Shard;
 use crate::tls::accept::HANDSHAKES_MAX;
 use crate::upstream::{Service, pool::Pools};
+use crate::waiting::Waiting;
 
 /// What the control thread asks of a worker.
 #[derive(Debug)]
@@ -34,14 +38,16 @@ pub(crate) enum Command {
     /// Listen and accept connections here.
     Listen(
         Arc<ListenSocket>,
-        std::net::TcpListener,
+        Vec<std::net::TcpListener>,
         std::sync::mpsc::Sender<io::Result<()>>,
     ),
     /// Begin no handshake here, accept for so long what has begun, then stop listening and drop
     /// the sender.
     Leave(u32, Duration, std::sync::mpsc::Sender<()>),
-    /// Tell every connection to end after its exchange.
-    Drain,
+    /// Accept here no more, and leave the sockets as they are: another process has them too.
+    Abandon(u32),
+    /// Tell every connection to end after its exchange, and tunnels to end so much later.
+    Drain(Duration),
 }
 
 /// Commands that may wait for a worker.
@@ -54,6 +60,10 @@ const PARKED_MIN: usize = 256;
 /// for a part of it, and what is accepted may begin an exchange.
 const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 
+/// How often, and how many of those who wait for memory look again.
+const ROOM_TICK: Duration = Duration::from_millis(10);
+const ROOM_EACH: usize = 32;
+
 /// One worker.
 pub(crate) struct Worker {
     pub(crate) index: usize,
@@ -62,15 +72,21 @@ pub(crate) struct Worker {
     pub(crate) shard: Shard,
     pub(crate) random: Random,
     pub(crate) log: access_log::Writer,
+    /// This worker's part of the requests in flight.
+    pub(crate) requests: Purse,
+    pub(crate) waiting: Waiting,
     pub(crate) pools: Pools,
     /// TLS handshakes that may begin.
     pub(crate) handshakes: Semaphore,
     /// Requests that are being copied to mirrors.
     pub(crate) copied: Cell<usize>,
+    peers: Peers,
     view: RefCell<Option<Rc<View>>>,
     epoch: Cell<u64>,
     /// Since when connections end after their exchange.
     draining_ms: Cell<Option<u64>>,
+    /// From when on tunnels are told to end.
+    tunnels_end_ms: Cell<u64>,
     /// By socket id: the last version that named the address, and when it was replaced.
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
     /// Wall clock minus monotonic clock, in milliseconds.
@@ -93,6 +109,10 @@ pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) commands: mpsc::Receiver<Command>,
+    /// Ways to all workers.
+    pub(crate) peers: Peers,
+    /// What other workers accepted.
+    pub(crate) handed: mpsc::Receiver<Handed>,
     pub(crate) shard: Shard,
     pub(crate) log: access_log::Writer,
 }
@@ -119,6 +139,8 @@ impl Worker {
             index,
             shared,
             mut commands,
+            peers,
+            mut handed,
             shard,
             log,
         } = parts;
@@ -129,12 +151,16 @@ impl Worker {
             shard,
             random: Random::new(),
             log,
+            requests: Purse::new(&shared.budgets.requests, peers.len()),
+            waiting: Waiting::default(),
+            peers,
             pools: Pools::default(),
             handshakes: Semaphore::new(HANDSHAKES_MAX),
             copied: Cell::new(0),
             view: RefCell::new(None),
             epoch: Cell::new(0),
             draining_ms: Cell::new(None),
+            tunnels_end_ms: Cell::new(u64::MAX),
             left: RefCell::default(),
             wall_ms: Cell::new(clock::unix_ms().saturating_sub(shared.clock.now_ms())),
             log_waits: Notify::new(),
@@ -144,6 +170,15 @@ impl Worker {
         tokio::task::spawn_local(async move { deadlines.run().await });
         tokio::task::spawn_local(Rc::clone(&worker).sweep());
         tokio::task::spawn_local(Rc::clone(&worker).flush_log());
+        tokio::task::spawn_local(Rc::clone(&worker).give_room());
+        tokio::task::spawn_local({
+            let worker = Rc::clone(&worker);
+            async move {
+                while let Some(handed) = handed.recv().await {
+                    connection::take(&worker, handed);
+                }
+            }
+        });
         let mut accepting: FxHashMap<u32, Accepting> = FxHashMap::default();
         while let Some(command) = commands.recv().await {
             match command {
@@ -151,22 +186,27 @@ impl Worker {
                     worker.view();
                     worker.deadlines.wake_all();
                 }
-                Command::Listen(socket, listener, done) => {
+                Command::Listen(socket, listeners, done) => {
                     accepting.retain(|_, accepting| !accepting.is_over());
                     let id = socket.id;
                     // If it is just being left, that ends first.
                     drop(accepting.remove(&id));
-                    let begun = Accepting::begin(&worker, socket, listener)
+                    let begun = Accepting::begin(&worker, &socket, listeners)
                         .map(|begun| drop(accepting.insert(id, begun)));
                     let _gone = done.send(begun);
                 }
                 Command::Leave(id, handshakes, done) => {
                     if let Some(accepting) = accepting.get_mut(&id) {
-                        accepting.leave(handshakes, done);
+                        accepting.leave(handshakes, &done);
                     }
                 }
-                Command::Drain => {
-                    worker.draining_ms.set(Some(worker.shared.clock.now_ms()));
+                Command::Abandon(id) => drop(accepting.remove(&id)),
+                Command::Drain(tunnels) => {
+                    let now_ms = worker.shared.clock.now_ms();
+                    let tunnels_ms = u64::try_from(tunnels.as_millis()).unwrap_or(u64::MAX);
+                    worker.draining_ms.set(Some(now_ms));
+                    let tunnels_end_ms = now_ms.saturating_add(tunnels_ms);
+                    worker.tunnels_end_ms.set(tunnels_end_ms);
                     worker.deadlines.wake_all();
                 }
             }
@@ -239,6 +279,11 @@ impl Worker {
         self.draining_ms.get()
     }
 
+    /// From when on tunnels are told to end, in milliseconds of the clock.
+    pub(crate) fn tunnels_end_ms(&self) -> u64 {
+        self.tunnels_end_ms.get()
+    }
+
     /// The wall clock at a monotonic time, at most a second off after the clock was set.
     pub(crate) fn unix_ms(&self, now_ns: u64) -> u64 {
         self.wall_ms.get() + now_ns / 1_000_000
@@ -251,17 +296,37 @@ impl Worker {
         loop {
             ticks.tick().await;
             let now_ms = self.shared.clock.now_ms();
+            self.shared.beat(self.index, now_ms);
             self.wall_ms.set(clock::unix_ms().saturating_sub(now_ms));
             self.pools.sweep(now_ms);
             self.left
                 .borrow_mut()
                 .retain(|_, (_, since_ms)| now_ms < *since_ms + LEFT_MS);
-            if self.draining_ms.get().is_some() {
+            if self.draining_ms.get().is_some() || self.shared.budgets.memory.is_high() {
                 self.deadlines.wake_all();
             }
             if self.parked.get() >= PARKED_MIN {
                 self.parked.set(0);
                 memory::give_back(); // about a millisecond
+            }
+        }
+    }
+
+    /// Gives a connection to a worker, or back where too many wait there already.
+    pub(crate) fn hand(&self, to: usize, handed: Handed) -> Result<(), Handed> {
+        let sent = self.peers[to].try_send(handed);
+        sent.map_err(mpsc::error::TrySendError::into_inner)
+    }
+
+    /// Lets a few of those who wait for memory look again: others may have given some back.
+    async fn give_room(self: Rc<Self>) {
+        loop {
+            self.waiting.somebody.notified().await;
+            while !self.waiting.is_empty() {
+                tokio::time::sleep(ROOM_TICK).await;
+                for _ in 0..ROOM_EACH {
+                    self.waiting.wake_one();
+                }
             }
         }
     }

@@ -3,7 +3,8 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -18,7 +19,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 
 use super::connections::{Connection, Connections};
 use super::{explain, order, upstreams};
@@ -48,6 +49,8 @@ pub(crate) struct Admin {
     /// Who may change things over TCP; nobody without it.
     pub(crate) token: Option<Token>,
     pub(crate) draining: Arc<AtomicBool>,
+    /// Told when another process answers at the interface.
+    pub(crate) left: Arc<Notify>,
 }
 
 /// The admin token. It is compared in constant time and never shown.
@@ -65,11 +68,16 @@ type Reply = Response<Full<Bytes>>;
 // === impl Admin ===
 
 impl Admin {
-    /// Binds and serves on a thread of its own; tells where.
+    /// Binds, or takes the socket that another process bound, and serves on a thread of its own;
+    /// tells where, with the socket for the next process.
     ///
     /// # Errors
     /// If the address cannot be bound.
-    pub(crate) fn start(self, interface: Interface) -> io::Result<Interface> {
+    pub(crate) fn start(
+        self,
+        interface: Interface,
+        inherited: Option<OwnedFd>,
+    ) -> io::Result<(Interface, OwnedFd)> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -78,15 +86,23 @@ impl Admin {
             Interface::Tcp(address) => {
                 let listener = {
                     let _inside = runtime.enter();
-                    let listener = std::net::TcpListener::bind(address)?;
+                    let listener = match inherited {
+                        Some(socket) => socket.into(),
+                        None => std::net::TcpListener::bind(address)?,
+                    };
                     listener.set_nonblocking(true)?;
                     tokio::net::TcpListener::from_std(listener)?
                 };
                 let real = listener.local_addr()?;
+                let socket = listener.as_fd().try_clone_to_owned()?;
                 spawn(runtime, async move {
                     let mut connections = Connections::default();
                     loop {
-                        match listener.accept().await {
+                        let accepted = tokio::select! {
+                            accepted = listener.accept() => accepted,
+                            () = admin.left.notified() => break,
+                        };
+                        match accepted {
                             Ok((stream, peer)) => {
                                 if let Some(connection) = connections.admit() {
                                     admin.serve(TokioIo::new(stream), Via::Tcp(peer), connection);
@@ -95,25 +111,31 @@ impl Admin {
                             Err(_) => pause().await,
                         }
                     }
+                    drop(listener);
+                    // What was begun is answered.
+                    std::future::pending::<()>().await;
                 })?;
-                Ok(Interface::Tcp(real))
+                Ok((Interface::Tcp(real), socket))
             }
             Interface::Unix(path) => {
-                // A socket that a killed process left behind cannot be bound over.
-                if std::os::unix::net::UnixStream::connect(&path).is_err() {
-                    let _not_there = std::fs::remove_file(&path);
-                }
+                let listener = match inherited {
+                    Some(socket) => socket.into(),
+                    None => bind_unix(&path)?,
+                };
+                listener.set_nonblocking(true)?;
+                let socket = listener.as_fd().try_clone_to_owned()?;
                 let listener = {
                     let _inside = runtime.enter();
-                    let listener = tokio::net::UnixListener::bind(&path)?;
-                    use std::os::unix::fs::PermissionsExt as _;
-                    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-                    listener
+                    tokio::net::UnixListener::from_std(listener)?
                 };
                 spawn(runtime, async move {
                     let mut connections = Connections::default();
                     loop {
-                        match listener.accept().await {
+                        let accepted = tokio::select! {
+                            accepted = listener.accept() => accepted,
+                            () = admin.left.notified() => break,
+                        };
+                        match accepted {
                             Ok((stream, _)) => {
                                 if let Some(connection) = connections.admit() {
                                     admin.serve(TokioIo::new(stream), Via::Unix, connection);
@@ -122,8 +144,10 @@ impl Admin {
                             Err(_) => pause().await,
                         }
                     }
+                    drop(listener);
+                    std::future::pending::<()>().await;
                 })?;
-                Ok(Interface::Unix(path))
+                Ok((Interface::Unix(path), socket))
             }
         }
     }
@@ -174,7 +198,10 @@ impl Admin {
             return reply;
         }
         match path.as_str() {
-            "/livez" | "/healthz" => health(true, "pass", &json!({})),
+            "/livez" | "/healthz" => {
+                let lives = self.shared.lives();
+                health(lives, if lives { "pass" } else { "fail" }, &json!({}))
+            }
             "/readyz" => self.readiness(),
             "/startupz" => {
                 let ready = self.status.load().ready;
@@ -354,6 +381,17 @@ impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(…)")
     }
+}
+
+fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    use std::os::unix::fs::PermissionsExt as _;
+    // A socket that a killed process left behind cannot be bound over.
+    if std::os::unix::net::UnixStream::connect(path).is_err() {
+        let _not_there = std::fs::remove_file(path);
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 fn spawn(

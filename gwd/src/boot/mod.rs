@@ -1,9 +1,11 @@
 //! From a command line to a running process, and to an exit code.
 
+mod bounds;
 mod command;
 mod exit;
 mod options;
 mod run;
+mod systemd;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
+use super::bounds;
 use crate::admin::Interface;
 
 /// Where the admin interface is unless told otherwise.
@@ -200,6 +201,31 @@ pub(super) struct RunOptions {
     /// After that, how long requests may take to end. [default: 30s]
     #[arg(long, env = "GWD_DRAIN_TIMEOUT", value_name = "DURATION")]
     drain_timeout: Option<String>,
+    /// How long a WebSocket may go on after it was told with Close 1001 that gwd stops.
+    /// [default: 5s]
+    #[arg(long, env = "GWD_WEBSOCKET_DRAIN", value_name = "DURATION")]
+    websocket_drain: Option<String>,
+    /// Replace the gwd that has this state folder, without a dropped connection: its listening
+    /// sockets, its admin interface and the folder's lock come here, and it ends when its own
+    /// connections have. Where there is none, just start.
+    #[arg(long, env = "GWD_TAKE_OVER", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    take_over: Option<bool>,
+    /// Connections of clients at once, over all listeners; more get 503. [default: three quarters
+    /// of the file descriptors; fewer where memory is bounded]
+    #[arg(long, env = "GWD_CONNECTIONS", value_name = "N")]
+    pub(super) connections: Option<u64>,
+    /// The same for one client address, or one IPv6 /64. Behind a load balancer all clients may
+    /// have one address. [default: no bound]
+    #[arg(long, env = "GWD_CONNECTIONS_PER_ADDRESS", value_name = "N")]
+    pub(super) connections_per_address: Option<u32>,
+    /// Requests in flight; more get 503. WebSockets do not count. [default: one for 64 KiB of
+    /// memory where that is bounded, else no bound]
+    #[arg(long, env = "GWD_REQUESTS", value_name = "N")]
+    pub(super) requests: Option<u64>,
+    /// Memory that the process may use: at 80 % it reads from no further client, at 95 % it
+    /// answers 503. [default: the control group's limit]
+    #[arg(long, env = "GWD_MEMORY", value_name = "SIZE")]
+    pub(super) memory: Option<String>,
     /// INSECURE: run bundles that nobody signed. Whoever can write to the store decides what
     /// this gateway does.
     #[arg(long, env = "GWD_INSECURE_ALLOW_UNSIGNED", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
@@ -270,6 +296,9 @@ pub(super) struct Resolved {
     pub(super) zone: Option<String>,
     pub(super) pre_stop: std::time::Duration,
     pub(super) drain_timeout: std::time::Duration,
+    pub(super) websocket_drain: std::time::Duration,
+    pub(super) take_over: bool,
+    pub(super) bounds: crate::node::Bounds,
     pub(super) insecure_allow_unsigned: bool,
 }
 
@@ -297,6 +326,7 @@ impl RunOptions {
     }
 
     fn merged(&self, file: Self) -> anyhow::Result<Resolved> {
+        let bounds = bounds::of(self, &file)?;
         let ours = self.clone();
         let store = ours
             .store
@@ -349,6 +379,13 @@ impl RunOptions {
                 ours.drain_timeout.or(file.drain_timeout),
                 30,
             )?,
+            websocket_drain: duration(
+                "--websocket-drain",
+                ours.websocket_drain.or(file.websocket_drain),
+                5,
+            )?,
+            take_over: ours.take_over.or(file.take_over).unwrap_or(false),
+            bounds,
             insecure_allow_unsigned: ours
                 .insecure_allow_unsigned
                 .or(file.insecure_allow_unsigned)
@@ -517,6 +554,9 @@ mod tests {
             (&["--store", "s", "--admin", "nowhere"], "unix:PATH"),
             (&["--store", "s", "--pre-stop", "soon"], "not a duration"),
             (&["--store", "s", "--workers", "0"], "at least 1"),
+            (&["--store", "s", "--memory", "much"], "not a size"),
+            (&["--store", "s", "--memory", "1MiB"], "at least 64MiB"),
+            (&["--store", "s", "--requests", "0"], "at least 1"),
         ] {
             match resolve(arguments) {
                 Err(OptionsError::Usage(why)) => assert!(why.contains(told), "{why}"),

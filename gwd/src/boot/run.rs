@@ -1,5 +1,6 @@
 //! `gwd run`: start, serve, stop.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, Sender};
@@ -7,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::exit::Exit;
 use super::options::{Resolved, RunOptions};
+use super::systemd;
 use crate::admin::{Admin, Interface, Token};
-use crate::control::{Control, Event, Plan, StartError, Status, TrustSource};
+use crate::control::{Control, Ending, Event, Plan, StartError, Status, TrustSource};
 use crate::files::read_file;
+use crate::handover::{self, Taken};
 use crate::node::{Node, Settings};
 use crate::telemetry::process;
 use crate::telemetry::program::{self, Audit, Level, OK, event};
@@ -33,6 +37,7 @@ const LAST_LINE: Duration = Duration::from_millis(200);
 /// Runs until told to stop.
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     program::set_level(resolved.log_level.level());
+    let mut inherited = systemd::sockets();
     if let Some(limit) = process::raise_descriptor_limit()
         && limit < DESCRIPTORS_LOW
     {
@@ -59,6 +64,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     };
     let (events, inbox) = mpsc::channel();
     let draining = Arc::new(AtomicBool::new(false));
+    let left = Arc::new(Notify::new());
     let signals = Signals {
         events: events.clone(),
         options: options.clone(),
@@ -70,10 +76,34 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         Ok(stops) => stops,
         Err(error) => return unusable("signals cannot be watched", &error),
     };
-    let node = match Node::start(settings(resolved)) {
+    let taken = match resolved.take_over.then(|| handover::ask(&resolved.state)) {
+        None => None,
+        Some(Ok(taken)) => taken,
+        Some(Err(error)) => return unusable("the gwd before does not hand over", &error),
+    };
+    let (predecessor, lock, admin_socket) = match taken {
+        None => (None, None, None),
+        Some(Taken {
+            listeners,
+            lock,
+            admin,
+            promise,
+        }) => {
+            inherited.extend(listeners);
+            (Some(promise), Some(lock), admin)
+        }
+    };
+    let takes_over = predecessor.is_some();
+    // Another address than before is bound anew.
+    let admin_socket = admin_socket
+        .filter(|(at, _)| same_interface(at, &resolved.admin))
+        .map(|(_, socket)| socket);
+    let mut node = match Node::start(settings(resolved)) {
         Ok(node) => node,
         Err(error) => return unusable("the process cannot be set up", &error),
     };
+    node.inherit(inherited);
+    let shared = Arc::clone(&node.shared);
     let status = Arc::new(ArcSwap::from_pointee(Status {
         status: json!({"schema": "status/v1", "result": "ok", "ready": false}),
         bundles: json!({"schema": "bundles/v1", "result": "ok", "bundles": []}),
@@ -86,63 +116,115 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         events: events.clone(),
         token,
         draining: Arc::clone(&draining),
+        left: Arc::clone(&left),
     };
-    // Before the first bundle: who starts a node wants to see why it is not ready.
-    let admin_at = match admin.start(resolved.admin.clone()) {
-        Ok(at) => at,
-        Err(error) => {
-            let advice = match error.kind() {
-                std::io::ErrorKind::NotFound => {
-                    "make the socket's folder first; it cannot be a state folder that is not there yet"
-                }
-                std::io::ErrorKind::PermissionDenied => {
-                    "this user may not bind there: choose another --admin ADDR or unix:PATH"
-                }
-                _ => "another gwd may have it: give each its own --admin ADDR or unix:PATH",
-            };
-            event(
-                Level::Error,
-                "the admin interface cannot be bound",
-                json!({
-                    "admin": admin_text(&resolved.admin),
-                    "error": error.to_string(),
-                    "do": advice,
-                    "exit": 65,
-                }),
-            );
-            return Exit::Input;
-        }
+    let start_admin = || admin.start(resolved.admin.clone(), admin_socket);
+    let start_control = || Control::start(plan, node, lock, events.clone(), Arc::clone(&status));
+    let started = match predecessor {
+        // Before the first bundle: who starts a node wants to see why it is not ready.
+        None => match start_admin() {
+            Ok(at) => start_control().map(|control| (control, Ok(at))),
+            Err(error) => return no_admin(&error, resolved),
+        },
+        // The one before answers until this one is ready, and goes on where it is not.
+        Some(promise) => start_control().map(|control| {
+            let at = start_admin();
+            if status.load().ready && at.is_ok() {
+                promise.keep();
+            }
+            (control, at)
+        }),
     };
-    event(
-        Level::Info,
-        "the admin interface is up",
-        json!({"admin": admin_text(&admin_at)}),
-    );
-    let control = match Control::start(plan, node, events, Arc::clone(&status)) {
-        Ok(control) => control,
+    let (control, (admin_at, admin_socket)) = match started {
+        Ok((control, Ok(admin))) => (control, admin),
+        Ok((_, Err(error))) => return no_admin(&error, resolved),
         Err(error) => return not_started(&error),
     };
-    {
-        let status = status.load();
+    if takes_over && !status.load().ready {
+        return no_successor(&status.load());
+    }
+    tell_serving(&status.load(), &admin_at, resolved);
+    let shared = Arc::clone(&shared);
+    if let Err(error) = systemd::watch(Arc::clone(&status), takes_over, move || shared.lives()) {
+        return unusable("systemd cannot be told", &error);
+    }
+    if let Err(error) = handover::serve(&resolved.state, events) {
         event(
-            Level::Info,
-            if status.ready { "serving" } else { "not ready" },
-            json!({
-                "version": env!("CARGO_PKG_VERSION"),
-                "bundle": status.status["bundle"],
-                "listeners": status.status["listeners"],
-                "admin": admin_text(&admin_at),
-                "workers": resolved.workers,
-            }),
+            Level::Warn,
+            "another gwd cannot take over from this one without an interruption",
+            json!({"error": error.to_string(), "state": resolved.state.display().to_string()}),
         );
     }
-    let node = control.run(&inbox);
+    let (node, ending) = control.run(&inbox, Some(&(admin_text(&admin_at), admin_socket)));
     draining.store(true, Ordering::Relaxed);
-    stop(node, resolved, &stops);
-    if let Interface::Unix(path) = &admin_at {
-        let _gone_already = std::fs::remove_file(path);
+    match ending {
+        Ending::HandedOver => {
+            left.notify_one();
+            leave(node, resolved, &stops);
+        }
+        Ending::Stop => {
+            systemd::tell("STOPPING=1");
+            stop(node, resolved, &stops);
+            if let Interface::Unix(path) = &admin_at {
+                let _gone_already = std::fs::remove_file(path);
+            }
+        }
     }
     Exit::Done
+}
+
+fn tell_serving(status: &Status, admin_at: &Interface, resolved: &Resolved) {
+    event(
+        Level::Info,
+        if status.ready { "serving" } else { "not ready" },
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "bundle": status.status["bundle"],
+            "listeners": status.status["listeners"],
+            "admin": admin_text(admin_at),
+            "workers": resolved.workers,
+        }),
+    );
+}
+
+/// Where another process serves by now: what was begun ends.
+fn leave(mut node: Node, resolved: &Resolved, stops: &AtomicU32) {
+    let impatient = || stops.load(Ordering::Relaxed) > 0;
+    let forced = node.leave_to_successor(resolved.drain_timeout, &impatient);
+    event(Level::Info, "stopped", json!({"forced_closes": forced}));
+}
+
+/// The gwd before goes on: this one could not serve.
+fn no_successor(status: &Status) -> Exit {
+    event(
+        Level::Error,
+        "gwd does not take over: it is not ready; the gwd before goes on",
+        json!({"last_error": status.status["last_error"], "exit": Exit::Input.code()}),
+    );
+    Exit::Input
+}
+
+fn no_admin(error: &std::io::Error, resolved: &Resolved) -> Exit {
+    let advice = match error.kind() {
+        std::io::ErrorKind::NotFound => {
+            "make the socket's folder first; it cannot be a state folder that is not there yet"
+        }
+        std::io::ErrorKind::PermissionDenied => {
+            "this user may not bind there: choose another --admin ADDR or unix:PATH"
+        }
+        _ => "another gwd may have it: give each its own --admin ADDR or unix:PATH",
+    };
+    event(
+        Level::Error,
+        "the admin interface cannot be bound",
+        json!({
+            "admin": admin_text(&resolved.admin),
+            "error": error.to_string(),
+            "do": advice,
+            "exit": 65,
+        }),
+    );
+    Exit::Input
 }
 
 /// Drains (semantics.md §16): not ready at once, accepting for a while, then no more; a second
@@ -180,6 +262,8 @@ fn settings(resolved: &Resolved) -> Settings {
         zone: resolved.zone.clone(),
         workers: resolved.workers,
         access_log: resolved.access_log.clone(),
+        bounds: resolved.bounds,
+        websocket_drain: resolved.websocket_drain,
         listen: resolved.listen.clone(),
     }
 }
@@ -310,6 +394,10 @@ fn end_undrained(who: &'static str, code: i32) {
 }
 
 fn hang_up(options: &RunOptions) {
+    systemd::tell(&format!(
+        "RELOADING=1\nMONOTONIC_USEC={}",
+        crate::clock::monotonic_us()
+    ));
     crate::telemetry::access_log::reopen();
     match options.resolve() {
         Ok(resolved) => {
@@ -331,6 +419,7 @@ fn hang_up(options: &RunOptions) {
             json!({"error": format!("{error:?}")}),
         ),
     }
+    systemd::tell("READY=1");
 }
 
 fn unusable(message: &str, error: &std::io::Error) -> Exit {
@@ -353,6 +442,17 @@ const fn exit_of(error: &StartError) -> Exit {
         StartError::Untrusted(_) => Exit::Untrusted,
         StartError::State(_) => Exit::Input,
         StartError::Unreachable(_) => Exit::Unreachable,
+    }
+}
+
+/// Whether the interface that another process has is the one that is wanted.
+fn same_interface(at: &str, wanted: &Interface) -> bool {
+    match wanted {
+        Interface::Tcp(address) if address.port() == 0 => {
+            let at: Option<SocketAddr> = at.parse().ok();
+            at.is_some_and(|at| at.ip() == address.ip())
+        }
+        Interface::Tcp(_) | Interface::Unix(_) => at == admin_text(wanted),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
@@ -96,6 +97,7 @@ impl Control {
     pub(crate) fn start(
         plan: Plan,
         node: Node,
+        lock: Option<File>,
         events: Sender<Event>,
         status: Arc<ArcSwap<Status>>,
     ) -> Result<Self, StartError> {
@@ -107,7 +109,11 @@ impl Control {
                 json!({"insecure_allow_unsigned": true}),
             );
         }
-        let state = State::open(&plan.state).map_err(StartError::State)?;
+        let state = match lock {
+            Some(lock) => State::taken_over(&plan.state, lock),
+            None => State::open(&plan.state),
+        };
+        let state = state.map_err(StartError::State)?;
         let trust_file = match &plan.trust {
             TrustSource::File(path) => Some(path.as_path()),
             TrustSource::Nobody => None,

@@ -24,6 +24,8 @@ mod watch;
 mod way;
 
 use std::collections::BTreeSet;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -40,6 +42,7 @@ use bundle::trust::Trust;
 use policy::SecretRef;
 use serde_json::json;
 
+use crate::handover::{self, Offer};
 use crate::node::{Node, Version};
 use crate::telemetry::program::{Audit, Level, OK, event};
 
@@ -97,6 +100,8 @@ pub(crate) enum Event {
     },
     /// End the hold.
     Resume { who: String, answer: Answer },
+    /// Another process wants this one's place.
+    HandOver(UnixStream),
     /// Stop: with a drain, or at once.
     Stop { who: String },
 }
@@ -164,6 +169,15 @@ struct Running {
     since: Moment,
 }
 
+/// Why the control thread has nothing more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The process is to stop.
+    Stop,
+    /// Another process has taken its place.
+    HandedOver,
+}
+
 /// The control thread's own.
 pub(crate) struct Control {
     plan: Plan,
@@ -223,8 +237,13 @@ struct Told {
 }
 
 impl Control {
-    /// Serves events until told to stop. Returns the node for its drain.
-    pub(crate) fn run(mut self, events: &Receiver<Event>) -> Node {
+    /// Serves events until told to stop, or until another process has taken over; `admin` goes
+    /// there too. Returns the node for its drain.
+    pub(crate) fn run(
+        mut self,
+        events: &Receiver<Event>,
+        admin: Option<&(String, OwnedFd)>,
+    ) -> (Node, Ending) {
         let mut tick_at_ms = self.now_ms() + TICK_MS;
         loop {
             let now_ms = self.now_ms();
@@ -272,12 +291,52 @@ impl Control {
                         result: OK,
                     }
                     .tell("stopping", json!({}));
-                    return self.node;
+                    return (self.node, Ending::Stop);
                 }
-                Err(RecvTimeoutError::Disconnected) => return self.node,
+                Ok(Event::HandOver(stream)) => {
+                    if self.hand_over(&stream, admin) {
+                        return (self.node, Ending::HandedOver);
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => return (self.node, Ending::Stop),
                 Err(RecvTimeoutError::Timeout) => {}
             }
         }
+    }
+
+    /// Gives sockets, admin interface and state to another process, and waits until it serves:
+    /// meanwhile nothing is changed here. False where it did not come to that.
+    fn hand_over(&mut self, stream: &UnixStream, admin: Option<&(String, OwnedFd)>) -> bool {
+        self.keep_sources();
+        let offered = handover::offer(
+            stream,
+            &Offer {
+                listeners: self.node.descriptors(),
+                lock: self.state.lock(),
+                admin: admin.map(|(at, socket)| (at.clone(), socket.as_fd())),
+            },
+        );
+        let running = self.running.map(|running| running.bundle.to_string());
+        let result = match &offered {
+            Ok(()) => OK,
+            Err(_) => "not-taken-over",
+        };
+        Audit {
+            what: "hand-over",
+            who: "another gwd",
+            from: running,
+            to: None,
+            why: None,
+            result,
+        }
+        .tell(
+            match offered {
+                Ok(()) => "another process serves now; this one lets its connections end",
+                Err(_) => "another process wanted to take over and did not; this one goes on",
+            },
+            json!({"error": offered.as_ref().err().map(ToString::to_string)}),
+        );
+        offered.is_ok()
     }
 
     /// When the store is looked at without being told to: now and then, and when a bundle that
@@ -293,6 +352,9 @@ impl Control {
         self.refresh_secrets();
         self.describe();
         self.check_state();
+        if self.running.is_some() {
+            self.node.close_unwanted();
+        }
         self.tidy();
         self.warm_previous();
         self.keep_sources();

@@ -6,6 +6,7 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,10 +16,12 @@ use bundle::moment::Moment;
 use bundle::refused::Refused;
 use bundle::store::Batch;
 use bundle::store::folder::Folder;
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
 use super::way::Way;
 use crate::files::{NONBLOCK, read_file};
+use crate::handover;
 
 /// The file that says what ran.
 const RAN: &str = "gwd.json";
@@ -33,7 +36,7 @@ const RUNS_MAX: usize = 100;
 /// rollback is not to stand still.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
 /// What may be left in a state folder that somebody emptied.
-const OWN: [&str; 3] = [RAN, "channels", "revocations"];
+const OWN: [&str; 4] = [RAN, "channels", "revocations", handover::SOCKET];
 
 /// An open state folder; the lock is held as long as this lives.
 #[derive(Debug)]
@@ -108,6 +111,25 @@ impl State {
             root: identity(root).map_err(|error| unusable(root, &error))?,
             lock,
         })
+    }
+
+    /// Opens the folder with the lock that another process gave away.
+    ///
+    /// # Errors
+    /// [`Refused::StateNotDurable`] if it cannot be used, or the lock is another folder's.
+    pub(crate) fn taken_over(root: &Path, lock: File) -> Result<Self, Refused> {
+        let layout = layout(root)?;
+        let lock = Lock::taken_over(root, lock)?;
+        Ok(Self {
+            layout,
+            root: identity(root).map_err(|error| unusable(root, &error))?,
+            lock,
+        })
+    }
+
+    /// The lock, for another process.
+    pub(crate) fn lock(&self) -> BorrowedFd<'_> {
+        self.lock.file.as_fd()
     }
 
     /// Whether it could be written when it was opened.
@@ -221,6 +243,26 @@ impl Lock {
         }
         Err(Refused::StateNotDurable {
             why: format!("`{}` was exchanged just now", lock.path.display()),
+        })
+    }
+
+    /// The lock belongs to the open file: whoever has a copy of its descriptor has it.
+    fn taken_over(root: &Path, file: File) -> Result<Self, Refused> {
+        let path = root.join("gwd.lock");
+        let flags = rustix::fs::fcntl_getfl(&file);
+        let lock = Self {
+            writable: flags.is_ok_and(|flags| flags.contains(OFlags::WRONLY)),
+            file,
+            path,
+        };
+        if lock.is_in_place() {
+            return Ok(lock);
+        }
+        Err(Refused::StateNotDurable {
+            why: format!(
+                "the lock that was handed over is not `{}`",
+                lock.path.display()
+            ),
         })
     }
 

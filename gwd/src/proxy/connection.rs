@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::accept::LAST_EXCHANGE_MS;
+use crate::budget::{OfAddress, Share};
 use crate::deadlines::Slot;
 use crate::listen::ListenSocket;
 use crate::proxy::body::ResponseBody;
@@ -28,6 +29,7 @@ use crate::proxy::exchange::exchange;
 use crate::proxy::io::{ClientIo, Transport};
 use crate::proxy::stream::Stream;
 use crate::proxy::{http1, http2, respond};
+use crate::spread::{Handed, Weight};
 use crate::telemetry::process::Shed;
 use crate::tls::Door;
 use crate::tls::accept::{self as tls, TlsFacts};
@@ -56,6 +58,9 @@ pub(crate) struct Conn {
     /// No exchange has begun yet.
     pub(crate) fresh: Cell<bool>,
     _counted: Counted,
+    _share: Share,
+    _of_address: OfAddress,
+    _weight: Weight,
 }
 
 /// What is spoken.
@@ -66,34 +71,85 @@ enum Spoken {
     Nothing,
 }
 
-/// Takes a connection, or sheds it where its listener has as many as it may.
-pub(crate) fn begin(
+/// Takes a connection that this worker accepted, or hands it to one that has much less to do.
+pub(crate) fn accepted(
     worker: &Rc<Worker>,
     socket: &Arc<ListenSocket>,
     stream: TcpStream,
     peer: SocketAddr,
+) {
+    let loads = &worker.shared.loads;
+    let place = loads.place(worker.index);
+    let weight = loads.weigh(place, 1);
+    if place == worker.index {
+        return begin(worker, socket, stream, peer, weight);
+    }
+    let Ok(stream) = stream.into_std() else {
+        return;
+    };
+    let handed = Handed {
+        socket: Arc::clone(socket),
+        stream,
+        peer,
+        weight,
+    };
+    if let Err(mut back) = worker.hand(place, handed) {
+        back.weight = loads.weigh(worker.index, 1);
+        take(worker, back);
+    }
+}
+
+/// Takes a connection that another worker accepted.
+pub(crate) fn take(worker: &Rc<Worker>, handed: Handed) {
+    let Handed {
+        socket,
+        stream,
+        peer,
+        weight,
+    } = handed;
+    if let Ok(stream) = TcpStream::from_std(stream) {
+        begin(worker, &socket, stream, peer, weight);
+    }
+}
+
+/// Serves a connection, or sheds it where there are as many as there may be.
+fn begin(
+    worker: &Rc<Worker>,
+    socket: &Arc<ListenSocket>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    weight: Weight,
 ) {
     let before = socket.connections.fetch_add(1, Ordering::Relaxed);
     let counted = Counted(Arc::clone(socket));
     let Some(taken) = taken(worker, socket) else {
         return;
     };
-    if before >= taken.limits.connections {
-        worker.counters().shed(Shed::Connections);
-        let _nobody_listens = stream.try_write(respond::OVERLOADED);
-        return;
-    }
+    let peer = peer.ip().to_canonical();
+    let (share, of_address) = match admit(worker, before, &taken.limits, peer) {
+        Ok(admitted) => admitted,
+        Err(lacking) => {
+            worker.counters().shed(lacking);
+            if taken.door.is_none() {
+                let _nobody_listens = stream.try_write(respond::OVERLOADED);
+            }
+            return;
+        }
+    };
     // Without it Nagle's algorithm delays small responses; a failure only costs that.
     let _delayed = stream.set_nodelay(true);
     let conn = Rc::new(Conn {
         worker: Rc::clone(worker),
         socket: Arc::clone(socket),
-        peer: peer.ip().to_canonical(),
+        peer,
         limits: taken.limits,
         tls: OnceCell::new(),
         outdated: Cell::new(false),
         fresh: Cell::new(true),
         _counted: counted,
+        _share: share,
+        _of_address: of_address,
+        _weight: weight,
     });
     match taken.door {
         Some(door) => tokio::task::spawn_local(serve_tls(conn, stream, door)),
@@ -102,6 +158,42 @@ pub(crate) fn begin(
             tokio::task::spawn_local(serve(conn, io, taken.http2))
         }
     };
+}
+
+/// A connection's shares of what is bounded, or what there is too little of.
+fn admit(
+    worker: &Worker,
+    of_listener: u64,
+    limits: &ListenerLimits,
+    peer: IpAddr,
+) -> Result<(Share, OfAddress), Shed> {
+    let budgets = &worker.shared.budgets;
+    if of_listener >= limits.connections {
+        return Err(Shed::Connections);
+    }
+    if budgets.memory.is_full() {
+        return Err(Shed::Memory);
+    }
+    let share = budgets.connections.take().ok_or(Shed::Connections)?;
+    let of_address = budgets.addresses.take(peer);
+    Ok((share, of_address.ok_or(Shed::ConnectionsPerAddress)?))
+}
+
+/// Waits until there is memory for an active connection; none where the deadline passes first.
+pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
+    let mut place = None;
+    let waited = poll_fn(|cx| match conn.worker.shared.budgets.memory.take(bytes) {
+        Some(share) => Poll::Ready(share),
+        None => {
+            conn.worker.waiting.queue(&mut place, cx.waker());
+            Poll::Pending
+        }
+    });
+    let share = in_time(deadline, waited).await;
+    if share.is_none() {
+        conn.worker.counters().shed(Shed::Memory);
+    }
+    share
 }
 
 /// What the listener says of a connection that begins now.

@@ -20,10 +20,12 @@ use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;
 use crate::proxy::websocket::Handshake;
+use crate::telemetry::process::Shed;
 use crate::tls::Door;
 use crate::upstream::mirror::{self, Asked};
 use crate::upstream::send::{Outgoing, send};
 use crate::upstream::upgrade::{Upgrade, upgrade};
+use crate::worker::Worker;
 
 /// The request belongs on another connection (RFC 9110 §15.5.20).
 static MISDIRECTED: Reject = Reject {
@@ -39,6 +41,9 @@ pub(crate) async fn exchange(
 ) -> Response<ResponseBody> {
     let worker = &stream.worker;
     let mut record = Record::begin(stream, &request);
+    if let Some(lacking) = lacking(worker, &record) {
+        return respond::overloaded(lacking, record);
+    }
     let Some(newest) = worker.view() else {
         return respond::nothing_runs(record);
     };
@@ -158,6 +163,15 @@ fn still_admitted(stream: &Stream, door: Option<&Door>) {
 fn is_misdirected(stream: &Stream, door: &Door, http2: bool, host: &str) -> bool {
     let facts = stream.tls.get().filter(|_| http2);
     facts.is_some_and(|facts| !door.same_certificate(facts.sni.as_deref(), host))
+}
+
+/// What the process has too little of to serve this request.
+fn lacking(worker: &Worker, record: &Record) -> Option<Shed> {
+    if record.is_too_many() {
+        return Some(Shed::Requests);
+    }
+    let memory = &worker.shared.budgets.memory;
+    memory.is_full().then_some(Shed::Memory)
 }
 
 /// The upstream is asked, for a tunnel or for a response.

@@ -13,8 +13,9 @@ use std::task::Poll;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 
+use crate::budget::HTTP1_BYTES;
 use crate::listen::ListenSocket;
-use crate::proxy::connection::{Conn, NoTimer, answer, linger};
+use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
 use crate::proxy::io::{ClientIo, Watched};
 use crate::proxy::respond;
 use crate::proxy::stream::{Phase, Stream};
@@ -40,13 +41,22 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         if !parked(&stream, &io).await {
             return;
         }
+        let Some(share) = room(conn, HTTP1_BYTES, &stream.deadline).await else {
+            return;
+        };
         let (end, back) = Box::pin(active(&stream, io)).await;
         match end {
             End::Quiet => {
                 conn.worker.parked_one();
+                drop(share);
+                conn.worker.waiting.wake_one();
                 io = back;
             }
-            end => return Box::pin(finish(&stream, end, back)).await,
+            end => {
+                Box::pin(finish(&stream, end, back)).await;
+                drop(share);
+                return conn.worker.waiting.wake_one();
+            }
         }
     }
 }

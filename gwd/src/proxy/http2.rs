@@ -14,17 +14,23 @@ use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 
+use crate::budget::HTTP2_BYTES;
 use crate::deadlines::Slot;
-use crate::proxy::connection::{Conn, NoTimer, answer};
+use crate::proxy::connection::{Conn, NoTimer, answer, room};
 use crate::proxy::gather::gather;
 use crate::proxy::io::ClientIo;
 use crate::proxy::stream::{Phase, Stream};
+use crate::spread::{Loads, STREAM_WEIGHT};
 
 /// Streams at once (data-plane.md §1).
 const STREAMS_MAX: u32 = 128;
 /// Bytes that a client may send ahead on one stream, and on the connection.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// The part of a bounded memory that one connection's window may be, and its least size: that of
+/// the protocol (RFC 9113 §6.9.2).
+const WINDOW_PART: u64 = 1_024;
+const WINDOW_MIN: u32 = 65_535;
 /// Bytes of a response that may wait for a stream's window.
 const SEND_BUFFER: usize = 64 << 10;
 /// Streams that were reset before they were looked at: more is an attack (CVE-2023-44487).
@@ -33,6 +39,8 @@ const RESET_BEFORE_ACCEPT_MAX: usize = 20;
 const RESET_BY_US_MAX: usize = 64;
 /// How long the client may take nothing of what it is sent.
 const WRITE_DEADLINE_MS: u64 = 30_000;
+/// How long a connection may be idle whose memory others want.
+const IDLE_WANTED_MS: u64 = 1_000;
 /// How long the client may leave a connection open that it was told is over.
 const GOODBYE_MS: u64 = 5_000;
 /// After about so long a connection is asked to come again, so that clients spread
@@ -41,15 +49,27 @@ const AGE_MAX_MS: u64 = 30 * 60_000;
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
+    let deadline = conn.worker.deadlines.slot();
+    deadline.set(conn.worker.shared.clock.now_ms() + conn.limits.idle_timeout_ms);
+    let Some(_share) = room(conn, HTTP2_BYTES, &deadline).await else {
+        return;
+    };
+    drop(deadline);
+    let windows = Windows::of(conn);
     let (gather, drain) = gather(io);
-    let streams = Rc::new(Streams::default());
+    let streams = Rc::new(Streams {
+        loads: conn.worker.shared.loads.clone(),
+        worker: conn.worker.index,
+        active: Cell::new(0),
+        newcomer: RefCell::new(None),
+    });
     let header_bytes = u32::try_from(conn.limits.header_bytes).unwrap_or(u32::MAX);
     let mut builder = http2::Builder::new(Spawner(Rc::clone(&streams)));
     builder
         .timer(NoTimer)
         .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(windows.stream)
+        .initial_connection_window_size(windows.connection)
         .max_send_buf_size(SEND_BUFFER)
         .max_header_list_size(header_bytes)
         .max_pending_accept_reset_streams(RESET_BEFORE_ACCEPT_MAX)
@@ -83,6 +103,27 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     .await;
 }
 
+/// Bytes that a client may send ahead.
+struct Windows {
+    stream: u32,
+    connection: u32,
+}
+
+impl Windows {
+    /// Where memory is bounded, a connection's is a small part of it.
+    fn of(conn: &Conn) -> Self {
+        let memory = conn.worker.shared.budgets.memory.max();
+        let part = memory.map_or(u32::MAX, |max| {
+            u32::try_from(max / WINDOW_PART).unwrap_or(u32::MAX)
+        });
+        let connection = part.clamp(WINDOW_MIN, CONNECTION_WINDOW);
+        Self {
+            stream: connection.min(STREAM_WINDOW),
+            connection,
+        }
+    }
+}
+
 /// What ends a connection that does not end by itself.
 struct Watch<'c> {
     conn: &'c Conn,
@@ -102,8 +143,9 @@ struct Watch<'c> {
 struct Spawner(Rc<Streams>);
 
 /// The open streams of a connection.
-#[derive(Default)]
 struct Streams {
+    loads: Loads,
+    worker: usize,
     active: Cell<usize>,
     /// The stream whose task hyper spawns next.
     newcomer: RefCell<Option<Rc<Stream>>>,
@@ -134,11 +176,17 @@ impl<'c> Watch<'c> {
             return false;
         }
         let expired = self.deadline.expired();
-        if !expired && !self.conn.ending() {
+        // Looked at once a second then.
+        let memory_wanted = self.conn.worker.shared.budgets.memory.is_high();
+        if !expired && !memory_wanted && !self.conn.ending() {
             return false;
         }
         let now_ms = self.conn.worker.shared.clock.now_ms();
-        let idle = |since_ms| now_ms >= since_ms + self.conn.limits.idle_timeout_ms;
+        let idle_ms = match memory_wanted {
+            true => IDLE_WANTED_MS,
+            false => self.conn.limits.idle_timeout_ms,
+        };
+        let idle = |since_ms| now_ms >= since_ms + idle_ms;
         let ends =
             self.conn.ending() || now_ms >= self.old_at_ms || self.idle_since_ms.is_some_and(idle);
         if ends {
@@ -220,12 +268,15 @@ where
 impl Open {
     fn new(streams: &Rc<Streams>) -> Self {
         streams.active.set(streams.active.get() + 1);
+        streams.loads.add(streams.worker, STREAM_WEIGHT);
         Self(Rc::clone(streams))
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.active.set(self.0.active.get() - 1);
+        let streams = &self.0;
+        streams.active.set(streams.active.get() - 1);
+        streams.loads.sub(streams.worker, STREAM_WEIGHT);
     }
 }

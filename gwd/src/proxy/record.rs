@@ -31,6 +31,8 @@ pub(crate) struct Record {
     version: u8,
     coarse_status: bool,
     ended: bool,
+    /// Counts among the requests in flight.
+    in_flight: bool,
     route: u32,
     status: u16,
     reason: &'static str,
@@ -85,6 +87,7 @@ impl Record {
             },
             coarse_status: false,
             ended: false,
+            in_flight: worker.requests.begin(),
             route: UNMATCHED,
             status: 0,
             reason: "",
@@ -107,6 +110,18 @@ impl Record {
             record.begin_line(request.method(), request.uri().path());
         }
         record
+    }
+
+    /// Whether it is one request more than may be in flight.
+    pub(crate) fn is_too_many(&self) -> bool {
+        !self.in_flight
+    }
+
+    /// It is a tunnel from here on: a connection, and no request.
+    pub(crate) fn leaves_flight(&mut self) {
+        if std::mem::take(&mut self.in_flight) {
+            self.stream.worker.requests.end();
+        }
     }
 
     pub(crate) fn stream(&self) -> &Stream {
@@ -554,6 +569,7 @@ impl Record {
 impl Drop for Record {
     /// Dropped before its end: the client has gone, or the exchange panicked.
     fn drop(&mut self) {
+        self.leaves_flight();
         if self.ended {
             return;
         }

@@ -24,6 +24,7 @@ use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::proxy::tunnel::Tunnel;
 use crate::proxy::websocket;
+use crate::telemetry::process::Shed;
 use crate::upstream::send::Answered;
 use crate::upstream::upgrade::Switched;
 use crate::worker::View;
@@ -46,6 +47,11 @@ static NOTHING_RUNS: Reject = Reject {
     status: 503,
     code: "not_ready",
     title: "The gateway is not ready",
+};
+static OVERLOAD: Reject = Reject {
+    status: 503,
+    code: "overload",
+    title: "The gateway has too much to do",
 };
 static LISTENER_GONE: Reject = Reject {
     status: 404,
@@ -318,6 +324,24 @@ pub(crate) fn nothing_runs(mut record: Record) -> Response<ResponseBody> {
     send(made, record)
 }
 
+/// The process has too little of something for this request.
+#[cold]
+pub(crate) fn overloaded(what: Shed, mut record: Record) -> Response<ResponseBody> {
+    record.stream().worker.counters().shed(what);
+    record.refused(&OVERLOAD, "gateway".into());
+    let mut made = problem(
+        OVERLOAD.status,
+        OVERLOAD.code,
+        OVERLOAD.title,
+        "connection_limit_reached",
+        None,
+    );
+    made.headers.insert(RETRY_AFTER, HeaderValue::from(1));
+    // Its body is not read, and its buffers are wanted.
+    made.close = true;
+    send(made, record)
+}
+
 /// The running version has no such listener any more.
 #[cold]
 pub(crate) fn listener_gone(mut record: Record) -> Response<ResponseBody> {
@@ -431,7 +455,7 @@ fn tunnel(
     switched: Switched,
     status: StatusCode,
     mut headers: HeaderMap,
-    record: Record,
+    mut record: Record,
 ) -> Response<ResponseBody> {
     let Switched {
         socket,
@@ -442,6 +466,7 @@ fn tunnel(
     } = switched;
     let upgraded = handshake.agree(&mut headers);
     let stream = record.stream_rc();
+    record.leaves_flight();
     let tunnel = Tunnel {
         upstream: socket,
         early,

@@ -15,6 +15,8 @@ use crate::upstream::mirror::Copies;
 
 /// How long an HTTP/1 connection stands still before it is parked (data-plane.md §2).
 const PARK_MS: u64 = 1_000;
+/// The same where others wait for its memory.
+const PARK_WANTED_MS: u64 = 20;
 
 /// Where a sequence stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,7 +144,7 @@ impl Stream {
     pub(crate) fn watch_quiet(&self) {
         let now_ms = self.worker.shared.clock.now_ms();
         self.deadline
-            .set((now_ms + PARK_MS).min(self.idle_until_ms.get()));
+            .set((now_ms + self.park_ms()).min(self.idle_until_ms.get()));
     }
 
     /// The response's head is made; its body may take as long as it moves.
@@ -177,6 +179,13 @@ impl Stream {
         stays
     }
 
+    fn park_ms(&self) -> u64 {
+        match self.worker.shared.budgets.memory.is_high() {
+            true => PARK_WANTED_MS,
+            false => PARK_MS,
+        }
+    }
+
     /// The exchange is over.
     pub(crate) fn exchange_ended(&self, now_ms: u64) {
         self.deadline.no_limit();
@@ -190,7 +199,7 @@ impl Stream {
             let idle_ms = self.limits.idle_timeout_ms;
             self.phase.set(Phase::Idle);
             self.idle_until_ms.set(now_ms + idle_ms);
-            self.deadline.set(now_ms + idle_ms.min(PARK_MS));
+            self.deadline.set(now_ms + idle_ms.min(self.park_ms()));
         }
     }
 }

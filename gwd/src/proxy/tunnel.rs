@@ -18,7 +18,7 @@ use crate::upstream::Held;
 
 /// Longest silence (semantics.md §14).
 const IDLE_MS: u64 = 3_600_000;
-/// How long one side may go on after the other has ended, or after it was told to.
+/// How long one side may go on after the other has ended.
 const GOODBYE_MS: u64 = 5_000;
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 32 << 10;
@@ -70,12 +70,16 @@ impl Tunnel {
         poll_fn(|cx| {
             stream.deadline.register(cx.waker());
             let before = (up.bytes, down.bytes, up.ended, down.ended);
-            if stream.worker.draining_ms().is_some() && !leaving && down.frames.between() {
+            // The clock is read only while the worker drains.
+            let draining = !leaving && stream.worker.draining_ms().is_some();
+            let ends = draining && clock.now_ms() >= stream.worker.tunnels_end_ms();
+            if ends && down.frames.between() {
                 leaving = true;
                 // The client is told, and may answer; the upstream has nothing more to say.
                 down.kept.extend_from_slice(&CLOSE_GOING_AWAY);
                 down.read_ended = true;
-                stream.deadline.set(clock.now_ms() + GOODBYE_MS);
+                let goodbye_ms = stream.worker.shared.websocket_drain_ms;
+                stream.deadline.set(clock.now_ms() + goodbye_ms);
             }
             let up_ended = up.poll(cx, &mut client, &mut upstream);
             let down_ended = down.poll(cx, &mut upstream, &mut client);

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Rare events, counted by whoever sees them.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    shed_connections: AtomicU64,
-    shed_descriptors: AtomicU64,
+    shed: [AtomicU64; Shed::ALL.len()],
     pub(crate) panics: AtomicU64,
     pub(crate) log_dropped: AtomicU64,
     pub(crate) forced_closes: AtomicU64,
@@ -15,28 +14,49 @@ pub(crate) struct Counters {
 /// What the process had too little of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shed {
+    /// Of a listener or of the process.
     Connections,
+    /// Of one address.
+    ConnectionsPerAddress,
     FileDescriptors,
+    Memory,
+    Requests,
+}
+
+impl Shed {
+    const ALL: [Self; 5] = [
+        Self::Connections,
+        Self::ConnectionsPerAddress,
+        Self::FileDescriptors,
+        Self::Memory,
+        Self::Requests,
+    ];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::ConnectionsPerAddress => "connections_per_address",
+            Self::FileDescriptors => "fds",
+            Self::Memory => "memory",
+            Self::Requests => "requests",
+        }
+    }
 }
 
 impl Counters {
     pub(crate) fn shed(&self, what: Shed) {
-        let cell = match what {
-            Shed::Connections => &self.shed_connections,
-            Shed::FileDescriptors => &self.shed_descriptors,
-        };
-        cell.fetch_add(1, Ordering::Relaxed);
+        self.shed[what as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn sheds(&self) -> [(&'static str, u64); 2] {
-        [
-            ("connections", self.shed_connections.load(Ordering::Relaxed)),
-            ("fds", self.shed_descriptors.load(Ordering::Relaxed)),
-        ]
+    pub(crate) fn sheds(&self) -> [(&'static str, u64); Shed::ALL.len()] {
+        Shed::ALL.map(|what| {
+            let shed = self.shed[what as usize].load(Ordering::Relaxed);
+            (what.as_str(), shed)
+        })
     }
 }
 
@@ -72,6 +92,12 @@ pub(crate) fn usage() -> Usage {
         open_fds: std::fs::read_dir("/proc/self/fd").map_or(0.0, |fds| fds.count() as f64),
         max_fds: limit.current.map_or(f64::INFINITY, |limit| limit as f64),
     }
+}
+
+/// File descriptors that the process may have once its limit is raised.
+pub(crate) fn descriptor_limit() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.maximum.unwrap_or(u64::MAX)
 }
 
 /// Raises the limit of file descriptors as far as the system allows; tells it.

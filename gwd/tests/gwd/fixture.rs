@@ -701,6 +701,8 @@ pub(crate) fn settings() -> Settings {
         zone: None,
         workers: 1,
         access_log: AccessLog::Off,
+        bounds: gwd::node::Bounds::NONE,
+        websocket_drain: Duration::from_secs(5),
         listen: std::collections::BTreeMap::new(),
     }
 }

@@ -236,7 +236,7 @@ fn files_with(folder: &Path, text: &str) -> Vec<String> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(files_with(&path, text));
-        } else {
+        } else if path.is_file() {
             let bytes = std::fs::read(&path).unwrap();
             let has = bytes
                 .windows(text.len())

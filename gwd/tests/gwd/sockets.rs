@@ -384,11 +384,8 @@ fn overrides_that_collide_are_refused_with_their_names() {
     let address = free.local_addr().unwrap();
     drop(free);
     let mut node = gwd::node::Node::start(gwd::node::Settings {
-        name: "test".into(),
-        zone: None,
-        workers: 1,
-        access_log: AccessLog::Off,
         listen: [("public".into(), address), ("second".into(), address)].into(),
+        ..settings()
     })
     .unwrap();
     let version = two.build(&mut node, Digest::of(b"two"));

@@ -111,15 +111,7 @@ fn connections_are_accepted_through_the_time_before_the_stop() {
     let config = world.path("gwd.toml");
     std::fs::write(&config, "keep = 3\n").unwrap();
     command.arg("--config").arg(&config);
-    let mut arguments: Vec<_> = command.get_args().map(std::ffi::OsStr::to_owned).collect();
-    let at = arguments
-        .iter()
-        .position(|argument| argument == "0s")
-        .unwrap();
-    arguments[at] = "60s".into();
-    let mut longer = std::process::Command::new(command.get_program());
-    longer.args(arguments);
-    let mut gwd = Process::spawn(&mut longer);
+    let mut gwd = Process::spawn(command.args(["--pre-stop", "60s"]));
     let public = gwd.public();
     gwd.signal(Signal::TERM);
     eventually("not ready", || gwd.open("/readyz").status == 503);

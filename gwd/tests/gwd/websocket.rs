@@ -1,6 +1,7 @@
 //! WebSockets (RFC 6455) over HTTP/1.1 and over HTTP/2 (RFC 8441).
 
 use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,26 +14,29 @@ use crate::http2::{Http2, http2, to};
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 /// What belongs to it (RFC 6455 §1.3).
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: shop.example\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: chat\r\n\r\n";
+pub(crate) const HANDSHAKE: &str = "GET /ws HTTP/1.1\r\nhost: shop.example\r\nconnection: keep-alive, Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: chat\r\n\r\n";
 
 /// Agrees to every handshake with the accept that the test's key needs, then says `hello` and
 /// gives every byte back.
 fn echo() -> Upstream {
-    Upstream::start(|seen, stream| {
-        let accept = accept_of(seen.field("sec-websocket-key")[0]);
-        let head = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\nsec-websocket-protocol: chat\r\n\r\n"
-        );
-        // The first frame comes with the head.
-        stream
-            .write_all(&[head.as_bytes(), &[0x81, 5], b"hello"].concat())
-            .unwrap();
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = stream.read(&mut buffer) {
-            stream.write_all(&buffer[..read]).unwrap();
-        }
-        Then::Close
-    })
+    Upstream::start(agree)
+}
+
+/// Agrees as [`echo`] does.
+pub(crate) fn agree(seen: &Seen, stream: &mut TcpStream) -> Then {
+    let accept = accept_of(seen.field("sec-websocket-key")[0]);
+    let head = format!(
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: {accept}\r\nsec-websocket-protocol: chat\r\n\r\n"
+    );
+    // The first frame comes with the head.
+    stream
+        .write_all(&[head.as_bytes(), &[0x81, 5], b"hello"].concat())
+        .unwrap();
+    let mut buffer = [0; 4096];
+    while let Ok(read @ 1..) = stream.read(&mut buffer) {
+        stream.write_all(&buffer[..read]).unwrap();
+    }
+    Then::Close
 }
 
 fn accept_of(key: &str) -> String {
@@ -54,7 +58,7 @@ fn accept_of(key: &str) -> String {
         .to_owned()
 }
 
-fn websocket(upstream: &Upstream) -> Shop {
+pub(crate) fn websocket(upstream: &Upstream) -> Shop {
     shop(
         upstream.address,
         vec![op("GET", "/ws").websocket(), op("GET", "/plain")],

@@ -243,8 +243,10 @@ impl World {
             .env("RUST_BACKTRACE", "0")
             .env("GWS_EDGE", "hunter2")
             .arg("run")
-            .args(["--admin", "127.0.0.1:0", "--workers", "2"])
-            .args(["--pre-stop", "0s", "--node", "node-1"])
+            // A test may say otherwise on the command line, which wins.
+            .env("GWD_WORKERS", "2")
+            .env("GWD_PRE_STOP", "0s")
+            .args(["--admin", "127.0.0.1:0", "--node", "node-1"])
             .arg("--store")
             .arg(self.path("store"))
             .arg("--state")

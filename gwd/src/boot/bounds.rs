@@ -1,0 +1,74 @@
+//! What the process may have at once: as asked for, or what its memory and its file descriptors
+//! allow.
+
+use anyhow::{Context as _, bail};
+
+use super::options::RunOptions;
+use crate::measure;
+use crate::node::Bounds;
+use crate::telemetry::process;
+
+/// Below it there is no room for the gateway itself.
+const MEMORY_BYTES_MIN: u64 = 64 << 20;
+/// Memory for which one connection is allowed: a parked one, with the kernel's part.
+const BYTES_PER_CONNECTION: u64 = 8 << 10;
+/// Memory for which one request is allowed.
+const BYTES_PER_REQUEST: u64 = 64 << 10;
+/// File descriptors that no client gets: admin, logs, store, and connections to upstreams.
+const DESCRIPTORS_KEPT: u64 = 128;
+
+/// Bounds from the command line, else from the file, else from the system.
+///
+/// # Errors
+/// What is wrong with an option.
+pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds> {
+    let memory = match ours.memory.as_ref().or(file.memory.as_ref()) {
+        Some(text) => Some(size("--memory", text)?),
+        None => measure::limit(),
+    };
+    if memory.is_some_and(|bytes| bytes < MEMORY_BYTES_MIN) && ours.memory.is_some() {
+        bail!("--memory: at least 64MiB, gwd itself needs some of it");
+    }
+    let connections = ours.connections.or(file.connections);
+    let per_address = ours
+        .connections_per_address
+        .or(file.connections_per_address);
+    let requests = ours.requests.or(file.requests);
+    for (option, number) in [
+        ("--connections", connections),
+        ("--connections-per-address", per_address.map(u64::from)),
+        ("--requests", requests),
+    ] {
+        if number == Some(0) {
+            bail!("{option}: at least 1");
+        }
+    }
+    let by_memory = |each: u64| memory.map_or(u64::MAX, |bytes| (bytes / each).max(1));
+    let descriptors = process::descriptor_limit().saturating_sub(DESCRIPTORS_KEPT) / 4 * 3;
+    Ok(Bounds {
+        connections: connections
+            .unwrap_or_else(|| descriptors.min(by_memory(BYTES_PER_CONNECTION)).max(1)),
+        connections_per_address: per_address.unwrap_or(u32::MAX),
+        requests: requests.unwrap_or_else(|| by_memory(BYTES_PER_REQUEST)),
+        memory_bytes: memory.unwrap_or(u64::MAX),
+    })
+}
+
+/// `512MiB`, `2GiB`, `300MB`; a bare number counts bytes.
+fn size(option: &str, text: &str) -> anyhow::Result<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match &text[digits.len()..] {
+        "" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        "KB" => Some(1_000),
+        "MB" => Some(1_000_000),
+        "GB" => Some(1_000_000_000),
+        _ => None,
+    };
+    let number: Option<u64> = digits.parse().ok();
+    unit.zip(number)
+        .and_then(|(unit, number)| number.checked_mul(unit))
+        .with_context(|| format!("{option}: `{text}` is not a size like `512MiB`"))
+}

@@ -1,0 +1,129 @@
+//! systemd: sockets that it bound, and what it wants to know (sd_listen_fds(3), sd_notify(3)).
+
+#![expect(
+    unsafe_code,
+    reason = "descriptors that the environment names are taken as ours"
+)]
+
+use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use serde_json::json;
+
+use crate::control::Status;
+use crate::inherited::Inherited;
+use crate::telemetry::program::{Level, event};
+
+/// The first descriptor that systemd passes.
+const FIRST: i32 = 3;
+/// Descriptors that are believed in.
+const DESCRIPTORS_MAX: i32 = 1_024;
+/// How often readiness is looked at before it is told.
+const READY_TICK: Duration = Duration::from_millis(20);
+
+/// Sockets that systemd bound for this process. Called once, before any other file is opened by
+/// more than one thread.
+pub(super) fn sockets() -> Vec<Inherited> {
+    let of_us = variable("LISTEN_PID").and_then(|pid| pid.parse().ok());
+    if of_us != Some(std::process::id()) {
+        return Vec::new();
+    }
+    let count: i32 = variable("LISTEN_FDS")
+        .and_then(|count| count.parse().ok())
+        .unwrap_or(0);
+    let names = variable("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
+    let mut inherited: Vec<Inherited> = Vec::new();
+    for descriptor in FIRST..FIRST + count.clamp(0, DESCRIPTORS_MAX) {
+        let name = names.next().filter(|name| !matches!(*name, "" | "unknown"));
+        // SAFETY: systemd's protocol: these descriptors are open, and were opened for this
+        // process, which takes them once, here. One that is not open is refused by the kernel.
+        let socket = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        let _inherited_by_children = rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC);
+        match Inherited::of(socket.into(), name.map(str::to_owned)) {
+            Some(one) => match inherited
+                .iter_mut()
+                .find(|known| known.address == one.address)
+            {
+                Some(known) => known.sockets.extend(one.sockets),
+                None => inherited.push(one),
+            },
+            None => event(
+                Level::Warn,
+                "a descriptor of systemd is not used: it is no TCP socket",
+                json!({"descriptor": descriptor, "name": name}),
+            ),
+        }
+    }
+    inherited
+}
+
+/// Tells systemd when the process is ready, and from then on that it lives; one that takes over
+/// becomes the service's main process (the unit needs `NotifyAccess=all` for that). Without systemd
+/// nothing happens.
+///
+/// # Errors
+/// If no thread can be started.
+pub(super) fn watch(
+    status: Arc<ArcSwap<Status>>,
+    takes_over: bool,
+    lives: impl Fn() -> bool + Send + 'static,
+) -> std::io::Result<()> {
+    if variable("NOTIFY_SOCKET").is_none() {
+        return Ok(());
+    }
+    let of_us = variable("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
+    let interval = variable("WATCHDOG_USEC")
+        .filter(|_| of_us)
+        .and_then(|interval| interval.parse().ok())
+        .map(|interval: u64| Duration::from_micros(interval / 3).max(READY_TICK));
+    std::thread::Builder::new()
+        .name("systemd".into())
+        .spawn(move || {
+            while !status.load().ready {
+                feed(&lives);
+                std::thread::sleep(READY_TICK);
+            }
+            match takes_over {
+                true => tell(&format!("MAINPID={}\nREADY=1", std::process::id())),
+                false => tell("READY=1"),
+            }
+            while let Some(interval) = interval {
+                feed(&lives);
+                std::thread::sleep(interval);
+            }
+        })?;
+    Ok(())
+}
+
+/// Not fed, systemd ends the process and starts another.
+fn feed(lives: &impl Fn() -> bool) {
+    if lives() {
+        tell("WATCHDOG=1");
+    }
+}
+
+/// Tells systemd, where there is one.
+pub(super) fn tell(state: &str) {
+    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let address = match path.as_bytes() {
+        [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(&path),
+    };
+    // Nobody listens: nothing to be done about it.
+    let _untold = address.and_then(|address| {
+        let socket = UnixDatagram::unbound()?;
+        socket.send_to_addr(state.as_bytes(), &address)
+    });
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}

@@ -1,0 +1,401 @@
+//! What the process may have at once (data-plane.md §10): connections, requests and memory. Whoever gets a share holds it as a value and gives it back by dropping it.
+//!
+//! Memory is reckoned and measured. A connection that hyper serves is reckoned at what its buffers
+//! were measured to need; a parked one needs none, and becomes active only when there is room, so
+//! that what its client sends waits in the kernel. Beside that the process is measured ten times a
+//! second, by its control group where it has one. The larger of both counts.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Bytes that an HTTP/1 connection needs while it is served: hyper's buffers, the exchange, and
+/// the upstream's connection.
+pub(crate) const HTTP1_BYTES: u64 = 48 << 10;
+/// The same for HTTP/2, idle or not: its header tables, and streams beyond the first few.
+pub(crate) const HTTP2_BYTES: u64 = 96 << 10;
+/// Parts of the memory, in percent: reading stops for who is not served yet, …
+const HIGH: u64 = 80;
+/// … requests and connections are turned away, …
+const FULL: u64 = 95;
+/// … and this much may always be used, whatever is measured: else a process that has grown for
+/// another reason would never serve again.
+const FLOOR: u64 = 10;
+/// Requests that a worker takes from the budget at once, …
+const COIN_MAX: u64 = 64;
+/// … of as many times that per worker, so that what lies unused is little.
+const COINS_MIN: u64 = 16;
+/// Locks among which addresses are spread.
+const SHARDS: usize = 64;
+
+/// Bounds of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Connections of clients, over all listeners.
+    pub connections: u64,
+    /// Connections of one address; an IPv6 client is its /64.
+    pub connections_per_address: u32,
+    /// Requests in flight; WebSockets count as connections only.
+    pub requests: u64,
+    /// Bytes of memory.
+    pub memory_bytes: u64,
+}
+
+/// The bounds, and how much of each is used.
+#[derive(Debug)]
+pub(crate) struct Budgets {
+    pub(crate) connections: Arc<Budget>,
+    pub(crate) requests: Arc<Budget>,
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) addresses: Arc<Addresses>,
+}
+
+/// Something that is counted and bounded. Alone in its cache line: every worker writes it.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Budget {
+    max: u64,
+    used: AtomicU64,
+}
+
+/// A share of a budget.
+#[derive(Debug)]
+pub(crate) struct Share {
+    budget: Arc<Budget>,
+    amount: u64,
+}
+
+/// A worker's part of a budget that is taken from often: it takes and gives back several at once,
+/// so that workers do not meet at one cache line with every request.
+#[derive(Debug)]
+pub(crate) struct Purse {
+    budget: Arc<Budget>,
+    /// Taken from the budget, and free.
+    spare: Cell<u64>,
+    /// Taken at once.
+    coin: u64,
+}
+
+/// Memory of the process.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    max: u64,
+    /// What active connections are reckoned to hold.
+    reckoned: Arc<Budget>,
+    /// What the process holds when no connection is active.
+    base: AtomicU64,
+    measured: AtomicU64,
+}
+
+/// Connections by address.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    max: u32,
+    shards: Box<[Mutex<HashMap<IpAddr, u32>>]>,
+    hasher: std::hash::RandomState,
+}
+
+/// A connection of an address.
+#[derive(Debug)]
+pub(crate) struct OfAddress(Option<(Arc<Addresses>, IpAddr)>);
+
+// === impl Bounds ===
+
+impl Bounds {
+    /// No bounds.
+    pub const NONE: Self = Self {
+        connections: u64::MAX,
+        connections_per_address: u32::MAX,
+        requests: u64::MAX,
+        memory_bytes: u64::MAX,
+    };
+}
+
+// === impl Budgets ===
+
+impl Budgets {
+    pub(crate) fn new(bounds: &Bounds) -> Self {
+        Self {
+            connections: Budget::of(bounds.connections),
+            requests: Budget::of(bounds.requests),
+            memory: Memory::of(bounds.memory_bytes),
+            addresses: Addresses::of(bounds.connections_per_address),
+        }
+    }
+}
+
+// === impl Budget ===
+
+impl Budget {
+    pub(crate) fn of(max: u64) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            used: AtomicU64::new(0),
+        })
+    }
+
+    /// One more, where there is room.
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Share> {
+        self.take_below(1, self.max)
+    }
+
+    /// `amount` more, where it stays within `max`.
+    fn take_below(self: &Arc<Self>, amount: u64, max: u64) -> Option<Share> {
+        let before = self.used.fetch_add(amount, Ordering::Relaxed);
+        // Made first: dropped, it gives back what was one too many.
+        let share = Share {
+            budget: Arc::clone(self),
+            amount,
+        };
+        (before.saturating_add(amount) <= max).then_some(share)
+    }
+
+    /// `amount` more without a share; false, and nothing is taken, where it does not fit.
+    fn add(&self, amount: u64) -> bool {
+        let before = self.used.fetch_add(amount, Ordering::Relaxed);
+        let fits = before.saturating_add(amount) <= self.max;
+        if !fits {
+            self.used.fetch_sub(amount, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    pub(crate) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.amount, Ordering::Relaxed);
+    }
+}
+
+// === impl Purse ===
+
+impl Purse {
+    /// A worker's part of what `workers` share.
+    pub(crate) fn new(budget: &Arc<Budget>, workers: usize) -> Self {
+        let part = budget.max / (workers as u64).saturating_mul(COINS_MIN);
+        Self {
+            budget: Arc::clone(budget),
+            spare: Cell::new(0),
+            coin: part.clamp(1, COIN_MAX),
+        }
+    }
+
+    /// One more; false where there is no room. Each `true` is to be followed by [`Self::end`].
+    pub(crate) fn begin(&self) -> bool {
+        let mut spare = self.spare.get();
+        if spare == 0 {
+            spare = match self.budget.add(self.coin) {
+                true => self.coin,
+                false => u64::from(self.budget.add(1)),
+            };
+            if spare == 0 {
+                return false;
+            }
+        }
+        self.spare.set(spare - 1);
+        true
+    }
+
+    /// One less.
+    pub(crate) fn end(&self) {
+        let mut spare = self.spare.get() + 1;
+        if spare > self.coin {
+            self.budget.used.fetch_sub(self.coin, Ordering::Relaxed);
+            spare -= self.coin;
+        }
+        self.spare.set(spare);
+    }
+}
+
+impl Drop for Purse {
+    fn drop(&mut self) {
+        self.budget
+            .used
+            .fetch_sub(self.spare.get(), Ordering::Relaxed);
+    }
+}
+
+// === impl Memory ===
+
+impl Memory {
+    pub(crate) fn of(max: u64) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            reckoned: Budget::of(u64::MAX),
+            base: AtomicU64::new(0),
+            measured: AtomicU64::new(0),
+        })
+    }
+
+    /// Bytes of memory that may be used; none where there is no bound.
+    pub(crate) fn max(&self) -> Option<u64> {
+        (self.max != u64::MAX).then_some(self.max)
+    }
+
+    /// Room for an active connection; none where reading has to wait.
+    pub(crate) fn take(&self, bytes: u64) -> Option<Share> {
+        let share = self.reckoned.take_below(bytes, u64::MAX)?;
+        (!self.is_above(HIGH)).then_some(share)
+    }
+
+    /// Whether idle connections should give back what they hold.
+    pub(crate) fn is_high(&self) -> bool {
+        self.is_above(HIGH)
+    }
+
+    /// Whether what is new has to be turned away.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_above(FULL)
+    }
+
+    /// The process holds so much, as its system says.
+    pub(crate) fn measured(&self, bytes: u64) {
+        if self.reckoned.used() == 0 {
+            self.base.store(bytes, Ordering::Relaxed);
+        }
+        self.measured.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that are used, reckoned or measured.
+    pub(crate) fn used(&self) -> u64 {
+        let reckoned = self.base.load(Ordering::Relaxed) + self.reckoned.used();
+        reckoned.max(self.measured.load(Ordering::Relaxed))
+    }
+
+    fn is_above(&self, percent: u64) -> bool {
+        if self.max == u64::MAX {
+            return false;
+        }
+        self.used() > self.max / 100 * percent && self.reckoned.used() > self.max / 100 * FLOOR
+    }
+}
+
+// === impl Addresses ===
+
+impl Addresses {
+    pub(crate) fn of(max: u32) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: std::hash::RandomState::new(),
+        })
+    }
+
+    /// One more connection of an address, where it may have one.
+    pub(crate) fn take(self: &Arc<Self>, address: IpAddr) -> Option<OfAddress> {
+        if self.max == u32::MAX {
+            return Some(OfAddress(None));
+        }
+        let address = network(address);
+        let mut shard = self.shard(address);
+        let count = shard.entry(address).or_default();
+        if *count >= self.max {
+            return None;
+        }
+        *count += 1;
+        Some(OfAddress(Some((Arc::clone(self), address))))
+    }
+
+    fn shard(&self, address: IpAddr) -> MutexGuard<'_, HashMap<IpAddr, u32>> {
+        use std::hash::BuildHasher as _;
+        let shard = self.hasher.hash_one(address) as usize % SHARDS;
+        let lock = self.shards[shard].lock();
+        lock.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for OfAddress {
+    fn drop(&mut self) {
+        let Some((addresses, address)) = self.0.take() else {
+            return;
+        };
+        let mut shard = addresses.shard(address);
+        if let Some(count) = shard.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                shard.remove(&address);
+            }
+        }
+    }
+}
+
+/// Who has an IPv6 address has all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_gives_what_it_has_and_takes_it_back() {
+        let budget = Budget::of(2);
+        let (one, two) = (budget.take(), budget.take());
+        assert!(one.is_some() && two.is_some());
+        assert!(budget.take().is_none());
+        assert_eq!(budget.used(), 2, "a refusal takes nothing");
+        drop(one);
+        assert!(budget.take().is_some());
+    }
+
+    #[test]
+    fn purses_share_one_budget_and_leave_little_unused() {
+        let budget = Budget::of(1_000);
+        let purses = [Purse::new(&budget, 2), Purse::new(&budget, 2)];
+        let begun = (0..2_000).filter(|_| purses[0].begin()).count();
+        assert_eq!(begun, 1_000, "one may have all");
+        assert!(!purses[1].begin());
+        (0..1_000).for_each(|_| purses[0].end());
+        assert!(budget.used() <= purses[0].coin, "{budget:?}");
+        assert!(purses[1].begin());
+        purses[1].end();
+        drop(purses);
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn memory_stops_reading_at_80_and_sheds_at_95_percent() {
+        let memory = Memory::of(1_000_000);
+        memory.measured(100_000);
+        let first = memory.take(600_000).unwrap();
+        assert!(!memory.is_high());
+        assert!(
+            memory.take(150_000).is_none(),
+            "100 + 600 + 150 is above 80 %"
+        );
+        memory.measured(900_000);
+        assert!(memory.is_high() && !memory.is_full());
+        memory.measured(960_000);
+        assert!(memory.is_full(), "what is measured counts too");
+        drop(first);
+        assert!(memory.take(10_000).is_some(), "a little is always served");
+        assert!(Memory::of(u64::MAX).take(u64::MAX / 2).is_some());
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_an_ipv6_client_is_its_network() {
+        let addresses = Addresses::of(1);
+        let of = |text: &str| addresses.take(text.parse().unwrap());
+        let one = of("192.0.2.1");
+        assert!(one.is_some() && of("192.0.2.1").is_none());
+        assert!(of("::ffff:192.0.2.1").is_none(), "the same address");
+        assert!(of("192.0.2.2").is_some());
+        drop(one);
+        assert!(of("192.0.2.1").is_some());
+        let network = of("2001:db8::1");
+        assert!(network.is_some() && of("2001:db8::ffff:1").is_none());
+        assert!(of("2001:db8:0:1::1").is_some());
+    }
+}

@@ -1,0 +1,278 @@
+//! Replacing the process without losing anybody (data-plane.md §6).
+//!
+//! A gwd serves `handover.sock` in its state folder. A new one with `--take-over` asks there and
+//! is given every listening socket, the admin interface's, and the lock of the state folder, by
+//! SCM_RIGHTS. From then on the old one changes nothing: it serves what it runs, and waits. The
+//! new one builds, adopts the sockets, begins to accept and says so; only then does the old one
+//! stop accepting, without closing anything, and drain. Whatever goes wrong before, the old one
+//! goes on as if nobody had asked.
+//!
+//! A message is four bytes of length (big endian) and so many of JSON; the file descriptors come
+//! with its first byte. The lock is flock's: it belongs to the open file, so that whoever has a
+//! copy of the descriptor has the lock too, and it ends with the last of them.
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::control::Event;
+use crate::inherited::Inherited;
+use crate::telemetry::program::{Level, event};
+
+/// The socket's name in the state folder.
+pub(crate) const SOCKET: &str = "handover.sock";
+/// What the new process says first, and when it accepts.
+const ASK: &[u8; 8] = b"gwd/1 on";
+const READY: &[u8; 8] = b"gwd/1 ok";
+/// How long the new process may take to verify, build and begin.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one message may take.
+const PROMPT: Duration = Duration::from_secs(5);
+/// Descriptors in one message; the kernel takes 253.
+const DESCRIPTORS_MAX: usize = 128;
+/// Bytes of one message.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
+
+/// What a message's descriptors are.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+enum Message {
+    /// Sockets of one address.
+    Listener {
+        name: String,
+        wanted: SocketAddr,
+        address: SocketAddr,
+    },
+    /// The lock of the state folder.
+    State,
+    /// The admin interface's socket, and where that is.
+    Admin { at: String },
+    /// That was all.
+    End,
+}
+
+/// What is handed over.
+#[derive(Debug)]
+pub(crate) struct Offer<'a> {
+    /// By listener: its name, the address that was asked for, the real one, the sockets.
+    pub(crate) listeners: Vec<(String, SocketAddr, SocketAddr, Vec<BorrowedFd<'a>>)>,
+    pub(crate) lock: BorrowedFd<'a>,
+    pub(crate) admin: Option<(String, BorrowedFd<'a>)>,
+}
+
+/// What was taken over.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) listeners: Vec<Inherited>,
+    pub(crate) lock: File,
+    pub(crate) admin: Option<(String, OwnedFd)>,
+    pub(crate) promise: Promise,
+}
+
+/// The old process waits for it.
+#[derive(Debug)]
+pub(crate) struct Promise(UnixStream);
+
+// === the old process ===
+
+/// Serves the socket on a thread of its own; each who asks becomes an event.
+///
+/// # Errors
+/// If the socket cannot be made.
+pub(crate) fn serve(state: &Path, events: Sender<Event>) -> io::Result<()> {
+    let path = state.join(SOCKET);
+    // Left behind, or the one of the process whose place this one has taken.
+    let _not_there = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    std::thread::Builder::new()
+        .name("handover".into())
+        .spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else {
+                    std::thread::sleep(Duration::from_millis(100));
+                    continue;
+                };
+                if asks(&stream) && events.send(Event::HandOver(stream)).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(())
+}
+
+/// Whether it is a gwd of the same user, or of root, that asks.
+fn asks(mut stream: &UnixStream) -> bool {
+    let ours = rustix::process::geteuid();
+    let peer = rustix::net::sockopt::socket_peercred(stream);
+    let known = peer.is_ok_and(|peer| peer.uid == ours || peer.uid.is_root());
+    let mut said = [0; ASK.len()];
+    known
+        && stream.set_read_timeout(Some(PROMPT)).is_ok()
+        && stream.set_write_timeout(Some(PROMPT)).is_ok()
+        && stream.read_exact(&mut said).is_ok()
+        && &said == ASK
+}
+
+/// Hands everything over and waits until the new process accepts.
+///
+/// # Errors
+/// If it did not come to that: then nothing has changed.
+pub(crate) fn offer(mut stream: &UnixStream, offer: &Offer<'_>) -> io::Result<()> {
+    for (name, wanted, address, sockets) in &offer.listeners {
+        for sockets in sockets.chunks(DESCRIPTORS_MAX) {
+            let (name, wanted, address) = (name.clone(), *wanted, *address);
+            let message = Message::Listener {
+                name,
+                wanted,
+                address,
+            };
+            send(stream, &message, sockets)?;
+        }
+    }
+    if let Some((at, socket)) = &offer.admin {
+        send(stream, &Message::Admin { at: at.clone() }, &[*socket])?;
+    }
+    send(stream, &Message::State, &[offer.lock])?;
+    send(stream, &Message::End, &[])?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut said = [0; READY.len()];
+    stream.read_exact(&mut said)?;
+    if &said != READY {
+        return Err(io::Error::other("it says something else than expected"));
+    }
+    Ok(())
+}
+
+// === the new process ===
+
+/// Asks the gwd that has this state folder for its place; none where there is no such gwd.
+///
+/// # Errors
+/// If there is one that does not hand over.
+pub(crate) fn ask(state: &Path) -> io::Result<Option<Taken>> {
+    let mut stream = match UnixStream::connect(state.join(SOCKET)) {
+        Ok(stream) => stream,
+        Err(error) => match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => return Ok(None),
+            _ => return Err(error),
+        },
+    };
+    // The control thread of the other may be at work.
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(ASK)?;
+    let (mut listeners, mut lock, mut admin) = (Vec::<Inherited>::new(), None, None);
+    loop {
+        let (message, mut descriptors) = receive(&stream)?;
+        match message {
+            Message::Listener {
+                name,
+                wanted,
+                address,
+            } => {
+                let sockets = descriptors.into_iter().map(socket2::Socket::from);
+                let known = listeners.iter_mut().find(|known| known.address == address);
+                match known {
+                    Some(known) => known.sockets.extend(sockets),
+                    None => listeners.push(Inherited {
+                        name: Some(name),
+                        wanted: Some(wanted),
+                        address,
+                        sockets: sockets.collect(),
+                    }),
+                }
+            }
+            Message::State => lock = descriptors.pop().map(File::from),
+            Message::Admin { at } => admin = descriptors.pop().map(|socket| (at, socket)),
+            Message::End => break,
+        }
+    }
+    let lock = lock.ok_or_else(|| io::Error::other("the state folder's lock did not come"))?;
+    Ok(Some(Taken {
+        listeners,
+        lock,
+        admin,
+        promise: Promise(stream),
+    }))
+}
+
+impl Promise {
+    /// Says that this process accepts now.
+    pub(crate) fn keep(mut self) {
+        if let Err(error) = self.0.write_all(READY) {
+            event(
+                Level::Warn,
+                "the gwd before was not told that this one accepts",
+                json!({"error": error.to_string()}),
+            );
+        }
+    }
+}
+
+// === messages ===
+
+fn send(
+    mut stream: &UnixStream,
+    message: &Message,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    let body = serde_json::to_vec(message)?;
+    let length = u32::try_from(body.len()).map_err(io::Error::other)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::Error::other("too many descriptors for one message"));
+    }
+    let head = length.to_be_bytes();
+    let sent = sendmsg(
+        stream.as_fd(),
+        &[IoSlice::new(&head)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
+    stream.write_all(&head[sent..])?;
+    stream.write_all(&body)
+}
+
+fn receive(mut stream: &UnixStream) -> io::Result<(Message, Vec<OwnedFd>)> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut head = [0; 4];
+    let came = recvmsg(
+        stream.as_fd(),
+        &mut [IoSliceMut::new(&mut head)],
+        &mut control,
+        RecvFlags::CMSG_CLOEXEC,
+    )?;
+    if came.bytes == 0 {
+        return Err(io::Error::other("it broke off: see its log"));
+    }
+    let mut descriptors = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            descriptors.extend(rights);
+        }
+    }
+    stream.read_exact(&mut head[came.bytes..])?;
+    let length = u32::from_be_bytes(head) as usize;
+    if length > MESSAGE_BYTES_MAX {
+        return Err(io::Error::other("a message is too long"));
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    Ok((serde_json::from_slice(&body)?, descriptors))
+}

@@ -1,0 +1,67 @@
+//! Listening sockets that another process bound: systemd, or the gwd whose place this one takes.
+//!
+//! A socket is adopted by the listener of the same address, or of the name that systemd gives it,
+//! whatever the number of workers on either side; what no listener wants is closed.
+
+use std::net::SocketAddr;
+
+use socket2::Socket;
+
+/// The sockets of one address.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    /// The listener's name, where somebody said it.
+    pub(crate) name: Option<String>,
+    /// What was asked for, where the system chose the port.
+    pub(crate) wanted: Option<SocketAddr>,
+    /// Where they really are.
+    pub(crate) address: SocketAddr,
+    pub(crate) sockets: Vec<Socket>,
+}
+
+impl Inherited {
+    /// A socket that listens; none where it is not one of TCP.
+    pub(crate) fn of(socket: Socket, name: Option<String>) -> Option<Self> {
+        let address = socket.local_addr().ok()?.as_socket()?;
+        let tcp = socket.r#type().ok()? == socket2::Type::STREAM;
+        if !tcp || socket.set_nonblocking(true).is_err() {
+            return None;
+        }
+        Some(Self {
+            name,
+            wanted: None,
+            address,
+            sockets: vec![socket],
+        })
+    }
+
+    /// Whether they are what a listener wants.
+    pub(crate) fn suits(&self, name: &str, wanted: SocketAddr) -> bool {
+        if wanted.port() == 0 {
+            return self.name.as_deref() == Some(name)
+                && self.wanted.is_none_or(|asked| asked == wanted);
+        }
+        match self.wanted {
+            Some(asked) => asked == wanted,
+            None => self.address == wanted || self.name.as_deref() == Some(name),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_is_adopted_by_its_name_or_its_address() {
+        let bound = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = bound.local_addr().unwrap();
+        let one = Inherited::of(bound.into(), Some("public".into())).unwrap();
+        let elsewhere: SocketAddr = "127.0.0.1:1".parse().unwrap();
+        assert!(one.suits("other", address));
+        assert!(one.suits("public", elsewhere), "systemd says where");
+        assert!(!one.suits("other", elsewhere));
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        assert!(Inherited::of(datagrams.into(), None).is_none());
+    }
+}

@@ -1,0 +1,58 @@
+//! Connections of a worker that wait for memory, in the order of their coming.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::Waker;
+
+use tokio::sync::Notify;
+
+/// All of a worker's.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    queue: RefCell<VecDeque<Rc<Place>>>,
+    /// The queue is not empty any more.
+    pub(crate) somebody: Notify,
+}
+
+/// A place in the queue; who drops it is passed over.
+pub(crate) struct Place {
+    waker: Waker,
+    called: Cell<bool>,
+}
+
+impl Waiting {
+    /// Stands in the queue: where `place` was called already, at its end.
+    pub(crate) fn queue(&self, place: &mut Option<Rc<Place>>, waker: &Waker) {
+        let stands = place
+            .as_ref()
+            .is_some_and(|place| !place.called.get() && place.waker.will_wake(waker));
+        if stands {
+            return;
+        }
+        let new = Rc::new(Place {
+            waker: waker.clone(),
+            called: Cell::new(false),
+        });
+        self.queue.borrow_mut().push_back(Rc::clone(&new));
+        *place = Some(new);
+        self.somebody.notify_one();
+    }
+
+    /// Calls the first who still waits.
+    pub(crate) fn wake_one(&self) {
+        loop {
+            let Some(place) = self.queue.borrow_mut().pop_front() else {
+                return;
+            };
+            if Rc::strong_count(&place) > 1 {
+                place.called.set(true);
+                return place.waker.wake_by_ref();
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.borrow().is_empty()
+    }
+}

@@ -1,0 +1,162 @@
+//! What the process may have at once: what is more is turned away and counted, what is within is
+//! served; and workers share what comes.
+
+use std::io::Write as _;
+use std::sync::mpsc;
+
+use crate::fixture::*;
+use gwd::node::{Bounds, Node, Settings};
+
+/// Serves a shop under bounds.
+fn bounded(shop: &Shop, workers: usize, bounds: Bounds) -> Served {
+    let mut node = Node::start(Settings {
+        workers,
+        bounds,
+        ..settings()
+    })
+    .unwrap();
+    let version = shop.build(&mut node, bundle::digest::Digest::of(b"one"));
+    node.bind(&version).unwrap();
+    node.publish(&version, 1);
+    let address = node.listeners()["public"];
+    Served { node, address }
+}
+
+const GET: &str = "GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
+
+/// A connection that the gateway has answered once.
+fn served(address: std::net::SocketAddr) -> Client {
+    let mut client = Client::connect(address);
+    client.send(GET);
+    assert_eq!(client.answer().status, 200);
+    client
+}
+
+#[test]
+fn the_process_has_so_many_connections_over_all_listeners() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.more_listeners = vec![listener("second", "127.0.0.1:0")];
+    let bounds = Bounds {
+        connections: 2,
+        ..Bounds::NONE
+    };
+    let gateway = bounded(&shop, 1, bounds);
+    let first = served(gateway.address);
+    let _second = served(gateway.address);
+    let other = gateway.node.listeners()["second"];
+    let rest = Client::connect(other).rest();
+    assert!(rest.starts_with("HTTP/1.1 503 "), "{rest}");
+    assert!(rest.contains("retry-after: 1"), "{rest}");
+    let shed = gateway.metric("gwd_overload_shed_total", &["\"connections\""]);
+    assert_eq!(shed, 1.0);
+    drop(first);
+    eventually("room again", || {
+        let mut client = Client::connect(gateway.address);
+        client.send(GET);
+        client.rest_or_head().contains(" 200 ")
+    });
+}
+
+#[test]
+fn one_address_has_so_many_connections_and_another_its_own() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let bounds = Bounds {
+        connections_per_address: 1,
+        ..Bounds::NONE
+    };
+    let gateway = bounded(&shop, 1, bounds);
+    let _first = served(gateway.address);
+    let rest = Client::connect(gateway.address).rest();
+    assert!(rest.starts_with("HTTP/1.1 503 "), "{rest}");
+    let labels = ["connections_per_address"];
+    assert_eq!(gateway.metric("gwd_overload_shed_total", &labels), 1.0);
+    // All of 127/8 is this machine.
+    let other = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    let from: std::net::SocketAddr = "127.0.0.2:0".parse().unwrap();
+    other.bind(&from.into()).unwrap();
+    other.connect(&gateway.address.into()).unwrap();
+    let mut other: std::net::TcpStream = other.into();
+    other.write_all(GET.as_bytes()).unwrap();
+    let mut start = [0; 12];
+    std::io::Read::read_exact(&mut other, &mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 200");
+}
+
+#[test]
+fn so_many_requests_are_in_flight_and_the_next_is_told_to_come_again() {
+    let (reached, arrived) = mpsc::channel();
+    let (release, released) = mpsc::channel::<()>();
+    let (reached, released) = (
+        std::sync::Mutex::new(reached),
+        std::sync::Mutex::new(released),
+    );
+    let upstream = Upstream::start(move |_, stream| {
+        reached.lock().unwrap().send(()).unwrap();
+        let _gone = released.lock().unwrap().recv();
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let bounds = Bounds {
+        requests: 1,
+        ..Bounds::NONE
+    };
+    let gateway = bounded(&shop, 1, bounds);
+    let mut first = Client::connect(gateway.address);
+    first.send(GET);
+    arrived.recv().unwrap();
+    let mut second = Client::connect(gateway.address);
+    second.send(GET);
+    let answer = second.answer();
+    assert_eq!(answer.status, 503);
+    assert_eq!(answer.field("retry-after"), ["1"]);
+    assert_eq!(answer.json()["code"], "overload");
+    assert_eq!(
+        gateway.metric("gwd_overload_shed_total", &["requests"]),
+        1.0
+    );
+    release.send(()).unwrap();
+    assert_eq!(first.answer().status, 200);
+    drop(release);
+    first.send(GET);
+    assert_eq!(first.answer().status, 200, "its place is free again");
+}
+
+/// Of many clients that all send at once more than the memory allows, each is served: reading
+/// waits for who is not served yet, and nobody is turned away.
+#[test]
+fn clients_wait_for_memory_and_all_are_served() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let bounds = Bounds {
+        // Of which 10 % may always be used: a few connections at a time.
+        memory_bytes: 2 << 20,
+        ..Bounds::NONE
+    };
+    let gateway = bounded(&shop, 1, bounds);
+    let mut clients: Vec<Client> = (0..60).map(|_| Client::connect(gateway.address)).collect();
+    for client in &mut clients {
+        client.send(GET);
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+#[test]
+fn a_thousand_connections_spread_over_the_workers() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let gateway = bounded(&shop, 4, Bounds::NONE);
+    let _clients: Vec<Client> = (0..1_000)
+        .map(|_| Client::connect(gateway.address))
+        .collect();
+    eventually("all are accepted", || gateway.node.connections() == 1_000);
+    let loads = gateway.node.loads();
+    let (least, most) = (loads.iter().min().unwrap(), loads.iter().max().unwrap());
+    assert_eq!(loads.iter().sum::<u64>(), 1_000);
+    // Two more: what is on its way to another worker counts there already.
+    assert!(*most <= least + (least / 10).max(8) + 2, "{loads:?}");
+}
