@@ -30,8 +30,8 @@ pub(crate) static UPSTREAM: Object = Object {
         ),
         F::optional(
             "protocol",
-            Partly(&["h1"], &["h2", "h2c", "auto"]),
-            "What it speaks: `h1`.",
+            Partly(&["h1", "h2c"], &["h2", "auto"]),
+            "What it speaks: `h1`, or `h2c`: HTTP/2 in the clear, by prior knowledge. WebSockets are asked for over HTTP/1.1 in any case.",
         ),
         F::optional(
             "lb",

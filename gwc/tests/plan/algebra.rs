@@ -349,6 +349,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             retries: None,
             circuit_breaker: None,
             limits: policy::upstream::Limits::default(),
+            protocol: ir::UpstreamProtocol::default(),
             declared: policy::declared::Settings::default(),
         }])
         .ok()?,

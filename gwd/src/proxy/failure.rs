@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     ConnectTimeout,
     /// The connection broke before the response was whole.
     Reset,
+    /// The upstream says that it has not looked at the request (RFC 9113 §8.7).
+    Refused,
     /// The response's head took too long.
     Timeout,
     /// The time that the client gives its gRPC call is over.
@@ -108,7 +110,7 @@ impl Kind {
                 "The service cannot be reached in time",
                 Blame::Upstream,
             ),
-            Self::Reset => (
+            Self::Reset | Self::Refused => (
                 502,
                 "upstream_reset",
                 "connection_terminated",
@@ -191,10 +193,12 @@ impl Failure {
         }
     }
 
-    /// What hyper's client says, judged.
+    /// What the upstream's client says, judged.
     pub(crate) fn of(error: &CallError) -> Self {
         let kind = if error.is_protocol() {
             Kind::Protocol
+        } else if error.is_unprocessed() {
+            Kind::Refused
         } else {
             Kind::Reset
         };

@@ -5,7 +5,7 @@ pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod failure;
 mod frames;
-mod gather;
+pub(crate) mod gather;
 pub(crate) mod grpc;
 mod http1;
 mod http2;

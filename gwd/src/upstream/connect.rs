@@ -5,19 +5,49 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bundle::ir::UpstreamProtocol;
 use tokio::net::TcpStream;
 
 use crate::deadlines::Slot;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::io::UpstreamSocket;
-use crate::upstream::http1;
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::transport::Transport;
+use crate::upstream::{http1, http2};
 
-/// Opens a connection to one of the target's addresses and speaks HTTP on it.
+/// Opens a connection to one of the target's addresses and speaks on it what the upstream
+/// speaks.
 pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
+    match pool.protocol {
+        UpstreamProtocol::H1 => {
+            let socket = open(pool, deadline).await?;
+            Ok(pool.lease(Transport::Http1(http1::Connection::new(socket))))
+        }
+        UpstreamProtocol::H2c => share(pool, deadline).await,
+    }
+}
+
+/// A connection of HTTP/2. One at a time is opened, and all that wait use it.
+async fn share(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
+    let opening = loop {
+        if let Some(lease) = pool.share() {
+            return Ok(lease);
+        }
+        if let Some(opening) = pool.may_open() {
+            break opening;
+        }
+        if in_time(deadline, pool.opened()).await.is_none() {
+            return Err(too_long(&"waiting for a connection"));
+        }
+    };
     let socket = open(pool, deadline).await?;
-    Ok(pool.lease(Transport::Http1(http1::Connection::new(socket))))
+    let connection = http2::Connection::open(socket, pool.streams(), &pool.gauge).await;
+    let connection = connection.map_err(|error| Failure::because(Kind::ConnectFailed, &error))?;
+    Ok(opening.opened(connection))
+}
+
+fn too_long(what: &dyn std::fmt::Display) -> Failure {
+    Failure::because(Kind::ConnectTimeout, &format_args!("{what} took too long"))
 }
 
 /// Opens a connection to one of the target's addresses, for HTTP/1.1. The deadline is the
@@ -38,10 +68,7 @@ pub(crate) async fn open(pool: &Rc<Pool>, deadline: &Slot) -> Result<UpstreamSoc
         let address = addresses[(first + step) % addresses.len()];
         match in_time(deadline, TcpStream::connect(address)).await {
             None => {
-                return Err(Failure::because(
-                    Kind::ConnectTimeout,
-                    &format_args!("connecting to {address} took too long"),
-                ));
+                return Err(too_long(&format_args!("connecting to {address}")));
             }
             Some(Err(error)) => {
                 last = Some(Failure::because(

@@ -6,6 +6,7 @@ pub(crate) mod breaker;
 pub(crate) mod connect;
 pub(crate) mod health;
 pub(crate) mod http1;
+pub(crate) mod http2;
 pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub(crate) mod pool;
@@ -86,15 +87,7 @@ impl Service {
             balance: Balance::new(upstream.balance.lb, &weights, worker.random.next()),
             pools: endpoints
                 .iter()
-                .map(|endpoint| {
-                    worker.pools.pool(
-                        worker,
-                        upstream.state,
-                        uid,
-                        endpoint,
-                        upstream.idle_timeout_ms,
-                    )
-                })
+                .map(|endpoint| worker.pools.pool(worker, upstream, uid, endpoint))
                 .collect(),
             near: near(upstream, worker.shared.zone.as_deref()),
             connect_timeout_ms: upstream.connect_timeout_ms,

@@ -1,7 +1,9 @@
-//! Idle upstream connections of one worker, by upstream and address.
+//! Upstream connections of one worker, by upstream, address and protocol.
 //!
-//! A pool outlives snapshots: it is found by the upstream's state id and the target's address,
-//! so that a new version goes on using the connections of the one before. A connection comes
+//! A pool outlives snapshots: it is found by the upstream's state id, the target's address and
+//! what is spoken to it, so that a new version goes on using the connections of the one before,
+//! and none that was opened under other rules. Those of HTTP/2 are shared; here only those of
+//! HTTP/1 are ever idle. A connection comes
 //! back when request and response have both ended clean. Two ages: a `fresh` one may serve any
 //! request, an older one only such as can be repeated (data-plane.md §7).
 
@@ -9,14 +11,17 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bundle::ir;
 use http::Response;
 use policy::StateId;
 use rustc_hash::FxHashMap;
+use tokio::sync::Notify;
 
 use crate::proxy::body::Gate;
 use crate::published::Endpoint;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::Held;
+use crate::upstream::http2;
 use crate::upstream::transport::{Call, Incoming, Refused, Transport};
 use crate::worker::Worker;
 
@@ -30,15 +35,23 @@ const IDLE_MAX: usize = 1_024;
 #[derive(Default)]
 pub(crate) struct Pools(RefCell<FxHashMap<Key, Rc<Pool>>>);
 
-/// The upstream's state, the target's host and port.
-type Key = (StateId, Box<str>, u16);
+/// The upstream's state, the target's host and port, what is spoken to it.
+type Key = (StateId, Box<str>, u16, ir::UpstreamProtocol);
 
 /// Connections to one target.
 pub(crate) struct Pool {
     pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) protocol: ir::UpstreamProtocol,
     idle: RefCell<Vec<Idle>>,
+    /// Connections of HTTP/2; the first that has room is used.
+    shared: RefCell<Vec<http2::Connection>>,
+    /// How many exchanges the host bears on each, as it said last.
+    streams: Cell<usize>,
+    /// Somebody opens one that others wait for.
+    opening: Cell<bool>,
+    opened: Notify,
     idle_timeout_ms: Cell<u64>,
-    gauge: Arc<PoolGauge>,
+    pub(crate) gauge: Arc<PoolGauge>,
 }
 
 struct Idle {
@@ -53,8 +66,12 @@ pub(crate) struct Lease {
     /// What is given back when the exchange has ended.
     pub(crate) held: Option<Held>,
     pool: Rc<Pool>,
-    _active: Active,
+    /// None of a shared connection, which counts itself.
+    _active: Option<Active>,
 }
+
+/// The right to open a shared connection; whoever waits for one looks again when it is dropped.
+pub(crate) struct Opening(Rc<Pool>);
 
 struct Active(Arc<PoolGauge>);
 
@@ -64,17 +81,23 @@ impl Pools {
     pub(crate) fn pool(
         &self,
         worker: &Worker,
-        state: StateId,
+        upstream: &ir::Upstream,
         upstream_uid: u32,
         endpoint: &Arc<Endpoint>,
-        idle_timeout_ms: u64,
     ) -> Rc<Pool> {
-        let key = (state, endpoint.host.clone(), endpoint.port);
+        let (protocol, idle_timeout_ms) = (upstream.protocol, upstream.idle_timeout_ms);
+        let host = endpoint.host.clone();
+        let key = (upstream.state, host, endpoint.port, protocol);
         let mut pools = self.0.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
             Rc::new(Pool {
                 endpoint: Arc::clone(endpoint),
+                protocol,
                 idle: RefCell::default(),
+                shared: RefCell::default(),
+                streams: Cell::new(http2::STREAMS_ASSUMED),
+                opening: Cell::new(false),
+                opened: Notify::new(),
                 idle_timeout_ms: Cell::new(idle_timeout_ms),
                 gauge: worker.shard.pool(upstream_uid),
             })
@@ -88,7 +111,8 @@ impl Pools {
     pub(crate) fn sweep(&self, now_ms: u64) {
         self.0.borrow_mut().retain(|_, pool| {
             pool.sweep(now_ms);
-            Rc::strong_count(pool) > 1 || !pool.idle.borrow().is_empty()
+            let unused = pool.idle.borrow().is_empty() && pool.shared.borrow().is_empty();
+            Rc::strong_count(pool) > 1 || !unused
         });
     }
 }
@@ -99,6 +123,9 @@ impl Pool {
     /// An idle connection, the one used last. `repeatable`: the request may be sent again if
     /// the connection turns out to be dead.
     pub(crate) fn checkout(self: &Rc<Self>, repeatable: bool, now_ms: u64) -> Option<Lease> {
+        if self.protocol == ir::UpstreamProtocol::H2c {
+            return self.share();
+        }
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return None;
@@ -122,19 +149,51 @@ impl Pool {
         None
     }
 
+    /// A shared connection that has room for one more.
+    pub(crate) fn share(self: &Rc<Self>) -> Option<Lease> {
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(http2::Connection::is_ready);
+        if let Some(one) = shared.first() {
+            self.streams.set(one.streams().min(http2::STREAMS_ASSUMED));
+        }
+        let roomy = shared.iter().find(|one| one.has_room());
+        roomy.map(|one| self.lease(Transport::Http2(one.clone())))
+    }
+
+    /// The right to open a shared connection, or none where somebody else has it.
+    pub(crate) fn may_open(self: &Rc<Self>) -> Option<Opening> {
+        (!self.opening.replace(true)).then(|| Opening(Rc::clone(self)))
+    }
+
+    /// How many exchanges a new shared connection takes until the host has said more.
+    pub(crate) fn streams(&self) -> usize {
+        self.streams.get()
+    }
+
+    /// Waits until whoever opens a connection has done so, or failed.
+    pub(crate) async fn opened(&self) {
+        self.opened.notified().await;
+    }
+
     /// A connection that has just been opened.
     pub(crate) fn lease(self: &Rc<Self>, transport: Transport) -> Lease {
-        self.gauge.active(1);
+        let alone = matches!(transport, Transport::Http1(_));
+        let active = alone.then(|| {
+            self.gauge.active(1);
+            Active(Arc::clone(&self.gauge))
+        });
         Lease {
             transport: Some(transport),
             held: None,
             pool: Rc::clone(self),
-            _active: Active(Arc::clone(&self.gauge)),
+            _active: active,
         }
     }
 
     fn sweep(&self, now_ms: u64) {
         let limit_ms = self.idle_timeout_ms.get();
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|one| one.sweep(now_ms, limit_ms));
         self.idle.borrow_mut().retain_mut(|idle| {
             let young = now_ms.saturating_sub(idle.since_ms) < limit_ms;
             let keep = young && idle.transport.is_ready();
@@ -146,9 +205,32 @@ impl Pool {
     }
 }
 
+// === impl Opening ===
+
+impl Opening {
+    /// Others may use it, too.
+    pub(crate) fn opened(self, connection: http2::Connection) -> Lease {
+        let lease = self.0.lease(Transport::Http2(connection.clone()));
+        self.0.shared.borrow_mut().push(connection);
+        lease
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.opening.set(false);
+        self.0.opened.notify_waiters();
+    }
+}
+
 // === impl Lease ===
 
 impl Lease {
+    /// Whether others use the connection at the same time.
+    pub(crate) fn is_shared(&self) -> bool {
+        matches!(self.transport, Some(Transport::Http2(_)))
+    }
+
     /// Sends a request and waits for the head of the response, whose body has the connection
     /// from then on.
     pub(crate) async fn call(

@@ -75,6 +75,10 @@ pub(crate) fn after_response<B>(retry: &Checked, response: &Response<B>) -> Opti
 pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Option<&'static str> {
     let meant = |condition: &&Condition| match (condition, kind) {
         (Condition::ConnectFailure, Kind::ConnectFailed | Kind::ConnectTimeout) => true,
+        // Nothing was done: again does no harm, whatever it is.
+        (Condition::RefusedStream | Condition::Reset | Condition::ServerError, Kind::Refused) => {
+            true
+        }
         (Condition::Reset | Condition::ServerError, Kind::Reset | Kind::Timeout) => repeatable,
         (Condition::GatewayError, Kind::Timeout) => repeatable,
         _ => false,
@@ -207,6 +211,10 @@ mod tests {
         assert!(after_failure(&all, Kind::Reset, false).is_none());
         assert!(after_failure(&all, Kind::Timeout, false).is_none());
         assert!(after_failure(&all, Kind::ConnectFailed, false).is_some());
+        assert!(after_failure(&all, Kind::Refused, false).is_some());
+        let refused = retry(&[Condition::RefusedStream]);
+        assert!(after_failure(&refused, Kind::Refused, false).is_some());
+        assert!(after_failure(&refused, Kind::Reset, true).is_none());
         assert!(after_failure(&all, Kind::TooLarge, true).is_none());
         assert!(after_failure(&all, Kind::Overflow, true).is_none());
     }

@@ -310,6 +310,7 @@ impl Call<'_, '_> {
         let again = self.way.repeatable && !matches!(source, Source::Stream { .. });
         let reuse = if again { Reuse::Any } else { Reuse::Fresh };
         let (lease, reused, mut target) = self.take_connection(reuse, record).await?;
+        let reused = reused || lease.is_shared();
         let Way {
             route,
             upstream,
@@ -333,7 +334,10 @@ impl Call<'_, '_> {
             let to = &upstream.targets[target];
             forward::prepare(head, route, upstream, to, origin, cx);
         };
-        let spare = (reused && again).then(|| (head.clone(), source.again()));
+        // What an upstream over HTTP/2 has not looked at may go again, whatever it is.
+        let spare = reused && !matches!(source, Source::Stream { .. });
+        let spare = spare && (again || lease.is_shared());
+        let spare = spare.then(|| (head.clone(), source.again()));
         prepare(&mut head, target);
         let encrypted = head.headers.get("x-forwarded-proto");
         let encrypted = encrypted.is_some_and(|proto| proto == "https");
@@ -346,7 +350,7 @@ impl Call<'_, '_> {
             // connection of its own.
             let died = error.is_stale();
             sent = match (spare, unsent) {
-                (Some((mut head, source)), _) if died => {
+                (Some((mut head, source)), _) if error.is_unprocessed() || died && again => {
                     record.retried("reused_conn_reset");
                     record.upstream_tried(&service.pools[target].endpoint);
                     let lease = match self.connect(target).await {
@@ -544,7 +548,7 @@ pub(crate) fn judge_connect<T>(
 /// What an accident says of the upstream; none where it is not its fault.
 fn sign(kind: Kind) -> Option<Sign> {
     match kind {
-        Kind::Reset | Kind::Protocol | Kind::ConnectFailed | Kind::NameUnknown => {
+        Kind::Reset | Kind::Refused | Kind::Protocol | Kind::ConnectFailed | Kind::NameUnknown => {
             Some(Sign::Broken)
         }
         Kind::Timeout | Kind::ConnectTimeout => Some(Sign::TimedOut),

@@ -11,11 +11,13 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::proxy::body::{Gate, RequestBody};
 use crate::proxy::io::UpstreamSocket;
-use crate::upstream::http1;
+use crate::upstream::{http1, http2};
 
 /// A connection that can carry a request.
 pub(crate) enum Transport {
     Http1(http1::Connection<UpstreamSocket>),
+    /// Shared with others.
+    Http2(http2::Connection),
 }
 
 /// A request as it is sent, again where nothing of it was written.
@@ -36,15 +38,13 @@ pub(crate) struct Refused {
 #[derive(Debug)]
 pub(crate) enum CallError {
     Http1(http1::Error),
+    Http2(http2::Error),
 }
 
 /// A response's body.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lies in the box of the download that it belongs to"
-)]
 pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
+    Http2(http2::Incoming),
     /// It was given up or has ended; the connection is elsewhere.
     Gone,
 }
@@ -74,6 +74,24 @@ impl Transport {
                     }),
                 }
             }
+            Self::Http2(connection) => {
+                let request = match call {
+                    Call::Whole(request) => request,
+                    // A target's connections speak one protocol.
+                    unsent @ Call::Http1(_) => {
+                        let error = CallError::Http1(http1::Error::Closed);
+                        let unsent = Some(unsent);
+                        return Err(Refused { error, unsent });
+                    }
+                };
+                let answered = connection.call(request, gate).await;
+                answered
+                    .map(|answer| answer.map(Incoming::Http2))
+                    .map_err(|refused| Refused {
+                        error: CallError::Http2(refused.error),
+                        unsent: refused.unsent.map(Call::Whole),
+                    })
+            }
         }
     }
 
@@ -81,6 +99,7 @@ impl Transport {
     pub(crate) fn is_ready(&mut self) -> bool {
         match self {
             Self::Http1(connection) => connection.is_quiet(),
+            Self::Http2(connection) => connection.is_ready(),
         }
     }
 }
@@ -93,6 +112,7 @@ impl CallError {
     pub(crate) fn is_stale(&self) -> bool {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
+            Self::Http2(error) => error.is_stale(),
         }
     }
 
@@ -102,6 +122,15 @@ impl CallError {
             Self::Http1(error) => {
                 matches!(error, http1::Error::Invalid(_) | http1::Error::HeadTooLarge)
             }
+            Self::Http2(error) => error.is_protocol(),
+        }
+    }
+
+    /// Whether the other side has certainly not looked at the request.
+    pub(crate) fn is_unprocessed(&self) -> bool {
+        match self {
+            Self::Http1(_) => false,
+            Self::Http2(error) => error.is_unprocessed(),
         }
     }
 }
@@ -110,6 +139,7 @@ impl fmt::Display for CallError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http1(error) => error.fmt(f),
+            Self::Http2(error) => error.fmt(f),
         }
     }
 }
@@ -119,11 +149,12 @@ impl std::error::Error for CallError {}
 // === impl Incoming ===
 
 impl Incoming {
-    /// The connection, if both sides have ended clean and it can be used again.
+    /// The connection, if both sides have ended clean and it can be used again by another. One
+    /// that is shared is where it was.
     pub(crate) fn take_transport(&mut self) -> Option<Transport> {
         match std::mem::replace(self, Self::Gone) {
             Self::Http1(body) => body.into_connection().map(Transport::Http1),
-            Self::Gone => None,
+            Self::Http2(_) | Self::Gone => None,
         }
     }
 
@@ -131,7 +162,7 @@ impl Incoming {
     pub(crate) fn into_switched(self) -> Option<(UpstreamSocket, Bytes)> {
         match self {
             Self::Http1(body) => Some(body.into_switched().into_parts()),
-            Self::Gone => None,
+            Self::Http2(_) | Self::Gone => None,
         }
     }
 }
@@ -148,6 +179,9 @@ impl Body for Incoming {
             Self::Http1(body) => body
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(CallError::Http1))),
+            Self::Http2(body) => body
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(CallError::Http2))),
             Self::Gone => Poll::Ready(None),
         }
     }
@@ -155,6 +189,7 @@ impl Body for Incoming {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
             Self::Gone => true,
         }
     }
@@ -162,6 +197,7 @@ impl Body for Incoming {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
             Self::Gone => SizeHint::with_exact(0),
         }
     }

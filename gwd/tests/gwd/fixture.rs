@@ -454,6 +454,7 @@ pub(crate) fn service(name: &str, targets: &[SocketAddr]) -> ir::Upstream {
         retries: None,
         circuit_breaker: None,
         limits: policy::upstream::Limits::default(),
+        protocol: ir::UpstreamProtocol::default(),
         declared: policy::declared::Settings::default(),
     }
 }

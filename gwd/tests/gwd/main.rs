@@ -33,5 +33,6 @@ mod stores;
 mod switching;
 mod telemetry;
 mod tls;
+mod transports;
 mod trust;
 mod websocket;

@@ -225,6 +225,7 @@ impl Gateway {
                         retries: None,
                         circuit_breaker: None,
                         limits: policy::upstream::Limits::default(),
+                        protocol: super::UpstreamProtocol::default(),
                     });
                 }
             }

@@ -23,7 +23,7 @@ pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
     ApiRef, Cidr, Consumer, Credential, HostHeader, Listener, ListenerLimits, Policy, Protocol,
-    Shared, Target, Upstream, Verifier, addresses_collide,
+    Shared, Target, Upstream, UpstreamProtocol, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
 pub use tls::{Certificate, ClientAuth, ClientAuthMode, ListenerTls, TlsVersion};
@@ -82,6 +82,7 @@ pub const PROVIDES: &[&str] = &[
     "upstream:health:active",
     "upstream:lb",
     "upstream:limits",
+    "upstream:protocol",
     "upstream:retries",
     "upstream:slow_start",
     "upstream:zone",

@@ -172,6 +172,22 @@ pub struct Upstream {
     /// What it bears at once.
     #[n(11)]
     pub limits: Limits,
+    /// What is spoken to it.
+    #[n(12)]
+    pub protocol: UpstreamProtocol,
+}
+
+/// What is spoken to a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    #[n(0)]
+    H1,
+    /// HTTP/2 in the clear, by prior knowledge (RFC 9113 §3.3).
+    #[n(1)]
+    H2c,
 }
 
 /// What a service sees as `Host`.
@@ -284,8 +300,8 @@ pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
 // === impl Upstream ===
 
 impl Upstream {
-    /// How targets are chosen and judged, and what is tried again, by the paths of gateway.yaml:
-    /// what differs from the defaults.
+    /// How targets are chosen, judged and spoken to, and what is tried again, by the paths of
+    /// gateway.yaml: what differs from the defaults.
     #[must_use]
     pub fn judging(&self) -> Settings {
         let mut settings = self
@@ -312,6 +328,10 @@ impl Upstream {
                 Some(group) => settings.with_below(&[key], group),
             };
         }
+        if self.protocol != UpstreamProtocol::default() {
+            let word = Value::One(Scalar::Text(self.protocol.word().to_owned()));
+            settings = settings.with(&["protocol"], word);
+        }
         for target in &self.targets {
             if let Some(zone) = &target.zone {
                 let zone = Value::One(Scalar::Text(zone.clone()));
@@ -319,6 +339,17 @@ impl Upstream {
             }
         }
         settings
+    }
+}
+
+impl UpstreamProtocol {
+    /// Its word in gateway.yaml.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::H1 => "h1",
+            Self::H2c => "h2c",
+        }
     }
 }
 

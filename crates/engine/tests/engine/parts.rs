@@ -180,6 +180,7 @@ impl Street {
             retries: None,
             circuit_breaker: None,
             limits: policy::upstream::Limits::default(),
+            protocol: ir::UpstreamProtocol::default(),
             declared: policy::declared::Settings::default(),
         });
         ir::Gateway {

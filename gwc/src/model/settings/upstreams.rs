@@ -87,9 +87,18 @@ pub(super) fn upstream(
             retries: group("retries").map(retry::author::read),
             circuit_breaker: group("circuit_breaker").map(circuit_breaker::author::read),
             limits: Limits::of(&written.inside(&["limits"])),
+            protocol: protocol(node),
         },
         request_timeout_ms: time("request"),
     })
+}
+
+/// What is spoken to it. A word that cannot run yet is in `declared`.
+fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
+    match node.get("protocol").and_then(NodeRef::scalar_text) {
+        Some("h2c") => ir::UpstreamProtocol::H2c,
+        _ => ir::UpstreamProtocol::H1,
+    }
 }
 
 /// A hash of a claim needs a verifier that has claims, and none runs yet.

@@ -1,0 +1,99 @@
+//! A response's body, with what the upload still has to send.
+
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream};
+use http_body::{Frame, SizeHint};
+
+use super::upload::Upload;
+use super::{Error, Open};
+
+/// A response's body as it comes. Dropped before its end, the stream is reset.
+pub(crate) struct Incoming {
+    stream: RecvStream,
+    upload: Option<Upload>,
+    /// All data came; trailers may follow.
+    trailing: bool,
+    ended: bool,
+    open: Open,
+}
+
+impl Incoming {
+    pub(super) fn new(stream: RecvStream, upload: Option<Upload>, open: Open) -> Self {
+        Self {
+            stream,
+            upload,
+            trailing: false,
+            ended: false,
+            open,
+        }
+    }
+
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(upload) = &mut self.upload
+            && let Poll::Ready(sent) = upload.poll(cx)
+        {
+            self.upload = None;
+            if let Err(error) = sent {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        let polled = ready!(self.poll_stream(cx));
+        self.open.0.sign();
+        if let Some(Err(error)) = &polled {
+            self.open.0.judge(error);
+        }
+        self.ended |= !matches!(&polled, Some(Ok(frame)) if frame.is_data());
+        Poll::Ready(polled)
+    }
+
+    fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        while !self.trailing {
+            match ready!(self.stream.poll_data(cx)) {
+                // Only says that the window was used.
+                Some(Ok(data)) if data.is_empty() && !self.stream.is_end_stream() => {}
+                Some(Ok(data)) => {
+                    // Whoever polls has room for it.
+                    let _gone = self.stream.flow_control().release_capacity(data.len());
+                    return Poll::Ready(Some(Ok(Frame::data(data))));
+                }
+                Some(Err(error)) => return Poll::Ready(ended(error)),
+                None => self.trailing = true,
+            }
+        }
+        match ready!(self.stream.poll_trailers(cx)) {
+            Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Ok(None) => Poll::Ready(None),
+            Err(error) => Poll::Ready(ended(error)),
+        }
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.ended || self.stream.is_end_stream()
+    }
+
+    /// What is known of the length: a response to HEAD, too, may say one, so that nothing is
+    /// unless it has ended.
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match self.is_end_stream() {
+            true => SizeHint::with_exact(0),
+            false => SizeHint::default(),
+        }
+    }
+}
+
+/// Behind a whole response the upstream says with NO_ERROR that it wants no more of the request
+/// (RFC 9113 §8.1).
+fn ended(error: h2::Error) -> Option<Result<Frame<Bytes>, Error>> {
+    match error.is_remote() && error.is_reset() && error.reason() == Some(Reason::NO_ERROR) {
+        true => None,
+        false => Some(Err(Error::Http2(error))),
+    }
+}

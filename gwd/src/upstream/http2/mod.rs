@@ -1,0 +1,445 @@
+//! An HTTP/2 client (RFC 9113): the `h2` crate over a gathering I/O, each exchange driven by
+//! whoever has it.
+//!
+//! A [`Connection`] is shared: it carries as many exchanges as the other side allows. Its own
+//! task only moves frames; the task of an exchange sends the request's body and reads the
+//! response, so that deadlines, back-pressure and cancellation are the exchange's: dropping a
+//! call or a body resets its stream and nothing else. hyper's client would run two more tasks
+//! per exchange, and keeps interim responses to itself.
+
+mod body;
+mod upload;
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use h2::client::{Builder, ResponseFuture, SendRequest};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::uri::{Authority, PathAndQuery, Scheme, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use hyper::rt::{Read, Write};
+use hyper_util::rt::TokioIo;
+
+pub(crate) use body::Incoming;
+use upload::Upload;
+
+use crate::proxy::body::{Gate, RequestBody};
+use crate::proxy::gather::gather;
+use crate::telemetry::shard::PoolGauge;
+
+/// Bytes that the upstream may send ahead on one stream, and on the connection
+/// (data-plane.md §1).
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Bytes of a request that may wait for a stream's window.
+const SEND_BUFFER: usize = 64 << 10;
+/// Bytes of a response's fields.
+const HEADER_LIST_MAX: u32 = 64 << 10;
+/// Streams that a host bears of which nothing is known yet.
+pub(crate) const STREAMS_ASSUMED: usize = 100;
+/// Interim responses before a final one.
+const INTERIM_MAX: usize = 16;
+/// How long the upstream may take nothing of what it is sent.
+const WRITE_DEADLINE_MS: u64 = 30_000;
+
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// A connection, shared by all that are sent on it.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    send: SendRequest<Bytes>,
+    state: Rc<State>,
+}
+
+/// How a connection is.
+struct State {
+    /// Exchanges on it.
+    active: Cell<usize>,
+    /// It takes no more.
+    retired: Cell<bool>,
+    /// It is closed with all that is on it.
+    aborted: Cell<bool>,
+    /// The other side takes nothing.
+    blocked: Cell<bool>,
+    blocked_since_ms: Cell<Option<u64>>,
+    /// Since when nothing is on it; as far as was looked.
+    idle_since_ms: Cell<Option<u64>>,
+    /// Counts what came on any stream: a sign of life.
+    signs: Cell<u64>,
+    task: RefCell<Option<Waker>>,
+    gauge: Arc<PoolGauge>,
+}
+
+/// An exchange on a connection, counted.
+struct Open(Rc<State>);
+
+/// Why a call has no response, or not all of it.
+#[derive(Debug)]
+pub(crate) enum Error {
+    /// The connection or the stream failed.
+    Http2(h2::Error),
+    /// The request was not sent: the connection takes no more.
+    Unsent(h2::Error),
+    /// What came is no response that could be passed on.
+    Invalid(&'static str),
+    /// The request's body could not be had.
+    Upload,
+}
+
+/// A call that failed.
+pub(crate) struct Refused {
+    pub(crate) error: Error,
+    /// The request, where not a byte of it was written.
+    pub(crate) unsent: Option<Request<RequestBody>>,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Speaks HTTP/2 on a connection that has just been opened; a task of this thread moves its
+    /// frames. `streams` are sent at most until the other side has said how many it bears.
+    ///
+    /// # Errors
+    /// If the preface cannot be written.
+    pub(crate) async fn open<I>(
+        io: I,
+        streams: usize,
+        gauge: &Arc<PoolGauge>,
+    ) -> Result<Self, h2::Error>
+    where
+        I: Read + Write + Unpin + 'static,
+    {
+        let (gather, drain) = gather(io);
+        let handshake = Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .initial_max_send_streams(streams)
+            .max_send_buffer_size(SEND_BUFFER)
+            .max_header_list_size(HEADER_LIST_MAX)
+            .enable_push(false)
+            .handshake::<_, Bytes>(TokioIo::new(gather));
+        let (send, mut connection) = handshake.await?;
+        gauge.idle(1);
+        let state = Rc::new(State {
+            active: Cell::new(0),
+            retired: Cell::new(false),
+            aborted: Cell::new(false),
+            blocked: Cell::new(false),
+            blocked_since_ms: Cell::new(None),
+            idle_since_ms: Cell::new(None),
+            signs: Cell::new(0),
+            task: RefCell::new(None),
+            gauge: Arc::clone(gauge),
+        });
+        let watched = Rc::clone(&state);
+        tokio::task::spawn_local(async move {
+            poll_fn(|cx| {
+                watched.task.replace(Some(cx.waker().clone()));
+                let done = std::pin::Pin::new(&mut connection).poll(cx);
+                let drained = drain.poll(cx);
+                watched.blocked.set(drained.is_pending());
+                let over = done.is_ready() || watched.aborted.get();
+                match over || matches!(drained, Poll::Ready(Err(_))) {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                }
+            })
+            .await;
+            watched.retired.set(true);
+            // Whoever still waits on it is told when it is dropped, here.
+            drop(connection);
+        });
+        Ok(Self { send, state })
+    }
+
+    /// Whether it takes another exchange, as far as one can know without asking.
+    pub(crate) fn is_ready(&self) -> bool {
+        !self.state.retired.get()
+    }
+
+    /// How many exchanges at once the other side bears, as far as it has said.
+    pub(crate) fn streams(&self) -> usize {
+        self.send.current_max_send_streams()
+    }
+
+    /// Whether it has less to do than four fifths of what the other side bears.
+    pub(crate) fn has_room(&self) -> bool {
+        let active = self.state.active.get();
+        active == 0 || active.saturating_mul(5) < self.streams().saturating_mul(4)
+    }
+
+    /// Whether to keep it. One to which nothing can be written is closed at once, one that was
+    /// idle for too long when this is dropped.
+    pub(crate) fn sweep(&self, now_ms: u64, idle_timeout_ms: u64) -> bool {
+        let State {
+            active,
+            blocked,
+            blocked_since_ms,
+            idle_since_ms,
+            ..
+        } = &*self.state;
+        let since = |was: &Cell<Option<u64>>, still: bool| {
+            was.set(still.then(|| was.get().unwrap_or(now_ms)));
+            was.get().map_or(0, |since_ms| now_ms - since_ms)
+        };
+        if since(blocked_since_ms, blocked.get()) >= WRITE_DEADLINE_MS {
+            self.state.abort();
+        }
+        self.is_ready() && since(idle_since_ms, active.get() == 0) < idle_timeout_ms
+    }
+
+    /// Sends a request and waits for the head of the final response. `gate` is opened by `100
+    /// Continue`. What the upload still has to send goes on with the response's body.
+    pub(crate) async fn call(
+        self,
+        request: Request<RequestBody>,
+        gate: Option<&Arc<Gate>>,
+    ) -> Result<Response<Incoming>, Refused> {
+        let Self { mut send, state } = self;
+        let open = Open::new(state);
+        if let Err(error) = poll_fn(|cx| send.poll_ready(cx)).await {
+            open.0.retired.set(true);
+            return Err(Refused {
+                error: Error::Unsent(error),
+                unsent: Some(request),
+            });
+        }
+        let (head, body) = prepare(request).map_err(Refused::of)?;
+        let ended = body.is_end_stream();
+        let (response, stream) = match send.send_request(head, ended) {
+            Ok(sent) => sent,
+            Err(error) => {
+                open.0.retired.set(!open.0.is_fine(&error));
+                return Err(Refused::of(Error::Unsent(error)));
+            }
+        };
+        let mut call = Call {
+            response,
+            upload: (!ended).then(|| Upload::new(stream, body)),
+            signs: open.0.signs.get(),
+            interim: 0,
+            open,
+            answered: false,
+        };
+        let answered = poll_fn(|cx| call.poll(gate, cx)).await;
+        call.answered = true;
+        let response = answered.map_err(|error| {
+            call.open.0.judge(&error);
+            Refused::of(error)
+        })?;
+        let upload = call.upload.take();
+        let open = Open::new(Rc::clone(&call.open.0));
+        Ok(response.map(|stream| Incoming::new(stream, upload, open)))
+    }
+}
+
+/// A request whose response is awaited.
+struct Call {
+    response: ResponseFuture,
+    upload: Option<Upload>,
+    /// How many had come when it began.
+    signs: u64,
+    interim: usize,
+    open: Open,
+    answered: bool,
+}
+
+impl Call {
+    fn poll(
+        &mut self,
+        gate: Option<&Arc<Gate>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Response<h2::RecvStream>, Error>> {
+        if let Some(upload) = &mut self.upload
+            && let Poll::Ready(sent) = upload.poll(cx)
+        {
+            self.upload = None;
+            sent?;
+        }
+        while let Poll::Ready(Some(interim)) = self.response.poll_informational(cx) {
+            self.interim += 1;
+            self.open.0.sign();
+            if interim.map_err(Error::Http2)?.status() == StatusCode::CONTINUE
+                && let Some(gate) = gate
+            {
+                gate.open();
+                cx.waker().wake_by_ref();
+            }
+            if self.interim > INTERIM_MAX {
+                let why = "more interim responses came than anybody needs";
+                return Poll::Ready(Err(Error::Invalid(why)));
+            }
+        }
+        let response = ready!(std::pin::Pin::new(&mut self.response).poll(cx));
+        self.open.0.sign();
+        let mut response = response.map_err(Error::Http2)?;
+        // How the client is answered is not the upstream's to say.
+        *response.version_mut() = Version::HTTP_11;
+        Poll::Ready(Ok(response))
+    }
+}
+
+impl Drop for Call {
+    /// Given up while nothing at all came on the connection: it may be dead, so that nobody else
+    /// shall wait for it.
+    fn drop(&mut self) {
+        if !self.answered && self.open.0.signs.get() == self.signs {
+            self.open.0.retired.set(true);
+        }
+    }
+}
+
+/// The request as HTTP/2 has it: scheme and authority with the target, nothing about the
+/// connection, and no length but the body's own.
+fn prepare(request: Request<RequestBody>) -> Result<(Request<()>, RequestBody), Error> {
+    let (mut parts, body) = request.into_parts();
+    let host = parts.headers.remove(HOST);
+    let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut target = http::uri::Parts::default();
+    target.scheme = Some(Scheme::HTTP);
+    target.authority = Some(authority.ok_or(Error::Invalid("Host is no authority"))?);
+    let path = parts.uri.path_and_query().cloned();
+    target.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
+    parts.uri = Uri::from_parts(target).map_err(|_| Error::Invalid("the target is no URI"))?;
+    let headers = &mut parts.headers;
+    for name in [
+        &CONNECTION,
+        &KEEP_ALIVE,
+        &PROXY_CONNECTION,
+        &TRANSFER_ENCODING,
+        &UPGRADE,
+        &CONTENT_LENGTH,
+    ] {
+        headers.remove(name);
+    }
+    // What the gateway lets through of it says `trailers` (RFC 9113 §8.2.2).
+    if headers.contains_key(TE) {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(length) = body.size_hint().exact()
+        && (length > 0 || matches!(parts.method, Method::POST | Method::PUT | Method::PATCH))
+    {
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
+    parts.version = Version::HTTP_2;
+    Ok((Request::from_parts(parts, ()), body))
+}
+
+// === impl State ===
+
+impl State {
+    fn sign(&self) {
+        self.signs.set(self.signs.get().wrapping_add(1));
+    }
+
+    /// Whether only one stream is hurt.
+    fn is_fine(&self, error: &h2::Error) -> bool {
+        !self.aborted.get() && (error.is_reset() || error.reason().is_none() && !error.is_io())
+    }
+
+    fn judge(&self, error: &Error) {
+        if let Error::Http2(error) | Error::Unsent(error) = error
+            && !self.is_fine(error)
+        {
+            self.retired.set(true);
+        }
+    }
+
+    fn abort(&self) {
+        self.retired.set(true);
+        self.aborted.set(true);
+        if let Some(task) = self.task.take() {
+            task.wake();
+        }
+    }
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        self.gauge.idle(-1);
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    fn new(state: Rc<State>) -> Self {
+        if state.active.replace(state.active.get() + 1) == 0 {
+            state.gauge.idle(-1);
+            state.gauge.active(1);
+        }
+        state.idle_since_ms.set(None);
+        Self(state)
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        let left = self.0.active.get() - 1;
+        self.0.active.set(left);
+        if left == 0 {
+            self.0.gauge.active(-1);
+            self.0.gauge.idle(1);
+        }
+    }
+}
+
+// === impl Error ===
+
+impl Error {
+    /// Whether the other side has certainly not looked at the request: it says so (RFC 9113
+    /// §8.7), or nothing was sent.
+    pub(crate) fn is_unprocessed(&self) -> bool {
+        match self {
+            Self::Http2(error) => {
+                error.is_remote()
+                    && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+            }
+            Self::Unsent(_) => true,
+            Self::Invalid(_) | Self::Upload => false,
+        }
+    }
+
+    /// Whether the connection ended, or the request was not looked at.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.is_unprocessed() || matches!(self, Self::Http2(error) if error.is_io())
+    }
+
+    /// Whether what came cannot be understood.
+    pub(crate) fn is_protocol(&self) -> bool {
+        match self {
+            Self::Http2(error) => error.is_library(),
+            Self::Invalid(_) => true,
+            Self::Unsent(_) | Self::Upload => false,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Http2(error) => error.fmt(f),
+            Self::Unsent(error) => write!(f, "the request was not sent: {error}"),
+            Self::Invalid(why) => f.write_str(why),
+            Self::Upload => f.write_str("the request's body ended early"),
+        }
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    fn of(error: Error) -> Self {
+        Self {
+            error,
+            unsent: None,
+        }
+    }
+}

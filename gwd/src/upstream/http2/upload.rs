@@ -1,0 +1,97 @@
+//! A request's body on its way to the upstream, as far as the stream's window lets it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http_body::Body as _;
+
+use super::Error;
+use crate::proxy::body::RequestBody;
+
+/// A body that is being sent. Dropped before its end, the stream is reset.
+pub(super) struct Upload {
+    stream: SendStream<Bytes>,
+    body: RequestBody,
+    /// What waits for the window.
+    waiting: Bytes,
+    /// Nothing comes behind it.
+    last: bool,
+    done: bool,
+}
+
+impl Upload {
+    pub(super) fn new(stream: SendStream<Bytes>, body: RequestBody) -> Self {
+        Self {
+            stream,
+            body,
+            waiting: Bytes::new(),
+            last: false,
+            done: false,
+        }
+    }
+
+    /// Sends what can be sent; ready when all was, or when the upstream wants no more of it: its
+    /// response says why.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let sent = ready!(self.poll_send(cx));
+        self.done = true;
+        if sent.is_err() {
+            self.stream.send_reset(Reason::CANCEL);
+        }
+        Poll::Ready(sent)
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.stream.poll_reset(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            while !self.waiting.is_empty() {
+                self.stream.reserve_capacity(self.waiting.len());
+                let mut room = self.stream.capacity();
+                if room == 0 {
+                    room = match ready!(self.stream.poll_capacity(cx)) {
+                        Some(Ok(room)) => room,
+                        Some(Err(_)) | None => return Poll::Ready(Ok(())),
+                    };
+                }
+                let piece = self.waiting.split_to(room.min(self.waiting.len()));
+                let end = self.last && self.waiting.is_empty();
+                if self.stream.send_data(piece, end).is_err() || end {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(Ok(frame)) => frame,
+                Some(Err(_)) => return Poll::Ready(Err(Error::Upload)),
+                None => {
+                    // Fails where the upstream wants no more.
+                    let _unwanted = self.stream.send_data(Bytes::new(), true);
+                    return Poll::Ready(Ok(()));
+                }
+            };
+            match frame.into_data() {
+                Ok(data) => {
+                    self.last = self.body.is_end_stream();
+                    self.waiting = data;
+                }
+                Err(frame) => {
+                    if let Ok(trailers) = frame.into_trailers() {
+                        let _unwanted = self.stream.send_trailers(trailers);
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        if !self.done {
+            self.stream.send_reset(Reason::CANCEL);
+        }
+    }
+}

@@ -1,0 +1,461 @@
+//! How upstreams are spoken to: HTTP/2 by prior knowledge.
+
+use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bundle::ir::UpstreamProtocol;
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::{HeaderMap, Request, Response, StatusCode};
+use policy::traffic::retry::Condition;
+
+use crate::fixture::*;
+use crate::http2::{Http2, http2, to};
+
+/// A request as it came, and where the answer goes.
+type Asked = (Request<RecvStream>, SendResponse<Bytes>);
+
+/// A server of HTTP/2 whose answers a test writes.
+struct Http2Upstream {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Http2Upstream {
+    /// `answer` gets each request, with the number of its connection from 0.
+    fn start<F>(answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        Self::with(h2::server::Builder::new(), usize::MAX, answer)
+    }
+
+    /// Each connection says goodbye behind so many requests, while they are answered.
+    fn with<F>(
+        builder: h2::server::Builder,
+        goodbye: usize,
+        answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connections = Arc::new(AtomicUsize::new(0));
+        let (count, answer) = (Arc::clone(&connections), Arc::new(answer));
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((socket, _)) = listener.accept().await {
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                let (builder, answer) = (builder.clone(), Arc::clone(&answer));
+                tokio::spawn(async move {
+                    let mut connection = builder.handshake::<_, Bytes>(socket).await.unwrap();
+                    let mut requests = 0;
+                    while let Some(Ok(asked)) = connection.accept().await {
+                        requests += 1;
+                        if requests == goodbye {
+                            connection.graceful_shutdown();
+                        }
+                        tokio::spawn(answer(number, asked));
+                    }
+                });
+            }
+        });
+        Self {
+            address,
+            connections,
+            _runtime: runtime,
+        }
+    }
+
+    /// The gateway in front of it, for clients of HTTP/1 and of HTTP/2.
+    fn behind(&self, ops: Vec<Op>) -> Shop {
+        let mut shop = http2(shop(self.address, ops));
+        shop.upstreams[0].protocol = UpstreamProtocol::H2c;
+        shop
+    }
+}
+
+fn head(status: u16) -> Response<()> {
+    Response::builder().status(status).body(()).unwrap()
+}
+
+/// A body whole, with its trailers.
+async fn whole(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
+    let mut bytes = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data?;
+        body.flow_control().release_capacity(data.len())?;
+        bytes.extend_from_slice(&data);
+    }
+    Ok((bytes, body.trailers().await?))
+}
+
+/// Sends all of it as far as the window lets it.
+async fn pour(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
+    while !bytes.is_empty() {
+        stream.reserve_capacity(bytes.len());
+        let Some(Ok(room)) = poll_fn(|cx| stream.poll_capacity(cx)).await else {
+            return;
+        };
+        stream
+            .send_data(bytes.split_to(room.min(bytes.len())), false)
+            .unwrap();
+    }
+}
+
+/// Answers `ok`.
+async fn ok((_, mut respond): Asked) {
+    let mut stream = respond.send_response(head(200), false).unwrap();
+    stream.send_data(Bytes::from_static(b"ok"), true).unwrap();
+}
+
+/// Answers with what was asked: body, trailers, and the head in a field.
+async fn echo((request, mut respond): Asked) {
+    let (parts, body) = request.into_parts();
+    let (bytes, trailers) = whole(body).await.unwrap();
+    let mut answer = head(200);
+    let told = format!("{} {} {:?}", parts.method, parts.uri, parts.headers);
+    let told = told.replace(|c: char| !c.is_ascii_graphic() && c != ' ', "?");
+    answer
+        .headers_mut()
+        .insert("x-asked", told.parse().unwrap());
+    let mut stream = respond.send_response(answer, false).unwrap();
+    pour(&mut stream, bytes.into()).await;
+    stream.send_trailers(trailers.unwrap_or_default()).unwrap();
+}
+
+#[test]
+fn an_upstream_that_speaks_http2_is_asked_with_scheme_and_authority_and_no_host() {
+    let upstream = Http2Upstream::start(|_, asked| echo(asked));
+    let served = upstream
+        .behind(vec![op("POST", "/a"), op("GET", "/a")])
+        .serve();
+    let answer = fetch(
+        served.address,
+        "GET",
+        "/a?q=1",
+        "te: trailers\r\nconnection: te, x-mine\r\nx-mine: 1\r\nkeep-alive: 5\r\n",
+    );
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let [asked] = answer.field("x-asked")[..] else {
+        panic!("{answer:?}")
+    };
+    assert!(
+        asked.starts_with("GET http://shop.example/a?q=1 "),
+        "{asked}"
+    );
+    assert!(asked.contains(r#""te": "trailers""#), "{asked}");
+    assert!(asked.contains("x-forwarded-for"), "{asked}");
+    for gone in [
+        r#""host""#,
+        r#""connection""#,
+        "x-mine",
+        "keep-alive",
+        "content-length",
+    ] {
+        assert!(!asked.contains(gone), "{gone}: {asked}");
+    }
+    // A body of a known length says it.
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 5\r\n\r\nhello");
+    let answer = client.answer();
+    assert_eq!(answer.text(), "hello");
+    assert!(answer.field("x-asked")[0].contains(r#""content-length": "5""#));
+}
+
+#[test]
+fn bodies_larger_than_all_windows_pass_both_ways_with_their_trailers() {
+    let upstream = Http2Upstream::start(|_, asked| echo(asked));
+    let served = upstream.behind(vec![op("POST", "/a")]).serve();
+    let sent: Vec<u8> = (0..9_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let mut client = Http2::connect(served.address);
+    let begun = client.begin(to("POST", "/a"), Some(sent.clone().into()));
+    let answer = client.end(begun).unwrap();
+    assert!(answer.body == sent, "{} bytes", answer.body.len());
+    // Chunks and trailers of a client that speaks HTTP/1.1.
+    let mut client = Client::connect(served.address);
+    client.send(
+        "POST /a HTTP/1.1\r\nhost: shop.example\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\
+         trailer: x-sum\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 7\r\n\r\n",
+    );
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    assert!(head.contains("transfer-encoding: chunked"), "{head}");
+    let mut rest = String::new();
+    while !rest.ends_with("\r\n\r\n") {
+        rest.push_str(&client.some(1));
+    }
+    assert!(rest.starts_with("3\r\nabc\r\n0\r\n"), "{rest}");
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
+}
+
+#[test]
+fn grpc_messages_stream_both_ways_at_once_and_end_with_their_status() {
+    let upstream = Http2Upstream::start(|_, (request, mut respond): Asked| async move {
+        if request.uri().path() == "/none" {
+            let mut only = head(200);
+            let headers = only.headers_mut();
+            headers.insert("content-type", "application/grpc".parse().unwrap());
+            headers.insert("grpc-status", "5".parse().unwrap());
+            respond.send_response(only, true).unwrap();
+            return;
+        }
+        let mut answer = head(200);
+        let kind = "application/grpc".parse().unwrap();
+        answer.headers_mut().insert("content-type", kind);
+        let mut stream = respond.send_response(answer, false).unwrap();
+        let mut body = request.into_body();
+        while let Some(Ok(data)) = body.data().await {
+            body.flow_control().release_capacity(data.len()).unwrap();
+            pour(&mut stream, data).await;
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", "0".parse().unwrap());
+        trailers.insert("x-more", "1".parse().unwrap());
+        stream.send_trailers(trailers).unwrap();
+    });
+    let ops = vec![op("POST", "/echo"), op("POST", "/none")];
+    let served = upstream.behind(ops).serve();
+    let mut client = Http2::connect(served.address);
+    let call = |path: &str| {
+        let mut request = to("POST", path);
+        let headers = request.headers_mut();
+        headers.insert("content-type", "application/grpc".parse().unwrap());
+        headers.insert("te", "trailers".parse().unwrap());
+        request
+    };
+    let send = client.send.clone();
+    client.runtime.block_on(async {
+        let mut send = send.ready().await.unwrap();
+        let (response, mut stream) = send.send_request(call("/echo"), false).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        for number in 0..5_u8 {
+            // Each answer comes before the next message goes.
+            stream
+                .send_data(vec![0, 0, 0, 0, 1, number].into(), false)
+                .unwrap();
+            let back = body.data().await.unwrap().unwrap();
+            assert_eq!(back, vec![0, 0, 0, 0, 1, number]);
+        }
+        stream.send_data(Bytes::new(), true).unwrap();
+        assert!(body.data().await.is_none());
+        let trailers = body.trailers().await.unwrap().unwrap();
+        assert_eq!(
+            (&trailers["grpc-status"], &trailers["x-more"]),
+            (&"0".parse().unwrap(), &"1".parse().unwrap())
+        );
+    });
+    let begun = client.begin(call("/none"), Some(Bytes::from_static(&[0; 5])));
+    let only = client.end(begun).unwrap();
+    assert_eq!(only.head.headers()["grpc-status"], "5");
+    assert!(only.body.is_empty() && only.trailers.is_none());
+}
+
+#[test]
+fn whoever_gives_up_resets_its_stream_and_no_other() {
+    let resets = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&resets);
+    let upstream = Http2Upstream::start(move |_, (request, mut respond): Asked| {
+        let told = Arc::clone(&told);
+        async move {
+            let path = request.uri().path().to_owned();
+            if path == "/ok" {
+                return ok((request, respond)).await;
+            }
+            if path == "/hang" {
+                let reason = poll_fn(|cx| respond.poll_reset(cx)).await.unwrap();
+                return told.lock().unwrap().push((path, reason));
+            }
+            let mut stream = respond.send_response(head(200), false).unwrap();
+            stream
+                .send_data(Bytes::from_static(b"some"), false)
+                .unwrap();
+            let reason = poll_fn(|cx| stream.poll_reset(cx)).await.unwrap();
+            told.lock().unwrap().push((path, reason));
+        }
+    });
+    let mut hang = op("GET", "/hang");
+    hang.timeout_ms = 300;
+    let ops = vec![hang, op("GET", "/stream"), op("GET", "/ok")];
+    let served = upstream.behind(ops).serve();
+    let mut streaming = Client::connect(served.address);
+    streaming.send("GET /stream HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    assert!(streaming.head().starts_with("HTTP/1.1 200"));
+    assert_eq!(get(served.address, "/hang").problem(), "upstream_timeout");
+    assert_eq!(get(served.address, "/ok").text(), "ok");
+    eventually("the call was given up", || {
+        resets.lock().unwrap().len() == 1
+    });
+    drop(streaming);
+    eventually("the body was given up", || {
+        resets.lock().unwrap().len() == 2
+    });
+    let resets = resets.lock().unwrap().clone();
+    let expected = ["/hang", "/stream"].map(|path| (path.to_owned(), Reason::CANCEL));
+    assert_eq!(resets, expected);
+}
+
+#[test]
+fn what_the_upstream_resets_is_told_and_what_it_refuses_may_be_tried_again() {
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&tries);
+    let (cut, cuts) = tokio::sync::watch::channel(false);
+    let upstream = Http2Upstream::start(move |_, (request, mut respond): Asked| {
+        let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+        let mut cuts = cuts.clone();
+        async move {
+            match request.uri().path() {
+                "/refused" if first => respond.send_reset(Reason::REFUSED_STREAM),
+                "/broken" => respond.send_reset(Reason::INTERNAL_ERROR),
+                "/half" => {
+                    let mut stream = respond.send_response(head(200), false).unwrap();
+                    stream
+                        .send_data(Bytes::from_static(b"half"), false)
+                        .unwrap();
+                    cuts.wait_for(|cut| *cut).await.unwrap();
+                    stream.send_reset(Reason::INTERNAL_ERROR);
+                }
+                _ => ok((request, respond)).await,
+            }
+        }
+    });
+    let mut refused = op("POST", "/refused");
+    let mut retries = policy::traffic::retry::Checked::of(&policy::declared::Settings::default());
+    retries.on = vec![Condition::RefusedStream];
+    refused.retries = Some(retries);
+    let ops = vec![refused, op("POST", "/broken"), op("GET", "/half")];
+    let served = upstream.behind(ops).serve();
+    let empty = "content-length: 0\r\n";
+    let answer = fetch(served.address, "POST", "/refused", empty);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(tries.load(Ordering::SeqCst), 2);
+    let answer = fetch(served.address, "POST", "/broken", empty);
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (502, "upstream_reset")
+    );
+    assert_eq!(tries.load(Ordering::SeqCst), 3, "not sent twice");
+    // Half a body is no whole one.
+    let client = Http2::connect(served.address);
+    let send = client.send.clone();
+    client.runtime.block_on(async {
+        let mut send = send.ready().await.unwrap();
+        let (response, _) = send.send_request(to("GET", "/half"), true).unwrap();
+        let mut body = response.await.unwrap().into_body();
+        assert_eq!(body.data().await.unwrap().unwrap(), "half");
+        cut.send(true).unwrap();
+        assert!(body.data().await.unwrap().is_err());
+    });
+    assert_eq!(
+        upstream.connections.load(Ordering::SeqCst),
+        1,
+        "only streams were hurt"
+    );
+}
+
+#[test]
+fn a_connection_that_says_goodbye_finishes_and_another_is_opened() {
+    let upstream = Http2Upstream::with(h2::server::Builder::new(), 3, |_, asked: Asked| ok(asked));
+    let served = upstream.behind(vec![op("POST", "/a")]).serve();
+    for _ in 0..20 {
+        let answer = fetch(served.address, "POST", "/a", "content-length: 0\r\n");
+        assert_eq!((answer.status, answer.text()), (200, "ok"));
+    }
+    let connections = upstream.connections.load(Ordering::SeqCst);
+    assert!((7..=10).contains(&connections), "{connections}");
+}
+
+#[test]
+fn a_connection_is_shared_up_to_four_fifths_of_what_the_upstream_bears() {
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(5);
+    let (open, opened) = tokio::sync::watch::channel(false);
+    let waiting = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&waiting);
+    let upstream = Http2Upstream::with(builder, usize::MAX, move |number, asked: Asked| {
+        log.lock().unwrap().push(number);
+        let mut opened = opened.clone();
+        async move {
+            opened.wait_for(|open| *open).await.unwrap();
+            ok(asked).await;
+        }
+    });
+    let served = upstream.behind(vec![op("GET", "/a")]).serve();
+    let mut client = Http2::connect(served.address);
+    // The first one learns how much it bears.
+    let mut begun = vec![client.begin(to("GET", "/a"), None)];
+    eventually("it came", || waiting.lock().unwrap().len() == 1);
+    begun.extend((0..9).map(|_| client.begin(to("GET", "/a"), None)));
+    eventually("all came", || waiting.lock().unwrap().len() == 10);
+    let mut each = [0; 3];
+    for number in waiting.lock().unwrap().iter() {
+        each[*number] += 1;
+    }
+    assert_eq!(each.iter().sum::<i32>(), 10);
+    assert!(
+        each.iter().all(|many| *many <= 4),
+        "{each:?}: a new one is taken to bear as much"
+    );
+    open.send(true).unwrap();
+    for one in begun {
+        assert_eq!(client.end(one).unwrap().head.status(), StatusCode::OK);
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn an_upload_waits_for_100_continue_and_an_early_answer_ends_it() {
+    let upstream = Http2Upstream::start(|_, (request, mut respond): Asked| async move {
+        if request.uri().path() == "/early" {
+            respond.send_response(head(413), true).unwrap();
+            return;
+        }
+        assert_eq!(request.headers()["expect"], "100-continue");
+        respond.send_informational(head(100)).unwrap();
+        echo((request, respond)).await;
+    });
+    let ops = vec![op("POST", "/early"), op("POST", "/a")];
+    let served = upstream.behind(ops).serve();
+    let ask = |path: &str| {
+        let mut client = Client::connect(served.address);
+        client.send(&format!(
+            "POST {path} HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 4\r\nexpect: 100-continue\r\n\r\n"
+        ));
+        client
+    };
+    let mut client = ask("/a");
+    let began = std::time::Instant::now();
+    assert!(client.head().starts_with("HTTP/1.1 100"));
+    assert!(
+        began.elapsed().as_millis() < 900,
+        "it was told, not waited out"
+    );
+    client.send("body");
+    assert_eq!(client.answer().text(), "body");
+    assert_eq!(ask("/early").answer().status, 413);
+}
+
+#[test]
+fn another_protocol_is_another_connection() {
+    let upstream = Upstream::saying("one");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut served = shop.serve();
+    assert_eq!(get(served.address, "/a").text(), "one");
+    shop.upstreams[0].protocol = UpstreamProtocol::H2c;
+    let version = shop.build(&mut served.node, bundle::digest::Digest::of(b"two"));
+    served.node.publish(&version, 2);
+    // The upstream speaks HTTP/1.1 only: what was opened before is not used for it.
+    let answer = get(served.address, "/a");
+    assert_eq!(answer.status, 502, "{answer:?}");
+}
