@@ -1,27 +1,27 @@
 //! The routing comparison against brute force: every request over a small alphabet is asked of
 //! two naive tables, which share nothing with the compiler or the engine but the templates' form.
 
-use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
-use bundle::ir::{self, Condition, Segment, Template, Test, TrailingSlash};
+use bundle::ir::{self, Condition, Template, Test, TrailingSlash};
 use gwc::lower::Lowered;
 use gwc::plan::{self, Section, Side, Witness};
 use policy::StateId;
 
 use crate::dice::Dice;
+use crate::naive::{Naive, Paths, differences, shadowed};
 
 /// What templates are made of.
 const PIECES: [&str; 10] = ["a", "b", "ab", "", "{}", "{}", "{}", "a{}", "{}b", "a{}b"];
 /// A text for each way in which those can match, in any case of their letters.
-const TEXTS: [&str; 19] = [
+pub(crate) const TEXTS: [&str; 19] = [
     "", "0", "1", "a", "b", "A", "B", "ab", "aB", "Ab", "AB", "a0", "A0", "0b", "0B", "a0b", "A0B",
     "A0b", "a0B",
 ];
-const METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
+pub(crate) const METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
 /// The values of the field `v` in a request.
-const FIELDS: [&[&str]; 7] = [
+pub(crate) const FIELDS: [&[&str]; 7] = [
     &[],
     &["1"],
     &["10"],
@@ -31,9 +31,9 @@ const FIELDS: [&[&str]; 7] = [
     &["10", "2"],
 ];
 /// The values of the parameter `q`.
-const QUERIES: [&[&str]; 2] = [&[], &["0"]];
+pub(crate) const QUERIES: [&[&str]; 2] = [&[], &["0"]];
 /// Hosts with the patterns that match them, the greatest first.
-const HOSTS: [(&str, [&str; 3]); 3] = [
+pub(crate) const HOSTS: [(&str, [&str; 3]); 3] = [
     ("x.h", ["x.h", "*.h", ""]),
     ("any.h", ["*.h", "", ""]),
     ("gateway", ["", "", ""]),
@@ -94,7 +94,7 @@ struct Tally {
 }
 
 /// The owners of some requests, before and after.
-type Cell = (Option<String>, Option<String>);
+pub(crate) type Cell = (Option<String>, Option<String>);
 
 impl Tally {
     fn compare(&mut self, seed: u64, paths: &Paths) {
@@ -171,11 +171,11 @@ impl Tally {
 
 /// A mount of an API of its own, with its routes.
 #[derive(Clone, Debug)]
-struct Mounted {
-    api: String,
-    host: &'static str,
-    base: &'static str,
-    operations: Vec<ir::Operation>,
+pub(crate) struct Mounted {
+    pub(crate) api: String,
+    pub(crate) host: &'static str,
+    pub(crate) base: &'static str,
+    pub(crate) operations: Vec<ir::Operation>,
 }
 
 fn gateway(dice: &mut Dice) -> Vec<Mounted> {
@@ -409,448 +409,4 @@ fn printed(mounts: &[Mounted]) -> String {
         }
     }
     text
-}
-
-// === every request ===
-
-/// Every path that two templates can be told apart by: of up to two segments; behind `/a`, where
-/// a base path may be, of three; and one segment more below those, for prefixes.
-struct Paths(Vec<Vec<&'static str>>);
-
-impl Paths {
-    fn new() -> Self {
-        let mut all: Vec<Vec<&str>> = Vec::new();
-        for a in TEXTS {
-            all.push(vec![a]);
-            for b in TEXTS {
-                all.push(vec![a, b]);
-                if a == "a" {
-                    for c in TEXTS {
-                        all.push(vec![a, b, c]);
-                        all.extend(["", "0"].map(|d| vec![a, b, c, d]));
-                    }
-                } else {
-                    all.extend(["", "0"].map(|c| vec![a, b, c]));
-                }
-            }
-        }
-        Self(all)
-    }
-}
-
-/// Bits, one for each path.
-type Bits = Vec<u64>;
-
-/// A table written down plainly: each route with the paths that it matches, the greatest first
-/// for each method.
-struct Naive {
-    hosts: Vec<&'static str>,
-    routes: Vec<Written>,
-    /// For each method the order of the routes that take it.
-    order: [Vec<usize>; 3],
-}
-
-struct Written {
-    label: String,
-    id: String,
-    redirects: bool,
-    host: &'static str,
-    method: String,
-    pieces: Vec<Segment>,
-    prefix: bool,
-    conditions: Vec<Condition>,
-    priority: i32,
-    twin: bool,
-    paths: Bits,
-}
-
-impl Naive {
-    fn new(mounts: &[Mounted], paths: &Paths) -> Self {
-        let mut routes = Vec::new();
-        for mounted in mounts {
-            for operation in &mounted.operations {
-                let mut write = |pieces: Vec<Segment>, twin: bool| {
-                    let base = mounted.base.split('/').skip(1);
-                    let base = base.map(|text| Segment::Literal(text.into()));
-                    let pieces: Vec<Segment> = base.chain(pieces).collect();
-                    let prefix = operation.template.is_prefix();
-                    let mut bits = vec![0; paths.0.len().div_ceil(64)];
-                    for (at, path) in paths.0.iter().enumerate() {
-                        if path_holds(&pieces, prefix, path) {
-                            bits[at / 64] |= 1 << (at % 64);
-                        }
-                    }
-                    let redirects = twin && operation.trailing_slash == TrailingSlash::Redirect;
-                    let id = format!("{}@m", operation.key);
-                    routes.push(Written {
-                        label: format!("{id}{}", if redirects { " (redirects)" } else { "" }),
-                        id,
-                        redirects,
-                        host: mounted.host,
-                        method: operation.method.clone(),
-                        pieces,
-                        prefix,
-                        conditions: operation.conditions.clone(),
-                        priority: operation.priority,
-                        twin,
-                        paths: bits,
-                    });
-                };
-                let declared = operation.template.segments().to_vec();
-                write(declared.clone(), false);
-                if operation.trailing_slash != TrailingSlash::Strict
-                    && !operation.template.is_prefix()
-                {
-                    let mut twin = declared;
-                    if twin.last() == Some(&Segment::Literal(String::new())) {
-                        twin.pop();
-                    } else {
-                        twin.push(Segment::Literal(String::new()));
-                    }
-                    write(twin, true);
-                }
-            }
-        }
-        let order = METHODS.map(|method| {
-            let takes = |written: &Written| {
-                written.method == method || method == "HEAD" && written.method == "GET"
-            };
-            let mut order: Vec<usize> =
-                (0..routes.len()).filter(|at| takes(&routes[*at])).collect();
-            order.sort_by(|a, b| compare(&routes[*b], &routes[*a], method));
-            order
-        });
-        let hosts = mounts.iter().map(|mounted| mounted.host).collect();
-        Self {
-            hosts,
-            routes,
-            order,
-        }
-    }
-
-    /// The routes that a host is asked of.
-    fn asked(&self, patterns: [&str; 3]) -> Option<&'static str> {
-        let mut patterns = patterns.into_iter();
-        patterns.find_map(|pattern| self.hosts.iter().copied().find(|host| *host == pattern))
-    }
-
-    /// Who owns the request of a witness.
-    fn owner(&self, witness: &Witness) -> Option<String> {
-        let url = witness.url.strip_prefix("http://").expect("http");
-        let (host, rest) = url.split_at(url.find('/').expect("a path"));
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let path: Vec<&str> = path.split('/').skip(1).collect();
-        let fields: Vec<&str> = witness
-            .headers
-            .iter()
-            .filter(|(name, _)| name == "v")
-            .map(|(_, value)| value.as_str())
-            .collect();
-        let queries: Vec<&str> = query.strip_prefix("q=").into_iter().collect();
-        let (_, patterns) = HOSTS.iter().find(|(known, _)| *known == host)?;
-        let asked = self.asked(*patterns)?;
-        let method = METHODS
-            .iter()
-            .position(|method| *method == witness.method)?;
-        let found = self.order[method]
-            .iter()
-            .map(|at| &self.routes[*at])
-            .find(|route| {
-                route.host == asked
-                    && path_holds(&route.pieces, route.prefix, &path)
-                    && conditions_hold(&route.conditions, &fields, &queries)
-            });
-        found.map(|route| route.label.clone())
-    }
-}
-
-/// Each pair of owners that some request has, with the size of the smallest.
-fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<Cell, usize> {
-    let mut cells: BTreeMap<Cell, usize> = BTreeMap::new();
-    for (host, patterns) in HOSTS {
-        // A host that nobody names is asked like any other.
-        let named = [old, new].iter().any(|naive| {
-            let mut routes = naive.hosts.iter();
-            routes.any(|pattern| *pattern == patterns[0])
-        });
-        if !named && host != "gateway" {
-            continue;
-        }
-        let asked = (old.asked(patterns), new.asked(patterns));
-        for (method, name) in METHODS.iter().enumerate() {
-            for fields in FIELDS {
-                for queries in QUERIES {
-                    let carried = (fields, queries);
-                    let was = owned(old, asked.0, &old.order[method], carried, paths);
-                    let is = owned(new, asked.1, &new.order[method], carried, paths);
-                    let more: usize = fields
-                        .iter()
-                        .map(|value| "v".len() + value.len() + 4)
-                        .sum::<usize>()
-                        + queries
-                            .iter()
-                            .map(|value| "?q=".len() + value.len())
-                            .sum::<usize>();
-                    for (a, mine) in &was {
-                        for (b, theirs) in &is {
-                            let Some(cell) = cell((old, *a), (new, *b)) else {
-                                continue;
-                            };
-                            for (at, (x, y)) in mine.iter().zip(theirs).enumerate() {
-                                let mut both = x & y;
-                                while both != 0 {
-                                    let path = &paths.0[at * 64 + both.trailing_zeros() as usize];
-                                    both &= both - 1;
-                                    let path: usize = path.iter().map(|text| text.len() + 1).sum();
-                                    let size = name.len() + host.len() + path + more;
-                                    let least = cells.entry(cell.clone()).or_insert(size);
-                                    *least = size.min(*least);
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-    cells
-}
-
-/// The operations of both sides whose declared path has requests on one side only, at some place.
-fn shadowed(old: &Naive, new: &Naive, paths: &Paths) -> BTreeSet<(&'static str, String)> {
-    let mut found = BTreeSet::new();
-    for (host, patterns) in HOSTS {
-        let named = [old, new]
-            .iter()
-            .any(|naive| naive.hosts.contains(&patterns[0]));
-        if !named && host != "gateway" {
-            continue;
-        }
-        let [before, after] = [old, new].map(|naive| {
-            let asked = naive.asked(patterns);
-            let mut reached: BTreeMap<&str, bool> = BTreeMap::new();
-            for route in naive
-                .routes
-                .iter()
-                .filter(|route| asked == Some(route.host))
-            {
-                if !route.twin {
-                    reached.insert(&route.id, false);
-                }
-            }
-            for order in &naive.order {
-                for fields in FIELDS {
-                    for queries in QUERIES {
-                        for (at, mine) in owned(naive, asked, order, (fields, queries), paths) {
-                            let route = at.map(|at| &naive.routes[at]).filter(|it| !it.twin);
-                            if let Some(route) =
-                                route.filter(|_| mine.iter().any(|word| *word != 0))
-                            {
-                                reached.insert(&route.id, true);
-                            }
-                        }
-                    }
-                }
-            }
-            reached
-        });
-        for (id, was) in before {
-            let key = id.trim_end_matches("@m").to_owned();
-            match (was, after.get(id)) {
-                (true, Some(false)) => found.insert(("shadow-appears", key)),
-                (false, Some(true)) => found.insert(("shadow-disappears", key)),
-                _ => false,
-            };
-        }
-    }
-    found
-}
-
-/// Who owns which paths of requests with these fields and parameters; nobody has the rest.
-fn owned(
-    naive: &Naive,
-    asked: Option<&str>,
-    order: &[usize],
-    (fields, queries): (&[&str], &[&str]),
-    paths: &Paths,
-) -> Vec<(Option<usize>, Bits)> {
-    let words = paths.0.len().div_ceil(64);
-    let mut left: Bits = vec![u64::MAX; words];
-    if let Some(last) = left.last_mut() {
-        *last >>= words * 64 - paths.0.len();
-    }
-    let mut owned: Vec<(Option<usize>, Bits)> = Vec::new();
-    for at in order {
-        let route = &naive.routes[*at];
-        if asked != Some(route.host) || !conditions_hold(&route.conditions, fields, queries) {
-            continue;
-        }
-        let mine: Bits = left.iter().zip(&route.paths).map(|(a, b)| a & b).collect();
-        left.iter_mut().zip(&mine).for_each(|(a, b)| *a &= !b);
-        if mine.iter().any(|word| *word != 0) {
-            owned.push((Some(*at), mine));
-        }
-    }
-    owned.push((None, left));
-    owned
-}
-
-/// What a plan says of two owners; none where it says nothing.
-fn cell((old, a): (&Naive, Option<usize>), (new, b): (&Naive, Option<usize>)) -> Option<Cell> {
-    let (a, b) = (a.map(|at| &old.routes[at]), b.map(|at| &new.routes[at]));
-    match (a, b) {
-        (None, None) => None,
-        (Some(a), Some(b)) if a.id == b.id => None,
-        // Two that redirect give one answer.
-        (Some(a), Some(b)) if a.redirects && b.redirects => None,
-        // A path that only redirects serves nothing.
-        (Some(only), None) | (None, Some(only)) if only.redirects => None,
-        _ => Some((a.map(|a| a.label.clone()), b.map(|b| b.label.clone()))),
-    }
-}
-
-fn path_holds(pieces: &[Segment], prefix: bool, path: &[&str]) -> bool {
-    let long = if prefix {
-        path.len() >= pieces.len()
-    } else {
-        path.len() == pieces.len()
-    };
-    long && pieces
-        .iter()
-        .zip(path)
-        .all(|(piece, text)| holds(piece, text))
-}
-
-/// Any division of the text into parameters of one or more letters will do.
-fn holds(piece: &Segment, text: &str) -> bool {
-    match piece {
-        Segment::Literal(own) => own == text,
-        Segment::Folded(own) => *own == text.to_ascii_lowercase(),
-        Segment::Parameter(_) => !text.is_empty(),
-        Segment::Pattern(pattern) => {
-            let text = if pattern.folded {
-                text.to_ascii_lowercase()
-            } else {
-                text.to_owned()
-            };
-            let rest: Vec<&str> = pattern
-                .rest
-                .iter()
-                .map(|(_, literal)| literal.as_str())
-                .collect();
-            text.strip_prefix(pattern.head.as_str())
-                .is_some_and(|text| divides(&rest, text))
-        }
-    }
-}
-
-fn divides(rest: &[&str], text: &str) -> bool {
-    match rest.split_first() {
-        None => text.is_empty(),
-        Some((literal, rest)) => (1..=text.len()).any(|end| {
-            text[end..]
-                .strip_prefix(literal)
-                .is_some_and(|text| divides(rest, text))
-        }),
-    }
-}
-
-fn conditions_hold(conditions: &[Condition], fields: &[&str], queries: &[&str]) -> bool {
-    conditions.iter().all(|condition| {
-        let (values, test) = match condition {
-            Condition::Header(_, test) => (fields, test),
-            Condition::Query(_, test) => (queries, test),
-        };
-        values.iter().any(|value| match test {
-            Test::Exact(text) => value == text,
-            Test::Prefix(text) => value.starts_with(text.as_str()),
-            Test::Present => true,
-        })
-    })
-}
-
-/// semantics.md §1, written down once more.
-fn compare(a: &Written, b: &Written, method: &str) -> Ordering {
-    let explicit = |route: &Written| route.method == method;
-    a.priority
-        .cmp(&b.priority)
-        .then_with(|| compare_paths(a, b))
-        .then_with(|| explicit(a).cmp(&explicit(b)))
-        .then_with(|| b.twin.cmp(&a.twin))
-        .then_with(|| compare_conditions(&a.conditions, &b.conditions))
-}
-
-fn compare_paths(a: &Written, b: &Written) -> Ordering {
-    for at in 0..a.pieces.len().max(b.pieces.len()) {
-        let order = match (a.pieces.get(at), b.pieces.get(at)) {
-            (Some(a), Some(b)) => weight(a).cmp(&weight(b)),
-            (Some(_), None) => Ordering::Greater,
-            (None, _) => Ordering::Less,
-        };
-        if order.is_ne() {
-            return order;
-        }
-    }
-    b.prefix.cmp(&a.prefix)
-}
-
-type Weight = (
-    u8,
-    usize,
-    std::cmp::Reverse<usize>,
-    usize,
-    usize,
-    std::cmp::Reverse<(String, bool)>,
-);
-
-/// Literal, literal in any case, pattern, parameter; patterns by literal bytes, fewer parameters,
-/// head, tail, then bytes.
-fn weight(piece: &Segment) -> Weight {
-    use std::cmp::Reverse;
-    let none = |kind| (kind, 0, Reverse(0), 0, 0, Reverse((String::new(), false)));
-    match piece {
-        Segment::Literal(_) => none(3),
-        Segment::Folded(_) => none(2),
-        Segment::Parameter(_) => none(0),
-        Segment::Pattern(pattern) => {
-            let literals: Vec<&str> = std::iter::once(pattern.head.as_str())
-                .chain(pattern.rest.iter().map(|(_, literal)| literal.as_str()))
-                .collect();
-            (
-                1,
-                literals.iter().map(|literal| literal.len()).sum(),
-                Reverse(pattern.rest.len()),
-                pattern.head.len(),
-                literals.last().map_or(0, |literal| literal.len()),
-                Reverse((literals.join("{}"), pattern.folded)),
-            )
-        }
-    }
-}
-
-fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
-    let fields = |all: &[Condition]| {
-        all.iter()
-            .filter(|one| matches!(one, Condition::Header(..)))
-            .count()
-    };
-    let sharp = |all: &[Condition]| {
-        let mut all: Vec<usize> = all
-            .iter()
-            .map(|one| match one {
-                Condition::Header(_, test) | Condition::Query(_, test) => match test {
-                    Test::Exact(_) => 1_000,
-                    Test::Prefix(text) => 1 + text.len(),
-                    Test::Present => 0,
-                },
-            })
-            .collect();
-        all.sort_by(|a, b| b.cmp(a));
-        all
-    };
-    fields(a)
-        .cmp(&fields(b))
-        .then_with(|| a.len().cmp(&b.len()))
-        .then_with(|| sharp(a).cmp(&sharp(b)))
-        .then_with(|| b.cmp(a))
 }

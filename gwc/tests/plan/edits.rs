@@ -1,6 +1,6 @@
 //! Single edits of meaning: exactly the expected class on exactly the expected operations.
 
-use gwc::plan::{Class, Outcome, Plan, Review, compare, ids};
+use gwc::plan::{Class, Outcome, compare, ids};
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 
@@ -20,7 +20,7 @@ fn gateway(from: &str, to: &str) -> Vec<String> {
     ))
 }
 
-const LIST: &str = "{operationId: listOrders, summary: List,";
+pub(crate) const LIST: &str = "{operationId: listOrders, summary: List,";
 
 #[test]
 fn a_requirement_that_is_removed_opens_the_operation_to_anyone() {
@@ -562,97 +562,6 @@ fn an_explicit_head_that_is_gone_opens_the_get_below_it() {
             "routing moved owner-changed a/getStatus",
         ]
     );
-}
-
-/// The fingerprints of a plan's lines with an id.
-fn fingerprints(plan: &Plan, id: &str) -> Vec<String> {
-    let lines = plan.changes.iter().filter(|change| change.id == id);
-    lines.map(|change| change.fingerprint.clone()).collect()
-}
-
-#[test]
-fn what_was_reviewed_for_some_requests_covers_no_others() {
-    let status = "{operationId: getStatus, security: [], x-gateway: {public: true}";
-    let widened = |extension: &str| {
-        let document = edit(
-            DOCUMENT,
-            status,
-            &format!(
-                "{{operationId: getStatus, security: [], x-gateway: {{public: true{extension}}}"
-            ),
-        );
-        let document = edit(
-            &document,
-            "  /status:\n",
-            match extension {
-                "" => "  /status:\n    x-gateway: {case_insensitive: true}\n",
-                _ => "  /status:\n    x-gateway: {match: prefix}\n",
-            },
-        );
-        plan((GATEWAY, DOCUMENT), (GATEWAY, &document))
-    };
-    let (folded, prefix) = (widened(""), widened(", owner: team"));
-    for id in ["operation-exposed", "requests-added"] {
-        let (one, other) = (fingerprints(&folded, id), fingerprints(&prefix, id));
-        assert_eq!((one.len(), other.len()), (1, 1), "{id}");
-        assert_ne!(one, other, "{id}");
-    }
-}
-
-#[test]
-fn what_was_reviewed_for_a_server_covers_no_other_of_its_name() {
-    let moved = |port: &str| {
-        let gateway = edit(GATEWAY, "http://127.0.0.1:9001", port);
-        let document = edit(
-            DOCUMENT,
-            LIST,
-            "{operationId: listOrders, summary: List, x-gateway: {upstream: v},",
-        );
-        fingerprints(
-            &plan((GATEWAY, DOCUMENT), (&gateway, &document)),
-            "upstream-changed",
-        )
-    };
-    let (one, other) = (
-        moved("http://127.0.0.1:9001"),
-        moved("http://127.0.0.1:9666"),
-    );
-    assert_eq!(one.len(), 1);
-    assert_ne!(one, other);
-}
-
-#[test]
-fn what_was_reviewed_one_by_one_is_released_together() {
-    let open = |text: &str, operation: &str| {
-        edit(
-            text,
-            &format!("{{operationId: {operation},"),
-            &format!("{{operationId: {operation}, security: [], x-gateway: {{public: true}},"),
-        )
-    };
-    let first = open(DOCUMENT, "listOrders");
-    let second = open(&first, "getOrder");
-    let id = "security-requirement-removed";
-    let mut given: Vec<String> = Vec::new();
-    for (old, new) in [(DOCUMENT, &first), (&first, &second)] {
-        given.extend(fingerprints(&plan((GATEWAY, old), (GATEWAY, new)), id));
-    }
-    let release = plan((GATEWAY, DOCUMENT), (GATEWAY, &second));
-    assert_eq!(fingerprints(&release, id).len(), 1, "one line");
-    let review = |given: &[String]| {
-        let acks = given
-            .iter()
-            .map(|fingerprint| gwc::acknowledge::Acknowledgement {
-                fingerprint: fingerprint.clone(),
-                reason: Some("meant".into()),
-                by: Some("ann".into()),
-                ..Default::default()
-            });
-        let gates = vec!["weaken".to_owned()];
-        Review::new(&release, gates, None, acks.collect(), 0).expect("whole fingerprints")
-    };
-    assert!(review(&given).tripped(&release).is_empty());
-    assert_eq!(review(&given[..1]).tripped(&release).len(), 1, "half of it");
 }
 
 #[test]

@@ -10,8 +10,10 @@ mod dice;
 mod edits;
 mod hidden;
 mod history;
+mod naive;
 mod refactor;
 mod refactorings;
+mod reviewed;
 mod single;
 mod written;
 

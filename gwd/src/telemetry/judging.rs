@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::telemetry::registry::Numbers;
+use crate::telemetry::families::Numbers;
 use crate::upstream::breaker::{Breaker, Stand};
 use crate::upstream::outlier::WHYS;
 use crate::upstream::shared::States;

@@ -1,6 +1,7 @@
 //! What the gateway tells about itself: metrics, access log, program log.
 
 pub(crate) mod access_log;
+pub(crate) mod families;
 pub(crate) mod judging;
 pub(crate) mod names;
 pub(crate) mod process;

@@ -8,12 +8,12 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
 use crate::published::Shared;
+use crate::telemetry::families::{Histograms, Numbers, Sum, counters, gauges, histograms};
 use crate::telemetry::judging;
 use crate::telemetry::names::Names;
 use crate::telemetry::process;
 use crate::telemetry::shard::{
-    Announced, BOUNDS_NS, CallKey, Histogram, METHODS, PoolGauge, RejectionKey, RequestKey,
-    RequestSeries,
+    Announced, CallKey, Histogram, METHODS, PoolGauge, RejectionKey, RequestKey, RequestSeries,
 };
 use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
@@ -196,44 +196,6 @@ impl Collector for Registry {
         families
     }
 }
-
-/// A histogram's buckets added up over workers.
-#[derive(Default)]
-struct Sum {
-    buckets: [u64; BOUNDS_NS.len() + 1],
-    sum_ns: u64,
-}
-
-impl Sum {
-    fn add(&mut self, histogram: &Histogram) {
-        for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
-            *sum += bucket.load(Ordering::Relaxed);
-        }
-        self.sum_ns += histogram.sum_ns.load(Ordering::Relaxed);
-    }
-
-    fn proto(&self) -> proto::Histogram {
-        let mut cumulative = 0;
-        let mut buckets = Vec::with_capacity(BOUNDS_NS.len());
-        for (bound, count) in BOUNDS_NS.iter().zip(&self.buckets) {
-            cumulative += count;
-            let mut bucket = proto::Bucket::default();
-            bucket.set_upper_bound(*bound as f64 / 1e9);
-            bucket.set_cumulative_count(cumulative);
-            buckets.push(bucket);
-        }
-        cumulative += self.buckets[BOUNDS_NS.len()];
-        let mut histogram = proto::Histogram::default();
-        histogram.set_bucket(buckets);
-        histogram.set_sample_count(cumulative);
-        histogram.set_sample_sum(self.sum_ns as f64 / 1e9);
-        histogram
-    }
-}
-
-/// Labels and their series, added up.
-type Histograms = BTreeMap<Vec<(&'static str, String)>, Sum>;
-pub(crate) type Numbers = BTreeMap<Vec<(&'static str, String)>, f64>;
 
 impl Registry {
     fn collect_requests(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
@@ -618,59 +580,4 @@ fn version_label(version: u8) -> &'static str {
         20 => "2",
         _ => "1.1",
     }
-}
-
-fn histograms(name: &str, help: &str, series: &Histograms) -> proto::MetricFamily {
-    let metrics = series.iter().map(|(labels, sum)| {
-        let mut metric = metric(labels);
-        metric.set_histogram(sum.proto());
-        metric
-    });
-    family(name, help, proto::MetricType::HISTOGRAM, metrics.collect())
-}
-
-fn counters(name: &str, help: &str, series: &Numbers) -> proto::MetricFamily {
-    let metrics = series.iter().map(|(labels, value)| {
-        let mut counter = proto::Counter::default();
-        counter.set_value(*value);
-        let mut metric = metric(labels);
-        metric.set_counter(counter);
-        metric
-    });
-    family(name, help, proto::MetricType::COUNTER, metrics.collect())
-}
-
-fn gauges(name: &str, help: &str, series: &Numbers) -> proto::MetricFamily {
-    let metrics = series.iter().map(|(labels, value)| {
-        let mut gauge = proto::Gauge::default();
-        gauge.set_value(*value);
-        let mut metric = metric(labels);
-        metric.set_gauge(gauge);
-        metric
-    });
-    family(name, help, proto::MetricType::GAUGE, metrics.collect())
-}
-
-fn metric(labels: &[(&'static str, String)]) -> proto::Metric {
-    let pairs = labels.iter().map(|(name, value)| {
-        let mut pair = proto::LabelPair::default();
-        pair.set_name((*name).to_owned());
-        pair.set_value(value.clone());
-        pair
-    });
-    proto::Metric::from_label(pairs.collect())
-}
-
-fn family(
-    name: &str,
-    help: &str,
-    kind: proto::MetricType,
-    metrics: Vec<proto::Metric>,
-) -> proto::MetricFamily {
-    let mut family = proto::MetricFamily::default();
-    family.set_name(name.to_owned());
-    family.set_help(help.to_owned());
-    family.set_field_type(kind);
-    family.set_metric(metrics);
-    family
 }

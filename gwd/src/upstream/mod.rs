@@ -4,6 +4,7 @@ pub(crate) mod affinity;
 pub(crate) mod balance;
 pub(crate) mod breaker;
 pub(crate) mod connect;
+mod fuses;
 pub(crate) mod health;
 pub(crate) mod http1;
 pub(crate) mod http2;
@@ -15,6 +16,7 @@ pub(crate) mod resolve;
 pub(crate) mod retry;
 pub(crate) mod send;
 pub(crate) mod shared;
+mod source;
 pub(crate) mod transport;
 pub(crate) mod upgrade;
 

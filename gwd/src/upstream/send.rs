@@ -11,13 +11,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bundle::ir;
-use bytes::{Bytes, BytesMut};
 use engine::{RouteRef, forward};
 use http::header::{HeaderMap, SET_COOKIE};
 use http::{Request, Response, Uri};
-use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
-use policy::traffic::circuit_breaker::{Numbers, Scope};
+use hyper::body::Incoming;
+use policy::traffic::circuit_breaker::Scope;
 use policy::traffic::retry::Checked;
 use policy::upstream::HashOn;
 use policy::{Cx, RequestHead};
@@ -27,12 +25,13 @@ use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::upstream::affinity::Affinity;
-use crate::upstream::breaker::{Ended, Open, Permit};
 use crate::upstream::connect::{connect, in_time};
+use crate::upstream::fuses::{Fuses, circuit_open, sign, tell};
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::shared::InFlight;
+use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Call as Send, CallError};
 use crate::upstream::{Held, Looking, Service, Tried};
 
@@ -151,11 +150,11 @@ pub(crate) fn affinity(out: &Outgoing<'_, '_>) -> Affinity {
 }
 
 /// What all tries at one request have in common.
-struct Way<'a, 's> {
-    stream: &'a Rc<Stream>,
-    route: &'a RouteRef<'s>,
-    upstream: &'s ir::Upstream,
-    service: &'s Service,
+pub(super) struct Way<'a, 's> {
+    pub(super) stream: &'a Rc<Stream>,
+    pub(super) route: &'a RouteRef<'s>,
+    pub(super) upstream: &'s ir::Upstream,
+    pub(super) service: &'s Service,
     origin: &'a forward::Origin,
     cx: &'a Cx<'s>,
     affinity: Affinity,
@@ -167,18 +166,6 @@ struct Call<'a, 's> {
     way: Way<'a, 's>,
     sending: Sending<'a>,
     tried: Tried,
-}
-
-/// A request's body.
-enum Source {
-    None,
-    /// Kept for another try.
-    Kept(Bytes),
-    /// As it comes; it goes once.
-    Stream {
-        body: Incoming,
-        expects_continue: bool,
-    },
 }
 
 /// Which idle connections a request may go on.
@@ -199,74 +186,6 @@ struct Reply {
     target: usize,
     /// The client's connection is encrypted, as far as the upstream was told.
     encrypted: bool,
-}
-
-impl Source {
-    /// Keeps a body that may be sent again. One that waits for `100 Continue`, or whose length
-    /// nobody tells, is not held up for that.
-    async fn take(
-        body: Incoming,
-        stream: &Stream,
-        retry: Option<&Checked>,
-        expects_continue: bool,
-    ) -> Result<Self, Failure> {
-        if body.is_end_stream() {
-            return Ok(Self::None);
-        }
-        let most = retry.map_or(0, |retry| retry.times.max_body_bytes);
-        let length = body.size_hint().exact();
-        if expects_continue || length.is_none_or(|length| length > most) {
-            return Ok(Self::Stream {
-                body,
-                expects_continue,
-            });
-        }
-        Ok(Self::Kept(keep(body, stream).await?))
-    }
-
-    fn again(&self) -> Self {
-        match self {
-            Self::Kept(bytes) => Self::Kept(bytes.clone()),
-            Self::None | Self::Stream { .. } => Self::None,
-        }
-    }
-
-    /// Of a body that is here.
-    fn progress(&self) -> Option<Rc<Progress>> {
-        let Self::Kept(bytes) = self else { return None };
-        let progress = Progress::default();
-        progress.bytes.set(bytes.len() as u64);
-        progress.done.set(true);
-        Some(Rc::new(progress))
-    }
-}
-
-/// A body whose length is known, whole.
-async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
-    let mut whole = BytesMut::new();
-    let copies = stream.copies.take();
-    loop {
-        let now_ms = stream.worker.shared.clock.now_ms();
-        stream.deadline.set(now_ms + STREAM_IDLE_MS);
-        match in_time(&stream.deadline, body.frame()).await {
-            None => return Err(Failure::new(Kind::UploadStalled)),
-            Some(None) => {
-                if let Some(copies) = copies {
-                    copies.send();
-                }
-                return Ok(whole.freeze());
-            }
-            Some(Some(Err(error))) => return Err(Failure::because(Kind::ClientBody, &error)),
-            Some(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    whole.extend_from_slice(data);
-                    if let Some(copies) = &copies {
-                        copies.take(data);
-                    }
-                }
-            }
-        }
-    }
 }
 
 impl Reply {
@@ -542,79 +461,6 @@ pub(crate) fn judge_connect<T>(
     service.reached(target, opened.is_ok(), now_ms);
     if opened.is_err() {
         service.saw(upstream, target, Sign::Broken, &stream.worker, now_ms);
-    }
-}
-
-/// What an accident says of the upstream; none where it is not its fault.
-fn sign(kind: Kind) -> Option<Sign> {
-    match kind {
-        Kind::Reset | Kind::Refused | Kind::Protocol | Kind::ConnectFailed | Kind::NameUnknown => {
-            Some(Sign::Broken)
-        }
-        Kind::Timeout | Kind::ConnectTimeout => Some(Sign::TimedOut),
-        _ => None,
-    }
-}
-
-fn tell(
-    permit: Permit<'_>,
-    numbers: &Numbers,
-    sign: Sign,
-    took_ns: u64,
-    now_ns: u64,
-    way: &Way<'_, '_>,
-) {
-    let ended = match sign {
-        Sign::Status(status) if status < 500 => Ended::Alive,
-        Sign::Status(_) | Sign::Broken | Sign::TimedOut => Ended::Failed,
-    };
-    let chance = match ended {
-        Ended::Alive => 0,
-        Ended::Failed => way.stream.worker.random.next(),
-    };
-    let (took_ms, now_ms) = (took_ns / 1_000_000, now_ns / 1_000_000);
-    permit.ended(ended, took_ms, numbers, now_ms, chance);
-}
-
-fn circuit_open(open: Open) -> Failure {
-    let seconds = open.wait_ms.div_ceil(1_000).max(1);
-    Failure::new(Kind::CircuitOpen(
-        u32::try_from(seconds).unwrap_or(u32::MAX),
-    ))
-}
-
-/// The permits of one try: of the upstream's breaker and of those that the chain names. What is
-/// dropped without a word is neutral.
-struct Fuses<'s>(Vec<(Permit<'s>, &'s Numbers)>);
-
-impl<'s> Fuses<'s> {
-    fn admit(way: &Way<'_, 's>, now_ms: u64) -> Result<Self, Failure> {
-        let common = &way.service.common;
-        // Without a breaker nothing is allocated.
-        let mut permits = Vec::new();
-        let own = way.upstream.circuit_breaker.as_ref();
-        let own = own.filter(|fuse| fuse.scope == Scope::Upstream);
-        if let Some(fuse) = own {
-            let permit = common.state.breaker.admit(&fuse.numbers, now_ms);
-            permits.push((permit.map_err(circuit_open)?, &fuse.numbers));
-        }
-        for named in &way.route.treatment.breakers {
-            let mut known = common.breakers.iter();
-            let Some((_, breaker)) = known.find(|(state, _)| *state == named.state) else {
-                continue;
-            };
-            let numbers = &named.checked.numbers;
-            let permit = breaker.admit(numbers, now_ms);
-            permits.push((permit.map_err(circuit_open)?, numbers));
-        }
-        Ok(Self(permits))
-    }
-
-    fn told(self, sign: Option<Sign>, took_ns: u64, now_ns: u64, way: &Way<'_, '_>) {
-        let Some(sign) = sign else { return };
-        for (permit, numbers) in self.0 {
-            tell(permit, numbers, sign, took_ns, now_ns, way);
-        }
     }
 }
 

@@ -3,6 +3,9 @@
 //! Owned by the control thread. Building, binding and publishing are separate steps, so that
 //! whoever activates a bundle can persist it in between; publishing cannot fail.
 
+mod listening;
+mod refusal;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
@@ -14,12 +17,14 @@ use std::time::{Duration, Instant};
 use bundle::digest::Digest;
 use bundle::ir::addresses_collide;
 use bundle::refused::Refused;
-use engine::{Assembly, BuildError, Parts};
+use engine::{Assembly, Parts};
 use policy::auth::Place;
 use policy::{Revoked, Secrets, StateId};
 use serde_json::json;
 
 pub use crate::budget::Bounds;
+pub(crate) use refusal::refused;
+use refusal::unusable;
 
 use crate::clock::Clock;
 use crate::inherited::Inherited;
@@ -500,118 +505,6 @@ impl Node {
         self.shared.loads.all()
     }
 
-    /// Says which `--listen` names no listener: else a mistyped name would leave a gateway on the
-    /// address of the bundle, and nobody would know.
-    fn warn_of_strange_overrides(&self, version: &Version) {
-        let listeners = version.0.snapshot.listeners();
-        let known: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
-        for name in self.settings.listen.keys() {
-            if !known.contains(&name.as_str()) {
-                event(
-                    Level::Warn,
-                    "--listen names a listener that the bundle does not have; it changes nothing",
-                    json!({"listen": name, "listeners": known}),
-                );
-            }
-        }
-    }
-
-    /// The bundle's own addresses were checked when it was built; `--listen` may make two the same.
-    fn refuse_colliding_overrides(&self, version: &Version) -> Result<(), Refused> {
-        let listeners = version.0.snapshot.listeners();
-        let address = |at: usize| {
-            self.wanted(&listeners[at].name, listeners[at].address)
-                .address
-        };
-        for one in 0..listeners.len() {
-            for other in 0..one {
-                if addresses_collide(address(one), address(other)) {
-                    return Err(Refused::PortBusy {
-                        address: format!(
-                            "{}: --listen gives `{}` and `{}` addresses that collide",
-                            address(one),
-                            listeners[other].name,
-                            listeners[one].name
-                        ),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn wanted(&self, name: &str, address: SocketAddr) -> Wanted {
-        let address = self.settings.listen.get(name).copied().unwrap_or(address);
-        Wanted {
-            address,
-            listener: (address.port() == 0).then(|| name.into()),
-        }
-    }
-
-    fn find(&self, wanted: &Wanted) -> Option<usize> {
-        self.bound
-            .iter()
-            .position(|slot| slot.as_ref().is_some_and(|(known, _)| known == wanted))
-    }
-
-    /// Leaves the addresses that the version does not name. The channel closes when nothing
-    /// listens there any more.
-    fn leave_others(
-        &mut self,
-        listener_of_socket: &[Option<usize>],
-        handshakes: Duration,
-    ) -> mpsc::Receiver<()> {
-        let (done, left) = mpsc::channel();
-        let now_ms = self.shared.clock.now_ms();
-        for (id, listener) in (0u32..).zip(listener_of_socket) {
-            let Some((_, bound)) = &mut self.bound[id as usize] else {
-                continue;
-            };
-            if listener.is_some() || !bound.listening {
-                continue;
-            }
-            bound.listening = false;
-            bound.socket.left(now_ms);
-            for index in 0..self.workers.len() {
-                self.command(index, Command::Leave(id, handshakes, done.clone()));
-            }
-        }
-        left
-    }
-
-    fn begin_listening(&mut self, listener_of_socket: &[Option<usize>]) {
-        let (done, begun) = mpsc::channel();
-        for (id, listener) in listener_of_socket.iter().enumerate() {
-            let Some((_, bound)) = &mut self.bound[id] else {
-                continue;
-            };
-            if listener.is_none() || bound.listening {
-                continue;
-            }
-            bound.listening = true;
-            bound.socket.used();
-            let socket = Arc::clone(&bound.socket);
-            match bound.handles(self.workers.len()) {
-                Ok(handles) => {
-                    for (index, handles) in handles.into_iter().enumerate() {
-                        let command = Command::Listen(Arc::clone(&socket), handles, done.clone());
-                        self.command(index, command);
-                    }
-                }
-                Err(error) => drop(done.send(Err(error))),
-            }
-        }
-        drop(done);
-        for error in begun.iter().filter_map(Result::err) {
-            // All was bound before: only a lack of descriptors gets here.
-            event(
-                Level::Error,
-                "a bound address cannot be listened on; its requests are not served",
-                json!({"error": error.to_string()}),
-            );
-        }
-    }
-
     fn command(&self, index: usize, command: Command) {
         if self.workers[index].blocking_send(command).is_err() {
             // A worker that dies ends the process; see `DiesLoudly`.
@@ -666,54 +559,6 @@ fn breakers(snapshot: &engine::Snapshot) -> Vec<StateId> {
         }
     }
     all
-}
-
-/// What there can be no TLS for, as a refusal of the bundle.
-fn unusable(unusable: tls::Unusable) -> Refused {
-    match unusable {
-        tls::Unusable::Secret(unavailable) => refused(BuildError::Secret(unavailable)),
-        tls::Unusable::Content { what, why } => Refused::CertificateUnusable { what, why },
-    }
-}
-
-/// What the engine cannot build, as a refusal of the bundle.
-pub(crate) fn refused(error: BuildError) -> Refused {
-    match error {
-        BuildError::RouteConflict(a, b) => Refused::RouteConflict {
-            what: format!("`{}` and `{}`", a.escape_debug(), b.escape_debug()),
-        },
-        BuildError::ListenerConflict(a, b) => Refused::ListenerConflict {
-            what: format!("`{}` and `{}`", a.escape_debug(), b.escape_debug()),
-        },
-        BuildError::Secret(unavailable) if unavailable.reason == "secret-not-allowed" => {
-            Refused::SecretNotAllowed {
-                reference: unavailable.reference.to_string(),
-            }
-        }
-        BuildError::Secret(unavailable) if unavailable.reason == "secret-unusable" => {
-            Refused::SecretUnusable {
-                reference: unavailable.reference.to_string(),
-            }
-        }
-        BuildError::Secret(unavailable) => Refused::SecretMissing {
-            reference: unavailable.reference.to_string(),
-        },
-        BuildError::NotAvailable(need) => match need.parse() {
-            Ok(feature) => Refused::Needs { feature },
-            Err(_) => Refused::Malformed {
-                what: "bundle",
-                why: "it needs what has no name".into(),
-            },
-        },
-        other @ (BuildError::UnknownName(_)
-        | BuildError::BadAddress(_)
-        | BuildError::CredentialConflict
-        | BuildError::BadIndex
-        | BuildError::OtherApis) => Refused::Malformed {
-            what: "bundle",
-            why: other.to_string().into(),
-        },
-    }
 }
 
 /// A worker that panics takes the process with it: without it, requests at its sockets would

@@ -1,0 +1,128 @@
+//! Which addresses the node listens on: those of the version, or of `--listen`; what no version
+//! names is left.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use bundle::ir::addresses_collide;
+use bundle::refused::Refused;
+use serde_json::json;
+
+use crate::node::{Node, Version, Wanted};
+use crate::telemetry::program::{Level, event};
+use crate::worker::Command;
+
+impl Node {
+    /// Says which `--listen` names no listener: else a mistyped name would leave a gateway on the
+    /// address of the bundle, and nobody would know.
+    pub(super) fn warn_of_strange_overrides(&self, version: &Version) {
+        let listeners = version.0.snapshot.listeners();
+        let known: Vec<&str> = listeners.iter().map(|listener| &*listener.name).collect();
+        for name in self.settings.listen.keys() {
+            if !known.contains(&name.as_str()) {
+                event(
+                    Level::Warn,
+                    "--listen names a listener that the bundle does not have; it changes nothing",
+                    json!({"listen": name, "listeners": known}),
+                );
+            }
+        }
+    }
+
+    /// The bundle's own addresses were checked when it was built; `--listen` may make two the same.
+    pub(super) fn refuse_colliding_overrides(&self, version: &Version) -> Result<(), Refused> {
+        let listeners = version.0.snapshot.listeners();
+        let address = |at: usize| {
+            self.wanted(&listeners[at].name, listeners[at].address)
+                .address
+        };
+        for one in 0..listeners.len() {
+            for other in 0..one {
+                if addresses_collide(address(one), address(other)) {
+                    return Err(Refused::PortBusy {
+                        address: format!(
+                            "{}: --listen gives `{}` and `{}` addresses that collide",
+                            address(one),
+                            listeners[other].name,
+                            listeners[one].name
+                        ),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn wanted(&self, name: &str, address: SocketAddr) -> Wanted {
+        let address = self.settings.listen.get(name).copied().unwrap_or(address);
+        Wanted {
+            address,
+            listener: (address.port() == 0).then(|| name.into()),
+        }
+    }
+
+    pub(super) fn find(&self, wanted: &Wanted) -> Option<usize> {
+        self.bound
+            .iter()
+            .position(|slot| slot.as_ref().is_some_and(|(known, _)| known == wanted))
+    }
+
+    /// Leaves the addresses that the version does not name. The channel closes when nothing
+    /// listens there any more.
+    pub(super) fn leave_others(
+        &mut self,
+        listener_of_socket: &[Option<usize>],
+        handshakes: Duration,
+    ) -> mpsc::Receiver<()> {
+        let (done, left) = mpsc::channel();
+        let now_ms = self.shared.clock.now_ms();
+        for (id, listener) in (0u32..).zip(listener_of_socket) {
+            let Some((_, bound)) = &mut self.bound[id as usize] else {
+                continue;
+            };
+            if listener.is_some() || !bound.listening {
+                continue;
+            }
+            bound.listening = false;
+            bound.socket.left(now_ms);
+            for index in 0..self.workers.len() {
+                self.command(index, Command::Leave(id, handshakes, done.clone()));
+            }
+        }
+        left
+    }
+
+    pub(super) fn begin_listening(&mut self, listener_of_socket: &[Option<usize>]) {
+        let (done, begun) = mpsc::channel();
+        for (id, listener) in listener_of_socket.iter().enumerate() {
+            let Some((_, bound)) = &mut self.bound[id] else {
+                continue;
+            };
+            if listener.is_none() || bound.listening {
+                continue;
+            }
+            bound.listening = true;
+            bound.socket.used();
+            let socket = Arc::clone(&bound.socket);
+            match bound.handles(self.workers.len()) {
+                Ok(handles) => {
+                    for (index, handles) in handles.into_iter().enumerate() {
+                        let command = Command::Listen(Arc::clone(&socket), handles, done.clone());
+                        self.command(index, command);
+                    }
+                }
+                Err(error) => drop(done.send(Err(error))),
+            }
+        }
+        drop(done);
+        for error in begun.iter().filter_map(Result::err) {
+            // All was bound before: only a lack of descriptors gets here.
+            event(
+                Level::Error,
+                "a bound address cannot be listened on; its requests are not served",
+                json!({"error": error.to_string()}),
+            );
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Numbers by their labels as the families that Prometheus reads.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use prometheus::proto;
+
+use crate::telemetry::shard::{BOUNDS_NS, Histogram};
+
+/// Histograms by their labels.
+pub(crate) type Histograms = BTreeMap<Vec<(&'static str, String)>, Sum>;
+/// Numbers by their labels.
+pub(crate) type Numbers = BTreeMap<Vec<(&'static str, String)>, f64>;
+
+/// A histogram, added up over the workers.
+#[derive(Default)]
+pub(crate) struct Sum {
+    buckets: [u64; BOUNDS_NS.len() + 1],
+    sum_ns: u64,
+}
+
+impl Sum {
+    pub(crate) fn add(&mut self, histogram: &Histogram) {
+        for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
+            *sum += bucket.load(Ordering::Relaxed);
+        }
+        self.sum_ns += histogram.sum_ns.load(Ordering::Relaxed);
+    }
+
+    fn proto(&self) -> proto::Histogram {
+        let mut cumulative = 0;
+        let mut buckets = Vec::with_capacity(BOUNDS_NS.len());
+        for (bound, count) in BOUNDS_NS.iter().zip(&self.buckets) {
+            cumulative += count;
+            let mut bucket = proto::Bucket::default();
+            bucket.set_upper_bound(*bound as f64 / 1e9);
+            bucket.set_cumulative_count(cumulative);
+            buckets.push(bucket);
+        }
+        cumulative += self.buckets[BOUNDS_NS.len()];
+        let mut histogram = proto::Histogram::default();
+        histogram.set_bucket(buckets);
+        histogram.set_sample_count(cumulative);
+        histogram.set_sample_sum(self.sum_ns as f64 / 1e9);
+        histogram
+    }
+}
+
+/// Labels and their series, added up.
+pub(crate) fn histograms(name: &str, help: &str, series: &Histograms) -> proto::MetricFamily {
+    let metrics = series.iter().map(|(labels, sum)| {
+        let mut metric = metric(labels);
+        metric.set_histogram(sum.proto());
+        metric
+    });
+    family(name, help, proto::MetricType::HISTOGRAM, metrics.collect())
+}
+
+pub(crate) fn counters(name: &str, help: &str, series: &Numbers) -> proto::MetricFamily {
+    let metrics = series.iter().map(|(labels, value)| {
+        let mut counter = proto::Counter::default();
+        counter.set_value(*value);
+        let mut metric = metric(labels);
+        metric.set_counter(counter);
+        metric
+    });
+    family(name, help, proto::MetricType::COUNTER, metrics.collect())
+}
+
+pub(crate) fn gauges(name: &str, help: &str, series: &Numbers) -> proto::MetricFamily {
+    let metrics = series.iter().map(|(labels, value)| {
+        let mut gauge = proto::Gauge::default();
+        gauge.set_value(*value);
+        let mut metric = metric(labels);
+        metric.set_gauge(gauge);
+        metric
+    });
+    family(name, help, proto::MetricType::GAUGE, metrics.collect())
+}
+
+fn metric(labels: &[(&'static str, String)]) -> proto::Metric {
+    let pairs = labels.iter().map(|(name, value)| {
+        let mut pair = proto::LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value.clone());
+        pair
+    });
+    proto::Metric::from_label(pairs.collect())
+}
+
+fn family(
+    name: &str,
+    help: &str,
+    kind: proto::MetricType,
+    metrics: Vec<proto::Metric>,
+) -> proto::MetricFamily {
+    let mut family = proto::MetricFamily::default();
+    family.set_name(name.to_owned());
+    family.set_help(help.to_owned());
+    family.set_field_type(kind);
+    family.set_metric(metrics);
+    family
+}

@@ -1,0 +1,82 @@
+//! The breakers that one try passes, and what it tells them: the upstream's, those that its chain
+//! names, and its target's.
+
+use policy::traffic::circuit_breaker::{Numbers, Scope};
+
+use crate::proxy::failure::{Failure, Kind};
+use crate::upstream::breaker::{Ended, Open, Permit};
+use crate::upstream::outlier::Sign;
+use crate::upstream::send::Way;
+
+/// What an accident says of the upstream; none where it is not its fault.
+pub(super) fn sign(kind: Kind) -> Option<Sign> {
+    match kind {
+        Kind::Reset | Kind::Refused | Kind::Protocol | Kind::ConnectFailed | Kind::NameUnknown => {
+            Some(Sign::Broken)
+        }
+        Kind::Timeout | Kind::ConnectTimeout => Some(Sign::TimedOut),
+        _ => None,
+    }
+}
+
+pub(super) fn tell(
+    permit: Permit<'_>,
+    numbers: &Numbers,
+    sign: Sign,
+    took_ns: u64,
+    now_ns: u64,
+    way: &Way<'_, '_>,
+) {
+    let ended = match sign {
+        Sign::Status(status) if status < 500 => Ended::Alive,
+        Sign::Status(_) | Sign::Broken | Sign::TimedOut => Ended::Failed,
+    };
+    let chance = match ended {
+        Ended::Alive => 0,
+        Ended::Failed => way.stream.worker.random.next(),
+    };
+    let (took_ms, now_ms) = (took_ns / 1_000_000, now_ns / 1_000_000);
+    permit.ended(ended, took_ms, numbers, now_ms, chance);
+}
+
+pub(super) fn circuit_open(open: Open) -> Failure {
+    let seconds = open.wait_ms.div_ceil(1_000).max(1);
+    Failure::new(Kind::CircuitOpen(
+        u32::try_from(seconds).unwrap_or(u32::MAX),
+    ))
+}
+
+/// The permits of one try: of the upstream's breaker and of those that the chain names. What is
+/// dropped without a word is neutral.
+pub(super) struct Fuses<'s>(Vec<(Permit<'s>, &'s Numbers)>);
+
+impl<'s> Fuses<'s> {
+    pub(super) fn admit(way: &Way<'_, 's>, now_ms: u64) -> Result<Self, Failure> {
+        let common = &way.service.common;
+        // Without a breaker nothing is allocated.
+        let mut permits = Vec::new();
+        let own = way.upstream.circuit_breaker.as_ref();
+        let own = own.filter(|fuse| fuse.scope == Scope::Upstream);
+        if let Some(fuse) = own {
+            let permit = common.state.breaker.admit(&fuse.numbers, now_ms);
+            permits.push((permit.map_err(circuit_open)?, &fuse.numbers));
+        }
+        for named in &way.route.treatment.breakers {
+            let mut known = common.breakers.iter();
+            let Some((_, breaker)) = known.find(|(state, _)| *state == named.state) else {
+                continue;
+            };
+            let numbers = &named.checked.numbers;
+            let permit = breaker.admit(numbers, now_ms);
+            permits.push((permit.map_err(circuit_open)?, numbers));
+        }
+        Ok(Self(permits))
+    }
+
+    pub(super) fn told(self, sign: Option<Sign>, took_ns: u64, now_ns: u64, way: &Way<'_, '_>) {
+        let Some(sign) = sign else { return };
+        for (permit, numbers) in self.0 {
+            tell(permit, numbers, sign, took_ns, now_ns, way);
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! A request's body as the tries need it: none, kept to be sent again, or as it comes.
+
+use std::rc::Rc;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use policy::traffic::retry::Checked;
+
+use crate::proxy::body::{Progress, STREAM_IDLE_MS};
+use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::stream::Stream;
+use crate::upstream::connect::in_time;
+
+/// A request's body.
+pub(super) enum Source {
+    None,
+    /// Kept for another try.
+    Kept(Bytes),
+    /// As it comes; it goes once.
+    Stream {
+        body: Incoming,
+        expects_continue: bool,
+    },
+}
+
+impl Source {
+    /// Keeps a body that may be sent again. One that waits for `100 Continue`, or whose length
+    /// nobody tells, is not held up for that.
+    pub(super) async fn take(
+        body: Incoming,
+        stream: &Stream,
+        retry: Option<&Checked>,
+        expects_continue: bool,
+    ) -> Result<Self, Failure> {
+        if body.is_end_stream() {
+            return Ok(Self::None);
+        }
+        let most = retry.map_or(0, |retry| retry.times.max_body_bytes);
+        let length = body.size_hint().exact();
+        if expects_continue || length.is_none_or(|length| length > most) {
+            return Ok(Self::Stream {
+                body,
+                expects_continue,
+            });
+        }
+        Ok(Self::Kept(keep(body, stream).await?))
+    }
+
+    pub(super) fn again(&self) -> Self {
+        match self {
+            Self::Kept(bytes) => Self::Kept(bytes.clone()),
+            Self::None | Self::Stream { .. } => Self::None,
+        }
+    }
+
+    /// Of a body that is here.
+    pub(super) fn progress(&self) -> Option<Rc<Progress>> {
+        let Self::Kept(bytes) = self else { return None };
+        let progress = Progress::default();
+        progress.bytes.set(bytes.len() as u64);
+        progress.done.set(true);
+        Some(Rc::new(progress))
+    }
+}
+
+/// A body whose length is known, whole.
+async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
+    let mut whole = BytesMut::new();
+    let copies = stream.copies.take();
+    loop {
+        let now_ms = stream.worker.shared.clock.now_ms();
+        stream.deadline.set(now_ms + STREAM_IDLE_MS);
+        match in_time(&stream.deadline, body.frame()).await {
+            None => return Err(Failure::new(Kind::UploadStalled)),
+            Some(None) => {
+                if let Some(copies) = copies {
+                    copies.send();
+                }
+                return Ok(whole.freeze());
+            }
+            Some(Some(Err(error))) => return Err(Failure::because(Kind::ClientBody, &error)),
+            Some(Some(Ok(frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    whole.extend_from_slice(data);
+                    if let Some(copies) = &copies {
+                        copies.take(data);
+                    }
+                }
+            }
+        }
+    }
+}
