@@ -6,12 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fixture::*;
 
-/// An address at which nobody listens.
-fn dead() -> std::net::SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
-
 #[test]
 fn an_upstream_that_cannot_be_reached_is_502() {
     let served = shop(dead(), vec![op("GET", "/a")]).serve();

@@ -66,10 +66,7 @@ fn served(shop: Shop) -> (Served, Http2) {
 #[test]
 fn refusals_and_failures_are_a_status_in_the_head() {
     let upstream = Upstream::saying("ok");
-    let dead = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let dead = dead();
     let mut limited = op("POST", "/limited").policy("few");
     limited.chain.insert(0, bundle::ir::Link::Authenticate);
     let mut large = op("POST", "/large");

@@ -209,10 +209,7 @@ fn the_answer_of_a_check_must_contain_what_is_written() {
 fn a_tcp_check_asks_for_a_connection_and_no_more() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let open = silent.local_addr().unwrap();
-    let closed = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let closed = dead();
     let mut shop = shop(open, vec![op("GET", "/a")]);
     let mut main = service("main", &[open, closed]);
     main.health.active = checked(|all| text(all, "kind", "tcp"));

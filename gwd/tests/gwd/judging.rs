@@ -12,11 +12,6 @@ use policy::upstream::{AllUnhealthy, HashOn, Lb, Passive};
 
 use crate::fixture::*;
 
-fn dead() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
-}
-
 fn retries(attempts: u64, on: &[Condition]) -> retry::Checked {
     let mut retry = retry::Checked::of(&policy::declared::Settings::default());
     retry.times.attempts = attempts;

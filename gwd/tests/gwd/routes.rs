@@ -132,10 +132,7 @@ fn a_mirror_that_hangs_or_is_dead_costs_the_request_nothing() {
         let _ended = wait.lock().unwrap().recv();
         Then::Close
     });
-    let dead = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let dead = dead();
     let both = op("GET", "/a").policy("one").policy("two");
     let mut shop = shop(main.address, vec![both]);
     shop.upstreams.push(service("hanging", &[hanging.address]));
@@ -256,10 +253,7 @@ fn a_deprecated_operation_says_so_until_it_is_gone() {
 #[test]
 fn a_copy_of_a_request_that_failed_never_takes_the_body_of_the_next() {
     let (main, shadow) = (Upstream::saying("main"), Upstream::saying("shadow"));
-    let nowhere = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.local_addr().unwrap()
-    };
+    let nowhere = dead();
     let dead = op("POST", "/dead").upstream("nowhere").policy("shadow");
     let mut shop = shop(main.address, vec![dead, op("POST", "/plain")]);
     shop.upstreams.push(service("nowhere", &[nowhere]));

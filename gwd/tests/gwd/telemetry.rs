@@ -16,11 +16,7 @@ fn logged() -> (Upstream, Served, tempfile::TempDir, std::path::PathBuf) {
             op("GET", "/dead").upstream("dead"),
         ],
     );
-    let dead = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    shop.upstreams.push(service("dead", &[dead]));
+    shop.upstreams.push(service("dead", &[dead()]));
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("access.log");
     let served = shop.serve_with(1, AccessLog::File(path.clone()));
