@@ -1,10 +1,11 @@
 //! What the service would get of a request, and what the client gets where the gateway answers.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use bundle::ir;
 use engine::edge::Admitted;
-use engine::forward::{self, Origin};
+use engine::forward::{self, Origin, ThisHop};
 use engine::{ChainStep, Decided, RouteRef, Verdict};
 use http::HeaderMap;
 use policy::Cx;
@@ -144,9 +145,11 @@ pub(super) fn upstream(
     let chosen = decided.upstream(snapshot, cx);
     let service = &snapshot.upstreams()[chosen.unwrap_or(route.treatment.upstream) as usize];
     let origin = Origin {
-        peer: asked.question.peer,
-        scheme: snapshot.listeners()[asked.question.listener].scheme,
-        authority: admitted.authority.clone(),
+        hop: Arc::new(ThisHop::new(
+            asked.question.peer,
+            snapshot.listeners()[asked.question.listener].scheme,
+            admitted.authority.clone(),
+        )),
         version: admitted.version,
         request_id: http::HeaderValue::from_static("0"),
     };

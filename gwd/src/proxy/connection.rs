@@ -1,7 +1,7 @@
 //! One client connection, from accepting to closing: what is spoken on it is found out, then
 //! it is served as [`http1`] or [`http2`].
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future as _, poll_fn};
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use bundle::ir::ListenerLimits;
 use bytes::Bytes;
-use http::{Request, Response};
+use engine::forward::ThisHop;
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -57,6 +58,8 @@ pub(crate) struct Conn {
     pub(crate) outdated: Cell<bool>,
     /// No exchange has begun yet.
     pub(crate) fresh: Cell<bool>,
+    /// What upstreams are told of this connection, for the host that was asked last.
+    hop: RefCell<Option<Arc<ThisHop>>>,
     _counted: Counted,
     _share: Share,
     _of_address: OfAddress,
@@ -146,6 +149,7 @@ fn begin(
         tls: OnceCell::new(),
         outdated: Cell::new(false),
         fresh: Cell::new(true),
+        hop: RefCell::new(None),
         _counted: counted,
         _share: share,
         _of_address: of_address,
@@ -383,6 +387,18 @@ impl Conn {
             Some(_) => "https",
             None => "http",
         }
+    }
+
+    /// What upstreams are told of this connection in requests for a host.
+    pub(crate) fn hop(&self, authority: HeaderValue) -> Arc<ThisHop> {
+        let mut known = self.hop.borrow_mut();
+        if let Some(hop) = &*known
+            && hop.authority == authority
+        {
+            return Arc::clone(hop);
+        }
+        let hop = Arc::new(ThisHop::new(self.peer, self.scheme(), authority));
+        Arc::clone(known.insert(hop))
     }
 
     /// A chunk line was refused.

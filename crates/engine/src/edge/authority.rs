@@ -7,26 +7,25 @@ use policy::Reject;
 
 use crate::edge::{HOST_INVALID, TARGET_INVALID};
 
-/// The authority that counts, as the client wrote it.
+/// The authority that counts, as the client wrote it, and its host.
 pub(super) fn authority(
     uri: &Uri,
     headers: &HeaderMap,
     version: Version,
-) -> Result<HeaderValue, &'static Reject> {
+) -> Result<(HeaderValue, Box<str>), &'static Reject> {
     let mut hosts = headers.get_all(HOST).iter();
-    let host_field = match (hosts.next(), hosts.next()) {
-        (Some(host), None) => Some(host.clone()),
+    let field = match (hosts.next(), hosts.next()) {
+        (Some(field), None) => {
+            let host = field.to_str().ok().and_then(host_of);
+            Some((field, host.ok_or(&HOST_INVALID)?))
+        }
         (None, _) => None,
         (Some(_), Some(_)) => return Err(&HOST_INVALID),
     };
-    if let Some(field) = &host_field
-        && field.to_str().ok().and_then(host_of).is_none()
-    {
-        return Err(&HOST_INVALID);
-    }
     let (authority, scheme) = (uri.authority(), uri.scheme_str());
     let Some(authority) = authority else {
-        return host_field.ok_or(&HOST_INVALID);
+        let (field, host) = field.ok_or(&HOST_INVALID)?;
+        return Ok((field.clone(), host));
     };
     if !matches!(scheme, Some("http" | "https")) {
         return Err(&TARGET_INVALID);
@@ -34,18 +33,21 @@ pub(super) fn authority(
     if version == Version::HTTP_2 {
         // `:authority` stands in the place of Host; beside it, Host says the same or nobody can
         // be sure.
-        let agree = |host: HeaderValue| {
-            host.as_bytes()
+        let agree = |(field, _): (&HeaderValue, Box<str>)| {
+            field
+                .as_bytes()
                 .eq_ignore_ascii_case(authority.as_str().as_bytes())
         };
-        if !host_field.is_none_or(agree) {
+        if !field.is_none_or(agree) {
             return Err(&HOST_INVALID);
         }
     } else {
         // An absolute-form target replaces Host; HTTP/1.1 needs the field all the same.
-        host_field.ok_or(&HOST_INVALID)?;
+        field.ok_or(&HOST_INVALID)?;
     }
-    HeaderValue::try_from(authority.as_str()).map_err(|_| &HOST_INVALID)
+    let host = host_of(authority.as_str()).ok_or(&HOST_INVALID)?;
+    let authority = HeaderValue::try_from(authority.as_str()).map_err(|_| &HOST_INVALID)?;
+    Ok((authority, host))
 }
 
 /// The host of `uri-host[:port]` in lower case without a final dot; none where it is not valid.

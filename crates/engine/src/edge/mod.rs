@@ -18,7 +18,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Version, request};
 use policy::{Reject, RequestHead};
 
-use crate::edge::authority::{authority, host_of};
+use crate::edge::authority::authority;
 pub(crate) use crate::edge::forwarded::{Hop, hops};
 use crate::edge::forwarded::{client, is_managed};
 use crate::edge::framing::{framing, is_padded, join_cookies};
@@ -111,18 +111,17 @@ pub fn admit(
     if version == Version::HTTP_2 {
         join_cookies(&mut headers);
     }
-    framing(&mut headers, version)?;
-    let authority = authority(&uri, &headers, version)?;
-    let host = authority
-        .to_str()
-        .ok()
-        .and_then(host_of)
-        .ok_or(&HOST_INVALID)?;
+    if found.framed {
+        framing(&mut headers, version)?;
+    }
+    let (authority, host) = authority(&uri, &headers, version)?;
     let target = target(&method, uri.into_parts().path_and_query)?;
     let client = client(&headers, listener, peer, trusted);
-    let request_id = headers
-        .remove(&X_REQUEST_ID)
-        .filter(|id| trusted && is_request_id(id.as_bytes()));
+    let request_id = match found.identified {
+        true => headers.remove(&X_REQUEST_ID),
+        false => None,
+    };
+    let request_id = request_id.filter(|id| trusted && is_request_id(id.as_bytes()));
     Ok(Admitted {
         head: RequestHead {
             method,
@@ -146,6 +145,10 @@ pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-fo
 
 struct Swept {
     expects_continue: bool,
+    /// It is framed by more than one Content-Length.
+    framed: bool,
+    /// It has an id.
+    identified: bool,
 }
 
 /// One pass over the fields: what is said about the connection is taken out, what only the
@@ -161,12 +164,19 @@ fn sweep(
     let mut traced = false;
     let mut seen = 0;
     let mut te = None;
+    let (mut lengths, mut coded, mut identified) = (0, false, false);
+    let mut connected = false;
     for (name, value) in headers.iter() {
         if version == Version::HTTP_2 && is_padded(value) {
             return Err(&FIELD_INVALID);
         }
         match name.as_str() {
-            "connection" => nominated(value, &mut doomed),
+            "connection" => {
+                connected = true;
+                nominated(value, &mut doomed);
+            }
+            "content-length" => lengths += 1,
+            "transfer-encoding" => coded = true,
             "keep-alive"
             | "proxy-connection"
             | "proxy-authenticate"
@@ -192,11 +202,12 @@ fn sweep(
                 drop_trace |= traced || !is_traceparent(value.as_bytes());
                 traced = true;
             }
+            "x-request-id" => identified = true,
             text if is_managed(text, trusted) => doomed.push(name.clone()),
             _ => {}
         }
     }
-    if headers.contains_key(header::CONNECTION) {
+    if connected {
         doomed.push(header::CONNECTION);
     }
     if drop_trace {
@@ -214,7 +225,11 @@ fn sweep(
     for name in doomed {
         headers.remove(name);
     }
-    Ok(Swept { expects_continue })
+    Ok(Swept {
+        expects_continue,
+        framed: lengths > 1 || coded,
+        identified,
+    })
 }
 
 fn times_seen(value: &HeaderValue) -> usize {

@@ -2,7 +2,7 @@
 
 mod way;
 
-use std::net::IpAddr;
+use std::sync::Arc;
 
 use bundle::ir::{HostHeader, Target, Upstream};
 use http::Version;
@@ -13,17 +13,15 @@ use policy::{Cx, RequestHead};
 use crate::edge::X_REQUEST_ID;
 use crate::snapshot::RouteRef;
 
+pub use way::ThisHop;
+
 static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
 
 /// What the gateway knows about the client's side of an exchange.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// Who opened the connection.
-    pub peer: IpAddr,
-    /// `http` or `https`: what the client speaks.
-    pub scheme: &'static str,
-    /// `Host` as the client wrote it.
-    pub authority: HeaderValue,
+    /// The connection it came on, and the host it is for.
+    pub hop: Arc<ThisHop>,
     /// The client's version of HTTP.
     pub version: Version,
     /// The exchange's id.
@@ -51,12 +49,12 @@ pub fn prepare(
     let headers = &mut head.headers;
     let rewritten_host = rewritten.and_then(|one| one.host.clone());
     let host = rewritten_host.or_else(|| match &upstream.host_header {
-        HostHeader::Preserve => Some(origin.authority.clone()),
+        HostHeader::Preserve => Some(origin.hop.authority.clone()),
         HostHeader::Upstream => HeaderValue::try_from(authority(target)).ok(),
         HostHeader::Value(text) => HeaderValue::try_from(text.as_str()).ok(),
     });
-    headers.insert(HOST, host.unwrap_or_else(|| origin.authority.clone()));
-    way::continued(headers, origin, stripped(route));
+    headers.insert(HOST, host.unwrap_or_else(|| origin.hop.authority.clone()));
+    way::continued(headers, &origin.hop, stripped(route));
     headers.append(VIA, via(origin.version));
     headers.insert(&X_REQUEST_ID, origin.request_id.clone());
     if let Some(principal) = cx.principal

@@ -9,40 +9,81 @@ use std::net::IpAddr;
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
 use crate::edge::{Hop, X_FORWARDED_FOR, hops};
-use crate::forward::Origin;
 
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
+/// This hop, written down once for all requests that a connection carries for one host: most
+/// clients are the first hop, and then nothing is formatted for a request.
+#[derive(Debug)]
+pub struct ThisHop {
+    /// Who opened the connection.
+    pub peer: IpAddr,
+    /// `http` or `https`: what the client speaks.
+    pub scheme: &'static str,
+    /// `Host` as the client wrote it.
+    pub authority: HeaderValue,
+    /// The peer as X-Forwarded-For writes it.
+    address: HeaderValue,
+    /// The element of Forwarded.
+    element: HeaderValue,
+    /// The port that the client asked.
+    port: HeaderValue,
+}
+
+impl ThisHop {
+    /// Of a client that sends requests for a host.
+    #[must_use]
+    pub fn new(peer: IpAddr, scheme: &'static str, authority: HeaderValue) -> Self {
+        let peer = peer.to_canonical();
+        let text = |text: String| HeaderValue::try_from(text).ok();
+        let none = || HeaderValue::from_static("unknown");
+        Self {
+            address: text(peer.to_string()).unwrap_or_else(none),
+            element: text(element(peer, scheme, &authority)).unwrap_or_else(none),
+            port: HeaderValue::from(port(scheme, &authority)),
+            peer,
+            scheme,
+            authority,
+        }
+    }
+}
+
 /// Continues the way by this hop; `prefix` is what was taken off the path, or nothing.
-pub(super) fn continued(headers: &mut HeaderMap, origin: &Origin, prefix: &str) {
-    let peer = origin.peer.to_canonical();
+pub(super) fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
+    if headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED) {
+        continue_lines(headers, hop);
+    } else {
+        headers.insert(&X_FORWARDED_FOR, hop.address.clone());
+        headers.insert(FORWARDED, hop.element.clone());
+    }
+    headers
+        .entry(&X_FORWARDED_PROTO)
+        .or_insert(HeaderValue::from_static(hop.scheme));
+    headers
+        .entry(&X_FORWARDED_HOST)
+        .or_insert_with(|| hop.authority.clone());
+    headers
+        .entry(&X_FORWARDED_PORT)
+        .or_insert_with(|| hop.port.clone());
+    if !prefix.is_empty() {
+        prefixed(headers, prefix);
+    }
+}
+
+/// Both lines, with the hops before this one.
+fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop) {
     let (addresses, elements) = {
         let hops = hops(headers);
-        (
-            addresses(&hops, peer),
-            elements(headers, &hops, origin, peer),
-        )
+        (addresses(&hops, hop.peer), elements(headers, &hops, hop))
     };
     if let Ok(value) = HeaderValue::try_from(addresses) {
         headers.insert(&X_FORWARDED_FOR, value);
     }
     if let Ok(value) = HeaderValue::try_from(elements) {
         headers.insert(FORWARDED, value);
-    }
-    headers
-        .entry(&X_FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static(origin.scheme));
-    headers
-        .entry(&X_FORWARDED_HOST)
-        .or_insert_with(|| origin.authority.clone());
-    headers
-        .entry(&X_FORWARDED_PORT)
-        .or_insert_with(|| HeaderValue::from(port(origin)));
-    if !prefix.is_empty() {
-        prefixed(headers, prefix);
     }
 }
 
@@ -60,7 +101,7 @@ fn addresses(hops: &[Hop<'_>], peer: IpAddr) -> String {
 }
 
 /// Forwarded as one line. A way that is told by X-Forwarded-For alone is told here, too.
-fn elements(headers: &HeaderMap, hops: &[Hop<'_>], origin: &Origin, peer: IpAddr) -> String {
+fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop) -> String {
     let mut line = String::with_capacity(64);
     let mut lines = headers.get_all(FORWARDED).iter().peekable();
     if lines.peek().is_none() {
@@ -77,16 +118,23 @@ fn elements(headers: &HeaderMap, hops: &[Hop<'_>], origin: &Origin, peer: IpAddr
         line.push_str(before.to_str().unwrap_or_default());
         line.push_str(", ");
     }
+    line.push_str(this.element.to_str().unwrap_or_default());
+    line
+}
+
+/// The element of one hop (RFC 7239 §4).
+fn element(peer: IpAddr, scheme: &str, authority: &HeaderValue) -> String {
+    let mut line = String::with_capacity(64);
     line.push_str("for=");
     node(&mut line, peer);
     line.push_str(";host=");
-    let host = origin.authority.to_str().unwrap_or_default();
+    let host = authority.to_str().unwrap_or_default();
     match host.bytes().all(is_token) {
         true => line.push_str(host),
         false => drop(write!(line, "\"{host}\"")),
     }
     line.push_str(";proto=");
-    line.push_str(origin.scheme);
+    line.push_str(scheme);
     line
 }
 
@@ -104,12 +152,12 @@ fn is_token(byte: u8) -> bool {
 }
 
 /// The port that the client asked.
-fn port(origin: &Origin) -> u16 {
-    let text = origin.authority.to_str().unwrap_or_default();
+fn port(scheme: &str, authority: &HeaderValue) -> u16 {
+    let text = authority.to_str().unwrap_or_default();
     let written = text
         .rsplit_once(':')
         .and_then(|(_, port)| port.parse().ok());
-    written.unwrap_or(match origin.scheme {
+    written.unwrap_or(match scheme {
         "https" => 443,
         _ => 80,
     })
@@ -130,7 +178,6 @@ fn prefixed(headers: &mut HeaderMap, prefix: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::Version;
 
     /// What the upstream is told about somebody who came so, with these fields from a trusted
     /// proxy.
@@ -145,14 +192,9 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
-        let origin = Origin {
-            peer: peer.parse().unwrap(),
-            authority: HeaderValue::from_static(authority),
-            scheme,
-            version: Version::HTTP_11,
-            request_id: HeaderValue::from_static("1"),
-        };
-        continued(&mut headers, &origin, "/base");
+        let authority = HeaderValue::from_static(authority);
+        let hop = ThisHop::new(peer.parse().unwrap(), scheme, authority);
+        continued(&mut headers, &hop, "/base");
         headers
     }
 

@@ -30,11 +30,15 @@ pub(super) struct Sending {
     touched: bool,
     /// The body was given a turn to come.
     waited: bool,
+    /// The request's map of fields, empty: the response's fields go into it, and with the
+    /// response it comes to the next request of the client's connection, so that none of them
+    /// makes it anew.
+    fields: HeaderMap,
 }
 
 impl Sending {
     pub(super) fn new(request: Request<RequestBody>) -> Self {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let mut out = Vec::with_capacity(512);
         out.extend_from_slice(parts.method.as_str().as_bytes());
         out.push(b' ');
@@ -66,7 +70,16 @@ impl Sending {
             ended,
             touched: false,
             waited: false,
+            fields: {
+                parts.headers.clear();
+                parts.headers
+            },
         }
+    }
+
+    /// An empty map of fields.
+    pub(super) fn take_fields(&mut self) -> HeaderMap {
+        std::mem::take(&mut self.fields)
     }
 
     pub(super) fn method(&self) -> &Method {

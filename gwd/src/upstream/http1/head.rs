@@ -19,13 +19,19 @@ pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) version: Version,
     pub(super) headers: HeaderMap,
+    /// There is a Transfer-Encoding.
+    coded: bool,
     /// The connection can be used again once the body has ended.
     pub(super) keeps_connection: bool,
 }
 
 /// Takes a head from what has been read; none where it is not whole. `seen` is how many bytes
-/// have been looked at in vain.
-pub(super) fn parse(read: &mut BytesMut, seen: &mut usize) -> Result<Option<Head>, Error> {
+/// have been looked at in vain; the fields go into `spare`.
+pub(super) fn parse(
+    read: &mut BytesMut,
+    seen: &mut usize,
+    spare: &mut HeaderMap,
+) -> Result<Option<Head>, Error> {
     // Most heads come whole. Of one that did not, only what is new is searched for the end.
     if *seen > 0 {
         let from = seen.saturating_sub(3);
@@ -59,14 +65,18 @@ pub(super) fn parse(read: &mut BytesMut, seen: &mut usize) -> Result<Option<Head
     // Names and values are taken from the buffer by their places, so that nothing is copied.
     let base = read.as_ptr() as usize;
     let mut places = SmallVec::<[(HeaderName, usize, usize); 16]>::new();
+    let (mut coded, mut connected) = (false, false);
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes())
             .map_err(|_| Error::Invalid("a field without a name"))?;
+        coded |= name == TRANSFER_ENCODING;
+        connected |= name == CONNECTION;
         let at = field.value.as_ptr() as usize - base;
         places.push((name, at, field.value.len()));
     }
     let bytes: Bytes = read.split_to(length).freeze();
-    let mut headers = HeaderMap::with_capacity(places.len());
+    let mut headers = std::mem::take(spare);
+    headers.reserve(places.len());
     for (name, at, length) in places {
         let value = HeaderValue::from_maybe_shared(bytes.slice(at..at + length))
             .map_err(|_| Error::Invalid("a field's value that is none"))?;
@@ -75,7 +85,11 @@ pub(super) fn parse(read: &mut BytesMut, seen: &mut usize) -> Result<Option<Head
     Ok(Some(Head {
         status,
         version,
-        keeps_connection: keeps_connection(&headers, version),
+        coded,
+        keeps_connection: match connected {
+            true => keeps_connection(&headers, version),
+            false => version == Version::HTTP_11,
+        },
         headers,
     }))
 }
@@ -90,17 +104,14 @@ fn not_whole(read: &BytesMut, seen: &mut usize) -> Result<Option<Head>, Error> {
     }
 }
 
-/// RFC 9112 §9.3.
+/// What Connection says (RFC 9112 §9.3).
 fn keeps_connection(headers: &HeaderMap, version: Version) -> bool {
     let has = |token: &str| {
         let values = headers.get_all(CONNECTION).iter();
         let mut tokens = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     };
-    if headers.contains_key(CONNECTION) {
-        return !has("close") && (version == Version::HTTP_11 || has("keep-alive"));
-    }
-    version == Version::HTTP_11
+    !has("close") && (version == Version::HTTP_11 || has("keep-alive"))
 }
 
 /// Content-Length, once or always the same (RFC 9112 §6.3).
@@ -123,6 +134,9 @@ pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Error> 
 
 /// Whether the body is chunked; every other coding is refused.
 pub(super) fn is_chunked(head: &Head) -> Result<bool, Error> {
+    if !head.coded {
+        return Ok(false);
+    }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
     let Some(coding) = codings.next() else {
         return Ok(false);

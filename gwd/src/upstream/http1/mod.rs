@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
@@ -120,6 +120,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     ) -> Result<Answer<I>, Refused> {
         let mut connection = Some(self);
         let Unsent(mut sending) = request;
+        let mut fields = sending.take_fields();
         let mut broken = None;
         let mut interim = 0;
         let head = poll_fn(|cx| {
@@ -133,7 +134,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 broken = Some(error);
             }
             loop {
-                let head = match connection.poll_head(cx) {
+                let head = match connection.poll_head(cx, &mut fields) {
                     Poll::Pending if matches!(broken, Some(Error::Upload)) => {
                         return Poll::Ready(Err(Error::Upload));
                     }
@@ -178,9 +179,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         Ok(response)
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        fields: &mut HeaderMap,
+    ) -> Poll<Result<Head, Error>> {
         loop {
-            if let Some(head) = head::parse(&mut self.read, &mut self.seen)? {
+            if let Some(head) = head::parse(&mut self.read, &mut self.seen, fields)? {
                 self.seen = 0;
                 return Poll::Ready(Ok(head));
             }
