@@ -2,6 +2,7 @@
 #   make demo       the whole life of a change, on a real document    (KEEP=1: keep it running)
 #   make test       everything that CI runs
 #   make test-full  the slow suites as well
+#   make soak       ten minutes of mixed load with a switch every second
 #   make bench      figures, beside peers where there are any
 #   make dist       what is shipped, in target/bin-dist
 #   make bins       gwc, gwd and the demo's upstream, in target/bin
@@ -17,7 +18,7 @@ export GWC_BIN ?= $(CURDIR)/$(BIN)/gwc
 export GWD_BIN ?= $(CURDIR)/$(BIN)/gwd
 export UPSTREAM_BIN ?= $(CURDIR)/$(BIN)/echo-upstream
 
-.PHONY: help demo test test-full bench bins dist fmt fmt-check clippy check-arrows tools
+.PHONY: help demo test test-full soak bench bins dist fmt fmt-check clippy check-arrows tools
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -83,6 +84,11 @@ test-full: test
 	$(CARGO) test --locked --workspace --doc
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --locked --workspace --no-deps
 	$(CARGO) test --locked --manifest-path fuzz/Cargo.toml --no-default-features --target-dir $(TARGET)
+
+# SECONDS_OF_SOAK says how long.
+soak: export GWC_SOAK_SECONDS ?= $(or $(SECONDS_OF_SOAK),600)
+soak: bins
+	$(CARGO) test --locked -p e2e --test soak -- --nocapture
 
 # What is shipped. It has no fault hook: not even the name of its variable.
 dist:

@@ -267,7 +267,7 @@ impl Download {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
         if let Some(error) = self.broken.take() {
-            self.record.upstream_broke();
+            self.record.upstream_broke(&error);
             return Poll::Ready(Some(Err(error)));
         }
         if self.over {
@@ -302,7 +302,7 @@ impl Download {
             Poll::Ready(Some(Err(error))) => {
                 if let Some(told) = self.owed(grpc::broken_off) {
                     self.lease = None;
-                    self.record.upstream_broke();
+                    self.record.upstream_broke(&error);
                     return Poll::Ready(Some(Ok(told)));
                 }
                 // hyper throws away what it has not flushed: in the next turn it has.

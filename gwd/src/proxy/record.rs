@@ -21,6 +21,7 @@ use crate::published::Endpoint;
 use crate::telemetry::access_log::{self, write_query, write_text};
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{CallKey, Label, RejectionKey, RequestKey, method_index};
+use crate::upstream::transport::CallError;
 use crate::worker::View;
 
 /// What is known of an exchange while it runs.
@@ -347,9 +348,12 @@ impl Record {
     }
 
     /// The upstream broke off in the middle of its body.
-    pub(crate) fn upstream_broke(&mut self) {
+    pub(crate) fn upstream_broke(&mut self, error: &CallError) {
         self.reason = "upstream_reset";
         self.blame = Blame::Upstream;
+        if let Some(line) = &mut self.line {
+            line.why = Some(error.to_string().into());
+        }
         self.finish();
     }
 

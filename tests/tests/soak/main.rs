@@ -1,0 +1,195 @@
+//! Mixed load over switches: ordinary requests over HTTP/1.1 and HTTP/2, bodies both ways, events,
+//! WebSockets over both, gRPC streams. Nothing is lost, nothing is dropped, and afterwards the
+//! process has what it had before.
+//!
+//! `make soak` runs it for ten minutes with a switch every second; with `GWC_TEST_FULL=1` it makes
+//! a thousand switches with a thousand WebSockets and two hundred streams.
+
+mod faults;
+mod load;
+mod sockets;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use e2e::gateway::{Gateway, Options};
+use e2e::project::Project;
+use e2e::wait;
+use serde_json::json;
+
+use crate::faults::Faults;
+
+/// Bundles to switch among.
+const BUNDLES: usize = 4;
+/// Switches after which the process has all that it needs.
+const WARM: usize = 20;
+
+const DOCUMENT: &str = "\
+openapi: 3.1.0
+info: {title: soak, version: \"1\"}
+paths:
+  /down/{bytes}:
+    parameters: [{name: bytes, in: path, required: true, schema: {type: integer}}]
+    get: {operationId: down, responses: {}}
+  /up: {post: {operationId: up, responses: {}}}
+  /events: {get: {operationId: events, x-gateway: {stream: true}, responses: {}}}
+  /socket: {get: {operationId: socket, x-gateway: {websocket: true}, responses: {}}}
+  /echo.Echo/Talk: {post: {operationId: talk, x-gateway: {upstream: calls, stream: true}, responses: {}}}
+";
+
+/// How much of everything.
+struct Plan {
+    switches: usize,
+    /// From one switch to the next.
+    every: Duration,
+    /// WebSockets, half of them over HTTP/2.
+    sockets: usize,
+    /// gRPC streams.
+    streams: usize,
+    /// Clients that ask one thing after the other, over HTTP/1.1 and over HTTP/2 each.
+    clients: usize,
+}
+
+impl Plan {
+    fn of_environment() -> Self {
+        let soak = std::env::var("GWC_SOAK_SECONDS").ok();
+        if let Some(seconds) = soak.and_then(|text| text.parse().ok()) {
+            return Self {
+                switches: seconds,
+                every: Duration::from_secs(1),
+                sockets: 200,
+                streams: 50,
+                clients: 4,
+            };
+        }
+        match wait::full() {
+            true => Self {
+                switches: 1_000,
+                every: Duration::from_millis(50),
+                sockets: 1_000,
+                streams: 200,
+                clients: 2,
+            },
+            false => Self {
+                switches: 60,
+                every: Duration::from_millis(50),
+                sockets: 60,
+                streams: 20,
+                clients: 2,
+            },
+        }
+    }
+}
+
+fn gateway(version: usize, plain: SocketAddr, calls: SocketAddr) -> String {
+    format!(
+        "version: 1\nname: soak\napis: {{s: {{path: openapi.yaml}}}}\n\
+         listeners: {{public: {{address: \"127.0.0.1:0\", http2: true}}}}\n\
+         upstreams:\n  \
+           plain: {{targets: {{a: {{url: \"http://{plain}\"}}}}}}\n  \
+           calls: {{targets: {{a: {{url: \"http://{calls}\"}}}}, protocol: h2c}}\n\
+         policies:\n  \
+           marks: {{kind: headers, response: {{set: {{X-Version: v{version}}}}}}}\n\
+         defaults: {{upstream: plain, security: upstream, policies: [marks]}}\n"
+    )
+}
+
+/// What the process holds that has to come back.
+fn held(gwd: &Gateway) -> (usize, f64, f64) {
+    let path = format!("/proc/{}/fd", gwd.pid());
+    let descriptors = std::fs::read_dir(path).map_or(0, Iterator::count);
+    let metrics = gwd.metrics();
+    (
+        descriptors,
+        metrics.sum("gwd_bundle_snapshots_live", &[]),
+        metrics.sum("gwd_downstream_connections", &[]),
+    )
+}
+
+#[test]
+fn mixed_load_over_switches_loses_and_leaves_nothing() {
+    let plan = Plan::of_environment();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    let plain = runtime.block_on(upstream::plain());
+    let calls = runtime.block_on(upstream::calls());
+    let project = Project::new();
+    project.write("openapi.yaml", DOCUMENT);
+    project.write("gateway.yaml", gateway(0, plain, calls));
+    project.keygen();
+    let mut bundles = vec![project.apply()];
+    let keep = BUNDLES.to_string();
+    let gwd = Options::of(&project)
+        .workers(2)
+        .arguments(&["--keep", &keep])
+        .start();
+    for version in 1..BUNDLES {
+        project.write("gateway.yaml", gateway(version, plain, calls));
+        bundles.push(project.apply());
+        gwd.wait_bundle(&bundles[version]);
+    }
+    let before = held(&gwd);
+
+    let faults = Arc::new(Faults::default());
+    let running = {
+        let _within = runtime.enter();
+        load::begin(gwd.address(), &plan, &faults)
+    };
+    wait::within(Duration::from_secs(60), || {
+        let open = faults.open.load(Ordering::Relaxed);
+        (open == plan.sockets + plan.streams).then_some(())
+    })
+    .unwrap_or_else(|| panic!("not all sockets and streams open\n{faults}"));
+
+    let mut warm_bytes = 0;
+    let began = Instant::now();
+    for switch in 1..=plan.switches {
+        let asked = json!({"bundle": bundles[switch * 7 % BUNDLES]});
+        let answer = gwd.admin_ask("POST", "/v1/activate", &asked);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let next = began + plan.every * u32::try_from(switch).expect("few switches");
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        if switch == WARM {
+            warm_bytes = gwd.memory_bytes();
+        }
+        assert!(faults.is_empty(), "after {switch} switches\n{faults}");
+    }
+    let loaded_bytes = gwd.memory_bytes();
+    // All are still there: each says a last word and is answered.
+    faults.stop.store(true, Ordering::Relaxed);
+    runtime.block_on(async {
+        for one in running {
+            one.await.expect("no client panics");
+        }
+    });
+    println!(
+        "{} switches in {:.0?}: {faults}; {} KiB after {WARM} switches, {} KiB at the end",
+        plan.switches,
+        began.elapsed(),
+        warm_bytes >> 10,
+        loaded_bytes >> 10,
+    );
+    assert!(faults.is_empty(), "{faults}");
+    assert!(faults.answered.load(Ordering::Relaxed) > plan.switches);
+
+    // Flat: a tenth and what the allocator keeps for two threads.
+    let limit = warm_bytes + warm_bytes / 10 + (8 << 20);
+    assert!(
+        loaded_bytes <= limit,
+        "{loaded_bytes} bytes, {warm_bytes} after {WARM} switches"
+    );
+    let after = wait::within(wait::PATIENCE, || {
+        let now = held(&gwd);
+        // Kept connections to upstreams and to the admin socket.
+        let few = before.0 + 2 * plan.clients + 16;
+        (now.0 <= few && now.1 == before.1 && now.2 == 0.0).then_some(())
+    });
+    assert!(after.is_some(), "{before:?} before, {:?} after", held(&gwd));
+    gwd.stops_clean();
+}
