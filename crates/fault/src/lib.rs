@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `kill` | SIGKILL to itself |
 //! | `stop` | SIGSTOP to itself; SIGCONT lets it go on |
+//! | `hang` | the thread says so on standard error and waits until standard input ends |
 //! | `enospc`, `erofs`, `eio`, `enotsup` | the operation after the point fails with that error |
 //!
 //! A point is named after what has just been done. Only builds with debug assertions have any of
@@ -53,7 +54,7 @@ pub use armed::point;
 
 #[cfg(debug_assertions)]
 mod armed {
-    use std::io;
+    use std::io::{self, Write as _};
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,6 +77,7 @@ mod armed {
     pub(super) enum Action {
         Signal(Signal),
         Fail(Errno),
+        Hang,
     }
 
     /// Passes a point.
@@ -121,6 +123,7 @@ mod armed {
             let action = match action {
                 "kill" => Action::Signal(Signal::KILL),
                 "stop" => Action::Signal(Signal::STOP),
+                "hang" => Action::Hang,
                 "enospc" => Action::Fail(Errno::NOSPC),
                 "erofs" => Action::Fail(Errno::ROFS),
                 "eio" => Action::Fail(Errno::IO),
@@ -140,6 +143,10 @@ mod armed {
             match self {
                 Self::Signal(signal) => Ok(kill_process(getpid(), signal)?),
                 Self::Fail(errno) => Err(errno.into()),
+                Self::Hang => {
+                    io::stderr().write_all(b"hangs\n")?;
+                    io::copy(&mut io::stdin(), &mut io::sink()).map(drop)
+                }
             }
         }
     }

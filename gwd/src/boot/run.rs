@@ -31,9 +31,6 @@ const STUCK: Duration = Duration::from_secs(5);
 /// How long a second signal waits for what it hastens.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// How long the last line of the log may take.
-const LAST_LINE: Duration = Duration::from_millis(200);
-
 /// Runs until told to stop.
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     program::set_level(resolved.log_level.level());
@@ -379,17 +376,11 @@ impl Signals {
     reason = "the thread that would return the exit code does not answer"
 )]
 fn end_undrained(who: &'static str, code: i32) {
-    // It may be the log that does not take a line any more.
-    let (told, was_told) = mpsc::sync_channel(1);
-    std::thread::spawn(move || {
-        event(
-            Level::Error,
-            "ended without a drain: something that gwd waits for does not come",
-            json!({"signal": who, "exit": code, "do": "check the disks and shares that it uses, and who reads its log"}),
-        );
-        let _ended = told.send(());
-    });
-    let _not_told = was_told.recv_timeout(LAST_LINE);
+    event(
+        Level::Error,
+        "ended without a drain: something that gwd waits for does not come",
+        json!({"signal": who, "exit": code, "do": "check the disks and shares that it uses"}),
+    );
     std::process::exit(code);
 }
 

@@ -2,11 +2,41 @@
 //!
 //! Messages are for somebody at three in the morning: what happened, to which bundle, why, and
 //! what to do. Every change has an audit line.
+//!
+//! A line never makes anybody wait for long: where who reads the log has stopped reading, lines
+//! are dropped, counted, and their number is told when there is room again.
 
-use std::io::Write as _;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::io::{self, Write as _};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use serde_json::{Map, Value, json};
+
+/// How long the first line waits that finds no room. Those behind it do not, until one finds room.
+const PATIENCE_NS: i64 = 20_000_000;
+/// What a pipe that has room takes at once (`PIPE_BUF`).
+const PIECE_BYTES: usize = 4_096;
+
+/// How the log's reader is doing.
+static OUTLET: Mutex<Outlet> = Mutex::new(Outlet {
+    untold: 0,
+    torn: false,
+});
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+struct Outlet {
+    /// Lines that were dropped since one was written.
+    untold: u64,
+    /// Half a line was written.
+    torn: bool,
+}
+
+/// Lines that were dropped since the start.
+pub(crate) fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,6 +137,64 @@ impl Audit<'_> {
 }
 
 fn write(level: &str, message: &str, fields: Value) {
+    let mut outlet = OUTLET.lock().unwrap_or_else(PoisonError::into_inner);
+    let lost = outlet.untold;
+    if lost > 0 {
+        let fields = json!({"lines": lost, "do": "check who reads the log"});
+        let told = line(
+            "warn",
+            "lines of this log were dropped: nobody took them",
+            fields,
+        );
+        if !outlet.put(&told) {
+            outlet.drop_one();
+            return;
+        }
+        outlet.untold = 0;
+    }
+    if !outlet.put(&line(level, message, fields)) {
+        outlet.drop_one();
+    }
+}
+
+impl Outlet {
+    fn drop_one(&mut self) {
+        self.untold += 1;
+        DROPPED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Writes a line, if it is taken.
+    fn put(&mut self, line: &[u8]) -> bool {
+        let patience_ns = if self.untold > 0 { 0 } else { PATIENCE_NS };
+        let end = if self.torn { &b"\n"[..] } else { b"" };
+        let pieces = line.chunks(PIECE_BYTES);
+        for piece in std::iter::once(end)
+            .chain(pieces)
+            .filter(|piece| !piece.is_empty())
+        {
+            if !has_room(patience_ns) || io::stderr().write_all(piece).is_err() {
+                return false;
+            }
+            self.torn = true;
+        }
+        self.torn = false;
+        true
+    }
+}
+
+/// Whether standard error takes a piece without making anybody wait.
+fn has_room(patience_ns: i64) -> bool {
+    let stderr = io::stderr();
+    let mut polled = [PollFd::new(&stderr, PollFlags::OUT)];
+    let patience = Timespec {
+        tv_sec: 0,
+        tv_nsec: patience_ns,
+    };
+    while poll(&mut polled, Some(&patience)) == Err(Errno::INTR) {}
+    polled[0].revents().contains(PollFlags::OUT)
+}
+
+fn line(level: &str, message: &str, fields: Value) -> Vec<u8> {
     let mut stamp = Vec::with_capacity(24);
     crate::clock::write_timestamp(crate::clock::unix_ms(), &mut stamp);
     let mut line = Map::new();
@@ -121,6 +209,5 @@ fn write(level: &str, message: &str, fields: Value) {
     }
     let mut bytes = Value::Object(line).to_string().into_bytes();
     bytes.push(b'\n');
-    // Nobody reads standard error: nothing to be done about it.
-    let _unread = std::io::stderr().write_all(&bytes);
+    bytes
 }

@@ -12,6 +12,7 @@ use crate::telemetry::families::{Histograms, Numbers, Sum, counters, gauges, his
 use crate::telemetry::judging;
 use crate::telemetry::names::Names;
 use crate::telemetry::process;
+use crate::telemetry::program;
 use crate::telemetry::shard::{
     Announced, CallKey, Histogram, METHODS, PoolGauge, RejectionKey, RequestKey, RequestSeries,
 };
@@ -522,28 +523,25 @@ impl Registry {
             &sheds.collect(),
         ));
         let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
-        for (name, help, cell) in [
+        let count = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
+        for (name, help, value) in [
             (
                 "gwd_log_dropped_total",
-                "Lines of the access log that were dropped.",
-                &counts.log_dropped,
+                "Lines of the access log and of the program log that were dropped.",
+                count(&counts.log_dropped) + program::dropped(),
             ),
             (
                 "gwd_panics_total",
                 "Exchanges that ended in a panic.",
-                &counts.panics,
+                count(&counts.panics),
             ),
             (
                 "gwd_drain_forced_closes_total",
                 "Connections that were still open at the end of a drain.",
-                &counts.forced_closes,
+                count(&counts.forced_closes),
             ),
         ] {
-            families.push(counters(
-                name,
-                help,
-                &plain(cell.load(Ordering::Relaxed) as f64),
-            ));
+            families.push(counters(name, help, &plain(value as f64)));
         }
         let usage = process::usage();
         families.push(counters(

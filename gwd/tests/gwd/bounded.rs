@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::fixture::*;
-use crate::world::{World, numbered};
+use crate::world::{Process, World, numbered};
 
 /// Makes a pipe that nobody writes to.
 fn pipe(path: &Path) {
@@ -89,10 +89,6 @@ impl Running {
     fn start(command: &mut Command) -> Self {
         Self(command.spawn().unwrap())
     }
-
-    fn pid(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap()
-    }
 }
 
 impl Drop for Running {
@@ -100,6 +96,18 @@ impl Drop for Running {
         let _ended = self.0.kill();
         let _ended = self.0.wait();
     }
+}
+
+/// Starts gwd so that its control thread waits in the middle of an activation, until what comes
+/// back beside it is dropped.
+fn hanging(start: &mut Command, activation: usize) -> (Process, std::io::PipeWriter) {
+    let (stdin, go_on) = std::io::pipe().unwrap();
+    start.env("GWC_FAULT", format!("activate.built:{activation}:hang"));
+    (Process::spawn(start.stdin(stdin)), go_on)
+}
+
+fn hangs(gwd: &Process) {
+    eventually("it hangs", || gwd.events().contains(&json!("hangs")));
 }
 
 #[test]
@@ -111,19 +119,15 @@ fn an_order_that_nobody_waits_for_any_more_is_not_carried_out() {
     let socket = world.path("admin.sock");
     let at = format!("unix:{}", socket.display());
     replace(&mut start, "127.0.0.1:0", &at);
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    start.stderr(writer.try_clone().unwrap());
-    let gwd = Running::start(&mut start);
-    drop(start);
+    let (gwd, go_on) = hanging(&mut start, 3);
     let status = || -> Value {
         let said = command(&socket, &["status", "--format", "json"]).1;
         serde_json::from_str(&said).unwrap_or_default()
     };
-    eventually("it serves", || status()["ready"] == true);
     let two = world.release(&numbered(&upstream, 2));
     eventually("it follows", || status()["bundle"] == two.to_string());
-    // Its log is full: the control thread waits at the first order's line, the second one behind it.
-    fill(&writer);
+    let three = world.release(&numbered(&upstream, 3));
+    hangs(&gwd);
     for order in ["resume", "rollback"] {
         let (code, said) = command(&socket, &[order, "--timeout", "500ms"]);
         assert_eq!(code, Some(69), "{said}");
@@ -132,20 +136,15 @@ fn an_order_that_nobody_waits_for_any_more_is_not_carried_out() {
     }
     // The admin interface answers meanwhile, and has seen who left before.
     assert_eq!(status()["bundle"], two.to_string());
-    assert_eq!(status()["bundle"], two.to_string());
-    drop(writer);
-    let log = std::thread::spawn(move || {
-        let mut log = String::new();
-        reader.read_to_string(&mut log).map(|_| log)
-    });
-    world.release_as(&numbered(&upstream, 3), &["policy:teleport"], "rita", "ci");
-    eventually("it goes on", || {
+    drop(go_on);
+    eventually("it goes on", || status()["bundle"] == three.to_string());
+    world.release_as(&numbered(&upstream, 4), &["policy:teleport"], "rita", "ci");
+    eventually("it follows", || {
         status()["last_error"]["reason"] == "needs:policy:teleport"
     });
-    assert_eq!(status()["bundle"], two.to_string(), "not rolled back");
-    drop(gwd);
-    let log = log.join().unwrap().unwrap();
-    assert!(log.contains("an order is not carried out"), "{log}");
+    assert_eq!(status()["bundle"], three.to_string(), "not rolled back");
+    assert!(gwd.logged("an order is not carried out").is_some());
+    gwd.kill();
 }
 
 /// The same command with another value of one argument.
@@ -172,38 +171,13 @@ fn a_second_signal_ends_a_process_whose_control_thread_waits_for_ever() {
     let upstream = Upstream::saying("ok");
     let world = World::new();
     world.release(&numbered(&upstream, 1));
-    // What gwd is told to write its log to is a pipe that is full: the next line never ends.
-    let mut start = world.trusted();
-    let (mut reader, writer) = std::io::pipe().unwrap();
-    start.stderr(writer.try_clone().unwrap());
-    let mut gwd = Running::start(&mut start);
-    drop(start);
-    let mut first = [0];
-    reader.read_exact(&mut first).unwrap();
-    let pid = gwd.pid();
-    fill(&writer);
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    let end = Instant::now() + PATIENCE;
-    let code = loop {
-        if let Some(status) = gwd.0.try_wait().unwrap() {
-            break status;
-        }
-        rustix::process::kill_process(pid, Signal::TERM).unwrap();
-        assert!(Instant::now() < end, "it does not end");
-        std::thread::park_timeout(Duration::from_millis(50));
-    };
-    assert_eq!(code.code(), Some(143));
-}
-
-/// Writes to a pipe until it is full.
-fn fill(writer: &std::io::PipeWriter) {
-    use std::io::Write as _;
-    let flags = rustix::fs::fcntl_getfl(writer).unwrap();
-    rustix::fs::fcntl_setfl(writer, flags | rustix::fs::OFlags::NONBLOCK).unwrap();
-    while (&mut &*writer).write(&[b'\n'; 512]).is_ok() {}
-    while (&mut &*writer).write(b"\n").is_ok() {}
-    rustix::fs::fcntl_setfl(writer, flags).unwrap();
+    let (mut gwd, _for_ever) = hanging(&mut world.trusted(), 2);
+    world.release(&numbered(&upstream, 2));
+    hangs(&gwd);
+    gwd.signal(Signal::TERM);
+    eventually("the first is seen", || gwd.open("/readyz").status == 503);
+    gwd.signal(Signal::TERM);
+    assert_eq!(gwd.wait().code(), Some(143));
 }
 
 #[test]

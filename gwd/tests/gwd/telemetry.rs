@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::fixture::*;
+use crate::world::{Process, World, numbered};
 use gwd::node::AccessLog;
 
 fn logged() -> (Upstream, Served, tempfile::TempDir, std::path::PathBuf) {
@@ -214,4 +215,51 @@ fn a_log_that_was_moved_away_begins_anew_and_a_full_disk_costs_lines_only() {
     eventually("a lost line is counted", || {
         served.metric("gwd_log_dropped_total", &[]) == 1.0
     });
+}
+
+#[test]
+fn a_program_log_that_nobody_reads_holds_nothing_up() {
+    use std::io::{BufRead as _, BufReader};
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let mut child = world
+        .trusted()
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&log.next().unwrap().unwrap()).unwrap() };
+    let admin = loop {
+        if let Some(admin) = next()["admin"].as_str() {
+            break admin.parse().unwrap();
+        }
+    };
+    let gwd = Process::of(child, admin);
+    // A pipe takes 64 KiB; each change has a line of more than a hundred bytes.
+    let level = |level: &str| {
+        let answer = gwd.ask(
+            "PUT",
+            "/v1/log-level",
+            &format!("{{\"level\": \"{level}\"}}"),
+        );
+        assert_eq!(answer.status, 200, "{answer:?}");
+    };
+    for _ in 0..400 {
+        level("warn");
+        level("info");
+    }
+    let dropped = gwd.metric("gwd_log_dropped_total", &[]);
+    assert!((1.0..800.0).contains(&dropped), "{dropped}");
+    assert_eq!(get(gwd.public(), "/v1").status, 200);
+    // Whole lines came until there was no room, and then how many did not.
+    let mut told = 0;
+    while told == 0 {
+        let line = next();
+        told = line["lines"].as_u64().unwrap_or(0);
+        level("warn");
+    }
+    assert!(told as f64 >= dropped, "{told} {dropped}");
+    gwd.kill();
 }

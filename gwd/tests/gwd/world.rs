@@ -344,6 +344,12 @@ impl Process {
         process
     }
 
+    /// One whose log the test reads itself.
+    pub(crate) fn of(child: Child, admin: SocketAddr) -> Self {
+        let log = Arc::default();
+        Self { child, log, admin }
+    }
+
     /// The program log so far.
     pub(crate) fn events(&self) -> Vec<Value> {
         self.log.lock().unwrap().clone()
