@@ -8,6 +8,7 @@
 //! | `node`, `worker`, `published` | threads, and the version they run |
 //! | `handover`, `inherited` | listening sockets from one process to the next |
 //! | `listen`, `proxy`, `upstream` | from a client's socket to a target's |
+//! | `discovery` | which hosts upstreams have now |
 //! | `budget`, `spread` | what the process may have at once, and which worker gets it |
 //! | `files` | files that somebody else writes |
 //! | `memory` | what the allocator keeps goes back |
@@ -39,4 +40,5 @@ mod waiting;
 mod worker;
 
 pub mod boot;
+pub mod discovery;
 pub mod node;

@@ -6,12 +6,11 @@
 //! `Arc` goes to the bin, which the control thread empties: a snapshot is never freed on a
 //! worker (data-plane.md §4).
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::Thread;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwapOption;
 use bundle::digest::Digest;
 use engine::Snapshot;
 use policy::{Limits, RateTable, Revoked};
@@ -21,7 +20,7 @@ use crate::clock::Clock;
 use crate::node::Settings;
 use crate::spread::Loads;
 use crate::tls::Door;
-use crate::upstream::shared::Common;
+use crate::upstream::hosts::Common;
 
 /// A worker that has not moved for so long does not serve: each does once a second.
 const STALLED_MS: u64 = 15_000;
@@ -39,9 +38,7 @@ pub(crate) struct Loaded {
     pub(crate) upstream_uids: Box<[u32]>,
     /// The TLS of each listener by its index; none in the clear.
     pub(crate) doors: Box<[Option<Arc<Door>>]>,
-    /// Addresses by upstream index and target index.
-    pub(crate) endpoints: Box<[Box<[Arc<Endpoint>]>]>,
-    /// What all workers know of each upstream.
+    /// What all workers know of each upstream, its hosts among it.
     pub(crate) commons: Box<[Arc<Common>]>,
     /// Query parameters whose values no log shows, beside the usual ones.
     pub(crate) secret_parameters: Box<[Box<str>]>,
@@ -60,14 +57,6 @@ pub(crate) struct Current {
     pub(crate) serial: u64,
     /// Listener index by socket id; none where this version has no such listener.
     pub(crate) listener_of_socket: Box<[Option<usize>]>,
-}
-
-/// One target's addresses: resolved off the workers, stale ones served while resolving fails.
-#[derive(Debug)]
-pub(crate) struct Endpoint {
-    pub(crate) host: Box<str>,
-    pub(crate) port: u16,
-    pub(crate) addresses: ArcSwap<Box<[SocketAddr]>>,
 }
 
 /// Counts snapshots that are in memory.

@@ -4,7 +4,7 @@
 //! and metric cells. Nothing in here locks. What a worker shares with the process is in
 //! [`Shared`].
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -100,8 +100,8 @@ pub(crate) struct Worker {
 pub(crate) struct View {
     current: Option<Arc<Current>>,
     shared: Arc<Shared>,
-    /// By upstream index; made when first used.
-    services: Box<[OnceCell<Service>]>,
+    /// By upstream index; made when first used, and anew when its hosts are exchanged.
+    services: Box<[RefCell<Option<Rc<Service>>>]>,
 }
 
 /// What a worker is made of.
@@ -232,7 +232,7 @@ impl Worker {
         let view = Rc::new(View {
             current: Some(current),
             shared: Arc::clone(&self.shared),
-            services: (0..upstreams).map(|_| OnceCell::new()).collect(),
+            services: (0..upstreams).map(|_| RefCell::default()).collect(),
         });
         let before = self.view.replace(Some(Rc::clone(&view)));
         if let Some(before) = before {
@@ -298,6 +298,10 @@ impl Worker {
             let now_ms = self.shared.clock.now_ms();
             self.shared.beat(self.index, now_ms);
             self.wall_ms.set(clock::unix_ms().saturating_sub(now_ms));
+            let view = self.view.borrow().as_ref().map(Rc::clone);
+            if let Some(view) = view {
+                view.renew_services(&self);
+            }
             self.pools.sweep(now_ms);
             self.left
                 .borrow_mut()
@@ -368,19 +372,38 @@ impl View {
         listeners.get(socket as usize).copied().flatten()
     }
 
-    /// One service's targets, as this worker balances and pools them.
-    pub(crate) fn service(&self, worker: &Worker, upstream: u32) -> &Service {
-        let index = upstream as usize;
-        self.services[index].get_or_init(|| {
-            let loaded = &self.current().loaded;
-            Service::new(
-                worker,
-                &loaded.snapshot.upstreams()[index],
-                &loaded.endpoints[index],
-                &loaded.commons[index],
-                loaded.upstream_uids[index],
-            )
-        })
+    /// One service's hosts of now, as this worker balances and pools them.
+    pub(crate) fn service(&self, worker: &Worker, upstream: u32) -> Rc<Service> {
+        let known = &self.services[upstream as usize];
+        if let Some(service) = &*known.borrow()
+            && service.is_now()
+        {
+            return Rc::clone(service);
+        }
+        self.renew_service(worker, upstream as usize)
+    }
+
+    #[cold]
+    fn renew_service(&self, worker: &Worker, index: usize) -> Rc<Service> {
+        let loaded = &self.current().loaded;
+        let service = Rc::new(Service::new(
+            worker,
+            &loaded.snapshot.upstreams()[index],
+            &loaded.commons[index],
+            loaded.upstream_uids[index],
+        ));
+        self.services[index].replace(Some(Rc::clone(&service)));
+        service
+    }
+
+    /// Gives up the hosts that are not those of now, also where no request comes.
+    fn renew_services(&self, worker: &Worker) {
+        for (index, known) in self.services.iter().enumerate() {
+            let outdated = |service: &Rc<Service>| !service.is_now();
+            if known.borrow().as_ref().is_some_and(outdated) {
+                self.renew_service(worker, index);
+            }
+        }
     }
 }
 

@@ -350,6 +350,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             circuit_breaker: None,
             limits: policy::upstream::Limits::default(),
             protocol: ir::UpstreamProtocol::default(),
+            discovery: None,
             declared: policy::declared::Settings::default(),
         }])
         .ok()?,

@@ -4,10 +4,12 @@ use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
+use crate::discovery::source::Source;
 use crate::published::Shared;
 use crate::upstream::breaker::{Breaker, Stand};
 use crate::upstream::health::Verdict;
-use crate::upstream::shared::{Common, Host};
+use crate::upstream::hosts::Common;
+use crate::upstream::shared::Host;
 
 /// `upstreams` of `status/v1`.
 pub(crate) fn told(shared: &Shared) -> Value {
@@ -21,7 +23,9 @@ pub(crate) fn told(shared: &Shared) -> Value {
 
 fn upstream(common: &Common, now_ms: u64) -> Value {
     let state = &common.state;
-    let hosts = common.hosts.iter().map(|one| host(one, now_ms));
+    let set = common.set();
+    let hosts = set.hosts.iter().map(|one| host(one, now_ms));
+    let sources = common.sources().map(|one| source(one, now_ms));
     json!({
         "upstream": &*state.name,
         "circuit": circuit(&state.breaker),
@@ -29,6 +33,18 @@ fn upstream(common: &Common, now_ms: u64) -> Value {
         "pending": state.pending.0.load(Ordering::Relaxed),
         "retries": state.retries.0.load(Ordering::Relaxed),
         "hosts": hosts.collect::<Vec<_>>(),
+        "found_by": sources.collect::<Vec<_>>(),
+    })
+}
+
+fn source(source: &Source, now_ms: u64) -> Value {
+    let about = &source.question.about;
+    json!({
+        "source": about.kind(),
+        "name": about.name(),
+        "hosts": source.places().len(),
+        "age_ms": source.age_ms(now_ms),
+        "error": source.why().as_deref(),
     })
 }
 

@@ -167,6 +167,13 @@ fn upstream_text(upstream: &Value) -> String {
             out.push_str(&format!("; {} {}", text(host, "host"), wrong.join(", ")));
         }
     }
+    for source in upstream["found_by"].as_array().into_iter().flatten() {
+        if let Some(error) = source["error"].as_str() {
+            let seconds = source["age_ms"].as_u64().unwrap_or(0) / 1_000;
+            let name = text(source, "name");
+            out.push_str(&format!("; {name} not found for {seconds}s: {error}"));
+        }
+    }
     out
 }
 

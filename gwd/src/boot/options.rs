@@ -194,6 +194,16 @@ pub(super) struct RunOptions {
     /// The zone that this node runs in: an upstream's targets with this `zone` come first.
     #[arg(long, env = "GWD_ZONE", value_name = "NAME")]
     zone: Option<String>,
+    /// The name servers that are asked for the hosts of upstreams; port 53 where none is written.
+    /// [default: those of /etc/resolv.conf]
+    #[arg(
+        long,
+        env = "GWD_NAME_SERVER",
+        value_name = "ADDR",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    name_server: Vec<String>,
     /// After a signal, how long connections are still accepted while `/readyz` says no.
     /// [default: 5s]
     #[arg(long, env = "GWD_PRE_STOP", value_name = "DURATION")]
@@ -294,6 +304,7 @@ pub(super) struct Resolved {
     pub(super) log_level: LogLevel,
     pub(super) node: String,
     pub(super) zone: Option<String>,
+    pub(super) name_servers: Vec<SocketAddr>,
     pub(super) pre_stop: std::time::Duration,
     pub(super) drain_timeout: std::time::Duration,
     pub(super) websocket_drain: std::time::Duration,
@@ -340,6 +351,10 @@ impl RunOptions {
         } else {
             ours.listen
         };
+        let name_server = match ours.name_server.is_empty() {
+            true => file.name_server,
+            false => ours.name_server,
+        };
         let admin = ours.admin.or(file.admin);
         let workers = ours.workers.or(file.workers);
         if workers == Some(0) {
@@ -373,6 +388,10 @@ impl RunOptions {
             log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
             node: ours.node.or(file.node).unwrap_or_else(host_name),
             zone: ours.zone.or(file.zone),
+            name_servers: name_server
+                .iter()
+                .map(|text| server(text))
+                .collect::<Result<_, _>>()?,
             pre_stop: duration("--pre-stop", ours.pre_stop.or(file.pre_stop), 5)?,
             drain_timeout: duration(
                 "--drain-timeout",
@@ -459,6 +478,14 @@ fn override_of(text: &str) -> anyhow::Result<(String, SocketAddr)> {
         .parse()
         .with_context(|| format!("--listen: `{address}` is not IP:PORT"))?;
     Ok((name.to_owned(), address))
+}
+
+/// An address, with the port of DNS where none is written.
+fn server(text: &str) -> anyhow::Result<SocketAddr> {
+    let with_port = text.parse();
+    let alone = || text.parse().map(|ip: std::net::IpAddr| (ip, 53).into());
+    let server = with_port.or_else(|_| alone());
+    server.with_context(|| format!("--name-server: `{text}` is not IP or IP:PORT"))
 }
 
 fn access_log(text: Option<&str>) -> crate::node::AccessLog {

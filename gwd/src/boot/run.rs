@@ -262,6 +262,10 @@ fn settings(resolved: &Resolved) -> Settings {
         bounds: resolved.bounds,
         websocket_drain: resolved.websocket_drain,
         listen: resolved.listen.clone(),
+        discovery: crate::discovery::Settings {
+            name_servers: resolved.name_servers.clone(),
+            times: crate::discovery::Times::default(),
+        },
     }
 }
 

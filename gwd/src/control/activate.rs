@@ -1,6 +1,8 @@
 //! Making a bundle the running one, or refusing it: verify, resolve secrets, build, bind,
 //! persist, publish (release.md §6).
 
+use std::time::Duration;
+
 use bundle::channel::{self, Accepted, Linked};
 use bundle::follow;
 use bundle::ir::PROVIDES;
@@ -15,6 +17,10 @@ use super::way::{Moved, Step};
 use super::{Control, Resident, Running, advice, load, now, secrets};
 use crate::telemetry::program::{Audit, Level, OK, event};
 
+/// How long the first start waits for the hosts of its upstreams, and any other activation. A
+/// rollback waits for nobody.
+const FIRST_HOSTS: Duration = Duration::from_secs(5);
+const HOSTS: Duration = Duration::from_secs(1);
 /// Records that are looked at for where a way back leads.
 const MOVES_MAX: usize = 1_000;
 
@@ -106,6 +112,12 @@ impl Control {
             .node
             .build(&assembly, accepted.bundle(), &self.secrets)?;
         self.node.bind(&version)?;
+        let limit = match (self.running, accepted.record().kind) {
+            (None, _) => FIRST_HOSTS,
+            (Some(_), RecordKind::Rollback) => Duration::ZERO,
+            (Some(_), RecordKind::Release | RecordKind::Pin) => HOSTS,
+        };
+        self.node.find_hosts(&version, limit);
         passed(fault::point("activate.built"))?;
         let is_kept = from.root() == self.state.layout.root();
         let batch = if is_kept {

@@ -27,18 +27,18 @@ pub(crate) use refusal::refused;
 use refusal::unusable;
 
 use crate::clock::Clock;
+use crate::discovery::{self, Discovery};
 use crate::inherited::Inherited;
 use crate::listen::{self, Bound};
 use crate::measure;
-use crate::published::{Current, Endpoint, Live, Loaded, Shared};
+use crate::published::{Current, Live, Loaded, Shared};
 use crate::spread;
 use crate::telemetry::access_log::{self, Sink};
 use crate::telemetry::program::{Level, event};
 use crate::telemetry::registry::Registry;
 use crate::telemetry::shard::Shard;
 use crate::tls;
-use crate::upstream::health::{self, Prober};
-use crate::upstream::resolve::Resolver;
+use crate::upstream::health::Prober;
 use crate::upstream::shared::States;
 use crate::worker::{self, COMMANDS_MAX, Command};
 
@@ -68,6 +68,8 @@ pub struct Settings {
     pub websocket_drain: Duration,
     /// Other addresses than the bundle's, by listener name.
     pub listen: BTreeMap<String, SocketAddr>,
+    /// How hosts are found.
+    pub discovery: discovery::Settings,
 }
 
 /// Where the access log goes.
@@ -89,9 +91,9 @@ pub struct Version(pub(crate) Arc<Loaded>);
 pub struct Node {
     pub(crate) shared: Arc<Shared>,
     pub(crate) registry: Arc<Registry>,
-    resolver: Arc<Resolver>,
+    discovery: Arc<Discovery>,
     pub(crate) states: Arc<States>,
-    prober: Prober,
+    prober: Arc<Prober>,
     workers: Vec<tokio::sync::mpsc::Sender<Command>>,
     settings: Settings,
     parts: Parts,
@@ -135,9 +137,12 @@ impl Node {
         let (announce, announced) = mpsc::channel();
         let states = Arc::<States>::default();
         let registry = Registry::new(Arc::clone(&shared), Arc::clone(&states), announced);
-        let resolver = Arc::new(Resolver::default());
-        resolver.start()?;
-        let prober = Prober::start(shared.clock)?;
+        let discovery = Discovery::start(shared.clock, settings.discovery.clone())?;
+        let prober = Arc::new(Prober::start(shared.clock)?);
+        discovery.on_change({
+            let (prober, shared) = (Arc::clone(&prober), Arc::clone(&shared));
+            move || prober.renew(&shared)
+        });
         measure::start(&shared.budgets.memory)?;
         let (peers, ends) = spread::peers(count);
         let mut workers = Vec::with_capacity(count);
@@ -171,7 +176,7 @@ impl Node {
         Ok(Self {
             shared,
             registry,
-            resolver,
+            discovery,
             states,
             prober,
             workers,
@@ -253,20 +258,10 @@ impl Node {
         });
         let route_uids = route_uids.collect();
         let upstreams = snapshot.upstreams();
-        let endpoints: Box<[Box<[Arc<Endpoint>]>]> = upstreams
-            .iter()
-            .map(|upstream| {
-                let targets = upstream.targets.iter();
-                targets
-                    .map(|target| self.resolver.endpoint(&target.host, target.port))
-                    .collect()
-            })
-            .collect();
         let breakers = breakers(&snapshot);
-        let now_ms = self.shared.clock.now_ms();
         let commons = upstreams.iter();
         let commons =
-            commons.map(|upstream| Arc::new(self.states.common(upstream, &breakers, now_ms)));
+            commons.map(|upstream| self.states.common(upstream, &breakers, &self.discovery));
         let commons = commons.collect();
         let schemes = assembly.apis.iter().flat_map(|api| api.schemes());
         let secret_parameters: BTreeSet<Box<str>> = schemes
@@ -285,7 +280,6 @@ impl Node {
                 .iter()
                 .map(|upstream| names.number(&upstream.name))
                 .collect(),
-            endpoints,
             commons,
             secret_parameters: secret_parameters.into_iter().collect(),
             coarse_status: snapshot.route_count() > COARSE_ROUTES,
@@ -293,6 +287,20 @@ impl Node {
             snapshot,
             _live: Live::new(&self.shared.live),
         })))
+    }
+
+    /// Waits until everything that the hosts of a version are found by was answered once, or the
+    /// time is over; then requests to those that were not fail until they are.
+    pub fn find_hosts(&self, version: &Version, limit: Duration) {
+        let sources = version.0.commons.iter().flat_map(|common| common.sources());
+        let open = self.discovery.wait(sources, limit);
+        if open > 0 {
+            event(
+                Level::Warn,
+                "hosts of some upstreams are not found yet; requests to them fail until they are",
+                json!({"names": open, "waited_ms": limit.as_millis()}),
+            );
+        }
     }
 
     /// Binds the addresses of a version that are not bound yet. After a failure nothing has
@@ -359,7 +367,7 @@ impl Node {
             self.command(index, Command::Switch);
         }
         self.shared.wait_acknowledged(epoch);
-        self.prober.watch(health::checks(loaded));
+        self.prober.renew(&self.shared);
         self.begin_listening(&listener_of_socket);
         drop(self.leave_others(&listener_of_socket, HANDSHAKES));
         self.tell_connections();
@@ -393,6 +401,7 @@ impl Node {
             }
         }
         self.parts.prune();
+        self.discovery.tidy();
         let loaded = residents.iter().map(|version| &version.0.snapshot);
         let apis: HashSet<&[u8; 32]> = loaded
             .flat_map(|snapshot| snapshot.apis().map(|api| api.digest()))

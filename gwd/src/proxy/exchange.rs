@@ -118,11 +118,12 @@ pub(crate) async fn exchange(
                 }
                 let upstream = decided.upstream(snapshot, &cx);
                 let upstream = upstream.unwrap_or(route.treatment.upstream);
+                let service = view.service(worker, upstream);
                 let outgoing = Outgoing {
                     stream,
                     route,
                     upstream: &snapshot.upstreams()[upstream as usize],
-                    service: view.service(worker, upstream),
+                    service: &service,
                     origin: &origin,
                     cx: &cx,
                     head,

@@ -17,10 +17,10 @@ use crate::proxy::body::{Progress, STREAM_IDLE_MS};
 use crate::proxy::failure::{Blame, Failure};
 use crate::proxy::grpc;
 use crate::proxy::stream::Stream;
-use crate::published::Endpoint;
 use crate::telemetry::access_log::{self, write_query, write_text};
 use crate::telemetry::names::UNMATCHED;
 use crate::telemetry::shard::{CallKey, Label, RejectionKey, RequestKey, method_index};
+use crate::upstream::hosts::Endpoint;
 use crate::upstream::transport::CallError;
 use crate::worker::View;
 
@@ -532,7 +532,7 @@ impl Record {
         if let Some(call) = &self.upstream {
             if let Some(endpoint) = &call.endpoint {
                 key(out, "upstream_host");
-                display(out, &format_args!("{}:{}", endpoint.host, endpoint.port));
+                display(out, &endpoint.address);
             }
             if call.connect_ns > 0 {
                 millis(out, "upstream_connect_ms", call.connect_ns);

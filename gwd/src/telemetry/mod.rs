@@ -2,6 +2,7 @@
 
 pub(crate) mod access_log;
 pub(crate) mod families;
+pub(crate) mod found;
 pub(crate) mod judging;
 pub(crate) mod names;
 pub(crate) mod process;

@@ -9,13 +9,13 @@ use prometheus::proto;
 
 use crate::published::Shared;
 use crate::telemetry::families::{Histograms, Numbers, Sum, counters, gauges, histograms};
-use crate::telemetry::judging;
 use crate::telemetry::names::Names;
 use crate::telemetry::process;
 use crate::telemetry::program;
 use crate::telemetry::shard::{
     Announced, CallKey, Histogram, METHODS, PoolGauge, RejectionKey, RequestKey, RequestSeries,
 };
+use crate::telemetry::{found, judging};
 use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
 
@@ -336,13 +336,14 @@ impl Registry {
         self.collect_judging(families);
     }
 
-    /// How targets are judged.
+    /// How hosts are found and judged.
     fn collect_judging(&self, families: &mut Vec<proto::MetricFamily>) {
         let told = judging::read(&self.states, self.shared.clock.now_ms());
-        for (name, help, numbers) in &told.gauges {
+        let found = found::read(&self.shared);
+        for (name, help, numbers) in told.gauges.iter().chain(&found.gauges) {
             families.push(gauges(name, help, numbers));
         }
-        for (name, help, numbers) in &told.counters {
+        for (name, help, numbers) in told.counters.iter().chain(&found.counters) {
             families.push(counters(name, help, numbers));
         }
     }

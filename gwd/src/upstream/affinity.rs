@@ -12,7 +12,7 @@ use policy::upstream::HashOn;
 use policy::{Cx, RequestHead};
 
 use crate::random::Random;
-use crate::upstream::shared::Common;
+use crate::upstream::hosts::HostSet;
 
 /// Where a request belongs.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Affinity {
         hash_on: Option<&HashOn>,
         head: &RequestHead,
         cx: &Cx<'_>,
-        common: &Common,
+        set: &HostSet,
         random: &Random,
     ) -> Self {
         let Some(hash_on) = hash_on else {
@@ -48,7 +48,7 @@ impl Affinity {
                 return Self {
                     hash: Some(value.map_or_else(|| random.next(), |value| hash(value.as_bytes()))),
                     target: value.and_then(|value| {
-                        let known = common.cookies.iter();
+                        let known = set.cookies.iter();
                         known.into_iter().position(|cookie| **cookie == *value)
                     }),
                     sets_cookie: true,
@@ -75,13 +75,13 @@ impl Affinity {
         &self,
         name: &str,
         target: usize,
-        common: &Common,
+        set: &HostSet,
         encrypted: bool,
     ) -> Option<HeaderValue> {
         if !self.sets_cookie || self.target == Some(target) {
             return None;
         }
-        let value = &common.cookies[target];
+        let value = &set.cookies[target];
         let secure = if encrypted { "; Secure" } else { "" };
         let text = format!("{name}={value}; Path=/; HttpOnly; SameSite=Lax{secure}");
         HeaderValue::try_from(text).ok()

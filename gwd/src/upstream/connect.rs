@@ -3,7 +3,6 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bundle::ir::UpstreamProtocol;
 use tokio::net::TcpStream;
@@ -15,8 +14,7 @@ use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::transport::Transport;
 use crate::upstream::{http1, http2};
 
-/// Opens a connection to one of the target's addresses and speaks on it what the upstream
-/// speaks.
+/// Opens a connection to a host and speaks on it what the upstream speaks.
 pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
     match pool.protocol {
         UpstreamProtocol::H1 => {
@@ -50,41 +48,22 @@ fn too_long(what: &dyn std::fmt::Display) -> Failure {
     Failure::because(Kind::ConnectTimeout, &format_args!("{what} took too long"))
 }
 
-/// Opens a connection to one of the target's addresses, for HTTP/1.1. The deadline is the
-/// caller's; it is watched here.
+/// Opens a connection to a host, for HTTP/1.1. The deadline is the caller's; it is watched here.
 pub(crate) async fn open(pool: &Rc<Pool>, deadline: &Slot) -> Result<UpstreamSocket, Failure> {
-    static TURN: AtomicUsize = AtomicUsize::new(0);
-    let endpoint = &pool.endpoint;
-    let addresses = endpoint.addresses.load_full();
-    if addresses.is_empty() {
-        return Err(Failure::because(
-            Kind::NameUnknown,
-            &format_args!("no address is known for `{}`", endpoint.host),
-        ));
-    }
-    let first = TURN.fetch_add(1, Ordering::Relaxed);
-    let mut last = None;
-    for step in 0..addresses.len() {
-        let address = addresses[(first + step) % addresses.len()];
-        match in_time(deadline, TcpStream::connect(address)).await {
-            None => {
-                return Err(too_long(&format_args!("connecting to {address}")));
-            }
-            Some(Err(error)) => {
-                last = Some(Failure::because(
-                    Kind::ConnectFailed,
-                    &format_args!("connecting to {address}: {error}"),
-                ));
-            }
-            Some(Ok(stream)) => {
-                // Without it small requests may wait for an acknowledgement; a failure only
-                // costs that.
-                let _delayed = stream.set_nodelay(true);
-                return Ok(UpstreamSocket(stream));
-            }
+    let address = pool.address;
+    match in_time(deadline, TcpStream::connect(address)).await {
+        None => Err(too_long(&format_args!("connecting to {address}"))),
+        Some(Err(error)) => Err(Failure::because(
+            Kind::ConnectFailed,
+            &format_args!("connecting to {address}: {error}"),
+        )),
+        Some(Ok(stream)) => {
+            // Without it small requests may wait for an acknowledgement; a failure only costs
+            // that.
+            let _delayed = stream.set_nodelay(true);
+            Ok(UpstreamSocket(stream))
         }
     }
-    Err(last.unwrap_or(Failure::new(Kind::ConnectFailed)))
 }
 
 /// A future's result, or none where the deadline passes first. The deadline's owner is the task

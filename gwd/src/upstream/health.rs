@@ -18,9 +18,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
-use crate::published::{Endpoint, Loaded};
+use crate::published::{Loaded, Shared};
 use crate::random::Random;
 use crate::telemetry::program::{Level, event};
+use crate::upstream::hosts::Endpoint;
 use crate::upstream::probe;
 use crate::upstream::shared::Host;
 
@@ -149,7 +150,8 @@ impl Check {
 
     fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.host, &other.host)
-            && Arc::ptr_eq(&self.endpoint, &other.endpoint)
+            && self.endpoint.address == other.endpoint.address
+            && self.endpoint.target.host == other.endpoint.target.host
             && self.active == other.active
     }
 
@@ -157,11 +159,12 @@ impl Check {
     async fn run(self, slots: Rc<Semaphore>, clock: Clock) {
         let random = Random::new();
         let times = &self.active.times;
+        let authority = engine::forward::authority(&self.endpoint.target);
         loop {
             let result = {
                 let _slot = slots.acquire().await;
                 let limit = Duration::from_millis(times.timeout_ms);
-                let asked = probe::ask(&self.active, &self.endpoint, &self.host.name);
+                let asked = probe::ask(&self.active, &self.endpoint, &authority);
                 let late = |_| Err(format!("no answer within {}ms", times.timeout_ms));
                 tokio::time::timeout(limit, asked)
                     .await
@@ -196,17 +199,17 @@ impl Check {
     }
 }
 
-/// The hosts that a version wants to be checked, each once.
-pub(crate) fn checks(loaded: &Loaded) -> Arc<[Check]> {
+/// The hosts that a version wants to be checked now, each once.
+fn checks(loaded: &Loaded) -> Arc<[Check]> {
     let mut checks: HashMap<Key, Check> = HashMap::new();
     let upstreams = loaded.snapshot.upstreams().iter();
-    let parts = upstreams.zip(&loaded.commons).zip(&loaded.endpoints);
-    for ((upstream, common), endpoints) in parts {
+    for (upstream, common) in upstreams.zip(&loaded.commons) {
         let Some(active) = &upstream.health.active else {
             continue;
         };
         let active = Arc::new(active.clone());
-        for (host, endpoint) in common.hosts.iter().zip(endpoints) {
+        let set = common.set();
+        for (host, endpoint) in set.hosts.iter().zip(&set.endpoints) {
             let check = Check {
                 state: upstream.state,
                 upstream: upstream.name.as_str().into(),
@@ -241,9 +244,15 @@ impl Prober {
         Ok(Self { wanted })
     }
 
-    /// From now on these are checked, and no others. Who is checked already goes on.
-    pub(crate) fn watch(&self, checks: Arc<[Check]>) {
-        self.wanted.send_replace(checks);
+    /// From now on the hosts of the running version are checked, and no others. Who is checked
+    /// already goes on.
+    pub(crate) fn renew(&self, shared: &Shared) {
+        self.wanted.send_modify(|wanted| {
+            // Looked at under the lock: whoever comes last has the newest.
+            if let Some(current) = shared.current() {
+                *wanted = checks(&current.loaded);
+            }
+        });
     }
 }
 
@@ -323,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_host_that_works_again_begins_slowly() {
-        let host = Host::new("h", 80, 0);
+        let host = Host::new(([10, 0, 0, 1], 80).into(), 0);
         let times = ActiveTimes::default();
         host.checks.told(Err("no".into()), &times, 1_000);
         host.checks.told(Ok(()), &times, 5_000);

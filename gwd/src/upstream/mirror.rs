@@ -22,7 +22,7 @@ use crate::proxy::body::RequestBody;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{connect, in_time};
 use crate::upstream::transport::{Call, Incoming};
-use crate::upstream::{Looking, Tried};
+use crate::upstream::{Looking, Service, Tried};
 use crate::worker::{View, Worker};
 
 /// Requests of one worker that are being copied at once.
@@ -55,6 +55,7 @@ pub(crate) struct Copies {
 
 struct Copy {
     upstream: u32,
+    service: Rc<Service>,
     target: usize,
     head: RequestHead,
 }
@@ -72,9 +73,10 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
         return None;
     };
     let copies = services.filter_map(|upstream| {
-        let service = &snapshot.upstreams()[upstream as usize];
-        let target = asked.view.service(asked.worker, upstream).choose(&Looking {
-            upstream: service,
+        let meant = &snapshot.upstreams()[upstream as usize];
+        let service = asked.view.service(asked.worker, upstream);
+        let target = service.choose(&Looking {
+            upstream: meant,
             affinity: &Affinity::default(),
             tried: &Tried::default(),
             random: &asked.worker.random,
@@ -85,14 +87,15 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
             return None;
         };
         let mut head = asked.head.clone();
-        let to = &service.targets[target];
-        forward::prepare(&mut head, asked.route, service, to, asked.origin, asked.cx);
+        let to = &service.set.endpoints[target].target;
+        forward::prepare(&mut head, asked.route, meant, to, asked.origin, asked.cx);
         // The body of a copy is known as a whole.
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, TE] {
             head.headers.remove(name);
         }
         Some(Copy {
             upstream,
+            service,
             target,
             head,
         })
@@ -140,12 +143,12 @@ impl Copies {
     /// What became of a copy, as the metric tells it.
     async fn send_one(&self, copy: Copy, body: Bytes) -> &'static str {
         let Copy {
-            upstream,
+            service,
             target,
             head,
+            ..
         } = copy;
         let worker = &self.worker;
-        let service = self.view.service(worker, upstream);
         let pool = &service.pools[target];
         let deadline = worker.deadlines.slot();
         // Who is woken when the deadline passes.

@@ -6,13 +6,13 @@ pub(crate) mod breaker;
 pub(crate) mod connect;
 mod fuses;
 pub(crate) mod health;
+pub(crate) mod hosts;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub(crate) mod pool;
 pub(crate) mod probe;
-pub(crate) mod resolve;
 pub(crate) mod retry;
 pub(crate) mod send;
 pub(crate) mod shared;
@@ -28,13 +28,14 @@ use bundle::ir;
 use policy::traffic::circuit_breaker::Scope;
 use policy::upstream::{AllUnhealthy, Unchecked};
 
-use crate::published::Endpoint;
+use crate::proxy::failure::{Failure, Kind};
 use crate::random::Random;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::{Balance, Choice};
+use crate::upstream::hosts::{Common, Endpoint, HostSet};
 use crate::upstream::outlier::{Sign, Watch};
 use crate::upstream::pool::Pool;
-use crate::upstream::shared::{Busy, Common, InFlight};
+use crate::upstream::shared::{Busy, InFlight};
 use crate::worker::Worker;
 
 /// How long others come first after a host could not be connected to.
@@ -42,13 +43,15 @@ const UNREACHABLE_MS: u64 = 1_000;
 /// Hosts that one request is tried at.
 const TRIED_MAX: usize = 16;
 
-/// One upstream as a worker sees it.
+/// One upstream with the hosts of a moment, as a worker sees it. A target is told by its place in
+/// the set of hosts.
 pub(crate) struct Service {
     pub(crate) common: Arc<Common>,
+    pub(crate) set: Arc<HostSet>,
     balance: Balance,
-    /// By target index.
+    /// By target.
     pub(crate) pools: Box<[Rc<Pool>]>,
-    /// By target index, whether it is in our zone; none where the zone does not matter.
+    /// By target, whether it is in our zone; none where the zone does not matter.
     near: Option<Box<[bool]>>,
     pub(crate) connect_timeout_ms: u64,
 }
@@ -79,20 +82,38 @@ impl Service {
     pub(crate) fn new(
         worker: &Worker,
         upstream: &ir::Upstream,
-        endpoints: &[Arc<Endpoint>],
         common: &Arc<Common>,
         uid: u32,
     ) -> Self {
-        let weights: Vec<u32> = upstream.targets.iter().map(|one| one.weight).collect();
+        let set = common.set();
+        let endpoints = set.endpoints.iter();
+        let weights: Vec<u32> = endpoints.clone().map(|one| one.target.weight).collect();
+        let pools = endpoints.zip(&set.hosts);
+        let pools = pools.map(|(one, host)| worker.pools.pool(worker, upstream, uid, one, host));
+        let pools: Box<[Rc<Pool>]> = pools.collect();
+        let averages = pools.iter().map(|pool| Rc::clone(&pool.average));
+        let (lb, offset) = (upstream.balance.lb, worker.random.next());
         Self {
             common: Arc::clone(common),
-            balance: Balance::new(upstream.balance.lb, &weights, worker.random.next()),
-            pools: endpoints
-                .iter()
-                .map(|endpoint| worker.pools.pool(worker, upstream, uid, endpoint))
-                .collect(),
-            near: near(upstream, worker.shared.zone.as_deref()),
+            balance: Balance::new(lb, &weights, offset, averages),
+            near: near(&set.endpoints, worker.shared.zone.as_deref()),
             connect_timeout_ms: upstream.connect_timeout_ms,
+            pools,
+            set,
+        }
+    }
+
+    /// Whether its hosts are those of now.
+    pub(crate) fn is_now(&self) -> bool {
+        self.common.is_now(&self.set)
+    }
+
+    /// Why a request finds nobody.
+    pub(crate) fn nobody(&self) -> Failure {
+        let mut open = self.common.sources().filter_map(|source| source.why());
+        match open.next() {
+            Some(why) if self.set.hosts.is_empty() => Failure::because(Kind::NameUnknown, &why),
+            _ => Failure::new(Kind::NoTarget),
         }
     }
 
@@ -107,7 +128,7 @@ impl Service {
             random,
             now_ms,
         } = looking;
-        let hosts = &self.common.hosts;
+        let hosts = &self.set.hosts;
         let watched = upstream.health.passive.is_some();
         let active = upstream.health.active.as_ref();
         let unchecked = active.map_or(Unchecked::Serve, |active| active.unchecked);
@@ -122,14 +143,14 @@ impl Service {
         };
         let proven = |at: usize| works(at) && !hosts[at].is_unreachable(*now_ms);
         if let Some(at) = affinity.target()
-            && upstream.targets[at].weight > 0
+            && self.set.endpoints[at].target.weight > 0
             && proven(at)
         {
             return Some(at);
         }
         let choice = Choice {
             hosts,
-            table: &self.common.table,
+            table: &self.set.table,
             random,
             hash: affinity.hash(),
             bounded_load: upstream.balance.bounded_load,
@@ -140,7 +161,13 @@ impl Service {
             let near = |at: usize| near[at] && proven(at);
             self.balance.pick(&choice, near)
         });
-        let found = found.or_else(|| self.balance.pick(&choice, proven));
+        let found = found.or_else(|| {
+            let mut levels = 0..=self.set.last_level();
+            levels.find_map(|level| {
+                let may = |at: usize| self.set.is_of_level(at, level) && proven(at);
+                self.balance.pick(&choice, may)
+            })
+        });
         let found = found.or_else(|| {
             // Whoever could not be connected to is worth a first try, not a second one.
             let first = tried.is_empty();
@@ -164,7 +191,7 @@ impl Service {
 
     /// A connection to a target was opened, or not.
     pub(crate) fn reached(&self, target: usize, reached: bool, now_ms: u64) {
-        let until = &self.common.hosts[target].unreachable_until_ms;
+        let until = &self.set.hosts[target].unreachable_until_ms;
         if !reached {
             until.store(now_ms + UNREACHABLE_MS, Ordering::Relaxed);
         } else if until.load(Ordering::Relaxed) != 0 {
@@ -186,7 +213,7 @@ impl Service {
         };
         let watch = Watch {
             state: &self.common.state,
-            hosts: &self.common.hosts,
+            hosts: &self.set.hosts,
             passive,
             now_ms,
             chance: match passive.jitter_ms {
@@ -194,7 +221,7 @@ impl Service {
                 _ => worker.random.next(),
             },
         };
-        watch.saw(&self.common.hosts[target], sign);
+        watch.saw(&self.set.hosts[target], sign);
     }
 
     /// A target's answer took this long.
@@ -204,12 +231,13 @@ impl Service {
 }
 
 /// Which targets with a weight are in a zone; none where it has none of them, or all.
-fn near(upstream: &ir::Upstream, zone: Option<&str>) -> Option<Box<[bool]>> {
+fn near(endpoints: &[Arc<Endpoint>], zone: Option<&str>) -> Option<Box<[bool]>> {
     let zone = zone?;
+    let targets = || endpoints.iter().map(|endpoint| &endpoint.target);
     let is_near = |target: &ir::Target| target.weight > 0 && target.zone.as_deref() == Some(zone);
-    let near: Box<[bool]> = upstream.targets.iter().map(is_near).collect();
+    let near: Box<[bool]> = targets().map(is_near).collect();
     let far = |(near, target): (&bool, &ir::Target)| !near && target.weight > 0;
-    let mixed = near.contains(&true) && near.iter().zip(&upstream.targets).any(far);
+    let mixed = near.contains(&true) && near.iter().zip(targets()).any(far);
     mixed.then_some(near)
 }
 
@@ -229,6 +257,11 @@ impl Held {
 impl Tried {
     pub(crate) fn is_empty(&self) -> bool {
         self.count == 0
+    }
+
+    /// Whether one more is as many as one request may try.
+    pub(crate) fn is_last(&self) -> bool {
+        self.count + 1 >= TRIED_MAX
     }
 
     /// Whether so many were tried as one request may try.

@@ -1,13 +1,14 @@
 //! Upstream connections of one worker, by upstream, address and protocol.
 //!
-//! A pool outlives snapshots: it is found by the upstream's state id, the target's address and
-//! what is spoken to it, so that a new version goes on using the connections of the one before,
-//! and none that was opened under other rules. Those of HTTP/2 are shared; here only those of
-//! HTTP/1 are ever idle. A connection comes
-//! back when request and response have both ended clean. Two ages: a `fresh` one may serve any
+//! A pool outlives snapshots and sets of hosts: it is found by the upstream's state id, the host's
+//! address and name and what is spoken to it, so that a new version goes on using the connections
+//! of the one before, and none that was opened under other rules. Those to a host that has left
+//! are closed when nobody uses them. Those of HTTP/2 are shared; here only those of HTTP/1 are
+//! ever idle. A connection comes back when request and response have both ended clean. Two ages: a `fresh` one may serve any
 //! request, an older one only such as can be repeated (data-plane.md §7).
 
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -18,10 +19,12 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use crate::proxy::body::Gate;
-use crate::published::Endpoint;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::Held;
+use crate::upstream::balance::Average;
+use crate::upstream::hosts::Endpoint;
 use crate::upstream::http2;
+use crate::upstream::shared::Host;
 use crate::upstream::transport::{Call, Incoming, Refused, Transport};
 use crate::worker::Worker;
 
@@ -35,12 +38,15 @@ const IDLE_MAX: usize = 1_024;
 #[derive(Default)]
 pub(crate) struct Pools(RefCell<FxHashMap<Key, Rc<Pool>>>);
 
-/// The upstream's state, the target's host and port, what is spoken to it.
-type Key = (StateId, Box<str>, u16, ir::UpstreamProtocol);
+/// The upstream's state, the host's address and name, what is spoken to it.
+type Key = (StateId, SocketAddr, Box<str>, ir::UpstreamProtocol);
 
-/// Connections to one target.
+/// Connections to one host.
 pub(crate) struct Pool {
-    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) address: SocketAddr,
+    host: Arc<Host>,
+    /// How long its answers took.
+    pub(crate) average: Rc<Average>,
     pub(crate) protocol: ir::UpstreamProtocol,
     idle: RefCell<Vec<Idle>>,
     /// Connections of HTTP/2; the first that has room is used.
@@ -83,15 +89,18 @@ impl Pools {
         worker: &Worker,
         upstream: &ir::Upstream,
         upstream_uid: u32,
-        endpoint: &Arc<Endpoint>,
+        endpoint: &Endpoint,
+        host: &Arc<Host>,
     ) -> Rc<Pool> {
         let (protocol, idle_timeout_ms) = (upstream.protocol, upstream.idle_timeout_ms);
-        let host = endpoint.host.clone();
-        let key = (upstream.state, host, endpoint.port, protocol);
+        let (address, name) = (endpoint.address, endpoint.target.host.as_str());
+        let key = (upstream.state, address, name.into(), protocol);
         let mut pools = self.0.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
             Rc::new(Pool {
-                endpoint: Arc::clone(endpoint),
+                address,
+                host: Arc::clone(host),
+                average: Rc::default(),
                 protocol,
                 idle: RefCell::default(),
                 shared: RefCell::default(),
@@ -191,7 +200,10 @@ impl Pool {
     }
 
     fn sweep(&self, now_ms: u64) {
-        let limit_ms = self.idle_timeout_ms.get();
+        let limit_ms = match self.host.has_left() {
+            true => 0,
+            false => self.idle_timeout_ms.get(),
+        };
         let mut shared = self.shared.borrow_mut();
         shared.retain(|one| one.sweep(now_ms, limit_ms));
         self.idle.borrow_mut().retain_mut(|idle| {
@@ -245,7 +257,7 @@ impl Lease {
     /// The exchange is over: the connection can be used again where both sides ended clean.
     pub(crate) fn give_back(self, body: &mut Incoming, now_ms: u64) {
         let mut idle = self.pool.idle.borrow_mut();
-        if idle.len() >= IDLE_MAX {
+        if idle.len() >= IDLE_MAX || self.pool.host.has_left() {
             return;
         }
         if let Some(transport) = body.take_transport() {

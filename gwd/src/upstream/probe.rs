@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use policy::upstream::{Active, ActiveKind};
 use tokio::net::TcpStream;
 
-use crate::published::Endpoint;
+use crate::upstream::hosts::Endpoint;
 
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -22,7 +22,7 @@ const WHOLE_SERVER: [u8; 5] = [0; 5];
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: u64 = 1;
 
-/// Asks a host once. `authority` is its own name.
+/// Asks a host once. `authority` is the name by which it is spoken to.
 ///
 /// # Errors
 /// Why it does not work, in words.
@@ -40,15 +40,9 @@ pub(crate) async fn ask(
 }
 
 async fn connect(endpoint: &Endpoint) -> Result<TcpStream, String> {
-    let addresses = endpoint.addresses.load_full();
-    let mut last = "no address is known".to_owned();
-    for address in addresses.iter() {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = format!("connecting to {address}: {error}"),
-        }
-    }
-    Err(last)
+    let address = endpoint.address;
+    let opened = TcpStream::connect(address).await;
+    opened.map_err(|error| format!("connecting to {address}: {error}"))
 }
 
 async fn http(active: &Active, stream: TcpStream, authority: &str) -> Result<(), String> {

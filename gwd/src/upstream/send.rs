@@ -146,7 +146,7 @@ pub(crate) fn admit(out: &Outgoing<'_, '_>) -> Result<InFlight, Failure> {
 pub(crate) fn affinity(out: &Outgoing<'_, '_>) -> Affinity {
     let hash_on = out.upstream.balance.hash_on.as_ref();
     let random = &out.stream.worker.random;
-    Affinity::of(hash_on, &out.head, out.cx, &out.service.common, random)
+    Affinity::of(hash_on, &out.head, out.cx, &out.service.set, random)
 }
 
 /// What all tries at one request have in common.
@@ -239,7 +239,7 @@ impl Call<'_, '_> {
             ..
         } = self.way;
         let worker = &self.way.stream.worker;
-        let host = &service.common.hosts[target];
+        let host = &service.set.hosts[target];
         let fuse = upstream.circuit_breaker.as_ref();
         let fuse = fuse.filter(|fuse| fuse.scope == Scope::Target);
         let mut permit = match fuse.map(|fuse| host.breaker.admit(&fuse.numbers, self.now_ms())) {
@@ -250,7 +250,7 @@ impl Call<'_, '_> {
         let mut busy = host.busy();
         self.tried.add(target);
         let prepare = |head: &mut RequestHead, target: usize| {
-            let to = &upstream.targets[target];
+            let to = &service.set.endpoints[target].target;
             forward::prepare(head, route, upstream, to, origin, cx);
         };
         // What an upstream over HTTP/2 has not looked at may go again, whatever it is.
@@ -271,14 +271,14 @@ impl Call<'_, '_> {
             sent = match (spare, unsent) {
                 (Some((mut head, source)), _) if error.is_unprocessed() || died && again => {
                     record.retried("reused_conn_reset");
-                    record.upstream_tried(&service.pools[target].endpoint);
+                    record.upstream_tried(&service.set.endpoints[target]);
                     let lease = match self.connect(target).await {
                         Ok(lease) => lease,
                         // It is gone: another one gets the request.
                         Err(_) => {
                             let (lease, _, other) = self.take_connection(Reuse::No, record).await?;
                             permit = permit.filter(|_| other == target);
-                            busy = service.common.hosts[other].busy();
+                            busy = service.set.hosts[other].busy();
                             target = other;
                             lease
                         }
@@ -290,7 +290,7 @@ impl Call<'_, '_> {
                 }
                 (None, Some(unsent)) if reused && died => {
                     record.retried("reused_conn_reset");
-                    record.upstream_tried(&service.pools[target].endpoint);
+                    record.upstream_tried(&service.set.endpoints[target]);
                     let lease = self.connect(target).await?;
                     self.sending.begin(self.now_ms());
                     self.sending.once(lease, unsent).await
@@ -334,7 +334,7 @@ impl Call<'_, '_> {
         record: &mut Record,
     ) -> Result<(Lease, bool, usize), Failure> {
         let service = self.way.service;
-        let mut last = Failure::new(Kind::NoTarget);
+        let mut last = None;
         let mut afresh = self.tried.is_empty();
         loop {
             let looking = Looking {
@@ -347,13 +347,13 @@ impl Call<'_, '_> {
             let Some(target) = service.choose(&looking) else {
                 // All were tried before: a further try goes to one of them.
                 if std::mem::replace(&mut afresh, true) {
-                    return Err(last);
+                    return Err(last.unwrap_or_else(|| service.nobody()));
                 }
                 self.tried = Tried::default();
                 continue;
             };
             let pool = &service.pools[target];
-            record.upstream_tried(&pool.endpoint);
+            record.upstream_tried(&service.set.endpoints[target]);
             let idle = match reuse {
                 Reuse::Any => pool.checkout(true, looking.now_ms),
                 Reuse::Fresh => pool.checkout(false, looking.now_ms),
@@ -368,12 +368,10 @@ impl Call<'_, '_> {
             match opened {
                 Ok(lease) => return Ok((lease, false, target)),
                 Err(failure) if failure.kind == Kind::Overflow => return Err(failure),
-                Err(failure) => last = failure,
+                Err(failure) if self.tried.is_last() => return Err(failure),
+                Err(failure) => last = Some(failure),
             }
             self.tried.add(target);
-            if self.tried.is_full() {
-                return Err(last);
-            }
         }
     }
 
@@ -437,7 +435,7 @@ impl Call<'_, '_> {
             ..
         } = self.way;
         if let Some(HashOn::Cookie(name)) = &upstream.balance.hash_on
-            && let Some(cookie) = affinity.cookie(name, target, &service.common, encrypted)
+            && let Some(cookie) = affinity.cookie(name, target, &service.set, encrypted)
         {
             response.headers_mut().append(SET_COOKIE, cookie);
         }

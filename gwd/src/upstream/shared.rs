@@ -3,18 +3,21 @@
 //! One [`State`] per upstream and process, found by the state id that gwc computes, so that it
 //! outlives snapshots; one [`Host`] per address of it. Everything that limits or judges is here,
 //! in atomics; what is taken is given back by dropping a guard, whichever way an exchange ends
-//! (data-plane.md §7). A version names its hosts in the order of its targets ([`Common`]).
+//! (data-plane.md §7). Which hosts an upstream has is another matter
+//! ([`Common`](super::hosts::Common)).
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bundle::ir;
 use policy::StateId;
 
-use crate::upstream::balance::Table;
+use crate::discovery::Discovery;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::health::{Checks, Verdict};
+use crate::upstream::hosts::Common;
 use crate::upstream::outlier::Tally;
 
 /// Upstreams of all versions that are in memory.
@@ -25,8 +28,7 @@ pub(crate) struct States {
     breakers: Mutex<HashMap<(StateId, StateId), Weak<Breaker>>>,
 }
 
-/// By name and port.
-type Hosts = HashMap<(Box<str>, u16), Weak<Host>>;
+type Hosts = HashMap<SocketAddr, Weak<Host>>;
 
 /// One upstream of the process.
 #[derive(Debug)]
@@ -52,8 +54,10 @@ pub(crate) struct State {
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Host {
-    /// `HOST:PORT`.
+    /// `ADDRESS:PORT`.
     pub(crate) name: Box<str>,
+    /// How many upstreams of versions in memory have it now.
+    listed: AtomicU32,
     /// Requests in flight.
     pub(crate) active: AtomicU32,
     /// Left out by outlier detection until then; 0: not.
@@ -72,19 +76,6 @@ pub(crate) struct Host {
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Padded<T>(pub(crate) T);
-
-/// An upstream as a version sees it: its hosts in the order of the targets.
-#[derive(Debug)]
-pub(crate) struct Common {
-    pub(crate) state: Arc<State>,
-    pub(crate) hosts: Box<[Arc<Host>]>,
-    /// What hashes look up, built off the workers.
-    pub(crate) table: Table,
-    /// What a cookie says to stay with a host, by target.
-    pub(crate) cookies: Box<[Box<str>]>,
-    /// Breakers that chains name, by the policy's state.
-    pub(crate) breakers: Box<[(StateId, Arc<Breaker>)]>,
-}
 
 /// A request in flight at an upstream, counted until its response's body has ended.
 #[derive(Debug)]
@@ -106,27 +97,15 @@ impl States {
         &self,
         upstream: &ir::Upstream,
         policies: &[StateId],
-        now_ms: u64,
-    ) -> Common {
+        discovery: &Discovery,
+    ) -> Arc<Common> {
         let state = self.state(upstream);
-        let hosts: Box<[Arc<Host>]> = upstream
-            .targets
-            .iter()
-            .map(|target| state.host(&target.host, target.port, now_ms))
-            .collect();
-        let names = hosts.iter().map(|host| &*host.name);
-        let weights = upstream.targets.iter().map(|target| target.weight);
-        let table = Table::build(upstream.balance.lb, names.zip(weights));
-        let cookies = hosts.iter().map(|host| state.cookie(host));
         let breakers = policies.iter();
         let breakers = breakers.map(|policy| (*policy, self.breaker(*policy, upstream.state)));
-        Common {
-            cookies: cookies.collect(),
-            breakers: breakers.collect(),
-            table,
-            hosts,
-            state,
-        }
+        let common = Common::new(upstream, state, breakers.collect(), discovery);
+        let common = Arc::new(common);
+        discovery.follow(&common);
+        common
     }
 
     /// Calls `see` with every upstream that a version in memory has.
@@ -180,7 +159,7 @@ impl State {
         }
     }
 
-    /// The hosts that a version in memory names.
+    /// The hosts that a version in memory has, or a request in flight.
     pub(crate) fn hosts(&self) -> Vec<Arc<Host>> {
         let mut hosts = lock(&self.hosts);
         hosts.retain(|_, host| host.strong_count() > 0);
@@ -189,19 +168,19 @@ impl State {
         all
     }
 
-    fn host(&self, name: &str, port: u16, now_ms: u64) -> Arc<Host> {
+    /// What is known of a host; nothing yet where it is new.
+    pub(crate) fn host(&self, address: SocketAddr, now_ms: u64) -> Arc<Host> {
         let mut hosts = lock(&self.hosts);
-        let key = (Box::from(name), port);
-        if let Some(known) = hosts.get(&key).and_then(Weak::upgrade) {
+        if let Some(known) = hosts.get(&address).and_then(Weak::upgrade) {
             return known;
         }
-        let host = Arc::new(Host::new(name, port, now_ms));
-        hosts.insert(key, Arc::downgrade(&host));
+        let host = Arc::new(Host::new(address, now_ms));
+        hosts.insert(address, Arc::downgrade(&host));
         host
     }
 
     /// Names a host to a client without telling which it is.
-    fn cookie(&self, host: &Host) -> Box<str> {
+    pub(crate) fn cookie(&self, host: &Host) -> Box<str> {
         let text = format!("gwd sticky\0{}\0{}", self.name, host.name);
         let digest = bundle::digest::Digest::of(text.as_bytes());
         let bytes = digest.as_bytes()[..12].iter();
@@ -222,13 +201,10 @@ impl State {
 // === impl Host ===
 
 impl Host {
-    pub(crate) fn new(host: &str, port: u16, now_ms: u64) -> Self {
-        let name = match host.contains(':') {
-            true => format!("[{host}]:{port}"),
-            false => format!("{host}:{port}"),
-        };
+    pub(crate) fn new(address: SocketAddr, now_ms: u64) -> Self {
         Self {
-            name: name.into(),
+            name: address.to_string().into(),
+            listed: AtomicU32::new(0),
             active: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
             unreachable_until_ms: AtomicU64::new(0),
@@ -237,6 +213,21 @@ impl Host {
             checks: Checks::default(),
             breaker: Breaker::default(),
         }
+    }
+
+    /// An upstream has it from now on.
+    pub(crate) fn listed(&self) {
+        self.listed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// An upstream has it no more.
+    pub(crate) fn unlisted(&self) {
+        self.listed.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether no upstream of a version in memory has it any more.
+    pub(crate) fn has_left(&self) -> bool {
+        self.listed.load(Ordering::Relaxed) == 0
     }
 
     pub(crate) fn is_ejected(&self, now_ms: u64) -> bool {
@@ -330,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_host_that_is_let_in_again_begins_slowly() {
-        let host = Host::new("::1", 80, 1_000);
+        let host = Host::new("[::1]:80".parse().unwrap(), 1_000);
         assert_eq!(&*host.name, "[::1]:80");
         assert_eq!(host.age_ms(3_000), 2_000);
         host.ejected_until_ms.store(90_000, Ordering::Relaxed);

@@ -43,7 +43,7 @@ pub(crate) async fn upgrade(
 ) -> Result<Upgrade, Failure> {
     let in_flight = admit(&out)?;
     let (socket, target) = connect(&out, record).await?;
-    let mut held = Held::busy(out.service.common.hosts[target].busy());
+    let mut held = Held::busy(out.service.set.hosts[target].busy());
     held.in_flight = Some(in_flight);
     let Outgoing {
         stream,
@@ -55,7 +55,7 @@ pub(crate) async fn upgrade(
         mut head,
         ..
     } = out;
-    let to = &upstream.targets[target];
+    let to = &service.set.endpoints[target].target;
     forward::prepare(&mut head, route, upstream, to, origin, cx);
     let expected = handshake.prepare(&mut head.headers, stream.worker.random.bytes());
     let mut request = Request::new(RequestBody::Empty);
@@ -104,7 +104,7 @@ async fn connect(
     let (service, upstream) = (out.service, out.upstream);
     let affinity = affinity(out);
     let mut tried = Tried::default();
-    let mut last = Failure::new(Kind::NoTarget);
+    let mut last = None;
     while !tried.is_full() {
         let now_ms = out.stream.worker.shared.clock.now_ms();
         let looking = Looking {
@@ -118,7 +118,7 @@ async fn connect(
             break;
         };
         let pool = &service.pools[target];
-        record.upstream_tried(&pool.endpoint);
+        record.upstream_tried(&service.set.endpoints[target]);
         record.connect_begins();
         let waits = service.common.state.wait(upstream.limits.pending);
         let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
@@ -128,9 +128,9 @@ async fn connect(
         judge_connect(service, upstream, target, &opened, out.stream, now_ms);
         match opened {
             Ok(socket) => return Ok((socket, target)),
-            Err(failure) => last = failure,
+            Err(failure) => last = Some(failure),
         }
         tried.add(target);
     }
-    Err(last)
+    Err(last.unwrap_or_else(|| service.nobody()))
 }

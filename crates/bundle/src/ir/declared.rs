@@ -226,6 +226,7 @@ impl Gateway {
                         circuit_breaker: None,
                         limits: policy::upstream::Limits::default(),
                         protocol: super::UpstreamProtocol::default(),
+                        discovery: None,
                     });
                 }
             }

@@ -6,6 +6,7 @@
 mod api;
 mod contract;
 mod declared;
+mod discovery;
 mod forwarding;
 mod security;
 mod set;
@@ -18,6 +19,7 @@ pub use api::{Api, Condition, Link, Mount, Operation, Test, TrailingSlash, Treat
 pub use contract::{
     Body, Contract, ContractOperation, Header, MediaType, Parameter, ParameterPlace, Response,
 };
+pub use discovery::{Discovery, Dns};
 pub use forwarding::Forwarding;
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
@@ -77,6 +79,7 @@ pub const PROVIDES: &[&str] = &[
     "policy:timeout",
     "upstream:bounded_load",
     "upstream:circuit_breaker",
+    "upstream:dns",
     "upstream:hash_on",
     "upstream:health",
     "upstream:health:active",

@@ -9,6 +9,7 @@ use policy::traffic::{circuit_breaker, retry};
 use policy::upstream::{Balance, Health, Limits};
 use policy::{StateId, auth};
 
+use super::discovery::Discovery;
 use super::set::{Named, Set};
 use super::tls::ListenerTls;
 
@@ -142,7 +143,7 @@ pub struct Upstream {
     /// Names its pools and health across bundles.
     #[n(1)]
     pub state: StateId,
-    /// Where requests go, by weight.
+    /// Where requests go, by weight; none where they are found by `discovery`.
     #[n(2)]
     pub targets: Set<Target>,
     /// Milliseconds to open a connection.
@@ -175,6 +176,9 @@ pub struct Upstream {
     /// What is spoken to it.
     #[n(12)]
     pub protocol: UpstreamProtocol,
+    /// Where its hosts are found while the gateway runs; none where `targets` names them.
+    #[n(14)]
+    pub discovery: Option<Discovery>,
 }
 
 /// What is spoken to a service.
@@ -300,8 +304,8 @@ pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
 // === impl Upstream ===
 
 impl Upstream {
-    /// How targets are chosen, judged and spoken to, and what is tried again, by the paths of
-    /// gateway.yaml: what differs from the defaults.
+    /// How targets are found, chosen, judged and spoken to, and what is tried again, by the paths
+    /// of gateway.yaml: what differs from the defaults.
     #[must_use]
     pub fn judging(&self) -> Settings {
         let mut settings = self
@@ -331,6 +335,9 @@ impl Upstream {
         if self.protocol != UpstreamProtocol::default() {
             let word = Value::One(Scalar::Text(self.protocol.word().to_owned()));
             settings = settings.with(&["protocol"], word);
+        }
+        if let Some(discovery) = &self.discovery {
+            settings = settings.with_below(&[], discovery.settings());
         }
         for target in &self.targets {
             if let Some(zone) = &target.zone {

@@ -117,7 +117,7 @@ fn path(
     PathAndQuery::try_from(text).ok()
 }
 
-/// `host[:port]` of a target; 80 is not written.
+/// `host[:port]` of a target; 80 is not written, nor what is not known yet.
 #[must_use]
 pub fn authority(target: &Target) -> String {
     let host = if target.host.contains(':') {
@@ -125,7 +125,7 @@ pub fn authority(target: &Target) -> String {
     } else {
         target.host.clone()
     };
-    if target.port == 80 {
+    if matches!(target.port, 0 | 80) {
         host
     } else {
         format!("{host}:{}", target.port)

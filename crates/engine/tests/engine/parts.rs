@@ -181,6 +181,7 @@ impl Street {
             circuit_breaker: None,
             limits: policy::upstream::Limits::default(),
             protocol: ir::UpstreamProtocol::default(),
+            discovery: None,
             declared: policy::declared::Settings::default(),
         });
         ir::Gateway {

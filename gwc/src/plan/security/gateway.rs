@@ -376,8 +376,8 @@ fn named(settings: &Settings) -> impl Iterator<Item = String> + '_ {
 }
 
 fn hosts(upstream: &ir::Upstream) -> Vec<String> {
-    if let Some(name) = upstream.declared.text(&["dns", "name"]) {
-        return vec![name.to_owned()];
+    if let Some(discovery) = &upstream.discovery {
+        return vec![discovery.target().host];
     }
     let targets = upstream.targets.iter();
     targets.map(engine::forward::authority).collect()

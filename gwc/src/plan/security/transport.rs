@@ -71,11 +71,10 @@ fn is_tls(upstream: &ir::Upstream, target: &ir::Target) -> bool {
 fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
     match upstream.declared.text(&["tls", "sni"]) {
         Some(name) => [name].into(),
-        None if upstream.targets.is_empty() => upstream
-            .declared
-            .text(&["dns", "name"])
-            .into_iter()
-            .collect(),
+        None if upstream.targets.is_empty() => match &upstream.discovery {
+            Some(ir::Discovery::Dns(dns)) => [dns.host()].into(),
+            None => BTreeSet::new(),
+        },
         None => {
             let targets = upstream.targets.iter();
             let encrypted = targets.filter(|target| is_tls(upstream, target));

@@ -10,6 +10,7 @@ mod peak_ewma;
 mod random;
 mod weighted;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +22,7 @@ use crate::upstream::shared::Host;
 use ketama::Ketama;
 use least_request::LeastRequest;
 use maglev::Maglev;
+pub(crate) use peak_ewma::Average;
 use peak_ewma::PeakEwma;
 use random::Weights;
 use weighted::Weighted;
@@ -40,10 +42,11 @@ pub(crate) enum Balance {
     Hash(Weights),
 }
 
-/// What hashes look up: made when a version is built, shared by all workers.
-#[derive(Debug)]
+/// What hashes look up: made where the hosts are, off the workers, and shared by them.
+#[derive(Debug, Default)]
 pub(crate) enum Table {
     /// The algorithm has none.
+    #[default]
     None,
     Ketama(Ketama),
     Maglev(Maglev),
@@ -69,12 +72,18 @@ const SLOW_LEAST: u64 = 100;
 
 impl Balance {
     /// `offset` is where to begin, so that workers do not move in step.
-    pub(crate) fn new(lb: Lb, weights: &[u32], offset: u64) -> Self {
+    /// `averages` are what the worker knows of the hosts.
+    pub(crate) fn new(
+        lb: Lb,
+        weights: &[u32],
+        offset: u64,
+        averages: impl Iterator<Item = Rc<Average>>,
+    ) -> Self {
         match lb {
             Lb::RoundRobin => Self::Weighted(Weighted::build(weights, offset)),
             Lb::Random => Self::Random(Weights::build(weights)),
             Lb::LeastRequest => Self::LeastRequest(LeastRequest::build(weights, offset)),
-            Lb::PeakEwma => Self::PeakEwma(PeakEwma::build(weights)),
+            Lb::PeakEwma => Self::PeakEwma(PeakEwma::build(weights, averages)),
             Lb::Ketama | Lb::Maglev => Self::Hash(Weights::build(weights)),
         }
     }
@@ -184,7 +193,7 @@ pub(crate) mod trial {
 
     pub(crate) fn hosts(count: u16) -> Vec<Arc<Host>> {
         (0..count)
-            .map(|port| Arc::new(Host::new("10.0.0.1", port + 1, 0)))
+            .map(|port| Arc::new(Host::new(([10, 0, 0, 1], port + 1).into(), 0)))
             .collect()
     }
 
@@ -202,10 +211,11 @@ pub(crate) mod trial {
         pub(crate) fn new(lb: Lb, weights: &[u32]) -> Self {
             let hosts = hosts(u16::try_from(weights.len()).unwrap());
             let names = hosts.iter().map(|host| &*host.name);
+            let averages = hosts.iter().map(|_| Rc::default());
             Self {
                 table: Table::build(lb, names.zip(weights.iter().copied())),
+                balance: Balance::new(lb, weights, 0, averages),
                 hosts,
-                balance: Balance::new(lb, weights, 0),
                 random: Random::new(),
                 bounded_load: false,
                 slow_start_ms: None,
@@ -275,7 +285,7 @@ pub(crate) mod trial {
         for lb in [Lb::RoundRobin, Lb::LeastRequest] {
             let mut trial = Trial::new(lb, &[1, 1]);
             trial.slow_start_ms = Some(10_000);
-            trial.hosts[1] = Arc::new(Host::new("10.0.0.1", 9, 1_000_000));
+            trial.hosts[1] = Arc::new(Host::new(([10, 0, 0, 1], 9).into(), 1_000_000));
             near(&trial.shares(1_100, |_| true), &[909, 90], 2);
             trial.now_ms += 5_000;
             near(&trial.shares(1_500, |_| true), &[666, 333], 2);

@@ -3,6 +3,7 @@
 //! Linkerd). Each worker averages for itself; who is busy is counted over all.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use super::{Choice, active, draw};
 
@@ -19,32 +20,37 @@ pub(crate) struct PeakEwma {
 #[derive(Debug)]
 struct Target {
     weight: u32,
-    average_ns: Cell<f64>,
+    average: Rc<Average>,
+}
+
+/// How long a host's answers took, as one worker saw it. It stays with the host's connections
+/// when hosts or versions are exchanged.
+#[derive(Debug, Default)]
+pub(crate) struct Average {
+    ns: Cell<f64>,
     stamp_ns: Cell<u64>,
 }
 
 impl PeakEwma {
-    pub(crate) fn build(weights: &[u32]) -> Self {
+    pub(crate) fn build(weights: &[u32], averages: impl Iterator<Item = Rc<Average>>) -> Self {
+        let targets = weights.iter().zip(averages);
+        let targets = targets.map(|(weight, average)| Target {
+            weight: *weight,
+            average,
+        });
         Self {
-            targets: weights
-                .iter()
-                .map(|weight| Target {
-                    weight: *weight,
-                    average_ns: Cell::new(0.0),
-                    stamp_ns: Cell::new(0),
-                })
-                .collect(),
+            targets: targets.collect(),
         }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "an average of durations")]
     pub(crate) fn observe(&self, target: usize, took_ns: u64, now_ns: u64) {
-        let target = &self.targets[target];
+        let known = &self.targets[target].average;
         let took = took_ns as f64;
-        let average = target.average_ns.get();
-        let gone = now_ns.saturating_sub(target.stamp_ns.replace(now_ns));
+        let average = known.ns.get();
+        let gone = now_ns.saturating_sub(known.stamp_ns.replace(now_ns));
         let kept = (-(gone as f64) / DECAY_NS).exp();
-        target.average_ns.set(match took > average {
+        known.ns.set(match took > average {
             true => took,
             false => average * kept + took * (1.0 - kept),
         });
@@ -66,8 +72,9 @@ impl PeakEwma {
     fn cost(&self, at: usize, choice: &Choice<'_>) -> f64 {
         let target = &self.targets[at];
         let busy = active(&choice.hosts[at]) as f64;
-        let gone = (choice.now_ms * 1_000_000).saturating_sub(target.stamp_ns.get());
-        let average = target.average_ns.get() * (-(gone as f64) / DECAY_NS).exp();
+        let known = &target.average;
+        let gone = (choice.now_ms * 1_000_000).saturating_sub(known.stamp_ns.get());
+        let average = known.ns.get() * (-(gone as f64) / DECAY_NS).exp();
         let cost = match average > 0.0 || busy == 0.0 {
             true => average * (busy + 1.0),
             false => UNKNOWN_NS + busy,

@@ -1,0 +1,121 @@
+//! Where the hosts of a service are found while the gateway runs.
+
+use minicbor::{Decode, Encode};
+use policy::declared::{Scalar, Settings, Value};
+
+use super::shared::Target;
+
+/// Where hosts are found.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Discovery {
+    /// By a DNS name.
+    #[n(0)]
+    Dns(#[n(0)] Dns),
+}
+
+/// A DNS name that is asked again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct Dns {
+    /// The name.
+    #[n(0)]
+    pub name: String,
+    /// The port of every address (A and AAAA records); none: the name has SRV records
+    /// (RFC 2782), which say ports, weights and priorities.
+    #[n(1)]
+    pub port: Option<u16>,
+    /// Milliseconds after which it is asked again at the latest, whatever the answer says.
+    #[n(2)]
+    pub refresh_ms: Option<u64>,
+}
+
+// === impl Discovery ===
+
+impl Discovery {
+    /// What is written, by the paths of gateway.yaml.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        match self {
+            Self::Dns(Dns {
+                name,
+                port,
+                refresh_ms,
+            }) => {
+                let name = Value::One(Scalar::Text(name.clone()));
+                let mut settings = Settings::default().with(&["dns", "name"], name);
+                if let Some(port) = port {
+                    let port = Value::One(Scalar::Number((*port).into()));
+                    settings = settings.with(&["dns", "port"], port);
+                }
+                if let Some(ms) = refresh_ms {
+                    let refresh = Value::One(Scalar::Duration(*ms));
+                    settings = settings.with(&["dns", "refresh"], refresh);
+                }
+                settings
+            }
+        }
+    }
+
+    /// How hosts are spoken to, as far as it is known before they are found: by what name, and
+    /// at which port, 0 where each has its own.
+    #[must_use]
+    pub fn target(&self) -> Target {
+        match self {
+            Self::Dns(dns) => Target {
+                name: "dns".to_owned(),
+                host: dns.host().to_owned(),
+                port: dns.port.unwrap_or(0),
+                path: String::new(),
+                weight: 1,
+                zone: None,
+            },
+        }
+    }
+}
+
+// === impl Dns ===
+
+impl Dns {
+    /// The name by which the service is spoken to (`Host`, TLS): the one that is written, without
+    /// the labels of an SRV record and the final dot. Names in answers are nobody's word
+    /// (RFC 6125 §6.2.1).
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let name = self.name.trim_end_matches('.');
+        if self.port.is_some() {
+            return name;
+        }
+        let mut labels = name.splitn(3, '.');
+        match (labels.next(), labels.next(), labels.next()) {
+            (Some(service), Some(protocol), Some(host))
+                if service.starts_with('_') && protocol.starts_with('_') =>
+            {
+                host
+            }
+            _ => name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_is_spoken_to_by_the_name_that_is_written_without_the_labels_of_its_record() {
+        for (name, port, host) in [
+            ("orders.internal", Some(80), "orders.internal"),
+            ("orders.internal.", Some(80), "orders.internal"),
+            ("_http._tcp.orders.internal", None, "orders.internal"),
+            ("_http.orders.internal", None, "_http.orders.internal"),
+            ("orders.service.consul", None, "orders.service.consul"),
+        ] {
+            let dns = Dns {
+                name: name.to_owned(),
+                port,
+                refresh_ms: None,
+            };
+            assert_eq!(dns.host(), host);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! Names become hosts: A, AAAA and SRV records (RFC 1035, RFC 2782), asked without the system's
+//! resolver, which tells no time to live and blocks its thread.
+//!
+//! `/etc/resolv.conf` says whom to ask and `/etc/hosts` comes first, as everywhere; both are read
+//! again when they change. Nothing is cached here: a [`Source`](super::source::Source) knows how
+//! long its answer counts.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ProtocolConfig, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::lookup::Lookup;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use crate::discovery::share::share_out;
+use crate::discovery::source::{About, Answer, PLACES_MAX, Place};
+
+/// How long one question may take, whatever the system's configuration says.
+const ANSWER_WAIT: Duration = Duration::from_secs(10);
+/// One try at a name server that gwd was told of.
+const TRY_WAIT: Duration = Duration::from_secs(2);
+/// Names in the SRV records of one answer.
+const SERVICES_MAX: usize = 256;
+/// What the system says about names.
+const SYSTEM: [&str; 2] = ["/etc/resolv.conf", "/etc/hosts"];
+
+/// Whoever asks.
+pub(crate) struct Dns {
+    /// Instead of those of the system.
+    name_servers: Vec<SocketAddr>,
+    resolver: RefCell<Option<Rc<TokioResolver>>>,
+    system: RefCell<Option<System>>,
+}
+
+/// Device, inode, change time and its nanoseconds of the files.
+type System = [Option<(u64, u64, i64, i64)>; SYSTEM.len()];
+
+/// An answer with addresses, or why there is none.
+type Addresses = Result<(Vec<IpAddr>, u64), Answer>;
+
+// === impl Dns ===
+
+impl Dns {
+    pub(crate) fn new(name_servers: Vec<SocketAddr>) -> Self {
+        Self {
+            name_servers,
+            resolver: RefCell::default(),
+            system: RefCell::new(Some(system())),
+        }
+    }
+
+    /// Whether the system says something else than at the last call; then it is read again.
+    pub(crate) fn is_outdated(&self) -> bool {
+        let now = Some(system());
+        let outdated = *self.system.borrow() != now;
+        if outdated {
+            *self.system.borrow_mut() = now;
+            self.resolver.borrow_mut().take();
+        }
+        outdated
+    }
+
+    /// Asks once.
+    pub(crate) async fn ask(&self, about: &About) -> Answer {
+        let resolver = match self.resolver() {
+            Ok(resolver) => resolver,
+            Err(error) => {
+                let why = format!("`/etc/resolv.conf` cannot be used: {error}");
+                return Answer::Failed { why };
+            }
+        };
+        let asked = async {
+            match about {
+                About::Addresses { name, port } => hosts(&resolver, name, *port).await,
+                About::Services { name } => services(&resolver, name).await,
+            }
+        };
+        let late = |_| Answer::Failed {
+            why: format!("no answer within {}s", ANSWER_WAIT.as_secs()),
+        };
+        tokio::time::timeout(ANSWER_WAIT, asked)
+            .await
+            .unwrap_or_else(late)
+    }
+
+    fn resolver(&self) -> Result<Rc<TokioResolver>, NetError> {
+        let mut known = self.resolver.borrow_mut();
+        if let Some(resolver) = &*known {
+            return Ok(Rc::clone(resolver));
+        }
+        let mut builder = match self.name_servers.is_empty() {
+            true => TokioResolver::builder_tokio()?,
+            false => {
+                let servers = self.name_servers.iter().map(name_server).collect();
+                let config = ResolverConfig::from_name_servers(servers);
+                let provider = TokioRuntimeProvider::default();
+                let mut builder = TokioResolver::builder_with_config(config, provider);
+                builder.options_mut().timeout = TRY_WAIT;
+                builder
+            }
+        };
+        let options: &mut ResolverOpts = builder.options_mut();
+        options.cache_size = 0;
+        // One that answers over UDP with an error has answered.
+        options.try_tcp_on_error = false;
+        let resolver = Rc::new(builder.build()?);
+        *known = Some(Rc::clone(&resolver));
+        Ok(resolver)
+    }
+}
+
+fn name_server(address: &SocketAddr) -> NameServerConfig {
+    let connection = |protocol| {
+        let mut connection = ConnectionConfig::new(protocol);
+        connection.port = address.port();
+        connection
+    };
+    // What does not fit is asked for again over TCP (RFC 7766).
+    let connections = vec![
+        connection(ProtocolConfig::Udp),
+        connection(ProtocolConfig::Tcp),
+    ];
+    NameServerConfig::new(address.ip(), true, connections)
+}
+
+fn system() -> System {
+    SYSTEM.map(|path| {
+        let file = std::fs::metadata(Path::new(path)).ok()?;
+        Some((file.dev(), file.ino(), file.ctime(), file.ctime_nsec()))
+    })
+}
+
+/// The addresses of a name, all alike.
+async fn hosts(resolver: &TokioResolver, name: &str, port: u16) -> Answer {
+    match addresses(resolver, name).await {
+        Err(answer) => answer,
+        Ok((addresses, ttl_ms)) => {
+            let place = |address| Place {
+                priority: 0,
+                address: SocketAddr::new(address, port),
+                weight: 1,
+            };
+            Answer::Found {
+                places: addresses.into_iter().map(place).collect(),
+                ttl_ms,
+            }
+        }
+    }
+}
+
+/// A name's A records, or its AAAA records where it has none: where both are there, they are the
+/// same hosts twice.
+async fn addresses(resolver: &TokioResolver, name: &str) -> Addresses {
+    let mut absent = None;
+    for kind in [RecordType::A, RecordType::AAAA] {
+        match records(resolver, name, kind).await {
+            Err(answer @ Answer::Failed { .. }) => return Err(answer),
+            Err(answer) => absent = absent.or(Some(answer)),
+            Ok(lookup) => {
+                let all = lookup.answers().iter();
+                let all: Vec<IpAddr> = all.filter_map(|one| one.data.ip_addr()).collect();
+                if !all.is_empty() {
+                    return Ok((all, ttl_ms(&lookup)));
+                }
+            }
+        }
+    }
+    Err(absent.unwrap_or_else(|| Answer::Absent {
+        why: format!("`{}` has no address", name.escape_debug()),
+    }))
+}
+
+/// The hosts that a name's SRV records name.
+async fn services(resolver: &TokioResolver, name: &str) -> Answer {
+    let lookup = match records(resolver, name, RecordType::SRV).await {
+        Ok(lookup) => lookup,
+        Err(answer) => return answer,
+    };
+    let records = lookup.answers().iter();
+    let records = records.filter_map(|record| match &record.data {
+        // "." says that there decidedly is no such service (RFC 2782).
+        RData::SRV(srv) if !srv.target.is_root() => Some(srv),
+        _ => None,
+    });
+    let records: Vec<_> = records.take(SERVICES_MAX).collect();
+    if records.is_empty() {
+        let why = format!("`{}` names no service", name.escape_debug());
+        return Answer::Absent { why };
+    }
+    let mut ttl_ms = ttl_ms(&lookup);
+    let mut found: BTreeMap<&Name, Vec<IpAddr>> = BTreeMap::new();
+    for srv in &records {
+        if found.contains_key(&srv.target) {
+            continue;
+        }
+        // Servers add the addresses of those that they name.
+        let added = lookup.additionals().iter();
+        let added = added.filter(|record| record.name == srv.target);
+        let mut all: Vec<IpAddr> = added.filter_map(|record| record.data.ip_addr()).collect();
+        if all.iter().any(IpAddr::is_ipv4) {
+            all.retain(IpAddr::is_ipv4);
+        }
+        if all.is_empty() {
+            match addresses(resolver, &srv.target.to_utf8()).await {
+                Ok((asked, for_ms)) => {
+                    all = asked;
+                    ttl_ms = ttl_ms.min(for_ms);
+                }
+                Err(Answer::Absent { .. }) => {}
+                // Without its answer nobody knows who is gone.
+                Err(answer) => return answer,
+            }
+        }
+        found.insert(&srv.target, all);
+    }
+    let mut by_priority: BTreeMap<u16, Vec<(u16, u16, &[IpAddr])>> = BTreeMap::new();
+    for srv in &records {
+        let group = by_priority.entry(srv.priority).or_default();
+        group.push((srv.weight, srv.port, &found[&srv.target]));
+    }
+    let mut places = Vec::new();
+    for (priority, group) in by_priority {
+        let counts = group.iter().map(|(_, _, addresses)| addresses.len());
+        let weights = weights(group.iter().map(|(weight, ..)| *weight));
+        let shares: Vec<(u32, usize)> = weights.into_iter().zip(counts).collect();
+        for (weight, (_, port, addresses)) in share_out(&shares).into_iter().zip(&group) {
+            places.extend(addresses.iter().map(|address| Place {
+                priority,
+                address: SocketAddr::new(*address, *port),
+                weight,
+            }));
+        }
+    }
+    if places.is_empty() {
+        let why = format!("no service of `{}` has an address", name.escape_debug());
+        return Answer::Absent { why };
+    }
+    places.truncate(PLACES_MAX);
+    Answer::Found { places, ttl_ms }
+}
+
+/// Weights of SRV records as weights of targets, of which 0 gets nothing: beside others, 0 is a
+/// very small chance; where all are 0, nobody cares (RFC 2782).
+fn weights(written: impl Iterator<Item = u16> + Clone) -> Vec<u32> {
+    let scale = match (written.clone().any(|one| one == 0), written.clone().max()) {
+        (true, Some(1..)) => 100,
+        _ => 1,
+    };
+    written.map(|one| (u32::from(one) * scale).max(1)).collect()
+}
+
+/// The records of a name.
+async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<Lookup, Answer> {
+    resolver.lookup(name, kind).await.map_err(|error| {
+        let shown = name.escape_debug();
+        match error {
+            NetError::Dns(DnsError::NoRecordsFound(none)) => Answer::Absent {
+                why: match none.response_code {
+                    ResponseCode::NXDomain => format!("there is no `{shown}` (NXDOMAIN)"),
+                    _ => format!("`{shown}` has no {kind} record"),
+                },
+            },
+            NetError::Dns(DnsError::ResponseCode(code)) => Answer::Failed {
+                why: format!("asked for `{shown}`, the name server answered: {code}"),
+            },
+            error => Answer::Failed {
+                why: format!("asked for `{shown}`: {error}"),
+            },
+        }
+    })
+}
+
+/// For how long all of an answer counts.
+fn ttl_ms(lookup: &Lookup) -> u64 {
+    let seconds = lookup.answers().iter().map(|record| record.ttl).min();
+    u64::from(seconds.unwrap_or(0)) * 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weight_of_0_is_a_very_small_chance_and_no_weight_where_all_have_it() {
+        for (written, expected) in [
+            (&[10, 30][..], &[10, 30][..]),
+            (&[10, 0], &[1_000, 1]),
+            (&[0, 0], &[1, 1]),
+            (&[65_535, 0], &[6_553_500, 1]),
+            (&[], &[]),
+        ] {
+            assert_eq!(weights(written.iter().copied()), expected);
+        }
+    }
+}

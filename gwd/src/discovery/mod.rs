@@ -1,0 +1,367 @@
+//! Which hosts upstreams have now: names are asked, off the workers, for as long as a version
+//! names them (semantics.md §4, data-plane.md §5).
+//!
+//! One thread of the process. What is asked is a [`Source`]; upstreams and versions that ask the
+//! same share it. Each upstream of each version in memory ([`Common`]) follows its sources, and
+//! its hosts are exchanged when they change; workers see that at the next request.
+//!
+//! A new kind of source is a variant of [`About`] and an arm in [`Asker::ask`].
+
+pub(crate) mod dns;
+mod share;
+pub(crate) mod source;
+
+pub(crate) use share::share_out;
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::task::AbortHandle;
+
+use crate::clock::Clock;
+use crate::random::Random;
+use crate::telemetry::program::{Level, event};
+use crate::upstream::hosts::Common;
+
+use dns::Dns;
+use source::{About, Answer, Question, Source, Told};
+
+/// Questions under way at once.
+const QUESTIONS_MAX: usize = 64;
+/// How often it is looked whether the system says something else about names.
+const SYSTEM_TICK: Duration = Duration::from_secs(2);
+/// How long a source that no version in memory names is still asked: whoever goes back soon needs
+/// no answer (release.md §7).
+const IDLE_MS: u64 = 600_000;
+
+/// How hosts are found.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Who is asked for names; those of the system where there are none.
+    pub name_servers: Vec<SocketAddr>,
+    /// How long answers count.
+    pub times: Times,
+}
+
+/// How long answers count, in milliseconds.
+#[derive(Clone, Debug)]
+pub struct Times {
+    /// A name is not asked again sooner, whatever its time to live.
+    pub ttl_least_ms: u64,
+    /// It is asked again by then, whatever its time to live.
+    pub ttl_most_ms: u64,
+    /// The longest wait after a question that brought no host.
+    pub failed_most_ms: u64,
+    /// How long it must have been said that there are no hosts until that counts.
+    pub absent_ms: u64,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            ttl_least_ms: 1_000,
+            ttl_most_ms: 300_000,
+            failed_most_ms: 10_000,
+            absent_ms: 30_000,
+        }
+    }
+}
+
+/// All sources of the process.
+pub(crate) struct Discovery {
+    clock: Clock,
+    settings: Settings,
+    inner: Mutex<Inner>,
+    /// Somebody has answered.
+    answered: Condvar,
+    /// Hosts were exchanged.
+    changed: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+struct Inner {
+    sources: HashMap<Question, Known>,
+    followers: Vec<Weak<Common>>,
+    wanted: watch::Sender<Arc<[Arc<Source>]>>,
+}
+
+struct Known {
+    source: Arc<Source>,
+    /// Since when no version names it.
+    idle_since_ms: Option<u64>,
+}
+
+// === impl Discovery ===
+
+impl Discovery {
+    /// Starts the thread; nothing is asked yet.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub(crate) fn start(clock: Clock, settings: Settings) -> std::io::Result<Arc<Self>> {
+        let (wanted, told) = watch::channel(Arc::default());
+        let dns = settings.name_servers.clone();
+        let discovery = Arc::new(Self {
+            clock,
+            settings,
+            inner: Mutex::new(Inner {
+                sources: HashMap::new(),
+                followers: Vec::new(),
+                wanted,
+            }),
+            answered: Condvar::new(),
+            changed: OnceLock::new(),
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let weak = Arc::downgrade(&discovery);
+        std::thread::Builder::new()
+            .name("discovery".into())
+            .spawn(move || {
+                let asker = Asker {
+                    discovery: weak,
+                    dns: Dns::new(dns),
+                    slots: Semaphore::new(QUESTIONS_MAX),
+                    again: Notify::new(),
+                };
+                let local = tokio::task::LocalSet::new();
+                local.block_on(&runtime, follow(told, Rc::new(asker)));
+            })?;
+        Ok(discovery)
+    }
+
+    /// What is called when hosts were exchanged, on the thread of this.
+    pub(crate) fn on_change(&self, changed: impl Fn() + Send + Sync + 'static) {
+        let _set_once = self.changed.set(Box::new(changed));
+    }
+
+    /// A source, which is asked from now on if it was not before.
+    pub(crate) fn source(&self, question: Question) -> Arc<Source> {
+        let mut inner = self.lock();
+        if let Some(known) = inner.sources.get_mut(&question) {
+            known.idle_since_ms = None;
+            return Arc::clone(&known.source);
+        }
+        let source = Arc::new(Source::new(question.clone(), self.clock.now_ms()));
+        let known = Known {
+            source: Arc::clone(&source),
+            idle_since_ms: None,
+        };
+        inner.sources.insert(question, known);
+        inner.want();
+        source
+    }
+
+    /// Exchanges the hosts of an upstream now and whenever its sources change.
+    pub(crate) fn follow(&self, common: &Arc<Common>) {
+        if common.sources().next().is_some() {
+            self.lock().followers.push(Arc::downgrade(common));
+        }
+        common.renew(self.clock.now_ms());
+    }
+
+    /// Waits until all of these were answered, or the time is over; tells how many were not.
+    pub(crate) fn wait<'s>(
+        &self,
+        sources: impl Iterator<Item = &'s Arc<Source>> + Clone,
+        limit: Duration,
+    ) -> usize {
+        let end = Instant::now() + limit;
+        let mut inner = self.lock();
+        loop {
+            let open = sources
+                .clone()
+                .filter(|source| !source.is_settled())
+                .count();
+            let left = end.saturating_duration_since(Instant::now());
+            if open == 0 || left.is_zero() {
+                return open;
+            }
+            inner = self
+                .answered
+                .wait_timeout(inner, left)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
+        }
+    }
+
+    /// Forgets what no version in memory has named for a while. Called every few seconds.
+    pub(crate) fn tidy(&self) {
+        let now_ms = self.clock.now_ms();
+        let mut inner = self.lock();
+        inner.followers.retain(|common| common.strong_count() > 0);
+        let followers = inner.followers.iter().filter_map(Weak::upgrade);
+        let followers: Vec<Arc<Common>> = followers.collect();
+        let named = followers.iter().flat_map(|common| common.sources());
+        let named: HashSet<*const Source> = named.map(Arc::as_ptr).collect();
+        let before = inner.sources.len();
+        inner.sources.retain(|_, known| {
+            let named = named.contains(&Arc::as_ptr(&known.source));
+            if named {
+                known.idle_since_ms = None;
+            }
+            let since_ms = *known.idle_since_ms.get_or_insert(now_ms);
+            named || now_ms < since_ms + IDLE_MS
+        });
+        if inner.sources.len() != before {
+            inner.want();
+        }
+    }
+
+    /// A source was answered: whoever follows it gets its hosts.
+    fn told(&self, source: &Arc<Source>, answer: Answer, chance: u64) -> Told {
+        let now_ms = self.clock.now_ms();
+        let told = source.told(answer, now_ms, &self.settings.times, chance);
+        let followers: Vec<Arc<Common>> = match told.changed {
+            true => self
+                .lock()
+                .followers
+                .iter()
+                .filter_map(Weak::upgrade)
+                .collect(),
+            false => Vec::new(),
+        };
+        let ours = |common: &&Arc<Common>| common.sources().any(|one| Arc::ptr_eq(one, source));
+        for common in followers.iter().filter(ours) {
+            common.renew(now_ms);
+        }
+        // Under the lock, so that nobody falls asleep between looking and waiting.
+        let inner = self.lock();
+        source.settle();
+        self.answered.notify_all();
+        drop(inner);
+        if told.changed
+            && let Some(changed) = self.changed.get()
+        {
+            changed();
+        }
+        say(source, &told);
+        told
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Discovery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discovery").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Tells the thread whom to ask.
+    fn want(&self) {
+        let all = self.sources.values();
+        let all = all.map(|known| Arc::clone(&known.source));
+        self.wanted.send_replace(all.collect());
+    }
+}
+
+/// What turned, and what changed, in the program's log.
+fn say(source: &Source, told: &Told) {
+    let about = &source.question.about;
+    let places = source.places();
+    let mut facts = json!({
+        "source": about.kind(),
+        "name": about.name(),
+        "hosts": places.len(),
+    });
+    match source.why() {
+        Some(why) if told.turned || told.changed => {
+            facts["error"] = (*why).into();
+            let message = match places.is_empty() {
+                true => "no hosts are known; requests to them fail until there is an answer",
+                false => "hosts cannot be found; those of the last answer get requests",
+            };
+            event(Level::Warn, message, facts);
+        }
+        None if told.turned => event(Level::Info, "hosts are found again", facts),
+        None if told.changed => event(Level::Info, "hosts have changed", facts),
+        Some(_) | None => {}
+    }
+}
+
+// === the thread
+
+/// Whoever asks.
+struct Asker {
+    discovery: Weak<Discovery>,
+    dns: Dns,
+    slots: Semaphore,
+    /// What was answered may be wrong: everybody is asked again.
+    again: Notify,
+}
+
+/// A source that is being asked.
+struct Running(AbortHandle);
+
+/// Asks whoever is wanted until nobody wants anything any more.
+async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Asker>) {
+    let _system = Running(tokio::task::spawn_local(watch_system(Rc::clone(&asker))).abort_handle());
+    let mut running: HashMap<Question, Running> = HashMap::new();
+    loop {
+        let sources = Arc::clone(&wanted.borrow_and_update());
+        running.retain(|question, _| sources.iter().any(|source| source.question == *question));
+        for source in sources.iter() {
+            let question = source.question.clone();
+            running.entry(question).or_insert_with(|| {
+                let asked = Rc::clone(&asker).keep_asking(Arc::clone(source));
+                Running(tokio::task::spawn_local(asked).abort_handle())
+            });
+        }
+        drop(sources);
+        if wanted.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Has everybody asked again where the system says something else about names.
+async fn watch_system(asker: Rc<Asker>) {
+    loop {
+        tokio::time::sleep(SYSTEM_TICK).await;
+        if asker.dns.is_outdated() {
+            asker.again.notify_waiters();
+        }
+    }
+}
+
+impl Asker {
+    /// Asks again and again.
+    async fn keep_asking(self: Rc<Self>, source: Arc<Source>) {
+        let random = Random::new();
+        loop {
+            let answer = {
+                let _slot = self.slots.acquire().await;
+                self.ask(&source.question.about).await
+            };
+            let Some(discovery) = self.discovery.upgrade() else {
+                return;
+            };
+            let told = discovery.told(&source, answer, random.next());
+            drop(discovery);
+            let wait = Duration::from_millis(told.wait_ms);
+            let _sooner = tokio::time::timeout(wait, self.again.notified()).await;
+        }
+    }
+
+    async fn ask(&self, about: &About) -> Answer {
+        match about {
+            About::Addresses { .. } | About::Services { .. } => self.dns.ask(about).await,
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

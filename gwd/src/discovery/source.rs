@@ -1,0 +1,356 @@
+//! One thing that hosts are found by, and what it told last.
+//!
+//! Three answers are told apart (semantics.md §4): hosts; the word of somebody who must know that
+//! there are none, which counts when it has been said for a while; and no answer, which is no
+//! news: the last hosts are served on for as long as it takes.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::discovery::Times;
+
+/// Hosts of one source; what is beyond is left out, and told.
+pub(crate) const PLACES_MAX: usize = 1_024;
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Question {
+    pub(crate) about: About,
+    /// After how many milliseconds again at the latest, whatever the answer says.
+    pub(crate) refresh_ms: Option<u64>,
+}
+
+/// What it is about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum About {
+    /// The addresses of a name: of its A records, or of its AAAA records where it has none.
+    Addresses { name: Box<str>, port: u16 },
+    /// The SRV records of a name (RFC 2782), with the addresses of those that they name.
+    Services { name: Box<str> },
+}
+
+/// A host that was found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Those of the lowest number come first, while any of them works.
+    pub(crate) priority: u16,
+    pub(crate) address: SocketAddr,
+    /// Its share among those of its priority.
+    pub(crate) weight: u32,
+}
+
+/// What came of asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// These, and for how many milliseconds they are to be believed.
+    Found { places: Vec<Place>, ttl_ms: u64 },
+    /// There are none, says who must know.
+    Absent { why: String },
+    /// Nobody said anything.
+    Failed { why: String },
+}
+
+/// A source with what it told.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) question: Question,
+    /// Since when it is asked, in milliseconds of the clock.
+    since_ms: u64,
+    known: Mutex<Known>,
+    /// Whether an answer of any kind has reached those who follow.
+    settled: AtomicBool,
+    pub(crate) answers: Answers,
+}
+
+/// Answers by what they were.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    pub(crate) found: AtomicU64,
+    pub(crate) absent: AtomicU64,
+    pub(crate) failed: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    places: Arc<[Place]>,
+    /// Whether there was an answer of any kind.
+    asked: bool,
+    /// When the places were told last.
+    told_ms: Option<u64>,
+    /// Since when it is said that there are none.
+    absent_since_ms: Option<u64>,
+    /// Failures in a row.
+    failures: u32,
+    why: Option<Arc<str>>,
+}
+
+/// What an answer changed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The hosts are others than before.
+    pub(crate) changed: bool,
+    /// It went well and did not before, or the other way round.
+    pub(crate) turned: bool,
+    /// When to ask again, in milliseconds from now.
+    pub(crate) wait_ms: u64,
+}
+
+// === impl Source ===
+
+impl Source {
+    pub(crate) fn new(question: Question, now_ms: u64) -> Self {
+        Self {
+            question,
+            since_ms: now_ms,
+            known: Mutex::default(),
+            settled: AtomicBool::new(false),
+            answers: Answers::default(),
+        }
+    }
+
+    /// The hosts of now.
+    pub(crate) fn places(&self) -> Arc<[Place]> {
+        Arc::clone(&self.lock().places)
+    }
+
+    /// Whether an answer of any kind has reached those who follow.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// An answer has reached those who follow.
+    pub(crate) fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
+    }
+
+    /// Why the last answer was none; nothing after a good one.
+    pub(crate) fn why(&self) -> Option<Arc<str>> {
+        self.lock().why.clone()
+    }
+
+    /// How old the hosts are in milliseconds: since they were told last, or since the first
+    /// question where nobody told anything yet.
+    pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
+        let told_ms = self.lock().told_ms;
+        now_ms.saturating_sub(told_ms.unwrap_or(self.since_ms))
+    }
+
+    /// Takes an answer over. `chance` is any number: what jitter is made of.
+    pub(crate) fn told(&self, answer: Answer, now_ms: u64, times: &Times, chance: u64) -> Told {
+        let mut known = self.lock();
+        let known = &mut *known;
+        let first = !std::mem::replace(&mut known.asked, true);
+        let was_well = known.why.is_none();
+        let before = Arc::clone(&known.places);
+        let wait_ms = match answer {
+            Answer::Found { places, ttl_ms } => {
+                self.answers.found.fetch_add(1, Ordering::Relaxed);
+                known.places = in_order(places);
+                known.told_ms = Some(now_ms);
+                known.absent_since_ms = None;
+                known.failures = 0;
+                known.why = None;
+                self.within(ttl_ms.min(times.ttl_most_ms), times, chance)
+            }
+            Answer::Absent { why } => {
+                self.answers.absent.fetch_add(1, Ordering::Relaxed);
+                known.failures = 0;
+                known.why = Some(why.into());
+                let since_ms = *known.absent_since_ms.get_or_insert(now_ms);
+                let ends_ms = since_ms + times.absent_ms;
+                if now_ms >= ends_ms && !known.places.is_empty() {
+                    known.places = Arc::default();
+                    known.told_ms = Some(now_ms);
+                }
+                let wait_ms = self.within(times.failed_most_ms, times, chance);
+                match ends_ms.checked_sub(now_ms) {
+                    Some(left_ms) if left_ms > 0 => wait_ms.min(left_ms).max(times.ttl_least_ms),
+                    _ => wait_ms,
+                }
+            }
+            Answer::Failed { why } => {
+                self.answers.failed.fetch_add(1, Ordering::Relaxed);
+                known.why = Some(why.into());
+                let doubled = times.ttl_least_ms << known.failures.min(16);
+                known.failures = known.failures.saturating_add(1);
+                self.within(doubled.min(times.failed_most_ms), times, chance)
+            }
+        };
+        Told {
+            changed: known.places != before,
+            turned: was_well != known.why.is_none() || (first && known.why.is_some()),
+            wait_ms,
+        }
+    }
+
+    /// A wait within its bounds, and up to a tenth shorter, so that gateways that began together
+    /// part.
+    fn within(&self, wait_ms: u64, times: &Times, chance: u64) -> u64 {
+        let most_ms = self.question.refresh_ms.unwrap_or(u64::MAX);
+        let wait_ms = wait_ms.min(most_ms);
+        let early_ms = chance % (wait_ms / 10 + 1);
+        (wait_ms - early_ms).max(times.ttl_least_ms)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sorted, each once, no more than may be.
+fn in_order(mut places: Vec<Place>) -> Arc<[Place]> {
+    places.sort();
+    places.dedup_by(|a, b| (a.priority, a.address) == (b.priority, b.address));
+    places.truncate(PLACES_MAX);
+    places.into()
+}
+
+// === impl About ===
+
+impl About {
+    /// What kind of source it is.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Addresses { .. } => "dns",
+            Self::Services { .. } => "dns-srv",
+        }
+    }
+
+    /// What is asked for.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Addresses { name, .. } | Self::Services { name } => name,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(refresh_ms: Option<u64>) -> Source {
+        let about = About::Addresses {
+            name: "a".into(),
+            port: 80,
+        };
+        Source::new(Question { about, refresh_ms }, 0)
+    }
+
+    fn found(last: &[u8], ttl_ms: u64) -> Answer {
+        let places = last.iter().map(|last| Place {
+            priority: 0,
+            address: ([10, 0, 0, *last], 80).into(),
+            weight: 1,
+        });
+        let places = places.collect();
+        Answer::Found { places, ttl_ms }
+    }
+
+    fn absent() -> Answer {
+        let why = "no such name".to_owned();
+        Answer::Absent { why }
+    }
+
+    fn failed() -> Answer {
+        let why = "no answer".to_owned();
+        Answer::Failed { why }
+    }
+
+    fn hosts(source: &Source) -> String {
+        let places = source.places();
+        let last = places.iter().map(|place| match place.address {
+            SocketAddr::V4(address) => address.ip().octets()[3].to_string(),
+            SocketAddr::V6(_) => "?".to_owned(),
+        });
+        last.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn an_answer_is_believed_as_long_as_it_says_from_a_second_to_five_minutes() {
+        let times = Times::default();
+        for (refresh_ms, ttl_ms, wait_ms) in [
+            (None, 0, 1_000),
+            (None, 30_000, 30_000),
+            (None, 7 * 86_400_000, 300_000),
+            (Some(5_000), 60_000, 5_000),
+            (Some(5_000), 2_000, 2_000),
+            (Some(10), 60_000, 1_000),
+        ] {
+            let told = source(refresh_ms).told(found(&[1], ttl_ms), 0, &times, 0);
+            assert_eq!(told.wait_ms, wait_ms, "{refresh_ms:?} {ttl_ms}");
+        }
+        for chance in [1, 999, 3_000, u64::MAX] {
+            let told = source(None).told(found(&[1], 30_000), 0, &times, chance);
+            assert!((27_000..=30_000).contains(&told.wait_ms), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn hosts_are_sorted_and_each_is_there_once() {
+        let (source, times) = (source(None), Times::default());
+        assert!(source.told(found(&[3, 1, 2, 1], 0), 0, &times, 0).changed);
+        assert_eq!(hosts(&source), "1 2 3");
+        assert!(!source.told(found(&[2, 3, 1], 0), 0, &times, 0).changed);
+        let many: Vec<Place> = (0..2_000u32)
+            .map(|number| Place {
+                priority: 0,
+                address: (std::net::Ipv4Addr::from(number), 80).into(),
+                weight: 1,
+            })
+            .collect();
+        let many = Answer::Found {
+            places: many,
+            ttl_ms: 0,
+        };
+        source.told(many, 0, &times, 0);
+        assert_eq!(source.places().len(), 1_024);
+    }
+
+    #[test]
+    fn without_an_answer_the_last_hosts_are_served_on_and_it_is_asked_less_and_less_often() {
+        let (source, times) = (source(None), Times::default());
+        source.told(found(&[1, 2], 5_000), 0, &times, 0);
+        let mut waits = Vec::new();
+        for hour in 1..=8 {
+            let told = source.told(failed(), hour * 3_600_000, &times, 0);
+            assert_eq!((told.changed, told.turned), (false, hour == 1));
+            waits.push(told.wait_ms);
+        }
+        let expected = [1_000, 2_000, 4_000, 8_000, 10_000, 10_000, 10_000, 10_000];
+        assert_eq!(waits, expected);
+        assert_eq!(hosts(&source), "1 2");
+        assert_eq!(source.age_ms(3_600_000), 3_600_000);
+        assert_eq!(source.why().as_deref(), Some("no answer"));
+        let told = source.told(found(&[1, 2], 5_000), 30_000_000, &times, 0);
+        assert_eq!((told.changed, told.turned), (false, true));
+        assert_eq!(source.age_ms(30_000_500), 500);
+    }
+
+    #[test]
+    fn that_there_are_none_counts_when_it_has_been_said_for_half_a_minute() {
+        let (source, times) = (source(None), Times::default());
+        source.told(found(&[1], 1_000), 0, &times, 0);
+        let told = source.told(absent(), 5_000, &times, 0);
+        assert_eq!((told.changed, told.wait_ms), (false, 10_000));
+        // Silence in between neither speaks for it nor against it.
+        source.told(failed(), 15_000, &times, 0);
+        let told = source.told(absent(), 33_000, &times, 0);
+        assert_eq!((told.changed, told.wait_ms), (false, 2_000));
+        assert_eq!(hosts(&source), "1");
+        assert!(source.told(absent(), 35_000, &times, 0).changed);
+        assert_eq!(hosts(&source), "");
+        // Somebody came back, and is gone again: it begins anew.
+        source.told(found(&[2], 1_000), 36_000, &times, 0);
+        assert!(!source.told(absent(), 37_000, &times, 0).changed);
+        assert_eq!(hosts(&source), "2");
+    }
+
+    #[test]
+    fn a_first_answer_that_is_none_is_told() {
+        let (source, times) = (source(None), Times::default());
+        let told = source.told(failed(), 0, &times, 0);
+        assert!(told.turned && !told.changed);
+        assert_eq!(source.age_ms(7_000), 7_000);
+    }
+}

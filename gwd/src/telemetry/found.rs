@@ -1,0 +1,54 @@
+//! What the running version's upstreams are found by, for the scrape: how many hosts there are
+//! and how old the answers are.
+
+use std::sync::atomic::Ordering;
+
+use crate::published::Shared;
+use crate::telemetry::families::Numbers;
+
+/// Names, helps and series.
+pub(crate) struct Told {
+    pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
+    pub(crate) counters: [(&'static str, &'static str, Numbers); 1],
+}
+
+/// Reads everything at once.
+pub(crate) fn read(shared: &Shared) -> Told {
+    let (mut hosts, mut ages, mut answers) = (Numbers::new(), Numbers::new(), Numbers::new());
+    let now_ms = shared.clock.now_ms();
+    let current = shared.current();
+    let commons = current.iter().flat_map(|current| &current.loaded.commons);
+    for common in commons {
+        let labels = || vec![("upstream", common.state.name.to_string())];
+        hosts.insert(labels(), common.set().hosts.len() as f64);
+        for source in common.sources() {
+            let age = ages.entry(labels()).or_default();
+            *age = age.max(source.age_ms(now_ms) as f64 / 1e3);
+            for (result, count) in [
+                ("found", &source.answers.found),
+                ("absent", &source.answers.absent),
+                ("failed", &source.answers.failed),
+            ] {
+                let mut labels = labels();
+                labels.push(("result", result.to_owned()));
+                let count = count.load(Ordering::Relaxed) as f64;
+                *answers.entry(labels).or_default() += count;
+            }
+        }
+    }
+    Told {
+        gauges: [
+            ("gwd_upstream_endpoints", "Hosts of an upstream.", hosts),
+            (
+                "gwd_upstream_endpoint_age_seconds",
+                "Since the hosts of an upstream were confirmed; the oldest answer counts.",
+                ages,
+            ),
+        ],
+        counters: [(
+            "gwd_upstream_discovery_total",
+            "Answers about the hosts of an upstream.",
+            answers,
+        )],
+    }
+}

@@ -1,0 +1,260 @@
+//! The hosts of an upstream at a moment, and how they are exchanged while requests are in flight.
+//!
+//! A version's upstream is a [`Common`]: targets as they are written, and the sources of those
+//! that are found. From both a [`HostSet`] is made, off the workers. A worker that finds another
+//! number than its own makes its [`Service`](super::Service) anew; a request keeps the one that
+//! it began with. What is known of a host is the [`Host`]'s, so that it stays with those that
+//! stay; those that leave get no further requests, and their idle connections are closed.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use bundle::ir;
+use policy::StateId;
+use policy::upstream::Lb;
+
+use crate::discovery::source::{About, PLACES_MAX, Place, Question, Source};
+use crate::discovery::{Discovery, share_out};
+use crate::upstream::balance::Table;
+use crate::upstream::breaker::Breaker;
+use crate::upstream::shared::{Host, State};
+
+/// A host as it is spoken to.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    /// Its path, its name for `Host`, its share, its zone.
+    pub(crate) target: ir::Target,
+}
+
+/// The hosts of an upstream at a moment. All lists are in one order.
+#[derive(Debug, Default)]
+pub(crate) struct HostSet {
+    /// Grows with each exchange.
+    number: u64,
+    pub(crate) hosts: Box<[Arc<Host>]>,
+    pub(crate) endpoints: Box<[Arc<Endpoint>]>,
+    /// How many levels of hosts come before; empty where all come alike.
+    levels: Box<[u16]>,
+    /// What hashes look up.
+    pub(crate) table: Table,
+    /// What a cookie says to stay with a host.
+    pub(crate) cookies: Box<[Box<str>]>,
+}
+
+/// An upstream as a version sees it.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) state: Arc<State>,
+    /// Breakers that chains name, by the policy's state.
+    pub(crate) breakers: Box<[(StateId, Arc<Breaker>)]>,
+    lb: Lb,
+    targets: Box<[Target]>,
+    /// The number of `set`, for workers.
+    number: AtomicU64,
+    set: ArcSwap<HostSet>,
+    /// One exchange at a time, so that the last one has the newest hosts.
+    exchange: Mutex<()>,
+}
+
+/// A target as it is written.
+#[derive(Debug)]
+struct Target {
+    target: ir::Target,
+    place: At,
+}
+
+#[derive(Debug)]
+enum At {
+    Address(SocketAddr),
+    Found(Arc<Source>),
+}
+
+/// A host of the next set.
+struct Member {
+    priority: u16,
+    endpoint: Endpoint,
+}
+
+// === impl Common ===
+
+impl Common {
+    /// Without hosts until [`Discovery::follow`] is called with it.
+    pub(crate) fn new(
+        upstream: &ir::Upstream,
+        state: Arc<State>,
+        breakers: Box<[(StateId, Arc<Breaker>)]>,
+        discovery: &Discovery,
+    ) -> Self {
+        let found = |about, refresh_ms| At::Found(discovery.source(Question { about, refresh_ms }));
+        let written = upstream.targets.iter().map(|target| Target {
+            place: match target.host.parse() {
+                Ok(address) => At::Address(SocketAddr::new(address, target.port)),
+                Err(_) => {
+                    let (name, port) = (target.host.as_str().into(), target.port);
+                    found(About::Addresses { name, port }, None)
+                }
+            },
+            target: target.clone(),
+        });
+        let discovered = upstream.discovery.iter().map(|discovery| Target {
+            target: discovery.target(),
+            place: match discovery {
+                ir::Discovery::Dns(dns) => {
+                    let name = dns.name.as_str().into();
+                    let about = match dns.port {
+                        Some(port) => About::Addresses { name, port },
+                        None => About::Services { name },
+                    };
+                    found(about, dns.refresh_ms)
+                }
+            },
+        });
+        Self {
+            state,
+            breakers,
+            lb: upstream.balance.lb,
+            targets: written.chain(discovered).collect(),
+            number: AtomicU64::new(0),
+            set: ArcSwap::default(),
+            exchange: Mutex::default(),
+        }
+    }
+
+    /// What its hosts are found by.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Arc<Source>> + Clone {
+        self.targets
+            .iter()
+            .filter_map(|target| match &target.place {
+                At::Address(_) => None,
+                At::Found(source) => Some(source),
+            })
+    }
+
+    /// The hosts of now.
+    pub(crate) fn set(&self) -> Arc<HostSet> {
+        self.set.load_full()
+    }
+
+    /// Whether a set is the one of now.
+    pub(crate) fn is_now(&self, set: &HostSet) -> bool {
+        set.number == self.number.load(Ordering::Acquire)
+    }
+
+    /// Exchanges the hosts for what the sources tell now. Those that stay keep all that is known
+    /// of them.
+    pub(crate) fn renew(&self, now_ms: u64) {
+        let _one = self.exchange.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = self.set.load_full();
+        let mut next = HostSet::of(self.members(), self.lb, &self.state, now_ms);
+        next.number = before.number + 1;
+        let number = next.number;
+        for host in &next.hosts {
+            host.listed();
+        }
+        self.set.store(Arc::new(next));
+        self.number.store(number, Ordering::Release);
+        for host in &before.hosts {
+            host.unlisted();
+        }
+    }
+
+    fn members(&self) -> Vec<Member> {
+        let found: Vec<Vec<Place>> = self.targets.iter().map(Target::places).collect();
+        let weights = self.targets.iter().map(|target| target.target.weight);
+        let groups: Vec<(u32, usize)> = weights.zip(found.iter().map(Vec::len)).collect();
+        let shares = share_out(&groups);
+        let all = self.targets.iter().zip(found).zip(shares);
+        let all = all.flat_map(|((target, places), share)| {
+            let alike = places
+                .windows(2)
+                .all(|pair| pair[0].weight == pair[1].weight);
+            places.into_iter().map(move |place| Member {
+                priority: place.priority,
+                endpoint: Endpoint {
+                    address: place.address,
+                    target: ir::Target {
+                        port: place.address.port(),
+                        // Only one target has shares of its own: that of a discovery.
+                        weight: if alike { share } else { place.weight },
+                        ..target.target.clone()
+                    },
+                },
+            })
+        });
+        let mut all: Vec<Member> = all.collect();
+        all.sort_by_key(|member| member.priority);
+        all.truncate(PLACES_MAX);
+        all
+    }
+}
+
+impl Drop for Common {
+    fn drop(&mut self) {
+        for host in &self.set.load().hosts {
+            host.unlisted();
+        }
+    }
+}
+
+impl Target {
+    fn places(&self) -> Vec<Place> {
+        match &self.place {
+            At::Address(address) => vec![Place {
+                priority: 0,
+                address: *address,
+                weight: 1,
+            }],
+            At::Found(source) => source.places().to_vec(),
+        }
+    }
+}
+
+// === impl HostSet ===
+
+impl HostSet {
+    fn of(members: Vec<Member>, lb: Lb, state: &Arc<State>, now_ms: u64) -> Self {
+        let hosts = members.iter();
+        let hosts = hosts.map(|member| state.host(member.endpoint.address, now_ms));
+        let hosts: Box<[Arc<Host>]> = hosts.collect();
+        let names = hosts.iter().map(|host| &*host.name);
+        let weights = members.iter().map(|member| member.endpoint.target.weight);
+        let mut levels: Vec<u16> = Vec::with_capacity(members.len());
+        for (at, member) in members.iter().enumerate() {
+            let level = match at.checked_sub(1) {
+                None => 0,
+                Some(before) => {
+                    let lower = members[before].priority < member.priority;
+                    levels[before] + u16::from(lower)
+                }
+            };
+            levels.push(level);
+        }
+        if levels.last() == Some(&0) {
+            levels.clear();
+        }
+        Self {
+            number: 0,
+            table: Table::build(lb, names.zip(weights)),
+            cookies: hosts.iter().map(|host| state.cookie(host)).collect(),
+            levels: levels.into(),
+            endpoints: members
+                .into_iter()
+                .map(|one| Arc::new(one.endpoint))
+                .collect(),
+            hosts,
+        }
+    }
+
+    /// The number of the last level; 0 where all hosts come alike.
+    pub(crate) fn last_level(&self) -> u16 {
+        self.levels.last().copied().unwrap_or(0)
+    }
+
+    /// Whether a host is of a level.
+    pub(crate) fn is_of_level(&self, at: usize, level: u16) -> bool {
+        self.levels.is_empty() || self.levels[at] == level
+    }
+}

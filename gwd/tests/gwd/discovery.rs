@@ -1,0 +1,523 @@
+//! Hosts that are found by names: they come and go under load, and nothing is lost.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bundle::digest::Digest;
+use bundle::ir;
+use gwd::discovery::{Settings as Discovery, Times};
+use gwd::node::Settings;
+use policy::declared::{Scalar, Settings as Written, Value};
+use policy::upstream::{Active, Lb, Passive};
+
+use crate::fixture::*;
+use crate::name_server::{A, AAAA, NameServer, Record, Reply, SRV, v4, v6};
+
+const NAME: &str = "orders.test";
+
+/// Hosts at 127.0.0.1, 127.0.0.2, …, all on one port, that answer with their last number.
+fn hosts(count: u8) -> Vec<Upstream> {
+    let listeners = loop {
+        let first = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        let rest =
+            (2..=count).map(|last| TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), port)));
+        if let Ok(rest) = rest.collect::<Result<Vec<_>, _>>() {
+            break std::iter::once(first).chain(rest).collect::<Vec<_>>();
+        }
+    };
+    listeners.into_iter().map(host_on).collect()
+}
+
+fn host_on(listener: TcpListener) -> Upstream {
+    let name = listener.local_addr().unwrap().ip().to_string();
+    let name = name.rsplit(['.', ':']).next().unwrap().to_owned();
+    Upstream::on(listener, move |_, stream| {
+        say(
+            stream,
+            &format!("content-length: {}\r\n", name.len()),
+            &name,
+        );
+        Then::Keep
+    })
+}
+
+fn dns(name: &str, port: Option<u16>) -> Option<ir::Discovery> {
+    Some(ir::Discovery::Dns(ir::Dns {
+        name: name.to_owned(),
+        port,
+        refresh_ms: None,
+    }))
+}
+
+/// A shop whose upstream is found by the name.
+fn found(name: &str, port: Option<u16>) -> Shop {
+    let mut shop = shop(([127, 0, 0, 1], 1).into(), vec![op("GET", "/a")]);
+    shop.upstreams[0].targets = ir::Set::default();
+    shop.upstreams[0].discovery = dns(name, port);
+    shop
+}
+
+/// Everything a hundred times faster than it is.
+fn fast() -> Times {
+    Times {
+        ttl_least_ms: 10,
+        ttl_most_ms: 3_000,
+        failed_most_ms: 100,
+        absent_ms: 300,
+    }
+}
+
+fn settings_with(server: &NameServer, times: Times) -> Settings {
+    Settings {
+        discovery: Discovery {
+            name_servers: vec![server.address],
+            times,
+        },
+        ..settings()
+    }
+}
+
+/// Who answers, of so many requests.
+fn answers(served: &Served, count: usize) -> String {
+    let mut all: Vec<String> = (0..count)
+        .map(|_| get(served.address, "/a").text().to_owned())
+        .collect();
+    all.sort();
+    all.dedup();
+    all.concat()
+}
+
+fn endpoints(served: &Served) -> f64 {
+    served.metric("gwd_upstream_endpoints", &["main"])
+}
+
+fn records(last: &[u8], ttl: u32) -> Reply {
+    Reply::Records(last.iter().map(|last| v4(*last)).collect(), ttl)
+}
+
+#[test]
+fn hosts_come_and_go_under_load_and_no_request_is_lost() {
+    let hosts = hosts(3);
+    let server = NameServer::start();
+    server.says(NAME, A, records(&[1], 0));
+    let shop = found(NAME, Some(hosts[0].address.port()));
+    let served = shop.serve_by(Settings {
+        workers: 2,
+        ..settings_with(&server, fast())
+    });
+    assert_eq!(answers(&served, 4), "1");
+    let over = Arc::new(AtomicBool::new(false));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let clients: Vec<_> = (0..4)
+        .map(|_| {
+            let (over, asked, address) = (Arc::clone(&over), Arc::clone(&asked), served.address);
+            std::thread::spawn(move || {
+                let mut client = Client::connect(address);
+                while !over.load(Ordering::SeqCst) {
+                    client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+                    let answer = client.answer();
+                    assert_eq!(answer.status, 200, "{answer:?}");
+                    asked.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+    for (now, expected) in [
+        (&[1, 2][..], "12"),
+        (&[2, 3], "23"),
+        (&[3], "3"),
+        (&[1, 2, 3], "123"),
+        (&[2], "2"),
+    ] {
+        server.says(NAME, A, records(now, 0));
+        eventually(expected, || answers(&served, 12) == expected);
+        let so_far = asked.load(Ordering::SeqCst);
+        eventually("load goes on", || {
+            asked.load(Ordering::SeqCst) > so_far + 200
+        });
+    }
+    over.store(true, Ordering::SeqCst);
+    for client in clients {
+        client.join().unwrap();
+    }
+}
+
+#[test]
+fn a_request_at_a_host_that_leaves_ends_there_and_its_idle_connections_are_closed() {
+    let server = NameServer::start();
+    let (open, wait) = gate();
+    let (closed, closing) = gate();
+    let (listener, other) = loop {
+        let one = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = one.local_addr().unwrap().port();
+        if let Ok(two) = TcpListener::bind(("127.0.0.2", port)) {
+            break (one, two);
+        }
+    };
+    let port = listener.local_addr().unwrap().port();
+    let leaving = Upstream::on(listener, move |seen, stream| {
+        if seen.connection == 0 {
+            let _open = wait.lock().unwrap().recv();
+        } else {
+            // The second connection stays idle until the gateway closes it.
+            let mut watched = stream.try_clone().unwrap();
+            let closed = closed.clone();
+            say(stream, "content-length: 4\r\n", "fast");
+            std::thread::spawn(move || {
+                use std::io::Read as _;
+                let ended = watched.read(&mut [0; 1]);
+                let _over = closed.send(());
+                drop(ended);
+            });
+            return Then::Keep;
+        }
+        say(stream, "content-length: 4\r\n", "slow");
+        Then::Keep
+    });
+    let staying = host_on(other);
+    server.says(NAME, A, records(&[1], 0));
+    let served = found(NAME, Some(port)).serve_by(settings_with(&server, fast()));
+    let mut slow = Client::connect(served.address);
+    slow.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    eventually("it is there", || leaving.seen().len() == 1);
+    assert_eq!(get(served.address, "/a").text(), "fast");
+    server.says(NAME, A, records(&[2], 0));
+    // No request comes: the sweep sees it.
+    closing.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+    assert_eq!(answers(&served, 5), "2");
+    open.send(()).unwrap();
+    assert_eq!(slow.answer().text(), "slow");
+    assert_eq!(leaving.seen().len(), 2);
+    assert_eq!(staying.seen().len(), 5);
+}
+
+#[test]
+fn while_nobody_answers_the_last_hosts_are_served_and_their_age_is_told() {
+    let hosts = hosts(2);
+    let server = NameServer::start();
+    server.says(NAME, A, records(&[1, 2], 0));
+    let shop = found(NAME, Some(hosts[0].address.port()));
+    let served = shop.serve_by(settings_with(&server, fast()));
+    let age = || served.metric("gwd_upstream_endpoint_age_seconds", &["main"]);
+    let failed = || served.metric("gwd_upstream_discovery_total", &["main", "failed"]);
+    assert_eq!(answers(&served, 6), "12");
+    server.says(NAME, A, Reply::Code(2));
+    eventually("it fails", || failed() >= 3.0);
+    // Longer than it takes until a name that is said not to exist counts.
+    eventually("it gets old", || age() > 0.5);
+    assert_eq!(
+        (endpoints(&served), answers(&served, 6).as_str()),
+        (2.0, "12")
+    );
+    server.says(NAME, A, records(&[2], 0));
+    eventually("it is found again", || answers(&served, 6) == "2");
+    assert!(age() < 0.5, "{}", age());
+}
+
+#[test]
+fn that_a_name_does_not_exist_counts_when_it_is_said_for_a_while() {
+    let hosts = hosts(1);
+    for gone in [Reply::Code(3), Reply::Code(0)] {
+        let server = NameServer::start();
+        server.says(NAME, A, records(&[1], 0));
+        let shop = found(NAME, Some(hosts[0].address.port()));
+        let served = shop.serve_by(settings_with(&server, fast()));
+        server.says(NAME, A, gone.clone());
+        server.says(NAME, AAAA, gone);
+        let absent = || served.metric("gwd_upstream_discovery_total", &["main", "absent"]);
+        eventually("it is said", || absent() >= 1.0);
+        // For now they are served on: whoever answers so may be mistaken.
+        let began = std::time::Instant::now();
+        let early = get(served.address, "/a").status;
+        assert!(early == 200 || began.elapsed() > Duration::from_millis(200));
+        eventually("it counts", || endpoints(&served) == 0.0);
+        let answer = get(served.address, "/a");
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (503, "dns_failed")
+        );
+        server.says(NAME, A, records(&[1], 0));
+        eventually("it is back", || get(served.address, "/a").status == 200);
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_a_datagram_is_asked_for_over_tcp() {
+    let hosts = hosts(1);
+    let server = NameServer::start();
+    let many: Vec<Record> = (1..=200).map(v4).collect();
+    server.says(NAME, A, Reply::Truncated(many, 60));
+    let shop = found(NAME, Some(hosts[0].address.port()));
+    let served = shop.serve_by(settings_with(&server, fast()));
+    assert_eq!(endpoints(&served), 200.0);
+    assert_eq!(server.asked(NAME, A), (1, 1));
+    // Most of them do not answer, and the first request finds one that does.
+    assert_eq!(get(served.address, "/a").status, 502);
+}
+
+#[test]
+fn a_time_to_live_of_a_week_does_not_hide_a_change_and_one_of_0_brings_no_flood() {
+    let hosts = hosts(2);
+    for (ttl, times) in [
+        (
+            7 * 86_400,
+            Times {
+                ttl_most_ms: 50,
+                ..fast()
+            },
+        ),
+        (
+            0,
+            Times {
+                ttl_least_ms: 50,
+                ..fast()
+            },
+        ),
+    ] {
+        let server = NameServer::start();
+        server.says(NAME, A, records(&[1], ttl));
+        let shop = found(NAME, Some(hosts[0].address.port()));
+        let began = std::time::Instant::now();
+        let served = shop.serve_by(settings_with(&server, times));
+        assert_eq!(answers(&served, 3), "1");
+        server.says(NAME, A, records(&[2], ttl));
+        eventually("it is seen", || answers(&served, 3) == "2");
+        eventually("it is asked on", || server.asked(NAME, A).0 >= 5);
+        let most = began.elapsed().as_millis() / 45 + 1;
+        assert!((server.asked(NAME, A).0 as u128) <= most, "{most}");
+    }
+}
+
+#[test]
+fn services_have_ports_weights_and_priorities() {
+    let hosts: Vec<Upstream> = (0..3)
+        .map(|_| {
+            Upstream::start(|seen, stream| {
+                let host = seen.field("host")[0].to_owned();
+                say(
+                    stream,
+                    &format!("content-length: {}\r\n", host.len()),
+                    &host,
+                );
+                Then::Keep
+            })
+        })
+        .collect();
+    let name = "_http._tcp.orders.test";
+    let port = |at: usize| hosts[at].address.port();
+    let service = |priority, weight, port| Record::Service(priority, weight, port, "pod.test");
+    let server = NameServer::start();
+    let all = vec![
+        service(10, 30, port(0)),
+        service(10, 10, port(1)),
+        service(20, 99, port(2)),
+    ];
+    server.says(name, SRV, Reply::Records(all, 0));
+    server.says("pod.test", A, records(&[1], 0));
+    let mut shop = found(name, None);
+    shop.upstreams[0].host_header = ir::HostHeader::Upstream;
+    let served = shop.serve_by(settings_with(&server, fast()));
+    for _ in 0..40 {
+        let answer = get(served.address, "/a");
+        let ports = [port(0), port(1)].map(|port| format!("orders.test:{port}"));
+        assert!(
+            ports.contains(&answer.text().to_owned()),
+            "{}",
+            answer.text()
+        );
+    }
+    let seen: Vec<usize> = hosts.iter().map(|host| host.seen().len()).collect();
+    assert_eq!(seen, [30, 10, 0]);
+    // The first two are gone: the next priority gets everything.
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = dead.local_addr().unwrap().port();
+    drop(dead);
+    let all = vec![service(10, 30, nobody), service(20, 99, port(2))];
+    server.says(name, SRV, Reply::Records(all, 0));
+    eventually("it is seen", || endpoints(&served) == 2.0);
+    for _ in 0..10 {
+        assert_eq!(
+            get(served.address, "/a").text(),
+            format!("orders.test:{}", port(2))
+        );
+    }
+    // It decidedly has no service.
+    let none = vec![Record::Service(0, 0, 0, ".")];
+    server.says(name, SRV, Reply::Records(none, 0));
+    eventually("it counts", || get(served.address, "/a").status == 503);
+}
+
+#[test]
+fn each_address_of_a_targets_name_gets_requests_and_together_they_have_its_weight() {
+    let hosts = hosts(3);
+    let port = hosts[0].address.port();
+    let server = NameServer::start();
+    server.says("many.test", A, records(&[1, 2], 60));
+    server.says("one.test", A, records(&[3], 60));
+    let mut shop = found(NAME, None);
+    let main = &mut shop.upstreams[0];
+    main.discovery = None;
+    let target = |name: &str, weight| ir::Target {
+        name: name.to_owned(),
+        host: format!("{name}.test"),
+        port,
+        path: format!("/{name}"),
+        weight,
+        zone: None,
+    };
+    main.targets = ir::Set::new(vec![target("many", 1), target("one", 2)]).unwrap();
+    let served = shop.serve_by(settings_with(&server, fast()));
+    for _ in 0..42 {
+        assert_eq!(get(served.address, "/a").status, 200);
+    }
+    let seen: Vec<usize> = hosts.iter().map(|host| host.seen().len()).collect();
+    assert_eq!(seen, [7, 7, 28]);
+    assert_eq!(hosts[0].seen()[0].line(), "GET /many/a HTTP/1.1");
+    assert_eq!(hosts[2].seen()[0].line(), "GET /one/a HTTP/1.1");
+}
+
+#[test]
+fn a_name_has_its_ipv6_addresses_where_it_has_no_others() {
+    let Ok(listener) = TcpListener::bind("[::1]:0") else {
+        eprintln!("skipped: there is no IPv6 here");
+        return;
+    };
+    let host = host_on(listener);
+    let server = NameServer::start();
+    server.says(NAME, A, Reply::Code(0));
+    server.says(NAME, AAAA, Reply::Records(vec![v6()], 60));
+    let shop = found(NAME, Some(host.address.port()));
+    let served = shop.serve_by(settings_with(&server, fast()));
+    assert_eq!(get(served.address, "/a").text(), "1");
+    assert_eq!(endpoints(&served), 1.0);
+}
+
+#[test]
+fn a_name_that_nobody_answers_for_at_the_start_holds_up_nobody_else() {
+    let hosts = hosts(1);
+    let server = NameServer::start();
+    server.says(NAME, A, Reply::Silence);
+    let mut shop = found(NAME, Some(hosts[0].address.port()));
+    shop.upstreams.push(service("other", &[hosts[0].address]));
+    shop.ops.push(op("GET", "/other").upstream("other"));
+    let mut node = gwd::node::Node::start(settings_with(&server, fast())).unwrap();
+    let version = shop.build(&mut node, Digest::of(b"one"));
+    let began = std::time::Instant::now();
+    node.find_hosts(&version, Duration::from_millis(50));
+    assert!(began.elapsed() >= Duration::from_millis(50));
+    node.bind(&version).unwrap();
+    node.publish(&version, 1);
+    let address = node.listeners()["public"];
+    let served = Served { node, address };
+    assert_eq!(get(served.address, "/other").status, 200);
+    assert_eq!(get(served.address, "/a").status, 503);
+    server.says(NAME, A, records(&[1], 60));
+    eventually("it is found", || get(served.address, "/a").status == 200);
+}
+
+#[test]
+fn localhost_needs_no_name_server() {
+    let hosts = hosts(1);
+    let shop = found("localhost", Some(hosts[0].address.port()));
+    let served = shop.serve();
+    assert_eq!(get(served.address, "/a").text(), "1");
+}
+
+#[test]
+fn what_is_known_of_a_host_stays_when_others_come_and_is_new_for_those() {
+    let port_of = hosts(3);
+    let port = port_of[0].address.port();
+    let server = NameServer::start();
+    server.says(NAME, A, records(&[1, 2], 0));
+    let mut shop = found(NAME, Some(port));
+    shop.upstreams[0].health.passive = Some(Passive {
+        consecutive_5xx: 1,
+        max_ejected_ppm: 1_000_000,
+        ejection_ms: 60_000,
+        ..Passive::default()
+    });
+    shop.upstreams[0].health.active = Some(Active::of(
+        &Written::default()
+            .with(&["interval"], Value::One(Scalar::Duration(20)))
+            .with(&["timeout"], Value::One(Scalar::Duration(20)))
+            .with(
+                &["statuses"],
+                Value::Set(vec![Scalar::Number(299)].into_iter().collect()),
+            )
+            .with(&["unchecked"], Value::One(Scalar::Text("wait".into()))),
+    ));
+    let served = shop.serve_by(settings_with(&server, fast()));
+    let healthy = |last: u8| {
+        let host = format!("127.0.0.{last}:{port}");
+        served.metric("gwd_upstream_host_healthy", &[&host])
+    };
+    let checks = || served.metric("gwd_upstream_health_checks_total", &["failed"]);
+    eventually("both fail their checks", || {
+        healthy(1) + healthy(2) == 0.0 && checks() >= 2.0
+    });
+    assert_eq!(get(served.address, "/a").status, 503);
+    server.says(NAME, A, records(&[2, 3], 0));
+    let third = format!("127.0.0.3:{port}");
+    let checked = || served.metric("gwd_upstream_health_checks_total", &[&third, "failed"]);
+    eventually("the new one is checked", || checked() >= 1.0);
+    assert_eq!(get(served.address, "/a").status, 503);
+    eventually("the first is forgotten", || {
+        !served.node.metrics().contains(&format!("127.0.0.1:{port}"))
+    });
+}
+
+#[test]
+fn hashes_are_looked_up_among_the_hosts_of_now() {
+    let hosts = hosts(4);
+    let port = hosts[0].address.port();
+    let server = NameServer::start();
+    for lb in [Lb::Ketama, Lb::Maglev] {
+        server.says(NAME, A, records(&[1, 2, 3], 0));
+        let mut shop = found(NAME, Some(port));
+        shop.upstreams[0].balance.lb = lb;
+        shop.upstreams[0].balance.hash_on = Some(policy::upstream::HashOn::Header("x-key".into()));
+        let served = shop.serve_by(settings_with(&server, fast()));
+        let map = || -> Vec<String> {
+            let ask = |key: usize| {
+                let answer = fetch(served.address, "GET", "/a", &format!("x-key: {key}\r\n"));
+                answer.text().to_owned()
+            };
+            (0..60).map(ask).collect()
+        };
+        let before = map();
+        assert_eq!(before, map(), "a key has its host");
+        server.says(NAME, A, records(&[1, 2, 3, 4], 0));
+        eventually("it is seen", || endpoints(&served) == 4.0);
+        let after = map();
+        let moved = before.iter().zip(&after).filter(|(a, b)| a != b);
+        let (mut count, mut strays) = (0, 0);
+        for (_, to) in moved {
+            count += 1;
+            strays += usize::from(to != "4");
+        }
+        assert!((4..40).contains(&count), "{lb:?}: {count} of 60 moved");
+        // A ring moves keys to the new host alone; a table may exchange a few others.
+        let most = if lb == Lb::Ketama { 0 } else { 12 };
+        assert!(strays <= most, "{lb:?}: {strays}");
+    }
+}
+
+#[test]
+fn versions_that_ask_the_same_share_the_answers_and_a_switch_asks_nobody() {
+    let hosts = hosts(1);
+    let server = NameServer::start();
+    server.says(NAME, A, records(&[1], 60));
+    let mut shop = found(NAME, Some(hosts[0].address.port()));
+    let mut served = shop.serve_by(settings_with(&server, Times::default()));
+    assert_eq!(get(served.address, "/a").text(), "1");
+    server.says(NAME, A, Reply::Silence);
+    shop.upstreams[0].connect_timeout_ms = 1_000;
+    let version = shop.build(&mut served.node, Digest::of(b"two"));
+    served.node.find_hosts(&version, Duration::ZERO);
+    served.node.publish(&version, 2);
+    assert_eq!(get(served.address, "/a").text(), "1");
+    assert_eq!(server.asked(NAME, A).0, 1);
+}
