@@ -86,7 +86,17 @@ fn upstream(upstream: &ir::Upstream) -> Value {
             json!({"name": target.name, "url": url, "weight": target.weight})
         })
         .collect();
-    json!({"name": upstream.name, "targets": targets})
+    match &upstream.discovery {
+        None => json!({"name": upstream.name, "targets": targets}),
+        Some(ir::Discovery::Dns(ir::Dns {
+            name,
+            port,
+            refresh_ms,
+        })) => {
+            let dns = json!({"name": name, "port": port, "refresh_ms": refresh_ms});
+            json!({"name": upstream.name, "targets": targets, "dns": dns})
+        }
+    }
 }
 
 fn api(api: &ir::Api) -> Value {

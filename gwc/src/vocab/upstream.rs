@@ -23,10 +23,10 @@ pub(crate) static UPSTREAM: Object = Object {
             Map(&Shape::Object(&TARGET)),
             "Its addresses by name.",
         ),
-        F::later(
+        F::optional(
             "dns",
             Shape::Object(&DNS),
-            "Its addresses by a DNS name that is asked again.",
+            "Its addresses by a DNS name that is asked again and again.",
         ),
         F::optional(
             "protocol",
@@ -105,12 +105,12 @@ static TARGET: Object = Object {
         F::required(
             "url",
             Text,
-            "`http://HOST:PORT/PATH`; the path stands before the request's.",
+            "`http://HOST:PORT/PATH`; the path stands before the request's. Each address of a host name gets requests.",
         ),
         F::optional(
             "weight",
             Integer(0, 1_000_000),
-            "Its share of the requests; 1 where nothing is said.",
+            "Its share of the requests, whatever its number of addresses; 1 where nothing is said.",
         ),
         F::optional(
             "zone",
@@ -127,16 +127,20 @@ static DNS: Object = Object {
         F::required(
             "name",
             Form(&forms::HOST_NAME),
-            "The name that is asked for.",
+            "The name that is asked for, such as `files.internal` or `_http._tcp.files.internal`.",
         ),
-        F::required("port", Integer(1, 65_535), "The port of every address."),
+        F::optional(
+            "port",
+            Integer(1, 65_535),
+            "The port of every address (A and AAAA records). Without it the name has SRV records, which say ports, weights and priorities.",
+        ),
         F::optional(
             "refresh",
             Timeout,
-            "How often it is asked again at least; as the answer says where nothing is said.",
+            "How long an answer counts at most, `1s` to `5m`; as the answer says, within these, where nothing is said.",
         ),
     ],
-    rules: &[],
+    rules: &[Rule::Holds(asks_for_what_is_there)],
 };
 
 static TIMEOUTS: Object = Object {
@@ -434,6 +438,48 @@ fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
         .and_then(|retries| retries.get("per_try_timeout"));
     if let (Some(request), Some(each)) = (request, each) {
         super::shared::check_tries(each, request, sink);
+    }
+}
+
+/// Records say the port, or gateway.yaml does; and an address is no name.
+fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
+    let name = node.get("name").and_then(NodeRef::scalar_text);
+    let labels = name.unwrap_or_default().trim_end_matches('.');
+    if let Some(name) = node.get("name")
+        && labels.parse::<std::net::IpAddr>().is_ok()
+    {
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, name.span(), "an address is asked nobody for")
+                .help("write `targets: {a: {url: \"http://ADDRESS:PORT\"}}` instead of `dns`"),
+        );
+    }
+    let is_service = labels
+        .split('.')
+        .take(2)
+        .all(|label| label.starts_with('_'));
+    let port = node.entry("port").filter(|(_, value)| !value.is_null());
+    if let (Some((entry, _)), true) = (port, is_service) {
+        sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                "the SRV records of this name say the ports",
+            )
+            .help("remove it, or write a name without `_SERVICE._PROTOCOL.`"),
+        );
+    }
+    let refresh = node.get("refresh").filter(|value| !value.is_null());
+    if let Some(refresh) = refresh
+        && read::duration_ms(refresh).is_ok_and(|ms| !(1_000..=300_000).contains(&ms))
+    {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                refresh.span(),
+                "a name is asked again after 1s at the earliest and 5m at the latest",
+            )
+            .help("write `1s` to `5m`, or remove it: answers say how long they count"),
+        );
     }
 }
 

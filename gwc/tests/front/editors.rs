@@ -230,6 +230,7 @@ const WRONG: &[&str] = &[
     "upstreams: {u: {targets: {a: {url: \"http://a\"}}, circuit_breaker: {open: 1s}}}",
     "upstreams: {u: {dns: {name: \"a:80\", port: 80}}}",
     "upstreams: {u: {dns: {name: a, port: 70000}}}",
+    "upstreams: {u: {dns: {port: 80}}}",
     "auth: {a: {kind: api_keys}}",
     "auth: {a: {}}",
     "auth: {a: {kind: jwt, issuer: i, audience: [a], jwks_url: \"https://i/k\", algorithms: [none]}}",

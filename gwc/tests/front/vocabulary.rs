@@ -92,7 +92,6 @@ fn a_rich_project_is_known_and_what_cannot_run_says_so_at_its_place() {
         .map(|finding| compiled.files.sources.text(finding.span))
         .collect();
     let expected = [
-        "dns",
         "jwt",
         "plans",
         "plan",

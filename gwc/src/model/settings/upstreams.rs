@@ -37,11 +37,12 @@ pub(super) fn upstream(
                 node.span(),
                 format!("the upstream `{name}` has no target"),
             )
-            .help("write `targets: {a: {url: \"http://HOST:PORT\"}}`"),
+            .help("write `targets: {a: {url: \"http://HOST:PORT\"}}`, or `dns: {name: NAME, port: PORT}`"),
         );
         return None;
     }
-    if targets.is_empty() && declared.is_empty() {
+    let discovery = discovery(node);
+    if targets.is_empty() && declared.is_empty() && discovery.is_none() {
         return None;
     }
     if !targets.is_empty() && targets.iter().all(|target| target.weight == 0) {
@@ -88,9 +89,27 @@ pub(super) fn upstream(
             circuit_breaker: group("circuit_breaker").map(circuit_breaker::author::read),
             limits: Limits::of(&written.inside(&["limits"])),
             protocol: protocol(node),
+            discovery,
         },
         request_timeout_ms: time("request"),
     })
+}
+
+/// Where its hosts are found; none where targets name them.
+fn discovery(node: NodeRef<'_>) -> Option<ir::Discovery> {
+    let dns = node.get("dns")?;
+    let name = dns.get("name")?.scalar_text()?.to_ascii_lowercase();
+    let port = dns.get("port").filter(|port| !port.is_null());
+    let port = port.map(|port| read::integer(port, 1, 65_535));
+    let refresh = dns.get("refresh").filter(|refresh| !refresh.is_null());
+    Some(ir::Discovery::Dns(ir::Dns {
+        name,
+        port: match port {
+            Some(port) => Some(u16::try_from(port.ok()?).ok()?),
+            None => None,
+        },
+        refresh_ms: refresh.and_then(|refresh| read::duration_ms(refresh).ok()),
+    }))
 }
 
 /// What is spoken to it. A word that cannot run yet is in `declared`.
