@@ -200,6 +200,19 @@ pub fn bundle_open(data: &[u8]) {
     }
 }
 
+/// A file of hosts: each has an address that can be reached, and a weight within its bound; why it
+/// is refused does not repeat it.
+pub fn host_file(data: &[u8]) {
+    match gwd::discovery::file::places(data) {
+        Ok(places) => assert!(
+            places
+                .iter()
+                .all(|one| one.address.port() > 0 && one.weight <= 1_000_000)
+        ),
+        Err(why) => assert!(why.len() < 200, "{why}"),
+    }
+}
+
 /// Statements and their envelopes: one way of writing only.
 pub fn statement(data: &[u8]) {
     if let Ok(envelope) = Envelope::decode(data) {
@@ -334,6 +347,7 @@ pub fn targets() -> Vec<Target> {
         ),
         ("bundle_open", bundle_open, bundles()),
         ("statement", statement, statements()),
+        ("host_file", host_file, host_files()),
         ("trust", trust, trusts()),
         (
             "edge",
@@ -420,6 +434,12 @@ fn bundles() -> Vec<Vec<u8>> {
     ];
     samples.extend(lowered.gateway.apis.iter().map(bundle::codec::encode));
     samples
+}
+
+fn host_files() -> Vec<Vec<u8>> {
+    let text = br#"{"targets": [{"address": "10.0.0.7:8080", "weight": 2, "zone": "east"},
+                                {"address": "[2001:db8::1]:80"}]}"#;
+    vec![text.to_vec(), br#"{"targets": []}"#.to_vec()]
 }
 
 fn statements() -> Vec<Vec<u8>> {

@@ -100,6 +100,15 @@ pub static HOST: Form = Form {
     fits: is_authority,
 };
 
+/// A file on the gateway's machine.
+pub static ABSOLUTE_FILE: Form = Form {
+    what: "an absolute path such as `/run/gateway/orders.json`",
+    pattern: r"/[^\u0000-\u001f]*[^/\u0000-\u001f]",
+    fits: |text| {
+        text.starts_with('/') && !text.ends_with('/') && !text.chars().any(char::is_control)
+    },
+};
+
 /// A host name of DNS.
 pub static HOST_NAME: Form = Form {
     what: "a host name such as `files.internal`, without port",
@@ -352,6 +361,11 @@ mod tests {
             &HOST_NAME,
             &["a", "files.internal", "a.b."],
             &["a:1", "-a", "a..b", "", "a/b"],
+        );
+        holds(
+            &ABSOLUTE_FILE,
+            &["/run/gateway/orders.json", "/a b"],
+            &["a", "/a/", "/", "", "/a\nb"],
         );
         holds(
             &PATH_TEMPLATE,

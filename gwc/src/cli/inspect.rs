@@ -96,6 +96,10 @@ fn upstream(upstream: &ir::Upstream) -> Value {
             let dns = json!({"name": name, "port": port, "refresh_ms": refresh_ms});
             json!({"name": upstream.name, "targets": targets, "dns": dns})
         }
+        Some(ir::Discovery::File(ir::HostFile { path })) => {
+            let file = json!({"path": path});
+            json!({"name": upstream.name, "targets": targets, "file": file})
+        }
     }
 }
 

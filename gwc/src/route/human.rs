@@ -157,7 +157,7 @@ impl Told<'_> {
             ));
         }
         match upstream.targets.len() {
-            0 => lines.push("it has no target that this version can reach".to_owned()),
+            0 => lines.push("its hosts are found while the gateway runs".to_owned()),
             1 => {}
             _ => lines.push("one of them gets it; which one cannot be told before".to_owned()),
         }

@@ -157,8 +157,9 @@ pub(super) fn upstream(
     let mut targets = Vec::new();
     let mut first: Option<policy::RequestHead> = None;
     let found = service.discovery.as_ref().map(ir::Discovery::target);
-    let targets_of = service.targets.iter().chain(&found);
-    for target in targets_of.filter(|target| target.weight > 0) {
+    let found = found.iter().filter(|target| !target.host.is_empty());
+    let meant = service.targets.iter().chain(found);
+    for target in meant.filter(|target| target.weight > 0) {
         let mut head = admitted.head.clone();
         forward::prepare(&mut head, route, service, target, &origin, cx);
         targets.push(Target {

@@ -29,6 +29,11 @@ pub(crate) static UPSTREAM: Object = Object {
             "Its addresses by a DNS name that is asked again and again.",
         ),
         F::optional(
+            "file",
+            Shape::Object(&FILE),
+            "Its addresses by a file on the gateway's machine that is watched.",
+        ),
+        F::optional(
             "protocol",
             Partly(&["h1", "h2c"], &["h2", "auto"]),
             "What it speaks: `h1`, or `h2c`: HTTP/2 in the clear, by prior knowledge. WebSockets are asked for over HTTP/1.1 in any case.",
@@ -93,7 +98,7 @@ pub(crate) static UPSTREAM: Object = Object {
         ),
     ],
     rules: &[
-        Rule::Apart(&["targets", "dns"], &BAD_VALUE),
+        Rule::Apart(&["targets", "dns", "file"], &BAD_VALUE),
         Rule::Holds(hash_goes_with_lb),
         Rule::Holds(tries_fit_into_the_timeout),
     ],
@@ -141,6 +146,16 @@ static DNS: Object = Object {
         ),
     ],
     rules: &[Rule::Holds(asks_for_what_is_there)],
+};
+
+static FILE: Object = Object {
+    what: "targets by a file",
+    fields: &[F::required(
+        "path",
+        Form(&forms::ABSOLUTE_FILE),
+        "Where it is: `{\"targets\": [{\"address\": \"IP:PORT\", \"weight\": 1, \"zone\": \"NAME\"}]}` in JSON; `weight` and `zone` may be left out.",
+    )],
+    rules: &[],
 };
 
 static TIMEOUTS: Object = Object {

@@ -231,6 +231,8 @@ const WRONG: &[&str] = &[
     "upstreams: {u: {dns: {name: \"a:80\", port: 80}}}",
     "upstreams: {u: {dns: {name: a, port: 70000}}}",
     "upstreams: {u: {dns: {port: 80}}}",
+    "upstreams: {u: {file: {path: orders.json}}}",
+    "upstreams: {u: {file: {path: /run/orders.json}, dns: {name: a, port: 80}}}",
     "auth: {a: {kind: api_keys}}",
     "auth: {a: {}}",
     "auth: {a: {kind: jwt, issuer: i, audience: [a], jwks_url: \"https://i/k\", algorithms: [none]}}",

@@ -24,7 +24,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
 use crate::discovery::share::share_out;
-use crate::discovery::source::{About, Answer, PLACES_MAX, Place};
+use crate::discovery::source::{Answer, PLACES_MAX, Place};
 
 /// How long one question may take, whatever the system's configuration says.
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
@@ -41,6 +41,15 @@ pub(crate) struct Dns {
     name_servers: Vec<SocketAddr>,
     resolver: RefCell<Option<Rc<TokioResolver>>>,
     system: RefCell<Option<System>>,
+}
+
+/// What a name is asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Asked<'a> {
+    /// Its addresses, for hosts at a port.
+    Addresses(&'a str, u16),
+    /// Its SRV records.
+    Services(&'a str),
 }
 
 /// Device, inode, change time and its nanoseconds of the files.
@@ -72,7 +81,7 @@ impl Dns {
     }
 
     /// Asks once.
-    pub(crate) async fn ask(&self, about: &About) -> Answer {
+    pub(crate) async fn ask(&self, asked: Asked<'_>) -> Answer {
         let resolver = match self.resolver() {
             Ok(resolver) => resolver,
             Err(error) => {
@@ -80,16 +89,16 @@ impl Dns {
                 return Answer::Failed { why };
             }
         };
-        let asked = async {
-            match about {
-                About::Addresses { name, port } => hosts(&resolver, name, *port).await,
-                About::Services { name } => services(&resolver, name).await,
+        let answered = async {
+            match asked {
+                Asked::Addresses(name, port) => hosts(&resolver, name, port).await,
+                Asked::Services(name) => services(&resolver, name).await,
             }
         };
         let late = |_| Answer::Failed {
             why: format!("no answer within {}s", ANSWER_WAIT.as_secs()),
         };
-        tokio::time::timeout(ANSWER_WAIT, asked)
+        tokio::time::timeout(ANSWER_WAIT, answered)
             .await
             .unwrap_or_else(late)
     }
@@ -150,6 +159,7 @@ async fn hosts(resolver: &TokioResolver, name: &str, port: u16) -> Answer {
                 priority: 0,
                 address: SocketAddr::new(address, port),
                 weight: 1,
+                zone: None,
             };
             Answer::Found {
                 places: addresses.into_iter().map(place).collect(),
@@ -239,6 +249,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
                 priority,
                 address: SocketAddr::new(*address, *port),
                 weight,
+                zone: None,
             }));
         }
     }

@@ -1,21 +1,24 @@
-//! Which hosts upstreams have now: names are asked, off the workers, for as long as a version
-//! names them (semantics.md §4, data-plane.md §5).
+//! Which hosts upstreams have now: names are asked and files watched, off the workers, for as long
+//! as a version names them (semantics.md §4, data-plane.md §5).
 //!
 //! One thread of the process. What is asked is a [`Source`]; upstreams and versions that ask the
 //! same share it. Each upstream of each version in memory ([`Common`]) follows its sources, and
 //! its hosts are exchanged when they change; workers see that at the next request.
 //!
-//! A new kind of source is a variant of [`About`] and an arm in [`Asker::ask`].
+//! A new kind of source is a variant of [`About`] and an arm in [`Asker::follow`].
 
 pub(crate) mod dns;
+pub mod file;
 mod share;
 pub(crate) mod source;
 
 pub(crate) use share::share_out;
+pub use source::Place;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -29,13 +32,15 @@ use crate::random::Random;
 use crate::telemetry::program::{Level, event};
 use crate::upstream::hosts::Common;
 
-use dns::Dns;
+use dns::{Asked, Dns};
 use source::{About, Answer, Question, Source, Told};
 
 /// Questions under way at once.
 const QUESTIONS_MAX: usize = 64;
 /// How often it is looked whether the system says something else about names.
 const SYSTEM_TICK: Duration = Duration::from_secs(2);
+/// How often it is looked whether a file was exchanged.
+const FILE_TICK: Duration = Duration::from_millis(250);
 /// How long a source that no version in memory names is still asked: whoever goes back soon needs
 /// no answer (release.md §7).
 const IDLE_MS: u64 = 600_000;
@@ -313,8 +318,8 @@ async fn follow(mut wanted: watch::Receiver<Arc<[Arc<Source>]>>, asker: Rc<Asker
         for source in sources.iter() {
             let question = source.question.clone();
             running.entry(question).or_insert_with(|| {
-                let asked = Rc::clone(&asker).keep_asking(Arc::clone(source));
-                Running(tokio::task::spawn_local(asked).abort_handle())
+                let followed = Rc::clone(&asker).follow(Arc::clone(source));
+                Running(tokio::task::spawn_local(followed).abort_handle())
             });
         }
         drop(sources);
@@ -335,27 +340,60 @@ async fn watch_system(asker: Rc<Asker>) {
 }
 
 impl Asker {
-    /// Asks again and again.
-    async fn keep_asking(self: Rc<Self>, source: Arc<Source>) {
+    /// Asks again and again, or watches.
+    async fn follow(self: Rc<Self>, source: Arc<Source>) {
+        match &source.question.about {
+            About::Addresses { name, port } => {
+                self.keep_asking(&source, Asked::Addresses(name, *port))
+                    .await;
+            }
+            About::Services { name } => self.keep_asking(&source, Asked::Services(name)).await,
+            About::File { path } => self.keep_looking(&source, path).await,
+        }
+    }
+
+    async fn keep_asking(&self, source: &Arc<Source>, asked: Asked<'_>) {
         let random = Random::new();
         loop {
             let answer = {
                 let _slot = self.slots.acquire().await;
-                self.ask(&source.question.about).await
+                self.dns.ask(asked).await
             };
             let Some(discovery) = self.discovery.upgrade() else {
                 return;
             };
-            let told = discovery.told(&source, answer, random.next());
+            let told = discovery.told(source, answer, random.next());
             drop(discovery);
             let wait = Duration::from_millis(told.wait_ms);
             let _sooner = tokio::time::timeout(wait, self.again.notified()).await;
         }
     }
 
-    async fn ask(&self, about: &About) -> Answer {
-        match about {
-            About::Addresses { .. } | About::Services { .. } => self.dns.ask(about).await,
+    /// Reads a file whenever it is another one than before. What waits for a disk is not done
+    /// on this thread.
+    async fn keep_looking(&self, source: &Arc<Source>, path: &Path) {
+        let mut seen = None;
+        loop {
+            let (path, before) = (path.to_owned(), seen);
+            let looked = tokio::task::spawn_blocking(move || {
+                // Before it is read: what is written meanwhile is seen the next time.
+                let stamp = file::stamp(&path);
+                let same = before == Some(stamp);
+                (stamp, (!same).then(|| file::read(&path)))
+            });
+            let Ok((stamp, answer)) = looked.await else {
+                return;
+            };
+            seen = Some(stamp);
+            let Some(discovery) = self.discovery.upgrade() else {
+                return;
+            };
+            match answer {
+                Some(answer) => drop(discovery.told(source, answer, 0)),
+                None => source.confirmed(discovery.clock.now_ms()),
+            }
+            drop(discovery);
+            tokio::time::sleep(FILE_TICK).await;
         }
     }
 }

@@ -4,7 +4,9 @@
 //! there are none, which counts when it has been said for a while; and no answer, which is no
 //! news: the last hosts are served on for as long as it takes.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,16 +30,21 @@ pub(crate) enum About {
     Addresses { name: Box<str>, port: u16 },
     /// The SRV records of a name (RFC 2782), with the addresses of those that they name.
     Services { name: Box<str> },
+    /// A file that is watched.
+    File { path: Box<Path> },
 }
 
 /// A host that was found.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub struct Place {
     /// Those of the lowest number come first, while any of them works.
-    pub(crate) priority: u16,
-    pub(crate) address: SocketAddr,
+    pub priority: u16,
+    /// Where it is.
+    pub address: SocketAddr,
     /// Its share among those of its priority.
-    pub(crate) weight: u32,
+    pub weight: u32,
+    /// The zone that it runs in.
+    pub zone: Option<Arc<str>>,
 }
 
 /// What came of asking.
@@ -136,6 +143,14 @@ impl Source {
         now_ms.saturating_sub(told_ms.unwrap_or(self.since_ms))
     }
 
+    /// The last answer still holds.
+    pub(crate) fn confirmed(&self, now_ms: u64) {
+        let mut known = self.lock();
+        if known.why.is_none() {
+            known.told_ms = Some(now_ms);
+        }
+    }
+
     /// Takes an answer over. `chance` is any number: what jitter is made of.
     pub(crate) fn told(&self, answer: Answer, now_ms: u64, times: &Times, chance: u64) -> Told {
         let mut known = self.lock();
@@ -214,13 +229,23 @@ impl About {
         match self {
             Self::Addresses { .. } => "dns",
             Self::Services { .. } => "dns-srv",
+            Self::File { .. } => "file",
         }
     }
 
     /// What is asked for.
-    pub(crate) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> Cow<'_, str> {
         match self {
-            Self::Addresses { name, .. } | Self::Services { name } => name,
+            Self::Addresses { name, .. } | Self::Services { name } => Cow::Borrowed(name),
+            Self::File { path } => path.to_string_lossy(),
+        }
+    }
+
+    /// Whether answers have weights of their own; else hosts are alike.
+    pub(crate) fn has_weights(&self) -> bool {
+        match self {
+            Self::Addresses { .. } => false,
+            Self::Services { .. } | Self::File { .. } => true,
         }
     }
 }
@@ -242,6 +267,7 @@ mod tests {
             priority: 0,
             address: ([10, 0, 0, *last], 80).into(),
             weight: 1,
+            zone: None,
         });
         let places = places.collect();
         Answer::Found { places, ttl_ms }
@@ -297,6 +323,7 @@ mod tests {
                 priority: 0,
                 address: (std::net::Ipv4Addr::from(number), 80).into(),
                 weight: 1,
+                zone: None,
             })
             .collect();
         let many = Answer::Found {

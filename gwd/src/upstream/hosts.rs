@@ -110,6 +110,10 @@ impl Common {
                     };
                     found(about, dns.refresh_ms)
                 }
+                ir::Discovery::File(file) => {
+                    let path = std::path::Path::new(&file.path).into();
+                    found(About::File { path }, None)
+                }
             },
         });
         Self {
@@ -168,21 +172,9 @@ impl Common {
         let shares = share_out(&groups);
         let all = self.targets.iter().zip(found).zip(shares);
         let all = all.flat_map(|((target, places), share)| {
-            let alike = places
-                .windows(2)
-                .all(|pair| pair[0].weight == pair[1].weight);
-            places.into_iter().map(move |place| Member {
-                priority: place.priority,
-                endpoint: Endpoint {
-                    address: place.address,
-                    target: ir::Target {
-                        port: place.address.port(),
-                        // Only one target has shares of its own: that of a discovery.
-                        weight: if alike { share } else { place.weight },
-                        ..target.target.clone()
-                    },
-                },
-            })
+            let weighs = target.weighs();
+            let place = move |place| target.member(place, (!weighs).then_some(share));
+            places.into_iter().map(place)
         });
         let mut all: Vec<Member> = all.collect();
         all.sort_by_key(|member| member.priority);
@@ -206,8 +198,37 @@ impl Target {
                 priority: 0,
                 address: *address,
                 weight: 1,
+                zone: None,
             }],
             At::Found(source) => source.places().to_vec(),
+        }
+    }
+
+    /// Whether its places have weights of their own; else they share what is written. Only a
+    /// discovery has, and beside it there are no other targets.
+    fn weighs(&self) -> bool {
+        match &self.place {
+            At::Address(_) => false,
+            At::Found(source) => source.question.about.has_weights(),
+        }
+    }
+
+    fn member(&self, place: Place, share: Option<u32>) -> Member {
+        let mut target = self.target.clone();
+        target.port = place.address.port();
+        target.weight = share.unwrap_or(place.weight);
+        if let Some(zone) = &place.zone {
+            target.zone = Some(zone.to_string());
+        }
+        if target.host.is_empty() {
+            target.host = place.address.ip().to_string();
+        }
+        Member {
+            priority: place.priority,
+            endpoint: Endpoint {
+                address: place.address,
+                target,
+            },
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Hosts that are found by names: they come and go under load, and nothing is lost.
+//! Hosts that are found by names and in files: they come and go under load, and nothing is lost.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -520,4 +520,132 @@ fn versions_that_ask_the_same_share_the_answers_and_a_switch_asks_nobody() {
     served.node.publish(&version, 2);
     assert_eq!(get(served.address, "/a").text(), "1");
     assert_eq!(server.asked(NAME, A).0, 1);
+}
+
+/// A shop whose upstream's hosts stand in a file.
+fn in_file(path: &std::path::Path) -> Shop {
+    let mut shop = found(NAME, None);
+    let path = path.to_str().unwrap().to_owned();
+    shop.upstreams[0].discovery = Some(ir::Discovery::File(ir::HostFile { path }));
+    shop
+}
+
+fn listed(hosts: &[&Upstream]) -> String {
+    let targets = hosts.iter();
+    let targets = targets.map(|host| format!("{{\"address\": \"{}\"}}", host.address));
+    format!(
+        "{{\"targets\": [{}]}}",
+        targets.collect::<Vec<_>>().join(",")
+    )
+}
+
+#[test]
+fn a_file_that_is_exchanged_exchanges_the_hosts_and_a_broken_one_does_not() {
+    let hosts = hosts(3);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hosts.json");
+    let exchange = |text: &str| {
+        let next = folder.path().join("next");
+        std::fs::write(&next, text).unwrap();
+        std::fs::rename(&next, &path).unwrap();
+    };
+    exchange(&listed(&[&hosts[0]]));
+    let served = in_file(&path).serve();
+    assert_eq!(answers(&served, 3), "1");
+    exchange(&listed(&[&hosts[1], &hosts[2]]));
+    eventually("it is seen", || answers(&served, 6) == "23");
+    // In place, longer and shorter.
+    std::fs::write(&path, listed(&[&hosts[0], &hosts[1], &hosts[2]])).unwrap();
+    eventually("it is seen", || answers(&served, 9) == "123");
+    let age = || served.metric("gwd_upstream_endpoint_age_seconds", &["main"]);
+    let failed = || served.metric("gwd_upstream_discovery_total", &["main", "failed"]);
+    assert_eq!(failed(), 0.0);
+    for broken in [
+        "",
+        "{\"targets\": [",
+        "{\"targets\": [{\"address\": \"hunter2\"}]}",
+    ] {
+        let before = failed();
+        exchange(broken);
+        eventually("it is told", || failed() > before);
+        assert_eq!(answers(&served, 9), "123", "{broken}");
+    }
+    std::fs::remove_file(&path).unwrap();
+    let before = failed();
+    eventually("it is told", || failed() > before);
+    eventually("it gets old", || age() > 0.6);
+    assert_eq!(answers(&served, 9), "123");
+    exchange(&listed(&[&hosts[1]]));
+    eventually("it is seen", || answers(&served, 3) == "2");
+    eventually("it is new", || age() < 0.5);
+    // Nobody: that is said, not forgotten.
+    exchange(&listed(&[]));
+    eventually("nobody is there", || {
+        get(served.address, "/a").status == 503
+    });
+}
+
+#[test]
+fn the_link_of_a_mounted_folder_may_be_swapped_again_and_again() {
+    use std::os::unix::fs::symlink;
+    let hosts = hosts(3);
+    let folder = tempfile::tempdir().unwrap();
+    let swap = |round: usize, text: &str| {
+        let data = folder.path().join(format!("..{round}"));
+        std::fs::create_dir(&data).unwrap();
+        std::fs::write(data.join("hosts.json"), text).unwrap();
+        let next = folder.path().join("..data_tmp");
+        symlink(format!("..{round}"), &next).unwrap();
+        std::fs::rename(&next, folder.path().join("..data")).unwrap();
+    };
+    swap(0, &listed(&[&hosts[0]]));
+    let path = folder.path().join("hosts.json");
+    symlink("..data/hosts.json", &path).unwrap();
+    let served = in_file(&path).serve();
+    assert_eq!(answers(&served, 3), "1");
+    for (round, host) in [(1, 1), (2, 2), (3, 0)] {
+        let began = std::time::Instant::now();
+        swap(round, &listed(&[&hosts[host]]));
+        let expected = (host + 1).to_string();
+        eventually("it is seen", || answers(&served, 1) == expected);
+        assert!(
+            began.elapsed() < Duration::from_secs(1),
+            "{:?}",
+            began.elapsed()
+        );
+    }
+}
+
+#[test]
+fn hosts_of_a_file_have_weights_zones_and_their_own_names() {
+    let hosts: Vec<Upstream> = (0..2).map(|_| Upstream::saying("ok")).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hosts.json");
+    let text = format!(
+        "{{\"targets\": [{{\"address\": \"{}\", \"weight\": 3}},
+                         {{\"address\": \"{}\", \"zone\": \"east\"}}]}}",
+        hosts[0].address, hosts[1].address
+    );
+    std::fs::write(&path, text).unwrap();
+    let mut shop = in_file(&path);
+    shop.upstreams[0].host_header = ir::HostHeader::Upstream;
+    let asked = |settings: Settings| {
+        let before: Vec<usize> = hosts.iter().map(|host| host.seen().len()).collect();
+        let served = shop.serve_by(settings);
+        for _ in 0..8 {
+            assert_eq!(get(served.address, "/a").status, 200);
+        }
+        let seen = hosts.iter().map(|host| host.seen().len());
+        seen.zip(before)
+            .map(|(now, before)| now - before)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(asked(settings()), [6, 2]);
+    let east = Settings {
+        zone: Some("east".into()),
+        ..settings()
+    };
+    assert_eq!(asked(east), [0, 8]);
+    let name = hosts[1].address.to_string();
+    assert_eq!(hosts[1].seen()[0].field("host"), [name]);
 }

@@ -11,6 +11,18 @@ pub enum Discovery {
     /// By a DNS name.
     #[n(0)]
     Dns(#[n(0)] Dns),
+    /// In a file on the gateway's machine that somebody else writes.
+    #[n(1)]
+    File(#[n(0)] HostFile),
+}
+
+/// A file that says which hosts there are.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct HostFile {
+    /// Its absolute path.
+    #[n(0)]
+    pub path: String,
 }
 
 /// A DNS name that is asked again and again.
@@ -53,22 +65,28 @@ impl Discovery {
                 }
                 settings
             }
+            Self::File(HostFile { path }) => {
+                let path = Value::One(Scalar::Text(path.clone()));
+                Settings::default().with(&["file", "path"], path)
+            }
         }
     }
 
-    /// How hosts are spoken to, as far as it is known before they are found: by what name, and
-    /// at which port, 0 where each has its own.
+    /// How hosts are spoken to, as far as it is known before they are found: by what name, empty
+    /// where each has its own, and at which port, 0 where each has its own.
     #[must_use]
     pub fn target(&self) -> Target {
-        match self {
-            Self::Dns(dns) => Target {
-                name: "dns".to_owned(),
-                host: dns.host().to_owned(),
-                port: dns.port.unwrap_or(0),
-                path: String::new(),
-                weight: 1,
-                zone: None,
-            },
+        let (name, host, port) = match self {
+            Self::Dns(dns) => ("dns", dns.host(), dns.port.unwrap_or(0)),
+            Self::File(_) => ("file", "", 0),
+        };
+        Target {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            port,
+            path: String::new(),
+            weight: 1,
+            zone: None,
         }
     }
 }

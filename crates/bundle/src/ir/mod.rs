@@ -19,7 +19,7 @@ pub use api::{Api, Condition, Link, Mount, Operation, Test, TrailingSlash, Treat
 pub use contract::{
     Body, Contract, ContractOperation, Header, MediaType, Parameter, ParameterPlace, Response,
 };
-pub use discovery::{Discovery, Dns};
+pub use discovery::{Discovery, Dns, HostFile};
 pub use forwarding::Forwarding;
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
@@ -80,6 +80,7 @@ pub const PROVIDES: &[&str] = &[
     "upstream:bounded_load",
     "upstream:circuit_breaker",
     "upstream:dns",
+    "upstream:file",
     "upstream:hash_on",
     "upstream:health",
     "upstream:health:active",

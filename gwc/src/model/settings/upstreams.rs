@@ -30,6 +30,7 @@ pub(super) fn upstream(
         .get("targets")
         .is_none_or(|targets| targets.entries().next().is_none())
         && node.get("dns").is_none()
+        && node.get("file").is_none()
     {
         sink.push(
             Diagnostic::new(
@@ -97,6 +98,10 @@ pub(super) fn upstream(
 
 /// Where its hosts are found; none where targets name them.
 fn discovery(node: NodeRef<'_>) -> Option<ir::Discovery> {
+    if let Some(path) = node.get("file").and_then(|file| file.get("path")) {
+        let path = path.scalar_text()?.to_owned();
+        return Some(ir::Discovery::File(ir::HostFile { path }));
+    }
     let dns = node.get("dns")?;
     let name = dns.get("name")?.scalar_text()?.to_ascii_lowercase();
     let port = dns.get("port").filter(|port| !port.is_null());

@@ -232,7 +232,7 @@ pub(super) static UPSTREAM: Table = Table {
         "health"."passive"."max_ejected": Less(Is(100_000));
         "tls"."verify": Access; "tls"."ca": Access; "tls"."sni": Access;
         "targets"."*"."tls": Access; "targets" as "targets-changed": Other;
-        "dns" as "targets-changed": Other;
+        "dns" as "targets-changed": Other; "file" as "targets-changed": Other;
     },
 };
 

@@ -377,7 +377,10 @@ fn named(settings: &Settings) -> impl Iterator<Item = String> + '_ {
 
 fn hosts(upstream: &ir::Upstream) -> Vec<String> {
     if let Some(discovery) = &upstream.discovery {
-        return vec![discovery.target().host];
+        return match discovery {
+            ir::Discovery::Dns(dns) => vec![dns.host().to_owned()],
+            ir::Discovery::File(file) => vec![format!("file:{}", file.path)],
+        };
     }
     let targets = upstream.targets.iter();
     targets.map(engine::forward::authority).collect()

@@ -73,7 +73,8 @@ fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
         Some(name) => [name].into(),
         None if upstream.targets.is_empty() => match &upstream.discovery {
             Some(ir::Discovery::Dns(dns)) => [dns.host()].into(),
-            None => BTreeSet::new(),
+            // Each has its own address for a name.
+            Some(ir::Discovery::File(_)) | None => BTreeSet::new(),
         },
         None => {
             let targets = upstream.targets.iter();

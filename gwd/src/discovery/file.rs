@@ -1,0 +1,177 @@
+//! Hosts from a file that somebody else writes and exchanges:
+//!
+//! ```json
+//! {"targets": [{"address": "10.0.0.7:8080", "weight": 2, "zone": "east"}]}
+//! ```
+//!
+//! The file is looked at again and again by its path, so that it does not matter how it is
+//! exchanged: by a rename, by a link of a folder above it (`..data`), in place. One that cannot be
+//! read, or not understood, changes nothing. What it says is not repeated in errors: somebody may
+//! have named the wrong file.
+
+use std::fs::Metadata;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::discovery::source::{Answer, PLACES_MAX, Place};
+use crate::files::read_file;
+
+/// Bytes of a file.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+/// The most that a weight can be, as in gateway.yaml.
+const WEIGHT_MAX: u32 = 1_000_000;
+
+/// What tells one content from another without reading it: device, inode, length, and when it was
+/// changed.
+pub(crate) type Stamp = (u64, u64, u64, i64, i64);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    targets: Vec<Target>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Target {
+    address: SocketAddr,
+    #[serde(default = "one")]
+    weight: u32,
+    zone: Option<String>,
+}
+
+const fn one() -> u32 {
+    1
+}
+
+/// The file as it is now, without reading it; none where there is none.
+pub(crate) fn stamp(path: &Path) -> Option<Stamp> {
+    let stamp = |file: Metadata| {
+        (
+            file.dev(),
+            file.ino(),
+            file.len(),
+            file.ctime(),
+            file.ctime_nsec(),
+        )
+    };
+    std::fs::metadata(path).ok().map(stamp)
+}
+
+/// Reads the file.
+pub(crate) fn read(path: &Path) -> Answer {
+    let bytes = read_file(path, FILE_BYTES_MAX).map_err(|error| error.to_string());
+    match bytes.and_then(|bytes| places(&bytes)) {
+        Ok(places) => Answer::Found {
+            places,
+            ttl_ms: u64::MAX,
+        },
+        Err(why) => Answer::Failed { why },
+    }
+}
+
+/// The hosts that a file's bytes name.
+///
+/// # Errors
+/// Where and why they cannot be understood, without what is written there.
+pub fn places(bytes: &[u8]) -> Result<Vec<Place>, String> {
+    let written: Written = serde_json::from_slice(bytes).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let what = match error.classify() {
+            serde_json::error::Category::Data => {
+                "it is not `{\"targets\": [{\"address\": \"IP:PORT\", \"weight\": 1, \"zone\": \"…\"}]}`"
+            }
+            serde_json::error::Category::Eof => "it ends too early",
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => {
+                "it is not JSON"
+            }
+        };
+        format!("{what} (line {line}, column {column})")
+    })?;
+    if written.targets.len() > PLACES_MAX {
+        let count = written.targets.len();
+        return Err(format!("it has {count} targets, more than {PLACES_MAX}"));
+    }
+    let place = |(at, target): (usize, Target)| {
+        if target.address.port() == 0 || target.address.ip().is_unspecified() {
+            return Err(format!("target {at} has no address that can be reached"));
+        }
+        if target.weight > WEIGHT_MAX {
+            return Err(format!("the weight of target {at} is above {WEIGHT_MAX}"));
+        }
+        Ok(Place {
+            priority: 0,
+            address: target.address,
+            weight: target.weight,
+            zone: target.zone.map(Arc::from),
+        })
+    };
+    written.targets.into_iter().enumerate().map(place).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_have_an_address_and_may_have_a_weight_and_a_zone() {
+        let text = r#"{"targets": [{"address": "10.0.0.7:80", "weight": 0, "zone": "east"},
+                                   {"address": "[::1]:8080"}]}"#;
+        let places = places(text.as_bytes()).unwrap();
+        let told: Vec<_> = places
+            .iter()
+            .map(|one| (one.address.to_string(), one.weight, one.zone.as_deref()))
+            .collect();
+        let expected = [
+            ("10.0.0.7:80".to_owned(), 0, Some("east")),
+            ("[::1]:8080".to_owned(), 1, None),
+        ];
+        assert_eq!(told, expected);
+        assert_eq!(super::places(br#"{"targets": []}"#), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_what_is_written() {
+        for (text, why) in [
+            ("", "it ends too early (line 1, column 0)"),
+            ("{\"targets\": [", "it ends too early"),
+            ("hunter2", "it is not JSON (line 1, column 1)"),
+            ("{\"hunter2\": 1}", "it is not `{\"targets\""),
+            (
+                "{\"targets\": [{\"address\": \"hunter2\"}]}",
+                "it is not `{",
+            ),
+            (
+                "{\"targets\": [{\"address\": \"hunter2:80\"}]}",
+                "it is not `{",
+            ),
+            (
+                "{\"targets\": [{\"address\": \"10.0.0.1:0\"}]}",
+                "target 0 has no address",
+            ),
+            (
+                "{\"targets\": [{\"address\": \"0.0.0.0:80\"}]}",
+                "target 0 has no address",
+            ),
+            (
+                "{\"targets\": [{\"address\": \"10.0.0.1:80\", \"weight\": 1000001}]}",
+                "the weight of target 0 is above 1000000",
+            ),
+            (
+                "{\"targets\": [{\"address\": \"10.0.0.1:80\", \"weight\": -1}]}",
+                "it is not `{",
+            ),
+        ] {
+            let told = places(text.as_bytes()).unwrap_err();
+            assert!(told.starts_with(why), "{text}: {told}");
+            assert!(!told.contains("hunter2"), "{told}");
+        }
+        let many = vec!["{\"address\": \"10.0.0.1:80\"}"; 1_025].join(",");
+        let many = places(format!("{{\"targets\": [{many}]}}").as_bytes());
+        assert_eq!(many.unwrap_err(), "it has 1025 targets, more than 1024");
+    }
+}
