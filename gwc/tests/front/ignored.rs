@@ -58,6 +58,8 @@ upstreams:
     timeouts: {connect: 1s, request: 7s, idle: 20s}
     host_header: upstream
   v: {targets: {x: {url: "http://127.0.0.1:9002"}}}
+  w: {dns: {name: w.test, port: 9004, refresh: 10s}}
+  z: {file: {path: /run/hosts.json}}
 auth:
   keys: {kind: api_key}
   people: {kind: basic, realm: "the shop"}
