@@ -55,6 +55,9 @@ pub(crate) enum Asked<'a> {
 /// Device, inode, change time and its nanoseconds of the files.
 type System = [Option<(u64, u64, i64, i64)>; SYSTEM.len()];
 
+/// Weight, port and addresses of one record.
+type Service<'a> = (u16, u16, &'a [IpAddr]);
+
 /// An answer with addresses, or why there is none.
 type Addresses = Result<(Vec<IpAddr>, u64), Answer>;
 
@@ -234,7 +237,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Answer {
         }
         found.insert(&srv.target, all);
     }
-    let mut by_priority: BTreeMap<u16, Vec<(u16, u16, &[IpAddr])>> = BTreeMap::new();
+    let mut by_priority: BTreeMap<u16, Vec<Service<'_>>> = BTreeMap::new();
     for srv in &records {
         let group = by_priority.entry(srv.priority).or_default();
         group.push((srv.weight, srv.port, &found[&srv.target]));

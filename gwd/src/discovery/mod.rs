@@ -172,18 +172,11 @@ impl Discovery {
     }
 
     /// Waits until all of these were answered, or the time is over; tells how many were not.
-    pub(crate) fn wait<'s>(
-        &self,
-        sources: impl Iterator<Item = &'s Arc<Source>> + Clone,
-        limit: Duration,
-    ) -> usize {
+    pub(crate) fn wait(&self, sources: &[&Arc<Source>], limit: Duration) -> usize {
         let end = Instant::now() + limit;
         let mut inner = self.lock();
         loop {
-            let open = sources
-                .clone()
-                .filter(|source| !source.is_settled())
-                .count();
+            let open = sources.iter().filter(|one| !one.is_settled()).count();
             let left = end.saturating_duration_since(Instant::now());
             if open == 0 || left.is_zero() {
                 return open;

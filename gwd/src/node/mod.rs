@@ -293,7 +293,7 @@ impl Node {
     /// time is over; then requests to those that were not fail until they are.
     pub fn find_hosts(&self, version: &Version, limit: Duration) {
         let sources = version.0.commons.iter().flat_map(|common| common.sources());
-        let open = self.discovery.wait(sources, limit);
+        let open = self.discovery.wait(&sources.collect::<Vec<_>>(), limit);
         if open > 0 {
             event(
                 Level::Warn,

@@ -173,8 +173,9 @@ impl Common {
         let all = self.targets.iter().zip(found).zip(shares);
         let all = all.flat_map(|((target, places), share)| {
             let weighs = target.weighs();
-            let place = move |place| target.member(place, (!weighs).then_some(share));
-            places.into_iter().map(place)
+            let share = (!weighs).then_some(share);
+            let member = |place: &Place| target.member(place, share);
+            places.iter().map(member).collect::<Vec<_>>()
         });
         let mut all: Vec<Member> = all.collect();
         all.sort_by_key(|member| member.priority);
@@ -213,7 +214,7 @@ impl Target {
         }
     }
 
-    fn member(&self, place: Place, share: Option<u32>) -> Member {
+    fn member(&self, place: &Place, share: Option<u32>) -> Member {
         let mut target = self.target.clone();
         target.port = place.address.port();
         target.weight = share.unwrap_or(place.weight);
