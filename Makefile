@@ -101,6 +101,7 @@ bench: dist
 	GWC=$(CURDIR)/target/bin-dist/gwc bench/plan
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/activation
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/switch
+	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/start
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/peers
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/scenarios
 	GWC=$(CURDIR)/target/bin-dist/gwc GWD=$(CURDIR)/target/bin-dist/gwd bench/instructions
