@@ -4,6 +4,7 @@
 //! that is written as must be read alike.
 
 mod front;
+mod wire;
 
 use std::net::IpAddr;
 
@@ -24,6 +25,7 @@ use gwc::project::files::Files;
 use gwc::syntax::{self, Limits};
 
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
+pub use wire::proxy_header;
 
 /// Limits that keep a single input cheap.
 fn limits() -> Limits {
@@ -359,6 +361,7 @@ pub fn targets() -> Vec<Target> {
                 "HEAD /a/b\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
             ]),
         ),
+        ("proxy_header", proxy_header, wire::proxy_headers()),
         ("baseline", baseline, vec![front::sample_baseline()]),
         (
             "levels",

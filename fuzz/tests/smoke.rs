@@ -43,7 +43,16 @@ fn no_input_makes_a_target_panic() {
         let mut dice = Dice(name.len() as u64);
         let slow = !matches!(
             name,
-            "yaml" | "json" | "template" | "path" | "bundle_open" | "statement" | "host_file" | "trust" | "edge"
+            "yaml"
+                | "json"
+                | "template"
+                | "path"
+                | "bundle_open"
+                | "statement"
+                | "host_file"
+                | "trust"
+                | "edge"
+                | "proxy_header"
         );
         for number in 0..if slow { INPUTS / 4 } else { INPUTS } {
             let input = mutated(&samples, &mut dice);

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::listen::{self, ListenSocket};
-use crate::proxy::connection;
+use crate::proxy::arrival;
 use crate::telemetry::process::Shed;
 use crate::telemetry::program::{Level, event};
 use crate::worker::Worker;
@@ -138,7 +138,7 @@ async fn serve(
 
 async fn accept_one(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, listener: &TcpListener) {
     match listener.accept().await {
-        Ok((stream, peer)) => connection::accepted(worker, socket, stream, peer),
+        Ok((stream, peer)) => arrival::accepted(worker, socket, stream, peer),
         Err(error) => {
             if is_exhausted(&error) {
                 worker.counters().shed(Shed::FileDescriptors);
@@ -155,7 +155,7 @@ async fn accept_waiting(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, listene
         Poll::Ready(Err(_)) | Poll::Pending => Poll::Ready(None),
     }));
     while let Some((stream, peer)) = waiting.as_mut().await {
-        connection::accepted(worker, socket, stream, peer);
+        arrival::accepted(worker, socket, stream, peer);
     }
 }
 

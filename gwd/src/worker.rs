@@ -20,7 +20,7 @@ use crate::clock;
 use crate::deadlines::Deadlines;
 use crate::listen::ListenSocket;
 use crate::memory;
-use crate::proxy::connection;
+use crate::proxy::arrival;
 use crate::published::{Current, Shared};
 use crate::random::Random;
 use crate::spread::{Handed, Peers};
@@ -175,7 +175,7 @@ impl Worker {
             let worker = Rc::clone(&worker);
             async move {
                 while let Some(handed) = handed.recv().await {
-                    connection::take(&worker, handed);
+                    arrival::take(&worker, handed);
                 }
             }
         });

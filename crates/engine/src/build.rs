@@ -208,6 +208,7 @@ fn listener(listener: &ir::Listener) -> Result<Listener, BuildError> {
             ir::Protocol::Https(_) => "https",
         },
         http2: listener.http2,
+        proxy_protocol: listener.proxy_protocol.clone().map(Arc::new),
         hosts: HostTable::default(),
     })
 }

@@ -8,6 +8,7 @@
 pub mod edge;
 pub mod forward;
 pub mod path;
+pub mod proxy_protocol;
 pub mod router;
 
 mod api_part;

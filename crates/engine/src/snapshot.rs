@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bundle::ir::{Cidr, ListenerLimits, Operation, Upstream};
+use bundle::ir::{Cidr, ListenerLimits, Operation, ProxyProtocol, Upstream};
 use policy::traffic::{circuit_breaker, retry};
 use policy::{Filter, RequestHead, StateId};
 
@@ -41,6 +41,8 @@ pub struct Listener {
     pub scheme: &'static str,
     /// Whether HTTP/2 is spoken beside HTTP/1.1.
     pub http2: bool,
+    /// Who tells for whom a connection is; none where its peer is the client.
+    pub proxy_protocol: Option<Arc<ProxyProtocol>>,
     pub(crate) hosts: HostTable,
 }
 

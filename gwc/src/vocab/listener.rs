@@ -31,10 +31,10 @@ pub(crate) static LISTENER: Object = Object {
             Shape::Object(&TLS),
             "Certificates and who must have one.",
         ),
-        F::later(
+        F::optional(
             "proxy_protocol",
             Either(&[Bool, Shape::Object(&PROXY_PROTOCOL)]),
-            "Whether a PROXY header must come first; `true` takes it from `trusted_proxies`.",
+            "Whether every connection begins with a PROXY header (version 1 or 2) that names its client; `true` takes it from `trusted_proxies`. Peers that are not named are refused, and a connection without a header is.",
         ),
         F::optional(
             "trusted_proxies",

@@ -31,6 +31,7 @@ listeners:
     address: 127.0.0.1:8080
     protocol: http
     trusted_proxies: [10.0.0.0/8]
+    proxy_protocol: {from: ["10.9.0.0/16"], timeout: 4s}
     limits: {connections: 1000, header_bytes: 32KiB, headers: 50, header_timeout: 5s, idle_timeout: 30s}
   second:
     address: "127.0.0.1:8081"

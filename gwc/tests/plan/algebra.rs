@@ -326,6 +326,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             limits,
             trusted_proxies: Vec::new(),
             http2: false,
+            proxy_protocol: None,
             declared: policy::declared::Settings::default(),
         }])
         .ok()?,

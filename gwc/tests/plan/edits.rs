@@ -355,6 +355,40 @@ fn a_trusted_proxy_more_weakens() {
 }
 
 #[test]
+fn a_balancer_that_tells_for_whom_a_connection_is_may_say_anything() {
+    let listener = |header: &str| {
+        edit(
+            GATEWAY,
+            "auth:",
+            &format!("listeners: {{public: {{address: \"127.0.0.1:8080\"{header}}}}}\nauth:"),
+        )
+    };
+    let told = |old: &str, new: &str| {
+        lines(&plan(
+            (&listener(old), DOCUMENT),
+            (&listener(new), DOCUMENT),
+        ))
+    };
+    let from = ", proxy_protocol: {from: [10.0.0.0/8]}";
+    let setting = "listener-setting-changed listener public proxy_protocol.timeout";
+    assert_eq!(
+        told("", from),
+        [
+            "security weaken trusted-proxy-added listener public proxy_protocol.from",
+            &format!("policy changed {setting}"),
+        ]
+    );
+    assert_eq!(
+        told(from, ", proxy_protocol: {from: [10.0.0.0/8], timeout: 5s}"),
+        [format!("policy relax {setting}")]
+    );
+    assert_eq!(
+        told(from, ", proxy_protocol: {from: [10.0.0.0/9]}"),
+        ["security strengthen trusted-proxy-removed listener public proxy_protocol.from"]
+    );
+}
+
+#[test]
 fn targets_are_told_under_upstream() {
     assert_eq!(
         gateway(":9001", ":9002"),

@@ -1,14 +1,13 @@
-//! One client connection, from accepting to closing: what is spoken on it is found out, then
-//! it is served as [`http1`] or [`http2`].
+//! One client connection, from the first byte to closing: what is spoken on it is found out,
+//! then it is served as [`http1`] or [`http2`]. How it got here is [`super::arrival`]'s.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future as _, poll_fn};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -30,7 +29,7 @@ use crate::proxy::exchange::exchange;
 use crate::proxy::io::{ClientIo, Transport};
 use crate::proxy::stream::Stream;
 use crate::proxy::{http1, http2, respond};
-use crate::spread::{Handed, Weight};
+use crate::spread::Weight;
 use crate::telemetry::process::Shed;
 use crate::tls::Door;
 use crate::tls::accept::{self as tls, TlsFacts};
@@ -49,7 +48,10 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(crate) struct Conn {
     pub(crate) worker: Rc<Worker>,
     pub(crate) socket: Arc<ListenSocket>,
+    /// Whose it is: the other end, or the client that a balancer there told.
     pub(crate) peer: IpAddr,
+    /// The balancer that told it.
+    pub(crate) balancer: Option<IpAddr>,
     pub(crate) limits: ListenerLimits,
     /// None in the clear; known once the handshake is done.
     pub(crate) tls: OnceCell<TlsFacts>,
@@ -59,11 +61,16 @@ pub(crate) struct Conn {
     /// No exchange has begun yet.
     pub(crate) fresh: Cell<bool>,
     /// What upstreams are told of this connection, for the host that was asked last.
-    hop: RefCell<Option<Arc<ThisHop>>>,
-    _counted: Counted,
-    _share: Share,
-    _of_address: OfAddress,
-    _weight: Weight,
+    pub(super) hop: RefCell<Option<Arc<ThisHop>>>,
+    pub(super) _held: Held,
+}
+
+/// What a connection holds of what is bounded, until it is dropped.
+pub(crate) struct Held {
+    pub(super) _counted: Counted,
+    pub(super) _share: Share,
+    pub(super) _of_address: OfAddress,
+    pub(super) _weight: Weight,
 }
 
 /// What is spoken.
@@ -72,115 +79,6 @@ enum Spoken {
     Http2,
     /// Nothing came in time, or the client has gone.
     Nothing,
-}
-
-/// Takes a connection that this worker accepted, or hands it to one that has much less to do.
-pub(crate) fn accepted(
-    worker: &Rc<Worker>,
-    socket: &Arc<ListenSocket>,
-    stream: TcpStream,
-    peer: SocketAddr,
-) {
-    let loads = &worker.shared.loads;
-    let place = loads.place(worker.index);
-    let weight = loads.weigh(place, 1);
-    if place == worker.index {
-        return begin(worker, socket, stream, peer, weight);
-    }
-    let Ok(stream) = stream.into_std() else {
-        return;
-    };
-    let handed = Handed {
-        socket: Arc::clone(socket),
-        stream,
-        peer,
-        weight,
-    };
-    if let Err(mut back) = worker.hand(place, handed) {
-        back.weight = loads.weigh(worker.index, 1);
-        take(worker, back);
-    }
-}
-
-/// Takes a connection that another worker accepted.
-pub(crate) fn take(worker: &Rc<Worker>, handed: Handed) {
-    let Handed {
-        socket,
-        stream,
-        peer,
-        weight,
-    } = handed;
-    if let Ok(stream) = TcpStream::from_std(stream) {
-        begin(worker, &socket, stream, peer, weight);
-    }
-}
-
-/// Serves a connection, or sheds it where there are as many as there may be.
-fn begin(
-    worker: &Rc<Worker>,
-    socket: &Arc<ListenSocket>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    weight: Weight,
-) {
-    let before = socket.connections.fetch_add(1, Ordering::Relaxed);
-    let counted = Counted(Arc::clone(socket));
-    let Some(taken) = taken(worker, socket) else {
-        return;
-    };
-    let peer = peer.ip().to_canonical();
-    let (share, of_address) = match admit(worker, before, &taken.limits, peer) {
-        Ok(admitted) => admitted,
-        Err(lacking) => {
-            worker.counters().shed(lacking);
-            if taken.door.is_none() {
-                let _nobody_listens = stream.try_write(respond::OVERLOADED);
-            }
-            return;
-        }
-    };
-    // Without it Nagle's algorithm delays small responses; a failure only costs that.
-    let _delayed = stream.set_nodelay(true);
-    let conn = Rc::new(Conn {
-        worker: Rc::clone(worker),
-        socket: Arc::clone(socket),
-        peer,
-        limits: taken.limits,
-        tls: OnceCell::new(),
-        outdated: Cell::new(false),
-        fresh: Cell::new(true),
-        hop: RefCell::new(None),
-        _counted: counted,
-        _share: share,
-        _of_address: of_address,
-        _weight: weight,
-    });
-    match taken.door {
-        Some(door) => tokio::task::spawn_local(serve_tls(conn, stream, door)),
-        None => {
-            let io = ClientIo::new(Transport::Tcp(stream));
-            tokio::task::spawn_local(serve(conn, io, taken.http2))
-        }
-    };
-}
-
-/// A connection's shares of what is bounded, or what there is too little of.
-fn admit(
-    worker: &Worker,
-    of_listener: u64,
-    limits: &ListenerLimits,
-    peer: IpAddr,
-) -> Result<(Share, OfAddress), Shed> {
-    let budgets = &worker.shared.budgets;
-    if of_listener >= limits.connections {
-        return Err(Shed::Connections);
-    }
-    if budgets.memory.is_full() {
-        return Err(Shed::Memory);
-    }
-    let share = budgets.connections.take().ok_or(Shed::Connections)?;
-    let of_address = budgets.addresses.take(peer);
-    Ok((share, of_address.ok_or(Shed::ConnectionsPerAddress)?))
 }
 
 /// Waits until there is memory for an active connection; none where the deadline passes first.
@@ -200,30 +98,8 @@ pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Sha
     share
 }
 
-/// What the listener says of a connection that begins now.
-struct Taken {
-    limits: ListenerLimits,
-    /// Its TLS; none in the clear.
-    door: Option<Arc<Door>>,
-    /// Whether HTTP/2 is spoken: in the clear by prior knowledge.
-    http2: bool,
-}
-
-fn taken(worker: &Worker, socket: &ListenSocket) -> Option<Taken> {
-    let newest = worker.view()?;
-    let (view, listener) = worker.view_at(&newest, socket)?;
-    let loaded = &view.current().loaded;
-    let door = loaded.doors[listener].clone();
-    let listener = &loaded.snapshot.listeners()[listener];
-    Some(Taken {
-        door,
-        limits: listener.limits.clone(),
-        http2: listener.http2,
-    })
-}
-
 /// A connection over TLS: the handshake says what is spoken.
-async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, door: Arc<Door>) {
+pub(super) async fn serve_tls(conn: Rc<Conn>, stream: TcpStream, door: Arc<Door>) {
     let Some(stream) = Box::pin(handshake(&conn, stream, &door)).await else {
         return;
     };
@@ -274,7 +150,7 @@ async fn handshake(
 }
 
 /// Each way is boxed: a task is as large as the largest of them, and most connections are idle.
-async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
+pub(super) async fn serve(conn: Rc<Conn>, mut io: ClientIo, http2: bool) {
     let spoken = if http2 {
         Box::pin(find_out(&conn, &mut io)).await
     } else {

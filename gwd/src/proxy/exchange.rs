@@ -52,10 +52,11 @@ pub(crate) async fn exchange(
     };
     let loaded = &view.current().loaded;
     let snapshot = &loaded.snapshot;
-    still_admitted(stream, loaded.doors[listener].as_deref());
+    let rules = &snapshot.listeners()[listener];
+    still_admitted(stream, loaded.doors[listener].as_deref(), rules);
     let (mut parts, body) = request.into_parts();
     let handshake = Handshake::take(&mut parts);
-    let admitted = match edge::admit(parts, &snapshot.listeners()[listener], stream.peer) {
+    let admitted = match edge::admit(parts, rules, stream.peer) {
         Ok(admitted) => admitted,
         Err(reject) => return respond::refused_at_edge(reject, &view, record),
     };
@@ -144,15 +145,20 @@ pub(crate) async fn exchange(
     respond::send(made, record)
 }
 
-/// A connection that was let in under other rules for clients' certificates than hold now, or
-/// under none, ends with its exchange: the next one is let in under those of now.
-fn still_admitted(stream: &Stream, door: Option<&Door>) {
+/// A connection that was let in under other rules for clients' certificates or for balancers than
+/// hold now, or under none, ends with its exchange: the next one is let in under those of now.
+fn still_admitted(stream: &Stream, door: Option<&Door>, listener: &engine::Listener) {
     let admitted = match (stream.tls.get(), door) {
         (None, None) => true,
         (Some(facts), Some(door)) => door.still_admits(&facts.admission),
         (Some(_), None) | (None, Some(_)) => false,
     };
-    if !admitted {
+    let told = match (stream.balancer, &listener.proxy_protocol) {
+        (None, None) => true,
+        (Some(balancer), Some(header)) => header.believes(balancer),
+        (Some(_), None) | (None, Some(_)) => false,
+    };
+    if !admitted || !told {
         stream.outdated.set(true);
     }
 }

@@ -1,5 +1,6 @@
 //! From a client's connection to its last response. Start reading at [`exchange`].
 
+pub(crate) mod arrival;
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod exchange;
@@ -10,6 +11,7 @@ pub(crate) mod grpc;
 mod http1;
 mod http2;
 pub(crate) mod io;
+mod proxy_header;
 pub(crate) mod record;
 pub(crate) mod respond;
 mod scan;

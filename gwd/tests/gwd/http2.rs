@@ -25,13 +25,21 @@ pub(crate) struct Whole {
 
 impl Http2 {
     pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::connect_after(address, b"")
+    }
+
+    /// The same where bytes come before the preface.
+    pub(crate) fn connect_after(address: SocketAddr, header: &[u8]) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
         let (send, connection) = runtime.block_on(async {
-            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, header)
+                .await
+                .unwrap();
             let (send, connection) = h2::client::handshake(stream).await.unwrap();
             (send, tokio::spawn(connection))
         });

@@ -25,6 +25,7 @@ mod judging;
 mod name_server;
 mod parking;
 mod promises;
+mod proxy_protocol;
 mod refusals;
 mod routes;
 mod rows;

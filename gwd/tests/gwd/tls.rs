@@ -19,20 +19,20 @@ use crate::world::{Process, World};
 // === certificates
 
 /// An authority of the test's own.
-struct Authority {
+pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 /// A certificate with its key, in PEM.
 #[derive(Clone)]
-struct Pem {
+pub(crate) struct Pem {
     cert: String,
     key: String,
 }
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -45,7 +45,7 @@ impl Authority {
         }
     }
 
-    fn issue(&self, names: &[&str]) -> Pem {
+    pub(crate) fn issue(&self, names: &[&str]) -> Pem {
         self.issue_as(names, &rcgen::PKCS_ECDSA_P256_SHA256, 1, 2)
     }
 
@@ -97,10 +97,10 @@ fn this_year() -> i32 {
 // === the gateway
 
 /// The folder of secrets, with what a listener names in it.
-struct Secrets(PathBuf);
+pub(crate) struct Secrets(PathBuf);
 
 impl Secrets {
-    fn of(world: &World) -> Self {
+    pub(crate) fn of(world: &World) -> Self {
         Self(world.path("secrets").canonicalize().unwrap())
     }
 
@@ -116,7 +116,7 @@ impl Secrets {
         SecretRef::File(self.path(name).display().to_string())
     }
 
-    fn certificate(&self, name: &str, pem: &Pem) -> ir::Certificate {
+    pub(crate) fn certificate(&self, name: &str, pem: &Pem) -> ir::Certificate {
         ir::Certificate {
             name: name.into(),
             cert: self.write(&format!("{name}.pem"), &pem.cert),
@@ -125,7 +125,7 @@ impl Secrets {
     }
 }
 
-fn tls(certificates: Vec<ir::Certificate>) -> ir::ListenerTls {
+pub(crate) fn tls(certificates: Vec<ir::Certificate>) -> ir::ListenerTls {
     ir::ListenerTls {
         certificates: ir::Set::new(certificates).unwrap(),
         min_version: ir::TlsVersion::V1_2,
@@ -133,14 +133,14 @@ fn tls(certificates: Vec<ir::Certificate>) -> ir::ListenerTls {
     }
 }
 
-fn https(upstream: &Upstream, tls: ir::ListenerTls) -> ir::Gateway {
+pub(crate) fn https(upstream: &Upstream, tls: ir::ListenerTls) -> ir::Gateway {
     let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
     shop.listener.protocol = ir::Protocol::Https(tls);
     shop.listener.http2 = true;
     shop.gateway()
 }
 
-fn start(world: &World, gateway: &ir::Gateway) -> Process {
+pub(crate) fn start(world: &World, gateway: &ir::Gateway) -> Process {
     let bundle = world.release(gateway);
     let log = world.path("access.log");
     let gwd = Process::spawn(world.trusted().arg("--access-log").arg(log));

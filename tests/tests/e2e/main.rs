@@ -2,6 +2,7 @@
 
 mod arrows;
 mod bad_input;
+mod balancers;
 mod cases;
 mod faults;
 mod judging;

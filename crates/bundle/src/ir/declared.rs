@@ -157,10 +157,7 @@ impl Gateway {
         let listener = listener.and_then(|one| {
             // Who is let in depends on a certificate that no request shows.
             let asks = |tls: &ListenerTls| tls.client_auth.is_some();
-            match one.tls().is_some_and(asks) {
-                true => Some("tls"),
-                false => key(&one.declared, &["proxy_protocol"]),
-            }
+            one.tls().is_some_and(asks).then_some("tls")
         });
         policy
             .chain(verifier)

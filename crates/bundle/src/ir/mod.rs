@@ -8,6 +8,7 @@ mod contract;
 mod declared;
 mod discovery;
 mod forwarding;
+mod proxy_protocol;
 mod security;
 mod set;
 mod shared;
@@ -21,6 +22,7 @@ pub use contract::{
 };
 pub use discovery::{Discovery, Dns, HostFile};
 pub use forwarding::Forwarding;
+pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
@@ -57,6 +59,7 @@ pub const PROVIDES: &[&str] = &[
     "auth:api_key",
     "auth:basic",
     "listener:http2",
+    "listener:proxy_protocol",
     "listener:tls",
     "operation:deprecated",
     "operation:idempotent",

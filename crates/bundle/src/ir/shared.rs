@@ -10,6 +10,7 @@ use policy::upstream::{Balance, Health, Limits};
 use policy::{StateId, auth};
 
 use super::discovery::Discovery;
+use super::proxy_protocol::ProxyProtocol;
 use super::set::{Named, Set};
 use super::tls::ListenerTls;
 
@@ -89,6 +90,9 @@ pub struct Listener {
     /// the clear.
     #[n(6)]
     pub http2: bool,
+    /// Who tells for whom a connection is; none where its peer is the client.
+    #[n(7)]
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// What a listener speaks.
@@ -387,6 +391,9 @@ impl Listener {
         if self.http2 != self.tls().is_some() {
             settings = settings.with(&["http2"], Value::One(Scalar::Flag(self.http2)));
         }
+        if let Some(header) = &self.proxy_protocol {
+            settings = settings.with_below(&[], header.settings());
+        }
         settings
     }
 
@@ -395,6 +402,7 @@ impl Listener {
         let needs = [
             ("listener:tls", self.tls().is_some()),
             ("listener:http2", self.http2),
+            ("listener:proxy_protocol", self.proxy_protocol.is_some()),
         ];
         let needs = needs.into_iter().filter(|(_, needed)| *needed);
         needs.map(|(need, _)| need.to_owned())

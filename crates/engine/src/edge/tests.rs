@@ -20,6 +20,7 @@ fn listener(trusted: &[&str]) -> Listener {
             .collect(),
         scheme: "http",
         http2: false,
+        proxy_protocol: None,
         hosts: HostTable::default(),
     }
 }

@@ -201,6 +201,7 @@ impl Street {
                     },
                     trusted_proxies: Vec::new(),
                     http2: false,
+                    proxy_protocol: None,
                     declared: policy::declared::Settings::default(),
                 }])
                 .unwrap(),

@@ -13,6 +13,9 @@ use super::entries;
 use crate::model::Defined;
 use crate::model::lints::LISTENER_CONFLICT;
 
+/// How long a PROXY header may take where nothing is said (semantics.md §15).
+const PROXY_HEADER_TIMEOUT_MS: u64 = 3_000;
+
 pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::Listener>> {
     let mut found: Vec<Defined<ir::Listener>> =
         entries(root, "listeners", |name, node| listener(name, node, sink))
@@ -30,6 +33,7 @@ pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::L
             limits: listener_limits(None),
             trusted_proxies: Vec::new(),
             http2: false,
+            proxy_protocol: None,
             declared: Settings::default(),
         };
         found.push(Defined {
@@ -83,18 +87,7 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
         );
         return None;
     }
-    let mut trusted = Vec::new();
-    for range in node
-        .get("trusted_proxies")
-        .into_iter()
-        .flat_map(NodeRef::items)
-    {
-        let text = range.scalar_text().unwrap_or_default();
-        // What is no range was told by the shape.
-        trusted.extend(ir::Cidr::parse(text));
-    }
-    trusted.sort();
-    trusted.dedup();
+    let trusted = ranges(node.get("trusted_proxies"));
     let protocol = protocol(node)?;
     let http2 = node.get("http2").and_then(NodeRef::as_bool);
     Some(ir::Listener {
@@ -103,8 +96,36 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
         http2: http2.unwrap_or(matches!(protocol, ir::Protocol::Https(_))),
         protocol,
         limits: listener_limits(node.get("limits")),
+        proxy_protocol: proxy_protocol(node.get("proxy_protocol"), &trusted),
         trusted_proxies: trusted,
         declared: later(node, &Shape::Object(&crate::vocab::listener::LISTENER)),
+    })
+}
+
+/// Ranges of addresses, sorted and each once. What is no range was told by the shape.
+fn ranges(list: Option<NodeRef<'_>>) -> Vec<ir::Cidr> {
+    let items = list.into_iter().flat_map(NodeRef::items);
+    let mut ranges: Vec<ir::Cidr> = items
+        .filter_map(|range| ir::Cidr::parse(range.scalar_text()?))
+        .collect();
+    ranges.sort();
+    ranges.dedup();
+    ranges
+}
+
+/// Who tells for whom a connection is: `true` means the proxies that are trusted anyway.
+fn proxy_protocol(node: Option<NodeRef<'_>>, trusted: &[ir::Cidr]) -> Option<ir::ProxyProtocol> {
+    let node = node.filter(|node| !node.is_null())?;
+    let from = match node.as_bool() {
+        Some(false) => return None,
+        Some(true) => trusted.to_vec(),
+        None => ranges(node.get("from")),
+    };
+    let timeout = node.get("timeout").filter(|value| !value.is_null());
+    let timeout_ms = timeout.and_then(|value| read::timeout_ms(value).ok());
+    Some(ir::ProxyProtocol {
+        from,
+        timeout_ms: timeout_ms.unwrap_or(PROXY_HEADER_TIMEOUT_MS),
     })
 }
 

@@ -135,10 +135,10 @@ fn believed(listener: Option<&ir::Listener>) -> Vec<Believed> {
     };
     let trusted = listener.trusted_proxies.iter();
     let trusted = trusted.map(|range| ("trusted_proxies", *range));
-    let from = listener.declared.texts(&["proxy_protocol", "from"]);
-    let from = from.unwrap_or_default().into_iter().filter_map(Cidr::parse);
+    let told = listener.proxy_protocol.iter();
+    let told = told.flat_map(|header| &header.from);
     trusted
-        .chain(from.map(|range| ("proxy_protocol.from", range)))
+        .chain(told.map(|range| ("proxy_protocol.from", *range)))
         .collect()
 }
 

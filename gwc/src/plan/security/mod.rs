@@ -111,7 +111,7 @@ pub(super) fn cannot_run(word: &str) -> &'static str {
         "forward_auth" "authorize" "quota" "concurrency" "body_limit" "validate" "rewrite"
         "redirect" "mock" "cache" "compress" "retry" "circuit_breaker" "split" "mirror"
         "deprecation" "fault" "transform" "grpc_web" "grpc_json" "graphql_guard" "compose"
-        "threat" "llm" "rate_limit" "tls" "proxy_protocol"
+        "threat" "llm" "rate_limit" "tls"
     }
 }
 

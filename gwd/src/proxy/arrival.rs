@@ -1,0 +1,221 @@
+//! A connection that has just been accepted: which worker takes it, whether there is room for
+//! it, and whose it is. Where the listener has a balancer in front, a PROXY header tells that
+//! before anything else is read.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bundle::ir::{ListenerLimits, ProxyProtocol};
+use tokio::net::TcpStream;
+
+use crate::budget::Share;
+use crate::listen::ListenSocket;
+use crate::proxy::connection::{Conn, Held, serve, serve_tls};
+use crate::proxy::io::{ClientIo, Transport};
+use crate::proxy::{proxy_header, respond};
+use crate::spread::{Handed, Weight};
+use crate::telemetry::process::Shed;
+use crate::tls::Door;
+use crate::worker::{Counted, Worker};
+
+/// Takes a connection that this worker accepted, or hands it to one that has much less to do.
+pub(crate) fn accepted(
+    worker: &Rc<Worker>,
+    socket: &Arc<ListenSocket>,
+    stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let loads = &worker.shared.loads;
+    let place = loads.place(worker.index);
+    let weight = loads.weigh(place, 1);
+    if place == worker.index {
+        return begin(worker, socket, stream, peer, weight);
+    }
+    let Ok(stream) = stream.into_std() else {
+        return;
+    };
+    let handed = Handed {
+        socket: Arc::clone(socket),
+        stream,
+        peer,
+        weight,
+    };
+    if let Err(mut back) = worker.hand(place, handed) {
+        back.weight = loads.weigh(worker.index, 1);
+        take(worker, back);
+    }
+}
+
+/// Takes a connection that another worker accepted.
+pub(crate) fn take(worker: &Rc<Worker>, handed: Handed) {
+    let Handed {
+        socket,
+        stream,
+        peer,
+        weight,
+    } = handed;
+    if let Ok(stream) = TcpStream::from_std(stream) {
+        begin(worker, &socket, stream, peer, weight);
+    }
+}
+
+/// Serves a connection, or sheds it where there are as many as there may be.
+fn begin(
+    worker: &Rc<Worker>,
+    socket: &Arc<ListenSocket>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    weight: Weight,
+) {
+    let before = socket.connections.fetch_add(1, Ordering::Relaxed);
+    let counted = Counted(Arc::clone(socket));
+    let Some(taken) = taken(worker, socket) else {
+        return;
+    };
+    let peer = peer.ip().to_canonical();
+    let header = taken.header.clone();
+    if header.as_ref().is_some_and(|header| !header.believes(peer)) {
+        return proxy_header::Refused::Untrusted.count(worker);
+    }
+    let share = match share(worker, before, &taken.limits) {
+        Ok(share) => share,
+        Err(lacking) => return taken.shed(worker, &stream, lacking),
+    };
+    // Without it Nagle's algorithm delays small responses; a failure only costs that.
+    let _delayed = stream.set_nodelay(true);
+    let arrived = Arrived {
+        worker: Rc::clone(worker),
+        stream,
+        peer,
+        taken,
+        counted,
+        share,
+        weight,
+    };
+    match header {
+        None => arrived.serve(peer, None),
+        Some(header) => drop(tokio::task::spawn_local(Box::pin(arrived.told(header)))),
+    }
+}
+
+/// A connection that there is room for.
+struct Arrived {
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    /// The other end.
+    peer: IpAddr,
+    taken: Taken,
+    counted: Counted,
+    share: Share,
+    weight: Weight,
+}
+
+/// What the listener says of a connection that begins now.
+struct Taken {
+    limits: ListenerLimits,
+    /// Its TLS; none in the clear.
+    door: Option<Arc<Door>>,
+    /// Whether HTTP/2 is spoken: in the clear by prior knowledge.
+    http2: bool,
+    /// The header that comes first.
+    header: Option<Arc<ProxyProtocol>>,
+}
+
+fn taken(worker: &Worker, socket: &ListenSocket) -> Option<Taken> {
+    let newest = worker.view()?;
+    let (view, listener) = worker.view_at(&newest, socket)?;
+    let loaded = &view.current().loaded;
+    let door = loaded.doors[listener].clone();
+    let listener = &loaded.snapshot.listeners()[listener];
+    Some(Taken {
+        door,
+        limits: listener.limits.clone(),
+        http2: listener.http2,
+        header: listener.proxy_protocol.clone(),
+    })
+}
+
+/// A connection's share of the process, or what there is too little of.
+fn share(worker: &Worker, of_listener: u64, limits: &ListenerLimits) -> Result<Share, Shed> {
+    let budgets = &worker.shared.budgets;
+    if of_listener >= limits.connections {
+        return Err(Shed::Connections);
+    }
+    if budgets.memory.is_full() {
+        return Err(Shed::Memory);
+    }
+    budgets.connections.take().ok_or(Shed::Connections)
+}
+
+// === impl Taken ===
+
+impl Taken {
+    /// Turns a connection away: with an answer where that needs no handshake.
+    fn shed(&self, worker: &Worker, stream: &TcpStream, lacking: Shed) {
+        worker.counters().shed(lacking);
+        if self.door.is_none() {
+            let _nobody_listens = stream.try_write(respond::OVERLOADED);
+        }
+    }
+}
+
+// === impl Arrived ===
+
+impl Arrived {
+    /// Reads the PROXY header, and serves whom it names. Who sends none is not answered: what
+    /// such a peer speaks is not known (proxy-protocol.txt §2).
+    async fn told(mut self, header: Arc<ProxyProtocol>) {
+        let deadline = self.worker.deadlines.slot();
+        deadline.set(self.worker.shared.clock.now_ms() + header.timeout_ms);
+        match proxy_header::read(&mut self.stream, &deadline).await {
+            Ok(client) => {
+                let balancer = self.peer;
+                self.serve(client.unwrap_or(balancer), Some(balancer));
+            }
+            Err(refused) => refused.count(&self.worker),
+        }
+    }
+
+    /// Serves a client in a task of its own.
+    fn serve(self, client: IpAddr, balancer: Option<IpAddr>) {
+        let Self {
+            worker,
+            stream,
+            peer: _,
+            taken,
+            counted,
+            share,
+            weight,
+        } = self;
+        let Some(of_address) = worker.shared.budgets.addresses.take(client) else {
+            return taken.shed(&worker, &stream, Shed::ConnectionsPerAddress);
+        };
+        let conn = Rc::new(Conn {
+            socket: Arc::clone(&counted.0),
+            peer: client,
+            balancer,
+            limits: taken.limits,
+            tls: OnceCell::new(),
+            outdated: Cell::new(false),
+            fresh: Cell::new(true),
+            hop: RefCell::new(None),
+            _held: Held {
+                _counted: counted,
+                _share: share,
+                _of_address: of_address,
+                _weight: weight,
+            },
+            worker,
+        });
+        match taken.door {
+            Some(door) => tokio::task::spawn_local(serve_tls(conn, stream, door)),
+            None => {
+                let io = ClientIo::new(Transport::Tcp(stream));
+                tokio::task::spawn_local(serve(conn, io, taken.http2))
+            }
+        };
+    }
+}

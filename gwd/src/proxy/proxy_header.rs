@@ -1,0 +1,102 @@
+//! Reading the PROXY header of a connection, and not one byte more: what follows belongs to TLS
+//! or HTTP.
+//!
+//! Bytes are looked at where they wait. As long as they are no whole header all of them belong
+//! to it and are taken; of the last ones only what belongs to it.
+
+use std::io;
+use std::net::IpAddr;
+
+use engine::proxy_protocol::{HEADER_BYTES_MAX, Header, Malformed, parse};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+use crate::deadlines::Slot;
+use crate::proxy::connection::in_time;
+use crate::worker::Worker;
+
+/// Bytes that are looked at once: most headers are shorter.
+const LOOK_BYTES: usize = 256;
+
+/// Why a connection is closed before anything else was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// Nobody who may say for whom it is.
+    Untrusted,
+    /// Something else came first.
+    Absent,
+    /// A header that is not well-formed.
+    Invalid,
+    /// It did not come in time.
+    TimedOut,
+    /// The peer has gone; one that said nothing was no client's.
+    Gone { said_nothing: bool },
+}
+
+/// The client that a header names; none where the connection is the balancer's own.
+///
+/// # Errors
+/// Why there is no header.
+pub(super) async fn read(
+    stream: &mut TcpStream,
+    deadline: &Slot,
+) -> Result<Option<IpAddr>, Refused> {
+    match in_time(deadline, header(stream)).await {
+        Some(read) => read,
+        None => Err(Refused::TimedOut),
+    }
+}
+
+async fn header(stream: &mut TcpStream) -> Result<Option<IpAddr>, Refused> {
+    let mut bytes = Vec::with_capacity(LOOK_BYTES);
+    loop {
+        let held = bytes.len();
+        let gone = |_: io::Error| Refused::Gone {
+            said_nothing: held == 0,
+        };
+        bytes.resize((held + LOOK_BYTES).min(HEADER_BYTES_MAX), 0);
+        let waiting = stream.peek(&mut bytes[held..]).await.map_err(gone)?;
+        if waiting == 0 {
+            return Err(gone(io::ErrorKind::UnexpectedEof.into()));
+        }
+        bytes.truncate(held + waiting);
+        let parsed = parse(&bytes)?;
+        if let Header::Whole { length, .. } = parsed {
+            bytes.truncate(length);
+        }
+        let rest = &mut bytes[held..];
+        stream.read_exact(rest).await.map_err(gone)?;
+        if let Header::Whole { client, .. } = parsed {
+            return Ok(client);
+        }
+    }
+}
+
+// === impl Refused ===
+
+impl Refused {
+    /// Counts it. A peer that says nothing and goes is a balancer that looks whether somebody
+    /// listens.
+    pub(super) fn count(self, worker: &Worker) {
+        let reason = match self {
+            Self::Untrusted => "proxy_header_untrusted",
+            Self::Absent => "proxy_header_missing",
+            Self::Invalid
+            | Self::Gone {
+                said_nothing: false,
+            } => "proxy_header_invalid",
+            Self::TimedOut => "proxy_header_timeout",
+            Self::Gone { said_nothing: true } => return,
+        };
+        worker.shard.rejected_early(reason);
+    }
+}
+
+impl From<Malformed> for Refused {
+    fn from(malformed: Malformed) -> Self {
+        match malformed {
+            Malformed::Absent => Self::Absent,
+            Malformed::Invalid => Self::Invalid,
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Listeners with a balancer in front: the PROXY header, version 1 and 2, before all else.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+
+use bundle::digest::Digest;
+use bundle::ir;
+use gwd::node::{Bounds, Node, Settings};
+
+use crate::fixture::*;
+use crate::tls::{Authority, Secrets, https, start, tls};
+use crate::world::World;
+
+const REJECTIONS: &str = "gwd_rejections_total";
+const V1: &[u8] = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n";
+const GET: &str = "GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
+
+/// A header of version 2: for 192.0.2.7 over IPv4, with what comes behind the addresses.
+fn v2(extensions: &[u8]) -> Vec<u8> {
+    let addresses = [192, 0, 2, 7, 198, 51, 100, 1, 0xDC, 0x04, 0x01, 0xBB];
+    binary(0x21, 0x11, &[&addresses, extensions].concat())
+}
+
+fn binary(command: u8, family: u8, said: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(said.len()).unwrap().to_be_bytes();
+    [
+        b"\r\n\r\n\0\r\nQUIT\n",
+        &[command, family][..],
+        &length,
+        said,
+    ]
+    .concat()
+}
+
+fn from(ranges: &[&str], timeout_ms: u64) -> Option<ir::ProxyProtocol> {
+    let ranges = ranges.iter();
+    Some(ir::ProxyProtocol {
+        from: ranges
+            .map(|range| ir::Cidr::parse(range).unwrap())
+            .collect(),
+        timeout_ms,
+    })
+}
+
+/// A shop that balancers of this machine stand in front of.
+fn balanced(upstream: &Upstream) -> Shop {
+    let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
+    shop.listener.proxy_protocol = from(&["127.0.0.0/8"], 10_000);
+    shop
+}
+
+/// A connection on which a header was sent.
+fn through(address: SocketAddr, header: &[u8]) -> Client {
+    let client = Client::connect(address);
+    client.another().write_all(header).unwrap();
+    client
+}
+
+/// Whom the upstream is told a request is for.
+fn told(address: SocketAddr, header: &[u8], fields: &str) -> String {
+    let mut client = through(address, header);
+    client.send(&GET.replace("connection", &format!("{fields}connection")));
+    let answer = client.answer();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let text = answer.text();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("x-forwarded-for: "));
+    line.unwrap_or(text).to_owned()
+}
+
+#[test]
+fn the_client_is_whom_the_header_names() {
+    let upstream = Upstream::echoing();
+    let served = balanced(&upstream).serve();
+    let mut v6 = [0; 36];
+    v6[..4].copy_from_slice(&[0x20, 0x01, 0x0D, 0xB8]);
+    v6[15] = 7;
+    let cases: [(&str, Vec<u8>, &str); 9] = [
+        ("version 1", V1.to_vec(), "192.0.2.7"),
+        (
+            "version 1, IPv6",
+            b"PROXY TCP6 2001:db8::7 ::1 1 443\r\n".to_vec(),
+            "2001:db8::7",
+        ),
+        ("version 2", v2(&[]), "192.0.2.7"),
+        ("version 2, IPv6", binary(0x21, 0x21, &v6), "2001:db8::7"),
+        (
+            "with extensions",
+            v2(&[0x02, 0, 4, b's', b'h', b'o', b'p', 0x04, 0, 0]),
+            "192.0.2.7",
+        ),
+        // The balancer's own, and those whose client has no address.
+        (
+            "UNKNOWN",
+            b"PROXY UNKNOWN 192.0.2.7 ? 1 2\r\n".to_vec(),
+            "127.0.0.1",
+        ),
+        (
+            "LOCAL",
+            binary(0x20, 0x11, &[192, 0, 2, 7, 0, 0, 0, 0, 0, 0, 0, 0]),
+            "127.0.0.1",
+        ),
+        (
+            "a UNIX socket",
+            binary(0x21, 0x31, &[b'/'; 216]),
+            "127.0.0.1",
+        ),
+        ("unspecified", binary(0x21, 0x00, &[]), "127.0.0.1"),
+    ];
+    for (what, header, client) in cases {
+        assert_eq!(told(served.address, &header, ""), client, "{what}");
+    }
+}
+
+/// Bytes of a connection that have come and that the gateway has not read, as the kernel tells.
+fn unread(client: &TcpStream) -> u64 {
+    let port = |address: SocketAddr| format!(":{:04X}", address.port());
+    let ends = [client.peer_addr().unwrap(), client.local_addr().unwrap()].map(port);
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let row = table.lines().find(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.len() > 4 && words[1].ends_with(&ends[0]) && words[2].ends_with(&ends[1])
+    });
+    let queues = row
+        .and_then(|row| row.split_whitespace().nth(4))
+        .unwrap_or("0:1");
+    u64::from_str_radix(&queues[queues.find(':').unwrap() + 1..], 16).unwrap()
+}
+
+#[test]
+fn a_header_comes_in_pieces_and_nothing_behind_it_is_taken() {
+    let upstream = Upstream::echoing();
+    let served = balanced(&upstream).serve();
+    for header in [V1.to_vec(), v2(&[0x02, 0, 4, b's', b'h', b'o', b'p'])] {
+        let whole = [&header[..], GET.as_bytes()].concat();
+        for cut in 1..header.len() + 4 {
+            let mut client = through(served.address, &whole[..cut]);
+            let stream = client.another();
+            eventually("the first piece is taken", || unread(&stream) == 0);
+            (&stream).write_all(&whole[cut..]).unwrap();
+            let answer = client.answer();
+            assert!(
+                answer.text().contains("x-forwarded-for: 192.0.2.7\r\n"),
+                "cut at {cut}"
+            );
+        }
+        // Byte by byte.
+        let mut client = Client::connect(served.address);
+        let mut stream = client.another();
+        for byte in &header {
+            stream.write_all(&[*byte]).unwrap();
+            eventually("it is taken", || unread(&stream) == 0);
+        }
+        client.send(GET);
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+#[test]
+fn what_is_no_header_is_closed_without_a_word_and_counted() {
+    let upstream = Upstream::echoing();
+    let served = balanced(&upstream).serve();
+    let long = format!("PROXY UNKNOWN {}\r\n", "x".repeat(92));
+    let cases: [(&str, Vec<u8>, &str); 9] = [
+        ("HTTP", GET.into(), "proxy_header_missing"),
+        (
+            "a handshake of TLS",
+            b"\x16\x03\x01\x02\x00".to_vec(),
+            "proxy_header_missing",
+        ),
+        ("nothing like it", vec![0xFF; 4_096], "proxy_header_missing"),
+        ("a line of 108 bytes", long.into(), "proxy_header_invalid"),
+        (
+            "an address that is none",
+            b"PROXY TCP4 a b 1 2\r\n".to_vec(),
+            "proxy_header_invalid",
+        ),
+        (
+            "5 KiB",
+            binary(0x21, 0x11, &[0; 5_000]),
+            "proxy_header_invalid",
+        ),
+        (
+            "a command that is none",
+            binary(0x2F, 0x11, &[0; 12]),
+            "proxy_header_invalid",
+        ),
+        (
+            "addresses cut off",
+            binary(0x21, 0x21, &[0; 12]),
+            "proxy_header_invalid",
+        ),
+        (
+            "an extension cut off",
+            v2(&[0xEA, 0, 9, 1]),
+            "proxy_header_invalid",
+        ),
+    ];
+    for (what, bytes, reason) in cases {
+        let count = || served.metric(REJECTIONS, &[reason]);
+        let before = count();
+        let mut client = Client::connect(served.address);
+        let _closed = client.another().write_all(&bytes);
+        let _closed = client.another().write_all(GET.as_bytes());
+        assert!(client.closed(), "{what}");
+        eventually(what, || count() == before + 1.0);
+    }
+    // One that breaks off, and one that only looks whether somebody listens.
+    drop(through(served.address, &V1[..20]));
+    drop(Client::connect(served.address));
+    let invalid = || served.metric(REJECTIONS, &["proxy_header_invalid"]);
+    eventually("what broke off is counted", || invalid() == 7.0);
+    eventually("nobody is left", || {
+        served.metric("gwd_downstream_connections", &[]) == 0.0
+    });
+    assert_eq!(invalid(), 7.0, "who said nothing is no client");
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
+fn only_who_is_named_may_say_for_whom_a_connection_is() {
+    let upstream = Upstream::echoing();
+    let mut shop = balanced(&upstream);
+    shop.listener.proxy_protocol = from(&["127.0.0.9", "192.0.2.0/24"], 10_000);
+    let served = shop.serve();
+    let mut client = through(served.address, V1);
+    client.send(GET);
+    assert!(client.closed());
+    eventually("it is counted", || {
+        served.metric(REJECTIONS, &["proxy_header_untrusted"]) == 1.0
+    });
+    let balancer = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
+    let balancer = balancer.unwrap();
+    let own: SocketAddr = "127.0.0.9:0".parse().unwrap();
+    balancer.bind(&own.into()).unwrap();
+    balancer.connect(&served.address.into()).unwrap();
+    let mut stream: TcpStream = balancer.into();
+    stream.write_all(&[V1, GET.as_bytes()].concat()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.contains("x-forwarded-for: 192.0.2.7\r\n"), "{text}");
+}
+
+#[test]
+fn a_header_that_does_not_come_in_time_ends_the_connection() {
+    let upstream = Upstream::echoing();
+    let mut shop = balanced(&upstream);
+    shop.listener.proxy_protocol = from(&["127.0.0.0/8"], 50);
+    let served = shop.serve();
+    for part in [&b""[..], &V1[..30]] {
+        let before = served.metric(REJECTIONS, &["proxy_header_timeout"]);
+        let mut client = through(served.address, part);
+        assert!(client.closed());
+        eventually("it is counted", || {
+            served.metric(REJECTIONS, &["proxy_header_timeout"]) == before + 1.0
+        });
+    }
+    // What has come in time is served as slowly as ever.
+    let mut client = through(served.address, V1);
+    std::thread::park_timeout(std::time::Duration::from_millis(100));
+    client.send(GET);
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn forwarding_fields_are_believed_by_the_client_that_was_told_not_by_the_balancer() {
+    let upstream = Upstream::echoing();
+    let mut shop = balanced(&upstream);
+    shop.listener.trusted_proxies = ["127.0.0.0/8", "10.0.0.0/8"]
+        .map(|range| ir::Cidr::parse(range).unwrap())
+        .to_vec();
+    let served = shop.serve();
+    let forged = "x-forwarded-for: 198.51.100.66\r\n";
+    assert_eq!(
+        told(served.address, V1, forged),
+        "192.0.2.7",
+        "a client forges"
+    );
+    let proxy = b"PROXY TCP4 10.0.0.3 198.51.100.1 1 443\r\n";
+    assert_eq!(
+        told(served.address, proxy, forged),
+        "198.51.100.66, 10.0.0.3",
+        "a proxy behind the balancer is believed"
+    );
+    let local = binary(0x20, 0, &[]);
+    assert_eq!(
+        told(served.address, &local, forged),
+        "198.51.100.66, 127.0.0.1",
+        "the balancer speaks for itself"
+    );
+}
+
+#[test]
+fn connections_are_counted_by_the_client_that_was_told() {
+    let upstream = Upstream::echoing();
+    let mut node = Node::start(Settings {
+        bounds: Bounds {
+            connections_per_address: 1,
+            ..Bounds::NONE
+        },
+        ..settings()
+    })
+    .unwrap();
+    let version = balanced(&upstream).build(&mut node, Digest::of(b"one"));
+    node.bind(&version).unwrap();
+    node.publish(&version, 1);
+    let address = node.listeners()["public"];
+    let keep = GET.replace("close", "keep-alive");
+    let mut first = through(address, V1);
+    first.send(&keep);
+    assert_eq!(first.answer().status, 200);
+    let mut second = through(address, V1);
+    second.send(&keep);
+    assert_eq!(
+        second.answer().status,
+        503,
+        "another one of the same client"
+    );
+    let mut other = through(address, b"PROXY TCP4 192.0.2.8 198.51.100.1 1 443\r\n");
+    other.send(&keep);
+    assert_eq!(other.answer().status, 200, "one of another client");
+    let shed = metric(
+        &node.metrics(),
+        "gwd_overload_shed_total",
+        &["connections_per_address"],
+    );
+    assert_eq!(shed, 1.0);
+}
+
+#[test]
+fn a_connection_of_before_the_header_was_required_ends_with_its_exchange() {
+    let upstream = Upstream::echoing();
+    let mut shop = balanced(&upstream);
+    let header = shop.listener.proxy_protocol.take();
+    let mut node = Node::start(settings()).unwrap();
+    shop.listener.address = "127.0.0.1:0".into();
+    let direct = shop.build(&mut node, Digest::of(b"direct"));
+    node.bind(&direct).unwrap();
+    node.publish(&direct, 1);
+    let address = node.listeners()["public"];
+    let keep = GET.replace("close", "keep-alive");
+    let mut before = Client::connect(address);
+    before.send(&keep);
+    assert!(before.answer().field("connection").is_empty());
+    shop.listener.proxy_protocol = header;
+    let balanced = shop.build(&mut node, Digest::of(b"balanced"));
+    node.bind(&balanced).unwrap();
+    node.publish(&balanced, 2);
+    before.send(&keep);
+    assert_eq!(before.answer().field("connection"), ["close"]);
+    assert!(before.closed());
+    let mut after = through(address, V1);
+    after.send(GET);
+    assert!(
+        after
+            .answer()
+            .text()
+            .contains("x-forwarded-for: 192.0.2.7\r\n")
+    );
+}
+
+#[test]
+fn http2_by_prior_knowledge_follows_a_header() {
+    let upstream = Upstream::echoing();
+    let mut shop = balanced(&upstream);
+    shop.listener.http2 = true;
+    let served = shop.serve();
+    for header in [V1.to_vec(), v2(&[])] {
+        let mut client = crate::http2::Http2::connect_after(served.address, &header);
+        let whole = client.get("/a");
+        assert!(
+            whole.text().contains("x-forwarded-for: 192.0.2.7\r\n"),
+            "{}",
+            whole.text()
+        );
+    }
+}
+
+#[test]
+fn tls_follows_a_header() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let pem = Authority::new("ca").issue(&["shop.example"]);
+    let mut gateway = https(&upstream, tls(vec![secrets.certificate("main", &pem)]));
+    let mut listeners: Vec<ir::Listener> = gateway.shared.listeners.iter().cloned().collect();
+    listeners[0].proxy_protocol = from(&["127.0.0.9"], 10_000);
+    gateway.shared.listeners = ir::Set::new(listeners).unwrap();
+    let gwd = start(&world, &gateway);
+    for protocol in ["--http1.1", "--http2"] {
+        let curl = |arguments: &[&str]| {
+            let output = Command::new("curl")
+                .args(["-s", "-k", "--max-time", "10", protocol])
+                .args(["-H", "host: shop.example", "--interface", "127.0.0.9"])
+                .args(arguments)
+                .arg(format!("https://{}/a", gwd.public()))
+                .output()
+                .unwrap();
+            String::from_utf8_lossy(&output.stdout).into_owned()
+        };
+        let text = curl(&["--haproxy-protocol"]);
+        assert!(text.contains("x-forwarded-for: 127.0.0.9\r\n"), "{text}");
+        assert!(text.contains("x-forwarded-proto: https\r\n"), "{text}");
+        assert_eq!(curl(&[]), "", "without a header there is no handshake");
+    }
+    assert_eq!(gwd.metric(REJECTIONS, &["proxy_header_missing"]), 2.0);
+}

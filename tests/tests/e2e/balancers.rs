@@ -1,0 +1,175 @@
+//! HAProxy in front of the gateway, telling by the PROXY protocol for whom a connection is.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use e2e::gateway::{Gateway, Options};
+use e2e::project::Project;
+use e2e::upstream::Upstream;
+use e2e::wait;
+
+const DOCUMENT: &str = "\
+openapi: 3.1.0
+info: {title: behind a balancer, version: \"1\"}
+paths: {/a: {get: {operationId: read, responses: {}}}}
+";
+
+/// A running HAProxy with a frontend for each way to tell.
+struct Balancer {
+    child: Child,
+    ports: Vec<u16>,
+}
+
+impl Balancer {
+    /// `servers`: where each frontend sends to, and how. None where there is no HAProxy.
+    fn start(project: &Project, servers: &[String]) -> Option<Self> {
+        Command::new("haproxy").arg("-v").output().ok()?;
+        let ports: Vec<u16> = servers.iter().map(|_| free_port()).collect();
+        let mut text = String::from(
+            "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n",
+        );
+        for (port, server) in ports.iter().zip(servers) {
+            text += &format!("listen l{port}\n  bind 127.0.0.1:{port}\n  server s {server}\n");
+        }
+        project.write("haproxy.cfg", text);
+        let child = Command::new("haproxy")
+            .args(["-db", "-f"])
+            .arg(project.path("haproxy.cfg"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("haproxy was found");
+        Some(Self { child, ports })
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// A port that nobody has just now: HAProxy takes none of the system's choice.
+fn free_port() -> u16 {
+    let probe = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    probe.local_addr().expect("it is bound").port()
+}
+
+/// A certificate of openssl's, with its key, in the folder of the project.
+fn certificate(project: &Project) {
+    let made = Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        ])
+        .args(["-subj", "/CN=shop.example", "-keyout"])
+        .arg(project.path("tls.key"))
+        .arg("-out")
+        .arg(project.path("tls.pem"))
+        .output()
+        .expect("openssl is installed");
+    assert!(made.status.success(), "{made:?}");
+}
+
+fn project(upstream: &Upstream) -> Project {
+    let project = Project::new();
+    certificate(&project);
+    let secrets = project.root().canonicalize().expect("it is there");
+    let secrets = secrets.display();
+    project.write(
+        "gateway.yaml",
+        format!(
+            "version: 1\nname: balanced\napis: {{s: {{path: openapi.yaml}}}}\n\
+             listeners:\n  \
+               plain: {{address: \"127.0.0.1:0\", http2: true, proxy_protocol: {{from: [127.0.0.1], timeout: 3s}}}}\n  \
+               tls: {{address: \"127.0.0.1:0\", protocol: https, proxy_protocol: true, trusted_proxies: [127.0.0.1], \
+                 tls: {{certificates: {{main: {{cert: \"${{file:{secrets}/tls.pem}}\", key: \"${{file:{secrets}/tls.key}}\"}}}}}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"{}\"}}}}}}}}\n\
+             defaults: {{upstream: u, security: upstream, listeners: [plain, tls]}}\n",
+            upstream.url()
+        ),
+    );
+    project.write("openapi.yaml", DOCUMENT);
+    project.keygen();
+    project.apply();
+    project
+}
+
+fn start(project: &Project) -> Gateway {
+    let root = project.root().canonicalize().expect("it is there");
+    Options::of(project)
+        .listeners(&["plain", "tls"])
+        .arguments(&["--secret-dir", &root.display().to_string()])
+        .start()
+}
+
+#[test]
+fn haproxy_tells_the_gateway_whose_connections_it_passes_on() {
+    let upstream = Upstream::scripted(|seen| {
+        e2e::upstream::Answer::ok(
+            seen.header("x-forwarded-for")
+                .unwrap_or("nobody")
+                .to_owned(),
+        )
+    });
+    let project = project(&upstream);
+    let gwd = start(&project);
+    let (plain, tls) = (gwd.listener("plain"), gwd.listener("tls"));
+    let servers = [
+        (format!("{plain} send-proxy"), "http"),
+        (format!("{plain} send-proxy-v2"), "http"),
+        (
+            format!("{plain} send-proxy-v2 proxy-v2-options crc32c,unique-id"),
+            "http",
+        ),
+        (format!("{tls} send-proxy"), "https"),
+        (format!("{tls} send-proxy-v2 check inter 100ms"), "https"),
+        (plain.to_string(), "http"),
+    ];
+    let told: Vec<String> = servers.iter().map(|(server, _)| server.clone()).collect();
+    let Some(balancer) = Balancer::start(&project, &told) else {
+        eprintln!("SKIPPED: there is no haproxy; apt installs it");
+        return;
+    };
+    let ask = |at: usize, protocol: &str| {
+        let (port, scheme) = (balancer.ports[at], servers[at].1);
+        let output = Command::new("curl")
+            .args([
+                "-s",
+                "-k",
+                "--max-time",
+                "10",
+                protocol,
+                "--interface",
+                "127.0.0.9",
+            ])
+            .arg(format!("{scheme}://127.0.0.1:{port}/a"))
+            .output()
+            .expect("curl is installed");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    wait::until("haproxy listens", || {
+        (!ask(0, "--http1.1").is_empty()).then_some(())
+    });
+    for (at, (server, scheme)) in servers.iter().enumerate().take(5) {
+        let http2 = if *scheme == "https" {
+            "--http2"
+        } else {
+            "--http2-prior-knowledge"
+        };
+        for protocol in ["--http1.1", http2] {
+            wait::until(&format!("{server} over {protocol}"), || {
+                (ask(at, protocol) == "127.0.0.9").then_some(())
+            });
+        }
+    }
+    assert_eq!(ask(5, "--http1.1"), "", "a balancer that sends no header");
+    let refused = |reason: &str| gwd.metrics().sum("gwd_rejections_total", &[reason]);
+    assert_eq!(refused("proxy_header_missing"), 1.0);
+    assert_eq!(
+        refused("proxy_header_invalid"),
+        0.0,
+        "checks that send LOCAL are fine"
+    );
+}
