@@ -62,6 +62,13 @@ impl<I: Write + Unpin> Gathering<I> {
     }
 }
 
+impl<I> Drain<I> {
+    /// The I/O itself, once the other half is gone.
+    pub(crate) fn into_inner(self) -> Option<I> {
+        Rc::into_inner(self.0).map(|gathering| gathering.into_inner().io)
+    }
+}
+
 impl<I: Write + Unpin> Drain<I> {
     /// Writes what has been gathered; pending where the peer does not take it.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

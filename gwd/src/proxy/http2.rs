@@ -5,6 +5,7 @@
 //! the whole of the stream: when it passes, the stream is reset and the connection goes on.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -16,7 +17,8 @@ use hyper::service::service_fn;
 
 use crate::budget::HTTP2_BYTES;
 use crate::deadlines::Slot;
-use crate::proxy::connection::{Conn, NoTimer, answer, room};
+use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
+use crate::proxy::flood::Guarded;
 use crate::proxy::gather::gather;
 use crate::proxy::io::ClientIo;
 use crate::proxy::stream::{Phase, Stream};
@@ -56,14 +58,15 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     };
     drop(deadline);
     let windows = Windows::of(conn);
-    let (gather, drain) = gather(io);
+    let header_bytes = u32::try_from(conn.limits.header_bytes).unwrap_or(u32::MAX);
+    let guarded = Guarded::new(io, conn.worker.shared.clock, header_bytes);
+    let (gather, drain) = gather(guarded);
     let streams = Rc::new(Streams {
         loads: conn.worker.shared.loads.clone(),
         worker: conn.worker.index,
         active: Cell::new(0),
         newcomer: RefCell::new(None),
     });
-    let header_bytes = u32::try_from(conn.limits.header_bytes).unwrap_or(u32::MAX);
     let mut builder = http2::Builder::new(Spawner(Rc::clone(&streams)));
     builder
         .timer(NoTimer)
@@ -85,22 +88,51 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     };
     let mut http = builder.serve_connection(gather, service);
     let mut watch = Watch::new(conn);
-    poll_fn(|cx| {
+    let error = poll_fn(|cx| {
         watch.deadline.register(cx.waker());
         if watch.asks_to_end() {
             Pin::new(&mut http).graceful_shutdown();
         }
         let done = Pin::new(&mut http).poll(cx);
         let drained = drain.poll(cx);
-        if done.is_ready() || matches!(drained, Poll::Ready(Err(_))) {
-            return Poll::Ready(());
+        if let Poll::Ready(done) = done {
+            return Poll::Ready(done.err());
+        }
+        if matches!(drained, Poll::Ready(Err(_))) {
+            return Poll::Ready(None);
         }
         if watch.look(streams.active.get() > 0, drained.is_pending()) {
-            return Poll::Ready(());
+            return Poll::Ready(None);
         }
         Poll::Pending
     })
     .await;
+    let Some(reason) = error.as_ref().and_then(told) else {
+        return;
+    };
+    conn.worker.shard.rejected_early(reason);
+    drop(http);
+    if let Some(guarded) = drain.into_inner() {
+        linger(conn, &watch.deadline, guarded.into_inner()).await;
+    }
+}
+
+/// What the client was told in the GOAWAY that ended its connection; none where it was not the
+/// gateway that ended it.
+fn told(error: &hyper::Error) -> Option<&'static str> {
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    if !error.is_go_away() || !error.is_library() {
+        return None;
+    }
+    Some(match error.reason()? {
+        h2::Reason::ENHANCE_YOUR_CALM => "http2_enhance_your_calm",
+        h2::Reason::PROTOCOL_ERROR => "http2_protocol_error",
+        h2::Reason::FLOW_CONTROL_ERROR => "http2_flow_control_error",
+        h2::Reason::FRAME_SIZE_ERROR => "http2_frame_size_error",
+        h2::Reason::COMPRESSION_ERROR => "http2_compression_error",
+        h2::Reason::STREAM_CLOSED => "http2_stream_closed",
+        _ => "http2_error",
+    })
 }
 
 /// Bytes that a client may send ahead.

@@ -144,7 +144,7 @@ impl Watched {
 }
 
 /// Fills hyper's buffer and hands what came to `look`.
-fn read_in_place(
+pub(super) fn read_in_place(
     mut cursor: ReadBufCursor<'_>,
     read: impl FnOnce(&mut ReadBuf<'_>) -> Poll<io::Result<()>>,
     look: impl FnOnce(&mut [u8]) -> io::Result<()>,
@@ -162,7 +162,7 @@ fn read_in_place(
 }
 
 /// Moves what fits from `bytes`.
-fn take(bytes: &mut Bytes, buffer: &mut ReadBuf<'_>) {
+pub(super) fn take(bytes: &mut Bytes, buffer: &mut ReadBuf<'_>) {
     let length = bytes.len().min(buffer.remaining());
     buffer.put_slice(&bytes[..length]);
     bytes.advance(length);

@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod exchange;
 pub(crate) mod failure;
+mod flood;
 mod frames;
 pub(crate) mod gather;
 pub(crate) mod grpc;

@@ -1,0 +1,392 @@
+//! Floods of HTTP/2 frames that ask for nothing (RFC 9113 §10.5): PING, SETTINGS, PRIORITY,
+//! WINDOW_UPDATE, unknown types, and streams that are opened to be reset.
+//!
+//! h2 bounds what such frames hold and what CONTINUATION, DATA and resets before a stream is
+//! looked at cost. It answers the others one by one for as long as they come: little memory, but
+//! work that a client makes for nothing. [`Flood`] follows the frames below h2 by their headers;
+//! what pays for control frames are time, requests and bytes that the client was sent. When that
+//! is used up the rest of what comes is not read: instead of it h2 gets a header block in more
+//! pieces than it takes, and does with the connection what it does with such floods: it sends
+//! GOAWAY with ENHANCE_YOUR_CALM.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use tokio::io::AsyncRead;
+
+use super::io::{ClientIo, read_in_place, take};
+use crate::clock::Clock;
+
+/// Control frames that may come at once; Envoy keeps as many answers to them.
+const CONTROL_BURST: u32 = 1_000;
+/// Control frames that every second pays for: some 100 µs of work.
+const CONTROL_PER_S: u64 = 1_000;
+/// Control frames that a request pays for: its priority, its window, its end.
+const CONTROL_PER_REQUEST: u32 = 4;
+/// Bytes sent that pay for a control frame: clients that read in small pieces open the window
+/// in small pieces.
+const BYTES_PER_CONTROL: usize = 256;
+/// Streams that may be reset however many there were, …
+const RESET_BURST: u32 = 500;
+/// … beyond which a client resets no more than every other one (Envoy's
+/// `premature_reset_total_stream_count`), …
+const RESET_COST: u32 = 2;
+/// … and as many as this each second.
+const RESETS_PER_S: u64 = 10;
+/// What stands before the first frame.
+const PREFACE_BYTES: u32 = 24;
+const FRAME_HEADER_BYTES: usize = 9;
+
+const DATA: u8 = 0x0;
+const HEADERS: u8 = 0x1;
+const RST_STREAM: u8 = 0x3;
+const CONTINUATION: u8 = 0x9;
+const END_HEADERS: u8 = 0x4;
+
+/// How far the frames of a client have come, and what it may still send of those that ask for
+/// nothing.
+#[derive(Debug)]
+pub(super) struct Flood {
+    clock: Clock,
+    header: [u8; FRAME_HEADER_BYTES],
+    held: usize,
+    /// Bytes of the payload, or of the preface, that are still to come.
+    left: u32,
+    /// The stream whose header block has begun and not ended; 0 where none has.
+    block: u32,
+    control: Bucket,
+    resets: Bucket,
+    /// Bytes sent that have not paid yet.
+    sent: usize,
+    over: bool,
+}
+
+/// What may be spent: filled by time and by what the client does.
+#[derive(Debug)]
+struct Bucket {
+    level: u32,
+    max: u32,
+    per_s: u64,
+    filled_ms: u64,
+}
+
+// === impl Flood ===
+
+impl Flood {
+    /// Before the first byte, which is the preface's.
+    pub(super) fn new(clock: Clock) -> Self {
+        let now_ms = clock.now_ms();
+        Self {
+            clock,
+            header: [0; FRAME_HEADER_BYTES],
+            held: 0,
+            left: PREFACE_BYTES,
+            block: 0,
+            control: Bucket::new(CONTROL_BURST, CONTROL_PER_S, now_ms),
+            resets: Bucket::new(RESET_BURST * RESET_COST, RESETS_PER_S * 2, now_ms),
+            sent: 0,
+            over: false,
+        }
+    }
+
+    /// Follows bytes that came. Where it has become too much: how many of them end the last frame
+    /// that is still for h2.
+    fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.left > 0 {
+                let rest = bytes.len() - at;
+                let here = rest.min(self.left as usize);
+                // No more than `left`.
+                self.left -= u32::try_from(here).unwrap_or(self.left);
+                at += here;
+                continue;
+            }
+            if self.over && self.held == 0 {
+                return Some(at);
+            }
+            let here = (FRAME_HEADER_BYTES - self.held).min(bytes.len() - at);
+            self.header[self.held..self.held + here].copy_from_slice(&bytes[at..at + here]);
+            self.held += here;
+            at += here;
+            if self.held == FRAME_HEADER_BYTES {
+                self.held = 0;
+                self.frame();
+            }
+        }
+        (self.over && self.left == 0 && self.held == 0).then_some(at)
+    }
+
+    /// A frame begins.
+    fn frame(&mut self) {
+        let [a, b, c, kind, flags, stream @ ..] = self.header;
+        self.left = u32::from_be_bytes([0, a, b, c]);
+        let stream = u32::from_be_bytes(stream) & 0x7FFF_FFFF;
+        let fine = match kind {
+            DATA => true,
+            HEADERS | CONTINUATION => {
+                let ends = flags & END_HEADERS != 0;
+                self.block = if ends { 0 } else { stream };
+                if kind == HEADERS {
+                    self.control.earn(CONTROL_PER_REQUEST);
+                    self.resets.earn(1);
+                }
+                true
+            }
+            RST_STREAM => self.resets.spend(RESET_COST, &self.clock),
+            _ => self.control.spend(1, &self.clock),
+        };
+        self.over |= !fine;
+    }
+
+    /// Bytes were sent.
+    fn sent(&mut self, bytes: usize) {
+        self.sent += bytes;
+        if self.sent >= BYTES_PER_CONTROL {
+            let paid = self.sent / BYTES_PER_CONTROL;
+            self.control.earn(u32::try_from(paid).unwrap_or(u32::MAX));
+            self.sent %= BYTES_PER_CONTROL;
+        }
+    }
+
+    /// A header block in more pieces than a list of so many bytes may come in.
+    fn too_many_pieces(&self, header_bytes: u32) -> Bytes {
+        const FRAME_BYTES: u32 = 16_384;
+        let frame = |kind: u8, stream: u32| {
+            let [a, b, c, d] = stream.to_be_bytes();
+            [0, 0, 0, kind, 0, a, b, c, d]
+        };
+        let pieces = 2 * (header_bytes / FRAME_BYTES) as usize + 8;
+        let (mut bytes, stream) = match self.block {
+            0 => (frame(HEADERS, 1).to_vec(), 1),
+            block => (Vec::new(), block),
+        };
+        bytes.extend(frame(CONTINUATION, stream).repeat(pieces));
+        bytes.into()
+    }
+}
+
+// === impl Bucket ===
+
+impl Bucket {
+    fn new(max: u32, per_s: u64, now_ms: u64) -> Self {
+        Self {
+            level: max,
+            max,
+            per_s,
+            filled_ms: now_ms,
+        }
+    }
+
+    fn earn(&mut self, amount: u32) {
+        self.level = self.level.saturating_add(amount).min(self.max);
+    }
+
+    /// Whether so much could be spent. The clock is asked only where nothing is left.
+    fn spend(&mut self, amount: u32, clock: &Clock) -> bool {
+        if self.level < amount {
+            let now_ms = clock.now_ms();
+            let earned = now_ms
+                .saturating_sub(self.filled_ms)
+                .saturating_mul(self.per_s)
+                / 1_000;
+            if earned > 0 {
+                self.filled_ms = now_ms;
+                self.earn(u32::try_from(earned).unwrap_or(u32::MAX));
+            }
+        }
+        let fine = self.level >= amount;
+        self.level = self.level.saturating_sub(amount);
+        fine
+    }
+}
+
+/// A client's bytes, up to where they are a flood.
+pub(super) struct Guarded {
+    io: ClientIo,
+    flood: Flood,
+    /// Bytes that a header list may have.
+    header_bytes: u32,
+    /// What h2 gets instead of what the client sends.
+    instead: Option<Bytes>,
+}
+
+impl Guarded {
+    pub(super) fn new(io: ClientIo, clock: Clock, header_bytes: u32) -> Self {
+        Self {
+            io,
+            flood: Flood::new(clock),
+            header_bytes,
+            instead: None,
+        }
+    }
+
+    /// The client's bytes, unguarded.
+    pub(super) fn into_inner(self) -> ClientIo {
+        self.io
+    }
+}
+
+impl Read for Guarded {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        cursor: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Self {
+            io,
+            flood,
+            header_bytes,
+            instead,
+        } = self.get_mut();
+        read_in_place(
+            cursor,
+            |buffer| {
+                if instead.is_none() {
+                    let before = buffer.filled().len();
+                    ready!(AsyncRead::poll_read(Pin::new(io), cx, buffer))?;
+                    if let Some(kept) = flood.follow(&buffer.filled()[before..]) {
+                        buffer.set_filled(before + kept);
+                        *instead = Some(flood.too_many_pieces(*header_bytes));
+                    }
+                    if !buffer.filled().is_empty() || instead.is_none() {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                match instead {
+                    Some(bytes) if !bytes.is_empty() => {
+                        take(bytes, buffer);
+                        Poll::Ready(Ok(()))
+                    }
+                    _ => Poll::Pending,
+                }
+            },
+            |_| Ok(()),
+        )
+    }
+}
+
+impl Write for Guarded {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let Self { io, flood, .. } = self.get_mut();
+        let written = ready!(Write::poll_write(Pin::new(io), cx, bytes))?;
+        flood.sent(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Write::poll_flush(Pin::new(&mut self.io), cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Write::poll_shutdown(Pin::new(&mut self.io), cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u32, length: usize) -> Vec<u8> {
+        let [_, a, b, c] = u32::try_from(length).unwrap().to_be_bytes();
+        let head = [a, b, c, kind, flags];
+        [&head[..], &stream.to_be_bytes(), &vec![7; length]].concat()
+    }
+
+    const PING: u8 = 0x6;
+
+    /// A connection on which the preface has come.
+    fn begun() -> Flood {
+        let mut flood = Flood::new(Clock::new());
+        assert_eq!(flood.follow(&[7; PREFACE_BYTES as usize]), None);
+        // Time pays for nothing here.
+        (flood.control.per_s, flood.resets.per_s) = (0, 0);
+        flood
+    }
+
+    #[test]
+    fn a_flood_is_seen_where_its_last_frame_ends_however_it_comes_in_pieces() {
+        let pings = frame(PING, 0, 0, 8).repeat(CONTROL_BURST as usize + 10);
+        let end = 17 * (CONTROL_BURST as usize + 1);
+        for piece in [1, 7, 16, 17, 1_000, pings.len()] {
+            let mut flood = begun();
+            let mut at = 0;
+            let seen = pings.chunks(piece).find_map(|part| {
+                let kept = flood.follow(part);
+                let seen = kept.map(|kept| at + kept);
+                at += part.len();
+                seen
+            });
+            assert_eq!(seen, Some(end), "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn requests_and_what_was_sent_pay_for_control_frames_and_data_costs_nothing() {
+        let mut flood = begun();
+        for at in 0..10_000 {
+            let stream = 2 * at + 1;
+            let request = frame(HEADERS, END_HEADERS, stream, 20);
+            let control = frame(PING, 0, 0, 8).repeat(4);
+            let data = frame(DATA, 0, stream, 1);
+            assert_eq!(flood.follow(&[request, control, data].concat()), None);
+        }
+        flood.sent(BYTES_PER_CONTROL * 300);
+        let pings = |count: u32| frame(PING, 0, 0, 8).repeat(count as usize);
+        assert_eq!(flood.follow(&pings(CONTROL_BURST)), None);
+        assert!(flood.follow(&pings(1)).is_some());
+        let mut flood = begun();
+        assert_eq!(flood.follow(&pings(CONTROL_BURST)), None);
+        flood.sent(BYTES_PER_CONTROL * 2 - 1);
+        flood.sent(1);
+        assert_eq!(flood.follow(&pings(2)), None);
+        assert!(flood.follow(&pings(1)).is_some());
+    }
+
+    #[test]
+    fn every_other_stream_may_be_reset_and_no_more() {
+        let mut flood = begun();
+        for at in 0..20_000 {
+            let request = frame(HEADERS, END_HEADERS, 2 * at + 1, 20);
+            let reset = frame(RST_STREAM, 0, 2 * at + 1, 4).repeat(at as usize % 2);
+            assert_eq!(flood.follow(&[request, reset].concat()), None);
+        }
+        let each = |at: u32| {
+            let request = frame(HEADERS, END_HEADERS, 2 * at + 1, 20);
+            [request, frame(RST_STREAM, 0, 2 * at + 1, 4)].concat()
+        };
+        let mut flood = begun();
+        let fine = (0..5_000).take_while(|at| flood.follow(&each(*at)).is_none());
+        assert_eq!(fine.count(), 2 * RESET_BURST as usize - 1);
+    }
+
+    #[test]
+    fn time_pays_too() {
+        let mut flood = begun();
+        flood.control.per_s = u64::MAX;
+        std::thread::park_timeout(std::time::Duration::from_millis(5));
+        let pings = frame(PING, 0, 0, 8).repeat(CONTROL_BURST as usize + 1);
+        assert_eq!(flood.follow(&pings), None);
+    }
+
+    #[test]
+    fn what_h2_gets_instead_goes_on_with_an_open_block_or_begins_one() {
+        let mut flood = begun();
+        let instead = flood.too_many_pieces(65_536);
+        assert_eq!(instead.len(), 9 * 17);
+        assert_eq!(instead[..9], [0, 0, 0, HEADERS, 0, 0, 0, 0, 1]);
+        assert_eq!(instead[9..18], [0, 0, 0, CONTINUATION, 0, 0, 0, 0, 1]);
+        assert_eq!(flood.follow(&frame(HEADERS, 0, 77, 3)), None);
+        let instead = flood.too_many_pieces(65_536);
+        assert_eq!(instead[..9], [0, 0, 0, CONTINUATION, 0, 0, 0, 0, 77]);
+        assert_eq!(flood.follow(&frame(CONTINUATION, END_HEADERS, 77, 0)), None);
+        assert_eq!(flood.too_many_pieces(0)[3], HEADERS);
+    }
+}

@@ -1,0 +1,271 @@
+//! HTTP/2 clients that make work for nothing: each is bounded, counted and sent away, and another
+//! connection of the same worker is served meanwhile.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::fixture::*;
+use crate::frames::*;
+use crate::http2::http2;
+
+const REJECTIONS: &str = "gwd_rejections_total";
+
+/// A frame of the flood, by its number.
+type Wave = fn(u32) -> Vec<u8>;
+
+/// Sends waves until the gateway ends it, and tells how.
+fn flood(address: SocketAddr, first: &[u8], wave: Wave) -> Option<u32> {
+    let mut raw = Raw::connect(address);
+    raw.send(first);
+    let mut writer = Raw(raw.0.try_clone().unwrap(), false);
+    let sending = std::thread::spawn(move || {
+        // More than any bound, and an end all the same.
+        let waves = 0..200_000_u32;
+        for number in waves.step_by(100) {
+            let batch: Vec<u8> = (number..number + 100).flat_map(wave).collect();
+            if !writer.send(&batch) {
+                return;
+            }
+        }
+        drop(writer.0.shutdown(std::net::Shutdown::Write));
+    });
+    let code = raw.goodbye();
+    sending.join().unwrap();
+    code
+}
+
+fn odd(number: u32) -> u32 {
+    2 * number + 1
+}
+
+#[test]
+fn floods_are_sent_away_and_others_are_served_meanwhile() {
+    let floods: [(&str, Vec<u8>, Wave); 11] = [
+        ("PING", Vec::new(), |_| frame(PING, 0, 0, b"12345678")),
+        ("SETTINGS", Vec::new(), |_| frame(SETTINGS, 0, 0, &[])),
+        ("SETTINGS with something in them", Vec::new(), |at| {
+            let many: Vec<u8> = (0..100).flat_map(|_| setting(1, at % 2 * 4_096)).collect();
+            frame(SETTINGS, 0, 0, &many)
+        }),
+        ("PRIORITY", Vec::new(), |at| {
+            frame(PRIORITY, 0, odd(at % 1_000), &[0, 0, 0, 0, 1])
+        }),
+        ("WINDOW_UPDATE", Vec::new(), |_| {
+            frame(WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())
+        }),
+        ("WINDOW_UPDATE of a stream", begins(1), |_| {
+            frame(WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes())
+        }),
+        ("unknown frames", Vec::new(), |_| frame(0xEE, 0, 0, b"")),
+        ("empty DATA", begins(1), |_| frame(DATA, 0, 1, b"")),
+        (
+            "CONTINUATION (CVE-2024-27316)",
+            frame(HEADERS, END, 1, &request("GET", &[])),
+            |_| frame(CONTINUATION, 0, 1, &field("a", "b")),
+        ),
+        ("rapid reset (CVE-2023-44487)", Vec::new(), |at| {
+            let stream = odd(at);
+            [
+                asks(stream),
+                frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes()),
+            ]
+            .concat()
+        }),
+        ("made you reset (CVE-2025-8671)", Vec::new(), |at| {
+            // A body that is shorter than it says: the gateway has to reset.
+            let stream = odd(at);
+            let head = request("POST", &[("content-length", "9")]);
+            let head = frame(HEADERS, END_HEADERS, stream, &head);
+            [head, frame(DATA, END, stream, b"x")].concat()
+        }),
+    ];
+    let upstream = Upstream::saying("ok");
+    let served = http2(shop(
+        upstream.address,
+        vec![op("GET", "/a"), op("POST", "/a")],
+    ))
+    .serve();
+    let calm = || served.metric(REJECTIONS, &["reason=\"http2_enhance_your_calm\""]);
+    for (done, (what, first, wave)) in floods.into_iter().enumerate() {
+        let over = AtomicBool::new(false);
+        let (code, slowest) = std::thread::scope(|scope| {
+            let neighbour = scope.spawn(|| {
+                let mut client = crate::http2::Http2::connect(served.address);
+                let mut slowest = Duration::ZERO;
+                while !over.load(Ordering::Relaxed) {
+                    let began = Instant::now();
+                    assert_eq!(client.get("/a").head.status(), 200, "{what}");
+                    slowest = slowest.max(began.elapsed());
+                }
+                slowest
+            });
+            let code = flood(served.address, &first, wave);
+            over.store(true, Ordering::Relaxed);
+            (code, neighbour.join().unwrap())
+        });
+        assert_eq!(code, Some(ENHANCE_YOUR_CALM), "{what}");
+        eventually("it is counted", || calm() == done as f64 + 1.0);
+        assert!(slowest < Duration::from_secs(2), "{what}: {slowest:?}");
+    }
+}
+
+#[test]
+fn who_cancels_what_runs_again_and_again_is_sent_away() {
+    // Answers nothing, so that a stream runs until it is reset.
+    let (release, gate) = gate();
+    let upstream = Upstream::start(move |_, _| {
+        let _released = gate.lock().unwrap().recv();
+        Then::Close
+    });
+    let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
+    let mut raw = Raw::connect(served.address);
+    let reading = Raw(raw.0.try_clone().unwrap(), false);
+    let goodbye = std::thread::spawn(move || {
+        let mut reading = reading;
+        reading.goodbye()
+    });
+    let mut opened = 0;
+    for at in 0..2_000 {
+        if !raw.send(&asks(odd(at))) {
+            break;
+        }
+        opened += 1;
+        // It is being served, and not merely waiting to be.
+        eventually("it runs", || {
+            goodbye.is_finished() || served.metric("http_server_active_requests", &[]) >= 1.0
+        });
+        if !raw.send(&frame(RST_STREAM, 0, odd(at), &8_u32.to_be_bytes())) {
+            break;
+        }
+        eventually("it is over", || {
+            goodbye.is_finished() || served.metric("http_server_active_requests", &[]) == 0.0
+        });
+        if goodbye.is_finished() {
+            break;
+        }
+    }
+    assert_eq!(goodbye.join().unwrap(), Some(ENHANCE_YOUR_CALM));
+    assert!((900..1_900).contains(&opened), "{opened}");
+    drop(release);
+}
+
+#[test]
+fn control_frames_that_come_with_requests_are_no_flood() {
+    let upstream = Upstream::saying("ok");
+    let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
+    let mut raw = Raw::connect(served.address);
+    // What a browser or a gRPC client sends with each: far more than a flood may have in all.
+    for at in 0..1_500 {
+        let stream = odd(at);
+        raw.send(
+            &[
+                frame(PRIORITY, 0, stream, &[0, 0, 0, 0, 1]),
+                asks(stream),
+                frame(WINDOW_UPDATE, 0, 0, &2_u32.to_be_bytes()),
+                frame(PING, 0, 0, b"12345678"),
+            ]
+            .concat(),
+        );
+        let answer = raw.find(|frame| frame.kind == HEADERS || frame.kind == GOAWAY);
+        assert_eq!(answer.unwrap().status(), 200, "request {at}");
+    }
+}
+
+#[test]
+fn header_lists_beyond_the_limit_are_refused_and_bombs_end_the_connection() {
+    let upstream = Upstream::saying("ok");
+    let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
+    // Twice what may be, in the pieces that may be: the stream is refused, the connection goes on.
+    let large = "x".repeat(120);
+    let many: Vec<(&str, &str)> = (0..800).map(|_| ("a", large.as_str())).collect();
+    let block = request("GET", &many);
+    let mut raw = Raw::connect(served.address);
+    let pieces: Vec<&[u8]> = block.chunks(16_000).collect();
+    raw.send(&frame(HEADERS, END, 1, pieces[0]));
+    for (at, piece) in pieces.iter().enumerate().skip(1) {
+        let last = at + 1 == pieces.len();
+        raw.send(&frame(
+            CONTINUATION,
+            if last { END_HEADERS } else { 0 },
+            1,
+            piece,
+        ));
+    }
+    let answer = raw
+        .find(|frame| matches!(frame.kind, HEADERS | RST_STREAM | GOAWAY))
+        .unwrap();
+    assert_eq!(answer.kind, HEADERS, "{answer:?}");
+    raw.send(&asks(3));
+    let later = raw.find(|frame| frame.stream == 3 && frame.kind == HEADERS);
+    assert_eq!(later.unwrap().status(), 200);
+    // One large entry of the table, named by a byte, thousands of times over (CVE-2016-6581).
+    let resident = || served.metric("process_resident_memory_bytes", &[]);
+    let before = resident();
+    let mut raw = Raw::connect(served.address);
+    let value = "y".repeat(3_900);
+    // A literal that goes into the table; its length takes three bytes (RFC 7541 §5.1).
+    let entry = [&[0x40, 1, b'b', 0x7F, 0xBD, 0x1D][..], value.as_bytes()].concat();
+    assert_eq!(127 + 0x3D + (0x1D << 7), 3_900);
+    let first = [request("GET", &[]), entry].concat();
+    raw.send(&frame(HEADERS, END | END_HEADERS, 1, &first));
+    let bomb = [request("GET", &[]), vec![0xBE; 16_000]].concat();
+    let mut stream = 3;
+    let answer = loop {
+        raw.send(&frame(HEADERS, END | END_HEADERS, stream, &bomb));
+        stream += 2;
+        let answer = raw.find(|frame| frame.kind == GOAWAY || frame.kind == HEADERS);
+        match answer {
+            Some(frame) if frame.kind == HEADERS && stream < 200 => {}
+            other => break other,
+        }
+    };
+    assert_eq!(answer.map(|frame| frame.code()), Some(ENHANCE_YOUR_CALM));
+    assert!(
+        resident() < before + (32 << 20) as f64,
+        "{}",
+        resident() - before
+    );
+}
+
+#[test]
+fn windows_that_stay_shut_hold_little_and_hold_nobody_up() {
+    let upstream = Upstream::start(|_, stream| {
+        // One piece for all: the test shares its memory with the gateway.
+        static PIECE: [u8; 1 << 16] = [b'z'; 1 << 16];
+        say(stream, "content-length: 8388608\r\n", "");
+        for _ in 0..128 {
+            if std::io::Write::write_all(stream, &PIECE).is_err() {
+                break;
+            }
+        }
+        Then::Close
+    });
+    let served = http2(shop(upstream.address, vec![op("GET", "/a").prefix()])).serve();
+    let resident = || served.metric("process_resident_memory_bytes", &[]);
+    let before = resident();
+    let mut raw = Raw::connect(served.address);
+    // Nothing may be sent on any stream.
+    raw.send(&frame(SETTINGS, 0, 0, &setting(4, 0)));
+    for at in 0..100 {
+        raw.send(&asks(odd(at)));
+    }
+    for _ in 0..100 {
+        assert_eq!(
+            raw.find(|frame| frame.kind == HEADERS).unwrap().status(),
+            200
+        );
+    }
+    let mut neighbour = Client::connect(served.address);
+    neighbour.send("GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
+    assert_eq!(neighbour.answer().body.len(), 8 << 20);
+    let held = resident() - before;
+    assert!(
+        held < (64 << 20) as f64,
+        "100 stalled bodies of 8 MiB hold {held} bytes"
+    );
+    // One window opens: that stream moves, the others wait.
+    raw.send(&frame(WINDOW_UPDATE, 0, 1, &1_000_u32.to_be_bytes()));
+    let data = raw.find(|frame| frame.kind == DATA).unwrap();
+    assert_eq!((data.stream, data.payload.len()), (1, 1_000));
+}
