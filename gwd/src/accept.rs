@@ -61,7 +61,8 @@ impl Accepting {
     ) -> io::Result<Self> {
         let mut accepting = Self { ways: Vec::new() };
         for listener in listeners {
-            listen::listen(&listener)?;
+            let half_open_ms = worker.shared.patience.half_open_ms;
+            listen::listen(&listener, Duration::from_millis(half_open_ms))?;
             let listener = TcpListener::from_std(listener)?;
             let (leave, order) = oneshot::channel();
             let serving = serve(Rc::clone(worker), Arc::clone(socket), listener, order);

@@ -15,9 +15,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, SockFilter, SockRef, Socket, TcpKeepalive, Type};
 
+/// The kernel counts keep-alives in seconds.
+const KEEPALIVE_MIN: Duration = Duration::from_secs(1);
 /// Connections that may wait to be accepted at one socket.
 const BACKLOG: i32 = 4_096;
 
@@ -158,12 +161,21 @@ impl Bound {
     }
 }
 
-/// Begins to listen, or goes on where it had not stopped yet.
+/// Begins to listen, or goes on where it had not stopped yet. A connection whose other end says
+/// nothing any more is over after `half_open`.
 ///
 /// # Errors
 /// What the operating system says.
-pub(crate) fn listen(socket: &impl AsFd) -> io::Result<()> {
+pub(crate) fn listen(socket: &impl AsFd, half_open: Duration) -> io::Result<()> {
     let socket = SockRef::from(socket);
+    // What is accepted inherits both. Without them a connection whose other end is gone without a
+    // word stays for as long as nothing is sent on it, and for a quarter of an hour otherwise.
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time((half_open / 2).max(KEEPALIVE_MIN))
+            .with_interval((half_open / 8).max(KEEPALIVE_MIN)),
+    )?;
+    socket.set_tcp_user_timeout(Some(half_open))?;
     // Fails where no filter is attached, which is what is wanted.
     let _none_attached = socket.detach_filter();
     // Inherited by what is accepted, so that the next process can bind over connections in
@@ -205,6 +217,8 @@ mod tests {
     use std::io::{Read as _, Write as _};
     use std::net::TcpStream;
 
+    const PATIENCE: Duration = Duration::from_secs(120);
+
     #[test]
     fn a_busy_address_is_refused_and_a_stopped_one_stays_ours() {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -219,12 +233,16 @@ mod tests {
             let counts: Vec<usize> = handles.iter().map(Vec::len).collect();
             assert_eq!(counts, each, "{workers} workers");
         }
-        handles.iter().for_each(|handle| listen(handle).unwrap());
+        handles
+            .iter()
+            .for_each(|handle| listen(handle, PATIENCE).unwrap());
         TcpStream::connect(address).unwrap();
         handles.iter().for_each(stop);
         assert!(TcpStream::connect(address).is_err(), "stopped");
         assert!(bind(1, "b", address, 2, false).is_err(), "still ours");
-        handles.iter().for_each(|handle| listen(handle).unwrap());
+        handles
+            .iter()
+            .for_each(|handle| listen(handle, PATIENCE).unwrap());
         TcpStream::connect(address).expect("the same port again");
     }
 
@@ -233,10 +251,10 @@ mod tests {
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let bound = bind(0, "a", any, 1, false).unwrap();
         let handle = &bound.handles(1).unwrap()[0][0];
-        listen(handle).unwrap();
+        listen(handle, PATIENCE).unwrap();
         let mut waiting = TcpStream::connect(bound.address).unwrap();
         begin_no_handshake(handle).unwrap();
-        let patience = std::time::Duration::from_millis(100);
+        let patience = Duration::from_millis(100);
         let refused = TcpStream::connect_timeout(&bound.address, patience);
         assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::TimedOut);
         let (mut accepted, _) = handle.accept().unwrap();
@@ -245,7 +263,22 @@ mod tests {
         accepted.set_nonblocking(false).unwrap();
         accepted.read_exact(&mut read).unwrap();
         assert_eq!(&read, b"hello", "what was accepted is not filtered");
-        listen(handle).unwrap();
+        listen(handle, PATIENCE).unwrap();
         TcpStream::connect(bound.address).expect("handshakes begin again");
+    }
+
+    #[test]
+    fn what_is_accepted_is_asked_whether_somebody_is_there() {
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let bound = bind(0, "a", any, 1, false).unwrap();
+        let handle = &bound.handles(1).unwrap()[0][0];
+        listen(handle, PATIENCE).unwrap();
+        let _client = TcpStream::connect(bound.address).unwrap();
+        let (accepted, _) = handle.accept().unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), PATIENCE / 2);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), PATIENCE / 8);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(PATIENCE));
     }
 }

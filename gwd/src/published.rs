@@ -18,6 +18,7 @@ use policy::{Limits, RateTable, Revoked};
 use crate::budget::Budgets;
 use crate::clock::Clock;
 use crate::node::Settings;
+use crate::proxy::pace::Patience;
 use crate::spread::Loads;
 use crate::tls::Door;
 use crate::upstream::hosts::Common;
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     pub(crate) zone: Option<Box<str>>,
     /// How long a tunnel may go on after it was told to end.
     pub(crate) websocket_drain_ms: u64,
+    /// How long clients may keep it waiting.
+    pub(crate) patience: Patience,
     pub(crate) limits: Limits,
     pub(crate) budgets: Budgets,
     pub(crate) loads: Loads,
@@ -101,6 +104,7 @@ impl Shared {
             websocket_drain_ms: u64::try_from(settings.websocket_drain.as_millis())
                 .unwrap_or(u64::MAX),
             zone: settings.zone.as_deref().map(Box::from),
+            patience: settings.patience,
             limits: Limits {
                 known: table(),
                 anonymous: table(),

@@ -17,7 +17,7 @@ use crate::admin::{Admin, Interface, Token};
 use crate::control::{Control, Ending, Event, Plan, StartError, Status, TrustSource};
 use crate::files::read_file;
 use crate::handover::{self, Taken};
-use crate::node::{Node, Settings};
+use crate::node::{Node, Patience, Settings};
 use crate::telemetry::process;
 use crate::telemetry::program::{self, Audit, Level, OK, event};
 
@@ -260,6 +260,7 @@ fn settings(resolved: &Resolved) -> Settings {
         workers: resolved.workers,
         access_log: resolved.access_log.clone(),
         bounds: resolved.bounds,
+        patience: Patience::DEFAULT,
         websocket_drain: resolved.websocket_drain,
         listen: resolved.listen.clone(),
         discovery: crate::discovery::Settings {

@@ -23,6 +23,7 @@ use policy::{Revoked, Secrets, StateId};
 use serde_json::json;
 
 pub use crate::budget::Bounds;
+pub use crate::proxy::pace::Patience;
 pub(crate) use refusal::refused;
 use refusal::unusable;
 
@@ -64,6 +65,8 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// What the process may have at once.
     pub bounds: Bounds,
+    /// How long clients may keep it waiting.
+    pub patience: Patience,
     /// How long a WebSocket may go on after it was told that the process stops.
     pub websocket_drain: Duration,
     /// Other addresses than the bundle's, by listener name.

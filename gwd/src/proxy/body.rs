@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use crate::proxy::grpc;
+use crate::proxy::pace::Pace;
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::upstream::mirror::Copies;
@@ -48,6 +49,7 @@ pub(crate) struct Upload {
     gate: Option<Arc<Gate>>,
     /// Who gets a copy of it at its end.
     copies: Option<Rc<Copies>>,
+    pace: Pace,
 }
 
 /// How far an upload has come: shared with the exchange.
@@ -89,6 +91,7 @@ pub(crate) struct Download {
     lease: Option<Lease>,
     progress: Option<Rc<Progress>>,
     record: Record,
+    pace: Pace,
     /// A gRPC call that has not been told how it ended.
     owes_status: bool,
     /// The gateway has told it.
@@ -113,6 +116,7 @@ impl Upload {
             timeout_ms,
             gate,
             copies: stream.copies.take(),
+            pace: Pace::new(&stream.worker.shared.patience),
         };
         (Box::new(upload), progress)
     }
@@ -126,7 +130,10 @@ impl Upload {
         }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let mut frame = match polled {
-            Poll::Pending => return Poll::Pending,
+            Poll::Pending => {
+                self.waits();
+                return Poll::Pending;
+            }
             Poll::Ready(None) => {
                 self.end();
                 return Poll::Ready(None);
@@ -156,10 +163,23 @@ impl Upload {
         if self.incoming.is_end_stream() {
             self.end();
         } else {
-            let now_ms = self.stream.worker.shared.clock.now_ms();
+            let shared = &self.stream.worker.shared;
+            let now_ms = shared.clock.now_ms();
+            let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+            self.pace.moved(bytes, now_ms, &shared.patience);
             self.stream.upload_moves(now_ms);
         }
         Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// The client is waited for.
+    fn waits(&mut self) {
+        if self.stream.is_upload_paced() {
+            let clock = &self.stream.worker.shared.clock;
+            let until_ms = self.pace.until_ms();
+            let until_ms = until_ms.unwrap_or_else(|| self.pace.waits(clock.now_ms()));
+            self.stream.deadline.set(until_ms);
+        }
     }
 
     fn end(&self) {
@@ -254,8 +274,10 @@ impl Download {
         record: Record,
         owes_status: bool,
     ) -> Box<Self> {
+        let pace = Pace::new(&record.stream().worker.shared.patience);
         Box::new(Self {
             incoming,
+            pace,
             broken: None,
             lease: Some(lease),
             progress,
@@ -274,12 +296,15 @@ impl Download {
             return Poll::Ready(None);
         }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        self.record
-            .stream()
-            .upstream_silent
-            .set(polled.is_pending());
+        let silent = &self.record.stream().upstream_silent;
+        let was_silent = silent.replace(polled.is_pending());
         match polled {
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => {
+                if !was_silent {
+                    self.waits_for_upstream();
+                }
+                Poll::Pending
+            }
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(data) = frame.data_ref() {
                     self.record.bytes_out += data.len() as u64;
@@ -290,7 +315,8 @@ impl Download {
                 if self.is_end_stream() {
                     self.end();
                 } else {
-                    self.record.moves(STREAM_IDLE_MS);
+                    let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                    self.waits_for_client(bytes);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -311,6 +337,25 @@ impl Download {
                 Poll::Pending
             }
         }
+    }
+
+    /// The client has taken all there was: from now on the upstream's silence counts.
+    fn waits_for_upstream(&mut self) {
+        let stream = self.record.stream();
+        let shared = &stream.worker.shared;
+        let now_ms = shared.clock.now_ms();
+        self.pace.moved(0, now_ms, &shared.patience);
+        stream.deadline.set(now_ms + STREAM_IDLE_MS);
+    }
+
+    /// The client has taken what it had and is given more: nothing else is asked for before it has
+    /// room for that.
+    fn waits_for_client(&mut self, bytes: u64) {
+        let stream = self.record.stream();
+        let shared = &stream.worker.shared;
+        let now_ms = shared.clock.now_ms();
+        self.pace.moved(bytes, now_ms, &shared.patience);
+        stream.deadline.set(self.pace.waits(now_ms));
     }
 
     /// The upstream's trailers, without what is not for the client.

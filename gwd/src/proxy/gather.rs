@@ -27,6 +27,8 @@ struct Gathering<I> {
     bytes: Vec<u8>,
     /// Bytes of them that have been written.
     written: usize,
+    /// Bytes that have been written since anybody asked.
+    progress: u64,
     /// The I/O has more to flush than `bytes`.
     unflushed: bool,
 }
@@ -37,6 +39,7 @@ pub(crate) fn gather<I>(io: I) -> (Gather<I>, Drain<I>) {
         io,
         bytes: Vec::new(),
         written: 0,
+        progress: 0,
         unflushed: false,
     }));
     (Gather(Rc::clone(&gathering)), Drain(gathering))
@@ -48,7 +51,10 @@ impl<I: Write + Unpin> Gathering<I> {
             let rest = &self.bytes[self.written..];
             match ready!(Pin::new(&mut self.io).poll_write(cx, rest))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                written => self.written += written,
+                written => {
+                    self.written += written;
+                    self.progress += written as u64;
+                }
             }
         }
         // Nothing is kept while nothing is sent.
@@ -63,6 +69,11 @@ impl<I: Write + Unpin> Gathering<I> {
 }
 
 impl<I> Drain<I> {
+    /// Bytes that were written since the last time.
+    pub(crate) fn take_progress(&self) -> u64 {
+        std::mem::take(&mut self.0.borrow_mut().progress)
+    }
+
     /// The I/O itself, once the other half is gone.
     pub(crate) fn into_inner(self) -> Option<I> {
         Rc::into_inner(self.0).map(|gathering| gathering.into_inner().io)

@@ -21,6 +21,7 @@ use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
 use crate::proxy::flood::Guarded;
 use crate::proxy::gather::gather;
 use crate::proxy::io::ClientIo;
+use crate::proxy::pace::Pace;
 use crate::proxy::stream::{Phase, Stream};
 use crate::spread::{Loads, STREAM_WEIGHT};
 
@@ -39,8 +40,6 @@ const SEND_BUFFER: usize = 64 << 10;
 const RESET_BEFORE_ACCEPT_MAX: usize = 20;
 /// Streams that the client made us reset: more is an attack (CVE-2025-8671).
 const RESET_BY_US_MAX: usize = 64;
-/// How long the client may take nothing of what it is sent.
-const WRITE_DEADLINE_MS: u64 = 30_000;
 /// How long a connection may be idle whose memory others want.
 const IDLE_WANTED_MS: u64 = 1_000;
 /// How long the client may leave a connection open that it was told is over.
@@ -101,7 +100,8 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         if matches!(drained, Poll::Ready(Err(_))) {
             return Poll::Ready(None);
         }
-        if watch.look(streams.active.get() > 0, drained.is_pending()) {
+        let blocked = drained.is_pending();
+        if watch.look(streams.active.get() > 0, blocked, || drain.take_progress()) {
             return Poll::Ready(None);
         }
         Poll::Pending
@@ -162,8 +162,10 @@ struct Watch<'c> {
     deadline: Slot,
     /// Since when no stream is open.
     idle_since_ms: Option<u64>,
-    /// Since when the client takes nothing.
-    blocked_since_ms: Option<u64>,
+    /// The client's time to take what it is sent.
+    pace: Pace,
+    /// When that is over, while it does not take all of it.
+    blocked_until_ms: Option<u64>,
     /// When the client is asked to come again.
     old_at_ms: u64,
     /// When GOAWAY was sent.
@@ -194,7 +196,8 @@ impl<'c> Watch<'c> {
             conn,
             deadline: conn.worker.deadlines.slot(),
             idle_since_ms: Some(now_ms),
-            blocked_since_ms: None,
+            pace: Pace::new(&conn.worker.shared.patience),
+            blocked_until_ms: None,
             old_at_ms: now_ms + AGE_MAX_MS - jitter_ms,
             told_ms: None,
         };
@@ -229,21 +232,25 @@ impl<'c> Watch<'c> {
     }
 
     /// Notes how things stand; true where the connection is given up.
-    fn look(&mut self, active: bool, blocked: bool) -> bool {
+    fn look(&mut self, active: bool, blocked: bool, progress: impl FnOnce() -> u64) -> bool {
         let changed =
-            active == self.idle_since_ms.is_some() || blocked != self.blocked_since_ms.is_some();
+            active == self.idle_since_ms.is_some() || blocked != self.blocked_until_ms.is_some();
         if !changed && !self.deadline.expired() {
             return false;
         }
-        let now_ms = self.conn.worker.shared.clock.now_ms();
+        let shared = &self.conn.worker.shared;
+        let now_ms = shared.clock.now_ms();
         self.idle_since_ms = (!active).then(|| self.idle_since_ms.unwrap_or(now_ms));
-        self.blocked_since_ms = blocked.then(|| self.blocked_since_ms.unwrap_or(now_ms));
+        self.pace.moved(progress(), now_ms, &shared.patience);
+        self.blocked_until_ms = blocked.then(|| self.pace.waits(now_ms));
         self.deadline.set(self.next_ms());
-        let passed = |since_ms: Option<u64>, wait_ms| {
-            since_ms.is_some_and(|since_ms| now_ms >= since_ms + wait_ms)
-        };
-        passed(self.blocked_since_ms, WRITE_DEADLINE_MS)
-            || !active && passed(self.told_ms, GOODBYE_MS)
+        let too_slow = self
+            .blocked_until_ms
+            .is_some_and(|until_ms| now_ms >= until_ms);
+        let told = self
+            .told_ms
+            .is_some_and(|told_ms| now_ms >= told_ms + GOODBYE_MS);
+        too_slow || !active && told
     }
 
     /// When to look again.
@@ -257,8 +264,8 @@ impl<'c> Watch<'c> {
         } else if let (Some(told_ms), Some(_)) = (self.told_ms, self.idle_since_ms) {
             next_ms = told_ms + GOODBYE_MS;
         }
-        if let Some(since_ms) = self.blocked_since_ms {
-            next_ms = next_ms.min(since_ms + WRITE_DEADLINE_MS);
+        if let Some(until_ms) = self.blocked_until_ms {
+            next_ms = next_ms.min(until_ms);
         }
         next_ms
     }

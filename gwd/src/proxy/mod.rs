@@ -12,6 +12,7 @@ pub(crate) mod grpc;
 mod http1;
 mod http2;
 pub(crate) mod io;
+pub(crate) mod pace;
 mod proxy_header;
 pub(crate) mod record;
 pub(crate) mod respond;

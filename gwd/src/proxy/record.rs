@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use policy::{Cx, Filter, Reject, RequestHead};
 
 use crate::clock::write_timestamp;
-use crate::proxy::body::{Progress, STREAM_IDLE_MS};
+use crate::proxy::body::Progress;
 use crate::proxy::failure::{Blame, Failure};
 use crate::proxy::grpc;
 use crate::proxy::stream::Stream;
@@ -362,14 +362,9 @@ impl Record {
         self.status = status.as_u16();
         // The upstream's head is the last thing that was timed; what follows it is ours.
         self.head_ns = self.now_ns();
-        let until_ms = self.head_ns / 1_000_000 + STREAM_IDLE_MS;
-        self.stream.body_begins(until_ms);
-    }
-
-    /// The body moves: so much longer may it take.
-    pub(crate) fn moves(&self, idle_ms: u64) {
-        let now_ms = self.stream.worker.shared.clock.now_ms();
-        self.stream.deadline.set(now_ms + idle_ms);
+        // Nobody asks for a body while the client has no room for it.
+        let grace_ms = self.stream.worker.shared.patience.grace_ms;
+        self.stream.body_begins(self.head_ns / 1_000_000 + grace_ms);
     }
 
     /// The upload whose bytes are counted at the end.

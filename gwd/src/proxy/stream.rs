@@ -153,9 +153,18 @@ impl Stream {
         self.deadline.set(until_ms);
     }
 
-    /// More of the request's body came.
+    /// More of the request's body came. While the client is slow to take the response, it is that
+    /// which counts.
     pub(crate) fn upload_moves(&self, now_ms: u64) {
-        self.deadline.set(now_ms + STREAM_IDLE_MS);
+        if self.phase.get() != Phase::Body || self.upstream_silent.get() {
+            self.deadline.set(now_ms + STREAM_IDLE_MS);
+        }
+    }
+
+    /// Whether a client has to send its request's body at some rate: not where silence is part of
+    /// what is said, and not once the upstream answers.
+    pub(crate) fn is_upload_paced(&self) -> bool {
+        self.phase.get() == Phase::Exchange && !self.endless.get() && !self.is_grpc.get()
     }
 
     /// The request's body has ended: the upstream's time for a head runs, unless there is one.
@@ -191,7 +200,7 @@ impl Stream {
         self.deadline.no_limit();
         if self.single {
             // What is left is sent as far as the client's window opens.
-            self.body_begins(now_ms + STREAM_IDLE_MS);
+            self.body_begins(now_ms + self.worker.shared.patience.grace_ms);
         } else if self.mid_head.get() {
             self.phase.set(Phase::Head);
             self.deadline.set(now_ms + self.limits.header_timeout_ms);

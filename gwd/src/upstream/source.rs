@@ -7,8 +7,9 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use policy::traffic::retry::Checked;
 
-use crate::proxy::body::{Progress, STREAM_IDLE_MS};
+use crate::proxy::body::Progress;
 use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::pace::Pace;
 use crate::proxy::stream::Stream;
 use crate::upstream::connect::in_time;
 
@@ -68,9 +69,11 @@ impl Source {
 async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
     let mut whole = BytesMut::new();
     let copies = stream.copies.take();
+    let shared = &stream.worker.shared;
+    let mut pace = Pace::new(&shared.patience);
     loop {
-        let now_ms = stream.worker.shared.clock.now_ms();
-        stream.deadline.set(now_ms + STREAM_IDLE_MS);
+        let until_ms = pace.waits(shared.clock.now_ms());
+        stream.deadline.set(until_ms);
         match in_time(&stream.deadline, body.frame()).await {
             None => return Err(Failure::new(Kind::UploadStalled)),
             Some(None) => {
@@ -82,6 +85,8 @@ async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
             Some(Some(Err(error))) => return Err(Failure::because(Kind::ClientBody, &error)),
             Some(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
+                    let now_ms = shared.clock.now_ms();
+                    pace.moved(data.len() as u64, now_ms, &shared.patience);
                     whole.extend_from_slice(data);
                     if let Some(copies) = &copies {
                         copies.take(data);

@@ -32,6 +32,7 @@ mod proxy_protocol;
 mod refusals;
 mod routes;
 mod rows;
+mod slow_clients;
 mod sockets;
 mod start;
 mod state;

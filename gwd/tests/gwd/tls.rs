@@ -27,8 +27,8 @@ pub(crate) struct Authority {
 /// A certificate with its key, in PEM.
 #[derive(Clone)]
 pub(crate) struct Pem {
-    cert: String,
-    key: String,
+    pub(crate) cert: String,
+    pub(crate) key: String,
 }
 
 impl Authority {

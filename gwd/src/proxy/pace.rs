@@ -1,0 +1,118 @@
+//! How long a client may keep the gateway waiting in the middle of a message: for more of a
+//! request's body, or for room for more of a response.
+//!
+//! Silence alone is no measure: a byte a minute is not silent, and holds a connection, an exchange
+//! and an upstream for as long as somebody likes. So waiting is paid for. A client has some time,
+//! each byte that moves earns a little more, up to what it began with, and only the time counts
+//! in which the gateway waits for the client and not for anybody else.
+
+/// What clients are allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// Milliseconds that a client may keep the gateway waiting at most.
+    pub grace_ms: u64,
+    /// Bytes that earn a second of it: slower than this nobody can be for long.
+    pub bytes_per_s: u64,
+    /// Milliseconds after which a connection whose other end does not answer at all is over
+    /// (`TCP_USER_TIMEOUT`); half of it passes before an idle one is asked.
+    pub half_open_ms: u64,
+}
+
+/// One body's time.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    left_ms: u64,
+    /// Since when the gateway waits for the client.
+    since_ms: Option<u64>,
+}
+
+impl Patience {
+    /// NGINX's `client_body_timeout` and `send_timeout`, the least rate of IIS and Kestrel, and
+    /// two minutes for a connection that is half open.
+    pub const DEFAULT: Self = Self {
+        grace_ms: 60_000,
+        bytes_per_s: 240,
+        half_open_ms: 120_000,
+    };
+}
+
+impl Pace {
+    pub(crate) fn new(patience: &Patience) -> Self {
+        Self {
+            left_ms: patience.grace_ms,
+            since_ms: None,
+        }
+    }
+
+    /// Until when the gateway waits for the client; none while it does not.
+    pub(crate) fn until_ms(&self) -> Option<u64> {
+        self.since_ms
+            .map(|since_ms| since_ms.saturating_add(self.left_ms))
+    }
+
+    /// From now on the gateway waits for the client; until when, in milliseconds of the clock.
+    pub(crate) fn waits(&mut self, now_ms: u64) -> u64 {
+        let since_ms = *self.since_ms.get_or_insert(now_ms);
+        since_ms.saturating_add(self.left_ms)
+    }
+
+    /// So many bytes moved, or the gateway waits for somebody else.
+    pub(crate) fn moved(&mut self, bytes: u64, now_ms: u64, patience: &Patience) {
+        if let Some(since_ms) = self.since_ms.take() {
+            self.left_ms = self.left_ms.saturating_sub(now_ms.saturating_sub(since_ms));
+        }
+        let earned_ms = bytes.saturating_mul(1_000) / patience.bytes_per_s.max(1);
+        self.left_ms = self
+            .left_ms
+            .saturating_add(earned_ms)
+            .min(patience.grace_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        grace_ms: 10_000,
+        bytes_per_s: 100,
+        half_open_ms: 0,
+    };
+
+    #[test]
+    fn silence_uses_the_time_up_and_bytes_earn_it_back_up_to_the_beginning() {
+        let mut pace = Pace::new(&PATIENCE);
+        assert_eq!(pace.waits(1_000), 11_000);
+        assert_eq!(pace.waits(4_000), 11_000, "it waits since then");
+        pace.moved(200, 5_000, &PATIENCE);
+        assert_eq!(pace.waits(5_000), 5_000 + 8_000, "4 s used, 2 s earned");
+        pace.moved(1 << 40, 5_000, &PATIENCE);
+        assert_eq!(pace.waits(5_000), 15_000, "never more than at first");
+    }
+
+    #[test]
+    fn a_trickle_ends_and_the_least_rate_does_not() {
+        let lives_s = |bytes: u64| {
+            let mut pace = Pace::new(&PATIENCE);
+            (0..1_000).find(|second| {
+                let until_ms = pace.waits(second * 1_000);
+                pace.moved(bytes, (second + 1) * 1_000, &PATIENCE);
+                until_ms <= (second + 1) * 1_000
+            })
+        };
+        assert_eq!(lives_s(0), Some(9));
+        assert_eq!(lives_s(50), Some(18));
+        assert_eq!(lives_s(100), None);
+    }
+
+    #[test]
+    fn waiting_for_somebody_else_costs_the_client_nothing() {
+        let mut pace = Pace::new(&PATIENCE);
+        for at in 0..100 {
+            pace.waits(at * 60_000);
+            pace.moved(0, at * 60_000, &PATIENCE);
+            assert_eq!(pace.until_ms(), None);
+        }
+        assert_eq!(pace.waits(0), 10_000);
+    }
+}

@@ -1,0 +1,379 @@
+//! Clients that keep the gateway waiting: with a head, with a body, with taking what they asked
+//! for, or because they are gone. Patience is small here; its numbers are real otherwise.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::fd::AsFd as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bundle::digest::Digest;
+use bundle::ir;
+use gwd::node::{Node, Patience, Settings};
+use policy::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
+use socket2::{SockFilter, SockRef};
+
+use crate::fixture::*;
+use crate::frames::*;
+
+const PATIENCE_OF_GWD: Patience = Patience {
+    grace_ms: 400,
+    bytes_per_s: 2_000,
+    half_open_ms: 2_000,
+};
+const REJECTIONS: &str = "gwd_rejections_total";
+
+/// Serves a shop with little patience; secrets are files.
+fn serve(shop: &Shop) -> Served {
+    let mut node = Node::start(Settings {
+        patience: PATIENCE_OF_GWD,
+        ..settings()
+    })
+    .unwrap();
+    let assembly = node.parts().assemble(&shop.gateway()).unwrap();
+    let version = node.build(&assembly, Digest::of(b"one"), &Files).unwrap();
+    node.bind(&version).unwrap();
+    node.publish(&version, 1);
+    let address = node.listeners()["public"];
+    Served { node, address }
+}
+
+struct Files;
+
+impl Secrets for Files {
+    fn cell(&self, reference: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
+        match reference {
+            SecretRef::File(path) => Ok(SecretCell::new(std::fs::read(path).unwrap())),
+            SecretRef::Env(_) => Err(SecretUnavailable {
+                reference: reference.clone(),
+                reason: "secret-missing",
+            }),
+        }
+    }
+}
+
+/// Sends 64 MiB to whoever takes them.
+fn endless_upstream() -> Upstream {
+    Upstream::start(|_, stream| {
+        say(stream, "content-length: 67108864\r\n", "");
+        let piece = [b'z'; 65_536];
+        for _ in 0..1_024 {
+            if stream.write_all(&piece).is_err() {
+                break;
+            }
+        }
+        Then::Close
+    })
+}
+
+fn open_connections(served: &Served) -> f64 {
+    served.metric("gwd_downstream_connections", &[])
+}
+
+/// Writes a piece of a body again and again until the gateway says something, for so long.
+fn trickle(client: &Client, piece: &[u8], every: Duration, total: Duration) -> Duration {
+    let mut stream = client.another();
+    stream.set_nonblocking(true).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < total {
+        let _closed = stream.write_all(piece);
+        std::thread::park_timeout(every);
+        let mut byte = [0];
+        match stream.peek(&mut byte) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            _ => break,
+        }
+    }
+    stream.set_nonblocking(false).unwrap();
+    began.elapsed()
+}
+
+const POST: &str = "POST /a HTTP/1.1\r\nhost: shop.example\r\n";
+
+#[test]
+fn an_upload_that_stands_still_or_trickles_is_408() {
+    let upstream = Upstream::echoing();
+    let served = serve(&shop(upstream.address, vec![op("POST", "/a")]));
+    for (what, piece) in [
+        ("silence", &b""[..]),
+        ("a trickle of 200 bytes a second", &[b'x'; 10]),
+    ] {
+        let mut client = Client::connect(served.address);
+        client.send(&format!("{POST}content-length: 1000000\r\n\r\n"));
+        let took = trickle(&client, piece, Duration::from_millis(50), PATIENCE);
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (408, "request_timeout"),
+            "{what}"
+        );
+        assert!(took < Duration::from_secs(5), "{what}: {took:?}");
+    }
+    // Chunks of one byte are a trickle, too.
+    let mut client = Client::connect(served.address);
+    client.send(&format!("{POST}transfer-encoding: chunked\r\n\r\n"));
+    trickle(&client, b"1\r\nx\r\n", Duration::from_millis(50), PATIENCE);
+    assert_eq!(client.answer().status, 408);
+}
+
+#[test]
+fn an_upload_at_the_least_rate_and_one_whose_upstream_is_slow_are_served() {
+    let upstream = Upstream::start(|seen, stream| {
+        // Longer than anybody's patience.
+        std::thread::park_timeout(Duration::from_millis(900));
+        let body = seen.body.len().to_string();
+        say(
+            stream,
+            &format!("content-length: {}\r\n", body.len()),
+            &body,
+        );
+        Then::Keep
+    });
+    let served = serve(&shop(upstream.address, vec![op("POST", "/a")]));
+    let mut client = Client::connect(served.address);
+    client.send(&format!("{POST}content-length: 10000\r\n\r\n"));
+    for _ in 0..100 {
+        client.send(&"x".repeat(100));
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    assert_eq!(client.answer().text(), "10000");
+}
+
+#[test]
+fn an_operation_that_streams_may_be_silent() {
+    let upstream = Upstream::echoing();
+    let mut quiet = op("POST", "/a");
+    quiet.forwarding.stream = true;
+    let served = serve(&shop(upstream.address, vec![quiet]));
+    let mut client = Client::connect(served.address);
+    client.send(&format!(
+        "{POST}transfer-encoding: chunked\r\n\r\n1\r\nx\r\n"
+    ));
+    std::thread::park_timeout(Duration::from_millis(1_200));
+    client.send("1\r\ny\r\n0\r\n\r\n");
+    let answer = client.answer();
+    assert!(answer.text().ends_with("\nxy"), "{answer:?}");
+}
+
+/// Reads the head of an answer of 64 MiB, then so many bytes every 50 ms; how long the gateway
+/// bears it.
+fn read_slowly(served: &Served, bytes: usize) -> Duration {
+    let mut client = Client::connect(served.address);
+    SockRef::from(&client.another())
+        .set_recv_buffer_size(4_096)
+        .unwrap();
+    client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    client.head();
+    let began = Instant::now();
+    let mut stream = client.another();
+    let mut piece = vec![0; bytes];
+    while open_connections(served) > 0.0 && began.elapsed() < PATIENCE {
+        std::thread::park_timeout(Duration::from_millis(50));
+        if bytes > 0 && stream.read(&mut piece).unwrap_or(0) == 0 {
+            break;
+        }
+    }
+    began.elapsed()
+}
+
+#[test]
+fn a_reader_that_takes_nothing_or_a_trickle_is_left() {
+    let upstream = endless_upstream();
+    let served = serve(&shop(upstream.address, vec![op("GET", "/a")]));
+    for bytes in [0, 10] {
+        let took = read_slowly(&served, bytes);
+        assert!(
+            took < Duration::from_secs(10),
+            "{bytes} bytes at a time: {took:?}"
+        );
+        eventually("it is closed", || open_connections(&served) == 0.0);
+    }
+    // The upstream was not read further than the client.
+    let (mut client, began) = (Client::connect(served.address), Instant::now());
+    client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n");
+    client.head();
+    let mut stream = client.another();
+    let mut piece = vec![0; 1 << 20];
+    let mut total = 0;
+    // Slow, and faster than the least rate.
+    while began.elapsed() < Duration::from_millis(1_500) {
+        total += stream.read(&mut piece).unwrap();
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    total += client.rest().len();
+    assert!(total > 60 << 20, "{total}");
+}
+
+#[test]
+fn a_reader_over_tls_that_takes_nothing_is_left() {
+    let upstream = endless_upstream();
+    let folder = tempfile::tempdir().unwrap();
+    let pem = crate::tls::Authority::new("ca").issue(&["shop.example"]);
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        SecretRef::File(path.display().to_string())
+    };
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.protocol = ir::Protocol::Https(crate::tls::tls(vec![ir::Certificate {
+        name: "main".into(),
+        cert: file("cert", &pem.cert),
+        key: file("key", &pem.key),
+    }]));
+    let served = serve(&shop);
+    let mut child = Command::new("openssl")
+        .args([
+            "s_client",
+            "-quiet",
+            "-connect",
+            &served.address.to_string(),
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Its output is not read: when the pipe is full, it takes nothing either.
+    let request = "GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(request.as_bytes()).unwrap();
+    eventually("it is being answered", || {
+        served.metric("http_server_active_requests", &[]) == 1.0
+    });
+    eventually("it is left", || open_connections(&served) == 0.0);
+    assert_eq!(served.metric("http_server_active_requests", &[]), 0.0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn over_http2_a_stream_whose_window_stays_shut_is_reset_and_the_others_go_on() {
+    let upstream = endless_upstream();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.http2 = true;
+    let served = serve(&shop);
+    let mut raw = Raw::connect(served.address);
+    raw.send(&frame(SETTINGS, 0, 0, &setting(4, 0)));
+    raw.send(&asks(1));
+    assert_eq!(
+        raw.find(|frame| frame.kind == HEADERS).unwrap().status(),
+        200
+    );
+    let reset = raw
+        .find(|frame| matches!(frame.kind, RST_STREAM | GOAWAY))
+        .unwrap();
+    assert_eq!((reset.kind, reset.stream), (RST_STREAM, 1));
+    eventually("its upstream is free", || {
+        served.metric("http_server_active_requests", &[]) == 0.0
+    });
+    raw.send(&asks(3));
+    assert_eq!(raw.find(|frame| frame.kind == HEADERS).unwrap().stream, 3);
+}
+
+#[test]
+fn over_http2_a_client_that_reads_nothing_is_left() {
+    let upstream = endless_upstream();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.http2 = true;
+    let served = serve(&shop);
+    let mut raw = Raw::connect(served.address);
+    SockRef::from(&raw.0).set_recv_buffer_size(4_096).unwrap();
+    // The windows are open as far as they go.
+    raw.send(&frame(SETTINGS, 0, 0, &setting(4, 0x7FFF_FFFF)));
+    raw.send(&frame(WINDOW_UPDATE, 0, 0, &0x7000_0000_u32.to_be_bytes()));
+    raw.send(&asks(1));
+    eventually("it is being answered", || {
+        served.metric("http_server_active_requests", &[]) == 1.0
+    });
+    eventually("it is left", || open_connections(&served) == 0.0);
+    // One that only asks and does not read the answers.
+    let mut raw = Raw::connect(served.address);
+    SockRef::from(&raw.0).set_recv_buffer_size(4_096).unwrap();
+    raw.0.set_nonblocking(true).unwrap();
+    let pings = frame(PING, 0, 0, b"12345678").repeat(50);
+    eventually("it is left", || {
+        let _full = raw.0.write(&pings);
+        open_connections(&served) == 0.0
+    });
+}
+
+#[test]
+fn over_http2_an_upload_that_stands_still_is_408() {
+    let upstream = Upstream::echoing();
+    let mut shop = shop(upstream.address, vec![op("POST", "/a")]);
+    shop.listener.http2 = true;
+    let served = serve(&shop);
+    let mut raw = Raw::connect(served.address);
+    raw.send(&begins(1));
+    raw.send(&frame(DATA, 0, 1, b"x"));
+    let answer = raw.find(|frame| frame.kind == HEADERS).unwrap();
+    assert_eq!(
+        (answer.stream, answer.status()),
+        (1, 0),
+        "not in the static table"
+    );
+    let stalled = served.metric("http_server_request_duration_seconds_count", &["408"]);
+    assert_eq!(stalled, 1.0);
+}
+
+#[test]
+fn heads_that_come_slowly_or_do_not_end_are_given_up() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.limits.header_timeout_ms = 300;
+    shop.listener.limits.idle_timeout_ms = 600;
+    shop.listener.http2 = true;
+    let served = serve(&shop);
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\nx-slow: ");
+    let took = trickle(&client, b"x", Duration::from_millis(20), PATIENCE);
+    assert_eq!(client.answer().status, 408);
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(served.metric(REJECTIONS, &["header_timeout"]), 1.0);
+    // Over HTTP/2 a block that does not end is no exchange: the connection counts as idle.
+    let mut raw = Raw::connect(served.address);
+    raw.send(&frame(HEADERS, END, 1, &request("GET", &[])));
+    assert_eq!(raw.goodbye(), Some(NO_ERROR));
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
+fn heads_that_are_too_large_are_431() {
+    let upstream = Upstream::saying("ok");
+    let served = serve(&shop(upstream.address, vec![op("GET", "/a")]));
+    let field = |length: usize| format!("x-large: {}\r\n", "y".repeat(length));
+    for (what, fields) in [
+        ("one huge field", field(1 << 20)),
+        ("fields of 70 KiB in all", field(10 << 10).repeat(7)),
+        ("101 fields", field(1).repeat(101)),
+        ("10,000 fields", field(1).repeat(10_000)),
+    ] {
+        let answer = fetch(served.address, "GET", "/a", &fields);
+        assert_eq!(answer.status, 431, "{what}");
+    }
+    eventually("all are counted", || {
+        served.metric(REJECTIONS, &["headers_too_large"]) == 4.0
+    });
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
+fn a_client_that_is_gone_without_a_word_is_noticed() {
+    let upstream = Upstream::saying("ok");
+    let served = serve(&shop(upstream.address, vec![op("GET", "/a")]));
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    // From now on its kernel drops what comes: neither acknowledged nor reset.
+    let stream: TcpStream = client.another();
+    let drop_all = [SockFilter::new(0x06, 0, 0, 0)];
+    SockRef::from(&stream.as_fd())
+        .attach_filter(&drop_all)
+        .unwrap();
+    let began = Instant::now();
+    eventually("the connection is over", || {
+        open_connections(&served) == 0.0
+    });
+    assert!(began.elapsed() > Duration::from_secs(1));
+}
