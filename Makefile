@@ -65,7 +65,7 @@ tools:
 	@command -v skopeo >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends skopeo; } >/dev/null 2>&1 \
 		|| echo 'skopeo is missing and cannot be installed: its test will be skipped' >&2
 # Clients and servers of other makes, and callgrind; tests without theirs say that they were skipped.
-	@for tool in h2load:nghttp2-client node:nodejs valgrind:valgrind haproxy:haproxy; do \
+	@for tool in h2load:nghttp2-client node:nodejs valgrind:valgrind haproxy:haproxy testssl:testssl.sh; do \
 		command -v $${tool%%:*} >/dev/null || apt-get install -y -qq --no-install-recommends $${tool##*:} >/dev/null 2>&1 || true; \
 	done
 	@python3 -c 'import websockets' 2>/dev/null || python3 -m pip install -q websockets >/dev/null 2>&1 || true

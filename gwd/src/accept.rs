@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::descriptors;
 use crate::listen::{self, ListenSocket};
 use crate::proxy::arrival;
 use crate::telemetry::process::Shed;
@@ -139,14 +140,15 @@ async fn serve(
 
 async fn accept_one(worker: &Rc<Worker>, socket: &Arc<ListenSocket>, listener: &TcpListener) {
     match listener.accept().await {
-        Ok((stream, peer)) => arrival::accepted(worker, socket, stream, peer),
-        Err(error) => {
-            if is_exhausted(&error) {
-                worker.counters().shed(Shed::FileDescriptors);
-                tokio::time::sleep(EXHAUSTED_PAUSE).await;
-            }
+        Ok((stream, peer)) if !descriptors::is_of_reserve(&stream) => {
+            return arrival::accepted(worker, socket, stream, peer);
         }
+        Err(error) if !is_exhausted(&error) => return,
+        // What was accepted is closed: its number belongs to the reserve.
+        Ok(_) | Err(_) => {}
     }
+    worker.counters().shed(Shed::FileDescriptors);
+    tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
 /// Takes what waits, and waits for nothing.

@@ -11,11 +11,15 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::tls::turns::Turns;
+
 /// Bytes that an HTTP/1 connection needs while it is served: hyper's buffers, the exchange, and
 /// the upstream's connection.
 pub(crate) const HTTP1_BYTES: u64 = 48 << 10;
 /// The same for HTTP/2, idle or not: its header tables, and streams beyond the first few.
 pub(crate) const HTTP2_BYTES: u64 = 96 << 10;
+/// Bytes that a TLS handshake needs while it is made.
+pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;
 /// Parts of the memory, in percent: reading stops for who is not served yet, …
 const HIGH: u64 = 80;
 /// … requests and connections are turned away, …
@@ -39,6 +43,8 @@ pub struct Bounds {
     pub connections_per_address: u32,
     /// Requests in flight; WebSockets count as connections only.
     pub requests: u64,
+    /// TLS handshakes that are made at once; others wait.
+    pub handshakes: u64,
     /// Bytes of memory.
     pub memory_bytes: u64,
 }
@@ -48,6 +54,7 @@ pub struct Bounds {
 pub(crate) struct Budgets {
     pub(crate) connections: Arc<Budget>,
     pub(crate) requests: Arc<Budget>,
+    pub(crate) handshakes: Turns,
     pub(crate) memory: Arc<Memory>,
     pub(crate) addresses: Arc<Addresses>,
 }
@@ -109,6 +116,7 @@ impl Bounds {
         connections: u64::MAX,
         connections_per_address: u32::MAX,
         requests: u64::MAX,
+        handshakes: u64::MAX,
         memory_bytes: u64::MAX,
     };
 }
@@ -120,6 +128,7 @@ impl Budgets {
         Self {
             connections: Budget::of(bounds.connections),
             requests: Budget::of(bounds.requests),
+            handshakes: Turns::new(bounds.handshakes),
             memory: Memory::of(bounds.memory_bytes),
             addresses: Addresses::of(bounds.connections_per_address),
         }

@@ -9,7 +9,7 @@
 //! | `handover`, `inherited` | listening sockets from one process to the next |
 //! | `listen`, `proxy`, `upstream` | from a client's socket to a target's |
 //! | `discovery` | which hosts upstreams have now |
-//! | `budget`, `spread` | what the process may have at once, and which worker gets it |
+//! | `budget`, `descriptors`, `spread` | what the process may have at once, and which worker gets it |
 //! | `files` | files that somebody else writes |
 //! | `memory` | what the allocator keeps goes back |
 //! | `telemetry` | metrics, access log, program log |
@@ -23,6 +23,7 @@ mod budget;
 mod clock;
 mod control;
 mod deadlines;
+mod descriptors;
 mod files;
 mod handover;
 mod inherited;

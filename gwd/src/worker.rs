@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, mpsc};
 
 use crate::accept::{Accepting, LAST_EXCHANGE_MS};
 use crate::budget::Purse;
@@ -26,7 +26,6 @@ use crate::random::Random;
 use crate::spread::{Handed, Peers};
 use crate::telemetry::access_log;
 use crate::telemetry::shard::Shard;
-use crate::tls::accept::HANDSHAKES_MAX;
 use crate::upstream::{Service, pool::Pools};
 use crate::waiting::Waiting;
 
@@ -76,8 +75,6 @@ pub(crate) struct Worker {
     pub(crate) requests: Purse,
     pub(crate) waiting: Waiting,
     pub(crate) pools: Pools,
-    /// TLS handshakes that may begin.
-    pub(crate) handshakes: Semaphore,
     /// Requests that are being copied to mirrors.
     pub(crate) copied: Cell<usize>,
     peers: Peers,
@@ -155,7 +152,6 @@ impl Worker {
             waiting: Waiting::default(),
             peers,
             pools: Pools::default(),
-            handshakes: Semaphore::new(HANDSHAKES_MAX),
             copied: Cell::new(0),
             view: RefCell::new(None),
             epoch: Cell::new(0),

@@ -4,18 +4,19 @@
 use anyhow::{Context as _, bail};
 
 use super::options::RunOptions;
+use crate::budget::HANDSHAKE_BYTES;
+use crate::descriptors;
 use crate::measure;
 use crate::node::Bounds;
-use crate::telemetry::process;
 
 /// Below it there is no room for the gateway itself.
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// Memory for which one connection is allowed: a parked one, with the kernel's part.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
+/// TLS handshakes at once: more make none of them faster.
+const HANDSHAKES_MAX: u64 = 512;
 /// Memory for which one request is allowed.
 const BYTES_PER_REQUEST: u64 = 64 << 10;
-/// File descriptors that no client gets: admin, logs, store, and connections to upstreams.
-const DESCRIPTORS_KEPT: u64 = 128;
 
 /// Bounds from the command line, else from the file, else from the system.
 ///
@@ -44,12 +45,14 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds>
         }
     }
     let by_memory = |each: u64| memory.map_or(u64::MAX, |bytes| (bytes / each).max(1));
-    let descriptors = process::descriptor_limit().saturating_sub(DESCRIPTORS_KEPT) / 4 * 3;
+    let descriptors = descriptors::possible().saturating_sub(descriptors::KEPT) / 4 * 3;
     Ok(Bounds {
         connections: connections
             .unwrap_or_else(|| descriptors.min(by_memory(BYTES_PER_CONNECTION)).max(1)),
         connections_per_address: per_address.unwrap_or(u32::MAX),
         requests: requests.unwrap_or_else(|| by_memory(BYTES_PER_REQUEST)),
+        // An eighth of a bounded memory.
+        handshakes: by_memory(8 * HANDSHAKE_BYTES).min(HANDSHAKES_MAX),
         memory_bytes: memory.unwrap_or(u64::MAX),
     })
 }

@@ -15,10 +15,10 @@ use super::options::{Resolved, RunOptions};
 use super::systemd;
 use crate::admin::{Admin, Interface, Token};
 use crate::control::{Control, Ending, Event, Plan, StartError, Status, TrustSource};
+use crate::descriptors;
 use crate::files::read_file;
 use crate::handover::{self, Taken};
 use crate::node::{Node, Patience, Settings};
-use crate::telemetry::process;
 use crate::telemetry::program::{self, Audit, Level, OK, event};
 
 /// File descriptors below which a warning is due: every request needs two.
@@ -35,7 +35,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     program::set_level(resolved.log_level.level());
     let mut inherited = systemd::sockets();
-    if let Some(limit) = process::raise_descriptor_limit()
+    if let Some(limit) = descriptors::raise()
         && limit < DESCRIPTORS_LOW
     {
         event(

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use crate::accept::LAST_EXCHANGE_MS;
-use crate::budget::{OfAddress, Share};
+use crate::budget::{HANDSHAKE_BYTES, OfAddress, Share};
 use crate::deadlines::Slot;
 use crate::listen::ListenSocket;
 use crate::proxy::body::ResponseBody;
@@ -33,6 +33,7 @@ use crate::spread::Weight;
 use crate::telemetry::process::Shed;
 use crate::tls::Door;
 use crate::tls::accept::{self as tls, TlsFacts};
+use crate::tls::turns::PRESSED_MS;
 use crate::worker::{Counted, Worker};
 
 /// How long after a drain began a connection without any exchange yet may begin its first.
@@ -124,13 +125,26 @@ async fn handshake(
     let io = ClientIo::new(Transport::Tcp(stream));
     in_time(&deadline, poll_fn(|cx| io.poll_readable(cx))).await?;
     let stream = io.into_tcp()?;
-    deadline.set(now_ms() + tls::HANDSHAKE_MS);
-    let shaken = async {
-        // Closed is it never.
-        let _turn = worker.handshakes.acquire().await;
-        tls::accept(stream, door).await
+    let until_ms = now_ms() + tls::HANDSHAKE_MS;
+    deadline.set(until_ms);
+    let share = room(conn, HANDSHAKE_BYTES, &deadline).await?;
+    let turns = &worker.shared.budgets.handshakes;
+    let Some(turn) = in_time(&deadline, turns.take()).await else {
+        worker.counters().shed(Shed::Handshakes);
+        return None;
     };
-    match in_time(&deadline, shaken).await {
+    let shaken = {
+        let mut shaken = pin!(tls::accept(stream, door));
+        loop {
+            deadline.set(until_ms.min(now_ms() + PRESSED_MS));
+            let shaken = in_time(&deadline, shaken.as_mut()).await;
+            if shaken.is_some() || turns.are_awaited() || now_ms() >= until_ms {
+                break shaken;
+            }
+        }
+    };
+    drop((turn, share));
+    match shaken {
         Some(Ok((stream, facts, outcome))) => {
             worker.shard.handshake(outcome);
             let _first = conn.tls.set(facts);

@@ -19,15 +19,17 @@ pub(crate) enum Shed {
     /// Of one address.
     ConnectionsPerAddress,
     FileDescriptors,
+    Handshakes,
     Memory,
     Requests,
 }
 
 impl Shed {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::FileDescriptors,
+        Self::Handshakes,
         Self::Memory,
         Self::Requests,
     ];
@@ -37,6 +39,7 @@ impl Shed {
             Self::Connections => "connections",
             Self::ConnectionsPerAddress => "connections_per_address",
             Self::FileDescriptors => "fds",
+            Self::Handshakes => "handshakes",
             Self::Memory => "memory",
             Self::Requests => "requests",
         }
@@ -91,25 +94,5 @@ pub(crate) fn usage() -> Usage {
         resident_bytes: number(21) * page as f64,
         open_fds: std::fs::read_dir("/proc/self/fd").map_or(0.0, |fds| fds.count() as f64),
         max_fds: limit.current.map_or(f64::INFINITY, |limit| limit as f64),
-    }
-}
-
-/// File descriptors that the process may have once its limit is raised.
-pub(crate) fn descriptor_limit() -> u64 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.maximum.unwrap_or(u64::MAX)
-}
-
-/// Raises the limit of file descriptors as far as the system allows; tells it.
-pub(crate) fn raise_descriptor_limit() -> Option<u64> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let wanted = Rlimit {
-        current: maximum,
-        maximum,
-    };
-    match setrlimit(Resource::Nofile, wanted) {
-        Ok(()) => maximum,
-        Err(_) => current,
     }
 }

@@ -13,8 +13,6 @@ use super::client_auth::Admission;
 
 /// How long a handshake may take.
 pub(crate) const HANDSHAKE_MS: u64 = 10_000;
-/// Handshakes of one worker at once; others wait their turn without a buffer.
-pub(crate) const HANDSHAKES_MAX: usize = 256;
 
 /// What is known of a connection over TLS.
 pub(crate) struct TlsFacts {

@@ -10,6 +10,7 @@ pub(crate) mod accept;
 mod certs;
 mod client_auth;
 mod sni;
+pub(crate) mod turns;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

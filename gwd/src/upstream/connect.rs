@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use bundle::ir::UpstreamProtocol;
-use tokio::net::TcpStream;
 
 use crate::deadlines::Slot;
+use crate::descriptors;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::io::UpstreamSocket;
 use crate::upstream::pool::{Lease, Pool};
@@ -51,7 +51,13 @@ fn too_long(what: &dyn std::fmt::Display) -> Failure {
 /// Opens a connection to a host, for HTTP/1.1. The deadline is the caller's; it is watched here.
 pub(crate) async fn open(pool: &Rc<Pool>, deadline: &Slot) -> Result<UpstreamSocket, Failure> {
     let address = pool.address;
-    match in_time(deadline, TcpStream::connect(address)).await {
+    let Some(socket) = descriptors::socket(address) else {
+        return Err(Failure::because(
+            Kind::Overflow,
+            &"no file descriptors are left for upstreams; raise LimitNOFILE",
+        ));
+    };
+    match in_time(deadline, socket.connect(address)).await {
         None => Err(too_long(&format_args!("connecting to {address}"))),
         Some(Err(error)) => Err(Failure::because(
             Kind::ConnectFailed,

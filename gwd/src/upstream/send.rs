@@ -456,6 +456,13 @@ pub(crate) fn judge_connect<T>(
     stream: &Stream,
     now_ms: u64,
 ) {
+    // What the gateway lacks is no sign of the target.
+    if opened
+        .as_ref()
+        .is_err_and(|failure| failure.kind == Kind::Overflow)
+    {
+        return;
+    }
     service.reached(target, opened.is_ok(), now_ms);
     if opened.is_err() {
         service.saw(upstream, target, Sign::Broken, &stream.worker, now_ms);

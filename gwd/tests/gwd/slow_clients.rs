@@ -39,7 +39,8 @@ fn serve(shop: &Shop) -> Served {
     Served { node, address }
 }
 
-struct Files;
+/// Secrets that are files.
+pub(crate) struct Files;
 
 impl Secrets for Files {
     fn cell(&self, reference: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {

@@ -1,0 +1,52 @@
+//! Turns at handshakes: the process makes so many at once, the others wait without a buffer.
+//!
+//! A client that begins a handshake and does not go on holds its turn as well. So nobody keeps one
+//! for long while somebody waits: see [`PRESSED_MS`].
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// How long a handshake may take where others wait for its turn.
+pub(crate) const PRESSED_MS: u64 = 1_000;
+
+/// The turns of the process.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    free: Semaphore,
+    waiting: AtomicUsize,
+}
+
+/// Somebody who waits.
+struct Waiting<'t>(&'t AtomicUsize);
+
+impl Turns {
+    pub(crate) fn new(max: u64) -> Self {
+        let max = usize::try_from(max).unwrap_or(usize::MAX);
+        Self {
+            free: Semaphore::new(max.min(Semaphore::MAX_PERMITS)),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    /// A turn, in the order of who asks; it ends when it is dropped.
+    pub(crate) async fn take(&self) -> Option<SemaphorePermit<'_>> {
+        if let Ok(turn) = self.free.try_acquire() {
+            return Some(turn);
+        }
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(&self.waiting);
+        self.free.acquire().await.ok() // closed is it never
+    }
+
+    /// Whether somebody waits for one.
+    pub(crate) fn are_awaited(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

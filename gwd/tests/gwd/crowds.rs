@@ -1,0 +1,339 @@
+//! More of everything than there is: clients, descriptors, handshakes, bytes. The process lives,
+//! says so, and serves who is within its bounds.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use bundle::digest::Digest;
+use bundle::ir;
+use gwd::node::{Bounds, Node, Settings};
+use policy::SecretRef;
+use serde_json::json;
+
+use crate::fixture::*;
+use crate::http2::{Http2, to};
+use crate::slow_clients::Files;
+use crate::world::{Process, World, numbered};
+
+fn full() -> bool {
+    std::env::var_os("GWC_TEST_FULL").is_some()
+}
+
+/// The most memory that a process has had, in bytes.
+fn peak_bytes(gwd: &Process) -> u64 {
+    let status = std::fs::read_to_string(gwd.root().with_file_name("status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.unwrap().parse::<u64>().unwrap() << 10
+}
+
+/// Clients in a process of their own: descriptors are few.
+struct Crowd {
+    child: Child,
+    told: BufReader<std::process::ChildStdout>,
+}
+
+impl Crowd {
+    /// None where there is no Python.
+    fn start(address: SocketAddr, clients: usize) -> Option<Self> {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/peers/crowd.py");
+        let mut child = Command::new("python3")
+            .args([
+                script,
+                &address.ip().to_string(),
+                &address.port().to_string(),
+            ])
+            .arg(clients.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .ok()?;
+        let told = BufReader::new(child.stdout.take().unwrap());
+        Some(Self { child, told })
+    }
+
+    /// What it tells once all have come and been answered or not: `served`, `shed`, `closed`.
+    fn told(&mut self) -> Vec<usize> {
+        let mut line = String::new();
+        self.told.read_line(&mut line).unwrap();
+        line.split_whitespace()
+            .map(|word| word.parse().unwrap())
+            .collect()
+    }
+}
+
+impl Drop for Crowd {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// Clients that ask and stay, stop in the middle of a head, or only say that they speak HTTP/2.
+#[test]
+fn a_crowd_under_a_bounded_memory_is_served_as_far_as_it_goes_and_the_process_lives() {
+    let (crowds, each, memory) = if full() {
+        (2, 10_000, 256)
+    } else {
+        (1, 1_500, 64)
+    };
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
+    shop.listener.http2 = true;
+    shop.listener.limits.connections = 100_000;
+    let bundle = world.release(&shop.gateway());
+    let gwd = Process::spawn(world.trusted().args(["--memory", &format!("{memory}MiB")]));
+    gwd.wait_for(&bundle);
+    let started: Vec<_> = (0..crowds)
+        .map(|_| Crowd::start(gwd.public(), each))
+        .collect();
+    let Some(mut crowd) = started.into_iter().collect::<Option<Vec<_>>>() else {
+        eprintln!("SKIPPED: there is no python3");
+        return;
+    };
+    let mut totals = [0; 3];
+    for told in crowd.iter_mut().map(Crowd::told) {
+        totals
+            .iter_mut()
+            .zip(told)
+            .for_each(|(total, one)| *total += one);
+    }
+    let [served, shed, closed] = totals;
+    let asked = crowds * each / 2;
+    let told = format!("{served} served, {shed} shed, {closed} closed of {asked} that asked");
+    // Three quarters of the descriptors are for clients.
+    let places = (rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .maximum
+        .map_or(usize::MAX, |most| usize::try_from(most).unwrap())
+        - 128)
+        / 4
+        * 3;
+    assert_eq!(served + shed + closed, asked, "{told}");
+    assert!(served * 10 >= asked.min(places / 2) * 9, "{told}");
+    let peak = peak_bytes(&gwd);
+    assert!(peak <= memory << 20, "{} MiB at most; {told}", peak >> 20);
+    assert_eq!(gwd.status()["ready"], true);
+    drop(crowd);
+    eventually("there is room again", || {
+        get(gwd.public(), "/a").status == 200
+    });
+    println!("{told}; {} MiB at most", peak >> 20);
+}
+
+#[test]
+fn the_last_descriptors_are_for_who_runs_the_node() {
+    // Answers nobody.
+    let (release, gate) = gate();
+    let upstream = Upstream::start(move |_, _| {
+        let _released = gate.lock().unwrap().recv();
+        Then::Close
+    });
+    let world = World::new();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
+    shop.listener.http2 = true;
+    let bundle = world.release(&shop.gateway());
+    let plain = world.trusted();
+    let mut limited = Command::new("/bin/sh");
+    limited
+        .args(["-c", "ulimit -n 320 && exec \"$@\"", "sh"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .env_clear();
+    for (name, value) in plain.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    let gwd = Process::spawn(&mut limited);
+    gwd.wait_for(&bundle);
+    let mut clients: Vec<Http2> = (0..3).map(|_| Http2::connect(gwd.public())).collect();
+    let asked: Vec<_> = clients
+        .iter_mut()
+        .flat_map(|client| {
+            let asked: Vec<_> = (0..100)
+                .map(|_| client.begin(to("GET", "/a"), None))
+                .collect();
+            asked
+        })
+        .collect();
+    eventually("upstreams have all that they may have", || {
+        asked.iter().any(tokio::task::JoinHandle::is_finished)
+    });
+    let open = || gwd.metric("process_open_fds", &[]);
+    assert!(open() < 320.0 - 100.0, "{} descriptors are taken", open());
+    // Whoever runs the node is heard, and a release comes from the store.
+    assert_eq!(gwd.status()["ready"], true);
+    let two = world.release(&numbered(&upstream, 2));
+    gwd.wait_for(&two);
+    drop(release);
+    let mut answers: Vec<u16> = Vec::new();
+    for (client, begun) in clients
+        .iter()
+        .flat_map(|client| std::iter::repeat_n(client, 100))
+        .zip(asked)
+    {
+        if let Ok(whole) = client.end(begun) {
+            answers.push(whole.head.status().as_u16());
+        }
+    }
+    assert!(answers.contains(&503), "{answers:?}");
+    assert!(
+        answers.iter().all(|status| [502, 503].contains(status)),
+        "{answers:?}"
+    );
+}
+
+#[test]
+fn handshakes_that_do_not_go_on_keep_nobody_waiting_for_long() {
+    let upstream = Upstream::saying("ok");
+    let folder = tempfile::tempdir().unwrap();
+    let pem = crate::tls::Authority::new("ca").issue(&["shop.example"]);
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        SecretRef::File(path.display().to_string())
+    };
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.protocol = ir::Protocol::Https(crate::tls::tls(vec![ir::Certificate {
+        name: "main".into(),
+        cert: file("cert", &pem.cert),
+        key: file("key", &pem.key),
+    }]));
+    let mut node = Node::start(Settings {
+        workers: 2,
+        bounds: Bounds {
+            handshakes: 2,
+            ..Bounds::NONE
+        },
+        ..settings()
+    })
+    .unwrap();
+    let assembly = node.parts().assemble(&shop.gateway()).unwrap();
+    let version = node.build(&assembly, Digest::of(b"one"), &Files).unwrap();
+    node.bind(&version).unwrap();
+    node.publish(&version, 1);
+    let address = node.listeners()["public"];
+    let count = |result: &str| metric(&node.metrics(), "gwd_tls_handshakes_total", &[result]);
+    // The first bytes of a ClientHello, and no more: all turns of both workers.
+    let begun: Vec<TcpStream> = (0..2)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).unwrap();
+            stream.write_all(b"\x16\x03\x01\x02\x00\x01").unwrap();
+            stream
+        })
+        .collect();
+    let curl = || {
+        let output = Command::new("curl")
+            .args(["-s", "-k", "--max-time", "8"])
+            .args(["-H", "host: shop.example"])
+            .arg(format!("https://{address}/a"))
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert_eq!(curl(), "ok");
+    eventually("who did not go on is gone", || count("\"timeout\"") >= 1.0);
+    for mut stream in begun {
+        let mut rest = Vec::new();
+        let _reset = stream.read_to_end(&mut rest);
+    }
+    assert_eq!(count("\"timeout\""), 2.0);
+}
+
+/// A server that gets each connection as it is.
+fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let serve = Arc::new(serve);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let serve = Arc::clone(&serve);
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// Bytes that a test sends and takes.
+fn volume() -> u64 {
+    if full() { 2 << 30 } else { 256 << 20 }
+}
+
+#[test]
+fn large_bodies_pass_both_ways_and_memory_stays_flat() {
+    let upstream = bare_upstream(|mut stream| {
+        let mut piece = vec![0; 1 << 18];
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if stream.read(&mut byte).unwrap_or(0) == 0 {
+                return;
+            }
+            head.push(byte[0]);
+        }
+        let mut left = if head.starts_with(b"POST") {
+            volume()
+        } else {
+            0
+        };
+        while left > 0 {
+            let read = stream.read(&mut piece).unwrap();
+            assert!(read > 0, "the upload broke off");
+            left -= read as u64;
+        }
+        let mut left = if head.starts_with(b"POST") {
+            2
+        } else {
+            volume()
+        };
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-length: {left}\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        while left > 0 {
+            let length = piece.len().min(usize::try_from(left).unwrap());
+            if stream.write_all(&piece[..length]).is_err() {
+                return;
+            }
+            left -= length as u64;
+        }
+    });
+    let world = World::new();
+    let shop = shop(upstream, vec![op("GET", "/a"), op("POST", "/a")]);
+    let bundle = world.release(&shop.gateway());
+    let gwd = Process::spawn(&mut world.trusted());
+    gwd.wait_for(&bundle);
+    let ask = |request: String, up: u64| {
+        let mut stream = TcpStream::connect(gwd.public()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut piece = vec![0; 1 << 18];
+        let mut left = up;
+        while left > 0 {
+            let length = piece.len().min(usize::try_from(left).unwrap());
+            stream.write_all(&piece[..length]).unwrap();
+            left -= length as u64;
+        }
+        let mut total = 0;
+        loop {
+            match stream.read(&mut piece).unwrap() {
+                0 => return total,
+                read => total += read as u64,
+            }
+        }
+    };
+    let plain = "HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n";
+    // Once, so that what is made once has been made.
+    ask(format!("GET /b {plain}\r\n"), 0);
+    let before = peak_bytes(&gwd);
+    let down = ask(format!("GET /a {plain}\r\n"), 0);
+    assert!((volume()..volume() + 1_000).contains(&down), "{down}");
+    let up = ask(
+        format!("POST /a {plain}content-length: {}\r\n\r\n", volume()),
+        volume(),
+    );
+    assert!(up < 1_000, "{up}");
+    let grown = peak_bytes(&gwd).saturating_sub(before);
+    assert!(grown < 16 << 20, "grew by {} KiB", grown >> 10);
+    assert_eq!(gwd.status()["ready"], json!(true));
+}

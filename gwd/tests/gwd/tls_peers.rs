@@ -1,0 +1,166 @@
+//! TLS as programs that look for its mistakes see it: testssl.sh and `openssl s_client`.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::fixture::*;
+use crate::tls::{Authority, Secrets, https, start, tls};
+use crate::world::{Process, World};
+
+/// A gateway with a certificate for `localhost`.
+fn gateway(world: &World, upstream: &Upstream) -> Process {
+    let secrets = Secrets::of(world);
+    let pem = Authority::new("ca").issue(&["localhost"]);
+    start(
+        world,
+        &https(upstream, tls(vec![secrets.certificate("main", &pem)])),
+    )
+}
+
+/// What `openssl s_client` tells, with what is typed into it.
+fn s_client(address: SocketAddr, arguments: &[&str], typed: &str) -> String {
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-connect", &address.to_string()])
+        .args(["-servername", "localhost"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _refused = child.stdin.take().unwrap().write_all(typed.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn nothing_old_or_weak_can_be_agreed_on() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let gwd = gateway(&world, &upstream);
+    let address = gwd.public();
+    let agreed = |arguments: &[&str]| {
+        let told = s_client(address, arguments, "");
+        !told.contains("New, (NONE)") && told.contains("New, TLSv1")
+    };
+    assert!(agreed(&["-tls1_2"]) && agreed(&["-tls1_3"]));
+    for weak in [
+        "aNULL", "eNULL", "RC4", "3DES", "kRSA", "CBC", "DSS", "PSK", "SRP", "CAMELLIA", "ARIA",
+    ] {
+        let list = format!("{weak}:@SECLEVEL=0");
+        assert!(!agreed(&["-tls1_2", "-cipher", &list]), "{weak}");
+    }
+    for old in ["-tls1", "-tls1_1"] {
+        assert!(!agreed(&[old, "-cipher", "ALL:@SECLEVEL=0"]), "{old}");
+    }
+    assert!(!agreed(&["-curves", "secp521r1:brainpoolP256r1"]));
+    assert!(agreed(&["-curves", "X25519"]) && agreed(&["-curves", "P-384"]));
+    let told = s_client(address, &["-tls1_2"], "");
+    assert!(told.contains("Compression: NONE"), "{told}");
+    assert!(told.contains("Extended master secret: yes"), "{told}");
+    assert!(told.contains("Secure Renegotiation IS supported"), "{told}");
+}
+
+#[test]
+fn there_is_no_renegotiation_and_no_early_data() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let gwd = gateway(&world, &upstream);
+    let request = "GET /a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    // `R` on a line of its own asks for another handshake.
+    let told = s_client(gwd.public(), &["-tls1_2"], &format!("R\n{request}"));
+    assert!(told.contains("RENEGOTIATING"), "{told}");
+    assert!(!told.contains("HTTP/1.1 200"), "{told}");
+    let session = world.path("session").display().to_string();
+    let early = world.path("early");
+    std::fs::write(&early, request).unwrap();
+    let early = early.display().to_string();
+    let told = s_client(
+        gwd.public(),
+        &["-tls1_3", "-sess_out", &session, "-ign_eof"],
+        request,
+    );
+    assert!(told.contains("HTTP/1.1 200"), "{told}");
+    assert!(told.contains("Max Early Data: 0"), "{told}");
+    let told = s_client(
+        gwd.public(),
+        &[
+            "-tls1_3",
+            "-sess_in",
+            &session,
+            "-early_data",
+            &early,
+            "-ign_eof",
+        ],
+        request,
+    );
+    assert!(
+        told.contains("Early data was not sent") || told.contains("Early data was rejected"),
+        "{told}"
+    );
+    assert_eq!(told.matches("HTTP/1.1 200").count(), 1, "{told}");
+}
+
+/// A minute's work: with the slow suites only.
+#[test]
+fn testssl_finds_nothing() {
+    if std::env::var_os("GWC_TEST_FULL").is_none() {
+        return;
+    }
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let gwd = gateway(&world, &upstream);
+    let found = world.path("found.json");
+    let ended = Command::new("testssl")
+        .args([
+            "--quiet",
+            "--color",
+            "0",
+            "--warnings",
+            "off",
+            "--ip",
+            "one",
+        ])
+        .args(["-p", "-s", "-f", "-U", "--jsonfile"])
+        .arg(&found)
+        .arg(gwd.public().to_string())
+        .stdin(Stdio::null())
+        .output();
+    if ended.is_err() {
+        eprintln!("SKIPPED: there is no testssl; apt installs testssl.sh");
+        return;
+    }
+    let text = std::fs::read_to_string(&found).unwrap();
+    let found: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let wrong: Vec<&Value> = found
+        .iter()
+        .filter(|one| {
+            let severity = one["severity"].as_str().unwrap_or_default();
+            ["LOW", "MEDIUM", "HIGH", "CRITICAL", "FATAL"].contains(&severity)
+        })
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // It did look.
+    for id in [
+        "SSLv3",
+        "TLS1_2",
+        "TLS1_3",
+        "heartbleed",
+        "ROBOT",
+        "SWEET32",
+        "LUCKY13",
+        "RC4",
+        "FS",
+    ] {
+        let one = found.iter().find(|one| one["id"] == id);
+        assert_eq!(
+            one.map(|one| &one["severity"]),
+            Some(&Value::from("OK")),
+            "{id}: {one:?}"
+        );
+    }
+}
