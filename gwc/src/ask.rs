@@ -78,6 +78,7 @@ impl Oracle {
         let limits = Limits {
             known: table(),
             anonymous: table(),
+            leases: Arc::default(),
         };
         let mut cx = Cx::new(0, question.unix_s, question.peer, &limits, &self.revoked);
         cx.client = admitted.client;

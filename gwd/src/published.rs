@@ -108,6 +108,7 @@ impl Shared {
             limits: Limits {
                 known: table(),
                 anonymous: table(),
+                leases: Arc::default(),
             },
             budgets: Budgets::new(&settings.bounds),
             loads: Loads::new(workers),

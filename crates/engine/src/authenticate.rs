@@ -380,6 +380,7 @@ mod tests {
             Limits {
                 known: table(),
                 anonymous: table(),
+                leases: std::sync::Arc::default(),
             },
             Revoked::default(),
         );

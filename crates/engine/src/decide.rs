@@ -2,7 +2,7 @@
 
 use bundle::ir::TrailingSlash;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use policy::traffic::rate_limit;
+use policy::traffic::{concurrency, rate_limit};
 use policy::{Cx, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
 use crate::authenticate;
@@ -208,6 +208,9 @@ pub fn finish<'s>(
     }
     if let Some(notice) = &cx.rate {
         rate_limit::write_fields(notice, &mut response.headers);
+    }
+    if let Some(notice) = &cx.leased {
+        concurrency::write_fields(notice, &mut response.headers);
     }
     if snapshot.expose_bundle {
         response.headers.insert(

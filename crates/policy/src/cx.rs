@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::Range;
+use std::sync::Arc;
 
+use crate::leases::{Lease, Leases};
 use crate::rate::{RateTable, Tokens};
 use crate::step::StateId;
 use crate::transform::rewrite::Rewritten;
@@ -28,6 +30,10 @@ pub struct Cx<'a> {
     pub principal: Option<Principal<'a>>,
     /// The last limit that was counted: for the `RateLimit` fields of the response.
     pub rate: Option<RateNotice<'a>>,
+    /// The limit of requests in flight with the fewest places left, for the same.
+    pub leased: Option<LeaseNotice<'a>>,
+    /// The places that the request has until its response has ended.
+    pub leases: Held,
     /// What the request draws with where a policy takes some of them: of its id.
     pub draw: u64,
     /// Bytes of the path's beginning that the upstream does not get: those of the mount.
@@ -65,6 +71,15 @@ pub struct Limits {
     pub known: RateTable,
     /// Keys that any client can make up: addresses, header values.
     pub anonymous: RateTable,
+    /// Requests in flight.
+    pub leases: Arc<Leases>,
+}
+
+/// Places of one request. The first costs no allocation.
+#[derive(Debug, Default)]
+pub struct Held {
+    first: Option<Lease>,
+    more: Vec<Lease>,
 }
 
 /// Hashes of credentials that must not be admitted. Kept outside snapshots, so that no rollback
@@ -101,6 +116,17 @@ pub struct RateNotice<'a> {
     pub refused: bool,
 }
 
+/// What a limit of requests in flight left to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaseNotice<'a> {
+    /// The policy's name.
+    pub policy: &'a str,
+    /// Requests that may be in flight.
+    pub limit: u64,
+    /// How many more may be.
+    pub remaining: u64,
+}
+
 /// Tokens taken from a counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
@@ -112,6 +138,16 @@ pub struct Charge {
     pub tag: u64,
     /// The quota that was charged.
     pub tokens: Tokens,
+}
+
+impl Held {
+    /// One more.
+    pub fn add(&mut self, lease: Lease) {
+        match self.first {
+            None => self.first = Some(lease),
+            Some(_) => self.more.push(lease),
+        }
+    }
 }
 
 impl<'a> Cx<'a> {
@@ -134,6 +170,8 @@ impl<'a> Cx<'a> {
             route: "",
             principal: None,
             rate: None,
+            leased: None,
+            leases: Held::default(),
             draw: 0,
             stripped: 0,
             parameters: Vec::new(),
@@ -193,6 +231,7 @@ pub(crate) mod tests {
             let limits = Limits {
                 known: table(),
                 anonymous: table(),
+                leases: Arc::default(),
             };
             (limits, Revoked::default())
         });

@@ -15,6 +15,8 @@ pub mod draw;
 #[cfg(feature = "author")]
 pub mod forms;
 mod head;
+mod key;
+mod leases;
 #[cfg(feature = "author")]
 pub mod limits;
 mod parameters;
@@ -29,14 +31,16 @@ pub mod traffic;
 pub mod transform;
 pub mod upstream;
 
-pub use cx::{Charge, Cx, Limits, Principal, RateNotice, Revoked};
+pub use cx::{Charge, Cx, Held, LeaseNotice, Limits, Principal, RateNotice, Revoked};
 pub use head::{RequestHead, ResponseHead};
+pub use key::Key;
+pub use leases::{Lease, Leases};
 pub use phase::Phase;
 pub use rate::{Admission, RateTable, Tokens};
 pub use secret::{Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, Secrets};
 pub use step::{Reject, Reply, Run, Setting, StateId, Step};
 
-use traffic::{circuit_breaker, mirror, rate_limit, retry, split, timeout};
+use traffic::{circuit_breaker, concurrency, mirror, rate_limit, retry, split, timeout};
 use transform::{deprecation, headers, redirect, respond, rewrite};
 
 /// One row per policy that runs as a step:
@@ -167,6 +171,7 @@ policies! {
     6 "rewrite"     Rewrite     rewrite;
     7 "redirect"    Redirect    redirect;
     8 "deprecation" Deprecation deprecation;
+    9 "concurrency" Concurrency concurrency;
 }
 
 impl Checked {
@@ -181,6 +186,7 @@ impl Checked {
             | Self::Rewrite(_)
             | Self::Redirect(_)
             | Self::Deprecation(_)
+            | Self::Concurrency(_)
             | Self::Timeout(_)
             | Self::Retry(_)
             | Self::CircuitBreaker(_)
@@ -200,6 +206,7 @@ impl Checked {
             | Self::Split(_)
             | Self::Mirror(_)
             | Self::Deprecation(_)
+            | Self::Concurrency(_)
             | Self::Timeout(_)
             | Self::Retry(_)
             | Self::CircuitBreaker(_)
@@ -221,7 +228,8 @@ impl Filter {
             | Self::Respond(_)
             | Self::Split(_)
             | Self::Mirror(_)
-            | Self::Deprecation(_) => false,
+            | Self::Deprecation(_)
+            | Self::Concurrency(_) => false,
         }
     }
 }
@@ -263,7 +271,6 @@ mod author {
         "forward_auth"    guard forward_auth;
         "authorize"       guard authorize;
         "quota"           traffic quota;
-        "concurrency"     traffic concurrency;
         "body_limit"      traffic body_limit;
         "validate"        guard validate;
         "mock"            transform mock;

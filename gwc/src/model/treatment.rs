@@ -124,6 +124,7 @@ impl<'a> Scopes<'a> {
             let timeout = own.checked(&link.value).and_then(|checked| match checked {
                 Checked::Timeout(timeout) => Some(timeout.request_ms()),
                 Checked::RateLimit(_)
+                | Checked::Concurrency(_)
                 | Checked::Headers(_)
                 | Checked::Respond(_)
                 | Checked::Split(_)

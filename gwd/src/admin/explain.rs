@@ -80,6 +80,7 @@ pub(super) fn explain(shared: &Shared, question: &Question) -> Result<Value, Str
     let limits = Limits {
         known: table(),
         anonymous: table(),
+        leases: std::sync::Arc::default(),
     };
     let unix_s = crate::clock::unix_ms() / 1_000;
     let mut cx = Cx::new(

@@ -280,6 +280,7 @@ pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
             }
             // What is declared cannot run and is refused when it is built.
             Checked::RateLimit(_)
+            | Checked::Concurrency(_)
             | Checked::Respond(_)
             | Checked::Split(_)
             | Checked::Mirror(_)

@@ -47,6 +47,8 @@ pub(crate) struct Record {
     pub(crate) bytes_out: u64,
     progress: Option<Rc<Progress>>,
     line: Option<Box<Line>>,
+    /// Places that the request has until the last byte of its response has gone.
+    pub(crate) leases: policy::Held,
 }
 
 /// The access log's line so far.
@@ -100,6 +102,7 @@ impl Record {
             bytes_out: 0,
             progress: None,
             line: None,
+            leases: policy::Held::default(),
         };
         let is_grpc = grpc::is_grpc(request.headers());
         stream.is_grpc.set(is_grpc);
@@ -384,6 +387,7 @@ impl Record {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
+        self.leases = policy::Held::default();
         let worker = Rc::clone(&self.stream.worker);
         let duration_ns = now_ns.saturating_sub(self.started_ns);
         let overhead_ns = self.overhead_ns(now_ns);

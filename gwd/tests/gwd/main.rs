@@ -9,6 +9,7 @@ mod audit;
 mod bounded;
 mod bounds;
 mod cells;
+mod concurrency;
 mod connections;
 mod control;
 mod crowds;

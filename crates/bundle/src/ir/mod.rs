@@ -71,6 +71,7 @@ pub const PROVIDES: &[&str] = &[
     "policy:deprecation",
     "operation:retries",
     "policy:circuit_breaker",
+    "policy:concurrency",
     "policy:headers",
     "policy:mirror",
     "policy:rate_limit",

@@ -263,7 +263,12 @@ impl Secrets for NoSecrets {
 fn asked(snapshot: &Snapshot, path: &str, authorization: Option<&str>) -> (Option<String>, String) {
     let table = || RateTable::new(1, std::hash::RandomState::new());
     let (known, anonymous) = (table(), table());
-    let (limits, revoked) = (Limits { known, anonymous }, Revoked::default());
+    let limits = Limits {
+        known,
+        anonymous,
+        leases: Arc::default(),
+    };
+    let revoked = Revoked::default();
     let mut cx = Cx::new(0, 0, "10.0.0.1".parse().unwrap(), &limits, &revoked);
     let mut headers = http::HeaderMap::new();
     if let Some(authorization) = authorization {

@@ -1,17 +1,151 @@
-//! Limits how many requests are in flight at once.
+//! Limits how many requests are in flight at once, by key, over all workers.
 //!
 //! ```yaml
 //! policies:
 //!   few: {kind: concurrency, limit: 50, key: consumer}
 //! ```
+//! A request counts from here until the last byte of its response has gone, or until it is given
+//! up; a WebSocket counts until it ends. What is too much gets 429 with the fields of
+//! draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`), and no `Retry-After`: nobody
+//! knows when a place becomes free.
+
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use minicbor::{Decode, Encode};
+
+use crate::cx::{Cx, LeaseNotice};
+use crate::declared::{Scalar, Settings, Value};
+use crate::head::RequestHead;
+use crate::key::{Key, Reader};
+use crate::phase::Phase;
+use crate::secret::SecretUnavailable;
+use crate::step::{Reject, Run, Setting, StateId, Step};
+
+/// A limit as the bundle carries it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Checked {
+    /// Requests in flight.
+    #[n(0)]
+    limit: u64,
+    /// Who shares it.
+    #[n(1)]
+    key: Key,
+}
+
+/// A limit that runs.
+#[derive(Debug)]
+pub struct Filter {
+    name: Box<str>,
+    state: StateId,
+    limit: u64,
+    key: Reader,
+}
+
+static LIMITED: Reject = Reject {
+    status: 429,
+    code: "concurrency_limited",
+    title: "Too many requests at once",
+};
+
+// === impl Checked ===
+
+impl Checked {
+    /// Its place in the chain.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.key.phase()
+    }
+
+    /// Who shares it.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Its settings, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let limit = i64::try_from(self.limit).unwrap_or(i64::MAX);
+        Settings::default()
+            .with(&["limit"], Value::One(Scalar::Number(limit)))
+            .with(&["key"], Value::One(Scalar::Text(self.key.to_string())))
+    }
+
+    /// Prepares what runs.
+    ///
+    /// # Errors
+    /// Never; kinds with secrets have some.
+    pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
+        Ok(Filter {
+            name: setting.name.into(),
+            state: setting.state,
+            limit: self.limit,
+            key: self.key.reader(),
+        })
+    }
+}
+
+// === impl Filter ===
+
+impl Run for Filter {
+    fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
+        let (_, tag) = self.key.read(self.state, head, cx);
+        let taken = cx.limits.leases.take(tag, self.limit);
+        let count = taken.as_ref().map_or(self.limit, |(_, count)| *count);
+        let notice = LeaseNotice {
+            policy: &self.name,
+            limit: self.limit,
+            remaining: self.limit.saturating_sub(count),
+        };
+        if cx
+            .leased
+            .is_none_or(|told| taken.is_none() || notice.remaining < told.remaining)
+        {
+            cx.leased = Some(notice);
+        }
+        match taken {
+            Some((lease, _)) => {
+                cx.leases.add(lease);
+                Step::Continue
+            }
+            None => {
+                cx.refund();
+                Step::Reject(&LIMITED)
+            }
+        }
+    }
+}
+
+/// Writes what a limit left to say into a response, beside what rate limits say.
+pub fn write_fields(notice: &LeaseNotice<'_>, headers: &mut HeaderMap) {
+    let LeaseNotice {
+        policy,
+        limit,
+        remaining,
+    } = *notice;
+    let said = format!("\"{policy}\";q={limit};qu=\"concurrent-requests\"");
+    let left = format!("\"{policy}\";r={remaining}");
+    for (name, text) in [("ratelimit-policy", said), ("ratelimit", left)] {
+        let name = HeaderName::from_static(name);
+        // A list of several policies is one field (RFC 9651 §3.1).
+        let before = headers.get(&name).and_then(|value| value.to_str().ok());
+        let text = before.map_or(text.clone(), |before| format!("{before}, {text}"));
+        if let Ok(value) = HeaderValue::try_from(text) {
+            headers.insert(name, value);
+        }
+    }
+}
 
 #[cfg(feature = "author")]
 pub mod author {
     //! What a user writes.
 
     use diag::shape::{Field, Object, Shape};
+    use diag::{NodeRef, Sink, read};
 
+    use super::Checked;
     use crate::forms;
+    use crate::key::{self, Key};
 
     /// The keys of `kind: concurrency`.
     pub static SHAPE: Object = Object {
@@ -20,19 +154,19 @@ pub mod author {
             Field::required(
                 "limit",
                 Shape::Integer(1, 1 << 24),
-                "Requests in flight; the most of them under `adaptive`.",
+                "Requests in flight; a request counts until its response has ended.",
             ),
             Field::optional(
                 "key",
                 Shape::Form(&forms::COUNTER_KEY),
-                "Who shares it: `route`.",
+                "Who shares it: `route` (default), `consumer`, `address`, `header:NAME`, or later `claim:NAME`.",
             ),
             Field::optional(
                 "algorithm",
-                Shape::Word(&["fixed", "adaptive"]),
+                Shape::Partly(&["fixed"], &["adaptive"]),
                 "Whether the limit follows the latency: `fixed`.",
             ),
-            Field::optional(
+            Field::later(
                 "wait",
                 Shape::Duration,
                 "How long a request may wait for its turn; not at all where nothing is said.",
@@ -40,4 +174,69 @@ pub mod author {
         ],
         rules: &[],
     };
+
+    /// Reads a node that fits [`SHAPE`].
+    pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
+        let key = match node.get("key").filter(|key| !key.is_null()) {
+            None => Key::Route,
+            Some(node) => key::author::read(node, sink)?,
+        };
+        let limit = read::integer(node.get("limit")?, 1, 1 << 24).ok()?;
+        let limit = u64::try_from(limit).ok()?;
+        Some(Checked { limit, key })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cx::tests::{head, with_cx};
+
+    fn filter(state: u64, limit: u64) -> Filter {
+        Filter {
+            name: "few".into(),
+            state: StateId(state),
+            limit,
+            key: Reader::Route,
+        }
+    }
+
+    #[test]
+    fn places_are_taken_until_the_contexts_leases_are_dropped() {
+        let few = filter(1, 2);
+        let ask = || {
+            with_cx(|cx| {
+                (
+                    matches!(few.on_request(&mut head("/"), cx), Step::Continue),
+                    std::mem::take(&mut cx.leases),
+                )
+            })
+        };
+        let (admitted, one) = ask();
+        let (also, two) = ask();
+        assert!(admitted && also);
+        assert!(!ask().0, "a third");
+        drop(one);
+        let (again, three) = ask();
+        assert!(again);
+        drop((two, three));
+    }
+
+    #[test]
+    fn fields_tell_the_limit_beside_those_of_rates() {
+        let mut headers = HeaderMap::new();
+        headers.insert(
+            "ratelimit-policy",
+            HeaderValue::from_static("\"p\";q=5;w=60"),
+        );
+        let notice = LeaseNotice {
+            policy: "few",
+            limit: 50,
+            remaining: 3,
+        };
+        write_fields(&notice, &mut headers);
+        let policy = "\"p\";q=5;w=60, \"few\";q=50;qu=\"concurrent-requests\"";
+        assert_eq!(headers["ratelimit-policy"], policy);
+        assert_eq!(headers["ratelimit"], "\"few\";r=3");
+    }
 }

@@ -8,14 +8,13 @@
 //! draft-ietf-httpapi-ratelimit-headers; the request is counted before it is forwarded, and what
 //! one limit of a chain counted is given back when a later limit refuses.
 
-use std::net::IpAddr;
-
 use http::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use minicbor::{Decode, Encode};
 
 use crate::cx::{Charge, Cx, RateNotice};
 use crate::declared::{Scalar, Settings, Value};
 use crate::head::RequestHead;
+use crate::key::{Key, Reader};
 use crate::phase::Phase;
 use crate::rate::Tokens;
 use crate::secret::SecretUnavailable;
@@ -39,38 +38,13 @@ pub struct Checked {
     key: Key,
 }
 
-/// Who shares a bucket. Where the named thing is absent, the client's address stands in.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-pub enum Key {
-    /// The consumer that was authenticated.
-    #[n(0)]
-    Consumer,
-    /// The client's address; IPv6 by its /64.
-    #[n(1)]
-    Address,
-    /// The operation.
-    #[n(2)]
-    Route,
-    /// A request field's value.
-    #[n(3)]
-    Header(#[n(0)] String),
-}
-
 /// A limit that runs.
 #[derive(Debug)]
 pub struct Filter {
     name: Box<str>,
     state: StateId,
     tokens: Tokens,
-    key: FilterKey,
-}
-
-#[derive(Debug)]
-enum FilterKey {
-    Consumer,
-    Address,
-    Route,
-    Header(HeaderName),
+    key: Reader,
 }
 
 static LIMITED: Reject = Reject {
@@ -85,10 +59,7 @@ impl Checked {
     /// Its place in the chain: address limits protect authentication, the others need it.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        match self.key {
-            Key::Address => Phase::Address,
-            Key::Consumer | Key::Route | Key::Header(_) => Phase::Limit,
-        }
+        self.key.phase()
     }
 
     /// Who shares a bucket.
@@ -100,12 +71,6 @@ impl Checked {
     /// Its settings, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let key = match &self.key {
-            Key::Consumer => "consumer".to_owned(),
-            Key::Address => "address".to_owned(),
-            Key::Route => "route".to_owned(),
-            Key::Header(name) => format!("header:{name}"),
-        };
         let burst = i64::try_from(self.burst).unwrap_or(i64::MAX);
         Settings::default()
             .with(
@@ -113,7 +78,7 @@ impl Checked {
                 Value::One(Scalar::rate(self.count, self.period_ms)),
             )
             .with(&["burst"], Value::One(Scalar::Number(burst)))
-            .with(&["key"], Value::One(Scalar::Text(key)))
+            .with(&["key"], Value::One(Scalar::Text(self.key.to_string())))
     }
 
     /// The quota.
@@ -128,20 +93,11 @@ impl Checked {
 
     /// Prepares what runs.
     pub fn filter(&self, setting: &Setting<'_>) -> Result<Filter, SecretUnavailable> {
-        let key = match &self.key {
-            Key::Consumer => FilterKey::Consumer,
-            Key::Address => FilterKey::Address,
-            Key::Route => FilterKey::Route,
-            // gwc checked the name; one that is none could only ever be absent.
-            Key::Header(name) => {
-                HeaderName::try_from(name.as_str()).map_or(FilterKey::Address, FilterKey::Header)
-            }
-        };
         Ok(Filter {
             name: setting.name.into(),
             state: setting.state,
             tokens: self.tokens(),
-            key,
+            key: self.key.reader(),
         })
     }
 }
@@ -150,7 +106,7 @@ impl Checked {
 
 impl Run for Filter {
     fn on_request<'a>(&'a self, head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
-        let (anonymous, tag) = self.bucket(head, cx);
+        let (anonymous, tag) = self.key.read(self.state, head, cx);
         let table = if anonymous {
             &cx.limits.anonymous
         } else {
@@ -181,63 +137,6 @@ impl Run for Filter {
         }
         cx.refund();
         Step::Reject(&LIMITED)
-    }
-}
-
-impl Filter {
-    /// Which table, and the key's hash in it.
-    fn bucket(&self, head: &RequestHead, cx: &Cx<'_>) -> (bool, u64) {
-        let by_address = || {
-            let (bytes, length) = address_key(cx.client);
-            (
-                true,
-                cx.limits
-                    .anonymous
-                    .tag(self.state, &[b"address", &bytes[..length]]),
-            )
-        };
-        match &self.key {
-            FilterKey::Consumer => match cx.principal {
-                Some(principal) => (
-                    false,
-                    cx.limits
-                        .known
-                        .tag(self.state, &[b"consumer", principal.consumer.as_bytes()]),
-                ),
-                None => by_address(),
-            },
-            FilterKey::Route => (
-                false,
-                cx.limits
-                    .known
-                    .tag(self.state, &[b"route", cx.route.as_bytes()]),
-            ),
-            FilterKey::Header(name) => match head.headers.get(name) {
-                Some(value) => (
-                    true,
-                    cx.limits
-                        .anonymous
-                        .tag(self.state, &[b"header", value.as_bytes()]),
-                ),
-                None => by_address(),
-            },
-            FilterKey::Address => by_address(),
-        }
-    }
-}
-
-/// IPv4 whole, IPv6 by its /64: a client owns the rest of its network.
-fn address_key(address: IpAddr) -> ([u8; 8], usize) {
-    let mut key = [0; 8];
-    match address.to_canonical() {
-        IpAddr::V4(v4) => {
-            key[..4].copy_from_slice(&v4.octets());
-            (key, 4)
-        }
-        IpAddr::V6(v6) => {
-            key.copy_from_slice(&v6.octets()[..8]);
-            (key, 8)
-        }
     }
 }
 
@@ -278,8 +177,9 @@ pub mod author {
     use diag::shape::{self, Field, Object, Shape};
     use diag::{NodeRef, Sink, read};
 
-    use super::{Checked, Key};
+    use super::Checked;
     use crate::forms;
+    use crate::key::{self, Key};
 
     /// The keys of `kind: rate_limit`.
     pub static SHAPE: Object = Object {
@@ -332,7 +232,7 @@ pub mod author {
         }
         let key = match node.get("key").filter(|key| !key.is_null()) {
             None => Some(Key::Consumer),
-            Some(key) => read_key(key, sink),
+            Some(node) => key::author::read(node, sink),
         };
         let rate = read::rate(node.get("limit")?).ok()?;
         let burst = match node.get("burst").filter(|burst| !burst.is_null()) {
@@ -348,40 +248,11 @@ pub mod author {
             key,
         })
     }
-
-    fn read_key(node: NodeRef<'_>, sink: &mut Sink) -> Option<Key> {
-        let text = node.scalar_text().unwrap_or_default();
-        match (text, text.split_once(':')) {
-            ("consumer", _) => return Some(Key::Consumer),
-            ("address", _) => return Some(Key::Address),
-            ("route", _) => return Some(Key::Route),
-            (_, Some(("header", name))) if http::HeaderName::try_from(name).is_ok() => {
-                return Some(Key::Header(name.to_ascii_lowercase()));
-            }
-            (_, Some(("claim", _))) => sink.push(shape::not_available(
-                node.span(),
-                "a limit keyed by a claim",
-                "write `consumer`, `address`, `route` or `header:NAME`",
-            )),
-            // The shape has refused it.
-            _ => {}
-        }
-        None
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::Ipv6Addr;
-
-    #[test]
-    fn ipv6_clients_share_their_network() {
-        let key = |text: &str| address_key(IpAddr::V6(text.parse::<Ipv6Addr>().unwrap()));
-        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
-        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
-        assert_eq!(key("::ffff:10.0.0.1").1, 4);
-    }
 
     #[test]
     fn fields_say_when_to_come_back() {

@@ -375,6 +375,7 @@ pub(in crate::model) fn policies(
         };
         let key = match &checked {
             policy::Checked::RateLimit(limit) => format!("{:?} token_bucket", limit.key()),
+            policy::Checked::Concurrency(limit) => format!("{:?} in flight", limit.key()),
             policy::Checked::Headers(_)
             | policy::Checked::Respond(_)
             | policy::Checked::Split(_)

@@ -1,0 +1,166 @@
+//! Who shares a counter: what of a request limits are keyed by.
+
+use std::net::IpAddr;
+
+use http::header::HeaderName;
+use minicbor::{Decode, Encode};
+
+use crate::cx::Cx;
+use crate::head::RequestHead;
+use crate::phase::Phase;
+use crate::step::StateId;
+
+/// Who shares a counter. Where the named thing is absent, the client's address stands in.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Key {
+    /// The consumer that was authenticated.
+    #[n(0)]
+    Consumer,
+    /// The client's address; IPv6 by its /64.
+    #[n(1)]
+    Address,
+    /// The operation.
+    #[n(2)]
+    Route,
+    /// A request field's value.
+    #[n(3)]
+    Header(#[n(0)] String),
+}
+
+/// A key that is read from requests.
+#[derive(Debug)]
+pub(crate) enum Reader {
+    Consumer,
+    Address,
+    Route,
+    Header(HeaderName),
+}
+
+// === impl Key ===
+
+impl Key {
+    /// The place in the chain of a limit with this key: those of addresses protect
+    /// authentication, the others need it.
+    pub(crate) fn phase(&self) -> Phase {
+        match self {
+            Self::Address => Phase::Address,
+            Self::Consumer | Self::Route | Self::Header(_) => Phase::Limit,
+        }
+    }
+
+    /// Prepares what reads it.
+    pub(crate) fn reader(&self) -> Reader {
+        match self {
+            Self::Consumer => Reader::Consumer,
+            Self::Address => Reader::Address,
+            Self::Route => Reader::Route,
+            // gwc checked the name; one that is none could only ever be absent.
+            Self::Header(name) => {
+                HeaderName::try_from(name.as_str()).map_or(Reader::Address, Reader::Header)
+            }
+        }
+    }
+}
+
+/// As it is written.
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Consumer => f.write_str("consumer"),
+            Self::Address => f.write_str("address"),
+            Self::Route => f.write_str("route"),
+            Self::Header(name) => write!(f, "header:{name}"),
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// Whether any client can make the key up, and the key's hash in the table of those that
+    /// can, or cannot.
+    pub(crate) fn read(&self, state: StateId, head: &RequestHead, cx: &Cx<'_>) -> (bool, u64) {
+        let (known, anonymous) = (&cx.limits.known, &cx.limits.anonymous);
+        let by_address = || {
+            let (bytes, length) = address_key(cx.client);
+            let tag = anonymous.tag(state, &[b"address", &bytes[..length]]);
+            (true, tag)
+        };
+        match self {
+            Self::Consumer => match cx.principal {
+                Some(principal) => {
+                    let consumer = principal.consumer.as_bytes();
+                    (false, known.tag(state, &[b"consumer", consumer]))
+                }
+                None => by_address(),
+            },
+            Self::Route => (false, known.tag(state, &[b"route", cx.route.as_bytes()])),
+            Self::Header(name) => match head.headers.get(name) {
+                Some(value) => (true, anonymous.tag(state, &[b"header", value.as_bytes()])),
+                None => by_address(),
+            },
+            Self::Address => by_address(),
+        }
+    }
+}
+
+/// IPv4 whole, IPv6 by its /64: a client owns the rest of its network.
+fn address_key(address: IpAddr) -> ([u8; 8], usize) {
+    let mut key = [0; 8];
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            key[..4].copy_from_slice(&v4.octets());
+            (key, 4)
+        }
+        IpAddr::V6(v6) => {
+            key.copy_from_slice(&v6.octets()[..8]);
+            (key, 8)
+        }
+    }
+}
+
+#[cfg(feature = "author")]
+pub(crate) mod author {
+    //! What a user writes.
+
+    use diag::shape;
+    use diag::{NodeRef, Sink};
+
+    use super::Key;
+
+    /// Reads a key that fits `forms::COUNTER_KEY`.
+    pub(crate) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Option<Key> {
+        let text = node.scalar_text().unwrap_or_default();
+        match (text, text.split_once(':')) {
+            ("consumer", _) => return Some(Key::Consumer),
+            ("address", _) => return Some(Key::Address),
+            ("route", _) => return Some(Key::Route),
+            (_, Some(("header", name))) if http::HeaderName::try_from(name).is_ok() => {
+                return Some(Key::Header(name.to_ascii_lowercase()));
+            }
+            (_, Some(("claim", _))) => sink.push(shape::not_available(
+                node.span(),
+                "a limit keyed by a claim",
+                "write `consumer`, `address`, `route` or `header:NAME`",
+            )),
+            // The shape has refused it.
+            _ => {}
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn ipv6_clients_share_their_network() {
+        let key = |text: &str| address_key(IpAddr::V6(text.parse::<Ipv6Addr>().unwrap()));
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+        assert_eq!(key("::ffff:10.0.0.1").1, 4);
+    }
+}
