@@ -4,6 +4,7 @@ mod arrows;
 mod bad_input;
 mod balancers;
 mod cases;
+mod discovery;
 mod faults;
 mod judging;
 mod kills;
