@@ -21,6 +21,7 @@ use crate::node::Settings;
 use crate::proxy::pace::Patience;
 use crate::spread::Loads;
 use crate::tls::Door;
+use crate::tls::connector::Connector;
 use crate::upstream::hosts::Common;
 
 /// A worker that has not moved for so long does not serve: each does once a second.
@@ -39,6 +40,8 @@ pub(crate) struct Loaded {
     pub(crate) upstream_uids: Box<[u32]>,
     /// The TLS of each listener by its index; none in the clear.
     pub(crate) doors: Box<[Option<Arc<Door>>]>,
+    /// How TLS is spoken, by upstream index; none where it is not.
+    pub(crate) connectors: Box<[Option<Arc<Connector>>]>,
     /// What all workers know of each upstream, its hosts among it.
     pub(crate) commons: Box<[Arc<Common>]>,
     /// Query parameters whose values no log shows, beside the usual ones.

@@ -386,6 +386,7 @@ impl View {
             worker,
             &loaded.snapshot.upstreams()[index],
             &loaded.commons[index],
+            loaded.connectors[index].as_ref(),
             loaded.upstream_uids[index],
         ));
         self.services[index].replace(Some(Rc::clone(&service)));

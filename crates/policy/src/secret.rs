@@ -92,8 +92,20 @@ impl Form {
     #[must_use]
     pub fn fits(self, value: &[u8]) -> bool {
         match self {
-            Self::FieldValue => !value.is_empty() && http::HeaderValue::from_bytes(value).is_ok(),
+            Self::FieldValue => {
+                let small = value.len() as u64 <= self.bytes_max();
+                small && !value.is_empty() && http::HeaderValue::from_bytes(value).is_ok()
+            }
             Self::Bytes => true,
+        }
+    }
+
+    /// The most bytes of such a value. All authorities of a system are about 220 KiB of PEM.
+    #[must_use]
+    pub const fn bytes_max(self) -> u64 {
+        match self {
+            Self::FieldValue => 64 << 10,
+            Self::Bytes => 1 << 20,
         }
     }
 

@@ -81,10 +81,7 @@ fn upstream(upstream: &ir::Upstream) -> Value {
     let targets: Vec<Value> = upstream
         .targets
         .iter()
-        .map(|target| {
-            let url = format!("http://{}:{}{}", target.host, target.port, target.path);
-            json!({"name": target.name, "url": url, "weight": target.weight})
-        })
+        .map(|target| json!({"name": target.name, "url": target.url(), "weight": target.weight}))
         .collect();
     match &upstream.discovery {
         None => json!({"name": upstream.name, "targets": targets}),

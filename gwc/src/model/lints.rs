@@ -367,6 +367,20 @@ certificates that it asks for, without effect."
     bad &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"127.0.0.1:8443\", protocol: https}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nlisteners: {public: {address: \"127.0.0.1:8080\"}}\n")];
 
+    UPSTREAM_TLS "GW0540" "upstream-tls" Error
+    "an upstream whose targets cannot speak what it says"
+    "HTTP/2 over TLS (`protocol: h2`) needs `https://` targets, HTTP/2 in the clear (`h2c`) `http://` ones, and a name that no \
+certificate can carry needs `tls: {sni: NAME}`, which one can. Requests to such a target would all fail."
+    bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, protocol: h2}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, protocol: h2}}\n")];
+
+    UNUSED_UPSTREAM_TLS "GW0541" "unused-upstream-tls" Warn
+    "TLS to an upstream that is never used"
+    "`tls` beside targets of which none says `https` leaves the authority, the name and the client certificate that it names \
+without effect, and `ca` beside `verify: false` is asked by nobody. One of the two is a slip: what looks guarded is not."
+    bad &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"https://127.0.0.1:9000\"}}, tls: {ca: \"${file:/run/secrets/ca.pem}\"}}}\n")];
+
     UNVERIFIED_UPSTREAM "GW0530" "unverified-upstream" Warn
     "an upstream whose certificate nobody checks"
     "`tls: {verify: false}` encrypts to whoever answers: anybody between the gateway and the upstream can read and change \

@@ -165,12 +165,7 @@ pub(super) fn upstream(
         targets.push(Target {
             name: target.name.clone(),
             weight: target.weight,
-            url: format!(
-                "{}://{}{}",
-                scheme(asked, &service.name, target),
-                forward::authority(target),
-                secrets.target(head.target.as_str())
-            ),
+            url: url(target, &secrets.target(head.target.as_str())),
             host: head
                 .headers
                 .get(http::header::HOST)
@@ -228,10 +223,12 @@ fn shares(route: &RouteRef<'_>) -> Vec<Share> {
     shares.iter().map(share).collect()
 }
 
-fn scheme(asked: Asked<'_>, service: &str, target: &ir::Target) -> &'static str {
-    let service = asked.gateway().shared.upstreams.get(service);
-    let tls = service.is_some_and(|one| one.declared.has(&["targets", &target.name, "tls"]));
-    if tls { "https" } else { "http" }
+/// Where a request goes; of a UNIX socket its path, then the request's.
+fn url(target: &ir::Target, path: &str) -> String {
+    match target.socket() {
+        Some(socket) => format!("unix:{socket}:{path}"),
+        None => format!("{}://{}{path}", target.scheme(), target.authority()),
+    }
 }
 
 impl Upstream {

@@ -79,6 +79,9 @@ const REASONS: &[&str] = &[
     "upstream_protocol_error",
     "upstream_reset",
     "upstream_timeout",
+    "upstream_tls_alert",
+    "upstream_tls_certificate",
+    "upstream_tls_failed",
 ];
 
 static REASON: Form = Form {

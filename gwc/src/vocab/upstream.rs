@@ -7,12 +7,10 @@ use policy::limits::CONTRADICTING_LIMITS;
 use policy::traffic::{circuit_breaker, retry};
 
 use Field as F;
-use Shape::{
-    Bool, Duration, Form, Integer, Map, Partly, Percent, Secret, Size, Text, Timeout, Word,
-};
+use Shape::{Bool, Duration, Form, Integer, Map, Percent, Secret, Size, Text, Timeout, Word};
 
 use super::listener::CERTIFICATE;
-use crate::model::lints::UNVERIFIED_UPSTREAM;
+use crate::model::lints::{UNUSED_UPSTREAM_TLS, UNVERIFIED_UPSTREAM, UPSTREAM_TLS};
 
 /// One upstream.
 pub(crate) static UPSTREAM: Object = Object {
@@ -35,8 +33,8 @@ pub(crate) static UPSTREAM: Object = Object {
         ),
         F::optional(
             "protocol",
-            Partly(&["h1", "h2c"], &["h2", "auto"]),
-            "What it speaks: `h1`, or `h2c`: HTTP/2 in the clear, by prior knowledge. WebSockets are asked for over HTTP/1.1 in any case.",
+            Word(&["h1", "h2", "h2c", "auto"]),
+            "What it speaks: `h1`, which holds where nothing is said; `h2`: HTTP/2 over TLS; `h2c`: HTTP/2 in the clear, by prior knowledge; `auto`: over TLS what is agreed on (ALPN), HTTP/2 first, in the clear HTTP/1.1. WebSockets go over HTTP/1.1 with `h1` and `auto`, else over HTTP/2 (RFC 8441).",
         ),
         F::optional(
             "lb",
@@ -85,11 +83,15 @@ pub(crate) static UPSTREAM: Object = Object {
             Shape::Object(&LIMITS),
             "Connections and requests at once.",
         ),
-        F::later("tls", Shape::Object(&TLS), "How it is spoken to over TLS."),
+        F::optional(
+            "tls",
+            Shape::Object(&TLS),
+            "How TLS is spoken to the targets whose URL says `https`, and to hosts that are found; `{}` is enough for those.",
+        ),
         F::optional(
             "host_header",
             Text,
-            "What it sees as Host: `preserve` (default), `upstream` or a value.",
+            "What it sees as Host: `preserve` (default), `upstream` (`localhost` behind a UNIX socket) or a value.",
         ),
         F::optional(
             "slow_start",
@@ -101,6 +103,8 @@ pub(crate) static UPSTREAM: Object = Object {
         Rule::Apart(&["targets", "dns", "file"], &BAD_VALUE),
         Rule::Holds(hash_goes_with_lb),
         Rule::Holds(tries_fit_into_the_timeout),
+        Rule::Holds(tls_has_targets),
+        Rule::Holds(protocols_have_their_scheme),
     ],
 };
 
@@ -110,7 +114,7 @@ static TARGET: Object = Object {
         F::required(
             "url",
             Text,
-            "`http://HOST:PORT/PATH`; the path stands before the request's. Each address of a host name gets requests.",
+            "`http://HOST:PORT/PATH` or `https://HOST:PORT/PATH`; the path stands before the request's. Each address of a host name gets requests. Or `unix:/PATH`: a UNIX socket.",
         ),
         F::optional(
             "weight",
@@ -390,22 +394,22 @@ static TLS: Object = Object {
         F::optional(
             "sni",
             Form(&forms::HOST_NAME),
-            "The name that is asked for and checked; the target's host where nothing is said.",
+            "The name that is asked for (RFC 6066) and that the certificate must carry; the target's host where nothing is said.",
         ),
         F::optional(
             "ca",
             Secret,
-            "The authorities that count, in PEM; the system's where nothing is said.",
+            "The authorities that count, in PEM, 1MiB at most; the system's where nothing is said.",
         ),
         F::optional(
             "client_cert",
             Shape::Object(&CERTIFICATE),
-            "What the gateway shows.",
+            "What the gateway shows of itself where it is asked.",
         ),
         F::optional(
             "verify",
             Bool,
-            "Whether the upstream's certificate is checked; `true` where nothing is said.",
+            "Whether the upstream's certificate is checked (authority, name, time); `true` where nothing is said.",
         ),
     ],
     rules: &[Rule::Holds(somebody_is_checked)],
@@ -610,6 +614,86 @@ fn ejections_can_grow(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
+/// The URLs of the targets, as they are written.
+fn urls<'t>(node: NodeRef<'t>) -> impl Iterator<Item = (NodeRef<'t>, &'t str)> {
+    let targets = node.get("targets").into_iter().flat_map(NodeRef::entries);
+    targets.filter_map(|(_, target)| {
+        let url = target.get("url")?;
+        Some((url, url.scalar_text()?))
+    })
+}
+
+fn is_https(url: &str) -> bool {
+    url.parse::<http::Uri>()
+        .is_ok_and(|url| url.scheme_str() == Some("https"))
+}
+
+/// What TLS is made of, and nobody to speak it to. Hosts that are found are spoken to over TLS where
+/// there is a `tls`.
+fn tls_has_targets(node: NodeRef<'_>, sink: &mut Sink) {
+    let Some((entry, _)) = node.entry("tls").filter(|(_, tls)| !tls.is_null()) else {
+        return;
+    };
+    if urls(node).next().is_some() && !urls(node).any(|(_, url)| is_https(url)) {
+        sink.push(
+            Diagnostic::new(
+                &UNUSED_UPSTREAM_TLS,
+                entry.key_span,
+                "no target of this upstream is spoken to over TLS",
+            )
+            .help("write `https://` URLs for its targets, or remove `tls`"),
+        );
+    }
+}
+
+/// HTTP/2 is agreed on over TLS, or known before in the clear: each has a word.
+fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
+    let Some(protocol) = node.get("protocol") else {
+        return;
+    };
+    let (over_tls, message, help) = match protocol.scalar_text() {
+        Some("h2") => (
+            true,
+            "`h2` is spoken over TLS, and this target in the clear",
+            "write an `https://` URL, or `protocol: h2c`",
+        ),
+        Some("h2c") => (
+            false,
+            "`h2c` is spoken in the clear, and this target over TLS",
+            "write an `http://` URL, or `protocol: h2`",
+        ),
+        _ => return,
+    };
+    // Of hosts that are found it is `tls` that says how they are spoken to.
+    let found = ["dns", "file"]
+        .iter()
+        .any(|key| node.get(key).is_some_and(|value| !value.is_null()));
+    let tls = node.get("tls").is_some_and(|tls| !tls.is_null());
+    if found && tls != over_tls {
+        let (message, help) = match over_tls {
+            true => (
+                "`h2` is spoken over TLS",
+                "write `tls: {…}` beside it, or `protocol: h2c`",
+            ),
+            false => (
+                "`h2c` is spoken in the clear",
+                "remove `tls`, or write `protocol: h2`",
+            ),
+        };
+        sink.push(Diagnostic::new(&UPSTREAM_TLS, protocol.span(), message).help(help));
+    }
+    for (url, text) in urls(node).filter(|(_, text)| is_https(text) != over_tls) {
+        // What is no URL at all is told at its place.
+        if text.starts_with("unix:") || text.parse::<http::Uri>().is_ok() {
+            sink.push(
+                Diagnostic::new(&UPSTREAM_TLS, url.span(), message)
+                    .related(protocol.span(), "what is spoken is said here")
+                    .help(help),
+            );
+        }
+    }
+}
+
 fn somebody_is_checked(node: NodeRef<'_>, sink: &mut Sink) {
     let verify = node
         .get("verify")
@@ -623,4 +707,14 @@ fn somebody_is_checked(node: NodeRef<'_>, sink: &mut Sink) {
         )
         .help("remove it, and name the authority of the upstream's certificate with `ca`"),
     );
+    if let Some((entry, _)) = node.entry("ca").filter(|(_, ca)| !ca.is_null()) {
+        sink.push(
+            Diagnostic::new(
+                &UNUSED_UPSTREAM_TLS,
+                entry.key_span,
+                "these authorities are not asked: nothing is checked here",
+            )
+            .help("remove `verify: false`, or the authorities"),
+        );
+    }
 }

@@ -340,6 +340,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
                 path: String::new(),
                 weight: 1,
                 zone: None,
+                tls: false,
             }])
             .ok()?,
             connect_timeout_ms: 1_000,
@@ -352,6 +353,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             limits: policy::upstream::Limits::default(),
             protocol: ir::UpstreamProtocol::default(),
             discovery: None,
+            tls: None,
             declared: policy::declared::Settings::default(),
         }])
         .ok()?,

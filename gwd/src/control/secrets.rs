@@ -19,8 +19,6 @@ use serde_json::json;
 use super::Control;
 use crate::telemetry::program::{Level, event};
 
-/// Largest secret.
-const SECRET_BYTES_MAX: u64 = 64 << 10;
 /// A changed value is read once more after this: a file may be just being written.
 const SETTLE: Duration = Duration::from_millis(20);
 /// How long a cell that no version in memory names stays.
@@ -138,7 +136,8 @@ impl Registry {
 
     /// The value, if it is of these forms.
     fn read(&self, reference: &SecretRef, forms: &BTreeSet<Form>) -> Result<Vec<u8>, Unavailable> {
-        let mut value = self.read_source(reference)?;
+        let bytes_max = forms.iter().map(|form| form.bytes_max()).max().unwrap_or(0);
+        let mut value = self.read_source(reference, bytes_max)?;
         // Editors and `echo` end with a line feed that is no part of the secret.
         while value
             .last()
@@ -153,7 +152,7 @@ impl Registry {
         }
     }
 
-    fn read_source(&self, reference: &SecretRef) -> Result<Vec<u8>, Unavailable> {
+    fn read_source(&self, reference: &SecretRef, bytes_max: u64) -> Result<Vec<u8>, Unavailable> {
         match reference {
             SecretRef::Env(name) => {
                 if self.env_prefix.is_empty() || !name.starts_with(&self.env_prefix) {
@@ -162,13 +161,13 @@ impl Registry {
                 let value = std::env::var_os(name).ok_or(Unavailable::Missing)?;
                 Ok(value.into_encoded_bytes())
             }
-            SecretRef::File(path) => self.read_file(Path::new(path)),
+            SecretRef::File(path) => self.read_file(Path::new(path), bytes_max),
         }
     }
 
     /// A file in the folder; symbolic links may lead about in it (a mounted volume's `..data`)
     /// and not out of it.
-    fn read_file(&self, path: &Path) -> Result<Vec<u8>, Unavailable> {
+    fn read_file(&self, path: &Path, bytes_max: u64) -> Result<Vec<u8>, Unavailable> {
         let plain = path
             .components()
             .all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
@@ -190,10 +189,10 @@ impl Registry {
         }
         let file = std::fs::File::open(&real).map_err(|_| Unavailable::Missing)?;
         let mut value = Vec::new();
-        file.take(SECRET_BYTES_MAX + 1)
+        file.take(bytes_max + 1)
             .read_to_end(&mut value)
             .map_err(|_| Unavailable::Missing)?;
-        if value.len() as u64 > SECRET_BYTES_MAX {
+        if value.len() as u64 > bytes_max {
             return Err(Unavailable::NotAllowed);
         }
         Ok(value)
@@ -273,6 +272,9 @@ pub(super) fn references(gateway: &Assembly) -> BTreeSet<SecretRef> {
     let listeners = gateway.shared.listeners.iter();
     let tls = listeners.filter_map(|listener| listener.tls());
     let mut references: BTreeSet<SecretRef> = tls.flat_map(|tls| tls.secrets().cloned()).collect();
+    let upstreams = gateway.shared.upstreams.iter();
+    let tls = upstreams.filter_map(|upstream| upstream.tls.as_ref());
+    references.extend(tls.flat_map(|tls| tls.secrets().cloned()));
     for policy in policies {
         match &policy.checked {
             Checked::Headers(headers) => {

@@ -254,6 +254,11 @@ impl Node {
                 .transpose()
         });
         let doors = doors.collect::<Result<_, _>>().map_err(unusable)?;
+        let connectors = snapshot.upstreams().iter().map(|upstream| {
+            let tls = upstream.tls.as_ref();
+            tls.map(|tls| self.tls.connector(tls, secrets)).transpose()
+        });
+        let connectors = connectors.collect::<Result<_, _>>().map_err(unusable)?;
         let names = &self.registry.names;
         let route_uids = assembly.apis.iter().map(|api| {
             let known = self.route_uids.entry(*api.digest());
@@ -283,6 +288,7 @@ impl Node {
                 .iter()
                 .map(|upstream| names.number(&upstream.name))
                 .collect(),
+            connectors,
             commons,
             secret_parameters: secret_parameters.into_iter().collect(),
             coarse_status: snapshot.route_count() > COARSE_ROUTES,
@@ -453,6 +459,14 @@ impl Node {
             // Listeners may have certificates of one name: the first end counts.
             let end = expiries.entry(name.to_owned()).or_insert(not_after_s);
             *end = not_after_s.min(*end);
+        }
+        if let Some(current) = &current {
+            let upstreams = current.loaded.snapshot.upstreams().iter();
+            for (upstream, connector) in upstreams.zip(&current.loaded.connectors) {
+                if let Some(end) = connector.as_ref().and_then(|one| one.expiry()) {
+                    expiries.insert(format!("upstream/{}", upstream.name), end);
+                }
+            }
         }
         self.registry.bundles().certificates = expiries;
     }

@@ -1,6 +1,7 @@
 //! Accidents on the way to and from an upstream: not decisions of a policy.
 
 use std::fmt;
+use std::io;
 
 use crate::upstream::transport::CallError;
 
@@ -29,6 +30,13 @@ pub(crate) enum Kind {
     ConnectFailed,
     /// Opening a connection took too long.
     ConnectTimeout,
+    /// The target's certificate is not to be believed.
+    TlsCertificate,
+    /// The target says in the middle of TLS that it will not go on (RFC 8446 §6), with this
+    /// alert.
+    TlsAlert(u8),
+    /// No TLS could be agreed on.
+    TlsProtocol,
     /// The connection broke before the response was whole.
     Reset,
     /// The upstream says that it has not looked at the request (RFC 9113 §8.7).
@@ -110,6 +118,27 @@ impl Kind {
                 "The service cannot be reached in time",
                 Blame::Upstream,
             ),
+            Self::TlsCertificate => (
+                502,
+                "upstream_tls_certificate",
+                "tls_certificate_error",
+                "The service's certificate is not accepted",
+                Blame::Upstream,
+            ),
+            Self::TlsAlert(_) => (
+                502,
+                "upstream_tls_alert",
+                "tls_alert_received",
+                "The service refused the encrypted connection",
+                Blame::Upstream,
+            ),
+            Self::TlsProtocol => (
+                502,
+                "upstream_tls_failed",
+                "tls_protocol_error",
+                "No encrypted connection to the service could be made",
+                Blame::Upstream,
+            ),
             Self::Reset | Self::Refused => (
                 502,
                 "upstream_reset",
@@ -181,6 +210,11 @@ impl Blame {
     }
 }
 
+/// What was wrong with TLS, if it was TLS.
+pub(crate) fn tls(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 impl Failure {
     pub(crate) const fn new(kind: Kind) -> Self {
         Self { kind, why: None }
@@ -193,9 +227,26 @@ impl Failure {
         }
     }
 
+    /// A handshake with a target came to nothing.
+    pub(crate) fn of_handshake(with: &dyn fmt::Display, error: &io::Error) -> Self {
+        let kind = match tls(error) {
+            Some(rustls::Error::InvalidCertificate(_) | rustls::Error::UnsupportedNameType) => {
+                Kind::TlsCertificate
+            }
+            Some(rustls::Error::AlertReceived(alert)) => Kind::TlsAlert((*alert).into()),
+            Some(_) => Kind::TlsProtocol,
+            // It was the connection that broke.
+            None => Kind::ConnectFailed,
+        };
+        Self::because(kind, &format_args!("TLS with {with}: {error}"))
+    }
+
     /// What the upstream's client says, judged.
     pub(crate) fn of(error: &CallError) -> Self {
-        let kind = if error.is_protocol() {
+        let kind = if let Some(rustls::Error::AlertReceived(alert)) = error.tls() {
+            // With TLS 1.3 a certificate that is not liked is told behind the handshake.
+            Kind::TlsAlert((*alert).into())
+        } else if error.is_protocol() {
             Kind::Protocol
         } else if error.is_unprocessed() {
             Kind::Refused

@@ -85,6 +85,11 @@ impl<I: Write + Unpin> Drain<I> {
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.borrow_mut().poll_drain(cx)
     }
+
+    /// Looks at the I/O itself.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&mut I) -> T) -> T {
+        look(&mut self.0.borrow_mut().io)
+    }
 }
 
 impl<I: Read + Unpin> Read for Gather<I> {

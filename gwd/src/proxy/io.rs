@@ -15,7 +15,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::client;
 use tokio_rustls::server::TlsStream;
 
 use super::scan::Scan;
@@ -43,8 +44,12 @@ pub(crate) struct Watched {
     stream: Rc<Stream>,
 }
 
-/// An upstream's socket, unwatched.
-pub(crate) struct UpstreamSocket(pub(crate) TcpStream);
+/// An upstream's bytes, unwatched.
+pub(crate) enum UpstreamSocket {
+    Tcp(TcpStream),
+    Tls(Box<client::TlsStream<TcpStream>>),
+    Unix(UnixStream),
+}
 
 impl ClientIo {
     pub(crate) fn new(transport: Transport) -> Self {
@@ -312,16 +317,26 @@ impl Write for Watched {
 
 // === impl UpstreamSocket ===
 
+impl UpstreamSocket {
+    /// What has ended the TLS around it; none where nothing has.
+    pub(crate) fn tls_failure(&mut self) -> Option<rustls::Error> {
+        match self {
+            // A session that has failed says why again and again.
+            Self::Tls(stream) => stream.get_mut().1.process_new_packets().err(),
+            Self::Tcp(_) | Self::Unix(_) => None,
+        }
+    }
+}
+
 impl Read for UpstreamSocket {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         cursor: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        let stream = &mut self.get_mut().0;
         read_in_place(
             cursor,
-            |buffer| AsyncRead::poll_read(Pin::new(stream), cx, buffer),
+            |buffer| AsyncRead::poll_read(self.as_mut(), cx, buffer),
             |_| Ok(()),
         )
     }
@@ -329,29 +344,45 @@ impl Read for UpstreamSocket {
 
 impl AsyncRead for UpstreamSocket {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buffer)
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
     }
 }
 
 impl AsyncWrite for UpstreamSocket {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
     }
 }
 

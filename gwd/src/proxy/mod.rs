@@ -18,5 +18,5 @@ pub(crate) mod record;
 pub(crate) mod respond;
 mod scan;
 pub(crate) mod stream;
-mod tunnel;
+pub(crate) mod tunnel;
 pub(crate) mod websocket;

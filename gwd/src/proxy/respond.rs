@@ -259,11 +259,20 @@ fn strip(headers: &mut HeaderMap) {
 pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut Record) -> Made {
     let told = failure.kind.told();
     record.failed(failure);
+    let alert;
+    let proxy_error = match failure.kind {
+        // RFC 9209 §2.3.15
+        Kind::TlsAlert(id) => {
+            alert = format!("{}; alert-id={id}", told.proxy_error);
+            &alert
+        }
+        _ => told.proxy_error,
+    };
     let mut made = problem(
         told.status,
         told.reason,
         told.title,
-        told.proxy_error,
+        proxy_error,
         Some(request_id),
     );
     if told.status == 503 {
@@ -458,7 +467,7 @@ fn tunnel(
     mut record: Record,
 ) -> Response<ResponseBody> {
     let Switched {
-        socket,
+        carrier,
         early,
         handshake,
         held,
@@ -468,7 +477,7 @@ fn tunnel(
     let stream = record.stream_rc();
     record.leaves_flight();
     let tunnel = Tunnel {
-        upstream: socket,
+        upstream: carrier,
         early,
         record,
         _held: held,

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::proxy::frames::{CLOSE_GOING_AWAY, Frames};
 use crate::proxy::io::UpstreamSocket;
 use crate::proxy::record::Record;
-use crate::upstream::Held;
+use crate::upstream::{Held, http2};
 
 /// Longest silence (semantics.md §14).
 const IDLE_MS: u64 = 3_600_000;
@@ -31,12 +31,20 @@ thread_local! {
 
 /// A WebSocket between a client and an upstream.
 pub(crate) struct Tunnel {
-    pub(crate) upstream: UpstreamSocket,
+    pub(crate) upstream: Carrier,
     /// What the upstream sent behind its head.
     pub(crate) early: bytes::Bytes,
     pub(crate) record: Record,
     /// Given back when it ends.
     pub(crate) _held: Held,
+}
+
+/// What carries a tunnel's bytes to the upstream.
+pub(crate) enum Carrier {
+    /// A connection of its own.
+    Socket(UpstreamSocket),
+    /// A stream of HTTP/2.
+    Stream(http2::Tunnel),
 }
 
 /// One direction.
@@ -53,58 +61,71 @@ struct Way {
 
 impl Tunnel {
     /// Carries bytes until both sides have ended, or silence, or the gateway's own end.
-    pub(crate) async fn run(self, mut client: impl AsyncRead + AsyncWrite + Unpin, early: &[u8]) {
+    pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, early: &[u8]) {
         let Self {
-            mut upstream,
+            upstream,
             early: answered,
-            mut record,
+            record,
             _held,
         } = self;
-        let mut up = Way::keeping(early);
-        let mut down = Way::keeping(&answered);
-        drop(answered);
-        let stream = record.stream_rc();
-        let clock = stream.worker.shared.clock;
-        stream.deadline.set(clock.now_ms() + IDLE_MS);
-        let mut leaving = false;
-        poll_fn(|cx| {
-            stream.deadline.register(cx.waker());
-            let before = (up.bytes, down.bytes, up.ended, down.ended);
-            // The clock is read only while the worker drains.
-            let draining = !leaving && stream.worker.draining_ms().is_some();
-            let ends = draining && clock.now_ms() >= stream.worker.tunnels_end_ms();
-            if ends && down.frames.between() {
-                leaving = true;
-                // The client is told, and may answer; the upstream has nothing more to say.
-                down.kept.extend_from_slice(&CLOSE_GOING_AWAY);
-                down.read_ended = true;
-                let goodbye_ms = stream.worker.shared.websocket_drain_ms;
-                stream.deadline.set(clock.now_ms() + goodbye_ms);
-            }
-            let up_ended = up.poll(cx, &mut client, &mut upstream);
-            let down_ended = down.poll(cx, &mut upstream, &mut client);
-            if matches!(up_ended, Poll::Ready(Err(_))) || matches!(down_ended, Poll::Ready(Err(_)))
-            {
-                return Poll::Ready(());
-            }
-            if up.ended && down.ended {
-                return Poll::Ready(());
-            }
-            let after = (up.bytes, down.bytes, up.ended, down.ended);
-            if stream.deadline.expired() {
-                return Poll::Ready(());
-            }
-            if before != after && !leaving {
-                let ending = up.ended || down.ended;
-                let wait_ms = if ending { GOODBYE_MS } else { IDLE_MS };
-                stream.deadline.set(clock.now_ms() + wait_ms);
-            }
-            Poll::Pending
-        })
-        .await;
-        record.tunnelled(up.bytes, down.bytes);
-        record.finish();
+        match upstream {
+            Carrier::Socket(socket) => carry(client, socket, early, answered, record).await,
+            Carrier::Stream(stream) => carry(client, stream, early, answered, record).await,
+        }
     }
+}
+
+/// Carries between two sides what they sent early, and all that comes.
+async fn carry(
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
+    mut upstream: impl AsyncRead + AsyncWrite + Unpin,
+    early: &[u8],
+    answered: bytes::Bytes,
+    mut record: Record,
+) {
+    let mut up = Way::keeping(early);
+    let mut down = Way::keeping(&answered);
+    drop(answered);
+    let stream = record.stream_rc();
+    let clock = stream.worker.shared.clock;
+    stream.deadline.set(clock.now_ms() + IDLE_MS);
+    let mut leaving = false;
+    poll_fn(|cx| {
+        stream.deadline.register(cx.waker());
+        let before = (up.bytes, down.bytes, up.ended, down.ended);
+        // The clock is read only while the worker drains.
+        let draining = !leaving && stream.worker.draining_ms().is_some();
+        let ends = draining && clock.now_ms() >= stream.worker.tunnels_end_ms();
+        if ends && down.frames.between() {
+            leaving = true;
+            // The client is told, and may answer; the upstream has nothing more to say.
+            down.kept.extend_from_slice(&CLOSE_GOING_AWAY);
+            down.read_ended = true;
+            let goodbye_ms = stream.worker.shared.websocket_drain_ms;
+            stream.deadline.set(clock.now_ms() + goodbye_ms);
+        }
+        let up_ended = up.poll(cx, &mut client, &mut upstream);
+        let down_ended = down.poll(cx, &mut upstream, &mut client);
+        if matches!(up_ended, Poll::Ready(Err(_))) || matches!(down_ended, Poll::Ready(Err(_))) {
+            return Poll::Ready(());
+        }
+        if up.ended && down.ended {
+            return Poll::Ready(());
+        }
+        let after = (up.bytes, down.bytes, up.ended, down.ended);
+        if stream.deadline.expired() {
+            return Poll::Ready(());
+        }
+        if before != after && !leaving {
+            let ending = up.ended || down.ended;
+            let wait_ms = if ending { GOODBYE_MS } else { IDLE_MS };
+            stream.deadline.set(clock.now_ms() + wait_ms);
+        }
+        Poll::Pending
+    })
+    .await;
+    record.tunnelled(up.bytes, down.bytes);
+    record.finish();
 }
 
 impl Way {

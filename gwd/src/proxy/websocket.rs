@@ -1,5 +1,5 @@
 //! The WebSocket handshake: over HTTP/1.1 an upgrade (RFC 6455 §4), over HTTP/2 an extended
-//! CONNECT (RFC 8441). Upstreams are spoken to over HTTP/1.1, so that one becomes the other.
+//! CONNECT (RFC 8441). What the client begins becomes what the upstream speaks.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Version, request};
@@ -105,6 +105,16 @@ impl Handshake {
         }
     }
 
+    /// The same for an upstream that is asked by extended CONNECT, which needs none of it
+    /// (RFC 8441 §5).
+    pub(crate) fn prepare_http2(&self, headers: &mut HeaderMap) -> Expected {
+        let expected = self.prepare(headers, [0; 16]);
+        for name in [header::CONNECTION, header::UPGRADE, KEY] {
+            headers.remove(name);
+        }
+        expected
+    }
+
     /// Writes what the client gets when the upstream has agreed. Tells where the bytes come to
     /// be over HTTP/2.
     pub(crate) fn agree(self, headers: &mut HeaderMap) -> Option<OnUpgrade> {
@@ -134,6 +144,11 @@ impl Expected {
         upgrade.is_some_and(|value| has_token(value, "websocket"))
             && connection.any(|value| has_token(value, "upgrade"))
             && headers.get(ACCEPT) == Some(&self.accept)
+    }
+
+    /// Writes what an upstream of HTTP/1.1 would have said, for a client that waits for it.
+    pub(crate) fn tell(self, headers: &mut HeaderMap) {
+        headers.insert(ACCEPT, self.accept);
     }
 }
 

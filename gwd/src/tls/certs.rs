@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::SignatureAlgorithm;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, SignatureAlgorithm};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -62,13 +62,27 @@ impl Pair {
 ///
 /// # Errors
 /// There is none, or one cannot be read.
-pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let all = CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>();
     match all {
         Ok(all) if !all.is_empty() => Ok(all),
         Ok(_) => Err("there is no certificate in PEM".into()),
         Err(error) => Err(format!("the certificates cannot be read: {error}")),
     }
+}
+
+/// All certificates of a text in PEM as authorities.
+///
+/// # Errors
+/// There is none, or one cannot be used.
+pub(super) fn roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem)? {
+        roots
+            .add(certificate)
+            .map_err(|error| format!("an authority cannot be used: {error}"))?;
+    }
+    Ok(roots)
 }
 
 /// The names and the end of a certificate.

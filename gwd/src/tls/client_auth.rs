@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bundle::ir::ClientAuthMode;
-use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -46,14 +45,8 @@ fn verifier(
     ca: &[u8],
     crl: Option<&Arc<Vec<u8>>>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certs::certificates(ca)? {
-        roots
-            .add(certificate)
-            .map_err(|error| format!("an authority cannot be used: {error}"))?;
-    }
-    let mut builder =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&PROVIDER));
+    let roots = Arc::new(certs::roots(ca)?);
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&PROVIDER));
     if let Some(crl) = crl {
         let lists = CertificateRevocationListDer::pem_slice_iter(crl)
             .collect::<Result<Vec<_>, _>>()

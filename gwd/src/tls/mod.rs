@@ -1,5 +1,5 @@
-//! TLS towards clients: certificates and client authorities that are exchanged live, who gets
-//! which certificate, the handshake.
+//! TLS towards clients and services: certificates and authorities that are exchanged live, who
+//! gets which certificate, the handshakes.
 //!
 //! What is read from secrets lives in process-wide cells, by reference (release.md §7): versions
 //! hold handles, so that an exchanged certificate reaches all of them and a rollback changes
@@ -9,6 +9,7 @@
 pub(crate) mod accept;
 mod certs;
 mod client_auth;
+pub(crate) mod connector;
 mod sni;
 pub(crate) mod turns;
 
@@ -27,6 +28,7 @@ use serde_json::json;
 
 use self::certs::Pair;
 use self::client_auth::Admission;
+use self::connector::{Connector, Roots};
 use self::sni::Chooser;
 use crate::telemetry::program::{Level, event};
 
@@ -47,11 +49,15 @@ pub(crate) enum Unusable {
     },
 }
 
-/// All cells of the process. Only the control thread knows it; workers hold [`Door`]s.
+/// All cells of the process. Only the control thread knows it; workers hold [`Door`]s and
+/// [`Connector`]s.
 #[derive(Default)]
 pub(crate) struct Store {
     pairs: Cells<(SecretRef, SecretRef), Pair>,
     admissions: Cells<Option<ir::ClientAuth>, Admission>,
+    /// Authorities of services; none: the system's.
+    roots: Cells<Option<SecretRef>, Roots>,
+    connectors: RefCell<BTreeMap<ir::UpstreamTls, Arc<Connector>>>,
 }
 
 /// Cells by what they are made of.
@@ -119,8 +125,48 @@ impl Store {
         Door::new(certificates, admission, tls.min_version, http2).map(Arc::new)
     }
 
+    /// The TLS towards a service; whatever is new in it is loaded and checked.
+    ///
+    /// # Errors
+    /// What cannot be used, and why.
+    pub(crate) fn connector(
+        &self,
+        tls: &ir::UpstreamTls,
+        secrets: &dyn Secrets,
+    ) -> Result<Arc<Connector>, Unusable> {
+        if let Some(known) = self.connectors.borrow().get(tls) {
+            return Ok(Arc::clone(known));
+        }
+        let roots = tls.verify.then(|| {
+            let key = tls.ca.clone();
+            cell(&self.roots, key, &tls.ca, secrets, Roots::load)
+        });
+        let own = tls.client_cert.as_ref().map(|own| {
+            let key = (own.cert.clone(), own.key.clone());
+            cell(&self.pairs, key, [&own.cert, &own.key], secrets, Pair::load)
+        });
+        let connector = Connector::new(tls, roots.transpose()?, own.transpose()?);
+        let connector = Arc::new(connector.map_err(|why| {
+            let what = tls.secrets().map(ToString::to_string).collect::<Vec<_>>();
+            Unusable::Content {
+                what: what.join(" and "),
+                why,
+            }
+        })?);
+        let mut connectors = self.connectors.borrow_mut();
+        connectors.insert(tls.clone(), Arc::clone(&connector));
+        Ok(connector)
+    }
+
     /// Looks whether secrets have changed, and takes over what is good.
     pub(crate) fn refresh(&self) {
+        let mut connectors = self.connectors.borrow_mut();
+        connectors.retain(|_, connector| Arc::strong_count(connector) > 1);
+        let mut roots = self.roots.borrow_mut();
+        roots.retain(|_, cell| Arc::strong_count(cell) > 1);
+        for cell in roots.values() {
+            cell.refresh("an authority of upstreams", Roots::load);
+        }
         let mut pairs = self.pairs.borrow_mut();
         pairs.retain(|_, cell| Arc::strong_count(cell) > 1);
         for cell in pairs.values() {
@@ -134,6 +180,16 @@ impl Store {
                 Admission::load(mode, values)
             });
         }
+        for (tls, connector) in &*connectors {
+            if let Err(why) = connector.renew() {
+                let secrets: Vec<_> = tls.secrets().map(ToString::to_string).collect();
+                event(
+                    Level::Error,
+                    "the TLS to an upstream cannot be made anew; it stays as it was",
+                    json!({"secrets": secrets, "error": why}),
+                );
+            }
+        }
     }
 
     /// What secrets say now and is not used, with the reason.
@@ -142,7 +198,9 @@ impl Store {
         let admissions = self.admissions.borrow();
         let pairs = pairs.values().filter_map(|cell| cell.broken());
         let admissions = admissions.values().filter_map(|cell| cell.broken());
-        pairs.chain(admissions).collect()
+        let roots = self.roots.borrow();
+        let roots = roots.values().filter_map(|cell| cell.broken());
+        pairs.chain(admissions).chain(roots).collect()
     }
 }
 

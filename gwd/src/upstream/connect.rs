@@ -1,75 +1,155 @@
 //! Opening a connection to a target.
 
+use std::fmt;
 use std::future::poll_fn;
+use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 
-use bundle::ir::UpstreamProtocol;
+use http::uri::Scheme;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::deadlines::Slot;
 use crate::descriptors;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::io::UpstreamSocket;
+use crate::tls::connector::{Connected, Connector, Offer};
+use crate::upstream::address::Address;
+use crate::upstream::http2;
 use crate::upstream::pool::{Lease, Pool};
-use crate::upstream::transport::Transport;
-use crate::upstream::{http1, http2};
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Requests, to which the last descriptors are not given.
+    Request,
+    /// A question of the gateway's own.
+    Check,
+}
+
+/// A connection that has just been opened.
+pub(crate) struct Opened {
+    pub(crate) socket: UpstreamSocket,
+    /// HTTP/2 was agreed on, or known before.
+    pub(crate) http2: bool,
+    /// Of the TLS around it, in which it was opened.
+    pub(crate) round: u64,
+}
 
 /// Opens a connection to a host and speaks on it what the upstream speaks.
 pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
-    match pool.protocol {
-        UpstreamProtocol::H1 => {
-            let socket = open(pool, deadline).await?;
-            Ok(pool.lease(Transport::Http1(http1::Connection::new(socket))))
-        }
-        UpstreamProtocol::H2c => share(pool, deadline).await,
-    }
-}
-
-/// A connection of HTTP/2. One at a time is opened, and all that wait use it.
-async fn share(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
-    let opening = loop {
+    // One that others can use is opened once, and all that wait use it.
+    let mut opening = None;
+    while opening.is_none() && pool.shares() {
         if let Some(lease) = pool.share() {
             return Ok(lease);
         }
-        if let Some(opening) = pool.may_open() {
-            break opening;
-        }
-        if in_time(deadline, pool.opened()).await.is_none() {
+        opening = pool.may_open();
+        if opening.is_none() && in_time(deadline, pool.opened()).await.is_none() {
             return Err(too_long(&"waiting for a connection"));
         }
+    }
+    let Opened {
+        socket,
+        http2,
+        round,
+    } = open(pool, pool.offer(), deadline).await?;
+    pool.agreed(http2);
+    let lease = match http2 {
+        false => pool.alone(socket, round),
+        true => {
+            let scheme = match pool.tls {
+                Some(_) => Scheme::HTTPS,
+                None => Scheme::HTTP,
+            };
+            let connection =
+                http2::Connection::open(socket, scheme, pool.streams(), &pool.gauge).await;
+            let connection =
+                connection.map_err(|error| Failure::because(Kind::ConnectFailed, &error))?;
+            pool.shared(connection, round)
+        }
     };
-    let socket = open(pool, deadline).await?;
-    let connection = http2::Connection::open(socket, pool.streams(), &pool.gauge).await;
-    let connection = connection.map_err(|error| Failure::because(Kind::ConnectFailed, &error))?;
-    Ok(opening.opened(connection))
+    drop(opening);
+    Ok(lease)
 }
 
-fn too_long(what: &dyn std::fmt::Display) -> Failure {
+fn too_long(what: &dyn fmt::Display) -> Failure {
     Failure::because(Kind::ConnectTimeout, &format_args!("{what} took too long"))
 }
 
-/// Opens a connection to a host, for HTTP/1.1. The deadline is the caller's; it is watched here.
-pub(crate) async fn open(pool: &Rc<Pool>, deadline: &Slot) -> Result<UpstreamSocket, Failure> {
-    let address = pool.address;
-    let Some(socket) = descriptors::socket(address) else {
-        return Err(Failure::because(
-            Kind::Overflow,
-            &"no file descriptors are left for upstreams; raise LimitNOFILE",
-        ));
+/// Opens a connection to a host. The deadline is the caller's; it is watched here.
+pub(crate) async fn open(
+    pool: &Rc<Pool>,
+    offer: Offer,
+    deadline: &Slot,
+) -> Result<Opened, Failure> {
+    let tls = pool.tls.as_deref();
+    let dialled = dial(&pool.address, &pool.name, tls, offer, Purpose::Request);
+    let opened = in_time(deadline, dialled).await;
+    opened.unwrap_or_else(|| Err(too_long(&format_args!("connecting to {}", pool.address))))
+}
+
+/// Opens a connection to a host, over TLS to its name where there is any. The caller bounds the
+/// time.
+pub(crate) async fn dial(
+    address: &Address,
+    name: &str,
+    tls: Option<&Connector>,
+    offer: Offer,
+    purpose: Purpose,
+) -> Result<Opened, Failure> {
+    let none_left = || {
+        let why = "no file descriptors are left for upstreams; raise LimitNOFILE";
+        Failure::because(Kind::Overflow, &why)
     };
-    match in_time(deadline, socket.connect(address)).await {
-        None => Err(too_long(&format_args!("connecting to {address}"))),
-        Some(Err(error)) => Err(Failure::because(
-            Kind::ConnectFailed,
-            &format_args!("connecting to {address}: {error}"),
-        )),
-        Some(Ok(stream)) => {
-            // Without it small requests may wait for an acknowledgement; a failure only costs
-            // that.
-            let _delayed = stream.set_nodelay(true);
-            Ok(UpstreamSocket(stream))
+    let not_reached = |error: io::Error| {
+        let why = format!("connecting to {address}: {error}");
+        Failure::because(Kind::ConnectFailed, &why)
+    };
+    let plain = |socket| Opened {
+        socket,
+        // In the clear nothing is agreed on: HTTP/2 is known before, or not spoken.
+        http2: offer == Offer::Http2,
+        round: 0,
+    };
+    let stream = match address {
+        Address::Unix(path) => {
+            let stream = UnixStream::connect(path).await.map_err(not_reached)?;
+            if purpose == Purpose::Request && descriptors::is_of_reserve(&stream) {
+                return Err(none_left());
+            }
+            return Ok(plain(UpstreamSocket::Unix(stream)));
         }
+        Address::Inet(address) => match purpose {
+            Purpose::Request => {
+                let socket = descriptors::socket(*address).ok_or_else(none_left)?;
+                socket.connect(*address).await
+            }
+            Purpose::Check => TcpStream::connect(address).await,
+        }
+        .map_err(not_reached)?,
+    };
+    // Without it small requests may wait for an acknowledgement; a failure only costs that.
+    let _delayed = stream.set_nodelay(true);
+    let Some(tls) = tls else {
+        return Ok(plain(UpstreamSocket::Tcp(stream)));
+    };
+    let connected = tls.connect(name, offer, stream).await;
+    let Connected {
+        stream,
+        http2,
+        round,
+    } = connected.map_err(|error| Failure::of_handshake(address, &error))?;
+    if offer == Offer::Http2 && !http2 {
+        // RFC 9113 §3.2: over TLS it is agreed on, or not spoken.
+        let why = format!("TLS with {address}: HTTP/2 was not agreed on (ALPN)");
+        return Err(Failure::because(Kind::TlsProtocol, &why));
     }
+    Ok(Opened {
+        socket: UpstreamSocket::Tls(stream),
+        http2,
+        round,
+    })
 }
 
 /// A future's result, or none where the deadline passes first. The deadline's owner is the task

@@ -11,9 +11,14 @@ use crate::upstream::send::Way;
 /// What an accident says of the upstream; none where it is not its fault.
 pub(super) fn sign(kind: Kind) -> Option<Sign> {
     match kind {
-        Kind::Reset | Kind::Refused | Kind::Protocol | Kind::ConnectFailed | Kind::NameUnknown => {
-            Some(Sign::Broken)
-        }
+        Kind::Reset
+        | Kind::Refused
+        | Kind::Protocol
+        | Kind::ConnectFailed
+        | Kind::TlsCertificate
+        | Kind::TlsAlert(_)
+        | Kind::TlsProtocol
+        | Kind::NameUnknown => Some(Sign::Broken),
         Kind::Timeout | Kind::ConnectTimeout => Some(Sign::TimedOut),
         _ => None,
     }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use bundle::ir::UpstreamProtocol;
 use policy::StateId;
 use policy::upstream::{Active, ActiveTimes, Unchecked};
 use serde_json::json;
@@ -21,6 +22,7 @@ use crate::clock::Clock;
 use crate::published::{Loaded, Shared};
 use crate::random::Random;
 use crate::telemetry::program::{Level, event};
+use crate::tls::connector::Connector;
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::probe;
 use crate::upstream::shared::Host;
@@ -59,6 +61,8 @@ pub(crate) struct Check {
     upstream: Box<str>,
     host: Arc<Host>,
     endpoint: Arc<Endpoint>,
+    tls: Option<Arc<Connector>>,
+    protocol: UpstreamProtocol,
     active: Arc<Active>,
 }
 
@@ -152,6 +156,8 @@ impl Check {
         Arc::ptr_eq(&self.host, &other.host)
             && self.endpoint.address == other.endpoint.address
             && self.endpoint.target.host == other.endpoint.target.host
+            && self.tls.as_ref().map(|tls| tls.id) == other.tls.as_ref().map(|tls| tls.id)
+            && self.protocol == other.protocol
             && self.active == other.active
     }
 
@@ -159,12 +165,18 @@ impl Check {
     async fn run(self, slots: Rc<Semaphore>, clock: Clock) {
         let random = Random::new();
         let times = &self.active.times;
-        let authority = engine::forward::authority(&self.endpoint.target);
+        let authority = self.endpoint.target.authority();
         loop {
             let result = {
                 let _slot = slots.acquire().await;
                 let limit = Duration::from_millis(times.timeout_ms);
-                let asked = probe::ask(&self.active, &self.endpoint, &authority);
+                let way = probe::Way {
+                    endpoint: &self.endpoint,
+                    tls: self.tls.as_deref(),
+                    protocol: self.protocol,
+                    authority: &authority,
+                };
+                let asked = probe::ask(&self.active, way);
                 let late = |_| Err(format!("no answer within {}ms", times.timeout_ms));
                 tokio::time::timeout(limit, asked)
                     .await
@@ -203,7 +215,8 @@ impl Check {
 fn checks(loaded: &Loaded) -> Arc<[Check]> {
     let mut checks: HashMap<Key, Check> = HashMap::new();
     let upstreams = loaded.snapshot.upstreams().iter();
-    for (upstream, common) in upstreams.zip(&loaded.commons) {
+    let upstreams = upstreams.zip(&loaded.commons).zip(&loaded.connectors);
+    for ((upstream, common), tls) in upstreams {
         let Some(active) = &upstream.health.active else {
             continue;
         };
@@ -215,6 +228,8 @@ fn checks(loaded: &Loaded) -> Arc<[Check]> {
                 upstream: upstream.name.as_str().into(),
                 host: Arc::clone(host),
                 endpoint: Arc::clone(endpoint),
+                tls: tls.clone().filter(|_| endpoint.target.tls),
+                protocol: upstream.protocol,
                 active: Arc::clone(&active),
             };
             checks.insert(check.key(), check);
@@ -292,6 +307,8 @@ impl Drop for Running {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
 
     fn verdicts(results: &str) -> String {
@@ -332,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_host_that_works_again_begins_slowly() {
-        let host = Host::new(([10, 0, 0, 1], 80).into(), 0);
+        let host = Host::new(&SocketAddr::from(([10, 0, 0, 1], 80)).into(), 0);
         let times = ActiveTimes::default();
         host.checks.told(Err("no".into()), &times, 1_000);
         host.checks.told(Ok(()), &times, 5_000);

@@ -7,6 +7,7 @@
 //! stay; those that leave get no further requests, and their idle connections are closed.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,6 +18,7 @@ use policy::upstream::Lb;
 
 use crate::discovery::source::{About, PLACES_MAX, Place, Question, Source};
 use crate::discovery::{Discovery, share_out};
+use crate::upstream::address::Address;
 use crate::upstream::balance::Table;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::shared::{Host, State};
@@ -24,7 +26,7 @@ use crate::upstream::shared::{Host, State};
 /// A host as it is spoken to.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     /// Its path, its name for `Host`, its share, its zone.
     pub(crate) target: ir::Target,
 }
@@ -68,8 +70,16 @@ struct Target {
 
 #[derive(Debug)]
 enum At {
-    Address(SocketAddr),
+    Address(Address),
     Found(Arc<Source>),
+}
+
+/// Where a target is, or one of its places.
+struct Spot {
+    priority: u16,
+    address: Address,
+    weight: u32,
+    zone: Option<Arc<str>>,
 }
 
 /// A host of the next set.
@@ -90,9 +100,10 @@ impl Common {
     ) -> Self {
         let found = |about, refresh_ms| At::Found(discovery.source(Question { about, refresh_ms }));
         let written = upstream.targets.iter().map(|target| Target {
-            place: match target.host.parse() {
-                Ok(address) => At::Address(SocketAddr::new(address, target.port)),
-                Err(_) => {
+            place: match (target.socket(), target.host.parse()) {
+                (Some(path), _) => At::Address(Address::Unix(Path::new(path).into())),
+                (None, Ok(address)) => At::Address(SocketAddr::new(address, target.port).into()),
+                (None, Err(_)) => {
                     let (name, port) = (target.host.as_str().into(), target.port);
                     found(About::Addresses { name, port }, None)
                 }
@@ -100,7 +111,11 @@ impl Common {
             target: target.clone(),
         });
         let discovered = upstream.discovery.iter().map(|discovery| Target {
-            target: discovery.target(),
+            // Who is found is spoken to over TLS where anything is said about it.
+            target: ir::Target {
+                tls: upstream.tls.is_some(),
+                ..discovery.target()
+            },
             place: match discovery {
                 ir::Discovery::Dns(dns) => {
                     let name = dns.name.as_str().into();
@@ -111,7 +126,7 @@ impl Common {
                     found(about, dns.refresh_ms)
                 }
                 ir::Discovery::File(file) => {
-                    let path = std::path::Path::new(&file.path).into();
+                    let path = Path::new(&file.path).into();
                     found(About::File { path }, None)
                 }
             },
@@ -166,16 +181,16 @@ impl Common {
     }
 
     fn members(&self) -> Vec<Member> {
-        let found: Vec<Vec<Place>> = self.targets.iter().map(Target::places).collect();
+        let found: Vec<Vec<Spot>> = self.targets.iter().map(Target::spots).collect();
         let weights = self.targets.iter().map(|target| target.target.weight);
         let groups: Vec<(u32, usize)> = weights.zip(found.iter().map(Vec::len)).collect();
         let shares = share_out(&groups);
         let all = self.targets.iter().zip(found).zip(shares);
-        let all = all.flat_map(|((target, places), share)| {
+        let all = all.flat_map(|((target, spots), share)| {
             let weighs = target.weighs();
             let share = (!weighs).then_some(share);
-            let member = |place: &Place| target.member(place, share);
-            places.iter().map(member).collect::<Vec<_>>()
+            let member = |spot: &Spot| target.member(spot, share);
+            spots.iter().map(member).collect::<Vec<_>>()
         });
         let mut all: Vec<Member> = all.collect();
         all.sort_by_key(|member| member.priority);
@@ -193,15 +208,15 @@ impl Drop for Common {
 }
 
 impl Target {
-    fn places(&self) -> Vec<Place> {
+    fn spots(&self) -> Vec<Spot> {
         match &self.place {
-            At::Address(address) => vec![Place {
+            At::Address(address) => vec![Spot {
                 priority: 0,
-                address: *address,
+                address: address.clone(),
                 weight: 1,
                 zone: None,
             }],
-            At::Found(source) => source.places().to_vec(),
+            At::Found(source) => source.places().iter().map(Spot::of).collect(),
         }
     }
 
@@ -214,22 +229,35 @@ impl Target {
         }
     }
 
-    fn member(&self, place: &Place, share: Option<u32>) -> Member {
+    fn member(&self, spot: &Spot, share: Option<u32>) -> Member {
         let mut target = self.target.clone();
-        target.port = place.address.port();
-        target.weight = share.unwrap_or(place.weight);
-        if let Some(zone) = &place.zone {
+        target.port = spot.address.port();
+        target.weight = share.unwrap_or(spot.weight);
+        if let Some(zone) = &spot.zone {
             target.zone = Some(zone.to_string());
         }
-        if target.host.is_empty() {
-            target.host = place.address.ip().to_string();
+        if target.host.is_empty()
+            && let Address::Inet(address) = spot.address
+        {
+            target.host = address.ip().to_string();
         }
         Member {
-            priority: place.priority,
+            priority: spot.priority,
             endpoint: Endpoint {
-                address: place.address,
+                address: spot.address.clone(),
                 target,
             },
+        }
+    }
+}
+
+impl Spot {
+    fn of(place: &Place) -> Self {
+        Self {
+            priority: place.priority,
+            address: place.address.into(),
+            weight: place.weight,
+            zone: place.zone.clone(),
         }
     }
 }
@@ -239,7 +267,7 @@ impl Target {
 impl HostSet {
     fn of(members: Vec<Member>, lb: Lb, state: &Arc<State>, now_ms: u64) -> Self {
         let hosts = members.iter();
-        let hosts = hosts.map(|member| state.host(member.endpoint.address, now_ms));
+        let hosts = hosts.map(|member| state.host(&member.endpoint.address, now_ms));
         let hosts: Box<[Arc<Host>]> = hosts.collect();
         let names = hosts.iter().map(|host| &*host.name);
         let weights = members.iter().map(|member| member.endpoint.target.weight);

@@ -1,5 +1,6 @@
 //! The services behind: chosen, judged, pooled and called.
 
+pub(crate) mod address;
 pub(crate) mod affinity;
 pub(crate) mod balance;
 pub(crate) mod breaker;
@@ -30,6 +31,7 @@ use policy::upstream::{AllUnhealthy, Unchecked};
 
 use crate::proxy::failure::{Failure, Kind};
 use crate::random::Random;
+use crate::tls::connector::Connector;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::{Balance, Choice};
 use crate::upstream::hosts::{Common, Endpoint, HostSet};
@@ -83,13 +85,17 @@ impl Service {
         worker: &Worker,
         upstream: &ir::Upstream,
         common: &Arc<Common>,
+        connector: Option<&Arc<Connector>>,
         uid: u32,
     ) -> Self {
         let set = common.set();
         let endpoints = set.endpoints.iter();
         let weights: Vec<u32> = endpoints.clone().map(|one| one.target.weight).collect();
         let pools = endpoints.zip(&set.hosts);
-        let pools = pools.map(|(one, host)| worker.pools.pool(worker, upstream, uid, one, host));
+        let pools = pools.map(|(one, host)| {
+            let tls = connector.filter(|_| one.target.tls);
+            worker.pools.pool(worker, upstream, uid, one, host, tls)
+        });
         let pools: Box<[Rc<Pool>]> = pools.collect();
         let averages = pools.iter().map(|pool| Rc::clone(&pool.average));
         let (lb, offset) = (upstream.balance.lb, worker.random.next());

@@ -249,7 +249,12 @@ mod tests {
             Self {
                 state: State::new("u"),
                 hosts: (0..count)
-                    .map(|port| Arc::new(Host::new(([10, 0, 0, 1], port).into(), 0)))
+                    .map(|port| {
+                        Arc::new(Host::new(
+                            &std::net::SocketAddr::from(([10, 0, 0, 1], port)).into(),
+                            0,
+                        ))
+                    })
                     .collect(),
                 passive,
             }

@@ -2,30 +2,35 @@
 //!
 //! A pool outlives snapshots and sets of hosts: it is found by the upstream's state id, the host's
 //! address and name and what is spoken to it, so that a new version goes on using the connections
-//! of the one before, and none that was opened under other rules. Those to a host that has left
-//! are closed when nobody uses them. Those of HTTP/2 are shared; here only those of HTTP/1 are
-//! ever idle. A connection comes back when request and response have both ended clean. Two ages: a `fresh` one may serve any
-//! request, an older one only such as can be repeated (data-plane.md §7).
+//! of the one before, and none that was opened under other rules. Where certificates or
+//! authorities are exchanged, connections of before finish what they carry and are not used again.
+//! Those to a host that has left are closed when nobody uses them. Those of HTTP/2 are shared;
+//! here only those of HTTP/1 are ever idle. A connection comes back when request and response have
+//! both ended clean. Two ages: a `fresh` one may serve any request, an older one only such as can
+//! be repeated (data-plane.md §7).
 
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bundle::ir;
-use http::Response;
+use h2::ext::Protocol;
+use http::{Request, Response};
 use policy::StateId;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
-use crate::proxy::body::Gate;
+use crate::proxy::body::{Gate, RequestBody};
+use crate::proxy::io::UpstreamSocket;
 use crate::telemetry::shard::PoolGauge;
+use crate::tls::connector::{Connector, Offer};
 use crate::upstream::Held;
+use crate::upstream::address::Address;
 use crate::upstream::balance::Average;
 use crate::upstream::hosts::Endpoint;
-use crate::upstream::http2;
 use crate::upstream::shared::Host;
-use crate::upstream::transport::{Call, Incoming, Refused, Transport};
+use crate::upstream::transport::{Call, CallError, Incoming, Refused, Transport};
+use crate::upstream::{http1, http2};
 use crate::worker::Worker;
 
 /// Younger than this, an idle connection may serve any request: common servers keep theirs for
@@ -38,16 +43,27 @@ const IDLE_MAX: usize = 1_024;
 #[derive(Default)]
 pub(crate) struct Pools(RefCell<FxHashMap<Key, Rc<Pool>>>);
 
-/// The upstream's state, the host's address and name, what is spoken to it.
-type Key = (StateId, SocketAddr, Box<str>, ir::UpstreamProtocol);
+/// The upstream's state, the host's address and name, what is spoken to it, the TLS around it.
+type Key = (
+    StateId,
+    Address,
+    Box<str>,
+    ir::UpstreamProtocol,
+    Option<u64>,
+);
 
 /// Connections to one host.
 pub(crate) struct Pool {
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
+    /// The name by which the host is spoken to.
+    pub(crate) name: Box<str>,
     host: Arc<Host>,
     /// How long its answers took.
     pub(crate) average: Rc<Average>,
     pub(crate) protocol: ir::UpstreamProtocol,
+    pub(crate) tls: Option<Arc<Connector>>,
+    /// Of the TLS, in which all connections here were opened.
+    round: Cell<u64>,
     idle: RefCell<Vec<Idle>>,
     /// Connections of HTTP/2; the first that has room is used.
     shared: RefCell<Vec<http2::Connection>>,
@@ -56,6 +72,8 @@ pub(crate) struct Pool {
     /// Somebody opens one that others wait for.
     opening: Cell<bool>,
     opened: Notify,
+    /// HTTP/1.1 was agreed on last.
+    declined: Cell<bool>,
     idle_timeout_ms: Cell<u64>,
     pub(crate) gauge: Arc<PoolGauge>,
 }
@@ -72,6 +90,8 @@ pub(crate) struct Lease {
     /// What is given back when the exchange has ended.
     pub(crate) held: Option<Held>,
     pool: Rc<Pool>,
+    /// Of the TLS, in which it was opened.
+    round: u64,
     /// None of a shared connection, which counts itself.
     _active: Option<Active>,
 }
@@ -91,22 +111,28 @@ impl Pools {
         upstream_uid: u32,
         endpoint: &Endpoint,
         host: &Arc<Host>,
+        tls: Option<&Arc<Connector>>,
     ) -> Rc<Pool> {
         let (protocol, idle_timeout_ms) = (upstream.protocol, upstream.idle_timeout_ms);
-        let (address, name) = (endpoint.address, endpoint.target.host.as_str());
-        let key = (upstream.state, address, name.into(), protocol);
+        let (address, name) = (&endpoint.address, endpoint.target.host.as_str());
+        let id = tls.map(|tls| tls.id);
+        let key = (upstream.state, address.clone(), name.into(), protocol, id);
         let mut pools = self.0.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
             Rc::new(Pool {
-                address,
+                address: address.clone(),
+                name: name.into(),
                 host: Arc::clone(host),
                 average: Rc::default(),
                 protocol,
+                tls: tls.map(Arc::clone),
+                round: Cell::new(tls.map_or(0, |tls| tls.round())),
                 idle: RefCell::default(),
                 shared: RefCell::default(),
                 streams: Cell::new(http2::STREAMS_ASSUMED),
                 opening: Cell::new(false),
                 opened: Notify::new(),
+                declined: Cell::new(false),
                 idle_timeout_ms: Cell::new(idle_timeout_ms),
                 gauge: worker.shard.pool(upstream_uid),
             })
@@ -132,9 +158,12 @@ impl Pool {
     /// An idle connection, the one used last. `repeatable`: the request may be sent again if
     /// the connection turns out to be dead.
     pub(crate) fn checkout(self: &Rc<Self>, repeatable: bool, now_ms: u64) -> Option<Lease> {
-        if self.protocol == ir::UpstreamProtocol::H2c {
-            return self.share();
+        if self.protocol != ir::UpstreamProtocol::H1
+            && let Some(lease) = self.share()
+        {
+            return Some(lease);
         }
+        self.leave_behind();
         let mut idle = self.idle.borrow_mut();
         if idle.is_empty() {
             return None;
@@ -152,21 +181,75 @@ impl Pool {
             }
             self.gauge.idle(-1);
             if youngest.transport.is_ready() {
-                return Some(self.lease(youngest.transport));
+                return Some(self.lease(youngest.transport, self.round.get()));
             }
         }
         None
     }
 
+    /// Whether several requests go on one connection, as far as that is known: with `auto` what
+    /// was agreed on last counts, and of a host that was not asked yet the best is hoped.
+    pub(crate) fn shares(&self) -> bool {
+        match self.protocol {
+            ir::UpstreamProtocol::H1 => false,
+            ir::UpstreamProtocol::H2c | ir::UpstreamProtocol::H2 => true,
+            ir::UpstreamProtocol::Auto => self.tls.is_some() && !self.declined.get(),
+        }
+    }
+
+    /// What is offered in a handshake with the host.
+    pub(crate) fn offer(&self) -> Offer {
+        match self.protocol {
+            ir::UpstreamProtocol::H1 => Offer::Http1,
+            ir::UpstreamProtocol::H2c | ir::UpstreamProtocol::H2 => Offer::Http2,
+            ir::UpstreamProtocol::Auto => Offer::Either,
+        }
+    }
+
+    /// What was agreed on with the host: HTTP/2, or it was declined.
+    pub(crate) fn agreed(&self, http2: bool) {
+        self.declined.set(!http2);
+    }
+
+    /// Gives up what was opened under certificates or authorities that have been exchanged since;
+    /// what is under way ends where it is.
+    fn leave_behind(&self) {
+        let Some(tls) = &self.tls else { return };
+        let round = tls.round();
+        if self.round.replace(round) != round {
+            self.shared.borrow_mut().clear();
+            for _left in self.idle.borrow_mut().drain(..) {
+                self.gauge.idle(-1);
+            }
+        }
+    }
+
     /// A shared connection that has room for one more.
     pub(crate) fn share(self: &Rc<Self>) -> Option<Lease> {
+        self.leave_behind();
         let mut shared = self.shared.borrow_mut();
         shared.retain(http2::Connection::is_ready);
         if let Some(one) = shared.first() {
             self.streams.set(one.streams().min(http2::STREAMS_ASSUMED));
         }
         let roomy = shared.iter().find(|one| one.has_room());
-        roomy.map(|one| self.lease(Transport::Http2(one.clone())))
+        roomy.map(|one| self.lease(Transport::Http2(one.clone()), self.round.get()))
+    }
+
+    /// A connection of HTTP/1.1 that has just been opened, in a round of the TLS.
+    pub(crate) fn alone(self: &Rc<Self>, socket: UpstreamSocket, round: u64) -> Lease {
+        let connection = http1::Connection::new(socket);
+        self.lease(Transport::Http1(connection), round)
+    }
+
+    /// A connection of HTTP/2 that has just been opened; others may use it, too.
+    pub(crate) fn shared(self: &Rc<Self>, connection: http2::Connection, round: u64) -> Lease {
+        let lease = self.lease(Transport::Http2(connection.clone()), round);
+        self.leave_behind();
+        if round == self.round.get() {
+            self.shared.borrow_mut().push(connection);
+        }
+        lease
     }
 
     /// The right to open a shared connection, or none where somebody else has it.
@@ -184,8 +267,7 @@ impl Pool {
         self.opened.notified().await;
     }
 
-    /// A connection that has just been opened.
-    pub(crate) fn lease(self: &Rc<Self>, transport: Transport) -> Lease {
+    fn lease(self: &Rc<Self>, transport: Transport, round: u64) -> Lease {
         let alone = matches!(transport, Transport::Http1(_));
         let active = alone.then(|| {
             self.gauge.active(1);
@@ -195,11 +277,13 @@ impl Pool {
             transport: Some(transport),
             held: None,
             pool: Rc::clone(self),
+            round,
             _active: active,
         }
     }
 
     fn sweep(&self, now_ms: u64) {
+        self.leave_behind();
         let limit_ms = match self.host.has_left() {
             true => 0,
             false => self.idle_timeout_ms.get(),
@@ -218,15 +302,6 @@ impl Pool {
 }
 
 // === impl Opening ===
-
-impl Opening {
-    /// Others may use it, too.
-    pub(crate) fn opened(self, connection: http2::Connection) -> Lease {
-        let lease = self.0.lease(Transport::Http2(connection.clone()));
-        self.0.shared.borrow_mut().push(connection);
-        lease
-    }
-}
 
 impl Drop for Opening {
     fn drop(&mut self) {
@@ -254,10 +329,24 @@ impl Lease {
         transport.call(call, gate).await
     }
 
+    /// Asks for a tunnel on a connection of HTTP/2, which others use, too.
+    pub(crate) async fn tunnel(
+        &mut self,
+        request: Request<RequestBody>,
+        protocol: Protocol,
+    ) -> Result<Response<http2::Answer>, CallError> {
+        let answered = match self.transport.take() {
+            Some(Transport::Http2(connection)) => connection.tunnel(request, protocol).await,
+            Some(Transport::Http1(_)) | None => Err(http2::Error::NoTunnels),
+        };
+        answered.map_err(CallError::Http2)
+    }
+
     /// The exchange is over: the connection can be used again where both sides ended clean.
     pub(crate) fn give_back(self, body: &mut Incoming, now_ms: u64) {
         let mut idle = self.pool.idle.borrow_mut();
-        if idle.len() >= IDLE_MAX || self.pool.host.has_left() {
+        let outdated = self.round != self.pool.round.get();
+        if idle.len() >= IDLE_MAX || outdated || self.pool.host.has_left() {
             return;
         }
         if let Some(transport) = body.take_transport() {

@@ -1,18 +1,24 @@
 //! One health check of a host: a connection, a GET, or `grpc.health.v1.Health/Check`.
 //!
-//! Each check opens a connection of its own, so that it tells whether new ones are accepted.
+//! Each check opens a connection of its own, over TLS where requests are, so that it tells whether
+//! new ones are accepted.
 //! The caller bounds the time.
 
+use std::convert::Infallible;
+
+use bundle::ir::UpstreamProtocol;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, TE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Empty, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use policy::upstream::{Active, ActiveKind};
-use tokio::net::TcpStream;
 
+use crate::proxy::io::UpstreamSocket;
+use crate::tls::connector::{Connector, Offer};
+use crate::upstream::connect::{Opened, Purpose, dial};
 use crate::upstream::hosts::Endpoint;
 
 /// Bytes of an answer that are read.
@@ -22,39 +28,73 @@ const WHOLE_SERVER: [u8; 5] = [0; 5];
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: u64 = 1;
 
-/// Asks a host once. `authority` is the name by which it is spoken to.
+/// How a host is reached: as requests reach it.
+pub(crate) struct Way<'a> {
+    pub(crate) endpoint: &'a Endpoint,
+    pub(crate) tls: Option<&'a Connector>,
+    pub(crate) protocol: UpstreamProtocol,
+    /// The name by which it is spoken to.
+    pub(crate) authority: &'a str,
+}
+
+/// Asks a host once.
 ///
 /// # Errors
 /// Why it does not work, in words.
-pub(crate) async fn ask(
-    active: &Active,
-    endpoint: &Endpoint,
-    authority: &str,
-) -> Result<(), String> {
-    let stream = connect(endpoint).await?;
+pub(crate) async fn ask(active: &Active, way: Way<'_>) -> Result<(), String> {
+    let offer = match (active.kind, way.protocol) {
+        (ActiveKind::Grpc, _) => Offer::Http2,
+        (_, UpstreamProtocol::H1) => Offer::Http1,
+        (_, UpstreamProtocol::H2c | UpstreamProtocol::H2) => Offer::Http2,
+        (_, UpstreamProtocol::Auto) => Offer::Either,
+    };
+    let Endpoint { address, target } = way.endpoint;
+    let opened = dial(address, &target.host, way.tls, offer, Purpose::Check).await;
+    let opened = opened.map_err(|failure| match failure.why {
+        Some(why) => why.into(),
+        None => failure.kind.told().title.to_owned(),
+    })?;
     match active.kind {
         ActiveKind::Tcp => Ok(()),
-        ActiveKind::Http => http(active, stream, authority).await,
-        ActiveKind::Grpc => grpc(active, stream, authority).await,
+        ActiveKind::Http => http(active, opened, &way).await,
+        ActiveKind::Grpc => grpc(active, opened, &way).await,
     }
 }
 
-async fn connect(endpoint: &Endpoint) -> Result<TcpStream, String> {
-    let address = endpoint.address;
-    let opened = TcpStream::connect(address).await;
-    opened.map_err(|error| format!("connecting to {address}: {error}"))
-}
-
-async fn http(active: &Active, stream: TcpStream, authority: &str) -> Result<(), String> {
+async fn http(active: &Active, opened: Opened, way: &Way<'_>) -> Result<(), String> {
+    let host = active.host.as_deref().unwrap_or(way.authority);
+    if opened.http2 {
+        let target = format!("{}://{host}{}", way.scheme(), active.path);
+        let request = request(active, Method::GET, &target, Empty::<Bytes>::new())?;
+        let answered = async |answer| judge(active, answer).await;
+        return ask_http2(opened.socket, request, answered).await;
+    }
     let request = request(active, Method::GET, &active.path, Empty::<Bytes>::new());
     let mut request = request?;
-    let host = active.host.as_deref().unwrap_or(authority);
     request.headers_mut().insert(HOST, value(host)?);
-    let opened = http1::handshake(TokioIo::new(stream)).await;
-    let (mut sender, connection) = opened.map_err(|error| broken(&error))?;
+    let handshake = http1::handshake(opened.socket).await;
+    let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
     let exchange = async {
         let answer = sender.send_request(request).await;
         judge(active, answer.map_err(|error| broken(&error))?).await
+    };
+    alongside(connection, exchange).await
+}
+
+/// One request over HTTP/2, and what is made of its answer.
+async fn ask_http2<B>(
+    socket: UpstreamSocket,
+    request: Request<B>,
+    judge: impl AsyncFnOnce(Response<Incoming>) -> Result<(), String>,
+) -> Result<(), String>
+where
+    B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
+{
+    let opened = http2::handshake(TokioExecutor::new(), socket).await;
+    let (mut sender, connection) = opened.map_err(|error| broken(&error))?;
+    let exchange = async {
+        let answer = sender.send_request(request).await;
+        judge(answer.map_err(|error| broken(&error))?).await
     };
     alongside(connection, exchange).await
 }
@@ -75,21 +115,24 @@ async fn judge(active: &Active, answer: Response<Incoming>) -> Result<(), String
     }
 }
 
-async fn grpc(active: &Active, stream: TcpStream, authority: &str) -> Result<(), String> {
-    let host = active.host.as_deref().unwrap_or(authority);
-    let target = format!("http://{host}/grpc.health.v1.Health/Check");
+async fn grpc(active: &Active, opened: Opened, way: &Way<'_>) -> Result<(), String> {
+    let host = active.host.as_deref().unwrap_or(way.authority);
+    let target = format!("{}://{host}/grpc.health.v1.Health/Check", way.scheme());
     let asked = Full::new(Bytes::from_static(&WHOLE_SERVER));
     let mut request = request(active, Method::POST, &target, asked)?;
     let headers = request.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(TE, HeaderValue::from_static("trailers"));
-    let opened = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (mut sender, connection) = opened.map_err(|error| broken(&error))?;
-    let exchange = async {
-        let answer = sender.send_request(request).await;
-        judge_grpc(answer.map_err(|error| broken(&error))?).await
-    };
-    alongside(connection, exchange).await
+    ask_http2(opened.socket, request, judge_grpc).await
+}
+
+impl Way<'_> {
+    fn scheme(&self) -> &'static str {
+        match self.tls {
+            Some(_) => "https",
+            None => "http",
+        }
+    }
 }
 
 async fn judge_grpc(answer: Response<Incoming>) -> Result<(), String> {

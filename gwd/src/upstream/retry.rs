@@ -74,7 +74,12 @@ pub(crate) fn after_response<B>(retry: &Checked, response: &Response<B>) -> Opti
 /// Why an accident is not the last word; none where it is.
 pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Option<&'static str> {
     let meant = |condition: &&Condition| match (condition, kind) {
-        (Condition::ConnectFailure, Kind::ConnectFailed | Kind::ConnectTimeout) => true,
+        (
+            Condition::ConnectFailure,
+            Kind::ConnectFailed | Kind::ConnectTimeout | Kind::TlsCertificate | Kind::TlsProtocol,
+        ) => true,
+        // It may come behind the request.
+        (Condition::ConnectFailure | Condition::Reset, Kind::TlsAlert(_)) => repeatable,
         // Nothing was done: again does no harm, whatever it is.
         (Condition::RefusedStream | Condition::Reset | Condition::ServerError, Kind::Refused) => {
             true

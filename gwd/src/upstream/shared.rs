@@ -7,7 +7,6 @@
 //! ([`Common`](super::hosts::Common)).
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -15,6 +14,7 @@ use bundle::ir;
 use policy::StateId;
 
 use crate::discovery::Discovery;
+use crate::upstream::address::Address;
 use crate::upstream::breaker::Breaker;
 use crate::upstream::health::{Checks, Verdict};
 use crate::upstream::hosts::Common;
@@ -28,7 +28,7 @@ pub(crate) struct States {
     breakers: Mutex<HashMap<(StateId, StateId), Weak<Breaker>>>,
 }
 
-type Hosts = HashMap<SocketAddr, Weak<Host>>;
+type Hosts = HashMap<Address, Weak<Host>>;
 
 /// One upstream of the process.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(crate) struct State {
 #[derive(Debug)]
 #[repr(align(128))]
 pub(crate) struct Host {
-    /// `ADDRESS:PORT`.
+    /// `ADDRESS:PORT`, or `unix:PATH`.
     pub(crate) name: Box<str>,
     /// How many upstreams of versions in memory have it now.
     listed: AtomicU32,
@@ -169,13 +169,13 @@ impl State {
     }
 
     /// What is known of a host; nothing yet where it is new.
-    pub(crate) fn host(&self, address: SocketAddr, now_ms: u64) -> Arc<Host> {
+    pub(crate) fn host(&self, address: &Address, now_ms: u64) -> Arc<Host> {
         let mut hosts = lock(&self.hosts);
-        if let Some(known) = hosts.get(&address).and_then(Weak::upgrade) {
+        if let Some(known) = hosts.get(address).and_then(Weak::upgrade) {
             return known;
         }
         let host = Arc::new(Host::new(address, now_ms));
-        hosts.insert(address, Arc::downgrade(&host));
+        hosts.insert(address.clone(), Arc::downgrade(&host));
         host
     }
 
@@ -201,7 +201,7 @@ impl State {
 // === impl Host ===
 
 impl Host {
-    pub(crate) fn new(address: SocketAddr, now_ms: u64) -> Self {
+    pub(crate) fn new(address: &Address, now_ms: u64) -> Self {
         Self {
             name: address.to_string().into(),
             listed: AtomicU32::new(0),
@@ -321,7 +321,10 @@ mod tests {
 
     #[test]
     fn a_host_that_is_let_in_again_begins_slowly() {
-        let host = Host::new("[::1]:80".parse().unwrap(), 1_000);
+        let host = Host::new(
+            &"[::1]:80".parse::<std::net::SocketAddr>().unwrap().into(),
+            1_000,
+        );
         assert_eq!(&*host.name, "[::1]:80");
         assert_eq!(host.age_ms(3_000), 2_000);
         host.ejected_until_ms.store(90_000, Ordering::Relaxed);

@@ -10,6 +10,7 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::proxy::body::{Gate, RequestBody};
+use crate::proxy::failure;
 use crate::proxy::io::UpstreamSocket;
 use crate::upstream::{http1, http2};
 
@@ -42,6 +43,10 @@ pub(crate) enum CallError {
 }
 
 /// A response's body.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the usual one, and a box would be an allocation per exchange"
+)]
 pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
     Http2(http2::Incoming),
@@ -113,6 +118,15 @@ impl CallError {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
             Self::Http2(error) => error.is_stale(),
+        }
+    }
+
+    /// What was wrong with TLS, if it was TLS.
+    pub(crate) fn tls(&self) -> Option<&rustls::Error> {
+        match self {
+            Self::Http1(http1::Error::Io(error)) => failure::tls(error),
+            Self::Http2(http2::Error::Tls(error)) => Some(error),
+            Self::Http1(_) | Self::Http2(_) => None,
         }
     }
 

@@ -1,19 +1,25 @@
-//! A WebSocket handshake with an upstream (RFC 6455 §4): on a connection of its own, which is
-//! the tunnel afterwards. An upstream that declines has answered a plain request.
+//! A WebSocket handshake with an upstream: an upgrade of a connection of its own (RFC 6455 §4), or,
+//! where the upstream speaks HTTP/2, an extended CONNECT on a shared one (RFC 8441). What carries
+//! the answer is the tunnel afterwards. An upstream that declines has answered a plain request.
 
+use bundle::ir::UpstreamProtocol;
 use bytes::Bytes;
 use engine::forward;
-use http::{HeaderMap, Request, StatusCode, Uri};
+use h2::ext::Protocol;
+use http::{HeaderMap, Request, Response, StatusCode, Uri};
+use policy::RequestHead;
 
 use crate::proxy::body::RequestBody;
 use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::io::UpstreamSocket;
 use crate::proxy::record::Record;
+use crate::proxy::tunnel::Carrier;
 use crate::proxy::websocket::Handshake;
-use crate::upstream::connect::{in_time, open};
-use crate::upstream::http1;
+use crate::tls::connector::Offer;
+use crate::upstream::connect::{Opened, connect, in_time, open};
+use crate::upstream::http2::Answer;
+use crate::upstream::pool::Lease;
 use crate::upstream::send::{Answered, Outgoing, admit, affinity, judge_connect};
-use crate::upstream::transport::{Call, Transport};
+use crate::upstream::transport::{Call, Incoming};
 use crate::upstream::{Held, Looking, Tried};
 
 /// What became of the wish.
@@ -24,15 +30,29 @@ pub(crate) enum Upgrade {
     Declined(Box<Answered>),
 }
 
-/// A connection that speaks WebSocket.
+/// An upstream that speaks WebSocket.
 pub(crate) struct Switched {
     pub(crate) headers: HeaderMap,
-    pub(crate) socket: UpstreamSocket,
+    pub(crate) carrier: Carrier,
     /// What came behind the head.
     pub(crate) early: Bytes,
     pub(crate) handshake: Handshake,
     /// What is given back when the tunnel ends.
     pub(crate) held: Held,
+}
+
+/// A wish on its way to a target.
+struct Asking<'a, 's> {
+    out: Outgoing<'a, 's>,
+    target: usize,
+    handshake: Handshake,
+    held: Held,
+}
+
+/// A connection on which to ask.
+enum Way {
+    Alone(Opened),
+    Shared(Lease),
 }
 
 /// Asks an upstream to switch.
@@ -42,65 +62,125 @@ pub(crate) async fn upgrade(
     record: &mut Record,
 ) -> Result<Upgrade, Failure> {
     let in_flight = admit(&out)?;
-    let (socket, target) = connect(&out, record).await?;
+    let (way, target) = find(&out, record).await?;
     let mut held = Held::busy(out.service.set.hosts[target].busy());
     held.in_flight = Some(in_flight);
-    let Outgoing {
-        stream,
-        route,
-        upstream,
-        service,
-        origin,
-        cx,
-        mut head,
-        ..
-    } = out;
-    let to = &service.set.endpoints[target].target;
-    forward::prepare(&mut head, route, upstream, to, origin, cx);
-    let expected = handshake.prepare(&mut head.headers, stream.worker.random.bytes());
-    let mut request = Request::new(RequestBody::Empty);
-    *request.uri_mut() = Uri::from(head.target);
-    *request.headers_mut() = head.headers;
-
     let began_ms = record.upstream_begins();
-    stream.deadline.set(began_ms + route.treatment.timeout_ms);
-    let connection = Transport::Http1(http1::Connection::new(socket));
-    let mut lease = service.pools[target].lease(connection);
-    let response = in_time(&stream.deadline, lease.call(Call::Whole(request), None))
-        .await
-        .ok_or(Failure::new(Kind::Timeout))?
-        .map_err(|refused| Failure::of(&refused.error))?;
-    record.upstream_head(response.status());
-    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-        lease.held = Some(held);
-        return Ok(Upgrade::Declined(Box::new(Answered {
+    let timeout_ms = out.route.treatment.timeout_ms;
+    out.stream.deadline.set(began_ms + timeout_ms);
+    let asking = Asking {
+        out,
+        target,
+        handshake,
+        held,
+    };
+    match way {
+        Way::Alone(opened) => asking.over_http1(opened, record).await,
+        Way::Shared(lease) => asking.over_http2(lease, record).await,
+    }
+}
+
+impl Asking<'_, '_> {
+    /// An upgrade: the connection is the tunnel.
+    async fn over_http1(mut self, opened: Opened, record: &mut Record) -> Result<Upgrade, Failure> {
+        let mut head = self.prepare();
+        let stream = self.out.stream;
+        let random = stream.worker.random.bytes();
+        let expected = self.handshake.prepare(&mut head.headers, random);
+        let mut lease = self.out.service.pools[self.target].alone(opened.socket, opened.round);
+        let call = Call::Whole(request(head));
+        let response = in_time(&stream.deadline, lease.call(call, None))
+            .await
+            .ok_or(Failure::new(Kind::Timeout))?
+            .map_err(|refused| Failure::of(&refused.error))?;
+        record.upstream_head(response.status());
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(self.declined(response, lease));
+        }
+        let (head, body) = response.into_parts();
+        if !expected.is_met(&head.headers) {
+            return Err(Failure::because(
+                Kind::Protocol,
+                &"the upstream's answer to the WebSocket handshake is not the one that belongs to it",
+            ));
+        }
+        let (socket, early) = body.into_switched().ok_or(Failure::new(Kind::Reset))?;
+        Ok(self.switched(head.headers, Carrier::Socket(socket), early))
+    }
+
+    /// An extended CONNECT: its stream is the tunnel.
+    async fn over_http2(
+        mut self,
+        mut lease: Lease,
+        record: &mut Record,
+    ) -> Result<Upgrade, Failure> {
+        let mut head = self.prepare();
+        let expected = self.handshake.prepare_http2(&mut head.headers);
+        let protocol = Protocol::from_static("websocket");
+        let deadline = &self.out.stream.deadline;
+        let response = in_time(deadline, lease.tunnel(request(head), protocol))
+            .await
+            .ok_or(Failure::new(Kind::Timeout))?
+            .map_err(|error| Failure::of(&error))?;
+        record.upstream_head(response.status());
+        let (mut head, answer) = response.into_parts();
+        match answer {
+            Answer::Agreed(stream) => {
+                expected.tell(&mut head.headers);
+                Ok(self.switched(head.headers, Carrier::Stream(stream), Bytes::new()))
+            }
+            Answer::Declined(body) => {
+                let response = Response::from_parts(head, Incoming::Http2(body));
+                Ok(self.declined(response, lease))
+            }
+        }
+    }
+
+    /// The head as the target gets it.
+    fn prepare(&mut self) -> RequestHead {
+        let Outgoing {
+            route,
+            upstream,
+            service,
+            origin,
+            cx,
+            ..
+        } = self.out;
+        let target = &service.set.endpoints[self.target].target;
+        forward::prepare(&mut self.out.head, route, upstream, target, origin, cx);
+        self.out.head.clone()
+    }
+
+    fn switched(self, headers: HeaderMap, carrier: Carrier, early: Bytes) -> Upgrade {
+        Upgrade::Switched(Box::new(Switched {
+            headers,
+            carrier,
+            early,
+            handshake: self.handshake,
+            held: self.held,
+        }))
+    }
+
+    fn declined(self, response: Response<Incoming>, mut lease: Lease) -> Upgrade {
+        lease.held = Some(self.held);
+        Upgrade::Declined(Box::new(Answered {
             response,
             lease,
             progress: None,
-        })));
+        }))
     }
-    let (head, body) = response.into_parts();
-    if !expected.is_met(&head.headers) {
-        return Err(Failure::because(
-            Kind::Protocol,
-            &"the upstream's answer to the WebSocket handshake is not the one that belongs to it",
-        ));
-    }
-    let (socket, early) = body.into_switched().ok_or(Failure::new(Kind::Reset))?;
-    Ok(Upgrade::Switched(Box::new(Switched {
-        headers: head.headers,
-        socket,
-        early,
-        handshake,
-        held,
-    })))
 }
 
-/// A new connection; targets that cannot be reached are passed over.
-async fn connect(
-    out: &Outgoing<'_, '_>,
-    record: &mut Record,
-) -> Result<(UpstreamSocket, usize), Failure> {
+fn request(head: RequestHead) -> Request<RequestBody> {
+    let mut request = Request::new(RequestBody::Empty);
+    *request.uri_mut() = Uri::from(head.target);
+    *request.headers_mut() = head.headers;
+    request
+}
+
+/// A connection to ask on, a new one where it cannot be shared; targets that cannot be reached are
+/// passed over.
+async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize), Failure> {
     let (service, upstream) = (out.service, out.upstream);
     let affinity = affinity(out);
     let mut tried = Tried::default();
@@ -122,12 +202,21 @@ async fn connect(
         record.connect_begins();
         let waits = service.common.state.wait(upstream.limits.pending);
         let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
-        out.stream.deadline.set(now_ms + service.connect_timeout_ms);
-        let opened = open(pool, &out.stream.deadline).await;
+        let deadline = &out.stream.deadline;
+        deadline.set(now_ms + service.connect_timeout_ms);
+        let opened = match upstream.protocol {
+            // Where both are spoken HTTP/1.1 has WebSockets, and HTTP/2 may not have them.
+            UpstreamProtocol::H1 | UpstreamProtocol::Auto => {
+                open(pool, Offer::Http1, deadline).await.map(Way::Alone)
+            }
+            UpstreamProtocol::H2 | UpstreamProtocol::H2c => {
+                connect(pool, deadline).await.map(Way::Shared)
+            }
+        };
         record.connect_ends();
         judge_connect(service, upstream, target, &opened, out.stream, now_ms);
         match opened {
-            Ok(socket) => return Ok((socket, target)),
+            Ok(way) => return Ok((way, target)),
             Err(failure) => last = Some(failure),
         }
         tried.add(target);

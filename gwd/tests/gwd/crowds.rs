@@ -188,7 +188,7 @@ fn the_last_descriptors_are_for_who_runs_the_node() {
 fn handshakes_that_do_not_go_on_keep_nobody_waiting_for_long() {
     let upstream = Upstream::saying("ok");
     let folder = tempfile::tempdir().unwrap();
-    let pem = crate::tls::Authority::new("ca").issue(&["shop.example"]);
+    let pem = crate::pki::Authority::new("ca").issue(&["shop.example"]);
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();

@@ -367,6 +367,7 @@ fn each_address_of_a_targets_name_gets_requests_and_together_they_have_its_weigh
         path: format!("/{name}"),
         weight,
         zone: None,
+        tls: false,
     };
     main.targets = ir::Set::new(vec![target("many", 1), target("one", 2)]).unwrap();
     let served = shop.serve_by(settings_with(&server, fast()));

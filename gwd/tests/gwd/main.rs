@@ -1,6 +1,7 @@
 //! The gateway over real sockets: everything that a client, an upstream or an operator can see.
 
 mod fixture;
+mod pki;
 mod world;
 
 mod activation;
@@ -45,4 +46,5 @@ mod tls;
 mod tls_peers;
 mod transports;
 mod trust;
+mod upstream_tls;
 mod websocket;

@@ -9,7 +9,8 @@ use bundle::ir;
 use gwd::node::{Bounds, Node, Settings};
 
 use crate::fixture::*;
-use crate::tls::{Authority, Secrets, https, start, tls};
+use crate::pki::{Authority, Secrets};
+use crate::tls::{https, start, tls};
 use crate::world::World;
 
 const REJECTIONS: &str = "gwd_rejections_total";

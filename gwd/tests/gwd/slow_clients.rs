@@ -210,7 +210,7 @@ fn a_reader_that_takes_nothing_or_a_trickle_is_left() {
 fn a_reader_over_tls_that_takes_nothing_is_left() {
     let upstream = endless_upstream();
     let folder = tempfile::tempdir().unwrap();
-    let pem = crate::tls::Authority::new("ca").issue(&["shop.example"]);
+    let pem = crate::pki::Authority::new("ca").issue(&["shop.example"]);
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();

@@ -2,128 +2,17 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use bundle::ir;
 use policy::SecretRef;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_RSA_SHA256, RevokedCertParams, SerialNumber,
-    SignatureAlgorithm, date_time_ymd,
-};
+use rcgen::{PKCS_RSA_SHA256, date_time_ymd};
 
 use crate::fixture::*;
+use crate::pki::{Authority, Pem, Secrets, this_year};
 use crate::world::{Process, World};
 
-// === certificates
-
-/// An authority of the test's own.
-pub(crate) struct Authority {
-    issuer: Issuer<'static, KeyPair>,
-    pem: String,
-}
-
-/// A certificate with its key, in PEM.
-#[derive(Clone)]
-pub(crate) struct Pem {
-    pub(crate) cert: String,
-    pub(crate) key: String,
-}
-
-impl Authority {
-    pub(crate) fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        params.distinguished_name.push(DnType::CommonName, name);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self {
-            issuer: Issuer::new(params, key),
-            pem,
-        }
-    }
-
-    pub(crate) fn issue(&self, names: &[&str]) -> Pem {
-        self.issue_as(names, &rcgen::PKCS_ECDSA_P256_SHA256, 1, 2)
-    }
-
-    fn issue_as(
-        &self,
-        names: &[&str],
-        algorithm: &'static SignatureAlgorithm,
-        serial: u64,
-        years: i32,
-    ) -> Pem {
-        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        let mut params = CertificateParams::new(names.clone()).unwrap();
-        params
-            .distinguished_name
-            .push(DnType::CommonName, names[0].clone());
-        params.serial_number = Some(SerialNumber::from(serial));
-        params.not_before = date_time_ymd(2020, 1, 1);
-        params.not_after = date_time_ymd(this_year() + years, 1, 1);
-        let key = KeyPair::generate_for(algorithm).unwrap();
-        let cert = params.signed_by(&key, &self.issuer).unwrap().pem();
-        let key = key.serialize_pem();
-        Pem { cert, key }
-    }
-
-    /// A list of one certificate that was taken back.
-    fn takes_back(&self, serial: u64) -> String {
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(this_year() + 2, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: vec![RevokedCertParams {
-                serial_number: SerialNumber::from(serial),
-                revocation_time: date_time_ymd(2020, 1, 1),
-                reason_code: None,
-                invalidity_date: None,
-            }],
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.issuer).unwrap().pem().unwrap()
-    }
-}
-
-fn this_year() -> i32 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    i32::try_from(now.unwrap().as_secs() / 31_556_952).unwrap() + 1970
-}
-
 // === the gateway
-
-/// The folder of secrets, with what a listener names in it.
-pub(crate) struct Secrets(PathBuf);
-
-impl Secrets {
-    pub(crate) fn of(world: &World) -> Self {
-        Self(world.path("secrets").canonicalize().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    /// Another file takes its place.
-    fn write(&self, name: &str, text: &str) -> SecretRef {
-        let fresh = self.path(&format!("{name}.new"));
-        std::fs::write(&fresh, text).unwrap();
-        std::fs::rename(&fresh, self.path(name)).unwrap();
-        SecretRef::File(self.path(name).display().to_string())
-    }
-
-    pub(crate) fn certificate(&self, name: &str, pem: &Pem) -> ir::Certificate {
-        ir::Certificate {
-            name: name.into(),
-            cert: self.write(&format!("{name}.pem"), &pem.cert),
-            key: self.write(&format!("{name}.key"), &pem.key),
-        }
-    }
-}
 
 pub(crate) fn tls(certificates: Vec<ir::Certificate>) -> ir::ListenerTls {
     ir::ListenerTls {

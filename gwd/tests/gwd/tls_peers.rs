@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::fixture::*;
-use crate::tls::{Authority, Secrets, https, start, tls};
+use crate::pki::{Authority, Secrets};
+use crate::tls::{https, start, tls};
 use crate::world::{Process, World};
 
 /// A gateway with a certificate for `localhost`.

@@ -1,4 +1,5 @@
-//! How upstreams are spoken to: HTTP/2 by prior knowledge.
+//! How upstreams are spoken to: HTTP/2 by prior knowledge and by ALPN, UNIX sockets, WebSockets over
+//! HTTP/2.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -11,9 +12,13 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::{HeaderMap, Request, Response, StatusCode};
 use policy::traffic::retry::Condition;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::fixture::*;
 use crate::http2::{Http2, http2, to};
+use crate::pki::Authority;
+use crate::upstream_tls::{TlsUpstream, behind, server, unchecked};
+use crate::websocket::HANDSHAKE;
 
 /// A request as it came, and where the answer goes.
 type Asked = (Request<RecvStream>, SendResponse<Bytes>);
@@ -43,6 +48,31 @@ impl Http2Upstream {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Self::inside(None, builder, goodbye, answer)
+    }
+
+    /// Over TLS.
+    fn over_tls<F>(
+        config: rustls::ServerConfig,
+        answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let builder = h2::server::Builder::new();
+        Self::inside(Some(config), builder, usize::MAX, answer)
+    }
+
+    fn inside<F>(
+        tls: Option<rustls::ServerConfig>,
+        builder: h2::server::Builder,
+        goodbye: usize,
+        answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let tls = tls.map(|tls| tokio_rustls::TlsAcceptor::from(Arc::new(tls)));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -58,15 +88,16 @@ impl Http2Upstream {
             while let Ok((socket, _)) = listener.accept().await {
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let (builder, answer) = (builder.clone(), Arc::clone(&answer));
+                let tls = tls.clone();
                 tokio::spawn(async move {
-                    let mut connection = builder.handshake::<_, Bytes>(socket).await.unwrap();
-                    let mut requests = 0;
-                    while let Some(Ok(asked)) = connection.accept().await {
-                        requests += 1;
-                        if requests == goodbye {
-                            connection.graceful_shutdown();
+                    let answer = |asked| answer(number, asked);
+                    match tls {
+                        None => talk(socket, builder, goodbye, answer).await,
+                        Some(tls) => {
+                            if let Ok(socket) = tls.accept(socket).await {
+                                talk(socket, builder, goodbye, answer).await;
+                            }
                         }
-                        tokio::spawn(answer(number, asked));
                     }
                 });
             }
@@ -83,6 +114,28 @@ impl Http2Upstream {
         let mut shop = http2(shop(self.address, ops));
         shop.upstreams[0].protocol = UpstreamProtocol::H2c;
         shop
+    }
+}
+
+async fn talk<F>(
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    builder: h2::server::Builder,
+    goodbye: usize,
+    answer: impl Fn(Asked) -> F,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
+    // Without a request there may be no preface either.
+    let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else {
+        return;
+    };
+    let mut requests = 0;
+    while let Some(Ok(asked)) = connection.accept().await {
+        requests += 1;
+        if requests == goodbye {
+            connection.graceful_shutdown();
+        }
+        tokio::spawn(answer(asked));
     }
 }
 
@@ -458,4 +511,285 @@ fn another_protocol_is_another_connection() {
     // The upstream speaks HTTP/1.1 only: what was opened before is not used for it.
     let answer = get(served.address, "/a");
     assert_eq!(answer.status, 502, "{answer:?}");
+}
+
+#[test]
+fn over_tls_http2_is_agreed_on_or_not_spoken() {
+    let pem = Authority::new("ca").issue(&["127.0.0.1"]);
+    let upstream = Http2Upstream::over_tls(server(&pem, None, &["h2"]), |_, asked| echo(asked));
+    let mut shop = behind(upstream.address, unchecked());
+    shop.upstreams[0].protocol = UpstreamProtocol::H2;
+    let served = shop.serve();
+    for _ in 0..3 {
+        let answer = get(served.address, "/a?q=1");
+        let [asked] = answer.field("x-asked")[..] else {
+            panic!("{answer:?}")
+        };
+        assert!(
+            asked.starts_with("GET https://shop.example/a?q=1 "),
+            "{asked}"
+        );
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
+
+    // A client certificate that is missing is told behind the handshake.
+    let asks = server(&pem, Some(&Authority::new("clients")), &["h2"]);
+    let asking = Http2Upstream::over_tls(asks, |_, asked| ok(asked));
+    let mut shop = behind(asking.address, unchecked());
+    shop.upstreams[0].protocol = UpstreamProtocol::H2;
+    let served = shop.serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(answer.problem(), "upstream_tls_alert", "{answer:?}");
+    assert_eq!(
+        answer.field("proxy-status"),
+        ["gwd; error=tls_alert_received; alert-id=116"]
+    );
+
+    // Without a word about it, and with another one.
+    for protocols in [&[][..], &["http/1.1"]] {
+        let upstream = Http2Upstream::over_tls(server(&pem, None, protocols), |_, asked| ok(asked));
+        let mut shop = behind(upstream.address, unchecked());
+        shop.upstreams[0].protocol = UpstreamProtocol::H2;
+        let served = shop.serve();
+        let answer = get(served.address, "/a");
+        let told = answer.field("proxy-status").concat();
+        // Who has other protocols only says so: no_application_protocol.
+        let wanted = match protocols {
+            [] => "gwd; error=tls_protocol_error",
+            _ => "gwd; error=tls_alert_received; alert-id=120",
+        };
+        assert_eq!((answer.status, told.as_str()), (502, wanted));
+    }
+}
+
+#[test]
+fn auto_speaks_what_is_agreed_on_and_follows_a_host_that_changes() {
+    let pem = Authority::new("ca").issue(&["127.0.0.1"]);
+    let upstream = Http2Upstream::over_tls(server(&pem, None, &["h2", "http/1.1"]), |_, asked| {
+        ok(asked)
+    });
+    let auto = |address| {
+        let mut shop = behind(address, unchecked());
+        shop.upstreams[0].protocol = UpstreamProtocol::Auto;
+        shop
+    };
+    let served = auto(upstream.address).serve();
+    let many = (0..8).map(|_| {
+        let address = served.address;
+        std::thread::spawn(move || get(address, "/a").text().to_owned())
+    });
+    let many: Vec<_> = many.collect();
+    for one in many {
+        assert_eq!(one.join().unwrap(), "ok");
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
+
+    // One that knows HTTP/1.1 only: each request has a connection of its own, kept for others.
+    let old = TlsUpstream::start(server(&pem, None, &["http/1.1"]));
+    let served = auto(old.address).serve();
+    let first = get(served.address, "/a");
+    assert!(first.text().contains("alpn=http/1.1 "), "{first:?}");
+    assert_eq!(get(served.address, "/a").text(), first.text(), "kept");
+    // One that says nothing about protocols.
+    old.exchange(server(&pem, None, &[]));
+    let served = auto(old.address).serve();
+    assert!(get(served.address, "/a").text().contains("alpn=- "));
+
+    // In the clear nothing can be agreed on.
+    let plain = Upstream::saying("plain");
+    let mut shop = shop(plain.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].protocol = UpstreamProtocol::Auto;
+    let served = shop.serve();
+    assert_eq!(get(served.address, "/a").text(), "plain");
+    assert!(plain.only().line().ends_with(" HTTP/1.1"));
+}
+
+/// A service at a UNIX socket that answers with what it is asked.
+fn at_a_socket(path: &std::path::Path) {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                loop {
+                    let head = lines.by_ref().map_while(Result::ok);
+                    let head: Vec<_> = head.take_while(|line| !line.is_empty()).collect();
+                    if head.is_empty() {
+                        return;
+                    }
+                    let body = head.join("\n");
+                    let length = body.len();
+                    let answer =
+                        format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}");
+                    let _gone = stream.write_all(answer.as_bytes());
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_service_at_a_unix_socket_is_asked_and_checked_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sock");
+    let log = folder.path().join("access.log");
+    at_a_socket(&path);
+    let nobody = "127.0.0.1:1".parse().unwrap();
+    let mut shop = shop(nobody, vec![op("GET", "/a")]);
+    let main = &mut shop.upstreams[0];
+    main.targets = bundle::ir::Set::new(vec![bundle::ir::Target {
+        name: "app".into(),
+        host: path.display().to_string(),
+        port: 0,
+        path: String::new(),
+        weight: 1,
+        zone: None,
+        tls: false,
+    }])
+    .unwrap();
+    main.host_header = bundle::ir::HostHeader::Upstream;
+    let interval = policy::declared::Value::One(policy::declared::Scalar::Duration(20));
+    let settings = policy::declared::Settings::default().with(&["interval"], interval);
+    main.health.active = Some(policy::upstream::Active::of(&settings));
+    let file = gwd::node::AccessLog::File(log.clone());
+    let served = shop.serve_with(1, file);
+    let answer = get(served.address, "/a");
+    assert!(answer.text().starts_with("GET /a HTTP/1.1\n"), "{answer:?}");
+    assert!(answer.text().contains("\nhost: localhost\n"), "{answer:?}");
+    let name = format!("unix:{}", path.display());
+    eventually("it is checked", || {
+        served.metric("gwd_upstream_host_healthy", &[&name]) == 1.0
+    });
+    eventually("it is logged", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.contains(&format!("\"upstream_host\":\"{name}\""))
+    });
+    std::fs::remove_file(&path).unwrap();
+    eventually("it is gone", || {
+        served.metric("gwd_upstream_host_healthy", &[&name]) == 0.0
+    });
+    at_a_socket(&path);
+    eventually("it is back", || get(served.address, "/a").status == 200);
+}
+
+/// Agrees to tunnels and gives every byte back, behind `hello`.
+async fn echo_tunnel((request, mut respond): Asked) {
+    assert_eq!(request.method(), "CONNECT");
+    let protocol = request.extensions().get::<h2::ext::Protocol>().unwrap();
+    assert_eq!(protocol.as_str(), "websocket");
+    let told = format!("{:?}", request.headers()).replace(|c: char| !c.is_ascii_graphic(), " ");
+    let mut answer = head(200);
+    let headers = answer.headers_mut();
+    headers.insert("x-asked", told.parse().unwrap());
+    headers.insert("sec-websocket-protocol", "chat".parse().unwrap());
+    let mut stream = respond.send_response(answer, false).unwrap();
+    pour(&mut stream, Bytes::from_static(b"hello")).await;
+    let mut body = request.into_body();
+    while let Some(Ok(data)) = body.data().await {
+        body.flow_control().release_capacity(data.len()).unwrap();
+        pour(&mut stream, data).await;
+    }
+    let _gone = stream.send_data(Bytes::new(), true);
+}
+
+fn with_tunnels() -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
+    builder.enable_connect_protocol();
+    builder
+}
+
+#[test]
+fn a_websocket_of_http1_becomes_a_stream_of_an_upstream_that_speaks_http2() {
+    const SIZE: usize = 6 << 20;
+    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, |_, asked| echo_tunnel(asked));
+    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
+    for _ in 0..2 {
+        let mut client = Client::connect(served.address);
+        client.send(HANDSHAKE);
+        let head = client.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        for said in [
+            // What belongs to the key of RFC 6455 §1.3.
+            "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            "sec-websocket-protocol: chat",
+            "upgrade: websocket",
+        ] {
+            assert!(head.contains(said), "{said}: {head}");
+        }
+        let asked = head
+            .lines()
+            .find(|line| line.starts_with("x-asked"))
+            .unwrap();
+        assert!(
+            asked.contains(r#""sec-websocket-version": "13""#),
+            "{asked}"
+        );
+        for gone in ["-key", r#""connection""#, r#""upgrade""#] {
+            assert!(!asked.contains(gone), "{gone}: {asked}");
+        }
+        assert_eq!(client.some(5), "hello");
+        let mut writer = client.another();
+        let sent = std::thread::spawn(move || {
+            use std::io::Write as _;
+            writer.write_all(&vec![b'm'; SIZE]).unwrap();
+        });
+        assert_eq!(client.bytes(SIZE), vec![b'm'; SIZE]);
+        sent.join().unwrap();
+        // The client's end is the stream's, whose end is the client's.
+        client
+            .another()
+            .shutdown(std::net::Shutdown::Write)
+            .unwrap();
+        assert!(client.closed());
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
+}
+
+#[test]
+fn an_upstream_of_http2_that_takes_no_websockets_or_declines_one_is_told() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let without = Http2Upstream::start(move |_, asked| {
+        count.fetch_add(1, Ordering::SeqCst);
+        ok(asked)
+    });
+    let served = without.behind(vec![op("GET", "/ws").websocket()]).serve();
+    let mut client = Client::connect(served.address);
+    client.send(HANDSHAKE);
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (502, "upstream_protocol_error")
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "it was not asked");
+
+    let declines = |_, (_, mut respond): Asked| async move {
+        let mut stream = respond.send_response(head(403), false).unwrap();
+        stream.send_data(Bytes::from_static(b"no"), true).unwrap();
+    };
+    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, declines);
+    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
+    let mut client = Client::connect(served.address);
+    for _ in 0..2 {
+        client.send(HANDSHAKE);
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text()), (403, "no"));
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
+
+    // In the middle the stream is reset: so is the client's connection.
+    let breaks = |_, (_, mut respond): Asked| async move {
+        let mut stream = respond.send_response(head(200), false).unwrap();
+        pour(&mut stream, Bytes::from_static(b"hello")).await;
+        tokio::task::yield_now().await;
+        stream.send_reset(Reason::INTERNAL_ERROR);
+    };
+    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, breaks);
+    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
+    let mut client = Client::connect(served.address);
+    client.send(HANDSHAKE);
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    assert!("hello".starts_with(&client.rest()));
 }

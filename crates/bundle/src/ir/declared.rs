@@ -28,7 +28,11 @@ impl Shared {
         let upstreams = self.upstreams.iter();
         let upstreams = upstreams.flat_map(|one| {
             let judging = of_parameters("upstream", &one.judging());
-            of_settings("upstream", &one.declared).chain(judging)
+            let at_socket = one.targets.iter().any(|target| target.socket().is_some());
+            let socket = at_socket.then(|| "upstream:unix".to_owned());
+            of_settings("upstream", &one.declared)
+                .chain(judging)
+                .chain(socket)
         });
         let consumers = self.consumers.iter();
         let consumers = consumers.flat_map(|one| of_settings("consumer", &one.declared));
@@ -104,6 +108,10 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
     let keys = settings.iter().filter_map(|one| match &one.path[..] {
         [targets, _, key] if targets == "targets" => Some(key.as_str()),
         [health, active, ..] if health == "health" && active == "active" => Some("health:active"),
+        [protocol] if protocol == "protocol" => match settings.text(&["protocol"]) {
+            Some("h2" | "auto") => Some("protocol:alpn"),
+            _ => Some("protocol"),
+        },
         path => path.first().map(String::as_str),
     });
     let keys: BTreeSet<&str> = keys.collect();
@@ -224,6 +232,7 @@ impl Gateway {
                         limits: policy::upstream::Limits::default(),
                         protocol: super::UpstreamProtocol::default(),
                         discovery: None,
+                        tls: None,
                     });
                 }
             }

@@ -87,6 +87,7 @@ impl Discovery {
             path: String::new(),
             weight: 1,
             zone: None,
+            tls: false,
         }
     }
 }

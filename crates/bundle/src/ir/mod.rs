@@ -30,7 +30,10 @@ pub use shared::{
     Shared, Target, Upstream, UpstreamProtocol, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
-pub use tls::{Certificate, ClientAuth, ClientAuthMode, ListenerTls, TlsVersion};
+pub use tls::{
+    Certificate, ClientAuth, ClientAuthMode, ClientCertificate, ListenerTls, TlsVersion,
+    UpstreamTls,
+};
 pub use value::{VALUE_DEPTH_MAX, Value};
 
 use std::collections::BTreeSet;
@@ -91,8 +94,11 @@ pub const PROVIDES: &[&str] = &[
     "upstream:lb",
     "upstream:limits",
     "upstream:protocol",
+    "upstream:protocol:alpn",
     "upstream:retries",
     "upstream:slow_start",
+    "upstream:tls",
+    "upstream:unix",
     "upstream:zone",
 ];
 

@@ -12,7 +12,7 @@ use policy::{StateId, auth};
 use super::discovery::Discovery;
 use super::proxy_protocol::ProxyProtocol;
 use super::set::{Named, Set};
-use super::tls::ListenerTls;
+use super::tls::{ListenerTls, UpstreamTls};
 
 /// The shared part of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -183,6 +183,10 @@ pub struct Upstream {
     /// Where its hosts are found while the gateway runs; none where `targets` names them.
     #[n(14)]
     pub discovery: Option<Discovery>,
+    /// How TLS is spoken to the targets that want it and to hosts that are found; none where it is
+    /// not.
+    #[n(13)]
+    pub tls: Option<UpstreamTls>,
 }
 
 /// What is spoken to a service.
@@ -196,6 +200,12 @@ pub enum UpstreamProtocol {
     /// HTTP/2 in the clear, by prior knowledge (RFC 9113 §3.3).
     #[n(1)]
     H2c,
+    /// HTTP/2 over TLS, agreed on by ALPN (RFC 9113 §3.2).
+    #[n(2)]
+    H2,
+    /// Over TLS whichever of HTTP/2 and HTTP/1.1 is agreed on by ALPN, in the clear HTTP/1.1.
+    #[n(3)]
+    Auto,
 }
 
 /// What a service sees as `Host`.
@@ -219,10 +229,10 @@ pub struct Target {
     /// Its name.
     #[n(0)]
     pub name: String,
-    /// Host name or address; IPv6 without brackets.
+    /// Host name or address, IPv6 without brackets; or the absolute path of a UNIX socket.
     #[n(1)]
     pub host: String,
-    /// Port.
+    /// Port; 0 of a UNIX socket, which has none.
     #[n(2)]
     pub port: u16,
     /// What stands before the request's path: empty, or `/…` without a final slash.
@@ -234,6 +244,9 @@ pub struct Target {
     /// Where it runs.
     #[n(5)]
     pub zone: Option<String>,
+    /// Whether it is spoken to over TLS.
+    #[n(6)]
+    pub tls: bool,
 }
 
 /// A named verifier.
@@ -343,13 +356,67 @@ impl Upstream {
         if let Some(discovery) = &self.discovery {
             settings = settings.with_below(&[], discovery.settings());
         }
+        if let Some(tls) = &self.tls {
+            let own = tls.settings();
+            settings = match own.is_empty() && self.discovery.is_some() {
+                // Hosts that are found have no scheme: that it is there says it.
+                true => settings.with(&["tls"], Value::Empty),
+                false => settings.with_below(&["tls"], own),
+            };
+        }
         for target in &self.targets {
+            if target.tls {
+                let tls = Value::One(Scalar::Flag(true));
+                settings = settings.with(&["targets", &target.name, "tls"], tls);
+            }
             if let Some(zone) = &target.zone {
                 let zone = Value::One(Scalar::Text(zone.clone()));
                 settings = settings.with(&["targets", &target.name, "zone"], zone);
             }
         }
         settings
+    }
+}
+
+impl Target {
+    /// The path of its UNIX socket; none where it is a host.
+    #[must_use]
+    pub fn socket(&self) -> Option<&str> {
+        self.host.starts_with('/').then_some(self.host.as_str())
+    }
+
+    /// Its URL as gateway.yaml has it, but for a port that its scheme has by itself.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self.socket() {
+            Some(path) => format!("unix:{path}"),
+            None => format!("{}://{}{}", self.scheme(), self.authority(), self.path),
+        }
+    }
+
+    /// `host[:port]`; the port that its scheme has by itself is not written, nor what is not known
+    /// yet. What is behind a UNIX socket is on this machine.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = match (self.socket(), self.host.contains(':')) {
+            (Some(_), _) => return "localhost".to_owned(),
+            (None, true) => format!("[{}]", self.host),
+            (None, false) => self.host.clone(),
+        };
+        match (self.tls, self.port) {
+            (_, 0) | (false, 80) | (true, 443) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+
+    /// The scheme of its URL.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match (self.socket(), self.tls) {
+            (Some(_), _) => "unix",
+            (None, true) => "https",
+            (None, false) => "http",
+        }
     }
 }
 
@@ -360,6 +427,8 @@ impl UpstreamProtocol {
         match self {
             Self::H1 => "h1",
             Self::H2c => "h2c",
+            Self::H2 => "h2",
+            Self::Auto => "auto",
         }
     }
 }

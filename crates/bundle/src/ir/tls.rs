@@ -1,4 +1,5 @@
-//! What TLS connections are made of: certificates by reference, versions, who has to show one.
+//! What TLS connections are made of, towards clients and towards services: certificates by
+//! reference, versions, who has to show one and who is believed.
 
 use minicbor::{Decode, Encode};
 use policy::SecretRef;
@@ -34,6 +35,37 @@ pub struct Certificate {
     pub cert: SecretRef,
     /// The private key in PEM.
     #[n(2)]
+    pub key: SecretRef,
+}
+
+/// The TLS towards a service.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct UpstreamTls {
+    /// The name that is asked for (RFC 6066 §3) and that the certificate must carry; the target's
+    /// host where there is none.
+    #[n(0)]
+    pub sni: Option<String>,
+    /// The authorities that count, in PEM; the system's where there are none.
+    #[n(1)]
+    pub ca: Option<SecretRef>,
+    /// What the gateway shows of itself.
+    #[n(2)]
+    pub client_cert: Option<ClientCertificate>,
+    /// Whether the service's certificate is checked: its authority, its name, its time.
+    #[n(3)]
+    pub verify: bool,
+}
+
+/// The gateway's own certificate towards a service, with its key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(map)]
+pub struct ClientCertificate {
+    /// The chain in PEM, the gateway's own first.
+    #[n(0)]
+    pub cert: SecretRef,
+    /// The private key in PEM.
+    #[n(1)]
     pub key: SecretRef,
 }
 
@@ -121,6 +153,51 @@ impl ListenerTls {
         pairs
             .flat_map(|one| [&one.cert, &one.key])
             .chain(client.flat_map(|one| std::iter::once(&one.ca).chain(&one.crl)))
+    }
+}
+
+impl UpstreamTls {
+    /// What differs from the defaults, as settings under the words of gateway.yaml below `tls`,
+    /// for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let secret = |reference: &SecretRef| Value::One(Scalar::Secret(reference.clone()));
+        let mut settings = Settings::default();
+        if let Some(sni) = &self.sni {
+            settings = settings.with(&["sni"], Value::One(Scalar::Text(sni.clone())));
+        }
+        if let Some(ca) = &self.ca {
+            settings = settings.with(&["ca"], secret(ca));
+        }
+        if let Some(own) = &self.client_cert {
+            settings = settings
+                .with(&["client_cert", "cert"], secret(&own.cert))
+                .with(&["client_cert", "key"], secret(&own.key));
+        }
+        if !self.verify {
+            settings = settings.with(&["verify"], Value::One(Scalar::Flag(false)));
+        }
+        settings
+    }
+
+    /// The secrets that it names.
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        let own = self.client_cert.iter();
+        self.ca
+            .iter()
+            .chain(own.flat_map(|own| [&own.cert, &own.key]))
+    }
+}
+
+/// The certificate is checked, by the system's authorities and the target's name.
+impl Default for UpstreamTls {
+    fn default() -> Self {
+        Self {
+            sni: None,
+            ca: None,
+            client_cert: None,
+            verify: true,
+        }
     }
 }
 

@@ -50,7 +50,7 @@ pub fn prepare(
     let rewritten_host = rewritten.and_then(|one| one.host.clone());
     let host = rewritten_host.or_else(|| match &upstream.host_header {
         HostHeader::Preserve => Some(origin.hop.authority.clone()),
-        HostHeader::Upstream => HeaderValue::try_from(authority(target)).ok(),
+        HostHeader::Upstream => HeaderValue::try_from(target.authority()).ok(),
         HostHeader::Value(text) => HeaderValue::try_from(text.as_str()).ok(),
     });
     headers.insert(HOST, host.unwrap_or_else(|| origin.hop.authority.clone()));
@@ -115,19 +115,4 @@ fn path(
         text.push_str(query);
     }
     PathAndQuery::try_from(text).ok()
-}
-
-/// `host[:port]` of a target; 80 is not written, nor what is not known yet.
-#[must_use]
-pub fn authority(target: &Target) -> String {
-    let host = if target.host.contains(':') {
-        format!("[{}]", target.host)
-    } else {
-        target.host.clone()
-    };
-    if matches!(target.port, 0 | 80) {
-        host
-    } else {
-        format!("{host}:{}", target.port)
-    }
 }

@@ -170,6 +170,7 @@ impl Street {
                 path: String::new(),
                 weight: 1,
                 zone: None,
+                tls: false,
             }])
             .unwrap(),
             connect_timeout_ms: 1_000,
@@ -182,6 +183,7 @@ impl Street {
             limits: policy::upstream::Limits::default(),
             protocol: ir::UpstreamProtocol::default(),
             discovery: None,
+            tls: None,
             declared: policy::declared::Settings::default(),
         });
         ir::Gateway {

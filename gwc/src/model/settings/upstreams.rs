@@ -1,5 +1,7 @@
 //! `upstreams`: the services behind.
 
+use std::net::IpAddr;
+
 use bundle::ir;
 use diag::shape::{self, BAD_VALUE, MISSING_KEY};
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read, suggest};
@@ -7,8 +9,10 @@ use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read, suggest};
 use policy::declared::{Scalar, Settings, Value, later, whole};
 use policy::traffic::{circuit_breaker, retry};
 use policy::upstream::{Balance, Health, Limits};
+use policy::{SecretRef, forms};
 
 use super::{Upstream, entries, has_dots, state_id};
+use crate::model::lints::UPSTREAM_TLS;
 
 pub(super) fn upstream(
     project: &str,
@@ -20,12 +24,13 @@ pub(super) fn upstream(
         node,
         &shape::Shape::Object(&crate::vocab::upstream::UPSTREAM),
     );
-    let targets: Vec<ir::Target> = entries(node, "targets", |name, node| {
-        target(name, node, &mut declared, sink)
-    })
-    .into_iter()
-    .map(|(_, entry)| entry.value)
-    .collect();
+    let tls = tls(node);
+    let sni = tls.as_ref().and_then(|tls| tls.sni.as_deref());
+    let targets: Vec<ir::Target> =
+        entries(node, "targets", |name, node| target(name, node, sni, sink))
+            .into_iter()
+            .map(|(_, entry)| entry.value)
+            .collect();
     if node
         .get("targets")
         .is_none_or(|targets| targets.entries().next().is_none())
@@ -75,6 +80,7 @@ pub(super) fn upstream(
     );
     refuse_claims(node, &mut declared, sink);
     let group = |key: &str| node.get(key).filter(|value| !value.is_null());
+    let spoken = targets.iter().any(|target| target.tls);
     Some(Upstream {
         ir: ir::Upstream {
             name: name.to_owned(),
@@ -91,6 +97,7 @@ pub(super) fn upstream(
             limits: Limits::of(&written.inside(&["limits"])),
             protocol: protocol(node),
             discovery,
+            tls: tls.or_else(|| spoken.then(ir::UpstreamTls::default)),
         },
         request_timeout_ms: time("request"),
     })
@@ -117,10 +124,36 @@ fn discovery(node: NodeRef<'_>) -> Option<ir::Discovery> {
     }))
 }
 
-/// What is spoken to it. A word that cannot run yet is in `declared`.
+/// How TLS is spoken; none where nothing is written of it.
+fn tls(node: NodeRef<'_>) -> Option<ir::UpstreamTls> {
+    let tls = node.get("tls").filter(|tls| !tls.is_null())?;
+    let text = |node: NodeRef<'_>, key: &str| {
+        let value = node.get(key)?;
+        value.scalar_text().map(str::to_owned)
+    };
+    // What is no secret reference, or half a certificate, was told by the shape.
+    let secret = |node: NodeRef<'_>, key: &str| SecretRef::parse(&text(node, key)?).ok();
+    let client_cert = tls.get("client_cert").and_then(|own| {
+        Some(ir::ClientCertificate {
+            cert: secret(own, "cert")?,
+            key: secret(own, "key")?,
+        })
+    });
+    Some(ir::UpstreamTls {
+        // A name on the wire has no final dot (RFC 6066 §3).
+        sni: text(tls, "sni").map(|name| name.trim_end_matches('.').to_ascii_lowercase()),
+        ca: secret(tls, "ca"),
+        client_cert,
+        verify: tls.get("verify").and_then(NodeRef::as_bool).unwrap_or(true),
+    })
+}
+
+/// What is spoken to it.
 fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
     match node.get("protocol").and_then(NodeRef::scalar_text) {
+        Some("h2") => ir::UpstreamProtocol::H2,
         Some("h2c") => ir::UpstreamProtocol::H2c,
+        Some("auto") => ir::UpstreamProtocol::Auto,
         _ => ir::UpstreamProtocol::H1,
     }
 }
@@ -186,58 +219,75 @@ fn read_authority(text: &str) -> Result<(String, Option<u16>), &'static str> {
     Ok((host.to_ascii_lowercase(), port))
 }
 
-/// A target. What of it cannot run yet is added to `declared`.
+/// A target.
 fn target(
     name: String,
     node: NodeRef<'_>,
-    declared: &mut Settings,
+    sni: Option<&str>,
     sink: &mut Sink,
 ) -> Option<ir::Target> {
     let url = node.get("url")?;
     let text = url.scalar_text()?;
-    let refuse = |why: &str, sink: &mut Sink| {
+    let refuse = |why: &str, sink: &mut Sink| -> Option<ir::Target> {
         sink.push(
             Diagnostic::new(
                 &BAD_VALUE,
                 url.span(),
                 format!("`{}` cannot be a target: {why}", text.escape_debug()),
             )
-            .help("write `http://HOST:PORT` or `http://HOST:PORT/PATH`"),
+            .help(
+                "write `http://HOST:PORT` or `https://HOST:PORT`, and a path behind it if need be; or `unix:/PATH`",
+            ),
         );
         None
     };
+    let weight = match node.get("weight").filter(|weight| !weight.is_null()) {
+        Some(weight) => u32::try_from(read::integer(weight, 0, 1_000_000).ok()?).ok()?,
+        None => 1,
+    };
+    let zone = node.get("zone").and_then(NodeRef::scalar_text);
+    let zone = zone.map(str::to_owned);
+    if let Some(path) = text.strip_prefix("unix:") {
+        return match socket(path) {
+            Ok(path) => Some(ir::Target {
+                name,
+                host: path.to_owned(),
+                port: 0,
+                path: String::new(),
+                weight,
+                zone,
+                tls: false,
+            }),
+            Err(why) => refuse(why, sink),
+        };
+    }
     let Ok(uri) = text.parse::<http::Uri>() else {
         return refuse("it is not a URL", sink);
     };
-    let mut default_port = 80;
-    let scheme = uri.scheme_str();
-    if let Some("https" | "unix") = scheme {
-        sink.push(shape::not_available(
-            url.span(),
-            "an upstream over TLS or a UNIX socket",
-            "write an `http://` URL",
-        ));
-    }
-    match scheme {
-        Some("http") => {}
-        Some("https") => {
-            default_port = 443;
-            let path = ["targets", name.as_str(), "tls"];
-            *declared = std::mem::take(declared).with(&path, Value::One(Scalar::Flag(true)));
-        }
-        Some("unix") => {
-            let path = ["targets", name.as_str(), "url"];
-            let text = Value::One(Scalar::Text(text.to_owned()));
-            *declared = std::mem::take(declared).with(&path, text);
-            return None;
-        }
-        _ => return refuse("its scheme is not `http`", sink),
-    }
+    let tls = match uri.scheme_str() {
+        Some("http") => false,
+        Some("https") => true,
+        _ => return refuse("its scheme is none of `http`, `https` and `unix`", sink),
+    };
+    let default_port = if tls { 443 } else { 80 };
     let (host, port) = match uri.authority().map(|it| read_authority(it.as_str())) {
         None => return refuse("it has no host", sink),
         Some(Err(why)) => return refuse(why, sink),
         Some(Ok((host, port))) => (host, port.unwrap_or(default_port)),
     };
+    if tls && sni.is_none() && host.parse::<IpAddr>().is_err() && !(forms::HOST_NAME.fits)(&host) {
+        sink.push(
+            Diagnostic::new(
+                &UPSTREAM_TLS,
+                url.span(),
+                format!(
+                    "no certificate can carry the name `{}`",
+                    host.escape_debug()
+                ),
+            )
+            .help("write the name that the upstream's certificate carries: `tls: {sni: NAME}`"),
+        );
+    }
     if uri.query().is_some() || text.contains('#') {
         return refuse(
             "a query or fragment cannot stand before a request's path",
@@ -254,19 +304,31 @@ fn target(
         Ok(path) => path.trim_end_matches('/').to_owned(),
         Err(_) => return refuse("its path is not valid", sink),
     };
-    let weight = match node.get("weight").filter(|weight| !weight.is_null()) {
-        Some(weight) => u32::try_from(read::integer(weight, 0, 1_000_000).ok()?).ok()?,
-        None => 1,
-    };
     Some(ir::Target {
         name,
         host,
         port,
         path,
         weight,
-        zone: node
-            .get("zone")
-            .and_then(NodeRef::scalar_text)
-            .map(str::to_owned),
+        zone,
+        tls,
     })
+}
+
+/// The path of a UNIX socket, of `unix:/PATH` or `unix:///PATH`; else why it is none.
+fn socket(path: &str) -> Result<&str, &'static str> {
+    let path = path.strip_prefix("//").unwrap_or(path);
+    let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
+    match path.strip_prefix('/') {
+        None => Err("the path of a socket begins with `/`"),
+        Some(below) if !below.split('/').all(plain) => {
+            Err("the path of a socket has no empty parts, no `.` and no `..`")
+        }
+        // `sockaddr_un`, with the NUL at its end.
+        Some(_) if path.len() > 107 => Err("the path of a socket is at most 107 bytes long"),
+        Some(_) if path.chars().any(char::is_control) => {
+            Err("the path of a socket has no control characters")
+        }
+        Some(_) => Ok(path),
+    }
 }

@@ -410,13 +410,7 @@ pub(crate) fn upstream(upstream: &ir::Upstream) -> Settings {
         )
         .with(&["host_header"], one(Scalar::Text(host.to_owned())));
     for target in &upstream.targets {
-        let tls = upstream.declared.has(&["targets", &target.name, "tls"]);
-        let scheme = if tls { "https" } else { "http" };
-        let url = format!(
-            "{scheme}://{}{}",
-            engine::forward::authority(target),
-            target.path
-        );
+        let url = target.url();
         settings = settings
             .with(&["targets", &target.name, "url"], one(Scalar::Text(url)))
             .with(

@@ -383,7 +383,11 @@ fn hosts(upstream: &ir::Upstream) -> Vec<String> {
         };
     }
     let targets = upstream.targets.iter();
-    targets.map(engine::forward::authority).collect()
+    let host = |target: &ir::Target| match target.socket() {
+        Some(_) => target.url(),
+        None => target.authority(),
+    };
+    targets.map(host).collect()
 }
 
 fn flows(gateway: &ir::Gateway) -> Vec<Flow> {
@@ -400,6 +404,7 @@ fn flows(gateway: &ir::Gateway) -> Vec<Flow> {
     }
     for one in &shared.upstreams {
         add(format!("upstream {}", one.name), &one.declared);
+        add(format!("upstream {}", one.name), &one.judging());
     }
     for one in &shared.auth {
         add(format!("auth {}", one.name), &one.checked.settings());

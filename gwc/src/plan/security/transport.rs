@@ -41,13 +41,10 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
 
 /// How well an upstream's weakest connection is kept: not, encrypted, encrypted and checked.
 fn strength(upstream: &ir::Upstream) -> usize {
-    match (
-        is_encrypted(upstream),
-        upstream.declared.flag(&["tls", "verify"]),
-    ) {
+    match (is_encrypted(upstream), is_checked(upstream)) {
         (false, _) => 0,
-        (true, Some(false)) => 1,
-        (true, Some(true) | None) => 2,
+        (true, false) => 1,
+        (true, true) => 2,
     }
 }
 
@@ -55,21 +52,20 @@ fn strength(upstream: &ir::Upstream) -> usize {
 fn is_encrypted(upstream: &ir::Upstream) -> bool {
     match upstream.targets.is_empty() {
         // Found by DNS.
-        true => upstream.declared.has(&["tls"]),
-        false => upstream
-            .targets
-            .iter()
-            .all(|target| is_tls(upstream, target)),
+        true => upstream.tls.is_some(),
+        false => upstream.targets.iter().all(|target| target.tls),
     }
 }
 
-fn is_tls(upstream: &ir::Upstream, target: &ir::Target) -> bool {
-    upstream.declared.has(&["targets", &target.name, "tls"])
+/// Whether the certificates of an upstream are checked, where it has any.
+fn is_checked(upstream: &ir::Upstream) -> bool {
+    upstream.tls.as_ref().is_none_or(|tls| tls.verify)
 }
 
 /// The names that an upstream's certificates must carry.
 fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
-    match upstream.declared.text(&["tls", "sni"]) {
+    let tls = upstream.tls.as_ref();
+    match tls.and_then(|tls| tls.sni.as_deref()) {
         Some(name) => [name].into(),
         None if upstream.targets.is_empty() => match &upstream.discovery {
             Some(ir::Discovery::Dns(dns)) => [dns.host()].into(),
@@ -78,7 +74,7 @@ fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
         },
         None => {
             let targets = upstream.targets.iter();
-            let encrypted = targets.filter(|target| is_tls(upstream, target));
+            let encrypted = targets.filter(|target| target.tls);
             encrypted.map(|target| target.host.as_str()).collect()
         }
     }
@@ -162,23 +158,20 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
     let subject = format!("upstream {}", new.name);
     let mut found = Vec::new();
     let word = |tls: bool| Some(if tls { "https" } else { "http" }.to_owned());
-    let verify = |one: &ir::Upstream| one.declared.flag(&["tls", "verify"]) != Some(false);
-    if verify(old) != verify(new) {
+    let (was, is) = (is_checked(old), is_checked(new));
+    if was != is {
         found.push(Found {
             subject: format!("{subject} tls.verify"),
-            class: class(verify(old)),
+            class: class(was),
             id: "upstream-verification-changed",
-            old: Some(verify(old).to_string()),
-            new: Some(verify(new).to_string()),
+            old: Some(was.to_string()),
+            new: Some(is.to_string()),
         });
     }
     let both = new.targets.iter();
     for target in both.filter(|target| old.targets.get(&target.name).is_some()) {
         let before = old.targets.get(&target.name);
-        let (was, is) = (
-            before.is_some_and(|target| is_tls(old, target)),
-            is_tls(new, target),
-        );
+        let (was, is) = (before.is_some_and(|target| target.tls), target.tls);
         if was != is {
             found.push(Found {
                 subject: format!("{subject} targets.{}.url", target.name),
@@ -204,7 +197,7 @@ pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
             new: word(is),
         });
     }
-    let sides = (&old.declared, &new.declared);
+    let sides = (&old.judging(), &new.judging());
     found.extend(other(
         &subject,
         &["tls", "ca"],

@@ -193,7 +193,12 @@ pub(crate) mod trial {
 
     pub(crate) fn hosts(count: u16) -> Vec<Arc<Host>> {
         (0..count)
-            .map(|port| Arc::new(Host::new(([10, 0, 0, 1], port + 1).into(), 0)))
+            .map(|port| {
+                Arc::new(Host::new(
+                    &std::net::SocketAddr::from(([10, 0, 0, 1], port + 1)).into(),
+                    0,
+                ))
+            })
             .collect()
     }
 
@@ -285,7 +290,10 @@ pub(crate) mod trial {
         for lb in [Lb::RoundRobin, Lb::LeastRequest] {
             let mut trial = Trial::new(lb, &[1, 1]);
             trial.slow_start_ms = Some(10_000);
-            trial.hosts[1] = Arc::new(Host::new(([10, 0, 0, 1], 9).into(), 1_000_000));
+            trial.hosts[1] = Arc::new(Host::new(
+                &std::net::SocketAddr::from(([10, 0, 0, 1], 9)).into(),
+                1_000_000,
+            ));
             near(&trial.shares(1_100, |_| true), &[909, 90], 2);
             trial.now_ms += 5_000;
             near(&trial.shares(1_500, |_| true), &[666, 333], 2);

@@ -47,9 +47,7 @@ impl Incoming {
         }
         let polled = ready!(self.poll_stream(cx));
         self.open.0.sign();
-        if let Some(Err(error)) = &polled {
-            self.open.0.judge(error);
-        }
+        let polled = polled.map(|frame| frame.map_err(|error| self.open.0.judge(error)));
         self.ended |= !matches!(&polled, Some(Ok(frame)) if frame.is_data());
         Poll::Ready(polled)
     }

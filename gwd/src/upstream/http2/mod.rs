@@ -8,6 +8,7 @@
 //! per exchange, and keeps interim responses to itself.
 
 mod body;
+mod tunnel;
 mod upload;
 
 use std::cell::{Cell, RefCell};
@@ -18,19 +19,22 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
+use h2::PingPong;
 use h2::client::{Builder, ResponseFuture, SendRequest};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
+use tokio::sync::Notify;
 
 pub(crate) use body::Incoming;
+pub(crate) use tunnel::{Answer, Tunnel};
 use upload::Upload;
 
 use crate::proxy::body::{Gate, RequestBody};
 use crate::proxy::gather::gather;
+use crate::proxy::io::UpstreamSocket;
 use crate::telemetry::shard::PoolGauge;
 
 /// Bytes that the upstream may send ahead on one stream, and on the connection
@@ -55,6 +59,7 @@ static PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection"
 #[derive(Clone)]
 pub(crate) struct Connection {
     send: SendRequest<Bytes>,
+    scheme: Scheme,
     state: Rc<State>,
 }
 
@@ -74,6 +79,13 @@ struct State {
     /// Counts what came on any stream: a sign of life.
     signs: Cell<u64>,
     task: RefCell<Option<Waker>>,
+    /// What has ended the TLS around it.
+    tls: RefCell<Option<rustls::Error>>,
+    /// Asks whether the other side has said what it can; somebody who asks has it.
+    ping: RefCell<Option<PingPong>>,
+    /// It has said what it can.
+    settled: Cell<bool>,
+    settling: Notify,
     gauge: Arc<PoolGauge>,
 }
 
@@ -85,6 +97,10 @@ struct Open(Rc<State>);
 pub(crate) enum Error {
     /// The connection or the stream failed.
     Http2(h2::Error),
+    /// The connection failed, and it was TLS.
+    Tls(rustls::Error),
+    /// The other side knows no extended CONNECT (RFC 8441 §3).
+    NoTunnels,
     /// The request was not sent: the connection takes no more.
     Unsent(h2::Error),
     /// What came is no response that could be passed on.
@@ -104,19 +120,17 @@ pub(crate) struct Refused {
 
 impl Connection {
     /// Speaks HTTP/2 on a connection that has just been opened; a task of this thread moves its
-    /// frames. `streams` are sent at most until the other side has said how many it bears.
+    /// frames. `scheme` is what requests on it have (RFC 9113 §8.3.1). `streams` are sent at most until the other side has said how many it bears.
     ///
     /// # Errors
     /// If the preface cannot be written.
-    pub(crate) async fn open<I>(
-        io: I,
+    pub(crate) async fn open(
+        socket: UpstreamSocket,
+        scheme: Scheme,
         streams: usize,
         gauge: &Arc<PoolGauge>,
-    ) -> Result<Self, h2::Error>
-    where
-        I: Read + Write + Unpin + 'static,
-    {
-        let (gather, drain) = gather(io);
+    ) -> Result<Self, h2::Error> {
+        let (gather, drain) = gather(socket);
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -136,6 +150,10 @@ impl Connection {
             idle_since_ms: Cell::new(None),
             signs: Cell::new(0),
             task: RefCell::new(None),
+            tls: RefCell::new(None),
+            ping: RefCell::new(connection.ping_pong()),
+            settled: Cell::new(false),
+            settling: Notify::new(),
             gauge: Arc::clone(gauge),
         });
         let watched = Rc::clone(&state);
@@ -145,6 +163,11 @@ impl Connection {
                 let done = std::pin::Pin::new(&mut connection).poll(cx);
                 let drained = drain.poll(cx);
                 watched.blocked.set(drained.is_pending());
+                if let Poll::Ready(Err(_)) = &done {
+                    // h2 keeps no more of it than its words.
+                    let failure = drain.look(UpstreamSocket::tls_failure);
+                    watched.tls.replace(failure);
+                }
                 let over = done.is_ready() || watched.aborted.get();
                 match over || matches!(drained, Poll::Ready(Err(_))) {
                     true => Poll::Ready(()),
@@ -153,10 +176,16 @@ impl Connection {
             })
             .await;
             watched.retired.set(true);
+            watched.settled.set(true);
+            watched.settling.notify_waiters();
             // Whoever still waits on it is told when it is dropped, here.
             drop(connection);
         });
-        Ok(Self { send, state })
+        Ok(Self {
+            send,
+            scheme,
+            state,
+        })
     }
 
     /// Whether it takes another exchange, as far as one can know without asking.
@@ -202,7 +231,11 @@ impl Connection {
         request: Request<RequestBody>,
         gate: Option<&Arc<Gate>>,
     ) -> Result<Response<Incoming>, Refused> {
-        let Self { mut send, state } = self;
+        let Self {
+            mut send,
+            scheme,
+            state,
+        } = self;
         let open = Open::new(state);
         if let Err(error) = poll_fn(|cx| send.poll_ready(cx)).await {
             open.0.retired.set(true);
@@ -211,7 +244,7 @@ impl Connection {
                 unsent: Some(request),
             });
         }
-        let (head, body) = prepare(request).map_err(Refused::of)?;
+        let (head, body) = prepare(request, scheme).map_err(Refused::of)?;
         let ended = body.is_end_stream();
         let (response, stream) = match send.send_request(head, ended) {
             Ok(sent) => sent,
@@ -230,10 +263,7 @@ impl Connection {
         };
         let answered = poll_fn(|cx| call.poll(gate, cx)).await;
         call.answered = true;
-        let response = answered.map_err(|error| {
-            call.open.0.judge(&error);
-            Refused::of(error)
-        })?;
+        let response = answered.map_err(|error| Refused::of(call.open.0.judge(error)))?;
         let upload = call.upload.take();
         let open = Open::new(Rc::clone(&call.open.0));
         Ok(response.map(|stream| Incoming::new(stream, upload, open)))
@@ -298,12 +328,15 @@ impl Drop for Call {
 
 /// The request as HTTP/2 has it: scheme and authority with the target, nothing about the
 /// connection, and no length but the body's own.
-fn prepare(request: Request<RequestBody>) -> Result<(Request<()>, RequestBody), Error> {
+fn prepare(
+    request: Request<RequestBody>,
+    scheme: Scheme,
+) -> Result<(Request<()>, RequestBody), Error> {
     let (mut parts, body) = request.into_parts();
     let host = parts.headers.remove(HOST);
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut target = http::uri::Parts::default();
-    target.scheme = Some(Scheme::HTTP);
+    target.scheme = Some(scheme);
     target.authority = Some(authority.ok_or(Error::Invalid("Host is no authority"))?);
     let path = parts.uri.path_and_query().cloned();
     target.path_and_query = Some(path.unwrap_or(PathAndQuery::from_static("/")));
@@ -344,11 +377,16 @@ impl State {
         !self.aborted.get() && (error.is_reset() || error.reason().is_none() && !error.is_io())
     }
 
-    fn judge(&self, error: &Error) {
-        if let Error::Http2(error) | Error::Unsent(error) = error
+    /// What an error says of the connection, and what the connection says of it.
+    fn judge(&self, error: Error) -> Error {
+        if let Error::Http2(error) | Error::Unsent(error) = &error
             && !self.is_fine(error)
         {
             self.retired.set(true);
+        }
+        match (&error, &*self.tls.borrow()) {
+            (Error::Http2(broken), Some(tls)) if broken.is_io() => Error::Tls(tls.clone()),
+            _ => error,
         }
     }
 
@@ -403,7 +441,7 @@ impl Error {
                     && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
             }
             Self::Unsent(_) => true,
-            Self::Invalid(_) | Self::Upload => false,
+            Self::Invalid(_) | Self::Upload | Self::NoTunnels | Self::Tls(_) => false,
         }
     }
 
@@ -416,8 +454,8 @@ impl Error {
     pub(crate) fn is_protocol(&self) -> bool {
         match self {
             Self::Http2(error) => error.is_library(),
-            Self::Invalid(_) => true,
-            Self::Unsent(_) | Self::Upload => false,
+            Self::Invalid(_) | Self::NoTunnels => true,
+            Self::Unsent(_) | Self::Upload | Self::Tls(_) => false,
         }
     }
 }
@@ -426,9 +464,13 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Http2(error) => error.fmt(f),
+            Self::Tls(error) => error.fmt(f),
             Self::Unsent(error) => write!(f, "the request was not sent: {error}"),
             Self::Invalid(why) => f.write_str(why),
             Self::Upload => f.write_str("the request's body ended early"),
+            Self::NoTunnels => {
+                f.write_str("the upstream takes no WebSockets over HTTP/2 (RFC 8441)")
+            }
         }
     }
 }

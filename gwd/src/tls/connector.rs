@@ -1,0 +1,287 @@
+//! TLS towards services: who is believed, what the gateway shows of itself, the handshake.
+//!
+//! A [`Connector`] is one way to speak TLS, shared by all that ask for the same. What it is made
+//! of is exchanged live; each exchange is a round of its own, so that a connection of an earlier
+//! one is not used for further requests, and no session is resumed under other authorities.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use bundle::ir;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::certs::{self, Pair};
+use super::{Cell, PROVIDER};
+
+/// Authorities that vouch for services.
+pub(super) struct Roots(Arc<RootCertStore>);
+
+/// What is offered to be spoken inside (RFC 7301), by preference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// `http/1.1`
+    Http1,
+    /// `h2`
+    Http2,
+    /// `h2`, else `http/1.1`
+    Either,
+}
+
+/// One way to speak TLS to services.
+pub(crate) struct Connector {
+    /// Its number among all of the process.
+    pub(crate) id: u64,
+    sni: Option<Box<str>>,
+    /// None where nobody is checked.
+    roots: Option<Arc<Cell<Roots>>>,
+    own: Option<Arc<Cell<Pair>>>,
+    made: ArcSwap<Made>,
+}
+
+/// What handshakes are made with.
+struct Made {
+    /// How often it was exchanged.
+    round: u64,
+    roots: Option<Arc<Roots>>,
+    own: Option<Arc<Pair>>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+    either: Arc<ClientConfig>,
+}
+
+/// A connection over TLS.
+pub(crate) struct Connected {
+    pub(crate) stream: Box<TlsStream<TcpStream>>,
+    /// HTTP/2 was agreed on.
+    pub(crate) http2: bool,
+    /// Of the connector, when the handshake began.
+    pub(crate) round: u64,
+}
+
+// === impl Roots ===
+
+impl Roots {
+    /// Reads authorities in PEM; without a text those of the system, where it keeps them
+    /// (`SSL_CERT_FILE` and `SSL_CERT_DIR` say where else).
+    ///
+    /// # Errors
+    /// There is none, or one cannot be used.
+    pub(super) fn load(values: &[Arc<Vec<u8>>]) -> Result<Self, String> {
+        let roots = match values {
+            [] => system()?,
+            [pem, ..] => certs::roots(pem)?,
+        };
+        Ok(Self(Arc::new(roots)))
+    }
+}
+
+fn system() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Some systems keep certificates that nobody can read; the others count.
+    let (_usable, _strange) = roots.add_parsable_certificates(found.certs);
+    match roots.is_empty() {
+        false => Ok(roots),
+        true => Err(match found.errors.first() {
+            Some(error) => format!("the system's authorities cannot be read: {error}"),
+            None => "the system has no authorities; name some with `tls.ca`".to_owned(),
+        }),
+    }
+}
+
+// === impl Connector ===
+
+impl Connector {
+    /// A way to speak TLS, with the cells that it is made of.
+    ///
+    /// # Errors
+    /// Why they do not go together.
+    pub(super) fn new(
+        tls: &ir::UpstreamTls,
+        roots: Option<Arc<Cell<Roots>>>,
+        own: Option<Arc<Cell<Pair>>>,
+    ) -> Result<Self, String> {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        let made = Made::new(
+            0,
+            roots.as_ref().map(|cell| cell.now()),
+            own.as_ref().map(|cell| cell.now()),
+        )?;
+        Ok(Self {
+            id: LAST.fetch_add(1, Ordering::Relaxed),
+            sni: tls.sni.as_deref().map(Box::from),
+            roots,
+            own,
+            made: ArcSwap::from_pointee(made),
+        })
+    }
+
+    /// Takes over what was exchanged.
+    ///
+    /// # Errors
+    /// Why it cannot; what was made before stays.
+    pub(super) fn renew(&self) -> Result<(), String> {
+        let before = self.made.load();
+        let roots = self.roots.as_ref().map(|cell| cell.now());
+        let own = self.own.as_ref().map(|cell| cell.now());
+        if !same(before.roots.as_ref(), roots.as_ref()) || !same(before.own.as_ref(), own.as_ref())
+        {
+            let made = Made::new(before.round + 1, roots, own)?;
+            self.made.store(Arc::new(made));
+        }
+        Ok(())
+    }
+
+    /// Which round connections are made in now.
+    pub(crate) fn round(&self) -> u64 {
+        self.made.load().round
+    }
+
+    /// When the gateway's own certificate ends, in seconds since 1970.
+    pub(crate) fn expiry(&self) -> Option<i64> {
+        self.own.as_ref().map(|own| own.now().not_after_s)
+    }
+
+    /// Makes the handshake with a target; the caller watches the time.
+    ///
+    /// # Errors
+    /// Of kind `InvalidData`, with a [`rustls::Error`] in it, where TLS failed.
+    pub(crate) async fn connect(
+        &self,
+        host: &str,
+        offer: Offer,
+        stream: TcpStream,
+    ) -> io::Result<Connected> {
+        let name = self.sni.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+            let error = rustls::Error::UnsupportedNameType;
+            io::Error::new(io::ErrorKind::InvalidData, error)
+        })?;
+        let (config, round) = {
+            let made = self.made.load();
+            let config = match offer {
+                Offer::Http1 => &made.http1,
+                Offer::Http2 => &made.http2,
+                Offer::Either => &made.either,
+            };
+            (Arc::clone(config), made.round)
+        };
+        let stream = TlsConnector::from(config).connect(name, stream).await?;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        Ok(Connected {
+            stream: Box::new(stream),
+            http2,
+            round,
+        })
+    }
+}
+
+fn same<T>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+    match (one, other) {
+        (None, None) => true,
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, Some(_)) | (Some(_), None) => false,
+    }
+}
+
+impl Made {
+    fn new(round: u64, roots: Option<Arc<Roots>>, own: Option<Arc<Pair>>) -> Result<Self, String> {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&PROVIDER))
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(|error| error.to_string())?;
+        let builder = match &roots {
+            Some(roots) => {
+                let roots = Arc::clone(&roots.0);
+                let verifier =
+                    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&PROVIDER));
+                let verifier = verifier.build().map_err(|error| error.to_string())?;
+                builder.with_webpki_verifier(verifier)
+            }
+            None => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anybody)),
+        };
+        let config = match &own {
+            Some(own) => {
+                let shown = SingleCertAndKey::from(Arc::clone(&own.key));
+                builder.with_client_cert_resolver(Arc::new(shown))
+            }
+            None => builder.with_no_client_auth(),
+        };
+        // Sessions are kept by all three together and are resumed, until the next round.
+        let offering = |protocols: &[&[u8]]| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
+            Arc::new(config)
+        };
+        Ok(Self {
+            round,
+            http1: offering(&[b"http/1.1"]),
+            http2: offering(&[b"h2"]),
+            either: offering(&[b"h2", b"http/1.1"]),
+            roots,
+            own,
+        })
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connector({})", self.id)
+    }
+}
+
+/// Believes every certificate (`verify: false`), as long as whoever shows it has its key.
+#[derive(Debug)]
+struct Anybody;
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &PROVIDER.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &PROVIDER.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        PROVIDER
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}

@@ -1,0 +1,225 @@
+//! Tunnels over HTTP/2 (RFC 8441): an extended CONNECT, and the stream that carries bytes both ways
+//! where the upstream agrees.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf as _, Bytes};
+use h2::ext::Protocol;
+use h2::{Ping, PingPong, Reason, RecvStream, SendStream};
+use http::{Method, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::{Call, Connection, Error, Incoming, Open, State, prepare};
+use crate::proxy::body::RequestBody;
+
+/// What came of asking for a tunnel.
+pub(crate) enum Answer {
+    Agreed(Tunnel),
+    Declined(Incoming),
+}
+
+/// The upstream's end of a tunnel. Dropped before both sides have ended, the stream is reset.
+pub(crate) struct Tunnel {
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    /// What came and was not read yet.
+    came: Bytes,
+    send_ended: bool,
+    receive_ended: bool,
+    open: Open,
+}
+
+/// A PING under way; whoever gives up leaves it to the next.
+struct Asking<'a> {
+    ping: Option<PingPong>,
+    state: &'a State,
+}
+
+// === impl Connection ===
+
+impl Connection {
+    /// Asks the upstream to carry bytes both ways: a stream where it agrees, else its response.
+    /// The request is the one of HTTP/1.1 without the fields of its handshake.
+    ///
+    /// # Errors
+    /// [`Error::NoTunnels`] where it does not know how; else why there is no answer.
+    pub(crate) async fn tunnel(
+        mut self,
+        request: Request<RequestBody>,
+        protocol: Protocol,
+    ) -> Result<Response<Answer>, Error> {
+        if !self.has_tunnels().await {
+            return Err(Error::NoTunnels);
+        }
+        let open = Open::new(self.state);
+        let ready = poll_fn(|cx| self.send.poll_ready(cx)).await;
+        ready.map_err(Error::Unsent)?;
+        let (mut head, _) = prepare(request, self.scheme)?;
+        *head.method_mut() = Method::CONNECT;
+        head.extensions_mut().insert(protocol);
+        let sent = self.send.send_request(head, false);
+        let (response, mut send) = sent.map_err(Error::Unsent)?;
+        let mut call = Call {
+            response,
+            upload: None,
+            signs: open.0.signs.get(),
+            interim: 0,
+            open,
+            answered: false,
+        };
+        let answered = poll_fn(|cx| call.poll(None, cx)).await;
+        call.answered = true;
+        let response = answered.map_err(|error| call.open.0.judge(error))?;
+        let open = Open::new(Rc::clone(&call.open.0));
+        let agreed = response.status().is_success();
+        Ok(response.map(|receive| match agreed {
+            true => Answer::Agreed(Tunnel::new(send, receive, open)),
+            false => {
+                // It may be gone already.
+                let _gone = send.send_data(Bytes::new(), true);
+                Answer::Declined(Incoming::new(receive, None, open))
+            }
+        }))
+    }
+
+    /// Whether the other side knows extended CONNECT. Its SETTINGS say so (RFC 8441 §3), which come
+    /// before it answers a PING.
+    async fn has_tunnels(&self) -> bool {
+        let state = &*self.state;
+        loop {
+            let known = self.send.is_extended_connect_protocol_enabled();
+            if known || state.settled.get() {
+                return known;
+            }
+            let told = state.settling.notified();
+            match Asking::begin(state) {
+                Some(mut asking) => {
+                    let ponged = poll_fn(|cx| asking.poll(cx)).await;
+                    state.settled.set(true);
+                    if ponged.is_err() {
+                        state.retired.set(true);
+                    }
+                }
+                None => told.await,
+            }
+        }
+    }
+}
+
+// === impl Asking ===
+
+impl<'a> Asking<'a> {
+    fn begin(state: &'a State) -> Option<Self> {
+        let mut ping = state.ping.take()?;
+        // One that is under way already is as good.
+        let _under_way = ping.send_ping(Ping::opaque());
+        let ping = Some(ping);
+        Some(Self { ping, state })
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        match &mut self.ping {
+            Some(ping) => ping.poll_pong(cx).map_ok(drop),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.state.ping.replace(self.ping.take());
+        self.state.settling.notify_waiters();
+    }
+}
+
+// === impl Tunnel ===
+
+impl Tunnel {
+    fn new(send: SendStream<Bytes>, receive: RecvStream, open: Open) -> Self {
+        Self {
+            send,
+            receive,
+            came: Bytes::new(),
+            send_ended: false,
+            receive_ended: false,
+            open,
+        }
+    }
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        while this.came.is_empty() && !this.receive_ended {
+            match ready!(this.receive.poll_data(cx)) {
+                Some(Ok(data)) => {
+                    this.open.0.sign();
+                    this.came = data;
+                }
+                // Behind its end the upstream may say that it reads no more (RFC 9113 §8.1).
+                Some(Err(error)) if error.reason() != Some(Reason::NO_ERROR) => {
+                    return Poll::Ready(Err(io::Error::other(error)));
+                }
+                Some(Err(_)) | None => this.receive_ended = true,
+            }
+        }
+        let length = this.came.len().min(buffer.remaining());
+        buffer.put_slice(&this.came[..length]);
+        this.came.advance(length);
+        // Whoever reads has room for it.
+        let _gone = this.receive.flow_control().release_capacity(length);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        this.send.reserve_capacity(bytes.len());
+        let mut room = this.send.capacity();
+        if room == 0 && !bytes.is_empty() {
+            room = match ready!(this.send.poll_capacity(cx)) {
+                Some(granted) => granted.map_err(io::Error::other)?,
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            };
+        }
+        let length = room.min(bytes.len());
+        let piece = Bytes::copy_from_slice(&bytes[..length]);
+        let sent = this.send.send_data(piece, false);
+        Poll::Ready(sent.map(|()| length).map_err(io::Error::other))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection's task drains what was written.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !std::mem::replace(&mut this.send_ended, true) {
+            // It may be gone already.
+            let _gone = this.send.send_data(Bytes::new(), true);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        if !(self.send_ended && self.receive_ended) {
+            self.send.send_reset(Reason::CANCEL);
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! TLS towards upstreams: who is believed, what is shown, what is exchanged live, what is spoken
+//! inside.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bundle::digest::Digest;
+use bundle::ir::{self, UpstreamProtocol, UpstreamTls};
+use policy::declared::{Scalar, Settings, Value};
+use policy::upstream::Active;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ServerConfig, WebPkiClientVerifier};
+use rustls::{HandshakeKind, RootCertStore, ServerConnection, StreamOwned};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::fixture::*;
+use crate::pki::{Authority, Pem, Secrets, this_year};
+use crate::world::{Process, World};
+
+// === the upstream
+
+/// A server of HTTP/1.1 over TLS that answers with what it knows of its client.
+pub(crate) struct TlsUpstream {
+    pub(crate) address: SocketAddr,
+    config: Arc<Mutex<Arc<ServerConfig>>>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl TlsUpstream {
+    pub(crate) fn start(config: ServerConfig) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let upstream = Self {
+            address: listener.local_addr().unwrap(),
+            config: Arc::new(Mutex::new(Arc::new(config))),
+            connections: Arc::default(),
+        };
+        let (config, count) = (
+            Arc::clone(&upstream.config),
+            Arc::clone(&upstream.connections),
+        );
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(stream) = stream else { return };
+                let number = count.fetch_add(1, Ordering::SeqCst);
+                let config = Arc::clone(&config.lock().unwrap());
+                std::thread::spawn(move || answer(stream, config, number));
+            }
+        });
+        upstream
+    }
+
+    pub(crate) fn exchange(&self, config: ServerConfig) {
+        *self.config.lock().unwrap() = Arc::new(config);
+    }
+
+    /// The gateway in front of it.
+    fn behind(&self, tls: UpstreamTls) -> Shop {
+        behind(self.address, tls)
+    }
+}
+
+pub(crate) fn behind(address: SocketAddr, tls: UpstreamTls) -> Shop {
+    let mut shop = shop(address, vec![op("GET", "/a").prefix()]);
+    let main = &mut shop.upstreams[0];
+    let targets = main.targets.iter().cloned().map(|mut target| {
+        target.tls = true;
+        target
+    });
+    main.targets = ir::Set::new(targets.collect()).unwrap();
+    main.tls = Some(tls);
+    shop
+}
+
+fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize) {
+    let session = ServerConnection::new(config).unwrap();
+    let mut stream = StreamOwned::new(session, stream);
+    let mut head = Vec::new();
+    let mut byte = [0];
+    loop {
+        head.clear();
+        while !head.ends_with(b"\r\n\r\n") {
+            match stream.read(&mut byte) {
+                Ok(1) => head.push(byte[0]),
+                Ok(_) | Err(_) => return,
+            }
+        }
+        let session = &stream.conn;
+        let client = session.peer_certificates().map(|all| {
+            let (_, certificate) = X509Certificate::from_der(&all[0]).unwrap();
+            certificate.subject().to_string()
+        });
+        let alpn = session.alpn_protocol().map(String::from_utf8_lossy);
+        let body = format!(
+            "sni={} client={} alpn={} resumed={} connection={number}",
+            session.server_name().unwrap_or("-"),
+            client.as_deref().unwrap_or("-"),
+            alpn.as_deref().unwrap_or("-"),
+            session.handshake_kind() == Some(HandshakeKind::Resumed),
+        );
+        let closes = String::from_utf8_lossy(&head).contains("/a/close");
+        let connection = if closes { "close" } else { "keep-alive" };
+        let length = body.len();
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\nconnection: {connection}\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let _gone = stream.write_all(answer.as_bytes());
+        if closes {
+            stream.conn.send_close_notify();
+            let _gone = stream.flush();
+            return;
+        }
+    }
+}
+
+/// A server's TLS, with these protocols to agree on; clients show certificates of an authority.
+pub(crate) fn server(pem: &Pem, clients: Option<&Authority>, protocols: &[&str]) -> ServerConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap();
+    let builder = match clients {
+        None => builder.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates(&authority.pem) {
+                roots.add(certificate).unwrap();
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            builder.with_client_cert_verifier(verifier.build().unwrap())
+        }
+    };
+    let key = PrivateKeyDer::from_pem_slice(pem.key.as_bytes()).unwrap();
+    let mut config = builder
+        .with_single_cert(certificates(&pem.cert), key)
+        .unwrap();
+    config.alpn_protocols = protocols.iter().map(|one| one.as_bytes().into()).collect();
+    config
+}
+
+fn certificates(pem: &str) -> Vec<CertificateDer<'static>> {
+    let all = CertificateDer::pem_slice_iter(pem.as_bytes());
+    all.collect::<Result<_, _>>().unwrap()
+}
+
+// === the gateway
+
+/// Nobody is checked: for tests of something else.
+pub(crate) fn unchecked() -> UpstreamTls {
+    UpstreamTls {
+        verify: false,
+        ..UpstreamTls::default()
+    }
+}
+
+fn checked(secrets: &Secrets, authority: &Authority) -> UpstreamTls {
+    UpstreamTls {
+        ca: Some(secrets.write("upstream-ca.pem", &authority.pem)),
+        ..UpstreamTls::default()
+    }
+}
+
+fn start(world: &World, shop: &Shop) -> Process {
+    let bundle = world.release(&shop.gateway());
+    // One worker has one pool.
+    let gwd = Process::spawn(world.trusted().args(["--workers", "1"]));
+    gwd.wait_for(&bundle);
+    gwd
+}
+
+/// Status, problem and `Proxy-Status`.
+fn refused(address: SocketAddr) -> (u16, String, String) {
+    let answer = get(address, "/a");
+    let told = answer.field("proxy-status").concat();
+    (answer.status, answer.problem(), told)
+}
+
+fn tuple(code: &str, told: &str) -> (u16, String, String) {
+    (502, code.to_owned(), format!("gwd; error={told}"))
+}
+
+// === tests
+
+#[test]
+fn the_certificate_of_an_upstream_must_be_of_its_authority_its_name_and_its_time() {
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let (authority, stranger) = (Authority::new("ca"), Authority::new("stranger"));
+    let upstream = TlsUpstream::start(server(&authority.issue(&["127.0.0.1"]), None, &[]));
+    let tls = checked(&secrets, &authority);
+    let gwd = start(&world, &upstream.behind(tls.clone()));
+    let address = gwd.public();
+    // An address is no name that could be asked for (RFC 6066 §3).
+    let answer = get(address, "/a/close");
+    assert_eq!(
+        answer.text(),
+        "sni=- client=- alpn=- resumed=false connection=0"
+    );
+
+    let certificate = tuple("upstream_tls_certificate", "tls_certificate_error");
+    let over = authority.issue_as(&["127.0.0.1"], &rcgen::PKCS_ECDSA_P256_SHA256, 3, -1);
+    for (what, pem) in [
+        ("another name", authority.issue(&["shop.internal"])),
+        ("another authority", stranger.issue(&["127.0.0.1"])),
+        ("over", over),
+    ] {
+        upstream.exchange(server(&pem, None, &[]));
+        assert_eq!(refused(address), certificate, "{what}");
+    }
+
+    // The name that is asked for is the one that is checked.
+    upstream.exchange(server(&authority.issue(&["shop.internal"]), None, &[]));
+    let named = UpstreamTls {
+        sni: Some("shop.internal".into()),
+        ..tls
+    };
+    let second = world.release(&upstream.behind(named).gateway());
+    gwd.wait_for(&second);
+    let answer = get(address, "/a/close");
+    assert!(
+        answer.text().starts_with("sni=shop.internal "),
+        "{answer:?}"
+    );
+    let third = world.release(&upstream.behind(UpstreamTls::default()).gateway());
+    gwd.wait_for(&third);
+    assert_eq!(refused(address), certificate, "not of the system's");
+
+    // Nobody is asked.
+    let fourth = world.release(&upstream.behind(unchecked()).gateway());
+    gwd.wait_for(&fourth);
+    assert_eq!(get(address, "/a").status, 200);
+}
+
+#[test]
+fn what_is_no_tls_or_breaks_off_is_told_apart() {
+    let plain = Upstream::start(|_, _| Then::Close);
+    let garbage = TcpListener::bind("127.0.0.1:0").unwrap();
+    let says = garbage.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in garbage.incoming() {
+            let Ok(mut stream) = stream else { return };
+            let mut hello = [0; 512];
+            let _some = stream.read(&mut hello);
+            let _gone = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+        }
+    });
+    let served = behind(says, unchecked()).serve();
+    assert_eq!(
+        refused(served.address),
+        tuple("upstream_tls_failed", "tls_protocol_error")
+    );
+    // It reads a request in what comes, and closes.
+    let served = behind(plain.address, unchecked()).serve();
+    let (status, code, _) = refused(served.address);
+    assert_eq!((status, code.as_str()), (502, "upstream_connect_failed"));
+    // Nothing is ever said.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut shop = behind(silent.local_addr().unwrap(), unchecked());
+    shop.upstreams[0].connect_timeout_ms = 100;
+    let served = shop.serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (504, "upstream_connect_timeout")
+    );
+}
+
+#[test]
+fn the_gateway_shows_its_certificate_and_what_is_exchanged_counts_from_the_next_request() {
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let pem = authority.issue(&["127.0.0.1"]);
+    let upstream = TlsUpstream::start(server(&pem, Some(&clients), &["http/1.1"]));
+    let own = |name: &str, years: i32| {
+        let algorithm = &rcgen::PKCS_ECDSA_P256_SHA256;
+        let own = clients.issue_as(&[name], algorithm, 5, years);
+        ir::ClientCertificate {
+            cert: secrets.write("own.pem", &own.cert),
+            key: secrets.write("own.key", &own.key),
+        }
+    };
+    let without = checked(&secrets, &authority);
+    let gwd = start(&world, &upstream.behind(without.clone()));
+    let address = gwd.public();
+    // With TLS 1.3 it is told behind the handshake: certificate_required.
+    assert_eq!(
+        refused(address),
+        tuple("upstream_tls_alert", "tls_alert_received; alert-id=116")
+    );
+    let with = UpstreamTls {
+        client_cert: Some(own("alice", 2)),
+        ..without
+    };
+    let second = world.release(&upstream.behind(with).gateway());
+    gwd.wait_for(&second);
+    let said = || get(address, "/a").text().to_owned();
+    let first = said();
+    assert!(
+        first.starts_with("sni=- client=CN=alice alpn=http/1.1 "),
+        "{first}"
+    );
+    assert_eq!(said(), first, "the connection is used again");
+    let end = || {
+        gwd.metric(
+            "gwd_tls_cert_not_after_timestamp_seconds",
+            &["upstream/main"],
+        )
+    };
+    let year = |years: i32| {
+        let start = rcgen::date_time_ymd(this_year() + years, 1, 1);
+        f64::from(u32::try_from(start.unix_timestamp()).unwrap())
+    };
+    assert_eq!(end(), year(2));
+
+    own("bob", 3);
+    eventually("another is shown", || said().contains("client=CN=bob"));
+    eventually("its end is told", || end() == year(3));
+    let after = said();
+    assert_eq!(said(), after, "and its connection used again");
+
+    // One that is broken changes nothing.
+    secrets.write("own.key", "none");
+    eventually("it is told", || {
+        let broken = gwd.status()["broken_certificates"].to_string();
+        broken.contains("there is no private key")
+    });
+    assert_eq!(said(), after);
+    let events = gwd.events();
+    let said = events.iter().map(ToString::to_string).collect::<String>();
+    assert!(!said.contains("PRIVATE KEY"));
+}
+
+#[test]
+fn authorities_are_exchanged_live_and_what_they_let_in_is_not_used_further() {
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let upstream = TlsUpstream::start(server(&old.issue(&["127.0.0.1"]), None, &[]));
+    let gwd = start(&world, &upstream.behind(checked(&secrets, &old)));
+    let address = gwd.public();
+    assert_eq!(get(address, "/a").status, 200);
+    secrets.write("upstream-ca.pem", &new.pem);
+    eventually("the idle connection is left", || {
+        get(address, "/a").status == 502
+    });
+    upstream.exchange(server(&new.issue(&["127.0.0.1"]), None, &[]));
+    assert_eq!(get(address, "/a").status, 200);
+    // No authority is no authority.
+    secrets.write("upstream-ca.pem", "none\n");
+    eventually("it is told", || {
+        let broken = gwd.status()["broken_certificates"].to_string();
+        broken.contains("there is no certificate in PEM")
+    });
+    assert_eq!(get(address, "/a/close").status, 200);
+    assert_eq!(get(address, "/a").status, 200);
+}
+
+#[test]
+fn many_authorities_are_read_and_endless_ones_are_not() {
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let authority = Authority::new("ca");
+    let upstream = TlsUpstream::start(server(&authority.issue(&["127.0.0.1"]), None, &[]));
+    let mut many = Authority::new("other").pem.repeat(400);
+    many.push_str(&authority.pem);
+    assert!(many.len() > 128 << 10);
+    let with = |name: &str, text: &str| UpstreamTls {
+        ca: Some(secrets.write(name, text)),
+        ..UpstreamTls::default()
+    };
+    let gwd = start(&world, &upstream.behind(with("many.pem", &many)));
+    assert_eq!(get(gwd.public(), "/a").status, 200);
+    let endless = "\n".repeat((1 << 20) + 1);
+    world.release(&upstream.behind(with("endless.pem", &endless)).gateway());
+    eventually("it is refused", || {
+        gwd.status()["last_error"]["reason"] == "secret-not-allowed"
+    });
+    assert_eq!(get(gwd.public(), "/a").status, 200);
+}
+
+#[test]
+fn sessions_are_resumed_and_connections_of_other_tls_are_not_used() {
+    let authority = Authority::new("ca");
+    let pem = authority.issue(&["127.0.0.1"]);
+    let upstream = TlsUpstream::start(server(&pem, None, &[]));
+    let mut served = upstream.behind(unchecked()).serve();
+    let said = |served: &Served, path: &str| get(served.address, path).text().to_owned();
+    assert!(said(&served, "/a/close").contains("resumed=false"));
+    assert!(said(&served, "/a/close").contains("resumed=true"));
+    assert!(said(&served, "/a").ends_with("resumed=true connection=2"));
+
+    // The same TLS in another version goes on with the connection; another name does not.
+    let mut publish = |tls: UpstreamTls, number: u8| {
+        let mut shop = upstream.behind(tls);
+        shop.expose_bundle = true;
+        let version = shop.build(&mut served.node, Digest::of(&[number]));
+        served.node.publish(&version, number.into());
+        said(&served, "/a")
+    };
+    assert!(publish(unchecked(), 2).ends_with("connection=2"));
+    let named = UpstreamTls {
+        sni: Some("b.internal".into()),
+        ..unchecked()
+    };
+    assert_eq!(
+        publish(named, 3),
+        "sni=b.internal client=- alpn=- resumed=false connection=3"
+    );
+    assert!(publish(unchecked(), 4).ends_with("connection=2"));
+}
+
+#[test]
+fn hosts_are_checked_over_the_tls_that_requests_go_over() {
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let (authority, stranger) = (Authority::new("ca"), Authority::new("stranger"));
+    let good = server(&authority.issue(&["127.0.0.1"]), None, &["http/1.1"]);
+    let upstream = TlsUpstream::start(good);
+    for kind in ["http", "tcp"] {
+        let mut shop = upstream.behind(checked(&secrets, &authority));
+        let settings = [("interval", 20), ("timeout", 2_000)];
+        let settings = settings.iter().fold(Settings::default(), |all, (key, ms)| {
+            all.with(&[key], Value::One(Scalar::Duration(*ms)))
+        });
+        let settings = settings.with(&["kind"], Value::One(Scalar::Text(kind.into())));
+        shop.upstreams[0].health.active = Some(Active::of(&settings));
+        let gwd = start(&world, &shop);
+        let host = upstream.address.to_string();
+        let works = || gwd.metric("gwd_upstream_host_healthy", &[&host]) == 1.0;
+        eventually("it works", works);
+        upstream.exchange(server(&stranger.issue(&["127.0.0.1"]), None, &[]));
+        eventually("nobody vouches for it", || !works());
+        let why = gwd.ask("GET", "/v1/status", "").json()["upstreams"].to_string();
+        assert!(why.contains("invalid peer certificate"), "{kind}: {why}");
+        upstream.exchange(server(
+            &authority.issue(&["127.0.0.1"]),
+            None,
+            &["http/1.1"],
+        ));
+        eventually("it works again", works);
+    }
+}
+
+#[test]
+fn a_websocket_goes_over_tls() {
+    let authority = Authority::new("ca");
+    let pem = authority.issue(&["127.0.0.1"]);
+    // It would speak HTTP/2 if it were asked to; a WebSocket begins in HTTP/1.1.
+    let config = Arc::new(server(&pem, None, &["h2", "http/1.1"]));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let echo = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") {
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        // The key of RFC 6455 §1.3.
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n\
+             upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+        let mut frame = [0; 9];
+        stream.read_exact(&mut frame).unwrap();
+        stream.write_all(&frame).unwrap();
+        stream.conn.alpn_protocol().map(<[u8]>::to_vec)
+    });
+    let mut shop = behind(address, unchecked());
+    shop.ops = vec![op("GET", "/ws").websocket()];
+    shop.upstreams[0].protocol = UpstreamProtocol::Auto;
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send(
+        "GET /ws HTTP/1.1\r\nhost: shop.example\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    );
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    let frame = [0x81, 0x83, 1, 2, 3, 4, b'a' ^ 1, b'b' ^ 2, b'c' ^ 3];
+    client.another().write_all(&frame).unwrap();
+    assert_eq!(client.bytes(9), frame);
+    assert_eq!(echo.join().unwrap().as_deref(), Some(&b"http/1.1"[..]));
+}

@@ -1,0 +1,284 @@
+//! Upstreams of other makes over TLS, through a compiled project and a running gateway:
+//! certificates by openssl; Node, NGINX and `openssl s_server` as servers.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use e2e::gateway::{Gateway, Options};
+use e2e::project::Project;
+use e2e::{binaries, wait};
+
+const DOCUMENT: &str = "\
+openapi: 3.1.0
+info: {title: behind the gateway, version: \"1\"}
+paths:
+  /a:
+    get: {operationId: read, responses: {}}
+    post: {operationId: write, responses: {}}
+";
+
+/// A server in a process of its own; ended when it is dropped.
+pub(crate) struct Server(pub(crate) Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _ended = self.0.wait();
+    }
+}
+
+/// Certificates of an authority, made by openssl in a folder of their own.
+pub(crate) struct Certificates(tempfile::TempDir);
+
+impl Certificates {
+    /// An authority `ca`; `server` for `orders.internal`, `client` for `gateway`.
+    pub(crate) fn new() -> Self {
+        let certificates = Self(tempfile::tempdir().expect("a folder"));
+        let subject = [
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        ];
+        let ca = ["-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem"];
+        certificates.openssl(&[&subject[..], &ca].concat());
+        for (name, host) in [("server", "orders.internal"), ("client", "gateway")] {
+            let (key, cert) = (format!("{name}.key"), format!("{name}.pem"));
+            let (subject_is, alternative) =
+                (format!("/CN={host}"), format!("subjectAltName=DNS:{host}"));
+            let own = [
+                "-subj",
+                &subject_is,
+                "-addext",
+                &alternative,
+                "-addext",
+                "basicConstraints=CA:FALSE",
+                "-CA",
+                "ca.pem",
+                "-CAkey",
+                "ca.key",
+                "-keyout",
+                &key,
+                "-out",
+                &cert,
+            ];
+            certificates.openssl(&[&subject[..], &own].concat());
+        }
+        certificates
+    }
+
+    fn openssl(&self, arguments: &[&str]) {
+        let mut openssl = Command::new("openssl");
+        let output = openssl.args(arguments).current_dir(self.0.path()).output();
+        let output = output.expect("openssl is installed");
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+/// The gateway in front of a port of this machine.
+fn serve(port: u16, protocol: &str, certificates: &Certificates) -> (Project, Gateway) {
+    let at = |name: &str| format!("\"${{file:{}}}\"", certificates.path(name).display());
+    let (ca, cert, key) = (at("ca.pem"), at("client.pem"), at("client.key"));
+    let project = Project::with(
+        &format!(
+            "version: 1\nname: peers\napis: {{s: {{path: openapi.yaml}}}}\n\
+             listeners: {{public: {{address: \"127.0.0.1:0\", http2: true}}}}\n\
+             upstreams:\n  u:\n    targets: {{a: {{url: \"https://127.0.0.1:{port}\"}}}}\n    \
+             protocol: {protocol}\n    \
+             tls: {{sni: orders.internal, ca: {ca}, client_cert: {{cert: {cert}, key: {key}}}}}\n\
+             defaults: {{upstream: u, security: upstream}}\n"
+        ),
+        DOCUMENT,
+    );
+    project.keygen();
+    project.apply();
+    let folder = certificates.0.path().display().to_string();
+    let options = Options::of(&project).arguments(&["--secret-dir", &folder]);
+    let gwd = options.workers(1).start();
+    (project, gwd)
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn answers(port: u16) -> bool {
+    TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).is_ok()
+}
+
+const GET: &str = "GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n";
+
+#[test]
+fn node_is_spoken_to_in_what_it_agrees_to_and_is_shown_a_certificate() {
+    let certificates = Certificates::new();
+    let script = binaries::workspace().join("tests/peers/node_tls_upstream.js");
+    let node = Command::new("node")
+        .arg(script)
+        .args(["server.pem", "server.key", "ca.pem"])
+        .current_dir(certificates.0.path())
+        .stdout(Stdio::piped())
+        .spawn();
+    let Ok(mut node) = node else {
+        eprintln!("SKIPPED: there is no node");
+        return;
+    };
+    let mut line = String::new();
+    let output = node.stdout.take().expect("piped");
+    let _node = Server(node);
+    BufReader::new(output).read_line(&mut line).expect("a line");
+    let port = line.trim().parse().expect("a port");
+    for (protocol, spoken) in [("h1", "1.1 http/1.1"), ("h2", "2.0 h2"), ("auto", "2.0 h2")] {
+        let (_project, gwd) = serve(port, protocol, &certificates);
+        let mut client = gwd.connect();
+        let said = client.ask(GET).expect("an answer");
+        let wanted = format!("{spoken} orders.internal gateway GET /a 0\n");
+        assert_eq!(said.text(), wanted, "{protocol}");
+        let body = "x".repeat(2_000_000);
+        let post = format!("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 2000000\r\n\r\n{body}");
+        let said = client.ask(&post).expect("an answer");
+        let wanted = format!("{spoken} orders.internal gateway POST /a 2000000\n");
+        assert_eq!(said.text(), wanted, "{protocol}");
+    }
+}
+
+/// An NGINX that tells what it knows of its client; none where there is no NGINX.
+fn nginx(port: u16, listen: &str, certificates: &Certificates) -> Option<Server> {
+    let folder = certificates.0.path();
+    let at = |name: &str| folder.join(name).display().to_string();
+    let config = format!(
+        "daemon off; master_process off; pid {pid}; error_log {log};\n\
+         events {{}}\n\
+         http {{ access_log off; client_body_temp_path {tmp}; proxy_temp_path {tmp}; fastcgi_temp_path {tmp}; \
+         uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
+         server {{ listen 127.0.0.1:{port} {listen}; ssl_certificate {cert}; ssl_certificate_key {key}; \
+         ssl_client_certificate {ca}; ssl_verify_client on; keepalive_timeout 1s;\n\
+         location / {{ return 200 \"$server_protocol $ssl_server_name $ssl_client_s_dn $ssl_session_reused\\n\"; }} }} }}\n",
+        pid = at("nginx.pid"),
+        log = at("nginx.log"),
+        tmp = at("tmp"),
+        cert = at("server.pem"),
+        key = at("server.key"),
+        ca = at("ca.pem"),
+    );
+    std::fs::write(folder.join("nginx.conf"), config).expect("written");
+    let mut nginx = Command::new("nginx");
+    let config = folder.join("nginx.conf");
+    let child = nginx.arg("-c").arg(config).arg("-p").arg(folder);
+    let child = child.stderr(Stdio::null()).spawn().ok()?;
+    let server = Server(child);
+    wait::within(wait::PATIENCE, || answers(port).then_some(()));
+    Some(server)
+}
+
+#[test]
+fn nginx_is_spoken_to_in_http1_and_http2_and_resumes_sessions() {
+    let certificates = Certificates::new();
+    for (protocol, listen, spoken) in [
+        ("h1", "ssl", "HTTP/1.1"),
+        ("h2", "ssl http2", "HTTP/2.0"),
+        ("auto", "ssl http2", "HTTP/2.0"),
+        ("auto", "ssl", "HTTP/1.1"),
+    ] {
+        let port = free_port();
+        let Some(nginx) = nginx(port, listen, &certificates) else {
+            eprintln!("SKIPPED: there is no nginx");
+            return;
+        };
+        let (_project, gwd) = serve(port, protocol, &certificates);
+        let mut client = gwd.connect();
+        for _ in 0..20 {
+            let said = client.ask(GET).expect("an answer");
+            let wanted = format!("{spoken} orders.internal CN=gateway .\n");
+            assert_eq!(said.text(), wanted, "{protocol} {listen}");
+        }
+        // It goes away and comes back: what was open is left.
+        drop(nginx);
+        let gone = gwd.ask(GET);
+        assert_eq!(gone.status, 502, "{}", gone.text());
+        let _again = self::nginx(port, listen, &certificates);
+        assert_eq!(gwd.ask(GET).status, 200);
+    }
+}
+
+#[test]
+fn openssl_is_spoken_to_in_both_versions_of_tls_and_what_it_refuses_is_told() {
+    let certificates = Certificates::new();
+    let s_server = |port: u16, arguments: &[&str]| {
+        let mut openssl = Command::new("openssl");
+        openssl.args([
+            "s_server",
+            "-accept",
+            &format!("127.0.0.1:{port}"),
+            "-www",
+            "-quiet",
+        ]);
+        openssl.args(["-cert", "server.pem", "-key", "server.key"]);
+        let child = openssl.args(arguments).current_dir(certificates.0.path());
+        let child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let server = Server(child.expect("openssl is installed"));
+        wait::within(wait::PATIENCE, || answers(port).then_some(()));
+        server
+    };
+    for (version, told) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
+        let port = free_port();
+        let _server = s_server(port, &[version]);
+        let (_project, gwd) = serve(port, "h1", &certificates);
+        let said = gwd.ask(GET);
+        assert_eq!(said.status, 200, "{}", said.text());
+        let text = said.text().to_owned();
+        assert!(text.contains(told), "{version}: {text}");
+    }
+    for (arguments, code) in [
+        (
+            &["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"][..],
+            "upstream_tls_",
+        ),
+        (
+            &["-cert", "client.pem", "-key", "client.key"],
+            "upstream_tls_certificate",
+        ),
+    ] {
+        let port = free_port();
+        let _server = s_server(port, arguments);
+        let (_project, gwd) = serve(port, "h1", &certificates);
+        let said = gwd.ask(GET);
+        assert_eq!(said.status, 502, "{}", said.text());
+        assert!(said.text().contains(code), "{arguments:?}: {}", said.text());
+    }
+}
+
+/// Where no authority is named the system's count; the program says where they are.
+#[test]
+fn the_systems_authorities_count_where_none_are_named() {
+    let certificates = Certificates::new();
+    let port = free_port();
+    let Some(_nginx) = nginx(port, "ssl", &certificates) else {
+        eprintln!("SKIPPED: there is no nginx");
+        return;
+    };
+    let at = |name: &str| format!("\"${{file:{}}}\"", certificates.path(name).display());
+    let (cert, key) = (at("client.pem"), at("client.key"));
+    let project = Project::with(
+        &format!(
+            "version: 1\nname: peers\napis: {{s: {{path: openapi.yaml}}}}\n\
+             upstreams:\n  u:\n    targets: {{a: {{url: \"https://127.0.0.1:{port}\"}}}}\n    \
+             tls: {{sni: orders.internal, client_cert: {{cert: {cert}, key: {key}}}}}\n\
+             defaults: {{upstream: u, security: upstream}}\n"
+        ),
+        DOCUMENT,
+    );
+    project.keygen();
+    project.apply();
+    let status = |authorities: &Path| {
+        let folder = certificates.0.path().display().to_string();
+        let options = Options::of(&project).arguments(&["--secret-dir", &folder]);
+        let options = options.variable("SSL_CERT_FILE", &authorities.display().to_string());
+        options.start().ask(GET).status
+    };
+    assert_eq!(status(&certificates.path("ca.pem")), 200);
+    assert_eq!(status(&certificates.path("server.pem")), 502);
+}
