@@ -65,10 +65,12 @@ tools:
 	@command -v skopeo >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends skopeo; } >/dev/null 2>&1 \
 		|| echo 'skopeo is missing and cannot be installed: its test will be skipped' >&2
 # Clients and servers of other makes, and callgrind; tests without theirs say that they were skipped.
-	@for tool in h2load:nghttp2-client node:nodejs valgrind:valgrind haproxy:haproxy testssl:testssl.sh; do \
+	@for tool in h2load:nghttp2-client nginx:nginx node:nodejs valgrind:valgrind haproxy:haproxy testssl:testssl.sh; do \
 		command -v $${tool%%:*} >/dev/null || apt-get install -y -qq --no-install-recommends $${tool##*:} >/dev/null 2>&1 || true; \
 	done
-	@python3 -c 'import websockets' 2>/dev/null || python3 -m pip install -q websockets >/dev/null 2>&1 || true
+	@for library in websockets:websockets grpc:grpcio grpc_health:grpcio-health-checking grpc_reflection:grpcio-reflection; do \
+		python3 -c "import $${library%%:*}" 2>/dev/null || python3 -m pip install -q $${library##*:} >/dev/null 2>&1 || true; \
+	done
 
 # The demo is one of the tests (tests/tests/demo.rs); the last line is the runner's own.
 test: tools fmt-check check-arrows clippy bins
