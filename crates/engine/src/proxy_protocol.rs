@@ -70,12 +70,15 @@ fn begins(bytes: &[u8], text: &[u8]) -> bool {
 /// `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, and a line end (§2.1).
 fn v1(bytes: &[u8]) -> Result<Header, Malformed> {
     let line = &bytes[..bytes.len().min(V1_BYTES_MAX)];
-    let Some(end) = line.iter().position(|byte| *byte == b'\r') else {
-        let hopeless = line.len() == V1_BYTES_MAX || line.contains(&b'\n');
-        return if hopeless {
-            Err(Malformed::Invalid)
-        } else {
-            Ok(Header::Partial)
+    let end = line.iter().position(|byte| *byte == b'\r');
+    // A line feed alone ends lines elsewhere.
+    if line[..end.unwrap_or(line.len())].contains(&b'\n') {
+        return Err(Malformed::Invalid);
+    }
+    let Some(end) = end else {
+        return match line.len() {
+            V1_BYTES_MAX => Err(Malformed::Invalid),
+            _ => Ok(Header::Partial),
         };
     };
     match line.get(end + 1) {
@@ -92,9 +95,9 @@ fn v1(bytes: &[u8]) -> Result<Header, Malformed> {
 
 /// The client of a line without its ends; the outer none: it is not well-formed.
 fn v1_client(said: &[u8]) -> Option<Option<IpAddr>> {
-    // What follows is ignored (§2.1), but for a byte that ends lines elsewhere.
+    // What follows is ignored (§2.1).
     if said == b"UNKNOWN" || said.starts_with(b"UNKNOWN ") {
-        return (!said.contains(&b'\n')).then_some(None);
+        return Some(None);
     }
     let mut words = std::str::from_utf8(said).ok()?.split(' ');
     let mut word = || words.next();
@@ -267,6 +270,7 @@ mod tests {
                 Err(Invalid),
             ),
             ("PROXY UNKNOWN \n\r\n", Err(Invalid)),
+            ("PROXY UNKNOWN \n\r", Err(Invalid)),
             ("PROXY TCP4 192.0.2.7 198.51.100.1 56324\r\n", Err(Invalid)),
             (
                 "PROXY TCP4 192.0.2.7 198.51.100.1 56324 443 \r\n",
