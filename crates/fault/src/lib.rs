@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `kill` | SIGKILL to itself |
 //! | `stop` | SIGSTOP to itself; SIGCONT lets it go on |
+//! | `panic` | a panic |
 //! | `hang` | the thread says so on standard error and waits until standard input ends |
 //! | `enospc`, `erofs`, `eio`, `enotsup` | the operation after the point fails with that error |
 //!
@@ -37,6 +38,9 @@ pub const POINTS: &[&str] = &[
     "activate.built",
     "activate.persisted",
     "activate.published",
+    // gwd, an exchange: its request has been decided, a piece of its response's body has come
+    "exchange.decided",
+    "exchange.body",
 ];
 
 /// Passes a point.
@@ -78,6 +82,7 @@ mod armed {
         Signal(Signal),
         Fail(Errno),
         Hang,
+        Panic,
     }
 
     /// Passes a point.
@@ -124,6 +129,7 @@ mod armed {
                 "kill" => Action::Signal(Signal::KILL),
                 "stop" => Action::Signal(Signal::STOP),
                 "hang" => Action::Hang,
+                "panic" => Action::Panic,
                 "enospc" => Action::Fail(Errno::NOSPC),
                 "erofs" => Action::Fail(Errno::ROFS),
                 "eio" => Action::Fail(Errno::IO),
@@ -143,6 +149,7 @@ mod armed {
             match self {
                 Self::Signal(signal) => Ok(kill_process(getpid(), signal)?),
                 Self::Fail(errno) => Err(errno.into()),
+                Self::Panic => panic!("{VARIABLE} asks for it"),
                 Self::Hang => {
                     io::stderr().write_all(b"hangs\n")?;
                     io::copy(&mut io::stdin(), &mut io::sink()).map(drop)

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -306,6 +307,7 @@ impl Download {
                 Poll::Pending
             }
             Poll::Ready(Some(Ok(mut frame))) => {
+                let _passed = fault::point("exchange.body");
                 if let Some(data) = frame.data_ref() {
                     self.record.bytes_out += data.len() as u64;
                 }
@@ -356,6 +358,14 @@ impl Download {
         let now_ms = shared.clock.now_ms();
         self.pace.moved(bytes, now_ms, &shared.patience);
         stream.deadline.set(self.pace.waits(now_ms));
+    }
+
+    #[cold]
+    fn panicked(&mut self) -> CallError {
+        self.lease = None;
+        self.over = true;
+        self.record.panicked();
+        CallError::Panicked
     }
 
     /// The upstream's trailers, without what is not for the client.
@@ -415,7 +425,13 @@ impl Body for ResponseBody {
                 }
                 Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
             }
-            Self::Download(download) => download.poll(cx),
+            // A bug of ours ends this response and nothing else, also over HTTP/2.
+            Self::Download(download) => {
+                match catch_unwind(AssertUnwindSafe(|| download.poll(cx))) {
+                    Ok(polled) => polled,
+                    Err(_) => Poll::Ready(Some(Err(download.panicked()))),
+                }
+            }
         }
     }
 

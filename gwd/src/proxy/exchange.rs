@@ -82,6 +82,7 @@ pub(crate) async fn exchange(
     let decided = decide(snapshot, listener, &mut head, &mut cx);
     record.decided(&view, listener, &head, &decided, &cx, &request_id);
     record.leases = std::mem::take(&mut cx.leases);
+    let _passed = fault::point("exchange.decided");
     let mut made = match &decided.verdict {
         Verdict::Reject(refusal) => respond::refused(refusal, &decided, &request_id, &mut record),
         Verdict::Reply(reply) => respond::replied(reply, &mut record),

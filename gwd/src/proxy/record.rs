@@ -360,6 +360,14 @@ impl Record {
         self.finish();
     }
 
+    /// A bug of ours broke the response's body off.
+    pub(crate) fn panicked(&mut self) {
+        self.stream.worker.counters().panicked();
+        self.reason = "internal_error";
+        self.blame = Blame::Gateway;
+        self.finish();
+    }
+
     /// The head goes out; from now on only silence ends the exchange.
     pub(crate) fn head_made(&mut self, status: StatusCode) {
         self.status = status.as_u16();

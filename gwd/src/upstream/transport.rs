@@ -40,6 +40,8 @@ pub(crate) struct Refused {
 pub(crate) enum CallError {
     Http1(http1::Error),
     Http2(http2::Error),
+    /// A bug of ours.
+    Panicked,
 }
 
 /// A response's body.
@@ -118,6 +120,7 @@ impl CallError {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
             Self::Http2(error) => error.is_stale(),
+            Self::Panicked => false,
         }
     }
 
@@ -126,7 +129,7 @@ impl CallError {
         match self {
             Self::Http1(http1::Error::Io(error)) => failure::tls(error),
             Self::Http2(http2::Error::Tls(error)) => Some(error),
-            Self::Http1(_) | Self::Http2(_) => None,
+            Self::Http1(_) | Self::Http2(_) | Self::Panicked => None,
         }
     }
 
@@ -137,13 +140,14 @@ impl CallError {
                 matches!(error, http1::Error::Invalid(_) | http1::Error::HeadTooLarge)
             }
             Self::Http2(error) => error.is_protocol(),
+            Self::Panicked => false,
         }
     }
 
     /// Whether the other side has certainly not looked at the request.
     pub(crate) fn is_unprocessed(&self) -> bool {
         match self {
-            Self::Http1(_) => false,
+            Self::Http1(_) | Self::Panicked => false,
             Self::Http2(error) => error.is_unprocessed(),
         }
     }
@@ -154,6 +158,7 @@ impl fmt::Display for CallError {
         match self {
             Self::Http1(error) => error.fmt(f),
             Self::Http2(error) => error.fmt(f),
+            Self::Panicked => f.write_str("gwd made a mistake"),
         }
     }
 }

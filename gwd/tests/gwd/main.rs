@@ -29,6 +29,7 @@ mod http2_frames;
 mod incremental;
 mod judging;
 mod name_server;
+mod panics;
 mod parking;
 mod promises;
 mod proxy_protocol;

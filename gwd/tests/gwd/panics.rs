@@ -1,0 +1,93 @@
+//! A bug of ours in one exchange: it is told and counted, and everything else goes on.
+
+use crate::fixture::*;
+use crate::http2::{Http2, http2, to};
+use crate::world::{Process, World};
+
+/// A gateway that panics at a point, the nth time that it comes there. `/slow` waits for the test.
+fn panicking(at: &str) -> (Process, World, std::sync::mpsc::Sender<()>, Upstream) {
+    let (proceed, wait) = gate();
+    let upstream = Upstream::start(move |seen, stream| {
+        if seen.line().starts_with("GET /slow") {
+            let _gone = wait.lock().unwrap().recv();
+        }
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let ops = vec![op("GET", "/a"), op("GET", "/slow")];
+    let world = World::new();
+    world.release(&http2(shop(upstream.address, ops)).gateway());
+    let gwd = Process::spawn(world.trusted().env("GWC_FAULT", format!("{at}:panic")));
+    (gwd, world, proceed, upstream)
+}
+
+fn told(gwd: &Process) {
+    eventually("it is counted", || {
+        gwd.metric("gwd_panics_total", &[]) == 1.0
+    });
+    let line = gwd
+        .events()
+        .into_iter()
+        .find(|event| event["panic"].is_string());
+    let line = line.expect("it is told");
+    assert!(line.to_string().contains("GWC_FAULT asks for it"), "{line}");
+    assert_eq!(gwd.metric("http_server_active_requests", &[]), 0.0);
+}
+
+#[test]
+fn in_a_decision_it_is_a_500() {
+    let (gwd, _world, _proceed, _upstream) = panicking("exchange.decided:2");
+    let mut client = Client::connect(gwd.public());
+    let mut ask = || {
+        client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        client.answer()
+    };
+    assert_eq!(ask().status, 200);
+    let answer = ask();
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (500, "internal_error")
+    );
+    assert_eq!(get(gwd.public(), "/a").status, 200);
+    told(&gwd);
+    gwd.kill();
+}
+
+#[test]
+fn over_http2_the_other_streams_go_on() {
+    for at in ["exchange.decided:2", "exchange.body:1"] {
+        let (gwd, _world, proceed, upstream) = panicking(at);
+        let mut client = Http2::connect(gwd.public());
+        let slow = client.begin(to("GET", "/slow"), None);
+        eventually("it waits", || upstream.seen().len() == 1);
+        let broken = client.begin(to("GET", "/a"), None);
+        match client.end(broken) {
+            Ok(whole) => {
+                assert_eq!(whole.head.status(), 500);
+                assert!(whole.text().contains("internal_error"));
+            }
+            // Its head had gone out: the stream is reset.
+            Err(error) => assert!(
+                at.starts_with("exchange.body") && error.is_reset(),
+                "{error}"
+            ),
+        }
+        proceed.send(()).unwrap();
+        let slow = client.end(slow).unwrap();
+        assert_eq!((slow.head.status().as_u16(), slow.text()), (200, "ok"));
+        assert_eq!(client.get("/a").text(), "ok");
+        told(&gwd);
+        gwd.kill();
+    }
+}
+
+#[test]
+fn in_a_body_over_http1_the_client_sees_that_it_is_not_whole() {
+    let (gwd, _world, _proceed, _upstream) = panicking("exchange.body:1");
+    let mut client = Client::connect(gwd.public());
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    assert!(!client.rest().ends_with("ok"));
+    assert_eq!(get(gwd.public(), "/a").text(), "ok");
+    told(&gwd);
+    gwd.kill();
+}
