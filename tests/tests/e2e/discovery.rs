@@ -56,11 +56,7 @@ fn a_file_that_is_written_is_watched_and_status_tells_when_it_is_broken() {
     write(&one);
     let project = project(&format!("{{file: {{path: \"{}\"}}}}", path.display()));
     let gwd = Options::of(&project).start();
-    let get = || {
-        gwd.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n")
-            .text()
-            .to_owned()
-    };
+    let get = || gwd.ask("GET /a HTTP/1.1\r\nhost: h\r\n\r\n").text();
     assert_eq!(get(), "one");
     write(&two);
     e2e::wait::until("the other host", || (get() == "two").then_some(()));
