@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
-use tokio::io::AsyncRead;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::io::{ClientIo, read_in_place, take};
 use crate::clock::Clock;
@@ -276,17 +276,17 @@ impl Write for Guarded {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let Self { io, flood, .. } = self.get_mut();
-        let written = ready!(Write::poll_write(Pin::new(io), cx, bytes))?;
+        let written = ready!(AsyncWrite::poll_write(Pin::new(io), cx, bytes))?;
         flood.sent(written);
         Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Write::poll_flush(Pin::new(&mut self.io), cx)
+        AsyncWrite::poll_flush(Pin::new(&mut self.io), cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Write::poll_shutdown(Pin::new(&mut self.io), cx)
+        AsyncWrite::poll_shutdown(Pin::new(&mut self.io), cx)
     }
 }
 

@@ -220,38 +220,6 @@ impl AsyncWrite for ClientIo {
     }
 }
 
-impl Read for ClientIo {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        read_in_place(
-            cursor,
-            |buffer| AsyncRead::poll_read(self.as_mut(), cx, buffer),
-            |_| Ok(()),
-        )
-    }
-}
-
-impl Write for ClientIo {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(self, cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(self, cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(self, cx)
-    }
-}
-
 // === impl Watched ===
 
 impl Read for Watched {
@@ -328,20 +296,6 @@ impl UpstreamSocket {
     }
 }
 
-impl Read for UpstreamSocket {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        read_in_place(
-            cursor,
-            |buffer| AsyncRead::poll_read(self.as_mut(), cx, buffer),
-            |_| Ok(()),
-        )
-    }
-}
-
 impl AsyncRead for UpstreamSocket {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -383,23 +337,5 @@ impl AsyncWrite for UpstreamSocket {
             Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
-    }
-}
-
-impl Write for UpstreamSocket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        AsyncWrite::poll_write(self, cx, bytes)
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_flush(self, cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(self, cx)
     }
 }

@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response};
 use http_body_util::{BodyExt as _, Empty, Full, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use policy::upstream::{Active, ActiveKind};
 
 use crate::proxy::io::UpstreamSocket;
@@ -72,7 +72,7 @@ async fn http(active: &Active, opened: Opened, way: &Way<'_>) -> Result<(), Stri
     let request = request(active, Method::GET, &active.path, Empty::<Bytes>::new());
     let mut request = request?;
     request.headers_mut().insert(HOST, value(host)?);
-    let handshake = http1::handshake(opened.socket).await;
+    let handshake = http1::handshake(TokioIo::new(opened.socket)).await;
     let (mut sender, connection) = handshake.map_err(|error| broken(&error))?;
     let exchange = async {
         let answer = sender.send_request(request).await;
@@ -90,7 +90,7 @@ async fn ask_http2<B>(
 where
     B: Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
 {
-    let opened = http2::handshake(TokioExecutor::new(), socket).await;
+    let opened = http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await;
     let (mut sender, connection) = opened.map_err(|error| broken(&error))?;
     let exchange = async {
         let answer = sender.send_request(request).await;

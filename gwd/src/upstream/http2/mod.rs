@@ -130,7 +130,7 @@ impl Connection {
         streams: usize,
         gauge: &Arc<PoolGauge>,
     ) -> Result<Self, h2::Error> {
-        let (gather, drain) = gather(socket);
+        let (gather, drain) = gather(TokioIo::new(socket));
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -165,7 +165,7 @@ impl Connection {
                 watched.blocked.set(drained.is_pending());
                 if let Poll::Ready(Err(_)) = &done {
                     // h2 keeps no more of it than its words.
-                    let failure = drain.look(UpstreamSocket::tls_failure);
+                    let failure = drain.look(|io| io.inner_mut().tls_failure());
                     watched.tls.replace(failure);
                 }
                 let over = done.is_ready() || watched.aborted.get();
