@@ -15,6 +15,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::grpc;
 use crate::proxy::pace::Pace;
 use crate::proxy::record::Record;
@@ -61,8 +62,8 @@ pub(crate) struct Progress {
     pub(crate) done: Cell<bool>,
     /// More came than may.
     pub(crate) too_large: Cell<bool>,
-    /// The client broke off or sent what cannot be framed.
-    pub(crate) client_failed: Cell<bool>,
+    /// The client has gone, or sent what cannot be framed.
+    pub(crate) client_failed: Cell<Option<Kind>>,
 }
 
 /// Holds an upload back until the upstream has said 100 (RFC 9110 §10.1.1).
@@ -139,8 +140,9 @@ impl Upload {
                 self.end();
                 return Poll::Ready(None);
             }
-            Poll::Ready(Some(Err(_))) => {
-                self.progress.client_failed.set(true);
+            Poll::Ready(Some(Err(error))) => {
+                let kind = Kind::of_client(&error);
+                self.progress.client_failed.set(Some(kind));
                 return Poll::Ready(Some(Err(UploadBroken)));
             }
             Poll::Ready(Some(Ok(frame))) => frame,
@@ -295,6 +297,14 @@ impl Download {
         }
         if self.over {
             return Poll::Ready(None);
+        }
+        if self.record.stream().past_deadline.get()
+            && let Some(told) = self.owed(grpc::too_late)
+        {
+            self.lease = None;
+            self.record.failed(&Failure::new(Kind::DeadlineExceeded));
+            self.record.finish();
+            return Poll::Ready(Some(Ok(told)));
         }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let silent = &self.record.stream().upstream_silent;

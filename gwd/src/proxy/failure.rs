@@ -51,8 +51,10 @@ pub(crate) enum Kind {
     TooLarge,
     /// The client's body stood still for too long.
     UploadStalled,
-    /// The client broke off or framed its body wrongly.
+    /// The client broke off in its body, or framed it wrongly.
     ClientBody,
+    /// The client took its request back, or its connection is gone: nobody gets an answer.
+    ClientGone,
 }
 
 /// An accident.
@@ -73,6 +75,29 @@ pub(crate) struct Told {
 }
 
 impl Kind {
+    /// What it means that a client's body cannot be read on. One that ends early over HTTP/1.1 may
+    /// be waited for by somebody.
+    pub(crate) fn of_client(error: &hyper::Error) -> Self {
+        let mut source = std::error::Error::source(error);
+        while let Some(error) = source {
+            if let Some(error) = error.downcast_ref::<h2::Error>() {
+                let gone = error.is_io() || error.is_reset() || error.is_go_away();
+                return if gone {
+                    Self::ClientGone
+                } else {
+                    Self::ClientBody
+                };
+            }
+            if let Some(error) = error.downcast_ref::<io::Error>()
+                && error.kind() == io::ErrorKind::ConnectionReset
+            {
+                return Self::ClientGone;
+            }
+            source = error.source();
+        }
+        Self::ClientBody
+    }
+
     /// What the client, the log and the metrics are told (semantics.md §3).
     pub(crate) const fn told(self) -> Told {
         let (status, reason, proxy_error, title, blame) = match self {
@@ -186,6 +211,13 @@ impl Kind {
                 "request_body_invalid",
                 "http_request_error",
                 "The request's body ended early or is framed wrongly",
+                Blame::Client,
+            ),
+            Self::ClientGone => (
+                499,
+                "client_closed",
+                "http_request_error",
+                "The client has gone",
                 Blame::Client,
             ),
         };

@@ -180,6 +180,14 @@ pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
     (Frame::trailers(trailers), Code::Unavailable as u32)
 }
 
+/// The end of a call whose deadline has passed.
+pub(crate) fn too_late() -> (Frame<Bytes>, u32) {
+    let mut trailers = HeaderMap::with_capacity(2);
+    let text = "The call's deadline has passed";
+    end_with(&mut trailers, Code::DeadlineExceeded, text);
+    (Frame::trailers(trailers), Code::DeadlineExceeded as u32)
+}
+
 fn end_with(fields: &mut HeaderMap, code: Code, text: &str) {
     fields.insert(&GRPC_STATUS, HeaderValue::from(code as u16));
     if let Ok(text) = HeaderValue::try_from(percent_encoded(text)) {

@@ -294,6 +294,7 @@ where
                 if stream.phase() == Phase::Body
                     && stream.deadline.expired()
                     && !stream.may_be_silent()
+                    && !stream.may_tell_deadline()
                 {
                     return Poll::Ready(()); // dropped, the stream is reset
                 }

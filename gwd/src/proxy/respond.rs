@@ -285,7 +285,7 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
     // What the client still sends belongs to nobody.
     made.close = matches!(
         failure.kind,
-        Kind::TooLarge | Kind::ClientBody | Kind::UploadStalled
+        Kind::TooLarge | Kind::ClientBody | Kind::ClientGone | Kind::UploadStalled
     );
     made
 }

@@ -17,6 +17,8 @@ use crate::upstream::mirror::Copies;
 const PARK_MS: u64 = 1_000;
 /// The same where others wait for its memory.
 const PARK_WANTED_MS: u64 = 20;
+/// How long the status of a call whose deadline has passed may take to the client.
+const LAST_STATUS_MS: u64 = 1_000;
 
 /// Where a sequence stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +49,8 @@ pub(crate) struct Stream {
     pub(crate) tunnel: Cell<Option<Box<Tunnel>>>,
     /// The current request is one of gRPC.
     pub(crate) is_grpc: Cell<bool>,
+    /// The time that the client gave its gRPC call is over.
+    pub(crate) past_deadline: Cell<bool>,
     /// Silence of the upstream in the current response is no failure.
     pub(crate) endless: Cell<bool>,
     /// The upstream has sent nothing since the client took the last of it.
@@ -87,6 +91,7 @@ impl Stream {
             unflushed: Cell::new(false),
             tunnel: Cell::new(None),
             is_grpc: Cell::new(false),
+            past_deadline: Cell::new(false),
             endless: Cell::new(false),
             upstream_silent: Cell::new(false),
             single,
@@ -186,6 +191,19 @@ impl Stream {
             self.deadline.set(now_ms + STREAM_IDLE_MS);
         }
         stays
+    }
+
+    /// Whether the deadline of a gRPC call has just passed in its response: then the call ends with
+    /// a status, which has a second to go.
+    pub(crate) fn may_tell_deadline(&self) -> bool {
+        let now_ms = self.worker.shared.clock.now_ms();
+        let passed = self.is_grpc.get() && self.deadline.limit_passed(now_ms);
+        if passed {
+            self.past_deadline.set(true);
+            self.deadline.no_limit();
+            self.deadline.set(now_ms + LAST_STATUS_MS);
+        }
+        passed
     }
 
     fn park_ms(&self) -> u64 {

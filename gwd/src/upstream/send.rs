@@ -547,12 +547,13 @@ impl Sending<'_> {
     }
 
     fn judged(&self, error: &CallError) -> Failure {
-        match &self.progress {
-            Some(progress) if progress.too_large.get() => Failure::new(Kind::TooLarge),
-            Some(progress) if progress.client_failed.get() => {
-                Failure::because(Kind::ClientBody, error)
-            }
-            _ => Failure::of(error),
+        let Some(progress) = &self.progress else {
+            return Failure::of(error);
+        };
+        match progress.client_failed.get() {
+            _ if progress.too_large.get() => Failure::new(Kind::TooLarge),
+            Some(kind) => Failure::because(kind, error),
+            None => Failure::of(error),
         }
     }
 }

@@ -82,7 +82,9 @@ async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
                 }
                 return Ok(whole.freeze());
             }
-            Some(Some(Err(error))) => return Err(Failure::because(Kind::ClientBody, &error)),
+            Some(Some(Err(error))) => {
+                return Err(Failure::because(Kind::of_client(&error), &error));
+            }
             Some(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     let now_ms = shared.clock.now_ms();

@@ -99,6 +99,46 @@ impl Http2 {
     }
 }
 
+#[test]
+fn a_client_that_is_gone_in_its_upload_is_499_in_the_log() {
+    let (_proceed, wait) = gate();
+    let upstream = Upstream::start(move |_, _| {
+        let _ended = wait.lock().unwrap().recv();
+        Then::Close
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let served = http2(shop(upstream.address, vec![op("POST", "/a")]))
+        .serve_with(1, gwd::node::AccessLog::File(path.clone()));
+    let client = Http2::connect(served.address);
+    let mut send = client.send.clone();
+    let _open = client.runtime.block_on(async {
+        let (response, mut stream) = send.send_request(to("POST", "/a"), false).unwrap();
+        stream
+            .send_data(Bytes::from_static(b"some"), false)
+            .unwrap();
+        (response, stream)
+    });
+    eventually("the upstream is asked", || {
+        upstream
+            .connections
+            .load(std::sync::atomic::Ordering::SeqCst)
+            == 1
+    });
+    client.connection.abort();
+    let mut line = String::new();
+    eventually("it is told", || {
+        line = std::fs::read_to_string(&path).unwrap_or_default();
+        !line.is_empty()
+    });
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["status"], 499, "{line}");
+    assert_eq!(
+        (&line["error_origin"], &line["reason"]),
+        (&"client".into(), &"client_closed".into())
+    );
+}
+
 pub(crate) fn to(method: &str, path: &str) -> Request<()> {
     Request::builder()
         .method(method)
