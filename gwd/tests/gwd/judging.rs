@@ -499,7 +499,7 @@ fn backends_that_are_replaced_one_by_one_cost_no_request() {
     let mut shop = shop(addresses[0], vec![op("GET", "/a")]);
     let mut main = service("main", &addresses);
     // What the kernel had taken and the backend not yet is reset when it stops listening.
-    let mut retry = retries(2, &[Condition::ConnectFailure, Condition::Reset]);
+    let mut retry = retries(4, &[Condition::ConnectFailure, Condition::Reset]);
     // All four clients may meet a backend that is going: more than the floor of 3.
     retry.times.budget_min = 8;
     main.retries = Some(retry);

@@ -4,8 +4,8 @@
 //! policies:
 //!   few: {kind: concurrency, limit: 50, key: consumer}
 //! ```
-//! A request counts from here until the last byte of its response has gone, or until it is given
-//! up; a WebSocket counts until it ends. What is too much gets 429 with the fields of
+//! A request counts from here until the last byte of its response was handed to its connection,
+//! or until it is given up; a WebSocket counts until it ends. What is too much gets 429 with the fields of
 //! draft-ietf-httpapi-ratelimit-headers (`qu="concurrent-requests"`), and no `Retry-After`: nobody
 //! knows when a place becomes free.
 

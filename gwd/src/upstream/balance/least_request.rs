@@ -26,13 +26,15 @@ impl LeastRequest {
 
     pub(crate) fn pick(&self, choice: &Choice<'_>, may: impl Fn(usize) -> bool) -> Option<usize> {
         if !self.equal || choice.slow_start_ms.is_some() {
-            return self.weighted.pick(|index, weight| match may(index) {
-                true => {
-                    let scaled = weight * choice.pace(index) * SCALE;
-                    (scaled / (active(&choice.hosts[index]) + 1)).max(1)
-                }
-                false => 0,
-            });
+            return self
+                .weighted
+                .pick(|index, weight| match weight > 0 && may(index) {
+                    true => {
+                        let scaled = weight * choice.pace(index) * SCALE;
+                        (scaled / (active(&choice.hosts[index]) + 1)).max(1)
+                    }
+                    false => 0,
+                });
         }
         let one = draw(choice.random, self.count, &may)?;
         let other = draw(choice.random, self.count, &|at| at != one && may(at));
@@ -49,6 +51,16 @@ mod tests {
     use policy::upstream::Lb;
 
     use super::super::trial::{Trial, near};
+
+    #[test]
+    fn who_has_no_weight_gets_nothing() {
+        for weights in [&[0][..], &[0, 0]] {
+            let trial = Trial::new(Lb::LeastRequest, weights);
+            assert_eq!(trial.pick(None, |_| true), None);
+        }
+        let trial = Trial::new(Lb::LeastRequest, &[0, 3]);
+        near(&trial.shares(100, |_| true), &[0, 1_000], 0);
+    }
 
     #[test]
     fn equals_get_equal_shares_and_the_busier_of_two_none() {
