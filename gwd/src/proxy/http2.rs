@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -286,9 +286,11 @@ where
             return;
         };
         let open = Open::new(&self.0);
+        // Boxed at once: an exchange is some kilobytes, and spawning moves what it is given
+        // several times.
+        let mut task = Box::pin(task);
         tokio::task::spawn_local(async move {
             let _open = open;
-            let mut task = pin!(task);
             poll_fn(|cx| {
                 stream.deadline.register(cx.waker());
                 if stream.phase() == Phase::Body

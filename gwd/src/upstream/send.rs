@@ -390,7 +390,8 @@ impl Call<'_, '_> {
         let own_ms = now_ms + service.connect_timeout_ms;
         let until_ms = self.sending.until_ms.unwrap_or(u64::MAX);
         stream.deadline.set(own_ms.min(until_ms));
-        let opened = connect(&service.pools[target], &stream.deadline).await;
+        // Boxed, as all that is rare here: the future of every exchange has room for it.
+        let opened = Box::pin(connect(&service.pools[target], &stream.deadline)).await;
         judge_connect(service, upstream, target, &opened, stream, now_ms);
         opened
     }

@@ -45,7 +45,7 @@ impl Source {
                 expects_continue,
             });
         }
-        Ok(Self::Kept(keep(body, stream).await?))
+        Ok(Self::Kept(Box::pin(keep(body, stream)).await?))
     }
 
     pub(super) fn again(&self) -> Self {

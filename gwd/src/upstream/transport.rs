@@ -91,7 +91,7 @@ impl Transport {
                         return Err(Refused { error, unsent });
                     }
                 };
-                let answered = connection.call(request, gate).await;
+                let answered = Box::pin(connection.call(request, gate)).await;
                 answered
                     .map(|answer| answer.map(Incoming::Http2))
                     .map_err(|refused| Refused {
