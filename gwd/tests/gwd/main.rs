@@ -47,5 +47,6 @@ mod tls;
 mod tls_peers;
 mod transports;
 mod trust;
+mod tunnels;
 mod upstream_tls;
 mod websocket;

@@ -1,5 +1,4 @@
-//! How upstreams are spoken to: HTTP/2 by prior knowledge and by ALPN, UNIX sockets, WebSockets over
-//! HTTP/2.
+//! How upstreams are spoken to: HTTP/2 by prior knowledge and by ALPN, UNIX sockets.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -18,21 +17,20 @@ use crate::fixture::*;
 use crate::http2::{Http2, http2, to};
 use crate::pki::Authority;
 use crate::upstream_tls::{TlsUpstream, behind, server, unchecked};
-use crate::websocket::HANDSHAKE;
 
 /// A request as it came, and where the answer goes.
-type Asked = (Request<RecvStream>, SendResponse<Bytes>);
+pub(crate) type Asked = (Request<RecvStream>, SendResponse<Bytes>);
 
 /// A server of HTTP/2 whose answers a test writes.
-struct Http2Upstream {
-    address: SocketAddr,
-    connections: Arc<AtomicUsize>,
+pub(crate) struct Http2Upstream {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: Arc<AtomicUsize>,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Http2Upstream {
     /// `answer` gets each request, with the number of its connection from 0.
-    fn start<F>(answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static) -> Self
+    pub(crate) fn start<F>(answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -40,7 +38,7 @@ impl Http2Upstream {
     }
 
     /// Each connection says goodbye behind so many requests, while they are answered.
-    fn with<F>(
+    pub(crate) fn with<F>(
         builder: h2::server::Builder,
         goodbye: usize,
         answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
@@ -110,7 +108,7 @@ impl Http2Upstream {
     }
 
     /// The gateway in front of it, for clients of HTTP/1 and of HTTP/2.
-    fn behind(&self, ops: Vec<Op>) -> Shop {
+    pub(crate) fn behind(&self, ops: Vec<Op>) -> Shop {
         let mut shop = http2(shop(self.address, ops));
         shop.upstreams[0].protocol = UpstreamProtocol::H2c;
         shop
@@ -139,7 +137,7 @@ async fn talk<F>(
     }
 }
 
-fn head(status: u16) -> Response<()> {
+pub(crate) fn head(status: u16) -> Response<()> {
     Response::builder().status(status).body(()).unwrap()
 }
 
@@ -155,7 +153,7 @@ async fn whole(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2:
 }
 
 /// Sends all of it as far as the window lets it.
-async fn pour(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
+pub(crate) async fn pour(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
     while !bytes.is_empty() {
         stream.reserve_capacity(bytes.len());
         let Some(Ok(room)) = poll_fn(|cx| stream.poll_capacity(cx)).await else {
@@ -168,7 +166,7 @@ async fn pour(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
 }
 
 /// Answers `ok`.
-async fn ok((_, mut respond): Asked) {
+pub(crate) async fn ok((_, mut respond): Asked) {
     let mut stream = respond.send_response(head(200), false).unwrap();
     stream.send_data(Bytes::from_static(b"ok"), true).unwrap();
 }
@@ -672,124 +670,4 @@ fn a_service_at_a_unix_socket_is_asked_and_checked_there() {
     });
     at_a_socket(&path);
     eventually("it is back", || get(served.address, "/a").status == 200);
-}
-
-/// Agrees to tunnels and gives every byte back, behind `hello`.
-async fn echo_tunnel((request, mut respond): Asked) {
-    assert_eq!(request.method(), "CONNECT");
-    let protocol = request.extensions().get::<h2::ext::Protocol>().unwrap();
-    assert_eq!(protocol.as_str(), "websocket");
-    let told = format!("{:?}", request.headers()).replace(|c: char| !c.is_ascii_graphic(), " ");
-    let mut answer = head(200);
-    let headers = answer.headers_mut();
-    headers.insert("x-asked", told.parse().unwrap());
-    headers.insert("sec-websocket-protocol", "chat".parse().unwrap());
-    let mut stream = respond.send_response(answer, false).unwrap();
-    pour(&mut stream, Bytes::from_static(b"hello")).await;
-    let mut body = request.into_body();
-    while let Some(Ok(data)) = body.data().await {
-        body.flow_control().release_capacity(data.len()).unwrap();
-        pour(&mut stream, data).await;
-    }
-    let _gone = stream.send_data(Bytes::new(), true);
-}
-
-fn with_tunnels() -> h2::server::Builder {
-    let mut builder = h2::server::Builder::new();
-    builder.enable_connect_protocol();
-    builder
-}
-
-#[test]
-fn a_websocket_of_http1_becomes_a_stream_of_an_upstream_that_speaks_http2() {
-    const SIZE: usize = 6 << 20;
-    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, |_, asked| echo_tunnel(asked));
-    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
-    for _ in 0..2 {
-        let mut client = Client::connect(served.address);
-        client.send(HANDSHAKE);
-        let head = client.head();
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        for said in [
-            // What belongs to the key of RFC 6455 §1.3.
-            "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
-            "sec-websocket-protocol: chat",
-            "upgrade: websocket",
-        ] {
-            assert!(head.contains(said), "{said}: {head}");
-        }
-        let asked = head
-            .lines()
-            .find(|line| line.starts_with("x-asked"))
-            .unwrap();
-        assert!(
-            asked.contains(r#""sec-websocket-version": "13""#),
-            "{asked}"
-        );
-        for gone in ["-key", r#""connection""#, r#""upgrade""#] {
-            assert!(!asked.contains(gone), "{gone}: {asked}");
-        }
-        assert_eq!(client.some(5), "hello");
-        let mut writer = client.another();
-        let sent = std::thread::spawn(move || {
-            use std::io::Write as _;
-            writer.write_all(&vec![b'm'; SIZE]).unwrap();
-        });
-        assert_eq!(client.bytes(SIZE), vec![b'm'; SIZE]);
-        sent.join().unwrap();
-        // The client's end is the stream's, whose end is the client's.
-        client
-            .another()
-            .shutdown(std::net::Shutdown::Write)
-            .unwrap();
-        assert!(client.closed());
-    }
-    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
-}
-
-#[test]
-fn an_upstream_of_http2_that_takes_no_websockets_or_declines_one_is_told() {
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&asked);
-    let without = Http2Upstream::start(move |_, asked| {
-        count.fetch_add(1, Ordering::SeqCst);
-        ok(asked)
-    });
-    let served = without.behind(vec![op("GET", "/ws").websocket()]).serve();
-    let mut client = Client::connect(served.address);
-    client.send(HANDSHAKE);
-    let answer = client.answer();
-    assert_eq!(
-        (answer.status, answer.problem().as_str()),
-        (502, "upstream_protocol_error")
-    );
-    assert_eq!(asked.load(Ordering::SeqCst), 0, "it was not asked");
-
-    let declines = |_, (_, mut respond): Asked| async move {
-        let mut stream = respond.send_response(head(403), false).unwrap();
-        stream.send_data(Bytes::from_static(b"no"), true).unwrap();
-    };
-    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, declines);
-    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
-    let mut client = Client::connect(served.address);
-    for _ in 0..2 {
-        client.send(HANDSHAKE);
-        let answer = client.answer();
-        assert_eq!((answer.status, answer.text()), (403, "no"));
-    }
-    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
-
-    // In the middle the stream is reset: so is the client's connection.
-    let breaks = |_, (_, mut respond): Asked| async move {
-        let mut stream = respond.send_response(head(200), false).unwrap();
-        pour(&mut stream, Bytes::from_static(b"hello")).await;
-        tokio::task::yield_now().await;
-        stream.send_reset(Reason::INTERNAL_ERROR);
-    };
-    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, breaks);
-    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
-    let mut client = Client::connect(served.address);
-    client.send(HANDSHAKE);
-    assert!(client.head().starts_with("HTTP/1.1 101 "));
-    assert!("hello".starts_with(&client.rest()));
 }

@@ -1,0 +1,131 @@
+//! WebSockets to upstreams that speak HTTP/2 (RFC 8441).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use h2::Reason;
+
+use crate::fixture::*;
+use crate::transports::{Asked, Http2Upstream, head, ok, pour};
+use crate::websocket::HANDSHAKE;
+
+/// Agrees to tunnels and gives every byte back, behind `hello`.
+async fn echo_tunnel((request, mut respond): Asked) {
+    assert_eq!(request.method(), "CONNECT");
+    let protocol = request.extensions().get::<h2::ext::Protocol>().unwrap();
+    assert_eq!(protocol.as_str(), "websocket");
+    let told = format!("{:?}", request.headers()).replace(|c: char| !c.is_ascii_graphic(), " ");
+    let mut answer = head(200);
+    let headers = answer.headers_mut();
+    headers.insert("x-asked", told.parse().unwrap());
+    headers.insert("sec-websocket-protocol", "chat".parse().unwrap());
+    let mut stream = respond.send_response(answer, false).unwrap();
+    pour(&mut stream, Bytes::from_static(b"hello")).await;
+    let mut body = request.into_body();
+    while let Some(Ok(data)) = body.data().await {
+        body.flow_control().release_capacity(data.len()).unwrap();
+        pour(&mut stream, data).await;
+    }
+    let _gone = stream.send_data(Bytes::new(), true);
+}
+
+fn with_tunnels() -> h2::server::Builder {
+    let mut builder = h2::server::Builder::new();
+    builder.enable_connect_protocol();
+    builder
+}
+
+#[test]
+fn a_websocket_of_http1_becomes_a_stream_of_an_upstream_that_speaks_http2() {
+    const SIZE: usize = 6 << 20;
+    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, |_, asked| echo_tunnel(asked));
+    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
+    for _ in 0..2 {
+        let mut client = Client::connect(served.address);
+        client.send(HANDSHAKE);
+        let head = client.head();
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        for said in [
+            // What belongs to the key of RFC 6455 §1.3.
+            "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+            "sec-websocket-protocol: chat",
+            "upgrade: websocket",
+        ] {
+            assert!(head.contains(said), "{said}: {head}");
+        }
+        let asked = head
+            .lines()
+            .find(|line| line.starts_with("x-asked"))
+            .unwrap();
+        assert!(
+            asked.contains(r#""sec-websocket-version": "13""#),
+            "{asked}"
+        );
+        for gone in ["-key", r#""connection""#, r#""upgrade""#] {
+            assert!(!asked.contains(gone), "{gone}: {asked}");
+        }
+        assert_eq!(client.some(5), "hello");
+        let mut writer = client.another();
+        let sent = std::thread::spawn(move || {
+            use std::io::Write as _;
+            writer.write_all(&vec![b'm'; SIZE]).unwrap();
+        });
+        assert_eq!(client.bytes(SIZE), vec![b'm'; SIZE]);
+        sent.join().unwrap();
+        // The client's end is the stream's, whose end is the client's.
+        client
+            .another()
+            .shutdown(std::net::Shutdown::Write)
+            .unwrap();
+        assert!(client.closed());
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1, "shared");
+}
+
+#[test]
+fn an_upstream_of_http2_that_takes_no_websockets_or_declines_one_is_told() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let without = Http2Upstream::start(move |_, asked| {
+        count.fetch_add(1, Ordering::SeqCst);
+        ok(asked)
+    });
+    let served = without.behind(vec![op("GET", "/ws").websocket()]).serve();
+    let mut client = Client::connect(served.address);
+    client.send(HANDSHAKE);
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (502, "upstream_protocol_error")
+    );
+    assert_eq!(asked.load(Ordering::SeqCst), 0, "it was not asked");
+
+    let declines = |_, (_, mut respond): Asked| async move {
+        let mut stream = respond.send_response(head(403), false).unwrap();
+        stream.send_data(Bytes::from_static(b"no"), true).unwrap();
+    };
+    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, declines);
+    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
+    let mut client = Client::connect(served.address);
+    for _ in 0..2 {
+        client.send(HANDSHAKE);
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text()), (403, "no"));
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
+
+    // In the middle the stream is reset: so is the client's connection.
+    let breaks = |_, (_, mut respond): Asked| async move {
+        let mut stream = respond.send_response(head(200), false).unwrap();
+        pour(&mut stream, Bytes::from_static(b"hello")).await;
+        tokio::task::yield_now().await;
+        stream.send_reset(Reason::INTERNAL_ERROR);
+    };
+    let upstream = Http2Upstream::with(with_tunnels(), usize::MAX, breaks);
+    let served = upstream.behind(vec![op("GET", "/ws").websocket()]).serve();
+    let mut client = Client::connect(served.address);
+    client.send(HANDSHAKE);
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    assert!("hello".starts_with(&client.rest()));
+}
