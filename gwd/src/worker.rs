@@ -75,6 +75,8 @@ pub(crate) struct Worker {
     pub(crate) requests: Purse,
     pub(crate) waiting: Waiting,
     pub(crate) pools: Pools,
+    /// Somebody waits for a connection, and one is idle here.
+    pub(crate) wanted: Arc<Notify>,
     /// Requests that are being copied to mirrors.
     pub(crate) copied: Cell<usize>,
     peers: Peers,
@@ -152,6 +154,7 @@ impl Worker {
             waiting: Waiting::default(),
             peers,
             pools: Pools::default(),
+            wanted: Arc::default(),
             copied: Cell::new(0),
             view: RefCell::new(None),
             epoch: Cell::new(0),
@@ -167,6 +170,7 @@ impl Worker {
         tokio::task::spawn_local(Rc::clone(&worker).sweep());
         tokio::task::spawn_local(Rc::clone(&worker).flush_log());
         tokio::task::spawn_local(Rc::clone(&worker).give_room());
+        tokio::task::spawn_local(Rc::clone(&worker).give_way());
         tokio::task::spawn_local({
             let worker = Rc::clone(&worker);
             async move {
@@ -328,6 +332,14 @@ impl Worker {
                     self.waiting.wake_one();
                 }
             }
+        }
+    }
+
+    /// Closes idle connections to upstreams that others wait for.
+    async fn give_way(self: Rc<Self>) {
+        loop {
+            self.wanted.notified().await;
+            self.pools.give_way();
         }
     }
 

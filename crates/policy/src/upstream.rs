@@ -212,10 +212,14 @@ parameters! {
 parameters! {
     /// What an upstream bears at once, over all workers.
     pub struct Limits {
+        /// Connections, open or being opened.
+        0 connections: Count = 1_024 => "connections";
         /// Requests that wait for a connection.
         1 pending: Count = 1_024 => "pending";
         /// Requests.
         2 requests: Count = 1_024 => "requests";
+        /// Bytes of a response's head.
+        4 response_header_bytes: Bytes = 65_536 => "response_header_bytes";
         or none
         /// Second tries, beside what their budget says.
         3 retries: Count => "retries";

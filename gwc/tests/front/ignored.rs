@@ -55,7 +55,7 @@ upstreams:
       passive: {consecutive_5xx: 6, consecutive_gateway_failures: 7, consecutive_local_failures: 8, failure_ratio: 51%, min_requests: 52, interval: 11s, ejection: 31s, max_ejection: 301s, max_ejected: 12%, jitter: 1s, success_rate: {min_targets: 6, min_requests: 101, stdev_factor: 1901}}
     retries: {attempts: 2, "on": [reset, retriable-status-codes, retriable-headers], statuses: [409], headers: [X-Again], per_try_timeout: 800ms, backoff: {base: 26ms, max: 260ms}, budget: {ratio: 21%, min_concurrent: 4}, respect_retry_after: true, idempotency_key: true, max_body: 32KiB}
     circuit_breaker: {consecutive_failures: 4, failure_ratio: 53%, slow_calls: {above: 2s, ratio: 54%}, window: 12s, min_requests: 22, open: 32s, open_max: 302s, half_open_requests: 2, scope: target}
-    limits: {pending: 1025, requests: 1026, retries: 5}
+    limits: {connections: 1023, pending: 1025, requests: 1026, retries: 5, response_header_bytes: 32KiB}
     timeouts: {connect: 1s, request: 7s, idle: 20s}
     host_header: upstream
   v: {targets: {x: {url: "https://127.0.0.1:9002"}}, tls: {sni: v.test, ca: "${file:/run/ca2.pem}", client_cert: {cert: "${file:/run/cert2.pem}", key: "${file:/run/key2.pem}"}, verify: true}}

@@ -383,7 +383,6 @@ fn a_gateway_says_what_it_needs_and_no_gwd_has_it() {
         "policy:threat",
         "policy:ip_filter",
         "auth:jwt",
-        "upstream:limits:later",
         "consumer:groups",
         "operation:validate",
         "operation:cost",

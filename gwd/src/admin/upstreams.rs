@@ -30,6 +30,7 @@ fn upstream(common: &Common, now_ms: u64) -> Value {
         "upstream": &*state.name,
         "circuit": circuit(&state.breaker),
         "requests": state.requests.0.load(Ordering::Relaxed),
+        "connections": state.connections.0.open(),
         "pending": state.pending.0.load(Ordering::Relaxed),
         "retries": state.retries.0.load(Ordering::Relaxed),
         "hosts": hosts.collect::<Vec<_>>(),

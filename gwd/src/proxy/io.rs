@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::scan::Scan;
 use super::stream::Stream;
+use crate::upstream::connections::Seat;
 
 /// A client's bytes.
 pub(crate) struct ClientIo {
@@ -45,7 +46,14 @@ pub(crate) struct Watched {
 }
 
 /// An upstream's bytes, unwatched.
-pub(crate) enum UpstreamSocket {
+pub(crate) struct UpstreamSocket {
+    wire: Wire,
+    /// Given back when the socket is closed.
+    seat: Option<Seat>,
+}
+
+/// What carries an upstream's bytes.
+pub(crate) enum Wire {
     Tcp(TcpStream),
     Tls(Box<client::TlsStream<TcpStream>>),
     Unix(UnixStream),
@@ -285,13 +293,24 @@ impl Write for Watched {
 
 // === impl UpstreamSocket ===
 
+impl From<Wire> for UpstreamSocket {
+    fn from(wire: Wire) -> Self {
+        Self { wire, seat: None }
+    }
+}
+
 impl UpstreamSocket {
+    /// Takes a seat among the upstream's connections, for as long as it is open.
+    pub(crate) fn sit(&mut self, seat: Seat) {
+        self.seat = Some(seat);
+    }
+
     /// What has ended the TLS around it; none where nothing has.
     pub(crate) fn tls_failure(&mut self) -> Option<rustls::Error> {
-        match self {
+        match &mut self.wire {
             // A session that has failed says why again and again.
-            Self::Tls(stream) => stream.get_mut().1.process_new_packets().err(),
-            Self::Tcp(_) | Self::Unix(_) => None,
+            Wire::Tls(stream) => stream.get_mut().1.process_new_packets().err(),
+            Wire::Tcp(_) | Wire::Unix(_) => None,
         }
     }
 }
@@ -302,10 +321,10 @@ impl AsyncRead for UpstreamSocket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        match &mut self.get_mut().wire {
+            Wire::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Wire::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
+            Wire::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
 }
@@ -316,26 +335,26 @@ impl AsyncWrite for UpstreamSocket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
-            Self::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+        match &mut self.get_mut().wire {
+            Wire::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Wire::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, bytes),
+            Wire::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        match &mut self.get_mut().wire {
+            Wire::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Wire::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
+            Wire::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        match &mut self.get_mut().wire {
+            Wire::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Wire::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
+            Wire::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What upstreams' states say to the scrape: hosts that work, ejections, breakers, budgets.
+//! What upstreams' states say to the scrape: hosts that work, ejections, breakers, budgets,
+//! queues.
 
 use std::sync::atomic::Ordering;
 
@@ -9,8 +10,8 @@ use crate::upstream::shared::States;
 
 /// Names, helps and series.
 pub(crate) struct Told {
-    pub(crate) gauges: [(&'static str, &'static str, Numbers); 2],
-    pub(crate) counters: [(&'static str, &'static str, Numbers); 4],
+    pub(crate) gauges: [(&'static str, &'static str, Numbers); 3],
+    pub(crate) counters: [(&'static str, &'static str, Numbers); 5],
 }
 
 /// Reads everything at once.
@@ -18,12 +19,19 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
     let (mut healthy, mut circuits) = (Numbers::new(), Numbers::new());
     let (mut ejections, mut turns) = (Numbers::new(), Numbers::new());
     let (mut exhausted, mut checks) = (Numbers::new(), Numbers::new());
+    let (mut pending, mut full) = (Numbers::new(), Numbers::new());
     states.each(|state| {
         let upstream = || ("upstream", state.name.to_string());
         circuit(&state.breaker, &[upstream()], &mut circuits, &mut turns);
         let count = state.exhausted.load(Ordering::Relaxed);
         if count > 0 {
             exhausted.insert(vec![upstream()], count as f64);
+        }
+        let waiting = state.pending.0.load(Ordering::Relaxed);
+        pending.insert(vec![upstream()], waiting as f64);
+        let count = state.connections.0.full();
+        if count > 0 {
+            full.insert(vec![upstream()], count as f64);
         }
         for host in state.hosts() {
             let labels = vec![upstream(), ("host", host.name.to_string())];
@@ -63,6 +71,11 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
                 "0 closed, 1 half open, 2 open; breakers that have turned once.",
                 circuits,
             ),
+            (
+                "gwd_upstream_pending_requests",
+                "Requests that wait for a connection, or for one to be opened.",
+                pending,
+            ),
         ],
         counters: [
             (
@@ -84,6 +97,11 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
                 "gwd_upstream_health_checks_total",
                 "Health checks that the gateway made.",
                 checks,
+            ),
+            (
+                "gwd_upstream_connections_full_total",
+                "Requests that found as many connections as the upstream may have.",
+                full,
             ),
         ],
     }

@@ -12,10 +12,12 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::deadlines::Slot;
 use crate::descriptors;
 use crate::proxy::failure::{Failure, Kind};
-use crate::proxy::io::UpstreamSocket;
+use crate::proxy::io::{UpstreamSocket, Wire};
 use crate::tls::connector::{Connected, Connector, Offer};
 use crate::upstream::address::Address;
+use crate::upstream::connections::Seat;
 use crate::upstream::http2;
+use crate::upstream::pool::queue::{Seated, Wish};
 use crate::upstream::pool::{Lease, Pool};
 
 /// What a connection is for.
@@ -36,7 +38,8 @@ pub(crate) struct Opened {
     pub(crate) round: u64,
 }
 
-/// Opens a connection to a host and speaks on it what the upstream speaks.
+/// Opens a connection to a host and speaks on it what the upstream speaks. Where the upstream has
+/// as many as it may, one that comes back meanwhile is as good.
 pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
     // One that others can use is opened once, and all that wait use it.
     let mut opening = None;
@@ -49,11 +52,16 @@ pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, F
             return Err(too_long(&"waiting for a connection"));
         }
     }
+    let seat = match in_time(deadline, pool.seat(Wish::Any)).await {
+        Some(Seated::New(seat)) => seat,
+        Some(Seated::Kept(lease)) => return Ok(lease),
+        None => return Err(none_free(pool)),
+    };
     let Opened {
         socket,
         http2,
         round,
-    } = open(pool, pool.offer(), deadline).await?;
+    } = open_on(seat, pool, pool.offer(), deadline).await?;
     pool.agreed(http2);
     let lease = match http2 {
         false => pool.alone(socket, round),
@@ -62,8 +70,12 @@ pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, F
                 Some(_) => Scheme::HTTPS,
                 None => Scheme::HTTP,
             };
-            let connection =
-                http2::Connection::open(socket, scheme, pool.streams(), &pool.gauge).await;
+            let bounds = http2::Bounds {
+                scheme,
+                streams: pool.streams(),
+                head_bytes_max: pool.head_bytes_max(),
+            };
+            let connection = http2::Connection::open(socket, bounds, &pool.gauge).await;
             let connection =
                 connection.map_err(|error| Failure::because(Kind::ConnectFailed, &error))?;
             pool.shared(connection, round)
@@ -77,16 +89,41 @@ fn too_long(what: &dyn fmt::Display) -> Failure {
     Failure::because(Kind::ConnectTimeout, &format_args!("{what} took too long"))
 }
 
+fn none_free(pool: &Pool) -> Failure {
+    let most = pool.connections_max();
+    let why = format_args!(
+        "the upstream has its {most} connections (`limits.connections`), and none became free"
+    );
+    Failure::because(Kind::Overflow, &why)
+}
+
 /// Opens a connection to a host. The deadline is the caller's; it is watched here.
 pub(crate) async fn open(
     pool: &Rc<Pool>,
     offer: Offer,
     deadline: &Slot,
 ) -> Result<Opened, Failure> {
+    match in_time(deadline, pool.seat(Wish::New)).await {
+        Some(Seated::New(seat)) => open_on(seat, pool, offer, deadline).await,
+        Some(Seated::Kept(_)) | None => Err(none_free(pool)),
+    }
+}
+
+/// Opens the connection of a seat.
+async fn open_on(
+    seat: Seat,
+    pool: &Pool,
+    offer: Offer,
+    deadline: &Slot,
+) -> Result<Opened, Failure> {
     let tls = pool.tls.as_deref();
     let dialled = dial(&pool.address, &pool.name, tls, offer, Purpose::Request);
     let opened = in_time(deadline, dialled).await;
-    opened.unwrap_or_else(|| Err(too_long(&format_args!("connecting to {}", pool.address))))
+    let opened =
+        opened.unwrap_or_else(|| Err(too_long(&format_args!("connecting to {}", pool.address))));
+    let mut opened = opened?;
+    opened.socket.sit(seat);
+    Ok(opened)
 }
 
 /// Opens a connection to a host, over TLS to its name where there is any. The caller bounds the
@@ -106,8 +143,8 @@ pub(crate) async fn dial(
         let why = format!("connecting to {address}: {error}");
         Failure::because(Kind::ConnectFailed, &why)
     };
-    let plain = |socket| Opened {
-        socket,
+    let plain = |wire: Wire| Opened {
+        socket: wire.into(),
         // In the clear nothing is agreed on: HTTP/2 is known before, or not spoken.
         http2: offer == Offer::Http2,
         round: 0,
@@ -118,7 +155,7 @@ pub(crate) async fn dial(
             if purpose == Purpose::Request && descriptors::is_of_reserve(&stream) {
                 return Err(none_left());
             }
-            return Ok(plain(UpstreamSocket::Unix(stream)));
+            return Ok(plain(Wire::Unix(stream)));
         }
         Address::Inet(address) => match purpose {
             Purpose::Request => {
@@ -132,7 +169,7 @@ pub(crate) async fn dial(
     // Without it small requests may wait for an acknowledgement; a failure only costs that.
     let _delayed = stream.set_nodelay(true);
     let Some(tls) = tls else {
-        return Ok(plain(UpstreamSocket::Tcp(stream)));
+        return Ok(plain(Wire::Tcp(stream)));
     };
     let connected = tls.connect(name, offer, stream).await;
     let Connected {
@@ -146,7 +183,7 @@ pub(crate) async fn dial(
         return Err(Failure::because(Kind::TlsProtocol, &why));
     }
     Ok(Opened {
-        socket: UpstreamSocket::Tls(stream),
+        socket: Wire::Tls(stream).into(),
         http2,
         round,
     })

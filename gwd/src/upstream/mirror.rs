@@ -162,6 +162,8 @@ impl Copies {
         deadline.set(now_ms + service.connect_timeout_ms);
         let mut lease = match idle {
             Some(lease) => lease,
+            // A copy takes no connection from those who wait for one.
+            None if !pool.has_seats() => return "overflow",
             None => match connect(pool, &deadline).await {
                 Ok(lease) => lease,
                 Err(_) => return "failed",

@@ -5,6 +5,7 @@ pub(crate) mod affinity;
 pub(crate) mod balance;
 pub(crate) mod breaker;
 pub(crate) mod connect;
+pub(crate) mod connections;
 mod fuses;
 pub(crate) mod health;
 pub(crate) mod hosts;
@@ -36,7 +37,7 @@ use crate::upstream::affinity::Affinity;
 use crate::upstream::balance::{Balance, Choice};
 use crate::upstream::hosts::{Common, Endpoint, HostSet};
 use crate::upstream::outlier::{Sign, Watch};
-use crate::upstream::pool::Pool;
+use crate::upstream::pool::{Of, Pool};
 use crate::upstream::shared::{Busy, InFlight};
 use crate::worker::Worker;
 
@@ -92,10 +93,13 @@ impl Service {
         let endpoints = set.endpoints.iter();
         let weights: Vec<u32> = endpoints.clone().map(|one| one.target.weight).collect();
         let pools = endpoints.zip(&set.hosts);
-        let pools = pools.map(|(one, host)| {
-            let tls = connector.filter(|_| one.target.tls);
-            worker.pools.pool(worker, upstream, uid, one, host, tls)
-        });
+        let of = Of {
+            upstream,
+            state: &common.state,
+            uid,
+            connector,
+        };
+        let pools = pools.map(|(one, host)| worker.pools.pool(worker, &of, one, host));
         let pools: Box<[Rc<Pool>]> = pools.collect();
         let averages = pools.iter().map(|pool| Rc::clone(&pool.average));
         let (lb, offset) = (upstream.balance.lb, worker.random.next());

@@ -9,6 +9,8 @@
 //! both ended clean. Two ages: a `fresh` one may serve any request, an older one only such as can
 //! be repeated (data-plane.md §7).
 
+pub(crate) mod queue;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use policy::StateId;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use crate::clock::Clock;
 use crate::proxy::body::{Gate, RequestBody};
 use crate::proxy::io::UpstreamSocket;
 use crate::telemetry::shard::PoolGauge;
@@ -27,8 +30,9 @@ use crate::tls::connector::{Connector, Offer};
 use crate::upstream::Held;
 use crate::upstream::address::Address;
 use crate::upstream::balance::Average;
+use crate::upstream::connections::Waiter;
 use crate::upstream::hosts::Endpoint;
-use crate::upstream::shared::Host;
+use crate::upstream::shared::{Host, State};
 use crate::upstream::transport::{Call, CallError, Incoming, Refused, Transport};
 use crate::upstream::{http1, http2};
 use crate::worker::Worker;
@@ -52,12 +56,23 @@ type Key = (
     Option<u64>,
 );
 
+/// The upstream whose hosts have pools.
+pub(crate) struct Of<'a> {
+    pub(crate) upstream: &'a ir::Upstream,
+    pub(crate) state: &'a Arc<State>,
+    /// Its metric id.
+    pub(crate) uid: u32,
+    pub(crate) connector: Option<&'a Arc<Connector>>,
+}
+
 /// Connections to one host.
 pub(crate) struct Pool {
     pub(crate) address: Address,
     /// The name by which the host is spoken to.
     pub(crate) name: Box<str>,
     host: Arc<Host>,
+    state: Arc<State>,
+    clock: Clock,
     /// How long its answers took.
     pub(crate) average: Rc<Average>,
     pub(crate) protocol: ir::UpstreamProtocol,
@@ -65,6 +80,8 @@ pub(crate) struct Pool {
     /// Of the TLS, in which all connections here were opened.
     round: Cell<u64>,
     idle: RefCell<Vec<Idle>>,
+    /// Came back for somebody who waits, and was not taken yet.
+    kept: RefCell<Vec<(Arc<Waiter>, Idle)>>,
     /// Connections of HTTP/2; the first that has room is used.
     shared: RefCell<Vec<http2::Connection>>,
     /// How many exchanges the host bears on each, as it said last.
@@ -75,6 +92,10 @@ pub(crate) struct Pool {
     /// HTTP/1.1 was agreed on last.
     declined: Cell<bool>,
     idle_timeout_ms: Cell<u64>,
+    /// Connections that the upstream may have.
+    connections_max: Cell<u64>,
+    /// Bytes that the head of a response may have.
+    head_bytes_max: Cell<u32>,
     pub(crate) gauge: Arc<PoolGauge>,
 }
 
@@ -92,6 +113,8 @@ pub(crate) struct Lease {
     pool: Rc<Pool>,
     /// Of the TLS, in which it was opened.
     round: u64,
+    /// It carried another's request a moment before.
+    handed_on: bool,
     /// None of a shared connection, which counts itself.
     _active: Option<Active>,
 }
@@ -107,37 +130,52 @@ impl Pools {
     pub(crate) fn pool(
         &self,
         worker: &Worker,
-        upstream: &ir::Upstream,
-        upstream_uid: u32,
+        of: &Of<'_>,
         endpoint: &Endpoint,
         host: &Arc<Host>,
-        tls: Option<&Arc<Connector>>,
     ) -> Rc<Pool> {
-        let (protocol, idle_timeout_ms) = (upstream.protocol, upstream.idle_timeout_ms);
+        let Of {
+            upstream,
+            state,
+            uid,
+            connector,
+        } = of;
+        let tls = connector.filter(|_| endpoint.target.tls);
+        let protocol = upstream.protocol;
         let (address, name) = (&endpoint.address, endpoint.target.host.as_str());
         let id = tls.map(|tls| tls.id);
         let key = (upstream.state, address.clone(), name.into(), protocol, id);
         let mut pools = self.0.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
+            let gauge = worker.shard.pool(*uid);
+            state.connections.0.join(&gauge, &worker.wanted);
             Rc::new(Pool {
                 address: address.clone(),
                 name: name.into(),
                 host: Arc::clone(host),
+                state: Arc::clone(state),
+                clock: worker.shared.clock,
                 average: Rc::default(),
                 protocol,
                 tls: tls.map(Arc::clone),
                 round: Cell::new(tls.map_or(0, |tls| tls.round())),
                 idle: RefCell::default(),
+                kept: RefCell::default(),
                 shared: RefCell::default(),
                 streams: Cell::new(http2::STREAMS_ASSUMED),
                 opening: Cell::new(false),
                 opened: Notify::new(),
                 declined: Cell::new(false),
-                idle_timeout_ms: Cell::new(idle_timeout_ms),
-                gauge: worker.shard.pool(upstream_uid),
+                idle_timeout_ms: Cell::default(),
+                connections_max: Cell::default(),
+                head_bytes_max: Cell::default(),
+                gauge,
             })
         });
-        pool.idle_timeout_ms.set(idle_timeout_ms);
+        pool.idle_timeout_ms.set(upstream.idle_timeout_ms);
+        pool.connections_max.set(upstream.limits.connections);
+        let head_bytes_max = u32::try_from(upstream.limits.response_header_bytes);
+        pool.head_bytes_max.set(head_bytes_max.unwrap_or(u32::MAX));
         Rc::clone(pool)
     }
 
@@ -267,17 +305,27 @@ impl Pool {
         self.opened.notified().await;
     }
 
-    fn lease(self: &Rc<Self>, transport: Transport, round: u64) -> Lease {
-        let alone = matches!(transport, Transport::Http1(_));
-        let active = alone.then(|| {
-            self.gauge.active(1);
-            Active(Arc::clone(&self.gauge))
-        });
+    /// Bytes that the head of a response may have.
+    pub(crate) fn head_bytes_max(&self) -> u32 {
+        self.head_bytes_max.get()
+    }
+
+    fn lease(self: &Rc<Self>, mut transport: Transport, round: u64) -> Lease {
+        let active = match &mut transport {
+            Transport::Http1(connection) => {
+                connection.set_head_bytes_max(self.head_bytes_max.get() as usize);
+                self.gauge.active(1);
+                Some(Active(Arc::clone(&self.gauge)))
+            }
+            // It counts itself.
+            Transport::Http2(_) => None,
+        };
         Lease {
             transport: Some(transport),
             held: None,
             pool: Rc::clone(self),
             round,
+            handed_on: false,
             _active: active,
         }
     }
@@ -288,6 +336,9 @@ impl Pool {
             true => 0,
             false => self.idle_timeout_ms.get(),
         };
+        // There may be fewer than before.
+        let open = self.state.connections.0.open();
+        self.give_way(open.saturating_sub(self.connections_max.get()));
         let mut shared = self.shared.borrow_mut();
         shared.retain(|one| one.sweep(now_ms, limit_ms));
         self.idle.borrow_mut().retain_mut(|idle| {
@@ -298,6 +349,12 @@ impl Pool {
             }
             keep
         });
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.state.connections.0.part(&self.gauge);
     }
 }
 
@@ -316,6 +373,11 @@ impl Lease {
     /// Whether others use the connection at the same time.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self.transport, Some(Transport::Http2(_)))
+    }
+
+    /// Whether the other side may have closed it without our having seen it.
+    pub(crate) fn is_used(&self) -> bool {
+        self.handed_on || self.is_shared()
     }
 
     /// Sends a request and waits for the head of the response, whose body has the connection
@@ -344,16 +406,16 @@ impl Lease {
 
     /// The exchange is over: the connection can be used again where both sides ended clean.
     pub(crate) fn give_back(self, body: &mut Incoming, now_ms: u64) {
-        let mut idle = self.pool.idle.borrow_mut();
+        let full = self.pool.idle.borrow().len() >= IDLE_MAX;
         let outdated = self.round != self.pool.round.get();
-        if idle.len() >= IDLE_MAX || outdated || self.pool.host.has_left() {
+        if full || outdated || self.pool.host.has_left() {
             return;
         }
         if let Some(transport) = body.take_transport() {
-            self.pool.gauge.idle(1);
-            idle.push(Idle {
+            let since_ms = now_ms;
+            self.pool.keep(Idle {
                 transport,
-                since_ms: now_ms,
+                since_ms,
             });
         }
     }

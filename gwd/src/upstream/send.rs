@@ -229,7 +229,7 @@ impl Call<'_, '_> {
         let again = self.way.repeatable && !matches!(source, Source::Stream { .. });
         let reuse = if again { Reuse::Any } else { Reuse::Fresh };
         let (lease, reused, mut target) = self.take_connection(reuse, record).await?;
-        let reused = reused || lease.is_shared();
+        let reused = reused || lease.is_used();
         let Way {
             route,
             upstream,

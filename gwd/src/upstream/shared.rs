@@ -16,6 +16,7 @@ use policy::StateId;
 use crate::discovery::Discovery;
 use crate::upstream::address::Address;
 use crate::upstream::breaker::Breaker;
+use crate::upstream::connections::Connections;
 use crate::upstream::health::{Checks, Verdict};
 use crate::upstream::hosts::Common;
 use crate::upstream::outlier::Tally;
@@ -39,6 +40,7 @@ pub(crate) struct State {
     pub(crate) requests: Padded<AtomicU64>,
     /// Requests that wait for a connection.
     pub(crate) pending: Padded<AtomicU64>,
+    pub(crate) connections: Padded<Connections>,
     /// Second tries in flight and those that wait for their turn.
     pub(crate) retries: Padded<AtomicU64>,
     pub(crate) breaker: Arc<Breaker>,
@@ -151,6 +153,7 @@ impl State {
             hosts: Mutex::default(),
             requests: Padded::default(),
             pending: Padded::default(),
+            connections: Padded::default(),
             retries: Padded::default(),
             breaker: Arc::default(),
             ejecting: AtomicBool::new(false),

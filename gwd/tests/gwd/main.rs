@@ -48,5 +48,6 @@ mod tls_peers;
 mod transports;
 mod trust;
 mod tunnels;
+mod upstream_limits;
 mod upstream_tls;
 mod websocket;

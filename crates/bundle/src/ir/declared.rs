@@ -112,6 +112,11 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
             Some("h2" | "auto") => Some("protocol:alpn"),
             _ => Some("protocol"),
         },
+        [limits, key] if limits == "limits" => match key.as_str() {
+            "connections" => Some("limits:connections"),
+            "response_header_bytes" => Some("limits:response_header_bytes"),
+            _ => Some("limits"),
+        },
         path => path.first().map(String::as_str),
     });
     let keys: BTreeSet<&str> = keys.collect();

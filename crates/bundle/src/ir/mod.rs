@@ -93,6 +93,8 @@ pub const PROVIDES: &[&str] = &[
     "upstream:health:active",
     "upstream:lb",
     "upstream:limits",
+    "upstream:limits:connections",
+    "upstream:limits:response_header_bytes",
     "upstream:protocol",
     "upstream:protocol:alpn",
     "upstream:retries",

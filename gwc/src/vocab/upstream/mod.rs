@@ -12,8 +12,8 @@ mod rules;
 use super::listener::CERTIFICATE;
 use rules::{
     asks_for_what_is_there, asks_what_its_kind_asks, checks_end_before_the_next,
-    connects_before_the_answer, ejections_can_grow, hash_goes_with_lb, protocols_have_their_scheme,
-    somebody_is_checked, tls_has_targets, tries_fit_into_the_timeout,
+    connects_before_the_answer, ejections_can_grow, hash_goes_with_lb, heads_fit,
+    protocols_have_their_scheme, somebody_is_checked, tls_has_targets, tries_fit_into_the_timeout,
 };
 
 /// One upstream.
@@ -363,15 +363,15 @@ static SUCCESS_RATE: Object = Object {
 static LIMITS: Object = Object {
     what: "the limits of an upstream",
     fields: &[
-        F::later(
+        F::optional(
             "connections",
             Integer(1, 1 << 24),
-            "Connections at once; 1024 where nothing is said.",
+            "Connections to all of its targets together, WebSockets among them, health checks not; 1024 where nothing is said. Where all are in use a request waits for one, no longer than `timeouts.connect`; then 503 `upstream_overflow`.",
         ),
         F::optional(
             "pending",
             Integer(0, 1 << 24),
-            "Requests that wait for a connection; 1024 where nothing is said.",
+            "Requests that wait for a connection, or for one to be opened; 1024 where nothing is said.",
         ),
         F::optional(
             "requests",
@@ -383,13 +383,13 @@ static LIMITS: Object = Object {
             Integer(0, 1 << 24),
             "Second tries in flight; as their budget says where nothing is said.",
         ),
-        F::later(
+        F::optional(
             "response_header_bytes",
             Size,
-            "Bytes of a response's head; 64KiB where nothing is said.",
+            "Bytes of a response's head, `1KiB` to `1MiB`; 64KiB where nothing is said. A longer one is 502 `upstream_protocol_error`. Connections of HTTP/2 that are open keep what held when they were opened.",
         ),
     ],
-    rules: &[],
+    rules: &[Rule::Holds(heads_fit)],
 };
 
 static TLS: Object = Object {

@@ -114,6 +114,24 @@ pub(super) fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
+/// A head has a line and a few fields; and it is held in memory as a whole.
+pub(super) fn heads_fit(node: NodeRef<'_>, sink: &mut Sink) {
+    let size = node.get("response_header_bytes");
+    let Some(size) = size.filter(|size| !size.is_null()) else {
+        return;
+    };
+    if read::size_bytes(size).is_ok_and(|bytes| !(1 << 10..=1 << 20).contains(&bytes)) {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                size.span(),
+                "the head of a response may have 1KiB to 1MiB",
+            )
+            .help("write `64KiB`, or remove it: that holds where nothing is said"),
+        );
+    }
+}
+
 pub(super) fn checks_end_before_the_next(node: NodeRef<'_>, sink: &mut Sink) {
     let (interval, timeout) = (time(node, "interval", 10_000), time(node, "timeout", 2_000));
     let at = node.entry("timeout").or_else(|| node.entry("interval"));

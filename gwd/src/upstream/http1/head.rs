@@ -9,8 +9,6 @@ use smallvec::SmallVec;
 
 use super::Error;
 
-/// Bytes of a head.
-const BYTES_MAX: usize = 256 << 10;
 /// Fields of a head.
 const FIELDS_MAX: usize = 128;
 
@@ -26,10 +24,11 @@ pub(super) struct Head {
 }
 
 /// Takes a head from what has been read; none where it is not whole. `seen` is how many bytes
-/// have been looked at in vain; the fields go into `spare`.
+/// have been looked at in vain; a head has `bytes_max` at most; the fields go into `spare`.
 pub(super) fn parse(
     read: &mut BytesMut,
     seen: &mut usize,
+    bytes_max: usize,
     spare: &mut HeaderMap,
 ) -> Result<Option<Head>, Error> {
     // Most heads come whole. Of one that did not, only what is new is searched for the end.
@@ -38,7 +37,7 @@ pub(super) fn parse(
         let ends = memchr::memchr_iter(b'\n', &read[from..])
             .any(|at| matches!(&read[from + at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]));
         if !ends {
-            return not_whole(read, seen);
+            return not_whole(read, seen, bytes_max);
         }
     }
     let mut fields = [const { std::mem::MaybeUninit::uninit() }; FIELDS_MAX];
@@ -47,11 +46,11 @@ pub(super) fn parse(
     let status = config.parse_response_with_uninit_headers(&mut parsed, read, &mut fields);
     let length = match status {
         Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) => return not_whole(read, seen),
+        Ok(httparse::Status::Partial) => return not_whole(read, seen, bytes_max),
         Err(httparse::Error::TooManyHeaders) => return Err(Error::HeadTooLarge),
         Err(_) => return Err(Error::Invalid("a head that is none")),
     };
-    if length > BYTES_MAX {
+    if length > bytes_max {
         return Err(Error::HeadTooLarge);
     }
     let version = match parsed.version {
@@ -95,9 +94,9 @@ pub(super) fn parse(
 }
 
 /// Notes how far was looked; a head that is too large already never becomes whole.
-fn not_whole(read: &BytesMut, seen: &mut usize) -> Result<Option<Head>, Error> {
+fn not_whole(read: &BytesMut, seen: &mut usize, bytes_max: usize) -> Result<Option<Head>, Error> {
     *seen = read.len();
-    if read.len() > BYTES_MAX {
+    if read.len() > bytes_max {
         Err(Error::HeadTooLarge)
     } else {
         Ok(None)

@@ -36,6 +36,8 @@ use crate::proxy::body::{Gate, RequestBody};
 
 /// Bytes that are read at once while a head is awaited.
 const HEAD_READ: usize = 8 << 10;
+/// Bytes of a head, where nothing else is said.
+const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Interim responses before a final one.
 const INTERIM_MAX: usize = 16;
 
@@ -46,6 +48,8 @@ pub(crate) struct Connection<I> {
     read: BytesMut,
     /// How much of a head that is not whole has been looked at.
     seen: usize,
+    /// Bytes that the head of a response may have.
+    head_bytes_max: usize,
 }
 
 /// Why a call has no response, or not all of it.
@@ -96,7 +100,13 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
             io,
             read: BytesMut::new(),
             seen: 0,
+            head_bytes_max: HEAD_BYTES_MAX,
         }
+    }
+
+    /// From now on heads of responses are so long at most.
+    pub(crate) fn set_head_bytes_max(&mut self, head_bytes_max: usize) {
+        self.head_bytes_max = head_bytes_max;
     }
 
     /// Whether the other side has said nothing since the last response: neither its end nor
@@ -185,7 +195,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         fields: &mut HeaderMap,
     ) -> Poll<Result<Head, Error>> {
         loop {
-            if let Some(head) = head::parse(&mut self.read, &mut self.seen, fields)? {
+            let most = self.head_bytes_max;
+            if let Some(head) = head::parse(&mut self.read, &mut self.seen, most, fields)? {
                 self.seen = 0;
                 return Poll::Ready(Ok(head));
             }

@@ -43,8 +43,6 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Bytes of a request that may wait for a stream's window.
 const SEND_BUFFER: usize = 64 << 10;
-/// Bytes of a response's fields.
-const HEADER_LIST_MAX: u32 = 64 << 10;
 /// Streams that a host bears of which nothing is known yet.
 pub(crate) const STREAMS_ASSUMED: usize = 100;
 /// Interim responses before a final one.
@@ -61,6 +59,16 @@ pub(crate) struct Connection {
     send: SendRequest<Bytes>,
     scheme: Scheme,
     state: Rc<State>,
+}
+
+/// What holds on a connection.
+pub(crate) struct Bounds {
+    /// What requests on it have (RFC 9113 §8.3.1).
+    pub(crate) scheme: Scheme,
+    /// Streams at most, until the other side has said how many it bears.
+    pub(crate) streams: usize,
+    /// Bytes of a response's fields.
+    pub(crate) head_bytes_max: u32,
 }
 
 /// How a connection is.
@@ -120,23 +128,27 @@ pub(crate) struct Refused {
 
 impl Connection {
     /// Speaks HTTP/2 on a connection that has just been opened; a task of this thread moves its
-    /// frames. `scheme` is what requests on it have (RFC 9113 §8.3.1). `streams` are sent at most until the other side has said how many it bears.
+    /// frames.
     ///
     /// # Errors
     /// If the preface cannot be written.
     pub(crate) async fn open(
         socket: UpstreamSocket,
-        scheme: Scheme,
-        streams: usize,
+        bounds: Bounds,
         gauge: &Arc<PoolGauge>,
     ) -> Result<Self, h2::Error> {
+        let Bounds {
+            scheme,
+            streams,
+            head_bytes_max,
+        } = bounds;
         let (gather, drain) = gather(TokioIo::new(socket));
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .initial_max_send_streams(streams)
             .max_send_buffer_size(SEND_BUFFER)
-            .max_header_list_size(HEADER_LIST_MAX)
+            .max_header_list_size(head_bytes_max)
             .enable_push(false)
             .handshake::<_, Bytes>(TokioIo::new(gather));
         let (send, mut connection) = handshake.await?;
@@ -196,6 +208,11 @@ impl Connection {
     /// How many exchanges at once the other side bears, as far as it has said.
     pub(crate) fn streams(&self) -> usize {
         self.send.current_max_send_streams()
+    }
+
+    /// Exchanges on it.
+    pub(crate) fn active(&self) -> usize {
+        self.state.active.get()
     }
 
     /// Whether it has less to do than four fifths of what the other side bears.

@@ -1,0 +1,285 @@
+//! How many connections an upstream has, over its hosts and all workers (Envoy's
+//! `max_connections`; data-plane.md §7).
+//!
+//! A [`Seat`] is the right to one connection. The connection's socket holds it, so that it is
+//! given back whichever way the connection ends; health checks need none. Where all seats are
+//! taken, whoever needs one stands in a queue of the process. It gets a seat that is given back,
+//! or a connection that comes back to its own worker's pool; a connection that is idle elsewhere is
+//! closed for it. While seats are free nothing here is locked, and a connection that is kept costs
+//! one load.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::telemetry::shard::PoolGauge;
+use crate::upstream::shared::State;
+
+/// How much longer somebody elsewhere must have waited than the eldest of the pool to which a
+/// connection comes back, so that the connection is closed and its seat goes there: a connection
+/// that is moved costs another one's opening.
+const PATIENCE_MS: u64 = 20;
+/// How often whoever waits looks for idle connections: one that came back a moment before may have
+/// seen nobody waiting.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// The connections of one upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    /// Seats that are taken.
+    open: AtomicU64,
+    /// How many stand in the queue; looked at without its lock.
+    waiting: AtomicU64,
+    /// Requests that found all seats taken.
+    full: AtomicU64,
+    queue: Mutex<VecDeque<Arc<Waiter>>>,
+    pools: Mutex<Vec<Stock>>,
+}
+
+/// The right to one connection; given back by dropping it.
+#[derive(Debug)]
+pub(crate) struct Seat(Arc<State>);
+
+/// A pool of one worker, which may have idle connections.
+#[derive(Debug)]
+struct Stock {
+    gauge: Arc<PoolGauge>,
+    /// Asks its worker to look who waits.
+    wanted: Arc<Notify>,
+}
+
+/// Somebody who needs a connection.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    /// The pool of which a connection would do; none where it has to be a new one.
+    pool: Option<Arc<PoolGauge>>,
+    since_ms: u64,
+    /// How many connections there may be, as far as this one knows.
+    most: u64,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    word: Option<Word>,
+    waker: Option<Waker>,
+}
+
+/// What somebody who waits is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// A seat is taken for it.
+    Seat,
+    /// A connection of its pool is kept for it.
+    Kept,
+}
+
+/// Whose turn it is at a connection that comes back.
+pub(crate) enum Next {
+    /// Nobody waits.
+    Nobody,
+    /// Somebody of the same pool, who has left the queue and is to be told.
+    Ours(Arc<Waiter>),
+    /// Somebody elsewhere: the connection is to be closed.
+    Elsewhere,
+}
+
+// === impl State ===
+
+impl State {
+    /// A seat, unless all are taken or others wait for one.
+    pub(crate) fn seat(self: &Arc<Self>, most: u64) -> Option<Seat> {
+        let connections = &self.connections.0;
+        let free = !connections.are_awaited() && connections.take(most);
+        free.then(|| Seat(Arc::clone(self)))
+    }
+
+    /// A seat that was taken for a waiter ([`Word::Seat`]).
+    pub(crate) fn seat_of(self: &Arc<Self>, word: Word) -> Option<Seat> {
+        match word {
+            Word::Seat => Some(Seat(Arc::clone(self))),
+            Word::Kept => None,
+        }
+    }
+}
+
+// === impl Connections ===
+
+impl Connections {
+    /// Connections that are open or being opened.
+    pub(crate) fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Requests that found all seats taken, so far.
+    pub(crate) fn full(&self) -> u64 {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// How many wait.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether anybody waits.
+    pub(crate) fn are_awaited(&self) -> bool {
+        self.waiting() > 0
+    }
+
+    /// A pool may have idle connections from now on.
+    pub(crate) fn join(&self, gauge: &Arc<PoolGauge>, wanted: &Arc<Notify>) {
+        lock(&self.pools).push(Stock {
+            gauge: Arc::clone(gauge),
+            wanted: Arc::clone(wanted),
+        });
+    }
+
+    /// A pool is given up.
+    pub(crate) fn part(&self, gauge: &Arc<PoolGauge>) {
+        lock(&self.pools).retain(|stock| !Arc::ptr_eq(&stock.gauge, gauge));
+    }
+
+    /// Stands in the queue. Whoever does so leaves it by [`Self::leave`].
+    pub(crate) fn stand(
+        &self,
+        pool: Option<&Arc<PoolGauge>>,
+        most: u64,
+        now_ms: u64,
+    ) -> Arc<Waiter> {
+        let waiter = Arc::new(Waiter {
+            pool: pool.map(Arc::clone),
+            since_ms: now_ms,
+            most,
+            told: Mutex::default(),
+        });
+        self.full.fetch_add(1, Ordering::Relaxed);
+        let mut queue = lock(&self.queue);
+        queue.push_back(Arc::clone(&waiter));
+        self.count(&queue);
+        // A seat that was given back a moment before has seen nobody waiting.
+        self.call(&mut queue);
+        waiter
+    }
+
+    /// Waits until somebody is told something.
+    pub(crate) async fn told(&self, waiter: &Waiter) -> Word {
+        loop {
+            self.look_for_idle();
+            let told = tokio::time::timeout(LOOK_AGAIN, poll_fn(|cx| waiter.poll(cx.waker())));
+            if let Ok(word) = told.await {
+                return word;
+            }
+        }
+    }
+
+    /// Leaves the queue; tells what was said and not heard.
+    pub(crate) fn leave(&self, waiter: &Arc<Waiter>) -> Option<Word> {
+        let mut queue = lock(&self.queue);
+        if let Some(at) = queue.iter().position(|one| Arc::ptr_eq(one, waiter)) {
+            queue.remove(at);
+            self.count(&queue);
+        }
+        // Under the lock: what is told, is told by now.
+        lock(&waiter.told).word.take()
+    }
+
+    /// Whose turn it is at a connection that comes back to a pool.
+    pub(crate) fn next(&self, pool: &Arc<PoolGauge>) -> Next {
+        let mut queue = lock(&self.queue);
+        let Some(eldest) = queue.front() else {
+            return Next::Nobody;
+        };
+        let last_ms = eldest.since_ms + PATIENCE_MS;
+        let ours = |one: &Arc<Waiter>| one.pool.as_ref().is_some_and(|at| Arc::ptr_eq(at, pool));
+        let ours = queue.iter().position(ours);
+        let ours = ours.filter(|at| queue[*at].since_ms <= last_ms);
+        let Some(waiter) = ours.and_then(|at| queue.remove(at)) else {
+            return Next::Elsewhere;
+        };
+        self.count(&queue);
+        Next::Ours(waiter)
+    }
+
+    /// Asks a worker that has an idle connection to close it.
+    fn look_for_idle(&self) {
+        let pools = lock(&self.pools);
+        let idle = |stock: &&Stock| stock.gauge.idle.load(Ordering::Relaxed);
+        let most = pools.iter().max_by_key(idle);
+        if let Some(stock) = most.filter(|stock| idle(stock) > 0) {
+            stock.wanted.notify_one();
+        }
+    }
+
+    fn take(&self, most: u64) -> bool {
+        let more = |open: u64| (open < most).then_some(open + 1);
+        let taken = (self.open).fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+        taken.is_ok()
+    }
+
+    fn give_back(&self) {
+        // Either whoever comes sees the seat, or this sees who came.
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        if self.waiting.load(Ordering::SeqCst) > 0 {
+            self.call(&mut lock(&self.queue));
+        }
+    }
+
+    /// Gives the seats that are free to those who wait, the eldest first.
+    fn call(&self, queue: &mut VecDeque<Arc<Waiter>>) {
+        while let Some(eldest) = queue.front()
+            && self.take(eldest.most)
+        {
+            eldest.tell(Word::Seat);
+            queue.pop_front();
+            self.count(queue);
+        }
+    }
+
+    fn count(&self, queue: &VecDeque<Arc<Waiter>>) {
+        let waiting = u64::try_from(queue.len()).unwrap_or(u64::MAX);
+        self.waiting.store(waiting, Ordering::SeqCst);
+    }
+}
+
+// === impl Waiter ===
+
+impl Waiter {
+    /// Says what it has waited for.
+    pub(crate) fn tell(&self, word: Word) {
+        let mut told = lock(&self.told);
+        told.word = Some(word);
+        if let Some(waker) = told.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, waker: &Waker) -> Poll<Word> {
+        let mut told = lock(&self.told);
+        match told.word.take() {
+            Some(word) => Poll::Ready(word),
+            None => {
+                told.waker = Some(waker.clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.connections.0.give_back();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "connections_tests.rs"]
+mod tests;

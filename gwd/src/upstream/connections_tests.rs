@@ -1,0 +1,268 @@
+//! Held to a plain model over random sequences with cancellation.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// What a test does next; numbers choose among those there are.
+#[derive(Clone, Debug)]
+enum Act {
+    /// Somebody of a pool needs a connection.
+    Need { pool: usize, new: bool },
+    /// A connection in use ends.
+    Break(usize),
+    /// A connection in use comes back to its pool.
+    Return(usize),
+    /// A pool closes an idle connection.
+    GiveWay(usize),
+    /// Somebody who waits looks what it was told.
+    Listen(usize),
+    /// Somebody who waits goes away.
+    Leave(usize),
+    /// Time passes.
+    Pass(u64),
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let which = 0..16_usize;
+    let act = prop_oneof![
+        5 => (0..3_usize, any::<bool>()).prop_map(|(pool, new)| Act::Need { pool, new }),
+        1 => which.clone().prop_map(Act::Break),
+        4 => which.clone().prop_map(Act::Return),
+        2 => which.clone().prop_map(Act::GiveWay),
+        3 => which.clone().prop_map(Act::Listen),
+        1 => which.prop_map(Act::Leave),
+        2 => (0..60_u64).prop_map(Act::Pass),
+    ];
+    prop::collection::vec(act, 0..120)
+}
+
+/// Somebody who waits, as the model knows it.
+struct Waits {
+    waiter: Arc<Waiter>,
+    pool: usize,
+    new: bool,
+    since_ms: u64,
+    /// A seat, or a connection, is there for it.
+    called: bool,
+}
+
+struct Street {
+    state: Arc<State>,
+    most: u64,
+    pools: [Arc<PoolGauge>; 3],
+    now_ms: u64,
+    /// Connections in use, by pool.
+    used: Vec<(usize, Seat)>,
+    idle: Vec<(usize, Seat)>,
+    /// Connections that wait to be taken by who was told of them.
+    kept: Vec<(Arc<Waiter>, usize, Seat)>,
+    /// In the order of their coming.
+    waits: Vec<Waits>,
+}
+
+impl Street {
+    fn new(most: u64) -> Self {
+        let street = Self {
+            state: Arc::new(State::new("u")),
+            most,
+            pools: Default::default(),
+            now_ms: 0,
+            used: Vec::new(),
+            idle: Vec::new(),
+            kept: Vec::new(),
+            waits: Vec::new(),
+        };
+        for pool in &street.pools {
+            street.connections().join(pool, &Arc::default());
+        }
+        street
+    }
+
+    fn connections(&self) -> &Connections {
+        &self.state.connections.0
+    }
+
+    /// A seat is free: the eldest who was not called gets it.
+    fn seat_is_free(&mut self) {
+        if let Some(eldest) = self.waits.iter_mut().find(|one| !one.called) {
+            eldest.called = true;
+        }
+    }
+
+    fn act(&mut self, act: &Act) {
+        match *act {
+            Act::Need { pool, new } => self.need(pool, new),
+            Act::Break(at) if !self.used.is_empty() => {
+                drop(self.used.swap_remove(at % self.used.len()));
+                self.seat_is_free();
+            }
+            Act::Return(at) if !self.used.is_empty() => {
+                let (pool, seat) = self.used.swap_remove(at % self.used.len());
+                self.comes_back(pool, seat);
+            }
+            Act::GiveWay(at) if !self.idle.is_empty() => {
+                drop(self.idle.swap_remove(at % self.idle.len()));
+                self.seat_is_free();
+            }
+            Act::Listen(at) if !self.waits.is_empty() => self.listen(at % self.waits.len()),
+            Act::Leave(at) if !self.waits.is_empty() => self.leave(at % self.waits.len()),
+            Act::Pass(ms) => self.now_ms += ms,
+            _ => {}
+        }
+    }
+
+    fn need(&mut self, pool: usize, new: bool) {
+        let taken = (self.used.len() + self.idle.len() + self.kept.len()) as u64;
+        let promised = self.waits.iter().filter(|one| one.called).count() - self.kept.len();
+        let free = taken + (promised as u64) < self.most;
+        let waits = self.waits.iter().any(|one| !one.called);
+        match self.state.seat(self.most) {
+            Some(seat) => {
+                assert!(free && !waits, "nobody is passed over");
+                self.used.push((pool, seat));
+            }
+            None => {
+                assert!(!free || waits, "a free seat is had at once");
+                let own = (!new).then_some(&self.pools[pool]);
+                let waiter = self.connections().stand(own, self.most, self.now_ms);
+                self.waits.push(Waits {
+                    waiter,
+                    pool,
+                    new,
+                    since_ms: self.now_ms,
+                    called: false,
+                });
+            }
+        }
+    }
+
+    fn comes_back(&mut self, pool: usize, seat: Seat) {
+        let eldest = self.waits.iter().find(|one| !one.called);
+        let eldest_ms = eldest.map(|one| one.since_ms);
+        let ours = |one: &&mut Waits| !one.called && one.pool == pool && !one.new;
+        let ours = self.waits.iter_mut().find(ours);
+        match (self.state.connections.0.next(&self.pools[pool]), eldest_ms) {
+            (Next::Nobody, None) => self.idle.push((pool, seat)),
+            (Next::Ours(waiter), Some(eldest_ms)) => {
+                let ours = ours.expect("somebody of the pool waits");
+                assert!(Arc::ptr_eq(&ours.waiter, &waiter), "the eldest of the pool");
+                assert!(ours.since_ms <= eldest_ms + 20, "nobody waits much longer");
+                ours.called = true;
+                waiter.tell(Word::Kept);
+                self.kept.push((waiter, pool, seat));
+            }
+            (Next::Elsewhere, Some(eldest_ms)) => {
+                let late = ours.is_none_or(|one| one.since_ms > eldest_ms + 20);
+                assert!(late, "it should have stayed");
+                drop(seat);
+                self.seat_is_free();
+            }
+            (Next::Nobody, Some(_)) => panic!("somebody waits"),
+            (Next::Ours(_) | Next::Elsewhere, None) => panic!("nobody waits"),
+        }
+    }
+
+    fn listen(&mut self, at: usize) {
+        let called = self.waits[at].called;
+        match self.waits[at].waiter.poll(Waker::noop()) {
+            Poll::Pending => assert!(!called, "what was promised is told"),
+            Poll::Ready(word) => {
+                let waits = self.waits.remove(at);
+                assert!(called, "what is told was promised");
+                let got = match self.state.seat_of(word) {
+                    Some(seat) => (waits.pool, seat),
+                    None => self.take_kept(&waits.waiter),
+                };
+                self.used.push(got);
+            }
+        }
+    }
+
+    fn leave(&mut self, at: usize) {
+        let waits = self.waits.remove(at);
+        let unheard = self.connections().leave(&waits.waiter);
+        assert_eq!(unheard.is_some(), waits.called);
+        let Some(word) = unheard else { return };
+        match self.state.seat_of(word) {
+            Some(seat) => {
+                drop(seat);
+                self.seat_is_free();
+            }
+            None => {
+                let (pool, seat) = self.take_kept(&waits.waiter);
+                self.comes_back(pool, seat);
+            }
+        }
+    }
+
+    fn take_kept(&mut self, waiter: &Arc<Waiter>) -> (usize, Seat) {
+        let mut kept = self.kept.iter();
+        let at = kept.position(|(one, ..)| Arc::ptr_eq(one, waiter));
+        let (_, pool, seat) = self.kept.swap_remove(at.expect("it is kept"));
+        (pool, seat)
+    }
+
+    fn check(&self) {
+        let waiting = self.waits.iter().filter(|one| !one.called).count();
+        let promised = self.waits.len() - waiting - self.kept.len();
+        let open = self.used.len() + self.idle.len() + self.kept.len() + promised;
+        assert_eq!(self.connections().open(), open as u64);
+        assert_eq!(self.connections().waiting(), waiting as u64);
+        assert!(open as u64 <= self.most);
+        assert!(
+            waiting == 0 || open as u64 == self.most,
+            "nobody waits while a seat is free"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn seats_are_neither_lost_nor_doubled_whoever_comes_and_goes(
+        most in 1..5_u64,
+        acts in acts(),
+    ) {
+        let mut street = Street::new(most);
+        for act in &acts {
+            street.act(act);
+            street.check();
+        }
+        while !street.waits.is_empty() {
+            street.leave(0);
+            street.check();
+        }
+        street.used.clear();
+        street.idle.clear();
+        assert_eq!(street.connections().open(), 0);
+    }
+}
+
+#[test]
+fn a_connection_stays_with_its_pool_until_somebody_elsewhere_has_waited_clearly_longer() {
+    for (later_ms, stays) in [(0, true), (20, true), (21, false)] {
+        let state = Arc::new(State::new("u"));
+        let (near, far) = (Arc::default(), Arc::default());
+        let connections = &state.connections.0;
+        let seat = state.seat(1).unwrap();
+        let _elsewhere = connections.stand(Some(&far), 1, 100);
+        let _ours = connections.stand(Some(&near), 1, 100 + later_ms);
+        let next = connections.next(&near);
+        assert_eq!(matches!(next, Next::Ours(_)), stays, "{later_ms} ms later");
+        drop(seat);
+    }
+}
+
+#[test]
+fn fewer_connections_than_before_count_for_those_that_are_opened() {
+    let state = Arc::new(State::new("u"));
+    let seats: Vec<Seat> = (0..3).map(|_| state.seat(3).unwrap()).collect();
+    let waiter = state.connections.0.stand(None, 1, 0);
+    let mut seats = seats.into_iter();
+    for _ in 0..2 {
+        drop(seats.next());
+        assert!(waiter.poll(Waker::noop()).is_pending());
+    }
+    drop(seats.next());
+    assert_eq!(waiter.poll(Waker::noop()), Poll::Ready(Word::Seat));
+}

@@ -1,0 +1,382 @@
+//! How many connections an upstream gets, over all workers, and how long a response's head may be.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use bundle::ir::UpstreamProtocol;
+use bytes::Bytes;
+use h2::server::Builder;
+use http::Response;
+use policy::upstream::{Active, ActiveKind};
+
+use crate::fixture::*;
+use crate::transports::Http2Upstream;
+use crate::websocket::{HANDSHAKE, agree};
+
+/// Holds each answer until it is let go.
+fn holding() -> (Upstream, mpsc::Sender<()>) {
+    let (go, wait) = gate();
+    let upstream = Upstream::start(move |_, stream| {
+        let _ends_with_the_test = wait.lock().unwrap().recv();
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    (upstream, go)
+}
+
+fn narrow(upstream: &Upstream, connections: u64) -> Shop {
+    let ops = vec![
+        op("GET", "/a"),
+        op("POST", "/a"),
+        op("GET", "/ws").websocket(),
+    ];
+    let mut shop = shop(upstream.address, ops);
+    shop.upstreams[0].limits.connections = connections;
+    shop
+}
+
+fn waiting(served: &Served) -> f64 {
+    served.metric("gwd_upstream_pending_requests", &["main"])
+}
+
+#[test]
+fn a_request_goes_on_the_connection_that_comes_back() {
+    let (upstream, go) = holding();
+    let served = narrow(&upstream, 1).serve();
+    let mut clients: Vec<Client> = (0..3).map(|_| Client::connect(served.address)).collect();
+    for (count, client) in clients.iter_mut().enumerate() {
+        client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
+        eventually("it waits", || waiting(&served) == count as f64);
+    }
+    for _ in 0..3 {
+        go.send(()).unwrap();
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
+    let full = served.metric("gwd_upstream_connections_full_total", &["main"]);
+    assert_eq!(full, 2.0);
+}
+
+#[test]
+fn all_workers_together_have_as_many_connections_as_the_upstream_may() {
+    let (upstream, go) = holding();
+    let served = narrow(&upstream, 3).serve_with(3, gwd::node::AccessLog::Off);
+    let address = served.address;
+    let clients: Vec<_> = (0..12)
+        .map(|_| std::thread::spawn(move || get(address, "/a").status))
+        .collect();
+    eventually("three are served and nine wait", || {
+        upstream.seen().len() == 3 && waiting(&served) == 9.0
+    });
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 3);
+    for _ in 0..12 {
+        go.send(()).unwrap();
+    }
+    for client in clients {
+        assert_eq!(client.join().unwrap(), 200);
+    }
+    assert_eq!(waiting(&served), 0.0);
+}
+
+#[test]
+fn who_waits_too_long_is_refused_and_more_than_may_wait_are_at_once() {
+    let (upstream, go) = holding();
+    let mut shop = narrow(&upstream, 1);
+    shop.upstreams[0].connect_timeout_ms = 300;
+    shop.upstreams[0].limits.pending = 1;
+    let served = shop.serve();
+    let mut first = Client::connect(served.address);
+    first.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    eventually("it is there", || upstream.seen().len() == 1);
+    let mut second = Client::connect(served.address);
+    let start = std::time::Instant::now();
+    second.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    eventually("it waits", || waiting(&served) == 1.0);
+    let third = get(served.address, "/a");
+    assert!(start.elapsed() < Duration::from_millis(250), "at once");
+    let second = second.answer();
+    assert!(start.elapsed() >= Duration::from_millis(300), "in its time");
+    for answer in [second, third] {
+        let told = (answer.status, answer.problem());
+        assert_eq!(told, (503, "upstream_overflow".to_owned()));
+        assert_eq!(answer.field("retry-after"), ["1"]);
+    }
+    go.send(()).unwrap();
+    assert_eq!(first.answer().status, 200);
+    assert_eq!(waiting(&served), 0.0);
+}
+
+#[test]
+fn a_connection_that_is_idle_at_another_worker_or_host_makes_room() {
+    let upstreams = [Upstream::saying("ok"), Upstream::saying("ok")];
+    let mut shop = narrow(&upstreams[0], 1);
+    shop.upstreams[0].targets =
+        service("main", &upstreams.each_ref().map(|one| one.address)).targets;
+    shop.upstreams[0].connect_timeout_ms = 1_500;
+    let served = shop.serve_with(3, gwd::node::AccessLog::Off);
+    for round in 0..60 {
+        let method = if round % 2 == 0 { "GET" } else { "POST" };
+        let answer = fetch(served.address, method, "/a", "content-length: 0\r\n");
+        assert_eq!(answer.status, 200, "request {round}");
+    }
+    let opened = upstreams.iter();
+    let opened = opened.map(|one| one.connections.load(Ordering::SeqCst));
+    assert!(opened.sum::<usize>() > 2, "they were closed for each other");
+}
+
+/// What an upstream does to a request, and what the client gets; none where it goes away.
+fn every_end() -> Vec<(&'static str, Option<u16>)> {
+    vec![
+        ("answers", Some(200)),
+        ("closes", Some(200)),
+        ("resets", Some(502)),
+        ("breaks off", Some(200)),
+        ("hangs", Some(504)),
+        ("is left", None),
+        ("talks nonsense", Some(502)),
+    ]
+}
+
+#[test]
+fn a_connection_is_given_back_however_it_ends() {
+    let how = Arc::new(std::sync::Mutex::new("answers"));
+    let told = Arc::clone(&how);
+    let upstream = Upstream::start(move |seen, stream| {
+        let how = *told.lock().unwrap();
+        match how {
+            _ if seen.line().contains("/ws") => return agree(seen, stream),
+            "answers" => say(stream, "content-length: 2\r\n", "ok"),
+            "closes" => say(stream, "connection: close\r\n", "ok"),
+            "breaks off" => say(stream, "content-length: 5\r\n", "ok"),
+            "talks nonsense" => stream.write_all(b"what?\r\n\r\n").unwrap(),
+            "hangs" | "is left" => {
+                // Until the gateway closes.
+                let _closed = stream.read(&mut [0]);
+            }
+            _ => {}
+        }
+        match how {
+            "answers" | "talks nonsense" => Then::Keep,
+            _ => Then::Close,
+        }
+    });
+    let mut shop = narrow(&upstream, 1);
+    shop.ops[0].timeout_ms = 200;
+    shop.upstreams[0].connect_timeout_ms = 1_000;
+    let served = shop.serve();
+    for (end, status) in every_end() {
+        *how.lock().unwrap() = end;
+        let before = upstream.seen().len();
+        let mut client = Client::connect(served.address);
+        client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        match status {
+            Some(status) => {
+                let head = client.head();
+                assert!(
+                    head.starts_with(&format!("HTTP/1.1 {status} ")),
+                    "{end}: {head}"
+                );
+            }
+            None => eventually("it is there", || upstream.seen().len() > before),
+        }
+        drop(client);
+        *how.lock().unwrap() = "answers";
+        assert_eq!(
+            get(served.address, "/a").status,
+            200,
+            "after one that {end}"
+        );
+    }
+    let mut client = Client::connect(served.address);
+    client.send(HANDSHAKE);
+    assert!(client.head().starts_with("HTTP/1.1 101 "));
+    assert_eq!(get(served.address, "/a").problem(), "upstream_overflow");
+    drop(client);
+    eventually("the WebSocket's is free", || {
+        get(served.address, "/a").status == 200
+    });
+}
+
+#[test]
+fn what_could_not_be_opened_takes_no_place() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = narrow(&upstream, 1);
+    shop.upstreams.push(service("gone", &[dead()]));
+    shop.upstreams[1].limits.connections = 1;
+    shop.upstreams[1].connect_timeout_ms = 300;
+    // Accepts, and never says anything.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut secret = service("secret", &[mute.local_addr().unwrap()]);
+    let target = secret.targets.iter().next().unwrap().clone();
+    let target = bundle::ir::Target {
+        tls: true,
+        ..target
+    };
+    secret.targets = bundle::ir::Set::new(vec![target]).unwrap();
+    secret.tls = Some(bundle::ir::UpstreamTls {
+        verify: false,
+        ..bundle::ir::UpstreamTls::default()
+    });
+    secret.limits.connections = 1;
+    secret.connect_timeout_ms = 200;
+    shop.upstreams.push(secret);
+    shop.ops.push(op("GET", "/gone").upstream("gone"));
+    shop.ops.push(op("GET", "/secret").upstream("secret"));
+    let served = shop.serve();
+    for _ in 0..3 {
+        assert_eq!(
+            get(served.address, "/gone").problem(),
+            "upstream_connect_failed"
+        );
+        assert_eq!(
+            get(served.address, "/secret").problem(),
+            "upstream_connect_timeout"
+        );
+    }
+}
+
+#[test]
+fn health_checks_need_no_place() {
+    let (upstream, go) = holding();
+    let mut shop = narrow(&upstream, 1);
+    let mut active = Active::of(&policy::declared::Settings::default());
+    (active.kind, active.times.interval_ms) = (ActiveKind::Tcp, 20);
+    shop.upstreams[0].health.active = Some(active);
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    eventually("it is there", || upstream.seen().len() == 1);
+    let passed = || served.metric("gwd_upstream_health_checks_total", &["passed"]);
+    let before = passed();
+    eventually("it is checked all the same", || passed() > before + 2.0);
+    go.send(()).unwrap();
+    assert_eq!(client.answer().status, 200);
+}
+
+#[test]
+fn more_streams_than_usual_go_on_the_connections_of_http2_that_there_may_be() {
+    let held = Arc::new(tokio::sync::Semaphore::new(0));
+    let (seen, wait) = (Arc::<AtomicUsize>::default(), Arc::clone(&held));
+    let count = Arc::clone(&seen);
+    let mut builder = Builder::new();
+    builder.max_concurrent_streams(4);
+    let upstream = Http2Upstream::with(builder, usize::MAX, move |_, (_, mut respond)| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let wait = Arc::clone(&wait);
+        async move {
+            wait.acquire().await.unwrap().forget();
+            let mut body = respond.send_response(Response::new(()), false).unwrap();
+            body.send_data(Bytes::from_static(b"ok"), true).unwrap();
+        }
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].protocol = UpstreamProtocol::H2c;
+    shop.upstreams[0].limits.connections = 1;
+    let served = shop.serve();
+    let address = served.address;
+    // The first tells how many it bears.
+    held.add_permits(1);
+    assert_eq!(get(address, "/a").status, 200);
+    let clients: Vec<_> = (0..7)
+        .map(|_| std::thread::spawn(move || get(address, "/a").status))
+        .collect();
+    eventually("as many as it bears are there", || {
+        seen.load(Ordering::SeqCst) == 5
+    });
+    held.add_permits(7);
+    for client in clients {
+        assert_eq!(client.join().unwrap(), 200);
+    }
+    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn fewer_connections_hold_for_those_that_are_there() {
+    let (upstream, go) = holding();
+    let mut shop = narrow(&upstream, 4);
+    let mut served = shop.serve();
+    let address = served.address;
+    let clients: Vec<_> = (0..4)
+        .map(|_| std::thread::spawn(move || get(address, "/a").status))
+        .collect();
+    eventually("all are there", || upstream.seen().len() == 4);
+    for _ in 0..4 {
+        go.send(()).unwrap();
+    }
+    for client in clients {
+        assert_eq!(client.join().unwrap(), 200);
+    }
+    let idle = |served: &Served| served.metric("gwd_upstream_connections", &["idle"]);
+    assert_eq!(idle(&served), 4.0);
+    shop.upstreams[0].limits.connections = 1;
+    let two = shop.build(&mut served.node, bundle::digest::Digest::of(b"two"));
+    served.node.bind(&two).unwrap();
+    served.node.publish(&two, 2);
+    go.send(()).unwrap();
+    assert_eq!(get(address, "/a").status, 200);
+    eventually("the others are closed", || idle(&served) == 1.0);
+}
+
+/// Answers with a head of so many bytes.
+fn long_headed(bytes: usize) -> Upstream {
+    Upstream::start(move |_, stream: &mut TcpStream| {
+        let start = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-long: ";
+        let rest = bytes - start.len() - 4;
+        let head = format!("{start}{}\r\n\r\nok", "a".repeat(rest));
+        let _gone = stream.write_all(head.as_bytes());
+        Then::Keep
+    })
+}
+
+#[test]
+fn a_responses_head_is_as_long_as_its_upstream_may_make_it() {
+    for (bytes, most, status) in [
+        (65_536, 65_536, 200),
+        (65_537, 65_536, 502),
+        (2_048, 2_048, 200),
+        (2_049, 2_048, 502),
+        (200_000, 262_144, 200),
+    ] {
+        let upstream = long_headed(bytes);
+        let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+        shop.upstreams[0].limits.response_header_bytes = most;
+        let served = shop.serve();
+        let answer = get(served.address, "/a");
+        assert_eq!(answer.status, status, "{bytes} of {most}");
+        if status == 502 {
+            assert_eq!(answer.problem(), "upstream_protocol_error");
+        }
+    }
+}
+
+#[test]
+fn the_fields_of_a_response_over_http2_are_bounded_too() {
+    let long = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&long);
+    let upstream = Http2Upstream::start(move |_, (_, mut respond)| {
+        let length = if told.load(Ordering::SeqCst) {
+            3_000
+        } else {
+            100
+        };
+        async move {
+            let response = Response::builder().header("x-long", "a".repeat(length));
+            let _reset = respond.send_response(response.body(()).unwrap(), true);
+        }
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].protocol = UpstreamProtocol::H2c;
+    shop.upstreams[0].limits.response_header_bytes = 2_048;
+    let served = shop.serve();
+    assert_eq!(get(served.address, "/a").status, 200);
+    long.store(true, Ordering::SeqCst);
+    assert_eq!(
+        get(served.address, "/a").problem(),
+        "upstream_protocol_error"
+    );
+}
