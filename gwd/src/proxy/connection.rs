@@ -2,10 +2,10 @@
 //! then it is served as [`http1`] or [`http2`]. How it got here is [`super::arrival`]'s.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::future::{Future as _, poll_fn};
+use std::future::{Future, poll_fn};
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -244,6 +244,16 @@ pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
             _ => return,
         }
     }
+}
+
+/// [`answer`] on the heap from its beginning: it is some kilobytes, which whoever is given it would
+/// move. Not inlined, so that it is written where it stays.
+#[inline(never)]
+pub(crate) fn answer_boxed(
+    stream: Rc<Stream>,
+    request: Request<Incoming>,
+) -> Pin<Box<impl Future<Output = Result<Response<ResponseBody>, std::convert::Infallible>>>> {
+    Box::pin(answer(stream, request))
 }
 
 /// One exchange; a panic in it is a 500 and ends nothing else.

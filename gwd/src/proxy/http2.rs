@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 
 use crate::budget::HTTP2_BYTES;
 use crate::deadlines::Slot;
-use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
+use crate::proxy::connection::{Conn, NoTimer, answer_boxed, linger, room};
 use crate::proxy::flood::Guarded;
 use crate::proxy::gather::gather;
 use crate::proxy::io::ClientIo;
@@ -82,7 +82,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         service_fn(move |request| {
             let stream = Stream::of_request(&conn);
             streams.newcomer.replace(Some(Rc::clone(&stream)));
-            answer(stream, request)
+            answer_boxed(stream, request)
         })
     };
     let mut http = builder.serve_connection(gather, service);
@@ -286,11 +286,9 @@ where
             return;
         };
         let open = Open::new(&self.0);
-        // Boxed at once: an exchange is some kilobytes, and spawning moves what it is given
-        // several times.
-        let mut task = Box::pin(task);
         tokio::task::spawn_local(async move {
             let _open = open;
+            let mut task = pin!(task);
             poll_fn(|cx| {
                 stream.deadline.register(cx.waker());
                 if stream.phase() == Phase::Body
