@@ -33,6 +33,7 @@ mod memory;
 mod proxy;
 mod published;
 mod random;
+mod spare;
 mod spread;
 mod telemetry;
 mod tls;

@@ -23,6 +23,7 @@ use crate::memory;
 use crate::proxy::arrival;
 use crate::published::{Current, Shared};
 use crate::random::Random;
+use crate::spare::SpareMaps;
 use crate::spread::{Handed, Peers};
 use crate::telemetry::access_log;
 use crate::telemetry::shard::Shard;
@@ -77,6 +78,7 @@ pub(crate) struct Worker {
     pub(crate) pools: Pools,
     /// Somebody waits for a connection, and one is idle here.
     pub(crate) wanted: Arc<Notify>,
+    pub(crate) spare_maps: SpareMaps,
     /// Requests that are being copied to mirrors.
     pub(crate) copied: Cell<usize>,
     peers: Peers,
@@ -155,6 +157,7 @@ impl Worker {
             peers,
             pools: Pools::default(),
             wanted: Arc::default(),
+            spare_maps: SpareMaps::default(),
             copied: Cell::new(0),
             view: RefCell::new(None),
             epoch: Cell::new(0),

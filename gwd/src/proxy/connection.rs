@@ -333,11 +333,11 @@ impl Conn {
 pub(crate) struct NoTimer;
 
 impl hyper::rt::Timer for NoTimer {
-    fn sleep(&self, _: Duration) -> std::pin::Pin<Box<dyn hyper::rt::Sleep>> {
+    fn sleep(&self, _: Duration) -> Pin<Box<dyn hyper::rt::Sleep>> {
         unreachable!("no timeout of hyper's is configured")
     }
 
-    fn sleep_until(&self, _: std::time::Instant) -> std::pin::Pin<Box<dyn hyper::rt::Sleep>> {
+    fn sleep_until(&self, _: std::time::Instant) -> Pin<Box<dyn hyper::rt::Sleep>> {
         unreachable!("no timeout of hyper's is configured")
     }
 }

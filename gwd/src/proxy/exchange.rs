@@ -129,11 +129,13 @@ pub(crate) async fn exchange(
                     service: &service,
                     origin: &origin,
                     cx: &cx,
-                    head,
+                    head: &mut head,
                     body,
                     expects_continue: admitted.expects_continue,
                 };
-                match forward(outgoing, handshake, &mut record).await {
+                let made = forward(outgoing, handshake, &mut record).await;
+                worker.spare_maps.keep(std::mem::take(&mut head.headers));
+                match made {
                     Ok(made) => made,
                     Err(failure) => {
                         let failure = grpc::judged(failure, stream);

@@ -11,10 +11,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use engine::forward::{self, Origin};
+use engine::forward::{self, Origin, Outbound};
 use engine::{RouteRef, Snapshot};
+use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
-use http::{Request, Uri};
 use http_body::Body as _;
 use policy::{Cx, RequestHead};
 
@@ -170,14 +170,15 @@ impl Copies {
             },
         };
         deadline.set(worker.shared.clock.now_ms() + self.timeout_ms);
-        let mut request = Request::new(match body.is_empty() {
-            true => RequestBody::Empty,
-            false => RequestBody::Copy(Some(body)),
-        });
-        *request.method_mut() = head.method;
-        *request.uri_mut() = Uri::from(head.target);
-        *request.headers_mut() = head.headers;
-        let answered = in_time(&deadline, lease.call(Call::Whole(request), None)).await;
+        let call = Call {
+            head: Outbound::whole(&head),
+            body: match body.is_empty() {
+                true => RequestBody::Empty,
+                false => RequestBody::Copy(Some(body)),
+            },
+            fields: HeaderMap::new(),
+        };
+        let answered = in_time(&deadline, lease.begin(call).answer(None)).await;
         let response = match answered {
             Some(Ok(response)) => response,
             Some(Err(_)) => return "failed",

@@ -23,7 +23,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use crate::clock::Clock;
-use crate::proxy::body::{Gate, RequestBody};
+use crate::proxy::body::RequestBody;
 use crate::proxy::io::UpstreamSocket;
 use crate::telemetry::shard::PoolGauge;
 use crate::tls::connector::{Connector, Offer};
@@ -33,7 +33,7 @@ use crate::upstream::balance::Average;
 use crate::upstream::connections::Waiter;
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::shared::{Host, State};
-use crate::upstream::transport::{Call, CallError, Incoming, Refused, Transport};
+use crate::upstream::transport::{Begun, Call, CallError, Incoming, Transport};
 use crate::upstream::{http1, http2};
 use crate::worker::Worker;
 
@@ -380,15 +380,10 @@ impl Lease {
         self.handed_on || self.is_shared()
     }
 
-    /// Sends a request and waits for the head of the response, whose body has the connection
-    /// from then on.
-    pub(crate) async fn call(
-        &mut self,
-        call: Call,
-        gate: Option<&Arc<Gate>>,
-    ) -> Result<Response<Incoming>, Refused> {
+    /// Puts a request on the connection, which is with it and its response from then on.
+    pub(crate) fn begin(&mut self, call: Call<'_>) -> Begun {
         let transport = self.transport.take().expect("a lease is called once");
-        transport.call(call, gate).await
+        transport.begin(call)
     }
 
     /// Asks for a tunnel on a connection of HTTP/2, which others use, too.

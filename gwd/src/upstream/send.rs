@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use bundle::ir;
 use engine::{RouteRef, forward};
-use http::header::{HeaderMap, SET_COOKIE};
-use http::{Request, Response, Uri};
+use http::Response;
+use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use hyper::body::Incoming;
 use policy::traffic::circuit_breaker::Scope;
 use policy::traffic::retry::Checked;
@@ -32,7 +32,7 @@ use crate::upstream::pool::Lease;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::shared::InFlight;
 use crate::upstream::source::Source;
-use crate::upstream::transport::{self, Call as Send, CallError};
+use crate::upstream::transport::{self, Begun, Call as Send, CallError, Refused};
 use crate::upstream::{Held, Looking, Service, Tried};
 
 /// How long an upload waits for `100 Continue` before it is sent all the same
@@ -47,7 +47,8 @@ pub(crate) struct Outgoing<'a, 's> {
     pub(crate) service: &'s Service,
     pub(crate) origin: &'a forward::Origin,
     pub(crate) cx: &'a Cx<'s>,
-    pub(crate) head: RequestHead,
+    /// Stays as it is, but for the number of the try.
+    pub(crate) head: &'a mut RequestHead,
     pub(crate) body: Incoming,
     pub(crate) expects_continue: bool,
 }
@@ -63,9 +64,8 @@ pub(crate) struct Answered {
 pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<Answered, Failure> {
     let in_flight = admit(&out)?;
     let retry = retry::of(out.route, out.upstream);
-    let repeatable = retry::is_repeatable(&out.head, out.route, retry);
+    let repeatable = retry::is_repeatable(out.head, out.route, retry);
     let affinity = affinity(&out);
-    let (head, body) = (out.head, out.body);
     let way = Way {
         stream: out.stream,
         route: out.route,
@@ -76,7 +76,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         affinity,
         repeatable,
     };
-    let source = Source::take(body, out.stream, retry, out.expects_continue).await?;
+    let source = Source::take(out.body, out.stream, retry, out.expects_continue).await?;
     let mut call = Call {
         sending: Sending {
             stream: out.stream,
@@ -88,23 +88,24 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         },
         tried: Tried::default(),
         way,
+        head: out.head,
     };
     // What can be sent again is kept, head and body; the rest goes once.
     let again = retry.filter(|_| !matches!(source, Source::Stream { .. }));
     let Some(retry) = again else {
-        let outcome = call.attempt(head, source, record).await;
+        let outcome = call.attempt(source, record).await;
         return call.finish(outcome, in_flight, record);
     };
+    // Nobody else may say which try it is.
+    call.head.headers.remove(&retry::ATTEMPT);
     let mut number = 0;
     let mut _place = None;
     loop {
-        let mut head = head.clone();
-        match number {
-            // Nobody else may say which try it is.
-            0 => drop(head.headers.remove(&retry::ATTEMPT)),
-            _ => drop(head.headers.insert(&retry::ATTEMPT, (number + 1).into())),
+        if number > 0 {
+            let number = HeaderValue::from(number + 1);
+            call.head.headers.insert(&retry::ATTEMPT, number);
         }
-        let outcome = call.attempt(head, source.again(), record).await;
+        let outcome = call.attempt(source.again(), record).await;
         let (why, headers) = match &outcome {
             Ok(reply) if repeatable => {
                 let why = retry::after_response(retry, &reply.response);
@@ -146,7 +147,7 @@ pub(crate) fn admit(out: &Outgoing<'_, '_>) -> Result<InFlight, Failure> {
 pub(crate) fn affinity(out: &Outgoing<'_, '_>) -> Affinity {
     let hash_on = out.upstream.balance.hash_on.as_ref();
     let random = &out.stream.worker.random;
-    Affinity::of(hash_on, &out.head, out.cx, &out.service.set, random)
+    Affinity::of(hash_on, out.head, out.cx, &out.service.set, random)
 }
 
 /// What all tries at one request have in common.
@@ -164,6 +165,7 @@ pub(super) struct Way<'a, 's> {
 /// A request on its way, through all its tries.
 struct Call<'a, 's> {
     way: Way<'a, 's>,
+    head: &'a mut RequestHead,
     sending: Sending<'a>,
     tried: Tried,
 }
@@ -184,8 +186,6 @@ struct Reply {
     response: Response<transport::Incoming>,
     lease: Lease,
     target: usize,
-    /// The client's connection is encrypted, as far as the upstream was told.
-    encrypted: bool,
 }
 
 impl Reply {
@@ -201,15 +201,10 @@ impl Call<'_, '_> {
     }
 
     /// One try: whoever limits or judges is asked before and told afterwards.
-    async fn attempt(
-        &mut self,
-        head: RequestHead,
-        source: Source,
-        record: &mut Record,
-    ) -> Result<Reply, Failure> {
+    async fn attempt(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
         let fuses = Fuses::admit(&self.way, self.now_ms())?;
         let began_ns = self.way.stream.worker.shared.clock.now_ns();
-        let outcome = self.at_a_target(head, source, record).await;
+        let outcome = self.at_a_target(source, record).await;
         let now_ns = self.way.stream.worker.shared.clock.now_ns();
         let sign = match &outcome {
             Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
@@ -220,23 +215,13 @@ impl Call<'_, '_> {
     }
 
     /// Finds a connection, sends the request and waits for the response's head.
-    async fn at_a_target(
-        &mut self,
-        mut head: RequestHead,
-        source: Source,
-        record: &mut Record,
-    ) -> Result<Reply, Failure> {
+    async fn at_a_target(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
         let again = self.way.repeatable && !matches!(source, Source::Stream { .. });
         let reuse = if again { Reuse::Any } else { Reuse::Fresh };
-        let (lease, reused, mut target) = self.take_connection(reuse, record).await?;
+        let (mut lease, reused, mut target) = self.take_connection(reuse, record).await?;
         let reused = reused || lease.is_used();
         let Way {
-            route,
-            upstream,
-            service,
-            origin,
-            cx,
-            ..
+            upstream, service, ..
         } = self.way;
         let worker = &self.way.stream.worker;
         let host = &service.set.hosts[target];
@@ -249,66 +234,61 @@ impl Call<'_, '_> {
         };
         let mut busy = host.busy();
         self.tried.add(target);
-        let prepare = |head: &mut RequestHead, target: usize| {
-            let to = &service.set.endpoints[target].target;
-            forward::prepare(head, route, upstream, to, origin, cx);
-        };
         // What an upstream over HTTP/2 has not looked at may go again, whatever it is.
         let spare = reused && !matches!(source, Source::Stream { .. });
         let spare = spare && (again || lease.is_shared());
-        let spare = spare.then(|| (head.clone(), source.again()));
-        prepare(&mut head, target);
-        let encrypted = head.headers.get("x-forwarded-proto");
-        let encrypted = encrypted.is_some_and(|proto| proto == "https");
-        let request = Send::Whole(self.sending.request(head, source));
+        let spare = spare.then(|| source.again());
+        let body = self.sending.body(source);
         let began_ms = record.upstream_begins();
         self.sending.begin(began_ms);
-        let mut sent = self.sending.once(lease, request).await;
-        if let Ok(Err((unsent, error))) = sent {
+        let mut sent = self.once(target, &mut lease, body).await;
+        if let Ok(Err(refused)) = sent {
             // Not a byte was written, or the request may be sent twice: once more, on a
             // connection of its own.
+            let Refused { error, unsent } = refused;
             let died = error.is_stale();
-            sent = match (spare, unsent) {
-                (Some((mut head, source)), _) if error.is_unprocessed() || died && again => {
+            let body = match (spare, unsent) {
+                (Some(spare), _) if error.is_unprocessed() || died && again => {
+                    Some(self.sending.body(spare))
+                }
+                (None, unsent) if reused && died => unsent,
+                _ => None,
+            };
+            sent = match body {
+                None => Ok(Err(Refused {
+                    error,
+                    unsent: None,
+                })),
+                Some(body) => {
                     record.retried("reused_conn_reset");
                     record.upstream_tried(&service.set.endpoints[target]);
-                    let lease = match self.connect(target).await {
+                    lease = match Box::pin(self.connect(target)).await {
                         Ok(lease) => lease,
                         // It is gone: another one gets the request.
                         Err(_) => {
-                            let (lease, _, other) = self.take_connection(Reuse::No, record).await?;
+                            let other = Box::pin(self.take_connection(Reuse::No, record));
+                            let (lease, _, other) = other.await?;
                             permit = permit.filter(|_| other == target);
                             busy = service.set.hosts[other].busy();
                             target = other;
                             lease
                         }
                     };
-                    prepare(&mut head, target);
-                    let request = Send::Whole(self.sending.request(head, source));
                     self.sending.begin(self.now_ms());
-                    self.sending.once(lease, request).await
+                    Box::pin(self.once(target, &mut lease, body)).await
                 }
-                (None, Some(unsent)) if reused && died => {
-                    record.retried("reused_conn_reset");
-                    record.upstream_tried(&service.set.endpoints[target]);
-                    let lease = self.connect(target).await?;
-                    self.sending.begin(self.now_ms());
-                    self.sending.once(lease, unsent).await
-                }
-                _ => Ok(Err((None, error))),
             };
         }
         let outcome = match sent {
-            Ok(Ok((response, mut lease))) => {
+            Ok(Ok(response)) => {
                 lease.held = Some(Held::busy(busy));
                 Ok(Reply {
                     response,
                     lease,
                     target,
-                    encrypted,
                 })
             }
-            Ok(Err((_, error))) => Err(self.sending.judged(&error)),
+            Ok(Err(refused)) => Err(self.sending.judged(&refused.error)),
             Err(failure) => Err(failure),
         };
         let sign = match &outcome {
@@ -325,6 +305,26 @@ impl Call<'_, '_> {
             tell(permit, &fuse.numbers, sign, took_ns, now_ns, &self.way);
         }
         outcome
+    }
+
+    /// Sends the request on a connection to a target, in its time.
+    fn once(
+        &mut self,
+        target: usize,
+        lease: &mut Lease,
+        body: RequestBody,
+    ) -> impl Future<Output = Result<Outcome, Failure>> {
+        let Self {
+            way, head, sending, ..
+        } = self;
+        let to = &way.service.set.endpoints[target].target;
+        let call = Send {
+            head: forward::outbound(head, way.route, way.upstream, to, way.origin, way.cx),
+            body,
+            fields: way.stream.worker.spare_maps.take(),
+        };
+        let begun = lease.begin(call);
+        sending.in_time(sending.gate.clone(), begun)
     }
 
     /// A connection to a target, idle or new; the targets that cannot be reached are passed over.
@@ -423,7 +423,6 @@ impl Call<'_, '_> {
             mut response,
             mut lease,
             target,
-            encrypted,
         } = outcome?;
         if let Some(held) = &mut lease.held {
             held.in_flight = Some(in_flight);
@@ -433,12 +432,14 @@ impl Call<'_, '_> {
             upstream,
             service,
             affinity,
+            origin,
             ..
         } = self.way;
-        if let Some(HashOn::Cookie(name)) = &upstream.balance.hash_on
-            && let Some(cookie) = affinity.cookie(name, target, &service.set, encrypted)
-        {
-            response.headers_mut().append(SET_COOKIE, cookie);
+        if let Some(HashOn::Cookie(name)) = &upstream.balance.hash_on {
+            let encrypted = forward::is_encrypted(self.head, origin);
+            if let Some(cookie) = affinity.cookie(name, target, &service.set, encrypted) {
+                response.headers_mut().append(SET_COOKIE, cookie);
+            }
         }
         Ok(Answered {
             response,
@@ -481,14 +482,15 @@ struct Sending<'a> {
     gate: Option<Arc<Gate>>,
 }
 
-/// A response with its connection, or the request, where it was not sent, with the reason.
-type Outcome = Result<(Response<transport::Incoming>, Lease), (Option<Send>, CallError)>;
+/// A response, or the request's body, where it was not sent, with the reason.
+type Outcome = Result<Response<transport::Incoming>, Refused>;
 
 impl Sending<'_> {
-    fn request(&mut self, head: RequestHead, source: Source) -> Request<RequestBody> {
+    /// A source as it is sent.
+    fn body(&mut self, source: Source) -> RequestBody {
         let (body, expects_continue) = match source {
-            Source::None => return plain_request(head, RequestBody::Empty),
-            Source::Kept(bytes) => return plain_request(head, RequestBody::Whole(bytes)),
+            Source::None => return RequestBody::Empty,
+            Source::Kept(bytes) => return RequestBody::Whole(bytes),
             Source::Stream {
                 body,
                 expects_continue,
@@ -498,7 +500,7 @@ impl Sending<'_> {
         let gate = self.gate.clone();
         let (upload, progress) = Upload::new(body, self.stream, self.timeout_ms, gate);
         self.progress = Some(progress);
-        plain_request(head, RequestBody::Upload(upload))
+        RequestBody::Upload(upload)
     }
 
     /// Sets the deadline of a try; an upload moves it on, and sets it anew at its end.
@@ -515,28 +517,22 @@ impl Sending<'_> {
         self.stream.deadline.set(at_ms);
     }
 
-    async fn once(&mut self, mut lease: Lease, request: Send) -> Result<Outcome, Failure> {
-        let gate = self.gate.clone();
-        let outcome = {
-            let mut sent = pin!(lease.call(request, gate.as_ref()));
-            loop {
-                match in_time(&self.stream.deadline, sent.as_mut()).await {
-                    Some(outcome) => break outcome,
-                    None => match self.gate.take() {
-                        // The upstream does not know 100-continue: sent all the same.
-                        Some(gate) => {
-                            gate.open();
-                            self.begin(self.stream.worker.shared.clock.now_ms());
-                        }
-                        None => return Err(Failure::new(self.stalled())),
-                    },
-                }
+    /// Waits for the response in the time of a try.
+    async fn in_time(&mut self, gate: Option<Arc<Gate>>, begun: Begun) -> Result<Outcome, Failure> {
+        let mut answer = pin!(begun.answer(gate.as_ref()));
+        loop {
+            match in_time(&self.stream.deadline, answer.as_mut()).await {
+                Some(outcome) => return Ok(outcome),
+                None => match self.gate.take() {
+                    // The upstream does not know 100-continue: sent all the same.
+                    Some(gate) => {
+                        gate.open();
+                        self.begin(self.stream.worker.shared.clock.now_ms());
+                    }
+                    None => return Err(Failure::new(self.stalled())),
+                },
             }
-        };
-        Ok(match outcome {
-            Ok(response) => Ok((response, lease)),
-            Err(refused) => Err((refused.unsent, refused.error)),
-        })
+        }
     }
 
     /// What was awaited when the deadline passed.
@@ -557,12 +553,4 @@ impl Sending<'_> {
             None => Failure::of(error),
         }
     }
-}
-
-fn plain_request(head: RequestHead, body: RequestBody) -> Request<RequestBody> {
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = Uri::from(head.target);
-    *request.headers_mut() = head.headers;
-    request
 }

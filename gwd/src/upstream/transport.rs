@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use engine::forward::Outbound;
+use http::{HeaderMap, Request, Response, Uri};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::proxy::body::{Gate, RequestBody};
@@ -16,23 +17,30 @@ use crate::upstream::{http1, http2};
 
 /// A connection that can carry a request.
 pub(crate) enum Transport {
-    Http1(http1::Connection<UpstreamSocket>),
+    Http1(Box<http1::Connection<UpstreamSocket>>),
     /// Shared with others.
     Http2(http2::Connection),
 }
 
-/// A request as it is sent, again where nothing of it was written.
-pub(crate) enum Call {
-    Whole(Request<RequestBody>),
-    /// Written down for HTTP/1.1.
-    Http1(http1::Unsent),
+/// A request as it is sent.
+pub(crate) struct Call<'h> {
+    pub(crate) head: Outbound<'h>,
+    pub(crate) body: RequestBody,
+    /// An empty map for the fields of the response.
+    pub(crate) fields: HeaderMap,
+}
+
+/// A request on its connection, not sent yet.
+pub(crate) enum Begun {
+    Http1(Box<http1::Connection<UpstreamSocket>>),
+    Http2(Box<(http2::Connection, Request<RequestBody>)>),
 }
 
 /// A call that failed.
 pub(crate) struct Refused {
     pub(crate) error: CallError,
-    /// The request, where not a byte of it was written.
-    pub(crate) unsent: Option<Call>,
+    /// The request's body, where not a byte of the request was written.
+    pub(crate) unsent: Option<RequestBody>,
 }
 
 /// Why a call has no response, or not all of it.
@@ -45,10 +53,6 @@ pub(crate) enum CallError {
 }
 
 /// A response's body.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is the usual one, and a box would be an allocation per exchange"
-)]
 pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
     Http2(http2::Incoming),
@@ -59,45 +63,16 @@ pub(crate) enum Incoming {
 // === impl Transport ===
 
 impl Transport {
-    /// Sends a request and waits for the head of the final response. `gate` is opened by `100
-    /// Continue`.
-    pub(crate) async fn call(
-        self,
-        call: Call,
-        gate: Option<&Arc<Gate>>,
-    ) -> Result<Response<Incoming>, Refused> {
+    /// Takes a request, which is written down where that can be done at once.
+    pub(crate) fn begin(self, call: Call<'_>) -> Begun {
         match self {
-            Self::Http1(connection) => {
-                let unsent = match call {
-                    Call::Whole(request) => http1::Unsent::new(request),
-                    Call::Http1(unsent) => unsent,
-                };
-                let answered = connection.call(unsent, gate).await;
-                match answered {
-                    Ok(answer) => Ok(answer.map(Incoming::Http1)),
-                    Err(refused) => Err(Refused {
-                        error: CallError::Http1(refused.error),
-                        unsent: refused.unsent.map(Call::Http1),
-                    }),
-                }
+            Self::Http1(mut connection) => {
+                connection.begin(call);
+                Begun::Http1(connection)
             }
             Self::Http2(connection) => {
-                let request = match call {
-                    Call::Whole(request) => request,
-                    // A target's connections speak one protocol.
-                    unsent @ Call::Http1(_) => {
-                        let error = CallError::Http1(http1::Error::Closed);
-                        let unsent = Some(unsent);
-                        return Err(Refused { error, unsent });
-                    }
-                };
-                let answered = Box::pin(connection.call(request, gate)).await;
-                answered
-                    .map(|answer| answer.map(Incoming::Http2))
-                    .map_err(|refused| Refused {
-                        error: CallError::Http2(refused.error),
-                        unsent: refused.unsent.map(Call::Whole),
-                    })
+                let request = call.into_request();
+                Begun::Http2(Box::new((connection, request)))
             }
         }
     }
@@ -108,6 +83,48 @@ impl Transport {
             Self::Http1(connection) => connection.is_quiet(),
             Self::Http2(connection) => connection.is_ready(),
         }
+    }
+}
+
+// === impl Begun ===
+
+impl Begun {
+    /// Sends it and waits for the head of the final response. `gate` is opened by `100 Continue`.
+    pub(crate) async fn answer(
+        self,
+        gate: Option<&Arc<Gate>>,
+    ) -> Result<Response<Incoming>, Refused> {
+        match self {
+            Self::Http1(connection) => match connection.answer(gate).await {
+                Ok(answer) => Ok(answer.map(Incoming::Http1)),
+                Err(refused) => Err(Refused {
+                    error: CallError::Http1(refused.error),
+                    unsent: refused.unsent,
+                }),
+            },
+            Self::Http2(call) => {
+                let (connection, request) = *call;
+                let answered = Box::pin(connection.call(request, gate)).await;
+                answered
+                    .map(|answer| answer.map(Incoming::Http2))
+                    .map_err(|refused| Refused {
+                        error: CallError::Http2(refused.error),
+                        unsent: refused.unsent.map(Request::into_body),
+                    })
+            }
+        }
+    }
+}
+
+// === impl Call ===
+
+impl Call<'_> {
+    fn into_request(self) -> Request<RequestBody> {
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.head.method().clone();
+        *request.uri_mut() = Uri::from(self.head.target().clone());
+        *request.headers_mut() = self.head.to_headers();
+        request
     }
 }
 

@@ -4,7 +4,7 @@
 
 use bundle::ir::UpstreamProtocol;
 use bytes::Bytes;
-use engine::forward;
+use engine::forward::{self, Outbound};
 use h2::ext::Protocol;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
 use policy::RequestHead;
@@ -82,14 +82,18 @@ pub(crate) async fn upgrade(
 
 impl Asking<'_, '_> {
     /// An upgrade: the connection is the tunnel.
-    async fn over_http1(mut self, opened: Opened, record: &mut Record) -> Result<Upgrade, Failure> {
+    async fn over_http1(self, opened: Opened, record: &mut Record) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
         let stream = self.out.stream;
         let random = stream.worker.random.bytes();
         let expected = self.handshake.prepare(&mut head.headers, random);
         let mut lease = self.out.service.pools[self.target].alone(opened.socket, opened.round);
-        let call = Call::Whole(request(head));
-        let response = in_time(&stream.deadline, lease.call(call, None))
+        let call = Call {
+            head: Outbound::whole(&head),
+            body: RequestBody::Empty,
+            fields: HeaderMap::new(),
+        };
+        let response = in_time(&stream.deadline, lease.begin(call).answer(None))
             .await
             .ok_or(Failure::new(Kind::Timeout))?
             .map_err(|refused| Failure::of(&refused.error))?;
@@ -109,11 +113,7 @@ impl Asking<'_, '_> {
     }
 
     /// An extended CONNECT: its stream is the tunnel.
-    async fn over_http2(
-        mut self,
-        mut lease: Lease,
-        record: &mut Record,
-    ) -> Result<Upgrade, Failure> {
+    async fn over_http2(self, mut lease: Lease, record: &mut Record) -> Result<Upgrade, Failure> {
         let mut head = self.prepare();
         let expected = self.handshake.prepare_http2(&mut head.headers);
         let protocol = Protocol::from_static("websocket");
@@ -137,7 +137,7 @@ impl Asking<'_, '_> {
     }
 
     /// The head as the target gets it.
-    fn prepare(&mut self) -> RequestHead {
+    fn prepare(&self) -> RequestHead {
         let Outgoing {
             route,
             upstream,
@@ -147,8 +147,9 @@ impl Asking<'_, '_> {
             ..
         } = self.out;
         let target = &service.set.endpoints[self.target].target;
-        forward::prepare(&mut self.out.head, route, upstream, target, origin, cx);
-        self.out.head.clone()
+        let mut head = self.out.head.clone();
+        forward::prepare(&mut head, route, upstream, target, origin, cx);
+        head
     }
 
     fn switched(self, headers: HeaderMap, carrier: Carrier, early: Bytes) -> Upgrade {

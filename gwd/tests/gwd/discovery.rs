@@ -248,13 +248,13 @@ fn that_a_name_does_not_exist_counts_when_it_is_said_for_a_while() {
 fn what_does_not_fit_into_a_datagram_is_asked_for_over_tcp() {
     let hosts = hosts(1);
     let server = NameServer::start();
-    let many: Vec<Record> = (1..=200).map(v4).collect();
+    // None of them is the one that answers: who is asked first is left to chance.
+    let many: Vec<Record> = (2..=201).map(v4).collect();
     server.says(NAME, A, Reply::Truncated(many, 60));
     let shop = found(NAME, Some(hosts[0].address.port()));
     let served = shop.serve_by(settings_with(&server, fast()));
     assert_eq!(endpoints(&served), 200.0);
     assert_eq!(server.asked(NAME, A), (1, 1));
-    // Most of them do not answer, and the first request finds one that does.
     assert_eq!(get(served.address, "/a").status, 502);
 }
 

@@ -1,21 +1,23 @@
 //! The head that the upstream gets.
 
+mod outbound;
 mod way;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bundle::ir::{HostHeader, Target, Upstream};
 use http::Version;
-use http::header::{HOST, HeaderName, HeaderValue, VIA};
+use http::header::HeaderValue;
 use http::uri::PathAndQuery;
 use policy::{Cx, RequestHead};
 
-use crate::edge::X_REQUEST_ID;
 use crate::snapshot::RouteRef;
 
-pub use way::ThisHop;
+use outbound::Said;
 
-static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
+pub use outbound::Outbound;
+pub use way::ThisHop;
 
 /// What the gateway knows about the client's side of an exchange.
 #[derive(Clone, Debug)]
@@ -28,9 +30,64 @@ pub struct Origin {
     pub request_id: HeaderValue,
 }
 
-/// Turns a decided head into the one that a target gets: its path, `Host`, and what the gateway
+/// The head that a target gets, from one that was decided: its path, `Host`, and what the gateway
 /// adds (RFC 9110 §7.6.3 `Via`, forwarding and identity fields). The client's forwarding fields
 /// were taken out at the edge unless a trusted proxy sent them; those are kept and continued.
+pub fn outbound<'h>(
+    head: &'h RequestHead,
+    route: &'h RouteRef<'_>,
+    upstream: &Upstream,
+    target: &Target,
+    origin: &'h Origin,
+    cx: &'h Cx<'_>,
+) -> Outbound<'h> {
+    let rewritten = cx.rewritten.as_ref();
+    let preserved = || Cow::Borrowed(&origin.hop.authority);
+    let host = match rewritten.and_then(|one| one.host.as_ref()) {
+        Some(host) => Cow::Borrowed(host),
+        None => match &upstream.host_header {
+            HostHeader::Preserve => preserved(),
+            HostHeader::Upstream => {
+                HeaderValue::try_from(target.authority()).map_or_else(|_| preserved(), Cow::Owned)
+            }
+            HostHeader::Value(text) => {
+                HeaderValue::try_from(text.as_str()).map_or_else(|_| preserved(), Cow::Owned)
+            }
+        },
+    };
+    let prefix = stripped(route);
+    let consumer = cx.principal.map(|principal| principal.consumer);
+    let mut said = Said {
+        prefix: None,
+        via: Some(outbound::via(origin.version)),
+        request_id: Some(&origin.request_id),
+        consumer: consumer.and_then(|name| HeaderValue::try_from(name).ok()),
+    };
+    let anew = head.headers.keys().any(outbound::is_said_here);
+    let (headers, hop) = if anew {
+        let mut headers = head.headers.clone();
+        way::continued(&mut headers, &origin.hop, prefix);
+        outbound::take_out(&mut headers, said.consumer.is_some());
+        (Cow::Owned(headers), None)
+    } else {
+        if !prefix.is_empty() {
+            said.prefix = HeaderValue::from_str(prefix).ok();
+        }
+        (Cow::Borrowed(&head.headers), Some(&*origin.hop))
+    };
+    Outbound {
+        method: rewritten
+            .and_then(|one| one.method.as_ref())
+            .unwrap_or(&head.method),
+        target: path(head, route, target, cx).map_or(Cow::Borrowed(&head.target), Cow::Owned),
+        host,
+        headers,
+        hop,
+        said,
+    }
+}
+
+/// Turns a decided head into the one that a target gets, as [`outbound`] says it.
 pub fn prepare(
     head: &mut RequestHead,
     route: &RouteRef<'_>,
@@ -39,29 +96,20 @@ pub fn prepare(
     origin: &Origin,
     cx: &Cx<'_>,
 ) {
-    if let Some(path) = path(head, route, target, cx) {
-        head.target = path;
-    }
-    let rewritten = cx.rewritten.as_ref();
-    if let Some(method) = rewritten.and_then(|one| one.method.clone()) {
-        head.method = method;
-    }
-    let headers = &mut head.headers;
-    let rewritten_host = rewritten.and_then(|one| one.host.clone());
-    let host = rewritten_host.or_else(|| match &upstream.host_header {
-        HostHeader::Preserve => Some(origin.hop.authority.clone()),
-        HostHeader::Upstream => HeaderValue::try_from(target.authority()).ok(),
-        HostHeader::Value(text) => HeaderValue::try_from(text.as_str()).ok(),
-    });
-    headers.insert(HOST, host.unwrap_or_else(|| origin.hop.authority.clone()));
-    way::continued(headers, &origin.hop, stripped(route));
-    headers.append(VIA, via(origin.version));
-    headers.insert(&X_REQUEST_ID, origin.request_id.clone());
-    if let Some(principal) = cx.principal
-        && let Ok(name) = HeaderValue::try_from(principal.consumer)
-    {
-        headers.insert(&X_CONSUMER_NAME, name);
-    }
+    let outbound = outbound(head, route, upstream, target, origin, cx);
+    let headers = outbound.to_headers();
+    let method = outbound.method().clone();
+    let target = outbound.target().clone();
+    head.method = method;
+    head.target = target;
+    head.headers = headers;
+}
+
+/// Whether the client's side is encrypted, as the target of a request is told.
+#[must_use]
+pub fn is_encrypted(head: &RequestHead, origin: &Origin) -> bool {
+    let told = head.headers.get(&way::X_FORWARDED_PROTO);
+    told.map_or(origin.hop.scheme.as_bytes(), HeaderValue::as_bytes) == b"https"
 }
 
 /// What is taken off the path for the upstream, or nothing.
@@ -71,15 +119,6 @@ fn stripped<'s>(route: &RouteRef<'s>) -> &'s str {
     } else {
         ""
     }
-}
-
-/// This hop, with the version in which the request came (RFC 9110 §7.6.3).
-const fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(match version {
-        Version::HTTP_2 => "2 gwd",
-        Version::HTTP_10 => "1.0 gwd",
-        _ => "1.1 gwd",
-    })
 }
 
 /// Path of the target, then what remains of the request's or what was made of it; none where

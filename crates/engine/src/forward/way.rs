@@ -12,8 +12,8 @@ use crate::edge::{Hop, X_FORWARDED_FOR, hops};
 
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
-static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(super) static X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
+pub(super) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// This hop, written down once for all requests that a connection carries for one host: most
 /// clients are the first hop, and then nothing is formatted for a request.
@@ -31,6 +31,8 @@ pub struct ThisHop {
     element: HeaderValue,
     /// The port that the client asked.
     port: HeaderValue,
+    /// The scheme as X-Forwarded-Proto writes it.
+    proto: HeaderValue,
 }
 
 impl ThisHop {
@@ -44,10 +46,20 @@ impl ThisHop {
             address: text(peer.to_string()).unwrap_or_else(none),
             element: text(element(peer, scheme, &authority)).unwrap_or_else(none),
             port: HeaderValue::from(port(scheme, &authority)),
+            proto: HeaderValue::from_static(scheme),
             peer,
             scheme,
             authority,
         }
+    }
+
+    /// The fields of a request whose first hop this is.
+    pub(super) fn each_field(&self, field: &mut impl FnMut(&HeaderName, &HeaderValue)) {
+        field(&X_FORWARDED_FOR, &self.address);
+        field(&FORWARDED, &self.element);
+        field(&X_FORWARDED_PROTO, &self.proto);
+        field(&X_FORWARDED_HOST, &self.authority);
+        field(&X_FORWARDED_PORT, &self.port);
     }
 }
 
@@ -61,7 +73,7 @@ pub(super) fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
     }
     headers
         .entry(&X_FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static(hop.scheme));
+        .or_insert_with(|| hop.proto.clone());
     headers
         .entry(&X_FORWARDED_HOST)
         .or_insert_with(|| hop.authority.clone());

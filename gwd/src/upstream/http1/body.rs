@@ -10,7 +10,6 @@ use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::chunks::{Chunks, Next};
-use super::encode::Sending;
 use super::head::{Head, content_length, is_chunked};
 use super::{Connection, Error, is_bodiless};
 
@@ -25,15 +24,33 @@ pub(super) enum Length {
     UntilClose,
 }
 
-/// A response's body.
-pub(crate) struct Incoming<I> {
-    connection: Connection<I>,
+/// How far a response's body has come.
+pub(super) struct Receiving {
     length: Length,
-    sending: Sending,
     keeps_connection: bool,
     /// The upload cannot go on; the response may.
     broken: bool,
     ended: bool,
+}
+
+/// A response's body.
+pub(crate) struct Incoming<I>(Box<Connection<I>>);
+
+impl Receiving {
+    /// No response is under way.
+    pub(super) fn nothing() -> Self {
+        Self::new(Length::Known(0), true)
+    }
+
+    pub(super) fn new(length: Length, keeps_connection: bool) -> Self {
+        let ended = matches!(length, Length::Known(0));
+        Self {
+            length,
+            keeps_connection,
+            broken: false,
+            ended,
+        }
+    }
 }
 
 impl Length {
@@ -50,49 +67,39 @@ impl Length {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
-    pub(super) fn new(
-        connection: Connection<I>,
-        length: Length,
-        sending: Sending,
-        keeps_connection: bool,
-    ) -> Self {
-        let ended = matches!(length, Length::Known(0));
-        Self {
-            connection,
-            length,
-            sending,
-            keeps_connection,
-            broken: false,
-            ended,
-        }
+    pub(super) fn new(connection: Box<Connection<I>>) -> Self {
+        Self(connection)
     }
 
     /// Whether nothing more comes.
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.ended
+        self.0.receiving.ended
     }
 
     /// How much is still to come, as far as it is known.
     pub(crate) fn size_hint(&self) -> SizeHint {
-        match self.length {
+        match self.0.receiving.length {
             Length::Known(left) => SizeHint::with_exact(left),
             Length::Chunked(_) | Length::UntilClose => SizeHint::default(),
         }
     }
 
     /// The connection, if request and response have both ended clean and it may be used again.
-    pub(crate) fn into_connection(self) -> Option<Connection<I>> {
-        let again = self.ended
-            && self.keeps_connection
-            && self.sending.is_done()
-            && self.connection.read.is_empty()
-            && !matches!(self.length, Length::UntilClose);
-        again.then_some(self.connection)
+    pub(crate) fn into_connection(self) -> Option<Box<Connection<I>>> {
+        let mut connection = self.0;
+        let receiving = &connection.receiving;
+        let again = receiving.ended
+            && receiving.keeps_connection
+            && connection.sending.is_done()
+            && connection.read.is_empty()
+            && !matches!(receiving.length, Length::UntilClose);
+        connection.sending.rest();
+        again.then_some(connection)
     }
 
     /// The connection as it is: after a 101.
-    pub(crate) fn into_switched(self) -> Connection<I> {
-        self.connection
+    pub(crate) fn into_switched(self) -> Box<Connection<I>> {
+        self.0
     }
 
     /// The next piece. The rest of an upload goes on meanwhile.
@@ -100,12 +107,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if self.ended {
+        let Connection {
+            io,
+            sending,
+            receiving,
+            ..
+        } = &mut *self.0;
+        if receiving.ended {
             return Poll::Ready(None);
         }
-        if !self.broken && !self.sending.is_done() {
-            let sent = self.sending.poll(cx, &mut self.connection.io);
-            self.broken = matches!(sent, Poll::Ready(Err(_)));
+        if !receiving.broken && !sending.is_done() {
+            receiving.broken = matches!(sending.poll(cx, io), Poll::Ready(Err(_)));
         }
         let next = ready!(self.poll_next(cx));
         Poll::Ready(match next {
@@ -117,14 +129,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {
+        let connection = &mut *self.0;
         loop {
-            let read = &mut self.connection.read;
-            match &mut self.length {
+            let (read, receiving) = (&mut connection.read, &mut connection.receiving);
+            match &mut receiving.length {
                 Length::Known(left) if !read.is_empty() => {
                     let here =
                         usize::try_from(*left).map_or(read.len(), |left| left.min(read.len()));
                     *left -= here as u64;
-                    self.ended = *left == 0;
+                    receiving.ended = *left == 0;
                     return Poll::Ready(Ok(Next::Data(read.split_to(here).freeze())));
                 }
                 Length::UntilClose if !read.is_empty() => {
@@ -134,15 +147,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
                     Next::More => {}
                     next => {
                         // The end is seen with the last piece where it is here already.
-                        self.ended = !matches!(next, Next::Data(_)) || chunks.ends(read);
+                        receiving.ended = !matches!(next, Next::Data(_)) || chunks.ends(read);
                         return Poll::Ready(Ok(next));
                     }
                 },
                 Length::Known(_) | Length::UntilClose => {}
             }
-            match ready!(self.connection.poll_read(cx, READ)) {
-                Ok(0) if matches!(self.length, Length::UntilClose) => {
-                    self.ended = true;
+            match ready!(connection.poll_read(cx, READ)) {
+                Ok(0) if matches!(connection.receiving.length, Length::UntilClose) => {
+                    connection.receiving.ended = true;
                     return Poll::Ready(Ok(Next::Done));
                 }
                 Ok(0) => return Poll::Ready(Err(Error::Incomplete)),

@@ -5,8 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, TRAILER, TRANSFER_ENCODING};
-use http::{Method, Request};
+use engine::forward::Outbound;
+use http::Method;
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, TRAILER, TRANSFER_ENCODING};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
@@ -16,7 +17,10 @@ use crate::proxy::body::RequestBody;
 /// Pieces up to this size are copied behind what waits, larger ones are written as they are.
 const COPIED_MAX: usize = 16 << 10;
 
-/// A request that is being sent.
+/// Bytes of most heads.
+const HEAD_USUAL: usize = 512;
+
+/// A request that is being sent, and before and after it nothing.
 pub(super) struct Sending {
     method: Method,
     body: RequestBody,
@@ -30,65 +34,77 @@ pub(super) struct Sending {
     touched: bool,
     /// The body was given a turn to come.
     waited: bool,
-    /// The request's map of fields, empty: the response's fields go into it, and with the
-    /// response it comes to the next request of the client's connection, so that none of them
-    /// makes it anew.
-    fields: HeaderMap,
 }
 
 impl Sending {
-    pub(super) fn new(request: Request<RequestBody>) -> Self {
-        let (mut parts, body) = request.into_parts();
-        let mut out = Vec::with_capacity(512);
-        out.extend_from_slice(parts.method.as_str().as_bytes());
+    /// Nothing is sent.
+    pub(super) fn nothing() -> Self {
+        Self {
+            method: Method::GET,
+            body: RequestBody::Empty,
+            chunked: false,
+            out: Vec::new(),
+            written: 0,
+            data: Bytes::new(),
+            ended: true,
+            touched: false,
+            waited: false,
+        }
+    }
+
+    /// Writes a head down; its body says how it is framed.
+    pub(super) fn begin(&mut self, head: &Outbound<'_>, body: RequestBody) {
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        out.reserve(HEAD_USUAL);
+        out.extend_from_slice(head.method().as_str().as_bytes());
         out.push(b' ');
-        let target = parts
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        out.extend_from_slice(target.as_bytes());
+        out.extend_from_slice(head.target().as_str().as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        write_fields(&parts.headers, &mut out);
+        if !head.host().is_empty() {
+            write_field(b"host", head.host().as_bytes(), &mut out);
+        }
+        head.each_field(|name, value| {
+            if !is_own(name) {
+                write_field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
+            }
+        });
         let ended = body.is_end_stream();
         let exact = body.size_hint().exact();
         let chunked = !ended && exact.is_none();
         match exact {
             _ if chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-            Some(length) if length > 0 || expects_content(&parts.method) => {
+            Some(length) if length > 0 || expects_content(head.method()) => {
                 let _infallible = write!(out, "content-length: {length}\r\n");
             }
             _ => {}
         }
         out.extend_from_slice(b"\r\n");
-        Self {
-            method: parts.method,
+        *self = Self {
+            method: head.method().clone(),
             body,
             chunked,
             out,
-            written: 0,
-            data: Bytes::new(),
             ended,
-            touched: false,
-            waited: false,
-            fields: {
-                parts.headers.clear();
-                parts.headers
-            },
-        }
+            ..Self::nothing()
+        };
     }
 
-    /// An empty map of fields.
-    pub(super) fn take_fields(&mut self) -> HeaderMap {
-        std::mem::take(&mut self.fields)
+    /// The body, where not a byte of the request has been written, nor any of it been taken.
+    pub(super) fn take_untouched(&mut self) -> Option<RequestBody> {
+        (!self.touched).then(|| std::mem::replace(&mut self.body, RequestBody::Empty))
+    }
+
+    /// All has been said: only a little room for the next request is kept.
+    pub(super) fn rest(&mut self) {
+        if self.out.capacity() > HEAD_USUAL {
+            self.out = Vec::new();
+        }
+        self.body = RequestBody::Empty;
     }
 
     pub(super) fn method(&self) -> &Method {
         &self.method
-    }
-
-    /// Whether not a byte has been written, nor any of the body been taken.
-    pub(super) fn is_untouched(&self) -> bool {
-        !self.touched
     }
 
     /// Whether all of it has been written.
@@ -214,26 +230,23 @@ fn expects_content(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Fields but those that frame the message, which are the client's own; `Host` comes first
-/// (RFC 9110 §7.2).
+/// Whether a field frames the message: those are the client's own.
+fn is_own(name: &HeaderName) -> bool {
+    *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == TRAILER
+}
+
 fn write_fields(headers: &HeaderMap, out: &mut Vec<u8>) {
-    let mut write = |name: &[u8], value: &[u8]| {
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
-    };
-    if let Some(host) = headers.get(HOST) {
-        write(b"host", host.as_bytes());
-    }
     for (name, value) in headers {
-        if *name == HOST
-            || *name == CONTENT_LENGTH
-            || *name == TRANSFER_ENCODING
-            || *name == TRAILER
-        {
-            continue;
+        if *name != HOST && !is_own(name) {
+            write_field(name.as_str().as_bytes(), value.as_bytes(), out);
         }
-        write(name.as_str().as_bytes(), value.as_bytes());
     }
+}
+
+fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
 }

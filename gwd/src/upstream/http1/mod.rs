@@ -23,16 +23,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::BytesMut;
-use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 pub(crate) use body::Incoming;
-use body::Length;
+use body::{Length, Receiving};
 use encode::Sending;
 use head::Head;
 
 use crate::proxy::body::{Gate, RequestBody};
+use crate::upstream::transport::Call;
 
 /// Bytes that are read at once while a head is awaited.
 const HEAD_READ: usize = 8 << 10;
@@ -41,7 +42,8 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 /// Interim responses before a final one.
 const INTERIM_MAX: usize = 16;
 
-/// A connection that can carry a request.
+/// A connection that can carry a request, with all that belongs to the one that it carries: it is
+/// on the heap, so that nobody on the way of an exchange moves more than a pointer.
 pub(crate) struct Connection<I> {
     io: I,
     /// What has been read and belongs to the response that comes next, or is under way.
@@ -50,6 +52,10 @@ pub(crate) struct Connection<I> {
     seen: usize,
     /// Bytes that the head of a response may have.
     head_bytes_max: usize,
+    sending: Sending,
+    /// An empty map for the fields of the response.
+    fields: HeaderMap,
+    receiving: Receiving,
 }
 
 /// Why a call has no response, or not all of it.
@@ -72,36 +78,27 @@ pub(crate) enum Error {
 /// A call that failed.
 pub(crate) struct Refused {
     pub(crate) error: Error,
-    /// The request, where not a byte of it was written.
-    pub(crate) unsent: Option<Unsent>,
+    /// The request's body, where not a byte of the request was written.
+    pub(crate) unsent: Option<RequestBody>,
 }
-
-/// A request as it goes to a target.
-pub(crate) struct Unsent(Sending);
 
 /// A response whose body is still to come.
 pub(crate) type Answer<I> = Response<Incoming<I>>;
-
-// === impl Unsent ===
-
-impl Unsent {
-    /// Writes a request down. Its body says how it is framed.
-    pub(crate) fn new(request: Request<RequestBody>) -> Self {
-        Self(Sending::new(request))
-    }
-}
 
 // === impl Connection ===
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     /// A connection that has just been opened.
-    pub(crate) fn new(io: I) -> Self {
-        Self {
+    pub(crate) fn new(io: I) -> Box<Self> {
+        Box::new(Self {
             io,
             read: BytesMut::new(),
             seen: 0,
             head_bytes_max: HEAD_BYTES_MAX,
-        }
+            sending: Sending::nothing(),
+            fields: HeaderMap::new(),
+            receiving: Receiving::nothing(),
+        })
     }
 
     /// From now on heads of responses are so long at most.
@@ -121,81 +118,77 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
                 .is_pending()
     }
 
-    /// Sends a request and waits for the head of the final response. `gate` is opened by `100
+    /// Writes a request down; [`Self::answer`] sends it. The response's fields go into the map.
+    pub(crate) fn begin(&mut self, request: Call<'_>) {
+        self.sending.begin(&request.head, request.body);
+        self.fields = request.fields;
+    }
+
+    /// Sends the request and waits for the head of the final response. `gate` is opened by `100
     /// Continue`. What the upload still has to send goes on with the response's body.
-    pub(crate) async fn call(
-        self,
-        request: Unsent,
+    pub(crate) async fn answer(
+        mut self: Box<Self>,
         gate: Option<&Arc<Gate>>,
     ) -> Result<Answer<I>, Refused> {
-        let mut connection = Some(self);
-        let Unsent(mut sending) = request;
-        let mut fields = sending.take_fields();
         let mut broken = None;
         let mut interim = 0;
-        let head = poll_fn(|cx| {
-            let Some(connection) = connection.as_mut() else {
-                return Poll::Ready(Err(Error::Closed));
-            };
-            if broken.is_none()
-                && let Poll::Ready(Err(error)) = sending.poll(cx, &mut connection.io)
-            {
-                // An upstream that has answered may have stopped reading.
-                broken = Some(error);
-            }
-            loop {
-                let head = match connection.poll_head(cx, &mut fields) {
-                    Poll::Pending if matches!(broken, Some(Error::Upload)) => {
-                        return Poll::Ready(Err(Error::Upload));
-                    }
-                    polled => ready!(polled)?,
-                };
-                if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS
-                {
-                    return Poll::Ready(Ok(head));
-                }
-                interim += 1;
-                if interim > INTERIM_MAX {
-                    return Poll::Ready(Err(Error::Invalid("interim responses without end")));
-                }
-                if head.status == StatusCode::CONTINUE
-                    && let Some(gate) = gate
-                {
-                    gate.open();
-                }
-            }
-        })
-        .await;
-        let refused = |error, sending: Sending| Refused {
+        let head = poll_fn(|cx| self.poll_answer(cx, gate, &mut broken, &mut interim));
+        let answered = match (head.await, broken) {
+            (Ok(head), _) => Length::of(&head, self.sending.method()).map(|length| (head, length)),
+            (Err(Error::Closed | Error::Io(_)), Some(error)) | (Err(error), _) => Err(error),
+        };
+        let (head, length) = answered.map_err(|error| Refused {
             error,
-            unsent: sending.is_untouched().then_some(Unsent(sending)),
-        };
-        let head = match (head, broken) {
-            (Ok(head), _) => head,
-            (Err(Error::Closed | Error::Io(_)), Some(error)) | (Err(error), _) => {
-                return Err(refused(error, sending));
-            }
-        };
-        let length = match Length::of(&head, sending.method()) {
-            Ok(length) => length,
-            Err(error) => return Err(refused(error, sending)),
-        };
-        let connection = connection.take().expect("only taken here");
-        let keeps = head.keeps_connection;
-        let mut response = Response::new(Incoming::new(connection, length, sending, keeps));
+            unsent: self.sending.take_untouched(),
+        })?;
+        self.receiving = Receiving::new(length, head.keeps_connection);
+        let mut response = Response::new(Incoming::new(self));
         *response.status_mut() = head.status;
         *response.version_mut() = head.version;
         *response.headers_mut() = head.headers;
         Ok(response)
     }
 
-    fn poll_head(
+    /// Sends what can be sent, and reads until the final head is there. `broken` tells why nothing
+    /// more could be sent; `interim` counts the heads before it.
+    fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
-        fields: &mut HeaderMap,
+        gate: Option<&Arc<Gate>>,
+        broken: &mut Option<Error>,
+        interim: &mut usize,
     ) -> Poll<Result<Head, Error>> {
+        if broken.is_none()
+            && let Poll::Ready(Err(error)) = self.sending.poll(cx, &mut self.io)
+        {
+            // An upstream that has answered may have stopped reading.
+            *broken = Some(error);
+        }
         loop {
-            let most = self.head_bytes_max;
+            let head = match self.poll_head(cx) {
+                Poll::Pending if matches!(broken, Some(Error::Upload)) => {
+                    return Poll::Ready(Err(Error::Upload));
+                }
+                polled => ready!(polled)?,
+            };
+            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Poll::Ready(Ok(head));
+            }
+            *interim += 1;
+            if *interim > INTERIM_MAX {
+                return Poll::Ready(Err(Error::Invalid("interim responses without end")));
+            }
+            if head.status == StatusCode::CONTINUE
+                && let Some(gate) = gate
+            {
+                gate.open();
+            }
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
+        loop {
+            let (most, fields) = (self.head_bytes_max, &mut self.fields);
             if let Some(head) = head::parse(&mut self.read, &mut self.seen, most, fields)? {
                 self.seen = 0;
                 return Poll::Ready(Ok(head));
@@ -217,7 +210,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     }
 
     /// The socket, and what was read beyond the head: after a 101.
-    pub(crate) fn into_parts(self) -> (I, bytes::Bytes) {
+    pub(crate) fn into_parts(self: Box<Self>) -> (I, bytes::Bytes) {
         (self.io, self.read.freeze())
     }
 }

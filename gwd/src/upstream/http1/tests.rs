@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use http::{Request, StatusCode};
+use engine::forward::Outbound;
+use http::{HeaderValue, StatusCode};
+use http_body::Body as _;
+use policy::RequestHead;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 
 use super::*;
@@ -16,10 +19,26 @@ fn run<T>(test: impl Future<Output = T>) -> T {
     runtime.block_on(async { tokio::time::timeout(patience, test).await.expect("in time") })
 }
 
-fn request(method: &str) -> Unsent {
-    let request = Request::builder().method(method).uri("/a?b=c");
-    let request = request.header("x-a", "1").header("host", "h");
-    Unsent::new(request.body(RequestBody::Empty).unwrap())
+/// A connection with a request on it.
+fn asked(
+    mut connection: Box<Connection<DuplexStream>>,
+    method: &str,
+) -> Box<Connection<DuplexStream>> {
+    let mut headers = HeaderMap::new();
+    headers.insert("x-a", HeaderValue::from_static("1"));
+    headers.insert("host", HeaderValue::from_static("h"));
+    let head = RequestHead {
+        method: method.parse().unwrap(),
+        target: "/a?b=c".parse().unwrap(),
+        host: "h".into(),
+        headers,
+    };
+    connection.begin(Call {
+        head: Outbound::whole(&head),
+        body: RequestBody::Empty,
+        fields: HeaderMap::new(),
+    });
+    connection
 }
 
 /// What became of a response.
@@ -32,8 +51,8 @@ enum Got {
     Refused(String),
 }
 
-async fn got(connection: Connection<DuplexStream>, method: &str) -> Got {
-    let mut answer = match connection.call(request(method), None).await {
+async fn got(connection: Box<Connection<DuplexStream>>, method: &str) -> Got {
+    let mut answer = match asked(connection, method).answer(None).await {
         Ok(answer) => answer,
         Err(refused) => return Got::Refused(refused.error.to_string()),
     };
@@ -215,7 +234,7 @@ fn the_head_is_written_with_host_first_and_the_length_that_the_body_has() {
     let head = |method: &str| {
         run(async {
             let (near, mut far) = duplex(4096);
-            let call = Connection::new(near).call(request(method), None);
+            let call = asked(Connection::new(near), method).answer(None);
             let read = async {
                 let mut head = Vec::new();
                 while !head.ends_with(b"\r\n\r\n") {
@@ -246,7 +265,7 @@ fn a_connection_is_used_again_and_a_closed_one_is_seen() {
             far.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
                 .await
                 .unwrap();
-            let mut answer = connection.call(request("GET"), None).await.ok().unwrap();
+            let mut answer = asked(connection, "GET").answer(None).await.ok().unwrap();
             assert_eq!(answer.status(), StatusCode::OK);
             let frame = poll_fn(|cx| answer.body_mut().poll_frame(cx))
                 .await
@@ -273,15 +292,14 @@ fn a_request_of_which_nothing_was_written_can_be_had_back() {
     run(async {
         let (near, far) = duplex(16);
         drop(far);
-        let refused = Connection::new(near)
-            .call(request("POST"), None)
-            .await
-            .err()
-            .unwrap();
-        let again = refused.unsent.expect("not a byte was written");
+        let call = asked(Connection::new(near), "POST").answer(None);
+        let refused = call.await.err().unwrap();
+        let body = refused.unsent.expect("not a byte was written");
+        assert!(body.is_end_stream());
         let (near, mut far) = duplex(4096);
         far.write_all(b"HTTP/1.1 204 No\r\n\r\n").await.unwrap();
-        let answer = Connection::new(near).call(again, None).await.ok().unwrap();
+        let call = asked(Connection::new(near), "POST").answer(None);
+        let answer = call.await.ok().unwrap();
         assert_eq!(answer.status(), StatusCode::NO_CONTENT);
         let mut head = vec![0; 24];
         far.read_exact(&mut head).await.unwrap();
@@ -297,8 +315,8 @@ fn a_hundred_opens_the_gate() {
         far.write_all(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
             .await
             .unwrap();
-        let answer = Connection::new(near)
-            .call(request("GET"), Some(&gate))
+        let answer = asked(Connection::new(near), "GET")
+            .answer(Some(&gate))
             .await
             .ok()
             .unwrap();

@@ -1,0 +1,144 @@
+//! What goes to a target: the client's fields as they lie, and beside them what the gateway says.
+//!
+//! Most requests come from a client that is the first hop and says nothing that the gateway says
+//! for itself. Then nothing is copied and nothing inserted: the head stays as it is, for another
+//! try or for another target, and is written down with the gateway's fields behind it.
+
+use std::borrow::Cow;
+
+use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::uri::PathAndQuery;
+use http::{Method, Version};
+use policy::RequestHead;
+
+use super::way::{self, ThisHop};
+use crate::edge::X_REQUEST_ID;
+
+static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
+
+static VIA_1_0: HeaderValue = HeaderValue::from_static("1.0 gwd");
+static VIA_1_1: HeaderValue = HeaderValue::from_static("1.1 gwd");
+static VIA_2: HeaderValue = HeaderValue::from_static("2 gwd");
+
+/// The head that a target gets.
+#[derive(Debug)]
+pub struct Outbound<'h> {
+    pub(super) method: &'h Method,
+    pub(super) target: Cow<'h, PathAndQuery>,
+    pub(super) host: Cow<'h, HeaderValue>,
+    /// The client's, or, where it or a policy said what the gateway says, those with the way
+    /// continued in them.
+    pub(super) headers: Cow<'h, HeaderMap>,
+    /// The way of a request whose first hop this is.
+    pub(super) hop: Option<&'h ThisHop>,
+    pub(super) said: Said<'h>,
+}
+
+/// What the gateway says of every request.
+#[derive(Debug, Default)]
+pub(super) struct Said<'h> {
+    /// What was taken off the path, where the way is told here.
+    pub(super) prefix: Option<HeaderValue>,
+    pub(super) via: Option<&'static HeaderValue>,
+    pub(super) request_id: Option<&'h HeaderValue>,
+    pub(super) consumer: Option<HeaderValue>,
+}
+
+impl<'h> Outbound<'h> {
+    /// A head in which all is said already.
+    #[must_use]
+    pub fn whole(head: &'h RequestHead) -> Self {
+        static NOBODY: HeaderValue = HeaderValue::from_static("");
+        Self {
+            method: &head.method,
+            target: Cow::Borrowed(&head.target),
+            host: Cow::Borrowed(head.headers.get(HOST).unwrap_or(&NOBODY)),
+            headers: Cow::Borrowed(&head.headers),
+            hop: None,
+            said: Said::default(),
+        }
+    }
+
+    /// The method.
+    #[must_use]
+    pub fn method(&self) -> &'h Method {
+        self.method
+    }
+
+    /// Path and query, as the target gets them.
+    #[must_use]
+    pub fn target(&self) -> &PathAndQuery {
+        &self.target
+    }
+
+    /// `Host`.
+    #[must_use]
+    pub fn host(&self) -> &HeaderValue {
+        &self.host
+    }
+
+    /// All fields but `Host`, in their order.
+    pub fn each_field(&self, mut field: impl FnMut(&HeaderName, &HeaderValue)) {
+        for (name, value) in &*self.headers {
+            if *name != HOST {
+                field(name, value);
+            }
+        }
+        if let Some(hop) = self.hop {
+            hop.each_field(&mut field);
+        }
+        let said = &self.said;
+        if let Some(prefix) = &said.prefix {
+            field(&way::X_FORWARDED_PREFIX, prefix);
+        }
+        if let Some(via) = said.via {
+            field(&VIA, via);
+        }
+        if let Some(id) = said.request_id {
+            field(&X_REQUEST_ID, id);
+        }
+        if let Some(consumer) = &said.consumer {
+            field(&X_CONSUMER_NAME, consumer);
+        }
+    }
+
+    /// The same in a map, for whoever sends a map.
+    #[must_use]
+    pub fn to_headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + 10);
+        headers.insert(HOST, self.host.clone().into_owned());
+        self.each_field(|name, value| {
+            headers.append(name, value.clone());
+        });
+        headers
+    }
+}
+
+/// Whether a field is one that the gateway says for itself.
+pub(super) fn is_said_here(name: &HeaderName) -> bool {
+    let text = name.as_str().as_bytes();
+    match text.first() {
+        Some(b'x') => {
+            text.starts_with(b"x-forwarded-") || *name == X_REQUEST_ID || *name == X_CONSUMER_NAME
+        }
+        Some(b'f') => *name == FORWARDED,
+        _ => false,
+    }
+}
+
+/// Takes out what the gateway says of every request.
+pub(super) fn take_out(headers: &mut HeaderMap, consumer: bool) {
+    headers.remove(&X_REQUEST_ID);
+    if consumer {
+        headers.remove(&X_CONSUMER_NAME);
+    }
+}
+
+/// This hop, with the version in which the request came (RFC 9110 §7.6.3).
+pub(super) fn via(version: Version) -> &'static HeaderValue {
+    match version {
+        Version::HTTP_2 => &VIA_2,
+        Version::HTTP_10 => &VIA_1_0,
+        _ => &VIA_1_1,
+    }
+}

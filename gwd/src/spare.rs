@@ -1,0 +1,70 @@
+//! Maps of fields that stand empty, so that an exchange need not make one.
+//!
+//! A request's map lives until its response's head is made, because another try may need it; then
+//! it waits here for the fields of another response. What hyper makes for a request it takes back
+//! from the response before.
+
+use std::cell::RefCell;
+
+use http::HeaderMap;
+
+/// Maps that are kept: the exchanges of a worker that wait for a response are more, those that
+/// begin to wait while another ends are not.
+const KEPT_MAX: usize = 64;
+/// Fields of a map that is kept; larger ones are given back.
+const FIELDS_MAX: usize = 64;
+
+/// Empty maps of one worker.
+#[derive(Debug, Default)]
+pub(crate) struct SpareMaps(RefCell<Vec<HeaderMap>>);
+
+impl SpareMaps {
+    /// An empty map.
+    pub(crate) fn take(&self) -> HeaderMap {
+        self.0.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Empties a map and keeps it.
+    pub(crate) fn keep(&self, mut map: HeaderMap) {
+        let mut kept = self.0.borrow_mut();
+        if kept.len() < KEPT_MAX && (1..=FIELDS_MAX).contains(&map.capacity()) {
+            map.clear();
+            kept.push(map);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http::header::{ACCEPT, HOST, HeaderName};
+
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_empty_and_bounded() {
+        let spare = SpareMaps::default();
+        assert_eq!(spare.take().capacity(), 0, "none is there");
+        let mut map = HeaderMap::new();
+        map.insert(HOST, HeaderValue::from_static("h"));
+        map.append(ACCEPT, HeaderValue::from_static("a"));
+        map.append(ACCEPT, HeaderValue::from_static("b"));
+        let room = map.capacity();
+        spare.keep(map);
+        spare.keep(HeaderMap::new());
+        let taken = spare.take();
+        assert!(taken.is_empty() && taken.capacity() == room);
+        assert_eq!(spare.take().capacity(), 0, "what holds nothing is not kept");
+        let mut large = HeaderMap::new();
+        for number in 0..500 {
+            let name = HeaderName::from_bytes(format!("x-{number}").as_bytes()).unwrap();
+            large.insert(name, HeaderValue::from_static("v"));
+        }
+        spare.keep(large);
+        assert_eq!(spare.take().capacity(), 0, "nor what is large");
+        for _ in 0..2 * KEPT_MAX {
+            spare.keep(HeaderMap::with_capacity(8));
+        }
+        assert_eq!(spare.0.borrow().len(), KEPT_MAX);
+    }
+}
