@@ -210,7 +210,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     }
 
     /// The socket, and what was read beyond the head: after a 101.
-    pub(crate) fn into_parts(self: Box<Self>) -> (I, bytes::Bytes) {
+    pub(crate) fn into_parts(self) -> (I, bytes::Bytes) {
         (self.io, self.read.freeze())
     }
 }
