@@ -240,7 +240,7 @@ fn value(shape: &Shape) -> String {
         Shape::Sha256 => "64 hexadecimal digits".into(),
         Shape::Date => "date".into(),
         Shape::Word(words) => quoted(words),
-        Shape::WordOrName(word, what) => format!("`{word}`; later the name of {what}"),
+        Shape::WordOrName(word, what) => format!("`{word}`, or the name of {what}"),
         Shape::Partly(runs, later) => format!("{}; later {}", quoted(runs), quoted(later)),
         Shape::List(item) => format!("list: {}", value(item)),
         Shape::Map(item) => format!("by name: {}", value(item)),

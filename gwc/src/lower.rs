@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bundle::ir;
 
 use crate::contract::contract;
-use crate::model::{Api, Model, Operation};
+use crate::model::rest::{Rest, everything};
+use crate::model::{Api, Model, Operation, Valued};
 use crate::parallel;
 use crate::project::files::Files;
 
@@ -36,8 +37,9 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     let mut contracts = Vec::new();
     let mut refs = Vec::new();
     let mut prose = BTreeMap::new();
+    let somebody = model.apis.iter().any(|api| !api.rest.is_empty());
     let lowered = parallel::map(model.apis.iter().collect(), |api| {
-        let lowered = lower_api(api)?;
+        let lowered = lower_api(api, somebody)?;
         let digest = digest(&bundle::codec::encode(&lowered));
         Ok((lowered, digest, contract(files, api)?))
     });
@@ -110,32 +112,21 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
-fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
-    let mut served: Vec<&Operation> = api
+/// What is `internal` is said only where `somebody` gets what is not described.
+fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
+    let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
         .operations
         .iter()
-        .filter(|operation| !operation.internal)
-        .collect();
-    served.sort_by(|a, b| a.key.cmp(&b.key));
+        .partition(|operation| operation.internal);
+    let described = served.into_iter().map(described);
+    let mut served: Vec<(ir::Operation, ir::Treatment)> =
+        described.chain(api.rest.iter().map(rest)).collect();
+    served.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
     let mut treatments: Vec<ir::Treatment> = Vec::new();
     // By bytes, so that ten thousand operations with a few treatments stay linear.
     let mut known: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
     let mut operations = Vec::with_capacity(served.len());
-    for operation in served {
-        let treatment = ir::Treatment {
-            security: operation.security.value.clone(),
-            chain: operation
-                .chain
-                .iter()
-                .map(|link| link.value.clone())
-                .collect(),
-            upstream: operation.upstream.value.clone(),
-            timeout_ms: operation.timeout_ms.value,
-            max_body_bytes: operation.max_body_bytes.value,
-            declared: operation.declared.clone(),
-            forwarding: operation.forwarding.clone(),
-            retries: operation.retries.clone(),
-        };
+    for (operation, treatment) in served {
         let next = u32::try_from(treatments.len()).unwrap_or(u32::MAX);
         let index = *known
             .entry(bundle::codec::encode(&treatment))
@@ -144,15 +135,17 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
             treatments.push(treatment);
         }
         operations.push(ir::Operation {
-            key: operation.key.clone(),
-            method: operation.method.to_string(),
-            template: operation.template.clone(),
-            conditions: operation.conditions.clone(),
-            priority: operation.priority,
             treatment: index,
-            trailing_slash: operation.trailing_slash,
+            ..operation
         });
     }
+    let hidden = internal.into_iter().filter(|_| somebody);
+    let hidden: BTreeSet<ir::Hidden> = hidden
+        .map(|operation| ir::Hidden {
+            method: operation.method.to_string(),
+            template: operation.template.clone(),
+        })
+        .collect();
     Ok(ir::Api {
         name: api.name.clone(),
         mounts: ir::Set::new(api.mounts.iter().map(|mount| mount.value.clone()).collect())?,
@@ -166,5 +159,60 @@ fn lower_api(api: &Api) -> Result<ir::Api, NotASet> {
         treatments,
         operations: ir::Set::new(operations)?,
         declared: api.declared.clone(),
+        hidden: hidden.into_iter().collect(),
     })
+}
+
+/// An operation of the document; its treatment has no place yet.
+fn described(operation: &Operation) -> (ir::Operation, ir::Treatment) {
+    let treatment = ir::Treatment {
+        security: operation.security.value.clone(),
+        chain: links(&operation.chain),
+        upstream: operation.upstream.value.clone(),
+        timeout_ms: operation.timeout_ms.value,
+        max_body_bytes: operation.max_body_bytes.value,
+        declared: operation.declared.clone(),
+        forwarding: operation.forwarding.clone(),
+        retries: operation.retries.clone(),
+    };
+    let operation = ir::Operation {
+        key: operation.key.clone(),
+        method: operation.method.to_string(),
+        template: operation.template.clone(),
+        conditions: operation.conditions.clone(),
+        priority: operation.priority,
+        treatment: 0,
+        trailing_slash: operation.trailing_slash,
+        owns: ir::Owns::Described,
+    };
+    (operation, treatment)
+}
+
+/// One for what the document does not describe.
+fn rest(rest: &Rest) -> (ir::Operation, ir::Treatment) {
+    let treatment = ir::Treatment {
+        security: rest.security.value.clone(),
+        chain: links(&rest.chain),
+        upstream: rest.upstream.value.clone(),
+        timeout_ms: rest.timeout_ms.value,
+        max_body_bytes: rest.max_body_bytes.value,
+        declared: policy::declared::Settings::default(),
+        forwarding: ir::Forwarding::default(),
+        retries: None,
+    };
+    let operation = ir::Operation {
+        key: rest.key.clone(),
+        method: ir::Owns::ANY_METHOD.to_owned(),
+        template: everything(),
+        conditions: Vec::new(),
+        priority: 0,
+        treatment: 0,
+        trailing_slash: ir::TrailingSlash::Strict,
+        owns: rest.owns,
+    };
+    (operation, treatment)
+}
+
+fn links(chain: &[Valued<ir::Link>]) -> Vec<ir::Link> {
+    chain.iter().map(|link| link.value.clone()).collect()
 }

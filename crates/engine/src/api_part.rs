@@ -30,8 +30,8 @@ pub struct ApiPart {
 #[derive(Debug)]
 pub(crate) struct PartMount {
     pub(crate) mount: ir::Mount,
-    /// By operation: a hash of the requests that it owns at this mount.
-    pub(crate) owned: Box<[u64]>,
+    /// The requests that its operations own at this mount.
+    pub(crate) owned: Box<[conflicts::Owned]>,
 }
 
 /// The shared things that an API names; sorted, each once.
@@ -55,6 +55,7 @@ impl ApiPart {
             treatments,
             operations,
             declared: _,
+            hidden,
         } = api;
         if operations
             .iter()
@@ -62,7 +63,7 @@ impl ApiPart {
         {
             return Err(BuildError::BadIndex);
         }
-        let router = ApiRouter::build(operations)
+        let router = ApiRouter::build(operations, &hidden)
             .map_err(|conflict| BuildError::RouteConflict(conflict.first, conflict.second))?;
         let operations = router.operations();
         let route_ids = mounts.iter().flat_map(|mount| {

@@ -134,7 +134,7 @@ pub fn build(
                 first_route: routes,
                 first_in_api: routes - first_of_api,
             });
-            let more = u32::try_from(part.owned.len()).ok();
+            let more = u32::try_from(api.router.operations().len()).ok();
             let sum = more.and_then(|more| routes.checked_add(more));
             routes = sum.ok_or(BuildError::BadIndex)?;
         }

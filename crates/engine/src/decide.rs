@@ -104,8 +104,11 @@ pub fn decide<'s>(
     };
     cx.route = route.id;
     let treatment = route.treatment;
-    let splits_path =
-        route.mount.strip_base_path || route.operation.template.is_prefix() || treatment.reads_path;
+    // Nobody described what a separator in a path means that nobody described.
+    let splits_path = route.mount.strip_base_path
+        || route.operation.template.is_prefix()
+        || treatment.reads_path
+        || !route.operation.owns.is_described();
     if splits_path && has_escaped_separator(head.path()) {
         return ambiguous(route, 0);
     }

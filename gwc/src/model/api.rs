@@ -19,7 +19,7 @@ use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
 use super::settings::{ApiEntry, Settings, policies};
 use super::treatment::{Own, Scopes};
-use super::{AllNames, Api, Defined, Operation, Origin, Validation, later};
+use super::{AllNames, Api, Defined, Operation, Origin, Validation, later, rest};
 use crate::lint::allow;
 use crate::project::files::{Document, Files};
 use crate::spec::{In, PathItem, Spec};
@@ -155,26 +155,7 @@ pub fn resolve(
                 &own_view,
             );
             check_path_texts(&chain, &own_view, &template, sink);
-            chain.retain(|link| {
-                own_view
-                    .checked(&link.value)
-                    .is_some_and(|checked| checked.phase().is_some())
-            });
-            if !security.value.0.is_empty() {
-                let before = |link: &super::Valued<Link>| {
-                    own_view.checked(&link.value).and_then(Checked::phase)
-                        < Some(Phase::Authenticate)
-                };
-                let at = chain
-                    .iter()
-                    .position(|link| !before(link))
-                    .unwrap_or(chain.len());
-                let link = super::Valued {
-                    value: Link::Authenticate,
-                    origin: security.origin.clone(),
-                };
-                chain.insert(at, link);
-            }
+            authenticated(&mut chain, &security, &own_view);
             let Some(upstream) = upstream else {
                 if !told {
                     homeless.push((key, operation.key_span));
@@ -251,8 +232,22 @@ pub fn resolve(
             });
         }
     }
-    let all = spec.paths.iter().map(|item| item.operations.len()).sum();
-    open.report(entry, all, settings, sink);
+    let asked = rest::Root {
+        entry,
+        spec: &spec,
+        extension: root,
+        own: &own_view,
+        schemes: &schemes,
+        settings,
+    };
+    let mut found = rest::Found {
+        used: &mut used,
+        open: &mut open,
+        homeless: &mut homeless,
+    };
+    let rest = rest::resolve(&asked, &mut found, sink);
+    let written = spec.paths.iter().map(|item| item.operations.len());
+    open.report(entry, written.sum::<usize>() + rest.len(), settings, sink);
     check_aliases(&aliases, &spec, &operations, sink);
     report_homeless(&homeless, entry, settings, sink);
     check_servers(&spec, entry, sink);
@@ -268,8 +263,32 @@ pub fn resolve(
         schemes: used.into_values().collect(),
         scheme_names: schemes.names(),
         operations,
+        rest,
         declared,
     }
+}
+
+/// Leaves the steps of a chain that are steps, and puts the one that authenticates among them.
+pub(super) fn authenticated(
+    chain: &mut Vec<super::Valued<Link>>,
+    security: &super::Valued<ir::Security>,
+    own: &Own<'_>,
+) {
+    let phase = |link: &super::Valued<Link>| own.checked(&link.value).and_then(Checked::phase);
+    chain.retain(|link| phase(link).is_some());
+    if security.value.0.is_empty() {
+        return;
+    }
+    let before = |link: &super::Valued<Link>| phase(link) < Some(Phase::Authenticate);
+    let at = chain
+        .iter()
+        .position(|link| !before(link))
+        .unwrap_or(chain.len());
+    let link = super::Valued {
+        value: Link::Authenticate,
+        origin: security.origin.clone(),
+    };
+    chain.insert(at, link);
 }
 
 /// Every `x-gateway` is checked against the shape of its attach point; one that stands elsewhere
@@ -384,7 +403,7 @@ fn report_homeless(
 }
 
 /// What the policies of a chain fill a path with is there to fill it.
-fn check_path_texts(
+pub(super) fn check_path_texts(
     chain: &[super::Valued<Link>],
     own: &Own<'_>,
     template: &ir::Template,

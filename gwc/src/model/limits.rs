@@ -8,7 +8,7 @@ use policy::limits::CONTRADICTING_LIMITS;
 
 use super::lints::{UNBOUNDED_UPSTREAM, UPSTREAM_LOOP};
 use super::settings::Upstream;
-use super::{Api, Defined, Operation, Origin, Settings};
+use super::{Api, Defined, Operation, Origin, Settings, Valued};
 use crate::project::files::Files;
 
 /// Checks every upstream against the operations that use it, and against the listeners.
@@ -18,8 +18,12 @@ pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) 
         let operations = apis.iter().flat_map(|api| &api.operations);
         let users = operations.filter(|operation| operation.upstream.value == *name);
         let users: Vec<&Operation> = users.collect();
+        let rest = apis.iter().flat_map(|api| &api.rest);
+        let rest = rest.filter(|rest| rest.upstream.value == *name);
+        let timeouts = users.iter().map(|operation| &operation.timeout_ms);
+        let timeouts = timeouts.chain(rest.map(|rest| &rest.timeout_ms));
         let node = upstream.node.map(|id| files.tree.at(id));
-        timeout_holds(upstream, &users, sink);
+        timeout_holds(upstream, timeouts, sink);
         if !settings.defaults.timeout_unread {
             somebody_bounds(upstream, node, &users, sink);
         }
@@ -30,14 +34,15 @@ pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) 
 }
 
 /// A timeout of the upstream that is longer than those of all operations never runs out.
-fn timeout_holds(upstream: &Defined<Upstream>, users: &[&Operation], sink: &mut Sink) {
+fn timeout_holds<'m>(
+    upstream: &Defined<Upstream>,
+    timeouts: impl Iterator<Item = &'m Valued<u64>>,
+    sink: &mut Sink,
+) {
     let Some(request) = &upstream.value.request_timeout_ms else {
         return;
     };
-    let longest = users
-        .iter()
-        .max_by_key(|operation| operation.timeout_ms.value);
-    let Some(longest) = longest.map(|operation| &operation.timeout_ms) else {
+    let Some(longest) = timeouts.max_by_key(|timeout| timeout.value) else {
         return;
     };
     let Some(at) = longest.span().filter(|_| longest.value < request.value) else {

@@ -11,6 +11,7 @@ pub mod lints;
 mod names;
 pub mod open;
 pub mod overlap;
+pub mod rest;
 pub mod routes;
 mod security;
 pub mod segment;
@@ -71,6 +72,8 @@ pub struct Api {
     pub scheme_names: BTreeMap<String, String>,
     /// Its operations in the order of the document.
     pub operations: Vec<Operation>,
+    /// Those for what it does not describe.
+    pub rest: Vec<rest::Rest>,
     /// What is written for all of it and cannot run yet.
     pub declared: policy::declared::Settings,
 }

@@ -270,8 +270,14 @@ pub fn check_patterns(settings: &Settings, apis: &[Api], sink: &mut Sink) {
             span,
             format!("no operation is called `{}`", text.escape_debug()),
         );
-        let operations = apis.iter().flat_map(|api| &api.operations);
-        let near = suggest::nearest(text, operations.map(|operation| operation.key.as_str()));
+        let keys = apis.iter().flat_map(|api| {
+            let operations = api
+                .operations
+                .iter()
+                .map(|operation| operation.key.as_str());
+            operations.chain(api.rest.iter().map(|rest| rest.key.as_str()))
+        });
+        let near = suggest::nearest(text, keys);
         sink.push(match near {
             Some(near) => finding
                 .label(format!("did you mean `{near}`?"))

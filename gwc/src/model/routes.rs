@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle::ir::{Segment, Template, TrailingSlash};
+use bundle::ir::{self, Segment, Template, TrailingSlash};
 use diag::{Diagnostic, Level, Sink};
 use engine::router::compare_templates;
 
@@ -12,7 +12,7 @@ use super::lints::{
 };
 use super::overlap::{self, subset, witness};
 use super::surprise::{self, Overlap, Side};
-use super::{Api, Operation, Validation};
+use super::{Api, Operation, Validation, rest};
 use crate::project::files::Files;
 use crate::spec::reference::Resolver;
 use crate::spec::schema::Schemas;
@@ -54,6 +54,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     meetings.report(apis, sink);
     first_few(overlaps, sink);
     surprise::hidden_mounts(apis, sink);
+    rest::clashes(apis, sink);
     for api in apis {
         mounts_at_one_place(api, sink);
         for operation in &api.operations {
@@ -104,14 +105,9 @@ fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
 fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
     for (index, mount) in api.mounts.iter().enumerate() {
         let (a, at) = (&mount.value, mount.span);
-        let same = api.mounts[..index].iter().find(|other| {
-            let b = &other.value;
-            let hosts = a.hosts.is_empty() && b.hosts.is_empty()
-                || a.hosts.iter().any(|host| b.hosts.contains(host));
-            hosts
-                && a.base_path == b.base_path
-                && a.listeners.iter().any(|name| b.listeners.contains(name))
-        });
+        let same = api.mounts[..index]
+            .iter()
+            .find(|other| a.base_path == other.value.base_path && at_one_place(a, &other.value));
         if let Some(other) = same {
             sink.push(
                 Diagnostic::new(
@@ -127,6 +123,13 @@ fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
             );
         }
     }
+}
+
+/// Whether some host of some listener is both mounts'.
+pub(super) fn at_one_place(a: &ir::Mount, b: &ir::Mount) -> bool {
+    let hosts = a.hosts.is_empty() && b.hosts.is_empty()
+        || a.hosts.iter().any(|host| b.hosts.contains(host));
+    hosts && a.listeners.iter().any(|name| b.listeners.contains(name))
 }
 
 /// An operation at a mount.

@@ -7,12 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use bundle::ir::Link;
+use bundle::ir::{self, Link};
 use diag::{Diagnostic, Sink};
 use policy::Checked;
 
 use super::lints::METRIC_SERIES;
-use super::{Api, Operation, Settings};
+use super::rest::Rest;
+use super::{Api, Operation, Settings, Valued};
 
 /// Series from which a monitoring system feels a single gateway.
 pub const SERIES_MAX: usize = 250_000;
@@ -41,7 +42,7 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
             .filter(|operation| !operation.internal)
         {
             let upstreams = statuses(api, operation);
-            let refusals = refusals(settings, api, operation);
+            let refusals = refusals(settings, api, &of_operation(operation));
             let routes = api.mounts.len();
             cost.routes += routes;
             let told: BTreeSet<&str> = upstreams.iter().chain(&refusals).copied().collect();
@@ -55,6 +56,16 @@ pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
             };
             calls.extend(upstreams.into_iter().map(call));
         }
+    }
+    for (api, rest) in apis
+        .iter()
+        .flat_map(|api| api.rest.iter().map(move |rest| (api, rest)))
+    {
+        // What the upstream answers is not described; methods are those that clients think of.
+        let routes = api.mounts.len();
+        cost.routes += routes;
+        cost.series += routes * (refusals(settings, api, &of_rest(rest)).len() + 2) * HISTOGRAM;
+        calls.insert((rest.upstream.value.as_str(), ir::Owns::ANY_METHOD, "200"));
     }
     let own = apis.iter().flat_map(|api| &api.policies);
     let limits = settings.policies.iter().chain(own);
@@ -94,8 +105,31 @@ fn statuses<'a>(api: &'a Api, operation: &Operation) -> BTreeSet<&'a str> {
     statuses
 }
 
+/// What of an operation makes the gateway answer.
+struct Asked<'m> {
+    security: &'m ir::Security,
+    max_body_bytes: Option<u64>,
+    chain: &'m [Valued<Link>],
+}
+
+fn of_operation(operation: &Operation) -> Asked<'_> {
+    Asked {
+        security: &operation.security.value,
+        max_body_bytes: operation.max_body_bytes.value,
+        chain: &operation.chain,
+    }
+}
+
+fn of_rest(rest: &Rest) -> Asked<'_> {
+    Asked {
+        security: &rest.security.value,
+        max_body_bytes: rest.max_body_bytes.value,
+        chain: &rest.chain,
+    }
+}
+
 /// What the gateway answers itself.
-fn refusals(settings: &Settings, api: &Api, operation: &Operation) -> BTreeSet<&'static str> {
+fn refusals(settings: &Settings, api: &Api, asked: &Asked<'_>) -> BTreeSet<&'static str> {
     let limited = |link: &Link| {
         let (policies, name) = match link {
             Link::Authenticate => return false,
@@ -106,13 +140,13 @@ fn refusals(settings: &Settings, api: &Api, operation: &Operation) -> BTreeSet<&
         policies.any(|policy| matches!(policy.value.checked, Checked::RateLimit(_)))
     };
     let mut statuses = BTreeSet::from(["502", "503", "504"]);
-    if !operation.security.value.0.is_empty() {
+    if !asked.security.0.is_empty() {
         statuses.insert("401");
     }
-    if operation.max_body_bytes.value.is_some() {
+    if asked.max_body_bytes.is_some() {
         statuses.insert("413");
     }
-    if operation.chain.iter().any(|link| limited(&link.value)) {
+    if asked.chain.iter().any(|link| limited(&link.value)) {
         statuses.insert("429");
     }
     statuses

@@ -77,6 +77,7 @@ kinds! {
         "shadow-appears" "Others take all requests of an operation.";
         "shadow-disappears" "An operation has requests again that others took.";
         "mount-hosts-changed" "A mount lists other hosts, and the same requests reach it.";
+        "internal-changed" "Other requests are described and nobody's (`internal`): who gets what is not described does not get them.";
         "listener-added" "A listener is new.";
         "listener-removed" "A listener is gone.";
         "listener-address-changed" "A listener has another address.";

@@ -137,6 +137,8 @@ fn add(path: &str, span: Span, known: usize, settings: &mut Settings, sink: &mut
             node: None,
         }],
         environments: None,
+        unmatched: None,
+        undeclared_methods: None,
         declared: policy::declared::Settings::default(),
     });
 }

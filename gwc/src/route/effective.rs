@@ -93,6 +93,7 @@ fn of_operation(here: Here<'_>) -> Vec<Field> {
     ];
     let sometimes = sometimes
         .into_iter()
+        .filter(|_| operation.owns.is_described())
         .filter(|(name, value, default)| value != default || asked.all || is_written(here, name));
     let settings = treatment.settings();
     let settings = settings.iter();

@@ -44,7 +44,8 @@ pub(super) fn misses(asked: Asked<'_>, head: &RequestHead, answer: &Answer) -> V
         return Vec::new();
     }
     let mut found: Vec<(u32, RouteRef<'_>, String)> = Vec::new();
-    for route in snapshot.routes() {
+    let described = |route: &RouteRef<'_>| route.operation.owns.is_described();
+    for route in snapshot.routes().filter(described) {
         let template = behind(&route);
         if let Some((distance, why)) = distance(&path, &template)
             && here(&route)

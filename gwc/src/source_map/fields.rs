@@ -5,8 +5,9 @@ use diag::{NodeRef, Span};
 
 use super::{FieldSource, Fields, From, Place};
 use crate::compile::Compiled;
+use crate::model::rest::Rest;
 use crate::model::settings::Settings;
-use crate::model::{Api, Operation, Origin};
+use crate::model::{Api, Operation, Origin, Valued};
 
 /// Where one API's fields may be set.
 pub(super) struct Setters<'c> {
@@ -46,23 +47,13 @@ impl<'c> Setters<'c> {
             path: item.x_gateway.map(|id| tree.at(id)),
             operation: written.x_gateway.map(|id| tree.at(id)),
         };
-        let mut fields: Fields = [
-            ("security", self.field(&operation.security.origin)),
-            ("upstream", self.field(&operation.upstream.origin)),
-            ("timeout", self.field(&operation.timeout_ms.origin)),
-            ("max_body", self.field(&operation.max_body_bytes.origin)),
-        ]
-        .map(|(name, source)| (name.to_owned(), source))
-        .into();
-        for link in &operation.chain {
-            if let Link::Shared(name) | Link::Own(name) = &link.value {
-                let mut source = self.field(&link.origin);
-                if let FieldSource::Written { from, .. } = &mut source {
-                    *from = link.span().and_then(|span| self.who(span, &nodes));
-                }
-                fields.insert(format!("policies/{name}"), source);
-            }
-        }
+        let origins = [
+            &operation.security.origin,
+            &operation.upstream.origin,
+            &operation.timeout_ms.origin,
+            &operation.max_body_bytes.origin,
+        ];
+        let mut fields = self.always(origins, &operation.chain, &nodes);
         let of_path = [
             ("trailing_slash", nodes.path, "trailing_slash"),
             ("priority", nodes.path, "priority"),
@@ -88,6 +79,42 @@ impl<'c> Setters<'c> {
             let key = entry.key.trim_start_matches('+').to_owned();
             let written = || self.written(&[entry.key_span]);
             fields.entry(key).or_insert_with(written);
+        }
+        fields
+    }
+
+    /// The fields of an operation that gets what is not described.
+    pub(super) fn of_rest(&self, rest: &Rest) -> Fields {
+        let nodes = Nodes {
+            defaults: self.defaults,
+            path: None,
+            operation: None,
+        };
+        let origins = [
+            &rest.security.origin,
+            &rest.upstream.origin,
+            &rest.timeout_ms.origin,
+            &rest.max_body_bytes.origin,
+        ];
+        self.always(origins, &rest.chain, &nodes)
+    }
+
+    /// What every operation has: who may call, where requests go, for how long, how large; its
+    /// policies.
+    fn always(&self, origins: [&Origin; 4], chain: &[Valued<Link>], nodes: &Nodes<'c>) -> Fields {
+        let names = ["security", "upstream", "timeout", "max_body"];
+        let named = names.into_iter().zip(origins);
+        let mut fields: Fields = named
+            .map(|(name, origin)| (name.to_owned(), self.field(origin)))
+            .collect();
+        for link in chain {
+            if let Link::Shared(name) | Link::Own(name) = &link.value {
+                let mut source = self.field(&link.origin);
+                if let FieldSource::Written { from, .. } = &mut source {
+                    *from = link.span().and_then(|span| self.who(span, nodes));
+                }
+                fields.insert(format!("policies/{name}"), source);
+            }
         }
         fields
     }

@@ -247,7 +247,18 @@ impl SourceMap {
                 };
                 (operation.key.clone(), source)
             };
-            let operations: Vec<_> = api.operations.iter().map(source).collect();
+            let mut operations: Vec<_> = api.operations.iter().map(source).collect();
+            operations.extend(api.rest.iter().map(|rest| {
+                let next = known.len();
+                let source = OperationSource {
+                    place: place(rest.span),
+                    path: "/".to_owned(),
+                    owner: rest.owner.clone(),
+                    fields: *known.entry(setters.of_rest(rest)).or_insert(next),
+                    ..OperationSource::default()
+                };
+                (rest.key.clone(), source)
+            }));
             let lowered = compiled.lowered.as_ref();
             let schemas = lowered.and_then(|lowered| lowered.prose.get(&api.name));
             let whole = ApiProse {

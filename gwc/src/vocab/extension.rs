@@ -94,12 +94,17 @@ pub static ROOT: Object = Object {
         F::optional(
             "unmatched",
             WordOrName("deny", "an upstream"),
-            "What happens to paths that the document does not describe: `deny` (404), or later an upstream that gets them.",
+            "Who gets paths that the document does not describe: `deny` (nobody, 404), or an upstream, as the operation `API#unmatched` with the root's `security` and policies. What gateway.yaml says of the API comes first.",
         ),
         F::optional(
             "undeclared_methods",
-            Partly(&["deny"], &["pass"]),
-            "What happens to methods that the document does not describe: `deny`.",
+            Word(&["deny", "pass"]),
+            "Whether methods that the document does not describe, at paths that it does, reach its upstream: `deny` (405), or `pass`, as the operation `API#undeclared` with the root's `security` and policies. What gateway.yaml says of the API comes first.",
+        ),
+        F::optional(
+            "public",
+            Bool,
+            "Anyone may call what `unmatched` and `undeclared_methods` let through.",
         ),
         F::optional(
             "undeclared_params",

@@ -210,12 +210,12 @@ pub(crate) static API: Object = Object {
         F::optional(
             "unmatched",
             WordOrName("deny", "an upstream"),
-            "What happens to paths that the document does not describe: `deny` (404), or later an upstream that gets them.",
+            "Who gets paths that the document does not describe: `deny` (nobody, 404), or an upstream, as the operation `API#unmatched` with the document's root `security` and policies.",
         ),
         F::optional(
             "undeclared_methods",
-            Partly(&["deny"], &["pass"]),
-            "What happens to methods that it does not describe: `deny` (405).",
+            Word(&["deny", "pass"]),
+            "Whether methods that it does not describe, at paths that it does, reach its upstream: `deny` (405), or `pass`, as the operation `API#undeclared` with the document's root `security` and policies.",
         ),
     ],
 };

@@ -79,7 +79,7 @@ fn each_slip_is_told_what_to_write() {
         (
             "/a: {x-gateway: {}",
             "/a: {x-gateway: {public: true}",
-            "help: it belongs at an operation",
+            "help: it belongs at the document's root or at an operation",
         ),
         (
             "\nx-gateway: {}",

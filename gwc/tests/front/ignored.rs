@@ -19,8 +19,8 @@ apis:
     path: a.yaml
     overlays: [a.gw.yaml]
     environments: [test]
-    unmatched: deny
-    undeclared_methods: deny
+    unmatched: v
+    undeclared_methods: pass
     mounts:
       - {name: one, hosts: [a.test, "*.b.test"], base_path: /one, strip_base_path: true, listeners: [first]}
       - {name: two, base_path: /two}
@@ -96,8 +96,6 @@ x-gateway:
   owner: team-a
   policies: {own: {kind: respond, status: 418}}
   defaults: {upstream: v, +policies: [marks], timeout: 6s, max_body: 1MiB}
-  unmatched: deny
-  undeclared_methods: deny
   undeclared_params: allow
 security: [{key: []}]
 paths:
@@ -133,7 +131,7 @@ components:
 const B: &str = r#"
 openapi: 3.1.0
 info: {title: b, version: "1"}
-x-gateway: {defaults: {policies: [marks]}}
+x-gateway: {defaults: {policies: [marks]}, unmatched: v, undeclared_methods: pass, public: true}
 security: [{token: [], key: []}]
 paths:
   /b: {get: {operationId: b, x-gateway: {upstream: v}, responses: {"200": {description: fine}}}}

@@ -25,6 +25,7 @@ mod overlay;
 mod places;
 mod project;
 mod public;
+mod rest;
 mod routes;
 mod samples;
 mod schemas;

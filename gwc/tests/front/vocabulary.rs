@@ -191,7 +191,6 @@ fn later(shape: &Shape, found: &mut Vec<Written>) {
                 }
             }
         }
-        Shape::WordOrName(..) => found.push(("other".into(), json!("other"))),
         Shape::Partly(_, words) => {
             found.extend(words.iter().map(|word| ((*word).to_owned(), json!(word))));
         }

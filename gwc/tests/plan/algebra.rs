@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
-use bundle::ir::{self, Condition, Template, Test, TrailingSlash};
+use bundle::ir::{self, Condition, Owns, Template, Test, TrailingSlash};
 use gwc::lower::Lowered;
 use gwc::plan::{self, Section, Side, Witness};
 use policy::StateId;
@@ -19,7 +19,7 @@ pub(crate) const TEXTS: [&str; 19] = [
     "", "0", "1", "a", "b", "A", "B", "ab", "aB", "Ab", "AB", "a0", "A0", "0b", "0B", "a0b", "A0B",
     "A0b", "a0B",
 ];
-pub(crate) const METHODS: [&str; 3] = ["GET", "HEAD", "POST"];
+pub(crate) const METHODS: [&str; 4] = ["GET", "HEAD", "POST", "PUT"];
 /// The values of the field `v` in a request.
 pub(crate) const FIELDS: [&[&str]; 7] = [
     &[],
@@ -120,8 +120,8 @@ impl Tally {
         let moves = plan.changes.iter().filter(|change| {
             change.section == Section::Routing
                 && change.class != plan::Class::Shadowed
-                // Another list of hosts, and not a request that differs.
-                && change.id != "mount-hosts-changed"
+                // Another list of hosts, or an operation without requests: no request differs.
+                && !change.operations.is_empty()
         });
         for change in moves {
             let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
@@ -176,6 +176,8 @@ pub(crate) struct Mounted {
     pub(crate) host: &'static str,
     pub(crate) base: &'static str,
     pub(crate) operations: Vec<ir::Operation>,
+    /// What is described and nobody's.
+    pub(crate) hidden: Vec<ir::Hidden>,
 }
 
 fn gateway(dice: &mut Dice) -> Vec<Mounted> {
@@ -185,6 +187,7 @@ fn gateway(dice: &mut Dice) -> Vec<Mounted> {
         host: dice.pick(&["", "", "x.h", "*.h"]),
         base: dice.pick(&["", "", "/a"]),
         operations: Vec::new(),
+        hidden: Vec::new(),
     };
     let mut mounts: Vec<Mounted> = (0..count).map(|number| mounted(number, dice)).collect();
     for number in 0..2 + dice.below(7) {
@@ -192,7 +195,42 @@ fn gateway(dice: &mut Dice) -> Vec<Mounted> {
         let at = dice.below(count);
         mounts[at].operations.push(operation);
     }
+    for mounted in &mut mounts {
+        for owns in [Owns::Undeclared, Owns::Unmatched] {
+            if dice.chance(2) {
+                toggle(mounted, owns);
+            }
+        }
+        if dice.chance(2) {
+            mounted.hidden = hidden(dice);
+        }
+    }
     mounts
+}
+
+/// Gives an API the operation that gets what is not described, or takes it away.
+fn toggle(mounted: &mut Mounted, owns: Owns) {
+    let count = mounted.operations.len();
+    mounted.operations.retain(|one| one.owns != owns);
+    if mounted.operations.len() == count {
+        mounted.operations.push(ir::Operation {
+            key: format!("{}#{owns:?}", mounted.api),
+            method: "*".into(),
+            template: Template::parse("/").expect("a template").into_prefix(),
+            conditions: Vec::new(),
+            priority: 0,
+            treatment: 0,
+            trailing_slash: TrailingSlash::Strict,
+            owns,
+        });
+    }
+}
+
+fn hidden(dice: &mut Dice) -> Vec<ir::Hidden> {
+    let ir::Operation {
+        method, template, ..
+    } = operation(dice, 0);
+    vec![ir::Hidden { method, template }]
 }
 
 fn operation(dice: &mut Dice, number: usize) -> ir::Operation {
@@ -239,6 +277,7 @@ fn operation(dice: &mut Dice, number: usize) -> ir::Operation {
             TrailingSlash::Ignore,
             TrailingSlash::Redirect,
         ]),
+        owns: Owns::Described,
     }
 }
 
@@ -247,10 +286,12 @@ fn edited(dice: &mut Dice, old: &[Mounted]) -> Vec<Mounted> {
     let mut new = old.to_vec();
     for edit in 0..1 + dice.below(3) {
         let at = dice.below(new.len());
-        let count = new[at].operations.len();
+        // Those that get what is not described stand last.
+        let described = new[at].operations.iter();
+        let count = described.filter(|one| one.owns == Owns::Described).count();
         let fresh = operation(dice, 100 + edit);
-        match dice.below(6) {
-            0 => new[at].operations.push(fresh),
+        match dice.below(9) {
+            0 => new[at].operations.insert(0, fresh),
             1 if count > 0 => {
                 let gone = dice.below(count);
                 new[at].operations.remove(gone);
@@ -269,6 +310,9 @@ fn edited(dice: &mut Dice, old: &[Mounted]) -> Vec<Mounted> {
                 new[at].operations[other].conditions = fresh.conditions;
                 new[at].operations[other].trailing_slash = fresh.trailing_slash;
             }
+            5 => toggle(&mut new[at], Owns::Undeclared),
+            6 => toggle(&mut new[at], Owns::Unmatched),
+            7 => new[at].hidden = hidden(dice),
             _ => new[at].host = dice.pick(&["", "x.h", "*.h"]),
         }
     }
@@ -306,6 +350,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             }],
             operations: ir::Set::new(mounted.operations.clone()).ok()?,
             declared: policy::declared::Settings::default(),
+            hidden: mounted.hidden.clone(),
         })
     });
     let apis = ir::Set::new(apis.collect::<Option<Vec<_>>>()?).ok()?;
@@ -388,6 +433,15 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
 fn printed(mounts: &[Mounted]) -> String {
     let mut text = String::new();
     for mounted in mounts {
+        for hidden in &mounted.hidden {
+            let ir::Hidden { method, template } = hidden;
+            let prefix = if template.is_prefix() { "/**" } else { "" };
+            let folded = if template.is_folded() { " ~" } else { "" };
+            text.push_str(&format!(
+                "{} hides {method} {}{template}{prefix}{folded}\n",
+                mounted.api, mounted.base
+            ));
+        }
         for operation in &mounted.operations {
             text.push_str(&format!(
                 "{}/{} {:?} {} {}{}{} p{} {:?} {:?}\n",

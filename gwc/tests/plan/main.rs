@@ -13,6 +13,7 @@ mod history;
 mod naive;
 mod refactor;
 mod refactorings;
+mod rest;
 mod reviewed;
 mod single;
 mod written;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use bundle::ir::{Condition, Segment, Test, TrailingSlash};
+use bundle::ir::{Condition, Owns, Segment, Test, TrailingSlash};
 use gwc::plan::Witness;
 
 use crate::algebra::{Cell, FIELDS, HOSTS, METHODS, Mounted, QUERIES, TEXTS};
@@ -42,7 +42,21 @@ pub(crate) struct Naive {
     hosts: Vec<&'static str>,
     routes: Vec<Written>,
     /// For each method the order of the routes that take it.
-    order: [Vec<usize>; 3],
+    order: [Vec<usize>; 4],
+    mounts: Vec<Mounted>,
+    /// For each host pattern, by method: who has which paths that no route takes.
+    rest: BTreeMap<&'static str, [Vec<(usize, Bits)>; 4]>,
+    said: Vec<Said>,
+}
+
+/// What is said of a path.
+struct Said {
+    host: &'static str,
+    pieces: Vec<Segment>,
+    prefix: bool,
+    method: String,
+    /// Who gets its other methods.
+    passes: Option<usize>,
 }
 
 struct Written {
@@ -57,12 +71,15 @@ struct Written {
     priority: i32,
     twin: bool,
     paths: Bits,
+    /// Its API's place.
+    mount: usize,
+    owns: Owns,
 }
 
 impl Naive {
     pub(crate) fn new(mounts: &[Mounted], paths: &Paths) -> Self {
         let mut routes = Vec::new();
-        for mounted in mounts {
+        for (mount, mounted) in mounts.iter().enumerate() {
             for operation in &mounted.operations {
                 let mut write = |pieces: Vec<Segment>, twin: bool| {
                     let base = mounted.base.split('/').skip(1);
@@ -89,6 +106,8 @@ impl Naive {
                         priority: operation.priority,
                         twin,
                         paths: bits,
+                        mount,
+                        owns: operation.owns,
                     });
                 };
                 let declared = operation.template.segments().to_vec();
@@ -110,17 +129,121 @@ impl Naive {
             let takes = |written: &Written| {
                 written.method == method || method == "HEAD" && written.method == "GET"
             };
-            let mut order: Vec<usize> =
-                (0..routes.len()).filter(|at| takes(&routes[*at])).collect();
+            let described = |at: &usize| routes[*at].owns == Owns::Described;
+            let mut order: Vec<usize> = (0..routes.len()).filter(described).collect();
+            order.retain(|at| takes(&routes[*at]));
             order.sort_by(|a, b| compare(&routes[*b], &routes[*a], method));
             order
         });
         let hosts = mounts.iter().map(|mounted| mounted.host).collect();
-        Self {
+        let mut naive = Self {
             hosts,
             routes,
             order,
+            mounts: mounts.to_vec(),
+            said: Vec::new(),
+            rest: BTreeMap::new(),
+        };
+        let mut routes = naive.routes.iter();
+        if routes.any(|route| route.owns != Owns::Described) {
+            naive.said = naive.said();
+            for mounted in mounts {
+                let rest = naive.rest_of(mounted.host, paths);
+                naive.rest.insert(mounted.host, rest);
+            }
         }
+        naive
+    }
+
+    /// What is said of paths: of those that routes describe, and of those that nobody may ask for.
+    fn said(&self) -> Vec<Said> {
+        let routes = self.routes.iter();
+        let described = routes.filter(|route| route.owns == Owns::Described);
+        let mut said: Vec<Said> = described
+            .map(|route| Said {
+                host: route.host,
+                pieces: route.pieces.clone(),
+                prefix: route.prefix,
+                method: route.method.clone(),
+                passes: self.gets(route.mount, Owns::Undeclared),
+            })
+            .collect();
+        for mounted in &self.mounts {
+            for hidden in &mounted.hidden {
+                let base = mounted.base.split('/').skip(1);
+                let base = base.map(|text| Segment::Literal(text.into()));
+                let below = hidden.template.segments().iter().cloned();
+                let pieces: Vec<Segment> = base.chain(below).collect();
+                let mut twin = pieces.clone();
+                if twin.last() == Some(&Segment::Literal(String::new())) {
+                    twin.pop();
+                } else {
+                    twin.push(Segment::Literal(String::new()));
+                }
+                let prefix = hidden.template.is_prefix();
+                for pieces in [Some(pieces), (!prefix).then_some(twin)] {
+                    said.extend(pieces.map(|pieces| Said {
+                        host: mounted.host,
+                        pieces,
+                        prefix,
+                        method: hidden.method.clone(),
+                        passes: None,
+                    }));
+                }
+            }
+        }
+        said
+    }
+
+    /// The route of an API that gets what is not described.
+    fn gets(&self, mount: usize, owns: Owns) -> Option<usize> {
+        let mut routes = self.routes.iter();
+        routes.position(|route| route.mount == mount && route.owns == owns)
+    }
+
+    fn rest_of(&self, host: &str, paths: &Paths) -> [Vec<(usize, Bits)>; 4] {
+        let mut all: [BTreeMap<usize, Bits>; 4] = Default::default();
+        for (at, path) in paths.0.iter().enumerate() {
+            for (all, owner) in all.iter_mut().zip(self.rest_owners(host, path)) {
+                let Some(owner) = owner else { continue };
+                let bits = all
+                    .entry(owner)
+                    .or_insert_with(|| vec![0; paths.0.len().div_ceil(64)]);
+                bits[at / 64] |= 1 << (at % 64);
+            }
+        }
+        all.map(|all| all.into_iter().collect())
+    }
+
+    /// Who has requests that no route takes, by method: whoever describes their path best lets its
+    /// other methods pass; where nobody describes it, the API with the longest base path has them.
+    fn rest_owners(&self, host: &str, path: &[&str]) -> [Option<usize>; 4] {
+        let said = self.said.iter().filter(|said| said.host == host);
+        let said: Vec<&Said> = said
+            .filter(|said| path_holds(&said.pieces, said.prefix, path))
+            .collect();
+        let best = said.iter().max_by(|a, b| {
+            compare_pieces((&a.pieces, a.prefix), (&b.pieces, b.prefix))
+                .then_with(|| a.passes.is_some().cmp(&b.passes.is_some()))
+        });
+        let Some(best) = best else {
+            let begins = |base: &str| {
+                let base: Vec<&str> = base.split('/').skip(1).collect();
+                path.starts_with(&base)
+            };
+            let mounts = self.mounts.iter().enumerate();
+            let near = mounts.filter(|(_, one)| one.host == host && begins(one.base));
+            let near = near.map(|(at, mounted)| {
+                let gets = self.gets(at, Owns::Unmatched);
+                (mounted.base.len(), gets.is_some(), gets)
+            });
+            return [near.max().and_then(|(_, _, gets)| gets); 4];
+        };
+        METHODS.map(|method| {
+            let takes = |own: &str| own == method || method == "HEAD" && own == "GET";
+            let withheld = said.iter().any(|said| takes(&said.method));
+            best.passes.filter(|_| !withheld)
+        })
     }
 
     /// The routes that a host is asked of.
@@ -155,7 +278,8 @@ impl Naive {
                     && path_holds(&route.pieces, route.prefix, &path)
                     && conditions_hold(&route.conditions, &fields, &queries)
             });
-        found.map(|route| route.label.clone())
+        let rest = || self.rest_owners(asked, &path)[method].map(|at| &self.routes[at]);
+        found.or_else(rest).map(|route| route.label.clone())
     }
 }
 
@@ -176,8 +300,8 @@ pub(crate) fn differences(old: &Naive, new: &Naive, paths: &Paths) -> BTreeMap<C
             for fields in FIELDS {
                 for queries in QUERIES {
                     let carried = (fields, queries);
-                    let was = owned(old, asked.0, &old.order[method], carried, paths);
-                    let is = owned(new, asked.1, &new.order[method], carried, paths);
+                    let was = owned(old, asked.0, method, carried, paths);
+                    let is = owned(new, asked.1, method, carried, paths);
                     let more: usize = fields
                         .iter()
                         .map(|value| "v".len() + value.len() + 4)
@@ -233,15 +357,17 @@ pub(crate) fn shadowed(
                 .iter()
                 .filter(|route| asked == Some(route.host))
             {
-                if !route.twin {
+                if !route.twin && route.owns == Owns::Described {
                     reached.insert(&route.id, false);
                 }
             }
-            for order in &naive.order {
+            for method in 0..METHODS.len() {
                 for fields in FIELDS {
                     for queries in QUERIES {
-                        for (at, mine) in owned(naive, asked, order, (fields, queries), paths) {
-                            let route = at.map(|at| &naive.routes[at]).filter(|it| !it.twin);
+                        for (at, mine) in owned(naive, asked, method, (fields, queries), paths) {
+                            let route = at
+                                .map(|at| &naive.routes[at])
+                                .filter(|it| !it.twin && it.owns == Owns::Described);
                             if let Some(route) =
                                 route.filter(|_| mine.iter().any(|word| *word != 0))
                             {
@@ -269,7 +395,7 @@ pub(crate) fn shadowed(
 fn owned(
     naive: &Naive,
     asked: Option<&str>,
-    order: &[usize],
+    method: usize,
     (fields, queries): (&[&str], &[&str]),
     paths: &Paths,
 ) -> Vec<(Option<usize>, Bits)> {
@@ -279,12 +405,20 @@ fn owned(
         *last >>= words * 64 - paths.0.len();
     }
     let mut owned: Vec<(Option<usize>, Bits)> = Vec::new();
-    for at in order {
+    for at in &naive.order[method] {
         let route = &naive.routes[*at];
         if asked != Some(route.host) || !conditions_hold(&route.conditions, fields, queries) {
             continue;
         }
         let mine: Bits = left.iter().zip(&route.paths).map(|(a, b)| a & b).collect();
+        left.iter_mut().zip(&mine).for_each(|(a, b)| *a &= !b);
+        if mine.iter().any(|word| *word != 0) {
+            owned.push((Some(*at), mine));
+        }
+    }
+    let rest = asked.and_then(|host| naive.rest.get(host));
+    for (at, bits) in rest.into_iter().flat_map(|rest| &rest[method]) {
+        let mine: Bits = left.iter().zip(bits).map(|(a, b)| a & b).collect();
         left.iter_mut().zip(&mine).for_each(|(a, b)| *a &= !b);
         if mine.iter().any(|word| *word != 0) {
             owned.push((Some(*at), mine));
@@ -380,8 +514,15 @@ fn compare(a: &Written, b: &Written, method: &str) -> Ordering {
 }
 
 fn compare_paths(a: &Written, b: &Written) -> Ordering {
-    for at in 0..a.pieces.len().max(b.pieces.len()) {
-        let order = match (a.pieces.get(at), b.pieces.get(at)) {
+    compare_pieces((&a.pieces, a.prefix), (&b.pieces, b.prefix))
+}
+
+fn compare_pieces(
+    (a, a_prefix): (&[Segment], bool),
+    (b, b_prefix): (&[Segment], bool),
+) -> Ordering {
+    for at in 0..a.len().max(b.len()) {
+        let order = match (a.get(at), b.get(at)) {
             (Some(a), Some(b)) => weight(a).cmp(&weight(b)),
             (Some(_), None) => Ordering::Greater,
             (None, _) => Ordering::Less,
@@ -390,7 +531,7 @@ fn compare_paths(a: &Written, b: &Written) -> Ordering {
             return order;
         }
     }
-    b.prefix.cmp(&a.prefix)
+    b_prefix.cmp(&a_prefix)
 }
 
 type Weight = (

@@ -11,6 +11,7 @@ mod judging;
 mod kills;
 mod peers;
 mod real_documents;
+mod rest;
 mod rollbacks;
 mod routes;
 mod sameness;

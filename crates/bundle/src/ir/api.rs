@@ -37,6 +37,11 @@ pub struct Api {
     /// What is written for all of it and cannot run yet.
     #[n(6)]
     pub declared: Settings,
+    /// Requests that are described and nobody may make, sorted: an operation that gets what is
+    /// not described does not get these.
+    #[n(7)]
+    #[cbor(skip_if = "Vec::is_empty")]
+    pub hidden: Vec<Hidden>,
 }
 
 /// A place where an API can be reached.
@@ -85,6 +90,41 @@ pub struct Operation {
     /// What a final slash means that the template has not, or has.
     #[n(6)]
     pub trailing_slash: TrailingSlash,
+    /// Which requests it gets.
+    #[n(7)]
+    #[cbor(skip_if = "Owns::is_described")]
+    pub owns: Owns,
+}
+
+/// Which requests of its API an operation gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Owns {
+    /// Those that its method, template and conditions describe.
+    #[default]
+    #[n(0)]
+    Described,
+    /// Those whose path is one of the API's templates and whose method is none of an operation's
+    /// there (`API#undeclared`). Its own method and template say nothing.
+    #[n(1)]
+    Undeclared,
+    /// Those below the mount whose path no template of the host matches (`API#unmatched`). Its own
+    /// method and template say nothing.
+    #[n(2)]
+    Unmatched,
+}
+
+/// Requests that are described and nobody may make (`internal: true`), at the path with and
+/// without a final slash.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(map)]
+pub struct Hidden {
+    /// The method in upper case.
+    #[n(0)]
+    pub method: String,
+    /// The path template, normalised, below the mount.
+    #[n(1)]
+    pub template: Template,
 }
 
 /// What happens to the path that differs from a template by its final slash. An operation that
@@ -147,6 +187,17 @@ pub enum Link {
     /// A policy of this API, by name.
     #[n(2)]
     Own(#[n(0)] String),
+}
+
+impl Owns {
+    /// Whether a method and a template say which requests these are.
+    #[must_use]
+    pub fn is_described(&self) -> bool {
+        *self == Self::Described
+    }
+
+    /// What stands for the method of an operation that gets what is not described.
+    pub const ANY_METHOD: &str = "*";
 }
 
 impl Treatment {

@@ -8,7 +8,8 @@ use policy::declared::Settings;
 use policy::{Checked, auth};
 
 use super::{
-    Api, Gateway, Link, Listener, ListenerTls, Policy, Set, Shared, Treatment, Upstream, Verify,
+    Api, Gateway, Link, Listener, ListenerTls, Owns, Policy, Set, Shared, Treatment, Upstream,
+    Verify,
 };
 
 impl Shared {
@@ -68,7 +69,16 @@ impl Api {
             of_settings("scheme", &scheme.declared).chain(inline)
         });
         let own = of_settings("api", &self.declared);
-        policies.chain(treatments).chain(schemes).chain(own)
+        let rest = self.operations.iter().filter_map(|one| match one.owns {
+            Owns::Described => None,
+            Owns::Undeclared => Some("api:undeclared_methods".to_owned()),
+            Owns::Unmatched => Some("api:unmatched".to_owned()),
+        });
+        policies
+            .chain(treatments)
+            .chain(schemes)
+            .chain(own)
+            .chain(rest)
     }
 }
 

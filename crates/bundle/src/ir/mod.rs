@@ -16,7 +16,9 @@ mod template;
 mod tls;
 mod value;
 
-pub use api::{Api, Condition, Link, Mount, Operation, Test, TrailingSlash, Treatment};
+pub use api::{
+    Api, Condition, Hidden, Link, Mount, Operation, Owns, Test, TrailingSlash, Treatment,
+};
 pub use contract::{
     Body, Contract, ContractOperation, Header, MediaType, Parameter, ParameterPlace, Response,
 };
@@ -59,6 +61,8 @@ impl Gateway {
 
 /// What this version can run, in the words of `needs`.
 pub const PROVIDES: &[&str] = &[
+    "api:undeclared_methods",
+    "api:unmatched",
     "auth:api_key",
     "auth:basic",
     "listener:http2",

@@ -36,7 +36,7 @@ impl Checker<'_> {
             Shape::Any => true,
             Shape::Bool => node.as_bool().is_some() || wrong_type(node, "`true` or `false`", sink),
             Shape::True => node.as_bool() == Some(true) || wrong_type(node, "`true`", sink),
-            Shape::Text | Shape::Name(_) => check_text(node, sink),
+            Shape::Text | Shape::Name(_) | Shape::WordOrName(..) => check_text(node, sink),
             Shape::Form(form) => check_text(node, sink) && check_form(node, form, sink),
             Shape::Secret => check_secret(node, sink),
             Shape::TextOrSecret => match node.as_str() {
@@ -57,14 +57,6 @@ impl Checker<'_> {
                 if fine && let Some(word) = node.scalar_text().filter(|word| later.contains(word)) {
                     let help = format!("write {}", suggest::one_of(runs.iter().copied(), 8));
                     self.not_available(node.span(), &format!("`{word}`"), &help);
-                }
-                fine
-            }
-            Shape::WordOrName(word, what) => {
-                let fine = check_text(node, sink);
-                if fine && node.scalar_text() != Some(*word) {
-                    let help = format!("write `{word}`");
-                    self.not_available(node.span(), &format!("{what} here"), &help);
                 }
                 fine
             }

@@ -61,7 +61,7 @@ pub enum Shape {
     Word(&'static [&'static str]),
     /// One of these words, of which the second ones cannot run yet.
     Partly(&'static [&'static str], &'static [&'static str]),
-    /// This word, or, which cannot run yet, the name of something defined elsewhere.
+    /// This word, or the name of something defined elsewhere.
     WordOrName(&'static str, &'static str),
     /// A list of these.
     List(&'static Self),

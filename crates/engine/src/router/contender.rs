@@ -7,6 +7,7 @@ use policy::RequestHead;
 use super::host::{HostTable, MountEntry};
 use super::order::{self, Step};
 use super::trie::{Candidate, Seen};
+use super::{Found, rest};
 
 /// A route whose template matches.
 #[derive(Debug)]
@@ -59,7 +60,21 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         operation: one.index,
         lost: lost.or_else(|| beaten(entry, one)),
     });
-    told.collect()
+    // Who gets what nobody describes.
+    let rest = match (owner, rest::of(table, head)) {
+        (
+            None,
+            Found::Operation {
+                mount, operation, ..
+            },
+        ) => Some(Contender {
+            mount,
+            operation,
+            lost: None,
+        }),
+        _ => None,
+    };
+    rest.into_iter().chain(told).collect()
 }
 
 fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
@@ -87,7 +102,7 @@ fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
 mod tests {
     use std::sync::Arc;
 
-    use bundle::ir::{Condition, Operation, Set, Template, Test, TrailingSlash};
+    use bundle::ir::{Condition, Operation, Owns, Set, Template, Test, TrailingSlash};
     use http::HeaderMap;
 
     use super::*;
@@ -106,6 +121,7 @@ mod tests {
             priority: 0,
             treatment: 0,
             trailing_slash: TrailingSlash::Strict,
+            owns: Owns::Described,
         };
         for word in words {
             match word.split_at(1) {
@@ -134,7 +150,7 @@ mod tests {
         let mut keys: Vec<Vec<String>> = Vec::new();
         for (mount, (base, operations)) in (0..).zip(apis) {
             let operations = operations.iter().map(|text| operation(text)).collect();
-            let router = Arc::new(ApiRouter::build(Set::new(operations).unwrap()).unwrap());
+            let router = Arc::new(ApiRouter::build(Set::new(operations).unwrap(), &[]).unwrap());
             let named = router.operations().iter().map(|one| one.key.clone());
             keys.push(named.collect());
             hosts.add(None, base, mount, &router);

@@ -7,6 +7,7 @@
 mod contender;
 mod host;
 mod order;
+mod rest;
 mod trie;
 
 pub use contender::{Contender, Lost, contenders};
@@ -67,28 +68,6 @@ pub fn find(hosts: &HostTable, head: &RequestHead) -> Found {
             operation: candidate.index,
             twin: candidate.twin,
         },
-        None => explain_miss(table, head),
+        None => rest::of(table, head),
     }
-}
-
-#[cold]
-fn explain_miss(table: &host::MountTable, head: &RequestHead) -> Found {
-    let mut methods: Vec<Method> = Vec::new();
-    for (entry, below) in table.below(head.path()) {
-        entry.router.matching(below, &mut |operation| {
-            methods.push(operation.method.clone())
-        });
-    }
-    if methods.is_empty() {
-        return Found::Nothing;
-    }
-    if methods.contains(&Method::GET) {
-        methods.push(Method::HEAD);
-    }
-    if methods.contains(&head.method) {
-        return Found::NoConditionMatched;
-    }
-    methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
-    methods.dedup();
-    Found::MethodNotAllowed(methods)
 }

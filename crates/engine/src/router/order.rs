@@ -133,6 +133,13 @@ pub(super) fn owners_differ(a: Owner<'_>, b: Owner<'_>) -> Option<(Step, Orderin
         })
 }
 
+/// Compares only what two candidates of two mounts say about the path.
+pub(super) fn compare_paths(a: Owner<'_>, b: Owner<'_>) -> Ordering {
+    let prefix = |one: Owner<'_>| one.1.operation.template.is_prefix();
+    segments_differ((based(a), prefix(a)), (based(b), prefix(b)))
+        .map_or(Ordering::Equal, |(_, decided)| decided)
+}
+
 /// The segments of a base path and of what is matched below it.
 fn based<'o>((base, candidate): Owner<'o>) -> impl Iterator<Item = &'o Segment> {
     static EMPTY: Segment = Segment::Literal(String::new());

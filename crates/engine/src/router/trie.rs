@@ -4,7 +4,7 @@
 //! prefix: the first leaf whose method and conditions hold is the greatest candidate. Only a
 //! table that uses priorities searches on. Each node is entered at most once per request.
 
-use bundle::ir::{Operation, Pattern, Segment, Set, Template, TrailingSlash};
+use bundle::ir::{Hidden, Operation, Owns, Pattern, Segment, Set, Template, TrailingSlash};
 use http::Method;
 use policy::RequestHead;
 use rustc_hash::FxHashMap;
@@ -18,6 +18,12 @@ pub struct ApiRouter {
     leaves: Box<[Leaf]>,
     operations: Box<[Operation]>,
     uses_priority: bool,
+    /// Who gets methods that no operation has at a template.
+    undeclared: Option<u32>,
+    /// Who gets paths that no template matches.
+    unmatched: Option<u32>,
+    /// What is described and nobody's.
+    hidden: Option<Box<Self>>,
 }
 
 /// An operation that can own a request.
@@ -78,13 +84,53 @@ struct Arm {
 impl ApiRouter {
     /// Builds the table of an API's operations. Two that no request can tell apart are refused by
     /// name; gwc has reported them with their places.
-    pub fn build(operations: Set<Operation>) -> Result<Self, RouteConflict> {
+    pub fn build(operations: Set<Operation>, hidden: &[Hidden]) -> Result<Self, RouteConflict> {
+        let mut router = Self::of_operations(operations)?;
+        if !hidden.is_empty() {
+            router.hidden = Some(Box::new(Self::of_hidden(hidden)?));
+        }
+        Ok(router)
+    }
+
+    /// The table of what nobody may make. Which of two that are alike is found does not matter.
+    fn of_hidden(hidden: &[Hidden]) -> Result<Self, RouteConflict> {
+        let numbered = hidden.iter().enumerate().map(|(number, one)| Operation {
+            key: number.to_string(),
+            method: one.method.clone(),
+            template: one.template.clone(),
+            conditions: Vec::new(),
+            // No two are alike, whatever their methods and templates are.
+            priority: i32::try_from(number).unwrap_or(i32::MAX),
+            treatment: 0,
+            trailing_slash: TrailingSlash::Ignore,
+            owns: Owns::Described,
+        });
+        let numbered = Set::new(numbered.collect()).map_err(|_| RouteConflict::default())?;
+        Self::of_operations(numbered)
+    }
+
+    fn of_operations(operations: Set<Operation>) -> Result<Self, RouteConflict> {
         let operations: Box<[Operation]> = operations.into_vec().into();
+        let (mut undeclared, mut unmatched) = (None, None);
         let mut builder = Builder {
             nodes: vec![Node::default()],
             leaves: Vec::new(),
         };
         for (index, operation) in (0u32..).zip(&operations) {
+            let rest = match operation.owns {
+                Owns::Described => None,
+                Owns::Undeclared => Some(&mut undeclared),
+                Owns::Unmatched => Some(&mut unmatched),
+            };
+            if let Some(rest) = rest {
+                if let Some(first) = rest.replace(index) {
+                    return Err(RouteConflict {
+                        first: operations[first as usize].key.clone(),
+                        second: operation.key.clone(),
+                    });
+                }
+                continue;
+            }
             let method = Method::from_bytes(operation.method.as_bytes())
                 .map_err(|_| RouteConflict::method(operation))?;
             let twin = operation.template.twin();
@@ -114,6 +160,9 @@ impl ApiRouter {
             leaves: builder.leaves.into(),
             operations,
             uses_priority,
+            undeclared,
+            unmatched,
+            hidden: None,
         })
     }
 
@@ -121,6 +170,24 @@ impl ApiRouter {
     #[must_use]
     pub fn operations(&self) -> &[Operation] {
         &self.operations
+    }
+
+    /// The operation that gets methods which no operation has at a template.
+    #[must_use]
+    pub fn undeclared(&self) -> Option<u32> {
+        self.undeclared
+    }
+
+    /// The operation that gets paths which no template matches.
+    #[must_use]
+    pub fn unmatched(&self) -> Option<u32> {
+        self.unmatched
+    }
+
+    /// The table of what is described and nobody's.
+    #[must_use]
+    pub fn hidden(&self) -> Option<&Self> {
+        self.hidden.as_deref()
     }
 
     /// The greatest operation whose template, method and conditions hold for what stands behind
@@ -233,7 +300,7 @@ pub struct Seen<'r> {
 }
 
 /// Two operations that own the same requests.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RouteConflict {
     /// The key of one.
     pub first: String,

@@ -2,5 +2,6 @@
 
 mod naive;
 mod parts;
+mod rest;
 mod routing;
 mod tables;

@@ -110,6 +110,7 @@ impl Street {
             priority: 0,
             treatment: 0,
             trailing_slash: ir::TrailingSlash::Strict,
+            owns: ir::Owns::Described,
         };
         ir::Api {
             name: format!("a{number}"),
@@ -151,6 +152,7 @@ impl Street {
             }],
             operations: Set::new((0..self.things[number]).map(operation).collect()).unwrap(),
             declared: policy::declared::Settings::default(),
+            hidden: Vec::new(),
         }
     }
 

@@ -158,7 +158,7 @@ fn build(routes: &[Route], bases: &[&str]) -> Option<Table> {
     for (mount, base) in bases.iter().enumerate() {
         let own = routes.iter().filter(|route| route.mount == mount);
         let operations = own.map(|route| operation(route, base)).collect();
-        match ApiRouter::build(Set::new(operations).expect("keys are numbers")) {
+        match ApiRouter::build(Set::new(operations).expect("keys are numbers"), &[]) {
             Ok(router) => {
                 let router = Arc::new(router);
                 let number = u32::try_from(mount).expect("few mounts");
@@ -225,6 +225,7 @@ fn operation(route: &Route, base: &str) -> ir::Operation {
         } else {
             ir::TrailingSlash::Strict
         },
+        owns: ir::Owns::Described,
     }
 }
 

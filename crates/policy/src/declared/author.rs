@@ -40,11 +40,6 @@ impl Walk {
                     self.one(Scalar::Text(word.to_owned()));
                 }
             }
-            Shape::WordOrName(word, _) => {
-                if let Some(name) = node.scalar_text().filter(|text| text != word) {
-                    self.one(Scalar::Name(name.to_owned()));
-                }
-            }
             Shape::List(item) | Shape::Several(item) => {
                 for (index, node) in node.items().enumerate() {
                     self.inside(&index.to_string(), |walk| walk.later(node, item));
@@ -82,7 +77,8 @@ impl Walk {
             | Shape::Percent
             | Shape::Sha256
             | Shape::Date
-            | Shape::Word(_) => {}
+            | Shape::Word(_)
+            | Shape::WordOrName(..) => {}
         }
     }
 

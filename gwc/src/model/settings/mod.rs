@@ -91,6 +91,10 @@ pub struct ApiEntry {
     pub mounts: Vec<Defined<ir::Mount>>,
     /// The environments that have it; none: all.
     pub environments: Option<Vec<String>>,
+    /// `unmatched`.
+    pub unmatched: Option<Spanned<String>>,
+    /// `undeclared_methods`.
+    pub undeclared_methods: Option<Spanned<String>>,
     /// What is written for it and cannot run yet.
     pub declared: Declared,
 }
@@ -589,11 +593,14 @@ fn apis(
     sink: &mut Sink,
 ) -> Vec<ApiEntry> {
     let mut apis = Vec::new();
+    let word = |node: Option<NodeRef<'_>>| {
+        let node = node?;
+        Some(Spanned::new(node.scalar_text()?.to_owned(), node.span()))
+    };
     for (entry, node) in root.get("apis").into_iter().flat_map(NodeRef::entries) {
-        let path = node
-            .get("path")
-            .and_then(|path| Some(Spanned::new(path.scalar_text()?.to_owned(), path.span())));
-        let Some(path) = path else { continue };
+        let Some(path) = word(node.get("path")) else {
+            continue;
+        };
         let mounts = mounts(node, everywhere, names, sink);
         apis.push(ApiEntry {
             name: entry.key.to_string(),
@@ -610,6 +617,8 @@ fn apis(
                         .map(|it| it.value)
                         .collect()
                 }),
+            unmatched: word(node.get("unmatched")),
+            undeclared_methods: word(node.get("undeclared_methods")),
             declared: declared::later(node, &shape::Shape::Object(&vocab::gateway::API)),
         });
     }

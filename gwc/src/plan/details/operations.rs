@@ -81,7 +81,10 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
 
 /// Operations of the old side whose key is gone, by what tells their requests: a new name must
 /// not hide what else changed.
-struct Renamed<'a>(HashMap<(&'a str, &'a ir::Template, &'a [ir::Condition]), &'a ir::Operation>);
+struct Renamed<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
+
+/// What tells an operation's requests within its API.
+type Requests<'a> = (&'a str, &'a ir::Template, &'a [ir::Condition], ir::Owns);
 
 impl<'a> Renamed<'a> {
     fn of(old: &'a ir::Api, new: &ir::Api) -> Self {
@@ -101,11 +104,12 @@ impl<'a> Renamed<'a> {
     }
 }
 
-fn requests(operation: &ir::Operation) -> (&str, &ir::Template, &[ir::Condition]) {
+fn requests(operation: &ir::Operation) -> Requests<'_> {
     (
         &operation.method,
         &operation.template,
         &operation.conditions,
+        operation.owns,
     )
 }
 

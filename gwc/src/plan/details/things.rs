@@ -167,6 +167,48 @@ pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
             }
         }
     }
+    for (api, was, is) in both(&old.apis, &new.apis) {
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        let keys = |api: &ir::Api| -> BTreeSet<String> {
+            api.operations.iter().map(|one| one.key.clone()).collect()
+        };
+        let (before, after) = (keys(was), keys(is));
+        // No request reaches them.
+        for key in after.difference(&before) {
+            lines.push(Line {
+                class: Class::Added,
+                id: "operation-added",
+                subject: key.clone(),
+                old: Value::Null,
+                new: key.as_str().into(),
+            });
+        }
+        for key in before.difference(&after) {
+            lines.push(Line {
+                class: Class::Removed,
+                id: "operation-removed",
+                subject: key.clone(),
+                old: key.as_str().into(),
+                new: Value::Null,
+            });
+        }
+        let hidden = |api: &ir::Api| -> Vec<String> {
+            let all = api.hidden.iter();
+            all.map(|one| format!("{} {}", one.method, one.template))
+                .collect()
+        };
+        if was.hidden != is.hidden {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "internal-changed",
+                subject: format!("api {api} internal"),
+                old: hidden(was).into(),
+                new: hidden(is).into(),
+            });
+        }
+    }
     push(plan, lines, |_| Section::Routing);
 }
 

@@ -66,7 +66,7 @@ impl<'a> Cells<'_, 'a> {
             Task::New(after) => {
                 let route = self.after(after);
                 for before in self.tables[0].index.overlapping(&route.template) {
-                    if meet(self.before(before), route) {
+                    if self.before(before).serves && self.before(before).meets(route) {
                         self.served_by_both(before, after, &mut told);
                     }
                 }
@@ -76,10 +76,15 @@ impl<'a> Cells<'_, 'a> {
                 let route = self.before(before);
                 for after in self.tables[1].index.overlapping(&route.template) {
                     // Those that are new as well were looked at there.
-                    if meet(self.after(after), route) && !self.fresh.contains(&after) {
+                    let other = self.after(after);
+                    if other.serves && other.meets(route) && !self.fresh.contains(&after) {
                         self.served_by_both(before, after, &mut told);
                     }
                 }
+                self.no_longer_served(before, &mut told);
+            }
+            Task::Rest(before, after) => {
+                self.newly_served(after, &mut told);
                 self.no_longer_served(before, &mut told);
             }
         }
@@ -107,7 +112,7 @@ impl<'a> Cells<'_, 'a> {
         let Some(cell) = self.cell(owners) else {
             return false;
         };
-        if was.signature() != is.signature() {
+        if moved || was.signature() != is.signature() {
             told.moved.push((before, after));
         }
         if moved {
@@ -507,11 +512,6 @@ impl<'a> Cells<'_, 'a> {
         });
         Some((draft.shown(credentials, old, new), owned))
     }
-}
-
-/// HEAD falls back to GET, so that an explicit HEAD takes requests from it.
-fn meet(a: &Route<'_>, b: &Route<'_>) -> bool {
-    a.takes(&b.operation.method) || b.takes(&a.operation.method)
 }
 
 /// Whether a side has the operation of a route anywhere.

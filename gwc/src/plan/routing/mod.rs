@@ -100,6 +100,9 @@ struct Overlay<'a> {
 enum Task {
     /// The same route on both sides, whose requests are treated differently.
     Both(u32, u32),
+    /// The same route on both sides, which gets what is not described; and something else is
+    /// described or kept from it.
+    Rest(u32, u32),
     /// A route that the old table has not.
     New(u32),
     /// A route that the new table has not.
@@ -122,13 +125,29 @@ impl<'a> Overlay<'a> {
             })
         };
         let (old_signed, new_signed) = (signed(&old), signed(&new));
-        let listed = |signed: &[Signature]| -> FxHashMap<Signature, u32> {
-            signed.iter().cloned().zip(0u32..).collect()
+        // What serves nobody is no task of its own.
+        let serving = |routes: &[Route<'_>], signed: &[Signature]| -> Vec<(Signature, u32)> {
+            let numbered = signed.iter().cloned().zip(0u32..);
+            let serving = numbered.filter(|(_, at)| routes[*at as usize].serves);
+            serving.collect()
         };
-        let (old_list, new_list) = (listed(&old_signed), listed(&new_signed));
+        let signatures = |signed: &[Signature]| -> BTreeSet<Signature> {
+            let signed = signed.iter().cloned();
+            signed.collect()
+        };
+        let (old_serving, new_serving) = (serving(&old, &old_signed), serving(&new, &new_signed));
+        // Where nothing is there to get the rest, nobody has to look.
+        let gets_rest = |route: &Route<'_>| !route.operation.owns.is_described();
+        let shifts = new.iter().any(|route| route.serves && gets_rest(route))
+            && signatures(&old_signed) != signatures(&new_signed);
+        let listed = |serving: &[(Signature, u32)]| -> FxHashMap<Signature, u32> {
+            serving.iter().cloned().collect()
+        };
+        let (old_list, new_list) = (listed(&old_serving), listed(&new_serving));
         let pairs = Pairs::new(was, is, &place.listener);
         let mut tasks: Vec<Task> = Vec::new();
-        for (signature, at) in new_signed.iter().zip(0u32..) {
+        for (signature, at) in &new_serving {
+            let at = *at;
             match old_list.get(signature) {
                 None => tasks.push(Task::New(at)),
                 Some(before) => {
@@ -136,12 +155,15 @@ impl<'a> Overlay<'a> {
                     if was.id() != is.id() || pairs.of(was, is).differs() {
                         tasks.push(Task::Both(*before, at));
                     }
+                    if shifts && gets_rest(is) {
+                        tasks.push(Task::Rest(*before, at));
+                    }
                 }
             }
         }
-        let gone = old_signed.iter().zip(0u32..);
-        let gone = gone.filter(|(signature, _)| !new_list.contains_key(*signature));
-        tasks.extend(gone.map(|(_, at)| Task::Gone(at)));
+        let gone = old_serving.iter();
+        let gone = gone.filter(|(signature, _)| !new_list.contains_key(signature));
+        tasks.extend(gone.map(|(_, at)| Task::Gone(*at)));
         Self {
             place,
             old,
@@ -157,7 +179,7 @@ impl<'a> Overlay<'a> {
             .iter()
             .filter_map(|task| match task {
                 Task::New(at) => Some(*at),
-                Task::Both(..) | Task::Gone(_) => None,
+                Task::Both(..) | Task::Rest(..) | Task::Gone(_) => None,
             })
             .collect();
         let cells = Cells {

@@ -6,7 +6,7 @@
 //! fulfilling its conditions.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashSet};
 use std::sync::OnceLock;
 
 use bundle::ir::{Condition, Segment};
@@ -34,9 +34,7 @@ impl<'t, 'a> Table<'t, 'a> {
         Self {
             routes,
             index: Index::new(routes.iter().map(|route| &route.template)),
-            conditioned: routes
-                .iter()
-                .any(|route| !route.operation.conditions.is_empty()),
+            conditioned: routes.iter().any(|route| !route.conditions().is_empty()),
             of_operation: OnceLock::new(),
         }
     }
@@ -45,7 +43,8 @@ impl<'t, 'a> Table<'t, 'a> {
     pub(super) fn requests_of(&self, key: &str) -> String {
         let known = self.of_operation.get_or_init(|| {
             let mut known: FxHashMap<&str, Vec<u32>> = FxHashMap::default();
-            for (route, at) in self.routes.iter().zip(0u32..) {
+            let serving = self.routes.iter().zip(0u32..);
+            for (route, at) in serving.filter(|(route, _)| route.serves) {
                 known.entry(&route.operation.key).or_default().push(at);
             }
             known
@@ -84,24 +83,37 @@ pub(super) fn smallest(
     owners: [Owner; 2],
     sent: &Values,
 ) -> Option<Found> {
-    let owning: Vec<&Route<'_>> = tables
-        .iter()
-        .zip(owners)
-        .filter_map(|(table, owner)| match owner {
-            Owner::Route(route) => Some(&table.routes[route as usize]),
-            Owner::Anyone | Owner::Nobody => None,
-        })
-        .collect();
-    // HEAD falls back to GET: what a GET has lost to a HEAD shows with HEAD only.
-    let mut methods: Vec<&str> = Vec::new();
-    for method in owning.iter().map(|route| route.operation.method.as_str()) {
-        methods.push(method);
-        methods.extend((method == "GET").then_some("HEAD"));
-    }
-    methods.retain(|method| owning.iter().all(|route| route.takes(method)));
-    methods.sort_by_key(|method| method.len());
-    methods.dedup();
-    methods.into_iter().find_map(|method| {
+    let side = owners.iter().position(|owner| *owner == Owner::Nobody);
+    let bare = smallest_of(tables, owners, sent);
+    let (Some(side), Some(route)) = (side, owning(tables, owners).first().copied()) else {
+        return bare;
+    };
+    // What is withheld is nobody's as well.
+    let withheld = tables[side].index.overlapping(&route.template);
+    let withheld = withheld
+        .into_iter()
+        .filter(|at| !tables[side].routes[*at as usize].serves);
+    let found = withheld.filter_map(|at| {
+        let mut owners = owners;
+        owners[side] = Owner::Route(at);
+        smallest_of(tables, owners, sent)
+    });
+    found.chain(bare).min_by_key(Found::length)
+}
+
+/// The routes among owners.
+fn owning<'s, 'a>(tables: [&'s Table<'_, 'a>; 2], owners: [Owner; 2]) -> Vec<&'s Route<'a>> {
+    let routes = tables.into_iter().zip(owners);
+    let routes = routes.filter_map(|(table, owner)| match owner {
+        Owner::Route(route) => Some(&table.routes[route as usize]),
+        Owner::Anyone | Owner::Nobody => None,
+    });
+    routes.collect()
+}
+
+fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -> Option<Found> {
+    let owning = owning(tables, owners);
+    let search = |method| {
         let search = Search {
             tables,
             owners,
@@ -110,7 +122,43 @@ pub(super) fn smallest(
             sent,
         };
         search.run()
-    })
+    };
+    // HEAD falls back to GET: what a GET has lost to a HEAD shows with HEAD only.
+    let mut methods: Vec<&str> = Vec::new();
+    for method in owning.iter().filter_map(|route| route.method) {
+        methods.push(method);
+        methods.extend((method == "GET").then_some("HEAD"));
+    }
+    if methods.is_empty() {
+        let found = every_method(tables).into_iter().filter_map(search);
+        return found.min_by_key(Found::length);
+    }
+    methods.retain(|method| owning.iter().all(|route| route.takes(method)));
+    methods.sort_by_key(|method| method.len());
+    methods.dedup();
+    methods.into_iter().find_map(search)
+}
+
+/// The methods that are told apart, and one that nobody names; without those that are never served.
+fn every_method<'s>(tables: [&'s Table<'_, '_>; 2]) -> BTreeSet<&'s str> {
+    let routes = tables.into_iter().flat_map(|table| table.routes);
+    let mut methods: BTreeSet<&str> = routes.filter_map(|route| route.method).collect();
+    if methods.contains("GET") {
+        methods.insert("HEAD");
+    }
+    let usual = [
+        "GET", "PUT", "HEAD", "POST", "PATCH", "DELETE", "OPTIONS", "QUERY",
+    ];
+    let other = usual.into_iter().find(|method| !methods.contains(method));
+    methods.extend(other);
+    methods.retain(|method| !matches!(*method, "TRACE" | "CONNECT"));
+    methods
+}
+
+impl Found {
+    fn length(&self) -> usize {
+        self.method.len() + self.path.len() + self.values.length()
+    }
 }
 
 struct Search<'s, 't, 'a> {
@@ -246,11 +294,7 @@ impl<'s> Search<'s, '_, '_> {
             for node in &state.nodes[side] {
                 for route in table.index.rests(*node) {
                     if self.is_against(side, *route) {
-                        if table.routes[*route as usize]
-                            .operation
-                            .conditions
-                            .is_empty()
-                        {
+                        if table.routes[*route as usize].conditions().is_empty() {
                             return None;
                         }
                         state.against.push((side, *route));
@@ -267,7 +311,7 @@ impl<'s> Search<'s, '_, '_> {
         let mut against: Vec<&[Condition]> = Vec::new();
         let conditions = |side: usize, route: u32| {
             let table: &'s Table<'_, '_> = self.tables[side];
-            table.routes[route as usize].operation.conditions.as_slice()
+            table.routes[route as usize].conditions()
         };
         for (side, table) in self.tables.iter().enumerate() {
             for route in state.nodes[side]
@@ -288,7 +332,7 @@ impl<'s> Search<'s, '_, '_> {
         let wanted: Vec<&Condition> = self
             .owning
             .iter()
-            .flat_map(|route| &route.operation.conditions)
+            .flat_map(|route| route.conditions())
             .collect();
         let values = values(&wanted, self.sent, &against)?;
         Some(State {

@@ -6,6 +6,7 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 
 use super::cell::{Cells, about, owner};
+use super::table::Tier;
 use super::{Owner, Route, Task, Values, smallest};
 use crate::plan::{Change, Class, Section};
 
@@ -19,7 +20,7 @@ impl Cells<'_, '_> {
             match task {
                 Task::Gone(before) => drop(lost.insert(*before)),
                 Task::New(after) => drop(found.insert(*after)),
-                Task::Both(..) => {}
+                Task::Both(..) | Task::Rest(..) => {}
             }
         }
         if lost.is_empty() && found.is_empty() {
@@ -29,7 +30,7 @@ impl Cells<'_, '_> {
         let mut changes = Vec::new();
         for before in lost {
             let route = &self.tables[0].routes[before as usize];
-            let Some(still) = new.get(&key(route)).filter(|_| !route.twin) else {
+            let Some(still) = new.get(&key(route)).filter(|_| is_declared(route)) else {
                 continue;
             };
             if !self.reached(1, *still) && self.reached(0, before) {
@@ -40,7 +41,7 @@ impl Cells<'_, '_> {
         }
         for after in found {
             let route = &self.tables[1].routes[after as usize];
-            let Some(earlier) = old.get(&key(route)).filter(|_| !route.twin) else {
+            let Some(earlier) = old.get(&key(route)).filter(|_| is_declared(route)) else {
                 continue;
             };
             if !self.reached(0, *earlier) && self.reached(1, after) {
@@ -84,9 +85,14 @@ fn key<'r>(route: &Route<'r>) -> (&'r str, &'r str) {
     (&route.operation.key, &route.mount.name)
 }
 
-/// Routes by what names them, those of twins left out.
+/// Routes by what names them, those of twins and of what is not described left out.
 fn declared<'r>(routes: &'r [Route<'_>]) -> FxHashMap<(&'r str, &'r str), u32> {
     let numbered = routes.iter().zip(0u32..);
-    let declared = numbered.filter(|(route, _)| !route.twin);
+    let declared = numbered.filter(|(route, _)| is_declared(route));
     declared.map(|(route, at)| (key(route), at)).collect()
+}
+
+/// Whether it is an operation at the path as it is declared.
+fn is_declared(route: &Route<'_>) -> bool {
+    route.tier == Tier::Described && !route.twin
 }

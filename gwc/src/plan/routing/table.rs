@@ -2,11 +2,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use bundle::ir::{self, Segment, Template, TrailingSlash};
 use engine::router::{compare_conditions, compare_templates};
 
 use crate::lower::Lowered;
+use crate::model::rest::everything;
 use crate::plan::OperationRef;
 
 /// A listener, and a host that stands for all that a pattern matches.
@@ -87,26 +89,132 @@ pub(super) fn owners<'a>(lowered: &'a Lowered, place: &Place) -> Vec<(&'a ir::Ap
         .unwrap_or_default()
 }
 
-/// An operation at a mount, with the path that it is declared at or that path's twin.
+/// An operation at a mount, with the path that it is declared at or that path's twin; or, where it
+/// gets what is not described, with one of the paths at which it does.
 #[derive(Clone, Debug)]
 pub(super) struct Route<'a> {
     pub(super) api: &'a ir::Api,
     pub(super) mount: &'a ir::Mount,
     pub(super) operation: &'a ir::Operation,
+    /// The method; none: any.
+    pub(super) method: Option<&'a str>,
     /// Behind the mount's base path.
     pub(super) template: Template,
     /// Whether the template differs from the declared one by its final slash.
     pub(super) twin: bool,
+    /// Which routes are asked first.
+    pub(super) tier: Tier,
+    /// Whether its requests are the operation's. Otherwise they are nobody's, and it only keeps
+    /// them from those that get what is not described.
+    pub(super) serves: bool,
+}
+
+/// Which routes are asked first, the last ones before all others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Tier {
+    /// `API#unmatched`, or 404: whatever no template matches.
+    Unmatched,
+    /// `API#undeclared`, or 405: whatever method a template does not have.
+    Undeclared,
+    /// 404: what an operation describes, whether its conditions hold or not, or hides.
+    Withheld,
+    /// What an operation describes.
+    Described,
 }
 
 /// What tells a route's requests from others', and its place in the order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Signature(Vec<Segment>, bool, String, Vec<ir::Condition>, i32, bool);
+pub(super) struct Signature {
+    tier: Tier,
+    segments: Vec<Segment>,
+    prefix: bool,
+    method: Option<String>,
+    conditions: Vec<ir::Condition>,
+    priority: i32,
+    twin: bool,
+    serves: bool,
+}
 
 /// The routes of some mounts.
 pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
+    let mut routes = described(owners);
+    let mut operations = owners.iter().flat_map(|(api, _)| &api.operations);
+    // Where nobody gets what is not described, nobody has to be kept from it.
+    if operations.any(|operation| !operation.owns.is_described()) {
+        let rest = owners.iter().flat_map(|(api, mount)| rest(api, mount));
+        let withheld: Vec<Route<'a>> = routes
+            .iter()
+            .filter(|route| !route.operation.conditions.is_empty())
+            .map(|route| Route {
+                operation: &NOBODY,
+                tier: Tier::Withheld,
+                serves: false,
+                ..route.clone()
+            })
+            .collect();
+        routes.extend(rest);
+        routes.extend(withheld);
+    }
+    routes
+}
+
+/// The operation of a route that serves nobody.
+static NOBODY: LazyLock<ir::Operation> = LazyLock::new(|| ir::Operation {
+    key: String::new(),
+    method: String::new(),
+    template: everything(),
+    conditions: Vec::new(),
+    priority: 0,
+    treatment: 0,
+    trailing_slash: TrailingSlash::Strict,
+    owns: ir::Owns::Described,
+});
+
+/// What happens at a mount to requests that its document does not describe.
+fn rest<'a>(api: &'a ir::Api, mount: &'a ir::Mount) -> Vec<Route<'a>> {
+    let getting = |owns: ir::Owns| api.operations.iter().find(|one| one.owns == owns);
+    let (undeclared, unmatched) = (getting(ir::Owns::Undeclared), getting(ir::Owns::Unmatched));
+    let route = |tier, gets: Option<&'a ir::Operation>, template: Template| Route {
+        api,
+        mount,
+        operation: gets.unwrap_or(&NOBODY),
+        method: None,
+        template: template.behind(&mount.base_path),
+        twin: false,
+        tier,
+        serves: gets.is_some(),
+    };
+    let mut routes = vec![route(Tier::Unmatched, unmatched, everything())];
+    let described = api.operations.iter().filter(|one| one.owns.is_described());
+    let described = described.flat_map(|one| {
+        let twins = one.trailing_slash != TrailingSlash::Strict;
+        let twin = one.template.twin().filter(|_| twins);
+        [Some(one.template.clone()), twin].into_iter().flatten()
+    });
+    let templates: BTreeSet<Template> = described.collect();
+    routes.extend(
+        templates
+            .into_iter()
+            .map(|template| route(Tier::Undeclared, undeclared, template)),
+    );
+    for hidden in &api.hidden {
+        for template in [Some(hidden.template.clone()), hidden.template.twin()] {
+            let Some(template) = template else { continue };
+            routes.push(route(Tier::Undeclared, None, template.clone()));
+            routes.push(Route {
+                method: Some(&hidden.method),
+                ..route(Tier::Withheld, None, template)
+            });
+        }
+    }
+    routes
+}
+
+fn described<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'a>> {
     let of = |&(api, mount): &(&'a ir::Api, &'a ir::Mount)| {
-        api.operations.iter().flat_map(move |operation| {
+        let all = api.operations.iter();
+        let all = all.filter(|operation| operation.owns.is_described());
+        all.flat_map(move |operation| {
             let twins = operation.trailing_slash != TrailingSlash::Strict;
             let twin = operation.template.twin().filter(|_| twins);
             let declared = (operation.template.clone(), false);
@@ -117,8 +225,11 @@ pub(super) fn routes<'a>(owners: &[(&'a ir::Api, &'a ir::Mount)]) -> Vec<Route<'
                     api,
                     mount,
                     operation,
+                    method: Some(&operation.method),
                     template: template.behind(&mount.base_path),
                     twin,
+                    tier: Tier::Described,
+                    serves: true,
                 })
         })
     };
@@ -138,19 +249,47 @@ impl Route<'_> {
             }
             literal => literal.clone(),
         };
-        Signature(
-            self.template.segments().iter().map(erased).collect(),
-            self.template.is_prefix(),
-            self.operation.method.clone(),
-            self.operation.conditions.clone(),
-            self.operation.priority,
-            self.twin,
-        )
+        let described = self.tier == Tier::Described;
+        Signature {
+            tier: self.tier,
+            segments: self.template.segments().iter().map(erased).collect(),
+            prefix: self.template.is_prefix(),
+            method: self.method.map(str::to_owned),
+            conditions: self.conditions().to_vec(),
+            priority: if described {
+                self.operation.priority
+            } else {
+                0
+            },
+            twin: self.twin,
+            serves: self.serves,
+        }
+    }
+
+    /// What its requests fulfil beside method and path.
+    pub(super) fn conditions(&self) -> &[ir::Condition] {
+        match self.tier {
+            Tier::Described => &self.operation.conditions,
+            Tier::Withheld | Tier::Undeclared | Tier::Unmatched => &[],
+        }
     }
 
     /// Which requests it matches, for fingerprints: all of its signature.
     pub(super) fn requests(&self) -> String {
-        let Signature(segments, prefix, method, conditions, priority, twin) = self.signature();
+        let Signature {
+            tier,
+            segments,
+            prefix,
+            method,
+            conditions,
+            priority,
+            twin,
+            serves: _,
+        } = self.signature();
+        let method = match tier {
+            Tier::Described => method.unwrap_or_default(),
+            Tier::Withheld | Tier::Undeclared | Tier::Unmatched => format!("{tier:?}"),
+        };
         let mut text = format!("{method} {priority} {prefix} {twin} {conditions:?}");
         for segment in segments {
             let folded = match &segment {
@@ -165,19 +304,42 @@ impl Route<'_> {
 
     /// Whether it takes requests of a method: a GET takes those of HEAD as well.
     pub(super) fn takes(&self, method: &str) -> bool {
-        self.operation.method == method || method == "HEAD" && self.operation.method == "GET"
+        self.method
+            .is_none_or(|own| own == method || method == "HEAD" && own == "GET")
     }
 
     /// Where two routes stand for a request of a method that both match: priority, template, the
     /// request's own method, declared before twin, conditions.
     pub(super) fn compare(&self, other: &Self, method: &str) -> Ordering {
+        let tiers = self.tier.cmp(&other.tier);
+        if tiers.is_ne() {
+            return tiers;
+        }
         let (a, b) = (self.operation, other.operation);
-        a.priority
-            .cmp(&b.priority)
-            .then_with(|| compare_templates(&self.template, &other.template))
-            .then_with(|| (a.method == method).cmp(&(b.method == method)))
-            .then_with(|| other.twin.cmp(&self.twin))
-            .then_with(|| compare_conditions(&a.conditions, &b.conditions))
+        let templates = || compare_templates(&self.template, &other.template);
+        match self.tier {
+            Tier::Described => a
+                .priority
+                .cmp(&b.priority)
+                .then_with(templates)
+                .then_with(|| (a.method == method).cmp(&(b.method == method)))
+                .then_with(|| other.twin.cmp(&self.twin))
+                .then_with(|| compare_conditions(&a.conditions, &b.conditions)),
+            // All of them are nobody's.
+            Tier::Withheld => Ordering::Equal,
+            Tier::Undeclared | Tier::Unmatched => {
+                templates().then_with(|| self.serves.cmp(&other.serves))
+            }
+        }
+    }
+
+    /// Whether two routes take a method in common: GET takes HEAD, and an explicit HEAD is taken
+    /// from it.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        match (self.method, other.method) {
+            (Some(a), Some(b)) => self.takes(b) || other.takes(a),
+            (None, _) | (_, None) => true,
+        }
     }
 
     /// Whether it only answers with the path as it is declared.

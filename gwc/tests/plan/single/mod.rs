@@ -215,6 +215,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("shadow-appears", Some("algebra")),
     ("shadow-disappears", Some("algebra")),
     ("mount-hosts-changed", Some("hidden")),
+    ("internal-changed", Some("rest")),
     ("setting-restated", Some("hidden")),
     ("policy-redefined", Some("edits")),
     ("operation-setting-changed", Some("declared")),

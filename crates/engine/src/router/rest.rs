@@ -1,0 +1,129 @@
+//! What happens to requests that no operation describes (semantics.md §1): 404, 405, or one of the
+//! operations that get the rest, `API#undeclared` and `API#unmatched`.
+//!
+//! Who describes a path best says what happens to its other methods; where nobody describes it, the
+//! mount with the longest base path says what happens to it. What is described and fails by its
+//! conditions, or is nobody's (`internal`), is given to neither. Not on the way of a request that
+//! an operation describes.
+
+use std::cmp::Ordering;
+
+use http::Method;
+use policy::RequestHead;
+
+use super::host::{MountEntry, MountTable};
+use super::trie::{Candidate, Seen};
+use super::{Found, order};
+
+/// What the templates of a host say about a path.
+#[derive(Default)]
+struct Described<'t> {
+    /// The methods of operations.
+    methods: Vec<Method>,
+    /// The greatest of the templates, and whose.
+    greatest: Option<(&'t MountEntry, Candidate<'t>, Option<u32>)>,
+    /// The request is somebody's whom nobody may call.
+    hidden: bool,
+}
+
+/// Answers a request that no operation takes.
+#[cold]
+pub(super) fn of(table: &MountTable, head: &RequestHead) -> Found {
+    let mut there = Described::default();
+    for (entry, below) in table.below(head.path()) {
+        entry.router.matching(below, &mut |seen| {
+            there.methods.push(seen.method.clone());
+            there.see(entry, seen, entry.router.undeclared());
+        });
+        if let Some(hidden) = entry.router.hidden() {
+            hidden.matching(below, &mut |seen| {
+                there.hidden |= takes(seen.method, &head.method);
+                there.see(entry, seen, None);
+            });
+        }
+    }
+    let Described {
+        mut methods,
+        greatest,
+        hidden,
+    } = there;
+    let Some((entry, _, undeclared)) = greatest else {
+        return unmatched(table, head);
+    };
+    if methods.iter().any(|method| takes(method, &head.method)) {
+        return Found::NoConditionMatched;
+    }
+    if let Some(operation) = undeclared.filter(|_| !hidden) {
+        return to(entry, operation);
+    }
+    if methods.is_empty() {
+        return Found::Nothing;
+    }
+    if methods.contains(&Method::GET) {
+        methods.push(Method::HEAD);
+    }
+    methods.sort_by(|a, b| a.as_str().cmp(b.as_str()));
+    methods.dedup();
+    Found::MethodNotAllowed(methods)
+}
+
+/// The mount with the longest base path decides; of several there, the one that serves it.
+fn unmatched(table: &MountTable, head: &RequestHead) -> Found {
+    let mut nearest: Option<(&MountEntry, Option<u32>)> = None;
+    for (entry, _) in table.below(head.path()) {
+        let own = entry.router.unmatched();
+        let wins = nearest.is_none_or(|(other, serves)| {
+            match entry.base_segments.len().cmp(&other.base_segments.len()) {
+                Ordering::Greater => true,
+                Ordering::Equal => serves.is_none(),
+                Ordering::Less => false,
+            }
+        });
+        if wins {
+            nearest = Some((entry, own));
+        }
+    }
+    match nearest {
+        Some((entry, Some(operation))) => to(entry, operation),
+        Some((_, None)) | None => Found::Nothing,
+    }
+}
+
+fn to(entry: &MountEntry, operation: u32) -> Found {
+    Found::Operation {
+        mount: entry.mount,
+        operation,
+        twin: false,
+    }
+}
+
+/// GET stands in for HEAD.
+fn takes(own: &Method, asked: &Method) -> bool {
+    own == asked || *asked == Method::HEAD && *own == Method::GET
+}
+
+impl<'t> Described<'t> {
+    /// A template that matches the path, and who gets its other methods.
+    fn see(&mut self, entry: &'t MountEntry, seen: &Seen<'t>, undeclared: Option<u32>) {
+        let candidate = Candidate {
+            index: seen.index,
+            operation: seen.operation,
+            priority: 0,
+            twin: seen.twin,
+            explicit: true,
+        };
+        let wins = self.greatest.as_ref().is_none_or(|(other, beaten, known)| {
+            let ours = (&entry.base_segments[..], &candidate);
+            let theirs = (&other.base_segments[..], beaten);
+            match order::compare_paths(ours, theirs) {
+                Ordering::Greater => true,
+                // Of two documents that describe one path, the one that lets other methods pass.
+                Ordering::Equal => known.is_none() && undeclared.is_some(),
+                Ordering::Less => false,
+            }
+        });
+        if wins {
+            self.greatest = Some((entry, candidate, undeclared));
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Requests that no operation describes: whose they are, case by case (semantics.md §1).
+
+use std::sync::Arc;
+
+use bundle::ir::{self, Hidden, Owns, Set, Template, TrailingSlash};
+use engine::router::{self, ApiRouter, Found, HostTable, contenders};
+use policy::RequestHead;
+
+/// A mount with its operations: `METHOD /path`, `~METHOD /path` for one that nobody may call,
+/// `+` methods pass, `*` paths pass.
+type Mounted<'a> = (&'a str, &'a [&'a str]);
+
+fn operation(key: &str, method: &str, path: &str, owns: Owns) -> ir::Operation {
+    let below = path.strip_suffix("**");
+    let template = Template::parse(below.unwrap_or(path)).expect("a template");
+    let prefix = below.is_some() || !owns.is_described();
+    ir::Operation {
+        key: key.to_owned(),
+        method: method.to_owned(),
+        template: if prefix {
+            template.into_prefix()
+        } else {
+            template
+        },
+        conditions: Vec::new(),
+        priority: 0,
+        treatment: 0,
+        trailing_slash: TrailingSlash::Strict,
+        owns,
+    }
+}
+
+fn router(said: &[&str]) -> ApiRouter {
+    let mut operations = Vec::new();
+    let mut hidden = Vec::new();
+    for text in said {
+        match *text {
+            "+" => operations.push(operation("+", "*", "/", Owns::Undeclared)),
+            "*" => operations.push(operation("*", "*", "/", Owns::Unmatched)),
+            text => {
+                let (method, path) = text.split_once(' ').expect("a method and a path");
+                match method.strip_prefix('~') {
+                    None => operations.push(operation(text, method, path, Owns::Described)),
+                    Some(method) => hidden.push(Hidden {
+                        method: method.to_owned(),
+                        template: operation("", method, path, Owns::Described).template,
+                    }),
+                }
+            }
+        }
+    }
+    ApiRouter::build(Set::new(operations).expect("keys differ"), &hidden).expect("no conflict")
+}
+
+/// What becomes of a request: `mount key`, `404`, or `405 METHODS`.
+fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
+    let mut hosts = HostTable::default();
+    let mut routers = Vec::new();
+    for (number, (base, said)) in (0u32..).zip(mounts) {
+        let router = Arc::new(router(said));
+        hosts.add(None, base, number, &router);
+        routers.push(router);
+    }
+    let (method, target) = request.split_once(' ').expect("a method and a target");
+    let head = RequestHead {
+        method: method.parse().expect("a method"),
+        target: target.parse().expect("a target"),
+        host: "h".into(),
+        headers: http::HeaderMap::new(),
+    };
+    let found = router::find(&hosts, &head);
+    let first = contenders(&hosts, &head).into_iter().next();
+    let owner = first.filter(|one| one.lost.is_none());
+    let told = owner.map(|one| (one.mount, one.operation));
+    match found {
+        Found::Operation {
+            mount, operation, ..
+        } => {
+            assert_eq!(told, Some((mount, operation)), "{request}");
+            let key = &routers[mount as usize].operations()[operation as usize].key;
+            let (base, _) = mounts[mount as usize];
+            format!("{base} {key}")
+        }
+        other => {
+            assert_eq!(told, None, "{request}");
+            match other {
+                Found::MethodNotAllowed(methods) => {
+                    let methods: Vec<&str> = methods.iter().map(http::Method::as_str).collect();
+                    format!("405 {}", methods.join(" "))
+                }
+                _ => "404".to_owned(),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_rest_goes_where_the_best_description_says() {
+    let one: &[Mounted<'_>] = &[("", &["GET /a/{x}", "~DELETE /a/{x}", "~GET /in", "+", "*"])];
+    let deny: &[Mounted<'_>] = &[("", &["GET /a/{x}", "*"])];
+    let nested: &[Mounted<'_>] = &[("", &["GET /a", "*"]), ("/b", &["GET /c"])];
+    let both: &[Mounted<'_>] = &[("", &["GET /a"]), ("", &["POST /a", "+", "*"])];
+    let wide: &[Mounted<'_>] = &[("", &["GET /{x}", "+"]), ("", &["GET /a"])];
+    let narrow: &[Mounted<'_>] = &[("", &["GET /{x}"]), ("", &["GET /a", "+"])];
+    let prefix: &[Mounted<'_>] = &[("/b", &["GET /**", "+"]), ("", &["*"])];
+    let cases: &[(&[Mounted<'_>], &str, &str)] = &[
+        (one, "GET /a/1", " GET /a/{x}"),
+        (one, "HEAD /a/1", " GET /a/{x}"),
+        (one, "PUT /a/1", " +"),
+        (one, "OPTIONS /a/1", " +"),
+        (one, "POST /other", " *"),
+        (one, "GET /", " *"),
+        (one, "GET /a", " *"),
+        (one, "GET /a/1/", "404"),
+        // What is described and nobody's stays so, with any final slash and by any method.
+        (one, "DELETE /a/1", "405 GET HEAD"),
+        (one, "DELETE /a/1/", "404"),
+        (one, "PUT /a/1/", "404"),
+        (one, "GET /in", "404"),
+        (one, "HEAD /in", "404"),
+        (one, "PUT /in", "404"),
+        (one, "GET /in/", "404"),
+        (one, "GET /in/x", " *"),
+        // A path that is described is not unmatched.
+        (deny, "PUT /a/1", "405 GET HEAD"),
+        (deny, "PUT /b", " *"),
+        // The longest base path decides.
+        (nested, "GET /x", " *"),
+        (nested, "GET /b", "404"),
+        (nested, "GET /b/x", "404"),
+        (nested, "GET /bc", " *"),
+        (nested, "PUT /b/c", "405 GET HEAD"),
+        // Of two documents at one place, the one that lets it pass.
+        (both, "PUT /a", " +"),
+        (both, "PUT /x", " *"),
+        // The best description of a path decides.
+        (wide, "PUT /x", " +"),
+        (wide, "PUT /a", "405 GET HEAD"),
+        (narrow, "PUT /x", "405 GET HEAD"),
+        (narrow, "PUT /a", " +"),
+        (prefix, "GET /b/c/d", "/b GET /**"),
+        (prefix, "PUT /b/c/d", "/b +"),
+        (prefix, "PUT /c", " *"),
+    ];
+    for (mounts, request, expected) in cases {
+        assert_eq!(
+            answer(mounts, request),
+            *expected,
+            "{request} at {mounts:?}"
+        );
+    }
+}
+
+#[test]
+fn a_condition_that_fails_is_no_undeclared_method() {
+    let mut get = operation("get", "GET", "/a", Owns::Described);
+    get.conditions = vec![ir::Condition::Query("v".into(), ir::Test::Present)];
+    let rest = operation("+", "*", "/", Owns::Undeclared);
+    let more = operation("*", "*", "/", Owns::Unmatched);
+    let router = ApiRouter::build(Set::new(vec![get, rest, more]).unwrap(), &[]).unwrap();
+    let mut hosts = HostTable::default();
+    hosts.add(None, "", 0, &Arc::new(router));
+    let head = RequestHead {
+        method: http::Method::GET,
+        target: "/a?w=1".parse().unwrap(),
+        host: "h".into(),
+        headers: http::HeaderMap::new(),
+    };
+    assert_eq!(router::find(&hosts, &head), Found::NoConditionMatched);
+}
+
+#[test]
+fn an_api_has_one_operation_for_each_kind_of_rest() {
+    for owns in [Owns::Undeclared, Owns::Unmatched] {
+        let two = ["a", "b"].map(|key| operation(key, "*", "/", owns));
+        let refused = ApiRouter::build(Set::new(two.to_vec()).unwrap(), &[]).unwrap_err();
+        assert_eq!(
+            (refused.first.as_str(), refused.second.as_str()),
+            ("a", "b")
+        );
+    }
+}

@@ -1,0 +1,225 @@
+//! `unmatched` and `undeclared_methods`: who gets what a document does not describe.
+
+use bundle::ir::{Hidden, Owns};
+use diag::Level;
+use gwc::compile::{self, Compiled};
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+const A: &str = "openapi: 3.1.0
+info: {title: t, version: \"1\"}
+x-gateway: {}
+security: [{key: []}]
+paths:
+  /a/{x}:
+    parameters: [{name: x, in: path, required: true, schema: {type: string}}]
+    get: {operationId: get, responses: {\"200\": {description: fine}}}
+    put: {operationId: put, x-gateway: {internal: true}, responses: {\"200\": {description: fine}}}
+components: {securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}}
+";
+
+fn gateway(apis: &str, more: &str) -> String {
+    format!(
+        "version: 1\nname: s\napis: {{{apis}}}\nauth: {{keys: {{kind: api_key}}}}\n\
+         upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:9000\"}}}}}}, v: {{targets: {{a: {{url: \"http://127.0.0.1:9001\"}}}}}}}}\n\
+         {more}defaults: {{upstream: u, timeout: 5s}}\n"
+    )
+}
+
+fn compiled(gateway: &str, a: &str) -> Compiled {
+    let files = [("gateway.yaml", gateway), ("a.yaml", a)];
+    compile::project(Files::in_memory(files, Limits::default()), &Vec::new())
+}
+
+/// What is wrong, but that not every case uses every upstream: `rule: message`.
+fn wrong(gateway: &str, a: &str) -> Vec<String> {
+    let compiled = compiled(gateway, a);
+    let findings = compiled.findings.iter();
+    findings
+        .filter(|finding| finding.level != Level::Info && finding.lint.name != "unused-definition")
+        .map(|finding| format!("{}: {}", finding.lint.name, finding.message))
+        .collect()
+}
+
+fn root(said: &str) -> String {
+    A.replace("x-gateway: {}", &format!("x-gateway: {{{said}}}"))
+}
+
+/// Key, which requests, upstream and chain's length of each operation.
+fn operations(gateway: &str, a: &str) -> Vec<(String, Owns, String, usize)> {
+    let compiled = compiled(gateway, a);
+    let lowered = compiled.lowered.as_ref().expect("it compiles");
+    let api = lowered.gateway.apis.get("a").expect("the API");
+    let told = api.operations.iter().map(|operation| {
+        let treatment = &api.treatments[operation.treatment as usize];
+        let upstream = treatment.upstream.clone();
+        (
+            operation.key.clone(),
+            operation.owns,
+            upstream,
+            treatment.chain.len(),
+        )
+    });
+    told.collect()
+}
+
+#[test]
+fn the_rest_has_operations_with_the_roots_security_and_policies() {
+    let slow = "policies: {slow: {kind: rate_limit, limit: 10/s}}\n";
+    let apis = "a: {path: a.yaml, unmatched: v}";
+    let a = root("defaults: {policies: [slow]}, undeclared_methods: pass");
+    let all = operations(&gateway(apis, slow), &a);
+    // The chain is the limit and who may call.
+    let expected = [
+        ("a#undeclared", Owns::Undeclared, "u", 2),
+        ("a#unmatched", Owns::Unmatched, "v", 2),
+        ("a/get", Owns::Described, "u", 2),
+    ];
+    assert_eq!(
+        all,
+        expected.map(|(key, owns, upstream, chain)| (key.into(), owns, upstream.into(), chain))
+    );
+}
+
+#[test]
+fn what_gateway_yaml_says_comes_first() {
+    let root = root("unmatched: u, undeclared_methods: pass");
+    let keys = |apis: &str| -> Vec<String> {
+        let all = operations(&gateway(apis, ""), &root);
+        all.into_iter().map(|(key, ..)| key).collect()
+    };
+    assert_eq!(
+        keys("a: {path: a.yaml}"),
+        ["a#undeclared", "a#unmatched", "a/get"]
+    );
+    assert_eq!(
+        keys("a: {path: a.yaml, unmatched: deny}"),
+        ["a#undeclared", "a/get"]
+    );
+    assert_eq!(
+        keys("a: {path: a.yaml, undeclared_methods: deny}"),
+        ["a#unmatched", "a/get"]
+    );
+}
+
+#[test]
+fn what_is_internal_is_written_down_where_somebody_gets_the_rest() {
+    let hidden = |apis: &str| -> Vec<Hidden> {
+        let compiled = compiled(&gateway(apis, ""), A);
+        let lowered = compiled.lowered.expect("it compiles");
+        lowered
+            .gateway
+            .apis
+            .get("a")
+            .expect("the API")
+            .hidden
+            .clone()
+    };
+    assert_eq!(hidden("a: {path: a.yaml}"), []);
+    let [one] = &hidden("a: {path: a.yaml, unmatched: v}")[..] else {
+        panic!("one is hidden");
+    };
+    assert_eq!(
+        (one.method.as_str(), one.template.to_string().as_str()),
+        ("PUT", "/a/{x}")
+    );
+}
+
+#[test]
+fn without_security_somebody_must_say_that_anyone_may_call() {
+    let open = |said: &str| {
+        root(said).replace("security: [{key: []}]\n", "").replace(
+            "{operationId: get, ",
+            "{operationId: get, security: [{key: []}], ",
+        )
+    };
+    let plain = gateway("a: {path: a.yaml}", "");
+    assert_eq!(
+        wrong(&plain, &open("unmatched: v")),
+        ["open-operation: anyone may call `a#unmatched`, and nobody says so"]
+    );
+    assert_eq!(wrong(&plain, &open("unmatched: v, public: true")), [""; 0]);
+    let listed = gateway("a: {path: a.yaml}", "required: {allow_public: [a/get]}\n");
+    assert_eq!(
+        wrong(&listed, &open("unmatched: v, public: true")),
+        ["public-not-allowed: `a#unmatched` is not among the operations that may be public"]
+    );
+    let listed = gateway("a: {path: a.yaml}", "required: {allow_public: [\"a#*\"]}\n");
+    assert_eq!(
+        wrong(&listed, &open("undeclared_methods: pass, public: true")),
+        [""; 0]
+    );
+    assert_eq!(
+        wrong(&plain, &root("public: true")),
+        ["public-without-effect: nothing is served that this document does not describe"]
+    );
+    assert_eq!(
+        wrong(&plain, &root("unmatched: v, public: true")),
+        ["public-without-effect: `a#unmatched` needs a credential all the same"]
+    );
+    let staff = gateway("a: {path: a.yaml}", "required: {auth: [keys]}\n");
+    assert_eq!(wrong(&staff, &root("unmatched: v")), [""; 0]);
+}
+
+#[test]
+fn names_and_words_are_checked() {
+    assert_eq!(
+        wrong(&gateway("a: {path: a.yaml, unmatched: vv}", ""), A),
+        ["unknown-upstream: there is no upstream `vv`"]
+    );
+    assert_eq!(
+        wrong(&gateway("a: {path: a.yaml}", ""), &root("unmatched: dany"))[0],
+        "unknown-upstream: there is no upstream `dany`"
+    );
+    let passes = wrong(
+        &gateway("a: {path: a.yaml, undeclared_methods: passs}", ""),
+        A,
+    );
+    assert_eq!(passes.len(), 1, "{passes:?}");
+    assert!(passes[0].contains("passs"), "{passes:?}");
+}
+
+#[test]
+fn two_apis_cannot_get_the_same_rest() {
+    let two = |first: &str, second: &str| {
+        gateway(
+            &format!("a: {{path: a.yaml{first}}}, b: {{path: b.yaml{second}}}"),
+            "",
+        )
+    };
+    let b = A
+        .replace("/a/{x}", "/a/{y}")
+        .replace("name: x", "name: y")
+        .replace("get:", "post:");
+    let wrong = |gateway: &str| -> Vec<String> {
+        let files = [("gateway.yaml", gateway), ("a.yaml", A), ("b.yaml", &b)];
+        let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+        let findings = compiled
+            .findings
+            .iter()
+            .filter(|one| one.level == Level::Error);
+        findings
+            .map(|finding| format!("{}: {}", finding.lint.name, finding.message))
+            .collect()
+    };
+    assert_eq!(
+        wrong(&two(", unmatched: u", ", unmatched: v")),
+        ["identical-route: `b#unmatched` and `a#unmatched` own the same requests"]
+    );
+    assert_eq!(
+        wrong(&two(
+            ", undeclared_methods: pass",
+            ", undeclared_methods: pass"
+        )),
+        ["identical-route: `b#undeclared` and `a#undeclared` own the same requests"]
+    );
+    let based = ", unmatched: v, undeclared_methods: pass, mount: {base_path: /b}";
+    assert_eq!(
+        wrong(&two(", unmatched: u, undeclared_methods: pass", based)),
+        [""; 0]
+    );
+    assert_eq!(
+        wrong(&two(", unmatched: u", ", undeclared_methods: pass")),
+        [""; 0]
+    );
+}

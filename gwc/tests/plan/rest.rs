@@ -1,0 +1,219 @@
+//! Requests that no document describes, before and after: what was refused and now passes is told
+//! with a request that shows it.
+
+use gwc::plan::{Change, Outcome, Plan};
+
+use crate::{GATEWAY, edit, plan};
+
+const DOCUMENT: &str = r#"openapi: 3.1.0
+info: {title: t, version: "1"}
+x-gateway: {}
+security: [{key: []}]
+paths:
+  /orders: {get: {operationId: list, responses: {"200": {description: fine}}}}
+  /orders/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get: {operationId: get, responses: {"200": {description: fine}}}
+    delete: {operationId: purge, x-gateway: {internal: true}, responses: {"200": {description: fine}}}
+components:
+  securitySchemes:
+    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}
+    pair: {type: http, scheme: basic, x-gateway: {auth: staff}}
+"#;
+
+fn with(said: &str) -> String {
+    edit(DOCUMENT, "x-gateway: {}", &format!("x-gateway: {{{said}}}"))
+}
+
+fn planned(old: &str, new: &str) -> Plan {
+    plan((GATEWAY, old), (GATEWAY, new))
+}
+
+/// `section class id operations`, sorted.
+fn lines(plan: &Plan) -> Vec<String> {
+    let mut lines = crate::lines(plan);
+    lines.sort();
+    lines
+}
+
+/// Method and URL of the one change with an id, and what was and is answered.
+fn shown<'p>(plan: &'p Plan, id: &str) -> (&'p str, &'p str, &'p Outcome, &'p Outcome) {
+    let found: Vec<&Change> = plan.changes.iter().filter(|one| one.id == id).collect();
+    assert_eq!(found.len(), 1, "{id}: {:?}", lines(plan));
+    let witness = found[0].witness.as_ref().expect("a request shows it");
+    (&witness.method, &witness.url, &witness.old, &witness.new)
+}
+
+#[test]
+fn paths_that_nobody_described_open_a_door_and_close_it() {
+    let (closed, open) = (with(""), with("unmatched: u"));
+    let plan = planned(&closed, &open);
+    assert_eq!(
+        lines(&plan),
+        [
+            "routing added operation-added a#unmatched",
+            "security expose operation-exposed a#unmatched",
+        ]
+    );
+    let (method, url, old, new) = shown(&plan, "operation-exposed");
+    assert_eq!((method, url), ("GET", "http://gateway/"));
+    assert_eq!(*old, Outcome::Refused { status: 404 });
+    assert!(matches!(new, Outcome::Served { .. }), "{new:?}");
+    assert_eq!(
+        lines(&planned(&open, &closed)),
+        ["routing removed operation-removed a#unmatched"]
+    );
+}
+
+#[test]
+fn methods_that_nobody_described_open_a_door() {
+    let plan = planned(&with(""), &with("undeclared_methods: pass"));
+    assert_eq!(
+        lines(&plan),
+        [
+            "routing added operation-added a#undeclared",
+            "security expose operation-exposed a#undeclared",
+        ]
+    );
+    let (method, url, old, _) = shown(&plan, "operation-exposed");
+    assert_eq!((method, url), ("PUT", "http://gateway/orders"));
+    assert_eq!(*old, Outcome::Refused { status: 405 });
+}
+
+#[test]
+fn for_anyone_it_is_weaker() {
+    let open = edit(
+        &with("unmatched: u, public: true"),
+        "security: [{key: []}]",
+        "security: []",
+    );
+    let described = "get: {operationId: list, ";
+    let asked = "get: {operationId: list, security: [{key: []}], ";
+    let (open, closed) = (
+        edit(&open, described, asked),
+        edit(&with(""), described, asked),
+    );
+    let id = "get: {operationId: get, ";
+    let asked = "get: {operationId: get, security: [{key: []}], ";
+    let (open, closed) = (edit(&open, id, asked), edit(&closed, id, asked));
+    assert_eq!(
+        lines(&planned(&closed, &open)),
+        [
+            "routing added operation-added a#unmatched",
+            "security weaken operation-exposed a#unmatched",
+        ]
+    );
+}
+
+#[test]
+fn who_may_call_the_rest_is_compared_as_for_any_operation() {
+    let both = with("unmatched: u, undeclared_methods: pass");
+    let weaker = edit(
+        &both,
+        "security: [{key: []}]",
+        "security: [{key: []}, {pair: []}]",
+    );
+    let plan = planned(&both, &weaker);
+    assert!(
+        lines(&plan).contains(
+            &"security weaken security-requirement-changed a#undeclared+a#unmatched+a/get+a/list"
+                .to_owned()
+        ),
+        "{:#?}",
+        lines(&plan)
+    );
+}
+
+/// A document that describes less or hides less gives the rest more; each line has a request.
+#[test]
+fn what_is_described_no_more_is_the_rests() {
+    let rest = with("unmatched: v, undeclared_methods: pass");
+    let gone = edit(
+        &rest,
+        "  /orders: {get: {operationId: list, responses: {\"200\": {description: fine}}}}\n",
+        "",
+    );
+    let plan = planned(&rest, &gone);
+    assert_eq!(
+        lines(&plan),
+        [
+            "routing moved owner-changed a#unmatched",
+            "routing moved owner-changed a#unmatched",
+            "routing moved upstream-changed a#unmatched",
+        ]
+        .map(str::to_owned)
+    );
+    // An internal operation's requests were nobody's, with a final slash as well.
+    let hidden = "    delete: {operationId: purge, x-gateway: {internal: true}, responses: {\"200\": {description: fine}}}\n";
+    let plan = planned(&rest, &edit(&rest, hidden, ""));
+    assert_eq!(
+        lines(&plan),
+        [
+            "routing added requests-added a#undeclared",
+            "routing added requests-added a#unmatched",
+            "security expose operation-exposed a#undeclared+a#unmatched",
+        ]
+    );
+    let added = plan
+        .changes
+        .iter()
+        .find(|one| one.operations == ["a#undeclared"]);
+    let witness = added.and_then(|one| one.witness.as_ref());
+    let witness = witness.expect("a request shows it");
+    assert_eq!(
+        (witness.method.as_str(), witness.url.as_str()),
+        ("DELETE", "http://gateway/orders/0")
+    );
+    assert_eq!(witness.old, Outcome::Refused { status: 405 });
+    // One more that hides nothing which another does not.
+    let strict = with("unmatched: v");
+    let more = edit(
+        &strict,
+        hidden,
+        &(hidden.to_owned()
+            + &hidden.replace("delete: {operationId: purge", "patch: {operationId: mend")),
+    );
+    assert_eq!(
+        lines(&planned(&strict, &more)),
+        ["routing changed internal-changed api a internal"]
+    );
+    // Where nobody gets the rest, what is hidden is not written down.
+    assert_eq!(
+        lines(&planned(&with(""), &edit(&with(""), hidden, ""))),
+        [""; 0]
+    );
+}
+
+/// A prefix describes every path, so that nothing is left for who gets the rest.
+#[test]
+fn who_gets_nothing_is_told_all_the_same() {
+    let id = "  /orders/{id}:\n";
+    let all = |said: &str| {
+        edit(
+            &with(said),
+            id,
+            &format!(
+                "  /:\n    x-gateway: {{match: prefix}}\n    get: {{operationId: all, responses: {{\"200\": {{description: fine}}}}}}\n{id}"
+            ),
+        )
+    };
+    assert_eq!(
+        lines(&planned(&all(""), &all("unmatched: u"))),
+        [
+            "routing added operation-added a#unmatched",
+            "routing changed internal-changed api a internal",
+        ]
+    );
+}
+
+#[test]
+fn a_condition_that_fails_gives_the_rest_nothing() {
+    let rest = with("undeclared_methods: pass");
+    let conditioned = edit(
+        &rest,
+        "get: {operationId: list, ",
+        "get: {operationId: list, x-gateway: {match: {headers: {X-Kind: {exact: new}}}}, ",
+    );
+    let plan = planned(&rest, &conditioned);
+    assert_eq!(lines(&plan), ["routing removed requests-removed a/list"]);
+}
