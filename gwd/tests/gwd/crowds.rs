@@ -7,9 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use bundle::digest::Digest;
-use bundle::ir;
 use gwd::node::{Bounds, Node, Settings};
-use policy::SecretRef;
 use serde_json::json;
 
 use crate::fixture::*;
@@ -193,19 +191,8 @@ fn the_last_descriptors_are_for_who_runs_the_node() {
 #[test]
 fn handshakes_that_do_not_go_on_keep_nobody_waiting_for_long() {
     let upstream = Upstream::saying("ok");
-    let folder = tempfile::tempdir().unwrap();
-    let pem = crate::pki::Authority::new("ca").issue(&["shop.example"]);
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        SecretRef::File(path.display().to_string())
-    };
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
-    shop.listener.protocol = ir::Protocol::Https(crate::tls::tls(vec![ir::Certificate {
-        name: "main".into(),
-        cert: file("cert", &pem.cert),
-        key: file("key", &pem.key),
-    }]));
+    let _certificate = crate::tls::with_certificate(&mut shop);
     let mut node = Node::start(Settings {
         workers: 2,
         bounds: Bounds {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bundle::digest::Digest;
-use bundle::ir;
 use gwd::node::{Node, Patience, Settings};
 use policy::{Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
 use socket2::{SockFilter, SockRef};
@@ -209,19 +208,8 @@ fn a_reader_that_takes_nothing_or_a_trickle_is_left() {
 #[test]
 fn a_reader_over_tls_that_takes_nothing_is_left() {
     let upstream = endless_upstream();
-    let folder = tempfile::tempdir().unwrap();
-    let pem = crate::pki::Authority::new("ca").issue(&["shop.example"]);
-    let file = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        SecretRef::File(path.display().to_string())
-    };
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
-    shop.listener.protocol = ir::Protocol::Https(crate::tls::tls(vec![ir::Certificate {
-        name: "main".into(),
-        cert: file("cert", &pem.cert),
-        key: file("key", &pem.key),
-    }]));
+    let _certificate = crate::tls::with_certificate(&mut shop);
     let served = serve(&shop);
     let mut child = Command::new("openssl")
         .args([

@@ -22,6 +22,24 @@ pub(crate) fn tls(certificates: Vec<ir::Certificate>) -> ir::ListenerTls {
     }
 }
 
+/// Puts a shop behind TLS, with a certificate for `shop.example` in files that are there as long as
+/// what is returned.
+pub(crate) fn with_certificate(shop: &mut Shop) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let pem = Authority::new("ca").issue(&["shop.example"]);
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        SecretRef::File(path.display().to_string())
+    };
+    shop.listener.protocol = ir::Protocol::Https(tls(vec![ir::Certificate {
+        name: "main".into(),
+        cert: file("cert", &pem.cert),
+        key: file("key", &pem.key),
+    }]));
+    folder
+}
+
 pub(crate) fn https(upstream: &Upstream, tls: ir::ListenerTls) -> ir::Gateway {
     let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
     shop.listener.protocol = ir::Protocol::Https(tls);
@@ -40,7 +58,7 @@ pub(crate) fn start(world: &World, gateway: &ir::Gateway) -> Process {
 // === clients
 
 /// What `openssl s_client` tells of a connection; `input` is sent through it.
-fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
+pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> String {
     let mut child = Command::new("openssl")
         .args(["s_client", "-connect", &address.to_string()])
         .args(arguments)

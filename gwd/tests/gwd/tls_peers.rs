@@ -1,6 +1,5 @@
 //! TLS as programs that look for its mistakes see it: testssl.sh and `openssl s_client`.
 
-use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
@@ -8,7 +7,7 @@ use serde_json::Value;
 
 use crate::fixture::*;
 use crate::pki::{Authority, Secrets};
-use crate::tls::{https, start, tls};
+use crate::tls::{self, https, start, tls};
 use crate::world::{Process, World};
 
 /// A gateway with a certificate for `localhost`.
@@ -21,21 +20,10 @@ fn gateway(world: &World, upstream: &Upstream) -> Process {
     )
 }
 
-/// What `openssl s_client` tells, with what is typed into it.
+/// What `openssl s_client` tells of `localhost`, with what is typed into it.
 fn s_client(address: SocketAddr, arguments: &[&str], typed: &str) -> String {
-    let mut child = Command::new("openssl")
-        .args(["s_client", "-connect", &address.to_string()])
-        .args(["-servername", "localhost"])
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let _refused = child.stdin.take().unwrap().write_all(typed.as_bytes());
-    let output = child.wait_with_output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&text).into_owned()
+    let arguments = [&["-servername", "localhost"], arguments].concat();
+    tls::s_client(address, &arguments, typed)
 }
 
 #[test]
