@@ -42,6 +42,16 @@ fn code(method: &str, target: &str, fields: &[(&str, &str)]) -> &'static str {
     .map_or_else(|reject| reject.code, |_| "ok")
 }
 
+/// A request for `/` from a proxy that is trusted.
+fn admitted_from_proxy(fields: &[(&str, &str)]) -> Admitted {
+    admit(
+        request("GET", "/", fields),
+        &listener(&["10.0.0.0/8"]),
+        "10.0.0.1".parse().unwrap(),
+    )
+    .unwrap()
+}
+
 #[test]
 fn heads_that_nobody_can_be_sure_of_are_refused() {
     let host = ("host", "h");
@@ -200,12 +210,7 @@ fn trusted_proxies_are_believed_as_far_as_they_are_trusted() {
         ("x-request-id", "abc-1"),
         ("x_real_ip", "6.6.6.6"),
     ];
-    let admitted = admit(
-        request("GET", "/", &fields),
-        &listener(&["10.0.0.0/8"]),
-        "10.0.0.1".parse().unwrap(),
-    )
-    .unwrap();
+    let admitted = admitted_from_proxy(&fields);
     assert_eq!(admitted.client, "203.0.113.9".parse::<IpAddr>().unwrap());
     assert_eq!(admitted.request_id.unwrap(), "abc-1");
     assert!(!admitted.head.headers.contains_key("x_real_ip"));
@@ -225,12 +230,7 @@ fn connection_cannot_take_away_what_a_trusted_proxy_says() {
         ("x-request-id", "abc-1"),
         ("via", "1.1 lb"),
     ];
-    let admitted = admit(
-        request("GET", "/", &fields),
-        &listener(&["10.0.0.0/8"]),
-        "10.0.0.1".parse().unwrap(),
-    )
-    .unwrap();
+    let admitted = admitted_from_proxy(&fields);
     assert_eq!(admitted.client, "203.0.113.9".parse::<IpAddr>().unwrap());
     assert_eq!(admitted.request_id.unwrap(), "abc-1");
     assert_eq!(admitted.head.headers["x-forwarded-proto"], "https");
