@@ -31,6 +31,7 @@ mod judging;
 mod name_server;
 mod panics;
 mod parking;
+mod paths;
 mod promises;
 mod proxy_protocol;
 mod refusals;

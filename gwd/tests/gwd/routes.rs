@@ -37,7 +37,7 @@ fn mirror(name: &str, upstream: &str) -> ir::Policy {
 }
 
 /// A rewrite of path, method and host.
-fn rewrite(name: &str, path: &str, method: &str, host: &str) -> ir::Policy {
+pub(crate) fn rewrite(name: &str, path: &str, method: &str, host: &str) -> ir::Policy {
     policy(name, 6, |e| {
         e.map(3).unwrap();
         e.u8(0).unwrap().str(path).unwrap();
