@@ -58,7 +58,7 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds>
 }
 
 /// `512MiB`, `2GiB`, `300MB`; a bare number counts bytes.
-fn size(option: &str, text: &str) -> anyhow::Result<u64> {
+pub(super) fn size(option: &str, text: &str) -> anyhow::Result<u64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "" => Some(1),

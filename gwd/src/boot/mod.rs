@@ -1,5 +1,6 @@
 //! From a command line to a running process, and to an exit code.
 
+mod access_log;
 mod bounds;
 mod command;
 mod exit;

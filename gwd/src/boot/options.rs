@@ -10,7 +10,7 @@ use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde::Deserialize;
 
-use super::bounds;
+use super::{access_log, bounds};
 use crate::admin::Interface;
 
 /// Where the admin interface is unless told otherwise.
@@ -184,7 +184,14 @@ pub(super) struct RunOptions {
     secret_env_prefix: Option<String>,
     /// Where one line per request goes. [default: off]
     #[arg(long, env = "GWD_ACCESS_LOG", value_name = "off|stdout|FILE")]
-    access_log: Option<String>,
+    pub(super) access_log: Option<String>,
+    /// Bytes of the access log's file, such as 100MiB, from which it is moved to FILE.1, what is there
+    /// to FILE.2, and so on. [default: it grows; whoever moves it away is noticed]
+    #[arg(long, env = "GWD_ACCESS_LOG_SIZE", value_name = "SIZE")]
+    pub(super) access_log_size: Option<String>,
+    /// Files that are kept beside the access log's. [default: 5]
+    #[arg(long, env = "GWD_ACCESS_LOG_KEEP", value_name = "N")]
+    pub(super) access_log_keep: Option<u32>,
     /// Least bad events that the program log shows. [default: info]
     #[arg(long, env = "GWD_LOG_LEVEL", value_enum)]
     log_level: Option<LogLevel>,
@@ -337,6 +344,7 @@ impl RunOptions {
     }
 
     fn merged(&self, file: Self) -> anyhow::Result<Resolved> {
+        let access_log = access_log::of(self, &file)?;
         let bounds = bounds::of(self, &file)?;
         let ours = self.clone();
         let store = ours
@@ -384,7 +392,7 @@ impl RunOptions {
                 .secret_env_prefix
                 .or(file.secret_env_prefix)
                 .unwrap_or_else(|| "GWS_".into()),
-            access_log: access_log(ours.access_log.or(file.access_log).as_deref()),
+            access_log,
             log_level: ours.log_level.or(file.log_level).unwrap_or(LogLevel::Info),
             node: ours.node.or(file.node).unwrap_or_else(host_name),
             zone: ours.zone.or(file.zone),
@@ -488,15 +496,6 @@ fn server(text: &str) -> anyhow::Result<SocketAddr> {
     server.with_context(|| format!("--name-server: `{text}` is not IP or IP:PORT"))
 }
 
-fn access_log(text: Option<&str>) -> crate::node::AccessLog {
-    use crate::node::AccessLog;
-    match text {
-        None | Some("off") => AccessLog::Off,
-        Some("stdout") => AccessLog::Stdout,
-        Some(path) => AccessLog::File(path.into()),
-    }
-}
-
 /// `500ms`, `5s`, `2m`; a bare number counts seconds.
 fn duration(
     option: &str,
@@ -584,6 +583,39 @@ mod tests {
             (&["--store", "s", "--memory", "much"], "not a size"),
             (&["--store", "s", "--memory", "1MiB"], "at least 64MiB"),
             (&["--store", "s", "--requests", "0"], "at least 1"),
+            (
+                &[
+                    "--store",
+                    "s",
+                    "--access-log",
+                    "l",
+                    "--access-log-size",
+                    "big",
+                ],
+                "not a size",
+            ),
+            (
+                &[
+                    "--store",
+                    "s",
+                    "--access-log",
+                    "stdout",
+                    "--access-log-size",
+                    "1MiB",
+                ],
+                "name the file",
+            ),
+            (
+                &[
+                    "--store",
+                    "s",
+                    "--access-log",
+                    "l",
+                    "--access-log-keep",
+                    "2",
+                ],
+                "--access-log-size",
+            ),
         ] {
             match resolve(arguments) {
                 Err(OptionsError::Usage(why)) => assert!(why.contains(told), "{why}"),

@@ -24,6 +24,7 @@ use serde_json::json;
 
 pub use crate::budget::Bounds;
 pub use crate::proxy::pace::Patience;
+pub use crate::telemetry::log_file::Rotation;
 pub(crate) use refusal::refused;
 use refusal::unusable;
 
@@ -84,6 +85,8 @@ pub enum AccessLog {
     Stdout,
     /// A file, appended to.
     File(std::path::PathBuf),
+    /// The same, moved away when it is full.
+    Rotated(std::path::PathBuf, Rotation),
 }
 
 /// A built version, ready to be published.
@@ -134,7 +137,8 @@ impl Node {
         let sink = match &settings.access_log {
             AccessLog::Off => Sink::Off,
             AccessLog::Stdout => Sink::Stdout,
-            AccessLog::File(path) => Sink::File(path.clone()),
+            AccessLog::File(path) => Sink::File(path.clone(), None),
+            AccessLog::Rotated(path, rotation) => Sink::File(path.clone(), Some(*rotation)),
         };
         let logs = access_log::start(&sink, count, &shared)?;
         let (announce, announced) = mpsc::channel();

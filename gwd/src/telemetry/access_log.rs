@@ -5,15 +5,14 @@
 //! and counted, and no request waits.
 
 use std::cell::RefCell;
-use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use crate::published::Shared;
+use crate::telemetry::log_file::{LogFile, Rotation};
 
 /// Buffers that may wait for the disk.
 const QUEUE_MAX: usize = 256;
@@ -27,7 +26,7 @@ pub(crate) const FLUSH_MS: u64 = 20;
 pub(crate) enum Sink {
     Off,
     Stdout,
-    File(PathBuf),
+    File(PathBuf, Option<Rotation>),
 }
 
 struct Batch {
@@ -50,10 +49,10 @@ pub(crate) fn start(sink: &Sink, workers: usize, shared: &Arc<Shared>) -> io::Re
     let queue = match sink {
         Sink::Off => None,
         Sink::Stdout => Some(spawn(Target::Stdout, Arc::clone(shared))?),
-        Sink::File(path) => Some(spawn(
-            Target::File(path.clone(), open(path)?),
-            Arc::clone(shared),
-        )?),
+        Sink::File(path, rotation) => {
+            let file = LogFile::open(path, *rotation)?;
+            Some(spawn(Target::File(file), Arc::clone(shared))?)
+        }
     };
     Ok((0..workers)
         .map(|_| Writer {
@@ -64,13 +63,9 @@ pub(crate) fn start(sink: &Sink, workers: usize, shared: &Arc<Shared>) -> io::Re
         .collect())
 }
 
-fn open(path: &PathBuf) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
-}
-
 enum Target {
     Stdout,
-    File(PathBuf, File),
+    File(LogFile),
 }
 
 /// Set when the file was moved away and is to be opened again.
@@ -81,36 +76,33 @@ pub(crate) fn reopen() {
     REOPEN.store(true, Ordering::Relaxed);
 }
 
-/// Whether the path still names the file: who rotates it may have moved or removed it.
-fn is_at(file: &File, path: &Path) -> bool {
-    let identity = |data: Metadata| (data.dev(), data.ino());
-    let named = std::fs::metadata(path).map(identity);
-    let open = file.metadata().map(identity);
-    matches!((named, open), (Ok(named), Ok(open)) if named == open)
-}
-
 fn spawn(mut target: Target, shared: Arc<Shared>) -> io::Result<SyncSender<Batch>> {
     let (sender, receiver): (SyncSender<Batch>, Receiver<Batch>) = sync_channel(QUEUE_MAX);
     std::thread::Builder::new()
         .name("access-log".into())
         .spawn(move || {
             while let Ok(batch) = receiver.recv() {
-                if let Target::File(path, file) = &mut target
-                    && (REOPEN.swap(false, Ordering::Relaxed) || !is_at(file, path))
-                    && let Ok(fresh) = open(path)
-                {
-                    *file = fresh;
-                }
-                // A full disk costs lines, never requests.
-                let written = match &mut target {
-                    Target::Stdout => io::stdout()
-                        .write_all(&batch.bytes)
-                        .and_then(|()| io::stdout().flush()),
-                    Target::File(_, file) => file.write_all(&batch.bytes),
+                let lost = match &mut target {
+                    Target::Stdout => {
+                        let mut stdout = io::stdout();
+                        let written = stdout.write_all(&batch.bytes);
+                        match written.and_then(|()| stdout.flush()) {
+                            Ok(()) => 0,
+                            Err(_) => batch.lines,
+                        }
+                    }
+                    Target::File(file) => {
+                        if REOPEN.swap(false, Ordering::Relaxed) {
+                            file.reopen();
+                        }
+                        file.write(&batch.bytes)
+                    }
                 };
-                if written.is_err() {
-                    let dropped = &shared.process.log_dropped;
-                    dropped.fetch_add(batch.lines, Ordering::Relaxed);
+                if lost > 0 {
+                    shared
+                        .process
+                        .log_dropped
+                        .fetch_add(lost, Ordering::Relaxed);
                 }
             }
         })?;

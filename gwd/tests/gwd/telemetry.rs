@@ -218,6 +218,31 @@ fn a_log_that_was_moved_away_begins_anew_and_a_full_disk_costs_lines_only() {
 }
 
 #[test]
+fn a_log_that_is_full_is_moved_away_and_the_oldest_goes() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/{n}")]);
+    let folder = tempfile::tempdir().unwrap();
+    let text = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap_or_default();
+    let rotation = gwd::node::Rotation {
+        max_bytes: 1,
+        keep: 2,
+    };
+    let log = AccessLog::Rotated(folder.path().join("log"), rotation);
+    let served = shop.serve_with(1, log);
+    for path in ["/one", "/two", "/three", "/four"] {
+        assert_eq!(get(served.address, path).status, 200);
+        eventually("it is logged", || text("log").contains(path));
+    }
+    let kept = ["log", "log.1", "log.2"].map(text);
+    for (text, path) in kept.iter().zip(["/four", "/three", "/two"]) {
+        assert_eq!(text.lines().count(), 1);
+        assert!(text.contains(path), "{text}");
+    }
+    assert!(!folder.path().join("log.3").exists());
+    assert_eq!(served.metric("gwd_log_dropped_total", &[]), 0.0);
+}
+
+#[test]
 fn a_program_log_that_nobody_reads_holds_nothing_up() {
     use std::io::{BufRead as _, BufReader};
     let upstream = Upstream::saying("ok");

@@ -1,0 +1,48 @@
+//! Where the access log goes, and when its file is moved away.
+
+use anyhow::{bail, ensure};
+
+use super::bounds::size;
+use super::options::RunOptions;
+use crate::node::{AccessLog, Rotation};
+
+/// Below it files are moved away more often than somebody can read them.
+const SIZE_MIN: u64 = 64 << 10;
+/// Files that are kept where nothing is said.
+const KEEP: u32 = 5;
+
+/// The sink from the command line, else from the file.
+///
+/// # Errors
+/// What is wrong with an option.
+pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<AccessLog> {
+    let sink = ours.access_log.as_ref().or(file.access_log.as_ref());
+    let max_bytes = ours.access_log_size.as_ref();
+    let max_bytes = max_bytes.or(file.access_log_size.as_ref());
+    let max_bytes = max_bytes
+        .map(|text| size("--access-log-size", text))
+        .transpose()?;
+    let keep = ours.access_log_keep.or(file.access_log_keep);
+    let path = match sink.map(String::as_str) {
+        None | Some("off") => None,
+        Some("stdout") if max_bytes.is_none() && keep.is_none() => return Ok(AccessLog::Stdout),
+        Some("stdout") => None,
+        Some(path) => Some(path),
+    };
+    let Some(max_bytes) = max_bytes else {
+        if keep.is_some() {
+            bail!("--access-log-keep: say with --access-log-size when the file is moved away");
+        }
+        return Ok(path.map_or(AccessLog::Off, |path| AccessLog::File(path.into())));
+    };
+    let Some(path) = path else {
+        bail!("--access-log-size: name the file with --access-log FILE");
+    };
+    ensure!(max_bytes >= SIZE_MIN, "--access-log-size: at least 64KiB");
+    let keep = keep.unwrap_or(KEEP);
+    ensure!(keep > 0, "--access-log-keep: at least 1");
+    Ok(AccessLog::Rotated(
+        path.into(),
+        Rotation { max_bytes, keep },
+    ))
+}

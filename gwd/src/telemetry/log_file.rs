@@ -1,0 +1,202 @@
+//! The file that the access log goes to: opened again when it was moved away, moved away itself
+//! when it is full, and left with whole lines by a disk that is.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// When the file is moved away, and how many of those are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    /// Bytes that the file may have.
+    pub max_bytes: u64,
+    /// How many files are kept beside it: `NAME.1` is the newest.
+    pub keep: u32,
+}
+
+/// A log that is a file, appended to.
+#[derive(Debug)]
+pub(crate) struct LogFile {
+    path: PathBuf,
+    file: File,
+    rotation: Option<Rotation>,
+    /// The last line was not written whole.
+    torn: bool,
+}
+
+impl LogFile {
+    /// # Errors
+    /// If the file cannot be opened.
+    pub(crate) fn open(path: &Path, rotation: Option<Rotation>) -> io::Result<Self> {
+        Ok(Self {
+            path: path.to_owned(),
+            file: append(path)?,
+            rotation,
+            torn: false,
+        })
+    }
+
+    /// Opens the path again; where it cannot be opened, the file that is open goes on.
+    pub(crate) fn reopen(&mut self) {
+        if let Ok(fresh) = append(&self.path) {
+            self.file = fresh;
+            self.torn = false;
+        }
+    }
+
+    /// Writes whole lines. Tells how many of them were lost: a full disk costs lines, never
+    /// requests, and what was written is lines all the same.
+    pub(crate) fn write(&mut self, lines: &[u8]) -> u64 {
+        if !self.is_at_its_path() {
+            self.reopen();
+        }
+        self.rotate(lines.len() as u64);
+        if self.torn && self.file.write_all(b"\n").is_err() {
+            return count(lines);
+        }
+        self.torn = false;
+        let mut left = lines;
+        while !left.is_empty() {
+            match self.file.write(left) {
+                Ok(0) => break,
+                Ok(written) => left = &left[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => break,
+            }
+        }
+        let written = &lines[..lines.len() - left.len()];
+        self.torn = written.last().is_some_and(|byte| *byte != b'\n');
+        count(left)
+    }
+
+    /// Whether the path still names the file: who rotates it may have moved or removed it.
+    fn is_at_its_path(&self) -> bool {
+        let identity = |data: Metadata| (data.dev(), data.ino());
+        let named = std::fs::metadata(&self.path).map(identity);
+        let open = self.file.metadata().map(identity);
+        matches!((named, open), (Ok(named), Ok(open)) if named == open)
+    }
+
+    /// Moves the file away where so many bytes more are too many for it. What cannot be moved is
+    /// written on: a line is worth more than a limit.
+    fn rotate(&mut self, more: u64) {
+        let Some(Rotation { max_bytes, keep }) = self.rotation else {
+            return;
+        };
+        let Ok(bytes) = self.file.metadata().map(|data| data.len()) else {
+            return;
+        };
+        if bytes == 0 || bytes.saturating_add(more) <= max_bytes {
+            return;
+        }
+        for number in (1..keep).rev() {
+            // One that is not there yet has nothing to be moved.
+            let _missing = std::fs::rename(self.numbered(number), self.numbered(number + 1));
+        }
+        if std::fs::rename(&self.path, self.numbered(1)).is_ok() {
+            self.reopen();
+        }
+    }
+
+    fn numbered(&self, number: u32) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(format!(".{number}"));
+        name.into()
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
+
+/// The lines that end in these bytes.
+fn count(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+    use std::os::fd::{AsRawFd as _, OwnedFd};
+
+    use super::*;
+
+    fn text(folder: &Path, name: &str) -> Option<String> {
+        std::fs::read_to_string(folder.join(name)).ok()
+    }
+
+    #[test]
+    fn a_file_that_is_full_is_moved_away_and_the_oldest_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let rotation = Rotation {
+            max_bytes: 8,
+            keep: 3,
+        };
+        let path = folder.path().join("log");
+        let mut log = LogFile::open(&path, Some(rotation)).unwrap();
+        // Two lines fit; a batch that is longer than the limit is written whole.
+        for lines in ["one\n", "two\n", "three\n", "four, five\nsix\n", "seven\n"] {
+            assert_eq!(log.write(lines.as_bytes()), 0);
+        }
+        // What an earlier process left counts.
+        let mut log = LogFile::open(&path, Some(rotation)).unwrap();
+        assert_eq!(log.write(b"eight\n"), 0);
+        let names = ["log", "log.1", "log.2", "log.3", "log.4"];
+        let kept = names.map(|name| text(folder.path(), name));
+        let expected = [
+            Some("eight\n"),
+            Some("seven\n"),
+            Some("four, five\nsix\n"),
+            Some("three\n"),
+            None,
+        ];
+        assert_eq!(kept, expected.map(|text| text.map(str::to_owned)));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_moved_is_written_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let rotation = Rotation {
+            max_bytes: 4,
+            keep: 1,
+        };
+        let path = folder.path().join("log");
+        std::fs::create_dir_all(folder.path().join("log.1/in the way")).unwrap();
+        let mut log = LogFile::open(&path, Some(rotation)).unwrap();
+        assert_eq!(log.write(b"one\n"), 0);
+        assert_eq!(log.write(b"two\n"), 0);
+        assert_eq!(text(folder.path(), "log").as_deref(), Some("one\ntwo\n"));
+    }
+
+    /// A pipe that nobody reads takes what fits, as a disk does.
+    #[test]
+    fn a_line_that_was_cut_is_ended_before_the_next() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+        let path = format!("/proc/self/fd/{}", writer.as_raw_fd());
+        let mut log = LogFile {
+            path: path.into(),
+            file: File::from(OwnedFd::from(writer)),
+            rotation: None,
+            torn: false,
+        };
+        let line = format!("{}\n", "z".repeat(99));
+        let lost = log.write(line.repeat(1_000).as_bytes());
+        // A pipe's 64 KiB.
+        assert_eq!(lost, 1_000 - 65_536 / 100);
+        let mut read = vec![0; 65_536];
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(log.write(b"next\nlast\n"), 0);
+        drop(log);
+        let mut rest = String::new();
+        reader.read_to_string(&mut rest).unwrap();
+        assert_eq!(rest, "\nnext\nlast\n");
+    }
+
+    #[test]
+    fn what_a_full_disk_does_not_take_is_counted() {
+        let mut full = LogFile::open(Path::new("/dev/full"), None).unwrap();
+        assert_eq!(full.write(b"one\ntwo\n"), 2);
+    }
+}
