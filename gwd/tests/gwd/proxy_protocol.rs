@@ -47,7 +47,7 @@ fn from(ranges: &[&str], timeout_ms: u64) -> Option<ir::ProxyProtocol> {
 /// A shop that balancers of this machine stand in front of.
 fn balanced(upstream: &Upstream) -> Shop {
     let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
-    shop.listener.proxy_protocol = from(&["127.0.0.0/8"], 10_000);
+    shop.listener.proxy_protocol = from(&["127.0.0.0/8"], 60_000);
     shop
 }
 
