@@ -66,9 +66,11 @@ pub(crate) async fn exchange(
         return respond::refused_at_edge(&MISDIRECTED, &view, record);
     }
     let mut head = admitted.head;
-    let request_id = admitted
+    let mut request_id = admitted
         .request_id
         .unwrap_or_else(|| worker.random.request_id(record.unix_ms()));
+    // No other message has the same: the tables of HPACK are not filled with it (RFC 7541 §7.1.3).
+    request_id.set_sensitive(true);
     let mut cx = Cx::new(
         record.started_ns(),
         record.unix_ms() / 1_000,

@@ -312,8 +312,7 @@ impl Record {
         }
     }
 
-    pub(crate) fn upstream_head(&mut self, status: StatusCode) {
-        let now_ns = self.now_ns();
+    pub(crate) fn upstream_head(&mut self, status: StatusCode, now_ns: u64) {
         if let Some(call) = &mut self.upstream {
             call.head_ns = now_ns;
             call.status = status.as_u16();

@@ -89,6 +89,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         tried: Tried::default(),
         way,
         head: out.head,
+        seen_ns: 0,
     };
     // What can be sent again is kept, head and body; the rest goes once.
     let again = retry.filter(|_| !matches!(source, Source::Stream { .. }));
@@ -168,6 +169,9 @@ struct Call<'a, 's> {
     head: &'a mut RequestHead,
     sending: Sending<'a>,
     tried: Tried,
+    /// When the clock was looked at last: between a try's beginning and the sending of its request,
+    /// and from its response's head on, nothing is waited for.
+    seen_ns: u64,
 }
 
 /// Which idle connections a request may go on.
@@ -200,12 +204,21 @@ impl Call<'_, '_> {
         self.way.stream.worker.shared.clock.now_ms()
     }
 
+    /// Looks at the clock, in nanoseconds.
+    fn look(&mut self) -> u64 {
+        self.seen_ns = self.way.stream.worker.shared.clock.now_ns();
+        self.seen_ns
+    }
+
     /// One try: whoever limits or judges is asked before and told afterwards.
     async fn attempt(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
-        let fuses = Fuses::admit(&self.way, self.now_ms())?;
-        let began_ns = self.way.stream.worker.shared.clock.now_ns();
+        let began_ns = self.look();
+        let fuses = Fuses::admit(&self.way, began_ns / 1_000_000)?;
         let outcome = self.at_a_target(source, record).await;
-        let now_ns = self.way.stream.worker.shared.clock.now_ns();
+        let now_ns = match &outcome {
+            Ok(_) => self.seen_ns,
+            Err(_) => self.look(),
+        };
         let sign = match &outcome {
             Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
             Err(failure) => sign(failure.kind),
@@ -295,7 +308,7 @@ impl Call<'_, '_> {
             Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
             Err(failure) => sign(failure.kind),
         };
-        let now_ns = worker.shared.clock.now_ns();
+        let now_ns = self.look();
         let took_ns = now_ns.saturating_sub(began_ms * 1_000_000);
         if let Some(sign) = sign {
             service.saw(upstream, target, sign, worker, now_ns / 1_000_000);
@@ -342,7 +355,7 @@ impl Call<'_, '_> {
                 affinity: &self.way.affinity,
                 tried: &self.tried,
                 random: &self.way.stream.worker.random,
-                now_ms: self.now_ms(),
+                now_ms: self.seen_ns / 1_000_000,
             };
             let Some(target) = service.choose(&looking) else {
                 // All were tried before: a further try goes to one of them.
@@ -365,6 +378,7 @@ impl Call<'_, '_> {
             record.connect_begins();
             let opened = self.connect(target).await;
             record.connect_ends();
+            self.look();
             match opened {
                 Ok(lease) => return Ok((lease, false, target)),
                 Err(failure) if failure.kind == Kind::Overflow => return Err(failure),
@@ -427,7 +441,7 @@ impl Call<'_, '_> {
         if let Some(held) = &mut lease.held {
             held.in_flight = Some(in_flight);
         }
-        record.upstream_head(response.status());
+        record.upstream_head(response.status(), self.seen_ns);
         let Way {
             upstream,
             service,

@@ -97,7 +97,7 @@ impl Asking<'_, '_> {
             .await
             .ok_or(Failure::new(Kind::Timeout))?
             .map_err(|refused| Failure::of(&refused.error))?;
-        record.upstream_head(response.status());
+        record.upstream_head(response.status(), record.now_ns());
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.declined(response, lease));
         }
@@ -122,7 +122,7 @@ impl Asking<'_, '_> {
             .await
             .ok_or(Failure::new(Kind::Timeout))?
             .map_err(|error| Failure::of(&error))?;
-        record.upstream_head(response.status());
+        record.upstream_head(response.status(), record.now_ns());
         let (mut head, answer) = response.into_parts();
         match answer {
             Answer::Agreed(stream) => {
