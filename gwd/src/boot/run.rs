@@ -329,7 +329,8 @@ struct Signals {
 }
 
 impl Signals {
-    /// SIGTERM and SIGINT stop, a second one at once; SIGHUP reads level and log again. The
+    /// SIGTERM and SIGINT stop, a second one at once; SIGHUP reads level and log again. A file that
+    /// may grow no more (SIGXFSZ) ends nothing. The
     /// process ends even while the control thread waits for something: then it is not drained.
     fn watch(self) -> std::io::Result<Arc<AtomicU32>> {
         use tokio::signal::unix::{SignalKind, signal};
@@ -339,6 +340,9 @@ impl Signals {
             .build()?;
         let (mut term, mut int, mut hup) = {
             let _inside = runtime.enter();
+            // Whoever watches it gets an error from the write, as from a full disk (setrlimit(2));
+            // nobody has to be told.
+            let _unread = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
             (
                 signal(SignalKind::terminate())?,
                 signal(SignalKind::interrupt())?,

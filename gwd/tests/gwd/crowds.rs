@@ -127,6 +127,48 @@ fn a_crowd_under_a_bounded_memory_is_served_as_far_as_it_goes_and_the_process_li
     println!("{told}; {} MiB at most", peak >> 20);
 }
 
+/// A command under a limit of the system's.
+fn limited(limit: &str, plain: &Command) -> Command {
+    let mut limited = Command::new("/bin/sh");
+    limited
+        .args(["-c", &format!("{limit} && exec \"$@\""), "sh"])
+        .arg(plain.get_program())
+        .args(plain.get_args())
+        .env_clear();
+    for (name, value) in plain.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    limited
+}
+
+#[test]
+fn a_file_that_may_grow_no_more_costs_lines_of_the_log_only() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let bundle = world.release(&numbered(&upstream, 1));
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let mut plain = world.trusted();
+    plain.arg("--access-log").arg(&log);
+    // 100 blocks of 512 bytes or of 1,024.
+    let gwd = Process::spawn(&mut limited("ulimit -f 100", &plain));
+    gwd.wait_for(&bundle);
+    let path = format!("/{}", "n".repeat(1_000));
+    for _ in 0..300 {
+        let answer = get(gwd.public(), &path);
+        assert!([200, 404].contains(&answer.status), "{answer:?}");
+    }
+    eventually("lost lines are counted", || {
+        gwd.metric("gwd_log_dropped_total", &[]) > 0.0
+    });
+    let text = std::fs::read_to_string(&log).unwrap();
+    let (whole, _cut) = text.rsplit_once('\n').unwrap();
+    for line in whole.lines() {
+        let _line: serde_json::Value = serde_json::from_str(line).unwrap();
+    }
+    assert_eq!(gwd.status()["ready"], true);
+}
+
 #[test]
 fn the_last_descriptors_are_for_who_runs_the_node() {
     // Answers nobody.
@@ -139,17 +181,7 @@ fn the_last_descriptors_are_for_who_runs_the_node() {
     let mut shop = shop(upstream.address, vec![op("GET", "/a").prefix()]);
     shop.listener.http2 = true;
     let bundle = world.release(&shop.gateway());
-    let plain = world.trusted();
-    let mut limited = Command::new("/bin/sh");
-    limited
-        .args(["-c", "ulimit -n 320 && exec \"$@\"", "sh"])
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .env_clear();
-    for (name, value) in plain.get_envs() {
-        limited.env(name, value.unwrap_or_default());
-    }
-    let gwd = Process::spawn(&mut limited);
+    let gwd = Process::spawn(&mut limited("ulimit -n 320", &world.trusted()));
     gwd.wait_for(&bundle);
     let mut clients: Vec<Http2> = (0..3).map(|_| Http2::connect(gwd.public())).collect();
     let asked: Vec<_> = clients
