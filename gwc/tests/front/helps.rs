@@ -67,6 +67,16 @@ fn each_slip_is_told_what_to_write() {
         ),
         ("policies: [slow]", "policies: slow", "help: write `[slow]`"),
         (
+            "9000\"}}}}",
+            "9000\"}}, protocol: h2c, proxy_protocol: v1}}",
+            "help: write `protocol: h1`, or remove `proxy_protocol`",
+        ),
+        (
+            "9000\"}}}}",
+            "9000\"}}, limits: {response_header_bytes: 2MiB}}}",
+            "help: write `64KiB`, or remove it: that holds where nothing is said",
+        ),
+        (
             "missing-tags: off",
             "missing-tags: warning",
             "help: write `warn`",

@@ -45,6 +45,7 @@ upstreams:
   u:
     targets: {x: {url: "http://127.0.0.1:9000/in", weight: 3, zone: here}, y: {url: "http://127.0.0.1:9001"}}
     protocol: h1
+    proxy_protocol: v1
     lb: ketama
     hash_on: "header:X-User"
     bounded_load: true

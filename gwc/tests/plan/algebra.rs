@@ -398,6 +398,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             limits: policy::upstream::Limits::default(),
             protocol: ir::UpstreamProtocol::default(),
             discovery: None,
+            proxy_protocol: None,
             tls: None,
             declared: policy::declared::Settings::default(),
         }])

@@ -271,6 +271,16 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
         &["policy relax upstream-setting-changed upstream u limits.connections"],
     ),
     (
+        r#"p.internal:9000"}}}"#,
+        r#"p.internal:9000"}}, proxy_protocol: v2}"#,
+        &["upstream changed upstream-setting-changed upstream plain proxy_protocol"],
+    ),
+    (
+        r#"limits: {connections: 100}"#,
+        r#"limits: {connections: 100, response_header_bytes: 128KiB}"#,
+        &["policy relax upstream-setting-changed upstream u limits.response_header_bytes"],
+    ),
+    (
         r#"connect: 1s"#,
         r#"connect: 500ms"#,
         &["policy tighten connect-timeout-changed upstream u timeouts.connect"],

@@ -3,7 +3,7 @@
 //! before anything else is read.
 
 use std::cell::{Cell, OnceCell, RefCell};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,6 +20,8 @@ use crate::spread::{Handed, Weight};
 use crate::telemetry::process::Shed;
 use crate::tls::Door;
 use crate::worker::{Counted, Worker};
+
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 /// Takes a connection that this worker accepted, or hands it to one that has much less to do.
 pub(crate) fn accepted(
@@ -75,7 +77,7 @@ fn begin(
     let Some(taken) = taken(worker, socket) else {
         return;
     };
-    let peer = peer.ip().to_canonical();
+    let (peer, port) = (peer.ip().to_canonical(), peer.port());
     let header = taken.header.clone();
     if header.as_ref().is_some_and(|header| !header.believes(peer)) {
         return proxy_header::Refused::Untrusted.count(worker);
@@ -90,6 +92,7 @@ fn begin(
         worker: Rc::clone(worker),
         stream,
         peer,
+        port,
         taken,
         counted,
         share,
@@ -107,6 +110,7 @@ struct Arrived {
     stream: TcpStream,
     /// The other end.
     peer: IpAddr,
+    port: u16,
     taken: Taken,
     counted: Counted,
     share: Share,
@@ -185,6 +189,7 @@ impl Arrived {
             worker,
             stream,
             peer: _,
+            port,
             taken,
             counted,
             share,
@@ -196,6 +201,9 @@ impl Arrived {
         let conn = Rc::new(Conn {
             socket: Arc::clone(&counted.0),
             peer: client,
+            port,
+            // Of a socket that is broken already nothing is known, and nothing is asked for.
+            came_to: stream.local_addr().unwrap_or(NOWHERE),
             balancer,
             limits: taken.limits,
             tls: OnceCell::new(),

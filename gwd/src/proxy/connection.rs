@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -34,6 +34,7 @@ use crate::telemetry::process::Shed;
 use crate::tls::Door;
 use crate::tls::accept::{self as tls, TlsFacts};
 use crate::tls::turns::PRESSED_MS;
+use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
 
 /// How long after a drain began a connection without any exchange yet may begin its first.
@@ -51,6 +52,10 @@ pub(crate) struct Conn {
     pub(crate) socket: Arc<ListenSocket>,
     /// Whose it is: the other end, or the client that a balancer there told.
     pub(crate) peer: IpAddr,
+    /// The port of the other end.
+    pub(super) port: u16,
+    /// The gateway's own end.
+    pub(super) came_to: SocketAddr,
     /// The balancer that told it.
     pub(crate) balancer: Option<IpAddr>,
     pub(crate) limits: ListenerLimits,
@@ -299,6 +304,17 @@ impl Conn {
         }
         let hop = Arc::new(ThisHop::new(self.peer, self.scheme(), authority));
         Arc::clone(known.insert(hop))
+    }
+
+    /// What an upstream is told of a client that is believed, and of this connection. Whoever is
+    /// named by somebody else has no port that is known.
+    pub(crate) fn ends(&self, client: IpAddr) -> Ends {
+        let direct = self.balancer.is_none() && client == self.peer;
+        let port = if direct { self.port } else { 0 };
+        Ends {
+            client: SocketAddr::new(client, port),
+            destination: self.came_to,
+        }
     }
 
     /// A chunk line was refused.

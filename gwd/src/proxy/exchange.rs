@@ -105,6 +105,7 @@ pub(crate) async fn exchange(
                 };
                 let copied = Asked {
                     worker,
+                    stream,
                     view: &view,
                     route,
                     origin: &origin,

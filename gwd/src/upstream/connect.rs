@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use http::uri::Scheme;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::deadlines::Slot;
@@ -19,6 +20,7 @@ use crate::upstream::connections::Seat;
 use crate::upstream::http2;
 use crate::upstream::pool::queue::{Seated, Wish};
 use crate::upstream::pool::{Lease, Pool};
+use crate::upstream::proxy_header::{Ends, header};
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,19 @@ pub(crate) enum Purpose {
     Request,
     /// A question of the gateway's own.
     Check,
+}
+
+/// A connection that is to be opened.
+pub(crate) struct Dial<'a> {
+    pub(crate) address: &'a Address,
+    /// The host's, for TLS.
+    pub(crate) name: &'a str,
+    /// None in the clear.
+    pub(crate) tls: Option<&'a Connector>,
+    pub(crate) offer: Offer,
+    pub(crate) purpose: Purpose,
+    /// What is said before all else.
+    pub(crate) header: Option<Vec<u8>>,
 }
 
 /// A connection that has just been opened.
@@ -40,7 +55,11 @@ pub(crate) struct Opened {
 
 /// Opens a connection to a host and speaks on it what the upstream speaks. Where the upstream has
 /// as many as it may, one that comes back meanwhile is as good.
-pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, Failure> {
+pub(crate) async fn connect(
+    pool: &Rc<Pool>,
+    ends: Ends,
+    deadline: &Slot,
+) -> Result<Lease, Failure> {
     // One that others can use is opened once, and all that wait use it.
     let mut opening = None;
     while opening.is_none() && pool.shares() {
@@ -61,7 +80,7 @@ pub(crate) async fn connect(pool: &Rc<Pool>, deadline: &Slot) -> Result<Lease, F
         socket,
         http2,
         round,
-    } = open_on(seat, pool, pool.offer(), deadline).await?;
+    } = open_on(seat, pool, ends, pool.offer(), deadline).await?;
     pool.agreed(http2);
     let lease = match http2 {
         false => pool.alone(socket, round),
@@ -100,11 +119,12 @@ fn none_free(pool: &Pool) -> Failure {
 /// Opens a connection to a host. The deadline is the caller's; it is watched here.
 pub(crate) async fn open(
     pool: &Rc<Pool>,
+    ends: Ends,
     offer: Offer,
     deadline: &Slot,
 ) -> Result<Opened, Failure> {
     match in_time(deadline, pool.seat(Wish::New)).await {
-        Some(Seated::New(seat)) => open_on(seat, pool, offer, deadline).await,
+        Some(Seated::New(seat)) => open_on(seat, pool, ends, offer, deadline).await,
         Some(Seated::Kept(_)) | None => Err(none_free(pool)),
     }
 }
@@ -113,11 +133,18 @@ pub(crate) async fn open(
 async fn open_on(
     seat: Seat,
     pool: &Pool,
+    ends: Ends,
     offer: Offer,
     deadline: &Slot,
 ) -> Result<Opened, Failure> {
-    let tls = pool.tls.as_deref();
-    let dialled = dial(&pool.address, &pool.name, tls, offer, Purpose::Request);
+    let dialled = dial(Dial {
+        address: &pool.address,
+        name: &pool.name,
+        tls: pool.tls.as_deref(),
+        offer,
+        purpose: Purpose::Request,
+        header: pool.proxy.map(|version| header(version, Some(ends))),
+    });
     let opened = in_time(deadline, dialled).await;
     let opened =
         opened.unwrap_or_else(|| Err(too_long(&format_args!("connecting to {}", pool.address))));
@@ -128,13 +155,15 @@ async fn open_on(
 
 /// Opens a connection to a host, over TLS to its name where there is any. The caller bounds the
 /// time.
-pub(crate) async fn dial(
-    address: &Address,
-    name: &str,
-    tls: Option<&Connector>,
-    offer: Offer,
-    purpose: Purpose,
-) -> Result<Opened, Failure> {
+pub(crate) async fn dial(to: Dial<'_>) -> Result<Opened, Failure> {
+    let Dial {
+        address,
+        name,
+        tls,
+        offer,
+        purpose,
+        header,
+    } = to;
     let none_left = || {
         let why = "no file descriptors are left for upstreams; raise LimitNOFILE";
         Failure::because(Kind::Overflow, &why)
@@ -149,12 +178,13 @@ pub(crate) async fn dial(
         http2: offer == Offer::Http2,
         round: 0,
     };
-    let stream = match address {
+    let mut stream = match address {
         Address::Unix(path) => {
-            let stream = UnixStream::connect(path).await.map_err(not_reached)?;
+            let mut stream = UnixStream::connect(path).await.map_err(not_reached)?;
             if purpose == Purpose::Request && descriptors::is_of_reserve(&stream) {
                 return Err(none_left());
             }
+            tell(&mut stream, header).await.map_err(not_reached)?;
             return Ok(plain(Wire::Unix(stream)));
         }
         Address::Inet(address) => match purpose {
@@ -168,6 +198,7 @@ pub(crate) async fn dial(
     };
     // Without it small requests may wait for an acknowledgement; a failure only costs that.
     let _delayed = stream.set_nodelay(true);
+    tell(&mut stream, header).await.map_err(not_reached)?;
     let Some(tls) = tls else {
         return Ok(plain(Wire::Tcp(stream)));
     };
@@ -187,6 +218,14 @@ pub(crate) async fn dial(
         http2,
         round,
     })
+}
+
+/// Says whose a connection is.
+async fn tell(stream: &mut (impl AsyncWrite + Unpin), header: Option<Vec<u8>>) -> io::Result<()> {
+    match header {
+        None => Ok(()),
+        Some(header) => stream.write_all(&header).await,
+    }
 }
 
 /// A future's result, or none where the deadline passes first. The deadline's owner is the task

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use bundle::ir::UpstreamProtocol;
+use bundle::ir::{ProxyVersion, UpstreamProtocol};
 use policy::StateId;
 use policy::upstream::{Active, ActiveTimes, Unchecked};
 use serde_json::json;
@@ -63,6 +63,7 @@ pub(crate) struct Check {
     endpoint: Arc<Endpoint>,
     tls: Option<Arc<Connector>>,
     protocol: UpstreamProtocol,
+    proxy_protocol: Option<ProxyVersion>,
     active: Arc<Active>,
 }
 
@@ -159,6 +160,7 @@ impl Check {
             && self.tls.as_ref().map(|tls| tls.id) == other.tls.as_ref().map(|tls| tls.id)
             && self.protocol == other.protocol
             && self.active == other.active
+            && self.proxy_protocol == other.proxy_protocol
     }
 
     /// Asks again and again.
@@ -174,6 +176,7 @@ impl Check {
                     endpoint: &self.endpoint,
                     tls: self.tls.as_deref(),
                     protocol: self.protocol,
+                    proxy_protocol: self.proxy_protocol,
                     authority: &authority,
                 };
                 let asked = probe::ask(&self.active, way);
@@ -230,6 +233,7 @@ fn checks(loaded: &Loaded) -> Arc<[Check]> {
                 endpoint: Arc::clone(endpoint),
                 tls: tls.clone().filter(|_| endpoint.target.tls),
                 protocol: upstream.protocol,
+                proxy_protocol: upstream.proxy_protocol,
                 active: Arc::clone(&active),
             };
             checks.insert(check.key(), check);

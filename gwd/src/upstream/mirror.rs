@@ -19,8 +19,10 @@ use http_body::Body as _;
 use policy::{Cx, RequestHead};
 
 use crate::proxy::body::RequestBody;
+use crate::proxy::stream::Stream;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{connect, in_time};
+use crate::upstream::proxy_header::Ends;
 use crate::upstream::transport::{Call, Incoming};
 use crate::upstream::{Looking, Service, Tried};
 use crate::worker::{View, Worker};
@@ -35,6 +37,7 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What the copies of a request are made of.
 pub(crate) struct Asked<'a, 's> {
     pub(crate) worker: &'a Rc<Worker>,
+    pub(crate) stream: &'a Stream,
     pub(crate) view: &'a Rc<View>,
     pub(crate) route: &'a RouteRef<'s>,
     pub(crate) origin: &'a Origin,
@@ -48,6 +51,7 @@ pub(crate) struct Copies {
     worker: Rc<Worker>,
     view: Rc<View>,
     timeout_ms: u64,
+    ends: Ends,
     waiting: RefCell<Vec<Copy>>,
     body: RefCell<Vec<u8>>,
     _permit: Permit,
@@ -104,6 +108,7 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
         worker: Rc::clone(asked.worker),
         view: Rc::clone(asked.view),
         timeout_ms: asked.route.treatment.timeout_ms,
+        ends: asked.stream.ends(asked.cx.client),
         waiting: RefCell::new(copies.collect()),
         body: RefCell::default(),
         _permit: permit,
@@ -164,7 +169,7 @@ impl Copies {
             Some(lease) => lease,
             // A copy takes no connection from those who wait for one.
             None if !pool.has_seats() => return "overflow",
-            None => match connect(pool, &deadline).await {
+            None => match connect(pool, self.ends, &deadline).await {
                 Ok(lease) => lease,
                 Err(_) => return "failed",
             },

@@ -15,6 +15,7 @@ pub(crate) mod mirror;
 pub(crate) mod outlier;
 pub(crate) mod pool;
 pub(crate) mod probe;
+pub(crate) mod proxy_header;
 pub(crate) mod retry;
 pub(crate) mod send;
 pub(crate) mod shared;

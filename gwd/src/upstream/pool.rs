@@ -47,12 +47,14 @@ const IDLE_MAX: usize = 1_024;
 #[derive(Default)]
 pub(crate) struct Pools(RefCell<FxHashMap<Key, Rc<Pool>>>);
 
-/// The upstream's state, the host's address and name, what is spoken to it, the TLS around it.
+/// The upstream's state, the host's address and name, what is spoken to it and said before, the TLS
+/// around it.
 type Key = (
     StateId,
     Address,
     Box<str>,
     ir::UpstreamProtocol,
+    Option<ir::ProxyVersion>,
     Option<u64>,
 );
 
@@ -76,6 +78,8 @@ pub(crate) struct Pool {
     /// How long its answers took.
     pub(crate) average: Rc<Average>,
     pub(crate) protocol: ir::UpstreamProtocol,
+    /// How it is told whose a connection is. Such a connection carries one request.
+    pub(crate) proxy: Option<ir::ProxyVersion>,
     pub(crate) tls: Option<Arc<Connector>>,
     /// Of the TLS, in which all connections here were opened.
     round: Cell<u64>,
@@ -141,10 +145,11 @@ impl Pools {
             connector,
         } = of;
         let tls = connector.filter(|_| endpoint.target.tls);
-        let protocol = upstream.protocol;
+        let (protocol, proxy) = (upstream.protocol, upstream.proxy_protocol);
         let (address, name) = (&endpoint.address, endpoint.target.host.as_str());
         let id = tls.map(|tls| tls.id);
-        let key = (upstream.state, address.clone(), name.into(), protocol, id);
+        let address_of = address.clone();
+        let key = (upstream.state, address_of, name.into(), protocol, proxy, id);
         let mut pools = self.0.borrow_mut();
         let pool = pools.entry(key).or_insert_with(|| {
             let gauge = worker.shard.pool(*uid);
@@ -157,6 +162,7 @@ impl Pools {
                 clock: worker.shared.clock,
                 average: Rc::default(),
                 protocol,
+                proxy,
                 tls: tls.map(Arc::clone),
                 round: Cell::new(tls.map_or(0, |tls| tls.round())),
                 idle: RefCell::default(),
@@ -383,7 +389,11 @@ impl Lease {
     /// Puts a request on the connection, which is with it and its response from then on.
     pub(crate) fn begin(&mut self, call: Call<'_>) -> Begun {
         let transport = self.transport.take().expect("a lease is called once");
-        transport.begin(call)
+        transport.begin(match self.pool.proxy {
+            // So that it is the upstream that ends it.
+            Some(_) => call.closing(),
+            None => call,
+        })
     }
 
     /// Asks for a tunnel on a connection of HTTP/2, which others use, too.
@@ -403,7 +413,8 @@ impl Lease {
     pub(crate) fn give_back(self, body: &mut Incoming, now_ms: u64) {
         let full = self.pool.idle.borrow().len() >= IDLE_MAX;
         let outdated = self.round != self.pool.round.get();
-        if full || outdated || self.pool.host.has_left() {
+        let single = self.pool.proxy.is_some();
+        if full || outdated || single || self.pool.host.has_left() {
             return;
         }
         if let Some(transport) = body.take_transport() {

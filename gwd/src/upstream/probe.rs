@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 
-use bundle::ir::UpstreamProtocol;
+use bundle::ir::{ProxyVersion, UpstreamProtocol};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, TE, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response};
@@ -18,8 +18,9 @@ use policy::upstream::{Active, ActiveKind};
 
 use crate::proxy::io::UpstreamSocket;
 use crate::tls::connector::{Connector, Offer};
-use crate::upstream::connect::{Opened, Purpose, dial};
+use crate::upstream::connect::{Dial, Opened, Purpose, dial};
 use crate::upstream::hosts::Endpoint;
+use crate::upstream::proxy_header::header;
 
 /// Bytes of an answer that are read.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
@@ -33,6 +34,7 @@ pub(crate) struct Way<'a> {
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) tls: Option<&'a Connector>,
     pub(crate) protocol: UpstreamProtocol,
+    pub(crate) proxy_protocol: Option<ProxyVersion>,
     /// The name by which it is spoken to.
     pub(crate) authority: &'a str,
 }
@@ -49,7 +51,16 @@ pub(crate) async fn ask(active: &Active, way: Way<'_>) -> Result<(), String> {
         (_, UpstreamProtocol::Auto) => Offer::Either,
     };
     let Endpoint { address, target } = way.endpoint;
-    let opened = dial(address, &target.host, way.tls, offer, Purpose::Check).await;
+    let header = way.proxy_protocol.map(|version| header(version, None));
+    let opened = dial(Dial {
+        address,
+        name: &target.host,
+        tls: way.tls,
+        offer,
+        purpose: Purpose::Check,
+        header,
+    });
+    let opened = opened.await;
     let opened = opened.map_err(|failure| match failure.why {
         Some(why) => why.into(),
         None => failure.kind.told().title.to_owned(),

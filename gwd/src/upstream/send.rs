@@ -405,7 +405,8 @@ impl Call<'_, '_> {
         let until_ms = self.sending.until_ms.unwrap_or(u64::MAX);
         stream.deadline.set(own_ms.min(until_ms));
         // Boxed, as all that is rare here: the future of every exchange has room for it.
-        let opened = Box::pin(connect(&service.pools[target], &stream.deadline)).await;
+        let ends = stream.ends(self.way.cx.client);
+        let opened = Box::pin(connect(&service.pools[target], ends, &stream.deadline)).await;
         judge_connect(service, upstream, target, &opened, stream, now_ms);
         opened
     }

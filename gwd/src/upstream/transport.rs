@@ -119,6 +119,14 @@ impl Begun {
 // === impl Call ===
 
 impl Call<'_> {
+    /// The connection ends with the response.
+    pub(crate) fn closing(self) -> Self {
+        Self {
+            head: self.head.closing(),
+            ..self
+        }
+    }
+
     fn into_request(self) -> Request<RequestBody> {
         let mut request = Request::new(self.body);
         *request.method_mut() = self.head.method().clone();

@@ -203,15 +203,17 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
         record.connect_begins();
         let waits = service.common.state.wait(upstream.limits.pending);
         let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
+        let ends = out.stream.ends(out.cx.client);
         let deadline = &out.stream.deadline;
         deadline.set(now_ms + service.connect_timeout_ms);
         let opened = match upstream.protocol {
             // Where both are spoken HTTP/1.1 has WebSockets, and HTTP/2 may not have them.
             UpstreamProtocol::H1 | UpstreamProtocol::Auto => {
-                open(pool, Offer::Http1, deadline).await.map(Way::Alone)
+                let opened = open(pool, ends, Offer::Http1, deadline).await;
+                opened.map(Way::Alone)
             }
             UpstreamProtocol::H2 | UpstreamProtocol::H2c => {
-                connect(pool, deadline).await.map(Way::Shared)
+                connect(pool, ends, deadline).await.map(Way::Shared)
             }
         };
         record.connect_ends();

@@ -50,5 +50,6 @@ mod transports;
 mod trust;
 mod tunnels;
 mod upstream_limits;
+mod upstream_proxy;
 mod upstream_tls;
 mod websocket;

@@ -1,4 +1,5 @@
-//! HAProxy in front of the gateway, telling by the PROXY protocol for whom a connection is.
+//! HAProxy in front of the gateway, telling by the PROXY protocol for whom a connection is; HAProxy
+//! and NGINX behind it, being told.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -7,6 +8,8 @@ use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
 use e2e::upstream::Upstream;
 use e2e::wait;
+
+use crate::tls_peers::Server;
 
 const DOCUMENT: &str = "\
 openapi: 3.1.0
@@ -172,4 +175,110 @@ fn haproxy_tells_the_gateway_whose_connections_it_passes_on() {
         0.0,
         "checks that send LOCAL are fine"
     );
+}
+
+/// Servers of two makes that want to be told whose a connection is, and answer with it: HAProxy,
+/// and NGINX where there is one.
+struct Told {
+    _servers: Vec<Server>,
+    ports: Vec<u16>,
+}
+
+impl Told {
+    fn start(project: &Project) -> Option<Self> {
+        let ports = vec![free_port(), free_port()];
+        project.write(
+            "told.cfg",
+            format!(
+                "defaults\n  mode http\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n\
+                 frontend f\n  bind 127.0.0.1:{} accept-proxy\n  \
+                 http-request return status 200 content-type text/plain lf-string \"%[src] %[dst_port]\"\n",
+                ports[0]
+            ),
+        );
+        let at = |name: &str| project.path(name).display().to_string();
+        project.write(
+            "nginx.conf",
+            format!(
+                "daemon off; master_process off; pid {pid}; error_log {log};\n\
+                 events {{}}\n\
+                 http {{ access_log off; client_body_temp_path {tmp}; proxy_temp_path {tmp}; \
+                 fastcgi_temp_path {tmp}; uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
+                 server {{ listen 127.0.0.1:{port} proxy_protocol; default_type text/plain;\n\
+                 location / {{ return 200 \"$proxy_protocol_addr $proxy_protocol_server_port\"; }} }} }}\n",
+                pid = at("nginx.pid"),
+                log = at("nginx.log"),
+                tmp = at("tmp"),
+                port = ports[1],
+            ),
+        );
+        let quiet = |command: &mut Command| {
+            let child = command.stdin(Stdio::null()).stdout(Stdio::null());
+            child.stderr(Stdio::null()).spawn().ok().map(Server)
+        };
+        let haproxy = quiet(Command::new("haproxy").args(["-db", "-f", &at("told.cfg")]))?;
+        let nginx = quiet(Command::new("nginx").args(["-c", &at("nginx.conf"), "-p", &at("")]));
+        let mut told = Self {
+            _servers: vec![haproxy],
+            ports,
+        };
+        match nginx {
+            Some(nginx) => told._servers.push(nginx),
+            None => told.ports.truncate(1),
+        }
+        Some(told)
+    }
+}
+
+#[test]
+fn haproxy_and_nginx_are_told_whose_requests_they_get() {
+    let project = Project::new();
+    let Some(told) = Told::start(&project) else {
+        eprintln!("SKIPPED: there is no haproxy; apt installs it");
+        return;
+    };
+    for port in &told.ports {
+        for version in ["v1", "v2"] {
+            let project = Project::with(
+                &format!(
+                    "version: 1\nname: telling\napis: {{s: {{path: openapi.yaml}}}}\n\
+                     listeners: {{public: {{address: \"127.0.0.1:0\", trusted_proxies: [127.0.0.9]}}}}\n\
+                     upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:{port}\"}}}}, proxy_protocol: {version}, \
+                       health: {{active: {{kind: http, path: /a, interval: 100ms, timeout: 100ms}}}}}}}}\n\
+                     defaults: {{upstream: u, security: upstream}}\n"
+                ),
+                DOCUMENT,
+            );
+            project.keygen();
+            project.apply();
+            let gwd = Options::of(&project).start();
+            let to = gwd.address().port();
+            let ask = |from: &str, field: &str| {
+                let output = Command::new("curl")
+                    .args(["-s", "--max-time", "10", "--interface", from, "-H", field])
+                    .arg(format!("http://{}/a", gwd.address()))
+                    .output()
+                    .expect("curl is installed");
+                String::from_utf8_lossy(&output.stdout).into_owned()
+            };
+            wait::until("the server listens and is checked", || {
+                let passed = gwd.metrics();
+                let passed = passed.sum("gwd_upstream_health_checks_total", &["passed"]);
+                (passed >= 2.0).then_some(())
+            });
+            let what = format!("{version} to {port}");
+            assert_eq!(
+                ask("127.0.0.7", "X-A: b"),
+                format!("127.0.0.7 {to}"),
+                "{what}"
+            );
+            let field = "X-Forwarded-For: 203.0.113.5";
+            assert_eq!(
+                ask("127.0.0.9", field),
+                format!("203.0.113.5 {to}"),
+                "{what}"
+            );
+            assert_eq!(ask("127.0.0.7", field), format!("127.0.0.7 {to}"), "{what}");
+        }
+    }
 }

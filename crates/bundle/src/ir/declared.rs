@@ -247,6 +247,7 @@ impl Gateway {
                         limits: policy::upstream::Limits::default(),
                         protocol: super::UpstreamProtocol::default(),
                         discovery: None,
+                        proxy_protocol: None,
                         tls: None,
                     });
                 }

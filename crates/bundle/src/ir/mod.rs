@@ -29,7 +29,7 @@ pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
     ApiRef, Cidr, Consumer, Credential, HostHeader, Listener, ListenerLimits, Policy, Protocol,
-    Shared, Target, Upstream, UpstreamProtocol, Verifier, addresses_collide,
+    ProxyVersion, Shared, Target, Upstream, UpstreamProtocol, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
 pub use tls::{
@@ -101,6 +101,7 @@ pub const PROVIDES: &[&str] = &[
     "upstream:limits:response_header_bytes",
     "upstream:protocol",
     "upstream:protocol:alpn",
+    "upstream:proxy_protocol",
     "upstream:retries",
     "upstream:slow_start",
     "upstream:tls",

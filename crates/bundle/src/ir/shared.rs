@@ -187,6 +187,21 @@ pub struct Upstream {
     /// not.
     #[n(13)]
     pub tls: Option<UpstreamTls>,
+    /// How it is told whose a connection is, before all else; none where it is not.
+    #[n(15)]
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ProxyVersion {
+    /// A line of text.
+    #[n(0)]
+    V1,
+    /// Binary.
+    #[n(1)]
+    V2,
 }
 
 /// What is spoken to a service.
@@ -353,6 +368,10 @@ impl Upstream {
             let word = Value::One(Scalar::Text(self.protocol.word().to_owned()));
             settings = settings.with(&["protocol"], word);
         }
+        if let Some(version) = self.proxy_protocol {
+            let word = Value::One(Scalar::Text(version.word().to_owned()));
+            settings = settings.with(&["proxy_protocol"], word);
+        }
         if let Some(discovery) = &self.discovery {
             settings = settings.with_below(&[], discovery.settings());
         }
@@ -416,6 +435,17 @@ impl Target {
             (Some(_), _) => "unix",
             (None, true) => "https",
             (None, false) => "http",
+        }
+    }
+}
+
+impl ProxyVersion {
+    /// Its word in gateway.yaml.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
         }
     }
 }

@@ -62,6 +62,7 @@ pub fn outbound<'h>(
         via: Some(outbound::via(origin.version)),
         request_id: Some(&origin.request_id),
         consumer: consumer.and_then(|name| HeaderValue::try_from(name).ok()),
+        closing: false,
     };
     let anew = head.headers.keys().any(outbound::is_said_here);
     let (headers, hop) = if anew {

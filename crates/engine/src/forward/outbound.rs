@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use http::header::{FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
+use http::header::{CONNECTION, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
 use http::uri::PathAndQuery;
 use http::{Method, Version};
 use policy::RequestHead;
@@ -15,6 +15,8 @@ use super::way::{self, ThisHop};
 use crate::edge::X_REQUEST_ID;
 
 static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
+
+static CLOSE: HeaderValue = HeaderValue::from_static("close");
 
 static VIA_1_0: HeaderValue = HeaderValue::from_static("1.0 gwd");
 static VIA_1_1: HeaderValue = HeaderValue::from_static("1.1 gwd");
@@ -42,6 +44,8 @@ pub(super) struct Said<'h> {
     pub(super) via: Option<&'static HeaderValue>,
     pub(super) request_id: Option<&'h HeaderValue>,
     pub(super) consumer: Option<HeaderValue>,
+    /// The connection ends with the response.
+    pub(super) closing: bool,
 }
 
 impl<'h> Outbound<'h> {
@@ -57,6 +61,13 @@ impl<'h> Outbound<'h> {
             hop: None,
             said: Said::default(),
         }
+    }
+
+    /// Says that the connection ends with the response, unless something is said of it already.
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.said.closing = !self.headers.contains_key(CONNECTION);
+        self
     }
 
     /// The method.
@@ -99,6 +110,9 @@ impl<'h> Outbound<'h> {
         }
         if let Some(consumer) = &said.consumer {
             field(&X_CONSUMER_NAME, consumer);
+        }
+        if said.closing {
+            field(&CONNECTION, &CLOSE);
         }
     }
 

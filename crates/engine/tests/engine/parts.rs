@@ -185,6 +185,7 @@ impl Street {
             limits: policy::upstream::Limits::default(),
             protocol: ir::UpstreamProtocol::default(),
             discovery: None,
+            proxy_protocol: None,
             tls: None,
             declared: policy::declared::Settings::default(),
         });

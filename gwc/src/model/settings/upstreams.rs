@@ -97,6 +97,7 @@ pub(super) fn upstream(
             limits: Limits::of(&written.inside(&["limits"])),
             protocol: protocol(node),
             discovery,
+            proxy_protocol: proxy_protocol(node),
             tls: tls.or_else(|| spoken.then(ir::UpstreamTls::default)),
         },
         request_timeout_ms: time("request"),
@@ -155,6 +156,15 @@ fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
         Some("h2c") => ir::UpstreamProtocol::H2c,
         Some("auto") => ir::UpstreamProtocol::Auto,
         _ => ir::UpstreamProtocol::H1,
+    }
+}
+
+/// How it is told whose a connection is.
+fn proxy_protocol(node: NodeRef<'_>) -> Option<ir::ProxyVersion> {
+    match node.get("proxy_protocol")?.scalar_text()? {
+        "v1" => Some(ir::ProxyVersion::V1),
+        "v2" => Some(ir::ProxyVersion::V2),
+        _ => None,
     }
 }
 

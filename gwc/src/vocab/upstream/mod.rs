@@ -13,7 +13,8 @@ use super::listener::CERTIFICATE;
 use rules::{
     asks_for_what_is_there, asks_what_its_kind_asks, checks_end_before_the_next,
     connects_before_the_answer, ejections_can_grow, hash_goes_with_lb, heads_fit,
-    protocols_have_their_scheme, somebody_is_checked, tls_has_targets, tries_fit_into_the_timeout,
+    one_client_has_a_connection, protocols_have_their_scheme, somebody_is_checked, tls_has_targets,
+    tries_fit_into_the_timeout,
 };
 
 /// One upstream.
@@ -39,6 +40,11 @@ pub(crate) static UPSTREAM: Object = Object {
             "protocol",
             Word(&["h1", "h2", "h2c", "auto"]),
             "What it speaks: `h1`, which holds where nothing is said; `h2`: HTTP/2 over TLS; `h2c`: HTTP/2 in the clear, by prior knowledge; `auto`: over TLS what is agreed on (ALPN), HTTP/2 first, in the clear HTTP/1.1. WebSockets go over HTTP/1.1 with `h1` and `auto`, else over HTTP/2 (RFC 8441).",
+        ),
+        F::optional(
+            "proxy_protocol",
+            Word(&["v1", "v2"]),
+            "Whether each connection begins with a PROXY header that names its client, and in which version. The client is the one that `trusted_proxies` let believe; where it is not the other end itself its port is 0. Such a connection carries one request, so this goes with `protocol: h1` alone. Health checks name nobody (`UNKNOWN`, `LOCAL`).",
         ),
         F::optional(
             "lb",
@@ -109,6 +115,7 @@ pub(crate) static UPSTREAM: Object = Object {
         Rule::Holds(tries_fit_into_the_timeout),
         Rule::Holds(tls_has_targets),
         Rule::Holds(protocols_have_their_scheme),
+        Rule::Holds(one_client_has_a_connection),
     ],
 };
 

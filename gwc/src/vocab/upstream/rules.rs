@@ -303,6 +303,28 @@ pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
     }
 }
 
+/// A PROXY header names one client, and over HTTP/2 the requests of many share a connection.
+pub(super) fn one_client_has_a_connection(node: NodeRef<'_>, sink: &mut Sink) {
+    let told = node.entry("proxy_protocol");
+    let Some((entry, _)) = told.filter(|(_, version)| !version.is_null()) else {
+        return;
+    };
+    let protocol = node.get("protocol");
+    let Some(protocol) = protocol.filter(|one| one.scalar_text().is_some_and(|one| one != "h1"))
+    else {
+        return;
+    };
+    sink.push(
+        Diagnostic::new(
+            &BAD_VALUE,
+            entry.key_span,
+            "a PROXY header names one client, and connections of HTTP/2 are shared by many",
+        )
+        .related(protocol.span(), "what is spoken is said here")
+        .help("write `protocol: h1`, or remove `proxy_protocol`"),
+    );
+}
+
 pub(super) fn somebody_is_checked(node: NodeRef<'_>, sink: &mut Sink) {
     let verify = node
         .get("verify")

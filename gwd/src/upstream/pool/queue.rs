@@ -57,6 +57,11 @@ impl Pool {
         if let Some(seat) = self.state.seat(self.connections_max.get()) {
             return Seated::New(seat);
         }
+        // None comes back that tells of one client.
+        let wish = match self.proxy {
+            Some(_) => Wish::New,
+            None => wish,
+        };
         if wish == Wish::Any
             && let Some(lease) = self.crowd()
         {

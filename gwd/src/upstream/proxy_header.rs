@@ -1,0 +1,187 @@
+//! What an upstream is told of a client before all else on a connection: the PROXY protocol (the
+//! HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
+//!
+//! The client is the one that is believed (semantics.md §6). Behind a proxy or a balancer its port
+//! is not known and is 0. The destination is the address of the gateway that the connection came
+//! to. Where one of the two is of IPv4 and the other of IPv6, both are told as IPv6 addresses,
+//! because a header has one family. The gateway's own connections, which are health checks, are
+//! nobody's.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use bundle::ir::ProxyVersion;
+
+/// What version 2 begins with.
+const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
+/// Version 2: the sender speaks for itself.
+const LOCAL: u8 = 0x20;
+/// Version 2: it speaks for somebody else.
+const PROXY: u8 = 0x21;
+/// Family and transport: a stream over IPv4, or IPv6.
+const TCP4: u8 = 0x11;
+const TCP6: u8 = 0x21;
+
+/// Whose a connection is, and where it came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ends {
+    pub(crate) client: SocketAddr,
+    pub(crate) destination: SocketAddr,
+}
+
+/// The header of a connection; without ends it is the gateway's own.
+pub(crate) fn header(version: ProxyVersion, ends: Option<Ends>) -> Vec<u8> {
+    let ends = ends.map(Ends::of_one_family);
+    match version {
+        ProxyVersion::V1 => v1(ends).into_bytes(),
+        ProxyVersion::V2 => v2(ends),
+    }
+}
+
+/// `PROXY TCP4 192.0.2.1 198.51.100.1 56324 443`, and a line end (§2.1).
+fn v1(ends: Option<Ends>) -> String {
+    let Some(Ends {
+        client,
+        destination,
+    }) = ends
+    else {
+        return "PROXY UNKNOWN\r\n".to_owned();
+    };
+    let family = if client.is_ipv4() { "TCP4" } else { "TCP6" };
+    format!(
+        "PROXY {family} {} {} {} {}\r\n",
+        client.ip(),
+        destination.ip(),
+        client.port(),
+        destination.port()
+    )
+}
+
+/// The binary header (§2.2).
+fn v2(ends: Option<Ends>) -> Vec<u8> {
+    let mut header = V2_START.to_vec();
+    let Some(Ends {
+        client,
+        destination,
+    }) = ends
+    else {
+        header.extend_from_slice(&[LOCAL, 0, 0, 0]);
+        return header;
+    };
+    let (family, length) = match client {
+        SocketAddr::V4(_) => (TCP4, 12_u16),
+        SocketAddr::V6(_) => (TCP6, 36),
+    };
+    header.extend_from_slice(&[PROXY, family]);
+    header.extend_from_slice(&length.to_be_bytes());
+    for end in [client, destination] {
+        match end.ip() {
+            IpAddr::V4(address) => header.extend_from_slice(&address.octets()),
+            IpAddr::V6(address) => header.extend_from_slice(&address.octets()),
+        }
+    }
+    for end in [client, destination] {
+        header.extend_from_slice(&end.port().to_be_bytes());
+    }
+    header
+}
+
+impl Ends {
+    fn of_one_family(self) -> Self {
+        let plain = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+        let (client, destination) = (plain(self.client), plain(self.destination));
+        if client.is_ipv4() == destination.is_ipv4() {
+            return Self {
+                client,
+                destination,
+            };
+        }
+        Self {
+            client: mapped(client),
+            destination: mapped(destination),
+        }
+    }
+}
+
+/// An address as one of IPv6 (RFC 4291 §2.5.5.2).
+fn mapped(end: SocketAddr) -> SocketAddr {
+    let address: Ipv6Addr = match end.ip() {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    SocketAddr::new(address.into(), end.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends(client: &str, destination: &str) -> Option<Ends> {
+        Some(Ends {
+            client: client.parse().unwrap(),
+            destination: destination.parse().unwrap(),
+        })
+    }
+
+    #[test]
+    fn version_1_is_one_line() {
+        for (ends, line) in [
+            (
+                ends("192.0.2.1:56324", "198.51.100.1:443"),
+                "PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\n",
+            ),
+            (
+                ends("[2001:db8::1]:1", "[2001:db8::2]:65535"),
+                "PROXY TCP6 2001:db8::1 2001:db8::2 1 65535\r\n",
+            ),
+            (
+                ends("192.0.2.1:0", "[::ffff:198.51.100.1]:443"),
+                "PROXY TCP4 192.0.2.1 198.51.100.1 0 443\r\n",
+            ),
+            (
+                ends("[2001:db8::1]:0", "198.51.100.1:443"),
+                "PROXY TCP6 2001:db8::1 ::ffff:198.51.100.1 0 443\r\n",
+            ),
+            (None, "PROXY UNKNOWN\r\n"),
+        ] {
+            let header = header(ProxyVersion::V1, ends);
+            assert_eq!(String::from_utf8(header).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn version_2_is_as_the_text_has_it() {
+        const START: &[u8] = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a";
+        let v4 = b"\x21\x11\x00\x0c\xc0\x00\x02\x01\xc6\x33\x64\x01\xdc\x04\x01\xbb";
+        let v6 = b"\x21\x21\x00\x24\
+            \x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\
+            \0\0\0\0\0\0\0\0\0\0\xff\xff\xc6\x33\x64\x01\
+            \x00\x00\x01\xbb";
+        for (ends, rest) in [
+            (ends("192.0.2.1:56324", "198.51.100.1:443"), &v4[..]),
+            (ends("[2001:db8::1]:0", "198.51.100.1:443"), &v6[..]),
+            (None, &b"\x20\x00\x00\x00"[..]),
+        ] {
+            assert_eq!(header(ProxyVersion::V2, ends), [START, rest].concat());
+        }
+    }
+
+    #[test]
+    fn the_gateways_own_listeners_understand_it() {
+        use engine::proxy_protocol::{Header, parse};
+        for version in [ProxyVersion::V1, ProxyVersion::V2] {
+            for (ends, client) in [
+                (ends("192.0.2.1:5", "198.51.100.1:443"), Some("192.0.2.1")),
+                (ends("[2001:db8::1]:5", "1.2.3.4:443"), Some("2001:db8::1")),
+                (ends("192.0.2.1:5", "[2001:db8::1]:443"), Some("192.0.2.1")),
+                (None, None),
+            ] {
+                let header = header(version, ends);
+                let read = Header::Whole {
+                    length: header.len(),
+                    client: client.map(|client| client.parse().unwrap()),
+                };
+                assert_eq!(parse(&header), Ok(read), "{header:?}");
+            }
+        }
+    }
+}
