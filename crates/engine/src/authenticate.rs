@@ -9,7 +9,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bundle::ir;
 use http::{HeaderMap, HeaderValue};
 use policy::auth::{self, Held, Place, decode_basic};
-use policy::{Cx, Principal, Reject, RequestHead};
+use policy::{Cx, Principal, Reject, RequestHead, Shown};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
@@ -69,8 +69,15 @@ struct Owner {
     not_after: Option<u64>,
 }
 
+/// A credential that may be used now.
+struct Known {
+    sha256: [u8; 32],
+    /// Whose it is.
+    consumer: u32,
+}
+
 enum Outcome {
-    Satisfied(Option<u32>),
+    Satisfied(Option<Known>),
     Absent,
     Invalid,
     Several,
@@ -174,12 +181,15 @@ impl Requirement {
     ) -> Result<(), &'static Reject> {
         let mut invalid = false;
         for alternative in &self.alternatives {
-            let mut principal = None;
+            let (mut principal, mut shown) = (None, Shown::default());
             let mut satisfied = true;
             for wanted in alternative {
                 match wanted.outcome(head, cx, credentials) {
-                    Outcome::Satisfied(consumer) => {
-                        let named = consumer.and_then(|consumer| consumers.get(consumer as usize));
+                    Outcome::Satisfied(known) => {
+                        let named = known.and_then(|known| {
+                            shown.add(known.sha256);
+                            consumers.get(known.consumer as usize)
+                        });
                         principal = principal.or_else(|| {
                             named.map(|consumer| Principal {
                                 consumer,
@@ -197,6 +207,7 @@ impl Requirement {
             }
             if satisfied {
                 cx.principal = principal;
+                cx.shown = shown;
                 self.strip(alternative, head);
                 return Ok(());
             }
@@ -245,18 +256,17 @@ impl Use {
             Check::Basic => decode_basic(&credential, decode_base64)
                 .and_then(|pair| known(&credentials.basic, &pair, cx)),
         };
-        owner.map_or(Outcome::Invalid, |consumer| {
-            Outcome::Satisfied(Some(consumer))
-        })
+        owner.map_or(Outcome::Invalid, |known| Outcome::Satisfied(Some(known)))
     }
 }
 
 /// The consumer that owns a credential which may be used now.
-fn known(owners: &FxHashMap<[u8; 32], Owner>, credential: &[u8], cx: &Cx<'_>) -> Option<u32> {
+fn known(owners: &FxHashMap<[u8; 32], Owner>, credential: &[u8], cx: &Cx<'_>) -> Option<Known> {
     let sha256: [u8; 32] = Sha256::digest(credential).into();
     let owner = owners.get(&sha256)?;
     let in_time = owner.not_after.is_none_or(|end| cx.unix_s < end);
-    (in_time && !cx.revoked.contains(&sha256)).then_some(owner.consumer)
+    let consumer = owner.consumer;
+    (in_time && !cx.revoked.contains(&sha256)).then_some(Known { sha256, consumer })
 }
 
 fn decode_base64(token: &[u8]) -> Option<Vec<u8>> {

@@ -28,6 +28,8 @@ pub struct Cx<'a> {
     pub route: &'a str,
     /// Who calls; set by authentication.
     pub principal: Option<Principal<'a>>,
+    /// The credentials by which it was let in; set by authentication.
+    pub shown: Shown,
     /// The last limit that was counted: for the `RateLimit` fields of the response.
     pub rate: Option<RateNotice<'a>>,
     /// The limit of requests in flight with the fewest places left, for the same.
@@ -101,6 +103,37 @@ impl Revoked {
     }
 }
 
+/// The hashes of the credentials that let a request in: one, or several where several are asked
+/// for together. The first costs no allocation.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shown {
+    first: Option<[u8; 32]>,
+    more: Vec<[u8; 32]>,
+}
+
+impl Shown {
+    /// One more.
+    pub fn add(&mut self, sha256: [u8; 32]) {
+        match self.first {
+            None => self.first = Some(sha256),
+            Some(_) => self.more.push(sha256),
+        }
+    }
+
+    /// Whether nobody had to show anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Whether one of them must not be admitted any more.
+    #[must_use]
+    pub fn is_revoked(&self, revoked: &Revoked) -> bool {
+        let mut all = self.first.iter().chain(&self.more);
+        all.any(|sha256| revoked.contains(sha256))
+    }
+}
+
 /// What a limit left to say (draft-ietf-httpapi-ratelimit-headers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateNotice<'a> {
@@ -169,6 +202,7 @@ impl<'a> Cx<'a> {
             limits,
             route: "",
             principal: None,
+            shown: Shown::default(),
             rate: None,
             leased: None,
             leases: Held::default(),

@@ -332,6 +332,12 @@ impl Record {
         }
     }
 
+    /// The credential that opened a tunnel was withdrawn, and the tunnel is ended for that.
+    pub(crate) fn credential_revoked(&mut self) {
+        self.reason = "credential_revoked";
+        self.blame = Blame::Gateway;
+    }
+
     /// What the gRPC call ended with, as far as that is known.
     pub(crate) fn grpc_ended(&mut self, status: Option<u32>) {
         self.grpc_status = status;

@@ -470,6 +470,7 @@ fn tunnel(
         carrier,
         early,
         handshake,
+        shown,
         held,
         ..
     } = switched;
@@ -480,6 +481,7 @@ fn tunnel(
         upstream: carrier,
         early,
         record,
+        shown,
         _held: held,
     };
     match upgraded {

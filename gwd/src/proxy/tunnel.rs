@@ -9,12 +9,14 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use policy::Shown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::proxy::frames::{CLOSE_GOING_AWAY, Frames};
+use crate::proxy::frames::{CLOSE_GOING_AWAY, CLOSE_POLICY, Frames, masked};
 use crate::proxy::io::UpstreamSocket;
 use crate::proxy::record::Record;
 use crate::upstream::{Held, http2};
+use crate::worker::Worker;
 
 /// Longest silence (semantics.md §14).
 const IDLE_MS: u64 = 3_600_000;
@@ -35,6 +37,8 @@ pub(crate) struct Tunnel {
     /// What the upstream sent behind its head.
     pub(crate) early: bytes::Bytes,
     pub(crate) record: Record,
+    /// What let the client in. Where it is withdrawn, the tunnel ends.
+    pub(crate) shown: Shown,
     /// Given back when it ends.
     pub(crate) _held: Held,
 }
@@ -45,6 +49,13 @@ pub(crate) enum Carrier {
     Socket(UpstreamSocket),
     /// A stream of HTTP/2.
     Stream(http2::Tunnel),
+}
+
+/// By what a client was let in.
+struct Pass {
+    shown: Shown,
+    /// When it was looked at last.
+    epoch: u64,
 }
 
 /// One direction.
@@ -66,11 +77,13 @@ impl Tunnel {
             upstream,
             early: answered,
             record,
+            shown,
             _held,
         } = self;
+        let pass = Pass { shown, epoch: 0 };
         match upstream {
-            Carrier::Socket(socket) => carry(client, socket, early, answered, record).await,
-            Carrier::Stream(stream) => carry(client, stream, early, answered, record).await,
+            Carrier::Socket(socket) => carry(client, socket, early, answered, record, pass).await,
+            Carrier::Stream(stream) => carry(client, stream, early, answered, record, pass).await,
         }
     }
 }
@@ -82,6 +95,7 @@ async fn carry(
     early: &[u8],
     answered: bytes::Bytes,
     mut record: Record,
+    mut pass: Pass,
 ) {
     let mut up = Way::keeping(early);
     let mut down = Way::keeping(&answered);
@@ -89,34 +103,52 @@ async fn carry(
     let stream = record.stream_rc();
     let clock = stream.worker.shared.clock;
     stream.deadline.set(clock.now_ms() + IDLE_MS);
-    let mut leaving = false;
+    let (mut leaving, mut revoked) = (false, false);
+    let goodbye_ms = stream.worker.shared.websocket_drain_ms;
     poll_fn(|cx| {
         stream.deadline.register(cx.waker());
         let before = (up.bytes, down.bytes, up.ended, down.ended);
         // The clock is read only while the worker drains.
         let draining = !leaving && stream.worker.draining_ms().is_some();
         let ends = draining && clock.now_ms() >= stream.worker.tunnels_end_ms();
-        if ends && down.frames.between() {
+        if !revoked && pass.is_revoked(&stream.worker) {
+            revoked = true;
+            let [a, b, c, d, ..] = stream.worker.random.bytes();
+            up.cut([a, b, c, d]);
+            stream.deadline.set(clock.now_ms() + goodbye_ms);
+        }
+        if (ends || revoked && !leaving) && down.frames.between() {
             leaving = true;
             // The client is told, and may answer; the upstream has nothing more to say.
-            down.kept.extend_from_slice(&CLOSE_GOING_AWAY);
+            down.kept.extend_from_slice(match revoked {
+                true => &CLOSE_POLICY,
+                false => &CLOSE_GOING_AWAY,
+            });
             down.read_ended = true;
-            let goodbye_ms = stream.worker.shared.websocket_drain_ms;
-            stream.deadline.set(clock.now_ms() + goodbye_ms);
+            if !revoked {
+                stream.deadline.set(clock.now_ms() + goodbye_ms);
+            }
         }
         let up_ended = up.poll(cx, &mut client, &mut upstream);
         let down_ended = down.poll(cx, &mut upstream, &mut client);
-        if matches!(up_ended, Poll::Ready(Err(_))) || matches!(down_ended, Poll::Ready(Err(_))) {
+        let up_failed = matches!(up_ended, Poll::Ready(Err(_)));
+        // The client is told also where the upstream has gone.
+        if up_failed && !revoked || matches!(down_ended, Poll::Ready(Err(_))) {
             return Poll::Ready(());
         }
-        if up.ended && down.ended {
-            return Poll::Ready(());
-        }
+        up.ended |= up_failed;
         let after = (up.bytes, down.bytes, up.ended, down.ended);
         if stream.deadline.expired() {
             return Poll::Ready(());
         }
-        if before != after && !leaving {
+        if up.ended && down.ended {
+            return match revoked {
+                // A socket that is closed over bytes that nobody read takes back what was said.
+                true => throw_away(cx, &mut client),
+                false => Poll::Ready(()),
+            };
+        }
+        if before != after && !leaving && !revoked {
             let ending = up.ended || down.ended;
             let wait_ms = if ending { GOODBYE_MS } else { IDLE_MS };
             stream.deadline.set(clock.now_ms() + wait_ms);
@@ -124,11 +156,62 @@ async fn carry(
         Poll::Pending
     })
     .await;
+    if revoked {
+        record.credential_revoked();
+    }
     record.tunnelled(up.bytes, down.bytes);
     record.finish();
 }
 
+/// Reads to the end, for nothing.
+fn throw_away(cx: &mut Context<'_>, from: &mut (impl AsyncRead + Unpin)) -> Poll<()> {
+    with_scratch(|scratch| {
+        for _ in 0..READS_MAX {
+            let mut buffer = ReadBuf::new(scratch);
+            let read = ready!(Pin::new(&mut *from).poll_read(cx, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+/// Lends the worker's buffer.
+fn with_scratch<T>(lend: impl FnOnce(&mut [u8]) -> T) -> T {
+    let scratch = SCRATCH.take();
+    let mut scratch = scratch.unwrap_or_else(|| vec![0; SCRATCH_BYTES].into());
+    let done = lend(&mut scratch);
+    SCRATCH.set(Some(scratch));
+    done
+}
+
+impl Pass {
+    /// Whether what let the client in was withdrawn; looked at once with each version and list.
+    fn is_revoked(&mut self, worker: &Worker) -> bool {
+        let epoch = worker.shared.epoch();
+        if self.shown.is_empty() || epoch == self.epoch {
+            return false;
+        }
+        self.epoch = epoch;
+        let view = worker.view();
+        view.is_some_and(|view| self.shown.is_revoked(&view.current().revoked))
+    }
+}
+
 impl Way {
+    /// Nothing more goes this way. The other side is told, where a frame may begin.
+    fn cut(&mut self, mask: [u8; 4]) {
+        if self.read_ended {
+            return;
+        }
+        if self.frames.between() {
+            self.kept.extend_from_slice(&masked(CLOSE_POLICY, mask));
+        }
+        self.read_ended = true;
+    }
+
     fn keeping(early: &[u8]) -> Self {
         let mut way = Self {
             kept: early.to_vec(),
@@ -146,11 +229,7 @@ impl Way {
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
-        let scratch = SCRATCH.take();
-        let mut scratch = scratch.unwrap_or_else(|| vec![0; SCRATCH_BYTES].into());
-        let polled = self.carry(cx, from, to, &mut scratch);
-        SCRATCH.set(Some(scratch));
-        polled
+        with_scratch(|scratch| self.carry(cx, from, to, scratch))
     }
 
     fn carry(

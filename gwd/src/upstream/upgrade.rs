@@ -7,7 +7,7 @@ use bytes::Bytes;
 use engine::forward::{self, Outbound};
 use h2::ext::Protocol;
 use http::{HeaderMap, Request, Response, StatusCode, Uri};
-use policy::RequestHead;
+use policy::{RequestHead, Shown};
 
 use crate::proxy::body::RequestBody;
 use crate::proxy::failure::{Failure, Kind};
@@ -37,6 +37,8 @@ pub(crate) struct Switched {
     /// What came behind the head.
     pub(crate) early: Bytes,
     pub(crate) handshake: Handshake,
+    /// What let the client in.
+    pub(crate) shown: Shown,
     /// What is given back when the tunnel ends.
     pub(crate) held: Held,
 }
@@ -158,6 +160,7 @@ impl Asking<'_, '_> {
             carrier,
             early,
             handshake: self.handshake,
+            shown: self.out.cx.shown.clone(),
             held: self.held,
         }))
     }

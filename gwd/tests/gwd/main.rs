@@ -35,6 +35,7 @@ mod paths;
 mod promises;
 mod proxy_protocol;
 mod refusals;
+mod revoked_streams;
 mod routes;
 mod rows;
 mod slow_clients;

@@ -1,0 +1,227 @@
+//! What outlives a switch, and what a withdrawn credential ends: WebSockets, and responses that
+//! are still on their way.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bundle::digest::Digest;
+use bytes::Bytes;
+use policy::Revoked;
+
+use crate::fixture::*;
+use crate::http2::{Http2, http2};
+use crate::websocket::{HANDSHAKE, agree};
+
+/// A frame, as far as the gateway looks at frames: `abc`.
+const FRAME: &str = "\u{1}\u{3}abc";
+
+/// The handshake of who shows a key.
+fn with_key() -> String {
+    HANDSHAKE.replace(
+        "host: shop.example\r\n",
+        "host: shop.example\r\nx-key: letmein\r\n",
+    )
+}
+
+fn letmein() -> [u8; 32] {
+    *Digest::of(b"letmein").as_bytes()
+}
+
+/// Agrees to handshakes with the key of the tests, keeps what comes and gives it back.
+fn keeping(kept: &Arc<Mutex<Vec<u8>>>) -> Upstream {
+    let kept = Arc::clone(kept);
+    Upstream::start(move |_, stream: &mut TcpStream| {
+        let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut buffer = [0; 4_096];
+        while let Ok(read @ 1..) = stream.read(&mut buffer) {
+            kept.lock().unwrap().extend_from_slice(&buffer[..read]);
+            let _gone = stream.write_all(&buffer[..read]);
+        }
+        kept.lock().unwrap().extend_from_slice(b"the end");
+        Then::Close
+    })
+}
+
+fn doors(upstream: &Upstream) -> Shop {
+    let ops = vec![
+        op("GET", "/ws").websocket().secured("key"),
+        op("GET", "/open").websocket(),
+    ];
+    shop(upstream.address, ops)
+}
+
+fn open(served: &Served, handshake: &str) -> Client {
+    let mut client = Client::connect(served.address);
+    client.send(handshake);
+    let head = client.head();
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    client
+}
+
+fn talks(client: &mut Client) {
+    client.send(FRAME);
+    assert_eq!(client.some(FRAME.len()), FRAME);
+}
+
+#[test]
+fn a_websocket_ends_when_the_credential_that_opened_it_is_withdrawn() {
+    let kept = Arc::default();
+    let upstream = keeping(&kept);
+    let mut served = doors(&upstream).serve();
+    let mut client = open(&served, &with_key());
+    talks(&mut client);
+    served.node.revoke(Revoked::new([letmein()]));
+    assert_eq!(client.bytes(4), [0x88, 0x02, 0x03, 0xF0], "1008");
+    // What it says from here on reaches nobody.
+    client.send(FRAME);
+    eventually("the upstream's end", || {
+        kept.lock().unwrap().ends_with(b"the end")
+    });
+    let came = kept.lock().unwrap().clone();
+    let (before, close) = came.split_at(FRAME.len());
+    assert_eq!(before, FRAME.as_bytes());
+    let [0x88, 0x82, a, b, _, _, high, low, b't', ..] = close[..] else {
+        panic!("{close:?}")
+    };
+    assert_eq!([high ^ a, low ^ b], [0x03, 0xF0], "masked, 1008");
+    client
+        .another()
+        .shutdown(std::net::Shutdown::Write)
+        .unwrap();
+    assert!(client.closed());
+    eventually("it is told", || {
+        let labels = ["status_code=\"101\"", "credential_revoked"];
+        served.metric("http_server_request_duration_seconds_count", &labels) == 1.0
+    });
+    let mut again = Client::connect(served.address);
+    again.send(&with_key());
+    assert_eq!(again.answer().status, 401);
+}
+
+#[test]
+fn other_websockets_go_on() {
+    let upstream = keeping(&Arc::default());
+    let mut served = doors(&upstream).serve();
+    let mut keyed = open(&served, &with_key());
+    let public = HANDSHAKE.replace("/ws", "/open");
+    let mut nobody = open(&served, &public);
+    // A credential that is there and was not asked for opened nothing.
+    let mut generous = open(&served, &with_key().replace("/ws", "/open"));
+    served.node.revoke(Revoked::new([[7; 32]]));
+    talks(&mut keyed);
+    served.node.revoke(Revoked::new([[7; 32], letmein()]));
+    assert_eq!(keyed.bytes(4), [0x88, 0x02, 0x03, 0xF0]);
+    talks(&mut nobody);
+    talks(&mut generous);
+}
+
+#[test]
+fn a_message_that_stands_still_does_not_keep_a_withdrawn_credential() {
+    let upstream = Upstream::start(|_, stream: &mut TcpStream| {
+        let head = b"HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x82\x0Aabc";
+        stream.write_all(head).unwrap();
+        while let Ok(1..) = stream.read(&mut [0; 64]) {}
+        Then::Close
+    });
+    let settings = gwd::node::Settings {
+        websocket_drain: Duration::from_millis(200),
+        ..settings()
+    };
+    let mut served = doors(&upstream).serve_by(settings);
+    let mut client = open(&served, &with_key());
+    assert_eq!(client.bytes(5), b"\x82\x0Aabc");
+    let start = Instant::now();
+    served.node.revoke(Revoked::new([letmein()]));
+    assert!(client.closed(), "no Close can stand in a frame");
+    assert!(start.elapsed() < Duration::from_secs(3));
+}
+
+#[test]
+fn a_switch_that_takes_a_websockets_operation_away_leaves_those_that_are_open() {
+    let upstream = Upstream::start(agree);
+    let mut shop = doors(&upstream);
+    let mut served = shop.serve();
+    let mut client = open(&served, &with_key());
+    client.bytes(7);
+    shop.ops.remove(0);
+    let two = shop.build(&mut served.node, Digest::of(b"two"));
+    served.node.bind(&two).unwrap();
+    served.node.publish(&two, 2);
+    talks(&mut client);
+    let mut again = Client::connect(served.address);
+    again.send(&with_key());
+    assert_eq!(again.answer().status, 404);
+    // Its credential still counts.
+    served.node.revoke(Revoked::new([letmein()]));
+    assert_eq!(client.bytes(4), [0x88, 0x02, 0x03, 0xF0]);
+}
+
+/// Begins a chunked response, and ends it when it is told to.
+fn slow(fields: &'static str) -> (Upstream, std::sync::mpsc::Sender<()>) {
+    let (go, wait) = gate();
+    let upstream = Upstream::start(move |_, stream| {
+        let begin = format!("transfer-encoding: chunked\r\n{fields}");
+        say(stream, &begin, "5\r\n\0\0\0\0\0\r\n");
+        let _ends_with_the_test = wait.lock().unwrap().recv();
+        let _gone = stream.write_all(b"3\r\nend\r\n0\r\ngrpc-status: 0\r\n\r\n");
+        Then::Keep
+    });
+    (upstream, go)
+}
+
+#[test]
+fn a_response_that_is_on_its_way_ends_as_it_began_and_the_next_request_is_refused() {
+    let (upstream, go) = slow("content-type: text/event-stream\r\n");
+    let mut events = op("GET", "/events").secured("key");
+    events.forwarding.stream = true;
+    let mut shop = shop(upstream.address, vec![events]);
+    let mut served = shop.serve();
+    let mut client = Client::connect(served.address);
+    let ask = "GET /events HTTP/1.1\r\nhost: h\r\nx-key: letmein\r\n\r\n";
+    client.send(ask);
+    assert!(client.head().starts_with("HTTP/1.1 200 "));
+    assert_eq!(client.bytes(10), b"5\r\n\0\0\0\0\0\r\n");
+    served.node.revoke(Revoked::new([letmein()]));
+    shop.ops[0].path = "/elsewhere";
+    let two = shop.build(&mut served.node, Digest::of(b"two"));
+    served.node.bind(&two).unwrap();
+    served.node.publish(&two, 2);
+    go.send(()).unwrap();
+    assert_eq!(client.bytes(13), b"3\r\nend\r\n0\r\n\r\n");
+    client.send(&ask.replace("/events", "/elsewhere"));
+    assert_eq!(client.answer().status, 401);
+}
+
+#[test]
+fn a_call_of_grpc_that_is_on_its_way_ends_as_it_began() {
+    let (upstream, go) = slow("content-type: application/grpc\r\n");
+    let shop = shop(
+        upstream.address,
+        vec![op("POST", "/s/Watch").secured("key")],
+    );
+    let mut served = http2(shop).serve();
+    let mut client = Http2::connect(served.address);
+    let call = || {
+        let request = http::Request::post("http://shop.example/s/Watch");
+        let request = request.header("content-type", "application/grpc");
+        request
+            .header("te", "trailers")
+            .header("x-key", "letmein")
+            .body(())
+            .unwrap()
+    };
+    let message = || Some(Bytes::from_static(&[0; 5]));
+    let begun = client.begin(call(), message());
+    eventually("it is there", || upstream.seen().len() == 1);
+    served.node.revoke(Revoked::new([letmein()]));
+    go.send(()).unwrap();
+    let whole = client.end(begun).unwrap();
+    assert_eq!(whole.body, b"\0\0\0\0\0end"[..]);
+    assert_eq!(whole.trailers.unwrap()["grpc-status"], "0");
+    let begun = client.begin(call(), message());
+    let refused = client.end(begun).unwrap();
+    assert_eq!(refused.head.headers()["grpc-status"], "16");
+}
