@@ -197,7 +197,10 @@ fn rest(rest: &Rest) -> (ir::Operation, ir::Treatment) {
         timeout_ms: rest.timeout_ms.value,
         max_body_bytes: rest.max_body_bytes.value,
         declared: policy::declared::Settings::default(),
-        forwarding: ir::Forwarding::default(),
+        forwarding: ir::Forwarding {
+            split: rest.split.clone(),
+            ..ir::Forwarding::default()
+        },
         retries: None,
     };
     let operation = ir::Operation {

@@ -17,6 +17,7 @@ use super::lints::{
 };
 use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
+use super::servers::{self, Servers};
 use super::settings::{ApiEntry, Settings, policies};
 use super::treatment::{Own, Scopes};
 use super::{AllNames, Api, Defined, Operation, Origin, Validation, later, rest};
@@ -74,6 +75,7 @@ pub fn resolve(
                 root_defaults: root.and_then(|root| root.get("defaults")),
                 path: item.x_gateway.map(node),
                 operation: extension,
+                servers: Servers::nearest(&files.tree, &spec, item, operation),
             };
             let key = match &operation.operation_id {
                 Some(id) => format!("{}/{}", entry.name, id.value),
@@ -147,7 +149,9 @@ pub fn resolve(
             let mut chain = scopes.chain(settings, &own_view, sink);
             let upstream = scopes.upstream(settings);
             let told = upstream.is_err();
-            let upstream = upstream.ok().flatten();
+            let destination = upstream.ok().flatten();
+            let by_servers = destination.as_ref().and_then(|one| one.by_servers);
+            let upstream = destination.map(|destination| destination.upstream);
             let timeout_ms = scopes.timeout(
                 settings,
                 upstream.as_ref().map_or("", |upstream| &upstream.value),
@@ -183,6 +187,7 @@ pub fn resolve(
             );
             conditions.sort();
             conditions.dedup();
+            let forwarding = forwarding(extension, sink);
             let declared = later::operation(&later::Nodes {
                 tree: &files.tree,
                 spec: &spec,
@@ -223,7 +228,12 @@ pub fn resolve(
                 upstream,
                 timeout_ms,
                 max_body_bytes: scopes.max_body(settings),
-                forwarding: forwarding(extension, sink),
+                forwarding: ir::Forwarding {
+                    split: forwarding
+                        .split
+                        .or_else(|| scopes.servers.split(by_servers)),
+                    ..forwarding
+                },
                 retries: get("retries")
                     .filter(|retries| !retries.is_null())
                     .map(policy::traffic::retry::author::read),
@@ -233,6 +243,7 @@ pub fn resolve(
         }
     }
     let asked = rest::Root {
+        tree: &files.tree,
         entry,
         spec: &spec,
         extension: root,
@@ -251,6 +262,7 @@ pub fn resolve(
     check_aliases(&aliases, &spec, &operations, sink);
     report_homeless(&homeless, entry, settings, sink);
     check_servers(&spec, entry, sink);
+    servers::check(&files.tree, &spec, sink);
     own_names.report_unused(sink);
     let declared = later::api(&files.tree, &spec, entry);
     Api {

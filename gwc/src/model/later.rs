@@ -8,7 +8,7 @@ use policy::guard::validate;
 
 use super::settings::{ApiEntry, FROM_SERVERS};
 use crate::spec::{Operation, PathItem, Server, Spec};
-use crate::vocab::extension::{OPERATION, PARAMETER, RESPONSE, ROOT, SCHEMA, SERVER};
+use crate::vocab::extension::{OPERATION, PARAMETER, RESPONSE, ROOT, SCHEMA};
 
 /// Where an operation's settings stand.
 pub(super) struct Nodes<'a> {
@@ -76,10 +76,6 @@ pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
         if *upstream == FROM_SERVERS {
             let url = Value::One(Scalar::Text(server.url.value.clone()));
             all = all.with(&["servers", &format!("{index:03}"), "url"], url);
-        }
-        if let Some(id) = server.x_gateway {
-            let said = declared::later(tree.at(id), &Shape::Object(&SERVER));
-            all = all.with_below(&["servers", &format!("{index:03}")], said);
         }
     }
     all

@@ -16,6 +16,7 @@ pub mod routes;
 mod security;
 pub mod segment;
 pub mod series;
+mod servers;
 pub mod settings;
 mod surprise;
 mod treatment;

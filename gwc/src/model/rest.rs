@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{self, Link, Owns, Segment};
-use diag::{Diagnostic, NodeRef, Sink, Span, Spanned};
+use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, Tree};
+use policy::traffic::split;
 
 use super::api::{authenticated, check_path_texts};
 use super::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT};
 use super::open::{self, Judged, Open};
 use super::routes::at_one_place;
 use super::security::{Schemes, Written, check_required};
+use super::servers::Servers;
 use super::settings::{ApiEntry, Settings};
-use super::treatment::{Own, Scopes};
+use super::treatment::{Destination, Own, Scopes};
 use super::{Api, Kind, Valued};
 use crate::spec::Spec;
 
@@ -33,6 +35,8 @@ pub struct Rest {
     pub chain: Vec<Valued<Link>>,
     /// Where requests go.
     pub upstream: Valued<String>,
+    /// How they are shared out, where several of the document's servers name an upstream.
+    pub split: Option<split::Checked>,
     /// Milliseconds to the head of the response.
     pub timeout_ms: Valued<u64>,
     /// Bytes of a request's body.
@@ -41,6 +45,7 @@ pub struct Rest {
 
 /// What it is resolved from.
 pub(super) struct Root<'a> {
+    pub(super) tree: &'a Tree,
     pub(super) entry: &'a ApiEntry,
     pub(super) spec: &'a Spec,
     /// The document's `x-gateway`.
@@ -107,6 +112,7 @@ fn one(
     sink: &mut Sink,
 ) -> Option<Rest> {
     let Root {
+        tree,
         entry,
         spec,
         extension,
@@ -143,7 +149,9 @@ fn one(
         root_defaults: extension.and_then(|node| node.get("defaults")),
         path: None,
         operation: None,
+        servers: Servers::of_document(tree, spec),
     };
+    let mut split = None;
     let upstream = match upstream {
         Some(name) => {
             let of_project = settings.names.kind(Kind::Upstream).knows(&name);
@@ -152,7 +160,13 @@ fn one(
             known.then(|| Valued::written(name, span))?
         }
         None => match scopes.upstream(settings).ok()? {
-            Some(upstream) => upstream,
+            Some(Destination {
+                upstream,
+                by_servers,
+            }) => {
+                split = scopes.servers.split(by_servers);
+                upstream
+            }
             None => {
                 found.homeless.push((key, span));
                 return None;
@@ -176,6 +190,7 @@ fn one(
         security,
         chain,
         upstream,
+        split,
         timeout_ms,
     })
 }

@@ -52,10 +52,15 @@ impl<'a> Servers<'a> {
                 level,
                 shares: shares(tree, list),
             },
-            None => Self {
-                level: Level::Document,
-                shares: Vec::new(),
-            },
+            None => Self::of_document(tree, spec),
+        }
+    }
+
+    /// The document's own.
+    pub(super) fn of_document(tree: &'a Tree, spec: &Spec) -> Self {
+        Self {
+            level: Level::Document,
+            shares: shares(tree, &spec.servers),
         }
     }
 

@@ -11,6 +11,7 @@ use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read};
 use policy::{Checked, Phase};
 
 use super::lints::POLICY_TWICE;
+use super::servers::{Level, Servers};
 use super::settings::{Settings, name_list};
 use super::{AllNames, Kind, Valued};
 
@@ -24,6 +25,14 @@ pub(super) struct Scopes<'a> {
     pub(super) root_defaults: Option<NodeRef<'a>>,
     pub(super) path: Option<NodeRef<'a>>,
     pub(super) operation: Option<NodeRef<'a>>,
+    pub(super) servers: Servers<'a>,
+}
+
+/// Where requests go, and whose word that is.
+pub(super) struct Destination {
+    pub(super) upstream: Valued<String>,
+    /// The place of the servers that say so; none where an `upstream` does.
+    pub(super) by_servers: Option<Level>,
 }
 
 /// What an API's own policies are.
@@ -63,11 +72,12 @@ impl<'a> Scopes<'a> {
         value
     }
 
-    /// Where requests go; none where nobody says it.
+    /// Where requests go; none where nobody says it. Of a place both words are heard: the
+    /// `upstream` of its `x-gateway`, and its servers'.
     ///
     /// # Errors
     /// A name that does not exist, which was reported.
-    pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Valued<String>>, Told> {
+    pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Destination>, Told> {
         let known = |name: &str| {
             self.own.kind(Kind::Upstream).knows(name)
                 || settings.names.kind(Kind::Upstream).knows(name)
@@ -77,7 +87,18 @@ impl<'a> Scopes<'a> {
             .upstream
             .clone()
             .map(|name| Valued::written(name.value, name.span));
-        for node in self.nearest_last().filter_map(|node| node.get("upstream")) {
+        let mut by_servers = None;
+        let places = [
+            (Level::Document, self.root_defaults),
+            (Level::Path, self.path),
+            (Level::Operation, self.operation),
+        ];
+        for (level, extension) in places {
+            let own = extension.and_then(|node| node.get("upstream"));
+            let of_servers = self.servers.upstream_at(level);
+            let Some(node) = own.or(of_servers) else {
+                continue;
+            };
             let Some(name) = node.scalar_text() else {
                 continue;
             };
@@ -88,8 +109,12 @@ impl<'a> Scopes<'a> {
                 Some(before) => before.overridden(name.to_owned(), node.span()),
                 None => Valued::written(name.to_owned(), node.span()),
             });
+            by_servers = own.is_none().then_some(level);
         }
-        Ok(value)
+        Ok(value.map(|upstream| Destination {
+            upstream,
+            by_servers,
+        }))
     }
 
     /// Milliseconds to the head of the response: the field `timeout` at the operation, a policy

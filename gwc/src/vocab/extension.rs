@@ -151,11 +151,15 @@ pub static SERVER: Object = Object {
     what: "`x-gateway` of a server",
     rules: &[Rule::Elsewhere(elsewhere)],
     fields: &[
-        F::later("upstream", Name("an upstream"), "The service behind it."),
-        F::later(
+        F::optional(
+            "upstream",
+            Name("an upstream"),
+            "The service behind it. The nearest `servers` count, as a whole: the operation's, the path's, the document's; they are a word like `upstream` in the `x-gateway` beside them.",
+        ),
+        F::optional(
             "weight",
             Integer(0, 1_000_000),
-            "Its share of the requests.",
+            "Its share of the requests, where several servers name an upstream: they are a `split` then.",
         ),
     ],
 };

@@ -136,6 +136,7 @@ x-gateway: {defaults: {policies: [marks]}, unmatched: v, undeclared_methods: pas
 security: [{token: [], key: []}]
 paths:
   /b: {get: {operationId: b, x-gateway: {upstream: v}, responses: {"200": {description: fine}}}}
+  /s: {servers: [{url: /, x-gateway: {upstream: u, weight: 3}}, {url: /, x-gateway: {upstream: v, weight: 4}}], get: {operationId: s, responses: {"200": {description: fine}}}}
 components:
   securitySchemes:
     token: {type: apiKey, in: header, name: X-Token, x-gateway: {verify: upstream}}

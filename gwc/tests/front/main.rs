@@ -29,6 +29,7 @@ mod rest;
 mod routes;
 mod samples;
 mod schemas;
+mod servers;
 mod silence;
 mod slips;
 mod specs;

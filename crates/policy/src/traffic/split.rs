@@ -62,6 +62,20 @@ impl Checked {
         Phase::Route
     }
 
+    /// Upstreams and their weights.
+    #[must_use]
+    pub fn by_weight(shares: Vec<(String, u32)>) -> Self {
+        let share = |(upstream, weight)| Share {
+            upstream,
+            weight,
+            when: None,
+            weight_written: true,
+        };
+        Self {
+            shares: shares.into_iter().map(share).collect(),
+        }
+    }
+
     /// The upstreams that it names.
     pub fn upstreams(&self) -> impl Iterator<Item = &str> {
         self.shares.iter().map(|share| share.upstream.as_str())

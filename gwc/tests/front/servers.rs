@@ -1,0 +1,176 @@
+//! Servers that say where requests go: the nearest list, as a whole, and shares of it.
+
+use gwc::compile::{self, Compiled};
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+const GATEWAY: &str = "version: 1\nname: s\napis: {api: {path: api.yaml}}\n\
+    upstreams: {a: {targets: {x: {url: \"http://127.0.0.1:9001\"}}}, b: {targets: {x: {url: \"http://127.0.0.1:9002\"}}}, \
+    c: {targets: {x: {url: \"http://127.0.0.1:9003\"}}}, d: {targets: {x: {url: \"http://127.0.0.1:9004\"}}}}\n\
+    defaults: {upstream: d, security: upstream, timeout: 5s}\n";
+
+/// A project whose document has these servers and paths.
+fn project(servers: &str, paths: &str) -> Compiled {
+    let document = format!(
+        "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\nservers: [{servers}]\npaths:\n{paths}"
+    );
+    let texts = [("gateway.yaml", GATEWAY), ("api.yaml", &document)];
+    compile::project(Files::in_memory(texts, Limits::default()), &Vec::new())
+}
+
+/// Where the requests to each path go: an upstream, or shares.
+#[track_caller]
+fn destinations(compiled: &Compiled) -> Vec<(String, String)> {
+    let told: Vec<_> = compiled.findings.iter().map(|one| &one.message).collect();
+    let lowered = compiled.lowered.as_ref();
+    let gateway = &lowered.unwrap_or_else(|| panic!("{told:?}")).gateway;
+    let api = gateway.apis.get("api").expect("it is there");
+    let all = api.operations.iter().map(|operation| {
+        let treatment = &api.treatments[operation.treatment as usize];
+        let shares = treatment.forwarding.split.iter();
+        let shares = shares.flat_map(|split| split.shares());
+        let shares: Vec<String> = shares
+            .map(|share| format!("{} {}", share.upstream, share.weight))
+            .collect();
+        let goes = match shares.is_empty() {
+            true => treatment.upstream.clone(),
+            false => shares.join(", "),
+        };
+        (operation.key.clone(), goes)
+    });
+    all.collect()
+}
+
+const GET: &str = "responses: {\"200\": {description: ok}}";
+
+fn to(upstream: &str) -> String {
+    format!("{{url: /, x-gateway: {{upstream: {upstream}}}}}")
+}
+
+fn part(upstream: &str, weight: u32) -> String {
+    format!("{{url: /, x-gateway: {{upstream: {upstream}, weight: {weight}}}}}")
+}
+
+#[test]
+fn the_nearest_list_counts_as_a_whole() {
+    let (a, b, c) = (to("a"), to("b"), to("c"));
+    let paths = format!(
+        "  /document: {{get: {{operationId: document, {GET}}}}}\n  \
+           /path: {{servers: [{b}], get: {{operationId: path, {GET}}}}}\n  \
+           /operation: {{servers: [{b}], get: {{operationId: operation, servers: [{c}], {GET}}}}}\n  \
+           /plain: {{get: {{operationId: plain, servers: [{{url: /}}], {GET}}}}}\n  \
+           /nearer: {{x-gateway: {{upstream: b}}, get: {{operationId: nearer, {GET}}}}}\n  \
+           /farther: {{x-gateway: {{upstream: b}}, get: {{operationId: farther, servers: [{c}], {GET}}}}}\n"
+    );
+    let goes = destinations(&project(&a, &paths));
+    let expected = [
+        ("document", "a"),
+        ("farther", "c"),
+        ("nearer", "b"),
+        ("operation", "c"),
+        ("path", "b"),
+        // A list without upstreams is a list.
+        ("plain", "d"),
+    ];
+    let expected = expected.map(|(key, goes)| (format!("api/{key}"), goes.to_owned()));
+    assert_eq!(goes, expected);
+}
+
+#[test]
+fn several_servers_share_the_requests_out() {
+    let document = format!("{}, {{url: /plain}}, {}", part("a", 95), part("b", 5));
+    let (b, c) = (part("b", 1), part("c", 0));
+    let paths = format!(
+        "  /document: {{get: {{operationId: document, {GET}}}}}\n  \
+           /nearer: {{x-gateway: {{upstream: d}}, get: {{operationId: nearer, {GET}}}}}\n  \
+           /operation: {{get: {{operationId: operation, servers: [{b}, {c}], {GET}}}}}\n  \
+           /split: {{get: {{operationId: split, x-gateway: {{split: [{{upstream: c}}, {{upstream: d}}]}}, {GET}}}}}\n"
+    );
+    let goes = destinations(&project(&document, &paths));
+    let expected = [
+        ("document", "a 95, b 5"),
+        ("nearer", "d"),
+        ("operation", "b 1, c 0"),
+        ("split", "c 1, d 1"),
+    ];
+    let expected = expected.map(|(key, goes)| (format!("api/{key}"), goes.to_owned()));
+    assert_eq!(goes, expected);
+}
+
+#[test]
+fn requests_that_are_not_described_go_where_the_documents_servers_say() {
+    let document = format!("{}, {}", part("a", 95), part("b", 5));
+    let paths = format!(
+        "  /p: {{get: {{operationId: p, servers: [{}], {GET}}}}}\n\
+         x-gateway: {{undeclared_methods: pass, public: true}}\n",
+        to("c")
+    );
+    let goes = destinations(&project(&document, &paths));
+    let expected = [("api#undeclared", "a 95, b 5"), ("api/p", "c")];
+    let expected = expected.map(|(key, goes)| (key.to_owned(), goes.to_owned()));
+    assert_eq!(goes, expected);
+}
+
+#[test]
+fn what_does_not_say_who_gets_what_is_told() {
+    let plain = format!("  /p: {{get: {{operationId: p, {GET}}}}}\n");
+    let beside = |extension: &str, servers: &str| {
+        format!(
+            "  /p: {{get: {{operationId: p, servers: [{servers}], x-gateway: {extension}, {GET}}}}}\n"
+        )
+    };
+    let (a, b) = (to("a"), to("b"));
+    let both = format!("{}, {}", part("a", 1), part("b", 1));
+    for (servers, paths, told) in [
+        (
+            "{url: /, x-gateway: {weight: 1}}".to_owned(),
+            plain.clone(),
+            "nobody is named who gets this share",
+        ),
+        (
+            format!("{}, {b}", part("a", 1)),
+            plain.clone(),
+            "several servers name an upstream, and this one has no share",
+        ),
+        (
+            format!("{}, {}", part("a", 0), part("b", 0)),
+            plain.clone(),
+            "nobody has a share",
+        ),
+        (part("a", 2), plain.clone(), "there is nobody to share with"),
+        (
+            String::new(),
+            beside("{upstream: b}", &a),
+            "it is said twice where requests go",
+        ),
+        (
+            String::new(),
+            beside("{split: [{upstream: a}]}", &both),
+            "it is said twice where requests go",
+        ),
+        (to("nobody"), plain, "no upstream `nobody`"),
+    ] {
+        let compiled = project(&servers, &paths);
+        let messages: Vec<&str> = compiled.findings.iter().map(|one| &*one.message).collect();
+        let found = messages.iter().filter(|message| message.contains(told));
+        assert_eq!(found.count(), 1, "{told}: {messages:#?}");
+    }
+}
+
+#[test]
+fn a_share_that_changes_is_another_bundle_and_nothing_else_is() {
+    let paths = format!("  /p: {{get: {{operationId: p, {GET}}}}}\n");
+    let with = |servers: &str| {
+        let compiled = project(servers, &paths);
+        compiled.lowered.expect("it compiles").gateway
+    };
+    let one = with(&format!("{}, {}", part("a", 95), part("b", 5)));
+    let same = with(&format!(
+        "{}, {{url: /more}}, {}",
+        part("a", 95),
+        part("b", 5)
+    ));
+    let other = with(&format!("{}, {}", part("a", 94), part("b", 6)));
+    assert_eq!(one, same);
+    assert_ne!(one, other);
+}
