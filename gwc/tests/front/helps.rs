@@ -77,6 +77,11 @@ fn each_slip_is_told_what_to_write() {
             "help: write `64KiB`, or remove it: that holds where nothing is said",
         ),
         (
+            "auth: {keys: {kind: api_key}}\n",
+            "auth: {keys: {kind: api_key}}\nlisteners: {l: {address: \"127.0.0.1:8080\", proxy_protocol: optional}}\n",
+            "help: such a map has the keys `from`",
+        ),
+        (
             "missing-tags: off",
             "missing-tags: warning",
             "help: write `warn`",

@@ -82,7 +82,16 @@ impl Checker<'_> {
                 Some(shape) => self.check(node, shape),
                 None => {
                     let expected: Vec<String> = shapes.iter().map(expectation).collect();
-                    wrong_type(node, &expected.join(" or "), sink)
+                    let objects = shapes.iter().filter_map(|shape| match shape {
+                        Shape::Object(object) => Some(object),
+                        _ => None,
+                    });
+                    let mut wrong = not_a(&expected.join(" or "), node);
+                    for object in objects {
+                        wrong = wrong.help(keys_of(object));
+                    }
+                    sink.push(wrong);
+                    false
                 }
             },
         }
@@ -121,7 +130,9 @@ impl Checker<'_> {
 
     fn object(&mut self, node: NodeRef<'_>, object: &Object, beside: &[&'static str]) -> bool {
         if !node.is_map() {
-            return wrong_type(node, &format!("a map ({})", object.what), self.sink);
+            let wrong = not_a(&format!("a map ({})", object.what), node);
+            self.sink.push(wrong.help(keys_of(object)));
+            return false;
         }
         let mut fine = true;
         for (entry, value) in node.entries() {
@@ -515,6 +526,21 @@ fn say_wrong(node: NodeRef<'_>, wrong: &Wrong, sink: &mut Sink) {
 fn wrong_type(node: NodeRef<'_>, expected: &str, sink: &mut Sink) -> bool {
     sink.push(not_a(expected, node));
     false
+}
+
+/// What to write where an object is meant: the keys that must be there, and those that may.
+fn keys_of(object: &Object) -> String {
+    let keys = |need: Need| {
+        let keys = object.fields.iter().filter(move |field| field.need == need);
+        let keys: Vec<String> = keys.map(|field| format!("`{}`", field.key)).collect();
+        keys.join(", ")
+    };
+    let (must, may) = (keys(Need::Required), keys(Need::Optional));
+    match (must.is_empty(), may.is_empty()) {
+        (true, _) => format!("such a map may have the keys {may}"),
+        (false, true) => format!("such a map has the keys {must}"),
+        (false, false) => format!("such a map has the keys {must}, and may have {may}"),
+    }
 }
 
 fn not_a(expected: &str, node: NodeRef<'_>) -> Diagnostic {
