@@ -265,7 +265,7 @@ fn a_client_that_leaves_a_probe_gives_its_place_back() {
     let mut client = Client::connect(served.address);
     eventually("a probe is let through", || {
         client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
-        match there.recv_timeout(Duration::from_millis(50)) {
+        match there.recv_timeout(Duration::from_millis(500)) {
             Ok(()) => true,
             Err(_) => {
                 assert_eq!(client.answer().status, 503);
