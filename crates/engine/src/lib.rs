@@ -1,7 +1,7 @@
 //! The decision: given a request's head and facts, what happens.
 //!
 //! [`Parts`] builds each API of a checked gateway once; [`build()`] links them to a [`Snapshot`]; [`edge::admit`] checks a head at the
-//! edge; [`decide`] finds the operation and runs its chain; [`forward::prepare`] makes the head
+//! edge; [`decide`] finds the operation and runs its chain; [`forward::outbound`] tells the head
 //! that the upstream gets. No I/O, no clock: gwd calls these for each request, `gwc route` for
 //! one, and so both answer alike.
 

@@ -61,9 +61,7 @@ impl Sending {
         out.push(b' ');
         out.extend_from_slice(head.target().as_str().as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        if !head.host().is_empty() {
-            write_field(b"host", head.host().as_bytes(), &mut out);
-        }
+        write_field(b"host", head.host().as_bytes(), &mut out);
         head.each_field(|name, value| {
             if !is_own(name) {
                 write_field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
