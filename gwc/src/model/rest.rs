@@ -8,14 +8,14 @@ use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, Tree};
 use policy::traffic::split;
 
 use super::api::{authenticated, check_path_texts};
-use super::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT};
+use super::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
 use super::open::{self, Judged, Open};
 use super::routes::at_one_place;
 use super::security::{Schemes, Written, check_required};
 use super::servers::Servers;
 use super::settings::{ApiEntry, Settings};
 use super::treatment::{Destination, Own, Scopes};
-use super::{Api, Kind, Valued};
+use super::{Api, Kind, Operation, Valued};
 use crate::spec::Spec;
 
 /// An operation for requests that the document does not describe.
@@ -225,6 +225,46 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
                 .help("let one of them have these requests, or change the `base_path` or the `hosts` of a `mount`"),
             );
         }
+    }
+}
+
+/// Operations that can be gone round: `unmatched` gets what is written as none of their paths, and
+/// many upstreams read `//a`, `/a/`, `/a;x` and `/A` as `/a`.
+pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
+    for api in apis {
+        let Some(rest) = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched) else {
+            continue;
+        };
+        let asked = &rest.security.value;
+        let guarded = |one: &&Operation| {
+            let security = &one.security.value;
+            one.internal || !security.admits_anyone() && security != asked
+        };
+        let mut guarded = api.operations.iter().filter(guarded);
+        let Some(first) = guarded.next() else {
+            continue;
+        };
+        let count = 1 + guarded.count();
+        let (key, upstream) = (&rest.key, &rest.upstream.value);
+        let what = if first.internal {
+            "nobody may call it"
+        } else {
+            "it asks for something else"
+        };
+        sink.push(
+            Diagnostic::new(
+                &WAY_ROUND,
+                rest.span,
+                format!("`{key}` may be a way round {count} of the operations beside it"),
+            )
+            .label(format!(
+                "`{upstream}` gets every path that is written differently, such as `//a`, `/a/`, `/a;x` or `/A` for `/a`"
+            ))
+            .related(first.span, format!("`{}`: {what}", first.key))
+            .help(
+                "write the same `security` at the document's root, or make sure that the upstream reads paths to the letter",
+            ),
+        );
     }
 }
 

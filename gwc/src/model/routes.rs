@@ -55,6 +55,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     first_few(overlaps, sink);
     surprise::hidden_mounts(apis, sink);
     rest::clashes(apis, sink);
+    rest::ways_round(apis, sink);
     for api in apis {
         mounts_at_one_place(api, sink);
         for operation in &api.operations {

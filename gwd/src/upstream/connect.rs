@@ -68,7 +68,11 @@ pub(crate) async fn connect(
         }
         opening = pool.may_open();
         if opening.is_none() && in_time(deadline, pool.opened()).await.is_none() {
-            return Err(too_long(&"waiting for a connection"));
+            // Whoever opens one may stand in the queue for it: that is no sign of the host.
+            return Err(match pool.has_seats() {
+                true => too_long(&"waiting for a connection"),
+                false => none_free(pool),
+            });
         }
     }
     let seat = match in_time(deadline, pool.seat(Wish::Any)).await {

@@ -92,6 +92,12 @@ pub(crate) enum Next {
 // === impl State ===
 
 impl State {
+    /// A seat, also where all are taken.
+    pub(crate) fn first_seat(self: &Arc<Self>) -> Seat {
+        self.connections.0.take(u64::MAX);
+        Seat(Arc::clone(self))
+    }
+
     /// A seat, unless all are taken or others wait for one.
     pub(crate) fn seat(self: &Arc<Self>, most: u64) -> Option<Seat> {
         let connections = &self.connections.0;

@@ -135,10 +135,10 @@ fn each_try_has_its_time_and_all_of_them_together() {
     let served = shop.serve();
     let start = std::time::Instant::now();
     let answer = get(served.address, "/a");
-    assert_eq!(
-        (answer.status, answer.problem().as_str()),
-        (504, "upstream_timeout")
-    );
+    assert_eq!(answer.status, 504);
+    // The end may come while the last try still connects.
+    let reasons = ["upstream_timeout", "upstream_connect_timeout"];
+    assert!(reasons.contains(&answer.problem().as_str()));
     assert!(start.elapsed() < Duration::from_secs(2));
     let tries = upstream.connections.load(Ordering::SeqCst);
     assert!((3..=5).contains(&tries), "{tries}");

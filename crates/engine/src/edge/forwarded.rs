@@ -21,6 +21,8 @@ pub(super) const FORWARDING: [&str; 8] = [
 ];
 /// What begins the name of a field that says who calls; only the gateway sets those.
 const IDENTITY: &str = "x-consumer-";
+/// Which try at an upstream a request is; only the gateway says that.
+const ATTEMPT: &str = "x-gateway-attempt";
 
 /// Whether a field is one that only the gateway (or a trusted proxy) may set, also in the
 /// spellings that some servers fold into it: `_` and `.` for `-` (CVE-2026-88011).
@@ -37,7 +39,7 @@ pub(super) fn is_managed(name: &str, trusted: bool) -> bool {
     } else {
         name
     };
-    if plain.starts_with(IDENTITY) {
+    if plain.starts_with(IDENTITY) || plain == ATTEMPT {
         return true;
     }
     let forwarding = FORWARDING.contains(&plain);

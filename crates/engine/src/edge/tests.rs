@@ -352,6 +352,7 @@ fn only_what_may_trail_is_announced_and_passed() {
         "x_forwarded.for",
         "forwarded",
         "x-consumer-name",
+        "x-gateway-attempt",
         "x-request-id",
     ];
     for name in names {

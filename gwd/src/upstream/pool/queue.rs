@@ -57,6 +57,11 @@ impl Pool {
         if let Some(seat) = self.state.seat(self.connections_max.get()) {
             return Seated::New(seat);
         }
+        // One that is shared is had by each worker, whatever the bound: it does not go from one to
+        // another, and would keep the others waiting for as long as it lives (Envoy does so, too).
+        if wish == Wish::Any && self.shares() && self.shared.borrow().is_empty() {
+            return Seated::New(self.state.first_seat());
+        }
         // None comes back that tells of one client.
         let wish = match self.proxy {
             Some(_) => Wish::New,
