@@ -162,10 +162,16 @@ fn without_security_somebody_must_say_that_anyone_may_call() {
     );
     assert_eq!(
         wrong(&plain, &root("unmatched: v, public: true")),
-        ["public-without-effect: `a#unmatched` needs a credential all the same"]
+        [
+            "way-round: `a#unmatched` may be a way round 1 of the operations beside it",
+            "public-without-effect: `a#unmatched` needs a credential all the same"
+        ]
     );
     let staff = gateway("a: {path: a.yaml}", "required: {auth: [keys]}\n");
-    assert_eq!(wrong(&staff, &root("unmatched: v")), [""; 0]);
+    assert_eq!(
+        wrong(&staff, &root("unmatched: v")),
+        ["way-round: `a#unmatched` may be a way round 1 of the operations beside it"]
+    );
 }
 
 #[test]
