@@ -1,29 +1,25 @@
 //! One API: its document against gateway.yaml.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 
 use bundle::ir::{self, Link};
 use diag::shape::{self, BAD_VALUE, Shape};
-use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, Spanned, suggest};
-use engine::path::normalise_literal;
+use diag::{Diagnostic, NodeId, NodeRef, Sink, Span, suggest};
 use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
 use policy::{Checked, Phase, conditions, forms};
 
-use super::lints::{
-    ALIAS_DIFFERS, FRAGMENT_IN_PATH, NO_UPSTREAM, QUERY_IN_PATH, SERVER_PATH_DIFFERS,
-    UNFILLED_PATH, UNKNOWN_ALIAS,
-};
+use super::alias::{self, Alias};
+use super::lints::{NO_UPSTREAM, SERVER_PATH_DIFFERS, UNFILLED_PATH};
 use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
 use super::servers::{self, Servers};
 use super::settings::{ApiEntry, Settings, policies};
 use super::treatment::{Own, Scopes};
-use super::{AllNames, Api, Defined, Operation, Origin, Validation, later, rest};
+use super::{AllNames, Api, Defined, Operation, Origin, Validation, later, path_item, rest};
 use crate::lint::allow;
 use crate::project::files::{Document, Files};
-use crate::spec::{In, PathItem, Spec};
+use crate::spec::{In, Spec};
 use crate::vocab::extension::OPERATION;
 
 /// Resolves one API. What is wrong is reported; operations that cannot be resolved are left out.
@@ -65,7 +61,7 @@ pub fn resolve(
     let mut homeless: Vec<(String, Span)> = Vec::new();
     let mut aliases: Vec<Alias> = Vec::new();
     for (path_index, item) in spec.paths.iter().enumerate() {
-        let Some((template, conditions)) = template(files, item, sink) else {
+        let Some((template, conditions)) = path_item::template(files, item, sink) else {
             continue;
         };
         for (index, operation) in item.operations.iter().enumerate() {
@@ -169,7 +165,7 @@ pub fn resolve(
             if let Some(path) = get("rewrite").and_then(|rewrite| rewrite.get("path")) {
                 check_rewrite(path, &template, sink);
             }
-            if let Some(of) = alias_of(item.x_gateway.map(node)) {
+            if let Some(of) = alias::of(item.x_gateway.map(node)) {
                 aliases.push(Alias {
                     of,
                     key,
@@ -210,13 +206,13 @@ pub fn resolve(
                 path: item.template.value.clone(),
                 path_span: item.template.span,
                 span: operation.key_span,
-                template: cased(
-                    styled(&template, &operation.parameters, node),
+                template: path_item::cased(
+                    path_item::styled(&template, &operation.parameters, node),
                     item.x_gateway.map(node),
                 ),
                 conditions,
-                priority: priority(item.x_gateway.map(node)),
-                trailing_slash: trailing_slash(item.x_gateway.map(node)),
+                priority: path_item::priority(item.x_gateway.map(node)),
+                trailing_slash: path_item::trailing_slash(item.x_gateway.map(node)),
                 internal,
                 validation: validation(
                     [get("validate"), root_default("validate")],
@@ -259,7 +255,7 @@ pub fn resolve(
     let rest = rest::resolve(&asked, &mut found, sink);
     let written = spec.paths.iter().map(|item| item.operations.len());
     open.report(entry, written.sum::<usize>() + rest.len(), settings, sink);
-    check_aliases(&aliases, &spec, &operations, sink);
+    alias::check(&aliases, &spec, &operations, sink);
     report_homeless(&homeless, entry, settings, sink);
     check_servers(&spec, entry, sink);
     servers::check(&files.tree, &spec, sink);
@@ -323,74 +319,6 @@ fn check_extensions(
 
 /// One finding for all operations that go nowhere: the mend is one line. A default that names
 /// nothing was reported as such.
-/// An operation that only documents another.
-struct Alias {
-    /// The path that it documents, and where that is said.
-    of: Spanned<String>,
-    key: String,
-    method: Cow<'static, str>,
-    span: Span,
-    security: ir::Security,
-}
-
-fn alias_of(extension: Option<NodeRef<'_>>) -> Option<Spanned<String>> {
-    let of = extension?.get("alias_of")?;
-    Some(Spanned::new(of.as_str()?.to_owned(), of.span()))
-}
-
-/// What an alias documents must be there, and be open to the same callers: a reader of the document
-/// believes it.
-fn check_aliases(aliases: &[Alias], spec: &Spec, operations: &[Operation], sink: &mut Sink) {
-    for alias in aliases {
-        let path = alias.of.value.as_str();
-        let there = spec.paths.iter().any(|item| item.template.value == path);
-        if !there {
-            let paths = spec.paths.iter().map(|item| item.template.value.as_str());
-            let finding = Diagnostic::new(
-                &UNKNOWN_ALIAS,
-                alias.of.span,
-                format!("this document has no path `{}`", path.escape_debug()),
-            );
-            sink.push(match suggest::nearest(path, paths) {
-                Some(near) => finding
-                    .label(format!("did you mean `{near}`?"))
-                    .fix(alias.of.span, near),
-                None => finding.help("write the path key as it stands under `paths`"),
-            });
-            continue;
-        }
-        let same = operations
-            .iter()
-            .find(|operation| operation.path == path && operation.method == alias.method);
-        match same {
-            None => sink.push(
-                Diagnostic::new(
-                    &UNKNOWN_ALIAS,
-                    alias.span,
-                    format!("`{path}` serves no `{}`", alias.method),
-                )
-                .label(format!("`{}` documents what is not there", alias.key))
-                .related(alias.of.span, "`alias_of` is written here")
-                .help("describe the method there as well, or remove it here"),
-            ),
-            Some(operation) if operation.security.value != alias.security => sink.push(
-                Diagnostic::new(
-                    &ALIAS_DIFFERS,
-                    alias.span,
-                    format!(
-                        "`{}` asks for other credentials than `{}`",
-                        alias.key, operation.key
-                    ),
-                )
-                .label("requests are checked as the other one says")
-                .related(operation.span, format!("`{}` is served", operation.key))
-                .help("write the same `security` at both"),
-            ),
-            Some(_) => {}
-        }
-    }
-}
-
 fn report_homeless(
     homeless: &[(String, Span)],
     entry: &ApiEntry,
@@ -532,131 +460,6 @@ fn check_servers(spec: &Spec, entry: &ApiEntry, sink: &mut Sink) {
     }
 }
 
-/// A path key as a template, with the condition that its query makes; none where it cannot be
-/// one, which is reported where OpenAPI is checked.
-fn template(
-    files: &Files,
-    item: &PathItem,
-    sink: &mut Sink,
-) -> Option<(ir::Template, Vec<ir::Condition>)> {
-    let text = item.template.value.as_str();
-    let (text, fragment) = text
-        .split_once('#')
-        .map_or((text, None), |(text, fragment)| (text, Some(fragment)));
-    if fragment.is_some() {
-        sink.push(
-            Diagnostic::new(
-                &FRAGMENT_IN_PATH,
-                item.template.span,
-                format!("clients never send what stands behind `#`: this is served as `{text}`"),
-            )
-            .help(
-                "remove the fragment, or tell the operations apart by path, method or a condition",
-            ),
-        );
-    }
-    let (path, query) = text
-        .split_once('?')
-        .map_or((text, None), |(path, query)| (path, Some(query)));
-    let mut conditions = Vec::new();
-    if let Some(query) = query {
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, "{}"));
-            // A path key is written like a URL; conditions stand decoded.
-            let decoded = |text: &str| {
-                String::from_utf8_lossy(&policy::auth::decode_query(text)).into_owned()
-            };
-            // `?k={v}` says that the parameter is there, not what it is.
-            let test = if value.contains('{') {
-                ir::Test::Present
-            } else {
-                ir::Test::Exact(decoded(value))
-            };
-            conditions.push(ir::Condition::Query(decoded(name), test));
-        }
-        sink.push(
-            Diagnostic::new(
-                &QUERY_IN_PATH,
-                item.template.span,
-                format!("served as `{path}` for requests whose query has `{query}`"),
-            )
-            .help("describe the query as parameters, or keep it as a condition"),
-        );
-    }
-    let template = ir::Template::parse(path)
-        .ok()?
-        .map_literals(|literal| normalise_literal(&literal));
-    let extension = item.x_gateway.map(|id| files.tree.at(id));
-    let matching = extension.and_then(|node| node.get("match"));
-    let template = match matching.and_then(NodeRef::scalar_text) {
-        Some("prefix") => template.into_prefix(),
-        Some("exact") if template.parameters().next().is_some() => {
-            if let Some(node) = matching {
-                sink.push(
-                    Diagnostic::new(
-                        &BAD_VALUE,
-                        node.span(),
-                        "a path with parameters cannot be matched exactly",
-                    )
-                    .help("write `template`"),
-                );
-            }
-            template
-        }
-        _ => template,
-    };
-    Some((template, conditions))
-}
-
-/// Parameters of style `matrix` and `label` bring literals of their own: `;name={}` and `.{}`
-/// (OpenAPI 3.1 §4.8.12.2).
-fn styled<'a>(
-    template: &ir::Template,
-    parameters: &[crate::spec::Parameter],
-    node: impl Fn(NodeId) -> NodeRef<'a>,
-) -> ir::Template {
-    let style = |name: &str| {
-        let parameter = parameters
-            .iter()
-            .find(|parameter| parameter.place == In::Path && parameter.name.value == name)?;
-        node(parameter.node).get("style")?.as_str()
-    };
-    let styles: Vec<_> = template
-        .parameters()
-        .map(|name| (name.to_owned(), style(name)))
-        .collect();
-    if !styles
-        .iter()
-        .any(|(_, style)| matches!(style, Some("matrix" | "label")))
-    {
-        return template.clone();
-    }
-    let mut text = template.to_string();
-    for (name, style) in styles {
-        let before = match style {
-            Some("matrix") => format!(";{name}="),
-            Some("label") => ".".to_owned(),
-            _ => continue,
-        };
-        text = text.replace(&format!("{{{name}}}"), &format!("{before}{{{name}}}"));
-    }
-    let styled = ir::Template::parse(&text).unwrap_or_else(|_| template.clone());
-    if template.is_prefix() {
-        styled.into_prefix()
-    } else {
-        styled
-    }
-}
-
-/// The template as `case_insensitive` says.
-fn cased(template: ir::Template, extension: Option<NodeRef<'_>>) -> ir::Template {
-    let said = extension.and_then(|node| node.get("case_insensitive"));
-    match said.and_then(NodeRef::as_bool) {
-        Some(true) => template.into_folded(),
-        Some(false) | None => template,
-    }
-}
-
 /// What an operation says about its requests on their way.
 fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding {
     let Some(node) = extension else {
@@ -684,22 +487,4 @@ fn forwarding(extension: Option<NodeRef<'_>>, sink: &mut Sink) -> ir::Forwarding
 fn validation(nearest: [Option<NodeRef<'_>>; 2], default: Validation) -> Validation {
     let said = nearest.into_iter().flatten().next();
     said.map_or(default, Validation::of_requests)
-}
-
-fn trailing_slash(extension: Option<NodeRef<'_>>) -> ir::TrailingSlash {
-    let said = extension.and_then(|node| node.get("trailing_slash"));
-    match said.and_then(NodeRef::scalar_text) {
-        Some("redirect") => ir::TrailingSlash::Redirect,
-        Some("ignore") => ir::TrailingSlash::Ignore,
-        _ => ir::TrailingSlash::Strict,
-    }
-}
-
-fn priority(extension: Option<NodeRef<'_>>) -> i32 {
-    let value = extension
-        .and_then(|node| node.get("priority"))
-        .and_then(NodeRef::as_i64);
-    value
-        .and_then(|value| i32::try_from(value).ok())
-        .unwrap_or(0)
 }

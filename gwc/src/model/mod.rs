@@ -4,6 +4,7 @@
 //! [`settings`] reads gateway.yaml, [`api`] resolves one document against it (inheritance,
 //! names, security), [`routes`] compares all of them with each other.
 
+mod alias;
 pub mod api;
 mod later;
 pub mod limits;
@@ -11,6 +12,7 @@ pub mod lints;
 mod names;
 pub mod open;
 pub mod overlap;
+mod path_item;
 pub mod rest;
 pub mod routes;
 mod security;
