@@ -14,8 +14,6 @@ use policy::traffic::retry::{Checked, Condition, Times};
 use crate::proxy::failure::Kind;
 use crate::upstream::shared::State;
 
-/// Says to the upstream which try it is.
-pub(crate) static ATTEMPT: HeaderName = HeaderName::from_static("x-gateway-attempt");
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 

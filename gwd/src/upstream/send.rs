@@ -11,6 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use bundle::ir;
+use engine::edge::X_GATEWAY_ATTEMPT;
 use engine::{RouteRef, forward};
 use http::Response;
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
@@ -97,14 +98,14 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         let outcome = call.attempt(source, record).await;
         return call.finish(outcome, in_flight, record);
     };
-    // Nobody else may say which try it is.
-    call.head.headers.remove(&retry::ATTEMPT);
+    // The client's was taken out at the edge; no policy may say which try it is, either.
+    call.head.headers.remove(&X_GATEWAY_ATTEMPT);
     let mut number = 0;
     let mut _place = None;
     loop {
         if number > 0 {
             let number = HeaderValue::from(number + 1);
-            call.head.headers.insert(&retry::ATTEMPT, number);
+            call.head.headers.insert(&X_GATEWAY_ATTEMPT, number);
         }
         let outcome = call.attempt(source.again(), record).await;
         let (why, headers) = match &outcome {

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{FORWARDED, HeaderMap};
 
-use crate::edge::X_FORWARDED_FOR;
+use crate::edge::{X_FORWARDED_FOR, X_GATEWAY_ATTEMPT};
 use crate::snapshot::Listener;
 
 /// The forwarding fields: believed from trusted proxies only.
@@ -21,8 +21,6 @@ pub(super) const FORWARDING: [&str; 8] = [
 ];
 /// What begins the name of a field that says who calls; only the gateway sets those.
 const IDENTITY: &str = "x-consumer-";
-/// Which try at an upstream a request is; only the gateway says that.
-const ATTEMPT: &str = "x-gateway-attempt";
 
 /// Whether a field is one that only the gateway (or a trusted proxy) may set, also in the
 /// spellings that some servers fold into it: `_` and `.` for `-` (CVE-2026-88011).
@@ -39,7 +37,7 @@ pub(super) fn is_managed(name: &str, trusted: bool) -> bool {
     } else {
         name
     };
-    if plain.starts_with(IDENTITY) || plain == ATTEMPT {
+    if plain.starts_with(IDENTITY) || plain == X_GATEWAY_ATTEMPT.as_str() {
         return true;
     }
     let forwarding = FORWARDING.contains(&plain);

@@ -140,6 +140,8 @@ pub fn admit(
 
 /// `x-request-id`
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Which try at an upstream a request is; only the gateway says that.
+pub static X_GATEWAY_ATTEMPT: HeaderName = HeaderName::from_static("x-gateway-attempt");
 /// `x-forwarded-for`
 pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
