@@ -15,10 +15,10 @@ use crate::websocket::HANDSHAKE;
 /// What version 2 begins with, as the text has it.
 const V2: &[u8] = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a";
 
-/// A server that keeps what comes first on each connection, and answers one request on it.
+/// A server that keeps what comes and answers every request, as many as come on a connection.
 struct Raw {
     address: SocketAddr,
-    /// By connection: all bytes up to the end of a head, or to the end.
+    /// By request: all bytes up to the end of its head, or to the connection's end.
     came: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -41,7 +41,7 @@ impl Raw {
         self.came.lock().unwrap().clone()
     }
 
-    /// What came before the request on each connection, and its head.
+    /// What came before each request, and its head.
     fn split(&self) -> Vec<(Vec<u8>, String)> {
         let came = self.came();
         let came = came.iter().map(|bytes| {
@@ -53,19 +53,31 @@ impl Raw {
     }
 }
 
+/// Whether a request's head is there; version 2 begins as a head ends.
+fn is_request(bytes: &[u8]) -> bool {
+    bytes.windows(5).any(|five| five == b"GET /") && bytes.ends_with(b"\r\n\r\n")
+}
+
 fn answer(mut stream: TcpStream, kept: &Mutex<Vec<Vec<u8>>>) {
-    let mut bytes = Vec::new();
     let mut buffer = [0; 1_024];
-    while !bytes.windows(5).any(|five| five == b"GET /") || !bytes.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut buffer) {
-            Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
-            Ok(_) | Err(_) => break,
+    loop {
+        let mut bytes = Vec::new();
+        let mut open = true;
+        while open && !is_request(&bytes) {
+            match stream.read(&mut buffer) {
+                Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
+                Ok(_) | Err(_) => open = false,
+            }
         }
+        if !bytes.is_empty() {
+            kept.lock().unwrap().push(bytes);
+        }
+        if !open {
+            return;
+        }
+        // It keeps the connection, whatever it is told.
+        say(&mut stream, "content-length: 2\r\n", "ok");
     }
-    kept.lock().unwrap().push(bytes);
-    // It would keep the connection.
-    say(&mut stream, "content-length: 2\r\n", "ok");
-    let _until_the_other_end_closes = stream.read(&mut buffer);
 }
 
 fn telling(upstream: SocketAddr, version: ProxyVersion) -> Shop {
