@@ -58,7 +58,7 @@ pub(crate) enum Kind {
 }
 
 /// An accident.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
     /// For the log only; the client does not see it.

@@ -305,6 +305,11 @@ impl UpstreamSocket {
         self.seat = Some(seat);
     }
 
+    /// Closes it and gives up its seat.
+    pub(crate) fn stand_up(self) -> Option<Seat> {
+        self.seat
+    }
+
     /// What has ended the TLS around it; none where nothing has.
     pub(crate) fn tls_failure(&mut self) -> Option<rustls::Error> {
         match &mut self.wire {

@@ -1,6 +1,5 @@
 //! Opening a connection to a target.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -10,6 +9,7 @@ use http::uri::Scheme;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::clock::Clock;
 use crate::deadlines::Slot;
 use crate::descriptors;
 use crate::proxy::failure::{Failure, Kind};
@@ -53,30 +53,81 @@ pub(crate) struct Opened {
     pub(crate) round: u64,
 }
 
+/// How long a connection may take.
+pub(crate) struct Times<'a> {
+    pub(crate) deadline: &'a Slot,
+    pub(crate) clock: Clock,
+    /// Until when it is waited for one: the request's own time.
+    pub(crate) until_ms: u64,
+    /// How long the host may take to let one be opened (`timeouts.connect`).
+    pub(crate) connect_ms: u64,
+}
+
+/// Why there is no connection.
+pub(crate) enum Missed {
+    /// The host was asked for one: what came of it is a sign of the host.
+    Failed(Failure),
+    /// It was not asked, or not given its time.
+    Unasked(Failure),
+}
+
 /// Opens a connection to a host and speaks on it what the upstream speaks. Where the upstream has
 /// as many as it may, one that comes back meanwhile is as good.
 pub(crate) async fn connect(
     pool: &Rc<Pool>,
+    wish: Wish,
     ends: Ends,
-    deadline: &Slot,
-) -> Result<Lease, Failure> {
-    // One that others can use is opened once, and all that wait use it.
-    let mut opening = None;
-    while opening.is_none() && pool.shares() {
-        if let Some(lease) = pool.share() {
+    times: &Times<'_>,
+) -> Result<Lease, Missed> {
+    if !pool.shares() {
+        return connect_on(pool.seat(wish), pool, ends, times).await;
+    }
+    let behind = match wish {
+        Wish::Any => 0,
+        Wish::Unused | Wish::Own => pool.made(),
+    };
+    let opening = loop {
+        if let Some(lease) = pool.share(behind) {
             return Ok(lease);
         }
-        opening = pool.may_open();
-        if opening.is_none() && in_time(deadline, pool.opened()).await.is_none() {
-            // Whoever opens one may stand in the queue for it: that is no sign of the host.
-            return Err(match pool.has_seats() {
-                true => too_long(&"waiting for a connection"),
-                false => none_free(pool),
-            });
+        if let Some(opening) = pool.room.may_open() {
+            break opening;
+        }
+        match times.wait(pool.room.changed()).await {
+            Some(Ok(())) => {}
+            Some(Err(failure)) => return Err(Missed::Unasked(failure)),
+            // Whoever opens one may stand in the queue for it.
+            None if !pool.has_seats() => return Err(none_free(pool)),
+            None => {
+                let why = format_args!(
+                    "another request's connecting to {} took longer than this one may wait",
+                    pool.address
+                );
+                let failure = Failure::because(Kind::ConnectTimeout, &why);
+                return Err(Missed::Unasked(failure));
+            }
+        }
+    };
+    let opened = connect_on(pool.seat(wish), pool, ends, times).await;
+    if let Err(Missed::Failed(failure)) = &opened {
+        opening.failed(failure);
+        // An exchange may have ended meanwhile.
+        if let Some(lease) = pool.share(behind) {
+            return Ok(lease);
         }
     }
-    let seat = match in_time(deadline, pool.seat(Wish::Any)).await {
-        Some(Seated::New(seat)) => seat,
+    opened
+}
+
+/// A connection by a seat, on which HTTP is spoken.
+async fn connect_on(
+    seat: impl Future<Output = Seated>,
+    pool: &Rc<Pool>,
+    ends: Ends,
+    times: &Times<'_>,
+) -> Result<Lease, Missed> {
+    let (seat, waited) = match times.wait(seat).await {
+        Some(Seated::New { seat, waited }) => (seat, waited),
         Some(Seated::Kept(lease)) => return Ok(lease),
         None => return Err(none_free(pool)),
     };
@@ -84,63 +135,58 @@ pub(crate) async fn connect(
         socket,
         http2,
         round,
-    } = open_on(seat, pool, ends, pool.offer(), deadline).await?;
+    } = open_on(seat, waited, pool, ends, pool.offer(), times).await?;
     pool.agreed(http2);
-    let lease = match http2 {
-        false => pool.alone(socket, round),
-        true => {
-            let scheme = match pool.tls {
-                Some(_) => Scheme::HTTPS,
-                None => Scheme::HTTP,
-            };
-            let bounds = http2::Bounds {
-                scheme,
-                streams: pool.streams(),
-                head_bytes_max: pool.head_bytes_max(),
-            };
-            let connection = http2::Connection::open(socket, bounds, &pool.gauge).await;
-            let connection =
-                connection.map_err(|error| Failure::because(Kind::ConnectFailed, &error))?;
-            pool.shared(connection, round)
-        }
+    if !http2 {
+        return Ok(pool.alone(socket, round));
+    }
+    let scheme = match pool.tls {
+        Some(_) => Scheme::HTTPS,
+        None => Scheme::HTTP,
     };
-    drop(opening);
-    Ok(lease)
+    let bounds = http2::Bounds {
+        scheme,
+        streams: pool.streams(),
+        head_bytes_max: pool.head_bytes_max(),
+        room: Rc::clone(&pool.room),
+    };
+    let connection = http2::Connection::open(socket, bounds, &pool.gauge).await;
+    let connection = connection
+        .map_err(|error| Missed::Failed(Failure::because(Kind::ConnectFailed, &error)))?;
+    Ok(pool.shared(connection, round))
 }
 
-fn too_long(what: &dyn fmt::Display) -> Failure {
-    Failure::because(Kind::ConnectTimeout, &format_args!("{what} took too long"))
-}
-
-fn none_free(pool: &Pool) -> Failure {
+fn none_free(pool: &Pool) -> Missed {
     let most = pool.connections_max();
     let why = format_args!(
-        "the upstream has its {most} connections (`limits.connections`), and none became free"
+        "the upstream has its {most} connections (`limits.connections`), and none became free in the request's time (`timeout`)"
     );
-    Failure::because(Kind::Overflow, &why)
+    Missed::Unasked(Failure::because(Kind::Overflow, &why))
 }
 
-/// Opens a connection to a host. The deadline is the caller's; it is watched here.
+/// Opens a connection to a host that nobody else uses.
 pub(crate) async fn open(
     pool: &Rc<Pool>,
     ends: Ends,
     offer: Offer,
-    deadline: &Slot,
-) -> Result<Opened, Failure> {
-    match in_time(deadline, pool.seat(Wish::New)).await {
-        Some(Seated::New(seat)) => open_on(seat, pool, ends, offer, deadline).await,
+    times: &Times<'_>,
+) -> Result<Opened, Missed> {
+    match times.wait(pool.seat(Wish::Own)).await {
+        Some(Seated::New { seat, waited }) => open_on(seat, waited, pool, ends, offer, times).await,
         Some(Seated::Kept(_)) | None => Err(none_free(pool)),
     }
 }
 
-/// Opens the connection of a seat.
+/// Opens the connection of a seat. The host has its time for that from now on, as far as the
+/// request has it.
 async fn open_on(
     seat: Seat,
+    waited: bool,
     pool: &Pool,
     ends: Ends,
     offer: Offer,
-    deadline: &Slot,
-) -> Result<Opened, Failure> {
+    times: &Times<'_>,
+) -> Result<Opened, Missed> {
     let dialled = dial(Dial {
         address: &pool.address,
         name: &pool.name,
@@ -149,12 +195,35 @@ async fn open_on(
         purpose: Purpose::Request,
         header: pool.proxy.map(|version| header(version, Some(ends))),
     });
-    let opened = in_time(deadline, dialled).await;
-    let opened =
-        opened.unwrap_or_else(|| Err(too_long(&format_args!("connecting to {}", pool.address))));
-    let mut opened = opened?;
-    opened.socket.sit(seat);
-    Ok(opened)
+    let now_ms = times.clock.now_ms();
+    let left_ms = times.until_ms.saturating_sub(now_ms);
+    times.deadline.set(now_ms + times.connect_ms.min(left_ms));
+    match in_time(times.deadline, dialled).await {
+        Some(Ok(mut opened)) => {
+            opened.socket.sit(seat);
+            Ok(opened)
+        }
+        Some(Err(failure)) if failure.kind == Kind::Overflow => Err(Missed::Unasked(failure)),
+        Some(Err(failure)) => Err(Missed::Failed(failure)),
+        None if left_ms >= times.connect_ms => {
+            let why = format_args!(
+                "connecting to {} took longer than {} ms (`timeouts.connect`)",
+                pool.address, times.connect_ms
+            );
+            Err(Missed::Failed(Failure::because(Kind::ConnectTimeout, &why)))
+        }
+        None => {
+            let why = format_args!(
+                "connecting to {} took longer than the {left_ms} ms that the request had left (`timeout`)",
+                pool.address
+            );
+            // What was waited for is no sign of the host.
+            Err(match waited {
+                true => Missed::Unasked(Failure::because(Kind::Overflow, &why)),
+                false => Missed::Failed(Failure::because(Kind::ConnectTimeout, &why)),
+            })
+        }
+    }
 }
 
 /// Opens a connection to a host, over TLS to its name where there is any. The caller bounds the
@@ -229,6 +298,25 @@ async fn tell(stream: &mut (impl AsyncWrite + Unpin), header: Option<Vec<u8>>) -
     match header {
         None => Ok(()),
         Some(header) => stream.write_all(&header).await,
+    }
+}
+
+// === impl Times ===
+
+impl Times<'_> {
+    /// What is waited for, or none where the request's time is over first.
+    async fn wait<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
+        self.deadline.set(self.until_ms);
+        in_time(self.deadline, awaited).await
+    }
+}
+
+// === impl Missed ===
+
+impl From<Missed> for Failure {
+    fn from(missed: Missed) -> Self {
+        let (Missed::Failed(failure) | Missed::Unasked(failure)) = missed;
+        failure
     }
 }
 

@@ -21,7 +21,8 @@ use policy::{Cx, RequestHead};
 use crate::proxy::body::RequestBody;
 use crate::proxy::stream::Stream;
 use crate::upstream::affinity::Affinity;
-use crate::upstream::connect::{connect, in_time};
+use crate::upstream::connect::{Times, connect, in_time};
+use crate::upstream::pool::queue::Wish;
 use crate::upstream::proxy_header::Ends;
 use crate::upstream::transport::{Call, Incoming};
 use crate::upstream::{Looking, Service, Tried};
@@ -164,12 +165,17 @@ impl Copies {
         .await;
         let now_ms = worker.shared.clock.now_ms();
         let idle = pool.checkout(false, now_ms);
-        deadline.set(now_ms + service.connect_timeout_ms);
+        let times = Times {
+            deadline: &deadline,
+            clock: worker.shared.clock,
+            until_ms: now_ms + self.timeout_ms,
+            connect_ms: service.connect_timeout_ms,
+        };
         let mut lease = match idle {
             Some(lease) => lease,
             // A copy takes no connection from those who wait for one.
             None if !pool.has_seats() => return "overflow",
-            None => match connect(pool, self.ends, &deadline).await {
+            None => match connect(pool, Wish::Any, self.ends, &times).await {
                 Ok(lease) => lease,
                 Err(_) => return "failed",
             },

@@ -10,6 +10,7 @@
 //! be repeated (data-plane.md §7).
 
 pub(crate) mod queue;
+pub(crate) mod room;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,7 +21,6 @@ use h2::ext::Protocol;
 use http::{Request, Response};
 use policy::StateId;
 use rustc_hash::FxHashMap;
-use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::proxy::body::RequestBody;
@@ -32,6 +32,7 @@ use crate::upstream::address::Address;
 use crate::upstream::balance::Average;
 use crate::upstream::connections::Waiter;
 use crate::upstream::hosts::Endpoint;
+use crate::upstream::pool::room::Room;
 use crate::upstream::shared::{Host, State};
 use crate::upstream::transport::{Begun, Call, CallError, Incoming, Transport};
 use crate::upstream::{http1, http2};
@@ -86,13 +87,13 @@ pub(crate) struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// Came back for somebody who waits, and was not taken yet.
     kept: RefCell<Vec<(Arc<Waiter>, Idle)>>,
-    /// Connections of HTTP/2; the first that has room is used.
-    shared: RefCell<Vec<http2::Connection>>,
+    /// Connections of HTTP/2, each with its number; the first that has room is used.
+    shared: RefCell<Vec<(u64, http2::Connection)>>,
+    /// Shared connections so far.
+    made: Cell<u64>,
     /// How many exchanges the host bears on each, as it said last.
     streams: Cell<usize>,
-    /// Somebody opens one that others wait for.
-    opening: Cell<bool>,
-    opened: Notify,
+    pub(crate) room: Rc<Room>,
     /// HTTP/1.1 was agreed on last.
     declined: Cell<bool>,
     idle_timeout_ms: Cell<u64>,
@@ -105,6 +106,8 @@ pub(crate) struct Pool {
 
 struct Idle {
     transport: Transport,
+    /// Of the TLS, in which it was opened.
+    round: u64,
     since_ms: u64,
 }
 
@@ -122,9 +125,6 @@ pub(crate) struct Lease {
     /// None of a shared connection, which counts itself.
     _active: Option<Active>,
 }
-
-/// The right to open a shared connection; whoever waits for one looks again when it is dropped.
-pub(crate) struct Opening(Rc<Pool>);
 
 struct Active(Arc<PoolGauge>);
 
@@ -168,9 +168,9 @@ impl Pools {
                 idle: RefCell::default(),
                 kept: RefCell::default(),
                 shared: RefCell::default(),
+                made: Cell::new(0),
                 streams: Cell::new(http2::STREAMS_ASSUMED),
-                opening: Cell::new(false),
-                opened: Notify::new(),
+                room: Room::new(state, &worker.wanted),
                 declined: Cell::new(false),
                 idle_timeout_ms: Cell::default(),
                 connections_max: Cell::default(),
@@ -203,7 +203,7 @@ impl Pool {
     /// the connection turns out to be dead.
     pub(crate) fn checkout(self: &Rc<Self>, repeatable: bool, now_ms: u64) -> Option<Lease> {
         if self.protocol != ir::UpstreamProtocol::H1
-            && let Some(lease) = self.share()
+            && let Some(lease) = self.share(0)
         {
             return Some(lease);
         }
@@ -225,7 +225,7 @@ impl Pool {
             }
             self.gauge.idle(-1);
             if youngest.transport.is_ready() {
-                return Some(self.lease(youngest.transport, self.round.get()));
+                return Some(self.lease(youngest.transport, youngest.round));
             }
         }
         None
@@ -235,6 +235,7 @@ impl Pool {
     /// was agreed on last counts, and of a host that was not asked yet the best is hoped.
     pub(crate) fn shares(&self) -> bool {
         match self.protocol {
+            _ if self.proxy.is_some() => false,
             ir::UpstreamProtocol::H1 => false,
             ir::UpstreamProtocol::H2c | ir::UpstreamProtocol::H2 => true,
             ir::UpstreamProtocol::Auto => self.tls.is_some() && !self.declined.get(),
@@ -268,16 +269,22 @@ impl Pool {
         }
     }
 
-    /// A shared connection that has room for one more.
-    pub(crate) fn share(self: &Rc<Self>) -> Option<Lease> {
+    /// A shared connection that has room for one more, behind so many that were made before.
+    pub(crate) fn share(self: &Rc<Self>, behind: u64) -> Option<Lease> {
         self.leave_behind();
         let mut shared = self.shared.borrow_mut();
-        shared.retain(http2::Connection::is_ready);
-        if let Some(one) = shared.first() {
+        shared.retain(|(_, one)| one.is_ready());
+        if let Some((_, one)) = shared.first() {
             self.streams.set(one.streams().min(http2::STREAMS_ASSUMED));
         }
-        let roomy = shared.iter().find(|one| one.has_room());
-        roomy.map(|one| self.lease(Transport::Http2(one.clone()), self.round.get()))
+        let mut shared = shared.iter();
+        let roomy = shared.find(|(number, one)| *number > behind && one.has_room());
+        roomy.map(|(_, one)| self.lease(Transport::Http2(one.clone()), self.round.get()))
+    }
+
+    /// How many shared connections were made so far.
+    pub(crate) fn made(&self) -> u64 {
+        self.made.get()
     }
 
     /// A connection of HTTP/1.1 that has just been opened, in a round of the TLS.
@@ -291,24 +298,15 @@ impl Pool {
         let lease = self.lease(Transport::Http2(connection.clone()), round);
         self.leave_behind();
         if round == self.round.get() {
-            self.shared.borrow_mut().push(connection);
+            self.made.set(self.made.get() + 1);
+            self.shared.borrow_mut().push((self.made.get(), connection));
         }
         lease
-    }
-
-    /// The right to open a shared connection, or none where somebody else has it.
-    pub(crate) fn may_open(self: &Rc<Self>) -> Option<Opening> {
-        (!self.opening.replace(true)).then(|| Opening(Rc::clone(self)))
     }
 
     /// How many exchanges a new shared connection takes until the host has said more.
     pub(crate) fn streams(&self) -> usize {
         self.streams.get()
-    }
-
-    /// Waits until whoever opens a connection has done so, or failed.
-    pub(crate) async fn opened(&self) {
-        self.opened.notified().await;
     }
 
     /// Bytes that the head of a response may have.
@@ -346,7 +344,7 @@ impl Pool {
         let open = self.state.connections.0.open();
         self.give_way(open.saturating_sub(self.connections_max.get()));
         let mut shared = self.shared.borrow_mut();
-        shared.retain(|one| one.sweep(now_ms, limit_ms));
+        shared.retain(|(_, one)| one.sweep(now_ms, limit_ms));
         self.idle.borrow_mut().retain_mut(|idle| {
             let young = now_ms.saturating_sub(idle.since_ms) < limit_ms;
             let keep = young && idle.transport.is_ready();
@@ -361,15 +359,6 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.state.connections.0.part(&self.gauge);
-    }
-}
-
-// === impl Opening ===
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.0.opening.set(false);
-        self.0.opened.notify_waiters();
     }
 }
 
@@ -412,16 +401,15 @@ impl Lease {
     /// The exchange is over: the connection can be used again where both sides ended clean.
     pub(crate) fn give_back(self, body: &mut Incoming, now_ms: u64) {
         let full = self.pool.idle.borrow().len() >= IDLE_MAX;
-        let outdated = self.round != self.pool.round.get();
         let single = self.pool.proxy.is_some();
-        if full || outdated || single || self.pool.host.has_left() {
+        if full || single || self.pool.host.has_left() {
             return;
         }
         if let Some(transport) = body.take_transport() {
-            let since_ms = now_ms;
             self.pool.keep(Idle {
                 transport,
-                since_ms,
+                round: self.round,
+                since_ms: now_ms,
             });
         }
     }

@@ -26,10 +26,11 @@ use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::upstream::affinity::Affinity;
-use crate::upstream::connect::{connect, in_time};
+use crate::upstream::connect::{Missed, Times, connect, in_time};
 use crate::upstream::fuses::{Fuses, circuit_open, sign, tell};
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
+use crate::upstream::pool::queue::Wish;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::shared::InFlight;
 use crate::upstream::source::Source;
@@ -84,6 +85,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             timeout_ms: out.route.treatment.timeout_ms,
             per_try_ms: retry.and_then(|retry| retry.times.per_try_ms),
             until_ms: None,
+            uploads: matches!(source, Source::Stream { .. }),
             progress: source.progress(),
             gate: None,
         },
@@ -276,7 +278,7 @@ impl Call<'_, '_> {
                 Some(body) => {
                     record.retried("reused_conn_reset");
                     record.upstream_tried(&service.set.endpoints[target]);
-                    lease = match Box::pin(self.connect(target)).await {
+                    lease = match Box::pin(self.connect(target, error.wish())).await {
                         Ok(lease) => lease,
                         // It is gone: another one gets the request.
                         Err(_) => {
@@ -377,7 +379,7 @@ impl Call<'_, '_> {
                 return Ok((lease, true, target));
             }
             record.connect_begins();
-            let opened = self.connect(target).await;
+            let opened = self.connect(target, Wish::Any).await;
             record.connect_ends();
             self.look();
             match opened {
@@ -390,8 +392,10 @@ impl Call<'_, '_> {
         }
     }
 
-    /// A new connection, in its time and within the time of all tries.
-    async fn connect(&self, target: usize) -> Result<Lease, Failure> {
+    /// A new connection, or one that is as good, in its time.
+    async fn connect(&mut self, target: usize, wish: Wish) -> Result<Lease, Failure> {
+        let now_ms = self.now_ms();
+        let until_ms = self.sending.ends_ms(now_ms);
         let Way {
             stream,
             service,
@@ -401,15 +405,17 @@ impl Call<'_, '_> {
         let state = &service.common.state;
         let waits = state.wait(upstream.limits.pending);
         let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
-        let now_ms = self.now_ms();
-        let own_ms = now_ms + service.connect_timeout_ms;
-        let until_ms = self.sending.until_ms.unwrap_or(u64::MAX);
-        stream.deadline.set(own_ms.min(until_ms));
+        let times = Times {
+            deadline: &stream.deadline,
+            clock: stream.worker.shared.clock,
+            until_ms,
+            connect_ms: service.connect_timeout_ms,
+        };
         // Boxed, as all that is rare here: the future of every exchange has room for it.
         let ends = stream.ends(self.way.cx.client);
-        let opened = Box::pin(connect(&service.pools[target], ends, &stream.deadline)).await;
-        judge_connect(service, upstream, target, &opened, stream, now_ms);
-        opened
+        let opened = Box::pin(connect(&service.pools[target], wish, ends, &times)).await;
+        judge_connect(service, upstream, target, &opened, stream);
+        Ok(opened?)
     }
 
     /// How long to wait before a try; none where no time would be left for it.
@@ -465,25 +471,23 @@ impl Call<'_, '_> {
     }
 }
 
-/// Tells who judges targets whether a connection could be opened.
+/// Tells who judges targets whether a connection could be opened. What the gateway lacks is no
+/// sign of the target, nor that a request has waited for others.
 pub(crate) fn judge_connect<T>(
     service: &Service,
     upstream: &ir::Upstream,
     target: usize,
-    opened: &Result<T, Failure>,
+    opened: &Result<T, Missed>,
     stream: &Stream,
-    now_ms: u64,
 ) {
-    // What the gateway lacks is no sign of the target.
-    if opened
-        .as_ref()
-        .is_err_and(|failure| failure.kind == Kind::Overflow)
-    {
-        return;
-    }
-    service.reached(target, opened.is_ok(), now_ms);
-    if opened.is_err() {
-        service.saw(upstream, target, Sign::Broken, &stream.worker, now_ms);
+    let now_ms = stream.worker.shared.clock.now_ms();
+    match opened {
+        Ok(_) => service.reached(target, true, now_ms),
+        Err(Missed::Failed(_)) => {
+            service.reached(target, false, now_ms);
+            service.saw(upstream, target, Sign::Broken, &stream.worker, now_ms);
+        }
+        Err(Missed::Unasked(_)) => {}
     }
 }
 
@@ -494,6 +498,8 @@ struct Sending<'a> {
     per_try_ms: Option<u64>,
     /// When the time of all tries is over; an upload's begins at its end.
     until_ms: Option<u64>,
+    /// The body goes as it comes.
+    uploads: bool,
     progress: Option<Rc<Progress>>,
     gate: Option<Arc<Gate>>,
 }
@@ -525,12 +531,27 @@ impl Sending<'_> {
             (Some(_), Some(_)) => now_ms + CONTINUE_WAIT_MS.min(self.timeout_ms),
             (Some(progress), None) if !progress.done.get() => now_ms + STREAM_IDLE_MS,
             _ => {
-                let all_ms = *self.until_ms.get_or_insert(now_ms + self.timeout_ms);
+                let all_ms = self.all_ms(now_ms);
                 let each_ms = self.per_try_ms.unwrap_or(u64::MAX);
                 all_ms.min(now_ms.saturating_add(each_ms))
             }
         };
         self.stream.deadline.set(at_ms);
+    }
+
+    /// Until when a connection is waited for. Before an upload it is as long as behind it.
+    fn ends_ms(&mut self, now_ms: u64) -> u64 {
+        let done = self.progress.as_ref().is_some_and(|one| one.done.get());
+        match self.uploads && !done {
+            true => now_ms.saturating_add(self.timeout_ms),
+            false => self.all_ms(now_ms),
+        }
+    }
+
+    /// When the time of all tries is over, which begins no later than now.
+    fn all_ms(&mut self, now_ms: u64) -> u64 {
+        let new_ms = now_ms.saturating_add(self.timeout_ms);
+        *self.until_ms.get_or_insert(new_ms)
     }
 
     /// Waits for the response in the time of a try.

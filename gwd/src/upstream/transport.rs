@@ -13,6 +13,8 @@ use http_body::{Body, Frame, SizeHint};
 use crate::proxy::body::{Gate, RequestBody};
 use crate::proxy::failure;
 use crate::proxy::io::UpstreamSocket;
+use crate::upstream::connections::Seat;
+use crate::upstream::pool::queue::Wish;
 use crate::upstream::{http1, http2};
 
 /// A connection that can carry a request.
@@ -74,6 +76,15 @@ impl Transport {
                 let request = call.into_request();
                 Begun::Http2(Box::new((connection, request)))
             }
+        }
+    }
+
+    /// Its place among the connections of its upstream: it is closed, and another may be opened.
+    pub(crate) fn into_seat(self) -> Option<Seat> {
+        match self {
+            Self::Http1(connection) => (*connection).into_io().stand_up(),
+            // The others on it go on.
+            Self::Http2(_) => None,
         }
     }
 
@@ -146,6 +157,15 @@ impl CallError {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
             Self::Http2(error) => error.is_stale(),
             Self::Panicked => false,
+        }
+    }
+
+    /// On which connection the request may go again: what has closed one may have closed those
+    /// that are as old.
+    pub(crate) fn wish(&self) -> Wish {
+        match self {
+            Self::Http2(error) if error.is_of_stream() => Wish::Any,
+            Self::Http1(_) | Self::Http2(_) | Self::Panicked => Wish::Unused,
         }
     }
 

@@ -15,9 +15,10 @@ use crate::proxy::record::Record;
 use crate::proxy::tunnel::Carrier;
 use crate::proxy::websocket::Handshake;
 use crate::tls::connector::Offer;
-use crate::upstream::connect::{Opened, connect, in_time, open};
+use crate::upstream::connect::{Opened, Times, connect, in_time, open};
 use crate::upstream::http2::Answer;
 use crate::upstream::pool::Lease;
+use crate::upstream::pool::queue::Wish;
 use crate::upstream::send::{Answered, Outgoing, admit, affinity, judge_connect};
 use crate::upstream::transport::{Call, Incoming};
 use crate::upstream::{Held, Looking, Tried};
@@ -189,6 +190,8 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
     let affinity = affinity(out);
     let mut tried = Tried::default();
     let mut last = None;
+    let began_ms = out.stream.worker.shared.clock.now_ms();
+    let until_ms = began_ms.saturating_add(out.route.treatment.timeout_ms);
     while !tried.is_full() {
         let now_ms = out.stream.worker.shared.clock.now_ms();
         let looking = Looking {
@@ -207,23 +210,28 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
         let waits = service.common.state.wait(upstream.limits.pending);
         let _waits = waits.ok_or(Failure::new(Kind::Overflow))?;
         let ends = out.stream.ends(out.cx.client);
-        let deadline = &out.stream.deadline;
-        deadline.set(now_ms + service.connect_timeout_ms);
+        let times = Times {
+            deadline: &out.stream.deadline,
+            clock: out.stream.worker.shared.clock,
+            until_ms,
+            connect_ms: service.connect_timeout_ms,
+        };
         let opened = match upstream.protocol {
             // Where both are spoken HTTP/1.1 has WebSockets, and HTTP/2 may not have them.
             UpstreamProtocol::H1 | UpstreamProtocol::Auto => {
-                let opened = open(pool, ends, Offer::Http1, deadline).await;
+                let opened = open(pool, ends, Offer::Http1, &times).await;
                 opened.map(Way::Alone)
             }
             UpstreamProtocol::H2 | UpstreamProtocol::H2c => {
-                connect(pool, ends, deadline).await.map(Way::Shared)
+                let opened = connect(pool, Wish::Any, ends, &times).await;
+                opened.map(Way::Shared)
             }
         };
         record.connect_ends();
-        judge_connect(service, upstream, target, &opened, out.stream, now_ms);
+        judge_connect(service, upstream, target, &opened, out.stream);
         match opened {
             Ok(way) => return Ok((way, target)),
-            Err(failure) => last = Some(failure),
+            Err(missed) => last = Some(missed.into()),
         }
         tried.add(target);
     }

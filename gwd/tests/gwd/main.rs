@@ -53,4 +53,5 @@ mod tunnels;
 mod upstream_limits;
 mod upstream_proxy;
 mod upstream_tls;
+mod waits;
 mod websocket;

@@ -61,7 +61,8 @@ impl Http2Upstream {
         Self::inside(Some(config), builder, usize::MAX, answer)
     }
 
-    fn inside<F>(
+    /// Over TLS where there is any.
+    pub(crate) fn inside<F>(
         tls: Option<rustls::ServerConfig>,
         builder: h2::server::Builder,
         goodbye: usize,

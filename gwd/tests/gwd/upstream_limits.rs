@@ -87,11 +87,11 @@ fn all_workers_together_have_as_many_connections_as_the_upstream_may() {
 fn who_waits_too_long_is_refused_and_more_than_may_wait_are_at_once() {
     let (upstream, go) = holding();
     let mut shop = narrow(&upstream, 1);
-    shop.upstreams[0].connect_timeout_ms = 300;
+    shop.ops[0].timeout_ms = 300;
     shop.upstreams[0].limits.pending = 1;
     let served = shop.serve();
     let mut first = Client::connect(served.address);
-    first.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    first.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 0\r\n\r\n");
     eventually("it is there", || upstream.seen().len() == 1);
     let mut second = Client::connect(served.address);
     let start = std::time::Instant::now();

@@ -3,7 +3,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bundle::digest::Digest;
@@ -22,11 +22,19 @@ use crate::world::{Process, World};
 
 // === the upstream
 
-/// A server of HTTP/1.1 over TLS that answers with what it knows of its client.
+/// A server of HTTP/1.1 over TLS that answers with what it knows of its client. `/a/held` is held
+/// until it is let go.
 pub(crate) struct TlsUpstream {
     pub(crate) address: SocketAddr,
     config: Arc<Mutex<Arc<ServerConfig>>>,
     connections: Arc<AtomicUsize>,
+    held: Arc<Held>,
+}
+
+#[derive(Default)]
+struct Held {
+    count: AtomicUsize,
+    let_go: AtomicBool,
 }
 
 impl TlsUpstream {
@@ -36,17 +44,20 @@ impl TlsUpstream {
             address: listener.local_addr().unwrap(),
             config: Arc::new(Mutex::new(Arc::new(config))),
             connections: Arc::default(),
+            held: Arc::default(),
         };
         let (config, count) = (
             Arc::clone(&upstream.config),
             Arc::clone(&upstream.connections),
         );
+        let held = Arc::clone(&upstream.held);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let Ok(stream) = stream else { return };
                 let number = count.fetch_add(1, Ordering::SeqCst);
                 let config = Arc::clone(&config.lock().unwrap());
-                std::thread::spawn(move || answer(stream, config, number));
+                let held = Arc::clone(&held);
+                std::thread::spawn(move || answer(stream, config, number, &held));
             }
         });
         upstream
@@ -54,6 +65,15 @@ impl TlsUpstream {
 
     pub(crate) fn exchange(&self, config: ServerConfig) {
         *self.config.lock().unwrap() = Arc::new(config);
+    }
+
+    /// Whether a request is held.
+    pub(crate) fn holds(&self) -> bool {
+        self.held.count.load(Ordering::SeqCst) > 0
+    }
+
+    pub(crate) fn let_go(&self) {
+        self.held.let_go.store(true, Ordering::SeqCst);
     }
 
     /// The gateway in front of it.
@@ -74,7 +94,7 @@ pub(crate) fn behind(address: SocketAddr, tls: UpstreamTls) -> Shop {
     shop
 }
 
-fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize) {
+fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize, held: &Held) {
     let session = ServerConnection::new(config).unwrap();
     let mut stream = StreamOwned::new(session, stream);
     let mut head = Vec::new();
@@ -100,7 +120,12 @@ fn answer(stream: TcpStream, config: Arc<ServerConfig>, number: usize) {
             alpn.as_deref().unwrap_or("-"),
             session.handshake_kind() == Some(HandshakeKind::Resumed),
         );
-        let closes = String::from_utf8_lossy(&head).contains("/a/close");
+        let asked = String::from_utf8_lossy(&head);
+        if asked.contains("/a/held") {
+            held.count.fetch_add(1, Ordering::SeqCst);
+            eventually("it is let go", || held.let_go.load(Ordering::SeqCst));
+        }
+        let closes = asked.contains("/a/close");
         let connection = if closes { "close" } else { "keep-alive" };
         let length = body.len();
         let answer = format!(
@@ -155,14 +180,14 @@ pub(crate) fn unchecked() -> UpstreamTls {
     }
 }
 
-fn checked(secrets: &Secrets, authority: &Authority) -> UpstreamTls {
+pub(crate) fn checked(secrets: &Secrets, authority: &Authority) -> UpstreamTls {
     UpstreamTls {
         ca: Some(secrets.write("upstream-ca.pem", &authority.pem)),
         ..UpstreamTls::default()
     }
 }
 
-fn start(world: &World, shop: &Shop) -> Process {
+pub(crate) fn start(world: &World, shop: &Shop) -> Process {
     let bundle = world.release(&shop.gateway());
     // One worker has one pool.
     let gwd = Process::spawn(world.trusted().args(["--workers", "1"]));

@@ -179,7 +179,7 @@ static TIMEOUTS: Object = Object {
         F::optional(
             "connect",
             Timeout,
-            "To open a connection; 5s where nothing is said.",
+            "To open a connection, TLS with it; 5s where nothing is said. Waiting for one of `limits.connections` is not part of it.",
         ),
         F::optional(
             "request",
@@ -373,7 +373,7 @@ static LIMITS: Object = Object {
         F::optional(
             "connections",
             Integer(1, 1 << 24),
-            "Connections to all of its targets together, WebSockets among them, health checks not; 1024 where nothing is said. Where all are in use a request waits for one, no longer than `timeouts.connect`; then 503 `upstream_overflow`.",
+            "Connections to all of its targets together, WebSockets among them, health checks not; 1024 where nothing is said. Where all are in use a request waits for one, as long as its own `timeout` lets it; then 503 `upstream_overflow`.",
         ),
         F::optional(
             "pending",

@@ -101,6 +101,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         })
     }
 
+    /// What carries it, where nothing is on its way.
+    pub(crate) fn into_io(self) -> I {
+        self.io
+    }
+
     /// From now on heads of responses are so long at most.
     pub(crate) fn set_head_bytes_max(&mut self, head_bytes_max: usize) {
         self.head_bytes_max = head_bytes_max;

@@ -36,6 +36,7 @@ use crate::proxy::body::{Gate, RequestBody};
 use crate::proxy::gather::gather;
 use crate::proxy::io::UpstreamSocket;
 use crate::telemetry::shard::PoolGauge;
+use crate::upstream::pool::room::Room;
 
 /// Bytes that the upstream may send ahead on one stream, and on the connection
 /// (data-plane.md §1).
@@ -69,6 +70,8 @@ pub(crate) struct Bounds {
     pub(crate) streams: usize,
     /// Bytes of a response's fields.
     pub(crate) head_bytes_max: u32,
+    /// Who waits for an exchange to end.
+    pub(crate) room: Rc<Room>,
 }
 
 /// How a connection is.
@@ -95,6 +98,8 @@ struct State {
     settled: Cell<bool>,
     settling: Notify,
     gauge: Arc<PoolGauge>,
+    /// Who waits for an exchange to end.
+    room: Rc<Room>,
 }
 
 /// An exchange on a connection, counted.
@@ -141,6 +146,7 @@ impl Connection {
             scheme,
             streams,
             head_bytes_max,
+            room,
         } = bounds;
         let (gather, drain) = gather(TokioIo::new(socket));
         let handshake = Builder::new()
@@ -167,6 +173,7 @@ impl Connection {
             settled: Cell::new(false),
             settling: Notify::new(),
             gauge: Arc::clone(gauge),
+            room,
         });
         let watched = Rc::clone(&state);
         tokio::task::spawn_local(async move {
@@ -443,6 +450,7 @@ impl Drop for Open {
             self.0.gauge.active(-1);
             self.0.gauge.idle(1);
         }
+        self.0.room.freed(left);
     }
 }
 
@@ -460,6 +468,14 @@ impl Error {
             Self::Unsent(_) => true,
             Self::Invalid(_) | Self::Upload | Self::NoTunnels | Self::Tls(_) => false,
         }
+    }
+
+    /// Whether only the stream was refused: the connection is as good as it was.
+    pub(crate) fn is_of_stream(&self) -> bool {
+        let Self::Http2(error) = self else {
+            return false;
+        };
+        error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
     }
 
     /// Whether the connection ended, or the request was not looked at.

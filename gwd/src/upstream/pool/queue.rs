@@ -15,14 +15,16 @@ use crate::upstream::transport::Transport;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
     Any,
-    /// One that nobody has used.
-    New,
+    /// One that nobody has used, but for those that are shared where there may be no more.
+    Unused,
+    /// One that nobody else uses.
+    Own,
 }
 
 /// What somebody who needs a connection got.
 pub(crate) enum Seated {
-    /// The right to open one.
-    New(Seat),
+    /// The right to open one; whether it was waited for.
+    New { seat: Seat, waited: bool },
     /// One that there is.
     Kept(Lease),
 }
@@ -55,37 +57,52 @@ impl Pool {
     /// many as it may.
     pub(crate) async fn seat(self: &Rc<Self>, wish: Wish) -> Seated {
         if let Some(seat) = self.state.seat(self.connections_max.get()) {
-            return Seated::New(seat);
+            return Seated::now(seat);
         }
-        // One that is shared is had by each worker, whatever the bound: it does not go from one to
-        // another, and would keep the others waiting for as long as it lives (Envoy does so, too).
-        if wish == Wish::Any && self.shares() && self.shared.borrow().is_empty() {
-            return Seated::New(self.state.first_seat());
+        if wish != Wish::Own && self.shares() {
+            // One that is shared is had by each worker, whatever the bound: it does not go from
+            // one to another, and would keep the others waiting for as long as it lives (Envoy
+            // does so, too).
+            return match self.crowd() {
+                Some(lease) => Seated::Kept(lease),
+                None => Seated::now(self.state.first_seat()),
+            };
         }
         // None comes back that tells of one client.
         let wish = match self.proxy {
-            Some(_) => Wish::New,
+            Some(_) => Wish::Own,
             None => wish,
         };
-        if wish == Wish::Any
-            && let Some(lease) = self.crowd()
-        {
-            return Seated::Kept(lease);
-        }
-        let queued = Queued::stand(self, wish);
         loop {
+            let queued = Queued::stand(self, wish);
             let word = self.state.connections.0.told(&queued.waiter).await;
-            if let Some(seat) = self.state.seat_of(word) {
-                return Seated::New(seat);
-            }
-            if let Some(idle) = self.take_kept(&queued.waiter) {
-                let lease = self.lease(idle.transport, self.round.get());
-                return Seated::Kept(Lease {
-                    handed_on: true,
-                    ..lease
-                });
+            let seat = self.state.seat_of(word);
+            let kept = self.take_kept(&queued.waiter);
+            let seat = match kept {
+                Some(idle) => match self.hand_over(idle) {
+                    Ok(lease) => return Seated::Kept(lease),
+                    Err(seat) => seat,
+                },
+                None => seat,
+            };
+            if let Some(seat) = seat {
+                return Seated::New { seat, waited: true };
             }
         }
+    }
+
+    /// A connection that came back, for who has waited for it; its seat, where the connection is
+    /// not to be used again.
+    fn hand_over(self: &Rc<Self>, mut idle: Idle) -> Result<Lease, Option<Seat>> {
+        self.leave_behind();
+        if idle.round != self.round.get() || !idle.transport.is_ready() {
+            return Err(idle.transport.into_seat());
+        }
+        let lease = self.lease(idle.transport, idle.round);
+        Ok(Lease {
+            handed_on: true,
+            ..lease
+        })
     }
 
     /// Whether another connection may be opened now.
@@ -102,13 +119,19 @@ impl Pool {
     /// waits for those before.
     fn crowd(self: &Rc<Self>) -> Option<Lease> {
         let shared = self.shared.borrow();
-        let ready = shared.iter().filter(|one| one.is_ready());
+        let ready = shared.iter().map(|(_, one)| one);
+        let ready = ready.filter(|one| one.is_ready());
         let least = ready.min_by_key(|one| one.active())?;
         Some(self.lease(Transport::Http2(least.clone()), self.round.get()))
     }
 
-    /// A connection has come back.
+    /// A connection has come back. One of certificates or authorities that have been exchanged
+    /// since is closed.
     pub(super) fn keep(&self, idle: Idle) {
+        self.leave_behind();
+        if idle.round != self.round.get() {
+            return;
+        }
         if self.state.connections.0.are_awaited() {
             return self.hand_on(idle);
         }
@@ -152,7 +175,7 @@ impl Pool {
             doomed.extend(idle.drain(..count));
             let mut shared = self.shared.borrow_mut();
             while doomed.len() + unused.len() < lacking
-                && let Some(at) = shared.iter().position(|one| one.active() == 0)
+                && let Some(at) = shared.iter().position(|(_, one)| one.active() == 0)
             {
                 unused.push(shared.swap_remove(at));
             }
@@ -162,6 +185,17 @@ impl Pool {
         }
         // Dropped here, when nothing is borrowed: their seats go on at once.
         (doomed.len() + unused.len()) as u64
+    }
+}
+
+// === impl Seated ===
+
+impl Seated {
+    fn now(seat: Seat) -> Self {
+        Self::New {
+            seat,
+            waited: false,
+        }
     }
 }
 

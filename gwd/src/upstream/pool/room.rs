@@ -1,0 +1,117 @@
+//! Who waits for room on the shared connections of a pool.
+//!
+//! One that all can use is opened once, however many need it; who comes meanwhile waits until that
+//! came to something, or until an exchange on a connection that there is has ended, whichever is
+//! first. An attempt that fails fails for all that waited for it: one dial is one sign of the host,
+//! and nobody dials it again in the place of somebody who waited.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+
+use crate::proxy::failure::Failure;
+use crate::upstream::shared::State;
+
+/// A pool's, which its shared connections have, too.
+pub(crate) struct Room {
+    upstream: Arc<State>,
+    /// Asks the worker to look who of other pools waits for a connection.
+    wanted: Arc<Notify>,
+    /// Attempts to open a connection, so far.
+    attempts: Cell<u64>,
+    /// Somebody opens one.
+    opening: Cell<bool>,
+    /// Which attempt failed last, and why.
+    failed: RefCell<Option<(u64, Failure)>>,
+    waiting: Cell<usize>,
+    changed: Notify,
+}
+
+/// The right to open a shared connection; whoever waits for one looks again when it is dropped.
+pub(crate) struct Opening(Rc<Room>);
+
+/// One that waits, counted.
+struct Waits<'r>(&'r Room);
+
+// === impl Room ===
+
+impl Room {
+    pub(super) fn new(upstream: &Arc<State>, wanted: &Arc<Notify>) -> Rc<Self> {
+        Rc::new(Self {
+            upstream: Arc::clone(upstream),
+            wanted: Arc::clone(wanted),
+            attempts: Cell::new(0),
+            opening: Cell::new(false),
+            failed: RefCell::default(),
+            waiting: Cell::new(0),
+            changed: Notify::new(),
+        })
+    }
+
+    /// The right to open a shared connection, or none where somebody else has it.
+    pub(crate) fn may_open(self: &Rc<Self>) -> Option<Opening> {
+        if self.opening.replace(true) {
+            return None;
+        }
+        self.attempts.set(self.attempts.get() + 1);
+        Some(Opening(Rc::clone(self)))
+    }
+
+    /// Waits until there may be room.
+    ///
+    /// # Errors
+    /// The failure of who was opening a connection meanwhile.
+    pub(crate) async fn changed(&self) -> Result<(), Failure> {
+        let attempt = self.attempts.get();
+        let _waits = Waits::new(self);
+        self.changed.notified().await;
+        match &*self.failed.borrow() {
+            Some((failed, failure)) if *failed == attempt => Err(failure.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// An exchange on a shared connection has ended, and left so many there.
+    pub(crate) fn freed(&self, left: usize) {
+        if self.waiting.get() > 0 {
+            self.changed.notify_one();
+        }
+        if left == 0 && self.upstream.connections.0.are_awaited() {
+            self.wanted.notify_one();
+        }
+    }
+}
+
+// === impl Opening ===
+
+impl Opening {
+    /// The host has refused it.
+    pub(crate) fn failed(self, failure: &Failure) {
+        let attempt = self.0.attempts.get();
+        self.0.failed.replace(Some((attempt, failure.clone())));
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.opening.set(false);
+        self.0.changed.notify_waiters();
+    }
+}
+
+// === impl Waits ===
+
+impl<'r> Waits<'r> {
+    fn new(room: &'r Room) -> Self {
+        room.waiting.set(room.waiting.get() + 1);
+        Self(room)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+    }
+}

@@ -1,0 +1,289 @@
+//! What a request waits for before it has a connection, how long, and whose fault that is.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use bundle::ir::{self, UpstreamProtocol};
+use policy::traffic::circuit_breaker;
+use policy::upstream::Passive;
+use tokio::sync::Semaphore;
+
+use crate::fixture::*;
+use crate::pki::{Authority, Secrets};
+use crate::transports::{Asked, Http2Upstream, ok};
+use crate::upstream_tls::{TlsUpstream, behind, checked, server, start, unchecked};
+use crate::world::World;
+
+const ASK: &str = "GET /a HTTP/1.1\r\nhost: h\r\n\r\n";
+
+fn waiting(served: &Served) -> f64 {
+    served.metric("gwd_upstream_pending_requests", &["main"])
+}
+
+/// Sends, and waits until one more waits for a connection.
+fn queue(served: &Served, client: &mut Client) {
+    let before = waiting(served);
+    client.send(ASK);
+    eventually("it waits", || waiting(served) == before + 1.0);
+}
+
+#[test]
+fn waiting_for_a_connection_takes_as_long_as_the_request_has_and_connecting_as_long_as_it_may() {
+    let (go, wait) = gate();
+    let upstream = Upstream::start(move |_, stream| {
+        let _ends_with_the_test = wait.lock().unwrap().recv();
+        say(stream, "content-length: 2\r\nconnection: close\r\n", "ok");
+        Then::Close
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].limits.connections = 1;
+    shop.upstreams[0].connect_timeout_ms = 100;
+    let served = shop.serve();
+    let mut clients = [(); 2].map(|()| Client::connect(served.address));
+    clients[0].send(ASK);
+    eventually("it is there", || upstream.seen().len() == 1);
+    queue(&served, &mut clients[1]);
+    let start = Instant::now();
+    eventually("longer than connecting may take", || {
+        start.elapsed() > Duration::from_millis(300)
+    });
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+}
+
+/// Serves the first connection, and lets the others stand. Over it TLS may be spoken.
+fn turnstile(behind: SocketAddr) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::<AtomicUsize>::default();
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        let mut standing = Vec::new();
+        for client in listener.incoming().map_while(Result::ok) {
+            if counted.fetch_add(1, Ordering::SeqCst) > 0 {
+                standing.push(client);
+                continue;
+            }
+            let server = TcpStream::connect(behind).unwrap();
+            for (mut from, mut to) in [
+                (client.try_clone().unwrap(), server.try_clone().unwrap()),
+                (server, client),
+            ] {
+                std::thread::spawn(move || {
+                    let mut buffer = [0; 4_096];
+                    while let Ok(read @ 1..) = from.read(&mut buffer) {
+                        if to.write_all(&buffer[..read]).is_err() {
+                            break;
+                        }
+                    }
+                    let _gone = to.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn who_gets_a_place_too_late_to_connect_is_no_sign_of_the_host() {
+    let pem = Authority::new("ca").issue(&["127.0.0.1"]);
+    let upstream = TlsUpstream::start(server(&pem, None, &["http/1.1"]));
+    let (address, dialled) = turnstile(upstream.address);
+    let mut shop = behind(address, unchecked());
+    shop.ops[0].timeout_ms = 400;
+    let main = &mut shop.upstreams[0];
+    main.limits.connections = 1;
+    main.connect_timeout_ms = 300;
+    main.health.passive = Some(Passive {
+        consecutive_5xx: 1,
+        ..Passive::default()
+    });
+    let mut fuse = circuit_breaker::Checked::of(&policy::declared::Settings::default());
+    fuse.numbers.consecutive_failures = Some(1);
+    main.circuit_breaker = Some(fuse);
+    let served = shop.serve();
+    let mut first = Client::connect(served.address);
+    first.send("GET /a/held HTTP/1.1\r\nhost: h\r\n\r\n");
+    eventually("it is there", || upstream.holds());
+    let mut second = Client::connect(served.address);
+    queue(&served, &mut second);
+    let start = Instant::now();
+    eventually("little time is left", || {
+        start.elapsed() > Duration::from_millis(250)
+    });
+    // The only connection ends with its client, and another is dialled, in vain.
+    drop(first);
+    eventually("it is dialled", || dialled.load(Ordering::SeqCst) == 2);
+    let answer = second.answer();
+    assert_eq!(answer.problem(), "upstream_overflow", "{answer:?}");
+    let ejections = served.metric("gwd_upstream_ejections_total", &[]);
+    assert_eq!(ejections, 0.0);
+    // Nor has the breaker opened: who had all its time for connecting says how that went.
+    let answer = get(served.address, "/a");
+    assert_eq!(answer.problem(), "upstream_connect_timeout");
+    let ejections = served.metric("gwd_upstream_ejections_total", &[]);
+    assert_eq!(ejections, 1.0);
+}
+
+#[test]
+fn a_stream_that_ends_lets_in_who_waits_for_another_connection() {
+    let pem = Authority::new("ca").issue(&["127.0.0.1"]);
+    let (held, seen) = (Arc::new(Semaphore::new(0)), Arc::<AtomicUsize>::default());
+    let (wait, count) = (Arc::clone(&held), Arc::clone(&seen));
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(5);
+    let config = server(&pem, None, &["h2"]);
+    let upstream =
+        Http2Upstream::inside(Some(config), builder, usize::MAX, move |_, asked: Asked| {
+            count.fetch_add(1, Ordering::SeqCst);
+            let wait = Arc::clone(&wait);
+            async move {
+                wait.acquire().await.unwrap().forget();
+                ok(asked).await;
+            }
+        });
+    let (address, dialled) = turnstile(upstream.address);
+    let mut shop = behind(address, unchecked());
+    shop.upstreams[0].protocol = UpstreamProtocol::H2;
+    shop.upstreams[0].connect_timeout_ms = 4_000;
+    let served = shop.serve();
+    let mut clients: Vec<Client> = (0..6).map(|_| Client::connect(served.address)).collect();
+    for (at, client) in clients[..4].iter_mut().enumerate() {
+        client.send(ASK);
+        eventually("it is there", || seen.load(Ordering::SeqCst) == at + 1);
+    }
+    // One dials, in vain; one waits for what comes of it.
+    queue(&served, &mut clients[4]);
+    eventually("another is dialled", || dialled.load(Ordering::SeqCst) == 2);
+    queue(&served, &mut clients[5]);
+    let start = Instant::now();
+    held.add_permits(1);
+    eventually("it goes where room is", || seen.load(Ordering::SeqCst) == 5);
+    assert!(start.elapsed() < Duration::from_secs(2), "at once");
+    // Who dialled goes there, too, when that came to nothing.
+    held.add_permits(5);
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 200);
+    }
+    assert_eq!(dialled.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn an_attempt_that_fails_fails_for_all_that_waited_for_it() {
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut shop = behind(mute.local_addr().unwrap(), unchecked());
+    shop.upstreams[0].protocol = UpstreamProtocol::H2;
+    shop.upstreams[0].connect_timeout_ms = 500;
+    let served = shop.serve();
+    let mut clients: Vec<Client> = (0..5).map(|_| Client::connect(served.address)).collect();
+    let start = Instant::now();
+    for client in &mut clients {
+        client.send(ASK);
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().problem(), "upstream_connect_timeout");
+    }
+    assert!(start.elapsed() < Duration::from_secs(2), "one dial");
+}
+
+#[test]
+fn a_connection_that_died_is_replaced_by_one_that_nobody_has_used() {
+    let (go, wait) = gate();
+    let wait = Arc::new(wait);
+    let upstream = Upstream::start(move |seen, stream| {
+        let path = seen.line().split(' ').nth(1).unwrap();
+        match (seen.connection, path) {
+            // Both are opened, and held until the test says so.
+            (0, "/first") | (1, "/held") => {}
+            // Whoever comes second is not answered.
+            (0 | 1, "/a") => {
+                let _ends_with_the_test = wait.lock().unwrap().recv();
+                return Then::Close;
+            }
+            (_, "/queued") => {}
+            _ => {}
+        }
+        if path == "/held" || path == "/queued" {
+            let _ends_with_the_test = wait.lock().unwrap().recv();
+        }
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let paths = ["/first", "/a", "/held", "/queued"];
+    let mut shop = shop(upstream.address, paths.map(|path| op("GET", path)).to_vec());
+    shop.upstreams[0].limits.connections = 2;
+    let served = shop.serve();
+    let ask = |path: &str| {
+        let mut client = Client::connect(served.address);
+        client.send(&format!("GET {path} HTTP/1.1\r\nhost: h\r\n\r\n"));
+        client
+    };
+    assert_eq!(ask("/first").answer().status, 200);
+    let mut stale = ask("/a");
+    eventually("it is on the first", || upstream.seen().len() == 2);
+    let mut held = ask("/held");
+    eventually("it has the second", || upstream.seen().len() == 3);
+    let mut queued = ask("/queued");
+    eventually("it waits", || waiting(&served) == 1.0);
+    // The gate lets one through after the other, as they came: the first connection dies, its
+    // place goes to who has waited, and who was on it waits.
+    go.send(()).unwrap();
+    eventually("one in the place of the other", || {
+        upstream.seen().len() == 4 && waiting(&served) == 1.0
+    });
+    assert_eq!(upstream.seen()[3].line(), "GET /queued HTTP/1.1");
+    // The second comes back. It would die as the first did.
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    go.send(()).unwrap();
+    assert_eq!(stale.answer().status, 200);
+    assert_eq!(held.answer().status, 200);
+    assert_eq!(queued.answer().status, 200);
+}
+
+#[test]
+fn a_connection_of_other_certificates_is_not_handed_on() {
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
+    let pem = authority.issue(&["127.0.0.1"]);
+    let upstream = TlsUpstream::start(server(&pem, Some(&clients), &["http/1.1"]));
+    let own = |name: &str, years: i32| {
+        let algorithm = &rcgen::PKCS_ECDSA_P256_SHA256;
+        let own = clients.issue_as(&[name], algorithm, 5, years);
+        ir::ClientCertificate {
+            cert: secrets.write("own.pem", &own.cert),
+            key: secrets.write("own.key", &own.key),
+        }
+    };
+    let mut tls = checked(&secrets, &authority);
+    tls.client_cert = Some(own("alice", 2));
+    let mut shop = behind(upstream.address, tls);
+    shop.upstreams[0].limits.connections = 1;
+    let gwd = start(&world, &shop);
+    let end = || {
+        let name = "gwd_tls_cert_not_after_timestamp_seconds";
+        gwd.metric(name, &["upstream/main"])
+    };
+    let mut first = Client::connect(gwd.public());
+    first.send("GET /a/held HTTP/1.1\r\nhost: h\r\n\r\n");
+    eventually("it is there", || upstream.holds());
+    let mut second = Client::connect(gwd.public());
+    second.send(ASK);
+    eventually("it waits", || {
+        gwd.metric("gwd_upstream_pending_requests", &["main"]) == 1.0
+    });
+    let before = end();
+    own("bob", 3);
+    eventually("it is exchanged", || end() > before);
+    upstream.let_go();
+    assert!(first.answer().text().contains("client=CN=alice "));
+    let answer = second.answer();
+    assert!(answer.text().contains("client=CN=bob "), "{answer:?}");
+}
