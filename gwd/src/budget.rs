@@ -1,9 +1,11 @@
 //! What the process may have at once (data-plane.md §10): connections, requests and memory. Whoever gets a share holds it as a value and gives it back by dropping it.
 //!
-//! Memory is reckoned and measured. A connection that hyper serves is reckoned at what its buffers
-//! were measured to need; a parked one needs none, and becomes active only when there is room, so
-//! that what its client sends waits in the kernel. Beside that the process is measured ten times a
-//! second, by its control group where it has one. The larger of both counts.
+//! Memory is reckoned, counted and measured. A connection that hyper serves is reckoned at what its
+//! buffers were measured to need; a parked one needs none, and becomes active only when there is
+//! room, so that what its client sends waits in the kernel. What piles up beyond that, because one
+//! side is slower than the other, is counted while it does ([`crate::buffered`]). Beside that the
+//! process is measured ten times a second, by its control group where it has one. The larger of
+//! both counts.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -24,6 +26,8 @@ pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;
 const HIGH: u64 = 80;
 /// … requests and connections are turned away, …
 const FULL: u64 = 95;
+/// … this much of it may wait for those who are slow, so that they leave room for others, …
+const WAITING: u64 = 30;
 /// … and this much may always be used, whatever is measured: else a process that has grown for
 /// another reason would never serve again.
 const FLOOR: u64 = 10;
@@ -91,6 +95,8 @@ pub(crate) struct Memory {
     max: u64,
     /// What active connections are reckoned to hold.
     reckoned: Arc<Budget>,
+    /// What waits in the process beyond that.
+    buffered: Arc<Budget>,
     /// What the process holds when no connection is active.
     base: AtomicU64,
     measured: AtomicU64,
@@ -237,6 +243,7 @@ impl Memory {
         Arc::new(Self {
             max,
             reckoned: Budget::of(u64::MAX),
+            buffered: Budget::of(u64::MAX),
             base: AtomicU64::new(0),
             measured: AtomicU64::new(0),
         })
@@ -258,6 +265,11 @@ impl Memory {
         self.is_above(HIGH)
     }
 
+    /// Whether what waits in the process may grow no further.
+    pub(crate) fn holds_up(&self) -> bool {
+        self.max != u64::MAX && self.buffered.used() > self.max / 100 * WAITING || self.is_high()
+    }
+
     /// Whether what is new has to be turned away.
     pub(crate) fn is_full(&self) -> bool {
         self.is_above(FULL)
@@ -265,23 +277,43 @@ impl Memory {
 
     /// The process holds so much, as its system says.
     pub(crate) fn measured(&self, bytes: u64) {
-        if self.reckoned.used() == 0 {
+        if self.held() == 0 {
             self.base.store(bytes, Ordering::Relaxed);
         }
         self.measured.store(bytes, Ordering::Relaxed);
     }
 
-    /// Bytes that are used, reckoned or measured.
+    /// So many bytes more wait in the process.
+    pub(crate) fn keeps(&self, bytes: u64) {
+        self.buffered.used.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many bytes less.
+    pub(crate) fn keeps_less(&self, bytes: u64) {
+        self.buffered.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that wait in the process.
+    pub(crate) fn buffered(&self) -> u64 {
+        self.buffered.used()
+    }
+
+    /// Bytes that are used: reckoned and counted, or measured.
     pub(crate) fn used(&self) -> u64 {
-        let reckoned = self.base.load(Ordering::Relaxed) + self.reckoned.used();
-        reckoned.max(self.measured.load(Ordering::Relaxed))
+        let held = self.base.load(Ordering::Relaxed) + self.held();
+        held.max(self.measured.load(Ordering::Relaxed))
+    }
+
+    /// What is reckoned and counted.
+    fn held(&self) -> u64 {
+        self.reckoned.used() + self.buffered.used()
     }
 
     fn is_above(&self, percent: u64) -> bool {
         if self.max == u64::MAX {
             return false;
         }
-        self.used() > self.max / 100 * percent && self.reckoned.used() > self.max / 100 * FLOOR
+        self.used() > self.max / 100 * percent && self.held() > self.max / 100 * FLOOR
     }
 }
 

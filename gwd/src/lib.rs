@@ -20,6 +20,7 @@
 mod accept;
 mod admin;
 mod budget;
+mod buffered;
 mod clock;
 mod control;
 mod deadlines;

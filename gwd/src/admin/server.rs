@@ -319,6 +319,13 @@ impl Admin {
         let mut status = self.status.load().status.clone();
         if let Some(status) = status.as_object_mut() {
             status.insert("upstreams".into(), upstreams::told(&self.shared));
+            let memory = &self.shared.budgets.memory;
+            let told = json!({
+                "max_bytes": memory.max(),
+                "used_bytes": memory.used(),
+                "buffered_bytes": memory.buffered(),
+            });
+            status.insert("memory".into(), told);
             if self.draining.load(Ordering::Relaxed) {
                 status.insert("ready".into(), false.into());
                 status.insert("draining".into(), true.into());

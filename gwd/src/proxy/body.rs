@@ -133,6 +133,7 @@ impl Upload {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
         let mut frame = match polled {
             Poll::Pending => {
+                self.stream.upload_through();
                 self.waits();
                 return Poll::Pending;
             }
@@ -151,6 +152,7 @@ impl Upload {
             let length = data.len() as u64;
             let bytes = self.progress.bytes.get() + length;
             self.progress.bytes.set(bytes);
+            self.stream.upload_read(length);
             if length > self.left {
                 self.progress.too_large.set(true);
                 return Poll::Ready(Some(Err(UploadBroken)));
@@ -193,6 +195,13 @@ impl Upload {
             let now_ms = self.stream.worker.shared.clock.now_ms();
             self.stream.upload_ends(now_ms, self.timeout_ms);
         }
+    }
+}
+
+impl Drop for Upload {
+    /// Whatever comes now is for nobody.
+    fn drop(&mut self) {
+        self.stream.upload_through();
     }
 }
 

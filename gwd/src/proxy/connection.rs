@@ -251,16 +251,6 @@ pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
     }
 }
 
-/// [`answer`] on the heap from its beginning: it is some kilobytes, which whoever is given it would
-/// move. Not inlined, so that it is written where it stays.
-#[inline(never)]
-pub(crate) fn answer_boxed(
-    stream: Rc<Stream>,
-    request: Request<Incoming>,
-) -> Pin<Box<impl Future<Output = Result<Response<ResponseBody>, std::convert::Infallible>>>> {
-    Box::pin(answer(stream, request))
-}
-
 /// One exchange; a panic in it is a 500 and ends nothing else.
 pub(crate) async fn answer(
     stream: Rc<Stream>,

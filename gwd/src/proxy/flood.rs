@@ -11,12 +11,14 @@
 
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::backlog::Backlog;
 use super::io::{ClientIo, read_in_place, take};
 use crate::clock::Clock;
 
@@ -61,6 +63,8 @@ pub(super) struct Flood {
     resets: Bucket,
     /// Bytes sent that have not paid yet.
     sent: usize,
+    /// Bytes of DATA that came and nobody has counted.
+    data: u64,
     over: bool,
 }
 
@@ -88,6 +92,7 @@ impl Flood {
             control: Bucket::new(CONTROL_BURST, CONTROL_PER_S, now_ms),
             resets: Bucket::new(RESET_BURST * RESET_COST, RESETS_PER_S * 2, now_ms),
             sent: 0,
+            data: 0,
             over: false,
         }
     }
@@ -126,7 +131,10 @@ impl Flood {
         self.left = u32::from_be_bytes([0, a, b, c]);
         let stream = u32::from_be_bytes(stream) & 0x7FFF_FFFF;
         let fine = match kind {
-            DATA => true,
+            DATA => {
+                self.data += u64::from(self.left);
+                true
+            }
             HEADERS | CONTINUATION => {
                 let ends = flags & END_HEADERS != 0;
                 self.block = if ends { 0 } else { stream };
@@ -212,15 +220,17 @@ pub(super) struct Guarded {
     header_bytes: u32,
     /// What h2 gets instead of what the client sends.
     instead: Option<Bytes>,
+    backlog: Rc<Backlog>,
 }
 
 impl Guarded {
-    pub(super) fn new(io: ClientIo, clock: Clock, header_bytes: u32) -> Self {
+    pub(super) fn new(io: ClientIo, clock: Clock, header_bytes: u32, backlog: Rc<Backlog>) -> Self {
         Self {
             io,
             flood: Flood::new(clock),
             header_bytes,
             instead: None,
+            backlog,
         }
     }
 
@@ -241,7 +251,11 @@ impl Read for Guarded {
             flood,
             header_bytes,
             instead,
+            backlog,
         } = self.get_mut();
+        if !backlog.may_read(cx) {
+            return Poll::Pending;
+        }
         read_in_place(
             cursor,
             |buffer| {
@@ -252,6 +266,7 @@ impl Read for Guarded {
                         buffer.set_filled(before + kept);
                         *instead = Some(flood.too_many_pieces(*header_bytes));
                     }
+                    backlog.came(std::mem::take(&mut flood.data));
                     if !buffer.filled().is_empty() || instead.is_none() {
                         return Poll::Ready(Ok(()));
                     }

@@ -74,6 +74,12 @@ impl<I> Drain<I> {
         std::mem::take(&mut self.0.borrow_mut().progress)
     }
 
+    /// Bytes that were gathered and not written.
+    pub(crate) fn waiting(&self) -> usize {
+        let gathering = self.0.borrow();
+        gathering.bytes.len() - gathering.written
+    }
+
     /// The I/O itself, once the other half is gone.
     pub(crate) fn into_inner(self) -> Option<I> {
         Rc::into_inner(self.0).map(|gathering| gathering.into_inner().io)

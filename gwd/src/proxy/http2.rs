@@ -5,19 +5,23 @@
 //! the whole of the stream: when it passes, the stream is reset and the connection goes on.
 
 use std::cell::{Cell, RefCell};
+use std::convert::Infallible;
 use std::error::Error as _;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
+use http::{Request, Response};
+use hyper::body::{Body as _, Incoming};
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 
 use crate::budget::HTTP2_BYTES;
 use crate::deadlines::Slot;
-use crate::proxy::connection::{Conn, NoTimer, answer_boxed, linger, room};
+use crate::proxy::backlog::{Backlog, Reading, Sending};
+use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
 use crate::proxy::flood::Guarded;
 use crate::proxy::gather::gather;
 use crate::proxy::io::ClientIo;
@@ -58,7 +62,9 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     drop(deadline);
     let windows = Windows::of(conn);
     let header_bytes = u32::try_from(conn.limits.header_bytes).unwrap_or(u32::MAX);
-    let guarded = Guarded::new(io, conn.worker.shared.clock, header_bytes);
+    let backlog = Backlog::new(&conn.worker, windows.connection);
+    let clock = conn.worker.shared.clock;
+    let guarded = Guarded::new(io, clock, header_bytes, Rc::clone(&backlog));
     let (gather, drain) = gather(guarded);
     let streams = Rc::new(Streams {
         loads: conn.worker.shared.loads.clone(),
@@ -79,10 +85,13 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         .enable_connect_protocol();
     let service = {
         let (conn, streams) = (Rc::clone(conn), Rc::clone(&streams));
-        service_fn(move |request| {
-            let stream = Stream::of_request(&conn);
+        let backlog = Rc::clone(&backlog);
+        service_fn(move |request: Request<Incoming>| {
+            let has_body = !request.body().is_end_stream();
+            let reading = has_body.then(|| Reading::new(&backlog));
+            let stream = Stream::of_request(&conn, reading);
             streams.newcomer.replace(Some(Rc::clone(&stream)));
-            answer_boxed(stream, request)
+            answer_boxed(stream, request, Rc::clone(&backlog))
         })
     };
     let mut http = builder.serve_connection(gather, service);
@@ -94,6 +103,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         }
         let done = Pin::new(&mut http).poll(cx);
         let drained = drain.poll(cx);
+        backlog.turn_ends(drain.waiting());
         if let Poll::Ready(done) = done {
             return Poll::Ready(done.err());
         }
@@ -115,6 +125,20 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     if let Some(guarded) = drain.into_inner() {
         linger(conn, &watch.deadline, guarded.into_inner()).await;
     }
+}
+
+/// [`answer`] on the heap from its beginning: it is some kilobytes, which whoever is given it would
+/// move. Not inlined, so that it is written where it stays.
+#[inline(never)]
+fn answer_boxed(
+    stream: Rc<Stream>,
+    request: Request<Incoming>,
+    backlog: Rc<Backlog>,
+) -> Pin<Box<impl Future<Output = Result<Response<Sending>, Infallible>>>> {
+    Box::pin(async move {
+        let Ok(response) = answer(stream, request).await;
+        Ok(response.map(|body| backlog.sending(body)))
+    })
 }
 
 /// What the client was told in the GOAWAY that ended its connection; none where it was not the

@@ -1,6 +1,7 @@
 //! From a client's connection to its last response. Start reading at [`exchange`].
 
 pub(crate) mod arrival;
+pub(crate) mod backlog;
 pub(crate) mod body;
 pub(crate) mod connection;
 pub(crate) mod exchange;

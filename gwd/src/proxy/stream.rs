@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::deadlines::Slot;
+use crate::proxy::backlog::Reading;
 use crate::proxy::body::STREAM_IDLE_MS;
 use crate::proxy::connection::Conn;
 use crate::proxy::tunnel::Tunnel;
@@ -55,6 +56,8 @@ pub(crate) struct Stream {
     pub(crate) endless: Cell<bool>,
     /// The upstream has sent nothing since the client took the last of it.
     pub(crate) upstream_silent: Cell<bool>,
+    /// Where the bytes of the request's body are counted while they wait; over HTTP/2 only.
+    reading: Option<Reading>,
     /// There is one exchange only.
     single: bool,
     phase: Cell<Phase>,
@@ -77,8 +80,11 @@ impl Stream {
     }
 
     /// One stream of HTTP/2, whose head has come.
-    pub(crate) fn of_request(conn: &Rc<Conn>) -> Rc<Self> {
-        Rc::new(Self::new(conn, true))
+    pub(crate) fn of_request(conn: &Rc<Conn>, reading: Option<Reading>) -> Rc<Self> {
+        Rc::new(Self {
+            reading,
+            ..Self::new(conn, true)
+        })
     }
 
     fn new(conn: &Rc<Conn>, single: bool) -> Self {
@@ -94,6 +100,7 @@ impl Stream {
             past_deadline: Cell::new(false),
             endless: Cell::new(false),
             upstream_silent: Cell::new(false),
+            reading: None,
             single,
             phase: Cell::new(if single { Phase::Exchange } else { Phase::Idle }),
             mid_head: Cell::new(false),
@@ -156,6 +163,20 @@ impl Stream {
     pub(crate) fn body_begins(&self, until_ms: u64) {
         self.phase.set(Phase::Body);
         self.deadline.set(until_ms);
+    }
+
+    /// So many bytes of the request's body were read, and there may be more.
+    pub(crate) fn upload_read(&self, bytes: u64) {
+        if let Some(reading) = &self.reading {
+            reading.took(bytes);
+        }
+    }
+
+    /// Of the request's body nothing waits to be read.
+    pub(crate) fn upload_through(&self) {
+        if let Some(reading) = &self.reading {
+            reading.is_through();
+        }
     }
 
     /// More of the request's body came. While the client is slow to take the response, it is that

@@ -7,11 +7,14 @@ use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use policy::Shown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::budget::Memory;
+use crate::buffered::Buffered;
 use crate::proxy::frames::{CLOSE_GOING_AWAY, CLOSE_POLICY, Frames, masked};
 use crate::proxy::io::UpstreamSocket;
 use crate::proxy::record::Record;
@@ -24,6 +27,8 @@ const IDLE_MS: u64 = 3_600_000;
 const GOODBYE_MS: u64 = 5_000;
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 32 << 10;
+/// The same where memory is high: what the other side does not take is kept.
+const SCRATCH_BYTES_WANTED: usize = 4 << 10;
 /// Reads of one direction in one turn, so that one tunnel does not keep a worker from the others.
 const READS_MAX: usize = 8;
 
@@ -59,10 +64,11 @@ struct Pass {
 }
 
 /// One direction.
-#[derive(Default)]
 struct Way {
     /// What was read and not yet written.
     kept: Vec<u8>,
+    /// Counts it.
+    buffered: Buffered,
     written: usize,
     read_ended: bool,
     ended: bool,
@@ -97,10 +103,11 @@ async fn carry(
     mut record: Record,
     mut pass: Pass,
 ) {
-    let mut up = Way::keeping(early);
-    let mut down = Way::keeping(&answered);
-    drop(answered);
     let stream = record.stream_rc();
+    let memory = &stream.worker.shared.budgets.memory;
+    let mut up = Way::keeping(early, memory);
+    let mut down = Way::keeping(&answered, memory);
+    drop(answered);
     let clock = stream.worker.shared.clock;
     stream.deadline.set(clock.now_ms() + IDLE_MS);
     let (mut leaving, mut revoked) = (false, false);
@@ -130,6 +137,10 @@ async fn carry(
             }
         }
         let up_ended = up.poll(cx, &mut client, &mut upstream);
+        stream.upload_read(up.bytes - before.0);
+        if up.kept.is_empty() {
+            stream.upload_through();
+        }
         let down_ended = down.poll(cx, &mut upstream, &mut client);
         let up_failed = matches!(up_ended, Poll::Ready(Err(_)));
         // The client is told also where the upstream has gone.
@@ -212,11 +223,15 @@ impl Way {
         self.read_ended = true;
     }
 
-    fn keeping(early: &[u8]) -> Self {
+    fn keeping(early: &[u8], memory: &Arc<Memory>) -> Self {
         let mut way = Self {
             kept: early.to_vec(),
+            buffered: Buffered::new(memory),
+            written: 0,
+            read_ended: false,
+            ended: false,
+            frames: Frames::default(),
             bytes: early.len() as u64,
-            ..Self::default()
         };
         way.frames.follow(early);
         way
@@ -229,7 +244,14 @@ impl Way {
         from: &mut (impl AsyncRead + Unpin),
         to: &mut (impl AsyncWrite + Unpin),
     ) -> Poll<io::Result<()>> {
-        with_scratch(|scratch| self.carry(cx, from, to, scratch))
+        let most = match self.buffered.may_grow() {
+            true => SCRATCH_BYTES,
+            false => SCRATCH_BYTES_WANTED,
+        };
+        let carried = with_scratch(|scratch| self.carry(cx, from, to, &mut scratch[..most]));
+        let kept = self.kept.len() - self.written;
+        self.buffered.set(kept as u64);
+        carried
     }
 
     fn carry(

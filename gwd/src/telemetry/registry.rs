@@ -524,6 +524,24 @@ impl Registry {
             &sheds.collect(),
         ));
         let plain = |value: f64| Numbers::from([(Vec::new(), value)]);
+        let memory = &self.shared.budgets.memory;
+        families.push(gauges(
+            "gwd_buffered_bytes",
+            "Bytes that wait in the process because one side is slower than the other.",
+            &plain(memory.buffered() as f64),
+        ));
+        families.push(gauges(
+            "gwd_memory_used_bytes",
+            "Memory as it counts against its bound: what is reckoned and buffered, or measured.",
+            &plain(memory.used() as f64),
+        ));
+        if let Some(max) = memory.max() {
+            families.push(gauges(
+                "gwd_memory_max_bytes",
+                "The bound of memory.",
+                &plain(max as f64),
+            ));
+        }
         let count = |cell: &AtomicU64| cell.load(Ordering::Relaxed);
         for (name, help, value) in [
             (

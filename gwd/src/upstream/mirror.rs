@@ -2,8 +2,8 @@
 //!
 //! A copy has its own connection and its own deadline; its answer is read within a limit, so
 //! that the connection can be used again, and dropped. What bounds them: so many requests of a
-//! worker are being copied at once, and so many bytes of a body are kept until it is complete.
-//! What cannot be copied is counted and left.
+//! worker are being copied at once, and so many bytes of a body are kept until it is complete,
+//! while there is memory for them. What cannot be copied is counted and left.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -18,6 +18,7 @@ use http::header::{CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING};
 use http_body::Body as _;
 use policy::{Cx, RequestHead};
 
+use crate::buffered::Buffered;
 use crate::proxy::body::RequestBody;
 use crate::proxy::stream::Stream;
 use crate::upstream::affinity::Affinity;
@@ -55,6 +56,8 @@ pub(crate) struct Copies {
     ends: Ends,
     waiting: RefCell<Vec<Copy>>,
     body: RefCell<Vec<u8>>,
+    /// Counts it.
+    kept: RefCell<Buffered>,
     _permit: Permit,
 }
 
@@ -112,6 +115,7 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
         ends: asked.stream.ends(asked.cx.client),
         waiting: RefCell::new(copies.collect()),
         body: RefCell::default(),
+        kept: RefCell::new(Buffered::new(&asked.worker.shared.budgets.memory)),
         _permit: permit,
     }))
 }
@@ -127,14 +131,24 @@ impl Copies {
         let mut body = self.body.borrow_mut();
         if body.len() + data.len() > BODY_BYTES_MAX {
             *body = Vec::new();
+            self.kept.borrow().set(0);
             return self.give_up("too_large");
         }
         body.extend_from_slice(data);
+        let kept = self.kept.borrow();
+        kept.set(body.len() as u64);
+        if !kept.may_grow() {
+            kept.set(0);
+            *body = Vec::new();
+            self.give_up("overflow");
+        }
     }
 
     /// The body is complete: the copies go their way.
     pub(crate) fn send(self: &Rc<Self>) {
-        let body = Bytes::from(std::mem::take(&mut *self.body.borrow_mut()));
+        let memory = &self.worker.shared.budgets.memory;
+        let kept = self.kept.replace(Buffered::new(memory));
+        let body = kept.hold(self.body.take());
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         for copy in waiting {
             let (copies, body) = (Rc::clone(self), body.clone());

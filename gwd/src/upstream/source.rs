@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use policy::traffic::retry::Checked;
 
+use crate::buffered::Buffered;
 use crate::proxy::body::Progress;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::pace::Pace;
@@ -26,8 +27,8 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Keeps a body that may be sent again. One that waits for `100 Continue`, or whose length
-    /// nobody tells, is not held up for that.
+    /// Keeps a body that may be sent again. One that waits for `100 Continue`, whose length nobody
+    /// tells, or for which there is little memory, is not held up for that.
     pub(super) async fn take(
         body: Incoming,
         stream: &Stream,
@@ -39,13 +40,15 @@ impl Source {
         }
         let most = retry.map_or(0, |retry| retry.times.max_body_bytes);
         let length = body.size_hint().exact();
-        if expects_continue || length.is_none_or(|length| length > most) {
+        let length = length.filter(|length| *length <= most && !expects_continue);
+        let memory = &stream.worker.shared.budgets.memory;
+        let Some(room) = length.and_then(|length| Buffered::reserve(memory, length)) else {
             return Ok(Self::Stream {
                 body,
                 expects_continue,
             });
-        }
-        Ok(Self::Kept(Box::pin(keep(body, stream)).await?))
+        };
+        Ok(Self::Kept(Box::pin(keep(body, stream, room)).await?))
     }
 
     pub(super) fn again(&self) -> Self {
@@ -66,8 +69,8 @@ impl Source {
 }
 
 /// A body whose length is known, whole.
-async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
-    let mut whole = BytesMut::new();
+async fn keep(mut body: Incoming, stream: &Stream, room: Buffered) -> Result<Bytes, Failure> {
+    let mut whole = Vec::new();
     let copies = stream.copies.take();
     let shared = &stream.worker.shared;
     let mut pace = Pace::new(&shared.patience);
@@ -80,7 +83,8 @@ async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
                 if let Some(copies) = copies {
                     copies.send();
                 }
-                return Ok(whole.freeze());
+                stream.upload_through();
+                return Ok(room.hold(whole));
             }
             Some(Some(Err(error))) => {
                 return Err(Failure::because(Kind::of_client(&error), &error));
@@ -89,6 +93,7 @@ async fn keep(mut body: Incoming, stream: &Stream) -> Result<Bytes, Failure> {
                 if let Some(data) = frame.data_ref() {
                     let now_ms = shared.clock.now_ms();
                     pace.moved(data.len() as u64, now_ms, &shared.patience);
+                    stream.upload_read(data.len() as u64);
                     whole.extend_from_slice(data);
                     if let Some(copies) = &copies {
                         copies.take(data);

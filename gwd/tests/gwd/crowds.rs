@@ -20,7 +20,7 @@ fn full() -> bool {
 }
 
 /// The most memory that a process has had, in bytes.
-fn peak_bytes(gwd: &Process) -> u64 {
+pub(crate) fn peak_bytes(gwd: &Process) -> u64 {
     let status = std::fs::read_to_string(gwd.root().with_file_name("status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1));

@@ -12,7 +12,7 @@ use policy::upstream::{AllUnhealthy, HashOn, Lb, Passive};
 
 use crate::fixture::*;
 
-fn retries(attempts: u64, on: &[Condition]) -> retry::Checked {
+pub(crate) fn retries(attempts: u64, on: &[Condition]) -> retry::Checked {
     let mut retry = retry::Checked::of(&policy::declared::Settings::default());
     retry.times.attempts = attempts;
     retry.times.backoff_base_ms = 1;

@@ -9,6 +9,7 @@ mod admin;
 mod audit;
 mod bounded;
 mod bounds;
+mod buffers;
 mod cells;
 mod concurrency;
 mod connections;

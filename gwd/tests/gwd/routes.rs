@@ -30,7 +30,7 @@ fn split(name: &str, shares: &[(&str, u32)]) -> ir::Policy {
 }
 
 /// Everything is copied.
-fn mirror(name: &str, upstream: &str) -> ir::Policy {
+pub(crate) fn mirror(name: &str, upstream: &str) -> ir::Policy {
     policy(name, 5, |e| {
         e.map(1).unwrap().u8(0).unwrap().str(upstream).unwrap();
     })

@@ -163,8 +163,12 @@ impl Sending {
             let wrote = ready!(Pin::new(&mut *io).poll_write(cx, &self.data));
             let wrote = self.wrote(wrote)?;
             self.data.advance(wrote);
-            if self.data.is_empty() && self.chunked {
-                self.out.extend_from_slice(b"\r\n");
+            if self.data.is_empty() {
+                // An idle connection would keep what was sent in memory.
+                self.data = Bytes::new();
+                if self.chunked {
+                    self.out.extend_from_slice(b"\r\n");
+                }
             }
         }
         Poll::Ready(Ok(()))

@@ -1,0 +1,232 @@
+//! Bytes that wait in the process beyond what was reckoned for it (data-plane.md §10): one counter
+//! of the process, and the parts of it that each owner holds and gives back.
+//!
+//! A share of memory ([`crate::budget::Memory::take`]) pays for what a connection needs to be
+//! served at all and is taken before anything is read. What then piles up because one side is
+//! slower than the other is counted here, while it does. Both count against the same bound: at
+//! 80 % of it, or where three tenths of it wait, whoever keeps bytes reads no more of what would add to
+//! them; at 95 % requests are turned away.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::budget::Memory;
+
+/// Bytes that the process need not know of.
+const UNTOLD_MAX: u64 = 16 << 10;
+
+/// What one owner keeps.
+///
+/// A little more stays with the owner until it is told, so that bytes which come and go within
+/// one turn touch no cache line of another worker's. Dropped, it keeps nothing.
+#[derive(Debug)]
+pub(crate) struct Buffered {
+    memory: Arc<Memory>,
+    bytes: Cell<u64>,
+    /// As far as the process knows.
+    told: Cell<u64>,
+}
+
+impl Buffered {
+    /// Nothing yet.
+    pub(crate) fn new(memory: &Arc<Memory>) -> Self {
+        Self {
+            memory: Arc::clone(memory),
+            bytes: Cell::new(0),
+            told: Cell::new(0),
+        }
+    }
+
+    /// So many bytes that are about to be kept; none where too much waits, or would with them.
+    pub(crate) fn reserve(memory: &Arc<Memory>, bytes: u64) -> Option<Self> {
+        let buffered = Self::new(memory);
+        buffered.set(bytes);
+        (!memory.holds_up()).then_some(buffered)
+    }
+
+    /// Keeps so many bytes, and says so.
+    pub(crate) fn set(&self, bytes: u64) {
+        self.bytes.set(bytes);
+        self.tell();
+    }
+
+    /// Keeps so many bytes more. Where it is much, the process learns it at once.
+    pub(crate) fn add(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() + bytes as u64);
+        if self.bytes.get() >= self.told.get() + UNTOLD_MAX {
+            self.tell();
+        }
+    }
+
+    /// Keeps so many bytes less. What the process was told too much of it learns at once.
+    pub(crate) fn sub(&self, bytes: usize) {
+        self.bytes
+            .set(self.bytes.get().saturating_sub(bytes as u64));
+        if self.bytes.get() < self.told.get() {
+            self.tell();
+        }
+    }
+
+    /// The process learns what is kept.
+    pub(crate) fn tell(&self) {
+        let (bytes, told) = (self.bytes.get(), self.told.replace(self.bytes.get()));
+        if bytes > told {
+            self.memory.keeps(bytes - told);
+        } else if bytes < told {
+            self.memory.keeps_less(told - bytes);
+        }
+    }
+
+    /// The bytes themselves, which are kept until the last copy of them is dropped.
+    pub(crate) fn hold(self, bytes: Vec<u8>) -> Bytes {
+        if bytes.is_empty() {
+            return Bytes::new();
+        }
+        Bytes::from_owner(Held {
+            bytes,
+            _buffered: self,
+        })
+    }
+
+    /// Whether more may be kept.
+    pub(crate) fn may_grow(&self) -> bool {
+        !self.memory.holds_up()
+    }
+
+    /// Bytes that are kept.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// Whether what would add to it has to wait.
+    pub(crate) fn must_wait(&self) -> bool {
+        self.bytes.get() > 0 && self.memory.holds_up()
+    }
+}
+
+/// Bytes with what counts them.
+struct Held {
+    bytes: Vec<u8>,
+    _buffered: Buffered,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Buffered {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_knows_what_was_told_and_forgets_with_the_owner() {
+        let memory = Memory::of(1_000);
+        let one = Buffered::new(&memory);
+        one.add(300);
+        assert_eq!((one.bytes(), memory.buffered()), (300, 0));
+        one.tell();
+        assert_eq!(memory.buffered(), 300);
+        one.sub(100);
+        assert_eq!(memory.buffered(), 200, "less is told at once");
+        one.sub(900);
+        assert_eq!((one.bytes(), memory.buffered()), (0, 0));
+        one.set(4);
+        let bytes = one.hold(b"four".to_vec());
+        let part = bytes.slice(1..);
+        drop(bytes);
+        assert_eq!((&*part, memory.buffered()), (&b"our"[..], 4));
+        drop(part);
+        assert_eq!(memory.buffered(), 0);
+    }
+
+    #[test]
+    fn what_waits_holds_up_its_owner_at_30_and_everybody_at_80_and_95_percent() {
+        let memory = Memory::of(1_000);
+        let (one, other) = (Buffered::new(&memory), Buffered::new(&memory));
+        one.set(300);
+        assert!(!one.must_wait());
+        assert!(Buffered::reserve(&memory, 1).is_none(), "301 of 1000");
+        assert_eq!(memory.buffered(), 300, "what is refused is not kept");
+        one.set(301);
+        assert!(
+            one.must_wait() && !other.must_wait(),
+            "who keeps nothing is not in the way"
+        );
+        assert!(!memory.is_high(), "there is room for others");
+        other.set(500);
+        assert!(memory.is_high() && !memory.is_full());
+        assert!(memory.take(1).is_none());
+        one.set(451);
+        assert!(memory.is_full());
+        drop((one, other));
+        assert!(Buffered::reserve(&memory, 300).is_some());
+    }
+
+    /// Owners come, keep more and less, tell it or not, and are cut off anywhere: what the process
+    /// knows is at each moment the sum of what they told, and 0 in the end.
+    #[test]
+    fn any_sequence_ends_at_nothing() {
+        let mut seed = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut draw = move |below: u64| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed % below
+        };
+        for _ in 0..200 {
+            let memory = Memory::of(u64::MAX);
+            // Each with what it keeps and what it has told.
+            let mut owners: Vec<(Buffered, u64, u64)> = Vec::new();
+            for _ in 0..200 {
+                let at = draw(owners.len().max(1) as u64) as usize;
+                let bytes = draw(10_000);
+                match draw(6) {
+                    0 => owners.push((Buffered::new(&memory), 0, 0)),
+                    1 if !owners.is_empty() => drop(owners.swap_remove(at)),
+                    2 => {
+                        if let Some((owner, keeps, told)) = owners.get_mut(at) {
+                            owner.set(bytes);
+                            (*keeps, *told) = (bytes, bytes);
+                        }
+                    }
+                    3 => {
+                        if let Some((owner, keeps, told)) = owners.get_mut(at) {
+                            owner.add(bytes as usize);
+                            *keeps += bytes;
+                            if *keeps >= *told + 16_384 {
+                                *told = *keeps;
+                            }
+                        }
+                    }
+                    4 => {
+                        if let Some((owner, keeps, told)) = owners.get_mut(at) {
+                            owner.sub(bytes as usize);
+                            *keeps = keeps.saturating_sub(bytes);
+                            *told = (*told).min(*keeps);
+                        }
+                    }
+                    _ => {
+                        if let Some((owner, keeps, told)) = owners.get_mut(at) {
+                            owner.tell();
+                            *told = *keeps;
+                        }
+                    }
+                }
+                let told: u64 = owners.iter().map(|(_, _, told)| told).sum();
+                assert_eq!(memory.buffered(), told);
+            }
+            drop(owners);
+            assert_eq!(memory.buffered(), 0);
+        }
+    }
+}

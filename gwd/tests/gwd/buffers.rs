@@ -1,0 +1,256 @@
+//! Bytes that wait in the process: counted while they do, and bounded (data-plane.md §10).
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use policy::traffic::retry::Condition;
+
+use crate::crowds::peak_bytes;
+use crate::fixture::*;
+use crate::frames::*;
+use crate::http2::http2;
+use crate::judging::retries;
+use crate::routes::mirror;
+use crate::websocket::HANDSHAKE;
+use crate::world::{Process, World};
+
+const BUFFERED: &str = "gwd_buffered_bytes";
+/// What a client opens its windows to: all that HTTP/2 has.
+const OPEN: u32 = (1 << 31) - 1;
+
+fn buffered(served: &Served) -> f64 {
+    served.metric(BUFFERED, &[])
+}
+
+fn nothing_waits(served: &Served) {
+    eventually("nothing waits any more", || buffered(served) == 0.0);
+}
+
+/// Answers with so many bytes.
+fn large(bytes: usize) -> Upstream {
+    Upstream::start(move |_, stream| {
+        static PIECE: [u8; 1 << 16] = [b'z'; 1 << 16];
+        say(stream, &format!("content-length: {bytes}\r\n"), "");
+        for _ in 0..bytes >> 16 {
+            if stream.write_all(&PIECE).is_err() {
+                return Then::Close;
+            }
+        }
+        Then::Keep
+    })
+}
+
+/// A client of HTTP/2 that may be sent everything and takes nothing.
+fn greedy(address: SocketAddr) -> Raw {
+    let mut raw = Raw::bare(address);
+    // A small one, so that what is on its way is with the gateway.
+    let socket = socket2::SockRef::from(&raw.0);
+    socket.set_recv_buffer_size(64 << 10).unwrap();
+    raw.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    raw.send(&frame(SETTINGS, 0, 0, &setting(4, OPEN)));
+    raw.send(&frame(SETTINGS, END, 0, &[]));
+    let more = OPEN - 65_535;
+    raw.send(&frame(WINDOW_UPDATE, 0, 0, &more.to_be_bytes()));
+    raw
+}
+
+#[test]
+fn responses_that_a_client_does_not_take_are_counted_until_it_does_or_has_gone() {
+    let upstream = large(8 << 20);
+    let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
+    let mut raw = greedy(served.address);
+    for stream in [1, 3, 5, 7] {
+        raw.send(&asks(stream));
+    }
+    eventually("something waits", || buffered(&served) > 100_000.0);
+    // What h2 holds for four streams, and what is gathered.
+    assert!(buffered(&served) < 2e6, "{}", buffered(&served));
+    // One is given up: what waited of it is let go with the others' when they are taken.
+    raw.send(&frame(RST_STREAM, 0, 1, &8_u32.to_be_bytes()));
+    let mut ended = 0;
+    while ended < 3 {
+        let frame = raw.next().unwrap();
+        ended += usize::from(frame.kind == DATA && frame.flags & END != 0);
+    }
+    nothing_waits(&served);
+    let mut raw = greedy(served.address);
+    raw.send(&asks(1));
+    eventually("something waits again", || buffered(&served) > 60_000.0);
+    drop(raw);
+    nothing_waits(&served);
+}
+
+/// Two uploads whose requests wait for the only connection of their upstream; another one goes on.
+#[test]
+fn uploads_that_nobody_reads_yet_are_counted_until_they_are_read_or_given_up() {
+    let (release, wait) = gate();
+    let upstream = Upstream::start(move |seen, stream| {
+        if seen.body.is_empty() {
+            let _gone = wait.lock().unwrap().recv();
+        }
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
+    shop.upstreams[0].limits.connections = 1;
+    shop.upstreams[0].connect_timeout_ms = 20_000;
+    let served = http2(shop).serve();
+    let mut first = Client::connect(served.address);
+    first.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    eventually("the upstream is busy", || upstream.seen().len() == 1);
+    let mut raw = Raw::connect(served.address);
+    // The connection's window is opened further.
+    raw.find(|frame| frame.kind == WINDOW_UPDATE).unwrap();
+    for stream in [1, 3] {
+        raw.send(&begins(stream));
+        for _ in 0..6 {
+            raw.send(&frame(DATA, 0, stream, &[0; 10_000]));
+        }
+    }
+    eventually("both wait", || buffered(&served) == 120_000.0);
+    raw.send(&frame(RST_STREAM, 0, 3, &8_u32.to_be_bytes()));
+    raw.send(&frame(DATA, END, 1, &[0; 5_000]));
+    release.send(()).unwrap();
+    assert_eq!(first.answer().status, 200);
+    drop(first);
+    let answer = raw.find(|frame| frame.kind == HEADERS).unwrap();
+    assert_eq!((answer.stream, answer.status()), (1, 200));
+    assert_eq!(upstream.seen()[1].body.len(), 65_000);
+    nothing_waits(&served);
+}
+
+#[test]
+fn what_comes_for_a_request_that_was_refused_is_not_counted_for_long() {
+    let upstream = Upstream::saying("ok");
+    let served = http2(shop(upstream.address, vec![op("POST", "/b")])).serve();
+    let mut raw = Raw::connect(served.address);
+    for at in 0..20 {
+        let stream = 2 * at + 1;
+        raw.send(&begins(stream));
+        raw.send(&frame(DATA, 0, stream, &[0; 16_384]));
+        let refused = raw.find(|frame| frame.kind == HEADERS).unwrap();
+        assert_eq!(refused.status(), 404);
+        raw.send(&frame(DATA, END, stream, &[0; 16_384]));
+    }
+    raw.send(&asks(1_001));
+    raw.find(|frame| frame.kind == HEADERS && frame.stream == 1_001)
+        .unwrap();
+    nothing_waits(&served);
+}
+
+#[test]
+fn a_body_that_is_kept_for_another_try_is_counted_until_the_response() {
+    let (release, wait) = gate();
+    let upstream = Upstream::start(move |_, stream| {
+        let _gone = wait.lock().unwrap().recv();
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let mut shop = shop(upstream.address, vec![op("PUT", "/a")]);
+    shop.upstreams[0].retries = Some(retries(1, &[Condition::GatewayError]));
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    let put = "PUT /a HTTP/1.1\r\nhost: h\r\ncontent-length: 40000\r\n\r\n";
+    client.send(&format!("{put}{}", "x".repeat(40_000)));
+    eventually("it is kept", || buffered(&served) == 40_000.0);
+    release.send(()).unwrap();
+    assert_eq!(client.answer().status, 200);
+    nothing_waits(&served);
+    // Given up in the middle.
+    client.send(&format!("{put}{}", "x".repeat(30_000)));
+    eventually("room is reserved", || buffered(&served) == 40_000.0);
+    drop(client);
+    nothing_waits(&served);
+}
+
+#[test]
+fn a_body_that_is_kept_for_a_mirror_is_counted_until_it_is_sent() {
+    let upstream = Upstream::saying("ok");
+    let (release, wait) = gate();
+    let shadow = Upstream::start(move |_, stream| {
+        let _gone = wait.lock().unwrap().recv();
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let mut shop = shop(upstream.address, vec![op("POST", "/a").policy("shadow")]);
+    shop.upstreams.push(service("next", &[shadow.address]));
+    shop.policies.push(mirror("shadow", "next"));
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 9\r\n\r\nhello");
+    eventually("a part is kept", || buffered(&served) == 5.0);
+    client.send(" you");
+    assert_eq!(client.answer().status, 200);
+    nothing_waits(&served);
+    drop(release);
+}
+
+#[test]
+fn what_one_side_of_a_websocket_does_not_take_is_counted() {
+    let upstream = Upstream::start(|seen, stream| {
+        assert_eq!(seen.field("sec-websocket-version"), ["13"]);
+        let head = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        stream.write_all(head.as_bytes()).unwrap();
+        // Frames of 125 bytes for somebody who reads none.
+        let frame = [&[0x82, 125][..], &[0; 125]].concat();
+        while stream.write_all(&frame.repeat(100)).is_ok() {}
+        Then::Close
+    });
+    let served = shop(upstream.address, vec![op("GET", "/ws").websocket()]).serve();
+    let mut client = Client::connect(served.address);
+    client.send(HANDSHAKE);
+    client.head();
+    eventually("something waits", || buffered(&served) > 0.0);
+    assert!(
+        buffered(&served) <= (32 << 10) as f64,
+        "one read of one way"
+    );
+    drop(client);
+    nothing_waits(&served);
+}
+
+/// Clients that ask for far more than fits and take nothing, over HTTP/2 and HTTP/1: the process
+/// stays within its bound, others are served meanwhile, and in the end nothing is left.
+#[test]
+fn slow_readers_keep_no_more_than_their_part_and_others_are_served() {
+    const MEMORY_MIB: u64 = 128;
+    let upstream = large(4 << 20);
+    let world = World::new();
+    let mut shop = http2(shop(upstream.address, vec![op("GET", "/a")]));
+    shop.upstreams[0].limits.requests = 2_000;
+    shop.upstreams[0].limits.connections = 2_000;
+    let bundle = world.release(&shop.gateway());
+    let memory = format!("{MEMORY_MIB}MiB");
+    let gwd = Process::spawn(world.trusted().args(["--memory", &memory]));
+    gwd.wait_for(&bundle);
+    // 10 streams of each could hold 640 KiB: 64 MiB.
+    let mut slow: Vec<Raw> = (0..100).map(|_| greedy(gwd.public())).collect();
+    for raw in &mut slow {
+        for at in 0..10 {
+            raw.send(&asks(2 * at + 1));
+        }
+    }
+    let plain: Vec<Client> = (0..20)
+        .map(|_| {
+            let mut client = Client::connect(gwd.public());
+            client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+            client
+        })
+        .collect();
+    let waits = || gwd.metric(BUFFERED, &[]);
+    eventually("much waits", || waits() > 30e6);
+    for _ in 0..5 {
+        let mut other = Client::connect(gwd.public());
+        other.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+        assert_eq!(other.answer().body.len(), 4 << 20);
+    }
+    let status = gwd.status();
+    assert_eq!(status["memory"]["max_bytes"], MEMORY_MIB << 20);
+    let told = status["memory"]["buffered_bytes"].as_u64().unwrap();
+    // A frame each beyond three tenths of it.
+    assert!(told < (MEMORY_MIB << 20) * 4 / 10, "{told}");
+    let peak = peak_bytes(&gwd) >> 20;
+    assert!(peak <= MEMORY_MIB, "{peak} MiB");
+    drop((slow, plain));
+    eventually("nothing waits any more", || waits() == 0.0);
+}
