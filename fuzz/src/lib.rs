@@ -25,7 +25,7 @@ use gwc::project::files::Files;
 use gwc::syntax::{self, Limits};
 
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
-pub use wire::proxy_header;
+pub use wire::{http1_requests, http1_responses, proxy_header};
 
 /// Limits that keep a single input cheap.
 fn limits() -> Limits {
@@ -362,6 +362,8 @@ pub fn targets() -> Vec<Target> {
             ]),
         ),
         ("proxy_header", proxy_header, wire::proxy_headers()),
+        ("http1_requests", http1_requests, wire::requests()),
+        ("http1_responses", http1_responses, wire::responses()),
         ("baseline", baseline, vec![front::sample_baseline()]),
         (
             "levels",

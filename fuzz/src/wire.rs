@@ -1,6 +1,11 @@
-//! What comes over the wire before HTTP.
+//! What comes over the wire before HTTP, and HTTP/1 itself.
 
+use bytes::BytesMut;
 use engine::proxy_protocol::{HEADER_BYTES_MAX, Header, parse};
+use http::{HeaderMap, Method};
+use http1::body::{Body, Length, Next};
+use http1::request::{self, Limits};
+use http1::response;
 
 /// PROXY headers: a whole one stays the same whatever follows, every beginning of it may become
 /// one, and what is refused is refused for good.
@@ -24,6 +29,110 @@ pub fn proxy_header(data: &[u8]) {
     if let Ok(Header::Whole { .. }) | Err(_) = read {
         assert_eq!(parse(&more), read);
     }
+}
+
+/// Requests on a connection: the same is understood however the bytes are cut, and nothing is
+/// understood twice.
+pub fn http1_requests(data: &[u8]) {
+    in_pieces(data, |read, seen| {
+        let limits = Limits {
+            bytes: 1 << 10,
+            fields: 16,
+        };
+        let head = request::parse(read, seen, limits, &mut HeaderMap::new());
+        let head = head.map_err(drop)?;
+        Ok(head.map(|head| {
+            assert!(head.headers.len() <= 16 && head.target.to_string().find('#').is_none());
+            (format!("{} {}", head.method, head.target), head.length)
+        }))
+    });
+}
+
+/// Responses to GET on a connection, likewise.
+pub fn http1_responses(data: &[u8]) {
+    in_pieces(data, |read, seen| {
+        let head = response::parse(read, seen, 1 << 10, &mut HeaderMap::new());
+        let Some(head) = head.map_err(drop)? else {
+            return Ok(None);
+        };
+        let length = head.length(&Method::GET).map_err(drop)?;
+        *seen = 0;
+        Ok(Some((head.status.to_string(), length)))
+    });
+}
+
+/// Reads messages from bytes that come at once, and in pieces of several sizes.
+fn in_pieces(data: &[u8], mut head: impl FnMut(&mut BytesMut, &mut usize) -> Read) {
+    let whole = messages(data, data.len().max(1), &mut head);
+    for size in [1, 2, 3, 7, 64] {
+        assert_eq!(messages(data, size, &mut head), whole, "in pieces of {size}");
+    }
+}
+
+type Read = Result<Option<(String, Length)>, ()>;
+
+/// What is understood of bytes that come in pieces of a size.
+fn messages(
+    data: &[u8],
+    size: usize,
+    head: &mut impl FnMut(&mut BytesMut, &mut usize) -> Read,
+) -> Vec<String> {
+    let (mut read, mut seen, mut told) = (BytesMut::new(), 0, Vec::new());
+    let mut message: Option<(String, Body, usize)> = None;
+    for piece in data.chunks(size) {
+        read.extend_from_slice(piece);
+        loop {
+            let Some((name, body, length)) = &mut message else {
+                match head(&mut read, &mut seen) {
+                    Ok(Some((name, framing))) => message = Some((name, Body::new(&framing), 0)),
+                    Ok(None) => break,
+                    Err(()) => {
+                        told.push("refused".to_owned());
+                        return told;
+                    }
+                }
+                continue;
+            };
+            match body.next(&mut read) {
+                Ok(Next::Data(data)) => *length += data.len(),
+                Ok(Next::Trailers(trailers)) => *name += &format!(" {}", trailers.len()),
+                Ok(Next::More) => break,
+                Ok(Next::Done) => {
+                    told.push(format!("{name} {length}"));
+                    message = None;
+                }
+                Err(_) => {
+                    told.push("broken".to_owned());
+                    return told;
+                }
+            }
+        }
+    }
+    told.extend(message.map(|(name, _, length)| format!("{name} {length} so far")));
+    told
+}
+
+/// Requests to begin with.
+pub(crate) fn requests() -> Vec<Vec<u8>> {
+    [
+        "GET /a?b=c HTTP/1.1\r\nhost: h\r\nconnection: close, x\r\n\r\n",
+        "\r\nPOST /a HTTP/1.1\r\ncontent-length: 3\r\nexpect: 100-continue\r\n\r\nabcGET * HTTP/1.0\r\n\r\n",
+        "PUT http://h/a HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\r\n3;x=y\r\nabc\r\n0\r\nx: y\r\n\r\n",
+        "GET /a#b HTTP/1.1\r\nx : y\n\r\n",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+/// Responses to begin with.
+pub(crate) fn responses() -> Vec<Vec<u8>> {
+    [
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\nx: y\r\n\r\nabc",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nA\r\n0123456789\r\n0\r\n\r\nHTTP/1.1 204 \r\n\r\n",
+        "HTTP/1.0 200 fine\nconnection: keep-alive\n\nuntil the end",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
 }
 
 /// Headers to begin with.

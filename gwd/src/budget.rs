@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::tls::turns::Turns;
 
-/// Bytes that an HTTP/1 connection needs while it is served: hyper's buffers, the exchange, and
+/// Bytes that an HTTP/1 connection needs while it is served: its buffers, the exchange, and
 /// the upstream's connection.
 pub(crate) const HTTP1_BYTES: u64 = 48 << 10;
 /// The same for HTTP/2, idle or not: its header tables, and streams beyond the first few.

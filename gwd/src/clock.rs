@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
+    /// The same as the system tells it.
+    start_ns: u64,
 }
 
 impl Clock {
@@ -16,13 +18,15 @@ impl Clock {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
+            start_ns: monotonic_ns(),
         }
     }
 
-    /// Monotonic nanoseconds.
+    /// Monotonic nanoseconds. An [`Instant`] would be taken apart and put together for it, which
+    /// is twice the work.
     #[must_use]
     pub(crate) fn now_ns(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        monotonic_ns().saturating_sub(self.start_ns)
     }
 
     /// Monotonic milliseconds.
@@ -48,11 +52,27 @@ pub(crate) fn unix_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Bytes of a date as HTTP writes it.
+pub(crate) const HTTP_DATE_BYTES: usize = 29;
+
+/// The wall clock as `Date` tells it (RFC 9110 §5.6.7).
+pub(crate) fn http_date() -> [u8; HTTP_DATE_BYTES] {
+    let text = httpdate::fmt_http_date(SystemTime::now());
+    text.as_bytes()
+        .try_into()
+        .unwrap_or([b' '; HTTP_DATE_BYTES])
+}
+
 /// Microseconds of the system's monotonic clock, which systemd compares with its own.
 pub(crate) fn monotonic_us() -> u64 {
+    monotonic_ns() / 1_000
+}
+
+/// Nanoseconds of the system's monotonic clock.
+fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
+    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
 }
 
 /// Seconds since 1970 as the control thread reads them. In a debug build a test may set this clock

@@ -179,6 +179,14 @@ impl Slot {
             *known = Some(waker.clone());
         }
     }
+
+    /// Wakes who is registered, unless it is who asks.
+    pub(crate) fn wake_other(&self, asking: &Waker) {
+        let known = self.state.waker.borrow();
+        if let Some(known) = known.as_ref().filter(|known| !known.will_wake(asking)) {
+            known.wake_by_ref();
+        }
+    }
 }
 
 impl Drop for Slot {

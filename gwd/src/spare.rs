@@ -1,8 +1,7 @@
 //! Maps of fields that stand empty, so that an exchange need not make one.
 //!
-//! A request's map lives until its response's head is made, because another try may need it; then
-//! it waits here for the fields of another response. What hyper makes for a request it takes back
-//! from the response before.
+//! A request's map lives until its response's head is made, because another try may need it, and
+//! the response's until it is written; then they wait here for the fields of another message.
 
 use std::cell::RefCell;
 

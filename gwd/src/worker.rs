@@ -92,6 +92,8 @@ pub(crate) struct Worker {
     left: RefCell<FxHashMap<u32, (Rc<View>, u64)>>,
     /// Wall clock minus monotonic clock, in milliseconds.
     wall_ms: Cell<u64>,
+    /// `Date` of now, as precise.
+    date: Cell<[u8; clock::HTTP_DATE_BYTES]>,
     log_waits: Notify,
     /// Connections that gave their buffers back since memory was given back.
     parked: Cell<usize>,
@@ -165,6 +167,7 @@ impl Worker {
             tunnels_end_ms: Cell::new(u64::MAX),
             left: RefCell::default(),
             wall_ms: Cell::new(clock::unix_ms().saturating_sub(shared.clock.now_ms())),
+            date: Cell::new(clock::http_date()),
             log_waits: Notify::new(),
             parked: Cell::new(0),
             shared,
@@ -292,6 +295,11 @@ impl Worker {
         self.wall_ms.get() + now_ns / 1_000_000
     }
 
+    /// What responses of now say in `Date`.
+    pub(crate) fn date(&self) -> [u8; clock::HTTP_DATE_BYTES] {
+        self.date.get()
+    }
+
     /// Once a second: what can wait that long.
     async fn sweep(self: Rc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
@@ -301,6 +309,7 @@ impl Worker {
             let now_ms = self.shared.clock.now_ms();
             self.shared.beat(self.index, now_ms);
             self.wall_ms.set(clock::unix_ms().saturating_sub(now_ms));
+            self.date.set(clock::http_date());
             let view = self.view.borrow().as_ref().map(Rc::clone);
             if let Some(view) = view {
                 view.renew_services(&self);

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use engine::edge;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::grpc;
+use crate::proxy::incoming::Incoming;
 use crate::proxy::pace::Pace;
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
@@ -73,7 +73,7 @@ pub(crate) struct Gate {
     waker: std::sync::Mutex<Option<Waker>>,
 }
 
-/// Why an upload ended early. The client's response tells more; this is for hyper.
+/// Why an upload ended early. The client's response tells more.
 #[derive(Debug)]
 pub(crate) struct UploadBroken;
 
@@ -352,7 +352,7 @@ impl Download {
                     self.record.upstream_broke(&error);
                     return Poll::Ready(Some(Ok(told)));
                 }
-                // hyper throws away what it has not flushed: in the next turn it has.
+                // Over HTTP/2 what has not been flushed is thrown away: in the next turn it has.
                 self.broken = Some(error);
                 cx.waker().wake_by_ref();
                 Poll::Pending
@@ -470,7 +470,7 @@ impl Body for ResponseBody {
 }
 
 impl Drop for ResponseBody {
-    /// hyper does not poll a body that cannot have bytes (HEAD, 204, 304, or an end that was
+    /// Nobody polls a body that cannot have bytes (HEAD, 204, 304, or an end that was
     /// known beforehand): then dropping it is its end.
     fn drop(&mut self) {
         match self {

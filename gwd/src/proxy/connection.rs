@@ -15,7 +15,6 @@ use bundle::ir::ListenerLimits;
 use bytes::Bytes;
 use engine::forward::ThisHop;
 use http::{HeaderValue, Request, Response};
-use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
@@ -26,6 +25,7 @@ use crate::deadlines::Slot;
 use crate::listen::ListenSocket;
 use crate::proxy::body::ResponseBody;
 use crate::proxy::exchange::exchange;
+use crate::proxy::incoming::Incoming;
 use crate::proxy::io::{ClientIo, Transport};
 use crate::proxy::stream::Stream;
 use crate::proxy::{http1, http2, respond};
@@ -237,7 +237,6 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
 pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
     let now_ms = conn.worker.shared.clock.now_ms();
     deadline.set(now_ms + LINGER_MS);
-    // hyper may have done it already.
     if in_time(deadline, io.shutdown()).await.is_none() {
         return;
     }
@@ -255,22 +254,20 @@ pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
 pub(crate) async fn answer(
     stream: Rc<Stream>,
     request: Request<Incoming>,
-) -> Result<Response<ResponseBody>, std::convert::Infallible> {
+) -> Response<ResponseBody> {
     stream.exchange_begins();
     let mut running = pin!(exchange(&stream, request));
-    let response =
-        poll_fn(
-            |cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
-                Ok(polled) => polled,
-                Err(_) => {
-                    stream.panicked.set(true);
-                    stream.worker.counters().panicked();
-                    Poll::Ready(respond::panicked(&stream))
-                }
-            },
-        )
-        .await;
-    Ok(response)
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx))) {
+            Ok(polled) => polled,
+            Err(_) => {
+                stream.panicked.set(true);
+                stream.worker.counters().panicked();
+                Poll::Ready(respond::panicked(&stream))
+            }
+        },
+    )
+    .await
 }
 
 // === impl Conn ===

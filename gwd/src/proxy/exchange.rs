@@ -10,12 +10,13 @@ use std::rc::Rc;
 use engine::forward::Origin;
 use engine::{Verdict, decide, edge, finish};
 use http::{HeaderValue, Request, Response};
-use hyper::body::{Body as _, Incoming};
+use http_body::Body as _;
 use policy::{Cx, Reject, ResponseHead};
 
 use crate::proxy::body::ResponseBody;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::grpc;
+use crate::proxy::incoming::Incoming;
 use crate::proxy::record::Record;
 use crate::proxy::respond::{self, Made};
 use crate::proxy::stream::Stream;

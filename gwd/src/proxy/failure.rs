@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::proxy::http1;
+use crate::proxy::incoming::Broken;
 use crate::upstream::transport::CallError;
 
 /// Who is to blame (`error_origin` of the access log).
@@ -77,7 +79,12 @@ pub(crate) struct Told {
 impl Kind {
     /// What it means that a client's body cannot be read on. One that ends early over HTTP/1.1 may
     /// be waited for by somebody.
-    pub(crate) fn of_client(error: &hyper::Error) -> Self {
+    pub(crate) fn of_client(broken: &Broken) -> Self {
+        let error = match broken {
+            Broken::Http1(http1::Broken::Gone) => return Self::ClientGone,
+            Broken::Http1(_) => return Self::ClientBody,
+            Broken::Http2(error) => error,
+        };
         let mut source = std::error::Error::source(error);
         while let Some(error) = source {
             if let Some(error) = error.downcast_ref::<h2::Error>() {
@@ -87,11 +94,6 @@ impl Kind {
                 } else {
                     Self::ClientBody
                 };
-            }
-            if let Some(error) = error.downcast_ref::<io::Error>()
-                && error.kind() == io::ErrorKind::ConnectionReset
-            {
-                return Self::ClientGone;
             }
             source = error.source();
         }

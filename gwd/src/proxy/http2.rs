@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use http::{Request, Response};
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
@@ -24,6 +24,7 @@ use crate::proxy::backlog::{Backlog, Reading, Sending};
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
 use crate::proxy::flood::Guarded;
 use crate::proxy::gather::gather;
+use crate::proxy::incoming::Incoming;
 use crate::proxy::io::ClientIo;
 use crate::proxy::pace::Pace;
 use crate::proxy::stream::{Phase, Stream};
@@ -86,7 +87,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
     let service = {
         let (conn, streams) = (Rc::clone(conn), Rc::clone(&streams));
         let backlog = Rc::clone(&backlog);
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |request: Request<hyper::body::Incoming>| {
             let has_body = !request.body().is_end_stream();
             let reading = has_body.then(|| Reading::new(&backlog));
             let stream = Stream::of_request(&conn, reading);
@@ -132,11 +133,11 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
 #[inline(never)]
 fn answer_boxed(
     stream: Rc<Stream>,
-    request: Request<Incoming>,
+    request: Request<hyper::body::Incoming>,
     backlog: Rc<Backlog>,
 ) -> Pin<Box<impl Future<Output = Result<Response<Sending>, Infallible>>>> {
     Box::pin(async move {
-        let Ok(response) = answer(stream, request).await;
+        let response = answer(stream, request.map(Incoming::Http2)).await;
         Ok(response.map(|body| backlog.sending(body)))
     })
 }

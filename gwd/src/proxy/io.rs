@@ -1,6 +1,5 @@
-//! The sockets below hyper. [`ClientIo`] is a client's bytes, whatever carries them; over
-//! HTTP/1 they are [`Watched`]: every byte read passes the [`Scan`], and the sequence of
-//! exchanges learns when a head begins and when all has been sent.
+//! The sockets: [`ClientIo`] is a client's bytes, [`UpstreamSocket`] an upstream's, whatever
+//! carries them.
 
 #![expect(
     unsafe_code,
@@ -9,18 +8,15 @@
 
 use std::io::{self, Write as _};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf as _, Bytes};
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::ReadBufCursor;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client;
 use tokio_rustls::server::TlsStream;
 
-use super::scan::Scan;
-use super::stream::Stream;
 use crate::upstream::connections::Seat;
 
 /// A client's bytes.
@@ -36,16 +32,7 @@ pub(crate) enum Transport {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// A client's bytes, watched.
-pub(crate) struct Watched {
-    io: ClientIo,
-    pub(crate) scan: Scan,
-    /// Bytes that the scan has seen and hyper gave back.
-    unread: Bytes,
-    stream: Rc<Stream>,
-}
-
-/// An upstream's bytes, unwatched.
+/// An upstream's bytes.
 pub(crate) struct UpstreamSocket {
     wire: Wire,
     /// Given back when the socket is closed.
@@ -130,32 +117,6 @@ impl io::Write for AtOnce<'_> {
     }
 }
 
-impl Watched {
-    pub(crate) fn new(io: ClientIo, stream: Rc<Stream>) -> Self {
-        Self {
-            io,
-            scan: Scan::new(),
-            unread: Bytes::new(),
-            stream,
-        }
-    }
-
-    /// What hyper had read and not used: it comes first, when hyper asks again.
-    pub(crate) fn put_back(&mut self, unread: &[u8]) {
-        // A copy: the bytes are few or none, and hyper's buffer goes with what it gave.
-        self.unread = Bytes::copy_from_slice(unread);
-    }
-
-    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
-        self.io.poll_readable(cx)
-    }
-
-    /// The client's bytes, and those of them that hyper had read and not used.
-    pub(crate) fn into_inner(self) -> (ClientIo, Bytes) {
-        (self.io, self.unread)
-    }
-}
-
 /// Fills hyper's buffer and hands what came to `look`.
 pub(super) fn read_in_place(
     mut cursor: ReadBufCursor<'_>,
@@ -225,69 +186,6 @@ impl AsyncWrite for ClientIo {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
         }
-    }
-}
-
-// === impl Watched ===
-
-impl Read for Watched {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        cursor: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        let Self {
-            io,
-            scan,
-            unread,
-            stream,
-        } = self.get_mut();
-        if !unread.is_empty() {
-            return read_in_place(
-                cursor,
-                |buffer| {
-                    take(unread, buffer);
-                    Poll::Ready(Ok(()))
-                },
-                |_| Ok(()),
-            );
-        }
-        read_in_place(
-            cursor,
-            |buffer| AsyncRead::poll_read(Pin::new(io), cx, buffer),
-            |bytes| {
-                if bytes.is_empty() {
-                    return Ok(());
-                }
-                let followed = scan.follow(bytes);
-                stream.bytes_came(scan.in_head());
-                followed.map_err(|_| {
-                    stream.chunk_line_refused();
-                    io::Error::new(io::ErrorKind::InvalidData, "bad chunk line")
-                })
-            },
-        )
-    }
-}
-
-impl Write for Watched {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream.unflushed.set(true);
-        AsyncWrite::poll_write(Pin::new(&mut self.io), cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(AsyncWrite::poll_flush(Pin::new(&mut self.io), cx))?;
-        self.stream.unflushed.set(false);
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        AsyncWrite::poll_shutdown(Pin::new(&mut self.io), cx)
     }
 }
 

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use engine::{ChainStep, Decided, Verdict};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header};
-use hyper::body::Incoming;
 use policy::{Cx, Filter, Reject, RequestHead};
 
 use crate::clock::write_timestamp;
 use crate::proxy::body::Progress;
 use crate::proxy::failure::{Blame, Failure};
 use crate::proxy::grpc;
+use crate::proxy::incoming::Incoming;
 use crate::proxy::stream::Stream;
 use crate::telemetry::access_log::{self, write_query, write_text};
 use crate::telemetry::names::UNMATCHED;
@@ -41,7 +41,7 @@ pub(crate) struct Record {
     /// What a gRPC call ended with.
     grpc_status: Option<u32>,
     upstream: Option<Call>,
-    /// When the response's head was handed to hyper.
+    /// When the response's head was made.
     head_ns: u64,
     bytes_in: u64,
     pub(crate) bytes_out: u64,
@@ -81,7 +81,7 @@ impl Record {
         worker.shard.active(method, 1);
         let mut record = Self {
             stream: Rc::clone(stream),
-            started_ns: stream.head_ended_ns(),
+            started_ns: worker.shared.clock.now_ns(),
             method,
             version: match request.version() {
                 Version::HTTP_10 => 10,

@@ -61,9 +61,6 @@ pub(crate) struct Stream {
     /// There is one exchange only.
     single: bool,
     phase: Cell<Phase>,
-    mid_head: Cell<bool>,
-    /// When the last bytes came; 0 once an exchange has begun with them.
-    read_ns: Cell<u64>,
     /// Until when it may be idle.
     idle_until_ms: Cell<u64>,
 }
@@ -103,8 +100,6 @@ impl Stream {
             reading: None,
             single,
             phase: Cell::new(if single { Phase::Exchange } else { Phase::Idle }),
-            mid_head: Cell::new(false),
-            read_ns: Cell::new(0),
             idle_until_ms: Cell::new(u64::MAX),
         }
     }
@@ -118,28 +113,12 @@ impl Stream {
         self.idle_until_ms.get()
     }
 
-    /// Bytes have come; `mid_head`: a head has begun and not ended.
-    pub(crate) fn bytes_came(&self, mid_head: bool) {
-        self.mid_head.set(mid_head);
-        let phase = self.phase.get();
-        if !matches!(phase, Phase::Idle | Phase::Head) {
-            return;
-        }
-        let now_ns = self.worker.shared.clock.now_ns();
-        self.read_ns.set(now_ns);
-        if phase == Phase::Idle {
+    /// The head of a request has begun, and not ended.
+    pub(crate) fn head_begins(&self) {
+        if self.phase.get() == Phase::Idle {
+            let now_ms = self.worker.shared.clock.now_ms();
             self.phase.set(Phase::Head);
-            self.deadline
-                .set(now_ns / 1_000_000 + self.limits.header_timeout_ms);
-        }
-    }
-
-    /// When the head of the request that begins now ended: with the bytes that were just read,
-    /// or, where it had been read before, when its turn came.
-    pub(crate) fn head_ended_ns(&self) -> u64 {
-        match self.read_ns.take() {
-            0 => self.worker.shared.clock.now_ns(),
-            read_ns => read_ns,
+            self.deadline.set(now_ms + self.limits.header_timeout_ms);
         }
     }
 
@@ -240,9 +219,6 @@ impl Stream {
         if self.single {
             // What is left is sent as far as the client's window opens.
             self.body_begins(now_ms + self.worker.shared.patience.grace_ms);
-        } else if self.mid_head.get() {
-            self.phase.set(Phase::Head);
-            self.deadline.set(now_ms + self.limits.header_timeout_ms);
         } else {
             let idle_ms = self.limits.idle_timeout_ms;
             self.phase.set(Phase::Idle);

@@ -10,12 +10,12 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::proxy::incoming::Incoming;
 use bundle::ir;
 use engine::edge::X_GATEWAY_ATTEMPT;
 use engine::{RouteRef, forward};
 use http::Response;
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
-use hyper::body::Incoming;
 use policy::traffic::circuit_breaker::Scope;
 use policy::traffic::retry::Checked;
 use policy::upstream::HashOn;

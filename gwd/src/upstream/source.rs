@@ -3,13 +3,14 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::{Body as _, Incoming};
 use policy::traffic::retry::Checked;
 
 use crate::buffered::Buffered;
 use crate::proxy::body::Progress;
 use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::incoming::Incoming;
 use crate::proxy::pace::Pace;
 use crate::proxy::stream::Stream;
 use crate::upstream::connect::in_time;

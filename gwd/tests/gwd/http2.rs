@@ -195,6 +195,7 @@ fn a_listener_without_http2_does_not_speak_it() {
     let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
     let mut client = Client::connect(served.address);
     client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    assert_eq!(client.answer().status, 400);
     assert!(client.closed());
     assert!(upstream.seen().is_empty());
 }

@@ -25,11 +25,12 @@ fn told(gwd: &Process) {
     eventually("it is counted", || {
         gwd.metric("gwd_panics_total", &[]) == 1.0
     });
-    let line = gwd
-        .events()
-        .into_iter()
-        .find(|event| event["panic"].is_string());
-    let line = line.expect("it is told");
+    let line = || {
+        let mut events = gwd.events().into_iter();
+        events.find(|event| event["panic"].is_string())
+    };
+    eventually("it is told", || line().is_some());
+    let line = line().unwrap();
     assert!(line.to_string().contains("GWC_FAULT asks for it"), "{line}");
     assert_eq!(gwd.metric("http_server_active_requests", &[]), 0.0);
 }

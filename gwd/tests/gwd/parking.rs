@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::fixture::*;
+use crate::world::{Process, World};
 
 const CONNECTIONS: &str = "gwd_downstream_connections";
 
@@ -72,4 +73,42 @@ fn a_parked_connection_ends_when_its_time_is_over() {
     assert_eq!(client.answer().text(), "ok");
     eventually("parked", || parked(&served) == 1.0);
     assert!(client.closed());
+}
+
+/// Memory of a process that is its own, in bytes.
+fn resident_bytes(gwd: &Process) -> u64 {
+    let status = std::fs::read_to_string(gwd.root().with_file_name("status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"));
+    let kib = line.and_then(|line| line.split_whitespace().nth(1));
+    kib.unwrap().parse::<u64>().unwrap() << 10
+}
+
+#[test]
+fn an_idle_connection_keeps_nothing_of_the_requests_that_it_carried() {
+    const CLIENTS: u16 = 400;
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let bundle = world.release(&shop.gateway());
+    let gwd = Process::spawn(world.trusted().args(["--workers", "1"]));
+    gwd.wait_for(&bundle);
+    let idle = || gwd.metric(CONNECTIONS, &["state=\"idle\""]);
+    let asked = |clients: u16| -> Vec<Client> {
+        let each = (0..clients).map(|_| {
+            let mut client = Client::connect(gwd.public());
+            client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+            assert_eq!(client.answer().text(), "ok");
+            client
+        });
+        each.collect()
+    };
+    let warm = asked(300);
+    eventually("parked", || idle() == 300.0);
+    drop(warm);
+    eventually("gone", || idle() == 0.0);
+    let before = resident_bytes(&gwd);
+    let _clients = asked(CLIENTS);
+    eventually("parked", || idle() == f64::from(CLIENTS));
+    let most = before + u64::from(CLIENTS) * (8 << 10);
+    eventually("its buffers go back", || resident_bytes(&gwd) <= most);
 }

@@ -359,6 +359,36 @@ fn whoever_gives_up_resets_its_stream_and_no_other() {
 }
 
 #[test]
+fn a_client_that_leaves_after_its_upload_is_noticed() {
+    let resets = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&resets);
+    let upstream = Http2Upstream::start(move |_, (request, mut respond): Asked| {
+        let told = Arc::clone(&told);
+        async move {
+            let mut body = request.into_body();
+            let mut bytes = 0;
+            while let Some(Ok(piece)) = body.data().await {
+                bytes += piece.len();
+            }
+            told.lock().unwrap().push((bytes, None));
+            let reason = poll_fn(|cx| respond.poll_reset(cx)).await.unwrap();
+            told.lock().unwrap().push((bytes, Some(reason)));
+        }
+    });
+    let served = upstream.behind(vec![op("POST", "/wait")]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("POST /wait HTTP/1.1\r\nhost: shop.example\r\ncontent-length: 6\r\n\r\nabc");
+    client.send("def");
+    eventually("all has come", || !resets.lock().unwrap().is_empty());
+    drop(client);
+    eventually("the call was given up", || {
+        resets.lock().unwrap().len() == 2
+    });
+    let expected = [(6, None), (6, Some(Reason::CANCEL))];
+    assert_eq!(*resets.lock().unwrap(), expected);
+}
+
+#[test]
 fn what_the_upstream_resets_is_told_and_what_it_refuses_may_be_tried_again() {
     let tries = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&tries);

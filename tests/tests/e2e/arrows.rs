@@ -91,6 +91,7 @@ fn the_core_knows_no_world() {
         &["-p", "policy"][..],
         &["-p", "bundle", "--no-default-features"],
         &["-p", "engine"],
+        &["-p", "http1"],
     ] {
         let crates = tree(package);
         let name = package[1];
@@ -113,7 +114,8 @@ fn every_arrow_points_one_way() {
         ("bundle", &["fault", "policy"]),
         ("engine", &["policy", "bundle"]),
         ("gwc", &["diag", "fault", "policy", "bundle", "engine"]),
-        ("gwd", &["fault", "policy", "bundle", "engine"]),
+        ("gwd", &["fault", "http1", "policy", "bundle", "engine"]),
+        ("http1", &[]),
         ("e2e", &[]),
     ]);
     let metadata = cargo(&["metadata", "--locked", "--no-deps", "--format-version", "1"]);

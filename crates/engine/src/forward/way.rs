@@ -49,7 +49,7 @@ impl ThisHop {
             proto: HeaderValue::from_static(scheme),
             peer,
             scheme,
-            authority,
+            authority: owned(&authority),
         }
     }
 
@@ -61,6 +61,12 @@ impl ThisHop {
         field(&X_FORWARDED_HOST, &self.authority);
         field(&X_FORWARDED_PORT, &self.port);
     }
+}
+
+/// A value with bytes of its own: one that came with a request is a part of the buffer that the
+/// connection reads into, and would keep all of it.
+fn owned(value: &HeaderValue) -> HeaderValue {
+    HeaderValue::from_bytes(value.as_bytes()).unwrap_or_else(|_| value.clone())
 }
 
 /// Continues the way by this hop; `prefix` is what was taken off the path, or nothing.

@@ -1,13 +1,13 @@
 //! A request on its way out: the head and what of the body is small go in one write.
 
-use std::io::Write as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use ::http1::write;
 use bytes::{Buf as _, Bytes};
 use engine::forward::Outbound;
 use http::Method;
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderName, TRAILER, TRANSFER_ENCODING};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
@@ -61,10 +61,10 @@ impl Sending {
         out.push(b' ');
         out.extend_from_slice(head.target().as_str().as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
-        write_field(b"host", head.host().as_bytes(), &mut out);
+        write::field(b"host", head.host().as_bytes(), &mut out);
         head.each_field(|name, value| {
             if !is_own(name) {
-                write_field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
+                write::field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
             }
         });
         let ended = body.is_end_stream();
@@ -73,7 +73,7 @@ impl Sending {
         match exact {
             _ if chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
             Some(length) if length > 0 || expects_content(head.method()) => {
-                let _infallible = write!(out, "content-length: {length}\r\n");
+                write::content_length(length, &mut out);
             }
             _ => {}
         }
@@ -199,7 +199,7 @@ impl Sending {
         };
         if !data.is_empty() {
             if self.chunked {
-                let _infallible = write!(self.out, "{:x}\r\n", data.len());
+                write::chunk_line(data.len(), &mut self.out);
             }
             if data.len() > COPIED_MAX {
                 self.data = data;
@@ -218,11 +218,7 @@ impl Sending {
     fn end(&mut self, trailers: Option<&HeaderMap>) {
         self.ended = true;
         if self.chunked {
-            self.out.extend_from_slice(b"0\r\n");
-            if let Some(trailers) = trailers {
-                write_fields(trailers, &mut self.out);
-            }
-            self.out.extend_from_slice(b"\r\n");
+            write::chunked_end(trailers, &mut self.out);
         }
     }
 }
@@ -235,20 +231,4 @@ fn expects_content(method: &Method) -> bool {
 /// Whether a field frames the message: those are the client's own.
 fn is_own(name: &HeaderName) -> bool {
     *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == TRAILER
-}
-
-fn write_fields(headers: &HeaderMap, out: &mut Vec<u8>) {
-    for (name, value) in headers {
-        if *name != HOST && !is_own(name) {
-            write_field(name.as_str().as_bytes(), value.as_bytes(), out);
-        }
-    }
-}
-
-fn write_field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name);
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
 }

@@ -10,9 +10,7 @@
 //! interim responses.
 
 mod body;
-mod chunks;
 mod encode;
-mod head;
 #[cfg(test)]
 mod tests;
 
@@ -22,15 +20,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
+use ::http1::response::{self, Head};
 use bytes::BytesMut;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
 pub(crate) use body::Incoming;
-use body::{Length, Receiving};
+use body::Receiving;
 use encode::Sending;
-use head::Head;
 
 use crate::proxy::body::{Gate, RequestBody};
 use crate::upstream::transport::Call;
@@ -139,14 +137,17 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         let mut interim = 0;
         let head = poll_fn(|cx| self.poll_answer(cx, gate, &mut broken, &mut interim));
         let answered = match (head.await, broken) {
-            (Ok(head), _) => Length::of(&head, self.sending.method()).map(|length| (head, length)),
+            (Ok(head), _) => match head.length(self.sending.method()) {
+                Ok(length) => Ok((head, length)),
+                Err(malformed) => Err(malformed.into()),
+            },
             (Err(Error::Closed | Error::Io(_)), Some(error)) | (Err(error), _) => Err(error),
         };
         let (head, length) = answered.map_err(|error| Refused {
             error,
             unsent: self.sending.take_untouched(),
         })?;
-        self.receiving = Receiving::new(length, head.keeps_connection);
+        self.receiving = Receiving::new(&length, head.keeps_connection);
         let mut response = Response::new(Incoming::new(self));
         *response.status_mut() = head.status;
         *response.version_mut() = head.version;
@@ -194,8 +195,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Error>> {
         loop {
             let (most, fields) = (self.head_bytes_max, &mut self.fields);
-            if let Some(head) = head::parse(&mut self.read, &mut self.seen, most, fields)? {
-                self.seen = 0;
+            if let Some(head) = response::parse(&mut self.read, &mut self.seen, most, fields)? {
                 return Poll::Ready(Ok(head));
             }
             let nothing = self.read.is_empty();
@@ -220,11 +220,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     }
 }
 
-/// Whether a response to a method has no body whatever it says (RFC 9112 §6.3).
-fn is_bodiless(method: &Method, status: StatusCode) -> bool {
-    *method == Method::HEAD
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+impl From<::http1::Malformed> for Error {
+    fn from(malformed: ::http1::Malformed) -> Self {
+        Self::Invalid(malformed.0)
+    }
+}
+
+impl From<response::Error> for Error {
+    fn from(error: response::Error) -> Self {
+        match error {
+            response::Error::Malformed(malformed) => malformed.into(),
+            response::Error::TooLarge => Self::HeadTooLarge,
+        }
+    }
 }
 
 impl std::fmt::Display for Error {

@@ -1,9 +1,10 @@
 //! The chunked coding (RFC 9112 §7.1), read strictly.
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Buf as _, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Error;
+use crate::Malformed;
+use crate::body::Next;
 
 /// Bytes of a chunk's line, with its extensions.
 const LINE_MAX: usize = 4 << 10;
@@ -14,7 +15,7 @@ const TRAILER_FIELDS_MAX: usize = 64;
 
 /// How far a chunked body has come.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Chunks {
+pub(crate) enum Chunks {
     /// A chunk's line comes.
     Line,
     /// So many bytes of a chunk are still to come.
@@ -26,18 +27,9 @@ pub(super) enum Chunks {
     Done,
 }
 
-/// What comes next in a body.
-pub(super) enum Next {
-    Data(Bytes),
-    Trailers(HeaderMap),
-    Done,
-    /// More has to be read.
-    More,
-}
-
 impl Chunks {
     /// Takes the next piece from what has been read.
-    pub(super) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Error> {
+    pub(crate) fn next(&mut self, read: &mut BytesMut) -> Result<Next, Malformed> {
         loop {
             match *self {
                 Self::Line => {
@@ -68,7 +60,7 @@ impl Chunks {
                         return Ok(Next::More);
                     }
                     if !read.starts_with(b"\r\n") {
-                        return Err(Error::Invalid("a chunk that is longer than it says"));
+                        return Err(Malformed("a chunk that is longer than it says"));
                     }
                     read.advance(2);
                     *self = Self::Line;
@@ -91,7 +83,7 @@ impl Chunks {
 impl Chunks {
     /// Takes the end of the body, where it is here already and has no trailers: so that who
     /// gets the last piece knows that it is.
-    pub(super) fn ends(&mut self, read: &mut BytesMut) -> bool {
+    pub(crate) fn ends(&mut self, read: &mut BytesMut) -> bool {
         const END: &[u8] = b"\r\n0\r\n\r\n";
         let ends = *self == Self::End && read.starts_with(END);
         if ends {
@@ -103,15 +95,15 @@ impl Chunks {
 }
 
 /// A chunk's line: its size; none where it is not whole.
-fn line(read: &mut BytesMut) -> Result<Option<u64>, Error> {
+fn line(read: &mut BytesMut) -> Result<Option<u64>, Malformed> {
     let Some(end) = memchr::memchr(b'\n', &read[..read.len().min(LINE_MAX)]) else {
         return if read.len() >= LINE_MAX {
-            Err(Error::Invalid("a chunk line without end"))
+            Err(Malformed("a chunk line without end"))
         } else {
             Ok(None)
         };
     };
-    let bad = Error::Invalid("a chunk line that is none");
+    let bad = Malformed("a chunk line that is none");
     let Some(text) = read[..end].strip_suffix(b"\r") else {
         return Err(bad);
     };
@@ -139,21 +131,24 @@ fn line(read: &mut BytesMut) -> Result<Option<u64>, Error> {
 }
 
 /// The trailer section; none where it is not whole.
-fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Error> {
+fn trailers(read: &mut BytesMut) -> Result<Option<HeaderMap>, Malformed> {
     if read.starts_with(b"\r\n") {
         read.advance(2);
         return Ok(Some(HeaderMap::new()));
     }
     let Some(end) = memchr::memmem::find(&read[..read.len().min(TRAILERS_MAX)], b"\r\n\r\n") else {
         return if read.len() >= TRAILERS_MAX {
-            Err(Error::Invalid("trailers without end"))
+            Err(Malformed("trailers without end"))
         } else {
             Ok(None)
         };
     };
     let section = read.split_to(end + 4);
+    if memchr::memchr_iter(b'\n', &section).any(|at| at == 0 || section[at - 1] != b'\r') {
+        return Err(Malformed("trailers whose lines do not end in CR LF"));
+    }
     let mut fields = [httparse::EMPTY_HEADER; TRAILER_FIELDS_MAX];
-    let bad = || Error::Invalid("trailers that are none");
+    let bad = || Malformed("trailers that are none");
     let Ok(httparse::Status::Complete((_, fields))) =
         httparse::parse_headers(&section, &mut fields)
     else {

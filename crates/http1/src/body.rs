@@ -1,0 +1,222 @@
+//! A body, piece by piece, from what has been read (RFC 9112 §6.3, §7).
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+
+use crate::Malformed;
+use crate::chunks::Chunks;
+
+/// How a body is framed.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many bytes.
+    Known(u64),
+    /// In chunks, with their own end.
+    Chunked,
+    /// It ends with the connection; never a request's.
+    UntilClose,
+}
+
+/// A body on its way.
+#[derive(Debug)]
+pub struct Body {
+    state: State,
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Known(u64),
+    Chunked(Chunks),
+    UntilClose,
+}
+
+/// What comes next in a body.
+#[derive(Debug)]
+pub enum Next {
+    /// A piece; never empty.
+    Data(Bytes),
+    /// The trailer section, which ends it.
+    Trailers(HeaderMap),
+    /// Nothing any more.
+    Done,
+    /// More has to be read.
+    More,
+}
+
+impl Body {
+    /// A body of which nothing has been taken.
+    #[must_use]
+    pub fn new(length: &Length) -> Self {
+        Self {
+            ended: *length == Length::Known(0),
+            state: match length {
+                Length::Known(left) => State::Known(*left),
+                Length::Chunked => State::Chunked(Chunks::Line),
+                Length::UntilClose => State::UntilClose,
+            },
+        }
+    }
+
+    /// No body.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(&Length::Known(0))
+    }
+
+    /// Whether nothing more comes.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Bytes that are still to come, where that is known.
+    #[must_use]
+    pub fn left(&self) -> Option<u64> {
+        match self.state {
+            State::Known(left) => Some(left),
+            State::Chunked(_) | State::UntilClose => None,
+        }
+    }
+
+    /// Whether only the end of the connection ends it.
+    #[must_use]
+    pub fn is_until_close(&self) -> bool {
+        matches!(self.state, State::UntilClose)
+    }
+
+    /// The connection has ended.
+    ///
+    /// # Errors
+    /// Where more was to come.
+    pub fn close(&mut self) -> Result<(), Malformed> {
+        self.ended |= self.is_until_close();
+        match self.ended {
+            true => Ok(()),
+            false => Err(Malformed("a body that ends early")),
+        }
+    }
+
+    /// Takes the next piece from what has been read. The end is told with the last piece where it
+    /// is here already.
+    ///
+    /// # Errors
+    /// Where what has been read is no body; then nothing more can be had from it.
+    pub fn next(&mut self, read: &mut BytesMut) -> Result<Next, Malformed> {
+        if self.ended {
+            return Ok(Next::Done);
+        }
+        match &mut self.state {
+            State::Known(_) | State::UntilClose if read.is_empty() => Ok(Next::More),
+            State::Known(left) => {
+                let here = usize::try_from(*left).map_or(read.len(), |left| left.min(read.len()));
+                *left -= here as u64;
+                self.ended = *left == 0;
+                Ok(Next::Data(read.split_to(here).freeze()))
+            }
+            State::UntilClose => Ok(Next::Data(read.split().freeze())),
+            State::Chunked(chunks) => {
+                let next = chunks.next(read)?;
+                self.ended = match next {
+                    Next::Data(_) => chunks.ends(read),
+                    Next::Trailers(_) | Next::Done => true,
+                    Next::More => false,
+                };
+                Ok(next)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is read of a body that comes in pieces of a size: its bytes, its trailers, and what
+    /// stands behind it.
+    fn taken(length: &Length, text: &str, size: usize) -> Result<(String, usize, String), ()> {
+        let (mut body, mut read) = (Body::new(length), BytesMut::new());
+        let (mut data, mut trailers) = (Vec::new(), 0);
+        for piece in text.as_bytes().chunks(size) {
+            read.extend_from_slice(piece);
+            loop {
+                match body.next(&mut read).map_err(drop)? {
+                    Next::Data(piece) => data.extend_from_slice(&piece),
+                    Next::Trailers(fields) => trailers = fields.len(),
+                    Next::Done | Next::More => break,
+                }
+            }
+        }
+        body.close().map_err(drop)?;
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Ok((text(&data), trailers, text(&read)))
+    }
+
+    /// In pieces of every size, which must not matter.
+    fn each_way(length: &Length, text: &str) -> Result<(String, usize, String), ()> {
+        let whole = taken(length, text, text.len());
+        for size in 1..text.len() {
+            assert_eq!(taken(length, text, size), whole, "{size}: {text:?}");
+        }
+        whole
+    }
+
+    #[test]
+    fn a_body_ends_where_it_says() {
+        for (length, text, data, trailers, behind) in [
+            (Length::Known(0), "GET", "", 0, "GET"),
+            (Length::Known(3), "abcGET", "abc", 0, "GET"),
+            (Length::UntilClose, "abc", "abc", 0, ""),
+            (
+                Length::Chunked,
+                "3;x=\"y\"\r\nabc\r\n0a \t;z\r\n0123456789\r\n0\r\n\r\nGET",
+                "abc0123456789",
+                0,
+                "GET",
+            ),
+            (
+                Length::Chunked,
+                "1\r\na\r\n00\r\nx: y\r\nx: z\r\n\r\nGET",
+                "a",
+                2,
+                "GET",
+            ),
+        ] {
+            let taken = each_way(&length, text);
+            assert_eq!(
+                taken,
+                Ok((data.to_owned(), trailers, behind.to_owned())),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_body_or_ends_early_is_refused() {
+        for (length, text) in [
+            (Length::Known(3), "ab"),
+            (Length::Chunked, "3\r\nabc\r\n"),
+            (Length::Chunked, "3\nabc\r\n0\r\n\r\n"),
+            (Length::Chunked, "3\r\nabcd\r\n0\r\n\r\n"),
+            (Length::Chunked, "3;a=\u{1}\r\nabc\r\n0\r\n\r\n"),
+            (Length::Chunked, "+3\r\nabc\r\n0\r\n\r\n"),
+            (Length::Chunked, "\r\nabc\r\n0\r\n\r\n"),
+            (Length::Chunked, "00000000000000003\r\nabc\r\n0\r\n\r\n"),
+            (Length::Chunked, "0\r\nx: y\n\r\n"),
+            (Length::Chunked, "0\r\nx y\r\n\r\n"),
+        ] {
+            assert_eq!(each_way(&length, text), Err(()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_parts_of_the_chunked_coding_are_bounded() {
+        for (begun, more, times) in [("0\r\n", "x: y\r\n", 4_000), ("3;", "x", 5_000)] {
+            let mut body = Body::new(&Length::Chunked);
+            let mut read = BytesMut::from(begun);
+            assert!(matches!(body.next(&mut read), Ok(Next::More)), "{begun:?}");
+            read.extend_from_slice(more.repeat(times).as_bytes());
+            assert!(body.next(&mut read).is_err(), "{begun:?}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! What fields say about the body behind them (RFC 9112 §6).
+
+use http::HeaderValue;
+
+use crate::Malformed;
+
+/// Content-Length, once or always the same.
+#[derive(Debug, Default)]
+pub(crate) struct ContentLength(pub(crate) Option<u64>);
+
+impl ContentLength {
+    /// Notes what one line says.
+    pub(crate) fn note(&mut self, value: &HeaderValue) -> Result<(), Malformed> {
+        let digits = value.as_bytes();
+        let said = std::str::from_utf8(digits)
+            .ok()
+            .filter(|_| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit))
+            .and_then(|text| text.parse::<u64>().ok())
+            .ok_or(Malformed("a Content-Length that is none"))?;
+        match self.0.replace(said) {
+            Some(before) if before != said => Err(Malformed("two Content-Lengths")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether a comma-separated list has a token, in whatever letters.
+pub(crate) fn has_token(list: &HeaderValue, token: &str) -> bool {
+    let mut tokens = list.as_bytes().split(|byte| *byte == b',');
+    tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
+}
+
+/// Whether the last coding of a Transfer-Encoding is `chunked`.
+pub(crate) fn ends_chunked(codings: &HeaderValue) -> bool {
+    let last = codings.as_bytes().rsplit(|byte| *byte == b',').next();
+    last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"))
+}

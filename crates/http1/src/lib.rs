@@ -1,0 +1,34 @@
+//! The grammar of HTTP/1 (RFC 9112), without I/O: heads and bodies are taken from a buffer that
+//! somebody else fills, and written behind what somebody else sends.
+//!
+//! | Where | What |
+//! |---|---|
+//! | [`request`] | a client's head, and what it says about its message and its connection |
+//! | [`response`] | an upstream's head |
+//! | [`body`] | the bytes behind a head: so many, in chunks, or until the end |
+//! | [`write`] | lines and chunks on their way out |
+//!
+//! Both sides are read strictly: what is read wrongly here is forwarded to somebody, or answered
+//! to somebody else. One length or one `chunked`, never both; no folded lines; every line of a
+//! client ends in CR LF; heads, chunk lines and trailers are bounded.
+//!
+//! The tokens of lines are `httparse`'s, names, values and targets are `http`'s.
+
+pub mod body;
+mod chunks;
+mod framing;
+pub mod request;
+pub mod response;
+pub mod write;
+
+/// What came is no HTTP/1; why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed(pub &'static str);
+
+impl std::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Malformed {}

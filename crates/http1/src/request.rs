@@ -1,0 +1,352 @@
+//! The head of a client's request.
+//!
+//! First its end is looked for, line by line, each of which ends in CR LF; then the whole of it is
+//! taken apart. So what comes in pieces is never looked at twice, and who leaves out a CR, which
+//! another reader in front might not take for the end of a line, is refused (RFC 9112 §2.2).
+
+use std::mem::MaybeUninit;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING,
+};
+use http::{Method, Uri, Version};
+
+use crate::body::Length;
+use crate::framing::{ContentLength, ends_chunked, has_token};
+
+/// Fields for which there is room without an allocation.
+const FIELDS_USUAL: usize = 100;
+/// Bytes of a target that `http` can hold.
+const TARGET_BYTES_MAX: usize = 65_534;
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Bytes of all of it.
+    pub bytes: usize,
+    /// Fields.
+    pub fields: usize,
+}
+
+/// A request's head.
+#[derive(Debug)]
+pub struct Head {
+    pub method: Method,
+    pub target: Uri,
+    pub version: Version,
+    pub headers: HeaderMap,
+    /// How the body is framed.
+    pub length: Length,
+    /// The client wants to use the connection again (RFC 9112 §9.3).
+    pub keeps_connection: bool,
+    /// The client waits for `100 Continue` before it sends its body (RFC 9110 §10.1.1).
+    pub expects_continue: bool,
+    /// The client understands trailers (RFC 9110 §10.1.4).
+    pub takes_trailers: bool,
+}
+
+/// Why there is no head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// It is none.
+    Invalid,
+    /// Nobody could be sure where the message ends.
+    Framing,
+    /// It has more bytes or more fields than it may.
+    TooLarge,
+    /// Its target alone is too long.
+    TargetTooLong,
+}
+
+/// Takes a head from what has been read; none where it is not whole. `seen` is how many bytes of
+/// it have been looked at already, and begins at 0; the fields go into `spare`, which is empty.
+///
+/// # Errors
+/// Where it never becomes one.
+pub fn parse(
+    read: &mut BytesMut,
+    seen: &mut usize,
+    limits: Limits,
+    spare: &mut HeaderMap,
+) -> Result<Option<Head>, Error> {
+    if *seen == 0 {
+        skip_empty_lines(read)?;
+    }
+    let Some(length) = end(read, seen)? else {
+        return match read.len() > limits.bytes {
+            true => Err(Error::TooLarge),
+            false => Ok(None),
+        };
+    };
+    if length > limits.bytes {
+        return Err(Error::TooLarge);
+    }
+    *seen = 0;
+    let bytes = read.split_to(length).freeze();
+    if limits.fields <= FIELDS_USUAL {
+        let mut fields = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
+        take_apart(&bytes, &mut fields, spare).map(Some)
+    } else {
+        let mut fields = vec![MaybeUninit::uninit(); limits.fields];
+        take_apart(&bytes, &mut fields, spare).map(Some)
+    }
+}
+
+/// Empty lines before a head belong to nobody (RFC 9112 §2.2).
+fn skip_empty_lines(read: &mut BytesMut) -> Result<(), Error> {
+    while read.starts_with(b"\r\n") {
+        read.advance(2);
+    }
+    match read.first() {
+        // Not a letter of HTTP: another protocol, which would not go on.
+        Some(byte) if *byte != b'\r' && !is_token(*byte) => Err(Error::Invalid),
+        _ => Ok(()),
+    }
+}
+
+/// Where the head ends; none where it has not.
+fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
+    for at in memchr::memchr_iter(b'\n', &read[*seen..]) {
+        let at = *seen + at;
+        if at == 0 || read[at - 1] != b'\r' {
+            return Err(Error::Framing);
+        }
+        if at >= 3 && read[at - 2] == b'\n' {
+            return Ok(Some(at + 1));
+        }
+    }
+    // Half an empty line before it is not its beginning.
+    *seen = if read == b"\r" { 0 } else { read.len() };
+    Ok(None)
+}
+
+/// Takes a whole head apart.
+fn take_apart<'b>(
+    bytes: &'b Bytes,
+    fields: &mut [MaybeUninit<httparse::Header<'b>>],
+    spare: &mut HeaderMap,
+) -> Result<Head, Error> {
+    let mut parsed = httparse::Request::new(&mut []);
+    match parsed.parse_with_uninit_headers(bytes, fields) {
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(Error::TooLarge),
+        _ => return Err(Error::Invalid),
+    }
+    let version = match parsed.version {
+        Some(1) => Version::HTTP_11,
+        _ => Version::HTTP_10,
+    };
+    let method = parsed.method.unwrap_or_default().as_bytes();
+    let method = Method::from_bytes(method).map_err(|_| Error::Invalid)?;
+    let target = target(bytes, parsed.path.unwrap_or_default())?;
+    let mut headers = std::mem::take(spare);
+    headers.reserve(parsed.headers.len());
+    let mut length = ContentLength::default();
+    let mut chunked = None;
+    let (mut close, mut keep_alive) = (false, false);
+    let (mut expects_continue, mut takes_trailers) = (false, false);
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| Error::Invalid)?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
+            .map_err(|_| Error::Invalid)?;
+        match name {
+            CONTENT_LENGTH => length.note(&value).map_err(|_| Error::Framing)?,
+            TRANSFER_ENCODING => chunked = Some(ends_chunked(&value)),
+            CONNECTION => {
+                close |= has_token(&value, "close");
+                keep_alive |= has_token(&value, "keep-alive");
+            }
+            EXPECT => expects_continue = value.as_bytes().eq_ignore_ascii_case(b"100-continue"),
+            TE => takes_trailers |= has_token(&value, "trailers"),
+            _ => {}
+        }
+        headers.append(name, value);
+    }
+    let is_11 = version == Version::HTTP_11;
+    let length = match (chunked, length.0) {
+        (None, length) => Length::Known(length.unwrap_or(0)),
+        (Some(true), None) if is_11 => Length::Chunked,
+        // Two lengths, none that ends, or one that the version does not know (RFC 9112 §6.1).
+        (Some(_), _) => return Err(Error::Framing),
+    };
+    Ok(Head {
+        keeps_connection: !close && (is_11 || keep_alive),
+        expects_continue: expects_continue && is_11 && length != Length::Known(0),
+        method,
+        target,
+        version,
+        headers,
+        length,
+        takes_trailers,
+    })
+}
+
+/// The target; one with a fragment is none (RFC 9112 §3.2), though `http` would cut it there.
+fn target(bytes: &Bytes, target: &str) -> Result<Uri, Error> {
+    if target.len() > TARGET_BYTES_MAX {
+        return Err(Error::TargetTooLong);
+    }
+    if memchr::memchr(b'#', target.as_bytes()).is_some() {
+        return Err(Error::Invalid);
+    }
+    let target = bytes.slice_ref(target.as_bytes());
+    Uri::from_maybe_shared(target).map_err(|_| Error::Invalid)
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        bytes: 4_096,
+        fields: 8,
+    };
+
+    /// What becomes of a client's bytes that come in pieces of a size: a word for each head.
+    fn heads(text: &[u8], size: usize) -> Vec<String> {
+        let (mut read, mut seen, mut told) = (BytesMut::new(), 0, Vec::new());
+        for piece in text.chunks(size) {
+            read.extend_from_slice(piece);
+            loop {
+                match parse(&mut read, &mut seen, LIMITS, &mut HeaderMap::new()) {
+                    Ok(Some(head)) => told.push(format!("{} {}", head.method, head.target)),
+                    Ok(None) => break,
+                    Err(error) => {
+                        told.push(format!("{error:?}"));
+                        return told;
+                    }
+                }
+            }
+        }
+        told
+    }
+
+    /// In pieces of every size, which must not matter.
+    fn each_way(text: &str) -> String {
+        let whole = heads(text.as_bytes(), text.len());
+        for size in 1..text.len() {
+            assert_eq!(heads(text.as_bytes(), size), whole, "{size}: {text:?}");
+        }
+        whole.join(", ")
+    }
+
+    #[test]
+    fn heads_are_taken_one_by_one_in_whatever_pieces_they_come() {
+        for (text, told) in [
+            ("GET /a HTTP/1.1\r\nhost: h\r\n\r\n", "GET /a"),
+            ("\r\n\r\nGET /a HTTP/1.1\r\nhost: h\r\n\r\n\r\n", "GET /a"),
+            (
+                "GET /a HTTP/1.1\r\n\r\nPUT /b HTTP/1.0\r\na: b\r\n\r\nGET /c HT",
+                "GET /a, PUT /b",
+            ),
+            ("GET /a HTTP/1.1\r\nhost: h\r\n", ""),
+            ("OPTIONS * HTTP/1.1\r\n\r\n", "OPTIONS *"),
+        ] {
+            assert_eq!(each_way(text), told, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_head_is_refused() {
+        for (text, error) in [
+            ("GET /a HTTP/1.1\nhost: h\r\n\r\n", "Framing"),
+            ("GET /a HTTP/1.1\r\nhost: h\nx: y\r\n\r\n", "Framing"),
+            ("GET /a HTTP/1.1\r\nhost: h\r\n\n", "Framing"),
+            ("\nGET /a HTTP/1.1\r\n\r\n", "Invalid"),
+            ("GET /a HTTP/1.1\r\r\nhost: h\r\n\r\n", "Invalid"),
+            ("GET /a#b HTTP/1.1\r\n\r\n", "Invalid"),
+            ("GET /a HTTP/2.0\r\n\r\n", "Invalid"),
+            ("GET /a HTTP/1.1\r\nx : y\r\n\r\n", "Invalid"),
+            ("GET /a HTTP/1.1\r\nx: y\r\n z\r\n\r\n", "Invalid"),
+            ("\u{16}\u{3}\u{1}", "Invalid"),
+            (
+                "GET /a HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
+                "Framing",
+            ),
+            (
+                "GET /a HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n",
+                "Framing",
+            ),
+            ("GET /a HTTP/1.1\r\ncontent-length: +1\r\n\r\n", "Framing"),
+            (
+                "GET /a HTTP/1.1\r\ntransfer-encoding: gzip\r\n\r\n",
+                "Framing",
+            ),
+            (
+                "GET /a HTTP/1.0\r\ntransfer-encoding: chunked\r\n\r\n",
+                "Framing",
+            ),
+        ] {
+            assert_eq!(each_way(text), error, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn heads_are_bounded() {
+        let long = format!("GET /a HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(4_096));
+        assert_eq!(heads(long.as_bytes(), 100), ["TooLarge"]);
+        assert_eq!(heads(long.as_bytes(), long.len()), ["TooLarge"]);
+        let many = format!("GET /a HTTP/1.1\r\n{}\r\n", "x: y\r\n".repeat(101));
+        assert_eq!(heads(many.as_bytes(), many.len()), ["TooLarge"]);
+    }
+
+    #[test]
+    fn what_is_said_about_message_and_connection_is_understood() {
+        let parsed = |line: &str, fields: &str| {
+            let text = format!("{line}\r\n{fields}\r\n");
+            let mut read = BytesMut::from(text.as_str());
+            let head = parse(&mut read, &mut 0, LIMITS, &mut HeaderMap::new());
+            let head = head.unwrap().unwrap();
+            (
+                head.length,
+                head.keeps_connection,
+                head.expects_continue,
+                head.takes_trailers,
+            )
+        };
+        let (new, old) = ("POST / HTTP/1.1", "POST / HTTP/1.0");
+        let none = || Length::Known(0);
+        for (line, fields, told) in [
+            (new, "", (none(), true, false, false)),
+            (old, "", (none(), false, false, false)),
+            (
+                old,
+                "connection: x, Keep-Alive\r\n",
+                (none(), true, false, false),
+            ),
+            (
+                new,
+                "connection: keep-alive\r\nconnection: Close\r\n",
+                (none(), false, false, false),
+            ),
+            (
+                new,
+                "content-length: 3\r\ncontent-length: 3\r\nexpect: 100-Continue\r\n",
+                (Length::Known(3), true, true, false),
+            ),
+            (
+                old,
+                "content-length: 3\r\nexpect: 100-continue\r\n",
+                (Length::Known(3), false, false, false),
+            ),
+            (
+                new,
+                "expect: 100-continue\r\n",
+                (none(), true, false, false),
+            ),
+            (
+                new,
+                "transfer-encoding: gzip, Chunked\r\nte: trailers\r\n",
+                (Length::Chunked, true, false, true),
+            ),
+        ] {
+            assert_eq!(parsed(line, fields), told, "{line} {fields:?}");
+        }
+    }
+}

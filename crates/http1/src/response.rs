@@ -1,0 +1,175 @@
+//! The head of an upstream's response.
+
+use std::mem::MaybeUninit;
+
+use bytes::BytesMut;
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
+};
+use http::{Method, StatusCode, Version};
+
+use crate::Malformed;
+use crate::body::Length;
+use crate::framing::{ContentLength, has_token};
+
+/// Fields of a head.
+const FIELDS_MAX: usize = 128;
+/// How each of them begins.
+const BEGINNING: &[u8] = b"HTTP/1.";
+const NO_HEAD: Error = Error::malformed("a head that is none");
+
+/// A response's head.
+#[derive(Debug)]
+pub struct Head {
+    pub status: StatusCode,
+    pub version: Version,
+    pub headers: HeaderMap,
+    /// There is a Transfer-Encoding.
+    coded: bool,
+    /// The connection can be used again once the body has ended (RFC 9112 §9.3).
+    pub keeps_connection: bool,
+}
+
+/// Why there is no head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    Malformed(Malformed),
+    TooLarge,
+}
+
+/// Takes a head from what has been read; none where it is not whole. `seen` is how many bytes of
+/// it have been looked at already, and begins at 0; a head has `bytes_max` at most; the fields go
+/// into `spare`, which is empty. A line may end in LF alone, as old servers have it.
+///
+/// # Errors
+/// Where it is none, or too large.
+pub fn parse(
+    read: &mut BytesMut,
+    seen: &mut usize,
+    bytes_max: usize,
+    spare: &mut HeaderMap,
+) -> Result<Option<Head>, Error> {
+    let length = match end(read, seen)? {
+        Some(length) if length <= bytes_max => length,
+        None if read.len() <= bytes_max => return Ok(None),
+        Some(_) | None => return Err(Error::TooLarge),
+    };
+    *seen = 0;
+    let bytes = read.split_to(length).freeze();
+    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    match config.parse_response_with_uninit_headers(&mut parsed, &bytes, &mut fields) {
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+        Err(httparse::Error::TooManyHeaders) => return Err(Error::TooLarge),
+        _ => return Err(NO_HEAD),
+    }
+    let version = match parsed.version {
+        Some(1) => Version::HTTP_11,
+        _ => Version::HTTP_10,
+    };
+    let status = parsed
+        .code
+        .and_then(|code| StatusCode::from_u16(code).ok())
+        .ok_or(Error::malformed("a status that is none"))?;
+    let mut headers = std::mem::take(spare);
+    headers.reserve(parsed.headers.len());
+    let mut coded = false;
+    let (mut close, mut keep_alive) = (false, false);
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes())
+            .map_err(|_| Error::malformed("a field without a name"))?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
+            .map_err(|_| Error::malformed("a field's value that is none"))?;
+        match name {
+            TRANSFER_ENCODING => coded = true,
+            CONNECTION => {
+                close |= has_token(&value, "close");
+                keep_alive |= has_token(&value, "keep-alive");
+            }
+            _ => {}
+        }
+        headers.append(name, value);
+    }
+    Ok(Some(Head {
+        status,
+        version,
+        coded,
+        keeps_connection: !close && (version == Version::HTTP_11 || keep_alive),
+        headers,
+    }))
+}
+
+/// Where the head ends; none where it has not. Who speaks something else does not get far.
+fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
+    let told = read.len().min(BEGINNING.len());
+    if *seen < BEGINNING.len() && read[..told] != BEGINNING[..told] {
+        return Err(NO_HEAD);
+    }
+    let from = seen.saturating_sub(2);
+    for at in memchr::memchr_iter(b'\n', &read[from..]) {
+        match &read[from + at + 1..] {
+            [b'\n', ..] => return Ok(Some(from + at + 2)),
+            [b'\r', b'\n', ..] => return Ok(Some(from + at + 3)),
+            _ => {}
+        }
+    }
+    *seen = read.len();
+    Ok(None)
+}
+
+// === impl Head ===
+
+impl Head {
+    /// How the body is framed, of a response to a request of this method.
+    ///
+    /// # Errors
+    /// Where its fields contradict themselves or each other.
+    pub fn length(&self, method: &Method) -> Result<Length, Malformed> {
+        let chunked = self.is_chunked()?;
+        let mut length = ContentLength::default();
+        for value in self.headers.get_all(CONTENT_LENGTH) {
+            length.note(value)?;
+        }
+        Ok(match length.0 {
+            _ if is_bodiless(method, self.status) => Length::Known(0),
+            _ if chunked => Length::Chunked,
+            Some(length) => Length::Known(length),
+            None => Length::UntilClose,
+        })
+    }
+
+    /// Whether the body is chunked; every other coding is refused.
+    fn is_chunked(&self) -> Result<bool, Malformed> {
+        if !self.coded {
+            return Ok(false);
+        }
+        let mut codings = self.headers.get_all(TRANSFER_ENCODING).iter();
+        let Some(coding) = codings.next() else {
+            return Ok(false);
+        };
+        let single = codings.next().is_none() && coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+        let alone = !self.headers.contains_key(CONTENT_LENGTH);
+        if single && alone && self.version == Version::HTTP_11 {
+            Ok(true)
+        } else {
+            Err(Malformed(
+                "a Transfer-Encoding that is not one `chunked` alone",
+            ))
+        }
+    }
+}
+
+impl Error {
+    const fn malformed(why: &'static str) -> Self {
+        Self::Malformed(Malformed(why))
+    }
+}
+
+/// Whether a response to a method has no body whatever it says (RFC 9112 §6.3).
+#[must_use]
+pub fn is_bodiless(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}

@@ -1,0 +1,73 @@
+//! Lines and chunks on their way out.
+
+use http::HeaderMap;
+
+/// The chunk that ends a body, and what stands before the trailers.
+pub const LAST_CHUNK: &[u8] = b"0\r\n";
+
+/// A field, as one line.
+#[inline]
+pub fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.reserve(name.len() + value.len() + 4);
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The field that tells how long a body is.
+pub fn content_length(length: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"content-length: ");
+    number(length, 10, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The line before so many bytes of a chunk; behind them comes one more line end.
+pub fn chunk_line(length: usize, out: &mut Vec<u8>) {
+    number(length as u64, 16, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The end of a chunked body, with its trailers.
+pub fn chunked_end(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
+    out.extend_from_slice(LAST_CHUNK);
+    for (name, value) in trailers.into_iter().flatten() {
+        field(name.as_str().as_bytes(), value.as_bytes(), out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A number in a base, without the machinery of formatting.
+fn number(mut value: u64, base: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b"0123456789abcdef"[usize::try_from(value % base).unwrap_or(0)];
+        value /= base;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_the_standard_library() {
+        for value in [0, 1, 9, 10, 15, 16, 255, 1 << 20, u64::MAX] {
+            let mut out = Vec::new();
+            content_length(value, &mut out);
+            assert_eq!(out, format!("content-length: {value}\r\n").into_bytes());
+            let Ok(length) = usize::try_from(value) else {
+                continue;
+            };
+            let mut out = Vec::new();
+            chunk_line(length, &mut out);
+            assert_eq!(out, format!("{length:x}\r\n").into_bytes());
+        }
+    }
+}

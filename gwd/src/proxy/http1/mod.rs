@@ -1,0 +1,223 @@
+//! HTTP/1 connections (RFC 9112): a loop of head, exchange and response while something happens,
+//! parked while nothing does.
+//!
+//! A connection that stands still for a second gives its buffers back and is watched for bytes
+//! only (data-plane.md §2).
+
+mod send;
+mod wire;
+
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use ::http1::body::Length;
+use ::http1::request::{self, Head, Limits};
+use http::Request;
+
+use crate::budget::HTTP1_BYTES;
+use crate::listen::ListenSocket;
+use crate::proxy::connection::{Conn, answer, linger, room};
+use crate::proxy::incoming;
+use crate::proxy::io::ClientIo;
+use crate::proxy::respond::{self, EarlyReject};
+use crate::proxy::stream::{Phase, Stream};
+use send::Asked;
+use wire::Wire;
+pub(crate) use wire::{Broken, Incoming};
+
+/// Fields that are read at least, so that who sends more than a listener's limit is told by a
+/// response that has all that responses have.
+const FIELDS_MIN: usize = 100;
+
+/// Why serving ended.
+enum End {
+    /// The client has gone, the last response was sent, or a tunnel takes over.
+    Over,
+    /// What came is no request, or does not come.
+    Refused(&'static EarlyReject),
+    /// Nothing happens: it can be parked.
+    Quiet,
+    /// The client takes nothing.
+    Stalled,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
+    let stream = Stream::of_connection(conn);
+    loop {
+        if !parked(&stream, &io).await {
+            return;
+        }
+        let Some(share) = room(conn, HTTP1_BYTES, &stream.deadline).await else {
+            return;
+        };
+        let wire = Wire::new(io, &stream);
+        let end = Box::pin(active(&wire)).await;
+        let Some((back, unread)) = wire.take() else {
+            return;
+        };
+        drop(wire);
+        match end {
+            End::Quiet => {
+                conn.hop.take();
+                conn.worker.parked_one();
+                drop(share);
+                conn.worker.waiting.wake_one();
+                io = back;
+            }
+            end => {
+                Box::pin(finish(&stream, end, back, &unread)).await;
+                drop(share);
+                return conn.worker.waiting.wake_one();
+            }
+        }
+    }
+}
+
+/// Waits for bytes; false where none came in time or the connection has to end.
+async fn parked(stream: &Stream, io: &ClientIo) -> bool {
+    stream.deadline.set(stream.idle_until_ms());
+    let _counted = Parked::count(&stream.socket);
+    poll_fn(|cx| {
+        stream.deadline.register(cx.waker());
+        if io.poll_readable(cx).is_ready() {
+            return Poll::Ready(true);
+        }
+        if stream.deadline.expired() || stream.ending() {
+            return Poll::Ready(false);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Serves until the connection is over or nothing happens any more.
+async fn active(wire: &Rc<Wire>) -> End {
+    let stream = &wire.stream;
+    let mut serving = pin!(exchanges(wire));
+    stream.watch_quiet();
+    poll_fn(|cx| {
+        stream.deadline.register(cx.waker());
+        let expired = stream.deadline.expired();
+        if expired {
+            match stream.phase() {
+                Phase::Head => return Poll::Ready(End::Refused(&respond::HEADER_TIMEOUT)),
+                Phase::Body if !stream.may_be_silent() => return Poll::Ready(End::Stalled),
+                Phase::Idle | Phase::Exchange | Phase::Body => {}
+            }
+        }
+        match serving.as_mut().poll(cx) {
+            Poll::Ready(end) => Poll::Ready(end),
+            // Bytes may have come just now.
+            Poll::Pending if expired && stream.phase() == Phase::Idle => {
+                if !stream.unflushed.get() {
+                    return Poll::Ready(End::Quiet);
+                }
+                let until_ms = stream.idle_until_ms();
+                if until_ms <= stream.worker.shared.clock.now_ms() {
+                    return Poll::Ready(End::Stalled);
+                }
+                stream.deadline.set(until_ms);
+                Poll::Pending
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// One exchange after the other.
+async fn exchanges(wire: &Rc<Wire>) -> End {
+    let limits = Limits {
+        bytes: usize::try_from(wire.stream.limits.header_bytes).unwrap_or(usize::MAX),
+        fields: usize::try_from(wire.stream.limits.headers)
+            .unwrap_or(usize::MAX)
+            .max(FIELDS_MIN),
+    };
+    loop {
+        let head = match poll_fn(|cx| wire.poll_head(cx, limits)).await {
+            Ok(Some(head)) => head,
+            Ok(None) => return End::Over,
+            Err(error) => return End::Refused(refusal(error)),
+        };
+        let asked = Asked::of(&head);
+        let response = {
+            let mut answer = pin!(answer(Rc::clone(&wire.stream), request(wire, head)));
+            poll_fn(|cx| match answer.as_mut().poll(cx) {
+                Poll::Ready(response) => Poll::Ready(Some(response)),
+                Poll::Pending if wire.has_gone(cx) => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            })
+            .await
+        };
+        let Some(response) = response else {
+            return End::Over;
+        };
+        let again = send::send(wire, response, &asked).await;
+        if !wire.response_ended() || !again {
+            return End::Over;
+        }
+    }
+}
+
+/// A request whose body is read as it is wanted.
+fn request(wire: &Rc<Wire>, head: Head) -> Request<incoming::Incoming> {
+    let body = match head.length {
+        Length::Known(0) => incoming::Incoming::Empty,
+        _ => incoming::Incoming::Http1(wire.incoming()),
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = head.target;
+    *request.version_mut() = head.version;
+    *request.headers_mut() = head.headers;
+    request
+}
+
+/// What a client is told of bytes that are no request.
+fn refusal(error: request::Error) -> &'static EarlyReject {
+    match error {
+        request::Error::Invalid => &respond::HEAD_INVALID,
+        request::Error::Framing => &respond::FRAMING_INVALID,
+        request::Error::TooLarge => &respond::HEAD_TOO_LARGE,
+        request::Error::TargetTooLong => &respond::TARGET_TOO_LONG,
+    }
+}
+
+/// What is left to do when the last exchange is over.
+async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
+    // Also where it is not carried any more: it holds the stream that holds it.
+    let tunnel = stream.tunnel.take();
+    match end {
+        End::Quiet | End::Stalled => return,
+        End::Refused(reject) => {
+            stream.worker.shard.rejected_early(reject.reason);
+            io.last_word(&respond::early(reject));
+        }
+        End::Over => {
+            if let Some(tunnel) = tunnel {
+                tunnel.run(&mut io, unread).await;
+            }
+        }
+    }
+    linger(stream, &stream.deadline, io).await;
+}
+
+/// Counts a connection as parked for as long as it is held.
+struct Parked<'s>(&'s ListenSocket);
+
+impl<'s> Parked<'s> {
+    fn count(socket: &'s ListenSocket) -> Self {
+        socket.parked.fetch_add(1, Ordering::Relaxed);
+        Self(socket)
+    }
+}
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.0.parked.fetch_sub(1, Ordering::Relaxed);
+    }
+}

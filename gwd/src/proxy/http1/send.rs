@@ -1,0 +1,274 @@
+//! A response on its way to the client: the head and what of the body is there go in one write.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use ::http1::request::Head;
+use ::http1::response::is_bodiless;
+use ::http1::write;
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use http::{Method, Response, StatusCode, Version};
+use http_body::{Body as _, Frame};
+
+use super::wire::Wire;
+use crate::proxy::body::ResponseBody;
+
+/// Pieces up to this size are copied behind what waits, larger ones are written as they are.
+const COPIED_MAX: usize = 16 << 10;
+/// Bytes of most heads.
+const HEAD_USUAL: usize = 512;
+
+/// What a response has to know of its request.
+pub(super) struct Asked {
+    method: Method,
+    version: Version,
+    keeps_connection: bool,
+    takes_trailers: bool,
+}
+
+/// How a body is framed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Framing {
+    /// There is none; the one that it stands for would have so many bytes, where the fields do not
+    /// say it.
+    Bodiless(Option<u64>),
+    /// So many bytes are still to be sent.
+    Known(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// A body that is being sent.
+struct Sending {
+    body: ResponseBody,
+    framing: Framing,
+    takes_trailers: bool,
+    /// A piece that is written as it is.
+    piece: Bytes,
+    ended: bool,
+    /// No more can be had; what there is goes first.
+    cut: bool,
+}
+
+/// The response cannot be sent to its end.
+struct CutShort;
+
+/// Sends a response. Whether the connection may be used again, as far as it goes by what client
+/// and gateway have said.
+pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &Asked) -> bool {
+    let (parts, body) = response.into_parts();
+    let framing = Framing::of(parts.status, &parts.headers, &body, asked);
+    let closes = parts
+        .headers
+        .get(CONNECTION)
+        .is_some_and(|value| *value == "close");
+    let keeps = asked.keeps_connection
+        && !closes
+        && framing != Framing::UntilClose
+        && parts.status != StatusCode::SWITCHING_PROTOCOLS;
+    wire.response_begins();
+    let date = wire.stream.worker.date();
+    wire.write(|out| {
+        head(
+            parts.status,
+            &parts.headers,
+            framing,
+            keeps,
+            asked,
+            &date,
+            out,
+        );
+    });
+    wire.stream.worker.spare_maps.keep(parts.headers);
+    let mut sending = Sending {
+        framing,
+        takes_trailers: asked.takes_trailers,
+        piece: Bytes::new(),
+        ended: matches!(framing, Framing::Bodiless(_)),
+        cut: false,
+        // A body that is not sent has ended with its head.
+        body: match framing {
+            Framing::Bodiless(_) => ResponseBody::Own(Bytes::new(), None),
+            _ => body,
+        },
+    };
+    let sent = poll_fn(|cx| sending.poll(wire, cx)).await;
+    sent.is_ok() && keeps
+}
+
+/// Writes a head down.
+fn head(
+    status: StatusCode,
+    headers: &HeaderMap,
+    framing: Framing,
+    keeps: bool,
+    asked: &Asked,
+    date: &[u8],
+    out: &mut Vec<u8>,
+) {
+    let is_11 = asked.version == Version::HTTP_11;
+    out.reserve(HEAD_USUAL);
+    out.extend_from_slice(match is_11 {
+        true => b"HTTP/1.1 ",
+        false => b"HTTP/1.0 ",
+    });
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    let (mut connected, mut dated) = (false, false);
+    for (name, value) in headers {
+        if *name == CONTENT_LENGTH {
+            if !matches!(framing, Framing::Bodiless(_)) || !may_tell_length(status) {
+                continue;
+            }
+        } else if *name == TRANSFER_ENCODING {
+            continue;
+        }
+        connected |= *name == CONNECTION;
+        dated |= *name == DATE;
+        write::field(name.as_str().as_bytes(), value.as_bytes(), out);
+    }
+    match framing {
+        Framing::Known(length) | Framing::Bodiless(Some(length)) => {
+            write::content_length(length, out);
+        }
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::Bodiless(None) | Framing::UntilClose => {}
+    }
+    match (connected, keeps) {
+        (false, false) => out.extend_from_slice(b"connection: close\r\n"),
+        (false, true) if !is_11 => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        _ => {}
+    }
+    if !dated {
+        write::field(b"date", date, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a response without a body may tell the length of the one that it stands for
+/// (RFC 9110 §8.6).
+fn may_tell_length(status: StatusCode) -> bool {
+    !status.is_informational() && status != StatusCode::NO_CONTENT
+}
+
+// === impl Asked ===
+
+impl Asked {
+    pub(super) fn of(head: &Head) -> Self {
+        Self {
+            method: head.method.clone(),
+            version: head.version,
+            keeps_connection: head.keeps_connection,
+            takes_trailers: head.takes_trailers,
+        }
+    }
+}
+
+// === impl Framing ===
+
+impl Framing {
+    fn of(status: StatusCode, headers: &HeaderMap, body: &ResponseBody, asked: &Asked) -> Self {
+        if is_bodiless(&asked.method, status) {
+            return Self::Bodiless(match body {
+                ResponseBody::Own(bytes, _)
+                    if may_tell_length(status) && !headers.contains_key(CONTENT_LENGTH) =>
+                {
+                    Some(bytes.len() as u64)
+                }
+                ResponseBody::Own(..) | ResponseBody::Download(_) => None,
+            });
+        }
+        let told = || headers.get(CONTENT_LENGTH).and_then(length);
+        match body.size_hint().exact().or_else(told) {
+            Some(length) => Self::Known(length),
+            None if asked.version == Version::HTTP_11 => Self::Chunked,
+            None => Self::UntilClose,
+        }
+    }
+}
+
+fn length(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
+}
+
+// === impl Sending ===
+
+impl Sending {
+    /// Sends what can be had and taken; ready when all of it has been.
+    fn poll(&mut self, wire: &Wire, cx: &mut Context<'_>) -> Poll<Result<(), CutShort>> {
+        loop {
+            let mut waits = false;
+            while !self.ended && !self.cut && self.piece.is_empty() && !wire.is_full() {
+                match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Pending => {
+                        waits = true;
+                        break;
+                    }
+                    Poll::Ready(None) => self.end(wire, None)?,
+                    Poll::Ready(Some(Err(_))) => self.cut = true,
+                    Poll::Ready(Some(Ok(frame))) => self.take(wire, frame)?,
+                }
+            }
+            ready!(wire.poll_flush(cx, &mut self.piece)).map_err(|_| CutShort)?;
+            if self.cut {
+                return Poll::Ready(Err(CutShort));
+            }
+            if self.ended {
+                return Poll::Ready(Ok(()));
+            }
+            if waits {
+                return match wire.has_gone(cx) {
+                    true => Poll::Ready(Err(CutShort)),
+                    false => Poll::Pending,
+                };
+            }
+        }
+    }
+
+    /// A piece of the body, or its trailers.
+    fn take(&mut self, wire: &Wire, frame: Frame<Bytes>) -> Result<(), CutShort> {
+        let data = match frame.into_data() {
+            Ok(data) => data,
+            Err(frame) => {
+                let trailers = frame.into_trailers().ok().filter(|_| self.takes_trailers);
+                return self.end(wire, trailers.as_ref());
+            }
+        };
+        if let Framing::Known(left) = &mut self.framing {
+            // Whatever is more than was told would be taken for the next response.
+            *left = left.checked_sub(data.len() as u64).ok_or(CutShort)?;
+        }
+        let chunked = self.framing == Framing::Chunked;
+        if !data.is_empty() && (chunked || data.len() <= COPIED_MAX) {
+            wire.write(|out| {
+                if chunked {
+                    write::chunk_line(data.len(), out);
+                }
+                out.extend_from_slice(&data);
+                if chunked {
+                    out.extend_from_slice(b"\r\n");
+                }
+            });
+        } else {
+            self.piece = data;
+        }
+        if self.body.is_end_stream() {
+            self.end(wire, None)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, wire: &Wire, trailers: Option<&HeaderMap>) -> Result<(), CutShort> {
+        self.ended = true;
+        match self.framing {
+            Framing::Known(1..) => return Err(CutShort),
+            Framing::Chunked => wire.write(|out| write::chunked_end(trailers, out)),
+            Framing::Known(0) | Framing::Bodiless(_) | Framing::UntilClose => {}
+        }
+        Ok(())
+    }
+}
