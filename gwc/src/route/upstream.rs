@@ -148,7 +148,7 @@ pub(super) fn upstream(
         hop: Arc::new(ThisHop::new(
             asked.question.peer,
             snapshot.listeners()[asked.question.listener].scheme,
-            admitted.authority.clone(),
+            &admitted.authority,
         )),
         version: admitted.version,
         request_id: http::HeaderValue::from_static("0"),

@@ -282,10 +282,10 @@ impl Conn {
     }
 
     /// What upstreams are told of this connection in requests for a host.
-    pub(crate) fn hop(&self, authority: HeaderValue) -> Arc<ThisHop> {
+    pub(crate) fn hop(&self, authority: &HeaderValue) -> Arc<ThisHop> {
         let mut known = self.hop.borrow_mut();
         if let Some(hop) = &*known
-            && hop.authority == authority
+            && hop.authority == *authority
         {
             return Arc::clone(hop);
         }

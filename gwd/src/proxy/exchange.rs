@@ -100,7 +100,7 @@ pub(crate) async fn exchange(
                 stream.body_bytes_max.set(limit);
                 stream.endless.set(route.treatment.stream);
                 let origin = Origin {
-                    hop: stream.hop(admitted.authority),
+                    hop: stream.hop(&admitted.authority),
                     version: admitted.version,
                     request_id: request_id.clone(),
                 };

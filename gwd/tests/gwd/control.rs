@@ -59,11 +59,15 @@ fn a_release_is_served_and_the_next_one_replaces_it() {
     );
     assert_eq!(gwd.metric("gwd_bundle_propagation_seconds_count", &[]), 2.0);
     assert!(gwd.metric("gwd_bundle_last_success_timestamp_seconds", &[]) > 1.6e9);
-    let audit = gwd.events();
-    let activated = audit
-        .iter()
-        .filter(|event| event["level"] == "audit" && event["to"] == two.to_string());
-    assert_eq!(activated.count(), 1, "{audit:#?}");
+    let activated = || {
+        let events = gwd.events();
+        let audited = events.iter().filter(|event| event["level"] == "audit");
+        audited
+            .filter(|event| event["to"] == two.to_string())
+            .count()
+    };
+    eventually("it is told", || activated() > 0);
+    assert_eq!(activated(), 1, "{:#?}", gwd.events());
 }
 
 #[test]

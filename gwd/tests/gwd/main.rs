@@ -40,6 +40,7 @@ mod revoked_streams;
 mod routes;
 mod rows;
 mod slow_clients;
+mod smuggling;
 mod sockets;
 mod start;
 mod state;

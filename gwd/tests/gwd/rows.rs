@@ -773,7 +773,7 @@ fn rows() -> Vec<Row> {
 }
 
 /// What a server makes of the bytes.
-fn understood(address: SocketAddr, bytes: &str) -> String {
+pub(crate) fn understood(address: SocketAddr, bytes: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(WAIT)).unwrap();
     let _closed = stream.write_all(bytes.as_bytes());
@@ -815,7 +815,7 @@ fn understood(address: SocketAddr, bytes: &str) -> String {
 }
 
 /// Plain hyper: answers each request with what it has understood.
-fn hyper_alone() -> SocketAddr {
+pub(crate) fn hyper_alone() -> SocketAddr {
     use http_body_util::{BodyExt as _, Full};
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -852,8 +852,8 @@ fn hyper_alone() -> SocketAddr {
     address
 }
 
-#[test]
-fn each_row_is_understood_as_the_table_says_by_hyper_and_by_the_gateway() {
+/// A gateway whose upstream answers each request with what it has understood.
+pub(crate) fn telling() -> (Upstream, Served) {
     let upstream = Upstream::start(|seen, stream| {
         let line = seen.line().trim_end_matches(" HTTP/1.1").to_owned();
         let body = format!("{line} {}\n", seen.body.len());
@@ -867,6 +867,12 @@ fn each_row_is_understood_as_the_table_says_by_hyper_and_by_the_gateway() {
     let mut ops = vec![op("GET", "/").prefix(), op("POST", "/").prefix()];
     ops.push(op("OPTIONS", "/").prefix());
     let served = shop(upstream.address, ops).serve();
+    (upstream, served)
+}
+
+#[test]
+fn each_row_is_understood_as_the_table_says_by_hyper_and_by_the_gateway() {
+    let (_upstream, served) = telling();
     let (hyper, gateway) = (hyper_alone(), served.address);
     let rows = rows();
     let mut wrong = Vec::new();

@@ -38,18 +38,18 @@ pub struct ThisHop {
 impl ThisHop {
     /// Of a client that sends requests for a host.
     #[must_use]
-    pub fn new(peer: IpAddr, scheme: &'static str, authority: HeaderValue) -> Self {
+    pub fn new(peer: IpAddr, scheme: &'static str, authority: &HeaderValue) -> Self {
         let peer = peer.to_canonical();
         let text = |text: String| HeaderValue::try_from(text).ok();
         let none = || HeaderValue::from_static("unknown");
         Self {
             address: text(peer.to_string()).unwrap_or_else(none),
-            element: text(element(peer, scheme, &authority)).unwrap_or_else(none),
-            port: HeaderValue::from(port(scheme, &authority)),
+            element: text(element(peer, scheme, authority)).unwrap_or_else(none),
+            port: HeaderValue::from(port(scheme, authority)),
             proto: HeaderValue::from_static(scheme),
             peer,
             scheme,
-            authority: owned(&authority),
+            authority: owned(authority),
         }
     }
 
@@ -211,7 +211,7 @@ mod tests {
             headers.append(name, HeaderValue::from_str(value).unwrap());
         }
         let authority = HeaderValue::from_static(authority);
-        let hop = ThisHop::new(peer.parse().unwrap(), scheme, authority);
+        let hop = ThisHop::new(peer.parse().unwrap(), scheme, &authority);
         continued(&mut headers, &hop, "/base");
         headers
     }
