@@ -50,7 +50,14 @@ fn source(source: &Source, now_ms: u64) -> Value {
 }
 
 fn host(host: &Host, now_ms: u64) -> Value {
-    let until_ms = host.ejected_until_ms.load(Ordering::Relaxed);
+    let unreachable = host.reach.wrong(now_ms).map(|wrong| {
+        json!({
+            "for_ms": wrong.for_ms,
+            "attempts": wrong.attempts,
+            "error": wrong.why(),
+            "help": wrong.help(),
+        })
+    });
     let check = match host.checks.verdict() {
         Verdict::Unknown => Value::Null,
         Verdict::Works => "passes".into(),
@@ -62,7 +69,8 @@ fn host(host: &Host, now_ms: u64) -> Value {
         "works": host.works(now_ms),
         "check": check,
         "why": why.as_deref(),
-        "ejected_ms": until_ms.checked_sub(now_ms).filter(|left| *left > 0),
+        "unreachable": unreachable,
+        "ejected_ms": host.ejection_left_ms(now_ms),
         "circuit": circuit(&host.breaker),
         "active": host.active.load(Ordering::Relaxed),
     })

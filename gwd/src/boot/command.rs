@@ -143,7 +143,9 @@ fn text<'v>(value: &'v Value, key: &str) -> &'v str {
 /// `NAME N of M hosts work`, and what is the matter with the others.
 fn upstream_text(upstream: &Value) -> String {
     let hosts = upstream["hosts"].as_array().map_or(&[][..], Vec::as_slice);
-    let works = hosts.iter().filter(|host| host["works"] == true).count();
+    let works = hosts.iter();
+    let works = works.filter(|host| host["works"] == true && host["unreachable"].is_null());
+    let works = works.count();
     let mut out = format!(
         "{} {works} of {} hosts work",
         text(upstream, "upstream"),
@@ -156,6 +158,14 @@ fn upstream_text(upstream: &Value) -> String {
         let mut wrong = Vec::new();
         if host["check"] == "fails" {
             wrong.push(format!("fails its checks: {}", text(host, "why")));
+        }
+        if let Some(unreachable) = host["unreachable"].as_object() {
+            let seconds = unreachable["for_ms"].as_u64().unwrap_or(0) / 1_000;
+            wrong.push(format!(
+                "not reached for {seconds}s, {} attempts: {}",
+                unreachable["attempts"],
+                text(&host["unreachable"], "error")
+            ));
         }
         if let Some(ms) = host["ejected_ms"].as_u64() {
             wrong.push(format!("left out for {}s more", ms.div_ceil(1_000)));

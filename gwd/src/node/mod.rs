@@ -145,7 +145,7 @@ impl Node {
         let states = Arc::<States>::default();
         let registry = Registry::new(Arc::clone(&shared), Arc::clone(&states), announced);
         let discovery = Discovery::start(shared.clock, settings.discovery.clone())?;
-        let prober = Arc::new(Prober::start(shared.clock)?);
+        let prober = Arc::new(Prober::start(shared.clock, Arc::clone(&states))?);
         discovery.on_change({
             let (prober, shared) = (Arc::clone(&prober), Arc::clone(&shared));
             move || prober.renew(&shared)

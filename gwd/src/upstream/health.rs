@@ -24,8 +24,8 @@ use crate::random::Random;
 use crate::telemetry::program::{Level, event};
 use crate::tls::connector::Connector;
 use crate::upstream::hosts::Endpoint;
-use crate::upstream::probe;
-use crate::upstream::shared::Host;
+use crate::upstream::shared::{Host, States};
+use crate::upstream::{probe, turns};
 
 /// Checks under way at once, over all upstreams: many hosts are no reason for a storm.
 const PROBES_MAX: usize = 64;
@@ -249,7 +249,7 @@ impl Prober {
     ///
     /// # Errors
     /// If the thread cannot be started.
-    pub(crate) fn start(clock: Clock) -> std::io::Result<Self> {
+    pub(crate) fn start(clock: Clock, states: Arc<States>) -> std::io::Result<Self> {
         let (wanted, told) = watch::channel(Arc::<[Check]>::default());
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -258,6 +258,7 @@ impl Prober {
             .name("health".into())
             .spawn(move || {
                 let local = tokio::task::LocalSet::new();
+                local.spawn_local(turns::tell(states, clock));
                 local.block_on(&runtime, follow(told, clock));
             })?;
         Ok(Self { wanted })

@@ -16,11 +16,13 @@ pub(crate) mod outlier;
 pub(crate) mod pool;
 pub(crate) mod probe;
 pub(crate) mod proxy_header;
+pub(crate) mod reach;
 pub(crate) mod retry;
 pub(crate) mod send;
 pub(crate) mod shared;
 mod source;
 pub(crate) mod transport;
+pub(crate) mod turns;
 pub(crate) mod upgrade;
 
 use std::rc::Rc;
@@ -200,14 +202,21 @@ impl Service {
         (2 * left >= ours().count()).then_some(near)
     }
 
-    /// A connection to a target was opened, or not.
-    pub(crate) fn reached(&self, target: usize, reached: bool, now_ms: u64) {
-        let until = &self.set.hosts[target].unreachable_until_ms;
-        if !reached {
-            until.store(now_ms + UNREACHABLE_MS, Ordering::Relaxed);
-        } else if until.load(Ordering::Relaxed) != 0 {
-            until.store(0, Ordering::Relaxed);
+    /// A connection to a target was opened.
+    pub(crate) fn reached(&self, target: usize) {
+        let host = &self.set.hosts[target];
+        host.reach.reached();
+        if host.unreachable_until_ms.load(Ordering::Relaxed) != 0 {
+            host.unreachable_until_ms.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// None could be opened to a target.
+    pub(crate) fn missed(&self, target: usize, failure: &Failure, now_ms: u64) {
+        let host = &self.set.hosts[target];
+        host.reach.missed(failure, now_ms);
+        let until_ms = now_ms + UNREACHABLE_MS;
+        host.unreachable_until_ms.store(until_ms, Ordering::Relaxed);
     }
 
     /// How a request to a target ended, for whoever judges targets.

@@ -482,9 +482,9 @@ pub(crate) fn judge_connect<T>(
 ) {
     let now_ms = stream.worker.shared.clock.now_ms();
     match opened {
-        Ok(_) => service.reached(target, true, now_ms),
-        Err(Missed::Failed(_)) => {
-            service.reached(target, false, now_ms);
+        Ok(_) => service.reached(target),
+        Err(Missed::Failed(failure)) => {
+            service.missed(target, failure, now_ms);
             service.saw(upstream, target, Sign::Broken, &stream.worker, now_ms);
         }
         Err(Missed::Unasked(_)) => {}

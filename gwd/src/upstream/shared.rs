@@ -20,6 +20,8 @@ use crate::upstream::connections::Connections;
 use crate::upstream::health::{Checks, Verdict};
 use crate::upstream::hosts::Common;
 use crate::upstream::outlier::Tally;
+use crate::upstream::reach::Reach;
+use crate::upstream::turns::Told;
 
 /// Upstreams of all versions that are in memory.
 #[derive(Debug, Default)]
@@ -50,6 +52,8 @@ pub(crate) struct State {
     pub(crate) interval_ends_ms: AtomicU64,
     /// Retries that the budget did not admit.
     pub(crate) exhausted: AtomicU64,
+    /// What the program log has said of it.
+    pub(crate) told: Told,
 }
 
 /// One address of an upstream.
@@ -66,11 +70,14 @@ pub(crate) struct Host {
     pub(crate) ejected_until_ms: AtomicU64,
     /// A connection could not be opened: others come first until then.
     pub(crate) unreachable_until_ms: AtomicU64,
+    pub(crate) reach: Reach,
     /// Since when it is known, for slow start.
     since_ms: u64,
     pub(crate) tally: Tally,
     pub(crate) checks: Checks,
     pub(crate) breaker: Breaker,
+    /// What the program log has said of it.
+    pub(crate) told: Told,
 }
 
 /// Keeps a counter on cache lines of its own: two workers that count do not slow each other down
@@ -159,6 +166,7 @@ impl State {
             ejecting: AtomicBool::new(false),
             interval_ends_ms: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
+            told: Told::default(),
         }
     }
 
@@ -211,10 +219,12 @@ impl Host {
             active: AtomicU32::new(0),
             ejected_until_ms: AtomicU64::new(0),
             unreachable_until_ms: AtomicU64::new(0),
+            reach: Reach::default(),
             since_ms: now_ms,
             tally: Tally::default(),
             checks: Checks::default(),
             breaker: Breaker::default(),
+            told: Told::default(),
         }
     }
 
@@ -235,6 +245,12 @@ impl Host {
 
     pub(crate) fn is_ejected(&self, now_ms: u64) -> bool {
         self.ejected_until_ms.load(Ordering::Relaxed) > now_ms
+    }
+
+    /// How long it is left out by outlier detection; none where it is not.
+    pub(crate) fn ejection_left_ms(&self, now_ms: u64) -> Option<u64> {
+        let until_ms = self.ejected_until_ms.load(Ordering::Relaxed);
+        until_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)
     }
 
     /// Neither ejected nor failing its checks.

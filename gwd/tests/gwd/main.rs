@@ -50,6 +50,7 @@ mod telemetry;
 mod tls;
 mod tls_peers;
 mod transports;
+mod troubles;
 mod trust;
 mod tunnels;
 mod upstream_limits;

@@ -1,0 +1,112 @@
+//! Whether connections to a host can be opened: what the last attempts came to, for who asks and
+//! for the program log. Who is chosen is decided elsewhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+
+use crate::proxy::failure::{Failure, Kind};
+
+/// A host's. Workers tell it, and whoever reads may see one attempt more or less.
+#[derive(Debug, Default)]
+pub(crate) struct Reach {
+    /// Attempts in a row that failed.
+    failures: AtomicU32,
+    /// When the first of them did.
+    since_ms: AtomicU64,
+    last: ArcSwapOption<Failure>,
+}
+
+/// Why a host cannot be reached.
+#[derive(Debug)]
+pub(crate) struct Unreached {
+    /// Attempts in a row that failed.
+    pub(crate) attempts: u32,
+    pub(crate) for_ms: u64,
+    pub(crate) last: Arc<Failure>,
+}
+
+// === impl Reach ===
+
+impl Reach {
+    /// No connection could be opened.
+    pub(crate) fn missed(&self, failure: &Failure, now_ms: u64) {
+        if self.failures.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.since_ms.store(now_ms, Ordering::Relaxed);
+        }
+        self.last.store(Some(Arc::new(failure.clone())));
+    }
+
+    /// One was opened.
+    pub(crate) fn reached(&self) {
+        if self.failures.load(Ordering::Relaxed) > 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.last.store(None);
+        }
+    }
+
+    /// What is wrong; none where nothing is, or nothing is known.
+    pub(crate) fn wrong(&self, now_ms: u64) -> Option<Unreached> {
+        let last = self.last.load_full()?;
+        Some(Unreached {
+            attempts: self.failures.load(Ordering::Relaxed),
+            for_ms: now_ms.saturating_sub(self.since_ms.load(Ordering::Relaxed)),
+            last,
+        })
+    }
+}
+
+// === impl Unreached ===
+
+impl Unreached {
+    /// What happened, with the address.
+    pub(crate) fn why(&self) -> &str {
+        let told = self.last.why.as_deref();
+        told.unwrap_or(self.last.kind.told().reason)
+    }
+
+    /// What to look at.
+    pub(crate) fn help(&self) -> &'static str {
+        match self.last.kind {
+            Kind::ConnectTimeout => {
+                "see that the host is up, and that no firewall or network policy drops what is sent there; the bound is the upstream's `timeouts.connect`"
+            }
+            Kind::TlsCertificate => {
+                "the certificate has to carry the target's host, or the name in the upstream's `tls.sni`, and come from an authority of `tls.ca`, or of this machine where there is none"
+            }
+            Kind::TlsAlert(_) => {
+                "the host refused: it may ask for a certificate (`tls.client_cert`), or know another name (`tls.sni`)"
+            }
+            Kind::TlsProtocol => {
+                "see that TLS is spoken at this port (`https://` in the target's URL), and HTTP/2 in it where the upstream's `protocol` says so"
+            }
+            _ => {
+                "see that the service runs and listens there, and that the upstream names this address"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_that_fail_count_until_one_does_not() {
+        let reach = Reach::default();
+        assert!(reach.wrong(5).is_none());
+        let refused = Failure::because(Kind::ConnectFailed, &"connecting to [::1]:9: refused");
+        reach.missed(&refused, 1_000);
+        reach.missed(&Failure::new(Kind::ConnectTimeout), 2_000);
+        let wrong = reach.wrong(4_000).unwrap();
+        assert_eq!((wrong.attempts, wrong.for_ms), (2, 3_000));
+        assert_eq!(wrong.why(), "upstream_connect_timeout");
+        reach.reached();
+        assert!(reach.wrong(5_000).is_none());
+        reach.missed(&refused, 9_000);
+        let wrong = reach.wrong(9_500).unwrap();
+        assert_eq!((wrong.attempts, wrong.for_ms), (1, 500));
+        assert_eq!(wrong.why(), "connecting to [::1]:9: refused");
+    }
+}

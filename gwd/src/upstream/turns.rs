@@ -1,0 +1,155 @@
+//! What the program log says of upstreams: hosts that cannot be reached any more, or are left out,
+//! breakers that open, and the end of each.
+//!
+//! Workers only note it where it happens; one look a second tells what has turned since, so that
+//! a log that is slow holds no request up. What turns to and fro is told every ten seconds at most.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::clock::Clock;
+use crate::telemetry::program::{Level, event};
+use crate::upstream::breaker::{Breaker, Stand};
+use crate::upstream::shared::{Host, State, States};
+
+const LOOK: Duration = Duration::from_secs(1);
+/// How long nothing more is said of the same.
+const QUIET_MS: u64 = 10_000;
+
+/// What was told of a host, or of an upstream.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Mutex<[Turn; 3]>);
+
+/// Something that holds or does not, as it was told last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Turn {
+    holds: bool,
+    at_ms: Option<u64>,
+}
+
+/// What can turn; the places in [`Told`].
+const UNREACHED: usize = 0;
+const EJECTED: usize = 1;
+const CIRCUIT: usize = 2;
+
+type Line = (Level, &'static str, Value);
+
+/// Looks at all upstreams for as long as the process lives.
+pub(crate) async fn tell(states: Arc<States>, clock: Clock) {
+    let mut looks = tokio::time::interval(LOOK);
+    loop {
+        looks.tick().await;
+        // Written when no lock is held.
+        let mut lines = Vec::new();
+        states.each(|state| look(state, clock.now_ms(), &mut lines));
+        for (level, message, facts) in lines {
+            event(level, message, facts);
+        }
+    }
+}
+
+/// What has turned at an upstream.
+fn look(state: &State, now_ms: u64, lines: &mut Vec<Line>) {
+    let of_upstream = || json!({"upstream": state.name});
+    circuit(&state.breaker, &state.told, now_ms, &of_upstream, lines);
+    for host in state.hosts() {
+        let of_host = || json!({"upstream": state.name, "host": host.name});
+        reach(&host, now_ms, &of_host, lines);
+        ejection(&host, now_ms, &of_host, lines);
+        circuit(&host.breaker, &host.told, now_ms, &of_host, lines);
+    }
+}
+
+fn reach(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Line>) {
+    let wrong = host.reach.wrong(now_ms);
+    match (host.told.turned(UNREACHED, wrong.is_some(), now_ms), wrong) {
+        (true, Some(wrong)) => {
+            let mut facts = facts();
+            facts["error"] = wrong.why().into();
+            facts["attempts"] = wrong.attempts.into();
+            facts["for_ms"] = wrong.for_ms.into();
+            facts["help"] = wrong.help().into();
+            lines.push((Level::Warn, "a host cannot be reached", facts));
+        }
+        (true, None) => lines.push((Level::Info, "a host is reached again", facts())),
+        (false, _) => {}
+    }
+}
+
+fn ejection(host: &Host, now_ms: u64, facts: &dyn Fn() -> Value, lines: &mut Vec<Line>) {
+    let left_ms = host.ejection_left_ms(now_ms);
+    if !host.told.turned(EJECTED, left_ms.is_some(), now_ms) {
+        return;
+    }
+    let mut facts = facts();
+    lines.push(match left_ms {
+        Some(left_ms) => {
+            facts["for_ms"] = left_ms.into();
+            facts["help"] =
+                "requests to it failed (`health.passive`); the access log tells how, by `upstream_host`".into();
+            (Level::Warn, "a host is left out", facts)
+        }
+        None => (Level::Info, "a host gets requests again", facts),
+    });
+}
+
+fn circuit(
+    breaker: &Breaker,
+    told: &Told,
+    now_ms: u64,
+    facts: &dyn Fn() -> Value,
+    lines: &mut Vec<Line>,
+) {
+    let open = breaker.stand() != Stand::Closed;
+    if !told.turned(CIRCUIT, open, now_ms) {
+        return;
+    }
+    let mut facts = facts();
+    lines.push(match open {
+        true => {
+            facts["help"] =
+                "requests are answered 503 `circuit_open` until a probe succeeds; the access log tells what failed before"
+                    .into();
+            (Level::Warn, "a circuit breaker is open", facts)
+        }
+        false => (Level::Info, "a circuit breaker is closed again", facts),
+    });
+}
+
+// === impl Told ===
+
+impl Told {
+    /// Whether something holds, or no longer, that was told otherwise and may be told now.
+    fn turned(&self, what: usize, holds: bool, now_ms: u64) -> bool {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = &mut turns[what];
+        let quiet = |at_ms: u64| now_ms < at_ms + QUIET_MS;
+        if turn.holds == holds || turn.at_ms.is_some_and(quiet) {
+            return false;
+        }
+        *turn = Turn {
+            holds,
+            at_ms: Some(now_ms),
+        };
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_told_at_once_and_to_and_fro_every_ten_seconds() {
+        let told = Told::default();
+        let holds = |at: u64| at % 2 == 1;
+        let told_at: Vec<u64> = (0..40)
+            .filter(|at| told.turned(EJECTED, holds(*at), at * 1_000))
+            .collect();
+        assert_eq!(told_at, [1, 12, 23, 34]);
+        assert!(told.turned(CIRCUIT, true, 40_000), "each by itself");
+        assert!(!told.turned(CIRCUIT, true, 90_000));
+    }
+}

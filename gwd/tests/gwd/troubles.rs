@@ -1,0 +1,209 @@
+//! What somebody on call is told of upstreams that cannot be reached: the client's answer, the
+//! access log, the program log and `gwd status`.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+
+use bundle::ir::UpstreamTls;
+use policy::upstream::Passive;
+use serde_json::Value;
+
+use crate::fixture::*;
+use crate::pki::{Authority, Secrets};
+use crate::upstream_tls::{TlsUpstream, behind, checked, server};
+use crate::world::{Process, World};
+
+/// A running gateway with an access log.
+struct Running {
+    world: World,
+    gwd: Process,
+}
+
+impl Running {
+    fn start(world: World, shop: &Shop) -> Self {
+        let bundle = world.release(&shop.gateway());
+        let mut command = world.trusted();
+        command.arg("--access-log").arg(world.path("access.log"));
+        let gwd = Process::spawn(command.args(["--workers", "1"]));
+        gwd.wait_for(&bundle);
+        Self { world, gwd }
+    }
+
+    /// The last line of the access log, when one more is there.
+    fn line(&self, number: usize) -> Value {
+        let mut line = Value::Null;
+        eventually("it is logged", || {
+            let text = std::fs::read_to_string(self.world.path("access.log")).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            line = lines.get(number).map_or(Value::Null, |line| {
+                serde_json::from_str(line).expect("JSON")
+            });
+            !line.is_null()
+        });
+        line
+    }
+
+    fn host(&self) -> Value {
+        self.gwd.status()["upstreams"][0]["hosts"][0].clone()
+    }
+
+    /// What `gwd status` says of the upstream.
+    fn shown(&self) -> String {
+        let admin = self.gwd.admin.to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gwd"));
+        let output = command
+            .args(["status", "--admin", &admin, "--admin-token-file"])
+            .arg(self.world.path("token"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let line = text.lines().find(|line| line.starts_with("upstream"));
+        line.unwrap_or_else(|| panic!("{text}")).to_owned()
+    }
+
+    fn event(&self, message: &str) -> Value {
+        let mut event = None;
+        eventually(message, || {
+            event = self.gwd.logged(message);
+            event.is_some()
+        });
+        event.unwrap()
+    }
+}
+
+fn plain(address: SocketAddr) -> Shop {
+    shop(address, vec![op("GET", "/a")])
+}
+
+#[test]
+fn a_host_that_refuses_is_told_with_its_address_how_often_and_since_when_until_it_is_back() {
+    let reserved = dead();
+    let running = Running::start(World::new(), &plain(reserved));
+    let answer = get(running.gwd.public(), "/a");
+    assert_eq!(answer.problem(), "upstream_connect_failed");
+    let text = String::from_utf8_lossy(&answer.body).into_owned() + &answer.head;
+    assert!(
+        !text.contains(&reserved.to_string()),
+        "not the client's business"
+    );
+    let refused = format!("connecting to {reserved}: Connection refused (os error 111)");
+    let line = running.line(0);
+    assert_eq!(line["reason"], "upstream_connect_failed");
+    assert_eq!(line["reason_detail"], refused.as_str());
+    assert_eq!(line["upstream"], "main");
+    assert_eq!(line["upstream_host"], reserved.to_string());
+    let event = running.event("a host cannot be reached");
+    assert_eq!(event["level"], "warn");
+    assert_eq!(event["upstream"], "main");
+    assert_eq!(event["host"], reserved.to_string());
+    assert_eq!(event["error"], refused.as_str());
+    assert_eq!(
+        event["help"],
+        "see that the service runs and listens there, and that the upstream names this address"
+    );
+    get(running.gwd.public(), "/a");
+    let told = &running.host()["unreachable"];
+    assert_eq!(told["attempts"], 2);
+    assert_eq!(told["error"], refused.as_str());
+    assert!(told["for_ms"].as_u64().is_some());
+    let shown = running.shown();
+    assert!(shown.contains("main 0 of 1 hosts work; "), "{shown}");
+    let expected = format!("s, 2 attempts: {refused}");
+    assert!(shown.contains(&expected), "{shown}");
+
+    let upstream = Upstream::saying("ok");
+    let two = running.world.release(&plain(upstream.address).gateway());
+    running.gwd.wait_for(&two);
+    assert_eq!(get(running.gwd.public(), "/a").status, 200);
+    assert_eq!(running.host()["unreachable"], Value::Null);
+    assert!(running.shown().contains("main 1 of 1 hosts work"));
+}
+
+#[test]
+fn a_host_that_is_reached_again_is_told_too() {
+    let (socket, address) = reserved();
+    let mut shop = plain(address);
+    shop.upstreams[0].health.passive = Some(Passive {
+        consecutive_5xx: 1,
+        ejection_ms: 1_000,
+        ..Passive::default()
+    });
+    let running = Running::start(World::new(), &shop);
+    assert_eq!(get(running.gwd.public(), "/a").status, 502);
+    running.event("a host cannot be reached");
+    let event = running.event("a host is left out");
+    assert_eq!(event["host"], address.to_string());
+    assert!(event["for_ms"].as_u64().is_some_and(|left| left <= 1_000));
+    socket.listen(16).unwrap();
+    let _upstream = Upstream::on(socket.into(), |_, stream| {
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    eventually("it serves", || {
+        get(running.gwd.public(), "/a").status == 200
+    });
+    for message in ["a host is reached again", "a host gets requests again"] {
+        let event = running.event(message);
+        assert_eq!(event["level"], "info");
+        assert_eq!(event["host"], address.to_string());
+    }
+}
+
+#[test]
+fn a_host_that_does_not_answer_is_told_with_the_bound() {
+    // Accepts, and says nothing: no TLS comes.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = mute.local_addr().unwrap();
+    let mut shop = behind(address, UpstreamTls::default());
+    shop.upstreams[0].connect_timeout_ms = 150;
+    let running = Running::start(World::new(), &shop);
+    let answer = get(running.gwd.public(), "/a");
+    assert_eq!(answer.problem(), "upstream_connect_timeout");
+    let expected = format!("connecting to {address} took longer than 150 ms (`timeouts.connect`)");
+    assert_eq!(running.line(0)["reason_detail"], expected.as_str());
+    let event = running.event("a host cannot be reached");
+    assert_eq!(event["error"], expected.as_str());
+    let help = event["help"].as_str().unwrap();
+    assert!(help.contains("`timeouts.connect`"), "{help}");
+    assert_eq!(running.host()["unreachable"]["error"], expected.as_str());
+}
+
+#[test]
+fn a_certificate_of_another_name_is_told_with_both_names() {
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let authority = Authority::new("ca");
+    let pem = authority.issue(&["orders.internal"]);
+    let upstream = TlsUpstream::start(server(&pem, None, &[]));
+    let address = upstream.address;
+    let mut tls = checked(&secrets, &authority);
+    tls.sni = Some("shop.internal".to_owned());
+    let running = Running::start(world, &behind(address, tls));
+    let answer = get(running.gwd.public(), "/a");
+    assert_eq!(answer.problem(), "upstream_tls_certificate");
+    let event = running.event("a host cannot be reached");
+    let why = event["error"].as_str().unwrap();
+    assert!(why.starts_with(&format!("TLS with {address}: ")), "{why}");
+    for name in ["shop.internal", "orders.internal"] {
+        assert!(why.contains(name), "{why}");
+    }
+    let help = event["help"].as_str().unwrap();
+    assert!(help.contains("`tls.sni`"), "{help}");
+    assert_eq!(running.line(0)["reason_detail"], event["error"]);
+    assert!(running.shown().contains("shop.internal"));
+}
+
+#[test]
+fn a_breaker_that_opens_is_told() {
+    let mut shop = plain(dead());
+    let settings = policy::declared::Settings::default();
+    let mut fuse = policy::traffic::circuit_breaker::Checked::of(&settings);
+    fuse.numbers.consecutive_failures = Some(1);
+    shop.upstreams[0].circuit_breaker = Some(fuse);
+    let running = Running::start(World::new(), &shop);
+    assert_eq!(get(running.gwd.public(), "/a").status, 502);
+    assert_eq!(get(running.gwd.public(), "/a").problem(), "circuit_open");
+    let event = running.event("a circuit breaker is open");
+    assert_eq!(event["upstream"], "main");
+    assert!(running.shown().contains(", circuit open"));
+}
