@@ -6,6 +6,7 @@
 
 mod contender;
 mod host;
+mod loose;
 mod order;
 mod rest;
 mod trie;

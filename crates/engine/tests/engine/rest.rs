@@ -180,3 +180,75 @@ fn an_api_has_one_operation_for_each_kind_of_rest() {
         );
     }
 }
+
+/// What an upstream could take for something that is described is nobody's; what it could not goes
+/// on as it is.
+#[test]
+fn a_path_that_could_be_read_as_one_that_is_described_is_nobodys() {
+    let one: &[Mounted<'_>] = &[(
+        "",
+        &[
+            "GET /admin",
+            "GET /users/{id}",
+            "GET /files/**",
+            "GET /r/{name}.JSON",
+            "~GET /secret",
+            "GET /Caf\u{e9}",
+            "*",
+        ],
+    )];
+    let below: &[Mounted<'_>] = &[("/Shop", &["GET /admin", "*"])];
+    let plain: &[Mounted<'_>] = &[("", &["GET /b", "*"]), ("/a", &["GET /admin"])];
+    let matrix: &[Mounted<'_>] = &[("", &["GET /m;v={v}", "*"])];
+    let cases: &[(&[Mounted<'_>], &str, &str)] = &[
+        (one, "GET /admin", " GET /admin"),
+        (one, "GET //admin", "404"),
+        (one, "POST //admin", "404"),
+        (one, "GET /admin/", "404"),
+        (one, "GET /admin//", "404"),
+        (one, "GET /ADMIN", "404"),
+        (one, "GET /admin;x=1", "404"),
+        (one, "GET /admin;/", "404"),
+        (one, "GET /x/..;/admin", "404"),
+        (one, "GET /..;/admin", "404"),
+        (one, "GET /%2561dmin", "404"),
+        (one, "GET /x/%252e%252e/admin", "404"),
+        (one, "GET /Users/7", "404"),
+        (one, "GET /users/7/", "404"),
+        (one, "GET /users//7", "404"),
+        (one, "GET /FILES/a/b", "404"),
+        (one, "GET /r/x.json", "404"),
+        (one, "GET /R/x.json;v", "404"),
+        (one, "GET /SECRET", "404"),
+        (one, "GET /secret;x", "404"),
+        (one, "GET /caf%C3%A9", "404"),
+        (one, "GET /admin/x", " *"),
+        (one, "GET /admin.json", " *"),
+        (one, "GET /administrator", " *"),
+        (one, "GET /users", " *"),
+        (one, "GET /Users/7/8", " *"),
+        (one, "GET /other/;x", " *"),
+        (one, "GET //", " *"),
+        // By what is left of it where the base path is stripped, and by the whole.
+        (below, "GET /Shop//admin", "404"),
+        (below, "GET /Shop/..;/admin", "404"),
+        (below, "GET /Shop/..;/SHOP/admin", "404"),
+        (below, "GET /Shop/x/..;/..;/shop/admin", "404"),
+        (below, "GET /Shop/other", "/Shop *"),
+        (below, "GET /Shop/..;/admins", "/Shop *"),
+        // Each API speaks for what it describes.
+        (plain, "GET /A/admin", " *"),
+        (plain, "GET /B", "404"),
+        // A template that has `;` itself is compared to the letter.
+        (matrix, "GET /m;v=1", " GET /m;v={v}"),
+        (matrix, "GET /m;w=1", " *"),
+        (matrix, "GET /M;v=1", " *"),
+    ];
+    for (mounts, request, expected) in cases {
+        assert_eq!(
+            answer(mounts, request),
+            *expected,
+            "{request} at {mounts:?}"
+        );
+    }
+}
