@@ -57,7 +57,6 @@ pub(crate) struct Upload {
 /// How far an upload has come: shared with the exchange.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    pub(crate) bytes: Cell<u64>,
     /// The last byte was handed on.
     pub(crate) done: Cell<bool>,
     /// More came than may.
@@ -150,8 +149,6 @@ impl Upload {
         };
         if let Some(data) = frame.data_ref() {
             let length = data.len() as u64;
-            let bytes = self.progress.bytes.get() + length;
-            self.progress.bytes.set(bytes);
             self.stream.upload_read(length);
             if length > self.left {
                 self.progress.too_large.set(true);

@@ -12,7 +12,6 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header}
 use policy::{Cx, Filter, Reject, RequestHead};
 
 use crate::clock::write_timestamp;
-use crate::proxy::body::Progress;
 use crate::proxy::failure::{Blame, Failure};
 use crate::proxy::grpc;
 use crate::proxy::incoming::Incoming;
@@ -43,9 +42,7 @@ pub(crate) struct Record {
     upstream: Option<Call>,
     /// When the response's head was made.
     head_ns: u64,
-    bytes_in: u64,
     pub(crate) bytes_out: u64,
-    progress: Option<Rc<Progress>>,
     line: Option<Box<Line>>,
     /// Places that the request has until the last byte of its response has gone.
     pub(crate) leases: policy::Held,
@@ -98,9 +95,7 @@ impl Record {
             grpc_status: None,
             upstream: None,
             head_ns: 0,
-            bytes_in: 0,
             bytes_out: 0,
-            progress: None,
             line: None,
             leases: policy::Held::default(),
         };
@@ -134,12 +129,6 @@ impl Record {
 
     pub(crate) fn stream_rc(&self) -> Rc<Stream> {
         Rc::clone(&self.stream)
-    }
-
-    /// What a tunnel has carried, from and to the client.
-    pub(crate) fn tunnelled(&mut self, bytes_in: u64, bytes_out: u64) {
-        self.bytes_in = bytes_in;
-        self.bytes_out = bytes_out;
     }
 
     /// Whether the request came over HTTP/2.
@@ -383,11 +372,6 @@ impl Record {
         self.stream.body_begins(self.head_ns / 1_000_000 + grace_ms);
     }
 
-    /// The upload whose bytes are counted at the end.
-    pub(crate) fn uploads(&mut self, progress: Option<Rc<Progress>>) {
-        self.progress = progress;
-    }
-
     /// The exchange is over: written once.
     pub(crate) fn finish(&mut self) {
         if !self.ended {
@@ -570,9 +554,7 @@ impl Record {
                 out.push(b']');
             }
         }
-        let uploaded = self.progress.as_ref().map_or(0, |sent| sent.bytes.get());
-        let bytes_in = self.bytes_in + uploaded;
-        number(out, "bytes_in", bytes_in);
+        number(out, "bytes_in", self.stream.uploaded());
         number(out, "bytes_out", self.bytes_out);
         out.extend_from_slice(b"}\n");
         let worker = &self.stream.worker;

@@ -450,7 +450,6 @@ pub(crate) fn send(mut made: Made, mut record: Record) -> Response<ResponseBody>
                 lease,
                 progress,
             } = *answered;
-            record.uploads(progress.clone());
             ResponseBody::Download(Download::new(
                 response.into_body(),
                 lease,

@@ -56,6 +56,8 @@ pub(crate) struct Stream {
     pub(crate) endless: Cell<bool>,
     /// The upstream has sent nothing since the client took the last of it.
     pub(crate) upstream_silent: Cell<bool>,
+    /// Bytes of the current request's body that were read.
+    uploaded: Cell<u64>,
     /// Where the bytes of the request's body are counted while they wait; over HTTP/2 only.
     reading: Option<Reading>,
     /// There is one exchange only.
@@ -97,6 +99,7 @@ impl Stream {
             past_deadline: Cell::new(false),
             endless: Cell::new(false),
             upstream_silent: Cell::new(false),
+            uploaded: Cell::new(0),
             reading: None,
             single,
             phase: Cell::new(if single { Phase::Exchange } else { Phase::Idle }),
@@ -129,6 +132,7 @@ impl Stream {
         self.deadline.no_limit();
         self.endless.set(false);
         self.upstream_silent.set(false);
+        self.uploaded.set(0);
     }
 
     /// Bytes are there, or seem to be: where they are no request, it is soon quiet again.
@@ -146,9 +150,15 @@ impl Stream {
 
     /// So many bytes of the request's body were read, and there may be more.
     pub(crate) fn upload_read(&self, bytes: u64) {
+        self.uploaded.set(self.uploaded.get() + bytes);
         if let Some(reading) = &self.reading {
             reading.took(bytes);
         }
+    }
+
+    /// Bytes of the current request's body that were read, whatever became of them.
+    pub(crate) fn uploaded(&self) -> u64 {
+        self.uploaded.get()
     }
 
     /// Of the request's body nothing waits to be read.

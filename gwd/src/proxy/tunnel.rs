@@ -108,6 +108,7 @@ async fn carry(
     let mut up = Way::keeping(early, memory);
     let mut down = Way::keeping(&answered, memory);
     drop(answered);
+    stream.upload_read(up.bytes);
     let clock = stream.worker.shared.clock;
     stream.deadline.set(clock.now_ms() + IDLE_MS);
     let (mut leaving, mut revoked) = (false, false);
@@ -170,7 +171,7 @@ async fn carry(
     if revoked {
         record.credential_revoked();
     }
-    record.tunnelled(up.bytes, down.bytes);
+    record.bytes_out = down.bytes;
     record.finish();
 }
 

@@ -40,8 +40,9 @@ impl LogFile {
     /// Opens the path again; where it cannot be opened, the file that is open goes on.
     pub(crate) fn reopen(&mut self) {
         if let Ok(fresh) = append(&self.path) {
+            // It may be the same, as whoever asks for it need not have moved it.
+            self.torn &= identity(fresh.metadata()) == identity(self.file.metadata());
             self.file = fresh;
-            self.torn = false;
         }
     }
 
@@ -72,10 +73,8 @@ impl LogFile {
 
     /// Whether the path still names the file: who rotates it may have moved or removed it.
     fn is_at_its_path(&self) -> bool {
-        let identity = |data: Metadata| (data.dev(), data.ino());
-        let named = std::fs::metadata(&self.path).map(identity);
-        let open = self.file.metadata().map(identity);
-        matches!((named, open), (Ok(named), Ok(open)) if named == open)
+        let named = identity(std::fs::metadata(&self.path));
+        named.is_some() && named == identity(self.file.metadata())
     }
 
     /// Moves the file away where so many bytes more are too many for it. What cannot be moved is
@@ -104,6 +103,11 @@ impl LogFile {
         name.push(format!(".{number}"));
         name.into()
     }
+}
+
+/// What tells a file from every other.
+fn identity(data: io::Result<Metadata>) -> Option<(u64, u64)> {
+    data.ok().map(|data| (data.dev(), data.ino()))
 }
 
 fn append(path: &Path) -> io::Result<File> {
@@ -187,6 +191,8 @@ mod tests {
         assert_eq!(lost, 1_000 - 65_536 / 100);
         let mut read = vec![0; 65_536];
         reader.read_exact(&mut read).unwrap();
+        // Somebody asks for it, and has not moved it.
+        log.reopen();
         assert_eq!(log.write(b"next\nlast\n"), 0);
         drop(log);
         let mut rest = String::new();

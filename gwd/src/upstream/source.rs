@@ -61,9 +61,8 @@ impl Source {
 
     /// Of a body that is here.
     pub(super) fn progress(&self) -> Option<Rc<Progress>> {
-        let Self::Kept(bytes) = self else { return None };
+        let Self::Kept(_) = self else { return None };
         let progress = Progress::default();
-        progress.bytes.set(bytes.len() as u64);
         progress.done.set(true);
         Some(Rc::new(progress))
     }

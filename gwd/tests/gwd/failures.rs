@@ -266,6 +266,33 @@ fn a_body_that_is_too_large_is_413() {
 }
 
 #[test]
+fn what_was_read_of_an_upload_that_failed_is_in_the_log() {
+    let upstream = Upstream::echoing();
+    let mut small = op("POST", "/a");
+    small.max_body_bytes = Some(10);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let log = gwd::node::AccessLog::File(path.clone());
+    let served = shop(upstream.address, vec![small]).serve_with(1, log);
+    let mut client = Client::connect(served.address);
+    let head = "POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
+    client.send(&format!(
+        "{head}8\r\n12345678\r\n8\r\n12345678\r\n0\r\n\r\n"
+    ));
+    assert_eq!(client.answer().status, 413);
+    let mut text = String::new();
+    eventually("it is told", || {
+        text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.ends_with('\n')
+    });
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&line["status"], &line["bytes_in"]),
+        (&413.into(), &16.into())
+    );
+}
+
+#[test]
 fn an_early_answer_reaches_the_client_and_ends_the_upstreams_connection() {
     let upstream = Upstream::start(|_, stream| {
         say(stream, "content-length: 2\r\n", "ok");
