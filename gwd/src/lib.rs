@@ -27,6 +27,7 @@ mod deadlines;
 mod descriptors;
 mod files;
 mod handover;
+mod inbox;
 mod inherited;
 mod listen;
 mod measure;

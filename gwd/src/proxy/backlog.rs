@@ -2,15 +2,13 @@
 //! and that nobody has read, responses that the client has not taken, and what is gathered to be
 //! sent.
 //!
-//! All of it lies inside of hyper and h2. Responses are counted by their pieces, which h2 drops
-//! when they are sent or their stream is reset. Uploads are counted below h2, as DATA frames come,
-//! and by the bodies as they are read. What came for a stream that nobody reads any more h2 throws
-//! away and tells nobody: as soon as no body may have bytes here, nothing is kept.
+//! All of it lies inside of hyper and h2. Uploads are counted by an [`Inbox`]; responses by their
+//! pieces, which h2 drops when they are sent or their stream is reset.
 //!
-//! Where memory is high, a connection is read no further while uploads wait in it, and a response
+//! Where too much waits, a connection is read no further while uploads wait in it, and a response
 //! is given no more bytes while others wait to be sent. Whoever keeps nothing goes on.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -19,6 +17,7 @@ use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::buffered::Buffered;
+use crate::inbox::Inbox;
 use crate::proxy::body::ResponseBody;
 use crate::upstream::transport::CallError;
 use crate::waiting::Place;
@@ -27,23 +26,12 @@ use crate::worker::Worker;
 /// What waits in one connection.
 pub(crate) struct Backlog {
     worker: Rc<Worker>,
-    uploads: Buffered,
+    /// Uploads that came.
+    pub(super) inbox: Rc<Inbox>,
     downloads: Buffered,
     gathered: Buffered,
-    /// Bytes of uploads that can wait at once: h2 takes no more.
-    window: u64,
-    /// Request bodies that may have bytes here.
-    unread: Cell<usize>,
-    /// Bytes came since the last turn ended.
-    fresh: Cell<bool>,
     /// Where reading waits for memory.
     place: RefCell<Option<Rc<Place>>>,
-}
-
-/// A request's body that may have bytes in its connection.
-pub(crate) struct Reading {
-    backlog: Rc<Backlog>,
-    unread: Cell<bool>,
 }
 
 /// A response's body whose bytes are counted until the client has taken them.
@@ -67,19 +55,16 @@ impl Backlog {
         let memory = &worker.shared.budgets.memory;
         Rc::new(Self {
             worker: Rc::clone(worker),
-            uploads: Buffered::new(memory),
+            inbox: Inbox::new(memory, window),
             downloads: Buffered::new(memory),
             gathered: Buffered::new(memory),
-            window: window.into(),
-            unread: Cell::new(0),
-            fresh: Cell::new(false),
             place: RefCell::new(None),
         })
     }
 
     /// Whether the client may be read from. Where it may not, whoever asks is woken.
     pub(super) fn may_read(&self, cx: &Context<'_>) -> bool {
-        if !self.uploads.must_wait() {
+        if !self.inbox.must_wait() {
             return true;
         }
         let place = &mut *self.place.borrow_mut();
@@ -87,29 +72,10 @@ impl Backlog {
         false
     }
 
-    /// So many bytes of uploads came.
-    pub(super) fn came(&self, bytes: u64) {
-        if bytes == 0 {
-            return;
-        }
-        self.fresh.set(true);
-        let kept = self.uploads.bytes() + bytes;
-        let over = kept.saturating_sub(self.window);
-        self.uploads
-            .add(usize::try_from(bytes).unwrap_or(usize::MAX));
-        if over > 0 {
-            self.uploads
-                .sub(usize::try_from(over).unwrap_or(usize::MAX));
-        }
-    }
-
     /// The connection has had its turn, and so many bytes are left that the client does not take.
     pub(super) fn turn_ends(&self, gathered: usize) {
         self.gathered.set(gathered as u64);
-        match !self.fresh.replace(false) && self.unread.get() == 0 {
-            true => self.uploads.set(0),
-            false => self.uploads.tell(),
-        }
+        self.inbox.turn_ends();
         self.downloads.tell();
     }
 
@@ -120,46 +86,6 @@ impl Backlog {
             backlog: Rc::clone(self),
             place: None,
         }
-    }
-}
-
-// === impl Reading ===
-
-impl Reading {
-    pub(super) fn new(backlog: &Rc<Backlog>) -> Self {
-        backlog.unread.set(backlog.unread.get() + 1);
-        Self {
-            backlog: Rc::clone(backlog),
-            unread: Cell::new(true),
-        }
-    }
-
-    /// So many bytes of it were read; there may be more.
-    pub(crate) fn took(&self, bytes: u64) {
-        if !self.unread.replace(true) {
-            self.backlog.unread.set(self.backlog.unread.get() + 1);
-        }
-        self.backlog
-            .uploads
-            .sub(usize::try_from(bytes).unwrap_or(usize::MAX));
-    }
-
-    /// All that came was read, or nobody reads it any more.
-    pub(crate) fn is_through(&self) {
-        if !self.unread.replace(false) {
-            return;
-        }
-        let unread = self.backlog.unread.get() - 1;
-        self.backlog.unread.set(unread);
-        if unread == 0 {
-            self.backlog.uploads.set(0);
-        }
-    }
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.is_through();
     }
 }
 

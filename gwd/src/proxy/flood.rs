@@ -266,7 +266,7 @@ impl Read for Guarded {
                         buffer.set_filled(before + kept);
                         *instead = Some(flood.too_many_pieces(*header_bytes));
                     }
-                    backlog.came(std::mem::take(&mut flood.data));
+                    backlog.inbox.came(std::mem::take(&mut flood.data));
                     if !buffer.filled().is_empty() || instead.is_none() {
                         return Poll::Ready(Ok(()));
                     }

@@ -20,7 +20,8 @@ use hyper::service::service_fn;
 
 use crate::budget::HTTP2_BYTES;
 use crate::deadlines::Slot;
-use crate::proxy::backlog::{Backlog, Reading, Sending};
+use crate::inbox::Reading;
+use crate::proxy::backlog::{Backlog, Sending};
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
 use crate::proxy::flood::Guarded;
 use crate::proxy::gather::gather;
@@ -89,7 +90,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
         let backlog = Rc::clone(&backlog);
         service_fn(move |request: Request<hyper::body::Incoming>| {
             let has_body = !request.body().is_end_stream();
-            let reading = has_body.then(|| Reading::new(&backlog));
+            let reading = has_body.then(|| Reading::new(&backlog.inbox));
             let stream = Stream::of_request(&conn, reading);
             streams.newcomer.replace(Some(Rc::clone(&stream)));
             answer_boxed(stream, request, Rc::clone(&backlog))

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 
 use crate::deadlines::Slot;
-use crate::proxy::backlog::Reading;
+use crate::inbox::Reading;
 use crate::proxy::body::STREAM_IDLE_MS;
 use crate::proxy::connection::Conn;
 use crate::proxy::tunnel::Tunnel;
@@ -152,7 +152,7 @@ impl Stream {
     pub(crate) fn upload_read(&self, bytes: u64) {
         self.uploaded.set(self.uploaded.get() + bytes);
         if let Some(reading) = &self.reading {
-            reading.took(bytes);
+            reading.took(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
     }
 

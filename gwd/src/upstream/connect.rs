@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use http::uri::Scheme;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
@@ -149,6 +150,7 @@ async fn connect_on(
         streams: pool.streams(),
         head_bytes_max: pool.head_bytes_max(),
         room: Rc::clone(&pool.room),
+        memory: Arc::clone(&pool.memory),
     };
     let connection = http2::Connection::open(socket, bounds, &pool.gauge).await;
     let connection = connection

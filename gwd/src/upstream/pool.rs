@@ -22,6 +22,7 @@ use http::{Request, Response};
 use policy::StateId;
 use rustc_hash::FxHashMap;
 
+use crate::budget::Memory;
 use crate::clock::Clock;
 use crate::proxy::body::RequestBody;
 use crate::proxy::io::UpstreamSocket;
@@ -101,6 +102,7 @@ pub(crate) struct Pool {
     connections_max: Cell<u64>,
     /// Bytes that the head of a response may have.
     head_bytes_max: Cell<u32>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) gauge: Arc<PoolGauge>,
 }
 
@@ -175,6 +177,7 @@ impl Pools {
                 idle_timeout_ms: Cell::default(),
                 connections_max: Cell::default(),
                 head_bytes_max: Cell::default(),
+                memory: Arc::clone(&worker.shared.budgets.memory),
                 gauge,
             })
         });

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use policy::traffic::retry::Condition;
 
 use crate::crowds::peak_bytes;
@@ -11,6 +12,7 @@ use crate::frames::*;
 use crate::http2::http2;
 use crate::judging::retries;
 use crate::routes::mirror;
+use crate::transports::{Http2Upstream, head, pour};
 use crate::websocket::HANDSHAKE;
 use crate::world::{Process, World};
 
@@ -253,4 +255,26 @@ fn slow_readers_keep_no_more_than_their_part_and_others_are_served() {
     assert!(peak <= MEMORY_MIB, "{peak} MiB");
     drop((slow, plain));
     eventually("nothing waits any more", || waits() == 0.0);
+}
+
+/// A client takes nothing of what its upstream sends over HTTP/2: a window of it waits in the
+/// upstream's connection, and others on it are served.
+#[test]
+fn responses_that_wait_in_an_upstreams_connection_are_counted() {
+    let upstream = Http2Upstream::start(|_, (_, mut respond)| async move {
+        let mut stream = respond.send_response(head(200), false).unwrap();
+        pour(&mut stream, Bytes::from_static(&[b'z'; 16 << 20])).await;
+        let _gone = stream.send_data(Bytes::new(), true);
+    });
+    let shop = http2(upstream.behind(vec![op("GET", "/a")]));
+    let served = shop.serve();
+    let mut raw = greedy(served.address);
+    raw.send(&asks(1));
+    // A stream's window is 1 MiB, of which a half may not have been given back.
+    eventually("it waits", || buffered(&served) > 5e5);
+    let mut other = Client::connect(served.address);
+    other.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    assert_eq!(other.answer().body.len(), 16 << 20);
+    drop(raw);
+    nothing_waits(&served);
 }

@@ -8,6 +8,7 @@ use http_body::{Frame, SizeHint};
 
 use super::upload::Upload;
 use super::{Error, Open};
+use crate::inbox::Reading;
 
 /// A response's body as it comes. Dropped before its end, the stream is reset.
 pub(crate) struct Incoming {
@@ -16,6 +17,9 @@ pub(crate) struct Incoming {
     /// All data came; trailers may follow.
     trailing: bool,
     ended: bool,
+    reading: Reading,
+    /// Bytes that were read and whose window the other side has not been given back.
+    owed: usize,
     open: Open,
 }
 
@@ -26,6 +30,8 @@ impl Incoming {
             upload,
             trailing: false,
             ended: false,
+            reading: Reading::new(&open.0.inbox),
+            owed: 0,
             open,
         }
     }
@@ -54,12 +60,17 @@ impl Incoming {
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         while !self.trailing {
-            match ready!(self.stream.poll_data(cx)) {
+            let polled = self.stream.poll_data(cx);
+            if polled.is_pending() {
+                self.reading.is_through();
+            }
+            match ready!(polled) {
                 // Only says that the window was used.
                 Some(Ok(data)) if data.is_empty() && !self.stream.is_end_stream() => {}
                 Some(Ok(data)) => {
-                    // Whoever polls has room for it.
-                    let _gone = self.stream.flow_control().release_capacity(data.len());
+                    self.reading.took(data.len());
+                    self.owed += data.len();
+                    self.give_back();
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
                 Some(Err(error)) => return Poll::Ready(ended(error)),
@@ -70,6 +81,16 @@ impl Incoming {
             Ok(Some(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
             Ok(None) => Poll::Ready(None),
             Err(error) => Poll::Ready(ended(error)),
+        }
+    }
+
+    /// Opens the window again: whoever polls has room for more. Where too much waits in the process,
+    /// only once nothing of this response does.
+    fn give_back(&mut self) {
+        let flow = self.stream.flow_control();
+        let waits = flow.used_capacity() > self.owed;
+        if !waits || self.reading.may_grow() {
+            let _gone = flow.release_capacity(std::mem::take(&mut self.owed));
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) use body::Incoming;
 pub(crate) use tunnel::{Answer, Tunnel};
 use upload::Upload;
 
+use crate::budget::Memory;
+use crate::inbox::{Inbox, Metered, Reading};
 use crate::proxy::body::{Gate, RequestBody};
 use crate::proxy::gather::gather;
 use crate::proxy::io::UpstreamSocket;
@@ -72,6 +74,8 @@ pub(crate) struct Bounds {
     pub(crate) head_bytes_max: u32,
     /// Who waits for an exchange to end.
     pub(crate) room: Rc<Room>,
+    /// What counts what waits on it.
+    pub(crate) memory: Arc<Memory>,
 }
 
 /// How a connection is.
@@ -100,6 +104,8 @@ struct State {
     gauge: Arc<PoolGauge>,
     /// Who waits for an exchange to end.
     room: Rc<Room>,
+    /// Responses that came and were not read.
+    inbox: Rc<Inbox>,
 }
 
 /// An exchange on a connection, counted.
@@ -147,8 +153,11 @@ impl Connection {
             streams,
             head_bytes_max,
             room,
+            memory,
         } = bounds;
         let (gather, drain) = gather(TokioIo::new(socket));
+        let inbox = Inbox::new(&memory, CONNECTION_WINDOW);
+        let metered = Metered::new(TokioIo::new(gather), &inbox);
         let handshake = Builder::new()
             .initial_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -156,7 +165,7 @@ impl Connection {
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(head_bytes_max)
             .enable_push(false)
-            .handshake::<_, Bytes>(TokioIo::new(gather));
+            .handshake::<_, Bytes>(metered);
         let (send, mut connection) = handshake.await?;
         gauge.idle(1);
         let state = Rc::new(State {
@@ -174,6 +183,7 @@ impl Connection {
             settling: Notify::new(),
             gauge: Arc::clone(gauge),
             room,
+            inbox,
         });
         let watched = Rc::clone(&state);
         tokio::task::spawn_local(async move {
@@ -182,6 +192,7 @@ impl Connection {
                 let done = std::pin::Pin::new(&mut connection).poll(cx);
                 let drained = drain.poll(cx);
                 watched.blocked.set(drained.is_pending());
+                watched.inbox.turn_ends();
                 if let Poll::Ready(Err(_)) = &done {
                     // h2 keeps no more of it than its words.
                     let failure = drain.look(|io| io.inner_mut().tls_failure());
@@ -282,6 +293,7 @@ impl Connection {
             upload: (!ended).then(|| Upload::new(stream, body)),
             signs: open.0.signs.get(),
             interim: 0,
+            _reading: Reading::new(&open.0.inbox),
             open,
             answered: false,
         };
@@ -301,6 +313,8 @@ struct Call {
     /// How many had come when it began.
     signs: u64,
     interim: usize,
+    /// Its body may come with the head.
+    _reading: Reading,
     open: Open,
     answered: bool,
 }

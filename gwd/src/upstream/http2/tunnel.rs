@@ -14,6 +14,7 @@ use http::{Method, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{Call, Connection, Error, Incoming, Open, State, prepare};
+use crate::inbox::Reading;
 use crate::proxy::body::RequestBody;
 
 /// What came of asking for a tunnel.
@@ -30,6 +31,7 @@ pub(crate) struct Tunnel {
     came: Bytes,
     send_ended: bool,
     receive_ended: bool,
+    reading: Reading,
     open: Open,
 }
 
@@ -68,6 +70,7 @@ impl Connection {
             upload: None,
             signs: open.0.signs.get(),
             interim: 0,
+            _reading: Reading::new(&open.0.inbox),
             open,
             answered: false,
         };
@@ -146,6 +149,7 @@ impl Tunnel {
             came: Bytes::new(),
             send_ended: false,
             receive_ended: false,
+            reading: Reading::new(&open.0.inbox),
             open,
         }
     }
@@ -159,9 +163,14 @@ impl AsyncRead for Tunnel {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         while this.came.is_empty() && !this.receive_ended {
-            match ready!(this.receive.poll_data(cx)) {
+            let polled = this.receive.poll_data(cx);
+            if polled.is_pending() {
+                this.reading.is_through();
+            }
+            match ready!(polled) {
                 Some(Ok(data)) => {
                     this.open.0.sign();
+                    this.reading.took(data.len());
                     this.came = data;
                 }
                 // Behind its end the upstream may say that it reads no more (RFC 9113 §8.1).

@@ -1,0 +1,266 @@
+//! Bytes that came over HTTP/2 and that nobody has read: they lie inside of h2, within the windows
+//! that the other side was given, and are counted from outside (data-plane.md §10).
+//!
+//! They are counted as DATA frames come, and taken off by the bodies as they are read. What comes
+//! for a stream that nobody reads any more h2 throws away and tells nobody: as soon as no body may
+//! have bytes here, nothing is kept.
+
+use std::cell::Cell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::budget::Memory;
+use crate::buffered::Buffered;
+
+const FRAME_HEADER_BYTES: usize = 9;
+const DATA: u8 = 0x0;
+
+/// What came on one connection and was not read.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    kept: Buffered,
+    /// Bytes that can wait at once: h2 takes no more.
+    window: u64,
+    /// Bodies that may have bytes here.
+    unread: Cell<usize>,
+    /// Bytes came since the last turn ended.
+    fresh: Cell<bool>,
+}
+
+/// A body that may have bytes in its connection.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    inbox: Rc<Inbox>,
+    unread: Cell<bool>,
+}
+
+/// An I/O of HTTP/2, without a preface, whose DATA frames an inbox counts.
+pub(crate) struct Metered<I> {
+    io: I,
+    inbox: Rc<Inbox>,
+    header: [u8; FRAME_HEADER_BYTES],
+    held: usize,
+    /// Bytes of the payload that are still to come.
+    left: usize,
+}
+
+// === impl Inbox ===
+
+impl Inbox {
+    pub(crate) fn new(memory: &Arc<Memory>, window: u32) -> Rc<Self> {
+        Rc::new(Self {
+            kept: Buffered::new(memory),
+            window: window.into(),
+            unread: Cell::new(0),
+            fresh: Cell::new(false),
+        })
+    }
+
+    /// So many bytes came.
+    pub(crate) fn came(&self, bytes: u64) {
+        if bytes == 0 {
+            return;
+        }
+        self.fresh.set(true);
+        let room = self.window.saturating_sub(self.kept.bytes());
+        let kept = usize::try_from(bytes.min(room)).unwrap_or(usize::MAX);
+        self.kept.add(kept);
+    }
+
+    /// The connection has had its turn.
+    pub(crate) fn turn_ends(&self) {
+        match !self.fresh.replace(false) && self.unread.get() == 0 {
+            true => self.kept.set(0),
+            false => self.kept.tell(),
+        }
+    }
+
+    /// Whether no more may come.
+    pub(crate) fn must_wait(&self) -> bool {
+        self.kept.must_wait()
+    }
+
+    /// Whether as much may come as was read.
+    fn may_grow(&self) -> bool {
+        self.kept.may_grow()
+    }
+}
+
+// === impl Reading ===
+
+impl Reading {
+    pub(crate) fn new(inbox: &Rc<Inbox>) -> Self {
+        inbox.unread.set(inbox.unread.get() + 1);
+        Self {
+            inbox: Rc::clone(inbox),
+            unread: Cell::new(true),
+        }
+    }
+
+    /// So many bytes of it were read; there may be more.
+    pub(crate) fn took(&self, bytes: usize) {
+        if !self.unread.replace(true) {
+            self.inbox.unread.set(self.inbox.unread.get() + 1);
+        }
+        self.inbox.kept.sub(bytes);
+    }
+
+    /// All that came was read, or nobody reads it any more.
+    pub(crate) fn is_through(&self) {
+        if !self.unread.replace(false) {
+            return;
+        }
+        let unread = self.inbox.unread.get() - 1;
+        self.inbox.unread.set(unread);
+        if unread == 0 {
+            self.inbox.kept.set(0);
+        }
+    }
+
+    /// Whether the other side may be given back the window for what was read.
+    pub(crate) fn may_grow(&self) -> bool {
+        self.inbox.may_grow()
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.is_through();
+    }
+}
+
+// === impl Metered ===
+
+impl<I> Metered<I> {
+    pub(crate) fn new(io: I, inbox: &Rc<Inbox>) -> Self {
+        Self {
+            io,
+            inbox: Rc::clone(inbox),
+            header: [0; FRAME_HEADER_BYTES],
+            held: 0,
+            left: 0,
+        }
+    }
+
+    /// Follows bytes that came by the headers of their frames (RFC 9113 §4.1).
+    fn follow(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let here = self.left.min(bytes.len());
+                self.left -= here;
+                bytes = &bytes[here..];
+                continue;
+            }
+            let here = (FRAME_HEADER_BYTES - self.held).min(bytes.len());
+            self.header[self.held..self.held + here].copy_from_slice(&bytes[..here]);
+            self.held += here;
+            bytes = &bytes[here..];
+            if self.held == FRAME_HEADER_BYTES {
+                self.held = 0;
+                let [a, b, c, kind, ..] = self.header;
+                self.left = u32::from_be_bytes([0, a, b, c]) as usize;
+                if kind == DATA {
+                    self.inbox.came(self.left as u64);
+                }
+            }
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Metered<I> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.io).poll_read(cx, buffer))?;
+        this.follow(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Metered<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, length: usize) -> Vec<u8> {
+        let [_, a, b, c] = u32::try_from(length).unwrap().to_be_bytes();
+        [&[a, b, c, kind, 0, 0, 0, 0, 1][..], &vec![7; length]].concat()
+    }
+
+    #[test]
+    fn data_is_counted_however_it_comes_in_pieces() {
+        let memory = Memory::of(u64::MAX);
+        let frames = [
+            frame(1, 40),
+            frame(0, 100),
+            frame(8, 4),
+            frame(0, 0),
+            frame(0, 33),
+        ]
+        .concat();
+        for size in [1, 2, 8, 9, 10, 50, frames.len()] {
+            let inbox = Inbox::new(&memory, 1_000);
+            let reading = Reading::new(&inbox);
+            let mut metered = Metered::new((), &inbox);
+            frames.chunks(size).for_each(|piece| metered.follow(piece));
+            inbox.turn_ends();
+            assert_eq!(memory.buffered(), 133, "in pieces of {size}");
+            reading.took(100);
+            assert_eq!(memory.buffered(), 33);
+            drop(reading);
+            assert_eq!(memory.buffered(), 0);
+        }
+    }
+
+    #[test]
+    fn what_nobody_reads_is_forgotten_and_no_more_waits_than_the_window() {
+        let memory = Memory::of(u64::MAX);
+        let inbox = Inbox::new(&memory, 1_000);
+        let (one, other) = (Reading::new(&inbox), Reading::new(&inbox));
+        inbox.came(700);
+        inbox.came(700);
+        inbox.turn_ends();
+        assert_eq!(memory.buffered(), 1_000);
+        drop(one);
+        assert_eq!(memory.buffered(), 1_000, "the other may have all of it");
+        other.is_through();
+        assert_eq!(memory.buffered(), 0);
+        // It may be for the one that has read all, until it had its turn to say so.
+        inbox.came(10);
+        inbox.turn_ends();
+        assert_eq!(memory.buffered(), 10);
+        inbox.turn_ends();
+        assert_eq!(memory.buffered(), 0);
+        other.took(5);
+        inbox.came(10);
+        inbox.turn_ends();
+        inbox.turn_ends();
+        assert_eq!(memory.buffered(), 10);
+    }
+}
