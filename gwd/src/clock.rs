@@ -8,8 +8,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,
-    /// The same as the system tells it.
-    start_ns: u64,
 }
 
 impl Clock {
@@ -18,15 +16,13 @@ impl Clock {
     pub(crate) fn new() -> Self {
         Self {
             start: Instant::now(),
-            start_ns: monotonic_ns(),
         }
     }
 
-    /// Monotonic nanoseconds. An [`Instant`] would be taken apart and put together for it, which
-    /// is twice the work.
+    /// Monotonic nanoseconds.
     #[must_use]
     pub(crate) fn now_ns(&self) -> u64 {
-        monotonic_ns().saturating_sub(self.start_ns)
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Monotonic milliseconds.
@@ -65,14 +61,9 @@ pub(crate) fn http_date() -> [u8; HTTP_DATE_BYTES] {
 
 /// Microseconds of the system's monotonic clock, which systemd compares with its own.
 pub(crate) fn monotonic_us() -> u64 {
-    monotonic_ns() / 1_000
-}
-
-/// Nanoseconds of the system's monotonic clock.
-fn monotonic_ns() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0)
+    seconds * 1_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000
 }
 
 /// Seconds since 1970 as the control thread reads them. In a debug build a test may set this clock
