@@ -209,11 +209,10 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
     WAY_ROUND "GW0542" "way-round" Warn
     "`unmatched` beside operations that ask for more"
-    "`API#unmatched` gets each path that is none of the document's. gwd answers 404 where the path's loose form is: to \
-many upstreams `//a`, `/a/`, `/a;x`, `/x/..;/a`, `/A` and `/%2561` are `/a`. An upstream that is kinder still (that \
-takes `/a.json` for `/a`, folds letters beyond ASCII, or rewrites paths) lets everybody call an operation that is \
-`internal`, or asks for a credential that the root does not ask for. Ask for the same at the document's root, or see \
-to it that the upstream reads paths to the letter and silence this line where that is so."
+    "`API#unmatched` gets each path that is none of the document's to the letter. Many upstreams read paths more \
+kindly: to them `//a`, `/a/`, `/a;x` and `/A` are `/a`. Then an operation that is `internal`, or asks for a credential \
+that the root does not ask for, can be called without what it asks for. Ask for the same at the document's root, or \
+see to it that the upstream reads paths to the letter and silence this line where that is so."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, unmatched: u}}\nauth: {keys: {kind: api_key}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {public: true}\nsecurity: [{}]\npaths: {/a: {get: {security: [{key: []}], responses: {\"200\": {description: fine}}}}}\n\

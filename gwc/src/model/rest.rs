@@ -258,7 +258,7 @@ pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
                 format!("`{key}` may be a way round {count} of the operations beside it"),
             )
             .label(format!(
-                "`{upstream}` gets every path that is not described; to gwd `//a`, `/a;x` and `/A` are `/a`, an upstream may go further"
+                "`{upstream}` gets every path that is written differently, such as `//a`, `/a/`, `/a;x` or `/A` for `/a`"
             ))
             .related(first.span, format!("`{}`: {what}", first.key))
             .help(

@@ -117,17 +117,6 @@ impl HostTable {
 }
 
 impl MountTable {
-    /// Where an API is mounted: its base paths.
-    pub(super) fn bases_of<'t>(
-        &'t self,
-        router: &'t Arc<ApiRouter>,
-    ) -> impl Iterator<Item = &'t str> {
-        let here = |entry: &MountEntry| Arc::ptr_eq(&entry.router, router);
-        let bases = self.bases.iter();
-        let bases = bases.filter(move |(_, entries)| entries.iter().any(here));
-        bases.map(|(base, _)| &**base)
-    }
-
     /// The mounts whose base path begins `path`, each with what stands behind it (empty or
     /// `/…`).
     pub fn below<'t, 'p>(

@@ -6,7 +6,6 @@
 
 mod contender;
 mod host;
-mod loose;
 mod order;
 mod rest;
 mod trie;

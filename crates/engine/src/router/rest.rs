@@ -4,8 +4,7 @@
 //! Who describes a path best says what happens to its other methods; where nobody describes it, the
 //! mount with the longest base path says what happens to it. What is described and fails by its
 //! conditions, or is nobody's (`internal`), is given to neither. Not on the way of a request that
-//! an operation describes. A path that an upstream could take for one that the API describes is
-//! nobody's either ([`loose`]).
+//! an operation describes.
 
 use std::cmp::Ordering;
 
@@ -14,7 +13,7 @@ use policy::RequestHead;
 
 use super::host::{MountEntry, MountTable};
 use super::trie::{Candidate, Seen};
-use super::{Found, loose, order};
+use super::{Found, order};
 
 /// What the templates of a host say about a path.
 #[derive(Default)]
@@ -71,8 +70,7 @@ pub(super) fn of(table: &MountTable, head: &RequestHead) -> Found {
 /// The mount with the longest base path decides; of several there, the one that serves it.
 fn unmatched(table: &MountTable, head: &RequestHead) -> Found {
     let mut nearest: Option<(&MountEntry, Option<u32>)> = None;
-    let mut rest = "";
-    for (entry, below) in table.below(head.path()) {
+    for (entry, _) in table.below(head.path()) {
         let own = entry.router.unmatched();
         let wins = nearest.is_none_or(|(other, serves)| {
             match entry.base_segments.len().cmp(&other.base_segments.len()) {
@@ -83,30 +81,12 @@ fn unmatched(table: &MountTable, head: &RequestHead) -> Found {
         });
         if wins {
             nearest = Some((entry, own));
-            rest = below;
         }
     }
     match nearest {
-        Some((entry, Some(operation)))
-            if !is_described_loosely(table, entry, rest, head.path()) =>
-        {
-            to(entry, operation)
-        }
-        Some(_) | None => Found::Nothing,
+        Some((entry, Some(operation))) => to(entry, operation),
+        Some((_, None)) | None => Found::Nothing,
     }
-}
-
-/// Whether an upstream could take a path for one that the API describes: by what stands behind the
-/// base path, which is all that it gets where that is stripped, or by the whole.
-fn is_described_loosely(table: &MountTable, entry: &MountEntry, below: &str, path: &str) -> bool {
-    let router = &entry.router;
-    let whole = loose::loosened(path);
-    let by_the_whole = |base: &str| {
-        let below = whole.strip_prefix(&loose::loosened(base));
-        let below = below.filter(|below| below.is_empty() || below.starts_with('/'));
-        below.is_some_and(|below| router.describes_loosely(below))
-    };
-    router.describes_loosely(&loose::loosened(below)) || table.bases_of(router).any(by_the_whole)
 }
 
 fn to(entry: &MountEntry, operation: u32) -> Found {

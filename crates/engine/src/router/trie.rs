@@ -4,12 +4,12 @@
 //! prefix: the first leaf whose method and conditions hold is the greatest candidate. Only a
 //! table that uses priorities searches on. Each node is entered at most once per request.
 
-use bundle::ir::{Hidden, Operation, Owns, Pattern, Segment, Set, TrailingSlash};
+use bundle::ir::{Hidden, Operation, Owns, Pattern, Segment, Set, Template, TrailingSlash};
 use http::Method;
 use policy::RequestHead;
 use rustc_hash::FxHashMap;
 
-use super::{loose, order};
+use super::order;
 
 /// The routing table of one API, below its mount.
 #[derive(Debug)]
@@ -24,8 +24,6 @@ pub struct ApiRouter {
     unmatched: Option<u32>,
     /// What is described and nobody's.
     hidden: Option<Box<Self>>,
-    /// All that is described, in its loose form; where somebody gets what is not.
-    loose: Option<Box<Self>>,
 }
 
 /// An operation that can own a request.
@@ -88,9 +86,6 @@ impl ApiRouter {
     /// name; gwc has reported them with their places.
     pub fn build(operations: Set<Operation>, hidden: &[Hidden]) -> Result<Self, RouteConflict> {
         let mut router = Self::of_operations(operations)?;
-        if router.unmatched.is_some() {
-            router.loose = Some(Box::new(Self::loosened(&router.operations, hidden)));
-        }
         if !hidden.is_empty() {
             router.hidden = Some(Box::new(Self::of_hidden(hidden)?));
         }
@@ -114,32 +109,13 @@ impl ApiRouter {
         Self::of_operations(numbered)
     }
 
-    /// The table of the loose forms of all templates; nobody's.
-    fn loosened(operations: &[Operation], hidden: &[Hidden]) -> Self {
-        let described = operations.iter().filter(|one| one.owns.is_described());
-        let templates = described.map(|one| &one.template);
-        let mut builder = Builder::default();
-        for template in templates.chain(hidden.iter().map(|one| &one.template)) {
-            if let Some(segments) = loose::loosened_template(template) {
-                builder.leaf(&segments, template.is_prefix());
-            }
-        }
-        Self {
-            nodes: builder.nodes.into(),
-            leaves: builder.leaves.into(),
-            operations: Box::default(),
-            uses_priority: false,
-            undeclared: None,
-            unmatched: None,
-            hidden: None,
-            loose: None,
-        }
-    }
-
     fn of_operations(operations: Set<Operation>) -> Result<Self, RouteConflict> {
         let operations: Box<[Operation]> = operations.into_vec().into();
         let (mut undeclared, mut unmatched) = (None, None);
-        let mut builder = Builder::default();
+        let mut builder = Builder {
+            nodes: vec![Node::default()],
+            leaves: Vec::new(),
+        };
         for (index, operation) in (0u32..).zip(&operations) {
             let rest = match operation.owns {
                 Owns::Described => None,
@@ -162,7 +138,7 @@ impl ApiRouter {
             let declared = (Some(&operation.template), false);
             for (template, twin) in [declared, (twin.as_ref(), true)] {
                 let Some(template) = template else { continue };
-                let leaf = builder.leaf(template.segments(), template.is_prefix());
+                let leaf = builder.leaf(template);
                 builder.leaves[leaf as usize].0.push(Arm {
                     method: method.clone(),
                     operation: index,
@@ -187,7 +163,6 @@ impl ApiRouter {
             undeclared,
             unmatched,
             hidden: None,
-            loose: None,
         })
     }
 
@@ -213,18 +188,6 @@ impl ApiRouter {
     #[must_use]
     pub fn hidden(&self) -> Option<&Self> {
         self.hidden.as_deref()
-    }
-
-    /// Whether a path in its loose form is described. Never where nobody gets what is not.
-    pub(super) fn describes_loosely(&self, loose: &str) -> bool {
-        let mut described = false;
-        if let Some(table) = &self.loose {
-            table.walk(0, rest_of(loose), &mut |_| {
-                described = true;
-                Walk::Stop
-            });
-        }
-        described
     }
 
     /// The greatest operation whose template, method and conditions hold for what stands behind
@@ -455,25 +418,16 @@ struct Builder {
     leaves: Vec<Leaf>,
 }
 
-impl Default for Builder {
-    fn default() -> Self {
-        Self {
-            nodes: vec![Node::default()],
-            leaves: Vec::new(),
-        }
-    }
-}
-
 impl Builder {
     /// The leaf of a template; made where it is new.
-    fn leaf(&mut self, segments: &[Segment], prefix: bool) -> u32 {
+    fn leaf(&mut self, template: &Template) -> u32 {
         let mut at = 0u32;
-        for segment in segments {
+        for segment in template.segments() {
             at = self.child(at, segment);
         }
         let fresh = u32::try_from(self.leaves.len()).expect("fewer than 2^32 templates");
         let node = &mut self.nodes[at as usize];
-        let slot = if prefix {
+        let slot = if template.is_prefix() {
             &mut node.rest
         } else {
             &mut node.end
