@@ -71,6 +71,7 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
             settings
                 .upstreams
                 .iter()
+                .chain(model.apis.iter().flat_map(|api| &api.upstreams))
                 .map(|entry| entry.value.ir.clone())
                 .collect(),
         )?,

@@ -194,6 +194,25 @@ impl Checked {
         }
     }
 
+    /// Calls the services that it names as somebody else does.
+    pub fn rename_upstreams(&mut self, name: &dyn Fn(&str) -> String) {
+        match self {
+            Self::Split(split) => split.rename_upstreams(name),
+            Self::Mirror(mirror) => mirror.rename_upstream(name),
+            Self::RateLimit(_)
+            | Self::Headers(_)
+            | Self::Respond(_)
+            | Self::Rewrite(_)
+            | Self::Redirect(_)
+            | Self::Deprecation(_)
+            | Self::Concurrency(_)
+            | Self::Timeout(_)
+            | Self::Retry(_)
+            | Self::CircuitBreaker(_)
+            | Self::Declared(_) => {}
+        }
+    }
+
     /// The path that it makes of a request's.
     #[must_use]
     pub fn path_text(&self) -> Option<&transform::path_text::PathText> {

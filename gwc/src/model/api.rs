@@ -14,9 +14,9 @@ use super::lints::{NO_UPSTREAM, SERVER_PATH_DIFFERS, UNFILLED_PATH};
 use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
 use super::servers::{self, Servers};
-use super::settings::{ApiEntry, Settings, policies};
+use super::settings::{ApiEntry, Settings, name_in, policies, upstreams};
 use super::treatment::{Own, Scopes};
-use super::{AllNames, Api, Defined, Operation, Origin, Validation, later, path_item, rest};
+use super::{AllNames, Api, Defined, Kind, Operation, Origin, Validation, later, path_item, rest};
 use crate::lint::allow;
 use crate::project::files::{Document, Files};
 use crate::spec::{In, Spec};
@@ -36,12 +36,22 @@ pub fn resolve(
     let own_names = AllNames::of(root);
     own_names.report_shadows(&settings.names, sink);
     check_extensions(files, &spec, &own_names, settings, sink);
-    let own = policies(
+    let upstreams = root.map_or_else(Vec::new, |root| {
+        upstreams(root, &settings.name.value, Some(&entry.name), sink)
+    });
+    let mut own = policies(
         root.and_then(|root| root.get("policies")),
         &settings.name.value,
         &entry.name,
         sink,
     );
+    let renamed = |name: &str| match own_names.kind(Kind::Upstream).defined(name) {
+        Some(_) => name_in(&entry.name, name),
+        None => name.to_owned(),
+    };
+    for policy in &mut own {
+        policy.value.checked.rename_upstreams(&renamed);
+    }
     let by_name = |list: &[Defined<ir::Policy>]| -> BTreeMap<String, Checked> {
         list.iter()
             .map(|policy| (policy.value.name.clone(), policy.value.checked.clone()))
@@ -49,7 +59,9 @@ pub fn resolve(
     };
     let (own_policies, shared_policies) = (by_name(&own), by_name(&settings.policies));
     let own_view = Own {
+        api: &entry.name,
         names: &own_names,
+        upstreams: &upstreams,
         policies: &own_policies,
         shared: &shared_policies,
     };
@@ -67,7 +79,7 @@ pub fn resolve(
         for (index, operation) in item.operations.iter().enumerate() {
             let extension = operation.x_gateway.map(node);
             let scopes = Scopes {
-                own: &own_names,
+                own: &own_view,
                 root_defaults: root.and_then(|root| root.get("defaults")),
                 path: item.x_gateway.map(node),
                 operation: extension,
@@ -142,7 +154,7 @@ pub fn resolve(
                 sink,
             );
             whole_queries(operation, node, sink);
-            let mut chain = scopes.chain(settings, &own_view, sink);
+            let mut chain = scopes.chain(settings, sink);
             let upstream = scopes.upstream(settings);
             let told = upstream.is_err();
             let destination = upstream.ok().flatten();
@@ -152,7 +164,6 @@ pub fn resolve(
                 settings,
                 upstream.as_ref().map_or("", |upstream| &upstream.value),
                 &chain,
-                &own_view,
             );
             check_path_texts(&chain, &own_view, &template, sink);
             authenticated(&mut chain, &security, &own_view);
@@ -183,7 +194,17 @@ pub fn resolve(
             );
             conditions.sort();
             conditions.dedup();
-            let forwarding = forwarding(extension, sink);
+            let mut forwarding = forwarding(extension, sink);
+            forwarding.split = forwarding
+                .split
+                .or_else(|| scopes.servers.split(by_servers));
+            let renamed = |name: &str| own_view.name_of_upstream(name);
+            if let Some(split) = &mut forwarding.split {
+                split.rename_upstreams(&renamed);
+            }
+            if let Some(mirror) = &mut forwarding.mirror {
+                mirror.rename_upstream(&renamed);
+            }
             let declared = later::operation(&later::Nodes {
                 tree: &files.tree,
                 spec: &spec,
@@ -224,12 +245,7 @@ pub fn resolve(
                 upstream,
                 timeout_ms,
                 max_body_bytes: scopes.max_body(settings),
-                forwarding: ir::Forwarding {
-                    split: forwarding
-                        .split
-                        .or_else(|| scopes.servers.split(by_servers)),
-                    ..forwarding
-                },
+                forwarding,
                 retries: get("retries")
                     .filter(|retries| !retries.is_null())
                     .map(policy::traffic::retry::author::read),
@@ -268,6 +284,7 @@ pub fn resolve(
         spec,
         mounts: entry.mounts.clone(),
         policies: own,
+        upstreams,
         schemes: used.into_values().collect(),
         scheme_names: schemes.names(),
         operations,

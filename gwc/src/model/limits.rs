@@ -13,7 +13,8 @@ use crate::project::files::Files;
 
 /// Checks every upstream against the operations that use it, and against the listeners.
 pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
-    for upstream in &settings.upstreams {
+    let own = apis.iter().flat_map(|api| &api.upstreams);
+    for upstream in settings.upstreams.iter().chain(own) {
         let name = &upstream.value.ir.name;
         let operations = apis.iter().flat_map(|api| &api.operations);
         let users = operations.filter(|operation| operation.upstream.value == *name);

@@ -89,7 +89,7 @@ that nobody defines would be a rule that nobody applies. The message names the n
 
     UNKNOWN_UPSTREAM "GW0502" "unknown-upstream" Error
     "an upstream that nobody defines"
-    "`upstream` names a service under `upstreams` of gateway.yaml."
+    "`upstream` names a service under `upstreams` of the document's own `x-gateway`, or of gateway.yaml."
     bad keyed!(KEYED, "{upstream: v}");
     good keyed!(KEYED, "{upstream: u}");
 

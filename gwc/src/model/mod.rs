@@ -69,6 +69,8 @@ pub struct Api {
     pub mounts: Vec<Defined<ir::Mount>>,
     /// Its own policies.
     pub policies: Vec<Defined<ir::Policy>>,
+    /// Its own services, as the bundle calls them.
+    pub upstreams: Vec<Defined<settings::Upstream>>,
     /// Its security schemes that an operation uses, by their canonical name.
     pub schemes: Vec<ir::Scheme>,
     /// What the document calls its schemes, with their canonical names.

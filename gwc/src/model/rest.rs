@@ -15,7 +15,7 @@ use super::security::{Schemes, Written, check_required};
 use super::servers::Servers;
 use super::settings::{ApiEntry, Settings};
 use super::treatment::{Destination, Own, Scopes};
-use super::{Api, Kind, Operation, Valued};
+use super::{Api, Operation, Valued};
 use crate::spec::Spec;
 
 /// An operation for requests that the document does not describe.
@@ -145,7 +145,7 @@ fn one(
     }
     check_required(&security.value, found.used, settings, span, &key, sink);
     let scopes = Scopes {
-        own: own.names,
+        own,
         root_defaults: extension.and_then(|node| node.get("defaults")),
         path: None,
         operation: None,
@@ -154,10 +154,8 @@ fn one(
     let mut split = None;
     let upstream = match upstream {
         Some(name) => {
-            let of_project = settings.names.kind(Kind::Upstream).knows(&name);
             // One that nobody defines was told.
-            let known = own.names.kind(Kind::Upstream).knows(&name) || of_project;
-            known.then(|| Valued::written(name, span))?
+            Valued::written(own.upstream(&name, settings)?, span)
         }
         None => match scopes.upstream(settings).ok()? {
             Some(Destination {
@@ -165,6 +163,9 @@ fn one(
                 by_servers,
             }) => {
                 split = scopes.servers.split(by_servers);
+                if let Some(split) = &mut split {
+                    split.rename_upstreams(&|name| own.name_of_upstream(name));
+                }
                 upstream
             }
             None => {
@@ -173,8 +174,8 @@ fn one(
             }
         },
     };
-    let mut chain = scopes.chain(settings, own, sink);
-    let timeout_ms = scopes.timeout(settings, &upstream.value, &chain, own);
+    let mut chain = scopes.chain(settings, sink);
+    let timeout_ms = scopes.timeout(settings, &upstream.value, &chain);
     check_path_texts(&chain, own, &everything(), sink);
     authenticated(&mut chain, &security, own);
     let owner = extension.and_then(|node| node.get("owner"));

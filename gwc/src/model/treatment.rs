@@ -12,8 +12,8 @@ use policy::{Checked, Phase};
 
 use super::lints::POLICY_TWICE;
 use super::servers::{Level, Servers};
-use super::settings::{Settings, name_list};
-use super::{AllNames, Kind, Valued};
+use super::settings::{Settings, Upstream, name_in, name_list};
+use super::{AllNames, Defined, Kind, Valued};
 
 /// A mistake that was reported already.
 pub(super) struct Told;
@@ -21,7 +21,7 @@ pub(super) struct Told;
 /// The nodes that say something, from the document's defaults to the operation.
 pub(super) struct Scopes<'a> {
     /// What the document defines itself.
-    pub(super) own: &'a AllNames,
+    pub(super) own: &'a Own<'a>,
     pub(super) root_defaults: Option<NodeRef<'a>>,
     pub(super) path: Option<NodeRef<'a>>,
     pub(super) operation: Option<NodeRef<'a>>,
@@ -35,9 +35,11 @@ pub(super) struct Destination {
     pub(super) by_servers: Option<Level>,
 }
 
-/// What an API's own policies are.
+/// What an API defines itself.
 pub(super) struct Own<'a> {
+    pub(super) api: &'a str,
     pub(super) names: &'a AllNames,
+    pub(super) upstreams: &'a [Defined<Upstream>],
     pub(super) policies: &'a BTreeMap<String, Checked>,
     pub(super) shared: &'a BTreeMap<String, Checked>,
 }
@@ -78,10 +80,6 @@ impl<'a> Scopes<'a> {
     /// # Errors
     /// A name that does not exist, which was reported.
     pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Destination>, Told> {
-        let known = |name: &str| {
-            self.own.kind(Kind::Upstream).knows(name)
-                || settings.names.kind(Kind::Upstream).knows(name)
-        };
         let mut value = settings
             .defaults
             .upstream
@@ -102,12 +100,10 @@ impl<'a> Scopes<'a> {
             let Some(name) = node.scalar_text() else {
                 continue;
             };
-            if !known(name) {
-                return Err(Told);
-            }
+            let name = self.own.upstream(name, settings).ok_or(Told)?;
             value = Some(match value {
-                Some(before) => before.overridden(name.to_owned(), node.span()),
-                None => Valued::written(name.to_owned(), node.span()),
+                Some(before) => before.overridden(name, node.span()),
+                None => Valued::written(name, node.span()),
             });
             by_servers = own.is_none().then_some(level);
         }
@@ -125,13 +121,11 @@ impl<'a> Scopes<'a> {
         settings: &Settings,
         upstream: &str,
         chain: &[Valued<Link>],
-        own: &Own<'_>,
     ) -> Valued<u64> {
+        let own = self.own;
         let mut value = Valued::default(15_000, "timeout");
-        let of_upstream = settings
-            .upstreams
-            .iter()
-            .find(|entry| entry.value.ir.name == upstream);
+        let mut upstreams = own.upstreams.iter().chain(&settings.upstreams);
+        let of_upstream = upstreams.find(|entry| entry.value.ir.name == upstream);
         let mut set = |timeout: Option<Spanned<u64>>| {
             if let Some(timeout) = timeout.filter(|timeout| timeout.value > 0) {
                 value = value.clone().overridden(timeout.value, timeout.span);
@@ -182,12 +176,8 @@ impl<'a> Scopes<'a> {
 
     /// The chain in the order of its phases, `authenticate` not yet in it; parameters stand at
     /// its end.
-    pub(super) fn chain(
-        &self,
-        settings: &Settings,
-        own: &Own<'_>,
-        sink: &mut Sink,
-    ) -> Vec<Valued<Link>> {
+    pub(super) fn chain(&self, settings: &Settings, sink: &mut Sink) -> Vec<Valued<Link>> {
+        let own = self.own;
         let mut names: Vec<Spanned<String>> = settings.defaults.policies.clone();
         for node in self.nearest_last() {
             let (replace, append) = (node.entry("policies"), node.entry("+policies"));
@@ -247,6 +237,22 @@ impl Own<'_> {
             Link::Authenticate => None,
             Link::Shared(name) => self.shared.get(name),
             Link::Own(name) => self.policies.get(name),
+        }
+    }
+
+    /// What a service is called that the document names; none where nobody defines it.
+    pub(super) fn upstream(&self, name: &str, settings: &Settings) -> Option<String> {
+        let named = self.name_of_upstream(name);
+        // Both are asked: what is named is used.
+        let own = named != name;
+        (own || settings.names.kind(Kind::Upstream).knows(name)).then_some(named)
+    }
+
+    /// The same where it is not asked whether anybody defines it.
+    pub(super) fn name_of_upstream(&self, name: &str) -> String {
+        match self.names.kind(Kind::Upstream).knows(name) {
+            true => name_in(self.api, name),
+            false => name.to_owned(),
         }
     }
 

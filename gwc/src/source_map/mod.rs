@@ -210,6 +210,10 @@ impl SourceMap {
                 let subject = format!("policy {}/{}", api.name, entry.value.name);
                 define(subject, entry.span, entry.node);
             }
+            for entry in &api.upstreams {
+                let subject = format!("upstream {}", entry.value.ir.name);
+                define(subject, entry.span, entry.node);
+            }
             for mount in &api.mounts {
                 let subject = format!("mount {}/{}", api.name, mount.value.name);
                 define(subject, mount.span, mount.node);

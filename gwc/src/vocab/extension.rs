@@ -66,10 +66,10 @@ pub static ROOT: Object = Object {
             "The name of the API, where gateway.yaml does not give it one.",
         ),
         F::optional("owner", Text, "Who answers for the API."),
-        F::later(
+        F::optional(
             "upstreams",
             Map(&Shape::Object(&UPSTREAM)),
-            "Services of this API.",
+            "Services of this API, which nobody else can name. They are looked up before those of gateway.yaml, which has none of the same name; bundle, plans, metrics, logs and status call them `API/NAME`.",
         ),
         F::later(
             "auth",

@@ -22,6 +22,7 @@ mod operations;
 mod others;
 mod output;
 mod overlay;
+mod own_upstreams;
 mod places;
 mod project;
 mod public;

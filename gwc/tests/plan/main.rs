@@ -11,6 +11,7 @@ mod edits;
 mod hidden;
 mod history;
 mod naive;
+mod own_upstreams;
 mod refactor;
 mod refactorings;
 mod rest;

@@ -48,6 +48,11 @@ impl Checked {
         Phase::Route
     }
 
+    /// Calls the upstream as somebody else does.
+    pub fn rename_upstream(&mut self, name: &dyn Fn(&str) -> String) {
+        self.upstream = name(&self.upstream);
+    }
+
     /// The upstream that it names.
     #[must_use]
     pub fn upstream(&self) -> &str {

@@ -81,6 +81,13 @@ impl Checked {
         self.shares.iter().map(|share| share.upstream.as_str())
     }
 
+    /// Calls the upstreams as somebody else does.
+    pub fn rename_upstreams(&mut self, name: &dyn Fn(&str) -> String) {
+        for share in &mut self.shares {
+            share.upstream = name(&share.upstream);
+        }
+    }
+
     /// The shares in order.
     #[must_use]
     pub fn shares(&self) -> &[Share] {

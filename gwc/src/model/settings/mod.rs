@@ -202,9 +202,7 @@ pub fn read(
     shape::check(root, &vocab::gateway::SHAPE, sink);
     let name = name(root, sink)?;
     let listeners = listeners(root, sink);
-    let upstreams = entries(root, "upstreams", |key, node| {
-        upstream(&name.value, &key, node, sink)
-    });
+    let upstreams = upstreams(root, &name.value, None, sink);
     let auth = entries(root, "auth", |name, node| {
         let kind = node.get("kind")?.scalar_text()?;
         let checked = verifier(kind, node)?;
@@ -269,7 +267,7 @@ pub fn read(
         name,
         apis,
         listeners,
-        upstreams: upstreams.into_iter().map(|(_, entry)| entry).collect(),
+        upstreams,
         auth: auth.into_iter().map(|(_, entry)| entry).collect(),
         consumers,
         policies,
@@ -351,6 +349,25 @@ fn other_files(root: NodeRef<'_>, apis: &[ApiEntry]) -> BTreeSet<String> {
     named
         .filter_map(|path| crate::project::files::join("", path).ok())
         .collect()
+}
+
+/// The services that gateway.yaml defines, or the root of an API's document.
+pub(in crate::model) fn upstreams(
+    root: NodeRef<'_>,
+    project: &str,
+    api: Option<&str>,
+    sink: &mut Sink,
+) -> Vec<Defined<Upstream>> {
+    let made = entries(root, "upstreams", |key, node| {
+        let name = api.map_or_else(|| key.clone(), |api| name_in(api, &key));
+        upstream(project, &name, node, sink)
+    });
+    made.into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// What a service of an API is called everywhere else: no name of gateway.yaml has a `/`.
+pub(in crate::model) fn name_in(api: &str, name: &str) -> String {
+    format!("{api}/{name}")
 }
 
 /// The policies under a node; `scope` tells an API's own from the gateway's of the same name.
