@@ -16,15 +16,60 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
 
 /// Bytes that are not the canonical encoding of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotCanonical;
+pub enum NotCanonical {
+    /// Something is missing that this version always writes: what is added to the format within a
+    /// number is, and an older compiler did not. Nothing stands for it, because a gateway has no
+    /// defaults (release.md §1).
+    Lacking,
+    /// This version would write other bytes, or cannot read them.
+    Otherwise,
+}
+
+impl NotCanonical {
+    fn of(error: &minicbor::decode::Error) -> Self {
+        match error.is_missing_value() {
+            true => Self::Lacking,
+            false => Self::Otherwise,
+        }
+    }
+}
 
 /// Reads a value; refuses bytes that [`encode`] would not have written.
 pub fn decode<T: Encode<()> + for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<T, NotCanonical> {
     let mut decoder = minicbor::Decoder::new(bytes);
-    let value: T = decoder.decode().map_err(|_| NotCanonical)?;
+    let value: T = decoder.decode().map_err(|error| NotCanonical::of(&error))?;
     if decoder.position() == bytes.len() && encode(&value) == bytes {
         Ok(value)
     } else {
-        Err(NotCanonical)
+        Err(NotCanonical::Otherwise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policy::upstream::Limits;
+
+    use super::*;
+
+    /// The limits of an upstream as 0.1.0 wrote them before `response_header_bytes` was one:
+    /// `{0: 1024, 1: 1024, 2: 1024}`.
+    const FORMER: &[u8] = b"\xa3\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00";
+
+    #[test]
+    fn what_an_older_compiler_did_not_write_is_told_apart_and_not_made_up() {
+        assert_eq!(decode::<Limits>(FORMER), Err(NotCanonical::Lacking));
+        let now = b"\xa4\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
+        assert_eq!(decode::<Limits>(now), Ok(Limits::default()));
+        // A length that is not the shortest, a key too many, an end too early.
+        let sloppy =
+            b"\xa4\x18\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
+        let more = b"\xa5\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00\x18\x63\x00";
+        for bytes in [&sloppy[..], more, &now[..7]] {
+            assert_eq!(
+                decode::<Limits>(bytes),
+                Err(NotCanonical::Otherwise),
+                "{bytes:x?}"
+            );
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bundle::codec;
+use bundle::codec::{self, NotCanonical};
 use bundle::digest::Digest;
 use bundle::ir::{Api, Consumer, Set, Shared};
 use bundle::oci::Descriptor;
@@ -27,8 +27,8 @@ pub(crate) fn assembly(
 ) -> Result<Assembly, Refused> {
     let layers = verified.layers();
     let read = |layer: &Descriptor| verified.load_layer(blobs, layer);
-    let shared: Shared =
-        codec::decode(&read(&layers.shared)?.bytes).map_err(|_| unreadable("shared blob"))?;
+    let shared: Shared = codec::decode(&read(&layers.shared)?.bytes)
+        .map_err(|why| unreadable("shared blob", why))?;
     let mut apis = Vec::with_capacity(layers.apis.len());
     for layer in &layers.apis {
         let digest = layer.behaviour.digest;
@@ -36,7 +36,7 @@ pub(crate) fn assembly(
             Some(part) => part,
             None => {
                 let api: Api = codec::decode(&read(&layer.behaviour)?.bytes)
-                    .map_err(|_| unreadable("API blob"))?;
+                    .map_err(|why| unreadable("API blob", why))?;
                 let part = parts.add_api(*digest.as_bytes(), api);
                 part.map_err(refused)?
             }
@@ -69,15 +69,21 @@ fn consumers(
     let mut all: Vec<Consumer> = shared.consumers.iter().cloned().collect();
     if let Some(layer) = layer {
         let more: Set<Consumer> =
-            codec::decode(&read(layer)?.bytes).map_err(|_| unreadable(BLOB))?;
+            codec::decode(&read(layer)?.bytes).map_err(|why| unreadable(BLOB, why))?;
         all.extend(more.into_vec());
     }
     let all = Set::new(all).map_err(|_| malformed(BLOB, "a consumer is named twice"))?;
     parts.add_consumers(key, &all).map_err(refused)
 }
 
-fn unreadable(what: &'static str) -> Refused {
-    malformed(what, "it is not what this version of gwd reads")
+fn unreadable(what: &'static str, why: NotCanonical) -> Refused {
+    let why = match why {
+        NotCanonical::Lacking => {
+            "it lacks what this version of gwd needs to be told, as an older gwc wrote it; build and apply it again with a gwc of this version"
+        }
+        NotCanonical::Otherwise => "it is not what this version of gwd reads",
+    };
+    malformed(what, why)
 }
 
 fn malformed(what: &'static str, why: &'static str) -> Refused {

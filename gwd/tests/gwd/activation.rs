@@ -322,3 +322,27 @@ fn first_digits_of_an_id_name_a_bundle_if_they_name_only_one() {
         (409, &json!("ambiguous"))
     );
 }
+
+#[test]
+fn a_bundle_of_an_older_gwc_is_refused_with_what_to_do() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let gwd = world.start();
+    let gateway = numbered(&upstream, 1);
+    // The limits of its upstream, with `response_header_bytes`, and as they were before that.
+    let now = b"\xa4\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00\x04\x1a\x00\x01\x00\x00";
+    let former = b"\xa3\x00\x19\x04\x00\x01\x19\x04\x00\x02\x19\x04\x00";
+    let shared = bundle::codec::encode(&gateway.shared);
+    let at = shared.windows(now.len()).position(|bytes| bytes == now);
+    let (before, behind) = shared.split_at(at.expect("the limits"));
+    let shared = [before, former, &behind[now.len()..]].concat();
+    let older = World::assemble_with(&gateway, &[], shared);
+    let (id, evidence) = World::put_bundle(&world.store, &older, "ci");
+    world.point(id, evidence, RecordKind::Release, "rita");
+    eventually("it is refused", || {
+        let status = gwd.status().to_string();
+        status.contains("malformed") && status.contains("build and apply it again")
+    });
+    let newer = world.release(&gateway);
+    gwd.wait_for(&newer);
+}

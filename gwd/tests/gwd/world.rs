@@ -114,6 +114,11 @@ impl World {
     }
 
     pub(crate) fn assemble(gateway: &ir::Gateway, needs: &[&str]) -> Bundle {
+        Self::assemble_with(gateway, needs, bundle::codec::encode(&gateway.shared))
+    }
+
+    /// The same with these bytes as the shared part.
+    pub(crate) fn assemble_with(gateway: &ir::Gateway, needs: &[&str], shared: Vec<u8>) -> Bundle {
         let mut all: BTreeSet<_> = gateway
             .needs()
             .iter()
@@ -132,7 +137,7 @@ impl World {
             contract: b"contract".to_vec(),
         });
         let parts = Parts {
-            shared: bundle::codec::encode(&gateway.shared),
+            shared,
             apis: apis.collect(),
             ..Parts::default()
         };
@@ -185,8 +190,12 @@ impl World {
         needs: &[&str],
         builder: &str,
     ) -> (Digest, Digest) {
-        let bundle = Self::assemble(gateway, needs);
-        let descriptor = publish::put_bundle(store, &bundle).unwrap();
+        Self::put_bundle(store, &Self::assemble(gateway, needs), builder)
+    }
+
+    /// A bundle as it is, with its build statement.
+    pub(crate) fn put_bundle(store: &Folder, bundle: &Bundle, builder: &str) -> (Digest, Digest) {
+        let descriptor = publish::put_bundle(store, bundle).unwrap();
         let build = Build {
             builder: Builder {
                 gwc: "0.1.0".to_owned(),

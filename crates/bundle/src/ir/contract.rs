@@ -173,8 +173,8 @@ impl Contract {
     pub fn read(bytes: &[u8]) -> Result<Self, NotCanonical> {
         match codec::decode::<Self>(bytes) {
             Ok(contract) if contract.edges_lead_to_nodes() => Ok(contract),
-            Ok(_) => Err(NotCanonical),
-            Err(NotCanonical) => former::read(bytes),
+            Ok(_) => Err(NotCanonical::Otherwise),
+            Err(_) => former::read(bytes),
         }
     }
 
@@ -395,7 +395,7 @@ mod former {
         let operations = operations.collect::<Result<Vec<_>, _>>()?;
         Ok(super::Contract {
             name: former.name,
-            operations: Set::new(operations).map_err(|_| NotCanonical)?,
+            operations: Set::new(operations).map_err(|_| NotCanonical::Otherwise)?,
             outgoing: Set::default(),
             schemas: Vec::new(),
             names_only: true,
@@ -441,7 +441,7 @@ mod former {
             name,
             says: Value::Map(Vec::new()),
         };
-        Set::new(names.into_iter().map(bare).collect()).map_err(|_| NotCanonical)
+        Set::new(names.into_iter().map(bare).collect()).map_err(|_| NotCanonical::Otherwise)
     }
 }
 
@@ -482,7 +482,7 @@ mod tests {
     fn an_edge_that_leads_nowhere_is_refused() {
         assert_eq!(
             Contract::read(&codec::encode(&contract(1))),
-            Err(NotCanonical)
+            Err(NotCanonical::Otherwise)
         );
     }
 
