@@ -53,8 +53,9 @@ pub(crate) enum Command {
 /// Commands that may wait for a worker.
 pub(crate) const COMMANDS_MAX: usize = 1_024;
 
-/// After so many connections gave their buffers back it is worth giving memory back.
+/// After so many connections gave their buffers back it is worth giving memory back, so much later.
 const PARKED_MIN: usize = 256;
+const PARKED_TICK: Duration = Duration::from_millis(250);
 
 /// How long the last version of an address that was left is kept: handshakes are still accepted
 /// for a part of it, and what is accepted may begin an exchange.
@@ -97,6 +98,7 @@ pub(crate) struct Worker {
     log_waits: Notify,
     /// Connections that gave their buffers back since memory was given back.
     parked: Cell<usize>,
+    many_parked: Notify,
 }
 
 /// The running version as one worker sees it.
@@ -170,11 +172,13 @@ impl Worker {
             date: Cell::new(clock::http_date()),
             log_waits: Notify::new(),
             parked: Cell::new(0),
+            many_parked: Notify::new(),
             shared,
         });
         tokio::task::spawn_local(async move { deadlines.run().await });
         tokio::task::spawn_local(Rc::clone(&worker).sweep());
         tokio::task::spawn_local(Rc::clone(&worker).flush_log());
+        tokio::task::spawn_local(Rc::clone(&worker).give_back());
         tokio::task::spawn_local(Rc::clone(&worker).give_room());
         tokio::task::spawn_local(Rc::clone(&worker).give_way());
         tokio::task::spawn_local({
@@ -321,10 +325,6 @@ impl Worker {
             if self.draining_ms.get().is_some() || self.shared.budgets.memory.is_high() {
                 self.deadlines.wake_all();
             }
-            if self.parked.get() >= PARKED_MIN {
-                self.parked.set(0);
-                memory::give_back(); // about a millisecond
-            }
         }
     }
 
@@ -358,6 +358,19 @@ impl Worker {
     /// A connection has given its buffers back.
     pub(crate) fn parked_one(&self) {
         self.parked.set(self.parked.get() + 1);
+        if self.parked.get() == PARKED_MIN {
+            self.many_parked.notify_one();
+        }
+    }
+
+    /// Gives memory back when many connections have, and others may follow.
+    async fn give_back(self: Rc<Self>) {
+        loop {
+            self.many_parked.notified().await;
+            tokio::time::sleep(PARKED_TICK).await;
+            self.parked.set(0);
+            memory::give_back(); // about a millisecond
+        }
     }
 
     /// Lines of the access log wait to be handed over.

@@ -407,7 +407,7 @@ impl fmt::Display for Refused {
             Self::SecretNotAllowed { reference } => {
                 write!(
                     f,
-                    "secret `{reference}` lies outside what the operator allows"
+                    "secret `{reference}` lies where this gwd may not read: files lie in the folder of `--secret-dir`, names of variables begin as `--secret-env-prefix` says"
                 )
             }
             Self::PortBusy { address } => write!(f, "cannot listen on {address}"),

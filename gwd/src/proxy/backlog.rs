@@ -62,9 +62,11 @@ impl Backlog {
         })
     }
 
-    /// Whether the client may be read from. Where it may not, whoever asks is woken.
+    /// Whether the client may be read from. Where it may not, whoever asks is woken. While a response
+    /// waits for the client it may: what opens the windows comes the same way as uploads, and those
+    /// are held by theirs.
     pub(super) fn may_read(&self, cx: &Context<'_>) -> bool {
-        if !self.inbox.must_wait() {
+        if !self.inbox.must_wait() || self.downloads.bytes() > 0 {
             return true;
         }
         let place = &mut *self.place.borrow_mut();

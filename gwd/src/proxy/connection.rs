@@ -39,10 +39,10 @@ use crate::worker::{Counted, Worker};
 
 /// How long after a drain began a connection without any exchange yet may begin its first.
 const FIRST_EXCHANGE_MS: u64 = 1_000;
-/// How long a client may go on sending after the gateway has said its last word.
-const LINGER_MS: u64 = 2_000;
-/// Bytes that are thrown away meanwhile.
-const LINGER_BYTES_MAX: usize = 1 << 20;
+/// How long a client may go on sending after the gateway has said its last word, and be silent
+/// meanwhile (NGINX's `lingering_time` and less than its `lingering_timeout`).
+const LINGER_MS: u64 = 30_000;
+const LINGER_SILENCE_MS: u64 = 2_000;
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -235,17 +235,17 @@ pub(crate) async fn in_time<T>(deadline: &Slot, future: impl Future<Output = T>)
 /// Closes so that the client can read the last response: a socket that is closed with unread
 /// bytes resets the connection and takes the response with it.
 pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
-    let now_ms = conn.worker.shared.clock.now_ms();
-    deadline.set(now_ms + LINGER_MS);
+    let worker = &conn.worker;
+    let until_ms = worker.shared.clock.now_ms() + LINGER_MS;
+    deadline.set(until_ms - LINGER_MS + LINGER_SILENCE_MS);
     if in_time(deadline, io.shutdown()).await.is_none() {
         return;
     }
     let mut scrap = [0; 4_096];
-    let mut left = LINGER_BYTES_MAX;
-    while left > 0 {
-        match in_time(deadline, io.read(&mut scrap)).await {
-            Some(Ok(read)) if read > 0 => left = left.saturating_sub(read),
-            _ => return,
+    while let Some(Ok(1..)) = in_time(deadline, io.read(&mut scrap)).await {
+        if worker.draining_ms().is_none() {
+            let now_ms = worker.shared.clock.now_ms();
+            deadline.set(until_ms.min(now_ms + LINGER_SILENCE_MS));
         }
     }
 }

@@ -92,7 +92,10 @@ pub(crate) async fn exchange(
         Verdict::Forward => {
             let route = decided.route.as_ref().expect("only a route forwards");
             let is_websocket = route.treatment.websocket;
-            let fault = handshake.as_ref().and_then(|wish| wish.fault(is_websocket));
+            let content = !body.is_end_stream();
+            let fault = handshake
+                .as_ref()
+                .and_then(|wish| wish.fault(is_websocket, content));
             if let Some(reject) = fault {
                 respond::not_upgraded(reject, &request_id, &mut record)
             } else {

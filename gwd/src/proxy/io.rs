@@ -82,6 +82,26 @@ impl ClientIo {
         }
     }
 
+    /// Tells the other side that nothing more comes, as far as that can be done at once
+    /// (RFC 9112 §9.8).
+    pub(crate) fn say_goodbye(&mut self) {
+        if let Transport::Tls(stream) = &mut self.transport {
+            let (stream, session) = stream.get_mut();
+            session.send_close_notify();
+            let _nobody_listens = session.write_tls(&mut AtOnce(stream));
+        }
+    }
+
+    /// From now on its end is none that could be taken for the end of what was sent.
+    pub(crate) fn reset(&mut self) {
+        let stream = match &self.transport {
+            Transport::Tcp(stream) => stream,
+            Transport::Tls(stream) => stream.get_ref().0,
+        };
+        let none = Some(std::time::Duration::ZERO);
+        let _gone_already = socket2::SockRef::from(stream).set_linger(none);
+    }
+
     /// Waits for bytes, or for the other side's end, without a buffer.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.replay.is_empty() {

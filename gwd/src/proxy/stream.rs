@@ -15,7 +15,7 @@ use crate::proxy::tunnel::Tunnel;
 use crate::upstream::mirror::Copies;
 
 /// How long an HTTP/1 connection stands still before it is parked (data-plane.md §2).
-const PARK_MS: u64 = 1_000;
+const PARK_MS: u64 = 500;
 /// The same where others wait for its memory.
 const PARK_WANTED_MS: u64 = 20;
 /// How long the status of a call whose deadline has passed may take to the client.

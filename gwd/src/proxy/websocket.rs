@@ -26,6 +26,11 @@ static BAD_KEY: Reject = Reject {
     code: "websocket_invalid",
     title: "The WebSocket handshake is not valid",
 };
+static WITH_CONTENT: Reject = Reject {
+    status: 400,
+    code: "websocket_invalid",
+    title: "A WebSocket handshake has no content",
+};
 static NOT_SERVED: Reject = Reject {
     status: 501,
     code: "websocket_not_served",
@@ -80,9 +85,11 @@ impl Handshake {
         })
     }
 
-    /// Why it cannot be fulfilled by an operation, if it cannot.
-    pub(crate) fn fault(&self, is_websocket: bool) -> Option<&'static Reject> {
+    /// Why it cannot be fulfilled by an operation, if it cannot. Over HTTP/1.1 content would stand
+    /// where the first frame is looked for; over HTTP/2 it is the frames.
+    pub(crate) fn fault(&self, is_websocket: bool, content: bool) -> Option<&'static Reject> {
         match self.over {
+            Over::Http1 if is_websocket && content => Some(&WITH_CONTENT),
             _ if is_websocket => self.fault,
             // The upgrade is lost; the request is served without it (RFC 9110 §7.8).
             Over::Http1 => None,
@@ -215,7 +222,7 @@ mod tests {
         }
         let mut parts = request.body(()).unwrap().into_parts().0;
         let handshake = Handshake::take(&mut parts)?;
-        Some(handshake.fault(true).map(|reject| reject.status))
+        Some(handshake.fault(true, false).map(|reject| reject.status))
     }
 
     #[test]

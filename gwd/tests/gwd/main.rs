@@ -29,6 +29,7 @@ mod http2_abuse;
 mod http2_frames;
 mod incremental;
 mod judging;
+mod leaving;
 mod name_server;
 mod panics;
 mod parking;

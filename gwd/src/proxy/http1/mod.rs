@@ -24,7 +24,7 @@ use crate::proxy::incoming;
 use crate::proxy::io::ClientIo;
 use crate::proxy::respond::{self, EarlyReject};
 use crate::proxy::stream::{Phase, Stream};
-use send::Asked;
+use send::{Asked, Then};
 use wire::Wire;
 pub(crate) use wire::{Broken, Incoming};
 
@@ -42,6 +42,8 @@ enum End {
     Quiet,
     /// The client takes nothing.
     Stalled,
+    /// A response was cut short whose end is the connection's.
+    CutShort,
 }
 
 /// Serves a connection to its end.
@@ -49,7 +51,7 @@ pub(crate) async fn serve(conn: &Rc<Conn>, mut io: ClientIo) {
     let stream = Stream::of_connection(conn);
     loop {
         if !parked(&stream, &io).await {
-            return;
+            return io.say_goodbye();
         }
         let Some(share) = room(conn, HTTP1_BYTES, &stream.deadline).await else {
             return;
@@ -156,9 +158,10 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
         let Some(response) = response else {
             return End::Over;
         };
-        let again = send::send(wire, response, &asked).await;
-        if !wire.response_ended() || !again {
-            return End::Over;
+        match send::send(wire, response, &asked).await {
+            Then::Again => {}
+            Then::Close => return End::Over,
+            Then::Reset => return End::CutShort,
         }
     }
 }
@@ -192,7 +195,9 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
     // Also where it is not carried any more: it holds the stream that holds it.
     let tunnel = stream.tunnel.take();
     match end {
-        End::Quiet | End::Stalled => return,
+        End::Quiet => return,
+        End::Stalled => return io.say_goodbye(),
+        End::CutShort => return io.reset(),
         End::Refused(reject) => {
             stream.worker.shard.rejected_early(reject.reason);
             io.last_word(&respond::early(reject));

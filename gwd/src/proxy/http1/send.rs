@@ -55,16 +55,32 @@ struct Sending {
 /// The response cannot be sent to its end.
 struct CutShort;
 
-/// Sends a response. Whether the connection may be used again, as far as it goes by what client
-/// and gateway have said.
-pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &Asked) -> bool {
+/// What may follow a response on its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// Another request.
+    Again,
+    /// Its end.
+    Close,
+    /// Its end, in a way that nobody takes for the end of the response.
+    Reset,
+}
+
+/// Sends a response.
+pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &Asked) -> Then {
     let (parts, body) = response.into_parts();
     let framing = Framing::of(parts.status, &parts.headers, &body, asked);
     let closes = parts
         .headers
         .get(CONNECTION)
         .is_some_and(|value| *value == "close");
+    // A client that is told nothing would send its next request behind the rest of this one.
+    let is_read = match &body {
+        ResponseBody::Own(..) => wire.discard(),
+        ResponseBody::Download(_) => wire.is_read(),
+    };
     let keeps = asked.keeps_connection
+        && is_read
         && !closes
         && framing != Framing::UntilClose
         && parts.status != StatusCode::SWITCHING_PROTOCOLS;
@@ -95,7 +111,12 @@ pub(super) async fn send(wire: &Wire, response: Response<ResponseBody>, asked: &
         },
     };
     let sent = poll_fn(|cx| sending.poll(wire, cx)).await;
-    sent.is_ok() && keeps
+    match sent {
+        Ok(()) if keeps && wire.response_ended() => Then::Again,
+        Ok(()) => Then::Close,
+        Err(CutShort) if framing == Framing::UntilClose => Then::Reset,
+        Err(CutShort) => Then::Close,
+    }
 }
 
 /// Writes a head down.
@@ -221,7 +242,7 @@ impl Sending {
                 return Poll::Ready(Ok(()));
             }
             if waits {
-                return match wire.has_gone(cx) {
+                return match wire.has_left(cx) {
                     true => Poll::Ready(Err(CutShort)),
                     false => Poll::Pending,
                 };

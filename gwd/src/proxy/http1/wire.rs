@@ -28,6 +28,8 @@ const ROOM_MIN: usize = 1 << 10;
 const OUT_MAX: usize = 16 << 10;
 /// Room for what is written that a connection keeps.
 const OUT_KEPT: usize = 16 << 10;
+/// Bytes that are read of what stands behind a request, to see whether the client stays.
+const AHEAD_MAX: usize = 64 << 10;
 /// Bytes of a body that nobody wanted which are thrown away for the request behind it.
 const UNWANTED_MAX: usize = 64 << 10;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -139,17 +141,28 @@ impl Wire {
         }
     }
 
-    /// Whether the client has gone, as far as can be seen: while it has more to send, and while
-    /// its next request waits, it cannot.
+    /// Whether the client has gone, as far as can be seen: while it has more of a body to send, and
+    /// where it has sent much behind its request, it cannot.
     pub(super) fn has_gone(&self, cx: &mut Context<'_>) -> bool {
         let state = &mut *self.state.borrow_mut();
-        if !state.body.is_ended() || !state.read.is_empty() {
-            return false;
+        while state.body.is_ended() && state.read.len() < AHEAD_MAX {
+            match state.poll_read(cx, HEAD_ROOM) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0) | Err(_)) => return true,
+            }
         }
-        match state.poll_read(cx, HEAD_ROOM) {
-            Poll::Pending | Poll::Ready(Ok(1..)) => false,
-            Poll::Ready(Ok(0) | Err(_)) => true,
-        }
+        false
+    }
+
+    /// The same while a response is sent: whoever has broken its upload off waits for nothing.
+    pub(super) fn has_left(&self, cx: &mut Context<'_>) -> bool {
+        self.state.borrow().broken || self.has_gone(cx)
+    }
+
+    /// Whether all of the request has been read.
+    pub(super) fn is_read(&self) -> bool {
+        self.state.borrow().body.is_ended()
     }
 
     /// Lets somebody write behind what waits to be written.
@@ -192,13 +205,21 @@ impl Wire {
     }
 
     /// The response has been sent. Whether another request can be read behind the one that it
-    /// answers: what is left of that one's body is thrown away, as far as it is here.
+    /// answers.
     pub(super) fn response_ended(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
-        state.number += 1;
         if state.out.capacity() > OUT_KEPT {
             state.out = Vec::new();
         }
+        state.number += 1;
+        state.body.is_ended() && !state.broken
+    }
+
+    /// Nobody wants the rest of the request's body: it is thrown away, as far as it is here.
+    /// Whether that was all of it.
+    pub(super) fn discard(&self) -> bool {
+        let state = &mut *self.state.borrow_mut();
+        state.number += 1;
         let mut unwanted = 0;
         while !state.body.is_ended() && !state.broken && unwanted < UNWANTED_MAX {
             match state.body.next(&mut state.read) {

@@ -1,0 +1,106 @@
+//! HTTP/1 clients that leave, and connections that the gateway ends: nobody is waited for who has
+//! gone, and who stays is told.
+
+use std::io::{Read as _, Write as _};
+
+use crate::fixture::*;
+
+/// An upstream that begins an answer without reading the request's body, and never ends it.
+fn endless() -> Upstream {
+    Upstream::on(
+        std::net::TcpListener::bind("127.0.0.1:0").unwrap(),
+        |_, stream| {
+            let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nfirst");
+            let _gone = stream.read(&mut [0; 64]);
+            Then::Close
+        },
+    )
+}
+
+#[test]
+fn a_client_that_leaves_is_noticed_whatever_it_sent_behind_its_request() {
+    let upstream = endless();
+    let mut events = op("GET", "/events");
+    events.forwarding.stream = true;
+    let served = shop(upstream.address, vec![events]).serve();
+    for behind in ["", "\r\n", "X", "GET /events HTTP/1.1\r\nhost: h\r\n\r\n"] {
+        let mut client = Client::connect(served.address);
+        client.send(&format!("GET /events HTTP/1.1\r\nhost: h\r\n\r\n{behind}"));
+        assert!(client.head().starts_with("HTTP/1.1 200"));
+        drop(client);
+        eventually("it is noticed", || {
+            served.metric("http_server_active_requests", &[]) == 0.0
+        });
+    }
+}
+
+#[test]
+fn a_request_that_is_refused_before_it_is_read_ends_its_connection_and_says_so() {
+    let upstream = Upstream::saying("ok");
+    let served = shop(upstream.address, vec![op("POST", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    // All of it is here: the connection goes on.
+    client.send("POST /nobody HTTP/1.1\r\nhost: h\r\ncontent-length: 3\r\n\r\nabc");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.field("connection").len()), (404, 0));
+    for fields in [
+        "content-length: 3\r\n",
+        "transfer-encoding: chunked\r\n",
+        "content-length: 3\r\nexpect: 100-continue\r\n",
+    ] {
+        let mut client = Client::connect(served.address);
+        client.send(&format!("POST /nobody HTTP/1.1\r\nhost: h\r\n{fields}\r\n"));
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.field("connection")),
+            (404, vec!["close"])
+        );
+        assert!(client.closed());
+    }
+}
+
+#[test]
+fn a_large_upload_that_is_refused_is_read_until_the_client_has_its_answer() {
+    let upstream = Upstream::saying("ok");
+    let served = shop(upstream.address, vec![op("POST", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    let length = 32 << 20;
+    client.send(&format!(
+        "POST /nobody HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n"
+    ));
+    // Whoever writes first and reads then.
+    client.another().write_all(&vec![b'x'; length]).unwrap();
+    assert_eq!(client.answer().status, 404);
+}
+
+#[test]
+fn a_websocket_handshake_has_no_content() {
+    let upstream = Upstream::saying("ok");
+    let served = shop(upstream.address, vec![op("GET", "/ws").websocket()]).serve();
+    let mut client = Client::connect(served.address);
+    client.send(
+        "GET /ws HTTP/1.1\r\nhost: h\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         content-length: 5\r\n\r\nhello",
+    );
+    let answer = client.answer();
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (400, "websocket_invalid")
+    );
+    assert!(upstream.seen().is_empty());
+}
+
+#[test]
+fn a_response_that_ends_with_its_connection_is_not_cut_short_in_silence() {
+    let upstream = Upstream::start(|_, stream| {
+        let _gone =
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n");
+        Then::Close
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.0\r\nhost: h\r\n\r\n");
+    let end = client.another().read_to_end(&mut Vec::new());
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}
