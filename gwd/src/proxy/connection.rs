@@ -37,8 +37,9 @@ use crate::tls::turns::PRESSED_MS;
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
 
-/// How long after a drain began a connection without any exchange yet may begin its first.
-const FIRST_EXCHANGE_MS: u64 = 1_000;
+/// How long after a drain began a connection may begin one more exchange over HTTP/1, where nobody
+/// can be told before, or its first.
+const ONE_MORE_MS: u64 = 1_000;
 /// How long a client may go on sending after the gateway has said its last word, and be silent
 /// meanwhile (NGINX's `lingering_time` and less than its `lingering_timeout`).
 const LINGER_MS: u64 = 30_000;
@@ -311,13 +312,23 @@ impl Conn {
 
     /// Whether this connection has to end, where no exchange is under way.
     pub(crate) fn ending(&self) -> bool {
+        self.has_to_end(0)
+    }
+
+    /// The same over HTTP/1: a request may be on its way, and whoever sends it would not know
+    /// whether it was served.
+    pub(crate) fn idle_ends(&self) -> bool {
+        self.has_to_end(ONE_MORE_MS)
+    }
+
+    fn has_to_end(&self, one_more_ms: u64) -> bool {
         if self.outdated.get() {
             return true;
         }
         let begun_by_ms = match (self.worker.draining_ms(), self.socket.left_ms()) {
             (None, None) => return false,
-            (Some(draining_ms), _) if self.fresh.get() => draining_ms + FIRST_EXCHANGE_MS,
-            (Some(_), _) => return true,
+            (Some(draining_ms), _) if self.fresh.get() => draining_ms + ONE_MORE_MS,
+            (Some(draining_ms), _) => draining_ms + one_more_ms,
             (None, Some(left_ms)) => left_ms + LAST_EXCHANGE_MS,
         };
         self.worker.shared.clock.now_ms() >= begun_by_ms

@@ -85,6 +85,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             timeout_ms: out.route.treatment.timeout_ms,
             per_try_ms: retry.and_then(|retry| retry.times.per_try_ms),
             until_ms: None,
+            hurried: false,
             uploads: matches!(source, Source::Stream { .. }),
             progress: source.progress(),
             gate: None,
@@ -222,10 +223,7 @@ impl Call<'_, '_> {
             Ok(_) => self.seen_ns,
             Err(_) => self.look(),
         };
-        let sign = match &outcome {
-            Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
-            Err(failure) => sign(failure.kind),
-        };
+        let sign = self.sending.sign(&outcome);
         fuses.told(sign, now_ns - began_ns, now_ns, &self.way);
         outcome
     }
@@ -307,10 +305,7 @@ impl Call<'_, '_> {
             Ok(Err(refused)) => Err(self.sending.judged(&refused.error)),
             Err(failure) => Err(failure),
         };
-        let sign = match &outcome {
-            Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
-            Err(failure) => sign(failure.kind),
-        };
+        let sign = self.sending.sign(&outcome);
         let now_ns = self.look();
         let took_ns = now_ns.saturating_sub(began_ms * 1_000_000);
         if let Some(sign) = sign {
@@ -498,6 +493,8 @@ struct Sending<'a> {
     per_try_ms: Option<u64>,
     /// When the time of all tries is over; an upload's begins at its end.
     until_ms: Option<u64>,
+    /// Waiting for a connection, or tries before, have left less than half of its time to a try.
+    hurried: bool,
     /// The body goes as it comes.
     uploads: bool,
     progress: Option<Rc<Progress>>,
@@ -527,13 +524,17 @@ impl Sending<'_> {
 
     /// Sets the deadline of a try; an upload moves it on, and sets it anew at its end.
     fn begin(&mut self, now_ms: u64) {
+        self.hurried = false;
         let at_ms = match (&self.progress, &self.gate) {
             (Some(_), Some(_)) => now_ms + CONTINUE_WAIT_MS.min(self.timeout_ms),
             (Some(progress), None) if !progress.done.get() => now_ms + STREAM_IDLE_MS,
             _ => {
                 let all_ms = self.all_ms(now_ms);
-                let each_ms = self.per_try_ms.unwrap_or(u64::MAX);
-                all_ms.min(now_ms.saturating_add(each_ms))
+                let whole_ms = self
+                    .per_try_ms
+                    .map_or(self.timeout_ms, |each_ms| each_ms.min(self.timeout_ms));
+                self.hurried = all_ms.saturating_sub(now_ms) < whole_ms / 2;
+                all_ms.min(now_ms.saturating_add(whole_ms))
             }
         };
         self.stream.deadline.set(at_ms);
@@ -577,6 +578,15 @@ impl Sending<'_> {
         match &self.progress {
             Some(progress) if !progress.done.get() => Kind::UploadStalled,
             _ => Kind::Timeout,
+        }
+    }
+
+    /// What a try says of who was asked. Whoever had little time is not judged by its end.
+    fn sign(&self, outcome: &Result<Reply, Failure>) -> Option<Sign> {
+        match outcome {
+            Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
+            Err(failure) if self.hurried && failure.kind == Kind::Timeout => None,
+            Err(failure) => sign(failure.kind),
         }
     }
 

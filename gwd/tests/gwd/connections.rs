@@ -207,7 +207,7 @@ fn a_drain_lets_requests_end_and_refuses_new_connections() {
         let forced = served.node.drain(PATIENCE, &|| false);
         (served, forced)
     });
-    assert!(idle.closed(), "idle connections end at once");
+    assert!(idle.closed(), "idle connections end");
     eventually("no new connections", || {
         std::net::TcpStream::connect(address).is_err()
     });

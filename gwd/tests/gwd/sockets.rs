@@ -296,6 +296,12 @@ fn an_address_that_no_resident_version_names_is_given_back() {
     eventually("given back", || std::net::TcpListener::bind(second).is_ok());
 }
 
+/// Whether connections are refused; while handshakes are only not begun, nothing answers.
+fn is_gone(address: SocketAddr) -> bool {
+    TcpStream::connect_timeout(&address, Duration::from_millis(50))
+        .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
 #[test]
 fn a_drain_answers_who_had_connected_before_it() {
     let upstream = Upstream::saying("ok");
@@ -304,17 +310,33 @@ fn a_drain_answers_who_had_connected_before_it() {
     let mut fresh = Client::connect(served.address);
     let mut node = served.node;
     let draining = std::thread::spawn(move || node.drain(PATIENCE, &|| false));
-    let gone = |address| {
-        TcpStream::connect_timeout(&address, Duration::from_millis(50))
-            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-    };
-    eventually("nobody listens", || gone(served.address));
+    eventually("nobody listens", || is_gone(served.address));
     fresh.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     let answer = fresh.answer();
     assert_eq!(
         (answer.status, answer.field("connection")),
         (200, vec!["close"])
     );
+    assert_eq!(draining.join().unwrap(), 0);
+}
+
+#[test]
+fn a_drain_answers_once_more_who_keeps_a_connection() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let served = shop.serve();
+    let mut kept = Client::connect(served.address);
+    let mut ask = || {
+        kept.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        let answer = kept.answer();
+        (answer.status, answer.field("connection").join(", "))
+    };
+    assert_eq!(ask(), (200, String::new()));
+    let mut node = served.node;
+    let draining = std::thread::spawn(move || node.drain(PATIENCE, &|| false));
+    eventually("nobody listens", || is_gone(served.address));
+    assert_eq!(ask(), (200, "close".to_owned()));
+    assert!(kept.closed());
     assert_eq!(draining.join().unwrap(), 0);
 }
 

@@ -132,6 +132,47 @@ fn who_gets_a_place_too_late_to_connect_is_no_sign_of_the_host() {
 }
 
 #[test]
+fn who_gets_a_place_too_late_to_be_answered_is_no_sign_of_the_host() {
+    let (go, wait) = gate();
+    let first = AtomicUsize::new(0);
+    let upstream = Upstream::start(move |_, stream| {
+        if first.fetch_add(1, Ordering::SeqCst) > 0 {
+            let _gone = stream.read(&mut [0; 64]);
+            return Then::Close;
+        }
+        let _ends_with_the_test = wait.lock().unwrap().recv();
+        say(stream, "content-length: 2\r\nconnection: close\r\n", "ok");
+        Then::Close
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.ops[0].timeout_ms = 2_000;
+    let main = &mut shop.upstreams[0];
+    main.limits.connections = 1;
+    main.health.passive = Some(Passive {
+        consecutive_5xx: 1,
+        ..Passive::default()
+    });
+    let served = shop.serve();
+    let mut clients = [(); 2].map(|()| Client::connect(served.address));
+    clients[0].send(ASK);
+    eventually("it is there", || upstream.seen().len() == 1);
+    let start = Instant::now();
+    queue(&served, &mut clients[1]);
+    eventually("little time is left", || {
+        start.elapsed() > Duration::from_millis(1_300)
+    });
+    go.send(()).unwrap();
+    assert_eq!(clients[0].answer().status, 200);
+    let answer = clients[1].answer();
+    assert_eq!(answer.problem(), "upstream_timeout", "{answer:?}");
+    let ejections = || served.metric("gwd_upstream_ejections_total", &[]);
+    assert_eq!(ejections(), 0.0);
+    // Who had all of its time says how that went.
+    assert_eq!(get(served.address, "/a").problem(), "upstream_timeout");
+    assert_eq!(ejections(), 1.0);
+}
+
+#[test]
 fn a_stream_that_ends_lets_in_who_waits_for_another_connection() {
     let pem = Authority::new("ca").issue(&["127.0.0.1"]);
     let (held, seen) = (Arc::new(Semaphore::new(0)), Arc::<AtomicUsize>::default());

@@ -88,7 +88,7 @@ async fn parked(stream: &Stream, io: &ClientIo) -> bool {
         if io.poll_readable(cx).is_ready() {
             return Poll::Ready(true);
         }
-        if stream.deadline.expired() || stream.ending() {
+        if stream.deadline.expired() || stream.idle_ends() {
             return Poll::Ready(false);
         }
         Poll::Pending

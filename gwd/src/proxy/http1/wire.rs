@@ -124,7 +124,7 @@ impl Wire {
             }
             if !state.read.is_empty() {
                 self.stream.head_begins();
-            } else if self.stream.ending() {
+            } else if self.stream.idle_ends() {
                 return Poll::Ready(Ok(None));
             }
             if !matches!(ready!(state.poll_read(cx, HEAD_ROOM)), Ok(1..)) {
