@@ -177,7 +177,15 @@ impl AsyncRead for ClientIo {
         }
         match transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Transport::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buffer),
+            Transport::Tls(stream) => {
+                let polled = Pin::new(&mut **stream).poll_read(cx, buffer);
+                // What TLS itself answers, such as that it makes no other handshake, waits for
+                // somebody who writes.
+                if polled.is_pending() && stream.get_ref().1.wants_write() {
+                    let _later = Pin::new(&mut **stream).poll_flush(cx)?;
+                }
+                polled
+            }
         }
     }
 }

@@ -61,7 +61,9 @@ fn there_is_no_renegotiation_and_no_early_data() {
     let gwd = gateway(&world, &upstream);
     let request = "GET /a HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     // `R` on a line of its own asks for another handshake.
+    let asked = std::time::Instant::now();
     let told = s_client(gwd.public(), &["-tls1_2"], &format!("R\n{request}"));
+    assert!(asked.elapsed() < PATIENCE, "the refusal waits");
     assert!(told.contains("RENEGOTIATING"), "{told}");
     assert!(!told.contains("HTTP/1.1 200"), "{told}");
     let session = world.path("session").display().to_string();
