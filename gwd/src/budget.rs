@@ -1,6 +1,6 @@
 //! What the process may have at once (data-plane.md §10): connections, requests and memory. Whoever gets a share holds it as a value and gives it back by dropping it.
 //!
-//! Memory is reckoned, counted and measured. A connection that hyper serves is reckoned at what its
+//! Memory is reckoned, counted and measured. A connection that is served is reckoned at what its
 //! buffers were measured to need; a parked one needs none, and becomes active only when there is
 //! room, so that what its client sends waits in the kernel. What piles up beyond that, because one
 //! side is slower than the other, is counted while it does ([`crate::buffered`]). Beside that the

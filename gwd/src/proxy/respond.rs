@@ -7,7 +7,6 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use ::http1::write;
 use bytes::Bytes;
 use engine::{ChainStep, Decided, Refusal, edge};
 use http::header::{
@@ -39,39 +38,6 @@ pub(crate) const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: application/problem+json\r\ncontent-length: 110\r\nretry-after: 1\r\n\
 proxy-status: gwd; error=connection_limit_reached\r\nconnection: close\r\n\r\n\
 {\"type\":\"urn:gwd:problem:overload\",\"title\":\"Too many connections\",\"status\":503,\"code\":\"overload\",\"detail\":\"\"}\n";
-
-/// What a client is told of bytes that never became a request; its connection ends with it.
-pub(crate) struct EarlyReject {
-    status: u16,
-    pub(crate) reason: &'static str,
-    title: &'static str,
-}
-
-pub(crate) static HEADER_TIMEOUT: EarlyReject = EarlyReject {
-    status: 408,
-    reason: "header_timeout",
-    title: "The head of the request did not come in time",
-};
-pub(crate) static HEAD_INVALID: EarlyReject = EarlyReject {
-    status: 400,
-    reason: "head_invalid",
-    title: "What came is not the head of an HTTP/1 request",
-};
-pub(crate) static FRAMING_INVALID: EarlyReject = EarlyReject {
-    status: 400,
-    reason: "framing_invalid",
-    title: "The head does not tell for certain where the request ends",
-};
-pub(crate) static HEAD_TOO_LARGE: EarlyReject = EarlyReject {
-    status: 431,
-    reason: "headers_too_large",
-    title: "The head of the request is too large",
-};
-pub(crate) static TARGET_TOO_LONG: EarlyReject = EarlyReject {
-    status: 414,
-    reason: "target_too_long",
-    title: "The request target is too long",
-};
 
 static NOTHING_RUNS: Reject = Reject {
     status: 503,
@@ -527,31 +493,8 @@ fn tunnel(
     response
 }
 
-/// A whole response to a client with which there was no exchange.
-#[cold]
-pub(crate) fn early(reject: &EarlyReject) -> Vec<u8> {
-    let EarlyReject {
-        status,
-        reason,
-        title,
-    } = reject;
-    let made = problem(*status, reason, title, "http_request_error", None);
-    let MadeBody::Own(body) = made.body else {
-        unreachable!("a problem is the gateway's own")
-    };
-    let phrase = made.status.canonical_reason().unwrap_or_default();
-    let mut out = format!("HTTP/1.1 {status} {phrase}\r\n").into_bytes();
-    for (name, value) in &made.headers {
-        write::field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
-    }
-    write::content_length(body.len() as u64, &mut out);
-    out.extend_from_slice(b"connection: close\r\n\r\n");
-    out.extend_from_slice(&body);
-    out
-}
-
 /// A problem document. Every text in it is ours, so that nothing has to be escaped but the id.
-fn problem(
+pub(crate) fn problem(
     status: u16,
     code: &str,
     title: &'static str,

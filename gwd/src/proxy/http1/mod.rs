@@ -4,6 +4,7 @@
 //! A connection that stands still for a second gives its buffers back and is watched for bytes
 //! only (data-plane.md §2).
 
+mod early;
 mod send;
 mod wire;
 
@@ -14,15 +15,15 @@ use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use ::http1::body::Length;
-use ::http1::request::{self, Head, Limits};
+use ::http1::request::{Head, Limits};
 use http::Request;
+use policy::Reject;
 
 use crate::budget::HTTP1_BYTES;
 use crate::listen::ListenSocket;
 use crate::proxy::connection::{Conn, answer, linger, room};
 use crate::proxy::incoming;
 use crate::proxy::io::ClientIo;
-use crate::proxy::respond::{self, EarlyReject};
 use crate::proxy::stream::{Phase, Stream};
 use send::{Asked, Then};
 use wire::Wire;
@@ -37,7 +38,7 @@ enum End {
     /// The client has gone, the last response was sent, or a tunnel takes over.
     Over,
     /// What came is no request, or does not come.
-    Refused(&'static EarlyReject),
+    Refused(&'static Reject),
     /// Nothing happens: it can be parked.
     Quiet,
     /// The client takes nothing.
@@ -106,7 +107,7 @@ async fn active(wire: &Rc<Wire>) -> End {
         let expired = stream.deadline.expired();
         if expired {
             match stream.phase() {
-                Phase::Head => return Poll::Ready(End::Refused(&respond::HEADER_TIMEOUT)),
+                Phase::Head => return Poll::Ready(End::Refused(&early::HEADER_TIMEOUT)),
                 Phase::Body if !stream.may_be_silent() => return Poll::Ready(End::Stalled),
                 Phase::Idle | Phase::Exchange | Phase::Body => {}
             }
@@ -143,7 +144,7 @@ async fn exchanges(wire: &Rc<Wire>) -> End {
         let head = match poll_fn(|cx| wire.poll_head(cx, limits)).await {
             Ok(Some(head)) => head,
             Ok(None) => return End::Over,
-            Err(error) => return End::Refused(refusal(error)),
+            Err(error) => return End::Refused(early::reject(error)),
         };
         let asked = Asked::of(&head);
         let response = {
@@ -180,16 +181,6 @@ fn request(wire: &Rc<Wire>, head: Head) -> Request<incoming::Incoming> {
     request
 }
 
-/// What a client is told of bytes that are no request.
-fn refusal(error: request::Error) -> &'static EarlyReject {
-    match error {
-        request::Error::Invalid => &respond::HEAD_INVALID,
-        request::Error::Framing => &respond::FRAMING_INVALID,
-        request::Error::TooLarge => &respond::HEAD_TOO_LARGE,
-        request::Error::TargetTooLong => &respond::TARGET_TOO_LONG,
-    }
-}
-
 /// What is left to do when the last exchange is over.
 async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
     // Also where it is not carried any more: it holds the stream that holds it.
@@ -199,8 +190,8 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
         End::Stalled => return io.say_goodbye(),
         End::CutShort => return io.reset(),
         End::Refused(reject) => {
-            stream.worker.shard.rejected_early(reject.reason);
-            io.last_word(&respond::early(reject));
+            stream.worker.shard.rejected_early(reject.code);
+            io.last_word(&early::response(reject));
         }
         End::Over => {
             if let Some(tunnel) = tunnel {

@@ -1,0 +1,66 @@
+//! What a client is told of bytes that never became a request; its connection ends with it.
+
+use ::http1::{request, write};
+use policy::Reject;
+
+use crate::proxy::respond::{self, MadeBody};
+
+/// It does not end.
+pub(super) static HEADER_TIMEOUT: Reject = Reject {
+    status: 408,
+    code: "header_timeout",
+    title: "The head of the request did not come in time",
+};
+static HEAD_INVALID: Reject = Reject {
+    status: 400,
+    code: "head_invalid",
+    title: "What came is not the head of an HTTP/1 request",
+};
+static FRAMING_INVALID: Reject = Reject {
+    status: 400,
+    code: "framing_invalid",
+    title: "The head does not tell for certain where the request ends",
+};
+static HEAD_TOO_LARGE: Reject = Reject {
+    status: 431,
+    code: "headers_too_large",
+    title: "The head of the request is too large",
+};
+static TARGET_TOO_LONG: Reject = Reject {
+    status: 414,
+    code: "target_too_long",
+    title: "The request target is too long",
+};
+
+/// Why there is no request.
+pub(super) fn reject(error: request::Error) -> &'static Reject {
+    match error {
+        request::Error::Invalid => &HEAD_INVALID,
+        request::Error::Framing => &FRAMING_INVALID,
+        request::Error::TooLarge => &HEAD_TOO_LARGE,
+        request::Error::TargetTooLong => &TARGET_TOO_LONG,
+    }
+}
+
+/// The whole response. There is no record of it but the count, for there was no exchange.
+#[cold]
+pub(super) fn response(reject: &Reject) -> Vec<u8> {
+    let Reject {
+        status,
+        code,
+        title,
+    } = *reject;
+    let made = respond::problem(status, code, title, "http_request_error", None);
+    let MadeBody::Own(body) = made.body else {
+        unreachable!("a problem is the gateway's own")
+    };
+    let phrase = made.status.canonical_reason().unwrap_or_default();
+    let mut out = format!("HTTP/1.1 {status} {phrase}\r\n").into_bytes();
+    for (name, value) in &made.headers {
+        write::field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
+    }
+    write::content_length(body.len() as u64, &mut out);
+    out.extend_from_slice(b"connection: close\r\n\r\n");
+    out.extend_from_slice(&body);
+    out
+}
