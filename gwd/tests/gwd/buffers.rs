@@ -10,9 +10,9 @@ use crate::crowds::peak_bytes;
 use crate::fixture::*;
 use crate::frames::*;
 use crate::http2::http2;
+use crate::http2_upstream::{Http2Upstream, head, pour};
 use crate::judging::retries;
 use crate::routes::mirror;
-use crate::transports::{Http2Upstream, head, pour};
 use crate::websocket::HANDSHAKE;
 use crate::world::{Process, World};
 

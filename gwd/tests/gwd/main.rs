@@ -27,6 +27,7 @@ mod holds;
 mod http2;
 mod http2_abuse;
 mod http2_frames;
+mod http2_upstream;
 mod incremental;
 mod judging;
 mod leaving;

@@ -115,4 +115,13 @@ impl Secrets {
             key: self.write(&format!("{name}.key"), &pem.key),
         }
     }
+
+    /// What the gateway shows to upstreams, of a name and for so many years.
+    pub(crate) fn shown(&self, from: &Authority, name: &str, years: i32) -> ir::ClientCertificate {
+        let pem = from.issue_as(&[name], &rcgen::PKCS_ECDSA_P256_SHA256, 5, years);
+        ir::ClientCertificate {
+            cert: self.write("own.pem", &pem.cert),
+            key: self.write("own.key", &pem.key),
+        }
+    }
 }

@@ -1,176 +1,20 @@
 //! How upstreams are spoken to: HTTP/2 by prior knowledge and by ALPN, UNIX sockets.
 
-use std::future::{Future, poll_fn};
-use std::net::SocketAddr;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bundle::ir::UpstreamProtocol;
 use bytes::Bytes;
-use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
-use http::{HeaderMap, Request, Response, StatusCode};
+use h2::Reason;
+use http::{HeaderMap, StatusCode};
 use policy::traffic::retry::Condition;
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::fixture::*;
-use crate::http2::{Http2, http2, to};
+use crate::http2::{Http2, to};
+use crate::http2_upstream::{Asked, Http2Upstream, head, ok, pour, whole};
 use crate::pki::Authority;
 use crate::upstream_tls::{TlsUpstream, behind, server, unchecked};
-
-/// A request as it came, and where the answer goes.
-pub(crate) type Asked = (Request<RecvStream>, SendResponse<Bytes>);
-
-/// A server of HTTP/2 whose answers a test writes.
-pub(crate) struct Http2Upstream {
-    pub(crate) address: SocketAddr,
-    pub(crate) connections: Arc<AtomicUsize>,
-    _runtime: tokio::runtime::Runtime,
-}
-
-impl Http2Upstream {
-    /// `answer` gets each request, with the number of its connection from 0.
-    pub(crate) fn start<F>(answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        Self::with(h2::server::Builder::new(), usize::MAX, answer)
-    }
-
-    /// Each connection says goodbye behind so many requests, while they are answered.
-    pub(crate) fn with<F>(
-        builder: h2::server::Builder,
-        goodbye: usize,
-        answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        Self::inside(None, builder, goodbye, answer)
-    }
-
-    /// Over TLS.
-    fn over_tls<F>(
-        config: rustls::ServerConfig,
-        answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let builder = h2::server::Builder::new();
-        Self::inside(Some(config), builder, usize::MAX, answer)
-    }
-
-    /// Over TLS where there is any.
-    pub(crate) fn inside<F>(
-        tls: Option<rustls::ServerConfig>,
-        builder: h2::server::Builder,
-        goodbye: usize,
-        answer: impl Fn(usize, Asked) -> F + Send + Sync + 'static,
-    ) -> Self
-    where
-        F: Future<Output = ()> + Send + 'static,
-    {
-        let tls = tls.map(|tls| tokio_rustls::TlsAcceptor::from(Arc::new(tls)));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let address = listener.local_addr().unwrap();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let (count, answer) = (Arc::clone(&connections), Arc::new(answer));
-        runtime.spawn(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-            while let Ok((socket, _)) = listener.accept().await {
-                let number = count.fetch_add(1, Ordering::SeqCst);
-                let (builder, answer) = (builder.clone(), Arc::clone(&answer));
-                let tls = tls.clone();
-                tokio::spawn(async move {
-                    let answer = |asked| answer(number, asked);
-                    match tls {
-                        None => talk(socket, builder, goodbye, answer).await,
-                        Some(tls) => {
-                            if let Ok(socket) = tls.accept(socket).await {
-                                talk(socket, builder, goodbye, answer).await;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        Self {
-            address,
-            connections,
-            _runtime: runtime,
-        }
-    }
-
-    /// The gateway in front of it, for clients of HTTP/1 and of HTTP/2.
-    pub(crate) fn behind(&self, ops: Vec<Op>) -> Shop {
-        let mut shop = http2(shop(self.address, ops));
-        shop.upstreams[0].protocol = UpstreamProtocol::H2c;
-        shop
-    }
-}
-
-async fn talk<F>(
-    io: impl AsyncRead + AsyncWrite + Unpin,
-    builder: h2::server::Builder,
-    goodbye: usize,
-    answer: impl Fn(Asked) -> F,
-) where
-    F: Future<Output = ()> + Send + 'static,
-{
-    // Without a request there may be no preface either.
-    let Ok(mut connection) = builder.handshake::<_, Bytes>(io).await else {
-        return;
-    };
-    let mut requests = 0;
-    while let Some(Ok(asked)) = connection.accept().await {
-        requests += 1;
-        if requests == goodbye {
-            connection.graceful_shutdown();
-        }
-        tokio::spawn(answer(asked));
-    }
-}
-
-pub(crate) fn head(status: u16) -> Response<()> {
-    Response::builder().status(status).body(()).unwrap()
-}
-
-/// A body whole, with its trailers.
-async fn whole(mut body: RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
-    let mut bytes = Vec::new();
-    while let Some(data) = body.data().await {
-        let data = data?;
-        body.flow_control().release_capacity(data.len())?;
-        bytes.extend_from_slice(&data);
-    }
-    Ok((bytes, body.trailers().await?))
-}
-
-/// Sends all of it as far as the window lets it.
-pub(crate) async fn pour(stream: &mut h2::SendStream<Bytes>, mut bytes: Bytes) {
-    while !bytes.is_empty() {
-        stream.reserve_capacity(bytes.len());
-        let Some(Ok(room)) = poll_fn(|cx| stream.poll_capacity(cx)).await else {
-            return;
-        };
-        stream
-            .send_data(bytes.split_to(room.min(bytes.len())), false)
-            .unwrap();
-    }
-}
-
-/// Answers `ok`.
-pub(crate) async fn ok((_, mut respond): Asked) {
-    let mut stream = respond.send_response(head(200), false).unwrap();
-    stream.send_data(Bytes::from_static(b"ok"), true).unwrap();
-}
 
 /// Answers with what was asked: body, trailers, and the head in a field.
 async fn echo((request, mut respond): Asked) {

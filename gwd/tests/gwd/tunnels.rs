@@ -7,7 +7,7 @@ use bytes::Bytes;
 use h2::Reason;
 
 use crate::fixture::*;
-use crate::transports::{Asked, Http2Upstream, head, ok, pour};
+use crate::http2_upstream::{Asked, Http2Upstream, head, ok, pour};
 use crate::websocket::HANDSHAKE;
 
 /// Agrees to tunnels and gives every byte back, behind `hello`.

@@ -13,7 +13,7 @@ use http::Response;
 use policy::upstream::{Active, ActiveKind};
 
 use crate::fixture::*;
-use crate::transports::Http2Upstream;
+use crate::http2_upstream::Http2Upstream;
 use crate::websocket::{HANDSHAKE, agree};
 
 /// Holds each answer until it is let go.

@@ -299,14 +299,7 @@ fn the_gateway_shows_its_certificate_and_what_is_exchanged_counts_from_the_next_
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let pem = authority.issue(&["127.0.0.1"]);
     let upstream = TlsUpstream::start(server(&pem, Some(&clients), &["http/1.1"]));
-    let own = |name: &str, years: i32| {
-        let algorithm = &rcgen::PKCS_ECDSA_P256_SHA256;
-        let own = clients.issue_as(&[name], algorithm, 5, years);
-        ir::ClientCertificate {
-            cert: secrets.write("own.pem", &own.cert),
-            key: secrets.write("own.key", &own.key),
-        }
-    };
+    let own = |name, years| secrets.shown(&clients, name, years);
     let without = checked(&secrets, &authority);
     let gwd = start(&world, &upstream.behind(without.clone()));
     let address = gwd.public();

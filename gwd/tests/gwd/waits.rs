@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use bundle::ir::{self, UpstreamProtocol};
+use bundle::ir::UpstreamProtocol;
 use policy::traffic::circuit_breaker;
 use policy::upstream::Passive;
 use tokio::sync::Semaphore;
 
 use crate::fixture::*;
+use crate::http2_upstream::{Asked, Http2Upstream, ok};
 use crate::pki::{Authority, Secrets};
-use crate::transports::{Asked, Http2Upstream, ok};
 use crate::upstream_tls::{TlsUpstream, behind, checked, server, start, unchecked};
 use crate::world::World;
 
@@ -295,14 +295,7 @@ fn a_connection_of_other_certificates_is_not_handed_on() {
     let (authority, clients) = (Authority::new("ca"), Authority::new("clients"));
     let pem = authority.issue(&["127.0.0.1"]);
     let upstream = TlsUpstream::start(server(&pem, Some(&clients), &["http/1.1"]));
-    let own = |name: &str, years: i32| {
-        let algorithm = &rcgen::PKCS_ECDSA_P256_SHA256;
-        let own = clients.issue_as(&[name], algorithm, 5, years);
-        ir::ClientCertificate {
-            cert: secrets.write("own.pem", &own.cert),
-            key: secrets.write("own.key", &own.key),
-        }
-    };
+    let own = |name, years| secrets.shown(&clients, name, years);
     let mut tls = checked(&secrets, &authority);
     tls.client_cert = Some(own("alice", 2));
     let mut shop = behind(upstream.address, tls);
