@@ -65,7 +65,10 @@ struct Call {
     /// Why it was sent again; the first few.
     retry_reasons: [&'static str; 4],
     status: u16,
+    /// When it was asked for a connection.
     connect_began_ns: u64,
+    /// How long it waited until one could be opened, and how long that took.
+    wait_ns: u64,
     connect_ns: u64,
     began_ns: u64,
     head_ns: u64,
@@ -275,10 +278,13 @@ impl Record {
         }
     }
 
-    pub(crate) fn connect_ends(&mut self) {
+    /// There is a connection, or none; `dialled_ns` is when one was begun to be opened, if it was.
+    pub(crate) fn connect_ends(&mut self, dialled_ns: Option<u64>) {
         let now_ns = self.now_ns();
         if let Some(call) = &mut self.upstream {
-            call.connect_ns += now_ns.saturating_sub(call.connect_began_ns);
+            let dialled_ns = dialled_ns.unwrap_or(now_ns);
+            call.wait_ns += dialled_ns.saturating_sub(call.connect_began_ns);
+            call.connect_ns += now_ns.saturating_sub(dialled_ns);
         }
     }
 
@@ -434,8 +440,8 @@ impl Record {
         self.stream.exchange_ended(now_ns / 1_000_000);
     }
 
-    /// The gateway's own time: until the request went out, without connecting, and from the
-    /// upstream's head to ours.
+    /// The gateway's own time: until the request went out, without waiting for a connection and
+    /// connecting, and from the upstream's head to ours.
     fn overhead_ns(&self, now_ns: u64) -> u64 {
         let head_ns = if self.head_ns > 0 {
             self.head_ns
@@ -446,7 +452,7 @@ impl Record {
             Some(call) if call.began_ns > 0 => {
                 let before = call
                     .began_ns
-                    .saturating_sub(self.started_ns + call.connect_ns);
+                    .saturating_sub(self.started_ns + call.wait_ns + call.connect_ns);
                 let after = if call.head_ns > 0 {
                     head_ns.saturating_sub(call.head_ns)
                 } else {
@@ -454,7 +460,7 @@ impl Record {
                 };
                 before + after
             }
-            Some(call) => head_ns.saturating_sub(self.started_ns + call.connect_ns),
+            Some(call) => head_ns.saturating_sub(self.started_ns + call.wait_ns + call.connect_ns),
             None => head_ns.saturating_sub(self.started_ns),
         }
     }
@@ -529,6 +535,10 @@ impl Record {
             if let Some(endpoint) = &call.endpoint {
                 key(out, "upstream_host");
                 display(out, &endpoint.address);
+            }
+            // Less is the gateway's own way to the socket.
+            if call.wait_ns >= 1_000_000 {
+                millis(out, "upstream_wait_ms", call.wait_ns);
             }
             if call.connect_ns > 0 {
                 millis(out, "upstream_connect_ms", call.connect_ns);

@@ -1,5 +1,6 @@
 //! Opening a connection to a target.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
@@ -62,6 +63,8 @@ pub(crate) struct Times<'a> {
     pub(crate) until_ms: u64,
     /// How long the host may take to let one be opened (`timeouts.connect`).
     pub(crate) connect_ms: u64,
+    /// When one was begun to be opened; none where that did not come to pass.
+    pub(crate) dialled_ns: Cell<Option<u64>>,
 }
 
 /// Why there is no connection.
@@ -197,7 +200,9 @@ async fn open_on(
         purpose: Purpose::Request,
         header: pool.proxy.map(|version| header(version, Some(ends))),
     });
-    let now_ms = times.clock.now_ms();
+    let now_ns = times.clock.now_ns();
+    times.dialled_ns.set(Some(now_ns));
+    let now_ms = now_ns / 1_000_000;
     let left_ms = times.until_ms.saturating_sub(now_ms);
     times.deadline.set(now_ms + times.connect_ms.min(left_ms));
     match in_time(times.deadline, dialled).await {

@@ -184,6 +184,7 @@ impl Copies {
             clock: worker.shared.clock,
             until_ms: now_ms + self.timeout_ms,
             connect_ms: service.connect_timeout_ms,
+            dialled_ns: Cell::default(),
         };
         let mut lease = match idle {
             Some(lease) => lease,

@@ -6,6 +6,7 @@
 //! response is replaced once where the request can be sent again. All others are asked for by
 //! `retries`, and their budget bears them.
 
+use std::cell::Cell;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -94,6 +95,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         way,
         head: out.head,
         seen_ns: 0,
+        dialled_ns: None,
     };
     // What can be sent again is kept, head and body; the rest goes once.
     let again = retry.filter(|_| !matches!(source, Source::Stream { .. }));
@@ -176,6 +178,8 @@ struct Call<'a, 's> {
     /// When the clock was looked at last: between a try's beginning and the sending of its request,
     /// and from its response's head on, nothing is waited for.
     seen_ns: u64,
+    /// When a connection was begun to be opened last; none where it came to none.
+    dialled_ns: Option<u64>,
 }
 
 /// Which idle connections a request may go on.
@@ -375,7 +379,7 @@ impl Call<'_, '_> {
             }
             record.connect_begins();
             let opened = self.connect(target, Wish::Any).await;
-            record.connect_ends();
+            record.connect_ends(self.dialled_ns);
             self.look();
             match opened {
                 Ok(lease) => return Ok((lease, false, target)),
@@ -405,10 +409,12 @@ impl Call<'_, '_> {
             clock: stream.worker.shared.clock,
             until_ms,
             connect_ms: service.connect_timeout_ms,
+            dialled_ns: Cell::default(),
         };
         // Boxed, as all that is rare here: the future of every exchange has room for it.
         let ends = stream.ends(self.way.cx.client);
         let opened = Box::pin(connect(&service.pools[target], wish, ends, &times)).await;
+        self.dialled_ns = times.dialled_ns.get();
         judge_connect(service, upstream, target, &opened, stream);
         Ok(opened?)
     }

@@ -2,6 +2,8 @@
 //! where the upstream speaks HTTP/2, an extended CONNECT on a shared one (RFC 8441). What carries
 //! the answer is the tunnel afterwards. An upstream that declines has answered a plain request.
 
+use std::cell::Cell;
+
 use bundle::ir::UpstreamProtocol;
 use bytes::Bytes;
 use engine::forward::{self, Outbound};
@@ -215,6 +217,7 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
             clock: out.stream.worker.shared.clock,
             until_ms,
             connect_ms: service.connect_timeout_ms,
+            dialled_ns: Cell::default(),
         };
         let opened = match upstream.protocol {
             // Where both are spoken HTTP/1.1 has WebSockets, and HTTP/2 may not have them.
@@ -227,7 +230,7 @@ async fn find(out: &Outgoing<'_, '_>, record: &mut Record) -> Result<(Way, usize
                 opened.map(Way::Shared)
             }
         };
-        record.connect_ends();
+        record.connect_ends(times.dialled_ns.get());
         judge_connect(service, upstream, target, &opened, out.stream);
         match opened {
             Ok(way) => return Ok((way, target)),

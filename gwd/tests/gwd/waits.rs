@@ -41,7 +41,9 @@ fn waiting_for_a_connection_takes_as_long_as_the_request_has_and_connecting_as_l
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     shop.upstreams[0].limits.connections = 1;
     shop.upstreams[0].connect_timeout_ms = 100;
-    let served = shop.serve();
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let served = shop.serve_with(1, gwd::node::AccessLog::File(log.clone()));
     let mut clients = [(); 2].map(|()| Client::connect(served.address));
     clients[0].send(ASK);
     eventually("it is there", || upstream.seen().len() == 1);
@@ -55,6 +57,19 @@ fn waiting_for_a_connection_takes_as_long_as_the_request_has_and_connecting_as_l
     for client in &mut clients {
         assert_eq!(client.answer().status, 200);
     }
+    // The log tells the one from the other.
+    let mut lines: Vec<serde_json::Value> = Vec::new();
+    eventually("both are logged", || {
+        let text = std::fs::read_to_string(&log).unwrap_or_default();
+        let parsed = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines = parsed.collect();
+        lines.len() == 2
+    });
+    assert_eq!(lines[0].get("upstream_wait_ms"), None, "{lines:#?}");
+    let ms = |name: &str| lines[1][name].as_f64().unwrap();
+    assert!(ms("upstream_wait_ms") >= 300.0, "{lines:#?}");
+    assert!(ms("upstream_connect_ms") < 100.0, "{lines:#?}");
+    assert!(ms("overhead_ms") < 300.0, "{lines:#?}");
 }
 
 /// Serves the first connection, and lets the others stand. Over it TLS may be spoken.
