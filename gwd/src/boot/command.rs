@@ -234,6 +234,13 @@ fn status_text(status: &Value) -> String {
     for alarm in status["alarms"].as_array().into_iter().flatten() {
         line("ALARM", alarm.as_str().unwrap_or("-"));
     }
+    for broken in status["broken_certificates"]
+        .as_array()
+        .into_iter()
+        .flatten()
+    {
+        line("BROKEN", broken.as_str().unwrap_or("-"));
+    }
     for reference in status["stale_secrets"].as_array().into_iter().flatten() {
         line("STALE", reference.as_str().unwrap_or("-"));
     }

@@ -267,6 +267,12 @@ fn certificates_are_exchanged_by_three_swaps_of_a_mounted_folder_and_a_broken_on
                 .contains(why)
         });
         assert_eq!(serial(), "serial=14", "{version}");
+        let shown = shown(&gwd, &world);
+        let path = secrets.path("tls.crt").display().to_string();
+        let broken = shown.lines().find(|line| line.starts_with("BROKEN "));
+        let broken = broken.unwrap_or_else(|| panic!("{shown}"));
+        assert!(broken.contains(&path) && broken.contains(why), "{shown}");
+        assert!(shown.contains("ALARM      certificate-unusable"), "{shown}");
         assert_eq!(gwd.metric("gwd_alarm", &["certificate-unusable"]), 1.0);
     }
     put("..7", &issue(0x17, 2));
@@ -280,6 +286,17 @@ fn certificates_are_exchanged_by_three_swaps_of_a_mounted_folder_and_a_broken_on
         .map(ToString::to_string)
         .collect::<String>();
     assert!(!said.contains("PRIVATE KEY"));
+}
+
+/// What `gwd status` prints.
+fn shown(gwd: &Process, world: &World) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_gwd"))
+        .args(["status", "--admin", &gwd.admin.to_string()])
+        .arg("--admin-token-file")
+        .arg(world.path("token"))
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
 }
 
 /// Seconds since 1970 at the beginning of a year.
