@@ -28,7 +28,7 @@ fn upstream(common: &Common, now_ms: u64) -> Value {
     let sources = common.sources().map(|one| source(one, now_ms));
     json!({
         "upstream": &*state.name,
-        "circuit": circuit(&state.breaker),
+        "circuit": circuit(&state.breaker, now_ms),
         "requests": state.requests.0.load(Ordering::Relaxed),
         "connections": state.connections.0.open(),
         "pending": state.pending.0.load(Ordering::Relaxed),
@@ -71,13 +71,13 @@ fn host(host: &Host, now_ms: u64) -> Value {
         "why": why.as_deref(),
         "unreachable": unreachable,
         "ejected_ms": host.ejection_left_ms(now_ms),
-        "circuit": circuit(&host.breaker),
+        "circuit": circuit(&host.breaker, now_ms),
         "active": host.active.load(Ordering::Relaxed),
     })
 }
 
-fn circuit(breaker: &Breaker) -> &'static str {
-    match breaker.stand() {
+fn circuit(breaker: &Breaker, now_ms: u64) -> &'static str {
+    match breaker.stand(now_ms) {
         Stand::Closed => "closed",
         Stand::HalfOpen => "half-open",
         Stand::Open => "open",

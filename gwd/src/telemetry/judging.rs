@@ -11,7 +11,7 @@ use crate::upstream::shared::States;
 /// Names, helps and series.
 pub(crate) struct Told {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 3],
-    pub(crate) counters: [(&'static str, &'static str, Numbers); 5],
+    pub(crate) counters: [(&'static str, &'static str, Numbers); 6],
 }
 
 /// Reads everything at once.
@@ -20,9 +20,16 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
     let (mut ejections, mut turns) = (Numbers::new(), Numbers::new());
     let (mut exhausted, mut checks) = (Numbers::new(), Numbers::new());
     let (mut pending, mut full) = (Numbers::new(), Numbers::new());
+    let mut missed = Numbers::new();
     states.each(|state| {
         let upstream = || ("upstream", state.name.to_string());
-        circuit(&state.breaker, &[upstream()], &mut circuits, &mut turns);
+        circuit(
+            &state.breaker,
+            now_ms,
+            &[upstream()],
+            &mut circuits,
+            &mut turns,
+        );
         let count = state.exhausted.load(Ordering::Relaxed);
         if count > 0 {
             exhausted.insert(vec![upstream()], count as f64);
@@ -36,7 +43,7 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
         for host in state.hosts() {
             let labels = vec![upstream(), ("host", host.name.to_string())];
             let works = host.works(now_ms);
-            circuit(&host.breaker, &labels, &mut circuits, &mut turns);
+            circuit(&host.breaker, now_ms, &labels, &mut circuits, &mut turns);
             let results = [
                 ("passed", &host.checks.passed),
                 ("failed", &host.checks.failed),
@@ -48,6 +55,10 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
                     labels.push(("result", result.to_owned()));
                     checks.insert(labels, count as f64);
                 }
+            }
+            let count = host.reach.missed.load(Ordering::Relaxed);
+            if count > 0 {
+                missed.insert(labels.clone(), count as f64);
             }
             healthy.insert(labels, f64::from(u8::from(works)));
             for (why, count) in WHYS.iter().zip(&host.tally.ejected) {
@@ -68,7 +79,7 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
             ),
             (
                 "gwd_circuit_state",
-                "0 closed, 1 half open, 2 open; breakers that have turned once.",
+                "0 closed, 1 half open: requests may try it, 2 open; breakers that have turned once.",
                 circuits,
             ),
             (
@@ -99,6 +110,11 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
                 checks,
             ),
             (
+                "gwd_upstream_connect_failures_total",
+                "Connections that requests needed and that could not be opened.",
+                missed,
+            ),
+            (
                 "gwd_upstream_connections_full_total",
                 "Requests that found as many connections as the upstream may have.",
                 full,
@@ -110,6 +126,7 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
 /// A breaker that has ever turned.
 fn circuit(
     breaker: &Breaker,
+    now_ms: u64,
     labels: &[(&'static str, String)],
     circuits: &mut Numbers,
     turns: &mut Numbers,
@@ -126,7 +143,7 @@ fn circuit(
         }
     }
     if turned {
-        let state = match breaker.stand() {
+        let state = match breaker.stand(now_ms) {
             Stand::Closed => 0.0,
             Stand::HalfOpen => 1.0,
             Stand::Open => 2.0,

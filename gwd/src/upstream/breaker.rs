@@ -136,9 +136,13 @@ impl Breaker {
         }
     }
 
-    /// Where it stands.
-    pub(crate) fn stand(&self) -> Stand {
-        Word::unpack(self.word.load(Ordering::Relaxed)).stand
+    /// Where it stands. What is open becomes half open when its time is over, whether or not a
+    /// request comes to find that out.
+    pub(crate) fn stand(&self, now_ms: u64) -> Stand {
+        match Word::unpack(self.word.load(Ordering::Relaxed)).stand {
+            Stand::Open if now_ms >= self.until_ms.load(Ordering::Relaxed) => Stand::HalfOpen,
+            stand => stand,
+        }
     }
 
     fn permit(&self, epoch: u64, probe: bool) -> Permit<'_> {

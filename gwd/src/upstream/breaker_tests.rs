@@ -26,7 +26,7 @@ fn opened() -> Breaker {
     for _ in 0..3 {
         fail(breaker.admit(&numbers(), 0).unwrap(), 0);
     }
-    assert_eq!(breaker.stand(), Stand::Open);
+    assert_eq!(breaker.stand(0), Stand::Open);
     breaker
 }
 
@@ -42,7 +42,15 @@ fn a_probe_that_is_dropped_gives_its_place_back() {
     two.ended(Ended::Alive, 1, &numbers(), 102, 0);
     assert!(breaker.admit(&numbers(), 102).is_err());
     three.ended(Ended::Alive, 1, &numbers(), 103, 0);
-    assert_eq!(breaker.stand(), Stand::Closed);
+    assert_eq!(breaker.stand(0), Stand::Closed);
+}
+
+#[test]
+fn what_is_open_is_half_open_when_its_time_is_over_though_nobody_asks() {
+    let breaker = opened();
+    assert_eq!(breaker.stand(99), Stand::Open);
+    assert_eq!(breaker.stand(100), Stand::HalfOpen);
+    assert_eq!(breaker.transitions[1].load(Ordering::Relaxed), 0, "yet");
 }
 
 #[test]
@@ -54,9 +62,9 @@ fn a_probe_that_never_comes_back_expires_and_what_it_says_late_is_ignored() {
     let fresh = breaker.admit(&numbers(), 200).unwrap();
     fail(stuck, 201);
     drop(stuck_too);
-    assert_eq!(breaker.stand(), Stand::HalfOpen, "of an earlier epoch");
+    assert_eq!(breaker.stand(0), Stand::HalfOpen, "of an earlier epoch");
     fail(fresh, 202);
-    assert_eq!(breaker.stand(), Stand::Open);
+    assert_eq!(breaker.stand(0), Stand::Open);
 }
 
 #[test]
@@ -78,7 +86,7 @@ fn what_began_before_it_opened_changes_nothing_afterwards() {
         fail(breaker.admit(&numbers(), 0).unwrap(), 0);
     }
     late.ended(Ended::Alive, 1, &numbers(), 1, 0);
-    assert_eq!(breaker.stand(), Stand::Open);
+    assert_eq!(breaker.stand(0), Stand::Open);
 }
 
 #[test]
@@ -97,16 +105,20 @@ fn a_share_counts_from_enough_requests_on_and_only_within_its_window() {
     for now_ms in [0, 10, 20] {
         one(Ended::Failed, now_ms);
     }
-    assert_eq!(breaker.stand(), Stand::Closed, "three are not enough");
+    assert_eq!(breaker.stand(0), Stand::Closed, "three are not enough");
     for now_ms in [2_000, 2_010, 2_020] {
         one(Ended::Alive, now_ms);
     }
     one(Ended::Failed, 2_030);
-    assert_eq!(breaker.stand(), Stand::Closed, "what is old does not count");
+    assert_eq!(
+        breaker.stand(0),
+        Stand::Closed,
+        "what is old does not count"
+    );
     for now_ms in [2_040, 2_050] {
         one(Ended::Failed, now_ms);
     }
-    assert_eq!(breaker.stand(), Stand::Open, "3 of 6");
+    assert_eq!(breaker.stand(0), Stand::Open, "3 of 6");
 }
 
 #[test]
@@ -122,7 +134,7 @@ fn slow_answers_open_it_too() {
         let permit = breaker.admit(&numbers, 0).unwrap();
         permit.ended(Ended::Alive, took_ms, &numbers, 0, 0);
     }
-    assert_eq!(breaker.stand(), Stand::Open);
+    assert_eq!(breaker.stand(0), Stand::Open);
 }
 
 #[test]
@@ -292,7 +304,7 @@ proptest! {
                 }
                 Event::Pass(ms) => now_ms += ms,
             }
-            prop_assert_eq!(breaker.stand(), model.stand);
+            prop_assert_eq!(breaker.stand(0), model.stand);
         }
         // Whatever happened, it comes back to life.
         drop(out);
@@ -302,6 +314,6 @@ proptest! {
                 permit.ended(Ended::Alive, 1, &numbers(), now_ms, 0);
             }
         }
-        prop_assert_eq!(breaker.stand(), Stand::Closed);
+        prop_assert_eq!(breaker.stand(0), Stand::Closed);
     }
 }

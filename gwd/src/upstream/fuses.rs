@@ -1,12 +1,15 @@
 //! The breakers that one try passes, and what it tells them: the upstream's, those that its chain
 //! names, and its target's.
 
+use bundle::ir;
 use policy::traffic::circuit_breaker::{Numbers, Scope};
 
 use crate::proxy::failure::{Failure, Kind};
 use crate::upstream::breaker::{Ended, Open, Permit};
 use crate::upstream::outlier::Sign;
 use crate::upstream::send::Way;
+use crate::upstream::shared::Host;
+use crate::worker::Worker;
 
 /// What an accident says of the upstream; none where it is not its fault.
 pub(super) fn sign(kind: Kind) -> Option<Sign> {
@@ -49,6 +52,39 @@ pub(super) fn circuit_open(open: Open) -> Failure {
     Failure::new(Kind::CircuitOpen(
         u32::try_from(seconds).unwrap_or(u32::MAX),
     ))
+}
+
+/// A target's own breaker counts that no connection could be opened; a try asks it only for one
+/// that there is.
+pub(super) fn missed(upstream: &ir::Upstream, host: &Host, worker: &Worker, now_ms: u64) {
+    let fuse = upstream.circuit_breaker.as_ref();
+    let Some(fuse) = fuse.filter(|fuse| fuse.scope == Scope::Target) else {
+        return;
+    };
+    if let Ok(permit) = host.breaker.admit(&fuse.numbers, now_ms) {
+        let chance = worker.random.next();
+        permit.ended(Ended::Failed, 0, &fuse.numbers, now_ms, chance);
+    }
+}
+
+/// Whether another try would be let through as things stand, by the breaker of some target where
+/// each has its own.
+pub(super) fn admits(way: &Way<'_, '_>, now_ms: u64) -> bool {
+    let common = &way.service.common;
+    let own = way.upstream.circuit_breaker.as_ref();
+    let own = own.is_none_or(|fuse| match fuse.scope {
+        Scope::Upstream => common.state.breaker.admits(&fuse.numbers, now_ms),
+        Scope::Target => {
+            let mut hosts = way.service.set.hosts.iter();
+            hosts.any(|host| host.breaker.admits(&fuse.numbers, now_ms))
+        }
+    });
+    let mut named = way.route.treatment.breakers.iter();
+    own && named.all(|named| {
+        let mut known = common.breakers.iter();
+        let known = known.find(|(state, _)| *state == named.state);
+        known.is_none_or(|(_, breaker)| breaker.admits(&named.checked.numbers, now_ms))
+    })
 }
 
 /// The permits of one try: of the upstream's breaker and of those that the chain names. What is

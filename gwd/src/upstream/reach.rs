@@ -15,6 +15,8 @@ pub(crate) struct Reach {
     failures: AtomicU32,
     /// When the first of them did.
     since_ms: AtomicU64,
+    /// All attempts that failed.
+    pub(crate) missed: AtomicU64,
     last: ArcSwapOption<Failure>,
 }
 
@@ -35,6 +37,7 @@ impl Reach {
         if self.failures.fetch_add(1, Ordering::Relaxed) == 0 {
             self.since_ms.store(now_ms, Ordering::Relaxed);
         }
+        self.missed.fetch_add(1, Ordering::Relaxed);
         self.last.store(Some(Arc::new(failure.clone())));
     }
 
@@ -108,5 +111,6 @@ mod tests {
         let wrong = reach.wrong(9_500).unwrap();
         assert_eq!((wrong.attempts, wrong.for_ms), (1, 500));
         assert_eq!(wrong.why(), "connecting to [::1]:9: refused");
+        assert_eq!(reach.missed.load(Ordering::Relaxed), 3);
     }
 }

@@ -11,7 +11,7 @@ use http::{Method, Response, StatusCode};
 use policy::RequestHead;
 use policy::traffic::retry::{Checked, Condition, Times};
 
-use crate::proxy::failure::Kind;
+use crate::proxy::failure::{Failure, Kind};
 use crate::upstream::shared::State;
 
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -91,6 +91,28 @@ pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Op
         .iter()
         .find(meant)
         .map(|condition| condition.word())
+}
+
+/// What the try before came to.
+pub(super) enum Before {
+    Nothing,
+    Answered(StatusCode),
+    Failed(Failure),
+}
+
+impl Before {
+    /// Where nobody was left to be asked again, what is told is what was learnt from those who
+    /// were.
+    pub(super) fn instead_of(&self, failure: Failure) -> Failure {
+        match (failure.kind, self) {
+            (Kind::CircuitOpen(_) | Kind::NoTarget, Self::Failed(before)) => before.clone(),
+            (Kind::CircuitOpen(_) | Kind::NoTarget, Self::Answered(status)) => {
+                let why = format_args!("the try before was answered {}", status.as_u16());
+                Failure::because(failure.kind, &why)
+            }
+            _ => failure,
+        }
+    }
 }
 
 /// In a trailers-only response the status is in the head.

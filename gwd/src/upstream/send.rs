@@ -28,7 +28,7 @@ use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{Missed, Times, connect, in_time};
-use crate::upstream::fuses::{Fuses, circuit_open, sign, tell};
+use crate::upstream::fuses::{self, Fuses, circuit_open, sign, tell};
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Wish;
@@ -107,12 +107,14 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
     call.head.headers.remove(&X_GATEWAY_ATTEMPT);
     let mut number = 0;
     let mut _place = None;
+    let mut before = retry::Before::Nothing;
     loop {
         if number > 0 {
             let number = HeaderValue::from(number + 1);
             call.head.headers.insert(&X_GATEWAY_ATTEMPT, number);
         }
         let outcome = call.attempt(source.again(), record).await;
+        let outcome = outcome.map_err(|failure| before.instead_of(failure));
         let (why, headers) = match &outcome {
             Ok(reply) if repeatable => {
                 let why = retry::after_response(retry, &reply.response);
@@ -124,6 +126,10 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         let Some(why) = why.filter(|_| u64::from(number) < retry.times.attempts) else {
             return call.finish(outcome, in_flight, record);
         };
+        // Where the try has opened a breaker, what it came to is the answer.
+        if !fuses::admits(&call.way, call.now_ms()) {
+            return call.finish(outcome, in_flight, record);
+        }
         number += 1;
         let wait_ms = call.wait_ms(retry, number, headers);
         // A place before the wait: whoever waits is a second try, too.
@@ -135,9 +141,14 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             return call.finish(outcome, in_flight, record);
         };
         _place = place;
-        if let Ok(reply) = outcome {
-            reply.give_up(call.now_ms());
-        }
+        before = match outcome {
+            Ok(reply) => {
+                let status = reply.response.status();
+                reply.give_up(call.now_ms());
+                retry::Before::Answered(status)
+            }
+            Err(failure) => retry::Before::Failed(failure),
+        };
         record.retried(why);
         call.wait(wait_ms).await;
     }
@@ -487,6 +498,7 @@ pub(crate) fn judge_connect<T>(
         Err(Missed::Failed(failure)) => {
             service.missed(target, failure, now_ms);
             service.saw(upstream, target, Sign::Broken, &stream.worker, now_ms);
+            fuses::missed(upstream, &service.set.hosts[target], &stream.worker, now_ms);
         }
         Err(Missed::Unasked(_)) => {}
     }

@@ -102,7 +102,7 @@ fn circuit(
     facts: &dyn Fn() -> Value,
     lines: &mut Vec<Line>,
 ) {
-    let open = breaker.stand() != Stand::Closed;
+    let open = breaker.stand(now_ms) != Stand::Closed;
     if !told.turned(CIRCUIT, open, now_ms) {
         return;
     }

@@ -220,6 +220,66 @@ fn a_breaker_opens_refuses_at_once_and_closes_when_the_upstream_is_back() {
 }
 
 #[test]
+fn a_breaker_is_half_open_when_its_time_is_over_though_no_request_comes() {
+    let upstream = telling(&Arc::new(AtomicUsize::new(500)));
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].circuit_breaker = Some(fuse(1, Scope::Upstream));
+    let served = shop.serve();
+    assert_eq!(get(served.address, "/a").status, 500);
+    eventually("its time is over", || {
+        served.metric("gwd_circuit_state", &["main"]) == 1.0
+    });
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[test]
+fn an_open_breaker_stays_open_over_a_switch() {
+    let upstream = telling(&Arc::new(AtomicUsize::new(500)));
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut fuse = fuse(1, Scope::Upstream);
+    (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (60_000, 60_000);
+    shop.upstreams[0].circuit_breaker = Some(fuse);
+    let mut served = shop.serve();
+    assert_eq!(get(served.address, "/a").status, 500);
+    shop.expose_bundle = true;
+    let version = shop.build(&mut served.node, Digest::of(b"two"));
+    served.node.publish(&version, 2);
+    assert_eq!(get(served.address, "/a").problem(), "circuit_open");
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[test]
+fn a_try_that_opens_a_breaker_is_the_answer_and_not_that_it_is_open() {
+    for scope in [Scope::Upstream, Scope::Target] {
+        let failing = telling(&Arc::new(AtomicUsize::new(500)));
+        for (address, told) in [
+            (dead(), (502, "upstream_connect_failed")),
+            (failing.address, (500, "-")),
+        ] {
+            let mut shop = shop(address, vec![op("GET", "/a")]);
+            let on = [Condition::ConnectFailure, Condition::ServerError];
+            shop.upstreams[0].retries = Some(retries(3, &on));
+            shop.upstreams[0].circuit_breaker = Some(fuse(1, scope));
+            shop.upstreams[0]
+                .circuit_breaker
+                .as_mut()
+                .unwrap()
+                .numbers
+                .open_ms = 60_000;
+            let served = shop.serve();
+            let answer = get(served.address, "/a");
+            let code = match answer.status {
+                500 => "-".to_owned(),
+                _ => answer.problem(),
+            };
+            assert_eq!((answer.status, code.as_str()), told, "{scope:?}");
+            assert_eq!(get(served.address, "/a").status, 503, "{scope:?}");
+        }
+        assert_eq!(failing.seen().len(), 1, "{scope:?}");
+    }
+}
+
+#[test]
 fn a_breaker_of_targets_leaves_the_other_targets_alone() {
     let status = Arc::new(AtomicUsize::new(500));
     let (bad, good) = (telling(&status), Upstream::saying("ok"));

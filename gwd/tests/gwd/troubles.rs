@@ -102,6 +102,10 @@ fn a_host_that_refuses_is_told_with_its_address_how_often_and_since_when_until_i
         "see that the service runs and listens there, and that the upstream names this address"
     );
     get(running.gwd.public(), "/a");
+    let host = format!("host=\"{reserved}\"");
+    let missed = ["upstream=\"main\"", host.as_str()];
+    let metric = "gwd_upstream_connect_failures_total";
+    assert_eq!(running.gwd.metric(metric, &missed), 2.0);
     let told = &running.host()["unreachable"];
     assert_eq!(told["attempts"], 2);
     assert_eq!(told["error"], refused.as_str());
