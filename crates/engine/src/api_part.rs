@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bundle::ir::{self, Link, Set, Verify};
+use policy::RouteId;
 
 use crate::build::{BuildError, refuse_missing};
 use crate::conflicts;
@@ -19,7 +20,7 @@ pub struct ApiPart {
     pub(crate) mounts: Box<[PartMount]>,
     pub(crate) router: Arc<ApiRouter>,
     /// `KEY@MOUNT`, mount by mount.
-    pub(crate) route_ids: Box<[Box<str>]>,
+    pub(crate) route_ids: Box<[RouteId]>,
     pub(crate) schemes: Set<ir::Scheme>,
     pub(crate) policies: Set<ir::Policy>,
     pub(crate) treatments: Box<[ir::Treatment]>,
@@ -68,7 +69,7 @@ impl ApiPart {
         let operations = router.operations();
         let route_ids = mounts.iter().flat_map(|mount| {
             let ids = operations.iter();
-            ids.map(|operation| [&operation.key, "@", &mount.name].concat().into())
+            ids.map(|operation| RouteId::new(&operation.key, &mount.name))
         });
         Ok(Self {
             digest,
@@ -104,7 +105,7 @@ impl ApiPart {
 
     /// The ids of its routes (`KEY@MOUNT`), mount by mount: by [`crate::RouteRef::index_in_api`].
     #[must_use]
-    pub fn route_ids(&self) -> &[Box<str>] {
+    pub fn route_ids(&self) -> &[RouteId] {
         &self.route_ids
     }
 

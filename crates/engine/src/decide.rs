@@ -91,7 +91,7 @@ pub fn decide<'s>(
         } => {
             let route = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
             if twin && route.operation.trailing_slash == TrailingSlash::Redirect {
-                cx.route = route.id;
+                cx.route = Some(route.id);
                 return to_declared(route, head);
             }
             route
@@ -102,13 +102,10 @@ pub fn decide<'s>(
             return refused(&METHOD_NOT_ALLOWED, Some(allow(&methods)));
         }
     };
-    cx.route = route.id;
+    cx.route = Some(route.id);
     let treatment = route.treatment;
     // Nobody described what a separator in a path means that nobody described.
-    let splits_path = route.mount.strip_base_path
-        || route.operation.template.is_prefix()
-        || treatment.reads_path
-        || !route.operation.owns.is_described();
+    let splits_path = route.mount.strip_base_path || !route.describes_path || treatment.reads_path;
     if splits_path && has_escaped_separator(head.path()) {
         return ambiguous(route, 0);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bundle::ir::{Cidr, ListenerLimits, Operation, ProxyProtocol, Upstream};
 use policy::traffic::{circuit_breaker, retry};
-use policy::{Filter, RequestHead, StateId};
+use policy::{Filter, RequestHead, RouteId, StateId};
 
 use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
@@ -122,11 +122,13 @@ pub struct RouteRef<'s> {
     /// Dense index among the API's routes: its place in [`ApiPart::route_ids`].
     pub index_in_api: u32,
     /// `KEY@MOUNT`.
-    pub id: &'s str,
+    pub id: &'s RouteId,
     /// The API's name.
     pub api: &'s str,
     /// The operation.
     pub operation: &'s Operation,
+    /// Its template says where each segment of the path begins and ends.
+    pub describes_path: bool,
     /// The mount.
     pub mount: &'s Mount,
     /// What happens.
@@ -225,15 +227,16 @@ impl Snapshot {
     pub(crate) fn route_at<'s>(&'s self, mount: &'s Mount, operation: u32) -> RouteRef<'s> {
         let api = &self.apis[mount.api as usize];
         let index_in_api = mount.first_in_api + operation;
-        let operation = &api.router.operations()[operation as usize];
+        let brief = api.router.brief(operation);
         RouteRef {
             api_index: mount.api,
             index_in_api,
             id: &api.part.route_ids[index_in_api as usize],
             api: &api.part.name,
-            operation,
+            operation: &api.router.operations()[operation as usize],
+            describes_path: brief.describes_path,
             mount,
-            treatment: &api.treatments[operation.treatment as usize],
+            treatment: &api.treatments[brief.treatment as usize],
         }
     }
 }

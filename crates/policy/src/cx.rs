@@ -24,8 +24,8 @@ pub struct Cx<'a> {
     pub limits: &'a Limits,
     /// Credentials that must not be admitted, whichever bundle runs.
     pub revoked: &'a Revoked,
-    /// The route's stable id, for limits keyed by route.
-    pub route: &'a str,
+    /// The route's stable id, for limits keyed by route; none where nobody owns the request.
+    pub route: Option<&'a RouteId>,
     /// Who calls; set by authentication.
     pub principal: Option<Principal<'a>>,
     /// The credentials by which it was let in; set by authentication.
@@ -63,6 +63,25 @@ pub struct Principal<'a> {
     pub consumer: &'a str,
     /// The name of the scheme that was satisfied.
     pub scheme: &'a str,
+}
+
+/// A route's stable id, `KEY@MOUNT`. It is handed on as a reference to this and not to its text:
+/// where a large table is, who does not read it does not load it into the caches.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RouteId(Box<str>);
+
+impl RouteId {
+    /// The id of an operation's route at a mount.
+    #[must_use]
+    pub fn new(operation: &str, mount: &str) -> Self {
+        Self([operation, "@", mount].concat().into())
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// The counters of a process. Anonymous keys have a table of their own, so that a flood of
@@ -200,7 +219,7 @@ impl<'a> Cx<'a> {
             peer,
             client: peer,
             limits,
-            route: "",
+            route: None,
             principal: None,
             shown: Shown::default(),
             rate: None,

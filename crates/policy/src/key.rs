@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::header::HeaderName;
 use minicbor::{Decode, Encode};
 
-use crate::cx::Cx;
+use crate::cx::{Cx, RouteId};
 use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::step::StateId;
@@ -94,7 +94,10 @@ impl Reader {
                 }
                 None => by_address(),
             },
-            Self::Route => (false, known.tag(state, &[b"route", cx.route.as_bytes()])),
+            Self::Route => {
+                let route = cx.route.map_or("", RouteId::as_str);
+                (false, known.tag(state, &[b"route", route.as_bytes()]))
+            }
             Self::Header(name) => match head.headers.get(name) {
                 Some(value) => (true, anonymous.tag(state, &[b"header", value.as_bytes()])),
                 None => by_address(),

@@ -31,7 +31,9 @@ pub mod traffic;
 pub mod transform;
 pub mod upstream;
 
-pub use cx::{Charge, Cx, Held, LeaseNotice, Limits, Principal, RateNotice, Revoked, Shown};
+pub use cx::{
+    Charge, Cx, Held, LeaseNotice, Limits, Principal, RateNotice, Revoked, RouteId, Shown,
+};
 pub use head::{RequestHead, ResponseHead};
 pub use key::Key;
 pub use leases::{Lease, Leases};

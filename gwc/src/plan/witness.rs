@@ -108,7 +108,7 @@ impl Draft {
     pub(super) fn ask(&self, oracle: &Oracle) -> Option<(Option<String>, Outcome)> {
         let question = self.question(oracle)?;
         let said = oracle.ask(&question, |decided, _, _| {
-            let owner = decided.route.map(|route| route.id.to_owned());
+            let owner = decided.route.map(|route| route.id.as_str().to_owned());
             let outcome = match (&decided.verdict, &decided.route) {
                 (Verdict::Reject(refusal), _) => Outcome::Refused {
                     status: refusal.reject.status,

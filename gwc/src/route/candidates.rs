@@ -240,7 +240,7 @@ fn elsewhere(asked: Asked<'_>, nobody: bool, head: &RequestHead) -> Vec<Candidat
         let Some((route, None)) = there.first() else {
             continue;
         };
-        if !known.insert(route.id.to_owned()) {
+        if !known.insert(route.id.as_str().to_owned()) {
             continue;
         }
         let asked_host = asked.host();

@@ -17,7 +17,7 @@ pub(super) fn routes(shared: &Shared) -> Value {
     let routes = snapshot.into_iter().flat_map(|snapshot| {
         snapshot.routes().map(|route| {
             json!({
-                "id": route.id,
+                "id": route.id.as_str(),
                 "key": route.operation.key,
                 "api": route.api,
                 "mount": route.mount.name,

@@ -19,7 +19,7 @@ use bundle::ir::addresses_collide;
 use bundle::refused::Refused;
 use engine::{Assembly, Parts};
 use policy::auth::Place;
-use policy::{Revoked, Secrets, StateId};
+use policy::{Revoked, RouteId, Secrets, StateId};
 use serde_json::json;
 
 pub use crate::budget::Bounds;
@@ -266,7 +266,9 @@ impl Node {
         let names = &self.registry.names;
         let route_uids = assembly.apis.iter().map(|api| {
             let known = self.route_uids.entry(*api.digest());
-            Arc::clone(known.or_insert_with(|| names.numbers(api.route_ids())))
+            Arc::clone(
+                known.or_insert_with(|| names.numbers(api.route_ids().iter().map(RouteId::as_str))),
+            )
         });
         let route_uids = route_uids.collect();
         let upstreams = snapshot.upstreams();

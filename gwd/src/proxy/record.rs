@@ -186,7 +186,7 @@ impl Record {
             loaded.snapshot.listeners()[listener].name.as_bytes(),
         );
         if let Some(route) = &decided.route {
-            text(out, "route_id", route.id.as_bytes());
+            text(out, "route_id", route.id.as_str().as_bytes());
             text(out, "operation_id", route.operation.key.as_bytes());
             if let Some(upstream) = upstream {
                 let upstream = &loaded.snapshot.upstreams()[upstream as usize];

@@ -43,9 +43,9 @@ impl Names {
     }
 
     /// The numbers of several names, in their order.
-    pub(crate) fn numbers(&self, names: &[Box<str>]) -> Arc<[u32]> {
+    pub(crate) fn numbers<'a>(&self, names: impl Iterator<Item = &'a str>) -> Arc<[u32]> {
         let mut table = self.lock();
-        names.iter().map(|name| table.number(name)).collect()
+        names.map(|name| table.number(name)).collect()
     }
 
     /// Marks the names that are still used, and forgets those that have been gone for long.

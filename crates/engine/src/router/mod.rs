@@ -4,8 +4,10 @@
 //! API's own trie. An API's trie depends on its blob alone and is shared among snapshots; where
 //! several mounts have a candidate, the candidates are compared by the order itself.
 
+mod builder;
 mod contender;
 mod host;
+mod nodes;
 mod order;
 mod rest;
 mod trie;
@@ -13,7 +15,7 @@ mod trie;
 pub use contender::{Contender, Lost, contenders};
 pub use host::{HostPattern, HostTable, MountEntry};
 pub use order::{Step, compare_conditions, compare_segments, compare_templates};
-pub use trie::{ApiRouter, Candidate, Seen};
+pub use trie::{ApiRouter, Brief, Candidate, Seen};
 
 use http::Method;
 

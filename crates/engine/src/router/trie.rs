@@ -4,19 +4,19 @@
 //! prefix: the first leaf whose method and conditions hold is the greatest candidate. Only a
 //! table that uses priorities searches on. Each node is entered at most once per request.
 
-use bundle::ir::{Hidden, Operation, Owns, Pattern, Segment, Set, Template, TrailingSlash};
+use bundle::ir::{Hidden, Operation, Owns, Set, TrailingSlash};
 use http::Method;
 use policy::RequestHead;
-use rustc_hash::FxHashMap;
 
-use super::order;
+use super::builder::Builder;
+use super::nodes::{Arm, At, Fork, Node};
 
 /// The routing table of one API, below its mount.
 #[derive(Debug)]
 pub struct ApiRouter {
-    nodes: Box<[Node]>,
-    leaves: Box<[Leaf]>,
+    trie: Trie,
     operations: Box<[Operation]>,
+    briefs: Box<[Brief]>,
     uses_priority: bool,
     /// Who gets methods that no operation has at a template.
     undeclared: Option<u32>,
@@ -41,42 +41,27 @@ pub struct Candidate<'r> {
     pub explicit: bool,
 }
 
-#[derive(Debug, Default)]
-struct Node {
-    literals: Literals,
-    /// Literals in lower case that match in any case, sorted.
-    folded: Vec<(Box<str>, u32)>,
-    /// Greatest first.
-    patterns: Vec<(Pattern, u32)>,
-    parameter: Option<u32>,
-    /// A template ends here.
-    end: Option<u32>,
-    /// A prefix ends here.
-    rest: Option<u32>,
+/// What every request reads of its operation. Eight of them share a line, where an operation takes
+/// two.
+#[derive(Clone, Copy, Debug)]
+pub struct Brief {
+    /// Its [`Operation::treatment`].
+    pub treatment: u32,
+    /// Its template says where each segment of the path begins and ends: it is neither a prefix nor
+    /// an operation that gets the rest.
+    pub describes_path: bool,
 }
 
-/// Edges with literals: most nodes have one or none, a few have thousands.
-#[derive(Debug, Default)]
-enum Literals {
-    #[default]
-    None,
-    One(Box<str>, u32),
-    Many(FxHashMap<Box<str>, u32>),
-}
-
-/// Operations with one template. Within a method: the greatest priority first, then those that are
-/// declared here before the twins of others, then the greatest conditions.
-#[derive(Debug, Default)]
-struct Leaf(Vec<Arm>);
-
-/// An operation of a leaf.
+/// The templates, with the operations at their ends.
 #[derive(Debug)]
-struct Arm {
-    method: Method,
-    /// Its index in [`ApiRouter::operations`].
-    operation: u32,
-    /// Whether the leaf differs from its template by the final slash.
-    twin: bool,
+pub(super) struct Trie {
+    /// The root first.
+    pub(super) nodes: Box<[Node]>,
+    pub(super) forks: Box<[Fork]>,
+    pub(super) arms: Box<[Arm]>,
+    pub(super) texts: Box<[u8]>,
+    /// Those of the operations, each once.
+    pub(super) methods: Box<[Method]>,
 }
 
 // === impl ApiRouter ===
@@ -112,10 +97,7 @@ impl ApiRouter {
     fn of_operations(operations: Set<Operation>) -> Result<Self, RouteConflict> {
         let operations: Box<[Operation]> = operations.into_vec().into();
         let (mut undeclared, mut unmatched) = (None, None);
-        let mut builder = Builder {
-            nodes: vec![Node::default()],
-            leaves: Vec::new(),
-        };
+        let mut builder = Builder::new();
         for (index, operation) in (0u32..).zip(&operations) {
             let rest = match operation.owns {
                 Owns::Described => None,
@@ -133,31 +115,12 @@ impl ApiRouter {
             }
             let method = Method::from_bytes(operation.method.as_bytes())
                 .map_err(|_| RouteConflict::method(operation))?;
-            let twin = operation.template.twin();
-            let twin = twin.filter(|_| operation.trailing_slash != TrailingSlash::Strict);
-            let declared = (Some(&operation.template), false);
-            for (template, twin) in [declared, (twin.as_ref(), true)] {
-                let Some(template) = template else { continue };
-                let leaf = builder.leaf(template);
-                builder.leaves[leaf as usize].0.push(Arm {
-                    method: method.clone(),
-                    operation: index,
-                    twin,
-                });
-            }
-        }
-        for leaf in &mut builder.leaves {
-            leaf.sort(&operations)?;
-        }
-        for node in &mut builder.nodes {
-            node.patterns.sort_by(|(a, _), (b, _)| {
-                order::compare_segments(&Segment::Pattern(b.clone()), &Segment::Pattern(a.clone()))
-            });
+            builder.add(index, operation, &method);
         }
         let uses_priority = operations.iter().any(|operation| operation.priority != 0);
         Ok(Self {
-            nodes: builder.nodes.into(),
-            leaves: builder.leaves.into(),
+            trie: builder.build(&operations)?,
+            briefs: operations.iter().map(Brief::of).collect(),
             operations,
             uses_priority,
             undeclared,
@@ -170,6 +133,15 @@ impl ApiRouter {
     #[must_use]
     pub fn operations(&self) -> &[Operation] {
         &self.operations
+    }
+
+    /// What every request reads of the operation with this index.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[must_use]
+    pub fn brief(&self, operation: u32) -> Brief {
+        self.briefs[operation as usize]
     }
 
     /// The operation that gets methods which no operation has at a template.
@@ -194,18 +166,23 @@ impl ApiRouter {
     /// the base path (empty or `/…`).
     #[must_use]
     pub fn find(&self, below: &str, head: &RequestHead) -> Option<Candidate<'_>> {
+        let asked = self.trie.method(&head.method);
+        let get = match head.method {
+            // HEAD falls back to GET.
+            Method::HEAD => self.trie.method(&Method::GET),
+            _ => None,
+        };
         let mut best: Option<Candidate<'_>> = None;
-        self.walk(0, rest_of(below), &mut |leaf| {
-            let Some(arm) = leaf.owner(&self.operations, head) else {
+        self.trie.walk(rest_of(below), &mut |arms| {
+            let Some(arm) = self.owner(arms, (asked, get), head) else {
                 return Walk::On;
             };
-            let operation = &self.operations[arm.operation as usize];
             let candidate = Candidate {
                 index: arm.operation,
-                operation,
-                priority: operation.priority,
+                operation: &self.operations[arm.operation as usize],
+                priority: self.priority(arm),
                 twin: arm.twin,
-                explicit: arm.method == head.method,
+                explicit: Some(arm.method) == asked,
             };
             if best
                 .as_ref()
@@ -222,67 +199,50 @@ impl ApiRouter {
         best
     }
 
+    /// The operation of a template that owns a request whose path matches; it asks for the first of
+    /// the methods, and does with the second.
+    fn owner<'r>(
+        &self,
+        arms: &'r [Arm],
+        (asked, second): (Option<u32>, Option<u32>),
+        head: &RequestHead,
+    ) -> Option<&'r Arm> {
+        let by_method = |method: Option<u32>| {
+            let mut own = arms.iter().filter(|arm| Some(arm.method) == method);
+            own.find(|arm| !arm.conditional || self.conditions_hold(arm, head))
+        };
+        match (by_method(asked), by_method(second)) {
+            (Some(own), Some(second)) if self.priority(second) > self.priority(own) => Some(second),
+            (own, second) => own.or(second),
+        }
+    }
+
+    fn conditions_hold(&self, arm: &Arm, head: &RequestHead) -> bool {
+        let conditions = &self.operations[arm.operation as usize].conditions;
+        policy::conditions::hold(conditions, &head.headers, head.query())
+    }
+
+    fn priority(&self, arm: &Arm) -> i32 {
+        if self.uses_priority {
+            self.operations[arm.operation as usize].priority
+        } else {
+            0
+        }
+    }
+
     /// Every operation whose template matches, whatever its method and conditions.
     pub fn matching<'r>(&'r self, below: &str, see: &mut dyn FnMut(&Seen<'r>)) {
-        self.walk(0, rest_of(below), &mut |leaf| {
-            for arm in &leaf.0 {
+        self.trie.walk(rest_of(below), &mut |arms| {
+            for arm in arms {
                 see(&Seen {
                     index: arm.operation,
                     operation: &self.operations[arm.operation as usize],
-                    method: &arm.method,
+                    method: &self.trie.methods[arm.method as usize],
                     twin: arm.twin,
                 });
             }
             Walk::On
         });
-    }
-
-    /// The leaves that match, greatest template first.
-    fn walk<'r>(
-        &'r self,
-        node: u32,
-        rest: Option<&str>,
-        see: &mut dyn FnMut(&'r Leaf) -> Walk,
-    ) -> Walk {
-        let node = &self.nodes[node as usize];
-        let mut visit =
-            |leaf: Option<u32>| leaf.map_or(Walk::On, |leaf| see(&self.leaves[leaf as usize]));
-        let Some(text) = rest else {
-            return match visit(node.end) {
-                Walk::Stop => Walk::Stop,
-                Walk::On => visit(node.rest),
-            };
-        };
-        let (segment, tail) = match memchr::memchr(b'/', text.as_bytes()) {
-            Some(at) => (&text[..at], Some(&text[at + 1..])),
-            None => (text, None),
-        };
-        if let Some(next) = node.literals.get(segment)
-            && let Walk::Stop = self.walk(next, tail, see)
-        {
-            return Walk::Stop;
-        }
-        if !node.folded.is_empty()
-            && let Some(next) = folded(&node.folded, segment)
-            && let Walk::Stop = self.walk(next, tail, see)
-        {
-            return Walk::Stop;
-        }
-        for (pattern, next) in &node.patterns {
-            if pattern.matches(segment)
-                && let Walk::Stop = self.walk(*next, tail, see)
-            {
-                return Walk::Stop;
-            }
-        }
-        if let Some(next) = node.parameter
-            && !segment.is_empty()
-            && let Walk::Stop = self.walk(next, tail, see)
-        {
-            return Walk::Stop;
-        }
-        node.rest
-            .map_or(Walk::On, |leaf| see(&self.leaves[leaf as usize]))
     }
 }
 
@@ -323,154 +283,94 @@ enum Walk {
     Stop,
 }
 
-/// The edge of a segment whose case does not count; `edges` are sorted and in lower case.
-fn folded(edges: &[(Box<str>, u32)], segment: &str) -> Option<u32> {
-    let lower = || segment.bytes().map(|byte| byte.to_ascii_lowercase());
-    let found = edges.binary_search_by(|(text, _)| text.bytes().cmp(lower()));
-    found.ok().map(|at| edges[at].1)
-}
-
 /// What a walk begins with: the text behind the first slash, or nothing.
 fn rest_of(below: &str) -> Option<&str> {
     below.strip_prefix('/')
 }
 
-// === impl Literals ===
+// === impl Brief ===
 
-impl Literals {
-    fn get(&self, segment: &str) -> Option<u32> {
-        match self {
-            Self::None => None,
-            Self::One(text, next) => (**text == *segment).then_some(*next),
-            Self::Many(map) => map.get(segment).copied(),
-        }
-    }
-
-    fn insert(&mut self, text: &str, next: u32) {
-        match std::mem::take(self) {
-            Self::None => *self = Self::One(text.into(), next),
-            Self::One(first, at) => {
-                *self = Self::Many(FxHashMap::from_iter([(first, at), (text.into(), next)]))
-            }
-            Self::Many(mut map) => {
-                map.insert(text.into(), next);
-                *self = Self::Many(map);
-            }
+impl Brief {
+    fn of(operation: &Operation) -> Self {
+        Self {
+            treatment: operation.treatment,
+            describes_path: !operation.template.is_prefix() && operation.owns.is_described(),
         }
     }
 }
 
-// === impl Leaf ===
+// === impl Trie ===
 
-impl Leaf {
-    /// The operation that owns a request whose path matches. HEAD falls back to GET.
-    fn owner(&self, operations: &[Operation], head: &RequestHead) -> Option<&Arm> {
-        let by_method = |method: &Method| {
-            let mut arms = self.0.iter().filter(|arm| arm.method == *method);
-            arms.find(|arm| {
-                let conditions = &operations[arm.operation as usize].conditions;
-                conditions.is_empty()
-                    || policy::conditions::hold(conditions, &head.headers, head.query())
-            })
-        };
-        let own = by_method(&head.method);
-        if head.method != Method::HEAD {
-            return own;
-        }
-        let priority = |arm: &Arm| operations[arm.operation as usize].priority;
-        match (own, by_method(&Method::GET)) {
-            (Some(own), Some(get)) if priority(get) > priority(own) => Some(get),
-            (own, get) => own.or(get),
-        }
+impl Trie {
+    /// What stands in the arms for a method; none where no operation has it.
+    fn method(&self, method: &Method) -> Option<u32> {
+        let found = self.methods.iter().position(|own| own == method);
+        found.map(|at| at as u32)
     }
 
-    fn sort(&mut self, operations: &[Operation]) -> Result<(), RouteConflict> {
-        let operation = |arm: &Arm| &operations[arm.operation as usize];
-        let compare = |a: &Arm, b: &Arm| {
-            let (left, right) = (operation(a), operation(b));
-            right
-                .priority
-                .cmp(&left.priority)
-                .then_with(|| a.twin.cmp(&b.twin))
-                .then_with(|| order::compare_conditions(&right.conditions, &left.conditions))
-        };
-        self.0.sort_by(|a, b| {
-            a.method
-                .as_str()
-                .cmp(b.method.as_str())
-                .then_with(|| compare(a, b))
-        });
-        for pair in self.0.windows(2) {
-            let (a, b) = (operation(&pair[0]), operation(&pair[1]));
-            if pair[0].method == pair[1].method && compare(&pair[0], &pair[1]).is_eq() {
-                return Err(RouteConflict {
-                    first: a.key.clone(),
-                    second: b.key.clone(),
-                });
-            }
-        }
-        Ok(())
-    }
-}
-
-struct Builder {
-    nodes: Vec<Node>,
-    leaves: Vec<Leaf>,
-}
-
-impl Builder {
-    /// The leaf of a template; made where it is new.
-    fn leaf(&mut self, template: &Template) -> u32 {
-        let mut at = 0u32;
-        for segment in template.segments() {
-            at = self.child(at, segment);
-        }
-        let fresh = u32::try_from(self.leaves.len()).expect("fewer than 2^32 templates");
-        let node = &mut self.nodes[at as usize];
-        let slot = if template.is_prefix() {
-            &mut node.rest
-        } else {
-            &mut node.end
-        };
-        match *slot {
-            Some(leaf) => leaf,
-            None => {
-                *slot = Some(fresh);
-                self.leaves.push(Leaf::default());
-                fresh
-            }
-        }
+    /// The operations of each template that matches, greatest template first.
+    fn walk<'r>(&'r self, rest: Option<&str>, see: &mut dyn FnMut(&'r [Arm]) -> Walk) -> Walk {
+        self.walk_from(&self.nodes[0], rest, see)
     }
 
-    fn child(&mut self, at: u32, segment: &Segment) -> u32 {
-        let fresh = u32::try_from(self.nodes.len()).expect("fewer than 2^32 nodes");
-        let node = &mut self.nodes[at as usize];
-        let known = match segment {
-            Segment::Literal(text) => node.literals.get(text),
-            Segment::Folded(text) => folded(&node.folded, text),
-            Segment::Parameter(_) => node.parameter,
-            // Names do not tell requests apart.
-            Segment::Pattern(pattern) => node
-                .patterns
-                .iter()
-                .find(|(other, _)| {
-                    other.erased() == pattern.erased() && other.folded == pattern.folded
-                })
-                .map(|(_, next)| *next),
+    fn walk_from<'r>(
+        &'r self,
+        node: &'r Node,
+        rest: Option<&str>,
+        see: &mut dyn FnMut(&'r [Arm]) -> Walk,
+    ) -> Walk {
+        let fork = node.fork.map(|at| &self.forks[at.index()]);
+        let Some(text) = rest else {
+            return match self.visit(node.end, see) {
+                Walk::Stop => Walk::Stop,
+                Walk::On => self.visit(fork.and_then(|fork| fork.rest), see),
+            };
         };
-        if let Some(known) = known {
-            return known;
+        let (segment, tail) = match memchr::memchr(b'/', text.as_bytes()) {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
+            None => (text, None),
+        };
+        let child = |at: At| &self.nodes[at.index()];
+        let named = |child: &&Node| child.label.is(segment, &self.texts);
+        if let Some(next) = node.literal.map(child).filter(named)
+            && let Walk::Stop = self.walk_from(next, tail, see)
+        {
+            return Walk::Stop;
         }
-        match segment {
-            Segment::Literal(text) => node.literals.insert(text, fresh),
-            Segment::Folded(text) => {
-                let at = node.folded.partition_point(|(other, _)| **other < **text);
-                node.folded.insert(at, (text.as_str().into(), fresh));
+        if let Some(fork) = fork {
+            if let Some(next) = fork.literals.find(segment).map(child).find(named)
+                && let Walk::Stop = self.walk_from(next, tail, see)
+            {
+                return Walk::Stop;
             }
-            Segment::Parameter(_) => node.parameter = Some(fresh),
-            Segment::Pattern(pattern) => node.patterns.push((pattern.clone(), fresh)),
+            if let Some(next) = fork.folded(segment)
+                && let Walk::Stop = self.walk_from(child(next), tail, see)
+            {
+                return Walk::Stop;
+            }
+            for (pattern, next) in &fork.patterns {
+                if pattern.matches(segment)
+                    && let Walk::Stop = self.walk_from(child(*next), tail, see)
+                {
+                    return Walk::Stop;
+                }
+            }
         }
-        self.nodes.push(Node::default());
-        fresh
+        if let Some(next) = node.parameter
+            && !segment.is_empty()
+            && let Walk::Stop = self.walk_from(child(next), tail, see)
+        {
+            return Walk::Stop;
+        }
+        self.visit(fork.and_then(|fork| fork.rest), see)
+    }
+
+    /// Shows the operations of a template, if one ends here.
+    fn visit<'r>(&'r self, first: Option<At>, see: &mut dyn FnMut(&'r [Arm]) -> Walk) -> Walk {
+        let Some(first) = first else {
+            return Walk::On;
+        };
+        let arms = &self.arms[first.index()..];
+        see(&arms[..arms[0].count as usize])
     }
 }

@@ -306,7 +306,10 @@ fn asked(snapshot: &Snapshot, path: &str, authorization: Option<&str>) -> (Optio
         }
         Verdict::Reject(refusal) => refusal.reject.status.to_string(),
     };
-    (decided.route.map(|route| route.id.to_owned()), told)
+    (
+        decided.route.map(|route| route.id.as_str().to_owned()),
+        told,
+    )
 }
 
 fn assert_decides(snapshot: &Snapshot, street: &Street) {

@@ -139,6 +139,55 @@ fn the_trie_answers_as_matchit_does_where_both_speak_alike() {
     assert!(compared > 100_000);
 }
 
+#[test]
+fn literals_of_any_length_and_number_are_told_apart() {
+    let long = "abcdefghijklmnopqrstuvwxyz-and-so-on";
+    let lengths = (1..=long.len()).map(|length| long[..length].to_owned());
+    let numbers = (0..300).map(|number| format!("svc{number}"));
+    let names: Vec<String> = lengths.chain(numbers).collect();
+    // Several beside each other, and one behind the other.
+    let templates = |name: &String| [format!("/{name}"), format!("/{name}/{name}/{{}}/{long}")];
+    let route = |template: &String| Route {
+        key: template.clone(),
+        mount: 0,
+        method: "GET",
+        template: template.clone(),
+        prefix: false,
+        priority: 0,
+        conditions: Vec::new(),
+        folded: false,
+        twin: false,
+        base: String::new(),
+    };
+    let routes: Vec<Route> = names
+        .iter()
+        .flat_map(templates)
+        .map(|one| route(&one))
+        .collect();
+    let table = build(&routes, &[""]).expect("no two templates are alike");
+    let answer = |path: &str| {
+        table.answer(&head(&Request {
+            method: "GET",
+            path: path.to_owned(),
+            header: None,
+            query: None,
+        }))
+    };
+    for route in &routes {
+        let path = route.template.replace("{}", "x");
+        assert_eq!(answer(&path), Answer::Owner(route.key.clone()));
+        for other in [
+            format!("{path}~"),
+            format!("{path}!"),
+            path.replacen('/', "/~", 1),
+        ] {
+            assert_eq!(answer(&other), Answer::Nothing, "{other:?}");
+        }
+    }
+    assert_eq!(answer("/svc300"), Answer::Nothing);
+    assert_eq!(answer(&format!("/{long}o")), Answer::Nothing);
+}
+
 /// The engine's table with the keys by mount and index.
 struct Table {
     hosts: HostTable,
