@@ -1,11 +1,10 @@
 //! Numbers by their labels as the families that Prometheus reads.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 
 use prometheus::proto;
 
-use crate::telemetry::shard::{BOUNDS_NS, Histogram};
+use crate::telemetry::shard::{BOUNDS_NS, Counted};
 
 /// Histograms by their labels.
 pub(crate) type Histograms = BTreeMap<Vec<(&'static str, String)>, Sum>;
@@ -20,11 +19,11 @@ pub(crate) struct Sum {
 }
 
 impl Sum {
-    pub(crate) fn add(&mut self, histogram: &Histogram) {
-        for (sum, bucket) in self.buckets.iter_mut().zip(&histogram.buckets) {
-            *sum += bucket.load(Ordering::Relaxed);
+    pub(crate) fn add(&mut self, counted: &Counted) {
+        for (sum, count) in self.buckets.iter_mut().zip(counted.buckets) {
+            *sum += count;
         }
-        self.sum_ns += histogram.sum_ns.load(Ordering::Relaxed);
+        self.sum_ns += counted.sum_ns;
     }
 
     fn proto(&self) -> proto::Histogram {

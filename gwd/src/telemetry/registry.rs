@@ -223,11 +223,14 @@ impl Registry {
                 ("url_scheme", if tls { "https" } else { "http" }.into()),
                 ("error_type", error.0.into()),
             ];
-            durations.entry(labels).or_default().add(&requests.duration);
+            durations
+                .entry(labels)
+                .or_default()
+                .add(&requests.durations());
             overheads
                 .entry(vec![("http_route", route)])
                 .or_default()
-                .add(&requests.overhead);
+                .add(&requests.overheads());
         }
         families.push(histograms(
             "http_server_request_duration_seconds",
@@ -275,7 +278,7 @@ impl Registry {
                 ("http_response_status_code", status_label(status)),
                 ("error_type", error.0.into()),
             ];
-            calls.entry(labels).or_default().add(histogram);
+            calls.entry(labels).or_default().add(&histogram.counted());
         }
         families.push(histograms(
             "http_client_request_duration_seconds",
@@ -462,7 +465,7 @@ impl Registry {
             ),
         ] {
             let mut sum = Sum::default();
-            sum.add(&seconds.0);
+            sum.add(&seconds.0.counted());
             families.push(histograms(
                 name,
                 help,

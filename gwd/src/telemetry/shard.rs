@@ -63,8 +63,15 @@ pub(crate) struct Label(pub(crate) &'static str);
 /// A histogram with one writer.
 #[derive(Debug, Default)]
 pub(crate) struct Histogram {
-    pub(crate) buckets: [AtomicU64; BOUNDS_NS.len() + 1],
-    pub(crate) sum_ns: AtomicU64,
+    buckets: [AtomicU64; BOUNDS_NS.len() + 1],
+    sum_ns: AtomicU64,
+}
+
+/// What a histogram has counted.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) buckets: [u64; BOUNDS_NS.len() + 1],
+    pub(crate) sum_ns: u64,
 }
 
 /// What names a series of requests.
@@ -82,11 +89,22 @@ pub(crate) struct RequestKey {
     pub(crate) error: Label,
 }
 
-/// What is counted for it.
+/// What is counted for it: two histograms, cell by cell, so that a request that takes less than
+/// 2.5 ms writes to one line and not to four. With ten thousand routes, each is one that no cache
+/// has.
 #[derive(Debug, Default)]
+#[repr(C, align(64))]
 pub(crate) struct RequestSeries {
-    pub(crate) duration: Histogram,
-    pub(crate) overhead: Histogram,
+    duration_sum_ns: AtomicU64,
+    overhead_sum_ns: AtomicU64,
+    buckets: [Both; BOUNDS_NS.len() + 1],
+}
+
+/// One bucket of both.
+#[derive(Debug, Default)]
+struct Both {
+    duration: AtomicU64,
+    overhead: AtomicU64,
 }
 
 /// What names a series of calls to an upstream.
@@ -171,8 +189,7 @@ impl Shard {
             self.announce(Announced::Requests(key, Arc::clone(&series)));
             series
         });
-        series.duration.observe(duration_ns);
-        series.overhead.observe(overhead_ns);
+        series.observe(duration_ns, overhead_ns);
     }
 
     /// A call to an upstream ended with its response's head or a failure.
@@ -295,12 +312,49 @@ impl std::hash::Hash for Label {
 
 impl Histogram {
     pub(crate) fn observe(&self, ns: u64) {
-        let bucket = BOUNDS_NS
-            .iter()
-            .position(|bound| ns <= *bound)
-            .unwrap_or(BOUNDS_NS.len());
-        add(&self.buckets[bucket], 1);
+        add(&self.buckets[bucket(ns)], 1);
         add(&self.sum_ns, ns);
+    }
+
+    /// What it has counted so far.
+    pub(crate) fn counted(&self) -> Counted {
+        Counted {
+            buckets: self.buckets.each_ref().map(value),
+            sum_ns: value(&self.sum_ns),
+        }
+    }
+}
+
+/// The bucket of a time.
+fn bucket(ns: u64) -> usize {
+    let found = BOUNDS_NS.iter().position(|bound| ns <= *bound);
+    found.unwrap_or(BOUNDS_NS.len())
+}
+
+// === impl RequestSeries ===
+
+impl RequestSeries {
+    fn observe(&self, duration_ns: u64, overhead_ns: u64) {
+        add(&self.buckets[bucket(duration_ns)].duration, 1);
+        add(&self.duration_sum_ns, duration_ns);
+        add(&self.buckets[bucket(overhead_ns)].overhead, 1);
+        add(&self.overhead_sum_ns, overhead_ns);
+    }
+
+    /// How long requests took.
+    pub(crate) fn durations(&self) -> Counted {
+        Counted {
+            buckets: self.buckets.each_ref().map(|both| value(&both.duration)),
+            sum_ns: value(&self.duration_sum_ns),
+        }
+    }
+
+    /// How long the gateway itself took for them.
+    pub(crate) fn overheads(&self) -> Counted {
+        Counted {
+            buckets: self.buckets.each_ref().map(|both| value(&both.overhead)),
+            sum_ns: value(&self.overhead_sum_ns),
+        }
     }
 }
 
@@ -316,6 +370,10 @@ impl PoolGauge {
         let value = self.idle.load(Ordering::Relaxed) + change;
         self.idle.store(value, Ordering::Relaxed);
     }
+}
+
+fn value(cell: &AtomicU64) -> u64 {
+    cell.load(Ordering::Relaxed)
 }
 
 /// Only the worker that owns a cell writes it, so no read-modify-write is needed.
