@@ -18,13 +18,13 @@ pub fn field(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
 /// The field that tells how long a body is.
 pub fn content_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"content-length: ");
-    number(length, 10, out);
+    number::<10>(length, out);
     out.extend_from_slice(b"\r\n");
 }
 
 /// The line before so many bytes of a chunk; behind them comes one more line end.
 pub fn chunk_line(length: usize, out: &mut Vec<u8>) {
-    number(length as u64, 16, out);
+    number::<16>(length as u64, out);
     out.extend_from_slice(b"\r\n");
 }
 
@@ -37,14 +37,14 @@ pub fn chunked_end(trailers: Option<&HeaderMap>, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// A number in a base, without the machinery of formatting.
-fn number(mut value: u64, base: u64, out: &mut Vec<u8>) {
+/// A number in a base, without the machinery of formatting and without dividing.
+fn number<const BASE: u64>(mut value: u64, out: &mut Vec<u8>) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     loop {
         at -= 1;
-        digits[at] = b"0123456789abcdef"[usize::try_from(value % base).unwrap_or(0)];
-        value /= base;
+        digits[at] = b"0123456789abcdef"[usize::try_from(value % BASE).unwrap_or(0)];
+        value /= BASE;
         if value == 0 {
             break;
         }

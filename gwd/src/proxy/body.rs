@@ -91,7 +91,7 @@ pub(crate) struct Download {
     broken: Option<CallError>,
     lease: Option<Lease>,
     progress: Option<Rc<Progress>>,
-    record: Record,
+    record: Box<Record>,
     pace: Pace,
     /// A gRPC call that has not been told how it ended.
     owes_status: bool,
@@ -280,7 +280,7 @@ impl Download {
         incoming: transport::Incoming,
         lease: Lease,
         progress: Option<Rc<Progress>>,
-        record: Record,
+        record: Box<Record>,
         owes_status: bool,
     ) -> Box<Self> {
         let pace = Pace::new(&record.stream().worker.shared.patience);

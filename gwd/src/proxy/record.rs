@@ -75,11 +75,12 @@ struct Call {
 }
 
 impl Record {
-    pub(crate) fn begin(stream: &Rc<Stream>, request: &Request<Incoming>) -> Self {
+    /// It stays where it is made: whoever has the exchange next is given a pointer.
+    pub(crate) fn begin(stream: &Rc<Stream>, request: &Request<Incoming>) -> Box<Self> {
         let worker = &stream.worker;
         let method = method_index(request.method());
         worker.shard.active(method, 1);
-        let mut record = Self {
+        let mut record = Box::new(Self {
             stream: Rc::clone(stream),
             started_ns: worker.shared.clock.now_ns(),
             method,
@@ -101,7 +102,7 @@ impl Record {
             bytes_out: 0,
             line: None,
             leases: policy::Held::default(),
-        };
+        });
         let is_grpc = grpc::is_grpc(request.headers());
         stream.is_grpc.set(is_grpc);
         if is_grpc && let Some(wait_ms) = grpc::timeout_ms(request.headers()) {

@@ -26,6 +26,7 @@ use crate::proxy::tunnel::Tunnel;
 use crate::proxy::websocket;
 use crate::telemetry::process::Shed;
 use crate::upstream::send::Answered;
+use crate::upstream::transport;
 use crate::upstream::upgrade::Switched;
 use crate::worker::View;
 
@@ -69,7 +70,7 @@ pub(crate) struct Made {
 /// Its body.
 pub(crate) enum MadeBody {
     Own(Bytes),
-    Upstream(Box<Answered>),
+    Upstream(Answered),
     /// None: the connection, or the stream, is a tunnel from here on.
     Tunnel(Box<Switched>),
 }
@@ -148,7 +149,7 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     Ok(Made {
         status,
         headers,
-        body: MadeBody::Upstream(Box::new(answered)),
+        body: MadeBody::Upstream(answered),
         title: None,
         close: false,
     })
@@ -290,7 +291,7 @@ pub(crate) fn failed(failure: &Failure, request_id: &HeaderValue, record: &mut R
 pub(crate) fn refused_at_edge(
     reject: &'static Reject,
     view: &View,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Response<ResponseBody> {
     // An id of ours: who sends such a head is believed nothing.
     let request_id = record.stream().worker.random.request_id(record.unix_ms());
@@ -316,7 +317,7 @@ pub(crate) fn refused_at_edge(
 
 /// No version runs yet.
 #[cold]
-pub(crate) fn nothing_runs(mut record: Record) -> Response<ResponseBody> {
+pub(crate) fn nothing_runs(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&NOTHING_RUNS, "gateway".into());
     let mut made = problem(
         NOTHING_RUNS.status,
@@ -331,7 +332,7 @@ pub(crate) fn nothing_runs(mut record: Record) -> Response<ResponseBody> {
 
 /// The process has too little of something for this request.
 #[cold]
-pub(crate) fn overloaded(what: Shed, mut record: Record) -> Response<ResponseBody> {
+pub(crate) fn overloaded(what: Shed, mut record: Box<Record>) -> Response<ResponseBody> {
     record.stream().worker.counters().shed(what);
     record.refused(&OVERLOAD, "gateway".into());
     let mut made = problem(
@@ -349,7 +350,7 @@ pub(crate) fn overloaded(what: Shed, mut record: Record) -> Response<ResponseBod
 
 /// The running version has no such listener any more.
 #[cold]
-pub(crate) fn listener_gone(mut record: Record) -> Response<ResponseBody> {
+pub(crate) fn listener_gone(mut record: Box<Record>) -> Response<ResponseBody> {
     record.refused(&LISTENER_GONE, "gateway".into());
     let mut made = problem(
         LISTENER_GONE.status,
@@ -389,7 +390,7 @@ pub(crate) fn panicked(stream: &Stream) -> Response<ResponseBody> {
 }
 
 /// The finished response; its body carries the record to the end.
-pub(crate) fn send(mut made: Made, mut record: Record) -> Response<ResponseBody> {
+pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<ResponseBody> {
     let mut owes_status = false;
     if record.stream().is_grpc.get() {
         owes_status = grpc_head(&mut made, &mut record);
@@ -409,15 +410,15 @@ pub(crate) fn send(mut made: Made, mut record: Record) -> Response<ResponseBody>
         headers.insert(CONNECTION, CLOSE);
     }
     let body = match body {
-        MadeBody::Own(bytes) => ResponseBody::Own(bytes, Some(Box::new(record))),
+        MadeBody::Own(bytes) => ResponseBody::Own(bytes, Some(record)),
         MadeBody::Upstream(answered) => {
             let Answered {
-                response,
+                mut response,
                 lease,
                 progress,
-            } = *answered;
+            } = answered;
             ResponseBody::Download(Download::new(
-                response.into_body(),
+                std::mem::replace(response.body_mut(), transport::Incoming::Gone),
                 lease,
                 progress,
                 record,
@@ -459,7 +460,7 @@ fn tunnel(
     switched: Switched,
     status: StatusCode,
     mut headers: HeaderMap,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Response<ResponseBody> {
     let Switched {
         carrier,

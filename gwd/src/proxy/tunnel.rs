@@ -41,7 +41,7 @@ pub(crate) struct Tunnel {
     pub(crate) upstream: Carrier,
     /// What the upstream sent behind its head.
     pub(crate) early: bytes::Bytes,
-    pub(crate) record: Record,
+    pub(crate) record: Box<Record>,
     /// What let the client in. Where it is withdrawn, the tunnel ends.
     pub(crate) shown: Shown,
     /// Given back when it ends.
@@ -100,7 +100,7 @@ async fn carry(
     mut upstream: impl AsyncRead + AsyncWrite + Unpin,
     early: &[u8],
     answered: bytes::Bytes,
-    mut record: Record,
+    mut record: Box<Record>,
     mut pass: Pass,
 ) {
     let stream = record.stream_rc();

@@ -197,7 +197,7 @@ impl Copies {
         };
         deadline.set(worker.shared.clock.now_ms() + self.timeout_ms);
         let call = Call {
-            head: Outbound::whole(&head),
+            head: &mut Outbound::whole(&head),
             body: match body.is_empty() {
                 true => RequestBody::Empty,
                 false => RequestBody::Copy(Some(body)),
@@ -206,7 +206,7 @@ impl Copies {
         };
         let answered = in_time(&deadline, lease.begin(call).answer(None)).await;
         let response = match answered {
-            Some(Ok(response)) => response,
+            Some(Ok(response)) => *response,
             Some(Err(_)) => return "failed",
             None => return "timeout",
         };

@@ -282,7 +282,7 @@ impl Pool {
         }
         let mut shared = shared.iter();
         let roomy = shared.find(|(number, one)| *number > behind && one.has_room());
-        roomy.map(|(_, one)| self.lease(Transport::Http2(one.clone()), self.round.get()))
+        roomy.map(|(_, one)| self.lease(Transport::Http2(Box::new(one.clone())), self.round.get()))
     }
 
     /// How many shared connections were made so far.
@@ -298,7 +298,7 @@ impl Pool {
 
     /// A connection of HTTP/2 that has just been opened; others may use it, too.
     pub(crate) fn shared(self: &Rc<Self>, connection: http2::Connection, round: u64) -> Lease {
-        let lease = self.lease(Transport::Http2(connection.clone()), round);
+        let lease = self.lease(Transport::Http2(Box::new(connection.clone())), round);
         self.leave_behind();
         if round == self.round.get() {
             self.made.set(self.made.get() + 1);
@@ -379,13 +379,13 @@ impl Lease {
     }
 
     /// Puts a request on the connection, which is with it and its response from then on.
-    pub(crate) fn begin(&mut self, call: Call<'_>) -> Begun {
+    pub(crate) fn begin(&mut self, call: Call<'_, '_>) -> Begun {
         let transport = self.transport.take().expect("a lease is called once");
-        transport.begin(match self.pool.proxy {
+        if self.pool.proxy.is_some() {
             // So that it is the upstream that ends it.
-            Some(_) => call.closing(),
-            None => call,
-        })
+            call.head.close();
+        }
+        transport.begin(call)
     }
 
     /// Asks for a tunnel on a connection of HTTP/2, which others use, too.

@@ -15,7 +15,6 @@ use crate::proxy::incoming::Incoming;
 use bundle::ir;
 use engine::edge::X_GATEWAY_ATTEMPT;
 use engine::{RouteRef, forward};
-use http::Response;
 use http::header::{HeaderMap, HeaderValue, SET_COOKIE};
 use policy::traffic::circuit_breaker::Scope;
 use policy::traffic::retry::Checked;
@@ -58,7 +57,7 @@ pub(crate) struct Outgoing<'a, 's> {
 
 /// What came back: the response's head, with all that its body needs.
 pub(crate) struct Answered {
-    pub(crate) response: Response<transport::Incoming>,
+    pub(crate) response: transport::Answer,
     pub(crate) lease: Lease,
     pub(crate) progress: Option<Rc<Progress>>,
 }
@@ -80,6 +79,11 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         repeatable,
     };
     let source = Source::take(out.body, out.stream, retry, out.expects_continue).await?;
+    let seen_ns = match source {
+        // Nothing has been waited for since the request's head.
+        Source::None => record.started_ns(),
+        Source::Kept(_) | Source::Stream { .. } => out.stream.worker.shared.clock.now_ns(),
+    };
     let mut call = Call {
         sending: Sending {
             stream: out.stream,
@@ -94,7 +98,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         tried: Tried::default(),
         way,
         head: out.head,
-        seen_ns: 0,
+        seen_ns,
         dialled_ns: None,
     };
     // What can be sent again is kept, head and body; the rest goes once.
@@ -151,6 +155,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         };
         record.retried(why);
         call.wait(wait_ms).await;
+        call.look();
     }
 }
 
@@ -206,15 +211,15 @@ enum Reuse {
 
 /// What a try brought.
 struct Reply {
-    response: Response<transport::Incoming>,
+    response: transport::Answer,
     lease: Lease,
     target: usize,
 }
 
 impl Reply {
     /// Another try follows: the connection is kept where nothing is left to be read.
-    fn give_up(self, now_ms: u64) {
-        self.lease.give_back(&mut self.response.into_body(), now_ms);
+    fn give_up(mut self, now_ms: u64) {
+        self.lease.give_back(self.response.body_mut(), now_ms);
     }
 }
 
@@ -231,7 +236,7 @@ impl Call<'_, '_> {
 
     /// One try: whoever limits or judges is asked before and told afterwards.
     async fn attempt(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
-        let began_ns = self.look();
+        let began_ns = self.seen_ns;
         let fuses = Fuses::admit(&self.way, began_ns / 1_000_000)?;
         let outcome = self.at_a_target(source, record).await;
         let now_ns = match &outcome {
@@ -274,7 +279,7 @@ impl Call<'_, '_> {
         if let Ok(Err(refused)) = sent {
             // Not a byte was written, or the request may be sent twice: once more, on a
             // connection of its own.
-            let Refused { error, unsent } = refused;
+            let Refused { error, unsent } = *refused;
             let died = error.is_stale();
             let body = match (spare, unsent) {
                 (Some(spare), _) if error.is_unprocessed() || died && again => {
@@ -284,10 +289,10 @@ impl Call<'_, '_> {
                 _ => None,
             };
             sent = match body {
-                None => Ok(Err(Refused {
+                None => Ok(Err(Box::new(Refused {
                     error,
                     unsent: None,
-                })),
+                }))),
                 Some(body) => {
                     record.retried("reused_conn_reset");
                     record.upstream_tried(&service.set.endpoints[target]);
@@ -344,8 +349,9 @@ impl Call<'_, '_> {
             way, head, sending, ..
         } = self;
         let to = &way.service.set.endpoints[target].target;
+        let mut outbound = forward::outbound(head, way.route, way.upstream, to, way.origin, way.cx);
         let call = Send {
-            head: forward::outbound(head, way.route, way.upstream, to, way.origin, way.cx),
+            head: &mut outbound,
             body,
             fields: way.stream.worker.spare_maps.take(),
         };
@@ -520,7 +526,7 @@ struct Sending<'a> {
 }
 
 /// A response, or the request's body, where it was not sent, with the reason.
-type Outcome = Result<Response<transport::Incoming>, Refused>;
+type Outcome = Result<transport::Answer, Box<Refused>>;
 
 impl Sending<'_> {
     /// A source as it is sent.

@@ -20,13 +20,13 @@ use crate::upstream::{http1, http2};
 /// A connection that can carry a request.
 pub(crate) enum Transport {
     Http1(Box<http1::Connection<UpstreamSocket>>),
-    /// Shared with others.
-    Http2(http2::Connection),
+    /// Shared with others. Boxed, as all that only HTTP/2 needs: what an exchange hands on is small.
+    Http2(Box<http2::Connection>),
 }
 
 /// A request as it is sent.
-pub(crate) struct Call<'h> {
-    pub(crate) head: Outbound<'h>,
+pub(crate) struct Call<'c, 'h> {
+    pub(crate) head: &'c mut Outbound<'h>,
     pub(crate) body: RequestBody,
     /// An empty map for the fields of the response.
     pub(crate) fields: HeaderMap,
@@ -37,6 +37,10 @@ pub(crate) enum Begun {
     Http1(Box<http1::Connection<UpstreamSocket>>),
     Http2(Box<(http2::Connection, Request<RequestBody>)>),
 }
+
+/// A response, which stays where it is until its head is taken: between its connection and the
+/// client are a dozen hands.
+pub(crate) type Answer = Box<Response<Incoming>>;
 
 /// A call that failed.
 pub(crate) struct Refused {
@@ -57,7 +61,7 @@ pub(crate) enum CallError {
 /// A response's body.
 pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
-    Http2(http2::Incoming),
+    Http2(Box<http2::Incoming>),
     /// It was given up or has ended; the connection is elsewhere.
     Gone,
 }
@@ -66,7 +70,7 @@ pub(crate) enum Incoming {
 
 impl Transport {
     /// Takes a request, which is written down where that can be done at once.
-    pub(crate) fn begin(self, call: Call<'_>) -> Begun {
+    pub(crate) fn begin(self, call: Call<'_, '_>) -> Begun {
         match self {
             Self::Http1(mut connection) => {
                 connection.begin(call);
@@ -74,7 +78,7 @@ impl Transport {
             }
             Self::Http2(connection) => {
                 let request = call.into_request();
-                Begun::Http2(Box::new((connection, request)))
+                Begun::Http2(Box::new((*connection, request)))
             }
         }
     }
@@ -101,27 +105,25 @@ impl Transport {
 
 impl Begun {
     /// Sends it and waits for the head of the final response. `gate` is opened by `100 Continue`.
-    pub(crate) async fn answer(
-        self,
-        gate: Option<&Arc<Gate>>,
-    ) -> Result<Response<Incoming>, Refused> {
+    pub(crate) async fn answer(self, gate: Option<&Arc<Gate>>) -> Result<Answer, Box<Refused>> {
         match self {
             Self::Http1(connection) => match connection.answer(gate).await {
-                Ok(answer) => Ok(answer.map(Incoming::Http1)),
-                Err(refused) => Err(Refused {
+                Ok(answer) => Ok(Box::new(answer.map(Incoming::Http1))),
+                Err(refused) => Err(Box::new(Refused {
                     error: CallError::Http1(refused.error),
                     unsent: refused.unsent,
-                }),
+                })),
             },
             Self::Http2(call) => {
                 let (connection, request) = *call;
                 let answered = Box::pin(connection.call(request, gate)).await;
-                answered
-                    .map(|answer| answer.map(Incoming::Http2))
-                    .map_err(|refused| Refused {
+                match answered {
+                    Ok(answer) => Ok(Box::new(answer.map(|body| Incoming::Http2(Box::new(body))))),
+                    Err(refused) => Err(Box::new(Refused {
                         error: CallError::Http2(refused.error),
                         unsent: refused.unsent.map(Request::into_body),
-                    })
+                    })),
+                }
             }
         }
     }
@@ -129,15 +131,7 @@ impl Begun {
 
 // === impl Call ===
 
-impl Call<'_> {
-    /// The connection ends with the response.
-    pub(crate) fn closing(self) -> Self {
-        Self {
-            head: self.head.closing(),
-            ..self
-        }
-    }
-
+impl Call<'_, '_> {
     fn into_request(self) -> Request<RequestBody> {
         let mut request = Request::new(self.body);
         *request.method_mut() = self.head.method().clone();

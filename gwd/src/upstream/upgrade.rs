@@ -22,7 +22,7 @@ use crate::upstream::http2::Answer;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Wish;
 use crate::upstream::send::{Answered, Outgoing, admit, affinity, judge_connect};
-use crate::upstream::transport::{Call, Incoming};
+use crate::upstream::transport::{self, Call, Incoming};
 use crate::upstream::{Held, Looking, Tried};
 
 /// What became of the wish.
@@ -94,7 +94,7 @@ impl Asking<'_, '_> {
         let expected = self.handshake.prepare(&mut head.headers, random);
         let mut lease = self.out.service.pools[self.target].alone(opened.socket, opened.round);
         let call = Call {
-            head: Outbound::whole(&head),
+            head: &mut Outbound::whole(&head),
             body: RequestBody::Empty,
             fields: HeaderMap::new(),
         };
@@ -106,7 +106,7 @@ impl Asking<'_, '_> {
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(self.declined(response, lease));
         }
-        let (head, body) = response.into_parts();
+        let (head, body) = (*response).into_parts();
         if !expected.is_met(&head.headers) {
             return Err(Failure::because(
                 Kind::Protocol,
@@ -135,8 +135,9 @@ impl Asking<'_, '_> {
                 Ok(self.switched(head.headers, Carrier::Stream(stream), Bytes::new()))
             }
             Answer::Declined(body) => {
-                let response = Response::from_parts(head, Incoming::Http2(body));
-                Ok(self.declined(response, lease))
+                let body = Incoming::Http2(Box::new(body));
+                let response = Response::from_parts(head, body);
+                Ok(self.declined(Box::new(response), lease))
             }
         }
     }
@@ -168,7 +169,7 @@ impl Asking<'_, '_> {
         }))
     }
 
-    fn declined(self, response: Response<Incoming>, mut lease: Lease) -> Upgrade {
+    fn declined(self, response: transport::Answer, mut lease: Lease) -> Upgrade {
         lease.held = Some(self.held);
         Upgrade::Declined(Box::new(Answered {
             response,

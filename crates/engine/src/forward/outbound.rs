@@ -64,10 +64,8 @@ impl<'h> Outbound<'h> {
     }
 
     /// Says that the connection ends with the response, unless something is said of it already.
-    #[must_use]
-    pub fn closing(mut self) -> Self {
+    pub fn close(&mut self) {
         self.said.closing = !self.headers.contains_key(CONNECTION);
-        self
     }
 
     /// The method.

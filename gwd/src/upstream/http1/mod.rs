@@ -122,8 +122,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
     }
 
     /// Writes a request down; [`Self::answer`] sends it. The response's fields go into the map.
-    pub(crate) fn begin(&mut self, request: Call<'_>) {
-        self.sending.begin(&request.head, request.body);
+    pub(crate) fn begin(&mut self, request: Call<'_, '_>) {
+        self.sending.begin(request.head, request.body);
         self.fields = request.fields;
     }
 

@@ -34,7 +34,7 @@ fn asked(
         headers,
     };
     connection.begin(Call {
-        head: Outbound::whole(&head),
+        head: &mut Outbound::whole(&head),
         body: RequestBody::Empty,
         fields: HeaderMap::new(),
     });

@@ -122,7 +122,7 @@ impl Pool {
         let ready = shared.iter().map(|(_, one)| one);
         let ready = ready.filter(|one| one.is_ready());
         let least = ready.min_by_key(|one| one.active())?;
-        Some(self.lease(Transport::Http2(least.clone()), self.round.get()))
+        Some(self.lease(Transport::Http2(Box::new(least.clone())), self.round.get()))
     }
 
     /// A connection has come back. One of certificates or authorities that have been exchanged
