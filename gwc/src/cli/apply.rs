@@ -25,7 +25,7 @@ use super::movement::{self, Movement, Target, refused};
 use super::options::{
     FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
 };
-use super::planned::Planned;
+use super::planned::{Planned, Stops};
 use super::rehearsal::Back;
 use super::review::ReviewOptions;
 use super::say::{self, Context, Format};
@@ -105,7 +105,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let head = release::head(store, trust.as_ref(), &place.channel)?;
     let sides = sides(&mut built, store, head.as_ref())?;
     let sides = (sides.0.as_ref(), &sides.1);
-    let planned = Planned::new(&place, head.as_ref(), sides, &args.review)?;
+    let planned = Planned::new(&place, head.as_ref(), sides, &args.review, Stops::Every)?;
     planned.report_idle();
     let id = built.bundle.id();
     if let Some(claimed) = &claimed {
@@ -153,7 +153,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         ));
         return report.wait(&nodes, serial);
     }
-    if let Err(blocked) = planned.check_gates(|_| true) {
+    if let Err(blocked) = planned.check_gates() {
         if claimed.as_ref().is_some_and(claim::has_acks) {
             say::note(
                 "note: the plan file says that changes were acknowledged; a file is a claim, so who applies says it again with --ack FINGERPRINT=REASON, or the acknowledgement file does",

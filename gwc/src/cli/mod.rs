@@ -34,6 +34,7 @@ mod sign;
 mod status;
 mod strip;
 mod target;
+mod troubles;
 mod trust;
 mod verify;
 

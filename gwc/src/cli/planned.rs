@@ -19,10 +19,20 @@ pub(super) struct Planned {
     pub(super) json: Value,
     /// For people.
     pub(super) human: String,
-    /// Gates that tripped, each with the fingerprints that did it.
+    /// Gates that stop and tripped, each with the fingerprints that did it.
     tripped: Vec<(String, Vec<String>)>,
     review: Review,
     folder: String,
+}
+
+/// Which gates stop a move.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stops {
+    /// Those of gateway.yaml and of the command line.
+    Every,
+    /// Those of the command line: whoever has to go back is not held up by what was agreed on for
+    /// going forward.
+    Named,
 }
 
 impl Planned {
@@ -32,9 +42,14 @@ impl Planned {
         head: Option<&Entry>,
         (old, new): (Option<&Side>, &Side),
         options: &ReviewOptions,
+        stops: Stops,
     ) -> anyhow::Result<Self> {
         let plan = plan::compare(old, new)?;
         let review = options.review(&plan, place, &[])?;
+        let (tripped, idle): (Vec<_>, Vec<_>) = review
+            .tripped(&plan)
+            .into_iter()
+            .partition(|(gate, _)| stops == Stops::Every || options.gate.contains(gate));
         let subject = Subject {
             channel: Some(place.channel.to_string()),
             serial: head.map(|head| head.pointer.serial),
@@ -50,10 +65,29 @@ impl Planned {
         };
         let color = say::look(std::io::stdout().is_terminal()).color;
         let look = human::Look { color, all: false };
+        // What does not stop is not shown as if it did.
+        let mut shown = review.clone();
+        shown
+            .gates
+            .retain(|gate| idle.iter().all(|(idle, _)| idle != gate));
+        let mut human = human::render(
+            &Report {
+                review: &shown,
+                ..report
+            },
+            look,
+        );
+        if !idle.is_empty() {
+            let names: Vec<String> = idle.iter().map(|(gate, _)| format!("`{gate}`")).collect();
+            human.push_str(&format!(
+                "\nAs a release it would be stopped by gates of gateway.yaml ({}); the way back is stopped by --gate CLASS alone\n",
+                names.join(", ")
+            ));
+        }
         Ok(Self {
             json: json::document(&report),
-            human: human::render(&report, look),
-            tripped: review.tripped(&plan),
+            human,
+            tripped,
             folder: subject.folder,
             review,
         })
@@ -69,12 +103,11 @@ impl Planned {
         Digest::of(self.json.to_string().as_bytes())
     }
 
-    /// Refuses to go on if one of these gates tripped.
-    pub(super) fn check_gates(&self, stops: impl Fn(&str) -> bool) -> Result<(), Failure> {
+    /// Refuses to go on if a gate that stops tripped.
+    pub(super) fn check_gates(&self) -> Result<(), Failure> {
         let gates: Vec<String> = self
             .tripped
             .iter()
-            .filter(|(gate, _)| stops(gate))
             .map(|(gate, by)| format!("{gate} ({})", named(by)))
             .collect();
         if gates.is_empty() {

@@ -14,7 +14,7 @@ use super::movement::{self, Movement, Says, Target, refused};
 use super::options::{
     FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
 };
-use super::planned::Planned;
+use super::planned::{Planned, Stops};
 use super::review::ReviewOptions;
 use super::say::{self, Context, Format};
 use super::side::side_in;
@@ -244,7 +244,7 @@ impl<'a> Rollback<'a> {
 
     /// What would be treated differently, and which credentials would be admitted again. Where what
     /// runs now is damaged, there is no plan, but there is a way back all the same; and the gates of
-    /// gateway.yaml are shown, but only those that this command line names stop it.
+    /// gateway.yaml are named, but only those that this command line names stop it.
     pub(super) fn plan(&self, review: &ReviewOptions) -> anyhow::Result<Shown> {
         let new = side_in(self.store, self.target, self.source()?)?;
         let old = match side_in(self.store, self.head.bundle, self.head.record.source) {
@@ -260,11 +260,11 @@ impl<'a> Rollback<'a> {
             }
         };
         let again = self.admitted_again(&old.lowered, &new.lowered)?;
-        let planned = Planned::new(self.place, Some(&self.head), (Some(&old), &new), review);
+        let sides = (Some(&old), &new);
+        let planned = Planned::new(self.place, Some(&self.head), sides, review, Stops::Named);
         let (mut plan, mut text, stopped) = match planned {
             Ok(planned) => {
-                let named = |gate: &str| review.gate.iter().any(|name| name == gate);
-                let stopped = planned.check_gates(named).err();
+                let stopped = planned.check_gates().err();
                 (planned.json, planned.human, stopped)
             }
             Err(error) if crate::exit::of(&error).0 == Exit::USAGE => return Err(error),

@@ -8,6 +8,7 @@ use super::fleet;
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
+use super::troubles::troubles;
 use crate::exit::{Exit, Failure};
 use crate::output::printable;
 use crate::release::{self, Place};
@@ -42,6 +43,8 @@ struct Row {
     agrees: bool,
     reachable: bool,
     text: String,
+    /// What is the matter with it.
+    troubles: Vec<String>,
     all: Value,
 }
 
@@ -108,6 +111,7 @@ fn row(
             agrees: false,
             reachable: false,
             text: format!("unreachable: {error:#}"),
+            troubles: Vec::new(),
             all: Value::Null,
         },
         Ok(status) => {
@@ -142,6 +146,7 @@ fn row(
                 agrees,
                 reachable: true,
                 text,
+                troubles: troubles(&status.all),
                 all: status.all,
             }
         }
@@ -203,5 +208,9 @@ fn human(place: &Place, store: &Folder, head: Option<&Entry>, rows: &[Row]) -> S
 }
 
 fn line(row: &Row) -> String {
-    format!("  {}: {}", row.node, printable(&row.text))
+    let mut line = format!("  {}: {}", row.node, printable(&row.text));
+    for trouble in &row.troubles {
+        line.push_str(&format!("\n    {}", printable(trouble)));
+    }
+    line
 }

@@ -140,18 +140,16 @@ impl AllNames {
         }
     }
 
-    /// Whether `name`, used at `span`, exists; what is wrong is reported. A name of another kind
-    /// is told as such.
-    pub fn resolve(&self, kind: Kind, name: &str, span: Span, sink: &mut Sink) -> bool {
+    /// Reports a name that does not exist, beside those that the document defines itself (`own`).
+    /// A name of another kind is told as such.
+    fn resolve(&self, own: Option<&Self>, kind: Kind, name: &str, span: Span, sink: &mut Sink) {
         let names = self.kind(kind);
-        if names.misspelt {
-            return false;
+        if names.misspelt || names.knows(name) {
+            return;
         }
-        names.knows(name) || {
-            let others = self.0.iter().filter(|other| other.kind != kind);
-            names.report_unknown(name, span, others, sink);
-            false
-        }
+        let all = own.into_iter().chain([self]).flat_map(|all| &all.0);
+        let others = all.filter(|other| other.kind != kind);
+        names.report_unknown(name, span, own.map(|own| own.kind(kind)), others, sink);
     }
 
     /// Resolves every name in a node: what the document defines itself (`own`) comes first.
@@ -174,7 +172,7 @@ impl AllNames {
             }
             let is_own = |own: &Self| own.kind(*kind).misspelt || own.kind(*kind).knows(text);
             if !own.is_some_and(is_own) {
-                self.resolve(*kind, text, name.span(), sink);
+                self.resolve(own, *kind, text, name.span(), sink);
             }
         });
     }
@@ -244,6 +242,13 @@ impl Names {
         self.defined.get(name).map(|definition| definition.span)
     }
 
+    /// All of them are used.
+    pub fn use_all(&self) {
+        for name in self.defined.keys() {
+            self.knows(name);
+        }
+    }
+
     /// Whether `name` exists; it is used then.
     pub fn knows(&self, name: &str) -> bool {
         let definition = self.defined.get(name);
@@ -260,6 +265,7 @@ impl Names {
         &self,
         name: &str,
         span: Span,
+        own: Option<&'n Self>,
         mut others: impl Iterator<Item = &'n Self>,
         sink: &mut Sink,
     ) {
@@ -286,22 +292,25 @@ impl Names {
             span,
             format!("there is no {noun} `{shown}`"),
         );
-        let near = suggest::nearest(name, self.defined.keys().map(String::as_str));
-        // What was meant is not unused as well.
-        if let Some(near) = near {
-            self.knows(near);
-        }
+        let known = || own.into_iter().chain([self]);
+        let words = || known().flat_map(|names| names.defined.keys().map(String::as_str));
+        let near = suggest::nearest(name, words());
+        let near = near.and_then(|near| {
+            // What was meant is not unused as well.
+            let names = known().find(|names| names.knows(near))?;
+            Some((near, names.defined(near)?))
+        });
         finding = match near {
-            Some(near) => finding
+            Some((near, at)) => finding
                 .label(format!("did you mean `{near}`?"))
-                .related(self.defined[near].span, format!("`{near}` is defined here"))
+                .related(at, format!("`{near}` is defined here"))
                 .fix(span, near)
                 .help(format!("write `{near}`")),
             None => finding
                 .label(format!("not {wanted} of this project"))
                 .help(format!(
                     "{}; define it in gateway.yaml",
-                    suggest::one_of(self.defined.keys().map(String::as_str), 8)
+                    suggest::one_of(words(), 8)
                 )),
         };
         sink.push(finding);

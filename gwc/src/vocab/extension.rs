@@ -142,7 +142,11 @@ static ROOT_DEFAULTS: Object = Object {
             Shape::Object(&validate::author::SHAPE),
             "Whether messages are checked against the contract.",
         ),
-        F::optional("max_body", Size, "Bytes of a request's body."),
+        F::optional(
+            "max_body",
+            Size,
+            "Bytes of a request's body; more is 413. Any number where nobody says it.",
+        ),
     ],
 };
 
@@ -256,7 +260,11 @@ pub static OPERATION: Object = Object {
             Shape::Object(&cache::author::SHAPE),
             "What is kept.",
         ),
-        F::optional("max_body", Size, "Bytes of a request's body."),
+        F::optional(
+            "max_body",
+            Size,
+            "Bytes of a request's body; more is 413. Any number where nobody says it.",
+        ),
         F::later(
             "validate",
             Shape::Object(&validate::author::SHAPE),

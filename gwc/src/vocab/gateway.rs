@@ -365,7 +365,11 @@ static DEFAULTS: Object = Object {
             Shape::Object(&validate::author::SHAPE),
             "Whether messages are checked against the contract.",
         ),
-        F::optional("max_body", Size, "Bytes of a request's body."),
+        F::optional(
+            "max_body",
+            Size,
+            "Bytes of a request's body; more is 413. Any number where nobody says it.",
+        ),
         F::optional(
             "security",
             Word(&["enforce", "upstream"]),

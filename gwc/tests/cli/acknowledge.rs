@@ -278,4 +278,11 @@ fn a_rollback_is_shown_the_gates_and_stopped_only_where_it_is_told_to() {
     back(&["--gate", "weaken", "--ack", &format!("{by}=as it was")])
         .with(0)
         .says("acknowledged by tester: as it was");
+    project.apply("closed again").with(0);
+    let said = back(&[]).with(0).out;
+    assert!(
+        said.contains("would be stopped by gates of gateway.yaml (`weaken`"),
+        "{said}"
+    );
+    assert!(!said.contains("is tripped by"), "{said}");
 }

@@ -267,6 +267,52 @@ fn the_history_tells_which_gateways_ran_what() {
 }
 
 #[test]
+fn status_tells_what_is_the_matter_with_each_gateway() {
+    let project = Project::released();
+    let (_, id) = project.history()[0].clone();
+    let (fine, troubled) = (Gateway::new(status(&id)), Gateway::new(status(&id)));
+    let host = |name: &str| json!({"host": name, "works": true, "check": null, "unreachable": null, "ejected_ms": null, "circuit": "closed"});
+    let upstream = |name: &str, hosts: Value| json!({"upstream": name, "circuit": "closed", "hosts": hosts, "found_by": []});
+    fine.say(
+        "upstreams",
+        json!([upstream("main", json!([host("10.0.0.1:80")]))]),
+    );
+    troubled.say("alarms", json!(["certificate-unusable"]));
+    troubled.say(
+        "broken_certificates",
+        json!(["${file:/run/tls.crt}: it is over"]),
+    );
+    let mut dead = host("10.0.0.2:80");
+    dead["unreachable"] =
+        json!({"for_ms": 9, "attempts": 3, "error": "connecting to 10.0.0.2:80: refused"});
+    let mut sick = host("10.0.0.3:80");
+    (sick["works"], sick["check"], sick["why"]) =
+        (json!(false), json!("fails"), json!("it answered 418"));
+    let mut open = upstream("open", json!([host("10.0.0.4:80")]));
+    open["circuit"] = json!("open");
+    let mut lost = upstream("lost", json!([]));
+    lost["found_by"] = json!([{"name": "lost.internal", "error": "no answer"}]);
+    let main = upstream("main", json!([host("10.0.0.1:80"), dead, sick]));
+    troubled.say("upstreams", json!([main, open, lost]));
+    let said = project
+        .run(&["status", "--node", &fine.at, "--node", &troubled.at])
+        .with(0)
+        .out;
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(
+        lines[3..],
+        [
+            "    ALARM certificate-unusable",
+            "    BROKEN ${file:/run/tls.crt}: it is over",
+            "    upstream main: 1 of 3 hosts work: 10.0.0.2:80 not reached (connecting to 10.0.0.2:80: refused); 10.0.0.3:80 fails its checks (it answered 418)",
+            "    upstream open: circuit open",
+            "    upstream lost: lost.internal not found: no answer",
+        ],
+        "{said}"
+    );
+}
+
+#[test]
 fn drift_is_told_and_tokens_are_sent() {
     let project = Project::released();
     let id = project.history()[0].1.clone();

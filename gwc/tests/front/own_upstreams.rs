@@ -117,6 +117,23 @@ fn each_api_names_its_own_and_each_of_them_is_another() {
 }
 
 #[test]
+fn a_slip_in_the_name_of_ones_own_is_told_with_what_was_meant() {
+    let root = format!("upstreams: {{{}}}", own("orders", 9_002));
+    let paths =
+        format!("  /p: {{get: {{operationId: p, x-gateway: {{upstream: ordrs}}, {GET}}}}}\n");
+    let a = document(&root, &paths);
+    let compiled = project(&gateway(""), &a, &plain());
+    let unknown = ("unknown-upstream", "there is no upstream `ordrs`");
+    assert_eq!(told(&compiled), [unknown]);
+    let finding = compiled.findings.iter();
+    let mut finding = finding.filter(|one| one.lint.name == "unknown-upstream");
+    let finding = finding.next().unwrap();
+    assert_eq!(finding.help.as_deref(), Some("write `orders`"));
+    let (place, _) = &finding.related[0];
+    assert_eq!(compiled.files.sources.text(*place), "orders");
+}
+
+#[test]
 fn its_own_timeout_holds_for_the_operations_that_it_serves() {
     let root = "upstreams: {orders: {targets: {x: {url: \"http://127.0.0.1:9002\"}}, timeouts: {request: 3s}}}";
     let paths = format!(

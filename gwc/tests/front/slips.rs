@@ -69,6 +69,17 @@ fn a_target_is_exactly_what_its_url_says() {
 }
 
 #[test]
+fn a_listener_whose_address_is_wrong_is_used_all_the_same() {
+    let gateway = gateway("", FINE) + "listeners: {public: {address: \"localhost:8080\"}}\n";
+    let told = told(&gateway);
+    let [(place, message)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(place, "\"localhost:8080\"");
+    assert!(message.starts_with("GW0104: "), "{message}");
+}
+
+#[test]
 fn a_host_header_is_no_slip_of_a_word() {
     for (value, fine) in [
         ("preserve", true),

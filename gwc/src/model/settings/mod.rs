@@ -594,12 +594,11 @@ fn default_listeners(
     if said.is_some() {
         return chosen.into_iter().map(|name| name.value).collect();
     }
+    // Those that cannot be read are meant, too.
+    names.kind(Kind::Listener).use_all();
+    let listeners = listeners.iter();
     listeners
-        .iter()
-        .map(|listener| {
-            names.kind(Kind::Listener).knows(&listener.value.name);
-            listener.value.name.clone()
-        })
+        .map(|listener| listener.value.name.clone())
         .collect()
 }
 

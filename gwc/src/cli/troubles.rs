@@ -1,0 +1,79 @@
+//! What is the matter with a gateway, as it tells it in `status/v1`: its alarms, what it cannot use,
+//! and upstreams whose hosts do not all work.
+
+use serde_json::Value;
+
+/// Hosts of one upstream that are named.
+const HOSTS_MAX: usize = 3;
+
+/// One line for each trouble, the alarms first; none where nothing is the matter.
+pub(super) fn troubles(status: &Value) -> Vec<String> {
+    let texts = |key: &'static str, word: &'static str| {
+        let list = status[key].as_array().into_iter().flatten();
+        list.filter_map(Value::as_str)
+            .map(move |text| format!("{word} {text}"))
+    };
+    let upstreams = status["upstreams"].as_array().into_iter().flatten();
+    texts("alarms", "ALARM")
+        .chain(texts("broken_certificates", "BROKEN"))
+        .chain(texts("stale_secrets", "STALE"))
+        .chain(upstreams.filter_map(upstream))
+        .collect()
+}
+
+/// An upstream that is not as it should be.
+fn upstream(told: &Value) -> Option<String> {
+    let hosts = told["hosts"].as_array().map_or(&[][..], Vec::as_slice);
+    let wrong: Vec<String> = hosts.iter().filter_map(host).collect();
+    let missing = told["found_by"].as_array().into_iter().flatten();
+    let missing = missing.filter_map(|source| {
+        let error = source["error"].as_str()?;
+        let name = source["name"].as_str().unwrap_or("its hosts");
+        Some(format!("{name} not found: {error}"))
+    });
+    let mut parts: Vec<String> = missing.collect();
+    if told["circuit"].as_str().is_some_and(|at| at != "closed") {
+        parts.push(circuit(told));
+    }
+    if !wrong.is_empty() {
+        let more = match wrong.len().saturating_sub(HOSTS_MAX) {
+            0 => String::new(),
+            more => format!("; and {more} more"),
+        };
+        parts.push(format!(
+            "{} of {} hosts work: {}{more}",
+            hosts.len() - wrong.len(),
+            hosts.len(),
+            wrong[..wrong.len().min(HOSTS_MAX)].join("; ")
+        ));
+    }
+    let name = told["upstream"].as_str().unwrap_or("?");
+    (!parts.is_empty()).then(|| format!("upstream {name}: {}", parts.join("; ")))
+}
+
+/// A host that gets no requests, or cannot be reached.
+fn host(told: &Value) -> Option<String> {
+    let mut why = Vec::new();
+    if told["check"] == "fails" {
+        let saw = told["why"].as_str().unwrap_or("no reason given");
+        why.push(format!("fails its checks ({saw})"));
+    }
+    if let Some(error) = told["unreachable"]["error"].as_str() {
+        why.push(format!("not reached ({error})"));
+    }
+    if told["ejected_ms"].is_u64() {
+        why.push("left out".to_owned());
+    }
+    if told["circuit"].as_str().is_some_and(|at| at != "closed") {
+        why.push(circuit(told));
+    }
+    if why.is_empty() && told["works"] == false {
+        why.push("gets no requests".to_owned());
+    }
+    let name = told["host"].as_str().unwrap_or("?");
+    (!why.is_empty()).then(|| format!("{name} {}", why.join(", ")))
+}
+
+fn circuit(told: &Value) -> String {
+    format!("circuit {}", told["circuit"].as_str().unwrap_or("open"))
+}
