@@ -281,6 +281,27 @@ mod tests {
     }
 
     #[test]
+    fn what_holds_where_nothing_is_said_is_envoys() {
+        let expected = Passive {
+            consecutive_5xx: 5,
+            min_requests: 50,
+            interval_ms: 10_000,
+            ejection_ms: 30_000,
+            max_ejection_ms: 300_000,
+            max_ejected_ppm: 100_000,
+            jitter_ms: 0,
+            success_targets: 5,
+            success_requests: 100,
+            success_stdev_milli: 1_900,
+            // Envoy knows these and enforces none of them.
+            consecutive_gateway_failures: None,
+            consecutive_local_failures: None,
+            failure_ppm: None,
+        };
+        assert_eq!(Passive::default(), expected);
+    }
+
+    #[test]
     fn five_server_errors_in_a_row_eject_and_time_lets_in_again() {
         let field = Field::of(2, Passive::default());
         for status in [500, 503, 500, 500, 200, 500, 500, 500, 500] {

@@ -463,6 +463,60 @@ fn a_cookie_keeps_a_client_at_its_host_and_tells_nothing() {
 }
 
 #[test]
+fn a_cookie_of_a_client_that_came_over_tls_never_goes_without_it() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let balance = &mut shop.upstreams[0].balance;
+    (balance.lb, balance.hash_on) = (Lb::Ketama, Some(HashOn::Cookie("stay".into())));
+    shop.listener.trusted_proxies = vec![bundle::ir::Cidr::parse("127.0.0.0/8").unwrap()];
+    let served = shop.serve();
+    for (scheme, secure) in [("https", true), ("http", false)] {
+        let field = format!("x-forwarded-proto: {scheme}\r\n");
+        let answer = fetch(served.address, "GET", "/a", &field);
+        let cookie = answer.field("set-cookie")[0];
+        assert_eq!(cookie.ends_with("; Secure"), secure, "{cookie}");
+    }
+}
+
+#[test]
+fn one_key_of_any_kind_goes_to_one_host() {
+    let hosts: Vec<Upstream> = ["a", "b", "c"].map(Upstream::saying).into();
+    let addresses: Vec<SocketAddr> = hosts.iter().map(|host| host.address).collect();
+    let query = |key: u32| (format!("/a?x=1&user={key}"), String::new());
+    let address = |key: u32| {
+        let field = format!("x-forwarded-for: 203.0.113.{key}\r\n");
+        ("/a".to_owned(), field)
+    };
+    type Asks<'a> = &'a dyn Fn(u32) -> (String, String);
+    let kinds: [(HashOn, Asks<'_>); 2] = [
+        (HashOn::Query("user".into()), &query),
+        (HashOn::Address, &address),
+    ];
+    for (hash_on, asks) in kinds {
+        let mut shop = shop(addresses[0], vec![op("GET", "/a")]);
+        let mut main = service("main", &addresses);
+        main.balance.lb = Lb::Maglev;
+        main.balance.hash_on = Some(hash_on.clone());
+        shop.upstreams = vec![main];
+        shop.listener.trusted_proxies = vec![bundle::ir::Cidr::parse("127.0.0.0/8").unwrap()];
+        let served = shop.serve_with(2, gwd::node::AccessLog::Off);
+        let mut all = std::collections::BTreeSet::new();
+        for key in 0..12 {
+            let (path, field) = asks(key);
+            let bodies = (0..4).map(|_| {
+                fetch(served.address, "GET", &path, &field)
+                    .text()
+                    .to_owned()
+            });
+            let bodies: std::collections::BTreeSet<String> = bodies.collect();
+            assert_eq!(bodies.len(), 1, "{hash_on:?} {key}");
+            all.extend(bodies);
+        }
+        assert!(all.len() > 1, "{hash_on:?}");
+    }
+}
+
+#[test]
 fn one_key_goes_to_one_host_whichever_worker_gets_it() {
     let hosts: Vec<Upstream> = ["a", "b", "c"].map(Upstream::saying).into();
     let addresses: Vec<SocketAddr> = hosts.iter().map(|host| host.address).collect();
