@@ -7,11 +7,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bundle::ir;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use policy::auth::{self, Held, Place, decode_basic};
 use policy::{Cx, Principal, Reject, RequestHead, Shown};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
+
+use crate::edge::is_lookalike;
 
 static MISSING: Reject = Reject {
     status: 401,
@@ -38,6 +40,8 @@ pub(crate) struct Requirement {
     alternatives: Box<[Box<[Use]>]>,
     optional: bool,
     challenges: Box<[HeaderValue]>,
+    /// Fields that hold credentials and whose names some servers read in others, too.
+    folding: Box<[Box<str>]>,
 }
 
 #[derive(Debug)]
@@ -121,6 +125,7 @@ impl Requirement {
     ) -> Result<Self, String> {
         let mut alternatives = Vec::new();
         let mut challenges: Vec<HeaderValue> = Vec::new();
+        let mut folding: Vec<Box<str>> = Vec::new();
         for alternative in security
             .0
             .iter()
@@ -141,6 +146,12 @@ impl Requirement {
                 let challenge = challenge(&scheme.place, verifier);
                 if !challenges.contains(&challenge) {
                     challenges.push(challenge);
+                }
+                if let Place::Header(name) = &scheme.place
+                    && name.contains(['-', '_', '.'])
+                    && folding.iter().all(|known| **known != **name)
+                {
+                    folding.push(name.as_str().into());
                 }
                 let check = match verifier {
                     None => Check::Held,
@@ -163,6 +174,7 @@ impl Requirement {
             alternatives: alternatives.into(),
             optional: security.admits_anyone(),
             challenges: challenges.into(),
+            folding: folding.into(),
         })
     }
 
@@ -179,6 +191,9 @@ impl Requirement {
         credentials: &Credentials,
         consumers: &'s [Box<str>],
     ) -> Result<(), &'static Reject> {
+        if !self.folding.is_empty() {
+            cx.lookalikes += self.take_lookalikes(&mut head.headers);
+        }
         let mut invalid = false;
         for alternative in &self.alternatives {
             let (mut principal, mut shown) = (None, Shown::default());
@@ -221,6 +236,23 @@ impl Requirement {
 }
 
 impl Requirement {
+    /// Takes out what is no credential here, and would be one for a server that reads `_` or `.` as
+    /// `-` (CVE-2026-88011): who was let in by one credential must not be somebody else there.
+    fn take_lookalikes(&self, headers: &mut HeaderMap) -> u32 {
+        let is_doomed = |other: &str| {
+            let mut folding = self.folding.iter();
+            folding.any(|name| is_lookalike(other, name))
+                && self.folding.iter().all(|name| **name != *other)
+        };
+        // Of most requests nothing is.
+        let doomed = headers.keys().filter(|other| is_doomed(other.as_str()));
+        let doomed: Vec<HeaderName> = doomed.cloned().collect();
+        for other in &doomed {
+            headers.remove(other);
+        }
+        u32::try_from(doomed.len()).unwrap_or(u32::MAX)
+    }
+
     /// Takes out what the upstream shall not see, also where another alternative was satisfied,
     /// but never what the satisfied one leaves in the same place.
     fn strip(&self, satisfied: &[Use], head: &mut RequestHead) {
@@ -376,6 +408,9 @@ mod tests {
             ("x-held", "a"),
             ("x-key", "b"),
             ("authorization", "Basic c"),
+            ("x_key", "forged"),
+            ("x.held", "forged"),
+            ("x-keys", "d"),
         ] {
             headers.insert(name, HeaderValue::from_static(value));
         }
@@ -399,11 +434,13 @@ mod tests {
             requirement.check(&mut head, &mut cx, &Credentials::default(), &[]),
             Ok(())
         );
-        let names: Vec<&str> = head.headers.keys().map(http::HeaderName::as_str).collect();
+        let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
         assert_eq!(
             names,
-            ["x-held", "authorization"],
+            ["authorization", "x-held", "x-keys"],
             "another scheme's credential stays"
         );
+        assert_eq!(cx.lookalikes, 2);
     }
 }

@@ -30,6 +30,9 @@ pub struct Cx<'a> {
     pub principal: Option<Principal<'a>>,
     /// The credentials by which it was let in; set by authentication.
     pub shown: Shown,
+    /// Fields that were taken out of the head because servers that fold names would read them as
+    /// one that decides.
+    pub lookalikes: u32,
     /// The last limit that was counted: for the `RateLimit` fields of the response.
     pub rate: Option<RateNotice<'a>>,
     /// The limit of requests in flight with the fewest places left, for the same.
@@ -222,6 +225,7 @@ impl<'a> Cx<'a> {
             route: None,
             principal: None,
             shown: Shown::default(),
+            lookalikes: 0,
             rate: None,
             leased: None,
             leases: Held::default(),

@@ -81,8 +81,12 @@ pub(crate) async fn exchange(
     );
     cx.client = admitted.client;
     cx.draw = policy::draw::of_request_id(request_id.as_bytes());
+    cx.lookalikes = admitted.lookalikes;
 
     let decided = decide(snapshot, listener, &mut head, &mut cx);
+    if cx.lookalikes > 0 {
+        worker.counters().looked_alike(cx.lookalikes);
+    }
     record.decided(&view, listener, &head, &decided, &cx, &request_id);
     record.leases = std::mem::take(&mut cx.leases);
     let _passed = fault::point("exchange.decided");

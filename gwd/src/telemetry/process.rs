@@ -9,6 +9,7 @@ pub(crate) struct Counters {
     pub(crate) panics: AtomicU64,
     pub(crate) log_dropped: AtomicU64,
     pub(crate) forced_closes: AtomicU64,
+    pub(crate) lookalikes: AtomicU64,
 }
 
 /// What the process had too little of.
@@ -49,6 +50,13 @@ impl Shed {
 impl Counters {
     pub(crate) fn shed(&self, what: Shed) {
         self.shed[what as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// So many fields of a head would have been read as another one.
+    #[cold]
+    pub(crate) fn looked_alike(&self, fields: u32) {
+        self.lookalikes
+            .fetch_add(u64::from(fields), Ordering::Relaxed);
     }
 
     pub(crate) fn panicked(&self) {

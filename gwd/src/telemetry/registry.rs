@@ -558,6 +558,11 @@ impl Registry {
                 count(&counts.panics),
             ),
             (
+                "gwd_lookalike_fields_total",
+                "Request fields that were taken out because servers that read `_` or `.` as `-` would take them for one that decides.",
+                count(&counts.lookalikes),
+            ),
+            (
                 "gwd_drain_forced_closes_total",
                 "Connections that were still open at the end of a drain.",
                 count(&counts.forced_closes),

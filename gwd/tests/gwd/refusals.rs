@@ -84,6 +84,20 @@ fn without_a_credential_it_is_401_with_a_challenge() {
 }
 
 #[test]
+fn what_would_be_read_as_a_field_that_decides_is_taken_out_and_counted() {
+    let upstream = Upstream::saying("ok");
+    let served = shop(upstream.address, vec![op("GET", "/a").secured("key")]).serve();
+    let fields = "x-key: letmein\r\nx_key: guess\r\nx_consumer.name: root\r\nx_mine: 1\r\n";
+    assert_eq!(fetch(served.address, "GET", "/a", fields).status, 200);
+    let seen = upstream.only();
+    for gone in ["x_key", "x_consumer.name"] {
+        assert!(seen.field(gone).is_empty(), "{gone}: {}", seen.head);
+    }
+    assert_eq!(seen.field("x_mine"), ["1"]);
+    assert_eq!(served.metric("gwd_lookalike_fields_total", &[]), 2.0);
+}
+
+#[test]
 fn a_credential_in_the_query_does_not_reach_the_upstream() {
     let (upstream, served) = refusing();
     let answer = get(served.address, "/query?a=1&shopkey=letmein&b=2");

@@ -29,7 +29,7 @@ pub(super) fn is_managed(name: &str, trusted: bool) -> bool {
     if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
         return false;
     }
-    let folds = name.bytes().any(|b| matches!(b, b'_' | b'.'));
+    let folds = folds(name);
     let folded;
     let plain = if folds {
         folded = name.replace(['_', '.'], "-");
@@ -43,6 +43,23 @@ pub(super) fn is_managed(name: &str, trusted: bool) -> bool {
     let forwarding = FORWARDING.contains(&plain);
     // A trusted proxy's own fields stay; a folded spelling is nobody's.
     forwarding && (folds || !trusted) || folds && plain == "x-request-id"
+}
+
+/// Whether some servers read another name in this one.
+pub(super) fn folds(name: &str) -> bool {
+    name.bytes().any(is_folded)
+}
+
+/// What some servers read as `-`.
+fn is_folded(byte: u8) -> bool {
+    matches!(byte, b'_' | b'.')
+}
+
+/// Whether servers that fold names read `name` in another one.
+pub(crate) fn is_lookalike(other: &str, name: &str) -> bool {
+    let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
+    let alike = |(a, b): (u8, u8)| plain(a) == plain(b);
+    other.len() == name.len() && other != name && other.bytes().zip(name.bytes()).all(alike)
 }
 
 /// The right-most address that is not a trusted proxy's; the peer where it is not trusted itself.

@@ -19,8 +19,8 @@ use http::{Method, Version, request};
 use policy::{Reject, RequestHead};
 
 use crate::edge::authority::authority;
-pub(crate) use crate::edge::forwarded::{Hop, hops};
-use crate::edge::forwarded::{client, is_managed};
+pub(crate) use crate::edge::forwarded::{Hop, hops, is_lookalike};
+use crate::edge::forwarded::{client, folds, is_managed};
 use crate::edge::framing::{framing, is_padded, join_cookies};
 pub use crate::edge::hop_by_hop::{announced, trailers};
 use crate::edge::hop_by_hop::{nominated, takes_trailers};
@@ -72,6 +72,9 @@ pub struct Admitted {
     pub authority: HeaderValue,
     /// The client's version of HTTP.
     pub version: Version,
+    /// Fields that were taken out because servers that fold names would read them as one that only
+    /// the gateway sets.
+    pub lookalikes: u32,
 }
 
 /// Checks a head. A refusal closes the connection: nobody can be sure where the next request
@@ -135,6 +138,7 @@ pub fn admit(
         expects_continue: found.expects_continue,
         authority,
         version,
+        lookalikes: found.lookalikes,
     })
 }
 
@@ -151,6 +155,7 @@ struct Swept {
     framed: bool,
     /// It has an id.
     identified: bool,
+    lookalikes: u32,
 }
 
 /// One pass over the fields: what is said about the connection is taken out, what only the
@@ -167,7 +172,7 @@ fn sweep(
     let mut seen = 0;
     let mut te = None;
     let (mut lengths, mut coded, mut identified) = (0, false, false);
-    let mut connected = false;
+    let (mut connected, mut lookalikes) = (false, 0);
     for (name, value) in headers.iter() {
         if version == Version::HTTP_2 && is_padded(value) {
             return Err(&FIELD_INVALID);
@@ -205,7 +210,10 @@ fn sweep(
                 traced = true;
             }
             "x-request-id" => identified = true,
-            text if is_managed(text, trusted) => doomed.push(name.clone()),
+            text if is_managed(text, trusted) => {
+                lookalikes += u32::from(folds(text));
+                doomed.push(name.clone());
+            }
             _ => {}
         }
     }
@@ -231,6 +239,7 @@ fn sweep(
         expects_continue,
         framed: lengths > 1 || coded,
         identified,
+        lookalikes,
     })
 }
 

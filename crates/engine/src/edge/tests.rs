@@ -199,6 +199,7 @@ fn connection_fields_and_what_only_the_gateway_says_are_taken_out() {
         (admitted.client, admitted.request_id),
         ("10.0.0.1".parse().unwrap(), None)
     );
+    assert_eq!(admitted.lookalikes, 2, "x_forwarded.for, x_consumer_id");
 }
 
 #[test]
