@@ -16,6 +16,7 @@ pub mod openapi;
 pub mod openssl;
 pub mod process;
 pub mod project;
+pub mod server;
 pub mod store;
 pub mod upstream;
 pub mod wait;

@@ -59,6 +59,7 @@ upstreams:
     limits: {connections: 1023, pending: 1025, requests: 1026, retries: 5, response_header_bytes: 32KiB}
     timeouts: {connect: 1s, request: 7s, idle: 20s}
     host_header: upstream
+    rewrite_responses: [location, cookies]
   v: {targets: {x: {url: "https://127.0.0.1:9002"}}, tls: {sni: v.test, ca: "${file:/run/ca2.pem}", client_cert: {cert: "${file:/run/cert2.pem}", key: "${file:/run/key2.pem}"}, verify: true}}
   w: {dns: {name: w.test, port: 9004, refresh: 10s}}
   z: {file: {path: /run/hosts.json}}

@@ -399,6 +399,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             protocol: ir::UpstreamProtocol::default(),
             discovery: None,
             proxy_protocol: None,
+            rewrite_responses: None,
             tls: None,
             declared: policy::declared::Settings::default(),
         }])

@@ -276,6 +276,11 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
         &["upstream changed upstream-setting-changed upstream plain proxy_protocol"],
     ),
     (
+        r#"p.internal:9000"}}}"#,
+        r#"p.internal:9000"}}, rewrite_responses: [location]}"#,
+        &["upstream changed upstream-setting-changed upstream plain rewrite_responses"],
+    ),
+    (
         r#"limits: {connections: 100}"#,
         r#"limits: {connections: 100, response_header_bytes: 128KiB}"#,
         &["policy relax upstream-setting-changed upstream u limits.response_header_bytes"],

@@ -6,9 +6,9 @@
 //! authorities are exchanged, connections of before finish what they carry and are not used again.
 //! Those to a host that has left are closed when nobody uses them. Those of HTTP/2 are shared;
 //! here only those of HTTP/1 are ever idle. A connection comes back when request and response have
-//! both ended clean. Two ages: a `fresh` one may serve any request, an older one only such as can
-//! be repeated (data-plane.md §7).
+//! both ended clean, and waits as long as its host has patience ([`lifespan`]).
 
+mod lifespan;
 pub(crate) mod queue;
 pub(crate) mod room;
 
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use bundle::ir;
 use h2::ext::Protocol;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use policy::StateId;
 use rustc_hash::FxHashMap;
 
@@ -33,15 +33,13 @@ use crate::upstream::address::Address;
 use crate::upstream::balance::Average;
 use crate::upstream::connections::Waiter;
 use crate::upstream::hosts::Endpoint;
+use crate::upstream::pool::lifespan::Lifespan;
 use crate::upstream::pool::room::Room;
 use crate::upstream::shared::{Host, State};
 use crate::upstream::transport::{Begun, Call, CallError, Incoming, Transport};
 use crate::upstream::{http1, http2};
 use crate::worker::Worker;
 
-/// Younger than this, an idle connection may serve any request: common servers keep theirs for
-/// 5 s and more.
-const FRESH_MS: u64 = 4_000;
 /// Idle connections of one worker to one address.
 const IDLE_MAX: usize = 1_024;
 
@@ -98,6 +96,7 @@ pub(crate) struct Pool {
     /// HTTP/1.1 was agreed on last.
     declined: Cell<bool>,
     idle_timeout_ms: Cell<u64>,
+    lifespan: Lifespan,
     /// Connections that the upstream may have.
     connections_max: Cell<u64>,
     /// Bytes that the head of a response may have.
@@ -175,6 +174,7 @@ impl Pools {
                 room: Room::new(state, &worker.wanted),
                 declined: Cell::new(false),
                 idle_timeout_ms: Cell::default(),
+                lifespan: Lifespan::default(),
                 connections_max: Cell::default(),
                 head_bytes_max: Cell::default(),
                 memory: Arc::clone(&worker.shared.budgets.memory),
@@ -215,10 +215,10 @@ impl Pool {
         if idle.is_empty() {
             return None;
         }
-        let oldest_ms = if repeatable {
-            self.idle_timeout_ms.get()
-        } else {
-            FRESH_MS.min(self.idle_timeout_ms.get())
+        let limit_ms = self.idle_timeout_ms.get();
+        let oldest_ms = match repeatable {
+            true => self.lifespan.idle_ms(limit_ms),
+            false => self.lifespan.fresh_ms(limit_ms),
         };
         // The youngest stand last.
         while let Some(mut youngest) = idle.pop() {
@@ -270,6 +270,11 @@ impl Pool {
                 self.gauge.idle(-1);
             }
         }
+    }
+
+    /// The host closed an idle connection earlier than was thought.
+    pub(crate) fn went_stale(&self, now_ms: u64) {
+        self.lifespan.went_stale(now_ms);
     }
 
     /// A shared connection that has room for one more, behind so many that were made before.
@@ -343,13 +348,15 @@ impl Pool {
             true => 0,
             false => self.idle_timeout_ms.get(),
         };
+        let idle_ms = self.lifespan.idle_ms(limit_ms);
+        self.lifespan.sweep(now_ms);
         // There may be fewer than before.
         let open = self.state.connections.0.open();
         self.give_way(open.saturating_sub(self.connections_max.get()));
         let mut shared = self.shared.borrow_mut();
         shared.retain(|(_, one)| one.sweep(now_ms, limit_ms));
         self.idle.borrow_mut().retain_mut(|idle| {
-            let young = now_ms.saturating_sub(idle.since_ms) < limit_ms;
+            let young = now_ms.saturating_sub(idle.since_ms) < idle_ms;
             let keep = young && idle.transport.is_ready();
             if !keep {
                 self.gauge.idle(-1);
@@ -376,6 +383,11 @@ impl Lease {
     /// Whether the other side may have closed it without our having seen it.
     pub(crate) fn is_used(&self) -> bool {
         self.handed_on || self.is_shared()
+    }
+
+    /// The response said how long its connection is kept.
+    pub(crate) fn kept_for(&self, keep_alive: &HeaderValue) {
+        self.pool.lifespan.told(keep_alive);
     }
 
     /// Puts a request on the connection, which is with it and its response from then on.

@@ -281,6 +281,9 @@ impl Call<'_, '_> {
             // connection of its own.
             let Refused { error, unsent } = *refused;
             let died = error.is_stale();
+            if reused && died && !lease.is_shared() {
+                service.pools[target].went_stale(self.now_ms());
+            }
             let body = match (spare, unsent) {
                 (Some(spare), _) if error.is_unprocessed() || died && again => {
                     Some(self.sending.body(spare))
@@ -469,12 +472,19 @@ impl Call<'_, '_> {
         }
         record.upstream_head(response.status(), self.seen_ns);
         let Way {
+            route,
             upstream,
             service,
             affinity,
             origin,
+            cx,
             ..
         } = self.way;
+        if upstream.rewrite_responses.is_some() {
+            let to = &service.set.endpoints[target].target;
+            let headers = response.headers_mut();
+            forward::returned(headers, route, upstream, to, origin, cx);
+        }
         if let Some(HashOn::Cookie(name)) = &upstream.balance.hash_on {
             let encrypted = forward::is_encrypted(self.head, origin);
             if let Some(cookie) = affinity.cookie(name, target, &service.set, encrypted) {

@@ -158,7 +158,22 @@ impl Asking<'_, '_> {
         head
     }
 
-    fn switched(self, headers: HeaderMap, carrier: Carrier, early: Bytes) -> Upgrade {
+    /// What the response says of its place, said of the gateway's.
+    fn returned(&self, headers: &mut HeaderMap) {
+        let Outgoing {
+            route,
+            upstream,
+            service,
+            origin,
+            cx,
+            ..
+        } = self.out;
+        let target = &service.set.endpoints[self.target].target;
+        forward::returned(headers, route, upstream, target, origin, cx);
+    }
+
+    fn switched(self, mut headers: HeaderMap, carrier: Carrier, early: Bytes) -> Upgrade {
+        self.returned(&mut headers);
         Upgrade::Switched(Box::new(Switched {
             headers,
             carrier,
@@ -169,7 +184,8 @@ impl Asking<'_, '_> {
         }))
     }
 
-    fn declined(self, response: transport::Answer, mut lease: Lease) -> Upgrade {
+    fn declined(self, mut response: transport::Answer, mut lease: Lease) -> Upgrade {
+        self.returned(response.headers_mut());
         lease.held = Some(self.held);
         Upgrade::Declined(Box::new(Answered {
             response,

@@ -38,6 +38,7 @@ mod paths;
 mod promises;
 mod proxy_protocol;
 mod refusals;
+mod returned;
 mod revoked_streams;
 mod routes;
 mod rows;

@@ -39,7 +39,7 @@ pub(crate) fn agree(seen: &Seen, stream: &mut TcpStream) -> Then {
     Then::Close
 }
 
-fn accept_of(key: &str) -> String {
+pub(crate) fn accept_of(key: &str) -> String {
     use std::process::{Command, Stdio};
     if key == KEY {
         return ACCEPT.to_owned();

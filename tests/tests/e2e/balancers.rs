@@ -1,15 +1,13 @@
 //! HAProxy in front of the gateway, telling by the PROXY protocol for whom a connection is; HAProxy
 //! and NGINX behind it, being told.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
+use e2e::server::{Server, free_port};
 use e2e::upstream::Upstream;
 use e2e::wait;
-
-use crate::tls_peers::Server;
 
 const DOCUMENT: &str = "\
 openapi: 3.1.0
@@ -19,14 +17,13 @@ paths: {/a: {get: {operationId: read, responses: {}}}}
 
 /// A running HAProxy with a frontend for each way to tell.
 struct Balancer {
-    child: Child,
+    _server: Server,
     ports: Vec<u16>,
 }
 
 impl Balancer {
     /// `servers`: where each frontend sends to, and how. None where there is no HAProxy.
     fn start(project: &Project, servers: &[String]) -> Option<Self> {
-        Command::new("haproxy").arg("-v").output().ok()?;
         let ports: Vec<u16> = servers.iter().map(|_| free_port()).collect();
         let mut text = String::from(
             "defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 30s\n  timeout server 30s\n",
@@ -35,29 +32,13 @@ impl Balancer {
             text += &format!("listen l{port}\n  bind 127.0.0.1:{port}\n  server s {server}\n");
         }
         project.write("haproxy.cfg", text);
-        let child = Command::new("haproxy")
-            .args(["-db", "-f"])
-            .arg(project.path("haproxy.cfg"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("haproxy was found");
-        Some(Self { child, ports })
+        let config = project.path("haproxy.cfg");
+        let server = Server::start(Command::new("haproxy").args(["-db", "-f"]).arg(config))?;
+        Some(Self {
+            _server: server,
+            ports,
+        })
     }
-}
-
-impl Drop for Balancer {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _ended = self.child.wait();
-    }
-}
-
-/// A port that nobody has just now: HAProxy takes none of the system's choice.
-fn free_port() -> u16 {
-    let probe = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    probe.local_addr().expect("it is bound").port()
 }
 
 /// A certificate of openssl's, with its key, in the folder of the project.
@@ -196,33 +177,18 @@ impl Told {
                 ports[0]
             ),
         );
-        let at = |name: &str| project.path(name).display().to_string();
-        project.write(
-            "nginx.conf",
-            format!(
-                "daemon off; master_process off; pid {pid}; error_log {log};\n\
-                 events {{}}\n\
-                 http {{ access_log off; client_body_temp_path {tmp}; proxy_temp_path {tmp}; \
-                 fastcgi_temp_path {tmp}; uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
-                 server {{ listen 127.0.0.1:{port} proxy_protocol; default_type text/plain;\n\
-                 location / {{ return 200 \"$proxy_protocol_addr $proxy_protocol_server_port\"; }} }} }}\n",
-                pid = at("nginx.pid"),
-                log = at("nginx.log"),
-                tmp = at("tmp"),
-                port = ports[1],
-            ),
+        let config = project.path("told.cfg");
+        let haproxy = Server::start(Command::new("haproxy").args(["-db", "-f"]).arg(config))?;
+        let server = format!(
+            "listen 127.0.0.1:{} proxy_protocol; default_type text/plain;\n\
+             location / {{ return 200 \"$proxy_protocol_addr $proxy_protocol_server_port\"; }}",
+            ports[1]
         );
-        let quiet = |command: &mut Command| {
-            let child = command.stdin(Stdio::null()).stdout(Stdio::null());
-            child.stderr(Stdio::null()).spawn().ok().map(Server)
-        };
-        let haproxy = quiet(Command::new("haproxy").args(["-db", "-f", &at("told.cfg")]))?;
-        let nginx = quiet(Command::new("nginx").args(["-c", &at("nginx.conf"), "-p", &at("")]));
         let mut told = Self {
             _servers: vec![haproxy],
             ports,
         };
-        match nginx {
+        match Server::nginx(project.root(), told.ports[1], &server) {
             Some(nginx) => told._servers.push(nginx),
             None => told.ports.truncate(1),
         }

@@ -7,8 +7,9 @@ use std::process::{Command, Stdio};
 use e2e::binaries;
 use e2e::gateway::Options;
 use e2e::project::{Ended, Project};
+use e2e::server::Server;
 
-use crate::tls_peers::{Certificates, Server};
+use crate::tls_peers::Certificates;
 
 const DOCUMENT: &str = "\
 openapi: 3.1.0

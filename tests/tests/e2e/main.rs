@@ -13,6 +13,7 @@ mod own_upstreams;
 mod peers;
 mod real_documents;
 mod rest;
+mod returned;
 mod rollbacks;
 mod routes;
 mod sameness;

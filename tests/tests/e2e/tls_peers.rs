@@ -2,12 +2,13 @@
 //! certificates by openssl; Node, NGINX and `openssl s_server` as servers.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use e2e::gateway::{Gateway, Options};
 use e2e::project::Project;
+use e2e::server::{Server, free_port};
 use e2e::{binaries, wait};
 
 const DOCUMENT: &str = "\
@@ -18,16 +19,6 @@ paths:
     get: {operationId: read, responses: {}}
     post: {operationId: write, responses: {}}
 ";
-
-/// A server in a process of its own; ended when it is dropped.
-pub(crate) struct Server(pub(crate) Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _gone = self.0.kill();
-        let _ended = self.0.wait();
-    }
-}
 
 /// Certificates of an authority, made by openssl in a folder of their own.
 pub(crate) struct Certificates(tempfile::TempDir);
@@ -101,11 +92,6 @@ fn serve(port: u16, protocol: &str, certificates: &Certificates) -> (Project, Ga
     (project, gwd)
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
-}
-
 fn answers(port: u16) -> bool {
     TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).is_ok()
 }
@@ -149,29 +135,15 @@ fn node_is_spoken_to_in_what_it_agrees_to_and_is_shown_a_certificate() {
 fn nginx(port: u16, listen: &str, certificates: &Certificates) -> Option<Server> {
     let folder = certificates.0.path();
     let at = |name: &str| folder.join(name).display().to_string();
-    let config = format!(
-        "daemon off; master_process off; pid {pid}; error_log {log};\n\
-         events {{}}\n\
-         http {{ access_log off; client_body_temp_path {tmp}; proxy_temp_path {tmp}; fastcgi_temp_path {tmp}; \
-         uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
-         server {{ listen 127.0.0.1:{port} {listen}; ssl_certificate {cert}; ssl_certificate_key {key}; \
+    let server = format!(
+        "listen 127.0.0.1:{port} {listen}; ssl_certificate {cert}; ssl_certificate_key {key}; \
          ssl_client_certificate {ca}; ssl_verify_client on; keepalive_timeout 1s;\n\
-         location / {{ return 200 \"$server_protocol $ssl_server_name $ssl_client_s_dn $ssl_session_reused\\n\"; }} }} }}\n",
-        pid = at("nginx.pid"),
-        log = at("nginx.log"),
-        tmp = at("tmp"),
+         location / {{ return 200 \"$server_protocol $ssl_server_name $ssl_client_s_dn $ssl_session_reused\\n\"; }}",
         cert = at("server.pem"),
         key = at("server.key"),
         ca = at("ca.pem"),
     );
-    std::fs::write(folder.join("nginx.conf"), config).expect("written");
-    let mut nginx = Command::new("nginx");
-    let config = folder.join("nginx.conf");
-    let child = nginx.arg("-c").arg(config).arg("-p").arg(folder);
-    let child = child.stderr(Stdio::null()).spawn().ok()?;
-    let server = Server(child);
-    wait::within(wait::PATIENCE, || answers(port).then_some(()));
-    Some(server)
+    Server::nginx(folder, port, &server)
 }
 
 #[test]

@@ -248,6 +248,7 @@ impl Gateway {
                         protocol: super::UpstreamProtocol::default(),
                         discovery: None,
                         proxy_protocol: None,
+                        rewrite_responses: None,
                         tls: None,
                     });
                 }

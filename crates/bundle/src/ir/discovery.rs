@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 use policy::declared::{Scalar, Settings, Value};
 
-use super::shared::Target;
+use super::upstream::Target;
 
 /// Where hosts are found.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

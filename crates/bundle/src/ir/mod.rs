@@ -14,6 +14,7 @@ mod set;
 mod shared;
 mod template;
 mod tls;
+mod upstream;
 mod value;
 
 pub use api::{
@@ -28,13 +29,16 @@ pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
-    ApiRef, Cidr, Consumer, Credential, HostHeader, Listener, ListenerLimits, Policy, Protocol,
-    ProxyVersion, Shared, Target, Upstream, UpstreamProtocol, Verifier, addresses_collide,
+    ApiRef, Cidr, Consumer, Credential, Listener, ListenerLimits, Policy, Protocol, Shared,
+    Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
 pub use tls::{
     Certificate, ClientAuth, ClientAuthMode, ClientCertificate, ListenerTls, TlsVersion,
     UpstreamTls,
+};
+pub use upstream::{
+    HostHeader, ProxyVersion, RewriteResponses, Target, Upstream, UpstreamProtocol,
 };
 pub use value::{VALUE_DEPTH_MAX, Value};
 
@@ -103,6 +107,7 @@ pub const PROVIDES: &[&str] = &[
     "upstream:protocol:alpn",
     "upstream:proxy_protocol",
     "upstream:retries",
+    "upstream:rewrite_responses",
     "upstream:slow_start",
     "upstream:tls",
     "upstream:unix",

@@ -1,6 +1,7 @@
 //! The head that the upstream gets.
 
 mod outbound;
+mod returned;
 mod way;
 
 use std::borrow::Cow;
@@ -17,6 +18,7 @@ use crate::snapshot::RouteRef;
 use outbound::Said;
 
 pub use outbound::Outbound;
+pub use returned::returned;
 pub use way::ThisHop;
 
 /// What the gateway knows about the client's side of an exchange.
@@ -42,19 +44,7 @@ pub fn outbound<'h>(
     cx: &'h Cx<'_>,
 ) -> Outbound<'h> {
     let rewritten = cx.rewritten.as_ref();
-    let preserved = || Cow::Borrowed(&origin.hop.authority);
-    let host = match rewritten.and_then(|one| one.host.as_ref()) {
-        Some(host) => Cow::Borrowed(host),
-        None => match &upstream.host_header {
-            HostHeader::Preserve => preserved(),
-            HostHeader::Upstream => {
-                HeaderValue::try_from(target.authority()).map_or_else(|_| preserved(), Cow::Owned)
-            }
-            HostHeader::Value(text) => {
-                HeaderValue::try_from(text.as_str()).map_or_else(|_| preserved(), Cow::Owned)
-            }
-        },
-    };
+    let host = host(upstream, target, origin, cx);
     let prefix = stripped(route);
     let consumer = cx.principal.map(|principal| principal.consumer);
     let mut said = Said {
@@ -111,6 +101,29 @@ pub fn prepare(
 pub fn is_encrypted(head: &RequestHead, origin: &Origin) -> bool {
     let told = head.headers.get(&way::X_FORWARDED_PROTO);
     told.map_or(origin.hop.scheme.as_bytes(), HeaderValue::as_bytes) == b"https"
+}
+
+/// What the target sees as `Host`.
+fn host<'h>(
+    upstream: &Upstream,
+    target: &Target,
+    origin: &'h Origin,
+    cx: &'h Cx<'_>,
+) -> Cow<'h, HeaderValue> {
+    let rewritten = cx.rewritten.as_ref();
+    let preserved = || Cow::Borrowed(&origin.hop.authority);
+    match rewritten.and_then(|one| one.host.as_ref()) {
+        Some(host) => Cow::Borrowed(host),
+        None => match &upstream.host_header {
+            HostHeader::Preserve => preserved(),
+            HostHeader::Upstream => {
+                HeaderValue::try_from(target.authority()).map_or_else(|_| preserved(), Cow::Owned)
+            }
+            HostHeader::Value(text) => {
+                HeaderValue::try_from(text.as_str()).map_or_else(|_| preserved(), Cow::Owned)
+            }
+        },
+    }
 }
 
 /// What is taken off the path for the upstream, or nothing.

@@ -186,6 +186,7 @@ impl Street {
             protocol: ir::UpstreamProtocol::default(),
             discovery: None,
             proxy_protocol: None,
+            rewrite_responses: None,
             tls: None,
             declared: policy::declared::Settings::default(),
         });

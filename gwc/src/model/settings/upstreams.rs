@@ -98,6 +98,7 @@ pub(super) fn upstream(
             protocol: protocol(node),
             discovery,
             proxy_protocol: proxy_protocol(node),
+            rewrite_responses: rewrite_responses(node),
             tls: tls.or_else(|| spoken.then(ir::UpstreamTls::default)),
         },
         request_timeout_ms: time("request"),
@@ -157,6 +158,17 @@ fn protocol(node: NodeRef<'_>) -> ir::UpstreamProtocol {
         Some("auto") => ir::UpstreamProtocol::Auto,
         _ => ir::UpstreamProtocol::H1,
     }
+}
+
+/// Which fields of its responses speak of the gateway's place; none where none does.
+fn rewrite_responses(node: NodeRef<'_>) -> Option<ir::RewriteResponses> {
+    let words = node.get("rewrite_responses")?;
+    let says = |word: &str| words.items().any(|item| item.scalar_text() == Some(word));
+    let rewrites = ir::RewriteResponses {
+        location: says("location"),
+        cookies: says("cookies"),
+    };
+    (rewrites.location || rewrites.cookies).then_some(rewrites)
 }
 
 /// How it is told whose a connection is.

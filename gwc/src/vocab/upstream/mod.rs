@@ -5,7 +5,7 @@ use policy::forms;
 use policy::traffic::{circuit_breaker, retry};
 
 use Field as F;
-use Shape::{Bool, Duration, Form, Integer, Map, Percent, Secret, Size, Text, Timeout, Word};
+use Shape::{Bool, Duration, Form, Integer, List, Map, Percent, Secret, Size, Text, Timeout, Word};
 
 mod rules;
 
@@ -102,6 +102,11 @@ pub(crate) static UPSTREAM: Object = Object {
             "host_header",
             Text,
             "What it sees as Host: `preserve` (default), `upstream` (`localhost` behind a UNIX socket) or a value.",
+        ),
+        F::optional(
+            "rewrite_responses",
+            List(&Word(&["location", "cookies"])),
+            "What of its responses speaks of the gateway's place instead of its own: `location` (Location and Content-Location), `cookies` (Path and Domain of Set-Cookie). What `strip_base_path` took off comes back, and the path of a target's URL and the service's own host go.",
         ),
         F::optional(
             "slow_start",

@@ -1,0 +1,296 @@
+//! The services behind the gateway: where they are, and how they are spoken to.
+
+use minicbor::{Decode, Encode};
+use policy::StateId;
+use policy::declared::{Scalar, Settings, Value};
+use policy::traffic::{circuit_breaker, retry};
+use policy::upstream::{Balance, Health, Limits};
+
+use super::discovery::Discovery;
+use super::set::Set;
+use super::tls::UpstreamTls;
+
+/// A service behind the gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Upstream {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Names its pools and health across bundles.
+    #[n(1)]
+    pub state: StateId,
+    /// Where requests go, by weight; none where they are found by `discovery`.
+    #[n(2)]
+    pub targets: Set<Target>,
+    /// Milliseconds to open a connection.
+    #[n(3)]
+    pub connect_timeout_ms: u64,
+    /// Milliseconds that an unused connection is kept.
+    #[n(4)]
+    pub idle_timeout_ms: u64,
+    /// What the service sees as `Host`.
+    #[n(5)]
+    pub host_header: HostHeader,
+    /// What is written for it and cannot run yet.
+    #[n(6)]
+    pub declared: Settings,
+    /// How a target is chosen.
+    #[n(7)]
+    pub balance: Balance,
+    /// How targets are judged.
+    #[n(8)]
+    pub health: Health,
+    /// What is tried again; an operation may say otherwise.
+    #[n(9)]
+    pub retries: Option<retry::Checked>,
+    /// When it is left alone.
+    #[n(10)]
+    pub circuit_breaker: Option<circuit_breaker::Checked>,
+    /// What it bears at once.
+    #[n(11)]
+    pub limits: Limits,
+    /// What is spoken to it.
+    #[n(12)]
+    pub protocol: UpstreamProtocol,
+    /// Where its hosts are found while the gateway runs; none where `targets` names them.
+    #[n(14)]
+    pub discovery: Option<Discovery>,
+    /// How TLS is spoken to the targets that want it and to hosts that are found; none where it is
+    /// not.
+    #[n(13)]
+    pub tls: Option<UpstreamTls>,
+    /// How it is told whose a connection is, before all else; none where it is not.
+    #[n(15)]
+    pub proxy_protocol: Option<ProxyVersion>,
+    /// Which fields of its responses are made to speak of the gateway's place; none where no
+    /// response is touched.
+    #[n(16)]
+    pub rewrite_responses: Option<RewriteResponses>,
+}
+
+/// Fields of responses in which a service speaks of its own place, and the gateway of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct RewriteResponses {
+    /// `Location` and `Content-Location`.
+    #[n(0)]
+    pub location: bool,
+    /// `Path` and `Domain` of `Set-Cookie`.
+    #[n(1)]
+    pub cookies: bool,
+}
+
+/// A version of the PROXY protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum ProxyVersion {
+    /// A line of text.
+    #[n(0)]
+    V1,
+    /// Binary.
+    #[n(1)]
+    V2,
+}
+
+/// What is spoken to a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum UpstreamProtocol {
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    #[n(0)]
+    H1,
+    /// HTTP/2 in the clear, by prior knowledge (RFC 9113 §3.3).
+    #[n(1)]
+    H2c,
+    /// HTTP/2 over TLS, agreed on by ALPN (RFC 9113 §3.2).
+    #[n(2)]
+    H2,
+    /// Over TLS whichever of HTTP/2 and HTTP/1.1 is agreed on by ALPN, in the clear HTTP/1.1.
+    #[n(3)]
+    Auto,
+}
+
+/// What a service sees as `Host`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum HostHeader {
+    /// What the client sent.
+    #[n(0)]
+    Preserve,
+    /// The target's own authority.
+    #[n(1)]
+    Upstream,
+    /// This.
+    #[n(2)]
+    Value(#[n(0)] String),
+}
+
+/// One address of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Target {
+    /// Its name.
+    #[n(0)]
+    pub name: String,
+    /// Host name or address, IPv6 without brackets; or the absolute path of a UNIX socket.
+    #[n(1)]
+    pub host: String,
+    /// Port; 0 of a UNIX socket, which has none.
+    #[n(2)]
+    pub port: u16,
+    /// What stands before the request's path: empty, or `/…` without a final slash.
+    #[n(3)]
+    pub path: String,
+    /// Share of the requests; 0 gets none.
+    #[n(4)]
+    pub weight: u32,
+    /// Where it runs.
+    #[n(5)]
+    pub zone: Option<String>,
+    /// Whether it is spoken to over TLS.
+    #[n(6)]
+    pub tls: bool,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// How targets are found, chosen, judged and spoken to, and what is tried again, by the paths
+    /// of gateway.yaml: what differs from the defaults.
+    #[must_use]
+    pub fn judging(&self) -> Settings {
+        let mut settings = self
+            .balance
+            .settings()
+            .with_below(&[], self.health.settings())
+            .with_below(&["limits"], self.limits.settings());
+        let groups = [
+            (
+                "retries",
+                self.retries.as_ref().map(retry::Checked::settings),
+            ),
+            (
+                "circuit_breaker",
+                self.circuit_breaker
+                    .as_ref()
+                    .map(circuit_breaker::Checked::settings),
+            ),
+        ];
+        for (key, group) in groups {
+            settings = match group {
+                None => settings,
+                Some(group) if group.is_empty() => settings.with(&[key], Value::Empty),
+                Some(group) => settings.with_below(&[key], group),
+            };
+        }
+        if self.protocol != UpstreamProtocol::default() {
+            let word = Value::One(Scalar::Text(self.protocol.word().to_owned()));
+            settings = settings.with(&["protocol"], word);
+        }
+        if let Some(version) = self.proxy_protocol {
+            let word = Value::One(Scalar::Text(version.word().to_owned()));
+            settings = settings.with(&["proxy_protocol"], word);
+        }
+        if let Some(rewrites) = self.rewrite_responses {
+            settings = settings.with(&["rewrite_responses"], Value::Set(rewrites.words()));
+        }
+        if let Some(discovery) = &self.discovery {
+            settings = settings.with_below(&[], discovery.settings());
+        }
+        if let Some(tls) = &self.tls {
+            let own = tls.settings();
+            settings = match own.is_empty() && self.discovery.is_some() {
+                // Hosts that are found have no scheme: that it is there says it.
+                true => settings.with(&["tls"], Value::Empty),
+                false => settings.with_below(&["tls"], own),
+            };
+        }
+        for target in &self.targets {
+            if target.tls {
+                let tls = Value::One(Scalar::Flag(true));
+                settings = settings.with(&["targets", &target.name, "tls"], tls);
+            }
+            if let Some(zone) = &target.zone {
+                let zone = Value::One(Scalar::Text(zone.clone()));
+                settings = settings.with(&["targets", &target.name, "zone"], zone);
+            }
+        }
+        settings
+    }
+}
+
+impl Target {
+    /// The path of its UNIX socket; none where it is a host.
+    #[must_use]
+    pub fn socket(&self) -> Option<&str> {
+        self.host.starts_with('/').then_some(self.host.as_str())
+    }
+
+    /// Its URL as gateway.yaml has it, but for a port that its scheme has by itself.
+    #[must_use]
+    pub fn url(&self) -> String {
+        match self.socket() {
+            Some(path) => format!("unix:{path}"),
+            None => format!("{}://{}{}", self.scheme(), self.authority(), self.path),
+        }
+    }
+
+    /// `host[:port]`; the port that its scheme has by itself is not written, nor what is not known
+    /// yet. What is behind a UNIX socket is on this machine.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = match (self.socket(), self.host.contains(':')) {
+            (Some(_), _) => return "localhost".to_owned(),
+            (None, true) => format!("[{}]", self.host),
+            (None, false) => self.host.clone(),
+        };
+        match (self.tls, self.port) {
+            (_, 0) | (false, 80) | (true, 443) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+
+    /// The scheme of its URL.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        match (self.socket(), self.tls) {
+            (Some(_), _) => "unix",
+            (None, true) => "https",
+            (None, false) => "http",
+        }
+    }
+}
+
+impl ProxyVersion {
+    /// Its word in gateway.yaml.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+        }
+    }
+}
+
+impl UpstreamProtocol {
+    /// Its word in gateway.yaml.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::H1 => "h1",
+            Self::H2c => "h2c",
+            Self::H2 => "h2",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+impl RewriteResponses {
+    /// Its words in gateway.yaml, sorted.
+    fn words(self) -> Vec<Scalar> {
+        let words = [("cookies", self.cookies), ("location", self.location)];
+        let words = words.into_iter().filter(|(_, written)| *written);
+        words.map(|(word, _)| Scalar::Text(word.into())).collect()
+    }
+}

@@ -1,0 +1,381 @@
+//! The way back: what a response says about its upstream's own place, said about the gateway's.
+//!
+//! A service that is mounted below a base path, or sees another `Host` than the client sent, makes
+//! references and cookies of what it sees, and a client that follows them comes to nothing. Where
+//! the upstream asks for it (`rewrite_responses`), the path gets back what was taken off it, and the
+//! upstream's own origin becomes a reference that has none (RFC 9110 §10.2.2): the client adds what
+//! it has asked, whichever proxies stand before. NGINX has `proxy_redirect`, `proxy_cookie_path`
+//! and `proxy_cookie_domain` for it, httpd `ProxyPassReverse`.
+
+use std::str;
+
+use bundle::ir::{Target, Upstream};
+use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
+use policy::Cx;
+
+use super::{Origin, host, stripped};
+use crate::snapshot::RouteRef;
+
+/// Where a response comes from, and where its client believes to be.
+struct Places<'p> {
+    /// The scheme in which the target was asked.
+    scheme: &'static str,
+    /// What it saw as `Host`.
+    asked: &'p str,
+    /// Its own authority.
+    own: &'p str,
+    /// What stands before its paths.
+    path: &'p str,
+    /// What the client sent as `Host`.
+    client: &'p str,
+    /// What was taken off the client's path.
+    base: &'p str,
+}
+
+/// Changes a response's fields as its upstream's `rewrite_responses` says; what speaks of other
+/// places stays as it is, and so do paths that a `rewrite` policy made.
+pub fn returned(
+    headers: &mut HeaderMap,
+    route: &RouteRef<'_>,
+    upstream: &Upstream,
+    target: &Target,
+    origin: &Origin,
+    cx: &Cx<'_>,
+) {
+    let Some(rewrites) = upstream.rewrite_responses else {
+        return;
+    };
+    let asked = host(upstream, target, origin, cx);
+    let own = target.authority();
+    let places = Places {
+        scheme: if target.tls { "https" } else { "http" },
+        asked: asked.to_str().unwrap_or_default(),
+        own: &own,
+        path: &target.path,
+        client: origin.hop.authority.to_str().unwrap_or_default(),
+        base: stripped(route),
+    };
+    if rewrites.location {
+        each(headers, &LOCATION, |text| places.reference(text));
+        each(headers, &CONTENT_LOCATION, |text| places.reference(text));
+    }
+    if rewrites.cookies {
+        each(headers, &SET_COOKIE, |text| places.cookie(text));
+    }
+}
+
+/// Replaces the values of a field for which there is another one.
+fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) -> Option<String>) {
+    let http::header::Entry::Occupied(mut entry) = headers.entry(name) else {
+        return;
+    };
+    for value in entry.iter_mut() {
+        let text = str::from_utf8(value.as_bytes()).ok();
+        let other = text.and_then(&mut other);
+        if let Some(other) = other.and_then(|text| HeaderValue::try_from(text).ok()) {
+            *value = other;
+        }
+    }
+}
+
+impl Places<'_> {
+    /// A reference (RFC 3986 §4.1) as the client needs it; none where it needs no other.
+    fn reference(&self, text: &str) -> Option<String> {
+        let (scheme, authority, rest) = split(text);
+        let Some(authority) = authority else {
+            // `/\` is a network-path reference to browsers.
+            let own = rest.starts_with('/') && !rest.starts_with("/\\");
+            let own = own && !(self.base.is_empty() && self.path.is_empty());
+            return own.then(|| self.below(rest)).flatten().map(shielded);
+        };
+        let scheme = scheme.unwrap_or(self.scheme);
+        let same = |other: &str| {
+            let written = without_port(authority, scheme);
+            written.eq_ignore_ascii_case(without_port(other, scheme))
+        };
+        if scheme.eq_ignore_ascii_case(self.scheme) && (same(self.asked) || same(self.own)) {
+            return self.below(rest).map(shielded);
+        }
+        // What the client asked, made by a service that was told so: with its scheme.
+        let origin = &text[..text.len() - rest.len()];
+        let below = same(self.client).then(|| self.below(rest)).flatten()?;
+        (below != rest).then(|| format!("{origin}{below}"))
+    }
+
+    /// A path of the target, with what follows it, as the client has to ask for it; none where it
+    /// lies beside the target's path.
+    fn below(&self, rest: &str) -> Option<String> {
+        let end = rest.find(['?', '#']).unwrap_or(rest.len());
+        let (path, behind) = rest.split_at(end);
+        let path = if path.is_empty() { "/" } else { path };
+        let below = beneath(path, self.path)?;
+        let slash = if self.base.is_empty() && below.is_empty() {
+            "/"
+        } else {
+            ""
+        };
+        Some(format!("{}{slash}{below}{behind}", self.base))
+    }
+
+    /// A `Set-Cookie` (RFC 6265 §4.1) as the client needs it; none where it needs no other.
+    fn cookie(&self, text: &str) -> Option<String> {
+        let (pair, attributes) = text.split_once(';')?;
+        // Only with `Path=/` is it believed (RFC 6265bis §4.1.3.2).
+        let fixed = pair
+            .trim_start()
+            .get(..7)
+            .is_some_and(|start| start.eq_ignore_ascii_case("__Host-"));
+        let mut changed = pair.to_owned();
+        for attribute in attributes.split(';') {
+            let (name, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+            let name = name.trim();
+            let path = || {
+                let path = self.cookie_path(value.trim());
+                path.filter(|path| !fixed && path != value.trim())
+            };
+            if name.eq_ignore_ascii_case("path")
+                && let Some(path) = path()
+            {
+                changed.push_str("; Path=");
+                changed.push_str(&path);
+            } else if !(name.eq_ignore_ascii_case("domain") && self.is_upstreams(value.trim())) {
+                changed.push(';');
+                changed.push_str(attribute);
+            }
+        }
+        (changed != text).then_some(changed)
+    }
+
+    /// Where the client has to send a cookie of a path of the upstream's: all of it that the client
+    /// can reach, or what is below the target's path. None where it stays as it is.
+    fn cookie_path(&self, path: &str) -> Option<String> {
+        if !path.starts_with('/') {
+            return None;
+        }
+        let short = path.strip_suffix('/').unwrap_or(path);
+        let below = if beneath(self.path, short).is_some() {
+            ""
+        } else {
+            beneath(path, self.path)?
+        };
+        match (self.base, below) {
+            ("", "") => Some("/".into()),
+            (base, "/") => Some(base.into()),
+            (base, below) => Some(format!("{base}{below}")),
+        }
+    }
+
+    /// Whether a cookie's domain is the upstream's, and not one that its client would take.
+    fn is_upstreams(&self, domain: &str) -> bool {
+        let domain = domain.strip_prefix('.').unwrap_or(domain);
+        let within = |authority: &str| is_within(host_of(authority), domain);
+        !within(self.client) && (within(self.asked) || within(self.own))
+    }
+}
+
+/// Scheme, authority and the rest of a reference.
+fn split(text: &str) -> (Option<&str>, Option<&str>, &str) {
+    let (scheme, behind) = match text.split_once("://") {
+        Some((scheme, behind)) if is_scheme(scheme) => (Some(scheme), behind),
+        _ => match text.strip_prefix("//") {
+            Some(behind) => (None, behind),
+            None => return (None, None, text),
+        },
+    };
+    let end = behind.find(['/', '?', '#', '\\']).unwrap_or(behind.len());
+    let (authority, rest) = behind.split_at(end);
+    (scheme, Some(authority), rest)
+}
+
+/// RFC 3986 §3.1.
+fn is_scheme(text: &str) -> bool {
+    let mut bytes = text.bytes();
+    bytes
+        .next()
+        .is_some_and(|first| first.is_ascii_alphabetic())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// What a path has below another one, which has no final slash: nothing, or `/…`.
+fn beneath<'t>(path: &'t str, above: &str) -> Option<&'t str> {
+    let below = path.strip_prefix(above)?;
+    (below.is_empty() || below.starts_with('/')).then_some(below)
+}
+
+/// A path that cannot be read as `//HOST/…` (RFC 3986 §4.2; browsers read `\` as `/`).
+fn shielded(path: String) -> String {
+    match path.as_bytes() {
+        [b'/', b'/' | b'\\', ..] => format!("/.{path}"),
+        _ => path,
+    }
+}
+
+/// An authority without the port that its scheme has by itself.
+fn without_port<'t>(authority: &'t str, scheme: &str) -> &'t str {
+    let own = match scheme.eq_ignore_ascii_case("https") {
+        true => ":443",
+        false => ":80",
+    };
+    authority.strip_suffix(own).unwrap_or(authority)
+}
+
+/// An authority without its port.
+fn host_of(authority: &str) -> &str {
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, ""));
+    match port.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => host,
+        false => authority,
+    }
+}
+
+/// RFC 6265 §5.1.3.
+fn is_within(host: &str, domain: &str) -> bool {
+    let start = host.len().checked_sub(domain.len());
+    let Some((before, end)) = start.and_then(|at| host.split_at_checked(at)) else {
+        return false;
+    };
+    !domain.is_empty()
+        && end.eq_ignore_ascii_case(domain)
+        && (before.is_empty() || before.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Below `/shop`, as a target of `http://orders.internal:8080/v1` that sees its own authority.
+    const MOUNTED: Places<'static> = Places {
+        scheme: "http",
+        asked: "orders.internal:8080",
+        own: "orders.internal:8080",
+        path: "/v1",
+        client: "api.example",
+        base: "/shop",
+    };
+    /// At the root, as a target without a path that sees what the client asked.
+    const PLAIN: Places<'static> = Places {
+        scheme: "http",
+        asked: "api.example",
+        own: "10.0.0.9",
+        path: "",
+        client: "api.example",
+        base: "",
+    };
+
+    #[test]
+    fn references_to_the_upstream_lead_to_the_gateway() {
+        for (text, expected) in [
+            ("/v1/orders/7?x=/v1#y", "/shop/orders/7?x=/v1#y"),
+            ("/v1", "/shop"),
+            ("/v1/", "/shop/"),
+            ("/v1?x", "/shop?x"),
+            ("/v1//a", "/shop//a"),
+            ("http://orders.internal:8080/v1/a", "/shop/a"),
+            ("HTTP://Orders.Internal:8080/v1/a", "/shop/a"),
+            ("//orders.internal:8080/v1/a", "/shop/a"),
+            ("https://api.example/v1/a", "https://api.example/shop/a"),
+            ("http://api.example:80/v1", "http://api.example:80/shop"),
+        ] {
+            let changed = MOUNTED.reference(text);
+            assert_eq!(changed.as_deref(), Some(expected), "{text}");
+        }
+        for (text, expected) in [
+            ("http://api.example", "/"),
+            ("http://api.example?x", "/?x"),
+            ("http://api.example:80/a", "/a"),
+            ("http://10.0.0.9/a", "/a"),
+        ] {
+            let changed = PLAIN.reference(text);
+            assert_eq!(changed.as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_references_stay() {
+        for text in [
+            "orders/7",
+            "../a",
+            "?page=2",
+            "",
+            "#x",
+            "/v2/a",
+            "/v1x",
+            "/\\evil.example/v1",
+            "http://orders.internal:8080/v2",
+            "http://orders.internal/v1/a",
+            "https://orders.internal:8080/v1/a",
+            "http://x@orders.internal:8080/v1/a",
+            "http://orders.internal:8080.evil.example/v1",
+            "https://elsewhere.example/v1/a",
+            "mailto:somebody@orders.internal",
+            "http://",
+        ] {
+            assert_eq!(MOUNTED.reference(text), None, "{text}");
+        }
+        for text in ["/a", "/", "https://api.example/a", "https://10.0.0.9/a"] {
+            assert_eq!(PLAIN.reference(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn no_reference_leads_to_another_host() {
+        let unmounted = Places {
+            base: "",
+            ..MOUNTED
+        };
+        for (places, text, expected) in [
+            (&PLAIN, "http://10.0.0.9//evil.example", "/.//evil.example"),
+            (
+                &PLAIN,
+                "http://10.0.0.9/\\evil.example",
+                "/./\\evil.example",
+            ),
+            (&unmounted, "/v1//evil.example", "/.//evil.example"),
+        ] {
+            let changed = places.reference(text);
+            assert_eq!(changed.as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(PLAIN.reference("http://10.0.0.9\\@evil.example/"), None);
+    }
+
+    #[test]
+    fn cookies_of_the_upstream_come_back_to_it() {
+        for (text, expected) in [
+            (
+                "a=b; Path=/v1/orders; HttpOnly",
+                "a=b; Path=/shop/orders; HttpOnly",
+            ),
+            ("a=b;path=/v1", "a=b; Path=/shop"),
+            ("a=b; Path=/v1/", "a=b; Path=/shop"),
+            ("a=b; Path=/", "a=b; Path=/shop"),
+            ("a=b; Domain=orders.internal; Secure", "a=b; Secure"),
+            ("a=b; domain=.INTERNAL", "a=b"),
+            ("a=\"x;\"; Path=/v1", "a=\"x;\"; Path=/shop"),
+            ("__Host-a=b; Path=/; Domain=internal", "__Host-a=b; Path=/"),
+        ] {
+            assert_eq!(MOUNTED.cookie(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn other_cookies_stay() {
+        for text in [
+            "a=b",
+            "a=b; HttpOnly",
+            "a=b; Path=/v2",
+            "a=b; Path=/v1x",
+            "a=b; Path",
+            "a=b; Path=v1",
+            "a=b; Domain=example",
+            "a=b; Domain=api.example",
+            "a=b; Domain=elsewhere.test",
+            "a=b; Domain=",
+            "__host-a=b; Path=/",
+            "Path=/v1",
+        ] {
+            assert_eq!(MOUNTED.cookie(text), None, "{text}");
+        }
+        assert_eq!(PLAIN.cookie("a=b; Path=/"), None);
+        assert_eq!(PLAIN.cookie("a=b; Domain=api.example; Path=/x"), None);
+    }
+}

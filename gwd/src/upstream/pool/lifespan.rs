@@ -1,0 +1,136 @@
+//! How long a host keeps an idle connection, as far as one can know.
+//!
+//! A request that goes on a connection which the host is just closing is lost. So two ages: a
+//! `fresh` connection may carry any request, an older one only such as can be sent again. A host
+//! that says `Keep-Alive: timeout=N` (RFC 2068 §19.7.1) is believed, a second before its end. One
+//! that closed a connection earlier than was thought gets half of the time, and twice as much again
+//! after each minute in which that did not happen (data-plane.md §7).
+
+use std::cell::Cell;
+
+use http::HeaderValue;
+
+/// Common servers keep idle connections for 5 s and more.
+const FRESH_MS: u64 = 4_000;
+/// A host that goes away closes all its connections: that halves once.
+const HALVED_EACH_MS: u64 = 1_000;
+/// Halved so often no time is left.
+const HALVED_MAX: u32 = 16;
+/// Without a stale connection for so long, the time doubles.
+const DOUBLED_EACH_MS: u64 = 60_000;
+
+/// What is known of a host's patience.
+#[derive(Debug, Default)]
+pub(super) struct Lifespan {
+    /// What it said last.
+    told_ms: Cell<Option<u64>>,
+    halved: Cell<u32>,
+    /// When it was halved or doubled.
+    changed_ms: Cell<u64>,
+}
+
+impl Lifespan {
+    /// How old a connection may be that carries a request which can be sent again; `limit_ms` is
+    /// the upstream's idle timeout.
+    pub(super) fn idle_ms(&self, limit_ms: u64) -> u64 {
+        let whole_ms = self.told_ms.get().unwrap_or(limit_ms).min(limit_ms);
+        whole_ms >> self.halved.get()
+    }
+
+    /// The same of any request.
+    pub(super) fn fresh_ms(&self, limit_ms: u64) -> u64 {
+        let fresh_ms = self.told_ms.get().unwrap_or(FRESH_MS);
+        fresh_ms.min(self.idle_ms(limit_ms))
+    }
+
+    /// A response said how long its connection is kept.
+    pub(super) fn told(&self, keep_alive: &HeaderValue) {
+        if let Some(seconds) = timeout(keep_alive) {
+            let told_ms = u64::from(seconds.saturating_sub(1)) * 1_000;
+            self.told_ms.set(Some(told_ms));
+        }
+    }
+
+    /// A connection was closed before it was as old as it might have been.
+    pub(super) fn went_stale(&self, now_ms: u64) {
+        let since_ms = now_ms.saturating_sub(self.changed_ms.get());
+        if self.halved.get() == 0 || since_ms >= HALVED_EACH_MS {
+            self.halved.set((self.halved.get() + 1).min(HALVED_MAX));
+            self.changed_ms.set(now_ms);
+        }
+    }
+
+    /// Time has gone by.
+    pub(super) fn sweep(&self, now_ms: u64) {
+        if self.halved.get() > 0 && now_ms.saturating_sub(self.changed_ms.get()) >= DOUBLED_EACH_MS
+        {
+            self.halved.set(self.halved.get() - 1);
+            self.changed_ms.set(now_ms);
+        }
+    }
+}
+
+/// The seconds of `timeout=N`, among other parameters.
+fn timeout(keep_alive: &HeaderValue) -> Option<u32> {
+    let parameters = keep_alive.to_str().ok()?.split(',');
+    let mut pairs = parameters.filter_map(|parameter| parameter.split_once('='));
+    let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;
+    value.trim().trim_matches('"').parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(text: &'static str) -> Lifespan {
+        let lifespan = Lifespan::default();
+        lifespan.told(&HeaderValue::from_static(text));
+        lifespan
+    }
+
+    #[test]
+    fn what_a_host_says_counts_a_second_before_its_end_and_within_the_bound() {
+        for (text, fresh_ms, idle_ms) in [
+            ("timeout=5", 4_000, 4_000),
+            ("timeout=20, max=100", 19_000, 19_000),
+            ("max=100,Timeout = \"3\"", 2_000, 2_000),
+            ("timeout=1", 0, 0),
+            ("timeout=0", 0, 0),
+            ("timeout=4294967295", 60_000, 60_000),
+            ("timeout=4294967296", 4_000, 60_000),
+            ("timeout=-1", 4_000, 60_000),
+            ("timeout", 4_000, 60_000),
+            ("300", 4_000, 60_000),
+        ] {
+            let lifespan = told(text);
+            let ages = (lifespan.fresh_ms(60_000), lifespan.idle_ms(60_000));
+            assert_eq!(ages, (fresh_ms, idle_ms), "{text}");
+        }
+        assert_eq!(Lifespan::default().fresh_ms(1_000), 1_000);
+    }
+
+    #[test]
+    fn a_stale_connection_halves_the_time_and_quiet_minutes_give_it_back() {
+        let lifespan = Lifespan::default();
+        let at = |now_ms| {
+            lifespan.sweep(now_ms);
+            lifespan.idle_ms(60_000)
+        };
+        lifespan.went_stale(100_000);
+        assert_eq!(at(100_000), 30_000);
+        // All its connections at once are one sign.
+        lifespan.went_stale(100_900);
+        assert_eq!(at(100_900), 30_000);
+        lifespan.went_stale(101_000);
+        assert_eq!(at(101_000), 15_000);
+        assert_eq!(at(160_999), 15_000);
+        assert_eq!(at(161_000), 30_000);
+        assert_eq!(at(161_001), 30_000);
+        assert_eq!(at(221_000), 60_000);
+        assert_eq!(at(400_000), 60_000);
+        for seconds in 0..100 {
+            lifespan.went_stale(500_000 + seconds * 1_000);
+        }
+        assert_eq!((at(600_000), lifespan.fresh_ms(60_000)), (0, 0));
+    }
+}

@@ -1,0 +1,63 @@
+//! Servers of other make that a test starts behind or in front of the gateway.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::wait;
+
+/// A server's process; it ends with its value.
+pub struct Server(pub Child);
+
+impl Server {
+    /// Starts a program in the foreground; none where it is not installed.
+    #[must_use]
+    pub fn start(command: &mut Command) -> Option<Self> {
+        let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
+        quiet.stderr(Stdio::null()).spawn().ok().map(Self)
+    }
+
+    /// Starts an NGINX with one `server { … }` and waits until it listens; all that it writes is in
+    /// `folder`. None where it is not installed.
+    ///
+    /// # Panics
+    /// Where the folder cannot be written to.
+    #[must_use]
+    pub fn nginx(folder: &Path, port: u16, server: &str) -> Option<Self> {
+        let at = |name: &str| folder.join(name).display().to_string();
+        let config = format!(
+            "daemon off; master_process off; pid {pid}; error_log {log};\n\
+             events {{}}\n\
+             http {{ access_log off; client_body_temp_path {tmp}; proxy_temp_path {tmp}; \
+             fastcgi_temp_path {tmp}; uwsgi_temp_path {tmp}; scgi_temp_path {tmp};\n\
+             server {{ {server} }} }}\n",
+            pid = at("nginx.pid"),
+            log = at("nginx.log"),
+            tmp = at("tmp"),
+        );
+        std::fs::write(folder.join("nginx.conf"), config).expect("written");
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-c").arg(at("nginx.conf")).arg("-p").arg(folder);
+        let server = Self::start(&mut nginx)?;
+        let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        wait::within(wait::PATIENCE, || listens().then_some(()));
+        Some(server)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _ended = self.0.wait();
+    }
+}
+
+/// A port of loopback that nobody listens on.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port is free");
+    listener.local_addr().expect("it is bound").port()
+}
