@@ -61,6 +61,9 @@ const PARKED_TICK: Duration = Duration::from_millis(250);
 /// for a part of it, and what is accepted may begin an exchange.
 const LEFT_MS: u64 = LAST_EXCHANGE_MS + 1_000;
 
+/// How often the loop's turns are measured.
+const LAG_TICK: Duration = Duration::from_millis(100);
+
 /// How often, and how many of those who wait for memory look again.
 const ROOM_TICK: Duration = Duration::from_millis(10);
 const ROOM_EACH: usize = 32;
@@ -177,6 +180,7 @@ impl Worker {
         });
         tokio::task::spawn_local(async move { deadlines.run().await });
         tokio::task::spawn_local(Rc::clone(&worker).sweep());
+        tokio::task::spawn_local(Rc::clone(&worker).watch_lag());
         tokio::task::spawn_local(Rc::clone(&worker).flush_log());
         tokio::task::spawn_local(Rc::clone(&worker).give_back());
         tokio::task::spawn_local(Rc::clone(&worker).give_room());
@@ -325,6 +329,20 @@ impl Worker {
             if self.draining_ms.get().is_some() || self.shared.budgets.memory.is_high() {
                 self.deadlines.wake_all();
             }
+        }
+    }
+
+    /// Measures how long the loop takes for a turn: what became ready just now runs behind all that
+    /// was ready before (data-plane.md §4).
+    async fn watch_lag(self: Rc<Self>) {
+        let lag = self.shard.lag(self.index);
+        let mut ticks = tokio::time::interval(LAG_TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let began_ns = self.shared.clock.now_ns();
+            tokio::task::yield_now().await;
+            lag.observe(self.shared.clock.now_ns() - began_ns);
         }
     }
 

@@ -144,9 +144,7 @@ pub(crate) async fn exchange(
                     body,
                     expects_continue: admitted.expects_continue,
                 };
-                let made = forward(outgoing, handshake, &mut record).await;
-                worker.spare_maps.keep(std::mem::take(&mut head.headers));
-                match made {
+                match forward(outgoing, handshake, &mut record).await {
                     Ok(made) => made,
                     Err(failure) => {
                         let failure = grpc::judged(failure, stream);
@@ -156,6 +154,10 @@ pub(crate) async fn exchange(
             }
         }
     };
+    if made.problem.is_some() {
+        respond::as_wanted(&mut made, &head.headers, &request_id);
+    }
+    worker.spare_maps.keep(head.headers);
     seen_by_chain(snapshot, &decided, &mut made, &mut cx, request_id);
     respond::send(made, record)
 }

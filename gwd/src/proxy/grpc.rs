@@ -123,8 +123,8 @@ pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
         return told(&made.headers);
     }
     let code = code(made.status, reason);
-    let text = match (made.title, reason) {
-        (Some(title), reason) => format!("{title} ({reason})"),
+    let text = match (made.problem, reason) {
+        (Some(problem), reason) => format!("{} ({reason})", problem.title),
         (None, _) => made.status.canonical_reason().unwrap_or("refused").into(),
     };
     made.status = StatusCode::OK;

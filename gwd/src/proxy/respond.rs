@@ -20,6 +20,7 @@ use policy::{Reject, Reply};
 use crate::proxy::body::{Download, ResponseBody};
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::grpc;
+use crate::proxy::html;
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::proxy::tunnel::Tunnel;
@@ -61,10 +62,18 @@ pub(crate) struct Made {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: MadeBody,
-    /// What it says in a few words, where it is a problem.
-    pub(crate) title: Option<&'static str>,
+    /// What it says, where it is a problem.
+    pub(crate) problem: Option<Problem>,
     /// Whether the connection has to end after it.
     pub(crate) close: bool,
+}
+
+/// What a problem says.
+#[derive(Clone, Copy)]
+pub(crate) struct Problem {
+    code: &'static str,
+    /// In a few words.
+    pub(crate) title: &'static str,
 }
 
 /// Its body.
@@ -128,7 +137,7 @@ pub(crate) fn replied(reply: &Reply, record: &mut Record) -> Made {
         status: reply.status,
         headers: reply.headers.clone(),
         body: MadeBody::Own(reply.body.clone()),
-        title: None,
+        problem: None,
         close: false,
     }
 }
@@ -145,12 +154,16 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     }
     let mut headers = std::mem::take(answered.response.headers_mut());
     check_framing(&headers, answered.response.version())?;
-    strip(&mut headers);
+    if let Some(keep_alive) = strip(&mut headers)
+        && answered.response.version() <= Version::HTTP_11
+    {
+        answered.lease.kept_for(&keep_alive);
+    }
     Ok(Made {
         status,
         headers,
         body: MadeBody::Upstream(answered),
-        title: None,
+        problem: None,
         close: false,
     })
 }
@@ -168,7 +181,7 @@ pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
         status,
         headers,
         body: MadeBody::Tunnel(switched),
-        title: None,
+        problem: None,
         close: false,
     }
 }
@@ -207,8 +220,10 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
     ))
 }
 
-/// Takes out what is said about the upstream's connection (RFC 9110 §7.6.1), and its name.
-fn strip(headers: &mut HeaderMap) {
+/// Takes out what is said about the upstream's connection (RFC 9110 §7.6.1), and its name; what
+/// `Keep-Alive` said.
+fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let mut keep_alive = None;
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut announced: Vec<Option<HeaderValue>> = Vec::new();
     for (name, value) in headers.iter() {
@@ -236,8 +251,9 @@ fn strip(headers: &mut HeaderMap) {
             }
             // Only what may stand in trailers is announced.
             "trailer" => announced.push(edge::announced(value)),
-            "keep-alive" | "proxy-connection" | "proxy-authenticate" | "server" | "te"
-            | "transfer-encoding" | "upgrade" => doomed.push(name.clone()),
+            "keep-alive" => keep_alive = Some(value.clone()),
+            "proxy-connection" | "proxy-authenticate" | "server" | "te" | "transfer-encoding"
+            | "upgrade" => doomed.push(name.clone()),
             _ => {}
         }
     }
@@ -250,6 +266,10 @@ fn strip(headers: &mut HeaderMap) {
     for name in doomed {
         headers.remove(name);
     }
+    if keep_alive.is_some() {
+        headers.remove("keep-alive");
+    }
+    keep_alive
 }
 
 /// An accident.
@@ -400,7 +420,7 @@ pub(crate) fn send(mut made: Made, mut record: Box<Record>) -> Response<Response
         mut headers,
         body,
         close,
-        title: _,
+        problem: _,
     } = made;
     record.head_made(status);
     if let MadeBody::Tunnel(switched) = body {
@@ -497,7 +517,7 @@ fn tunnel(
 /// A problem document. Every text in it is ours, so that nothing has to be escaped but the id.
 pub(crate) fn problem(
     status: u16,
-    code: &str,
+    code: &'static str,
     title: &'static str,
     proxy_error: &str,
     request_id: Option<&HeaderValue>,
@@ -528,9 +548,22 @@ pub(crate) fn problem(
         status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
         headers,
         body: MadeBody::Own(Bytes::from(body)),
-        title: Some(title),
+        problem: Some(Problem { code, title }),
         close: false,
     }
+}
+
+/// A problem becomes a page where its client wants one.
+#[cold]
+pub(crate) fn as_wanted(made: &mut Made, request: &HeaderMap, request_id: &HeaderValue) {
+    let Some(Problem { code, title }) = made.problem.filter(|_| html::is_wanted(request)) else {
+        return;
+    };
+    let status = made.status.as_u16();
+    let id = request_id.to_str().unwrap_or_default();
+    let page = html::page(status, code, title, detail(status), id);
+    made.body = MadeBody::Own(Bytes::from(page));
+    html::fields(&mut made.headers);
 }
 
 /// What a client can do about it.

@@ -40,6 +40,7 @@ struct Series {
     handshakes: Vec<(Outcome, Arc<AtomicU64>)>,
     pools: Vec<(u32, Arc<PoolGauge>)>,
     active: Vec<Arc<[AtomicI64; METHODS.len()]>>,
+    lags: Vec<(usize, Arc<Histogram>)>,
 }
 
 /// What the control thread counts about bundles.
@@ -103,6 +104,7 @@ impl Registry {
                 handshakes: Vec::new(),
                 pools: Vec::new(),
                 active: Vec::new(),
+                lags: Vec::new(),
             }),
             bundles: Mutex::default(),
             desc: Desc::new(
@@ -172,6 +174,7 @@ impl Series {
                 }
                 Announced::Pool(upstream, gauge) => self.pools.push((upstream, gauge)),
                 Announced::Active(active) => self.active.push(active),
+                Announced::Lag(worker, lag) => self.lags.push((worker, lag)),
             }
         }
     }
@@ -190,6 +193,17 @@ impl Collector for Registry {
             self.collect_requests(&series, &mut families);
             self.collect_upstreams(&series, &mut families);
             self.collect_policies(&series, &mut families);
+            let mut lags = Histograms::new();
+            for (worker, lag) in &series.lags {
+                let labels = vec![("worker", worker.to_string())];
+                lags.entry(labels).or_default().add(&lag.counted());
+            }
+            families.push(histograms(
+                "gwd_worker_loop_lag_seconds",
+                "How long a worker's loop took for a turn, looked at ten times a second: nothing \
+                 that became ready waited longer.",
+                &lags,
+            ));
         }
         self.collect_bundles(&mut families);
         self.collect_process(&mut families);

@@ -144,6 +144,8 @@ pub(crate) enum Announced {
     Retries(u32, &'static str, Arc<AtomicU64>),
     Pool(u32, Arc<PoolGauge>),
     Active(Arc<[AtomicI64; METHODS.len()]>),
+    /// By the number of the worker.
+    Lag(usize, Arc<Histogram>),
 }
 
 /// A limit's name and what it said.
@@ -270,6 +272,13 @@ impl Shard {
             count
         });
         add(count, 1);
+    }
+
+    /// How long the turns of a worker's loop take.
+    pub(crate) fn lag(&self, worker: usize) -> Arc<Histogram> {
+        let lag = Arc::<Histogram>::default();
+        self.announce(Announced::Lag(worker, Arc::clone(&lag)));
+        lag
     }
 
     /// The gauge of a new pool.

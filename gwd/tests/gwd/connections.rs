@@ -235,3 +235,28 @@ fn a_drain_that_takes_too_long_counts_what_it_cuts() {
     assert_eq!(served.node.drain(Duration::from_millis(20), &|| false), 1);
     assert_eq!(served.metric("gwd_drain_forced_closes_total", &[]), 1.0);
 }
+
+#[test]
+fn a_connection_is_used_no_longer_than_its_server_says() {
+    // What is said, and whether a second request a moment later finds the connection.
+    for (said, connections) in [
+        ("", 1),
+        ("keep-alive: timeout=5, max=100\r\n", 1),
+        ("keep-alive: timeout=1\r\n", 2),
+    ] {
+        let upstream = Upstream::start(move |_, stream| {
+            say(stream, &format!("content-length: 2\r\n{said}"), "ok");
+            Then::Keep
+        });
+        let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+        let mut client = Client::connect(served.address);
+        for _ in 0..2 {
+            client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+            let answer = client.answer();
+            assert_eq!(answer.text(), "ok");
+            assert!(answer.field("keep-alive").is_empty(), "{}", answer.head);
+        }
+        let last = upstream.seen().last().map(|seen| seen.connection + 1);
+        assert_eq!(last, Some(connections), "{said}");
+    }
+}

@@ -168,3 +168,58 @@ fn a_refused_request_keeps_the_connection_where_it_was_well_formed() {
         assert_eq!(client.answer().status, expected);
     }
 }
+
+#[test]
+fn people_with_a_browser_are_told_in_a_page() {
+    const BROWSER: &str = "accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+    let served = shop(
+        dead(),
+        vec![op("GET", "/a"), op("GET", "/mine").secured("key")],
+    )
+    .serve();
+    for (path, status, says) in [
+        ("/nowhere<b>", 400, None),
+        (
+            "/nowhere",
+            404,
+            Some("No operation has this host, path and conditions."),
+        ),
+        ("/mine", 401, Some("A valid credential is needed")),
+        ("/a", 502, Some("<code>502 upstream_connect_failed</code>")),
+    ] {
+        let answer = fetch(served.address, "GET", path, BROWSER);
+        assert_eq!(answer.status, status, "{path}");
+        let Some(says) = says else {
+            // Who sends such a head is believed nothing.
+            assert_eq!(answer.field("content-type"), ["application/problem+json"]);
+            continue;
+        };
+        assert_eq!(answer.field("content-type"), ["text/html; charset=utf-8"]);
+        assert_eq!(
+            answer.field("content-security-policy"),
+            ["default-src 'none'"]
+        );
+        assert_eq!(answer.field("vary"), ["accept"]);
+        let id = answer.field("x-request-id")[0];
+        let text = answer.text();
+        assert!(
+            text.starts_with("<!doctype html>") && text.contains(says),
+            "{text}"
+        );
+        assert!(
+            text.contains(&format!("request <code>{id}</code>")),
+            "{text}"
+        );
+        let length = text.len().to_string();
+        assert_eq!(answer.field("content-length"), [length]);
+    }
+    assert_eq!(
+        fetch(served.address, "GET", "/mine", BROWSER)
+            .field("www-authenticate")
+            .len(),
+        1
+    );
+    let program = fetch(served.address, "GET", "/nowhere", "accept: */*\r\n");
+    assert_eq!(program.field("content-type"), ["application/problem+json"]);
+    assert!(program.field("vary").is_empty());
+}

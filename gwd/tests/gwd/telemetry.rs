@@ -288,3 +288,14 @@ fn a_program_log_that_nobody_reads_holds_nothing_up() {
     assert!(told as f64 >= dropped, "{told} {dropped}");
     gwd.kill();
 }
+
+#[test]
+fn how_long_each_workers_loop_takes_is_told() {
+    let upstream = Upstream::saying("ok");
+    let shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let served = shop.serve_with(2, AccessLog::Off);
+    for worker in ["worker=\"0\"", "worker=\"1\""] {
+        let turns = || served.metric("gwd_worker_loop_lag_seconds_count", &[worker]);
+        eventually("the worker's turns are measured", || turns() >= 2.0);
+    }
+}

@@ -1,0 +1,136 @@
+//! Problems as pages: people who follow a link are told in words, not in JSON
+//! (RFC 9110 §12.5.1).
+//!
+//! Nothing that a client has sent stands in a page but the id of its request, which is letters,
+//! digits, `.`, `_` and `-`.
+
+use http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
+    X_CONTENT_TYPE_OPTIONS,
+};
+
+/// A page.
+pub(crate) fn page(status: u16, code: &str, title: &str, detail: &str, id: &str) -> String {
+    let request = match id {
+        "" => String::new(),
+        id => format!(", request <code>{id}</code>"),
+    };
+    format!(
+        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n\
+         <title>{status} {title}</title>\n<h1>{title}</h1>\n<p>{detail}</p>\n\
+         <p><code>{status} {code}</code>{request}</p>\n</html>\n"
+    )
+}
+
+/// The fields that a page has beside those of a problem document. It runs nothing and loads
+/// nothing.
+pub(crate) fn fields(headers: &mut HeaderMap) {
+    let text = HeaderValue::from_static;
+    headers.insert(CONTENT_TYPE, text("text/html; charset=utf-8"));
+    headers.insert(CONTENT_SECURITY_POLICY, text("default-src 'none'"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, text("nosniff"));
+    // Caches must not give it to those who want JSON; the other way round does no harm.
+    headers.append(VARY, text("accept"));
+}
+
+/// Whether a client names HTML and wants it more than JSON, as browsers do.
+pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
+    let (mut html, mut json) = (Wish::default(), Wish::default());
+    for line in headers.get_all(ACCEPT) {
+        for range in line.to_str().unwrap_or_default().split(',') {
+            let mut parts = range.split(';').map(str::trim);
+            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let weight = parts.find_map(weight).unwrap_or(1_000);
+            match name.as_str() {
+                "text/html" => html.is(2, weight),
+                "text/*" => html.is(1, weight),
+                "application/problem+json" => json.is(3, weight),
+                "application/json" => json.is(2, weight),
+                "application/*" => json.is(1, weight),
+                "*/*" => json.is(0, weight),
+                _ => {}
+            }
+        }
+    }
+    html.weight > json.weight
+}
+
+/// How much something is wanted: the most exact range that names it says it.
+#[derive(Default)]
+struct Wish {
+    exact: u8,
+    /// In thousandths.
+    weight: u32,
+}
+
+impl Wish {
+    fn is(&mut self, exact: u8, weight: u32) {
+        if exact >= self.exact {
+            *self = Self { exact, weight };
+        }
+    }
+}
+
+/// The weight that a parameter says, in thousandths (RFC 9110 §12.4.2).
+fn weight(parameter: &str) -> Option<u32> {
+    let (name, value) = parameter.split_once('=')?;
+    if !name.trim().eq_ignore_ascii_case("q") {
+        return None;
+    }
+    let (whole, parts) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
+    let digits = parts.len() <= 3 && parts.bytes().all(|byte| byte.is_ascii_digit());
+    let parts = format!("{parts:0<3}").parse::<u32>().ok();
+    match (whole, parts.filter(|_| digits)) {
+        ("0", Some(parts)) => Some(parts),
+        ("1", Some(0)) => Some(1_000),
+        // What cannot be read is wanted least.
+        _ => Some(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn browsers_want_pages_and_programs_do_not() {
+        for (accept, wanted) in [
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                true,
+            ),
+            ("text/html", true),
+            ("TEXT/HTML;charset=utf-8", true),
+            ("text/*", true),
+            ("application/json;q=0.5, text/html;level=1;q=0.7", true),
+            ("*/*;q=0.1, text/html;q=0.2", true),
+            (
+                "application/problem+json;q=0, application/json, text/html;q=0.1",
+                true,
+            ),
+            ("*/*", false),
+            ("", false),
+            ("application/json", false),
+            ("text/html, application/json", false),
+            ("text/html, */*", false),
+            ("text/html;q=0", false),
+            ("text/html;q=0.8, application/*;q=0.9", false),
+            ("text/html;q=2", false),
+            ("text/html;q=0.1234", false),
+            ("text/html;q=x", false),
+            ("text/html;q=0, text/*", false),
+            ("image/png", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(ACCEPT, HeaderValue::from_static(accept));
+            assert_eq!(is_wanted(&headers), wanted, "{accept}");
+        }
+        let mut lines = HeaderMap::new();
+        lines.append(ACCEPT, HeaderValue::from_static("text/html"));
+        assert!(is_wanted(&lines));
+        lines.append(ACCEPT, HeaderValue::from_static("application/json"));
+        assert!(!is_wanted(&lines));
+        assert!(!is_wanted(&HeaderMap::new()));
+    }
+}
