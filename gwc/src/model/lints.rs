@@ -506,6 +506,19 @@ an API that is mounted for any host is not asked. That is often meant; this says
         ("b.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths: {/b: {get: {responses: {\"200\": {description: fine}}}}}\n"),
     ];
 
+    WIDE_SEARCH "GW0612" "wide-search" Warn
+    "templates among which a request is looked for at many places"
+    "The router goes through the segments of a path from the left. Where a segment fits a literal, several patterns and a \
+parameter, and each of them has more below it, it looks below all of them, so that templates which differ only in where their \
+parameters stand multiply: 64 templates of six segments can be 127 places. Up to 64 a request costs next to nothing. The path in \
+the message is one of those for which most is looked at; the prefix of a mount is part of it."
+    bad open!("  /a{x}/b/c/d/e/f/g/h/i: &p {parameters: [{name: x, in: path, required: true, schema: {type: string}}], get: {responses: {\"200\": {description: fine}}}}\n\
+\x20 /aa{x}/b/c/d/e/f/g/h/i: *p\n  /aaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaaa{x}/b/c/d/e/f/g/h/i: *p\n\
+\x20 /aaaaaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaaaaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaaaaaa{x}/b/c/d/e/f/g/h/i: *p\n");
+    good open!("  /a{x}/b/c/d/e/f/g/h/i: &p {parameters: [{name: x, in: path, required: true, schema: {type: string}}], get: {responses: {\"200\": {description: fine}}}}\n\
+\x20 /b{x}/b/c/d/e/f/g/h/i: *p\n  /c{x}/b/c/d/e/f/g/h/i: *p\n  /d{x}/b/c/d/e/f/g/h/i: *p\n  /e{x}/b/c/d/e/f/g/h/i: *p\n\
+\x20 /f{x}/b/c/d/e/f/g/h/i: *p\n  /g{x}/b/c/d/e/f/g/h/i: *p\n  /h{x}/b/c/d/e/f/g/h/i: *p\n");
+
     UNFILLED_PATH "GW0820" "unfilled-path" Error
     "a policy that fills a path with a parameter that is not there"
     "`{NAME}` in the `path` of a rewrite or a redirect is a parameter of the operation's path. A policy that several operations \

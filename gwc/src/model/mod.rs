@@ -6,6 +6,7 @@
 
 mod alias;
 pub mod api;
+mod breadth;
 mod later;
 pub mod limits;
 pub mod lints;

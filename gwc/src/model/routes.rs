@@ -12,7 +12,7 @@ use super::lints::{
 };
 use super::overlap::{self, subset, witness};
 use super::surprise::{self, Overlap, Side};
-use super::{Api, Operation, Validation, rest};
+use super::{Api, Operation, Validation, breadth, rest};
 use crate::project::files::Files;
 use crate::spec::reference::Resolver;
 use crate::spec::schema::Schemas;
@@ -30,7 +30,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         .collect();
     let table = Tables { apis, schemas };
     let mut meetings = Meetings::default();
-    let mut fallen = BTreeSet::new();
+    let (mut fallen, mut wide) = (BTreeSet::new(), BTreeSet::new());
     let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut overlaps = Sink::default();
     for routes in tables(apis) {
@@ -49,6 +49,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
                 table.judge(first, second, &mut meetings, &mut overlaps);
             }
         }
+        breadth::check(&routes, &mut wide, sink);
         surprise::methods_that_fall_through(apis, &routes, &mut fallen, sink);
     }
     meetings.report(apis, sink);
