@@ -12,8 +12,7 @@ const DOCUMENT: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\n\
     x-gateway: {defaults: {upstream: u}}\n\
     paths:\n  /login: {get: {operationId: login, x-gateway: {public: true}, responses: {}}}\n  \
     /home: {get: {operationId: home, x-gateway: {public: true}, responses: {}}}\n  \
-    /files/{rest}: {get: {operationId: files, parameters: [{name: rest, in: path, required: true, schema: {type: string}}], \
-    x-gateway: {public: true, match: prefix}, responses: {}}}\n";
+    /files: {x-gateway: {match: prefix}, get: {operationId: files, x-gateway: {public: true}, responses: {}}}\n";
 
 fn gateway(url: &str, rewrites: &str) -> (Project, Gateway) {
     let project = Project::with(
