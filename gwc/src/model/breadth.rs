@@ -3,49 +3,51 @@
 //! The router goes through a trie of segments, depth first (semantics.md §1), so templates in which
 //! literals and parameters stand at the same depths can multiply: a request that fits all of them
 //! up to its last segment is looked for below each. What a request costs must not depend on who
-//! writes it, so the widest search of each table is computed here.
+//! writes it, so the widest search of each API is computed here.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use bundle::ir::{Pattern, Segment, Template};
-use diag::{Diagnostic, Sink, Span};
+use bundle::ir::{Pattern, Segment, Template, TrailingSlash};
+use diag::{Diagnostic, Sink};
 
 use super::lints::WIDE_SEARCH;
-use super::routes::Route;
-use super::segment;
+use super::{Api, Operation, segment};
 
 /// Nodes of a table that one request may make the router look at (semantics.md §1).
 const NODES_MAX: usize = 64;
-/// Steps of the search for the widest path: what is found until then counts.
-const STEPS_MAX: usize = 200_000;
+/// Nodes that the search for the widest path goes through: what is found until then counts.
+const STEPS_MAX: usize = 400_000;
 /// Segments of a path that are looked at.
 const DEPTH_MAX: usize = 256;
 /// Patterns of one place whose common texts are looked for in pairs.
-const PATTERNS_MAX: usize = 32;
+const PATTERNS_MAX: usize = 16;
 
-/// Tells of the path for which the most nodes of a table are looked at, where those are too many;
-/// once for templates that stand in several tables.
-pub(super) fn check(routes: &[Route<'_>], told: &mut BTreeSet<Span>, sink: &mut Sink) {
-    let templates = routes.iter().map(|route| &route.template);
-    let Some((nodes, path)) = widest(templates) else {
+/// Tells of the path for which the most nodes of an API's table are looked at, where those are too
+/// many.
+pub(super) fn check(api: &Api, sink: &mut Sink) {
+    let routed = api.operations.iter().filter(|one| !one.internal);
+    let routed: Vec<&Operation> = routed.collect();
+    let twins: Vec<(&Operation, Template)> = routed
+        .iter()
+        .filter(|one| one.trailing_slash != TrailingSlash::Strict)
+        .filter_map(|one| Some((*one, one.template.twin()?)))
+        .collect();
+    let own = routed.iter().map(|one| (*one, &one.template));
+    let all = own.chain(twins.iter().map(|(one, twin)| (*one, twin)));
+    let all: Vec<(&Operation, &Template)> = all.collect();
+    let templates: Vec<&Template> = all.iter().map(|(_, template)| *template).collect();
+    let Some(Widest { nodes, path, fits }) = widest(&templates) else {
         return;
     };
-    let fits = |route: &&Route<'_>| {
-        let segments = route.template.segments();
-        segments.len() == path.matches('/').count()
-    };
-    let Some(route) = routes.iter().find(fits).or(routes.first()) else {
-        return;
-    };
-    if !told.insert(route.operation.path_span) {
-        return;
-    }
+    let (operation, _) = all[fits];
     sink.push(
         Diagnostic::new(
             &WIDE_SEARCH,
-            route.operation.path_span,
+            operation.path_span,
             format!(
-                "a request for `{path}` is looked for at {nodes} places of the table, more than {NODES_MAX}"
+                "a request for `{path}` with a method that none of its templates has is looked for \
+                 at {nodes} places of the table, more than {NODES_MAX}"
             ),
         )
         .help(
@@ -55,8 +57,17 @@ pub(super) fn check(routes: &[Route<'_>], told: &mut BTreeSet<Span>, sink: &mut 
     );
 }
 
-/// The path for which the most nodes are looked at, and how many, where they are too many.
-fn widest<'t>(templates: impl Iterator<Item = &'t Template>) -> Option<(usize, String)> {
+/// The widest search.
+#[derive(Debug, PartialEq, Eq)]
+struct Widest {
+    nodes: usize,
+    path: String,
+    /// A template that it meets at its end, or the nearest to that.
+    fits: usize,
+}
+
+/// The path for which the most nodes are looked at, where they are too many.
+fn widest(templates: &[&Template]) -> Option<Widest> {
     let trie = Trie::of(templates);
     // Cheap, and never too few: most tables end here.
     if trie.at_most() <= NODES_MAX {
@@ -68,7 +79,11 @@ fn widest<'t>(templates: impl Iterator<Item = &'t Template>) -> Option<(usize, S
         steps: 0,
     };
     let (nodes, path) = search.below(vec![0], 0);
-    (nodes > NODES_MAX).then_some((nodes, path))
+    (nodes > NODES_MAX).then(|| Widest {
+        nodes,
+        fits: trie.fits(&path),
+        path,
+    })
 }
 
 /// The nodes of a table, each before those below it.
@@ -81,12 +96,14 @@ struct Node<'t> {
     folded: BTreeMap<&'t str, usize>,
     patterns: Vec<(&'t Pattern, &'t Segment, usize)>,
     parameter: Option<usize>,
+    /// The first template that ends here or below.
+    first: usize,
 }
 
 impl<'t> Trie<'t> {
-    fn of(templates: impl Iterator<Item = &'t Template>) -> Self {
+    fn of(templates: &[&'t Template]) -> Self {
         let mut nodes = vec![Node::default()];
-        for template in templates {
+        for (index, template) in templates.iter().enumerate() {
             let mut at = 0;
             for segment in template.segments() {
                 let fresh = nodes.len();
@@ -110,7 +127,10 @@ impl<'t> Trie<'t> {
                     }
                 };
                 if at == fresh {
-                    nodes.push(Node::default());
+                    nodes.push(Node {
+                        first: index,
+                        ..Node::default()
+                    });
                 }
             }
         }
@@ -131,6 +151,15 @@ impl<'t> Trie<'t> {
             below[at] = all.fold(1, usize::saturating_add);
         }
         below[0]
+    }
+
+    /// A template that ends where a path does, or below.
+    fn fits(&self, path: &str) -> usize {
+        let mut at = vec![0];
+        for segment in path.split('/').skip(1) {
+            at = self.next(&at, segment);
+        }
+        at.first().map_or(0, |node| self.0[*node].first)
     }
 
     /// Where a segment leads from some nodes.
@@ -182,14 +211,15 @@ impl Search<'_> {
         }
         let mut best = (0, String::new());
         if depth < DEPTH_MAX {
-            for text in self.trie.texts(&from) {
-                self.steps += 1;
-                if self.steps > STEPS_MAX {
+            let texts = self.trie.texts(&from).into_iter();
+            let next = texts.map(|text| (self.trie.next(&from, &text), text));
+            let mut next: Vec<_> = next.filter(|(next, _)| !next.is_empty()).collect();
+            self.steps += next.len() * from.len();
+            // The widest first: the search may have to end early.
+            next.sort_by_key(|(next, _)| Reverse(next.len()));
+            for (next, text) in next {
+                if self.steps > STEPS_MAX && best.0 > 0 {
                     break;
-                }
-                let next = self.trie.next(&from, &text);
-                if next.is_empty() {
-                    continue;
                 }
                 let (nodes, path) = self.below(next, depth + 1);
                 if nodes > best.0 {
@@ -212,7 +242,12 @@ mod tests {
             .iter()
             .map(|path| Template::parse(path).expect("a template"))
             .collect();
-        widest(templates.iter())
+        let templates: Vec<&Template> = templates.iter().collect();
+        let found = widest(&templates)?;
+        let fits = &paths[found.fits];
+        let segments = |path: &str| path.matches('/').count();
+        assert_eq!(segments(fits), segments(&found.path), "{fits}");
+        Some((found.nodes, found.path))
     }
 
     /// All paths of `depth` segments of which each is `a` or a parameter.

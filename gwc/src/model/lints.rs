@@ -510,8 +510,9 @@ an API that is mounted for any host is not asked. That is often meant; this says
     "templates among which a request is looked for at many places"
     "The router goes through the segments of a path from the left. Where a segment fits a literal, several patterns and a \
 parameter, and each of them has more below it, it looks below all of them, so that templates which differ only in where their \
-parameters stand multiply: 64 templates of six segments can be 127 places. Up to 64 a request costs next to nothing. The path in \
-the message is one of those for which most is looked at; the prefix of a mount is part of it."
+parameters stand multiply: 64 templates of six segments can be 127 places. Up to 64 a request costs next to nothing. Where the first \
+template that fits serves the method the search ends there; it is as wide as this says where none of them does. The path in the \
+message stands behind the prefix of a mount."
     bad open!("  /a{x}/b/c/d/e/f/g/h/i: &p {parameters: [{name: x, in: path, required: true, schema: {type: string}}], get: {responses: {\"200\": {description: fine}}}}\n\
 \x20 /aa{x}/b/c/d/e/f/g/h/i: *p\n  /aaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaaa{x}/b/c/d/e/f/g/h/i: *p\n\
 \x20 /aaaaaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaaaaa{x}/b/c/d/e/f/g/h/i: *p\n  /aaaaaaaa{x}/b/c/d/e/f/g/h/i: *p\n");

@@ -30,7 +30,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         .collect();
     let table = Tables { apis, schemas };
     let mut meetings = Meetings::default();
-    let (mut fallen, mut wide) = (BTreeSet::new(), BTreeSet::new());
+    let mut fallen = BTreeSet::new();
     let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
     let mut overlaps = Sink::default();
     for routes in tables(apis) {
@@ -49,7 +49,6 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
                 table.judge(first, second, &mut meetings, &mut overlaps);
             }
         }
-        breadth::check(&routes, &mut wide, sink);
         surprise::methods_that_fall_through(apis, &routes, &mut fallen, sink);
     }
     meetings.report(apis, sink);
@@ -58,6 +57,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
     rest::clashes(apis, sink);
     rest::ways_round(apis, sink);
     for api in apis {
+        breadth::check(api, sink);
         mounts_at_one_place(api, sink);
         for operation in &api.operations {
             unreachable(operation, sink);

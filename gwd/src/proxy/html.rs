@@ -34,24 +34,34 @@ pub(crate) fn fields(headers: &mut HeaderMap) {
     headers.append(VARY, text("accept"));
 }
 
+/// Media ranges that are looked at: browsers send ten.
+const RANGES_MAX: usize = 32;
+
 /// Whether a client names HTML and wants it more than JSON, as browsers do.
 pub(crate) fn is_wanted(headers: &HeaderMap) -> bool {
     let (mut html, mut json) = (Wish::default(), Wish::default());
-    for line in headers.get_all(ACCEPT) {
-        for range in line.to_str().unwrap_or_default().split(',') {
-            let mut parts = range.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default().to_ascii_lowercase();
-            let weight = parts.find_map(weight).unwrap_or(1_000);
-            match name.as_str() {
-                "text/html" => html.is(2, weight),
-                "text/*" => html.is(1, weight),
-                "application/problem+json" => json.is(3, weight),
-                "application/json" => json.is(2, weight),
-                "application/*" => json.is(1, weight),
-                "*/*" => json.is(0, weight),
-                _ => {}
-            }
-        }
+    let lines = headers.get_all(ACCEPT).iter();
+    let lines = lines.map(|line| line.to_str().unwrap_or_default());
+    for range in lines.flat_map(|line| line.split(',')).take(RANGES_MAX) {
+        let mut parts = range.split(';').map(str::trim);
+        let name = parts.next().unwrap_or_default();
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        let (wish, exact) = if is("text/html") {
+            (&mut html, 2)
+        } else if is("text/*") {
+            (&mut html, 1)
+        } else if is("application/problem+json") {
+            (&mut json, 3)
+        } else if is("application/json") {
+            (&mut json, 2)
+        } else if is("application/*") {
+            (&mut json, 1)
+        } else if is("*/*") {
+            (&mut json, 0)
+        } else {
+            continue;
+        };
+        wish.is(exact, parts.find_map(weight).unwrap_or(1_000));
     }
     html.weight > json.weight
 }
@@ -80,8 +90,9 @@ fn weight(parameter: &str) -> Option<u32> {
     }
     let (whole, parts) = value.trim().split_once('.').unwrap_or((value.trim(), ""));
     let digits = parts.len() <= 3 && parts.bytes().all(|byte| byte.is_ascii_digit());
-    let parts = format!("{parts:0<3}").parse::<u32>().ok();
-    match (whole, parts.filter(|_| digits)) {
+    let thousandths = [100, 10, 1].into_iter().zip(parts.bytes());
+    let thousandths = thousandths.map(|(place, digit)| place * u32::from(digit.wrapping_sub(b'0')));
+    match (whole, digits.then(|| thousandths.sum())) {
         ("0", Some(parts)) => Some(parts),
         ("1", Some(0)) => Some(1_000),
         // What cannot be read is wanted least.
@@ -132,5 +143,8 @@ mod tests {
         lines.append(ACCEPT, HeaderValue::from_static("application/json"));
         assert!(!is_wanted(&lines));
         assert!(!is_wanted(&HeaderMap::new()));
+        let many = format!("{}text/html", "a,".repeat(RANGES_MAX));
+        lines.insert(ACCEPT, HeaderValue::try_from(many).expect("letters"));
+        assert!(!is_wanted(&lines));
     }
 }

@@ -154,10 +154,9 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     }
     let mut headers = std::mem::take(answered.response.headers_mut());
     check_framing(&headers, answered.response.version())?;
-    if let Some(keep_alive) = strip(&mut headers)
-        && answered.response.version() <= Version::HTTP_11
-    {
-        answered.lease.kept_for(&keep_alive);
+    let keep_alive = strip(&mut headers);
+    if answered.response.version() <= Version::HTTP_11 {
+        answered.lease.kept_for(keep_alive.as_ref());
     }
     Ok(Made {
         status,

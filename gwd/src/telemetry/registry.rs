@@ -200,8 +200,8 @@ impl Collector for Registry {
             }
             families.push(histograms(
                 "gwd_worker_loop_lag_seconds",
-                "How long a worker's loop took for a turn, looked at ten times a second: nothing \
-                 that became ready waited longer.",
+                "How long a worker's loop took for a turn, looked at ten times a second: what \
+                 became ready then waited so long.",
                 &lags,
             ));
         }

@@ -19,6 +19,7 @@ pub(crate) mod proxy_header;
 pub(crate) mod reach;
 pub(crate) mod retry;
 pub(crate) mod send;
+mod sending;
 pub(crate) mod shared;
 mod source;
 pub(crate) mod transport;

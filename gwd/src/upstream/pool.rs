@@ -123,6 +123,8 @@ pub(crate) struct Lease {
     round: u64,
     /// It carried another's request a moment before.
     handed_on: bool,
+    /// How long it was idle before.
+    rested_ms: u64,
     /// None of a shared connection, which counts itself.
     _active: Option<Active>,
 }
@@ -228,7 +230,9 @@ impl Pool {
             }
             self.gauge.idle(-1);
             if youngest.transport.is_ready() {
-                return Some(self.lease(youngest.transport, youngest.round));
+                let mut lease = self.lease(youngest.transport, youngest.round);
+                lease.rested_ms = now_ms.saturating_sub(youngest.since_ms);
+                return Some(lease);
             }
         }
         None
@@ -270,11 +274,6 @@ impl Pool {
                 self.gauge.idle(-1);
             }
         }
-    }
-
-    /// The host closed an idle connection earlier than was thought.
-    pub(crate) fn went_stale(&self, now_ms: u64) {
-        self.lifespan.went_stale(now_ms);
     }
 
     /// A shared connection that has room for one more, behind so many that were made before.
@@ -338,6 +337,7 @@ impl Pool {
             pool: Rc::clone(self),
             round,
             handed_on: false,
+            rested_ms: 0,
             _active: active,
         }
     }
@@ -385,9 +385,15 @@ impl Lease {
         self.handed_on || self.is_shared()
     }
 
-    /// The response said how long its connection is kept.
-    pub(crate) fn kept_for(&self, keep_alive: &HeaderValue) {
+    /// What the response said of how long its connection is kept, or that it said nothing.
+    pub(crate) fn kept_for(&self, keep_alive: Option<&HeaderValue>) {
         self.pool.lifespan.told(keep_alive);
+    }
+
+    /// It ended without an answer to the request that went on it at `began_ms`.
+    pub(crate) fn died(&self, began_ms: u64, now_ms: u64) {
+        let took_ms = now_ms.saturating_sub(began_ms);
+        self.pool.lifespan.died(self.rested_ms, took_ms, now_ms);
     }
 
     /// Puts a request on the connection, which is with it and its response from then on.

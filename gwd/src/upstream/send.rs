@@ -7,9 +7,7 @@
 //! `retries`, and their budget bears them.
 
 use std::cell::Cell;
-use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use crate::proxy::incoming::Incoming;
 use bundle::ir;
@@ -21,25 +19,22 @@ use policy::traffic::retry::Checked;
 use policy::upstream::HashOn;
 use policy::{Cx, RequestHead};
 
-use crate::proxy::body::{Gate, Progress, RequestBody, STREAM_IDLE_MS, Upload};
+use crate::proxy::body::{Progress, RequestBody};
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{Missed, Times, connect, in_time};
-use crate::upstream::fuses::{self, Fuses, circuit_open, sign, tell};
+use crate::upstream::fuses::{self, Fuses, circuit_open, tell};
 use crate::upstream::outlier::Sign;
 use crate::upstream::pool::Lease;
 use crate::upstream::pool::queue::Wish;
 use crate::upstream::retry::{self, Again};
+use crate::upstream::sending::{Outcome, Sending};
 use crate::upstream::shared::InFlight;
 use crate::upstream::source::Source;
-use crate::upstream::transport::{self, Begun, Call as Send, CallError, Refused};
+use crate::upstream::transport::{self, Call as Send, Refused};
 use crate::upstream::{Held, Looking, Service, Tried};
-
-/// How long an upload waits for `100 Continue` before it is sent all the same
-/// (RFC 9110 §10.1.1: a proxy must not wait forever).
-const CONTINUE_WAIT_MS: u64 = 1_000;
 
 /// What is to be sent.
 pub(crate) struct Outgoing<'a, 's> {
@@ -118,7 +113,6 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             call.head.headers.insert(&X_GATEWAY_ATTEMPT, number);
         }
         let outcome = call.attempt(source.again(), record).await;
-        let outcome = outcome.map_err(|failure| before.instead_of(failure));
         let (why, headers) = match &outcome {
             Ok(reply) if repeatable => {
                 let why = retry::after_response(retry, &reply.response);
@@ -128,6 +122,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             Err(failure) => (retry::after_failure(retry, failure.kind, repeatable), None),
         };
         let Some(why) = why.filter(|_| u64::from(number) < retry.times.attempts) else {
+            let outcome = outcome.map_err(|failure| before.instead_of(failure));
             return call.finish(outcome, in_flight, record);
         };
         // Where the try has opened a breaker, what it came to is the answer.
@@ -210,8 +205,8 @@ enum Reuse {
 }
 
 /// What a try brought.
-struct Reply {
-    response: transport::Answer,
+pub(super) struct Reply {
+    pub(super) response: transport::Answer,
     lease: Lease,
     target: usize,
 }
@@ -281,8 +276,8 @@ impl Call<'_, '_> {
             // connection of its own.
             let Refused { error, unsent } = *refused;
             let died = error.is_stale();
-            if reused && died && !lease.is_shared() {
-                service.pools[target].went_stale(self.now_ms());
+            if died {
+                lease.died(began_ms, self.now_ms());
             }
             let body = match (spare, unsent) {
                 (Some(spare), _) if error.is_unprocessed() || died && again => {
@@ -483,7 +478,7 @@ impl Call<'_, '_> {
         if upstream.rewrite_responses.is_some() {
             let to = &service.set.endpoints[target].target;
             let headers = response.headers_mut();
-            forward::returned(headers, route, upstream, to, origin, cx);
+            forward::returned(headers, self.head, route, upstream, to, origin, cx);
         }
         if let Some(HashOn::Cookie(name)) = &upstream.balance.hash_on {
             let encrypted = forward::is_encrypted(self.head, origin);
@@ -517,121 +512,5 @@ pub(crate) fn judge_connect<T>(
             fuses::missed(upstream, &service.set.hosts[target], &stream.worker, now_ms);
         }
         Err(Missed::Unasked(_)) => {}
-    }
-}
-
-/// What all tries at one request share.
-struct Sending<'a> {
-    stream: &'a Rc<Stream>,
-    timeout_ms: u64,
-    per_try_ms: Option<u64>,
-    /// When the time of all tries is over; an upload's begins at its end.
-    until_ms: Option<u64>,
-    /// Waiting for a connection, or tries before, have left less than half of its time to a try.
-    hurried: bool,
-    /// The body goes as it comes.
-    uploads: bool,
-    progress: Option<Rc<Progress>>,
-    gate: Option<Arc<Gate>>,
-}
-
-/// A response, or the request's body, where it was not sent, with the reason.
-type Outcome = Result<transport::Answer, Box<Refused>>;
-
-impl Sending<'_> {
-    /// A source as it is sent.
-    fn body(&mut self, source: Source) -> RequestBody {
-        let (body, expects_continue) = match source {
-            Source::None => return RequestBody::Empty,
-            Source::Kept(bytes) => return RequestBody::Whole(bytes),
-            Source::Stream {
-                body,
-                expects_continue,
-            } => (body, expects_continue),
-        };
-        self.gate = expects_continue.then(Arc::default);
-        let gate = self.gate.clone();
-        let (upload, progress) = Upload::new(body, self.stream, self.timeout_ms, gate);
-        self.progress = Some(progress);
-        RequestBody::Upload(upload)
-    }
-
-    /// Sets the deadline of a try; an upload moves it on, and sets it anew at its end.
-    fn begin(&mut self, now_ms: u64) {
-        self.hurried = false;
-        let at_ms = match (&self.progress, &self.gate) {
-            (Some(_), Some(_)) => now_ms + CONTINUE_WAIT_MS.min(self.timeout_ms),
-            (Some(progress), None) if !progress.done.get() => now_ms + STREAM_IDLE_MS,
-            _ => {
-                let all_ms = self.all_ms(now_ms);
-                let whole_ms = self
-                    .per_try_ms
-                    .map_or(self.timeout_ms, |each_ms| each_ms.min(self.timeout_ms));
-                self.hurried = all_ms.saturating_sub(now_ms) < whole_ms / 2;
-                all_ms.min(now_ms.saturating_add(whole_ms))
-            }
-        };
-        self.stream.deadline.set(at_ms);
-    }
-
-    /// Until when a connection is waited for. Before an upload it is as long as behind it.
-    fn ends_ms(&mut self, now_ms: u64) -> u64 {
-        let done = self.progress.as_ref().is_some_and(|one| one.done.get());
-        match self.uploads && !done {
-            true => now_ms.saturating_add(self.timeout_ms),
-            false => self.all_ms(now_ms),
-        }
-    }
-
-    /// When the time of all tries is over, which begins no later than now.
-    fn all_ms(&mut self, now_ms: u64) -> u64 {
-        let new_ms = now_ms.saturating_add(self.timeout_ms);
-        *self.until_ms.get_or_insert(new_ms)
-    }
-
-    /// Waits for the response in the time of a try.
-    async fn in_time(&mut self, gate: Option<Arc<Gate>>, begun: Begun) -> Result<Outcome, Failure> {
-        let mut answer = pin!(begun.answer(gate.as_ref()));
-        loop {
-            match in_time(&self.stream.deadline, answer.as_mut()).await {
-                Some(outcome) => return Ok(outcome),
-                None => match self.gate.take() {
-                    // The upstream does not know 100-continue: sent all the same.
-                    Some(gate) => {
-                        gate.open();
-                        self.begin(self.stream.worker.shared.clock.now_ms());
-                    }
-                    None => return Err(Failure::new(self.stalled())),
-                },
-            }
-        }
-    }
-
-    /// What was awaited when the deadline passed.
-    fn stalled(&self) -> Kind {
-        match &self.progress {
-            Some(progress) if !progress.done.get() => Kind::UploadStalled,
-            _ => Kind::Timeout,
-        }
-    }
-
-    /// What a try says of who was asked. Whoever had little time is not judged by its end.
-    fn sign(&self, outcome: &Result<Reply, Failure>) -> Option<Sign> {
-        match outcome {
-            Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
-            Err(failure) if self.hurried && failure.kind == Kind::Timeout => None,
-            Err(failure) => sign(failure.kind),
-        }
-    }
-
-    fn judged(&self, error: &CallError) -> Failure {
-        let Some(progress) = &self.progress else {
-            return Failure::of(error);
-        };
-        match progress.client_failed.get() {
-            _ if progress.too_large.get() => Failure::new(Kind::TooLarge),
-            Some(kind) => Failure::because(kind, error),
-            None => Failure::of(error),
-        }
     }
 }

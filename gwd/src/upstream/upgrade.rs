@@ -169,7 +169,7 @@ impl Asking<'_, '_> {
             ..
         } = self.out;
         let target = &service.set.endpoints[self.target].target;
-        forward::returned(headers, route, upstream, target, origin, cx);
+        forward::returned(headers, self.out.head, route, upstream, target, origin, cx);
     }
 
     fn switched(self, mut headers: HeaderMap, carrier: Carrier, early: Bytes) -> Upgrade {

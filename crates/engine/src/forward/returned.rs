@@ -11,9 +11,9 @@ use std::str;
 
 use bundle::ir::{Target, Upstream};
 use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
-use policy::Cx;
+use policy::{Cx, RequestHead};
 
-use super::{Origin, host, stripped};
+use super::{Origin, host, is_encrypted, stripped};
 use crate::snapshot::RouteRef;
 
 /// Where a response comes from, and where its client believes to be.
@@ -28,6 +28,8 @@ struct Places<'p> {
     path: &'p str,
     /// What the client sent as `Host`.
     client: &'p str,
+    /// Whether the client's side is encrypted.
+    encrypted: bool,
     /// What was taken off the client's path.
     base: &'p str,
 }
@@ -36,6 +38,7 @@ struct Places<'p> {
 /// places stays as it is, and so do paths that a `rewrite` policy made.
 pub fn returned(
     headers: &mut HeaderMap,
+    head: &RequestHead,
     route: &RouteRef<'_>,
     upstream: &Upstream,
     target: &Target,
@@ -53,6 +56,7 @@ pub fn returned(
         own: &own,
         path: &target.path,
         client: origin.hop.authority.to_str().unwrap_or_default(),
+        encrypted: is_encrypted(head, origin),
         base: stripped(route),
     };
     if rewrites.location {
@@ -72,7 +76,8 @@ fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) 
     for value in entry.iter_mut() {
         let text = str::from_utf8(value.as_bytes()).ok();
         let other = text.and_then(&mut other);
-        if let Some(other) = other.and_then(|text| HeaderValue::try_from(text).ok()) {
+        if let Some(mut other) = other.and_then(|text| HeaderValue::try_from(text).ok()) {
+            other.set_sensitive(value.is_sensitive());
             *value = other;
         }
     }
@@ -81,6 +86,10 @@ fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) 
 impl Places<'_> {
     /// A reference (RFC 3986 §4.1) as the client needs it; none where it needs no other.
     fn reference(&self, text: &str) -> Option<String> {
+        // No reference has such bytes, and browsers drop some of them.
+        if text.bytes().any(|byte| byte <= b' ') {
+            return None;
+        }
         let (scheme, authority, rest) = split(text);
         let Some(authority) = authority else {
             // `/\` is a network-path reference to browsers.
@@ -93,7 +102,10 @@ impl Places<'_> {
             let written = without_port(authority, scheme);
             written.eq_ignore_ascii_case(without_port(other, scheme))
         };
-        if scheme.eq_ignore_ascii_case(self.scheme) && (same(self.asked) || same(self.own)) {
+        // Who came without TLS is sent on to it by the scheme.
+        let upgrades = scheme.eq_ignore_ascii_case("https") && !self.encrypted && same(self.client);
+        let own = scheme.eq_ignore_ascii_case(self.scheme) && (same(self.asked) || same(self.own));
+        if own && !upgrades {
             return self.below(rest).map(shielded);
         }
         // What the client asked, made by a service that was told so: with its scheme.
@@ -250,6 +262,7 @@ mod tests {
         own: "orders.internal:8080",
         path: "/v1",
         client: "api.example",
+        encrypted: true,
         base: "/shop",
     };
     /// At the root, as a target without a path that sees what the client asked.
@@ -259,6 +272,7 @@ mod tests {
         own: "10.0.0.9",
         path: "",
         client: "api.example",
+        encrypted: true,
         base: "",
     };
 
@@ -336,6 +350,42 @@ mod tests {
             assert_eq!(changed.as_deref(), Some(expected), "{text}");
         }
         assert_eq!(PLAIN.reference("http://10.0.0.9\\@evil.example/"), None);
+        // Browsers drop tabs, and spaces around a reference.
+        for text in [
+            "/v1/\t/evil.example",
+            "/v1\t//evil.example",
+            "http://orders.internal:8080/v1/\t\\evil.example",
+            " /v1/a",
+        ] {
+            assert_eq!(unmounted.reference(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn who_is_sent_on_to_tls_gets_there() {
+        let (tls, clear) = (
+            Places {
+                scheme: "https",
+                ..PLAIN
+            },
+            Places {
+                scheme: "https",
+                encrypted: false,
+                ..PLAIN
+            },
+        );
+        let to = "https://api.example/a";
+        assert_eq!(tls.reference(to).as_deref(), Some("/a"));
+        assert_eq!(clear.reference(to), None);
+        let mounted = Places {
+            base: "/shop",
+            ..clear
+        };
+        let changed = mounted.reference(to);
+        assert_eq!(changed.as_deref(), Some("https://api.example/shop/a"));
+        // What only the upstream is called by leads to nobody.
+        let own = clear.reference("https://10.0.0.9/a");
+        assert_eq!(own.as_deref(), Some("/a"));
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! A request that goes on a connection which the host is just closing is lost. So two ages: a
 //! `fresh` connection may carry any request, an older one only such as can be sent again. A host
-//! that says `Keep-Alive: timeout=N` (RFC 2068 §19.7.1) is believed, a second before its end. One
-//! that closed a connection earlier than was thought gets half of the time, and twice as much again
-//! after each minute in which that did not happen (data-plane.md §7).
+//! that says `Keep-Alive: timeout=N` (RFC 2068 §19.7.1) is believed, a second before its end, or at
+//! half of it. One that had closed a connection earlier than was thought gets half of the time, and
+//! twice as much again after each minute in which that did not happen (data-plane.md §7). A second
+//! is always left: who makes a service fail must not make it open a connection for each request.
 
 use std::cell::Cell;
 
@@ -14,10 +15,15 @@ use http::HeaderValue;
 const FRESH_MS: u64 = 4_000;
 /// A host that goes away closes all its connections: that halves once.
 const HALVED_EACH_MS: u64 = 1_000;
-/// Halved so often no time is left.
+/// Halved so often nothing more comes of it.
 const HALVED_MAX: u32 = 16;
 /// Without a stale connection for so long, the time doubles.
 const DOUBLED_EACH_MS: u64 = 60_000;
+/// What was closed while nothing went on it had rested so long at least, and says so at once.
+const RESTED_MIN_MS: u64 = 1_000;
+const STALE_WITHIN_MS: u64 = 250;
+/// What is left however often it is halved.
+const IDLE_MIN_MS: u64 = 1_000;
 
 /// What is known of a host's patience.
 #[derive(Debug, Default)]
@@ -34,7 +40,7 @@ impl Lifespan {
     /// the upstream's idle timeout.
     pub(super) fn idle_ms(&self, limit_ms: u64) -> u64 {
         let whole_ms = self.told_ms.get().unwrap_or(limit_ms).min(limit_ms);
-        whole_ms >> self.halved.get()
+        (whole_ms >> self.halved.get()).max(IDLE_MIN_MS.min(whole_ms))
     }
 
     /// The same of any request.
@@ -43,16 +49,26 @@ impl Lifespan {
         fresh_ms.min(self.idle_ms(limit_ms))
     }
 
-    /// A response said how long its connection is kept.
-    pub(super) fn told(&self, keep_alive: &HeaderValue) {
-        if let Some(seconds) = timeout(keep_alive) {
-            let told_ms = u64::from(seconds.saturating_sub(1)) * 1_000;
-            self.told_ms.set(Some(told_ms));
+    /// What the last response said of how long its connection is kept. One that says nothing is
+    /// of a server that does not say it, or does so no more.
+    pub(super) fn told(&self, keep_alive: Option<&HeaderValue>) {
+        let seconds = keep_alive.and_then(timeout).filter(|seconds| *seconds > 0);
+        let told_ms = seconds.map(|seconds| {
+            let all_ms = u64::from(seconds) * 1_000;
+            all_ms - (all_ms / 2).min(1_000)
+        });
+        self.told_ms.set(told_ms);
+    }
+
+    /// A connection that had rested for so long ended without an answer, so long after the request
+    /// was sent: where it was closed while it rested, it was closed before it was thought to be.
+    pub(super) fn died(&self, rested_ms: u64, took_ms: u64, now_ms: u64) {
+        if rested_ms >= RESTED_MIN_MS && took_ms < STALE_WITHIN_MS {
+            self.went_stale(now_ms);
         }
     }
 
-    /// A connection was closed before it was as old as it might have been.
-    pub(super) fn went_stale(&self, now_ms: u64) {
+    fn went_stale(&self, now_ms: u64) {
         let since_ms = now_ms.saturating_sub(self.changed_ms.get());
         if self.halved.get() == 0 || since_ms >= HALVED_EACH_MS {
             self.halved.set((self.halved.get() + 1).min(HALVED_MAX));
@@ -84,7 +100,7 @@ mod tests {
 
     fn told(text: &'static str) -> Lifespan {
         let lifespan = Lifespan::default();
-        lifespan.told(&HeaderValue::from_static(text));
+        lifespan.told(Some(&HeaderValue::from_static(text)));
         lifespan
     }
 
@@ -94,8 +110,9 @@ mod tests {
             ("timeout=5", 4_000, 4_000),
             ("timeout=20, max=100", 19_000, 19_000),
             ("max=100,Timeout = \"3\"", 2_000, 2_000),
-            ("timeout=1", 0, 0),
-            ("timeout=0", 0, 0),
+            ("timeout=2", 1_000, 1_000),
+            ("timeout=1", 500, 500),
+            ("timeout=0", 4_000, 60_000),
             ("timeout=4294967295", 60_000, 60_000),
             ("timeout=4294967296", 4_000, 60_000),
             ("timeout=-1", 4_000, 60_000),
@@ -107,6 +124,9 @@ mod tests {
             assert_eq!(ages, (fresh_ms, idle_ms), "{text}");
         }
         assert_eq!(Lifespan::default().fresh_ms(1_000), 1_000);
+        let forgotten = told("timeout=1");
+        forgotten.told(None);
+        assert_eq!(forgotten.idle_ms(60_000), 60_000);
     }
 
     #[test]
@@ -131,6 +151,24 @@ mod tests {
         for seconds in 0..100 {
             lifespan.went_stale(500_000 + seconds * 1_000);
         }
-        assert_eq!((at(600_000), lifespan.fresh_ms(60_000)), (0, 0));
+        let left = (at(600_000), lifespan.fresh_ms(60_000));
+        assert_eq!(left, (1_000, 1_000), "a second is always left");
+        assert_eq!(lifespan.idle_ms(300), 300);
+    }
+
+    #[test]
+    fn only_what_was_closed_while_it_rested_is_stale() {
+        for (rested_ms, took_ms, idle_ms) in [
+            (1_000, 0, 30_000),
+            (30_000, 249, 30_000),
+            (999, 0, 60_000),
+            (0, 0, 60_000),
+            // It was working on it.
+            (30_000, 250, 60_000),
+        ] {
+            let lifespan = Lifespan::default();
+            lifespan.died(rested_ms, took_ms, 100_000);
+            assert_eq!(lifespan.idle_ms(60_000), idle_ms, "{rested_ms} {took_ms}");
+        }
     }
 }

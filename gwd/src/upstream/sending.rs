@@ -1,0 +1,140 @@
+//! How a request is sent: its body, and how long each try, an upload and all tries together may
+//! take.
+
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::proxy::body::{Gate, Progress, RequestBody, STREAM_IDLE_MS, Upload};
+use crate::proxy::failure::{Failure, Kind};
+use crate::proxy::stream::Stream;
+use crate::upstream::connect::in_time;
+use crate::upstream::fuses::sign;
+use crate::upstream::outlier::Sign;
+use crate::upstream::send::Reply;
+use crate::upstream::source::Source;
+use crate::upstream::transport::{self, Begun, CallError, Refused};
+
+/// How long an upload waits for `100 Continue` before it is sent all the same
+/// (RFC 9110 §10.1.1: a proxy must not wait forever).
+const CONTINUE_WAIT_MS: u64 = 1_000;
+
+/// What all tries at one request share.
+pub(super) struct Sending<'a> {
+    pub(super) stream: &'a Rc<Stream>,
+    pub(super) timeout_ms: u64,
+    pub(super) per_try_ms: Option<u64>,
+    /// When the time of all tries is over; an upload's begins at its end.
+    pub(super) until_ms: Option<u64>,
+    /// Waiting for a connection, or tries before, have left less than half of its time to a try.
+    pub(super) hurried: bool,
+    /// The body goes as it comes.
+    pub(super) uploads: bool,
+    pub(super) progress: Option<Rc<Progress>>,
+    pub(super) gate: Option<Arc<Gate>>,
+}
+
+/// A response, or the request's body, where it was not sent, with the reason.
+pub(super) type Outcome = Result<transport::Answer, Box<Refused>>;
+
+impl Sending<'_> {
+    /// A source as it is sent.
+    pub(super) fn body(&mut self, source: Source) -> RequestBody {
+        let (body, expects_continue) = match source {
+            Source::None => return RequestBody::Empty,
+            Source::Kept(bytes) => return RequestBody::Whole(bytes),
+            Source::Stream {
+                body,
+                expects_continue,
+            } => (body, expects_continue),
+        };
+        self.gate = expects_continue.then(Arc::default);
+        let gate = self.gate.clone();
+        let (upload, progress) = Upload::new(body, self.stream, self.timeout_ms, gate);
+        self.progress = Some(progress);
+        RequestBody::Upload(upload)
+    }
+
+    /// Sets the deadline of a try; an upload moves it on, and sets it anew at its end.
+    pub(super) fn begin(&mut self, now_ms: u64) {
+        self.hurried = false;
+        let at_ms = match (&self.progress, &self.gate) {
+            (Some(_), Some(_)) => now_ms + CONTINUE_WAIT_MS.min(self.timeout_ms),
+            (Some(progress), None) if !progress.done.get() => now_ms + STREAM_IDLE_MS,
+            _ => {
+                let all_ms = self.all_ms(now_ms);
+                let whole_ms = self
+                    .per_try_ms
+                    .map_or(self.timeout_ms, |each_ms| each_ms.min(self.timeout_ms));
+                self.hurried = all_ms.saturating_sub(now_ms) < whole_ms / 2;
+                all_ms.min(now_ms.saturating_add(whole_ms))
+            }
+        };
+        self.stream.deadline.set(at_ms);
+    }
+
+    /// Until when a connection is waited for. Before an upload it is as long as behind it.
+    pub(super) fn ends_ms(&mut self, now_ms: u64) -> u64 {
+        let done = self.progress.as_ref().is_some_and(|one| one.done.get());
+        match self.uploads && !done {
+            true => now_ms.saturating_add(self.timeout_ms),
+            false => self.all_ms(now_ms),
+        }
+    }
+
+    /// When the time of all tries is over, which begins no later than now.
+    fn all_ms(&mut self, now_ms: u64) -> u64 {
+        let new_ms = now_ms.saturating_add(self.timeout_ms);
+        *self.until_ms.get_or_insert(new_ms)
+    }
+
+    /// Waits for the response in the time of a try.
+    pub(super) async fn in_time(
+        &mut self,
+        gate: Option<Arc<Gate>>,
+        begun: Begun,
+    ) -> Result<Outcome, Failure> {
+        let mut answer = pin!(begun.answer(gate.as_ref()));
+        loop {
+            match in_time(&self.stream.deadline, answer.as_mut()).await {
+                Some(outcome) => return Ok(outcome),
+                None => match self.gate.take() {
+                    // The upstream does not know 100-continue: sent all the same.
+                    Some(gate) => {
+                        gate.open();
+                        self.begin(self.stream.worker.shared.clock.now_ms());
+                    }
+                    None => return Err(Failure::new(self.stalled())),
+                },
+            }
+        }
+    }
+
+    /// What was awaited when the deadline passed.
+    fn stalled(&self) -> Kind {
+        match &self.progress {
+            Some(progress) if !progress.done.get() => Kind::UploadStalled,
+            _ => Kind::Timeout,
+        }
+    }
+
+    /// What a try says of who was asked. Whoever had little time is not judged by its end.
+    pub(super) fn sign(&self, outcome: &Result<Reply, Failure>) -> Option<Sign> {
+        match outcome {
+            Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),
+            Err(failure) if self.hurried && failure.kind == Kind::Timeout => None,
+            Err(failure) => sign(failure.kind),
+        }
+    }
+
+    pub(super) fn judged(&self, error: &CallError) -> Failure {
+        let Some(progress) = &self.progress else {
+            return Failure::of(error);
+        };
+        match progress.client_failed.get() {
+            _ if progress.too_large.get() => Failure::new(Kind::TooLarge),
+            Some(kind) => Failure::because(kind, error),
+            None => Failure::of(error),
+        }
+    }
+}
