@@ -423,6 +423,24 @@ fn where_nobody_works_it_is_said_or_all_are_tried_as_it_is_written() {
 }
 
 #[test]
+fn a_try_that_finds_nobody_is_the_last() {
+    // What the first try came to is told; the second finds that the host is left out.
+    let dead = dead();
+    let mut shop = shop(dead, vec![op("GET", "/a")]);
+    let main = &mut shop.upstreams[0];
+    main.retries = Some(retries(5, &[Condition::ConnectFailure]));
+    main.health.passive = Some(Passive {
+        consecutive_5xx: 1,
+        ..Passive::default()
+    });
+    let served = shop.serve();
+    let answer = get(served.address, "/a");
+    assert_eq!(answer.problem(), "upstream_connect_failed");
+    assert_eq!(served.metric("gwd_upstream_retries_total", &[]), 1.0);
+    assert_eq!(get(served.address, "/a").status, 503);
+}
+
+#[test]
 fn a_cookie_keeps_a_client_at_its_host_and_tells_nothing() {
     let hosts: Vec<Upstream> = ["a", "b", "c"].map(Upstream::saying).into();
     let mut shop = shop(hosts[0].address, vec![op("GET", "/a")]);
