@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bundle::ir;
 use engine::edge::Admitted;
-use engine::forward::{self, Origin, ThisHop};
+use engine::forward::{self, Origin, Relay, ThisHop};
 use engine::{ChainStep, Decided, RouteRef, Verdict};
 use http::HeaderMap;
 use policy::Cx;
@@ -161,7 +161,14 @@ pub(super) fn upstream(
     let meant = service.targets.iter().chain(found);
     for target in meant.filter(|target| target.weight > 0) {
         let mut head = admitted.head.clone();
-        forward::prepare(&mut head, route, service, target, &origin, cx);
+        let relay = Relay {
+            route,
+            upstream: service,
+            target,
+            origin: &origin,
+            cx,
+        };
+        forward::prepare(&mut head, relay);
         targets.push(Target {
             name: target.name.clone(),
             weight: target.weight,

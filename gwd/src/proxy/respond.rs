@@ -250,7 +250,10 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
             }
             // Only what may stand in trailers is announced.
             "trailer" => announced.push(edge::announced(value)),
-            "keep-alive" => keep_alive = Some(value.clone()),
+            "keep-alive" => {
+                keep_alive = Some(value.clone());
+                doomed.push(name.clone());
+            }
             "proxy-connection" | "proxy-authenticate" | "server" | "te" | "transfer-encoding"
             | "upgrade" => doomed.push(name.clone()),
             _ => {}
@@ -264,9 +267,6 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     }
     for name in doomed {
         headers.remove(name);
-    }
-    if keep_alive.is_some() {
-        headers.remove("keep-alive");
     }
     keep_alive
 }

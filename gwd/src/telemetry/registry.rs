@@ -193,17 +193,7 @@ impl Collector for Registry {
             self.collect_requests(&series, &mut families);
             self.collect_upstreams(&series, &mut families);
             self.collect_policies(&series, &mut families);
-            let mut lags = Histograms::new();
-            for (worker, lag) in &series.lags {
-                let labels = vec![("worker", worker.to_string())];
-                lags.entry(labels).or_default().add(&lag.counted());
-            }
-            families.push(histograms(
-                "gwd_worker_loop_lag_seconds",
-                "How long a worker's loop took for a turn, looked at ten times a second: what \
-                 became ready then waited so long.",
-                &lags,
-            ));
+            collect_workers(&series, &mut families);
         }
         self.collect_bundles(&mut families);
         self.collect_process(&mut families);
@@ -602,6 +592,20 @@ impl Registry {
             families.push(gauges(name, help, &plain(value)));
         }
     }
+}
+
+fn collect_workers(series: &Series, families: &mut Vec<proto::MetricFamily>) {
+    let mut lags = Histograms::new();
+    for (worker, lag) in &series.lags {
+        let labels = vec![("worker", worker.to_string())];
+        lags.entry(labels).or_default().add(&lag.counted());
+    }
+    families.push(histograms(
+        "gwd_worker_loop_lag_seconds",
+        "How long a worker's loop took for a turn, looked at ten times a second: what became ready \
+         then waited so long.",
+        &lags,
+    ));
 }
 
 /// `200`, `2xx`, or nothing where no response came.

@@ -95,8 +95,14 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
             return None;
         };
         let mut head = asked.head.clone();
-        let to = &service.set.endpoints[target].target;
-        forward::prepare(&mut head, asked.route, meant, to, asked.origin, asked.cx);
+        let relay = forward::Relay {
+            route: asked.route,
+            upstream: meant,
+            target: &service.set.endpoints[target].target,
+            origin: asked.origin,
+            cx: asked.cx,
+        };
+        forward::prepare(&mut head, relay);
         // The body of a copy is known as a whole.
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, TE] {
             head.headers.remove(name);

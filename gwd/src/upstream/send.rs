@@ -180,6 +180,19 @@ pub(super) struct Way<'a, 's> {
     repeatable: bool,
 }
 
+impl<'a, 's> Way<'a, 's> {
+    /// The request as it goes on to a target.
+    fn relay(&self, target: usize) -> forward::Relay<'a, 's> {
+        forward::Relay {
+            route: self.route,
+            upstream: self.upstream,
+            target: &self.service.set.endpoints[target].target,
+            origin: self.origin,
+            cx: self.cx,
+        }
+    }
+}
+
 /// A request on its way, through all its tries.
 struct Call<'a, 's> {
     way: Way<'a, 's>,
@@ -346,8 +359,7 @@ impl Call<'_, '_> {
         let Self {
             way, head, sending, ..
         } = self;
-        let to = &way.service.set.endpoints[target].target;
-        let mut outbound = forward::outbound(head, way.route, way.upstream, to, way.origin, way.cx);
+        let mut outbound = forward::outbound(head, way.relay(target));
         let call = Send {
             head: &mut outbound,
             body,
@@ -466,20 +478,15 @@ impl Call<'_, '_> {
             held.in_flight = Some(in_flight);
         }
         record.upstream_head(response.status(), self.seen_ns);
+        let relay = self.way.relay(target);
+        forward::returned(response.headers_mut(), self.head, relay);
         let Way {
-            route,
             upstream,
             service,
             affinity,
             origin,
-            cx,
             ..
         } = self.way;
-        if upstream.rewrite_responses.is_some() {
-            let to = &service.set.endpoints[target].target;
-            let headers = response.headers_mut();
-            forward::returned(headers, self.head, route, upstream, to, origin, cx);
-        }
         if let Some(HashOn::Cookie(name)) = &upstream.balance.hash_on {
             let encrypted = forward::is_encrypted(self.head, origin);
             if let Some(cookie) = affinity.cookie(name, target, &service.set, encrypted) {

@@ -144,22 +144,17 @@ impl Asking<'_, '_> {
 
     /// The head as the target gets it.
     fn prepare(&self) -> RequestHead {
-        let Outgoing {
-            route,
-            upstream,
-            service,
-            origin,
-            cx,
-            ..
-        } = self.out;
-        let target = &service.set.endpoints[self.target].target;
         let mut head = self.out.head.clone();
-        forward::prepare(&mut head, route, upstream, target, origin, cx);
+        forward::prepare(&mut head, self.relay());
         head
     }
 
     /// What the response says of its place, said of the gateway's.
     fn returned(&self, headers: &mut HeaderMap) {
+        forward::returned(headers, self.out.head, self.relay());
+    }
+
+    fn relay(&self) -> forward::Relay<'_, '_> {
         let Outgoing {
             route,
             upstream,
@@ -167,9 +162,14 @@ impl Asking<'_, '_> {
             origin,
             cx,
             ..
-        } = self.out;
-        let target = &service.set.endpoints[self.target].target;
-        forward::returned(headers, self.out.head, route, upstream, target, origin, cx);
+        } = &self.out;
+        forward::Relay {
+            route,
+            upstream,
+            target: &service.set.endpoints[self.target].target,
+            origin,
+            cx,
+        }
     }
 
     fn switched(self, mut headers: HeaderMap, carrier: Carrier, early: Bytes) -> Upgrade {

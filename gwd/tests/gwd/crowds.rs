@@ -250,7 +250,7 @@ fn handshakes_that_do_not_go_on_keep_nobody_waiting_for_long() {
         .collect();
     let curl = || {
         let output = Command::new("curl")
-            .args(["-s", "-k", "--max-time", "8"])
+            .args(["-s", "-k", "--max-time", "9"])
             .args(["-H", "host: shop.example"])
             .arg(format!("https://{address}/a"))
             .output()
@@ -258,12 +258,12 @@ fn handshakes_that_do_not_go_on_keep_nobody_waiting_for_long() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     assert_eq!(curl(), "ok");
-    eventually("who did not go on is gone", || count("\"timeout\"") >= 1.0);
+    // One made room for it, the other is cut off when its own time is over.
     for mut stream in begun {
         let mut rest = Vec::new();
         let _reset = stream.read_to_end(&mut rest);
     }
-    assert_eq!(count("\"timeout\""), 2.0);
+    eventually("who did not go on is counted", || count("\"timeout\"") == 2.0);
 }
 
 /// A server that gets each connection as it is.

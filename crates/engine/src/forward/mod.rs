@@ -32,20 +32,29 @@ pub struct Origin {
     pub request_id: HeaderValue,
 }
 
+/// A request that goes on: the way that it was decided to take, and whose it is.
+#[derive(Clone, Copy)]
+pub struct Relay<'r, 's> {
+    /// Who owns it.
+    pub route: &'r RouteRef<'s>,
+    /// The service that gets it.
+    pub upstream: &'r Upstream,
+    /// The one of its targets.
+    pub target: &'r Target,
+    /// The client's side.
+    pub origin: &'r Origin,
+    /// What its chain has found out and made of it.
+    pub cx: &'r Cx<'s>,
+}
+
 /// The head that a target gets, from one that was decided: its path, `Host`, and what the gateway
 /// adds (RFC 9110 §7.6.3 `Via`, forwarding and identity fields). The client's forwarding fields
 /// were taken out at the edge unless a trusted proxy sent them; those are kept and continued.
-pub fn outbound<'h>(
-    head: &'h RequestHead,
-    route: &'h RouteRef<'_>,
-    upstream: &Upstream,
-    target: &Target,
-    origin: &'h Origin,
-    cx: &'h Cx<'_>,
-) -> Outbound<'h> {
+pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h> {
+    let Relay { origin, cx, .. } = relay;
     let rewritten = cx.rewritten.as_ref();
-    let host = host(upstream, target, origin, cx);
-    let prefix = stripped(route);
+    let host = host(relay);
+    let prefix = stripped(relay.route);
     let consumer = cx.principal.map(|principal| principal.consumer);
     let mut said = Said {
         prefix: None,
@@ -70,7 +79,7 @@ pub fn outbound<'h>(
         method: rewritten
             .and_then(|one| one.method.as_ref())
             .unwrap_or(&head.method),
-        target: path(head, route, target, cx).map_or(Cow::Borrowed(&head.target), Cow::Owned),
+        target: path(head, relay).map_or(Cow::Borrowed(&head.target), Cow::Owned),
         host,
         headers,
         hop,
@@ -79,15 +88,8 @@ pub fn outbound<'h>(
 }
 
 /// Turns a decided head into the one that a target gets, as [`outbound`] says it.
-pub fn prepare(
-    head: &mut RequestHead,
-    route: &RouteRef<'_>,
-    upstream: &Upstream,
-    target: &Target,
-    origin: &Origin,
-    cx: &Cx<'_>,
-) {
-    let outbound = outbound(head, route, upstream, target, origin, cx);
+pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
+    let outbound = outbound(head, relay);
     let headers = outbound.to_headers();
     let method = outbound.method().clone();
     let target = outbound.target().clone();
@@ -104,12 +106,14 @@ pub fn is_encrypted(head: &RequestHead, origin: &Origin) -> bool {
 }
 
 /// What the target sees as `Host`.
-fn host<'h>(
-    upstream: &Upstream,
-    target: &Target,
-    origin: &'h Origin,
-    cx: &'h Cx<'_>,
-) -> Cow<'h, HeaderValue> {
+fn host<'h>(relay: Relay<'h, '_>) -> Cow<'h, HeaderValue> {
+    let Relay {
+        upstream,
+        target,
+        origin,
+        cx,
+        ..
+    } = relay;
     let rewritten = cx.rewritten.as_ref();
     let preserved = || Cow::Borrowed(&origin.hop.authority);
     match rewritten.and_then(|one| one.host.as_ref()) {
@@ -137,12 +141,10 @@ fn stripped<'s>(route: &RouteRef<'s>) -> &'s str {
 
 /// Path of the target, then what remains of the request's or what was made of it; none where
 /// that is the request's own.
-fn path(
-    head: &RequestHead,
-    route: &RouteRef<'_>,
-    target: &Target,
-    cx: &Cx<'_>,
-) -> Option<PathAndQuery> {
+fn path(head: &RequestHead, relay: Relay<'_, '_>) -> Option<PathAndQuery> {
+    let Relay {
+        route, target, cx, ..
+    } = relay;
     let stripped = stripped(route);
     if stripped.is_empty() && target.path.is_empty() && cx.rewritten.is_none() {
         return None;

@@ -9,12 +9,10 @@
 
 use std::str;
 
-use bundle::ir::{Target, Upstream};
 use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE};
-use policy::{Cx, RequestHead};
+use policy::RequestHead;
 
-use super::{Origin, host, is_encrypted, stripped};
-use crate::snapshot::RouteRef;
+use super::{Relay, host, is_encrypted, stripped};
 
 /// Where a response comes from, and where its client believes to be.
 struct Places<'p> {
@@ -36,19 +34,18 @@ struct Places<'p> {
 
 /// Changes a response's fields as its upstream's `rewrite_responses` says; what speaks of other
 /// places stays as it is, and so do paths that a `rewrite` policy made.
-pub fn returned(
-    headers: &mut HeaderMap,
-    head: &RequestHead,
-    route: &RouteRef<'_>,
-    upstream: &Upstream,
-    target: &Target,
-    origin: &Origin,
-    cx: &Cx<'_>,
-) {
+pub fn returned(headers: &mut HeaderMap, head: &RequestHead, relay: Relay<'_, '_>) {
+    let Relay {
+        route,
+        upstream,
+        target,
+        origin,
+        ..
+    } = relay;
     let Some(rewrites) = upstream.rewrite_responses else {
         return;
     };
-    let asked = host(upstream, target, origin, cx);
+    let asked = host(relay);
     let own = target.authority();
     let places = Places {
         scheme: if target.tls { "https" } else { "http" },
