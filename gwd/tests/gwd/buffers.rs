@@ -11,7 +11,7 @@ use crate::fixture::*;
 use crate::frames::*;
 use crate::http2::http2;
 use crate::http2_upstream::{Http2Upstream, head, pour};
-use crate::judging::retries;
+use crate::retries::retries;
 use crate::routes::mirror;
 use crate::websocket::HANDSHAKE;
 use crate::world::{Process, World};

@@ -263,7 +263,9 @@ fn handshakes_that_do_not_go_on_keep_nobody_waiting_for_long() {
         let mut rest = Vec::new();
         let _reset = stream.read_to_end(&mut rest);
     }
-    eventually("who did not go on is counted", || count("\"timeout\"") == 2.0);
+    eventually("who did not go on is counted", || {
+        count("\"timeout\"") == 2.0
+    });
 }
 
 /// A server that gets each connection as it is.

@@ -1,0 +1,177 @@
+//! Circuit breakers, with upstreams that fail.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bundle::digest::Digest;
+use policy::traffic::circuit_breaker::{self, Numbers, Scope};
+use policy::traffic::retry::Condition;
+
+use crate::fixture::*;
+use crate::retries::retries;
+
+fn fuse(consecutive: u64, scope: Scope) -> circuit_breaker::Checked {
+    circuit_breaker::Checked {
+        numbers: Numbers {
+            consecutive_failures: Some(consecutive),
+            open_ms: 100,
+            open_max_ms: 200,
+            ..Numbers::default()
+        },
+        scope,
+    }
+}
+
+#[test]
+fn a_breaker_opens_refuses_at_once_and_closes_when_the_upstream_is_back() {
+    let status = Arc::new(AtomicUsize::new(500));
+    let upstream = Upstream::telling(&status);
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].circuit_breaker = Some(fuse(3, Scope::Upstream));
+    let served = shop.serve();
+    for _ in 0..3 {
+        assert_eq!(get(served.address, "/a").status, 500);
+    }
+    let answer = get(served.address, "/a");
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (503, "circuit_open")
+    );
+    assert_eq!(answer.field("retry-after"), ["1"]);
+    assert_eq!(upstream.seen().len(), 3);
+    assert_eq!(served.metric("gwd_circuit_state", &["main"]), 2.0);
+    status.store(404, Ordering::SeqCst);
+    eventually("a probe with 4xx closes it", || {
+        get(served.address, "/a").status == 404
+    });
+    assert_eq!(get(served.address, "/a").status, 404);
+    assert_eq!(served.metric("gwd_circuit_state", &["main"]), 0.0);
+    let opened = served.metric("gwd_circuit_transitions_total", &["to=\"open\""]);
+    assert_eq!(opened, 1.0);
+}
+
+#[test]
+fn a_breaker_is_half_open_when_its_time_is_over_though_no_request_comes() {
+    let upstream = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].circuit_breaker = Some(fuse(1, Scope::Upstream));
+    let served = shop.serve();
+    assert_eq!(get(served.address, "/a").status, 500);
+    eventually("its time is over", || {
+        served.metric("gwd_circuit_state", &["main"]) == 1.0
+    });
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[test]
+fn an_open_breaker_stays_open_over_a_switch() {
+    let upstream = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut fuse = fuse(1, Scope::Upstream);
+    (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (60_000, 60_000);
+    shop.upstreams[0].circuit_breaker = Some(fuse);
+    let mut served = shop.serve();
+    assert_eq!(get(served.address, "/a").status, 500);
+    shop.expose_bundle = true;
+    let version = shop.build(&mut served.node, Digest::of(b"two"));
+    served.node.publish(&version, 2);
+    assert_eq!(get(served.address, "/a").problem(), "circuit_open");
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+#[test]
+fn a_try_that_opens_a_breaker_is_the_answer_and_not_that_it_is_open() {
+    for scope in [Scope::Upstream, Scope::Target] {
+        let failing = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
+        for (address, told) in [
+            (dead(), (502, "upstream_connect_failed")),
+            (failing.address, (500, "-")),
+        ] {
+            let mut shop = shop(address, vec![op("GET", "/a")]);
+            let on = [Condition::ConnectFailure, Condition::ServerError];
+            shop.upstreams[0].retries = Some(retries(3, &on));
+            shop.upstreams[0].circuit_breaker = Some(fuse(1, scope));
+            shop.upstreams[0]
+                .circuit_breaker
+                .as_mut()
+                .unwrap()
+                .numbers
+                .open_ms = 60_000;
+            let served = shop.serve();
+            let answer = get(served.address, "/a");
+            let code = match answer.status {
+                500 => "-".to_owned(),
+                _ => answer.problem(),
+            };
+            assert_eq!((answer.status, code.as_str()), told, "{scope:?}");
+            assert_eq!(get(served.address, "/a").status, 503, "{scope:?}");
+        }
+        assert_eq!(failing.seen().len(), 1, "{scope:?}");
+    }
+}
+
+#[test]
+fn a_breaker_of_targets_leaves_the_other_targets_alone() {
+    let status = Arc::new(AtomicUsize::new(500));
+    let (bad, good) = (Upstream::telling(&status), Upstream::saying("ok"));
+    let mut shop = shop(bad.address, vec![op("GET", "/a")]);
+    let mut main = service("main", &[bad.address, good.address]);
+    main.circuit_breaker = Some(fuse(2, Scope::Target));
+    main.circuit_breaker.as_mut().unwrap().numbers.open_ms = 60_000;
+    shop.upstreams = vec![main];
+    let served = shop.serve();
+    let failed = (0..20).filter(|_| get(served.address, "/a").status == 500);
+    assert_eq!(failed.count(), 2);
+}
+
+#[test]
+fn a_client_that_leaves_a_probe_gives_its_place_back() {
+    let hang = Arc::new(AtomicBool::new(false));
+    let status = Arc::new(AtomicUsize::new(500));
+    let (hanging, told) = (Arc::clone(&hang), Arc::clone(&status));
+    let (arrived, there) = std::sync::mpsc::channel();
+    let (_never, wait) = gate();
+    let upstream = Upstream::start(move |_, stream| {
+        use std::io::Write as _;
+        if hanging.load(Ordering::SeqCst) {
+            arrived.send(()).unwrap();
+            let _ends_with_the_test = wait.lock().unwrap().recv();
+            return Then::Close;
+        }
+        let head = format!(
+            "HTTP/1.1 {} Told\r\ncontent-length: 0\r\n\r\n",
+            told.load(Ordering::SeqCst)
+        );
+        let _gone = stream.write_all(head.as_bytes());
+        Then::Keep
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let mut fuse = fuse(1, Scope::Upstream);
+    // A probe that does not come back would hold its place for as long as this.
+    (fuse.numbers.open_ms, fuse.numbers.open_max_ms) = (1_500, 1_500);
+    shop.upstreams[0].circuit_breaker = Some(fuse);
+    let served = shop.serve();
+    assert_eq!(get(served.address, "/a").status, 500);
+    hang.store(true, Ordering::SeqCst);
+    let mut client = Client::connect(served.address);
+    eventually("a probe is let through", || {
+        client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+        match there.recv_timeout(Duration::from_millis(500)) {
+            Ok(()) => true,
+            Err(_) => {
+                assert_eq!(client.answer().status, 503);
+                false
+            }
+        }
+    });
+    hang.store(false, Ordering::SeqCst);
+    status.store(200, Ordering::SeqCst);
+    assert_eq!(get(served.address, "/a").status, 503, "one probe at once");
+    drop(client);
+    let start = std::time::Instant::now();
+    eventually("the place is free", || {
+        get(served.address, "/a").status == 200
+    });
+    assert!(start.elapsed() < Duration::from_millis(1_000));
+}
