@@ -24,6 +24,7 @@ use crate::listen::{self, ListenSocket};
 use crate::proxy::arrival;
 use crate::telemetry::process::Shed;
 use crate::telemetry::program::{Level, event};
+use crate::vital;
 use crate::worker::Worker;
 
 /// How long after its address was left a connection may begin one more exchange.
@@ -69,7 +70,7 @@ impl Accepting {
             let serving = serve(Rc::clone(worker), Arc::clone(socket), listener, order);
             accepting.ways.push(Way {
                 leave: Some(leave),
-                task: tokio::task::spawn_local(serving),
+                task: vital::spawn_local(serving),
             });
         }
         Ok(accepting)

@@ -40,6 +40,7 @@ mod spread;
 mod telemetry;
 mod tls;
 mod upstream;
+mod vital;
 mod waiting;
 mod worker;
 

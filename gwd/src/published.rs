@@ -76,7 +76,7 @@ pub(crate) struct Shared {
     pub(crate) zone: Option<Box<str>>,
     /// How long a tunnel may go on after it was told to end.
     pub(crate) websocket_drain_ms: u64,
-    /// How long clients may keep it waiting.
+    /// How long others may keep it waiting.
     pub(crate) patience: Patience,
     pub(crate) limits: Limits,
     pub(crate) budgets: Budgets,
@@ -165,9 +165,7 @@ impl Shared {
 
     /// Whether every worker has moved in the last seconds.
     pub(crate) fn lives(&self) -> bool {
-        let now_ms = self.clock.now_ms();
-        let mut beats = self.beats.iter();
-        beats.all(|beat| now_ms < beat.load(Ordering::Relaxed) + STALLED_MS)
+        all_move(&self.beats, self.clock.now_ms())
     }
 
     /// Waits until every worker has taken an epoch over; the calling thread only.
@@ -191,6 +189,12 @@ impl Shared {
     }
 }
 
+/// Whether none of these has stood still for too long.
+fn all_move(beats: &[AtomicU64], now_ms: u64) -> bool {
+    let mut beats = beats.iter();
+    beats.all(|beat| now_ms < beat.load(Ordering::Relaxed) + STALLED_MS)
+}
+
 impl Live {
     pub(crate) fn new(count: &Arc<AtomicI64>) -> Self {
         count.fetch_add(1, Ordering::Relaxed);
@@ -201,5 +205,19 @@ impl Live {
 impl Drop for Live {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_worker_that_stands_still_for_fifteen_seconds_is_told() {
+        let beats = [7_000, 5_000, 8_000].map(AtomicU64::new);
+        assert!(all_move(&beats, 19_999));
+        assert!(!all_move(&beats, 20_000));
+        beats[1].store(20_000, Ordering::Relaxed);
+        assert!(all_move(&beats, 20_000), "it moves again");
     }
 }

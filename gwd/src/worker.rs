@@ -28,6 +28,7 @@ use crate::spread::{Handed, Peers};
 use crate::telemetry::access_log;
 use crate::telemetry::shard::Shard;
 use crate::upstream::{Service, pool::Pools};
+use crate::vital;
 use crate::waiting::Waiting;
 
 /// What the control thread asks of a worker.
@@ -178,14 +179,14 @@ impl Worker {
             many_parked: Notify::new(),
             shared,
         });
-        tokio::task::spawn_local(async move { deadlines.run().await });
-        tokio::task::spawn_local(Rc::clone(&worker).sweep());
-        tokio::task::spawn_local(Rc::clone(&worker).watch_lag());
-        tokio::task::spawn_local(Rc::clone(&worker).flush_log());
-        tokio::task::spawn_local(Rc::clone(&worker).give_back());
-        tokio::task::spawn_local(Rc::clone(&worker).give_room());
-        tokio::task::spawn_local(Rc::clone(&worker).give_way());
-        tokio::task::spawn_local({
+        vital::spawn_local(async move { deadlines.run().await });
+        vital::spawn_local(Rc::clone(&worker).sweep());
+        vital::spawn_local(Rc::clone(&worker).watch_lag());
+        vital::spawn_local(Rc::clone(&worker).flush_log());
+        vital::spawn_local(Rc::clone(&worker).give_back());
+        vital::spawn_local(Rc::clone(&worker).give_room());
+        vital::spawn_local(Rc::clone(&worker).give_way());
+        vital::spawn_local({
             let worker = Rc::clone(&worker);
             async move {
                 while let Some(handed) = handed.recv().await {
@@ -314,6 +315,7 @@ impl Worker {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let _passed = fault::point("worker.swept");
             let now_ms = self.shared.clock.now_ms();
             self.shared.beat(self.index, now_ms);
             self.wall_ms.set(clock::unix_ms().saturating_sub(now_ms));

@@ -41,6 +41,8 @@ pub const POINTS: &[&str] = &[
     // gwd, an exchange: its request has been decided, a piece of its response's body has come
     "exchange.decided",
     "exchange.body",
+    // gwd, a worker: the second has begun in which it looks at what can wait that long
+    "worker.swept",
 ];
 
 /// Passes a point.

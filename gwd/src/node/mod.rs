@@ -42,6 +42,7 @@ use crate::telemetry::shard::Shard;
 use crate::tls;
 use crate::upstream::health::Prober;
 use crate::upstream::shared::States;
+use crate::vital::Vital;
 use crate::worker::{self, COMMANDS_MAX, Command};
 
 /// Routes from which on metrics tell the status class only.
@@ -66,7 +67,7 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// What the process may have at once.
     pub bounds: Bounds,
-    /// How long clients may keep it waiting.
+    /// How long others may keep it waiting.
     pub patience: Patience,
     /// How long a WebSocket may go on after it was told that the process stops.
     pub websocket_drain: Duration,
@@ -160,7 +161,7 @@ impl Node {
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    let _dies_loudly = DiesLoudly;
+                    let _vital = Vital;
                     let parts = worker::Parts {
                         index,
                         shared,
@@ -417,6 +418,7 @@ impl Node {
         }
         self.parts.prune();
         self.discovery.tidy();
+        self.states.tidy();
         let loaded = residents.iter().map(|version| &version.0.snapshot);
         let apis: HashSet<&[u8; 32]> = loaded
             .flat_map(|snapshot| snapshot.apis().map(|api| api.digest()))
@@ -539,7 +541,7 @@ impl Node {
 
     fn command(&self, index: usize, command: Command) {
         if self.workers[index].blocking_send(command).is_err() {
-            // A worker that dies ends the process; see `DiesLoudly`.
+            // A worker that dies ends the process; see [`Vital`].
             event(Level::Error, "a worker is gone", json!({"worker": index}));
         }
     }
@@ -591,21 +593,4 @@ fn breakers(snapshot: &engine::Snapshot) -> Vec<StateId> {
         }
     }
     all
-}
-
-/// A worker that panics takes the process with it: without it, requests at its sockets would
-/// wait for nobody.
-struct DiesLoudly;
-
-impl Drop for DiesLoudly {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            event(
-                Level::Error,
-                "a worker died of a bug of ours; the process ends, please report it",
-                json!({"exit": 70}),
-            );
-            std::process::exit(70);
-        }
-    }
 }

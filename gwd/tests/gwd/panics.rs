@@ -1,4 +1,5 @@
-//! A bug of ours in one exchange: it is told and counted, and everything else goes on.
+//! A bug of ours. In one exchange it is told and counted, and everything else goes on; in what a
+//! worker cannot be without it is the process's end, so that who supervises it begins anew.
 
 use crate::fixture::*;
 use crate::http2::{Http2, http2, to};
@@ -90,5 +91,51 @@ fn in_a_body_over_http1_the_client_sees_that_it_is_not_whole() {
     assert!(!client.rest().ends_with("ok"));
     assert_eq!(get(gwd.public(), "/a").text(), "ok");
     told(&gwd);
+    gwd.kill();
+}
+
+#[test]
+fn in_what_a_worker_lives_by_it_is_the_end_of_the_process_which_says_so() {
+    let world = World::new();
+    let upstream = Upstream::saying("ok");
+    world.release(&shop(upstream.address, vec![op("GET", "/a")]).gateway());
+    // Two workers look around once a second: in the third second of one.
+    let mut gwd = Process::spawn(world.trusted().env("GWC_FAULT", "worker.swept:5:panic"));
+    assert_eq!(get(gwd.public(), "/a").status, 200);
+    assert_eq!(gwd.wait().code(), Some(70));
+    let line = gwd.logged("a worker died of a bug of ours").unwrap();
+    assert_eq!(
+        (&line["level"], &line["exit"]),
+        (&"error".into(), &70.into())
+    );
+    let bug = gwd
+        .events()
+        .into_iter()
+        .find(|event| event["panic"].is_string());
+    let bug = bug.expect("where it was is told before");
+    assert!(bug["place"].as_str().unwrap().contains("fault"), "{bug}");
+    assert!(
+        bug["thread"].as_str().unwrap().starts_with("worker-"),
+        "{bug}"
+    );
+}
+
+#[test]
+fn a_worker_that_stands_still_is_told_by_livez_and_the_others_serve_on() {
+    if std::env::var_os("GWC_TEST_FULL").is_none() {
+        return eprintln!("fifteen seconds are for GWC_TEST_FULL");
+    }
+    let world = World::new();
+    let upstream = Upstream::saying("ok");
+    world.release(&shop(upstream.address, vec![op("GET", "/a")]).gateway());
+    let mut command = world.trusted();
+    // It stands still until its standard input ends.
+    command
+        .env("GWC_FAULT", "worker.swept:5:hang")
+        .stdin(std::process::Stdio::piped());
+    let gwd = Process::spawn(&mut command);
+    assert_eq!(gwd.open("/livez").status, 200);
+    eventually("it is told", || gwd.open("/livez").status == 503);
+    assert_eq!(gwd.open("/livez").json()["status"], "fail");
     gwd.kill();
 }
