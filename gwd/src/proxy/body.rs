@@ -24,9 +24,6 @@ use crate::upstream::mirror::Copies;
 use crate::upstream::pool::Lease;
 use crate::upstream::transport::{self, CallError};
 
-/// Longest silence in the middle of a body, either way.
-pub(crate) const STREAM_IDLE_MS: u64 = 300_000;
-
 /// A request's body on its way to the upstream.
 pub(crate) enum RequestBody {
     /// There is none.
@@ -59,6 +56,8 @@ pub(crate) struct Upload {
 pub(crate) struct Progress {
     /// The last byte was handed on.
     pub(crate) done: Cell<bool>,
+    /// All that came was handed on: it is the client that is waited for.
+    pub(crate) awaits_client: Cell<bool>,
     /// More came than may.
     pub(crate) too_large: Cell<bool>,
     /// The client has gone, or sent what cannot be framed.
@@ -130,6 +129,7 @@ impl Upload {
             self.gate = None;
         }
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        self.progress.awaits_client.set(polled.is_pending());
         let mut frame = match polled {
             Poll::Pending => {
                 self.stream.upload_through();
@@ -317,6 +317,11 @@ impl Download {
         let was_silent = silent.replace(polled.is_pending());
         match polled {
             Poll::Pending => {
+                let stream = self.record.stream();
+                if stream.upstream_timed_out.get() {
+                    let idle_ms = stream.worker.shared.patience.stream_idle_ms;
+                    return self.breaks_off(CallError::Silent { idle_ms }, cx);
+                }
                 if !was_silent {
                     self.waits_for_upstream();
                 }
@@ -343,18 +348,29 @@ impl Download {
                 self.end();
                 Poll::Ready(told.map(Ok))
             }
-            Poll::Ready(Some(Err(error))) => {
-                if let Some(told) = self.owed(grpc::broken_off) {
-                    self.lease = None;
-                    self.record.upstream_broke(&error);
-                    return Poll::Ready(Some(Ok(told)));
-                }
-                // Over HTTP/2 what has not been flushed is thrown away: in the next turn it has.
-                self.broken = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
+            Poll::Ready(Some(Err(error))) => self.breaks_off(error, cx),
         }
+    }
+
+    /// No more of it can be had.
+    fn breaks_off(
+        &mut self,
+        error: CallError,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        let status = match error {
+            CallError::Silent { .. } => grpc::fell_silent,
+            CallError::Http1(_) | CallError::Http2(_) | CallError::Panicked => grpc::broken_off,
+        };
+        if let Some(told) = self.owed(status) {
+            self.lease = None;
+            self.record.upstream_broke(&error);
+            return Poll::Ready(Some(Ok(told)));
+        }
+        // Over HTTP/2 what has not been flushed is thrown away: in the next turn it has.
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// The client has taken all there was: from now on the upstream's silence counts.
@@ -363,7 +379,7 @@ impl Download {
         let shared = &stream.worker.shared;
         let now_ms = shared.clock.now_ms();
         self.pace.moved(0, now_ms, &shared.patience);
-        stream.deadline.set(now_ms + STREAM_IDLE_MS);
+        stream.deadline.set(now_ms + shared.patience.stream_idle_ms);
     }
 
     /// The client has taken what it had and is given more: nothing else is asked for before it has

@@ -180,6 +180,14 @@ pub(crate) fn broken_off() -> (Frame<Bytes>, u32) {
     (Frame::trailers(trailers), Code::Unavailable as u32)
 }
 
+/// The end of a call whose upstream does not go on.
+pub(crate) fn fell_silent() -> (Frame<Bytes>, u32) {
+    let mut trailers = HeaderMap::with_capacity(2);
+    let text = "The service did not go on in time (upstream_timeout)";
+    end_with(&mut trailers, Code::DeadlineExceeded, text);
+    (Frame::trailers(trailers), Code::DeadlineExceeded as u32)
+}
+
 /// The end of a call whose deadline has passed.
 pub(crate) fn too_late() -> (Frame<Bytes>, u32) {
     let mut trailers = HeaderMap::with_capacity(2);

@@ -50,9 +50,6 @@ const RESET_BY_US_MAX: usize = 64;
 const IDLE_WANTED_MS: u64 = 1_000;
 /// How long the client may leave a connection open that it was told is over.
 const GOODBYE_MS: u64 = 5_000;
-/// After about so long a connection is asked to come again, so that clients spread
-/// (data-plane.md §6).
-const AGE_MAX_MS: u64 = 30 * 60_000;
 
 /// Serves a connection to its end.
 pub(crate) async fn serve(conn: &Rc<Conn>, io: ClientIo) {
@@ -217,14 +214,15 @@ struct Open(Rc<Streams>);
 impl<'c> Watch<'c> {
     fn new(conn: &'c Conn) -> Self {
         let now_ms = conn.worker.shared.clock.now_ms();
-        let jitter_ms = conn.worker.random.next() % (AGE_MAX_MS / 5);
+        let age_max_ms = conn.worker.shared.patience.http2_age_max_ms;
+        let jitter_ms = conn.worker.random.next() % (age_max_ms / 5).max(1);
         let watch = Self {
             conn,
             deadline: conn.worker.deadlines.slot(),
             idle_since_ms: Some(now_ms),
             pace: Pace::new(&conn.worker.shared.patience),
             blocked_until_ms: None,
-            old_at_ms: now_ms + AGE_MAX_MS - jitter_ms,
+            old_at_ms: now_ms.saturating_add(age_max_ms - jitter_ms),
             told_ms: None,
         };
         watch.deadline.set(watch.next_ms());
@@ -319,8 +317,7 @@ where
                 stream.deadline.register(cx.waker());
                 if stream.phase() == Phase::Body
                     && stream.deadline.expired()
-                    && !stream.may_be_silent()
-                    && !stream.may_tell_deadline()
+                    && stream.is_given_up()
                 {
                     return Poll::Ready(()); // dropped, the stream is reset
                 }

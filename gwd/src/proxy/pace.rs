@@ -1,12 +1,12 @@
-//! How long a client may keep the gateway waiting in the middle of a message: for more of a
-//! request's body, or for room for more of a response.
+//! How long others may keep the gateway waiting: a client in the middle of a message, for more of
+//! a request's body or for room for more of a response, and anybody where nothing is said at all.
 //!
-//! Silence alone is no measure: a byte a minute is not silent, and holds a connection, an exchange
+//! Of a client silence alone is no measure: a byte a minute is not silent, and holds a connection, an exchange
 //! and an upstream for as long as somebody likes. So waiting is paid for. A client has some time,
 //! each byte that moves earns a little more, up to what it began with, and only the time counts
 //! in which the gateway waits for the client and not for anybody else.
 
-/// What clients are allowed.
+/// What clients are allowed, and upstreams whose answer has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// Milliseconds that a client may keep the gateway waiting at most.
@@ -16,6 +16,14 @@ pub struct Patience {
     /// Milliseconds after which a connection whose other end does not answer at all is over
     /// (`TCP_USER_TIMEOUT`); half of it passes before an idle one is asked.
     pub half_open_ms: u64,
+    /// Milliseconds that nothing may move in a body where it is not the client's pace that counts:
+    /// an upstream that goes on with its response or takes an upload, and what is streamed.
+    pub stream_idle_ms: u64,
+    /// Milliseconds that nothing may pass through a WebSocket, either way.
+    pub tunnel_idle_ms: u64,
+    /// Milliseconds after which an HTTP/2 client is asked to connect anew, less up to a fifth, so
+    /// that not all come at once and clients spread (data-plane.md §6).
+    pub http2_age_max_ms: u64,
 }
 
 /// One body's time.
@@ -28,11 +36,15 @@ pub(crate) struct Pace {
 
 impl Patience {
     /// NGINX's `client_body_timeout` and `send_timeout`, the least rate of IIS and Kestrel, and
-    /// two minutes for a connection that is half open.
+    /// two minutes for a connection that is half open. Envoy's `stream_idle_timeout`; an hour for
+    /// a WebSocket (semantics.md §14), half of it for an HTTP/2 connection.
     pub const DEFAULT: Self = Self {
         grace_ms: 60_000,
         bytes_per_s: 240,
         half_open_ms: 120_000,
+        stream_idle_ms: 300_000,
+        tunnel_idle_ms: 3_600_000,
+        http2_age_max_ms: 1_800_000,
     };
 }
 
@@ -77,6 +89,7 @@ mod tests {
         grace_ms: 10_000,
         bytes_per_s: 100,
         half_open_ms: 0,
+        ..Patience::DEFAULT
     };
 
     #[test]

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header}
 use policy::{Cx, Filter, Reject, RequestHead};
 
 use crate::clock::write_timestamp;
-use crate::proxy::failure::{Blame, Failure};
+use crate::proxy::failure::{Blame, Failure, Kind};
 use crate::proxy::grpc;
 use crate::proxy::incoming::Incoming;
 use crate::proxy::stream::Stream;
@@ -334,6 +334,12 @@ impl Record {
         self.blame = Blame::Gateway;
     }
 
+    /// Nothing has passed through a tunnel for as long as it may be open for nothing.
+    pub(crate) fn tunnel_idle(&mut self) {
+        self.reason = "idle_timeout";
+        self.blame = Blame::Gateway;
+    }
+
     /// What the gRPC call ended with, as far as that is known.
     pub(crate) fn grpc_ended(&mut self, status: Option<u32>) {
         self.grpc_status = status;
@@ -353,7 +359,12 @@ impl Record {
 
     /// The upstream broke off in the middle of its body.
     pub(crate) fn upstream_broke(&mut self, error: &CallError) {
-        self.reason = "upstream_reset";
+        self.reason = match error {
+            CallError::Silent { .. } => Kind::Timeout.told().reason,
+            CallError::Http1(_) | CallError::Http2(_) | CallError::Panicked => {
+                Kind::Reset.told().reason
+            }
+        };
         self.blame = Blame::Upstream;
         if let Some(line) = &mut self.line {
             line.why = Some(error.to_string().into());

@@ -9,7 +9,6 @@ use std::rc::Rc;
 
 use crate::deadlines::Slot;
 use crate::inbox::Reading;
-use crate::proxy::body::STREAM_IDLE_MS;
 use crate::proxy::connection::Conn;
 use crate::proxy::tunnel::Tunnel;
 use crate::upstream::mirror::Copies;
@@ -18,8 +17,8 @@ use crate::upstream::mirror::Copies;
 const PARK_MS: u64 = 500;
 /// The same where others wait for its memory.
 const PARK_WANTED_MS: u64 = 20;
-/// How long the status of a call whose deadline has passed may take to the client.
-const LAST_STATUS_MS: u64 = 1_000;
+/// How long the end of a response that is not waited for any longer may take to the client.
+const LAST_WORD_MS: u64 = 1_000;
 
 /// Where a sequence stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +55,8 @@ pub(crate) struct Stream {
     pub(crate) endless: Cell<bool>,
     /// The upstream has sent nothing since the client took the last of it.
     pub(crate) upstream_silent: Cell<bool>,
+    /// That was too long.
+    pub(crate) upstream_timed_out: Cell<bool>,
     /// Bytes of the current request's body that were read.
     uploaded: Cell<u64>,
     /// Where the bytes of the request's body are counted while they wait; over HTTP/2 only.
@@ -99,6 +100,7 @@ impl Stream {
             past_deadline: Cell::new(false),
             endless: Cell::new(false),
             upstream_silent: Cell::new(false),
+            upstream_timed_out: Cell::new(false),
             uploaded: Cell::new(0),
             reading: None,
             single,
@@ -132,6 +134,7 @@ impl Stream {
         self.deadline.no_limit();
         self.endless.set(false);
         self.upstream_silent.set(false);
+        self.upstream_timed_out.set(false);
         self.uploaded.set(0);
     }
 
@@ -172,7 +175,7 @@ impl Stream {
     /// which counts.
     pub(crate) fn upload_moves(&self, now_ms: u64) {
         if self.phase.get() != Phase::Body || self.upstream_silent.get() {
-            self.deadline.set(now_ms + STREAM_IDLE_MS);
+            self.deadline.set(now_ms + self.stream_idle_ms());
         }
     }
 
@@ -185,35 +188,59 @@ impl Stream {
     /// The request's body has ended: the upstream's time for a head runs, unless there is one.
     pub(crate) fn upload_ends(&self, now_ms: u64, timeout_ms: u64) {
         let wait_ms = match self.phase.get() {
-            Phase::Body => STREAM_IDLE_MS,
+            Phase::Body => self.stream_idle_ms(),
             Phase::Idle | Phase::Head | Phase::Exchange => timeout_ms,
         };
         self.deadline.set(now_ms + wait_ms);
     }
 
+    /// Whether nothing is left to wait for in a response whose deadline has passed: it may not go
+    /// on, and nobody has to be told why.
+    pub(crate) fn is_given_up(&self) -> bool {
+        !self.may_be_silent() && !self.may_tell_deadline() && !self.may_tell_silence()
+    }
+
     /// Whether a response that stands still may go on: its upstream may be silent, and it is not
     /// the client that takes nothing.
-    pub(crate) fn may_be_silent(&self) -> bool {
+    fn may_be_silent(&self) -> bool {
         let now_ms = self.worker.shared.clock.now_ms();
         let waits = self.upstream_silent.get() && !self.unflushed.get();
         let stays = self.endless.get() && waits && !self.deadline.limit_passed(now_ms);
         if stays {
-            self.deadline.set(now_ms + STREAM_IDLE_MS);
+            self.deadline.set(now_ms + self.stream_idle_ms());
         }
         stays
     }
 
+    /// Whether it is the upstream that keeps a response standing still: then the response breaks
+    /// off, which has a second to be told.
+    fn may_tell_silence(&self) -> bool {
+        let waits = self.upstream_silent.get() && !self.unflushed.get();
+        let tells = waits && !self.upstream_timed_out.replace(waits);
+        if tells {
+            let now_ms = self.worker.shared.clock.now_ms();
+            self.deadline.no_limit();
+            self.deadline.set(now_ms + LAST_WORD_MS);
+        }
+        tells
+    }
+
     /// Whether the deadline of a gRPC call has just passed in its response: then the call ends with
     /// a status, which has a second to go.
-    pub(crate) fn may_tell_deadline(&self) -> bool {
+    fn may_tell_deadline(&self) -> bool {
         let now_ms = self.worker.shared.clock.now_ms();
         let passed = self.is_grpc.get() && self.deadline.limit_passed(now_ms);
         if passed {
             self.past_deadline.set(true);
             self.deadline.no_limit();
-            self.deadline.set(now_ms + LAST_STATUS_MS);
+            self.deadline.set(now_ms + LAST_WORD_MS);
         }
         passed
+    }
+
+    /// How long nothing may move in a body where it is not the client's pace that counts.
+    fn stream_idle_ms(&self) -> u64 {
+        self.worker.shared.patience.stream_idle_ms
     }
 
     fn park_ms(&self) -> u64 {

@@ -21,8 +21,6 @@ use crate::proxy::record::Record;
 use crate::upstream::{Held, http2};
 use crate::worker::Worker;
 
-/// Longest silence (semantics.md §14).
-const IDLE_MS: u64 = 3_600_000;
 /// How long one side may go on after the other has ended.
 const GOODBYE_MS: u64 = 5_000;
 /// Bytes read at once.
@@ -110,7 +108,8 @@ async fn carry(
     drop(answered);
     stream.upload_read(up.bytes);
     let clock = stream.worker.shared.clock;
-    stream.deadline.set(clock.now_ms() + IDLE_MS);
+    let idle_ms = stream.worker.shared.patience.tunnel_idle_ms;
+    stream.deadline.set(clock.now_ms().saturating_add(idle_ms));
     let (mut leaving, mut revoked) = (false, false);
     let goodbye_ms = stream.worker.shared.websocket_drain_ms;
     poll_fn(|cx| {
@@ -151,6 +150,9 @@ async fn carry(
         up.ended |= up_failed;
         let after = (up.bytes, down.bytes, up.ended, down.ended);
         if stream.deadline.expired() {
+            if !leaving && !revoked && !up.ended && !down.ended {
+                record.tunnel_idle();
+            }
             return Poll::Ready(());
         }
         if up.ended && down.ended {
@@ -162,8 +164,8 @@ async fn carry(
         }
         if before != after && !leaving && !revoked {
             let ending = up.ended || down.ended;
-            let wait_ms = if ending { GOODBYE_MS } else { IDLE_MS };
-            stream.deadline.set(clock.now_ms() + wait_ms);
+            let wait_ms = if ending { GOODBYE_MS } else { idle_ms };
+            stream.deadline.set(clock.now_ms().saturating_add(wait_ms));
         }
         Poll::Pending
     })

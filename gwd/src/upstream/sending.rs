@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::proxy::body::{Gate, Progress, RequestBody, STREAM_IDLE_MS, Upload};
+use crate::proxy::body::{Gate, Progress, RequestBody, Upload};
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::stream::Stream;
 use crate::upstream::connect::in_time;
@@ -60,7 +60,9 @@ impl Sending<'_> {
         self.hurried = false;
         let at_ms = match (&self.progress, &self.gate) {
             (Some(_), Some(_)) => now_ms + CONTINUE_WAIT_MS.min(self.timeout_ms),
-            (Some(progress), None) if !progress.done.get() => now_ms + STREAM_IDLE_MS,
+            (Some(progress), None) if !progress.done.get() => {
+                now_ms + self.stream.worker.shared.patience.stream_idle_ms
+            }
             _ => {
                 let all_ms = self.all_ms(now_ms);
                 let whole_ms = self
@@ -113,7 +115,9 @@ impl Sending<'_> {
     /// What was awaited when the deadline passed.
     fn stalled(&self) -> Kind {
         match &self.progress {
-            Some(progress) if !progress.done.get() => Kind::UploadStalled,
+            Some(progress) if !progress.done.get() && progress.awaits_client.get() => {
+                Kind::UploadStalled
+            }
             _ => Kind::Timeout,
         }
     }

@@ -54,6 +54,10 @@ pub(crate) struct Refused {
 pub(crate) enum CallError {
     Http1(http1::Error),
     Http2(http2::Error),
+    /// Nothing of the response's body came for so long.
+    Silent {
+        idle_ms: u64,
+    },
     /// A bug of ours.
     Panicked,
 }
@@ -150,7 +154,7 @@ impl CallError {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
             Self::Http2(error) => error.is_stale(),
-            Self::Panicked => false,
+            Self::Silent { .. } | Self::Panicked => false,
         }
     }
 
@@ -159,7 +163,7 @@ impl CallError {
     pub(crate) fn wish(&self) -> Wish {
         match self {
             Self::Http2(error) if error.is_of_stream() => Wish::Any,
-            Self::Http1(_) | Self::Http2(_) | Self::Panicked => Wish::Unused,
+            Self::Http1(_) | Self::Http2(_) | Self::Silent { .. } | Self::Panicked => Wish::Unused,
         }
     }
 
@@ -168,7 +172,7 @@ impl CallError {
         match self {
             Self::Http1(http1::Error::Io(error)) => failure::tls(error),
             Self::Http2(http2::Error::Tls(error)) => Some(error),
-            Self::Http1(_) | Self::Http2(_) | Self::Panicked => None,
+            Self::Http1(_) | Self::Http2(_) | Self::Silent { .. } | Self::Panicked => None,
         }
     }
 
@@ -179,14 +183,14 @@ impl CallError {
                 matches!(error, http1::Error::Invalid(_) | http1::Error::HeadTooLarge)
             }
             Self::Http2(error) => error.is_protocol(),
-            Self::Panicked => false,
+            Self::Silent { .. } | Self::Panicked => false,
         }
     }
 
     /// Whether the other side has certainly not looked at the request.
     pub(crate) fn is_unprocessed(&self) -> bool {
         match self {
-            Self::Http1(_) | Self::Panicked => false,
+            Self::Http1(_) | Self::Silent { .. } | Self::Panicked => false,
             Self::Http2(error) => error.is_unprocessed(),
         }
     }
@@ -197,6 +201,7 @@ impl fmt::Display for CallError {
         match self {
             Self::Http1(error) => error.fmt(f),
             Self::Http2(error) => error.fmt(f),
+            Self::Silent { idle_ms } => write!(f, "no more of the body came for {idle_ms} ms"),
             Self::Panicked => f.write_str("gwd made a mistake"),
         }
     }

@@ -45,6 +45,7 @@ mod returned;
 mod revoked_streams;
 mod routes;
 mod rows;
+mod silences;
 mod slow_clients;
 mod smuggling;
 mod sockets;

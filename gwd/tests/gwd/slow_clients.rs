@@ -20,13 +20,19 @@ const PATIENCE_OF_GWD: Patience = Patience {
     grace_ms: 400,
     bytes_per_s: 2_000,
     half_open_ms: 2_000,
+    ..Patience::DEFAULT
 };
 const REJECTIONS: &str = "gwd_rejections_total";
 
 /// Serves a shop with little patience; secrets are files.
 fn serve(shop: &Shop) -> Served {
+    serve_files(shop, PATIENCE_OF_GWD)
+}
+
+/// The same with this patience.
+pub(crate) fn serve_files(shop: &Shop, patience: Patience) -> Served {
     let mut node = Node::start(Settings {
-        patience: PATIENCE_OF_GWD,
+        patience,
         ..settings()
     })
     .unwrap();

@@ -108,7 +108,7 @@ async fn active(wire: &Rc<Wire>) -> End {
         if expired {
             match stream.phase() {
                 Phase::Head => return Poll::Ready(End::Refused(&early::HEADER_TIMEOUT)),
-                Phase::Body if !stream.may_be_silent() => return Poll::Ready(End::Stalled),
+                Phase::Body if stream.is_given_up() => return Poll::Ready(End::Stalled),
                 Phase::Idle | Phase::Exchange | Phase::Body => {}
             }
         }
@@ -187,8 +187,7 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
     let tunnel = stream.tunnel.take();
     match end {
         End::Quiet => return,
-        End::Stalled => return io.say_goodbye(),
-        End::CutShort => return io.reset(),
+        End::Stalled | End::CutShort => return io.reset(),
         End::Refused(reject) => {
             stream.worker.shard.rejected_early(reject.code);
             io.last_word(&early::response(reject));
