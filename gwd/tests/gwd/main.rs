@@ -23,6 +23,7 @@ mod forwarding;
 mod frames;
 mod framing;
 mod grpc;
+mod half_closes;
 mod handover;
 mod health;
 mod holds;

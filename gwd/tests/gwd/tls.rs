@@ -25,8 +25,13 @@ pub(crate) fn tls(certificates: Vec<ir::Certificate>) -> ir::ListenerTls {
 /// Puts a shop behind TLS, with a certificate for `shop.example` in files that are there as long as
 /// what is returned.
 pub(crate) fn with_certificate(shop: &mut Shop) -> tempfile::TempDir {
+    with_certificate_of(&Authority::new("ca"), shop)
+}
+
+/// The same with a certificate of this authority.
+pub(crate) fn with_certificate_of(authority: &Authority, shop: &mut Shop) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let pem = Authority::new("ca").issue(&["shop.example"]);
+    let pem = authority.issue(&["shop.example"]);
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();

@@ -49,6 +49,10 @@ struct State {
     /// Counts the requests, so that nobody reads another's body.
     number: u64,
     body: Body,
+    /// The client sends nothing behind the request that came last.
+    is_last: bool,
+    /// It has said so, and closed its side.
+    said_all: bool,
     /// The client waits for `100 Continue`.
     owes_continue: bool,
     /// Nothing can be read any more.
@@ -87,6 +91,8 @@ impl Wire {
                 seen: 0,
                 number: 0,
                 body: Body::none(),
+                is_last: false,
+                said_all: false,
                 owes_continue: false,
                 broken: false,
                 out: Vec::new(),
@@ -117,6 +123,7 @@ impl Wire {
                 if let Some(head) = parsed? {
                     state.number += 1;
                     state.body = Body::new(&head.length);
+                    state.is_last = !head.keeps_connection;
                     state.owes_continue = head.expects_continue;
                     return Poll::Ready(Ok(Some(head)));
                 }
@@ -142,13 +149,22 @@ impl Wire {
     }
 
     /// Whether the client has gone, as far as can be seen: while it has more of a body to send, and
-    /// where it has sent much behind its request, it cannot.
+    /// where it has sent much behind its request, it cannot. Whoever said that nothing follows may
+    /// close its side and wait for the answer (RFC 9112 §9.6), though not for one without an end:
+    /// nobody could tell that it has gone.
     pub(super) fn has_gone(&self, cx: &mut Context<'_>) -> bool {
         let state = &mut *self.state.borrow_mut();
+        if state.said_all {
+            return self.stream.endless.get();
+        }
         while state.body.is_ended() && state.read.len() < AHEAD_MAX {
             match state.poll_read(cx, HEAD_ROOM) {
                 Poll::Pending => return false,
                 Poll::Ready(Ok(1..)) => {}
+                Poll::Ready(Ok(0)) if state.is_last => {
+                    state.said_all = true;
+                    return self.stream.endless.get();
+                }
                 Poll::Ready(Ok(0) | Err(_)) => return true,
             }
         }

@@ -1,0 +1,178 @@
+//! Clients that close their side of a connection and go on reading (RFC 9112 §9.6).
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+
+use crate::fixture::*;
+use crate::pki::Authority;
+use crate::slow_clients::serve_files;
+use crate::tls::with_certificate_of;
+
+const LARGE: usize = 24 << 20;
+const CLOSES: &str = "GET /large HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
+
+/// Answers as soon as the test says so: with `ok`, at `/large` with 24 MiB.
+fn patient() -> (Sender<()>, Upstream) {
+    let (proceed, wait) = gate();
+    let upstream = Upstream::start(move |seen, stream| {
+        if wait.lock().unwrap().recv().is_err() {
+            return Then::Close;
+        }
+        let body = match seen.line().contains("/large") {
+            true => "z".repeat(LARGE),
+            false => "ok".to_owned(),
+        };
+        say(
+            stream,
+            &format!("content-length: {}\r\n", body.len()),
+            &body,
+        );
+        Then::Keep
+    });
+    (proceed, upstream)
+}
+
+fn ops() -> Vec<Op> {
+    vec![op("GET", "/a"), op("GET", "/large"), op("POST", "/a")]
+}
+
+/// Lets the upstream answer when the gateway has long seen that the client's side is closed.
+fn answer_later(proceed: &Sender<()>, upstream: &Upstream, count: usize) {
+    eventually("the request arrives", || upstream.seen().len() == count);
+    std::thread::park_timeout(Duration::from_millis(100));
+    proceed.send(()).unwrap();
+}
+
+#[test]
+fn who_says_that_nothing_follows_may_close_its_side_and_is_answered() {
+    let (proceed, upstream) = patient();
+    let served = shop(upstream.address, ops()).serve();
+    for (nth, (request, length)) in [
+        ("GET /a HTTP/1.0\r\nhost: shop.example\r\n\r\n", 2),
+        ("GET /large HTTP/1.0\r\nhost: shop.example\r\n\r\n", LARGE),
+        (CLOSES, LARGE),
+        (
+            "POST /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\ncontent-length: 3\r\n\r\nabc",
+            2,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut client = Client::connect(served.address);
+        client.send(request);
+        client.another().shutdown(Shutdown::Write).unwrap();
+        answer_later(&proceed, &upstream, nth + 1);
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.body.len()), (200, length), "{request}");
+        assert!(client.closed());
+    }
+    let errors = ["error_type=\"client_closed\""];
+    let requests = "http_server_request_duration_seconds_count";
+    assert_eq!(served.metric(requests, &errors), 0.0);
+}
+
+#[test]
+fn the_same_over_tls_with_its_close_notify() {
+    let (proceed, upstream) = patient();
+    let mut shop = shop(upstream.address, ops());
+    let authority = Authority::new("ca");
+    let _certificate = with_certificate_of(&authority, &mut shop);
+    let served = serve_files(&shop, gwd::node::Patience::DEFAULT);
+    let mut roots = rustls::RootCertStore::empty();
+    let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap();
+    roots.add(root).unwrap();
+    let config = rustls::ClientConfig::builder()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "shop.example".try_into().unwrap();
+    let session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = TcpStream::connect(served.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut client = rustls::StreamOwned::new(session, stream);
+    client.write_all(CLOSES.as_bytes()).unwrap();
+    client.conn.send_close_notify();
+    client.flush().unwrap();
+    client.sock.shutdown(Shutdown::Write).unwrap();
+    answer_later(&proceed, &upstream, 1);
+    let mut whole = Vec::new();
+    // It ends with the gateway's close_notify: anything else is an error.
+    client.read_to_end(&mut whole).unwrap();
+    assert!(whole.starts_with(b"HTTP/1.1 200 "));
+    assert!(whole.ends_with(b"zzzz"));
+    let head = whole.windows(4).position(|four| four == b"\r\n\r\n");
+    assert_eq!(whole.len() - head.unwrap() - 4, LARGE);
+}
+
+#[test]
+fn who_keeps_its_connection_and_closes_its_side_has_gone() {
+    let (_never, upstream) = patient();
+    let served = shop(upstream.address, ops()).serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    eventually("the request arrives", || upstream.seen().len() == 1);
+    client.another().shutdown(Shutdown::Write).unwrap();
+    assert!(client.closed());
+    eventually("counted as 499", || {
+        served.metric(
+            "http_server_request_duration_seconds_count",
+            &["status_code=\"499\"", "client_closed"],
+        ) == 1.0
+    });
+}
+
+#[test]
+fn an_answer_without_an_end_is_not_for_who_has_closed_its_side() {
+    let upstream = Upstream::start(|_, stream| {
+        say(stream, "content-type: text/event-stream\r\n", "data: 1\n\n");
+        Then::Leave
+    });
+    let mut events = op("GET", "/a");
+    events.forwarding.stream = true;
+    let served = shop(upstream.address, vec![events]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.0\r\nhost: shop.example\r\n\r\n");
+    client.head();
+    assert_eq!(client.some(9), "data: 1\n\n");
+    client.another().shutdown(Shutdown::Write).unwrap();
+    eventually("it is over", || {
+        served.metric("gwd_upstream_connections", &[]) == 0.0
+    });
+}
+
+#[test]
+fn who_closes_its_side_in_the_middle_of_a_body_is_told() {
+    let (_never, upstream) = patient();
+    let served = shop(upstream.address, ops()).serve();
+    for framing in [
+        "content-length: 100\r\n\r\nabc",
+        "transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n",
+        "transfer-encoding: chunked\r\n\r\n64\r\nabc",
+    ] {
+        let mut client = Client::connect(served.address);
+        client.send(&format!("POST /a HTTP/1.1\r\nhost: h\r\n{framing}"));
+        client.another().shutdown(Shutdown::Write).unwrap();
+        let answer = client.answer();
+        assert_eq!(
+            (answer.status, answer.problem().as_str()),
+            (400, "request_body_invalid"),
+            "{framing}"
+        );
+        assert!(client.closed());
+    }
+    eventually("no connection is used again", || {
+        served.metric("gwd_upstream_connections", &[]) == 0.0
+    });
+    let whole = upstream
+        .seen()
+        .iter()
+        .filter(|seen| seen.body.len() >= 100)
+        .count();
+    assert_eq!(whole, 0);
+}
