@@ -130,6 +130,12 @@ impl States {
         lock(&self.breakers).retain(|_, breaker| breaker.strong_count() > 0);
     }
 
+    /// Forgets the upstreams that no version in memory has, and their hosts that are gone. What is
+    /// known of a host is its address's, so that it stays until then where nobody asks.
+    pub(crate) fn tidy(&self) {
+        self.each(State::forget_hosts);
+    }
+
     fn state(&self, upstream: &ir::Upstream) -> Arc<State> {
         let mut states = lock(&self.states);
         if let Some(known) = states.get(&upstream.state).and_then(Weak::upgrade) {
@@ -172,11 +178,14 @@ impl State {
 
     /// The hosts that a version in memory has, or a request in flight.
     pub(crate) fn hosts(&self) -> Vec<Arc<Host>> {
-        let mut hosts = lock(&self.hosts);
-        hosts.retain(|_, host| host.strong_count() > 0);
+        let hosts = lock(&self.hosts);
         let mut all: Vec<Arc<Host>> = hosts.values().filter_map(Weak::upgrade).collect();
         all.sort_by(|a, b| a.name.cmp(&b.name));
         all
+    }
+
+    fn forget_hosts(&self) {
+        lock(&self.hosts).retain(|_, host| host.strong_count() > 0);
     }
 
     /// What is known of a host; nothing yet where it is new.
@@ -336,6 +345,18 @@ mod tests {
         assert_eq!(state.requests.0.load(Ordering::Relaxed), 0);
         assert!(state.wait(0).is_none());
         assert_eq!(state.pending.0.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_known_of_a_host_is_forgotten_with_it() {
+        let state = State::new("u");
+        let address = |port| Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
+        let one = state.host(&address(1), 0);
+        drop(state.host(&address(2), 0));
+        state.forget_hosts();
+        let known = lock(&state.hosts).keys().cloned().collect::<Vec<_>>();
+        assert_eq!(known, [address(1)]);
+        assert!(Arc::ptr_eq(&one, &state.host(&address(1), 5)));
     }
 
     #[test]

@@ -131,6 +131,63 @@ fn one_key_goes_to_one_host_whichever_worker_gets_it() {
 }
 
 #[test]
+fn a_consumer_stays_at_its_host_whichever_worker_gets_it_and_by_whichever_key() {
+    let hosts: Vec<Upstream> = ["a", "b", "c"].map(Upstream::saying).into();
+    let addresses: Vec<SocketAddr> = hosts.iter().map(|host| host.address).collect();
+    let credential = |text: &str| bundle::ir::Credential {
+        sha256: *Digest::of(text.as_bytes()).as_bytes(),
+        not_after: None,
+    };
+    for lb in [Lb::Ketama, Lb::Maglev] {
+        let mut shop = shop(addresses[0], vec![op("GET", "/a").secured("key")]);
+        let mut main = service("main", &addresses);
+        main.balance.lb = lb;
+        main.balance.hash_on = Some(HashOn::Consumer);
+        shop.upstreams = vec![main];
+        let mut gateway = shop.gateway();
+        // Each has two keys.
+        let consumers = (0..12).map(|number| {
+            let mut keys = [0, 1]
+                .map(|key| credential(&format!("key-{number}-{key}")))
+                .to_vec();
+            keys.sort();
+            bundle::ir::Consumer {
+                name: format!("consumer-{number}"),
+                keys,
+                basic: Vec::new(),
+                declared: policy::declared::Settings::default(),
+            }
+        });
+        gateway.shared.consumers = bundle::ir::Set::new(consumers.collect()).unwrap();
+        let mut node = gwd::node::Node::start(gwd::node::Settings {
+            workers: 4,
+            ..settings()
+        })
+        .unwrap();
+        let assembly = node.parts().assemble(&gateway).unwrap();
+        let version = node
+            .build(&assembly, Digest::of(b"one"), &TestSecrets)
+            .unwrap();
+        node.bind(&version).unwrap();
+        node.publish(&version, 1);
+        let address = node.listeners()["public"];
+        let mut all = std::collections::BTreeSet::new();
+        for number in 0..12 {
+            let bodies = (0..8).map(|nth| {
+                let field = format!("x-key: key-{number}-{}\r\n", nth % 2);
+                let answer = fetch(address, "GET", "/a", &field);
+                assert_eq!(answer.status, 200);
+                answer.text().to_owned()
+            });
+            let bodies: std::collections::BTreeSet<String> = bodies.collect();
+            assert_eq!(bodies.len(), 1, "{lb:?}: consumer-{number}");
+            all.extend(bodies);
+        }
+        assert!(all.len() > 1, "{lb:?}");
+    }
+}
+
+#[test]
 fn more_than_sixty_four_targets_are_all_reached() {
     let last = Upstream::saying("ok");
     let mut addresses: Vec<SocketAddr> = (0..3).map(|_| dead()).collect();

@@ -223,3 +223,101 @@ fn a_revoked_credential_stops_working_at_once_whatever_runs() {
     served.node.revoke(policy::Revoked::new([hash]));
     assert_eq!(status(&served), 401);
 }
+
+/// How much memory a process has, in bytes.
+fn resident_bytes() -> u64 {
+    let told = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = told.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * rustix::param::page_size() as u64
+}
+
+/// Says `ok` to every request, and remembers none.
+fn forgetful() -> std::net::SocketAddr {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+                while let Some(Ok(line)) = lines.next() {
+                    if line.is_empty() {
+                        let said = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                        let _gone = stream.write_all(said);
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+/// A version like no other: another route, time, limit and second host.
+fn different(upstream: std::net::SocketAddr, number: u32) -> Shop {
+    // Names are kept for ten minutes for who asks for metrics: here they come again.
+    let paths = ["/v0", "/v1", "/v2", "/v3", "/v4", "/v5", "/v6", "/v7"];
+    let mut one = op("GET", paths[number as usize % paths.len()]).policy("few");
+    one.timeout_ms = 1_000 + u64::from(number);
+    let [_, _, high, low] = number.to_be_bytes();
+    let other = std::net::SocketAddr::from(([127, 1, high, low], 9));
+    let mut shop = shop(upstream, vec![one, op("GET", "/a")]);
+    shop.upstreams = vec![service("main", &[upstream])];
+    shop.upstreams.push(service("other", &[upstream, other]));
+    shop.upstreams[1].idle_timeout_ms = 1_000 + u64::from(number);
+    shop.ops.push(op("GET", "/other").upstream("other"));
+    shop.policies = vec![rate_limit("few", 100_000 + u64::from(number))];
+    shop
+}
+
+#[test]
+fn thousands_of_versions_leave_nothing_behind() {
+    const INSIDE: &str = "GWD_TEST_VERSIONS";
+    const FIRST: u32 = 200;
+    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let total: u32 = if full { 20_000 } else { 2_000 };
+    // Memory is a process's, and this one's is other tests', too.
+    if std::env::var_os(INSIDE).is_none() {
+        let this = std::env::current_exe().unwrap();
+        let name = "switching::thousands_of_versions_leave_nothing_behind";
+        let mut again = std::process::Command::new(this);
+        again
+            .args(["--exact", name, "--nocapture"])
+            .env(INSIDE, "1");
+        let done = again.output().unwrap();
+        let told = String::from_utf8_lossy(&done.stderr);
+        return assert!(done.status.success(), "{told}");
+    }
+    let upstream = forgetful();
+    let mut served = different(upstream, 0).serve_with(2, AccessLog::Off);
+    let mut client = Client::connect(served.address);
+    let mut early = 0;
+    for number in 1..=total {
+        let version =
+            different(upstream, number).build(&mut served.node, Digest::of(&number.to_be_bytes()));
+        served.node.bind(&version).unwrap();
+        served.node.publish(&version, u64::from(number) + 1);
+        for path in [format!("/v{}", number % 8).as_str(), "/other"] {
+            client.send(&format!(
+                "GET {path} HTTP/1.1\r\nhost: shop.example\r\n\r\n"
+            ));
+            // Half of what goes to the other one finds nobody there and goes to the first.
+            assert_eq!(client.answer().text(), "ok", "{number} {path}");
+        }
+        if number % 50 == 0 {
+            // As the process does every few seconds.
+            served.node.tidy(std::slice::from_ref(&version));
+        }
+        if number == FIRST {
+            early = resident_bytes();
+        }
+    }
+    assert_eq!(served.node.snapshots_live(), 1);
+    let grown = resident_bytes().saturating_sub(early);
+    // A version that stays is some ten thousand bytes; the allocator keeps a few in all.
+    let most = if full { 24 << 20 } else { 8 << 20 };
+    assert!(
+        grown < most,
+        "{grown} bytes more after {total} versions than after {FIRST}"
+    );
+}

@@ -479,6 +479,45 @@ fn sessions_are_resumed_across_versions_and_not_across_authorities_of_clients() 
 }
 
 #[test]
+fn a_session_is_resumed_by_every_worker_and_a_ticket_of_another_process_by_none() {
+    let upstream = Upstream::echoing();
+    let world = World::new();
+    let secrets = Secrets::of(&world);
+    let pem = Authority::new("ca").issue(&["shop.example"]);
+    let tls = tls(vec![secrets.certificate("main", &pem)]);
+    let bundle = world.release(&https(&upstream, tls));
+    let gwd = Process::spawn(world.trusted().args(["--workers", "4"]));
+    gwd.wait_for(&bundle);
+    let session = world.path("session").display().to_string();
+    let connect = |gwd: &Process, version: &str, option: &str| {
+        let arguments = [
+            version,
+            "-servername",
+            "shop.example",
+            option,
+            &session,
+            "-ign_eof",
+        ];
+        let told = s_client(gwd.public(), &arguments, REQUEST);
+        assert!(told.contains("HTTP/1.1 200"), "{told}");
+        told.contains("\nReused, ")
+    };
+    for version in ["-tls1_2", "-tls1_3"] {
+        assert!(!connect(&gwd, version, "-sess_out"));
+        // By chance all go to the worker that gave the ticket once in four thousand million times.
+        for _ in 0..16 {
+            assert!(connect(&gwd, version, "-sess_in"), "{version}");
+        }
+    }
+    gwd.kill();
+    // The keys of tickets are of chance and in memory only.
+    let gwd = world.start();
+    gwd.wait_for(&bundle);
+    assert!(!connect(&gwd, "-tls1_3", "-sess_in"));
+    gwd.kill();
+}
+
+#[test]
 fn a_connection_that_was_let_in_under_other_rules_ends_with_its_exchange() {
     let upstream = Upstream::echoing();
     let world = World::new();
