@@ -298,6 +298,9 @@ impl Download {
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
         if let Some(error) = self.broken.take() {
+            if matches!(error, CallError::Panicked) {
+                return Poll::Ready(Some(Err(self.panicked())));
+            }
             self.record.upstream_broke(&error);
             return Poll::Ready(Some(Err(error)));
         }
@@ -435,6 +438,20 @@ impl Download {
             lease.give_back(&mut self.incoming, now_ns / 1_000_000);
         }
         self.record.finish_at(now_ns);
+    }
+}
+
+impl ResponseBody {
+    /// Sends what there is of the request's body, while the client takes nothing of the response:
+    /// it may take none before it has sent all of it.
+    pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
+        let Self::Download(download) = self else {
+            return;
+        };
+        let sent = catch_unwind(AssertUnwindSafe(|| download.incoming.send_upload(cx)));
+        if sent.is_err() {
+            download.broken = Some(CallError::Panicked);
+        }
     }
 }
 

@@ -221,6 +221,15 @@ impl Incoming {
         }
     }
 
+    /// Sends what there is of the upload, while nobody asks for more of the response.
+    pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
+        match self {
+            Self::Http1(body) => body.send_upload(cx),
+            Self::Http2(body) => body.send_upload(cx),
+            Self::Gone => {}
+        }
+    }
+
     /// After a 101: the socket, and what came behind the head.
     pub(crate) fn into_switched(self) -> Option<(UpstreamSocket, Bytes)> {
         match self {

@@ -269,7 +269,7 @@ fn handshakes_that_do_not_go_on_keep_nobody_waiting_for_long() {
 }
 
 /// A server that gets each connection as it is.
-fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
+pub(crate) fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let serve = Arc::new(serve);

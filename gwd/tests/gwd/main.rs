@@ -18,6 +18,7 @@ mod connections;
 mod control;
 mod crowds;
 mod discovery;
+mod duplex;
 mod failures;
 mod forwarding;
 mod frames;

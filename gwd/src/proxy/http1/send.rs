@@ -234,7 +234,11 @@ impl Sending {
                     Poll::Ready(Some(Ok(frame))) => self.take(wire, frame)?,
                 }
             }
-            ready!(wire.poll_flush(cx, &mut self.piece)).map_err(|_| CutShort)?;
+            let flushed = wire.poll_flush(cx, &mut self.piece);
+            if flushed.is_pending() {
+                self.body.send_upload(cx);
+            }
+            ready!(flushed).map_err(|_| CutShort)?;
             if self.cut {
                 return Poll::Ready(Err(CutShort));
             }

@@ -79,18 +79,10 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Connection {
-            io,
-            sending,
-            receiving,
-            ..
-        } = &mut *self.0;
-        if receiving.body.is_ended() {
+        if self.is_end_stream() {
             return Poll::Ready(None);
         }
-        if !receiving.broken && !sending.is_done() {
-            receiving.broken = matches!(sending.poll(cx, io), Poll::Ready(Err(_)));
-        }
+        self.send_upload(cx);
         let next = ready!(self.poll_next(cx));
         Poll::Ready(match next {
             Ok(Next::Data(data)) => Some(Ok(Frame::data(data))),
@@ -98,6 +90,19 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
             Ok(Next::Done | Next::More) => None,
             Err(error) => Some(Err(error)),
         })
+    }
+
+    /// Sends what there is of the upload and can be taken.
+    pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
+        let Connection {
+            io,
+            sending,
+            receiving,
+            ..
+        } = &mut *self.0;
+        if !receiving.broken && !sending.is_done() {
+            receiving.broken = matches!(sending.poll(cx, io), Poll::Ready(Err(_)));
+        }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Error>> {

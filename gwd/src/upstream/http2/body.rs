@@ -14,6 +14,8 @@ use crate::inbox::Reading;
 pub(crate) struct Incoming {
     stream: RecvStream,
     upload: Option<Upload>,
+    /// Why the upload could not be sent to its end, until that is told.
+    broken: Option<Error>,
     /// All data came; trailers may follow.
     trailing: bool,
     ended: bool,
@@ -28,6 +30,7 @@ impl Incoming {
         Self {
             stream,
             upload,
+            broken: None,
             trailing: false,
             ended: false,
             reading: Reading::new(&open.0.inbox),
@@ -40,13 +43,9 @@ impl Incoming {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        if let Some(upload) = &mut self.upload
-            && let Poll::Ready(sent) = upload.poll(cx)
-        {
-            self.upload = None;
-            if let Err(error) = sent {
-                return Poll::Ready(Some(Err(error)));
-            }
+        self.send_upload(cx);
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
         }
         if self.ended {
             return Poll::Ready(None);
@@ -56,6 +55,16 @@ impl Incoming {
         let polled = polled.map(|frame| frame.map_err(|error| self.open.0.judge(error)));
         self.ended |= !matches!(&polled, Some(Ok(frame)) if frame.is_data());
         Poll::Ready(polled)
+    }
+
+    /// Sends what there is of the upload and can be taken.
+    pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {
+        if let Some(upload) = &mut self.upload
+            && let Poll::Ready(sent) = upload.poll(cx)
+        {
+            self.upload = None;
+            self.broken = sent.err();
+        }
     }
 
     fn poll_stream(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
