@@ -121,6 +121,9 @@ fn who_cancels_what_runs_again_and_again_is_sent_away() {
     let served = http2(shop(upstream.address, vec![op("GET", "/a")])).serve();
     let mut raw = Raw::connect(served.address);
     let reading = Raw(raw.0.try_clone().unwrap(), false);
+    // It comes with about the thousandth stream, and each is awaited.
+    let patient = Some(20 * PATIENCE);
+    reading.0.set_read_timeout(patient).unwrap();
     let goodbye = std::thread::spawn(move || {
         let mut reading = reading;
         reading.goodbye()

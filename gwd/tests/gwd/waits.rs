@@ -111,7 +111,10 @@ fn who_gets_a_place_too_late_to_connect_is_no_sign_of_the_host() {
     let upstream = TlsUpstream::start(server(&pem, None, &["http/1.1"]));
     let (address, dialled) = turnstile(upstream.address);
     let mut shop = behind(address, unchecked());
+    let mut held = op("GET", "/a/held");
+    held.timeout_ms = 20_000;
     shop.ops[0].timeout_ms = 400;
+    shop.ops.push(held);
     let main = &mut shop.upstreams[0];
     main.limits.connections = 1;
     main.connect_timeout_ms = 300;
