@@ -139,6 +139,7 @@ impl<'a> Linker<'a> {
                     retries = Some(retry.clone());
                 }
                 Checked::CircuitBreaker(checked) => breakers.push(Breaker {
+                    policy: policy.name.as_str().into(),
                     state: policy.state,
                     checked: checked.clone(),
                 }),

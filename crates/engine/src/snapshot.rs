@@ -99,6 +99,8 @@ pub struct Treatment {
 /// A breaker of a chain.
 #[derive(Debug)]
 pub struct Breaker {
+    /// The policy's name.
+    pub policy: Box<str>,
     /// Names its state across bundles, together with the upstream's.
     pub state: StateId,
     /// When it opens.

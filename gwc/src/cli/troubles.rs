@@ -35,6 +35,12 @@ fn upstream(told: &Value) -> Option<String> {
     if told["circuit"].as_str().is_some_and(|at| at != "closed") {
         parts.push(circuit(told));
     }
+    let policies = told["policies"].as_array().into_iter().flatten();
+    let open = policies.filter(|named| named["circuit"].as_str().is_some_and(|at| at != "closed"));
+    parts.extend(open.map(|named| {
+        let policy = named["policy"].as_str().unwrap_or("?");
+        format!("{} for policy {policy}", circuit(named))
+    }));
     if !wrong.is_empty() {
         let more = match wrong.len().saturating_sub(HOSTS_MAX) {
             0 => String::new(),

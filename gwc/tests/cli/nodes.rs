@@ -290,6 +290,7 @@ fn status_tells_what_is_the_matter_with_each_gateway() {
         (json!(false), json!("fails"), json!("it answered 418"));
     let mut open = upstream("open", json!([host("10.0.0.4:80")]));
     open["circuit"] = json!("open");
+    open["policies"] = json!([{"policy": "fuse", "circuit": "half-open"}, {"policy": "calm", "circuit": "closed"}]);
     let mut lost = upstream("lost", json!([]));
     lost["found_by"] = json!([{"name": "lost.internal", "error": "no answer"}]);
     let main = upstream("main", json!([host("10.0.0.1:80"), dead, sick]));
@@ -305,7 +306,7 @@ fn status_tells_what_is_the_matter_with_each_gateway() {
             "    ALARM certificate-unusable",
             "    BROKEN ${file:/run/tls.crt}: it is over",
             "    upstream main: 1 of 3 hosts work: 10.0.0.2:80 not reached (connecting to 10.0.0.2:80: refused); 10.0.0.3:80 fails its checks (it answered 418)",
-            "    upstream open: circuit open",
+            "    upstream open: circuit open; circuit half-open for policy fuse",
             "    upstream lost: lost.internal not found: no answer",
         ],
         "{said}"

@@ -25,10 +25,14 @@ fn upstream(common: &Common, now_ms: u64) -> Value {
     let state = &common.state;
     let set = common.set();
     let hosts = set.hosts.iter().map(|one| host(one, now_ms));
+    let policies = common.breakers.iter().map(
+        |(_, named)| json!({"policy": &*named.policy, "circuit": circuit(&named.breaker, now_ms)}),
+    );
     let sources = common.sources().map(|one| source(one, now_ms));
     json!({
         "upstream": &*state.name,
         "circuit": circuit(&state.breaker, now_ms),
+        "policies": policies.collect::<Vec<_>>(),
         "requests": state.requests.0.load(Ordering::Relaxed),
         "connections": state.connections.0.open(),
         "pending": state.pending.0.load(Ordering::Relaxed),

@@ -154,6 +154,12 @@ fn upstream_text(upstream: &Value) -> String {
     if upstream["circuit"] != "closed" {
         out.push_str(&format!(", circuit {}", text(upstream, "circuit")));
     }
+    for named in upstream["policies"].as_array().into_iter().flatten() {
+        if named["circuit"] != "closed" {
+            let (policy, circuit) = (text(named, "policy"), text(named, "circuit"));
+            out.push_str(&format!(", circuit {circuit} for policy {policy}"));
+        }
+    }
     for host in hosts {
         let mut wrong = Vec::new();
         if host["check"] == "fails" {

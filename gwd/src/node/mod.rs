@@ -19,7 +19,7 @@ use bundle::ir::addresses_collide;
 use bundle::refused::Refused;
 use engine::{Assembly, Parts};
 use policy::auth::Place;
-use policy::{Revoked, RouteId, Secrets, StateId};
+use policy::{Revoked, RouteId, Secrets};
 use serde_json::json;
 
 pub use crate::budget::Bounds;
@@ -583,12 +583,12 @@ impl Version {
 
 /// The breakers that chains name. A split may send a chain's requests to any upstream, and one
 /// that is never asked costs nothing.
-fn breakers(snapshot: &engine::Snapshot) -> Vec<StateId> {
-    let mut all: Vec<StateId> = Vec::new();
+fn breakers(snapshot: &engine::Snapshot) -> Vec<&engine::Breaker> {
+    let mut all: Vec<&engine::Breaker> = Vec::new();
     for route in snapshot.routes() {
         for breaker in &route.treatment.breakers {
-            if !all.contains(&breaker.state) {
-                all.push(breaker.state);
+            if !all.iter().any(|known| known.state == breaker.state) {
+                all.push(breaker);
             }
         }
     }

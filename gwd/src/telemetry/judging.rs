@@ -30,6 +30,10 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
             &mut circuits,
             &mut turns,
         );
+        for named in state.chain_breakers() {
+            let labels = [upstream(), ("policy", named.policy.to_string())];
+            circuit(&named.breaker, now_ms, &labels, &mut circuits, &mut turns);
+        }
         let count = state.exhausted.load(Ordering::Relaxed);
         if count > 0 {
             exhausted.insert(vec![upstream()], count as f64);
@@ -148,6 +152,8 @@ fn circuit(
             Stand::HalfOpen => 1.0,
             Stand::Open => 2.0,
         };
-        circuits.insert(labels.to_vec(), state);
+        // Policies of two documents may have one name.
+        let told = circuits.entry(labels.to_vec()).or_default();
+        *told = told.max(state);
     }
 }

@@ -83,7 +83,7 @@ pub(super) fn admits(way: &Way<'_, '_>, now_ms: u64) -> bool {
     own && named.all(|named| {
         let mut known = common.breakers.iter();
         let known = known.find(|(state, _)| *state == named.state);
-        known.is_none_or(|(_, breaker)| breaker.admits(&named.checked.numbers, now_ms))
+        known.is_none_or(|(_, known)| known.breaker.admits(&named.checked.numbers, now_ms))
     })
 }
 
@@ -104,11 +104,11 @@ impl<'s> Fuses<'s> {
         }
         for named in &way.route.treatment.breakers {
             let mut known = common.breakers.iter();
-            let Some((_, breaker)) = known.find(|(state, _)| *state == named.state) else {
+            let Some((_, known)) = known.find(|(state, _)| *state == named.state) else {
                 continue;
             };
             let numbers = &named.checked.numbers;
-            let permit = breaker.admit(numbers, now_ms);
+            let permit = known.breaker.admit(numbers, now_ms);
             permits.push((permit.map_err(circuit_open)?, numbers));
         }
         Ok(Self(permits))

@@ -20,8 +20,7 @@ use crate::discovery::source::{About, PLACES_MAX, Place, Question, Source};
 use crate::discovery::{Discovery, share_out};
 use crate::upstream::address::Address;
 use crate::upstream::balance::Table;
-use crate::upstream::breaker::Breaker;
-use crate::upstream::shared::{Host, State};
+use crate::upstream::shared::{ChainBreaker, Host, State};
 
 /// A host as it is spoken to.
 #[derive(Debug)]
@@ -51,7 +50,7 @@ pub(crate) struct HostSet {
 pub(crate) struct Common {
     pub(crate) state: Arc<State>,
     /// Breakers that chains name, by the policy's state.
-    pub(crate) breakers: Box<[(StateId, Arc<Breaker>)]>,
+    pub(crate) breakers: Box<[(StateId, Arc<ChainBreaker>)]>,
     lb: Lb,
     targets: Box<[Target]>,
     /// The number of `set`, for workers.
@@ -95,7 +94,7 @@ impl Common {
     pub(crate) fn new(
         upstream: &ir::Upstream,
         state: Arc<State>,
-        breakers: Box<[(StateId, Arc<Breaker>)]>,
+        breakers: Box<[(StateId, Arc<ChainBreaker>)]>,
         discovery: &Discovery,
     ) -> Self {
         let found = |about, refresh_ms| At::Found(discovery.source(Question { about, refresh_ms }));

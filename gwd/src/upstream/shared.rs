@@ -27,8 +27,6 @@ use crate::upstream::turns::Told;
 #[derive(Debug, Default)]
 pub(crate) struct States {
     states: Mutex<HashMap<StateId, Weak<State>>>,
-    /// Breakers that chains name, by the policy's state and the upstream's.
-    breakers: Mutex<HashMap<(StateId, StateId), Weak<Breaker>>>,
 }
 
 type Hosts = HashMap<Address, Weak<Host>>;
@@ -45,13 +43,25 @@ pub(crate) struct State {
     pub(crate) connections: Padded<Connections>,
     /// Second tries in flight and those that wait for their turn.
     pub(crate) retries: Padded<AtomicU64>,
-    pub(crate) breaker: Arc<Breaker>,
+    pub(crate) breaker: Breaker,
+    /// Those that chains name, by the policy's state.
+    chain_breakers: Mutex<HashMap<StateId, Weak<ChainBreaker>>>,
     /// Somebody decides about an ejection; the others leave it to the next failure.
     pub(crate) ejecting: AtomicBool,
     /// When the interval of the outlier detection ends, in milliseconds of the clock.
     pub(crate) interval_ends_ms: AtomicU64,
     /// Retries that the budget did not admit.
     pub(crate) exhausted: AtomicU64,
+    /// What the program log has said of it.
+    pub(crate) told: Told,
+}
+
+/// What a policy of kind `circuit_breaker` knows of an upstream.
+#[derive(Debug)]
+pub(crate) struct ChainBreaker {
+    /// The policy's name.
+    pub(crate) policy: Box<str>,
+    pub(crate) breaker: Breaker,
     /// What the program log has said of it.
     pub(crate) told: Told,
 }
@@ -105,13 +115,14 @@ impl States {
     pub(crate) fn common(
         &self,
         upstream: &ir::Upstream,
-        policies: &[StateId],
+        policies: &[&engine::Breaker],
         discovery: &Discovery,
     ) -> Arc<Common> {
         let state = self.state(upstream);
         let breakers = policies.iter();
-        let breakers = breakers.map(|policy| (*policy, self.breaker(*policy, upstream.state)));
-        let common = Common::new(upstream, state, breakers.collect(), discovery);
+        let breakers = breakers.map(|named| (named.state, state.chain_breaker(named)));
+        let breakers = breakers.collect();
+        let common = Common::new(upstream, state, breakers, discovery);
         let common = Arc::new(common);
         discovery.follow(&common);
         common
@@ -127,13 +138,12 @@ impl States {
             }
             None => false,
         });
-        lock(&self.breakers).retain(|_, breaker| breaker.strong_count() > 0);
     }
 
     /// Forgets the upstreams that no version in memory has, and their hosts that are gone. What is
     /// known of a host is its address's, so that it stays until then where nobody asks.
     pub(crate) fn tidy(&self) {
-        self.each(State::forget_hosts);
+        self.each(State::tidy);
     }
 
     fn state(&self, upstream: &ir::Upstream) -> Arc<State> {
@@ -144,16 +154,6 @@ impl States {
         let state = Arc::new(State::new(&upstream.name));
         states.insert(upstream.state, Arc::downgrade(&state));
         state
-    }
-
-    fn breaker(&self, policy: StateId, upstream: StateId) -> Arc<Breaker> {
-        let mut breakers = lock(&self.breakers);
-        let known = breakers.get(&(policy, upstream)).and_then(Weak::upgrade);
-        known.unwrap_or_else(|| {
-            let breaker = Arc::<Breaker>::default();
-            breakers.insert((policy, upstream), Arc::downgrade(&breaker));
-            breaker
-        })
     }
 }
 
@@ -168,7 +168,8 @@ impl State {
             pending: Padded::default(),
             connections: Padded::default(),
             retries: Padded::default(),
-            breaker: Arc::default(),
+            breaker: Breaker::default(),
+            chain_breakers: Mutex::default(),
             ejecting: AtomicBool::new(false),
             interval_ends_ms: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
@@ -184,8 +185,34 @@ impl State {
         all
     }
 
-    fn forget_hosts(&self) {
+    /// Forgets what no version in memory has.
+    fn tidy(&self) {
         lock(&self.hosts).retain(|_, host| host.strong_count() > 0);
+        lock(&self.chain_breakers).retain(|_, breaker| breaker.strong_count() > 0);
+    }
+
+    /// The breakers that chains of a version in memory name.
+    pub(crate) fn chain_breakers(&self) -> Vec<Arc<ChainBreaker>> {
+        let mut breakers = lock(&self.chain_breakers);
+        breakers.retain(|_, breaker| breaker.strong_count() > 0);
+        let mut all: Vec<_> = breakers.values().filter_map(Weak::upgrade).collect();
+        all.sort_by(|a, b| a.policy.cmp(&b.policy));
+        all
+    }
+
+    /// What is known to a policy; nothing yet where it is new.
+    fn chain_breaker(&self, named: &engine::Breaker) -> Arc<ChainBreaker> {
+        let mut breakers = lock(&self.chain_breakers);
+        if let Some(known) = breakers.get(&named.state).and_then(Weak::upgrade) {
+            return known;
+        }
+        let breaker = Arc::new(ChainBreaker {
+            policy: named.policy.clone(),
+            breaker: Breaker::default(),
+            told: Told::default(),
+        });
+        breakers.insert(named.state, Arc::downgrade(&breaker));
+        breaker
     }
 
     /// What is known of a host; nothing yet where it is new.

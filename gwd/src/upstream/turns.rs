@@ -54,6 +54,10 @@ pub(crate) async fn tell(states: Arc<States>, clock: Clock) {
 fn look(state: &State, now_ms: u64, lines: &mut Vec<Line>) {
     let of_upstream = || json!({"upstream": state.name});
     circuit(&state.breaker, &state.told, now_ms, &of_upstream, lines);
+    for named in state.chain_breakers() {
+        let of_policy = || json!({"upstream": state.name, "policy": named.policy});
+        circuit(&named.breaker, &named.told, now_ms, &of_policy, lines);
+    }
     for host in state.hosts() {
         let of_host = || json!({"upstream": state.name, "host": host.name});
         reach(&host, now_ms, &of_host, lines);

@@ -3,10 +3,15 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use bundle::ir::UpstreamTls;
+use policy::StateId;
+use policy::declared::Settings;
+use policy::traffic::circuit_breaker;
 use policy::upstream::Passive;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::fixture::*;
 use crate::pki::{Authority, Secrets};
@@ -200,8 +205,8 @@ fn a_certificate_of_another_name_is_told_with_both_names() {
 #[test]
 fn a_breaker_that_opens_is_told() {
     let mut shop = plain(dead());
-    let settings = policy::declared::Settings::default();
-    let mut fuse = policy::traffic::circuit_breaker::Checked::of(&settings);
+    let settings = Settings::default();
+    let mut fuse = circuit_breaker::Checked::of(&settings);
     fuse.numbers.consecutive_failures = Some(1);
     shop.upstreams[0].circuit_breaker = Some(fuse);
     let running = Running::start(World::new(), &shop);
@@ -210,4 +215,40 @@ fn a_breaker_that_opens_is_told() {
     let event = running.event("a circuit breaker is open");
     assert_eq!(event["upstream"], "main");
     assert!(running.shown().contains(", circuit open"));
+}
+
+#[test]
+fn an_open_breaker_of_a_policy_is_told_with_the_policys_name() {
+    let upstream = Upstream::telling(&Arc::new(AtomicUsize::new(500)));
+    let mut shop = shop(
+        upstream.address,
+        vec![op("GET", "/a").policy("fuse"), op("GET", "/b")],
+    );
+    let mut fuse = circuit_breaker::Checked::of(&Settings::default());
+    fuse.numbers.consecutive_failures = Some(1);
+    fuse.numbers.open_ms = 60_000;
+    shop.policies.push(bundle::ir::Policy {
+        name: "fuse".into(),
+        state: StateId(7),
+        checked: policy::Checked::CircuitBreaker(fuse),
+    });
+    let running = Running::start(World::new(), &shop);
+    let public = running.gwd.public();
+    let circuits = || running.gwd.status()["upstreams"][0]["policies"].clone();
+    assert_eq!(circuits(), json!([{"policy": "fuse", "circuit": "closed"}]));
+    assert_eq!(get(public, "/a").status, 500);
+    assert_eq!(get(public, "/a").problem(), "circuit_open");
+    assert_eq!(get(public, "/b").status, 500, "another chain");
+    assert_eq!(circuits(), json!([{"policy": "fuse", "circuit": "open"}]));
+    let state = running
+        .gwd
+        .metric("gwd_circuit_state", &["main", "policy=\"fuse\""]);
+    assert_eq!(state, 2.0);
+    let shown = running.shown();
+    assert!(shown.contains("circuit open for policy fuse"), "{shown}");
+    let event = running.event("a circuit breaker is open");
+    assert_eq!(
+        (&event["upstream"], &event["policy"]),
+        (&json!("main"), &json!("fuse"))
+    );
 }
