@@ -13,6 +13,7 @@ use policy::{Cx, Principal, Reject, RequestHead, Shown};
 use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
+use crate::consumers::Consumer;
 use crate::edge::is_lookalike;
 
 static MISSING: Reject = Reject {
@@ -189,7 +190,7 @@ impl Requirement {
         head: &mut RequestHead,
         cx: &mut Cx<'s>,
         credentials: &Credentials,
-        consumers: &'s [Box<str>],
+        consumers: &'s [Consumer],
     ) -> Result<(), &'static Reject> {
         if !self.folding.is_empty() {
             cx.lookalikes += self.take_lookalikes(&mut head.headers);
@@ -207,8 +208,9 @@ impl Requirement {
                         });
                         principal = principal.or_else(|| {
                             named.map(|consumer| Principal {
-                                consumer,
+                                consumer: &consumer.name,
                                 scheme: &wanted.scheme,
+                                claims: &consumer.claims,
                             })
                         });
                     }

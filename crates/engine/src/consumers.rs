@@ -1,14 +1,22 @@
 //! Who may call: names, and the index of their credentials.
 
 use bundle::ir;
+use policy::Claims;
 
 use crate::authenticate::Credentials;
 use crate::build::BuildError;
 
+/// Somebody who may call.
+#[derive(Debug)]
+pub(crate) struct Consumer {
+    pub(crate) name: Box<str>,
+    pub(crate) claims: Claims,
+}
+
 /// All consumers of a gateway. Snapshots with the same ones share it.
 #[derive(Debug)]
 pub struct Consumers {
-    pub(crate) names: Box<[Box<str>]>,
+    pub(crate) all: Box<[Consumer]>,
     pub(crate) credentials: Credentials,
 }
 
@@ -16,9 +24,12 @@ impl Consumers {
     /// Indexes consumers by their credentials.
     pub(crate) fn index(consumers: &ir::Set<ir::Consumer>) -> Result<Self, BuildError> {
         Ok(Self {
-            names: consumers
+            all: consumers
                 .iter()
-                .map(|consumer| consumer.name.as_str().into())
+                .map(|consumer| Consumer {
+                    name: consumer.name.as_str().into(),
+                    claims: Claims::of(&consumer.claims),
+                })
                 .collect(),
             credentials: Credentials::index(consumers).ok_or(BuildError::CredentialConflict)?,
         })

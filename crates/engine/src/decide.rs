@@ -126,7 +126,7 @@ pub fn decide<'s>(
                     head,
                     cx,
                     &consumers.credentials,
-                    &consumers.names,
+                    &consumers.all,
                 ) {
                     Ok(()) => continue,
                     Err(reject) => {

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::claims::Claims;
 use crate::leases::{Lease, Leases};
 use crate::rate::{RateTable, Tokens};
 use crate::step::StateId;
@@ -66,6 +67,8 @@ pub struct Principal<'a> {
     pub consumer: &'a str,
     /// The name of the scheme that was satisfied.
     pub scheme: &'a str,
+    /// What is said about the consumer.
+    pub claims: &'a Claims,
 }
 
 /// A route's stable id, `KEY@MOUNT`. It is handed on as a reference to this and not to its text:
@@ -237,6 +240,12 @@ impl<'a> Cx<'a> {
             rewritten: None,
             charges: [None; CHARGES_MAX],
         }
+    }
+
+    /// A claim of who calls, where it is known who does.
+    #[must_use]
+    pub fn claim(&self, name: &str) -> Option<&'a str> {
+        self.principal?.claims.get(name)
     }
 
     /// Remembers what a limit took.

@@ -25,6 +25,9 @@ pub enum Key {
     /// A request field's value.
     #[n(3)]
     Header(#[n(0)] String),
+    /// A claim of the consumer that was authenticated.
+    #[n(4)]
+    Claim(#[n(0)] String),
 }
 
 /// A key that is read from requests.
@@ -34,6 +37,7 @@ pub(crate) enum Reader {
     Address,
     Route,
     Header(HeaderName),
+    Claim(Box<str>),
 }
 
 // === impl Key ===
@@ -44,7 +48,7 @@ impl Key {
     pub(crate) fn phase(&self) -> Phase {
         match self {
             Self::Address => Phase::Address,
-            Self::Consumer | Self::Route | Self::Header(_) => Phase::Limit,
+            Self::Consumer | Self::Route | Self::Header(_) | Self::Claim(_) => Phase::Limit,
         }
     }
 
@@ -58,6 +62,7 @@ impl Key {
             Self::Header(name) => {
                 HeaderName::try_from(name.as_str()).map_or(Reader::Address, Reader::Header)
             }
+            Self::Claim(name) => Reader::Claim(name.as_str().into()),
         }
     }
 }
@@ -70,6 +75,7 @@ impl std::fmt::Display for Key {
             Self::Address => f.write_str("address"),
             Self::Route => f.write_str("route"),
             Self::Header(name) => write!(f, "header:{name}"),
+            Self::Claim(name) => write!(f, "claim:{name}"),
         }
     }
 }
@@ -102,6 +108,11 @@ impl Reader {
                 Some(value) => (true, anonymous.tag(state, &[b"header", value.as_bytes()])),
                 None => by_address(),
             },
+            // No client can make one up: it stands in the gateway's own files.
+            Self::Claim(name) => match cx.claim(name) {
+                Some(value) => (false, known.tag(state, &[b"claim", value.as_bytes()])),
+                None => by_address(),
+            },
             Self::Address => by_address(),
         }
     }
@@ -126,30 +137,24 @@ fn address_key(address: IpAddr) -> ([u8; 8], usize) {
 pub(crate) mod author {
     //! What a user writes.
 
-    use diag::shape;
-    use diag::{NodeRef, Sink};
+    use diag::NodeRef;
 
     use super::Key;
 
     /// Reads a key that fits `forms::COUNTER_KEY`.
-    pub(crate) fn read(node: NodeRef<'_>, sink: &mut Sink) -> Option<Key> {
+    pub(crate) fn read(node: NodeRef<'_>) -> Option<Key> {
         let text = node.scalar_text().unwrap_or_default();
         match (text, text.split_once(':')) {
-            ("consumer", _) => return Some(Key::Consumer),
-            ("address", _) => return Some(Key::Address),
-            ("route", _) => return Some(Key::Route),
+            ("consumer", _) => Some(Key::Consumer),
+            ("address", _) => Some(Key::Address),
+            ("route", _) => Some(Key::Route),
             (_, Some(("header", name))) if http::HeaderName::try_from(name).is_ok() => {
-                return Some(Key::Header(name.to_ascii_lowercase()));
+                Some(Key::Header(name.to_ascii_lowercase()))
             }
-            (_, Some(("claim", _))) => sink.push(shape::not_available(
-                node.span(),
-                "a limit keyed by a claim",
-                "write `consumer`, `address`, `route` or `header:NAME`",
-            )),
+            (_, Some(("claim", name))) => Some(Key::Claim(name.to_owned())),
             // The shape has refused it.
-            _ => {}
+            _ => None,
         }
-        None
     }
 }
 

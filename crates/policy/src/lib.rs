@@ -8,6 +8,7 @@
 //! Policies are pure: they see heads and a [`Cx`], and answer with a [`Step`]. They never wait,
 //! read no clock and no file; gwc runs the same code to answer "what would this request get?".
 
+mod claims;
 pub mod conditions;
 mod cx;
 pub mod declared;
@@ -31,6 +32,7 @@ pub mod traffic;
 pub mod transform;
 pub mod upstream;
 
+pub use claims::{Claims, NO_CLAIMS};
 pub use cx::{
     Charge, Cx, Held, LeaseNotice, Limits, Principal, RateNotice, Revoked, RouteId, Shown,
 };

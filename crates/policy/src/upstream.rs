@@ -68,6 +68,9 @@ pub enum HashOn {
     /// A query parameter.
     #[n(4)]
     Query(#[n(0)] String),
+    /// A claim of the consumer that was authenticated.
+    #[n(5)]
+    Claim(#[n(0)] String),
 }
 
 /// How targets are judged.
@@ -286,8 +289,8 @@ impl Lb {
 // === impl HashOn ===
 
 impl HashOn {
-    /// `consumer`, `address`, `header:NAME`, `cookie:NAME` or `query:NAME`; none for anything
-    /// else.
+    /// `consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`; none for
+    /// anything else.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once(':') {
@@ -296,6 +299,7 @@ impl HashOn {
             Some(("header", name)) => Some(Self::Header(name.to_ascii_lowercase())),
             Some(("cookie", name)) => Some(Self::Cookie(name.to_owned())),
             Some(("query", name)) => Some(Self::Query(name.to_owned())),
+            Some(("claim", name)) => Some(Self::Claim(name.to_owned())),
             _ => None,
         }
     }
@@ -310,6 +314,7 @@ impl std::fmt::Display for HashOn {
             Self::Header(name) => write!(f, "header:{name}"),
             Self::Cookie(name) => write!(f, "cookie:{name}"),
             Self::Query(name) => write!(f, "query:{name}"),
+            Self::Claim(name) => write!(f, "claim:{name}"),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::lints::{NO_UPSTREAM, SERVER_PATH_DIFFERS, UNFILLED_PATH};
 use super::open::{self, Judged, Open};
 use super::security::{Schemes, Written, check_required, read_security};
 use super::servers::{self, Servers};
-use super::settings::{ApiEntry, Settings, name_in, policies, upstreams};
+use super::settings::{ApiEntry, Settings, claims, name_in, policies, upstreams};
 use super::treatment::{Own, Scopes};
 use super::{AllNames, Api, Defined, Kind, Operation, Origin, Validation, later, path_item, rest};
 use crate::lint::allow;
@@ -45,6 +45,9 @@ pub fn resolve(
         &entry.name,
         sink,
     );
+    if let Some(root) = root {
+        claims::check(root, &settings.consumers, &settings.auth, sink);
+    }
     let renamed = |name: &str| match own_names.kind(Kind::Upstream).defined(name) {
         Some(_) => name_in(&entry.name, name),
         None => name.to_owned(),

@@ -281,6 +281,15 @@ one of them can know that the other has none."
         ("who.yaml", "a: {keys: [{sha256: 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08}]}\n"),
     ];
 
+    UNKNOWN_CLAIM "GW0543" "unknown-claim" Warn
+    "a claim that no consumer has"
+    "`hash_on: claim:NAME` and `key: claim:NAME` tell requests apart by what is said about who calls. Where no consumer has the \
+claim, or only as a list or a map, no request has a value for it: it goes to any target, and its address is counted instead."
+    bad &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {claims: {tenant: t-17}}}\n\
+policies: {fair: {kind: rate_limit, limit: 5/s, key: \"claim:tennant\"}}\n")];
+    good &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {claims: {tenant: t-17}}}\n\
+policies: {fair: {kind: rate_limit, limit: 5/s, key: \"claim:tenant\"}}\n")];
+
     MOUNT_CONFLICT "GW0519" "mount-conflict" Error
     "mounts that contradict each other"
     "An API's mounts need different names, and `mount` and `mounts` cannot stand together."

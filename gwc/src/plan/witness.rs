@@ -34,6 +34,7 @@ pub(crate) fn with_witness(gateway: &Gateway) -> Gateway {
         keys: vec![hash(KEY)],
         basic: vec![hash(PAIR)],
         declared: policy::declared::Settings::default(),
+        claims: policy::declared::Settings::default(),
     });
     if let Ok(consumers) = ir::Set::new(consumers) {
         gateway.shared.consumers = consumers;

@@ -272,6 +272,9 @@ static SERVE: Object = Object {
     rules: &[],
 };
 
+/// What is said about a consumer.
+pub(crate) const CLAIMS: Shape = Table(&Any);
+
 pub(crate) static CONSUMER: Object = Object {
     what: "a consumer",
     rules: &[],
@@ -286,7 +289,11 @@ pub(crate) static CONSUMER: Object = Object {
             List(&Shape::Object(&CREDENTIAL)),
             "Its names with passwords, by the sha256 of `user:password`.",
         ),
-        F::later("claims", Table(&Any), "Claims that it is given."),
+        F::optional(
+            "claims",
+            CLAIMS,
+            "What is said about it, by name; `claim:NAME` of hashes and limits takes those that are a text, a number, `true` or `false`.",
+        ),
         F::later(
             "groups",
             List(&Form(&forms::WORDS)),

@@ -42,6 +42,7 @@ impl Affinity {
                 IpAddr::V6(address) => hash(&address.octets()),
             }),
             HashOn::Header(name) => head.headers.get(name).map(|value| hash(value.as_bytes())),
+            HashOn::Claim(name) => cx.claim(name).map(|value| hash(value.as_bytes())),
             HashOn::Query(name) => query(head, name).map(|value| hash(value.as_bytes())),
             HashOn::Cookie(name) => {
                 let value = cookie(head, name);

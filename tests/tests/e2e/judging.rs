@@ -1,6 +1,7 @@
 //! What gateway.yaml and documents say of retries, breakers and balancing, through both programs.
 
 use e2e::gateway::Options;
+use e2e::openssl;
 use e2e::project::Project;
 use e2e::upstream::{Answer, Upstream};
 
@@ -84,4 +85,70 @@ fn a_health_check_that_is_written_keeps_requests_from_a_host_that_fails_it() {
     e2e::wait::until("the sick one is left out", || {
         (0..10).all(|_| get().text() == "well").then_some(())
     });
+}
+
+#[test]
+fn what_is_said_about_a_consumer_chooses_its_host_and_shares_its_limit() {
+    let hosts = ["a", "b", "c"].map(|name| Upstream::scripted(move |_| Answer::ok(name)));
+    let project = Project::new();
+    project.write(
+        "openapi.yaml",
+        "openapi: 3.1.0\ninfo: {title: who calls, version: \"1\"}\n\
+         components: {securitySchemes: {key: {type: apiKey, in: header, name: x-key, x-gateway: {auth: keys}}}}\n\
+         security: [{key: []}]\n\
+         paths:\n  /a: {get: {operationId: a, responses: {}}}\n  \
+         /few: {get: {operationId: few, x-gateway: {policies: [few]}, responses: {}}}\n",
+    );
+    let consumers = (0..24).map(|number| {
+        let key = openssl::sha256(format!("key-{number}").as_bytes());
+        // The last has no tenant.
+        let claims = match number {
+            23 => "{seat: 5}".to_owned(),
+            _ => format!("{{tenant: {}, seat: [1, 2]}}", number % 12),
+        };
+        format!("  c{number}: {{keys: [{{sha256: {key}}}], claims: {claims}}}\n")
+    });
+    let targets: String = ["a", "b", "c"]
+        .iter()
+        .zip(&hosts)
+        .map(|(name, host)| format!("{name}: {{url: \"{}\"}},", host.url()))
+        .collect();
+    project.write(
+        "gateway.yaml",
+        format!(
+            "version: 1\nname: judging\napis: {{a: {{path: openapi.yaml}}}}\n\
+             auth: {{keys: {{kind: api_key}}}}\nconsumers:\n{}\
+             upstreams: {{u: {{targets: {{{targets}}}, lb: maglev, hash_on: \"claim:tenant\"}}}}\n\
+             policies: {{few: {{kind: rate_limit, limit: 2/h, key: \"claim:tenant\"}}}}\n\
+             defaults: {{upstream: u}}\n",
+            consumers.collect::<String>()
+        ),
+    );
+    project.keygen();
+    project.apply();
+    let gwd = Options::of(&project).start();
+    let get = |path: &str, number: usize| {
+        gwd.ask(&format!(
+            "GET {path} HTTP/1.1\r\nhost: h\r\nx-key: key-{number}\r\n\r\n"
+        ))
+    };
+    let mut all = std::collections::BTreeSet::new();
+    for tenant in 0..11 {
+        // Two consumers of one tenant, several times each.
+        let asked = [tenant, tenant + 12].repeat(3);
+        let answers = asked.into_iter().map(|number| get("/a", number).text());
+        let answers: std::collections::BTreeSet<String> = answers.collect();
+        assert_eq!(answers.len(), 1, "tenant {tenant}: {answers:?}");
+        all.extend(answers);
+    }
+    assert!(all.len() > 1, "{all:?}");
+    // A limit of two, of a tenant and not of a consumer.
+    assert_eq!(get("/few", 1).status, 200);
+    assert_eq!(get("/few", 13).status, 200);
+    assert_eq!(get("/few", 1).status, 429);
+    assert_eq!(get("/few", 13).status, 429);
+    assert_eq!(get("/few", 2).status, 200);
+    // Who has none is counted by address.
+    let statuses = (0..3).map(|_| get("/few", 23).status);
+    assert_eq!(statuses.collect::<Vec<_>>(), [200, 200, 429]);
 }

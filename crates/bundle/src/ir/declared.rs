@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use policy::declared::Settings;
-use policy::{Checked, auth};
+use policy::{Checked, Key, auth};
 
 use super::{
     Api, Gateway, Link, Listener, ListenerTls, Owns, Policy, Set, Shared, Treatment, Upstream,
@@ -36,7 +36,10 @@ impl Shared {
                 .chain(socket)
         });
         let consumers = self.consumers.iter();
-        let consumers = consumers.flat_map(|one| of_settings("consumer", &one.declared));
+        let consumers = consumers.flat_map(|one| {
+            let claims = (!one.claims.is_empty()).then(|| "consumer:claims".to_owned());
+            of_settings("consumer", &one.declared).chain(claims)
+        });
         let own = of_settings("gateway", &self.declared);
         policies
             .chain(auth)
@@ -89,6 +92,12 @@ fn of_policy(checked: &Checked) -> String {
         Checked::Declared(_) if super::PROVIDES.contains(&&*format!("policy:{kind}")) => {
             format!("policy:{kind}:later")
         }
+        Checked::RateLimit(limit) if matches!(limit.key(), Key::Claim(_)) => {
+            format!("policy:{kind}:claim")
+        }
+        Checked::Concurrency(limit) if matches!(limit.key(), Key::Claim(_)) => {
+            format!("policy:{kind}:claim")
+        }
         _ => format!("policy:{kind}"),
     }
 }
@@ -121,6 +130,10 @@ fn of_parameters(what: &str, settings: &Settings) -> Vec<String> {
         [protocol] if protocol == "protocol" => match settings.text(&["protocol"]) {
             Some("h2" | "auto") => Some("protocol:alpn"),
             _ => Some("protocol"),
+        },
+        [hash_on] if hash_on == "hash_on" => match settings.text(&["hash_on"]) {
+            Some(text) if text.starts_with("claim:") => Some("hash_on:claim"),
+            _ => Some("hash_on"),
         },
         [limits, key] if limits == "limits" => match key.as_str() {
             "connections" => Some("limits:connections"),

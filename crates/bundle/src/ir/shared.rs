@@ -163,6 +163,10 @@ pub struct Consumer {
     /// What is written for it and cannot run yet.
     #[n(3)]
     pub declared: Settings,
+    /// What is said about it, by name.
+    #[n(4)]
+    #[cbor(skip_if = "Settings::is_empty")]
+    pub claims: Settings,
 }
 
 /// A credential by its hash.
@@ -202,6 +206,17 @@ pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
         && a.port() == b.port()
         && a.is_ipv4() == b.is_ipv4()
         && (everywhere || a.ip() == b.ip())
+}
+
+// === impl Consumer ===
+
+impl Consumer {
+    /// What is written beside its credentials, for comparison.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let claims = self.claims.clone();
+        self.declared.clone().with_below(&["claims"], claims)
+    }
 }
 
 // === impl Listener ===

@@ -221,6 +221,7 @@ impl Street {
                         not_after: None,
                     }],
                     declared: policy::declared::Settings::default(),
+                    claims: policy::declared::Settings::default(),
                 }])
                 .unwrap(),
                 policies: Set::new(vec![closed("closed", self.closed)]).unwrap(),

@@ -159,7 +159,7 @@ pub mod author {
             Field::optional(
                 "key",
                 Shape::Form(&forms::COUNTER_KEY),
-                "Who shares it: `route` (default), `consumer`, `address`, `header:NAME`, or later `claim:NAME`.",
+                "Who shares it: `route` (default), `consumer`, `address`, `header:NAME` or `claim:NAME`. Where a request has none, its address stands in.",
             ),
             Field::optional(
                 "algorithm",
@@ -176,10 +176,10 @@ pub mod author {
     };
 
     /// Reads a node that fits [`SHAPE`].
-    pub fn check(node: NodeRef<'_>, sink: &mut Sink) -> Option<Checked> {
+    pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let key = match node.get("key").filter(|key| !key.is_null()) {
             None => Key::Route,
-            Some(node) => key::author::read(node, sink)?,
+            Some(node) => key::author::read(node)?,
         };
         let limit = read::integer(node.get("limit")?, 1, 1 << 24).ok()?;
         let limit = u64::try_from(limit).ok()?;

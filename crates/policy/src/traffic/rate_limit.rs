@@ -199,7 +199,7 @@ pub mod author {
             Field::optional(
                 "key",
                 Shape::Form(&forms::COUNTER_KEY),
-                "Who shares a limit: `consumer` (default), `address`, `route`, `header:NAME`, or later `claim:NAME`.",
+                "Who shares a limit: `consumer` (default), `address`, `route`, `header:NAME` or `claim:NAME`. Where a request has none, its address stands in.",
             ),
             Field::optional(
                 "anonymous",
@@ -232,7 +232,7 @@ pub mod author {
         }
         let key = match node.get("key").filter(|key| !key.is_null()) {
             None => Some(Key::Consumer),
-            Some(node) => key::author::read(node, sink),
+            Some(node) => key::author::read(node),
         };
         let rate = read::rate(node.get("limit")?).ok()?;
         let burst = match node.get("burst").filter(|burst| !burst.is_null()) {

@@ -315,6 +315,7 @@ mod tests {
             cx.principal = consumer.map(|consumer| Principal {
                 consumer,
                 scheme: "key",
+                claims: crate::NO_CLAIMS,
             });
             let mut head = head("/a?beta=yes");
             assert!(matches!(filter.on_request(&mut head, cx), Step::Continue));

@@ -111,6 +111,10 @@ pub(super) fn consumers(
                 node,
                 &shape::Shape::Object(&crate::vocab::gateway::CONSUMER),
             ),
+            claims: node
+                .get("claims")
+                .map(|claims| policy::declared::whole(claims, &crate::vocab::gateway::CLAIMS))
+                .unwrap_or_default(),
         };
         consumers.push(Defined {
             value,

@@ -1,5 +1,6 @@
 //! gateway.yaml, read and checked.
 
+pub(in crate::model) mod claims;
 mod consumers;
 mod listeners;
 mod mounts;
@@ -210,6 +211,8 @@ pub fn read(
     });
     let (consumers, in_file) = consumers(root.get("consumers"), consumers_file, sink);
     let policies = policies(root.get("policies"), &name.value, "", sink);
+    let auth: Vec<_> = auth.into_iter().map(|(_, entry)| entry).collect();
+    claims::check(root, &consumers, &auth, sink);
     let mut names = AllNames::of(Some(root));
     for listener in &listeners {
         names.define(Kind::Listener, &listener.value.name, listener.span);
@@ -268,7 +271,7 @@ pub fn read(
         apis,
         listeners,
         upstreams,
-        auth: auth.into_iter().map(|(_, entry)| entry).collect(),
+        auth,
         consumers,
         policies,
         required,

@@ -6,7 +6,7 @@ use bundle::ir;
 use diag::shape::{self, BAD_VALUE, MISSING_KEY};
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read, suggest};
 
-use policy::declared::{Scalar, Settings, Value, later, whole};
+use policy::declared::{later, whole};
 use policy::traffic::{circuit_breaker, retry};
 use policy::upstream::{Balance, Health, Limits};
 use policy::{SecretRef, forms};
@@ -20,7 +20,7 @@ pub(super) fn upstream(
     node: NodeRef<'_>,
     sink: &mut Sink,
 ) -> Option<Upstream> {
-    let mut declared = later(
+    let declared = later(
         node,
         &shape::Shape::Object(&crate::vocab::upstream::UPSTREAM),
     );
@@ -78,7 +78,6 @@ pub(super) fn upstream(
         node,
         &shape::Shape::Object(&crate::vocab::upstream::UPSTREAM),
     );
-    refuse_claims(node, &mut declared, sink);
     let group = |key: &str| node.get(key).filter(|value| !value.is_null());
     let spoken = targets.iter().any(|target| target.tls);
     Some(Upstream {
@@ -178,26 +177,6 @@ fn proxy_protocol(node: NodeRef<'_>) -> Option<ir::ProxyVersion> {
         "v2" => Some(ir::ProxyVersion::V2),
         _ => None,
     }
-}
-
-/// A hash of a claim needs a verifier that has claims, and none runs yet.
-fn refuse_claims(node: NodeRef<'_>, declared: &mut Settings, sink: &mut Sink) {
-    let Some(hash_on) = node.get("hash_on") else {
-        return;
-    };
-    let Some(text) = hash_on
-        .scalar_text()
-        .filter(|text| text.starts_with("claim:"))
-    else {
-        return;
-    };
-    sink.push(shape::not_available(
-        hash_on.span(),
-        "a hash of a claim",
-        "write `consumer`, `address`, `header:NAME`, `cookie:NAME` or `query:NAME`",
-    ));
-    let text = Value::One(Scalar::Text(text.to_owned()));
-    *declared = std::mem::take(declared).with(&["hash_on"], text);
 }
 
 /// A value that is no host, or looks like a slip of one of the two words.

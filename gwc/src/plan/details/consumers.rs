@@ -84,7 +84,7 @@ pub(super) fn consumers(old: &ir::Shared, new: &ir::Shared, plan: &mut Plan) {
         }
         let empty = Settings::default();
         let told = |consumer: Option<&ir::Consumer>| {
-            consumer.map_or_else(|| empty.clone(), |one| one.declared.clone())
+            consumer.map_or_else(|| empty.clone(), ir::Consumer::settings)
         };
         let (was, is) = (told(was), told(is));
         rights(&subject, &was, &is, plan);

@@ -61,7 +61,7 @@ pub(crate) static UPSTREAM: Object = Object {
         F::optional(
             "hash_on",
             Form(&forms::HASH_KEY),
-            "With `ketama` and `maglev`: what the hash is made of (`claim:NAME` comes with a later version). For `cookie:NAME` the gateway sets the cookie where a request has none.",
+            "With `ketama` and `maglev`: what the hash is made of (a claim is the consumer's). For `cookie:NAME` the gateway sets the cookie where a request has none.",
         ),
         F::optional(
             "bounded_load",

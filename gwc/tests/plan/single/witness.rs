@@ -75,6 +75,7 @@ fn oracle(side: &Side) -> Oracle {
         keys: vec![hash("valid")],
         basic: vec![hash("valid:valid")],
         declared: policy::declared::Settings::default(),
+        claims: policy::declared::Settings::default(),
     });
     gateway.shared.consumers = Set::new(consumers).expect("names of their own");
     Oracle::build(&gateway, "test").expect("a gateway that can be asked")
