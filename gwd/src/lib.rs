@@ -10,6 +10,7 @@
 //! | `listen`, `proxy`, `upstream` | from a client's socket to a target's |
 //! | `discovery` | which hosts upstreams have now |
 //! | `budget`, `descriptors`, `spread` | what the process may have at once, and which worker gets it |
+//! | `compute` | threads for what would hold up a worker |
 //! | `files` | files that somebody else writes |
 //! | `memory` | what the allocator keeps goes back |
 //! | `telemetry` | metrics, access log, program log |
@@ -22,6 +23,7 @@ mod admin;
 mod budget;
 mod buffered;
 mod clock;
+mod compute;
 mod control;
 mod deadlines;
 mod descriptors;

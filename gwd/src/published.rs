@@ -17,6 +17,7 @@ use policy::{Limits, RateTable, Revoked};
 
 use crate::budget::Budgets;
 use crate::clock::Clock;
+use crate::compute::Compute;
 use crate::node::Settings;
 use crate::proxy::pace::Patience;
 use crate::spread::Loads;
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     pub(crate) patience: Patience,
     pub(crate) limits: Limits,
     pub(crate) budgets: Budgets,
+    pub(crate) compute: Compute,
     pub(crate) loads: Loads,
     current: ArcSwapOption<Current>,
     epoch: AtomicU64,
@@ -113,6 +115,7 @@ impl Shared {
                 anonymous: table(),
                 leases: Arc::default(),
             },
+            compute: Compute::new(workers),
             budgets: Budgets::new(&settings.bounds),
             loads: Loads::new(workers),
             current: ArcSwapOption::empty(),

@@ -140,7 +140,7 @@ async fn handshake(
         return None;
     };
     let shaken = {
-        let mut shaken = pin!(tls::accept(stream, door));
+        let mut shaken = pin!(tls::accept(stream, door, &worker.shared.compute));
         loop {
             deadline.set(until_ms.min(now_ms() + PRESSED_MS));
             let shaken = in_time(&deadline, shaken.as_mut()).await;

@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use bundle::ir;
 use policy::{SecretCell, SecretRef, SecretUnavailable, Secrets};
 use rustls::crypto::CryptoProvider;
-use rustls::server::{NoServerSessionStorage, ServerConfig};
+use rustls::server::{ClientHello, NoServerSessionStorage, ServerConfig};
 use rustls::version::{TLS12, TLS13};
 use serde_json::json;
 
@@ -330,6 +330,16 @@ impl Door {
             // It was made from the same parts before; the rules of before are no weaker.
             Err(_) => (Arc::clone(&made.0), Arc::clone(&made.1)),
         }
+    }
+
+    /// Whether what is said in a handshake is signed with RSA, which takes a multiple of the time.
+    fn signs_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
+        self.chooser.signs_with_rsa(hello)
+    }
+
+    /// Whether any of its keys is one of RSA.
+    fn has_rsa(&self) -> bool {
+        self.chooser.has_rsa()
     }
 
     /// Whether connections that were admitted so are still admitted.

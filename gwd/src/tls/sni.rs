@@ -4,7 +4,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
@@ -62,21 +61,27 @@ impl Chooser {
     }
 
     /// The certificate for a name that a client with these abilities can check.
-    fn for_client(
-        &self,
-        name: Option<&str>,
-        schemes: &[SignatureScheme],
-    ) -> Option<Arc<CertifiedKey>> {
-        let chosen = self.choose(name);
+    fn for_client(&self, hello: &ClientHello<'_>) -> Option<Arc<Pair>> {
+        let chosen = self.choose(hello.server_name());
+        let schemes = hello.signature_schemes();
         let able = |pair: &&Arc<Pair>| pair.key.key.choose_scheme(schemes).is_some();
-        let pair = chosen.iter().find(able).or(chosen.first())?;
-        Some(Arc::clone(&pair.key))
+        chosen.iter().find(able).or(chosen.first()).cloned()
+    }
+
+    /// Whether a client is answered with a signature of RSA.
+    pub(super) fn signs_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
+        self.for_client(hello).is_some_and(|pair| pair.is_rsa())
+    }
+
+    /// Whether any certificate is one of RSA.
+    pub(super) fn has_rsa(&self) -> bool {
+        self.0.iter().any(|cell| cell.now().is_rsa())
     }
 }
 
 impl ResolvesServerCert for Chooser {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.for_client(hello.server_name(), hello.signature_schemes())
+        self.for_client(&hello).map(|pair| Arc::clone(&pair.key))
     }
 }
 

@@ -380,7 +380,7 @@ mod tests {
         let address = |port| Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], port)));
         let one = state.host(&address(1), 0);
         drop(state.host(&address(2), 0));
-        state.forget_hosts();
+        state.tidy();
         let known = lock(&state.hosts).keys().cloned().collect::<Vec<_>>();
         assert_eq!(known, [address(1)]);
         assert!(Arc::ptr_eq(&one, &state.host(&address(1), 5)));

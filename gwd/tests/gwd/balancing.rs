@@ -156,6 +156,7 @@ fn a_consumer_stays_at_its_host_whichever_worker_gets_it_and_by_whichever_key() 
                 keys,
                 basic: Vec::new(),
                 declared: policy::declared::Settings::default(),
+                claims: policy::declared::Settings::default(),
             }
         });
         gateway.shared.consumers = bundle::ir::Set::new(consumers.collect()).unwrap();

@@ -2,12 +2,8 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
-
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
 
 use crate::fixture::*;
 use crate::pki::Authority;
@@ -85,14 +81,7 @@ fn the_same_over_tls_with_its_close_notify() {
     let authority = Authority::new("ca");
     let _certificate = with_certificate_of(&authority, &mut shop);
     let served = serve_files(&shop, gwd::node::Patience::DEFAULT);
-    let mut roots = rustls::RootCertStore::empty();
-    let root = CertificateDer::from_pem_slice(authority.pem.as_bytes()).unwrap();
-    roots.add(root).unwrap();
-    let config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = "shop.example".try_into().unwrap();
-    let session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let session = authority.client("shop.example");
     let stream = TcpStream::connect(served.address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut client = rustls::StreamOwned::new(session, stream);

@@ -47,6 +47,7 @@ mod returned;
 mod revoked_streams;
 mod routes;
 mod rows;
+mod rsa;
 mod silences;
 mod slow_clients;
 mod smuggling;

@@ -1,6 +1,7 @@
 //! Certificates of the tests' own, and the folder that gwd finds them in.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bundle::ir;
 use policy::SecretRef;
@@ -9,6 +10,8 @@ use rcgen::{
     KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, SignatureAlgorithm,
     date_time_ymd,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
 
 use crate::world::World;
 
@@ -37,6 +40,18 @@ impl Authority {
             issuer: Issuer::new(params, key),
             pem,
         }
+    }
+
+    /// A client that believes this authority and nobody else.
+    pub(crate) fn client(&self, name: &'static str) -> rustls::ClientConnection {
+        let mut roots = rustls::RootCertStore::empty();
+        let root = CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap();
+        roots.add(root).unwrap();
+        let config = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = name.try_into().unwrap();
+        rustls::ClientConnection::new(Arc::new(config), name).unwrap()
     }
 
     pub(crate) fn issue(&self, names: &[&str]) -> Pem {

@@ -79,7 +79,7 @@ pub(crate) fn s_client(address: SocketAddr, arguments: &[&str], input: &str) -> 
 }
 
 /// What curl gets for `https://HOST/a`, with its exit code.
-fn curl(address: SocketAddr, host: &str, arguments: &[&str]) -> (i32, String) {
+pub(crate) fn curl(address: SocketAddr, host: &str, arguments: &[&str]) -> (i32, String) {
     let port = address.port();
     let output = Command::new("curl")
         .args(["-s", "-S", "-k", "--max-time", "10"])
@@ -100,7 +100,8 @@ fn file(world: &World, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-const REQUEST: &str = "GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
+pub(crate) const REQUEST: &str =
+    "GET /a HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\r\n";
 
 // === tests
 

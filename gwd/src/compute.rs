@@ -1,0 +1,132 @@
+//! Threads for what would hold up a worker: a poll does 100 µs of work at most, and whatever takes
+//! longer is done here (data-plane.md §4).
+//!
+//! They are begun with the first piece of work, so that a gateway that has none pays for none. The
+//! queue is bounded: who finds it full is told at once.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread;
+
+use tokio::sync::oneshot;
+
+/// Pieces of work that wait at most.
+const WAITING_MAX: usize = 1_024;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads of a process.
+#[derive(Debug)]
+pub(crate) struct Compute {
+    threads: usize,
+    jobs: OnceLock<SyncSender<Job>>,
+}
+
+impl Compute {
+    /// So many threads, once there is work.
+    pub(crate) fn new(threads: usize) -> Self {
+        Self {
+            threads: threads.max(1),
+            jobs: OnceLock::new(),
+        }
+    }
+
+    /// Does a piece of work on another thread; none where too many wait already, or the work
+    /// panicked. Work that nobody waits for any more is not begun.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let job: Job = Box::new(move || {
+            if !done.is_closed()
+                && let Ok(result) = catch_unwind(AssertUnwindSafe(work))
+            {
+                let _gone = done.send(result);
+            }
+        });
+        let jobs = self.jobs.get_or_init(|| begin(self.threads));
+        jobs.try_send(job).ok()?;
+        result.await.ok()
+    }
+}
+
+/// Begins the threads; they end with the last sender.
+fn begin(threads: usize) -> SyncSender<Job> {
+    let (sender, jobs) = sync_channel(WAITING_MAX);
+    let jobs = Arc::new(Mutex::new(jobs));
+    for _ in 0..threads {
+        let jobs = Arc::clone(&jobs);
+        let begun = thread::Builder::new()
+            .name("gwd-compute".into())
+            .spawn(move || work(&jobs));
+        // The system has no thread left: the others do it, and where there is none, `run` says so.
+        drop(begun);
+    }
+    sender
+}
+
+fn work(jobs: &Mutex<Receiver<Job>>) {
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        match job {
+            Ok(job) => job(),
+            Err(_) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap()
+            .block_on(future)
+    }
+
+    #[test]
+    fn work_is_done_on_another_thread_and_a_panic_is_that_works_end() {
+        let compute = Compute::new(1);
+        let here = thread::current().id();
+        block_on(async {
+            let there = compute.run(|| thread::current().id()).await;
+            assert!(there.is_some_and(|there| there != here));
+            assert_eq!(compute.run(|| panic!("of ours")).await, None::<()>);
+            assert_eq!(compute.run(|| 5).await, Some(5));
+        });
+    }
+
+    #[test]
+    fn a_full_queue_is_told_and_what_nobody_waits_for_is_not_begun() {
+        let compute = Compute::new(1);
+        let mut cx = Context::from_waker(Waker::noop());
+        let (go, wait) = mpsc::channel::<()>();
+        let (say, begun) = mpsc::channel();
+        // The thread is busy.
+        let mut first = Box::pin(compute.run(move || {
+            say.send("first").unwrap();
+            let _ends = wait.recv();
+        }));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(begun.recv(), Ok("first"));
+        let mut waiting: Vec<_> = (0..WAITING_MAX)
+            .map(|number| Box::pin(compute.run(move || number)))
+            .collect();
+        for one in &mut waiting {
+            assert!(one.as_mut().poll(&mut cx).is_pending());
+        }
+        let mut late = Box::pin(compute.run(|| 0));
+        assert_eq!(late.as_mut().poll(&mut cx), Poll::Ready(None));
+        let last = waiting.pop().unwrap();
+        waiting.clear();
+        go.send(()).unwrap();
+        assert_eq!(block_on(last), Some(WAITING_MAX - 1));
+    }
+}
