@@ -3,6 +3,7 @@
 //! Each function takes any bytes. It must return, and where it says that something was read, what
 //! that is written as must be read alike.
 
+mod fields;
 mod front;
 mod wire;
 
@@ -24,6 +25,7 @@ use gwc::compile::{self, Compiled};
 use gwc::project::files::Files;
 use gwc::syntax::{self, Limits};
 
+pub use fields::{accept, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
 pub use wire::{http1_requests, http1_responses, proxy_header};
 
@@ -362,6 +364,22 @@ pub fn targets() -> Vec<Target> {
             ]),
         ),
         ("proxy_header", proxy_header, wire::proxy_headers()),
+        ("location", location, fields::locations()),
+        ("set_cookie", set_cookie, fields::cookies()),
+        (
+            "accept",
+            accept,
+            texts(&[
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                "application/json;q=0.5\ntext/html;level=1;q=0.7",
+                "text/*;q=1.000, application/problem+json;Q=0.001",
+            ]),
+        ),
+        (
+            "keep_alive",
+            keep_alive,
+            texts(&["timeout=5, max=100", "max=1,Timeout = \"30\""]),
+        ),
         ("http1_requests", http1_requests, wire::requests()),
         ("http1_responses", http1_responses, wire::responses()),
         ("baseline", baseline, vec![front::sample_baseline()]),

@@ -5,6 +5,7 @@
 //! that the upstream gets. No I/O, no clock: gwd calls these for each request, `gwc route` for
 //! one, and so both answer alike.
 
+pub mod accept;
 pub mod edge;
 pub mod forward;
 pub mod path;

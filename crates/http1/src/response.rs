@@ -173,3 +173,13 @@ pub fn is_bodiless(method: &Method, status: StatusCode) -> bool {
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
+
+/// Seconds for which the other side keeps the connection, as `Keep-Alive: timeout=N` says among
+/// other parameters (RFC 2068 §19.7.1).
+#[must_use]
+pub fn keep_alive_s(value: &HeaderValue) -> Option<u32> {
+    let parameters = value.to_str().ok()?.split(',');
+    let mut pairs = parameters.filter_map(|parameter| parameter.split_once('='));
+    let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;
+    value.trim().trim_matches('"').parse().ok()
+}

@@ -555,7 +555,10 @@ pub(crate) fn problem(
 /// A problem becomes a page where its client wants one.
 #[cold]
 pub(crate) fn as_wanted(made: &mut Made, request: &HeaderMap, request_id: &HeaderValue) {
-    let Some(Problem { code, title }) = made.problem.filter(|_| html::is_wanted(request)) else {
+    let Some(Problem { code, title }) = made
+        .problem
+        .filter(|_| engine::accept::prefers_html(request))
+    else {
         return;
     };
     let status = made.status.as_u16();

@@ -18,7 +18,7 @@ use crate::snapshot::RouteRef;
 use outbound::Said;
 
 pub use outbound::Outbound;
-pub use returned::returned;
+pub use returned::{Places, returned};
 pub use way::ThisHop;
 
 /// What the gateway knows about the client's side of an exchange.

@@ -15,21 +15,22 @@ use policy::RequestHead;
 use super::{Relay, host, is_encrypted, stripped};
 
 /// Where a response comes from, and where its client believes to be.
-struct Places<'p> {
+#[derive(Clone, Copy, Debug)]
+pub struct Places<'p> {
     /// The scheme in which the target was asked.
-    scheme: &'static str,
+    pub scheme: &'static str,
     /// What it saw as `Host`.
-    asked: &'p str,
+    pub asked: &'p str,
     /// Its own authority.
-    own: &'p str,
-    /// What stands before its paths.
-    path: &'p str,
+    pub own: &'p str,
+    /// What stands before its paths; no final slash.
+    pub path: &'p str,
     /// What the client sent as `Host`.
-    client: &'p str,
+    pub client: &'p str,
     /// Whether the client's side is encrypted.
-    encrypted: bool,
-    /// What was taken off the client's path.
-    base: &'p str,
+    pub encrypted: bool,
+    /// What was taken off the client's path; no final slash.
+    pub base: &'p str,
 }
 
 /// Changes a response's fields as its upstream's `rewrite_responses` says; what speaks of other
@@ -82,7 +83,8 @@ fn each(headers: &mut HeaderMap, name: &HeaderName, mut other: impl FnMut(&str) 
 
 impl Places<'_> {
     /// A reference (RFC 3986 §4.1) as the client needs it; none where it needs no other.
-    fn reference(&self, text: &str) -> Option<String> {
+    #[must_use]
+    pub fn reference(&self, text: &str) -> Option<String> {
         // No reference has such bytes, and browsers drop some of them.
         if text.bytes().any(|byte| byte <= b' ') {
             return None;
@@ -127,7 +129,8 @@ impl Places<'_> {
     }
 
     /// A `Set-Cookie` (RFC 6265 §4.1) as the client needs it; none where it needs no other.
-    fn cookie(&self, text: &str) -> Option<String> {
+    #[must_use]
+    pub fn cookie(&self, text: &str) -> Option<String> {
         let (pair, attributes) = text.split_once(';')?;
         // Only with `Path=/` is it believed (RFC 6265bis §4.1.3.2).
         let fixed = pair

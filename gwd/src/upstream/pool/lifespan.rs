@@ -10,6 +10,7 @@
 use std::cell::Cell;
 
 use http::HeaderValue;
+use http1::response::keep_alive_s;
 
 /// Common servers keep idle connections for 5 s and more.
 const FRESH_MS: u64 = 4_000;
@@ -52,7 +53,9 @@ impl Lifespan {
     /// What the last response said of how long its connection is kept. One that says nothing is
     /// of a server that does not say it, or does so no more.
     pub(super) fn told(&self, keep_alive: Option<&HeaderValue>) {
-        let seconds = keep_alive.and_then(timeout).filter(|seconds| *seconds > 0);
+        let seconds = keep_alive
+            .and_then(keep_alive_s)
+            .filter(|seconds| *seconds > 0);
         let told_ms = seconds.map(|seconds| {
             let all_ms = u64::from(seconds) * 1_000;
             all_ms - (all_ms / 2).min(1_000)
@@ -84,14 +87,6 @@ impl Lifespan {
             self.changed_ms.set(now_ms);
         }
     }
-}
-
-/// The seconds of `timeout=N`, among other parameters.
-fn timeout(keep_alive: &HeaderValue) -> Option<u32> {
-    let parameters = keep_alive.to_str().ok()?.split(',');
-    let mut pairs = parameters.filter_map(|parameter| parameter.split_once('='));
-    let (_, value) = pairs.find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;
-    value.trim().trim_matches('"').parse().ok()
 }
 
 #[cfg(test)]

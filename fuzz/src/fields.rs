@@ -1,0 +1,165 @@
+//! Fields of messages that have a grammar of their own.
+
+use engine::accept::prefers_html;
+use engine::forward::Places;
+use http::header::{ACCEPT, HeaderMap, HeaderValue};
+use http1::response::keep_alive_s;
+
+/// Behind a base path, and as a target with a path; with nothing taken off; with a path alone.
+const PLACES: [Places<'static>; 3] = [
+    Places {
+        scheme: "http",
+        asked: "orders.internal:8080",
+        own: "orders.internal:8080",
+        path: "/v1",
+        client: "api.example",
+        encrypted: true,
+        base: "/shop",
+    },
+    Places {
+        scheme: "http",
+        asked: "api.example",
+        own: "10.0.0.9",
+        path: "",
+        client: "api.example",
+        encrypted: true,
+        base: "",
+    },
+    Places {
+        scheme: "https",
+        asked: "[::1]:8443",
+        own: "[::1]:8443",
+        path: "/v1",
+        client: "localhost:80",
+        encrypted: false,
+        base: "",
+    },
+];
+
+/// A value of a field, with the places that its first byte names.
+fn at_places(data: &[u8]) -> Option<(Places<'static>, &str)> {
+    let (first, text) = data.split_first()?;
+    HeaderValue::from_bytes(text).ok()?;
+    let text = std::str::from_utf8(text).ok()?;
+    Some((PLACES[usize::from(*first) % PLACES.len()], text))
+}
+
+/// `Location`: whatever a service says, the client is led to nobody to whom the service did not lead
+/// it.
+pub fn location(data: &[u8]) {
+    let Some((places, text)) = at_places(data) else {
+        return;
+    };
+    let Some(other) = places.reference(text) else {
+        return;
+    };
+    assert!(HeaderValue::from_str(&other).is_ok(), "{other:?}");
+    let leads = authority(&other);
+    assert!(
+        leads.is_none() || leads == authority(text),
+        "{text:?} {other:?}"
+    );
+}
+
+/// The authority of a reference as browsers read it (WHATWG URL §4.4), which take `\` for `/` and
+/// any number of both before it.
+fn authority(text: &str) -> Option<String> {
+    let text = text
+        .trim_matches(|c: char| c <= ' ')
+        .replace(['\t', '\n', '\r', '\\'], "/");
+    let behind = match text.split_once(':') {
+        Some((scheme, behind)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => behind,
+        _ => &text,
+    };
+    let bare = behind.strip_prefix("//")?.trim_start_matches('/');
+    let end = bare.find(['/', '?', '#']).unwrap_or(bare.len());
+    Some(bare[..end].to_ascii_lowercase())
+}
+
+/// `Set-Cookie`: name and value stay as they are, no attribute is invented, and a path that was
+/// exchanged is one.
+pub fn set_cookie(data: &[u8]) {
+    let Some((places, text)) = at_places(data) else {
+        return;
+    };
+    let Some(other) = places.cookie(text) else {
+        return;
+    };
+    assert!(HeaderValue::from_str(&other).is_ok(), "{other:?}");
+    let (mut before, mut after) = (text.split(';'), other.split(';'));
+    assert_eq!(before.next(), after.next());
+    let before: Vec<&str> = before.collect();
+    let after: Vec<&str> = after.collect();
+    assert!(after.len() <= before.len(), "{text:?} {other:?}");
+    for attribute in after.iter().filter(|attribute| !before.contains(attribute)) {
+        assert!(attribute.starts_with(" Path=/"), "{text:?} {other:?}");
+    }
+}
+
+/// `Accept`: in one line or in several, in small letters or in capitals, it says the same; and a page
+/// is only for who names text.
+pub fn accept(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let wants = |lines: &mut dyn Iterator<Item = String>| {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(ACCEPT, HeaderValue::from_str(&line).ok()?);
+        }
+        Some(prefers_html(&headers))
+    };
+    let Some(wanted) = wants(&mut text.split('\n').map(str::to_owned)) else {
+        return;
+    };
+    assert!(!wanted || text.to_ascii_lowercase().contains("text/"));
+    let capitals = text.split('\n').map(str::to_ascii_uppercase);
+    assert_eq!(wants(&mut capitals.into_iter()), Some(wanted));
+    if text.is_ascii() {
+        let one = std::iter::once(text.replace('\n', ","));
+        assert_eq!(wants(&mut one.into_iter()), Some(wanted));
+    }
+}
+
+/// `Keep-Alive`: the seconds stand in it, in small letters or in capitals.
+pub fn keep_alive(data: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(data) else {
+        return;
+    };
+    let Some(seconds) = keep_alive_s(&value) else {
+        return;
+    };
+    let text = value.to_str().expect("it was read");
+    assert!(text.contains(&seconds.to_string()), "{text}");
+    let capitals = text.to_ascii_uppercase();
+    let capitals = HeaderValue::try_from(capitals).expect("letters");
+    assert_eq!(keep_alive_s(&capitals), Some(seconds));
+}
+
+/// References to begin with, of each of the places.
+pub(crate) fn locations() -> Vec<Vec<u8>> {
+    at_each(&[
+        "/v1/orders/7?x=/v1#y",
+        "//orders.internal:8080/v1//a",
+        "http://api.example//evil.example",
+        "HTTPS://[::1]:8443/v1\\a",
+        "/\\evil.example/v1",
+        "mailto:a@b",
+    ])
+}
+
+/// Cookies to begin with, of each of the places.
+pub(crate) fn cookies() -> Vec<Vec<u8>> {
+    at_each(&[
+        "id=1; Path=/v1; Domain=orders.internal; HttpOnly",
+        "__Host-id=\"1\";path=/;Secure",
+        "a=b; Domain=.example; domain=[::1]; PATH = /v1/x ; Max-Age=0",
+    ])
+}
+
+fn at_each(texts: &[&str]) -> Vec<Vec<u8>> {
+    let places = 0..u8::try_from(PLACES.len()).unwrap_or(u8::MAX);
+    let all = places.flat_map(|place| texts.iter().map(move |text| (place, *text)));
+    all.map(|(place, text)| [&[place], text.as_bytes()].concat())
+        .collect()
+}
