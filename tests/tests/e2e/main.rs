@@ -9,6 +9,7 @@ mod faults;
 mod grpc_peers;
 mod judging;
 mod kills;
+mod origins;
 mod own_upstreams;
 mod peers;
 mod real_documents;

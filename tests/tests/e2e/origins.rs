@@ -1,0 +1,399 @@
+//! Requests that two servers could read as different numbers of requests, sent through the gateway
+//! to origins of other make: whatever the gateway takes, the origin gets as one request with the
+//! body that the gateway read, and of the rest nothing at all (RFC 9112 §11.2).
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use e2e::binaries;
+use e2e::gateway::Options;
+use e2e::project::Project;
+use e2e::server::{Server, free_port};
+use e2e::wait;
+
+const DOCUMENT: &str = "\
+openapi: 3.1.0
+info: {title: behind the gateway, version: \"1\"}
+paths:
+  /a/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get: {operationId: read, responses: {}}
+    post: {operationId: write, responses: {}}
+";
+
+/// What must never arrive as a request of its own.
+const SMUGGLED: &str = "GET /a/smuggled HTTP/1.1\r\nhost: h\r\n\r\n";
+/// The same as a body, as origins tell it.
+const SMUGGLED_TOLD: &str = r"GET /a/smuggled HTTP/1.1\x0D\x0Ahost: h\x0D\x0A\x0D\x0A";
+
+/// Bytes of a client, and the request that the origin gets of them; none where it is refused.
+struct Row {
+    name: &'static str,
+    bytes: String,
+    told: Option<String>,
+}
+
+fn refused(name: &'static str, head: &str, body: &str) -> Row {
+    Row {
+        name,
+        bytes: format!("{head}{body}{SMUGGLED}"),
+        told: None,
+    }
+}
+
+/// A POST with these fields, which is refused.
+fn fields(name: &'static str, fields: &str) -> Row {
+    let head = format!("POST /a/x HTTP/1.1\r\nhost: h\r\n{fields}\r\n");
+    refused(name, &head, "5\r\nhello\r\n0\r\n\r\n")
+}
+
+/// A POST of these chunks, which is refused.
+fn chunks(name: &'static str, chunks: &str) -> Row {
+    let head = "POST /a/x HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
+    refused(name, head, chunks)
+}
+
+fn taken(name: &'static str, head: &str, body: &str, told: &str) -> Row {
+    Row {
+        name,
+        bytes: format!("{head}\r\nhost: h\r\n{body}"),
+        told: Some(told.to_owned()),
+    }
+}
+
+fn rows() -> Vec<Row> {
+    let post = "POST /a/x HTTP/1.1";
+    let hello = "POST /a/x hello";
+    let length = SMUGGLED.len();
+    let smuggled_by = |method: &str| format!("{method} /a/x {SMUGGLED_TOLD}");
+    vec![
+        // Two ways of telling the length
+        fields(
+            "a length before chunked",
+            "content-length: 4\r\ntransfer-encoding: chunked\r\n",
+        ),
+        fields(
+            "a length behind chunked",
+            "transfer-encoding: chunked\r\ncontent-length: 4\r\n",
+        ),
+        fields("two lengths", "content-length: 0\r\ncontent-length: 60\r\n"),
+        fields("two lengths in a list", "content-length: 0, 60\r\n"),
+        fields(
+            "chunked twice",
+            "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+        ),
+        fields(
+            "chunked and identity",
+            "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n",
+        ),
+        // Codings that are none, or that some read as `chunked`
+        fields("xchunked", "transfer-encoding: xchunked\r\n"),
+        fields(
+            "identity, chunked",
+            "transfer-encoding: identity, chunked\r\n",
+        ),
+        fields(
+            "chunked, identity",
+            "transfer-encoding: chunked, identity\r\n",
+        ),
+        fields(
+            "chunked with a parameter",
+            "transfer-encoding: chunked;a=b\r\n",
+        ),
+        fields("chunked in quotes", "transfer-encoding: \"chunked\"\r\n"),
+        fields(
+            "chunked behind a control byte",
+            "transfer-encoding: \u{b}chunked\r\n",
+        ),
+        fields("chunked behind NUL", "transfer-encoding: \0chunked\r\n"),
+        fields(
+            "chunked on a folded line",
+            "transfer-encoding:\r\n chunked\r\n",
+        ),
+        fields(
+            "a folded line before a length",
+            "x: y\r\n z\r\ncontent-length: 5\r\n",
+        ),
+        fields(
+            "a space before the colon",
+            "transfer-encoding : chunked\r\n",
+        ),
+        fields("a space before the name", " transfer-encoding: chunked\r\n"),
+        fields("a tab behind the name", "content-length\t: 5\r\n"),
+        fields("NUL in the name", "content-length\0: 5\r\n"),
+        fields("NUL in a value", "x: a\0b\r\ncontent-length: 5\r\n"),
+        fields("CR alone in a value", "x: a\rcontent-length: 5\r\n"),
+        fields(
+            "LF alone behind a field",
+            "x: a\ntransfer-encoding: chunked\r\n",
+        ),
+        fields("a field without a colon", "transfer-encoding\r\n"),
+        fields("a second host", "host: other\r\ncontent-length: 5\r\n"),
+        refused(
+            "chunked in HTTP/1.0",
+            "POST /a/x HTTP/1.0\r\nhost: h\r\nconnection: keep-alive\r\ntransfer-encoding: chunked\r\n\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
+        ),
+        refused(
+            "a head whose lines end with LF",
+            "POST /a/x HTTP/1.1\nhost: h\ncontent-length: 5\n\n",
+            "hello",
+        ),
+        // Lengths that some read as numbers
+        fields("a plus", "content-length: +5\r\n"),
+        fields("a minus", "content-length: -5\r\n"),
+        fields("hexadecimal", "content-length: 0x5\r\n"),
+        fields("a fraction", "content-length: 5.0\r\n"),
+        fields("an exponent", "content-length: 5e0\r\n"),
+        fields("a space in it", "content-length: 5 5\r\n"),
+        fields("an underscore in it", "content-length: 5_0\r\n"),
+        fields("no digits", "content-length: \r\n"),
+        fields("2^64 and 5", "content-length: 18446744073709551621\r\n"),
+        // Chunks
+        chunks("a size with a plus", "+5\r\nhello\r\n0\r\n\r\n"),
+        chunks("a size with 0x", "0x5\r\nhello\r\n0\r\n\r\n"),
+        chunks("a size with an underscore", "0_5\r\nhello\r\n0\r\n\r\n"),
+        chunks("a space before a size", " 5\r\nhello\r\n0\r\n\r\n"),
+        chunks("an empty size", "\r\nhello\r\n0\r\n\r\n"),
+        chunks(
+            "2^64 and 5 bytes",
+            "10000000000000005\r\nhello\r\n0\r\n\r\n",
+        ),
+        chunks("LF alone behind a size", "5\nhello\r\n0\r\n\r\n"),
+        chunks("LF alone in an extension", "5;\nhello\r\n0\r\n\r\n"),
+        chunks("CR alone in an extension", "5;a\rb\r\nhello\r\n0\r\n\r\n"),
+        chunks("NUL in an extension", "5;\0\r\nhello\r\n0\r\n\r\n"),
+        chunks("more than was said", "5\r\nhello!\r\n0\r\n\r\n"),
+        chunks("less than was said", "9\r\nhello\r\n0\r\n\r\n"),
+        chunks("LF alone behind a chunk", "5\r\nhello\n0\r\n\r\n"),
+        chunks(
+            "an endless extension",
+            &format!("5;{}\r\nhello\r\n0\r\n\r\n", "a".repeat(70_000)),
+        ),
+        chunks(
+            "a trailer that folds",
+            "5\r\nhello\r\n0\r\nx: y\r\n content-length: 9\r\n\r\n",
+        ),
+        // What is one request to everybody
+        taken("a length", post, "content-length: 5\r\n\r\nhello", hello),
+        taken(
+            "a length in other letters",
+            post,
+            "cOnTeNt-LeNgTh: 5\r\n\r\nhello",
+            hello,
+        ),
+        taken(
+            "a length with zeros",
+            post,
+            "content-length: 0005\r\n\r\nhello",
+            hello,
+        ),
+        taken(
+            "chunks in other letters",
+            post,
+            "tRaNsFeR-eNcOdInG: ChUnKeD\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+            hello,
+        ),
+        taken(
+            "chunks with extensions",
+            post,
+            "transfer-encoding: chunked\r\n\r\n2;a=\"b;c\"\r\nhe\r\n003;x\r\nllo\r\n00;z\r\n\r\n",
+            hello,
+        ),
+        taken(
+            "trailers that speak of framing",
+            post,
+            "transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\ncontent-length: 60\r\ntransfer-encoding: chunked\r\nhost: other\r\n\r\n",
+            hello,
+        ),
+        taken(
+            "a length that `Connection` nominates",
+            post,
+            &format!("connection: content-length\r\ncontent-length: {length}\r\n\r\n{SMUGGLED}"),
+            &smuggled_by("POST"),
+        ),
+        taken(
+            "a coding that `Connection` nominates",
+            post,
+            &format!(
+                "connection: transfer-encoding\r\ntransfer-encoding: chunked\r\n\r\n{length:x}\r\n{SMUGGLED}\r\n0\r\n\r\n"
+            ),
+            &smuggled_by("POST"),
+        ),
+        taken(
+            "names that are nearly a length's",
+            post,
+            "content_length: 60\r\ncontent-length: 5\r\ntransfer_encoding: chunked\r\n\r\nhello",
+            hello,
+        ),
+        taken(
+            "GET with a body",
+            "GET /a/x HTTP/1.1",
+            &format!("content-length: {length}\r\n\r\n{SMUGGLED}"),
+            &smuggled_by("GET"),
+        ),
+        taken(
+            "GET in chunks",
+            "GET /a/x HTTP/1.1",
+            &format!("transfer-encoding: chunked\r\n\r\n{length:x}\r\n{SMUGGLED}\r\n0\r\n\r\n"),
+            &smuggled_by("GET"),
+        ),
+        taken(
+            "an upgrade with a body",
+            post,
+            &format!(
+                "connection: upgrade\r\nupgrade: websocket\r\ncontent-length: {length}\r\n\r\n{SMUGGLED}"
+            ),
+            &smuggled_by("POST"),
+        ),
+    ]
+}
+
+/// A server of other make that tells of each request that came whole.
+struct Origin {
+    port: u16,
+    told: Told,
+    _server: Server,
+    _folder: Option<Project>,
+}
+
+enum Told {
+    Lines(Arc<Mutex<Vec<String>>>),
+    File(PathBuf),
+}
+
+impl Origin {
+    /// One that prints its port, and then a line for each request.
+    fn script(program: &str, script: &str) -> Option<Self> {
+        let path = binaries::workspace().join("tests/peers").join(script);
+        let child = Command::new(program)
+            .arg(path)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut server = Server(child);
+        let mut lines = BufReader::new(server.0.stdout.take().expect("piped")).lines();
+        let port = lines.next()?.ok()?.parse().ok()?;
+        let told = Arc::<Mutex<Vec<String>>>::default();
+        let log = Arc::clone(&told);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                log.lock().expect("not poisoned").push(line);
+            }
+        });
+        Some(Self {
+            port,
+            told: Told::Lines(told),
+            _server: server,
+            _folder: None,
+        })
+    }
+
+    /// NGINX in front of itself: only who sends a body on has read it.
+    fn nginx() -> Option<Self> {
+        let folder = Project::new();
+        let port = free_port();
+        let (inner, told) = (folder.path("inner"), folder.path("told"));
+        let server = format!(
+            "listen unix:{inner}; return 200 ok; }}\n\
+             map $status $fine {{ 200 1; default 0; }}\n\
+             log_format told '$request_method $request_uri $request_body';\n\
+             server {{ listen 127.0.0.1:{port}; access_log {told} told if=$fine; \
+             client_body_buffer_size 256k; client_body_in_single_buffer on; \
+             location / {{ proxy_pass http://unix:{inner}; }}",
+            inner = inner.display(),
+            told = told.display(),
+        );
+        let server = Server::nginx(folder.root(), port, &server)?;
+        Some(Self {
+            port,
+            told: Told::File(told),
+            _server: server,
+            _folder: Some(folder),
+        })
+    }
+
+    /// The requests that came.
+    fn told(&self) -> Vec<String> {
+        match &self.told {
+            Told::Lines(lines) => lines.lock().expect("not poisoned").clone(),
+            Told::File(path) => {
+                let text = std::fs::read_to_string(path).unwrap_or_default();
+                text.lines().map(str::to_owned).collect()
+            }
+        }
+    }
+}
+
+/// Sends bytes as they are; the status of the answer.
+fn status(address: SocketAddr, bytes: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the gateway listens");
+    let patience = Some(wait::PATIENCE);
+    stream.set_read_timeout(patience).expect("a socket");
+    let _refused_meanwhile = stream.write_all(bytes.as_bytes());
+    let mut begin = [0; 12];
+    stream.read_exact(&mut begin).expect("an answer");
+    String::from_utf8_lossy(&begin[9..]).into_owned()
+}
+
+fn each_row_arrives_as_it_was_read_or_not_at_all(origin: &Origin) {
+    let project = Project::with(
+        &format!(
+            "version: 1\nname: smuggling\napis: {{s: {{path: openapi.yaml}}}}\n\
+             listeners: {{public: {{address: \"127.0.0.1:0\"}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:{}\"}}}}}}}}\n\
+             defaults: {{upstream: u, security: upstream}}\n",
+            origin.port
+        ),
+        DOCUMENT,
+    );
+    project.keygen();
+    project.apply();
+    // One worker: what is left on a connection to the origin is met by the next request.
+    let gwd = Options::of(&project).workers(1).start();
+    let mut expected = Vec::new();
+    for (nth, row) in rows().iter().enumerate() {
+        let name = row.name;
+        let wanted = if row.told.is_some() { "200" } else { "400" };
+        assert_eq!(status(gwd.address(), &row.bytes), wanted, "{name}");
+        expected.extend(row.told.clone());
+        let next = format!("GET /a/next-{nth} HTTP/1.1\r\nhost: h\r\n\r\n");
+        assert_eq!(status(gwd.address(), &next), "200", "behind {name}");
+        expected.push(format!("GET /a/next-{nth} -"));
+        wait::until(name, || {
+            (origin.told().len() >= expected.len()).then_some(())
+        });
+        assert_eq!(origin.told(), expected, "{name}");
+    }
+    gwd.stops_clean();
+    assert_eq!(origin.told(), expected);
+}
+
+#[test]
+fn to_nginx() {
+    match Origin::nginx() {
+        Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
+        None => eprintln!("SKIPPED: there is no nginx"),
+    }
+}
+
+#[test]
+fn to_a_lenient_node() {
+    match Origin::script("node", "node_origin.js") {
+        Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
+        None => eprintln!("SKIPPED: there is no node"),
+    }
+}
+
+#[test]
+fn to_a_careless_python() {
+    match Origin::script("python3", "python_origin.py") {
+        Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
+        None => eprintln!("SKIPPED: there is no python3"),
+    }
+}
