@@ -438,7 +438,8 @@ shows such a request and who gets it."
     UNREACHABLE "GW0603" "unreachable" Warn
     "an operation to which no URL belongs"
     "No request can reach the operation: its method is never served (TRACE), its path cannot survive normalisation (a \
-segment `.` or `..`), or other operations own all its requests."
+segment `.` or `..`) or has more bytes than the target of a request may have (16 KiB), or other operations own all its \
+requests."
     bad open!("  /a: {trace: {responses: {\"200\": {description: fine}}}}\n");
     good open!("  /a: {get: {responses: {\"200\": {description: fine}}}}\n");
 

@@ -11,6 +11,7 @@ use super::lints::{
     UNREACHABLE,
 };
 use super::overlap::{self, subset, witness};
+use super::settings::listeners::TARGET_BYTES_MAX;
 use super::surprise::{self, Overlap, Side};
 use super::{Api, Operation, Validation, breadth, rest};
 use crate::project::files::Files;
@@ -60,7 +61,7 @@ pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
         breadth::check(api, sink);
         mounts_at_one_place(api, sink);
         for operation in &api.operations {
-            unreachable(operation, sink);
+            unreachable(api, operation, sink);
         }
     }
 }
@@ -438,12 +439,31 @@ fn captured(winner: &Operation, loser: &Operation, sink: &mut Sink) {
     );
 }
 
-fn unreachable(operation: &Operation, sink: &mut Sink) {
+/// Bytes of the shortest path that a template matches.
+fn shortest(template: &Template) -> usize {
+    let each = template.segments().iter().map(|segment| match segment {
+        Segment::Literal(text) | Segment::Folded(text) => text.len(),
+        Segment::Parameter(_) => 1,
+        Segment::Pattern(pattern) => {
+            let rest = pattern.rest.iter().map(|(_, literal)| 1 + literal.len());
+            pattern.head.len() + rest.sum::<usize>()
+        }
+    });
+    each.map(|bytes| 1 + bytes).sum()
+}
+
+fn unreachable(api: &Api, operation: &Operation, sink: &mut Sink) {
+    let bases = api.mounts.iter().map(|mount| mount.value.base_path.len());
+    let shortest = bases.min().unwrap_or(0) + shortest(&operation.template);
     let dots = |segment: &Segment| matches!(segment, Segment::Literal(text) if matches!(text.as_str(), "." | ".."));
     let why = if matches!(&*operation.method, "TRACE" | "CONNECT") {
-        "TRACE and CONNECT are never served"
+        "TRACE and CONNECT are never served".to_owned()
     } else if operation.template.segments().iter().any(dots) {
-        "a segment `.` or `..` does not survive normalisation"
+        "a segment `.` or `..` does not survive normalisation".to_owned()
+    } else if shortest as u64 > TARGET_BYTES_MAX {
+        format!(
+            "its path has {shortest} bytes at least, and a request's target may have {TARGET_BYTES_MAX}"
+        )
     } else {
         return;
     };

@@ -171,6 +171,11 @@ impl Draft {
         })
     }
 
+    /// Bytes of its target.
+    pub(super) fn target_bytes(&self) -> usize {
+        self.target().len()
+    }
+
     fn target(&self) -> String {
         let pairs: Vec<String> = self
             .values

@@ -10,6 +10,7 @@ mod dice;
 mod edits;
 mod hidden;
 mod history;
+mod long;
 mod naive;
 mod own_upstreams;
 mod refactor;

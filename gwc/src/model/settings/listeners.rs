@@ -13,6 +13,9 @@ use super::entries;
 use crate::model::Defined;
 use crate::model::lints::LISTENER_CONFLICT;
 
+/// Bytes of a request's target, at any listener.
+pub(in crate::model) const TARGET_BYTES_MAX: u64 = 16 << 10;
+
 /// How long a PROXY header may take where nothing is said (semantics.md §15).
 const PROXY_HEADER_TIMEOUT_MS: u64 = 3_000;
 
@@ -195,6 +198,6 @@ fn listener_limits(node: Option<NodeRef<'_>>) -> ir::ListenerLimits {
         headers: count("headers", 100),
         header_timeout_ms: time("header_timeout", 10_000),
         idle_timeout_ms: time("idle_timeout", 60_000),
-        target_bytes: 16 << 10,
+        target_bytes: TARGET_BYTES_MAX,
     }
 }

@@ -2,7 +2,7 @@
 
 pub(in crate::model) mod claims;
 mod consumers;
-mod listeners;
+pub(super) mod listeners;
 mod mounts;
 mod upstreams;
 

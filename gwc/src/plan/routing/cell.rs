@@ -465,6 +465,16 @@ impl<'a> Cells<'_, 'a> {
         })
     }
 
+    /// Bytes of a request's target that the listener takes on both sides.
+    fn target_bytes_max(&self) -> u64 {
+        let sides = self.sides.0.into_iter().chain([self.sides.1]);
+        let limits = sides.filter_map(|side| {
+            let listener = side.gateway.shared.listeners.get(&self.place.listener)?;
+            Some(listener.limits.target_bytes)
+        });
+        limits.min().unwrap_or(u64::MAX)
+    }
+
     /// The smallest request of a cell with these credentials, what both engines say, and whether
     /// they give it to these owners; none where no request of the cell can carry them.
     fn ask(
@@ -491,6 +501,10 @@ impl<'a> Cells<'_, 'a> {
             path: found.path,
             values,
         };
+        // Nobody can send it: that it reaches nothing shows nothing.
+        if draft.target_bytes() as u64 > self.target_bytes_max() {
+            return None;
+        }
         let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];
         let [(before, old), (after, new)] = engines.map(|engine| {
             let asked = engine.and_then(|engine| draft.ask(engine));

@@ -1,0 +1,69 @@
+//! Paths that are longer than the target of a request may be: they are told, and a plan with them
+//! can be trusted.
+
+use gwc::compile;
+use gwc::plan::Plan;
+use gwc::project::files::Files;
+use gwc::syntax::Limits;
+
+use crate::{DOCUMENT, GATEWAY, edit, plan};
+
+/// A path more, for all.
+fn with(path: &str) -> String {
+    let operation = "get: {operationId: getLong, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}";
+    let parameter = "parameters: [{$ref: \"#/components/parameters/Id\"}]";
+    let id = if path.contains("{id}") {
+        parameter
+    } else {
+        "x-none: 1"
+    };
+    // A key without `?` has an end after so many bytes in YAML.
+    let more = format!("  ? {path}\n  : {id}\n    {operation}\n  /status:\n");
+    edit(DOCUMENT, "  /status:\n", &more)
+}
+
+/// What is said of an operation to which no URL belongs.
+fn unreachable(document: &str) -> Vec<String> {
+    let files = [("gateway.yaml", GATEWAY), ("api.yaml", document)];
+    let files = Files::in_memory(files, Limits::default());
+    let found = compile::project(files, &Vec::new()).findings.into_iter();
+    let found = found.filter(|finding| finding.lint.name == "unreachable");
+    found.map(|finding| finding.message).collect()
+}
+
+/// How many bytes the target of the request has that shows the operation; none where none does.
+fn shown(plan: &Plan) -> Option<usize> {
+    let mut changes = plan.changes.iter();
+    let added =
+        changes.find(|change| change.id == "operation-added" || change.class.name() == "opened");
+    let witness = added.expect("it is told").witness.as_ref()?;
+    Some(witness.url.len() - "http://gateway".len())
+}
+
+#[test]
+fn a_path_that_no_request_can_have_is_told_and_its_plan_has_no_request() {
+    let target_bytes = 16_384;
+    for (path, shortest) in [
+        ("/x".repeat(8_192), target_bytes),
+        (format!("{}/{{id}}", "/x".repeat(8_191)), target_bytes),
+        (format!("{}/ab", "/x".repeat(8_191)), target_bytes + 1),
+        (format!("{}/{{id}}x", "/x".repeat(8_191)), target_bytes + 1),
+        ("/x".repeat(15_000), 30_000),
+        // More than a request's target may have in any program (`http`).
+        ("/x".repeat(40_000), 80_000),
+    ] {
+        let document = with(&path);
+        let fits = shortest <= target_bytes;
+        let told = unreachable(&document);
+        assert_eq!(told.len(), usize::from(!fits), "{shortest}");
+        if let [told] = &told[..] {
+            let why = format!(
+                "its path has {shortest} bytes at least, and a request's target may have 16384"
+            );
+            assert!(told.ends_with(&why), "{told}");
+        }
+        // That it can be trusted is looked at by `plan` itself.
+        let plan = plan((GATEWAY, DOCUMENT), (GATEWAY, &document));
+        assert_eq!(shown(&plan), fits.then_some(shortest));
+    }
+}
