@@ -19,6 +19,7 @@ use http_body::{Body, Frame, SizeHint};
 use crate::buffered::Buffered;
 use crate::inbox::Inbox;
 use crate::proxy::body::ResponseBody;
+use crate::proxy::stream::Stream;
 use crate::upstream::transport::CallError;
 use crate::waiting::Place;
 use crate::worker::Worker;
@@ -36,9 +37,17 @@ pub(crate) struct Backlog {
 
 /// A response's body whose bytes are counted until the client has taken them.
 pub(super) struct Sending {
-    body: ResponseBody,
+    body: Held,
     backlog: Rc<Backlog>,
     place: Option<Rc<Place>>,
+}
+
+/// Who has a response's body.
+enum Held {
+    /// hyper alone, which does not ask for more while the client takes nothing.
+    Alone(ResponseBody),
+    /// Its stream, too, which sends the rest of the request meanwhile.
+    Early(Rc<RefCell<ResponseBody>>),
 }
 
 /// Bytes of a response on their way through h2.
@@ -82,7 +91,15 @@ impl Backlog {
     }
 
     /// A response's body, counted.
-    pub(super) fn sending(self: &Rc<Self>, body: ResponseBody) -> Sending {
+    pub(super) fn sending(self: &Rc<Self>, body: ResponseBody, stream: &Stream) -> Sending {
+        let body = match body.is_early() {
+            false => Held::Alone(body),
+            true => {
+                let body = Rc::new(RefCell::new(body));
+                stream.responds_early(&body);
+                Held::Early(body)
+            }
+        };
         Sending {
             body,
             backlog: Rc::clone(self),
@@ -110,16 +127,25 @@ impl Body for Sending {
             backlog.worker.waiting.queue(place, cx.waker());
             return Poll::Pending;
         }
-        let polled = Pin::new(body).poll_frame(cx);
+        let polled = match body {
+            Held::Alone(body) => Pin::new(body).poll_frame(cx),
+            Held::Early(body) => Pin::new(&mut *body.borrow_mut()).poll_frame(cx),
+        };
         polled.map_ok(|frame| frame.map_data(|bytes| Piece::new(bytes, backlog)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        match &self.body {
+            Held::Alone(body) => body.is_end_stream(),
+            Held::Early(body) => body.borrow().is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        match &self.body {
+            Held::Alone(body) => body.size_hint(),
+            Held::Early(body) => body.borrow().size_hint(),
+        }
     }
 }
 

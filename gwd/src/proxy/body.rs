@@ -442,6 +442,17 @@ impl Download {
 }
 
 impl ResponseBody {
+    /// Whether its request is still being sent.
+    pub(crate) fn is_early(&self) -> bool {
+        match self {
+            Self::Own(..) => false,
+            Self::Download(download) => {
+                let sent = download.progress.as_ref();
+                sent.is_some_and(|sent| !sent.done.get()) && !download.is_end_stream()
+            }
+        }
+    }
+
     /// Sends what there is of the request's body, while the client takes nothing of the response:
     /// it may take none before it has sent all of it.
     pub(crate) fn send_upload(&mut self, cx: &mut Context<'_>) {

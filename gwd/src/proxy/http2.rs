@@ -135,8 +135,8 @@ fn answer_boxed(
     backlog: Rc<Backlog>,
 ) -> Pin<Box<impl Future<Output = Result<Response<Sending>, Infallible>>>> {
     Box::pin(async move {
-        let response = answer(stream, request.map(Incoming::Http2)).await;
-        Ok(response.map(|body| backlog.sending(body)))
+        let response = answer(Rc::clone(&stream), request.map(Incoming::Http2)).await;
+        Ok(response.map(|body| backlog.sending(body, &stream)))
     })
 }
 
@@ -321,7 +321,11 @@ where
                 {
                     return Poll::Ready(()); // dropped, the stream is reset
                 }
-                task.as_mut().poll(cx)
+                let polled = task.as_mut().poll(cx);
+                if polled.is_pending() {
+                    stream.send_upload(cx);
+                }
+                polled
             })
             .await;
         });

@@ -3,12 +3,14 @@
 //! Exchanges of one sequence follow each other, so that they share a deadline and a phase; an
 //! HTTP/2 connection has as many sequences as open streams, each of one exchange.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ops::Deref;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::task::Context;
 
 use crate::deadlines::Slot;
 use crate::inbox::Reading;
+use crate::proxy::body::ResponseBody;
 use crate::proxy::connection::Conn;
 use crate::proxy::tunnel::Tunnel;
 use crate::upstream::mirror::Copies;
@@ -59,6 +61,8 @@ pub(crate) struct Stream {
     pub(crate) upstream_timed_out: Cell<bool>,
     /// Bytes of the current request's body that were read.
     uploaded: Cell<u64>,
+    /// The response that has begun before its request has been sent; over HTTP/2 only.
+    early: RefCell<Weak<RefCell<ResponseBody>>>,
     /// Where the bytes of the request's body are counted while they wait; over HTTP/2 only.
     reading: Option<Reading>,
     /// There is one exchange only.
@@ -102,6 +106,7 @@ impl Stream {
             upstream_silent: Cell::new(false),
             upstream_timed_out: Cell::new(false),
             uploaded: Cell::new(0),
+            early: RefCell::default(),
             reading: None,
             single,
             phase: Cell::new(if single { Phase::Exchange } else { Phase::Idle }),
@@ -176,6 +181,19 @@ impl Stream {
     pub(crate) fn upload_moves(&self, now_ms: u64) {
         if self.phase.get() != Phase::Body || self.upstream_silent.get() {
             self.deadline.set(now_ms + self.stream_idle_ms());
+        }
+    }
+
+    /// A response begins while its request is still being sent.
+    pub(crate) fn responds_early(&self, body: &Rc<RefCell<ResponseBody>>) {
+        *self.early.borrow_mut() = Rc::downgrade(body);
+    }
+
+    /// Sends what there is of the request's body, while the client takes nothing of the response.
+    pub(crate) fn send_upload(&self, cx: &mut Context<'_>) {
+        let early = self.early.borrow().upgrade();
+        if let Some(body) = early {
+            body.borrow_mut().send_upload(cx);
         }
     }
 

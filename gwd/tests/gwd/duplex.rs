@@ -8,81 +8,122 @@ use bytes::Bytes;
 
 use crate::crowds::bare_upstream;
 use crate::fixture::*;
+use crate::http2::{Http2, to};
 use crate::http2_upstream::{Asked, Http2Upstream};
 
-/// More than sockets and buffers on the way hold, in each direction.
-const VOLUME: usize = 24 << 20;
+/// More than sockets and buffers on the way hold, in each direction; windows of HTTP/2 hold less.
+const OF_HTTP1: usize = 24 << 20;
+const OF_HTTP2: usize = 4 << 20;
 
-/// Sends a whole request before it looks for a response, as simple clients do; the response has
-/// begun long before.
-fn sends_all_and_then_takes_all(shop: &Shop) {
-    let served = shop.serve();
-    let mut stream = TcpStream::connect(served.address).unwrap();
-    stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let head = format!(
-        "POST /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {VOLUME}\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes()).unwrap();
-    stream
-        .write_all(&vec![b'u'; VOLUME])
-        .expect("the upload goes on though the response waits");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    assert!(answer.starts_with(b"HTTP/1.1 200 "));
-    let downloaded = answer.iter().filter(|byte| **byte == b'~').count();
-    assert_eq!(downloaded, VOLUME);
+/// A shop whose service reads and answers at once, and ends its answer when it has read all.
+struct Duplex {
+    shop: Shop,
+    uploaded: mpsc::Receiver<usize>,
+    _server: Option<Http2Upstream>,
+}
+
+impl Duplex {
+    fn over_http1(volume: usize) -> Self {
+        let (told, uploaded) = mpsc::channel();
+        let address = bare_upstream(move |mut stream| {
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                head.push(byte[0]);
+            }
+            let mut reading = stream.try_clone().unwrap();
+            let upload = std::thread::spawn(move || {
+                let mut body = vec![0; volume];
+                reading.read_exact(&mut body).map_or(0, |()| volume)
+            });
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {volume}\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            let _gone = stream.write_all(&vec![b'~'; volume - 1]);
+            // A response that has ended is the end of its upload.
+            told.send(upload.join().unwrap()).unwrap();
+            let _gone = stream.write_all(b"~");
+        });
+        let mut shop = shop(address, vec![op("POST", "/a")]);
+        shop.listener.http2 = true;
+        Self {
+            shop,
+            uploaded,
+            _server: None,
+        }
+    }
+
+    fn over_http2(volume: usize) -> Self {
+        let (told, uploaded) = mpsc::channel();
+        let upstream = Http2Upstream::start(move |_, asked: Asked| {
+            let told = told.clone();
+            async move {
+                let (request, mut respond) = asked;
+                let mut body = request.into_body();
+                let head = http::Response::new(());
+                let mut sending = respond.send_response(head, false).unwrap();
+                let most = Bytes::from(vec![b'~'; volume - 1]);
+                sending.send_data(most, false).unwrap();
+                let mut total = 0;
+                while let Some(Ok(data)) = body.data().await {
+                    total += data.len();
+                    body.flow_control().release_capacity(data.len()).unwrap();
+                }
+                told.send(total).unwrap();
+                let _gone = sending.send_data(Bytes::from_static(b"~"), true);
+            }
+        });
+        Self {
+            shop: upstream.behind(vec![op("POST", "/a")]),
+            uploaded,
+            _server: Some(upstream),
+        }
+    }
+
+    fn was_uploaded(&self, volume: usize) {
+        assert_eq!(self.uploaded.recv_timeout(PATIENCE), Ok(volume));
+    }
 }
 
 #[test]
 fn a_client_may_send_all_before_it_takes_anything() {
-    let (told, uploaded) = mpsc::channel();
-    let address = bare_upstream(move |mut stream| {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            head.push(byte[0]);
-        }
-        let mut reading = stream.try_clone().unwrap();
-        let upload = std::thread::spawn(move || {
-            let mut body = vec![0; VOLUME];
-            reading.read_exact(&mut body).is_ok()
-        });
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {VOLUME}\r\n\r\n");
+    for duplex in [Duplex::over_http1(OF_HTTP1), Duplex::over_http2(OF_HTTP1)] {
+        let served = duplex.shop.serve();
+        let mut stream = TcpStream::connect(served.address).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let head = format!(
+            "POST /a HTTP/1.1\r\nhost: h\r\nconnection: close\r\ncontent-length: {OF_HTTP1}\r\n\r\n"
+        );
         stream.write_all(head.as_bytes()).unwrap();
-        let _gone = stream.write_all(&vec![b'~'; VOLUME - 1]);
-        // A response that has ended is the end of its upload.
-        told.send(upload.join().unwrap()).unwrap();
-        let _gone = stream.write_all(b"~");
-    });
-    sends_all_and_then_takes_all(&shop(address, vec![op("POST", "/a")]));
-    assert_eq!(uploaded.recv_timeout(PATIENCE), Ok(true));
+        stream
+            .write_all(&vec![b'u'; OF_HTTP1])
+            .expect("the upload goes on though the response waits");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 "));
+        let downloaded = answer.iter().filter(|byte| **byte == b'~').count();
+        assert_eq!(downloaded, OF_HTTP1);
+        duplex.was_uploaded(OF_HTTP1);
+    }
 }
 
 #[test]
-fn so_it_may_where_the_upstream_speaks_http2() {
-    let (told, uploaded) = mpsc::channel();
-    let upstream = Http2Upstream::start(move |_, asked: Asked| {
-        let told = told.clone();
-        async move {
-            let (request, mut respond) = asked;
-            let mut body = request.into_body();
-            let mut sending = respond
-                .send_response(http::Response::new(()), false)
-                .unwrap();
-            sending
-                .send_data(Bytes::from(vec![b'~'; VOLUME - 1]), false)
-                .unwrap();
-            let mut total = 0;
-            while let Some(Ok(data)) = body.data().await {
-                total += data.len();
-                body.flow_control().release_capacity(data.len()).unwrap();
-            }
-            told.send(total).unwrap();
-            sending.send_data(Bytes::from_static(b"~"), true).unwrap();
-        }
-    });
-    sends_all_and_then_takes_all(&upstream.behind(vec![op("POST", "/a")]));
-    assert_eq!(uploaded.recv_timeout(PATIENCE), Ok(VOLUME));
+fn so_may_a_client_of_http2_on_one_stream() {
+    for duplex in [Duplex::over_http1(OF_HTTP2), Duplex::over_http2(OF_HTTP2)] {
+        let served = duplex.shop.serve();
+        let mut client = Http2::connect(served.address);
+        // Looks for the response when all has been sent: until then its window is shut.
+        let body = Bytes::from(vec![b'u'; OF_HTTP2]);
+        let mut request = to("POST", "/a");
+        let length = OF_HTTP2.to_string().parse().unwrap();
+        request.headers_mut().insert("content-length", length);
+        let begun = client.begin(request, Some(body));
+        let whole = client.end(begun).unwrap();
+        assert_eq!(
+            (whole.head.status().as_u16(), whole.body.len()),
+            (200, OF_HTTP2)
+        );
+        duplex.was_uploaded(OF_HTTP2);
+    }
 }
