@@ -342,7 +342,7 @@ impl<'r, 'a> Tables<'r, 'a> {
             let sides = (self.side(winner), self.side(loser));
             match surprise::overlap(&sides.0, &sides.1) {
                 Overlap::Silent => return,
-                Overlap::Captured => return captured(winner.operation, loser.operation, sink),
+                Overlap::Captured => return self.captured(winner, loser, sink),
                 Overlap::Ambiguous => {}
             }
             let winner = winner.operation;
@@ -351,8 +351,9 @@ impl<'r, 'a> Tables<'r, 'a> {
                     &AMBIGUOUS_TEMPLATE,
                     b.path_span,
                     format!(
-                        "`{}` and `{}` match some of the same requests",
-                        b.path, a.path
+                        "`{}` and {} match some of the same requests",
+                        b.path,
+                        self.shown(first, second)
                     ),
                 )
                 .label(format!(
@@ -383,6 +384,44 @@ impl<'r, 'a> Tables<'r, 'a> {
             }
         }
     }
+
+    /// A route's path; with its API where that is not the other's: two paths of the same text are
+    /// two findings.
+    fn shown(&self, route: &Route<'_>, other: &Route<'_>) -> String {
+        let path = &route.operation.path;
+        match route.api == other.api {
+            true => format!("`{path}`"),
+            false => format!("`{path}` of `{}`", self.apis[route.api].name),
+        }
+    }
+
+    /// The requests that both templates match are the loser's by the schemas of the parameters.
+    fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
+        let (winner, loser) = (winner_route.operation, loser_route.operation);
+        // Where the winner refuses what its schemas refuse, nobody can call the loser so.
+        let level = match winner.validation {
+            Validation::Block => Level::Error,
+            Validation::Off | Validation::Log => CAPTURED_BY_TEMPLATE.level,
+        };
+        sink.push(
+            Diagnostic::new(
+                &CAPTURED_BY_TEMPLATE,
+                loser.path_span,
+                format!(
+                    "requests that are valid for `{}` only go to {}",
+                    loser.path,
+                    self.shown(winner_route, loser_route)
+                ),
+            )
+            .label(format!(
+                "`{}` wins, and its parameters refuse them",
+                winner.key
+            ))
+            .related(winner.path_span, format!("`{}` is here", winner.path))
+            .help("give one of them another path, or this one a `priority`: schemas never route")
+            .level(level),
+        );
+    }
 }
 
 /// Whether all requests of one route, at its mount, are another's of a greater priority.
@@ -411,32 +450,6 @@ fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
             subset(own, other) && !beaten
         })
     })
-}
-
-/// The requests that both templates match are the loser's by the schemas of the parameters.
-fn captured(winner: &Operation, loser: &Operation, sink: &mut Sink) {
-    // Where the winner refuses what its schemas refuse, nobody can call the loser so.
-    let level = match winner.validation {
-        Validation::Block => Level::Error,
-        Validation::Off | Validation::Log => CAPTURED_BY_TEMPLATE.level,
-    };
-    sink.push(
-        Diagnostic::new(
-            &CAPTURED_BY_TEMPLATE,
-            loser.path_span,
-            format!(
-                "requests that are valid for `{}` only go to `{}`",
-                loser.path, winner.path
-            ),
-        )
-        .label(format!(
-            "`{}` wins, and its parameters refuse them",
-            winner.key
-        ))
-        .related(winner.path_span, format!("`{}` is here", winner.path))
-        .help("give one of them another path, or this one a `priority`: schemas never route")
-        .level(level),
-    );
 }
 
 /// Bytes of the shortest path that a template matches.

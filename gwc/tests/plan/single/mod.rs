@@ -133,7 +133,7 @@ pub(crate) fn lines(plan: &Plan) -> Vec<String> {
     plan.changes.iter().map(line).collect()
 }
 
-/// Documents that an edit is tried at before it is said to have no place.
+/// Documents that an edit is tried at, for each that is wanted, before it is said to have no place.
 const DOCUMENTS_MAX: usize = 40;
 
 /// Edits of every kind, so many of each.
@@ -141,7 +141,7 @@ pub(crate) fn cases(of_each: usize) -> Vec<(&'static str, u64, Case)> {
     let documents = documents();
     let mut cases = Vec::new();
     for kind in kinds() {
-        let seeds = 0..u64::try_from(DOCUMENTS_MAX + of_each).unwrap();
+        let seeds = 0..u64::try_from(DOCUMENTS_MAX * of_each).unwrap();
         let found = seeds.filter_map(|seed| {
             let hash = kind
                 .0
