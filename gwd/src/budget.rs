@@ -22,7 +22,9 @@ pub(crate) const HTTP1_BYTES: u64 = 48 << 10;
 pub(crate) const HTTP2_BYTES: u64 = 96 << 10;
 /// Bytes that a TLS handshake needs while it is made.
 pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;
-/// Parts of the memory, in percent: reading stops for who is not served yet, …
+/// Parts of the memory, in percent: idle connections give back what they hold, …
+const SCARCE: u64 = 70;
+/// … reading stops for who is not served yet, which keeps the rest below this, …
 const HIGH: u64 = 80;
 /// … requests and connections are turned away, …
 const FULL: u64 = 95;
@@ -260,7 +262,13 @@ impl Memory {
         (!self.is_above(HIGH)).then_some(share)
     }
 
-    /// Whether idle connections should give back what they hold.
+    /// Whether idle connections should give back what they hold: before others have to wait, for
+    /// while they do no more than that is ever taken.
+    pub(crate) fn is_scarce(&self) -> bool {
+        self.is_above(SCARCE)
+    }
+
+    /// Whether reading has to stop for who is not served yet.
     pub(crate) fn is_high(&self) -> bool {
         self.is_above(HIGH)
     }
@@ -407,15 +415,21 @@ mod tests {
     }
 
     #[test]
-    fn memory_stops_reading_at_80_and_sheds_at_95_percent() {
+    fn memory_is_given_back_from_70_reading_stops_at_80_and_it_sheds_at_95_percent() {
         let memory = Memory::of(1_000_000);
         memory.measured(100_000);
         let first = memory.take(600_000).unwrap();
-        assert!(!memory.is_high());
+        assert!(!memory.is_scarce());
+        let second = memory.take(50_000).unwrap();
         assert!(
-            memory.take(150_000).is_none(),
-            "100 + 600 + 150 is above 80 %"
+            memory.take(100_000).is_none(),
+            "100 + 600 + 50 + 100 is above 80 %"
         );
+        assert!(
+            memory.is_scarce() && !memory.is_high(),
+            "while somebody waits, idle connections give back what they hold"
+        );
+        drop(second);
         memory.measured(900_000);
         assert!(memory.is_high() && !memory.is_full());
         memory.measured(960_000);

@@ -328,7 +328,7 @@ impl Worker {
             self.left
                 .borrow_mut()
                 .retain(|_, (_, since_ms)| now_ms < *since_ms + LEFT_MS);
-            if self.draining_ms.get().is_some() || self.shared.budgets.memory.is_high() {
+            if self.draining_ms.get().is_some() || self.shared.budgets.memory.is_scarce() {
                 self.deadlines.wake_all();
             }
         }

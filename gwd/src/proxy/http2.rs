@@ -236,7 +236,7 @@ impl<'c> Watch<'c> {
         }
         let expired = self.deadline.expired();
         // Looked at once a second then.
-        let memory_wanted = self.conn.worker.shared.budgets.memory.is_high();
+        let memory_wanted = self.conn.worker.shared.budgets.memory.is_scarce();
         if !expired && !memory_wanted && !self.conn.ending() {
             return false;
         }

@@ -262,7 +262,7 @@ impl Stream {
     }
 
     fn park_ms(&self) -> u64 {
-        match self.worker.shared.budgets.memory.is_high() {
+        match self.worker.shared.budgets.memory.is_scarce() {
             true => PARK_WANTED_MS,
             false => PARK_MS,
         }
