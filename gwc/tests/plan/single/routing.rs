@@ -50,9 +50,15 @@ pub(super) const KINDS: &[Kind] = &[
         let moved = case.old.at(&path);
         let paths = case.new.api["paths"].as_object_mut()?;
         let item = paths.remove(&path)?;
-        paths.insert(format!("/renamed-here{path}/and-there"), item);
+        let new = format!("/renamed-here{path}/and-there");
+        paths.insert(new.clone(), item);
         case.expect_each("routing added requests-added route", &moved);
         case.expect_each("routing removed requests-removed route", &moved);
+        let path = |one: Operation| Operation {
+            path: new.clone(),
+            ..one
+        };
+        let moved: Vec<Operation> = moved.into_iter().map(path).collect();
         exposed(case, &moved);
         Some(())
     }),
@@ -93,7 +99,12 @@ pub(super) const KINDS: &[Kind] = &[
         if all.iter().any(|one| one.method == "head") {
             return None;
         }
-        case.new.extension(&hidden)["internal"] = true.into();
+        let own = case.new.extension(&hidden);
+        if own.get("public").is_some() {
+            return None;
+        }
+        own["internal"] = true.into();
+        case.hides_schemas = true;
         case.expect_of("routing removed operation-removed route", &[hidden]);
         Some(())
     }),
@@ -104,7 +115,12 @@ pub(super) const KINDS: &[Kind] = &[
         if all.iter().any(|one| one.method == "head") {
             return None;
         }
-        case.old.extension(&hidden)["internal"] = true.into();
+        let own = case.old.extension(&hidden);
+        if own.get("public").is_some() {
+            return None;
+        }
+        own["internal"] = true.into();
+        case.hides_schemas = true;
         let out = [hidden];
         case.expect_each("routing added operation-added route", &out);
         exposed(case, &out);
