@@ -22,7 +22,7 @@ pub(crate) const HTTP1_BYTES: u64 = 48 << 10;
 pub(crate) const HTTP2_BYTES: u64 = 96 << 10;
 /// Bytes that a TLS handshake needs while it is made.
 pub(crate) const HANDSHAKE_BYTES: u64 = 64 << 10;
-/// Parts of the memory, in percent: idle connections give back what they hold, …
+/// Parts of the memory, in percent: where others wait, idle connections give back what they hold, …
 const SCARCE: u64 = 70;
 /// … reading stops for who is not served yet, which keeps the rest below this, …
 const HIGH: u64 = 80;
@@ -102,7 +102,12 @@ pub(crate) struct Memory {
     /// What the process holds when no connection is active.
     base: AtomicU64,
     measured: AtomicU64,
+    /// Connections that wait for some.
+    waiting: AtomicU64,
 }
+
+/// A connection that waits for memory.
+pub(crate) struct Needy<'m>(&'m Memory);
 
 /// Connections by address.
 #[derive(Debug)]
@@ -248,6 +253,7 @@ impl Memory {
             buffered: Budget::of(u64::MAX),
             base: AtomicU64::new(0),
             measured: AtomicU64::new(0),
+            waiting: AtomicU64::new(0),
         })
     }
 
@@ -262,10 +268,16 @@ impl Memory {
         (!self.is_above(HIGH)).then_some(share)
     }
 
-    /// Whether idle connections should give back what they hold: before others have to wait, for
-    /// while they do no more than that is ever taken.
+    /// Somebody waits for some, until what is returned is dropped.
+    pub(crate) fn waits(&self) -> Needy<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Needy(self)
+    }
+
+    /// Whether idle connections should give back what they hold. While somebody waits for memory
+    /// that is so below [`HIGH`], too: more is never taken then.
     pub(crate) fn is_scarce(&self) -> bool {
-        self.is_above(SCARCE)
+        self.is_high() || self.waiting.load(Ordering::Relaxed) > 0 && self.is_above(SCARCE)
     }
 
     /// Whether reading has to stop for who is not served yet.
@@ -322,6 +334,12 @@ impl Memory {
             return false;
         }
         self.used() > self.max / 100 * percent && self.held() > self.max / 100 * FLOOR
+    }
+}
+
+impl Drop for Needy<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -425,10 +443,14 @@ mod tests {
             memory.take(100_000).is_none(),
             "100 + 600 + 50 + 100 is above 80 %"
         );
+        assert!(!memory.is_scarce(), "nobody waits");
+        let waits = memory.waits();
         assert!(
             memory.is_scarce() && !memory.is_high(),
             "while somebody waits, idle connections give back what they hold"
         );
+        drop(waits);
+        assert!(!memory.is_scarce());
         drop(second);
         memory.measured(900_000);
         assert!(memory.is_high() && !memory.is_full());

@@ -6,10 +6,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
+use serde_json::json;
 use tokio::sync::oneshot;
+
+use crate::telemetry::program::{Level, event};
 
 /// Pieces of work that wait at most.
 const WAITING_MAX: usize = 1_024;
@@ -20,7 +23,7 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug)]
 pub(crate) struct Compute {
     threads: usize,
-    jobs: OnceLock<SyncSender<Job>>,
+    jobs: Mutex<Option<SyncSender<Job>>>,
 }
 
 impl Compute {
@@ -28,7 +31,7 @@ impl Compute {
     pub(crate) fn new(threads: usize) -> Self {
         Self {
             threads: threads.max(1),
-            jobs: OnceLock::new(),
+            jobs: Mutex::default(),
         }
     }
 
@@ -46,25 +49,39 @@ impl Compute {
                 let _gone = done.send(result);
             }
         });
-        let jobs = self.jobs.get_or_init(|| begin(self.threads));
-        jobs.try_send(job).ok()?;
+        self.jobs()?.try_send(job).ok()?;
         result.await.ok()
+    }
+
+    /// The queue; none where the system has no thread for it, which is tried anew with the next
+    /// piece.
+    fn jobs(&self) -> Option<SyncSender<Job>> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if jobs.is_none() {
+            *jobs = begin(self.threads);
+        }
+        jobs.clone()
     }
 }
 
-/// Begins the threads; they end with the last sender.
-fn begin(threads: usize) -> SyncSender<Job> {
+/// Begins the threads, one at least; they end with the last sender.
+fn begin(threads: usize) -> Option<SyncSender<Job>> {
     let (sender, jobs) = sync_channel(WAITING_MAX);
     let jobs = Arc::new(Mutex::new(jobs));
-    for _ in 0..threads {
+    let begun = (0..threads).map(|_| {
         let jobs = Arc::clone(&jobs);
-        let begun = thread::Builder::new()
-            .name("gwd-compute".into())
-            .spawn(move || work(&jobs));
-        // The system has no thread left: the others do it, and where there is none, `run` says so.
-        drop(begun);
+        let thread = thread::Builder::new().name("gwd-compute".into());
+        thread.spawn(move || work(&jobs))
+    });
+    let begun = begun.filter(Result::is_ok).count();
+    if begun < threads {
+        event(
+            Level::Warn,
+            "the system has too few threads for handshakes with RSA",
+            json!({"wanted": threads, "begun": begun, "help": "raise the limit of threads (`pids.max`, `ulimit -u`)"}),
+        );
     }
-    sender
+    (begun > 0).then_some(sender)
 }
 
 fn work(jobs: &Mutex<Receiver<Job>>) {

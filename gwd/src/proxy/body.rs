@@ -169,7 +169,11 @@ impl Upload {
             let now_ms = shared.clock.now_ms();
             let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
             self.pace.moved(bytes, now_ms, &shared.patience);
-            self.stream.upload_moves(now_ms);
+            match self.stream.response_waits() {
+                // Whoever sends as fast as it has to may take the response later.
+                true => self.stream.deadline.set(self.pace.waits(now_ms)),
+                false => self.stream.upload_moves(now_ms),
+            }
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -189,8 +193,12 @@ impl Upload {
             if let Some(copies) = &self.copies {
                 copies.send();
             }
-            let now_ms = self.stream.worker.shared.clock.now_ms();
-            self.stream.upload_ends(now_ms, self.timeout_ms);
+            let shared = &self.stream.worker.shared;
+            let now_ms = shared.clock.now_ms();
+            match self.stream.response_waits() {
+                true => self.stream.deadline.set(now_ms + shared.patience.grace_ms),
+                false => self.stream.upload_ends(now_ms, self.timeout_ms),
+            }
         }
     }
 }
@@ -332,6 +340,7 @@ impl Download {
             }
             Poll::Ready(Some(Ok(mut frame))) => {
                 let _passed = fault::point("exchange.body");
+                self.record.stream().upstream_timed_out.set(false);
                 if let Some(data) = frame.data_ref() {
                     self.record.bytes_out += data.len() as u64;
                 }
@@ -436,6 +445,9 @@ impl Download {
         let now_ns = self.record.now_ns();
         if self.progress.as_ref().is_none_or(|sent| sent.done.get()) {
             lease.give_back(&mut self.incoming, now_ns / 1_000_000);
+        } else {
+            // Nobody wants the rest of the request.
+            self.incoming = transport::Incoming::Gone;
         }
         self.record.finish_at(now_ns);
     }

@@ -90,10 +90,12 @@ enum Spoken {
 
 /// Waits until there is memory for an active connection; none where the deadline passes first.
 pub(crate) async fn room(conn: &Conn, bytes: u64, deadline: &Slot) -> Option<Share> {
-    let mut place = None;
-    let waited = poll_fn(|cx| match conn.worker.shared.budgets.memory.take(bytes) {
+    let (mut place, mut waits) = (None, None);
+    let memory = &conn.worker.shared.budgets.memory;
+    let waited = poll_fn(|cx| match memory.take(bytes) {
         Some(share) => Poll::Ready(share),
         None => {
+            waits.get_or_insert_with(|| memory.waits());
             conn.worker.waiting.queue(&mut place, cx.waker());
             Poll::Pending
         }
@@ -139,12 +141,18 @@ async fn handshake(
         worker.counters().shed(Shed::Handshakes);
         return None;
     };
+    let signing = Cell::new(false);
     let shaken = {
-        let mut shaken = pin!(tls::accept(stream, door, &worker.shared.compute));
+        let compute = &worker.shared.compute;
+        let mut shaken = pin!(tls::accept(stream, door, compute, &signing));
+        let mut was_signing = false;
         loop {
             deadline.set(until_ms.min(now_ms() + PRESSED_MS));
             let shaken = in_time(&deadline, shaken.as_mut()).await;
-            if shaken.is_some() || turns.are_awaited() || now_ms() >= until_ms {
+            // A second in which the gateway had a part is not the client's.
+            let is_signing = signing.get();
+            let slow = !std::mem::replace(&mut was_signing, is_signing) && !is_signing;
+            if shaken.is_some() || slow && turns.are_awaited() || now_ms() >= until_ms {
                 break shaken;
             }
         }

@@ -176,12 +176,14 @@ impl Stream {
         }
     }
 
-    /// More of the request's body came. While the client is slow to take the response, it is that
-    /// which counts.
+    /// Whether the client has more of a response to take.
+    pub(crate) fn response_waits(&self) -> bool {
+        self.phase.get() == Phase::Body && !self.upstream_silent.get()
+    }
+
+    /// More of the request's body came, and no response waits for the client.
     pub(crate) fn upload_moves(&self, now_ms: u64) {
-        if self.phase.get() != Phase::Body || self.upstream_silent.get() {
-            self.deadline.set(now_ms + self.stream_idle_ms());
-        }
+        self.deadline.set(now_ms + self.stream_idle_ms());
     }
 
     /// A response begins while its request is still being sent.

@@ -1,5 +1,6 @@
 //! The handshake with a client.
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -58,7 +59,8 @@ pub(crate) struct Failed {
     pub(crate) stream: TcpStream,
 }
 
-/// Makes the handshake; the caller watches the time.
+/// Makes the handshake; the caller watches the time. `signing` tells when it is the gateway's turn,
+/// for which the client cannot be blamed.
 ///
 /// # Errors
 /// What became of it, and the connection, on which the alert has been sent.
@@ -66,12 +68,16 @@ pub(crate) async fn accept(
     stream: TcpStream,
     door: &Door,
     compute: &Compute,
+    signing: &Cell<bool>,
 ) -> Result<(TlsStream<TcpStream>, TlsFacts, Outcome), Failed> {
     let (admission, config) = door.config();
     let shaken = if door.has_rsa() {
         let (hello, stream) = hello(stream).await?;
-        if door.signs_with_rsa(&hello.client_hello()) {
-            signed_elsewhere(hello, stream, config, compute).await?
+        if door.may_sign_with_rsa(&hello.client_hello()) {
+            signing.set(true);
+            let signed = signed_elsewhere(hello, stream, config, compute).await;
+            signing.set(false);
+            signed?
         } else {
             StartHandshake::from_parts(hello, stream).into_stream(config)
         }

@@ -332,9 +332,10 @@ impl Door {
         }
     }
 
-    /// Whether what is said in a handshake is signed with RSA, which takes a multiple of the time.
-    fn signs_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
-        self.chooser.signs_with_rsa(hello)
+    /// Whether what is said in a handshake may be signed with RSA, which takes a multiple of the
+    /// time.
+    fn may_sign_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
+        self.chooser.may_sign_with_rsa(hello)
     }
 
     /// Whether any of its keys is one of RSA.

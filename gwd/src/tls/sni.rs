@@ -61,16 +61,19 @@ impl Chooser {
     }
 
     /// The certificate for a name that a client with these abilities can check.
-    fn for_client(&self, hello: &ClientHello<'_>) -> Option<Arc<Pair>> {
+    fn for_client(&self, hello: &ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let chosen = self.choose(hello.server_name());
         let schemes = hello.signature_schemes();
         let able = |pair: &&Arc<Pair>| pair.key.key.choose_scheme(schemes).is_some();
-        chosen.iter().find(able).or(chosen.first()).cloned()
+        let pair = chosen.iter().find(able).or(chosen.first())?;
+        Some(Arc::clone(&pair.key))
     }
 
-    /// Whether a client is answered with a signature of RSA.
-    pub(super) fn signs_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
-        self.for_client(hello).is_some_and(|pair| pair.is_rsa())
+    /// Whether a client may be answered with a signature of RSA. Which of several certificates it
+    /// gets depends on what else is agreed on.
+    pub(super) fn may_sign_with_rsa(&self, hello: &ClientHello<'_>) -> bool {
+        let chosen = self.choose(hello.server_name());
+        chosen.iter().any(|pair| pair.is_rsa())
     }
 
     /// Whether any certificate is one of RSA.
@@ -81,7 +84,7 @@ impl Chooser {
 
 impl ResolvesServerCert for Chooser {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.for_client(&hello).map(|pair| Arc::clone(&pair.key))
+        self.for_client(&hello)
     }
 }
 

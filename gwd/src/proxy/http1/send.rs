@@ -235,7 +235,7 @@ impl Sending {
                 }
             }
             let flushed = wire.poll_flush(cx, &mut self.piece);
-            if flushed.is_pending() {
+            if flushed.is_pending() && !self.ended {
                 self.body.send_upload(cx);
             }
             ready!(flushed).map_err(|_| CutShort)?;
