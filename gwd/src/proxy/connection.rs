@@ -32,7 +32,7 @@ use crate::proxy::{http1, http2, respond};
 use crate::spread::Weight;
 use crate::telemetry::process::Shed;
 use crate::tls::Door;
-use crate::tls::accept::{self as tls, TlsFacts};
+use crate::tls::accept::{self as tls, Signing, TlsFacts};
 use crate::tls::turns::PRESSED_MS;
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
@@ -141,17 +141,22 @@ async fn handshake(
         worker.counters().shed(Shed::Handshakes);
         return None;
     };
-    let signing = Cell::new(false);
+    let signing = Cell::new(Signing::Not);
     let shaken = {
         let compute = &worker.shared.compute;
         let mut shaken = pin!(tls::accept(stream, door, compute, &signing));
-        let mut was_signing = false;
         loop {
             deadline.set(until_ms.min(now_ms() + PRESSED_MS));
             let shaken = in_time(&deadline, shaken.as_mut()).await;
             // A second in which the gateway had a part is not the client's.
-            let is_signing = signing.get();
-            let slow = !std::mem::replace(&mut was_signing, is_signing) && !is_signing;
+            let slow = match signing.get() {
+                Signing::Not => true,
+                Signing::Now => false,
+                Signing::Done => {
+                    signing.set(Signing::Not);
+                    false
+                }
+            };
             if shaken.is_some() || slow && turns.are_awaited() || now_ms() >= until_ms {
                 break shaken;
             }

@@ -52,6 +52,16 @@ const OVERLOADED: Outcome = Outcome {
     version: "",
 };
 
+/// Whether the client is waited for, or what is signed for it on other threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signing {
+    /// The client is.
+    Not,
+    Now,
+    /// Since the last look the client is again.
+    Done,
+}
+
 /// A handshake that came to nothing.
 pub(crate) struct Failed {
     pub(crate) outcome: Outcome,
@@ -59,8 +69,7 @@ pub(crate) struct Failed {
     pub(crate) stream: TcpStream,
 }
 
-/// Makes the handshake; the caller watches the time. `signing` tells when it is the gateway's turn,
-/// for which the client cannot be blamed.
+/// Makes the handshake; the caller watches the time, for which `signing` tells how it stands.
 ///
 /// # Errors
 /// What became of it, and the connection, on which the alert has been sent.
@@ -68,15 +77,15 @@ pub(crate) async fn accept(
     stream: TcpStream,
     door: &Door,
     compute: &Compute,
-    signing: &Cell<bool>,
+    signing: &Cell<Signing>,
 ) -> Result<(TlsStream<TcpStream>, TlsFacts, Outcome), Failed> {
     let (admission, config) = door.config();
     let shaken = if door.has_rsa() {
         let (hello, stream) = hello(stream).await?;
         if door.may_sign_with_rsa(&hello.client_hello()) {
-            signing.set(true);
+            signing.set(Signing::Now);
             let signed = signed_elsewhere(hello, stream, config, compute).await;
-            signing.set(false);
+            signing.set(Signing::Done);
             signed?
         } else {
             StartHandshake::from_parts(hello, stream).into_stream(config)
