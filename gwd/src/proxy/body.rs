@@ -169,11 +169,7 @@ impl Upload {
             let now_ms = shared.clock.now_ms();
             let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
             self.pace.moved(bytes, now_ms, &shared.patience);
-            match self.stream.response_waits() {
-                // Whoever sends as fast as it has to may take the response later.
-                true => self.stream.deadline.set(self.pace.waits(now_ms)),
-                false => self.stream.upload_moves(now_ms),
-            }
+            self.stream.upload_moves(bytes, now_ms);
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -474,6 +470,11 @@ impl ResponseBody {
         let sent = catch_unwind(AssertUnwindSafe(|| download.incoming.send_upload(cx)));
         if sent.is_err() {
             download.broken = Some(CallError::Panicked);
+        }
+        // Whoever sends as fast as it has to may take the response later.
+        match download.record.stream().take_uploaded_meanwhile() {
+            0 => {}
+            bytes => download.waits_for_client(bytes),
         }
     }
 }

@@ -61,6 +61,8 @@ pub(crate) struct Stream {
     pub(crate) upstream_timed_out: Cell<bool>,
     /// Bytes of the current request's body that were read.
     uploaded: Cell<u64>,
+    /// Those of them that came while a response waited for the client, until they are told to it.
+    uploaded_meanwhile: Cell<u64>,
     /// The response that has begun before its request has been sent; over HTTP/2 only.
     early: RefCell<Weak<RefCell<ResponseBody>>>,
     /// Where the bytes of the request's body are counted while they wait; over HTTP/2 only.
@@ -106,6 +108,7 @@ impl Stream {
             upstream_silent: Cell::new(false),
             upstream_timed_out: Cell::new(false),
             uploaded: Cell::new(0),
+            uploaded_meanwhile: Cell::new(0),
             early: RefCell::default(),
             reading: None,
             single,
@@ -141,6 +144,7 @@ impl Stream {
         self.upstream_silent.set(false);
         self.upstream_timed_out.set(false);
         self.uploaded.set(0);
+        self.uploaded_meanwhile.set(0);
     }
 
     /// Bytes are there, or seem to be: where they are no request, it is soon quiet again.
@@ -181,9 +185,20 @@ impl Stream {
         self.phase.get() == Phase::Body && !self.upstream_silent.get()
     }
 
-    /// More of the request's body came, and no response waits for the client.
-    pub(crate) fn upload_moves(&self, now_ms: u64) {
-        self.deadline.set(now_ms + self.stream_idle_ms());
+    /// More of the request's body came. While the client has a response to take, it is the pace of
+    /// that which counts, and these bytes are a part of it.
+    pub(crate) fn upload_moves(&self, bytes: u64, now_ms: u64) {
+        match self.response_waits() {
+            true => self
+                .uploaded_meanwhile
+                .set(self.uploaded_meanwhile.get() + bytes),
+            false => self.deadline.set(now_ms + self.stream_idle_ms()),
+        }
+    }
+
+    /// The bytes that the client sent while it had a response to take, since the last look.
+    pub(crate) fn take_uploaded_meanwhile(&self) -> u64 {
+        self.uploaded_meanwhile.take()
     }
 
     /// A response begins while its request is still being sent.
