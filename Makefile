@@ -72,13 +72,9 @@ tools:
 		python3 -c "import $${library%%:*}" 2>/dev/null || python3 -m pip install -q $${library##*:} >/dev/null 2>&1 || true; \
 	done
 
-# The demo is one of the tests (tests/tests/demo.rs); the last line is the runner's own.
+# The demo is one of the tests (tests/tests/demo.rs). The last line counts passed, failed and skipped.
 test: tools fmt-check check-arrows clippy bins
-	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
-		set -x; $(CARGO) nextest run --locked --workspace --no-fail-fast; \
-	else \
-		set -x; $(CARGO) test --locked --workspace --no-fail-fast; \
-	fi
+	@CARGO='$(CARGO)' tests/run
 
 # The slow suites too: GWC_TEST_FULL switches them on inside the same tests.
 test-full: export GWC_TEST_FULL = 1

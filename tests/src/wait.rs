@@ -24,9 +24,3 @@ pub fn within<T>(patience: Duration, mut ask: impl FnMut() -> Option<T>) -> Opti
         std::thread::sleep(PAUSE);
     }
 }
-
-/// Whether the slow tests run, too.
-#[must_use]
-pub fn full() -> bool {
-    std::env::var_os("GWC_TEST_FULL").is_some_and(|value| value == "1")
-}

@@ -8,7 +8,7 @@ use e2e::binaries;
 #[test]
 fn a_request_costs_no_more_instructions_than_before() {
     if Command::new("valgrind").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no valgrind; `make tools` installs it where that is allowed");
+        prerequisite::skip("there is no valgrind; `make tools` installs it where that is allowed");
         return;
     }
     let done = Command::new(binaries::workspace().join("bench/instructions"))

@@ -252,7 +252,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
 #[test]
 fn routes_that_contend_are_told_as_brute_force_finds_them() {
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let full = prerequisite::is_full();
     let all = requests();
     let mut dice = Dice(11);
     let mut said_of: std::collections::BTreeMap<&str, usize> = Default::default();

@@ -13,7 +13,7 @@ use gwc::output::{Report, concise, human};
 use gwc::project::files::Files;
 use gwc::syntax::Limits;
 
-use crate::corpus;
+use prerequisite::corpus;
 
 /// More than the largest document takes on a machine that does something else as well.
 const TIME_MAX: Duration = Duration::from_secs(20);
@@ -197,10 +197,8 @@ fn watched(whole: bool, compile: impl FnOnce() -> Compiled) -> Result<Vec<&'stat
 
 #[test]
 fn one_random_edit_never_breaks_the_compiler() {
-    let Some(corpus) = corpus::folder() else {
-        return;
-    };
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let corpus = corpus::folder();
+    let full = prerequisite::is_full();
     let given = std::env::var("GWC_TEST_SEED")
         .ok()
         .and_then(|seed| seed.parse().ok());
@@ -235,10 +233,8 @@ fn one_random_edit_never_breaks_the_compiler() {
 
 #[test]
 fn one_random_edit_in_one_of_many_files_never_breaks_the_compiler() {
-    let Some(corpus) = corpus::folder() else {
-        return;
-    };
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let corpus = corpus::folder();
+    let full = prerequisite::is_full();
     let root = corpus.join("specs/digitalocean/specification");
     let document = "DigitalOcean-public.v2.yaml";
     let mut names = Vec::new();

@@ -5,7 +5,6 @@ mod baseline;
 mod broken;
 mod conformance;
 mod contests;
-mod corpus;
 mod dice;
 mod editors;
 mod edits;

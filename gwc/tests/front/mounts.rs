@@ -226,7 +226,7 @@ fn document(api: &Api) -> String {
 
 #[test]
 fn several_apis_at_several_mounts_are_told_as_brute_force_finds_them() {
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let full = prerequisite::is_full();
     let paths = paths();
     let mut dice = Dice(3);
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();

@@ -137,7 +137,7 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 
 #[test]
 fn overlaps_are_told_as_brute_force_finds_them() {
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let full = prerequisite::is_full();
     let mut dice = Dice(7);
     let mut wrong = Vec::new();
     let mut kinds: BTreeSet<&str> = BTreeSet::new();

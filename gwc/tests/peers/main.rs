@@ -1,8 +1,6 @@
 //! Our readers against other people's: YAML, JSON, OpenAPI. One binary, because these parsers are
 //! there for nothing else.
 
-#[path = "../front/corpus.rs"]
-mod corpus;
 mod json;
 mod openapi;
 mod random;

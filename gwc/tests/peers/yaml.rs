@@ -9,10 +9,10 @@ mod events;
 
 use std::path::{Path, PathBuf};
 
-use crate::corpus;
 use crate::random::Random;
 use crate::value::{difference, ours};
 use events::{libyaml, saphyr, tree};
+use prerequisite::corpus;
 
 /// A parser: events of a text, or why not.
 type Peer = (&'static str, fn(&str) -> Result<Vec<events::Event>, String>);
@@ -39,8 +39,8 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
 
 #[test]
 fn every_document_of_the_corpus_gives_the_same_tree_as_two_other_parsers() {
-    let Some(root) = corpus::folder() else { return };
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let root = corpus::folder();
+    let full = prerequisite::is_full();
     let mut files = Vec::new();
     for folder in ["specs", "conformance", "broken", "oasdiff", "history"] {
         let history = folder == "history";
@@ -123,7 +123,7 @@ pub(crate) fn documents(folder: &Path, files: &mut Vec<PathBuf>, few: bool) {
 
 #[test]
 fn generated_documents_give_the_same_tree_as_two_other_parsers() {
-    let count = if std::env::var_os("GWC_TEST_FULL").is_some() {
+    let count = if prerequisite::is_full() {
         100_000
     } else {
         2_000

@@ -252,7 +252,7 @@ fn built(requirement: &[Vec<Use>], verifiers: &[Verifier]) -> Who {
 
 #[test]
 fn the_order_of_requirements_agrees_with_every_caller() {
-    let pairs = if std::env::var_os("GWC_TEST_FULL").is_some() {
+    let pairs = if prerequisite::is_full() {
         400_000
     } else {
         100_000

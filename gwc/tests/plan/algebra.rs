@@ -41,7 +41,7 @@ pub(crate) const HOSTS: [(&str, [&str; 3]); 3] = [
 
 /// How many pairs of tables are compared.
 fn pairs() -> u64 {
-    if std::env::var_os("GWC_TEST_FULL").is_some() {
+    if prerequisite::is_full() {
         100_000
     } else {
         10_000

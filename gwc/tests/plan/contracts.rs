@@ -287,11 +287,7 @@ const EDITS: &[(&str, &str)] = &[
 #[test]
 fn no_single_edit_of_a_contract_is_silent() {
     let mut dice = Dice::new(11);
-    let rounds = if std::env::var_os("GWC_TEST_FULL").is_some() {
-        2_000
-    } else {
-        150
-    };
+    let rounds = if prerequisite::is_full() { 2_000 } else { 150 };
     for round in 0..rounds {
         let (from, to) = dice.pick(EDITS);
         let places: Vec<usize> = DOCUMENT.match_indices(from).map(|(at, _)| at).collect();

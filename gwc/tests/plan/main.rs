@@ -3,8 +3,6 @@
 mod access;
 mod algebra;
 mod contracts;
-#[path = "../front/corpus.rs"]
-mod corpus;
 mod declared;
 mod dice;
 mod edits;

@@ -15,10 +15,6 @@ use crate::http2::{Http2, to};
 use crate::slow_clients::Files;
 use crate::world::{Process, World, numbered};
 
-fn full() -> bool {
-    std::env::var_os("GWC_TEST_FULL").is_some()
-}
-
 /// The most memory that a process has had, in bytes.
 pub(crate) fn peak_bytes(gwd: &Process) -> u64 {
     let status = std::fs::read_to_string(gwd.root().with_file_name("status")).unwrap();
@@ -72,7 +68,7 @@ impl Drop for Crowd {
 /// Clients that ask and stay, stop in the middle of a head, or only say that they speak HTTP/2.
 #[test]
 fn a_crowd_under_a_bounded_memory_is_served_as_far_as_it_goes_and_the_process_lives() {
-    let (crowds, each, memory) = if full() {
+    let (crowds, each, memory) = if prerequisite::is_full() {
         (2, 10_000, 256)
     } else {
         (1, 1_500, 64)
@@ -89,7 +85,7 @@ fn a_crowd_under_a_bounded_memory_is_served_as_far_as_it_goes_and_the_process_li
         .map(|_| Crowd::start(gwd.public(), each))
         .collect();
     let Some(mut crowd) = started.into_iter().collect::<Option<Vec<_>>>() else {
-        eprintln!("SKIPPED: there is no python3");
+        prerequisite::skip("there is no python3");
         return;
     };
     let mut totals = [0; 3];
@@ -113,7 +109,11 @@ fn a_crowd_under_a_bounded_memory_is_served_as_far_as_it_goes_and_the_process_li
     assert!(served * 10 >= asked.min(places / 2) * 9, "{told}");
     let peak = peak_bytes(&gwd);
     // A machine that is busy with other tests measures late.
-    let late = if full() { 0 } else { memory / 8 };
+    let late = if prerequisite::is_full() {
+        0
+    } else {
+        memory / 8
+    };
     assert!(
         peak <= (memory + late) << 20,
         "{} MiB at most; {told}",
@@ -284,7 +284,11 @@ pub(crate) fn bare_upstream(serve: impl Fn(TcpStream) + Send + Sync + 'static) -
 
 /// Bytes that a test sends and takes.
 fn volume() -> u64 {
-    if full() { 2 << 30 } else { 256 << 20 }
+    if prerequisite::is_full() {
+        2 << 30
+    } else {
+        256 << 20
+    }
 }
 
 #[test]

@@ -387,7 +387,7 @@ fn each_address_of_a_targets_name_gets_requests_and_together_they_have_its_weigh
 #[test]
 fn a_name_has_its_ipv6_addresses_where_it_has_no_others() {
     let Ok(listener) = TcpListener::bind("[::1]:0") else {
-        eprintln!("skipped: there is no IPv6 here");
+        prerequisite::skip("there is no IPv6 here");
         return;
     };
     let host = host_on(listener);

@@ -80,7 +80,7 @@ fn cells(told: &str) -> (Vec<String>, String) {
 
 #[test]
 fn no_request_is_understood_that_another_server_does_not_see() {
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let full = prerequisite::is_full();
     let messages = if full { 6_000 } else { 400 };
     let (_upstream, served) = telling();
     let (hyper, gateway) = (hyper_alone(), served.address);

@@ -274,7 +274,7 @@ fn different(upstream: std::net::SocketAddr, number: u32) -> Shop {
 fn thousands_of_versions_leave_nothing_behind() {
     const INSIDE: &str = "GWD_TEST_VERSIONS";
     const FIRST: u32 = 200;
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let full = prerequisite::is_full();
     let total: u32 = if full { 20_000 } else { 2_000 };
     // Memory is a process's, and this one's is other tests', too.
     if std::env::var_os(INSIDE).is_none() {

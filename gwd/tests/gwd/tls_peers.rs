@@ -99,7 +99,7 @@ fn there_is_no_renegotiation_and_no_early_data() {
 /// A minute's work: with the slow suites only.
 #[test]
 fn testssl_finds_nothing() {
-    if std::env::var_os("GWC_TEST_FULL").is_none() {
+    if !prerequisite::slow("testssl takes a minute") {
         return;
     }
     let upstream = Upstream::saying("ok");
@@ -122,7 +122,7 @@ fn testssl_finds_nothing() {
         .stdin(Stdio::null())
         .output();
     if ended.is_err() {
-        eprintln!("SKIPPED: there is no testssl; apt installs testssl.sh");
+        prerequisite::skip("there is no testssl; apt installs testssl.sh");
         return;
     }
     let text = std::fs::read_to_string(&found).unwrap();

@@ -110,13 +110,34 @@ fn every_arrow_points_one_way() {
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("diag", &[][..]),
         ("fault", &[]),
+        ("prerequisite", &[]),
         ("policy", &["diag"]),
-        ("bundle", &["fault", "policy"]),
+        ("bundle", &["fault", "policy", "prerequisite"]),
         ("engine", &["policy", "bundle"]),
-        ("gwc", &["diag", "fault", "policy", "bundle", "engine"]),
-        ("gwd", &["fault", "http1", "policy", "bundle", "engine"]),
+        (
+            "gwc",
+            &[
+                "diag",
+                "fault",
+                "policy",
+                "bundle",
+                "engine",
+                "prerequisite",
+            ],
+        ),
+        (
+            "gwd",
+            &[
+                "fault",
+                "http1",
+                "policy",
+                "bundle",
+                "engine",
+                "prerequisite",
+            ],
+        ),
         ("http1", &[]),
-        ("e2e", &[]),
+        ("e2e", &["prerequisite"]),
     ]);
     let metadata = cargo(&["metadata", "--locked", "--no-deps", "--format-version", "1"]);
     let metadata: Value = serde_json::from_str(&metadata).expect("JSON");

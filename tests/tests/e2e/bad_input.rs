@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use e2e::binaries;
 use e2e::project::{Ended, Project};
-use e2e::wait;
 
 /// Address space that a command gets.
 const MEMORY_KIB: u64 = 2 << 20;
@@ -35,7 +34,11 @@ fn contents() -> Vec<Bad> {
         as_source,
     };
     // As long as files may be, and longer, where there is time for it.
-    let long = if wait::full() { 60_000_000 } else { 10_000_000 };
+    let long = if prerequisite::is_full() {
+        60_000_000
+    } else {
+        10_000_000
+    };
     let line = |bytes: usize| {
         [
             b"openapi: \"",
@@ -87,7 +90,7 @@ fn contents() -> Vec<Bad> {
             FINDINGS,
         ),
     ];
-    if wait::full() {
+    if prerequisite::is_full() {
         all.push(bad("a line of 100 MB", line(100_000_000), INPUT));
     }
     all
@@ -181,7 +184,7 @@ fn sources() {
             project.write(file, &bad.bytes);
             for command in commands {
                 // The large ones are read alike by all commands.
-                if bad.bytes.len() > 1 << 20 && command[0] != "lint" && !wait::full() {
+                if bad.bytes.len() > 1 << 20 && command[0] != "lint" && !prerequisite::is_full() {
                     continue;
                 }
                 let what = format!("{} in {file}", bad.name);

@@ -113,7 +113,7 @@ fn haproxy_tells_the_gateway_whose_connections_it_passes_on() {
     ];
     let told: Vec<String> = servers.iter().map(|(server, _)| server.clone()).collect();
     let Some(balancer) = Balancer::start(&project, &told) else {
-        eprintln!("SKIPPED: there is no haproxy; apt installs it");
+        prerequisite::skip("there is no haproxy; apt installs it");
         return;
     };
     let ask = |at: usize, protocol: &str| {
@@ -200,7 +200,7 @@ impl Told {
 fn haproxy_and_nginx_are_told_whose_requests_they_get() {
     let project = Project::new();
     let Some(told) = Told::start(&project) else {
-        eprintln!("SKIPPED: there is no haproxy; apt installs it");
+        prerequisite::skip("there is no haproxy; apt installs it");
         return;
     };
     for port in &told.ports {

@@ -75,7 +75,7 @@ fn unshared(project: &Project, script: &str) -> Option<Ended> {
     let permitted = Command::new("unshare").arg("--version").output().is_ok()
         && run("mkdir -p probe; mount -t tmpfs -o size=64k none probe").code == Some(0);
     if !permitted {
-        eprintln!("unshare -rm is not permitted here: the fault hook alone stands for the disk");
+        prerequisite::skip("`unshare -rm` is not permitted: no file system of its own");
     }
     permitted.then(|| run(script))
 }
@@ -291,7 +291,7 @@ fn of_two_writers_the_second_is_told_that_the_channel_moved() {
 #[test]
 fn of_many_applies_each_wins_a_serial_or_is_told() {
     let project = released();
-    let count: usize = if wait::full() { 200 } else { 48 };
+    let count: usize = if prerequisite::is_full() { 200 } else { 48 };
     let next = std::sync::atomic::AtomicUsize::new(0);
     let store = project.path("releases");
     let write = |n: usize| {

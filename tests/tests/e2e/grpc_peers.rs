@@ -99,7 +99,7 @@ fn talk(tls: bool) -> Option<Ended> {
 fn grpcio_talks_to_itself_through_the_gateway_in_the_clear() {
     match talk(false) {
         Some(ended) => assert_eq!(ended.stdout.trim(), "fine", "{ended:?}"),
-        None => eprintln!("SKIPPED: python3 has no grpcio; pip installs it"),
+        None => prerequisite::skip("python3 has no grpcio; pip installs it"),
     }
 }
 
@@ -107,6 +107,6 @@ fn grpcio_talks_to_itself_through_the_gateway_in_the_clear() {
 fn grpcio_talks_to_itself_through_the_gateway_over_tls() {
     match talk(true) {
         Some(ended) => assert_eq!(ended.stdout.trim(), "fine", "{ended:?}"),
-        None => eprintln!("SKIPPED: python3 has no grpcio; pip installs it"),
+        None => prerequisite::skip("python3 has no grpcio; pip installs it"),
     }
 }

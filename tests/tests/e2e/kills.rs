@@ -97,7 +97,7 @@ fn kills(points: Points, random: &mut Random) -> Vec<Kill> {
         .iter()
         .flat_map(|(name, passings)| passings.iter().map(move |nth| format!("{name}:{nth}:kill")))
         .collect();
-    let half = (if wait::full() { 50 } else { 15 }).max(named.len());
+    let half = (if prerequisite::is_full() { 50 } else { 15 }).max(named.len());
     let named = named.iter().cycle().take(half);
     named
         .map(|fault| Kill::At(fault.clone()))

@@ -378,7 +378,7 @@ fn each_row_arrives_as_it_was_read_or_not_at_all(origin: &Origin) {
 fn to_nginx() {
     match Origin::nginx() {
         Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
-        None => eprintln!("SKIPPED: there is no nginx"),
+        None => prerequisite::skip("there is no nginx"),
     }
 }
 
@@ -386,7 +386,7 @@ fn to_nginx() {
 fn to_a_lenient_node() {
     match Origin::script("node", "node_origin.js") {
         Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
-        None => eprintln!("SKIPPED: there is no node"),
+        None => prerequisite::skip("there is no node"),
     }
 }
 
@@ -394,6 +394,6 @@ fn to_a_lenient_node() {
 fn to_a_careless_python() {
     match Origin::script("python3", "python_origin.py") {
         Some(origin) => each_row_arrives_as_it_was_read_or_not_at_all(&origin),
-        None => eprintln!("SKIPPED: there is no python3"),
+        None => prerequisite::skip("there is no python3"),
     }
 }

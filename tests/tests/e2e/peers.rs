@@ -78,7 +78,7 @@ fn project(upstream: u16) -> Project {
 #[test]
 fn a_websocket_library_talks_to_itself_through_the_gateway() {
     let Some(server) = Server::start("python3", &[], "websockets_echo.py") else {
-        eprintln!("SKIPPED: python3 has no `websockets`; pip installs it");
+        prerequisite::skip("python3 has no `websockets`; pip installs it");
         return;
     };
     let project = project(server.port);
@@ -92,7 +92,7 @@ fn a_websocket_library_talks_to_itself_through_the_gateway() {
 #[test]
 fn a_server_that_closes_idle_connections_at_once_costs_no_request() {
     let Some(server) = Server::start("node", &[], "node_upstream.js") else {
-        eprintln!("SKIPPED: there is no node");
+        prerequisite::skip("there is no node");
         return;
     };
     let project = project(server.port);
@@ -116,7 +116,7 @@ fn a_server_that_closes_idle_connections_at_once_costs_no_request() {
 fn nghttp2_loads_the_gateway_over_many_streams() {
     let missing = Command::new("h2load").arg("--version").output().is_err();
     let Some(server) = Server::start("node", &[], "node_upstream.js").filter(|_| !missing) else {
-        eprintln!("SKIPPED: there is no h2load, or no node");
+        prerequisite::skip("there is no h2load, or no node");
         return;
     };
     let project = project(server.port);

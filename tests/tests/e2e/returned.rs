@@ -98,7 +98,7 @@ fn nginx_that_sends_to_a_folder_sends_to_the_gateways() {
     let root = folder.root().display();
     let server = format!("listen 127.0.0.1:{port}; root {root};");
     let Some(_nginx) = Server::nginx(folder.root(), port, &server) else {
-        eprintln!("SKIPPED: there is no nginx");
+        prerequisite::skip("there is no nginx");
         return;
     };
     let url = format!("http://127.0.0.1:{port}/v1");

@@ -44,7 +44,7 @@ fn mirror(from: &Path, to: &Path) {
 #[test]
 fn a_store_that_skopeo_copied_there_and_back_is_the_same_and_runs() {
     if Command::new("skopeo").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: there is no skopeo; `make tools` installs it where that is allowed");
+        prerequisite::skip("there is no skopeo; `make tools` installs it where that is allowed");
         return;
     }
     let project = Project::with(&gateway("v1"), DOCUMENT);

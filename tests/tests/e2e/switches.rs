@@ -48,7 +48,7 @@ struct Load {
 
 #[test]
 fn switching_under_load_loses_and_mixes_nothing() {
-    let switches = if wait::full() { 1_000 } else { 200 };
+    let switches = if prerequisite::is_full() { 1_000 } else { 200 };
     // The body says which version's request the upstream saw.
     let upstream = Upstream::scripted(|seen| {
         Answer::ok(seen.header("x-version").unwrap_or("none").to_owned())

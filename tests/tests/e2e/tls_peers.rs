@@ -109,7 +109,7 @@ fn node_is_spoken_to_in_what_it_agrees_to_and_is_shown_a_certificate() {
         .stdout(Stdio::piped())
         .spawn();
     let Ok(mut node) = node else {
-        eprintln!("SKIPPED: there is no node");
+        prerequisite::skip("there is no node");
         return;
     };
     let mut line = String::new();
@@ -157,7 +157,7 @@ fn nginx_is_spoken_to_in_http1_and_http2_and_resumes_sessions() {
     ] {
         let port = free_port();
         let Some(nginx) = nginx(port, listen, &certificates) else {
-            eprintln!("SKIPPED: there is no nginx");
+            prerequisite::skip("there is no nginx");
             return;
         };
         let (_project, gwd) = serve(port, protocol, &certificates);
@@ -229,7 +229,7 @@ fn the_systems_authorities_count_where_none_are_named() {
     let certificates = Certificates::new();
     let port = free_port();
     let Some(_nginx) = nginx(port, "ssl", &certificates) else {
-        eprintln!("SKIPPED: there is no nginx");
+        prerequisite::skip("there is no nginx");
         return;
     };
     let at = |name: &str| format!("\"${{file:{}}}\"", certificates.path(name).display());

@@ -65,7 +65,7 @@ impl Plan {
                 clients: 4,
             };
         }
-        match wait::full() {
+        match prerequisite::is_full() {
             true => Self {
                 switches: 1_000,
                 every: Duration::from_millis(50),

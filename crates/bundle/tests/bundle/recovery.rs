@@ -79,7 +79,7 @@ fn a_stolen_key_at_the_last_serial_and_the_way_back() {
 
 #[test]
 fn thousands_of_forged_records_are_passed_over_in_store_and_state() {
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let full = prerequisite::is_full();
     let forged = if full { 5_000 } else { 1_200 };
     assert!(forged > u64::try_from(history::SKIPPED_MAX).unwrap());
     let mut mallory = trusted("mallory", &[Role::Release]);

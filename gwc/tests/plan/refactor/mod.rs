@@ -57,7 +57,7 @@ fn plan(old: &Side, new: &Side) -> Plan {
 }
 
 fn full() -> bool {
-    std::env::var_os("GWC_TEST_FULL").is_some()
+    prerequisite::is_full()
 }
 
 /// A document of the corpus that stands in one file.
@@ -88,15 +88,14 @@ fn subjects() -> Vec<Subject> {
             text,
         });
     }
-    if let Some(corpus) = crate::corpus::folder() {
-        for path in documents(&corpus.join("conformance")) {
-            if let Ok(text) = std::fs::read_to_string(&path) {
-                let name = path.strip_prefix(&corpus).expect("below it").display();
-                subjects.push(Subject {
-                    name: name.to_string(),
-                    text,
-                });
-            }
+    let corpus = prerequisite::corpus::folder();
+    for path in documents(&corpus.join("conformance")) {
+        if let Ok(text) = std::fs::read_to_string(&path) {
+            let name = path.strip_prefix(&corpus).expect("below it").display();
+            subjects.push(Subject {
+                name: name.to_string(),
+                text,
+            });
         }
     }
     subjects

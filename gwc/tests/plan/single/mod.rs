@@ -164,7 +164,7 @@ pub(crate) fn cases(of_each: usize) -> Vec<(&'static str, u64, Case)> {
 #[test]
 fn every_kind_of_edit_gives_exactly_its_lines_on_exactly_its_requests() {
     assert!(kinds().count() >= 40);
-    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let full = prerequisite::is_full();
     let cases = cases(if full { 40 } else { 3 });
     let halves = cases.chunks(cases.len().div_ceil(2));
     let (mut wrong, mut asked) = (Vec::new(), 0);

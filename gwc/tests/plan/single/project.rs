@@ -4,8 +4,8 @@ use gwc::compile::Purpose;
 use gwc::plan::Side;
 use serde_json::{Value, json};
 
-use crate::corpus;
 use crate::dice::Dice;
+use prerequisite::corpus;
 
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
 
@@ -24,15 +24,15 @@ pub(crate) struct Operation {
     pub(crate) path: String,
 }
 
-/// The small documents of the corpus where it is there, and generated ones.
+/// The small documents of the corpus, and generated ones.
 pub(crate) fn documents() -> Vec<Project> {
     let read = |name: &&str| {
-        let path = corpus::folder()?.join("specs").join(name);
-        let text = std::fs::read_to_string(path).ok()?;
-        Some(serde_yaml_ng::from_str(&text).expect("YAML"))
+        let path = corpus::folder().join("specs").join(name);
+        let text = std::fs::read_to_string(path).expect("a document of the corpus");
+        serde_yaml_ng::from_str(&text).expect("YAML")
     };
     let names = ["petstore.yaml", "museum.yaml", "xero_accounting.yaml"];
-    let mut all: Vec<Value> = names.iter().filter_map(read).collect();
+    let mut all: Vec<Value> = names.iter().map(read).collect();
     all.extend((0..3).map(generated));
     all.into_iter().map(Project::of).collect()
 }

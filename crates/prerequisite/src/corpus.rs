@@ -1,0 +1,93 @@
+//! The corpus of real API descriptions and conformance suites.
+//!
+//! The whole corpus lies in `shared/corpus` beside the checkout, or where `GWC_CORPUS` says. A
+//! checkout alone holds a packed part of it in `tests/corpus`: all suites, all descriptions, and
+//! some revision pairs. Tests over the corpus run on either.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use flate2::read::GzDecoder;
+
+/// Single documents of `tests/corpus`; their place is `specs/NAME`.
+const DOCUMENTS: [&str; 6] = [
+    "discord.json",
+    "figma.yaml",
+    "museum.yaml",
+    "petstore.yaml",
+    "stripe.yaml",
+    "xero_accounting.yaml",
+];
+
+/// Archives of `tests/corpus`, and the folders below the corpus that they are unpacked in.
+const ARCHIVES: [(&str, &str); 3] = [
+    ("suites.tar.gz", ""),
+    ("history.tar.gz", ""),
+    ("digitalocean.tar.gz", "specs"),
+];
+
+/// The corpus folder: `GWC_CORPUS`, else `shared/corpus` beside a folder above the workspace,
+/// else the packed part, unpacked below `target`.
+///
+/// # Panics
+/// If the packed part cannot be unpacked.
+#[must_use]
+pub fn folder() -> PathBuf {
+    if let Some(given) = std::env::var_os("GWC_CORPUS") {
+        return given.into();
+    }
+    let workspace = workspace();
+    let beside = workspace.ancestors().skip(1);
+    let beside = beside.map(|above| above.join("shared/corpus"));
+    match beside.into_iter().find(|folder| folder.is_dir()) {
+        Some(found) => found,
+        None => unpacked(&workspace)
+            .unwrap_or_else(|error| panic!("tests/corpus cannot be unpacked: {error}")),
+    }
+}
+
+/// Whether the whole corpus is here, and not only its packed part.
+#[must_use]
+pub fn is_whole() -> bool {
+    folder().join("history/discord/1-facts.json").is_file()
+}
+
+fn workspace() -> PathBuf {
+    let this = Path::new(env!("CARGO_MANIFEST_DIR"));
+    this.ancestors().nth(2).expect("crates/NAME").to_owned()
+}
+
+/// Unpacks once for all tests: into a folder of this process's own, which then gets its name.
+fn unpacked(workspace: &Path) -> io::Result<PathBuf> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(workspace.join("target"), Into::into);
+    let packed = workspace.join("tests/corpus");
+    let mut bytes = 0;
+    for file in packed.read_dir()? {
+        bytes += file?.metadata()?.len();
+    }
+    // Another set of files is another folder.
+    let folder = target.join(format!("corpus-{bytes}"));
+    if folder.is_dir() {
+        return Ok(folder);
+    }
+    let own = target.join(format!("corpus.{}", std::process::id()));
+    std::fs::create_dir_all(own.join("specs"))?;
+    for name in DOCUMENTS {
+        let mut text = GzDecoder::new(File::open(packed.join(format!("{name}.gz")))?);
+        io::copy(&mut text, &mut File::create(own.join("specs").join(name))?)?;
+    }
+    for (name, below) in ARCHIVES {
+        let archive = GzDecoder::new(File::open(packed.join(name))?);
+        tar::Archive::new(archive).unpack(own.join(below))?;
+    }
+    match std::fs::rename(&own, &folder) {
+        Ok(()) => Ok(folder),
+        // Another test was first.
+        Err(_) if folder.is_dir() => {
+            std::fs::remove_dir_all(&own)?;
+            Ok(folder)
+        }
+        Err(error) => Err(error),
+    }
+}

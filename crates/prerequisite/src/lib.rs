@@ -1,0 +1,108 @@
+//! Prerequisites of tests: programs of other makes, the corpus of real documents, slow suites.
+//!
+//! A test whose prerequisite is missing is skipped, and every skip is counted:
+//!
+//! - With `CI=true` a skip fails the test, so that no suite rots unseen.
+//! - Elsewhere the reason goes to standard error and, as one line, to the file that `GWC_SKIPS`
+//!   names. `make test` prints the lines and counts them in its last line.
+//!
+//! Slow suites (`GWC_TEST_FULL=1`, `make test-full`) are not skips: `make test` leaves them out by
+//! definition and counts them apart.
+
+pub mod corpus;
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::panic::Location;
+use std::process::{Command, Stdio};
+
+/// Records that the calling test is skipped.
+///
+/// # Panics
+/// With `CI=true`: a missing prerequisite is a failure there.
+#[track_caller]
+pub fn skip(reason: &str) {
+    assert!(
+        std::env::var_os("CI").is_none_or(|value| value != "true"),
+        "skipped, which CI=true forbids: {reason}"
+    );
+    record("skipped", reason);
+}
+
+/// Whether a program of other make can be started. Its absence is recorded as a skip.
+///
+/// # Panics
+/// With `CI=true`, if the program is missing.
+#[must_use]
+#[track_caller]
+pub fn program(name: &str) -> bool {
+    let started = Command::new(name)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    match started {
+        Ok(mut child) => {
+            let _ended = child.wait();
+            true
+        }
+        Err(error) => {
+            skip(&format!("`{name}` cannot be started: {error}"));
+            false
+        }
+    }
+}
+
+/// Whether Python has a module. Its absence, or that of Python, is recorded as a skip.
+///
+/// # Panics
+/// With `CI=true`, if the module is missing.
+#[must_use]
+#[track_caller]
+pub fn python_module(name: &str) -> bool {
+    let imported = Command::new("python3")
+        .args(["-c", &format!("import {name}")])
+        .stdin(Stdio::null())
+        .output();
+    let is_there = imported.is_ok_and(|ended| ended.status.success());
+    if !is_there {
+        skip(&format!("python3 cannot import `{name}`"));
+    }
+    is_there
+}
+
+/// Whether the slow suites run (`GWC_TEST_FULL=1`).
+#[must_use]
+pub fn is_full() -> bool {
+    std::env::var_os("GWC_TEST_FULL").is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+/// Whether a test that belongs to the slow suites runs now. Otherwise it is counted as left out.
+#[must_use]
+#[track_caller]
+pub fn slow(reason: &str) -> bool {
+    if !is_full() {
+        record("slow", reason);
+    }
+    is_full()
+}
+
+/// Appends one line: the kind, the place in the test's source, the reason.
+#[track_caller]
+fn record(kind: &str, reason: &str) {
+    let place = Location::caller();
+    let place = format!("{}:{}", place.file(), place.line());
+    let reason = reason.replace(['\n', '\r'], " ");
+    eprintln!("{kind}: {place}: {reason}");
+    let Some(file) = std::env::var_os("GWC_SKIPS") else {
+        return;
+    };
+    // A single write of a short line in append mode is not torn by other processes.
+    let line = format!("{kind}\t{place}\t{reason}\n");
+    let opened = OpenOptions::new().create(true).append(true).open(&file);
+    let written = opened.and_then(|mut file| file.write_all(line.as_bytes()));
+    if let Err(error) = written {
+        panic!("GWC_SKIPS={}: {error}", file.to_string_lossy());
+    }
+}
