@@ -2,7 +2,8 @@
 //!
 //! Alternatives in order, the first that is satisfied gives the principal. An optional one (`{}`)
 //! lets in who shows no credential; a credential that is there but wrong is 401, never a
-//! downgrade. Two credentials in one place are 400: nobody can say which counts.
+//! downgrade. Two credentials in one place are 400: nobody can say which counts. An alternative
+//! that asks for several credentials is satisfied only if all of them belong to one consumer.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
@@ -31,9 +32,14 @@ static AMBIGUOUS: Reject = Reject {
     code: "credential_ambiguous",
     title: "More than one credential",
 };
+static CONFLICT: Reject = Reject {
+    status: 401,
+    code: "credential_conflict",
+    title: "Authentication required",
+};
 
 /// Every way in which authentication refuses.
-pub(crate) static REJECTS: [&Reject; 3] = [&MISSING, &INVALID, &AMBIGUOUS];
+pub(crate) static REJECTS: [&Reject; 4] = [&MISSING, &INVALID, &AMBIGUOUS, &CONFLICT];
 
 /// A security requirement, linked.
 #[derive(Debug)]
@@ -195,24 +201,23 @@ impl Requirement {
         if !self.folding.is_empty() {
             cx.lookalikes += self.take_lookalikes(&mut head.headers);
         }
-        let mut invalid = false;
+        let (mut invalid, mut conflict) = (false, false);
         for alternative in &self.alternatives {
-            let (mut principal, mut shown) = (None, Shown::default());
+            // The consumer whom all credentials of the alternative belong to, and the scheme of
+            // the first of them.
+            let mut owner: Option<(u32, &'s str)> = None;
+            let mut shown = Shown::default();
             let mut satisfied = true;
             for wanted in alternative {
                 match wanted.outcome(head, cx, credentials) {
-                    Outcome::Satisfied(known) => {
-                        let named = known.and_then(|known| {
-                            shown.add(known.sha256);
-                            consumers.get(known.consumer as usize)
-                        });
-                        principal = principal.or_else(|| {
-                            named.map(|consumer| Principal {
-                                consumer: &consumer.name,
-                                scheme: &wanted.scheme,
-                                claims: &consumer.claims,
-                            })
-                        });
+                    Outcome::Satisfied(None) => {}
+                    Outcome::Satisfied(Some(known)) => {
+                        shown.add(known.sha256);
+                        let (first, _) = *owner.get_or_insert((known.consumer, &wanted.scheme));
+                        if first != known.consumer {
+                            satisfied = false;
+                            conflict = true;
+                        }
                     }
                     Outcome::Absent => satisfied = false,
                     Outcome::Invalid => {
@@ -223,16 +228,24 @@ impl Requirement {
                 }
             }
             if satisfied {
-                cx.principal = principal;
+                cx.principal = owner.and_then(|(number, scheme)| {
+                    let consumer = consumers.get(number as usize)?;
+                    Some(Principal {
+                        consumer: &consumer.name,
+                        scheme,
+                        claims: &consumer.claims,
+                    })
+                });
                 cx.shown = shown;
                 self.strip(alternative, head);
                 return Ok(());
             }
         }
-        match (invalid, self.optional) {
-            (true, _) => Err(&INVALID),
-            (false, true) => Ok(()),
-            (false, false) => Err(&MISSING),
+        match (invalid, conflict, self.optional) {
+            (true, _, _) => Err(&INVALID),
+            (false, true, _) => Err(&CONFLICT),
+            (false, false, true) => Ok(()),
+            (false, false, false) => Err(&MISSING),
         }
     }
 }
@@ -363,86 +376,4 @@ fn capital(scheme: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use http::Method;
-    use policy::{Limits, RateTable, Revoked};
-
-    fn requirement(
-        schemes: &[(&str, Place, Option<&str>, bool)],
-        alternatives: &[&[&str]],
-    ) -> Requirement {
-        let scheme = |(name, place, auth, strip): &(&str, Place, Option<&str>, bool)| ir::Scheme {
-            name: (*name).into(),
-            place: place.clone(),
-            verify: auth.map_or(ir::Verify::Upstream, |auth| ir::Verify::Auth(auth.into())),
-            strip_credential: *strip,
-            declared: policy::declared::Settings::default(),
-        };
-        let uses = |names: &&[&str]| {
-            ir::Alternative(
-                names
-                    .iter()
-                    .map(|name| ir::SchemeUse {
-                        scheme: (*name).into(),
-                        scopes: Vec::new(),
-                    })
-                    .collect(),
-            )
-        };
-        let schemes = ir::Set::new(schemes.iter().map(scheme).collect()).unwrap();
-        Requirement::link(
-            &ir::Security(alternatives.iter().map(uses).collect()),
-            &schemes,
-            &ir::Set::default(),
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn what_the_upstream_shall_not_see_is_taken_whichever_alternative_was_satisfied() {
-        let held = ("held", Place::Header("x-held".into()), None, false);
-        let key = ("key", Place::Header("x-key".into()), None, true);
-        let token = ("token", Place::Authorization("bearer".into()), None, true);
-        let requirement = requirement(&[held, key, token], &[&["held"], &["key"], &["token"]]);
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("x-held", "a"),
-            ("x-key", "b"),
-            ("authorization", "Basic c"),
-            ("x_key", "forged"),
-            ("x.held", "forged"),
-            ("x-keys", "d"),
-        ] {
-            headers.insert(name, HeaderValue::from_static(value));
-        }
-        let mut head = RequestHead {
-            method: Method::GET,
-            target: "/".parse().unwrap(),
-            host: "h".into(),
-            headers,
-        };
-        let table = || RateTable::new(1, std::hash::RandomState::new());
-        let (limits, revoked) = (
-            Limits {
-                known: table(),
-                anonymous: table(),
-                leases: std::sync::Arc::default(),
-            },
-            Revoked::default(),
-        );
-        let mut cx = Cx::new(0, 0, "10.0.0.1".parse().unwrap(), &limits, &revoked);
-        assert_eq!(
-            requirement.check(&mut head, &mut cx, &Credentials::default(), &[]),
-            Ok(())
-        );
-        let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        assert_eq!(
-            names,
-            ["authorization", "x-held", "x-keys"],
-            "another scheme's credential stays"
-        );
-        assert_eq!(cx.lookalikes, 2);
-    }
-}
+mod tests;

@@ -36,6 +36,7 @@ const REASONS: &[&str] = &[
     "circuit_open",
     "concurrency_limited",
     "credential_ambiguous",
+    "credential_conflict",
     "credential_invalid",
     "credential_missing",
     "csrf_denied",

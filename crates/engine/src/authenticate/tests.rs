@@ -1,0 +1,225 @@
+//! Requirements of two alternatives, two credentials and two consumers each.
+
+use super::*;
+use crate::consumers::Consumers;
+use http::Method;
+use policy::{Limits, RateTable, Revoked};
+
+const NOW_S: u64 = 1_000;
+
+fn shared() -> (Limits, Revoked) {
+    let table = || RateTable::new(1, std::hash::RandomState::new());
+    let limits = Limits {
+        known: table(),
+        anonymous: table(),
+        leases: std::sync::Arc::default(),
+    };
+    (limits, Revoked::default())
+}
+
+fn head(target: &str, fields: &[(&'static str, &'static str)]) -> RequestHead {
+    let fields = fields.iter();
+    RequestHead {
+        method: Method::GET,
+        target: target.parse().unwrap(),
+        host: "h".into(),
+        headers: fields
+            .map(|(name, value)| {
+                (
+                    HeaderName::from_static(name),
+                    HeaderValue::from_static(value),
+                )
+            })
+            .collect(),
+    }
+}
+
+/// A consumer with keys, each with its end in Unix seconds.
+fn consumer(name: &str, keys: &[(&str, Option<u64>)]) -> ir::Consumer {
+    let key = |(key, not_after): &(&str, Option<u64>)| ir::Credential {
+        sha256: Sha256::digest(key).into(),
+        not_after: *not_after,
+    };
+    let mut keys: Vec<ir::Credential> = keys.iter().map(key).collect();
+    keys.sort();
+    ir::Consumer {
+        name: name.into(),
+        keys,
+        basic: Vec::new(),
+        declared: policy::declared::Settings::default(),
+        claims: policy::declared::Settings::default(),
+    }
+}
+
+/// Keys in `x-one` and `x-two`; each alternative names the fields that it asks for.
+fn keys_in_two_fields(alternatives: &[&[&str]]) -> Requirement {
+    let scheme = |field: &str| ir::Scheme {
+        name: field.into(),
+        place: Place::Header(field.into()),
+        // An API key verifier without settings.
+        verify: ir::Verify::Inline(bundle::codec::decode(&[0x82, 1, 0x81, 0xa0]).unwrap()),
+        strip_credential: false,
+        declared: policy::declared::Settings::default(),
+    };
+    let schemes = ir::Set::new(vec![scheme("x-one"), scheme("x-two")]).unwrap();
+    let uses = |fields: &&[&str]| {
+        let uses = fields.iter().map(|field| ir::SchemeUse {
+            scheme: (*field).into(),
+            scopes: Vec::new(),
+        });
+        ir::Alternative(uses.collect())
+    };
+    let security = ir::Security(alternatives.iter().map(uses).collect());
+    Requirement::link(&security, &schemes, &ir::Set::default()).unwrap()
+}
+
+/// The consumer and scheme of a request's principal, or the code of its refusal.
+fn caller(
+    requirement: &Requirement,
+    fields: &[(&'static str, &'static str)],
+) -> Result<Option<(String, String)>, &'static str> {
+    let consumers = ir::Set::new(vec![
+        consumer(
+            "acme",
+            &[
+                ("a1", None),
+                ("a2", None),
+                ("ended", Some(NOW_S)),
+                ("ending", Some(NOW_S + 1)),
+            ],
+        ),
+        consumer("globex", &[("g1", None)]),
+    ])
+    .unwrap();
+    let consumers = Consumers::index(&consumers).unwrap();
+    let (limits, revoked) = shared();
+    let mut cx = Cx::new(0, NOW_S, "10.0.0.1".parse().unwrap(), &limits, &revoked);
+    let mut head = head("/", fields);
+    let Consumers { all, credentials } = &consumers;
+    match requirement.check(&mut head, &mut cx, credentials, all) {
+        Ok(()) => Ok(cx
+            .principal
+            .map(|one| (one.consumer.to_owned(), one.scheme.to_owned()))),
+        Err(reject) => Err(reject.code),
+    }
+}
+
+fn acme(scheme: &str) -> Result<Option<(String, String)>, &'static str> {
+    Ok(Some(("acme".to_owned(), scheme.to_owned())))
+}
+
+#[test]
+fn credentials_of_two_consumers_are_a_conflict() {
+    let both = keys_in_two_fields(&[&["x-one", "x-two"]]);
+    let cases = [
+        (["a1", "a1"], acme("x-one")),
+        (["a1", "a2"], acme("x-one")),
+        (["a1", "g1"], Err("credential_conflict")),
+        (["g1", "a1"], Err("credential_conflict")),
+        (["a1", "wrong"], Err("credential_invalid")),
+        (["wrong", "g1"], Err("credential_invalid")),
+    ];
+    for ([one, two], expected) in cases {
+        let found = caller(&both, &[("x-one", one), ("x-two", two)]);
+        assert_eq!(found, expected, "{one} {two}");
+    }
+    for one in ["x-one", "x-two"] {
+        assert_eq!(caller(&both, &[(one, "a1")]), Err("credential_missing"));
+    }
+}
+
+#[test]
+fn a_conflict_is_no_anonymous_request() {
+    let optional = keys_in_two_fields(&[&["x-one", "x-two"], &[]]);
+    assert_eq!(caller(&optional, &[]), Ok(None));
+    let conflict = caller(&optional, &[("x-one", "a1"), ("x-two", "g1")]);
+    assert_eq!(conflict, Err("credential_conflict"));
+}
+
+#[test]
+fn the_first_satisfied_alternative_names_the_caller() {
+    let either = keys_in_two_fields(&[&["x-one", "x-two"], &["x-two"], &["x-one"]]);
+    let cases = [
+        (vec![("x-one", "a1"), ("x-two", "a2")], acme("x-one")),
+        (vec![("x-two", "a2")], acme("x-two")),
+        (vec![("x-one", "a1")], acme("x-one")),
+        (vec![("x-one", "wrong"), ("x-two", "a2")], acme("x-two")),
+        (
+            vec![("x-one", "a1"), ("x-two", "g1")],
+            Ok(Some(("globex".to_owned(), "x-two".to_owned()))),
+        ),
+    ];
+    for (fields, expected) in cases {
+        assert_eq!(caller(&either, &fields), expected, "{fields:?}");
+    }
+}
+
+#[test]
+fn a_key_is_refused_from_its_not_after_on() {
+    let one = keys_in_two_fields(&[&["x-one"]]);
+    assert_eq!(caller(&one, &[("x-one", "ending")]), acme("x-one"));
+    let ended = caller(&one, &[("x-one", "ended")]);
+    assert_eq!(ended, Err("credential_invalid"));
+}
+
+fn requirement(
+    schemes: &[(&str, Place, Option<&str>, bool)],
+    alternatives: &[&[&str]],
+) -> Requirement {
+    let scheme = |(name, place, auth, strip): &(&str, Place, Option<&str>, bool)| ir::Scheme {
+        name: (*name).into(),
+        place: place.clone(),
+        verify: auth.map_or(ir::Verify::Upstream, |auth| ir::Verify::Auth(auth.into())),
+        strip_credential: *strip,
+        declared: policy::declared::Settings::default(),
+    };
+    let uses = |names: &&[&str]| {
+        ir::Alternative(
+            names
+                .iter()
+                .map(|name| ir::SchemeUse {
+                    scheme: (*name).into(),
+                    scopes: Vec::new(),
+                })
+                .collect(),
+        )
+    };
+    let schemes = ir::Set::new(schemes.iter().map(scheme).collect()).unwrap();
+    Requirement::link(
+        &ir::Security(alternatives.iter().map(uses).collect()),
+        &schemes,
+        &ir::Set::default(),
+    )
+    .unwrap()
+}
+
+#[test]
+fn what_the_upstream_shall_not_see_is_taken_whichever_alternative_was_satisfied() {
+    let held = ("held", Place::Header("x-held".into()), None, false);
+    let key = ("key", Place::Header("x-key".into()), None, true);
+    let token = ("token", Place::Authorization("bearer".into()), None, true);
+    let requirement = requirement(&[held, key, token], &[&["held"], &["key"], &["token"]]);
+    let fields = [
+        ("x-held", "a"),
+        ("x-key", "b"),
+        ("authorization", "Basic c"),
+        ("x_key", "forged"),
+        ("x.held", "forged"),
+        ("x-keys", "d"),
+    ];
+    let mut head = head("/", &fields);
+    let (limits, revoked) = shared();
+    let mut cx = Cx::new(0, 0, "10.0.0.1".parse().unwrap(), &limits, &revoked);
+    assert_eq!(
+        requirement.check(&mut head, &mut cx, &Credentials::default(), &[]),
+        Ok(())
+    );
+    let mut names: Vec<&str> = head.headers.keys().map(HeaderName::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["authorization", "x-held", "x-keys"],
+        "another scheme's credential stays"
+    );
+    assert_eq!(cx.lookalikes, 2);
+}
