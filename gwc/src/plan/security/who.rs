@@ -114,12 +114,7 @@ impl Who {
             index,
             places: places(alternative),
         });
-        // A token with two algorithms does not exist.
-        let possible = |one: &Alternative| {
-            let sets = one.places.values().flat_map(|asked| asked.one_of.values());
-            sets.into_iter().all(|values| !values.is_empty())
-        };
-        Self(alternatives.filter(possible).collect())
+        Self(alternatives.filter(Alternative::is_possible).collect())
     }
 
     /// Whether everybody whom `self` lets in is let in by `other`.
@@ -153,6 +148,15 @@ impl Who {
 }
 
 impl Alternative {
+    /// Whether a request can satisfy it. A token has one algorithm and one issuer, and a request
+    /// has one `Authorization` field: two of them are refused as ambiguous.
+    fn is_possible(&self) -> bool {
+        let sets = self.places.values().flat_map(|asked| asked.one_of.values());
+        let places = self.places.keys();
+        let schemes = places.filter(|place| matches!(place, Place::Authorization(_)));
+        schemes.count() <= 1 && sets.into_iter().all(|values| !values.is_empty())
+    }
+
     fn is_covered(&self, other: &Who) -> bool {
         let choices = self.places.values().flat_map(|asked| {
             let one = asked.one_of.values().map(BTreeSet::len);
@@ -372,6 +376,66 @@ mod tests {
         for (old, new, expected) in cases {
             assert_eq!(who(old).verdict(&who(new)), expected, "{old} -> {new}");
         }
+    }
+
+    /// A document whose schemes are bearer tokens by `a` and `b`, and passwords by `people`.
+    fn requirement(alternatives: &[&[&str]]) -> Who {
+        use policy::auth::Checked;
+        use policy::declared::{self, Scalar, Settings, Value};
+
+        let token = |name: &str| {
+            let issuer = Value::One(Scalar::Text(format!("https://{name}.example")));
+            ir::Verifier {
+                name: name.into(),
+                checked: Checked::Declared(declared::Checked {
+                    kind: "jwt".into(),
+                    settings: Settings::default().with(&["issuer"], issuer),
+                }),
+            }
+        };
+        // `kind: basic` without settings.
+        let people = ir::Verifier {
+            name: "people".into(),
+            checked: bundle::codec::decode(&[0x82, 2, 0x81, 0xa0]).unwrap(),
+        };
+        let scheme = |name: &str, kind: &str| ir::Scheme {
+            name: name.into(),
+            place: Place::Authorization(kind.into()),
+            verify: ir::Verify::Auth(name.into()),
+            strip_credential: false,
+            declared: Settings::default(),
+        };
+        let schemes = [("a", "bearer"), ("b", "bearer"), ("people", "basic")];
+        let schemes = schemes.map(|(name, kind)| scheme(name, kind)).to_vec();
+        let schemes = ir::Set::new(schemes).unwrap();
+        let verifiers = ir::Set::new(vec![token("a"), token("b"), people]).unwrap();
+        let uses = |names: &&[&str]| {
+            let uses = names.iter().map(|name| ir::SchemeUse {
+                scheme: (*name).into(),
+                scopes: Vec::new(),
+            });
+            ir::Alternative(uses.collect())
+        };
+        let security = ir::Security(alternatives.iter().map(uses).collect());
+        Who::of(&security, &schemes, &verifiers)
+    }
+
+    #[test]
+    fn alternatives_that_no_request_satisfies_let_in_nobody() {
+        let two_issuers: &[&[&str]] = &[&["a", "b"]];
+        let two_fields: &[&[&str]] = &[&["a", "people"]];
+        for impossible in [two_issuers, two_fields] {
+            assert_eq!(requirement(impossible), Who::nobody(), "{impossible:?}");
+        }
+        let beside = requirement(&[&["a", "b"], &["people"], &["b", "people"]]);
+        let alone = requirement(&[&["people"]]);
+        assert_eq!(beside.verdict(&alone), Verdict::Equal);
+        assert_eq!(
+            beside.uncovered(&Who::nobody()),
+            Some(1),
+            "the written place"
+        );
+        assert_ne!(requirement(&[&["a"]]), Who::nobody());
     }
 
     #[test]
