@@ -163,6 +163,45 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
+    use crate::cx::Principal;
+    use crate::cx::tests::{head, with_cx};
+
+    /// A flood of values that clients choose must not evict consumers (data-plane.md §9).
+    #[test]
+    fn keys_that_clients_choose_are_anonymous() {
+        for (key, anonymous) in [
+            (Key::Header("x-tenant".into()), true),
+            (Key::Header("x-absent".into()), true),
+            (Key::Address, true),
+            (Key::Claim("absent".into()), true),
+            (Key::Consumer, false),
+            (Key::Route, false),
+        ] {
+            let mut head = head("/");
+            head.headers.insert("x-tenant", "t".parse().unwrap());
+            let (found, _) = with_cx(|cx| {
+                cx.principal = Some(Principal {
+                    consumer: "acme",
+                    scheme: "key",
+                    claims: crate::NO_CLAIMS,
+                });
+                key.reader().read(StateId(1), &head, cx)
+            });
+            assert_eq!(found, anonymous, "{key}");
+        }
+    }
+
+    #[test]
+    fn each_header_value_is_a_key() {
+        let key = Key::Header("x-tenant".into()).reader();
+        let tag = |value: &str| {
+            let mut head = head("/");
+            head.headers.insert("x-tenant", value.parse().unwrap());
+            with_cx(|cx| key.read(StateId(1), &head, cx).1)
+        };
+        assert_eq!(tag("a"), tag("a"));
+        assert_ne!(tag("a"), tag("b"));
+    }
 
     #[test]
     fn ipv6_clients_share_their_network() {

@@ -91,3 +91,25 @@ fn unpacked(workspace: &Path) -> io::Result<PathBuf> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packed_part_has_every_suite() {
+        let folder = unpacked(&workspace()).unwrap();
+        for path in [
+            "broken/expected.tsv",
+            "conformance/doubtful.tsv",
+            "history/discord/2-facts.json",
+            "json-schema-test-suite/tests/draft2020-12",
+            "oasdiff/README.md",
+            "specs/digitalocean/specification",
+            "specs/stripe.yaml",
+        ] {
+            assert!(folder.join(path).exists(), "{path}");
+        }
+        assert_eq!(unpacked(&workspace()).unwrap(), folder, "unpacked once");
+    }
+}

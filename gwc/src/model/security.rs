@@ -494,3 +494,82 @@ fn place(kind: &SchemeKind) -> Option<Place> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use diag::FileId;
+
+    use super::*;
+
+    fn at() -> Span {
+        Span::start_of(FileId(0))
+    }
+
+    /// `key` and `other` are checked, `broken` is defined and cannot be read.
+    fn schemes() -> Schemes {
+        let scheme = |name: &str, readable: bool| {
+            let verify = ir::Verify::Auth("keys".into());
+            let place = Place::Header(format!("x-{name}"));
+            let scheme = Scheme {
+                span: at(),
+                ir: readable
+                    .then(|| Bound::Checked(canonical(place, verify, false, Declared::default()))),
+                takes_scopes: false,
+                mutual_tls: false,
+            };
+            (name.to_owned(), scheme)
+        };
+        Schemes {
+            by_name: [("key", true), ("other", true), ("broken", false)]
+                .map(|(name, readable)| scheme(name, readable))
+                .into(),
+            mode: SecurityMode::Enforce,
+            version: Version::V31,
+        }
+    }
+
+    /// The resolved requirement, each alternative as the places that it asks for.
+    fn resolve(alternatives: &[&[&str]]) -> (Vec<Vec<String>>, bool) {
+        let named = |name: &&str| (Spanned::new((*name).to_owned(), at()), Vec::new());
+        let requirement = |names: &&[&str]| Requirement {
+            span: at(),
+            schemes: names.iter().map(named).collect(),
+        };
+        let written = Written::Extension(Security {
+            span: at(),
+            alternatives: alternatives.iter().map(requirement).collect(),
+            readable: true,
+        });
+        let mut sink = Sink::default();
+        let (security, readable) = schemes().resolve(&written, &mut BTreeMap::new(), &mut sink);
+        let uses = |alternative: &ir::Alternative| {
+            let names = alternative.0.iter();
+            names.map(|wanted| wanted.scheme.clone()).collect()
+        };
+        (security.0.iter().map(uses).collect(), readable)
+    }
+
+    #[test]
+    fn an_unreadable_scheme_drops_its_alternative() {
+        let (key, other) = ("header x-key by keys", "header x-other by keys");
+        for (written, expected, readable) in [
+            (&[&["key", "other"][..]][..], &[&[key, other][..]][..], true),
+            (&[&["key", "broken"]], &[], false),
+            (&[&["broken", "key"]], &[], false),
+            (&[&["broken"], &["key"]], &[&[key]], false),
+            (&[&["missing", "key"], &["other"]], &[&[other]], false),
+        ] {
+            let (found, whole) = resolve(written);
+            assert_eq!(
+                (&*found, whole),
+                (&*owned(expected), readable),
+                "{written:?}"
+            );
+        }
+    }
+
+    fn owned(alternatives: &[&[&str]]) -> Vec<Vec<String>> {
+        let owned = |names: &&[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        alternatives.iter().map(owned).collect()
+    }
+}

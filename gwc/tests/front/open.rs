@@ -45,6 +45,53 @@ fn related(linted: &project::Linted, code: &str) -> Vec<(usize, String)> {
     finding.related.iter().map(place).collect()
 }
 
+/// The findings of one operation with this `security`, where `required.auth` lists two verifiers.
+fn found_with_two_required(security: &str) -> project::Linted {
+    let gateway = "version: 1\nname: s\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\n\
+         auth: {keys: {kind: api_key}, badges: {kind: api_key}, others: {kind: api_key}}\n\
+         required: {auth: [keys, badges]}\napis: {shop: {path: api.yaml}}\ndefaults: {upstream: u}\n";
+    let scheme = |name: &str, auth: &str| {
+        format!(
+            "    {name}: {{type: apiKey, in: header, name: {name}, x-gateway: {{auth: {auth}}}}}\n"
+        )
+    };
+    let document = format!(
+        "openapi: 3.1.0\ninfo: {{title: t, version: \"1\"}}\npaths:\n  \
+         /a: {{get: {{operationId: a, security: {security}, responses: {{'200': {{description: ok}}}}}}}}\n\
+         components:\n  securitySchemes:\n{}{}{}",
+        scheme("key", "keys"),
+        scheme("badge", "badges"),
+        scheme("other", "others")
+    );
+    let texts = [("gateway.yaml", gateway), ("api.yaml", &*document)];
+    project::of(compile::project(
+        Files::in_memory(texts, Limits::default()),
+        &Vec::new(),
+    ))
+}
+
+#[test]
+fn each_alternative_needs_a_required_verifier() {
+    let cases = [
+        ("[{key: []}]", false),
+        ("[{key: []}, {badge: []}]", false),
+        ("[{other: [], key: []}]", false),
+        ("[{other: [], key: []}, {badge: []}]", false),
+        ("[{other: []}]", true),
+        ("[{key: []}, {other: []}]", true),
+        ("[{other: []}, {key: []}]", true),
+        ("[{other: [], key: []}, {other: []}]", true),
+    ];
+    for (security, missing) in cases {
+        let lines = found_with_two_required(security).lines();
+        assert_eq!(
+            lines.contains("error[GW0517]"),
+            missing,
+            "{security}:\n{lines}"
+        );
+    }
+}
+
 #[test]
 fn under_security_upstream_the_open_operations_are_named() {
     let none = [

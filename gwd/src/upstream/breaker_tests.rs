@@ -121,6 +121,37 @@ fn a_share_counts_from_enough_requests_on_and_only_within_its_window() {
     assert_eq!(breaker.stand(0), Stand::Open, "3 of 6");
 }
 
+/// One request in each tenth of the window: all ten count, the eleventh pushes the first out.
+#[test]
+fn every_tenth_of_the_window_counts() {
+    let numbers = Numbers {
+        failure_ppm: Some(1_000_000),
+        min_requests: 10,
+        window_ms: 1_000,
+        ..Numbers::default()
+    };
+    let fail_at = |breaker: &Breaker, now_ms| {
+        let permit = breaker.admit(&numbers, now_ms).unwrap();
+        permit.ended(Ended::Failed, 1, &numbers, now_ms, 0);
+    };
+    let breaker = Breaker::default();
+    for tenth in 0..9 {
+        fail_at(&breaker, tenth * 100);
+    }
+    assert_eq!(breaker.stand(800), Stand::Closed, "nine of ten");
+    fail_at(&breaker, 900);
+    assert_eq!(breaker.stand(900), Stand::Open, "ten of ten");
+
+    let late = Breaker::default();
+    for tenth in 0..9 {
+        fail_at(&late, tenth * 100);
+    }
+    fail_at(&late, 1_000);
+    assert_eq!(late.stand(1_000), Stand::Closed, "the first tenth is over");
+    fail_at(&late, 1_010);
+    assert_eq!(late.stand(1_010), Stand::Open, "ten within the last second");
+}
+
 #[test]
 fn slow_answers_open_it_too() {
     let numbers = Numbers {

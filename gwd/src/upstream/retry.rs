@@ -237,6 +237,10 @@ mod tests {
         assert!(after_failure(&all, Kind::Timeout, false).is_none());
         assert!(after_failure(&all, Kind::ConnectFailed, false).is_some());
         assert!(after_failure(&all, Kind::Refused, false).is_some());
+        let gateway_error = retry(&[Condition::GatewayError]);
+        assert!(after_failure(&gateway_error, Kind::Timeout, true).is_some());
+        assert!(after_failure(&gateway_error, Kind::Timeout, false).is_none());
+        assert!(after_failure(&gateway_error, Kind::Reset, true).is_none());
         let refused = retry(&[Condition::RefusedStream]);
         assert!(after_failure(&refused, Kind::Refused, false).is_some());
         assert!(after_failure(&refused, Kind::Reset, true).is_none());

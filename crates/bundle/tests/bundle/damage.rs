@@ -196,3 +196,36 @@ fn a_damaged_record_or_list_is_no_way_in_for_an_older_store() {
         assert_eq!(head.accepted.revocations().serial(), list.serial);
     }
 }
+
+/// No revocation list is involved, so that only the damaged record's serial can refuse the older
+/// store.
+#[test]
+fn a_damaged_record_keeps_its_serial_as_a_floor() {
+    let (trust, prod) = (trust(), prod());
+    let context = context(&trust, &prod);
+    let mut content = Content::default();
+    let [first, second, third] = ["one", "two", "three"].map(|name| {
+        let store = Store::new(std::mem::take(&mut content));
+        ship(&store, name);
+        content = store.into_content();
+        Store::new(content.clone())
+    });
+    let state = Store::default();
+    run(&first, &state, &context).unwrap();
+    run(&third, &state, &context).unwrap();
+    let newest = follow::remember(&state, &context).unwrap().record.unwrap();
+    assert_eq!(newest.serial, 3);
+    let mut state = state.into_content();
+    state.blobs.get_mut(&newest.digest).unwrap()[1] ^= 4;
+    let memory = follow::remember(&Store::new(state), &context).unwrap();
+    assert_eq!(
+        memory.record.unwrap().serial,
+        1,
+        "the first record is intact"
+    );
+    let refused = follow::head(&second, &context, &memory).unwrap_err();
+    assert_eq!(refused.reason(), "replayed");
+    // The store that the damaged record came from heals it.
+    let head = follow::head(&third, &context, &memory).unwrap().unwrap();
+    assert_eq!(head.accepted.pointer(), newest);
+}

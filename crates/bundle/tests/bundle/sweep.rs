@@ -7,6 +7,7 @@ use bundle::history;
 use bundle::moment::Moment;
 use bundle::publish;
 use bundle::revocation::Revocations;
+use bundle::source;
 use bundle::store::folder::Folder;
 use bundle::store::sweep;
 use bundle::store::{Blobs as _, Store as _};
@@ -59,6 +60,29 @@ fn old_bundles_go_and_records_stay() {
     follow::bundle(&store, &context, &head.accepted, &[]).unwrap();
     assert!(head.accepted.revocations().has_bundle(&bundle("one").id()));
     assert_eq!(sweep::garbage(&store, &keep, Moment::MAX).unwrap(), []);
+}
+
+#[test]
+fn sources_go_with_their_bundles_and_stay_with_them() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Folder::create(root.path()).unwrap();
+    let released = ["one", "two", "three"].map(|name| {
+        let bundle = bundle(name);
+        let descriptor = publish::put_bundle(&store, &bundle).unwrap();
+        let text = format!("{{\"explains\":\"{name}\"}}");
+        let source = source::put(&store, text.as_bytes(), descriptor.clone()).unwrap();
+        let evidence =
+            publish::put_build(&store, descriptor, build(Some(source)), &[&key("ci")]).unwrap();
+        let mut draft = draft(bundle.id(), &[evidence]);
+        draft.source = Some(source);
+        release(&store, draft).unwrap();
+        source
+    });
+    let keep = sweep::retained(&store, 2).unwrap();
+    let garbage = sweep::garbage(&store, &keep, Moment::MAX).unwrap();
+    sweep::remove(&store, &garbage).unwrap();
+    let readable = released.map(|source| source::read(&store, &source).is_ok());
+    assert_eq!(readable, [false, true, true]);
 }
 
 #[test]

@@ -276,4 +276,19 @@ mod tests {
         assert!(Place::Cookie("sid".into()).strip_headers(&mut request.headers));
         assert_eq!(request.headers["cookie"], "a=1; b=2");
     }
+
+    #[test]
+    fn a_query_key_in_any_spelling_is_stripped() {
+        let place = Place::Query("api key".into());
+        for (query, left) in [
+            ("api+key=s&b=2", Some("b=2")),
+            ("a=1&%61pi%20key=s", Some("a=1")),
+            ("a=1&api%20%6bey=s&b=2", Some("a=1&b=2")),
+            ("api%20%6Bey", Some("")),
+            ("api%2520key=s&b=2", None),
+            ("API+key=s", None),
+        ] {
+            assert_eq!(place.strip_query(query).as_deref(), left, "{query}");
+        }
+    }
 }

@@ -223,6 +223,43 @@ mod tests {
     }
 
     #[test]
+    fn concurrency_refusing_refunds_the_rate_limit() {
+        use crate::traffic::rate_limit::tests::{cx, limits, per_hour};
+        let shared = limits();
+        let (rate, few) = (per_hour("rate", 1, 2, &Key::Address), filter(2, 1));
+        let admits = |step: Step| matches!(step, Step::Continue);
+        let mut holder = cx(&shared, "10.0.0.1");
+        assert!(admits(rate.on_request(&mut head("/"), &mut holder)));
+        assert!(admits(few.on_request(&mut head("/"), &mut holder)));
+        for _ in 0..3 {
+            let mut refused = cx(&shared, "10.0.0.1");
+            assert!(admits(rate.on_request(&mut head("/"), &mut refused)));
+            assert!(!admits(few.on_request(&mut head("/"), &mut refused)));
+        }
+        let mut after = cx(&shared, "10.0.0.1");
+        assert!(admits(rate.on_request(&mut head("/"), &mut after)));
+        drop(holder);
+    }
+
+    #[test]
+    fn the_tightest_of_two_concurrency_limits_is_reported() {
+        use crate::traffic::rate_limit::tests::{cx, limits};
+        for (first, second) in [(5, 2), (2, 5)] {
+            let shared = limits();
+            let (one, mut two) = (filter(1, first), filter(2, second));
+            two.name = "two".into();
+            let mut cx = cx(&shared, "10.0.0.1");
+            for limit in [&one, &two] {
+                let step = limit.on_request(&mut head("/"), &mut cx);
+                assert!(matches!(step, Step::Continue));
+            }
+            let notice = cx.leased.unwrap();
+            let tightest = if first < second { "few" } else { "two" };
+            assert_eq!((notice.policy, notice.remaining), (tightest, 1));
+        }
+    }
+
+    #[test]
     fn fields_tell_the_limit_beside_those_of_rates() {
         let mut headers = HeaderMap::new();
         headers.insert(

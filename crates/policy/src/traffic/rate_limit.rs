@@ -251,8 +251,128 @@ pub mod author {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::hash::RandomState;
+    use std::sync::Arc;
+
     use super::*;
+    use crate::cx::tests::head;
+    use crate::cx::{Limits, Principal, Revoked};
+    use crate::rate::RateTable;
+
+    /// Counters of their own, roomy enough that no key shares an overflow counter.
+    pub(crate) fn limits() -> (Limits, Revoked) {
+        let table = || RateTable::new(1_024, RandomState::new());
+        let limits = Limits {
+            known: table(),
+            anonymous: table(),
+            leases: Arc::default(),
+        };
+        (limits, Revoked::default())
+    }
+
+    /// A context at second 1 of a client with this address.
+    pub(crate) fn cx<'a>((limits, revoked): &'a (Limits, Revoked), client: &str) -> Cx<'a> {
+        Cx::new(1_000_000_000, 0, client.parse().unwrap(), limits, revoked)
+    }
+
+    /// `count` requests per hour, all at once if the client likes.
+    pub(crate) fn per_hour(name: &str, state: u64, count: u64, key: &Key) -> Filter {
+        Filter {
+            name: name.into(),
+            state: StateId(state),
+            tokens: Tokens {
+                count,
+                period_ms: 3_600_000,
+                burst: count,
+            },
+            key: key.reader(),
+        }
+    }
+
+    fn admits<'a>(limit: &'a Filter, cx: &mut Cx<'a>) -> bool {
+        matches!(limit.on_request(&mut head("/"), cx), Step::Continue)
+    }
+
+    #[test]
+    fn second_limit_refusing_refunds_the_first() {
+        let shared = limits();
+        let (wide, narrow) = (
+            per_hour("wide", 1, 2, &Key::Address),
+            per_hour("narrow", 2, 1, &Key::Address),
+        );
+        let mut admitted = cx(&shared, "10.0.0.1");
+        assert!(admits(&wide, &mut admitted) && admits(&narrow, &mut admitted));
+        for _ in 0..3 {
+            let mut refused = cx(&shared, "10.0.0.1");
+            assert!(admits(&wide, &mut refused), "the token came back");
+            assert!(!admits(&narrow, &mut refused));
+        }
+        let mut cx = cx(&shared, "10.0.0.1");
+        assert!(admits(&wide, &mut cx));
+        assert_eq!(
+            cx.rate.unwrap().remaining,
+            0,
+            "two tokens are gone, not five"
+        );
+    }
+
+    #[test]
+    fn anonymous_callers_have_a_bucket_per_address() {
+        let shared = limits();
+        let limit = per_hour("limit", 1, 1, &Key::Consumer);
+        for (client, admitted) in [
+            ("10.0.0.1", true),
+            ("10.0.0.2", true),
+            ("10.0.0.1", false),
+            ("10.0.0.2", false),
+            ("2001:db8:1:2::1", true),
+            ("2001:db8:1:2::2", false),
+            ("2001:db8:1:3::1", true),
+        ] {
+            assert_eq!(
+                admits(&limit, &mut cx(&shared, client)),
+                admitted,
+                "{client}"
+            );
+        }
+    }
+
+    #[test]
+    fn consumers_have_a_bucket_each_wherever_they_are() {
+        let shared = limits();
+        let limit = per_hour("limit", 1, 1, &Key::Consumer);
+        for (consumer, client, admitted) in [
+            ("acme", "10.0.0.1", true),
+            ("globex", "10.0.0.1", true),
+            ("acme", "10.0.0.2", false),
+            ("globex", "10.0.0.2", false),
+        ] {
+            let mut cx = cx(&shared, client);
+            cx.principal = Some(Principal {
+                consumer,
+                scheme: "key",
+                claims: crate::NO_CLAIMS,
+            });
+            assert_eq!(admits(&limit, &mut cx), admitted, "{consumer} {client}");
+        }
+    }
+
+    #[test]
+    fn the_tightest_of_two_limits_is_reported() {
+        for (first, second) in [(5, 2), (2, 5)] {
+            let shared = limits();
+            let (one, two) = (
+                per_hour("one", 1, first, &Key::Address),
+                per_hour("two", 2, second, &Key::Address),
+            );
+            let mut cx = cx(&shared, "10.0.0.1");
+            assert!(admits(&one, &mut cx) && admits(&two, &mut cx));
+            let notice = cx.rate.unwrap();
+            let tightest = if first < second { "one" } else { "two" };
+            assert_eq!((notice.policy, notice.remaining), (tightest, 1));
+        }
+    }
 
     #[test]
     fn fields_say_when_to_come_back() {
