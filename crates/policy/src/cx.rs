@@ -280,6 +280,21 @@ pub(crate) mod tests {
     use super::*;
     use crate::head::RequestHead;
 
+    #[test]
+    fn any_revoked_credential_of_several_counts() {
+        let [one, two, three] = [[1; 32], [2; 32], [3; 32]];
+        let mut shown = Shown::default();
+        assert!(!shown.is_revoked(&Revoked::new([one])), "nothing was shown");
+        for sha256 in [one, two, three] {
+            shown.add(sha256);
+        }
+        for sha256 in [one, two, three] {
+            assert!(shown.is_revoked(&Revoked::new([sha256])), "{sha256:?}");
+        }
+        assert!(!shown.is_revoked(&Revoked::new([[4; 32]])));
+        assert!(!shown.is_revoked(&Revoked::default()));
+    }
+
     /// A GET of a path.
     pub(crate) fn head(target: &str) -> RequestHead {
         RequestHead {

@@ -191,6 +191,20 @@ mod tests {
         }
     }
 
+    /// Limits of addresses run first and protect authentication from guessing.
+    #[test]
+    fn only_address_limits_run_before_authentication() {
+        assert_eq!(Key::Address.phase(), Phase::Address);
+        for key in [
+            Key::Consumer,
+            Key::Route,
+            Key::Header("x-tenant".into()),
+            Key::Claim("tenant".into()),
+        ] {
+            assert_eq!(key.phase(), Phase::Limit, "{key}");
+        }
+    }
+
     #[test]
     fn each_header_value_is_a_key() {
         let key = Key::Header("x-tenant".into()).reader();

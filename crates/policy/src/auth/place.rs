@@ -243,6 +243,25 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_credential_is_absent() {
+        let fields = [
+            ("x-key", ""),
+            ("authorization", "Bearer "),
+            ("cookie", "sid="),
+        ];
+        let request = head("/p?k=&j", &fields);
+        for place in [
+            Place::Header("x-key".into()),
+            Place::Authorization("bearer".into()),
+            Place::Cookie("sid".into()),
+            Place::Query("k".into()),
+            Place::Query("j".into()),
+        ] {
+            assert_eq!(held(&place, &request), "absent", "{place:?}");
+        }
+    }
+
+    #[test]
     fn two_credentials_in_one_place_are_told() {
         let request = head(
             "/p?k=1&k=2",
