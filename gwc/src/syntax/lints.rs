@@ -17,6 +17,7 @@ pub const LINTS: &[&Lint] = &[
     &ALIAS_BOMB,
     &COMPLEX_KEY,
     &BAD_MERGE_KEY,
+    &COMMENT_FOR_VALUE,
 ];
 
 /// Text that is not YAML.
@@ -27,7 +28,8 @@ pub static MALFORMED_YAML: Lint = Lint {
     summary: "text that is not well-formed YAML",
     explain: "The file breaks a rule of YAML 1.2, so nothing behind that place can be read. The usual causes are \
 indentation that does not line up, a text with `: ` or ` #` in it that is not in quotes, and a bracket or quote that \
-is not closed; the place reported is where the parser noticed, the cause may stand a little before it.",
+is not closed. The finding stands at the mistake where it is known, and at the place where the parser gave up \
+otherwise.",
     bad: v30!("paths:\n  /a:\n    get:\n      tags: [a, b\n      responses: {}\n"),
     good: v30!(
         "paths:\n  /a:\n    get:\n      tags: [a, b]\n      responses: {'200': {description: ok}}\n"
@@ -173,4 +175,16 @@ pub static BAD_MERGE_KEY: Lint = Lint {
 called `<<` is written in quotes.",
     bad: v30!("paths: {}\nx-note: {<<: 1}\n"),
     good: v30!("x-common: &common {a: 1}\npaths: {}\nx-note: {<<: *common, b: 2}\n"),
+};
+
+/// A comment in the place of a value.
+pub static COMMENT_FOR_VALUE: Lint = Lint {
+    code: "GW0212",
+    name: "comment-for-value",
+    level: Level::Warn,
+    summary: "a comment in the place of a value",
+    explain: "In YAML ` #` begins a comment, so that `color: #fff` has no value. Put a text that begins with `#` in \
+quotes. A comment behind a key that has no value is written with a space: `# …`.",
+    bad: v30!("paths: {}\nx-color: #fff\n"),
+    good: v30!("paths: {}\nx-color: \"#fff\"\n"),
 };

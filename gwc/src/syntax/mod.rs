@@ -7,6 +7,7 @@
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Span, Tree};
 
 mod brackets;
+mod cause;
 pub mod json;
 pub mod lints;
 mod map;

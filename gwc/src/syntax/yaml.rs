@@ -9,11 +9,12 @@ use diag::tree::Entry;
 use diag::{Diagnostic, FileId, Kind, Lint, NodeId, Sink, Span, Tree};
 use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Tag};
 
+use super::cause::{self, Cause};
 use super::lints::{
-    ALIAS_BOMB, BAD_MERGE_KEY, COMPLEX_KEY, CYCLIC_ALIAS, MALFORMED_YAML, SEVERAL_DOCUMENTS,
-    TOO_LARGE, UNKNOWN_ANCHOR,
+    ALIAS_BOMB, BAD_MERGE_KEY, COMMENT_FOR_VALUE, COMPLEX_KEY, CYCLIC_ALIAS, MALFORMED_YAML,
+    SEVERAL_DOCUMENTS, TOO_LARGE, UNKNOWN_ANCHOR,
 };
-use super::{Limits, MORE_ALIAS_VALUES, MORE_DEPTH, MORE_VALUES, brackets, map, scalar};
+use super::{Limits, MORE_ALIAS_VALUES, MORE_DEPTH, MORE_VALUES, map, scalar};
 
 /// Reads a YAML text. An empty document is null.
 pub fn parse(
@@ -222,6 +223,9 @@ impl Builder<'_> {
             );
             return Ok(());
         }
+        if start == end && style == ScalarStyle::Plain && anchor == 0 && tag.is_none() {
+            self.check_comment();
+        }
         let node = self.push(span, kind)?;
         self.anchor_done(anchor, node, 1, 0);
         self.value(node, 0, start, end);
@@ -297,10 +301,12 @@ impl Builder<'_> {
         self.anchor_done(open.anchor, node, nodes, height);
         if self.wants_key() {
             let span = self.tree.at(node).span();
-            self.sink.push(
-                Diagnostic::new(&COMPLEX_KEY, span, "a list or map cannot be a key")
+            let finding = match cause::template_at(self.text, open.start) {
+                Some(cause) => self.caused(&COMPLEX_KEY, cause),
+                None => Diagnostic::new(&COMPLEX_KEY, span, "a list or map cannot be a key")
                     .help("keys are strings; put the text in quotes if it begins with `[` or `{`"),
-            );
+            };
+            self.sink.push(finding);
             self.key(Key::Unusable, end);
             return Ok(());
         }
@@ -516,43 +522,78 @@ impl Builder<'_> {
             .filter(|c| *c != '\n' && *c != '\r')
             .map_or(0, char::len_utf8);
         let span = self.span(at, at + width);
-        let in_flow = matches!(
-            error.kind(),
-            ErrorKind::ExpectedFlowMappingSeparator
-                | ErrorKind::ExpectedFlowSequenceSeparator
-                | ErrorKind::MappingValueNotAllowed
-                | ErrorKind::InvalidColonPlacement
-                | ErrorKind::BlockEntryInFlowCollection
-        );
-        let opened = self.open.iter().rev().map(|open| open.start);
-        let unclosed = || brackets::unclosed(self.text, self.read, at, opened);
-        if let Some(bracket) = in_flow.then(unclosed).flatten() {
-            let written = &self.text[bracket..=bracket];
-            let message = format!("not well-formed YAML: this `{written}` is not closed");
-            let finding =
-                Diagnostic::new(&MALFORMED_YAML, self.span(bracket, bracket + 1), message);
-            self.sink.push(finding.related(span, "noticed here"));
+        if matches!(error.kind(), ErrorKind::RecursionLimitExceeded) {
+            let finding = Diagnostic::new(&TOO_LARGE, span, "lists and maps nest too deep");
+            self.sink.push(finding);
             return;
         }
-        let finding = match error.kind() {
-            ErrorKind::RecursionLimitExceeded => {
-                Diagnostic::new(&TOO_LARGE, span, "lists and maps nest too deep")
-            }
-            kind => Diagnostic::new(
+        let site = cause::Site {
+            text: self.text,
+            at,
+            read: self.read,
+            open: self.open.iter().rev().map(|open| open.start).collect(),
+        };
+        let finding = match cause::find(&site, error.kind()) {
+            Some(cause) => self.caused(&MALFORMED_YAML, cause),
+            None => Diagnostic::new(
                 &MALFORMED_YAML,
                 span,
-                format!("not well-formed YAML: {kind}"),
+                format!("not well-formed YAML: {}", error.kind()),
             ),
         };
-        let finding = match error.kind() {
-            ErrorKind::TabInBlockIndentation
-            | ErrorKind::TabInIndentation
-            | ErrorKind::TabNotAllowed => finding.help("indent with spaces"),
-            ErrorKind::MappingValueNotAllowed => finding
-                .help("a text that contains `: ` belongs in quotes; or the indentation is off"),
-            _ => finding,
-        };
         self.sink.push(finding);
+    }
+
+    fn caused(&self, lint: &'static Lint, cause: Cause) -> Diagnostic {
+        let Cause {
+            start,
+            end,
+            message,
+            help,
+            related,
+        } = cause;
+        let finding = Diagnostic::new(lint, self.span(start, end), message);
+        let finding = match help {
+            Some(help) => finding.help(help),
+            None => finding,
+        };
+        match related {
+            Some((start, end, part)) => finding.related(self.span(start, end), part),
+            None => finding,
+        }
+    }
+
+    /// Warns of a comment that takes the place of a value, as in `pattern: #abc`.
+    fn check_comment(&mut self) {
+        let Some(Open {
+            what:
+                What::Map {
+                    key: Some(Key::Text(key, span)),
+                    ..
+                },
+            ..
+        }) = self.open.last()
+        else {
+            return;
+        };
+        let from = span.end as usize;
+        let line = self.text[from..].lines().next().unwrap_or_default();
+        let Some(at) = line.find('#') else { return };
+        let is_value = line[..at].trim() == ":" && cause::is_hash_text(&line[at..]);
+        if is_value {
+            let text = line[at..].trim_end();
+            let message = format!(
+                "`{}` has no value: `#` begins a comment",
+                key.escape_debug()
+            );
+            let finding = Diagnostic::new(
+                &COMMENT_FOR_VALUE,
+                self.span(from + at, from + at + text.len()),
+                message,
+            );
+            self.sink
+                .push(finding.help(format!("write {}", cause::quoted(text))));
+        }
     }
 
     fn span(&self, start: usize, end: usize) -> Span {

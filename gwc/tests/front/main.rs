@@ -38,3 +38,4 @@ mod swagger;
 mod syntax;
 mod threads;
 mod vocabulary;
+mod yaml_errors;

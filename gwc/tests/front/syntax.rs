@@ -192,9 +192,9 @@ fn mistakes_are_said_at_their_place() {
         ("a: 1\n---\nb: 2\n", "several-documents 2:1"),
         ("{[a]: 1}\n", "complex-key 1:2"),
         ("? {a: 1}\n: 2\n", "complex-key 1:3"),
-        ("a: \"x\n", "malformed-yaml 2:1"),
-        ("a:\n\t- b\n", "malformed-yaml 2:2"),
-        ("a: b: c\n", "malformed-yaml 1:5"),
+        ("a: \"x\n", "malformed-yaml 1:4"),
+        ("a:\n\t- b\n", "malformed-yaml 2:1"),
+        ("a: b: c\n", "malformed-yaml 1:4"),
         // A bracket that is not closed, however the parser notices.
         ("a: [1, 2\nb: 3\n", "malformed-yaml 1:4"),
         ("a: {x: 1, y: 2\nb: 3\n", "malformed-yaml 1:4"),
@@ -206,7 +206,7 @@ fn mistakes_are_said_at_their_place() {
         ("a: [1, 2", "malformed-yaml 1:4"),
         // A comma that is missing between brackets that are closed.
         ("a:\n  - {b: 1,\n     c: 2 d: 3}\n", "malformed-yaml 3:12"),
-        ("a: b[1\n c: 2\n", "malformed-yaml 2:3"),
+        ("a: b[1\n c: 2\n", "malformed-yaml 2:2"),
         ("a: 'ä\u{0}'\n", "not-text 1:6"),
     ] {
         assert_eq!(yaml(text).said(), [said], "{text:?}");

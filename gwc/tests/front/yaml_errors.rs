@@ -1,0 +1,200 @@
+//! YAML errors: each mistake is reported at its cause, with its correction.
+
+use diag::{FileId, Sink, Sources, Tree};
+use gwc::syntax::{self, Limits};
+
+/// The first finding of a text: `LINE:COLUMN-COLUMN MESSAGE; help: HELP`, and the line of the
+/// related place.
+fn finding(text: &str) -> (String, Option<u32>) {
+    let (mut sources, mut tree, mut sink) = (Sources::default(), Tree::default(), Sink::default());
+    let file: FileId = sources.add("a.yaml", text);
+    let source = sources.file(file);
+    let _root = syntax::parse(file, source, &mut tree, &Limits::default(), &mut sink);
+    let findings = sink.into_sorted();
+    let Some(finding) = findings.first() else {
+        return (String::new(), None);
+    };
+    let place = sources.position(finding.span);
+    let help = finding.help.as_deref().unwrap_or("none");
+    let related = finding.related.first();
+    let related = related.map(|(span, _)| sources.position(*span).line);
+    let (line, from, to) = (place.line, place.column, place.end_column);
+    let message = &finding.message;
+    (
+        format!("{line}:{from}-{to} {message}; help: {help}"),
+        related,
+    )
+}
+
+/// Text, finding, line of the related place.
+const CASES: &[(&str, &str, Option<u32>)] = &[
+    // Indentation.
+    (
+        "info:\n  title: t\n   version: 1\n",
+        "3:4-14 the indentation (3 spaces) fits no line above; help: indent it by 0 or by 2",
+        Some(2),
+    ),
+    (
+        "info:\n    title: t\n  version: 1\n",
+        "3:3-13 the indentation (2 spaces) fits no line above; help: indent it by 0 or by 4",
+        Some(2),
+    ),
+    (
+        "a:\n  - name: x\n   in: y\n",
+        "3:4-9 the indentation (3 spaces) fits no line above; help: indent it by 2 or by 4",
+        Some(2),
+    ),
+    // Quotes.
+    (
+        "a: \"3.1.0\nb:\n  c: \"t\"\n",
+        "1:4-5 this `\"` is not closed; help: write \"3.1.0\"",
+        Some(2),
+    ),
+    (
+        "a: 'it\n",
+        "1:4-5 this `'` is not closed; help: write 'it'",
+        Some(2),
+    ),
+    (
+        "a: 'it's'\n",
+        "1:8-10 text stands behind the closing `'`; help: write `''` for a quote in the text: 'it''s'",
+        None,
+    ),
+    (
+        "a: \"x\" y\n",
+        "1:7-9 text stands behind the closing `\"`; help: write `\\\"` for a quote in the text: \"x\\\" y\"",
+        None,
+    ),
+    (
+        "a: \"\\d+\"\n",
+        "1:5-7 `\\d` is no escape of a text in double quotes; help: write `\\\\d`, or put the text in single quotes",
+        None,
+    ),
+    // Brackets.
+    (
+        "a: [1, 2\nb: 3\n",
+        "1:4-5 this `[` is not closed; help: add `]`",
+        Some(2),
+    ),
+    (
+        "a: {x: 1\nb: 3\n",
+        "1:4-5 this `{` is not closed; help: add `}`",
+        Some(2),
+    ),
+    (
+        "a: [1, 2\n",
+        "1:4-5 this `[` is not closed; help: add `]`",
+        None,
+    ),
+    (
+        "a: [1]]\n",
+        "1:7-8 no `[` is open that this `]` could close; help: remove it, or put the text in quotes",
+        None,
+    ),
+    (
+        "a: {x: 1 y: 2}\n",
+        "1:11-12 a `,` or `}` is missing in front of this; help: none",
+        None,
+    ),
+    // Tabs.
+    (
+        "a:\n\tb: 1\n",
+        "2:1-2 a tab indents this line; help: indent with spaces",
+        None,
+    ),
+    (
+        "a:\n  b: 1\n\tc: 2\n",
+        "3:1-2 a tab indents this line; help: indent with spaces",
+        None,
+    ),
+    // Characters that YAML keeps for itself.
+    (
+        "a: {{ value }}\n",
+        "1:4-15 `{{ value }}` is not in quotes; help: a value that begins with `{` is a map; write \"{{ value }}\"",
+        None,
+    ),
+    (
+        "a: {{host}}/x # the host\n",
+        "1:4-14 `{{host}}/x` is not in quotes; help: a value that begins with `{` is a map; write \"{{host}}/x\"",
+        None,
+    ),
+    (
+        "a: @foo/bar\n",
+        "1:4-12 a text without quotes cannot begin with `@`; help: write \"@foo/bar\"",
+        None,
+    ),
+    (
+        "a: `foo`\n",
+        "1:4-9 a text without quotes cannot begin with a backtick; help: write \"`foo`\"",
+        None,
+    ),
+    (
+        "a: %foo\n",
+        "1:4-8 a text without quotes cannot begin with `%`; help: write \"%foo\"",
+        None,
+    ),
+    (
+        "a: >=1\n",
+        "1:4-7 a text without quotes cannot begin with `>`; help: write \">=1\"",
+        None,
+    ),
+    (
+        "a: * b\n",
+        "1:4-7 a text without quotes cannot begin with `*`; help: write \"* b\"",
+        None,
+    ),
+    // Merge conflicts.
+    (
+        "a:\n  x: 1\n<<<<<<< HEAD\n  y: 2\n=======\n  y: 3\n>>>>>>> other\n",
+        "3:1-13 a merge conflict of Git is left; help: keep one side, and remove the lines with `<<<<<<<`, `=======` and `>>>>>>>`",
+        None,
+    ),
+    // Comments.
+    (
+        "a: #fff\nb: 1\n",
+        "1:4-8 `a` has no value: `#` begins a comment; help: write \"#fff\"",
+        None,
+    ),
+    (
+        "a: \"x\"#y\n",
+        "1:7-9 `#` begins a comment only behind a space; help: write a space in front of `#`, or put all of the text in quotes",
+        None,
+    ),
+    ("a: # nothing yet\nb: 1\n", "", None),
+    ("a: #fff\n  b: 1\n", "", None),
+    // Colons.
+    (
+        "summary: Note: this is\n",
+        "1:10-23 `Note: this is` contains `: ` and is not in quotes; help: write \"Note: this is\"",
+        None,
+    ),
+    (
+        "a: 1\nb:2\nc: 3\n",
+        "2:1-4 no space stands behind the colon of `b:2`; help: write `b: 2`",
+        None,
+    ),
+    (
+        "a: 1\nb\nc: 2\n",
+        "2:1-2 `b` is a key without a colon; help: write `b:`, or indent it as a part of the text above",
+        None,
+    ),
+    (
+        "tags: - a\n",
+        "1:7-8 a list item cannot stand on the line of its key; help: begin a new line in front of `-`, or put the text in quotes",
+        None,
+    ),
+];
+
+#[test]
+fn a_yaml_error_is_reported_at_its_cause() {
+    let mut wrong = Vec::new();
+    for (text, expected, line) in CASES {
+        let found = finding(text);
+        if (found.0.as_str(), found.1) != (*expected, *line) {
+            wrong.push(format!(
+                "{text:?}\n  found    {found:?}\n  expected {expected:?} {line:?}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
