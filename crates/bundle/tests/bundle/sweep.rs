@@ -85,6 +85,51 @@ fn sources_go_with_their_bundles_and_stay_with_them() {
     assert_eq!(readable, [false, true, true]);
 }
 
+/// Statements and sources of a bundle that no record names stay as long as the bundle does.
+#[test]
+fn what_belongs_to_a_kept_bundle_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Folder::create(root.path()).unwrap();
+    let [kept, dropped] = ["one", "two"].map(|name| {
+        let bundle = bundle(name);
+        let descriptor = publish::put_bundle(&store, &bundle).unwrap();
+        let text = format!("{{\"explains\":\"{name}\"}}");
+        let source = source::put(&store, text.as_bytes(), descriptor.clone()).unwrap();
+        let built =
+            publish::put_build(&store, descriptor, build(Some(source)), &[&key("ci")]).unwrap();
+        (bundle.id(), source, built)
+    });
+    let keep = BTreeSet::from([kept.0]);
+    let garbage = sweep::garbage(&store, &keep, Moment::MAX).unwrap();
+    sweep::remove(&store, &garbage).unwrap();
+    assert!(source::read(&store, &kept.1).is_ok());
+    assert!(store.size(&kept.2).unwrap().is_some(), "the statement");
+    assert!(source::read(&store, &dropped.1).is_err());
+    assert!(store.size(&dropped.2).unwrap().is_none());
+}
+
+/// A writer puts blobs first and the manifest last; a blob may be far older than its bundle.
+#[test]
+fn a_young_bundle_keeps_its_old_blobs() {
+    let root = tempfile::tempdir().unwrap();
+    let store = Folder::create(root.path()).unwrap();
+    let one = bundle("one");
+    put(&store, &one);
+    let blobs = root.path().join("blobs/sha256");
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000);
+    for file in std::fs::read_dir(&blobs).unwrap() {
+        let path = file.unwrap().path();
+        if path.file_name().unwrap().to_str() != Some(&*one.id().hex()) {
+            let file = std::fs::File::options().write(true).open(&path).unwrap();
+            file.set_modified(long_ago).unwrap();
+        }
+    }
+    let garbage = sweep::garbage(&store, &BTreeSet::new(), Moment::from_unix_s(2_000)).unwrap();
+    assert_eq!(garbage, []);
+    let unverified = Unverified::open(&store, one.id()).unwrap();
+    unverified.load_full(&store).unwrap();
+}
+
 #[test]
 fn nothing_goes_where_a_record_cannot_be_read() {
     let root = tempfile::tempdir().unwrap();
