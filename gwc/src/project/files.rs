@@ -561,10 +561,12 @@ pub fn join(folder: &str, reference: &str) -> Result<String, Refusal> {
 /// A single letter is taken for a drive, which is outside as well.
 fn is_url(text: &str) -> bool {
     let scheme = text.split_once(':').is_some_and(|(scheme, _)| {
-        scheme
-            .as_bytes()
-            .first()
-            .is_some_and(u8::is_ascii_alphabetic)
+        // One letter is a drive of Windows.
+        scheme.len() > 1
+            && scheme
+                .as_bytes()
+                .first()
+                .is_some_and(u8::is_ascii_alphabetic)
             && scheme
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))

@@ -20,6 +20,7 @@ pub const LINTS: &[&Lint] = &[
     &MISSPELT_EXTENSION,
     &IGNORED_PATH_ITEM,
     &SEVERAL_BODIES,
+    &MISSPELT_KEYWORD,
 ];
 
 /// A reference that leads nowhere.
@@ -250,4 +251,17 @@ pub static MISSPELT_EXTENSION: Lint = Lint {
 `x-gateway-ext-`. A misspelt key would silently do nothing, and what it says may be what keeps a door closed.",
     bad: v30!("paths: {}\nx-gateway-limits: {depth: 3}\n"),
     good: v30!("paths: {}\nx-gateway-ext-limits: {depth: 3}\n"),
+};
+
+/// A keyword that differs from a known one by a slip.
+pub static MISSPELT_KEYWORD: Lint = Lint {
+    code: "GW0311",
+    name: "misspelt-keyword",
+    level: Level::Warn,
+    summary: "a keyword of a schema that looks misspelt",
+    explain: "From OpenAPI 3.1 on a schema may have any keyword, and one that is not known checks nothing. A keyword \
+that differs from a known one by a letter or two is most likely a slip: `maxLenght`, `ref` or `$reff`. An addition of \
+your own begins with `x-`.",
+    bad: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, maxLenght: 3}}}\n"),
+    good: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, maxLength: 3}}}\n"),
 };

@@ -36,11 +36,7 @@ fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
                 ),
             )
             .help("2.0 is read, as `swagger: \"2.0\"`"),
-            None => Diagnostic::new(
-                &UNSUPPORTED_VERSION,
-                structure::first_key(root),
-                "this is not an OpenAPI document: the field `openapi` is missing",
-            ),
+            None => not_openapi(root),
         };
         sink.push(finding);
         return None;
@@ -68,6 +64,20 @@ fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
         );
     }
     version
+}
+
+/// The finding for a document without `openapi`; a key that is spelt otherwise is its place.
+fn not_openapi(root: NodeRef<'_>) -> Diagnostic {
+    let message = "this is not an OpenAPI document: the field `openapi` is missing";
+    let keys = || root.entries().map(|(entry, _)| entry);
+    let is_near = |key: &str| diag::suggest::nearest(key, ["openapi"]).is_some();
+    match keys().find(|entry| is_near(&entry.key)) {
+        Some(entry) => Diagnostic::new(&UNSUPPORTED_VERSION, entry.key_span, message)
+            .help("write `openapi`, in lower case")
+            .fix(entry.key_span, "openapi"),
+        None => Diagnostic::new(&UNSUPPORTED_VERSION, structure::first_key(root), message)
+            .help("write the version first, for instance `openapi: 3.1.0`"),
+    }
 }
 
 struct Reader<'a> {

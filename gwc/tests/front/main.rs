@@ -34,6 +34,7 @@ mod silence;
 mod slips;
 mod specs;
 mod structure;
+mod suggestions;
 mod swagger;
 mod syntax;
 mod threads;

@@ -38,7 +38,8 @@ pub(super) fn twice(
     let mut rest: Option<(Span, usize)> = None;
     let mut first_of: HashMap<(&str, &str), Span> = HashMap::new();
     for (index, value) in list.items().enumerate() {
-        let Some(text) = value.scalar_text() else {
+        let null = value.is_null().then_some("null");
+        let Some(text) = value.scalar_text().or(null) else {
             continue;
         };
         let Some(first) = first_of.get(&(value.kind_name(), text)) else {

@@ -3,7 +3,7 @@
 
 use diag::{Diagnostic, FileId, NodeRef};
 
-use super::{Waiting, Walk, first_key};
+use super::{Waiting, Walk, first_key, slip};
 use crate::spec::lints::{
     REFERENCE_CYCLE, UNRESOLVED_REFERENCE, UNUSUAL_REFERENCE, WRONG_REFERENCE_KIND,
 };
@@ -127,16 +127,27 @@ impl<'a> Walk<'_, 'a> {
     }
 
     fn say_fault(&mut self, text: NodeRef<'a>, fault: &Fault) {
-        let written = text.as_str().unwrap_or_default().escape_debug();
+        let written = text.as_str().unwrap_or_default();
+        let correction = || slip::correction(written, self.resolver.root());
+        let shown = written.escape_debug();
         let finding = match fault {
             Fault::Unparsed(file) => return self.report(*file),
-            Fault::File(refusal, path) => refusal.finding(path, text.span()),
+            Fault::File(refusal, path) => {
+                let finding = refusal.finding(path, text.span());
+                match correction() {
+                    Some(help) => finding.help(help),
+                    None => finding,
+                }
+            }
             Fault::BadPointer(why) => Diagnostic::new(
                 &UNRESOLVED_REFERENCE,
                 text.span(),
-                format!("`{written}` is not a JSON pointer: {}", why.escape_debug()),
+                format!("`{shown}` is not a JSON pointer: {}", why.escape_debug()),
             )
-            .help("in a key, `~` is written `~0` and `/` is written `~1`; other bytes may be percent-encoded"),
+            .help(correction().unwrap_or_else(|| {
+                "in a key, `~` is written `~0` and `/` is written `~1`; other bytes may be percent-encoded"
+                    .to_owned()
+            })),
             Fault::NotFound {
                 file,
                 reached,
@@ -148,7 +159,7 @@ impl<'a> Walk<'_, 'a> {
                 let mut finding = Diagnostic::new(
                     &UNRESOLVED_REFERENCE,
                     text.span(),
-                    format!("`{written}` leads nowhere"),
+                    format!("`{shown}` leads nowhere"),
                 )
                 .label(format!("no `{}` in `{path}`", part.escape_debug()));
                 let reached = self.resolver.node(*reached);
@@ -158,8 +169,10 @@ impl<'a> Walk<'_, 'a> {
                         format!("`{}` is not among these", part.escape_debug()),
                     );
                 }
-                match help {
-                    Some(help) => finding.help(help.clone()),
+                // An anchor has no `/`: a pointer was meant.
+                let is_anchor = !written.contains("#/");
+                match correction().filter(|_| is_anchor).or_else(|| help.clone()) {
+                    Some(help) => finding.help(help),
                     None => finding,
                 }
             }

@@ -14,6 +14,7 @@ use diag::{Diagnostic, FileId, Lint, NodeId, NodeRef, Sink, Span, shape, suggest
 use rustc_hash::{FxHashMap, FxHashSet};
 
 mod follow;
+mod slip;
 mod unknown;
 
 use super::Version;
@@ -139,11 +140,11 @@ impl<'a> Walk<'_, 'a> {
                     self.wrong_type(node, "`true` or `false`");
                 }
             }
-            Type::Number => {
-                if !matches!(node.kind(), diag::Kind::Number(_)) {
-                    self.wrong_type(node, "a number");
-                }
-            }
+            Type::Number => match node.kind() {
+                diag::Kind::Number(text) if is_finite(text) => {}
+                diag::Kind::Number(_) => self.wrong_type(node, "a finite number"),
+                _ => self.wrong_type(node, "a number"),
+            },
             Type::Count => {
                 if !is_count(node) {
                     self.wrong_type(node, "a whole number, not negative");
@@ -317,7 +318,9 @@ impl<'a> Walk<'_, 'a> {
                         self.key(key, entry.key_span, value, *keys);
                         self.value(value, ty, entry.key_span);
                     }
-                    Others::Keywords if self.version >= Version::V31 => {}
+                    Others::Keywords if self.version >= Version::V31 => {
+                        unknown::say_misspelt(self, key, entry.key_span, object);
+                    }
                     Others::Keywords | Others::None => {
                         unknown::say(self, node, key, object);
                     }
@@ -473,8 +476,19 @@ impl<'a> Walk<'_, 'a> {
                 .help(format!("put it in quotes: `\"{text}\"`"))
                 .fix(node.span(), format!("\"{text}\""));
         }
+        if node.is_null() && expected.contains("`null`") {
+            finding = finding
+                .help("the type is a string: write `\"null\"` in quotes")
+                .fix(node.span(), "\"null\"");
+        }
         self.sink.push(finding);
     }
+}
+
+/// Whether JSON has a number of YAML: it has neither `.inf` nor `.nan`.
+fn is_finite(number: &str) -> bool {
+    let text = number.to_ascii_lowercase();
+    !(text.ends_with(".inf") || text.ends_with(".nan"))
 }
 
 /// Whether `$ref` is a field of its own in an object, not a name that is free.

@@ -5,7 +5,7 @@ use diag::{Diagnostic, NodeRef, Span, suggest};
 
 use super::Walk;
 use crate::lint::rules::unknown_method;
-use crate::spec::lints::{UNKNOWN_FIELD, UNKNOWN_KEYWORD};
+use crate::spec::lints::{MISSPELT_KEYWORD, UNKNOWN_FIELD, UNKNOWN_KEYWORD};
 use crate::spec::objects::{
     DOCUMENT, Field, HEADER, OPERATION, Object, Others, PARAMETER, PATH_ITEM, RESPONSE, SCHEMA,
     SECURITY_SCHEME,
@@ -147,6 +147,34 @@ pub(super) fn say(walk: &mut Walk<'_, '_>, node: NodeRef<'_>, key: &str, object:
     } else {
         finding
     });
+}
+
+/// Warns of a keyword that differs from a known one by a slip. Schemas from 3.1 on may have any
+/// keyword, so that only near ones are reported.
+pub(super) fn say_misspelt(walk: &mut Walk<'_, '_>, key: &str, span: Span, object: &Object) {
+    if object.fields.iter().any(|field| field.key == key) {
+        return;
+    }
+    let known = object
+        .fields
+        .iter()
+        .filter(|field| field.versions.has(walk.version));
+    let Some(near) = suggest::nearest(key, known.map(|field| field.key)) else {
+        return;
+    };
+    let distance = strsim::damerau_levenshtein(key, near);
+    if distance > (key.chars().count() / 4).max(1) {
+        return;
+    }
+    let message = format!("`{}` is no keyword that is checked", key.escape_debug());
+    walk.sink.push(
+        Diagnostic::new(&MISSPELT_KEYWORD, span, message)
+            .label(format!("did you mean `{near}`?"))
+            .help(format!(
+                "write `{near}`; an addition of your own begins with `x-`"
+            ))
+            .fix(span, near),
+    );
 }
 
 fn finding(walk: &Walk<'_, '_>, key: &str, span: Span, object: &Object) -> Diagnostic {

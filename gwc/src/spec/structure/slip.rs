@@ -1,0 +1,60 @@
+//! References that were meant otherwise: a pointer without `#`, the bare name of a component, a
+//! path of Windows.
+
+use diag::NodeRef;
+
+/// The maps of the document that references lead into.
+const ROOTS: [&str; 4] = ["components/", "paths/", "webhooks/", "definitions/"];
+
+/// The correction of a reference that names no file; none if no slip is known.
+pub(super) fn correction(written: &str, root: NodeRef<'_>) -> Option<String> {
+    if let Some(path) = windows_path(written) {
+        return Some(format!(
+            "write a path relative to this file, with `/`: `{path}`"
+        ));
+    }
+    let pointer = written.trim_start_matches('#').trim_start_matches('/');
+    if ROOTS.iter().any(|root| pointer.starts_with(root)) {
+        return Some(format!(
+            "a place in this file begins with `#/`: write `#/{pointer}`"
+        ));
+    }
+    let is_name = !written.contains(['/', '.', '#', ':']);
+    let (section, _) = root
+        .get("components")
+        .filter(|_| is_name)?
+        .entries()
+        .map(|(entry, section)| (entry.key.to_string(), section))
+        .find(|(_, section)| section.get(written).is_some())?;
+    Some(format!(
+        "a component is named by its place: write `#/components/{section}/{written}`"
+    ))
+}
+
+/// A path with `\\` or a drive, as a relative one with `/`.
+fn windows_path(written: &str) -> Option<String> {
+    let behind_drive = match written.as_bytes() {
+        [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic() => &written[3..],
+        _ if written.contains('\\') => written,
+        _ => return None,
+    };
+    Some(behind_drive.replace('\\', "/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::windows_path;
+
+    #[test]
+    fn windows_paths_become_relative_ones() {
+        for (written, path) in [
+            ("C:\\pets\\pet.yaml", Some("pets/pet.yaml")),
+            ("c:/pets/pet.yaml", Some("pets/pet.yaml")),
+            (".\\pet.yaml#/Pet", Some("./pet.yaml#/Pet")),
+            ("./pet.yaml", None),
+            ("https://h/pet.yaml", None),
+        ] {
+            assert_eq!(windows_path(written).as_deref(), path, "{written}");
+        }
+    }
+}
