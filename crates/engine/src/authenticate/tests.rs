@@ -78,6 +78,15 @@ fn caller(
     requirement: &Requirement,
     fields: &[(&'static str, &'static str)],
 ) -> Result<Option<(String, String)>, &'static str> {
+    caller_revoking(requirement, fields, &[])
+}
+
+/// The same with revoked keys.
+fn caller_revoking(
+    requirement: &Requirement,
+    fields: &[(&'static str, &'static str)],
+    revoked: &[&str],
+) -> Result<Option<(String, String)>, &'static str> {
     let consumers = ir::Set::new(vec![
         consumer(
             "acme",
@@ -92,9 +101,14 @@ fn caller(
     ])
     .unwrap();
     let consumers = Consumers::index(&consumers).unwrap();
-    let (limits, revoked) = shared();
+    let (limits, _) = shared();
+    let revoked = Revoked::new(revoked.iter().map(|key| Sha256::digest(key).into()));
     let mut cx = Cx::new(0, NOW_S, "10.0.0.1".parse().unwrap(), &limits, &revoked);
-    let mut head = head("/", fields);
+    let mut head = head("/", &[]);
+    for (name, value) in fields {
+        let value = HeaderValue::from_static(value);
+        head.headers.append(HeaderName::from_static(name), value);
+    }
     let Consumers { all, credentials } = &consumers;
     match requirement.check(&mut head, &mut cx, credentials, all) {
         Ok(()) => Ok(cx
@@ -222,4 +236,53 @@ fn what_the_upstream_shall_not_see_is_taken_whichever_alternative_was_satisfied(
         "another scheme's credential stays"
     );
     assert_eq!(cx.lookalikes, 2);
+}
+
+#[test]
+fn a_revoked_key_is_refused_alone_and_beside_another() {
+    let one = keys_in_two_fields(&[&["x-one"]]);
+    let both = keys_in_two_fields(&[&["x-one", "x-two"]]);
+    let pair = [("x-one", "a1"), ("x-two", "a2")];
+    for revoked in ["a1", "a2"] {
+        let found = caller_revoking(&both, &pair, &[revoked]);
+        assert_eq!(found, Err("credential_invalid"), "{revoked}");
+    }
+    let found = caller_revoking(&one, &[("x-one", "a1")], &["a1"]);
+    assert_eq!(found, Err("credential_invalid"));
+    let found = caller_revoking(&one, &[("x-one", "a1")], &["a2"]);
+    assert_eq!(found, acme("x-one"));
+}
+
+#[test]
+fn a_wrong_key_is_no_anonymous_request() {
+    let optional = keys_in_two_fields(&[&["x-one"], &[]]);
+    assert_eq!(caller(&optional, &[]), Ok(None));
+    let wrong = caller(&optional, &[("x-one", "wrong")]);
+    assert_eq!(wrong, Err("credential_invalid"));
+}
+
+#[test]
+fn two_keys_in_one_field_are_ambiguous() {
+    let either = keys_in_two_fields(&[&["x-one"], &["x-two"], &[]]);
+    let twice = [("x-one", "a1"), ("x-one", "a1"), ("x-two", "a2")];
+    assert_eq!(caller(&either, &twice), Err("credential_ambiguous"));
+}
+
+/// The satisfied alternative leaves its credential; another one strips the same place.
+#[test]
+fn a_place_that_the_satisfied_alternative_keeps_stays() {
+    let field = || Place::Header("x-key".into());
+    let schemes = [
+        ("kept", field(), None, false),
+        ("stripped", field(), None, true),
+        ("other", Place::Header("x-other".into()), None, true),
+    ];
+    let requirement = requirement(&schemes, &[&["kept"], &["stripped"], &["other"]]);
+    let mut head = head("/", &[("x-key", "a"), ("x-other", "b")]);
+    let (limits, revoked) = shared();
+    let mut cx = Cx::new(0, 0, "10.0.0.1".parse().unwrap(), &limits, &revoked);
+    let admitted = requirement.check(&mut head, &mut cx, &Credentials::default(), &[]);
+    assert_eq!(admitted, Ok(()));
+    assert!(head.headers.contains_key("x-key"));
+    assert!(!head.headers.contains_key("x-other"));
 }

@@ -154,3 +154,23 @@ pub(super) fn via(version: Version) -> &'static HeaderValue {
         _ => &VIA_1_1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_the_gateway_replace_those_of_policies() {
+        for (has_consumer, left) in [(true, 0), (false, 2)] {
+            let mut headers = HeaderMap::new();
+            for name in [&X_REQUEST_ID, &X_CONSUMER_NAME] {
+                headers.append(name, HeaderValue::from_static("one"));
+                headers.append(name, HeaderValue::from_static("two"));
+            }
+            take_out(&mut headers, has_consumer);
+            assert!(!headers.contains_key(&X_REQUEST_ID));
+            let names = headers.get_all(&X_CONSUMER_NAME).iter().count();
+            assert_eq!(names, left, "a caller without a name keeps the policy's");
+        }
+    }
+}

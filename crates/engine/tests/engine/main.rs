@@ -4,4 +4,5 @@ mod naive;
 mod parts;
 mod rest;
 mod routing;
+mod steps;
 mod tables;

@@ -19,7 +19,7 @@ const THINGS: usize = 4;
 
 /// What the tests change between two versions.
 #[derive(Clone, Debug)]
-struct Street {
+pub(crate) struct Street {
     /// By API: how many things it has.
     things: [usize; APIS],
     /// By API: what stands before its paths.
@@ -36,7 +36,7 @@ struct Street {
     password: &'static str,
 }
 
-fn street() -> Street {
+pub(crate) fn street() -> Street {
     Street {
         things: [THINGS; APIS],
         bases: std::array::from_fn(|api| format!("/a{api}")),
@@ -49,7 +49,7 @@ fn street() -> Street {
     }
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
@@ -156,7 +156,7 @@ impl Street {
         }
     }
 
-    fn gateway(&self) -> ir::Gateway {
+    pub(crate) fn gateway(&self) -> ir::Gateway {
         let apis: Vec<ir::Api> = (0..APIS).map(|number| self.api(number)).collect();
         let references = apis.iter().map(|api| ir::ApiRef {
             name: api.name.clone(),
@@ -259,7 +259,7 @@ impl Street {
     }
 }
 
-struct NoSecrets;
+pub(crate) struct NoSecrets;
 
 impl Secrets for NoSecrets {
     fn cell(&self, _: &SecretRef, _: Form) -> Result<Arc<SecretCell>, SecretUnavailable> {
