@@ -63,6 +63,8 @@ pub(crate) struct Budgets {
     pub(crate) handshakes: Turns,
     pub(crate) memory: Arc<Memory>,
     pub(crate) addresses: Arc<Addresses>,
+    /// Slow uploads by address.
+    pub(crate) slow_addresses: Arc<Addresses>,
 }
 
 /// Something that is counted and bounded. Alone in its cache line: every worker writes it.
@@ -144,6 +146,7 @@ impl Budgets {
             handshakes: Turns::new(bounds.handshakes),
             memory: Memory::of(bounds.memory_bytes),
             addresses: Addresses::of(bounds.connections_per_address),
+            slow_addresses: Addresses::of(crate::upstream::slow::PER_ADDRESS),
         }
     }
 }
@@ -374,6 +377,13 @@ impl Addresses {
         let shard = self.hasher.hash_one(address) as usize % SHARDS;
         let lock = self.shards[shard].lock();
         lock.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OfAddress {
+    /// A connection of an address that is not bounded.
+    pub(crate) const fn unbounded() -> Self {
+        Self(None)
     }
 }
 

@@ -145,6 +145,23 @@ pub fn accept(
     memory: &Memory,
     candidate: Pointer,
 ) -> Result<Accepted, Refused> {
+    accept_beside(blobs, context, memory, candidate, 0)
+}
+
+/// As [`accept`], for a record from a store that shows the revocation list `list` beside it: a
+/// verified list that is the known one or continues it. A record that was signed before the
+/// newest list names an older one. That is normal while the store shows the newest: the newest
+/// list stays in force, whichever list the record names.
+///
+/// # Errors
+/// As [`accept`].
+pub fn accept_beside(
+    blobs: &dyn Blobs,
+    context: &Context<'_>,
+    memory: &Memory,
+    candidate: Pointer,
+    list: u64,
+) -> Result<Accepted, Refused> {
     let context = &context.after(memory);
     if memory.record == Some(candidate) {
         return recall(blobs, context, memory, candidate);
@@ -164,7 +181,7 @@ pub fn accept(
     if let Some(at) = signed.record.expires.filter(|at| *at <= context.now) {
         return Err(Refused::Expired { at });
     }
-    let revocations = newer_list(blobs, context, memory, &signed.record)?;
+    let revocations = newer_list(blobs, context, memory, &signed.record, list)?;
     if revocations != memory.revocations {
         let trust = &context.trust.clone().with_revoked(&revocations.keys());
         let context = Context { trust, ..*context };
@@ -334,6 +351,7 @@ fn newer_list(
     context: &Context<'_>,
     memory: &Memory,
     record: &Record,
+    beside: u64,
 ) -> Result<Revocations, Refused> {
     let known = &memory.revocations;
     let floor = context.trust.floors(context.channel).min_revocations;
@@ -342,7 +360,7 @@ fn newer_list(
         .max(floor)
         .max(memory.damaged.min_revocations);
     let serial = record.revocations.map_or(0, |pointer| pointer.serial);
-    if serial < least {
+    if serial.max(beside) < least {
         return Err(Refused::RevocationsWithheld {
             serial,
             known: least,
@@ -350,6 +368,7 @@ fn newer_list(
     }
     match record.revocations {
         None => Ok(known.clone()),
+        Some(pointer) if pointer.serial < known.serial() => Ok(known.clone()),
         Some(pointer) => {
             let list = revocation::accept_vouched(blobs, context, known, pointer);
             list.map_err(|refused| match refused {

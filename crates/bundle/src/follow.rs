@@ -192,6 +192,7 @@ pub fn head_past(
 ) -> Result<Option<Head>, Refused> {
     let chain = Chain::Channel(context.channel.clone());
     let serials = store.serials(&chain)?;
+    let list = shown_list(store, context, &memory.revocations)?;
     let mut skipped = Vec::new();
     let mut skip = |serial, digest, passed: &mut Passed| {
         passed.add(digest);
@@ -209,7 +210,7 @@ pub fn head_past(
             continue;
         }
         let pointer = Pointer { digest, serial };
-        match channel::accept(store, context, memory, pointer) {
+        match channel::accept_beside(store, context, memory, pointer, list) {
             Err(Refused::RevokedKey) => skip(serial, digest, passed),
             Err(refused) => return Err(refused),
             Ok(accepted) => {
@@ -441,6 +442,29 @@ fn with_newest_list(
             (channel::recall(store, &context, &memory, pointer), None)
         }
     }
+}
+
+/// The serial of the newest list that a store shows and that is the known one or continues it;
+/// 0 for a store that withholds the known list.
+fn shown_list(
+    store: &dyn Store,
+    context: &Context<'_>,
+    known: &Revocations,
+) -> Result<u64, Refused> {
+    match newer_list(store, context, known) {
+        Ok(newer) if newer != *known => return Ok(newer.serial()),
+        Err(refused @ Refused::StoreUnreachable { .. }) => return Err(refused),
+        Ok(_) | Err(_) => {}
+    }
+    let Some(pointer) = known.pointer() else {
+        return Ok(0);
+    };
+    let linked = store.link(&Chain::Revocations, pointer.serial)?;
+    Ok(if linked == Some(pointer.digest) {
+        pointer.serial
+    } else {
+        0
+    })
 }
 
 fn newer_list(

@@ -84,13 +84,25 @@ pub fn parse(
     }
     *seen = 0;
     let bytes = read.split_to(length).freeze();
-    if limits.fields <= FIELDS_USUAL {
+    let head = if limits.fields <= FIELDS_USUAL {
         let mut fields = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
-        take_apart(&bytes, &mut fields, spare).map(Some)
+        take_apart(&bytes, &mut fields, spare)
     } else {
         let mut fields = vec![MaybeUninit::uninit(); limits.fields];
-        take_apart(&bytes, &mut fields, spare).map(Some)
+        take_apart(&bytes, &mut fields, spare)
+    };
+    if head.is_err() {
+        put_back(&bytes, read);
     }
+    head.map(Some)
+}
+
+/// Leaves a refused head where it was, for the log.
+#[cold]
+fn put_back(head: &[u8], read: &mut BytesMut) {
+    let behind = std::mem::take(read);
+    read.extend_from_slice(head);
+    read.extend_from_slice(&behind);
 }
 
 /// Empty lines before a head belong to nobody (RFC 9112 §2.2).

@@ -41,7 +41,9 @@ pub use key::Key;
 pub use leases::{Lease, Leases};
 pub use phase::Phase;
 pub use rate::{Admission, RateTable, Tokens};
-pub use secret::{Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, Secrets};
+pub use secret::{
+    Form, SecretCell, SecretRef, SecretRefError, SecretUnavailable, SecretValue, Secrets,
+};
 pub use step::{Reject, Reply, Run, Setting, StateId, Step};
 
 use traffic::{circuit_breaker, concurrency, mirror, rate_limit, retry, split, timeout};

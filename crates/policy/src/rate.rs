@@ -3,12 +3,17 @@
 //! The bucket is kept as GCRA's theoretical arrival time (ITU-T I.371): one word says how far
 //! ahead of its rate a key is, so that admitting is one compare-and-swap and nothing ever has to
 //! refill. The table never grows on a request: a slot is empty, taken, or free again because its
-//! bucket is full. Where neither of a key's two buckets of slots has room, a counter that all
-//! such keys share stands in; it is strict, not open.
+//! bucket is full.
+//!
+//! Clients can invent keys, such as values of a header, and fill the table. A limit that holds
+//! more than its share of the slots pays for that itself: where a key finds no free slot, it takes
+//! the one of such a limit's key that has used no more than one token. Forgetting that key costs
+//! one token. Keys that have used more keep their slots. If there is no such slot either, the keys
+//! of one limit share a counter; it is strict, not open.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::step::StateId;
 
@@ -41,10 +46,13 @@ pub struct RateTable {
     groups: OnceLock<Box<[Group]>>,
     count: usize,
     hasher: RandomState,
+    /// Slots by limit, as [`owner`] numbers them.
+    held: Box<[AtomicU32]>,
     /// Counters that keys without a slot share, each of one limit: a slow one must not stop
     /// those who are under a fast one.
     overflow: [Slot; OVERFLOWS],
     overflowed: AtomicU64,
+    evicted: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -60,12 +68,18 @@ struct Slot {
     word: AtomicU64,
     /// Ticks per token when the word was written: a changed limit keeps the consumed tokens.
     interval: AtomicU64,
+    /// The limit that holds it.
+    owner: AtomicU64,
 }
 
 const EMPTY: u64 = 0;
 const BUSY: u64 = 1;
 const TIME_BITS: u32 = 52;
 const TIME_MASK: u64 = (1 << TIME_BITS) - 1;
+/// Limits whose slots are counted; further ones share a count.
+const OWNERS: u64 = 1_024;
+/// Part of the table that one limit may hold before it pays for its new keys itself.
+const SHARE: usize = 4;
 /// Shared counters for keys without a slot.
 const OVERFLOWS: usize = 256;
 /// Times a reader looks again at a slot that another thread is about to fill.
@@ -93,8 +107,10 @@ impl RateTable {
             groups: OnceLock::new(),
             count: (keys / 4).next_power_of_two().max(2),
             hasher,
+            held: (0..OWNERS).map(|_| AtomicU32::new(0)).collect(),
             overflow: [const { Slot::empty() }; OVERFLOWS],
             overflowed: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
         }
     }
 
@@ -112,15 +128,15 @@ impl RateTable {
         hasher.finish().max(BUSY + 1)
     }
 
-    /// Takes one token at `now_ns` if there is one.
+    /// Takes one token of a limit's key at `now_ns` if there is one. `tag` is the key's.
     #[must_use]
-    pub fn take(&self, tag: u64, tokens: Tokens, now_ns: u64) -> Admission {
+    pub fn take(&self, state: StateId, tag: u64, tokens: Tokens, now_ns: u64) -> Admission {
         let now = (now_ns / 100) & TIME_MASK;
-        match self.slot(tag, now) {
+        match self.slot(state, tag, now) {
             Some(slot) => slot.take(tag, tokens, now),
             None => {
                 self.overflowed.fetch_add(1, Ordering::Relaxed);
-                self.overflow_of(tokens).take(BUSY, tokens, now)
+                self.overflow_of(state, tokens).take(BUSY, tokens, now)
             }
         }
     }
@@ -145,11 +161,17 @@ impl RateTable {
         self.overflowed.load(Ordering::Relaxed)
     }
 
-    /// The shared counter of a limit: chosen by its numbers, in an order of this process.
-    fn overflow_of(&self, tokens: Tokens) -> &Slot {
+    /// How often a key took the slot of another one that had used no more than one token.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    /// The shared counter of a limit: chosen by its id and numbers, in an order of this process.
+    fn overflow_of(&self, state: StateId, tokens: Tokens) -> &Slot {
         let hash = self
             .hasher
-            .hash_one((tokens.count, tokens.period_ms, tokens.burst));
+            .hash_one((state.0, tokens.count, tokens.period_ms, tokens.burst));
         &self.overflow[usize::try_from(hash % OVERFLOWS as u64).unwrap_or(0)]
     }
 
@@ -177,7 +199,8 @@ impl RateTable {
     }
 
     /// The key's slot; a free one is claimed.
-    fn slot(&self, tag: u64, now: u64) -> Option<&Slot> {
+    fn slot(&self, state: StateId, tag: u64, now: u64) -> Option<&Slot> {
+        let owner = owner(state);
         for _ in 0..SPINS_MAX {
             let mut free = None;
             let mut busy = false;
@@ -200,12 +223,22 @@ impl RateTable {
                 std::hint::spin_loop();
                 continue;
             }
-            let (slot, was) = free?;
+            let evicts = free.is_none();
+            let (slot, was) = free.or_else(|| self.light(owner, tag, now))?;
             if slot
                 .tag
                 .compare_exchange(was, BUSY, Ordering::AcqRel, Ordering::Acquire)
                 .is_ok()
             {
+                if was != EMPTY {
+                    self.held_by(slot.owner.load(Ordering::Relaxed))
+                        .fetch_sub(1, Ordering::Relaxed);
+                }
+                self.held_by(owner).fetch_add(1, Ordering::Relaxed);
+                slot.owner.store(owner, Ordering::Relaxed);
+                if evicts {
+                    self.evicted.fetch_add(1, Ordering::Relaxed);
+                }
                 // Nothing is consumed yet, so that no interval of the former key counts.
                 slot.interval.store(0, Ordering::Release);
                 slot.word.store(tag & !TIME_MASK, Ordering::Release);
@@ -215,6 +248,39 @@ impl RateTable {
         }
         None
     }
+
+    /// The slot that a new key may take though it is not free, and its tag: of a limit that holds
+    /// more than its share, the lightest of keys that have used no more than one token. A limit
+    /// that holds more than its share takes its own only.
+    #[cold]
+    fn light(&self, owner: u64, tag: u64, now: u64) -> Option<(&Slot, u64)> {
+        let share = self.count * 4 / SHARE;
+        let is_over = |owner| self.held_by(owner).load(Ordering::Relaxed) as usize > share;
+        let own_only = is_over(owner);
+        self.candidates(tag)
+            .filter_map(|slot| {
+                let was = slot.tag.load(Ordering::Acquire);
+                let ahead = (slot.word.load(Ordering::Acquire) & TIME_MASK).saturating_sub(now);
+                let holder = slot.owner.load(Ordering::Relaxed);
+                let pays = match own_only {
+                    true => holder == owner,
+                    false => is_over(holder),
+                };
+                let light = ahead <= slot.interval.load(Ordering::Acquire);
+                (was > BUSY && pays && light).then_some((ahead, slot, was))
+            })
+            .min_by_key(|(ahead, ..)| *ahead)
+            .map(|(_, slot, was)| (slot, was))
+    }
+
+    fn held_by(&self, owner: u64) -> &AtomicU32 {
+        &self.held[usize::try_from(owner % OWNERS).unwrap_or(0)]
+    }
+}
+
+/// The number under which the slots of a limit are counted.
+const fn owner(state: StateId) -> u64 {
+    state.0 % OWNERS
 }
 
 impl Slot {
@@ -223,6 +289,7 @@ impl Slot {
             tag: AtomicU64::new(EMPTY),
             word: AtomicU64::new(0),
             interval: AtomicU64::new(0),
+            owner: AtomicU64::new(0),
         }
     }
 
@@ -308,14 +375,22 @@ mod tests {
         let tag = table.tag(StateId(7), &[b"acme"]);
         let tokens = quota(10, 1_000, 3);
         let left: Vec<u64> = (0..3)
-            .map(|_| table.take(tag, tokens, SECOND).remaining)
+            .map(|_| table.take(StateId(1), tag, tokens, SECOND).remaining)
             .collect();
         assert_eq!(left, [2, 1, 0]);
-        let refused = table.take(tag, tokens, SECOND);
+        let refused = table.take(StateId(1), tag, tokens, SECOND);
         assert!(!refused.admitted);
         assert_eq!(refused.wait_ticks, 1_000_000);
-        assert!(!table.take(tag, tokens, SECOND + 99_999_900).admitted);
-        assert!(table.take(tag, tokens, SECOND + 100_000_000).admitted);
+        assert!(
+            !table
+                .take(StateId(1), tag, tokens, SECOND + 99_999_900)
+                .admitted
+        );
+        assert!(
+            table
+                .take(StateId(1), tag, tokens, SECOND + 100_000_000)
+                .admitted
+        );
     }
 
     #[test]
@@ -329,17 +404,21 @@ mod tests {
             let table = table(64);
             let tag = table.tag(StateId(1), &[b"x"]);
             let tokens = quota(count, period_ms, 1);
-            let first = table.take(tag, tokens, SECOND);
+            let first = table.take(StateId(1), tag, tokens, SECOND);
             let wait_ticks = wait_s * 10_000_000;
             assert_eq!((first.admitted, first.wait_ticks), (true, wait_ticks));
-            let second = table.take(tag, tokens, SECOND);
+            let second = table.take(StateId(1), tag, tokens, SECOND);
             assert_eq!((second.admitted, second.wait_ticks), (false, wait_ticks));
             assert!(
                 !table
-                    .take(tag, tokens, (wait_s + 1) * SECOND - 100)
+                    .take(StateId(1), tag, tokens, (wait_s + 1) * SECOND - 100)
                     .admitted
             );
-            assert!(table.take(tag, tokens, (wait_s + 1) * SECOND).admitted);
+            assert!(
+                table
+                    .take(StateId(1), tag, tokens, (wait_s + 1) * SECOND)
+                    .admitted
+            );
         }
     }
 
@@ -349,7 +428,11 @@ mod tests {
         let tag = table.tag(StateId(1), &[b"x"]);
         let tokens = quota(100, 1_000, 20);
         let admitted = (0..12_000u64)
-            .filter(|i| table.take(tag, tokens, SECOND + i * 5_000_000).admitted)
+            .filter(|i| {
+                table
+                    .take(StateId(1), tag, tokens, SECOND + i * 5_000_000)
+                    .admitted
+            })
             .count();
         assert!((6_000..=6_020).contains(&admitted), "{admitted} in 60 s");
     }
@@ -359,10 +442,10 @@ mod tests {
         let table = table(64);
         let tag = table.tag(StateId(1), &[b"x"]);
         let tokens = quota(1, 60_000, 1);
-        assert!(table.take(tag, tokens, SECOND).admitted);
-        assert!(!table.take(tag, tokens, SECOND).admitted);
+        assert!(table.take(StateId(1), tag, tokens, SECOND).admitted);
+        assert!(!table.take(StateId(1), tag, tokens, SECOND).admitted);
         table.refund(tag, tokens);
-        assert!(table.take(tag, tokens, SECOND).admitted);
+        assert!(table.take(StateId(1), tag, tokens, SECOND).admitted);
     }
 
     #[test]
@@ -370,40 +453,82 @@ mod tests {
         let table = table(64);
         let tag = table.tag(StateId(1), &[b"x"]);
         for _ in 0..5 {
-            assert!(table.take(tag, quota(10, 1_000, 10), SECOND).admitted);
+            assert!(
+                table
+                    .take(StateId(1), tag, quota(10, 1_000, 10), SECOND)
+                    .admitted
+            );
         }
-        let after = table.take(tag, quota(1, 1_000, 10), SECOND);
+        let after = table.take(StateId(1), tag, quota(1, 1_000, 10), SECOND);
         assert_eq!((after.admitted, after.remaining), (true, 4));
     }
 
-    #[test]
-    fn a_full_table_shares_one_strict_counter() {
-        let table = table(1);
-        let tokens = quota(1, 3_600_000, 1);
-        let admitted = (0..1_000u32)
-            .filter(|i| {
-                table
-                    .take(table.tag(StateId(1), &[&i.to_le_bytes()]), tokens, SECOND)
-                    .admitted
-            })
-            .count();
-        assert!(admitted <= 9, "{admitted} of 8 slots and one overflow");
-        assert!(table.overflowed() > 0);
+    /// Takes two tokens of `count` keys of a limit, so that they keep their slots.
+    fn fill(table: &RateTable, state: StateId, tokens: Tokens, count: u32) -> usize {
+        let admitted = (0..count).filter(|key| {
+            let tag = table.tag(state, &[&key.to_le_bytes()]);
+            let first = table.take(state, tag, tokens, SECOND).admitted;
+            table.take(state, tag, tokens, SECOND).admitted || first
+        });
+        admitted.count()
     }
 
     #[test]
-    fn a_full_table_s_slow_limit_does_not_stop_a_fast_one() {
+    fn keys_without_a_slot_share_one_strict_counter() {
         let table = table(1);
-        let slow = quota(1, 3_600_000, 1);
-        for i in 0..1_000u32 {
-            let _taken = table.take(table.tag(StateId(1), &[&i.to_le_bytes()]), slow, SECOND);
-        }
+        let tokens = quota(1, 3_600_000, 2);
+        let admitted = fill(&table, StateId(1), tokens, 1_000);
+        assert!(admitted <= 10, "{admitted} of 8 slots and one overflow");
         assert!(table.overflowed() > 0);
+        // The limit of others is not the one that pays.
         let fast = quota(10, 1_000, 1);
         let tag = table.tag(StateId(2), &[b"acme"]);
-        assert!(table.take(tag, fast, SECOND).admitted);
-        assert!(!table.take(tag, fast, SECOND).admitted);
-        assert!(table.take(tag, fast, 2 * SECOND).admitted);
+        assert!(table.take(StateId(2), tag, fast, SECOND).admitted);
+        assert!(!table.take(StateId(2), tag, fast, SECOND).admitted);
+        assert!(table.take(StateId(2), tag, fast, 2 * SECOND).admitted);
+        // Nor one with the same numbers.
+        let other = table.tag(StateId(3), &[b"acme"]);
+        assert!(table.take(StateId(3), other, tokens, SECOND).admitted);
+    }
+
+    #[test]
+    fn flood_of_new_keys_pays_for_itself() {
+        let table = table(1_024);
+        let tokens = quota(5, 3_600_000, 5);
+        let (flooded, other) = (StateId(1), StateId(2));
+        // Clients of both limits that were there before, with two tokens each.
+        for state in [flooded, other] {
+            assert_eq!(fill(&table, state, tokens, 50), 50);
+        }
+        let flood = |from: u32| {
+            (from..from + 100_000)
+                .filter(|key| {
+                    let tag = table.tag(flooded, &[b"flood", &key.to_le_bytes()]);
+                    table.take(flooded, tag, tokens, SECOND).admitted
+                })
+                .count()
+        };
+        flood(0);
+        assert!(table.evicted() > 90_000, "{}", table.evicted());
+        // New clients of either limit get what their limit says.
+        for state in [flooded, other] {
+            for key in 0..50u32 {
+                let tag = table.tag(state, &[b"new", &key.to_le_bytes()]);
+                let admitted = (0..10)
+                    .filter(|_| table.take(state, tag, tokens, SECOND).admitted)
+                    .count();
+                assert_eq!(admitted, 5, "{state:?} {key}");
+            }
+        }
+        flood(200_000);
+        // Those that had used tokens are not forgotten for it.
+        for state in [flooded, other] {
+            for key in 0..50u32 {
+                let tag = table.tag(state, &[&key.to_le_bytes()]);
+                let left = table.take(state, tag, tokens, SECOND).remaining;
+                assert_eq!(left, 2, "{state:?} {key}");
+            }
+        }
     }
 
     #[test]
@@ -413,7 +538,9 @@ mod tests {
         for round in 0..1_000u64 {
             let tag = table.tag(StateId(1), &[&round.to_le_bytes()]);
             assert!(
-                table.take(tag, tokens, (round + 1) * 2 * SECOND).admitted,
+                table
+                    .take(StateId(1), tag, tokens, (round + 1) * 2 * SECOND)
+                    .admitted,
                 "round {round}"
             );
         }
@@ -429,7 +556,7 @@ mod tests {
                 .map(|_| {
                     scope.spawn(|| {
                         (0..1_000)
-                            .filter(|_| table.take(tag, tokens, SECOND).admitted)
+                            .filter(|_| table.take(StateId(1), tag, tokens, SECOND).admitted)
                             .count()
                     })
                 })

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use zeroize::Zeroizing;
 
 /// Where gwd finds a value. The value itself never stands in a source or a bundle.
 #[derive(
@@ -50,24 +51,27 @@ impl fmt::Display for SecretRef {
 }
 
 /// One value, exchanged as a whole when its source changes.
-pub struct SecretCell(ArcSwap<Vec<u8>>);
+pub struct SecretCell(ArcSwap<SecretValue>);
+
+/// The bytes of a secret. They are overwritten when the last handle is dropped.
+pub type SecretValue = Zeroizing<Vec<u8>>;
 
 impl SecretCell {
     /// A cell with its first value.
     #[must_use]
-    pub fn new(value: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self(ArcSwap::from_pointee(value)))
+    pub fn new(value: impl Into<SecretValue>) -> Arc<Self> {
+        Arc::new(Self(ArcSwap::from_pointee(value.into())))
     }
 
     /// The value now.
     #[must_use]
-    pub fn value(&self) -> Arc<Vec<u8>> {
+    pub fn value(&self) -> Arc<SecretValue> {
         self.0.load_full()
     }
 
     /// Exchanges the value.
-    pub fn store(&self, value: Vec<u8>) {
-        self.0.store(Arc::new(value));
+    pub fn store(&self, value: impl Into<SecretValue>) {
+        self.0.store(Arc::new(value.into()));
     }
 }
 

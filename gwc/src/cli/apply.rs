@@ -151,6 +151,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             place.channel,
             id.short()
         ));
+        let named = head.record.revocations.map_or(0, |list| list.serial);
+        if named < lists {
+            report.line(&format!(
+                "note: the record at serial {serial} names revocation list {named}, the store has list {lists}: gateways \
+                 take it from the store, and the next record names it. `gwc trust floor` protects new gateways from a \
+                 store that hides it"
+            ));
+        }
         return report.wait(&nodes, serial);
     }
     if let Err(blocked) = planned.check_gates() {

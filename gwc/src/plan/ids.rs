@@ -119,6 +119,9 @@ kinds! {
         "listener-header-timeout-changed" "The time for a head is different.";
         "listener-idle-timeout-changed" "The time between two requests is different.";
         "listener-target-bytes-changed" "The longest request target is different.";
+        "listener-body-timeout-changed" "The longest wait for a client in a body is different.";
+        "listener-min-rate-changed" "The lowest rate of bodies is different.";
+        "listener-stream-idle-timeout-changed" "The longest silence in a body is different.";
         "connect-timeout-changed" "The time to connect to an upstream is different.";
         "idle-timeout-changed" "The time that an unused connection to an upstream is kept is different.";
         "expose-bundle-changed" "Responses carry the bundle's id, or no longer do.";

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use bundle::keys::PrivateKey;
+use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
 
@@ -23,7 +24,7 @@ pub fn load(text: &str) -> anyhow::Result<Loaded> {
     let failed =
         |why: String| Failure::new(Exit::INPUT, "bad-key", format!("the key `{text}`: {why}"));
     if let Some(name) = text.strip_prefix("env:") {
-        let pem = std::env::var(name).map_err(|_| {
+        let pem = std::env::var(name).map(Zeroizing::new).map_err(|_| {
             failed("there is no such variable in the environment, or it is not text".to_owned())
         })?;
         return Ok(Loaded {
@@ -32,7 +33,8 @@ pub fn load(text: &str) -> anyhow::Result<Loaded> {
         });
     }
     let path = Path::new(text);
-    let pem = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let pem = std::fs::read_to_string(path).map(Zeroizing::new);
+    let pem = pem.map_err(|error| failed(error.to_string()))?;
     let key = PrivateKey::from_pem(&pem).map_err(|refused| failed(refused.to_string()))?;
     let mode = std::fs::metadata(path).map(|data| data.permissions().mode());
     let open = mode.is_ok_and(|mode| mode & 0o077 != 0);

@@ -150,6 +150,21 @@ static LIMITS: Object = Object {
             Duration,
             "A connection between two requests; 60s where nothing is said.",
         ),
+        F::optional(
+            "body_timeout",
+            Duration,
+            "Longest wait for more of a request's body, or for the client to take more of a response. Default: 60s.",
+        ),
+        F::optional(
+            "min_rate",
+            Size,
+            "Lowest rate of bodies, in bytes per second: each byte earns time, up to `body_timeout`. Default: 240B.",
+        ),
+        F::optional(
+            "stream_idle_timeout",
+            Duration,
+            "Longest time without a byte in a body while the upstream is waited for, or the operation streams. Default: 5m.",
+        ),
     ],
     rules: &[],
 };

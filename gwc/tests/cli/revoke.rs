@@ -1,5 +1,8 @@
 //! `gwc revoke`.
 
+use bundle::store::folder::Folder;
+use bundle::store::{Chain, Store as _};
+
 use crate::project::Project;
 
 #[test]
@@ -108,4 +111,33 @@ fn credentials_by_their_hash_only() {
         ])
         .with(4)
         .says("role `revoke`");
+}
+
+#[test]
+fn record_after_a_revocation_names_the_newest_list() {
+    let project = Project::released();
+    let hash = "ab".repeat(32);
+    let key = ["--key", "keys/release.pem", "--reason", "leak"];
+    let arguments = ["revoke", "--credential", &hash];
+    project.run(&[&arguments[..], &key].concat()).with(0);
+    project
+        .apply("nothing new")
+        .with(0)
+        .says("nothing to do")
+        .says("names revocation list 0, the store has list 1");
+    let named = |project: &Project| {
+        let store = Folder::open(&project.file("releases")).unwrap();
+        let chain = Chain::Channel("prod".parse().unwrap());
+        let newest = *store.serials(&chain).unwrap().last().unwrap();
+        let digest = store.link(&chain, newest).unwrap().unwrap();
+        let record = bundle::channel::read(&store, &digest).unwrap().record;
+        record.revocations.map_or(0, |list| list.serial)
+    };
+    assert_eq!(named(&project), 0);
+    project.change("6s");
+    project.apply("the next").with(0);
+    assert_eq!(named(&project), 1);
+    let back = ["rollback", "-1", "--yes"];
+    project.run(&[&back[..], &key].concat()).with(0);
+    assert_eq!(named(&project), 1);
 }

@@ -32,7 +32,7 @@ listeners:
     protocol: http
     trusted_proxies: [10.0.0.0/8]
     proxy_protocol: {from: ["10.9.0.0/16"], timeout: 4s}
-    limits: {connections: 1000, header_bytes: 32KiB, headers: 50, header_timeout: 5s, idle_timeout: 30s}
+    limits: {connections: 1000, header_bytes: 32KiB, headers: 50, header_timeout: 5s, idle_timeout: 30s, body_timeout: 40s, min_rate: 1KiB, stream_idle_timeout: 4m}
   second:
     address: "127.0.0.1:8081"
     protocol: https

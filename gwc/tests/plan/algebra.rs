@@ -361,6 +361,9 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
         header_timeout_ms: 1_000,
         idle_timeout_ms: 1_000,
         target_bytes: 1_000,
+        body_timeout_ms: 60_000,
+        min_rate_bytes: 240,
+        stream_idle_timeout_ms: 300_000,
     };
     let shared = ir::Shared {
         project: "p".into(),

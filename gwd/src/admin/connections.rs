@@ -1,7 +1,8 @@
-//! How many connections the admin interface has at once, and which one gives way.
+//! Limits on connections of the admin interface.
 //!
-//! Somebody who connects and says nothing must not keep a health check or an operator out: where
-//! all places are taken, the connection that has been idle the longest goes.
+//! Connections that say nothing must not keep a health check or an operator out: if all places
+//! are taken, the connection that has been idle the longest is closed. If all of them are being
+//! answered, a reserve is left in which health checks are answered.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,14 +12,21 @@ use tokio::sync::Notify;
 
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 256;
+/// Connections at once beyond them, for health checks.
+const RESERVE_MAX: usize = 32;
 
-/// Those that are open, the oldest first.
+/// Open connections, the oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Connections(VecDeque<Arc<Connection>>);
+pub(super) struct Connections {
+    open: VecDeque<Arc<Connection>>,
+    reserve: VecDeque<Arc<Connection>>,
+}
 
-/// One of them.
+/// An open connection.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
+    /// Only health checks are answered.
+    reserved: bool,
     /// Requests that are being answered.
     busy: AtomicUsize,
     shed: Notify,
@@ -31,25 +39,45 @@ pub(super) struct Busy(Arc<Connection>);
 // === impl Connections ===
 
 impl Connections {
-    /// A place for a new connection; none where each one that is open is being answered.
+    /// A place for a new connection; none if each open one is being answered.
     pub(super) fn admit(&mut self) -> Option<Arc<Connection>> {
-        self.0.retain(|known| Arc::strong_count(known) > 1);
-        if self.0.len() >= CONNECTIONS_MAX {
-            let idle = |known: &Arc<Connection>| known.busy.load(Ordering::Relaxed) == 0;
-            let oldest = self.0.iter().position(idle)?;
-            if let Some(shed) = self.0.remove(oldest) {
-                shed.shed.notify_one();
-            }
-        }
-        let connection = Arc::<Connection>::default();
-        self.0.push_back(Arc::clone(&connection));
-        Some(connection)
+        let general = Connection::default();
+        let reserved = Connection {
+            reserved: true,
+            ..Connection::default()
+        };
+        take_place(&mut self.open, CONNECTIONS_MAX, general)
+            .or_else(|| take_place(&mut self.reserve, RESERVE_MAX, reserved))
     }
+}
+
+/// Adds a connection; the oldest idle one is closed for it if there are as many as may be.
+fn take_place(
+    open: &mut VecDeque<Arc<Connection>>,
+    most: usize,
+    connection: Connection,
+) -> Option<Arc<Connection>> {
+    open.retain(|known| Arc::strong_count(known) > 1);
+    if open.len() >= most {
+        let idle = |known: &Arc<Connection>| known.busy.load(Ordering::Relaxed) == 0;
+        let oldest = open.iter().position(idle)?;
+        if let Some(shed) = open.remove(oldest) {
+            shed.shed.notify_one();
+        }
+    }
+    let connection = Arc::new(connection);
+    open.push_back(Arc::clone(&connection));
+    Some(connection)
 }
 
 // === impl Connection ===
 
 impl Connection {
+    /// True if only health checks are answered.
+    pub(super) const fn is_reserved(&self) -> bool {
+        self.reserved
+    }
+
     pub(super) fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::Relaxed);
         Busy(Arc::clone(self))
@@ -80,19 +108,27 @@ mod tests {
         assert_eq!(open.len(), CONNECTIONS_MAX);
         let busy = open[0].busy();
         let new = connections.admit().unwrap();
-        assert_eq!(connections.0.len(), CONNECTIONS_MAX);
+        assert_eq!(connections.open.len(), CONNECTIONS_MAX);
         let has =
-            |connections: &Connections, one| connections.0.iter().any(|it| Arc::ptr_eq(it, one));
+            |connections: &Connections, one| connections.open.iter().any(|it| Arc::ptr_eq(it, one));
         assert!(has(&connections, &open[0]), "busy");
         assert!(!has(&connections, &open[1]), "the oldest idle one");
         assert!(has(&connections, &new));
         drop(busy);
         let _newer = connections.admit().unwrap();
         assert!(!has(&connections, &open[0]));
-        let all: Vec<_> = connections.0.iter().map(Connection::busy).collect();
+        let all: Vec<_> = connections.open.iter().map(Connection::busy).collect();
+        let health = connections.admit().unwrap();
+        assert!(health.is_reserved() && !new.is_reserved());
+        let more: Vec<_> = (0..RESERVE_MAX)
+            .map(|_| connections.admit().unwrap())
+            .collect();
+        assert_eq!(connections.reserve.len(), RESERVE_MAX);
+        let busy: Vec<_> = more.iter().map(Connection::busy).collect();
         assert!(connections.admit().is_none());
+        drop((busy, more, health));
         drop((all, open));
         assert!(connections.admit().is_some());
-        assert_eq!(connections.0.len(), 3, "what has ended takes no place");
+        assert_eq!(connections.open.len(), 3, "what has ended takes no place");
     }
 }

@@ -8,6 +8,8 @@ mod connections;
 mod explain;
 mod order;
 mod server;
+mod slow_readers;
+mod unix;
 mod upstreams;
 
 pub(crate) use server::{Admin, Interface, Token};

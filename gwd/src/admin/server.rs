@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -12,17 +12,24 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
-use http::{Method, Request, Response, StatusCode};
+use http::header::{
+    ALLOW, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, WWW_AUTHENTICATE,
+};
+use http::uri::Authority;
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, oneshot};
 
+use zeroize::Zeroizing;
+
 use super::connections::{Connection, Connections};
-use super::{explain, order, upstreams};
+use super::slow_readers::InTime;
+use super::{explain, order, unix, upstreams};
 use crate::control::{Event, Status, Switch, Trouble};
 use crate::published::Shared;
 use crate::telemetry::program::{self, Audit, Level, OK, event};
@@ -32,6 +39,9 @@ use crate::telemetry::registry::Registry;
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// How long a request's head may take, and a connection stay idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long an order's body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the interface is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,12 +59,14 @@ pub(crate) struct Admin {
     /// Who may change things over TCP; nobody without it.
     pub(crate) token: Option<Token>,
     pub(crate) draining: Arc<AtomicBool>,
+    /// Names under which the interface may be asked over TCP, beside addresses and `localhost`.
+    pub(crate) hosts: Vec<String>,
     /// Told when another process answers at the interface.
     pub(crate) left: Arc<Notify>,
 }
 
 /// The admin token. It is compared in constant time and never shown.
-pub(crate) struct Token(Vec<u8>);
+pub(crate) struct Token(Zeroizing<Vec<u8>>);
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +117,7 @@ impl Admin {
                         match accepted {
                             Ok((stream, peer)) => {
                                 if let Some(connection) = connections.admit() {
-                                    admin.serve(TokioIo::new(stream), Via::Tcp(peer), connection);
+                                    admin.serve(stream, Via::Tcp(peer), connection);
                                 }
                             }
                             Err(_) => pause().await,
@@ -120,7 +132,7 @@ impl Admin {
             Interface::Unix(path) => {
                 let listener = match inherited {
                     Some(socket) => socket.into(),
-                    None => bind_unix(&path)?,
+                    None => unix::bind(&path)?,
                 };
                 listener.set_nonblocking(true)?;
                 let socket = listener.as_fd().try_clone_to_owned()?;
@@ -138,7 +150,7 @@ impl Admin {
                         match accepted {
                             Ok((stream, _)) => {
                                 if let Some(connection) = connections.admit() {
-                                    admin.serve(TokioIo::new(stream), Via::Unix, connection);
+                                    admin.serve(stream, Via::Unix, connection);
                                 }
                             }
                             Err(_) => pause().await,
@@ -154,14 +166,19 @@ impl Admin {
 
     fn serve<I>(self: &Arc<Self>, io: I, via: Via, connection: Arc<Connection>)
     where
-        I: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
+        let io = TokioIo::new(InTime::new(io));
         let admin = Arc::clone(self);
         tokio::spawn(async move {
             let service = service_fn(|request| {
                 let (admin, busy) = (Arc::clone(&admin), connection.busy());
+                let reserved = connection.is_reserved();
                 async move {
-                    let reply = admin.answer(request, via).await;
+                    let reply = match reserved && !is_health(request.uri().path()) {
+                        true => full(),
+                        false => admin.answer(request, via).await,
+                    };
                     drop(busy);
                     Ok::<_, Infallible>(reply)
                 }
@@ -197,6 +214,14 @@ impl Admin {
             }
             return reply;
         }
+        // What is below `/v1/` needs the token, and health tells a stranger nothing.
+        if path == "/metrics" && via != Via::Unix && !self.is_for_us(&request) {
+            return problem(
+                421,
+                "host-not-allowed",
+                "ask by an IP address or `localhost`, send the admin token, or name the host with --admin-host",
+            );
+        }
         match path.as_str() {
             "/livez" | "/healthz" => {
                 let lives = self.shared.lives();
@@ -218,9 +243,29 @@ impl Admin {
         }
     }
 
+    /// True if the request's host is an address, `localhost` or named by the operator, or if it
+    /// carries the token. A page in a browser can have its own name lead to this interface (DNS
+    /// rebinding): it knows none of these.
+    fn is_for_us(&self, request: &Request<Incoming>) -> bool {
+        let Some(host) = request.headers().get(HOST) else {
+            return request.version() == Version::HTTP_10;
+        };
+        let Ok(authority) = host.to_str().unwrap_or_default().parse::<Authority>() else {
+            return false;
+        };
+        let host = authority.host();
+        let address = host.trim_start_matches('[').trim_end_matches(']');
+        address.parse::<IpAddr>().is_ok()
+            || host.eq_ignore_ascii_case("localhost")
+            || self.hosts.iter().any(|one| one.eq_ignore_ascii_case(host))
+            || self.has_token(request)
+    }
+
     fn readiness(&self) -> Reply {
         let draining = self.draining.load(Ordering::Relaxed);
-        let runs = self.status.load().ready;
+        let status = self.status.load();
+        let runs = status.ready;
+        let protected = status.revocations_protected;
         let said = |fine: bool| if fine { "pass" } else { "fail" };
         let ready = runs && !draining;
         health(
@@ -229,6 +274,7 @@ impl Admin {
             &json!({
                 "bundle": [{"status": said(runs)}],
                 "draining": [{"status": said(!draining)}],
+                "revocations": [{"status": if protected { "pass" } else { "warn" }}],
             }),
         )
     }
@@ -239,19 +285,14 @@ impl Admin {
         if via == Via::Unix {
             return None;
         }
-        let Some(token) = &self.token else {
+        if self.token.is_none() {
             return Some(problem(
                 403,
                 "no-admin-token",
                 "this gwd was started without --admin-token-file; start it with one, or use a unix socket",
             ));
-        };
-        let said = request
-            .headers()
-            .get(AUTHORIZATION)
-            .and_then(|value| value.as_bytes().split_at_checked(7))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
-        if said.is_some_and(|(_, said)| token.is(said)) {
+        }
+        if self.has_token(request) {
             return None;
         }
         let mut reply = problem(
@@ -263,6 +304,16 @@ impl Admin {
             .headers_mut()
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         Some(reply)
+    }
+
+    fn has_token(&self, request: &Request<Incoming>) -> bool {
+        let said = request
+            .headers()
+            .get(AUTHORIZATION)
+            .and_then(|value| value.as_bytes().split_at_checked(7))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+        let token = self.token.as_ref();
+        token.is_some_and(|token| said.is_some_and(|(_, said)| token.is(said)))
     }
 
     async fn changes(&self, path: &str, request: Request<Incoming>, via: Via) -> Reply {
@@ -370,7 +421,7 @@ impl Token {
         if token.len() < 16 {
             return Err("the admin token has less than 16 characters");
         }
-        Ok(Self(token.to_vec()))
+        Ok(Self(Zeroizing::new(token.to_vec())))
     }
 
     /// Compares in a time that depends on the lengths only.
@@ -388,17 +439,6 @@ impl std::fmt::Debug for Token {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Token(…)")
     }
-}
-
-fn bind_unix(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
-    use std::os::unix::fs::PermissionsExt as _;
-    // A socket that a killed process left behind cannot be bound over.
-    if std::os::unix::net::UnixStream::connect(path).is_err() {
-        let _not_there = std::fs::remove_file(path);
-    }
-    let listener = std::os::unix::net::UnixListener::bind(path)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
 }
 
 fn spawn(
@@ -423,9 +463,15 @@ async fn pause() {
 /// A request's body; what is larger than an order is refused.
 async fn read_body(request: Request<Incoming>) -> Result<Bytes, Reply> {
     let body = Limited::new(request.into_body(), BODY_BYTES_MAX);
-    match body.collect().await {
-        Ok(body) => Ok(body.to_bytes()),
-        Err(_) => Err(problem(413, "body-too-large", "at most 64 KiB")),
+    match tokio::time::timeout(BODY_TIMEOUT, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(problem(413, "body-too-large", "at most 64 KiB")),
+        Err(_) => {
+            let mut reply = problem(408, "body-timeout", "send the body within 2 s");
+            let close = HeaderValue::from_static("close");
+            reply.headers_mut().insert(CONNECTION, close);
+            Err(reply)
+        }
     }
 }
 
@@ -496,6 +542,19 @@ pub(super) fn tool() -> Value {
     json!({"name": "gwd", "version": env!("CARGO_PKG_VERSION")})
 }
 
+/// Paths of probes: they have places of their own, and tell a stranger nothing.
+fn is_health(path: &str) -> bool {
+    matches!(path, "/livez" | "/healthz" | "/readyz" | "/startupz")
+}
+
+fn full() -> Reply {
+    problem(
+        503,
+        "too-many-connections",
+        "every place of the admin interface is taken; only health checks are answered",
+    )
+}
+
 fn stopping() -> Reply {
     problem(503, "stopping", "this gwd is about to end")
 }
@@ -533,7 +592,7 @@ fn bad_request(why: &str) -> Reply {
 /// A failure of the question itself or of this process.
 fn problem(status: u16, code: &str, message: &str) -> Reply {
     let exit = match status {
-        400..=405 | 413 => 64,
+        400..=405 | 408 | 413 | 421 => 64,
         503 => 69,
         _ => 70,
     };

@@ -13,6 +13,8 @@ use crate::node::Bounds;
 const MEMORY_BYTES_MIN: u64 = 64 << 20;
 /// Memory for which one connection is allowed: a parked one, with the kernel's part.
 const BYTES_PER_CONNECTION: u64 = 8 << 10;
+/// Default of the connections of one address: at most a quarter of what a listener has by default.
+const PER_ADDRESS_MAX: u32 = 2_500;
 /// TLS handshakes at once: more make none of them faster.
 const HANDSHAKES_MAX: u64 = 512;
 /// Memory for which one request is allowed.
@@ -46,10 +48,12 @@ pub(super) fn of(ours: &RunOptions, file: &RunOptions) -> anyhow::Result<Bounds>
     }
     let by_memory = |each: u64| memory.map_or(u64::MAX, |bytes| (bytes / each).max(1));
     let descriptors = descriptors::possible().saturating_sub(descriptors::KEPT) / 4 * 3;
+    let connections =
+        connections.unwrap_or_else(|| descriptors.min(by_memory(BYTES_PER_CONNECTION)).max(1));
+    let quarter = u32::try_from(connections / 4).unwrap_or(u32::MAX);
     Ok(Bounds {
-        connections: connections
-            .unwrap_or_else(|| descriptors.min(by_memory(BYTES_PER_CONNECTION)).max(1)),
-        connections_per_address: per_address.unwrap_or(u32::MAX),
+        connections,
+        connections_per_address: per_address.unwrap_or(quarter.clamp(1, PER_ADDRESS_MAX)),
         requests: requests.unwrap_or_else(|| by_memory(BYTES_PER_REQUEST)),
         // An eighth of a bounded memory.
         handshakes: by_memory(8 * HANDSHAKE_BYTES).min(HANDSHAKES_MAX),
@@ -74,4 +78,24 @@ pub(super) fn size(option: &str, text: &str) -> anyhow::Result<u64> {
     unit.zip(number)
         .and_then(|(unit, number)| number.checked_mul(unit))
         .with_context(|| format!("{option}: `{text}` is not a size like `512MiB`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_of_one_address_have_a_default() {
+        let said = |connections, per_address| {
+            let mut ours = RunOptions::default();
+            ours.connections = Some(connections);
+            ours.connections_per_address = per_address;
+            let bounds = of(&ours, &RunOptions::default()).unwrap();
+            bounds.connections_per_address
+        };
+        assert_eq!(said(1_000, None), 250);
+        assert_eq!(said(100_000, None), 2_500);
+        assert_eq!(said(1, None), 1);
+        assert_eq!(said(1_000, Some(7)), 7);
+    }
 }

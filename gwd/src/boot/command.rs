@@ -262,6 +262,12 @@ fn status_text(status: &Value) -> String {
     if status["replay_protected"] == false {
         line("WARNING", "replay-unprotected");
     }
+    if status["revocations_protected"] == false {
+        line(
+            "WARNING",
+            "revocations-unprotected: the store could hide a revocation list (`gwc trust floor`)",
+        );
+    }
     if let Some(error) = status["last_error"].as_object() {
         line(
             "error",

@@ -161,6 +161,16 @@ pub(super) struct RunOptions {
     /// The token that `/v1/` needs over TCP; without it, only a unix socket lets anybody in.
     #[arg(long, env = "GWD_ADMIN_TOKEN_FILE", value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
+    /// A name under which the admin interface is asked over TCP, beside IP addresses and
+    /// `localhost`. Requests with the admin token may use any name.
+    #[arg(
+        long,
+        env = "GWD_ADMIN_HOST",
+        value_name = "NAME",
+        value_delimiter = ','
+    )]
+    #[serde(default)]
+    admin_host: Vec<String>,
     /// Listen somewhere else than the bundle says.
     #[arg(
         long,
@@ -302,6 +312,7 @@ pub(super) struct Resolved {
     pub(super) state: PathBuf,
     pub(super) admin: Interface,
     pub(super) admin_token_file: Option<PathBuf>,
+    pub(super) admin_hosts: Vec<String>,
     pub(super) listen: BTreeMap<String, SocketAddr>,
     pub(super) workers: usize,
     pub(super) keep: usize,
@@ -363,6 +374,10 @@ impl RunOptions {
             true => file.name_server,
             false => ours.name_server,
         };
+        let admin_hosts = match ours.admin_host.is_empty() {
+            true => file.admin_host,
+            false => ours.admin_host,
+        };
         let admin = ours.admin.or(file.admin);
         let workers = ours.workers.or(file.workers);
         if workers == Some(0) {
@@ -378,6 +393,7 @@ impl RunOptions {
             state: ours.state.or(file.state).unwrap_or_else(|| STATE.into()),
             admin: interface(admin.as_deref())?,
             admin_token_file: ours.admin_token_file.or(file.admin_token_file),
+            admin_hosts,
             listen: listen
                 .iter()
                 .map(|text| override_of(text))

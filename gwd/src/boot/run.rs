@@ -34,6 +34,9 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// Runs until told to stop.
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
     program::set_level(resolved.log_level.level());
+    // What gwd writes is its user's, whatever umask it was started with; logs have a mode of
+    // their own.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let mut inherited = systemd::sockets();
     if let Some(limit) = descriptors::raise()
         && limit < DESCRIPTORS_LOW
@@ -105,6 +108,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         status: json!({"schema": "status/v1", "result": "ok", "ready": false}),
         bundles: json!({"schema": "bundles/v1", "result": "ok", "bundles": []}),
         ready: false,
+        revocations_protected: false,
     }));
     let admin = Admin {
         shared: Arc::clone(&node.shared),
@@ -113,6 +117,7 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
         events: events.clone(),
         token,
         draining: Arc::clone(&draining),
+        hosts: resolved.admin_hosts.clone(),
         left: Arc::clone(&left),
     };
     let start_admin = || admin.start(resolved.admin.clone(), admin_socket);
@@ -206,6 +211,7 @@ fn no_admin(error: &std::io::Error, resolved: &Resolved) -> Exit {
         std::io::ErrorKind::NotFound => {
             "make the socket's folder first; it cannot be a state folder that is not there yet"
         }
+        std::io::ErrorKind::AlreadyExists => "name a file that does not exist, or a socket",
         std::io::ErrorKind::PermissionDenied => {
             "this user may not bind there: choose another --admin ADDR or unix:PATH"
         }
@@ -260,7 +266,7 @@ fn settings(resolved: &Resolved) -> Settings {
         workers: resolved.workers,
         access_log: resolved.access_log.clone(),
         bounds: resolved.bounds,
-        patience: Patience::DEFAULT,
+        patience: Patience::OF_LISTENERS,
         websocket_drain: resolved.websocket_drain,
         listen: resolved.listen.clone(),
         discovery: crate::discovery::Settings {

@@ -19,10 +19,11 @@ use bundle::trust::Trust;
 use serde_json::{Value, json};
 
 use super::describe::Described;
+use super::looks::Looks;
 use super::refusals::Refusals;
 use super::secrets;
 use super::state::{Ran, State};
-use super::watch::Watcher;
+use super::watch::{Hint, Watcher};
 use super::{Control, Event, Plan, Status, TRUST_BYTES_MAX, Told, TrustSource, advice, now};
 use crate::files::read_file;
 use crate::node::Node;
@@ -119,7 +120,12 @@ impl Control {
             TrustSource::Nobody => None,
         };
         let secrets = &plan.secret_dir;
-        let watcher = Watcher::start(&plan.store, &plan.channel, trust_file, secrets, events);
+        let looks = Looks::default();
+        let hint = Hint {
+            pending: looks.pending(),
+            events,
+        };
+        let watcher = Watcher::start(&plan.store, &plan.channel, trust_file, secrets, hint);
         let floors = trust.floors(&plan.channel);
         let mut control = Self {
             secrets: secrets::Registry::new(
@@ -131,6 +137,7 @@ impl Control {
             state,
             memory: Memory::default(),
             replay_protected: floors.min_serial > 0,
+            revocations_protected: floors.min_revocations > 0,
             head: None,
             running: None,
             residents: Vec::new(),
@@ -142,6 +149,8 @@ impl Control {
             described: Described::default(),
             alarms: Vec::new(),
             looked_at_ms: 0,
+            looks,
+            crowded_limits: super::CrowdedLimits::default(),
             tidy_at_ms: 0,
             sources_due: Vec::new(),
             warmed: None,
@@ -162,11 +171,22 @@ impl Control {
         let remembered = follow::remember(&self.state.layout, &self.context());
         self.memory = remembered.map_err(StartError::State)?;
         self.replay_protected |= self.memory.record.is_some();
+        self.revocations_protected |= self.remembers_two_records();
         if !self.replay_protected {
             event(
                 Level::Warn,
                 "replay-unprotected: neither a state folder nor a floor in the trust file remembers the channel's serial",
                 json!({"do": "keep the state folder, or write floors with `gwc trust floor`"}),
+            );
+        }
+        if !self.revocations_protected {
+            event(
+                Level::Warn,
+                "revocations-unprotected: this node cannot tell whether the store hides a revocation list; a revoked credential may still be accepted",
+                json!({
+                    "known": self.memory.revocations.serial(),
+                    "do": "write floors with `gwc trust floor`; the next record of the channel names the newest list and ends this state",
+                }),
             );
         }
         if !self.durable {
@@ -213,6 +233,14 @@ impl Control {
             self.nothing_runs(followed)?;
         }
         Ok(())
+    }
+
+    /// True if the state folder has two records that count. The later one names each revocation
+    /// list that was published before it.
+    fn remembers_two_records(&self) -> bool {
+        let list = &self.memory.revocations;
+        follow::kept(&self.state.layout, &self.context(), list, 2)
+            .is_ok_and(|kept| kept.accepted.len() == 2)
     }
 
     /// What ran before, and whether the state folder is whole. What is damaged is told by name; it
@@ -387,6 +415,7 @@ impl Control {
             "serial": accepted.pointer().serial,
             "channel": plan.channel.as_str(),
             "signed_by": accepted.signers().owners,
+            "revocations": accepted.revocations().serial(),
             "routes": snapshot.route_count(),
             "upstreams": snapshot.upstreams().len(),
             "listeners": listeners.collect::<serde_json::Map<_, _>>(),

@@ -14,6 +14,9 @@ use crate::telemetry::program::{Level, event};
 impl Control {
     /// Looks at the trust file, the secrets and the store, and follows the channel.
     pub(super) fn look(&mut self) {
+        let began_ms = self.now_ms();
+        self.looks.begin();
+        self.node.registry.bundles().looks += 1;
         self.reload_trust();
         self.refresh_secrets();
         if let Some(watcher) = &mut self.watcher {
@@ -39,6 +42,7 @@ impl Control {
         self.update_status();
         // The pause to the next look begins where this one ends.
         self.looked_at_ms = self.now_ms();
+        self.looks.end(began_ms, self.looked_at_ms);
     }
 
     pub(super) fn cannot_follow(&mut self, refused: Refused) {

@@ -38,6 +38,9 @@ impl Control {
     /// Remembers it in memory.
     pub(super) fn accept(&mut self, accepted: &Accepted) {
         let created = self.memory.created;
+        let earlier = self.memory.record;
+        self.revocations_protected |=
+            earlier.is_some_and(|known| known.serial < accepted.pointer().serial);
         self.memory = accepted.memory();
         self.memory.created = self.memory.created.max(created);
     }

@@ -14,6 +14,7 @@ mod hold;
 mod judge;
 mod keep;
 mod load;
+mod looks;
 mod operator;
 mod refusals;
 mod revoke;
@@ -59,6 +60,8 @@ const POLL_MS: u64 = 5_000;
 const TICK_MS: u64 = 2_000;
 /// The shortest pause before something is tried again by itself.
 const PAUSE_MS: u64 = 500;
+/// How long the alarm about limits stays after the last key without a free slot.
+const CROWDED_MS: u64 = 60_000;
 /// Bytes of a trust file.
 const TRUST_BYTES_MAX: u64 = 1 << 20;
 /// Records of the state folder among which break-glass finds its target.
@@ -85,7 +88,7 @@ pub(crate) enum TrustSource {
     Nobody,
 }
 
-/// What the control thread is told.
+/// Events of the control thread. Operators' orders and signals come before looks at the store.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// The store, the trust file or a secret may have changed.
@@ -193,6 +196,9 @@ pub(crate) struct Control {
     durable: bool,
     /// Whether a record had been accepted before this start, or a floor is set.
     replay_protected: bool,
+    /// Whether a revocation list cannot be withheld unnoticed: the trust file has a floor, or a
+    /// record was accepted after an earlier one. A record names the newest list of its time.
+    revocations_protected: bool,
     /// The newest accepted record.
     head: Option<Accepted>,
     /// Records by revoked keys that need not be judged again.
@@ -210,6 +216,8 @@ pub(crate) struct Control {
     told: Told,
     alarms: Vec<&'static str>,
     looked_at_ms: u64,
+    looks: looks::Looks,
+    crowded_limits: CrowdedLimits,
     tidy_at_ms: u64,
     /// Bundles on disk may have become useless.
     clean_up_due: bool,
@@ -221,6 +229,15 @@ pub(crate) struct Control {
     judge_due: bool,
     status: Arc<ArcSwap<Status>>,
     watcher: Option<Watcher>,
+}
+
+/// Limits whose table had no free slot for a key.
+#[derive(Debug, Default)]
+struct CrowdedLimits {
+    /// Keys without a free slot, at the last look.
+    count: u64,
+    /// When the count last grew; none since the start.
+    grew_ms: Option<u64>,
 }
 
 /// What the log has said already and does not say at every look.
@@ -245,23 +262,17 @@ impl Control {
         admin: Option<&(String, OwnedFd)>,
     ) -> (Node, Ending) {
         let mut tick_at_ms = self.now_ms() + TICK_MS;
+        // Operators that wait until the store has been looked at. One look answers all of them.
+        let mut notified: Vec<Answer> = Vec::new();
         loop {
-            let now_ms = self.now_ms();
-            if now_ms >= self.look_at_ms() {
-                self.look();
-            }
-            if now_ms >= tick_at_ms {
-                self.tick();
-                tick_at_ms = self.now_ms() + TICK_MS;
-            }
-            let wake_ms = self.look_at_ms().min(tick_at_ms);
-            let wait = Duration::from_millis(wake_ms.saturating_sub(self.now_ms()));
-            match events.recv_timeout(wait) {
-                Ok(Event::Look) => self.look(),
-                Ok(Event::Notified(answer)) => {
-                    self.look();
-                    let _gone = answer.send(Ok(self.status_json()));
-                }
+            let next_ms = self.look_at_ms().min(tick_at_ms);
+            let wait_ms = match notified.is_empty() {
+                true => next_ms.saturating_sub(self.now_ms()),
+                false => 0,
+            };
+            match events.recv_timeout(Duration::from_millis(wait_ms)) {
+                Ok(Event::Look) => self.looks.want(),
+                Ok(Event::Notified(answer)) => notified.push(answer),
                 Ok(Event::Switch { answer, .. } | Event::Resume { answer, .. })
                     if answer.is_closed() =>
                 {
@@ -299,7 +310,19 @@ impl Control {
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return (self.node, Ending::Stop),
-                Err(RecvTimeoutError::Timeout) => {}
+                // Looks come after all orders that wait.
+                Err(RecvTimeoutError::Timeout) => {
+                    if !notified.is_empty() || self.now_ms() >= self.look_at_ms() {
+                        self.look();
+                    }
+                    for answer in notified.drain(..) {
+                        let _gone = answer.send(Ok(self.status_json()));
+                    }
+                    if self.now_ms() >= tick_at_ms {
+                        self.tick();
+                        tick_at_ms = self.now_ms() + TICK_MS;
+                    }
+                }
             }
         }
     }
@@ -339,12 +362,14 @@ impl Control {
         offered.is_ok()
     }
 
-    /// When the store is looked at without being told to: now and then, and when a bundle that
-    /// was refused for a passing reason is to be tried again.
+    /// Time of the next look at the store: after a file event as the budget of looks allows,
+    /// else now and then, and when a bundle that was refused for a passing reason is to be tried
+    /// again.
     fn look_at_ms(&self) -> u64 {
         let poll_ms = self.looked_at_ms + POLL_MS;
         let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);
-        retry_ms.max(self.looked_at_ms + PAUSE_MS).min(poll_ms)
+        let retry_ms = retry_ms.max(self.looked_at_ms + PAUSE_MS);
+        retry_ms.min(poll_ms).min(self.looks.due_ms())
     }
 
     /// Small matters, and what must not stand in the way of a release.
@@ -352,6 +377,7 @@ impl Control {
         self.refresh_secrets();
         self.describe();
         self.check_state();
+        self.check_limits();
         if self.running.is_some() {
             self.node.close_unwanted();
         }
@@ -391,6 +417,23 @@ impl Control {
             self.alarms.retain(|known| *known != name);
             event(Level::Info, "the alarm is over", json!({"alarm": name}));
         }
+    }
+
+    /// Raises the alarm while keys of limits find no free slot, and for a minute after.
+    fn check_limits(&mut self) {
+        let limits = &self.node.shared.limits;
+        let tables = [&limits.known, &limits.anonymous];
+        let counts = tables.map(|table| table.overflowed() + table.evicted());
+        let (count, now_ms) = (counts.iter().sum(), self.now_ms());
+        let crowded = &mut self.crowded_limits;
+        if std::mem::replace(&mut crowded.count, count) != count {
+            crowded.grew_ms = Some(now_ms);
+        }
+        let grew_ms = crowded.grew_ms;
+        self.alarm(
+            "rate-limit-table-full",
+            grew_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < CROWDED_MS),
+        );
     }
 
     fn count_activation(&self, result: &'static str, reason: &str) {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Assembly;
-use policy::{Checked, Form, SecretCell, SecretRef, SecretUnavailable, Secrets};
+use policy::{Checked, Form, SecretCell, SecretRef, SecretUnavailable, SecretValue, Secrets};
 use serde_json::json;
 
 use super::Control;
@@ -135,9 +135,13 @@ impl Registry {
     }
 
     /// The value, if it is of these forms.
-    fn read(&self, reference: &SecretRef, forms: &BTreeSet<Form>) -> Result<Vec<u8>, Unavailable> {
+    fn read(
+        &self,
+        reference: &SecretRef,
+        forms: &BTreeSet<Form>,
+    ) -> Result<SecretValue, Unavailable> {
         let bytes_max = forms.iter().map(|form| form.bytes_max()).max().unwrap_or(0);
-        let mut value = self.read_source(reference, bytes_max)?;
+        let mut value = SecretValue::new(self.read_source(reference, bytes_max)?);
         // Editors and `echo` end with a line feed that is no part of the secret.
         while value
             .last()
@@ -365,7 +369,7 @@ mod tests {
         let cell = secrets
             .cell(&file(&root.join("token")), Form::FieldValue)
             .unwrap();
-        assert_eq!(*cell.value(), b"one");
+        assert_eq!(**cell.value(), b"one");
         assert_eq!(
             secrets.folders(),
             [root.clone(), root.join("..1")].into(),
@@ -374,7 +378,7 @@ mod tests {
         link("..2", "..data_tmp");
         std::fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
         secrets.refresh(0);
-        assert_eq!(*cell.value(), b"two");
+        assert_eq!(**cell.value(), b"two");
     }
 
     #[test]
@@ -417,11 +421,11 @@ mod tests {
         let cell = secrets.cell(&reference, Form::FieldValue).unwrap();
         std::fs::write(&path, "two").unwrap();
         secrets.refresh(0);
-        assert_eq!(*cell.value(), b"two");
+        assert_eq!(**cell.value(), b"two");
         assert!(secrets.stale().is_empty());
         std::fs::remove_file(&path).unwrap();
         secrets.refresh(0);
-        assert_eq!(*cell.value(), b"two");
+        assert_eq!(**cell.value(), b"two");
         assert_eq!(secrets.stale(), [reference.clone()].into());
         assert!(
             secrets.cell(&reference, Form::FieldValue).is_ok(),
@@ -430,7 +434,7 @@ mod tests {
         std::fs::write(&path, "three").unwrap();
         secrets.refresh(0);
         assert!(secrets.stale().is_empty());
-        assert_eq!(*cell.value(), b"three");
+        assert_eq!(**cell.value(), b"three");
     }
 
     #[test]
@@ -447,16 +451,16 @@ mod tests {
         }
         std::fs::write(&path, "one\r\n").unwrap();
         let cell = secrets.cell(&reference, Form::FieldValue).unwrap();
-        assert_eq!(*cell.value(), b"one");
+        assert_eq!(**cell.value(), b"one");
         for value in unusable {
             std::fs::write(&path, value).unwrap();
             secrets.refresh(0);
-            assert_eq!(*cell.value(), b"one", "{value:?}");
+            assert_eq!(**cell.value(), b"one", "{value:?}");
             assert_eq!(secrets.stale(), [reference.clone()].into());
         }
         std::fs::write(&path, "two").unwrap();
         secrets.refresh(0);
-        assert_eq!(*cell.value(), b"two");
+        assert_eq!(**cell.value(), b"two");
         assert!(secrets.stale().is_empty());
     }
 
@@ -477,7 +481,7 @@ mod tests {
             began.elapsed()
         });
         let mut seen = Vec::new();
-        while *cell.value() != b"new" {
+        while **cell.value() != b"new" {
             secrets.refresh(0);
             seen.push(cell.value().to_vec());
         }

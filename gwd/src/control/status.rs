@@ -18,6 +18,8 @@ pub(crate) struct Status {
     pub(crate) bundles: Value,
     /// A bundle runs and its listeners are bound.
     pub(crate) ready: bool,
+    /// False while the store could hide a revocation list from this node.
+    pub(crate) revocations_protected: bool,
 }
 
 /// The last thing that went wrong with a bundle or the channel.
@@ -41,12 +43,14 @@ impl Control {
             let mut bundles = self.node.registry.bundles();
             bundles.insecure = self.trust.is_insecure();
             bundles.replay_unprotected = !self.replay_protected;
+            bundles.revocations_unprotected = !self.revocations_protected;
             bundles.alarms.clone_from(&self.alarms);
         }
         self.status.store(std::sync::Arc::new(Status {
             status: self.status_json(),
             bundles: self.bundles_json(),
             ready: self.running.is_some(),
+            revocations_protected: self.revocations_protected,
         }));
     }
 
@@ -104,6 +108,7 @@ impl Control {
                 .collect::<Vec<_>>(),
             "hold": hold,
             "replay_protected": self.replay_protected,
+            "revocations_protected": self.revocations_protected,
             "insecure_allow_unsigned": matches!(self.plan.trust, TrustSource::Nobody),
             "revocations": self.memory.revocations.serial(),
             "provides": PROVIDES,

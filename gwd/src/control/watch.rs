@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Sender, SyncSender, sync_channel};
+use std::sync::mpsc::Sender;
 
 use bundle::name::ChannelName;
 use notify::event::{EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Event;
+use super::looks::Pending;
 
 /// Most folders of secrets that are watched; the others are only polled.
 const SECRET_FOLDERS_MAX: usize = 1_000;
@@ -30,11 +31,17 @@ pub(crate) struct Watcher {
     watched: BTreeMap<PathBuf, (u64, u64)>,
 }
 
-/// What is looked at after a change.
+/// Sender of [`Event::Look`]. At most one look is pending, however many files change.
+pub(super) struct Hint {
+    pub(super) pending: Pending,
+    pub(super) events: Sender<Event>,
+}
+
+/// Paths after whose change the control thread looks.
 #[derive(Clone, Debug)]
 struct Matters {
-    store: PathBuf,
-    channel: ChannelName,
+    /// The store's folders: links are created in the last two, the others come into being.
+    store: [PathBuf; 4],
     trust: Option<PathBuf>,
     secrets: PathBuf,
 }
@@ -46,35 +53,22 @@ impl Watcher {
         channel: &ChannelName,
         trust: Option<&Path>,
         secrets: &Path,
-        events: Sender<Event>,
+        hint: Hint,
     ) -> Option<Self> {
-        // One look answers any number of events: a hint that is already under way is enough.
-        let (hint, hints): (SyncSender<()>, _) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("watch".into())
-            .spawn(move || {
-                while hints.recv().is_ok() {
-                    if events.send(Event::Look).is_err() {
-                        return;
-                    }
-                }
-            })
-            .ok()?;
         // Events tell absolute paths.
         let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let matters = Matters {
-            store: absolute(store),
-            channel: channel.clone(),
+            store: folders(&absolute(store), channel),
             trust: trust.map(absolute),
             secrets: absolute(secrets),
         };
-        let mut wanted: Vec<PathBuf> = matters.folders().into();
+        let mut wanted: Vec<PathBuf> = matters.store.to_vec();
         let trust_folder = matters.trust.as_deref().and_then(Path::parent);
         wanted.extend(trust_folder.map(Path::to_owned));
         wanted.push(matters.secrets.clone());
         let inner = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| matters.event(&event)) {
-                let _under_way = hint.try_send(());
+            if event.is_ok_and(|event| matters.event(&event)) && hint.pending.set() {
+                let _stopped = hint.events.send(Event::Look);
             }
         })
         .ok()?;
@@ -117,15 +111,14 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((data.dev(), data.ino()))
 }
 
-impl Matters {
-    /// The store's folders: links are created in the last two, the others come into being.
-    fn folders(&self) -> [PathBuf; 4] {
-        let channels = self.store.join("channels");
-        let channel = channels.join(self.channel.as_str());
-        let revocations = self.store.join("revocations");
-        [self.store.clone(), channels, channel, revocations]
-    }
+fn folders(store: &Path, channel: &ChannelName) -> [PathBuf; 4] {
+    let channels = store.join("channels");
+    let channel = channels.join(channel.as_str());
+    let revocations = store.join("revocations");
+    [store.to_owned(), channels, channel, revocations]
+}
 
+impl Matters {
     fn event(&self, event: &notify::Event) -> bool {
         // Without a path the system has lost count.
         let somewhere = event.paths.is_empty() || event.need_rescan();
@@ -134,18 +127,18 @@ impl Matters {
     }
 
     fn path(&self, path: &Path, kind: EventKind) -> bool {
-        let [store, channels, channel, revocations] = self.folders();
+        let [store, channels, channel, revocations] = &self.store;
         let parent = path.parent();
         if self.trust.as_deref() == Some(path) || parent == Some(&self.secrets) {
             return true;
         }
-        if parent == Some(&channel) || parent == Some(&revocations) {
+        if parent == Some(channel) || parent == Some(revocations) {
             // A link's name is its serial.
             let name = path.file_name().and_then(std::ffi::OsStr::to_str);
             return name.is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         }
-        if parent == Some(&store) || parent == Some(&channels) {
-            return path == channels || path == channel || path == revocations;
+        if parent == Some(store) || parent == Some(channels) {
+            return path == *channels || path == *channel || path == *revocations;
         }
         // A file beside the trust file that is written to may be a log; one that appears or is
         // exchanged may be what a symbolic link leads through.
@@ -154,7 +147,7 @@ impl Matters {
             EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Metadata(_))
         );
         let trust = self.trust.as_deref().and_then(Path::parent);
-        path == store || !written || parent != trust
+        path == *store || !written || parent != trust
     }
 }
 
@@ -167,8 +160,7 @@ mod tests {
     #[test]
     fn what_happens_beside_what_matters_is_passed_over() {
         let matters = Matters {
-            store: "/s".into(),
-            channel: "prod".parse().unwrap(),
+            store: folders(Path::new("/s"), &"prod".parse().unwrap()),
             trust: Some("/t/trust.json".into()),
             secrets: "/run/secrets".into(),
         };

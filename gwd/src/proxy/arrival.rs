@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use bundle::ir::{ListenerLimits, ProxyProtocol};
 use tokio::net::TcpStream;
 
-use crate::budget::Share;
+use crate::budget::{OfAddress, Share};
 use crate::listen::ListenSocket;
 use crate::proxy::connection::{Conn, Held, serve, serve_tls};
 use crate::proxy::io::{ClientIo, Transport};
@@ -142,6 +142,17 @@ fn taken(worker: &Worker, socket: &ListenSocket) -> Option<Taken> {
     })
 }
 
+/// True for a proxy that carries the connections of many clients.
+fn is_trusted_proxy(worker: &Worker, socket: &ListenSocket, peer: IpAddr) -> bool {
+    let view = worker.view();
+    let view = view.and_then(|newest| worker.view_at(&newest, socket));
+    view.is_some_and(|(view, listener)| {
+        let snapshot = &view.current().loaded.snapshot;
+        let trusted = &snapshot.listeners()[listener].trusted_proxies;
+        trusted.iter().any(|range| range.contains(peer))
+    })
+}
+
 /// A connection's share of the process, or what there is too little of.
 fn share(worker: &Worker, of_listener: u64, limits: &ListenerLimits) -> Result<Share, Shed> {
     let budgets = &worker.shared.budgets;
@@ -195,8 +206,10 @@ impl Arrived {
             share,
             weight,
         } = self;
-        let Some(of_address) = worker.shared.budgets.addresses.take(client) else {
-            return taken.shed(&worker, &stream, Shed::ConnectionsPerAddress);
+        let of_address = match worker.shared.budgets.addresses.take(client) {
+            Some(of_address) => of_address,
+            None if is_trusted_proxy(&worker, &counted.0, client) => OfAddress::unbounded(),
+            None => return taken.shed(&worker, &stream, Shed::ConnectionsPerAddress),
         };
         let conn = Rc::new(Conn {
             socket: Arc::clone(&counted.0),

@@ -1,6 +1,6 @@
 //! Bodies on their way: streamed both ways, frame by frame, never collected.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -22,6 +22,7 @@ use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::upstream::mirror::Copies;
 use crate::upstream::pool::Lease;
+use crate::upstream::slow::SlowPermit;
 use crate::upstream::transport::{self, CallError};
 
 /// A request's body on its way to the upstream.
@@ -62,6 +63,11 @@ pub(crate) struct Progress {
     pub(crate) too_large: Cell<bool>,
     /// The client has gone, or sent what cannot be framed.
     pub(crate) client_failed: Cell<Option<Kind>>,
+    /// Until when the client is waited for, in milliseconds of the clock.
+    pub(crate) until_ms: Cell<u64>,
+    /// The upload holds a permit for slow uploads.
+    pub(crate) is_slow: Cell<bool>,
+    slow: RefCell<Option<SlowPermit>>,
 }
 
 /// Holds an upload back until the upstream has said 100 (RFC 9110 §10.1.1).
@@ -98,6 +104,21 @@ pub(crate) struct Download {
     over: bool,
 }
 
+// === impl Progress ===
+
+impl Progress {
+    /// The upload goes on as a slow one.
+    pub(crate) fn goes_on_slowly(&self, permit: SlowPermit) {
+        self.is_slow.set(true);
+        *self.slow.borrow_mut() = Some(permit);
+    }
+
+    fn is_no_longer_slow(&self) {
+        self.is_slow.set(false);
+        drop(self.slow.take());
+    }
+}
+
 // === impl Upload ===
 
 impl Upload {
@@ -116,7 +137,7 @@ impl Upload {
             timeout_ms,
             gate,
             copies: stream.copies.take(),
-            pace: Pace::new(&stream.worker.shared.patience),
+            pace: Pace::new(&stream.patience()),
         };
         (Box::new(upload), progress)
     }
@@ -168,7 +189,11 @@ impl Upload {
             let shared = &self.stream.worker.shared;
             let now_ms = shared.clock.now_ms();
             let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-            self.pace.moved(bytes, now_ms, &shared.patience);
+            let patience = self.stream.patience();
+            self.pace.moved(bytes, now_ms, &patience);
+            if self.progress.is_slow.get() && !self.pace.is_slow(&patience) {
+                self.progress.is_no_longer_slow();
+            }
             self.stream.upload_moves(bytes, now_ms);
         }
         Poll::Ready(Some(Ok(frame)))
@@ -176,23 +201,41 @@ impl Upload {
 
     /// The client is waited for.
     fn waits(&mut self) {
-        if self.stream.is_upload_paced() {
-            let clock = &self.stream.worker.shared.clock;
-            let until_ms = self.pace.until_ms();
-            let until_ms = until_ms.unwrap_or_else(|| self.pace.waits(clock.now_ms()));
-            self.stream.deadline.set(until_ms);
+        if !self.stream.awaits_upload() {
+            return;
         }
+        let patience = self.stream.patience();
+        if self.pace.until_ms().is_none() {
+            let now_ms = self.stream.worker.shared.clock.now_ms();
+            let paced_ms = self.pace.waits(now_ms);
+            self.progress
+                .until_ms
+                .set(match self.stream.is_upload_paced() {
+                    true => paced_ms,
+                    false => now_ms.saturating_add(patience.stream_idle_ms),
+                });
+        }
+        let until_ms = self.progress.until_ms.get();
+        let slow_at_ms = match self.progress.is_slow.get() {
+            true => u64::MAX,
+            false => self.pace.slow_at_ms(&patience),
+        };
+        self.stream.deadline.set(until_ms.min(slow_at_ms));
     }
 
     fn end(&self) {
         if !self.progress.done.replace(true) {
+            self.progress.is_no_longer_slow();
             if let Some(copies) = &self.copies {
                 copies.send();
             }
             let shared = &self.stream.worker.shared;
             let now_ms = shared.clock.now_ms();
             match self.stream.response_waits() {
-                true => self.stream.deadline.set(now_ms + shared.patience.grace_ms),
+                true => {
+                    let grace_ms = self.stream.patience().grace_ms;
+                    self.stream.deadline.set(now_ms + grace_ms);
+                }
                 false => self.stream.upload_ends(now_ms, self.timeout_ms),
             }
         }
@@ -287,7 +330,7 @@ impl Download {
         record: Box<Record>,
         owes_status: bool,
     ) -> Box<Self> {
-        let pace = Pace::new(&record.stream().worker.shared.patience);
+        let pace = Pace::new(&record.stream().patience());
         Box::new(Self {
             incoming,
             pace,
@@ -326,7 +369,7 @@ impl Download {
             Poll::Pending => {
                 let stream = self.record.stream();
                 if stream.upstream_timed_out.get() {
-                    let idle_ms = stream.worker.shared.patience.stream_idle_ms;
+                    let idle_ms = stream.patience().stream_idle_ms;
                     return self.breaks_off(CallError::Silent { idle_ms }, cx);
                 }
                 if !was_silent {
@@ -386,8 +429,9 @@ impl Download {
         let stream = self.record.stream();
         let shared = &stream.worker.shared;
         let now_ms = shared.clock.now_ms();
-        self.pace.moved(0, now_ms, &shared.patience);
-        stream.deadline.set(now_ms + shared.patience.stream_idle_ms);
+        let patience = stream.patience();
+        self.pace.moved(0, now_ms, &patience);
+        stream.deadline.set(now_ms + patience.stream_idle_ms);
     }
 
     /// The client has taken what it had and is given more: nothing else is asked for before it has
@@ -396,7 +440,7 @@ impl Download {
         let stream = self.record.stream();
         let shared = &stream.worker.shared;
         let now_ms = shared.clock.now_ms();
-        self.pace.moved(bytes, now_ms, &shared.patience);
+        self.pace.moved(bytes, now_ms, &stream.patience());
         stream.deadline.set(self.pace.waits(now_ms));
     }
 

@@ -27,6 +27,7 @@ use crate::proxy::body::ResponseBody;
 use crate::proxy::exchange::exchange;
 use crate::proxy::incoming::Incoming;
 use crate::proxy::io::{ClientIo, Transport};
+use crate::proxy::pace::Patience;
 use crate::proxy::stream::Stream;
 use crate::proxy::{http1, http2, respond};
 use crate::spread::Weight;
@@ -70,6 +71,13 @@ pub(crate) struct Conn {
     /// What upstreams are told of this connection, for the host that was asked last.
     pub(super) hop: RefCell<Option<Arc<ThisHop>>>,
     pub(super) _held: Held,
+}
+
+impl Conn {
+    /// How long its client may keep the gateway waiting.
+    pub(crate) fn patience(&self) -> Patience {
+        self.worker.shared.patience.with(&self.limits)
+    }
 }
 
 /// What a connection holds of what is bounded, until it is dropped.

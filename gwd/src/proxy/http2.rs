@@ -214,13 +214,13 @@ struct Open(Rc<Streams>);
 impl<'c> Watch<'c> {
     fn new(conn: &'c Conn) -> Self {
         let now_ms = conn.worker.shared.clock.now_ms();
-        let age_max_ms = conn.worker.shared.patience.http2_age_max_ms;
+        let age_max_ms = conn.patience().http2_age_max_ms;
         let jitter_ms = conn.worker.random.next() % (age_max_ms / 5).max(1);
         let watch = Self {
             conn,
             deadline: conn.worker.deadlines.slot(),
             idle_since_ms: Some(now_ms),
-            pace: Pace::new(&conn.worker.shared.patience),
+            pace: Pace::new(&conn.patience()),
             blocked_until_ms: None,
             old_at_ms: now_ms.saturating_add(age_max_ms - jitter_ms),
             told_ms: None,
@@ -265,7 +265,8 @@ impl<'c> Watch<'c> {
         let shared = &self.conn.worker.shared;
         let now_ms = shared.clock.now_ms();
         self.idle_since_ms = (!active).then(|| self.idle_since_ms.unwrap_or(now_ms));
-        self.pace.moved(progress(), now_ms, &shared.patience);
+        let patience = self.conn.patience();
+        self.pace.moved(progress(), now_ms, &patience);
         self.blocked_until_ms = blocked.then(|| self.pace.waits(now_ms));
         self.deadline.set(self.next_ms());
         let too_slow = self

@@ -18,6 +18,7 @@ pub(crate) mod io;
 pub(crate) mod pace;
 mod proxy_header;
 pub(crate) mod record;
+pub(crate) mod refused;
 pub(crate) mod respond;
 pub(crate) mod stream;
 pub(crate) mod tunnel;

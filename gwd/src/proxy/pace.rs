@@ -6,6 +6,8 @@
 //! each byte that moves earns a little more, up to what it began with, and only the time counts
 //! in which the gateway waits for the client and not for anybody else.
 
+use bundle::ir::ListenerLimits;
+
 /// What clients are allowed, and upstreams whose answer has begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -26,6 +28,10 @@ pub struct Patience {
     pub http2_age_max_ms: u64,
 }
 
+/// Milliseconds that a client keeps the gateway waiting, and that its bytes have not earned back,
+/// after which its upload is slow.
+pub(crate) const SLOW_MS: u64 = 1_000;
+
 /// One body's time.
 #[derive(Debug)]
 pub(crate) struct Pace {
@@ -35,6 +41,24 @@ pub(crate) struct Pace {
 }
 
 impl Patience {
+    /// No bounds of the process: listeners say how long they wait.
+    pub const OF_LISTENERS: Self = Self {
+        grace_ms: u64::MAX,
+        bytes_per_s: 0,
+        stream_idle_ms: u64::MAX,
+        ..Self::DEFAULT
+    };
+
+    /// Bounds on a listener: the stricter of its own and those of the process.
+    pub(crate) fn with(self, limits: &ListenerLimits) -> Self {
+        Self {
+            grace_ms: self.grace_ms.min(limits.body_timeout_ms),
+            bytes_per_s: self.bytes_per_s.max(limits.min_rate_bytes),
+            stream_idle_ms: self.stream_idle_ms.min(limits.stream_idle_timeout_ms),
+            ..self
+        }
+    }
+
     /// NGINX's `client_body_timeout` and `send_timeout`, the least rate of IIS and Kestrel, and
     /// two minutes for a connection that is half open. Envoy's `stream_idle_timeout`; an hour for
     /// a WebSocket (semantics.md §14), half of it for an HTTP/2 connection.
@@ -66,6 +90,19 @@ impl Pace {
     pub(crate) fn waits(&mut self, now_ms: u64) -> u64 {
         let since_ms = *self.since_ms.get_or_insert(now_ms);
         since_ms.saturating_add(self.left_ms)
+    }
+
+    /// Time at which an upload whose client is waited for becomes slow, in milliseconds of the
+    /// clock. It may have passed.
+    pub(crate) fn slow_at_ms(&self, patience: &Patience) -> u64 {
+        let used_ms = patience.grace_ms.saturating_sub(self.left_ms);
+        let since_ms = self.since_ms.unwrap_or(u64::MAX);
+        since_ms.saturating_add(SLOW_MS.saturating_sub(used_ms))
+    }
+
+    /// True if the client has used more than [`SLOW_MS`] of its time.
+    pub(crate) fn is_slow(&self, patience: &Patience) -> bool {
+        patience.grace_ms.saturating_sub(self.left_ms) >= SLOW_MS
     }
 
     /// So many bytes moved, or the gateway waits for somebody else.

@@ -198,8 +198,7 @@ impl Record {
             text(out, "consumer_id", principal.consumer.as_bytes());
             text(out, "auth_method", principal.scheme.as_bytes());
         }
-        key(out, "client_ip");
-        display(out, &cx.client);
+        display(out, "client_ip", &cx.client);
         text(out, "host", head.host.as_bytes());
         text(out, "path", head.path().as_bytes());
         if let Some(query) = head.query() {
@@ -386,7 +385,7 @@ impl Record {
         // The upstream's head is the last thing that was timed; what follows it is ours.
         self.head_ns = self.now_ns();
         // Nobody asks for a body while the client has no room for it.
-        let grace_ms = self.stream.worker.shared.patience.grace_ms;
+        let grace_ms = self.stream.patience().grace_ms;
         self.stream.body_begins(self.head_ns / 1_000_000 + grace_ms);
     }
 
@@ -492,8 +491,7 @@ impl Record {
         text(out, "level", b"info");
         text(out, "node_id", worker.shared.node.as_bytes());
         text(out, "http_method", method.as_str().as_bytes());
-        key(out, "peer_ip");
-        display(out, &self.stream.peer);
+        display(out, "peer_ip", &self.stream.peer);
         text(
             out,
             "protocol",
@@ -545,8 +543,7 @@ impl Record {
         millis(out, "overhead_ms", overhead_ns);
         if let Some(call) = &self.upstream {
             if let Some(endpoint) = &call.endpoint {
-                key(out, "upstream_host");
-                display(out, &endpoint.address);
+                display(out, "upstream_host", &endpoint.address);
             }
             // Less is the gateway's own way to the socket.
             if call.wait_ns >= 1_000_000 {
@@ -614,20 +611,21 @@ fn key(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b"\":");
 }
 
-fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(super) fn text(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     key(out, name);
     write_text(value, out);
 }
 
-fn number(out: &mut Vec<u8>, name: &str, value: u64) {
+pub(super) fn number(out: &mut Vec<u8>, name: &str, value: u64) {
     use std::io::Write as _;
     key(out, name);
     let _infallible = write!(out, "{value}");
 }
 
-/// Something whose text needs no escaping, in quotes.
-fn display(out: &mut Vec<u8>, value: &dyn std::fmt::Display) {
+/// A value whose text needs no escaping, in quotes.
+pub(super) fn display(out: &mut Vec<u8>, name: &str, value: &dyn std::fmt::Display) {
     use std::io::Write as _;
+    key(out, name);
     let _infallible = write!(out, "\"{value}\"");
 }
 

@@ -155,6 +155,7 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     let mut headers = std::mem::take(answered.response.headers_mut());
     check_framing(&headers, answered.response.version())?;
     let keep_alive = strip(&mut headers);
+    remove_gateway_fields(&mut headers);
     if answered.response.version() <= Version::HTTP_11 {
         answered.lease.kept_for(keep_alive.as_ref());
     }
@@ -167,10 +168,28 @@ pub(crate) fn forwarded(mut answered: Answered) -> Result<Made, Failure> {
     })
 }
 
+/// Takes out the fields by which an upstream would speak for the gateway.
+fn remove_gateway_fields(headers: &mut HeaderMap) {
+    if !headers
+        .keys()
+        .any(|name| edge::speaks_for_gateway(name.as_str()))
+    {
+        return;
+    }
+    let names = headers.keys().cloned();
+    let doomed: Vec<HeaderName> = names
+        .filter(|name| edge::speaks_for_gateway(name.as_str()))
+        .collect();
+    for name in doomed {
+        headers.remove(name);
+    }
+}
+
 /// The upstream speaks WebSocket; so does the client's side.
 pub(crate) fn switched(mut switched: Box<Switched>) -> Made {
     let mut headers = std::mem::take(&mut switched.headers);
     strip(&mut headers);
+    remove_gateway_fields(&mut headers);
     let status = if switched.handshake.is_http2() {
         StatusCode::OK // RFC 8441 §4
     } else {

@@ -214,10 +214,16 @@ impl Stream {
         }
     }
 
+    /// True if a client that sends its body slowly holds an upstream's permit: the upstream has not
+    /// answered, and the operation does not stream.
+    pub(crate) fn awaits_upload(&self) -> bool {
+        self.phase.get() == Phase::Exchange && !self.endless.get()
+    }
+
     /// Whether a client has to send its request's body at some rate: not where silence is part of
     /// what is said, and not once the upstream answers.
     pub(crate) fn is_upload_paced(&self) -> bool {
-        self.phase.get() == Phase::Exchange && !self.endless.get() && !self.is_grpc.get()
+        self.awaits_upload() && !self.is_grpc.get()
     }
 
     /// The request's body has ended: the upstream's time for a head runs, unless there is one.
@@ -275,7 +281,7 @@ impl Stream {
 
     /// How long nothing may move in a body where it is not the client's pace that counts.
     fn stream_idle_ms(&self) -> u64 {
-        self.worker.shared.patience.stream_idle_ms
+        self.patience().stream_idle_ms
     }
 
     fn park_ms(&self) -> u64 {
@@ -290,7 +296,7 @@ impl Stream {
         self.deadline.no_limit();
         if self.single {
             // What is left is sent as far as the client's window opens.
-            self.body_begins(now_ms + self.worker.shared.patience.grace_ms);
+            self.body_begins(now_ms + self.patience().grace_ms);
         } else {
             let idle_ms = self.limits.idle_timeout_ms;
             self.phase.set(Phase::Idle);

@@ -171,15 +171,20 @@ pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     for chunk in text.utf8_chunks() {
-        for &byte in chunk.valid().as_bytes() {
-            match byte {
-                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-                0..=0x1F | 0x7F => {
-                    out.extend_from_slice(b"\\u00");
-                    out.push(HEX[usize::from(byte >> 4)]);
-                    out.push(HEX[usize::from(byte & 15)]);
+        let valid = chunk.valid();
+        if !valid.is_ascii() {
+            write_beyond_ascii(valid, out);
+        } else {
+            for &byte in valid.as_bytes() {
+                match byte {
+                    b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                    0..=0x1F | 0x7F => {
+                        out.extend_from_slice(b"\\u00");
+                        out.push(HEX[usize::from(byte >> 4)]);
+                        out.push(HEX[usize::from(byte & 15)]);
+                    }
+                    _ => out.push(byte),
                 }
-                _ => out.push(byte),
             }
         }
         if !chunk.invalid().is_empty() {
@@ -187,6 +192,58 @@ pub(crate) fn write_text(text: &[u8], out: &mut Vec<u8>) {
         }
     }
     out.push(b'"');
+}
+
+/// As [`write_text`], for text with characters beyond ASCII.
+#[cold]
+fn write_beyond_ascii(text: &str, out: &mut Vec<u8>) {
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', character as u8]),
+            _ if is_hidden(character) => write_escaped(character, out),
+            _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+}
+
+/// `\uXXXX`, twice for a character beyond the basic plane.
+fn write_escaped(character: char, out: &mut Vec<u8>) {
+    for unit in character.encode_utf16(&mut [0; 2]) {
+        let _infallible = write!(out, "\\u{unit:04x}");
+    }
+}
+
+/// True for characters that change how a terminal or a reader sees the text around them: control
+/// characters of C0 and C1, separators of lines, and invisible ones, the bidirectional controls
+/// among them.
+pub(crate) const fn is_hidden(character: char) -> bool {
+    matches!(
+        character,
+        '\0'..='\x1f'
+            | '\x7f'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Escapes hidden characters in a JSON text, in which they can only stand within strings.
+pub(crate) fn escape_hidden(json: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len());
+    for character in json.chars() {
+        match is_hidden(character) {
+            true => write_escaped(character, &mut out),
+            false => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out
 }
 
 /// Query parameters that carry a credential in somebody's API, and so are never shown.
@@ -256,6 +313,13 @@ mod tests {
             r#""a\"b\\c\u000a\u001b[31m\u007f""#
         );
         assert_eq!(text("é".as_bytes()), "\"é\"");
+        assert_eq!(
+            text("é\"\u{9b}31m\u{202e}\u{200b}\u{ad}\n\u{e0041}".as_bytes()),
+            r#""é\"\u009b31m\u202e\u200b\u00ad\u000a\udb40\udc41""#
+        );
+        let json = serde_json::json!({"a": "\u{9b}\u{2066}é"}).to_string();
+        let escaped = String::from_utf8(escape_hidden(&json)).unwrap();
+        assert_eq!(escaped, r#"{"a":"\u009b\u2066é"}"#);
         assert_eq!(text(b"\xff\xfe"), "\"\u{fffd}\u{fffd}\"");
     }
 

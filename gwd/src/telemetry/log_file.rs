@@ -1,10 +1,13 @@
 //! The file that the access log goes to: opened again when it was moved away, moved away itself
 //! when it is full, and left with whole lines by a disk that is.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+/// Mode of a log that is created: a group may read it.
+const MODE: u32 = 0o640;
 
 /// When the file is moved away, and how many of those are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +114,19 @@ fn identity(data: io::Result<Metadata>) -> Option<(u64, u64)> {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).open(path)
+    let mut options = OpenOptions::new();
+    options.append(true);
+    match options.clone().create_new(true).mode(MODE).open(path) {
+        Ok(file) => {
+            // Whatever the umask is.
+            file.set_permissions(Permissions::from_mode(MODE))?;
+            Ok(file)
+        }
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            options.create(true).mode(MODE).open(path)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The lines that end in these bytes.

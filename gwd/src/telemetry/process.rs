@@ -23,16 +23,19 @@ pub(crate) enum Shed {
     Handshakes,
     Memory,
     Requests,
+    /// Of one upstream.
+    SlowUploads,
 }
 
 impl Shed {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Connections,
         Self::ConnectionsPerAddress,
         Self::FileDescriptors,
         Self::Handshakes,
         Self::Memory,
         Self::Requests,
+        Self::SlowUploads,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -43,6 +46,7 @@ impl Shed {
             Self::Handshakes => "handshakes",
             Self::Memory => "memory",
             Self::Requests => "requests",
+            Self::SlowUploads => "slow_uploads",
         }
     }
 }

@@ -14,6 +14,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
+use crate::telemetry::access_log::escape_hidden;
+
 /// How long the first line waits that finds no room. Those behind it do not, until one finds room.
 const PATIENCE_NS: i64 = 20_000_000;
 /// What a pipe that has room takes at once (`PIPE_BUF`).
@@ -207,7 +209,7 @@ fn line(level: &str, message: &str, fields: Value) -> Vec<u8> {
     if let Value::Object(fields) = fields {
         line.extend(fields);
     }
-    let mut bytes = Value::Object(line).to_string().into_bytes();
+    let mut bytes = escape_hidden(&Value::Object(line).to_string());
     bytes.push(b'\n');
     bytes
 }

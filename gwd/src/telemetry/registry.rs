@@ -54,8 +54,12 @@ pub(crate) struct Bundles {
     pub(crate) propagation_seconds: Seconds,
     pub(crate) last_success_unix_s: f64,
     pub(crate) rollbacks: u64,
+    /// Looks at the store.
+    pub(crate) looks: u64,
     pub(crate) insecure: bool,
     pub(crate) replay_unprotected: bool,
+    /// The store could hide a revocation list from this node.
+    pub(crate) revocations_unprotected: bool,
     /// References whose source is gone.
     pub(crate) stale_secrets: Vec<String>,
     /// Ends of the certificates in use, in seconds since 1970, by name.
@@ -394,6 +398,16 @@ impl Registry {
             "Requests whose key found no slot and shared the overflow's limit.",
             &overflowed,
         ));
+        let evicted = [("known", &limits.known), ("anonymous", &limits.anonymous)];
+        let evicted = evicted
+            .into_iter()
+            .map(|(table, counted)| (vec![("table", table.into())], counted.evicted() as f64))
+            .collect();
+        families.push(counters(
+            "gwd_ratelimit_evicted_total",
+            "Keys that took the slot of a key of a limit with more slots than its share.",
+            &evicted,
+        ));
     }
 
     fn collect_bundles(&self, families: &mut Vec<proto::MetricFamily>) {
@@ -405,8 +419,10 @@ impl Registry {
             propagation_seconds,
             last_success_unix_s,
             rollbacks,
+            looks,
             insecure,
             replay_unprotected,
+            revocations_unprotected,
             stale_secrets,
             certificates,
             alarms,
@@ -487,6 +503,11 @@ impl Registry {
             "Switches to an earlier bundle.",
             &plain(*rollbacks as f64),
         ));
+        families.push(counters(
+            "gwd_store_looks_total",
+            "Looks at the store.",
+            &plain(*looks as f64),
+        ));
         let live = self.shared.live.load(Ordering::Relaxed);
         families.push(gauges(
             "gwd_bundle_snapshots_live",
@@ -502,6 +523,11 @@ impl Registry {
             "gwd_replay_unprotected",
             "1 where neither state nor floor protects from replayed records.",
             &plain(f64::from(u8::from(*replay_unprotected))),
+        ));
+        families.push(gauges(
+            "gwd_revocations_unprotected",
+            "1 if neither floor nor a second record shows that the revocation list is the newest.",
+            &plain(f64::from(u8::from(*revocations_unprotected))),
         ));
         let mut downstream = Numbers::new();
         for (listener, socket) in connections {

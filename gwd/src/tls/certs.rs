@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use policy::SecretValue;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{RootCertStore, SignatureAlgorithm};
+use rustls::{Error, InconsistentKeys, RootCertStore, SignatureAlgorithm};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use zeroize::Zeroizing;
 
-use super::PROVIDER;
 use crate::clock;
 
 /// A certificate with its key.
@@ -27,24 +29,28 @@ impl Pair {
     ///
     /// # Errors
     /// What is wrong; never what a key says.
-    pub(super) fn load(values: &[Arc<Vec<u8>>]) -> Result<Self, String> {
+    pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let [cert, key] = values else {
             return Err("a certificate and a key are needed".into());
         };
         let chain = certificates(cert)?;
         let key = PrivateKeyDer::from_pem_slice(key)
             .map_err(|_| "there is no private key in PEM (PKCS#8, PKCS#1 or SEC1)")?;
+        let key = Zeroizing::new(key);
         let Described { names, not_after_s } = described(&chain[0])?;
         let now_s = i64::try_from(clock::unix_ms() / 1_000).unwrap_or(i64::MAX);
         if not_after_s < now_s {
             return Err("the certificate is over: its notAfter has passed".into());
         }
-        let key = CertifiedKey::from_der(chain, key, &PROVIDER).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(_) => {
-                "the private key does not belong to the certificate".to_owned()
+        let key = any_supported_type(&key).map_err(|error| error.to_string())?;
+        let key = CertifiedKey::new(chain, key);
+        match key.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+            Err(Error::InconsistentKeys(_)) => {
+                return Err("the private key does not belong to the certificate".into());
             }
-            other => other.to_string(),
-        })?;
+            Err(other) => return Err(other.to_string()),
+        }
         Ok(Self {
             key: Arc::new(key),
             names,

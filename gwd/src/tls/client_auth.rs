@@ -9,6 +9,8 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ProducesTickets, WebPkiClientVerifier};
 
+use policy::SecretValue;
+
 use super::{PROVIDER, certs};
 
 /// Who is let in, with the tickets of those who were: a session is resumed only under the rules
@@ -29,7 +31,7 @@ impl Admission {
     /// What is wrong.
     pub(super) fn load(
         mode: Option<ClientAuthMode>,
-        values: &[Arc<Vec<u8>>],
+        values: &[Arc<SecretValue>],
     ) -> Result<Self, String> {
         let tickets = Ticketer::new().map_err(|error| error.to_string())?;
         let verifier = match (mode, values) {
@@ -43,7 +45,7 @@ impl Admission {
 fn verifier(
     mode: ClientAuthMode,
     ca: &[u8],
-    crl: Option<&Arc<Vec<u8>>>,
+    crl: Option<&Arc<SecretValue>>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let roots = Arc::new(certs::roots(ca)?);
     let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&PROVIDER));

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use bundle::ir;
+use policy::SecretValue;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -78,7 +79,7 @@ impl Roots {
     ///
     /// # Errors
     /// There is none, or one cannot be used.
-    pub(super) fn load(values: &[Arc<Vec<u8>>]) -> Result<Self, String> {
+    pub(super) fn load(values: &[Arc<SecretValue>]) -> Result<Self, String> {
         let roots = match values {
             [] => system()?,
             [pem, ..] => certs::roots(pem)?,

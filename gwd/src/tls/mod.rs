@@ -20,7 +20,7 @@ use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
 use bundle::ir;
-use policy::{SecretCell, SecretRef, SecretUnavailable, Secrets};
+use policy::{SecretCell, SecretRef, SecretUnavailable, SecretValue, Secrets};
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, NoServerSessionStorage, ServerConfig};
 use rustls::version::{TLS12, TLS13};
@@ -68,7 +68,7 @@ pub(crate) struct Cell<T> {
     made: ArcSwap<T>,
     sources: Sources,
     /// What the sources said when they were last looked at, good or not.
-    seen: ArcSwap<Vec<Arc<Vec<u8>>>>,
+    seen: ArcSwap<Vec<Arc<SecretValue>>>,
     /// Why what they say now is not used; none where it is.
     broken: ArcSwap<Option<String>>,
 }
@@ -210,7 +210,7 @@ fn cell<'r, K: Ord, T>(
     key: K,
     references: impl IntoIterator<Item = &'r SecretRef>,
     secrets: &dyn Secrets,
-    load: impl Fn(&[Arc<Vec<u8>>]) -> Result<T, String>,
+    load: impl Fn(&[Arc<SecretValue>]) -> Result<T, String>,
 ) -> Result<Arc<Cell<T>>, Unusable> {
     if let Some(known) = cells.borrow().get(&key) {
         return Ok(Arc::clone(known));
@@ -232,7 +232,7 @@ fn cell<'r, K: Ord, T>(
 impl<T> Cell<T> {
     fn new(
         sources: Sources,
-        load: impl Fn(&[Arc<Vec<u8>>]) -> Result<T, String>,
+        load: impl Fn(&[Arc<SecretValue>]) -> Result<T, String>,
     ) -> Result<Self, Unusable> {
         let values: Vec<_> = sources.iter().map(|(_, cell)| cell.value()).collect();
         let made = load(&values).map_err(|why| Unusable::Content {
@@ -258,7 +258,7 @@ impl<T> Cell<T> {
         Some(format!("{}: {why}", names(&self.sources)))
     }
 
-    fn refresh(&self, what: &str, load: impl Fn(&[Arc<Vec<u8>>]) -> Result<T, String>) {
+    fn refresh(&self, what: &str, load: impl Fn(&[Arc<SecretValue>]) -> Result<T, String>) {
         let values: Vec<_> = self.sources.iter().map(|(_, cell)| cell.value()).collect();
         if **self.seen.load() == values {
             return;

@@ -21,6 +21,7 @@ pub(crate) mod retry;
 pub(crate) mod send;
 mod sending;
 pub(crate) mod shared;
+pub(crate) mod slow;
 mod source;
 pub(crate) mod transport;
 pub(crate) mod turns;

@@ -5,6 +5,9 @@
 //! by the first request behind its end: rates are compared then, and hosts that behaved are
 //! forgiven one ejection. How many may be out at once is decided under one flag, so that workers
 //! cannot eject more together than each alone may.
+//!
+//! The only host of an upstream is ejected by broken connections alone, never by statuses,
+//! timeouts or rates: no other host could serve, and one faulty endpoint would fail all others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -91,6 +94,28 @@ impl Tally {
 impl Watch<'_> {
     /// Counts how a request to a host ended; ejects whoever failed too often.
     pub(crate) fn saw(&self, host: &Host, sign: Sign) {
+        match self.hosts {
+            [_] => self.saw_only_host(host, sign),
+            _ => self.saw_one_of_many(host, sign),
+        }
+        self.close_interval();
+    }
+
+    /// Counts connections that broke in a row.
+    fn saw_only_host(&self, host: &Host, sign: Sign) {
+        let passive = self.passive;
+        let apart = passive.consecutive_local_failures;
+        let why = match apart {
+            Some(_) => Why::ConsecutiveLocalFailures,
+            None => Why::Consecutive5xx,
+        };
+        let broken = count(&host.tally.local_errors, sign == Sign::Broken, true);
+        if broken > 0 && u64::from(broken) >= apart.unwrap_or(passive.consecutive_5xx) {
+            self.eject(host, why);
+        }
+    }
+
+    fn saw_one_of_many(&self, host: &Host, sign: Sign) {
         let passive = self.passive;
         let apart = passive.consecutive_local_failures;
         // Where local failures are not counted apart they are statuses: 503 and 504.
@@ -130,7 +155,6 @@ impl Watch<'_> {
                 break;
             }
         }
-        self.close_interval();
     }
 
     /// Leaves a host out, unless too many are.
@@ -185,6 +209,9 @@ impl Watch<'_> {
         reason = "rates of requests within an interval"
     )]
     fn judge_rates(&self) {
+        if self.hosts.len() == 1 {
+            return;
+        }
         let passive = self.passive;
         let seen = |host: &Host| {
             let total = u64::from(host.tally.total.load(Ordering::Relaxed));
@@ -302,6 +329,35 @@ mod tests {
     }
 
     #[test]
+    fn only_host_is_ejected_by_connections_only() {
+        let numbers = Passive {
+            failure_ppm: Some(1),
+            min_requests: 1,
+            consecutive_gateway_failures: Some(1),
+            ..Passive::default()
+        };
+        let field = Field::of(1, numbers);
+        let mut now_ms = 1;
+        for sign in [Sign::Status(500), Sign::Status(503), Sign::TimedOut] {
+            for _ in 0..100 {
+                field.saw(0, sign, now_ms);
+                now_ms += 1_000;
+            }
+        }
+        assert_eq!(field.out(now_ms), [0; 0]);
+        for _ in 0..4 {
+            field.saw(0, Sign::Broken, now_ms);
+        }
+        field.saw(0, Sign::Status(500), now_ms);
+        field.saw(0, Sign::Broken, now_ms);
+        assert_eq!(field.out(now_ms), [0; 0], "it answered in between");
+        for _ in 0..4 {
+            field.saw(0, Sign::Broken, now_ms);
+        }
+        assert_eq!(field.out(now_ms), [0]);
+    }
+
+    #[test]
     fn five_server_errors_in_a_row_eject_and_time_lets_in_again() {
         let field = Field::of(2, Passive::default());
         for status in [500, 503, 500, 500, 200, 500, 500, 500, 500] {
@@ -316,7 +372,7 @@ mod tests {
 
     #[test]
     fn each_ejection_is_longer_up_to_the_longest() {
-        let field = Field::of(1, Passive::default());
+        let field = Field::of(2, Passive::default());
         let mut now_ms = 1;
         for seconds in [30, 60, 90] {
             for _ in 0..5 {
@@ -378,7 +434,7 @@ mod tests {
             consecutive_gateway_failures: Some(2),
             ..Passive::default()
         };
-        let field = Field::of(1, passive);
+        let field = Field::of(2, passive);
         field.saw(0, Sign::Status(502), 1);
         field.saw(0, Sign::Status(500), 1);
         field.saw(0, Sign::Status(504), 1);

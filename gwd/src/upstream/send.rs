@@ -32,6 +32,7 @@ use crate::upstream::pool::queue::Wish;
 use crate::upstream::retry::{self, Again};
 use crate::upstream::sending::{Outcome, Sending};
 use crate::upstream::shared::InFlight;
+use crate::upstream::slow::SlowShare;
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Call as Send, Refused};
 use crate::upstream::{Held, Looking, Service, Tried};
@@ -59,7 +60,6 @@ pub(crate) struct Answered {
 
 /// Sends a request and waits for the response's head.
 pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<Answered, Failure> {
-    let in_flight = admit(&out)?;
     let retry = retry::of(out.route, out.upstream);
     let repeatable = retry::is_repeatable(out.head, out.route, retry);
     let affinity = affinity(&out);
@@ -74,6 +74,8 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         repeatable,
     };
     let source = Source::take(out.body, out.stream, retry, out.expects_continue).await?;
+    // The permit is held from the moment the upstream is asked, not while a client sends.
+    let in_flight = admit(out.upstream, out.service)?;
     let seen_ns = match source {
         // Nothing has been waited for since the request's head.
         Source::None => record.started_ns(),
@@ -89,6 +91,12 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             uploads: matches!(source, Source::Stream { .. }),
             progress: source.progress(),
             gate: None,
+            slow: SlowShare {
+                state: &out.service.common.state,
+                requests_max: out.upstream.limits.requests,
+                addresses: &out.stream.worker.shared.budgets.slow_addresses,
+                client: out.cx.client,
+            },
         },
         tried: Tried::default(),
         way,
@@ -155,9 +163,8 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
 }
 
 /// One request more at the upstream.
-pub(crate) fn admit(out: &Outgoing<'_, '_>) -> Result<InFlight, Failure> {
-    let requests_max = out.upstream.limits.requests;
-    let admitted = out.service.common.state.begin(requests_max);
+pub(crate) fn admit(upstream: &ir::Upstream, service: &Service) -> Result<InFlight, Failure> {
+    let admitted = service.common.state.begin(upstream.limits.requests);
     admitted.ok_or(Failure::new(Kind::Overflow))
 }
 

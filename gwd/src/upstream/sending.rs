@@ -8,10 +8,12 @@ use std::sync::Arc;
 use crate::proxy::body::{Gate, Progress, RequestBody, Upload};
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::stream::Stream;
+use crate::telemetry::process::Shed;
 use crate::upstream::connect::in_time;
 use crate::upstream::fuses::sign;
 use crate::upstream::outlier::Sign;
 use crate::upstream::send::Reply;
+use crate::upstream::slow::SlowShare;
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Begun, CallError, Refused};
 
@@ -32,6 +34,7 @@ pub(super) struct Sending<'a> {
     pub(super) uploads: bool,
     pub(super) progress: Option<Rc<Progress>>,
     pub(super) gate: Option<Arc<Gate>>,
+    pub(super) slow: SlowShare<'a>,
 }
 
 /// A response, or the request's body, where it was not sent, with the reason.
@@ -61,7 +64,7 @@ impl Sending<'_> {
         let at_ms = match (&self.progress, &self.gate) {
             (Some(_), Some(_)) => now_ms + CONTINUE_WAIT_MS.min(self.timeout_ms),
             (Some(progress), None) if !progress.done.get() => {
-                now_ms + self.stream.worker.shared.patience.stream_idle_ms
+                now_ms + self.stream.patience().stream_idle_ms
             }
             _ => {
                 let all_ms = self.all_ms(now_ms);
@@ -106,10 +109,37 @@ impl Sending<'_> {
                         gate.open();
                         self.begin(self.stream.worker.shared.clock.now_ms());
                     }
+                    None if self.goes_on_slowly()? => {}
                     None => return Err(Failure::new(self.stalled())),
                 },
             }
         }
+    }
+
+    /// Lets an upload that has become slow go on within the share of slow uploads. False if the
+    /// deadline passed for another reason.
+    fn goes_on_slowly(&self) -> Result<bool, Failure> {
+        let Some(progress) = &self.progress else {
+            return Ok(false);
+        };
+        let (stream, until_ms) = (self.stream, progress.until_ms.get());
+        let now_ms = stream.worker.shared.clock.now_ms();
+        let awaits = !progress.done.get() && progress.awaits_client.get();
+        if !awaits
+            || progress.is_slow.get()
+            || now_ms >= until_ms
+            || stream.deadline.limit_passed(now_ms)
+        {
+            return Ok(false);
+        }
+        let Some(permit) = self.slow.take() else {
+            stream.worker.counters().shed(Shed::SlowUploads);
+            let why = "the upstream has as many slow uploads as it may have";
+            return Err(Failure::because(Kind::UploadStalled, &why));
+        };
+        progress.goes_on_slowly(permit);
+        stream.deadline.set(until_ms);
+        Ok(true)
     }
 
     /// What was awaited when the deadline passed.

@@ -38,6 +38,8 @@ pub(crate) struct State {
     hosts: Mutex<Hosts>,
     /// Requests in flight, retries with their waits among them.
     pub(crate) requests: Padded<AtomicU64>,
+    /// Requests among them whose clients send their bodies slowly.
+    pub(crate) slow: Padded<AtomicU64>,
     /// Requests that wait for a connection.
     pub(crate) pending: Padded<AtomicU64>,
     pub(crate) connections: Padded<Connections>,
@@ -165,6 +167,7 @@ impl State {
             name: name.into(),
             hosts: Mutex::default(),
             requests: Padded::default(),
+            slow: Padded::default(),
             pending: Padded::default(),
             connections: Padded::default(),
             retries: Padded::default(),

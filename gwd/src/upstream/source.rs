@@ -73,7 +73,8 @@ async fn keep(mut body: Incoming, stream: &Stream, room: Buffered) -> Result<Byt
     let mut whole = Vec::new();
     let copies = stream.copies.take();
     let shared = &stream.worker.shared;
-    let mut pace = Pace::new(&shared.patience);
+    let patience = stream.patience();
+    let mut pace = Pace::new(&patience);
     loop {
         let until_ms = pace.waits(shared.clock.now_ms());
         stream.deadline.set(until_ms);
@@ -92,7 +93,7 @@ async fn keep(mut body: Incoming, stream: &Stream, room: Buffered) -> Result<Byt
             Some(Some(Ok(frame))) => {
                 if let Some(data) = frame.data_ref() {
                     let now_ms = shared.clock.now_ms();
-                    pace.moved(data.len() as u64, now_ms, &shared.patience);
+                    pace.moved(data.len() as u64, now_ms, &patience);
                     stream.upload_read(data.len() as u64);
                     whole.extend_from_slice(data);
                     if let Some(copies) = &copies {

@@ -66,7 +66,7 @@ pub(crate) async fn upgrade(
     handshake: Handshake,
     record: &mut Record,
 ) -> Result<Upgrade, Failure> {
-    let in_flight = admit(&out)?;
+    let in_flight = admit(out.upstream, out.service)?;
     let (way, target) = find(&out, record).await?;
     let mut held = Held::busy(out.service.set.hosts[target].busy());
     held.in_flight = Some(in_flight);

@@ -214,3 +214,148 @@ fn the_description_and_the_interface_agree() {
         );
     }
 }
+
+fn token_field() -> String {
+    format!("authorization: Bearer {}\r\n", crate::world::TOKEN)
+}
+
+#[test]
+fn order_whose_body_trickles_ends_in_time() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let gwd = world.start();
+    let mut client = Client::connect(gwd.admin);
+    let token = token_field();
+    client.send(&format!(
+        "POST /v1/notify HTTP/1.1\r\nhost: h\r\n{token}content-length: 20\r\n\r\n{{"
+    ));
+    let began = std::time::Instant::now();
+    let answer = client.answer();
+    assert_eq!(answer.status, 408);
+    assert_eq!(answer.json()["error"]["code"], "body-timeout");
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+    assert!(client.closed());
+}
+
+#[test]
+fn metrics_reader_that_stalls_is_closed() {
+    use std::io::Write as _;
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let gwd = world.start();
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.connect(&gwd.admin.into()).unwrap();
+    let mut stream: std::net::TcpStream = socket.into();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    let many = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1_000);
+    let mut closed = None;
+    for _ in 0..1_000 {
+        if let Err(error) = stream.write_all(many.as_bytes()) {
+            closed = Some(error.kind());
+            break;
+        }
+    }
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset};
+    assert!(
+        matches!(closed, Some(BrokenPipe | ConnectionReset)),
+        "{closed:?}"
+    );
+    assert_eq!(gwd.open("/metrics").status, 200);
+}
+
+#[test]
+fn health_checks_have_places_of_their_own() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let gwd = world.start();
+    let token = token_field();
+    let order =
+        format!("POST /v1/notify HTTP/1.1\r\nhost: h\r\n{token}content-length: 20\r\n\r\n{{");
+    let busy: Vec<Client> = (0..256)
+        .map(|_| {
+            let mut client = Client::connect(gwd.admin);
+            client.send(&order);
+            client
+        })
+        .collect();
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(gwd.open(path).status, 200, "{path}");
+    }
+    let other = gwd.ask("GET", "/v1/status", "");
+    // A slow machine may have ended some of the orders by now.
+    if busy.iter().all(|client| !client.is_answered()) {
+        assert_eq!(other.status, 503);
+        assert_eq!(other.json()["error"]["code"], "too-many-connections");
+    }
+    eventually("the orders have ended", || {
+        gwd.ask("GET", "/v1/status", "").status == 200
+    });
+}
+
+#[test]
+fn host_of_the_admin_interface_is_checked() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let mut command = world.trusted();
+    let gwd = Process::spawn(command.args(["--admin-host", "gw.internal"]));
+    let ask = |host: &str, path: &str, fields: &str| {
+        let mut client = Client::connect(gwd.admin);
+        client.send(&format!("GET {path} HTTP/1.1\r\n{host}{fields}\r\n"));
+        client.answer()
+    };
+    for good in [
+        "127.0.0.1",
+        "127.0.0.1:9901",
+        "[::1]:9901",
+        "LocalHost:1",
+        "gw.internal:9901",
+    ] {
+        let answer = ask(&format!("host: {good}\r\n"), "/metrics", "");
+        assert_eq!(answer.status, 200, "{good}");
+    }
+    for bad in [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil",
+        "",
+    ] {
+        let host = format!("host: {bad}\r\n");
+        let answer = ask(&host, "/metrics", "");
+        assert_eq!(answer.status, 421, "{bad}");
+        assert_eq!(answer.json()["error"]["code"], "host-not-allowed");
+        assert_eq!(ask(&host, "/readyz", "").status, 200, "{bad}");
+        assert_eq!(ask(&host, "/v1/status", "").status, 401, "{bad}");
+    }
+    let host = "host: gw.example\r\n";
+    assert_eq!(ask(host, "/metrics", &token_field()).status, 200);
+}
+
+#[test]
+fn admin_socket_never_replaces_another_file() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let notes = world.path("notes");
+    std::fs::write(&notes, "mine").unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gwd"));
+    command
+        .arg("run")
+        .arg("--store")
+        .arg(world.path("store"))
+        .arg("--trust")
+        .arg(world.path("trust.json"))
+        .arg("--state")
+        .arg(world.path("state"))
+        .arg("--admin")
+        .arg(format!("unix:{}", notes.display()));
+    let output = world.fails(&mut command);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(65), "{told}");
+    assert!(told.contains("is not a socket"), "{told}");
+    assert_eq!(std::fs::read_to_string(&notes).unwrap(), "mine");
+}

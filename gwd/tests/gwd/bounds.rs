@@ -85,6 +85,20 @@ fn one_address_has_so_many_connections_and_another_its_own() {
 }
 
 #[test]
+fn trusted_proxy_is_not_bounded_by_address() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.trusted_proxies = vec![bundle::ir::Cidr::parse("127.0.0.1/32").unwrap()];
+    let bounds = Bounds {
+        connections_per_address: 1,
+        ..Bounds::NONE
+    };
+    let gateway = bounded(&shop, 1, bounds);
+    let _first = served(gateway.address);
+    let _second = served(gateway.address);
+}
+
+#[test]
 fn so_many_requests_are_in_flight_and_the_next_is_told_to_come_again() {
     let (reached, arrived) = mpsc::channel();
     let (release, released) = mpsc::channel::<()>();

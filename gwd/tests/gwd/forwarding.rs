@@ -56,3 +56,37 @@ fn bodies_stream_both_ways() {
     assert_eq!(client.some(17), "7\r\nabcdefg\r\n0\r\n\r\n");
     assert_eq!(upstream.only().body, b"abcdefg");
 }
+
+#[test]
+fn upstream_cannot_speak_for_the_gateway() {
+    let upstream = Upstream::start(|_, stream| {
+        let fields = "proxy-status: gwd; error=dns_error\r\nproxy_status: a\r\n\
+                      x-gateway-bundle: fake\r\nx_gateway_bundle: fake\r\nx.gateway.any: fake\r\n\
+                      x-request-id: fake\r\nx_request_id: fake\r\n\
+                      x-gatewayish: mine\r\nproxy-statuses: mine\r\n";
+        say(
+            stream,
+            &format!("{fields}transfer-encoding: chunked\r\n"),
+            "2\r\nok\r\n0\r\nx-gateway-end: fake\r\nproxy-status: fake\r\nx-sum: mine\r\n\r\n",
+        );
+        Then::Keep
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.expose_bundle = true;
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\nte: trailers\r\nconnection: te, close\r\n\r\n");
+    let answer = client.rest();
+    assert!(
+        !answer.contains("fake") && !answer.contains("dns_error"),
+        "{answer}"
+    );
+    assert!(!answer.to_lowercase().contains("proxy_status"), "{answer}");
+    assert_eq!(answer.to_lowercase().matches("x-request-id:").count(), 1);
+    assert_eq!(
+        answer.to_lowercase().matches("x-gateway-bundle:").count(),
+        1
+    );
+    assert!(answer.contains("x-gatewayish: mine"), "{answer}");
+    assert!(answer.contains("proxy-statuses: mine"), "{answer}");
+}

@@ -157,31 +157,41 @@ fn a_host_that_was_not_checked_yet_waits_where_that_is_written() {
 #[test]
 fn a_success_lets_in_whom_clients_requests_left_out() {
     for (ends, status) in [(true, 200), (false, 503)] {
-        let one = Upstream::start(|seen, stream| {
-            use std::io::Write as _;
-            let status = match seen.line() {
-                "GET /bad HTTP/1.1" => 500,
-                _ => 200,
-            };
-            let head = format!("HTTP/1.1 {status} Told\r\ncontent-length: 0\r\n\r\n");
-            let _gone = stream.write_all(head.as_bytes());
-            Then::Keep
-        });
+        let start = || {
+            Upstream::start(|seen, stream| {
+                use std::io::Write as _;
+                let status = match seen.line() {
+                    "GET /bad HTTP/1.1" => 500,
+                    _ => 200,
+                };
+                let head = format!("HTTP/1.1 {status} Told\r\ncontent-length: 0\r\n\r\n");
+                let _gone = stream.write_all(head.as_bytes());
+                Then::Keep
+            })
+        };
+        // The only host of an upstream is not left out for statuses.
+        let (one, other) = (start(), start());
         let mut shop = shop(one.address, vec![op("GET", "/a"), op("GET", "/bad")]);
+        shop.upstreams = vec![service("main", &[one.address, other.address])];
         let health = &mut shop.upstreams[0].health;
-        health.passive = Some(Passive::default());
+        health.passive = Some(Passive {
+            max_ejected_ppm: 1_000_000,
+            ..Passive::default()
+        });
         health.active = checked(|all| text(all, "path", "/health"));
         let active = health.active.as_mut().unwrap();
         active.ends_ejections = ends;
         active.times.interval_ms = 50;
         let served = shop.serve();
-        for _ in 0..5 {
+        for _ in 0..10 {
             get(served.address, "/bad");
         }
         let ejected = served.metric("gwd_upstream_ejections_total", &["consecutive_5xx"]);
         assert!(ejected >= 1.0 || ends, "{ejected}");
-        let checks = one.seen().len();
-        eventually("two checks more", || one.seen().len() >= checks + 2);
+        for host in [&one, &other] {
+            let checks = host.seen().len();
+            eventually("two checks more", || host.seen().len() >= checks + 2);
+        }
         if ends {
             eventually("it is let in", || {
                 get(served.address, "/a").status == status

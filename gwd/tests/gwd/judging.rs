@@ -1,7 +1,7 @@
 //! Limits of an upstream, and what becomes of hosts that fail.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bundle::digest::Digest;
 use policy::traffic::retry::Condition;
@@ -74,18 +74,41 @@ fn a_host_that_fails_is_left_out_and_what_is_known_of_it_outlives_a_switch() {
 #[test]
 fn where_nobody_works_it_is_said_or_all_are_tried_as_it_is_written() {
     let status = Arc::new(AtomicUsize::new(500));
-    let bad = Upstream::telling(&status);
+    let (bad, other) = (Upstream::telling(&status), Upstream::telling(&status));
     for (all_unhealthy, expected) in [(AllUnhealthy::Fail, 503), (AllUnhealthy::Spread, 500)] {
         let mut shop = shop(bad.address, vec![op("GET", "/a")]);
+        shop.upstreams = vec![service("main", &[bad.address, other.address])];
         shop.upstreams[0].health.passive = Some(Passive {
             consecutive_5xx: 1,
+            max_ejected_ppm: 1_000_000,
             ..Passive::default()
         });
         shop.upstreams[0].health.all_unhealthy = all_unhealthy;
         let served = shop.serve();
-        assert_eq!(get(served.address, "/a").status, 500);
+        for _ in 0..2 {
+            assert_eq!(get(served.address, "/a").status, 500);
+        }
         assert_eq!(get(served.address, "/a").status, expected);
     }
+}
+
+#[test]
+fn only_host_serves_on_after_statuses_and_timeouts() {
+    let status = Arc::new(AtomicUsize::new(500));
+    let only = Upstream::telling(&status);
+    let mut shop = shop(only.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].health.passive = Some(Passive {
+        consecutive_5xx: 1,
+        ..Passive::default()
+    });
+    let served = shop.serve();
+    for _ in 0..10 {
+        assert_eq!(get(served.address, "/a").status, 500);
+    }
+    status.store(200, Ordering::SeqCst);
+    assert_eq!(get(served.address, "/a").status, 200);
+    let ejections = served.metric("gwd_upstream_ejections_total", &[]);
+    assert_eq!(ejections, 0.0);
 }
 
 #[test]

@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use crate::fixture::*;
 use crate::world::{Process, World, copy, draft, key, numbered, trust_of};
 
-fn notify(gwd: &Process) -> Value {
+pub(crate) fn notify(gwd: &Process) -> Value {
     gwd.ask("POST", "/v1/notify", "").json()
 }
 
 /// Puts an older copy of the store in its place.
-fn exchange(world: &World, older: &str) {
+pub(crate) fn exchange(world: &World, older: &str) {
     std::fs::rename(world.path("store"), world.path("newest")).unwrap();
     std::fs::rename(world.path(older), world.path("store")).unwrap();
 }

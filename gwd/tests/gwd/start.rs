@@ -132,17 +132,7 @@ fn check_tells_what_would_run_and_binds_nothing() {
     let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
     shop.listener = listener("public", &taken.local_addr().unwrap().to_string());
     let one = world.release(&shop.gateway());
-    let check = || {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gwd"));
-        command
-            .args(["check", "--format", "json", "--store"])
-            .arg(world.path("store"))
-            .arg("--trust")
-            .arg(world.path("trust.json"))
-            .arg("--state")
-            .arg(world.path("no-state"));
-        command.output().unwrap()
-    };
+    let check = || world.check();
     let output = check();
     let checked: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(checked["schema"], "check/v1");

@@ -299,3 +299,113 @@ fn how_long_each_workers_loop_takes_is_told() {
         eventually("the worker's turns are measured", || turns() >= 2.0);
     }
 }
+
+#[test]
+fn refused_heads_have_a_line_in_the_access_log() {
+    let (_upstream, served, _folder, path) = logged();
+    let mut asked = vec![
+        ("400 head_invalid", "GET /a\u{202e} HTTP/9\r\nauthorization: Bearer secret\r\n\r\n".to_owned(), "GET /a\\xe2\\x80\\xae HTTP/9"),
+        ("400 head_invalid", "\u{16}\u{3}\u{1}\0\0\r\n\r\n".into(), "\\x16\\x03\\x01\\x00\\x00"),
+        ("400 framing_invalid", "POST /a?token=secret HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n".into(), "POST /a"),
+        ("431 headers_too_large", format!("GET /b HTTP/1.1\r\nhost: h\r\nx: {}\r\n\r\n", "x".repeat(70_000)), "GET /b HTTP/1.1"),
+    ];
+    for (number, (said, head, start)) in asked.drain(..).enumerate() {
+        let mut client = Client::connect(served.address);
+        client.send(&head);
+        let answer = client.rest_or_head();
+        assert!(answer.contains(&said[..3]), "{said}: {answer}");
+        let line = lines(&path, number + 1).pop().unwrap();
+        let (status, reason) = said.split_once(' ').unwrap();
+        assert_eq!(line["status"].to_string(), status, "{line:#}");
+        assert_eq!(line["reason"], reason, "{line:#}");
+        assert_eq!(line["peer_ip"], "127.0.0.1", "{line:#}");
+        assert_eq!(line["error_origin"], "client", "{line:#}");
+        assert!(line["timestamp"].is_string(), "{line:#}");
+        let shown = line["head_start"].as_str().unwrap();
+        assert!(shown.starts_with(start) && shown.len() <= 200, "{line:#}");
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.is_ascii() && !text.contains("secret"), "{text}");
+}
+
+#[test]
+fn head_that_does_not_end_has_a_line_in_the_log() {
+    let upstream = Upstream::saying("hello");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.limits.header_timeout_ms = 200;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let served = shop.serve_with(1, AccessLog::File(path.clone()));
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost");
+    assert!(client.rest_or_head().contains(" 408 "));
+    let line = lines(&path, 1).pop().unwrap();
+    assert_eq!(line["status"], 408, "{line:#}");
+    assert_eq!(line["reason"], "header_timeout", "{line:#}");
+    assert_eq!(line["head_start"], "GET /a HTTP/1.1", "{line:#}");
+}
+
+#[test]
+fn hidden_characters_of_requests_are_escaped() {
+    let (_upstream, served, _folder, path) = logged();
+    fetch(
+        served.address,
+        "GET",
+        "/nothing",
+        "user-agent: a\u{202e}b\u{9b}c\u{200b}d\r\n",
+    );
+    let line = lines(&path, 1).pop().unwrap();
+    assert_eq!(line["user_agent"], "a\u{202e}b\u{9b}c\u{200b}d");
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.contains(r"a\u202eb\u009bc\u200bd"), "{text}");
+}
+
+#[test]
+fn state_and_logs_are_closed_whatever_the_umask_is() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let log = world.path("access.log");
+    let plain = world.trusted();
+    for umask in ["000", "077"] {
+        let mut command = std::process::Command::new("/bin/sh");
+        command
+            .args(["-c", &format!("umask {umask}; exec \"$0\" \"$@\"")])
+            .arg(plain.get_program())
+            .args(plain.get_args())
+            .arg("--access-log")
+            .arg(&log)
+            .env_clear();
+        for (name, value) in plain.get_envs() {
+            command.env(name, value.unwrap_or_default());
+        }
+        let gwd = Process::spawn(&mut command);
+        assert_eq!(get(gwd.public(), "/v1").status, 200);
+        eventually("the log is written", || {
+            std::fs::metadata(&log).is_ok_and(|data| data.len() > 0)
+        });
+        gwd.kill();
+        let mode =
+            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&log), 0o640, "{umask}");
+        let mut folders = vec![world.path("state")];
+        let mut files = 0;
+        while let Some(folder) = folders.pop() {
+            assert_eq!(mode(&folder), 0o700, "{}", folder.display());
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                match path.is_dir() {
+                    true => folders.push(path),
+                    false => {
+                        files += 1;
+                        assert_eq!(mode(&path), 0o600, "{}", path.display());
+                    }
+                }
+            }
+        }
+        assert!(files > 5);
+        std::fs::remove_dir_all(world.path("state")).unwrap();
+        std::fs::remove_file(&log).unwrap();
+    }
+}

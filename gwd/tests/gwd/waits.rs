@@ -166,10 +166,9 @@ fn who_gets_a_place_too_late_to_be_answered_is_no_sign_of_the_host() {
     shop.ops[0].timeout_ms = 2_000;
     let main = &mut shop.upstreams[0];
     main.limits.connections = 1;
-    main.health.passive = Some(Passive {
-        consecutive_5xx: 1,
-        ..Passive::default()
-    });
+    let mut fuse = circuit_breaker::Checked::of(&policy::declared::Settings::default());
+    fuse.numbers.consecutive_failures = Some(1);
+    main.circuit_breaker = Some(fuse);
     let served = shop.serve();
     let mut clients = [(); 2].map(|()| Client::connect(served.address));
     clients[0].send(ASK);
@@ -183,11 +182,11 @@ fn who_gets_a_place_too_late_to_be_answered_is_no_sign_of_the_host() {
     assert_eq!(clients[0].answer().status, 200);
     let answer = clients[1].answer();
     assert_eq!(answer.problem(), "upstream_timeout", "{answer:?}");
-    let ejections = || served.metric("gwd_upstream_ejections_total", &[]);
-    assert_eq!(ejections(), 0.0);
+    let opened = || served.metric("gwd_circuit_transitions_total", &["\"open\""]);
+    assert_eq!(opened(), 0.0);
     // Who had all of its time says how that went.
     assert_eq!(get(served.address, "/a").problem(), "upstream_timeout");
-    assert_eq!(ejections(), 1.0);
+    assert_eq!(opened(), 1.0);
 }
 
 #[test]

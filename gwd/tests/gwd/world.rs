@@ -19,7 +19,7 @@ use bundle::store::folder::Folder;
 use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
 use serde_json::Value;
 
-use crate::fixture::{Answer, Client, PATIENCE, Upstream, eventually, fetch, metric, op, shop};
+use crate::fixture::{Answer, Client, PATIENCE, Upstream, eventually, metric, op, shop};
 
 /// A project with its store, trust file and folders.
 pub(crate) struct World {
@@ -287,6 +287,19 @@ impl World {
         (gwd, one, two)
     }
 
+    /// The result of `gwd check` for a node without a state folder.
+    pub(crate) fn check(&self) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gwd"));
+        command
+            .args(["check", "--format", "json", "--store"])
+            .arg(self.path("store"))
+            .arg("--trust")
+            .arg(self.path("trust.json"))
+            .arg("--state")
+            .arg(self.path("no-state"));
+        command.output().unwrap()
+    }
+
     /// Runs gwd to its end.
     pub(crate) fn fails(&self, command: &mut Command) -> Output {
         command.output().unwrap()
@@ -373,7 +386,9 @@ impl Process {
     }
 
     pub(crate) fn open(&self, path: &str) -> Answer {
-        fetch(self.admin, "GET", path, "")
+        let mut client = Client::connect(self.admin);
+        client.send(&format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n"));
+        client.answer()
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {

@@ -126,6 +126,16 @@ pub struct ListenerLimits {
     /// Bytes of a request target.
     #[n(5)]
     pub target_bytes: u64,
+    /// Longest time that the gateway waits for more of a request's body, or for a client to take
+    /// more of a response.
+    #[n(6)]
+    pub body_timeout_ms: u64,
+    /// Lowest rate of a body, in bytes per second. Each byte earns time, up to the body timeout.
+    #[n(7)]
+    pub min_rate_bytes: u64,
+    /// Longest time without a byte in a body whose pace is not the client's.
+    #[n(8)]
+    pub stream_idle_timeout_ms: u64,
 }
 
 /// A range of addresses.

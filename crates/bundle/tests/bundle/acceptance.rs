@@ -362,6 +362,18 @@ fn revocation_lists_only_grow() {
     for (number, (memory, candidate, expected)) in table.into_iter().enumerate() {
         assert_eq!(world.accept(&memory, candidate), expected, "row {number}");
     }
+    // A store that shows the known list does not withhold it, whatever list the record names.
+    for (memory, candidate, shown, expected) in [
+        (known(two), with(Some(one)), 2, Ok(())),
+        (known(two), with(None), 2, Ok(())),
+        (known(two), with(None), 1, refused("revocations-withheld")),
+    ] {
+        let accepted = channel::accept_beside(store, &context, &memory, candidate, shown);
+        let lists = accepted.as_ref().map(|it| it.revocations().serial()).ok();
+        assert_eq!(lists, expected.is_ok().then_some(2));
+        let reason = accepted.map(drop).map_err(|it| it.reason().into_owned());
+        assert_eq!(reason, expected);
+    }
     // A floor does what a memory does.
     let floors = Floors {
         min_serial: 0,

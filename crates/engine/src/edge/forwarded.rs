@@ -45,6 +45,29 @@ pub(super) fn is_managed(name: &str, trusted: bool) -> bool {
     forwarding && (folds || !trusted) || folds && plain == "x-request-id"
 }
 
+/// True for a response field that only the gateway may set, also in the spellings that clients
+/// fold into it. In an upstream's response it would speak for the gateway.
+#[must_use]
+pub fn speaks_for_gateway(name: &str) -> bool {
+    // Most names begin with neither: one byte decides.
+    if !matches!(name.as_bytes().first(), Some(b'x' | b'p')) {
+        return false;
+    }
+    let begins = |prefix: &str| {
+        let start = name.as_bytes().get(..prefix.len());
+        start.is_some_and(|start| alike(start, prefix.as_bytes()))
+    };
+    let is = |other: &str| name.len() == other.len() && begins(other);
+    begins("x-gateway-") || is("x-request-id") || is("proxy-status")
+}
+
+/// True if servers that fold names read the same in both.
+fn alike(one: &[u8], other: &[u8]) -> bool {
+    let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
+    let mut pairs = one.iter().zip(other);
+    one.len() == other.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
+}
+
 /// Whether some servers read another name in this one.
 pub(super) fn folds(name: &str) -> bool {
     name.bytes().any(is_folded)
@@ -57,9 +80,7 @@ fn is_folded(byte: u8) -> bool {
 
 /// Whether servers that fold names read `name` in another one.
 pub(crate) fn is_lookalike(other: &str, name: &str) -> bool {
-    let plain = |byte: u8| if is_folded(byte) { b'-' } else { byte };
-    let alike = |(a, b): (u8, u8)| plain(a) == plain(b);
-    other.len() == name.len() && other != name && other.bytes().zip(name.bytes()).all(alike)
+    other != name && alike(other.as_bytes(), name.as_bytes())
 }
 
 /// The right-most address that is not a trusted proxy's; the peer where it is not trusted itself.

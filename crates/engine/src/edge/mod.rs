@@ -19,6 +19,7 @@ use http::{Method, Version, request};
 use policy::{Reject, RequestHead};
 
 use crate::edge::authority::authority;
+pub use crate::edge::forwarded::speaks_for_gateway;
 pub(crate) use crate::edge::forwarded::{Hop, hops, is_lookalike};
 use crate::edge::forwarded::{client, folds, is_managed};
 use crate::edge::framing::{framing, is_padded, join_cookies};

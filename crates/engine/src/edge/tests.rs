@@ -13,6 +13,9 @@ fn listener(trusted: &[&str]) -> Listener {
             header_timeout_ms: 1_000,
             idle_timeout_ms: 1_000,
             target_bytes: 64,
+            body_timeout_ms: 60_000,
+            min_rate_bytes: 240,
+            stream_idle_timeout_ms: 300_000,
         },
         trusted_proxies: trusted
             .iter()

@@ -112,7 +112,7 @@ impl Run for Filter {
         } else {
             &cx.limits.known
         };
-        let admission = table.take(tag, self.tokens, cx.now_ns);
+        let admission = table.take(self.state, tag, self.tokens, cx.now_ns);
         let notice = RateNotice {
             policy: &self.name,
             tokens: self.tokens,

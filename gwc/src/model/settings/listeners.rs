@@ -199,5 +199,10 @@ fn listener_limits(node: Option<NodeRef<'_>>) -> ir::ListenerLimits {
         header_timeout_ms: time("header_timeout", 10_000),
         idle_timeout_ms: time("idle_timeout", 60_000),
         target_bytes: TARGET_BYTES_MAX,
+        body_timeout_ms: time("body_timeout", 60_000),
+        min_rate_bytes: get("min_rate")
+            .and_then(|value| read::size_bytes(value).ok())
+            .unwrap_or(240),
+        stream_idle_timeout_ms: time("stream_idle_timeout", 300_000),
     }
 }

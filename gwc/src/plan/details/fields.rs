@@ -202,6 +202,9 @@ pub(super) static LISTENER: Table = Table {
         "limits"."header_timeout" as "listener-header-timeout-changed": More(Unknown);
         "limits"."idle_timeout" as "listener-idle-timeout-changed": More(Unknown);
         "limits"."target_bytes" as "listener-target-bytes-changed": More(Unknown);
+        "limits"."body_timeout" as "listener-body-timeout-changed": More(Unknown);
+        "limits"."min_rate" as "listener-min-rate-changed": Less(Unknown);
+        "limits"."stream_idle_timeout" as "listener-stream-idle-timeout-changed": More(Unknown);
         "protocol": Access; "tls"."min_version": Access;
         "tls"."client_auth"."mode": Access; "tls"."client_auth"."ca": Access;
         "tls"."client_auth"."crl": Access;

@@ -429,6 +429,18 @@ pub(crate) fn listener(listener: &ir::Listener) -> Settings {
             &["limits", "target_bytes"],
             one(Scalar::Size(limits.target_bytes)),
         )
+        .with(
+            &["limits", "body_timeout"],
+            one(Scalar::Duration(limits.body_timeout_ms)),
+        )
+        .with(
+            &["limits", "min_rate"],
+            one(Scalar::Size(limits.min_rate_bytes)),
+        )
+        .with(
+            &["limits", "stream_idle_timeout"],
+            one(Scalar::Duration(limits.stream_idle_timeout_ms)),
+        )
 }
 
 /// An upstream's settings by their paths in gateway.yaml.

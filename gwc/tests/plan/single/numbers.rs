@@ -77,6 +77,39 @@ pub(super) const KINDS: &[Kind] = &[
             "relax listener-connections-changed listener public limits.connections",
         )
     }),
+    ("a longer wait for bodies", |case| {
+        case.both(|project| {
+            project.gateway["listeners"]["public"]["limits"] = json!({"body_timeout": "30s"});
+        });
+        gateway(
+            case,
+            "/listeners/public/limits/body_timeout",
+            json!("60s"),
+            "relax listener-body-timeout-changed listener public limits.body_timeout",
+        )
+    }),
+    ("a higher rate of bodies", |case| {
+        case.both(|project| {
+            project.gateway["listeners"]["public"]["limits"] = json!({"min_rate": "240B"});
+        });
+        gateway(
+            case,
+            "/listeners/public/limits/min_rate",
+            json!("1KiB"),
+            "tighten listener-min-rate-changed listener public limits.min_rate",
+        )
+    }),
+    ("a shorter silence in bodies", |case| {
+        case.both(|project| {
+            project.gateway["listeners"]["public"]["limits"] = json!({"stream_idle_timeout": "5m"});
+        });
+        gateway(
+            case,
+            "/listeners/public/limits/stream_idle_timeout",
+            json!("60s"),
+            "tighten listener-stream-idle-timeout-changed listener public limits.stream_idle_timeout",
+        )
+    }),
     ("longer heads", |case| {
         case.both(|project| {
             project.gateway["listeners"]["public"]["limits"] = json!({"header_bytes": "16KiB"});

@@ -24,6 +24,7 @@ use crate::listen::ListenSocket;
 use crate::proxy::connection::{Conn, answer, linger, room};
 use crate::proxy::incoming;
 use crate::proxy::io::ClientIo;
+use crate::proxy::refused::log_refused_head;
 use crate::proxy::stream::{Phase, Stream};
 use send::{Asked, Then};
 use wire::Wire;
@@ -190,6 +191,7 @@ async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
         End::Stalled | End::CutShort => return io.reset(),
         End::Refused(reject) => {
             stream.worker.shard.rejected_early(reject.code);
+            log_refused_head(stream, reject, unread);
             io.last_word(&early::response(reject));
         }
         End::Over => {

@@ -1,0 +1,93 @@
+//! The budget of looks at the store, the trust file and the secrets.
+//!
+//! Whoever can write to the store's folder can cause any number of file events. They must not keep
+//! the control thread from operators' orders and signals: file events become at most one pending
+//! look, and looks leave most of the thread's time free.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Shortest time from one look to the next that a file event causes, in milliseconds: at most ten
+/// looks per second.
+const INTERVAL_MS: u64 = 100;
+/// Pause after a look, in multiples of the time that the look took: looks take at most a fifth of
+/// the control thread's time, however many files the store has.
+const PAUSE_FACTOR: u64 = 4;
+
+/// Looks that file events ask for.
+#[derive(Debug, Default)]
+pub(super) struct Looks {
+    pending: Pending,
+    wanted: bool,
+    /// Earliest time of the next look that file events cause.
+    next_ms: u64,
+}
+
+/// Mark of a file event that no look has answered yet. The watcher sets it, a look clears it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pending(Arc<AtomicBool>);
+
+// === impl Looks ===
+
+impl Looks {
+    /// The mark for the watcher.
+    pub(super) fn pending(&self) -> Pending {
+        self.pending.clone()
+    }
+
+    /// Notes a file event.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
+    }
+
+    /// Time of the look that file events ask for; `u64::MAX` without a file event.
+    pub(super) fn due_ms(&self) -> u64 {
+        if self.wanted { self.next_ms } else { u64::MAX }
+    }
+
+    /// Notes that a look begins. It answers all events so far; later events ask for another look.
+    pub(super) fn begin(&mut self) {
+        self.wanted = false;
+        self.pending.0.store(false, Ordering::SeqCst);
+    }
+
+    /// Notes that a look that began at `began_ms` has ended.
+    pub(super) fn end(&mut self, began_ms: u64, now_ms: u64) {
+        let took_ms = now_ms.saturating_sub(began_ms);
+        self.next_ms = now_ms + INTERVAL_MS.max(took_ms.saturating_mul(PAUSE_FACTOR));
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    /// Sets the mark. True for the first event since the last look.
+    pub(super) fn set(&self) -> bool {
+        !self.0.swap(true, Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_leave_four_fifths_of_the_time() {
+        let mut looks = Looks::default();
+        let pending = looks.pending();
+        assert_eq!(looks.due_ms(), u64::MAX);
+        assert!(pending.set());
+        assert!(!pending.set(), "one event is pending already");
+        looks.want();
+        assert_eq!(looks.due_ms(), 0, "the first look is at once");
+        looks.begin();
+        assert!(pending.set(), "an event during the look counts");
+        looks.want();
+        looks.end(1_000, 1_001);
+        assert_eq!(looks.due_ms(), 1_101);
+        looks.begin();
+        looks.want();
+        looks.end(2_000, 2_500);
+        assert_eq!(looks.due_ms(), 4_500);
+    }
+}

@@ -1,0 +1,74 @@
+//! The access log's line for bytes that never became a request: an HTTP/1 head that is malformed,
+//! ambiguous, too large, or does not end in time.
+
+use policy::Reject;
+
+use crate::clock::write_timestamp;
+use crate::proxy::failure::Blame;
+use crate::proxy::record::{display, number, text};
+use crate::proxy::stream::Stream;
+
+/// Bytes of the head that are shown.
+const SHOWN_BYTES_MAX: usize = 64;
+
+/// Writes the line. `head` is what came.
+#[cold]
+pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
+    let worker = &stream.worker;
+    if !worker.log.wanted() {
+        return;
+    }
+    let mut bytes = worker.log.line();
+    let out = &mut bytes;
+    out.extend_from_slice(b"{\"timestamp\":\"");
+    write_timestamp(worker.unix_ms(worker.shared.clock.now_ns()), out);
+    out.push(b'"');
+    text(out, "level", b"info");
+    text(out, "node_id", worker.shared.node.as_bytes());
+    display(out, "peer_ip", &stream.peer);
+    text(out, "protocol", b"HTTP/1.1");
+    number(out, "status", u64::from(reject.status));
+    text(out, "error_origin", Blame::Client.as_str().as_bytes());
+    text(out, "reason", reject.code.as_bytes());
+    text(out, "head_start", beginning(head).as_bytes());
+    out.extend_from_slice(b"}\n");
+    if worker.log.take(&worker.shared, bytes) {
+        worker.flush_log_soon();
+    }
+}
+
+/// The first line's beginning, escaped. A query and user information are left out: they may hold
+/// credentials.
+fn beginning(head: &[u8]) -> String {
+    let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'?');
+    let line = head.split(ends).next().unwrap_or_default();
+    let line = match line.iter().position(|byte| *byte == b'@') {
+        Some(at) => {
+            let before = line[..at].iter().rposition(|byte| *byte == b'/');
+            &line[..before.map_or(0, |slash| slash + 1)]
+        }
+        None => line,
+    };
+    let shown = &line[..line.len().min(SHOWN_BYTES_MAX)];
+    shown.escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::beginning;
+
+    #[test]
+    fn beginning_is_escaped_short_and_without_secrets() {
+        for (head, shown) in [
+            (&b"GET /a HTTP/9\r\nauthorization: x"[..], "GET /a HTTP/9"),
+            (b"GET /a?token=x HTTP/1.1\r\n", "GET /a"),
+            (b"GET http://me:pw@h/ HTTP/1.1", "GET http://"),
+            (b"\x16\x03\x01\x02\x00", "\\x16\\x03\\x01\\x02\\x00"),
+            ("\u{202e}".as_bytes(), "\\xe2\\x80\\xae"),
+            (b"", ""),
+        ] {
+            assert_eq!(beginning(head), shown);
+        }
+        assert_eq!(beginning(&[b'a'; 1_000]).len(), 64);
+    }
+}

@@ -1,0 +1,169 @@
+//! Clients that trickle uploads: places at an upstream go to requests that deliver.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use policy::traffic::retry::Condition;
+
+use crate::fixture::*;
+use crate::retries::retries;
+
+const SHED: &str = "gwd_overload_shed_total";
+
+/// Clients that have begun an upload of 1,000 bytes and send a byte now and then, until dropped.
+struct Trickle {
+    clients: Vec<Client>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Trickle {
+    fn start(served: &Served, count: usize) -> Self {
+        let clients: Vec<Client> = (0..count)
+            .map(|_| {
+                let mut client = Client::connect(served.address);
+                client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\nx");
+                client
+            })
+            .collect();
+        let stop = Arc::<AtomicBool>::default();
+        let ended = Arc::clone(&stop);
+        let mut streams: Vec<_> = clients.iter().map(Client::another).collect();
+        std::thread::spawn(move || {
+            while !ended.load(Ordering::SeqCst) {
+                for stream in &mut streams {
+                    let _closed = stream.write_all(b"x");
+                }
+                std::thread::park_timeout(Duration::from_millis(200));
+            }
+        });
+        Self { clients, stop }
+    }
+}
+
+impl Drop for Trickle {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+}
+
+fn post(served: &Served) -> u16 {
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\nok");
+    client.answer().status
+}
+
+#[test]
+fn trickled_uploads_leave_half_of_the_upstream() {
+    let full = std::env::var_os("GWC_TEST_FULL").is_some();
+    let (limit, count) = if full { (1_024, 1_100) } else { (16, 24) };
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
+    shop.upstreams[0].limits.requests = limit;
+    let served = shop.serve();
+    let mut trickle = Trickle::start(&served, count);
+    let began = Instant::now();
+    eventually("half of the places are free", || {
+        served.metric(SHED, &["slow_uploads"]) as u64 >= limit / 2
+    });
+    assert!(began.elapsed() < Duration::from_secs(20));
+    for _ in 0..20 {
+        assert_eq!(get(served.address, "/a").status, 200);
+        assert_eq!(post(&served), 200, "an upload that delivers");
+    }
+    let told = trickle
+        .clients
+        .iter_mut()
+        .any(|client| client.is_answered() && client.rest_or_head().contains(" 408 "));
+    assert!(told, "who is given up is told why");
+}
+
+#[test]
+fn upload_kept_for_retries_asks_for_no_place_early() {
+    let upstream = Upstream::saying("ok");
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
+    let main = &mut shop.upstreams[0];
+    main.limits.requests = 1;
+    main.retries = Some(retries(1, &[Condition::GatewayError]));
+    let served = shop.serve();
+    let _trickle = Trickle::start(&served, 5);
+    for _ in 0..20 {
+        assert_eq!(get(served.address, "/a").status, 200);
+        assert_eq!(post(&served), 200);
+    }
+    assert_eq!(served.metric(SHED, &["slow_uploads"]), 0.0);
+    assert_eq!(upstream.seen().len(), 40);
+}
+
+#[test]
+fn slow_upload_that_delivers_again_is_served() {
+    let upstream = Upstream::echoing();
+    let mut shop = shop(upstream.address, vec![op("POST", "/a")]);
+    shop.upstreams[0].limits.requests = 2;
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 10000\r\n\r\n");
+    // Longer than an upload may stand still before it is slow.
+    std::thread::park_timeout(Duration::from_millis(1_500));
+    client.send(&"x".repeat(5_000));
+    // It is not slow any more while it delivers: another one may be.
+    let mut other = Client::connect(served.address);
+    other.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\n");
+    for _ in 0..4 {
+        std::thread::park_timeout(Duration::from_millis(400));
+        client.send(&"x".repeat(1_000));
+    }
+    other.send("x");
+    assert_eq!(other.answer().status, 200);
+    client.send(&"x".repeat(999));
+    client.send("x");
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(served.metric(SHED, &["slow_uploads"]), 0.0);
+}
+
+#[test]
+fn body_timeout_and_min_rate_of_a_listener_count() {
+    let upstream = Upstream::echoing();
+    let ops = || vec![op("POST", "/a")];
+    let send = |shop: Shop, pieces: u32| {
+        let served = shop.serve();
+        let mut client = Client::connect(served.address);
+        client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\n");
+        let mut stream = client.another();
+        for _ in 0..pieces {
+            let _closed = stream.write_all(&[b'x'; 50]);
+            std::thread::park_timeout(Duration::from_millis(100));
+        }
+        client.answer().status
+    };
+    let mut impatient = shop(upstream.address, ops());
+    impatient.listener.limits.body_timeout_ms = 300;
+    assert_eq!(send(impatient, 0), 408, "silence");
+    // 500 bytes a second.
+    let mut demanding = shop(upstream.address, ops());
+    demanding.listener.limits.body_timeout_ms = 300;
+    demanding.listener.limits.min_rate_bytes = 5_000;
+    assert_eq!(send(demanding, 20), 408, "slower than the rate");
+    let mut lenient = shop(upstream.address, ops());
+    lenient.listener.limits.body_timeout_ms = 300;
+    lenient.listener.limits.min_rate_bytes = 100;
+    assert_eq!(send(lenient, 20), 200, "faster than the rate");
+}
+
+#[test]
+fn stream_idle_timeout_of_a_listener_counts() {
+    let upstream = Upstream::start(|_, stream| {
+        say(stream, "content-length: 100\r\n", "a beginning");
+        Then::Leave
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.listener.limits.stream_idle_timeout_ms = 300;
+    let served = shop.serve();
+    let mut client = Client::connect(served.address);
+    client.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
+    let began = Instant::now();
+    let rest = client.rest();
+    assert!(rest.ends_with("a beginning"), "{rest}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
