@@ -8,6 +8,10 @@
 //! is used up the rest of what comes is not read: instead of it h2 gets a header block in more
 //! pieces than it takes, and does with the connection what it does with such floods: it sends
 //! GOAWAY with ENHANCE_YOUR_CALM.
+//!
+//! A frame whose length its type does not allow is a FRAME_SIZE_ERROR (RFC 9113 §4.2, §6), where
+//! h2 says PROTOCOL_ERROR. h2 gets a frame that is longer than any in its place. A frame header
+//! that comes in pieces is left to h2.
 
 use std::io;
 use std::pin::Pin;
@@ -44,8 +48,16 @@ const FRAME_HEADER_BYTES: usize = 9;
 
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
+const PRIORITY: u8 = 0x2;
 const RST_STREAM: u8 = 0x3;
+const SETTINGS: u8 = 0x4;
+const PING: u8 = 0x6;
+const GOAWAY: u8 = 0x7;
+const WINDOW_UPDATE: u8 = 0x8;
 const CONTINUATION: u8 = 0x9;
+const ACK: u8 = 0x1;
+const PADDED: u8 = 0x8;
+const WITH_PRIORITY: u8 = 0x20;
 const END_HEADERS: u8 = 0x4;
 
 /// How far the frames of a client have come, and what it may still send of those that ask for
@@ -66,6 +78,8 @@ pub(super) struct Flood {
     /// Bytes of DATA that came and nobody has counted.
     data: u64,
     over: bool,
+    /// A frame came whose length its type does not allow.
+    misframed: bool,
 }
 
 /// What may be spent: filled by time and by what the client does.
@@ -94,6 +108,7 @@ impl Flood {
             sent: 0,
             data: 0,
             over: false,
+            misframed: false,
         }
     }
 
@@ -119,6 +134,10 @@ impl Flood {
             at += here;
             if self.held == FRAME_HEADER_BYTES {
                 self.held = 0;
+                if here == FRAME_HEADER_BYTES && self.block == 0 && !has_length(&self.header) {
+                    self.misframed = true;
+                    return Some(at - FRAME_HEADER_BYTES);
+                }
                 self.frame();
             }
         }
@@ -160,6 +179,14 @@ impl Flood {
         }
     }
 
+    /// What h2 gets in place of what the client sends.
+    fn instead(&self, header_bytes: u32) -> Bytes {
+        match self.misframed {
+            true => Bytes::from_static(&[0xFF, 0xFF, 0xFF, PING, 0, 0, 0, 0, 0]),
+            false => self.too_many_pieces(header_bytes),
+        }
+    }
+
     /// A header block in more pieces than a list of so many bytes may come in.
     fn too_many_pieces(&self, header_bytes: u32) -> Bytes {
         const FRAME_BYTES: u32 = 16_384;
@@ -174,6 +201,25 @@ impl Flood {
         };
         bytes.extend(frame(CONTINUATION, stream).repeat(pieces));
         bytes.into()
+    }
+}
+
+/// True if a frame has a length that its type allows (RFC 9113 §6).
+fn has_length(header: &[u8; FRAME_HEADER_BYTES]) -> bool {
+    let [a, b, c, kind, flags, ..] = *header;
+    let length = u32::from_be_bytes([0, a, b, c]);
+    let padding = u32::from(flags & PADDED != 0);
+    let priority = if flags & WITH_PRIORITY != 0 { 5 } else { 0 };
+    match kind {
+        DATA => length >= padding,
+        HEADERS => length >= padding + priority,
+        PRIORITY => length == 5,
+        RST_STREAM | WINDOW_UPDATE => length == 4,
+        SETTINGS if flags & ACK != 0 => length == 0,
+        SETTINGS => length.is_multiple_of(6),
+        PING => length == 8,
+        GOAWAY => length >= 8,
+        _ => true,
     }
 }
 
@@ -264,7 +310,7 @@ impl Read for Guarded {
                     ready!(AsyncRead::poll_read(Pin::new(io), cx, buffer))?;
                     if let Some(kept) = flood.follow(&buffer.filled()[before..]) {
                         buffer.set_filled(before + kept);
-                        *instead = Some(flood.too_many_pieces(*header_bytes));
+                        *instead = Some(flood.instead(*header_bytes));
                     }
                     backlog.inbox.came(std::mem::take(&mut flood.data));
                     if !buffer.filled().is_empty() || instead.is_none() {
@@ -314,8 +360,6 @@ mod tests {
         let head = [a, b, c, kind, flags];
         [&head[..], &stream.to_be_bytes(), &vec![7; length]].concat()
     }
-
-    const PING: u8 = 0x6;
 
     /// A connection on which the preface has come.
     fn begun() -> Flood {

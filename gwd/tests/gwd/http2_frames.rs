@@ -239,7 +239,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "6.2 HEADERS too short for a priority",
             frame(HEADERS, WITH_PRIORITY | END | END_HEADERS, 1, &[0, 0]),
-            Ends(PROTOCOL_ERROR),
+            Ends(FRAME_SIZE_ERROR),
         ),
         (
             "6.3 PRIORITY on stream 0",
@@ -249,7 +249,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "6.3 PRIORITY of another length",
             opened(frame(PRIORITY, 0, 1, &[0; 4])),
-            Ends(PROTOCOL_ERROR),
+            Ends(FRAME_SIZE_ERROR),
         ),
         (
             "6.4 RST_STREAM on stream 0",
@@ -259,12 +259,12 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "6.4 RST_STREAM of another length",
             opened(frame(RST_STREAM, 0, 1, &[0; 3])),
-            Ends(PROTOCOL_ERROR),
+            Ends(FRAME_SIZE_ERROR),
         ),
         (
             "6.5 an acknowledgement with a payload",
             frame(SETTINGS, END, 0, &setting(4, 9)),
-            Ends(PROTOCOL_ERROR),
+            Ends(FRAME_SIZE_ERROR),
         ),
         (
             "6.5 SETTINGS on a stream",
@@ -274,7 +274,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "6.5 SETTINGS that break off",
             frame(SETTINGS, 0, 0, &[0, 4, 0]),
-            Ends(PROTOCOL_ERROR),
+            Ends(FRAME_SIZE_ERROR),
         ),
         (
             "6.5 an acknowledgement of nothing",
@@ -320,7 +320,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "6.7 PING of another length",
             frame(PING, 0, 0, b"1234567"),
-            Ends(PROTOCOL_ERROR),
+            Ends(FRAME_SIZE_ERROR),
         ),
         (
             "6.7 the answer to no PING",
@@ -335,7 +335,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "6.8 GOAWAY that breaks off",
             frame(GOAWAY, 0, 0, &[0; 7]),
-            Ends(PROTOCOL_ERROR),
+            Ends(FRAME_SIZE_ERROR),
         ),
         (
             "6.9 a window opened by nothing",
@@ -350,7 +350,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "6.9 WINDOW_UPDATE of another length",
             frame(WINDOW_UPDATE, 0, 0, &[0; 3]),
-            Ends(PROTOCOL_ERROR),
+            Ends(FRAME_SIZE_ERROR),
         ),
         (
             "6.9.1 the connection's window overflows",
