@@ -156,7 +156,7 @@ impl<'h> Hop<'h> {
 }
 
 /// The parts of a text between separators that are in no quotes.
-fn outside_quotes(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+pub(crate) fn outside_quotes(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let here = rest?;

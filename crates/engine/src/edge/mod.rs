@@ -20,7 +20,7 @@ use policy::{Reject, RequestHead};
 
 use crate::edge::authority::authority;
 pub use crate::edge::forwarded::speaks_for_gateway;
-pub(crate) use crate::edge::forwarded::{Hop, hops, is_lookalike};
+pub(crate) use crate::edge::forwarded::{Hop, hops, is_lookalike, outside_quotes};
 use crate::edge::forwarded::{client, folds, is_managed};
 use crate::edge::framing::{framing, is_padded, join_cookies};
 pub use crate::edge::hop_by_hop::{announced, trailers};

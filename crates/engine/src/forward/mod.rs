@@ -101,8 +101,7 @@ pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
 /// Whether the client's side is encrypted, as the target of a request is told.
 #[must_use]
 pub fn is_encrypted(head: &RequestHead, origin: &Origin) -> bool {
-    let told = head.headers.get(&way::X_FORWARDED_PROTO);
-    told.map_or(origin.hop.scheme.as_bytes(), HeaderValue::as_bytes) == b"https"
+    way::proto(&head.headers).unwrap_or(origin.hop.scheme) == "https"
 }
 
 /// What the target sees as `Host`.

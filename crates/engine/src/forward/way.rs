@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
-use crate::edge::{Hop, X_FORWARDED_FOR, hops};
+use crate::edge::{Hop, X_FORWARDED_FOR, hops, outside_quotes};
 
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -71,31 +71,150 @@ fn owned(value: &HeaderValue) -> HeaderValue {
 
 /// Continues the way by this hop; `prefix` is what was taken off the path, or nothing.
 pub(super) fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
+    let believed = Believed::of(headers);
     if headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED) {
-        continue_lines(headers, hop);
+        continue_lines(headers, hop, &believed);
     } else {
         headers.insert(&X_FORWARDED_FOR, hop.address.clone());
         headers.insert(FORWARDED, hop.element.clone());
     }
-    headers
-        .entry(&X_FORWARDED_PROTO)
-        .or_insert_with(|| hop.proto.clone());
-    headers
-        .entry(&X_FORWARDED_HOST)
-        .or_insert_with(|| hop.authority.clone());
-    headers
-        .entry(&X_FORWARDED_PORT)
-        .or_insert_with(|| hop.port.clone());
+    let port = believed.port().map(HeaderValue::from);
+    let proto = believed.proto.map(HeaderValue::from_static);
+    let host = believed.host;
+    headers.insert(&X_FORWARDED_PORT, port.unwrap_or_else(|| hop.port.clone()));
+    headers.insert(
+        &X_FORWARDED_PROTO,
+        proto.unwrap_or_else(|| hop.proto.clone()),
+    );
+    headers.insert(
+        &X_FORWARDED_HOST,
+        host.unwrap_or_else(|| hop.authority.clone()),
+    );
     if !prefix.is_empty() {
         prefixed(headers, prefix);
     }
 }
 
+/// Facts about the client's side that a trusted proxy told. Malformed ones count as not told.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Believed {
+    /// `http` or `https`.
+    proto: Option<&'static str>,
+    host: Option<HeaderValue>,
+    port: Option<u16>,
+    /// `Forwarded` is well-formed and says the same.
+    forwarded_agrees: bool,
+}
+
+impl Believed {
+    /// The older fields count before `Forwarded`.
+    fn of(headers: &HeaderMap) -> Self {
+        let forwarded = first_element(headers);
+        let of_forwarded = |name: &str| {
+            let pairs = forwarded.as_deref().unwrap_or_default().iter();
+            let found = pairs
+                .clone()
+                .find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.as_str())
+        };
+        let forwarded_proto = of_forwarded("proto").and_then(known_proto);
+        let proto = proto(headers).or(forwarded_proto);
+        let host = first(headers, &X_FORWARDED_HOST).filter(|host| is_authority(host));
+        let host = host.or_else(|| of_forwarded("host").filter(|host| is_authority(host)));
+        let port = first(headers, &X_FORWARDED_PORT);
+        Self {
+            proto,
+            host: host.and_then(|host| HeaderValue::from_str(host).ok()),
+            port: port
+                .and_then(|port| port.parse().ok())
+                .filter(|port| *port > 0),
+            forwarded_agrees: forwarded.is_some()
+                && forwarded_proto.is_none_or(|told| Some(told) == proto),
+        }
+    }
+
+    /// The port that was told, or the one that host and scheme imply; none if neither was told.
+    fn port(&self) -> Option<u16> {
+        let scheme = self.proto;
+        let of_host = || {
+            let host = self.host.as_ref()?;
+            Some(port(scheme?, host))
+        };
+        let of_scheme = || Some(if scheme? == "https" { 443 } else { 80 });
+        self.port.or_else(of_host).or_else(of_scheme)
+    }
+}
+
+/// The scheme of the client's side as X-Forwarded-Proto tells it.
+pub(super) fn proto(headers: &HeaderMap) -> Option<&'static str> {
+    first(headers, &X_FORWARDED_PROTO).and_then(known_proto)
+}
+
+fn known_proto(text: &str) -> Option<&'static str> {
+    let known = [
+        ("http", "http"),
+        ("https", "https"),
+        ("ws", "http"),
+        ("wss", "https"),
+    ];
+    let mut known = known.into_iter();
+    let found = known.find(|(name, _)| text.eq_ignore_ascii_case(name));
+    found.map(|(_, proto)| proto)
+}
+
+/// The first of a field's values: what the proxy that is next to the client said.
+fn first<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let text = headers.get(name)?.to_str().ok()?;
+    text.split(',').next().map(str::trim)
+}
+
+/// A host with or without a port.
+fn is_authority(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~[]:".contains(&byte);
+    let parsed = text.parse::<http::uri::Authority>();
+    text.bytes().all(plain) && parsed.is_ok_and(|it| !it.host().is_empty())
+}
+
+/// The pairs of the first element of Forwarded (RFC 7239 §4); none without the field, or if any of
+/// its elements is malformed.
+fn first_element(headers: &HeaderMap) -> Option<Vec<(String, String)>> {
+    let mut first = None;
+    for line in headers.get_all(FORWARDED) {
+        for element in outside_quotes(line.to_str().ok()?, b',') {
+            let pairs = outside_quotes(element, b';').map(pair);
+            let pairs = pairs.collect::<Option<Vec<_>>>()?;
+            first.get_or_insert(pairs);
+        }
+    }
+    first
+}
+
+/// `token=value`, the value a token or a quoted string.
+fn pair(text: &str) -> Option<(String, String)> {
+    let (name, value) = text.trim().split_once('=')?;
+    let token = |text: &str| !text.is_empty() && text.bytes().all(is_token);
+    if !token(name) {
+        return None;
+    }
+    let quoted = value
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    match quoted {
+        Some(inner) => Some((name.to_owned(), inner.replace('\\', ""))),
+        // Ports and brackets stand there without quotes, too.
+        None => value
+            .bytes()
+            .all(|byte| is_token(byte) || b":[]".contains(&byte))
+            .then(|| (name.to_owned(), value.to_owned())),
+    }
+}
+
 /// Both lines, with the hops before this one.
-fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop) {
+fn continue_lines(headers: &mut HeaderMap, hop: &ThisHop, believed: &Believed) {
     let (addresses, elements) = {
         let hops = hops(headers);
-        (addresses(&hops, hop.peer), elements(headers, &hops, hop))
+        let elements = elements(headers, &hops, hop, believed);
+        (addresses(&hops, hop.peer), elements)
     };
     if let Ok(value) = HeaderValue::try_from(addresses) {
         headers.insert(&X_FORWARDED_FOR, value);
@@ -119,22 +238,32 @@ fn addresses(hops: &[Hop<'_>], peer: IpAddr) -> String {
 }
 
 /// Forwarded as one line. A way that is told by X-Forwarded-For alone is told here, too.
-fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop) -> String {
+fn elements(headers: &HeaderMap, hops: &[Hop<'_>], this: &ThisHop, believed: &Believed) -> String {
     let mut line = String::with_capacity(64);
-    let mut lines = headers.get_all(FORWARDED).iter().peekable();
-    if lines.peek().is_none() {
-        for hop in hops {
+    if believed.forwarded_agrees {
+        for before in headers.get_all(FORWARDED) {
+            line.push_str(before.to_str().unwrap_or_default());
+            line.push_str(", ");
+        }
+    } else {
+        for (number, hop) in hops.iter().enumerate() {
             line.push_str("for=");
             match hop.address {
                 Some(address) => node(&mut line, address),
                 None => line.push_str("unknown"),
             }
+            if number == 0 {
+                if let Some(host) = &believed.host {
+                    line.push_str(";host=");
+                    host_value(&mut line, host);
+                }
+                if let Some(proto) = believed.proto {
+                    line.push_str(";proto=");
+                    line.push_str(proto);
+                }
+            }
             line.push_str(", ");
         }
-    }
-    for before in lines {
-        line.push_str(before.to_str().unwrap_or_default());
-        line.push_str(", ");
     }
     line.push_str(this.element.to_str().unwrap_or_default());
     line
@@ -146,14 +275,18 @@ fn element(peer: IpAddr, scheme: &str, authority: &HeaderValue) -> String {
     line.push_str("for=");
     node(&mut line, peer);
     line.push_str(";host=");
+    host_value(&mut line, authority);
+    line.push_str(";proto=");
+    line.push_str(scheme);
+    line
+}
+
+fn host_value(line: &mut String, authority: &HeaderValue) {
     let host = authority.to_str().unwrap_or_default();
     match host.bytes().all(is_token) {
         true => line.push_str(host),
         false => drop(write!(line, "\"{host}\"")),
     }
-    line.push_str(";proto=");
-    line.push_str(scheme);
-    line
 }
 
 /// A node of RFC 7239 §6: IPv6 in brackets and quotes.
@@ -283,6 +416,86 @@ mod tests {
         assert_eq!(headers["x-forwarded-prefix"], "/outer, /base");
         for (name, value) in &before[..3] {
             assert_eq!(headers[*name], *value);
+        }
+    }
+
+    #[test]
+    fn told_facts_agree_with_each_other() {
+        let facts = |before: &[(&str, &str)]| {
+            let headers = told("192.0.2.1", "h:8080", "http", before);
+            let field = |name: &str| headers[name].to_str().unwrap().to_owned();
+            [
+                field("x-forwarded-proto"),
+                field("x-forwarded-host"),
+                field("x-forwarded-port"),
+                field("forwarded"),
+            ]
+        };
+        let own = "for=192.0.2.1;host=\"h:8080\";proto=http";
+        type Fields = [(&'static str, &'static str)];
+        let table: [(&Fields, [&str; 3], &str); 7] = [
+            (
+                &[
+                    ("x-forwarded-for", "203.0.113.9"),
+                    ("x-forwarded-proto", "https"),
+                ],
+                ["https", "h:8080", "443"],
+                "for=203.0.113.9;proto=https",
+            ),
+            (
+                &[
+                    ("x-forwarded-for", "203.0.113.9"),
+                    ("x-forwarded-proto", "HTTPS, http"),
+                    ("x-forwarded-host", "shop.example:8443"),
+                ],
+                ["https", "shop.example:8443", "8443"],
+                "for=203.0.113.9;host=\"shop.example:8443\";proto=https",
+            ),
+            (
+                &[("forwarded", "for=203.0.113.9;proto=https;host=shop.example")],
+                ["https", "shop.example", "443"],
+                "for=203.0.113.9;proto=https;host=shop.example",
+            ),
+            // Both are told, and differ: the older field is believed.
+            (
+                &[
+                    ("forwarded", "for=203.0.113.9;proto=http"),
+                    ("x-forwarded-proto", "https"),
+                ],
+                ["https", "h:8080", "443"],
+                "for=203.0.113.9;proto=https",
+            ),
+            // What is malformed was not told.
+            (
+                &[
+                    ("x-forwarded-for", "203.0.113.9"),
+                    ("x-forwarded-proto", "gopher"),
+                    ("x-forwarded-port", "70000"),
+                    ("x-forwarded-host", "a/b"),
+                ],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            (
+                &[
+                    ("forwarded", "for=203.0.113.9;proto"),
+                    ("x-forwarded-port", "-1"),
+                ],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            (
+                &[
+                    ("x-forwarded-for", "203.0.113.9"),
+                    ("x-forwarded-port", "444"),
+                ],
+                ["http", "h:8080", "444"],
+                "for=203.0.113.9",
+            ),
+        ];
+        for (before, [proto, host, port], way) in table {
+            let expected = [proto, host, port, &format!("{way}, {own}")];
+            assert_eq!(facts(before), expected.map(str::to_owned), "{before:?}");
         }
     }
 }
