@@ -99,6 +99,8 @@ impl Control {
         }
         if self.running.is_some_and(|running| running.bundle == bundle) {
             self.refusals.await_only(&BTreeSet::new());
+            // The channel names what runs: what was refused before is over.
+            self.last_error = None;
             if news {
                 self.renew(&store, &accepted);
             }

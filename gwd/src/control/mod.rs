@@ -39,7 +39,7 @@ use bundle::follow::Passed;
 use bundle::moment::Moment;
 use bundle::name::ChannelName;
 use bundle::refused::Refused;
-use bundle::trust::Trust;
+use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
 use policy::SecretRef;
 use serde_json::json;
 
@@ -60,6 +60,8 @@ const POLL_MS: u64 = 5_000;
 const TICK_MS: u64 = 2_000;
 /// The shortest pause before something is tried again by itself.
 const PAUSE_MS: u64 = 500;
+/// How long before the end of a key the alarm about it begins: 30 days.
+const KEY_ENDS_SOON_S: u64 = 30 * 86_400;
 /// How long the alarm about limits stays after the last key without a free slot.
 const CROWDED_MS: u64 = 60_000;
 /// Bytes of a trust file.
@@ -378,6 +380,7 @@ impl Control {
         self.describe();
         self.check_state();
         self.check_limits();
+        self.check_keys();
         if self.running.is_some() {
             self.node.close_unwanted();
         }
@@ -434,6 +437,31 @@ impl Control {
             "rate-limit-table-full",
             grew_ms.is_some_and(|at_ms| now_ms.saturating_sub(at_ms) < CROWDED_MS),
         );
+    }
+
+    /// Raises the alarm while an active key of this channel is about to end, and tells when keys
+    /// end.
+    fn check_keys(&mut self) {
+        let now = now();
+        let channel = self.plan.channel.as_str();
+        let of_channel = |key: &&TrustedKey| {
+            let named = |scope: &Scope| match scope {
+                Scope::All => true,
+                Scope::Channel(name) => name.as_str() == channel,
+            };
+            key.state == KeyState::Active && key.channels.iter().any(named)
+        };
+        let keys: Vec<&TrustedKey> = self.trust.keys().iter().filter(of_channel).collect();
+        let soon = now.plus_s(KEY_ENDS_SOON_S);
+        let ends = keys.iter().any(|key| key.not_after <= soon);
+        let told = keys.iter().map(|key| {
+            let id = key.id.to_string();
+            let short = id.get(..12).unwrap_or_default().to_owned();
+            ((key.owner.clone(), short), key.not_after.unix_s())
+        });
+        let told = told.collect();
+        self.node.registry.bundles().signing_keys = told;
+        self.alarm("signing-key-ends", ends);
     }
 
     fn count_activation(&self, result: &'static str, reason: &str) {

@@ -62,6 +62,8 @@ pub(crate) struct Bundles {
     pub(crate) revocations_unprotected: bool,
     /// References whose source is gone.
     pub(crate) stale_secrets: Vec<String>,
+    /// Ends of the signing keys that count, in seconds since 1970, by owner and id.
+    pub(crate) signing_keys: BTreeMap<(String, String), u64>,
     /// Ends of the certificates in use, in seconds since 1970, by name.
     pub(crate) certificates: BTreeMap<String, i64>,
     /// What should not be so, by name.
@@ -425,9 +427,19 @@ impl Registry {
             revocations_unprotected,
             stale_secrets,
             certificates,
+            signing_keys,
             alarms,
             connections,
         } = &*bundles;
+        let signing_keys = signing_keys.iter().map(|((owner, key), end_s)| {
+            let labels = vec![("owner", owner.clone()), ("key", key.clone())];
+            (labels, *end_s as f64)
+        });
+        families.push(gauges(
+            "gwd_signing_key_not_after_timestamp_seconds",
+            "When the active signing keys of the trust file end.",
+            &signing_keys.collect(),
+        ));
         let stale = stale_secrets.iter();
         let stale = stale.map(|reference| (vec![("reference", reference.clone())], 1.0));
         families.push(gauges(

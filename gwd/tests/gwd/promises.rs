@@ -8,7 +8,7 @@ use bundle::publish::{self, Revocation};
 use bundle::source;
 use bundle::statement::predicate::{RecordKind, Role};
 use bundle::trust::KeyState::{Active, Revoked};
-use bundle::trust::{Floors, Thresholds};
+use bundle::trust::{Floors, Thresholds, Trust};
 use serde_json::{Value, json};
 
 use crate::fixture::*;
@@ -333,4 +333,43 @@ fn a_damaged_source_artifact_makes_explanations_poorer_and_nothing_else() {
     );
     gwd.kill();
     assert!(world.start().runs(&one));
+}
+
+#[test]
+fn signing_key_that_ends_soon_is_an_alarm() {
+    let upstream = Upstream::saying("ok");
+    let mut world = World::new();
+    world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    notify(&gwd);
+    assert_eq!(gwd.status()["alarms"], json!([]));
+    let ends_in = |days: u64| {
+        let text = std::fs::read(world.path("trust.json")).unwrap();
+        let mut edited: Value = serde_json::from_slice(&text).unwrap();
+        let end = crate::world::now().plus_s(days * 86_400).to_string();
+        edited["keys"][0]["not_after"] = end.into();
+        Trust::parse(edited.to_string().as_bytes()).unwrap()
+    };
+    let (soon, later) = (ends_in(29), ends_in(31));
+    world.trust(|_| soon);
+    eventually("the alarm", || {
+        gwd.status()["alarms"] == json!(["signing-key-ends"])
+    });
+    let ends = gwd.metric("gwd_signing_key_not_after_timestamp_seconds", &["owner"]);
+    assert!(ends > 0.0);
+    world.trust(|_| later);
+    eventually("no alarm", || gwd.status()["alarms"] == json!([]));
+}
+
+#[test]
+fn last_error_is_cleared_once_the_channel_names_what_runs() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let one = world.release(&numbered(&upstream, 1));
+    let gwd = world.start();
+    world.release_as(&numbered(&upstream, 2), &["the-future"], "rita", "ci");
+    assert_eq!(notify(&gwd)["last_error"]["reason"], "needs:the-future");
+    world.release(&numbered(&upstream, 1));
+    assert_eq!(notify(&gwd)["last_error"], json!(null));
+    assert!(gwd.runs(&one));
 }
