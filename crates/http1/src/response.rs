@@ -12,8 +12,10 @@ use crate::Malformed;
 use crate::body::Length;
 use crate::framing::{ContentLength, has_token};
 
-/// Fields of a head.
-const FIELDS_MAX: usize = 128;
+/// Fields of a response's head that are read without an allocation.
+const FIELDS_USUAL: usize = 128;
+/// Fields of a response's head. Its bytes are bounded, too.
+const FIELDS_MAX: usize = 1_024;
 /// How each of them begins.
 const BEGINNING: &[u8] = b"HTTP/1.";
 const NO_HEAD: Error = Error::malformed("a head that is none");
@@ -56,10 +58,17 @@ pub fn parse(
     };
     *seen = 0;
     let bytes = read.split_to(length).freeze();
-    let mut fields = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+    let mut usual = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
+    let mut many = Vec::new();
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut parsed, &bytes, &mut fields) {
+    let mut result = config.parse_response_with_uninit_headers(&mut parsed, &bytes, &mut usual);
+    if result == Err(httparse::Error::TooManyHeaders) {
+        many.resize_with(FIELDS_MAX, MaybeUninit::uninit);
+        parsed = httparse::Response::new(&mut []);
+        result = config.parse_response_with_uninit_headers(&mut parsed, &bytes, &mut many);
+    }
+    match result {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Err(Error::TooLarge),
         _ => return Err(NO_HEAD),

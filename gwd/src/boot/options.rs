@@ -225,7 +225,7 @@ pub(super) struct RunOptions {
     /// [default: 5s]
     #[arg(long, env = "GWD_PRE_STOP", value_name = "DURATION")]
     pre_stop: Option<String>,
-    /// After that, how long requests may take to end. [default: 30s]
+    /// After that, how long requests may take to end. [default: 20s]
     #[arg(long, env = "GWD_DRAIN_TIMEOUT", value_name = "DURATION")]
     drain_timeout: Option<String>,
     /// How long a WebSocket may go on after it was told with Close 1001 that gwd stops.
@@ -420,7 +420,7 @@ impl RunOptions {
             drain_timeout: duration(
                 "--drain-timeout",
                 ours.drain_timeout.or(file.drain_timeout),
-                30,
+                20,
             )?,
             websocket_drain: duration(
                 "--websocket-drain",

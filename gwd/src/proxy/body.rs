@@ -16,10 +16,11 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::grpc;
-use crate::proxy::incoming::Incoming;
+use crate::proxy::incoming::{Broken, Incoming};
 use crate::proxy::pace::Pace;
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
+use crate::proxy::tee::{Part, Reader, Tee};
 use crate::upstream::mirror::Copies;
 use crate::upstream::pool::Lease;
 use crate::upstream::slow::SlowPermit;
@@ -39,7 +40,7 @@ pub(crate) enum RequestBody {
 
 /// A body that is being uploaded.
 pub(crate) struct Upload {
-    incoming: Incoming,
+    incoming: Reading,
     stream: Rc<Stream>,
     progress: Rc<Progress>,
     /// Bytes that may still come.
@@ -50,6 +51,14 @@ pub(crate) struct Upload {
     /// Who gets a copy of it at its end.
     copies: Option<Rc<Copies>>,
     pace: Pace,
+}
+
+/// Where an upload comes from.
+enum Reading {
+    /// The client, once.
+    Once(Incoming),
+    /// The client, with a copy for other tries.
+    Kept(Reader),
 }
 
 /// How far an upload has come: shared with the exchange.
@@ -119,6 +128,33 @@ impl Progress {
     }
 }
 
+// === impl Reading ===
+
+impl Reading {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Part, Option<Broken>>>> {
+        match self {
+            Self::Once(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map(Part::New).map_err(Some))),
+            Self::Kept(reader) => reader.poll_part(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Once(incoming) => incoming.is_end_stream(),
+            Self::Kept(reader) => reader.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Once(incoming) => incoming.size_hint(),
+            Self::Kept(reader) => reader.size_hint(),
+        }
+    }
+}
+
 // === impl Upload ===
 
 impl Upload {
@@ -128,15 +164,46 @@ impl Upload {
         timeout_ms: u64,
         gate: Option<Arc<Gate>>,
     ) -> (Box<Self>, Rc<Progress>) {
+        let left = stream.body_bytes_max.get();
+        let copies = stream.copies.take();
+        Self::of(
+            Reading::Once(incoming),
+            stream,
+            timeout_ms,
+            gate,
+            (left, copies),
+        )
+    }
+
+    /// An upload that keeps a copy, or goes on with one.
+    pub(crate) fn kept(
+        tee: &Rc<Tee>,
+        stream: &Rc<Stream>,
+        timeout_ms: u64,
+        gate: Option<Arc<Gate>>,
+    ) -> (Box<Self>, Rc<Progress>) {
+        let left = stream.body_bytes_max.get();
+        let left = left.saturating_sub(tee.kept_bytes());
+        let reading = Reading::Kept(tee.reader());
+        Self::of(reading, stream, timeout_ms, gate, (left, tee.copies()))
+    }
+
+    fn of(
+        incoming: Reading,
+        stream: &Rc<Stream>,
+        timeout_ms: u64,
+        gate: Option<Arc<Gate>>,
+        (left, copies): (u64, Option<Rc<Copies>>),
+    ) -> (Box<Self>, Rc<Progress>) {
         let progress = Rc::new(Progress::default());
         let upload = Self {
             incoming,
             stream: Rc::clone(stream),
             progress: Rc::clone(&progress),
-            left: stream.body_bytes_max.get(),
+            left,
             timeout_ms,
             gate,
-            copies: stream.copies.take(),
+            copies,
             pace: Pace::new(&stream.patience()),
         };
         (Box::new(upload), progress)
@@ -149,7 +216,7 @@ impl Upload {
             }
             self.gate = None;
         }
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let polled = self.incoming.poll(cx);
         self.progress.awaits_client.set(polled.is_pending());
         let mut frame = match polled {
             Poll::Pending => {
@@ -162,11 +229,17 @@ impl Upload {
                 return Poll::Ready(None);
             }
             Poll::Ready(Some(Err(error))) => {
-                let kind = Kind::of_client(&error);
-                self.progress.client_failed.set(Some(kind));
+                let kind = error.map(|error| Kind::of_client(&error));
+                self.progress.client_failed.set(kind);
                 return Poll::Ready(Some(Err(UploadBroken)));
             }
-            Poll::Ready(Some(Ok(frame))) => frame,
+            Poll::Ready(Some(Ok(Part::Again(bytes)))) => {
+                if self.incoming.is_end_stream() {
+                    self.end();
+                }
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            Poll::Ready(Some(Ok(Part::New(frame)))) => frame,
         };
         if let Some(data) = frame.data_ref() {
             let length = data.len() as u64;

@@ -21,5 +21,6 @@ pub(crate) mod record;
 pub(crate) mod refused;
 pub(crate) mod respond;
 pub(crate) mod stream;
+pub(crate) mod tee;
 pub(crate) mod tunnel;
 pub(crate) mod websocket;

@@ -64,6 +64,8 @@ struct Call {
     attempts: u8,
     /// Why it was sent again; the first few.
     retry_reasons: [&'static str; 4],
+    /// Why another try that was wanted was not made.
+    given_up: &'static str,
     status: u16,
     /// When it was asked for a connection.
     connect_began_ns: u64,
@@ -304,6 +306,14 @@ impl Record {
                 *free = reason;
             }
             self.stream.worker.shard.retried(call.uid, Label(reason));
+        }
+    }
+
+    /// Another try was wanted and was not made.
+    #[cold]
+    pub(crate) fn retry_given_up(&mut self, why: &'static str) {
+        if let Some(call) = &mut self.upstream {
+            call.given_up = why;
         }
     }
 
@@ -571,6 +581,9 @@ impl Record {
             }
             if !call.retry_reasons[0].is_empty() {
                 out.push(b']');
+            }
+            if !call.given_up.is_empty() {
+                text(out, "retry_given_up", call.given_up.as_bytes());
             }
         }
         number(out, "bytes_in", self.stream.uploaded());

@@ -31,6 +31,8 @@ use crate::upstream::transport;
 use crate::upstream::upgrade::Switched;
 use crate::worker::View;
 
+/// Methods that an operation can have.
+const SERVED_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
@@ -347,7 +349,9 @@ pub(crate) fn refused_at_edge(
     );
     made.headers.insert(&edge::X_REQUEST_ID, request_id);
     if reject.status == 405 {
-        made.headers.insert(ALLOW, HeaderValue::from_static(""));
+        // No resource was looked for: what the gateway serves of any.
+        made.headers
+            .insert(ALLOW, HeaderValue::from_static(SERVED_METHODS));
     }
     made.close = true;
     send(made, record)

@@ -11,7 +11,7 @@ use crate::upstream::shared::States;
 /// Names, helps and series.
 pub(crate) struct Told {
     pub(crate) gauges: [(&'static str, &'static str, Numbers); 3],
-    pub(crate) counters: [(&'static str, &'static str, Numbers); 6],
+    pub(crate) counters: [(&'static str, &'static str, Numbers); 7],
 }
 
 /// Reads everything at once.
@@ -20,7 +20,7 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
     let (mut ejections, mut turns) = (Numbers::new(), Numbers::new());
     let (mut exhausted, mut checks) = (Numbers::new(), Numbers::new());
     let (mut pending, mut full) = (Numbers::new(), Numbers::new());
-    let mut missed = Numbers::new();
+    let (mut missed, mut unrepeatable) = (Numbers::new(), Numbers::new());
     states.each(|state| {
         let upstream = || ("upstream", state.name.to_string());
         circuit(
@@ -37,6 +37,10 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
         let count = state.exhausted.load(Ordering::Relaxed);
         if count > 0 {
             exhausted.insert(vec![upstream()], count as f64);
+        }
+        let count = state.unrepeatable.load(Ordering::Relaxed);
+        if count > 0 {
+            unrepeatable.insert(vec![upstream()], count as f64);
         }
         let waiting = state.pending.0.load(Ordering::Relaxed);
         pending.insert(vec![upstream()], waiting as f64);
@@ -107,6 +111,11 @@ pub(crate) fn read(states: &States, now_ms: u64) -> Told {
                 "gwd_retry_budget_exhausted_total",
                 "Second tries that the budget did not admit.",
                 exhausted,
+            ),
+            (
+                "gwd_upstream_retries_given_up_total",
+                "Retries that were not made because the body was longer than `max_body`.",
+                unrepeatable,
             ),
             (
                 "gwd_upstream_health_checks_total",

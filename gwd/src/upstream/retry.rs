@@ -44,10 +44,24 @@ pub(crate) fn is_repeatable(
     by_method || route.treatment.idempotent || by_key()
 }
 
-/// Why a response is not the last word; none where it is.
-pub(crate) fn after_response<B>(retry: &Checked, response: &Response<B>) -> Option<&'static str> {
+/// Why a response is not the last word; none where it is. A request that may not be repeated is
+/// tried again for a gRPC status only: naming one in `on` says that calls may be repeated after
+/// it, and each gRPC call is a POST.
+pub(crate) fn after_response<B>(
+    retry: &Checked,
+    response: &Response<B>,
+    repeatable: bool,
+) -> Option<&'static str> {
     let (status, headers) = (response.status(), response.headers());
     let meant = |condition: &&Condition| match condition {
+        Condition::GatewayError
+        | Condition::ServerError
+        | Condition::Statuses
+        | Condition::Headers
+            if !repeatable =>
+        {
+            false
+        }
         Condition::GatewayError => matches!(
             status,
             StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
@@ -127,11 +141,11 @@ pub(crate) fn wait_ms(
     number: u32,
     headers: Option<&HeaderMap>,
     chance: u64,
+    unix_s: u64,
 ) -> u64 {
     let asked = headers.filter(|_| retry.respect_retry_after);
-    let asked = asked.and_then(|headers| headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok());
-    if let Some(seconds) = asked {
-        let seconds: u64 = seconds;
+    let asked = asked.and_then(|headers| headers.get(RETRY_AFTER)?.to_str().ok());
+    if let Some(seconds) = asked.and_then(|text| seconds_until(text, unix_s)) {
         return seconds.saturating_mul(1_000).min(RETRY_AFTER_MAX_MS);
     }
     let Times {
@@ -141,6 +155,16 @@ pub(crate) fn wait_ms(
     } = retry.times;
     let span = backoff_base_ms.saturating_mul((1 << number.min(20)) - 1);
     chance % span.min(backoff_max_ms).max(1)
+}
+
+/// `Retry-After` in seconds: a number of them, or a date (RFC 9110 §10.2.3).
+fn seconds_until(text: &str, unix_s: u64) -> Option<u64> {
+    let date = || {
+        let date = httpdate::parse_http_date(text).ok()?;
+        let at = date.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(at.as_secs().saturating_sub(unix_s))
+    };
+    text.parse().ok().or_else(date)
 }
 
 /// A second try in flight or waiting for its turn: its place in the budget.
@@ -220,9 +244,18 @@ mod tests {
             ),
         ];
         for (retry, status, fields, again) in cases {
-            let why = after_response(&retry, &answer(status, &fields));
+            let why = after_response(&retry, &answer(status, &fields), true);
             assert_eq!(why.is_some(), again, "{:?} {status}", retry.on);
         }
+    }
+
+    #[test]
+    fn grpc_statuses_alone_repeat_what_is_not_repeatable() {
+        let all = retry(&[Condition::ServerError, Condition::GrpcUnavailable]);
+        let unavailable = answer(200, &[("grpc-status", "14")]);
+        assert!(after_response(&all, &unavailable, false).is_some());
+        assert!(after_response(&all, &answer(503, &[("a", "b")]), false).is_none());
+        assert!(after_response(&all, &answer(503, &[("a", "b")]), true).is_some());
     }
 
     #[test]
@@ -253,7 +286,7 @@ mod tests {
         let retry = retry(&[]);
         for (number, span) in [(1, 25), (2, 75), (3, 175), (4, 250), (10, 250)] {
             let waits: Vec<u64> = (0..1_000)
-                .map(|chance| wait_ms(&retry, number, None, chance * 7_919))
+                .map(|chance| wait_ms(&retry, number, None, chance * 7_919, 0))
                 .collect();
             assert!(waits.iter().all(|wait| *wait < span));
             assert!(*waits.iter().max().unwrap() >= span - 1);
@@ -265,11 +298,15 @@ mod tests {
     fn retry_after_counts_where_it_is_asked_for() {
         let mut retry = retry(&[]);
         let told = answer(503, &[("retry-after", "2")]);
-        assert!(wait_ms(&retry, 1, Some(told.headers()), 0) < 25);
+        assert!(wait_ms(&retry, 1, Some(told.headers()), 0, 0) < 25);
         retry.respect_retry_after = true;
-        assert_eq!(wait_ms(&retry, 1, Some(told.headers()), 0), 2_000);
+        assert_eq!(wait_ms(&retry, 1, Some(told.headers()), 0, 0), 2_000);
+        let date = answer(503, &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")]);
+        for (unix_s, wait) in [(784_111_774, 3_000), (784_111_777, 0), (800_000_000, 0)] {
+            assert_eq!(wait_ms(&retry, 1, Some(date.headers()), 0, unix_s), wait);
+        }
         let long = answer(503, &[("retry-after", "86400")]);
-        assert_eq!(wait_ms(&retry, 1, Some(long.headers()), 0), 30_000);
+        assert_eq!(wait_ms(&retry, 1, Some(long.headers()), 0, 0), 30_000);
     }
 
     #[test]

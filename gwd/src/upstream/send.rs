@@ -8,7 +8,9 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
+use crate::clock;
 use crate::proxy::incoming::Incoming;
 use bundle::ir;
 use engine::edge::X_GATEWAY_ATTEMPT;
@@ -79,7 +81,9 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
     let seen_ns = match source {
         // Nothing has been waited for since the request's head.
         Source::None => record.started_ns(),
-        Source::Kept(_) | Source::Stream { .. } => out.stream.worker.shared.clock.now_ns(),
+        Source::Kept(_) | Source::Teed(_) | Source::Stream { .. } => {
+            out.stream.worker.shared.clock.now_ns()
+        }
     };
     let mut call = Call {
         sending: Sending {
@@ -88,7 +92,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             per_try_ms: retry.and_then(|retry| retry.times.per_try_ms),
             until_ms: None,
             hurried: false,
-            uploads: matches!(source, Source::Stream { .. }),
+            uploads: source.is_streamed(),
             progress: source.progress(),
             gate: None,
             slow: SlowShare {
@@ -103,11 +107,16 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         head: out.head,
         seen_ns,
         dialled_ns: None,
+        replaced: 0,
+        may_replace: true,
     };
     // What can be sent again is kept, head and body; the rest goes once.
     let again = retry.filter(|_| !matches!(source, Source::Stream { .. }));
     let Some(retry) = again else {
         let outcome = call.attempt(source, record).await;
+        if retry.is_some_and(|retry| wanted(retry, &outcome, repeatable).is_some()) {
+            call.cannot_repeat(record);
+        }
         return call.finish(outcome, in_flight, record);
     };
     // The client's was taken out at the edge; no policy may say which try it is, either.
@@ -121,15 +130,16 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
             call.head.headers.insert(&X_GATEWAY_ATTEMPT, number);
         }
         let outcome = call.attempt(source.again(), record).await;
-        let (why, headers) = match &outcome {
-            Ok(reply) if repeatable => {
-                let why = retry::after_response(retry, &reply.response);
-                (why, Some(reply.response.headers()))
-            }
-            Ok(_) => (None, None),
-            Err(failure) => (retry::after_failure(retry, failure.kind, repeatable), None),
-        };
-        let Some(why) = why.filter(|_| u64::from(number) < retry.times.attempts) else {
+        // The upstream may have seen it: it counts among the tries.
+        number += std::mem::take(&mut call.replaced);
+        call.may_replace = u64::from(number) + 1 < retry.times.attempts;
+        let headers = outcome.as_ref().ok().map(|reply| reply.response.headers());
+        let why = wanted(retry, &outcome, repeatable);
+        let why = why.filter(|_| u64::from(number) < retry.times.attempts);
+        if why.is_some() && !source.is_repeatable() {
+            call.cannot_repeat(record);
+        }
+        let Some(why) = why.filter(|_| source.is_repeatable()) else {
             let outcome = outcome.map_err(|failure| before.instead_of(failure));
             return call.finish(outcome, in_flight, record);
         };
@@ -159,6 +169,18 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
         record.retried(why);
         call.wait(wait_ms).await;
         call.look();
+    }
+}
+
+/// Why another try is wanted; none if the outcome is the answer.
+fn wanted(
+    retry: &Checked,
+    outcome: &Result<Reply, Failure>,
+    repeatable: bool,
+) -> Option<&'static str> {
+    match outcome {
+        Ok(reply) => retry::after_response(retry, &reply.response, repeatable),
+        Err(failure) => retry::after_failure(retry, failure.kind, repeatable),
     }
 }
 
@@ -211,6 +233,10 @@ struct Call<'a, 's> {
     seen_ns: u64,
     /// When a connection was begun to be opened last; none where it came to none.
     dialled_ns: Option<u64>,
+    /// Requests that were sent once more on another connection, because a reused one had died.
+    replaced: u32,
+    /// One more such request is allowed.
+    may_replace: bool,
 }
 
 /// Which idle connections a request may go on.
@@ -265,7 +291,8 @@ impl Call<'_, '_> {
 
     /// Finds a connection, sends the request and waits for the response's head.
     async fn at_a_target(&mut self, source: Source, record: &mut Record) -> Result<Reply, Failure> {
-        let again = self.way.repeatable && !matches!(source, Source::Stream { .. });
+        let again = self.way.repeatable && self.may_replace;
+        let again = again && !matches!(source, Source::Stream { .. });
         let reuse = if again { Reuse::Any } else { Reuse::Fresh };
         let (mut lease, reused, mut target) = self.take_connection(reuse, record).await?;
         let reused = reused || lease.is_used();
@@ -300,8 +327,10 @@ impl Call<'_, '_> {
                 lease.died(began_ms, self.now_ms());
             }
             let body = match (spare, unsent) {
-                (Some(spare), _) if error.is_unprocessed() || died && again => {
-                    Some(self.sending.body(spare))
+                (Some(spare), _)
+                    if spare.is_repeatable() && (error.is_unprocessed() || died && again) =>
+                {
+                    Some(self.sending.body(spare.again()))
                 }
                 (None, unsent) if reused && died => unsent,
                 _ => None,
@@ -313,6 +342,7 @@ impl Call<'_, '_> {
                 }))),
                 Some(body) => {
                     record.retried("reused_conn_reset");
+                    self.replaced += 1;
                     record.upstream_tried(&service.set.endpoints[target]);
                     lease = match Box::pin(self.connect(target, error.wish())).await {
                         Ok(lease) => lease,
@@ -456,7 +486,7 @@ impl Call<'_, '_> {
     /// How long to wait before a try; none where no time would be left for it.
     fn wait_ms(&self, retry: &Checked, number: u32, headers: Option<&HeaderMap>) -> Option<u64> {
         let chance = self.way.stream.worker.random.next();
-        let wait_ms = retry::wait_ms(retry, number, headers, chance);
+        let wait_ms = retry::wait_ms(retry, number, headers, chance, clock::unix_ms() / 1_000);
         let until_ms = self.sending.until_ms.unwrap_or(u64::MAX);
         (self.now_ms() + wait_ms < until_ms).then_some(wait_ms)
     }
@@ -467,6 +497,14 @@ impl Call<'_, '_> {
             deadline.set(self.now_ms() + wait_ms);
             let _over = in_time(deadline, std::future::pending::<()>()).await;
         }
+    }
+
+    /// Another try was wanted, and the body cannot be sent again.
+    #[cold]
+    fn cannot_repeat(&self, record: &mut Record) {
+        let state = &self.way.service.common.state;
+        state.unrepeatable.fetch_add(1, Ordering::Relaxed);
+        record.retry_given_up("max_body");
     }
 
     /// The last word.

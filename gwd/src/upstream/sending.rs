@@ -43,17 +43,27 @@ pub(super) type Outcome = Result<transport::Answer, Box<Refused>>;
 impl Sending<'_> {
     /// A source as it is sent.
     pub(super) fn body(&mut self, source: Source) -> RequestBody {
-        let (body, expects_continue) = match source {
+        let expects_continue = match &source {
             Source::None => return RequestBody::Empty,
-            Source::Kept(bytes) => return RequestBody::Whole(bytes),
+            Source::Kept(bytes) => {
+                self.gate = None;
+                let progress = Progress::default();
+                progress.done.set(true);
+                self.progress = Some(Rc::new(progress));
+                return RequestBody::Whole(bytes.clone());
+            }
+            Source::Teed(tee) => tee.take_expects_continue(),
             Source::Stream {
-                body,
-                expects_continue,
-            } => (body, expects_continue),
+                expects_continue, ..
+            } => *expects_continue,
         };
         self.gate = expects_continue.then(Arc::default);
         let gate = self.gate.clone();
-        let (upload, progress) = Upload::new(body, self.stream, self.timeout_ms, gate);
+        let (upload, progress) = match source {
+            Source::Stream { body, .. } => Upload::new(body, self.stream, self.timeout_ms, gate),
+            Source::Teed(tee) => Upload::kept(&tee, self.stream, self.timeout_ms, gate),
+            Source::None | Source::Kept(_) => unreachable!("returned above"),
+        };
         self.progress = Some(progress);
         RequestBody::Upload(upload)
     }

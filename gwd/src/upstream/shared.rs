@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) interval_ends_ms: AtomicU64,
     /// Retries that the budget did not admit.
     pub(crate) exhausted: AtomicU64,
+    /// Retries that were wanted for requests whose body could not be sent again.
+    pub(crate) unrepeatable: AtomicU64,
     /// What the program log has said of it.
     pub(crate) told: Told,
 }
@@ -176,6 +178,7 @@ impl State {
             ejecting: AtomicBool::new(false),
             interval_ends_ms: AtomicU64::new(0),
             exhausted: AtomicU64::new(0),
+            unrepeatable: AtomicU64::new(0),
             told: Told::default(),
         }
     }

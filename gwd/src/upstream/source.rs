@@ -13,6 +13,7 @@ use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::incoming::Incoming;
 use crate::proxy::pace::Pace;
 use crate::proxy::stream::Stream;
+use crate::proxy::tee::Tee;
 use crate::upstream::connect::in_time;
 
 /// A request's body.
@@ -20,6 +21,8 @@ pub(super) enum Source {
     None,
     /// Kept for another try.
     Kept(Bytes),
+    /// As it comes, with a copy that is kept while it fits.
+    Teed(Rc<Tee>),
     /// As it comes; it goes once.
     Stream {
         body: Incoming,
@@ -28,8 +31,9 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Keeps a body that may be sent again. One that waits for `100 Continue`, whose length nobody
-    /// tells, or for which there is little memory, is not held up for that.
+    /// Keeps a body that may be sent again. One that waits for `100 Continue`, or whose length is
+    /// not known, is not held up for that: a copy is kept while it is sent. One that is too long,
+    /// or for which there is little memory, goes once.
     pub(super) async fn take(
         body: Incoming,
         stream: &Stream,
@@ -43,20 +47,53 @@ impl Source {
         let length = body.size_hint().exact();
         let length = length.filter(|length| *length <= most && !expects_continue);
         let memory = &stream.worker.shared.budgets.memory;
-        let Some(room) = length.and_then(|length| Buffered::reserve(memory, length)) else {
+        if let Some(room) = length.and_then(|length| Buffered::reserve(memory, length)) {
+            return Ok(Self::Kept(Box::pin(keep(body, stream, room)).await?));
+        }
+        let may_fit = body.size_hint().lower() <= most;
+        if most == 0 || !may_fit {
             return Ok(Self::Stream {
                 body,
                 expects_continue,
             });
-        };
-        Ok(Self::Kept(Box::pin(keep(body, stream, room)).await?))
+        }
+        let copies = stream.copies.take();
+        match Tee::new(body, memory, most, expects_continue, copies) {
+            Ok(tee) => Ok(Self::Teed(tee)),
+            Err((body, copies)) => {
+                stream.copies.set(copies);
+                Ok(Self::Stream {
+                    body,
+                    expects_continue,
+                })
+            }
+        }
     }
 
+    /// The same body for another try. A body that goes once is lost.
     pub(super) fn again(&self) -> Self {
         match self {
             Self::Kept(bytes) => Self::Kept(bytes.clone()),
+            Self::Teed(tee) => match tee.whole() {
+                Some(bytes) => Self::Kept(bytes),
+                None => Self::Teed(Rc::clone(tee)),
+            },
             Self::None | Self::Stream { .. } => Self::None,
         }
+    }
+
+    /// True if another try can send it.
+    pub(super) fn is_repeatable(&self) -> bool {
+        match self {
+            Self::None | Self::Kept(_) => true,
+            Self::Teed(tee) => tee.is_repeatable(),
+            Self::Stream { .. } => false,
+        }
+    }
+
+    /// True for a body that goes as it comes.
+    pub(super) const fn is_streamed(&self) -> bool {
+        matches!(self, Self::Teed(_) | Self::Stream { .. })
     }
 
     /// Of a body that is here.

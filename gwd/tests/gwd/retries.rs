@@ -162,3 +162,177 @@ fn a_storm_against_a_failing_upstream_stays_within_the_budget() {
     );
     assert!(served.metric("gwd_retry_budget_exhausted_total", &["main"]) > 0.0);
 }
+
+/// An upstream with one host that answers 503 and one that echoes.
+fn bad_and_good(ops: Vec<Op>, retry: retry::Checked) -> (Upstream, Upstream, Shop) {
+    let bad = Upstream::telling(&Arc::new(AtomicUsize::new(503)));
+    let good = Upstream::echoing();
+    let mut shop = shop(bad.address, ops);
+    let mut main = service("main", &[bad.address, good.address]);
+    main.retries = Some(retry);
+    shop.upstreams = vec![main];
+    (bad, good, shop)
+}
+
+const CHUNKED: &str = "PUT /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n";
+
+#[test]
+fn body_without_length_is_sent_again() {
+    let retry = retries(1, &[Condition::GatewayError]);
+    let (bad, good, shop) = bad_and_good(vec![op("PUT", "/a")], retry);
+    let served = shop.serve();
+    for _ in 0..10 {
+        let mut client = Client::connect(served.address);
+        client.send(&format!("{CHUNKED}5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"));
+        assert_eq!(client.answer().status, 200);
+    }
+    assert_eq!(good.seen().len(), 10);
+    assert!(good.seen().iter().all(|seen| seen.body == b"hello world"));
+    assert!(bad.seen().len() >= 4, "half of them begin there");
+    let given_up = served.metric("gwd_upstream_retries_given_up_total", &[]);
+    assert_eq!(given_up, 0.0);
+}
+
+#[test]
+fn body_that_is_still_sent_goes_on_at_the_next_try() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let early = listener.local_addr().unwrap();
+    let (refused, seen) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"hello\r\n") {
+                let mut byte = [0];
+                if stream.read(&mut byte).unwrap_or(0) == 0 {
+                    return;
+                }
+                head.push(byte[0]);
+            }
+            let answer = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer).unwrap();
+            refused.send(()).unwrap();
+        }
+    });
+    let good = Upstream::echoing();
+    let mut shop = shop(early, vec![op("PUT", "/a")]);
+    let mut main = service("main", &[early, good.address]);
+    main.retries = Some(retries(1, &[Condition::GatewayError]));
+    shop.upstreams = vec![main];
+    let served = shop.serve();
+    let mut early_tries = 0;
+    for _ in 0..6 {
+        let mut client = Client::connect(served.address);
+        client.send(&format!("{CHUNKED}5\r\nhello\r\n"));
+        let wait = Duration::from_millis(300);
+        early_tries += usize::from(seen.recv_timeout(wait).is_ok());
+        client.send("6\r\n world\r\n0\r\n\r\n");
+        assert_eq!(client.answer().status, 200);
+    }
+    assert!(early_tries >= 1);
+    assert_eq!(good.seen().len(), 6);
+    assert!(good.seen().iter().all(|seen| seen.body == b"hello world"));
+}
+
+#[test]
+fn body_beyond_max_body_is_not_repeated_and_told() {
+    let mut retry = retries(1, &[Condition::GatewayError]);
+    retry.times.max_body_bytes = 10;
+    let (bad, good, shop) = bad_and_good(vec![op("PUT", "/a")], retry);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let served = shop.serve_with(1, gwd::node::AccessLog::File(path.clone()));
+    let long = "x".repeat(100);
+    let mut failed = 0;
+    for round in 0..8 {
+        let mut client = Client::connect(served.address);
+        match round % 2 {
+            0 => client.send(&format!("{CHUNKED}64\r\n{long}\r\n0\r\n\r\n")),
+            _ => client.send(&format!(
+                "PUT /a HTTP/1.1\r\nhost: h\r\ncontent-length: 100\r\n\r\n{long}"
+            )),
+        }
+        failed += usize::from(client.answer().status == 503);
+    }
+    assert_eq!(bad.seen().len() + good.seen().len(), 8, "each went once");
+    assert_eq!(failed, bad.seen().len());
+    assert!(failed >= 2);
+    let given_up = served.metric("gwd_upstream_retries_given_up_total", &["main"]);
+    assert_eq!(given_up, failed as f64);
+    eventually("the log tells", || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        text.matches(r#""retry_given_up":"max_body""#).count() == failed
+    });
+}
+
+#[test]
+fn grpc_call_is_tried_again_after_its_status() {
+    let told = |status: u8| {
+        Upstream::start(move |_, stream| {
+            let fields = format!(
+                "content-type: application/grpc\r\ngrpc-status: {status}\r\ncontent-length: 0\r\n"
+            );
+            say(stream, &fields, "");
+            Then::Keep
+        })
+    };
+    let (bad, good) = (told(14), told(0));
+    let mut shop = shop(bad.address, vec![op("POST", "/a")]);
+    let mut main = service("main", &[bad.address, good.address]);
+    main.retries = Some(retries(1, &[Condition::GrpcUnavailable]));
+    shop.upstreams = vec![main];
+    let served = shop.serve();
+    for _ in 0..6 {
+        let mut client = Client::connect(served.address);
+        client.send(
+            "POST /a HTTP/1.1\r\nhost: h\r\ncontent-type: application/grpc\r\nte: trailers\r\n\
+             transfer-encoding: chunked\r\n\r\n5\r\n\0\0\0\0\0\r\n0\r\n\r\n",
+        );
+        let answer = client.answer();
+        assert_eq!(answer.field("grpc-status"), ["0"], "{}", answer.head);
+    }
+    assert!(good.seen().iter().all(|seen| seen.body == [0; 5]));
+    assert!(!bad.seen().is_empty());
+}
+
+#[test]
+fn replaced_connection_counts_among_the_attempts() {
+    let calls = AtomicUsize::new(0);
+    let upstream = Upstream::start(move |_, stream| {
+        if calls.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Then::Close;
+        }
+        say(stream, "content-length: 2\r\n", "ok");
+        Then::Keep
+    });
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    shop.upstreams[0].retries = Some(retries(2, &[Condition::Reset]));
+    let served = shop.serve();
+    assert_eq!(get(served.address, "/a").status, 200);
+    assert_eq!(get(served.address, "/a").status, 502);
+    assert_eq!(upstream.seen().len(), 1 + 3, "one try and two more");
+}
+
+#[test]
+fn response_with_many_fields_is_forwarded() {
+    let fields: String = (0..400).map(|n| format!("x-{n}: {n}\r\n")).collect();
+    let upstream = Upstream::start(move |_, stream| {
+        say(stream, &format!("{fields}content-length: 2\r\n"), "ok");
+        Then::Keep
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let answer = get(served.address, "/a");
+    assert_eq!((answer.status, answer.text()), (200, "ok"));
+    assert_eq!(answer.field("x-399"), ["399"]);
+}
+
+#[test]
+fn trace_is_answered_with_what_is_served() {
+    let upstream = Upstream::saying("ok");
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let answer = fetch(served.address, "TRACE", "/a", "");
+    assert_eq!(answer.status, 405);
+    let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+    assert_eq!(answer.field("allow"), [allow]);
+}

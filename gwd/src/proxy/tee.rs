@@ -1,0 +1,190 @@
+//! A copy of a request's body, kept while it is streamed to an upstream, so that another try can
+//! send it from the beginning.
+//!
+//! The first try reads the client's body through the copy. A later try reads what was kept and
+//! then goes on with the client's body. Beyond the retry policy's `max_body`, without memory, or
+//! at trailers, the copy is given up, and the request goes once.
+
+use std::cell::{Cell, RefCell};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body as _, Frame, SizeHint};
+
+use crate::budget::Memory;
+use crate::buffered::Buffered;
+use crate::proxy::incoming::{Broken, Incoming};
+use crate::upstream::mirror::Copies;
+
+/// A request's body with its copy.
+pub(crate) struct Tee {
+    incoming: RefCell<Incoming>,
+    kept: RefCell<Vec<u8>>,
+    room: Buffered,
+    bytes_max: u64,
+    given_up: Cell<bool>,
+    ended: Cell<bool>,
+    /// The try that may read; those before it may not any more.
+    reader: Cell<u32>,
+    /// The first try waits for `100 Continue`.
+    expects_continue: Cell<bool>,
+    copies: Option<Rc<Copies>>,
+}
+
+/// One try's way through the body.
+pub(crate) struct Reader {
+    tee: Rc<Tee>,
+    number: u32,
+    offset: usize,
+}
+
+/// A part of the body.
+pub(crate) enum Part {
+    /// From the client, for the first time.
+    New(Frame<Bytes>),
+    /// From the copy.
+    Again(Bytes),
+}
+
+// === impl Tee ===
+
+impl Tee {
+    /// `bytes_max` is the policy's `max_body`. None if memory is short.
+    pub(crate) fn new(
+        incoming: Incoming,
+        memory: &Arc<Memory>,
+        bytes_max: u64,
+        expects_continue: bool,
+        copies: Option<Rc<Copies>>,
+    ) -> Result<Rc<Self>, (Incoming, Option<Rc<Copies>>)> {
+        let Some(room) = Buffered::reserve(memory, 0) else {
+            return Err((incoming, copies));
+        };
+        Ok(Rc::new(Self {
+            incoming: RefCell::new(incoming),
+            kept: RefCell::default(),
+            room,
+            bytes_max,
+            given_up: Cell::new(false),
+            ended: Cell::new(false),
+            reader: Cell::new(0),
+            expects_continue: Cell::new(expects_continue),
+            copies,
+        }))
+    }
+
+    /// False once the copy was given up.
+    pub(crate) fn is_repeatable(&self) -> bool {
+        !self.given_up.get()
+    }
+
+    /// The whole body, if all of it was kept.
+    pub(crate) fn whole(&self) -> Option<Bytes> {
+        let whole = self.ended.get() && self.is_repeatable();
+        whole.then(|| Bytes::copy_from_slice(&self.kept.borrow()))
+    }
+
+    /// True for the first try at a body that waits for `100 Continue`.
+    pub(crate) fn take_expects_continue(&self) -> bool {
+        self.expects_continue.take()
+    }
+
+    pub(crate) fn copies(&self) -> Option<Rc<Copies>> {
+        self.copies.clone()
+    }
+
+    /// Reads from the beginning. Readers before it end.
+    pub(crate) fn reader(self: &Rc<Self>) -> Reader {
+        self.reader.set(self.reader.get() + 1);
+        Reader {
+            tee: Rc::clone(self),
+            number: self.reader.get(),
+            offset: 0,
+        }
+    }
+
+    /// Bytes that were kept.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept.borrow().len() as u64
+    }
+
+    fn keep(&self, frame: &Frame<Bytes>) {
+        if self.given_up.get() {
+            return;
+        }
+        let mut kept = self.kept.borrow_mut();
+        let fits = frame.data_ref().is_some_and(|data| {
+            let length = (kept.len() + data.len()) as u64;
+            length <= self.bytes_max && self.room.may_grow()
+        });
+        match frame.data_ref().filter(|_| fits) {
+            Some(data) => {
+                kept.extend_from_slice(data);
+                self.room.add(data.len());
+            }
+            None => {
+                self.given_up.set(true);
+                *kept = Vec::new();
+                self.room.set(0);
+            }
+        }
+    }
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// The next part; [`None`] in the error's place for a reader that was replaced.
+    pub(crate) fn poll_part(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Part, Option<Broken>>>> {
+        let tee = &self.tee;
+        if tee.reader.get() != self.number {
+            return Poll::Ready(Some(Err(None)));
+        }
+        if tee.is_repeatable() && self.offset < tee.kept.borrow().len() {
+            let again = Bytes::copy_from_slice(&tee.kept.borrow()[self.offset..]);
+            self.offset += again.len();
+            return Poll::Ready(Some(Ok(Part::Again(again))));
+        }
+        let mut incoming = tee.incoming.borrow_mut();
+        let frame = match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(None) => {
+                tee.ended.set(true);
+                return Poll::Ready(None);
+            }
+            Poll::Ready(Some(Err(error))) => {
+                tee.given_up.set(true);
+                return Poll::Ready(Some(Err(Some(error))));
+            }
+            Poll::Ready(Some(Ok(frame))) => frame,
+        };
+        tee.keep(&frame);
+        self.offset += frame.data_ref().map_or(0, Bytes::len);
+        tee.ended.set(incoming.is_end_stream());
+        Poll::Ready(Some(Ok(Part::New(frame))))
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        let tee = &self.tee;
+        let all_read = !tee.is_repeatable() || self.offset >= tee.kept.borrow().len();
+        all_read && tee.incoming.borrow().is_end_stream()
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        let tee = &self.tee;
+        let left = match tee.is_repeatable() {
+            true => tee.kept_bytes().saturating_sub(self.offset as u64),
+            false => 0,
+        };
+        match tee.incoming.borrow().size_hint().exact() {
+            Some(length) => SizeHint::with_exact(length + left),
+            None => SizeHint::default(),
+        }
+    }
+}
