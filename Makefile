@@ -53,20 +53,21 @@ check-arrows:
 		|| { echo 'engine depends on what it must not know' >&2; exit 1; }
 
 # What is missing and small is installed where that is allowed. Compiler and formatter come with
-# rust-toolchain.toml.
+# rust-toolchain.toml. A test whose tool is missing all the same is skipped; with CI=true it fails.
+TOOLS := curl:curl openssl:openssl git:git skopeo:skopeo h2load:nghttp2-client nginx:nginx node:nodejs \
+	valgrind:valgrind haproxy:haproxy testssl:testssl.sh
 tools:
 	@command -v rustfmt >/dev/null && $(CARGO) clippy --version >/dev/null 2>&1 || rustup component add rustfmt clippy
-	@for tool in curl openssl git; do \
-		command -v $$tool >/dev/null && continue; \
-		{ apt-get update -qq && apt-get install -y -qq --no-install-recommends $$tool; } >/dev/null 2>&1; \
+	@missing=; for tool in $(TOOLS); do \
+		command -v $${tool%%:*} >/dev/null || missing="$$missing $${tool##*:}"; \
+	done; \
+	test -z "$$missing" || apt-get update -qq >/dev/null 2>&1; \
+	for package in $$missing; do \
+		apt-get install -y -qq --no-install-recommends $$package >/dev/null 2>&1 \
+			|| echo "$$package is missing and cannot be installed: its tests are skipped" >&2; \
+	done; \
+	for tool in curl openssl git; do \
 		command -v $$tool >/dev/null || { echo "make test needs $$tool: install the package $$tool" >&2; exit 1; }; \
-	done
-# One test needs skopeo; without it, it says that it was skipped.
-	@command -v skopeo >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends skopeo; } >/dev/null 2>&1 \
-		|| echo 'skopeo is missing and cannot be installed: its test will be skipped' >&2
-# Clients and servers of other makes, and callgrind; tests without theirs say that they were skipped.
-	@for tool in h2load:nghttp2-client nginx:nginx node:nodejs valgrind:valgrind haproxy:haproxy testssl:testssl.sh; do \
-		command -v $${tool%%:*} >/dev/null || apt-get install -y -qq --no-install-recommends $${tool##*:} >/dev/null 2>&1 || true; \
 	done
 	@for library in websockets:websockets grpc:grpcio grpc_health:grpcio-health-checking grpc_reflection:grpcio-reflection; do \
 		python3 -c "import $${library%%:*}" 2>/dev/null || python3 -m pip install -q $${library##*:} >/dev/null 2>&1 || true; \
