@@ -14,11 +14,12 @@ use crate::project::files::Files;
 use crate::source_map::Place;
 use crate::vocab::gateway::ACKNOWLEDGEMENTS;
 
-/// Digits of a fingerprint.
-pub const DIGITS: usize = 12;
+/// Digits of a fingerprint. 128 bits: the author of two changes chooses what is in both, so that
+/// fewer bits let one acknowledgement cover another change.
+pub const DIGITS: usize = 32;
 
-/// The fewest of them that an option takes.
-pub const DIGITS_MIN: usize = 6;
+/// Digits of a fingerprint that a person reads.
+pub const DIGITS_SHOWN: usize = 12;
 
 /// Longest file that is read: one line each for more than anybody reviews.
 const ENTRIES_MAX: usize = 100_000;
@@ -26,8 +27,12 @@ const ENTRIES_MAX: usize = 100_000;
 /// Somebody looked at a change and lets it through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Acknowledgement {
-    /// The change's fingerprint; on the command line its first digits are enough.
+    /// The change's fingerprint.
     pub fingerprint: String,
+    /// Id of the change (`security-requirement-removed`); none for the command line.
+    pub kind: Option<String>,
+    /// What the change is about, as [`crate::plan::Change::about`]; none for the command line.
+    pub operation: Option<String>,
     /// Why; always there in a file.
     pub reason: Option<String>,
     /// Who.
@@ -38,17 +43,27 @@ pub struct Acknowledgement {
     pub place: Option<Place>,
 }
 
+impl Acknowledgement {
+    /// Whether the acknowledgement names this kind of change and what it is about. One of the command
+    /// line names neither.
+    #[must_use]
+    pub fn names(&self, kind: &str, about: &str) -> bool {
+        let is = |named: &Option<String>, text: &str| named.as_deref().is_none_or(|it| it == text);
+        is(&self.kind, kind) && is(&self.operation, about)
+    }
+}
+
 /// A fingerprint, all of it.
 pub static FINGERPRINT: Form = Form {
-    what: "the fingerprint of a change: 12 hexadecimal digits in quotes, as `gwc plan` prints it",
-    pattern: "[0-9a-f]{12}",
-    fits: |text| is_fingerprint(text, DIGITS),
+    what: "the fingerprint of a change: 32 hexadecimal digits in quotes, as `gwc plan` prints it",
+    pattern: "[0-9a-f]{32}",
+    fits: is_fingerprint,
 };
 
-/// Whether a text can be a fingerprint, or the first digits of one (`min` of them or more).
+/// Whether a text can be a fingerprint.
 #[must_use]
-pub fn is_fingerprint(text: &str, min: usize) -> bool {
-    (min..=DIGITS).contains(&text.len())
+pub fn is_fingerprint(text: &str) -> bool {
+    text.len() == DIGITS
         && text
             .bytes()
             .all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
@@ -62,9 +77,9 @@ pub fn option(text: &str) -> Result<Acknowledgement, String> {
     let (digits, reason) = text.split_once('=').unwrap_or((text, ""));
     let reason = reason.trim();
     let digits = digits.trim().to_ascii_lowercase();
-    if !is_fingerprint(&digits, DIGITS_MIN) {
+    if !is_fingerprint(&digits) {
         return Err(format!(
-            "write the {DIGITS} hexadecimal digits that `gwc plan` prints, or their first {DIGITS_MIN} or more"
+            "write all {DIGITS} hexadecimal digits, as the last lines of `gwc plan` have them; another change can have the same first digits"
         ));
     }
     if reason.is_empty() {
@@ -125,6 +140,11 @@ fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
         );
     }
     for (key, help) in [
+        ("kind", "write the change's id, as `gwc plan` prints it"),
+        (
+            "operation",
+            "write what the change is about, as `gwc plan` prints it",
+        ),
         ("reason", "write why the change may be"),
         ("by", "write who reviewed the change"),
     ] {
@@ -148,6 +168,7 @@ fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgeme
         (!text.trim().is_empty()).then(|| text.to_owned())
     };
     let (reason, by) = (said("reason")?, said("by")?);
+    let (kind, operation) = (said("kind")?, said("operation")?);
     let until = match node.get("until") {
         None => None,
         Some(day) => {
@@ -158,6 +179,8 @@ fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgeme
     let position = files.sources.position(node.span());
     Some(Acknowledgement {
         fingerprint: fingerprint.to_owned(),
+        kind: Some(kind),
+        operation: Some(operation),
         reason: Some(reason),
         by: Some(by),
         until,
@@ -175,17 +198,18 @@ mod tests {
 
     #[test]
     fn an_option_is_digits_and_a_reason() {
-        let read = option("1F0C5B=ticket 12 = fine").expect("it is one");
-        assert_eq!(read.fingerprint, "1f0c5b");
+        let read = option("1F0C5B7E9A2100000000000000000001=ticket 12 = fine").expect("it is one");
+        assert_eq!(read.fingerprint, "1f0c5b7e9a2100000000000000000001");
         assert_eq!(read.reason.as_deref(), Some("ticket 12 = fine"));
         for bad in [
             "",
-            "1f0c5",
-            "1f0c5b7e9a211",
-            "1f0c5g",
-            "1f0c5b7e9a21",
-            "1f0c5b=",
-            "1f0c5b= ",
+            "1f0c5b7e9a21=why",
+            "1f0c5b7e9a210000000000000000000=why",
+            "1f0c5b7e9a21000000000000000000011=why",
+            "1f0c5b7e9a210000000000000000000g=why",
+            "1f0c5b7e9a2100000000000000000001",
+            "1f0c5b7e9a2100000000000000000001=",
+            "1f0c5b7e9a2100000000000000000001= ",
         ] {
             assert!(option(bad).is_err(), "{bad}");
         }

@@ -132,7 +132,7 @@ fn or_null(schema: &Value) -> Value {
 
 fn plan() -> Value {
     let number_or_null = json!({"type": ["integer", "null"], "minimum": 0});
-    let fingerprint = json!({"type": "string", "pattern": "^[0-9a-f]{12}$"});
+    let fingerprint = json!({"type": "string", "pattern": "^[0-9a-f]{32}$"});
     let origin = closed(
         &json!({"name": text_or_null(), "commit": text_or_null(), "uncommitted": list(&text())}),
     );
@@ -165,7 +165,7 @@ fn plan() -> Value {
         .chain([("break".to_owned(), count())])
         .collect();
     let given = closed(&json!({
-        "fingerprint": {"type": "string", "pattern": "^[0-9a-f]{6,12}$"}, "state": {"enum": ["used", "unused", "expired"]},
+        "fingerprint": fingerprint, "kind": text_or_null(), "operation": text_or_null(), "state": {"enum": ["used", "unused", "expired", "mismatched"]},
         "reason": text_or_null(), "by": text_or_null(), "until": text_or_null(), "file": text_or_null(), "line": number_or_null,
     }));
     let mut schema = document(

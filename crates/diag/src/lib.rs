@@ -12,6 +12,7 @@ pub mod sink;
 pub mod source;
 pub mod span;
 pub mod suggest;
+pub mod text;
 pub mod tree;
 mod units;
 

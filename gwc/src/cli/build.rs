@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::limits::LimitOptions;
 use super::options::FormatOption;
+use super::replace::output;
 use super::reproduce;
 use super::say::{self, Context, Format};
 use crate::assemble::assemble;
@@ -51,13 +52,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     if let Some(file) = &args.output {
         let memory = Memory::default();
         built.put(&memory)?;
-        std::fs::write(file, archive::write(&memory.into_content())).map_err(|error| {
-            Failure::new(
-                Exit::INPUT,
-                "output",
-                format!("cannot write `{}`: {error}", file.display()),
-            )
-        })?;
+        output(file, &archive::write(&memory.into_content()))
+            .map_err(|error| Failure::new(Exit::INPUT, "output", format!("{error:#}")))?;
     }
     let id = built.bundle.id();
     match args.format.format {

@@ -56,12 +56,16 @@ pub(super) struct Args {
     /// Say on standard error how long each stage took
     #[arg(long)]
     timings: bool,
+    /// Set a rule's level: off, info, warn or error; may be given several times
+    #[arg(long, value_name = "NAME=LEVEL")]
+    rule: Vec<String>,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut stages = Stages::default();
+    let context = &context.with_levels(&args.rule)?;
     let at = StoreOptions {
         store: args.store.clone(),
         channel: None,
@@ -73,7 +77,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     );
     let (old, new) = side::both(named, &at, context)?;
     stages.end("both sides");
-    let plan = compare(Some(&old.side), &new.side)?;
+    let mut plan = compare(Some(&old.side), &new.side)?;
+    plan.notes.extend(old.notes.into_iter().chain(new.notes));
     let subject = Subject {
         environment: context.environment.clone(),
         old: old.origin,

@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use bundle::name::ProjectName;
-use diag::{FileId, Level, Sink, Span};
+use diag::{FileId, Sink, Span};
 use serde_json::json;
 
 use super::options::FormatOption;
+use super::replace::replace;
 use super::say::{self, Format};
+use super::settle::{self, Settled};
 use crate::compile::{self, GATEWAY_FILE, Input};
 use crate::exit::{Exit, Failure};
-use crate::output::{Report, human};
-use crate::project::files::{Document, Files};
+use crate::project::files::{Document, Files, join};
 use crate::syntax::Limits;
 
 #[derive(Debug, clap::Args)]
@@ -49,6 +50,7 @@ struct Api {
 
 const GITIGNORE: &str = include_str!("scaffold/gitignore");
 const WORKFLOW: &str = include_str!("scaffold/workflow.yaml");
+const REVIEWED: &str = "# Changes that were reviewed and pass the gates: one line each, as `gwc plan` prints it.\n[]\n";
 const SAMPLE: &str = include_str!("scaffold/sample.yaml");
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
@@ -95,17 +97,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             text: WORKFLOW.to_owned(),
         },
         New {
+            path: "reviewed.yaml".to_owned(),
+            text: REVIEWED.to_owned(),
+        },
+        New {
             path: "README.md".to_owned(),
             text: readme(&name, &api.document),
         },
     ]);
     let (written, kept) = write(&args.dir, &files)?;
-    let exit = check(&args.dir)?;
+    let overlay = format!("apis/{}.gw.yaml", api.name);
+    let is_ours = written.contains(&overlay.as_str());
+    let Checked {
+        exit,
+        settled,
+        open,
+    } = check(&args.dir, &files, &overlay, is_ours)?;
     match args.format.format {
         Format::Json => say::json(&say::document(
             "init/v1",
             if exit == Exit::OK { "ok" } else { "blocked" },
-            json!({"name": name, "project": args.dir, "written": written, "kept": kept}),
+            json!({"name": name, "project": args.dir, "written": written, "kept": kept, "open": open}),
         )),
         Format::Human => {
             let mut lines: Vec<String> = written
@@ -120,9 +132,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
                 Some(".") => String::new(),
                 _ => format!("\n  cd {}", for_shell(&args.dir.to_string_lossy())),
             };
-            lines.push(format!(
-                "project `{name}` is ready. Next:{enter}\n  gwc lint\n  gwc keygen release\n  gwc plan\n  gwc apply --key keys/release.pem --reason \"first release\""
-            ));
+            if !settled.is_empty() {
+                lines.push(settled.summary());
+            }
+            lines.push(match open.is_empty() {
+                true => format!(
+                    "project `{name}` is ready. Next:{enter}\n  gwc lint\n  gwc keygen release\n  gwc plan\n  gwc apply --key keys/release.pem --reason \"first release\""
+                ),
+                false => format!(
+                    "project `{name}` is written and cannot be built yet. Decide:\n  {}\nThen:{enter}\n  gwc lint",
+                    open.join("\n  ")
+                ),
+            });
             say::result(&lines.join("\n"));
         }
     }
@@ -192,6 +213,8 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
         .and_then(|name| name.to_str())
         .ok_or_else(|| failed("names no file"))?;
     let mut files = Files::open(folder, Limits::default()).map_err(|_| failed("cannot be read"))?;
+    files.allow(entry);
+    files.widen();
     let mut sink = Sink::default();
     let Some((id, root)) = files.load(entry, Span::start_of(FileId(0)), &mut sink) else {
         let said = sink.into_sorted();
@@ -207,19 +230,42 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
         overlays: Vec::new(),
     };
     files.follow(&document);
-    let new = files.sources.iter().map(|(_, file)| New {
-        path: format!("apis/{}", file.path()),
-        text: file.text().to_owned(),
-    });
+    // References may lead above the document's folder: as many folders of its path come along.
+    let paths = files.sources.iter().map(|(_, file)| file.path());
+    let up = paths.map(|path| path.split('/').take_while(|part| *part == "..").count());
+    let base = base(folder, up.max().unwrap_or(0));
+    let place = |path: &str| {
+        join("", &format!("apis/{base}{path}")).map_err(|_| failed("refers to a file elsewhere"))
+    };
+    let mut new = Vec::new();
+    for (_, file) in files.sources.iter() {
+        new.push(New {
+            path: place(file.path())?,
+            text: file.text().to_owned(),
+        });
+    }
     let stem = entry
         .rsplit_once('.')
         .map_or(entry, |(stem, _)| stem)
         .trim_end_matches(".openapi");
     Ok(Api {
         name: slug(stem, "api"),
-        document: format!("apis/{entry}"),
-        files: new.collect(),
+        document: place(entry)?,
+        files: new,
     })
+}
+
+/// The last names of a folder's path, each with `/` behind it.
+fn base(folder: &Path, count: usize) -> String {
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    let names: Vec<String> = folder
+        .components()
+        .rev()
+        .take(count)
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .collect();
+    let names = names.iter().rev().map(|name| format!("{name}/"));
+    names.collect()
 }
 
 /// gateway.yaml. What the document declares about security is settled in one line: the upstream
@@ -260,6 +306,8 @@ defaults:
   security: upstream
 
 release: {{store: releases, channel: prod}}
+# Changes that were reviewed; `gwc plan` prints the lines.
+acknowledge: reviewed.yaml
 # Once the first version is released: a change that lets somebody in who was kept out then needs
 # an acknowledgement.
 # gates: [weaken]
@@ -311,6 +359,7 @@ fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, V
     for New { path, text } in files {
         let file = folder.join(path);
         let cannot = || format!("cannot write `{}`", file.display());
+        super::replace::check_links_below(folder, Path::new(path)).with_context(cannot)?;
         if let Some(above) = file.parent() {
             fs::create_dir_all(above).with_context(cannot)?;
         }
@@ -347,30 +396,48 @@ fn for_shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// Lints the new project: a document that was brought along may have mistakes of its own.
-fn check(folder: &Path) -> anyhow::Result<Exit> {
+/// How often faults are settled; one that is settled may bring up the next.
+const ROUNDS_MAX: usize = 20;
+
+/// What is known of the new project.
+struct Checked {
+    exit: Exit,
+    settled: Settled,
+    /// What is left to decide.
+    open: Vec<String>,
+}
+
+/// Lints the new project: a document that was brought along may have faults of its own. They are
+/// settled in gateway.yaml and in the overlay as far as possible.
+fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::Result<Checked> {
     let input = Input::Project(folder.to_owned());
-    let compiled = compile::compile(&input, compile::Options::default())?;
-    let told: Vec<_> = compiled
-        .findings
-        .iter()
-        .filter(|finding| finding.level > Level::Info)
-        .cloned()
-        .collect();
-    if !told.is_empty() {
-        let report = Report {
-            files: &compiled.files,
-            folder: &say::seen_folder(folder),
-            findings: &told,
-            environment: None,
-            cost: None,
-            fail_on: Level::Error,
-        };
-        say::note(&human::render(&report, human::Look::default()));
+    let text = |path: &str| {
+        let file = files.iter().find(|file| file.path == path);
+        file.map_or(String::new(), |file| file.text.clone())
+    };
+    let (gateway, actions) = (text(GATEWAY_FILE), text(overlay));
+    let mut settled = Settled::default();
+    let mut compiled = compile::compile(&input, compile::Options::default())?;
+    for _ in 0..ROUNDS_MAX {
+        if !settles || !compiled.has_errors() || !settled.take(&compiled) {
+            break;
+        }
+        let texts = [
+            (GATEWAY_FILE, gateway.clone() + &settled.lint()),
+            (overlay, actions.clone() + &settled.actions()),
+        ];
+        for (path, text) in texts {
+            replace(&folder.join(path), text.as_bytes())?;
+        }
+        compiled = compile::compile(&input, compile::Options::default())?;
     }
-    Ok(if compiled.has_errors() {
-        Exit::FINDINGS
-    } else {
-        Exit::OK
+    let exit = match compiled.has_errors() {
+        true => Exit::FINDINGS,
+        false => Exit::OK,
+    };
+    Ok(Checked {
+        exit,
+        settled,
+        open: settle::open(&compiled),
     })
 }

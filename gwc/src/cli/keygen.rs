@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             return Err(exists(file).into());
         }
     }
-    fs::create_dir_all(&folder)
+    super::replace::make_folder(&folder)
         .with_context(|| format!("cannot make the folder `{}`", folder.display()))?;
     let pem = key.to_pem();
     write_new(&private_file, pem.as_ref(), 0o600)?;

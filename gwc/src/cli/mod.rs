@@ -29,6 +29,7 @@ mod route;
 mod rules;
 mod say;
 mod schema;
+mod settle;
 mod side;
 mod sign;
 mod status;
@@ -188,6 +189,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         project: cli.project,
         environment: cli.env,
         limits: cli.command.limits(),
+        levels: Vec::new(),
     };
     let result = match cli.command {
         Command::Init(args) => init::run(&args),

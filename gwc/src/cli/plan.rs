@@ -7,13 +7,15 @@ use serde_json::Value;
 
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
+use super::replace::output;
 use super::review::{PlanFormat, ReviewOptions, report_idle};
 use super::say::{self, Context};
 use super::side::{self, note_uncommitted, side_in, side_of};
 use crate::compile::Compiled;
 use crate::exit::{Exit, Failure};
 use crate::plan::report::{Origin, Report, Subject};
-use crate::plan::{self, Plan, Side, json};
+use crate::plan::rules::Rules;
+use crate::plan::{self, Class, Plan, Side, json};
 use crate::release::evidence::Judge;
 use crate::release::{self, Place};
 use crate::stages::Stages;
@@ -24,7 +26,7 @@ Examples:
   gwc plan -o plan.json --exit-code    save it for `gwc apply plan.json`; 2 if there are changes
   gwc plan --against git:main          against the same project in a branch, tag or commit
   gwc plan --against 3f2a9c81          against another bundle of the store
-  gwc plan --gate weaken --ack 1f0c5b7e9a21=\"the status page is public\"
+  gwc plan --gate weaken --ack FINGERPRINT=\"the status page is public\"
                                        stop at doors that open, but for the one acknowledged
   gwc plan --format markdown > comment.md    for the pull request";
 
@@ -55,12 +57,16 @@ pub(super) struct Args {
     /// Say on standard error how long each stage took
     #[arg(long)]
     timings: bool,
+    /// Set a rule's level: off, info, warn or error; may be given several times
+    #[arg(long, value_name = "NAME=LEVEL")]
+    rule: Vec<String>,
     #[command(flatten)]
     pub(super) limits: LimitOptions,
 }
 
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut stages = Stages::default();
+    let context = &context.with_levels(&args.rule)?;
     let compiled = context.compile()?;
     let place = place(&compiled, context, &args.at)?;
     let new = side_of(compiled)?;
@@ -78,14 +84,14 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         folder: say::seen_folder(&place.root),
         ..Subject::default()
     };
-    let (old, subject, old_gates) = match &args.against {
+    let (old, subject, notes) = match &args.against {
         Some(text) => {
             let read = side::against(text, &new, &args.at, context)?;
             let subject = Subject {
                 old: read.origin,
                 ..subject
             };
-            (Some(read.side), subject, read.gates)
+            (Some(read.side), subject, read.notes)
         }
         None => {
             let (old, subject) = base(&place, args.at.trust.as_deref(), subject)?;
@@ -94,13 +100,17 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     };
     stages.end("old side");
     let mut plan = compare(old.as_ref(), &new)?;
+    plan.notes.extend(notes);
     // Who takes a gate away does not go through it unseen.
-    for gate in old_gates.iter().filter(|gate| !place.gates.contains(gate)) {
-        plan.notes.push(format!(
-            "gate `{gate}` is no longer in gateway.yaml; it holds here all the same"
-        ));
+    let rules = rules_of(old.as_ref());
+    for gate in rules.iter().flat_map(|rules| &rules.gates) {
+        if !place.gates.contains(gate) {
+            plan.notes.push(format!(
+                "gate `{gate}` is no longer in gateway.yaml; it holds here all the same"
+            ));
+        }
     }
-    let review = args.review.review(&plan, &place, &old_gates)?;
+    let review = args.review.review(&plan, &place, rules);
     report_idle(&review, &subject.folder);
     let report = Report {
         plan: &plan,
@@ -117,7 +127,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         say::note(&format!("timings: {}", stages.line()));
     }
     let blocked = !review.tripped(&plan).is_empty();
-    Ok(match (blocked, args.exit_code && !plan.no_op) {
+    let changes = !plan.no_op || plan.count(Class::Rules) > 0;
+    Ok(match (blocked, args.exit_code && changes) {
         (true, _) => Exit::FINDINGS,
         (false, true) => Exit::CHANGES,
         (false, false) => Exit::OK,
@@ -181,6 +192,11 @@ fn base(
     Ok((Some(side), subject))
 }
 
+/// The rules of a side, where they are known.
+pub(super) fn rules_of(side: Option<&Side>) -> Option<&Rules> {
+    side?.source.as_ref()?.rules.as_ref()
+}
+
 /// Compares; a witness that does not show what it should is a bug of ours.
 pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
     let plan = plan::compare(old, new).map_err(|error| {
@@ -203,12 +219,6 @@ pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
 
 fn write(file: &std::path::Path, document: &Value) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(document)?;
-    std::fs::write(file, text + "\n").map_err(|error| {
-        Failure::new(
-            Exit::INPUT,
-            "output",
-            format!("cannot write {}: {error}", file.display()),
-        )
-        .into()
-    })
+    output(file, (text + "\n").as_bytes())
+        .map_err(|error| Failure::new(Exit::INPUT, "output", format!("{error:#}")).into())
 }

@@ -45,7 +45,7 @@ impl Planned {
         stops: Stops,
     ) -> anyhow::Result<Self> {
         let plan = plan::compare(old, new)?;
-        let review = options.review(&plan, place, &[])?;
+        let review = options.review(&plan, place, plan::rules_of(old));
         let (tripped, idle): (Vec<_>, Vec<_>) = review
             .tripped(&plan)
             .into_iter()

@@ -1,33 +1,145 @@
-//! Writing a file whole or not at all.
+//! Files that gwc writes: whole or not at all, never through a link, never over what others made.
+//!
+//! A pull request can commit symbolic links and files of any name. No component of a path inside a
+//! project or a work tree may therefore be a link, and a file that Git tracks is overwritten only if
+//! gwc made it.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{self, Read as _, Write as _};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 
-/// Writes a file so that a reader sees the old one or the new one, whole. A file that is there
-/// keeps its permissions; a link stays, and what it leads to is replaced. What is no regular
-/// file (a pipe, `/dev/stdout`) is written to.
+use crate::compile::GATEWAY_FILE;
+use crate::project::repository::WorkTree;
+
+/// Bytes of a file that are searched for the mark of gwc.
+const MARKED_BYTES_MAX: u64 = 64 << 10;
+
+/// What gwc writes into each of its reports.
+const MARKS: [&[u8]; 4] = [
+    b"\"name\": \"gwc\"",
+    b"\"name\":\"gwc\"",
+    b"<testsuites name=\"gwc lint\"",
+    b"<checkstyle version=\"4.3\">",
+];
+
+/// Names of the first entry of a one-file bundle.
+const BUNDLE_BEGINS: [&[u8]; 3] = [b"oci-layout\0", b"index.json\0", b"blobs/"];
+
+/// Writes a file of the project (a source, the trust file) so that a reader sees the old content or
+/// the new one, whole. A file that is there keeps its permissions. A pipe or a device is written to.
 ///
 /// # Errors
-/// The file's name and what the system says.
+/// A link on the path; the file's name and what the system says.
 pub(super) fn replace(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     written(file, bytes).with_context(|| format!("cannot write `{}`", file.display()))
 }
 
-fn written(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let there = fs::metadata(file).ok();
+/// Writes a report or a bundle that an option of the command line names, as [`replace`].
+///
+/// # Errors
+/// As [`replace`]; a file that Git tracks and that gwc did not make.
+pub(super) fn output(file: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    check_owner(file)
+        .and_then(|()| written(file, bytes))
+        .with_context(|| format!("cannot write `{}`", file.display()))
+}
+
+/// Makes a folder with those above it.
+///
+/// # Errors
+/// A link on the path; what the system says.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    check_links(folder)?;
+    fs::create_dir_all(folder)
+}
+
+/// Refuses a path with a symbolic link below a folder.
+///
+/// # Errors
+/// The link.
+pub(super) fn check_links_below(root: &Path, path: &Path) -> io::Result<()> {
+    let mut so_far = root.to_owned();
+    for part in path.components() {
+        so_far.push(part);
+        if so_far.is_symlink() {
+            return Err(is_link(&so_far));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a path with a symbolic link below the topmost folder that is a project or a work tree.
+fn check_links(path: &Path) -> io::Result<()> {
+    let mut so_far = PathBuf::new();
+    let mut is_inside = false;
+    for part in std::path::absolute(path)?.components() {
+        so_far.push(part);
+        if is_inside && matches!(part, Component::Normal(_)) && so_far.is_symlink() {
+            return Err(is_link(&so_far));
+        }
+        let is_top = || {
+            let marks = [".git", GATEWAY_FILE].map(|name| so_far.join(name));
+            marks.iter().any(|mark| mark.symlink_metadata().is_ok())
+        };
+        is_inside = is_inside || is_top();
+    }
+    Ok(())
+}
+
+fn is_link(path: &Path) -> io::Error {
+    io::Error::other(format!(
+        "`{}` is a symbolic link, and nothing is written through links",
+        path.display()
+    ))
+}
+
+/// Refuses a file that Git tracks and that gwc did not make.
+fn check_owner(file: &Path) -> io::Result<()> {
+    let Ok(open) = File::open(file) else {
+        return Ok(());
+    };
+    let about = open.metadata()?;
+    if !about.is_file() || about.len() == 0 {
+        return Ok(());
+    }
+    let is_tracked = || {
+        let tree = WorkTree::find(file).ok()?;
+        Some(tree.tracks(&tree.inside(file)?))
+    };
+    if !is_tracked().unwrap_or(false) {
+        return Ok(());
+    }
+    let mut start = Vec::new();
+    open.take(MARKED_BYTES_MAX).read_to_end(&mut start)?;
+    let has = |mark: &&[u8]| start.windows(mark.len()).any(|window| window == *mark);
+    if MARKS.iter().any(has) || BUNDLE_BEGINS.iter().any(|name| start.starts_with(name)) {
+        return Ok(());
+    }
+    Err(io::Error::other(
+        "Git tracks this file, and gwc did not make it; name another file",
+    ))
+}
+
+fn written(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    // `/dev/stdout` is a link to what the shell opened.
+    if ["/dev", "/proc"].iter().any(|top| file.starts_with(top)) {
+        return OpenOptions::new().write(true).open(file)?.write_all(bytes);
+    }
+    let there = fs::symlink_metadata(file).ok();
+    let folder = file
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    check_links(folder.unwrap_or(Path::new(".")))?;
+    if there.as_ref().is_some_and(fs::Metadata::is_symlink) {
+        return Err(is_link(file));
+    }
     if there.as_ref().is_some_and(|there| !there.is_file()) {
         return OpenOptions::new().write(true).open(file)?.write_all(bytes);
     }
-    let real = if there.is_some() {
-        file.canonicalize()?
-    } else {
-        file.to_owned()
-    };
-    let name = real.file_name().unwrap_or_default().to_string_lossy();
-    let waiting = real.with_file_name(format!(".{name}.{}", std::process::id()));
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let waiting = file.with_file_name(format!(".{name}.{}", std::process::id()));
     let written = || {
         let mut open = File::create_new(&waiting)?;
         if let Some(there) = &there {
@@ -35,7 +147,7 @@ fn written(file: &Path, bytes: &[u8]) -> std::io::Result<()> {
         }
         open.write_all(bytes)?;
         open.sync_all()?;
-        fs::rename(&waiting, &real)
+        fs::rename(&waiting, file)
     };
     written().inspect_err(|_| drop(fs::remove_file(&waiting)))
 }

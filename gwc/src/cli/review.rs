@@ -6,10 +6,10 @@ use clap::ValueEnum;
 
 use super::say;
 use crate::acknowledge::{self, Acknowledgement};
-use crate::exit::Failure;
 use crate::plan::report::Report;
-use crate::plan::review::{Ambiguous, GATES, State};
-use crate::plan::{Plan, Review, github, human, json, markdown};
+use crate::plan::review::{GATES, State};
+use crate::plan::rules::Rules;
+use crate::plan::{self, Plan, Review, Section, github, human, json, markdown};
 use crate::release::{self, Place, provenance};
 
 /// The file that GitHub Actions shows as a job's summary.
@@ -21,8 +21,8 @@ pub(super) struct ReviewOptions {
     /// Classes that stop, beside those of gateway.yaml
     #[arg(long, value_delimiter = ',', value_name = "CLASS", value_parser = GATES)]
     pub(super) gate: Vec<String>,
-    /// A change that was reviewed and does not stop, by its fingerprint or its first digits, and why;
-    /// may be given several times
+    /// A change that was reviewed and does not stop, by its fingerprint (all 32 digits), and why; may
+    /// be given several times
     #[arg(long, value_name = "FINGERPRINT=REASON", value_parser = acknowledge::option)]
     pub(super) ack: Vec<Acknowledgement>,
 }
@@ -41,15 +41,12 @@ pub(super) enum PlanFormat {
 }
 
 impl ReviewOptions {
-    /// The gates that are on, and every acknowledgement that was given, held against a plan.
-    pub(super) fn review(
-        &self,
-        plan: &Plan,
-        place: &Place,
-        more_gates: &[String],
-    ) -> anyhow::Result<Review> {
+    /// The gates that are on, those of the old side's rules among them, and every acknowledgement that
+    /// was given, held against a plan.
+    pub(super) fn review(&self, plan: &Plan, place: &Place, old: Option<&Rules>) -> Review {
+        let judges = old.map(Rules::judges).unwrap_or_default();
         let mut gates = place.gates.clone();
-        for gate in self.gate.iter().chain(more_gates) {
+        for gate in self.gate.iter().chain(&judges) {
             if !gates.contains(gate) {
                 gates.push(gate.clone());
             }
@@ -59,35 +56,32 @@ impl ReviewOptions {
             let by = provenance::actor(&place.root);
             given.iter_mut().for_each(|one| one.by = Some(by.clone()));
         }
-        given.extend(place.acknowledgements.iter().cloned());
+        // A file that the old side does not name cannot vouch for the rules that name it.
+        let is_new_file =
+            old.is_some_and(|old| old.acknowledge != place.acknowledge && !old.gates.is_empty());
+        let is_of_rules = |ack: &Acknowledgement| {
+            let kind = ack.kind.as_deref().and_then(plan::ids::of);
+            kind.is_some_and(|kind| kind.section == Section::Rules)
+        };
+        let file = place.acknowledgements.iter();
+        given.extend(
+            file.filter(|ack| !(is_new_file && is_of_rules(ack)))
+                .cloned(),
+        );
         let now_s = release::now().unix_s();
         Review::new(plan, gates, place.acknowledge.clone(), given, now_s)
-            .map_err(|ambiguous| several(&ambiguous).into())
     }
-}
-
-fn several(ambiguous: &Ambiguous) -> Failure {
-    Failure::usage(format!(
-        "--ack {}: {} changes begin so ({}); write more digits",
-        ambiguous.digits,
-        ambiguous.fingerprints.len(),
-        ambiguous
-            .fingerprints
-            .iter()
-            .take(5)
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join(", ")
-    ))
 }
 
 /// Says which acknowledgements let nothing through, with their places.
 pub(super) fn report_idle(review: &Review, folder: &str) {
     for (ack, state) in &review.given {
-        let fingerprint = &ack.fingerprint;
+        let fingerprint = plan::short(&ack.fingerprint);
         let what = match (state, &ack.until) {
             (State::Used, _) => continue,
-            (State::Expired, Some((_, day))) if review.acknowledgement(fingerprint).is_some() => {
+            (State::Expired, Some((_, day)))
+                if review.acknowledgement(&ack.fingerprint).is_some() =>
+            {
                 format!(
                     "the acknowledgement of {fingerprint} ended with {day}, and another one counts; remove this one"
                 )
@@ -96,6 +90,9 @@ pub(super) fn report_idle(review: &Review, folder: &str) {
                 "the acknowledgement of {fingerprint} ended with {day}; review the change again"
             ),
             (State::Expired, None) => format!("the acknowledgement of {fingerprint} is over"),
+            (State::Mismatched, _) => format!(
+                "the change {fingerprint} is of another kind or about another operation than this acknowledgement says, so it lets nothing through; write the line that `gwc plan` prints"
+            ),
             (State::Unused, _) => format!(
                 "no change has the fingerprint {fingerprint}; nothing was acknowledged by it"
             ),

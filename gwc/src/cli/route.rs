@@ -220,7 +220,7 @@ fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
             side: side::side_of(context.compile_to_ask()?)?,
             origin: Origin::default(),
             folder: say::seen_folder(&root),
-            gates: Vec::new(),
+            notes: Vec::new(),
         }),
     }
 }

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use diag::{Diagnostic, Level};
 use serde_json::{Value, json};
 
-use crate::compile::{self, Compiled, Input, Purpose};
+use super::lint::levels::levels;
+use crate::compile::{self, Compiled, Input, Levels, Purpose};
 use crate::exit::{Exit, Failure};
 use crate::output::{Report, human};
 use crate::project::files::Files;
@@ -21,6 +22,8 @@ pub(super) struct Context {
     pub(super) environment: Option<String>,
     /// How much is read
     pub(super) limits: Limits,
+    /// Levels of rules from the command line
+    pub(super) levels: Levels,
 }
 
 /// Formats that most commands have.
@@ -51,6 +54,16 @@ impl Context {
         }
     }
 
+    /// The same with levels of rules from the command line.
+    pub(super) fn with_levels(&self, texts: &[String]) -> anyhow::Result<Self> {
+        Ok(Self {
+            project: self.project.clone(),
+            environment: self.environment.clone(),
+            limits: self.limits,
+            levels: levels(texts)?,
+        })
+    }
+
     /// A project's folder with what this command says about reading it.
     pub(super) fn sought<'a>(&'a self, root: &'a Path) -> Sought<'a> {
         Sought {
@@ -79,6 +92,7 @@ impl Context {
             project: self.project.clone(),
             environment: environment.map(str::to_owned),
             limits: self.limits,
+            levels: self.levels.clone(),
         })
     }
 
@@ -97,6 +111,7 @@ impl Context {
         let options = compile::Options {
             environment: self.environment.as_deref(),
             limits: self.limits,
+            levels: self.levels.clone(),
             purpose,
             ..compile::Options::default()
         };
@@ -145,8 +160,9 @@ pub(super) fn comparable(
         return Err(needed.into());
     }
     findings(&compiled, folder);
+    // A side that cannot be compared is no finding of the comparison.
     Err(Failure::new(
-        unusable(&compiled),
+        Exit::INPUT,
         "findings",
         format!("{said}, has errors; the places are above"),
     )

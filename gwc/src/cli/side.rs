@@ -16,6 +16,7 @@ use crate::exit::{Exit, Failure};
 use crate::plan::Side;
 use crate::plan::report::Origin;
 use crate::project::files::{Files, join};
+use crate::project::repository::WorkTree;
 use crate::project::revision::{End, NoRevision, Revision, inside, uncommitted};
 use crate::release;
 use crate::source_map::SourceMap;
@@ -42,8 +43,8 @@ enum What {
 /// Where sources are.
 enum Place {
     Disk(PathBuf),
-    /// The revision, and what stands in front of its paths in messages.
-    Git(Revision, String),
+    /// The revision, what stands in front of its paths in messages, and the submodule that it is of.
+    Git(Revision, String, Option<String>),
 }
 
 /// Which of the two sides it is, for messages.
@@ -60,8 +61,8 @@ pub(super) struct Read {
     pub(super) origin: Origin,
     /// Its folder as seen from the working folder, or from the repository's root; `/` at its end.
     pub(super) folder: String,
-    /// The gates of its gateway.yaml; none for what is no project.
-    pub(super) gates: Vec<String>,
+    /// Remarks for the plan.
+    pub(super) notes: Vec<String>,
 }
 
 /// What a document's gateway is called: nobody else says it.
@@ -89,6 +90,8 @@ struct Sources {
     /// The folder, if it is one of the disk.
     disk: Option<PathBuf>,
     commit: Option<String>,
+    /// Remarks for the plan.
+    notes: Vec<String>,
 }
 
 impl Named {
@@ -187,6 +190,8 @@ fn repeated_ids(opened: &mut Opened) -> BTreeSet<String> {
     let Some(document) = &sources.document else {
         return BTreeSet::new();
     };
+    sources.files.allow(document);
+    sources.files.widen();
     let root = sources.files.read(document).ok();
     let Some(root) = root.and_then(|file| sources.files.root(file)) else {
         return BTreeSet::new();
@@ -304,7 +309,12 @@ fn of_revision(text: &str, context: &Context) -> anyhow::Result<What> {
         (_, None) => std::env::current_dir()?,
     };
     let failed = |why: NoRevision| no_revision(name, &why);
-    let revision = Revision::find(&near, name).map_err(failed)?;
+    let tree = WorkTree::find(&near).map_err(failed)?;
+    if let (None, Some(Input::Project(folder))) = (path, &project) {
+        check_tracked(&tree, folder).map_err(failed)?;
+    }
+    let submodule = tree.submodule();
+    let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
     let here = inside(&near).map_err(failed)?.folder;
     let refused = |_| {
         Failure::usage(format!(
@@ -323,7 +333,17 @@ fn of_revision(text: &str, context: &Context) -> anyhow::Result<What> {
         (None, Some(Input::Project(_))) => here,
         (None, None) => above(&revision, &here),
     };
-    found(revision, name, &wanted)
+    found(revision, name, &wanted, submodule.as_ref())
+}
+
+/// Refuses a repository that does not track the project: a repository inside the project's folder,
+/// or one around it that has nothing to do with it.
+fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
+    let inside = tree.inside(folder);
+    if inside.is_some_and(|inside| tree.tracks(&inside.join(GATEWAY_FILE))) {
+        return Ok(());
+    }
+    Err(NoRevision::Untracked(tree.folder().to_owned()))
 }
 
 /// The nearest folder with a project, at this one or above it.
@@ -339,13 +359,22 @@ fn above(revision: &Revision, folder: &str) -> String {
 }
 
 /// A project or a document of a revision.
-fn found(revision: Revision, name: &str, wanted: &str) -> anyhow::Result<What> {
+fn found(
+    revision: Revision,
+    name: &str,
+    wanted: &str,
+    submodule: Option<&String>,
+) -> anyhow::Result<What> {
     let place = |revision: Revision, folder: &str| {
         let shown = match folder {
             "" => format!("{name}:"),
             folder => format!("{name}:{folder}/"),
         };
-        Place::Git(revision.in_folder(folder.to_owned()), shown)
+        Place::Git(
+            revision.in_folder(folder.to_owned()),
+            shown,
+            submodule.cloned(),
+        )
     };
     let missing = |what: &str| {
         let commit = revision.commit().unwrap_or_default();
@@ -429,6 +458,13 @@ fn no_revision(name: &str, why: &NoRevision) -> Failure {
                 ),
             )
         }
+        NoRevision::Untracked(folder) => input(
+            "no-repository",
+            format!(
+                "`git:{name}`: the repository of {} does not track `{GATEWAY_FILE}`; add the file (`git add {GATEWAY_FILE}`), or name a folder or a bundle's id instead",
+                say::path(folder)
+            ),
+        ),
         NoRevision::NoTree => input(
             "no-such-revision",
             format!(
@@ -470,9 +506,19 @@ fn open(named: Named, context: &Context) -> anyhow::Result<Opened> {
                 shown,
                 disk: Some(folder),
                 commit: None,
+                notes: Vec::new(),
             }
         }
-        Place::Git(revision, shown) => Sources {
+        Place::Git(revision, shown, submodule) => Sources {
+            notes: submodule
+                .map(|path| {
+                    format!(
+                        "`{name}` is a revision of the submodule `{}`, not of the repository above it",
+                        crate::output::printable(&path)
+                    )
+                })
+                .into_iter()
+                .collect(),
             document,
             shown,
             seen: match revision.folder() {
@@ -508,7 +554,7 @@ fn read(
             side,
             origin,
             folder: String::new(),
-            gates: Vec::new(),
+            notes: Vec::new(),
         });
     };
     let Sources {
@@ -518,9 +564,14 @@ fn read(
         seen,
         disk,
         commit,
+        mut notes,
     } = sources;
     origin.commit = commit;
+    // A side of a comparison is history, or is not built now.
+    let past = matches!(which, Which::Old | Which::New);
     let purpose = match document {
+        Some(_) if past => Purpose::PastAlone,
+        None if past => Purpose::Past,
         Some(_) => Purpose::CompareAlone,
         None => Purpose::Compare,
     };
@@ -535,15 +586,17 @@ fn read(
     };
     let compiled = compile::project_for(
         files,
-        &compile::Levels::default(),
+        &context.levels,
         context.environment.as_deref(),
         purpose,
     )
     .map_err(|unknown| Failure::usage(format!("{said}: {unknown}")))?;
     let compiled = say::comparable(compiled, purpose, &shown, &said)?;
-    let model = compiled.model.as_ref();
-    let gates = model.map(|model| model.settings.gates.clone());
-    let side = side_of(compiled)?;
+    notes.extend(left_out(&compiled, &shown, &said));
+    let mut side = side_of(compiled)?;
+    if let (Some(_), Some(map)) = (&document, &mut side.source) {
+        map.rules = None;
+    }
     if let (Some(disk), Some(map)) = (disk, &side.source) {
         origin.uncommitted = note_uncommitted(&disk, map);
     }
@@ -551,8 +604,38 @@ fn read(
         side,
         origin,
         folder: seen,
-        gates: gates.unwrap_or_default(),
+        notes,
     })
+}
+
+/// Says which parts of a side were not compared, because they have faults.
+fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
+    if compiled.skipped.is_empty() {
+        return None;
+    }
+    let sources = &compiled.files.sources;
+    let named: Vec<String> = compiled
+        .skipped
+        .iter()
+        .take(NAMED_MAX)
+        .map(|finding| {
+            let place = sources.position(finding.span);
+            let path = sources.file(finding.span.file).path();
+            format!(
+                "{folder}{path}:{}:{} ({})",
+                place.line, place.column, finding.message
+            )
+        })
+        .collect();
+    let more = match compiled.skipped.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let text = format!(
+        "not compared, because {said}, has faults there: {}{more}",
+        named.join("; ")
+    );
+    Some(crate::output::printable(&text))
 }
 
 /// A bundle of the store or of a file, with the source artifact that is known of it.

@@ -20,6 +20,7 @@ use serde_json::json;
 use super::build::Built;
 use super::movement::refused;
 use super::options::{FormatOption, StoreOptions, keys};
+use super::replace::output;
 use super::say::{self, Context, Format};
 use crate::exit::{Exit, Failure};
 use crate::release::{self, provenance};
@@ -167,12 +168,6 @@ fn write_file(
     let descriptor = Unverified::open(&memory, bundle)?.descriptor();
     let put = source::put(&memory, &built.map.encode(), descriptor)?;
     debug_assert_eq!(put, source);
-    std::fs::write(file, archive::write(&memory.into_content())).map_err(|error| {
-        Failure::new(
-            Exit::INPUT,
-            "output",
-            format!("cannot write `{}`: {error}", file.display()),
-        )
-    })?;
-    Ok(())
+    output(file, &archive::write(&memory.into_content()))
+        .map_err(|error| Failure::new(Exit::INPUT, "output", format!("{error:#}")).into())
 }

@@ -2,9 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 
 use super::limits::LimitOptions;
+use super::lint::outputs::spare_sources;
+use super::replace::{make_folder, replace};
 use super::say::{self, Context};
 use crate::compile::Input;
 use crate::exit::{Exit, Failure};
@@ -92,7 +95,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let text = document(args, &written, index)?;
         match &args.output {
             None => say::result(&text),
-            Some(folder) => save(folder, &written.apis[index].0, args.format, &text)?,
+            Some(folder) => {
+                let path = folder.join(args.format.file(&written.apis[index].0));
+                spare_sources("-o", &path, &input, &written.files)?;
+                save(&path, &text)?;
+            }
         }
     }
     Ok(Exit::OK)
@@ -151,21 +158,21 @@ fn document(args: &Args, written: &Written, index: usize) -> anyhow::Result<Stri
     })?)
 }
 
-fn save(folder: &Path, name: &str, form: Form, text: &str) -> anyhow::Result<()> {
-    let kind = match form {
-        Form::Yaml => "yaml",
-        Form::Json => "json",
-    };
-    let path = folder.join(format!("{name}.{kind}"));
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&path, text))
-        .map_err(|error| {
-            Failure::new(
-                Exit::INPUT,
-                "output",
-                format!("cannot write `{}`: {error}", path.display()),
-            )
-        })?;
-    say::note(&format!("wrote {}", say::path(&path)));
+impl Form {
+    /// The name of an API's file.
+    fn file(self, api: &str) -> String {
+        match self {
+            Self::Yaml => format!("{api}.yaml"),
+            Self::Json => format!("{api}.json"),
+        }
+    }
+}
+
+fn save(path: &Path, text: &str) -> anyhow::Result<()> {
+    make_folder(path.parent().unwrap_or(Path::new(".")))
+        .with_context(|| format!("cannot write `{}`", path.display()))
+        .and_then(|()| replace(path, text.as_bytes()))
+        .map_err(|error| Failure::new(Exit::INPUT, "output", format!("{error:#}")))?;
+    say::note(&format!("wrote {}", say::path(path)));
     Ok(())
 }

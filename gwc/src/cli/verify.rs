@@ -14,6 +14,7 @@ use bundle::trust::{Trust, When};
 use serde_json::{Value, json};
 
 use super::options::{FormatOption, StoreOptions};
+use super::replace::{make_folder, output};
 use super::say::{self, Context, Format};
 use super::target::Target;
 use crate::assemble::disassemble;
@@ -129,20 +130,27 @@ fn extract(
     bundle: Digest,
     reports: &[Report],
 ) -> anyhow::Result<PathBuf> {
-    let folder = match folder {
-        Some(folder) => folder.to_owned(),
-        None => std::env::temp_dir().join(format!("gwc-verify-{}", bundle.short())),
+    // A name in a shared folder that others cannot make first.
+    let temporary = || {
+        let name = format!("gwc-verify-{}-{}", bundle.short(), std::process::id());
+        std::env::temp_dir().join(name)
     };
+    let is_named = folder.is_some();
+    let folder = folder.map_or_else(temporary, Path::to_owned);
     let cannot = || format!("cannot write into `{}`", folder.display());
-    std::fs::create_dir_all(&folder).with_context(cannot)?;
+    match is_named {
+        true => make_folder(&folder),
+        false => std::fs::create_dir(&folder),
+    }
+    .with_context(cannot)?;
     let manifest = read(store, &bundle, bundle::oci::MANIFEST_BYTES_MAX)?;
-    std::fs::write(folder.join(manifest_name(bundle)), manifest).with_context(cannot)?;
+    output(&folder.join(manifest_name(bundle)), &manifest)?;
     let lines = reports
         .iter()
         .flat_map(|report| &report.signatures)
         .filter_map(|signature| signature.by_hand.as_ref());
     for (name, bytes) in lines.flat_map(|by_hand| &by_hand.files) {
-        std::fs::write(folder.join(name), bytes).with_context(cannot)?;
+        output(&folder.join(name), bytes)?;
     }
     Ok(folder)
 }

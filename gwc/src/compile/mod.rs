@@ -2,13 +2,14 @@
 
 mod load;
 mod purpose;
+mod skip;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use bundle::digest::Digest;
 use diag::shape::is_name;
-use diag::{Diagnostic, Level, Sink, Span};
+use diag::{Diagnostic, Level, NodeRef, Sink, Span};
 use policy::auth;
 use policy::declared::{self, Scalar};
 
@@ -17,12 +18,12 @@ use crate::environment::{self, Choice, Environment, Origins, Reading, Variables}
 use crate::exit::Failure;
 pub use crate::lint::Levels;
 use crate::lint::find::find as rule;
-use crate::lint::rules::unsupported_pattern;
+use crate::lint::rules::{invisible_character, unsupported_pattern};
 use crate::lint::{self, Chosen, Settling, allow};
 use crate::lower::{self, Lowered};
 use crate::model::{Api, Model, Validation, api, limits, lints, open, routes, series, settings};
 use crate::parallel;
-use crate::project::files::{Document, Files, Texts};
+use crate::project::files::{Document, Files, Refusal, Texts};
 use crate::project::globs;
 use crate::spec::Spec;
 use crate::spec::lift::lift;
@@ -32,6 +33,7 @@ use load::{is_blank, load};
 pub(crate) use load::{overlaid, stand_in};
 use purpose::is_of_project;
 pub use purpose::{Purpose, is_hard, least};
+pub use skip::is_of_contract;
 
 /// What is compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,8 @@ pub struct Compiled {
     pub origins: Origins,
     /// Whether gateway.yaml or a document cannot be read or parsed at all.
     pub unreadable: bool,
+    /// Faults whose parts are left out of a comparison; see [`Purpose::Past`].
+    pub skipped: Vec<Diagnostic>,
 }
 
 impl Compiled {
@@ -309,6 +313,7 @@ pub fn project_for(
             open_variable: None,
             origins,
             unreadable,
+            skipped: Vec::new(),
         });
     };
     let levels = wanted(&settings, levels, &mut sink);
@@ -355,7 +360,11 @@ pub fn project_for(
         levels: &levels,
         alone: false,
     };
-    let findings = lint::settle(sink, &files, settling);
+    let mut findings = lint::settle(sink, &files, settling);
+    let skipped = match purpose.skips() {
+        true => skip::skipped(&files, &mut findings),
+        false => Vec::new(),
+    };
     let model = Model { settings, apis };
     let open_variable = variables.open().map(|(name, span)| (name.to_owned(), span));
     let clean = !findings.iter().any(|finding| purpose.stops(finding));
@@ -369,15 +378,27 @@ pub fn project_for(
         open_variable,
         origins,
         unreadable,
+        skipped,
     })
 }
 
 /// A file of keys is what stands in it, not what it is called.
-fn with_content(files: &mut Files, verifier: &mut declared::Checked) {
+fn with_content(
+    files: &mut Files,
+    (verifier, span): (&mut declared::Checked, Span),
+    sink: &mut Sink,
+) {
     let Some(path) = verifier.settings.text(&["jwks_file"]) else {
         return;
     };
-    let Ok(file) = files.read(path) else { return };
+    let file = match files.read(path) {
+        Ok(file) => file,
+        Err(Refusal::Missing) => return,
+        Err(refusal) => {
+            sink.push(refusal.finding(path, span));
+            return;
+        }
+    };
     let digest = Digest::of(files.sources.file(file).text().as_bytes());
     let settings = std::mem::take(&mut verifier.settings).without(|path| path == ["jwks_file"]);
     let content = Scalar::Text(format!("sha256:{}", digest.hex()));
@@ -396,10 +417,16 @@ pub(crate) fn settings(
     let root = files.tree.at(reading.root);
     let consumers = consumers.map(|(_, consumers)| files.tree.at(consumers));
     allow::check_inside(root, sink);
+    invisible_character::check_keys(root, sink);
+    for (_, names) in root.get("required").into_iter().flat_map(NodeRef::entries) {
+        for name in names.items() {
+            invisible_character::name(name.as_str().unwrap_or_default(), name.span(), sink);
+        }
+    }
     let mut settings = settings::read(root, consumers, sink)?;
     for verifier in &mut settings.auth {
         if let auth::Checked::Declared(declared) = &mut verifier.value.checked {
-            with_content(files, declared);
+            with_content(files, (declared, verifier.span), sink);
         }
     }
     settings.environment = reading.environment.as_ref().map(|it| it.name.clone());
@@ -471,6 +498,7 @@ fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
         open_variable: None,
         origins: Origins::default(),
         unreadable: true,
+        skipped: Vec::new(),
     }
 }
 
@@ -480,6 +508,8 @@ fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
 fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let mut sink = Sink::default();
     let nowhere = Span::start_of(diag::FileId(0));
+    files.allow(name);
+    files.widen();
     let Some((file, root)) = files.load(name, nowhere, &mut sink) else {
         return unreadable(files, name, sink);
     };
@@ -518,6 +548,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
         open_variable: None,
         origins: Origins::default(),
         unreadable,
+        skipped: Vec::new(),
     }
 }
 

@@ -18,6 +18,10 @@ pub enum Purpose {
     Compare,
     /// The same of a document without its project, whose names nobody defines.
     CompareAlone,
+    /// To be compared as what was: faults of its contract are left out as well.
+    Past,
+    /// The same of a document without its project.
+    PastAlone,
 }
 
 impl Purpose {
@@ -29,9 +33,15 @@ impl Purpose {
         match self {
             Self::Run => wrong || is_later(finding.lint),
             Self::Ask => wrong,
-            Self::Compare => open,
-            Self::CompareAlone => open && !is_of_project(finding.lint),
+            Self::Compare | Self::Past => open,
+            Self::CompareAlone | Self::PastAlone => open && !is_of_project(finding.lint),
         }
+    }
+
+    /// Whether broken parts of a contract are left out.
+    #[must_use]
+    pub fn skips(self) -> bool {
+        matches!(self, Self::Past | Self::PastAlone)
     }
 }
 
@@ -87,6 +97,8 @@ pub fn is_hard(lint: &Lint) -> bool {
         "malformed-security",
         // An operation's key is its id; two of one name cannot stand in a bundle.
         "duplicate-operation-id",
+        // Reviewers would take one name for another.
+        "invisible-character",
     ];
     is_later(lint)
         || lint.level == Level::Error && (gateway || front || decides.contains(&lint.name))

@@ -8,6 +8,12 @@ use bundle::ir::{self, Value};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::refine::classes;
+use crate::acknowledge;
+
+/// A digest for the text of a change, as wide as a fingerprint: an acknowledgement binds the text.
+fn bound(bytes: &[u8]) -> String {
+    Digest::of(bytes).hex()[..acknowledge::DIGITS].to_owned()
+}
 
 /// Segments of a path that are shown: the last ones, so that what many operations share reads the
 /// same for each of them.
@@ -92,13 +98,13 @@ impl<'c> Graphs<'c> {
         operation.each_value(&mut |value| {
             value.each_node(&mut |node| bytes.extend(self.digest(node + start).bytes()));
         });
-        Digest::of(&bytes).short()
+        bound(&bytes)
     }
 
     /// A digest of a whole contract.
     #[expect(clippy::unused_self, reason = "it reads beside the others")]
     pub(crate) fn digest_of_all(&self, side: &ir::Contract) -> String {
-        Digest::of(&bundle::codec::encode(side)).short()
+        bound(&bundle::codec::encode(side))
     }
 
     /// Whether two values mean the same.
@@ -184,7 +190,7 @@ impl<'c> Graphs<'c> {
             let lines = found
                 .iter()
                 .map(|one| format!("{}\n{:?}\n", one.path, side(one)));
-            Digest::of(lines.collect::<String>().as_bytes()).short()
+            bound(lines.collect::<String>().as_bytes())
         };
         let text = |one: &Option<String>, digest: String| {
             let text = match one {
@@ -217,7 +223,7 @@ impl<'c> Graphs<'c> {
         value.each_node(&mut |node| bytes.extend(self.digest(node).bytes()));
         let start: String = text.chars().take(SHOWN_MAX).collect();
         let dots = if start.len() < text.len() { "…" } else { "" };
-        format!("{start}{dots} ({})", Digest::of(&bytes).short())
+        format!("{start}{dots} ({})", bound(&bytes))
     }
 
     /// A value as JSON, so many levels of nodes deep.
@@ -274,7 +280,7 @@ impl<'c> Graphs<'c> {
                 })
             })));
         }
-        let digest = Digest::of(&bytes).short();
+        let digest = bound(&bytes);
         self.digests.borrow_mut().insert(rank, digest.clone());
         digest
     }

@@ -85,6 +85,31 @@ pub(crate) fn entry_before(
     plain.then(|| (place, format!("{new}{end}{}", " ".repeat(indent.len()))))
 }
 
+/// What to replace, and by what, so that a reference stands in an `allOf` of its own.
+#[must_use]
+pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<(Span, String)> {
+    let (entry, value) = map.entry("$ref")?;
+    let (outer, key, value) = (map.span(), entry.key_span, value.span());
+    let own =
+        |span: Span| span.file == outer.file && outer.start <= span.start && span.end <= outer.end;
+    if map.get("allOf").is_some() || !own(key) || !own(value) || value.start < key.end {
+        return None;
+    }
+    let text = files.sources.file(key.file).text();
+    let of = |span: Span| text.get(span.start as usize..span.end as usize);
+    let (old_key, old_value) = (of(key)?, of(value)?);
+    // An anchor or a tag would stand between them, and a value of several lines would not fit.
+    let between = text.get(key.end as usize..value.start as usize)?;
+    if between.trim() != ":" || old_value.contains('\n') || !old_key.contains("$ref") {
+        return None;
+    }
+    let new_key = old_key.replace("$ref", "allOf");
+    Some((
+        Span::new(key.file, key.start as usize, value.end as usize),
+        format!("{new_key}: [{{{old_key}: {old_value}}}]"),
+    ))
+}
+
 /// The bytes to take out with a value: the comma beside it, or the lines that it fills.
 fn part(text: &str, whole: Range<usize>, lead: &str) -> Option<Range<usize>> {
     let line = text[..whole.start].rfind('\n').map_or(0, |end| end + 1);

@@ -548,10 +548,10 @@ share can only name what the paths of all of them have."
     "The first of the two that has not ended counts. Where the reasons or the last days differ, nobody can know which was meant; remove one."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
-        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a21\", reason: the status page is for everybody, by: ann}\n- {fingerprint: \"1f0c5b7e9a21\", reason: the same once more, by: bob}\n"),
+        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the status page is for everybody, by: ann}\n- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the same once more, by: bob}\n"),
     ];
     good &[
         ("gateway.yaml", "version: 1\nname: s\nacknowledge: reviewed.yaml\n"),
-        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a21\", reason: the status page is for everybody, by: ann, until: 2030-01-31}\n"),
+        ("reviewed.yaml", "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: security-requirement-removed, operation: shop/getStatus, reason: the status page is for everybody, by: ann, until: 2030-01-31}\n"),
     ];
 }

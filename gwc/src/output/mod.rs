@@ -1,5 +1,6 @@
 //! What was found, for people and for programs. One format, one file, one row in [`FORMATS`].
 
+use diag::text::is_invisible;
 use diag::{Diagnostic, Level, Span};
 
 use crate::model::series::Cost;
@@ -190,24 +191,27 @@ pub fn printable_lines(text: &str) -> String {
     lines.join("\n")
 }
 
-/// A text that a terminal shows as it is: control characters, those that turn the writing direction
-/// and those that end a line are replaced by visible signs.
+/// A text that a terminal shows as it is: ASCII controls are replaced by their pictures, every other
+/// invisible character is escaped as `\u{200b}`.
 #[must_use]
 pub fn printable(text: &str) -> String {
-    text.chars().map(visible).collect()
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match visible(c) {
+            '\u{fffd}' if c != '\u{fffd}' => out.extend(c.escape_unicode()),
+            shown => out.push(shown),
+        }
+    }
+    out
 }
 
+/// One character for another, where places are counted: excerpts.
 fn visible(c: char) -> char {
     match c {
         '\t' => '\t',
         '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
         '\u{7f}' => '\u{2421}',
-        '\u{80}'..='\u{9f}'
-        | '\u{200e}'
-        | '\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}'
-        | '\u{feff}' => '\u{fffd}',
+        c if is_invisible(c) => '\u{fffd}',
         c => c,
     }
 }

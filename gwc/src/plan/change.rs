@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use bundle::digest::Digest;
 use serde_json::Value;
 
+use crate::acknowledge;
 use crate::source_map::Place;
 
 /// The sections of a plan, in their order.
@@ -12,6 +13,8 @@ use crate::source_map::Place;
 pub enum Section {
     /// Whether a door opens or closes.
     Security,
+    /// Gates, acknowledgements, requirements and other rules that judge changes.
+    Rules,
     /// Who owns which requests.
     Routing,
     /// What clients see.
@@ -35,6 +38,8 @@ pub enum Class {
     Expose,
     /// A new consumer or credential.
     Grant,
+    /// Rules that judge changes are different.
+    Rules,
     /// Some request that was let in is refused.
     Strengthen,
     /// Requests are newly served.
@@ -84,13 +89,22 @@ pub struct Change {
     pub bound: String,
     /// The fingerprints of the changes that are one line here, where there are several: each of
     /// them acknowledged is the line acknowledged.
-    pub members: Vec<String>,
+    pub members: Vec<Member>,
     /// A request that is treated differently.
     pub witness: Option<Witness>,
     /// Why there is none.
     pub why_none: Option<&'static str>,
     /// Names the change: structure, not text.
     pub fingerprint: String,
+}
+
+/// One of the changes that are one line.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// What it is about, as [`Change::about`].
+    pub about: String,
 }
 
 /// Where the requests of a change come in.
@@ -174,8 +188,9 @@ pub enum Outcome {
 
 impl Section {
     /// All of them, in their order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Security,
+        Self::Rules,
         Self::Routing,
         Self::Breaking,
         Self::Policy,
@@ -188,6 +203,7 @@ impl Section {
     pub fn name(self) -> &'static str {
         match self {
             Self::Security => "security",
+            Self::Rules => "rules",
             Self::Routing => "routing",
             Self::Breaking => "breaking",
             Self::Policy => "policy",
@@ -199,11 +215,12 @@ impl Section {
 
 impl Class {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Weaken,
         Self::Incomparable,
         Self::Expose,
         Self::Grant,
+        Self::Rules,
         Self::Strengthen,
         Self::Added,
         Self::Removed,
@@ -223,6 +240,7 @@ impl Class {
             Self::Incomparable => "incomparable",
             Self::Expose => "expose",
             Self::Grant => "grant",
+            Self::Rules => "rules",
             Self::Strengthen => "strengthen",
             Self::Added => "added",
             Self::Removed => "removed",
@@ -240,7 +258,12 @@ impl Class {
     pub fn level(self) -> &'static str {
         match self {
             Self::Weaken | Self::Incomparable => "error",
-            Self::Expose | Self::Grant | Self::Removed | Self::Moved | Self::Shadowed => "warn",
+            Self::Expose
+            | Self::Grant
+            | Self::Rules
+            | Self::Removed
+            | Self::Moved
+            | Self::Shadowed => "warn",
             Self::Strengthen
             | Self::Added
             | Self::Relax
@@ -333,9 +356,34 @@ impl Change {
             places.join("\n"),
             self.bound,
         );
-        self.fingerprint = Digest::of(text.as_bytes()).hex()[..12].to_owned();
+        self.fingerprint = Digest::of(text.as_bytes()).hex()[..acknowledge::DIGITS].to_owned();
         self
     }
+
+    /// The first digits of the fingerprint, for people.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        short(&self.fingerprint)
+    }
+
+    /// What the change is about, as an acknowledgement names it: the operation's key, the first key
+    /// and how many more there are, or the subject of what is no operation's.
+    #[must_use]
+    pub fn about(&self) -> String {
+        match &self.operations[..] {
+            [] => self.subject.clone(),
+            [one] => one.clone(),
+            [first, more @ ..] => format!("{first} and {} more", more.len()),
+        }
+    }
+}
+
+/// The first digits of a fingerprint, for people.
+#[must_use]
+pub fn short(fingerprint: &str) -> &str {
+    fingerprint
+        .get(..acknowledge::DIGITS_SHOWN)
+        .unwrap_or(fingerprint)
 }
 
 impl Witness {

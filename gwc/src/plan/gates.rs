@@ -1,15 +1,16 @@
 //! Gates: classes of changes that stop until somebody acknowledges them.
 
-use super::{Class, Plan};
+use super::{Change, Class, Plan, Section, rules};
 
 impl Plan {
     /// The gates that trip, each with the fingerprints of its changes that nobody acknowledged.
     #[must_use]
     pub fn tripped(&self, gates: &[String], acknowledged: &[String]) -> Vec<(String, Vec<String>)> {
         let tripped = gates.iter().map(|gate| {
-            let by = self.changes.iter().filter(|change| {
-                change.class.trips(gate) && !acknowledged.contains(&change.fingerprint)
-            });
+            let by = self
+                .changes
+                .iter()
+                .filter(|change| change.trips(gate) && !acknowledged.contains(&change.fingerprint));
             (
                 gate.clone(),
                 by.map(|change| change.fingerprint.clone())
@@ -17,6 +18,13 @@ impl Plan {
             )
         });
         tripped.filter(|(_, by)| !by.is_empty()).collect()
+    }
+}
+
+impl Change {
+    /// Whether the change stops at a gate.
+    pub(crate) fn trips(&self, gate: &str) -> bool {
+        self.class.trips(gate) || gate == rules::GATE && self.section == Section::Rules
     }
 }
 
@@ -30,6 +38,7 @@ impl Class {
             "relax" => self == Self::Relax,
             "remove" => self == Self::Removed,
             "move" => self == Self::Moved,
+            rules::GATE => self == Self::Rules,
             _ => false,
         }
     }

@@ -91,6 +91,6 @@ fn command(out: &mut String, report: &Report<'_>, change: &Change, kind: &str, s
         "title={}::{} [{}]",
         property(&title),
         data(&message),
-        change.fingerprint
+        change.short()
     );
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::{Change, Class, Plan, Section};
+use super::{Change, Class, Member, Plan, Section};
 use crate::parallel;
 use crate::source_map::{FieldSource, SourceMap};
 
@@ -78,20 +78,20 @@ fn is_better(change: &Change, than: &Change) -> bool {
 struct Group {
     first: Change,
     operations: BTreeSet<String>,
-    members: BTreeSet<String>,
+    members: BTreeSet<Member>,
 }
 
 impl Group {
     fn new(mut first: Change) -> Self {
         Self {
+            members: BTreeSet::from([member(&first)]),
             operations: std::mem::take(&mut first.operations).into_iter().collect(),
-            members: BTreeSet::from([first.fingerprint.clone()]),
             first,
         }
     }
 
     fn add(&mut self, mut change: Change) {
-        self.members.insert(change.fingerprint.clone());
+        self.members.insert(member(&change));
         // `BTreeSet::append` would walk both sets each time.
         self.operations.extend(change.operations.drain(..));
         let places = std::mem::take(&mut change.places);
@@ -111,8 +111,17 @@ impl Group {
             return change;
         }
         change.members = self.members.into_iter().collect();
-        change.bound = change.members.join(" ");
+        let members = change.members.iter();
+        let members: Vec<&str> = members.map(|member| &*member.fingerprint).collect();
+        change.bound = members.join(" ");
         change.named()
+    }
+}
+
+fn member(change: &Change) -> Member {
+    Member {
+        fingerprint: change.fingerprint.clone(),
+        about: change.about(),
     }
 }
 

@@ -91,7 +91,7 @@ fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
         "{symbol} {:<12} {}  {}{remark}",
         change.class.name(),
         what(change),
-        paint.dim(&change.fingerprint)
+        paint.dim(change.short())
     );
     out.push_str("  ");
     out.push_str(&if symbol == "!" {
@@ -151,7 +151,7 @@ fn gates(out: &mut String, report: &Report<'_>, paint: Paint) {
             named.join(", ")
         )));
     }
-    let lines = acknowledgement_lines(&stopping[..stopping.len().min(NAMED_MAX)]);
+    let lines = acknowledgement_lines(report.plan, &stopping[..stopping.len().min(NAMED_MAX)]);
     match &report.review.file {
         Some(file) => out.push_str(&format!(
             "Once a change was reviewed, its line in {} lets it through, or --ack FINGERPRINT=REASON:\n",

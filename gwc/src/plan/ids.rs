@@ -55,17 +55,27 @@ kinds! {
         "client-revocation-changed" "Clients' certificates that were taken back stand in another list, or in none.";
         "trusted-proxy-added" "Further peers may say who a request comes from: they may assert any address.";
         "trusted-proxy-removed" "Fewer peers may say who a request comes from.";
-        "required-policy-dropped" "Documents may leave out a policy that was required.";
-        "required-policy-added" "A policy can no longer be left out.";
-        "required-auth-dropped" "Documents may leave out a verifier that was required.";
-        "required-auth-added" "A verifier can no longer be left out.";
-        "allow-public-changed" "Other operations may be open to anyone.";
         "consumer-right-added" "A consumer has a claim, a group or a plan that it had not.";
         "consumer-right-removed" "A consumer has lost a claim, a group or a plan.";
         "credential-added" "A new key or password is let in.";
         "credential-prolonged" "A key or password is let in for longer.";
         "credential-shortened" "A key or password ends earlier.";
         "credential-removed" "A key or password is no longer let in.";
+    }
+    Rules {
+        "required-policy-dropped" "Documents may leave out a policy that was required.";
+        "required-policy-added" "A policy can no longer be left out.";
+        "required-auth-dropped" "Documents may leave out a verifier that was required.";
+        "required-auth-added" "A verifier can no longer be left out.";
+        "allow-public-changed" "Other operations may be open to anyone.";
+        "gate-removed" "A gate is no longer on; it judges this change still.";
+        "gate-added" "A gate is on that was not.";
+        "acknowledge-file-changed" "Acknowledgements stand in another file; those of rules count only with `--ack`.";
+        "acknowledgement-added" "An acknowledgement was added that names no change of this plan: it would let a later one through.";
+        "lint-level-changed" "A lint rule has another level.";
+        "channel-changed" "Releases move another channel.";
+        "store-changed" "Releases go to another store.";
+        "trust-changed" "The trust file believes other keys, other numbers of owners, or older serials.";
     }
     Routing {
         "operation-added" "An operation is new, and serves requests that nobody served.";

@@ -36,7 +36,7 @@ pub fn document(report: &Report<'_>) -> Value {
         .given
         .iter()
         .map(|(ack, state)| {
-            json!({"fingerprint": ack.fingerprint, "state": state.name(), "reason": ack.reason, "by": ack.by,
+            json!({"fingerprint": ack.fingerprint, "kind": ack.kind, "operation": ack.operation, "state": state.name(), "reason": ack.reason, "by": ack.by,
                    "until": ack.until.as_ref().map(|(_, day)| day),
                    "file": ack.place.as_ref().map(|place| &place.file), "line": ack.place.as_ref().map(|place| place.line)})
         })

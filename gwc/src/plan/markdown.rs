@@ -19,6 +19,12 @@ const STOPPING_MAX: usize = 30;
 
 /// Fingerprints that the head lists.
 const LISTED_MAX: usize = 200;
+/// Bytes that those lines leave for the sections and the notes.
+const REST_BYTES: usize = 12_000;
+/// Bytes of the notes.
+const NOTES_BYTES_MAX: usize = 6_000;
+/// Characters of one note.
+const NOTE_MAX: usize = 1_500;
 
 /// Most characters of one code span.
 const SPAN_MAX: usize = 240;
@@ -42,10 +48,11 @@ pub fn render(report: &Report<'_>) -> String {
         })
         .filter(|(_, changes)| !changes.is_empty())
         .collect();
+    let notes = notes(report);
     let mut left_out = 0;
     for (index, (section, changes)) in sections.iter().enumerate() {
         // Later sections keep room for their headings.
-        let later = (sections.len() - index - 1) * FOOT_BYTES + FOOT_BYTES;
+        let later = (sections.len() - index - 1) * FOOT_BYTES + FOOT_BYTES + notes.len();
         let room = BYTES_MAX.saturating_sub(out.len() + later);
         left_out += folded(&mut out, report, *section, changes, room);
     }
@@ -55,9 +62,7 @@ pub fn render(report: &Report<'_>) -> String {
     if report.plan.missing.contains(&"schemas") {
         out.push_str("\nSchemas were not compared: one of the bundles was built before contracts had them.\n");
     }
-    for note in &report.plan.notes {
-        out.push_str(&format!("\n{note}.\n"));
-    }
+    out.push_str(&notes);
     if left_out > 0 {
         out.push_str(&format!(
             "\n_{} left out here: `--format human --all` or `-o plan.json` have the whole._\n",
@@ -118,7 +123,7 @@ fn head(report: &Report<'_>) -> String {
     for change in described {
         out.push_str(&format!(
             "- `{}` **{}** {} {}\n",
-            change.fingerprint,
+            change.short(),
             change.class.name(),
             code(&what(change), HEAD_SPAN_MAX),
             code(&arrow(change), HEAD_SPAN_MAX)
@@ -127,20 +132,41 @@ fn head(report: &Report<'_>) -> String {
     if stopping.len() > STOPPING_MAX {
         out.push_str(&format!("- … and {} more\n", stopping.len() - STOPPING_MAX));
     }
-    let listed = &stopping[..stopping.len().min(LISTED_MAX)];
+    // A line is whole or not there: half of one would acknowledge nothing.
+    let mut lines = acknowledgement_lines(report.plan, &stopping[..stopping.len().min(LISTED_MAX)]);
+    let room = BYTES_MAX.saturating_sub(out.len() + REST_BYTES);
+    let mut used = 0;
+    let fits = lines.iter().take_while(|line| {
+        used += line.len() + 1;
+        used <= room
+    });
+    let shown = fits.count();
+    lines.truncate(shown);
     let into = match &review.file {
         Some(file) => code(file, HEAD_SPAN_MAX),
         None => "a file that gateway.yaml names (`acknowledge: FILE`)".to_owned(),
     };
     out.push_str(&format!(
         "\nOnce they were reviewed, these lines in {into} let them through:\n\n```yaml\n{}\n```\n",
-        acknowledgement_lines(listed).join("\n")
+        lines.join("\n")
     ));
-    if stopping.len() > LISTED_MAX {
+    if stopping.len() > shown {
         out.push_str(&format!(
             "\n… and {} more (`-o plan.json` has every fingerprint).\n",
-            stopping.len() - LISTED_MAX
+            stopping.len() - shown
         ));
+    }
+    out
+}
+
+/// The notes, as far as there is room for them.
+fn notes(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    for note in &report.plan.notes {
+        let note = format!("\n{}\n", code(note, NOTE_MAX));
+        if out.len() + note.len() <= NOTES_BYTES_MAX {
+            out.push_str(&note);
+        }
     }
     out
 }
@@ -183,7 +209,7 @@ fn line(report: &Report<'_>, change: &Change) -> String {
         symbol(change.class),
         change.class.name(),
         code(&what(change), SPAN_MAX),
-        change.fingerprint
+        change.short()
     );
     if let Some(remark) = report.remark(change) {
         line.push(' ');

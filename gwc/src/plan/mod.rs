@@ -19,13 +19,15 @@ pub mod markdown;
 pub mod report;
 pub mod review;
 mod routing;
+pub mod rules;
 pub mod security;
 pub(crate) mod witness;
 
 pub use review::Review;
 
 pub use change::{
-    Change, Class, OperationRef, Outcome, RequestPlace, Section, Witness, WitnessCredential,
+    Change, Class, Member, OperationRef, Outcome, RequestPlace, Section, Witness,
+    WitnessCredential, short,
 };
 
 use bundle::digest::Digest;
@@ -116,13 +118,21 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     plan.stages.end("docs");
     plan.changes.retain(|change| !ids::is_off(change.id));
     plan.changes = group::group(std::mem::take(&mut plan.changes));
+    let rules = |side: &'_ Side| side.source.as_ref()?.rules.clone();
+    if let (Some(before), Some(after)) = (old.and_then(rules), rules(new)) {
+        rules::compare(&before, &after, &mut plan);
+        plan.changes.retain(|change| !ids::is_off(change.id));
+        plan.changes
+            .sort_by_key(|change| (change.section, change.class));
+    }
     group::add_places(
         &mut plan,
         old.and_then(|side| side.source.as_ref()),
         new.source.as_ref(),
     );
-    // Prose is no behaviour: a release of it would change nothing.
-    plan.no_op = old.is_some() && plan.changes.iter().all(|change| change.class == Class::Doc);
+    // Prose and rules are no behaviour: a release of them would change nothing.
+    let is_idle = |change: &Change| matches!(change.class, Class::Doc | Class::Rules);
+    plan.no_op = old.is_some() && plan.changes.iter().all(is_idle);
     plan.stages.end("grouping");
     Ok(plan)
 }

@@ -1,5 +1,7 @@
 //! What every way of writing a plan has in common: what it is about, and the phrases for one change.
 
+use std::collections::HashMap;
+
 use super::{Change, Class, Outcome, Plan, Review, Witness};
 use crate::output::printable;
 use crate::source_map::Place;
@@ -50,7 +52,8 @@ impl Report<'_> {
     /// `blocked`, `changes`, or `ok` where a release would change nothing.
     #[must_use]
     pub fn result(&self) -> &'static str {
-        match (self.review.tripped(self.plan).is_empty(), self.plan.no_op) {
+        let idle = self.plan.no_op && self.plan.count(Class::Rules) == 0;
+        match (self.review.tripped(self.plan).is_empty(), idle) {
             (false, _) => "blocked",
             (true, true) => "ok",
             (true, false) => "changes",
@@ -112,7 +115,7 @@ pub fn symbol(class: Class) -> &'static str {
     match class {
         Class::Added | Class::Expose | Class::Grant => "+",
         Class::Removed => "-",
-        Class::Weaken | Class::Incomparable => "!",
+        Class::Weaken | Class::Incomparable | Class::Rules => "!",
         Class::Strengthen
         | Class::Moved
         | Class::Shadowed
@@ -229,9 +232,35 @@ pub fn counted(count: usize, one: &str) -> String {
 
 /// The lines for the acknowledgement file that let these fingerprints through.
 #[must_use]
-pub fn acknowledgement_lines(fingerprints: &[String]) -> Vec<String> {
+pub fn acknowledgement_lines(plan: &Plan, fingerprints: &[String]) -> Vec<String> {
+    let known: HashMap<&str, &Change> = plan
+        .changes
+        .iter()
+        .map(|change| (&*change.fingerprint, change))
+        .collect();
     fingerprints
         .iter()
-        .map(|fingerprint| format!("- {{fingerprint: \"{fingerprint}\", reason: WHY, by: WHO}}"))
+        .filter_map(|fingerprint| {
+            let change = known.get(&**fingerprint)?;
+            Some(format!(
+                "- {{fingerprint: \"{fingerprint}\", kind: {}, operation: {}, reason: WHY, by: WHO}}",
+                change.id,
+                quoted(&change.about())
+            ))
+        })
         .collect()
+}
+
+/// A text in double quotes of YAML; what cannot be seen is escaped.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if printable(c.encode_utf8(&mut [0; 4])) == c.to_string() => out.push(c),
+            c => out.push_str(&format!("\\U{:08X}", u32::from(c))),
+        }
+    }
+    out.push('"');
+    out
 }

@@ -1,12 +1,14 @@
 //! What people say about a plan: the gates that are on, and the changes that they acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Plan;
 use crate::acknowledge::Acknowledgement;
 
 /// The classes of changes that a gate may stand for.
-pub const GATES: [&str; 6] = ["weaken", "expose", "grant", "relax", "remove", "move"];
+pub const GATES: [&str; 7] = [
+    "weaken", "expose", "grant", "relax", "remove", "move", "rules",
+];
 
 /// What became of an acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub enum State {
     Unused,
     /// A change has, but its time is over.
     Expired,
+    /// A change has, but the acknowledgement names another kind of change or another operation.
+    Mismatched,
 }
 
 /// Gates and acknowledgements, held against a plan.
@@ -32,74 +36,51 @@ pub struct Review {
     acknowledged: BTreeMap<String, Acknowledgement>,
 }
 
-/// First digits that name several changes.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Ambiguous {
-    /// The digits.
-    pub digits: String,
-    /// The fingerprints that begin so.
-    pub fingerprints: Vec<String>,
-}
-
 impl Review {
     /// Holds acknowledgements against a plan; `now_s` in Unix seconds. Of two for one change the
     /// first that has not ended counts.
-    ///
-    /// # Errors
-    /// Digits that name more than one change.
+    #[must_use]
     pub fn new(
         plan: &Plan,
         gates: Vec<String>,
         file: Option<String>,
         given: Vec<Acknowledgement>,
         now_s: u64,
-    ) -> Result<Self, Ambiguous> {
+    ) -> Self {
         let mut review = Self {
             gates,
             file,
             ..Self::default()
         };
-        let lines: BTreeSet<&str> = plan
-            .changes
-            .iter()
-            .map(|change| change.fingerprint.as_str())
-            .collect();
-        let members = plan.changes.iter().flat_map(|change| &change.members);
-        let members: BTreeSet<&str> = members.map(String::as_str).collect();
-        for one in given {
-            let digits = one.fingerprint.as_str();
-            let among = |known: &BTreeSet<&'_ str>| -> Vec<String> {
-                known
-                    .range(digits..)
-                    .take_while(|fingerprint| fingerprint.starts_with(digits))
-                    .map(|fingerprint| (*fingerprint).to_owned())
-                    .collect()
-            };
-            let mut named = among(&lines);
-            if named.is_empty() {
-                named = among(&members);
+        let mut known: HashMap<&str, (&str, String)> = HashMap::new();
+        for change in &plan.changes {
+            for member in &change.members {
+                let about = (change.id, member.about.clone());
+                known.entry(&member.fingerprint).or_insert(about);
             }
-            let state = match &named[..] {
-                [] => State::Unused,
-                [_] if one.until.as_ref().is_some_and(|(end, _)| *end <= now_s) => State::Expired,
-                [fingerprint] => {
+        }
+        for change in &plan.changes {
+            known.insert(&change.fingerprint, (change.id, change.about()));
+        }
+        for one in given {
+            let state = match known.get(&*one.fingerprint) {
+                None => State::Unused,
+                Some((kind, about)) if !one.names(kind, about) => State::Mismatched,
+                Some(_) if one.until.as_ref().is_some_and(|(end, _)| *end <= now_s) => {
+                    State::Expired
+                }
+                Some(_) => {
                     review
                         .acknowledged
-                        .entry(fingerprint.clone())
+                        .entry(one.fingerprint.clone())
                         .or_insert_with(|| one.clone());
                     State::Used
-                }
-                _ => {
-                    return Err(Ambiguous {
-                        digits: digits.to_owned(),
-                        fingerprints: named,
-                    });
                 }
             };
             review.given.push((one, state));
         }
         review.of_whole_lines(plan);
-        Ok(review)
+        review
     }
 
     /// A line is let through where everything that it brings together is: what was reviewed in two
@@ -108,13 +89,13 @@ impl Review {
         for change in &plan.changes {
             let first = change.members.first();
             let Some(ack) = first
-                .and_then(|first| self.acknowledged.get(first))
+                .and_then(|first| self.acknowledged.get(&first.fingerprint))
                 .cloned()
             else {
                 continue;
             };
             let mut members = change.members.iter();
-            if members.all(|member| self.acknowledged.contains_key(member)) {
+            if members.all(|member| self.acknowledged.contains_key(&member.fingerprint)) {
                 self.acknowledged
                     .entry(change.fingerprint.clone())
                     .or_insert(ack);
@@ -158,6 +139,7 @@ impl State {
             Self::Used => "used",
             Self::Unused => "unused",
             Self::Expired => "expired",
+            Self::Mismatched => "mismatched",
         }
     }
 }

@@ -10,11 +10,15 @@ use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Sources, Span, Tree};
 
+use super::reach::{self, Tracked};
 pub use super::refusal::Refusal;
+use super::repository::WorkTree;
 use super::revision::Revision;
+use crate::compile::GATEWAY_FILE;
 use crate::lint::allow;
 use crate::parallel;
 use crate::syntax::{self, Limits, lints};
@@ -38,6 +42,10 @@ pub struct Files {
     by_path: BTreeMap<String, Result<FileId, Refusal>>,
     documents: Vec<Document>,
     instead: Texts,
+    /// Paths that the command line names.
+    named: HashSet<String>,
+    /// How many folders above the root references may reach.
+    up_max: usize,
 }
 
 /// Texts by path, instead of what is on the disk.
@@ -45,12 +53,22 @@ pub type Texts = BTreeMap<String, String>;
 
 /// Where the bytes come from.
 enum Disk {
-    /// A folder; the path is canonical.
-    Folder(PathBuf),
+    /// A folder of the file system.
+    Folder(Folder),
     /// Files by name: samples, tests.
     Memory(BTreeMap<String, Vec<u8>>),
     /// A folder of a Git revision.
     Revision(Revision),
+}
+
+/// A folder of the file system.
+struct Folder {
+    /// Its path, canonical.
+    root: PathBuf,
+    /// The folder that links and references must not lead out of: the root, or the work tree above.
+    outer: PathBuf,
+    /// What Git knows of its files, read when first needed; none without a repository.
+    tracked: OnceLock<Result<Option<Tracked>, Refusal>>,
 }
 
 struct Loaded {
@@ -108,7 +126,13 @@ impl Document {
 impl Files {
     /// The files of a folder.
     pub fn open(root: &Path, limits: Limits) -> std::io::Result<Self> {
-        Ok(Self::new(Disk::Folder(root.canonicalize()?), limits))
+        let root = root.canonicalize()?;
+        let folder = Folder {
+            outer: root.clone(),
+            root,
+            tracked: OnceLock::new(),
+        };
+        Ok(Self::new(Disk::Folder(folder), limits))
     }
 
     /// The files of a folder, some of them with other texts.
@@ -151,12 +175,42 @@ impl Files {
             by_path: BTreeMap::new(),
             documents: Vec::new(),
             instead: Texts::new(),
+            named: HashSet::new(),
+            up_max: 0,
         }
+    }
+
+    /// Lets references reach the whole work tree that the folder is in: a document without a project
+    /// has no border of its own. Without a repository nothing changes.
+    pub fn widen(&mut self) {
+        self.up_max = match &mut self.disk {
+            Disk::Memory(_) => 0,
+            Disk::Revision(revision) => revision.widen(),
+            Disk::Folder(folder) => folder.widen(),
+        };
+    }
+
+    /// A path relative to the root from one that is relative to a folder; see [`join`].
+    fn join(&self, folder: &str, reference: &str) -> Result<String, Refusal> {
+        join_within(folder, reference, self.up_max)
+    }
+
+    /// Allows a file that the command line names, whatever its name and whether Git ignores it.
+    pub fn allow(&mut self, path: &str) {
+        self.named.extend(join("", path));
+    }
+
+    /// The bytes of a file of the project that is no source.
+    ///
+    /// # Errors
+    /// What a source may not be either.
+    pub fn bytes(&self, path: &str) -> Result<Vec<u8>, Refusal> {
+        self.disk.source(path, false, self.limits.bytes_max)
     }
 
     /// Reads and parses a file by its path relative to the root, once.
     pub fn read(&mut self, path: &str) -> Result<FileId, Refusal> {
-        let path = join("", path)?;
+        let path = self.join("", path)?;
         if !self.by_path.contains_key(&path) {
             self.read_all(std::slice::from_ref(&path));
         }
@@ -169,7 +223,7 @@ impl Files {
         let mut new = HashSet::new();
         let mut paths: Vec<String> = paths
             .iter()
-            .filter_map(|path| join("", path).ok())
+            .filter_map(|path| self.join("", path).ok())
             .collect();
         paths.retain(|path| !self.by_path.contains_key(path) && new.insert(path.clone()));
         let room = self.limits.files_max.saturating_sub(self.loaded.len());
@@ -178,15 +232,12 @@ impl Files {
             self.by_path.insert(path, Err(refusal));
         }
         let (disk, instead, limits) = (&self.disk, &self.instead, self.limits);
+        let named = &self.named;
         let texts = parallel::map(paths, |path| {
             let read = match instead.get(&path) {
                 Some(text) => Ok(text.clone().into_bytes()),
-                None => disk.read(&path, limits.bytes_max),
+                None => disk.source(&path, named.contains(&path), limits.bytes_max),
             };
-            let read = read.and_then(|bytes| match bytes.starts_with(LFS_POINTER) {
-                true => Err(Refusal::LfsPointer),
-                false => Ok(bytes),
-            });
             let text = read.map(|bytes| Text::new(path.clone(), bytes));
             (path, text)
         });
@@ -273,7 +324,7 @@ impl Files {
 
     /// The file that a reference in `base` names, if it was loaded.
     pub fn referred(&self, base: FileId, reference: &str) -> Result<FileId, Refusal> {
-        let path = join(folder(self.sources.file(base).path()), reference)?;
+        let path = self.join(folder(self.sources.file(base).path()), reference)?;
         let known = self.by_path.get(&path);
         known.cloned().unwrap_or(Err(Refusal::Missing))
     }
@@ -305,10 +356,11 @@ impl Files {
                     continue;
                 }
                 let folder = folder(self.sources.file(base).path());
+                let up_max = self.up_max;
                 let paths = loaded
                     .names
                     .iter()
-                    .filter_map(|name| join(folder, name).ok());
+                    .filter_map(|name| join_within(folder, name, up_max).ok());
                 named.extend(paths.map(|path| (file, path)));
             }
             let paths: Vec<String> = named.iter().map(|(_, path)| path.clone()).collect();
@@ -448,8 +500,8 @@ fn not_utf8(file: FileId, at: usize) -> Diagnostic {
 
 impl Disk {
     fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
-        let root = match self {
-            Self::Folder(root) => root,
+        let folder_of_disk = match self {
+            Self::Folder(folder) => folder,
             Self::Memory(files) => {
                 let inside = |path: &&String| {
                     folder.is_empty()
@@ -465,7 +517,7 @@ impl Disk {
         let mut found = Vec::new();
         let mut waiting = vec![folder.to_owned()];
         while let Some(folder) = waiting.pop() {
-            let entries = match std::fs::read_dir(root.join(&folder)) {
+            let entries = match std::fs::read_dir(folder_of_disk.root.join(&folder)) {
                 Err(error)
                     if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) =>
                 {
@@ -483,7 +535,7 @@ impl Disk {
                 let kind = entry.file_type().map_err(unreadable)?;
                 if kind.is_dir() {
                     waiting.push(path);
-                } else if kind.is_file() {
+                } else if kind.is_file() && !folder_of_disk.ignores_inside(&path)? {
                     found.push(path);
                 }
                 if found.len() + waiting.len() > LISTED_MAX {
@@ -496,23 +548,64 @@ impl Disk {
         Ok(found)
     }
 
-    fn read(&self, path: &str, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
-        let root = match self {
-            Self::Folder(root) => root,
-            Self::Memory(files) => return files.get(path).cloned().ok_or(Refusal::Missing),
-            Self::Revision(revision) => return revision.read(path, bytes_max),
+    /// The bytes of a source; see [`reach`].
+    fn source(&self, path: &str, is_named: bool, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
+        let (bytes, is_tracked) = match self {
+            Self::Folder(folder) => folder.source(path, is_named, bytes_max)?,
+            Self::Memory(files) => (files.get(path).cloned().ok_or(Refusal::Missing)?, true),
+            Self::Revision(revision) => (revision.read(path, bytes_max)?, true),
         };
+        if !is_named {
+            reach::check_name(path)?;
+        }
+        if bytes.starts_with(LFS_POINTER) {
+            return Err(Refusal::LfsPointer);
+        }
+        reach::check_content(&bytes, is_named || is_tracked)?;
+        // What is given in memory is the caller's own.
+        let is_given = is_named || matches!(self, Self::Memory(_));
+        if !is_given && path != GATEWAY_FILE {
+            reach::check_form(&bytes)?;
+        }
+        Ok(bytes)
+    }
+}
+
+// === impl Folder ===
+
+impl Folder {
+    /// Reads a file; whether Git tracks it is the second part.
+    fn source(
+        &self,
+        path: &str,
+        is_named: bool,
+        bytes_max: usize,
+    ) -> Result<(Vec<u8>, bool), Refusal> {
         let unreadable = |error: std::io::Error| match error.kind() {
             ErrorKind::NotFound | ErrorKind::NotADirectory => Refusal::Missing,
             _ => Refusal::Unreadable(error.to_string()),
         };
-        let real = root.join(path).canonicalize().map_err(unreadable)?;
-        if !real.starts_with(root) {
+        let real = self.root.join(path).canonicalize().map_err(unreadable)?;
+        let Ok(below) = real.strip_prefix(&self.outer) else {
             return Err(Refusal::Outside);
-        }
+        };
         // Asked before opening, because opening a pipe waits for its other end.
         if !real.metadata().map_err(unreadable)?.is_file() {
             return Err(Refusal::NotAFile);
+        }
+        let mut is_tracked = true;
+        if !is_named {
+            // The name of what a link leads to counts as much as the link's.
+            reach::check_name(path)?;
+            let inside = real.strip_prefix(&self.root).unwrap_or(below);
+            reach::check_name(&inside.to_string_lossy())?;
+            if self.ignores(below)? {
+                return Err(Refusal::Ignored);
+            }
+            is_tracked = match self.tracked()? {
+                Some(tracked) => tracked.has(below),
+                None => true,
+            };
         }
         let file = File::open(&real).map_err(unreadable)?;
         let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
@@ -523,7 +616,44 @@ impl Disk {
         if bytes.len() > bytes_max {
             return Err(Refusal::TooLarge(bytes_max));
         }
-        Ok(bytes)
+        Ok((bytes, is_tracked))
+    }
+
+    /// Widens the border to the work tree; how many folders that is above the root.
+    fn widen(&mut self) -> usize {
+        let Ok(tree) = WorkTree::find(&self.root) else {
+            return 0;
+        };
+        let Ok(below) = self.root.strip_prefix(tree.folder()) else {
+            return 0;
+        };
+        // A folder that the repository ignores is not part of it.
+        let is_ignored = tree.repository().is_path_ignored(below);
+        if !below.as_os_str().is_empty() && is_ignored.unwrap_or(true) {
+            return 0;
+        }
+        let up_max = below.components().count();
+        self.outer = tree.folder().to_owned();
+        self.tracked = OnceLock::new();
+        up_max
+    }
+
+    /// Whether Git ignores a file, by its path without links from the outer folder.
+    fn ignores(&self, path: &Path) -> Result<bool, Refusal> {
+        Ok(self.tracked()?.is_some_and(|tracked| tracked.ignores(path)))
+    }
+
+    /// Whether Git ignores a file, by its path from the root.
+    fn ignores_inside(&self, path: &str) -> Result<bool, Refusal> {
+        let below = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
+        self.ignores(&below.join(path))
+    }
+
+    fn tracked(&self) -> Result<Option<&Tracked>, Refusal> {
+        match self.tracked.get_or_init(|| Tracked::find(&self.outer)) {
+            Ok(tracked) => Ok(tracked.as_ref()),
+            Err(refusal) => Err(refusal.clone()),
+        }
     }
 }
 
@@ -535,6 +665,11 @@ fn folder(path: &str) -> &str {
 /// A path relative to the root from one that is relative to a folder, or that begins with `/` and
 /// is relative to the root itself. Nothing is asked of the disk: `..` is taken by the text.
 pub fn join(folder: &str, reference: &str) -> Result<String, Refusal> {
+    join_within(folder, reference, 0)
+}
+
+/// The same where a path may lead so many folders above the root: it begins with `..` then.
+fn join_within(folder: &str, reference: &str, up_max: usize) -> Result<String, Refusal> {
     if is_url(reference) {
         return Err(Refusal::Remote);
     }
@@ -550,7 +685,9 @@ pub fn join(folder: &str, reference: &str) -> Result<String, Refusal> {
     for part in folder.split('/').chain(reference.split('/')) {
         match part {
             "" | "." => {}
-            ".." => drop(parts.pop().ok_or(Refusal::Outside)?),
+            ".." if parts.last().is_some_and(|part| *part != "..") => drop(parts.pop()),
+            ".." if parts.len() < up_max => parts.push(".."),
+            ".." => return Err(Refusal::Outside),
             part => parts.push(part),
         }
     }
@@ -604,6 +741,15 @@ mod tests {
         assert_eq!(join("apis", "../../etc/passwd"), Err(Refusal::Outside));
         assert_eq!(join("apis/a", "/b/c.yaml"), Ok("b/c.yaml".into()));
         assert_eq!(join("apis", "/../a.yaml"), Err(Refusal::Outside));
+        assert_eq!(
+            join_within("apis", "../../a.yaml", 1),
+            Ok("../a.yaml".into())
+        );
+        assert_eq!(join_within("../b", "c.yaml", 1), Ok("../b/c.yaml".into()));
+        assert_eq!(
+            join_within("../b", "../../c.yaml", 1),
+            Err(Refusal::Outside)
+        );
         assert_eq!(join("", r"\\host\share"), Err(Refusal::Outside));
         for url in ["https://h/a", "file:///a", "//h/a", "urn:x", "C:/a"] {
             assert_eq!(join("", url), Err(Refusal::Remote), "{url}");

@@ -11,6 +11,7 @@ pub const LINTS: &[&Lint] = &[
     &REMOTE_FILE,
     &API_NAME_CLASH,
     &GLOB_MATCHES_NOTHING,
+    &UNTRACKED_SOURCE,
 ];
 
 /// A file that does not exist or cannot be read.
@@ -108,5 +109,38 @@ not, and hidden files and folders are left out.",
             "version: 1\nname: s\napis_glob: [\"apis/*.yaml\"]\n",
         ),
         ("apis/a.yaml", DOCUMENT),
+    ],
+};
+
+/// A file of the project's folder that is no source of it.
+pub static UNTRACKED_SOURCE: Lint = Lint {
+    code: "GW0225",
+    name: "untracked-source",
+    level: Level::Error,
+    summary: "a reference to a file that is no source of the project",
+    explain: "The folder of a project also holds what must not be published: private keys, tokens, build products. Names in \
+gateway.yaml, in overlays and in documents (`$ref`) therefore reach sources only: files that end in `.yaml`, `.yml` or \
+`.json`, whose path has no name that begins with `.`, that Git tracks or does not ignore, and that hold a map or a list. A file \
+with key material (PEM, a private JWK) is refused whatever its name. Nothing of a refused file is printed or kept. A file that \
+the command line names is read whatever its name.",
+    bad: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {$ref: '.drafts/a.yaml'}\n",
+        ),
+        (
+            ".drafts/a.yaml",
+            "get: {responses: {'200': {description: ok}}}\n",
+        ),
+    ],
+    good: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {$ref: 'drafts/a.yaml'}\n",
+        ),
+        (
+            "drafts/a.yaml",
+            "get: {responses: {'200': {description: ok}}}\n",
+        ),
     ],
 };

@@ -3,5 +3,7 @@
 pub mod files;
 pub mod globs;
 pub mod lints;
+mod reach;
 mod refusal;
+pub mod repository;
 pub mod revision;

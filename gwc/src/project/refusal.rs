@@ -2,7 +2,7 @@
 
 use diag::{Diagnostic, Span};
 
-use super::lints::{MISSING_FILE, OUTSIDE_PROJECT, REMOTE_FILE};
+use super::lints::{MISSING_FILE, OUTSIDE_PROJECT, REMOTE_FILE, UNTRACKED_SOURCE};
 use crate::syntax::{self, lints};
 
 /// Why a file is not read.
@@ -28,6 +28,16 @@ pub enum Refusal {
     TooManyFiles(usize),
     /// The files before it fill what one run can hold.
     TooMany,
+    /// Its name, or that of a folder on the way, begins with `.`.
+    Hidden,
+    /// Its extension is not one of YAML or JSON.
+    Extension,
+    /// Git ignores it.
+    Ignored,
+    /// It holds a private key or another PEM text.
+    Key,
+    /// It holds neither a map nor a list.
+    NotADocument,
 }
 
 impl Refusal {
@@ -82,6 +92,32 @@ impl Refusal {
                 let message = format!("`{path}` lies outside the project's folder");
                 Diagnostic::new(&OUTSIDE_PROJECT, named, message)
                     .help("copy the file into the project and refer to it by a relative path")
+            }
+            Self::Hidden => {
+                let message = format!("`{path}` is hidden: a name on its path begins with `.`");
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message)
+                    .help("give the file, and the folders above it, a name without `.` in front")
+            }
+            Self::Extension => {
+                let message = format!("`{path}` is not named as YAML or JSON");
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
+                    "references reach files that end in `.yaml`, `.yml` or `.json`; rename it",
+                )
+            }
+            Self::Ignored => {
+                let message = format!("Git ignores `{path}`");
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message)
+                    .help("commit the file (`git add -f`), or take it out of .gitignore")
+            }
+            Self::Key => {
+                let message = format!("`{path}` holds key material and is not read");
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message)
+                    .help("refer to a YAML or JSON document; where the key is an example in one, `git add` the file")
+            }
+            Self::NotADocument => {
+                let message = format!("`{path}` is no document: it holds neither a map nor a list");
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message)
+                    .help("refer to a YAML or JSON document")
             }
             Self::Remote => {
                 let message = format!("`{path}` is on the network, which is never touched");

@@ -6,9 +6,11 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
+use bundle::digest::Digest;
 use git2::{ErrorCode, ObjectType, Oid, Repository, Tree};
 
 use super::files::{LISTED_MAX, Refusal, join};
+use super::repository::WorkTree;
 
 /// Symbolic links that are followed on one way.
 const LINKS_MAX: usize = 40;
@@ -31,6 +33,8 @@ pub struct Revision {
     commit: Option<Oid>,
     /// The folder, from the repository's root; empty for that itself.
     folder: String,
+    /// Whether paths may lead out of the folder.
+    is_wide: bool,
 }
 
 /// Why a revision is not there.
@@ -49,6 +53,8 @@ pub enum NoRevision {
     },
     /// It is something without files.
     NoTree,
+    /// The repository of this work tree does not track the project's gateway.yaml.
+    Untracked(PathBuf),
 }
 
 /// Where a folder is in its repository.
@@ -81,7 +87,15 @@ impl Revision {
     /// # Errors
     /// What is not there.
     pub fn find(near: &Path, name: &str) -> Result<Self, NoRevision> {
-        let repository = repository(near)?;
+        Self::in_work_tree(WorkTree::find(near)?, name)
+    }
+
+    /// Finds `name` in the repository of a work tree.
+    ///
+    /// # Errors
+    /// What is not there.
+    pub fn in_work_tree(tree: WorkTree, name: &str) -> Result<Self, NoRevision> {
+        let repository = tree.into_repository();
         let object = match repository.revparse_single(name) {
             Ok(object) => object,
             Err(error)
@@ -113,7 +127,17 @@ impl Revision {
             root,
             commit,
             folder: String::new(),
+            is_wide: false,
         })
+    }
+
+    /// Lets paths lead out of the folder; how many folders there are above it.
+    pub(super) fn widen(&mut self) -> usize {
+        self.is_wide = true;
+        self.folder
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .count()
     }
 
     /// The same in another folder.
@@ -156,12 +180,24 @@ impl Revision {
         let way = Way {
             repository: &repository,
             root: self.root,
-            inside: &self.folder,
+            inside: if self.is_wide { "" } else { &self.folder },
         };
         match way.walk(&join(&self.folder, &format!("./{path}"))?)? {
             (Found::Folder(_), _) => Err(Refusal::NotAFile),
             (Found::Blob(id), _) => way.blob(id, bytes_max),
         }
+    }
+
+    /// Whether a file of the folder has the content with this sha256, with its own line ends or with
+    /// those of Windows.
+    #[must_use]
+    pub fn holds(&self, path: &str, sha256: &str) -> bool {
+        let Ok(bytes) = self.read(path, usize::MAX) else {
+            return false;
+        };
+        let is = |bytes: &[u8]| Digest::of(bytes).hex() == sha256;
+        is(&bytes)
+            || String::from_utf8(bytes).is_ok_and(|text| is(text.replace('\n', "\r\n").as_bytes()))
     }
 
     /// The files below a folder of the folder; see [`super::files::Files::list`].
@@ -315,18 +351,17 @@ enum Step {
 /// # Errors
 /// There is none, or it cannot be read.
 pub fn inside(folder: &Path) -> Result<Inside, NoRevision> {
-    let repository = repository(folder)?;
-    let within = || {
-        let root = repository.workdir()?.canonicalize().ok()?;
-        let folder = folder.canonicalize().ok()?;
-        let parts = folder.strip_prefix(root).ok()?.components();
+    let tree = WorkTree::find(folder)?;
+    let folder = tree.inside(folder).and_then(|folder| {
+        let parts = folder.components();
         let parts: Option<Vec<String>> = parts
             .map(|part| part.as_os_str().to_str().map(str::to_owned))
             .collect();
         Some(parts?.join("/"))
-    };
+    });
     Ok(Inside {
-        folder: within().unwrap_or_default(),
+        folder: folder
+            .ok_or_else(|| NoRevision::Unreadable("the folder's path is not UTF-8".to_owned()))?,
     })
 }
 
@@ -342,22 +377,13 @@ pub fn uncommitted<'a>(
     counts: impl Fn(&str) -> bool,
     read: impl Iterator<Item = &'a str>,
 ) -> Result<Vec<String>, git2::Error> {
-    let Ok(repository) = repository(folder) else {
+    let Ok(tree) = WorkTree::find(folder) else {
         return Ok(Vec::new());
     };
-    let Some(root) = repository
-        .workdir()
-        .and_then(|root| root.canonicalize().ok())
-    else {
+    let Some(inside) = tree.inside(folder) else {
         return Ok(Vec::new());
     };
-    let Some(inside) = folder
-        .canonicalize()
-        .ok()
-        .and_then(|folder| folder.strip_prefix(root).ok().map(Path::to_owned))
-    else {
-        return Ok(Vec::new());
-    };
+    let repository = tree.repository();
     let mut options = git2::StatusOptions::new();
     options
         .include_untracked(true)
@@ -394,17 +420,6 @@ pub fn uncommitted<'a>(
     files.sort_unstable();
     files.dedup();
     Ok(files)
-}
-
-fn repository(near: &Path) -> Result<Repository, NoRevision> {
-    Repository::discover(near).map_err(|error| match error.code() {
-        ErrorCode::NotFound => NoRevision::NoRepository(near.to_owned()),
-        ErrorCode::Owner => NoRevision::Unreadable(format!(
-            "{}; if you trust it: `git config --global --add safe.directory PATH`",
-            error.message()
-        )),
-        _ => NoRevision::Unreadable(error.message().to_owned()),
-    })
 }
 
 /// A branch or tag that may be meant; also the same name at a remote.

@@ -3,7 +3,7 @@
 //! Only gateway.yaml is read here, and only as far as needed: a rollback must work while the
 //! documents, or other parts of gateway.yaml, are broken.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use bundle::name::{ChannelName, ProjectName};
 use bundle::store::folder::Folder;
@@ -185,7 +185,7 @@ impl Place {
 }
 
 /// The store's folder: the command line's (relative to the working folder), or `release.store`
-/// (relative to the project).
+/// (relative to the project, inside it, without symbolic links).
 fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Result<PathBuf> {
     let text = argument.map_or(said.into(), |path| path.to_string_lossy());
     if text.contains("://") {
@@ -194,7 +194,29 @@ fn store_folder(root: &Path, said: &str, argument: Option<&Path>) -> anyhow::Res
         ))
         .into());
     }
-    Ok(argument.map_or_else(|| root.join(said), Path::to_owned))
+    if let Some(folder) = argument {
+        return Ok(folder.to_owned());
+    }
+    let mut folder = root.to_owned();
+    for part in Path::new(said).components() {
+        if !matches!(part, Component::Normal(_) | Component::CurDir) {
+            return Err(Failure::usage(format!(
+                "`release.store: {}` lies outside the project; write a path inside it, or name the folder with --store",
+                said.escape_debug()
+            ))
+            .into());
+        }
+        folder.push(part);
+        if folder.is_symlink() {
+            return Err(Failure::usage(format!(
+                "`release.store: {}`: `{}` is a symbolic link, and nothing is written through links; name the folder with --store",
+                said.escape_debug(),
+                folder.display()
+            ))
+            .into());
+        }
+    }
+    Ok(root.join(said))
 }
 
 /// A project's store: the folder that the command line names, or `release.store`.

@@ -2,12 +2,16 @@
 
 use std::path::Path;
 
+use anyhow::{Context as _, bail};
 use bundle::digest::Digest;
 use bundle::manifest::FORMAT;
 use bundle::name::ProjectName;
 use bundle::statement::predicate::{Build, Builder, Git};
-use git2::{ErrorCode, Repository, StatusOptions};
+use git2::{ErrorCode, StatusOptions};
 
+use crate::compile::GATEWAY_FILE;
+use crate::project::repository::WorkTree;
+use crate::project::revision::{NoRevision, Revision};
 use crate::source_map::SourceMap;
 
 /// This compiler's version.
@@ -37,16 +41,24 @@ pub fn build(
     })
 }
 
-/// The state of a folder in Git: none outside a repository, or before its first commit. Dirty:
-/// a file that Git tracks differs from the commit, or a file that was compiled is not in it.
+/// The state of a project in Git: none outside a work tree, before its first commit, or where the
+/// repository does not track gateway.yaml. Dirty: a file that Git tracks differs from the commit, or
+/// the commit has another content for a file that was compiled.
 ///
 /// # Errors
 /// A repository that cannot be read.
 pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
-    let repository = match Repository::discover(root) {
-        Err(error) if error.code() == ErrorCode::NotFound => return Ok(None),
-        result => result?,
+    let tree = match WorkTree::find(root) {
+        Ok(tree) => tree,
+        Err(NoRevision::NoRepository(_)) => return Ok(None),
+        Err(NoRevision::Unreadable(why)) => bail!("the Git repository cannot be read: {why}"),
+        Err(_) => bail!("the Git repository cannot be read"),
     };
+    let inside = tree.inside(root).context("the project has no path")?;
+    if !tree.tracks(&inside.join(GATEWAY_FILE)) {
+        return Ok(None);
+    }
+    let repository = tree.repository();
     let head = match repository.head() {
         Err(error) if [ErrorCode::UnbornBranch, ErrorCode::NotFound].contains(&error.code()) => {
             return Ok(None);
@@ -54,40 +66,39 @@ pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
         result => result?,
     };
     let commit = head.peel_to_commit()?;
-    let tree = commit.tree()?;
+    let (commit_id, tree_id) = (commit.id(), commit.tree_id());
     let mut options = StatusOptions::new();
     options
         .include_untracked(false)
         .include_ignored(false)
         .exclude_submodules(true);
     let changed = !repository.statuses(Some(&mut options))?.is_empty();
-    let untracked = || {
-        let folder = repository.workdir()?.canonicalize().ok()?;
-        let root = root.canonicalize().ok()?;
-        let inside = root.strip_prefix(folder).ok()?.to_owned();
-        let mut files = map.files.keys();
-        Some(files.any(|file| tree.get_path(&inside.join(file)).is_err()))
+    drop((head, commit));
+    // The status believes flags of the index and the repository's configuration.
+    let differs = || {
+        let name = commit_id.to_string();
+        let revision = Revision::in_work_tree(tree, &name).ok()?;
+        let revision = revision.in_folder(inside.to_str()?.to_owned());
+        let mut files = map.files.iter();
+        Some(files.any(|(file, digest)| !revision.holds(file, digest)))
     };
     Ok(Some(Git {
-        commit: commit.id().to_string(),
-        tree: tree.id().to_string(),
-        dirty: changed || untracked().unwrap_or(true),
+        commit: commit_id.to_string(),
+        tree: tree_id.to_string(),
+        dirty: changed || differs().unwrap_or(true),
     }))
 }
 
-/// Whether Git would take this file into a commit: it is in a repository, and nothing ignores it.
+/// Whether Git would take this file into a commit: it is in a work tree, and nothing ignores it.
 #[must_use]
 pub fn would_commit(path: &Path) -> bool {
-    let Some(folder) = path.parent() else {
+    let Ok(tree) = WorkTree::find(path) else {
         return false;
     };
-    let Ok(repository) = Repository::discover(folder) else {
+    let Some(path) = tree.inside(path) else {
         return false;
     };
-    let Ok(path) = path.canonicalize() else {
-        return false;
-    };
-    repository
+    tree.repository()
         .is_path_ignored(&path)
         .is_ok_and(|ignored| !ignored)
 }
@@ -96,9 +107,10 @@ pub fn would_commit(path: &Path) -> bool {
 #[must_use]
 pub fn actor(root: &Path) -> String {
     let said = std::env::var("GWC_ACTOR").ok();
-    let config = Repository::discover(root)
-        .and_then(|repository| repository.config())
-        .or_else(|_| git2::Config::open_default());
+    let config = match WorkTree::find(root) {
+        Ok(tree) => tree.repository().config(),
+        Err(_) => git2::Config::open_default(),
+    };
     let git = || {
         let config = config.ok()?.snapshot().ok()?;
         let name = config.get_str("user.name").ok();

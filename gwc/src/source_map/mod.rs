@@ -7,7 +7,7 @@ mod fields;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use diag::{NodeId, NodeRef, SourceFile, Sources, Span};
+use diag::{FileId, NodeId, NodeRef, SourceFile, Sources, Span};
 use serde::{Deserialize, Serialize};
 
 use self::fields::Setters;
@@ -15,15 +15,16 @@ use crate::compile::Compiled;
 use crate::contract::prose::Prose;
 use crate::model::{Api, Operation};
 use crate::parallel;
+use crate::plan::rules::Rules;
 
 /// The version of this form. One of another version is not read: it only makes messages richer.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The artifact's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceMap {
-    /// The version of this form: 2.
+    /// The version of this form: 3.
     pub version: u32,
     /// Every file that was read, with its sha256.
     pub files: BTreeMap<String, String>,
@@ -37,6 +38,9 @@ pub struct SourceMap {
     /// What documents say as a whole, by API.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub apis: BTreeMap<String, ApiProse>,
+    /// The rules of the project; none for one document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
 }
 
 /// What a document says to people beside its operations. Of a text the first 120 characters are
@@ -170,6 +174,7 @@ impl SourceMap {
         };
         let settings = &model.settings;
         let tree = &compiled.files.tree;
+        map.rules = Some(Rules::of(compiled, settings));
         let mut define = |subject: String, span, node: Option<NodeId>| {
             if let Some(node) = node {
                 add_inside(&subject, tree.at(node), &place, &mut map.definitions);
@@ -217,6 +222,18 @@ impl SourceMap {
             for mount in &api.mounts {
                 let subject = format!("mount {}/{}", api.name, mount.value.name);
                 define(subject, mount.span, mount.node);
+            }
+        }
+        if let Some(file) = &settings.acknowledge {
+            define("acknowledge".to_owned(), file.span, None);
+        }
+        for (name, (_, span)) in &settings.lint {
+            define(format!("lint {name}"), *span, None);
+        }
+        let root = compiled.files.root(FileId(0)).map(|root| tree.at(root));
+        for (key, subject) in [("gates", "gate"), ("release", "release")] {
+            if let Some(node) = root.and_then(|root| root.get(key)) {
+                define(subject.to_owned(), node.span(), None);
             }
         }
         let required = [

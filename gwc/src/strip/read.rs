@@ -44,6 +44,8 @@ pub fn written(
                     Failure::usage("a document has no environments; name a project").into(),
                 );
             }
+            files.allow(&name);
+            files.widen();
             if let Some((file, root)) = files.load(&name, nowhere, &mut sink) {
                 let document = Document {
                     file,

@@ -108,7 +108,9 @@ static GATEWAY: Object = Object {
         F::optional(
             "gates",
             List(&Partly(
-                &["weaken", "expose", "grant", "relax", "remove", "move"],
+                &[
+                    "weaken", "expose", "grant", "relax", "remove", "move", "rules",
+                ],
                 &["break"],
             )),
             "Classes of change that stop a plan until they are acknowledged.",
@@ -139,6 +141,16 @@ static ACKNOWLEDGEMENT: Object = Object {
             "fingerprint",
             Form(&FINGERPRINT),
             "The change, as `gwc plan` prints it; it covers this change from this old value only.",
+        ),
+        F::required(
+            "kind",
+            Text,
+            "Id of the change, which must be the change's own.",
+        ),
+        F::required(
+            "operation",
+            Text,
+            "Operation, or other subject, of the change, which must be the change's own.",
         ),
         F::required("reason", Text, "Why it may be."),
         F::required("by", Text, "Who reviewed it."),

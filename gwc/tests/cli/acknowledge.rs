@@ -4,9 +4,19 @@ use serde_json::{Value, json};
 
 use crate::project::Project;
 
+/// What an entry of the file names beside the fingerprint of [`opened`].
+const NAMED: &str = "kind: security-requirement-removed, operation: orders/listOrders";
+
 /// The shop with a door that was opened since its release; the fingerprint of that.
 fn opened() -> (Project, String) {
-    let project = Project::released();
+    let project = Project::new();
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{text}acknowledge: reviewed.yaml\n"),
+    );
+    project.write("reviewed.yaml", "[]\n");
+    project.apply("first").with(0);
     project.edit(
         "orders.yaml",
         "operationId: listOrders,",
@@ -24,9 +34,9 @@ fn plan(project: &Project, more: &[&str], code: i32) -> Value {
 }
 
 #[test]
-fn an_option_lets_one_change_through_by_its_first_digits_with_a_reason() {
+fn an_option_lets_one_change_through_with_a_reason() {
     let (project, fingerprint) = opened();
-    let ack = format!("{}=the list is public", &fingerprint[..6]);
+    let ack = format!("{fingerprint}=the list is public");
     let document = plan(&project, &["--ack", &ack], 0);
     let change = |document: &Value| -> Value {
         let changes = document["changes"].as_array().unwrap().iter();
@@ -39,14 +49,17 @@ fn an_option_lets_one_change_through_by_its_first_digits_with_a_reason() {
     );
     assert_eq!(document["gates"][0]["tripped"], false);
     assert_eq!(document["result"], "changes");
-    for bad in ["1f0c5=why", "nothex=why", "1f0c5b=", ""] {
+    let short = format!("{}=why", &fingerprint[..12]);
+    let without = format!("{fingerprint}=");
+    for bad in [&*short, "nothex=why", &*without, ""] {
         project.run(&["plan", "--ack", bad]).with(64);
     }
     project
-        .run(&["plan", "--ack", "1f0c5b7e9a21"])
+        .run(&["plan", "--ack", &fingerprint])
         .with(64)
-        .says("write --ack 1f0c5b7e9a21=REASON");
-    let ended = project.run(&["plan", "--ack", "000000000000=why"]).with(1);
+        .says(&format!("write --ack {fingerprint}=REASON"));
+    let zeros = format!("{}=why", "0".repeat(32));
+    let ended = project.run(&["plan", "--ack", &zeros]).with(1);
     assert!(
         ended
             .err
@@ -59,11 +72,6 @@ fn an_option_lets_one_change_through_by_its_first_digits_with_a_reason() {
 #[test]
 fn the_file_lets_changes_through_in_plans_and_releases_and_says_who_and_why() {
     let (project, fingerprint) = opened();
-    let text = project.read("gateway.yaml");
-    project.write(
-        "gateway.yaml",
-        format!("{text}acknowledge: reviewed.yaml\n"),
-    );
     project.run(&["plan"]).with(1).says("reviewed.yaml");
     project.write("reviewed.yaml", "");
     let ended = project.run(&["plan"]).with(1);
@@ -125,15 +133,10 @@ fn the_file_lets_changes_through_in_plans_and_releases_and_says_who_and_why() {
 #[test]
 fn what_ended_lets_nothing_through() {
     let (project, fingerprint) = opened();
-    let text = project.read("gateway.yaml");
-    project.write(
-        "gateway.yaml",
-        format!("{text}acknowledge: reviewed.yaml\n"),
-    );
     let until = |day: &str| {
         project.write(
             "reviewed.yaml",
-            format!("- {{fingerprint: \"{fingerprint}\", reason: why, by: ann, until: {day}}}\n"),
+            format!("- {{fingerprint: \"{fingerprint}\", {NAMED}, reason: why, by: ann, until: {day}}}\n"),
         );
     };
     until("2020-01-31");
@@ -151,7 +154,9 @@ fn what_ended_lets_nothing_through() {
     plan(&project, &[], 0);
     // What ended does not hide the line that somebody wrote after it; a number is a reason, too.
     let line = |reason: &str, day: &str| {
-        format!("- {{fingerprint: \"{fingerprint}\", reason: {reason}, by: ann, until: {day}}}\n")
+        format!(
+            "- {{fingerprint: \"{fingerprint}\", {NAMED}, reason: {reason}, by: ann, until: {day}}}\n"
+        )
     };
     project.write(
         "reviewed.yaml",
@@ -169,6 +174,35 @@ fn what_ended_lets_nothing_through() {
 }
 
 #[test]
+fn acknowledgement_of_health_covers_no_heap_dump() {
+    let (project, fingerprint) = opened();
+    // The digits are those of the change, as after a collision; what a reviewer read is another.
+    project.write(
+        "reviewed.yaml",
+        format!("- {{fingerprint: \"{fingerprint}\", kind: security-requirement-removed, operation: orders/health, reason: why, by: ann}}\n"),
+    );
+    let ended = project.run(&["plan", "--format", "json"]).with(1);
+    assert_eq!(
+        ended.json("plan/v1")["acknowledgements"][0]["state"],
+        "mismatched"
+    );
+    assert!(
+        ended.err.contains("reviewed.yaml:1:3: warning")
+            && ended
+                .err
+                .contains("another operation than this acknowledgement says"),
+        "{}",
+        ended.err
+    );
+    project.apply("covered?").with(1);
+    project.write(
+        "reviewed.yaml",
+        format!("- {{fingerprint: \"{fingerprint}\", {NAMED}, reason: why, by: ann}}\n"),
+    );
+    project.run(&["plan"]).with(0);
+}
+
+#[test]
 fn mistakes_in_the_file_have_their_places() {
     let project = Project::bare();
     let text = project.read("gateway.yaml");
@@ -181,31 +215,49 @@ fn mistakes_in_the_file_have_their_places() {
             "- {fingerprint: \"1f0c5b\", reason: why, by: ann}\n",
             "reviewed.yaml:1:17",
         ),
-        ("- {fingerprint: \"1f0c5b7e9a21\", by: ann}\n", "`reason`"),
-        ("- {fingerprint: \"1f0c5b7e9a21\", reason: why}\n", "`by`"),
         (
-            "- {fingerprint: \"1f0c5b7e9a21\", reason: why, by: ann, untill: 2030-01-31}\n",
+            "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, by: ann}\n",
+            "`reason`",
+        ),
+        (
+            "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, reason: why}\n",
+            "`by`",
+        ),
+        (
+            "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, reason: why, by: ann, untill: 2030-01-31}\n",
             "`until`",
         ),
         (
-            "- {fingerprint: \"1f0c5b7e9a21\", reason: why, by: ann, until: soon}\n",
+            "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, reason: why, by: ann, until: soon}\n",
             "reviewed.yaml:1:",
         ),
         ("a: b\n", "reviewed.yaml:1:1"),
         (
-            "- {fingerprint: 123456789012, reason: why, by: ann}\n",
+            "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", operation: b, reason: why, by: ann}\n",
+            "`kind`",
+        ),
+        (
+            "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, reason: why, by: ann}\n",
+            "`operation`",
+        ),
+        (
+            "- {fingerprint: \"1f0c5b7e9a21\", kind: a, operation: b, reason: why, by: ann}\n",
+            "32 hexadecimal digits",
+        ),
+        (
+            "- {fingerprint: 12345678901234567890123456789012, kind: a, operation: b, reason: why, by: ann}\n",
             "reviewed.yaml:1:17",
         ),
         (
-            "- {fingerprint: 133e45678901, reason: why, by: ann}\n",
+            "- {fingerprint: 133e4567890112345678901234567890, kind: a, operation: b, reason: why, by: ann}\n",
             "reviewed.yaml:1:17",
         ),
         (
-            "- {fingerprint: \"1f0c5b7e9a21\", reason: \"\", by: ann}\n",
+            "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, reason: \"\", by: ann}\n",
             "`reason` says nothing",
         ),
         (
-            "- {fingerprint: \"1f0c5b7e9a21\", reason: why, by: \" \"}\n",
+            "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, reason: why, by: \" \"}\n",
             "`by` says nothing",
         ),
     ] {

@@ -177,7 +177,9 @@ fn a_gate_stops_and_an_acknowledgement_lets_go_on() {
 
 #[test]
 fn keys_that_gateways_would_refuse_publish_nothing() {
-    let project = Project::released();
+    let project = Project::new();
+    project.edit("gateway.yaml", "gates: [weaken]\n", "");
+    project.apply("first").with(0);
     project.change("6s");
     let other = Project::new();
     let strange = other.file("keys/release.pem");
@@ -421,7 +423,7 @@ fn the_gates_of_a_plan_are_those_of_its_release_or_it_is_refused() {
     assert_eq!(plan["gates"][1]["name"], "relax");
     with(&|plan| plan["gates"] = json!([]))
         .with(3)
-        .says("without the gates that are on now: relax,weaken");
+        .says("without the gates that are on now: relax,rules,weaken");
     with(&|plan| plan["gates"][1]["tripped"] = false.into())
         .with(3)
         .says("the gate relax does not follow");

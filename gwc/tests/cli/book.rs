@@ -31,7 +31,7 @@ fn commands(page: &str) -> Vec<Vec<String>> {
 
 /// A released shop in Git, on a branch with a change that needs an acknowledgement.
 fn branch() -> Project {
-    let project = Project::released();
+    let project = Project::new();
     project.write(
         ".gitignore",
         "*.pem\n/releases/\n/public/\n/elsewhere/\nplan.json\n",
@@ -42,6 +42,7 @@ fn branch() -> Project {
         format!("{text}acknowledge: reviewed.yaml\n"),
     );
     project.write("reviewed.yaml", "[]\n");
+    project.apply("first").with(0);
     git(project.path(), &["init", "-q", "-b", "main"]);
     commit(&project, "one");
     git(project.path(), &["checkout", "-qb", "open"]);
@@ -72,6 +73,7 @@ fn the_page_on_plans_runs_as_it_is_written() {
         "{}",
         ended.err
     );
+    project.write("reviewed.yaml", "[]\n");
     follow(&project, "plan.md", 3);
 }
 
@@ -114,96 +116,256 @@ fn steps(text: &str) -> Vec<String> {
     steps
 }
 
-/// Runs steps as GitHub does, until one fails: the code, and the comment that was written.
-fn job(project: &Project, steps: &[String]) -> (i32, Option<String>) {
-    let tools = project.file("elsewhere");
-    fs::create_dir_all(&tools).expect("there is room");
-    let gh = tools.join("gh");
-    // In place of GitHub: `gh pr comment NUMBER --body-file FILE …`.
-    let script = "#!/bin/sh\n[ \"$1 $2 $3 $4\" = 'pr comment 7 --body-file' ] && cp \"$5\" elsewhere/posted.md\n";
-    fs::write(&gh, script).expect("there is room");
-    fs::set_permissions(&gh, fs::Permissions::from_mode(0o755)).expect("it may be run");
-    let _ = fs::remove_file(tools.join("posted.md"));
-    let program = Path::new(env!("CARGO_BIN_EXE_gwc"));
-    let folder = program.parent().expect("it has a folder");
-    let path = format!(
-        "{}:{}:{}",
-        tools.display(),
-        folder.display(),
-        std::env::var("PATH").unwrap_or_default()
-    );
-    let output = tools.join("output");
-    fs::write(&output, "").expect("there is room");
-    let mut code = 0;
-    for step in steps {
-        let said = fs::read_to_string(&output).expect("it is there");
-        let said = said.trim().strip_prefix("code=").unwrap_or_default();
-        let ended = run(Command::new("bash")
-            .args(["-e", "-c", step])
-            .current_dir(project.path())
-            .env("PATH", &path)
-            .env("BASE", "main")
-            .env("PULL", "7")
-            .env("CODE", said)
-            .env("GITHUB_OUTPUT", &output));
-        code = ended.code;
-        if code != 0 {
-            break;
+/// The jobs of the workflow, each with its text.
+fn jobs(workflow: &str) -> Vec<(String, String)> {
+    let (_, jobs) = workflow.split_once("\njobs:\n").expect("there are jobs");
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in jobs.lines() {
+        let name = line
+            .strip_prefix("  ")
+            .and_then(|line| line.strip_suffix(':'));
+        match name.filter(|name| !name.starts_with(' ')) {
+            Some(name) => found.push((name.to_owned(), String::new())),
+            None => {
+                if let Some((_, text)) = found.last_mut() {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+            }
         }
     }
-    (code, fs::read_to_string(tools.join("posted.md")).ok())
+    found
 }
 
-/// The steps comment in each case, and end as the gates say.
-fn check_job(steps: &[String]) {
+/// A folder with what a runner has: its tools, its temporary folder, and a stand-in for `gh`.
+struct Runner {
+    folder: tempfile::TempDir,
+}
+
+impl Runner {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("there is room");
+        let gh = folder.path().join("gh");
+        // In place of GitHub: `gh pr comment NUMBER --repo REPOSITORY --body-file - …`.
+        let script = "#!/bin/sh\n[ \"$*\" = 'pr comment 7 --repo o/r --body-file - --edit-last --create-if-none' ] && cat > \"$RUNNER_TEMP/posted.md\"\n";
+        fs::write(&gh, script).expect("there is room");
+        fs::set_permissions(&gh, fs::Permissions::from_mode(0o755)).expect("it may be run");
+        Self { folder }
+    }
+
+    fn file(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs steps as GitHub does, until one fails: the code.
+    fn run(&self, folder: &Path, steps: &[String], environment: &[(&str, &str)]) -> i32 {
+        let program = Path::new(env!("CARGO_BIN_EXE_gwc"));
+        let path = format!(
+            "{}:{}:{}",
+            self.folder.path().display(),
+            program.parent().expect("it has a folder").display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
+        let output = self.file("output");
+        fs::write(&output, "").expect("there is room");
+        for step in steps {
+            let said = fs::read_to_string(&output).expect("it is there");
+            let code = said.lines().find_map(|line| line.strip_prefix("code="));
+            let ended = run(Command::new("bash")
+                .args(["-e", "-o", "pipefail", "-c", step])
+                .current_dir(folder)
+                .env("PATH", &path)
+                .env("RUNNER_TEMP", self.folder.path())
+                .env("GITHUB_PATH", self.file("path"))
+                .env("GITHUB_OUTPUT", &output)
+                .env("GWC_URL", "")
+                .env("GWC_SHA256", "")
+                .env("ENVIRONMENTS", "")
+                .env("CODE", code.unwrap_or_default())
+                .env("GWC_ACTOR", "runner")
+                .envs(environment.iter().copied()));
+            if ended.code != 0 {
+                return ended.code;
+            }
+        }
+        0
+    }
+
+    /// The multi-line output `comment` of the last run.
+    fn comment(&self) -> String {
+        let said = fs::read_to_string(self.file("output")).expect("it is there");
+        let (_, rest) = said.split_once("comment<<").expect("there is a comment");
+        let (end, rest) = rest.split_once('\n').expect("it has lines");
+        let (text, _) = rest.split_once(&format!("\n{end}\n")).expect("it ends");
+        text.to_owned()
+    }
+}
+
+/// The workflow that `gwc init` writes.
+fn workflow() -> String {
+    let folder = tempfile::tempdir().expect("there is room");
+    run(command(folder.path()).args(["init", "shop"])).with(0);
+    let workflow = folder.path().join("shop/.github/workflows/gateway.yaml");
+    fs::read_to_string(workflow).expect("init wrote it")
+}
+
+fn steps_of(workflow: &str, job: &str) -> Vec<String> {
+    let jobs = jobs(workflow);
+    let (_, text) = jobs.iter().find(|(name, _)| name == job).expect("the job");
+    steps(text)
+}
+
+#[test]
+fn workflow_comments_before_its_gates_decide() {
+    let workflow = workflow();
+    let (check, comment) = (steps_of(&workflow, "check"), steps_of(&workflow, "comment"));
     let project = branch();
     git(
         project.path(),
         &["update-ref", "refs/remotes/origin/main", "main"],
     );
-    let (code, comment) = job(&project, steps);
-    assert_eq!(code, 0);
-    let comment = comment.expect("a comment");
-    assert!(comment.contains("### Gateway plan: changes"), "{comment}");
+    let runner = Runner::new();
+    let post = |text: &str| {
+        // The job checks nothing out.
+        let nowhere = tempfile::tempdir().expect("there is room");
+        let environment = [("PULL", "7"), ("REPOSITORY", "o/r"), ("COMMENT", text)];
+        assert_eq!(runner.run(nowhere.path(), &comment, &environment), 0);
+        fs::read_to_string(runner.file("posted.md")).expect("it was posted")
+    };
+    let base = [("BASE", "main")];
+    assert_eq!(runner.run(project.path(), &check, &base), 0);
+    let posted = post(&runner.comment());
+    assert!(posted.contains("### Gateway plan: changes"), "{posted}");
     project.edit(
         "orders.yaml",
         "operationId: listOrders,",
         "operationId: listOrders, security: [], x-gateway: {public: true},",
     );
-    let (code, comment) = job(&project, steps);
-    assert_eq!(code, 1);
-    let comment = comment.expect("the one that trips a gate needs it most");
-    assert!(comment.contains("### Gateway plan: blocked"), "{comment}");
-    let review: serde_json::Value =
-        serde_json::from_str(&project.read("review.json")).expect("the same run wrote it");
-    let by = review["gates"][0]["by"][0].as_str().expect("one");
+    assert_eq!(runner.run(project.path(), &check, &base), 1);
+    let posted = post(&runner.comment());
+    assert!(posted.contains("### Gateway plan: blocked"), "{posted}");
+    // The line of the comment lets it through.
+    let line = posted
+        .lines()
+        .find(|line| line.starts_with("- {fingerprint"));
+    let line = line
+        .expect("a line")
+        .replace("WHY", "why")
+        .replace("WHO", "ann");
+    project.write("reviewed.yaml", format!("{line}\n"));
+    assert_eq!(runner.run(project.path(), &check, &base), 0);
+}
+
+#[test]
+fn workflow_plans_every_environment() {
+    let project = branch();
+    project.write("test.yaml", "defaults: {timeout: 9s}\n");
+    project.write("live.yaml", "defaults: {timeout: 8s}\n");
+    let text = project.read("gateway.yaml");
     project.write(
-        "reviewed.yaml",
-        format!("- {{fingerprint: \"{by}\", reason: why, by: ann}}\n"),
+        "gateway.yaml",
+        format!("{text}environments: {{test: {{patch: test.yaml}}, live: {{patch: live.yaml}}}}\n"),
     );
-    assert_eq!(job(&project, steps).0, 0);
+    commit(&project, "environments");
+    git(
+        project.path(),
+        &["update-ref", "refs/remotes/origin/main", "HEAD"],
+    );
+    project.write("live.yaml", "defaults: {timeout: 7s}\n");
+    let runner = Runner::new();
+    let environment = [("BASE", "main"), ("ENVIRONMENTS", "test live")];
+    let check = steps_of(&workflow(), "check");
+    assert_eq!(runner.run(project.path(), &check, &environment), 0);
+    let comment = runner.comment();
+    assert_eq!(comment.matches("<!-- gwc plan -->").count(), 2, "{comment}");
+    assert_eq!(comment.matches("8s → 7s").count(), 1, "{comment}");
 }
 
 #[test]
-fn the_steps_of_a_pull_request_comment_always_and_then_decide() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/ci.md");
-    let page = fs::read_to_string(page).expect("the page is there");
-    let (_, rest) = page.split_once("<!-- steps -->\n```yaml\n").expect("steps");
-    let steps = steps(rest.split("```").next().expect("they end"));
-    assert_eq!(steps.len(), 3, "{steps:?}");
-    check_job(&steps);
+fn workflow_releases_main() {
+    let project = Project::new();
+    let runner = Runner::new();
+    let store = runner.file("store");
+    let key = project.read("keys/release.pem");
+    let environment = [
+        ("STORE", store.to_str().expect("a name")),
+        ("GWC_KEY", key.as_str()),
+        ("GITHUB_SHA", "abc"),
+    ];
+    let apply = steps_of(&workflow(), "apply");
+    assert_eq!(runner.run(project.path(), &apply, &environment), 0);
+    project
+        .run(&["history", "--store", environment[0].1])
+        .with(0)
+        .says("merged abc");
 }
 
 #[test]
-fn the_workflow_that_init_writes_does_the_same() {
-    let folder = tempfile::tempdir().expect("there is room");
-    run(command(folder.path()).args(["init", "shop"])).with(0);
-    let workflow = folder.path().join("shop/.github/workflows/gateway.yaml");
-    let workflow = fs::read_to_string(workflow).expect("init wrote it");
-    assert!(workflow.contains("fetch-depth: 0"), "{workflow}");
-    let steps = steps(&workflow);
-    assert_eq!(steps[..2], ["gwc lint", "gwc build"]);
-    check_job(&steps);
+fn workflow_trusts_no_pull_request() {
+    let workflow = workflow();
+    for line in workflow.lines().filter(|line| line.contains("uses:")) {
+        let (_, pin) = line.split_once('@').expect("a version");
+        let hash = pin.split(' ').next().unwrap_or_default();
+        assert!(
+            hash.len() == 40 && hash.bytes().all(|b| b.is_ascii_hexdigit()),
+            "{line}"
+        );
+    }
+    let jobs = jobs(&workflow);
+    let names: Vec<&str> = jobs.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["check", "comment", "apply"]);
+    for (name, text) in &jobs {
+        let checkouts = text.matches("actions/checkout@").count();
+        assert_eq!(
+            text.matches("persist-credentials: false").count(),
+            checkouts
+        );
+        // Who may write reads nothing of the pull request, and who reads it may write nothing.
+        assert_eq!(text.contains(": write"), name == "comment", "{name}");
+        assert_eq!(checkouts > 0, name != "comment", "{name}");
+        assert_eq!(text.contains("secrets."), name == "apply", "{name}");
+        assert_eq!(
+            text.contains("github.event_name == 'push'"),
+            name == "apply"
+        );
+        assert_eq!(text.contains("name: Get gwc"), name != "comment", "{name}");
+        // Texts of a pull request reach a shell in variables only.
+        for step in steps(text) {
+            assert!(!step.contains("${{"), "{step}");
+            assert!(!step.contains("> comment.md"), "{step}");
+        }
+    }
+    assert!(workflow.contains("\npermissions: {}\n"), "{workflow}");
+}
+
+#[test]
+fn workflow_gets_the_gwc_that_it_names() {
+    let steps = steps_of(&workflow(), "check");
+    let get = &steps[..1];
+    let runner = Runner::new();
+    let program = runner.file("program");
+    fs::write(&program, "#!/bin/sh\necho it\n").expect("there is room");
+    let curl = runner.file("curl");
+    // In place of the network: the file stands before the URL.
+    let script = format!("#!/bin/sh\ncp '{}' \"$8\"\n", program.display());
+    fs::write(&curl, script).expect("there is room");
+    fs::set_permissions(&curl, fs::Permissions::from_mode(0o755)).expect("it may be run");
+    let sha256 = bundle::digest::Digest::of(&fs::read(&program).expect("it is there")).hex();
+    let nowhere = tempfile::tempdir().expect("there is room");
+    let get = |sha256: &str| {
+        let environment = [
+            ("GWC_URL", "https://example.org/gwc"),
+            ("GWC_SHA256", sha256),
+        ];
+        runner.run(nowhere.path(), get, &environment)
+    };
+    assert_eq!(get(&sha256), 0);
+    assert!(
+        fs::read_to_string(runner.file("path"))
+            .expect("it is there")
+            .contains("/bin")
+    );
+    assert_ne!(get(&"0".repeat(64)), 0);
 }
 
 fn follow(project: &Project, page: &str, count: usize) {

@@ -175,7 +175,13 @@ const MENDED: &[(&str, &str, &str, &str)] = &[
         "ignored-sibling",
         "3.0.3",
         "paths: {}\ncomponents: {schemas: {A: {type: string}, B: {$ref: '#/components/schemas/A', nullable: true}}} # end\n",
-        "paths: {}\ncomponents: {schemas: {A: {type: string}, B: {$ref: '#/components/schemas/A'}}} # end\n",
+        "paths: {}\ncomponents: {schemas: {A: {type: string}, B: {allOf: [{$ref: '#/components/schemas/A'}], nullable: true}}} # end\n",
+    ),
+    (
+        "ignored-sibling",
+        "3.0.3",
+        "paths: {}\ncomponents:\n  schemas:\n    A: {type: string}\n    B:\n      description: kept # too\n      $ref: '#/components/schemas/A' # the one\n      nullable: true\n",
+        "paths: {}\ncomponents:\n  schemas:\n    A: {type: string}\n    B:\n      description: kept # too\n      allOf: [{$ref: '#/components/schemas/A'}] # the one\n      nullable: true\n",
     ),
     (
         "duplicate-enum-value",

@@ -102,3 +102,117 @@ fn nothing_is_overwritten_and_nothing_is_half_done() {
     in_folder(folder.path(), &["init", "other", "--name", "A B"]).with(64);
     assert!(!folder.path().join("other").exists());
 }
+
+/// A document with every kind of fault that a new project settles.
+const FAULTY: &str = "openapi: 3.0.3
+info: {title: t, version: \"1\"}
+paths:
+  /a:
+    get:
+      operationId: list
+      responses:
+        '200':
+          description: d
+          content:
+            application/json:
+              schema: {type: object, properties: {\"it's\": {$ref: '#/components/schemas/None'}, p: {type: string, pattern: '['}}}
+              examples: {one: {$ref: '#/components/examples/None'}}
+  /b:
+    get: {operationId: list, responses: {'200': {description: d}}}
+  /c:
+    get:
+      operationId: other
+      parameters: [{$ref: '#/components/parameters/One'}, {$ref: '#/components/parameters/Two'}, {name: q, in: query, schema: {type: string}}]
+      responses: {'200': {description: d}}
+";
+
+#[test]
+fn init_from_a_faulty_document_ends_clean() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("api.yaml"), FAULTY).unwrap();
+    in_folder(folder.path(), &["init", "shop", "--from", "api.yaml"])
+        .with(0)
+        .says("is ready")
+        .says("parts taken out by the overlay");
+    let project = folder.path().join("shop");
+    in_folder(&project, &["lint"]).with(0);
+    in_folder(&project, &["build"]).with(0);
+    let read = |file: &str| fs::read_to_string(project.join(file)).unwrap();
+    assert_eq!(read("apis/api.yaml"), FAULTY);
+    assert!(
+        read("gateway.yaml").contains("malformed-pattern: warn"),
+        "{}",
+        read("gateway.yaml")
+    );
+    let overlay = read("apis/api.gw.yaml");
+    assert_eq!(overlay.matches("remove: true").count(), 5, "{overlay}");
+    // What is sound stays.
+    let ended = in_folder(&project, &["route", "GET", "/c?q=1"]).with(0);
+    assert!(ended.out.contains("other"), "{}", ended.out);
+}
+
+#[test]
+fn init_says_what_is_left_to_decide() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "openapi: 3.0.3
+info: {title: t, version: \"1\"}
+paths:
+  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {'200': {description: d}}}}
+  /a/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {'200': {description: d}}}}
+  /b: {get: {security: [{none: []}], responses: {'200': {description: d}}}}
+";
+    fs::write(folder.path().join("api.yaml"), text).unwrap();
+    let ended = in_folder(folder.path(), &["init", "shop", "--from", "api.yaml"]).with(1);
+    assert!(!ended.out.contains("is ready"), "{}", ended.out);
+    assert!(
+        ended.out.contains("cannot be built yet. Decide:"),
+        "{}",
+        ended.out
+    );
+    let (_, decide) = ended.out.split_once("Decide:\n").unwrap();
+    let decide: Vec<&str> = decide
+        .lines()
+        .take_while(|line| line.starts_with("  "))
+        .collect();
+    assert!(!decide.is_empty() && decide.len() <= 10, "{}", ended.out);
+    assert!(
+        decide.iter().all(|line| line.contains("apis/api.yaml:")),
+        "{}",
+        ended.out
+    );
+}
+
+#[test]
+fn init_copies_references_above_the_document() {
+    let folder = tempfile::tempdir().unwrap();
+    crate::git::git(folder.path(), &["init", "-q", "-b", "main"]);
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir_all(at("specs/shop/v1")).unwrap();
+    fs::create_dir_all(at("specs/common")).unwrap();
+    fs::write(at("specs/common/id.yaml"), "type: string\nmaxLength: 9\n").unwrap();
+    let text = "openapi: 3.0.3
+info: {title: t, version: \"1\"}
+paths:
+  /a: {get: {operationId: a, parameters: [{name: q, in: query, schema: {$ref: ../../common/id.yaml}}], responses: {'200': {description: d}}}}
+";
+    fs::write(at("specs/shop/v1/api.yaml"), text).unwrap();
+    in_folder(folder.path(), &["lint", "specs/shop/v1/api.yaml"]).with(0);
+    in_folder(&at("specs/shop/v1"), &["lint", "api.yaml"]).with(0);
+    in_folder(
+        folder.path(),
+        &["init", "new", "--from", "specs/shop/v1/api.yaml"],
+    )
+    .with(0)
+    .says("is ready");
+    assert!(at("new/apis/common/id.yaml").is_file());
+    in_folder(&at("new"), &["build"]).with(0);
+    // Above the repository nothing is read.
+    fs::write(
+        at("specs/shop/v1/api.yaml"),
+        text.replace("../../common", "../../../../common"),
+    )
+    .unwrap();
+    in_folder(folder.path(), &["lint", "specs/shop/v1/api.yaml"])
+        .with(1)
+        .says("outside-project");
+}

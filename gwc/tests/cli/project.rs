@@ -109,6 +109,13 @@ pub(crate) struct Project {
 }
 
 impl Project {
+    /// An empty folder.
+    pub(crate) fn empty() -> Self {
+        Self {
+            folder: tempfile::tempdir().expect("there is room"),
+        }
+    }
+
     /// The shop, without keys.
     pub(crate) fn bare() -> Self {
         let folder = tempfile::tempdir().expect("there is room");
@@ -200,6 +207,19 @@ impl Project {
                 (record["serial"].as_u64().expect("a number"), bundle)
             })
             .collect()
+    }
+}
+
+/// Copies a file, or a folder with everything below it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    if !from.is_dir() {
+        fs::copy(from, to).expect("the file can be copied");
+        return;
+    }
+    fs::create_dir_all(to).expect("there is room");
+    for entry in fs::read_dir(from).expect("the folder can be read") {
+        let entry = entry.expect("the folder can be read");
+        copy(&entry.path(), &to.join(entry.file_name()));
     }
 }
 

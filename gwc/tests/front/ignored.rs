@@ -155,7 +155,7 @@ paths:
 const REST: [(&str, &str); 5] = [
     (
         "reviewed.yaml",
-        "- {fingerprint: \"1f0c5b7e9a21\", reason: it is meant, by: ann, until: 2031-06-30}\n",
+        "- {fingerprint: \"1f0c5b7e9a210c44d0f6a1b2c3d4e5f6\", kind: a, operation: b, reason: it is meant, by: ann, until: 2031-06-30}\n",
     ),
     (
         "a.gw.yaml",

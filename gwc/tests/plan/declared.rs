@@ -125,8 +125,8 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
         r#"policies: [waf], auth"#,
         r#"auth"#,
         &[
-            "security weaken required-policy-dropped required policies waf",
             "security weaken guard-removed threat: a/list+a/make+a/status",
+            "rules weaken required-policy-dropped required policies waf",
             "policy changed policies-changed policies: a/list",
             "policy changed policies-changed policies: a/make",
             "policy changed policies-changed policies: a/status",
@@ -135,12 +135,12 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
     (
         r#"auth: [idp, keys, other]"#,
         r#"auth: [idp, other]"#,
-        &["security strengthen required-auth-dropped required auth keys"],
+        &["rules strengthen required-auth-dropped required auth keys"],
     ),
     (
         r#"allow_public: ["a/status"]"#,
         r#"allow_public: ["a/*"]"#,
-        &["security weaken allow-public-changed required allow_public"],
+        &["rules weaken allow-public-changed required allow_public"],
     ),
     (
         r#"origins: ["https://app.example"]"#,

@@ -1,6 +1,6 @@
 //! What was reviewed covers exactly what it showed.
 
-use gwc::plan::{Plan, Review};
+use gwc::plan::{Change, Plan, Review};
 
 use crate::edits::LIST;
 use crate::{DOCUMENT, GATEWAY, edit, plan};
@@ -90,8 +90,42 @@ fn what_was_reviewed_one_by_one_is_released_together() {
                 ..Default::default()
             });
         let gates = vec!["weaken".to_owned()];
-        Review::new(&release, gates, None, acks.collect(), 0).expect("whole fingerprints")
+        Review::new(&release, gates, None, acks.collect(), 0)
     };
     assert!(review(&given).tripped(&release).is_empty());
+    // Each of them names its own operation.
+    let one = |change: &Change| (change.fingerprint.clone(), change.about());
+    let mut written: Vec<(String, String)> = Vec::new();
+    for (old, new) in [(DOCUMENT, &first), (&first, &second)] {
+        let plan = plan((GATEWAY, old), (GATEWAY, new));
+        written.extend(
+            plan.changes
+                .iter()
+                .filter(|change| change.id == id)
+                .map(one),
+        );
+    }
+    let held = |written: &[(String, String)]| {
+        let acks =
+            written.iter().map(
+                |(fingerprint, operation)| gwc::acknowledge::Acknowledgement {
+                    fingerprint: fingerprint.clone(),
+                    kind: Some(id.into()),
+                    operation: Some(operation.clone()),
+                    ..Default::default()
+                },
+            );
+        let gates = vec!["weaken".to_owned()];
+        Review::new(&release, gates, None, acks.collect(), 0)
+            .tripped(&release)
+            .len()
+    };
+    assert_eq!(held(&written), 0);
+    written.reverse();
+    let swapped = [
+        (written[0].0.clone(), written[1].1.clone()),
+        (written[1].0.clone(), written[0].1.clone()),
+    ];
+    assert_eq!(held(&swapped), 1);
     assert_eq!(review(&given[..1]).tripped(&release).len(), 1, "half of it");
 }

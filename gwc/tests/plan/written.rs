@@ -59,7 +59,7 @@ fn made(changes: Vec<Change>) -> Plan {
 
 fn review(plan: &Plan, gates: &[&str], given: Vec<Acknowledgement>) -> Review {
     let gates = gates.iter().map(|gate| (*gate).to_owned()).collect();
-    Review::new(plan, gates, Some("reviewed.yaml".into()), given, 1_000).expect("no digits of two")
+    Review::new(plan, gates, Some("reviewed.yaml".into()), given, 1_000)
 }
 
 /// Every format of a plan.
@@ -161,7 +161,6 @@ fn every_format_of_a_small_plan_is_as_kept() {
     let mut plan = made(vec![opened, exposed, slower]);
     plan.missing.push("source");
     let accepted = Acknowledgement {
-        fingerprint: plan.changes[1].fingerprint.clone(),
         reason: Some("it is meant".into()),
         by: Some("ann".into()),
         until: Some((2_000, "2030-01-31".into())),
@@ -170,9 +169,10 @@ fn every_format_of_a_small_plan_is_as_kept() {
             line: 7,
             column: 3,
         }),
+        ..entry(&plan.changes[1])
     };
     let idle = Acknowledgement {
-        fingerprint: "000000000000".into(),
+        fingerprint: "0".repeat(32),
         ..accepted.clone()
     };
     let review = review(&plan, &["weaken", "expose", "move"], vec![accepted, idle]);
@@ -357,29 +357,64 @@ fn wide_names_and_long_values_stay_below_the_limit() {
     }
 }
 
+/// An acknowledgement of a line as the file has it.
+fn entry(change: &Change) -> Acknowledgement {
+    Acknowledgement {
+        fingerprint: change.fingerprint.clone(),
+        kind: Some(change.id.to_owned()),
+        operation: Some(change.about()),
+        ..Acknowledgement::default()
+    }
+}
+
 #[test]
-fn digits_name_one_change_or_none() {
-    let changes: Vec<Change> = (0..64)
+fn acknowledgement_with_equal_first_digits_is_unused() {
+    let changes: Vec<Change> = (0..2)
         .map(|index| change(Class::Weaken, Section::Security, &format!("o{index}")))
         .collect();
-    let mut twins = vec![changes[0].clone(), changes[1].clone()];
-    twins[0].fingerprint = "abcdef000001".into();
-    twins[1].fingerprint = "abcdef000002".into();
+    let digits = |last: char| format!("{}{last}", "ab".repeat(16).split_at(31).0);
+    let mut twins = changes;
+    twins[0].fingerprint = digits('1');
+    twins[1].fingerprint = digits('2');
     let plan = made(twins);
-    let ack = |digits: &str| Acknowledgement {
-        fingerprint: digits.into(),
-        ..Acknowledgement::default()
+    let held = |fingerprint: String| {
+        let ack = Acknowledgement {
+            fingerprint,
+            ..Acknowledgement::default()
+        };
+        review(&plan, &["weaken"], vec![ack])
     };
-    let held =
-        |digits: &str| Review::new(&plan, vec!["weaken".into()], None, vec![ack(digits)], 1_000);
-    let ambiguous = held("abcdef").expect_err("two begin so");
-    assert_eq!(ambiguous.fingerprints, ["abcdef000001", "abcdef000002"]);
-    let one = held("abcdef000002").expect("one");
+    let one = held(digits('2'));
     assert_eq!(one.given[0].1, State::Used);
-    assert_eq!(one.stopping(&plan), ["abcdef000001"]);
-    let none = held("abcdef1").expect("none");
-    assert_eq!(none.given[0].1, State::Unused);
-    assert_eq!(none.stopping(&plan).len(), 2);
+    assert_eq!(one.stopping(&plan), [digits('1')]);
+    for other in [digits('3'), digits('1')[..12].to_owned()] {
+        let none = held(other);
+        assert_eq!(none.given[0].1, State::Unused);
+        assert_eq!(none.stopping(&plan).len(), 2);
+    }
+}
+
+#[test]
+fn acknowledgement_of_another_kind_is_mismatched() {
+    let plan = made(vec![change(Class::Weaken, Section::Security, "health")]);
+    let right = entry(&plan.changes[0]);
+    assert_eq!(right.fingerprint.len(), 32);
+    let held = |ack: Acknowledgement| review(&plan, &["weaken"], vec![ack]);
+    assert_eq!(held(right.clone()).given[0].1, State::Used);
+    for wrong in [
+        Acknowledgement {
+            kind: Some("operation-exposed".into()),
+            ..right.clone()
+        },
+        Acknowledgement {
+            operation: Some("shop/heapDump".into()),
+            ..right
+        },
+    ] {
+        let held = held(wrong);
+        assert_eq!(held.given[0].1, State::Mismatched);
+        assert_eq!(held.stopping(&plan).len(), 1);
+    }
 }
 
 #[test]
@@ -391,6 +426,7 @@ fn each_gate_trips_on_its_classes_and_on_no_other() {
         ("relax", &["relax"]),
         ("remove", &["removed"]),
         ("move", &["moved"]),
+        ("rules", &["rules"]),
     ];
     assert_eq!(gwc::plan::review::GATES, expected.map(|(gate, _)| gate));
     for (gate, classes) in expected {

@@ -7,7 +7,7 @@ use crate::exit::Failure;
 use crate::lint::find::{self, find};
 
 /// Reads the levels that the command line sets.
-pub(super) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
+pub(in crate::cli) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
     let parse = |text: &String| {
         let (name, level) = text
             .split_once('=')

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use diag::{Diagnostic, Level, Sink};
 
 use super::limits::LimitOptions;
-use super::replace::replace;
+use super::replace;
 use super::say::{self, Context};
 use crate::compile::{self, Compiled, Input};
 use crate::exit::{Exit, Failure};
@@ -19,8 +19,8 @@ use crate::output::{Format, Joins, Report, printable_lines};
 use crate::project::files::Texts;
 
 mod fix;
-mod levels;
-mod outputs;
+pub(super) mod levels;
+pub(super) mod outputs;
 
 use outputs::FormatParser;
 
@@ -150,7 +150,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         }
         for output in &outputs {
             let text = (output.format.render)(&report, Look::default());
-            replace(&output.file, text.as_bytes())
+            replace::output(&output.file, text.as_bytes())
                 .map_err(|error| Failure::new(Exit::INPUT, "output", format!("{error:#}")))?;
         }
         let ended = match (compiled.unreadable, report.blocked()) {
@@ -226,7 +226,7 @@ fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Res
     if let Some(file) = &args.write_baseline {
         outputs::spare_others(file)?;
         let text = baseline::written(&compiled.files, &compiled.findings);
-        replace(file, text.as_bytes())
+        replace::replace(file, text.as_bytes())
             .map_err(|error| Failure::new(Exit::INPUT, "baseline", format!("{error:#}")))?;
         let (hard, soft): (Vec<&Diagnostic>, Vec<&Diagnostic>) = compiled
             .findings

@@ -47,7 +47,7 @@ pub(super) fn outputs(texts: &[String]) -> anyhow::Result<Vec<Output>> {
 }
 
 /// Refuses to write to a file that this run read: a slip would replace the source by a report.
-pub(super) fn spare_sources(
+pub(in crate::cli) fn spare_sources(
     option: &str,
     file: &Path,
     input: &Input,

@@ -32,6 +32,7 @@ mod ignored_encoding;
 mod ignored_header_parameter;
 mod ignored_scheme_field;
 mod incomplete_security_scheme;
+pub(crate) mod invisible_character;
 mod keyword_of_older_draft;
 mod keyword_of_other_type;
 mod limit_of_other_version;
@@ -423,6 +424,10 @@ pub const RULES: &[Rule] = &[
     Rule {
         lint: &value_of_other_format::LINT,
         check: Check::Objects(&[&SCHEMA], value_of_other_format::check),
+    },
+    Rule {
+        lint: &invisible_character::LINT,
+        check: Check::Spec(invisible_character::check),
     },
 ];
 

@@ -65,7 +65,11 @@ fn push(found: Vec<Found>, plan: &mut Plan) {
             new,
         } = one;
         let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
-        let mut change = Change::new(Section::Security, class, id, subject, told(old), told(new));
+        let section = match is_of_documents(id) {
+            true => Section::Rules,
+            false => Section::Security,
+        };
+        let mut change = Change::new(section, class, id, subject, told(old), told(new));
         change.why_none = Some(match is_of_documents(id) {
             true => "it says what documents may say, and no request shows that",
             false => UNSHOWN,

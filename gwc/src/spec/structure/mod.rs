@@ -210,20 +210,20 @@ impl<'a> Walk<'_, 'a> {
         match object {
             Some(object) if object.bit == PATH_ITEM.bit => {
                 self.mark(node, object);
-                self.siblings(node, &IGNORED_PATH_ITEM);
+                self.siblings(node, &IGNORED_PATH_ITEM, false);
             }
             Some(object) if object.bit == SCHEMA.bit && self.version >= Version::V31 => {
                 self.object(node, object, at);
             }
             Some(object) if object.reference == Reference::Allowed => {
                 self.mark(node, object);
-                self.siblings(node, &IGNORED_SIBLING);
+                self.siblings(node, &IGNORED_SIBLING, object.bit == SCHEMA.bit);
             }
             Some(_) | None => {
                 if let Some(object) = object {
                     self.mark(node, object);
                 }
-                self.siblings(node, &IGNORED_SIBLING);
+                self.siblings(node, &IGNORED_SIBLING, false);
                 self.unusual.push(text.span());
             }
         }
@@ -232,7 +232,7 @@ impl<'a> Walk<'_, 'a> {
 
     /// What stands beside a reference. A path item's operations would be lost with it, so there
     /// it is an error.
-    fn siblings(&mut self, node: NodeRef<'a>, lint: &'static Lint) {
+    fn siblings(&mut self, node: NodeRef<'a>, lint: &'static Lint, is_schema: bool) {
         let lost = std::ptr::eq(lint, &raw const IGNORED_PATH_ITEM);
         for (entry, _) in node.entries() {
             if &*entry.key == "x-gateway" {
@@ -258,11 +258,14 @@ impl<'a> Walk<'_, 'a> {
                 entry.key_span,
                 format!("`{}` beside `$ref` is ignored", entry.key.escape_debug()),
             )
-            .help("remove it, or change what the reference leads to");
-            // A path item's operations are not thrown away unseen.
-            let gone = edit::entry_removed(self.resolver.files(), node, &entry.key);
-            self.sink.push(match gone.filter(|_| !lost) {
-                Some(gone) => finding.fix(gone, ""),
+            .help(match is_schema {
+                true => "wrap the reference: `allOf: [{$ref: …}]`",
+                false => "remove it, or change what the reference leads to",
+            });
+            // What was written is kept: a schema can say both, and elsewhere a person decides.
+            let wrapped = edit::reference_wrapped(self.resolver.files(), node);
+            self.sink.push(match wrapped.filter(|_| is_schema) {
+                Some((at, text)) => finding.fix(at, text),
                 None => finding,
             });
         }

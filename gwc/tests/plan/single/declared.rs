@@ -112,7 +112,7 @@ pub(super) const KINDS: &[Kind] = &[
         case.both(|project| project.gateway["policies"]["waf"] = waf.clone());
         case.old.gateway["required"] = json!({"policies": ["waf"]});
         let all = case.old.operations();
-        case.expect("security weaken required-policy-dropped required policies waf");
+        case.expect("rules weaken required-policy-dropped required policies waf");
         case.expect_of("security weaken guard-removed threat", &all);
         case.expect_of("policy changed policies-changed policies", &all);
         Some(())
@@ -122,19 +122,19 @@ pub(super) const KINDS: &[Kind] = &[
         case.both(|project| project.gateway["policies"]["waf"] = waf.clone());
         case.new.gateway["required"] = json!({"policies": ["waf"]});
         let all = case.old.operations();
-        case.expect("security strengthen required-policy-added required policies waf");
+        case.expect("rules strengthen required-policy-added required policies waf");
         case.expect_of("security strengthen guard-added threat", &all);
         case.expect_of("policy changed policies-changed policies", &all);
         Some(())
     }),
     ("a required verifier is dropped", |case| {
         required_auth(case, &["keys", "staff", "idp"], &["keys", "staff"]);
-        case.expect("security strengthen required-auth-dropped required auth idp");
+        case.expect("rules strengthen required-auth-dropped required auth idp");
         Some(())
     }),
     ("a required verifier is added", |case| {
         required_auth(case, &["keys", "staff"], &["keys", "staff", "idp"]);
-        case.expect("security weaken required-auth-added required auth idp");
+        case.expect("rules weaken required-auth-added required auth idp");
         Some(())
     }),
     ("no verifier is required any more", |case| {
@@ -143,7 +143,7 @@ pub(super) const KINDS: &[Kind] = &[
             case.both(|project| project.ask(operation, json!([{"key": []}])));
         }
         required_auth(case, &["keys"], &[]);
-        case.expect("security weaken required-auth-dropped required auth keys");
+        case.expect("rules weaken required-auth-dropped required auth keys");
         Some(())
     }),
     ("more may be public", |case| {
@@ -495,7 +495,7 @@ fn public(case: &mut Case, class: &str, old: &[&str], new: &[&str]) -> Option<()
     case.old.gateway["required"] = json!({"allow_public": old});
     case.new.gateway["required"] = json!({"allow_public": new});
     case.expect(&format!(
-        "security {class} allow-public-changed required allow_public"
+        "rules {class} allow-public-changed required allow_public"
     ));
     Some(())
 }

@@ -11,13 +11,17 @@
 //! | `s-<64 hex>` | any other manifest: build statements, sources, records that lost a race |
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::manifest::BUNDLE;
 use crate::oci::{ImageManifest, MANIFEST};
+use crate::refused::Refused;
 use crate::store::Chain;
+
+use super::files::read_limited;
 
 /// Media type of `index.json`.
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -79,6 +83,53 @@ impl Index {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("strings and numbers always have a JSON form")
+    }
+}
+
+/// Largest `index.json` that is looked at, in bytes.
+const INDEX_BYTES_MAX: u64 = 256 << 20;
+
+/// Refuses a layout whose index names manifests that no gwc wrote: the index is written anew with
+/// every release, so that images of others would lose their names. A damaged index names nothing.
+pub(super) fn check_own(root: &Path) -> Result<(), Refused> {
+    #[derive(Deserialize)]
+    struct Known {
+        manifests: Vec<Named>,
+    }
+    #[derive(Deserialize)]
+    struct Named {
+        #[serde(default)]
+        annotations: BTreeMap<String, String>,
+    }
+    let Some(text) = read_limited(&root.join("index.json"), INDEX_BYTES_MAX)? else {
+        return Ok(());
+    };
+    let Ok(known) = serde_json::from_slice::<Known>(&text) else {
+        return Ok(());
+    };
+    let is_own = |one: &Named| {
+        let name = one.annotations.get("org.opencontainers.image.ref.name");
+        name.is_some_and(|name| is_name(name))
+    };
+    if known.manifests.iter().all(is_own) {
+        return Ok(());
+    }
+    Err(Refused::NotABundle {
+        what: "store: its index.json names images of others",
+    })
+}
+
+/// Whether a text is one of [`names`].
+fn is_name(name: &str) -> bool {
+    let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_serial = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    match name.split_once('-') {
+        Some(("b" | "s", hex)) => is_hex(hex),
+        Some(("rev", serial)) => is_serial(serial),
+        Some(("ch", link)) => link
+            .rsplit_once('-')
+            .is_some_and(|(channel, serial)| !channel.is_empty() && is_serial(serial)),
+        Some(_) | None => false,
     }
 }
 

@@ -72,8 +72,10 @@ impl Folder {
     pub fn create_beside(root: &Path, own: &[&str]) -> Result<Self, Refused> {
         let folder = Self::at(root);
         let layout = root.join("oci-layout");
+        check_links(root)?;
         if layout.exists() {
             let opened = Self::open(root)?;
+            index::check_own(root)?;
             make_below(root, &opened.blobs())?;
             return Ok(opened);
         }
@@ -388,6 +390,28 @@ impl Store for Folder {
             about.is_some_and(|about| about.digest == *subject)
         });
         Ok(manifests.into_keys().collect())
+    }
+}
+
+/// Refuses a folder with symbolic links where files are written: what stands behind them is another's.
+fn check_links(root: &Path) -> Result<(), Refused> {
+    const WRITTEN: [&str; 7] = [
+        "oci-layout",
+        "index.json",
+        "store.lock",
+        "blobs",
+        "blobs/sha256",
+        "channels",
+        "revocations",
+    ];
+    let channels = fs::read_dir(root.join("channels")).into_iter().flatten();
+    let channels = channels.flatten().map(|entry| entry.path());
+    let mut paths = WRITTEN.iter().map(|name| root.join(name)).chain(channels);
+    match paths.any(|path| path.is_symlink()) {
+        true => Err(Refused::NotABundle {
+            what: "store: a symbolic link stands in the folder",
+        }),
+        false => Ok(()),
     }
 }
 

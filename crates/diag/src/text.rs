@@ -1,0 +1,65 @@
+//! Characters that a reader of a text does not see.
+
+/// Whether a character is invisible, or changes how its neighbours are shown: controls but line
+/// feed and tab, format characters (zero width, writing direction, soft hyphen, tags) and fillers.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\0'..='\u{8}'
+            | '\u{b}'..='\u{1f}'
+            | '\u{7f}'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{34f}'
+            | '\u{600}'..='\u{605}'
+            | '\u{61c}'
+            | '\u{6dd}'
+            | '\u{70f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{110bd}'
+            | '\u{13430}'..='\u{1343f}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_without_a_picture_are_invisible() {
+        for c in [
+            '\u{200b}',
+            '\u{ad}',
+            '\u{61c}',
+            '\u{2060}',
+            '\u{202e}',
+            '\u{2066}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{feff}',
+            '\u{200d}',
+            '\u{e0041}',
+            '\u{7f}',
+            '\0',
+        ] {
+            assert!(is_invisible(c), "{c:?}");
+        }
+        for c in [
+            'a', ' ', '\n', '\t', 'é', '日', '\u{301}', '😀', '\u{fffd}', '\u{a0}',
+        ] {
+            assert!(!is_invisible(c), "{c:?}");
+        }
+    }
+}

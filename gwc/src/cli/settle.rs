@@ -1,0 +1,233 @@
+//! What `gwc init --from` decides about a document with faults, so that the new project can be built:
+//! levels of rules for gateway.yaml, and overlay actions that take broken parts out.
+//!
+//! The document stays as its authors wrote it. What only a person can decide is left open and said.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diag::{Diagnostic, Level, NodeRef, Span};
+
+use crate::compile::{self, Compiled};
+use crate::output::printable;
+
+/// Most lines about what is left to decide.
+const OPEN_MAX: usize = 10;
+
+/// What was decided.
+#[derive(Debug, Default)]
+pub(super) struct Settled {
+    /// Rules that are made warnings, with the number of their findings.
+    levels: BTreeMap<&'static str, usize>,
+    actions: Vec<Action>,
+    /// Targets of the actions.
+    targets: BTreeSet<String>,
+}
+
+/// An overlay action that takes a part out.
+#[derive(Debug)]
+struct Action {
+    /// JSONPath (RFC 9535).
+    target: String,
+    /// Why.
+    because: String,
+}
+
+/// A part of a document that an overlay can take out.
+struct Part {
+    /// JSONPath.
+    target: String,
+    /// The list that the part is an item of, and its place there; an empty path for others.
+    list: String,
+    index: usize,
+}
+
+/// A step from a node to one inside it.
+#[derive(Clone, Copy)]
+enum Step<'t> {
+    Key(&'t str),
+    Index(usize),
+}
+
+impl Settled {
+    /// Decides about the errors of a compiled project; whether anything new was decided.
+    pub(super) fn take(&mut self, compiled: &Compiled) -> bool {
+        let mut decided = false;
+        let mut parts = Vec::new();
+        for finding in compiled.findings.iter().filter(is_error) {
+            if compile::is_hard(finding.lint) {
+                parts.extend(part(compiled, finding).map(|part| (part, finding)));
+            } else {
+                *self.levels.entry(finding.lint.name).or_default() += 1;
+                decided = true;
+            }
+        }
+        // Taking an item out moves those behind it: the last of a list goes first.
+        parts.sort_by(|(a, _), (b, _)| a.list.cmp(&b.list).then(b.index.cmp(&a.index)));
+        for (part, finding) in parts {
+            if self.targets.insert(part.target.clone()) {
+                self.actions.push(Action {
+                    target: part.target,
+                    because: printable(&finding.message),
+                });
+                decided = true;
+            }
+        }
+        decided
+    }
+
+    /// The levels, as the end of gateway.yaml.
+    pub(super) fn lint(&self) -> String {
+        if self.levels.is_empty() {
+            return String::new();
+        }
+        let mut text = String::from(
+            "# Faults of the document when this project was made; `gwc explain NAME` tells more. Remove a line\n# once the document is mended.\nlint:\n",
+        );
+        for (name, count) in &self.levels {
+            text.push_str(&format!("  {name}: warn # {count} at first\n"));
+        }
+        text
+    }
+
+    /// The actions, as the end of the overlay.
+    pub(super) fn actions(&self) -> String {
+        let actions = self.actions.iter().map(|action| {
+            let target = serde_json::Value::from(action.target.as_str());
+            format!(
+                "  # {}\n  - target: {target}\n    remove: true\n",
+                action.because
+            )
+        });
+        actions.collect()
+    }
+
+    /// Whether nothing had to be decided.
+    pub(super) fn is_empty(&self) -> bool {
+        self.levels.is_empty() && self.actions.is_empty()
+    }
+
+    /// What was decided, in one sentence.
+    pub(super) fn summary(&self) -> String {
+        format!(
+            "{} of the document were settled: rules made warnings ({}), parts taken out by the overlay ({})",
+            match self.levels.len() + self.actions.len() {
+                1 => "1 kind of fault".to_owned(),
+                count => format!("{count} kinds of faults"),
+            },
+            self.levels.len(),
+            self.actions.len()
+        )
+    }
+}
+
+/// What is left to decide, one line for each rule.
+pub(super) fn open(compiled: &Compiled) -> Vec<String> {
+    let mut by_rule: BTreeMap<&str, Vec<&Diagnostic>> = BTreeMap::new();
+    for finding in compiled.findings.iter().filter(is_error) {
+        by_rule.entry(finding.lint.name).or_default().push(finding);
+    }
+    let left = by_rule.len().saturating_sub(OPEN_MAX);
+    let mut lines: Vec<String> = by_rule
+        .iter()
+        .take(OPEN_MAX - usize::from(left > 0))
+        .map(|(name, findings)| {
+            let first = findings[0];
+            let sources = &compiled.files.sources;
+            let place = sources.position(first.span);
+            let path = sources.file(first.span.file).path();
+            let help = first
+                .help
+                .as_ref()
+                .map(|help| format!("; {help}"))
+                .unwrap_or_default();
+            let more = match findings.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            printable(&format!(
+                "{path}:{}:{}: {name}: {}{help}{more}",
+                place.line, place.column, first.message
+            ))
+        })
+        .collect();
+    if left > 0 {
+        lines.push(format!("… and {} more rules (`gwc lint`)", left + 1));
+    }
+    lines
+}
+
+fn is_error(finding: &&Diagnostic) -> bool {
+    finding.level == Level::Error
+}
+
+/// The part of the document that an overlay can take out to mend a finding.
+fn part(compiled: &Compiled, finding: &Diagnostic) -> Option<Part> {
+    let document = compiled.files.documents().first()?;
+    if finding.span.file != document.file {
+        return None;
+    }
+    let root = compiled.files.tree.at(document.root);
+    let mut steps = Vec::new();
+    if finding.lint.name == "duplicate-operation-id" {
+        find(root, finding.span, &mut steps)?;
+        let is_id = matches!(steps.last(), Some(Step::Key("operationId")));
+        return is_id.then(|| Part {
+            target: path(&steps),
+            list: String::new(),
+            index: 0,
+        });
+    }
+    if !compile::is_of_contract(&compiled.files, finding) {
+        return None;
+    }
+    find(root, finding.span, &mut steps)?;
+    // Without its target a reference is nothing: what holds it goes.
+    if matches!(steps.last(), Some(Step::Key("$ref"))) {
+        steps.pop();
+    }
+    let (list, index) = match steps.split_last()? {
+        (Step::Index(index), list) => (path(list), *index),
+        (Step::Key(_), _) => (String::new(), 0),
+    };
+    Some(Part {
+        target: path(&steps),
+        list,
+        index,
+    })
+}
+
+/// The steps to the innermost value or key at a place.
+fn find<'t>(node: NodeRef<'t>, at: Span, steps: &mut Vec<Step<'t>>) -> Option<()> {
+    let holds = |span: Span| {
+        span.file == at.file && span.start <= at.start && at.start < span.end.max(span.start + 1)
+    };
+    for (entry, value) in node.entries() {
+        steps.push(Step::Key(&entry.key));
+        if holds(value.span()) {
+            // A value without anything inside at this place is it itself.
+            return find(value, at, steps).or(Some(()));
+        }
+        if holds(entry.key_span) {
+            return Some(());
+        }
+        steps.pop();
+    }
+    for (index, item) in node.items().enumerate() {
+        if holds(item.span()) {
+            steps.push(Step::Index(index));
+            return find(item, at, steps).or(Some(()));
+        }
+    }
+    None
+}
+
+fn path(steps: &[Step<'_>]) -> String {
+    let steps = steps.iter().map(|step| match step {
+        Step::Key(key) => {
+            let quoted = key.replace('\\', "\\\\").replace('\'', "\\'");
+            format!("['{quoted}']")
+        }
+        Step::Index(index) => format!("[{index}]"),
+    });
+    std::iter::once("$".to_owned()).chain(steps).collect()
+}

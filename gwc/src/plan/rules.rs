@@ -1,0 +1,250 @@
+//! RULES: changes of what judges changes. Gates, acknowledgements, lint levels, the channel, the
+//! store and the trust file are in no bundle, so that only sources and source artifacts have them.
+//!
+//! A change of the rules is judged by the gates of the old side: the gate `rules` is on whenever the
+//! old side has gates.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::digest::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Change, Class, Plan, Section};
+use crate::acknowledge::Acknowledgement;
+use crate::compile::Compiled;
+use crate::model::settings::Settings;
+use crate::release::place::TRUST_FILE;
+
+/// The gate for changes of the rules.
+pub const GATE: &str = "rules";
+
+/// Rules of a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// The gates of gateway.yaml.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gates: BTreeSet<String>,
+    /// The acknowledgement file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledge: Option<String>,
+    /// Levels of lint rules.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lint: BTreeMap<String, String>,
+    /// `release.channel`.
+    #[serde(default)]
+    pub channel: String,
+    /// `release.store`.
+    #[serde(default)]
+    pub store: String,
+    /// The trust file, part by part.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trust: BTreeMap<String, String>,
+    /// Least serials of the trust file by channel and kind. Releases raise them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub floors: BTreeMap<String, u64>,
+    /// Entries of the acknowledgement file; none of a source artifact. They were compared when they
+    /// were merged, and a release joins several merges.
+    #[serde(skip)]
+    pub acknowledged: Option<Vec<Acknowledgement>>,
+}
+
+impl Rules {
+    /// The rules of a project.
+    #[must_use]
+    pub fn of(compiled: &Compiled, settings: &Settings) -> Self {
+        let level = |level: &Option<diag::Level>| match level {
+            Some(level) => level.name().to_owned(),
+            None => "off".to_owned(),
+        };
+        let (trust, floors) = match compiled.files.bytes(TRUST_FILE) {
+            Ok(bytes) => trust(&bytes),
+            Err(_) => Default::default(),
+        };
+        Self {
+            gates: settings.gates.iter().cloned().collect(),
+            acknowledge: settings.acknowledge.as_ref().map(|file| file.value.clone()),
+            lint: settings
+                .lint
+                .iter()
+                .map(|(name, (wanted, _))| (name.clone(), level(wanted)))
+                .collect(),
+            channel: settings.channel.clone(),
+            store: settings.store.clone(),
+            trust,
+            floors,
+            acknowledged: Some(settings.acknowledgements.clone()),
+        }
+    }
+
+    /// The gates that judge changes of this side's rules.
+    #[must_use]
+    pub fn judges(&self) -> Vec<String> {
+        let mut gates: Vec<String> = self.gates.iter().cloned().collect();
+        if !gates.is_empty() && !self.gates.contains(GATE) {
+            gates.push(GATE.to_owned());
+        }
+        gates
+    }
+}
+
+/// The parts of a trust file: each key, what is said of the whole, and the floors. Unreadable bytes
+/// are one part.
+fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
+    let mut parts = BTreeMap::new();
+    let mut floors = BTreeMap::new();
+    let Ok(Value::Object(root)) = serde_json::from_slice::<Value>(bytes) else {
+        parts.insert("file".to_owned(), Digest::of(bytes).to_string());
+        return (parts, floors);
+    };
+    for (name, value) in root {
+        match (name.as_str(), value) {
+            ("$schema", _) => {}
+            ("keys", Value::Array(keys)) => {
+                for mut key in keys {
+                    let id = key.get("id").and_then(Value::as_str).unwrap_or("none");
+                    let name = format!("key {id}");
+                    // The digest binds the public key, which is not shown.
+                    let digest = Digest::of(key.to_string().as_bytes());
+                    if let Some(key) = key.as_object_mut() {
+                        key.retain(|name, _| name != "id" && name != "spki");
+                    }
+                    let text = format!("{key} ({})", digest.hex());
+                    let known: &mut String = parts.entry(name).or_default();
+                    known.push_str(&text);
+                }
+            }
+            ("channels", Value::Object(channels)) => {
+                for (channel, kinds) in channels {
+                    for (kind, serial) in kinds.as_object().into_iter().flatten() {
+                        let serial = serial.as_u64().unwrap_or_default();
+                        floors.insert(format!("floor {channel} {kind}"), serial);
+                    }
+                }
+            }
+            (name, value) => {
+                parts.insert(name.to_owned(), value.to_string());
+            }
+        }
+    }
+    (parts, floors)
+}
+
+/// Compares the rules of two sides. The changes of everything else are in the plan already.
+pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
+    let mut changes = Vec::new();
+    let mut push = |id, subject: String, old: Option<String>, new: Option<String>| {
+        changes.push(rule(id, subject, old, new));
+    };
+    for gate in old.gates.difference(&new.gates) {
+        let subject = format!("gate {gate}");
+        push("gate-removed", subject, Some("on".into()), None);
+    }
+    for gate in new.gates.difference(&old.gates) {
+        let subject = format!("gate {gate}");
+        push("gate-added", subject, None, Some("on".into()));
+    }
+    if old.acknowledge != new.acknowledge {
+        push(
+            "acknowledge-file-changed",
+            "acknowledge".into(),
+            old.acknowledge.clone(),
+            new.acknowledge.clone(),
+        );
+    }
+    for (id, subject, old, new) in [
+        (
+            "channel-changed",
+            "release channel",
+            &old.channel,
+            &new.channel,
+        ),
+        ("store-changed", "release store", &old.store, &new.store),
+    ] {
+        if old != new {
+            push(id, subject.into(), Some(old.clone()), Some(new.clone()));
+        }
+    }
+    for (name, old, new) in differing(&old.lint, &new.lint) {
+        push("lint-level-changed", format!("lint {name}"), old, new);
+    }
+    for (name, old, new) in differing(&old.trust, &new.trust) {
+        push("trust-changed", format!("trust {name}"), old, new);
+    }
+    for (name, was) in &old.floors {
+        let is = new.floors.get(name).copied().unwrap_or_default();
+        if is < *was {
+            let subject = format!("trust {name}");
+            let (was, is) = (was.to_string(), is.to_string());
+            push("trust-changed", subject, Some(was), Some(is));
+        }
+    }
+    plan.changes.extend(changes.into_iter().map(Change::named));
+    if let (Some(before), Some(after)) = (&old.acknowledged, &new.acknowledged) {
+        let added = added(before, after, &plan.changes);
+        plan.changes.extend(added);
+    }
+}
+
+fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<String>) -> Change {
+    let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
+    let (section, class) = (Section::Rules, Class::Rules);
+    let mut change = Change::new(section, class, id, subject, told(old), told(new));
+    change.why_none = Some("it says how changes are judged, and no request shows that");
+    change
+}
+
+/// Entries that are new and name no change of this plan: they would let a later one through that
+/// nobody sees here. An entry may acknowledge the addition of another.
+fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {
+    let known: BTreeSet<(&str, Option<u64>)> = before.iter().map(key).collect();
+    let members = changes.iter().flat_map(|change| &change.members);
+    let members = members.map(|member| member.fingerprint.as_str());
+    let lines = changes.iter().map(|change| change.fingerprint.as_str());
+    let named: BTreeSet<&str> = lines.chain(members).collect();
+    let idle = after
+        .iter()
+        .filter(|entry| !known.contains(&key(entry)))
+        .filter(|entry| !named.contains(entry.fingerprint.as_str()));
+    let lines: Vec<(&Acknowledgement, Change)> = idle
+        .map(|entry| {
+            let about = |text: &Option<String>| text.clone().unwrap_or_default();
+            let until = match &entry.until {
+                Some((_, day)) => format!(", until {day}"),
+                None => String::new(),
+            };
+            let said = format!("{} {}{until}", about(&entry.kind), about(&entry.operation));
+            let subject = format!("acknowledgement {}", entry.fingerprint);
+            let change = rule("acknowledgement-added", subject, None, Some(said));
+            (entry, change.named())
+        })
+        .collect();
+    let made: BTreeSet<String> = lines
+        .iter()
+        .map(|(_, change)| change.fingerprint.clone())
+        .collect();
+    lines
+        .into_iter()
+        .filter(|(entry, _)| !made.contains(&entry.fingerprint))
+        .map(|(_, change)| change)
+        .collect()
+}
+
+/// What makes an entry another one: the change, and how long it is let through.
+fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
+    let until = entry.until.as_ref().map(|(end, _)| *end);
+    (&entry.fingerprint, until)
+}
+
+/// The names whose texts differ, with both.
+fn differing<'a>(
+    old: &'a BTreeMap<String, String>,
+    new: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = (&'a String, Option<String>, Option<String>)> {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    names.into_iter().filter_map(|name| {
+        let (old, new) = (old.get(name), new.get(name));
+        (old != new).then(|| (name, old.cloned(), new.cloned()))
+    })
+}

@@ -1,0 +1,141 @@
+//! The Git repository of a folder: the one whose `.git` stands in the folder or above it.
+//!
+//! A pull request can commit the files of a bare repository (`HEAD`, `objects`, `refs`, `config`)
+//! into any folder. Git refuses to commit a path with `.git` in it, so that only `.git` counts
+//! here, as with Git's `safe.bareRepository=explicit`. The configuration of the repository does not
+//! move the work tree: the work tree is the folder that contains `.git`.
+
+use std::path::{Path, PathBuf};
+
+use git2::{ErrorCode, Repository, RepositoryOpenFlags};
+
+use super::revision::NoRevision;
+
+/// Mode of a submodule in the index.
+const SUBMODULE: u32 = 0o160_000;
+
+/// A repository with the work tree that it was found by.
+pub struct WorkTree {
+    repository: Repository,
+    /// The folder that contains `.git`, canonical.
+    folder: PathBuf,
+}
+
+impl WorkTree {
+    /// Finds the work tree that contains a file or folder of the disk.
+    ///
+    /// # Errors
+    /// No `.git` at the path or above it, a repository that cannot be read, or one whose history is
+    /// rewritten by `info/grafts`.
+    pub fn find(near: &Path) -> Result<Self, NoRevision> {
+        let unreadable = |error: std::io::Error| NoRevision::Unreadable(error.to_string());
+        let start = near.canonicalize().map_err(unreadable)?;
+        for folder in start.ancestors() {
+            match folder.join(".git").symlink_metadata() {
+                Ok(_) => return Self::open(folder),
+                Err(error)
+                    if [
+                        std::io::ErrorKind::NotFound,
+                        std::io::ErrorKind::NotADirectory,
+                    ]
+                    .contains(&error.kind()) => {}
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
+        Err(NoRevision::NoRepository(near.to_owned()))
+    }
+
+    fn open(folder: &Path) -> Result<Self, NoRevision> {
+        let none: [&Path; 0] = [];
+        let repository = Repository::open_ext(folder, RepositoryOpenFlags::NO_SEARCH, none)
+            .map_err(|error| unreadable(folder, &error))?;
+        // Where `.git` is no repository, libgit2 tries the folder itself as a bare one.
+        if repository.path().canonicalize().ok().as_deref() == Some(folder) {
+            return Err(NoRevision::Unreadable(format!(
+                "`{}` is not a Git repository",
+                folder.join(".git").display()
+            )));
+        }
+        let grafts = repository.commondir().join("info").join("grafts");
+        if std::fs::read_to_string(&grafts).is_ok_and(|text| {
+            text.lines()
+                .any(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        }) {
+            return Err(NoRevision::Unreadable(format!(
+                "`{}` rewrites its history; remove the file (`git replace --convert-graft-file`)",
+                grafts.display()
+            )));
+        }
+        // Instead of `core.worktree` and `core.bare`.
+        repository
+            .set_workdir(folder, false)
+            .map_err(|error| unreadable(folder, &error))?;
+        Ok(Self {
+            repository,
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The repository.
+    #[must_use]
+    pub fn repository(&self) -> &Repository {
+        &self.repository
+    }
+
+    /// The repository, without its work tree.
+    #[must_use]
+    pub fn into_repository(self) -> Repository {
+        self.repository
+    }
+
+    /// The folder that contains `.git`, canonical.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The path of this work tree in the one above it, where it is a submodule there.
+    #[must_use]
+    pub fn submodule(&self) -> Option<String> {
+        let above = Self::find(self.folder.parent()?).ok()?;
+        let path = above.inside(&self.folder)?;
+        let entry = above.repository.index().ok()?.get_path(&path, 0)?;
+        (entry.mode == SUBMODULE).then(|| path.to_string_lossy().into_owned())
+    }
+
+    /// A path of the disk relative to the work tree, links followed; none for a path outside it.
+    #[must_use]
+    pub fn inside(&self, path: &Path) -> Option<PathBuf> {
+        let path = path.canonicalize().ok()?;
+        Some(path.strip_prefix(&self.folder).ok()?.to_owned())
+    }
+
+    /// Whether a path of the work tree is in the index or in the last commit. Letter case counts,
+    /// whatever the repository's configuration says.
+    #[must_use]
+    pub fn tracks(&self, path: &Path) -> bool {
+        let in_index = || {
+            let entry = self.repository.index().ok()?.get_path(path, 0)?;
+            (entry.path == path.as_os_str().as_encoded_bytes()).then_some(())
+        };
+        let in_commit = || {
+            let tree = self.repository.head().ok()?.peel_to_tree().ok()?;
+            tree.get_path(path).ok()
+        };
+        in_index().is_some() || in_commit().is_some()
+    }
+}
+
+fn unreadable(folder: &Path, error: &git2::Error) -> NoRevision {
+    match error.code() {
+        ErrorCode::NotFound => NoRevision::Unreadable(format!(
+            "`{}` is not a Git repository",
+            folder.join(".git").display()
+        )),
+        ErrorCode::Owner => NoRevision::Unreadable(format!(
+            "{}; if you trust it: `git config --global --add safe.directory PATH`",
+            error.message()
+        )),
+        _ => NoRevision::Unreadable(error.message().to_owned()),
+    }
+}

@@ -1,0 +1,75 @@
+//! Characters that nobody sees: refused in names, escaped where texts are shown.
+
+use crate::git::committed;
+use crate::project::Project;
+
+/// U+200B, U+00AD, U+061C, U+2060, bidirectional controls and C1, as YAML escapes them.
+const ESCAPES: [&str; 8] = [
+    "\\u200b", "\\u00ad", "\\u061c", "\\u2060", "\\u202e", "\\u2066", "\\u0085", "\\u009b",
+];
+
+#[test]
+fn name_with_an_invisible_character_is_refused() {
+    for escape in ESCAPES {
+        for (old, new) in [
+            ("operationId: listOrders,", "operationId: \"listOrders@\","),
+            ("  /orders:\n", "  \"/ord@ers\":\n"),
+            ("name: id, in: path", "name: \"i@d\", in: path"),
+            (
+                "operationId: listOrders,",
+                "operationId: listOrders, tags: [\"a@\"],",
+            ),
+            ("security: [{key: []}]", "security: [{key: [\"sc@ope\"]}]"),
+            (
+                "operationId: listOrders,",
+                "operationId: listOrders, x-gateway: {match: {headers: {\"x-a@\": {exact: a}}}},",
+            ),
+        ] {
+            let project = Project::bare();
+            project.edit("orders.yaml", old, &new.replace('@', escape));
+            let ended = project.run(&["lint"]);
+            assert_eq!(ended.code, 1, "{new}, {escape}: {ended:?}");
+            let code = escape[2..].to_uppercase();
+            assert!(
+                ended.out.contains("GW0744") && ended.out.contains(&format!("U+{code}")),
+                "{new}, {escape}: {ended:?}"
+            );
+            // Nobody can silence it.
+            let silent = project.run(&["lint", "--rule", "invisible-character=off"]);
+            assert_ne!(silent.code, 0, "{silent:?}");
+        }
+        let project = Project::bare();
+        let text = project.read("gateway.yaml");
+        project.write(
+            "gateway.yaml",
+            format!("{text}required: {{allow_public: [\"orders/{escape}a\"]}}\n"),
+        );
+        project.run(&["lint"]).with(1).says("GW0744");
+    }
+}
+
+#[test]
+fn invisible_character_in_a_text_is_shown_escaped() {
+    let project = committed();
+    let summary: String = ESCAPES.concat();
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        &format!("operationId: listOrders, summary: \"a{summary}b\","),
+    );
+    for format in ["human", "markdown", "github"] {
+        let ended = project
+            .run(&["plan", "--against", "git:main", "--format", format])
+            .with(0);
+        for escape in ESCAPES {
+            let hex = escape[2..].trim_start_matches('0');
+            assert!(
+                ended.out.contains(&format!("\\u{{{hex}}}")),
+                "{format}, {escape}: {}",
+                ended.out
+            );
+        }
+        let seen = |c: char| !matches!(c, '\n' | '\t') && diag::text::is_invisible(c);
+        assert!(!ended.out.contains(seen), "{format}: {:?}", ended.out);
+    }
+}

@@ -1,0 +1,134 @@
+//! Comparisons with a side that has faults: history, which nobody can mend.
+
+use serde_json::Value;
+
+use crate::git::{commit, committed};
+use crate::project::{Ended, Project};
+
+/// A response with content that a test breaks.
+const RESPONSE: &str = "\"200\": {description: fine}";
+
+/// Faults that touch neither routing nor access, in the place of [`RESPONSE`].
+const FAULTS: [&str; 6] = [
+    "\"200\": {description: fine, content: {application/json: {examples: {a: {$ref: \"#/components/examples/None\"}}}}}",
+    "\"200\": {description: fine, content: {application/json: {schema: {$ref: \"#/components/schemas/None\"}}}}",
+    "\"200\": {description: fine, content: {application/json: {schema: {$ref: \"none.yaml\"}}}}",
+    "\"200\": {description: fine, content: {application/json: {schema: {type: object, properties: {a: {type: strin}}}}}}",
+    "\"200\": {$ref: \"#/components/responses/None\"}",
+    "\"200\": {description: fine, description: again}",
+];
+
+fn notes(ended: &Ended) -> String {
+    ended.json("plan/v1")["notes"].to_string()
+}
+
+fn ids(ended: &Ended) -> Vec<String> {
+    let plan = ended.json("plan/v1");
+    let changes = plan["changes"].as_array().expect("a list").iter();
+    changes
+        .map(|change| change["id"].as_str().expect("a text").to_owned())
+        .collect()
+}
+
+#[test]
+fn plan_of_an_old_side_with_faults_compares_the_rest() {
+    for fault in FAULTS {
+        let project = committed();
+        let sound = project.read("orders.yaml");
+        project.write("orders.yaml", sound.replacen(RESPONSE, fault, 1));
+        commit(&project, "a fault");
+        project.write(
+            "orders.yaml",
+            sound.replace(
+                "operationId: getOrder,",
+                "operationId: getOrder, security: [], x-gateway: {public: true},",
+            ),
+        );
+        let ended = project
+            .run(&["plan", "--against", "git:HEAD", "--format", "json"])
+            .with(1);
+        assert!(
+            ids(&ended).contains(&"security-requirement-removed".to_owned()),
+            "{fault}: {ended:?}"
+        );
+        assert!(
+            notes(&ended).contains("not compared") && notes(&ended).contains("HEAD:orders.yaml:6:"),
+            "{fault}: {}",
+            notes(&ended)
+        );
+    }
+}
+
+#[test]
+fn diff_of_two_sides_with_faults_compares_the_rest() {
+    for fault in FAULTS {
+        let project = Project::bare();
+        let broken = project.read("orders.yaml").replacen(RESPONSE, fault, 1);
+        project.write("old.yaml", &broken);
+        project.write("new.yaml", broken.replace("/orders/{id}:", "/order/{id}:"));
+        let ended = project
+            .run(&["diff", "old.yaml", "new.yaml", "--format", "json"])
+            .with(0);
+        assert!(
+            ids(&ended).iter().any(|id| id.starts_with("requests-")),
+            "{fault}: {ended:?}"
+        );
+        let notes = notes(&ended);
+        assert!(
+            notes.contains("old.yaml:6:") && notes.contains("new.yaml:6:"),
+            "{fault}: {notes}"
+        );
+    }
+}
+
+#[test]
+fn fault_that_decides_access_or_routing_is_refused() {
+    let project = Project::bare();
+    let orders = project.read("orders.yaml");
+    project.write("new.yaml", &orders);
+    for (old, new) in [
+        ("security: [{key: []}]", "security: [{none: []}]"),
+        ("{type: apiKey, in: header,", "{type: apiKey, in: heade,"),
+        ("x-gateway: {auth: keys}", "x-gateway: {auth: {}}"),
+        ("  /orders:\n", "  /orders/{:\n"),
+        (
+            "  /orders:\n",
+            "  /other: {$ref: \"none.yaml\"}\n  /orders:\n",
+        ),
+    ] {
+        assert!(orders.contains(old), "{old}");
+        project.write("old.yaml", orders.replacen(old, new, 1));
+        // A fault is no finding of the comparison.
+        project
+            .run(&["diff", "old.yaml", "new.yaml", "--fail-on", "any"])
+            .with(65)
+            .says("has errors");
+    }
+}
+
+#[test]
+fn levels_of_the_command_line_hold_for_comparisons() {
+    let project = committed();
+    let sound = project.read("orders.yaml");
+    // A soft error: nothing is left open by it.
+    let odd = "\"200\": {description: fine, content: {application/json: {schema: {type: string, pattern: \"[\"}}}}";
+    project.write("orders.yaml", sound.replacen(RESPONSE, odd, 1));
+    let lint = project.run(&["lint", "--format", "json"]);
+    let found: Value = lint.with(1).json("lint/v1");
+    let name = found["findings"][0]["name"]
+        .as_str()
+        .expect("a name")
+        .to_owned();
+    let level = format!("{name}=warn");
+    let base = ["plan", "--against", "git:HEAD"];
+    project.run(&base).with(1).says(&name);
+    project
+        .run(&[&base[..], &["--rule", &level]].concat())
+        .with(0);
+    project
+        .run(&["diff", "git:HEAD", ".", "--rule", &level])
+        .with(0);
+    project
+        .run(&["diff", "git:HEAD", ".", "--rule", "none=off"])
+        .with(64);
+}

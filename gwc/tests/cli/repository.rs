@@ -1,0 +1,342 @@
+//! Repositories that a stranger prepared: what `git:REV` compares and what a statement says of Git.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::git::git;
+use crate::project::{Ended, Project, command, copy, run};
+
+/// The shop in the folder `deploy` of a repository, committed on `main`.
+fn in_folder() -> Project {
+    let shop = Project::new();
+    let outer = Project::empty();
+    copy(shop.path(), &outer.file("deploy"));
+    outer.write(".gitignore", "*.pem\nreleases/\n");
+    git(outer.path(), &["init", "-q", "-b", "main"]);
+    commit(outer.path());
+    outer
+}
+
+fn commit(folder: &Path) -> String {
+    git(folder, &["add", "-A"]);
+    git(folder, &["commit", "-qm", "one"]);
+    git(folder, &["rev-parse", "HEAD"])
+}
+
+/// Makes the first operation public.
+fn open_door(project: &Project, file: &str) {
+    project.edit(
+        file,
+        "{operationId: listOrders,",
+        "{operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+}
+
+fn against(folder: &Path, revision: &str) -> Ended {
+    run(command(folder).args(["plan", "--format", "json", "--against", revision]))
+}
+
+/// The plan names the operation that became public.
+fn shows_the_open_door(ended: Ended) {
+    let plan = ended.with(1).json("plan/v1");
+    let changes = plan["changes"].as_array().expect("a list");
+    assert!(
+        changes
+            .iter()
+            .any(|change| change["class"] == "weaken" && change["operation"]["id"] == "listOrders"),
+        "{plan:#}"
+    );
+}
+
+/// Commits a bare repository into `deploy`, whose `main` has the public operation already.
+fn plant(outer: &Project) -> String {
+    let stranger = Project::empty();
+    copy(&outer.file("deploy"), stranger.path());
+    git(stranger.path(), &["init", "-q", "-b", "main"]);
+    git(
+        stranger.path(),
+        &["add", "gateway.yaml", "orders.yaml", "trust.json"],
+    );
+    git(stranger.path(), &["commit", "-qm", "theirs"]);
+    let theirs = git(stranger.path(), &["rev-parse", "HEAD"]);
+    for part in ["HEAD", "objects", "refs", "config", "index"] {
+        copy(
+            &stranger.file(".git").join(part),
+            &outer.file("deploy").join(part),
+        );
+    }
+    outer.write(
+        "deploy/config",
+        "[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tworktree = .\n",
+    );
+    theirs
+}
+
+#[test]
+fn plan_with_planted_bare_repository_ignores_it() {
+    let outer = in_folder();
+    git(outer.path(), &["checkout", "-qb", "theirs"]);
+    open_door(&outer, "deploy/orders.yaml");
+    plant(&outer);
+    commit(outer.path());
+    shows_the_open_door(against(&outer.file("deploy"), "git:main"));
+}
+
+#[test]
+fn statement_with_planted_repository_names_ours() {
+    let outer = in_folder();
+    outer.edit("deploy/gateway.yaml", "5s", "6s");
+    let theirs = plant(&outer);
+    let ours = commit(outer.path());
+    let deploy = outer.file("deploy");
+    let apply = [
+        "apply",
+        "--yes",
+        "--reason",
+        "x",
+        "--key",
+        "keys/release.pem",
+    ];
+    run(command(&deploy).args(apply)).with(0);
+    let history = run(command(&deploy).args(["history", "--format", "json"])).with(0);
+    let record = &history.json("history/v1")["records"][0]["git"];
+    assert_eq!(record["commit"], ours.as_str());
+    assert_ne!(record["commit"], theirs.as_str());
+    assert_eq!(record["dirty"], false);
+}
+
+#[test]
+fn statement_with_assumed_unchanged_file_is_dirty() {
+    let outer = in_folder();
+    outer.edit("deploy/gateway.yaml", "5s", "6s");
+    git(
+        outer.path(),
+        &["update-index", "--assume-unchanged", "deploy/gateway.yaml"],
+    );
+    let deploy = outer.file("deploy");
+    let apply = [
+        "apply",
+        "--yes",
+        "--reason",
+        "x",
+        "--key",
+        "keys/release.pem",
+    ];
+    run(command(&deploy).args(apply)).with(0);
+    let history = run(command(&deploy).args(["history", "--format", "json"])).with(0);
+    let record = &history.json("history/v1")["records"][0]["git"];
+    assert_eq!(record["dirty"], true);
+}
+
+#[test]
+fn statement_with_windows_line_ends_is_clean() {
+    let outer = in_folder();
+    let deploy = outer.file("deploy");
+    git(outer.path(), &["config", "core.autocrlf", "true"]);
+    fs::remove_file(deploy.join("orders.yaml")).expect("it is there");
+    git(outer.path(), &["checkout", "--", "deploy/orders.yaml"]);
+    assert!(outer.read("deploy/orders.yaml").contains("\r\n"));
+    let apply = [
+        "apply",
+        "--yes",
+        "--reason",
+        "x",
+        "--key",
+        "keys/release.pem",
+    ];
+    run(command(&deploy).args(apply)).with(0);
+    let history = run(command(&deploy).args(["history", "--format", "json"])).with(0);
+    let record = &history.json("history/v1")["records"][0]["git"];
+    assert_eq!(record["dirty"], false);
+}
+
+#[test]
+fn repository_without_the_project_counts_for_nothing() {
+    let outer = in_folder();
+    let deploy = outer.file("deploy");
+    git(&deploy, &["init", "-q", "-b", "main"]);
+    git(&deploy, &["add", "orders.yaml"]);
+    git(&deploy, &["commit", "-qm", "one"]);
+    against(&deploy, "git:main")
+        .with(65)
+        .says("does not track `gateway.yaml`");
+    let apply = [
+        "apply",
+        "--yes",
+        "--reason",
+        "x",
+        "--key",
+        "keys/release.pem",
+    ];
+    run(command(&deploy).args(apply)).with(0);
+    let history = run(command(&deploy).args(["history", "--format", "json"])).with(0);
+    let history = history.json("history/v1");
+    assert_eq!(history["records"][0]["git"], json!(null));
+}
+
+#[test]
+fn invalid_dot_git_beside_bare_files_is_an_error() {
+    let outer = in_folder();
+    open_door(&outer, "deploy/orders.yaml");
+    plant(&outer);
+    fs::create_dir(outer.file("deploy/.git")).expect("there is room");
+    against(&outer.file("deploy"), "git:main")
+        .with(65)
+        .says("is not a Git repository");
+}
+
+#[test]
+fn core_worktree_moves_nothing_that_is_compared() {
+    let outer = in_folder();
+    open_door(&outer, "deploy/orders.yaml");
+    // The folder at that place has another project.
+    let other = Project::new();
+    for (key, value) in [
+        ("core.worktree", other.path().to_str().expect("a name")),
+        ("core.bare", "false"),
+    ] {
+        git(outer.path(), &["config", key, value]);
+    }
+    shows_the_open_door(against(&outer.file("deploy"), "git:main"));
+    git(outer.path(), &["config", "--unset", "core.worktree"]);
+    git(outer.path(), &["config", "core.bare", "true"]);
+    shows_the_open_door(against(&outer.file("deploy"), "git:main"));
+}
+
+#[test]
+fn included_configuration_moves_nothing() {
+    let outer = in_folder();
+    open_door(&outer, "deploy/orders.yaml");
+    let other = Project::new();
+    outer.write(
+        "theirs",
+        format!(
+            "[core]\n\tworktree = {}\n\tignorecase = true\n",
+            other.path().display()
+        ),
+    );
+    let file = outer.file("theirs");
+    let file = file.to_str().expect("a name");
+    git(outer.path(), &["config", "include.path", file]);
+    shows_the_open_door(against(&outer.file("deploy"), "git:main"));
+}
+
+#[test]
+fn objects_of_alternates_are_read_and_checked() {
+    let outer = in_folder();
+    let clone = Project::empty();
+    let shared = clone.file("shared");
+    git(
+        clone.path(),
+        &[
+            "clone",
+            "-q",
+            "--shared",
+            outer.path().to_str().expect("a name"),
+            "shared",
+        ],
+    );
+    assert!(shared.join(".git/objects/info/alternates").exists());
+    open_door(&clone, "shared/deploy/orders.yaml");
+    shows_the_open_door(against(&shared.join("deploy"), "git:main"));
+    // An object of the alternate with other content than its name says.
+    let closed = git(outer.path(), &["rev-parse", "main:deploy/orders.yaml"]);
+    let open = git(&shared, &["hash-object", "-w", "deploy/orders.yaml"]);
+    let path = |folder: &Path, id: &str| folder.join(".git/objects").join(&id[..2]).join(&id[2..]);
+    let target = path(outer.path(), &closed);
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o600)).expect("it is there");
+    fs::copy(path(&shared, &open), &target).expect("both are there");
+    let ended = against(&shared.join("deploy"), "git:main");
+    assert_ne!(ended.code, 0, "{ended:?}");
+    assert!(!ended.out.contains("\"no_op\": true"), "{ended:?}");
+}
+
+#[test]
+fn replaced_commit_is_compared_as_it_was_made() {
+    let outer = in_folder();
+    let ours = git(outer.path(), &["rev-parse", "HEAD"]);
+    open_door(&outer, "deploy/orders.yaml");
+    let theirs = commit(outer.path());
+    git(outer.path(), &["replace", &ours, &theirs]);
+    shows_the_open_door(against(&outer.file("deploy"), &format!("git:{ours}")));
+}
+
+#[test]
+fn grafted_history_is_refused() {
+    let outer = in_folder();
+    open_door(&outer, "deploy/orders.yaml");
+    let second = commit(outer.path());
+    let third = {
+        outer.write("note", "x");
+        commit(outer.path())
+    };
+    git(
+        outer.path(),
+        &["config", "advice.graftFileDeprecated", "false"],
+    );
+    let grafts = outer.file(".git/info/grafts");
+    fs::create_dir_all(grafts.parent().expect("a folder")).expect("there is room");
+    fs::write(&grafts, format!("{third} {second}\n")).expect("there is room");
+    against(&outer.file("deploy"), "git:HEAD~2")
+        .with(65)
+        .says("rewrites its history");
+    fs::write(&grafts, "").expect("there is room");
+    shows_the_open_door(against(&outer.file("deploy"), "git:HEAD~2"));
+}
+
+#[test]
+fn linked_work_tree_is_compared_with_its_own_files() {
+    let outer = in_folder();
+    git(
+        outer.path(),
+        &["worktree", "add", "-q", "-b", "next", "linked"],
+    );
+    let deploy = outer.file("linked/deploy");
+    open_door(&outer, "linked/deploy/orders.yaml");
+    shows_the_open_door(against(&deploy, "git:main"));
+    git(&deploy, &["checkout", "-q", "--", "."]);
+    outer.edit("linked/deploy/gateway.yaml", "5s", "6s");
+    git(&outer.file("linked"), &["commit", "-qam", "two"]);
+    let head = git(&outer.file("linked"), &["rev-parse", "HEAD"]);
+    copy(&outer.file("deploy/keys"), &deploy.join("keys"));
+    let apply = [
+        "apply",
+        "--yes",
+        "--reason",
+        "x",
+        "--key",
+        "keys/release.pem",
+    ];
+    run(command(&deploy).args(apply)).with(0);
+    let history = run(command(&deploy).args(["history", "--format", "json"])).with(0);
+    let record = &history.json("history/v1")["records"][0]["git"];
+    assert_eq!(record["commit"], head.as_str());
+    assert_eq!(record["dirty"], false);
+}
+
+#[test]
+fn submodule_is_compared_with_a_note() {
+    let shop = Project::new();
+    shop.write(".gitignore", "*.pem\nreleases/\n");
+    git(shop.path(), &["init", "-q", "-b", "main"]);
+    commit(shop.path());
+    let outer = Project::empty();
+    git(outer.path(), &["init", "-q", "-b", "main"]);
+    let from = shop.path().to_str().expect("a name");
+    git(
+        outer.path(),
+        &["submodule", "--quiet", "add", from, "deploy"],
+    );
+    commit(outer.path());
+    open_door(&outer, "deploy/orders.yaml");
+    let ended = against(&outer.file("deploy"), "git:main");
+    let plan = ended.json("plan/v1");
+    assert!(
+        plan["notes"].to_string().contains("submodule `deploy`"),
+        "{plan:#}"
+    );
+    shows_the_open_door(ended);
+}

@@ -1,0 +1,243 @@
+//! RULES: changes of what judges changes are gated by the gates of the old side.
+
+use serde_json::Value;
+
+use crate::git::{commit, committed};
+use crate::project::Project;
+
+/// The shop on `main`, with an acknowledgement file and a lint level.
+fn ruled() -> Project {
+    let project = committed();
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!(
+            "{}acknowledge: reviewed.yaml\nlint: {{missing-license: warn}}\nrequired: {{allow_public: [\"orders/status\"]}}\n",
+            text.replace("gates: [weaken]", "gates: [expose]")
+        ),
+    );
+    project.write("reviewed.yaml", "[]\n");
+    project.write("other.yaml", "[]\n");
+    project.edit(
+        "orders.yaml",
+        "components:",
+        "  /status: {get: {operationId: status, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\ncomponents:",
+    );
+    commit(&project, "rules");
+    project
+}
+
+fn plan(project: &Project, more: &[&str], code: i32) -> Value {
+    let base = ["plan", "--format", "json", "--against", "git:main"];
+    let ended = project.run(&[&base, more].concat());
+    ended.with(code).json("plan/v1")
+}
+
+/// The ids of the changes of a section.
+fn rules(plan: &Value) -> Vec<String> {
+    let changes = plan["changes"].as_array().expect("a list").iter();
+    changes
+        .filter(|change| change["section"] == "rules")
+        .map(|change| change["id"].as_str().expect("a text").to_owned())
+        .collect()
+}
+
+#[track_caller]
+fn trips(project: &Project, id: &str) -> Value {
+    let plan = plan(project, &[], 1);
+    assert_eq!(rules(&plan), [id], "{plan:#}");
+    let gates = plan["gates"].as_array().expect("a list");
+    let gate = gates.iter().find(|gate| gate["name"] == "rules");
+    assert_eq!(gate.expect("it is on")["tripped"], true);
+    assert_eq!(plan["result"], "blocked");
+    plan
+}
+
+#[test]
+fn each_change_of_the_rules_alone_trips_a_gate() {
+    for (old, new, id) in [
+        ("gates: [expose]", "gates: []", "gate-removed"),
+        ("gates: [expose]", "gates: [expose, relax]", "gate-added"),
+        (
+            "acknowledge: reviewed.yaml",
+            "acknowledge: other.yaml",
+            "acknowledge-file-changed",
+        ),
+        (
+            "lint: {missing-license: warn}",
+            "lint: {missing-license: off}",
+            "lint-level-changed",
+        ),
+        (
+            "[\"orders/status\"]",
+            "[\"orders/*\"]",
+            "allow-public-changed",
+        ),
+        ("channel: prod", "channel: test", "channel-changed"),
+        ("store: releases", "store: elsewhere", "store-changed"),
+    ] {
+        let project = ruled();
+        plan(&project, &[], 0);
+        project.edit("gateway.yaml", old, new);
+        trips(&project, id);
+    }
+}
+
+#[test]
+fn change_of_the_trust_file_trips_a_gate() {
+    let project = ruled();
+    project.run(&["keygen", "other"]).with(0);
+    let document = trips(&project, "trust-changed");
+    assert!(document["changes"][0]["new"].to_string().contains("other"));
+    // A key of another holder under the same name.
+    let trust = project.read("trust.json");
+    commit(&project, "keys");
+    project.write("trust.json", trust.replacen("\"active\"", "\"retired\"", 1));
+    assert_ne!(project.read("trust.json"), trust);
+    let document = plan(&project, &[], 1);
+    assert_eq!(rules(&document), ["trust-changed"]);
+    project.write("trust.json", "{");
+    assert!(!rules(&plan(&project, &[], 1)).is_empty());
+}
+
+#[test]
+fn floor_of_the_trust_file_rises_without_a_gate() {
+    let project = ruled();
+    project
+        .run(&[
+            "apply",
+            "--yes",
+            "--reason",
+            "x",
+            "--key",
+            "keys/release.pem",
+        ])
+        .with(0);
+    project.run(&["trust", "floor"]).with(0);
+    let raised = project.read("trust.json");
+    assert!(rules(&plan(&project, &[], 0)).is_empty());
+    commit(&project, "floor");
+    project.write(
+        "trust.json",
+        raised.replacen("\"min_serial\": 1", "\"min_serial\": 0", 1),
+    );
+    assert_ne!(project.read("trust.json"), raised);
+    trips(&project, "trust-changed");
+}
+
+#[test]
+fn acknowledgement_of_no_change_trips_a_gate() {
+    let project = ruled();
+    let entry = |fingerprint: &str, kind: &str, about: &str| {
+        format!(
+            "- {{fingerprint: \"{fingerprint}\", kind: {kind}, operation: {about}, reason: r, by: b}}\n"
+        )
+    };
+    let later = entry(&"ab".repeat(16), "operation-exposed", "orders/heapDump");
+    project.write("reviewed.yaml", &later);
+    let document = trips(&project, "acknowledgement-added");
+    // It can be acknowledged itself, which names what it will let through.
+    let change = &document["changes"][0];
+    let text = |key: &str| change[key].as_str().expect("a text").to_owned();
+    assert!(text("new").contains("orders/heapDump"));
+    let about = format!("\"{}\"", text("subject"));
+    let both = later + &entry(&text("fingerprint"), "acknowledgement-added", &about);
+    project.write("reviewed.yaml", both);
+    plan(&project, &[], 0);
+    // One that is used, or was there, is no change of the rules.
+    commit(&project, "later");
+    assert!(rules(&plan(&project, &[], 0)).is_empty());
+}
+
+#[test]
+fn acknowledged_change_of_the_rules_passes() {
+    let project = ruled();
+    project.edit("gateway.yaml", "gates: [expose]", "gates: []");
+    let document = trips(&project, "gate-removed");
+    let fingerprint = document["changes"][0]["fingerprint"]
+        .as_str()
+        .expect("a text");
+    let entry = format!(
+        "- {{fingerprint: \"{fingerprint}\", kind: gate-removed, operation: \"gate expose\", reason: r, by: b}}\n"
+    );
+    let ack = format!("{fingerprint}=meant");
+    plan(&project, &["--ack", &ack], 0);
+    project.write("reviewed.yaml", &entry);
+    plan(&project, &[], 0);
+    // The file that the change itself names does not vouch for it.
+    project.write("reviewed.yaml", "[]\n");
+    project.write("other.yaml", &entry);
+    project.edit(
+        "gateway.yaml",
+        "acknowledge: reviewed.yaml",
+        "acknowledge: other.yaml",
+    );
+    let document = plan(&project, &[], 1);
+    assert_eq!(document["changes"][0]["acked"], Value::Null, "{document:#}");
+}
+
+#[test]
+fn rules_of_an_old_side_without_gates_trip_nothing() {
+    let project = committed();
+    project.edit("gateway.yaml", "gates: [weaken]\n", "");
+    commit(&project, "no gates");
+    project.edit("gateway.yaml", "channel: prod", "channel: test");
+    let document = plan(&project, &[], 0);
+    assert_eq!(rules(&document), ["channel-changed"]);
+    assert_eq!(document["result"], "changes");
+    let base = ["plan", "--against", "git:main"];
+    project
+        .run(&[&base[..], &["--exit-code"]].concat())
+        .with(2)
+        .says("RULES");
+    project
+        .run(&[&base[..], &["--gate", "rules"]].concat())
+        .with(1);
+}
+
+#[test]
+fn rules_of_the_channel_judge_a_release() {
+    let project = Project::released();
+    project.edit("gateway.yaml", "gates: [weaken]\n", "");
+    let ended = project.run(&["plan", "--format", "json"]).with(1);
+    assert_eq!(rules(&ended.json("plan/v1")), ["gate-removed"]);
+    // Together with the door that the gate would have stopped.
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    project
+        .apply("open")
+        .with(1)
+        .says("gates tripped: weaken")
+        .says("rules");
+    assert_eq!(project.history().len(), 1);
+    // The way back is not held up.
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+        "operationId: listOrders,",
+    );
+    let text = project.read("gateway.yaml");
+    project.write("gateway.yaml", format!("{text}gates: [weaken]\n"));
+    project.change("6s");
+    project.apply("slow").with(0);
+    project
+        .run(&[
+            "rollback",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--reason",
+            "back",
+        ])
+        .with(0);
+}
+
+#[test]
+fn comparison_with_one_document_has_no_rules() {
+    let project = committed();
+    let ended = project.run(&["diff", "orders.yaml", ".", "--format", "json"]);
+    assert!(rules(&ended.with(0).json("plan/v1")).is_empty());
+}

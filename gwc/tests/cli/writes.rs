@@ -1,0 +1,225 @@
+//! Where gwc writes: inside the project or where an option says, never through a link, never over
+//! what others made.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::git::{commit, committed, git};
+use crate::project::{Project, command, run};
+
+const STRANGER: &str = "{\"schemaVersion\":2,\"manifests\":[{\"mediaType\":\"x\",\"digest\":\"sha256:00\",\"size\":1,\"annotations\":{\"org.opencontainers.image.ref.name\":\"v1\"}}]}";
+
+/// An image layout of somebody else.
+fn layout(folder: &Path) {
+    fs::create_dir_all(folder.join("blobs/sha256")).expect("there is room");
+    fs::write(
+        folder.join("oci-layout"),
+        "{\"imageLayoutVersion\":\"1.0.0\"}",
+    )
+    .expect("there is room");
+    fs::write(folder.join("index.json"), STRANGER).expect("there is room");
+}
+
+fn index(folder: &Path) -> String {
+    fs::read_to_string(folder.join("index.json")).expect("it is there")
+}
+
+const APPLY: [&str; 6] = [
+    "apply",
+    "--yes",
+    "--reason",
+    "x",
+    "--key",
+    "keys/release.pem",
+];
+
+#[test]
+fn store_outside_the_project_is_refused() {
+    let outer = Project::empty();
+    let shop = Project::new();
+    crate::project::copy(shop.path(), &outer.file("shop"));
+    layout(&outer.file("theirs"));
+    let absolute = outer.file("theirs");
+    let absolute = absolute.to_str().expect("a name");
+    for store in [absolute, "../theirs", "a/../../theirs"] {
+        outer.write(
+            "shop/gateway.yaml",
+            shop.read("gateway.yaml")
+                .replace("store: releases", &format!("store: \"{store}\"")),
+        );
+        for arguments in [&["build"][..], &APPLY, &["plan"], &["gc"], &["history"]] {
+            run(command(&outer.file("shop")).args(arguments))
+                .with(64)
+                .says("lies outside the project");
+        }
+        assert_eq!(index(&outer.file("theirs")), STRANGER);
+    }
+}
+
+#[test]
+fn store_behind_a_link_is_refused() {
+    let outer = Project::empty();
+    crate::project::copy(Project::new().path(), &outer.file("shop"));
+    layout(&outer.file("theirs"));
+    symlink("../theirs", outer.file("shop/releases")).expect("there is room");
+    for arguments in [&["build"][..], &APPLY] {
+        run(command(&outer.file("shop")).args(arguments))
+            .with(64)
+            .says("is a symbolic link");
+    }
+    assert_eq!(index(&outer.file("theirs")), STRANGER);
+    // A link inside the store.
+    fs::remove_file(outer.file("shop/releases")).expect("it is there");
+    fs::create_dir(outer.file("shop/releases")).expect("there is room");
+    for name in ["blobs", "channels", "index.json", "oci-layout"] {
+        let link = outer.file("shop/releases").join(name);
+        symlink(outer.file("theirs").join(name), &link).expect("there is room");
+        let ended = run(command(&outer.file("shop")).arg("build"));
+        assert_ne!(ended.code, 0, "{name}");
+        assert!(ended.err.contains("symbolic link"), "{name}: {ended:?}");
+        fs::remove_file(&link).expect("it is there");
+    }
+    assert_eq!(
+        fs::read_dir(outer.file("theirs/blobs/sha256"))
+            .expect("it is there")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn index_of_a_stranger_stays_as_it_is() {
+    let project = Project::new();
+    layout(&project.file("theirs"));
+    for arguments in [&["build"][..], &APPLY] {
+        let ended = project.run(&[arguments, &["--store", "theirs"]].concat());
+        assert_ne!(ended.code, 0, "{ended:?}");
+        assert!(ended.err.contains("images of others"), "{ended:?}");
+    }
+    assert_eq!(index(&project.file("theirs")), STRANGER);
+    // Our own store is used again, also with a damaged index.
+    project.run(&["build"]).with(0);
+    project.run(&["build"]).with(0);
+    project.write("releases/index.json", "{");
+    project.run(&["build"]).with(0);
+}
+
+#[test]
+fn output_through_a_committed_link_is_refused() {
+    let project = committed();
+    let victim = Project::empty();
+    victim.write("victim", "theirs");
+    fs::create_dir(victim.file("folder")).expect("there is room");
+    symlink(victim.file("victim"), project.file("out.json")).expect("there is room");
+    symlink(victim.file("absent"), project.file("dangling.json")).expect("there is room");
+    symlink(victim.file("folder"), project.file("out")).expect("there is room");
+    commit(&project, "links");
+    for file in ["out.json", "dangling.json", "out/file.json"] {
+        let output = format!("json={file}");
+        for arguments in [
+            &["plan", "-o", file][..],
+            &["build", "-o", file],
+            &["lint", "--output", &output],
+            &["lint", "--write-baseline", file],
+        ] {
+            let ended = project.run(arguments);
+            assert_ne!(ended.code, 0, "{arguments:?}: {ended:?}");
+            assert!(
+                ended.err.contains("is a symbolic link") || ended.err.contains("is no baseline"),
+                "{arguments:?}: {ended:?}"
+            );
+        }
+    }
+    for arguments in [
+        &["strip", "-o", "out"][..],
+        &["keygen", "other", "--out", "out"],
+    ] {
+        let ended = project.run(arguments);
+        assert_ne!(ended.code, 0, "{arguments:?}: {ended:?}");
+    }
+    assert_eq!(victim.read("victim"), "theirs");
+    assert!(!victim.file("absent").exists());
+    assert_eq!(
+        fs::read_dir(victim.file("folder"))
+            .expect("it is there")
+            .count(),
+        0
+    );
+}
+
+#[test]
+fn trust_file_and_fix_write_through_no_link() {
+    let project = Project::new();
+    let victim = Project::empty();
+    fs::rename(project.file("trust.json"), victim.file("trust.json")).expect("there is room");
+    symlink(victim.file("trust.json"), project.file("trust.json")).expect("there is room");
+    let before = victim.read("trust.json");
+    let ended = project.run(&["keygen", "other"]);
+    assert_ne!(ended.code, 0, "{ended:?}");
+    assert!(ended.err.contains("is a symbolic link"), "{ended:?}");
+    assert_eq!(victim.read("trust.json"), before);
+    let text = project
+        .read("orders.yaml")
+        .replace("description: fine", "descripton: fine");
+    project.write("real.yaml", &text);
+    fs::remove_file(project.file("orders.yaml")).expect("it is there");
+    symlink("real.yaml", project.file("orders.yaml")).expect("there is room");
+    project.run(&["lint", "--fix"]);
+    assert_eq!(project.read("real.yaml"), text);
+}
+
+#[test]
+fn output_over_a_tracked_file_is_refused() {
+    let project = committed();
+    for file in ["orders.yaml", "gateway.yaml", "trust.json"] {
+        let before = project.read(file);
+        let output = format!("sarif={file}");
+        for arguments in [
+            &["plan", "-o", file][..],
+            &["build", "-o", file],
+            &["lint", "--output", &output],
+            &["lint", "--write-baseline", file],
+        ] {
+            let ended = project.run(arguments);
+            assert_ne!(ended.code, 0, "{arguments:?}: {ended:?}");
+        }
+        assert_eq!(project.read(file), before);
+    }
+    project
+        .run(&["strip", "-o", "."])
+        .with(64)
+        .says("is read here");
+    // What gwc made is written again, tracked or not.
+    for format in ["json", "sarif", "junit", "checkstyle"] {
+        let file = format!("report.{format}");
+        let output = format!("{format}={file}");
+        project.run(&["lint", "--output", &output]).with(0);
+        git(project.path(), &["add", &file]);
+        project.run(&["lint", "--output", &output]).with(0);
+    }
+    for arguments in [["plan", "-o", "plan.json"], ["build", "-o", "shop.tar"]] {
+        project.run(&arguments).with(0);
+        git(project.path(), &["add", arguments[2]]);
+        project.run(&arguments).with(0);
+    }
+    project.write("notes.txt", "mine");
+    git(project.path(), &["add", "notes.txt"]);
+    project
+        .run(&["plan", "-o", "notes.txt"])
+        .with(65)
+        .says("gwc did not make it");
+    project.run(&["plan", "-o", "/dev/null"]).with(0);
+}
+
+#[test]
+fn init_writes_through_no_link() {
+    let folder = Project::empty();
+    let victim = Project::empty();
+    fs::create_dir(folder.file("shop")).expect("there is room");
+    symlink(victim.path(), folder.file("shop/.github")).expect("there is room");
+    let ended = run(command(folder.path()).args(["init", "shop"]));
+    assert_ne!(ended.code, 0);
+    assert!(ended.err.contains("is a symbolic link"), "{ended:?}");
+    assert_eq!(fs::read_dir(victim.path()).expect("it is there").count(), 0);
+}
