@@ -85,9 +85,9 @@ pub(crate) fn entry_before(
     plain.then(|| (place, format!("{new}{end}{}", " ".repeat(indent.len()))))
 }
 
-/// What to replace, and by what, so that a reference stands in an `allOf` of its own.
+/// What to put before and behind a reference, so that it stands in an `allOf` of its own.
 #[must_use]
-pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<(Span, String)> {
+pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<[(Span, String); 2]> {
     let (entry, value) = map.entry("$ref")?;
     let (outer, key, value) = (map.span(), entry.key_span, value.span());
     let own =
@@ -103,11 +103,12 @@ pub(crate) fn reference_wrapped(files: &Files, map: NodeRef<'_>) -> Option<(Span
     if between.trim() != ":" || old_value.contains('\n') || !old_key.contains("$ref") {
         return None;
     }
+    let at = |byte: u32| Span::new(key.file, byte as usize, byte as usize);
     let new_key = old_key.replace("$ref", "allOf");
-    Some((
-        Span::new(key.file, key.start as usize, value.end as usize),
-        format!("{new_key}: [{{{old_key}: {old_value}}}]"),
-    ))
+    Some([
+        (at(key.start), format!("{new_key}: [{{")),
+        (at(value.end), "}]".to_owned()),
+    ])
 }
 
 /// The bytes to take out with a value: the comma beside it, or the lines that it fills.

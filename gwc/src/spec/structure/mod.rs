@@ -265,7 +265,7 @@ impl<'a> Walk<'_, 'a> {
             // What was written is kept: a schema can say both, and elsewhere a person decides.
             let wrapped = edit::reference_wrapped(self.resolver.files(), node);
             self.sink.push(match wrapped.filter(|_| is_schema) {
-                Some((at, text)) => finding.fix(at, text),
+                Some([before, behind]) => finding.fix(before.0, before.1).fix(behind.0, behind.1),
                 None => finding,
             });
         }
