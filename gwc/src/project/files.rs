@@ -751,7 +751,7 @@ mod tests {
             Err(Refusal::Outside)
         );
         assert_eq!(join("", r"\\host\share"), Err(Refusal::Outside));
-        for url in ["https://h/a", "file:///a", "//h/a", "urn:x", "C:/a"] {
+        for url in ["https://h/a", "file:///a", "//h/a", "urn:x"] {
             assert_eq!(join("", url), Err(Refusal::Remote), "{url}");
         }
     }
