@@ -45,6 +45,8 @@ const ONE_MORE_MS: u64 = 1_000;
 /// meanwhile (NGINX's `lingering_time` and less than its `lingering_timeout`).
 const LINGER_MS: u64 = 30_000;
 const LINGER_SILENCE_MS: u64 = 2_000;
+/// Bytes of an upload that nobody wants any more, after which the connection is closed.
+const LINGER_BYTES_MAX: usize = 64 << 20;
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
@@ -209,10 +211,13 @@ async fn find_out(conn: &Rc<Conn>, io: &mut ClientIo) -> Spoken {
     let deadline = conn.worker.deadlines.slot();
     let now_ms = conn.worker.shared.clock.now_ms();
     deadline.set(now_ms + conn.limits.idle_timeout_ms);
-    if in_time(&deadline, poll_fn(|cx| io.poll_readable(cx)))
-        .await
-        .is_none()
-    {
+    let heard = poll_fn(|cx| match io.poll_readable(cx) {
+        Poll::Ready(_) => Poll::Ready(true),
+        // A drain does not wait for a client that has said nothing.
+        Poll::Pending if conn.idle_ends() => Poll::Ready(false),
+        Poll::Pending => Poll::Pending,
+    });
+    if in_time(&deadline, heard).await != Some(true) {
         return Spoken::Nothing;
     }
     let now_ms = conn.worker.shared.clock.now_ms();
@@ -264,7 +269,12 @@ pub(crate) async fn linger(conn: &Conn, deadline: &Slot, mut io: ClientIo) {
         return;
     }
     let mut scrap = [0; 4_096];
-    while let Some(Ok(1..)) = in_time(deadline, io.read(&mut scrap)).await {
+    let mut left = LINGER_BYTES_MAX;
+    while let Some(Ok(read @ 1..)) = in_time(deadline, io.read(&mut scrap)).await {
+        left = left.saturating_sub(read);
+        if left == 0 {
+            return;
+        }
         if worker.draining_ms().is_none() {
             let now_ms = worker.shared.clock.now_ms();
             deadline.set(until_ms.min(now_ms + LINGER_SILENCE_MS));

@@ -141,8 +141,9 @@ pub(crate) async fn exchange(
                     origin: &origin,
                     cx: &cx,
                     head: &mut head,
+                    // RFC 9110 §10.1.1: who sends its body at once waits for nothing.
+                    expects_continue: admitted.expects_continue && !body.has_begun(),
                     body,
-                    expects_continue: admitted.expects_continue,
                 };
                 match forward(outgoing, handshake, &mut record).await {
                     Ok(made) => made,

@@ -17,6 +17,17 @@ pub(crate) enum Incoming {
     Http2(hyper::body::Incoming),
 }
 
+impl Incoming {
+    /// True if some of the body came with the head, as far as that is known: its client does not
+    /// wait for `100 Continue`.
+    pub(crate) fn has_begun(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.has_begun(),
+            Self::Empty | Self::Http2(_) => false,
+        }
+    }
+}
+
 /// Why a client's body cannot be read on.
 #[derive(Debug)]
 pub(crate) enum Broken {

@@ -264,3 +264,47 @@ fn a_connection_is_used_no_longer_than_its_server_says() {
         assert_eq!(last, Some(connections), "{said}");
     }
 }
+
+#[test]
+fn expectation_with_a_body_that_is_there_does_not_wait() {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    // Never says 100: it waits for the whole body.
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"hello") {
+                let mut byte = [0];
+                if stream.read(&mut byte).unwrap_or(0) == 0 {
+                    return;
+                }
+                seen.push(byte[0]);
+            }
+            let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+        }
+    });
+    let served = shop(address, vec![op("POST", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    let began = std::time::Instant::now();
+    client.send(
+        "POST /a HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\nhello",
+    );
+    assert_eq!(client.answer().status, 200);
+    assert!(began.elapsed() < Duration::from_millis(900));
+}
+
+#[test]
+fn upload_after_a_refusal_is_read_up_to_a_bound() {
+    use std::io::Write as _;
+    let upstream = Upstream::saying("ok");
+    let served = shop(upstream.address, vec![op("POST", "/a")]).serve();
+    let mut client = Client::connect(served.address);
+    client.send("POST /nothing HTTP/9\r\nhost: h\r\n\r\n");
+    let mut stream = client.another();
+    let piece = [b'x'; 65_536];
+    let sent = (0..2_000).find(|_| stream.write_all(&piece).is_err());
+    // What is on its way in the kernel's buffers comes on top.
+    assert!(sent.is_some_and(|pieces| pieces < 1_600), "{sent:?}");
+}

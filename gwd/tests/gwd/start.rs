@@ -247,3 +247,21 @@ fn a_rotated_access_log_is_opened_again() {
     eventually("written to the new file", || lines(&log) == 1);
     assert_eq!(lines(&old), 1);
 }
+
+#[test]
+fn drain_does_not_wait_for_clients_that_never_spoke() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    world.release(&gateway(&upstream));
+    let mut gwd = world.start();
+    let _silent: Vec<Client> = (0..20).map(|_| Client::connect(gwd.public())).collect();
+    eventually("they are accepted", || {
+        gwd.metric("gwd_downstream_connections", &[]) >= 20.0
+    });
+    let began = std::time::Instant::now();
+    gwd.signal(Signal::TERM);
+    assert_eq!(gwd.wait().code(), Some(0));
+    assert!(began.elapsed() < std::time::Duration::from_secs(10));
+    let stopped = gwd.logged("stopped").unwrap();
+    assert_eq!(stopped["forced_closes"], 0);
+}

@@ -356,6 +356,11 @@ impl Incoming {
         state.number == self.number && state.body.is_ended()
     }
 
+    /// True if some of the body came with the head.
+    pub(crate) fn has_begun(&self) -> bool {
+        !self.wire.state.borrow().read.is_empty()
+    }
+
     /// How much is still to come, as far as it is known.
     pub(crate) fn size_hint(&self) -> SizeHint {
         let left = self.wire.state.borrow().body.left();
