@@ -37,7 +37,11 @@ pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
     let mut contracts = Vec::new();
     let mut refs = Vec::new();
     let mut prose = BTreeMap::new();
-    let somebody = model.apis.iter().any(|api| !api.rest.is_empty());
+    let keeps = |readings: &Valued<ir::PathReadings>| !readings.value.is_strict();
+    let somebody = model.apis.iter().any(|api| {
+        let mut operations = api.operations.iter();
+        !api.rest.is_empty() || operations.any(|one| keeps(&one.path_readings))
+    });
     let lowered = parallel::map(model.apis.iter().collect(), |api| {
         let lowered = lower_api(api, somebody)?;
         let digest = digest(&bundle::codec::encode(&lowered));
@@ -113,7 +117,8 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
-/// What is `internal` is said only where `somebody` gets what is not described.
+/// What is `internal` is said only where `somebody` gets what is not described, or paths whose
+/// readings nobody describes.
 fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
     let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
         .operations
@@ -175,6 +180,7 @@ fn described(operation: &Operation) -> (ir::Operation, ir::Treatment) {
         declared: operation.declared.clone(),
         forwarding: operation.forwarding.clone(),
         retries: operation.retries.clone(),
+        path_readings: operation.path_readings.value,
     };
     let operation = ir::Operation {
         key: operation.key.clone(),
@@ -203,6 +209,7 @@ fn rest(rest: &Rest) -> (ir::Operation, ir::Treatment) {
             ..ir::Forwarding::default()
         },
         retries: None,
+        path_readings: rest.path_readings.value,
     };
     let operation = ir::Operation {
         key: rest.key.clone(),

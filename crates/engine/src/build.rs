@@ -10,6 +10,7 @@ use crate::api_part::ApiPart;
 use crate::conflicts;
 use crate::link::Linker;
 use crate::parts::{Assembly, Parts};
+use crate::path::Slashes;
 use crate::router::HostTable;
 use crate::snapshot::{BuiltApi, Listener, Mount, Snapshot};
 
@@ -199,6 +200,10 @@ fn listener(listener: &ir::Listener) -> Result<Listener, BuildError> {
         .parse()
         .map_err(|_| BuildError::BadAddress(listener.address.clone()))?;
     Ok(Listener {
+        slashes: match listener.merge_slashes {
+            true => Slashes::Merge,
+            false => Slashes::Keep,
+        },
         name: listener.name.as_str().into(),
         address,
         limits: listener.limits.clone(),

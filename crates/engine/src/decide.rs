@@ -6,7 +6,8 @@ use policy::traffic::{concurrency, rate_limit};
 use policy::{Cx, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
 use crate::authenticate;
-use crate::path::{has_escaped_separator, normalise};
+use crate::path::{is_ambiguous, normalise};
+use crate::readings;
 use crate::router::{self, Found};
 use crate::snapshot::{ChainStep, RouteRef, Snapshot};
 
@@ -25,10 +26,10 @@ static METHOD_NOT_ALLOWED: Reject = Reject {
     code: "method_not_allowed",
     title: "Method not allowed",
 };
-static ESCAPED_SEPARATOR: Reject = Reject {
+static PATH_AMBIGUOUS: Reject = Reject {
     status: 400,
     code: "path_ambiguous",
-    title: "An escaped separator cannot be used in this path",
+    title: "The upstream could read this path as another one",
 };
 
 /// Every way in which the engine itself refuses: for metrics, tests and the book. Policies add
@@ -38,7 +39,7 @@ pub fn rejects() -> impl Iterator<Item = &'static Reject> {
         &NO_ROUTE,
         &NO_CONDITION,
         &METHOD_NOT_ALLOWED,
-        &ESCAPED_SEPARATOR,
+        &PATH_AMBIGUOUS,
     ]
     .into_iter()
     .chain(authenticate::REJECTS)
@@ -104,9 +105,7 @@ pub fn decide<'s>(
     };
     cx.route = Some(route.id);
     let treatment = route.treatment;
-    // Nobody described what a separator in a path means that nobody described.
-    let splits_path = route.mount.strip_base_path || !route.describes_path || treatment.reads_path;
-    if splits_path && has_escaped_separator(head.path()) {
+    if head.is_ambiguous && readings::ambiguity(snapshot, listener, head, &route).is_some() {
         return ambiguous(route, 0);
     }
     if route.mount.strip_base_path {
@@ -157,7 +156,10 @@ pub fn decide<'s>(
     // A parameter that is only a part of its segment may be dots; on its own it would lead out
     // of what was authorised.
     let rewritten = cx.rewritten.as_ref().and_then(|one| one.path.as_deref());
-    if rewritten.is_some_and(|path| normalise(path).as_deref() != Ok(path)) {
+    let leads_out = |path: &str| {
+        normalise(path).as_deref() != Ok(path) || is_ambiguous(path) && readings::leads_out(path)
+    };
+    if rewritten.is_some_and(leads_out) {
         return ambiguous(route, ran);
     }
     Decided {
@@ -172,7 +174,7 @@ fn ambiguous(route: RouteRef<'_>, ran: usize) -> Decided<'_> {
     Decided {
         route: Some(route),
         verdict: Verdict::Reject(Refusal {
-            reject: &ESCAPED_SEPARATOR,
+            reject: &PATH_AMBIGUOUS,
             allow: None,
         }),
         ran,

@@ -10,6 +10,7 @@ pub mod edge;
 pub mod forward;
 pub mod path;
 pub mod proxy_protocol;
+pub mod readings;
 pub mod router;
 
 mod api_part;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bundle::codec::encode;
 use bundle::ir::{self, Link, Set, Shared};
 use policy::{Checked, Filter, Secrets, Setting, StateId};
+use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
 use crate::api_part::ApiPart;
@@ -72,9 +73,15 @@ impl<'a> Linker<'a> {
             named_filter(policy, digest, self.secrets, &mut parts.filters)
         });
         let own = own.collect::<Result<Vec<_>, _>>()?;
+        let mut access: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
         let treatments = api.treatments.iter();
         let treatments = treatments
-            .map(|treatment| self.treatment(treatment, api, &own))
+            .map(|treatment| {
+                let next = access.len() as u32;
+                let asked = (&treatment.security, &treatment.chain, &treatment.upstream);
+                let access = *access.entry(encode(&asked)).or_insert(next);
+                self.treatment(treatment, api, &own, access)
+            })
             .collect::<Result<Arc<[_]>, _>>()?;
         parts.treatments.keep(key, &treatments);
         Ok(treatments)
@@ -111,6 +118,7 @@ impl<'a> Linker<'a> {
         treatment: &ir::Treatment,
         api: &ApiPart,
         own: &[NamedFilter],
+        access: u32,
     ) -> Result<Treatment, BuildError> {
         let unknown = |name: &str| BuildError::UnknownName(name.to_owned());
         let mut chain = Vec::with_capacity(treatment.chain.len());
@@ -168,6 +176,8 @@ impl<'a> Linker<'a> {
         });
         Ok(Treatment {
             reads_path,
+            path_readings: treatment.path_readings,
+            access,
             security: Requirement::link(&treatment.security, &api.schemes, &self.shared.auth)
                 .map_err(BuildError::UnknownName)?,
             chain: chain.into(),

@@ -18,35 +18,100 @@ pub enum PathFault {
     AboveRoot,
 }
 
-/// Decodes escaped unreserved characters, writes other escapes in upper case, then resolves dot
-/// segments (RFC 3986 §6.2.2). `%2F`, `%5C` and `%25` stay as they are: no segment is split and
-/// nothing is decoded twice.
+/// A path in the form that is matched, authorised, logged and forwarded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Normal<'p> {
+    /// The normalised path.
+    pub path: Cow<'p, str>,
+    /// Common upstreams may read it as another path ([`crate::readings`]).
+    pub is_ambiguous: bool,
+}
+
+/// Treatment of `//`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Slashes {
+    /// Two slashes are two.
+    #[default]
+    Keep,
+    /// Repeated slashes count and are forwarded as one.
+    Merge,
+}
+
+/// [`normalise_with`], with all slashes kept.
 pub fn normalise(path: &str) -> Result<Cow<'_, str>, PathFault> {
+    normalise_with(path, Slashes::Keep).map(|normal| normal.path)
+}
+
+/// Decodes escaped unreserved characters, writes other escapes in upper case, merges slashes if
+/// the listener does, then resolves dot segments (RFC 3986 §6.2.2). `%2F`, `%5C` and `%25` stay
+/// as they are: no segment is split and nothing is decoded twice.
+///
+/// # Errors
+/// A path that no upstream should see.
+pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFault> {
     if !path.starts_with('/') {
         return Err(PathFault::NoSlash);
     }
     let mut plain = true;
+    let mut doubled = false;
+    let mut parameters = false;
     let mut before = 0;
     for &byte in path.as_bytes() {
         match byte {
             0..=0x1F | 0x7F.. | b'\\' | b'#' => return Err(PathFault::Byte),
             b'%' => plain = false,
+            b';' => parameters = true,
+            b'/' if before == b'/' => doubled = true,
             // A segment that begins with a dot might be `.` or `..`; few do.
             b'.' if before == b'/' => plain = false,
             _ => {}
         }
         before = byte;
     }
-    if plain {
-        return Ok(Cow::Borrowed(path));
+    let merges = doubled && slashes == Slashes::Merge;
+    if plain && !merges {
+        return Ok(Normal {
+            path: Cow::Borrowed(path),
+            is_ambiguous: doubled || parameters,
+        });
     }
     let decoded = decode_unreserved(path)?;
-    let resolved = remove_dot_segments(&decoded)?;
-    Ok(match resolved {
+    let merged = match merges {
+        true => merge_slashes(&decoded).map_or(decoded, Cow::Owned),
+        false => decoded,
+    };
+    let normal = match remove_dot_segments(&merged)? {
         Some(resolved) => Cow::Owned(resolved),
-        None if *decoded == *path => Cow::Borrowed(path),
-        None => Cow::Owned(decoded.into_owned()),
+        None if *merged == *path => Cow::Borrowed(path),
+        None => Cow::Owned(merged.into_owned()),
+    };
+    Ok(Normal {
+        is_ambiguous: is_ambiguous(&normal),
+        path: normal,
     })
+}
+
+/// Whether common upstreams may read a normalised path as another one.
+#[must_use]
+pub fn is_ambiguous(path: &str) -> bool {
+    const ESCAPES: [&str; 4] = ["%2F", "%5C", "%25", "%3B"];
+    path.contains(';')
+        || path.contains("//")
+        || path.contains('%') && ESCAPES.iter().any(|escape| path.contains(escape))
+}
+
+/// The path with one slash for each run of them; none where there is no run.
+pub(crate) fn merge_slashes(path: &str) -> Option<String> {
+    if !path.contains("//") {
+        return None;
+    }
+    let mut merged = String::with_capacity(path.len());
+    for byte in path.chars() {
+        if byte != '/' || !merged.ends_with('/') {
+            merged.push(byte);
+        }
+    }
+    Some(merged)
 }
 
 /// A template's literal in the form in which [`normalise`] leaves request paths: escapes as
@@ -69,14 +134,7 @@ pub fn normalise_literal(text: &str) -> String {
     }
 }
 
-/// Whether a path holds an escaped separator: opaque inside a parameter, refused where a prefix,
-/// a stripped base path or a rewrite would have to split it.
-#[must_use]
-pub fn has_escaped_separator(path: &str) -> bool {
-    path.contains("%2F") || path.contains("%5C")
-}
-
-fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
+pub(crate) fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
     let bytes = path.as_bytes();
     let Some(first) = bytes.iter().position(|b| *b == b'%') else {
         return Ok(Cow::Borrowed(path));
@@ -108,7 +166,7 @@ fn decode_unreserved(path: &str) -> Result<Cow<'_, str>, PathFault> {
 }
 
 /// RFC 3986 §5.2.4; none where there is nothing to resolve.
-fn remove_dot_segments(path: &str) -> Result<Option<String>, PathFault> {
+pub(crate) fn remove_dot_segments(path: &str) -> Result<Option<String>, PathFault> {
     let segments = path[1..].split('/');
     if !segments
         .clone()

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use bundle::ir::{Cidr, ListenerLimits, Operation, ProxyProtocol, Upstream};
+use bundle::ir::{Cidr, ListenerLimits, Operation, PathReadings, ProxyProtocol, Upstream};
 use policy::traffic::{circuit_breaker, retry};
 use policy::{Filter, RequestHead, RouteId, StateId};
 
 use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
 use crate::consumers::Consumers;
+use crate::path::Slashes;
 use crate::router::{self, ApiRouter, Contender, HostPattern, HostTable, Lost};
 
 /// A gateway that can decide. Shared by all workers behind an `Arc`.
@@ -43,6 +44,8 @@ pub struct Listener {
     pub http2: bool,
     /// Who tells for whom a connection is; none where its peer is the client.
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
+    /// Treatment of `//` in paths.
+    pub slashes: Slashes,
     pub(crate) hosts: HostTable,
 }
 
@@ -90,6 +93,10 @@ pub struct Treatment {
     pub stream: bool,
     /// A step of the chain makes a path of the request's.
     pub(crate) reads_path: bool,
+    /// Which readings of an ambiguous path are let through.
+    pub(crate) path_readings: PathReadings,
+    /// Equal for treatments of the API with the same security, chain and upstream.
+    pub(crate) access: u32,
     /// What is tried again, where the operation or its chain says it; else the upstream does.
     pub retries: Option<retry::Checked>,
     /// The breakers that its chain names, beside the upstream's.
@@ -129,8 +136,6 @@ pub struct RouteRef<'s> {
     pub api: &'s str,
     /// The operation.
     pub operation: &'s Operation,
-    /// Its template says where each segment of the path begins and ends.
-    pub describes_path: bool,
     /// The mount.
     pub mount: &'s Mount,
     /// What happens.
@@ -236,7 +241,6 @@ impl Snapshot {
             id: &api.part.route_ids[index_in_api as usize],
             api: &api.part.name,
             operation: &api.router.operations()[operation as usize],
-            describes_path: brief.describes_path,
             mount,
             treatment: &api.treatments[brief.treatment as usize],
         }

@@ -298,6 +298,7 @@ pub(crate) mod tests {
     /// A GET of a path.
     pub(crate) fn head(target: &str) -> RequestHead {
         RequestHead {
+            is_ambiguous: false,
             method: Method::GET,
             target: PathAndQuery::try_from(target).unwrap(),
             host: "shop.example".into(),

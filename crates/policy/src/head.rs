@@ -15,6 +15,8 @@ pub struct RequestHead {
     pub host: Box<str>,
     /// The fields.
     pub headers: HeaderMap,
+    /// Common upstreams may read the path as another one: it is matched again in each reading.
+    pub is_ambiguous: bool,
 }
 
 impl RequestHead {

@@ -217,6 +217,9 @@ pub fn resolve(
                 default: &settings.defaults.validate,
                 upstream: &upstream.value,
             });
+            let lowered = path_item::styled(&template, &operation.parameters, node);
+            let path_readings = scopes.path_readings(settings, &lowered);
+            let lowered = path_item::cased(lowered, item.x_gateway.map(node));
             operations.push(Operation {
                 key,
                 id: operation.operation_id.as_ref().map(|id| id.value.clone()),
@@ -230,10 +233,7 @@ pub fn resolve(
                 path: item.template.value.clone(),
                 path_span: item.template.span,
                 span: operation.key_span,
-                template: path_item::cased(
-                    path_item::styled(&template, &operation.parameters, node),
-                    item.x_gateway.map(node),
-                ),
+                template: lowered,
                 conditions,
                 priority: path_item::priority(item.x_gateway.map(node)),
                 trailing_slash: path_item::trailing_slash(item.x_gateway.map(node)),
@@ -247,6 +247,7 @@ pub fn resolve(
                 chain,
                 upstream,
                 timeout_ms,
+                path_readings,
                 max_body_bytes: scopes.max_body(settings),
                 forwarding,
                 retries: get("retries")

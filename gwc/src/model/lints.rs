@@ -208,11 +208,12 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n", "{}");
 
     WAY_ROUND "GW0542" "way-round" Warn
-    "`unmatched` beside operations that ask for more"
-    "`API#unmatched` gets each path that is none of the document's to the letter. Many upstreams read paths more \
-kindly: to them `//a`, `/a/`, `/a;x` and `/A` are `/a`. Then an operation that is `internal`, or asks for a credential \
-that the root does not ask for, can be called without what it asks for. Ask for the same at the document's root, or \
-see to it that the upstream reads paths to the letter and silence this line where that is so."
+    "a way past an operation's security for upstreams that read paths otherwise"
+    "`API#unmatched` and `match: prefix` get each path that is none of the described ones to the letter. Many upstreams \
+read paths more kindly: to them `/a/` and `/A` are `/a`. Then an operation that is `internal`, or asks for a credential \
+that the other does not ask for, can be called without what it asks for. `path_readings: keep` lets through paths with \
+`%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as a path that nobody describes. Ask for the same credential at \
+both, or make sure that the upstream reads paths to the letter and silence this line where that is so."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, unmatched: u}}\nauth: {keys: {kind: api_key}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),
         ("api.yaml", "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\nx-gateway: {public: true}\nsecurity: [{}]\npaths: {/a: {get: {security: [{key: []}], responses: {\"200\": {description: fine}}}}}\n\

@@ -125,6 +125,8 @@ pub struct Operation {
     pub timeout_ms: Valued<u64>,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
+    /// Which readings of ambiguous paths are let through.
+    pub path_readings: Valued<ir::PathReadings>,
     /// What it says about its requests on their way.
     pub forwarding: ir::Forwarding,
     /// What is tried again, where the operation says it.

@@ -152,3 +152,18 @@ pub(super) fn priority(extension: Option<NodeRef<'_>>) -> i32 {
         .and_then(|value| i32::try_from(value).ok())
         .unwrap_or(0)
 }
+
+/// The word of a `path_readings`; none where it is not one, which was told.
+pub(super) fn path_readings(said: NodeRef<'_>) -> Option<ir::PathReadings> {
+    match said.scalar_text() {
+        Some("strict") => Some(ir::PathReadings::Strict),
+        Some("keep") => Some(ir::PathReadings::Keep),
+        _ => None,
+    }
+}
+
+/// Whether every path of a template can be read as another path: a literal has `;`, `%2F`, `%5C`,
+/// `%25` or `%3B`, or a segment inside the path is empty.
+pub(super) fn is_ambiguous(template: &ir::Template) -> bool {
+    engine::path::is_ambiguous(&template.to_string())
+}

@@ -10,6 +10,7 @@ use policy::traffic::split;
 use super::api::{authenticated, check_path_texts};
 use super::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
 use super::open::{self, Judged, Open};
+use super::overlap::subset;
 use super::routes::at_one_place;
 use super::security::{Schemes, Written, check_required};
 use super::servers::Servers;
@@ -41,6 +42,8 @@ pub struct Rest {
     pub timeout_ms: Valued<u64>,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
+    /// Which readings of ambiguous paths are let through.
+    pub path_readings: Valued<ir::PathReadings>,
 }
 
 /// What it is resolved from.
@@ -185,6 +188,7 @@ fn one(
             .map(str::to_owned)
             .or_else(|| settings.owner.clone()),
         max_body_bytes: scopes.max_body(settings),
+        path_readings: scopes.path_readings(settings, &everything()),
         key,
         owns,
         span,
@@ -229,42 +233,102 @@ pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
     }
 }
 
-/// Operations that can be gone round: `unmatched` gets what is written as none of their paths, and
-/// many upstreams read `//a`, `/a/`, `/a;x` and `/A` as `/a`.
+/// Operations that can be gone round by a request whose path an upstream reads otherwise:
+/// `unmatched` and `match: prefix` get what is written as none of their paths, and
+/// `path_readings: keep` lets through what may be read as a path that nobody describes.
 pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
     for api in apis {
-        let Some(rest) = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched) else {
-            continue;
-        };
-        let asked = &rest.security.value;
+        let unmatched = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched);
+        if let Some(rest) = unmatched {
+            let round = Round {
+                key: &rest.key,
+                span: rest.span,
+                security: &rest.security.value,
+                where_others_are: "beside it",
+                label: format!(
+                    "`{}` gets every path that is written differently, such as `/a/` or `/A` for `/a`",
+                    rest.upstream.value
+                ),
+                help: "write the same `security` at the document's root, or make sure that the upstream reads paths to the letter",
+            };
+            round.report(api, |_| true, sink);
+        }
+        let mut told = BTreeSet::new();
+        for operation in api.operations.iter().filter(|one| !one.internal) {
+            let keeps = !operation.path_readings.value.is_strict();
+            let written = keeps && operation.path_readings.span().is_some();
+            let prefix = operation.template.is_prefix();
+            if !(written || prefix) || !told.insert(operation.place.0) {
+                continue;
+            }
+            let upstream = &operation.upstream.value;
+            let round = Round {
+                key: &operation.key,
+                span: operation
+                    .path_readings
+                    .span()
+                    .filter(|_| written)
+                    .unwrap_or(operation.path_span),
+                security: &operation.security.value,
+                where_others_are: if written { "beside it" } else { "below it" },
+                label: match written {
+                    true => format!(
+                        "`keep`: `{upstream}` gets paths that it may read as another path, such as `..%2fadmin`"
+                    ),
+                    false => format!(
+                        "`{upstream}` gets every path below it that is written differently, such as `/A` for `/a`"
+                    ),
+                },
+                help: "write the same `security` at both, or make sure that the upstream reads paths to the letter",
+            };
+            let concerned = |other: &Operation| {
+                other.place.0 != operation.place.0
+                    && (written || subset(&other.template, &operation.template))
+            };
+            round.report(api, concerned, sink);
+        }
+    }
+}
+
+/// An operation that may be a way round others.
+struct Round<'m> {
+    key: &'m str,
+    span: Span,
+    security: &'m ir::Security,
+    where_others_are: &'static str,
+    label: String,
+    help: &'static str,
+}
+
+impl Round<'_> {
+    /// Reports the concerned operations of an API that ask for more, if there are any.
+    fn report(self, api: &Api, concerned: impl Fn(&Operation) -> bool, sink: &mut Sink) {
         let guarded = |one: &&Operation| {
             let security = &one.security.value;
-            one.internal || !security.admits_anyone() && security != asked
+            one.internal || !security.admits_anyone() && security != self.security
         };
         let mut guarded = api.operations.iter().filter(guarded);
+        let mut guarded = guarded.by_ref().filter(|one| concerned(one));
         let Some(first) = guarded.next() else {
-            continue;
+            return;
         };
         let count = 1 + guarded.count();
-        let (key, upstream) = (&rest.key, &rest.upstream.value);
-        let what = if first.internal {
-            "nobody may call it"
-        } else {
-            "it asks for something else"
+        let what = match first.internal {
+            true => "nobody may call it",
+            false => "it asks for something else",
         };
         sink.push(
             Diagnostic::new(
                 &WAY_ROUND,
-                rest.span,
-                format!("`{key}` may be a way round {count} of the operations beside it"),
+                self.span,
+                format!(
+                    "`{}` may be a way round {count} of the operations {}",
+                    self.key, self.where_others_are
+                ),
             )
-            .label(format!(
-                "`{upstream}` gets every path that is written differently, such as `//a`, `/a/`, `/a;x` or `/A` for `/a`"
-            ))
+            .label(self.label)
             .related(first.span, format!("`{}`: {what}", first.key))
-            .help(
-                "write the same `security` at the document's root, or make sure that the upstream reads paths to the letter",
-            ),
+            .help(self.help),
         );
     }
 }

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use bundle::ir::Link;
+use bundle::ir::{self, Link};
 use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read};
 use policy::{Checked, Phase};
 
 use super::lints::POLICY_TWICE;
+use super::path_item;
 use super::servers::{Level, Servers};
 use super::settings::{Settings, Upstream, name_in, name_list};
 use super::{AllNames, Defined, Kind, Valued};
@@ -172,6 +173,22 @@ impl<'a> Scopes<'a> {
             &default,
             |node| read::size_bytes(node).ok().map(Some),
         )
+    }
+
+    /// Which readings of ambiguous paths are let through. A path item whose own path is ambiguous
+    /// keeps it, unless it says otherwise itself.
+    pub(super) fn path_readings(
+        &self,
+        settings: &Settings,
+        template: &ir::Template,
+    ) -> Valued<ir::PathReadings> {
+        let own = self.path.and_then(|path| path.get("path_readings"));
+        if own.is_none() && path_item::is_ambiguous(template) {
+            return Valued::default(ir::PathReadings::Keep, "path_readings");
+        }
+        let default = Valued::default(ir::PathReadings::Strict, "path_readings");
+        let start = settings.defaults.path_readings.clone();
+        self.inherit("path_readings", start, &default, path_item::path_readings)
     }
 
     /// The chain in the order of its phases, `authenticate` not yet in it; parameters stand at

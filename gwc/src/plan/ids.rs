@@ -43,6 +43,7 @@ kinds! {
         "guard-added" "A guard of messages (`threat`, `graphql_guard`, `llm`) looks at requests.";
         "guard-removed" "A guard of messages no longer looks at requests.";
         "guard-changed" "A guard of messages lets other messages through.";
+        "path-readings-changed" "Paths that an upstream may read as another path are let through, or no longer are (`path_readings`).";
         "upstream-transport-changed" "The requests go to an upstream that is spoken to in another way: TLS, names, authorities.";
         "upstream-protocol-changed" "An upstream is spoken to with or without TLS.";
         "upstream-verification-changed" "An upstream's certificate is or is not checked.";

@@ -67,6 +67,10 @@ fn of_operation(here: Here<'_>) -> Vec<Field> {
         ir::TrailingSlash::Redirect => "redirect",
         ir::TrailingSlash::Ignore => "ignore",
     };
+    let readings = match treatment.path_readings {
+        ir::PathReadings::Strict => "strict",
+        ir::PathReadings::Keep => "keep",
+    };
     let matches = match operation.template.is_prefix() {
         true => "prefix",
         false => "template",
@@ -81,6 +85,7 @@ fn of_operation(here: Here<'_>) -> Vec<Field> {
         ("max_body", max_body),
     ];
     let sometimes = [
+        ("path_readings", readings.to_owned(), "strict"),
         ("trailing_slash", slash.to_owned(), "strict"),
         ("priority", operation.priority.to_string(), "0"),
         ("path.match", matches.to_owned(), "template"),

@@ -16,9 +16,10 @@ mod upstream;
 
 use bundle::digest::Digest;
 use bundle::ir;
+use engine::readings::{self, Ambiguity};
 use engine::router::HostPattern;
 use engine::{Decided, RouteRef, Verdict};
-use policy::Reject;
+use policy::{Reject, RequestHead};
 
 pub use self::candidates::Candidate;
 pub use self::chain::{Outcome, Step};
@@ -149,7 +150,7 @@ pub fn answer(asked: Asked<'_>) -> Answer {
             answer.why = candidates::why_nobody(asked, &admitted.head, &answer);
         }
         if let Some(route) = &decided.route {
-            explain(asked, decided, route, &mut answer);
+            explain(asked, decided, (route, &admitted.head), &mut answer);
             if matches!(decided.verdict, Verdict::Forward) {
                 answer.upstream = Some(upstream::upstream(asked, decided, route, &admitted, cx));
             }
@@ -199,7 +200,12 @@ fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
 }
 
 /// What is known once the operation is.
-fn explain(asked: Asked<'_>, decided: &Decided<'_>, route: &RouteRef<'_>, answer: &mut Answer) {
+fn explain(
+    asked: Asked<'_>,
+    decided: &Decided<'_>,
+    (route, head): (&RouteRef<'_>, &RequestHead),
+    answer: &mut Answer,
+) {
     let Some((api, operation, treatment)) = asked.meaning(route) else {
         return;
     };
@@ -219,8 +225,25 @@ fn explain(asked: Asked<'_>, decided: &Decided<'_>, route: &RouteRef<'_>, answer
                 "the path is declared with another final slash, and `trailing_slash: redirect` sends clients to `{}{}`",
                 route.mount.base_path, operation.template
             ),
-            Verdict::Reject(_) | Verdict::Forward => "an escaped `/` or `\\` is ambiguous where a path is split: at a prefix match or `strip_base_path`".to_owned(),
+            Verdict::Reject(_) | Verdict::Forward => ambiguous(asked, head, route),
         });
+    }
+}
+
+/// Why a path is ambiguous: what an upstream could read.
+fn ambiguous(asked: Asked<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
+    let snapshot = asked.oracle.snapshot();
+    match readings::ambiguity(snapshot, asked.question.listener, head, route) {
+        Some(Ambiguity::Reading { path, owner }) => {
+            let owner = owner.map_or("to nobody".to_owned(), |owner| format!("to `{owner}`"));
+            format!("an upstream could read the path as `{path}`, which belongs {owner}")
+        }
+        Some(Ambiguity::Outside) => {
+            "an upstream could read the path as one above the base path".to_owned()
+        }
+        Some(Ambiguity::TooMany) | None => {
+            "upstreams could read the path in too many ways".to_owned()
+        }
     }
 }
 

@@ -52,6 +52,7 @@ impl<'c> Setters<'c> {
             &operation.upstream.origin,
             &operation.timeout_ms.origin,
             &operation.max_body_bytes.origin,
+            &operation.path_readings.origin,
         ];
         let mut fields = self.always(origins, &operation.chain, &nodes);
         let of_path = [
@@ -95,14 +96,21 @@ impl<'c> Setters<'c> {
             &rest.upstream.origin,
             &rest.timeout_ms.origin,
             &rest.max_body_bytes.origin,
+            &rest.path_readings.origin,
         ];
         self.always(origins, &rest.chain, &nodes)
     }
 
     /// What every operation has: who may call, where requests go, for how long, how large; its
     /// policies.
-    fn always(&self, origins: [&Origin; 4], chain: &[Valued<Link>], nodes: &Nodes<'c>) -> Fields {
-        let names = ["security", "upstream", "timeout", "max_body"];
+    fn always(&self, origins: [&Origin; 5], chain: &[Valued<Link>], nodes: &Nodes<'c>) -> Fields {
+        let names = [
+            "security",
+            "upstream",
+            "timeout",
+            "max_body",
+            "path_readings",
+        ];
         let named = names.into_iter().zip(origins);
         let mut fields: Fields = named
             .map(|(name, origin)| (name.to_owned(), self.field(origin)))

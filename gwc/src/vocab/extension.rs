@@ -13,7 +13,7 @@ use Shape::{
     Timeout, Word, WordOrName,
 };
 
-use super::shared::{self, ERRORS};
+use super::shared::{self, ERRORS, PATH_READINGS};
 use super::upstream::UPSTREAM;
 use crate::model::lints::{INTERNAL_AND_PUBLIC, POLICIES_AND_APPEND};
 
@@ -147,6 +147,7 @@ static ROOT_DEFAULTS: Object = Object {
             Size,
             "Bytes of a request's body; more is 413. Any number where nobody says it.",
         ),
+        PATH_READINGS,
     ],
 };
 
@@ -197,6 +198,7 @@ pub static PATH_ITEM: Object = Object {
             Word(&["strict", "redirect", "ignore"]),
             "What a final slash means that the path has not, or has: `strict`, another path; `redirect`, 308 to this one; `ignore`, nothing. A path that is described comes first.",
         ),
+        PATH_READINGS,
         F::optional(
             "case_insensitive",
             Bool,

@@ -12,7 +12,7 @@ use Shape::{
 };
 
 use super::listener::LISTENER;
-use super::shared::{ERRORS, STORES};
+use super::shared::{ERRORS, PATH_READINGS, STORES};
 use super::upstream::UPSTREAM;
 use crate::acknowledge::FINGERPRINT;
 use crate::model::lints::MOUNT_CONFLICT;
@@ -389,6 +389,7 @@ static DEFAULTS: Object = Object {
             Size,
             "Bytes of a request's body; more is 413. Any number where nobody says it.",
         ),
+        PATH_READINGS,
         F::optional(
             "security",
             Word(&["enforce", "upstream"]),

@@ -42,6 +42,11 @@ pub(crate) static LISTENER: Object = Object {
             "Peers whose forwarding fields are believed, `10.0.0.0/8`.",
         ),
         F::optional(
+            "merge_slashes",
+            Bool,
+            "Treat `//` in paths as `/`: for matching and for the path that the upstream gets. Default: `false`.",
+        ),
+        F::optional(
             "limits",
             Shape::Object(&LIMITS),
             "Limits on connections and heads.",

@@ -116,6 +116,13 @@ static REDIS: Object = Object {
     rules: &[],
 };
 
+/// Paths that upstreams may read as other paths.
+pub(crate) const PATH_READINGS: Field = F::optional(
+    "path_readings",
+    Word(&["strict", "keep"]),
+    "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `;` or `//`). `strict`: 400 `path_ambiguous` unless the same operation owns every reading. `keep`: allow readings that belong to nobody or to operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
+);
+
 /// A try that may take as long as all tries together leaves no time for another.
 pub(crate) fn check_tries(each: NodeRef<'_>, all: NodeRef<'_>, sink: &mut Sink) {
     let (Ok(each_ms), Ok(all_ms)) = (read::duration_ms(each), read::duration_ms(all)) else {

@@ -236,3 +236,68 @@ fn two_apis_cannot_get_the_same_rest() {
         [""; 0]
     );
 }
+
+/// A document with an open path item that has this in its `x-gateway`, beside protected ones.
+fn beside(said: &str) -> String {
+    let open = format!(
+        "paths:\n  /open:\n    x-gateway: {{{said}}}\n    get: {{operationId: open, security: [], \
+         x-gateway: {{public: true}}, responses: {{\"200\": {{description: fine}}}}}}\n  \
+         /open/own: {{get: {{operationId: own, responses: {{\"200\": {{description: fine}}}}}}}}\n"
+    );
+    A.replace("paths:\n", &open)
+}
+
+#[test]
+fn way_round_finds_a_prefix_above_protected_ones() {
+    let plain = gateway("a: {path: a.yaml}", "");
+    assert_eq!(wrong(&plain, &beside("")), [""; 0]);
+    // `strict` refuses what upstreams could read as the path beside it.
+    assert_eq!(
+        wrong(&plain, &beside("match: prefix")),
+        ["way-round: `a/open` may be a way round 1 of the operations below it"]
+    );
+}
+
+#[test]
+fn way_round_finds_keep_beside_protected_ones() {
+    let plain = gateway("a: {path: a.yaml}", "");
+    let round = "way-round: `a/open` may be a way round 3 of the operations beside it";
+    assert_eq!(wrong(&plain, &beside("path_readings: keep")), [round]);
+    assert_eq!(wrong(&plain, &beside("path_readings: strict")), [""; 0]);
+    let kept = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
+    assert_eq!(wrong(&kept, &beside("")), [round]);
+}
+
+#[test]
+fn path_readings_of_the_nearest_place_holds() {
+    let said = |gateway: &str, a: &str| -> Vec<(String, bool)> {
+        let compiled = compiled(gateway, a);
+        let lowered = compiled.lowered.as_ref().expect("it compiles");
+        let api = lowered.gateway.apis.get("a").expect("the API");
+        let told = api.operations.iter().map(|operation| {
+            let treatment = &api.treatments[operation.treatment as usize];
+            (operation.key.clone(), !treatment.path_readings.is_strict())
+        });
+        told.collect()
+    };
+    let keys = |keeps: [bool; 3]| -> Vec<(String, bool)> {
+        let keys = ["a/get", "a/open", "a/own"].map(str::to_owned);
+        keys.into_iter().zip(keeps).collect()
+    };
+    let plain = gateway("a: {path: a.yaml}", "");
+    let kept = plain.replace("timeout: 5s", "timeout: 5s, path_readings: keep");
+    assert_eq!(said(&plain, &beside("")), keys([false, false, false]));
+    assert_eq!(said(&kept, &beside("")), keys([true, true, true]));
+    let strict = "path_readings: strict";
+    assert_eq!(said(&kept, &beside(strict)), keys([true, false, true]));
+    let root = beside("path_readings: keep").replace(
+        "x-gateway: {}\n",
+        "x-gateway: {defaults: {path_readings: strict}}\n",
+    );
+    assert_eq!(said(&kept, &root), keys([false, true, false]));
+    // A path that can itself be read as another one is kept, unless it says otherwise.
+    let loose = beside("").replace("/open:", "\"/open;v=1\":");
+    assert_eq!(said(&plain, &loose), keys([false, true, false]));
+    let loose = beside(strict).replace("/open:", "\"/open;v=1\":");
+    assert_eq!(said(&plain, &loose), keys([false, false, false]));
+}

@@ -339,6 +339,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             schemes: ir::Set::default(),
             policies: ir::Set::default(),
             treatments: vec![ir::Treatment {
+                path_readings: ir::PathReadings::Strict,
                 security: ir::Security::default(),
                 chain: Vec::new(),
                 upstream: "u".into(),
@@ -368,6 +369,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
     let shared = ir::Shared {
         project: "p".into(),
         listeners: ir::Set::new(vec![ir::Listener {
+            merge_slashes: false,
             name: "public".into(),
             address: "127.0.0.1:0".into(),
             protocol: ir::Protocol::Http,

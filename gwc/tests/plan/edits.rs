@@ -654,3 +654,59 @@ fn a_witness_that_shows_nothing_is_refused() {
             .all(|change| change.witness.is_none())
     );
 }
+
+#[test]
+fn path_readings_keep_is_weaken() {
+    let keep = "security weaken path-readings-changed";
+    let all = [
+        "a/createOrder",
+        "a/deleteOrder",
+        "a/getOrder",
+        "a/getStatus",
+        "a/listOrders",
+    ];
+    assert_eq!(
+        gateway("timeout: 5s}", "timeout: 5s, path_readings: keep}"),
+        [format!("{keep} {}", all.join("+"))]
+    );
+    assert_eq!(
+        document(
+            "paths:\n",
+            "x-gateway: {defaults: {path_readings: keep}}\npaths:\n"
+        ),
+        [format!("{keep} {}", all.join("+"))]
+    );
+    assert_eq!(
+        document(
+            "  /orders:\n",
+            "  /orders:\n    x-gateway: {path_readings: keep}\n"
+        ),
+        [format!("{keep} a/createOrder+a/listOrders")]
+    );
+    let kept = edit(GATEWAY, "timeout: 5s}", "timeout: 5s, path_readings: keep}");
+    let plan = plan((&kept, DOCUMENT), (GATEWAY, DOCUMENT));
+    let said = lines(&plan);
+    assert_eq!(
+        said,
+        [format!(
+            "security strengthen path-readings-changed {}",
+            all.join("+")
+        )]
+    );
+}
+
+#[test]
+fn a_listener_that_merges_slashes_is_told() {
+    let with = |said: &str| {
+        let listeners = format!("listeners: {{public: {{address: \"127.0.0.1:0\"{said}}}}}\n");
+        format!("{GATEWAY}{listeners}")
+    };
+    let plan = plan(
+        (&with(""), DOCUMENT),
+        (&with(", merge_slashes: true"), DOCUMENT),
+    );
+    assert_eq!(
+        lines(&plan),
+        ["policy changed listener-setting-changed listener public merge_slashes"]
+    );
+}

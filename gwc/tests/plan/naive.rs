@@ -9,7 +9,8 @@ use gwc::plan::Witness;
 use crate::algebra::{Cell, FIELDS, HOSTS, METHODS, Mounted, QUERIES, TEXTS};
 
 /// Every path that two templates can be told apart by: of up to two segments; behind `/a`, where
-/// a base path may be, of three; and one segment more below those, for prefixes.
+/// a base path may be, of three; and one segment more below those, for prefixes. Without those that
+/// an upstream may read as another path.
 pub(crate) struct Paths(Vec<Vec<&'static str>>);
 
 impl Paths {
@@ -29,6 +30,13 @@ impl Paths {
                 }
             }
         }
+        // A path with an empty segment inside is served where `/` for `//` is, or not at all: it
+        // has no owner of its own.
+        all.retain(|path| {
+            path[..path.len() - 1]
+                .iter()
+                .all(|segment| !segment.is_empty())
+        });
         Self(all)
     }
 }

@@ -4,7 +4,7 @@
 //! What to expect is written down once more here, from RFC 3986 §5.2.4 and §6.2.2 and the order of
 //! routes, and shares nothing with the gateway.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use gwd::node::AccessLog;
@@ -159,22 +159,103 @@ fn without_dots(text: &str) -> Option<String> {
     Some(output)
 }
 
+/// Every spelling of a path that servers may make of it, in whatever order they change it; none
+/// where one climbs above the root.
+fn spellings(path: &str) -> Option<BTreeSet<String>> {
+    let mut known = BTreeSet::from([path.to_owned()]);
+    let mut fresh = vec![path.to_owned()];
+    while let Some(text) = fresh.pop() {
+        let bare: Vec<&str> = text
+            .split('/')
+            .map(|segment| segment.find(';').map_or(segment, |at| &segment[..at]))
+            .collect();
+        let mut merged = text.clone();
+        while let Some(at) = merged.find("//") {
+            merged.remove(at);
+        }
+        // A URL whose host the path begins with.
+        let behind = text.strip_prefix("//");
+        let behind = behind.map(|rest| rest.find('/').map_or("/", |at| &rest[at..]));
+        for other in [
+            behind.unwrap_or(&text).to_owned(),
+            text.replace("%2F", "/"),
+            text.replace("%5C", "/"),
+            text.replace("%3B", ";"),
+            again(&text),
+            bare.join("/"),
+            merged,
+            without_dots(&text)?,
+        ] {
+            if known.insert(other.clone()) {
+                fresh.push(other);
+            }
+        }
+    }
+    Some(known)
+}
+
+/// Decoded once more: `%25` before two digits is the `%` of an escape, except of NUL.
+fn again(text: &str) -> String {
+    let mut decoded = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("%25") {
+        let digits: String = rest[at + 3..].chars().take(2).collect();
+        let escape = digits.len() == 2 && u8::from_str_radix(&digits, 16).is_ok_and(|it| it > 0);
+        let escape = escape && !digits.starts_with('+');
+        decoded.push_str(&rest[..at]);
+        decoded.push_str(if escape { "%" } else { "%25" });
+        rest = &rest[at + 3..];
+    }
+    decoded.push_str(rest);
+    let escapes = decoded.clone();
+    let mut text = String::new();
+    let mut rest = escapes.as_str();
+    while let Some(at) = rest.find('%') {
+        let byte = u8::from_str_radix(&rest[at + 1..at + 3], 16).expect("an escape");
+        let letter = char::from(byte);
+        text.push_str(&rest[..at]);
+        match letter.is_ascii_alphanumeric() || "-._~".contains(letter) {
+            true => text.push(letter),
+            false => text.push_str(&format!("%{byte:02X}")),
+        }
+        rest = &rest[at + 3..];
+    }
+    text.push_str(rest);
+    text
+}
+
+/// The operation that has a path.
+fn operation(path: &str) -> &'static str {
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    match segments[..] {
+        ["raw", one] if !one.is_empty() => "GET shop:/raw/{x}",
+        ["item", one] if !one.is_empty() => "GET shop:/item/{x}",
+        ["admin", ..] => "GET shop:/admin",
+        _ => "GET shop:/",
+    }
+}
+
 /// Status, operation, and the path that the upstream gets, with a key or without one.
 fn answer(path: &str, key: bool) -> (u16, &'static str, Option<String>) {
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
-    let split = path.contains("%2F") || path.contains("%5C");
-    match segments[..] {
-        ["raw", one] if !one.is_empty() => (200, "GET shop:/raw/{x}", Some(path.to_owned())),
+    let own = operation(path);
+    let refused = (400, own, None);
+    let Some(spellings) = spellings(path) else {
+        return refused;
+    };
+    let (dotted, plain): (Vec<&String>, Vec<&String>) = spellings
+        .iter()
+        .partition(|text| text.split('/').any(|segment| matches!(segment, "." | "..")));
+    if plain.iter().any(|reading| operation(reading) != own) || spellings.len() > 64 {
+        return refused;
+    }
+    match path.strip_prefix("/item/") {
         // A policy makes a path of the parameter.
-        ["item", one] if !one.is_empty() => match split {
-            true => (400, "GET shop:/item/{x}", None),
-            false => (200, "GET shop:/item/{x}", Some(format!("/in/{one}"))),
+        Some(one) if own.ends_with("item/{x}") => match dotted.is_empty() {
+            true => (200, own, Some(format!("/in/{one}"))),
+            false => refused,
         },
-        ["admin", ..] if split => (400, "GET shop:/admin", None),
-        ["admin", ..] if !key => (401, "GET shop:/admin", None),
-        ["admin", ..] => (200, "GET shop:/admin", Some(path.to_owned())),
-        _ if split => (400, "GET shop:/", None),
-        _ => (200, "GET shop:/", Some(path.to_owned())),
+        _ if own.ends_with("/admin") && !key => (401, own, None),
+        _ => (200, own, Some(path.to_owned())),
     }
 }
 

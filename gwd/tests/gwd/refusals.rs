@@ -148,13 +148,15 @@ fn fields_are_edited_and_secrets_flow_only_to_the_upstream() {
 }
 
 #[test]
-fn an_escaped_separator_is_refused_where_a_prefix_would_split_it() {
-    let (_upstream, served) = refusing();
-    let answer = get(served.address, "/files/a%2fb");
+fn a_path_read_as_another_operation_is_refused() {
+    let (upstream, served) = refusing();
+    let answer = get(served.address, "/files/..%2forders");
     assert_eq!(
         (answer.status, answer.problem().as_str()),
         (400, "path_ambiguous")
     );
+    assert!(upstream.seen().is_empty());
+    assert_eq!(get(served.address, "/files/a%2fb").status, 200);
     assert_eq!(get(served.address, "/files/a/b").status, 200);
 }
 

@@ -12,6 +12,7 @@ mod kills;
 mod origins;
 mod own_upstreams;
 mod peers;
+mod readings;
 mod real_documents;
 mod rest;
 mod returned;

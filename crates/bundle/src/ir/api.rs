@@ -173,6 +173,32 @@ pub struct Treatment {
     /// What is tried again; where it says nothing, a policy of the chain, then the upstream.
     #[n(7)]
     pub retries: Option<retry::Checked>,
+    /// Which readings of an ambiguous path are let through.
+    #[n(8)]
+    #[cbor(skip_if = "PathReadings::is_strict")]
+    pub path_readings: PathReadings,
+}
+
+/// Which readings of a path are let through that common upstreams may take for another one
+/// (semantics.md §2, step 4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(index_only)]
+pub enum PathReadings {
+    /// Those that the same route owns.
+    #[default]
+    #[n(0)]
+    Strict,
+    /// Also those that nobody owns, and those of operations with the same access.
+    #[n(1)]
+    Keep,
+}
+
+impl PathReadings {
+    /// Whether every reading must be the same route's.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        *self == Self::Strict
+    }
 }
 
 /// One step of a chain.

@@ -60,9 +60,12 @@ impl Api {
         let treatments = self.treatments.iter();
         let treatments = treatments.flat_map(|one| {
             let retries = one.retries.iter().map(|_| "operation:retries".to_owned());
+            let keeps = !one.path_readings.is_strict();
+            let keeps = keeps.then(|| "operation:path_readings".to_owned());
             of_settings("operation", &one.declared)
                 .chain(one.forwarding.needs())
                 .chain(retries)
+                .chain(keeps)
         });
         let schemes = self.schemes.iter().flat_map(|scheme| {
             let inline = match &scheme.verify {

@@ -18,7 +18,8 @@ mod upstream;
 mod value;
 
 pub use api::{
-    Api, Condition, Hidden, Link, Mount, Operation, Owns, Test, TrailingSlash, Treatment,
+    Api, Condition, Hidden, Link, Mount, Operation, Owns, PathReadings, Test, TrailingSlash,
+    Treatment,
 };
 pub use contract::{
     Body, Contract, ContractOperation, Header, MediaType, Parameter, ParameterPlace, Response,
@@ -71,11 +72,13 @@ pub const PROVIDES: &[&str] = &[
     "auth:basic",
     "consumer:claims",
     "listener:http2",
+    "listener:merge_slashes",
     "listener:proxy_protocol",
     "listener:tls",
     "operation:deprecated",
     "operation:idempotent",
     "operation:mirror",
+    "operation:path_readings",
     "operation:rewrite",
     "operation:split",
     "operation:stream",

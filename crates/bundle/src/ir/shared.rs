@@ -91,6 +91,14 @@ pub struct Listener {
     /// Who tells for whom a connection is; none where its peer is the client.
     #[n(7)]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Whether repeated slashes of a path count and are forwarded as one.
+    #[n(8)]
+    #[cbor(skip_if = "is_unset")]
+    pub merge_slashes: bool,
+}
+
+fn is_unset(flag: &bool) -> bool {
+    !*flag
 }
 
 /// What a listener speaks.
@@ -256,6 +264,9 @@ impl Listener {
         if self.http2 != self.tls().is_some() {
             settings = settings.with(&["http2"], Value::One(Scalar::Flag(self.http2)));
         }
+        if self.merge_slashes {
+            settings = settings.with(&["merge_slashes"], Value::One(Scalar::Flag(true)));
+        }
         if let Some(header) = &self.proxy_protocol {
             settings = settings.with_below(&[], header.settings());
         }
@@ -267,6 +278,7 @@ impl Listener {
         let needs = [
             ("listener:tls", self.tls().is_some()),
             ("listener:http2", self.http2),
+            ("listener:merge_slashes", self.merge_slashes),
             ("listener:proxy_protocol", self.proxy_protocol.is_some()),
         ];
         let needs = needs.into_iter().filter(|(_, needed)| *needed);

@@ -20,6 +20,7 @@ fn shared() -> (Limits, Revoked) {
 fn head(target: &str, fields: &[(&'static str, &'static str)]) -> RequestHead {
     let fields = fields.iter();
     RequestHead {
+        is_ambiguous: false,
         method: Method::GET,
         target: target.parse().unwrap(),
         host: "h".into(),

@@ -119,7 +119,8 @@ pub fn admit(
         framing(&mut headers, version)?;
     }
     let (authority, host) = authority(&uri, &headers, version)?;
-    let target = target(&method, uri.into_parts().path_and_query)?;
+    let asked = uri.into_parts().path_and_query;
+    let (target, is_ambiguous) = target(&method, asked, listener.slashes)?;
     let client = client(&headers, listener, peer, trusted);
     let request_id = match found.identified {
         true => headers.remove(&X_REQUEST_ID),
@@ -132,6 +133,7 @@ pub fn admit(
             target,
             host,
             headers,
+            is_ambiguous,
         },
         client,
         trusted,

@@ -5,17 +5,19 @@ use http::uri::PathAndQuery;
 use policy::Reject;
 
 use crate::edge::{PATH_INVALID, TARGET_INVALID};
-use crate::path::normalise;
+use crate::path::{Normal, Slashes, normalise_with};
 
-/// The target with its path normalised; the client's own bytes where nothing had to change.
+/// The target with its path normalised, the client's own bytes where nothing had to change, and
+/// whether upstreams may read the path as another one.
 pub(super) fn target(
     method: &Method,
     target: Option<PathAndQuery>,
-) -> Result<PathAndQuery, &'static Reject> {
+    slashes: Slashes,
+) -> Result<(PathAndQuery, bool), &'static Reject> {
     let target = target.unwrap_or(PathAndQuery::from_static("/"));
     if target.as_str() == "*" {
         return if method == Method::OPTIONS {
-            Ok(target)
+            Ok((target, false))
         } else {
             Err(&TARGET_INVALID)
         };
@@ -26,13 +28,15 @@ pub(super) fn target(
     {
         return Err(&TARGET_INVALID);
     }
-    let path = normalise(target.path()).map_err(|_| &PATH_INVALID)?;
+    let normal = normalise_with(target.path(), slashes).map_err(|_| &PATH_INVALID)?;
+    let Normal { path, is_ambiguous } = normal;
     if let std::borrow::Cow::Borrowed(_) = path {
-        return Ok(target);
+        return Ok((target, is_ambiguous));
     }
     let text = match target.query() {
         Some(query) => format!("{path}?{query}"),
         None => path.into_owned(),
     };
-    PathAndQuery::try_from(text).map_err(|_| &PATH_INVALID)
+    let target = PathAndQuery::try_from(text).map_err(|_| &PATH_INVALID)?;
+    Ok((target, is_ambiguous))
 }

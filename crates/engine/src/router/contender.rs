@@ -61,7 +61,7 @@ pub fn contenders(hosts: &HostTable, head: &RequestHead) -> Vec<Contender> {
         lost: lost.or_else(|| beaten(entry, one)),
     });
     // Who gets what nobody describes.
-    let rest = match (owner, rest::of(table, head)) {
+    let rest = match (owner, rest::of(table, head.path(), head)) {
         (
             None,
             Found::Operation {
@@ -157,6 +157,7 @@ mod tests {
         }
         let (method, target) = request.split_once(' ').unwrap();
         let head = RequestHead {
+            is_ambiguous: false,
             method: method.parse().unwrap(),
             target: target.parse().unwrap(),
             host: "h".into(),

@@ -44,11 +44,17 @@ pub enum Found {
 /// Finds the owner among the mounts of the request's host.
 #[must_use]
 pub fn find(hosts: &HostTable, head: &RequestHead) -> Found {
+    find_path(hosts, head.path(), head)
+}
+
+/// Finds the owner of the same request for another path.
+#[must_use]
+pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
     let Some(table) = hosts.mounts(&head.host) else {
         return Found::Nothing;
     };
     let mut best: Option<(&MountEntry, Candidate<'_>)> = None;
-    for (entry, below) in table.below(head.path()) {
+    for (entry, below) in table.below(path) {
         let Some(candidate) = entry.router.find(below, head) else {
             continue;
         };
@@ -70,6 +76,13 @@ pub fn find(hosts: &HostTable, head: &RequestHead) -> Found {
             operation: candidate.index,
             twin: candidate.twin,
         },
-        None => rest::of(table, head),
+        None => rest::of(table, path, head),
     }
+}
+
+/// Whether the path is described for the request's method as one that nobody may call.
+#[must_use]
+pub fn is_withheld(hosts: &HostTable, path: &str, head: &RequestHead) -> bool {
+    let table = hosts.mounts(&head.host);
+    table.is_some_and(|table| rest::is_withheld(table, path, head))
 }

@@ -28,9 +28,9 @@ struct Described<'t> {
 
 /// Answers a request that no operation takes.
 #[cold]
-pub(super) fn of(table: &MountTable, head: &RequestHead) -> Found {
+pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     let mut there = Described::default();
-    for (entry, below) in table.below(head.path()) {
+    for (entry, below) in table.below(path) {
         entry.router.matching(below, &mut |seen| {
             there.methods.push(seen.method.clone());
             there.see(entry, seen, entry.router.undeclared());
@@ -48,7 +48,7 @@ pub(super) fn of(table: &MountTable, head: &RequestHead) -> Found {
         hidden,
     } = there;
     let Some((entry, _, undeclared)) = greatest else {
-        return unmatched(table, head);
+        return unmatched(table, path);
     };
     if methods.iter().any(|method| takes(method, &head.method)) {
         return Found::NoConditionMatched;
@@ -67,10 +67,23 @@ pub(super) fn of(table: &MountTable, head: &RequestHead) -> Found {
     Found::MethodNotAllowed(methods)
 }
 
+/// Whether some API describes the request as one that nobody may make.
+pub(super) fn is_withheld(table: &MountTable, path: &str, head: &RequestHead) -> bool {
+    let mut hidden = false;
+    for (entry, below) in table.below(path) {
+        if let Some(table) = entry.router.hidden() {
+            table.matching(below, &mut |seen| {
+                hidden |= takes(seen.method, &head.method)
+            });
+        }
+    }
+    hidden
+}
+
 /// The mount with the longest base path decides; of several there, the one that serves it.
-fn unmatched(table: &MountTable, head: &RequestHead) -> Found {
+fn unmatched(table: &MountTable, path: &str) -> Found {
     let mut nearest: Option<(&MountEntry, Option<u32>)> = None;
-    for (entry, _) in table.below(head.path()) {
+    for (entry, _) in table.below(path) {
         let own = entry.router.unmatched();
         let wins = nearest.is_none_or(|(other, serves)| {
             match entry.base_segments.len().cmp(&other.base_segments.len()) {

@@ -41,15 +41,12 @@ pub struct Candidate<'r> {
     pub explicit: bool,
 }
 
-/// What every request reads of its operation. Eight of them share a line, where an operation takes
-/// two.
+/// What every request reads of its operation. Sixteen of them share a line, where an operation
+/// takes two.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {
     /// Its [`Operation::treatment`].
     pub treatment: u32,
-    /// Its template says where each segment of the path begins and ends: it is neither a prefix nor
-    /// an operation that gets the rest.
-    pub describes_path: bool,
 }
 
 /// The templates, with the operations at their ends.
@@ -294,7 +291,6 @@ impl Brief {
     fn of(operation: &Operation) -> Self {
         Self {
             treatment: operation.treatment,
-            describes_path: !operation.template.is_prefix() && operation.owns.is_described(),
         }
     }
 }

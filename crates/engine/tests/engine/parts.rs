@@ -141,6 +141,7 @@ impl Street {
                 .map(|own| if number == 5 { own } else { Set::default() })
                 .unwrap(),
             treatments: vec![ir::Treatment {
+                path_readings: ir::PathReadings::Strict,
                 security,
                 chain,
                 upstream: if number == 5 { "second" } else { "main" }.into(),
@@ -194,6 +195,7 @@ impl Street {
             shared: ir::Shared {
                 project: "street".into(),
                 listeners: Set::new(vec![ir::Listener {
+                    merge_slashes: false,
                     name: "public".into(),
                     address: "127.0.0.1:0".into(),
                     protocol: ir::Protocol::Http,
@@ -285,6 +287,7 @@ fn asked(snapshot: &Snapshot, path: &str, authorization: Option<&str>) -> (Optio
         headers.insert("authorization", authorization.parse().unwrap());
     }
     let mut head = RequestHead {
+        is_ambiguous: false,
         method: http::Method::GET,
         target: path.parse().unwrap(),
         host: "h".into(),

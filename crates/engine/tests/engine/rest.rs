@@ -63,6 +63,7 @@ fn answer(mounts: &[Mounted<'_>], request: &str) -> String {
     }
     let (method, target) = request.split_once(' ').expect("a method and a target");
     let head = RequestHead {
+        is_ambiguous: false,
         method: method.parse().expect("a method"),
         target: target.parse().expect("a target"),
         host: "h".into(),
@@ -161,6 +162,7 @@ fn a_condition_that_fails_is_no_undeclared_method() {
     let mut hosts = HostTable::default();
     hosts.add(None, "", 0, &Arc::new(router));
     let head = RequestHead {
+        is_ambiguous: false,
         method: http::Method::GET,
         target: "/a?w=1".parse().unwrap(),
         host: "h".into(),

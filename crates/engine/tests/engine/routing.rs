@@ -313,6 +313,7 @@ fn head(request: &Request) -> RequestHead {
         headers.insert(name, http::HeaderValue::from_static(value));
     }
     RequestHead {
+        is_ambiguous: false,
         method: request.method.parse().expect("a method"),
         target: target.parse().expect("a target"),
         host: "h".into(),

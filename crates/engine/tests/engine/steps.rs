@@ -66,6 +66,7 @@ fn exchange(snapshot: &Snapshot, authorization: Option<&str>) -> (bool, bool) {
         headers.insert("authorization", authorization.parse().unwrap());
     }
     let mut head = RequestHead {
+        is_ambiguous: false,
         method: http::Method::GET,
         target: "/a1/things0/7".parse().unwrap(),
         host: "h".into(),

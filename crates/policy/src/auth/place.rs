@@ -204,6 +204,7 @@ mod tests {
             headers.append(*name, HeaderValue::from_static(value));
         }
         RequestHead {
+            is_ambiguous: false,
             method: Method::GET,
             target: target.parse().unwrap(),
             host: "h".into(),

@@ -30,6 +30,7 @@ pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::L
         .is_none_or(|node| node.entries().next().is_none())
     {
         let value = ir::Listener {
+            merge_slashes: false,
             name: "public".into(),
             address: "127.0.0.1:8080".into(),
             protocol: ir::Protocol::Http,
@@ -94,6 +95,7 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
     let protocol = protocol(node)?;
     let http2 = node.get("http2").and_then(NodeRef::as_bool);
     Some(ir::Listener {
+        merge_slashes: node.get("merge_slashes").and_then(NodeRef::as_bool) == Some(true),
         name,
         address: text.to_owned(),
         http2: http2.unwrap_or(matches!(protocol, ir::Protocol::Https(_))),

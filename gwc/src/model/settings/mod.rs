@@ -22,6 +22,7 @@ use self::upstreams::upstream;
 use crate::acknowledge::Acknowledgement;
 use crate::model::later;
 use crate::model::open::Pattern;
+use crate::model::path_item;
 use crate::model::{AllNames, Defined, Kind, Validation, Valued};
 use crate::vocab;
 
@@ -146,6 +147,8 @@ pub struct Defaults {
     pub timeout_unread: bool,
     /// Bytes of a request's body.
     pub max_body_bytes: Valued<Option<u64>>,
+    /// Which readings of ambiguous paths are let through.
+    pub path_readings: Valued<ir::PathReadings>,
     /// Who checks credentials.
     pub security: SecurityMode,
     /// Whether responses name their bundle.
@@ -570,6 +573,12 @@ fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
         upstream,
         policies,
         max_body_bytes,
+        path_readings: get("path_readings")
+            .and_then(|node| Some((path_item::path_readings(node)?, node.span())))
+            .map_or_else(
+                || Valued::default(ir::PathReadings::Strict, "path_readings"),
+                |(said, span)| Valued::written(said, span),
+            ),
         security: match get("security").and_then(NodeRef::scalar_text) {
             Some("upstream") => SecurityMode::Upstream,
             _ => SecurityMode::Enforce,

@@ -4,6 +4,11 @@
 //! matches. Paths are walked segment by segment through both tables at once, shortest first; what
 //! is greater and matches along stands against a path, unless the request can be kept from
 //! fulfilling its conditions.
+//!
+//! A path that upstreams may read as another one is served only if the same route owns every
+//! reading (`path_readings: strict`), and some reading is a path that has no other reading. So
+//! whatever changes for such a path changes for that reading, and the search leaves it out; only
+//! routes with `path_readings: keep` own such paths by themselves.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeSet, BinaryHeap, HashSet};
@@ -113,8 +118,13 @@ fn owning<'s, 'a>(tables: [&'s Table<'_, 'a>; 2], owners: [Owner; 2]) -> Vec<&'s
 
 fn smallest_of(tables: [&Table<'_, '_>; 2], owners: [Owner; 2], sent: &Values) -> Option<Found> {
     let owning = owning(tables, owners);
+    let keeps = owning.iter().all(|route| {
+        let readings = &route.treatment().path_readings;
+        !readings.is_strict()
+    });
     let search = |method| {
         let search = Search {
+            keeps,
             tables,
             owners,
             owning: &owning,
@@ -167,6 +177,8 @@ struct Search<'s, 't, 'a> {
     owning: &'s [&'s Route<'a>],
     method: &'s str,
     sent: &'s Values,
+    /// Whether paths count that upstreams may read as others: every owner keeps them.
+    keeps: bool,
 }
 
 /// A path so far.
@@ -239,7 +251,10 @@ impl<'s> Search<'s, '_, '_> {
                     values,
                 });
             }
-            if !seen.insert((state.segments, state.nodes.clone(), state.against.clone())) {
+            // Behind an empty segment another one makes a path that can be read otherwise.
+            let ends_empty = !self.keeps && state.path.ends_with('/');
+            let known = (state.nodes.clone(), state.against.clone());
+            if !seen.insert((state.segments, ends_empty, known)) {
                 continue;
             }
             if ends(state.segments) {
@@ -276,6 +291,9 @@ impl<'s> Search<'s, '_, '_> {
                 to.sort_unstable();
             }
             let path = format!("{}/{text}", state.path);
+            if !self.keeps && engine::path::is_ambiguous(&path) {
+                return None;
+            }
             self.entered(State {
                 length: path.len(),
                 path,

@@ -10,6 +10,7 @@ mod from;
 pub(super) mod gateway;
 mod messages;
 mod ranges;
+mod readings;
 mod transport;
 mod verifier;
 mod who;
@@ -73,6 +74,7 @@ const COMPONENTS: &[Component] = &[
     ("csrf", browser::csrf),
     ("validation", messages::validation),
     ("guards", messages::guards),
+    ("readings", readings::compare),
     ("transport", transport::compare),
 ];
 

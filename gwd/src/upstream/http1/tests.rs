@@ -28,6 +28,7 @@ fn asked(
     headers.insert("x-a", HeaderValue::from_static("1"));
     headers.insert("host", HeaderValue::from_static("h"));
     let head = RequestHead {
+        is_ambiguous: false,
         method: method.parse().unwrap(),
         target: "/a?b=c".parse().unwrap(),
         host: "h".into(),

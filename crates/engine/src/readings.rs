@@ -1,0 +1,282 @@
+//! Readings of a path: the paths that common upstreams make of one that they do not read to the
+//! letter (semantics.md §2, step 4).
+//!
+//! Upstreams decode `%2F` and `%5C`, take `\` for `/`, merge slashes, decode twice or drop
+//! `;parameters`, then resolve dot segments. A check that one spelling passes must hold for the
+//! path that such an upstream serves. [`ambiguity`] matches a flagged path again in each reading;
+//! [`crate::path::normalise`] sets the flag, so that all other requests pay nothing.
+
+use bundle::ir::PathReadings;
+use policy::RequestHead;
+
+use crate::path;
+use crate::router::{self, Found};
+use crate::snapshot::{RouteRef, Snapshot};
+
+/// Most readings that are compared. A path with more is refused.
+const READINGS_MAX: usize = 64;
+
+/// Why a path may not be forwarded: the first reading that is not the route's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ambiguity {
+    /// This reading belongs to another route, or to nobody.
+    Reading {
+        /// The path that an upstream may serve.
+        path: String,
+        /// The route that owns it (`KEY@MOUNT`); none: nobody.
+        owner: Option<String>,
+    },
+    /// A reading climbs out of the base path.
+    Outside,
+    /// The path has more readings than are compared.
+    TooMany,
+}
+
+/// The first reading of a request's path that forbids forwarding it to `route`; none: forward.
+#[must_use]
+pub fn ambiguity(
+    snapshot: &Snapshot,
+    listener: usize,
+    head: &RequestHead,
+    route: &RouteRef<'_>,
+) -> Option<Ambiguity> {
+    let base = match route.mount.strip_base_path {
+        true => &*route.mount.base_path,
+        false => "",
+    };
+    let below = head.path().strip_prefix(base).unwrap_or(head.path());
+    let all = match readings(below) {
+        Ok(all) => all,
+        Err(ambiguity) => return Some(ambiguity),
+    };
+    let hosts = &snapshot.listeners()[listener].hosts;
+    all.into_iter().find_map(|reading| {
+        let path = format!("{base}{reading}");
+        let found = router::find_path(hosts, &path, head);
+        let owner = match found {
+            Found::Operation {
+                mount, operation, ..
+            } => {
+                let other = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
+                if is_equivalent(route, &other) {
+                    return None;
+                }
+                Some(other.id.as_str().to_owned())
+            }
+            // Somebody describes the request, so that it is not nobody's.
+            Found::NoConditionMatched => None,
+            Found::Nothing | Found::MethodNotAllowed(_) => {
+                let keeps = route.treatment.path_readings == PathReadings::Keep;
+                if keeps && !router::is_withheld(hosts, &path, head) {
+                    return None;
+                }
+                None
+            }
+        };
+        Some(Ambiguity::Reading { path, owner })
+    })
+}
+
+/// Whether a reading of another route changes nothing: it is the same route, or, with
+/// `path_readings: keep`, one of the same API with the same access.
+fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
+    if route.api_index != other.api_index {
+        return false;
+    }
+    let keeps = route.treatment.path_readings == PathReadings::Keep;
+    route.index_in_api == other.index_in_api
+        || keeps && route.treatment.access == other.treatment.access
+}
+
+/// Whether an upstream may resolve a dot segment in a path that a policy made of the request's.
+#[must_use]
+pub fn leads_out(path: &str) -> bool {
+    spellings(path).map_or(true, |texts| texts.iter().any(|text| has_dots(text)))
+}
+
+/// The paths that upstreams may make of a normalised path, itself left out, each once. The number
+/// is bounded.
+///
+/// # Errors
+/// [`Ambiguity::Outside`] or [`Ambiguity::TooMany`].
+pub fn readings(path: &str) -> Result<Vec<String>, Ambiguity> {
+    let mut texts = spellings(path)?;
+    // Whatever has a dot segment stands there with the segment resolved, too.
+    texts.retain(|text| text != path && !has_dots(text));
+    texts.sort_unstable();
+    Ok(texts)
+}
+
+fn has_dots(path: &str) -> bool {
+    path.split('/').any(|segment| matches!(segment, "." | ".."))
+}
+
+/// What an upstream may do to a path; none where it changes nothing. Servers do these in
+/// different orders, and a request may pass several.
+const STEPS: [fn(&str) -> Option<String>; 7] = [
+    |path| replaced(path, "%2F", "/"),
+    |path| replaced(path, "%5C", "/"),
+    |path| replaced(path, "%3B", ";"),
+    decoded_again,
+    without_parameters,
+    without_host,
+    path::merge_slashes,
+];
+
+/// The path in every spelling that [`STEPS`] and resolving dots make of it, in any order.
+fn spellings(path: &str) -> Result<Vec<String>, Ambiguity> {
+    let mut texts = vec![path.to_owned()];
+    let mut next = 0;
+    while let Some(text) = texts.get(next).cloned() {
+        next += 1;
+        let resolved = path::remove_dot_segments(&text).map_err(|_| Ambiguity::Outside)?;
+        let turned = STEPS.iter().filter_map(|step| step(&text));
+        for one in turned.chain(resolved) {
+            if !texts.contains(&one) {
+                texts.push(one);
+            }
+        }
+        if texts.len() > READINGS_MAX {
+            return Err(Ambiguity::TooMany);
+        }
+    }
+    Ok(texts)
+}
+
+fn replaced(path: &str, escape: &str, with: &str) -> Option<String> {
+    path.contains(escape).then(|| path.replace(escape, with))
+}
+
+/// The path without what stands behind `;` in each segment.
+fn without_parameters(path: &str) -> Option<String> {
+    if !path.contains(';') {
+        return None;
+    }
+    let segments = path.split('/');
+    let bare: Vec<&str> = segments
+        .map(|segment| segment.split(';').next().unwrap_or_default())
+        .collect();
+    Some(bare.join("/"))
+}
+
+/// What stands behind the first name of a path that begins with `//`: WHATWG URL parsers take the
+/// name for a host.
+fn without_host(path: &str) -> Option<String> {
+    let behind = path.strip_prefix("//")?;
+    Some(behind.find('/').map_or("/", |at| &behind[at..]).to_owned())
+}
+
+/// The path with `%25` decoded where an escape becomes of it. An escaped NUL is left as it is.
+fn decoded_again(path: &str) -> Option<String> {
+    let mut text = String::with_capacity(path.len());
+    let mut rest = path;
+    let mut changed = false;
+    while let Some(at) = rest.find("%25") {
+        let behind = &rest[at + 3..];
+        let digits = behind.get(..2).unwrap_or_default();
+        let escape = digits.len() == 2
+            && digits != "00"
+            && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        text.push_str(&rest[..at]);
+        text.push_str(if escape { "%" } else { "%25" });
+        changed |= escape;
+        rest = behind;
+    }
+    text.push_str(rest);
+    if !changed {
+        return None;
+    }
+    Some(path::decode_unreserved(&text).ok()?.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &str) -> Result<Vec<String>, Ambiguity> {
+        readings(path)
+    }
+
+    #[test]
+    fn readings_of_a_path_are_those_of_upstreams() {
+        let cases: &[(&str, &[&str])] = &[
+            ("/a/b", &[]),
+            ("/a%20b", &[]),
+            ("/a%2Fb", &["/a/b"]),
+            ("/a%5Cb", &["/a/b"]),
+            ("/a%2Fb%5Cc", &["/a%2Fb/c", "/a/b%5Cc", "/a/b/c"]),
+            ("/a%2F%2Fb", &["/a//b", "/a/b"]),
+            ("/a/..%2F%2Fb", &["/", "//b", "/b"]),
+            ("/open/..%2Fsecret/1", &["/secret/1"]),
+            ("/open/..%5Csecret/1", &["/secret/1"]),
+            ("/open/..;/secret/1", &["/secret/1"]),
+            (
+                "/open/..;x=%2F/secret",
+                &[
+                    "/open/..;x=/secret",
+                    "/open/..;x=//secret",
+                    "//secret",
+                    "/secret",
+                    "/",
+                ],
+            ),
+            ("//a", &["/", "/a"]),
+            ("//a/b", &["/a/b", "/b"]),
+            ("/a//../b", &["/a/b", "/b"]),
+            ("/a;x=1/b", &["/a/b"]),
+            ("/a;x=/../b", &["/b"]),
+            ("/a/%252e%252e/b", &["/a/../b", "/b"]),
+            ("/a%252Fb", &["/a%2Fb", "/a/b"]),
+            ("/a%25", &[]),
+            ("/a%253Bb", &["/a", "/a%3Bb", "/a;b"]),
+            ("/a%3Bb/c", &["/a/c", "/a;b/c"]),
+        ];
+        for (path, expected) in cases {
+            let mut expected: Vec<String> = expected.iter().map(|text| (*text).into()).collect();
+            expected.retain(|text| !text.contains("/../"));
+            expected.sort();
+            // `..;` is a name where parameters are not dropped: it is the path itself.
+            assert_eq!(read(path).as_deref(), Ok(&expected[..]), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_reading_above_the_root_lies_outside() {
+        for path in [
+            "/..;/a",
+            "/..%2Fa",
+            "/a/..%2F..%2Fb",
+            "/%252e%252e/a",
+            "/..%5Ca",
+        ] {
+            assert_eq!(read(path), Err(Ambiguity::Outside), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_too_many_readings_is_refused() {
+        let deep = format!("/a%{}2Fb", "25".repeat(READINGS_MAX));
+        assert_eq!(read(&deep), Err(Ambiguity::TooMany));
+        let path = "/a;%2F/x;%5C//%252F;b%255C//%3Bc;d%25252F/%25255C;//e";
+        assert_eq!(read(path), Err(Ambiguity::TooMany));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_reading_of_a_plain_path_is_itself(path in "(/[a-c.]{1,3}){1,4}") {
+            if let Ok(path) = path::normalise(&path) {
+                proptest::prop_assert_eq!(readings(&path), Ok(Vec::new()));
+            }
+        }
+
+        #[test]
+        fn a_reading_is_only_made_of_flagged_paths(path in "/[a;/%25CF.]{0,20}") {
+            let Ok(normal) = path::normalise_with(&path, path::Slashes::Keep) else { return Ok(()) };
+            if !normal.is_ambiguous {
+                proptest::prop_assert_eq!(readings(&normal.path), Ok(Vec::new()));
+            } else if let Ok(all) = readings(&normal.path) {
+                proptest::prop_assert!(all.len() <= READINGS_MAX);
+            }
+        }
+    }
+}

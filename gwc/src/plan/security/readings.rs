@@ -1,0 +1,23 @@
+//! Which readings of a path are let through that upstreams may take for another path.
+
+use bundle::ir::PathReadings;
+
+use super::{Access, Difference, Verdict};
+
+/// The difference between two `path_readings`: `keep` lets through paths that `strict` refuses.
+pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let said = |access: &Access<'_>| access.route.map(|route| route.treatment.path_readings);
+    let (was, is) = (said(old).unwrap_or_default(), said(new).unwrap_or_default());
+    let word = |said: PathReadings| match said {
+        PathReadings::Strict => "strict".to_owned(),
+        PathReadings::Keep => "keep".to_owned(),
+    };
+    let verdict = Verdict::of(was <= is, is <= was);
+    super::one(
+        "readings",
+        verdict,
+        "path-readings-changed",
+        "path_readings",
+        (word(was), word(is)),
+    )
+}

@@ -1,0 +1,282 @@
+//! Paths that servers of other make read as another path: what each makes of forty targets
+//! (docs/paths.md), and that none of them serves a protected path through the gateway.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::{Command, Stdio};
+
+use e2e::binaries;
+use e2e::gateway::Options;
+use e2e::project::Project;
+use e2e::server::{Server, free_port};
+use e2e::wait;
+
+/// Targets that are spelled in ways that servers read differently.
+const TARGETS: [&str; 40] = [
+    "/open/a",
+    "/open/a%20b",
+    "/open/a%2Fb",
+    "/open/a%5Cb",
+    "/open/50%25",
+    "/open/a;v=1",
+    "/open//a",
+    "//open/a",
+    "/open/a/",
+    "/open/a//",
+    "/open/./a",
+    "/open/../secret/1",
+    "/open/%2e%2e/secret/1",
+    "/open/..%2fsecret%2f1",
+    "/open/..%2Fsecret/1",
+    "/open/%2e%2e%2fsecret/1",
+    "/open/..%5csecret%5c1",
+    "/open/..%5Csecret/1",
+    "/open/..;/secret/1",
+    "/open/..;a=b/secret/1",
+    "/open/%2e%2e;/secret/1",
+    "/open/.;/a",
+    "/open/;/a",
+    "/open/..%3b/secret/1",
+    "/open/%252e%252e/secret/1",
+    "/open/..%252fsecret%252f1",
+    "/open/..%255csecret",
+    "/open/%25252e%25252e/secret/1",
+    "/public/..;/admin/x",
+    "/public//../admin/x",
+    "/public/a//../../admin/x",
+    "/public/%2e%2e%2fadmin/x",
+    "/public/a/..%2f..%2fadmin/x",
+    "//admin/x",
+    "/admin;a=b/x",
+    "/secret;/1",
+    "/secret%2f1",
+    "/secret%5c1",
+    "/;/secret/1",
+    "/%2e/secret/1",
+];
+
+/// A server that answers with the path that it serves.
+struct Origin {
+    name: &'static str,
+    port: u16,
+    _server: Server,
+    _folder: Option<Project>,
+}
+
+impl Origin {
+    fn script(name: &'static str, program: &str, arguments: &[&str]) -> Option<Self> {
+        let peers = binaries::workspace().join("tests/peers");
+        let child = Command::new(program)
+            .arg(peers.join(arguments[0]))
+            .args(&arguments[1..])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let mut server = Server(child);
+        let mut lines = BufReader::new(server.0.stdout.take().expect("piped")).lines();
+        let port = lines.next()?.ok()?.parse().ok()?;
+        Some(Self {
+            name,
+            port,
+            _server: server,
+            _folder: None,
+        })
+    }
+
+    fn nginx() -> Option<Self> {
+        let (folder, port) = (Project::new(), free_port());
+        let server = format!(
+            "listen 127.0.0.1:{port}; default_type text/plain; location / {{ return 200 $uri; }}"
+        );
+        let server = Server::nginx(folder.root(), port, &server)?;
+        Some(Self {
+            name: "NGINX",
+            port,
+            _server: server,
+            _folder: Some(folder),
+        })
+    }
+
+    fn haproxy() -> Option<Self> {
+        let (folder, port) = (Project::new(), free_port());
+        let config = format!(
+            "defaults\n mode http\n timeout client 10s\n\
+             frontend paths\n bind 127.0.0.1:{port}\n \
+             http-request return status 200 content-type text/plain lf-string \"%[path]\"\n"
+        );
+        folder.write("haproxy.cfg", &config);
+        let mut haproxy = Command::new("haproxy");
+        haproxy.arg("-f").arg(folder.path("haproxy.cfg"));
+        let server = Server::start(&mut haproxy)?;
+        let listens = || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok();
+        wait::within(wait::PATIENCE, || listens().then_some(()));
+        Some(Self {
+            name: "HAProxy",
+            port,
+            _server: server,
+            _folder: Some(folder),
+        })
+    }
+
+    fn all() -> Vec<Self> {
+        let all = [
+            Self::nginx(),
+            Self::haproxy(),
+            Self::script("Node", "node", &["paths_origin.js"]),
+            Self::script("Python", "python3", &["paths_origin.py"]),
+        ];
+        let all: Vec<Self> = all.into_iter().flatten().collect();
+        if all.len() < 4 {
+            prerequisite::skip("not all of NGINX, HAProxy, Node and Python are installed");
+        }
+        all
+    }
+
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+}
+
+/// Status and body of a GET whose target is sent as it is.
+fn get(address: SocketAddr, target: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream
+        .set_read_timeout(Some(wait::PATIENCE))
+        .expect("a socket");
+    let head = format!("GET {target} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("it reads");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("an answer");
+    let text = String::from_utf8_lossy(&bytes);
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let status = head.get(9..12).and_then(|text| text.parse().ok());
+    (status.expect("a status"), body.to_owned())
+}
+
+/// What a server makes of a target: the path that it serves, or a status.
+fn made_of(origin: &Origin, target: &str) -> String {
+    match get(origin.address(), target) {
+        (200, body) => body,
+        (status, _) => status.to_string(),
+    }
+}
+
+/// The column of a server in the table of docs/paths.md, by target.
+fn documented(name: &str) -> Vec<(String, String)> {
+    let path = binaries::workspace().join("docs/paths.md");
+    let text = std::fs::read_to_string(path).expect("the page is there");
+    let mut rows = text.lines().filter(|line| line.starts_with('|'));
+    let cells = |line: &str| -> Vec<String> {
+        let cells = line.trim_matches('|').split('|');
+        cells
+            .map(|cell| cell.trim().trim_matches('`').to_owned())
+            .collect()
+    };
+    let head = rows.by_ref().map(cells).find(|cells| cells[0] == "target");
+    let head = head.expect("the table is there");
+    let at = head.iter().position(|cell| cell == name).expect("a column");
+    let rows = rows.skip(1).map(cells).take(TARGETS.len());
+    rows.map(|cells| (cells[0].clone(), cells[at].clone()))
+        .collect()
+}
+
+#[test]
+fn servers_read_targets_as_the_book_says() {
+    for origin in Origin::all() {
+        let found: Vec<(String, String)> = TARGETS
+            .iter()
+            .map(|target| ((*target).to_owned(), made_of(&origin, target)))
+            .collect();
+        assert_eq!(found, documented(origin.name), "{}", origin.name);
+    }
+}
+
+const DOCUMENT: &str = "\
+openapi: 3.1.0
+info: {title: readings, version: \"1\"}
+security: [{key: []}]
+paths:
+  /open/{x}:
+    parameters: [{name: x, in: path, required: true, schema: {type: string}}]
+    get: {operationId: open, security: [], x-gateway: {public: true}, responses: {}}
+  /public:
+    x-gateway: {match: prefix}
+    get: {operationId: public, security: [], x-gateway: {public: true}, responses: {}}
+  /secret/{x}:
+    parameters: [{name: x, in: path, required: true, schema: {type: string}}]
+    get: {operationId: secret, responses: {}}
+  /admin:
+    x-gateway: {match: prefix}
+    get: {operationId: admin, responses: {}}
+components:
+  securitySchemes: {key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}}
+";
+
+/// A gateway in front of an origin; `more` stands in its defaults, `listener` at its listener.
+fn gateway(origin: &Origin, more: &str, listener: &str) -> (Project, e2e::gateway::Gateway) {
+    let project = Project::with(
+        &format!(
+            "version: 1\nname: readings\napis: {{s: {{path: openapi.yaml}}}}\n\
+             listeners: {{public: {{address: \"127.0.0.1:0\"{listener}}}}}\n\
+             upstreams: {{u: {{targets: {{a: {{url: \"http://127.0.0.1:{}\"}}}}}}}}\n\
+             auth: {{keys: {{kind: api_key}}}}\n\
+             defaults: {{upstream: u{more}}}\n\
+             lint: {{way-round: \"off\"}}\n",
+            origin.port
+        ),
+        DOCUMENT,
+    );
+    project.keygen();
+    project.apply();
+    let gateway = Options::of(&project).workers(1).start();
+    (project, gateway)
+}
+
+fn serves_nothing_protected(origin: &Origin, more: &str) {
+    let (_project, gateway) = gateway(origin, more, "");
+    let mut served = 0;
+    for target in TARGETS {
+        let (status, body) = get(gateway.address(), target);
+        if status == 200 {
+            served += 1;
+            let protected = ["/secret/", "/admin/"];
+            let reached = body == "/admin" || protected.iter().any(|path| body.starts_with(path));
+            assert!(!reached, "{}: {target} reached {body}", origin.name);
+        }
+    }
+    assert!(served >= 4, "{served}");
+    gateway.stops_clean();
+}
+
+#[test]
+fn no_server_serves_a_protected_path_to_anyone() {
+    let careless = Origin::script("careless", "node", &["paths_origin.js", "careless"]);
+    for origin in Origin::all().into_iter().chain(careless) {
+        serves_nothing_protected(&origin, "");
+        serves_nothing_protected(&origin, ", path_readings: keep");
+    }
+}
+
+#[test]
+fn merged_slashes_are_matched_and_forwarded() {
+    let Some(origin) = Origin::haproxy() else {
+        return prerequisite::skip("there is no HAProxy");
+    };
+    let (_project, gateway) = gateway(&origin, "", ", merge_slashes: true");
+    for (target, expected) in [
+        ("//open//a", (200, "/open/a")),
+        ("/public//a///b/", (200, "/public/a/b/")),
+        ("/open/./a", (200, "/open/a")),
+        ("/public//../open//b", (200, "/open/b")),
+        ("//admin/x", (401, "")),
+        ("/public//..//admin/x", (401, "")),
+        ("/open/a?b=//c", (200, "/open/a")),
+    ] {
+        let (status, body) = get(gateway.address(), target);
+        let body = if status == 200 { body.as_str() } else { "" };
+        assert_eq!((status, body), expected, "{target}");
+    }
+    gateway.stops_clean();
+}
