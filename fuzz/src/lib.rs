@@ -164,7 +164,8 @@ pub fn template(data: &[u8]) {
     }
 }
 
-/// Request paths: normalising twice changes nothing, and no dot segment survives.
+/// Request paths: normalising twice changes nothing, no dot segment survives, and each reading of
+/// a path is a normalised path of which there are few.
 pub fn path(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
@@ -176,6 +177,12 @@ pub fn path(data: &[u8]) {
                 .all(|segment| !matches!(segment, "." | ".."))
         );
         assert!(once.starts_with('/') && once.is_ascii());
+        if let Ok(readings) = engine::readings::readings(&once) {
+            assert!(readings.len() <= 64);
+            for reading in readings {
+                assert_eq!(normalise(&reading).as_deref(), Ok(&*reading));
+            }
+        }
     }
     let _literal = engine::path::normalise_literal(text);
 }

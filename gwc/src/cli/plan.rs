@@ -199,7 +199,7 @@ pub(super) fn rules_of(side: Option<&Side>) -> Option<&Rules> {
 
 /// Compares; a witness that does not show what it should is a bug of ours.
 pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
-    let plan = plan::compare(old, new).map_err(|error| {
+    let mut plan = plan::compare(old, new).map_err(|error| {
         Failure::new(
             Exit::BUG,
             "bug",
@@ -214,6 +214,7 @@ pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
         )
         .into());
     }
+    plan.ended_by(&release::today());
     Ok(plan)
 }
 

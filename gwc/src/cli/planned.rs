@@ -11,7 +11,7 @@ use super::{plan, say};
 use crate::exit::{Exit, Failure};
 use crate::plan::report::{Report, Subject};
 use crate::plan::{Review, Side, human, json};
-use crate::release::Place;
+use crate::release::{self, Place};
 
 /// A plan that was made.
 pub(super) struct Planned {
@@ -44,7 +44,8 @@ impl Planned {
         options: &ReviewOptions,
         stops: Stops,
     ) -> anyhow::Result<Self> {
-        let plan = plan::compare(old, new)?;
+        let mut plan = plan::compare(old, new)?;
+        plan.ended_by(&release::today());
         let review = options.review(&plan, place, plan::rules_of(old));
         let (tripped, idle): (Vec<_>, Vec<_>) = review
             .tripped(&plan)

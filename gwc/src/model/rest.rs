@@ -253,22 +253,21 @@ pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
             };
             round.report(api, |_| true, sink);
         }
-        let mut told = BTreeSet::new();
+        // One finding for each place that says so.
+        let mut told: Vec<Span> = Vec::new();
         for operation in api.operations.iter().filter(|one| !one.internal) {
             let keeps = !operation.path_readings.value.is_strict();
             let written = keeps && operation.path_readings.span().is_some();
             let prefix = operation.template.is_prefix();
-            if !(written || prefix) || !told.insert(operation.place.0) {
+            let said = operation.path_readings.span().filter(|_| written);
+            let span = said.unwrap_or(operation.path_span);
+            if !(written || prefix) || told.contains(&span) {
                 continue;
             }
             let upstream = &operation.upstream.value;
             let round = Round {
                 key: &operation.key,
-                span: operation
-                    .path_readings
-                    .span()
-                    .filter(|_| written)
-                    .unwrap_or(operation.path_span),
+                span,
                 security: &operation.security.value,
                 where_others_are: if written { "beside it" } else { "below it" },
                 label: match written {
@@ -285,7 +284,9 @@ pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
                 other.place.0 != operation.place.0
                     && (written || subset(&other.template, &operation.template))
             };
-            round.report(api, concerned, sink);
+            if round.report(api, concerned, sink) {
+                told.push(span);
+            }
         }
     }
 }
@@ -301,16 +302,16 @@ struct Round<'m> {
 }
 
 impl Round<'_> {
-    /// Reports the concerned operations of an API that ask for more, if there are any.
-    fn report(self, api: &Api, concerned: impl Fn(&Operation) -> bool, sink: &mut Sink) {
+    /// Reports the concerned operations of an API that ask for more; false where there are none.
+    fn report(self, api: &Api, concerned: impl Fn(&Operation) -> bool, sink: &mut Sink) -> bool {
         let guarded = |one: &&Operation| {
             let security = &one.security.value;
             one.internal || !security.admits_anyone() && security != self.security
         };
-        let mut guarded = api.operations.iter().filter(guarded);
-        let mut guarded = guarded.by_ref().filter(|one| concerned(one));
+        let all = api.operations.iter().filter(guarded);
+        let mut guarded = all.filter(|one| concerned(one));
         let Some(first) = guarded.next() else {
-            return;
+            return false;
         };
         let count = 1 + guarded.count();
         let what = match first.internal {
@@ -330,6 +331,7 @@ impl Round<'_> {
             .related(first.span, format!("`{}`: {what}", first.key))
             .help(self.help),
         );
+        true
     }
 }
 

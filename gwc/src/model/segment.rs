@@ -96,10 +96,9 @@ pub fn within(a: &Segment, b: &Segment) -> bool {
         (Segment::Literal(text), Segment::Parameter(_)) => return !text.is_empty(),
         (_, Segment::Parameter(_)) => return true,
         // A parameter has more texts than one, in whatever case.
-        (
-            Segment::Parameter(_) | Segment::Pattern(_),
-            Segment::Literal(_) | Segment::Folded(_),
-        ) => return false,
+        (Segment::Parameter(_) | Segment::Pattern(_), Segment::Literal(_) | Segment::Folded(_)) => {
+            return false;
+        }
         _ => {}
     }
     let (a, b) = (steps(a), steps(b));

@@ -150,6 +150,8 @@ pub struct Witness {
     pub headers: Vec<(String, String)>,
     /// The credentials it carries.
     pub credentials: Vec<WitnessCredential>,
+    /// Who opens the connection, where that decides; none: any outsider.
+    pub peer: Option<std::net::IpAddr>,
     /// What the old gateway does.
     pub old: Outcome,
     /// What the new gateway does.
@@ -179,6 +181,8 @@ pub enum Outcome {
         /// Where it goes; none where the gateway answers.
         upstream: Option<String>,
     },
+    /// The connection is closed before a request is read.
+    Closed,
     /// It is refused.
     Refused {
         /// The status.

@@ -46,6 +46,12 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
     }
     drop(known);
     let mut changes: Vec<Change> = parallel::map(grouped, Group::into_change);
+    sort(&mut changes);
+    changes
+}
+
+/// The order in which changes are told.
+pub(super) fn sort(changes: &mut [Change]) {
     changes.sort_by(|a, b| {
         let key = |change: &Change| (change.section, change.class);
         key(a)
@@ -55,7 +61,6 @@ pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
             .then_with(|| a.id.cmp(b.id))
             .then_with(|| a.fingerprint.cmp(&b.fingerprint))
     });
-    changes
 }
 
 /// Whether a change shows better what an equal one shows: by a smaller request, or an earlier

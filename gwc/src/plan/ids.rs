@@ -56,6 +56,7 @@ kinds! {
         "client-revocation-changed" "Clients' certificates that were taken back stand in another list, or in none.";
         "trusted-proxy-added" "Further peers may say who a request comes from: they may assert any address.";
         "trusted-proxy-removed" "Fewer peers may say who a request comes from.";
+        "peers-admitted" "Peers may connect to a listener that could not: it no longer asks them for a PROXY header.";
         "consumer-right-added" "A consumer has a claim, a group or a plan that it had not.";
         "consumer-right-removed" "A consumer has lost a claim, a group or a plan.";
         "credential-added" "A new key or password is let in.";
@@ -91,7 +92,8 @@ kinds! {
         "internal-changed" "Other requests are described and nobody's (`internal`): who gets what is not described does not get them.";
         "listener-added" "A listener is new.";
         "listener-removed" "A listener is gone.";
-        "listener-address-changed" "A listener has another address.";
+        "listener-address-changed" "A listener has another address; `expose` where it can be reached from further away.";
+        "peers-refused" "Peers can no longer connect to a listener: it asks for a PROXY header of other peers.";
     }
     Breaking {
         "contract-changed" "A part of what clients send or get is different; not judged yet.";
@@ -101,6 +103,9 @@ kinds! {
         "setting-restated" "Written otherwise, with the same effect.";
         "trusted-proxies-restated" "The same peers are trusted, written otherwise.";
         "policies-changed" "Policies come to an operation's chain, leave it, or stand in another order.";
+        "limit-key-changed" "A limit counts other callers together: neither is the tighter one.";
+        "traffic-moved" "Requests, copies of them or clients are sent elsewhere (`split`, `mirror`, `rewrite`, `redirect`), or in other shares.";
+        "sunset-changed" "An operation ends on another day; `removed` where that day is over.";
         "policy-added" "A policy is new.";
         "policy-removed" "A policy is gone.";
         "policy-changed" "A policy's setting is different.";

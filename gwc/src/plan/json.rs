@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::report::{Origin, Report};
+use super::witness::OUTSIDER;
 use super::{Change, Class, Outcome, Witness};
 use crate::source_map::Place;
 
@@ -111,7 +112,7 @@ fn witness(witness: &Witness) -> Value {
         "method": witness.method,
         "url": witness.url,
         "headers": headers,
-        "facts": {"peer": "203.0.113.1", "credentials": credentials},
+        "facts": {"peer": witness.peer.unwrap_or(OUTSIDER), "credentials": credentials},
         "expect": {"old": outcome(&witness.old), "new": outcome(&witness.new)},
     })
 }
@@ -119,6 +120,7 @@ fn witness(witness: &Witness) -> Value {
 fn outcome(outcome: &Outcome) -> Value {
     match outcome {
         Outcome::Nothing => json!({"status": null}),
+        Outcome::Closed => json!({"connection": "closed"}),
         Outcome::Served {
             operation,
             upstream,

@@ -138,6 +138,19 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
 }
 
 impl Plan {
+    /// Tells operations that have ended by a day (`YYYY-MM-DD`) as removed: their sunset is over.
+    pub fn ended_by(&mut self, today: &str) {
+        for change in &mut self.changes {
+            let over = change.new.as_str().is_some_and(|sunset| sunset < today);
+            if change.id == "sunset-changed" && over {
+                change.class = Class::Removed;
+                change.members.clear();
+                *change = change.clone().named();
+            }
+        }
+        group::sort(&mut self.changes);
+    }
+
     /// How many changes there are of a class, operations counted.
     #[must_use]
     pub fn count(&self, class: Class) -> usize {

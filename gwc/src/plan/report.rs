@@ -194,6 +194,9 @@ pub fn sentence(witness: &Witness) -> String {
     if witness.credentials.is_empty() {
         text.push_str(" without a credential");
     }
+    if let Some(peer) = witness.peer {
+        text.push_str(&format!(" from {peer}"));
+    }
     printable(&format!(
         "{text}: {} before, {} after",
         outcome(&witness.old),
@@ -204,6 +207,7 @@ pub fn sentence(witness: &Witness) -> String {
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Nothing => "nothing".into(),
+        Outcome::Closed => "connection closed".into(),
         Outcome::Served {
             operation,
             upstream: None,

@@ -50,7 +50,12 @@ pub(super) struct Draft {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) values: Values,
+    /// Who opens the connection, where that decides.
+    pub(super) peer: Option<IpAddr>,
 }
+
+/// The peer of a request where it does not matter who opens the connection.
+pub(super) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
 
 /// The credentials of an alternative, and how a request carries them: valid ones where a verifier
 /// looks at them, forged ones where only their presence counts.
@@ -108,6 +113,12 @@ impl Draft {
     /// it; none where it has no such listener.
     pub(super) fn ask(&self, oracle: &Oracle) -> Option<(Option<String>, Outcome)> {
         let question = self.question(oracle)?;
+        let listener = &oracle.snapshot().listeners()[question.listener];
+        if let (Some(peer), Some(header)) = (self.peer, &listener.proxy_protocol)
+            && !header.from.iter().any(|range| range.contains(peer))
+        {
+            return Some((None, Outcome::Closed));
+        }
         let said = oracle.ask(&question, |decided, _, _| {
             let owner = decided.route.map(|route| route.id.as_str().to_owned());
             let outcome = match (&decided.verdict, &decided.route) {
@@ -166,7 +177,7 @@ impl Draft {
         Some(Question {
             listener,
             request,
-            peer: IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1)),
+            peer: self.peer.unwrap_or(OUTSIDER),
             unix_s: 0,
         })
     }
@@ -202,6 +213,7 @@ impl Draft {
             url: format!("http://{}{}", self.host, self.target()),
             headers: self.values.headers.clone(),
             credentials,
+            peer: self.peer,
             old,
             new,
         }

@@ -10,3 +10,9 @@ pub fn now() -> Moment {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     Moment::from_unix_s(since.unwrap_or_default().as_secs())
 }
+
+/// The current day in UTC, `YYYY-MM-DD`.
+#[must_use]
+pub fn today() -> String {
+    now().to_string()[..10].to_owned()
+}

@@ -21,7 +21,7 @@ pub mod place;
 pub mod provenance;
 pub mod side;
 
-pub use clock::now;
+pub use clock::{now, today};
 pub use id::resolve_id;
 pub use place::{Place, Sought, open_store, trust};
 pub use side::{head, side, source_of};

@@ -32,6 +32,7 @@ listeners:
     protocol: http
     trusted_proxies: [10.0.0.0/8]
     proxy_protocol: {from: ["10.9.0.0/16"], timeout: 4s}
+    merge_slashes: true
     limits: {connections: 1000, header_bytes: 32KiB, headers: 50, header_timeout: 5s, idle_timeout: 30s, body_timeout: 40s, min_rate: 1KiB, stream_idle_timeout: 4m}
   second:
     address: "127.0.0.1:8081"
@@ -82,7 +83,7 @@ policies:
   moved: {kind: redirect, status: "302", scheme: https, host: new.test, port: 8443, path: "/new{path}", keep_query: false}
   leaving: {kind: deprecation, since: 2026-01-01, sunset: 2031-11-11, link: "https://a.test/v2"}
 required: {policies: [must], auth: [keys, people], allow_public: ["a/open", "b/*", "c/*"]}
-defaults: {upstream: u, listeners: [first, second], policies: [slow], timeout: 10s, max_body: 2MiB, security: enforce, expose_bundle: true}
+defaults: {upstream: u, listeners: [first, second], policies: [slow], timeout: 10s, max_body: 2MiB, security: enforce, expose_bundle: true, path_readings: keep}
 environments:
   test: {patch: test.yaml, vars: {WAIT: 4s}, release: {channel: test}}
 release: {store: bundles, channel: live}
@@ -320,7 +321,7 @@ fn other(value: &str) -> String {
     }
     match value {
         "prefix" => "template".into(),
-        "ignore" => "strict".into(),
+        "ignore" | "keep" => "strict".into(),
         "enforce" => "upstream".into(),
         "weaken" => "grant".into(),
         "expose" => "move".into(),

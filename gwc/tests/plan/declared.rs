@@ -227,7 +227,7 @@ const OF_GATEWAY: &[(&str, &str, &[&str])] = &[
         r#"url: "http://u.internal:9000""#,
         &[
             "security weaken upstream-protocol-changed upstream u targets.a.url",
-            "upstream changed targets-changed upstream u targets.a.url",
+            "upstream moved targets-changed upstream u targets.a.url",
         ],
     ),
     (

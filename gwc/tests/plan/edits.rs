@@ -375,6 +375,7 @@ fn a_balancer_that_tells_for_whom_a_connection_is_may_say_anything() {
         told("", from),
         [
             "security weaken trusted-proxy-added listener public proxy_protocol.from",
+            "routing removed peers-refused listener public proxy_protocol",
             &format!("policy changed {setting}"),
         ]
     );
@@ -384,15 +385,70 @@ fn a_balancer_that_tells_for_whom_a_connection_is_may_say_anything() {
     );
     assert_eq!(
         told(from, ", proxy_protocol: {from: [10.0.0.0/9]}"),
-        ["security strengthen trusted-proxy-removed listener public proxy_protocol.from"]
+        [
+            "security strengthen trusted-proxy-removed listener public proxy_protocol.from",
+            "routing removed peers-refused listener public proxy_protocol",
+        ]
     );
+    let plan = plan((&listener(from), DOCUMENT), (&listener(""), DOCUMENT));
+    assert_eq!(
+        lines(&plan),
+        [
+            "security weaken peers-admitted listener public proxy_protocol",
+            "security strengthen trusted-proxy-removed listener public proxy_protocol.from",
+            &format!("policy changed {setting}"),
+        ]
+    );
+    let witness = plan.changes[0].witness.as_ref().expect("a witness");
+    assert_eq!(
+        (witness.url.as_str(), &witness.old, witness.peer),
+        (
+            "http://gateway/status",
+            &Outcome::Closed,
+            Some([203, 0, 113, 1].into())
+        )
+    );
+    assert_eq!(
+        witness.new,
+        Outcome::Served {
+            operation: "a/getStatus".into(),
+            upstream: Some("u".into()),
+        }
+    );
+}
+
+#[test]
+fn proxy_protocol_off_exposes_what_needs_a_key() {
+    let closed = edit(DOCUMENT, "security: [], x-gateway: {public: true}, ", "");
+    let listener = |header: &str| {
+        let said = format!("listeners: {{public: {{address: \"127.0.0.1:8080\"{header}}}}}\nauth:");
+        edit(GATEWAY, "auth:", &said)
+    };
+    let plan = plan(
+        (&listener(", proxy_protocol: {from: [10.0.0.0/8]}"), &closed),
+        (&listener(""), &closed),
+    );
+    assert!(
+        lines(&plan)
+            .contains(&"security expose peers-admitted listener public proxy_protocol".to_owned()),
+        "{:?}",
+        lines(&plan)
+    );
+    let admitted = plan
+        .changes
+        .iter()
+        .find(|change| change.id == "peers-admitted");
+    let witness = admitted.and_then(|change| change.witness.as_ref());
+    let witness = witness.expect("a witness");
+    assert_eq!(witness.old, Outcome::Closed);
+    assert!(matches!(witness.new, Outcome::Served { .. }), "{witness:?}");
 }
 
 #[test]
 fn targets_are_told_under_upstream() {
     assert_eq!(
         gateway(":9001", ":9002"),
-        ["upstream changed targets-changed upstream v targets.a.url"]
+        ["upstream moved targets-changed upstream v targets.a.url"]
     );
 }
 

@@ -2,6 +2,7 @@
 
 mod access;
 mod algebra;
+mod cells;
 mod contracts;
 mod declared;
 mod dice;

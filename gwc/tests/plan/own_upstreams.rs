@@ -23,7 +23,7 @@ fn a_setting_of_one_is_told_by_its_full_name() {
     let moved = edit(DOCUMENT, ":9101", ":9102");
     assert_eq!(
         planned(&moved),
-        ["upstream changed targets-changed upstream a/own targets.x.url"]
+        ["upstream moved targets-changed upstream a/own targets.x.url"]
     );
     let slower = edit(DOCUMENT, "{own: {", "{own: {timeouts: {connect: 9s}, ");
     assert_eq!(

@@ -34,6 +34,11 @@ enum Way {
     More(Absent),
     /// It lets less through; where nothing is written, this much holds.
     Less(Absent),
+    /// Another value counts other callers together: neither is the tighter one, and the gate of
+    /// looser numbers must trip.
+    Either,
+    /// Traffic goes to another place, or another share of it.
+    Moves,
     /// The order of access compares it (`plan::security`).
     Access,
     /// Neither.
@@ -52,7 +57,7 @@ enum Absent {
 }
 
 use Absent::{Is, NoLimit, Unknown};
-use Way::{Access, Less, More, Other};
+use Way::{Access, Either, Less, More, Moves, Other};
 
 macro_rules! rows {
     ($($($key:literal).+ $(as $id:literal)? : $way:expr;)*) => {
@@ -81,6 +86,11 @@ pub(super) fn of_policy(kind: &str) -> &'static Table {
         ("validate", &VALIDATE),
         ("retry", &RETRY),
         ("circuit_breaker", &CIRCUIT_BREAKER),
+        ("split", &SPLIT),
+        ("mirror", &MIRROR),
+        ("rewrite", &REWRITE),
+        ("redirect", &REDIRECT),
+        ("deprecation", &DEPRECATION),
     ];
     let found = tables.iter().find(|(known, _)| *known == kind);
     found.map_or(&ANY_POLICY, |(_, table)| table)
@@ -92,7 +102,10 @@ static ANY_POLICY: Table = Table {
 };
 static RATE_LIMIT: Table = Table {
     id: "policy-changed",
-    rows: rows! { "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown); },
+    rows: rows! {
+        "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown);
+        "key" as "limit-key-changed": Either;
+    },
 };
 static TIMEOUT: Table = Table {
     id: "policy-changed",
@@ -100,11 +113,17 @@ static TIMEOUT: Table = Table {
 };
 static QUOTA: Table = Table {
     id: "policy-changed",
-    rows: rows! { "limit": More(Unknown); "window": Less(Unknown); },
+    rows: rows! {
+        "limit": More(Unknown); "window": Less(Unknown);
+        "key" as "limit-key-changed": Either;
+    },
 };
 static CONCURRENCY: Table = Table {
     id: "policy-changed",
-    rows: rows! { "limit": More(Unknown); "wait": More(Is(0)); },
+    rows: rows! {
+        "limit": More(Unknown); "wait": More(Is(0));
+        "key" as "limit-key-changed": Either;
+    },
 };
 static BODY_LIMIT: Table = Table {
     id: "policy-changed",
@@ -176,6 +195,27 @@ static CIRCUIT_BREAKER: Table = Table {
     },
 };
 
+static SPLIT: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "among" as "traffic-moved": Moves; },
+};
+static MIRROR: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "upstream" as "traffic-moved": Moves; "percent" as "policy-changed": More(Is(1_000_000)); },
+};
+static REWRITE: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "path" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "method" as "traffic-moved": Moves; "query" as "policy-changed": Other; },
+};
+static REDIRECT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "scheme" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "port" as "traffic-moved": Moves; "path" as "traffic-moved": Moves; },
+};
+static DEPRECATION: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "sunset" as "sunset-changed": Other; },
+};
+
 /// A verifier's settings. What says who is let in is compared where it is used.
 pub(super) static VERIFIER: Table = Table {
     id: "verifier-changed",
@@ -234,8 +274,8 @@ pub(super) static UPSTREAM: Table = Table {
         "health"."passive"."max_ejection": Less(Is(300_000));
         "health"."passive"."max_ejected": Less(Is(100_000));
         "tls"."verify": Access; "tls"."ca": Access; "tls"."sni": Access;
-        "targets"."*"."tls": Access; "targets" as "targets-changed": Other;
-        "dns" as "targets-changed": Other; "file" as "targets-changed": Other;
+        "targets"."*"."tls": Access; "targets" as "targets-changed": Moves;
+        "dns" as "targets-changed": Moves; "file" as "targets-changed": Moves;
     },
 };
 
@@ -250,6 +290,8 @@ pub(super) static OPERATION: Table = Table {
         "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
         "cache"."ttl": More(Unknown); "cache"."max_object": More(Unknown);
         "mirror"."percent": More(Is(1_000_000));
+        "split" as "traffic-moved": Moves; "mirror" as "traffic-moved": Moves;
+        "rewrite" as "traffic-moved": Moves; "deprecated"."sunset" as "sunset-changed": Other;
     },
 };
 
@@ -301,6 +343,8 @@ pub(super) fn settings(
             Access => continue,
             More(absent) => class(amount(was, absent), amount(is, absent)),
             Less(absent) => class(amount(is, absent), amount(was, absent)),
+            Either => Class::Relax,
+            Moves => Class::Moved,
             Other => Class::Changed,
         };
         lines.push(Line {
@@ -337,7 +381,7 @@ impl Table {
             let same = row.path.iter().zip(path);
             // All below a key goes the way of the key, but for numbers.
             let length = match row.way {
-                Access | Other => row.path.len() <= path.len(),
+                Access | Either | Moves | Other => row.path.len() <= path.len(),
                 More(_) | Less(_) => row.path.len() == path.len(),
             };
             length

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use bundle::ir;
 use serde_json::Value;
 
-use self::operations::{Line, Of};
+pub(super) use self::operations::{Line, Of, are_compared, of_cell};
 pub(crate) use self::things::{listener, upstream};
 use super::{Change, OperationRef, Plan, Section, security};
 use crate::lower::Lowered;

@@ -4,27 +4,84 @@ use std::collections::HashMap;
 
 use bundle::ir::{self, Link};
 use policy::Checked;
-use policy::declared::Scalar;
+use policy::declared::{Scalar, Settings};
 use serde_json::{Value, json};
 
-use super::{fields, reference, schemes};
+use super::{fields, reference, schemes, upstream};
 use crate::plan::{Change, Class, Plan, Section};
 
 /// A difference, not yet of an operation.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
-    pub(super) class: Class,
-    pub(super) id: &'static str,
-    pub(super) subject: String,
-    pub(super) old: Value,
-    pub(super) new: Value,
+pub(in crate::plan) struct Line {
+    pub(in crate::plan) class: Class,
+    pub(in crate::plan) id: &'static str,
+    pub(in crate::plan) subject: String,
+    pub(in crate::plan) old: Value,
+    pub(in crate::plan) new: Value,
 }
 
 /// One side: an API in its gateway.
 #[derive(Clone, Copy)]
-pub(super) struct Of<'a> {
-    pub(super) api: &'a ir::Api,
-    pub(super) shared: &'a ir::Shared,
+pub(in crate::plan) struct Of<'a> {
+    pub(in crate::plan) api: &'a ir::Api,
+    pub(in crate::plan) shared: &'a ir::Shared,
+}
+
+/// Whether [`operations`] compares two operations of the two sides: by their key, or by their
+/// requests where only the key is another.
+pub(in crate::plan) fn are_compared(
+    (was, before): (&ir::Api, &ir::Operation),
+    (is, after): (&ir::Api, &ir::Operation),
+) -> bool {
+    was.name == is.name
+        && (before.key == after.key
+            || was.operations.get(&after.key).is_none()
+                && is.operations.get(&before.key).is_none()
+                && requests(before) == requests(after))
+}
+
+/// The differences between what two operations of the two sides do with a request that the one
+/// owned and the other owns, whatever they are called.
+pub(in crate::plan) fn of_cell(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+) -> Vec<Line> {
+    let mut lines = treatments((old, was), (new, is));
+    if old.api.name != new.api.name {
+        // Those of one API are compared where they are defined.
+        for link in &was.chain {
+            if let Link::Own(name) = link
+                && is.chain.contains(link)
+                && let (Some(before), Some(after)) =
+                    (old.api.policies.get(name), new.api.policies.get(name))
+            {
+                settings(
+                    &format!("policies {name}"),
+                    &before.checked,
+                    &after.checked,
+                    &mut lines,
+                );
+            }
+        }
+    }
+    if was.upstream != is.upstream {
+        let settings = |side: Of<'_>, name: &str| side.shared.upstreams.get(name).map(upstream);
+        let sides = (settings(old, &was.upstream), settings(new, &is.upstream));
+        if let (Some(before), Some(after)) = sides {
+            let subject = format!("upstream {} -> {}", was.upstream, is.upstream);
+            // Where its requests go is told with the owners.
+            let numbers =
+                |settings: &Settings| settings.clone().without(|path| path[0] == "targets");
+            fields::settings(
+                &fields::UPSTREAM,
+                &subject,
+                &numbers(&before),
+                &numbers(&after),
+                &mut lines,
+            );
+        }
+    }
+    lines
 }
 
 /// Effective values of operations. Each pair of treatments is compared once, however many
@@ -167,6 +224,7 @@ fn treatments(
         &is.settings(),
         &mut lines,
     );
+    lines.iter_mut().for_each(|line| resolve(line, old, new));
     lines
 }
 
@@ -189,20 +247,33 @@ fn chain(
         let removed: Vec<&String> = a.iter().filter(|name| !b.contains(name)).collect();
         let added: Vec<&String> = b.iter().filter(|name| !a.contains(name)).collect();
         let (removed, added) = renamed((&removed, (old, was)), (&added, (new, is)), lines);
-        let limits = |names: &[&String], side: Of<'_>| {
-            !names.is_empty() && names.iter().all(|name| is_limit(name, side))
+        let (lost, won) = (
+            lacks((&removed, (old, was)), (new, is)),
+            lacks((&added, (new, is)), (old, was)),
+        );
+        let class = match (lost, won) {
+            (true, _) => Class::Relax,
+            (false, true) if removed.is_empty() => Class::Tighten,
+            (false, true | false) => Class::Changed,
         };
-        let class = match (removed.is_empty(), added.is_empty()) {
-            (false, true) if limits(&removed, old) => Class::Relax,
-            (true, false) if limits(&added, new) => Class::Tighten,
-            _ => Class::Changed,
+        moved((&removed, (old, was)), (&added, (new, is)), lines);
+        // What comes and goes is described; what stays is named.
+        let told = |names: &[String], other: &[String], side: Of<'_>, own: &ir::Treatment| {
+            let told = names.iter().map(|name| {
+                let known = definition(own, name, side).filter(|_| !other.contains(name));
+                known.map_or_else(
+                    || name.clone(),
+                    |(_, checked)| format!("{name}: {}", described(checked, side)),
+                )
+            });
+            Value::from(told.collect::<Vec<_>>())
         };
         lines.push(Line {
             class,
             id: "policies-changed",
             subject: "policies".into(),
-            old: a.into(),
-            new: b.into(),
+            old: told(&a, &b, old, was),
+            new: told(&b, &a, new, is),
         });
     }
     // The same name, defined elsewhere: gateway.yaml's gave way to the document's, or the other
@@ -317,10 +388,129 @@ fn definition<'s>(
     policies.get(name).map(|policy| (place, &policy.checked))
 }
 
-/// Whether a policy only says how often, how much or how many.
-fn is_limit(name: &str, side: Of<'_>) -> bool {
-    let own = side.api.policies.get(name);
-    let policy = own.or_else(|| side.shared.policies.get(name));
-    let limits = ["rate_limit", "quota", "concurrency", "body_limit"];
-    policy.is_some_and(|policy| limits.contains(&policy.checked.kind()))
+/// Policies of a chain, and the chain.
+type Loosened<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
+
+/// Kinds of policies that only say how often, how much or how many.
+pub(super) const LIMITS: [&str; 4] = ["rate_limit", "quota", "concurrency", "body_limit"];
+
+/// Whether a chain lacks one of some limits of another.
+fn lacks((names, (from, own)): Loosened<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
+    let mut names = names.iter();
+    names.any(|name| is_looser(definition(own, name, from), other))
+}
+
+/// Whether a chain without a limit lets more through: none of the other side's limits is of its
+/// kind, counts the same callers together and is at least as tight.
+fn is_looser(
+    limit: Option<(&'static str, &Checked)>,
+    (side, treatment): (Of<'_>, &ir::Treatment),
+) -> bool {
+    let Some((_, limit)) = limit.filter(|(_, checked)| LIMITS.contains(&checked.kind())) else {
+        return false;
+    };
+    let covers = |other: &Checked| {
+        let mut lines = Vec::new();
+        settings("", limit, other, &mut lines);
+        other.kind() == limit.kind() && lines.iter().all(|line| line.class != Class::Relax)
+    };
+    let mut names = treatment.chain.iter().filter_map(named);
+    !names.any(|name| {
+        let known = definition(treatment, name, side);
+        known.is_some_and(|(_, checked)| covers(checked))
+    })
+}
+
+/// Policies that come to a chain or leave it and send requests, copies or clients elsewhere.
+fn moved(
+    (removed, (old, was)): Loosened<'_, '_>,
+    (added, (new, is)): Loosened<'_, '_>,
+    lines: &mut Vec<Line>,
+) {
+    let each = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| -> Vec<Value> {
+        let names = names.iter();
+        let described = names.filter_map(|name| {
+            let (_, checked) = definition(treatment, name, side)?;
+            let moves = ["split", "mirror", "rewrite", "redirect"].contains(&checked.kind());
+            moves.then(|| format!("{name}: {}", described(checked, side)).into())
+        });
+        described.collect()
+    };
+    let (before, after) = (each(removed, old, was), each(added, new, is));
+    if !before.is_empty() || !after.is_empty() {
+        lines.push(Line {
+            class: Class::Moved,
+            id: "traffic-moved",
+            subject: "policies".into(),
+            old: before.into(),
+            new: after.into(),
+        });
+    }
+    // An end that is said by a policy.
+    let sunset = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| {
+        let mut names = names.iter();
+        names.find_map(|name| {
+            let (_, checked) = definition(treatment, name, side)?;
+            let ends = checked.kind() == "deprecation";
+            let settings = checked.settings();
+            settings
+                .text(&["sunset"])
+                .filter(|_| ends)
+                .map(str::to_owned)
+        })
+    };
+    let (before, after) = (sunset(removed, old, was), sunset(added, new, is));
+    if before != after {
+        lines.push(Line {
+            class: Class::Changed,
+            id: "sunset-changed",
+            subject: "policies sunset".into(),
+            old: before.into(),
+            new: after.into(),
+        });
+    }
+}
+
+/// A policy in one line: its kind, its settings, and the hosts of the upstreams that it names.
+fn described(checked: &Checked, side: Of<'_>) -> String {
+    let settings = checked.settings();
+    let settings = settings.iter().map(|one| {
+        let value = match fields::shown(Some(&one.value)) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let is_upstream = one.path.last().is_some_and(|key| key == "upstream");
+        let hosts = match is_upstream {
+            true => hosts(&value, side),
+            false => String::new(),
+        };
+        format!(" {} {value}{hosts}", one.path.join("."))
+    });
+    format!(
+        "{}{}",
+        checked.kind(),
+        settings.collect::<Vec<_>>().join(",")
+    )
+}
+
+/// The hosts of an upstream, in parentheses; nothing where it has none.
+fn hosts(name: &str, side: Of<'_>) -> String {
+    let upstream = side.shared.upstreams.get(name);
+    let hosts = upstream.map(crate::plan::security::gateway::hosts);
+    match hosts.unwrap_or_default() {
+        hosts if hosts.is_empty() => String::new(),
+        hosts => format!(" ({})", hosts.join(", ")),
+    }
+}
+
+/// Adds to names of upstreams where their traffic goes.
+fn resolve(line: &mut Line, old: Of<'_>, new: Of<'_>) {
+    if line.class != Class::Moved || !line.subject.ends_with("upstream") {
+        return;
+    }
+    for (value, side) in [(&mut line.old, old), (&mut line.new, new)] {
+        if let Value::String(name) = value {
+            name.push_str(&hosts(&name.clone(), side));
+        }
+    }
 }

@@ -8,7 +8,7 @@ use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
 use super::fields::{self, Table};
-use super::operations::{Line, Of, named, said};
+use super::operations::{LIMITS, Line, Of, named, said};
 use super::{all, both, push};
 use crate::plan::{Class, Plan, Section};
 
@@ -37,6 +37,11 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
                 &listener(is),
                 &mut lines,
             );
+        }
+    }
+    for line in &mut lines {
+        if line.id == "listener-address-changed" && reach(&line.new) > reach(&line.old) {
+            line.class = Class::Expose;
         }
     }
     push(plan, lines, |line| match line.id {
@@ -96,6 +101,18 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         &mut lines,
     );
     push(plan, lines, |_| Section::Policy);
+}
+
+/// From how far an address can be reached: this machine, a private network, everywhere.
+fn reach(address: &Value) -> u8 {
+    let address: Option<std::net::SocketAddr> = address.as_str().and_then(|it| it.parse().ok());
+    match address.map(|address| address.ip().to_canonical()) {
+        None => 0,
+        Some(ip) if ip.is_loopback() => 0,
+        Some(std::net::IpAddr::V4(ip)) if ip.is_private() || ip.is_link_local() => 1,
+        Some(std::net::IpAddr::V6(ip)) if ip.is_unique_local() || ip.is_unicast_link_local() => 1,
+        Some(_) => 2,
+    }
 }
 
 /// What is written otherwise where nothing else differs: it means the same, and is not silent.
@@ -282,8 +299,10 @@ fn policies(
         }
         let (kind_before, kind) = (a.checked.kind(), b.checked.kind());
         if kind_before != kind {
+            // A limit of another kind does not hold the same callers.
+            let limit = LIMITS.contains(&kind_before) && used_before.contains(name);
             lines.push(Line {
-                class: Class::Changed,
+                class: if limit { Class::Relax } else { Class::Changed },
                 id: "policy-changed",
                 subject,
                 old: said(&a.checked),

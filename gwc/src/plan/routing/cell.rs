@@ -10,6 +10,7 @@ use super::{
     smallest,
 };
 use crate::lower::Lowered;
+use crate::plan::details::Line;
 use crate::plan::security::{Verdict, cannot_run};
 use crate::plan::witness::{Draft, credentials};
 use crate::plan::{Change, Class, Outcome, RequestPlace, Section, Witness, ids};
@@ -150,6 +151,17 @@ impl<'a> Cells<'_, 'a> {
                 witness,
                 "nobody whom both sides serve shows it",
             );
+        }
+        for line in self.pairs.lines(was, is) {
+            let Line {
+                class,
+                id,
+                subject,
+                old,
+                new,
+            } = line;
+            let change = Change::new(Section::Policy, class, id, subject, old, new);
+            self.push(told, change, is, None, NO_REQUEST);
         }
         self.doors(&pair, &cell, (before, after), told);
         if let Some(said) = &pair.restated {
@@ -500,6 +512,7 @@ impl<'a> Cells<'_, 'a> {
             method: found.method,
             path: found.path,
             values,
+            peer: None,
         };
         // Nobody can send it: that it reaches nothing shows nothing.
         if draft.target_bytes() as u64 > self.target_bytes_max() {

@@ -8,6 +8,7 @@
 
 mod cell;
 mod index;
+mod peers;
 mod search;
 mod shadow;
 mod table;
@@ -21,6 +22,7 @@ use bundle::ir;
 use engine::BuildError;
 use rustc_hash::FxHashMap;
 
+use super::details::{Line, Of, are_compared, of_cell};
 use super::security::{self, Access, Difference, describe};
 use super::witness::with_witness;
 use super::{Plan, Side};
@@ -55,10 +57,14 @@ pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result
         }
     }
     laid.retain(|overlay| !overlay.tasks.is_empty());
-    if laid.is_empty() {
+    let listeners = peers::Changed::of(was, is);
+    if laid.is_empty() && listeners.is_empty() {
         return Ok(());
     }
     let engines = Engines::build(old, new)?;
+    for listener in listeners {
+        listener.compare((was, is), &engines, plan);
+    }
     for overlay in &laid {
         overlay.compare(was, is, &engines, plan);
     }
@@ -216,6 +222,7 @@ struct Pair {
     restated: Option<(String, String)>,
     /// Whether other servers answer.
     upstream: bool,
+
     /// What the names in both requirements stand for.
     asked: String,
 }
@@ -251,6 +258,7 @@ impl<'a> Pairs<'a> {
         let pair = Arc::new(Pair {
             restated: (!asked && said.0 != said.1).then_some(said),
             upstream: self.goes(before) != self.goes(after),
+
             asked: [self.sides.0, Some(self.sides.1)]
                 .into_iter()
                 .zip([before, after])
@@ -261,6 +269,27 @@ impl<'a> Pairs<'a> {
         });
         known().insert(key, Arc::clone(&pair));
         pair
+    }
+
+    /// What differs in policies, numbers and settings between two operations that are not compared
+    /// by name.
+    fn lines(&self, before: &Route<'_>, after: &Route<'_>) -> Vec<Line> {
+        let Some(was) = self.sides.0 else {
+            return Vec::new();
+        };
+        let known = are_compared((before.api, before.operation), (after.api, after.operation));
+        if known {
+            return Vec::new();
+        }
+        let old = Of {
+            api: before.api,
+            shared: &was.gateway.shared,
+        };
+        let new = Of {
+            api: after.api,
+            shared: &self.sides.1.gateway.shared,
+        };
+        of_cell((old, before.treatment()), (new, after.treatment()))
     }
 
     /// Access to a route of the old side.

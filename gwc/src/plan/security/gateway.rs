@@ -2,6 +2,7 @@
 //! connections are kept, what documents cannot avoid, and where secrets flow.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use bundle::ir::{self, Cidr, Named};
 use policy::SecretRef;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use super::ranges::Addresses;
 use super::transport::{self, Found, UNSHOWN};
 use crate::plan::details::{both, reference as reference_of};
+use crate::plan::witness::OUTSIDER;
 use crate::plan::{Change, Class, Plan, Section};
 
 /// Compares two gateways; in the first release every secret is new.
@@ -131,6 +133,38 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
         });
     }
     found
+}
+
+/// Peers that may open connections on one side only, an example of each, and both sets for people.
+#[derive(Debug)]
+pub(in crate::plan) struct Peers {
+    /// One that newly may.
+    pub(in crate::plan) admitted: Option<IpAddr>,
+    /// One that no longer may.
+    pub(in crate::plan) refused: Option<IpAddr>,
+    /// Before.
+    pub(in crate::plan) old: String,
+    /// After.
+    pub(in crate::plan) new: String,
+}
+
+/// Which peers may open connections to a listener: all, or those that send a PROXY header.
+pub(in crate::plan) fn peers(old: &ir::Listener, new: &ir::Listener) -> Option<Peers> {
+    let admitted = |listener: &ir::Listener| match &listener.proxy_protocol {
+        None => (Addresses::all(), "every peer".to_owned()),
+        Some(header) => {
+            let ranges: Vec<String> = header.from.iter().map(Cidr::to_string).collect();
+            (Addresses::of(&header.from), ranges.join(", "))
+        }
+    };
+    let ((was, before), (is, after)) = (admitted(old), admitted(new));
+    let peers = Peers {
+        admitted: is.without(&was).example(OUTSIDER),
+        refused: was.without(&is).example(OUTSIDER),
+        old: before,
+        new: after,
+    };
+    (peers.admitted.is_some() || peers.refused.is_some()).then_some(peers)
 }
 
 fn believed(listener: Option<&ir::Listener>) -> Vec<Believed> {
@@ -379,7 +413,8 @@ fn named(settings: &Settings) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-fn hosts(upstream: &ir::Upstream) -> Vec<String> {
+/// The hosts to which an upstream's requests go.
+pub(in crate::plan) fn hosts(upstream: &ir::Upstream) -> Vec<String> {
     if let Some(discovery) = &upstream.discovery {
         return match discovery {
             ir::Discovery::Dns(dns) => vec![dns.host().to_owned()],

@@ -74,6 +74,34 @@ impl Addresses {
         }
     }
 
+    /// One of them: `usual` if it is, else the first.
+    pub(super) fn example(&self, usual: IpAddr) -> Option<IpAddr> {
+        let single = Self {
+            v4: Ranges(match usual {
+                IpAddr::V4(ip) => vec![(ip.into(), ip.into())],
+                IpAddr::V6(_) => Vec::new(),
+            }),
+            v6: Ranges(match usual {
+                IpAddr::V4(_) => Vec::new(),
+                IpAddr::V6(ip) => vec![(ip.into(), ip.into())],
+            }),
+        };
+        if single.is_within(self) {
+            return Some(usual);
+        }
+        let v4 = self
+            .v4
+            .0
+            .first()
+            .map(|(first, _)| IpAddr::V4((*first).into()));
+        v4.or_else(|| {
+            self.v6
+                .0
+                .first()
+                .map(|(first, _)| IpAddr::V6((*first).into()))
+        })
+    }
+
     pub(super) fn is_within(&self, other: &Self) -> bool {
         let rest = self.without(other);
         rest.v4.0.is_empty() && rest.v6.0.is_empty()

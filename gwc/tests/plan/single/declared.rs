@@ -392,7 +392,7 @@ pub(super) const KINDS: &[Kind] = &[
             upstream["targets"]["a"]["url"] = "http://a.internal".into();
         });
         case.expect("security weaken upstream-protocol-changed upstream w targets.a.url");
-        case.expect("upstream changed targets-changed upstream w targets.a.url");
+        case.expect("upstream moved targets-changed upstream w targets.a.url");
         Some(())
     }),
     ("requests go to an upstream in the clear", |case| {

@@ -244,7 +244,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("a target moves", |case| {
         case.new.gateway["upstreams"]["u"]["targets"]["a"]["url"] = "http://127.0.0.1:9009".into();
-        case.expect("upstream changed targets-changed upstream u targets.a.url");
+        case.expect("upstream moved targets-changed upstream u targets.a.url");
         Some(())
     }),
     ("the upstream gets another host", |case| {
