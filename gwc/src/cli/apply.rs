@@ -231,6 +231,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         pointer.serial,
         back.line()
     ));
+    if nodes.is_empty() {
+        report.line(
+            "no gateway was asked: each follows the channel by itself; `gwc status --node URL` shows what one runs",
+        );
+    }
     report.wait(&nodes, pointer.serial)
 }
 

@@ -14,6 +14,7 @@ use bundle::statement::predicate::Role;
 use bundle::trust::{KeyState, Scope, Trust, TrustedKey};
 use serde_json::json;
 
+use super::expiry;
 use super::options::FormatOption;
 use super::say::{self, Context, Format};
 use crate::exit::{Exit, Failure};
@@ -69,6 +70,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let key = PrivateKey::generate(&mut OsRng);
     let public = key.public();
     let id = public.id();
+    let not_after = now.plus_s(args.days * 86_400);
     let trust = before
         .add_key(TrustedKey {
             id,
@@ -77,7 +79,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             roles: args.roles.iter().map(|role| role.role()).collect(),
             channels: scopes(&args.channels)?,
             not_before: now,
-            not_after: now.plus_s(args.days * 86_400),
+            not_after,
             state: KeyState::Active,
         })
         .map_err(|refused| Failure::usage(refused.to_string()))?;
@@ -102,15 +104,16 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             "keygen/v1",
             "ok",
             json!({"name": args.name, "id": id, "private": private_file, "public": public_file,
-                   "trust": trust_file, "roles": roles}),
+                   "trust": trust_file, "roles": roles, "not_after": not_after}),
         )),
         Format::Human => say::result(&format!(
-            "private key  {}   (mode 0600)\npublic key   {}\ntrust file   {}   (key {}, roles {})",
+            "private key  {}   (mode 0600)\npublic key   {}\ntrust file   {}   (key {}, roles {}, ends {})",
             say::path(&private_file),
             say::path(&public_file),
             say::path(&trust_file),
             &id.to_string()[..12],
             roles.into_iter().collect::<Vec<_>>().join(", "),
+            expiry::day(not_after),
         )),
     }
     say::note(&format!(

@@ -6,6 +6,7 @@ mod build;
 mod claim;
 mod completions;
 mod diff;
+mod expiry;
 mod explain;
 mod fleet;
 mod gc;

@@ -4,6 +4,7 @@ use bundle::history::Entry;
 use bundle::store::folder::Folder;
 use serde_json::{Value, json};
 
+use super::expiry;
 use super::fleet;
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
@@ -80,6 +81,9 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
         .into_iter()
         .map(|(name, status)| row(name, status, &place, Some(head.as_ref())))
         .collect();
+    let now = release::now();
+    let ending = trust.as_ref().map(|trust| expiry::ending(trust, now));
+    let ending = ending.unwrap_or_default();
     let unreachable = rows.iter().any(|row| !row.reachable);
     let drift = rows.iter().any(|row| row.reachable && !row.agrees);
     let exit = match (unreachable, drift, command) {
@@ -89,7 +93,14 @@ pub(super) fn run(args: &Args, context: &Context, command: Command) -> anyhow::R
     };
     match args.format.format {
         Format::Human => say::result(&human(&place, &store, head.as_ref(), &rows)),
-        Format::Json => say::json(&document(command, &place, head.as_ref(), &rows, drift)),
+        Format::Json => {
+            let mut document = document(command, &place, head.as_ref(), &rows, drift);
+            document["keys_ending"] = ending.iter().map(|key| expiry::document(key)).collect();
+            say::json(&document);
+        }
+    }
+    for key in &ending {
+        say::note(&expiry::warning(key, now));
     }
     if command == Command::Drift && drift {
         say::note("error[drift]: not every gateway runs what the channel says");

@@ -47,6 +47,28 @@ fn a_key_pair_and_its_entry() {
 }
 
 #[test]
+fn end_of_a_key_is_printed_and_reported_in_time() {
+    let project = Project::released();
+    let ended = project.run(&["keygen", "long", "--days", "400"]).with(0);
+    let trust: serde_json::Value = serde_json::from_str(&project.read("trust.json")).unwrap();
+    let mut keys = trust["keys"].as_array().unwrap().iter();
+    let long = keys.find(|key| key["owner"] == "long").unwrap();
+    let day = &long["not_after"].as_str().unwrap()[..10];
+    assert!(ended.out.contains(&format!("ends {day}")), "{}", ended.out);
+    let soon = ["keygen", "soon", "--days", "10", "--format", "json"];
+    let document = project.run(&soon).with(0).json("keygen/v1");
+    assert!(document["not_after"].is_string(), "{document}");
+
+    project.run(&["status"]).says("of `soon` ends in");
+    let status = project.run(&["status", "--format", "json"]);
+    assert!(!status.err.contains("`long`"), "{}", status.err);
+    let ending = status.json("fleet/v1")["keys_ending"].clone();
+    assert_eq!(ending.as_array().map(Vec::len), Some(1), "{ending}");
+    assert_eq!(ending[0]["owner"], "soon");
+    assert_eq!(ending[0]["id"], document["id"]);
+}
+
+#[test]
 fn nothing_is_overwritten() {
     let project = Project::new();
     let (key, trust) = (project.read("keys/release.pem"), project.read("trust.json"));
