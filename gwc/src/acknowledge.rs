@@ -31,7 +31,7 @@ pub struct Acknowledgement {
     pub fingerprint: String,
     /// Id of the change (`security-requirement-removed`); none for the command line.
     pub kind: Option<String>,
-    /// What the change is about, as [`crate::plan::Change::about`]; none for the command line.
+    /// Subject of the change, as [`crate::plan::Change::about`]; none for the command line.
     pub operation: Option<String>,
     /// Why; always there in a file.
     pub reason: Option<String>,
@@ -44,7 +44,7 @@ pub struct Acknowledgement {
 }
 
 impl Acknowledgement {
-    /// Whether the acknowledgement names this kind of change and what it is about. One of the command
+    /// True if the acknowledgement names this kind of change and what it is about. One of the command
     /// line names neither.
     #[must_use]
     pub fn names(&self, kind: &str, about: &str) -> bool {
@@ -60,7 +60,7 @@ pub static FINGERPRINT: Form = Form {
     fits: is_fingerprint,
 };
 
-/// Whether a text can be a fingerprint.
+/// True if a text can be a fingerprint.
 #[must_use]
 pub fn is_fingerprint(text: &str) -> bool {
     text.len() == DIGITS

@@ -117,7 +117,7 @@ pub fn digest(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
-/// What is `internal` is said only where `somebody` gets what is not described, or paths whose
+/// Internal operations are listed only where `somebody` gets what is not described, or paths whose
 /// readings nobody describes.
 fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
     let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api

@@ -1,6 +1,6 @@
 //! Characters that a reader of a text does not see.
 
-/// Whether a character is invisible, or changes how its neighbours are shown: controls but line
+/// True if a character is invisible, or changes how its neighbours are shown: controls but line
 /// feed and tab, format characters (zero width, writing direction, soft hyphen, tags) and fillers.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {

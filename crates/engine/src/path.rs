@@ -91,7 +91,7 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
     })
 }
 
-/// Whether common upstreams may read a normalised path as another one.
+/// True if common upstreams may read a normalised path as another one.
 #[must_use]
 pub fn is_ambiguous(path: &str) -> bool {
     const ESCAPES: [&str; 4] = ["%2F", "%5C", "%25", "%3B"];

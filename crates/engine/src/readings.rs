@@ -16,7 +16,7 @@ use crate::snapshot::{RouteRef, Snapshot};
 /// Most readings that are compared. A path with more is refused.
 const READINGS_MAX: usize = 64;
 
-/// Why a path may not be forwarded: the first reading that is not the route's own.
+/// Reason why a path may not be forwarded: the first reading that is not the route's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ambiguity {
     /// This reading belongs to another route, or to nobody.
@@ -77,7 +77,7 @@ pub fn ambiguity(
     })
 }
 
-/// Whether a reading of another route changes nothing: it is the same route, or, with
+/// True if a reading of another route changes nothing: it is the same route, or, with
 /// `path_readings: keep`, one of the same API with the same access.
 fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
     if route.api_index != other.api_index {
@@ -88,7 +88,7 @@ fn is_equivalent(route: &RouteRef<'_>, other: &RouteRef<'_>) -> bool {
         || keeps && route.treatment.access == other.treatment.access
 }
 
-/// Whether an upstream may resolve a dot segment in a path that a policy made of the request's.
+/// True if an upstream may resolve a dot segment in a path that a policy made of the request's.
 #[must_use]
 pub fn leads_out(path: &str) -> bool {
     spellings(path).map_or(true, |texts| texts.iter().any(|text| has_dots(text)))
@@ -111,7 +111,7 @@ fn has_dots(path: &str) -> bool {
     path.split('/').any(|segment| matches!(segment, "." | ".."))
 }
 
-/// What an upstream may do to a path; none where it changes nothing. Servers do these in
+/// Changes that an upstream may make to a path; none if it changes nothing. Servers do these in
 /// different orders, and a request may pass several.
 const STEPS: [fn(&str) -> Option<String>; 7] = [
     |path| replaced(path, "%2F", "/"),
@@ -159,7 +159,7 @@ fn without_parameters(path: &str) -> Option<String> {
     Some(bare.join("/"))
 }
 
-/// What stands behind the first name of a path that begins with `//`: WHATWG URL parsers take the
+/// The part behind the first name of a path that begins with `//`: WHATWG URL parsers take the
 /// name for a host.
 fn without_host(path: &str) -> Option<String> {
     let behind = path.strip_prefix("//")?;

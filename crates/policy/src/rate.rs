@@ -161,7 +161,7 @@ impl RateTable {
         self.overflowed.load(Ordering::Relaxed)
     }
 
-    /// How often a key took the slot of another one that had used no more than one token.
+    /// Number of times a key took the slot of another one that had used no more than one token.
     #[must_use]
     pub fn evicted(&self) -> u64 {
         self.evicted.load(Ordering::Relaxed)

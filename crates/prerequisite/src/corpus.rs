@@ -47,7 +47,7 @@ pub fn folder() -> PathBuf {
     }
 }
 
-/// Whether the whole corpus is here, and not only its packed part.
+/// True if the whole corpus is here, and not only its packed part.
 #[must_use]
 pub fn is_whole() -> bool {
     folder().join("history/discord/1-facts.json").is_file()

@@ -29,7 +29,7 @@ pub fn skip(reason: &str) {
     record("skipped", reason);
 }
 
-/// Whether a program of other make can be started. Its absence is recorded as a skip.
+/// True if a program of other make can be started. Its absence is recorded as a skip.
 ///
 /// # Panics
 /// With `CI=true`, if the program is missing.
@@ -54,7 +54,7 @@ pub fn program(name: &str) -> bool {
     }
 }
 
-/// Whether Python has a module. Its absence, or that of Python, is recorded as a skip.
+/// True if Python has a module. Its absence, or that of Python, is recorded as a skip.
 ///
 /// # Panics
 /// With `CI=true`, if the module is missing.
@@ -72,13 +72,13 @@ pub fn python_module(name: &str) -> bool {
     is_there
 }
 
-/// Whether the slow suites run (`GWC_TEST_FULL=1`).
+/// True if the slow suites run (`GWC_TEST_FULL=1`).
 #[must_use]
 pub fn is_full() -> bool {
     std::env::var_os("GWC_TEST_FULL").is_some_and(|value| !value.is_empty() && value != "0")
 }
 
-/// Whether a test that belongs to the slow suites runs now. Otherwise it is counted as left out.
+/// True if a test that belongs to the slow suites runs now. Otherwise it is counted as left out.
 #[must_use]
 #[track_caller]
 pub fn slow(reason: &str) -> bool {

@@ -396,14 +396,14 @@ fn for_shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }
 
-/// How often faults are settled; one that is settled may bring up the next.
+/// Maximum rounds of settling faults; one that is settled may bring up the next.
 const ROUNDS_MAX: usize = 20;
 
-/// What is known of the new project.
+/// The new project so far.
 struct Checked {
     exit: Exit,
     settled: Settled,
-    /// What is left to decide.
+    /// Decisions that are left to the user.
     open: Vec<String>,
 }
 

@@ -16,7 +16,7 @@ use crate::project::repository::WorkTree;
 /// Bytes of a file that are searched for the mark of gwc.
 const MARKED_BYTES_MAX: u64 = 64 << 10;
 
-/// What gwc writes into each of its reports.
+/// Marks that gwc writes into each of its reports.
 const MARKS: [&[u8]; 4] = [
     b"\"name\": \"gwc\"",
     b"\"name\":\"gwc\"",

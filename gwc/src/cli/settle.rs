@@ -1,4 +1,4 @@
-//! What `gwc init --from` decides about a document with faults, so that the new project can be built:
+//! Decisions of `gwc init --from` about a document with faults, so that the new project can be built:
 //! levels of rules for gateway.yaml, and overlay actions that take broken parts out.
 //!
 //! The document stays as its authors wrote it. What only a person can decide is left open and said.
@@ -13,7 +13,7 @@ use crate::output::printable;
 /// Most lines about what is left to decide.
 const OPEN_MAX: usize = 10;
 
-/// What was decided.
+/// Decisions that were made.
 #[derive(Debug, Default)]
 pub(super) struct Settled {
     /// Rules that are made warnings, with the number of their findings.
@@ -28,7 +28,7 @@ pub(super) struct Settled {
 struct Action {
     /// JSONPath (RFC 9535).
     target: String,
-    /// Why.
+    /// Reason.
     because: String,
 }
 
@@ -101,12 +101,12 @@ impl Settled {
         actions.collect()
     }
 
-    /// Whether nothing had to be decided.
+    /// True if nothing had to be decided.
     pub(super) fn is_empty(&self) -> bool {
         self.levels.is_empty() && self.actions.is_empty()
     }
 
-    /// What was decided, in one sentence.
+    /// The decisions, in one sentence.
     pub(super) fn summary(&self) -> String {
         format!(
             "{} of the document were settled: rules made warnings ({}), parts taken out by the overlay ({})",
@@ -120,7 +120,7 @@ impl Settled {
     }
 }
 
-/// What is left to decide, one line for each rule.
+/// Decisions that are left, one line for each rule.
 pub(super) fn open(compiled: &Compiled) -> Vec<String> {
     let mut by_rule: BTreeMap<&str, Vec<&Diagnostic>> = BTreeMap::new();
     for finding in compiled.findings.iter().filter(is_error) {

@@ -38,7 +38,7 @@ impl Purpose {
         }
     }
 
-    /// Whether broken parts of a contract are left out.
+    /// True if broken parts of a contract are left out.
     #[must_use]
     pub fn skips(self) -> bool {
         matches!(self, Self::Past | Self::PastAlone)

@@ -49,7 +49,7 @@ const DECIDES: [&str; 4] = [
     "servers",
 ];
 
-/// Whether a finding leaves only a part of a contract open.
+/// True if a finding leaves only a part of a contract open.
 #[must_use]
 pub fn is_of_contract(files: &Files, finding: &Diagnostic) -> bool {
     let mut one = vec![finding.clone()];

@@ -162,7 +162,7 @@ pub(super) fn path_readings(said: NodeRef<'_>) -> Option<ir::PathReadings> {
     }
 }
 
-/// Whether every path of a template can be read as another path: a literal has `;`, `%2F`, `%5C`,
+/// True if every path of a template can be read as another path: a literal has `;`, `%2F`, `%5C`,
 /// `%25` or `%3B`, or a segment inside the path is empty.
 pub(super) fn is_ambiguous(template: &ir::Template) -> bool {
     engine::path::is_ambiguous(&template.to_string())

@@ -103,7 +103,7 @@ pub struct Change {
 pub struct Member {
     /// Its fingerprint.
     pub fingerprint: String,
-    /// What it is about, as [`Change::about`].
+    /// Its subject, as [`Change::about`].
     pub about: String,
 }
 
@@ -150,7 +150,7 @@ pub struct Witness {
     pub headers: Vec<(String, String)>,
     /// The credentials it carries.
     pub credentials: Vec<WitnessCredential>,
-    /// Who opens the connection, where that decides; none: any outsider.
+    /// Peer that opens the connection, if that decides. Default: any outsider.
     pub peer: Option<std::net::IpAddr>,
     /// What the old gateway does.
     pub old: Outcome,
@@ -370,7 +370,7 @@ impl Change {
         short(&self.fingerprint)
     }
 
-    /// What the change is about, as an acknowledgement names it: the operation's key, the first key
+    /// Subject of the change, as an acknowledgement names it: the operation's key, the first key
     /// and how many more there are, or the subject of what is no operation's.
     #[must_use]
     pub fn about(&self) -> String {

@@ -22,7 +22,7 @@ impl Plan {
 }
 
 impl Change {
-    /// Whether the change stops at a gate.
+    /// True if the change stops at a gate.
     pub(crate) fn trips(&self, gate: &str) -> bool {
         self.class.trips(gate) || gate == rules::GATE && self.section == Section::Rules
     }

@@ -231,7 +231,7 @@ fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Chang
         .collect()
 }
 
-/// What makes an entry another one: the change, and how long it is let through.
+/// Identity of an entry: the change, and how long it is let through.
 fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
     let until = entry.until.as_ref().map(|(end, _)| *end);
     (&entry.fingerprint, until)

@@ -50,7 +50,7 @@ pub(super) struct Draft {
     pub(super) method: String,
     pub(super) path: String,
     pub(super) values: Values,
-    /// Who opens the connection, where that decides.
+    /// Peer that opens the connection, if that decides.
     pub(super) peer: Option<IpAddr>,
 }
 

@@ -44,7 +44,7 @@ pub struct Files {
     instead: Texts,
     /// Paths that the command line names.
     named: HashSet<String>,
-    /// How many folders above the root references may reach.
+    /// Number of folders above the root references may reach.
     up_max: usize,
 }
 
@@ -67,7 +67,7 @@ struct Folder {
     root: PathBuf,
     /// The folder that links and references must not lead out of: the root, or the work tree above.
     outer: PathBuf,
-    /// What Git knows of its files, read when first needed; none without a repository.
+    /// Git's knowledge of its files, read when first needed; none without a repository.
     tracked: OnceLock<Result<Option<Tracked>, Refusal>>,
 }
 
@@ -203,7 +203,7 @@ impl Files {
     /// The bytes of a file of the project that is no source.
     ///
     /// # Errors
-    /// What a source may not be either.
+    /// Further reasons to refuse a source.
     pub fn bytes(&self, path: &str) -> Result<Vec<u8>, Refusal> {
         self.disk.source(path, false, self.limits.bytes_max)
     }
@@ -638,12 +638,12 @@ impl Folder {
         up_max
     }
 
-    /// Whether Git ignores a file, by its path without links from the outer folder.
+    /// True if Git ignores a file, by its path without links from the outer folder.
     fn ignores(&self, path: &Path) -> Result<bool, Refusal> {
         Ok(self.tracked()?.is_some_and(|tracked| tracked.ignores(path)))
     }
 
-    /// Whether Git ignores a file, by its path from the root.
+    /// True if Git ignores a file, by its path from the root.
     fn ignores_inside(&self, path: &str) -> Result<bool, Refusal> {
         let below = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
         self.ignores(&below.join(path))

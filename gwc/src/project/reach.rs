@@ -98,13 +98,13 @@ impl Tracked {
         }))
     }
 
-    /// Whether the index has a path, or a submodule that contains it.
+    /// True if the index has a path, or a submodule that contains it.
     pub(super) fn has(&self, path: &Path) -> bool {
         path.ancestors()
             .any(|path| !path.as_os_str().is_empty() && self.index.contains(path))
     }
 
-    /// Whether Git ignores a path of the folder that it does not track.
+    /// True if Git ignores a path of the folder that it does not track.
     pub(super) fn ignores(&self, path: &Path) -> bool {
         if self.has(path) {
             return false;
@@ -130,7 +130,7 @@ pub(super) fn check_content(bytes: &[u8], is_tracked: bool) -> Result<(), Refusa
     Ok(())
 }
 
-/// Whether the content has the form of a document: a map or a list, as far as the first line that is
+/// True if the content has the form of a document: a map or a list, as far as the first line that is
 /// no comment tells. Nothing of other files is kept: no text, no excerpt, no digest.
 pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
@@ -161,7 +161,7 @@ pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
     Err(Refusal::NotADocument)
 }
 
-/// Whether a file is key material: PEM, PuTTY, age, or a private JWK. No line of a YAML map begins
+/// True if a file is key material: PEM, PuTTY, age, or a private JWK. No line of a YAML map begins
 /// so, because texts of several lines are indented there.
 fn is_key(bytes: &[u8]) -> bool {
     const STARTS: [&[u8]; 4] = [
@@ -180,7 +180,7 @@ fn has_private_key(bytes: &[u8]) -> bool {
     bytes.windows(MARK.len()).any(|window| window == MARK)
 }
 
-/// Whether the root, or one of `keys`, is a JWK with its private part (RFC 7517, RFC 7518).
+/// True if the root, or one of `keys`, is a JWK with its private part (RFC 7517, RFC 7518).
 fn is_private_jwk(bytes: &[u8]) -> bool {
     let has_type = bytes.windows(3).any(|window| window == b"kty");
     if !has_type || bytes.len() > JWK_BYTES_MAX {

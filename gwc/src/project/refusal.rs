@@ -34,9 +34,9 @@ pub enum Refusal {
     Extension,
     /// Git ignores it.
     Ignored,
-    /// It holds a private key or another PEM text.
+    /// The file holds a private key or another PEM text.
     Key,
-    /// It holds neither a map nor a list.
+    /// The file holds neither a map nor a list.
     NotADocument,
 }
 

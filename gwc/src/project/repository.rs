@@ -110,7 +110,7 @@ impl WorkTree {
         Some(path.strip_prefix(&self.folder).ok()?.to_owned())
     }
 
-    /// Whether a path of the work tree is in the index or in the last commit. Letter case counts,
+    /// True if a path of the work tree is in the index or in the last commit. Letter case counts,
     /// whatever the repository's configuration says.
     #[must_use]
     pub fn tracks(&self, path: &Path) -> bool {

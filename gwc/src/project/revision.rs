@@ -33,7 +33,7 @@ pub struct Revision {
     commit: Option<Oid>,
     /// The folder, from the repository's root; empty for that itself.
     folder: String,
-    /// Whether paths may lead out of the folder.
+    /// True if paths may lead out of the folder.
     is_wide: bool,
 }
 
@@ -93,7 +93,7 @@ impl Revision {
     /// Finds `name` in the repository of a work tree.
     ///
     /// # Errors
-    /// What is not there.
+    /// The part that is missing.
     pub fn in_work_tree(tree: WorkTree, name: &str) -> Result<Self, NoRevision> {
         let repository = tree.into_repository();
         let object = match repository.revparse_single(name) {
@@ -188,7 +188,7 @@ impl Revision {
         }
     }
 
-    /// Whether a file of the folder has the content with this sha256, with its own line ends or with
+    /// True if a file of the folder has the content with this sha256, with its own line ends or with
     /// those of Windows.
     #[must_use]
     pub fn holds(&self, path: &str, sha256: &str) -> bool {

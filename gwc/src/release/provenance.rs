@@ -89,7 +89,7 @@ pub fn git(root: &Path, map: &SourceMap) -> anyhow::Result<Option<Git>> {
     }))
 }
 
-/// Whether Git would take this file into a commit: it is in a work tree, and nothing ignores it.
+/// True if Git would take this file into a commit: it is in a work tree, and nothing ignores it.
 #[must_use]
 pub fn would_commit(path: &Path) -> bool {
     let Ok(tree) = WorkTree::find(path) else {

@@ -230,7 +230,7 @@ fn explain(
     }
 }
 
-/// Why a path is ambiguous: what an upstream could read.
+/// Reason why a path is ambiguous: the path that an upstream could read.
 fn ambiguous(asked: Asked<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
     let snapshot = asked.oracle.snapshot();
     match readings::ambiguity(snapshot, asked.question.listener, head, route) {

@@ -163,7 +163,7 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
-/// Whether a comment looks like a value: no space follows its `#`.
+/// True if a comment looks like a value: no space follows its `#`.
 pub(super) fn is_hash_text(comment: &str) -> bool {
     let behind = comment.strip_prefix('#').unwrap_or_default();
     behind.starts_with(|c: char| c.is_alphanumeric() || c == '/')

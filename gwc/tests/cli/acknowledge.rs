@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::project::Project;
 
-/// What an entry of the file names beside the fingerprint of [`opened`].
+/// Parts of an entry beside the fingerprint of [`opened`].
 const NAMED: &str = "kind: security-requirement-removed, operation: orders/listOrders";
 
 /// The shop with a door that was opened since its release; the fingerprint of that.

@@ -40,7 +40,7 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// How long a request's head may take, and a connection stay idle.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long an order's body may take.
+/// Longest time that an order's body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where the interface is.

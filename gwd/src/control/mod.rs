@@ -60,9 +60,9 @@ const POLL_MS: u64 = 5_000;
 const TICK_MS: u64 = 2_000;
 /// The shortest pause before something is tried again by itself.
 const PAUSE_MS: u64 = 500;
-/// How long before the end of a key the alarm about it begins: 30 days.
+/// Time before the end of a key from which on the alarm is raised: 30 days.
 const KEY_ENDS_SOON_S: u64 = 30 * 86_400;
-/// How long the alarm about limits stays after the last key without a free slot.
+/// Time that the alarm about limits stays after the last key without a free slot.
 const CROWDED_MS: u64 = 60_000;
 /// Bytes of a trust file.
 const TRUST_BYTES_MAX: u64 = 1 << 20;
@@ -198,7 +198,7 @@ pub(crate) struct Control {
     durable: bool,
     /// Whether a record had been accepted before this start, or a floor is set.
     replay_protected: bool,
-    /// Whether a revocation list cannot be withheld unnoticed: the trust file has a floor, or a
+    /// True if a revocation list cannot be withheld unnoticed: the trust file has a floor, or a
     /// record was accepted after an earlier one. A record names the newest list of its time.
     revocations_protected: bool,
     /// The newest accepted record.

@@ -76,7 +76,7 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    /// How long its client may keep the gateway waiting.
+    /// Limits on the time that its client may keep the gateway waiting.
     pub(crate) fn patience(&self) -> Patience {
         self.worker.shared.patience.with(&self.limits)
     }

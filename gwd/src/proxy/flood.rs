@@ -179,7 +179,7 @@ impl Flood {
         }
     }
 
-    /// What h2 gets in place of what the client sends.
+    /// Bytes that h2 gets in place of what the client sends.
     fn instead(&self, header_bytes: u32) -> Bytes {
         match self.misframed {
             true => Bytes::from_static(&[0xFF, 0xFF, 0xFF, PING, 0, 0, 0, 0, 0]),

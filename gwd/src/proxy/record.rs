@@ -64,7 +64,7 @@ struct Call {
     attempts: u8,
     /// Why it was sent again; the first few.
     retry_reasons: [&'static str; 4],
-    /// Why another try that was wanted was not made.
+    /// Reason why a wanted retry was not made.
     given_up: &'static str,
     status: u16,
     /// When it was asked for a connection.

@@ -44,7 +44,7 @@ pub(crate) fn is_repeatable(
     by_method || route.treatment.idempotent || by_key()
 }
 
-/// Why a response is not the last word; none where it is. A request that may not be repeated is
+/// Reason to retry after a response; none if the response is final. A request that may not be repeated is
 /// tried again for a gRPC status only: naming one in `on` says that calls may be repeated after
 /// it, and each gRPC call is a POST.
 pub(crate) fn after_response<B>(

@@ -172,7 +172,7 @@ pub(crate) async fn send(out: Outgoing<'_, '_>, record: &mut Record) -> Result<A
     }
 }
 
-/// Why another try is wanted; none if the outcome is the answer.
+/// Reason for another try; none if the outcome is the answer.
 fn wanted(
     retry: &Checked,
     outcome: &Result<Reply, Failure>,

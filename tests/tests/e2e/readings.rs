@@ -155,7 +155,7 @@ fn get(address: SocketAddr, target: &str) -> (u16, String) {
     (status.expect("a status"), body.to_owned())
 }
 
-/// What a server makes of a target: the path that it serves, or a status.
+/// Result of a target at a server: the path that it serves, or a status.
 fn made_of(origin: &Origin, target: &str) -> String {
     match get(origin.address(), target) {
         (200, body) => body,

@@ -194,7 +194,7 @@ pub enum PathReadings {
 }
 
 impl PathReadings {
-    /// Whether every reading must be the same route's.
+    /// True if every reading must be the same route's.
     #[must_use]
     pub fn is_strict(&self) -> bool {
         *self == Self::Strict

@@ -91,7 +91,7 @@ pub struct Listener {
     /// Who tells for whom a connection is; none where its peer is the client.
     #[n(7)]
     pub proxy_protocol: Option<ProxyProtocol>,
-    /// Whether repeated slashes of a path count and are forwarded as one.
+    /// True if repeated slashes of a path count and are forwarded as one.
     #[n(8)]
     #[cbor(skip_if = "is_unset")]
     pub merge_slashes: bool,

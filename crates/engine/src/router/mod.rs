@@ -80,7 +80,7 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
     }
 }
 
-/// Whether the path is described for the request's method as one that nobody may call.
+/// True if the path is described for the request's method as one that nobody may call.
 #[must_use]
 pub fn is_withheld(hosts: &HostTable, path: &str, head: &RequestHead) -> bool {
     let table = hosts.mounts(&head.host);

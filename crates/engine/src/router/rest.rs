@@ -67,7 +67,7 @@ pub(super) fn of(table: &MountTable, path: &str, head: &RequestHead) -> Found {
     Found::MethodNotAllowed(methods)
 }
 
-/// Whether some API describes the request as one that nobody may make.
+/// True if some API describes the request as one that nobody may make.
 pub(super) fn is_withheld(table: &MountTable, path: &str, head: &RequestHead) -> bool {
     let mut hidden = false;
     for (entry, below) in table.below(path) {

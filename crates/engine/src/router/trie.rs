@@ -41,7 +41,7 @@ pub struct Candidate<'r> {
     pub explicit: bool,
 }
 
-/// What every request reads of its operation. Sixteen of them share a line, where an operation
+/// The part of an operation that every request reads. Sixteen of them share a line, where an operation
 /// takes two.
 #[derive(Clone, Copy, Debug)]
 pub struct Brief {

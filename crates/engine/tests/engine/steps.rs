@@ -51,7 +51,7 @@ fn snapshot() -> Snapshot {
     engine::build(&assembly, "sha256:00", &NoSecrets, &mut parts).unwrap()
 }
 
-/// Whether a request is forwarded, and whether its response is tagged.
+/// True if a request is forwarded, and whether its response is tagged.
 fn exchange(snapshot: &Snapshot, authorization: Option<&str>) -> (bool, bool) {
     let table = || RateTable::new(1, std::hash::RandomState::new());
     let limits = Limits {

@@ -27,7 +27,7 @@ pub(in crate::plan) struct Of<'a> {
     pub(in crate::plan) shared: &'a ir::Shared,
 }
 
-/// Whether [`operations`] compares two operations of the two sides: by their key, or by their
+/// True if [`operations`] compares two operations of the two sides: by their key, or by their
 /// requests where only the key is another.
 pub(in crate::plan) fn are_compared(
     (was, before): (&ir::Api, &ir::Operation),
@@ -394,13 +394,13 @@ type Loosened<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
 /// Kinds of policies that only say how often, how much or how many.
 pub(super) const LIMITS: [&str; 4] = ["rate_limit", "quota", "concurrency", "body_limit"];
 
-/// Whether a chain lacks one of some limits of another.
+/// True if a chain lacks one of some limits of another.
 fn lacks((names, (from, own)): Loosened<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
     let mut names = names.iter();
     names.any(|name| is_looser(definition(own, name, from), other))
 }
 
-/// Whether a chain without a limit lets more through: none of the other side's limits is of its
+/// True if a chain without a limit lets more through: none of the other side's limits is of its
 /// kind, counts the same callers together and is at least as tight.
 fn is_looser(
     limit: Option<(&'static str, &Checked)>,

@@ -271,7 +271,7 @@ impl<'a> Pairs<'a> {
         pair
     }
 
-    /// What differs in policies, numbers and settings between two operations that are not compared
+    /// Differences in policies, numbers and settings between two operations that are not compared
     /// by name.
     fn lines(&self, before: &Route<'_>, after: &Route<'_>) -> Vec<Line> {
         let Some(was) = self.sides.0 else {

@@ -1,4 +1,4 @@
-//! Who may connect: listeners that ask other peers for a PROXY header, or no longer ask.
+//! Peers that may connect: listeners that ask other peers for a PROXY header, or no longer ask.
 
 use bundle::ir;
 
@@ -11,7 +11,7 @@ use crate::plan::security::gateway::{Peers, peers};
 use crate::plan::witness::{Draft, credentials};
 use crate::plan::{Change, Class, Outcome, Plan, Section, Witness};
 
-/// What no request can show.
+/// Reason why no request can show a change.
 const NO_OPERATION: &str = "the listener serves no operation";
 
 /// A listener to which other peers may connect.
@@ -133,7 +133,7 @@ impl<'a> Changed<'a> {
     }
 }
 
-/// Whether anyone may make some request to a listener.
+/// True if anyone may make some request to a listener.
 fn is_open(side: &Lowered, listener: &str) -> bool {
     let apis = side.gateway.apis.iter();
     let mut reached = apis.filter(|api| {

@@ -177,7 +177,7 @@ struct Search<'s, 't, 'a> {
     owning: &'s [&'s Route<'a>],
     method: &'s str,
     sent: &'s Values,
-    /// Whether paths count that upstreams may read as others: every owner keeps them.
+    /// True if paths count that upstreams may read as others: every owner keeps them.
     keeps: bool,
 }
 

@@ -148,7 +148,7 @@ impl Who {
 }
 
 impl Alternative {
-    /// Whether a request can satisfy it. A token has one algorithm and one issuer, and a request
+    /// True if a request can satisfy it. A token has one algorithm and one issuer, and a request
     /// has one `Authorization` field: two of them are refused as ambiguous.
     fn is_possible(&self) -> bool {
         let sets = self.places.values().flat_map(|asked| asked.one_of.values());

@@ -488,7 +488,7 @@ impl<'a> Walk<'_, 'a> {
     }
 }
 
-/// Whether JSON has a number of YAML: it has neither `.inf` nor `.nan`.
+/// True if JSON has a number of YAML: it has neither `.inf` nor `.nan`.
 fn is_finite(number: &str) -> bool {
     let text = number.to_ascii_lowercase();
     !(text.ends_with(".inf") || text.ends_with(".nan"))

@@ -119,7 +119,7 @@ pub(super) fn check_own(root: &Path) -> Result<(), Refused> {
     })
 }
 
-/// Whether a text is one of [`names`].
+/// True if a text is one of [`names`].
 fn is_name(name: &str) -> bool {
     let is_hex = |text: &str| text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit());
     let is_serial = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
