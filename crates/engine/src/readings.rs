@@ -67,7 +67,10 @@ pub fn ambiguity(
             Found::NoConditionMatched => None,
             Found::Nothing | Found::MethodNotAllowed(_) => {
                 let keeps = route.treatment.path_readings == PathReadings::Keep;
-                if keeps && !router::is_withheld(hosts, &path, head) {
+                if keeps
+                    && is_below(&path, &route.mount.base_path)
+                    && !router::is_withheld(hosts, &path, head)
+                {
                     return None;
                 }
                 None
@@ -75,6 +78,12 @@ pub fn ambiguity(
         };
         Some(Ambiguity::Reading { path, owner })
     })
+}
+
+/// True if a path lies at a base path or below it.
+fn is_below(path: &str, base: &str) -> bool {
+    let rest = path.strip_prefix(base);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// True if a reading of another route changes nothing: it is the same route, or, with

@@ -6,7 +6,7 @@
 //! | [`request`] | a client's head, and what it says about its message and its connection |
 //! | [`response`] | an upstream's head |
 //! | [`body`] | the bytes behind a head: so many, in chunks, or until the end |
-//! | [`write`] | lines and chunks on their way out |
+//! | [`mod@write`] | lines and chunks on their way out |
 //!
 //! Both sides are read strictly: what is read wrongly here is forwarded to somebody, or answered
 //! to somebody else. One length or one `chunked`, never both; no folded lines; every line of a

@@ -12,6 +12,7 @@ use super::review::{PlanFormat, ReviewOptions, report_idle};
 use super::say::{self, Context};
 use super::side::{self, note_uncommitted, side_in, side_of};
 use crate::compile::Compiled;
+use crate::environment;
 use crate::exit::{Exit, Failure};
 use crate::plan::report::{Origin, Report, Subject};
 use crate::plan::rules::Rules;
@@ -69,6 +70,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let context = &context.with_levels(&args.rule)?;
     let compiled = context.compile()?;
     let place = place(&compiled, context, &args.at)?;
+    let others = other_environments(&compiled, &place);
     let new = side_of(compiled)?;
     stages.end("compile");
     let uncommitted = match &new.source {
@@ -101,6 +103,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     stages.end("old side");
     let mut plan = compare(old.as_ref(), &new)?;
     plan.notes.extend(notes);
+    if !others.is_empty() {
+        plan.notes.push(format!(
+            "not compared: the environments {}; give `--env` for each of them",
+            others.join(", ")
+        ));
+    }
     // Who takes a gate away does not go through it unseen.
     let rules = rules_of(old.as_ref());
     for gate in rules.iter().flat_map(|rules| &rules.gates) {
@@ -133,6 +141,16 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         (false, true) => Exit::CHANGES,
         (false, false) => Exit::OK,
     })
+}
+
+/// The environments that a plan without `--env` does not read.
+fn other_environments(compiled: &Compiled, place: &Place) -> Vec<String> {
+    let root = compiled.files.root(diag::FileId(0));
+    let root = root.filter(|_| place.environment.is_none());
+    let all = root.map(|root| environment::environments(compiled.files.tree.at(root)));
+    let all = all.into_iter().flatten();
+    all.map(|environment| format!("`{}`", environment.name.escape_debug()))
+        .collect()
 }
 
 /// Where a compiled project's releases are.

@@ -294,6 +294,28 @@ fn of_path(text: &str) -> anyhow::Result<What> {
     Ok(What::Bundle)
 }
 
+/// The first symbolic link of a work tree on the way to a folder, as the user names the folder.
+/// `PWD` keeps the links by which the working folder was entered.
+fn link_on_way(near: &Path, tree: &Path) -> Option<PathBuf> {
+    let physical = std::env::current_dir().ok()?;
+    let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
+    let logical = std::env::var_os("PWD").map(PathBuf::from).filter(is_here);
+    let logical = logical.unwrap_or_else(|| physical.clone());
+    let named = match physical.strip_prefix(near) {
+        // The project was found above the working folder.
+        Ok(below) => logical
+            .ancestors()
+            .nth(below.components().count())?
+            .to_owned(),
+        Err(_) => logical.join(near),
+    };
+    let is_link = |path: &&Path| {
+        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        path.is_symlink() && parent.is_some_and(|parent| parent.starts_with(tree))
+    };
+    named.ancestors().find(is_link).map(Path::to_owned)
+}
+
 fn of_revision(text: &str, context: &Context) -> anyhow::Result<What> {
     let (name, path) = split_revision(text);
     if name.is_empty() {
@@ -312,6 +334,16 @@ fn of_revision(text: &str, context: &Context) -> anyhow::Result<What> {
     let tree = WorkTree::find(&near).map_err(failed)?;
     if let (None, Some(Input::Project(folder))) = (path, &project) {
         check_tracked(&tree, folder).map_err(failed)?;
+    }
+    if path.is_none()
+        && let Some(link) = link_on_way(&near, tree.folder())
+    {
+        return Err(Failure::usage(format!(
+            "`{}` is a symbolic link, so that `git:{text}` would be read from another folder than it is named by; \
+             run gwc in the folder itself, or write git:{name}:FOLDER",
+            say::path(&link)
+        ))
+        .into());
     }
     let submodule = tree.submodule();
     let revision = Revision::in_work_tree(tree, name).map_err(failed)?;

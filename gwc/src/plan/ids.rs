@@ -105,7 +105,7 @@ kinds! {
         "policies-changed" "Policies come to an operation's chain, leave it, or stand in another order.";
         "limit-key-changed" "A limit counts other callers together: neither is the tighter one.";
         "traffic-moved" "Requests, copies of them or clients are sent elsewhere (`split`, `mirror`, `rewrite`, `redirect`), or in other shares.";
-        "sunset-changed" "An operation ends on another day; `removed` where that day is over.";
+        "sunset-changed" "An operation ends on another day; `removed` if that day is over, `expose` if only the old one was.";
         "policy-added" "A policy is new.";
         "policy-removed" "A policy is gone.";
         "policy-changed" "A policy's setting is different.";

@@ -138,15 +138,26 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
 }
 
 impl Plan {
-    /// Tells operations that have ended by a day (`YYYY-MM-DD`) as removed: their sunset is over.
+    /// Judges sunsets by a day (`YYYY-MM-DD`): an operation whose new sunset is over is removed, and
+    /// one whose old sunset was over can be called again.
     pub fn ended_by(&mut self, today: &str) {
+        let is_over =
+            |value: &serde_json::Value| value.as_str().is_some_and(|sunset| sunset < today);
         for change in &mut self.changes {
-            let over = change.new.as_str().is_some_and(|sunset| sunset < today);
-            if change.id == "sunset-changed" && over {
-                change.class = Class::Removed;
-                change.members.clear();
-                *change = change.clone().named();
+            if change.id != "sunset-changed" {
+                continue;
             }
+            match (is_over(&change.old), is_over(&change.new)) {
+                (false, true) => change.class = Class::Removed,
+                (true, false) => {
+                    change.class = Class::Expose;
+                    change.section = Section::Security;
+                    change.why_none = Some("the old side answers 410 since its sunset");
+                }
+                (true, true) | (false, false) => continue,
+            }
+            change.members.clear();
+            *change = change.clone().named();
         }
         group::sort(&mut self.changes);
     }

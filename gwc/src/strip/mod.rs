@@ -2,7 +2,7 @@
 //!
 //! Taken away are the gateway's own keys, the operations that nobody outside can call (`internal`),
 //! and the components that only they used. Nodes are never changed: [`Removed`] says which entries
-//! of which maps are left out, and [`write`] writes the others.
+//! of which maps are left out, and [`mod@write`] writes the others.
 
 mod reach;
 mod read;

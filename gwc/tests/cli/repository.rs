@@ -85,6 +85,27 @@ fn plan_with_planted_bare_repository_ignores_it() {
     shows_the_open_door(against(&outer.file("deploy"), "git:main"));
 }
 
+/// A link in place of the project's folder would have both sides read from its target.
+#[test]
+fn plan_of_a_linked_project_folder_is_refused() {
+    let outer = in_folder();
+    git(outer.path(), &["checkout", "-qb", "theirs"]);
+    fs::rename(outer.file("deploy"), outer.file("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", outer.file("deploy")).unwrap();
+    commit(outer.path());
+    let linked = outer.file("deploy");
+    let named = ["plan", "--project", "deploy", "--against", "git:main"];
+    run(command(outer.path()).args(named))
+        .with(64)
+        .says("is a symbolic link");
+    let mut inside = command(&linked);
+    inside
+        .env("PWD", &linked)
+        .args(["plan", "--against", "git:main"]);
+    run(&mut inside).with(64).says("is a symbolic link");
+    against(&outer.file("elsewhere"), "git:main:deploy").with(0);
+}
+
 #[test]
 fn statement_with_planted_repository_names_ours() {
     let outer = in_folder();

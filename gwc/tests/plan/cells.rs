@@ -296,6 +296,27 @@ fn listener_that_becomes_public_is_expose() {
 }
 
 #[test]
+fn sunset_that_was_over_and_ends_is_expose() {
+    let with = |sunset: &str| {
+        format!(
+            "{{operationId: listOrders, x-gateway: {{deprecated: {{sunset: {sunset}}}}}, summary: List,"
+        )
+    };
+    let old = edit(DOCUMENT, LIST, &with("2020-01-01"));
+    let later = edit(DOCUMENT, LIST, &with("2099-01-01"));
+    for new in [DOCUMENT, &later] {
+        let mut plan = plan((GATEWAY, &old), (GATEWAY, new));
+        plan.ended_by("2031-05-01");
+        let told = lines(&plan);
+        let exposed = told
+            .iter()
+            .any(|line| line == "security expose sunset-changed a/listOrders");
+        assert!(exposed, "{told:?}");
+        assert_eq!(plan.tripped(&["expose".into()], &[]).len(), 1);
+    }
+}
+
+#[test]
 fn sunset_in_the_past_is_removed() {
     let gone =
         "{operationId: listOrders, x-gateway: {deprecated: {sunset: 2031-05-01}}, summary: List,";
