@@ -274,10 +274,8 @@ pub(crate) fn write_query(query: &str, secret: &[Box<str>], out: &mut Vec<u8>) {
         // An escaped name could spell anything: hidden.
         name.contains(['%', '+']) || plain(name)
     };
-    if !query
-        .split('&')
-        .any(|pair| is_secret(pair.split('=').next().unwrap_or_default()))
-    {
+    let mut pairs = query.split('&');
+    if pairs.all(|pair| secret_value(pair, is_secret).is_none()) {
         return write_text(query.as_bytes(), out);
     }
     let mut shown = String::with_capacity(query.len());
@@ -285,15 +283,30 @@ pub(crate) fn write_query(query: &str, secret: &[Box<str>], out: &mut Vec<u8>) {
         if number > 0 {
             shown.push('&');
         }
-        match pair.split_once('=') {
-            Some((name, _)) if is_secret(name) => {
-                shown.push_str(name);
+        match secret_value(pair, is_secret) {
+            Some(at) => {
+                shown.push_str(&pair[..at]);
                 shown.push_str("=REDACTED");
             }
-            _ => shown.push_str(pair),
+            None => shown.push_str(pair),
         }
     }
     write_text(shown.as_bytes(), out);
+}
+
+/// The byte of the `=` behind the first secret name. Some servers separate parameters by `;`, too;
+/// all behind such a name is a part of the value.
+fn secret_value(pair: &str, is_secret: impl Fn(&str) -> bool) -> Option<usize> {
+    let mut start = 0;
+    for part in pair.split(';') {
+        if let Some((name, _)) = part.split_once('=')
+            && is_secret(name)
+        {
+            return Some(start + name.len());
+        }
+        start += part.len() + 1;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -336,5 +349,7 @@ mod tests {
             r#""a=1&API_KEY=REDACTED&sid=REDACTED""#
         );
         assert_eq!(shown("%61pi_key=x"), r#""%61pi_key=REDACTED""#);
+        assert_eq!(shown("a=1;sid=x&b=2"), r#""a=1;sid=REDACTED&b=2""#);
+        assert_eq!(shown("sid=x;y&b=2;c"), r#""sid=REDACTED&b=2;c""#);
     }
 }
