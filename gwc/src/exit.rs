@@ -1,4 +1,4 @@
-//! How the program ends: one table for every command (cli.md, *Exit codes*).
+//! How the program ends: one table for every command (command-line.md, *Exit codes*).
 
 use std::fmt;
 

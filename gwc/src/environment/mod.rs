@@ -1,4 +1,4 @@
-//! Environments: what one project is in several places (vocabulary.md, *Order of working*).
+//! Environments: what one project is in several places (command-line.md, *Order of working*).
 //!
 //! An environment is a JSON Merge Patch (RFC 7396) over gateway.yaml, values for variables, and
 //! a channel. [`choose`] applies one to the tree of gateway.yaml: [`patch`] first, then

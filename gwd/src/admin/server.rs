@@ -599,7 +599,7 @@ fn problem(status: u16, code: &str, message: &str) -> Reply {
     failure(status, code, message, exit)
 }
 
-/// A failure, in the form that every command of both programs uses (cli.md).
+/// A failure, in the form that every command of both programs uses (command-line.md).
 fn failure(status: u16, code: &str, message: &str, exit: u8) -> Reply {
     json_reply(
         status,

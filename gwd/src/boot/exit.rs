@@ -1,4 +1,4 @@
-//! Exit codes: one place decides them (cli.md).
+//! Exit codes: one place decides them (command-line.md).
 
 use serde_json::json;
 

@@ -149,7 +149,7 @@ pub(crate) struct Trouble {
     pub(crate) status: u16,
     pub(crate) code: String,
     pub(crate) message: String,
-    /// What the command line ends with (cli.md): 4 where verification failed, 5 where it may work
+    /// What the command line ends with (command-line.md): 4 where verification failed, 5 where it may work
     /// later, 65 where there is no such bundle, 69 where the store is out of reach.
     pub(crate) exit: u8,
 }

@@ -1,4 +1,4 @@
-//! What runs and what does not, for people and programs (cli.md, status/v1).
+//! What runs and what does not, for people and programs (command-line.md, status/v1).
 
 use bundle::digest::Digest;
 use bundle::ir::PROVIDES;

@@ -1,4 +1,4 @@
-//! Dependencies point one way (DESIGN.md, *Layout*): `diag ← policy ← bundle ← engine ← gwc | gwd`.
+//! Dependencies point one way (ARCHITECTURE.md): `diag ← policy ← bundle ← engine ← gwc | gwd`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -100,7 +100,7 @@ pub enum Scalar {
 // === impl Checked ===
 
 impl Checked {
-    /// Where in a chain it will run (vocabulary.md, *Phases*). Parameters of the attempt stand
+    /// Where in a chain it will run (command-line.md, *Phases*). Parameters of the attempt stand
     /// there, too, so that a chain that gains or loses one is another chain.
     #[must_use]
     pub fn phase(&self) -> Phase {

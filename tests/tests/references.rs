@@ -1,0 +1,176 @@
+//! Citations of documents in the sources (`release.md §6`, `plan.md, *Classes*`) resolve to pages and
+//! headings in `docs/`, `docs/internals/` or the root of the repository.
+
+use std::path::{Path, PathBuf};
+
+/// Documents of others, and files that programs write.
+const ELSEWHERE: [&str; 9] = [
+    "comment.md",
+    "summary.md",
+    "posted.md",
+    // OCI specifications.
+    "spec.md",
+    "manifest.md",
+    "image-layout.md",
+    // DSSE.
+    "protocol.md",
+    // Names in a template of a public project, in a test.
+    "_Different_requestbody.md",
+    "_Different_parameters.md",
+];
+
+/// A citation: the document, a section number, a heading.
+#[derive(Debug, PartialEq, Eq)]
+struct Citation {
+    page: String,
+    section: Option<String>,
+    heading: Option<String>,
+}
+
+/// Comment text of a source as one line: markers of comments and line breaks are spaces.
+fn flat(text: &str) -> String {
+    let mut flat = String::new();
+    for line in text.lines() {
+        let line = line.trim();
+        let line = line.trim_start_matches('/').trim_start_matches('!');
+        flat.push_str(line.trim_start());
+        flat.push(' ');
+    }
+    flat
+}
+
+fn is_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-'
+}
+
+/// Every citation in the flat text of a source. A name after `/` or `.` is part of a path.
+fn citations(flat: &str) -> Vec<Citation> {
+    let mut found = Vec::new();
+    for (at, _) in flat.match_indices(".md") {
+        let rest = &flat[at + 3..];
+        if rest.bytes().next().is_some_and(is_name) {
+            continue;
+        }
+        let head = &flat.as_bytes()[..at];
+        let start = at - head.iter().rev().take_while(|byte| is_name(**byte)).count();
+        let before = start.checked_sub(1).map(|before| head[before]);
+        if start == at || matches!(before, Some(b'/' | b'.' | b'$' | b'{' | b'}')) {
+            continue;
+        }
+        let (section, rest) = match rest.strip_prefix(" §") {
+            Some(rest) => {
+                let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+                (Some(rest[..digits].to_owned()), &rest[digits..])
+            }
+            None => (None, rest),
+        };
+        let heading = rest
+            .strip_prefix(", *")
+            .and_then(|rest| rest.split_once('*'))
+            .map(|(heading, _)| heading.to_owned());
+        found.push(Citation {
+            page: flat[start..at + 3].to_owned(),
+            section,
+            heading,
+        });
+    }
+    found
+}
+
+/// Whether a page has the section and the heading: a Markdown heading, or bold text at the beginning of a paragraph.
+fn has(page: &str, citation: &Citation) -> bool {
+    let section = citation.section.as_ref().is_none_or(|section| {
+        page.lines().any(|line| {
+            line.strip_prefix("## ")
+                .is_some_and(|line| line.split(' ').next() == Some(section))
+        })
+    });
+    let heading = citation.heading.as_ref().is_none_or(|heading| {
+        page.lines().any(|line| {
+            line.trim_start_matches('#').trim() == heading
+                || line.starts_with(&format!("**{heading}**"))
+        })
+    });
+    section && heading
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path
+            .extension()
+            .is_some_and(|extension| extension == "rs" || extension == "http")
+        {
+            found.push(path);
+        }
+    }
+}
+
+#[test]
+fn citations_of_documents_resolve() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = Vec::new();
+    for folder in [
+        "gwc/src",
+        "gwc/tests",
+        "gwd/src",
+        "gwd/tests",
+        "crates",
+        "tests/src",
+        "tests/tests",
+        "tests/cases",
+    ] {
+        sources(&root.join(folder), &mut files);
+    }
+    let mut sections = 0;
+    let mut broken = Vec::new();
+    for file in &files {
+        if file.ends_with("references.rs") {
+            continue;
+        }
+        let text = flat(&std::fs::read_to_string(file).unwrap());
+        for citation in citations(&text) {
+            if ELSEWHERE.contains(&citation.page.as_str()) {
+                continue;
+            }
+            sections += usize::from(citation.section.is_some() || citation.heading.is_some());
+            let known = ["docs/internals", "docs", "."].iter().any(|folder| {
+                std::fs::read_to_string(root.join(folder).join(&citation.page))
+                    .is_ok_and(|page| has(&page, &citation))
+            });
+            if !known {
+                broken.push(format!("{}: {citation:?}", file.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert!(sections > 80, "only {sections} citations were found");
+}
+
+#[test]
+fn citation_over_two_lines_is_found() {
+    let text =
+        "//! Pools (data-plane.md\n//! §7), classes\n/// (plan.md, *Classes*) and `docs/x.md`.";
+    let citation = |page: &str, section: Option<&str>, heading: Option<&str>| Citation {
+        page: page.to_owned(),
+        section: section.map(str::to_owned),
+        heading: heading.map(str::to_owned),
+    };
+    assert_eq!(
+        citations(&flat(text)),
+        [
+            citation("data-plane.md", Some("7"), None),
+            citation("plan.md", None, Some("Classes")),
+        ]
+    );
+    assert!(!has(
+        "# Page\n## 1 One\n",
+        &citation("a.md", Some("7"), None)
+    ));
+    assert!(has(
+        "**Templates** compare",
+        &citation("a.md", None, Some("Templates"))
+    ));
+}
