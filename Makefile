@@ -1,5 +1,7 @@
 # The habit names. CI runs `make test` and nothing else.
 #   make demo       the whole life of a change, on a real document    (KEEP=1: keep it running)
+#   make quick      format, types and unit tests of the packages that changed
+#   make check      format, clippy and all tests of the packages that changed
 #   make test       everything that CI runs
 #   make test-full  the slow suites as well
 #   make soak       ten minutes of mixed load with a switch every second
@@ -18,7 +20,7 @@ export GWC_BIN ?= $(CURDIR)/$(BIN)/gwc
 export GWD_BIN ?= $(CURDIR)/$(BIN)/gwd
 export UPSTREAM_BIN ?= $(CURDIR)/$(BIN)/echo-upstream
 
-.PHONY: help demo test test-full soak bench bins dist fmt fmt-check clippy check-arrows tools
+.PHONY: help demo test test-full quick check soak bench bins dist fmt fmt-check clippy check-arrows tools
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -72,6 +74,18 @@ tools:
 	@for library in websockets:websockets grpc:grpcio grpc_health:grpcio-health-checking grpc_reflection:grpcio-reflection; do \
 		python3 -c "import $${library%%:*}" 2>/dev/null || python3 -m pip install -q $${library##*:} >/dev/null 2>&1 || true; \
 	done
+
+# While working: only what differs from main (BASE=REVISION to say otherwise). `quick` leaves out the
+# tests that start programs, `check` the end-to-end tests unless they changed.
+CHANGED = $(shell tests/changed $(BASE))
+UNITS = $(filter-out e2e,$(CHANGED))
+quick: fmt-check
+	@test -z '$(CHANGED)' || (set -x; $(CARGO) check --locked --all-targets $(CHANGED:%=-p %))
+	@test -z '$(UNITS)' || (set -x; $(CARGO) test --locked --lib $(UNITS:%=-p %) --no-fail-fast)
+
+check: fmt-check $(if $(filter e2e,$(CHANGED)),bins)
+	@test -z '$(CHANGED)' || (set -x; $(CARGO) clippy --locked --all-targets $(CHANGED:%=-p %) -- -D warnings)
+	@test -z '$(CHANGED)' || (set -x; $(CARGO) test --locked $(CHANGED:%=-p %) --no-fail-fast)
 
 # The demo is one of the tests (tests/tests/demo.rs). The last line counts passed, failed and skipped.
 test: tools fmt-check check-arrows clippy bins
