@@ -2,10 +2,14 @@
 
 use crate::syntax::Limits;
 
-/// The limits of what is read.
+/// The limits of what is read, and the base whose ignore rules hold.
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Limits")]
 pub(super) struct LimitOptions {
+    /// Read no file that this revision ignores (`.gitignore`) and does not have: the target branch of a
+    /// pull request
+    #[arg(long, value_name = "git:REV", help_heading = "Options")]
+    pub(super) base: Option<String>,
     /// Most bytes of one file: 512KiB, 64MiB (the default), at most 1GiB
     #[arg(long, value_name = "SIZE", value_parser = size, hide_short_help = true)]
     max_file_size: Option<usize>,

@@ -123,9 +123,10 @@ enum Command {
 }
 
 impl Command {
-    /// How much it reads; the commands that compile can be told.
-    fn limits(&self) -> crate::syntax::Limits {
-        let options = match self {
+    /// How much it reads, and the base whose ignore rules hold; the commands that read sources have
+    /// options for both.
+    fn limits(&self) -> Option<&limits::LimitOptions> {
+        Some(match self {
             Self::Lint(args) => &args.limits,
             Self::Build(args) => &args.limits,
             Self::Plan(args) => &args.limits,
@@ -133,9 +134,17 @@ impl Command {
             Self::Apply(args) => &args.limits,
             Self::Route(args) => &args.limits,
             Self::Strip(args) => &args.limits,
-            _ => return crate::syntax::Limits::default(),
-        };
-        options.limits()
+            _ => return None,
+        })
+    }
+
+    /// The first path that it reads instead of the project of the working folder.
+    fn document(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Lint(args) => args.paths.first().map(PathBuf::as_path),
+            Self::Strip(args) => args.path.as_deref(),
+            _ => None,
+        }
     }
 
     /// Whether it reads a gateway.yaml that is there already.
@@ -186,12 +195,24 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
         );
         return Exit::USAGE;
     }
-    let context = say::Context {
+    let limits = cli.command.limits().cloned().unwrap_or_default();
+    let mut context = say::Context {
         project: cli.project,
         environment: cli.env,
-        limits: cli.command.limits(),
+        limits: limits.limits(),
         levels: Vec::new(),
+        base: None,
     };
+    if let Some(base) = &limits.base {
+        match side::base(base, cli.command.document(), &context) {
+            Ok(commit) => context.base = Some(commit),
+            Err(error) => {
+                let (exit, code) = exit::of(&error);
+                say::error(&error, exit, &code, json);
+                return exit;
+            }
+        }
+    }
     let result = match cli.command {
         Command::Init(args) => init::run(&args),
         Command::Keygen(args) => keygen::run(&args, &context),

@@ -24,6 +24,8 @@ pub(super) struct Context {
     pub(super) limits: Limits,
     /// Levels of rules from the command line
     pub(super) levels: Levels,
+    /// The commit of `--base`
+    pub(super) base: Option<String>,
 }
 
 /// Formats that most commands have.
@@ -61,6 +63,7 @@ impl Context {
             environment: self.environment.clone(),
             limits: self.limits,
             levels: levels(texts)?,
+            base: self.base.clone(),
         })
     }
 
@@ -70,6 +73,7 @@ impl Context {
             root,
             environment: self.environment.as_deref(),
             limits: self.limits,
+            base: self.base.as_deref(),
         }
     }
 
@@ -93,6 +97,7 @@ impl Context {
             environment: environment.map(str::to_owned),
             limits: self.limits,
             levels: self.levels.clone(),
+            base: self.base.clone(),
         })
     }
 
@@ -112,6 +117,7 @@ impl Context {
             environment: self.environment.as_deref(),
             limits: self.limits,
             levels: self.levels.clone(),
+            base: self.base.as_deref(),
             purpose,
             ..compile::Options::default()
         };

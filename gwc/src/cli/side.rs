@@ -272,6 +272,24 @@ pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
     files
 }
 
+/// The commit of `--base git:REV`, in the repository of a path or of the project.
+pub(super) fn base(text: &str, path: Option<&Path>, context: &Context) -> anyhow::Result<String> {
+    let name = text.strip_prefix("git:").filter(|name| !name.is_empty());
+    let name = name.filter(|name| split_revision(name).1.is_none());
+    let name = name.ok_or_else(|| {
+        Failure::usage(format!(
+            "`--base {}`: write a revision, as in --base git:refs/remotes/origin/main",
+            text.escape_debug()
+        ))
+    })?;
+    let input = context.input(path)?;
+    let failed = |why: NoRevision| no_revision(name, &why);
+    let tree = WorkTree::find(input.folder()).map_err(failed)?;
+    let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
+    let commit = revision.commit();
+    Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
+}
+
 // --- what a text means
 
 fn of_path(text: &str) -> anyhow::Result<What> {
@@ -526,11 +544,14 @@ fn open(named: Named, context: &Context) -> anyhow::Result<Opened> {
     let sources = match place {
         Place::Disk(folder) => {
             let shown = say::seen_folder(&folder);
-            let files = Files::open(&folder, context.limits).map_err(|error| {
+            let mut files = Files::open(&folder, context.limits).map_err(|error| {
                 let folder = say::path(&folder);
                 let message = format!("cannot read {folder}: {error}");
                 Failure::new(Exit::INPUT, "input", message)
             })?;
+            if let Some(base) = &context.base {
+                files.set_base(base);
+            }
             Sources {
                 files,
                 document,

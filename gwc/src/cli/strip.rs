@@ -38,7 +38,7 @@ pub(super) struct Args {
     /// An OpenAPI document, or a project's folder; the project of the working folder where nothing is
     /// said
     #[arg(value_name = "PATH")]
-    path: Option<PathBuf>,
+    pub(super) path: Option<PathBuf>,
     /// The API of the project
     #[arg(long, value_name = "NAME")]
     api: Option<String>,
@@ -61,7 +61,12 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         ))
         .into());
     }
-    let mut written = strip::written(&input, context.limits, context.environment.as_deref())?;
+    let mut written = strip::written(
+        &input,
+        context.limits,
+        context.environment.as_deref(),
+        context.base.as_deref(),
+    )?;
     say::unreadable(&written.files, &written.findings, input.folder())?;
     if let Some(name) = &args.api {
         let known: Vec<&str> = written.apis.iter().map(|(name, _)| name.as_str()).collect();

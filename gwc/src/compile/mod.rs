@@ -147,6 +147,8 @@ pub struct Options<'o> {
     pub levels: Levels,
     /// The environment of a project; none: as it is.
     pub environment: Option<&'o str>,
+    /// The commit whose ignore rules hold as well; see [`Files::set_base`].
+    pub base: Option<&'o str>,
     /// Other texts for some files than those on the disk.
     pub texts: Texts,
     /// What for.
@@ -167,8 +169,11 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
             name.to_string_lossy().into_owned()
         }
     };
-    let files = Files::open_instead(root, options.limits, options.texts)
+    let mut files = Files::open_instead(root, options.limits, options.texts)
         .with_context(|| format!("cannot read the folder {}", root.display()))?;
+    if let Some(base) = options.base {
+        files.set_base(base);
+    }
     match (input, options.environment) {
         (Input::Project(_), environment) => {
             project_for(files, &options.levels, environment, options.purpose)

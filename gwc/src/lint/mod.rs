@@ -17,6 +17,7 @@ use crate::spec::{Spec, Version};
 pub mod allow;
 pub mod baseline;
 mod choose;
+pub(crate) mod conceal;
 pub(crate) mod edit;
 pub mod find;
 pub mod others;

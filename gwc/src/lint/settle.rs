@@ -8,7 +8,7 @@
 use diag::{Diagnostic, Level, Lint, Sink};
 
 use super::allow::Allowed;
-use super::{is_off_by_default, reach, spell};
+use super::{conceal, is_off_by_default, reach, spell};
 use crate::compile::is_hard;
 use crate::project::files::Files;
 
@@ -65,7 +65,7 @@ pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnost
         .map(|finding| spell::spelled(files, finding))
         .collect();
     reach::count(files, &mut findings);
-    findings
+    conceal::concealed(files, findings)
 }
 
 impl Settling<'_> {

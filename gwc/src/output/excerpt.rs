@@ -31,6 +31,14 @@ struct Line {
     column: usize,
 }
 
+/// A line of a text.
+struct Shown<'t> {
+    text: &'t str,
+    range: std::ops::Range<usize>,
+    /// Parts of the text that are not shown.
+    keys: &'t [Span],
+}
+
 /// A place to show: the first line of its span, with what it is.
 pub(super) struct Place {
     pub(super) span: Span,
@@ -42,6 +50,7 @@ impl Excerpt {
     /// Cuts out the lines of some places and gives the places in the excerpt's own offsets.
     pub(super) fn new(report: &Report<'_>, places: &[Place]) -> (Self, Vec<LabeledSpan>) {
         let sources = &report.files.sources;
+        let concealed = report.files.concealed();
         let mut excerpt = Self {
             text: String::new(),
             lines: Vec::new(),
@@ -56,6 +65,8 @@ impl Excerpt {
         for (index, file) in files.iter().enumerate() {
             let source = sources.file(*file);
             let name = printable(&report.seen_path(Span::start_of(*file)));
+            let is_concealed = concealed.contains(file);
+            let keys = report.files.keys(*file);
             let here: Vec<(u32, &Place)> = places
                 .iter()
                 .filter(|place| place.span.file == *file)
@@ -64,8 +75,8 @@ impl Excerpt {
             let mut numbers: Vec<u32> = here
                 .iter()
                 .flat_map(|(line, _)| {
-                    line.saturating_sub(CONTEXT_LINES).max(1)
-                        ..=(line + CONTEXT_LINES).min(source.line_count())
+                    let around = if is_concealed { 0 } else { CONTEXT_LINES };
+                    line.saturating_sub(around).max(1)..=(line + around).min(source.line_count())
                 })
                 .collect();
             numbers.sort_unstable();
@@ -86,26 +97,33 @@ impl Excerpt {
                     start: excerpt.text.len(),
                     column,
                 });
-                let range = source.line_range(number);
-                excerpt.line(source.text(), range, &on_line, &mut labels);
+                let range = match source.line_range(number) {
+                    range if is_concealed => range.start..range.start,
+                    range => range,
+                };
+                let shown = Shown {
+                    text: source.text(),
+                    range,
+                    keys,
+                };
+                excerpt.line(&shown, &on_line, &mut labels);
             }
         }
         (excerpt, labels)
     }
 
-    fn line(
-        &mut self,
-        text: &str,
-        range: std::ops::Range<usize>,
-        places: &[&Place],
-        labels: &mut Vec<LabeledSpan>,
-    ) {
+    fn line(&mut self, shown: &Shown<'_>, places: &[&Place], labels: &mut Vec<LabeledSpan>) {
+        let Shown { text, range, keys } = shown;
+        let is_hidden = |at: usize| {
+            let mut keys = keys.iter();
+            keys.any(|key| (key.start as usize..key.end as usize).contains(&at))
+        };
         // Offsets of a place within the line, on character boundaries.
         let inside =
             |offset: u32| text.floor_char_boundary((offset as usize).clamp(range.start, range.end));
         let first = places.iter().map(|place| inside(place.span.start)).min();
         let first = first.unwrap_or(range.start);
-        let window = window(text, &range, first);
+        let window = window(text, range, first);
         let mut starts = vec![self.text.len(); places.len()];
         let mut ends = starts.clone();
         if window.start > range.start {
@@ -113,15 +131,16 @@ impl Excerpt {
         }
         for (offset, c) in text[window.clone()].char_indices() {
             let at = window.start + offset;
+            let shown = if is_hidden(at) { '*' } else { visible(c) };
             for (index, place) in places.iter().enumerate() {
                 if at <= inside(place.span.start) {
                     starts[index] = self.text.len();
                 }
                 if at < inside(place.span.end) {
-                    ends[index] = self.text.len() + visible(c).len_utf8();
+                    ends[index] = self.text.len() + shown.len_utf8();
                 }
             }
-            self.text.push(visible(c));
+            self.text.push(shown);
         }
         for (index, place) in places.iter().enumerate() {
             // A place at the line's very end stands behind its last character.

@@ -7,16 +7,13 @@
 //! them, so that a file that is never meant does not speak.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs::File;
-use std::io::{ErrorKind, Read as _};
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::Path;
 
 use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Sources, Span, Tree};
 
-use super::reach::{self, Tracked};
+use super::disk::{Content, Disk, Folder};
+use super::key_material;
 pub use super::refusal::Refusal;
-use super::repository::WorkTree;
 use super::revision::Revision;
 use crate::compile::GATEWAY_FILE;
 use crate::lint::allow;
@@ -25,10 +22,6 @@ use crate::syntax::{self, Limits, lints};
 
 /// Most files and folders that a pattern is tried on.
 pub(super) const LISTED_MAX: usize = 100_000;
-
-/// How a file begins whose content Git LFS keeps elsewhere
-/// (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
-const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// The texts and nodes of one run.
 pub struct Files {
@@ -51,26 +44,7 @@ pub struct Files {
 /// Texts by path, instead of what is on the disk.
 pub type Texts = BTreeMap<String, String>;
 
-/// Where the bytes come from.
-enum Disk {
-    /// A folder of the file system.
-    Folder(Folder),
-    /// Files by name: samples, tests.
-    Memory(BTreeMap<String, Vec<u8>>),
-    /// A folder of a Git revision.
-    Revision(Revision),
-}
-
-/// A folder of the file system.
-struct Folder {
-    /// Its path, canonical.
-    root: PathBuf,
-    /// The folder that links and references must not lead out of: the root, or the work tree above.
-    outer: PathBuf,
-    /// Git's knowledge of its files, read when first needed; none without a repository.
-    tracked: OnceLock<Result<Option<Tracked>, Refusal>>,
-}
-
+#[derive(Default)]
 struct Loaded {
     root: Option<NodeId>,
     findings: Vec<Diagnostic>,
@@ -84,6 +58,10 @@ struct Loaded {
     followed: bool,
     /// The files that it refers to, as far as they could be read.
     refers: Vec<FileId>,
+    /// True if Git does not track it.
+    is_untracked: bool,
+    /// Key material in its strings.
+    keys: Vec<Span>,
 }
 
 /// A file's text, before it is parsed.
@@ -91,6 +69,7 @@ struct Text {
     source: SourceFile,
     /// The byte at which it is no UTF-8.
     not_text: Option<usize>,
+    is_tracked: bool,
 }
 
 /// A file that was parsed beside others.
@@ -98,6 +77,8 @@ struct Parsed {
     source: SourceFile,
     tree: Tree,
     loaded: Loaded,
+    /// Reason to refuse it after all. Nothing of its text is kept then.
+    refused: Option<Refusal>,
 }
 
 /// An OpenAPI document after its overlays were applied.
@@ -126,12 +107,7 @@ impl Document {
 impl Files {
     /// The files of a folder.
     pub fn open(root: &Path, limits: Limits) -> std::io::Result<Self> {
-        let root = root.canonicalize()?;
-        let folder = Folder {
-            outer: root.clone(),
-            root,
-            tracked: OnceLock::new(),
-        };
+        let folder = Folder::new(root.canonicalize()?);
         Ok(Self::new(Disk::Folder(folder), limits))
     }
 
@@ -190,6 +166,14 @@ impl Files {
         };
     }
 
+    /// Makes the ignore rules of a commit hold beside those of the work tree: a file that either
+    /// ignores is no source.
+    pub fn set_base(&mut self, commit: &str) {
+        if let Disk::Folder(folder) = &mut self.disk {
+            folder.set_base(commit);
+        }
+    }
+
     /// A path relative to the root from one that is relative to a folder; see [`join`].
     fn join(&self, folder: &str, reference: &str) -> Result<String, Refusal> {
         join_within(folder, reference, self.up_max)
@@ -205,7 +189,8 @@ impl Files {
     /// # Errors
     /// Further reasons to refuse a source.
     pub fn bytes(&self, path: &str) -> Result<Vec<u8>, Refusal> {
-        self.disk.source(path, false, self.limits.bytes_max)
+        let content = self.disk.source(path, false, self.limits.bytes_max)?;
+        Ok(content.bytes)
     }
 
     /// Reads and parses a file by its path relative to the root, once.
@@ -235,10 +220,13 @@ impl Files {
         let named = &self.named;
         let texts = parallel::map(paths, |path| {
             let read = match instead.get(&path) {
-                Some(text) => Ok(text.clone().into_bytes()),
+                Some(text) => Ok(Content {
+                    bytes: text.clone().into_bytes(),
+                    is_tracked: true,
+                }),
                 None => disk.source(&path, named.contains(&path), limits.bytes_max),
             };
-            let text = read.map(|bytes| Text::new(path.clone(), bytes));
+            let text = read.map(|content| Text::new(path.clone(), content));
             (path, text)
         });
         let mut placed = Vec::new();
@@ -260,6 +248,9 @@ impl Files {
             text.parse(file, first, limits)
         });
         for one in parsed {
+            if let (Some(refused), path) = (&one.refused, one.source.path()) {
+                self.by_path.insert(path.to_owned(), Err(refused.clone()));
+            }
             self.sources.take(one.source);
             self.tree.take(one.tree);
             self.loaded.push(one.loaded);
@@ -376,6 +367,32 @@ impl Files {
         }
     }
 
+    /// Files whose text is never shown: those that Git does not track, in a project or beside a
+    /// document that it tracks. CI jobs write credentials into such files.
+    #[must_use]
+    pub fn concealed(&self) -> Vec<FileId> {
+        let mut files: Vec<FileId> = Vec::new();
+        for (file, _) in self.sources.iter() {
+            let loaded = self.loaded.get(file.0 as usize);
+            files.extend(loaded.filter(|loaded| loaded.is_untracked).map(|_| file));
+        }
+        if files.is_empty() {
+            return files;
+        }
+        let named = self.named.iter().map(String::as_str);
+        match self.disk.tracks_any(named.chain([GATEWAY_FILE])) {
+            true => files,
+            false => Vec::new(),
+        }
+    }
+
+    /// Key material in the strings of a file; never shown.
+    #[must_use]
+    pub fn keys(&self, file: FileId) -> &[Span] {
+        let loaded = self.loaded.get(file.0 as usize);
+        loaded.map_or(&[], |loaded| &loaded.keys)
+    }
+
     /// Whether there is an `x-gateway-lint` in a file.
     #[must_use]
     pub fn allows(&self, file: FileId) -> bool {
@@ -415,7 +432,8 @@ impl Files {
 // === impl Text ===
 
 impl Text {
-    fn new(path: String, bytes: Vec<u8>) -> Self {
+    fn new(path: String, content: Content) -> Self {
+        let Content { bytes, is_tracked } = content;
         let (text, not_text) = match String::from_utf8(bytes) {
             Ok(text) => (text, None),
             Err(error) => {
@@ -427,11 +445,16 @@ impl Text {
         Self {
             source: SourceFile::new(path, text),
             not_text,
+            is_tracked,
         }
     }
 
     fn parse(self, file: FileId, first: NodeId, limits: Limits) -> Parsed {
-        let Self { source, not_text } = self;
+        let Self {
+            source,
+            not_text,
+            is_tracked,
+        } = self;
         let mut sink = Sink::default();
         let mut tree = Tree::part(first, source.text().len() / TYPICAL_NODE_BYTES);
         let root = if let Some(at) = not_text {
@@ -440,6 +463,12 @@ impl Text {
         } else {
             syntax::parse(file, &source, &mut tree, &limits, &mut sink)
         };
+        let keys = key_material::in_strings(&tree);
+        if let Some(key) = keys.first().filter(|_| !is_tracked) {
+            let line = key_material::line_of(source.text().as_bytes(), key.start as usize);
+            return Parsed::refused(source.path(), first, Refusal::Key { line });
+        }
+        key_material::report(&keys, &mut sink);
         let mut names: Vec<String> = Vec::new();
         let mut name = |text: &str| {
             if !text.starts_with('#') {
@@ -478,7 +507,24 @@ impl Text {
                 identifies,
                 followed: false,
                 refers: Vec::new(),
+                is_untracked: !is_tracked,
+                keys,
             },
+            refused: None,
+        }
+    }
+}
+
+// === impl Parsed ===
+
+impl Parsed {
+    /// A file without a text.
+    fn refused(path: &str, first: NodeId, refused: Refusal) -> Self {
+        Self {
+            source: SourceFile::new(path.to_owned(), String::new()),
+            tree: Tree::part(first, 0),
+            loaded: Loaded::default(),
+            refused: Some(refused),
         }
     }
 }
@@ -494,167 +540,6 @@ fn not_utf8(file: FileId, at: usize) -> Diagnostic {
         format!("byte {at} of the file is not UTF-8"),
     )
     .help("save the file as UTF-8")
-}
-
-// === impl Disk ===
-
-impl Disk {
-    fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
-        let folder_of_disk = match self {
-            Self::Folder(folder) => folder,
-            Self::Memory(files) => {
-                let inside = |path: &&String| {
-                    folder.is_empty()
-                        || path
-                            .strip_prefix(folder)
-                            .is_some_and(|rest| rest.starts_with('/'))
-                };
-                return Ok(files.keys().filter(inside).cloned().collect());
-            }
-            Self::Revision(revision) => return revision.list(folder),
-        };
-        let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
-        let mut found = Vec::new();
-        let mut waiting = vec![folder.to_owned()];
-        while let Some(folder) = waiting.pop() {
-            let entries = match std::fs::read_dir(folder_of_disk.root.join(&folder)) {
-                Err(error)
-                    if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) =>
-                {
-                    continue;
-                }
-                entries => entries.map_err(unreadable)?,
-            };
-            for entry in entries {
-                let entry = entry.map_err(unreadable)?;
-                let name = entry.file_name();
-                let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
-                    continue;
-                };
-                let path = join(&folder, name)?;
-                let kind = entry.file_type().map_err(unreadable)?;
-                if kind.is_dir() {
-                    waiting.push(path);
-                } else if kind.is_file() && !folder_of_disk.ignores_inside(&path)? {
-                    found.push(path);
-                }
-                if found.len() + waiting.len() > LISTED_MAX {
-                    return Err(Refusal::Unreadable(format!(
-                        "there are more than {LISTED_MAX} files in it"
-                    )));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// The bytes of a source; see [`reach`].
-    fn source(&self, path: &str, is_named: bool, bytes_max: usize) -> Result<Vec<u8>, Refusal> {
-        let (bytes, is_tracked) = match self {
-            Self::Folder(folder) => folder.source(path, is_named, bytes_max)?,
-            Self::Memory(files) => (files.get(path).cloned().ok_or(Refusal::Missing)?, true),
-            Self::Revision(revision) => (revision.read(path, bytes_max)?, true),
-        };
-        if !is_named {
-            reach::check_name(path)?;
-        }
-        if bytes.starts_with(LFS_POINTER) {
-            return Err(Refusal::LfsPointer);
-        }
-        reach::check_content(&bytes, is_named || is_tracked)?;
-        // What is given in memory is the caller's own.
-        let is_given = is_named || matches!(self, Self::Memory(_));
-        if !is_given && path != GATEWAY_FILE {
-            reach::check_form(&bytes)?;
-        }
-        Ok(bytes)
-    }
-}
-
-// === impl Folder ===
-
-impl Folder {
-    /// Reads a file; whether Git tracks it is the second part.
-    fn source(
-        &self,
-        path: &str,
-        is_named: bool,
-        bytes_max: usize,
-    ) -> Result<(Vec<u8>, bool), Refusal> {
-        let unreadable = |error: std::io::Error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => Refusal::Missing,
-            _ => Refusal::Unreadable(error.to_string()),
-        };
-        let real = self.root.join(path).canonicalize().map_err(unreadable)?;
-        let Ok(below) = real.strip_prefix(&self.outer) else {
-            return Err(Refusal::Outside);
-        };
-        // Asked before opening, because opening a pipe waits for its other end.
-        if !real.metadata().map_err(unreadable)?.is_file() {
-            return Err(Refusal::NotAFile);
-        }
-        let mut is_tracked = true;
-        if !is_named {
-            // The name of what a link leads to counts as much as the link's.
-            reach::check_name(path)?;
-            let inside = real.strip_prefix(&self.root).unwrap_or(below);
-            reach::check_name(&inside.to_string_lossy())?;
-            if self.ignores(below)? {
-                return Err(Refusal::Ignored);
-            }
-            is_tracked = match self.tracked()? {
-                Some(tracked) => tracked.has(below),
-                None => true,
-            };
-        }
-        let file = File::open(&real).map_err(unreadable)?;
-        let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
-        let mut bytes = Vec::new();
-        file.take(most.saturating_add(1))
-            .read_to_end(&mut bytes)
-            .map_err(unreadable)?;
-        if bytes.len() > bytes_max {
-            return Err(Refusal::TooLarge(bytes_max));
-        }
-        Ok((bytes, is_tracked))
-    }
-
-    /// Widens the border to the work tree; how many folders that is above the root.
-    fn widen(&mut self) -> usize {
-        let Ok(tree) = WorkTree::find(&self.root) else {
-            return 0;
-        };
-        let Ok(below) = self.root.strip_prefix(tree.folder()) else {
-            return 0;
-        };
-        // A folder that the repository ignores is not part of it.
-        let is_ignored = tree.repository().is_path_ignored(below);
-        if !below.as_os_str().is_empty() && is_ignored.unwrap_or(true) {
-            return 0;
-        }
-        let up_max = below.components().count();
-        self.outer = tree.folder().to_owned();
-        self.tracked = OnceLock::new();
-        up_max
-    }
-
-    /// True if Git ignores a file, by its path without links from the outer folder.
-    fn ignores(&self, path: &Path) -> Result<bool, Refusal> {
-        Ok(self.tracked()?.is_some_and(|tracked| tracked.ignores(path)))
-    }
-
-    /// True if Git ignores a file, by its path from the root.
-    fn ignores_inside(&self, path: &str) -> Result<bool, Refusal> {
-        let below = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
-        self.ignores(&below.join(path))
-    }
-
-    fn tracked(&self) -> Result<Option<&Tracked>, Refusal> {
-        match self.tracked.get_or_init(|| Tracked::find(&self.outer)) {
-            Ok(tracked) => Ok(tracked.as_ref()),
-            Err(refusal) => Err(refusal.clone()),
-        }
-    }
 }
 
 /// The folder of a relative path, without its last `/`.

@@ -12,6 +12,7 @@ pub const LINTS: &[&Lint] = &[
     &API_NAME_CLASH,
     &GLOB_MATCHES_NOTHING,
     &UNTRACKED_SOURCE,
+    &KEY_IN_SOURCE,
 ];
 
 /// A file that does not exist or cannot be read.
@@ -120,8 +121,10 @@ pub static UNTRACKED_SOURCE: Lint = Lint {
     summary: "a reference to a file that is no source of the project",
     explain: "The folder of a project also holds what must not be published: private keys, tokens, build products. Names in \
 gateway.yaml, in overlays and in documents (`$ref`) therefore reach sources only: files that end in `.yaml`, `.yml` or \
-`.json`, whose path has no name that begins with `.`, that Git tracks or does not ignore, and that hold a map or a list. A file \
-with key material (PEM, a private JWK) is refused whatever its name. Nothing of a refused file is printed or kept. A file that \
+`.json`, whose path has no name that begins with `.`, that Git tracks or does not ignore, and that hold a map or a list. With \
+`--base git:REV` the ignore rules of that revision hold as well. Files of submodules and of repositories inside the project are \
+none: a review of this repository does not show their changes. A file with key material (PEM, a private JWK) is refused whatever \
+its name. Nothing of a refused file is printed or kept, and of a file that Git does not track only places are printed. A file that \
 the command line names is read whatever its name.",
     bad: &[
         (
@@ -143,4 +146,21 @@ the command line names is read whatever its name.",
             "get: {responses: {'200': {description: ok}}}\n",
         ),
     ],
+};
+
+/// A private key in a string of a source.
+pub static KEY_IN_SOURCE: Lint = Lint {
+    code: "GW0226",
+    name: "key-in-source",
+    level: Level::Warn,
+    summary: "a private key in a value of a source",
+    explain: "A value holds a private key: PEM, PGP, age, or a JWK with `d` or `k`. Everybody who reads the repository has it, and \
+`gwc strip` would publish it. A key that is in use belongs into a secret; an example shows a placeholder. In a file that Git does \
+not track such a value makes the file no source at all (`untracked-source`). The value is not shown.",
+    bad: v30!(
+        "paths:\n  /a:\n    get:\n      responses:\n        '200':\n          description: ok\n          content:\n            text/plain:\n              example: |\n                -----BEGIN PRIVATE KEY-----\n                AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n                -----END PRIVATE KEY-----\n"
+    ),
+    good: v30!(
+        "paths:\n  /a:\n    get:\n      responses:\n        '200':\n          description: ok\n          content:\n            text/plain:\n              example: |\n                -----BEGIN PRIVATE KEY-----\n                ...\n                -----END PRIVATE KEY-----\n"
+    ),
 };

@@ -3,7 +3,8 @@
 //!
 //! The author of a pull request chooses every name that is read, while the folder of a CI job also
 //! holds private keys, tokens and build products. A source has an extension of YAML or JSON, is not
-//! hidden, is tracked by Git or not ignored by it, and holds neither key material nor a bare text.
+//! hidden, is tracked by Git or not ignored by it, and holds neither key material nor a bare text
+//! (see [`super::key_material`]). It belongs to the repository of the project, not to one inside it.
 //! The command line may name any file: its user can read the file anyway.
 
 use std::collections::HashSet;
@@ -12,16 +13,14 @@ use std::sync::{Mutex, PoisonError};
 
 use git2::Repository;
 
+use super::base::Base;
 use super::refusal::Refusal;
-use super::repository::WorkTree;
+use super::repository::{SUBMODULE, WorkTree};
 use super::revision::NoRevision;
 use crate::compile::GATEWAY_FILE;
 
 /// Extensions of sources.
 const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
-
-/// Largest file that is parsed to find a private JWK in it, in bytes.
-const JWK_BYTES_MAX: usize = 1 << 20;
 
 /// Checks a path by its text. `/` separates its parts.
 pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
@@ -48,6 +47,10 @@ pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
 pub(super) struct Tracked {
     /// Paths of the index below the folder, relative to it.
     index: HashSet<PathBuf>,
+    /// Those of them that are submodules.
+    submodules: HashSet<PathBuf>,
+    /// Ignore rules of an older commit.
+    base: Option<Base>,
     /// The folder, from the work tree's.
     inside: PathBuf,
     /// One at a time: libgit2's handles are not shared among threads.
@@ -60,7 +63,7 @@ impl Tracked {
     ///
     /// # Errors
     /// A repository that cannot be read: then nothing tells sources from other files.
-    pub(super) fn find(folder: &Path) -> Result<Option<Self>, Refusal> {
+    pub(super) fn find(folder: &Path, base: Option<&str>) -> Result<Option<Self>, Refusal> {
         let tree = match WorkTree::find(folder) {
             Ok(tree) => tree,
             Err(NoRevision::NoRepository(_)) => return Ok(None),
@@ -78,21 +81,28 @@ impl Tracked {
         let inside = tree.inside(folder).unwrap_or_default();
         let unreadable = |error: git2::Error| Refusal::Unreadable(error.message().to_owned());
         let entries = tree.repository().index().map_err(unreadable)?;
-        let index: HashSet<PathBuf> = entries
-            .iter()
-            .filter_map(|entry| {
-                let path = std::str::from_utf8(&entry.path).ok()?;
-                Some(Path::new(path).strip_prefix(&inside).ok()?.to_owned())
-            })
-            .collect();
+        let (mut index, mut submodules) = (HashSet::new(), HashSet::new());
+        for entry in entries.iter() {
+            let path = std::str::from_utf8(&entry.path).ok().map(Path::new);
+            let Some(path) = path.and_then(|path| path.strip_prefix(&inside).ok()) else {
+                continue;
+            };
+            index.insert(path.to_owned());
+            if entry.mode == SUBMODULE {
+                submodules.insert(path.to_owned());
+            }
+        }
         drop(entries);
         let own = Path::new(GATEWAY_FILE);
         let is_ignored = tree.repository().is_path_ignored(inside.join(own));
         if !index.contains(own) && is_ignored.unwrap_or(false) {
             return Ok(None);
         }
+        let base = base.map(|commit| Base::read(folder, commit)).transpose()?;
         Ok(Some(Self {
             index,
+            submodules,
+            base,
             inside,
             repository: Mutex::new(tree.into_repository()),
         }))
@@ -104,30 +114,31 @@ impl Tracked {
             .any(|path| !path.as_os_str().is_empty() && self.index.contains(path))
     }
 
-    /// True if Git ignores a path of the folder that it does not track.
-    pub(super) fn ignores(&self, path: &Path) -> bool {
+    /// True if a path of the folder is a submodule.
+    pub(super) fn has_submodule(&self, path: &Path) -> bool {
+        self.submodules.contains(path)
+    }
+
+    /// Refuses a path of the folder that Git ignores and does not track, or that the base ignores and
+    /// does not have.
+    pub(super) fn check_ignored(&self, path: &Path) -> Result<(), Refusal> {
+        let inside = self.inside.join(path);
+        if self.base.as_ref().is_some_and(|base| base.ignores(&inside)) {
+            return Err(Refusal::IgnoredByBase);
+        }
         if self.has(path) {
-            return false;
+            return Ok(());
         }
         let repository = self
             .repository
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        // What cannot be told counts as ignored.
-        repository
-            .is_path_ignored(self.inside.join(path))
-            .unwrap_or(true)
+        // A path that Git cannot judge counts as ignored.
+        match repository.is_path_ignored(inside).unwrap_or(true) {
+            true => Err(Refusal::Ignored),
+            false => Ok(()),
+        }
     }
-}
-
-/// Checks the content of a file. A file that lies untracked in a work tree may hold no private key
-/// anywhere; elsewhere a key inside a longer text is an example.
-pub(super) fn check_content(bytes: &[u8], is_tracked: bool) -> Result<(), Refusal> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if is_key(bytes) || !is_tracked && has_private_key(bytes) {
-        return Err(Refusal::Key);
-    }
-    Ok(())
 }
 
 /// True if the content has the form of a document: a map or a list, as far as the first line that is
@@ -161,45 +172,6 @@ pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
     Err(Refusal::NotADocument)
 }
 
-/// True if a file is key material: PEM, PuTTY, age, or a private JWK. No line of a YAML map begins
-/// so, because texts of several lines are indented there.
-fn is_key(bytes: &[u8]) -> bool {
-    const STARTS: [&[u8]; 4] = [
-        b"-----BEGIN ",
-        b"---- BEGIN SSH2",
-        b"PuTTY-User-Key-File-",
-        b"AGE-SECRET-KEY-1",
-    ];
-    let mut lines = bytes.split(|byte| matches!(byte, b'\n' | b'\r'));
-    let is_start = |line: &[u8]| STARTS.iter().any(|start| line.starts_with(start));
-    lines.any(is_start) || is_private_jwk(bytes)
-}
-
-fn has_private_key(bytes: &[u8]) -> bool {
-    const MARK: &[u8] = b"PRIVATE KEY-----";
-    bytes.windows(MARK.len()).any(|window| window == MARK)
-}
-
-/// True if the root, or one of `keys`, is a JWK with its private part (RFC 7517, RFC 7518).
-fn is_private_jwk(bytes: &[u8]) -> bool {
-    let has_type = bytes.windows(3).any(|window| window == b"kty");
-    if !has_type || bytes.len() > JWK_BYTES_MAX {
-        return false;
-    }
-    let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
-    let begins = |key: &[u8]| lines.iter().any(|line| line.starts_with(key));
-    if begins(b"kty:") && (begins(b"d:") || begins(b"k:")) {
-        return true;
-    }
-    let is_private = |key: &serde_json::Value| {
-        key.get("kty").is_some() && (key.get("d").is_some() || key.get("k").is_some())
-    };
-    serde_json::from_slice::<serde_json::Value>(bytes).is_ok_and(|root| {
-        let keys = root.get("keys").and_then(serde_json::Value::as_array);
-        is_private(&root) || keys.is_some_and(|keys| keys.iter().any(is_private))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,29 +187,6 @@ mod tests {
         for other in ["a", "a.pem", "a.yaml.bak", "yaml", "a.yaml/b", ""] {
             assert_eq!(check_name(other), Err(Refusal::Extension), "{other}");
         }
-    }
-
-    #[test]
-    fn key_material_in_any_form_is_refused() {
-        let keys: [&[u8]; 8] = [
-            b"-----BEGIN PRIVATE KEY-----\nAA\n",
-            b"\xef\xbb\xbf-----BEGIN CERTIFICATE-----\r\nAA\r\n",
-            b"a: 1\n-----BEGIN EC PRIVATE KEY-----\n",
-            b"PuTTY-User-Key-File-3: ed25519\n",
-            b"# created\nAGE-SECRET-KEY-1QQQ\n",
-            br#"{"kty": "EC", "crv": "P-256", "d": "AA"}"#,
-            br#"{"keys": [{"kty": "oct", "k": "AA"}]}"#,
-            b"kty: EC\nd: AA\n",
-        ];
-        for key in keys {
-            let text = String::from_utf8_lossy(key);
-            assert_eq!(check_content(key, true), Err(Refusal::Key), "{text}");
-        }
-        let public = br#"{"keys": [{"kty": "EC", "x": "AA", "y": "AA"}]}"#;
-        assert_eq!(check_content(public, false), Ok(()));
-        let example = b"example: |\n  -----BEGIN PRIVATE KEY-----\n  AA\n";
-        assert_eq!(check_content(example, true), Ok(()));
-        assert_eq!(check_content(example, false), Err(Refusal::Key));
     }
 
     #[test]

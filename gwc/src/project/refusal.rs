@@ -34,8 +34,15 @@ pub enum Refusal {
     Extension,
     /// Git ignores it.
     Ignored,
+    /// The commit that `--base` names ignores it.
+    IgnoredByBase,
+    /// It belongs to another repository, whose folder this is.
+    Nested(String),
     /// The file holds a private key or another PEM text.
-    Key,
+    Key {
+        /// Its line, from 1.
+        line: usize,
+    },
     /// The file holds neither a map nor a list.
     NotADocument,
 }
@@ -109,8 +116,23 @@ impl Refusal {
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message)
                     .help("commit the file (`git add -f`), or take it out of .gitignore")
             }
-            Self::Key => {
-                let message = format!("`{path}` holds key material and is not read");
+            Self::IgnoredByBase => {
+                let message =
+                    format!("the revision of `--base` ignores `{path}` and does not have it");
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message).help(
+                    "give the file another name; a change of .gitignore counts once it is merged",
+                )
+            }
+            Self::Nested(folder) => {
+                let message = format!(
+                    "`{path}` belongs to another repository, `{}`",
+                    folder.escape_debug()
+                );
+                Diagnostic::new(&UNTRACKED_SOURCE, named, message)
+                    .help("copy the file into this repository, where a review sees its changes")
+            }
+            Self::Key { line } => {
+                let message = format!("`{path}` holds key material in line {line} and is not read");
                 Diagnostic::new(&UNTRACKED_SOURCE, named, message)
                     .help("refer to a YAML or JSON document; where the key is an example in one, `git add` the file")
             }

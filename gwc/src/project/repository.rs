@@ -12,7 +12,7 @@ use git2::{ErrorCode, Repository, RepositoryOpenFlags};
 use super::revision::NoRevision;
 
 /// Mode of a submodule in the index.
-const SUBMODULE: u32 = 0o160_000;
+pub(super) const SUBMODULE: u32 = 0o160_000;
 
 /// A repository with the work tree that it was found by.
 pub struct WorkTree {

@@ -52,6 +52,8 @@ pub struct Sought<'a> {
     pub environment: Option<&'a str>,
     /// How much is read of it.
     pub limits: Limits,
+    /// The commit whose ignore rules hold as well.
+    pub base: Option<&'a str>,
 }
 
 impl Place {
@@ -69,10 +71,14 @@ impl Place {
             root,
             environment,
             limits,
+            base,
         } = sought;
         let unreadable = |why: String| Failure::new(Exit::INPUT, "no-project", why);
         let mut files = Files::open(root, limits)
             .map_err(|error| unreadable(format!("cannot read `{}`: {error}", root.display())))?;
+        if let Some(base) = base {
+            files.set_base(base);
+        }
         let mut sink = Sink::default();
         let loaded = files.load(GATEWAY_FILE, Span::start_of(FileId(0)), &mut sink);
         let read = match loaded {

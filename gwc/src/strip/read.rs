@@ -5,6 +5,7 @@ use diag::{Diagnostic, FileId, Sink, Span};
 use crate::compile::{GATEWAY_FILE, Input, overlaid, settings, stand_in};
 use crate::environment;
 use crate::exit::Failure;
+use crate::lint::conceal;
 use crate::project::files::{Document, Files};
 use crate::syntax::Limits;
 
@@ -27,11 +28,15 @@ pub fn written(
     input: &Input,
     limits: Limits,
     environment: Option<&str>,
+    base: Option<&str>,
 ) -> anyhow::Result<Written> {
     use anyhow::Context as _;
     let root = input.folder();
     let mut files = Files::open(root, limits)
         .with_context(|| format!("cannot read the folder {}", root.display()))?;
+    if let Some(base) = base {
+        files.set_base(base);
+    }
     let mut sink = Sink::default();
     let nowhere = Span::start_of(FileId(0));
     let mut apis = Vec::new();
@@ -81,7 +86,7 @@ pub fn written(
         }
     }
     files.follow_all(apis.iter().map(|(_, document)| document));
-    let findings = sink.into_sorted();
+    let findings = conceal::concealed(&files, sink.into_sorted());
     Ok(Written {
         files,
         findings,

@@ -181,6 +181,7 @@ impl Runner {
                 .env("GWC_URL", "")
                 .env("GWC_SHA256", "")
                 .env("ENVIRONMENTS", "")
+                .env("BASE", "HEAD")
                 .env("CODE", code.unwrap_or_default())
                 .env("GWC_ACTOR", "runner")
                 .envs(environment.iter().copied()));
@@ -232,7 +233,7 @@ fn workflow_comments_before_its_gates_decide() {
         assert_eq!(runner.run(nowhere.path(), &comment, &environment), 0);
         fs::read_to_string(runner.file("posted.md")).expect("it was posted")
     };
-    let base = [("BASE", "main")];
+    let base = [("BASE", "refs/remotes/origin/main")];
     assert_eq!(runner.run(project.path(), &check, &base), 0);
     let posted = post(&runner.comment());
     assert!(posted.contains("### Gateway plan: changes"), "{posted}");
@@ -273,7 +274,10 @@ fn workflow_plans_every_environment() {
     );
     project.write("live.yaml", "defaults: {timeout: 7s}\n");
     let runner = Runner::new();
-    let environment = [("BASE", "main"), ("ENVIRONMENTS", "test live")];
+    let environment = [
+        ("BASE", "refs/remotes/origin/main"),
+        ("ENVIRONMENTS", "test live"),
+    ];
     let check = steps_of(&workflow(), "check");
     assert_eq!(runner.run(project.path(), &check, &environment), 0);
     let comment = runner.comment();

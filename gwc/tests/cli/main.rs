@@ -4,6 +4,7 @@ mod acknowledge;
 mod apply;
 mod book;
 mod build;
+mod conceal;
 mod diff;
 mod environment;
 mod fix;

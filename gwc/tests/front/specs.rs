@@ -47,6 +47,7 @@ fn real_documents_are_read() {
             &[
                 "example-outside-schema",
                 "ignored-header-parameter",
+                "key-in-source",
                 "keyword-of-other-type",
                 "required-without-property",
                 "unknown-link-operation",

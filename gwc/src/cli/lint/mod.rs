@@ -35,7 +35,7 @@ use outputs::FormatParser;
   gwc lint --format github --output sarif=lint.sarif --output junit=lint.xml")]
 pub(super) struct Args {
     /// Projects or OpenAPI documents; the project of this folder where nothing is said
-    paths: Vec<PathBuf>,
+    pub(super) paths: Vec<PathBuf>,
     /// How findings are written
     #[arg(long, default_value = "human", value_parser = FormatParser)]
     format: &'static Format,
@@ -101,6 +101,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 limits: context.limits,
                 levels: levels.clone(),
                 environment: context.environment.as_deref(),
+                base: context.base.as_deref(),
                 texts: texts.clone(),
                 ..compile::Options::default()
             };

@@ -1,0 +1,135 @@
+//! Ignore rules of an older commit, for `--base git:REV`.
+//!
+//! The author of a pull request also writes its `.gitignore`, which would decide what references
+//! reach. The rules of the base are those that were reviewed.
+
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use git2::{ObjectType, Oid, Repository, Tree, TreeWalkMode, TreeWalkResult};
+
+use super::refusal::Refusal;
+use super::repository::WorkTree;
+
+/// Name of a file with ignore rules.
+const IGNORE_FILE: &str = ".gitignore";
+
+/// Characters with a meaning in ignore rules.
+const SPECIAL: [char; 5] = ['*', '?', '[', ']', '\\'];
+
+/// Ignore rules of a commit.
+pub(super) struct Base {
+    /// A handle of its own, which has the rules in memory. One at a time: libgit2's handles are not
+    /// shared among threads.
+    repository: Mutex<Repository>,
+    /// The commit's tree.
+    tree: Oid,
+}
+
+impl Base {
+    /// Reads the ignore rules of a commit of the repository that a folder is in.
+    pub(super) fn read(folder: &Path, commit: &str) -> Result<Self, Refusal> {
+        let unreadable = |why: String| {
+            Refusal::Unreadable(format!("the revision of `--base` cannot be read: {why}"))
+        };
+        let failed = |error: git2::Error| unreadable(error.message().to_owned());
+        let repository = WorkTree::find(folder)
+            .map_err(|_| unreadable("there is no repository here".to_owned()))?
+            .into_repository();
+        let id = Oid::from_str(commit).map_err(failed)?;
+        let object = repository
+            .find_object(id, None::<ObjectType>)
+            .map_err(failed)?;
+        let tree = object.peel_to_tree().map_err(failed)?;
+        let id = tree.id();
+        let rules = rules(&repository, &tree).map_err(failed)?;
+        drop((tree, object));
+        repository.add_ignore_rule(&rules).map_err(failed)?;
+        Ok(Self {
+            repository: Mutex::new(repository),
+            tree: id,
+        })
+    }
+
+    /// True if the commit ignores a path of the work tree and does not have it.
+    pub(super) fn ignores(&self, path: &Path) -> bool {
+        let repository = self
+            .repository
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let tree = repository.find_tree(self.tree);
+        let has = tree.is_ok_and(|tree| tree.get_path(path).is_ok());
+        // A path that Git cannot judge counts as ignored.
+        !has && repository.is_path_ignored(path).unwrap_or(true)
+    }
+}
+
+/// The rules of `info/exclude` and of all ignore files of a tree, each from the root of the work tree.
+/// The last one that matches decides, so that a deeper folder comes later.
+fn rules(repository: &Repository, tree: &Tree<'_>) -> Result<String, git2::Error> {
+    let exclude = repository.commondir().join("info").join("exclude");
+    let mut rules = std::fs::read_to_string(exclude).unwrap_or_default();
+    rules.push('\n');
+    let mut files = Vec::new();
+    tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+        let is_file = entry.kind() == Some(ObjectType::Blob);
+        if is_file && entry.name() == Ok(IGNORE_FILE) {
+            files.push((folder.to_owned(), entry.id()));
+        }
+        TreeWalkResult::Ok
+    })?;
+    files.sort_by_key(|(folder, _)| folder.matches('/').count());
+    for (folder, id) in files {
+        let content = repository.find_blob(id)?;
+        let text = String::from_utf8_lossy(content.content()).into_owned();
+        for line in text.lines() {
+            rules.push_str(&from_root(&folder, line));
+            rules.push('\n');
+        }
+    }
+    Ok(rules)
+}
+
+/// A rule of a folder (`/` at its end, empty for the root) as a rule of the root.
+fn from_root(folder: &str, line: &str) -> String {
+    let is_rule = !line.trim().is_empty() && !line.starts_with('#');
+    if folder.is_empty() || !is_rule {
+        return line.to_owned();
+    }
+    let (not, rule) = match line.strip_prefix('!') {
+        Some(rule) => ("!", rule),
+        None => ("", line),
+    };
+    let mut inside = String::new();
+    for c in folder.chars() {
+        inside.extend(SPECIAL.contains(&c).then_some('\\'));
+        inside.push(c);
+    }
+    let body = rule.trim_end().trim_end_matches('/');
+    match (rule.strip_prefix('/'), body.contains('/')) {
+        (Some(rule), _) => format!("{not}/{inside}{rule}"),
+        (None, true) => format!("{not}/{inside}{rule}"),
+        (None, false) => format!("{not}/{inside}**/{rule}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rule_of_a_folder_is_written_from_the_root() {
+        for (folder, rule, expected) in [
+            ("", "*.pem", "*.pem"),
+            ("a/", "# x", "# x"),
+            ("a/", "*.pem", "/a/**/*.pem"),
+            ("a/", "/x", "/a/x"),
+            ("a/b/", "c/d", "/a/b/c/d"),
+            ("a/", "c/", "/a/**/c/"),
+            ("a/", "!x", "!/a/**/x"),
+            ("a[1]/", "x", "/a\\[1\\]/**/x"),
+        ] {
+            assert_eq!(from_root(folder, rule), expected, "{folder} {rule}");
+        }
+    }
+}

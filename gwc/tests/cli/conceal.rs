@@ -1,0 +1,245 @@
+//! Files that a stranger names and that Git does not track: nested repositories, keys inside of strings,
+//! ignore rules of the base, and texts that are never shown.
+
+use std::fs;
+
+use crate::git::{commit, committed, git};
+use crate::project::{Ended, Project};
+
+const SECRET: &str = "correct-horse-battery-staple";
+
+/// Content of a key that is none.
+const BODY: &str = "MIIEvgIBADANBgkqhkiG9w0BAQEFAASCBKgwggSkAgEAAoIBAQDB";
+
+/// Lets the first operation's response have this example and this schema.
+fn refer(project: &Project, example: &str, schema: &str) {
+    let text = project.read("orders.yaml");
+    let response = format!(
+        "\"200\": {{description: fine, content: {{application/json: {{example: {example}, schema: {schema}}}}}}}"
+    );
+    let new = text.replacen("\"200\": {description: fine}", &response, 1);
+    assert_ne!(text, new);
+    project.write("orders.yaml", new);
+}
+
+/// Runs everything that reads sources; none of it shows the text.
+fn hides(project: &Project, text: &str) -> Vec<Ended> {
+    let commands = [
+        &["lint"][..],
+        &["lint", "--format", "json"],
+        &["lint", "--format", "sarif"],
+        &["lint", "--fix", "--dry-run"],
+        &["build"],
+        &["route", "GET", "/orders"],
+    ];
+    let ended = commands.map(|command| project.run(command));
+    for (command, ended) in commands.iter().zip(&ended) {
+        let shown = ended.out.contains(text) || ended.err.contains(text);
+        assert!(!shown, "{command:?}\n{}\n{}", ended.out, ended.err);
+    }
+    ended.into()
+}
+
+#[test]
+fn file_of_a_nested_repository_is_no_source() {
+    let project = committed();
+    fs::create_dir(project.file("other")).expect("there is room");
+    project.write("other/a.yaml", "type: string\n");
+    refer(&project, "x", "{$ref: other/a.yaml}");
+    project.run(&["lint"]).with(0);
+    git(&project.file("other"), &["init", "-q"]);
+    let ended = project.run(&["lint"]).with(1).says("GW0225");
+    assert!(
+        ended.out.contains("another repository, `other`"),
+        "{ended:?}"
+    );
+    // Committed or not.
+    git(&project.file("other"), &["add", "-A"]);
+    git(&project.file("other"), &["commit", "-qm", "one"]);
+    project.run(&["lint"]).with(1).says("another repository");
+    project.edit(
+        "gateway.yaml",
+        "apis: {orders: {path: orders.yaml}}",
+        "apis: {orders: {path: orders.yaml}}\napis_glob: [\"other/*.yaml\"]",
+    );
+    project.run(&["lint"]).with(1).says("glob-matches-nothing");
+}
+
+#[test]
+fn file_of_a_submodule_is_no_source() {
+    let other = Project::empty();
+    git(other.path(), &["init", "-q", "-b", "main"]);
+    other.write("a.yaml", "type: string\n");
+    commit(&other, "one");
+    let project = committed();
+    let from = other.path().to_str().expect("a name");
+    git(
+        project.path(),
+        &["submodule", "--quiet", "add", from, "other"],
+    );
+    refer(&project, "x", "{$ref: other/a.yaml}");
+    commit(&project, "two");
+    project
+        .run(&["lint"])
+        .with(1)
+        .says("another repository, `other`");
+    // Its files may stand there without its `.git`.
+    fs::remove_file(project.file("other/.git")).expect("it is there");
+    project
+        .run(&["lint"])
+        .with(1)
+        .says("another repository, `other`");
+}
+
+#[test]
+fn key_in_a_string_is_refused_with_its_place() {
+    let pem = format!("-----BEGIN PRIVATE KEY-----\\n{BODY}\\n-----END PRIVATE KEY-----");
+    for (name, text, line) in [
+        (
+            "a.yaml",
+            format!("a: 1\nkey: |\n  -----BEGIN EC PRIVATE KEY-----\n  {BODY}\n"),
+            3,
+        ),
+        ("a.json", format!("{{\"a\": 1,\n \"b\": [\"{pem}\"]}}"), 2),
+        (
+            "a.json",
+            format!("{{\"a\":\n \"{}\"}}", pem.replace("BEGIN", "BEG\\u0049N")),
+            2,
+        ),
+        (
+            "a.yaml",
+            format!("a: 1\nkey: >\n  -----BEGIN PGP PRIVATE KEY BLOCK-----\n\n  {BODY}\n"),
+            3,
+        ),
+        ("a.yaml", format!("a:\n  b: [{{kty: EC, d: {BODY}}}]\n"), 2),
+    ] {
+        let project = committed();
+        project.write(name, &text);
+        refer(&project, "x", &format!("{{$ref: {name}}}"));
+        let ended = hides(&project, BODY);
+        let said = format!("`{name}` holds key material in line {line}");
+        assert!(ended[0].out.contains(&said), "{text}\n{}", ended[0].out);
+        assert_eq!(ended[4].code, 1, "{text}");
+        // Git tracks it: everybody has it. It is still not shown.
+        git(project.path(), &["add", "-f", name]);
+        let ended = hides(&project, BODY);
+        assert!(
+            ended[0].out.contains("key-in-source"),
+            "{text}\n{}",
+            ended[0].out
+        );
+        assert_eq!(ended[0].code, 0, "{text}\n{}", ended[0].out);
+    }
+}
+
+#[test]
+fn text_of_an_untracked_file_is_never_shown() {
+    let project = committed();
+    // What is wrong stands in the file itself, or in the file that refers to it.
+    for text in [
+        format!("type: {SECRET}\n"),
+        format!("type: string\npattern: '[{SECRET}'\n"),
+        format!("type: string\nenum: [{SECRET}]\n"),
+        format!("type: object\nrequired: [{SECRET}]\nproperties: {{}}\n"),
+        format!("$ref: '#/{SECRET}'\n"),
+        format!("{{a: [1, {SECRET}\n"),
+    ] {
+        let before = project.read("orders.yaml");
+        project.write("new.yaml", &text);
+        refer(&project, "x", "{$ref: new.yaml}");
+        let ended = hides(&project, SECRET);
+        let places = ended[0].out.matches("GW0").count();
+        assert!(places > 0, "{text}\n{}", ended[0].out);
+        project.write("orders.yaml", before);
+    }
+    // Once Git tracks it, it is shown.
+    project.write("new.yaml", format!("type: {SECRET}\n"));
+    refer(&project, "x", "{$ref: new.yaml}");
+    git(project.path(), &["add", "new.yaml"]);
+    project.run(&["lint"]).with(1).says(SECRET);
+}
+
+#[test]
+fn new_project_is_shown_before_its_first_commit() {
+    let project = Project::new();
+    git(project.path(), &["init", "-q", "-b", "main"]);
+    project.write("new.yaml", "type: strin\n");
+    refer(&project, "x", "{$ref: new.yaml}");
+    project.run(&["lint"]).with(1).says("strin");
+}
+
+#[test]
+fn base_decides_which_files_are_ignored() {
+    let project = committed();
+    fs::create_dir_all(project.file("parts/deep")).expect("there is room");
+    project.write(
+        ".gitignore",
+        "*.pem\n/releases/\n/elsewhere/\nlocal.yaml\n/state/\n",
+    );
+    project.write("parts/.gitignore", "token.*\n!token.yml\n/own.yaml\n");
+    project.write("parts/keep.yaml", "type: string\n");
+    commit(&project, "rules");
+    // The author of the pull request ignores nothing.
+    project.write(".gitignore", "*.pem\n/releases/\n/elsewhere/\n");
+    fs::remove_file(project.file("parts/.gitignore")).expect("it is there");
+    commit(&project, "no rules");
+    fs::create_dir(project.file("state")).expect("there is room");
+    let before = project.read("orders.yaml");
+    let base = ["--base", "git:refs/heads/main~1"];
+    for (name, is_ignored) in [
+        ("local.yaml", true),
+        ("state/a.json", true),
+        ("parts/token.yaml", true),
+        ("parts/deep/token.json", true),
+        ("parts/token.yml", false),
+        ("parts/own.yaml", true),
+        ("parts/deep/own.yaml", false),
+        ("other.yaml", false),
+        ("parts/keep.yaml", false),
+    ] {
+        if name != "parts/keep.yaml" {
+            project.write(name, "{\"type\": \"string\"}\n");
+        }
+        refer(&project, "x", &format!("{{$ref: {name}}}"));
+        for command in [
+            &["lint"][..],
+            &["build"],
+            &["route", "GET", "/orders"],
+            &["plan"],
+        ] {
+            let ended = project.run(command);
+            assert_eq!(ended.code, 0, "{name}, {command:?}: {ended:?}");
+            let ended = project.run(&[command, &base].concat());
+            assert_eq!(
+                ended.code != 0,
+                is_ignored,
+                "{name}, {command:?}: {ended:?}"
+            );
+            let said =
+                ended.out.contains("untracked-source") || ended.err.contains("untracked-source");
+            assert_eq!(said, is_ignored, "{name}, {command:?}: {ended:?}");
+        }
+        project.write("orders.yaml", &before);
+    }
+    project
+        .run(&["lint", "--base", "git:nowhere"])
+        .with(65)
+        .says("no revision `nowhere`");
+    project
+        .run(&["lint", "--base", "main"])
+        .with(64)
+        .says("--base git:");
+    project.run(&["strip", "--base", "git:main"]).with(0);
+    project
+        .run(&[
+            "apply",
+            "--base",
+            "git:main",
+            "--key",
+            "keys/release.pem",
+            "--yes",
+            "--reason",
+            "x",
+        ])
+        .with(0);
+}
