@@ -204,6 +204,7 @@ fn listener(listener: &ir::Listener) -> Result<Listener, BuildError> {
             true => Slashes::Merge,
             false => Slashes::Keep,
         },
+        certificate_fields: listener.forward_client_cert,
         name: listener.name.as_str().into(),
         address,
         limits: listener.limits.clone(),

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use bundle::ir::{Cidr, ListenerLimits, Operation, PathReadings, ProxyProtocol, Upstream};
+use bundle::ir::{
+    CertificateFields, Cidr, ListenerLimits, Operation, PathReadings, ProxyProtocol, Upstream,
+};
 use policy::traffic::{circuit_breaker, retry};
 use policy::{Filter, RequestHead, RouteId, StateId};
 
@@ -46,6 +48,8 @@ pub struct Listener {
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
     /// Treatment of `//` in paths.
     pub slashes: Slashes,
+    /// Fields that carry the client's certificate to upstreams; none if no field does.
+    pub certificate_fields: Option<CertificateFields>,
     pub(crate) hosts: HostTable,
 }
 

@@ -152,6 +152,7 @@ pub(super) fn upstream(
         )),
         version: admitted.version,
         request_id: http::HeaderValue::from_static("0"),
+        certificate: None,
     };
     let secrets = Secrets::of(asked, route);
     let mut targets = Vec::new();

@@ -47,6 +47,11 @@ pub(crate) static LISTENER: Object = Object {
             "Treat `//` in paths as `/`: for matching and for the path that the upstream gets. Default: `false`.",
         ),
         F::optional(
+            "forward_client_cert",
+            Word(&["none", "client_cert", "xfcc", "pass"]),
+            "Fields that carry the client's certificate to upstreams: `client_cert` writes `Client-Cert` and `Client-Cert-Chain` (RFC 9440), `xfcc` writes `X-Forwarded-Client-Cert`, `pass` keeps those of `trusted_proxies`. All others are removed. Default: `none`.",
+        ),
+        F::optional(
             "limits",
             Shape::Object(&LIMITS),
             "Limits on connections and heads.",
@@ -55,6 +60,7 @@ pub(crate) static LISTENER: Object = Object {
     rules: &[
         Rule::Holds(tls_goes_with_https),
         Rule::Holds(headers_have_senders),
+        Rule::Holds(forwarded_certificates_exist),
     ],
 };
 
@@ -207,6 +213,29 @@ fn tls_goes_with_https(node: NodeRef<'_>, sink: &mut Sink) {
             .help("write `certificates: {main: {cert: \"${file:PATH}\", key: \"${file:PATH}\"}}`"),
         );
     }
+}
+
+/// Certificates come from `tls.client_auth` or from trusted proxies.
+fn forwarded_certificates_exist(node: NodeRef<'_>, sink: &mut Sink) {
+    let Some((_, value)) = node.entry("forward_client_cert") else {
+        return;
+    };
+    let asks = node.get("tls").and_then(|tls| tls.get("client_auth"));
+    let asks = asks.is_some_and(|asks| !asks.is_null());
+    let trusted = node.get("trusted_proxies");
+    let trusts = trusted.is_some_and(|trusted| trusted.items().next().is_some());
+    let (message, help) = match value.scalar_text() {
+        Some(word @ ("client_cert" | "xfcc")) if !asks => (
+            format!("`{word}` forwards nothing: the listener asks for no client certificates"),
+            "write `tls: {client_auth: {ca: \"${file:PATH}\"}}` beside it",
+        ),
+        Some("pass") if !trusts => (
+            "`pass` forwards nothing: the listener trusts no proxy".to_owned(),
+            "write `trusted_proxies: [10.0.0.0/8]` beside it",
+        ),
+        _ => return,
+    };
+    sink.push(Diagnostic::new(&diag::shape::BAD_VALUE, value.span(), message).help(help));
 }
 
 /// A header that everybody may send lets everybody be anybody.

@@ -42,6 +42,7 @@ listeners:
       certificates: {main: {cert: "${file:/run/cert1.pem}", key: "${file:/run/key1.pem}"}}
       min_version: "1.2"
       client_auth: {ca: "${file:/run/ca1.pem}", crl: "${file:/run/crl1.pem}", mode: optional}
+    forward_client_cert: xfcc
 upstreams:
   u:
     targets: {x: {url: "http://127.0.0.1:9000/in", weight: 3, zone: here}, y: {url: "http://127.0.0.1:9001"}}

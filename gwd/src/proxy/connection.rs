@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bundle::ir::ListenerLimits;
+use bundle::ir::{CertificateFields, ListenerLimits};
 use bytes::Bytes;
 use engine::forward::ThisHop;
 use http::{HeaderValue, Request, Response};
@@ -34,6 +34,7 @@ use crate::spread::Weight;
 use crate::telemetry::process::Shed;
 use crate::tls::Door;
 use crate::tls::accept::{self as tls, Signing, TlsFacts};
+use crate::tls::peer_certificate::Fields;
 use crate::tls::turns::PRESSED_MS;
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
@@ -323,6 +324,12 @@ impl Conn {
         }
         let hop = Arc::new(ThisHop::new(self.peer, self.scheme(), authority));
         Arc::clone(known.insert(hop))
+    }
+
+    /// The client's certificate in fields for upstreams; none if the listener forwards none, or
+    /// the client has none.
+    pub(crate) fn certificate(&self, fields: Option<CertificateFields>) -> Option<Fields> {
+        self.tls.get()?.certificate.as_ref()?.fields(fields?)
     }
 
     /// What an upstream is told of a client that is believed, and of this connection. Whoever is

@@ -110,6 +110,7 @@ pub(crate) async fn exchange(
                     hop: stream.hop(&admitted.authority),
                     version: admitted.version,
                     request_id: request_id.clone(),
+                    certificate: stream.certificate(rules.certificate_fields),
                 };
                 let copied = Asked {
                     worker,

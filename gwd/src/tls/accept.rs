@@ -14,6 +14,7 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::Door;
 use super::client_auth::Admission;
+use super::peer_certificate::PeerCertificate;
 use crate::compute::Compute;
 
 /// How long a handshake may take.
@@ -27,6 +28,8 @@ pub(crate) struct TlsFacts {
     pub(crate) sni: Option<Box<str>>,
     /// Whom the client's certificate names.
     pub(crate) subject: Option<Box<str>>,
+    /// The client's certificate; none if it showed none.
+    pub(crate) certificate: Option<PeerCertificate>,
     /// HTTP/2 was agreed on.
     pub(crate) http2: bool,
     /// The rules that it was let in under.
@@ -104,11 +107,12 @@ pub(crate) async fn accept(
         _ => "",
     };
     let suite = session.negotiated_cipher_suite();
-    let certificate = session.peer_certificates().and_then(<[_]>::first);
-    let subject = certificate.and_then(|certificate| {
+    let shown = session.peer_certificates().unwrap_or_default();
+    let subject = shown.first().and_then(|certificate| {
         let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
         Some(certificate.subject().to_string().into())
     });
+    let certificate = PeerCertificate::of(shown, &admission);
     let facts = TlsFacts {
         version,
         cipher: suite
@@ -116,6 +120,7 @@ pub(crate) async fn accept(
             .unwrap_or_default(),
         sni: session.server_name().map(Into::into),
         subject,
+        certificate,
         http2: session.alpn_protocol() == Some(b"h2"),
         admission,
     };

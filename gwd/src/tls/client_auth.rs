@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bundle::ir::ClientAuthMode;
+use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::Ticketer;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -18,6 +19,8 @@ use super::{PROVIDER, certs};
 pub(crate) struct Admission {
     /// None where nobody is asked for a certificate.
     pub(super) verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// The authorities of the verifier.
+    pub(super) roots: Arc<RootCertStore>,
     /// Encrypted with keys that are exchanged every few hours.
     pub(super) tickets: Arc<dyn ProducesTickets>,
 }
@@ -34,20 +37,29 @@ impl Admission {
         values: &[Arc<SecretValue>],
     ) -> Result<Self, String> {
         let tickets = Ticketer::new().map_err(|error| error.to_string())?;
-        let verifier = match (mode, values) {
-            (None | Some(ClientAuthMode::Off), _) | (_, []) => None,
-            (Some(mode), [ca, crls @ ..]) => Some(verifier(mode, ca, crls.first())?),
+        let (verifier, roots) = match (mode, values) {
+            (None | Some(ClientAuthMode::Off), _) | (_, []) => {
+                (None, Arc::new(RootCertStore::empty()))
+            }
+            (Some(mode), [ca, crls @ ..]) => {
+                let roots = Arc::new(certs::roots(ca)?);
+                let verifier = verifier(mode, Arc::clone(&roots), crls.first())?;
+                (Some(verifier), roots)
+            }
         };
-        Ok(Self { verifier, tickets })
+        Ok(Self {
+            verifier,
+            roots,
+            tickets,
+        })
     }
 }
 
 fn verifier(
     mode: ClientAuthMode,
-    ca: &[u8],
+    roots: Arc<RootCertStore>,
     crl: Option<&Arc<SecretValue>>,
 ) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let roots = Arc::new(certs::roots(ca)?);
     let mut builder = WebPkiClientVerifier::builder_with_provider(roots, Arc::clone(&PROVIDER));
     if let Some(crl) = crl {
         let lists = CertificateRevocationListDer::pem_slice_iter(crl)

@@ -10,6 +10,7 @@ pub(crate) mod accept;
 mod certs;
 mod client_auth;
 pub(crate) mod connector;
+pub(crate) mod peer_certificate;
 mod sni;
 pub(crate) mod turns;
 

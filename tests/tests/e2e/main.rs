@@ -4,6 +4,7 @@ mod arrows;
 mod bad_input;
 mod balancers;
 mod cases;
+mod client_certificates;
 mod discovery;
 mod faults;
 mod grpc_peers;

@@ -30,8 +30,8 @@ pub use proxy_protocol::ProxyProtocol;
 pub use security::{Alternative, Scheme, SchemeUse, Security, Verify};
 pub use set::{Named, NotASet, Set};
 pub use shared::{
-    ApiRef, Cidr, Consumer, Credential, Listener, ListenerLimits, Policy, Protocol, Shared,
-    Verifier, addresses_collide,
+    ApiRef, CertificateFields, Cidr, Consumer, Credential, Listener, ListenerLimits, Policy,
+    Protocol, Shared, Verifier, addresses_collide,
 };
 pub use template::{Pattern, Segment, Template, TemplateFault, TemplateFaultKind};
 pub use tls::{
@@ -71,6 +71,7 @@ pub const PROVIDES: &[&str] = &[
     "auth:api_key",
     "auth:basic",
     "consumer:claims",
+    "listener:forward_client_cert",
     "listener:http2",
     "listener:merge_slashes",
     "listener:proxy_protocol",

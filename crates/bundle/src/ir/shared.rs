@@ -95,6 +95,36 @@ pub struct Listener {
     #[n(8)]
     #[cbor(skip_if = "is_unset")]
     pub merge_slashes: bool,
+    /// Fields that carry the client's certificate to upstreams; none if no field does.
+    #[n(9)]
+    pub forward_client_cert: Option<CertificateFields>,
+}
+
+/// Fields that carry a client's certificate to upstreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum CertificateFields {
+    /// `Client-Cert` and `Client-Cert-Chain` (RFC 9440), of the connection.
+    #[n(0)]
+    ClientCert,
+    /// `X-Forwarded-Client-Cert` as Envoy writes it, of the connection.
+    #[n(1)]
+    Xfcc,
+    /// Those that a trusted proxy sends.
+    #[n(2)]
+    Pass,
+}
+
+impl CertificateFields {
+    /// The word of gateway.yaml.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::ClientCert => "client_cert",
+            Self::Xfcc => "xfcc",
+            Self::Pass => "pass",
+        }
+    }
 }
 
 fn is_unset(flag: &bool) -> bool {
@@ -267,6 +297,10 @@ impl Listener {
         if self.merge_slashes {
             settings = settings.with(&["merge_slashes"], Value::One(Scalar::Flag(true)));
         }
+        if let Some(fields) = self.forward_client_cert {
+            let word = Value::One(Scalar::Text(fields.word().into()));
+            settings = settings.with(&["forward_client_cert"], word);
+        }
         if let Some(header) = &self.proxy_protocol {
             settings = settings.with_below(&[], header.settings());
         }
@@ -278,6 +312,10 @@ impl Listener {
         let needs = [
             ("listener:tls", self.tls().is_some()),
             ("listener:http2", self.http2),
+            (
+                "listener:forward_client_cert",
+                self.forward_client_cert.is_some(),
+            ),
             ("listener:merge_slashes", self.merge_slashes),
             ("listener:proxy_protocol", self.proxy_protocol.is_some()),
         ];

@@ -22,11 +22,27 @@ pub(super) const FORWARDING: [&str; 8] = [
 /// What begins the name of a field that says who calls; only the gateway sets those.
 const IDENTITY: &str = "x-consumer-";
 
-/// Whether a field is one that only the gateway (or a trusted proxy) may set, also in the
+/// Fields that carry the certificate of a client (RFC 9440, Envoy).
+pub(super) const CERTIFICATE: [&str; 3] = [
+    "client-cert",
+    "client-cert-chain",
+    "x-forwarded-client-cert",
+];
+
+/// Managed fields that a peer may set.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Allowed {
+    /// The forwarding fields.
+    pub(super) forwarding: bool,
+    /// The fields of a client's certificate.
+    pub(super) certificate: bool,
+}
+
+/// True for a field that only the gateway (or a trusted proxy) may set, also in the
 /// spellings that some servers fold into it: `_` and `.` for `-` (CVE-2026-88011).
-pub(super) fn is_managed(name: &str, trusted: bool) -> bool {
-    // Most names begin with neither: one byte decides.
-    if !matches!(name.as_bytes().first(), Some(b'x' | b'f')) {
+pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
+    // Most names begin otherwise: one byte decides.
+    if !matches!(name.as_bytes().first(), Some(b'x' | b'f' | b'c')) {
         return false;
     }
     let folds = folds(name);
@@ -40,9 +56,11 @@ pub(super) fn is_managed(name: &str, trusted: bool) -> bool {
     if plain.starts_with(IDENTITY) || plain == X_GATEWAY_ATTEMPT.as_str() {
         return true;
     }
-    let forwarding = FORWARDING.contains(&plain);
-    // A trusted proxy's own fields stay; a folded spelling is nobody's.
-    forwarding && (folds || !trusted) || folds && plain == "x-request-id"
+    // A trusted proxy's own fields stay; a folded spelling is never allowed.
+    let refused = |names: &[&str], allowed: bool| names.contains(&plain) && (folds || !allowed);
+    refused(&FORWARDING, allowed.forwarding)
+        || refused(&CERTIFICATE, allowed.certificate)
+        || folds && plain == "x-request-id"
 }
 
 /// True for a response field that only the gateway may set, also in the spellings that clients

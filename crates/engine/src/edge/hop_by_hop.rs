@@ -2,7 +2,7 @@
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::edge::forwarded::{FORWARDING, is_managed, speaks_for_gateway};
+use crate::edge::forwarded::{Allowed, CERTIFICATE, FORWARDING, is_managed, speaks_for_gateway};
 
 /// The fields that a `Connection` value nominates, except those that the message needs, those
 /// that decide about access, and those by which a trusted proxy says who the client is
@@ -30,7 +30,8 @@ pub(super) fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
                 | "te"
                 | "x-request-id"
                 | "via"
-        ) || FORWARDING.contains(&name.as_str());
+        ) || FORWARDING.contains(&name.as_str())
+            || CERTIFICATE.contains(&name.as_str());
         if !kept {
             doomed.push(name);
         }
@@ -82,7 +83,7 @@ fn may_trail(name: &str) -> bool {
             | "www-authenticate"
             | "x-request-id"
     );
-    !known_before && !is_managed(name, false) && !speaks_for_gateway(name)
+    !known_before && !is_managed(name, Allowed::default()) && !speaks_for_gateway(name)
 }
 
 /// Takes out of trailers what may not stand there.

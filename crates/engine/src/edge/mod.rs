@@ -14,14 +14,15 @@ mod trace;
 
 use std::net::IpAddr;
 
+use bundle::ir::CertificateFields;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Version, request};
 use policy::{Reject, RequestHead};
 
 use crate::edge::authority::authority;
 pub use crate::edge::forwarded::speaks_for_gateway;
+use crate::edge::forwarded::{Allowed, client, folds, is_managed};
 pub(crate) use crate::edge::forwarded::{Hop, hops, is_lookalike, outside_quotes};
-use crate::edge::forwarded::{client, folds, is_managed};
 use crate::edge::framing::{framing, is_padded, join_cookies};
 pub use crate::edge::hop_by_hop::{announced, trailers};
 use crate::edge::hop_by_hop::{nominated, takes_trailers};
@@ -111,7 +112,11 @@ pub fn admit(
         .trusted_proxies
         .iter()
         .any(|range| range.contains(peer));
-    let found = sweep(&mut headers, version, trusted)?;
+    let allowed = Allowed {
+        forwarding: trusted,
+        certificate: trusted && listener.certificate_fields == Some(CertificateFields::Pass),
+    };
+    let found = sweep(&mut headers, version, allowed)?;
     if version == Version::HTTP_2 {
         join_cookies(&mut headers);
     }
@@ -149,6 +154,12 @@ pub fn admit(
 pub static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Which try at an upstream a request is; only the gateway says that.
 pub static X_GATEWAY_ATTEMPT: HeaderName = HeaderName::from_static("x-gateway-attempt");
+/// `client-cert` (RFC 9440)
+pub static CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+/// `client-cert-chain` (RFC 9440)
+pub static CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
+/// `x-forwarded-client-cert`
+pub static X_FORWARDED_CLIENT_CERT: HeaderName = HeaderName::from_static("x-forwarded-client-cert");
 /// `x-forwarded-for`
 pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -166,7 +177,7 @@ struct Swept {
 fn sweep(
     headers: &mut HeaderMap,
     version: Version,
-    trusted: bool,
+    allowed: Allowed,
 ) -> Result<Swept, &'static Reject> {
     let mut doomed: Vec<HeaderName> = Vec::new();
     let mut expects_continue = false;
@@ -213,7 +224,7 @@ fn sweep(
                 traced = true;
             }
             "x-request-id" => identified = true,
-            text if is_managed(text, trusted) => {
+            text if is_managed(text, allowed) => {
                 lookalikes += u32::from(folds(text));
                 doomed.push(name.clone());
             }

@@ -5,6 +5,7 @@ use bundle::ir::{Cidr, ListenerLimits};
 fn listener(trusted: &[&str]) -> Listener {
     Listener {
         slashes: crate::path::Slashes::Keep,
+        certificate_fields: None,
         name: "public".into(),
         address: "127.0.0.1:0".parse().unwrap(),
         limits: ListenerLimits {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bundle::ir::{HostHeader, Target, Upstream};
 use http::Version;
-use http::header::HeaderValue;
+use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use policy::{Cx, RequestHead};
 
@@ -30,6 +30,8 @@ pub struct Origin {
     pub version: Version,
     /// The exchange's id.
     pub request_id: HeaderValue,
+    /// Fields that carry the client's certificate; none if it is not forwarded.
+    pub certificate: Option<Arc<[(HeaderName, HeaderValue)]>>,
 }
 
 /// A request that goes on: the way that it was decided to take, and whose it is.
@@ -61,13 +63,14 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
         via: Some(outbound::via(origin.version)),
         request_id: Some(&origin.request_id),
         consumer: consumer.and_then(|name| HeaderValue::try_from(name).ok()),
+        certificate: origin.certificate.as_deref().unwrap_or_default(),
         closing: false,
     };
     let anew = head.headers.keys().any(outbound::is_said_here);
     let (headers, hop) = if anew {
         let mut headers = head.headers.clone();
         way::continued(&mut headers, &origin.hop, prefix);
-        outbound::take_out(&mut headers, said.consumer.is_some());
+        outbound::take_out(&mut headers, &said);
         (Cow::Owned(headers), None)
     } else {
         if !prefix.is_empty() {

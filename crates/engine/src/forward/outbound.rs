@@ -12,7 +12,7 @@ use http::{Method, Version};
 use policy::RequestHead;
 
 use super::way::{self, ThisHop};
-use crate::edge::X_REQUEST_ID;
+use crate::edge::{CLIENT_CERT, CLIENT_CERT_CHAIN, X_FORWARDED_CLIENT_CERT, X_REQUEST_ID};
 
 static X_CONSUMER_NAME: HeaderName = HeaderName::from_static("x-consumer-name");
 
@@ -44,6 +44,8 @@ pub(super) struct Said<'h> {
     pub(super) via: Option<&'static HeaderValue>,
     pub(super) request_id: Option<&'h HeaderValue>,
     pub(super) consumer: Option<HeaderValue>,
+    /// Fields that carry the client's certificate.
+    pub(super) certificate: &'h [(HeaderName, HeaderValue)],
     /// The connection ends with the response.
     pub(super) closing: bool,
 }
@@ -109,6 +111,9 @@ impl<'h> Outbound<'h> {
         if let Some(consumer) = &said.consumer {
             field(&X_CONSUMER_NAME, consumer);
         }
+        for (name, value) in said.certificate {
+            field(name, value);
+        }
         if said.closing {
             field(&CONNECTION, &CLOSE);
         }
@@ -134,15 +139,21 @@ pub(super) fn is_said_here(name: &HeaderName) -> bool {
             text.starts_with(b"x-forwarded-") || *name == X_REQUEST_ID || *name == X_CONSUMER_NAME
         }
         Some(b'f') => *name == FORWARDED,
+        Some(b'c') => text.starts_with(b"client-cert"),
         _ => false,
     }
 }
 
 /// Takes out what the gateway says of every request.
-pub(super) fn take_out(headers: &mut HeaderMap, consumer: bool) {
+pub(super) fn take_out(headers: &mut HeaderMap, said: &Said<'_>) {
     headers.remove(&X_REQUEST_ID);
-    if consumer {
+    if said.consumer.is_some() {
         headers.remove(&X_CONSUMER_NAME);
+    }
+    if !said.certificate.is_empty() {
+        for name in [&CLIENT_CERT, &CLIENT_CERT_CHAIN, &X_FORWARDED_CLIENT_CERT] {
+            headers.remove(name);
+        }
     }
 }
 
@@ -167,7 +178,11 @@ mod tests {
                 headers.append(name, HeaderValue::from_static("one"));
                 headers.append(name, HeaderValue::from_static("two"));
             }
-            take_out(&mut headers, has_consumer);
+            let said = Said {
+                consumer: has_consumer.then(|| HeaderValue::from_static("alice")),
+                ..Said::default()
+            };
+            take_out(&mut headers, &said);
             assert!(!headers.contains_key(&X_REQUEST_ID));
             let names = headers.get_all(&X_CONSUMER_NAME).iter().count();
             assert_eq!(names, left, "a caller without a name keeps the policy's");

@@ -196,6 +196,7 @@ impl Street {
                 project: "street".into(),
                 listeners: Set::new(vec![ir::Listener {
                     merge_slashes: false,
+                    forward_client_cert: None,
                     name: "public".into(),
                     address: "127.0.0.1:0".into(),
                     protocol: ir::Protocol::Http,

@@ -31,6 +31,7 @@ pub(super) fn listeners(root: NodeRef<'_>, sink: &mut Sink) -> Vec<Defined<ir::L
     {
         let value = ir::Listener {
             merge_slashes: false,
+            forward_client_cert: None,
             name: "public".into(),
             address: "127.0.0.1:8080".into(),
             protocol: ir::Protocol::Http,
@@ -96,6 +97,7 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
     let http2 = node.get("http2").and_then(NodeRef::as_bool);
     Some(ir::Listener {
         merge_slashes: node.get("merge_slashes").and_then(NodeRef::as_bool) == Some(true),
+        forward_client_cert: certificate_fields(node),
         name,
         address: text.to_owned(),
         http2: http2.unwrap_or(matches!(protocol, ir::Protocol::Https(_))),
@@ -105,6 +107,16 @@ fn listener(name: String, node: NodeRef<'_>, sink: &mut Sink) -> Option<ir::List
         trusted_proxies: trusted,
         declared: later(node, &Shape::Object(&crate::vocab::listener::LISTENER)),
     })
+}
+
+/// The fields that carry the client's certificate to upstreams.
+fn certificate_fields(node: NodeRef<'_>) -> Option<ir::CertificateFields> {
+    match node.get("forward_client_cert")?.scalar_text()? {
+        "client_cert" => Some(ir::CertificateFields::ClientCert),
+        "xfcc" => Some(ir::CertificateFields::Xfcc),
+        "pass" => Some(ir::CertificateFields::Pass),
+        _ => None,
+    }
 }
 
 /// Ranges of addresses, sorted and each once. What is no range was told by the shape.
