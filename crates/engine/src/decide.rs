@@ -2,6 +2,7 @@
 
 use bundle::ir::TrailingSlash;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use policy::conditions::is_ambiguous as is_ambiguous_choice;
 use policy::traffic::{concurrency, rate_limit};
 use policy::{Cx, Reject, Reply, RequestHead, ResponseHead, Run, Step};
 
@@ -32,6 +33,12 @@ static PATH_AMBIGUOUS: Reject = Reject {
     title: "The upstream could read this path as another one",
 };
 
+static CONDITION_AMBIGUOUS: Reject = Reject {
+    status: 400,
+    code: "condition_ambiguous",
+    title: "A field or parameter that selects the operation has several values",
+};
+
 /// Every way in which the engine itself refuses: for metrics, tests and the book. Policies add
 /// their own.
 pub fn rejects() -> impl Iterator<Item = &'static Reject> {
@@ -40,6 +47,7 @@ pub fn rejects() -> impl Iterator<Item = &'static Reject> {
         &NO_CONDITION,
         &METHOD_NOT_ALLOWED,
         &PATH_AMBIGUOUS,
+        &CONDITION_AMBIGUOUS,
     ]
     .into_iter()
     .chain(authenticate::REJECTS)
@@ -89,8 +97,13 @@ pub fn decide<'s>(
             mount,
             operation,
             twin,
+            conditional,
         } => {
             let route = snapshot.route_at(&snapshot.mounts[mount as usize], operation);
+            let conditions = &route.operation.conditions;
+            if conditional && is_ambiguous_choice(conditions, &head.headers, head.query()) {
+                return ambiguous(&CONDITION_AMBIGUOUS, route, 0);
+            }
             if twin && route.operation.trailing_slash == TrailingSlash::Redirect {
                 cx.route = Some(route.id);
                 return to_declared(route, head);
@@ -106,7 +119,7 @@ pub fn decide<'s>(
     cx.route = Some(route.id);
     let treatment = route.treatment;
     if head.is_ambiguous && readings::ambiguity(snapshot, listener, head, &route).is_some() {
-        return ambiguous(route, 0);
+        return ambiguous(&PATH_AMBIGUOUS, route, 0);
     }
     if route.mount.strip_base_path {
         cx.stripped = route.mount.base_path.len();
@@ -160,7 +173,7 @@ pub fn decide<'s>(
         normalise(path).as_deref() != Ok(path) || is_ambiguous(path) && readings::leads_out(path)
     };
     if rewritten.is_some_and(leads_out) {
-        return ambiguous(route, ran);
+        return ambiguous(&PATH_AMBIGUOUS, route, ran);
     }
     Decided {
         route: Some(route),
@@ -169,12 +182,12 @@ pub fn decide<'s>(
     }
 }
 
-/// 400: nobody can say which path the upstream would see.
-fn ambiguous(route: RouteRef<'_>, ran: usize) -> Decided<'_> {
+/// 400: the upstream may read the request as one for another operation.
+fn ambiguous<'s>(reject: &'static Reject, route: RouteRef<'s>, ran: usize) -> Decided<'s> {
     Decided {
         route: Some(route),
         verdict: Verdict::Reject(Refusal {
-            reject: &PATH_AMBIGUOUS,
+            reject,
             allow: None,
         }),
         ran,

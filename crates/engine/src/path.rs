@@ -54,14 +54,15 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
     }
     let mut plain = true;
     let mut doubled = false;
-    let mut parameters = false;
+    let mut odd = false;
     let mut before = 0;
     for &byte in path.as_bytes() {
         match byte {
             0..=0x1F | 0x7F.. | b'\\' | b'#' => return Err(PathFault::Byte),
             b'%' => plain = false,
-            b';' => parameters = true,
+            b';' => odd = true,
             b'/' if before == b'/' => doubled = true,
+            b'/' if before == b'.' => odd = true,
             // A segment that begins with a dot might be `.` or `..`; few do.
             b'.' if before == b'/' => plain = false,
             _ => {}
@@ -72,7 +73,7 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
     if plain && !merges {
         return Ok(Normal {
             path: Cow::Borrowed(path),
-            is_ambiguous: doubled || parameters,
+            is_ambiguous: doubled || odd || before == b'.',
         });
     }
     let decoded = decode_unreserved(path)?;
@@ -94,10 +95,24 @@ pub fn normalise_with(path: &str, slashes: Slashes) -> Result<Normal<'_>, PathFa
 /// True if common upstreams may read a normalised path as another one.
 #[must_use]
 pub fn is_ambiguous(path: &str) -> bool {
-    const ESCAPES: [&str; 4] = ["%2F", "%5C", "%25", "%3B"];
+    const ESCAPES: [&str; 6] = ["%2F", "%5C", "%25", "%3B", "%3F", "%23"];
+    let escapes =
+        || ESCAPES.iter().any(|escape| path.contains(escape)) || path.split('/').any(is_padded);
     path.contains(';')
         || path.contains("//")
-        || path.contains('%') && ESCAPES.iter().any(|escape| path.contains(escape))
+        || path.contains("./")
+        || path.ends_with('.')
+        || path.contains('%') && escapes()
+}
+
+/// Escaped blanks: servers that trim names take them off.
+pub(crate) const BLANKS: [&str; 6] = ["%20", "%09", "%0A", "%0B", "%0C", "%0D"];
+
+/// True if a segment begins or ends with an escaped blank.
+fn is_padded(segment: &str) -> bool {
+    BLANKS
+        .iter()
+        .any(|blank| segment.starts_with(blank) || segment.ends_with(blank))
 }
 
 /// The path with one slash for each run of them; none where there is no run.

@@ -43,20 +43,43 @@ pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) 
 /// Whether one condition holds.
 #[must_use]
 pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) -> bool {
-    match condition {
-        Condition::Header(name, test) => headers
-            .get_all(name.as_str())
-            .iter()
-            .any(|value| passes(test, value.as_bytes())),
-        Condition::Query(name, test) => query
-            .unwrap_or_default()
-            .split('&')
-            .filter(|pair| !pair.is_empty())
-            .any(|pair| {
-                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                *decode_query(key) == *name.as_bytes() && passes(test, &decode_query(value))
-            }),
-    }
+    outcomes(condition, headers, query).any(|passes| passes)
+}
+
+/// True if a field or parameter is repeated, and some of its values fulfil a condition while others
+/// do not. Servers differ in the value that they take: the first, the last or all.
+#[must_use]
+pub fn is_ambiguous(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
+    conditions.iter().any(|condition| {
+        let mut outcomes = outcomes(condition, headers, query);
+        outcomes
+            .next()
+            .is_some_and(|first| outcomes.any(|other| other != first))
+    })
+}
+
+/// The test of each value of a condition's field or parameter, in order.
+fn outcomes(
+    condition: &Condition,
+    headers: &HeaderMap,
+    query: Option<&str>,
+) -> impl Iterator<Item = bool> {
+    let (field, parameter, test) = match condition {
+        Condition::Header(name, test) => (Some(name), None, test),
+        Condition::Query(name, test) => (None, Some(name), test),
+    };
+    let fields = field.map(|name| headers.get_all(name.as_str()));
+    let fields = fields.into_iter().flatten();
+    let fields = fields.map(|value| passes(test, value.as_bytes()));
+    let parameters = parameter.into_iter().flat_map(move |name| {
+        let pairs = query.unwrap_or_default().split('&');
+        let pairs = pairs.filter(|pair| !pair.is_empty());
+        pairs.filter_map(move |pair| {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (*decode_query(key) == *name.as_bytes()).then(|| passes(test, &decode_query(value)))
+        })
+    });
+    fields.chain(parameters)
 }
 
 fn passes(test: &Test, value: &[u8]) -> bool {

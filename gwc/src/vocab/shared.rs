@@ -35,6 +35,7 @@ const REASONS: &[&str] = &[
     "cache_only",
     "circuit_open",
     "concurrency_limited",
+    "condition_ambiguous",
     "credential_ambiguous",
     "credential_conflict",
     "credential_invalid",
@@ -120,7 +121,7 @@ static REDIS: Object = Object {
 pub(crate) const PATH_READINGS: Field = F::optional(
     "path_readings",
     Word(&["strict", "keep"]),
-    "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `;` or `//`). `strict`: 400 `path_ambiguous` unless the same operation owns every reading. `keep`: allow readings that belong to nobody or to operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
+    "Paths that an upstream may read as another path (with `%2F`, `%5C`, `%25`, `%3F`, `%23`, `;` or `//`, or a dot or blank at the end of a name). `strict`: 400 `path_ambiguous` unless the same operation owns every reading. `keep`: allow readings that belong to nobody or to operations with the same access. Default: `strict`; `keep` for a path that itself has one of these.",
 );
 
 /// A try that may take as long as all tries together leaves no time for another.

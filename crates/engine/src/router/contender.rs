@@ -84,6 +84,7 @@ fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
         priority: seen.operation.priority,
         twin: seen.twin,
         explicit: *seen.method == head.method,
+        conditional: !seen.operation.conditions.is_empty(),
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Found {
         operation: u32,
         /// Whether the path differs from its template by the final slash.
         twin: bool,
+        /// True if a condition selected it.
+        conditional: bool,
     },
     /// No mount answers for this host, or no template matches the path.
     Nothing,
@@ -75,6 +77,7 @@ pub fn find_path(hosts: &HostTable, path: &str, head: &RequestHead) -> Found {
             mount: entry.mount,
             operation: candidate.index,
             twin: candidate.twin,
+            conditional: candidate.conditional,
         },
         None => rest::of(table, path, head),
     }

@@ -107,6 +107,7 @@ fn to(entry: &MountEntry, operation: u32) -> Found {
         mount: entry.mount,
         operation,
         twin: false,
+        conditional: false,
     }
 }
 
@@ -124,6 +125,7 @@ impl<'t> Described<'t> {
             priority: 0,
             twin: seen.twin,
             explicit: true,
+            conditional: false,
         };
         let wins = self.greatest.as_ref().is_none_or(|(other, beaten, known)| {
             let ours = (&entry.base_segments[..], &candidate);

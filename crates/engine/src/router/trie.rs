@@ -39,6 +39,8 @@ pub struct Candidate<'r> {
     pub twin: bool,
     /// Whether it has the request's method; a GET may own a HEAD as well.
     pub explicit: bool,
+    /// Whether it has conditions.
+    pub conditional: bool,
 }
 
 /// The part of an operation that every request reads. Sixteen of them share a line, where an operation
@@ -180,6 +182,7 @@ impl ApiRouter {
                 priority: self.priority(arm),
                 twin: arm.twin,
                 explicit: Some(arm.method) == asked,
+                conditional: arm.conditional,
             };
             if best
                 .as_ref()
