@@ -160,6 +160,15 @@ pub(crate) struct Newest {
     pub(crate) skipped: BTreeSet<u64>,
 }
 
+/// The newest list of the store whose signatures count, or, without a trust file, the newest one.
+///
+/// # Errors
+/// As for a list that cannot be read; a signature reason.
+pub fn newest(store: &dyn Store, trust: Option<&Trust>) -> Result<Option<Pointer>, Refused> {
+    let newest = find_head(store, trust)?.list;
+    Ok(newest.map(|(pointer, _)| pointer))
+}
+
 /// The newest list of a store for a reader that remembers nothing, and the serials above it that
 /// are passed over because their key was revoked since.
 ///

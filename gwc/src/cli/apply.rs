@@ -128,6 +128,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         nodes: Vec::new(),
     };
     report.line(&planned.human);
+    let movement = Movement {
+        place: &place,
+        trust: trust.as_ref(),
+        keys: &release_keys,
+        head: head.as_ref(),
+    };
+    movement.check_newest_list(store)?;
     let entries = evidence::entries(store, trust.as_ref(), &place.channel)?;
     let lists = store
         .serials(&Chain::Revocations)?
@@ -180,12 +187,6 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
     let mut says = args.record.says(there.as_ref(), id)?;
     says.merges = merges;
-    let movement = Movement {
-        place: &place,
-        trust: trust.as_ref(),
-        keys: &release_keys,
-        head: head.as_ref(),
-    };
     if args.dry_run {
         if !release_keys.is_empty() {
             movement.check_keys(store)?;

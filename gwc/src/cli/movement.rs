@@ -8,6 +8,7 @@ use bundle::history::Entry;
 use bundle::keys::PrivateKey;
 use bundle::publish::{self, Draft};
 use bundle::refused::Refused;
+use bundle::revocation;
 use bundle::statement::predicate::{Pointer, RecordKind, Role};
 use bundle::store::folder::Folder;
 use bundle::store::{Store, WriteError};
@@ -66,6 +67,7 @@ impl Movement<'_> {
             evidence: BTreeSet::new(),
         };
         let statement = publish::prepare(store, self.trust, self.draft(trial), None)?;
+        self.check_lists(store, statement.predicate.revocations)?;
         self.check_floor(statement.predicate.serial)?;
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
         self.judge(&publish::sign(&statement, &keys)?)
@@ -76,12 +78,66 @@ impl Movement<'_> {
         let base = self.head.map(|head| head.pointer);
         let keys: Vec<&PrivateKey> = self.keys.iter().collect();
         let prepared = publish::prepare(store, self.trust, self.draft(target), Some(base));
-        let envelope = publish::sign(&prepared.map_err(conflict)?, &keys)?;
+        let prepared = prepared.map_err(conflict)?;
+        self.check_lists(store, prepared.predicate.revocations)?;
+        let envelope = publish::sign(&prepared, &keys)?;
         self.judge(&envelope)?;
         fault::point("apply.record.signed")?;
         let pointer = publish::publish(store, &envelope).map_err(conflict)?;
         fault::point("apply.record.linked")?;
         Ok(pointer)
+    }
+
+    /// Refuses a store whose newest revocation list is older than the one that the channel's record
+    /// names, or than the trust file's floor: gateways would refuse the record, and a fresh one would
+    /// admit what was revoked.
+    fn check_lists(&self, store: &dyn Store, newest: Option<Pointer>) -> anyhow::Result<()> {
+        let named = self.head.and_then(|head| head.record.revocations);
+        let floor = self
+            .trust
+            .map_or(0, |trust| trust.floors(&self.place.channel).min_revocations);
+        let known = named.map_or(0, |list| list.serial).max(floor);
+        let serial = newest.map_or(0, |list| list.serial);
+        let is_other = matches!((named, newest), (Some(named), Some(newest))
+            if named.serial == newest.serial && named.digest != newest.digest);
+        let is_gone = match named {
+            Some(list) => store.size(&list.digest)?.is_none(),
+            None => false,
+        };
+        if serial >= known && !is_other && !is_gone {
+            return Ok(());
+        }
+        let by = match named.filter(|list| list.serial >= floor) {
+            Some(list) => format!(
+                "the newest record of channel {} names revocation list {}",
+                self.place.channel, list.serial
+            ),
+            None => format!(
+                "the trust file knows that channel {} had revocation list {known}",
+                self.place.channel
+            ),
+        };
+        let has = match (is_other, serial) {
+            (true, _) => format!("another list {serial}"),
+            (false, serial) if serial >= known => format!("no content of list {known}"),
+            (false, 0) => "no list".to_owned(),
+            (false, serial) => format!("list {serial} as the newest"),
+        };
+        Err(refused(
+            &Refused::RevocationsWithheld { serial, known },
+            &format!(
+                "{by}, and the store `{}` has {has}; nothing was written. Is it the right store, is it mounted, is it an older \
+                 copy? Put `revocations/{known:020}` and its blob back from another copy of the store, or from the state folder \
+                 of a gateway, and run the command again",
+                say::path(&self.place.store)
+            ),
+        ))
+    }
+
+    /// [`Self::check_lists`] before it is known whether the channel moves.
+    pub(super) fn check_newest_list(&self, store: &dyn Store) -> anyhow::Result<()> {
+        let newest = revocation::newest(store, self.trust)?;
+        self.check_lists(store, newest)
     }
 
     /// A serial below the trust file's floor: the store is not the one that the channel had.

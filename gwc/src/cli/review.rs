@@ -8,7 +8,7 @@ use super::say;
 use crate::acknowledge::{self, Acknowledgement};
 use crate::plan::report::Report;
 use crate::plan::review::{GATES, State};
-use crate::plan::rules::Rules;
+use crate::plan::rules::{self, Rules};
 use crate::plan::{self, Plan, Review, Section, github, human, json, markdown};
 use crate::release::{self, Place, provenance};
 
@@ -44,7 +44,15 @@ impl ReviewOptions {
     /// The gates that are on, those of the old side's rules among them, and every acknowledgement that
     /// was given, held against a plan.
     pub(super) fn review(&self, plan: &Plan, place: &Place, old: Option<&Rules>) -> Review {
-        let judges = old.map(Rules::judges).unwrap_or_default();
+        let is_unknown = plan
+            .changes
+            .iter()
+            .any(|change| change.id == rules::UNKNOWN);
+        let judges = match old {
+            Some(old) => old.judges(),
+            None if is_unknown => vec![rules::GATE.to_owned()],
+            None => Vec::new(),
+        };
         let mut gates = place.gates.clone();
         for gate in self.gate.iter().chain(&judges) {
             if !gates.contains(gate) {

@@ -94,6 +94,13 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         .into());
     }
     check_keys(&place, trust.as_ref(), &stolen, &keys)?;
+    let whole = Movement {
+        place: &place,
+        trust: trust.as_ref(),
+        keys: &keys,
+        head: head.as_ref(),
+    };
+    whole.check_newest_list(&store)?;
     let rollback = then
         .map(|target| Rollback::new(&place, &store, trust.as_ref(), target))
         .transpose()?;

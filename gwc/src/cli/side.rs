@@ -515,6 +515,15 @@ fn no_revision(name: &str, why: &NoRevision) -> Failure {
                 say::path(folder)
             ),
         ),
+        NoRevision::Ambiguous(references) => input(
+            "ambiguous-revision",
+            format!(
+                "`git:{name}` names {} references: {}; write the one that you mean, as in git:{}",
+                references.len(),
+                references.join(", "),
+                references.last().map_or("refs/heads/main", String::as_str)
+            ),
+        ),
         NoRevision::NoTree => input(
             "no-such-revision",
             format!(

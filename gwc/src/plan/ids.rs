@@ -77,6 +77,7 @@ kinds! {
         "lint-level-changed" "A lint rule has another level.";
         "channel-changed" "Releases move another channel.";
         "store-changed" "Releases go to another store.";
+        "rules-unknown" "The old side has no source artifact, so that its gates and other rules are unknown; the gate `rules` is on.";
         "trust-changed" "The trust file believes other keys, other numbers of owners, or older serials.";
     }
     Routing {

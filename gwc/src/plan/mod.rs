@@ -119,8 +119,12 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     plan.changes.retain(|change| !ids::is_off(change.id));
     plan.changes = group::group(std::mem::take(&mut plan.changes));
     let rules = |side: &'_ Side| side.source.as_ref()?.rules.clone();
-    if let (Some(before), Some(after)) = (old.and_then(rules), rules(new)) {
-        rules::compare(&before, &after, &mut plan);
+    if let (Some(old), Some(after)) = (old, rules(new)) {
+        match rules(old) {
+            Some(before) => rules::compare(&before, &after, &mut plan),
+            None if old.source.is_none() => rules::unknown(old.bundle, &after, &mut plan),
+            None => {}
+        }
         plan.changes.retain(|change| !ids::is_off(change.id));
         plan.changes
             .sort_by_key(|change| (change.section, change.class));

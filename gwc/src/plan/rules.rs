@@ -19,6 +19,9 @@ use crate::release::place::TRUST_FILE;
 /// The gate for changes of the rules.
 pub const GATE: &str = "rules";
 
+/// Id of the change that says that the rules of the old side are unknown.
+pub const UNKNOWN: &str = "rules-unknown";
+
 /// Rules of a project.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,6 +188,23 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
         let added = added(before, after, &plan.changes);
         plan.changes.extend(added);
     }
+}
+
+/// Adds the change of rules that are unknown: the old side is a bundle without its source artifact.
+/// An acknowledgement of it covers this bundle and these rules.
+pub(super) fn unknown(old: Digest, new: &Rules, plan: &mut Plan) {
+    let text = serde_json::to_string(new).expect("maps of strings can be written");
+    let gates = match new.gates.is_empty() {
+        true => "no gates".to_owned(),
+        false => format!(
+            "gates {}",
+            Vec::from_iter(new.gates.iter().cloned()).join(", ")
+        ),
+    };
+    let before = format!("unknown (bundle {})", old.short());
+    let after = format!("{gates} (rules {})", Digest::of(text.as_bytes()).short());
+    let change = rule(UNKNOWN, "rules".to_owned(), Some(before), Some(after));
+    plan.changes.push(change.named());
 }
 
 fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<String>) -> Change {

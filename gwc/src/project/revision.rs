@@ -51,6 +51,8 @@ pub enum NoRevision {
         /// Whether only the newest commits are there.
         shallow: bool,
     },
+    /// The repository has several references of this short name.
+    Ambiguous(Vec<String>),
     /// It is something without files.
     NoTree,
     /// The repository of this work tree does not track the project's gateway.yaml.
@@ -96,6 +98,10 @@ impl Revision {
     /// The part that is missing.
     pub fn in_work_tree(tree: WorkTree, name: &str) -> Result<Self, NoRevision> {
         let repository = tree.into_repository();
+        let references = named_by(&repository, name);
+        if references.len() > 1 {
+            return Err(NoRevision::Ambiguous(references));
+        }
         let object = match repository.revparse_single(name) {
             Ok(object) => object,
             Err(error)
@@ -420,6 +426,23 @@ pub fn uncommitted<'a>(
     files.sort_unstable();
     files.dedup();
     Ok(files)
+}
+
+/// References that a revision may mean by its short name (gitrevisions(7)); none where the name is
+/// whole. A tag `origin/main` stands before the branch, and whoever may push tags can make it.
+fn named_by(repository: &Repository, revision: &str) -> Vec<String> {
+    let end = revision.find(['~', '^', ':']).unwrap_or(revision.len());
+    let name = &revision[..end];
+    let name = name.split("@{").next().unwrap_or(name);
+    if name.is_empty() || name.starts_with("refs/") || !name.contains(|c: char| !c.is_uppercase()) {
+        return Vec::new();
+    }
+    let candidates = ["", "tags/", "heads/", "remotes/"].map(|kind| format!("refs/{kind}{name}"));
+    let head = format!("refs/remotes/{name}/HEAD");
+    let candidates = candidates.into_iter().chain([head]);
+    candidates
+        .filter(|candidate| repository.find_reference(candidate).is_ok())
+        .collect()
 }
 
 /// A branch or tag that may be meant; also the same name at a remote.

@@ -361,3 +361,37 @@ fn submodule_is_compared_with_a_note() {
     );
     shows_the_open_door(ended);
 }
+
+#[test]
+fn short_name_of_several_references_is_refused() {
+    let outer = in_folder();
+    let deploy = outer.file("deploy");
+    git(
+        outer.path(),
+        &["update-ref", "refs/remotes/origin/main", "main"],
+    );
+    open_door(&outer, "deploy/orders.yaml");
+    git(outer.path(), &["commit", "-qam", "two"]);
+    shows_the_open_door(against(&deploy, "git:origin/main"));
+    // Who may push a tag hides the branch.
+    git(outer.path(), &["tag", "origin/main"]);
+    for name in [
+        "git:origin/main",
+        "git:origin/main~0",
+        "git:origin/main^{commit}",
+    ] {
+        let ended = against(&deploy, name).with(65);
+        let error = ended.json("error/v1")["error"]["message"].to_string();
+        assert!(
+            error.contains("refs/tags/origin/main, refs/remotes/origin/main"),
+            "{error}"
+        );
+    }
+    shows_the_open_door(against(&deploy, "git:refs/remotes/origin/main"));
+    against(&deploy, "git:refs/tags/origin/main").with(0);
+    against(&deploy, "git:HEAD").with(0);
+    git(outer.path(), &["tag", "main"]);
+    run(command(&deploy).args(["lint", "--base", "git:main"]))
+        .with(65)
+        .says("refs/heads/main");
+}

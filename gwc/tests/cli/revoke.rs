@@ -141,3 +141,79 @@ fn record_after_a_revocation_names_the_newest_list() {
     project.run(&[&back[..], &key].concat()).with(0);
     assert_eq!(named(&project), 1);
 }
+
+/// Runs every command that moves the channel: each is refused with the reason, and writes nothing.
+#[track_caller]
+fn moves_nothing(project: &Project, says: &str) {
+    let links = || {
+        let mut names: Vec<_> = ["channels/prod", "revocations"]
+            .iter()
+            .flat_map(|folder| std::fs::read_dir(project.file("releases").join(folder)))
+            .flatten()
+            .map(|entry| entry.expect("it can be read").path())
+            .collect();
+        names.sort();
+        names
+    };
+    let before = links();
+    let key = ["--key", "keys/release.pem", "--yes", "--reason", "x"];
+    let credential = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    for command in [
+        &["apply"][..],
+        &["rollback"],
+        &["revoke", "--credential", credential],
+    ] {
+        project
+            .run(&[command, &key].concat())
+            .with(4)
+            .says("error[revocations-withheld]")
+            .says(says);
+        assert_eq!(links(), before, "{command:?}");
+    }
+}
+
+#[test]
+fn store_that_lost_its_list_moves_no_channel() {
+    let project = Project::released();
+    project.change("6s");
+    project.apply("second").with(0);
+    let revoke = |credential: &str| {
+        let key = ["--key", "keys/release.pem", "--yes"];
+        project
+            .run(&[&["revoke", "--credential", credential][..], &key].concat())
+            .with(0);
+    };
+    revoke(&"1".repeat(64));
+    revoke(&"2".repeat(64));
+    project.change("7s");
+    project.apply("third").with(0);
+    let store = Folder::open(&project.file("releases")).unwrap();
+    let blob = store
+        .link(&Chain::Revocations, 2)
+        .unwrap()
+        .expect("it is there");
+    let link = project.file("releases/revocations/00000000000000000002");
+    let kept = std::fs::read(&link).unwrap();
+    let blob = project.file("releases/blobs/sha256").join(blob.hex());
+    for change in ["8s", "7s"] {
+        project.change(change);
+        std::fs::remove_file(&link).unwrap();
+        moves_nothing(&project, "names revocation list 2");
+        moves_nothing(&project, "list 1 as the newest");
+        std::fs::write(&link, &kept).unwrap();
+        let away = project.file("away");
+        std::fs::rename(&blob, &away).unwrap();
+        project.apply("x").with(4);
+        std::fs::rename(&away, &blob).unwrap();
+    }
+    // A floor of the trust file counts as a record's.
+    project.run(&["trust", "floor"]).with(0);
+    let folder = project.file("releases/revocations");
+    std::fs::rename(&folder, project.file("gone")).unwrap();
+    std::fs::create_dir(&folder).unwrap();
+    moves_nothing(&project, "has no list");
+    std::fs::remove_dir(&folder).unwrap();
+    std::fs::rename(project.file("gone"), &folder).unwrap();
+    project.change("9s");
+    project.apply("fourth").with(0);
+}

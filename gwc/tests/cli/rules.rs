@@ -241,3 +241,49 @@ fn comparison_with_one_document_has_no_rules() {
     let ended = project.run(&["diff", "orders.yaml", ".", "--format", "json"]);
     assert!(rules(&ended.with(0).json("plan/v1")).is_empty());
 }
+
+/// Takes the source artifacts out of the store; bundles and records stay.
+fn lose_sources(project: &Project) {
+    let mut lost = 0;
+    for entry in std::fs::read_dir(project.file("releases/blobs/sha256")).expect("a store") {
+        let path = entry.expect("it can be read").path();
+        let bytes = std::fs::read(&path).expect("it can be read");
+        if bytes.starts_with(b"{\"version\":3,\"files\"") {
+            std::fs::remove_file(&path).expect("it is there");
+            lost += 1;
+        }
+    }
+    assert!(lost > 0);
+}
+
+#[test]
+fn unknown_rules_of_the_channel_trip_a_gate() {
+    let project = Project::released();
+    lose_sources(&project);
+    // The author of the change took the gates away, and nothing tells.
+    project.edit("gateway.yaml", "gates: [weaken]\n", "");
+    project.edit(
+        "orders.yaml",
+        "operationId: listOrders,",
+        "operationId: listOrders, security: [], x-gateway: {public: true},",
+    );
+    let ended = project.run(&["plan", "--format", "json"]).with(1);
+    let document = ended.json("plan/v1");
+    assert_eq!(rules(&document), ["rules-unknown"]);
+    project.apply("open").with(1).says("gates tripped: rules");
+    assert_eq!(project.history().len(), 1);
+    let changes = document["changes"].as_array().expect("a list");
+    let change = changes
+        .iter()
+        .find(|change| change["id"] == "rules-unknown");
+    let fingerprint = change.expect("it is there")["fingerprint"].as_str();
+    let ack = format!("{}=known", fingerprint.expect("a text"));
+    project.run(&["plan", "--ack", &ack]).with(0);
+    // Of other rules it says nothing.
+    project.edit(
+        "gateway.yaml",
+        "channel: prod",
+        "channel: prod}\nlint: {missing-license: warn",
+    );
+    project.run(&["plan", "--ack", &ack]).with(1);
+}

@@ -229,6 +229,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("lint-level-changed", None),
     ("channel-changed", None),
     ("store-changed", None),
+    ("rules-unknown", None),
     ("trust-changed", None),
     ("shadow-appears", Some("algebra")),
     ("shadow-disappears", Some("algebra")),
