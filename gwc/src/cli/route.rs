@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::plan::report::Origin;
 use crate::plan::{Side, witness};
 use crate::release;
-use crate::route::{Asked, Credential, answer, carry, human, json};
+use crate::route::{Asked, Credential, answer, carry, human, json, listener};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -48,7 +48,8 @@ pub(super) struct Args {
     /// Who sends it
     #[arg(long, default_value = "203.0.113.1", value_name = "ADDRESS")]
     peer: IpAddr,
-    /// The listener that gets it; the first where nothing is said
+    /// The listener that gets it; the one that the URL's port, address and scheme mean where nothing is
+    /// said
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
     /// Ask a bundle of the store, a one-file bundle, or the sources of a revision, instead of the
@@ -87,7 +88,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
             format!("what compiles must build, but: {error}"),
         )
     })?;
-    let mut question = question(&wanted, args, &oracle)?;
+    let mut question = question(&wanted, args, (&oracle, side))?;
     if !args.credential.is_empty() {
         let asked = asked(args, side, &oracle, &question);
         match carry(asked, &args.credential) {
@@ -225,22 +226,13 @@ fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
     }
 }
 
-fn question(wanted: &Wanted, args: &Args, oracle: &Oracle) -> anyhow::Result<Question> {
+fn question(
+    wanted: &Wanted,
+    args: &Args,
+    (oracle, side): (&Oracle, &Side),
+) -> anyhow::Result<Question> {
     let wrong = |what: String| Failure::usage(what);
     let listeners = oracle.snapshot().listeners();
-    let listener = match args.listener.as_ref().or(wanted.listener.as_ref()) {
-        None => 0,
-        Some(name) => listeners
-            .iter()
-            .position(|listener| *listener.name == **name)
-            .ok_or_else(|| {
-                wrong(format!(
-                    "there is no listener `{}`: {}",
-                    name.escape_debug(),
-                    diag::suggest::one_of(listeners.iter().map(|listener| &*listener.name), 8)
-                ))
-            })?,
-    };
     let method = http::Method::from_bytes(wanted.method.as_bytes()).map_err(|_| {
         wrong(format!(
             "`{}` is not a method",
@@ -256,6 +248,28 @@ fn question(wanted: &Wanted, args: &Args, oracle: &Oracle) -> anyhow::Result<Que
             wrong(format!(
                 "`{}` is neither a URL (http://HOST/PATH) nor a path (/PATH)",
                 wanted.url.escape_debug()
+            ))
+        })?;
+    let named = args.listener.as_ref().or(wanted.listener.as_ref());
+    let meant = match named {
+        Some(name) => name.clone(),
+        None => {
+            let all: Vec<_> = side.lowered.gateway.shared.listeners.iter().collect();
+            let meant = listener::meant(&all, &url).map_err(wrong)?;
+            if let Some(note) = meant.as_ref().and_then(|meant| meant.note.as_ref()) {
+                say::note(&format!("note: {note}"));
+            }
+            meant.map_or_else(String::new, |meant| meant.name.to_owned())
+        }
+    };
+    let mut positions = listeners.iter();
+    let listener = positions
+        .position(|listener| *listener.name == *meant)
+        .ok_or_else(|| {
+            wrong(format!(
+                "there is no listener `{}`: {}",
+                meant.escape_debug(),
+                diag::suggest::one_of(listeners.iter().map(|listener| &*listener.name), 8)
             ))
         })?;
     let host = url

@@ -11,6 +11,7 @@ mod effective;
 pub mod human;
 pub mod json;
 mod left_out;
+pub mod listener;
 mod near;
 mod upstream;
 

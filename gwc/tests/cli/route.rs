@@ -626,3 +626,41 @@ components:
         assert_eq!(lost(&answer, "candidates"), losers, "{request:?}");
     }
 }
+
+#[test]
+fn url_means_the_listener_with_its_port() {
+    let project = shop();
+    project.write(
+        "gateway.yaml",
+        format!(
+            "{GATEWAY}listeners:
+  open: {{address: \"127.0.0.1:8080\"}}
+  inner: {{address: \"127.0.0.1:9090\"}}
+  other: {{address: \"127.0.0.2:9090\"}}
+"
+        )
+        .replace(
+            "{name: any}",
+            "{name: any, listeners: [inner]}, {name: far, listeners: [other], base_path: /far}",
+        ),
+    );
+    let mount = |url: &str| told(&project, &["GET", url])["operation"]["mount"].clone();
+    assert_eq!(mount("http://x.example:8080/orders"), Value::Null);
+    assert_eq!(mount("http://x.example:9090/orders"), "any");
+    assert_eq!(mount("http://127.0.0.1:9090/orders"), "any");
+    assert_eq!(mount("http://127.0.0.2:9090/orders"), Value::Null);
+    assert_eq!(mount("http://127.0.0.2:9090/far/orders"), "far");
+    assert_eq!(mount("http://api.shop.example:8080/v1/orders"), "main");
+    // Without a port: the first by name, as behind a balancer.
+    assert_eq!(mount("http://api.shop.example/v1/orders"), "main");
+    assert_eq!(mount("/orders"), "any");
+    ask(&project, &["GET", "http://x.example:8081/orders"])
+        .with(64)
+        .says("no listener has the port of `http://x.example:8081/orders`: `inner` has 127.0.0.1:9090");
+    // A name of the command line comes first.
+    let named = ["GET", "http://x.example:8081/orders", "--listener", "inner"];
+    assert_eq!(told(&project, &named)["operation"]["mount"], "any");
+    ask(&project, &["GET", "https://api.shop.example/v1/orders"])
+        .with(0)
+        .says("a proxy in front of it ends TLS");
+}
