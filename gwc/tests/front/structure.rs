@@ -355,3 +355,87 @@ components: {parameters: {P: {name: p, in: query, schema: {}}}}\n"
         assert_eq!(found, expected, "{text}\n{}", linted.lines());
     }
 }
+
+#[test]
+fn key_near_x_gateway_is_corrected() {
+    for (at, key, meant) in [
+        ("root", "x_gateway", "x-gateway"),
+        ("root", "xgateway", "x-gateway"),
+        ("path", "x-gateways", "x-gateway"),
+        ("path", "X_Gateway", "x-gateway"),
+        ("operation", "x-gateway_lint", "x-gateway-lint"),
+        ("operation", "x_gateway_lint", "x-gateway-lint"),
+        ("operation", "x-gateway-lnt", "x-gateway-lint"),
+        ("operation", "x_gateway-ext-a", "x-gateway-ext-a"),
+        ("schema", "x_gateway", "x-gateway"),
+        ("schema", "xgateway", "x-gateway"),
+    ] {
+        let at = |here: &str| match at == here {
+            true => format!("{key}: {{}}, "),
+            false => String::new(),
+        };
+        for version in ["3.0.3", "3.1.0"] {
+            let linted = project::text(&format!(
+                "{{openapi: {version}, {}info: {{title: t, version: '1'}}, paths: {{/a: {{{}get: {{{}responses: {{'200': {{description: \
+                 ok}}}}}}}}}}, components: {{schemas: {{A: {{{}type: string}}}}}}}}\n",
+                at("root"),
+                at("path"),
+                at("operation"),
+                at("schema")
+            ));
+            assert_eq!(linted.names(), ["misspelt-extension"], "{key}");
+            assert_eq!(linted.findings[0].fix[0].text, meant, "{key}");
+        }
+    }
+}
+
+#[test]
+fn part_of_an_all_of_may_require_what_others_describe() {
+    let document = |used: &str| {
+        let text = format!(
+            "openapi: 3.0.3\ninfo: {{title: t, version: '1'}}\npaths: {{}}\ncomponents:\n  schemas:\n    Base: {{properties: {{id: {{type: string}}}}}}\n    \
+             Part: {{required: [id, size], properties: {{size: {{type: integer}}}}}}\n{used}"
+        );
+        project::text(&text).names().join(" ")
+    };
+    assert_eq!(document(""), "required-without-property");
+    let both = "[{$ref: '#/components/schemas/Base'}, {$ref: '#/components/schemas/Part'}]";
+    assert_eq!(document(&format!("    All: {{allOf: {both}}}\n")), "");
+    assert_eq!(
+        document(
+            "    All: {properties: {id: {type: string}}, allOf: [{$ref: '#/components/schemas/Part'}]}\n"
+        ),
+        ""
+    );
+    // A name that nobody describes.
+    let part = "[{$ref: '#/components/schemas/Part'}, {properties: {other: {type: string}}}]";
+    assert_eq!(
+        document(&format!("    All: {{allOf: {part}}}\n")),
+        "required-without-property"
+    );
+}
+
+#[test]
+fn heavy_schema_leaves_the_other_examples_checked() {
+    let deep = "{d: {d: {d: {d: {d: {d: {d: {d: {d: {d: {d: {d: 1}}}}}}}}}}}}";
+    let this = "$ref: '#/components/schemas/Deep'";
+    let linted = project::text(&format!(
+        "openapi: 3.0.3\ninfo: {{title: t, version: '1'}}\npaths: {{}}\ncomponents:\n  schemas:\n    \
+         Deep: {{oneOf: [{{{this}}}, {{{this}}}, {{type: object, properties: {{d: {{{this}}}}}}}], example: {deep}}}\n    \
+         More: {{properties: {{d: {{{this}}}}}, example: {{d: {deep}}}}}\n    \
+         Z: {{type: integer, example: one}}\n"
+    ));
+    let mut names = linted.names();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["example-outside-schema", "unchecked-value"],
+        "{}",
+        linted.lines()
+    );
+    assert!(
+        linted.lines().contains("this and 1 more values"),
+        "{}",
+        linted.lines()
+    );
+}

@@ -14,7 +14,7 @@ pub(super) static LINT: Lint = Lint {
     level: Level::Warn,
     summary: "a required property that the schema does not describe",
     explain: "`required` names a property that is not among the `properties` of the schema, nor of those that it is combined with by \
-`allOf`, `anyOf` or `oneOf`. Most often one of both is misspelt; then each value without the misspelt name is refused. Schemas that describe \
+`allOf`, `anyOf` or `oneOf`, here or where an `allOf` refers to it. Most often one of both is misspelt; then each value without the misspelt name is refused. Schemas that describe \
 no property at all, and those with `additionalProperties` or `patternProperties` that describe the others, are left alone.",
     bad: v30!(
         "paths: {}\ncomponents: {schemas: {A: {type: object, required: [nmae], properties: {name: {type: string}}}}}\n"
@@ -46,9 +46,38 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     if IN_PLACE.contains(&place.under) || !mentions_required(place.node) {
         return;
     }
-    if let Some(names) = described(place, place.node) {
-        judge(place.node, &names, 0, sink);
+    let mut known = Known::default();
+    known.add(place, place.node);
+    let describes = |known: &Known<'_>| describes_required(place.node, &known.names, 0);
+    if known.is_open() || describes(&known) {
+        return;
     }
+    // A part that others combine with more: what stands beside it may describe the property.
+    for around in place.schemas.combined_with(place.node) {
+        known.add(place, *around);
+        if known.is_open() || describes(&known) {
+            return;
+        }
+    }
+    judge(place.node, &known.names, 0, sink);
+}
+
+/// Branches of branches that are looked at.
+const DEPTH_MAX: usize = 50;
+
+/// True if every required property of a schema and its branches is among some names.
+fn describes_required(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize) -> bool {
+    let mut required = schema.get("required").into_iter().flat_map(NodeRef::items);
+    if !required.all(|name| name.as_str().is_none_or(|name| names.contains(name))) {
+        return false;
+    }
+    if depth > DEPTH_MAX || schema.get("$ref").is_some() {
+        return true;
+    }
+    let mut branches = ["allOf", "anyOf", "oneOf"]
+        .into_iter()
+        .flat_map(|key| schema.get(key).into_iter().flat_map(NodeRef::items));
+    branches.all(|branch| describes_required(branch, names, depth + 1))
 }
 
 /// The properties that a schema and those combined with it describe; `None` where others may be
@@ -59,8 +88,7 @@ pub(super) fn described<'a>(
 ) -> Option<HashSet<&'a str>> {
     let mut known = Known::default();
     known.add(place, schema);
-    let all = known.open || known.names.is_empty() || known.seen.len() >= SCHEMAS_MAX;
-    (!all).then_some(known.names)
+    (!known.is_open()).then_some(known.names)
 }
 
 /// Whether there is anything to judge in a schema and its branches.
@@ -82,6 +110,11 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
+    /// True if other properties may be described as well.
+    fn is_open(&self) -> bool {
+        self.open || self.names.is_empty() || self.seen.len() >= SCHEMAS_MAX
+    }
+
     fn add(&mut self, place: &Place<'_, 'a>, schema: NodeRef<'a>) {
         let mut waiting = vec![schema];
         while let Some(schema) = waiting.pop() {
@@ -134,7 +167,7 @@ fn judge(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize, sink: &mut Si
             None => finding.help("describe it under `properties`, or take it out of `required`"),
         });
     }
-    if depth > 50 || schema.get("$ref").is_some() {
+    if depth > DEPTH_MAX || schema.get("$ref").is_some() {
         return;
     }
     for key in ["allOf", "anyOf", "oneOf"] {

@@ -6,14 +6,15 @@
 //! Schema. What cannot be known (a broken reference, a pattern that needs backtracking, more
 //! steps than are taken) makes no finding: the answer is [`Verdict::Unknown`].
 
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use diag::{NodeId, NodeRef, Span};
 
 use super::Version;
 use super::reference::Resolver;
+use super::structure::first_key;
 
 mod equal;
 mod evaluate;
@@ -27,9 +28,15 @@ mod unevaluated;
 
 pub use pattern::Pattern;
 
-/// How many keywords are looked at for the values of one document. Real ones stay far below; it
-/// is there for documents that are made to take for ever.
+/// Keywords that are looked at for the values of one document. Real ones stay far below; the bound is
+/// for documents that are made to take for ever.
 const STEPS_MAX: u32 = 4_000_000;
+
+/// Part of the steps left that one value may take: one recursive schema leaves enough for the others.
+const SHARE: u32 = 8;
+
+/// Steps that each value may take as long as there are some.
+const VALUE_STEPS_MIN: u32 = 1_000;
 
 /// The schemas of one document.
 pub struct Schemas<'r, 'a> {
@@ -37,8 +44,14 @@ pub struct Schemas<'r, 'a> {
     version: Version,
     patterns: RefCell<HashMap<&'a str, Rc<Pattern>>>,
     finite: RefCell<HashMap<NodeId, bool>>,
+    /// Schemas whose `allOf` refers to a schema, by that one; made when first needed.
+    combined: OnceCell<HashMap<NodeId, Vec<NodeRef<'a>>>>,
     circles: RefCell<finite::Circles>,
     steps_left: Cell<u32>,
+    /// Steps left for the value that is judged.
+    value_steps_left: Cell<u32>,
+    /// Values that took more steps than they may, and the first of them.
+    unjudged: Cell<(usize, Option<Span>)>,
 }
 
 /// What a value is to a schema.
@@ -72,8 +85,11 @@ impl<'r, 'a> Schemas<'r, 'a> {
             version,
             patterns: RefCell::default(),
             finite: RefCell::default(),
+            combined: OnceCell::new(),
             circles: RefCell::default(),
             steps_left: Cell::new(STEPS_MAX),
+            value_steps_left: Cell::new(0),
+            unjudged: Cell::default(),
         }
     }
 
@@ -86,7 +102,16 @@ impl<'r, 'a> Schemas<'r, 'a> {
     /// Judges a value that is written in the document.
     #[must_use]
     pub fn judge(&self, schema: NodeRef<'a>, value: NodeRef<'a>) -> Verdict {
-        evaluate::judge(self, schema, value)
+        let left = self.steps_left.get();
+        self.value_steps_left
+            .set((left / SHARE).max(VALUE_STEPS_MIN).min(left));
+        let verdict = evaluate::judge(self, schema, value);
+        if self.exhausted() {
+            let (count, first) = self.unjudged.get();
+            let first = first.or(Some(first_key(value)));
+            self.unjudged.set((count + 1, first));
+        }
+        verdict
     }
 
     /// What a pattern is; each text is compiled once.
@@ -107,15 +132,52 @@ impl<'r, 'a> Schemas<'r, 'a> {
         finite::circle(self, schema)
     }
 
-    /// Whether the steps for this document are used up, so that values were left unjudged.
+    /// The schemas of the document whose `allOf` refers to a schema: what stands beside it there is about
+    /// the same values.
+    pub fn combined_with(&self, schema: NodeRef<'a>) -> &[NodeRef<'a>] {
+        let all = self.combined.get_or_init(|| {
+            let mut all: HashMap<NodeId, Vec<NodeRef<'a>>> = HashMap::new();
+            let mut waiting = vec![self.resolver.root()];
+            let mut seen = HashSet::new();
+            while let Some(node) = waiting.pop() {
+                if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
+                    continue;
+                }
+                let parts = node.get("allOf").into_iter().flat_map(NodeRef::items);
+                for part in parts {
+                    let target = part.get("$ref").map(|text| self.resolver.target(text));
+                    if let Some(Ok(target)) = target {
+                        all.entry(target.id()).or_default().push(node);
+                    }
+                }
+                waiting.extend(node.entries().map(|(_, value)| value));
+                waiting.extend(node.items());
+            }
+            all
+        });
+        all.get(&schema.id()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The number of values that were left unjudged because they take too many steps, and the place of
+    /// the first.
     #[must_use]
-    pub fn exhausted(&self) -> bool {
-        self.steps_left.get() == 0
+    pub fn unjudged(&self) -> Option<(usize, Span)> {
+        let (count, first) = self.unjudged.get();
+        first.map(|first| (count, first))
+    }
+
+    /// True if the steps of the value that is judged are used up.
+    fn exhausted(&self) -> bool {
+        self.value_steps_left.get() == 0
     }
 
     fn take_step(&self) -> bool {
-        let left = self.steps_left.get();
-        self.steps_left.set(left.saturating_sub(1));
+        let left = self.value_steps_left.get();
+        if left > 0 {
+            self.value_steps_left.set(left - 1);
+            let all = self.steps_left.get();
+            self.steps_left.set(all.saturating_sub(1));
+        }
         left > 0
     }
 }

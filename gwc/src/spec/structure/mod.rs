@@ -77,7 +77,7 @@ pub fn check(
     }
     walk.say_unusual();
     let extensions = walk.extensions;
-    unchecked_value::say(&schemas, root, sink);
+    unchecked_value::say(&schemas, sink);
     extensions
 }
 
@@ -315,6 +315,10 @@ impl<'a> Walk<'_, 'a> {
                 if key == allow::KEY {
                     allow::check(value, self.sink);
                 }
+            } else if let Some(meant) = misspelt_gateway(key)
+                && !matches!(object.others, Others::Map(..))
+            {
+                self.misspelt_extension(key, entry.key_span, &meant);
             } else {
                 match &object.others {
                     Others::Map(keys, ty) => {
@@ -379,16 +383,7 @@ impl<'a> Walk<'_, 'a> {
         };
         if fine {
             if let Some(meant) = misspelt_gateway(key).filter(|_| !ours) {
-                let looks = format!(
-                    "`{}` looks like `{meant}`, but is nothing that gwc reads",
-                    key.escape_debug()
-                );
-                self.sink.push(
-                    Diagnostic::new(&MISSPELT_EXTENSION, span, looks)
-                        .label(format!("did you mean `{meant}`?"))
-                        .help(format!("write `{meant}`"))
-                        .fix(span, &meant),
-                );
+                self.misspelt_extension(key, span, &meant);
             }
             return;
         }
@@ -397,6 +392,8 @@ impl<'a> Walk<'_, 'a> {
             Diagnostic::new(&MISPLACED_EXTENSION, span, "nobody reads `x-gateway` here")
                 .label(format!("it has no meaning in {}", object.what))
                 .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response")
+        } else if let Some(meant) = misspelt_gateway(key) {
+            return self.misspelt_extension(key, span, &meant);
         } else {
             Diagnostic::new(
                 &MISSPELT_EXTENSION,
@@ -406,6 +403,20 @@ impl<'a> Walk<'_, 'a> {
             .help("the keys are `x-gateway` and `x-gateway-lint`; private additions begin with `x-gateway-ext-`")
         };
         self.sink.push(finding);
+    }
+
+    /// Says that a key is none of the gateway's, and which one is near.
+    fn misspelt_extension(&mut self, key: &str, span: Span, meant: &str) {
+        let looks = format!(
+            "`{}` looks like `{meant}`, but is nothing that gwc reads",
+            key.escape_debug()
+        );
+        self.sink.push(
+            Diagnostic::new(&MISSPELT_EXTENSION, span, looks)
+                .label(format!("did you mean `{meant}`?"))
+                .help(format!("write `{meant}`"))
+                .fix(span, meant),
+        );
     }
 
     fn missing(&mut self, field: &Field, object: &Object, at: Span) {
@@ -499,19 +510,30 @@ fn is_referable(object: &Object) -> bool {
     object.reference == Reference::Allowed
 }
 
-/// The key of the gateway's that somebody meant who wrote `x-gatway`, `x-gatway-lint` or
-/// `x-gatway-ext-…`. What begins otherwise than `x-g` is near only by one letter: `x-pathway` is
-/// somebody else's.
+/// The key of the gateway that is near `x-gatway`, `x_gateway`, `xgateway`, `x-gatway-lint` or
+/// `x-gatway-ext-…`. A word that does not begin with `g`, or has no `-` behind the `x`, is near only
+/// by one letter: `x-pathway` belongs to others.
 fn misspelt_gateway(key: &str) -> Option<String> {
     let folded = key.to_lowercase().replace('_', "-");
-    let rest = folded.strip_prefix("x-")?;
+    let rest = folded.strip_prefix('x')?;
+    let (rest, is_extension) = match rest.strip_prefix('-') {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
     let (word, rest) = rest.split_at(rest.find('-').unwrap_or(rest.len()));
-    let letters = if word.starts_with('g') { 2 } else { 1 };
+    let letters = if is_extension && word.starts_with('g') {
+        2
+    } else {
+        1
+    };
     let near = strsim::damerau_levenshtein(word, "gateway") <= letters;
-    near.then(|| format!("x-gateway{rest}")).filter(|meant| {
-        ["x-gateway", "x-gateway-lint"].contains(&meant.as_str())
-            || meant.starts_with("x-gateway-ext-")
-    })
+    let meant = near.then(|| format!("x-gateway{rest}"))?;
+    if meant.starts_with("x-gateway-ext-") {
+        return (meant != key).then_some(meant);
+    }
+    let known = ["x-gateway", "x-gateway-lint"];
+    let nearest = suggest::nearest(&meant, known)?;
+    (nearest != key).then(|| nearest.to_owned())
 }
 
 fn is_positive(node: NodeRef<'_>) -> bool {
