@@ -5,6 +5,8 @@
 //! downgrade. Two credentials in one place are 400: nobody can say which counts. An alternative
 //! that asks for several credentials is satisfied only if all of them belong to one consumer.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use bundle::ir;
@@ -49,6 +51,8 @@ pub(crate) struct Requirement {
     challenges: Box<[HeaderValue]>,
     /// Fields that hold credentials and whose names some servers read in others, too.
     folding: Box<[Box<str>]>,
+    /// Fields that hold credentials.
+    fields: Arc<[HeaderName]>,
 }
 
 #[derive(Debug)]
@@ -133,6 +137,7 @@ impl Requirement {
         let mut alternatives = Vec::new();
         let mut challenges: Vec<HeaderValue> = Vec::new();
         let mut folding: Vec<Box<str>> = Vec::new();
+        let mut fields: Vec<HeaderName> = Vec::new();
         for alternative in security
             .0
             .iter()
@@ -160,6 +165,12 @@ impl Requirement {
                 {
                     folding.push(name.as_str().into());
                 }
+                if let Place::Header(name) = &scheme.place
+                    && let Ok(name) = HeaderName::try_from(name.as_str())
+                    && !fields.contains(&name)
+                {
+                    fields.push(name);
+                }
                 let check = match verifier {
                     None => Check::Held,
                     Some(auth::Checked::ApiKey(_)) => Check::Key,
@@ -182,7 +193,13 @@ impl Requirement {
             optional: security.admits_anyone(),
             challenges: challenges.into(),
             folding: folding.into(),
+            fields: fields.into(),
         })
+    }
+
+    /// Fields that hold credentials; `Authorization` and `Cookie` are not named.
+    pub(crate) fn fields(&self) -> &Arc<[HeaderName]> {
+        &self.fields
     }
 
     pub(crate) fn challenges(&self) -> &[HeaderValue] {

@@ -252,6 +252,12 @@ impl Snapshot {
 }
 
 impl Treatment {
+    /// Fields that hold credentials, which may not come in trailers.
+    #[must_use]
+    pub fn credential_fields(&self) -> &Arc<[http::HeaderName]> {
+        self.security.fields()
+    }
+
     /// The challenges of a 401, one per scheme.
     #[must_use]
     pub fn challenges(&self) -> &[http::HeaderValue] {

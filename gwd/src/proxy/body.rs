@@ -254,7 +254,7 @@ impl Upload {
             }
         }
         if let Some(trailers) = frame.trailers_mut() {
-            edge::trailers(trailers);
+            edge::trailers(trailers, &self.stream.credential_fields.borrow());
         }
         if self.incoming.is_end_stream() {
             self.end();
@@ -527,7 +527,7 @@ impl Download {
 
     /// The upstream's trailers, without what is not for the client.
     fn trailers(&mut self, trailers: &mut HeaderMap) {
-        edge::trailers(trailers);
+        edge::trailers(trailers, &[]);
         if self.owes_status {
             self.owes_status = false;
             self.record.grpc_ended(Some(grpc::complete(trailers)));

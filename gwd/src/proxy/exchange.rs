@@ -6,6 +6,7 @@
 //! once at the beginning.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use engine::forward::Origin;
 use engine::{Verdict, decide, edge, finish};
@@ -105,6 +106,12 @@ pub(crate) async fn exchange(
             } else {
                 let limit = route.treatment.max_body_bytes.unwrap_or(u64::MAX);
                 stream.body_bytes_max.set(limit);
+                // Bodies of a known length have no trailers over HTTP/1.
+                if content && (record.is_http2() || body.size_hint().exact().is_none()) {
+                    let credentials = route.treatment.credential_fields();
+                    edge::announce(&mut head.headers, credentials);
+                    stream.credential_fields.replace(Arc::clone(credentials));
+                }
                 stream.endless.set(route.treatment.stream);
                 let origin = Origin {
                     hop: stream.hop(&admitted.authority),

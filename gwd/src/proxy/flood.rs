@@ -9,9 +9,10 @@
 //! pieces than it takes, and does with the connection what it does with such floods: it sends
 //! GOAWAY with ENHANCE_YOUR_CALM.
 //!
-//! A frame whose length its type does not allow is a FRAME_SIZE_ERROR (RFC 9113 §4.2, §6), where
-//! h2 says PROTOCOL_ERROR. h2 gets a frame that is longer than any in its place. A frame header
-//! that comes in pieces is left to h2.
+//! A frame whose length its type does not allow is a FRAME_SIZE_ERROR (RFC 9113 §4.2, §6), and a
+//! window beyond 2^31-1 in SETTINGS is a FLOW_CONTROL_ERROR (§6.5.2). h2 says PROTOCOL_ERROR for
+//! both, so it gets other frames in their place, for which it says the right code. That needs the
+//! whole header or SETTINGS frame: one that comes in pieces is kept back until its last byte.
 
 use std::io;
 use std::pin::Pin;
@@ -45,6 +46,12 @@ const RESETS_PER_S: u64 = 10;
 /// What stands before the first frame.
 const PREFACE_BYTES: u32 = 24;
 const FRAME_HEADER_BYTES: usize = 9;
+/// One parameter of SETTINGS.
+const SETTING_BYTES: usize = 6;
+/// Longest SETTINGS frame that is read: h2 refuses longer frames of any type.
+const SETTINGS_BYTES_MAX: u32 = 16_384;
+const INITIAL_WINDOW_SIZE: u16 = 0x4;
+const WINDOW_MAX: u32 = 0x7FFF_FFFF;
 
 const DATA: u8 = 0x0;
 const HEADERS: u8 = 0x1;
@@ -78,8 +85,30 @@ pub(super) struct Flood {
     /// Bytes of DATA that came and nobody has counted.
     data: u64,
     over: bool,
-    /// A frame came whose length its type does not allow.
-    misframed: bool,
+    /// The type of the frame whose payload comes, where its settings are read.
+    reads_settings: bool,
+    setting: [u8; SETTING_BYTES],
+    setting_held: usize,
+    /// Bytes of a header or SETTINGS frame that is not whole yet.
+    undecided: usize,
+    violation: Option<Violation>,
+}
+
+/// A mistake for which h2 says another code than RFC 9113 demands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Violation {
+    /// A length that the frame's type does not allow: FRAME_SIZE_ERROR.
+    Length,
+    /// A window beyond 2^31-1 in SETTINGS: FLOW_CONTROL_ERROR.
+    Window,
+}
+
+/// Bytes that h2 may have of those that were kept back and those that came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Followed {
+    allowed: usize,
+    /// Nothing that the client sends behind them is for h2.
+    ended: bool,
 }
 
 /// What may be spent: filled by time and by what the client does.
@@ -108,40 +137,83 @@ impl Flood {
             sent: 0,
             data: 0,
             over: false,
-            misframed: false,
+            reads_settings: false,
+            setting: [0; SETTING_BYTES],
+            setting_held: 0,
+            undecided: 0,
+            violation: None,
         }
     }
 
-    /// Follows bytes that came. Where it has become too much: how many of them end the last frame
-    /// that is still for h2.
-    fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
+    /// Follows bytes that came behind so many that were kept back.
+    fn follow(&mut self, bytes: &[u8], kept_back: usize) -> Followed {
         let mut at = 0;
-        while at < bytes.len() {
+        while at < bytes.len() && self.violation.is_none() {
             if self.left > 0 {
                 let rest = bytes.len() - at;
                 let here = rest.min(self.left as usize);
                 // No more than `left`.
                 self.left -= u32::try_from(here).unwrap_or(self.left);
-                at += here;
-                continue;
-            }
-            if self.over && self.held == 0 {
-                return Some(at);
-            }
-            let here = (FRAME_HEADER_BYTES - self.held).min(bytes.len() - at);
-            self.header[self.held..self.held + here].copy_from_slice(&bytes[at..at + here]);
-            self.held += here;
-            at += here;
-            if self.held == FRAME_HEADER_BYTES {
-                self.held = 0;
-                if here == FRAME_HEADER_BYTES && self.block == 0 && !has_length(&self.header) {
-                    self.misframed = true;
-                    return Some(at - FRAME_HEADER_BYTES);
+                if self.reads_settings {
+                    self.undecided += here;
+                    self.read_settings(&bytes[at..at + here]);
                 }
-                self.frame();
+                at += here;
+            } else if self.over && self.held == 0 {
+                break;
+            } else {
+                let here = (FRAME_HEADER_BYTES - self.held).min(bytes.len() - at);
+                self.header[self.held..self.held + here].copy_from_slice(&bytes[at..at + here]);
+                self.held += here;
+                self.undecided += here;
+                at += here;
+                if self.held == FRAME_HEADER_BYTES {
+                    self.held = 0;
+                    self.header_ends();
+                }
+            }
+            if self.left == 0 && self.held == 0 && self.violation.is_none() {
+                self.undecided = 0;
             }
         }
-        (self.over && self.left == 0 && self.held == 0).then_some(at)
+        let over = self.over && self.left == 0 && self.held == 0;
+        Followed {
+            allowed: kept_back + at - self.undecided,
+            ended: over || self.violation.is_some(),
+        }
+    }
+
+    /// The header of a frame is whole.
+    fn header_ends(&mut self) {
+        if self.block == 0 && !has_length(&self.header) {
+            self.violation = Some(Violation::Length);
+            return;
+        }
+        let in_block = self.block != 0;
+        self.frame();
+        let [.., kind, flags, _, _, _, _] = self.header;
+        self.reads_settings =
+            kind == SETTINGS && flags & ACK == 0 && !in_block && self.left <= SETTINGS_BYTES_MAX;
+        self.setting_held = 0;
+        if !self.reads_settings {
+            self.undecided = 0;
+        }
+    }
+
+    /// Looks for a window that is too large in the payload of SETTINGS.
+    fn read_settings(&mut self, payload: &[u8]) {
+        for byte in payload {
+            self.setting[self.setting_held] = *byte;
+            self.setting_held += 1;
+            if self.setting_held == SETTING_BYTES {
+                self.setting_held = 0;
+                let [a, b, value @ ..] = self.setting;
+                let too_large = u32::from_be_bytes(value) > WINDOW_MAX;
+                if u16::from_be_bytes([a, b]) == INITIAL_WINDOW_SIZE && too_large {
+                    self.violation = Some(Violation::Window);
+                }
+            }
+        }
     }
 
     /// A frame begins.
@@ -181,9 +253,26 @@ impl Flood {
 
     /// Bytes that h2 gets in place of what the client sends.
     fn instead(&self, header_bytes: u32) -> Bytes {
-        match self.misframed {
-            true => Bytes::from_static(&[0xFF, 0xFF, 0xFF, PING, 0, 0, 0, 0, 0]),
-            false => self.too_many_pieces(header_bytes),
+        const OPENS: [u8; 13] = [
+            0,
+            0,
+            4,
+            WINDOW_UPDATE,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0x7F,
+            0xFF,
+            0xFF,
+            0xFF,
+        ];
+        match self.violation {
+            Some(Violation::Length) => Bytes::from_static(&[0xFF, 0xFF, 0xFF, PING, 0, 0, 0, 0, 0]),
+            // Two of them overflow the connection's window.
+            Some(Violation::Window) => [OPENS, OPENS].concat().into(),
+            None => self.too_many_pieces(header_bytes),
         }
     }
 
@@ -266,6 +355,10 @@ pub(super) struct Guarded {
     header_bytes: u32,
     /// What h2 gets instead of what the client sends.
     instead: Option<Bytes>,
+    /// A header or SETTINGS frame that is not whole yet.
+    kept_back: Vec<u8>,
+    /// Bytes that were kept back and may go to h2.
+    released: Bytes,
     backlog: Rc<Backlog>,
 }
 
@@ -276,6 +369,8 @@ impl Guarded {
             flood: Flood::new(clock),
             header_bytes,
             instead: None,
+            kept_back: Vec::new(),
+            released: Bytes::new(),
             backlog,
         }
     }
@@ -297,6 +392,8 @@ impl Read for Guarded {
             flood,
             header_bytes,
             instead,
+            kept_back,
+            released,
             backlog,
         } = self.get_mut();
         if !backlog.may_read(cx) {
@@ -305,17 +402,31 @@ impl Read for Guarded {
         read_in_place(
             cursor,
             |buffer| {
-                if instead.is_none() {
-                    let before = buffer.filled().len();
+                while released.is_empty() && instead.is_none() {
                     ready!(AsyncRead::poll_read(Pin::new(io), cx, buffer))?;
-                    if let Some(kept) = flood.follow(&buffer.filled()[before..]) {
-                        buffer.set_filled(before + kept);
+                    if buffer.filled().is_empty() {
+                        return Poll::Ready(Ok(()));
+                    }
+                    let followed = flood.follow(buffer.filled(), kept_back.len());
+                    if followed.ended {
                         *instead = Some(flood.instead(*header_bytes));
                     }
                     backlog.inbox.came(std::mem::take(&mut flood.data));
-                    if !buffer.filled().is_empty() || instead.is_none() {
+                    if kept_back.is_empty() {
+                        kept_back.extend_from_slice(&buffer.filled()[followed.allowed..]);
+                        buffer.set_filled(followed.allowed);
+                    } else {
+                        kept_back.extend_from_slice(buffer.filled());
+                        *released = kept_back.drain(..followed.allowed).collect();
+                        buffer.clear();
+                    }
+                    if !buffer.filled().is_empty() {
                         return Poll::Ready(Ok(()));
                     }
+                }
+                if !released.is_empty() {
+                    take(released, buffer);
+                    return Poll::Ready(Ok(()));
                 }
                 match instead {
                     Some(bytes) if !bytes.is_empty() => {
@@ -361,10 +472,16 @@ mod tests {
         [&head[..], &stream.to_be_bytes(), &vec![7; length]].concat()
     }
 
+    /// Where bytes end that may go to h2, if nothing behind them may.
+    fn ends(flood: &mut Flood, bytes: &[u8]) -> Option<usize> {
+        let followed = flood.follow(bytes, 0);
+        followed.ended.then_some(followed.allowed)
+    }
+
     /// A connection on which the preface has come.
     fn begun() -> Flood {
         let mut flood = Flood::new(Clock::new());
-        assert_eq!(flood.follow(&[7; PREFACE_BYTES as usize]), None);
+        assert_eq!(ends(&mut flood, &[7; PREFACE_BYTES as usize]), None);
         // Time pays for nothing here.
         (flood.control.per_s, flood.resets.per_s) = (0, 0);
         flood
@@ -376,12 +493,13 @@ mod tests {
         let end = 17 * (CONTROL_BURST as usize + 1);
         for piece in [1, 7, 16, 17, 1_000, pings.len()] {
             let mut flood = begun();
-            let mut at = 0;
+            let (mut at, mut kept_back) = (0, 0);
             let seen = pings.chunks(piece).find_map(|part| {
-                let kept = flood.follow(part);
-                let seen = kept.map(|kept| at + kept);
+                let followed = flood.follow(part, kept_back);
+                let begin = at - kept_back;
                 at += part.len();
-                seen
+                kept_back = at - begin - followed.allowed;
+                followed.ended.then_some(begin + followed.allowed)
             });
             assert_eq!(seen, Some(end), "in pieces of {piece}");
         }
@@ -395,18 +513,18 @@ mod tests {
             let request = frame(HEADERS, END_HEADERS, stream, 20);
             let control = frame(PING, 0, 0, 8).repeat(4);
             let data = frame(DATA, 0, stream, 1);
-            assert_eq!(flood.follow(&[request, control, data].concat()), None);
+            assert_eq!(ends(&mut flood, &[request, control, data].concat()), None);
         }
         flood.sent(BYTES_PER_CONTROL * 300);
         let pings = |count: u32| frame(PING, 0, 0, 8).repeat(count as usize);
-        assert_eq!(flood.follow(&pings(CONTROL_BURST)), None);
-        assert!(flood.follow(&pings(1)).is_some());
+        assert_eq!(ends(&mut flood, &pings(CONTROL_BURST)), None);
+        assert!(ends(&mut flood, &pings(1)).is_some());
         let mut flood = begun();
-        assert_eq!(flood.follow(&pings(CONTROL_BURST)), None);
+        assert_eq!(ends(&mut flood, &pings(CONTROL_BURST)), None);
         flood.sent(BYTES_PER_CONTROL * 2 - 1);
         flood.sent(1);
-        assert_eq!(flood.follow(&pings(2)), None);
-        assert!(flood.follow(&pings(1)).is_some());
+        assert_eq!(ends(&mut flood, &pings(2)), None);
+        assert!(ends(&mut flood, &pings(1)).is_some());
     }
 
     #[test]
@@ -415,14 +533,14 @@ mod tests {
         for at in 0..20_000 {
             let request = frame(HEADERS, END_HEADERS, 2 * at + 1, 20);
             let reset = frame(RST_STREAM, 0, 2 * at + 1, 4).repeat(at as usize % 2);
-            assert_eq!(flood.follow(&[request, reset].concat()), None);
+            assert_eq!(ends(&mut flood, &[request, reset].concat()), None);
         }
         let each = |at: u32| {
             let request = frame(HEADERS, END_HEADERS, 2 * at + 1, 20);
             [request, frame(RST_STREAM, 0, 2 * at + 1, 4)].concat()
         };
         let mut flood = begun();
-        let fine = (0..5_000).take_while(|at| flood.follow(&each(*at)).is_none());
+        let fine = (0..5_000).take_while(|at| ends(&mut flood, &each(*at)).is_none());
         assert_eq!(fine.count(), 2 * RESET_BURST as usize - 1);
     }
 
@@ -432,7 +550,7 @@ mod tests {
         flood.control.per_s = u64::MAX;
         std::thread::park_timeout(std::time::Duration::from_millis(5));
         let pings = frame(PING, 0, 0, 8).repeat(CONTROL_BURST as usize + 1);
-        assert_eq!(flood.follow(&pings), None);
+        assert_eq!(ends(&mut flood, &pings), None);
     }
 
     #[test]
@@ -442,10 +560,44 @@ mod tests {
         assert_eq!(instead.len(), 9 * 17);
         assert_eq!(instead[..9], [0, 0, 0, HEADERS, 0, 0, 0, 0, 1]);
         assert_eq!(instead[9..18], [0, 0, 0, CONTINUATION, 0, 0, 0, 0, 1]);
-        assert_eq!(flood.follow(&frame(HEADERS, 0, 77, 3)), None);
+        assert_eq!(ends(&mut flood, &frame(HEADERS, 0, 77, 3)), None);
         let instead = flood.too_many_pieces(65_536);
         assert_eq!(instead[..9], [0, 0, 0, CONTINUATION, 0, 0, 0, 0, 77]);
-        assert_eq!(flood.follow(&frame(CONTINUATION, END_HEADERS, 77, 0)), None);
+        assert_eq!(
+            ends(&mut flood, &frame(CONTINUATION, END_HEADERS, 77, 0)),
+            None
+        );
         assert_eq!(flood.too_many_pieces(0)[3], HEADERS);
+    }
+
+    #[test]
+    fn wrong_frames_are_seen_however_they_come() {
+        let setting = |id: u16, value: u32| {
+            let parameter = [&id.to_be_bytes()[..], &value.to_be_bytes()].concat();
+            [&frame(SETTINGS, 0, 0, 6)[..FRAME_HEADER_BYTES], &parameter].concat()
+        };
+        let good = [frame(PING, 0, 0, 8), setting(4, WINDOW_MAX)].concat();
+        let cases = [
+            (frame(PING, 0, 0, 7), Violation::Length),
+            (frame(WINDOW_UPDATE, 0, 0, 3), Violation::Length),
+            (setting(4, WINDOW_MAX + 1), Violation::Window),
+        ];
+        for (wrong, violation) in cases {
+            let bytes = [&good[..], &wrong, &good].concat();
+            for piece in [1, 3, 8, 9, 10, bytes.len()] {
+                let mut flood = begun();
+                let (mut kept_back, mut passed) = (0, 0);
+                for part in bytes.chunks(piece) {
+                    let followed = flood.follow(part, kept_back);
+                    kept_back += part.len() - followed.allowed;
+                    passed += followed.allowed;
+                    if followed.ended {
+                        break;
+                    }
+                }
+                assert_eq!(flood.violation, Some(violation), "pieces of {piece}");
+                assert_eq!(passed, good.len(), "pieces of {piece}");
+            }
+        }
     }
 }

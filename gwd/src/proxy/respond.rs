@@ -11,7 +11,7 @@ use bytes::Bytes;
 use engine::{ChainStep, Decided, Refusal, edge};
 use http::header::{
     ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    RETRY_AFTER, TRAILER, TRANSFER_ENCODING, WWW_AUTHENTICATE,
+    RETRY_AFTER, TRANSFER_ENCODING, VIA, WWW_AUTHENTICATE,
 };
 use http::{Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
@@ -245,32 +245,23 @@ fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Failure> {
 fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let mut keep_alive = None;
     let mut doomed: Vec<HeaderName> = Vec::new();
-    let mut announced: Vec<Option<HeaderValue>> = Vec::new();
+    let mut announced = false;
+    let mut vias: Vec<Option<HeaderValue>> = Vec::new();
     for (name, value) in headers.iter() {
         // One byte decides for most.
         if !matches!(
             name.as_str().as_bytes()[0],
-            b'c' | b'k' | b'p' | b's' | b't' | b'u'
+            b'c' | b'k' | b'p' | b's' | b't' | b'u' | b'v'
         ) {
             continue;
         }
         match name.as_str() {
             "connection" => {
                 doomed.push(CONNECTION);
-                for token in value.as_bytes().split(|byte| *byte == b',') {
-                    let Ok(name) = HeaderName::from_bytes(token.trim_ascii()) else {
-                        continue;
-                    };
-                    if !matches!(
-                        name.as_str(),
-                        "content-length" | "content-type" | "close" | "keep-alive" | "date"
-                    ) {
-                        doomed.push(name);
-                    }
-                }
+                edge::nominated(value, &mut doomed);
             }
-            // Only what may stand in trailers is announced.
-            "trailer" => announced.push(edge::announced(value)),
+            "trailer" => announced = true,
+            "via" => vias.push(edge::foreign_hops(value)),
             "keep-alive" => {
                 keep_alive = Some(value.clone());
                 doomed.push(name.clone());
@@ -280,10 +271,14 @@ fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
             _ => {}
         }
     }
-    if !announced.is_empty() {
-        headers.remove(TRAILER);
-        for value in announced.into_iter().flatten() {
-            headers.append(TRAILER, value);
+    // Only what may stand in trailers is announced.
+    if announced {
+        edge::announce(headers, &[]);
+    }
+    if !vias.is_empty() {
+        headers.remove(VIA);
+        for value in vias.into_iter().flatten() {
+            headers.append(VIA, value);
         }
     }
     for name in doomed {

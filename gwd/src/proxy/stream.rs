@@ -6,7 +6,10 @@
 use std::cell::{Cell, RefCell};
 use std::ops::Deref;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::Context;
+
+use http::HeaderName;
 
 use crate::deadlines::Slot;
 use crate::inbox::Reading;
@@ -43,6 +46,8 @@ pub(crate) struct Stream {
     pub(crate) body_bytes_max: Cell<u64>,
     /// Who gets a copy of the body of the current request.
     pub(crate) copies: Cell<Option<Rc<Copies>>>,
+    /// Fields that hold credentials of the current request, if it may have trailers.
+    pub(crate) credential_fields: RefCell<Arc<[HeaderName]>>,
     /// Set while an exchange that panicked is taken down.
     pub(crate) panicked: Cell<bool>,
     /// Bytes were written that have not been flushed.
@@ -99,6 +104,7 @@ impl Stream {
             deadline: conn.worker.deadlines.slot(),
             body_bytes_max: Cell::new(u64::MAX),
             copies: Cell::new(None),
+            credential_fields: RefCell::default(),
             panicked: Cell::new(false),
             unflushed: Cell::new(false),
             tunnel: Cell::new(None),

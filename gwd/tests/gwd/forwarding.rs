@@ -3,6 +3,8 @@
 use std::io::Write as _;
 
 use crate::fixture::*;
+use crate::frames::{self, DATA, END, END_HEADERS, HEADERS, Raw};
+use crate::http2::http2;
 
 #[test]
 fn a_request_and_its_response_pass_through() {
@@ -89,4 +91,89 @@ fn upstream_cannot_speak_for_the_gateway() {
     );
     assert!(answer.contains("x-gatewayish: mine"), "{answer}");
     assert!(answer.contains("proxy-statuses: mine"), "{answer}");
+}
+
+/// Trailers of a client: those that no upstream may get, and those that pass.
+const TRAILERS: [(&str, &str); 14] = [
+    ("authorization", "Bearer forged"),
+    ("client-cert", ":AAAA:"),
+    ("content-length", "0"),
+    ("cookie", "a=forged"),
+    ("forwarded", "for=192.0.2.1"),
+    ("host", "forged.example"),
+    ("origin", "https://forged.example"),
+    ("sec-fetch-site", "same-origin"),
+    ("x-consumer-name", "forged"),
+    ("x-forwarded-for", "192.0.2.1"),
+    ("x-http-method-override", "DELETE"),
+    ("x-key", "forged"),
+    ("x_key", "forged"),
+    ("x-sum", "5"),
+];
+
+const ANNOUNCED: &str = "x-key, Authorization, X-Sum, X_Consumer_Name";
+
+#[test]
+fn trailers_carry_no_credentials_upstream() {
+    let upstream = Upstream::saying("ok");
+    let served = http2(shop(
+        upstream.address,
+        vec![op("POST", "/a").secured("key")],
+    ))
+    .serve();
+    let mut client = Client::connect(served.address);
+    let lines = TRAILERS.map(|(name, value)| format!("{name}: {value}\r\n"));
+    client.send(&format!(
+        "POST /a HTTP/1.1\r\nhost: h\r\nx-key: letmein\r\ntrailer: {ANNOUNCED}\r\n\
+         transfer-encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n{}\r\n",
+        lines.concat()
+    ));
+    assert_eq!(client.answer().status, 200);
+    let mut raw = Raw::connect(served.address);
+    let more = [("x-key", "letmein"), ("trailer", ANNOUNCED)];
+    let head = frames::request("POST", &more);
+    raw.send(&frames::frame(HEADERS, END_HEADERS, 1, &head));
+    raw.send(&frames::frame(DATA, 0, 1, b"ab"));
+    // h2 drops pseudo-fields of trailers.
+    let trailers = [&[(":path", "/secret")], &TRAILERS[..]].concat();
+    let trailers = frames::fields(&trailers);
+    raw.send(&frames::frame(HEADERS, END | END_HEADERS, 1, &trailers));
+    let answered = std::iter::from_fn(|| raw.next()).find(|frame| frame.kind == HEADERS);
+    assert_eq!(answered.map(|frame| frame.status()), Some(200));
+    for seen in upstream.seen() {
+        assert_eq!((seen.line(), &*seen.body), ("POST /a HTTP/1.1", &b"ab"[..]));
+        assert_eq!(seen.trailers, "x-sum: 5\r\n", "{seen:?}");
+        assert_eq!(seen.field("trailer"), ["x-sum"], "{seen:?}");
+    }
+    assert_eq!(upstream.seen().len(), 2);
+}
+
+#[test]
+fn upstream_via_cannot_name_the_gateway() {
+    let upstream = Upstream::start(|_, stream| {
+        let via = "via: 1.1 gwd, 1.1 other\r\nvia: 2 GWD (a)\r\n";
+        say(stream, &format!("{via}content-length: 2\r\n"), "ok");
+        Then::Keep
+    });
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    assert_eq!(get(served.address, "/a").field("via"), ["1.1 other"]);
+}
+
+#[test]
+fn connection_cannot_remove_fields_before_checks() {
+    let upstream = Upstream::saying("ok");
+    let served = shop(upstream.address, vec![op("GET", "/a")]).serve();
+    let fields = "connection: Origin, Cookie, Authorization, Sec-Fetch-Site, X-Hop\r\n\
+                  origin: https://a.example\r\ncookie: a=b\r\nauthorization: Bearer t\r\n\
+                  sec-fetch-site: cross-site\r\nx-hop: 1\r\n";
+    assert_eq!(fetch(served.address, "GET", "/a", fields).status, 200);
+    let seen = upstream.only();
+    assert_eq!(seen.field("origin"), ["https://a.example"]);
+    assert_eq!(seen.field("cookie"), ["a=b"]);
+    assert_eq!(seen.field("authorization"), ["Bearer t"]);
+    assert_eq!(seen.field("sec-fetch-site"), ["cross-site"]);
+    assert_eq!(
+        (seen.field("x-hop").len(), seen.field("connection").len()),
+        (0, 0)
+    );
 }

@@ -289,7 +289,7 @@ fn cases() -> Vec<(&'static str, Vec<u8>, Fate)> {
         (
             "6.5.2 a window beyond all windows",
             settings(4, max + 1),
-            Ends(PROTOCOL_ERROR),
+            Ends(FLOW_CONTROL_ERROR),
         ),
         (
             "6.5.2 frames smaller than all frames",
@@ -566,4 +566,28 @@ fn frames_that_are_wrong_end_what_they_must_and_nothing_else() {
     assert_eq!(neighbour.get("/a").head.status(), 200);
     let panics = served.metric("gwd_panics_total", &[]);
     assert_eq!(panics, 0.0);
+}
+
+#[test]
+fn frames_in_pieces_end_connections_alike() {
+    let upstream = Upstream::echoing();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
+    shop.listener.limits.connections = 1_000;
+    let served = http2(shop).serve();
+    let mut wrong = Vec::new();
+    for (what, bytes, expected) in cases() {
+        // Long payloads say nothing new.
+        if bytes.len() > 1_000 {
+            continue;
+        }
+        let mut raw = Raw::connect(served.address);
+        for byte in &bytes {
+            raw.send(&[*byte]);
+        }
+        let seen = observe(&mut raw, expected);
+        if seen != expected {
+            wrong.push(format!("{what}: {seen:?}, not {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -12,7 +12,7 @@ fn shared() -> (Limits, Revoked) {
     let limits = Limits {
         known: table(),
         anonymous: table(),
-        leases: std::sync::Arc::default(),
+        leases: Arc::default(),
     };
     (limits, Revoked::default())
 }

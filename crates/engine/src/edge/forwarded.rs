@@ -137,27 +137,47 @@ pub(crate) struct Hop<'h> {
     pub(crate) address: Option<IpAddr>,
 }
 
-/// The way so far, the client first.
+/// The way so far, the client first. X-Forwarded-For counts, and `Forwarded` if that names no hop.
+/// A malformed hop is dropped with all before it: whoever passed it on checked none of them.
 pub(crate) fn hops(headers: &HeaderMap) -> Vec<Hop<'_>> {
-    let mut hops = Vec::new();
-    for value in headers.get_all(&X_FORWARDED_FOR) {
-        let names = value.to_str().unwrap_or_default().split(',');
-        hops.extend(names.map(|name| Hop::of(name.trim())));
+    let older = credible(hops_of_x_forwarded_for(headers));
+    match older.is_empty() {
+        true => credible(hops_of_forwarded(headers)),
+        false => older,
     }
-    if hops.is_empty() {
-        for value in headers.get_all(FORWARDED) {
-            let elements = outside_quotes(value.to_str().unwrap_or_default(), b',');
-            let named = elements.map(|element| {
-                let mut pairs = outside_quotes(element, b';');
-                let name = pairs.find_map(|pair| {
-                    let (key, value) = pair.split_once('=')?;
-                    key.trim().eq_ignore_ascii_case("for").then_some(value)
-                });
-                Hop::of(name.unwrap_or("unknown").trim().trim_matches('"'))
-            });
-            hops.extend(named);
-        }
-    }
+}
+
+/// True if `Forwarded` names the same hops as X-Forwarded-For, or is the only one to name any.
+pub(crate) fn hops_agree(headers: &HeaderMap) -> bool {
+    let [older, newer] = [hops_of_x_forwarded_for(headers), hops_of_forwarded(headers)];
+    let addresses = |hops: &[Hop<'_>]| hops.iter().map(|hop| hop.address).collect::<Vec<_>>();
+    newer.iter().all(Hop::is_valid) && (older.is_empty() || addresses(&older) == addresses(&newer))
+}
+
+fn hops_of_x_forwarded_for(headers: &HeaderMap) -> Vec<Hop<'_>> {
+    let lines = headers.get_all(&X_FORWARDED_FOR).into_iter();
+    let names = lines.flat_map(|line| line.to_str().unwrap_or("?").split(','));
+    names.map(|name| Hop::of(name.trim())).collect()
+}
+
+fn hops_of_forwarded(headers: &HeaderMap) -> Vec<Hop<'_>> {
+    let lines = headers.get_all(FORWARDED).into_iter();
+    let elements = lines.flat_map(|line| outside_quotes(line.to_str().unwrap_or("?"), b','));
+    let named = elements.map(|element| {
+        let mut pairs = outside_quotes(element, b';');
+        let name = pairs.find_map(|pair| {
+            let (key, value) = pair.split_once('=')?;
+            key.trim().eq_ignore_ascii_case("for").then_some(value)
+        });
+        Hop::of(name.unwrap_or("unknown").trim().trim_matches('"'))
+    });
+    named.collect()
+}
+
+/// The hops behind the last malformed one.
+fn credible(mut hops: Vec<Hop<'_>>) -> Vec<Hop<'_>> {
+    let malformed = hops.iter().rposition(|hop| !hop.is_valid());
+    hops.drain(..malformed.map_or(0, |at| at + 1));
     hops
 }
 
@@ -170,6 +190,15 @@ impl<'h> Hop<'h> {
             .or_else(with_port)
             .map(|address| address.to_canonical());
         Self { text, address }
+    }
+
+    /// True for an address, `unknown` and an obfuscated identifier (RFC 7239 §6).
+    fn is_valid(&self) -> bool {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        let obfuscated = |text: &str| text.len() > 1 && text.bytes().all(is_word);
+        self.address.is_some()
+            || self.text.eq_ignore_ascii_case("unknown")
+            || self.text.starts_with('_') && obfuscated(self.text)
     }
 }
 

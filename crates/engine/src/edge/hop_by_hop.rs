@@ -1,14 +1,14 @@
 //! What is said about one connection, and what may follow a body (RFC 9110 §6.5.1, §7.6.1).
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, TRAILER};
 
+use crate::edge::forwarded::is_lookalike;
 use crate::edge::forwarded::{Allowed, CERTIFICATE, FORWARDING, is_managed, speaks_for_gateway};
 
-/// The fields that a `Connection` value nominates, except those that the message needs, those
-/// that decide about access, and those by which a trusted proxy says who the client is
-/// (RFC 9110 §7.6.1, CVE-2024-45410): a proxy that passes the client's `Connection` on would
-/// otherwise let the client take on the proxy's own address.
-pub(super) fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
+/// The fields that a `Connection` value nominates, except those that are known to be end-to-end
+/// (RFC 9110 §7.6.1, CVE-2024-45410). A client could otherwise take a field away before a check
+/// reads it, or take on the address of a proxy that passes its `Connection` on.
+pub fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
     for token in value
         .as_bytes()
         .split(|b| *b == b',')
@@ -17,25 +17,60 @@ pub(super) fn nominated(value: &HeaderValue, doomed: &mut Vec<HeaderName>) {
         let Ok(name) = HeaderName::from_bytes(token) else {
             continue;
         };
-        let kept = matches!(
-            name.as_str(),
-            "host"
-                | "content-length"
-                | "content-type"
-                | "authorization"
-                | "expect"
-                | "transfer-encoding"
-                | "close"
-                | "keep-alive"
-                | "te"
-                | "x-request-id"
-                | "via"
-        ) || FORWARDING.contains(&name.as_str())
-            || CERTIFICATE.contains(&name.as_str());
-        if !kept {
+        let text = name.as_str();
+        let handled = matches!(text, "close" | "keep-alive" | "te" | "transfer-encoding");
+        if !handled && !is_end_to_end(text) {
             doomed.push(name);
         }
     }
+}
+
+/// True for a field of requests or responses that is no part of a connection, whatever
+/// `Connection` says: registered ones and those that decide about access.
+fn is_end_to_end(name: &str) -> bool {
+    const PREFIXES: [&str; 5] = ["accept", "access-control-", "content-", "if-", "sec-"];
+    const NAMES: [&str; 36] = [
+        "age",
+        "authorization",
+        "baggage",
+        "cache-control",
+        "cookie",
+        "date",
+        "dnt",
+        "dpop",
+        "expect",
+        "expires",
+        "forwarded",
+        "from",
+        "host",
+        "idempotency-key",
+        "location",
+        "max-forwards",
+        "origin",
+        "pragma",
+        "priority",
+        "range",
+        "referer",
+        "retry-after",
+        "set-cookie",
+        "signature",
+        "signature-input",
+        "traceparent",
+        "tracestate",
+        "upgrade-insecure-requests",
+        "user-agent",
+        "vary",
+        "via",
+        "www-authenticate",
+        "x-csrf-token",
+        "x-request-id",
+        "x-requested-with",
+        "x-xsrf-token",
+    ];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        || NAMES.contains(&name)
+        || FORWARDING.contains(&name)
+        || CERTIFICATE.contains(&name)
 }
 
 /// Whether a `TE` value says that trailers are taken (RFC 9110 §10.1.4).
@@ -44,67 +79,85 @@ pub(super) fn takes_trailers(value: &HeaderValue) -> bool {
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Whether a field may stand in trailers: it frames nothing, routes nothing, lets nobody in, says
-/// nothing that only the gateway may say and nothing that had to be known before the body.
+/// True for a field that may stand in trailers: it frames nothing, routes nothing, holds no
+/// credential, says nothing that only the gateway may say and nothing that had to be known before
+/// the body (RFC 9110 §6.5.1).
 fn may_trail(name: &str) -> bool {
-    let known_before = matches!(
+    let of_connection = matches!(
         name,
-        "age"
-            | "authorization"
-            | "cache-control"
-            | "connection"
-            | "content-encoding"
-            | "content-length"
-            | "content-range"
-            | "content-type"
-            | "cookie"
-            | "date"
-            | "expect"
-            | "expires"
-            | "host"
+        "connection"
+            | "http2-settings"
             | "keep-alive"
-            | "location"
-            | "max-forwards"
-            | "pragma"
             | "proxy-authenticate"
             | "proxy-authorization"
             | "proxy-connection"
-            | "range"
-            | "retry-after"
-            | "set-cookie"
             | "te"
-            | "traceparent"
-            | "tracestate"
             | "trailer"
             | "transfer-encoding"
             | "upgrade"
-            | "vary"
-            | "via"
-            | "www-authenticate"
-            | "x-request-id"
     );
-    !known_before && !is_managed(name, Allowed::default()) && !speaks_for_gateway(name)
+    let credential = matches!(
+        name,
+        "api-key" | "apikey" | "x-access-token" | "x-api-key" | "x-auth-token" | "x-token"
+    );
+    let routing = matches!(
+        name,
+        "x-host"
+            | "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+            | "x-original-host"
+            | "x-original-url"
+            | "x-rewrite-url"
+    );
+    // Made of the body (RFC 9530, RFC 9421).
+    let of_body = matches!(name, "content-digest" | "signature" | "signature-input");
+    !of_connection
+        && !credential
+        && !routing
+        && (of_body || !is_end_to_end(name))
+        && !is_managed(name, Allowed::default())
+        && !speaks_for_gateway(name)
 }
 
-/// Takes out of trailers what may not stand there.
-pub fn trailers(trailers: &mut HeaderMap) {
-    let doomed: Vec<HeaderName> = trailers
-        .keys()
-        .filter(|name| !may_trail(name.as_str()))
-        .cloned()
-        .collect();
+/// Takes out of trailers what may not stand there; `credentials` are fields that may not either.
+pub fn trailers(trailers: &mut HeaderMap, credentials: &[HeaderName]) {
+    let doomed = trailers.keys().filter(|name| !passes(name, credentials));
+    let doomed: Vec<HeaderName> = doomed.cloned().collect();
     for name in doomed {
         trailers.remove(name);
     }
 }
 
+fn passes(name: &HeaderName, credentials: &[HeaderName]) -> bool {
+    let is_credential = |one: &HeaderName| one == name || is_lookalike(name.as_str(), one.as_str());
+    may_trail(name.as_str()) && !credentials.iter().any(is_credential)
+}
+
+/// Leaves the names in `Trailer` that [`trailers`] lets pass.
+pub fn announce(headers: &mut HeaderMap, credentials: &[HeaderName]) {
+    if !headers.contains_key(TRAILER) {
+        return;
+    }
+    let Entry::Occupied(lines) = headers.entry(TRAILER) else {
+        return;
+    };
+    let (_, lines) = lines.remove_entry_mult();
+    let lines: Vec<HeaderValue> = lines.collect();
+    for line in lines {
+        if let Some(line) = announced(&line, credentials) {
+            headers.append(TRAILER, line);
+        }
+    }
+}
+
 /// A `Trailer` value with the names only that may stand in trailers; none where none is left.
 #[must_use]
-pub fn announced(value: &HeaderValue) -> Option<HeaderValue> {
+pub fn announced(value: &HeaderValue, credentials: &[HeaderName]) -> Option<HeaderValue> {
     let names = value.as_bytes().split(|b| *b == b',');
     let names: Vec<HeaderName> = names
         .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-        .filter(|name| may_trail(name.as_str()))
+        .filter(|name| passes(name, credentials))
         .collect();
     let names: Vec<&str> = names.iter().map(HeaderName::as_str).collect();
     let value = HeaderValue::try_from(names.join(", ")).ok();

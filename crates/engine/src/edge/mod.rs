@@ -22,10 +22,11 @@ use policy::{Reject, RequestHead};
 use crate::edge::authority::authority;
 pub use crate::edge::forwarded::speaks_for_gateway;
 use crate::edge::forwarded::{Allowed, client, folds, is_managed};
-pub(crate) use crate::edge::forwarded::{Hop, hops, is_lookalike, outside_quotes};
+pub(crate) use crate::edge::forwarded::{Hop, hops, hops_agree, is_lookalike, outside_quotes};
 use crate::edge::framing::{framing, is_padded, join_cookies};
-pub use crate::edge::hop_by_hop::{announced, trailers};
-use crate::edge::hop_by_hop::{nominated, takes_trailers};
+pub use crate::edge::hop_by_hop::nominated;
+use crate::edge::hop_by_hop::takes_trailers;
+pub use crate::edge::hop_by_hop::{announce, announced, trailers};
 use crate::edge::target::target;
 use crate::edge::trace::is_traceparent;
 use crate::snapshot::Listener;
@@ -186,7 +187,7 @@ fn sweep(
     let mut seen = 0;
     let mut te = None;
     let (mut lengths, mut coded, mut identified) = (0, false, false);
-    let (mut connected, mut lookalikes) = (false, 0);
+    let (mut connected, mut announces, mut lookalikes) = (false, false, 0);
     for (name, value) in headers.iter() {
         if version == Version::HTTP_2 && is_padded(value) {
             return Err(&FIELD_INVALID);
@@ -202,8 +203,8 @@ fn sweep(
             | "proxy-connection"
             | "proxy-authenticate"
             | "proxy-authorization"
-            | "trailer"
             | "upgrade" => doomed.push(name.clone()),
+            "trailer" => announces = true,
             "te" => te = te.max(Some(takes_trailers(value))),
             "expect" => {
                 if !value.as_bytes().eq_ignore_ascii_case(b"100-continue") {
@@ -249,6 +250,9 @@ fn sweep(
     for name in doomed {
         headers.remove(name);
     }
+    if announces {
+        announce(headers, &[]);
+    }
     Ok(Swept {
         expects_continue,
         framed: lengths > 1 || coded,
@@ -259,9 +263,27 @@ fn sweep(
 
 fn times_seen(value: &HeaderValue) -> usize {
     let text = value.to_str().unwrap_or_default();
-    text.split(',')
-        .filter(|hop| hop.split_whitespace().nth(1) == Some(PSEUDONYM))
-        .count()
+    text.split(',').filter(|hop| is_own(hop)).count()
+}
+
+/// True for a hop of `Via` with the gateway's pseudonym.
+fn is_own(hop: &str) -> bool {
+    let name = hop.split_whitespace().nth(1);
+    name.is_some_and(|name| name.eq_ignore_ascii_case(PSEUDONYM))
+}
+
+/// The hops of an upstream's `Via` without those that have the gateway's pseudonym: the gateway
+/// adds none to responses. None if no hop is left.
+#[must_use]
+pub fn foreign_hops(via: &HeaderValue) -> Option<HeaderValue> {
+    let Ok(text) = via.to_str() else {
+        return Some(via.clone());
+    };
+    let hops: Vec<&str> = text.split(',').filter(|hop| !is_own(hop)).collect();
+    let left = hops.join(",");
+    HeaderValue::from_str(left.trim())
+        .ok()
+        .filter(|left| !left.is_empty())
 }
 
 fn is_request_id(id: &[u8]) -> bool {

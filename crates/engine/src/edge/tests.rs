@@ -208,6 +208,38 @@ fn connection_fields_and_what_only_the_gateway_says_are_taken_out() {
 }
 
 #[test]
+fn hops_before_a_malformed_one_are_not_believed() {
+    let client = |fields: &[(&str, &str)]| {
+        let fields = [&[("host", "h")], fields].concat();
+        admitted_from_proxy(&fields).client.to_string()
+    };
+    let older = |text| client(&[("x-forwarded-for", text)]);
+    assert_eq!(older("garbage"), "10.0.0.1");
+    assert_eq!(older("203.0.113.9, <x>, 10.1.1.1"), "10.1.1.1");
+    assert_eq!(older("203.0.113.9, , 10.1.1.1"), "10.1.1.1");
+    assert_eq!(older("<x>, 203.0.113.9"), "203.0.113.9");
+    assert_eq!(older("203.0.113.9, unknown, 10.1.1.1"), "10.1.1.1");
+    let newer = "for=198.51.100.7";
+    let both = |text| client(&[("x-forwarded-for", text), ("forwarded", newer)]);
+    assert_eq!(both("203.0.113.9"), "203.0.113.9", "the older field counts");
+    assert_eq!(both("garbage"), "198.51.100.7");
+    let only = |text| client(&[("forwarded", text)]);
+    assert_eq!(only("for=198.51.100.7, for=x:y, for=10.1.1.1"), "10.1.1.1");
+}
+
+#[test]
+fn hops_of_the_gateway_leave_an_upstreams_via() {
+    let left = |text: &str| {
+        let left = foreign_hops(&HeaderValue::from_str(text).unwrap());
+        left.map(|left| left.to_str().unwrap().to_owned())
+    };
+    assert_eq!(left("1.1 gwd"), None);
+    assert_eq!(left("1.1 GWD (x), HTTP/2 gwd").as_deref(), None);
+    assert_eq!(left("1.1 a, 2 gwd, 1.0 b").as_deref(), Some("1.1 a, 1.0 b"));
+    assert_eq!(left("1.1 gwd2").as_deref(), Some("1.1 gwd2"));
+}
+
+#[test]
 fn trusted_proxies_are_believed_as_far_as_they_are_trusted() {
     let fields = [
         ("host", "h"),
@@ -339,7 +371,7 @@ fn te_says_trailers_or_nothing() {
 #[test]
 fn only_what_may_trail_is_announced_and_passed() {
     let value = |text| HeaderValue::from_str(text).unwrap();
-    let told = |text| announced(&value(text)).map(|value| value.to_str().unwrap().to_owned());
+    let told = |text| announced(&value(text), &[]).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!(
         told("X-Sum, Content-Length, grpc-status").unwrap(),
         "x-sum, grpc-status"
@@ -360,11 +392,21 @@ fn only_what_may_trail_is_announced_and_passed() {
         "x-consumer-name",
         "x-gateway-attempt",
         "x-request-id",
+        "client-cert",
+        "client_cert_chain",
+        "x-forwarded-client-cert",
+        "x-shop-key",
+        "x_shop_key",
+        "cookie",
+        "origin",
+        "sec-fetch-mode",
+        "x-http-method-override",
     ];
     for name in names {
         fields.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), value("1"));
     }
-    trailers(&mut fields);
+    let key = HeaderName::from_static("x-shop-key");
+    trailers(&mut fields, &[key]);
     let left: Vec<&str> = fields.keys().map(HeaderName::as_str).collect();
     assert_eq!(left, ["x-sum"]);
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
-use crate::edge::{Hop, X_FORWARDED_FOR, hops, outside_quotes};
+use crate::edge::{Hop, X_FORWARDED_FOR, hops, hops_agree, outside_quotes};
 
 static X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 static X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -109,7 +109,9 @@ struct Believed {
 impl Believed {
     /// The older fields count before `Forwarded`.
     fn of(headers: &HeaderMap) -> Self {
-        let forwarded = first_element(headers);
+        // One that names other clients is what a client sent through a proxy that knows the older
+        // field only.
+        let forwarded = first_element(headers).filter(|_| hops_agree(headers));
         let of_forwarded = |name: &str| {
             let pairs = forwarded.as_deref().unwrap_or_default().iter();
             let found = pairs
@@ -433,7 +435,7 @@ mod tests {
         };
         let own = "for=192.0.2.1;host=\"h:8080\";proto=http";
         type Fields = [(&'static str, &'static str)];
-        let table: [(&Fields, [&str; 3], &str); 7] = [
+        let table: [(&Fields, [&str; 3], &str); 10] = [
             (
                 &[
                     ("x-forwarded-for", "203.0.113.9"),
@@ -464,6 +466,31 @@ mod tests {
                 ],
                 ["https", "h:8080", "443"],
                 "for=203.0.113.9;proto=https",
+            ),
+            // They name different clients: the older field is believed.
+            (
+                &[
+                    ("forwarded", "for=198.51.100.7;proto=http"),
+                    ("x-forwarded-for", "203.0.113.9"),
+                ],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            (
+                &[
+                    ("forwarded", "for=198.51.100.7, for=203.0.113.9"),
+                    ("x-forwarded-for", "203.0.113.9"),
+                ],
+                ["http", "h:8080", "8080"],
+                "for=203.0.113.9",
+            ),
+            (
+                &[
+                    ("forwarded", "for=x/y, for=203.0.113.9"),
+                    ("x-forwarded-port", "444"),
+                ],
+                ["http", "h:8080", "444"],
+                "for=203.0.113.9",
             ),
             // What is malformed was not told.
             (

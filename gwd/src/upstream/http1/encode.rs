@@ -62,14 +62,14 @@ impl Sending {
         out.extend_from_slice(head.target().as_str().as_bytes());
         out.extend_from_slice(b" HTTP/1.1\r\n");
         write::field(b"host", head.host().as_bytes(), &mut out);
-        head.each_field(|name, value| {
-            if !is_own(name) {
-                write::field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
-            }
-        });
         let ended = body.is_end_stream();
         let exact = body.size_hint().exact();
         let chunked = !ended && exact.is_none();
+        head.each_field(|name, value| {
+            if !is_own(name) || chunked && *name == TRAILER {
+                write::field(name.as_str().as_bytes(), value.as_bytes(), &mut out);
+            }
+        });
         match exact {
             _ if chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
             Some(length) if length > 0 || expects_content(head.method()) => {
