@@ -29,6 +29,9 @@ impl Exit {
     pub const BUG: Self = Self(70);
 }
 
+/// Code of a failure: a variable has a value in an environment only, and none is chosen.
+pub const ENVIRONMENT_NEEDED: &str = "environment-needed";
+
 /// An error that knows how the program ends; anything else is input that cannot be read.
 #[derive(Debug)]
 pub struct Failure {

@@ -154,7 +154,7 @@ fn plan() -> Value {
         "section": {"enum": crate::plan::Section::ALL.map(crate::plan::Section::name)},
         "class": {"enum": crate::plan::Class::ALL.map(crate::plan::Class::name)},
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
-        "operation": or_null(&operation), "operations": list(&text()), "subject": text(), "old": {}, "new": {},
+        "operation": or_null(&operation), "operations": list(&text()), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
         "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
         "count": {"type": "integer", "minimum": 1}, "templates": count(), "listeners": list(&text()), "witness": or_null(&witness), "why_none": text_or_null(),
         "fingerprint": fingerprint, "acked": or_null(&acked),
@@ -174,7 +174,11 @@ fn plan() -> Value {
         json!({
             "no_op": {"type": "boolean"},
             "base": closed(&json!({"channel": text_or_null(), "serial": number_or_null, "record": digest_or_null(), "bundle": digest_or_null(), "from": origin})),
-            "target": closed(&json!({"bundle": digest(), "from": origin})),
+            "target": closed(&json!({"bundle": digest_or_null(), "from": origin})),
+            "environments": list(&closed(&json!({
+                "name": text_or_null(), "target": closed(&json!({"bundle": digest_or_null()})),
+                "base": closed(&json!({"channel": text_or_null(), "serial": number_or_null, "record": digest_or_null(), "bundle": digest_or_null()})),
+            }))),
             "counts": closed(&counts.into()),
             "changes": list(&change),
             "gates": list(&closed(&json!({"name": {"enum": crate::plan::review::GATES}, "tripped": {"type": "boolean"}, "by": list(&fingerprint)}))),

@@ -45,6 +45,14 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
         )
         .into());
     }
+    let several = plan["environments"].as_array();
+    if several.is_some_and(|several| !several.is_empty()) {
+        return Err(Failure::usage(format!(
+            "the plan `{}` covers several environments, and a release is of one; make it with `gwc plan --env NAME -o FILE`",
+            path.display()
+        ))
+        .into());
+    }
     Ok(plan)
 }
 

@@ -1,16 +1,20 @@
 //! `gwc diff`: what differs between any two versions, by meaning; no channel is asked.
 
+use std::collections::BTreeSet;
+
 use clap::ValueEnum;
 
+use super::environments::{self, Reading};
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
 use super::plan::compare;
 use super::review::PlanFormat;
 use super::say::{self, Context};
-use super::side::{self, Named};
+use super::side::{self, Named, Which};
 use crate::exit::Exit;
+use crate::plan::environments::Pair;
 use crate::plan::report::{Report, Subject};
-use crate::plan::{Class, Plan, Review};
+use crate::plan::{Class, Plan, Review, Side};
 use crate::stages::Stages;
 
 /// What ends it with 1.
@@ -71,21 +75,11 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         channel: None,
         trust: None,
     };
-    let named = (
-        Named::find(&args.old, context)?,
-        Named::find(&args.new, context)?,
-    );
-    let (old, new) = side::both(named, &at, context)?;
-    stages.end("both sides");
-    let mut plan = compare(Some(&old.side), &new.side)?;
-    plan.notes.extend(old.notes.into_iter().chain(new.notes));
-    let subject = Subject {
-        environment: context.environment.clone(),
-        old: old.origin,
-        new: new.origin,
-        folder: new.folder,
-        ..Subject::default()
+    let (plan, subject) = match readings(args, context)? {
+        None => one(args, &at, context)?,
+        Some(readings) => each(args, &readings, &at, context)?,
     };
+    stages.end("comparison");
     let review = Review::default();
     let report = Report {
         plan: &plan,
@@ -102,6 +96,85 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         Some(what) if what.fails(&plan) => Exit::FINDINGS,
         Some(_) | None => Exit::OK,
     })
+}
+
+/// The environments to read: without `--env` those of two projects.
+fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading>>> {
+    if context.environment.is_some() {
+        return Ok(None);
+    }
+    let (old, new) = (
+        side::environments(&args.old, context)?,
+        side::environments(&args.new, context)?,
+    );
+    Ok(match (old, new) {
+        (Some(old), Some(new)) => Reading::every(&old, &new),
+        (_, None) | (None, _) => None,
+    })
+}
+
+fn one(args: &Args, at: &StoreOptions, context: &Context) -> anyhow::Result<(Plan, Subject)> {
+    let named = (
+        Named::find(&args.old, context)?,
+        Named::find(&args.new, context)?,
+    );
+    let (old, new) = side::both(named, at, context)?;
+    let environment = context.environment.as_deref().unwrap_or_default();
+    let mut plan = compare(Some(&old.side), &new.side)?.in_environment(environment);
+    plan.notes.extend(old.notes.into_iter().chain(new.notes));
+    let subject = Subject {
+        environment: context.environment.clone(),
+        old: old.origin,
+        new: new.origin,
+        folder: new.folder,
+        ..Subject::default()
+    };
+    Ok((plan, subject))
+}
+
+fn each(
+    args: &Args,
+    readings: &[Reading],
+    at: &StoreOptions,
+    context: &Context,
+) -> anyhow::Result<(Plan, Subject)> {
+    let mut subject = Subject::default();
+    let (mut pairs, mut notes) = (Vec::new(), Vec::new());
+    for reading in readings {
+        let context = &reading.context(context);
+        let mut side = |has: bool, text: &str, which| -> anyhow::Result<Option<Side>> {
+            if !has {
+                return Ok(None);
+            }
+            let Some(read) = reading.side(side::alone(text, which, at, context))? else {
+                return Ok(None);
+            };
+            match which {
+                Which::Old => subject.old = read.origin,
+                Which::New | Which::Only => {
+                    subject.new = read.origin;
+                    subject.folder = read.folder;
+                }
+            }
+            notes.extend(read.notes);
+            Ok(Some(read.side))
+        };
+        let old = side(reading.old, &args.old, Which::Old)?;
+        let new = side(reading.new, &args.new, Which::New)?;
+        if !reading.name.is_empty() || old.is_some() && new.is_some() {
+            let compared = reading.compared(old.as_ref(), new.as_ref());
+            subject.environments.push(compared);
+        }
+        pairs.push(Pair {
+            environment: reading.name.clone(),
+            old,
+            new,
+        });
+    }
+    let mut plan = environments::plan(&pairs)?;
+    let told: BTreeSet<String> = notes.into_iter().collect();
+    plan.notes.extend(told);
+    Ok((plan, subject))
 }
 
 impl FailOn {

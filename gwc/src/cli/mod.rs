@@ -6,6 +6,7 @@ mod build;
 mod claim;
 mod completions;
 mod diff;
+mod environments;
 mod expiry;
 mod explain;
 mod fleet;
@@ -54,7 +55,8 @@ struct Cli {
     /// The project's folder; found by walking up from the working folder where nothing is said
     #[arg(long, global = true, value_name = "DIR")]
     project: Option<PathBuf>,
-    /// The environment of gateway.yaml; none where nothing is said
+    /// The environment of gateway.yaml; `plan` and `diff` compare each where nothing is said, other
+    /// commands take the project without one
     #[arg(long, global = true, value_name = "NAME")]
     env: Option<String>,
     #[command(subcommand)]

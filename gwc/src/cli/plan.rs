@@ -1,10 +1,12 @@
 //! `gwc plan`: build, compare with what the channel runs, classify.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
+use super::environments::{self, Reading};
 use super::limits::LimitOptions;
 use super::options::StoreOptions;
 use super::replace::output;
@@ -12,11 +14,12 @@ use super::review::{PlanFormat, ReviewOptions, report_idle};
 use super::say::{self, Context};
 use super::side::{self, note_uncommitted, side_in, side_of};
 use crate::compile::Compiled;
-use crate::environment;
 use crate::exit::{Exit, Failure};
-use crate::plan::report::{Origin, Report, Subject};
+use crate::plan::environments::Pair;
+use crate::plan::report::{Compared, Origin, Report, Subject};
 use crate::plan::rules::Rules;
 use crate::plan::{self, Class, Plan, Side, json};
+use crate::project::files::Files;
 use crate::release::evidence::Judge;
 use crate::release::{self, Place};
 use crate::stages::Stages;
@@ -68,57 +71,35 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let mut stages = Stages::default();
     let context = &context.with_levels(&args.rule)?;
-    let compiled = context.compile()?;
-    let place = place(&compiled, context, &args.at)?;
-    let others = other_environments(&compiled, &place);
-    let new = side_of(compiled)?;
-    stages.end("compile");
-    let uncommitted = match &new.source {
-        Some(map) => note_uncommitted(&place.root, map),
-        None => Vec::new(),
+    let sides = match readings(args, context)? {
+        None => one(args, context)?,
+        Some(readings) => each(args, &readings, context)?,
     };
-    let subject = Subject {
-        environment: place.environment.clone(),
-        new: Origin {
-            uncommitted,
-            ..Origin::default()
-        },
-        folder: say::seen_folder(&place.root),
-        ..Subject::default()
-    };
-    let (old, subject, notes) = match &args.against {
-        Some(text) => {
-            let read = side::against(text, &new, &args.at, context)?;
-            let subject = Subject {
-                old: read.origin,
-                ..subject
-            };
-            (Some(read.side), subject, read.notes)
-        }
-        None => {
-            let (old, subject) = base(&place, args.at.trust.as_deref(), subject)?;
-            (old, subject, Vec::new())
-        }
-    };
-    stages.end("old side");
-    let mut plan = compare(old.as_ref(), &new)?;
+    let Sides {
+        pairs,
+        places,
+        subject,
+        notes,
+    } = sides;
+    stages.end("both sides");
+    let mut plan = environments::plan(&pairs)?;
+    let notes: BTreeSet<String> = notes.into_iter().collect();
     plan.notes.extend(notes);
-    if !others.is_empty() {
-        plan.notes.push(format!(
-            "not compared: the environments {}; give `--env` for each of them",
-            others.join(", ")
-        ));
-    }
     // Who takes a gate away does not go through it unseen.
-    let rules = rules_of(old.as_ref());
-    for gate in rules.iter().flat_map(|rules| &rules.gates) {
-        if !place.gates.contains(gate) {
+    let rules: Vec<&Rules> = pairs
+        .iter()
+        .filter_map(|pair| rules_of(pair.old.as_ref()))
+        .collect();
+    let gates: BTreeSet<&String> = rules.iter().flat_map(|rules| &rules.gates).collect();
+    for gate in gates {
+        if !places.iter().any(|place| place.gates.contains(gate)) {
             plan.notes.push(format!(
                 "gate `{gate}` is no longer in gateway.yaml; it holds here all the same"
             ));
         }
     }
-    let review = args.review.review(&plan, &place, rules);
+    let places: Vec<&Place> = places.iter().collect();
+    let review = args.review.review(&plan, &places, &rules);
     report_idle(&review, &subject.folder);
     let report = Report {
         plan: &plan,
@@ -143,11 +124,183 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     })
 }
 
-/// The environments that a plan without `--env` does not read.
+/// Sides of a plan, environment by environment.
+struct Sides {
+    pairs: Vec<Pair>,
+    /// Where the releases of the new sides are.
+    places: Vec<Place>,
+    subject: Subject,
+    notes: Vec<String>,
+}
+
+/// The environments to read: without `--env` those of either side. A bundle and a document have
+/// none, so that the project without an environment is compared with them.
+fn readings(args: &Args, context: &Context) -> anyhow::Result<Option<Vec<Reading>>> {
+    if context.environment.is_some() {
+        return Ok(None);
+    }
+    let Ok(mut files) = Files::open(&context.root()?, context.limits) else {
+        return Ok(None);
+    };
+    if let Some(base) = &context.base {
+        files.set_base(base);
+    }
+    let new = side::declared(&mut files);
+    let old = match &args.against {
+        Some(text) => side::environments(text, context)?,
+        // Each environment is compared with its channel.
+        None => Some(new.clone()),
+    };
+    Ok(old.and_then(|old| Reading::every(&old, &new)))
+}
+
+/// The sides in the one environment that was chosen, or without one.
+fn one(args: &Args, context: &Context) -> anyhow::Result<Sides> {
+    let compiled = context.compile()?;
+    let place = place(&compiled, context, &args.at)?;
+    let others = other_environments(&compiled, &place);
+    let new = side_of(compiled)?;
+    let subject = subject(&place, &new);
+    let (old, subject, mut notes) = match &args.against {
+        Some(text) => {
+            let read = side::against(text, Some(&new), &args.at, context)?;
+            let subject = Subject {
+                old: read.origin,
+                ..subject
+            };
+            (Some(read.side), subject, read.notes)
+        }
+        None => {
+            let (old, subject) = base(&place, args.at.trust.as_deref(), subject)?;
+            (old, subject, Vec::new())
+        }
+    };
+    if !others.is_empty() {
+        notes.push(format!(
+            "not compared: the environments {}; give `--env` for each of them",
+            others.join(", ")
+        ));
+    }
+    Ok(Sides {
+        pairs: vec![Pair {
+            environment: place.environment.clone().unwrap_or_default(),
+            old,
+            new: Some(new),
+        }],
+        places: vec![place],
+        subject,
+        notes,
+    })
+}
+
+/// The sides in every environment.
+fn each(args: &Args, readings: &[Reading], context: &Context) -> anyhow::Result<Sides> {
+    let mut sides = Sides {
+        pairs: Vec::new(),
+        places: Vec::new(),
+        subject: Subject::default(),
+        notes: Vec::new(),
+    };
+    let mut compared = Vec::new();
+    for reading in readings {
+        let context = &reading.context(context);
+        let compiled = match reading.new {
+            true => reading.side(context.compile())?,
+            false => None,
+        };
+        let mut its = reading.compared(None, None);
+        let mut new = None;
+        if let Some(compiled) = compiled {
+            let place = place(&compiled, context, &args.at)?;
+            let side = side_of(compiled)?;
+            if sides.places.is_empty() {
+                sides.subject = Subject {
+                    environment: None,
+                    ..subject(&place, &side)
+                };
+            }
+            its.new = Some(side.bundle);
+            new = Some(side);
+            sides.places.push(place);
+        }
+        let old = match (&args.against, &new) {
+            (Some(_), _) if !reading.old => None,
+            (Some(text), new) => {
+                let read = side::against(text, new.as_ref(), &args.at, context);
+                reading.side(read)?.map(|read| {
+                    sides.subject.old = read.origin;
+                    sides.notes.extend(read.notes);
+                    read.side
+                })
+            }
+            (None, None) => None,
+            (None, Some(_)) => {
+                let place = sides.places.last().context("its place was just read")?;
+                let (old, said) = base(place, args.at.trust.as_deref(), Subject::default())?;
+                its.channel = said.channel;
+                its.serial = said.serial;
+                its.record = said.record;
+                old
+            }
+        };
+        its.old = old.as_ref().map(|side| side.bundle);
+        compared.push(its);
+        sides.pairs.push(Pair {
+            environment: reading.name.clone(),
+            old,
+            new,
+        });
+    }
+    if args.against.is_none() && is_idle(&compared) {
+        compared.remove(0);
+        sides.pairs.remove(0);
+    }
+    let is_first = compared.iter().all(|one| one.old.is_none());
+    compared
+        .retain(|one| one.name.is_some() || one.new.is_some() && (one.old.is_some() || is_first));
+    let bare = compared.first().filter(|one| one.name.is_none());
+    if let Some(bare) = bare {
+        sides.subject.channel.clone_from(&bare.channel);
+        sides.subject.serial = bare.serial;
+        sides.subject.record.clone_from(&bare.record);
+    }
+    sides.subject.environments = compared;
+    Ok(sides)
+}
+
+/// True if nothing runs the project without an environment: its channel is an environment's, or has
+/// no record where others have one.
+fn is_idle(compared: &[Compared]) -> bool {
+    let Some((bare, named)) = compared.split_first() else {
+        return false;
+    };
+    let is_shared = named.iter().any(|one| one.channel == bare.channel);
+    bare.name.is_none()
+        && (is_shared || bare.old.is_none() && named.iter().any(|one| one.old.is_some()))
+}
+
+/// A plan's subject for a new side; says which of its files are not committed.
+fn subject(place: &Place, new: &Side) -> Subject {
+    let uncommitted = match &new.source {
+        Some(map) => note_uncommitted(&place.root, map),
+        None => Vec::new(),
+    };
+    Subject {
+        environment: place.environment.clone(),
+        new: Origin {
+            uncommitted,
+            ..Origin::default()
+        },
+        folder: say::seen_folder(&place.root),
+        ..Subject::default()
+    }
+}
+
+/// The environments that a plan against a bundle or a document does not read.
 fn other_environments(compiled: &Compiled, place: &Place) -> Vec<String> {
     let root = compiled.files.root(diag::FileId(0));
     let root = root.filter(|_| place.environment.is_none());
-    let all = root.map(|root| environment::environments(compiled.files.tree.at(root)));
+    let all = root.map(|root| crate::environment::environments(compiled.files.tree.at(root)));
     let all = all.into_iter().flatten();
     all.map(|environment| format!("`{}`", environment.name.escape_debug()))
         .collect()
@@ -179,7 +332,7 @@ fn base(
         ..subject
     };
     let Some(store) = place.open_if_there()? else {
-        say::note(&format!(
+        say::note_once(&format!(
             "note: there is no store at {}; nothing was released yet, or it is elsewhere (--store, or `release.store` of gateway.yaml)",
             say::path(&place.store)
         ));
@@ -197,7 +350,7 @@ fn base(
     };
     let Some(head) = release::head(&store, trust.as_ref(), &place.channel)? else {
         if let Some(doubt) = place.doubt(&store) {
-            say::note(&doubt);
+            say::note_once(&doubt);
         }
         return Ok((None, subject));
     };
@@ -217,13 +370,23 @@ pub(super) fn rules_of(side: Option<&Side>) -> Option<&Rules> {
 
 /// Compares; a witness that does not show what it should is a bug of ours.
 pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
-    let mut plan = plan::compare(old, new).map_err(|error| {
-        Failure::new(
-            Exit::BUG,
-            "bug",
-            format!("what compiles must build, but: {error}"),
-        )
-    })?;
+    judged(plan::compare(old, new).map_err(unbuilt)?)
+}
+
+/// The failure of a side that cannot be built.
+pub(super) fn unbuilt(error: engine::BuildError) -> Failure {
+    Failure::new(
+        Exit::BUG,
+        "bug",
+        format!("what compiles must build, but: {error}"),
+    )
+}
+
+/// A plan that can be trusted, with its sunsets judged by today.
+///
+/// # Errors
+/// A witness that does not show what it should.
+pub(super) fn judged(mut plan: Plan) -> anyhow::Result<Plan> {
     if let Some(bug) = plan.bugs.first() {
         return Err(Failure::new(
             Exit::BUG,

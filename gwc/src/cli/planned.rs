@@ -10,8 +10,9 @@ use super::review::{ReviewOptions, report_idle};
 use super::{plan, say};
 use crate::exit::{Exit, Failure};
 use crate::plan::report::{Report, Subject};
+use crate::plan::rules::Rules;
 use crate::plan::{Review, Side, human, json};
-use crate::release::{self, Place};
+use crate::release::Place;
 
 /// A plan that was made.
 pub(super) struct Planned {
@@ -44,9 +45,10 @@ impl Planned {
         options: &ReviewOptions,
         stops: Stops,
     ) -> anyhow::Result<Self> {
-        let mut plan = plan::compare(old, new)?;
-        plan.ended_by(&release::today());
-        let review = options.review(&plan, place, plan::rules_of(old));
+        let environment = place.environment.as_deref().unwrap_or_default();
+        let plan = plan::compare(old, new)?.in_environment(environment);
+        let rules: Vec<&Rules> = plan::rules_of(old).into_iter().collect();
+        let review = options.review(&plan, &[place], &rules);
         let (tripped, idle): (Vec<_>, Vec<_>) = review
             .tripped(&plan)
             .into_iter()

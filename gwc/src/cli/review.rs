@@ -41,43 +41,50 @@ pub(super) enum PlanFormat {
 }
 
 impl ReviewOptions {
-    /// The gates that are on, those of the old side's rules among them, and every acknowledgement that
+    /// The gates that are on, those of the rules of old sides among them, and every acknowledgement that
     /// was given, held against a plan.
-    pub(super) fn review(&self, plan: &Plan, place: &Place, old: Option<&Rules>) -> Review {
-        let is_unknown = plan
-            .changes
-            .iter()
-            .any(|change| change.id == rules::UNKNOWN);
-        let judges = match old {
-            Some(old) => old.judges(),
-            None if is_unknown => vec![rules::GATE.to_owned()],
-            None => Vec::new(),
-        };
-        let mut gates = place.gates.clone();
-        for gate in self.gate.iter().chain(&judges) {
+    pub(super) fn review(&self, plan: &Plan, places: &[&Place], old: &[&Rules]) -> Review {
+        let mut judges: Vec<String> = old.iter().flat_map(|old| old.judges()).collect();
+        // Rules that nobody knows may have had gates.
+        let unknown = |change: &plan::Change| change.id == rules::UNKNOWN;
+        if plan.changes.iter().any(unknown) {
+            judges.push(rules::GATE.to_owned());
+        }
+        let mut gates: Vec<String> = Vec::new();
+        let own = places.iter().flat_map(|place| &place.gates);
+        for gate in own.chain(&self.gate).chain(&judges) {
             if !gates.contains(gate) {
                 gates.push(gate.clone());
             }
         }
         let mut given = self.ack.clone();
         if !given.is_empty() {
-            let by = provenance::actor(&place.root);
+            let root = places.first().map(|place| place.root.as_path());
+            let by = provenance::actor(root.unwrap_or(std::path::Path::new(".")));
             given.iter_mut().for_each(|one| one.by = Some(by.clone()));
         }
         // A file that the old side does not name cannot vouch for the rules that name it.
-        let is_new_file =
-            old.is_some_and(|old| old.acknowledge != place.acknowledge && !old.gates.is_empty());
+        let is_new_file = |place: &Place| {
+            let mut old = old.iter().filter(|old| !old.gates.is_empty());
+            old.any(|old| old.acknowledge != place.acknowledge)
+        };
         let is_of_rules = |ack: &Acknowledgement| {
             let kind = ack.kind.as_deref().and_then(plan::ids::of);
             kind.is_some_and(|kind| kind.section == Section::Rules)
         };
-        let file = place.acknowledgements.iter();
-        given.extend(
-            file.filter(|ack| !(is_new_file && is_of_rules(ack)))
-                .cloned(),
-        );
+        for place in places {
+            let is_new = is_new_file(place);
+            let file = place.acknowledgements.iter();
+            let file = file.filter(|ack| !(is_new && is_of_rules(ack)));
+            for ack in file {
+                if !given.contains(ack) {
+                    given.push(ack.clone());
+                }
+            }
+        }
+        let file = places.iter().find_map(|place| place.acknowledge.clone());
         let now_s = release::now().unix_s();
-        Review::new(plan, gates, place.acknowledge.clone(), given, now_s)
+        Review::new(plan, gates, file, given, now_s)
     }
 }
 

@@ -1,14 +1,16 @@
 //! What commands have in common: where the project is, how results and failures are said.
 
+use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use diag::{Diagnostic, Level};
 use serde_json::{Value, json};
 
 use super::lint::levels::levels;
 use crate::compile::{self, Compiled, Input, Levels, Purpose};
-use crate::exit::{Exit, Failure};
+use crate::exit::{ENVIRONMENT_NEEDED, Exit, Failure};
 use crate::output::{Report, human};
 use crate::project::files::Files;
 use crate::release::Sought;
@@ -65,6 +67,17 @@ impl Context {
             levels: levels(texts)?,
             base: self.base.clone(),
         })
+    }
+
+    /// The same in an environment, or in none.
+    pub(super) fn in_environment(&self, name: Option<&str>) -> Self {
+        Self {
+            project: self.project.clone(),
+            environment: name.map(str::to_owned),
+            limits: self.limits,
+            levels: self.levels.clone(),
+            base: self.base.clone(),
+        }
     }
 
     /// A project's folder with what this command says about reading it.
@@ -208,7 +221,7 @@ fn environment_needed(compiled: &Compiled, folder: &str) -> Option<Failure> {
     let position = sources.position(*span);
     Some(Failure::new(
         Exit::FINDINGS,
-        "environment-needed",
+        ENVIRONMENT_NEEDED,
         format!(
             "{folder}{}:{}:{}: `${{var:{name}}}` has a value in an environment only; choose one with --env NAME",
             sources.file(span.file).path(),
@@ -233,7 +246,7 @@ fn findings(compiled: &Compiled, folder: &str) {
         .filter(|finding| finding.level == Level::Warn)
         .count();
     if warnings > 0 {
-        note(&format!(
+        note_once(&format!(
             "{warnings} warning{} (`gwc lint` shows them)",
             if warnings == 1 { "" } else { "s" }
         ));
@@ -347,6 +360,15 @@ fn path_between(from: &Path, to: &Path) -> String {
 /// Says on standard error what happens, for people.
 pub(super) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// A note that several readings of one project would repeat: the first one is written.
+pub(super) fn note_once(text: &str) {
+    static WRITTEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if written.insert(text.to_owned()) {
+        note(text);
+    }
 }
 
 /// Says a failure: what, then each cause.

@@ -85,6 +85,11 @@ pub struct Change {
     pub source_new: Option<Place>,
     /// Where its requests come in; empty where it is not about requests.
     pub places: BTreeSet<RequestPlace>,
+    /// Environments in which it holds; the empty name stands for the project without one.
+    pub environments: BTreeSet<String>,
+    /// Classes of the changes that it stands for, where it is one line for many: their gates are
+    /// tripped, too.
+    pub stands_for: BTreeSet<Class>,
     /// What the old and new value stand for, where they are names: in the fingerprint, for no reader.
     pub bound: String,
     /// The fingerprints of the changes that are one line here, where there are several: each of
@@ -302,6 +307,8 @@ impl Change {
             source_old: None,
             source_new: None,
             places: BTreeSet::new(),
+            environments: BTreeSet::new(),
+            stands_for: BTreeSet::new(),
             bound: String::new(),
             members: Vec::new(),
             witness: None,

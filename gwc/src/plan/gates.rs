@@ -24,7 +24,10 @@ impl Plan {
 impl Change {
     /// True if the change stops at a gate.
     pub(crate) fn trips(&self, gate: &str) -> bool {
-        self.class.trips(gate) || gate == rules::GATE && self.section == Section::Rules
+        let stands_for = || self.stands_for.iter().any(|class| class.trips(gate));
+        self.class.trips(gate)
+            || stands_for()
+            || gate == rules::GATE && self.section == Section::Rules
     }
 }
 

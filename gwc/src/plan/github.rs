@@ -83,6 +83,9 @@ fn command(out: &mut String, report: &Report<'_>, change: &Change, kind: &str, s
     if let Some(witness) = &change.witness {
         message.push_str(&format!("; {}", sentence(witness)));
     }
+    if let Some(held) = report.held(change) {
+        message.push_str(&format!(" ({held})"));
+    }
     if let Some(remark) = report.remark(change) {
         message.push_str(&format!(" ({remark})"));
     }

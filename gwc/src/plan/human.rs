@@ -87,10 +87,12 @@ fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
         .remark(change)
         .map(|remark| format!(" ({remark})"))
         .unwrap_or_default();
+    let held = report.held(change).map(|held| format!(" ({held})"));
     let head = format!(
-        "{symbol} {:<12} {}  {}{remark}",
+        "{symbol} {:<12} {}{}  {}{remark}",
         change.class.name(),
         what(change),
+        held.unwrap_or_default(),
         paint.dim(change.short())
     );
     out.push_str("  ");

@@ -43,6 +43,7 @@ kinds! {
         "guard-added" "A guard of messages (`threat`, `graphql_guard`, `llm`) looks at requests.";
         "guard-removed" "A guard of messages no longer looks at requests.";
         "guard-changed" "A guard of messages lets other messages through.";
+        "identity-field-changed" "A field that says who calls (`Authorization`, `Cookie`, `X-User…`) or that has a secret reaches the upstream with other values, or newly as the client wrote it.";
         "path-readings-changed" "Paths that an upstream may read as another path are let through, or no longer are (`path_readings`).";
         "upstream-transport-changed" "The requests go to an upstream that is spoken to in another way: TLS, names, authorities.";
         "upstream-protocol-changed" "An upstream is spoken to with or without TLS.";
@@ -57,8 +58,11 @@ kinds! {
         "trusted-proxy-added" "Further peers may say who a request comes from: they may assert any address.";
         "trusted-proxy-removed" "Fewer peers may say who a request comes from.";
         "peers-admitted" "Peers may connect to a listener that could not: it no longer asks them for a PROXY header.";
+        "credential-forwarded" "The upstream newly gets to see a credential.";
+        "credential-stripped" "The upstream no longer gets to see a credential.";
         "consumer-right-added" "A consumer has a claim, a group or a plan that it had not.";
         "consumer-right-removed" "A consumer has lost a claim, a group or a plan.";
+        "secret-flow-added" "A secret flows to a place where it did not; `weaken` where it leaves the gateway in a message: to another upstream, in another field.";
         "credential-added" "A new key or password is let in.";
         "credential-prolonged" "A key or password is let in for longer.";
         "credential-shortened" "A key or password ends earlier.";
@@ -91,6 +95,8 @@ kinds! {
         "shadow-disappears" "An operation has requests again that others took.";
         "mount-hosts-changed" "A mount lists other hosts, and the same requests reach it.";
         "internal-changed" "Other requests are described and nobody's (`internal`): who gets what is not described does not get them.";
+        "environment-added" "An environment is new; where it lets in more than a known one, its class and gates are those of what it lets in.";
+        "environment-removed" "An environment is gone.";
         "listener-added" "A listener is new.";
         "listener-removed" "A listener is gone.";
         "listener-address-changed" "A listener has another address; `expose` where it can be reached from further away.";
@@ -122,10 +128,7 @@ kinds! {
         "verifier-added" "A verifier is new; who uses it stands under SECURITY.";
         "verifier-removed" "A verifier is gone.";
         "verifier-changed" "A verifier's setting is different; what that opens stands under SECURITY.";
-        "credential-forwarded" "The upstream newly gets to see a credential.";
-        "credential-stripped" "The upstream no longer gets to see a credential.";
         "credential-passed-on-changed" "A credential reaches the upstream in another form.";
-        "secret-flow-added" "A secret flows to a place where it did not.";
         "consumer-added" "A consumer is new.";
         "consumer-removed" "A consumer is gone.";
         "consumer-changed" "A consumer's data is different.";

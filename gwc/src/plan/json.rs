@@ -1,8 +1,9 @@
 //! `plan/v1`: what programs read, and what `plan -o` writes.
 
+use bundle::digest::Digest;
 use serde_json::{Value, json};
 
-use super::report::{Origin, Report};
+use super::report::{Compared, Origin, Report};
 use super::witness::OUTSIDER;
 use super::{Change, Class, Outcome, Witness};
 use crate::source_map::Place;
@@ -42,6 +43,16 @@ pub fn document(report: &Report<'_>) -> Value {
                    "file": ack.place.as_ref().map(|place| &place.file), "line": ack.place.as_ref().map(|place| place.line)})
         })
         .collect();
+    // A plan of several environments has the sides of the project without one, where they are
+    // compared.
+    let several = !subject.environments.is_empty();
+    let bare = subject.environments.iter().find(|one| one.name.is_none());
+    let sides = match (several, bare) {
+        (true, bare) => (bare.and_then(|one| one.old), bare.and_then(|one| one.new)),
+        (false, _) => (plan.old, Some(plan.new)),
+    };
+    let id = |id: Option<Digest>| id.map(|id| id.to_string());
+    let environments: Vec<Value> = subject.environments.iter().map(compared).collect();
     json!({
         "schema": "plan/v1",
         "result": report.result(),
@@ -49,8 +60,9 @@ pub fn document(report: &Report<'_>) -> Value {
         "environment": subject.environment,
         "no_op": plan.no_op,
         "base": {"channel": subject.channel, "serial": subject.serial, "record": subject.record,
-                 "bundle": plan.old.map(|id| id.to_string()), "from": origin(&subject.old)},
-        "target": {"bundle": plan.new.to_string(), "from": origin(&subject.new)},
+                 "bundle": id(sides.0), "from": origin(&subject.old)},
+        "target": {"bundle": id(sides.1), "from": origin(&subject.new)},
+        "environments": environments,
         "counts": counts,
         "changes": plan.changes.iter().map(|change| one(change, report)).collect::<Vec<_>>(),
         "gates": gates,
@@ -58,6 +70,12 @@ pub fn document(report: &Report<'_>) -> Value {
         "missing": plan.missing,
         "notes": plan.notes,
     })
+}
+
+fn compared(one: &Compared) -> Value {
+    let id = |id: Option<Digest>| id.map(|id| id.to_string());
+    json!({"name": one.name, "base": {"channel": one.channel, "serial": one.serial, "record": one.record, "bundle": id(one.old)},
+           "target": {"bundle": id(one.new)}})
 }
 
 fn origin(origin: &Origin) -> Value {
@@ -84,6 +102,7 @@ fn one(change: &Change, report: &Report<'_>) -> Value {
         "old": change.old,
         "new": change.new,
         "source": {"old": place(change.source_old.as_ref()), "new": place(change.source_new.as_ref())},
+        "environments": change.environments.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>(),
         "count": change.count(),
         "templates": change.templates(),
         "listeners": change.places.iter().map(|place| &place.listener).collect::<std::collections::BTreeSet<_>>(),

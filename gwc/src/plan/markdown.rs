@@ -122,10 +122,11 @@ fn head(report: &Report<'_>) -> String {
         .collect();
     for change in described {
         out.push_str(&format!(
-            "- `{}` **{}** {} {}\n",
+            "- `{}` **{}** {}{} {}\n",
             change.short(),
             change.class.name(),
             code(&what(change), HEAD_SPAN_MAX),
+            held(report, change),
             code(&arrow(change), HEAD_SPAN_MAX)
         ));
     }
@@ -205,10 +206,11 @@ fn folded(
 
 fn line(report: &Report<'_>, change: &Change) -> String {
     let mut line = format!(
-        "- `{}` **{}** {} `{}`",
+        "- `{}` **{}** {}{} `{}`",
         symbol(change.class),
         change.class.name(),
         code(&what(change), SPAN_MAX),
+        held(report, change),
         change.short()
     );
     if let Some(remark) = report.remark(change) {
@@ -227,6 +229,14 @@ fn line(report: &Report<'_>, change: &Change) -> String {
         ));
     }
     line
+}
+
+/// The environments of a change that does not hold in all, behind a space.
+fn held(report: &Report<'_>, change: &Change) -> String {
+    let held = report.held(change);
+    held.map_or_else(String::new, |held| {
+        format!(" {}", code(&held, HEAD_SPAN_MAX))
+    })
 }
 
 /// A code span that nothing in the text can end: its fence is longer than any run of backticks in

@@ -9,6 +9,7 @@ mod change;
 mod contract;
 pub mod details;
 mod docs;
+pub mod environments;
 mod gates;
 pub mod github;
 mod group;
@@ -29,6 +30,8 @@ pub use change::{
     Change, Class, Member, OperationRef, Outcome, RequestPlace, Section, Witness,
     WitnessCredential, short,
 };
+
+use std::collections::BTreeSet;
 
 use bundle::digest::Digest;
 
@@ -54,6 +57,9 @@ pub struct Plan {
     pub old: Option<Digest>,
     /// The bundle that would run.
     pub new: Digest,
+    /// The environments that both sides have and that were compared; the empty name stands for the
+    /// project without one.
+    pub environments: BTreeSet<String>,
     /// The changes, in the order in which they are said.
     pub changes: Vec<Change>,
     /// Whether a release would change nothing: the meaning is the same.
@@ -77,6 +83,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
     let mut plan = Plan {
         old: old.map(|side| side.bundle),
         new: new.bundle,
+        environments: BTreeSet::new(),
         changes: Vec::new(),
         no_op: false,
         missing: Vec::new(),

@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 
+use bundle::digest::Digest;
+
+use super::environments::called;
 use super::{Change, Class, Outcome, Plan, Review, Witness};
 use crate::output::printable;
 use crate::source_map::Place;
@@ -28,6 +31,8 @@ pub struct Subject {
     pub record: Option<String>,
     /// The environment that the sources were compiled for.
     pub environment: Option<String>,
+    /// The environments of a plan of several, each with its sides.
+    pub environments: Vec<Compared>,
     /// The old side, where that is no channel.
     pub old: Origin,
     /// The new side.
@@ -35,6 +40,23 @@ pub struct Subject {
     /// The project's folder as seen from the working folder, `/` at its end; empty where they are
     /// the same.
     pub folder: String,
+}
+
+/// One environment of a plan of several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Its name; none for the project without an environment.
+    pub name: Option<String>,
+    /// Its channel, where it is compared with one.
+    pub channel: Option<String>,
+    /// The serial of the channel's head.
+    pub serial: Option<u64>,
+    /// The digest of the head's record.
+    pub record: Option<String>,
+    /// The bundle of the old side; none where it lacks the environment.
+    pub old: Option<Digest>,
+    /// The bundle of the new side; none where it lacks the environment.
+    pub new: Option<Digest>,
 }
 
 /// Where one side comes from.
@@ -64,6 +86,9 @@ impl Report<'_> {
     #[must_use]
     pub fn compared(&self) -> String {
         let subject = self.subject;
+        if !subject.environments.is_empty() {
+            return self.compared_each();
+        }
         let old = self.plan.old.map(|id| id.short());
         let against = match (&subject.channel, subject.serial, &subject.old.name, old) {
             (Some(channel), Some(serial), _, Some(old)) => {
@@ -79,6 +104,44 @@ impl Report<'_> {
             Some(name) => format!("{} (bundle {new}) against {against}", printable(name)),
             None => format!("bundle {new} against {against}"),
         }
+    }
+
+    fn compared_each(&self) -> String {
+        let subject = self.subject;
+        let names = subject.environments.iter();
+        let names: Vec<String> = names
+            .map(|one| printable(&called(one.name.as_deref().unwrap_or_default())))
+            .collect();
+        let is_empty = subject.environments.iter().all(|one| one.old.is_none());
+        let against = match (&subject.old.name, is_empty) {
+            (Some(name), _) => printable(name),
+            (None, false) => "what their channels run".to_owned(),
+            (None, true) => "nothing".to_owned(),
+        };
+        let new = match &subject.new.name {
+            Some(name) => format!("{}, ", printable(name)),
+            None => String::new(),
+        };
+        let counted = counted(names.len(), "environment");
+        format!("{new}{counted} ({}) against {against}", names.join(", "))
+    }
+
+    /// Environments in which a change holds; none where that is each that was compared.
+    #[must_use]
+    pub fn held(&self, change: &Change) -> Option<String> {
+        let one_line = change.id.starts_with("environment-");
+        if one_line
+            || change.environments.is_empty()
+            || change.environments == self.plan.environments
+        {
+            return None;
+        }
+        let names: Vec<String> = change
+            .environments
+            .iter()
+            .map(|name| called(name))
+            .collect();
+        Some(printable(&format!("in {}", names.join(", "))))
     }
 
     /// How many changes there are of each class that has some.

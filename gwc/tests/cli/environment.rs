@@ -39,11 +39,7 @@ fn each_environment_is_a_bundle_of_its_own() {
 fn what_needs_an_environment_says_so_at_its_place() {
     let project = project();
     project.run(&["lint"]).with(0);
-    for command in [
-        &["build"][..],
-        &["plan"],
-        &["route", "GET", "http://h/orders"],
-    ] {
+    for command in [&["build"][..], &["route", "GET", "http://h/orders"]] {
         let ended = project.run(command).with(1);
         ended
             .says("error[environment-needed]: gateway.yaml:9:")

@@ -7,6 +7,7 @@ mod build;
 mod conceal;
 mod diff;
 mod environment;
+mod every;
 mod fix;
 mod gc;
 mod git;

@@ -286,8 +286,10 @@ fn listener_that_becomes_public_is_expose() {
         ("127.0.0.1:8080", "0.0.0.0:8080", "expose"),
         ("127.0.0.1:8080", "10.0.0.1:8080", "expose"),
         ("10.0.0.1:8080", "[::]:8080", "expose"),
-        ("0.0.0.0:8080", "127.0.0.1:8080", "changed"),
-        ("127.0.0.1:8080", "127.0.0.1:8081", "changed"),
+        ("127.0.0.1:8080", "[::]:8080", "expose"),
+        ("0.0.0.0:8080", "127.0.0.1:8080", "removed"),
+        ("127.0.0.1:8080", "127.0.0.1:8081", "removed"),
+        ("0.0.0.0:8080", "[::]:8080", "changed"),
     ] {
         let plan = plan((&at(old), DOCUMENT), (&at(new), DOCUMENT));
         let expected = format!("routing {class} listener-address-changed listener public address");

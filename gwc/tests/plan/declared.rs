@@ -302,7 +302,7 @@ const OF_DOCUMENT: &[(&str, &str, &[&str])] = &[
     (
         r#"strip_credential: true, "#,
         r#""#,
-        &["policy changed credential-forwarded security bearer: a/list+a/make"],
+        &["security weaken credential-forwarded security bearer: a/list+a/make"],
     ),
     (
         r#"{sub: X-User}"#,
@@ -340,6 +340,8 @@ const OF_DOCUMENT: &[(&str, &str, &[&str])] = &[
         &[
             "security weaken upstream-transport-changed upstream: a/list",
             "routing moved upstream-changed upstream: a/list",
+            "policy relax upstream-setting-changed upstream u -> plain limits.connections: a/list",
+            "policy relax connect-timeout-changed upstream u -> plain timeouts.connect: a/list",
         ],
     ),
     (

@@ -560,7 +560,9 @@ fn a_credential_that_the_upstream_newly_sees_is_told() {
     let lines = lines(&plan((GATEWAY, &stripped), (GATEWAY, DOCUMENT)));
     assert_eq!(
         lines,
-        ["policy changed credential-forwarded a/createOrder+a/deleteOrder+a/getOrder+a/listOrders"]
+        [
+            "security weaken credential-forwarded a/createOrder+a/deleteOrder+a/getOrder+a/listOrders"
+        ]
     );
 }
 
@@ -617,7 +619,8 @@ fn a_secret_that_flows_somewhere_new_is_told() {
     assert_eq!(
         lines,
         [
-            "security changed secret-flow-added policy edge request.set.authorization",
+            "security weaken secret-flow-added policy edge request.set.authorization",
+            "security incomparable identity-field-changed a/createOrder+a/deleteOrder+a/getOrder+a/getStatus+a/listOrders",
             "policy changed policy-changed policy edge request.set.authorization",
         ]
     );

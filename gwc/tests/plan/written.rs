@@ -48,6 +48,7 @@ fn made(changes: Vec<Change>) -> Plan {
     Plan {
         old: Some(Digest::of(b"old")),
         new: Digest::of(b"new"),
+        environments: Default::default(),
         no_op: changes.is_empty(),
         changes,
         missing: Vec::new(),

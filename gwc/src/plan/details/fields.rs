@@ -3,7 +3,7 @@
 //! A row says which way a number goes, or that the order of access compares the setting. What has
 //! no row is different without a direction; nothing is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
@@ -39,6 +39,10 @@ enum Way {
     Either,
     /// Traffic goes to another place, or another share of it.
     Moves,
+    /// True lets more through; where nothing is written, it is false.
+    On,
+    /// Each further value lets more through; where nothing is written, these hold.
+    Each(&'static [&'static str]),
     /// The order of access compares it (`plan::security`).
     Access,
     /// Neither.
@@ -57,7 +61,10 @@ enum Absent {
 }
 
 use Absent::{Is, NoLimit, Unknown};
-use Way::{Access, Either, Less, More, Moves, Other};
+use Way::{Access, Each, Either, Less, More, Moves, On, Other};
+
+/// The conditions of a retry where nothing is written.
+const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
 
 macro_rules! rows {
     ($($($key:literal).+ $(as $id:literal)? : $way:expr;)*) => {
@@ -180,6 +187,7 @@ static VALIDATE: Table = Table {
 static RETRY: Table = Table {
     id: "policy-changed",
     rows: rows! {
+        "on": RETRIED; "statuses": Each(&[]); "headers": Each(&[]); "idempotency_key": On;
         "attempts": More(Is(1)); "per_try_timeout": More(NoLimit); "max_body": More(Is(65_536));
         "budget"."ratio": More(Is(200_000)); "budget"."min_concurrent": More(Is(3));
         "backoff"."base": Less(Is(25)); "backoff"."max": Less(Is(250));
@@ -205,7 +213,7 @@ static MIRROR: Table = Table {
 };
 static REWRITE: Table = Table {
     id: "traffic-moved",
-    rows: rows! { "path" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "method" as "traffic-moved": Moves; "query" as "policy-changed": Other; },
+    rows: rows! { "path" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "method" as "traffic-moved": Moves; "query" as "traffic-moved": Moves; },
 };
 static REDIRECT: Table = Table {
     id: "policy-changed",
@@ -258,10 +266,12 @@ pub(super) static UPSTREAM: Table = Table {
     rows: rows! {
         "timeouts"."connect" as "connect-timeout-changed": More(Unknown);
         "timeouts"."idle" as "idle-timeout-changed": More(Unknown);
-        "host_header" as "host-header-changed": Other;
+        "host_header" as "host-header-changed": Moves; "lb": Moves; "hash_on": Moves;
         "limits"."connections": More(Is(1024)); "limits"."pending": More(Is(1024));
         "limits"."requests": More(Is(1024)); "limits"."retries": More(NoLimit);
         "limits"."response_header_bytes": More(Is(64 << 10));
+        "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
+        "retries"."idempotency_key": On;
         "retries"."attempts": More(Is(1)); "retries"."per_try_timeout": More(NoLimit);
         "retries"."max_body": More(Is(65_536)); "retries"."budget"."ratio": More(Is(200_000));
         "retries"."budget"."min_concurrent": More(Is(3));
@@ -272,7 +282,7 @@ pub(super) static UPSTREAM: Table = Table {
         "health"."passive"."consecutive_5xx": More(Is(5));
         "health"."passive"."ejection": Less(Is(30_000));
         "health"."passive"."max_ejection": Less(Is(300_000));
-        "health"."passive"."max_ejected": Less(Is(100_000));
+        "health"."passive"."max_ejected": More(Is(100_000));
         "tls"."verify": Access; "tls"."ca": Access; "tls"."sni": Access;
         "targets"."*"."tls": Access; "targets" as "targets-changed": Moves;
         "dns" as "targets-changed": Moves; "file" as "targets-changed": Moves;
@@ -284,7 +294,9 @@ pub(super) static OPERATION: Table = Table {
     id: "operation-setting-changed",
     rows: rows! {
         "validate"."request": Access; "validate"."response": Access;
-        "cost": Less(Is(1)); "retries"."attempts": More(Is(1));
+        "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
+        "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
+        "retries"."idempotency_key": On;
         "retries"."per_try_timeout": More(NoLimit); "retries"."max_body": More(Is(65_536));
         "retries"."budget"."ratio": More(Is(200_000)); "retries"."budget"."min_concurrent": More(Is(3));
         "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
@@ -343,6 +355,8 @@ pub(super) fn settings(
             Access => continue,
             More(absent) => class(amount(was, absent), amount(is, absent)),
             Less(absent) => class(amount(is, absent), amount(was, absent)),
+            On => flag(was, is),
+            Each(absent) => each(was, is, absent),
             Either => Class::Relax,
             Moves => Class::Moved,
             Other => Class::Changed,
@@ -382,7 +396,7 @@ impl Table {
             // All below a key goes the way of the key, but for numbers.
             let length = match row.way {
                 Access | Either | Moves | Other => row.path.len() <= path.len(),
-                More(_) | Less(_) => row.path.len() == path.len(),
+                More(_) | Less(_) | On | Each(_) => row.path.len() == path.len(),
             };
             length
                 && same
@@ -428,6 +442,35 @@ fn class(old: Amount, new: Amount) -> Class {
         (Amount::Endless, Amount::Endless) | (Amount::Unknown, _) | (_, Amount::Unknown) => {
             Class::Changed
         }
+    }
+}
+
+fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
+    let is_on = |value| matches!(value, Some(&Written::One(Scalar::Flag(true))));
+    match (is_on(old), is_on(new)) {
+        (false, true) => Class::Relax,
+        (true, false) => Class::Tighten,
+        (true, true) | (false, false) => Class::Changed,
+    }
+}
+
+/// The class of another set of values: one that has others instead is wider for somebody.
+fn each(old: Option<&Written>, new: Option<&Written>, absent: &[&str]) -> Class {
+    let values = |value: Option<&Written>| -> BTreeSet<String> {
+        match value {
+            None => absent.iter().map(|word| (*word).to_owned()).collect(),
+            Some(Written::One(one)) => BTreeSet::from([one.to_string()]),
+            Some(Written::Set(all) | Written::List(all)) => {
+                all.iter().map(ToString::to_string).collect()
+            }
+            Some(Written::Empty) => BTreeSet::new(),
+        }
+    };
+    let (old, new) = (values(old), values(new));
+    match (new.is_subset(&old), old.is_subset(&new)) {
+        (true, true) => Class::Changed,
+        (true, false) => Class::Tighten,
+        (false, true | false) => Class::Relax,
     }
 }
 

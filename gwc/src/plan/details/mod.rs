@@ -81,6 +81,52 @@ pub(super) fn both<'s, T: ir::Named>(
         .map(|name| (name, old.get(name), new.get(name)))
 }
 
+/// The listeners of both sides in pairs. One that is gone and a new one are a pair, too, if they have
+/// one address or the same mounts: another name hides no changed setting.
+pub(super) fn listeners<'s>(
+    old: &'s ir::Gateway,
+    new: &'s ir::Gateway,
+) -> Vec<(Option<&'s ir::Listener>, Option<&'s ir::Listener>)> {
+    let (was, is) = (&old.shared.listeners, &new.shared.listeners);
+    let all: Vec<_> = both(was, is).map(|(_, was, is)| (was, is)).collect();
+    let mut gone: Vec<&ir::Listener> = Vec::new();
+    let mut come: Vec<&ir::Listener> = Vec::new();
+    let mut pairs = Vec::new();
+    for pair in all {
+        match pair {
+            (Some(was), None) => gone.push(was),
+            (None, Some(is)) => come.push(is),
+            both => pairs.push(both),
+        }
+    }
+    let alike: [&dyn Fn(&ir::Listener, &ir::Listener) -> bool; 2] =
+        [&|was, is| was.address == is.address, &|was, is| {
+            mounts(old, &was.name) == mounts(new, &is.name)
+        }];
+    for is_alike in alike {
+        gone.retain(|was| {
+            let Some(at) = come.iter().position(|is| is_alike(was, is)) else {
+                return true;
+            };
+            pairs.push((Some(*was), Some(come.remove(at))));
+            false
+        });
+    }
+    pairs.extend(gone.into_iter().map(|was| (Some(was), None)));
+    pairs.extend(come.into_iter().map(|is| (None, Some(is))));
+    pairs
+}
+
+/// Names of the mounts that a listener has.
+fn mounts<'g>(gateway: &'g ir::Gateway, listener: &str) -> Vec<(&'g str, &'g str)> {
+    let apis = gateway.apis.iter();
+    let all = apis.flat_map(|api| api.mounts.iter().map(move |mount| (api, mount)));
+    let has = |mount: &ir::Mount| mount.listeners.iter().any(|name| name == listener);
+    all.filter(|(_, mount)| has(mount))
+        .map(|(api, mount)| (api.name.as_str(), mount.name.as_str()))
+        .collect()
+}
+
 pub(super) fn reference(api: &ir::Api, operation: &ir::Operation) -> OperationRef {
     let mount = api.mounts.iter().next();
     OperationRef {

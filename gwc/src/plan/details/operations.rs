@@ -20,6 +20,16 @@ pub(in crate::plan) struct Line {
     pub(in crate::plan) new: Value,
 }
 
+impl Line {
+    /// The section of an operation's line.
+    pub(in crate::plan) fn section(&self) -> Section {
+        match self.class {
+            Class::Weaken | Class::Incomparable | Class::Strengthen => Section::Security,
+            _ => Section::Policy,
+        }
+    }
+}
+
 /// One side: an API in its gateway.
 #[derive(Clone, Copy)]
 pub(in crate::plan) struct Of<'a> {
@@ -64,24 +74,33 @@ pub(in crate::plan) fn of_cell(
             }
         }
     }
-    if was.upstream != is.upstream {
-        let settings = |side: Of<'_>, name: &str| side.shared.upstreams.get(name).map(upstream);
-        let sides = (settings(old, &was.upstream), settings(new, &is.upstream));
-        if let (Some(before), Some(after)) = sides {
-            let subject = format!("upstream {} -> {}", was.upstream, is.upstream);
-            // Where its requests go is told with the owners.
-            let numbers =
-                |settings: &Settings| settings.clone().without(|path| path[0] == "targets");
-            fields::settings(
-                &fields::UPSTREAM,
-                &subject,
-                &numbers(&before),
-                &numbers(&after),
-                &mut lines,
-            );
-        }
-    }
     lines
+}
+
+/// The differences between two upstreams of the same requests, whatever they are called.
+fn upstreams(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+    lines: &mut Vec<Line>,
+) {
+    if was.upstream == is.upstream {
+        return;
+    }
+    let settings = |side: Of<'_>, name: &str| side.shared.upstreams.get(name).map(upstream);
+    let sides = (settings(old, &was.upstream), settings(new, &is.upstream));
+    if let (Some(before), Some(after)) = sides {
+        let subject = format!("upstream {} -> {}", was.upstream, is.upstream);
+        // Where its requests go is told with the owners.
+        let goes = |path: &[String]| ["targets", "dns", "file"].contains(&path[0].as_str());
+        let numbers = |settings: &Settings| settings.clone().without(goes);
+        fields::settings(
+            &fields::UPSTREAM,
+            &subject,
+            &numbers(&before),
+            &numbers(&after),
+            lines,
+        );
+    }
 }
 
 /// Effective values of operations. Each pair of treatments is compared once, however many
@@ -101,6 +120,7 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
             (treatments((old, was), (new, is)), policies)
         });
         let mut push = |line: Line| {
+            let section = line.section();
             let Line {
                 class,
                 id,
@@ -108,7 +128,7 @@ pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
                 old: was,
                 new: is,
             } = line;
-            let mut change = Change::new(Section::Policy, class, id, subject, was, is);
+            let mut change = Change::new(section, class, id, subject, was, is);
             if id == "policies-changed" {
                 change.bound.clone_from(policies);
             }
@@ -216,6 +236,7 @@ fn treatments(
         });
     }
     chain((old, was), (new, is), &mut lines);
+    upstreams((old, was), (new, is), &mut lines);
     schemes::schemes((old.api, was), (new.api, is), &mut lines);
     fields::settings(
         &fields::OPERATION,

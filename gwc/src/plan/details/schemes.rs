@@ -28,13 +28,13 @@ pub(super) fn schemes(
         let subject = format!("security {}", told(place));
         let word = |stripped: bool| Value::from(if stripped { "stripped" } else { "forwarded" });
         if was_stripped != is_stripped {
-            let id = if *is_stripped {
-                "credential-stripped"
+            let (class, id) = if *is_stripped {
+                (Class::Strengthen, "credential-stripped")
             } else {
-                "credential-forwarded"
+                (Class::Weaken, "credential-forwarded")
             };
             lines.push(Line {
-                class: Class::Changed,
+                class,
                 id,
                 subject: subject.clone(),
                 old: word(*was_stripped),

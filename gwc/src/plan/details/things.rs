@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::fields::{self, Table};
 use super::operations::{LIMITS, Line, Of, named, said};
-use super::{all, both, push};
+use super::{all, both, listeners, push};
 use crate::plan::{Class, Plan, Section};
 
 /// Kinds of policies that remember requests.
@@ -19,17 +19,22 @@ const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
 pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
     let (was, is) = (&old.shared, &new.shared);
     let mut lines = Vec::new();
-    for (name, was, is) in both(&was.listeners, &is.listeners) {
-        let subject = format!("listener {name}");
+    for (was, is) in listeners(old, new) {
+        let name = |one: Option<&ir::Listener>| one.map(|one| one.name.clone()).unwrap_or_default();
+        let subject = match (name(was), name(is)) {
+            (was, is) if was == is || is.is_empty() => format!("listener {was}"),
+            (was, is) if was.is_empty() => format!("listener {is}"),
+            (was, is) => format!("listener {was} -> {is}"),
+        };
         let address = |one: &ir::Listener| one.address.as_str().into();
         let ids = ("listener-added", "listener-removed");
-        if !comes_or_goes(
-            &subject,
-            (was.map(address), is.map(address)),
-            ids,
-            &mut lines,
-        ) && let (Some(was), Some(is)) = (was, is)
-        {
+        if let (Some(was), Some(is)) = (was, is) {
+            if was.name != is.name {
+                let told = (Some(was.name.as_str().into()), None);
+                comes_or_goes(&format!("listener {}", was.name), told, ids, &mut lines);
+                let told = (None, Some(is.name.as_str().into()));
+                comes_or_goes(&format!("listener {}", is.name), told, ids, &mut lines);
+            }
             fields::settings(
                 &fields::LISTENER,
                 &subject,
@@ -37,17 +42,50 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
                 &listener(is),
                 &mut lines,
             );
+        } else {
+            let before = lines.len();
+            comes_or_goes(
+                &subject,
+                (was.map(address), is.map(address)),
+                ids,
+                &mut lines,
+            );
+            for line in &mut lines[before..] {
+                if line.id == "listener-removed" {
+                    line.class = Class::Removed;
+                }
+            }
         }
     }
+    let before = plan.changes.len();
+    let mut both_ways = BTreeSet::new();
     for line in &mut lines {
-        if line.id == "listener-address-changed" && reach(&line.new) > reach(&line.old) {
-            line.class = Class::Expose;
+        if line.id != "listener-address-changed" {
+            continue;
+        }
+        let (wider, gone) = (
+            reach(&line.new) > reach(&line.old),
+            !covers(&line.new, &line.old),
+        );
+        line.class = match (wider, gone) {
+            (true, _) => Class::Expose,
+            (false, true) => Class::Removed,
+            (false, false) => Class::Changed,
+        };
+        if wider && gone {
+            both_ways.insert(line.subject.clone());
         }
     }
     push(plan, lines, |line| match line.id {
         "listener-added" | "listener-removed" | "listener-address-changed" => Section::Routing,
         _ => Section::Policy,
     });
+    // Who called at the old address does not reach the new one.
+    for change in &mut plan.changes[before..] {
+        if both_ways.contains(&change.subject) {
+            change.stands_for.insert(Class::Removed);
+        }
+    }
     let mut lines = Vec::new();
     for (name, was, is) in both(&was.upstreams, &is.upstreams) {
         let (was, is) = (was.map(upstream), is.map(upstream));
@@ -101,6 +139,19 @@ pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
         &mut lines,
     );
     push(plan, lines, |_| Section::Policy);
+}
+
+/// True if whoever connects to one address is served at another.
+fn covers(new: &Value, old: &Value) -> bool {
+    let parsed =
+        |address: &Value| -> Option<std::net::SocketAddr> { address.as_str()?.parse().ok() };
+    let (Some(new), Some(old)) = (parsed(new), parsed(old)) else {
+        return false;
+    };
+    let (is, was) = (new.ip(), old.ip());
+    // `[::]` takes connections to addresses of either family.
+    let every = is.is_unspecified() && (is.is_ipv6() || was.is_ipv4());
+    new.port() == old.port() && (every || is.to_canonical() == was.to_canonical())
 }
 
 /// From how far an address can be reached: this machine, a private network, everywhere.
@@ -259,7 +310,7 @@ pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
             && was.strip_base_path != is.strip_base_path
         {
             lines.push(Line {
-                class: Class::Changed,
+                class: Class::Moved,
                 id: "strip-base-path-changed",
                 subject: format!("mount {scope}{name}"),
                 old: was.strip_base_path.into(),

@@ -153,6 +153,7 @@ impl<'a> Cells<'_, 'a> {
             );
         }
         for line in self.pairs.lines(was, is) {
+            let section = line.section();
             let Line {
                 class,
                 id,
@@ -160,7 +161,7 @@ impl<'a> Cells<'_, 'a> {
                 old,
                 new,
             } = line;
-            let change = Change::new(Section::Policy, class, id, subject, old, new);
+            let change = Change::new(section, class, id, subject, old, new);
             self.push(told, change, is, None, NO_REQUEST);
         }
         self.doors(&pair, &cell, (before, after), told);

@@ -6,7 +6,7 @@ use super::search::{Owner, Table, smallest};
 use super::table::{owners, places, routes};
 use super::{Engines, Values};
 use crate::lower::Lowered;
-use crate::plan::details::both;
+use crate::plan::details::listeners;
 use crate::plan::security::gateway::{Peers, peers};
 use crate::plan::witness::{Draft, credentials};
 use crate::plan::{Change, Class, Outcome, Plan, Section, Witness};
@@ -24,11 +24,13 @@ impl<'a> Changed<'a> {
     /// The listeners of both sides whose peers differ.
     pub(super) fn of(was: Option<&'a Lowered>, is: &'a Lowered) -> Vec<Self> {
         let Some(was) = was else { return Vec::new() };
-        let listeners = |side: &'a Lowered| &side.gateway.shared.listeners;
-        let all = both(listeners(was), listeners(is));
-        let changed = all.filter_map(|(name, old, new)| {
-            let peers = peers(old?, new?)?;
-            Some(Self { name, peers })
+        let all = listeners(&was.gateway, &is.gateway).into_iter();
+        let changed = all.filter_map(|(old, new)| {
+            let (old, new) = (old?, new?);
+            let peers = peers(old, new)?;
+            let name = new.name.as_str();
+            // A request of one listener is not asked of another.
+            (old.name == new.name).then_some(Self { name, peers })
         });
         changed.collect()
     }

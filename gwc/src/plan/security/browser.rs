@@ -17,13 +17,17 @@ pub(super) fn cors(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         (Some(_), None) => false,
         (Some(a), Some(b)) => cors_within(a, b),
     };
-    let verdict = Verdict::of(within(before, after), within(after, before));
+    let verdict = match (before, after) {
+        // The upstream's own answers to pages are passed on again.
+        (Some(_), None) => Verdict::Incomparable,
+        (before, after) => Verdict::of(within(before, after), within(after, before)),
+    };
     let id = super::comes_or_goes(
         (before.is_none(), after.is_none()),
         ["cors-added", "cors-removed", "cors-changed"],
     );
     let told = |settings: Option<&Settings>| {
-        settings.map_or_else(|| "no other page".to_owned(), settings_told)
+        settings.map_or_else(|| "what the upstream says".to_owned(), settings_told)
     };
     super::one("browser", verdict, id, "cors", (told(before), told(after)))
 }

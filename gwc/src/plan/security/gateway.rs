@@ -1,7 +1,7 @@
 //! What decides access and belongs to no operation: who is believed about addresses, how
 //! connections are kept, what documents cannot avoid, and where secrets flow.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use bundle::ir::{self, Cidr, Named};
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::ranges::Addresses;
 use super::transport::{self, Found, UNSHOWN};
-use crate::plan::details::{both, reference as reference_of};
+use crate::plan::details::{both, listeners, reference as reference_of};
 use crate::plan::witness::OUTSIDER;
 use crate::plan::{Change, Class, Plan, Section};
 
@@ -20,7 +20,7 @@ pub(in crate::plan) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, pla
     secrets(old, new, plan);
     let Some(old) = old else { return };
     let (was, is) = (&old.shared, &new.shared);
-    for (_, was, is) in both(&was.listeners, &is.listeners) {
+    for (was, is) in listeners(old, new) {
         let mut found = proxies(was, is);
         if let (Some(was), Some(is)) = (was, is) {
             found.extend(transport::listener(was, is));
@@ -294,20 +294,29 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     let (known, added): (Vec<Flow>, Vec<Flow>) = flows(new)
         .into_iter()
         .partition(|flow| before.contains(flow));
-    for (subject, path, reference) in added {
+    let leaving = Leaving::of(old, new);
+    for flow in added {
+        let (subject, path, reference) = &flow;
+        // In the first release every place is new.
+        let class = match old.is_some() && leaving.is_new(&flow) {
+            true => Class::Weaken,
+            false => Class::Changed,
+        };
+        let subject = format!("{subject} {path}");
         let mut change = Change::new(
             Section::Security,
-            Class::Changed,
+            class,
             "secret-flow-added",
-            format!("{subject} {path}").trim_start(),
+            subject.trim_start(),
             Value::Null,
             reference.to_string().into(),
         );
-        change.why_none = Some("no request can show where a secret comes from");
+        change.why_none = Some(NO_SECRET);
+        change.bound = leaving.ends(&flow);
         plan.changes.push(change);
     }
-    if let Some(old) = old {
-        new_places(old, new, &before, plan);
+    if old.is_some() {
+        new_places(new, &before, &leaving, plan);
     }
     match known.len() {
         0 => {}
@@ -320,30 +329,73 @@ fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
     }
 }
 
+/// What a request cannot show about secrets.
+const NO_SECRET: &str = "no request can show where a secret comes from";
+
 /// A flow to an upstream, and one of its hosts.
 type Reach = (Flow, String, String);
 
+/// Messages that carry a secret: the path of the field, the reference, the host.
+type End = (String, SecretRef, String);
+
+/// Secrets that leave the gateway in fields of messages.
+struct Leaving {
+    before: BTreeSet<End>,
+    /// By flow of the new side.
+    after: BTreeMap<Flow, BTreeSet<End>>,
+}
+
+impl Leaving {
+    fn of(old: Option<&ir::Gateway>, new: &ir::Gateway) -> Self {
+        let each = |gateway: &'_ ir::Gateway| -> Vec<Reach> {
+            let treatments = gateway
+                .apis
+                .iter()
+                .flat_map(|api| api.treatments.iter().map(move |treatment| (api, treatment)));
+            treatments
+                .flat_map(|(api, treatment)| reaches(gateway, api, treatment))
+                .collect()
+        };
+        let before = old.into_iter().flat_map(each);
+        let mut after: BTreeMap<Flow, BTreeSet<End>> = BTreeMap::new();
+        for reach in each(new) {
+            let flow = reach.0.clone();
+            after.entry(flow).or_default().insert(end(reach));
+        }
+        Self {
+            before: before.map(end).collect(),
+            after,
+        }
+    }
+
+    /// True if a flow ends where no message carried its secret in that field.
+    fn is_new(&self, flow: &Flow) -> bool {
+        let ends = self.after.get(flow);
+        ends.is_some_and(|ends| !ends.is_subset(&self.before))
+    }
+
+    /// Every host of a flow, for fingerprints.
+    fn ends(&self, flow: &Flow) -> String {
+        let ends = self.after.get(flow).into_iter().flatten();
+        let hosts: BTreeSet<&str> = ends.map(|(_, _, host)| host.as_str()).collect();
+        hosts.into_iter().collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn end(((_, path, reference), _, host): Reach) -> End {
+    (path, reference, host)
+}
+
 /// Secrets in fields of requests that reach a host which they did not, by an operation's chain, by
 /// its upstream or by the upstream's targets. A flow that is new is told as such.
-fn new_places(old: &ir::Gateway, new: &ir::Gateway, known: &BTreeSet<Flow>, plan: &mut Plan) {
-    let place = |(flow, _, host): Reach| (flow, host);
-    let treatments = |gateway: &'_ ir::Gateway| -> BTreeSet<Reach> {
-        let treatments = gateway
-            .apis
-            .iter()
-            .flat_map(|api| api.treatments.iter().map(move |treatment| (api, treatment)));
-        treatments
-            .flat_map(|(api, treatment)| reaches(gateway, api, treatment))
-            .collect()
-    };
-    let before: BTreeSet<(Flow, String)> = treatments(old).into_iter().map(place).collect();
+fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan: &mut Plan) {
     for api in &new.apis {
         let each = api.treatments.iter();
         let added: Vec<Vec<Reach>> = each
             .map(|treatment| {
                 let mut all = reaches(new, api, treatment);
                 all.retain(|reach| {
-                    known.contains(&reach.0) && !before.contains(&place(reach.clone()))
+                    known.contains(&reach.0) && !leaving.before.contains(&end(reach.clone()))
                 });
                 all
             })
@@ -353,37 +405,40 @@ fn new_places(old: &ir::Gateway, new: &ir::Gateway, known: &BTreeSet<Flow>, plan
             {
                 let mut change = Change::new(
                     Section::Security,
-                    Class::Changed,
+                    Class::Weaken,
                     "secret-flow-added",
                     format!("{subject} {path}"),
                     Value::Null,
-                    format!("{reference} to upstream {upstream}, {host}").into(),
+                    format!("{reference} to {upstream}, {host}").into(),
                 );
-                change.why_none = Some("no request can show where a secret comes from");
+                change.why_none = Some(NO_SECRET);
                 plan.changes.push(change.of(reference_of(api, operation)));
             }
         }
     }
 }
 
-/// Where the secrets in requests of a treatment end.
+/// Where the secrets in messages of a treatment end: at the hosts of upstreams, or with clients.
 fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<Reach> {
     let policies = treatment.chain.iter().filter_map(|link| match link {
         ir::Link::Authenticate => None,
         ir::Link::Shared(name) => Some((name.clone(), gateway.shared.policies.get(name)?)),
         ir::Link::Own(name) => Some((format!("{}/{name}", api.name), api.policies.get(name)?)),
     });
-    let mut flows: Vec<Flow> = Vec::new();
+    let (mut sent, mut answered): (Vec<Flow>, Vec<Flow>) = Default::default();
     let mut upstreams = BTreeSet::from([treatment.upstream.clone()]);
     upstreams.extend(named(&treatment.declared));
     for (name, policy) in policies {
         let settings = policy.checked.settings();
         match policy.checked.kind() {
             "headers" => {
-                let sent = settings.secrets().filter(|(path, _)| path[0] == "request");
-                flows.extend(sent.map(|(path, reference)| {
-                    (format!("policy {name}"), path.join("."), reference.clone())
-                }));
+                for (path, reference) in settings.secrets() {
+                    let flows = match path[0] == "request" {
+                        true => &mut sent,
+                        false => &mut answered,
+                    };
+                    flows.push((format!("policy {name}"), path.join("."), reference.clone()));
+                }
             }
             "split" | "mirror" => upstreams.extend(named(&settings)),
             _ => {}
@@ -395,11 +450,14 @@ fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> V
     let ends: Vec<(&str, String)> = upstreams
         .flat_map(|one| hosts(one).into_iter().map(|host| (one.name.as_str(), host)))
         .collect();
-    let all = flows.iter().flat_map(|flow| {
-        ends.iter()
-            .map(|(upstream, host)| (flow.clone(), (*upstream).to_owned(), host.clone()))
+    let all = sent.iter().flat_map(|flow| {
+        let ends = ends.iter();
+        ends.map(|(name, host)| (flow.clone(), format!("upstream {name}"), host.clone()))
     });
-    all.collect()
+    let clients = answered
+        .into_iter()
+        .map(|flow| (flow, "clients".to_owned(), "in responses".to_owned()));
+    all.chain(clients).collect()
 }
 
 /// The upstreams that settings send requests to.

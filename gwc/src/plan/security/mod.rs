@@ -8,6 +8,7 @@ mod browser;
 mod claims;
 mod from;
 pub(super) mod gateway;
+mod identity;
 mod messages;
 mod ranges;
 mod readings;
@@ -74,6 +75,7 @@ const COMPONENTS: &[Component] = &[
     ("csrf", browser::csrf),
     ("validation", messages::validation),
     ("guards", messages::guards),
+    ("identity", identity::compare),
     ("readings", readings::compare),
     ("transport", transport::compare),
 ];

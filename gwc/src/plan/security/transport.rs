@@ -27,12 +27,35 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
         });
         upstream.map_or(0, strength)
     };
+    let authority = |access: &Access<'_>| -> Option<String> {
+        let route = access.route?;
+        let upstream = route
+            .gateway
+            .shared
+            .upstreams
+            .get(&route.treatment.upstream)?;
+        let settings = upstream.judging();
+        Some(settings.get(&["tls", "ca"]).map(told).unwrap_or_default())
+    };
     let (was, is) = (strength(old), strength(new));
     let words = ["in the clear", "TLS without a check", "TLS"];
-    let told = (words[was].to_owned(), words[is].to_owned());
+    let mut shown = (words[was].to_owned(), words[is].to_owned());
     let verdict = Verdict::of(is <= was, was <= is);
+    let (before, after) = (authority(old), authority(new));
+    let is_checked = was == 2 && is == 2;
+    let verdict = match is_checked && before != after {
+        true => {
+            let by = |authority: Option<String>| match authority.unwrap_or_default() {
+                authority if authority.is_empty() => "TLS".to_owned(),
+                authority => format!("TLS by {authority}"),
+            };
+            shown = (by(before), by(after));
+            Verdict::Incomparable
+        }
+        false => verdict,
+    };
     let id = "upstream-transport-changed";
-    let mut found = one("transport", verdict, id, "upstream", told);
+    let mut found = one("transport", verdict, id, "upstream", shown);
     found
         .iter_mut()
         .for_each(|one| one.why_none = Some(UNSHOWN));

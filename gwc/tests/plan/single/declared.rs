@@ -219,7 +219,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("pages may call no more", |case| {
         let web = json!({"kind": "cors", "origins": ["https://b.example"]});
-        dropped(case, web, "strengthen cors-removed cors")
+        dropped(case, web, "incomparable cors-removed cors")
     }),
     ("foreign pages are only logged", |case| {
         let page = json!({"kind": "csrf", "mode": "block"});
@@ -428,8 +428,13 @@ pub(super) const KINDS: &[Kind] = &[
     ("a secret flows somewhere new", |case| {
         let edge = &mut case.new.gateway["policies"]["edge"];
         edge["request"] = json!({"set": {"Authorization": "${env:GWS_TOKEN}"}});
-        case.expect("security changed secret-flow-added policy edge request.set.authorization");
+        case.expect("security weaken secret-flow-added policy edge request.set.authorization");
         case.expect("policy changed policy-changed policy edge request.set.authorization");
+        let all = case.old.operations();
+        case.expect_of(
+            "security incomparable identity-field-changed request header authorization",
+            &all,
+        );
         Some(())
     }),
 ];

@@ -235,6 +235,9 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("shadow-disappears", Some("algebra")),
     ("mount-hosts-changed", Some("hidden")),
     ("internal-changed", Some("rest")),
+    // Of two environments: gwc/tests/cli/every.rs.
+    ("environment-added", None),
+    ("environment-removed", None),
     ("peers-refused", Some("edits")),
     ("setting-restated", Some("hidden")),
     ("limit-key-changed", Some("cells")),

@@ -195,7 +195,7 @@ pub(super) const KINDS: &[Kind] = &[
         if with.is_empty() {
             return None;
         }
-        case.expect_of("policy changed credential-forwarded security basic", &with);
+        case.expect_of("security weaken credential-forwarded security basic", &with);
         Some(())
     }),
     ("the upstream sees a credential no more", |case| {
@@ -206,7 +206,10 @@ pub(super) const KINDS: &[Kind] = &[
         if with.is_empty() {
             return None;
         }
-        case.expect_of("policy changed credential-stripped security basic", &with);
+        case.expect_of(
+            "security strengthen credential-stripped security basic",
+            &with,
+        );
         Some(())
     }),
     ("the project has another name", |case| {

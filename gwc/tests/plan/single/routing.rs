@@ -212,14 +212,14 @@ pub(super) const KINDS: &[Kind] = &[
         });
         case.old.gateway["listeners"]["inner"] = json!({"address": "127.0.0.1:8081"});
         case.old.gateway["apis"]["a"]["mount"]["listeners"] = json!(["public", "inner"]);
-        case.expect("routing changed listener-removed listener inner");
+        case.expect("routing removed listener-removed listener inner");
         let all = case.old.operations();
         case.expect_each("routing removed requests-removed route", &all);
         Some(())
     }),
     ("a listener moves", |case| {
         case.new.gateway["listeners"]["public"]["address"] = "127.0.0.1:8089".into();
-        case.expect("routing changed listener-address-changed listener public address");
+        case.expect("routing removed listener-address-changed listener public address");
         Some(())
     }),
     ("a final slash is forgiven", |case| {
@@ -239,7 +239,7 @@ pub(super) const KINDS: &[Kind] = &[
             project.gateway["apis"]["a"]["mount"] = json!({"name": "here", "base_path": "/api"});
         });
         case.new.gateway["apis"]["a"]["mount"]["strip_base_path"] = true.into();
-        case.expect("upstream changed strip-base-path-changed mount a/here");
+        case.expect("upstream moved strip-base-path-changed mount a/here");
         Some(())
     }),
     ("a target moves", |case| {
@@ -249,7 +249,7 @@ pub(super) const KINDS: &[Kind] = &[
     }),
     ("the upstream gets another host", |case| {
         case.new.gateway["upstreams"]["u"]["host_header"] = "orders.internal".into();
-        case.expect("upstream changed host-header-changed upstream u host_header");
+        case.expect("upstream moved host-header-changed upstream u host_header");
         Some(())
     }),
     ("an upstream comes", |case| {

@@ -1,23 +1,27 @@
 //! What a side of a comparison may be: `git:REV`, a project's folder, one OpenAPI document, a bundle's
 //! id, or a one-file bundle.
 
+mod find;
+
+pub(super) use find::base;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use bundle::digest::Digest;
-use diag::NodeRef;
+use diag::{FileId, NodeRef, Sink, Span};
 
 use super::options::StoreOptions;
 use super::say::{self, Context};
 use super::target::Target;
 use crate::assemble::assemble;
-use crate::compile::{self, Compiled, GATEWAY_FILE, Input, Purpose};
+use crate::compile::{self, Compiled, GATEWAY_FILE, Purpose};
+use crate::environment;
 use crate::exit::{Exit, Failure};
 use crate::plan::Side;
 use crate::plan::report::Origin;
-use crate::project::files::{Files, join};
-use crate::project::repository::WorkTree;
-use crate::project::revision::{End, NoRevision, Revision, inside, uncommitted};
+use crate::project::files::Files;
+use crate::project::revision::{Revision, uncommitted};
 use crate::release;
 use crate::source_map::SourceMap;
 
@@ -98,8 +102,8 @@ impl Named {
     /// Finds what a text means.
     pub(super) fn find(text: &str, context: &Context) -> anyhow::Result<Self> {
         let what = match text.strip_prefix("git:") {
-            Some(revision) => of_revision(revision, context)?,
-            None => of_path(text)?,
+            Some(revision) => find::of_revision(revision, context)?,
+            None => find::of_path(text)?,
         };
         Ok(Self {
             name: text.to_owned(),
@@ -144,15 +148,16 @@ pub(super) fn both(
     }
 }
 
-/// Reads the old side of a plan whose new side is compiled already.
+/// Reads the old side of a plan. A document takes the names of the new side.
 pub(super) fn against(
     text: &str,
-    new: &Side,
+    new: Option<&Side>,
     at: &StoreOptions,
     context: &Context,
 ) -> anyhow::Result<Read> {
-    let names = names_of(new).unwrap_or_else(|| Names {
-        project: new.lowered.gateway.shared.project.clone(),
+    let project = new.map(|new| new.lowered.gateway.shared.project.clone());
+    let names = new.and_then(names_of).unwrap_or_else(|| Names {
+        project: project.unwrap_or_else(|| "document".to_owned()),
         api: "api".to_owned(),
     });
     let mut opened = open(Named::find(text, context)?, context)?;
@@ -163,6 +168,16 @@ pub(super) fn against(
 
 /// Reads what one text names, alone.
 pub(super) fn one(text: &str, at: &StoreOptions, context: &Context) -> anyhow::Result<Read> {
+    alone(text, Which::Only, at, context)
+}
+
+/// Reads what one text names, as a side without the other.
+pub(super) fn alone(
+    text: &str,
+    which: Which,
+    at: &StoreOptions,
+    context: &Context,
+) -> anyhow::Result<Read> {
     let nobody = Names {
         project: "document".to_owned(),
         api: "api".to_owned(),
@@ -170,7 +185,23 @@ pub(super) fn one(text: &str, at: &StoreOptions, context: &Context) -> anyhow::R
     let mut opened = open(Named::find(text, context)?, context)?;
     let repeated = repeated_ids(&mut opened);
     note_repeated(&repeated);
-    read(opened, Which::Only, at, context, (&nobody, &repeated))
+    read(opened, which, at, context, (&nobody, &repeated))
+}
+
+/// Names of the environments that a project declares; none for a document or a bundle.
+pub(super) fn environments(text: &str, context: &Context) -> anyhow::Result<Option<Vec<String>>> {
+    let opened = open(Named::find(text, context)?, context)?;
+    let sources = opened.sources.filter(|sources| sources.document.is_none());
+    Ok(sources.map(|mut sources| declared(&mut sources.files)))
+}
+
+/// Names of the environments in the gateway.yaml of some files.
+pub(super) fn declared(files: &mut Files) -> Vec<String> {
+    let start = Span::start_of(FileId(0));
+    let root = files.load(GATEWAY_FILE, start, &mut Sink::default());
+    let declared = root.map(|(_, root)| environment::environments(files.tree.at(root)));
+    let all = declared.into_iter().flatten();
+    all.map(|environment| environment.name).collect()
 }
 
 impl Opened {
@@ -221,7 +252,7 @@ fn note_repeated(repeated: &BTreeSet<String>) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    say::note(&format!(
+    say::note_once(&format!(
         "note: compared by method and path, because their operationId stands twice: {}{more}",
         named.join(", ")
     ));
@@ -250,7 +281,7 @@ pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
     let files = match uncommitted(folder, sources, map.files.keys().map(String::as_str)) {
         Ok(files) => files,
         Err(error) => {
-            say::note(&format!(
+            say::note_once(&format!(
                 "warning: nobody knows which files are not committed: {}",
                 error.message()
             ));
@@ -267,273 +298,10 @@ pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        say::note(&format!("note: not committed: {}{more}", named.join(", ")));
+        say::note_once(&format!("note: not committed: {}{more}", named.join(", ")));
     }
     files
 }
-
-/// The commit of `--base git:REV`, in the repository of a path or of the project.
-pub(super) fn base(text: &str, path: Option<&Path>, context: &Context) -> anyhow::Result<String> {
-    let name = text.strip_prefix("git:").filter(|name| !name.is_empty());
-    let name = name.filter(|name| split_revision(name).1.is_none());
-    let name = name.ok_or_else(|| {
-        Failure::usage(format!(
-            "`--base {}`: write a revision, as in --base git:refs/remotes/origin/main",
-            text.escape_debug()
-        ))
-    })?;
-    let input = context.input(path)?;
-    let failed = |why: NoRevision| no_revision(name, &why);
-    let tree = WorkTree::find(input.folder()).map_err(failed)?;
-    let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
-    let commit = revision.commit();
-    Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
-}
-
-// --- what a text means
-
-fn of_path(text: &str) -> anyhow::Result<What> {
-    let path = Path::new(text);
-    if path.is_dir() {
-        let input = compile::find(Some(path))
-            .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()))?;
-        return Ok(What::Project(Place::Disk(input.folder().to_owned())));
-    }
-    let kind = path.extension().and_then(|kind| kind.to_str());
-    if path.is_file() && matches!(kind, Some("yaml" | "yml" | "json")) {
-        let input = Input::Document(path.to_owned());
-        let folder = Place::Disk(input.folder().to_owned());
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        return Ok(match &*name {
-            GATEWAY_FILE => What::Project(folder),
-            name => What::Document(folder, name.to_owned()),
-        });
-    }
-    Ok(What::Bundle)
-}
-
-/// The first symbolic link of a work tree on the way to a folder, as the user names the folder.
-/// `PWD` keeps the links by which the working folder was entered.
-fn link_on_way(near: &Path, tree: &Path) -> Option<PathBuf> {
-    let physical = std::env::current_dir().ok()?;
-    let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
-    let logical = std::env::var_os("PWD").map(PathBuf::from).filter(is_here);
-    let logical = logical.unwrap_or_else(|| physical.clone());
-    let named = match physical.strip_prefix(near) {
-        // The project was found above the working folder.
-        Ok(below) => logical
-            .ancestors()
-            .nth(below.components().count())?
-            .to_owned(),
-        Err(_) => logical.join(near),
-    };
-    let is_link = |path: &&Path| {
-        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
-        path.is_symlink() && parent.is_some_and(|parent| parent.starts_with(tree))
-    };
-    named.ancestors().find(is_link).map(Path::to_owned)
-}
-
-fn of_revision(text: &str, context: &Context) -> anyhow::Result<What> {
-    let (name, path) = split_revision(text);
-    if name.is_empty() {
-        return Err(Failure::usage(
-            "`git:` is followed by a revision: write git:main, git:HEAD~1 or git:v1.2.0, and git:main:FOLDER where the project is elsewhere",
-        )
-        .into());
-    }
-    let project = context.input(None).ok();
-    let near = match (&context.project, &project) {
-        (Some(said), _) if said.is_dir() => said.clone(),
-        (_, Some(input)) => input.folder().to_owned(),
-        (_, None) => std::env::current_dir()?,
-    };
-    let failed = |why: NoRevision| no_revision(name, &why);
-    let tree = WorkTree::find(&near).map_err(failed)?;
-    if let (None, Some(Input::Project(folder))) = (path, &project) {
-        check_tracked(&tree, folder).map_err(failed)?;
-    }
-    if path.is_none()
-        && let Some(link) = link_on_way(&near, tree.folder())
-    {
-        return Err(Failure::usage(format!(
-            "`{}` is a symbolic link, so that `git:{text}` would be read from another folder than it is named by; \
-             run gwc in the folder itself, or write git:{name}:FOLDER",
-            say::path(&link)
-        ))
-        .into());
-    }
-    let submodule = tree.submodule();
-    let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
-    let here = inside(&near).map_err(failed)?.folder;
-    let refused = |_| {
-        Failure::usage(format!(
-            "`git:{text}` leads out of the repository; write a path inside it"
-        ))
-    };
-    let wanted = match (path, &project) {
-        (Some(path), _) if path.starts_with("./") || path.starts_with("../") => {
-            join(&here, path).map_err(refused)?
-        }
-        (Some(path), _) => join("", &format!("./{path}")).map_err(refused)?,
-        (None, Some(Input::Document(path))) => {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            join(&here, &format!("./{name}")).map_err(refused)?
-        }
-        (None, Some(Input::Project(_))) => here,
-        (None, None) => above(&revision, &here),
-    };
-    found(revision, name, &wanted, submodule.as_ref())
-}
-
-/// Refuses a repository that does not track the project: a repository inside the project's folder,
-/// or one around it that has nothing to do with it.
-fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
-    let inside = tree.inside(folder);
-    if inside.is_some_and(|inside| tree.tracks(&inside.join(GATEWAY_FILE))) {
-        return Ok(());
-    }
-    Err(NoRevision::Untracked(tree.folder().to_owned()))
-}
-
-/// The nearest folder with a project, at this one or above it.
-fn above(revision: &Revision, folder: &str) -> String {
-    let mut folder = folder;
-    loop {
-        let path = join(folder, GATEWAY_FILE).unwrap_or_default();
-        if folder.is_empty() || matches!(revision.end(&path), Some(End::File(_))) {
-            return folder.to_owned();
-        }
-        folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
-    }
-}
-
-/// A project or a document of a revision.
-fn found(
-    revision: Revision,
-    name: &str,
-    wanted: &str,
-    submodule: Option<&String>,
-) -> anyhow::Result<What> {
-    let place = |revision: Revision, folder: &str| {
-        let shown = match folder {
-            "" => format!("{name}:"),
-            folder => format!("{name}:{folder}/"),
-        };
-        Place::Git(
-            revision.in_folder(folder.to_owned()),
-            shown,
-            submodule.cloned(),
-        )
-    };
-    let missing = |what: &str| {
-        let commit = revision.commit().unwrap_or_default();
-        let commit = commit.get(..8).unwrap_or("it");
-        Failure::new(
-            Exit::INPUT,
-            "no-project",
-            format!(
-                "{what} in {name} ({commit}); where the project was elsewhere then, write git:{name}:FOLDER, with the path from the repository's root"
-            ),
-        )
-    };
-    let end = if wanted.is_empty() {
-        Some(End::Folder(String::new()))
-    } else {
-        revision.end(wanted)
-    };
-    match end {
-        None => Err(missing(&format!("there is no `{wanted}`")).into()),
-        Some(End::Folder(folder)) => {
-            let file = join(&folder, GATEWAY_FILE).unwrap_or_default();
-            if !matches!(revision.end(&file), Some(End::File(_))) {
-                return Err(missing(&format!("there is no `{file}`")).into());
-            }
-            Ok(What::Project(place(revision, &folder)))
-        }
-        Some(End::File(file)) => {
-            let (folder, file) = file.rsplit_once('/').unwrap_or(("", &file));
-            Ok(match file {
-                GATEWAY_FILE => What::Project(place(revision, folder)),
-                file => What::Document(place(revision, folder), file.to_owned()),
-            })
-        }
-    }
-}
-
-/// `REV` and `REV:PATH`; a colon between braces belongs to the revision.
-fn split_revision(text: &str) -> (&str, Option<&str>) {
-    let mut depth = 0_usize;
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' => depth = depth.saturating_sub(1),
-            ':' if depth == 0 => return (&text[..at], Some(&text[at + 1..])),
-            _ => {}
-        }
-    }
-    (text, None)
-}
-
-fn no_revision(name: &str, why: &NoRevision) -> Failure {
-    let input = |code: &str, message: String| Failure::new(Exit::INPUT, code, message);
-    match why {
-        NoRevision::NoRepository(near) => input(
-            "no-repository",
-            format!(
-                "`git:{name}`: {} is in no Git repository; name a bundle's id, a folder or a file instead",
-                say::path(near)
-            ),
-        ),
-        NoRevision::Unreadable(why) => input(
-            "no-repository",
-            format!("`git:{name}`: the Git repository cannot be read: {why}"),
-        ),
-        NoRevision::Unknown { near, shallow } => {
-            let near = near
-                .as_ref()
-                .map(|near| format!("; did you mean `git:{near}`?"))
-                .unwrap_or_default();
-            let shallow = match shallow {
-                true => {
-                    "; this is a shallow clone, so fetch it first (`git fetch --depth=1 origin REV`, or `fetch-depth: 0` in CI)"
-                }
-                false => "",
-            };
-            input(
-                "no-such-revision",
-                format!(
-                    "there is no revision `{}` in this repository{near}{shallow}",
-                    name.escape_debug()
-                ),
-            )
-        }
-        NoRevision::Untracked(folder) => input(
-            "no-repository",
-            format!(
-                "`git:{name}`: the repository of {} does not track `{GATEWAY_FILE}`; add the file (`git add {GATEWAY_FILE}`), or name a folder or a bundle's id instead",
-                say::path(folder)
-            ),
-        ),
-        NoRevision::Ambiguous(references) => input(
-            "ambiguous-revision",
-            format!(
-                "`git:{name}` names {} references: {}; write the one that you mean, as in git:{}",
-                references.len(),
-                references.join(", "),
-                references.last().map_or("refs/heads/main", String::as_str)
-            ),
-        ),
-        NoRevision::NoTree => input(
-            "no-such-revision",
-            format!(
-                "`git:{name}` is neither a commit nor a tree; write a branch, a tag or a commit"
-            ),
-        ),
-    }
-}
-
-// --- reading it
 
 fn open(named: Named, context: &Context) -> anyhow::Result<Opened> {
     let Named { name, what } = named;
@@ -638,7 +406,7 @@ fn read(
         None => Purpose::Compare,
     };
     if let Some(file) = &document {
-        files.write(GATEWAY_FILE, alone(file, names, !repeated.is_empty()));
+        files.write(GATEWAY_FILE, gateway_of(file, names, !repeated.is_empty()));
         files.write(UNNAMED_FILE, unnamed(repeated));
     }
     let said = match which {
@@ -736,7 +504,7 @@ pub(super) fn side_of(mut compiled: Compiled) -> anyhow::Result<Side> {
 }
 
 /// The gateway that a document is compared behind: it settles in one line what a document cannot.
-fn alone(file: &str, names: &Names, overlaid: bool) -> String {
+fn gateway_of(file: &str, names: &Names, overlaid: bool) -> String {
     let overlays = if overlaid { UNNAMED_FILE } else { "" };
     let text = |text: &str| serde_json::Value::from(text).to_string();
     format!(
@@ -763,19 +531,4 @@ fn unnamed(repeated: &BTreeSet<String>) -> String {
         .collect();
     let overlay = serde_json::json!({"overlay": "1.0.0", "info": {"title": "unnamed", "version": "1"}, "actions": actions});
     overlay.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_revision_may_name_a_path() {
-        assert_eq!(split_revision("main"), ("main", None));
-        assert_eq!(split_revision("main:a/b"), ("main", Some("a/b")));
-        assert_eq!(
-            split_revision("HEAD^{/fix: x}:a"),
-            ("HEAD^{/fix: x}", Some("a"))
-        );
-    }
 }

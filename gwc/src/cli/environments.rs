@@ -1,0 +1,80 @@
+//! Every environment of both sides: what `gwc plan` and `gwc diff` compare without `--env`.
+
+use std::collections::BTreeSet;
+
+use super::say::Context;
+use crate::exit;
+use crate::plan::environments::{Pair, compare_each};
+use crate::plan::report::Compared;
+use crate::plan::{Plan, Side};
+
+/// One environment to read.
+pub(super) struct Reading {
+    /// Its name; empty for the project without one.
+    pub(super) name: String,
+    /// True if the old side has it.
+    pub(super) old: bool,
+    /// True if the new side has it.
+    pub(super) new: bool,
+}
+
+impl Reading {
+    /// The project without an environment and every environment of either side; none where no side
+    /// declares one.
+    pub(super) fn every(old: &[String], new: &[String]) -> Option<Vec<Self>> {
+        let names: BTreeSet<&String> = old.iter().chain(new).collect();
+        let bare = Self {
+            name: String::new(),
+            old: true,
+            new: true,
+        };
+        let named = names.iter().map(|name| Self {
+            name: (*name).clone(),
+            old: old.contains(name),
+            new: new.contains(name),
+        });
+        (!names.is_empty()).then(|| std::iter::once(bare).chain(named).collect())
+    }
+
+    /// The context of a command in this environment.
+    pub(super) fn context(&self, context: &Context) -> Context {
+        context.in_environment((!self.name.is_empty()).then_some(self.name.as_str()))
+    }
+
+    /// A side as it was read; none where the project without an environment has no meaning, because
+    /// a variable has its value in environments only.
+    ///
+    /// # Errors
+    /// Every other one.
+    pub(super) fn side<T>(&self, read: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+        match read {
+            Ok(side) => Ok(Some(side)),
+            Err(error)
+                if self.name.is_empty() && exit::of(&error).1 == exit::ENVIRONMENT_NEEDED =>
+            {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The environment in a report.
+    pub(super) fn compared(&self, old: Option<&Side>, new: Option<&Side>) -> Compared {
+        Compared {
+            name: (!self.name.is_empty()).then(|| self.name.clone()),
+            old: old.map(|side| side.bundle),
+            new: new.map(|side| side.bundle),
+            ..Compared::default()
+        }
+    }
+}
+
+/// The plan of some environments; a witness that does not show what it should is a bug of ours.
+///
+/// # Errors
+/// As [`super::plan::compare`].
+pub(super) fn plan(pairs: &[Pair]) -> anyhow::Result<Plan> {
+    let plan = compare_each(pairs).map_err(super::plan::unbuilt)?;
+    let plan = plan.ok_or_else(|| anyhow::anyhow!("no environment has a new side"))?;
+    super::plan::judged(plan)
+}

@@ -1,0 +1,289 @@
+//! Meaning of a side's text: a revision, a folder, a document, or a bundle.
+
+use std::path::{Path, PathBuf};
+
+use super::{Place, What};
+use crate::cli::say::{self, Context};
+use crate::compile::{self, GATEWAY_FILE, Input};
+use crate::exit::{Exit, Failure};
+use crate::project::files::join;
+use crate::project::repository::WorkTree;
+use crate::project::revision::{End, NoRevision, Revision, inside};
+
+pub(super) fn of_path(text: &str) -> anyhow::Result<What> {
+    let path = Path::new(text);
+    if path.is_dir() {
+        let input = compile::find(Some(path))
+            .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()))?;
+        return Ok(What::Project(Place::Disk(input.folder().to_owned())));
+    }
+    let kind = path.extension().and_then(|kind| kind.to_str());
+    if path.is_file() && matches!(kind, Some("yaml" | "yml" | "json")) {
+        let input = Input::Document(path.to_owned());
+        let folder = Place::Disk(input.folder().to_owned());
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        return Ok(match &*name {
+            GATEWAY_FILE => What::Project(folder),
+            name => What::Document(folder, name.to_owned()),
+        });
+    }
+    Ok(What::Bundle)
+}
+
+/// The commit of `--base git:REV`, in the repository of a path or of the project.
+pub(in crate::cli) fn base(
+    text: &str,
+    path: Option<&Path>,
+    context: &Context,
+) -> anyhow::Result<String> {
+    let name = text.strip_prefix("git:").filter(|name| !name.is_empty());
+    let name = name.filter(|name| split_revision(name).1.is_none());
+    let name = name.ok_or_else(|| {
+        Failure::usage(format!(
+            "`--base {}`: write a revision, as in --base git:refs/remotes/origin/main",
+            text.escape_debug()
+        ))
+    })?;
+    let input = context.input(path)?;
+    let failed = |why: NoRevision| no_revision(name, &why);
+    let tree = WorkTree::find(input.folder()).map_err(failed)?;
+    let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
+    let commit = revision.commit();
+    Ok(commit.ok_or_else(|| no_revision(name, &NoRevision::NoTree))?)
+}
+
+/// The first symbolic link of a work tree on the way to a folder, as the user names the folder.
+/// `PWD` keeps the links by which the working folder was entered.
+fn link_on_way(near: &Path, tree: &Path) -> Option<PathBuf> {
+    let physical = std::env::current_dir().ok()?;
+    let is_here = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == physical);
+    let logical = std::env::var_os("PWD").map(PathBuf::from).filter(is_here);
+    let logical = logical.unwrap_or_else(|| physical.clone());
+    let named = match physical.strip_prefix(near) {
+        // The project was found above the working folder.
+        Ok(below) => logical
+            .ancestors()
+            .nth(below.components().count())?
+            .to_owned(),
+        Err(_) => logical.join(near),
+    };
+    let is_link = |path: &&Path| {
+        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        path.is_symlink() && parent.is_some_and(|parent| parent.starts_with(tree))
+    };
+    named.ancestors().find(is_link).map(Path::to_owned)
+}
+
+pub(super) fn of_revision(text: &str, context: &Context) -> anyhow::Result<What> {
+    let (name, path) = split_revision(text);
+    if name.is_empty() {
+        return Err(Failure::usage(
+            "`git:` is followed by a revision: write git:main, git:HEAD~1 or git:v1.2.0, and git:main:FOLDER where the project is elsewhere",
+        )
+        .into());
+    }
+    let project = context.input(None).ok();
+    let near = match (&context.project, &project) {
+        (Some(said), _) if said.is_dir() => said.clone(),
+        (_, Some(input)) => input.folder().to_owned(),
+        (_, None) => std::env::current_dir()?,
+    };
+    let failed = |why: NoRevision| no_revision(name, &why);
+    let tree = WorkTree::find(&near).map_err(failed)?;
+    if let (None, Some(Input::Project(folder))) = (path, &project) {
+        check_tracked(&tree, folder).map_err(failed)?;
+    }
+    if path.is_none()
+        && let Some(link) = link_on_way(&near, tree.folder())
+    {
+        return Err(Failure::usage(format!(
+            "`{}` is a symbolic link, so that `git:{text}` would be read from another folder than it is named by; \
+             run gwc in the folder itself, or write git:{name}:FOLDER",
+            say::path(&link)
+        ))
+        .into());
+    }
+    let submodule = tree.submodule();
+    let revision = Revision::in_work_tree(tree, name).map_err(failed)?;
+    let here = inside(&near).map_err(failed)?.folder;
+    let refused = |_| {
+        Failure::usage(format!(
+            "`git:{text}` leads out of the repository; write a path inside it"
+        ))
+    };
+    let wanted = match (path, &project) {
+        (Some(path), _) if path.starts_with("./") || path.starts_with("../") => {
+            join(&here, path).map_err(refused)?
+        }
+        (Some(path), _) => join("", &format!("./{path}")).map_err(refused)?,
+        (None, Some(Input::Document(path))) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            join(&here, &format!("./{name}")).map_err(refused)?
+        }
+        (None, Some(Input::Project(_))) => here,
+        (None, None) => above(&revision, &here),
+    };
+    found(revision, name, &wanted, submodule.as_ref())
+}
+
+/// Refuses a repository that does not track the project: a repository inside the project's folder,
+/// or one around it that has nothing to do with it.
+fn check_tracked(tree: &WorkTree, folder: &Path) -> Result<(), NoRevision> {
+    let inside = tree.inside(folder);
+    if inside.is_some_and(|inside| tree.tracks(&inside.join(GATEWAY_FILE))) {
+        return Ok(());
+    }
+    Err(NoRevision::Untracked(tree.folder().to_owned()))
+}
+
+/// The nearest folder with a project, at this one or above it.
+fn above(revision: &Revision, folder: &str) -> String {
+    let mut folder = folder;
+    loop {
+        let path = join(folder, GATEWAY_FILE).unwrap_or_default();
+        if folder.is_empty() || matches!(revision.end(&path), Some(End::File(_))) {
+            return folder.to_owned();
+        }
+        folder = folder.rsplit_once('/').map_or("", |(above, _)| above);
+    }
+}
+
+/// A project or a document of a revision.
+fn found(
+    revision: Revision,
+    name: &str,
+    wanted: &str,
+    submodule: Option<&String>,
+) -> anyhow::Result<What> {
+    let place = |revision: Revision, folder: &str| {
+        let shown = match folder {
+            "" => format!("{name}:"),
+            folder => format!("{name}:{folder}/"),
+        };
+        Place::Git(
+            revision.in_folder(folder.to_owned()),
+            shown,
+            submodule.cloned(),
+        )
+    };
+    let missing = |what: &str| {
+        let commit = revision.commit().unwrap_or_default();
+        let commit = commit.get(..8).unwrap_or("it");
+        Failure::new(
+            Exit::INPUT,
+            "no-project",
+            format!(
+                "{what} in {name} ({commit}); where the project was elsewhere then, write git:{name}:FOLDER, with the path from the repository's root"
+            ),
+        )
+    };
+    let end = if wanted.is_empty() {
+        Some(End::Folder(String::new()))
+    } else {
+        revision.end(wanted)
+    };
+    match end {
+        None => Err(missing(&format!("there is no `{wanted}`")).into()),
+        Some(End::Folder(folder)) => {
+            let file = join(&folder, GATEWAY_FILE).unwrap_or_default();
+            if !matches!(revision.end(&file), Some(End::File(_))) {
+                return Err(missing(&format!("there is no `{file}`")).into());
+            }
+            Ok(What::Project(place(revision, &folder)))
+        }
+        Some(End::File(file)) => {
+            let (folder, file) = file.rsplit_once('/').unwrap_or(("", &file));
+            Ok(match file {
+                GATEWAY_FILE => What::Project(place(revision, folder)),
+                file => What::Document(place(revision, folder), file.to_owned()),
+            })
+        }
+    }
+}
+
+/// `REV` and `REV:PATH`; a colon between braces belongs to the revision.
+fn split_revision(text: &str) -> (&str, Option<&str>) {
+    let mut depth = 0_usize;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 0 => return (&text[..at], Some(&text[at + 1..])),
+            _ => {}
+        }
+    }
+    (text, None)
+}
+
+fn no_revision(name: &str, why: &NoRevision) -> Failure {
+    let input = |code: &str, message: String| Failure::new(Exit::INPUT, code, message);
+    match why {
+        NoRevision::NoRepository(near) => input(
+            "no-repository",
+            format!(
+                "`git:{name}`: {} is in no Git repository; name a bundle's id, a folder or a file instead",
+                say::path(near)
+            ),
+        ),
+        NoRevision::Unreadable(why) => input(
+            "no-repository",
+            format!("`git:{name}`: the Git repository cannot be read: {why}"),
+        ),
+        NoRevision::Unknown { near, shallow } => {
+            let near = near
+                .as_ref()
+                .map(|near| format!("; did you mean `git:{near}`?"))
+                .unwrap_or_default();
+            let shallow = match shallow {
+                true => {
+                    "; this is a shallow clone, so fetch it first (`git fetch --depth=1 origin REV`, or `fetch-depth: 0` in CI)"
+                }
+                false => "",
+            };
+            input(
+                "no-such-revision",
+                format!(
+                    "there is no revision `{}` in this repository{near}{shallow}",
+                    name.escape_debug()
+                ),
+            )
+        }
+        NoRevision::Untracked(folder) => input(
+            "no-repository",
+            format!(
+                "`git:{name}`: the repository of {} does not track `{GATEWAY_FILE}`; add the file (`git add {GATEWAY_FILE}`), or name a folder or a bundle's id instead",
+                say::path(folder)
+            ),
+        ),
+        NoRevision::Ambiguous(references) => input(
+            "ambiguous-revision",
+            format!(
+                "`git:{name}` names {} references: {}; write the one that you mean, as in git:{}",
+                references.len(),
+                references.join(", "),
+                references.last().map_or("refs/heads/main", String::as_str)
+            ),
+        ),
+        NoRevision::NoTree => input(
+            "no-such-revision",
+            format!(
+                "`git:{name}` is neither a commit nor a tree; write a branch, a tag or a commit"
+            ),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_may_name_a_path() {
+        assert_eq!(split_revision("main"), ("main", None));
+        assert_eq!(split_revision("main:a/b"), ("main", Some("a/b")));
+        assert_eq!(
+            split_revision("HEAD^{/fix: x}:a"),
+            ("HEAD^{/fix: x}", Some("a"))
+        );
+    }
+}

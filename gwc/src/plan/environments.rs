@@ -1,0 +1,232 @@
+//! Plans of several environments: each change once, with the environments in which it holds.
+//!
+//! An environment that one side lacks is one line. A new one is held against every known one: a
+//! strict environment that goes and a lax one that comes under another name is no way past gates.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use engine::BuildError;
+use serde_json::Value;
+
+use super::{Change, Class, Plan, Section, Side, compare, group, rules};
+use crate::stages::Stages;
+
+/// One environment of both sides.
+#[derive(Debug)]
+pub struct Pair {
+    /// Its name; empty for the project without an environment.
+    pub environment: String,
+    /// The old side, where it has the environment.
+    pub old: Option<Side>,
+    /// The new side, where it has the environment.
+    pub new: Option<Side>,
+}
+
+/// Classes of changes that let somebody in.
+const OPENING: [Class; 4] = [
+    Class::Weaken,
+    Class::Incomparable,
+    Class::Expose,
+    Class::Grant,
+];
+
+/// Compares every environment. Where no environment has an old side, it is the first release of
+/// all. None where there is no new side at all.
+///
+/// # Errors
+/// A side that cannot be built.
+pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
+    let is_first = pairs.iter().all(|pair| pair.old.is_none());
+    let mut whole: Option<Plan> = None;
+    let mut known = Known::new();
+    for pair in pairs {
+        let Some(new) = &pair.new else { continue };
+        if pair.old.is_none() && !is_first {
+            continue;
+        }
+        let plan = compare(pair.old.as_ref(), new)?;
+        let whole = whole.get_or_insert_with(|| empty(&plan));
+        whole.add(plan, &pair.environment, &mut known);
+    }
+    let compared_none = whole.is_none();
+    let Some(first) = pairs.iter().find_map(|pair| pair.new.as_ref()) else {
+        return Ok(None);
+    };
+    let mut whole = whole.unwrap_or_else(|| Plan {
+        old: None,
+        new: first.bundle,
+        environments: BTreeSet::new(),
+        changes: Vec::new(),
+        no_op: false,
+        missing: Vec::new(),
+        notes: Vec::new(),
+        bugs: Vec::new(),
+        stages: Stages::default(),
+    });
+    if is_first {
+        return Ok(Some(whole));
+    }
+    if compared_none {
+        // Rules are compared with the environments, and none is left to do it.
+        let known = |side: &'_ Side| side.source.as_ref()?.rules.clone();
+        let old = pairs.iter().find_map(|pair| pair.old.as_ref());
+        if let (Some(before), Some(after)) = (old.and_then(known), known(first)) {
+            rules::compare(&before, &after, &mut whole);
+        }
+    }
+    for pair in pairs.iter().filter(|pair| !pair.environment.is_empty()) {
+        match (&pair.old, &pair.new) {
+            (None, Some(new)) => {
+                let line = added(&pair.environment, new, pairs)?;
+                whole.changes.push(line);
+            }
+            (Some(old), None) => whole.changes.push(removed(&pair.environment, old)),
+            (Some(_), Some(_)) | (None, None) => continue,
+        }
+        whole.no_op = false;
+    }
+    whole.forget_named_acknowledgements();
+    group::sort(&mut whole.changes);
+    Ok(Some(whole))
+}
+
+/// Changes by fingerprint; of several with one fingerprint in one environment, by their number.
+type Known = HashMap<(String, usize), usize>;
+
+/// A plan without changes for the sides of another.
+fn empty(plan: &Plan) -> Plan {
+    Plan {
+        changes: Vec::new(),
+        no_op: true,
+        missing: Vec::new(),
+        notes: Vec::new(),
+        bugs: Vec::new(),
+        ..plan.clone()
+    }
+}
+
+impl Plan {
+    /// The plan of one environment; of the project without one, if the name is empty.
+    #[must_use]
+    pub fn in_environment(mut self, environment: &str) -> Self {
+        self.environments.insert(environment.to_owned());
+        for change in &mut self.changes {
+            change.environments.insert(environment.to_owned());
+        }
+        self
+    }
+
+    /// Adds the plan of an environment. A change that is known already holds there as well.
+    fn add(&mut self, plan: Plan, environment: &str, known: &mut Known) {
+        let mut numbers: HashMap<String, usize> = HashMap::new();
+        self.environments.insert(environment.to_owned());
+        self.no_op &= plan.no_op;
+        for change in plan.changes {
+            let number = numbers.entry(change.fingerprint.clone()).or_default();
+            let index = known.entry((change.fingerprint.clone(), *number));
+            *number += 1;
+            let index = *index.or_insert_with(|| {
+                self.changes.push(change);
+                self.changes.len() - 1
+            });
+            let environments = &mut self.changes[index].environments;
+            environments.insert(environment.to_owned());
+        }
+        let missing = plan.missing.into_iter();
+        let missing: Vec<_> = missing.filter(|one| !self.missing.contains(one)).collect();
+        self.missing.extend(missing);
+        let notes = plan.notes.into_iter();
+        let notes: Vec<_> = notes.filter(|one| !self.notes.contains(one)).collect();
+        self.notes.extend(notes);
+        self.bugs.extend(plan.bugs);
+    }
+
+    /// Removes the lines of new acknowledgements that name a change of another environment.
+    fn forget_named_acknowledgements(&mut self) {
+        let members = self.changes.iter().flat_map(|change| &change.members);
+        let members = members.map(|member| member.fingerprint.clone());
+        let lines = self.changes.iter().map(|change| change.fingerprint.clone());
+        let named: BTreeSet<String> = lines.chain(members).collect();
+        self.changes.retain(|change| {
+            let of = change.subject.strip_prefix("acknowledgement ");
+            let of = of.filter(|_| change.id == "acknowledgement-added");
+            of.is_none_or(|fingerprint| !named.contains(fingerprint))
+        });
+    }
+}
+
+/// The line of an environment that is new. Its class is the most severe one of what it lets in
+/// beyond any known environment.
+fn added(name: &str, new: &Side, pairs: &[Pair]) -> Result<Change, BuildError> {
+    let mut wider: BTreeMap<Class, usize> = BTreeMap::new();
+    let mut than: BTreeSet<String> = BTreeSet::new();
+    for pair in pairs {
+        let Some(old) = &pair.old else { continue };
+        let plan = compare(Some(old), new)?;
+        for class in OPENING {
+            let count = plan.count(class);
+            if count > 0 {
+                let most = wider.entry(class).or_default();
+                *most = count.max(*most);
+                than.insert(called(&pair.environment));
+            }
+        }
+    }
+    let id = new.bundle;
+    let mut told = format!("bundle {}", id.short());
+    if !wider.is_empty() {
+        let counts = wider.iter();
+        let counts: Vec<String> = counts
+            .map(|(class, count)| format!("{count} {}", class.name()))
+            .collect();
+        let than: Vec<String> = than.into_iter().collect();
+        told.push_str(&format!(
+            ", which lets in more than {} ({})",
+            than.join(", "),
+            counts.join(", ")
+        ));
+    }
+    let class = wider.keys().next().copied().unwrap_or(Class::Added);
+    let section = match wider.is_empty() {
+        true => Section::Routing,
+        false => Section::Security,
+    };
+    let mut change = Change::new(
+        section,
+        class,
+        "environment-added",
+        format!("environment {name}"),
+        Value::Null,
+        told.into(),
+    );
+    change.stands_for = wider.into_keys().collect();
+    change.bound = id.to_string();
+    Ok(of(change, name))
+}
+
+fn removed(name: &str, old: &Side) -> Change {
+    let mut change = Change::new(
+        Section::Routing,
+        Class::Removed,
+        "environment-removed",
+        format!("environment {name}"),
+        format!("bundle {}", old.bundle.short()).into(),
+        Value::Null,
+    );
+    change.bound = old.bundle.to_string();
+    of(change, name)
+}
+
+fn of(mut change: Change, environment: &str) -> Change {
+    change.why_none = Some("one side does not have the environment");
+    change.environments.insert(environment.to_owned());
+    change.named()
+}
+
+/// An environment in a sentence.
+pub(super) fn called(environment: &str) -> String {
+    match environment {
+        "" => "no environment".to_owned(),
+        name => name.to_owned(),
+    }
+}

@@ -1,0 +1,222 @@
+//! Plans without `--env`: every environment of both sides, each change once.
+
+use serde_json::Value;
+
+use crate::git::{commit, committed};
+use crate::project::{Ended, Project};
+
+const PUBLIC: &str = "operationId: listOrders, security: [], x-gateway: {public: true},";
+
+/// The shop on `main` with two environments; `prod` has a patch.
+fn project() -> Project {
+    let project = committed();
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{text}environments:\n  test: {{release: {{channel: test}}}}\n  prod: {{patch: prod.yaml}}\n"),
+    );
+    project.write("prod.yaml", "policies: {slow: {limit: 20/s}}\n");
+    commit(&project, "environments");
+    project
+}
+
+fn plan(project: &Project, more: &[&str]) -> Ended {
+    let base = ["plan", "--against", "git:main", "--format", "json"];
+    project.run(&[&base, more].concat())
+}
+
+/// `class id subject [environments]` of each change.
+fn lines(ended: &Ended) -> Vec<String> {
+    let plan = ended.json("plan/v1");
+    let changes = plan["changes"].as_array().expect("a list").iter();
+    changes.map(line).collect()
+}
+
+fn line(change: &Value) -> String {
+    let text = |field: &str| change[field].as_str().expect("a text");
+    let environments = change["environments"].as_array().expect("a list").iter();
+    let environments: Vec<&str> = environments.filter_map(Value::as_str).collect();
+    format!(
+        "{} {} {} [{}]",
+        text("class"),
+        text("id"),
+        text("subject"),
+        environments.join(" ")
+    )
+}
+
+#[test]
+fn plan_without_env_compares_each_environment() {
+    let project = project();
+    project.edit("prod.yaml", "20/s", "30/s");
+    let ended = plan(&project, &[]).with(0);
+    assert_eq!(
+        lines(&ended),
+        ["relax rate-changed policy slow limit [prod]"]
+    );
+    let said = ["plan", "--against", "git:main"];
+    project
+        .run(&said)
+        .with(0)
+        .says("policy slow limit (in prod)");
+}
+
+#[test]
+fn change_of_every_environment_is_one_line() {
+    let project = project();
+    project.edit("orders.yaml", "operationId: listOrders,", PUBLIC);
+    let ended = plan(&project, &[]).with(1);
+    let weaken: Vec<String> = lines(&ended)
+        .into_iter()
+        .filter(|line| line.starts_with("weaken"))
+        .collect();
+    assert_eq!(
+        weaken,
+        ["weaken security-requirement-removed security [prod test]"]
+    );
+    let said = ["plan", "--against", "git:main"];
+    let human = project.run(&said).with(1);
+    assert!(!human.out.contains("(in "), "{}", human.out);
+}
+
+#[test]
+fn patch_that_opens_one_environment_trips() {
+    let project = project();
+    project.write(
+        "prod.yaml",
+        "policies: {slow: {limit: 20/s}}\nlisteners: {public: {address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8]}}\n",
+    );
+    let ended = plan(&project, &[]).with(1);
+    let found = lines(&ended);
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("weaken trusted-proxy-added") && line.ends_with("[prod]")),
+        "{found:?}"
+    );
+    // The line of the plan lets the release of the environment through as well.
+    let changes = ended.json("plan/v1");
+    let changes = changes["changes"].as_array().expect("a list").iter();
+    let weaken = changes.filter(|change| change["class"] == "weaken");
+    for change in weaken {
+        let ack = format!("{}=seen", change["fingerprint"].as_str().expect("digits"));
+        plan(&project, &["--ack", &ack]).with(0);
+        plan(&project, &["--env", "prod", "--ack", &ack]).with(0);
+    }
+}
+
+#[test]
+fn environment_of_one_side_is_one_line() {
+    let project = project();
+    project.edit(
+        "gateway.yaml",
+        "  prod: {patch",
+        "  stage: {vars: {}}\n  prod: {patch",
+    );
+    assert_eq!(
+        lines(&plan(&project, &[]).with(0)),
+        ["added environment-added environment stage [stage]"]
+    );
+    commit(&project, "stage");
+    project.edit("gateway.yaml", "  stage: {vars: {}}\n", "");
+    let removed = ["removed environment-removed environment stage [stage]"];
+    assert_eq!(lines(&plan(&project, &[]).with(0)), removed);
+    assert_eq!(
+        lines(&plan(&project, &["--gate", "remove"]).with(1)),
+        removed
+    );
+    let diff = ["diff", "git:main", ".", "--format", "json"];
+    assert_eq!(lines(&project.run(&diff).with(0)), removed);
+}
+
+#[test]
+fn new_environment_that_opens_trips_until_acked() {
+    let project = project();
+    project.write(
+        "open.yaml",
+        "listeners: {public: {address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8]}}\n",
+    );
+    // The strict environment goes under another name.
+    project.edit(
+        "gateway.yaml",
+        "  prod: {patch: prod.yaml}",
+        "  live: {patch: open.yaml}",
+    );
+    let ended = plan(&project, &[]).with(1);
+    let found = lines(&ended);
+    assert_eq!(
+        found,
+        [
+            "weaken environment-added environment live [live]",
+            "removed environment-removed environment prod [prod]",
+        ]
+    );
+    let changes = ended.json("plan/v1");
+    let change = &changes["changes"][0];
+    let text = change["new"].as_str().expect("a text");
+    assert!(
+        text.contains("lets in more than no environment, prod, test"),
+        "{text}"
+    );
+    let ack = format!("{}=seen", change["fingerprint"].as_str().expect("digits"));
+    plan(&project, &["--ack", &ack]).with(0);
+    // Another meaning of the environment needs another look.
+    project.edit("open.yaml", "10.0.0.0/8", "0.0.0.0/0");
+    plan(&project, &["--ack", &ack]).with(1);
+}
+
+#[test]
+fn project_that_gets_environments_is_compared() {
+    let project = committed();
+    project.edit("orders.yaml", "operationId: listOrders,", PUBLIC);
+    let text = project.read("gateway.yaml");
+    project.write(
+        "gateway.yaml",
+        format!("{text}environments: {{prod: {{}}}}\n").replace("gates: [weaken]\n", ""),
+    );
+    let ended = plan(&project, &[]).with(1);
+    let found = lines(&ended);
+    for expected in [
+        "weaken security-requirement-removed security []",
+        "weaken environment-added environment prod [prod]",
+        "rules gate-removed gate weaken []",
+    ] {
+        assert!(
+            found.iter().any(|line| line == expected),
+            "{expected}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn plan_of_channels_reads_each_of_them() {
+    let project = project();
+    let key = ["--key", "keys/release.pem", "--yes", "--reason", "first"];
+    for environment in ["test", "prod"] {
+        let apply = [&["apply", "--env", environment], &key[..]].concat();
+        project.run(&apply).with(0);
+    }
+    let plan = || project.run(&["plan", "--format", "json"]);
+    assert_eq!(lines(&plan().with(0)), [""; 0]);
+    project.edit("prod.yaml", "20/s", "30/s");
+    let ended = plan().with(0);
+    assert_eq!(
+        lines(&ended),
+        ["relax rate-changed policy slow limit [prod]"]
+    );
+    let document = ended.json("plan/v1");
+    let each = document["environments"].as_array().expect("a list").iter();
+    let channels: Vec<_> = each
+        .map(|one| (one["name"].as_str(), one["base"]["channel"].as_str()))
+        .collect();
+    assert_eq!(
+        channels,
+        [(Some("prod"), Some("prod")), (Some("test"), Some("test"))]
+    );
+    project.run(&["plan", "-o", "plan.json"]).with(0);
+    let apply = [&["apply", "plan.json"], &key[..]].concat();
+    project
+        .run(&apply)
+        .with(64)
+        .says("covers several environments");
+}

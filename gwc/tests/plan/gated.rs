@@ -1,0 +1,363 @@
+//! Changes that no gate knew: each edit has its class, and the class of the edit undone.
+
+use gwc::compile::Purpose;
+use gwc::plan::Plan;
+
+use crate::{DOCUMENT, GATEWAY, compiled, edit, lines, plan};
+
+/// The classes of the changes with an id, forwards and backwards.
+#[track_caller]
+fn both(id: &str, old: (&str, &str), new: (&str, &str), classes: (&str, &str)) {
+    let of = |plan: &Plan| -> Vec<String> {
+        let changes = plan.changes.iter().filter(|change| change.id == id);
+        let mut classes: Vec<String> = changes
+            .map(|change| change.class.name().to_owned())
+            .collect();
+        classes.dedup();
+        classes
+    };
+    let (forwards, backwards) = (plan(old, new), plan(new, old));
+    assert_eq!(of(&forwards), [classes.0], "{:?}", lines(&forwards));
+    assert_eq!(of(&backwards), [classes.1], "{:?}", lines(&backwards));
+}
+
+/// An edit of gateway.yaml from GATEWAY with `from` replaced by `old` and `new`.
+#[track_caller]
+fn gateway(id: &str, from: &str, (old, new): (&str, &str), classes: (&str, &str)) {
+    let (old, new) = (edit(GATEWAY, from, old), edit(GATEWAY, from, new));
+    both(id, (&old, DOCUMENT), (&new, DOCUMENT), classes);
+}
+
+const UPSTREAM: &str = "u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}";
+
+fn upstream(more: &str) -> String {
+    UPSTREAM.replace("}}}", &format!("}}}}{more}}}"))
+}
+
+#[test]
+fn other_host_and_balance_of_an_upstream_move() {
+    for (id, old, new) in [
+        ("host-header-changed", "", ", host_header: upstream"),
+        ("upstream-setting-changed", "", ", lb: least_request"),
+        (
+            "upstream-setting-changed",
+            ", lb: maglev, hash_on: address",
+            ", lb: maglev, hash_on: \"header:X-A\"",
+        ),
+    ] {
+        let sides = (upstream(old), upstream(new));
+        gateway(id, UPSTREAM, (&sides.0, &sides.1), ("moved", "moved"));
+    }
+}
+
+#[test]
+fn stripped_base_path_moves() {
+    let mount = |strip: &str| format!("{{path: api.yaml, mount: {{base_path: /v1{strip}}}}}");
+    gateway(
+        "strip-base-path-changed",
+        "{path: api.yaml}",
+        (&mount(""), &mount(", strip_base_path: true")),
+        ("moved", "moved"),
+    );
+}
+
+#[test]
+fn rewritten_query_moves() {
+    let with = |query: &str| {
+        format!(
+            "policies:\n  goes: {{kind: rewrite, path: /x, query: {{set: {{tenant: {query}}}}}}}\n"
+        )
+    };
+    let chain = edit(GATEWAY, "[slow, edge]", "[slow, edge, goes]");
+    let (old, new) = (
+        edit(&chain, "policies:\n", &with("one")),
+        edit(&chain, "policies:\n", &with("two")),
+    );
+    both(
+        "traffic-moved",
+        (&old, DOCUMENT),
+        (&new, DOCUMENT),
+        ("moved", "moved"),
+    );
+}
+
+#[test]
+fn identity_fields_of_requests_are_access() {
+    let edge = "edge: {kind: headers, response: {remove: [Server]}}";
+    let with = |request: &str| {
+        format!("edge: {{kind: headers, request: {{{request}}}, response: {{remove: [Server]}}}}")
+    };
+    for (old, new, classes) in [
+        ("remove: [X-User]", "", ("weaken", "strengthen")),
+        (
+            "remove: [Cookie]",
+            "remove: [X-A]",
+            ("weaken", "strengthen"),
+        ),
+        ("", "set: {X-User: root}", ("incomparable", "incomparable")),
+        ("", "add: {X-User: root}", ("weaken", "strengthen")),
+        (
+            "set: {Authorization: one}",
+            "set: {Authorization: two}",
+            ("incomparable", "incomparable"),
+        ),
+        (
+            "set: {X-Consumer-Name: a}",
+            "remove: [X-Consumer-Name]",
+            ("strengthen", "weaken"),
+        ),
+        (
+            "remove: [X-Forwarded-For]",
+            "set: {X-Forwarded-For: \"10.0.0.1\"}",
+            ("weaken", "strengthen"),
+        ),
+    ] {
+        let sides = (with(old), with(new));
+        gateway(
+            "identity-field-changed",
+            edge,
+            (&sides.0, &sides.1),
+            classes,
+        );
+    }
+}
+
+#[test]
+fn field_without_identity_is_no_access() {
+    let (old, new) = (
+        GATEWAY.to_owned(),
+        edit(
+            GATEWAY,
+            "edge: {kind: headers,",
+            "edge: {kind: headers, request: {set: {X-Gateway: gwd}, remove: [X-Forwarded-For]},",
+        ),
+    );
+    let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
+    let found = lines(&plan);
+    assert!(
+        found.iter().all(|line| line.starts_with("policy changed")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn secret_in_another_field_or_place_weakens() {
+    let edge = "edge: {kind: headers, response: {remove: [Server]}}";
+    let with = |edits: &str| edit(GATEWAY, edge, &format!("edge: {{kind: headers, {edits}}}"));
+    let sent = with("request: {set: {X-Token: \"${env:GWS_T}\"}}");
+    let plain = with("request: {set: {X-Token: none}}");
+    let answered = with(
+        "request: {set: {X-Token: \"${env:GWS_T}\"}}, response: {set: {X-Debug: \"${env:GWS_T}\"}}",
+    );
+    for (old, new) in [(&plain, &sent), (&sent, &answered)] {
+        let plan = plan((old, DOCUMENT), (new, DOCUMENT));
+        let found = lines(&plan);
+        assert!(
+            found
+                .iter()
+                .any(|line| line.starts_with("security weaken secret-flow-added policy edge")),
+            "{found:?}"
+        );
+    }
+    // The same secret to the same hosts in the same field, by a policy of another name.
+    let renamed = edit(&sent, "edge: {kind", "rim: {kind");
+    let renamed = edit(&renamed, "[slow, edge]", "[slow, rim]");
+    let plan = plan((&sent, DOCUMENT), (&renamed, DOCUMENT));
+    let found = lines(&plan);
+    assert!(
+        found.iter().all(|line| !line.contains("weaken")),
+        "{found:?}"
+    );
+    // To another upstream.
+    let moved = edit(&sent, "defaults: {upstream: u", "defaults: {upstream: v");
+    let plan = self::plan((&sent, DOCUMENT), (&moved, DOCUMENT));
+    let found = lines(&plan);
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("security weaken secret-flow-added a/")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn credential_that_is_forwarded_weakens() {
+    let stripped = edit(
+        DOCUMENT,
+        "x-gateway: {auth: keys}",
+        "x-gateway: {auth: keys, strip_credential: true}",
+    );
+    let forwarded = edit(
+        DOCUMENT,
+        "x-gateway: {auth: keys}",
+        "x-gateway: {auth: keys, strip_credential: false}",
+    );
+    let plan = plan((GATEWAY, &stripped), (GATEWAY, &forwarded));
+    assert!(
+        lines(&plan)
+            .iter()
+            .any(|line| line.starts_with("security weaken credential-forwarded")),
+        "{:?}",
+        lines(&plan)
+    );
+    let plan = self::plan((GATEWAY, &forwarded), (GATEWAY, &stripped));
+    assert!(
+        lines(&plan)
+            .iter()
+            .any(|line| line.starts_with("security strengthen credential-stripped")),
+        "{:?}",
+        lines(&plan)
+    );
+}
+
+#[test]
+fn further_retries_relax() {
+    const LIST: &str = "{operationId: listOrders, summary: List,";
+    let with = |said: &str| {
+        edit(
+            DOCUMENT,
+            LIST,
+            &format!("{{operationId: listOrders, x-gateway: {{{said}}}, summary: List,"),
+        )
+    };
+    for (old, new) in [
+        ("timeout: 5s", "timeout: 5s, idempotent: true"),
+        (
+            "retries: {attempts: 2, on: [connect-failure]}",
+            "retries: {attempts: 2, on: [connect-failure, gateway-error]}",
+        ),
+        (
+            "retries: {attempts: 2}",
+            "retries: {attempts: 2, on: [connect-failure, refused-stream, 5xx]}",
+        ),
+    ] {
+        both(
+            "operation-setting-changed",
+            (GATEWAY, &with(old)),
+            (GATEWAY, &with(new)),
+            ("relax", "tighten"),
+        );
+    }
+    let (old, new) = (
+        upstream(", retries: {attempts: 2, on: [connect-failure]}"),
+        upstream(", retries: {attempts: 2, on: [gateway-error]}"),
+    );
+    // Other conditions: some requests are sent again that were not.
+    gateway(
+        "upstream-setting-changed",
+        UPSTREAM,
+        (&old, &new),
+        ("relax", "relax"),
+    );
+}
+
+#[test]
+fn more_ejected_targets_are_relax() {
+    let (old, new) = (
+        upstream(", health: {passive: {max_ejected: 20%}}"),
+        upstream(", health: {passive: {max_ejected: 50%}}"),
+    );
+    gateway(
+        "upstream-setting-changed",
+        UPSTREAM,
+        (&old, &new),
+        ("relax", "tighten"),
+    );
+}
+
+#[test]
+fn certificate_checks_of_upstreams_weaken() {
+    let tls = |tls: &str| {
+        format!("u: {{targets: {{a: {{url: \"https://shop.example\"}}}}, tls: {{{tls}}}}}")
+    };
+    for (id, old, new, classes) in [
+        (
+            "upstream-verification-changed",
+            "verify: true",
+            "verify: false",
+            ("weaken", "strengthen"),
+        ),
+        (
+            "upstream-authority-changed",
+            "ca: \"${file:/ca/a.pem}\"",
+            "ca: \"${file:/ca/b.pem}\"",
+            ("incomparable", "incomparable"),
+        ),
+    ] {
+        let sides = (tls(old), tls(new));
+        gateway(id, UPSTREAM, (&sides.0, &sides.1), classes);
+    }
+}
+
+#[test]
+fn cors_that_goes_is_incomparable() {
+    let with = "policies:\n  web: {kind: cors, origins: [\"https://a.example\"]}\n";
+    let defined = edit(GATEWAY, "policies:\n", with);
+    let used = edit(&defined, "[slow, edge]", "[slow, edge, web]");
+    let side = |gateway: &str| {
+        let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];
+        compiled(&files, Purpose::Ask).expect("it compiles")
+    };
+    let plan = gwc::plan::compare(Some(&side(&used)), &side(&defined)).expect("both build");
+    assert!(
+        lines(&plan)
+            .iter()
+            .any(|line| line.starts_with("security incomparable cors-removed")),
+        "{:?}",
+        lines(&plan)
+    );
+}
+
+#[test]
+fn listener_that_goes_or_moves_is_removed() {
+    let at = |listeners: &str| format!("{GATEWAY}listeners: {{{listeners}}}\n");
+    let one = at("public: {address: \"127.0.0.1:8080\"}");
+    let two = at("public: {address: \"127.0.0.1:8080\"}, inner: {address: \"127.0.0.1:8081\"}");
+    let plan = plan((&two, DOCUMENT), (&one, DOCUMENT));
+    assert!(
+        lines(&plan).contains(&"routing removed listener-removed listener inner".to_owned()),
+        "{:?}",
+        lines(&plan)
+    );
+    assert!(!plan.tripped(&["remove".into()], &[]).is_empty());
+    let wide = at("public: {address: \"10.0.0.1:8080\"}");
+    let moved = self::plan((&one, DOCUMENT), (&wide, DOCUMENT));
+    for gate in ["expose", "remove"] {
+        assert_eq!(moved.tripped(&[gate.into()], &[]).len(), 1, "{gate}");
+    }
+}
+
+#[test]
+fn renamed_listener_hides_no_longer_timeout() {
+    let at = |name: &str, timeout: &str| {
+        format!(
+            "{GATEWAY}listeners: {{{name}: {{address: \"127.0.0.1:8080\", trusted_proxies: [10.0.0.0/8], limits: {{header_timeout: {timeout}}}}}}}\n"
+        )
+    };
+    let (old, new) = (at("public", "5s"), at("front", "50s"));
+    let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
+    let found = lines(&plan);
+    let relaxed = "policy relax listener-header-timeout-changed listener public -> front limits.header_timeout";
+    assert!(found.contains(&relaxed.to_owned()), "{found:?}");
+    // Who is believed is compared as well.
+    assert!(
+        found.iter().all(|line| !line.contains("trusted-proxy")),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn renamed_upstream_hides_no_longer_timeout() {
+    let old = edit(GATEWAY, UPSTREAM, &upstream(", timeouts: {connect: 1s}"));
+    let new = edit(GATEWAY, UPSTREAM, &upstream(", timeouts: {connect: 9s}"));
+    let new = edit(&new, "  u: {targets", "  w: {targets");
+    let new = edit(&new, "upstream: u,", "upstream: w,");
+    let plan = plan((&old, DOCUMENT), (&new, DOCUMENT));
+    let found = lines(&plan);
+    assert!(
+        found
+            .iter()
+            .any(|line| line.starts_with("policy relax connect-timeout-changed a/")),
+        "{found:?}"
+    );
+}
