@@ -49,7 +49,7 @@ clippy:
 
 # gwd has no YAML parser and no OpenAPI reader in its tree; bundle and engine no files, no runtime.
 check-arrows:
-	@! $(CARGO) tree --locked -p gwd -e normal --prefix none | grep -E '^(gwc|diag|granit-parser|git2|miette|serde_json_path) v' \
+	@! $(CARGO) tree --locked -p gwd -e normal --prefix none | grep -E '^(gwc|sources|vocab|openapi|model|plan|diag|granit-parser|git2|miette|serde_json_path) v' \
 		|| { echo 'gwd depends on what only gwc may use' >&2; exit 1; }
 	@! $(CARGO) tree --locked -p engine -e normal --prefix none | grep -E '^(tokio|hyper|gwc|gwd|diag) v' \
 		|| { echo 'engine depends on what it must not know' >&2; exit 1; }

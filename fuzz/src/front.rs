@@ -2,9 +2,9 @@
 //! The text around it is fixed, so that mutations reach what is meant.
 
 use diag::Sink;
-use gwc::compile;
-use gwc::lint::baseline::{self, Baseline};
-use gwc::project::files::Files;
+use model::compile;
+use openapi::lint::baseline::{self, Baseline};
+use sources::project::files::Files;
 use serde_json::json;
 
 use crate::limits;

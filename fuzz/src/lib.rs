@@ -19,11 +19,11 @@ use bundle::trust::Trust;
 use bundle::verify::Unverified;
 use diag::{Sink, Sources, Tree};
 use engine::path::normalise;
-use gwc::ask::{Oracle, Question};
+use plan::ask::{Oracle, Question};
 use gwc::assemble::{assemble, disassemble};
-use gwc::compile::{self, Compiled};
-use gwc::project::files::Files;
-use gwc::syntax::{self, Limits};
+use model::compile::{self, Compiled};
+use sources::project::files::Files;
+use sources::syntax::{self, Limits};
 
 pub use fields::{accept, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};

@@ -9,8 +9,8 @@ use bundle::name::ProjectName;
 use bundle::refused::Refused;
 use bundle::verify::Full;
 
-use crate::lower::Lowered;
-use crate::parallel;
+use model::lower::Lowered;
+use sources::parallel;
 
 /// Puts a bundle together. The same gateway gives the same id.
 ///

@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 
 use diag::shape::{Field, Need, Object, Shape, Variant};
 
-use crate::vocab::extension;
+use vocab::extension;
 
 /// Every diagnostic with its explanation and its two samples.
 #[must_use]
 pub fn diagnostics() -> String {
-    let mut lints: Vec<_> = crate::lint::ALL.iter().copied().flatten().collect();
+    let mut lints: Vec<_> = openapi::lint::ALL.iter().copied().flatten().collect();
     lints.sort_by_key(|lint| lint.code);
     let mut page = String::from(
         "# Diagnostics\n\nWhat `gwc explain CODE` says, for all of them. The samples are run by the tests: the first has exactly \
@@ -23,7 +23,7 @@ this finding, the second does not.\n",
             "\n## {} `{}`\n\n*{}*: {}.\n\n{}\n",
             lint.code,
             lint.name,
-            match crate::lint::is_off_by_default(lint) {
+            match openapi::lint::is_off_by_default(lint) {
                 true => "off by default",
                 false => lint.level.name(),
             },
@@ -56,13 +56,13 @@ pub fn changes() -> String {
         "# Every kind of change\n\nThe `id` of a plan's line ([docs/plan.md](plan.md)), by the section in which it usually stands. The class beside it says \
 which way it goes.\n",
     );
-    for section in crate::plan::Section::ALL {
+    for section in plan::Section::ALL {
         let _ = write!(
             page,
             "\n## {}\n\n| Id | What happened |\n|---|---|\n",
             section.name().to_uppercase()
         );
-        let kinds = crate::plan::ids::ALL.iter();
+        let kinds = plan::ids::ALL.iter();
         for kind in kinds.filter(|kind| kind.section == section) {
             let _ = writeln!(page, "| `{}` | {} |", kind.id, kind.means);
         }
@@ -79,11 +79,11 @@ pub fn other_linters() -> String {
 Tests hold this page to the lists of the other linters and to our rules.\n",
     );
     let level = |name: &str| {
-        let mut lints = crate::lint::ALL.iter().copied().flatten();
+        let mut lints = openapi::lint::ALL.iter().copied().flatten();
         let lint = lints.find(|lint| lint.name == name);
-        lint.map_or("", |lint| crate::lint::default_level(lint))
+        lint.map_or("", |lint| openapi::lint::default_level(lint))
     };
-    for set in crate::lint::others::SETS {
+    for set in openapi::lint::others::SETS {
         let _ = write!(
             page,
             "\n## {}\n\n{} rules, from {}.\n\n| theirs | ours | remark |\n|---|---|---|\n",
@@ -139,7 +139,7 @@ checked like every other one, but cannot run yet: `gwc lint` warns `not-availabl
 `1MiB`; a bare number where a unit is needed is an error.\n\n# gateway.yaml\n",
     );
     let mut told = Vec::new();
-    if let Shape::Object(object) = &crate::vocab::gateway::SHAPE {
+    if let Shape::Object(object) = &vocab::gateway::SHAPE {
         table(&mut page, "gateway.yaml", object, &mut told);
     }
     page.push_str("\n# x-gateway\n");

@@ -1,36 +1,17 @@
 //! The compiler: from OpenAPI documents and gateway.yaml to a signed bundle.
 //!
-//! The way of the data: [`syntax`] reads texts into one spanned tree, [`project`] finds the
-//! files, [`overlay`] applies overlays, [`spec`] reads OpenAPI, [`lint`] judges it, and
-//! [`output`] says what was found.
+//! The front is in other crates: `sources` reads texts, `openapi` reads documents, `model` resolves a
+//! project, `plan` compares two. Here are the command line ([`cli`]), bundles ([`assemble`]), stores and
+//! signatures ([`release`]), and reports ([`output`]).
 
-pub mod acknowledge;
-pub mod ask;
 pub mod assemble;
 pub mod book;
 pub mod cli;
-pub mod compile;
-pub mod contract;
-pub mod environment;
-pub mod exit;
-pub mod lint;
-pub mod lower;
 pub mod mend;
-pub mod model;
 pub mod output;
-pub mod overlay;
-pub mod parallel;
-pub mod plan;
-pub mod project;
 pub mod release;
-pub mod route;
 pub mod schemas;
-pub mod source_map;
-pub mod spec;
-pub mod stages;
 pub mod strip;
-pub mod syntax;
-pub mod vocab;
 
 /// A panic is a bug of ours: say so, and where, instead of a bare backtrace.
 pub fn report_bugs() {

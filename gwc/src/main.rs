@@ -6,5 +6,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> std::process::ExitCode {
     gwc::report_bugs();
     let ended = std::panic::catch_unwind(|| gwc::cli::run(std::env::args_os()));
-    std::process::ExitCode::from(ended.unwrap_or(gwc::exit::Exit::BUG).0)
+    std::process::ExitCode::from(ended.unwrap_or(model::exit::Exit::BUG).0)
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 use diag::diagnostic::Edit;
 
-use crate::compile::Compiled;
-use crate::project::files::Texts;
+use model::compile::Compiled;
+use sources::project::files::Texts;
 
 /// Rounds after which mending ends; one edit may bring up the next.
 pub const ROUNDS_MAX: usize = 10;

@@ -8,14 +8,14 @@ use serde_json::{Value, json};
 /// The schemas by name.
 #[must_use]
 pub fn all() -> Vec<(&'static str, Value)> {
-    let mut all = crate::vocab::schemas();
+    let mut all = vocab::schemas();
     let trust = serde_json::from_str(bundle::trust::schema::text()).expect("the schema is JSON");
     all.push(("trust", trust));
     all.extend([
         ("lint", lint()),
         (
             "baseline",
-            diag::shape::json_schema(&crate::lint::baseline::SHAPE),
+            diag::shape::json_schema(&openapi::lint::baseline::SHAPE),
         ),
         ("build", build()),
         ("plan", plan()),
@@ -151,15 +151,15 @@ fn plan() -> Value {
         "reason": text_or_null(), "by": text_or_null(), "file": text_or_null(), "line": number_or_null,
     }));
     let change = closed(&json!({
-        "section": {"enum": crate::plan::Section::ALL.map(crate::plan::Section::name)},
-        "class": {"enum": crate::plan::Class::ALL.map(crate::plan::Class::name)},
+        "section": {"enum": plan::Section::ALL.map(plan::Section::name)},
+        "class": {"enum": plan::Class::ALL.map(plan::Class::name)},
         "id": text(), "level": {"enum": ["error", "warn", "info"]},
         "operation": or_null(&operation), "operations": list(&text()), "environments": list(&text()), "subject": text(), "old": {}, "new": {},
         "source": closed(&json!({"old": place_or_null, "new": place_or_null})),
         "count": {"type": "integer", "minimum": 1}, "templates": count(), "listeners": list(&text()), "witness": or_null(&witness), "why_none": text_or_null(),
         "fingerprint": fingerprint, "acked": or_null(&acked),
     }));
-    let counts: serde_json::Map<String, Value> = crate::plan::Class::ALL
+    let counts: serde_json::Map<String, Value> = plan::Class::ALL
         .iter()
         .map(|class| (class.name().to_owned(), count()))
         .chain([("break".to_owned(), count())])
@@ -181,7 +181,7 @@ fn plan() -> Value {
             }))),
             "counts": closed(&counts.into()),
             "changes": list(&change),
-            "gates": list(&closed(&json!({"name": {"enum": crate::plan::review::GATES}, "tripped": {"type": "boolean"}, "by": list(&fingerprint)}))),
+            "gates": list(&closed(&json!({"name": {"enum": plan::review::GATES}, "tripped": {"type": "boolean"}, "by": list(&fingerprint)}))),
             "acknowledgements": list(&given),
             "missing": list(&json!({"enum": ["source", "schemas"]})),
             "notes": list(&text()),
@@ -207,7 +207,7 @@ fn closed_beside(needed: &Value, more: &Value) -> Value {
 }
 
 fn route() -> Value {
-    use crate::route::candidates::KINDS;
+    use ::plan::route::candidates::KINDS;
     let place_or_null = or_null(&place());
     let number_or_null = json!({"type": ["integer", "null"]});
     let texts = json!({"type": "object", "additionalProperties": text_or_null()});

@@ -15,6 +15,7 @@ pub mod suggest;
 pub mod text;
 pub mod tree;
 mod units;
+pub mod workflow;
 
 pub use diagnostic::{Diagnostic, Level, Lint};
 pub use sink::Sink;

@@ -33,6 +33,39 @@ pub fn is_invisible(c: char) -> bool {
     )
 }
 
+/// [`printable`] for a text of several lines.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(printable).collect();
+    lines.join("\n")
+}
+
+/// A text that a terminal shows as it is: ASCII controls are replaced by their pictures, every other
+/// invisible character is escaped as `\u{200b}`.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match visible(c) {
+            '\u{fffd}' if c != '\u{fffd}' => out.extend(c.escape_unicode()),
+            shown => out.push(shown),
+        }
+    }
+    out
+}
+
+/// One character for another, where places are counted: excerpts.
+#[must_use]
+pub fn visible(c: char) -> char {
+    match c {
+        '\t' => '\t',
+        '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
+        '\u{7f}' => '\u{2421}',
+        c if is_invisible(c) => '\u{fffd}',
+        c => c,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

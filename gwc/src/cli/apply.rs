@@ -30,11 +30,11 @@ use super::rehearsal::Back;
 use super::review::ReviewOptions;
 use super::say::{self, Context, Format};
 use super::side::side_in;
-use crate::exit::Exit;
-use crate::plan::Side;
 use crate::release::evidence::{self, Judge};
 use crate::release::nodes::Nodes;
 use crate::release::{self, Place, provenance};
+use ::plan::Side;
+use model::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

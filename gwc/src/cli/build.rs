@@ -15,10 +15,10 @@ use super::replace::output;
 use super::reproduce;
 use super::say::{self, Context, Format};
 use crate::assemble::assemble;
-use crate::compile::Compiled;
-use crate::exit::{Exit, Failure};
 use crate::release::Place;
-use crate::source_map::SourceMap;
+use model::compile::Compiled;
+use model::exit::{Exit, Failure};
+use model::source_map::SourceMap;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

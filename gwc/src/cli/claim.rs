@@ -10,9 +10,9 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::movement::short;
-use crate::exit::{Exit, Failure};
-use crate::output::printable;
-use crate::plan::Class;
+use ::plan::Class;
+use diag::text::printable;
+use model::exit::{Exit, Failure};
 
 /// Largest plan file that is read.
 const BYTES_MAX: u64 = 64 << 20;

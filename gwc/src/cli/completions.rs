@@ -3,7 +3,7 @@
 use clap::CommandFactory as _;
 
 use super::{Cli, say};
-use crate::exit::Exit;
+use model::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:

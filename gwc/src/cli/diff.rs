@@ -11,11 +11,11 @@ use super::plan::compare;
 use super::review::PlanFormat;
 use super::say::{self, Context};
 use super::side::{self, Named, Which};
-use crate::exit::Exit;
-use crate::plan::environments::Pair;
-use crate::plan::report::{Report, Subject};
-use crate::plan::{Class, Plan, Review, Side};
-use crate::stages::Stages;
+use ::plan::environments::Pair;
+use ::plan::report::{Report, Subject};
+use ::plan::stages::Stages;
+use ::plan::{Class, Plan, Review, Side};
+use model::exit::Exit;
 
 /// What ends it with 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::say::Context;
-use crate::exit;
-use crate::plan::environments::{Pair, compare_each};
-use crate::plan::report::Compared;
-use crate::plan::{Plan, Side};
+use ::plan::environments::{Pair, compare_each};
+use ::plan::report::Compared;
+use ::plan::{Plan, Side};
+use model::exit;
 
 /// One environment to read.
 pub(super) struct Reading {

@@ -4,8 +4,8 @@ use diag::Lint;
 use serde_json::json;
 
 use super::say::{self, Format};
-use crate::exit::{Exit, Failure};
-use crate::lint::find::{self, find};
+use model::exit::{Exit, Failure};
+use openapi::lint::find::{self, find};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             say::json(&say::document(
                 "explain/v1",
                 "ok",
-                json!({"code": lint.code, "name": lint.name, "level": crate::lint::default_level(lint), "summary": lint.summary, "explain": lint.explain,
+                json!({"code": lint.code, "name": lint.name, "level": openapi::lint::default_level(lint), "summary": lint.summary, "explain": lint.explain,
                        "bad": files(lint.bad), "good": files(lint.good)}),
             ));
         }
@@ -50,7 +50,7 @@ fn text(lint: &Lint) -> String {
         "{} {} ({})\n{}\n\n{}\n",
         lint.code,
         lint.name,
-        match crate::lint::is_off_by_default(lint) {
+        match openapi::lint::is_off_by_default(lint) {
             true => "off by default",
             false => lint.level.name(),
         },
@@ -67,9 +67,9 @@ fn text(lint: &Lint) -> String {
         }
     }
     let name = lint.name;
-    page.push_str(&if crate::compile::is_hard(lint) {
+    page.push_str(&if openapi::lint::hard::is_hard(lint) {
         "\nIt cannot be silenced: nothing could be built with it.\n".to_owned()
-    } else if crate::lint::is_off_by_default(lint) {
+    } else if openapi::lint::is_off_by_default(lint) {
         let level = lint.level.name();
         format!("\nIt is a matter of taste, so that it is looked for only where somebody asks: `lint: {{{name}: {level}}}` in gateway.yaml, or `gwc lint --rule {name}={level}`.\n")
     } else {

@@ -9,9 +9,9 @@ use bundle::statement::predicate::Pointer;
 
 use super::movement::{short, unreachable};
 use super::say;
-use crate::exit::{Exit, Failure};
 use crate::release::Place;
 use crate::release::nodes::{Nodes, Status};
+use model::exit::{Exit, Failure};
 
 /// What may be gone over.
 #[derive(Clone, Copy)]

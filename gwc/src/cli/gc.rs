@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::options::{FormatOption, duration};
 use super::say::{self, Context, Format};
-use crate::exit::Exit;
 use crate::release::{self, Place};
+use model::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 #[command(

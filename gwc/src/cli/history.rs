@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
-use crate::exit::{Exit, Failure};
-use crate::output::printable;
 use crate::release::nodes::{Nodes, Ran};
 use crate::release::{back, evidence::Judge};
+use diag::text::printable;
+use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -12,10 +12,11 @@ use super::options::FormatOption;
 use super::replace::replace;
 use super::say::{self, Format};
 use super::settle::{self, Settled};
-use crate::compile::{self, GATEWAY_FILE, Input};
-use crate::exit::{Exit, Failure};
-use crate::project::files::{Document, Files, join};
-use crate::syntax::Limits;
+use model::compile::{self, Input};
+use model::exit::{Exit, Failure};
+use sources::project::GATEWAY_FILE;
+use sources::project::files::{Document, Files, join};
+use sources::syntax::Limits;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -15,9 +15,9 @@ use serde_json::{Value, json};
 use super::options::{FormatOption, StoreOptions};
 use super::say::{self, Context, Format};
 use super::target::Target;
-use crate::exit::Exit;
-use crate::lower::Lowered;
 use crate::release;
+use model::exit::Exit;
+use model::lower::Lowered;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

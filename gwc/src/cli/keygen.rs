@@ -17,9 +17,9 @@ use serde_json::json;
 use super::expiry;
 use super::options::FormatOption;
 use super::say::{self, Context, Format};
-use crate::exit::{Exit, Failure};
-use crate::release::place::TRUST_FILE;
 use crate::release::{self, Place, provenance};
+use model::exit::{Exit, Failure};
+use sources::project::TRUST_FILE;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

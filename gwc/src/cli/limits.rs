@@ -1,6 +1,6 @@
 //! How much is read before it is refused: one option for each of [`Limits`].
 
-use crate::syntax::Limits;
+use sources::syntax::Limits;
 
 /// The limits of what is read, and the base whose ignore rules hold.
 #[derive(Clone, Debug, Default, clap::Args)]

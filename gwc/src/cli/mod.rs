@@ -46,7 +46,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::exit::{self, Exit};
+use model::exit::{self, Exit};
 
 /// Compiles OpenAPI documents that carry `x-gateway` extensions into signed gateway bundles.
 #[derive(Debug, Parser)]

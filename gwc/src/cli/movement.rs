@@ -16,10 +16,10 @@ use bundle::trust::{KeyState, Trust, When};
 use serde_json::{Value, json};
 
 use super::say;
-use crate::exit::{Exit, Failure};
-use crate::output::printable;
 use crate::release::nodes::Nodes;
 use crate::release::{self, Place, provenance};
+use diag::text::printable;
+use model::exit::{Exit, Failure};
 
 /// How often gateways are asked while somebody waits for them.
 const POLL: Duration = Duration::from_millis(200);

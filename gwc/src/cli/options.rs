@@ -12,10 +12,10 @@ use bundle::trust::Trust;
 
 use super::movement::Says;
 use super::say::{self, Context, Format};
-use crate::exit::{Exit, Failure};
 use crate::release::evidence::Judge;
 use crate::release::nodes::Nodes;
 use crate::release::{self, Place, key};
+use model::exit::{Exit, Failure};
 
 /// Longest reason, in characters.
 const REASON_MAX: usize = 1_000;
@@ -116,7 +116,7 @@ impl StoreOptions {
                 "no-trust-file",
                 format!(
                     "there is no `{}`; give --trust, or make one with `gwc keygen`",
-                    root.join(release::place::TRUST_FILE).display()
+                    root.join(sources::project::TRUST_FILE).display()
                 ),
             )
             .into()

@@ -13,16 +13,16 @@ use super::replace::output;
 use super::review::{PlanFormat, ReviewOptions, report_idle};
 use super::say::{self, Context};
 use super::side::{self, note_uncommitted, side_in, side_of};
-use crate::compile::Compiled;
-use crate::exit::{Exit, Failure};
-use crate::plan::environments::Pair;
-use crate::plan::report::{Compared, Origin, Report, Subject};
-use crate::plan::rules::Rules;
-use crate::plan::{self, Class, Plan, Side, json};
-use crate::project::files::Files;
 use crate::release::evidence::Judge;
 use crate::release::{self, Place};
-use crate::stages::Stages;
+use ::plan::environments::Pair;
+use ::plan::report::{Compared, Origin, Report, Subject};
+use ::plan::stages::Stages;
+use ::plan::{self, Class, Plan, Side, json};
+use model::compile::Compiled;
+use model::exit::{Exit, Failure};
+use model::rules::Rules;
+use sources::project::files::Files;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -300,7 +300,7 @@ fn subject(place: &Place, new: &Side) -> Subject {
 fn other_environments(compiled: &Compiled, place: &Place) -> Vec<String> {
     let root = compiled.files.root(diag::FileId(0));
     let root = root.filter(|_| place.environment.is_none());
-    let all = root.map(|root| crate::environment::environments(compiled.files.tree.at(root)));
+    let all = root.map(|root| model::environment::environments(compiled.files.tree.at(root)));
     let all = all.into_iter().flatten();
     all.map(|environment| format!("`{}`", environment.name.escape_debug()))
         .collect()

@@ -8,11 +8,11 @@ use serde_json::Value;
 
 use super::review::{ReviewOptions, report_idle};
 use super::{plan, say};
-use crate::exit::{Exit, Failure};
-use crate::plan::report::{Report, Subject};
-use crate::plan::rules::Rules;
-use crate::plan::{Review, Side, human, json};
 use crate::release::Place;
+use ::plan::report::{Report, Subject};
+use ::plan::{Review, Side, human, json};
+use model::exit::{Exit, Failure};
+use model::rules::Rules;
 
 /// A plan that was made.
 pub(super) struct Planned {

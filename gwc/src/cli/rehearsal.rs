@@ -14,9 +14,9 @@ use bundle::verify::Unverified;
 use serde_json::{Value, json};
 
 use super::movement;
-use crate::exit::{Exit, Failure};
 use crate::release::evidence::Judge;
 use crate::release::nodes::Nodes;
+use model::exit::{Exit, Failure};
 
 /// The way back.
 pub(super) enum Back {

@@ -10,8 +10,8 @@ use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::compile::GATEWAY_FILE;
-use crate::project::repository::WorkTree;
+use sources::project::GATEWAY_FILE;
+use sources::project::repository::WorkTree;
 
 /// Bytes of a file that are searched for the mark of gwc.
 const MARKED_BYTES_MAX: u64 = 64 << 10;

@@ -15,10 +15,10 @@ use serde_json::json;
 
 use super::build::Built;
 use super::say::{self, Format};
-use crate::exit::{Exit, Failure};
-use crate::lower::Lowered;
 use crate::release::provenance::VERSION;
 use crate::release::{self, Place};
+use model::exit::{Exit, Failure};
+use model::lower::Lowered;
 
 /// How it ended.
 enum Outcome {

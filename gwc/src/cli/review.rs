@@ -5,12 +5,12 @@ use std::io::{IsTerminal as _, Write as _};
 use clap::ValueEnum;
 
 use super::say;
-use crate::acknowledge::{self, Acknowledgement};
-use crate::plan::report::Report;
-use crate::plan::review::{GATES, State};
-use crate::plan::rules::{self, Rules};
-use crate::plan::{self, Plan, Review, Section, github, human, json, markdown};
 use crate::release::{self, Place, provenance};
+use ::plan::report::Report;
+use ::plan::review::{GATES, State};
+use ::plan::{self, Plan, Review, Section, github, human, json, markdown};
+use model::acknowledge::{self, Acknowledgement};
+use model::rules::{self, Rules};
 
 /// The file that GitHub Actions shows as a job's summary.
 const SUMMARY_VARIABLE: &str = "GITHUB_STEP_SUMMARY";
@@ -113,7 +113,7 @@ pub(super) fn report_idle(review: &Review, folder: &str) {
             ),
         };
         let place = ack.place.as_ref().map(|place| {
-            let file = crate::output::printable(&place.file);
+            let file = diag::text::printable(&place.file);
             format!("{folder}{file}:{}:{}: ", place.line, place.column)
         });
         say::note(&format!("{}warning: {what}", place.unwrap_or_default()));

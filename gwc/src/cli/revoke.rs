@@ -19,9 +19,9 @@ use super::options::{FormatOption, StoreOptions, confirm, keys};
 use super::review::ReviewOptions;
 use super::rollback::Rollback;
 use super::say::{self, Context, Format};
-use crate::exit::{Exit, Failure};
 use crate::release::evidence::Judge;
 use crate::release::{self, Place};
+use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

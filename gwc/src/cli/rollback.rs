@@ -18,10 +18,10 @@ use super::planned::{Planned, Stops};
 use super::review::ReviewOptions;
 use super::say::{self, Context, Format};
 use super::side::side_in;
-use crate::exit::{Exit, Failure};
-use crate::lower::Lowered;
 use crate::release::evidence::{self, Judge};
 use crate::release::{self, Place, back};
+use model::exit::{Exit, Failure};
+use model::lower::Lowered;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -267,7 +267,7 @@ impl<'a> Rollback<'a> {
                 let stopped = planned.check_gates().err();
                 (planned.json, planned.human, stopped)
             }
-            Err(error) if crate::exit::of(&error).0 == Exit::USAGE => return Err(error),
+            Err(error) if model::exit::of(&error).0 == Exit::USAGE => return Err(error),
             Err(bug) => (
                 json!({}),
                 format!("warning: there is no plan: {bug:#}"),

@@ -9,13 +9,13 @@ use super::limits::LimitOptions;
 use super::options::StoreOptions;
 use super::say::{self, Context, Format};
 use super::side::{self, Read};
-use crate::ask::{Oracle, Question};
-use crate::compile::Input;
-use crate::exit::{Exit, Failure};
-use crate::plan::report::Origin;
-use crate::plan::{Side, witness};
 use crate::release;
-use crate::route::{Asked, Credential, answer, carry, human, json, listener};
+use ::plan::ask::{Oracle, Question};
+use ::plan::report::Origin;
+use ::plan::route::{Asked, Credential, answer, carry, human, json, listener};
+use ::plan::{Side, witness};
+use model::compile::Input;
+use model::exit::{Exit, Failure};
 
 const EXAMPLES: &str = "\
 Examples:

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::say::{self, Format};
-use crate::exit::Exit;
+use model::exit::Exit;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:
@@ -15,7 +15,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
-    let mut lints: Vec<_> = crate::lint::ALL
+    let mut lints: Vec<_> = openapi::lint::ALL
         .iter()
         .flat_map(|lints| lints.iter().copied())
         .collect();
@@ -26,7 +26,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
                 format!(
                     "{} {:<5} {:<32} {}",
                     lint.code,
-                    crate::lint::default_level(lint),
+                    openapi::lint::default_level(lint),
                     lint.name,
                     lint.summary
                 )
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
         Format::Json => {
             let rules: Vec<_> = lints
                 .iter()
-                .map(|lint| json!({"code": lint.code, "name": lint.name, "level": crate::lint::default_level(lint), "summary": lint.summary, "hard": crate::compile::is_hard(lint)}))
+                .map(|lint| json!({"code": lint.code, "name": lint.name, "level": openapi::lint::default_level(lint), "summary": lint.summary, "hard": openapi::lint::hard::is_hard(lint)}))
                 .collect();
             say::json(&say::document("rules/v1", "ok", json!({"rules": rules})));
         }

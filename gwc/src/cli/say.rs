@@ -9,12 +9,12 @@ use diag::{Diagnostic, Level};
 use serde_json::{Value, json};
 
 use super::lint::levels::levels;
-use crate::compile::{self, Compiled, Input, Levels, Purpose};
-use crate::exit::{ENVIRONMENT_NEEDED, Exit, Failure};
 use crate::output::{Report, human};
-use crate::project::files::Files;
 use crate::release::Sought;
-use crate::syntax::Limits;
+use model::compile::{self, Compiled, Input, Levels, Purpose};
+use model::exit::{ENVIRONMENT_NEEDED, Exit, Failure};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 /// What holds for every command.
 pub(super) struct Context {
@@ -311,7 +311,7 @@ pub(super) fn path(path: &Path) -> String {
     let here = std::env::current_dir().ok();
     let inside = here.and_then(|here| Some(path.strip_prefix(here).ok()?.to_owned()));
     let shown = inside.filter(|inside| !inside.as_os_str().is_empty());
-    crate::output::printable(&shown.as_deref().unwrap_or(path).to_string_lossy())
+    diag::text::printable(&shown.as_deref().unwrap_or(path).to_string_lossy())
 }
 
 /// A project's folder as seen from the working folder, `/` at its end; empty where they are the same.
@@ -378,7 +378,7 @@ pub(super) fn error(error: &anyhow::Error, exit: Exit, code: &str, as_json: bool
     if as_json {
         error_document(code, &message, exit);
     }
-    let lines: Vec<String> = message.lines().map(crate::output::printable).collect();
+    let lines: Vec<String> = message.lines().map(diag::text::printable).collect();
     note(&format!("error[{code}]: {}", lines.join("\n")));
 }
 

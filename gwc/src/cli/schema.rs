@@ -1,7 +1,7 @@
 //! `gwc schema`: the JSON Schemas that editors use.
 
 use super::say;
-use crate::exit::{Exit, Failure};
+use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diag::{Diagnostic, Level, NodeRef, Span};
 
-use crate::compile::{self, Compiled};
-use crate::output::printable;
+use diag::text::printable;
+use model::compile::{self, Compiled};
 
 /// Most lines about what is left to decide.
 const OPEN_MAX: usize = 10;
@@ -54,7 +54,7 @@ impl Settled {
         let mut decided = false;
         let mut parts = Vec::new();
         for finding in compiled.findings.iter().filter(is_error) {
-            if compile::is_hard(finding.lint) {
+            if openapi::lint::hard::is_hard(finding.lint) {
                 parts.extend(part(compiled, finding).map(|part| (part, finding)));
             } else {
                 *self.levels.entry(finding.lint.name).or_default() += 1;

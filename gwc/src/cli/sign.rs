@@ -22,8 +22,8 @@ use super::movement::refused;
 use super::options::{FormatOption, StoreOptions, keys};
 use super::replace::output;
 use super::say::{self, Context, Format};
-use crate::exit::{Exit, Failure};
 use crate::release::{self, provenance};
+use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[command(

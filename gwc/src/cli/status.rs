@@ -10,9 +10,9 @@ use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
 use super::troubles::troubles;
-use crate::exit::{Exit, Failure};
-use crate::output::printable;
 use crate::release::{self, Place};
+use diag::text::printable;
+use model::exit::{Exit, Failure};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

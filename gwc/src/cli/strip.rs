@@ -9,10 +9,10 @@ use super::limits::LimitOptions;
 use super::lint::outputs::spare_sources;
 use super::replace::{make_folder, replace};
 use super::say::{self, Context};
-use crate::compile::Input;
-use crate::exit::{Exit, Failure};
-use crate::output::printable;
 use crate::strip::{self, Unfit, Written, write};
+use diag::text::printable;
+use model::compile::Input;
+use model::exit::{Exit, Failure};
 
 /// How many names a note lists.
 const NAMED_MAX: usize = 10;

@@ -10,8 +10,8 @@ use bundle::store::{Store, archive};
 
 use super::options::StoreOptions;
 use super::say::Context;
-use crate::exit::{Exit, Failure};
 use crate::release;
+use model::exit::{Exit, Failure};
 
 /// A bundle and where it is kept.
 pub(super) struct Target {

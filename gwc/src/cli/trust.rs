@@ -6,9 +6,11 @@ use serde_json::json;
 use super::options::{FormatOption, StoreOptions};
 use super::replace::replace;
 use super::say::{self, Context, Format};
-use crate::exit::Exit;
 use crate::release::evidence::Judge;
-use crate::release::{self, place::TRUST_FILE};
+use model::exit::Exit;
+use sources::project::TRUST_FILE;
+
+use crate::release;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:

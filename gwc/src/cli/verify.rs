@@ -18,9 +18,9 @@ use super::replace::{make_folder, output};
 use super::say::{self, Context, Format};
 use super::target::Target;
 use crate::assemble::disassemble;
-use crate::exit::{self, Exit};
 use crate::release::evidence::{self, Judge};
 use crate::release::{self, Place, Sought};
+use model::exit::{self, Exit};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{Report, printable, sentence};
+use diag::text::printable;
+
+use super::{Report, sentence};
 
 /// Writes the lines.
 #[must_use]

@@ -7,7 +7,9 @@
 use diag::Span;
 use miette::{LabeledSpan, MietteError, SourceCode, SourceSpan, SpanContents};
 
-use super::{Report, printable, visible};
+use diag::text::{printable, visible};
+
+use super::Report;
 
 /// Lines before and behind a place.
 pub(super) const CONTEXT_LINES: u32 = 1;

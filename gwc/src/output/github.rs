@@ -8,7 +8,9 @@ use std::fmt::Write as _;
 
 use diag::Level;
 
-use super::{Report, printable, sentence};
+use diag::workflow::{data, property};
+
+use super::{Report, sentence};
 
 /// Writes one command for each finding.
 #[must_use]
@@ -42,30 +44,4 @@ pub fn render(report: &Report<'_>) -> String {
         );
     }
     out
-}
-
-/// The text behind `::`.
-pub(crate) fn data(text: &str) -> String {
-    let escaped = text
-        .replace('%', "%25")
-        .replace('\r', "%0D")
-        .replace('\n', "%0A");
-    printable(&escaped)
-}
-
-/// The value of a property.
-pub(crate) fn property(text: &str) -> String {
-    data(text).replace(':', "%3A").replace(',', "%2C")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_ends_a_command_early() {
-        assert_eq!(data("100%\r\n::error::x, y"), "100%25%0D%0A::error::x, y");
-        assert_eq!(property("a,b:c%\nd"), "a%2Cb%3Ac%25%0Ad");
-        assert_eq!(data("\u{1b}[31m"), "␛[31m");
-    }
 }

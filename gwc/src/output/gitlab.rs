@@ -4,7 +4,9 @@
 use diag::Level;
 use serde_json::{Value, json};
 
-use super::{Report, fingerprint, sentence};
+use openapi::lint::fingerprint;
+
+use super::{Report, sentence};
 
 /// Writes the list.
 #[must_use]

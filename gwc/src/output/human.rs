@@ -6,7 +6,9 @@ use diag::Level;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, Severity, SourceCode};
 
 use super::excerpt::{CONTEXT_LINES, Excerpt, Place};
-use super::{Report, message, printable};
+use diag::text::printable;
+
+use super::{Report, message};
 
 /// How it shall look.
 #[derive(Clone, Copy, Debug)]

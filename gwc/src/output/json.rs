@@ -3,8 +3,10 @@
 use diag::Diagnostic;
 use serde_json::{Value, json};
 
-use super::{Report, fingerprint};
-use crate::model::series::SERIES_MAX;
+use openapi::lint::fingerprint;
+
+use super::Report;
+use model::series::SERIES_MAX;
 
 /// Writes the document.
 #[must_use]

@@ -1,15 +1,13 @@
 //! What was found, for people and for programs. One format, one file, one row in [`FORMATS`].
 
-use diag::text::is_invisible;
 use diag::{Diagnostic, Level, Span};
 
-use crate::model::series::Cost;
-use crate::project::files::Files;
+use model::series::Cost;
+use sources::project::files::Files;
 
 pub mod checkstyle;
 pub mod concise;
 mod excerpt;
-pub mod fingerprint;
 pub mod github;
 pub mod gitlab;
 pub mod human;
@@ -63,7 +61,7 @@ pub struct Report<'a> {
     /// The project's folder as seen from the working folder, `/` at its end; empty where they
     /// are the same. Every format shows a file by its path from there.
     pub folder: &'a str,
-    /// The findings in the order in which they are said ([`crate::lint::finish`]).
+    /// The findings in the order in which they are said ([`openapi::lint::finish`]).
     pub findings: &'a [Diagnostic],
     /// The environment that was checked, if one was named.
     pub environment: Option<&'a str>,
@@ -181,38 +179,6 @@ fn named(text: &str) -> &str {
     match (ticks.next(), ticks.next()) {
         (Some(start), Some(end)) => &text[start..=end],
         _ => text,
-    }
-}
-
-/// [`printable`] for a text of several lines.
-#[must_use]
-pub fn printable_lines(text: &str) -> String {
-    let lines: Vec<String> = text.split('\n').map(printable).collect();
-    lines.join("\n")
-}
-
-/// A text that a terminal shows as it is: ASCII controls are replaced by their pictures, every other
-/// invisible character is escaped as `\u{200b}`.
-#[must_use]
-pub fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match visible(c) {
-            '\u{fffd}' if c != '\u{fffd}' => out.extend(c.escape_unicode()),
-            shown => out.push(shown),
-        }
-    }
-    out
-}
-
-/// One character for another, where places are counted: excerpts.
-fn visible(c: char) -> char {
-    match c {
-        '\t' => '\t',
-        '\0'..='\u{1f}' => char::from_u32(0x2400 + c as u32).unwrap_or('\u{fffd}'),
-        '\u{7f}' => '\u{2421}',
-        c if is_invisible(c) => '\u{fffd}',
-        c => c,
     }
 }
 

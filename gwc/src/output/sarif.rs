@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 use diag::{Diagnostic, Level, Lint, Span};
 use serde_json::{Value, json};
 
-use super::{Report, fingerprint, sentence};
+use openapi::lint::fingerprint;
+
+use super::{Report, sentence};
 
 /// Writes the log with its one run.
 #[must_use]

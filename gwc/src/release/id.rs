@@ -5,7 +5,7 @@ use bundle::manifest::BUNDLE;
 use bundle::store::Blobs as _;
 use bundle::store::folder::Folder;
 
-use crate::exit::{Exit, Failure};
+use model::exit::{Exit, Failure};
 
 /// Fewest hex digits that are taken for the beginning of an id.
 pub const PREFIX_MIN: usize = 4;

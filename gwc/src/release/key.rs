@@ -6,7 +6,7 @@ use std::path::Path;
 use bundle::keys::PrivateKey;
 use zeroize::Zeroizing;
 
-use crate::exit::{Exit, Failure};
+use model::exit::{Exit, Failure};
 
 /// A key, and what is to be said about how it is kept.
 pub struct Loaded {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::exit::{Exit, Failure};
+use model::exit::{Exit, Failure};
 
 /// How long one gateway may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -11,16 +11,14 @@ use bundle::store::{Chain, Store as _};
 use bundle::trust::Trust;
 use diag::{FileId, Sink, Span};
 
-use crate::acknowledge::Acknowledgement;
-use crate::compile::{GATEWAY_FILE, settings};
-use crate::environment;
-use crate::exit::{Exit, Failure};
-use crate::model::settings::Settings;
-use crate::project::files::Files;
-use crate::syntax::Limits;
-
-/// The trust file's name where nobody says another.
-pub const TRUST_FILE: &str = "trust.json";
+use model::acknowledge::Acknowledgement;
+use model::compile::settings;
+use model::environment;
+use model::exit::{Exit, Failure};
+use model::settings::Settings;
+use sources::project::files::Files;
+use sources::project::{GATEWAY_FILE, TRUST_FILE};
+use sources::syntax::Limits;
 
 /// A project's place in the world.
 #[derive(Clone, Debug)]

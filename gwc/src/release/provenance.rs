@@ -9,10 +9,10 @@ use bundle::name::ProjectName;
 use bundle::statement::predicate::{Build, Builder, Git};
 use git2::{ErrorCode, StatusOptions};
 
-use crate::compile::GATEWAY_FILE;
-use crate::project::repository::WorkTree;
-use crate::project::revision::{NoRevision, Revision};
-use crate::source_map::SourceMap;
+use model::source_map::SourceMap;
+use sources::project::GATEWAY_FILE;
+use sources::project::repository::WorkTree;
+use sources::project::revision::{NoRevision, Revision};
 
 /// This compiler's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

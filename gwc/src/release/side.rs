@@ -10,8 +10,8 @@ use bundle::trust::Trust;
 use bundle::verify::Unverified;
 
 use crate::assemble::disassemble;
-use crate::lower::Lowered;
-use crate::source_map::SourceMap;
+use model::lower::Lowered;
+use model::source_map::SourceMap;
 
 /// What the channel runs: its newest record; none before the first.
 ///

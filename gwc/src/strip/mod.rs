@@ -15,9 +15,9 @@ use std::collections::{HashMap, HashSet};
 
 use diag::{FileId, NodeId, NodeRef};
 
-use crate::lint::allow;
-use crate::project::files::{Document, Files};
-use crate::spec::objects::{DOCUMENT, LINK, OPERATION, Object, Others, PATH_ITEM, Type};
+use openapi::lint::allow;
+use openapi::spec::objects::{DOCUMENT, LINK, OPERATION, Object, Others, PATH_ITEM, Type};
+use sources::project::files::{Document, Files};
 
 /// The gateway's key.
 const KEY: &str = "x-gateway";

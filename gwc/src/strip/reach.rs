@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use diag::{NodeId, NodeRef};
 
 use super::Removed;
-use crate::project::files::percent_decoded;
+use sources::project::files::percent_decoded;
 
 /// A component: its kind (`schemas`; the keys of a Swagger document) and its name.
 type Name<'n> = (&'n str, &'n str);

@@ -2,12 +2,13 @@
 
 use diag::{Diagnostic, FileId, Sink, Span};
 
-use crate::compile::{GATEWAY_FILE, Input, overlaid, settings, stand_in};
-use crate::environment;
-use crate::exit::Failure;
-use crate::lint::conceal;
-use crate::project::files::{Document, Files};
-use crate::syntax::Limits;
+use model::compile::{Input, overlaid, settings, stand_in};
+use model::environment;
+use model::exit::Failure;
+use openapi::lint::conceal;
+use sources::project::GATEWAY_FILE;
+use sources::project::files::{Document, Files};
+use sources::syntax::Limits;
 
 /// The documents of a project, or one document.
 pub struct Written {

@@ -1,8 +1,8 @@
 //! What the operator requires, no document can undo.
 
-use gwc::compile;
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 /// The names of the errors of a project with these requirements and this operation.
 fn errors(required: &str, defaults: &str, operation: &str) -> Vec<&'static str> {

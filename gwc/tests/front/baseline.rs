@@ -1,6 +1,6 @@
 //! What is set aside today stays so while the text is worked on, and nothing else is.
 
-use gwc::lint::baseline::{self, Baseline};
+use openapi::lint::baseline::{self, Baseline};
 
 use crate::project::{self, Linted};
 

@@ -1,7 +1,7 @@
 //! Documents with one fault each: it is found at its place, and nothing else is an error.
 
-use gwc::compile::{Input, compile};
 use gwc::output::{Report, concise};
+use model::compile::{Input, compile};
 
 use prerequisite::corpus;
 
@@ -172,7 +172,7 @@ fn each_fault_is_found_at_its_place() {
         let (_, rule) = kind.unwrap_or_else(|| panic!("no rule is known for `{}`", cells[5]));
         let input = Input::Document(corpus.join("broken").join(document));
         let linted =
-            compile(&input, gwc::compile::Options::default()).expect("the folder is there");
+            compile(&input, model::compile::Options::default()).expect("the folder is there");
         let report = Report {
             files: &linted.files,
             folder: "",

@@ -4,10 +4,10 @@
 
 use std::collections::BTreeSet;
 
-use gwc::compile;
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile;
 use serde_json::{Map, Value, json};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::dice::Dice;
 

@@ -90,7 +90,7 @@ fn every_gateway_yaml_of_the_repository_fits_the_schema() {
 fn every_good_sample_of_a_diagnostic_fits_the_schema() {
     let validator = gateway();
     let mut shown = 0;
-    for lint in gwc::lint::ALL.iter().copied().flatten() {
+    for lint in openapi::lint::ALL.iter().copied().flatten() {
         for (file, text) in lint.good {
             if *file != "gateway.yaml" {
                 continue;
@@ -189,11 +189,11 @@ fn what_is_wrong_in_x_gateway_is_refused() {
 fn the_compiler_refuses_what_the_schema_refuses() {
     for wrong in WRONG {
         let text = format!("version: 1\nname: s\n{wrong}\n");
-        let files = gwc::project::files::Files::in_memory(
+        let files = sources::project::files::Files::in_memory(
             [("gateway.yaml", text.as_str())],
-            gwc::syntax::Limits::default(),
+            sources::syntax::Limits::default(),
         );
-        let compiled = gwc::compile::project(files, &Vec::new());
+        let compiled = model::compile::project(files, &Vec::new());
         assert!(compiled.has_errors(), "{wrong}");
     }
 }

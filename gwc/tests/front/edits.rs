@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use diag::Diagnostic;
-use gwc::compile::{self, Compiled, Input, Options};
 use gwc::output::human::Look;
 use gwc::output::{Report, concise, human};
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::{self, Compiled, Input, Options};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use prerequisite::corpus;
 

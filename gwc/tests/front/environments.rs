@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use bundle::ir;
-use gwc::compile::{self, Compiled};
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::{self, Compiled};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 const DOCUMENT: &str = "openapi: 3.0.3
 info: {title: t, version: \"1\"}
@@ -232,8 +232,8 @@ fn patches_are_json_merge_patches() {
         let nowhere = diag::Span::start_of(diag::FileId(0));
         let (_, root) = files.load("gateway.yaml", nowhere, &mut sink).unwrap();
         let (_, after) = files.load("after.yaml", nowhere, &mut sink).unwrap();
-        let chosen =
-            gwc::environment::choose(&mut files, root, Some("e"), &mut sink).expect("it is there");
+        let chosen = model::environment::choose(&mut files, root, Some("e"), &mut sink)
+            .expect("it is there");
         let plain = |id: diag::NodeId, key: &str| plain(files.tree.at(id).get(key).unwrap());
         assert_eq!(
             plain(chosen.reading.root, "owner"),

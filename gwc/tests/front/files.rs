@@ -37,7 +37,7 @@ fn references_cross_files_and_come_back() {
         .schema
         .expect("a schema");
     let document = linted.document.as_ref().expect("a document");
-    let resolver = gwc::spec::reference::Resolver::new(&linted.files, document);
+    let resolver = openapi::spec::reference::Resolver::new(&linted.files, document);
     let schema = resolver.resolve(resolver.node(schema)).expect("resolved");
     assert_eq!(schema.get("type").and_then(NodeRef::as_str), Some("string"));
 }

@@ -1,8 +1,8 @@
 //! What a message tells a newcomer to write, and what it does not say twice.
 
-use gwc::compile;
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::project;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use diag::{Sink, Sources, Tree};
 use gwc::output::human;
-use gwc::syntax::{self, Limits};
+use sources::syntax::{self, Limits};
 
 use prerequisite::corpus;
 
@@ -107,8 +107,10 @@ fn binary_garbage_is_refused() {
             })
             .collect();
         for name in ["openapi.yaml", "openapi.json"] {
-            let mut files =
-                gwc::project::files::Files::in_memory([(name, bytes.clone())], Limits::default());
+            let mut files = sources::project::files::Files::in_memory(
+                [(name, bytes.clone())],
+                Limits::default(),
+            );
             let file = files.read(name).expect("in memory");
             let mut sink = Sink::default();
             files.report(file, &mut sink);
@@ -133,7 +135,8 @@ fn binary_garbage_is_refused() {
 #[test]
 fn bytes_that_are_not_utf8_have_a_place() {
     let bytes = b"a: 1\nb: \xe4\n".to_vec();
-    let mut files = gwc::project::files::Files::in_memory([("a.yaml", bytes)], Limits::default());
+    let mut files =
+        sources::project::files::Files::in_memory([("a.yaml", bytes)], Limits::default());
     let file = files.read("a.yaml").expect("in memory");
     let mut sink = Sink::default();
     files.report(file, &mut sink);
@@ -344,8 +347,8 @@ fn templates_that_all_overlap_are_told_a_few_times_each() {
     let gateway = "version: 1\nname: s\napis: {a: {path: api.yaml}}\n\
 upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u, security: upstream, timeout: 5s}\n";
     let files = [("gateway.yaml", gateway), ("api.yaml", &document)];
-    let files = gwc::project::files::Files::in_memory(files, Limits::default());
-    let compiled = gwc::compile::project(files, &Vec::new());
+    let files = sources::project::files::Files::in_memory(files, Limits::default());
+    let compiled = model::compile::project(files, &Vec::new());
     let mut each: std::collections::BTreeMap<diag::Span, usize> = std::collections::BTreeMap::new();
     let (mut all, mut counted) = (0, 0);
     for finding in &compiled.findings {

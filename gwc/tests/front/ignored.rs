@@ -5,10 +5,10 @@
 use std::collections::BTreeSet;
 
 use diag::shape::{Need, Object, Shape};
-use gwc::compile::{self, Compiled};
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::{self, Compiled};
 use serde_json::Value;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 const GATEWAY: &str = r#"
 version: 1
@@ -204,7 +204,7 @@ fn outcome(compiled: &Compiled) -> (Option<String>, Vec<String>, String) {
         )
     });
     // Owners stand in the source map, gates, channel and store in the settings.
-    let map = gwc::source_map::SourceMap::of(compiled);
+    let map = model::source_map::SourceMap::of(compiled);
     let owners: Vec<_> = map
         .operations
         .values()
@@ -335,8 +335,8 @@ fn other(value: &str) -> String {
 #[test]
 fn every_word_that_runs_is_written_in_it() {
     let mut words = BTreeSet::new();
-    running(&gwc::vocab::gateway::SHAPE, &mut words);
-    for (_, shape) in gwc::vocab::extension::POINTS {
+    running(&vocab::gateway::SHAPE, &mut words);
+    for (_, shape) in vocab::extension::POINTS {
         running(shape, &mut words);
     }
     let mut written = BTreeSet::new();

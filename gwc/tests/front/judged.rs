@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use gwc::project::files::{Document, Files};
-use gwc::spec::Version;
-use gwc::spec::reference::Resolver;
-use gwc::spec::schema::{Schemas, Verdict};
-use gwc::syntax::Limits;
+use openapi::spec::Version;
+use openapi::spec::reference::Resolver;
+use openapi::spec::schema::{Schemas, Verdict};
 use serde_json::{Value, json};
+use sources::project::files::{Document, Files};
+use sources::syntax::Limits;
 
 use prerequisite::corpus;
 

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gwc::compile;
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::dice::Dice;
 

@@ -1,9 +1,9 @@
 //! Operations that anyone may call by accident: said once for each cause, with their names, and
 //! not at all where something else is wrong.
 
-use gwc::compile::{self, Input, Options};
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::{self, Input, Options};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::project;
 

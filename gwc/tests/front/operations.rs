@@ -1,8 +1,8 @@
 //! Operations that are one text and several operations.
 
-use gwc::compile;
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 const GATEWAY: &str = "version: 1\nname: s\napis: {a: {path: a.yaml}}\n\
 upstreams: {u: {targets: {x: {url: \"http://127.0.0.1:9000\"}}, timeouts: {request: 1s}}}\ndefaults: {upstream: u, security: upstream}\n";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use gwc::lint::others::SETS;
+use openapi::lint::others::SETS;
 
 /// As the package lists them.
 const SPECTRAL: &str = "\
@@ -69,7 +69,7 @@ fn every_rule_of_the_other_linters_has_its_row() {
 
 #[test]
 fn every_rule_of_ours_that_is_named_exists_and_none_is_missing_unsaid() {
-    let ours: BTreeSet<&str> = gwc::lint::ALL
+    let ours: BTreeSet<&str> = openapi::lint::ALL
         .iter()
         .copied()
         .flatten()

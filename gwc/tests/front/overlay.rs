@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use diag::{Kind, NodeRef, Sink};
-use gwc::project::files::{Document, Files};
-use gwc::syntax::Limits;
+use sources::project::files::{Document, Files};
+use sources::syntax::Limits;
 
 use prerequisite::corpus;
 
@@ -22,7 +22,7 @@ fn apply(folder: &Path, document: &str, overlay: &str) -> (Files, Document, Vec<
         root: files.root(file).expect("a root"),
         overlays: Vec::new(),
     };
-    gwc::overlay::apply(&mut files, &mut document, overlay, &mut sink);
+    openapi::overlay::apply(&mut files, &mut document, overlay, &mut sink);
     (files, document, sink.into_sorted())
 }
 
@@ -91,7 +91,7 @@ fn overlays_are_judged_as_the_suites_say() {
                 root: files.root(file).expect("a root"),
                 overlays: Vec::new(),
             };
-            gwc::overlay::apply(&mut files, &mut document, overlay, &mut sink);
+            openapi::overlay::apply(&mut files, &mut document, overlay, &mut sink);
             if sink.has_errors() != (label == "fail") {
                 wrong.push(format!("{suite}/{label}/{name}: {:?}", sink.findings()));
             }

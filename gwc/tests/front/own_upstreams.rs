@@ -1,9 +1,9 @@
 //! Services that an API defines itself, in `x-gateway.upstreams` at its root: who may name them,
 //! and what they are called.
 
-use gwc::compile::{self, Compiled};
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::{self, Compiled};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 /// Two APIs, behind upstreams of gateway.yaml.
 fn gateway(more: &str) -> String {

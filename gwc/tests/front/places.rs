@@ -4,10 +4,10 @@
 //! line and column are counted here, by characters, and compared with what programs and people
 //! get.
 
-use gwc::compile::{self, Compiled};
 use gwc::output::{Report, human, json};
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::{self, Compiled};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 struct Case {
     what: &'static str,

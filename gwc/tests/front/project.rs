@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use diag::{Diagnostic, FileId, Sink};
-use gwc::lint::baseline::Baseline;
-use gwc::lint::{Chosen, Levels, Settling};
 use gwc::output::{Report, concise};
-use gwc::project::files::{Document, Files};
-use gwc::spec::Spec;
-use gwc::syntax::Limits;
+use openapi::lint::baseline::Baseline;
+use openapi::lint::{Chosen, Levels, Settling};
+use openapi::spec::Spec;
+use sources::project::files::{Document, Files};
+use sources::syntax::Limits;
 
 /// A linted document.
 pub(crate) struct Linted {
@@ -63,7 +63,7 @@ fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Lin
     let file = files.read(name).expect("the document is there");
     files.report(file, &mut sink);
     let Some(root) = files.root(file) else {
-        let findings = gwc::lint::settle(sink, &files, settling);
+        let findings = openapi::lint::settle(sink, &files, settling);
         return Linted {
             files,
             document: None,
@@ -79,12 +79,12 @@ fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Lin
     for overlay in overlays {
         let overlay: FileId = files.read(overlay).expect("the overlay is there");
         files.report(overlay, &mut sink);
-        gwc::overlay::apply(&mut files, &mut document, overlay, &mut sink);
+        openapi::overlay::apply(&mut files, &mut document, overlay, &mut sink);
     }
     files.follow(&document);
-    gwc::spec::lift::lift(&mut files, &mut document, &mut sink);
-    let spec = gwc::lint::document(&files, &document, &Chosen::of(levels), &mut sink);
-    let mut findings = gwc::lint::settle(sink, &files, settling);
+    openapi::spec::lift::lift(&mut files, &mut document, &mut sink);
+    let spec = openapi::lint::document(&files, &document, &Chosen::of(levels), &mut sink);
+    let mut findings = openapi::lint::settle(sink, &files, settling);
     if let Ok(file) = files.read("baseline.json") {
         let text = files.sources.file(file).text().to_owned();
         let mut sink = Sink::default();
@@ -100,7 +100,7 @@ fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Lin
 }
 
 /// What compiling found.
-pub(crate) fn of(compiled: gwc::compile::Compiled) -> Linted {
+pub(crate) fn of(compiled: model::compile::Compiled) -> Linted {
     Linted {
         files: compiled.files,
         document: None,

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use diag::{FileId, Sink, Span};
-use gwc::project::files::{Document, Files};
 use gwc::strip::{self, write};
-use gwc::syntax::Limits;
 use serde_json::{Value, json};
+use sources::project::files::{Document, Files};
+use sources::syntax::Limits;
 
 use prerequisite::corpus;
 

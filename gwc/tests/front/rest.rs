@@ -2,9 +2,9 @@
 
 use bundle::ir::{Hidden, Owns};
 use diag::Level;
-use gwc::compile::{self, Compiled};
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::{self, Compiled};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 const A: &str = "openapi: 3.1.0
 info: {title: t, version: \"1\"}

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::project;
 
 #[test]
 fn codes_and_names_are_unique_and_well_formed() {
     let mut seen = BTreeSet::new();
-    for lint in gwc::lint::ALL.iter().copied().flatten() {
+    for lint in openapi::lint::ALL.iter().copied().flatten() {
         assert!(seen.insert(lint.code), "{} is there twice", lint.code);
         assert!(seen.insert(lint.name), "{} is there twice", lint.name);
         let digits = lint.code.strip_prefix("GW").unwrap_or_default();
@@ -33,12 +33,12 @@ fn codes_and_names_are_unique_and_well_formed() {
 #[test]
 fn each_sample_has_its_finding_and_loses_it() {
     let mut shown = 0;
-    for lint in gwc::lint::ALL.iter().copied().flatten() {
+    for lint in openapi::lint::ALL.iter().copied().flatten() {
         if lint.bad[0].0 == "gateway.yaml" {
             continue; // whole projects are below
         }
         // What is off by default is asked for, and nothing else of its kind.
-        let off = gwc::lint::is_off_by_default(lint);
+        let off = openapi::lint::is_off_by_default(lint);
         let levels = off.then(|| (lint.name.to_owned(), Some(lint.level)));
         let levels: Vec<_> = levels.into_iter().collect();
         let bad = project::memory_at(lint.bad, &levels);
@@ -66,13 +66,13 @@ fn each_sample_has_its_finding_and_loses_it() {
 #[test]
 fn each_project_has_its_finding_and_loses_it() {
     let mut wrong = Vec::new();
-    for lint in gwc::lint::ALL.iter().copied().flatten() {
+    for lint in openapi::lint::ALL.iter().copied().flatten() {
         if lint.bad[0].0 != "gateway.yaml" {
             continue;
         }
         let compiled = |sample: diag::diagnostic::Sample| {
             let files = Files::in_memory(sample.iter().copied(), Limits::default());
-            gwc::compile::project(files, &Vec::new()).findings
+            model::compile::project(files, &Vec::new()).findings
         };
         let bad: BTreeSet<&str> = compiled(lint.bad)
             .iter()

@@ -1,8 +1,8 @@
 //! Servers that say where requests go: the nearest list, as a whole, and shares of it.
 
-use gwc::compile::{self, Compiled};
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::{self, Compiled};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 const GATEWAY: &str = "version: 1\nname: s\napis: {api: {path: api.yaml}}\n\
     upstreams: {a: {targets: {x: {url: \"http://127.0.0.1:9001\"}}}, b: {targets: {x: {url: \"http://127.0.0.1:9002\"}}}, \

@@ -1,9 +1,9 @@
 //! What silences a finding, what does not, and what is said when it silences nothing.
 
 use diag::Level;
-use gwc::compile::Levels;
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::Levels;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::project;
 
@@ -117,7 +117,7 @@ fn leveled(gateway: &str, levels: &Levels) -> Vec<(&'static str, Level)> {
         ("a.yaml", document.as_str()),
     ];
     let files = Files::in_memory(files, Limits::default());
-    let found = gwc::compile::project(files, levels).findings;
+    let found = model::compile::project(files, levels).findings;
     found
         .iter()
         .filter(|found| {
@@ -156,7 +156,7 @@ fn levels_of_unknown_and_hard_rules_are_refused_in_gateway_yaml() {
     let gateway =
         "version: 1\nname: s\nlint: {duplicate-tagg: off, undefined-security-scheme: off}\n";
     let files = Files::in_memory([("gateway.yaml", gateway)], Limits::default());
-    let found = gwc::compile::project(files, &Levels::new()).findings;
+    let found = model::compile::project(files, &Levels::new()).findings;
     let messages: Vec<(&str, &str)> = found
         .iter()
         .filter(|found| found.lint.name == "unknown-rule")
@@ -181,7 +181,7 @@ fn levels_of_unknown_and_hard_rules_are_refused_in_gateway_yaml() {
 fn gateway_yaml_and_x_gateway_may_allow_too() {
     let found = |gateway: &str| {
         let files = Files::in_memory([("gateway.yaml", gateway)], Limits::default());
-        let findings = gwc::compile::project(files, &Levels::new()).findings;
+        let findings = model::compile::project(files, &Levels::new()).findings;
         let names = findings.iter().map(|finding| finding.lint.name);
         names.collect::<Vec<_>>()
     };

@@ -1,7 +1,7 @@
 //! Slips in gateway.yaml that would mean something else than they say: each is told at its place.
 
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 const DOCUMENT: &str = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {get: {operationId: a, responses: {\"200\": {description: fine}}}}\n";
 
@@ -12,7 +12,7 @@ fn told(gateway: &str) -> Vec<(String, String)> {
 
 fn told_of(gateway: &str, document: &str) -> Vec<(String, String)> {
     let files = [("gateway.yaml", gateway), ("api.yaml", document)];
-    let compiled = gwc::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    let compiled = model::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
     let findings = compiled.findings.iter();
     findings
         .filter(|finding| finding.level >= diag::Level::Warn)

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use gwc::compile::{Input, compile};
 use gwc::output::human;
+use model::compile::{Input, compile};
 
 use prerequisite::corpus;
 
@@ -95,7 +95,7 @@ fn real_documents_have_no_error_that_they_do_not_deserve() {
         "digitalocean/specification/DigitalOcean-public.v2.yaml",
     ] {
         let input = Input::Document(corpus.join("specs").join(document));
-        let compiled = compile(&input, gwc::compile::Options::default()).expect("it is there");
+        let compiled = compile(&input, model::compile::Options::default()).expect("it is there");
         let errors: Vec<&diag::Diagnostic> = compiled
             .findings
             .iter()
@@ -135,7 +135,7 @@ fn a_requirement_never_loses_a_scheme_unsaid() {
         let hard = linted
             .findings
             .iter()
-            .any(|finding| gwc::compile::is_hard(finding.lint));
+            .any(|finding| openapi::lint::hard::is_hard(finding.lint));
         assert!(hard, "{scheme}\n{}", linted.lines());
     }
     for security in [
@@ -154,7 +154,7 @@ fn a_requirement_never_loses_a_scheme_unsaid() {
         let hard = linted
             .findings
             .iter()
-            .any(|finding| gwc::compile::is_hard(finding.lint));
+            .any(|finding| openapi::lint::hard::is_hard(finding.lint));
         assert!(hard, "{security}\n{}", linted.lines());
     }
 }

@@ -1,7 +1,7 @@
 //! Common slips in documents: each finding says what to write instead.
 
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::project;
 
@@ -31,7 +31,7 @@ defaults: {upstream: u, security: upstream}
 /// The findings of a document as `NAME MESSAGE; HELP`, those about the gateway left out.
 fn findings(document: &str) -> Vec<String> {
     let texts = [("gateway.yaml", GATEWAY), ("api.yaml", document)];
-    let linted = project::of(gwc::compile::project(
+    let linted = project::of(model::compile::project(
         Files::in_memory(texts, Limits::default()),
         &Vec::new(),
     ));

@@ -1,10 +1,10 @@
 //! Swagger 2.0 is read as the OpenAPI 3.0 document that says the same, with places in the text
 //! of 2.0.
 
-use gwc::spec::{In, SchemeKind, Version};
+use openapi::spec::{In, SchemeKind, Version};
 
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use prerequisite::corpus;
 
@@ -374,7 +374,7 @@ fn all_documents_of_the_corpus_build() {
         let levels = errors
             .iter()
             .map(|name| ((*name).to_owned(), Some(diag::Level::Warn)));
-        let compiled = gwc::compile::project(files, &levels.collect());
+        let compiled = model::compile::project(files, &levels.collect());
         let found: Vec<&str> = compiled
             .findings
             .iter()

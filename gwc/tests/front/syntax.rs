@@ -1,7 +1,7 @@
 //! YAML and JSON give the same tree, with exact places.
 
 use diag::{FileId, Kind, NodeId, NodeRef, Sink, Sources, Tree};
-use gwc::syntax::{self, Limits};
+use sources::syntax::{self, Limits};
 
 /// A parsed text.
 struct Parsed {

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 
 use gwc::assemble::assemble;
-use gwc::compile::{self, Compiled};
-use gwc::parallel::with_threads;
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile::{self, Compiled};
+use sources::parallel::with_threads;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 const APIS: usize = 24;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use diag::shape::{Need, Object, Shape};
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
 use serde_json::{Map, Value, json};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 pub(crate) const GATEWAY: &str = r#"# yaml-language-server: $schema=../schemas/gateway.schema.json
 version: 1
@@ -77,7 +77,7 @@ fn a_rich_project_is_known_and_what_cannot_run_says_so_at_its_place() {
         ("apis/orders.gw.yaml", OVERLAY),
         ("env/prod.yaml", "defaults: {timeout: 5s}\n"),
     ];
-    let compiled = gwc::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    let compiled = model::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
     let errors: Vec<String> = compiled
         .findings
         .iter()
@@ -242,7 +242,7 @@ fn stops_at(word: &str, gateway: &Value, document: &Value) -> bool {
         ("gateway.yaml", gateway.as_str()),
         ("api.yaml", document.as_str()),
     ];
-    let compiled = gwc::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    let compiled = model::compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
     let told = compiled.findings.iter().any(|finding| {
         let text = compiled.files.sources.text(finding.span);
         finding.lint.name == "not-available" && text.trim_matches('"') == word
@@ -255,7 +255,7 @@ fn whatever_cannot_run_stops_the_build_at_its_place() {
     let mut shown = 0;
     let mut silent = Vec::new();
     let mut ways = Vec::new();
-    later(&gwc::vocab::gateway::SHAPE, &mut ways);
+    later(&vocab::gateway::SHAPE, &mut ways);
     for (word, gateway) in ways {
         let mut gateway = gateway;
         gateway["name"] = "s".into();
@@ -267,7 +267,7 @@ fn whatever_cannot_run_stops_the_build_at_its_place() {
     let gateway = json!({"version": 1, "name": "s", "apis": {"a": {"path": "api.yaml"}},
         "upstreams": {"u": {"targets": {"a": {"url": "http://127.0.0.1:9000"}}}},
         "defaults": {"upstream": "u", "security": "upstream"}});
-    for (point, shape) in gwc::vocab::extension::POINTS {
+    for (point, shape) in vocab::extension::POINTS {
         let mut ways = Vec::new();
         later(shape, &mut ways);
         for (word, extension) in ways {

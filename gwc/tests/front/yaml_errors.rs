@@ -1,7 +1,7 @@
 //! YAML errors: each mistake is reported at its cause, with its correction.
 
 use diag::{FileId, Sink, Sources, Tree};
-use gwc::syntax::{self, Limits};
+use sources::syntax::{self, Limits};
 
 /// The first finding of a text: `LINE:COLUMN-COLUMN MESSAGE; help: HELP`, and the line of the
 /// related place.

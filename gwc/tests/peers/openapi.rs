@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use diag::Sink;
-use gwc::lint::{self, Chosen};
-use gwc::project::files::{Document, Files};
-use gwc::spec::Spec;
-use gwc::syntax::Limits;
+use openapi::lint::{self, Chosen};
+use openapi::spec::Spec;
 use openapiv3::{OpenAPI, Parameter, ReferenceOr};
+use sources::project::files::{Document, Files};
+use sources::syntax::Limits;
 
 use crate::yaml::documents;
 use prerequisite::corpus;
@@ -55,7 +55,7 @@ fn whatever_openapiv3_accepts_is_read_and_means_the_same() {
     if full {
         documents(&root.join("history"), &mut files, false);
     }
-    let read = gwc::parallel::map(files, |path: PathBuf| {
+    let read = sources::parallel::map(files, |path: PathBuf| {
         let theirs = theirs(&path)?;
         let shown = path
             .strip_prefix(&root)

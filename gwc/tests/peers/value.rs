@@ -3,7 +3,7 @@
 use std::fmt;
 
 use diag::{Kind, NodeRef, Sink, Sources, Tree};
-use gwc::syntax::{self, Limits};
+use sources::syntax::{self, Limits};
 
 /// A value; numbers keep their text.
 #[derive(Clone, PartialEq, Eq)]

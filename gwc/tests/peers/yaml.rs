@@ -48,7 +48,7 @@ fn every_document_of_the_corpus_gives_the_same_tree_as_two_other_parsers() {
     }
     files.sort();
     let mut compared = 0;
-    let failures = gwc::parallel::map(files.clone(), |path| {
+    let failures = sources::parallel::map(files.clone(), |path| {
         let text = std::fs::read_to_string(&path).ok()?;
         let shown = path
             .strip_prefix(&root)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bundle::ir::{self, Set};
-use gwc::plan::security::{Verdict, Who};
+use plan::security::{Verdict, Who};
 use policy::auth::{self, Place};
 use policy::declared::{Checked, Scalar, Settings, Value};
 

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::digest::Digest;
 use bundle::ir::{self, Condition, Owns, Template, Test, TrailingSlash};
-use gwc::lower::Lowered;
-use gwc::plan::{self, Section, Side, Witness};
+use model::lower::Lowered;
+use plan::{self, Section, Side, Witness};
 use policy::StateId;
 
 use crate::dice::Dice;
@@ -106,7 +106,7 @@ impl Tally {
             return;
         };
         // Two routes that no request can tell apart.
-        let runs = |side: &Side| gwc::ask::Oracle::build(&side.lowered.gateway, "b").is_ok();
+        let runs = |side: &Side| plan::ask::Oracle::build(&side.lowered.gateway, "b").is_ok();
         if !runs(&before) || !runs(&after) {
             self.refused += 1;
             return;
@@ -417,7 +417,7 @@ fn side(mounts: &[Mounted], id: u8) -> Option<Side> {
             apis.iter()
                 .map(|api| ir::ApiRef {
                     name: api.name.clone(),
-                    digest: gwc::lower::digest(&bundle::codec::encode(api)),
+                    digest: model::lower::digest(&bundle::codec::encode(api)),
                 })
                 .collect(),
         )

@@ -1,6 +1,6 @@
 //! Policies, numbers and destinations by request: a new name or path hides nothing.
 
-use gwc::plan::{Class, Plan};
+use plan::{Class, Plan};
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 

@@ -1,6 +1,6 @@
 //! Contracts: what is said of single edits, and that none is passed over in silence.
 
-use gwc::plan::{Plan, Section, compare};
+use plan::{Plan, Section, compare};
 
 use crate::dice::Dice;
 use crate::{edit, side};
@@ -68,7 +68,7 @@ fn between(old: &str, new: &str) -> Plan {
 
 /// `operations subject: old -> new` of each line.
 fn told(plan: &Plan) -> Vec<String> {
-    let line = |change: &gwc::plan::Change| {
+    let line = |change: &plan::Change| {
         assert_eq!(
             (change.section, change.id),
             (Section::Breaking, "contract-changed")

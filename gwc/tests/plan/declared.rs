@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use gwc::plan::{self, Plan, Side};
+use plan::{self, Plan, Side};
 
 use crate::edit;
 

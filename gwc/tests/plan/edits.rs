@@ -1,6 +1,6 @@
 //! Single edits of meaning: exactly the expected class on exactly the expected operations.
 
-use gwc::plan::{Class, Outcome, compare, ids};
+use plan::{Class, Outcome, compare, ids};
 
 use crate::{DOCUMENT, GATEWAY, edit, lines, plan};
 

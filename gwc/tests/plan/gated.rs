@@ -1,7 +1,7 @@
 //! Changes that no gate knew: each edit has its class, and the class of the edit undone.
 
-use gwc::compile::Purpose;
-use gwc::plan::Plan;
+use model::compile::Purpose;
+use plan::Plan;
 
 use crate::{DOCUMENT, GATEWAY, compiled, edit, lines, plan};
 
@@ -298,7 +298,7 @@ fn cors_that_goes_is_incomparable() {
         let files = [("gateway.yaml", gateway), ("api.yaml", DOCUMENT)];
         compiled(&files, Purpose::Ask).expect("it compiles")
     };
-    let plan = gwc::plan::compare(Some(&side(&used)), &side(&defined)).expect("both build");
+    let plan = plan::compare(Some(&side(&used)), &side(&defined)).expect("both build");
     assert!(
         lines(&plan)
             .iter()

@@ -1,7 +1,7 @@
 //! What a name, a default or a file hides is told all the same.
 
-use gwc::compile::Purpose;
-use gwc::plan::{self, Plan, Side};
+use model::compile::Purpose;
+use plan::{self, Plan, Side};
 
 const DOCUMENT: &str = r#"openapi: 3.1.0
 info: {title: t, version: "1"}

@@ -7,7 +7,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use flate2::read::GzDecoder;
-use gwc::plan::{self, Class, Plan, Section, Side};
+use plan::{self, Class, Plan, Section, Side};
 use serde_json::Value;
 
 use prerequisite::corpus;

@@ -1,10 +1,10 @@
 //! Paths that are longer than the target of a request may be: they are told, and a plan with them
 //! can be trusted.
 
-use gwc::compile;
-use gwc::plan::Plan;
-use gwc::project::files::Files;
-use gwc::syntax::Limits;
+use model::compile;
+use plan::Plan;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::{DOCUMENT, GATEWAY, edit, plan};
 

@@ -21,11 +21,11 @@ mod single;
 mod written;
 
 use gwc::assemble::assemble;
-use gwc::compile::{self, Purpose};
-use gwc::plan::{self, Plan, Side};
-use gwc::project::files::Files;
-use gwc::source_map::SourceMap;
-use gwc::syntax::Limits;
+use model::compile::{self, Purpose};
+use model::source_map::SourceMap;
+use plan::{self, Plan, Side};
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 /// gateway.yaml of the projects here.
 pub(crate) const GATEWAY: &str = "version: 1

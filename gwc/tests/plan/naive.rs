@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bundle::ir::{Condition, Owns, Segment, Test, TrailingSlash};
-use gwc::plan::Witness;
+use plan::Witness;
 
 use crate::algebra::{Cell, FIELDS, HOSTS, METHODS, Mounted, QUERIES, TEXTS};
 

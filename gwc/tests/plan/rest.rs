@@ -1,7 +1,7 @@
 //! Requests that no document describes, before and after: what was refused and now passes is told
 //! with a request that shows it.
 
-use gwc::plan::{Change, Outcome, Plan};
+use plan::{Change, Outcome, Plan};
 
 use crate::{GATEWAY, edit, plan};
 

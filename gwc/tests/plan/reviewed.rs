@@ -1,6 +1,6 @@
 //! What was reviewed covers exactly what it showed.
 
-use gwc::plan::{Change, Plan, Review};
+use plan::{Change, Plan, Review};
 
 use crate::edits::LIST;
 use crate::{DOCUMENT, GATEWAY, edit, plan};
@@ -83,7 +83,7 @@ fn what_was_reviewed_one_by_one_is_released_together() {
     let review = |given: &[String]| {
         let acks = given
             .iter()
-            .map(|fingerprint| gwc::acknowledge::Acknowledgement {
+            .map(|fingerprint| model::acknowledge::Acknowledgement {
                 fingerprint: fingerprint.clone(),
                 reason: Some("meant".into()),
                 by: Some("ann".into()),
@@ -108,7 +108,7 @@ fn what_was_reviewed_one_by_one_is_released_together() {
     let held = |written: &[(String, String)]| {
         let acks =
             written.iter().map(
-                |(fingerprint, operation)| gwc::acknowledge::Acknowledgement {
+                |(fingerprint, operation)| model::acknowledge::Acknowledgement {
                     fingerprint: fingerprint.clone(),
                     kind: Some(id.into()),
                     operation: Some(operation.clone()),

@@ -1,13 +1,13 @@
 //! How plans are written: every format, names that attack it, and sizes that nobody reads.
 
 use bundle::digest::Digest;
-use gwc::acknowledge::Acknowledgement;
-use gwc::plan::report::{Report, Subject};
-use gwc::plan::review::{Review, State};
-use gwc::plan::{
+use model::acknowledge::Acknowledgement;
+use model::source_map::Place;
+use plan::report::{Report, Subject};
+use plan::review::{Review, State};
+use plan::{
     Change, Class, OperationRef, Outcome, Plan, Section, Witness, github, human, json, markdown,
 };
-use gwc::source_map::Place;
 use serde_json::Value;
 
 /// A name that tries everything.
@@ -54,7 +54,7 @@ fn made(changes: Vec<Change>) -> Plan {
         missing: Vec::new(),
         notes: Vec::new(),
         bugs: Vec::new(),
-        stages: gwc::stages::Stages::default(),
+        stages: plan::stages::Stages::default(),
     }
 }
 
@@ -430,7 +430,7 @@ fn each_gate_trips_on_its_classes_and_on_no_other() {
         ("move", &["moved"]),
         ("rules", &["rules"]),
     ];
-    assert_eq!(gwc::plan::review::GATES, expected.map(|(gate, _)| gate));
+    assert_eq!(plan::review::GATES, expected.map(|(gate, _)| gate));
     for (gate, classes) in expected {
         for class in Class::ALL {
             let plan = made(vec![change(class, Section::Security, "o")]);

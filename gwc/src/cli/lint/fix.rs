@@ -7,8 +7,8 @@ use std::path::Path;
 use similar::TextDiff;
 
 use crate::cli::replace::replace;
-use crate::exit::{Exit, Failure};
 use crate::mend::Change;
+use model::exit::{Exit, Failure};
 
 /// Writes the changed files, each whole, or none of them where one is not any more what was
 /// read.

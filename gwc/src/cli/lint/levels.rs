@@ -2,9 +2,9 @@
 
 use diag::Level;
 
-use crate::compile::{self, Levels};
-use crate::exit::Failure;
-use crate::lint::find::{self, find};
+use model::compile::Levels;
+use model::exit::Failure;
+use openapi::lint::find::{self, find};
 
 /// Reads the levels that the command line sets.
 pub(in crate::cli) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
@@ -29,8 +29,8 @@ pub(in crate::cli) fn levels(texts: &[String]) -> anyhow::Result<Levels> {
                 .into());
             }
         };
-        if compile::is_hard(lint) && level < Some(lint.level) {
-            let why = compile::least(lint);
+        if openapi::lint::hard::is_hard(lint) && level < Some(lint.level) {
+            let why = openapi::lint::hard::least(lint);
             return Err(Failure::usage(format!("{why}: nothing could be built with it")).into());
         }
         Ok((lint.name.to_owned(), level))

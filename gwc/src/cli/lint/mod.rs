@@ -9,14 +9,16 @@ use diag::{Diagnostic, Level, Sink};
 use super::limits::LimitOptions;
 use super::replace;
 use super::say::{self, Context};
-use crate::compile::{self, Compiled, Input};
-use crate::exit::{Exit, Failure};
-use crate::lint::baseline::{self, Baseline};
 use crate::mend::mend;
-use crate::model::series::{self, Cost};
 use crate::output::human::Look;
-use crate::output::{Format, Joins, Report, printable_lines};
-use crate::project::files::Texts;
+use diag::text::printable_lines;
+use model::compile::{self, Compiled, Input};
+use model::exit::{Exit, Failure};
+use model::series::{self, Cost};
+use openapi::lint::baseline::{self, Baseline};
+
+use crate::output::{Format, Joins, Report};
+use sources::project::files::Texts;
 
 mod fix;
 pub(super) mod levels;
@@ -232,7 +234,7 @@ fn set_aside(args: &Args, input: &Input, compiled: &mut Compiled) -> anyhow::Res
         let (hard, soft): (Vec<&Diagnostic>, Vec<&Diagnostic>) = compiled
             .findings
             .iter()
-            .partition(|finding| compile::is_hard(finding.lint));
+            .partition(|finding| openapi::lint::hard::is_hard(finding.lint));
         let plural = if soft.len() == 1 { "" } else { "s" };
         say::note(&format!(
             "set aside {} finding{plural} in {}",

@@ -6,10 +6,10 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use diag::suggest;
 
 use crate::cli::say;
-use crate::compile::Input;
-use crate::exit::Failure;
 use crate::output::{FORMATS, Format};
-use crate::project::files::Files;
+use model::compile::Input;
+use model::exit::Failure;
+use sources::project::files::Files;
 
 /// Where to, beside standard output.
 pub(super) struct Output {

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use super::{Place, What};
 use crate::cli::say::{self, Context};
-use crate::compile::{self, GATEWAY_FILE, Input};
-use crate::exit::{Exit, Failure};
-use crate::project::files::join;
-use crate::project::repository::WorkTree;
-use crate::project::revision::{End, NoRevision, Revision, inside};
+use model::compile::{self, Input};
+use model::exit::{Exit, Failure};
+use sources::project::GATEWAY_FILE;
+use sources::project::files::join;
+use sources::project::repository::WorkTree;
+use sources::project::revision::{End, NoRevision, Revision, inside};
 
 pub(super) fn of_path(text: &str) -> anyhow::Result<What> {
     let path = Path::new(text);

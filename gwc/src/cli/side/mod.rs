@@ -15,15 +15,16 @@ use super::options::StoreOptions;
 use super::say::{self, Context};
 use super::target::Target;
 use crate::assemble::assemble;
-use crate::compile::{self, Compiled, GATEWAY_FILE, Purpose};
-use crate::environment;
-use crate::exit::{Exit, Failure};
-use crate::plan::Side;
-use crate::plan::report::Origin;
-use crate::project::files::Files;
-use crate::project::revision::{Revision, uncommitted};
 use crate::release;
-use crate::source_map::SourceMap;
+use ::plan::Side;
+use ::plan::report::Origin;
+use model::compile::{self, Compiled, Purpose};
+use model::environment;
+use model::exit::{Exit, Failure};
+use model::source_map::SourceMap;
+use sources::project::GATEWAY_FILE;
+use sources::project::files::Files;
+use sources::project::revision::{Revision, uncommitted};
 
 /// How many files are named that are not committed.
 const NAMED_MAX: usize = 10;
@@ -246,7 +247,7 @@ fn note_repeated(repeated: &BTreeSet<String>) {
     let named: Vec<String> = repeated
         .iter()
         .take(NAMED_MAX)
-        .map(|id| crate::output::printable(id))
+        .map(|id| diag::text::printable(id))
         .collect();
     let more = match repeated.len().saturating_sub(NAMED_MAX) {
         0 => String::new(),
@@ -292,7 +293,7 @@ pub(super) fn note_uncommitted(folder: &Path, map: &SourceMap) -> Vec<String> {
         let named: Vec<String> = files
             .iter()
             .take(NAMED_MAX)
-            .map(|file| crate::output::printable(file))
+            .map(|file| diag::text::printable(file))
             .collect();
         let more = match files.len().saturating_sub(NAMED_MAX) {
             0 => String::new(),
@@ -344,7 +345,7 @@ fn open(named: Named, context: &Context) -> anyhow::Result<Opened> {
                 .map(|path| {
                     format!(
                         "`{name}` is a revision of the submodule `{}`, not of the repository above it",
-                        crate::output::printable(&path)
+                        diag::text::printable(&path)
                     )
                 })
                 .into_iter()
@@ -465,7 +466,7 @@ fn left_out(compiled: &Compiled, folder: &str, said: &str) -> Option<String> {
         "not compared, because {said}, has faults there: {}{more}",
         named.join("; ")
     );
-    Some(crate::output::printable(&text))
+    Some(diag::text::printable(&text))
 }
 
 /// A bundle of the store or of a file, with the source artifact that is known of it.

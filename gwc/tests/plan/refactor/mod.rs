@@ -9,12 +9,12 @@ mod walk;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use gwc::compile;
-use gwc::parallel;
-use gwc::plan::{Plan, Section, Side, compare};
-use gwc::project::files::Files;
-use gwc::source_map::SourceMap;
-use gwc::syntax::Limits;
+use model::compile;
+use model::source_map::SourceMap;
+use plan::{Plan, Section, Side, compare};
+use sources::parallel;
+use sources::project::files::Files;
+use sources::syntax::Limits;
 
 use crate::dice::Dice;
 use kinds::{Kind, PROSE, SAME, bound_names, rename};

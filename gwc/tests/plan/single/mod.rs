@@ -18,7 +18,7 @@ mod witness;
 
 use std::collections::BTreeSet;
 
-use gwc::plan::{self, Plan};
+use plan::{self, Plan};
 
 use crate::dice::Dice;
 use project::{Operation, Project, documents};

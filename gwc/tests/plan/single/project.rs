@@ -1,7 +1,7 @@
 //! A project as the edits see it: two texts.
 
-use gwc::compile::Purpose;
-use gwc::plan::Side;
+use model::compile::Purpose;
+use plan::Side;
 use serde_json::{Value, json};
 
 use crate::dice::Dice;

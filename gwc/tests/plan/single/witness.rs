@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use bundle::ir::{Consumer, Credential, Set};
 use engine::Verdict;
-use gwc::ask::{Oracle, Question};
-use gwc::plan::{Change, Outcome, Plan, Side, Witness};
+use plan::ask::{Oracle, Question};
+use plan::{Change, Outcome, Plan, Side, Witness};
 use sha2::{Digest as _, Sha256};
 
 use super::Case;

@@ -1,0 +1,201 @@
+//! Acknowledgements: changes that somebody looked at and lets through a gate, from the command line
+//! or from the file that gateway.yaml names (`acknowledge`).
+//!
+//! A fingerprint binds the old and the new value, so that an acknowledgement covers one change and
+//! no later, wider one.
+
+use std::collections::BTreeMap;
+
+use diag::shape::{self, BAD_VALUE, read_date};
+use diag::{Diagnostic, FileId, Kind, NodeRef, Sink, Span};
+
+use crate::place::Place;
+use sources::project::files::Files;
+use vocab::gateway::{ACKNOWLEDGEMENTS, is_fingerprint};
+use vocab::lints::ACKNOWLEDGED_TWICE;
+
+/// Digits of a fingerprint. 128 bits: the author of two changes chooses what is in both, so that
+/// fewer bits let one acknowledgement cover another change.
+pub const DIGITS: usize = 32;
+
+/// Digits of a fingerprint that a person reads.
+pub const DIGITS_SHOWN: usize = 12;
+
+/// Longest file that is read: one line each for more than anybody reviews.
+const ENTRIES_MAX: usize = 100_000;
+
+/// Somebody looked at a change and lets it through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acknowledgement {
+    /// The change's fingerprint.
+    pub fingerprint: String,
+    /// Id of the change (`security-requirement-removed`); none for the command line.
+    pub kind: Option<String>,
+    /// Subject of the change, as [`plan::Change::about`]; none for the command line.
+    pub operation: Option<String>,
+    /// Why; always there in a file.
+    pub reason: Option<String>,
+    /// Who.
+    pub by: Option<String>,
+    /// Unix seconds at which it ends, and the last day as written.
+    pub until: Option<(u64, String)>,
+    /// Where it stands; none for the command line.
+    pub place: Option<Place>,
+}
+
+impl Acknowledgement {
+    /// True if the acknowledgement names this kind of change and what it is about. One of the command
+    /// line names neither.
+    #[must_use]
+    pub fn names(&self, kind: &str, about: &str) -> bool {
+        let is = |named: &Option<String>, text: &str| named.as_deref().is_none_or(|it| it == text);
+        is(&self.kind, kind) && is(&self.operation, about)
+    }
+}
+
+/// Reads `FINGERPRINT=REASON`, as an option has it.
+///
+/// # Errors
+/// What is wrong and what to write.
+pub fn option(text: &str) -> Result<Acknowledgement, String> {
+    let (digits, reason) = text.split_once('=').unwrap_or((text, ""));
+    let reason = reason.trim();
+    let digits = digits.trim().to_ascii_lowercase();
+    if !is_fingerprint(&digits) {
+        return Err(format!(
+            "write all {DIGITS} hexadecimal digits, as the last lines of `gwc plan` have them; another change can have the same first digits"
+        ));
+    }
+    if reason.is_empty() {
+        return Err(format!(
+            "the reason is missing: write --ack {digits}=REASON, for those who ask later"
+        ));
+    }
+    Ok(Acknowledgement {
+        fingerprint: digits,
+        reason: Some(reason.to_owned()),
+        ..Acknowledgement::default()
+    })
+}
+
+/// Reads the file that `acknowledge` of gateway.yaml names, as far as it can be read. Of two entries
+/// for one change both are read, because only who has a clock knows which of them has ended.
+pub fn read_file(files: &mut Files, named: (&str, Span), sink: &mut Sink) -> Vec<Acknowledgement> {
+    let Some((file, root)) = files.load(named.0, named.1, sink) else {
+        return Vec::new();
+    };
+    let root = files.tree.at(root);
+    // A file whose last line was removed.
+    if root.is_null() || !shape::check(root, &ACKNOWLEDGEMENTS, sink) && !root.is_list() {
+        return Vec::new();
+    }
+    let mut first: BTreeMap<String, Span> = BTreeMap::new();
+    let mut read = Vec::new();
+    for node in root.items().take(ENTRIES_MAX) {
+        check_words(node, sink);
+        let Some(one) = entry(files, file, node) else {
+            continue;
+        };
+        if let Some(known) = first.get(&one.fingerprint) {
+            let message = format!("the change {} is acknowledged twice", one.fingerprint);
+            sink.push(
+                Diagnostic::new(&ACKNOWLEDGED_TWICE, node.span(), message)
+                    .related(*known, "the first, which counts until it ends"),
+            );
+        } else {
+            first.insert(one.fingerprint.clone(), node.span());
+        }
+        read.push(one);
+    }
+    read
+}
+
+/// What its shape lets pass: digits that YAML reads as a number (`133e45678901` is one), and words
+/// that say nothing.
+fn check_words(node: NodeRef<'_>, sink: &mut Sink) {
+    if let Some(number) = node
+        .get("fingerprint")
+        .filter(|node| matches!(node.kind(), Kind::Number(_)))
+    {
+        let message = "the fingerprint is read as a number here";
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, number.span(), message)
+                .help("write it in quotes, as `gwc plan` prints it"),
+        );
+    }
+    for (key, help) in [
+        ("kind", "write the change's id, as `gwc plan` prints it"),
+        (
+            "operation",
+            "write what the change is about, as `gwc plan` prints it",
+        ),
+        ("reason", "write why the change may be"),
+        ("by", "write who reviewed the change"),
+    ] {
+        let text = node.get(key).filter(|text| {
+            text.scalar_text()
+                .is_some_and(|text| text.trim().is_empty())
+        });
+        if let Some(text) = text {
+            let message = format!("`{key}` says nothing");
+            sink.push(Diagnostic::new(&BAD_VALUE, text.span(), message).help(help));
+        }
+    }
+}
+
+/// One entry; none where it was found wrong.
+fn entry(files: &Files, file: FileId, node: NodeRef<'_>) -> Option<Acknowledgement> {
+    let fingerprint = node.get("fingerprint").and_then(NodeRef::as_str);
+    let fingerprint = fingerprint.filter(|text| (vocab::gateway::FINGERPRINT.fits)(text))?;
+    let said = |key: &str| {
+        let text = node.get(key)?.scalar_text()?;
+        (!text.trim().is_empty()).then(|| text.to_owned())
+    };
+    let (reason, by) = (said("reason")?, said("by")?);
+    let (kind, operation) = (said("kind")?, said("operation")?);
+    let until = match node.get("until") {
+        None => None,
+        Some(day) => {
+            let day = day.scalar_text()?;
+            Some((read_date(day)?, day.to_owned()))
+        }
+    };
+    let position = files.sources.position(node.span());
+    Some(Acknowledgement {
+        fingerprint: fingerprint.to_owned(),
+        kind: Some(kind),
+        operation: Some(operation),
+        reason: Some(reason),
+        by: Some(by),
+        until,
+        place: Some(Place {
+            file: files.sources.file(file).path().to_owned(),
+            line: position.line,
+            column: position.column,
+        }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_digits_and_a_reason() {
+        let read = option("1F0C5B7E9A2100000000000000000001=ticket 12 = fine").expect("it is one");
+        assert_eq!(read.fingerprint, "1f0c5b7e9a2100000000000000000001");
+        assert_eq!(read.reason.as_deref(), Some("ticket 12 = fine"));
+        for bad in [
+            "",
+            "1f0c5b7e9a21=why",
+            "1f0c5b7e9a210000000000000000000=why",
+            "1f0c5b7e9a21000000000000000000011=why",
+            "1f0c5b7e9a210000000000000000000g=why",
+            "1f0c5b7e9a2100000000000000000001",
+            "1f0c5b7e9a2100000000000000000001=",
+            "1f0c5b7e9a2100000000000000000001= ",
+        ] {
+            assert!(option(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The documents of a project, with everything that they refer to.
+
+use diag::{NodeId, Sink};
+
+use crate::settings;
+use openapi::spec::lift::lift;
+use sources::project::files::{Document, Files};
+
+/// Loads the documents of the APIs with everything that they refer to, and applies their
+/// overlays. Tells whether one cannot be read.
+pub(super) fn load<'e>(
+    files: &mut Files,
+    entries: &'e [settings::ApiEntry],
+    sink: &mut Sink,
+) -> (Vec<(&'e settings::ApiEntry, Document)>, bool) {
+    let named = entries.iter().flat_map(|entry| {
+        let overlays = entry.overlays.iter();
+        std::iter::once(&entry.path).chain(overlays)
+    });
+    let named: Vec<String> = named.map(|path| path.value.clone()).collect();
+    files.read_all(&named);
+    let mut documents = Vec::new();
+    for entry in entries {
+        documents.extend(overlaid(files, entry, sink).map(|document| (entry, document)));
+    }
+    files.follow_all(documents.iter().map(|(_, document)| document));
+    for (_, document) in &mut documents {
+        lift(files, document, sink);
+    }
+    let blank = |(_, document): &(&settings::ApiEntry, Document)| {
+        let overlays = document
+            .overlays
+            .iter()
+            .filter_map(|file| files.root(*file));
+        overlays
+            .chain([document.root])
+            .any(|root| is_blank(files, root))
+    };
+    let unreadable = documents.len() < entries.len() || documents.iter().any(blank);
+    (documents, unreadable)
+}
+
+/// A document with its overlays; `None` where one of these cannot be read.
+pub fn overlaid(
+    files: &mut Files,
+    entry: &settings::ApiEntry,
+    sink: &mut Sink,
+) -> Option<Document> {
+    let (file, root) = files.load(&entry.path.value, entry.path.span, sink)?;
+    let mut document = Document {
+        file,
+        root,
+        overlays: Vec::new(),
+    };
+    for overlay in &entry.overlays {
+        let (file, _) = files.load(&overlay.value, overlay.span, sink)?;
+        openapi::overlay::apply(files, &mut document, file, sink);
+    }
+    Some(document)
+}
+
+/// A first file that cannot even be read (too large, no permission) has no text; its finding needs
+/// one to stand in.
+pub fn stand_in(files: &mut Files, path: &str) {
+    if files.sources.iter().next().is_none() {
+        files.sources.add(path, "");
+    }
+}
+
+/// Whether there is nothing in a text, not even a map without entries.
+pub(super) fn is_blank(files: &Files, root: NodeId) -> bool {
+    files.tree.at(root).is_null()
+}

@@ -1,0 +1,617 @@
+//! The whole way from files to a checked gateway.
+
+mod load;
+mod purpose;
+mod skip;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use bundle::digest::Digest;
+use diag::shape::is_name;
+use diag::{Diagnostic, Level, NodeRef, Sink, Span};
+use policy::auth;
+use policy::declared::{self, Scalar};
+
+use crate::acknowledge;
+use crate::environment::{self, Choice, Environment, Origins, Reading, Variables};
+use crate::exit::Failure;
+use crate::globs;
+use crate::lower::{self, Lowered};
+use crate::{Api, Model, Validation, api, limits, open, routes, series, settings};
+pub use openapi::lint::Levels;
+use openapi::lint::find::find as rule;
+use openapi::lint::rules::{invisible_character, unsupported_pattern};
+use openapi::lint::{self, Chosen, Settling, allow};
+use openapi::spec::Spec;
+use openapi::spec::lift::lift;
+use sources::parallel;
+use sources::project::GATEWAY_FILE;
+use sources::project::files::{Document, Files, Refusal, Texts};
+use sources::syntax::Limits;
+use vocab::lints;
+
+use load::{is_blank, load};
+pub use load::{overlaid, stand_in};
+use openapi::lint::hard::{is_hard, least};
+pub use purpose::Purpose;
+use purpose::is_of_project;
+pub use skip::is_of_contract;
+
+/// What is compiled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A folder with a gateway.yaml.
+    Project(PathBuf),
+    /// One OpenAPI document without a project: what it says about a gateway is only warned about.
+    Document(PathBuf),
+}
+
+impl Input {
+    /// The folder that paths in messages are relative to.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        let folder = match self {
+            Self::Project(folder) => Some(folder.as_path()),
+            Self::Document(path) => path.parent(),
+        };
+        let named = folder.filter(|folder| !folder.as_os_str().is_empty());
+        named.unwrap_or(Path::new("."))
+    }
+}
+
+/// The outcome of compiling.
+pub struct Compiled {
+    /// The texts, for messages.
+    pub files: Files,
+    /// What was found, sorted.
+    pub findings: Vec<Diagnostic>,
+    /// The project as far as it could be read.
+    pub model: Option<Model>,
+    /// What goes into the bundle; none where a finding is an error, or an environment is needed.
+    pub lowered: Option<Lowered>,
+    /// The first variable, and where it is used, if no environment was chosen that gives it its
+    /// value.
+    pub open_variable: Option<(String, Span)>,
+    /// What the environment set, and what it stands in for.
+    pub origins: Origins,
+    /// Whether gateway.yaml or a document cannot be read or parsed at all.
+    pub unreadable: bool,
+    /// Faults whose parts are left out of a comparison; see [`Purpose::Past`].
+    pub skipped: Vec<Diagnostic>,
+}
+
+impl Compiled {
+    /// Makes errors of the findings that only stop what needs the gateway: what is not available.
+    pub fn for_lowering(mut self) -> Self {
+        for finding in self
+            .findings
+            .iter_mut()
+            .filter(|finding| Purpose::Run.stops(finding))
+        {
+            finding.level = Level::Error;
+        }
+        self
+    }
+
+    /// Whether one of the findings is an error.
+    #[must_use]
+    pub fn has_errors(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| finding.level == Level::Error)
+    }
+}
+
+/// Finds what a path means: a project's folder, its gateway.yaml, or an OpenAPI document.
+///
+/// # Errors
+/// Says what is missing.
+pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
+    let Some(path) = path else {
+        let here = std::env::current_dir()?;
+        let found = here
+            .ancestors()
+            .find(|folder| folder.join(GATEWAY_FILE).is_file());
+        return match found {
+            Some(folder) => Ok(Input::Project(folder.to_owned())),
+            None => anyhow::bail!(
+                "there is no {GATEWAY_FILE} in this folder or above it; name a project or an OpenAPI document, or run `gwc init`"
+            ),
+        };
+    };
+    if path.is_dir() {
+        anyhow::ensure!(
+            path.join(GATEWAY_FILE).is_file(),
+            "there is no {GATEWAY_FILE} in {0}, so it is no project; to check OpenAPI documents name them, as in `gwc lint {0}/openapi.yaml`",
+            path.display()
+        );
+        return Ok(Input::Project(path.to_owned()));
+    }
+    anyhow::ensure!(path.exists(), "there is no file {}", path.display());
+    if path.file_name().is_some_and(|name| name == GATEWAY_FILE) {
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        return Ok(Input::Project(folder.unwrap_or(Path::new(".")).to_owned()));
+    }
+    Ok(Input::Document(path.to_owned()))
+}
+
+/// How something is compiled.
+#[derive(Clone, Debug, Default)]
+pub struct Options<'o> {
+    /// The limits of files.
+    pub limits: Limits,
+    /// The levels of rules that the command line sets.
+    pub levels: Levels,
+    /// The environment of a project; none: as it is.
+    pub environment: Option<&'o str>,
+    /// The commit whose ignore rules hold as well; see [`Files::set_base`].
+    pub base: Option<&'o str>,
+    /// Other texts for some files than those on the disk.
+    pub texts: Texts,
+    /// What for.
+    pub purpose: Purpose,
+}
+
+/// Reads and checks a project or a document; lowers it where nothing is wrong.
+///
+/// # Errors
+/// A folder that cannot be read; an environment that does not exist.
+pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> {
+    use anyhow::Context as _;
+    let root = input.folder();
+    let name = match input {
+        Input::Project(_) => GATEWAY_FILE.to_owned(),
+        Input::Document(path) => {
+            let name = path.file_name().context("the path names no file")?;
+            name.to_string_lossy().into_owned()
+        }
+    };
+    let mut files = Files::open_instead(root, options.limits, options.texts)
+        .with_context(|| format!("cannot read the folder {}", root.display()))?;
+    if let Some(base) = options.base {
+        files.set_base(base);
+    }
+    match (input, options.environment) {
+        (Input::Project(_), environment) => {
+            project_for(files, &options.levels, environment, options.purpose)
+                .map_err(|unknown| Failure::usage(unknown.to_string()).into())
+        }
+        (Input::Document(_), None) => Ok(document(files, &name, &options.levels)),
+        (Input::Document(_), Some(_)) => {
+            Err(Failure::usage("a document has no environments; name a project").into())
+        }
+    }
+}
+
+/// Compiles a project as it is and once more in each of its environments, and tells what is wrong
+/// in any of them. Nothing but the findings is the environments'.
+///
+/// # Errors
+/// As [`compile`].
+pub fn everywhere(input: &Input, options: &Options<'_>) -> anyhow::Result<Compiled> {
+    let mut all = compile(input, options.clone())?;
+    let root = all.files.root(diag::FileId(0));
+    let environments = match (input, root) {
+        (Input::Project(_), Some(root)) => environment::environments(all.files.tree.at(root)),
+        _ => Vec::new(),
+    };
+    for environment in environments {
+        let one = Options {
+            environment: Some(&environment.name),
+            ..options.clone()
+        };
+        let one = compile(input, one)?;
+        all.unreadable |= one.unreadable;
+        add_findings(&mut all, one, &environment);
+    }
+    let mut sink = Sink::default();
+    all.findings
+        .into_iter()
+        .for_each(|finding| sink.push(finding));
+    all.findings = sink.into_sorted();
+    Ok(all)
+}
+
+/// Adds what is found in one environment only. That something is unused there is nobody's fault:
+/// it is used elsewhere, or that was said.
+fn add_findings(all: &mut Compiled, one: Compiled, environment: &Environment) {
+    let known: HashSet<(&str, Span, String)> = all
+        .findings
+        .iter()
+        .map(|finding| (finding.lint.code, finding.span, finding.message.clone()))
+        .collect();
+    let mut added = Vec::new();
+    for mut finding in one.findings {
+        // The same file may have been read in another order.
+        let mut here = |span: Span| {
+            let path = one.files.sources.file(span.file).path();
+            let file = all.files.read(path).ok()?;
+            Some(Span { file, ..span })
+        };
+        let Some(span) = here(finding.span) else {
+            continue;
+        };
+        finding.span = span;
+        let spans = finding.related.iter_mut().map(|(span, _)| span);
+        for span in spans.chain(finding.fix.iter_mut().map(|edit| &mut edit.span)) {
+            *span = here(*span).unwrap_or(*span);
+        }
+        let unused = finding.lint.name.starts_with("unused-");
+        if unused || known.contains(&(finding.lint.code, finding.span, finding.message.clone())) {
+            continue;
+        }
+        if !finding
+            .related
+            .iter()
+            .any(|(span, _)| *span == environment.span)
+        {
+            let text = format!("in the environment `{}`", environment.name);
+            finding.related.push((environment.span, text));
+        }
+        added.push(finding);
+    }
+    all.findings.extend(added);
+}
+
+/// Compiles a project whose files are given, in no environment.
+#[must_use]
+pub fn project(files: Files, levels: &Levels) -> Compiled {
+    project_in(files, levels, None).expect("only a name can be unknown")
+}
+
+/// Compiles a project whose files are given, in an environment.
+///
+/// # Errors
+/// There is no such environment.
+pub fn project_in(
+    files: Files,
+    levels: &Levels,
+    environment: Option<&str>,
+) -> Result<Compiled, environment::Unknown> {
+    project_for(files, levels, environment, Purpose::Run)
+}
+
+/// The same, to be run or only to be compared with another version.
+///
+/// # Errors
+/// There is no such environment.
+pub fn project_for(
+    mut files: Files,
+    levels: &Levels,
+    environment: Option<&str>,
+    purpose: Purpose,
+) -> Result<Compiled, environment::Unknown> {
+    let mut sink = Sink::default();
+    let nowhere = Span::start_of(diag::FileId(0));
+    let Some((_, root)) = files.load(GATEWAY_FILE, nowhere, &mut sink) else {
+        return Ok(unreadable(files, GATEWAY_FILE, sink));
+    };
+    let Choice {
+        reading,
+        others,
+        mut variables,
+    } = environment::choose(&mut files, root, environment, &mut sink)?;
+    environment::check_names(files.tree.at(root), &mut sink);
+    let mut read = Sink::default();
+    let settings = settings(&mut files, &reading, &mut read);
+    let elsewhere = in_others(&mut files, &others, settings.as_ref(), &read);
+    read.into_sorted()
+        .into_iter()
+        .for_each(|finding| sink.push(finding));
+    let mut origins = reading.origins;
+    let Some(settings) = settings else {
+        let sink = told(sink, elsewhere, &origins);
+        let alone = Settling {
+            levels,
+            alone: true,
+        };
+        let findings = lint::settle(sink, &files, alone);
+        let unreadable = is_blank(&files, root);
+        return Ok(Compiled {
+            files,
+            findings,
+            model: None,
+            lowered: None,
+            open_variable: None,
+            origins,
+            unreadable,
+            skipped: Vec::new(),
+        });
+    };
+    let levels = wanted(&settings, levels, &mut sink);
+    let chosen = Chosen::of(&levels);
+    let (documents, unreadable) = load(&mut files, &settings.apis, &mut sink);
+    variables.fill_documents(&mut files, &mut origins, &mut sink);
+    variables.check(&files.tree, &mut sink);
+    // One after the other they would give the same: each has a sink of its own.
+    let resolved = parallel::map(documents, |(entry, document)| {
+        let mut sink = Sink::default();
+        let spec = lint::document(&files, &document, &chosen, &mut sink);
+        let here = entry.is_in(environment);
+        // Of an API of another environment only the document is checked: what this one requires is
+        // not its business. The names that it uses are used.
+        let mut elsewhere = Sink::default();
+        let told = if here { &mut sink } else { &mut elsewhere };
+        let api = spec.map(|spec| api::resolve(&files, entry, document, spec, &settings, told));
+        let validates = |api: &Api| {
+            let mut operations = api.operations.iter();
+            operations.any(|operation| operation.validation != Validation::Off)
+        };
+        if here && api.as_ref().is_some_and(validates) {
+            sink.raise(&unsupported_pattern::LINT);
+        }
+        (here, api, sink)
+    });
+    let mut apis: Vec<Api> = Vec::with_capacity(resolved.len());
+    let mut all_read = !unreadable;
+    for (here, api, found) in resolved {
+        all_read &= api.is_some();
+        apis.extend(api.filter(|_| here));
+        sink.append(found);
+    }
+    // What nobody uses is known only where all was read.
+    if all_read {
+        open::check_patterns(&settings, &apis, &mut sink);
+        settings.names.report_unused(&mut sink);
+    }
+    routes::check(&files, &apis, &mut sink);
+    limits::check(&files, &settings, &apis, &mut sink);
+    series::check(&settings, &apis, &mut sink);
+    let sink = told(sink, elsewhere, &origins);
+    let settling = Settling {
+        levels: &levels,
+        alone: false,
+    };
+    let mut findings = lint::settle(sink, &files, settling);
+    let skipped = match purpose.skips() {
+        true => skip::skipped(&files, &mut findings),
+        false => Vec::new(),
+    };
+    let model = Model { settings, apis };
+    let open_variable = variables.open().map(|(name, span)| (name.to_owned(), span));
+    let clean = !findings.iter().any(|finding| purpose.stops(finding));
+    let lowered = (clean && open_variable.is_none())
+        .then(|| lower::lower(&files, &model).expect("names that stand twice are findings"));
+    Ok(Compiled {
+        files,
+        findings,
+        model: Some(model),
+        lowered,
+        open_variable,
+        origins,
+        unreadable,
+        skipped,
+    })
+}
+
+/// A file of keys is what stands in it, not what it is called.
+fn with_content(
+    files: &mut Files,
+    (verifier, span): (&mut declared::Checked, Span),
+    sink: &mut Sink,
+) {
+    let Some(path) = verifier.settings.text(&["jwks_file"]) else {
+        return;
+    };
+    let file = match files.read(path) {
+        Ok(file) => file,
+        Err(Refusal::Missing) => return,
+        Err(refusal) => {
+            sink.push(refusal.finding(path, span));
+            return;
+        }
+    };
+    let digest = Digest::of(files.sources.file(file).text().as_bytes());
+    let settings = std::mem::take(&mut verifier.settings).without(|path| path == ["jwks_file"]);
+    let content = Scalar::Text(format!("sha256:{}", digest.hex()));
+    verifier.settings = settings.with(&["jwks_file"], declared::Value::One(content));
+}
+
+/// The settings of a reading of gateway.yaml, with what its other files say.
+pub fn settings(
+    files: &mut Files,
+    reading: &Reading,
+    sink: &mut Sink,
+) -> Option<settings::Settings> {
+    let named = files.tree.at(reading.root).get("consumers_file");
+    let named = named.and_then(|node| Some((node.scalar_text()?.to_owned(), node.span())));
+    let consumers = named.and_then(|(path, span)| files.load(&path, span, sink));
+    let root = files.tree.at(reading.root);
+    let consumers = consumers.map(|(_, consumers)| files.tree.at(consumers));
+    allow::check_inside(root, sink);
+    invisible_character::check_keys(root, sink);
+    for (_, names) in root.get("required").into_iter().flat_map(NodeRef::entries) {
+        for name in names.items() {
+            invisible_character::name(name.as_str().unwrap_or_default(), name.span(), sink);
+        }
+    }
+    let mut settings = settings::read(root, consumers, sink)?;
+    for verifier in &mut settings.auth {
+        if let auth::Checked::Declared(declared) = &mut verifier.value.checked {
+            with_content(files, (declared, verifier.span), sink);
+        }
+    }
+    settings.environment = reading.environment.as_ref().map(|it| it.name.clone());
+    if let Some(named) = settings.acknowledge.clone() {
+        settings.acknowledgements = acknowledge::read_file(files, (&named.value, named.span), sink);
+    }
+    globs::expand(files, &mut settings, sink);
+    Some(settings)
+}
+
+/// What is wrong with gateway.yaml in the environments that are not compiled now, told where it
+/// was set; without what `known` has. What they use is used.
+fn in_others(
+    files: &mut Files,
+    others: &[Reading],
+    compiled: Option<&settings::Settings>,
+    known: &Sink,
+) -> Vec<Diagnostic> {
+    let is_known = |finding: &Diagnostic| {
+        known.findings().iter().any(|known| {
+            std::ptr::eq(known.lint, finding.lint)
+                && known.span == finding.span
+                && known.message == finding.message
+        })
+    };
+    let mut found = Vec::new();
+    for reading in others {
+        let mut sink = Sink::default();
+        let other = settings(files, reading, &mut sink);
+        if let (Some(other), Some(compiled)) = (other, compiled) {
+            compiled.names.absorb(&other.names);
+        }
+        for finding in sink.into_sorted() {
+            if is_known(&finding) {
+                continue;
+            }
+            let Some(mut finding) = reading.origins.told(finding) else {
+                continue;
+            };
+            if let Some(environment) = &reading.environment {
+                let text = format!("in the environment `{}`", environment.name);
+                finding.related.push((environment.span, text));
+            }
+            found.push(finding);
+        }
+    }
+    found
+}
+
+/// All findings, each at the place that set the value.
+fn told(sink: Sink, elsewhere: Vec<Diagnostic>, origins: &Origins) -> Sink {
+    let mut told = Sink::default();
+    let here = sink.into_sorted().into_iter();
+    let here = here.filter_map(|finding| origins.told(finding));
+    for finding in here.chain(elsewhere) {
+        told.push(finding);
+    }
+    told
+}
+
+/// What is said where the first file cannot be read at all.
+fn unreadable(mut files: Files, name: &str, sink: Sink) -> Compiled {
+    stand_in(&mut files, name);
+    Compiled {
+        files,
+        findings: sink.into_sorted(),
+        model: None,
+        lowered: None,
+        open_variable: None,
+        origins: Origins::default(),
+        unreadable: true,
+        skipped: Vec::new(),
+    }
+}
+
+/// Checks one OpenAPI document. What it says about a gateway cannot be settled without one, so
+/// that it is at most a warning; two paths that are one are a mistake with or without (OpenAPI
+/// §4.8.8).
+fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
+    let mut sink = Sink::default();
+    let nowhere = Span::start_of(diag::FileId(0));
+    files.allow(name);
+    files.widen();
+    let Some((file, root)) = files.load(name, nowhere, &mut sink) else {
+        return unreadable(files, name, sink);
+    };
+    let mut document = Document {
+        file,
+        root,
+        overlays: Vec::new(),
+    };
+    let unreadable = is_blank(&files, root);
+    files.follow(&document);
+    lift(&mut files, &mut document, &mut sink);
+    // Only a project knows what variables are.
+    let mut origins = Origins::default();
+    Variables::unknown().fill_documents(&mut files, &mut origins, &mut Sink::default());
+    let chosen = Chosen::of(levels);
+    let spec = lint::document(&files, &document, &chosen, &mut sink);
+    if let Some(spec) = spec {
+        for finding in about_gateway(&files, &document, &spec) {
+            let own = std::ptr::eq(finding.lint, &raw const lints::IDENTICAL_ROUTE);
+            let most = if own { Level::Error } else { Level::Warn };
+            let level = finding.level.min(most);
+            sink.push(finding.level(level));
+        }
+    }
+    let sink = told(sink, Vec::new(), &origins);
+    let settling = Settling {
+        levels,
+        alone: true,
+    };
+    let findings = lint::settle(sink, &files, settling);
+    Compiled {
+        files,
+        findings,
+        model: None,
+        lowered: None,
+        open_variable: None,
+        origins: Origins::default(),
+        unreadable,
+        skipped: Vec::new(),
+    }
+}
+
+/// What can be said about a document's part in a gateway before there is one: its extensions and
+/// routes, behind a gateway that settles the rest in one line. Names that a project would define
+/// are nobody's fault here.
+fn about_gateway(files: &Files, document: &Document, spec: &Spec) -> Vec<Diagnostic> {
+    const ALONE: &str = "version: 1\nname: document\napis: {document: {path: document}}\n\
+        upstreams: {upstream: {targets: {a: {url: \"http://127.0.0.1:1\"}}}}\n\
+        defaults: {upstream: upstream, security: upstream}\n";
+    let mut alone = Files::in_memory([(GATEWAY_FILE, ALONE)], Limits::default());
+    let nowhere = Span::start_of(document.file);
+    let mut unsaid = Sink::default();
+    let root = alone
+        .load(GATEWAY_FILE, nowhere, &mut unsaid)
+        .map(|(_, root)| root);
+    let settings = root
+        .and_then(|root| settings::read(alone.tree.at(root), None, &mut unsaid))
+        .expect("the text above is a gateway");
+    let mut sink = Sink::default();
+    let mut apis = Vec::new();
+    // The name that `apis_glob` would give it.
+    let stem = Path::new(files.sources.file(document.file).path()).file_stem();
+    let stem = stem.map(|stem| stem.to_string_lossy().into_owned());
+    for mut entry in settings.apis.iter().cloned() {
+        entry.span = nowhere;
+        entry.name = stem
+            .clone()
+            .filter(|stem| is_name(stem))
+            .unwrap_or(entry.name);
+        apis.push(api::resolve(
+            files,
+            &entry,
+            document.clone(),
+            spec.clone(),
+            &settings,
+            &mut sink,
+        ));
+    }
+    routes::check(files, &apis, &mut sink);
+    let settled = |finding: &Diagnostic| !is_of_project(finding.lint);
+    sink.into_sorted().into_iter().filter(settled).collect()
+}
+
+/// The levels that gateway.yaml sets, then those of the command line. An error of the gateway itself
+/// cannot be made less: nothing could be built with it.
+fn wanted(settings: &settings::Settings, levels: &Levels, sink: &mut Sink) -> Levels {
+    let mut wanted: Vec<(String, Option<Level>)> = Vec::new();
+    for (name, (level, span)) in &settings.lint {
+        match rule(name) {
+            None => sink.push(allow::no_rule(name, *span)),
+            Some(lint) if is_hard(lint) && *level < Some(lint.level) => sink.push(
+                Diagnostic::new(&allow::LINT, *span, least(lint))
+                    .help("nothing could be built with it"),
+            ),
+            Some(lint) => wanted.push((lint.name.to_owned(), *level)),
+        }
+    }
+    wanted.extend(levels.iter().cloned());
+    wanted
+}

@@ -1,0 +1,58 @@
+//! What a gateway is compiled for, and which findings stand in the way of that.
+
+use diag::{Diagnostic, Level, Lint};
+use openapi::lint::hard::{is_hard, is_later};
+
+use vocab::lints;
+
+/// What a gateway is compiled for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be run: nothing may stand in the way.
+    #[default]
+    Run,
+    /// To be asked what it would do: what this version knows and cannot run does not stand in the
+    /// way, and is left out of the answer.
+    Ask,
+    /// To be compared: only what leaves its meaning open stands in the way.
+    Compare,
+    /// The same of a document without its project, whose names nobody defines.
+    CompareAlone,
+    /// To be compared as what was: faults of its contract are left out as well.
+    Past,
+    /// The same of a document without its project.
+    PastAlone,
+}
+
+impl Purpose {
+    /// Whether a finding leaves nothing to lower.
+    #[must_use]
+    pub fn stops(self, finding: &Diagnostic) -> bool {
+        let wrong = finding.level == Level::Error && !is_later(finding.lint);
+        let open = wrong && is_hard(finding.lint);
+        match self {
+            Self::Run => wrong || is_later(finding.lint),
+            Self::Ask => wrong,
+            Self::Compare | Self::Past => open,
+            Self::CompareAlone | Self::PastAlone => open && !is_of_project(finding.lint),
+        }
+    }
+
+    /// True if broken parts of a contract are left out.
+    #[must_use]
+    pub fn skips(self) -> bool {
+        matches!(self, Self::Past | Self::PastAlone)
+    }
+}
+
+/// Whether a rule is about what only a project can say.
+pub(super) fn is_of_project(lint: &Lint) -> bool {
+    let of_project = [
+        &lints::UNKNOWN_POLICY,
+        &lints::UNKNOWN_UPSTREAM,
+        &lints::UNKNOWN_AUTH,
+        &lints::UNKNOWN_STORE,
+        &lints::SERVER_PATH_DIFFERS,
+    ];
+    of_project.iter().any(|known| std::ptr::eq(*known, lint))
+}

@@ -1,0 +1,154 @@
+//! Faults of a document that is only compared: the parts of it that touch neither routing nor access
+//! are left out, and the rest is compared.
+//!
+//! Such parts are what a contract is made of: parameters, bodies, responses, schemas, examples. A
+//! broken reference or an unknown value inside one leaves open what clients see there, and nothing
+//! else. A fault anywhere else stops the comparison: `security`, paths, servers, `x-gateway`.
+
+use diag::{Diagnostic, NodeRef, Span};
+use rustc_hash::FxHashSet;
+
+use sources::project::files::Files;
+
+/// Rules whose errors leave only the part open that they stand in.
+const LOCAL: [&str; 11] = [
+    "unresolved-reference",
+    "reference-cycle",
+    "wrong-reference-kind",
+    "unknown-value",
+    "missing-file",
+    "outside-project",
+    "remote-file",
+    "untracked-source",
+    "malformed-component-name",
+    "duplicate-map-key",
+    "unknown-anchor",
+];
+
+/// Keys of a document below which only the contract stands.
+const CONTRACT: [&str; 12] = [
+    "parameters",
+    "requestBody",
+    "requestBodies",
+    "responses",
+    "callbacks",
+    "schemas",
+    "examples",
+    "headers",
+    "links",
+    "webhooks",
+    "definitions",
+    "tags",
+];
+
+/// Keys below which no part is left out.
+const DECIDES: [&str; 4] = [
+    "security",
+    "securitySchemes",
+    "securityDefinitions",
+    "servers",
+];
+
+/// True if a finding leaves only a part of a contract open.
+#[must_use]
+pub fn is_of_contract(files: &Files, finding: &Diagnostic) -> bool {
+    let mut one = vec![finding.clone()];
+    !skipped(files, &mut one).is_empty()
+}
+
+/// Takes the faults out of the findings that leave only a part of a contract open.
+pub(super) fn skipped(files: &Files, findings: &mut Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let is_local = |finding: &Diagnostic| LOCAL.contains(&finding.lint.name);
+    if !findings.iter().any(is_local) {
+        return Vec::new();
+    }
+    let parts = Parts::of(files);
+    let all = std::mem::take(findings);
+    let (skipped, left): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|finding| is_local(finding) && parts.hold(finding.span));
+    *findings = left;
+    skipped
+}
+
+/// The parts of every document, as overlays left them, and of the files that they refer to.
+#[derive(Default)]
+struct Parts {
+    /// Whole parts: what is dropped in one, as the second of two keys, stands in no value.
+    wholes: Vec<Span>,
+    /// Values and keys in the parts, sorted; those of overlays stand in other files.
+    leaves: Vec<Span>,
+    /// Our own vocabulary in the parts.
+    extensions: Vec<Span>,
+}
+
+impl Parts {
+    fn of(files: &Files) -> Self {
+        let documents = files.documents();
+        let roots = documents.iter().map(|document| document.root);
+        let others = files
+            .sources
+            .iter()
+            .filter_map(|(file, _)| files.root(file));
+        let mut seen = FxHashSet::default();
+        let mut parts = Self::default();
+        for root in roots.chain(others) {
+            let mut waiting = vec![files.tree.at(root)];
+            while let Some(node) = waiting.pop() {
+                if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
+                    continue;
+                }
+                for (entry, value) in node.entries() {
+                    let key = &*entry.key;
+                    if CONTRACT.contains(&key) {
+                        parts.wholes.push(value.span());
+                        parts.add(value);
+                    } else if !DECIDES.contains(&key) && !key.starts_with("x-") {
+                        waiting.push(value);
+                    }
+                }
+                waiting.extend(node.items());
+            }
+        }
+        parts
+            .leaves
+            .sort_unstable_by_key(|part| (part.file, part.start));
+        parts
+    }
+
+    /// Adds what stands in a part, but for what stands below an extension.
+    fn add(&mut self, node: NodeRef<'_>) {
+        let mut waiting = vec![node];
+        let mut seen = FxHashSet::default();
+        while let Some(node) = waiting.pop() {
+            if !seen.insert(node.id()) {
+                continue;
+            }
+            if node.entries().len() == 0 && node.items().len() == 0 {
+                self.leaves.push(node.span());
+            }
+            for (entry, value) in node.entries() {
+                if entry.key.starts_with("x-gateway") {
+                    self.extensions.push(value.span());
+                } else {
+                    self.leaves.push(entry.key_span);
+                    waiting.push(value);
+                }
+            }
+            waiting.extend(node.items());
+        }
+    }
+
+    fn hold(&self, at: Span) -> bool {
+        let is_in = |part: &Span| {
+            part.file == at.file
+                && part.start <= at.start
+                && at.start < part.end.max(part.start + 1)
+        };
+        let before = self
+            .leaves
+            .partition_point(|part| (part.file, part.start) <= (at.file, at.start));
+        self.leaves[..before].last().is_some_and(is_in)
+            || self.wholes.iter().any(is_in) && !self.extensions.iter().any(is_in)
+    }
+}

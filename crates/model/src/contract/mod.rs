@@ -1,0 +1,337 @@
+//! From documents to contracts: what each operation takes and gives, as graphs of schemas that do
+//! not depend on how they are written (plan.md, *Same meaning, same id, empty plan*).
+//!
+//! [`schema`] makes a node of each schema that can be reached, [`graph`] gives nodes that mean the
+//! same one number ([`refine`] finds them), and here stands what is around schemas.
+
+pub mod difference;
+mod graph;
+mod number;
+mod outgoing;
+pub mod prose;
+pub(crate) mod refine;
+mod schema;
+
+use bundle::ir::{self, Value};
+use diag::NodeRef;
+use rustc_hash::FxHashSet;
+
+use crate::{Api, Operation};
+use openapi::spec::In;
+use openapi::spec::reference::Resolver;
+use prose::SchemaProse;
+use schema::{Schemas, map};
+use sources::project::files::Files;
+
+/// The contract of an API without errors: its operations but the internal ones, and what it calls
+/// itself. Beside it what its schemas say to people.
+///
+/// # Errors
+/// Two operations of one key, which the front end reported.
+pub fn contract<'a>(
+    files: &'a Files,
+    api: &'a Api,
+) -> Result<(ir::Contract, SchemaProse), ir::NotASet> {
+    let resolver = Resolver::new(files, &api.document);
+    let mut parts = Parts {
+        schemas: Schemas::new(&resolver, api.spec.version),
+        resolver: &resolver,
+    };
+    let mut served: Vec<&Operation> = api
+        .operations
+        .iter()
+        .filter(|operation| !operation.internal)
+        .collect();
+    served.sort_by(|a, b| a.key.cmp(&b.key));
+    let mut operations = Vec::with_capacity(served.len());
+    let mut outgoing = outgoing::Outgoing::default();
+    for operation in served {
+        operations.push(parts.served(api, operation)?);
+        let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
+        let node = resolver.node(written.node);
+        outgoing.callbacks(&mut parts, &operation.key, node)?;
+    }
+    outgoing.webhooks(&mut parts, resolver.root())?;
+    let outgoing = ir::Set::new(outgoing.operations)?;
+    let operations = ir::Set::new(operations)?;
+    Ok(parts.finish(api.name.clone(), operations, outgoing))
+}
+
+/// What is around schemas.
+struct Parts<'r, 'a> {
+    schemas: Schemas<'r, 'a>,
+    resolver: &'r Resolver<'a>,
+}
+
+/// A parameter with its place and name.
+struct Written<'a> {
+    place: In,
+    name: &'a str,
+    node: NodeRef<'a>,
+}
+
+impl<'a> Parts<'_, 'a> {
+    fn served(
+        &mut self,
+        api: &'a Api,
+        operation: &Operation,
+    ) -> Result<ir::ContractOperation, ir::NotASet> {
+        let written = &api.spec.paths[operation.place.0].operations[operation.place.1];
+        let parameters: Vec<Written<'_>> = written
+            .parameters
+            .iter()
+            .map(|parameter| Written {
+                place: parameter.place,
+                name: &parameter.name.value,
+                node: self.resolver.node(parameter.node),
+            })
+            .collect();
+        let in_path: Vec<&str> = operation.template.parameters().collect();
+        let parameters = self.parameters(&in_path, &parameters);
+        let node = self.resolver.node(written.node);
+        self.operation(operation.key.clone(), parameters, node)
+    }
+
+    fn operation(
+        &mut self,
+        key: String,
+        parameters: Vec<ir::Parameter>,
+        node: NodeRef<'a>,
+    ) -> Result<ir::ContractOperation, ir::NotASet> {
+        let body = match self.field(node, "requestBody") {
+            None => None,
+            Some(body) => Some(ir::Body {
+                required: self.flag(body, "required"),
+                media_types: self.media_types(body)?,
+            }),
+        };
+        let mut responses = Vec::new();
+        for (status, response) in self.entries(self.field(node, "responses")) {
+            if !status.starts_with("x-") {
+                responses.push(ir::Response {
+                    status: status.to_ascii_lowercase(),
+                    headers: ir::Set::new(self.headers(response))?,
+                    media_types: self.media_types(response)?,
+                });
+            }
+        }
+        responses.sort_by(|a, b| a.status.cmp(&b.status));
+        Ok(ir::ContractOperation {
+            key,
+            deprecated: self.flag(node, "deprecated"),
+            parameters,
+            body,
+            responses,
+        })
+    }
+
+    /// Those of the template in its order, then the others, sorted.
+    fn parameters(&mut self, in_path: &[&str], written: &[Written<'a>]) -> Vec<ir::Parameter> {
+        let mut all = Vec::with_capacity(written.len());
+        for name in in_path {
+            let mut own = written.iter();
+            let own = own.find(|one| one.place == In::Path && one.name == *name);
+            all.push(ir::Parameter {
+                place: ir::ParameterPlace::Path,
+                name: (*name).to_owned(),
+                required: true,
+                says: match own {
+                    Some(own) => self.field_value(own.node, "simple"),
+                    None => Value::Map(Vec::new()),
+                },
+            });
+        }
+        let mut others = Vec::new();
+        for one in written {
+            let (place, style) = match one.place {
+                In::Path => continue,
+                In::Query => (ir::ParameterPlace::Query, "form"),
+                In::Querystring => (ir::ParameterPlace::Querystring, "form"),
+                In::Header => (ir::ParameterPlace::Header, "simple"),
+                In::Cookie => (ir::ParameterPlace::Cookie, "form"),
+            };
+            others.push(ir::Parameter {
+                place,
+                // Field names have no case (RFC 9110 §5.1).
+                name: if place == ir::ParameterPlace::Header {
+                    one.name.to_ascii_lowercase()
+                } else {
+                    one.name.to_owned()
+                },
+                required: self.flag(one.node, "required"),
+                says: self.field_value(one.node, style),
+            });
+        }
+        others.sort_by(|a, b| (a.place, &a.name).cmp(&(b.place, &b.name)));
+        all.extend(others);
+        all
+    }
+
+    /// What a parameter or a header says of its value. `style` is the default.
+    fn field_value(&mut self, node: NodeRef<'a>, style: &str) -> Value {
+        let mut entries = Vec::new();
+        let written = node.get("style").and_then(NodeRef::as_str).unwrap_or(style);
+        if written != style {
+            entries.push(("style".into(), Value::Text(written.into())));
+        }
+        // `cookie` (3.2) is form without its escapes.
+        let explode = matches!(written, "form" | "cookie");
+        if let Some(written) = node.get("explode").and_then(NodeRef::as_bool)
+            && written != explode
+        {
+            entries.push(("explode".into(), Value::Bool(written)));
+        }
+        for flag in ["allowReserved", "allowEmptyValue", "deprecated"] {
+            if self.flag(node, flag) {
+                entries.push((flag.into(), Value::Bool(true)));
+            }
+        }
+        if let Some(schema) = node.get("schema") {
+            entries.push(("schema".into(), self.schemas.schema(schema)));
+        }
+        if let Some(content) = self.field(node, "content") {
+            let media = self.entries(Some(content));
+            let media = media
+                .into_iter()
+                .map(|(name, media)| (name.to_ascii_lowercase().into(), self.media_type(media)));
+            let media = unique(media.collect(), |(name, _): &(Box<str>, Value)| {
+                name.clone()
+            });
+            entries.push(("content".into(), map(media)));
+        }
+        map(entries)
+    }
+
+    fn media_types(&mut self, holder: NodeRef<'a>) -> Result<ir::Set<ir::MediaType>, ir::NotASet> {
+        let written = self.entries(self.field(holder, "content"));
+        let all = written.into_iter().map(|(name, media)| ir::MediaType {
+            name: name.to_ascii_lowercase(),
+            says: self.media_type(media),
+        });
+        ir::Set::new(unique(all.collect(), |media: &ir::MediaType| {
+            media.name.clone()
+        }))
+    }
+
+    fn media_type(&mut self, node: NodeRef<'a>) -> Value {
+        let mut entries = Vec::new();
+        for key in ["schema", "itemSchema"] {
+            if let Some(schema) = node.get(key) {
+                entries.push((key.into(), self.schemas.schema(schema)));
+            }
+        }
+        entries.extend(self.encodings(node));
+        map(entries)
+    }
+
+    /// How parts are written, where something is said of it.
+    fn encodings(&mut self, node: NodeRef<'a>) -> Vec<(Box<str>, Value)> {
+        let mut entries: Vec<(Box<str>, Value)> = Vec::new();
+        let by_name = self.entries(self.field(node, "encoding"));
+        let by_name: Vec<(Box<str>, Value)> = by_name
+            .into_iter()
+            .map(|(name, encoding)| (name.into(), self.encoding(encoding)))
+            .collect();
+        if !by_name.is_empty() {
+            entries.push(("encoding".into(), map(by_name)));
+        }
+        if let Some(list) = self.field(node, "prefixEncoding") {
+            let items: Vec<NodeRef<'a>> = list.items().collect();
+            let items = items.into_iter().map(|item| self.encoding(item));
+            entries.push(("prefixEncoding".into(), Value::List(items.collect())));
+        }
+        if let Some(encoding) = self.field(node, "itemEncoding") {
+            entries.push(("itemEncoding".into(), self.encoding(encoding)));
+        }
+        entries
+    }
+
+    /// That a style is written counts here, whichever it is: then `contentType` does not (3.1
+    /// §4.8.15).
+    fn encoding(&mut self, node: NodeRef<'a>) -> Value {
+        let mut entries: Vec<(Box<str>, Value)> = Vec::new();
+        for key in ["contentType", "style", "explode", "allowReserved"] {
+            if let Some(value) = node.get(key) {
+                entries.push((key.into(), self.schemas.literal(value)));
+            }
+        }
+        let headers = self.headers(node).into_iter().map(|header| {
+            let Value::Map(mut says) = header.says else {
+                return (header.name.into(), header.says);
+            };
+            if header.required {
+                says.push(("required".into(), Value::Bool(true)));
+            }
+            (header.name.into(), map(says))
+        });
+        let headers: Vec<(Box<str>, Value)> = headers.collect();
+        if !headers.is_empty() {
+            entries.push(("headers".into(), map(headers)));
+        }
+        entries.extend(self.encodings(node));
+        map(entries)
+    }
+
+    fn headers(&mut self, holder: NodeRef<'a>) -> Vec<ir::Header> {
+        let written = self.entries(self.field(holder, "headers"));
+        let all = written.into_iter().map(|(name, header)| ir::Header {
+            name: name.to_ascii_lowercase(),
+            required: self.flag(header, "required"),
+            says: self.field_value(header, "simple"),
+        });
+        unique(all.collect(), |header: &ir::Header| header.name.clone())
+    }
+
+    /// A field's value, its references resolved.
+    fn field(&self, node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {
+        self.resolver.resolve(node.get(key)?)
+    }
+
+    fn flag(&self, node: NodeRef<'a>, key: &str) -> bool {
+        self.field(node, key).and_then(NodeRef::as_bool) == Some(true)
+    }
+
+    /// The entries of a map by key, references of the values resolved.
+    fn entries(&self, node: Option<NodeRef<'a>>) -> Vec<(&'a str, NodeRef<'a>)> {
+        let entries = node.into_iter().flat_map(NodeRef::entries);
+        let mut entries: Vec<(&str, NodeRef<'_>)> = entries
+            .filter_map(|(entry, value)| Some((&*entry.key, self.resolver.resolve(value)?)))
+            .collect();
+        entries.sort_by_key(|(key, _)| *key);
+        entries
+    }
+
+    /// Numbers the schemas.
+    fn finish(
+        mut self,
+        name: String,
+        operations: ir::Set<ir::ContractOperation>,
+        outgoing: ir::Set<ir::ContractOperation>,
+    ) -> (ir::Contract, SchemaProse) {
+        self.schemas.read_waiting();
+        let mut contract = ir::Contract {
+            name,
+            operations,
+            outgoing,
+            schemas: Vec::new(),
+            names_only: false,
+        };
+        let mut roots = Vec::new();
+        for operation in contract.all() {
+            operation.each_value(&mut |value| value.each_node(&mut |node| roots.push(node)));
+        }
+        let canonical = self.schemas.graph.canonical(&roots);
+        contract
+            .renumber(&mut |node| canonical.number[node as usize].expect("each root was visited"));
+        contract.schemas = canonical.nodes;
+        (contract, self.schemas.prose)
+    }
+}
+
+/// The first of those with one name: names differ in case only.
+fn unique<T, N: Eq + std::hash::Hash>(all: Vec<T>, name: impl Fn(&T) -> N) -> Vec<T> {
+    let mut seen = FxHashSet::default();
+    all.into_iter()
+        .filter(|one| seen.insert(name(one)))
+        .collect()
+}

@@ -1,0 +1,248 @@
+//! What documents say to people: told in plans under DOCS, and never part of a bundle.
+//!
+//! It is kept in the source artifact: of a text the first characters, and a digest where it is
+//! longer. The prose of schemas is kept for each API as a set: schemas have no names that count,
+//! and the same one may be written once or a hundred times.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::digest::Digest;
+use diag::{Kind, NodeRef};
+
+use openapi::spec::reference::Resolver;
+use openapi::spec::{In, Method, Operation, Version};
+use sources::project::files::{Document, Files};
+
+/// Characters that are kept of a text.
+const KEPT_MAX: usize = 120;
+
+/// Reads the prose of one document.
+pub(crate) struct Prose<'a> {
+    resolver: Resolver<'a>,
+}
+
+/// The texts of schemas by keyword, each once.
+pub(crate) type SchemaProse = BTreeMap<String, BTreeSet<String>>;
+
+/// Takes the prose of one schema, without that of schemas within it.
+pub(super) fn of_schema(schema: NodeRef<'_>, texts: &mut SchemaProse) {
+    const KEYWORDS: [&str; 6] = [
+        "title",
+        "description",
+        "$comment",
+        "example",
+        "examples",
+        "externalDocs",
+    ];
+    for (entry, value) in schema.entries() {
+        if KEYWORDS.contains(&&*entry.key) {
+            let text = kept(&text_of(value));
+            match texts.get_mut(&*entry.key) {
+                Some(all) => all.insert(text),
+                None => {
+                    texts.insert(entry.key.to_string(), BTreeSet::from([text]));
+                    true
+                }
+            };
+        }
+    }
+}
+
+/// Prose by what it is about: `parameter query limit description`.
+pub(crate) type Texts = BTreeMap<String, String>;
+
+impl<'a> Prose<'a> {
+    pub(crate) fn new(files: &'a Files, document: &'a Document) -> Self {
+        Self {
+            resolver: Resolver::new(files, document),
+        }
+    }
+
+    /// Of an operation: what is said beside its own summary, description and tags.
+    pub(crate) fn of_operation(&self, written: &Operation) -> Texts {
+        let mut texts = Texts::new();
+        let node = self.resolver.node(written.node);
+        self.say(&mut texts, "", node, &["externalDocs"]);
+        for parameter in &written.parameters {
+            let name = match parameter.place {
+                In::Header => parameter.name.value.to_ascii_lowercase(),
+                In::Path | In::Query | In::Cookie | In::Querystring => parameter.name.value.clone(),
+            };
+            let about = format!("parameter {} {name}", parameter.place.name());
+            self.value(&mut texts, &about, self.resolver.node(parameter.node));
+        }
+        if let Some(body) = &written.request_body {
+            self.value(&mut texts, "body", self.resolver.node(body.node));
+        }
+        for response in &written.responses {
+            let about = format!("response {}", response.status.value.to_ascii_lowercase());
+            let node = self.resolver.node(response.node);
+            self.value(&mut texts, &about, node);
+            for (name, header) in self.entries(node, "headers") {
+                let about = format!("{about} header {}", name.to_ascii_lowercase());
+                self.value(&mut texts, &about, header);
+            }
+        }
+        for (name, callback) in self.entries(node, "callbacks") {
+            for (entry, item) in callback.entries() {
+                if let Some(item) = self.resolver.resolve(item) {
+                    self.called(&mut texts, &format!("callback {name} {}", entry.key), item);
+                }
+            }
+        }
+        texts
+    }
+
+    /// Of the document as a whole: `info`, the tags, and its external documentation.
+    pub(crate) fn of_document(&self) -> Texts {
+        let mut texts = Texts::new();
+        let root = self.resolver.root();
+        self.say(&mut texts, "", root, &["externalDocs"]);
+        if let Some(info) = self.field(root, "info") {
+            for (entry, value) in info.entries() {
+                if !entry.key.starts_with("x-") {
+                    self.put(&mut texts, format!("info {}", entry.key), value);
+                }
+            }
+        }
+        let tags = self.field(root, "tags");
+        for tag in tags.into_iter().flat_map(NodeRef::items) {
+            if let Some(name) = tag.get("name").and_then(NodeRef::as_str) {
+                let about = format!("tag {name}");
+                self.say(
+                    &mut texts,
+                    &about,
+                    tag,
+                    &["summary", "description", "externalDocs"],
+                );
+            }
+        }
+        for (name, item) in self.entries(root, "webhooks") {
+            self.called(&mut texts, &format!("webhook {name}"), item);
+        }
+        texts
+    }
+
+    /// What the document says of an operation that the API calls itself.
+    fn called(&self, texts: &mut Texts, about: &str, item: NodeRef<'a>) {
+        for (entry, called) in item.entries() {
+            if Method::of_key(&entry.key, Version::V32).is_none() {
+                continue;
+            }
+            let about = format!("{about} {}", entry.key);
+            self.say(
+                texts,
+                &about,
+                called,
+                &["summary", "description", "externalDocs"],
+            );
+            if let Some(body) = self.field(called, "requestBody") {
+                self.value(texts, &format!("{about} body"), body);
+            }
+            for (status, response) in self.entries(called, "responses") {
+                self.value(texts, &format!("{about} response {status}"), response);
+            }
+            let list = self.field(called, "parameters");
+            for item in list.into_iter().flat_map(NodeRef::items) {
+                let parameter = self.resolver.resolve(item);
+                let name = |parameter: NodeRef<'a>| parameter.get("name")?.as_str();
+                if let Some((parameter, name)) = parameter.and_then(|it| Some((it, name(it)?))) {
+                    self.value(texts, &format!("{about} parameter {name}"), parameter);
+                }
+            }
+        }
+    }
+
+    /// What is said of a parameter, a body, a response or a header, and of its media types.
+    fn value(&self, texts: &mut Texts, about: &str, node: NodeRef<'a>) {
+        self.say(texts, about, node, &["summary", "description", "example"]);
+        self.examples(texts, about, node);
+        for (name, media) in self.entries(node, "content") {
+            let about = format!("{about} {}", name.to_ascii_lowercase());
+            self.say(texts, &about, media, &["example"]);
+            self.examples(texts, &about, media);
+        }
+    }
+
+    fn examples(&self, texts: &mut Texts, about: &str, node: NodeRef<'a>) {
+        for (name, example) in self.entries(node, "examples") {
+            self.put(texts, format!("{about} example {name}"), example);
+        }
+    }
+
+    fn say(&self, texts: &mut Texts, about: &str, node: NodeRef<'a>, keys: &[&str]) {
+        for key in keys {
+            if let Some(value) = self.field(node, key) {
+                self.put(texts, format!("{about} {key}").trim().to_owned(), value);
+            }
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "it reads beside the others")]
+    fn put(&self, texts: &mut Texts, about: String, value: NodeRef<'a>) {
+        texts.insert(about, kept(&text_of(value)));
+    }
+
+    fn field(&self, node: NodeRef<'a>, key: &str) -> Option<NodeRef<'a>> {
+        self.resolver.resolve(node.get(key)?)
+    }
+
+    fn entries(&self, node: NodeRef<'a>, key: &str) -> Vec<(&'a str, NodeRef<'a>)> {
+        let entries = self.field(node, key).into_iter().flat_map(NodeRef::entries);
+        entries
+            .filter_map(|(entry, value)| Some((&*entry.key, self.resolver.resolve(value)?)))
+            .collect()
+    }
+}
+
+/// A text as it is kept: its first characters, and where it has more, a digest of all of it.
+pub fn kept(text: &str) -> String {
+    match text.char_indices().nth(KEPT_MAX) {
+        None => text.to_owned(),
+        Some((end, _)) => format!(
+            "{}… ({})",
+            &text[..end],
+            Digest::of(text.as_bytes()).short()
+        ),
+    }
+}
+
+/// A text itself; another value as JSON that does not depend on how it is written.
+fn text_of(value: NodeRef<'_>) -> String {
+    fn write(value: NodeRef<'_>, out: &mut String) {
+        match value.kind() {
+            Kind::List(_) => {
+                out.push('[');
+                for (index, item) in value.items().enumerate() {
+                    out.push_str(if index > 0 { ", " } else { "" });
+                    write(item, out);
+                }
+                out.push(']');
+            }
+            Kind::Map(_) => {
+                let mut entries: Vec<_> = value.entries().collect();
+                entries.sort_by(|a, b| a.0.key.cmp(&b.0.key));
+                out.push('{');
+                for (index, (entry, value)) in entries.into_iter().enumerate() {
+                    out.push_str(if index > 0 { ", " } else { "" });
+                    out.push_str(&bundle::ir::Value::Text(entry.key.clone()).to_string());
+                    out.push_str(": ");
+                    write(value, out);
+                }
+                out.push('}');
+            }
+            Kind::Null => out.push_str("null"),
+            Kind::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+            Kind::Number(text) => out.push_str(&super::number::value(text).to_string()),
+            Kind::String(text) => {
+                out.push_str(&bundle::ir::Value::Text(text.clone()).to_string());
+            }
+        }
+    }
+    if let Some(text) = value.as_str() {
+        return text.to_owned();
+    }
+    let mut out = String::new();
+    write(value, &mut out);
+    out
+}

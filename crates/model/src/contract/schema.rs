@@ -1,0 +1,503 @@
+//! Schemas as nodes: keywords as canonical values, subschemas as edges, without names of
+//! components, prose and examples.
+
+use std::cell::OnceCell;
+
+use bundle::ir::Value;
+use diag::{Kind, NodeId, NodeRef};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::graph::Graph;
+use super::number;
+use super::prose::{self, SchemaProse};
+use openapi::spec::Version;
+use openapi::spec::reference::{HOPS_MAX, Resolver, reference};
+
+/// Makes the nodes of one document.
+pub(super) struct Schemas<'r, 'a> {
+    resolver: &'r Resolver<'a>,
+    version: Version,
+    pub(super) graph: Graph,
+    /// By schema: its node.
+    nodes: FxHashMap<NodeId, u32>,
+    /// By list or map of a literal: its node.
+    literals: FxHashMap<NodeId, u32>,
+    /// Referenced schemas that are still to be read: a chain of references may be longer than the
+    /// stack.
+    waiting: Vec<(NodeRef<'a>, u32)>,
+    children: OnceCell<Children<'a>>,
+    /// What is said of schemas to people, by keyword.
+    pub(super) prose: SchemaProse,
+    /// Schemas whose prose was taken.
+    told: FxHashSet<NodeId>,
+}
+
+/// By schema: the components that extend it (`allOf`), by name.
+type Children<'a> = FxHashMap<NodeId, Vec<(&'a str, NodeRef<'a>)>>;
+
+/// What a keyword's value is.
+#[derive(Clone, Copy)]
+enum Says {
+    /// Nothing to a program that sends or reads values.
+    Prose,
+    /// A schema.
+    Schema,
+    /// Schemas whose order does not count.
+    Choices,
+    /// Schemas in order, or one.
+    Schemas,
+    /// Schemas by key.
+    ByKey,
+    /// Literals whose order does not count.
+    Literals,
+    /// A literal.
+    Literal,
+    /// A literal that may be left out where it is this one.
+    Default(bool),
+    /// A literal that may be left out where it is 0.
+    DefaultZero,
+    /// `discriminator`.
+    Discriminator,
+    /// `$dynamicRef`.
+    Dynamic,
+    /// An object of OpenAPI without schemas.
+    Object,
+}
+
+fn says(keyword: &str) -> Says {
+    match keyword {
+        "title" | "description" | "$comment" | "example" | "examples" | "externalDocs"
+        // Places of schemas that count where something refers to them.
+        | "$defs" | "definitions" => Says::Prose,
+        "additionalProperties" | "additionalItems" | "not" | "contains" | "if" | "then" | "else"
+        | "propertyNames" | "unevaluatedItems" | "unevaluatedProperties" | "contentSchema" => {
+            Says::Schema
+        }
+        "allOf" | "anyOf" | "oneOf" => Says::Choices,
+        "items" | "prefixItems" => Says::Schemas,
+        "properties" | "patternProperties" | "dependentSchemas" => Says::ByKey,
+        "required" | "enum" | "type" => Says::Literals,
+        "deprecated" | "nullable" | "uniqueItems" | "readOnly" | "writeOnly" => Says::Default(false),
+        "minLength" | "minItems" | "minProperties" => Says::DefaultZero,
+        "discriminator" => Says::Discriminator,
+        "$dynamicRef" => Says::Dynamic,
+        "xml" => Says::Object,
+        _ if keyword.starts_with("x-") => Says::Prose,
+        _ => Says::Literal,
+    }
+}
+
+impl<'r, 'a> Schemas<'r, 'a> {
+    pub(super) fn new(resolver: &'r Resolver<'a>, version: Version) -> Self {
+        Self {
+            resolver,
+            version,
+            graph: Graph::default(),
+            nodes: FxHashMap::default(),
+            literals: FxHashMap::default(),
+            waiting: Vec::new(),
+            children: OnceCell::new(),
+            prose: SchemaProse::new(),
+            told: FxHashSet::default(),
+        }
+    }
+
+    /// The node of a schema that something refers to or that stands here, as an edge.
+    pub(super) fn schema(&mut self, schema: NodeRef<'a>) -> Value {
+        let (end, referred) = self.told(schema);
+        if let Some(known) = self.nodes.get(&end.id()) {
+            return Value::Node(self.graph.find(*known));
+        }
+        let id = self.graph.reserve();
+        self.nodes.insert(end.id(), id);
+        if referred {
+            self.waiting.push((end, id));
+        } else {
+            self.read(end, id);
+        }
+        Value::Node(self.graph.find(id))
+    }
+
+    /// What a schema is, with the prose on the way.
+    fn told(&mut self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
+        let mut way = Vec::new();
+        let end = self.follow_telling(schema, &mut |schema| way.push(schema));
+        for schema in way {
+            // Of a reference in 3.0 nothing else counts, whoever reads it.
+            let alone = self.version == Version::V30 && reference(schema).is_some();
+            if !alone && self.told.insert(schema.id()) {
+                prose::of_schema(schema, &mut self.prose);
+            }
+        }
+        end
+    }
+
+    /// Reads what waits. To be called when no schema is being read.
+    pub(super) fn read_waiting(&mut self) {
+        while let Some((schema, id)) = self.waiting.pop() {
+            self.read(schema, id);
+        }
+    }
+
+    /// What a schema is: goes on while it is nothing but a reference or the wrapper of another
+    /// one. Whether a reference was followed.
+    fn follow(&self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
+        self.follow_telling(schema, &mut |_| {})
+    }
+
+    /// The same; `tell` gets every schema on the way, the last one as well.
+    fn follow_telling(
+        &self,
+        schema: NodeRef<'a>,
+        tell: &mut impl FnMut(NodeRef<'a>),
+    ) -> (NodeRef<'a>, bool) {
+        let (mut at, mut referred) = (schema, false);
+        for _ in 0..HOPS_MAX {
+            tell(at);
+            let (target, by_reference) = self.referred(at);
+            referred |= by_reference;
+            tell(target);
+            let Some(inner) = self.wrapped(target) else {
+                return (target, referred);
+            };
+            at = inner;
+        }
+        (at, referred)
+    }
+
+    /// Goes on while a schema is nothing but a reference; whether it was one.
+    fn referred(&self, schema: NodeRef<'a>) -> (NodeRef<'a>, bool) {
+        let mut at = schema;
+        for _ in 0..HOPS_MAX {
+            let Some(text) = reference(at).filter(|_| self.is_reference(at)) else {
+                break;
+            };
+            let Ok(target) = self.resolver.target(text) else {
+                break;
+            };
+            at = target;
+        }
+        (at, at.id() != schema.id())
+    }
+
+    /// X of `{allOf: [X]}` that says nothing else.
+    fn wrapped(&self, schema: NodeRef<'a>) -> Option<NodeRef<'a>> {
+        let all = schema.get("allOf")?;
+        let mut parts = all.items();
+        let (Some(inner), None) = (parts.next(), parts.next()) else {
+            return None;
+        };
+        let mut others = schema.entries().filter(|(entry, _)| &*entry.key != "allOf");
+        others
+            .all(|(entry, value)| is_silent(says(&entry.key), value))
+            .then_some(inner)
+    }
+
+    /// Whether a schema with `$ref` says nothing else. In 3.0 what stands beside it is ignored.
+    fn is_reference(&self, schema: NodeRef<'a>) -> bool {
+        let counts = |(entry, value): (&diag::tree::Entry, NodeRef<'a>)| {
+            &*entry.key != "$ref" && !is_silent(says(&entry.key), value)
+        };
+        self.version == Version::V30 || !schema.entries().any(counts)
+    }
+
+    fn read(&mut self, schema: NodeRef<'a>, id: u32) {
+        if !schema.is_map() {
+            let value = self.literal(schema);
+            self.graph.fill(id, value);
+            return;
+        }
+        let mut entries: Vec<(Box<str>, Value)> = Vec::with_capacity(schema.entries().len());
+        for (entry, value) in schema.entries() {
+            let says = says(&entry.key);
+            if is_silent(says, value) {
+                continue;
+            }
+            let value = match &*entry.key {
+                "$ref" => self.beside(value),
+                _ => self.keyword(schema, says, value),
+            };
+            entries.push((entry.key.clone(), value));
+        }
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        // Only what leads back to itself was not followed.
+        if let [(key, value)] = &entries[..]
+            && let "allOf" | "$ref" = &**key
+            && let Value::Node(other) = value.items().first().unwrap_or(value)
+            && value.items().len() < 2
+        {
+            let other = *other;
+            self.graph.same(id, other);
+            return;
+        }
+        self.graph.fill(id, Value::Map(entries));
+    }
+
+    /// What a `$ref` beside other keywords leads to.
+    fn beside(&mut self, text: NodeRef<'a>) -> Value {
+        match text.as_str().map(|_| self.resolver.target(text)) {
+            Some(Ok(target)) => self.deferred(target),
+            Some(Err(_)) | None => self.literal(text),
+        }
+    }
+
+    /// The node of a schema that stands elsewhere; it is read later.
+    fn deferred(&mut self, schema: NodeRef<'a>) -> Value {
+        let (end, _) = self.told(schema);
+        if let Some(known) = self.nodes.get(&end.id()) {
+            return Value::Node(self.graph.find(*known));
+        }
+        let id = self.graph.reserve();
+        self.nodes.insert(end.id(), id);
+        self.waiting.push((end, id));
+        Value::Node(id)
+    }
+
+    fn keyword(&mut self, schema: NodeRef<'a>, says: Says, value: NodeRef<'a>) -> Value {
+        match says {
+            Says::Schema if value.is_map() || value.as_bool().is_some() => self.schema(value),
+            Says::Choices if value.is_list() => set(self.schemas(value)),
+            Says::Schemas if value.is_list() => Value::List(self.schemas(value)),
+            Says::Schemas if value.is_map() || value.as_bool().is_some() => self.schema(value),
+            Says::ByKey if value.is_map() => {
+                let entries = value.entries();
+                let each = entries.map(|(entry, value)| (entry.key.clone(), self.schema(value)));
+                map(each.collect())
+            }
+            Says::Literals if value.is_list() => {
+                set(value.items().map(|item| self.literal(item)).collect())
+            }
+            Says::Discriminator if value.is_map() => self.discriminator(schema, value),
+            Says::Dynamic if value.as_str().is_some() => {
+                let text = self.literal(value);
+                match self.resolver.target(value) {
+                    Ok(target) => Value::List(vec![text, self.deferred(target)]),
+                    Err(_) => text,
+                }
+            }
+            Says::Object if value.is_map() => self.object(value),
+            // Of another kind than it should be, which is a finding.
+            Says::Prose
+            | Says::Schema
+            | Says::Choices
+            | Says::Schemas
+            | Says::ByKey
+            | Says::Literals
+            | Says::Literal
+            | Says::Default(_)
+            | Says::DefaultZero
+            | Says::Discriminator
+            | Says::Dynamic
+            | Says::Object => self.literal(value),
+        }
+    }
+
+    fn schemas(&mut self, list: NodeRef<'a>) -> Vec<Value> {
+        list.items().map(|item| self.schema(item)).collect()
+    }
+
+    /// An object without its private keys.
+    fn object(&mut self, object: NodeRef<'a>) -> Value {
+        let entries = object.entries();
+        let own = entries.filter(|(entry, _)| !entry.key.starts_with("x-"));
+        map(own
+            .map(|(entry, value)| (entry.key.clone(), self.literal(value)))
+            .collect())
+    }
+
+    /// A value as JSON has it. Lists and maps are nodes: a YAML alias may stand for them often.
+    pub(super) fn literal(&mut self, value: NodeRef<'a>) -> Value {
+        match value.kind() {
+            Kind::Null => Value::Null,
+            Kind::Bool(value) => Value::Bool(*value),
+            Kind::Number(text) => number::value(text),
+            Kind::String(text) => Value::Text(text.clone()),
+            Kind::List(_) | Kind::Map(_) => {
+                if let Some(known) = self.literals.get(&value.id()) {
+                    return Value::Node(self.graph.find(*known));
+                }
+                let id = self.graph.reserve();
+                self.literals.insert(value.id(), id);
+                let filled = if value.is_list() {
+                    Value::List(value.items().map(|item| self.literal(item)).collect())
+                } else {
+                    let entries = value.entries();
+                    let each =
+                        entries.map(|(entry, value)| (entry.key.clone(), self.literal(value)));
+                    map(each.collect())
+                };
+                self.graph.fill(id, filled);
+                Value::Node(self.graph.find(id))
+            }
+        }
+    }
+
+    /// A discriminator with every value that it knows: the written mapping, and the names of the
+    /// alternatives, or of the components that extend the schema, that no mapping leads to.
+    fn discriminator(&mut self, schema: NodeRef<'a>, written: NodeRef<'a>) -> Value {
+        let mut mapping: Vec<(Box<str>, Value)> = Vec::new();
+        let mut mapped: FxHashSet<NodeId> = FxHashSet::default();
+        for (entry, value) in written
+            .get("mapping")
+            .into_iter()
+            .flat_map(NodeRef::entries)
+        {
+            let target = self.mapped(value);
+            mapped.extend(target.map(NodeRef::id));
+            let value = match target {
+                Some(target) => self.deferred(target),
+                None => self.literal(value),
+            };
+            mapping.push((entry.key.clone(), value));
+        }
+        for (name, target) in self.implied(schema) {
+            if mapped.contains(&self.follow(target).0.id())
+                || mapping.iter().any(|(known, _)| **known == *name)
+            {
+                continue;
+            }
+            let value = self.deferred(target);
+            mapping.push((name, value));
+        }
+        let mut entries: Vec<(Box<str>, Value)> = Vec::new();
+        for (entry, value) in written.entries() {
+            match &*entry.key {
+                "mapping" => {}
+                "defaultMapping" => {
+                    let value = match self.mapped(value) {
+                        Some(target) => self.deferred(target),
+                        None => self.literal(value),
+                    };
+                    entries.push((entry.key.clone(), value));
+                }
+                key if key.starts_with("x-") => {}
+                key => entries.push((key.into(), self.literal(value))),
+            }
+        }
+        if !mapping.is_empty() {
+            entries.push(("mapping".into(), map(mapping)));
+        }
+        map(entries)
+    }
+
+    /// The schema that a value of a mapping names, by its name or by a reference.
+    fn mapped(&self, value: NodeRef<'a>) -> Option<NodeRef<'a>> {
+        let text = value.as_str()?;
+        let named = self
+            .components()
+            .and_then(|all| self.resolver.child(all, text));
+        let target = named.or_else(|| self.resolver.target(value).ok())?;
+        Some(self.follow(target).0)
+    }
+
+    fn components(&self) -> Option<NodeRef<'a>> {
+        let components = self.resolver.root().get("components")?;
+        let schemas = self.resolver.resolve(components)?.get("schemas")?;
+        self.resolver.resolve(schemas)
+    }
+
+    /// The values that a discriminator knows without a mapping.
+    fn implied(&self, schema: NodeRef<'a>) -> Vec<(Box<str>, NodeRef<'a>)> {
+        let choices = ["oneOf", "anyOf"]
+            .into_iter()
+            .filter_map(|key| schema.get(key));
+        let choices: Vec<NodeRef<'a>> = choices.flat_map(NodeRef::items).collect();
+        if choices.is_empty() {
+            let children = self.children.get_or_init(|| self.find_children());
+            return self.extending(children, schema);
+        }
+        let named = choices.into_iter().filter_map(|choice| {
+            let text = reference(choice)?;
+            let (path, fragment) = text
+                .as_str()?
+                .split_once('#')
+                .unwrap_or((text.as_str()?, ""));
+            let name = match fragment.rsplit_once('/') {
+                Some((_, name)) => name,
+                // A file of its own is called by its name.
+                None => path.rsplit('/').next()?.split('.').next()?,
+            };
+            let target = self.resolver.target(text).ok()?;
+            Some((name.replace("~1", "/").replace("~0", "~").into(), target))
+        });
+        named.collect()
+    }
+
+    /// The components that extend a schema, also those that extend one of these.
+    fn extending(
+        &self,
+        children: &Children<'a>,
+        schema: NodeRef<'a>,
+    ) -> Vec<(Box<str>, NodeRef<'a>)> {
+        let mut found = Vec::new();
+        let mut seen = FxHashSet::from_iter([schema.id()]);
+        let mut waiting = vec![schema.id()];
+        while let Some(parent) = waiting.pop() {
+            for (name, child) in children.get(&parent).into_iter().flatten() {
+                let end = self.referred(*child).0.id();
+                if seen.insert(end) {
+                    found.push(((*name).into(), *child));
+                    waiting.push(end);
+                }
+            }
+        }
+        found
+    }
+
+    fn find_children(&self) -> Children<'a> {
+        let mut children: Children<'a> = FxHashMap::default();
+        for (entry, component) in self.components().into_iter().flat_map(NodeRef::entries) {
+            let mut schema = self.referred(component).0;
+            for _ in 0..HOPS_MAX {
+                // A wrapper of a reference is what extends: it is the wrapper's name that counts.
+                match self.wrapped(schema) {
+                    Some(inner) if reference(inner).is_none() => schema = inner,
+                    Some(_) | None => break,
+                }
+            }
+            for part in schema.get("allOf").into_iter().flat_map(NodeRef::items) {
+                if reference(part).is_some() {
+                    let parent = self.follow(part).0.id();
+                    children
+                        .entry(parent)
+                        .or_default()
+                        .push((&entry.key, component));
+                }
+            }
+        }
+        children
+    }
+}
+
+/// Whether a keyword with this value says nothing.
+fn is_silent(says: Says, value: NodeRef<'_>) -> bool {
+    match says {
+        Says::Prose => true,
+        Says::Default(default) => value.as_bool() == Some(default),
+        Says::DefaultZero => match value.kind() {
+            Kind::Number(text) => number::value(text) == Value::Integer(0),
+            _ => false,
+        },
+        Says::Schema
+        | Says::Choices
+        | Says::Schemas
+        | Says::ByKey
+        | Says::Literals
+        | Says::Literal
+        | Says::Discriminator
+        | Says::Dynamic
+        | Says::Object => false,
+    }
+}
+
+/// A set: plain values first, sorted; edges are sorted when the graph is known.
+fn set(mut items: Vec<Value>) -> Value {
+    items.sort_unstable();
+    Value::Set(items)
+}
+
+/// A map with its keys sorted.
+pub(super) fn map(mut entries: Vec<(Box<str>, Value)>) -> Value {
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    Value::Map(entries)
+}

@@ -1,0 +1,308 @@
+//! Environments: what one project is in several places (command-line.md, *Order of working*).
+//!
+//! An environment is a JSON Merge Patch (RFC 7396) over gateway.yaml, values for variables, and
+//! a channel. [`choose`] applies one to the tree of gateway.yaml: [`patch`] first, then
+//! [`variables`]. Without one the project is checked all the same: a variable then has the value
+//! of the first environment that gives it one, and nothing can be built that needs it.
+//!
+//! What an environment sets has the environment's place. [`Origins`] remembers what it stands
+//! in for, so that messages can show both.
+
+use std::collections::{HashMap, HashSet};
+
+use diag::shape::BAD_VALUE;
+use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, suggest};
+
+use sources::project::files::Files;
+
+mod patch;
+mod variables;
+
+pub use variables::Variables;
+
+/// One environment as gateway.yaml writes it.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Its name.
+    pub name: String,
+    /// Where its name stands.
+    pub span: Span,
+    node: NodeId,
+}
+
+/// One reading of gateway.yaml: as it is, or in one environment.
+pub struct Reading {
+    /// Its root, patched and filled.
+    pub root: NodeId,
+    /// What stands in for what.
+    pub origins: Origins,
+    /// The environment; none for gateway.yaml as it is.
+    pub environment: Option<Environment>,
+}
+
+/// gateway.yaml in the environment that was asked for.
+pub struct Choice {
+    /// What is compiled.
+    pub reading: Reading,
+    /// gateway.yaml as it is, and in the other environments: a mistake in one is told before its
+    /// day comes.
+    pub others: Vec<Reading>,
+    /// What variables are.
+    pub variables: Variables,
+}
+
+/// Places that an environment set, and what they stand in for.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    /// Where a patch's value stands → the value of gateway.yaml that it overrides.
+    overridden: HashMap<Span, Span>,
+    /// Where a variable is used → its name and where its value stands.
+    set: HashMap<Span, (String, Span)>,
+    /// Where a variable is used that could not be filled, which was told.
+    open: HashSet<Span>,
+    /// Maps of gateway.yaml that a patch changes, and its key there.
+    changed: Vec<(Span, Span)>,
+    /// What a patch removes, by name, and where it says so.
+    removed: Vec<(String, Span)>,
+}
+
+impl Origins {
+    /// The place behind a place: where a variable's value stands, or what a patch overrides.
+    #[must_use]
+    pub fn behind(&self, span: Span) -> Option<Span> {
+        let value = self.set.get(&span).map(|(_, value)| *value);
+        value.or_else(|| self.overridden.get(&span).copied())
+    }
+
+    /// Leads from a mistake in gateway.yaml or a document to the line of the patch that may have made
+    /// it: one that changes the map around it, or removes what is missed.
+    fn relate_patch(&self, finding: &mut Diagnostic) {
+        let inside = |outer: &Span| {
+            outer.file == finding.span.file
+                && outer.start <= finding.span.start
+                && finding.span.end <= outer.end
+        };
+        let changed = self.changed.iter().filter(|(map, _)| inside(map));
+        let nearest = changed.min_by_key(|(map, _)| map.end - map.start);
+        let missed = finding.lint.code.starts_with("GW05");
+        let removed = self
+            .removed
+            .iter()
+            .find(|(name, _)| missed && finding.message.contains(&format!("`{name}`")));
+        if let Some((_, patch)) = nearest {
+            finding
+                .related
+                .push((*patch, "the patch changes this here".to_owned()));
+        }
+        if let Some((name, patch)) = removed {
+            finding
+                .related
+                .push((*patch, format!("the patch removes `{name}` here")));
+        }
+    }
+
+    /// A finding at the place that set the value: a variable's value is wrong where it is given,
+    /// not where it is used. Both ends are shown, and so is what a patch overrides. Nothing more is
+    /// said about a variable that could not be filled.
+    #[must_use]
+    pub fn told(&self, mut finding: Diagnostic) -> Option<Diagnostic> {
+        if self.open.contains(&finding.span) && !finding.lint.code.starts_with("GW045") {
+            return None;
+        }
+        if let Some((name, value)) = self.set.get(&finding.span) {
+            let used = std::mem::replace(&mut finding.span, *value);
+            finding
+                .related
+                .push((used, format!("`${{var:{name}}}` is used here")));
+            for edit in &mut finding.fix {
+                if edit.span == used {
+                    edit.span = *value;
+                }
+            }
+        }
+        self.relate_patch(&mut finding);
+        if let Some(before) = self.overridden.get(&finding.span) {
+            finding
+                .related
+                .push((*before, "it stands in for this value".to_owned()));
+        }
+        Some(finding)
+    }
+}
+
+/// The environments of a gateway.yaml.
+#[must_use]
+pub fn environments(root: NodeRef<'_>) -> Vec<Environment> {
+    let all = root
+        .get("environments")
+        .into_iter()
+        .flat_map(NodeRef::entries);
+    let environments = all.map(|(entry, node)| Environment {
+        name: entry.key.to_string(),
+        span: entry.key_span,
+        node: node.id(),
+    });
+    environments.collect()
+}
+
+/// There is no environment of the name that was asked for.
+#[derive(Debug)]
+pub struct Unknown {
+    wanted: String,
+    known: Vec<String>,
+}
+
+impl std::fmt::Display for Unknown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let known = || self.known.iter().map(String::as_str);
+        write!(
+            f,
+            "there is no environment `{}`",
+            self.wanted.escape_debug()
+        )?;
+        match (suggest::nearest(&self.wanted, known()), &self.known[..]) {
+            (Some(near), _) => write!(f, "; did you mean `{near}`?"),
+            (None, []) => write!(f, "; gateway.yaml has no `environments`"),
+            (None, [only]) => write!(f, "; gateway.yaml has only `{only}`"),
+            (None, _) => write!(f, "; write {}", suggest::one_of(known(), 8)),
+        }
+    }
+}
+
+impl std::error::Error for Unknown {}
+
+/// Reads gateway.yaml in the environment `wanted`, or as it is.
+///
+/// # Errors
+/// There is no such environment.
+pub fn choose(
+    files: &mut Files,
+    root: NodeId,
+    wanted: Option<&str>,
+    sink: &mut Sink,
+) -> Result<Choice, Unknown> {
+    let environments = environments(files.tree.at(root));
+    let current = match wanted {
+        None => None,
+        Some(wanted) => Some(
+            environments
+                .iter()
+                .position(|environment| environment.name == wanted)
+                .ok_or_else(|| Unknown {
+                    wanted: wanted.to_owned(),
+                    known: environments.iter().map(|it| it.name.clone()).collect(),
+                })?,
+        ),
+    };
+    let mut variables = Variables::of(files, &environments, current);
+    let mut origins = Origins::default();
+    let base = Reading {
+        root: variables.fill_base(files, root, &mut origins, sink),
+        origins,
+        environment: None,
+    };
+    let mut readings = vec![base];
+    for (index, environment) in environments.into_iter().enumerate() {
+        let mut origins = Origins::default();
+        let patched = patch::apply(files, root, &environment, &mut origins, sink);
+        let patched = with_channel(files, patched, &environment);
+        readings.push(Reading {
+            root: variables.fill_patched(files, patched, index, &mut origins, sink),
+            origins,
+            environment: Some(environment),
+        });
+    }
+    let reading = readings.remove(current.map_or(0, |current| current + 1));
+    Ok(Choice {
+        reading,
+        others: readings,
+        variables,
+    })
+}
+
+/// gateway.yaml with the environment's channel as its own.
+fn with_channel(files: &mut Files, root: NodeId, current: &Environment) -> NodeId {
+    let at = files.tree.at(current.node);
+    let channel = at
+        .get("release")
+        .and_then(|release| release.entry("channel"));
+    let Some((entry, _)) = channel else {
+        return root;
+    };
+    let entry = entry.clone();
+    let release = files.tree.at(root).entry("release");
+    let (release_entry, mut fields) = match release {
+        Some((release, node)) => (release.clone(), entries(node)),
+        None => {
+            let written = at.entry("release").expect("the channel stands in it");
+            (written.0.clone(), Vec::new())
+        }
+    };
+    fields.retain(|field| field.key != entry.key);
+    fields.push(entry);
+    let span = files.tree.at(current.node).span();
+    let value = files.tree.push(span, Kind::Map(fields));
+    let mut top = entries(files.tree.at(root));
+    top.retain(|field| field.key != release_entry.key);
+    top.push(diag::tree::Entry {
+        value,
+        ..release_entry
+    });
+    let span = files.tree.at(root).span();
+    files.tree.push(span, Kind::Map(top))
+}
+
+/// A map's entries, to make another map of.
+fn entries(node: NodeRef<'_>) -> Vec<diag::tree::Entry> {
+    match node.kind() {
+        Kind::Map(entries) => entries.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// The names of environments: their own, and where APIs use them.
+pub fn check_names(root: NodeRef<'_>, sink: &mut Sink) {
+    let environments = environments(root);
+    let apis = root.get("apis").into_iter().flat_map(NodeRef::entries);
+    let named = apis
+        .filter_map(|(_, api)| api.get("environments"))
+        .flat_map(NodeRef::items);
+    for name in named {
+        let Some(text) = name.scalar_text() else {
+            continue;
+        };
+        let known = || environments.iter().map(|it| it.name.as_str());
+        if known().any(|known| known == text) {
+            continue;
+        }
+        let finding = Diagnostic::new(
+            &vocab::environment_lints::UNKNOWN_ENVIRONMENT,
+            name.span(),
+            format!("there is no environment `{}`", text.escape_debug()),
+        );
+        sink.push(match suggest::nearest(text, known()) {
+            Some(near) => finding
+                .label(format!("did you mean `{near}`?"))
+                .fix(name.span(), near),
+            None => finding.help(format!(
+                "{}; they stand under `environments`",
+                suggest::one_of(known(), 8)
+            )),
+        });
+    }
+    for environment in &environments {
+        if let Err(wrong) = environment.name.parse::<bundle::name::ChannelName>() {
+            sink.push(
+                Diagnostic::new(
+                    &BAD_VALUE,
+                    environment.span,
+                    format!(
+                        "`{}` cannot name an environment",
+                        environment.name.escape_debug()
+                    ),
+                )
+                .help(wrong.to_string()),
+            );
+        }
+    }
+}

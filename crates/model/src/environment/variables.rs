@@ -1,0 +1,358 @@
+//! Variables: `${var:NAME}` instead of a scalar, in gateway.yaml and in `x-gateway`.
+//!
+//! A variable is the whole scalar and its value takes its place in the tree, so that the field
+//! that it fills types it. A filled gateway.yaml is a copy, because every environment has its
+//! own; documents are filled in place, because a run compiles them for one environment.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, Tree, suggest};
+
+use super::{Environment, Origins, entries};
+use sources::project::files::Files;
+use vocab::environment_lints::{
+    UNKNOWN_VARIABLE, UNUSED_VARIABLE, VARIABLE_INSIDE_TEXT, VARIABLE_WITHOUT_VALUE,
+};
+
+/// What a variable begins with.
+const OPEN: &str = "${var:";
+
+/// Where each variable is first used.
+type Uses = BTreeMap<String, Span>;
+
+/// The variables of a run.
+#[derive(Debug)]
+pub struct Variables {
+    /// What each environment gives, in the order of gateway.yaml.
+    given: Vec<Given>,
+    /// The chosen environment's place in `given`.
+    current: Option<usize>,
+    /// The values that documents get.
+    values: BTreeMap<String, NodeId>,
+    /// What gateway.yaml uses without a patch.
+    base: Uses,
+    /// What documents use.
+    documents: Uses,
+}
+
+/// What one environment gives and needs.
+#[derive(Debug)]
+struct Given {
+    name: String,
+    span: Span,
+    /// The values with the places of their names.
+    values: BTreeMap<String, (Span, NodeId)>,
+    /// What gateway.yaml uses under its patch.
+    used: Uses,
+}
+
+impl Variables {
+    pub(super) fn of(files: &Files, environments: &[Environment], current: Option<usize>) -> Self {
+        let given: Vec<Given> = environments
+            .iter()
+            .map(|environment| {
+                let vars = files.tree.at(environment.node).get("vars");
+                let vars = vars.into_iter().flat_map(NodeRef::entries);
+                Given {
+                    name: environment.name.clone(),
+                    span: environment.span,
+                    values: vars
+                        .map(|(entry, value)| (entry.key.to_string(), (entry.key_span, value.id())))
+                        .collect(),
+                    used: Uses::new(),
+                }
+            })
+            .collect();
+        // Without an environment a variable has the value of the first that gives it one.
+        let mut values = BTreeMap::new();
+        let counting = given
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| current.is_none_or(|current| current == *index));
+        for (_, given) in counting {
+            for (name, (_, value)) in &given.values {
+                values.entry(name.clone()).or_insert(*value);
+            }
+        }
+        Self {
+            given,
+            current,
+            values,
+            base: Uses::new(),
+            documents: Uses::new(),
+        }
+    }
+
+    /// The variables of a document without a project: nobody knows what they are.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            given: Vec::new(),
+            current: None,
+            values: BTreeMap::new(),
+            base: Uses::new(),
+            documents: Uses::new(),
+        }
+    }
+
+    /// Fills gateway.yaml as it is, with the values that documents get.
+    pub(super) fn fill_base(
+        &mut self,
+        files: &mut Files,
+        root: NodeId,
+        origins: &mut Origins,
+        sink: &mut Sink,
+    ) -> NodeId {
+        let mut used = std::mem::take(&mut self.base);
+        let filled = self
+            .filling(&self.values, &mut used, origins, sink)
+            .root(files, root);
+        self.base = used;
+        filled
+    }
+
+    /// Fills a patched gateway.yaml with the values of its environment.
+    pub(super) fn fill_patched(
+        &mut self,
+        files: &mut Files,
+        root: NodeId,
+        environment: usize,
+        origins: &mut Origins,
+        sink: &mut Sink,
+    ) -> NodeId {
+        let values = self.given[environment].values.iter();
+        let values = values
+            .map(|(name, (_, value))| (name.clone(), *value))
+            .collect();
+        let mut used = Uses::new();
+        let filled = self
+            .filling(&values, &mut used, origins, sink)
+            .root(files, root);
+        self.given[environment].used = used;
+        filled
+    }
+
+    /// Fills every `x-gateway` that was read, in place.
+    pub fn fill_documents(&mut self, files: &mut Files, origins: &mut Origins, sink: &mut Sink) {
+        let mut texts = files.sources.iter().map(|(_, file)| file.text());
+        if !texts.any(|text| text.contains(OPEN)) {
+            return;
+        }
+        let extensions = files.tree.nodes().filter_map(|node| node.get("x-gateway"));
+        let mut waiting: Vec<NodeId> = extensions.map(NodeRef::id).collect();
+        let mut seen = BTreeSet::new();
+        let mut used = std::mem::take(&mut self.documents);
+        let mut filling = self.filling(&self.values, &mut used, origins, sink);
+        while let Some(id) = waiting.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let node = files.tree.at(id);
+            filling.keys(node);
+            waiting.extend(node.entries().map(|(_, value)| value.id()));
+            waiting.extend(node.items().map(NodeRef::id));
+            if let Some(kind) = filling.value(files, id) {
+                files.tree.node_mut(id).kind = kind;
+            }
+        }
+        self.documents = used;
+    }
+
+    /// The first variable that documents or gateway.yaml use, and where, if no environment was
+    /// chosen that gives it its value. Nothing can be built then.
+    #[must_use]
+    pub fn open(&self) -> Option<(&str, Span)> {
+        let used = self.base.iter().chain(&self.documents);
+        let first = used.min_by_key(|(_, span)| **span)?;
+        self.current
+            .is_none()
+            .then_some((first.0.as_str(), *first.1))
+    }
+
+    /// What is wrong with the environments' values once everything was filled: a variable that is
+    /// used and has no value in one, and a value that nobody uses.
+    pub fn check(&self, tree: &Tree, sink: &mut Sink) {
+        let known = self.known();
+        for given in &self.given {
+            let used: Uses = given
+                .used
+                .iter()
+                .chain(&self.documents)
+                .map(|(name, span)| (name.clone(), *span))
+                .collect();
+            for (name, span) in &used {
+                if known.contains(name.as_str()) && !given.values.contains_key(name) {
+                    sink.push(
+                        Diagnostic::new(
+                            &VARIABLE_WITHOUT_VALUE,
+                            given.span,
+                            format!("`{}` gives `{name}` no value", given.name),
+                        )
+                        .related(*span, format!("`${{var:{name}}}` is used here"))
+                        .help(format!("write `{name}: …` under its `vars`")),
+                    );
+                }
+            }
+            for (name, (span, value)) in &given.values {
+                let text = tree.at(*value).as_str();
+                if text.is_some_and(|text| text.contains(OPEN)) {
+                    sink.push(inside_text(
+                        tree.at(*value).span(),
+                        "the value of a variable is no variable",
+                    ));
+                }
+                if !used.contains_key(name) {
+                    sink.push(
+                        Diagnostic::new(
+                            &UNUSED_VARIABLE,
+                            *span,
+                            format!("the variable `{}` is never used", name.escape_debug()),
+                        )
+                        .help(format!(
+                            "write `${{var:{}}}` where it belongs, or remove it",
+                            name.escape_debug()
+                        )),
+                    );
+                }
+            }
+        }
+    }
+
+    fn filling<'f>(
+        &'f self,
+        values: &'f BTreeMap<String, NodeId>,
+        used: &'f mut Uses,
+        origins: &'f mut Origins,
+        sink: &'f mut Sink,
+    ) -> Filling<'f> {
+        Filling {
+            known: self.known(),
+            values,
+            used,
+            origins,
+            sink,
+        }
+    }
+
+    /// The variables that some environment knows.
+    fn known(&self) -> BTreeSet<&str> {
+        let names = self.given.iter().flat_map(|given| given.values.keys());
+        names.map(String::as_str).collect()
+    }
+}
+
+/// One filling of a tree.
+struct Filling<'f> {
+    known: BTreeSet<&'f str>,
+    values: &'f BTreeMap<String, NodeId>,
+    used: &'f mut Uses,
+    origins: &'f mut Origins,
+    sink: &'f mut Sink,
+}
+
+impl Filling<'_> {
+    /// A gateway.yaml, filled. `environments` says what variables are; there are none in it.
+    fn root(&mut self, files: &mut Files, root: NodeId) -> NodeId {
+        let mut top = entries(files.tree.at(root));
+        self.keys(files.tree.at(root));
+        for entry in top.iter_mut().filter(|entry| &*entry.key != "environments") {
+            entry.value = self.copy(files, entry.value);
+        }
+        if !files.tree.at(root).is_map() {
+            return root;
+        }
+        let span = files.tree.at(root).span();
+        files.tree.push(span, Kind::Map(top))
+    }
+
+    /// A value, filled; the value itself where there is nothing to fill.
+    fn copy(&mut self, files: &mut Files, id: NodeId) -> NodeId {
+        let span = files.tree.at(id).span();
+        self.keys(files.tree.at(id));
+        let kind = match files.tree.at(id).kind().clone() {
+            Kind::Map(mut fields) => {
+                let mut changed = false;
+                for field in &mut fields {
+                    let value = self.copy(files, field.value);
+                    changed |= value != field.value;
+                    field.value = value;
+                }
+                changed.then_some(Kind::Map(fields))
+            }
+            Kind::List(mut items) => {
+                let mut changed = false;
+                for item in &mut items {
+                    let value = self.copy(files, *item);
+                    changed |= value != *item;
+                    *item = value;
+                }
+                changed.then_some(Kind::List(items))
+            }
+            _ => self.value(files, id),
+        };
+        match kind {
+            Some(kind) => files.tree.push(span, kind),
+            None => id,
+        }
+    }
+
+    /// What takes the place of a scalar, if it is a variable that has a value. What has none stays,
+    /// is reported, and is passed over by whoever checks the field that it fills.
+    fn value(&mut self, files: &Files, id: NodeId) -> Option<Kind> {
+        let node = files.tree.at(id);
+        let text = node.as_str().filter(|text| text.contains(OPEN))?;
+        let span = node.span();
+        if !named(text).is_some_and(|name| self.values.contains_key(name)) {
+            self.origins.open.insert(span);
+        }
+        let Some(name) = named(text) else {
+            self.sink
+                .push(inside_text(span, "a variable is a whole value"));
+            return None;
+        };
+        self.used.entry(name.to_owned()).or_insert(span);
+        if let Some(value) = self.values.get(name) {
+            let value = files.tree.at(*value);
+            self.origins
+                .set
+                .insert(span, (name.to_owned(), value.span()));
+            return Some(value.kind().clone());
+        }
+        if !self.known.contains(name) {
+            let finding = Diagnostic::new(
+                &UNKNOWN_VARIABLE,
+                span,
+                format!("there is no variable `{}`", name.escape_debug()),
+            );
+            let near = suggest::nearest(name, self.known.iter().copied());
+            self.sink.push(match near {
+                Some(near) => finding
+                    .label(format!("did you mean `{near}`?"))
+                    .fix(span, format!("${{var:{near}}}")),
+                None => finding.help("environments give variables their values, under `vars`"),
+            });
+        }
+        None
+    }
+
+    /// Keys are no variables.
+    fn keys(&mut self, node: NodeRef<'_>) {
+        for (entry, _) in node.entries().filter(|(entry, _)| entry.key.contains(OPEN)) {
+            self.sink
+                .push(inside_text(entry.key_span, "a key cannot be a variable"));
+        }
+    }
+}
+
+/// The name in `${var:NAME}`, if that is all of the text.
+fn named(text: &str) -> Option<&str> {
+    let name = text.strip_prefix(OPEN)?.strip_suffix('}')?;
+    let letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (!name.is_empty() && name.bytes().all(letter)).then_some(name)
+}
+
+fn inside_text(span: Span, message: &str) -> Diagnostic {
+    Diagnostic::new(&VARIABLE_INSIDE_TEXT, span, message)
+        .label("`${var:NAME}` and nothing else, NAME of letters, digits and `_`")
+        .help("let the variable be the whole value, for example the whole URL")
+}

@@ -1,0 +1,144 @@
+//! `apis_glob`: OpenAPI documents by pattern, each an API named by its file's stem.
+
+use std::collections::BTreeSet;
+
+use diag::shape::BAD_VALUE;
+use diag::{Diagnostic, Sink, Span, Spanned};
+
+use crate::Defined;
+use crate::settings::{ApiEntry, Settings};
+use sources::project::files::Files;
+use sources::project::lints::{API_NAME_CLASH, GLOB_MATCHES_NOTHING};
+
+/// Adds an API for each file that a pattern matches and that `apis` does not name already.
+/// A pattern behind `!` takes files away. What gateway.yaml names as something else (an overlay, a
+/// patch, the consumers) is no API.
+pub fn expand(files: &Files, settings: &mut Settings, sink: &mut Sink) {
+    let known = settings.apis.len();
+    let all = settings.apis_glob.clone();
+    let (without, with): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|pattern| pattern.value.starts_with('!'));
+    let mut taken: BTreeSet<String> = settings.other_files.clone();
+    for pattern in without {
+        let inner = Spanned::new(pattern.value[1..].to_owned(), pattern.span);
+        taken.extend(matching(files, &inner, sink).into_iter().flatten());
+    }
+    for pattern in with {
+        let Some(paths) = matching(files, &pattern, sink) else {
+            continue;
+        };
+        let paths: Vec<String> = paths
+            .into_iter()
+            .filter(|path| !taken.contains(path))
+            .collect();
+        if paths.is_empty() {
+            sink.push(
+                Diagnostic::new(
+                    &GLOB_MATCHES_NOTHING,
+                    pattern.span,
+                    format!("no file matches `{}`", pattern.value.escape_debug()),
+                )
+                .help("patterns are relative to the project's folder: `apis/*.yaml`, `teams/**/*.api.yaml`; one behind `!` takes files away"),
+            );
+        }
+        for path in paths {
+            add(&path, pattern.span, known, settings, sink);
+        }
+    }
+    settings.apis.sort_by(|a, b| a.name.cmp(&b.name));
+}
+
+/// The files that a pattern matches, sorted; none where it is no pattern.
+fn matching(files: &Files, pattern: &Spanned<String>, sink: &mut Sink) -> Option<Vec<String>> {
+    let glob = globset::GlobBuilder::new(&pattern.value)
+        .literal_separator(true)
+        .build();
+    let glob = match glob {
+        Ok(glob) if !pattern.value.starts_with('/') => glob.compile_matcher(),
+        other => {
+            let why = match other {
+                Err(error) => error.kind().to_string(),
+                Ok(_) => "it is relative to the project's folder".to_owned(),
+            };
+            sink.push(Diagnostic::new(
+                &BAD_VALUE,
+                pattern.span,
+                format!("`{}` is not a pattern: {why}", pattern.value.escape_debug()),
+            ));
+            return None;
+        }
+    };
+    // Only the folder before the first pattern character is walked.
+    let literal = pattern.value.find(['*', '?', '[', '{', '\\']);
+    let literal = &pattern.value[..literal.unwrap_or(pattern.value.len())];
+    let folder = literal.rsplit_once('/').map_or("", |(folder, _)| folder);
+    match files.list(folder) {
+        Ok(paths) => Some(
+            paths
+                .into_iter()
+                .filter(|path| glob.is_match(path))
+                .collect(),
+        ),
+        Err(refusal) => {
+            sink.push(refusal.finding(folder, pattern.span));
+            None
+        }
+    }
+}
+
+fn add(path: &str, span: Span, known: usize, settings: &mut Settings, sink: &mut Sink) {
+    let written = settings.apis[..known].iter();
+    if written.clone().any(|api| api.path.value == path) {
+        return;
+    }
+    let file = path.rsplit_once('/').map_or(path, |(_, file)| file);
+    let name = file.rsplit_once('.').map_or(file, |(stem, _)| stem);
+    let letter = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || !name.chars().all(letter) {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                span,
+                format!("`{}` cannot name an API", name.escape_debug()),
+            )
+            .label("a file that matches has this name")
+            .help("name it under `apis`, or rename the file: letters, digits, `-`, `_` and `.`"),
+        );
+        return;
+    }
+    if let Some(other) = settings.apis.iter().find(|api| api.name == name) {
+        if other.path.value != path {
+            sink.push(
+                Diagnostic::new(
+                    &API_NAME_CLASH,
+                    span,
+                    format!(
+                        "`{}` and `{}` would both be the API `{}`",
+                        other.path.value.escape_debug(),
+                        path.escape_debug(),
+                        name.escape_debug()
+                    ),
+                )
+                .related(other.span, "the other one is named here")
+                .help("name one of them under `apis`, or rename a file"),
+            );
+        }
+        return;
+    }
+    settings.apis.push(ApiEntry {
+        name: name.to_owned(),
+        span,
+        path: Spanned::new(path.to_owned(), span),
+        overlays: Vec::new(),
+        mounts: vec![Defined {
+            value: settings.default_mount.clone(),
+            span,
+            node: None,
+        }],
+        environments: None,
+        unmatched: None,
+        undeclared_methods: None,
+        declared: policy::declared::Settings::default(),
+    });
+}

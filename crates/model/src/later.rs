@@ -1,0 +1,108 @@
+//! What documents say that this version knows and cannot run: carried in bundles, so that two
+//! projects can be compared (`gwc diff`), and never run.
+
+use diag::shape::Shape;
+use diag::{NodeRef, Tree};
+use policy::declared::{self, Scalar, Settings, Value};
+use policy::guard::validate;
+
+use super::settings::{ApiEntry, FROM_SERVERS};
+use openapi::spec::{Operation, PathItem, Server, Spec};
+use vocab::extension::{OPERATION, PARAMETER, RESPONSE, ROOT, SCHEMA};
+
+/// Where an operation's settings stand.
+pub(super) struct Nodes<'a> {
+    pub(super) tree: &'a Tree,
+    pub(super) spec: &'a Spec,
+    pub(super) item: &'a PathItem,
+    pub(super) operation: &'a Operation,
+    /// `validate` of the document's defaults.
+    pub(super) root_default: Option<NodeRef<'a>>,
+    /// `validate` of gateway.yaml's.
+    pub(super) default: &'a Settings,
+    /// Where its requests go.
+    pub(super) upstream: &'a str,
+}
+
+/// A `validate`, wherever it stands.
+pub(super) fn validate(node: NodeRef<'_>) -> Settings {
+    declared::whole(node, &Shape::Object(&validate::author::SHAPE))
+}
+
+/// What is said of one operation, its parameters, responses and servers.
+pub(super) fn operation(nodes: &Nodes<'_>) -> Settings {
+    let Nodes {
+        tree,
+        spec,
+        item,
+        operation,
+        root_default,
+        default,
+        upstream,
+    } = nodes;
+    let extension = operation.x_gateway.map(|id| tree.at(id));
+    let own = extension.map(|node| declared::later(node, &Shape::Object(&OPERATION)));
+    let own_validate = extension
+        .and_then(|node| node.get("validate"))
+        .filter(|node| !node.is_null());
+    let mut all = own.unwrap_or_default();
+    if own_validate.is_none() {
+        let inherited = root_default.filter(|node| !node.is_null());
+        let inherited = inherited.map_or_else(|| (*default).clone(), validate);
+        if !inherited.is_empty() {
+            all = all.with_below(&["validate"], inherited);
+        }
+    }
+    for parameter in &operation.parameters {
+        if let Some(id) = parameter.x_gateway {
+            let key = format!("{} {}", parameter.place.name(), parameter.name.value);
+            let said = declared::later(tree.at(id), &Shape::Object(&PARAMETER));
+            all = all.with_below(&["parameters", &key], said);
+        }
+    }
+    for response in &operation.responses {
+        if let Some(id) = response.x_gateway {
+            let key = response.status.value.to_ascii_lowercase();
+            let said = declared::later(tree.at(id), &Shape::Object(&RESPONSE));
+            all = all.with_below(&["responses", &key], said);
+        }
+    }
+    let servers = [&operation.servers, &item.servers, &spec.servers];
+    let nearest: &[Server] = servers
+        .into_iter()
+        .find(|servers| !servers.is_empty())
+        .map_or(&[], Vec::as_slice);
+    for (index, server) in nearest.iter().enumerate() {
+        if *upstream == FROM_SERVERS {
+            let url = Value::One(Scalar::Text(server.url.value.clone()));
+            all = all.with(&["servers", &format!("{index:03}"), "url"], url);
+        }
+    }
+    all
+}
+
+/// What is said of an API as a whole: gateway.yaml's word beats the document's. What it says of
+/// schemas stands without their names, which are not behaviour.
+pub(super) fn api(tree: &Tree, spec: &Spec, entry: &ApiEntry) -> Settings {
+    let root = spec
+        .x_gateway
+        .map(|id| declared::later(tree.at(id), &Shape::Object(&ROOT)));
+    let root = root
+        .unwrap_or_default()
+        .without(|path| path[0] == "defaults");
+    let mut all = entry.declared.clone().with_below(&[], root);
+    let schemas = spec
+        .extensions
+        .iter()
+        .filter(|(_, object)| std::ptr::eq(*object, &raw const SCHEMA));
+    let mut schemas: Vec<Settings> = schemas
+        .map(|(id, object)| declared::later(tree.at(*id), &Shape::Object(object)))
+        .filter(|said| !said.is_empty())
+        .collect();
+    schemas.sort();
+    schemas.dedup();
+    for (index, said) in schemas.into_iter().enumerate() {
+        all = all.with_below(&["schemas", &format!("{index:03}")], said);
+    }
+    all
+}

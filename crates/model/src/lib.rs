@@ -1,0 +1,253 @@
+//! A project, resolved: no option that has a default is open, no name is unchecked, and every
+//! value knows the place that set it.
+//!
+//! [`settings`] reads gateway.yaml, [`api`] resolves one document against it (inheritance,
+//! names, security), [`routes`] compares all of them with each other.
+
+pub mod acknowledge;
+mod alias;
+pub mod api;
+mod breadth;
+pub mod compile;
+pub mod contract;
+pub mod environment;
+pub mod exit;
+pub mod globs;
+mod later;
+pub mod limits;
+pub mod lower;
+mod names;
+pub mod open;
+pub mod overlap;
+mod path_item;
+pub mod place;
+pub mod rest;
+pub mod routes;
+pub mod rules;
+mod security;
+pub mod segment;
+pub mod series;
+mod servers;
+pub mod settings;
+pub mod source_map;
+mod surprise;
+mod treatment;
+
+use bundle::ir;
+use diag::{NodeId, NodeRef, Span};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use openapi::spec::Spec;
+use sources::project::files::Document;
+
+pub use names::{AllNames, Kind};
+pub use settings::{Defaults, SecurityMode, Settings};
+
+/// The whole project.
+#[derive(Debug)]
+pub struct Model {
+    /// gateway.yaml.
+    pub settings: Settings,
+    /// The APIs, by name.
+    pub apis: Vec<Api>,
+}
+
+/// A thing with a name and the place that defines it.
+#[derive(Clone, Debug)]
+pub struct Defined<T> {
+    /// What it is.
+    pub value: T,
+    /// Where its name stands.
+    pub span: Span,
+    /// Its definition.
+    pub node: Option<NodeId>,
+}
+
+/// One API.
+#[derive(Debug)]
+pub struct Api {
+    /// Its name.
+    pub name: String,
+    /// Where gateway.yaml names it.
+    pub span: Span,
+    /// Its document with overlays applied.
+    pub document: Document,
+    /// What the document says.
+    pub spec: Spec,
+    /// Where it can be reached.
+    pub mounts: Vec<Defined<ir::Mount>>,
+    /// Its own policies.
+    pub policies: Vec<Defined<ir::Policy>>,
+    /// Its own services, as the bundle calls them.
+    pub upstreams: Vec<Defined<settings::Upstream>>,
+    /// Its security schemes that an operation uses, by their canonical name.
+    pub schemes: Vec<ir::Scheme>,
+    /// What the document calls its schemes, with their canonical names.
+    pub scheme_names: BTreeMap<String, String>,
+    /// Its operations in the order of the document.
+    pub operations: Vec<Operation>,
+    /// Those for what it does not describe.
+    pub rest: Vec<rest::Rest>,
+    /// What is written for all of it and cannot run yet.
+    pub declared: policy::declared::Settings,
+}
+
+/// One operation, resolved.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Its key (vocabulary.md: `API/operationId`, or `METHOD API:/template`).
+    pub key: String,
+    /// Its id.
+    pub id: Option<String>,
+    /// Who answers for it: the operation's, the document's or the project's owner.
+    pub owner: Option<String>,
+    /// Its method in upper case.
+    pub method: Cow<'static, str>,
+    /// The path as the document writes it.
+    pub path: String,
+    /// Where the path stands.
+    pub path_span: Span,
+    /// Where the method stands.
+    pub span: Span,
+    /// Its template, normalised.
+    pub template: ir::Template,
+    /// What it needs beside path and method.
+    pub conditions: Vec<ir::Condition>,
+    /// Greater wins.
+    pub priority: i32,
+    /// What a final slash means that the template has not, or has.
+    pub trailing_slash: ir::TrailingSlash,
+    /// Compiled, but nobody can call it.
+    pub internal: bool,
+    /// Whether its requests are checked against the contract.
+    pub validation: Validation,
+    /// Who may call.
+    pub security: Valued<ir::Security>,
+    /// `public: true`, and where.
+    pub public: Option<Span>,
+    /// The chain in order.
+    pub chain: Vec<Valued<ir::Link>>,
+    /// Where requests go.
+    pub upstream: Valued<String>,
+    /// Milliseconds to the head of the response.
+    pub timeout_ms: Valued<u64>,
+    /// Bytes of a request's body.
+    pub max_body_bytes: Valued<Option<u64>>,
+    /// Which readings of ambiguous paths are let through.
+    pub path_readings: Valued<ir::PathReadings>,
+    /// What it says about its requests on their way.
+    pub forwarding: ir::Forwarding,
+    /// What is tried again, where the operation says it.
+    pub retries: Option<policy::traffic::retry::Checked>,
+    /// What is written for it and cannot run yet.
+    pub declared: policy::declared::Settings,
+    /// Its place in [`Spec::paths`] and there in `operations`.
+    pub place: (usize, usize),
+}
+
+impl Operation {
+    /// What is said beside access, chain, service and limits, as settings are compared.
+    #[must_use]
+    pub fn settings(&self) -> policy::declared::Settings {
+        self.declared
+            .clone()
+            .with_below(&[], self.forwarding.settings())
+    }
+}
+
+/// Whether requests are checked against the contract (`validate.request`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Validation {
+    /// They are not.
+    #[default]
+    Off,
+    /// They are, and pass all the same.
+    Log,
+    /// What does not fit is refused.
+    Block,
+}
+
+impl Validation {
+    /// What a `validate` says of requests.
+    #[must_use]
+    pub fn of_requests(validate: NodeRef<'_>) -> Self {
+        match validate.get("request").and_then(NodeRef::scalar_text) {
+            Some("log") => Self::Log,
+            Some("block") => Self::Block,
+            _ => Self::Off,
+        }
+    }
+}
+
+/// A value with the place that set it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Valued<T> {
+    /// The value in force.
+    pub value: T,
+    /// Who set it.
+    pub origin: Origin,
+}
+
+/// Who set a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A place in a file, with the places that it overrides, nearest first.
+    Written {
+        /// The place.
+        span: Span,
+        /// What it overrides.
+        overrides: Vec<Span>,
+    },
+    /// Nobody: the built-in default of this name.
+    Default(&'static str),
+}
+
+impl<T> Valued<T> {
+    /// A built-in default.
+    pub fn default(value: T, name: &'static str) -> Self {
+        Self {
+            value,
+            origin: Origin::Default(name),
+        }
+    }
+
+    /// A written value that overrides nothing.
+    pub fn written(value: T, span: Span) -> Self {
+        Self {
+            value,
+            origin: Origin::Written {
+                span,
+                overrides: Vec::new(),
+            },
+        }
+    }
+
+    /// A nearer place sets another value.
+    #[must_use]
+    pub fn overridden(self, value: T, span: Span) -> Self {
+        let overrides = match self.origin {
+            Origin::Default(_) => Vec::new(),
+            Origin::Written {
+                span: before,
+                mut overrides,
+            } => {
+                overrides.insert(0, before);
+                overrides
+            }
+        };
+        Self {
+            value,
+            origin: Origin::Written { span, overrides },
+        }
+    }
+
+    /// The place, where there is one.
+    #[must_use]
+    pub fn span(&self) -> Option<Span> {
+        match &self.origin {
+            Origin::Written { span, .. } => Some(*span),
+            Origin::Default(_) => None,
+        }
+    }
+}

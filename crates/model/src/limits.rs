@@ -1,0 +1,145 @@
+//! What upstreams and operations say about each other: timeouts that never hold, upstreams that
+//! nobody bounds, and upstreams that are the gateway itself.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use diag::{Diagnostic, NodeRef, Sink, Span};
+use policy::limits::CONTRADICTING_LIMITS;
+
+use super::settings::Upstream;
+use super::{Api, Defined, Operation, Origin, Settings, Valued};
+use sources::project::files::Files;
+use vocab::lints::{UNBOUNDED_UPSTREAM, UPSTREAM_LOOP};
+
+/// Checks every upstream against the operations that use it, and against the listeners.
+pub fn check(files: &Files, settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let own = apis.iter().flat_map(|api| &api.upstreams);
+    for upstream in settings.upstreams.iter().chain(own) {
+        let name = &upstream.value.ir.name;
+        let operations = apis.iter().flat_map(|api| &api.operations);
+        let users = operations.filter(|operation| operation.upstream.value == *name);
+        let users: Vec<&Operation> = users.collect();
+        let rest = apis.iter().flat_map(|api| &api.rest);
+        let rest = rest.filter(|rest| rest.upstream.value == *name);
+        let timeouts = users.iter().map(|operation| &operation.timeout_ms);
+        let timeouts = timeouts.chain(rest.map(|rest| &rest.timeout_ms));
+        let node = upstream.node.map(|id| files.tree.at(id));
+        timeout_holds(upstream, timeouts, sink);
+        if !settings.defaults.timeout_unread {
+            somebody_bounds(upstream, node, &users, sink);
+        }
+        if let Some(node) = node {
+            leads_elsewhere(upstream, node, settings, sink);
+        }
+    }
+}
+
+/// A timeout of the upstream that is longer than those of all operations never runs out.
+fn timeout_holds<'m>(
+    upstream: &Defined<Upstream>,
+    timeouts: impl Iterator<Item = &'m Valued<u64>>,
+    sink: &mut Sink,
+) {
+    let Some(request) = &upstream.value.request_timeout_ms else {
+        return;
+    };
+    let Some(longest) = timeouts.max_by_key(|timeout| timeout.value) else {
+        return;
+    };
+    let Some(at) = longest.span().filter(|_| longest.value < request.value) else {
+        return;
+    };
+    sink.push(
+        Diagnostic::new(
+            &CONTRADICTING_LIMITS,
+            request.span,
+            format!(
+                "this timeout ({}ms) never runs out: no operation waits longer than {}ms",
+                request.value, longest.value
+            ),
+        )
+        .related(at, "the longest of them is set here")
+        .help("remove it, or write a longer timeout where operations need it"),
+    );
+}
+
+/// An upstream whose health nobody watches and whose time nobody bounds.
+fn somebody_bounds(
+    upstream: &Defined<Upstream>,
+    node: Option<NodeRef<'_>>,
+    users: &[&Operation],
+    sink: &mut Sink,
+) {
+    let unbounded =
+        |operation: &&Operation| matches!(operation.timeout_ms.origin, Origin::Default(_));
+    let watched = node.is_some_and(|node| node.get("health").is_some());
+    if watched || !users.iter().any(unbounded) {
+        return;
+    }
+    sink.push(
+        Diagnostic::new(
+            &UNBOUNDED_UPSTREAM,
+            upstream.span,
+            format!("nobody says how long `{}` may take", upstream.value.ir.name),
+        )
+        .label("15s hold: the built-in timeout")
+        .help("write `timeouts: {request: 5s}` here, or `defaults: {timeout: 5s}` for all"),
+    );
+}
+
+/// A target at an address where this gateway listens would be called by itself.
+fn leads_elsewhere(
+    upstream: &Defined<Upstream>,
+    node: NodeRef<'_>,
+    settings: &Settings,
+    sink: &mut Sink,
+) {
+    for target in upstream.value.ir.targets.iter() {
+        let listens = settings.listeners.iter().find(|listener| {
+            let address = listener.value.address.parse();
+            address.is_ok_and(|address| is_there(&target.host, target.port, address))
+        });
+        let Some(listener) = listens else { continue };
+        let written = node
+            .get("targets")
+            .and_then(|targets| targets.get(&target.name));
+        let at: Span = written
+            .and_then(|target| target.get("url"))
+            .map_or(upstream.span, NodeRef::span);
+        let mut finding = Diagnostic::new(
+            &UPSTREAM_LOOP,
+            at,
+            format!("this leads back to the listener `{}`", listener.value.name),
+        )
+        .label("the gateway would call itself")
+        .help("write the address of the service behind");
+        if listener.node.is_some() {
+            finding = finding.related(
+                listener.span,
+                format!("it listens at {}", listener.value.address),
+            );
+        }
+        sink.push(finding);
+    }
+}
+
+/// Whether a listener takes what is sent to this host and port from the same machine.
+fn is_there(host: &str, port: u16, listener: SocketAddr) -> bool {
+    if port != listener.port() {
+        return false;
+    }
+    let local = |address: IpAddr| address.to_canonical().is_loopback();
+    let everywhere = listener.ip().is_unspecified();
+    match host.parse::<IpAddr>() {
+        Ok(address) => {
+            // A connection to "any address" is one to this machine.
+            let address = match address {
+                IpAddr::V4(any) if any.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(any) if any.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+                one => one,
+            };
+            address == listener.ip() || everywhere && local(address)
+        }
+        Err(_) => host == "localhost" && (everywhere || local(listener.ip())),
+    }
+}

@@ -1,0 +1,229 @@
+//! From the resolved model to the bundle's meaning. Nothing is decided here: values are sorted
+//! into blobs, and each different treatment stands once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+
+use crate::contract::contract;
+use crate::rest::{Rest, everything};
+use crate::{Api, Model, Operation, Valued};
+use sources::parallel;
+use sources::project::files::Files;
+
+/// A checked gateway with its contracts.
+#[derive(Debug)]
+pub struct Lowered {
+    /// What gwd runs.
+    pub gateway: ir::Gateway,
+    /// What plans compare, by API.
+    pub contracts: ir::Set<ir::Contract>,
+    /// The consumers of the gateway that have a blob of their own, if there is one.
+    pub consumers_file: Option<BTreeSet<String>>,
+    /// What schemas say to people, by API: for the source artifact, never in the bundle.
+    pub prose: BTreeMap<String, BTreeMap<String, BTreeSet<String>>>,
+}
+
+/// Two things have one name: the front end reported that, or it is a bug.
+pub type NotASet = ir::NotASet;
+
+/// Lowers a model without errors; `files` are those that it was read from.
+///
+/// # Errors
+/// Two things have one name.
+pub fn lower(files: &Files, model: &Model) -> Result<Lowered, NotASet> {
+    let settings = &model.settings;
+    let mut apis = Vec::new();
+    let mut contracts = Vec::new();
+    let mut refs = Vec::new();
+    let mut prose = BTreeMap::new();
+    let keeps = |readings: &Valued<ir::PathReadings>| !readings.value.is_strict();
+    let somebody = model.apis.iter().any(|api| {
+        let mut operations = api.operations.iter();
+        !api.rest.is_empty() || operations.any(|one| keeps(&one.path_readings))
+    });
+    let lowered = parallel::map(model.apis.iter().collect(), |api| {
+        let lowered = lower_api(api, somebody)?;
+        let digest = digest(&bundle::codec::encode(&lowered));
+        Ok((lowered, digest, contract(files, api)?))
+    });
+    for one in lowered {
+        let (api, digest, (contract, said)) = one?;
+        prose.insert(api.name.clone(), said);
+        refs.push(ir::ApiRef {
+            name: api.name.clone(),
+            digest,
+        });
+        apis.push(api);
+        contracts.push(contract);
+    }
+    let values = |list: &[crate::Defined<ir::Policy>]| {
+        list.iter()
+            .map(|entry| entry.value.clone())
+            .collect::<Vec<_>>()
+    };
+    let shared = ir::Shared {
+        project: settings.name.value.clone(),
+        listeners: ir::Set::new(
+            settings
+                .listeners
+                .iter()
+                .map(|entry| entry.value.clone())
+                .collect(),
+        )?,
+        upstreams: ir::Set::new(
+            settings
+                .upstreams
+                .iter()
+                .chain(model.apis.iter().flat_map(|api| &api.upstreams))
+                .map(|entry| entry.value.ir.clone())
+                .collect(),
+        )?,
+        auth: ir::Set::new(
+            settings
+                .auth
+                .iter()
+                .map(|entry| entry.value.clone())
+                .collect(),
+        )?,
+        consumers: ir::Set::new(
+            settings
+                .consumers
+                .iter()
+                .map(|entry| entry.value.clone())
+                .collect(),
+        )?,
+        policies: ir::Set::new(values(&settings.policies))?,
+        apis: ir::Set::new(refs)?,
+        expose_bundle: settings.defaults.expose_bundle,
+        required: settings.required.settings(),
+        declared: settings.declared.clone(),
+    };
+    Ok(Lowered {
+        gateway: ir::Gateway {
+            shared,
+            apis: ir::Set::new(apis)?,
+        },
+        contracts: ir::Set::new(contracts)?,
+        consumers_file: settings.consumers_file.clone(),
+        prose,
+    })
+}
+
+/// sha256 of bytes.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> [u8; 32] {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(bytes).into()
+}
+
+/// Internal operations are listed only where `somebody` gets what is not described, or paths whose
+/// readings nobody describes.
+fn lower_api(api: &Api, somebody: bool) -> Result<ir::Api, NotASet> {
+    let (internal, served): (Vec<&Operation>, Vec<&Operation>) = api
+        .operations
+        .iter()
+        .partition(|operation| operation.internal);
+    let described = served.into_iter().map(described);
+    let mut served: Vec<(ir::Operation, ir::Treatment)> =
+        described.chain(api.rest.iter().map(rest)).collect();
+    served.sort_by(|(a, _), (b, _)| a.key.cmp(&b.key));
+    let mut treatments: Vec<ir::Treatment> = Vec::new();
+    // By bytes, so that ten thousand operations with a few treatments stay linear.
+    let mut known: BTreeMap<Vec<u8>, u32> = BTreeMap::new();
+    let mut operations = Vec::with_capacity(served.len());
+    for (operation, treatment) in served {
+        let next = u32::try_from(treatments.len()).unwrap_or(u32::MAX);
+        let index = *known
+            .entry(bundle::codec::encode(&treatment))
+            .or_insert(next);
+        if index == next {
+            treatments.push(treatment);
+        }
+        operations.push(ir::Operation {
+            treatment: index,
+            ..operation
+        });
+    }
+    let hidden = internal.into_iter().filter(|_| somebody);
+    let hidden: BTreeSet<ir::Hidden> = hidden
+        .map(|operation| ir::Hidden {
+            method: operation.method.to_string(),
+            template: operation.template.clone(),
+        })
+        .collect();
+    Ok(ir::Api {
+        name: api.name.clone(),
+        mounts: ir::Set::new(api.mounts.iter().map(|mount| mount.value.clone()).collect())?,
+        schemes: ir::Set::new(api.schemes.clone())?,
+        policies: ir::Set::new(
+            api.policies
+                .iter()
+                .map(|policy| policy.value.clone())
+                .collect(),
+        )?,
+        treatments,
+        operations: ir::Set::new(operations)?,
+        declared: api.declared.clone(),
+        hidden: hidden.into_iter().collect(),
+    })
+}
+
+/// An operation of the document; its treatment has no place yet.
+fn described(operation: &Operation) -> (ir::Operation, ir::Treatment) {
+    let treatment = ir::Treatment {
+        security: operation.security.value.clone(),
+        chain: links(&operation.chain),
+        upstream: operation.upstream.value.clone(),
+        timeout_ms: operation.timeout_ms.value,
+        max_body_bytes: operation.max_body_bytes.value,
+        declared: operation.declared.clone(),
+        forwarding: operation.forwarding.clone(),
+        retries: operation.retries.clone(),
+        path_readings: operation.path_readings.value,
+    };
+    let operation = ir::Operation {
+        key: operation.key.clone(),
+        method: operation.method.to_string(),
+        template: operation.template.clone(),
+        conditions: operation.conditions.clone(),
+        priority: operation.priority,
+        treatment: 0,
+        trailing_slash: operation.trailing_slash,
+        owns: ir::Owns::Described,
+    };
+    (operation, treatment)
+}
+
+/// One for what the document does not describe.
+fn rest(rest: &Rest) -> (ir::Operation, ir::Treatment) {
+    let treatment = ir::Treatment {
+        security: rest.security.value.clone(),
+        chain: links(&rest.chain),
+        upstream: rest.upstream.value.clone(),
+        timeout_ms: rest.timeout_ms.value,
+        max_body_bytes: rest.max_body_bytes.value,
+        declared: policy::declared::Settings::default(),
+        forwarding: ir::Forwarding {
+            split: rest.split.clone(),
+            ..ir::Forwarding::default()
+        },
+        retries: None,
+        path_readings: rest.path_readings.value,
+    };
+    let operation = ir::Operation {
+        key: rest.key.clone(),
+        method: ir::Owns::ANY_METHOD.to_owned(),
+        template: everything(),
+        conditions: Vec::new(),
+        priority: 0,
+        treatment: 0,
+        trailing_slash: ir::TrailingSlash::Strict,
+        owns: rest.owns,
+    };
+    (operation, treatment)
+}
+
+fn links(chain: &[Valued<ir::Link>]) -> Vec<ir::Link> {
+    chain.iter().map(|link| link.value.clone()).collect()
+}

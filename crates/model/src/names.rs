@@ -1,0 +1,342 @@
+//! Names and who uses them: an unknown one is an error with the nearest known, an unused one a
+//! warning at its definition.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use diag::shape::{self, Shape};
+use diag::{Diagnostic, Lint, NodeRef, Sink, Span, suggest};
+
+use vocab::lints::{
+    SHADOWED_NAME, UNKNOWN_AUTH, UNKNOWN_LISTENER, UNKNOWN_PLAN, UNKNOWN_POLICY, UNKNOWN_STORE,
+    UNKNOWN_UPSTREAM, UNUSED_DEFINITION, WRONG_KIND,
+};
+
+/// What a name can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A rule of a chain.
+    Policy,
+    /// A service behind.
+    Upstream,
+    /// What checks a credential.
+    Verifier,
+    /// Where the gateway listens.
+    Listener,
+    /// Shared counters and caches.
+    Store,
+    /// What consumers share.
+    Plan,
+}
+
+/// All of them, with the key that they are defined under.
+const KINDS: [(Kind, &str); 6] = [
+    (Kind::Policy, "policies"),
+    (Kind::Upstream, "upstreams"),
+    (Kind::Verifier, "auth"),
+    (Kind::Listener, "listeners"),
+    (Kind::Store, "stores"),
+    (Kind::Plan, "plans"),
+];
+
+/// The names that one file defines, by kind.
+#[derive(Debug)]
+pub struct AllNames([Names; KINDS.len()]);
+
+/// The things of one kind by name.
+#[derive(Debug)]
+pub struct Names {
+    kind: Kind,
+    defined: BTreeMap<String, Definition>,
+    /// Whether the key that they stand under is misspelt: that was told, and nothing is known.
+    misspelt: bool,
+}
+
+#[derive(Debug)]
+struct Definition {
+    span: Span,
+    /// APIs are resolved beside each other; that one of them uses it is all that is asked.
+    used: AtomicBool,
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// `policy`, `upstream`, …
+    fn noun(self) -> &'static str {
+        match self {
+            Self::Policy => "policy",
+            Self::Upstream => "upstream",
+            Self::Verifier => "verifier",
+            Self::Listener => "listener",
+            Self::Store => "store",
+            Self::Plan => "plan",
+        }
+    }
+
+    /// `a policy`, `an upstream`, …: what [`Shape::Name`] says.
+    fn article(self) -> &'static str {
+        match self {
+            Self::Policy => "a policy",
+            Self::Upstream => "an upstream",
+            Self::Verifier => "a verifier",
+            Self::Listener => "a listener",
+            Self::Store => "a store",
+            Self::Plan => "a plan",
+        }
+    }
+
+    /// What is found where a name of this kind is not defined.
+    fn unknown(self) -> &'static Lint {
+        match self {
+            Self::Policy => &UNKNOWN_POLICY,
+            Self::Upstream => &UNKNOWN_UPSTREAM,
+            Self::Verifier => &UNKNOWN_AUTH,
+            Self::Listener => &UNKNOWN_LISTENER,
+            Self::Store => &UNKNOWN_STORE,
+            Self::Plan => &UNKNOWN_PLAN,
+        }
+    }
+}
+
+// === impl AllNames ===
+
+impl AllNames {
+    /// What gateway.yaml, or a document's `x-gateway`, defines.
+    #[must_use]
+    pub fn of(root: Option<NodeRef<'_>>) -> Self {
+        Self(KINDS.map(|(kind, key)| {
+            let node = root.and_then(|root| root.get(key));
+            let entries = node.into_iter().flat_map(NodeRef::entries);
+            let mut names = Names::new(
+                kind,
+                entries.map(|(entry, _)| (entry.key.to_string(), entry.key_span)),
+            );
+            let is_misspelt = |written: &str| {
+                let known = KINDS.iter().all(|(_, known)| *known != written);
+                known && suggest::nearest(written, [key]).is_some()
+            };
+            names.misspelt = node.is_none()
+                && root
+                    .is_some_and(|root| root.entries().any(|(entry, _)| is_misspelt(&entry.key)));
+            names
+        }))
+    }
+
+    /// The names of a kind.
+    #[must_use]
+    pub fn kind(&self, kind: Kind) -> &Names {
+        let at = KINDS.iter().position(|(known, _)| *known == kind);
+        &self.0[at.expect("every kind is in the table")]
+    }
+
+    /// Defines a name that nobody has to write or use, if nobody wrote it.
+    pub fn define(&mut self, kind: Kind, name: &str, at: Span) {
+        let names = self.0.iter_mut().find(|names| names.kind == kind);
+        let names = names.expect("every kind is in the table");
+        if !names.defined.contains_key(name) {
+            names.defined.insert(name.to_owned(), Definition::at(at));
+            names.knows(name);
+        }
+    }
+
+    /// Reports a name that does not exist, beside those that the document defines itself (`own`).
+    /// A name of another kind is told as such.
+    fn resolve(&self, own: Option<&Self>, kind: Kind, name: &str, span: Span, sink: &mut Sink) {
+        let names = self.kind(kind);
+        if names.misspelt || names.knows(name) {
+            return;
+        }
+        let all = own.into_iter().chain([self]).flat_map(|all| &all.0);
+        let others = all.filter(|other| other.kind != kind);
+        names.report_unknown(name, span, own.map(|own| own.kind(kind)), others, sink);
+    }
+
+    /// Resolves every name in a node: what the document defines itself (`own`) comes first.
+    pub fn resolve_all(
+        &self,
+        own: Option<&Self>,
+        node: NodeRef<'_>,
+        shape: &Shape,
+        sink: &mut Sink,
+    ) {
+        shape::names(node, shape, &mut |word, name| {
+            let (article, built_in) = word.split_once(" or ").unwrap_or((word, ""));
+            let Some((kind, _)) = KINDS.iter().find(|(kind, _)| kind.article() == article) else {
+                return;
+            };
+            let text = name.scalar_text().unwrap_or_default();
+            // `${var:NAME}` was told.
+            if built_in.trim_matches('`') == text || text.starts_with("${") {
+                return;
+            }
+            let is_own = |own: &Self| own.kind(*kind).misspelt || own.kind(*kind).knows(text);
+            if !own.is_some_and(is_own) {
+                self.resolve(own, *kind, text, name.span(), sink);
+            }
+        });
+    }
+
+    /// Counts what the same names of another environment were used for.
+    pub fn absorb(&self, other: &Self) {
+        for (own, other) in self.0.iter().zip(&other.0) {
+            own.absorb(other);
+        }
+    }
+
+    /// Reports names that gateway.yaml defines as well.
+    pub fn report_shadows(&self, gateway: &Self, sink: &mut Sink) {
+        for (own, shared) in self.0.iter().zip(&gateway.0) {
+            for (name, definition) in &own.defined {
+                let Some(first) = shared.defined(name) else {
+                    continue;
+                };
+                sink.push(
+                    Diagnostic::new(
+                        &SHADOWED_NAME,
+                        definition.span,
+                        format!("`{name}` is {} of gateway.yaml already", own.kind.article()),
+                    )
+                    .related(first, "it is defined here")
+                    .help("give this one another name"),
+                );
+            }
+        }
+    }
+
+    /// Reports what nobody used.
+    pub fn report_unused(&self, sink: &mut Sink) {
+        for names in &self.0 {
+            names.report_unused(sink);
+        }
+    }
+}
+
+// === impl Definition ===
+
+impl Definition {
+    fn at(span: Span) -> Self {
+        Self {
+            span,
+            used: AtomicBool::new(false),
+        }
+    }
+}
+
+// === impl Names ===
+
+impl Names {
+    fn new(kind: Kind, defined: impl Iterator<Item = (String, Span)>) -> Self {
+        Self {
+            kind,
+            defined: defined
+                .map(|(name, span)| (name, Definition::at(span)))
+                .collect(),
+            misspelt: false,
+        }
+    }
+
+    /// Where a name is defined.
+    #[must_use]
+    pub fn defined(&self, name: &str) -> Option<Span> {
+        self.defined.get(name).map(|definition| definition.span)
+    }
+
+    /// All of them are used.
+    pub fn use_all(&self) {
+        for name in self.defined.keys() {
+            self.knows(name);
+        }
+    }
+
+    /// Whether `name` exists; it is used then.
+    pub fn knows(&self, name: &str) -> bool {
+        let definition = self.defined.get(name);
+        if let Some(definition) = definition {
+            // A line that two threads write for each operation is slower than one they read.
+            if !definition.used.load(Ordering::Relaxed) {
+                definition.used.store(true, Ordering::Relaxed);
+            }
+        }
+        definition.is_some()
+    }
+
+    fn report_unknown<'n>(
+        &self,
+        name: &str,
+        span: Span,
+        own: Option<&'n Self>,
+        mut others: impl Iterator<Item = &'n Self>,
+        sink: &mut Sink,
+    ) {
+        let shown = name.escape_debug();
+        let wanted = self.kind.article();
+        if let Some(other) = others.find(|other| other.defined.contains_key(name)) {
+            sink.push(
+                Diagnostic::new(
+                    &WRONG_KIND,
+                    span,
+                    format!("`{shown}` is not {wanted} but {}", other.kind.article()),
+                )
+                .label(format!("{wanted} is needed here"))
+                .related(
+                    other.defined[name].span,
+                    format!("`{shown}` is defined here"),
+                ),
+            );
+            return;
+        }
+        let noun = self.kind.noun();
+        let mut finding = Diagnostic::new(
+            self.kind.unknown(),
+            span,
+            format!("there is no {noun} `{shown}`"),
+        );
+        let known = || own.into_iter().chain([self]);
+        let words = || known().flat_map(|names| names.defined.keys().map(String::as_str));
+        let near = suggest::nearest(name, words());
+        let near = near.and_then(|near| {
+            // What was meant is not unused as well.
+            let names = known().find(|names| names.knows(near))?;
+            Some((near, names.defined(near)?))
+        });
+        finding = match near {
+            Some((near, at)) => finding
+                .label(format!("did you mean `{near}`?"))
+                .related(at, format!("`{near}` is defined here"))
+                .fix(span, near)
+                .help(format!("write `{near}`")),
+            None => finding
+                .label(format!("not {wanted} of this project"))
+                .help(format!(
+                    "{}; define it in gateway.yaml",
+                    suggest::one_of(words(), 8)
+                )),
+        };
+        sink.push(finding);
+    }
+
+    /// Counts what the same names of another environment were used for.
+    pub fn absorb(&self, other: &Self) {
+        let used = |definition: &Definition| definition.used.load(Ordering::Relaxed);
+        for (name, _) in other.defined.iter().filter(|(_, one)| used(one)) {
+            self.knows(name);
+        }
+    }
+
+    fn report_unused(&self, sink: &mut Sink) {
+        for (name, definition) in &self.defined {
+            if definition.used.load(Ordering::Relaxed) {
+                continue;
+            }
+            sink.push(
+                Diagnostic::new(
+                    &UNUSED_DEFINITION,
+                    definition.span,
+                    format!("the {} `{name}` is never used", self.kind.noun()),
+                )
+                .help("use it or remove it"),
+            );
+        }
+    }
+}

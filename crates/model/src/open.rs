@@ -1,0 +1,332 @@
+//! Operations that anyone may call: said by somebody (`public: true`), allowed by the operator
+//! (`required.allow_public`), or open by accident.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bundle::ir;
+use diag::{Diagnostic, Sink, Span, Spanned, suggest};
+
+use super::Api;
+use super::security::Written;
+use super::settings::{ApiEntry, SecurityMode, Settings};
+use vocab::lints::{
+    OPEN_OPERATION, OPEN_OPERATIONS, PUBLIC_NOT_ALLOWED, PUBLIC_WITHOUT_EFFECT,
+    UNMATCHED_ALLOW_PUBLIC,
+};
+
+/// Operations that a finding names; more would hide what it says.
+const NAMED_MAX: usize = 6;
+
+/// A pattern of operation keys in `required.allow_public`; `*` stands for any text.
+#[derive(Debug)]
+pub struct Pattern {
+    /// The pattern.
+    pub text: Spanned<String>,
+    /// Whether there is an operation that it names. APIs are resolved beside each other.
+    matched: AtomicBool,
+}
+
+/// An operation and what is known about who may call it.
+pub(super) struct Judged<'a> {
+    /// Its key.
+    pub(super) key: &'a str,
+    /// Where it stands.
+    pub(super) at: Span,
+    /// What is written about it, if anything, and where.
+    pub(super) written: Option<&'a Written<'a>>,
+    /// What that means.
+    pub(super) security: &'a ir::Security,
+    /// `public: true`.
+    pub(super) public: Option<Span>,
+}
+
+/// The operations of an API that anyone may call, though nobody says so, by what opens them.
+#[derive(Default)]
+pub(super) struct Open(BTreeMap<Span, Door>);
+
+/// What lets anyone in: a place in the text, and who stands behind it.
+struct Door {
+    cause: Cause,
+    operations: Vec<(String, Span)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// No `security` holds.
+    Unwritten,
+    /// `security: []`.
+    NoAlternative,
+    /// `{}` among the alternatives.
+    EmptyAlternative,
+}
+
+// === impl Pattern ===
+
+impl Pattern {
+    /// A pattern that nothing matched yet.
+    pub(super) fn new(text: Spanned<String>) -> Self {
+        Self {
+            text,
+            matched: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether no operation was found that it names.
+    fn is_unmatched(&self) -> bool {
+        !self.matched.load(Ordering::Relaxed)
+    }
+}
+
+// === impl Open ===
+
+impl Open {
+    /// Judges one operation; what is wrong with it alone is reported now.
+    pub(super) fn judge(&mut self, operation: &Judged<'_>, settings: &Settings, sink: &mut Sink) {
+        let Judged {
+            key,
+            at,
+            written,
+            security,
+            public,
+        } = *operation;
+        if !security.admits_anyone() {
+            if let Some(span) = public {
+                sink.push(
+                    Diagnostic::new(
+                        &PUBLIC_WITHOUT_EFFECT,
+                        span,
+                        format!("`{key}` needs a credential all the same"),
+                    )
+                    .help(
+                        "write `security: []` beside it to open the operation, or remove `public`",
+                    ),
+                );
+            }
+            return;
+        }
+        if public.is_none() {
+            let (door, cause) = written.map_or((at, Cause::Unwritten), opened_by);
+            let door = self.0.entry(door).or_insert(Door {
+                cause,
+                operations: Vec::new(),
+            });
+            door.operations.push((key.to_owned(), at));
+        }
+        // Under `security: upstream` nobody has to say `public`; the operator's list holds all
+        // the same.
+        if public.is_some() || settings.defaults.security == SecurityMode::Upstream {
+            allowed(key, public.unwrap_or(at), settings, sink);
+        }
+    }
+
+    /// Reports what was left open: each cause once, or, where the upstream checks credentials,
+    /// all of them together.
+    pub(super) fn report(self, entry: &ApiEntry, all: usize, settings: &Settings, sink: &mut Sink) {
+        match settings.defaults.security {
+            SecurityMode::Enforce => {
+                for (span, door) in self.0 {
+                    sink.push(door.finding(span, &entry.name));
+                }
+            }
+            SecurityMode::Upstream => {
+                if let Some(finding) = self.counted(entry, all) {
+                    sink.push(finding);
+                }
+            }
+        }
+    }
+
+    /// One finding for all of them.
+    fn counted(self, entry: &ApiEntry, all: usize) -> Option<Diagnostic> {
+        let doors = self.0.into_values();
+        let mut operations: Vec<(String, Span)> = doors.flat_map(|door| door.operations).collect();
+        operations.sort_by_key(|(_, span)| *span);
+        let (_, first) = operations.first()?;
+        let asks = if operations.len() == 1 { "asks" } else { "ask" };
+        let message = format!(
+            "{} of {all} operations of `{}` {asks} nobody, and nobody says so",
+            operations.len(),
+            entry.name
+        );
+        // A document alone has no line in gateway.yaml.
+        let alone = entry.span.file == first.file;
+        let finding = Diagnostic::new(
+            &OPEN_OPERATIONS,
+            if alone { *first } else { entry.span },
+            message,
+        )
+        .help("add `security` to them, or write `x-gateway: {public: true}` where that is meant");
+        let finding = match alone {
+            true => finding.label("no credential is needed here"),
+            false => finding
+                .label("`security: upstream` asks for no more than a credential that is declared"),
+        };
+        Some(named(finding, &operations))
+    }
+}
+
+impl Door {
+    fn finding(self, at: Span, api: &str) -> Diagnostic {
+        let message = match self.operations.as_slice() {
+            [(key, _)] => format!("anyone may call `{key}`, and nobody says so"),
+            many => format!(
+                "anyone may call {} operations of `{api}`, and nobody says so",
+                many.len()
+            ),
+        };
+        let (label, help) = match self.cause {
+            Cause::Unwritten => (
+                "no credential is needed here",
+                "write `x-gateway: {public: true}` if that is meant, or add `security`",
+            ),
+            Cause::NoAlternative => (
+                "`[]` asks for no credential",
+                "name a scheme, or write `x-gateway: {public: true}` at the operation if that is meant",
+            ),
+            Cause::EmptyAlternative => (
+                "`{}` lets anyone in without a credential",
+                "remove `{}`, or write `x-gateway: {public: true}` at the operation if that is meant",
+            ),
+        };
+        let finding = Diagnostic::new(&OPEN_OPERATION, at, message)
+            .label(label)
+            .help(help);
+        match self.cause {
+            Cause::Unwritten => finding,
+            Cause::NoAlternative | Cause::EmptyAlternative => named(finding, &self.operations),
+        }
+    }
+}
+
+/// What lets anyone in, and where it stands.
+fn opened_by(written: &Written<'_>) -> (Span, Cause) {
+    let mut requirements = written.requirements().iter();
+    let empty = requirements.find(|requirement| requirement.schemes.is_empty());
+    match empty {
+        Some(requirement) => (requirement.span, Cause::EmptyAlternative),
+        None => (written.span(), Cause::NoAlternative),
+    }
+}
+
+/// A finding with the operations that it is about.
+fn named(mut finding: Diagnostic, operations: &[(String, Span)]) -> Diagnostic {
+    let more = operations.len().saturating_sub(NAMED_MAX);
+    for (index, (key, span)) in operations.iter().take(NAMED_MAX).enumerate() {
+        let text = match (index + 1 == NAMED_MAX, more) {
+            (true, 1..) => format!("`{key}`, and {more} more"),
+            _ => format!("`{key}`"),
+        };
+        finding = finding.related(*span, text);
+    }
+    finding
+}
+
+/// Whether the operator lets an operation be public.
+fn allowed(key: &str, at: Span, settings: &Settings, sink: &mut Sink) {
+    let required = &settings.required;
+    let (fine, help) = match &required.allow_public {
+        Some(patterns) => (
+            patterns
+                .iter()
+                .any(|pattern| glob(&pattern.text.value, key)),
+            "ask the operator to add it to `required.allow_public` of gateway.yaml",
+        ),
+        // A verifier that every operation needs is not removed by saying `public`.
+        None => (
+            required.auth.is_empty(),
+            "gateway.yaml requires a verifier of every operation; ask the operator for `required.allow_public`",
+        ),
+    };
+    if !fine {
+        sink.push(
+            Diagnostic::new(
+                &PUBLIC_NOT_ALLOWED,
+                at,
+                format!("`{key}` is not among the operations that may be public"),
+            )
+            .help(help),
+        );
+    }
+}
+
+/// Marks the patterns of `required.allow_public` that name an operation.
+pub(super) fn mark_patterns(key: &str, settings: &Settings) {
+    let patterns = settings.required.allow_public.iter().flatten();
+    for pattern in patterns.filter(|pattern| pattern.is_unmatched()) {
+        if glob(&pattern.text.value, key) {
+            pattern.matched.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Patterns of `required.allow_public` that name no operation; all documents must have been read.
+pub fn check_patterns(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let patterns = settings.required.allow_public.iter().flatten();
+    for pattern in patterns.filter(|pattern| pattern.is_unmatched()) {
+        let (text, span) = (pattern.text.value.as_str(), pattern.text.span);
+        let finding = Diagnostic::new(
+            &UNMATCHED_ALLOW_PUBLIC,
+            span,
+            format!("no operation is called `{}`", text.escape_debug()),
+        );
+        let keys = apis.iter().flat_map(|api| {
+            let operations = api
+                .operations
+                .iter()
+                .map(|operation| operation.key.as_str());
+            operations.chain(api.rest.iter().map(|rest| rest.key.as_str()))
+        });
+        let near = suggest::nearest(text, keys);
+        sink.push(match near {
+            Some(near) => finding
+                .label(format!("did you mean `{near}`?"))
+                .help(format!("write `{near}`"))
+                .fix(span, near),
+            None => finding.label("it allows nothing").help(
+                "a key is `API/operationId`, or `METHOD API:/path` without one; `gwc route` shows them",
+            ),
+        });
+    }
+}
+
+/// `*` stands for any text.
+fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else {
+        return pattern == text;
+    };
+    let Some(mut left) = text.strip_prefix(head) else {
+        return false;
+    };
+    let mut pieces: Vec<&str> = rest.split('*').collect();
+    let tail = pieces.pop().unwrap_or_default();
+    for piece in pieces {
+        let Some(at) = left.find(piece) else {
+            return false;
+        };
+        left = &left[at + piece.len()..];
+    }
+    left.ends_with(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob;
+
+    #[test]
+    fn stars_stand_for_any_text() {
+        let cases = [
+            ("a/b", "a/b", true),
+            ("a/*", "a/getB", true),
+            ("*/get*", "x/getB", true),
+            ("a/*Status", "a/getStatus", true),
+            ("a/*", "b/x", false),
+            ("*a*b", "xxaxb", true),
+            ("*a*b", "xb", false),
+            ("a", "ab", false),
+        ];
+        for (pattern, text, expected) in cases {
+            assert_eq!(glob(pattern, text), expected, "{pattern} {text}");
+        }
+    }
+}

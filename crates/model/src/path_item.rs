@@ -1,0 +1,169 @@
+//! What a path item says of the requests that its operations own: the path key as a template with
+//! its conditions, and how it is matched.
+
+use bundle::ir;
+use diag::shape::BAD_VALUE;
+use diag::{Diagnostic, NodeId, NodeRef, Sink};
+use engine::path::normalise_literal;
+
+use openapi::spec::{In, PathItem};
+use sources::project::files::Files;
+use vocab::lints::{FRAGMENT_IN_PATH, QUERY_IN_PATH};
+
+/// A path key as a template, with the condition that its query makes; none where it cannot be
+/// one, which is reported where OpenAPI is checked.
+pub(super) fn template(
+    files: &Files,
+    item: &PathItem,
+    sink: &mut Sink,
+) -> Option<(ir::Template, Vec<ir::Condition>)> {
+    let text = item.template.value.as_str();
+    let (text, fragment) = text
+        .split_once('#')
+        .map_or((text, None), |(text, fragment)| (text, Some(fragment)));
+    if fragment.is_some() {
+        sink.push(
+            Diagnostic::new(
+                &FRAGMENT_IN_PATH,
+                item.template.span,
+                format!("clients never send what stands behind `#`: this is served as `{text}`"),
+            )
+            .help(
+                "remove the fragment, or tell the operations apart by path, method or a condition",
+            ),
+        );
+    }
+    let (path, query) = text
+        .split_once('?')
+        .map_or((text, None), |(path, query)| (path, Some(query)));
+    let mut conditions = Vec::new();
+    if let Some(query) = query {
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, "{}"));
+            // A path key is written like a URL; conditions stand decoded.
+            let decoded = |text: &str| {
+                String::from_utf8_lossy(&policy::auth::decode_query(text)).into_owned()
+            };
+            // `?k={v}` says that the parameter is there, not what it is.
+            let test = if value.contains('{') {
+                ir::Test::Present
+            } else {
+                ir::Test::Exact(decoded(value))
+            };
+            conditions.push(ir::Condition::Query(decoded(name), test));
+        }
+        sink.push(
+            Diagnostic::new(
+                &QUERY_IN_PATH,
+                item.template.span,
+                format!("served as `{path}` for requests whose query has `{query}`"),
+            )
+            .help("describe the query as parameters, or keep it as a condition"),
+        );
+    }
+    let template = ir::Template::parse(path)
+        .ok()?
+        .map_literals(|literal| normalise_literal(&literal));
+    let extension = item.x_gateway.map(|id| files.tree.at(id));
+    let matching = extension.and_then(|node| node.get("match"));
+    let template = match matching.and_then(NodeRef::scalar_text) {
+        Some("prefix") => template.into_prefix(),
+        Some("exact") if template.parameters().next().is_some() => {
+            if let Some(node) = matching {
+                sink.push(
+                    Diagnostic::new(
+                        &BAD_VALUE,
+                        node.span(),
+                        "a path with parameters cannot be matched exactly",
+                    )
+                    .help("write `template`"),
+                );
+            }
+            template
+        }
+        _ => template,
+    };
+    Some((template, conditions))
+}
+
+/// Parameters of style `matrix` and `label` bring literals of their own: `;name={}` and `.{}`
+/// (OpenAPI 3.1 §4.8.12.2).
+pub(super) fn styled<'a>(
+    template: &ir::Template,
+    parameters: &[openapi::spec::Parameter],
+    node: impl Fn(NodeId) -> NodeRef<'a>,
+) -> ir::Template {
+    let style = |name: &str| {
+        let parameter = parameters
+            .iter()
+            .find(|parameter| parameter.place == In::Path && parameter.name.value == name)?;
+        node(parameter.node).get("style")?.as_str()
+    };
+    let styles: Vec<_> = template
+        .parameters()
+        .map(|name| (name.to_owned(), style(name)))
+        .collect();
+    if !styles
+        .iter()
+        .any(|(_, style)| matches!(style, Some("matrix" | "label")))
+    {
+        return template.clone();
+    }
+    let mut text = template.to_string();
+    for (name, style) in styles {
+        let before = match style {
+            Some("matrix") => format!(";{name}="),
+            Some("label") => ".".to_owned(),
+            _ => continue,
+        };
+        text = text.replace(&format!("{{{name}}}"), &format!("{before}{{{name}}}"));
+    }
+    let styled = ir::Template::parse(&text).unwrap_or_else(|_| template.clone());
+    if template.is_prefix() {
+        styled.into_prefix()
+    } else {
+        styled
+    }
+}
+
+/// The template as `case_insensitive` says.
+pub(super) fn cased(template: ir::Template, extension: Option<NodeRef<'_>>) -> ir::Template {
+    let said = extension.and_then(|node| node.get("case_insensitive"));
+    match said.and_then(NodeRef::as_bool) {
+        Some(true) => template.into_folded(),
+        Some(false) | None => template,
+    }
+}
+
+pub(super) fn trailing_slash(extension: Option<NodeRef<'_>>) -> ir::TrailingSlash {
+    let said = extension.and_then(|node| node.get("trailing_slash"));
+    match said.and_then(NodeRef::scalar_text) {
+        Some("redirect") => ir::TrailingSlash::Redirect,
+        Some("ignore") => ir::TrailingSlash::Ignore,
+        _ => ir::TrailingSlash::Strict,
+    }
+}
+
+pub(super) fn priority(extension: Option<NodeRef<'_>>) -> i32 {
+    let value = extension
+        .and_then(|node| node.get("priority"))
+        .and_then(NodeRef::as_i64);
+    value
+        .and_then(|value| i32::try_from(value).ok())
+        .unwrap_or(0)
+}
+
+/// The word of a `path_readings`; none where it is not one, which was told.
+pub(super) fn path_readings(said: NodeRef<'_>) -> Option<ir::PathReadings> {
+    match said.scalar_text() {
+        Some("strict") => Some(ir::PathReadings::Strict),
+        Some("keep") => Some(ir::PathReadings::Keep),
+        _ => None,
+    }
+}
+
+/// True if every path of a template can be read as another path: a literal has `;`, `%2F`, `%5C`,
+/// `%25` or `%3B`, or a segment inside the path is empty.
+pub(super) fn is_ambiguous(template: &ir::Template) -> bool {
+    engine::path::is_ambiguous(&template.to_string())
+}

@@ -1,0 +1,28 @@
+//! Places in files, as reports and source artifacts hold them.
+
+use diag::{Sources, Span};
+use serde::{Deserialize, Serialize};
+
+/// A place in a file: 1-based.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Relative to the project.
+    pub file: String,
+    /// Line.
+    pub line: u32,
+    /// Column in characters.
+    pub column: u32,
+}
+
+impl Place {
+    /// Start of a span.
+    #[must_use]
+    pub fn of(sources: &Sources, span: Span) -> Self {
+        let position = sources.position(span);
+        Self {
+            file: sources.file(span.file).path().to_owned(),
+            line: position.line,
+            column: position.column,
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Operations for requests that a document does not describe: `unmatched` and `undeclared_methods`,
+//! in gateway.yaml's `apis` or at the document's root. They have the root's security and policies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir::{self, Link, Owns, Segment};
+use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, Tree};
+use policy::traffic::split;
+
+use super::api::{authenticated, check_path_texts};
+use super::open::{self, Judged, Open};
+use super::overlap::subset;
+use super::routes::at_one_place;
+use super::security::{Schemes, Written, check_required};
+use super::servers::Servers;
+use super::settings::{ApiEntry, Settings};
+use super::treatment::{Destination, Own, Scopes};
+use super::{Api, Operation, Valued};
+use openapi::spec::Spec;
+use vocab::lints::{IDENTICAL_ROUTE, PUBLIC_WITHOUT_EFFECT, WAY_ROUND};
+
+/// An operation for requests that the document does not describe.
+#[derive(Clone, Debug)]
+pub struct Rest {
+    /// `API#unmatched` or `API#undeclared`.
+    pub key: String,
+    /// Which requests it gets.
+    pub owns: Owns,
+    /// Where it is asked for.
+    pub span: Span,
+    /// Who answers for it: the document's or the project's owner.
+    pub owner: Option<String>,
+    /// Who may call.
+    pub security: Valued<ir::Security>,
+    /// The chain in order.
+    pub chain: Vec<Valued<Link>>,
+    /// Where requests go.
+    pub upstream: Valued<String>,
+    /// How they are shared out, where several of the document's servers name an upstream.
+    pub split: Option<split::Checked>,
+    /// Milliseconds to the head of the response.
+    pub timeout_ms: Valued<u64>,
+    /// Bytes of a request's body.
+    pub max_body_bytes: Valued<Option<u64>>,
+    /// Which readings of ambiguous paths are let through.
+    pub path_readings: Valued<ir::PathReadings>,
+}
+
+/// What it is resolved from.
+pub(super) struct Root<'a> {
+    pub(super) tree: &'a Tree,
+    pub(super) entry: &'a ApiEntry,
+    pub(super) spec: &'a Spec,
+    /// The document's `x-gateway`.
+    pub(super) extension: Option<NodeRef<'a>>,
+    pub(super) own: &'a Own<'a>,
+    pub(super) schemes: &'a Schemes,
+    pub(super) settings: &'a Settings,
+}
+
+/// What is found besides.
+pub(super) struct Found<'f> {
+    pub(super) used: &'f mut BTreeMap<String, ir::Scheme>,
+    pub(super) open: &'f mut Open,
+    /// Operations without an upstream.
+    pub(super) homeless: &'f mut Vec<(String, Span)>,
+}
+
+/// Resolves them; at most one of each kind.
+pub(super) fn resolve(root: &Root<'_>, found: &mut Found<'_>, sink: &mut Sink) -> Vec<Rest> {
+    let entry = root.entry;
+    let said = |key: &str, of_entry: &Option<Spanned<String>>| {
+        let of_root = root.extension.and_then(|node| node.get(key));
+        let of_root = of_root.and_then(|node| Some((node.scalar_text()?.to_owned(), node.span())));
+        let of_entry = of_entry.clone().map(|said| (said.value, said.span));
+        // The operator decides where it is mounted, and what it gets there.
+        let nearest = of_entry.into_iter().chain(of_root).next();
+        nearest.filter(|(word, _)| word != DENY)
+    };
+    let public = root.extension.and_then(|node| node.get("public"));
+    let public = public.filter(|value| value.as_bool() == Some(true));
+    let public = public.map(NodeRef::span);
+    let undeclared = said("undeclared_methods", &entry.undeclared_methods);
+    let unmatched = said("unmatched", &entry.unmatched);
+    if let Some(public) = public
+        && undeclared.is_none()
+        && unmatched.is_none()
+    {
+        sink.push(
+            Diagnostic::new(
+                &PUBLIC_WITHOUT_EFFECT,
+                public,
+                "nothing is served that this document does not describe",
+            )
+            .help("write it at the operations that anyone may call, or remove it"),
+        );
+    }
+    let undeclared = undeclared.map(|(_, span)| (Owns::Undeclared, None, span));
+    let unmatched = unmatched.map(|(name, span)| (Owns::Unmatched, Some(name), span));
+    [undeclared, unmatched]
+        .into_iter()
+        .flatten()
+        .filter_map(|(owns, upstream, span)| one(root, (owns, upstream, span), public, found, sink))
+        .collect()
+}
+
+/// The word for what is refused.
+const DENY: &str = "deny";
+
+fn one(
+    root: &Root<'_>,
+    (owns, upstream, span): (Owns, Option<String>, Span),
+    public: Option<Span>,
+    found: &mut Found<'_>,
+    sink: &mut Sink,
+) -> Option<Rest> {
+    let Root {
+        tree,
+        entry,
+        spec,
+        extension,
+        own,
+        schemes,
+        settings,
+    } = root;
+    let key = match owns {
+        Owns::Unmatched => format!("{}#unmatched", entry.name),
+        Owns::Undeclared | Owns::Described => format!("{}#undeclared", entry.name),
+    };
+    open::mark_patterns(&key, settings);
+    let written = spec.security.as_ref().map(Written::Document);
+    let (security, readable) = match &written {
+        Some(written) => {
+            let (security, readable) = schemes.resolve(written, found.used, sink);
+            (Valued::written(security, written.span()), readable)
+        }
+        None => (Valued::default(ir::Security::default(), "security"), true),
+    };
+    if readable {
+        let judged = Judged {
+            key: &key,
+            at: span,
+            written: written.as_ref(),
+            security: &security.value,
+            public,
+        };
+        found.open.judge(&judged, settings, sink);
+    }
+    check_required(&security.value, found.used, settings, span, &key, sink);
+    let scopes = Scopes {
+        own,
+        root_defaults: extension.and_then(|node| node.get("defaults")),
+        path: None,
+        operation: None,
+        servers: Servers::of_document(tree, spec),
+    };
+    let mut split = None;
+    let upstream = match upstream {
+        Some(name) => {
+            // One that nobody defines was told.
+            Valued::written(own.upstream(&name, settings)?, span)
+        }
+        None => match scopes.upstream(settings).ok()? {
+            Some(Destination {
+                upstream,
+                by_servers,
+            }) => {
+                split = scopes.servers.split(by_servers);
+                if let Some(split) = &mut split {
+                    split.rename_upstreams(&|name| own.name_of_upstream(name));
+                }
+                upstream
+            }
+            None => {
+                found.homeless.push((key, span));
+                return None;
+            }
+        },
+    };
+    let mut chain = scopes.chain(settings, sink);
+    let timeout_ms = scopes.timeout(settings, &upstream.value, &chain);
+    check_path_texts(&chain, own, &everything(), sink);
+    authenticated(&mut chain, &security, own);
+    let owner = extension.and_then(|node| node.get("owner"));
+    Some(Rest {
+        owner: owner
+            .and_then(NodeRef::scalar_text)
+            .map(str::to_owned)
+            .or_else(|| settings.owner.clone()),
+        max_body_bytes: scopes.max_body(settings),
+        path_readings: scopes.path_readings(settings, &everything()),
+        key,
+        owns,
+        span,
+        security,
+        chain,
+        upstream,
+        split,
+        timeout_ms,
+    })
+}
+
+/// The template of what has none: every path below the mount.
+#[must_use]
+pub fn everything() -> ir::Template {
+    let root = ir::Template::parse("/").expect("a path");
+    root.into_prefix()
+}
+
+/// Two APIs that would both get the same requests which neither describes.
+pub(super) fn clashes(apis: &[Api], sink: &mut Sink) {
+    let getting: Vec<(&Api, &Rest)> = apis
+        .iter()
+        .flat_map(|api| api.rest.iter().map(move |rest| (api, rest)))
+        .collect();
+    for (index, (api, rest)) in getting.iter().enumerate() {
+        let same = |other: &&(&Api, &Rest)| other.1.owns == rest.owns;
+        for (earlier, other) in getting[..index].iter().filter(same) {
+            let Some(path) = clash((earlier, api), rest.owns) else {
+                continue;
+            };
+            sink.push(
+                Diagnostic::new(
+                    &IDENTICAL_ROUTE,
+                    rest.span,
+                    format!("`{}` and `{}` own the same requests", rest.key, other.key),
+                )
+                .label(format!("nothing tells their requests apart at `{path}`"))
+                .related(other.span, format!("`{}` is asked for here", other.key))
+                .help("let one of them have these requests, or change the `base_path` or the `hosts` of a `mount`"),
+            );
+        }
+    }
+}
+
+/// Operations that can be gone round by a request whose path an upstream reads otherwise:
+/// `unmatched` and `match: prefix` get what is written as none of their paths, and
+/// `path_readings: keep` lets through what may be read as a path that nobody describes.
+pub(super) fn ways_round(apis: &[Api], sink: &mut Sink) {
+    for api in apis {
+        let unmatched = api.rest.iter().find(|rest| rest.owns == Owns::Unmatched);
+        if let Some(rest) = unmatched {
+            let round = Round {
+                key: &rest.key,
+                span: rest.span,
+                security: &rest.security.value,
+                where_others_are: "beside it",
+                label: format!(
+                    "`{}` gets every path that is written differently, such as `/a/` or `/A` for `/a`",
+                    rest.upstream.value
+                ),
+                help: "write the same `security` at the document's root, or make sure that the upstream reads paths to the letter",
+            };
+            round.report(api, |_| true, sink);
+        }
+        // One finding for each place that says so.
+        let mut told: Vec<Span> = Vec::new();
+        for operation in api.operations.iter().filter(|one| !one.internal) {
+            let keeps = !operation.path_readings.value.is_strict();
+            let written = keeps && operation.path_readings.span().is_some();
+            let prefix = operation.template.is_prefix();
+            let said = operation.path_readings.span().filter(|_| written);
+            let span = said.unwrap_or(operation.path_span);
+            if !(written || prefix) || told.contains(&span) {
+                continue;
+            }
+            let upstream = &operation.upstream.value;
+            let round = Round {
+                key: &operation.key,
+                span,
+                security: &operation.security.value,
+                where_others_are: if written { "beside it" } else { "below it" },
+                label: match written {
+                    true => format!(
+                        "`keep`: `{upstream}` gets paths that it may read as another path, such as `..%2fadmin`"
+                    ),
+                    false => format!(
+                        "`{upstream}` gets every path below it that is written differently, such as `/A` for `/a`"
+                    ),
+                },
+                help: "write the same `security` at both, or make sure that the upstream reads paths to the letter",
+            };
+            let concerned = |other: &Operation| {
+                other.place.0 != operation.place.0
+                    && (written || subset(&other.template, &operation.template))
+            };
+            if round.report(api, concerned, sink) {
+                told.push(span);
+            }
+        }
+    }
+}
+
+/// An operation that may be a way round others.
+struct Round<'m> {
+    key: &'m str,
+    span: Span,
+    security: &'m ir::Security,
+    where_others_are: &'static str,
+    label: String,
+    help: &'static str,
+}
+
+impl Round<'_> {
+    /// Reports the concerned operations of an API that ask for more; false where there are none.
+    fn report(self, api: &Api, concerned: impl Fn(&Operation) -> bool, sink: &mut Sink) -> bool {
+        let guarded = |one: &&Operation| {
+            let security = &one.security.value;
+            one.internal || !security.admits_anyone() && security != self.security
+        };
+        let all = api.operations.iter().filter(guarded);
+        let mut guarded = all.filter(|one| concerned(one));
+        let Some(first) = guarded.next() else {
+            return false;
+        };
+        let count = 1 + guarded.count();
+        let what = match first.internal {
+            true => "nobody may call it",
+            false => "it asks for something else",
+        };
+        sink.push(
+            Diagnostic::new(
+                &WAY_ROUND,
+                self.span,
+                format!(
+                    "`{}` may be a way round {count} of the operations {}",
+                    self.key, self.where_others_are
+                ),
+            )
+            .label(self.label)
+            .related(first.span, format!("`{}`: {what}", first.key))
+            .help(self.help),
+        );
+        true
+    }
+}
+
+/// A path at which two APIs get the same requests.
+fn clash((a, b): (&Api, &Api), owns: Owns) -> Option<String> {
+    let mounts = a
+        .mounts
+        .iter()
+        .flat_map(|a| b.mounts.iter().map(move |b| (a, b)));
+    let mut meeting = mounts
+        .map(|(a, b)| (&a.value, &b.value))
+        .filter(|(a, b)| at_one_place(a, b));
+    meeting.find_map(|(mount, other)| match owns {
+        Owns::Described => None,
+        Owns::Unmatched => {
+            (mount.base_path == other.base_path).then(|| format!("{}/", mount.base_path))
+        }
+        Owns::Undeclared => {
+            let (here, there) = (paths(a, mount), paths(b, other));
+            here.intersection(&there).next().cloned()
+        }
+    })
+}
+
+/// The paths that an API describes at a mount, names of parameters erased.
+fn paths(api: &Api, mount: &ir::Mount) -> BTreeSet<String> {
+    let served = api.operations.iter().filter(|one| !one.internal);
+    let templates = served.flat_map(|operation| {
+        let loose = operation.trailing_slash != ir::TrailingSlash::Strict;
+        let twin = operation.template.twin().filter(|_| loose);
+        [Some(operation.template.clone()), twin]
+            .into_iter()
+            .flatten()
+    });
+    templates
+        .map(|template| {
+            let mut text = mount.base_path.clone();
+            for segment in template.segments() {
+                text.push('/');
+                match segment {
+                    Segment::Literal(literal) => text.push_str(literal),
+                    // Letters of either case are told from those that count as they are.
+                    Segment::Folded(literal) => text.push_str(&format!("{{~}}{literal}")),
+                    Segment::Parameter(_) => text.push_str("{}"),
+                    Segment::Pattern(pattern) => {
+                        text.push_str(if pattern.folded { "{~}" } else { "" });
+                        text.push_str(&pattern.erased());
+                    }
+                }
+            }
+            text.push_str(if template.is_prefix() { "/**" } else { "" });
+            text
+        })
+        .collect()
+}

@@ -1,0 +1,491 @@
+//! All operations against each other: who owns which requests (semantics.md §1).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir::{self, Segment, Template, TrailingSlash};
+use diag::{Diagnostic, Level, Sink};
+use engine::router::compare_templates;
+
+use super::overlap::{self, subset, witness};
+use super::settings::listeners::TARGET_BYTES_MAX;
+use super::surprise::{self, Overlap, Side};
+use super::{Api, Operation, Validation, breadth, rest};
+use openapi::spec::reference::Resolver;
+use openapi::spec::schema::Schemas;
+use sources::project::files::Files;
+use vocab::lints::{
+    AMBIGUOUS_TEMPLATE, CAPTURED_BY_TEMPLATE, IDENTICAL_ROUTE, MOUNT_CONFLICT, NEVER_WINS,
+    UNREACHABLE,
+};
+
+/// Compares all routes of a project.
+pub fn check(files: &Files, apis: &[Api], sink: &mut Sink) {
+    let resolvers: Vec<Resolver<'_>> = apis
+        .iter()
+        .map(|api| Resolver::new(files, &api.document))
+        .collect();
+    let schemas: Vec<Schemas<'_, '_>> = apis
+        .iter()
+        .zip(&resolvers)
+        .map(|(api, resolver)| Schemas::new(resolver, api.spec.version))
+        .collect();
+    let table = Tables { apis, schemas };
+    let mut meetings = Meetings::default();
+    let mut fallen = BTreeSet::new();
+    let mut told: BTreeSet<(&str, &str)> = BTreeSet::new();
+    let mut overlaps = Sink::default();
+    for routes in tables(apis) {
+        let templates: Vec<&Template> = routes.iter().map(|route| &route.template).collect();
+        let groups = by_method(&routes);
+        let pairs = groups
+            .iter()
+            .flat_map(|group| overlap::within(&templates, group));
+        for (a, b) in pairs.map(|(a, b)| (a.min(b), a.max(b))) {
+            let (first, second) = (&routes[a], &routes[b]);
+            let names = (first.operation.key.as_str(), second.operation.key.as_str());
+            // An operation at two mounts is one operation; mounts at one place are told below. Of a
+            // path and a twin, the path comes first; two twins overlap where their paths do.
+            let judged = !(first.twin || second.twin) || differ(first, second);
+            if names.0 != names.1 && judged && told.insert(names) {
+                table.judge(first, second, &mut meetings, &mut overlaps);
+            }
+        }
+        surprise::methods_that_fall_through(apis, &routes, &mut fallen, sink);
+    }
+    meetings.report(apis, sink);
+    first_few(overlaps, sink);
+    surprise::hidden_mounts(apis, sink);
+    rest::clashes(apis, sink);
+    rest::ways_round(apis, sink);
+    for api in apis {
+        breadth::check(api, sink);
+        mounts_at_one_place(api, sink);
+        for operation in &api.operations {
+            unreachable(api, operation, sink);
+        }
+    }
+}
+
+/// Overlaps that are told at one path; a count stands for the rest.
+const OVERLAPS_MAX: usize = 5;
+
+/// Tells the first few overlaps of each path: templates that all overlap make as many pairs as
+/// nobody reads. What is wrong for certain is told each time.
+fn first_few(overlaps: Sink, sink: &mut Sink) {
+    let mut counts: BTreeMap<(diag::Span, &'static str), (usize, &'static diag::Lint)> =
+        BTreeMap::new();
+    for finding in overlaps.into_sorted() {
+        let counted = [&AMBIGUOUS_TEMPLATE, &CAPTURED_BY_TEMPLATE];
+        if !counted.iter().any(|lint| lint.code == finding.lint.code) {
+            sink.push(finding);
+            continue;
+        }
+        let key = (finding.span, finding.lint.code);
+        let (count, _) = counts.entry(key).or_insert((0, finding.lint));
+        *count += 1;
+        if *count <= OVERLAPS_MAX {
+            sink.push(finding);
+        }
+    }
+    for ((span, _), (count, lint)) in counts {
+        if count > OVERLAPS_MAX {
+            let more = count - OVERLAPS_MAX;
+            let message = format!("this path overlaps with {more} more in the same way");
+            let help = "the order is: literal before pattern before parameter, from the left";
+            sink.push(Diagnostic::new(lint, span, message).help(help));
+        }
+    }
+}
+
+/// Whether a twin of one is neither the other's path nor a twin as well.
+fn differ(first: &Route<'_>, second: &Route<'_>) -> bool {
+    let same =
+        subset(&first.template, &second.template) && subset(&second.template, &first.template);
+    !(first.twin && second.twin || same)
+}
+
+/// Two mounts of one API at the same listener, host and base path answer for the same requests.
+fn mounts_at_one_place(api: &Api, sink: &mut Sink) {
+    for (index, mount) in api.mounts.iter().enumerate() {
+        let (a, at) = (&mount.value, mount.span);
+        let same = api.mounts[..index]
+            .iter()
+            .find(|other| a.base_path == other.value.base_path && at_one_place(a, &other.value));
+        if let Some(other) = same {
+            sink.push(
+                Diagnostic::new(
+                    &MOUNT_CONFLICT,
+                    at,
+                    format!(
+                        "the mounts `{}` and `{}` are at one place",
+                        a.name, other.value.name
+                    ),
+                )
+                .related(other.span, "the other one stands here")
+                .help("give one of them another host, base path or listener"),
+            );
+        }
+    }
+}
+
+/// Whether some host of some listener is both mounts'.
+pub(super) fn at_one_place(a: &ir::Mount, b: &ir::Mount) -> bool {
+    let hosts = a.hosts.is_empty() && b.hosts.is_empty()
+        || a.hosts.iter().any(|host| b.hosts.contains(host));
+    hosts && a.listeners.iter().any(|name| b.listeners.contains(name))
+}
+
+/// An operation at a mount.
+pub(super) struct Route<'m> {
+    /// Its API's index.
+    pub(super) api: usize,
+    /// The operation.
+    pub(super) operation: &'m Operation,
+    /// Its template behind the mount's base path.
+    pub(super) template: Template,
+    /// The base path of its mount.
+    pub(super) base_path: &'m str,
+    /// Whether that differs from the path as written by its final slash.
+    pub(super) twin: bool,
+}
+
+/// The routes by listener and host; one table is asked for each request.
+fn tables(apis: &[Api]) -> Vec<Vec<Route<'_>>> {
+    let mut tables: BTreeMap<Vec<(usize, usize)>, ()> = BTreeMap::new();
+    let mut places: BTreeMap<(&str, &str), Vec<(usize, usize)>> = BTreeMap::new();
+    for (api_index, api) in apis.iter().enumerate() {
+        for (mount_index, mount) in api.mounts.iter().enumerate() {
+            for listener in &mount.value.listeners {
+                let hosts = mount
+                    .value
+                    .hosts
+                    .iter()
+                    .map(String::as_str)
+                    .chain(mount.value.hosts.is_empty().then_some(""));
+                for host in hosts {
+                    places
+                        .entry((listener, host))
+                        .or_default()
+                        .push((api_index, mount_index));
+                }
+            }
+        }
+    }
+    // Listeners and hosts with the same mounts make the same table.
+    tables.extend(places.into_values().map(|mounts| (mounts, ())));
+    let table = |mounts: Vec<(usize, usize)>| {
+        let routes = mounts.into_iter().flat_map(|(api, mount)| {
+            let base = &apis[api].mounts[mount].value.base_path;
+            apis[api]
+                .operations
+                .iter()
+                .filter(|operation| !operation.internal)
+                .flat_map(move |operation| {
+                    let loose = operation.trailing_slash != TrailingSlash::Strict;
+                    let twin = operation.template.twin().filter(|_| loose);
+                    let route = move |template: &Template, twin| Route {
+                        api,
+                        operation,
+                        template: based(base, template),
+                        base_path: base,
+                        twin,
+                    };
+                    let declared = route(&operation.template, false);
+                    std::iter::once(declared).chain(twin.map(|twin| route(&twin, true)))
+                })
+        });
+        routes.collect()
+    };
+    tables.into_keys().map(table).collect()
+}
+
+/// A template behind its mount's base path.
+fn based(base_path: &str, template: &Template) -> Template {
+    if base_path.is_empty() {
+        return template.clone();
+    }
+    template.clone().behind(base_path)
+}
+
+fn by_method(routes: &[Route<'_>]) -> Vec<Vec<usize>> {
+    let mut groups: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, route) in routes.iter().enumerate() {
+        groups
+            .entry(&route.operation.method)
+            .or_default()
+            .push(index);
+    }
+    groups.into_values().collect()
+}
+
+/// Operations of two APIs that own the same requests: said once for the two of them, because the
+/// cause is where they are mounted.
+#[derive(Default)]
+struct Meetings<'m>(BTreeMap<(usize, usize), Vec<Meeting<'m>>>);
+
+/// Pairs of operations that a finding names.
+const MEETINGS_NAMED_MAX: usize = 50;
+
+/// Two operations, and the base paths of their mounts.
+struct Meeting<'m> {
+    operations: [&'m Operation; 2],
+    base_paths: [&'m str; 2],
+}
+
+impl<'m> Meetings<'m> {
+    fn add(&mut self, first: &Route<'m>, second: &Route<'m>) {
+        let meeting = Meeting {
+            operations: [first.operation, second.operation],
+            base_paths: [first.base_path, second.base_path],
+        };
+        let both = (first.api, second.api);
+        self.0.entry(both).or_default().push(meeting);
+    }
+
+    fn report(self, apis: &[Api], sink: &mut Sink) {
+        let shown = |path: &'m str| if path.is_empty() { "/" } else { path };
+        for ((a, b), mut meetings) in self.0 {
+            meetings.sort_by_key(|meeting| meeting.operations[1].path_span);
+            let (a, b) = (&apis[a], &apis[b]);
+            let Some(first) = meetings.first() else {
+                continue;
+            };
+            let [_, other] = first.operations;
+            let more = match meetings.len() - 1 {
+                0 => String::new(),
+                count => format!(", and {count} more"),
+            };
+            let places = match first.base_paths.map(shown) {
+                [one, same] if one == same => format!("both are mounted at `{one}`"),
+                [one, two] => format!("they are mounted at `{one}` and `{two}`"),
+            };
+            let mut finding = Diagnostic::new(
+                &IDENTICAL_ROUTE,
+                b.span,
+                format!(
+                    "`{}` and `{}` own the same requests: `{} {}`{more}",
+                    a.name, b.name, other.method, other.path
+                ),
+            )
+            .label(places.clone())
+            .related(a.span, format!("`{}` is mounted here", a.name))
+            .help(format!(
+                "{places}: change the `base_path` or the `hosts` of a `mount`"
+            ));
+            for meeting in meetings.iter().take(MEETINGS_NAMED_MAX) {
+                for operation in meeting.operations {
+                    finding = finding.related(operation.path_span, format!("`{}`", operation.key));
+                }
+            }
+            sink.push(finding);
+        }
+    }
+}
+
+// === what is said about a pair ===
+
+/// What judging pairs needs.
+struct Tables<'r, 'a> {
+    apis: &'r [Api],
+    /// By API.
+    schemas: Vec<Schemas<'r, 'a>>,
+}
+
+impl<'r, 'a> Tables<'r, 'a> {
+    fn side<'s>(&'s self, route: &'s Route<'_>) -> Side<'s, 'r, 'a> {
+        Side {
+            route,
+            api: &self.apis[route.api],
+            schemas: &self.schemas[route.api],
+        }
+    }
+
+    fn judge<'m>(
+        &self,
+        first: &Route<'m>,
+        second: &Route<'m>,
+        meetings: &mut Meetings<'m>,
+        sink: &mut Sink,
+    ) {
+        let (a, b) = (first.operation, second.operation);
+        let (below, above) = (
+            subset(&first.template, &second.template),
+            subset(&second.template, &first.template),
+        );
+        if below && above {
+            if a.conditions == b.conditions && a.priority == b.priority {
+                if first.api != second.api {
+                    return meetings.add(first, second);
+                }
+                sink.push(
+                Diagnostic::new(&IDENTICAL_ROUTE, b.path_span, format!("`{} {}` and `{} {}` own the same requests", b.method, b.path, a.method, a.path))
+                    .label("nothing tells their requests apart")
+                    .related(a.path_span, format!("`{} {}` is here", a.method, a.path))
+                    .help("give one another path, another method or a condition, or describe both as one operation; an overlay (`remove: true`) takes one out"),
+            );
+                return;
+            }
+        } else if !below
+            && !above
+            && a.priority == b.priority
+            && a.conditions.is_empty()
+            && b.conditions.is_empty()
+        {
+            let Some(witness) = witness(&first.template, &second.template) else {
+                return;
+            };
+            let (winner, loser) = if compare_templates(&first.template, &second.template).is_gt() {
+                (first, second)
+            } else {
+                (second, first)
+            };
+            let sides = (self.side(winner), self.side(loser));
+            match surprise::overlap(&sides.0, &sides.1) {
+                Overlap::Silent => return,
+                Overlap::Captured => return self.captured(winner, loser, sink),
+                Overlap::Ambiguous => {}
+            }
+            let winner = winner.operation;
+            sink.push(
+                Diagnostic::new(
+                    &AMBIGUOUS_TEMPLATE,
+                    b.path_span,
+                    format!(
+                        "`{}` and {} match some of the same requests",
+                        b.path,
+                        self.shown(first, second)
+                    ),
+                )
+                .label(format!(
+                    "`{} {witness}` matches both; `{}` gets it",
+                    a.method, winner.key
+                ))
+                .related(a.path_span, format!("`{}` is here", a.path))
+                .help("the order is: literal before pattern before parameter, from the left"),
+            );
+            return;
+        }
+        for (lesser, greater) in [(first, second), (second, first)] {
+            if never_wins(lesser, greater) {
+                let (lesser, greater) = (lesser.operation, greater.operation);
+                sink.push(
+                    Diagnostic::new(
+                        &NEVER_WINS,
+                        lesser.path_span,
+                        format!("`{}` can never win", lesser.key),
+                    )
+                    .label(format!("`{}` takes all its requests", greater.key))
+                    .related(
+                        greater.path_span,
+                        format!("its priority is {}", greater.priority),
+                    )
+                    .help("give this path the same priority, or remove it"),
+                );
+            }
+        }
+    }
+
+    /// A route's path; with its API where that is not the other's: two paths of the same text are
+    /// two findings.
+    fn shown(&self, route: &Route<'_>, other: &Route<'_>) -> String {
+        let path = &route.operation.path;
+        match route.api == other.api {
+            true => format!("`{path}`"),
+            false => format!("`{path}` of `{}`", self.apis[route.api].name),
+        }
+    }
+
+    /// The requests that both templates match are the loser's by the schemas of the parameters.
+    fn captured(&self, winner_route: &Route<'_>, loser_route: &Route<'_>, sink: &mut Sink) {
+        let (winner, loser) = (winner_route.operation, loser_route.operation);
+        // Where the winner refuses what its schemas refuse, nobody can call the loser so.
+        let level = match winner.validation {
+            Validation::Block => Level::Error,
+            Validation::Off | Validation::Log => CAPTURED_BY_TEMPLATE.level,
+        };
+        sink.push(
+            Diagnostic::new(
+                &CAPTURED_BY_TEMPLATE,
+                loser.path_span,
+                format!(
+                    "requests that are valid for `{}` only go to {}",
+                    loser.path,
+                    self.shown(winner_route, loser_route)
+                ),
+            )
+            .label(format!(
+                "`{}` wins, and its parameters refuse them",
+                winner.key
+            ))
+            .related(winner.path_span, format!("`{}` is here", winner.path))
+            .help("give one of them another path, or this one a `priority`: schemas never route")
+            .level(level),
+        );
+    }
+}
+
+/// Whether all requests of one route, at its mount, are another's of a greater priority.
+fn never_wins(lesser: &Route<'_>, greater: &Route<'_>) -> bool {
+    let (a, b) = (lesser.operation, greater.operation);
+    let wider = b
+        .conditions
+        .iter()
+        .all(|condition| a.conditions.contains(condition));
+    if a.priority >= b.priority || !wider {
+        return false;
+    }
+    let templates = |route: &Route<'_>| -> Vec<(Template, bool)> {
+        let loose = route.operation.trailing_slash != TrailingSlash::Strict;
+        let twin = route.template.twin().filter(|_| loose);
+        let twin = twin.map(|twin| (twin, !route.twin));
+        std::iter::once((route.template.clone(), route.twin))
+            .chain(twin)
+            .collect()
+    };
+    let greater = templates(greater);
+    templates(lesser).iter().all(|(own, own_twin)| {
+        greater.iter().any(|(other, twin)| {
+            // A path that is described comes before another's twin, whatever its priority.
+            let beaten = *twin && !own_twin && subset(other, own);
+            subset(own, other) && !beaten
+        })
+    })
+}
+
+/// Bytes of the shortest path that a template matches.
+fn shortest(template: &Template) -> usize {
+    let each = template.segments().iter().map(|segment| match segment {
+        Segment::Literal(text) | Segment::Folded(text) => text.len(),
+        Segment::Parameter(_) => 1,
+        Segment::Pattern(pattern) => {
+            let rest = pattern.rest.iter().map(|(_, literal)| 1 + literal.len());
+            pattern.head.len() + rest.sum::<usize>()
+        }
+    });
+    each.map(|bytes| 1 + bytes).sum()
+}
+
+fn unreachable(api: &Api, operation: &Operation, sink: &mut Sink) {
+    let bases = api.mounts.iter().map(|mount| mount.value.base_path.len());
+    let shortest = bases.min().unwrap_or(0) + shortest(&operation.template);
+    let dots = |segment: &Segment| matches!(segment, Segment::Literal(text) if matches!(text.as_str(), "." | ".."));
+    let why = if matches!(&*operation.method, "TRACE" | "CONNECT") {
+        "TRACE and CONNECT are never served".to_owned()
+    } else if operation.template.segments().iter().any(dots) {
+        "a segment `.` or `..` does not survive normalisation".to_owned()
+    } else if shortest as u64 > TARGET_BYTES_MAX {
+        format!(
+            "its path has {shortest} bytes at least, and a request's target may have {TARGET_BYTES_MAX}"
+        )
+    } else {
+        return;
+    };
+    sink.push(
+        Diagnostic::new(
+            &UNREACHABLE,
+            operation.span,
+            format!("no URL belongs to `{}`: {why}", operation.key),
+        )
+        .help("remove it, or describe it otherwise"),
+    );
+}

@@ -1,0 +1,131 @@
+//! Rules that judge changes: gates, acknowledgements, lint levels, the channel, the store and the trust
+//! file. They are in no bundle, so that only sources and source artifacts have them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::digest::Digest;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sources::project::TRUST_FILE;
+
+use crate::acknowledge::Acknowledgement;
+use crate::compile::Compiled;
+use crate::settings::Settings;
+
+/// The gate for changes of the rules.
+pub const GATE: &str = "rules";
+
+/// Id of the change that says that the rules of the old side are unknown.
+pub const UNKNOWN: &str = "rules-unknown";
+
+/// Rules of a project.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rules {
+    /// The gates of gateway.yaml.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub gates: BTreeSet<String>,
+    /// The acknowledgement file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledge: Option<String>,
+    /// Levels of lint rules.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lint: BTreeMap<String, String>,
+    /// `release.channel`.
+    #[serde(default)]
+    pub channel: String,
+    /// `release.store`.
+    #[serde(default)]
+    pub store: String,
+    /// The trust file, part by part.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trust: BTreeMap<String, String>,
+    /// Least serials of the trust file by channel and kind. Releases raise them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub floors: BTreeMap<String, u64>,
+    /// Entries of the acknowledgement file; none of a source artifact. They were compared when they
+    /// were merged, and a release joins several merges.
+    #[serde(skip)]
+    pub acknowledged: Option<Vec<Acknowledgement>>,
+}
+
+impl Rules {
+    /// The rules of a project.
+    #[must_use]
+    pub fn of(compiled: &Compiled, settings: &Settings) -> Self {
+        let level = |level: &Option<diag::Level>| match level {
+            Some(level) => level.name().to_owned(),
+            None => "off".to_owned(),
+        };
+        let (trust, floors) = match compiled.files.bytes(TRUST_FILE) {
+            Ok(bytes) => trust(&bytes),
+            Err(_) => Default::default(),
+        };
+        Self {
+            gates: settings.gates.iter().cloned().collect(),
+            acknowledge: settings.acknowledge.as_ref().map(|file| file.value.clone()),
+            lint: settings
+                .lint
+                .iter()
+                .map(|(name, (wanted, _))| (name.clone(), level(wanted)))
+                .collect(),
+            channel: settings.channel.clone(),
+            store: settings.store.clone(),
+            trust,
+            floors,
+            acknowledged: Some(settings.acknowledgements.clone()),
+        }
+    }
+
+    /// The gates that judge changes of this side's rules.
+    #[must_use]
+    pub fn judges(&self) -> Vec<String> {
+        let mut gates: Vec<String> = self.gates.iter().cloned().collect();
+        if !gates.is_empty() && !self.gates.contains(GATE) {
+            gates.push(GATE.to_owned());
+        }
+        gates
+    }
+}
+
+/// The parts of a trust file: each key, what is said of the whole, and the floors. Unreadable bytes
+/// are one part.
+fn trust(bytes: &[u8]) -> (BTreeMap<String, String>, BTreeMap<String, u64>) {
+    let mut parts = BTreeMap::new();
+    let mut floors = BTreeMap::new();
+    let Ok(Value::Object(root)) = serde_json::from_slice::<Value>(bytes) else {
+        parts.insert("file".to_owned(), Digest::of(bytes).to_string());
+        return (parts, floors);
+    };
+    for (name, value) in root {
+        match (name.as_str(), value) {
+            ("$schema", _) => {}
+            ("keys", Value::Array(keys)) => {
+                for mut key in keys {
+                    let id = key.get("id").and_then(Value::as_str).unwrap_or("none");
+                    let name = format!("key {id}");
+                    // The digest binds the public key, which is not shown.
+                    let digest = Digest::of(key.to_string().as_bytes());
+                    if let Some(key) = key.as_object_mut() {
+                        key.retain(|name, _| name != "id" && name != "spki");
+                    }
+                    let text = format!("{key} ({})", digest.hex());
+                    let known: &mut String = parts.entry(name).or_default();
+                    known.push_str(&text);
+                }
+            }
+            ("channels", Value::Object(channels)) => {
+                for (channel, kinds) in channels {
+                    for (kind, serial) in kinds.as_object().into_iter().flatten() {
+                        let serial = serial.as_u64().unwrap_or_default();
+                        floors.insert(format!("floor {channel} {kind}"), serial);
+                    }
+                }
+            }
+            (name, value) => {
+                parts.insert(name.to_owned(), value.to_string());
+            }
+        }
+    }
+    (parts, floors)
+}

@@ -1,0 +1,575 @@
+//! OpenAPI's `security` resolved: schemes bound to verifiers, alternatives in their order.
+//!
+//! In the bundle a scheme is what it does (place, verifier, stripped or not), not what the
+//! document calls it: names under `components` are not behaviour.
+
+use std::collections::BTreeMap;
+
+use bundle::ir;
+use diag::shape;
+use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned};
+use policy::auth::{self, Place};
+use policy::declared::{self, Settings as Declared, later, whole};
+
+use super::settings::{SecurityMode, Settings};
+use openapi::spec::{In, Requirement, SchemeKind, Security, SecurityScheme, Version};
+use vocab;
+use vocab::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
+
+/// The schemes of a document, bound.
+pub(super) struct Schemes {
+    by_name: BTreeMap<String, Scheme>,
+    mode: SecurityMode,
+    version: Version,
+}
+
+struct Scheme {
+    span: Span,
+    /// None where the scheme cannot run; that was reported.
+    ir: Option<Bound>,
+    takes_scopes: bool,
+    mutual_tls: bool,
+}
+
+/// How a scheme is checked.
+enum Bound {
+    Checked(ir::Scheme),
+    /// Nobody said who checks it.
+    Unverified(Place),
+}
+
+/// What an operation writes about security.
+pub(super) enum Written<'a> {
+    /// A `security` of the document.
+    Document(&'a Security),
+    /// A `security` of `x-gateway`.
+    Extension(Security),
+}
+
+impl Written<'_> {
+    fn security(&self) -> &Security {
+        match self {
+            Written::Document(security) => security,
+            Written::Extension(security) => security,
+        }
+    }
+
+    /// The alternatives.
+    pub(super) fn requirements(&self) -> &[Requirement] {
+        &self.security().alternatives
+    }
+
+    /// Where it stands.
+    pub(super) fn span(&self) -> Span {
+        self.security().span
+    }
+}
+
+/// Reads `security` of `x-gateway`; its shape is checked elsewhere.
+pub(super) fn read_security(node: NodeRef<'_>) -> Security {
+    let scopes = |node: NodeRef<'_>| {
+        let items = node.items();
+        items
+            .filter_map(|item| Some(Spanned::new(item.scalar_text()?.to_owned(), item.span())))
+            .collect()
+    };
+    let requirement = |node: NodeRef<'_>| Requirement {
+        span: node.span(),
+        schemes: node
+            .entries()
+            .map(|(entry, value)| {
+                (
+                    Spanned::new(entry.key.to_string(), entry.key_span),
+                    scopes(value),
+                )
+            })
+            .collect(),
+    };
+    let maps = node.items().filter(|item| item.is_map());
+    Security {
+        span: node.span(),
+        alternatives: maps.map(requirement).collect(),
+        readable: node.is_list() && node.items().all(NodeRef::is_map),
+    }
+}
+
+impl Schemes {
+    /// Binds the schemes of a document to verifiers.
+    pub(super) fn bind<'a>(
+        schemes: &[SecurityScheme],
+        version: Version,
+        settings: &Settings,
+        node_of: impl Fn(diag::NodeId) -> NodeRef<'a>,
+        sink: &mut Sink,
+    ) -> Self {
+        let mut by_name = BTreeMap::new();
+        for scheme in schemes {
+            let extension = scheme.x_gateway.map(&node_of);
+            let place = place(&scheme.kind);
+            let ir = match place {
+                Some(place) => bind_one(scheme, place, extension, settings, sink),
+                None => None,
+            };
+            let takes_scopes = matches!(
+                scheme.kind,
+                SchemeKind::OAuth2 { .. } | SchemeKind::OpenIdConnect { .. }
+            );
+            by_name.insert(
+                scheme.name.value.clone(),
+                Scheme {
+                    span: scheme.name.span,
+                    ir,
+                    takes_scopes,
+                    mutual_tls: matches!(scheme.kind, SchemeKind::MutualTls),
+                },
+            );
+        }
+        Self {
+            by_name,
+            mode: settings.defaults.security,
+            version,
+        }
+    }
+
+    /// The document's names of schemes, with their canonical ones.
+    pub(super) fn names(&self) -> BTreeMap<String, String> {
+        let canonical = |scheme: &Scheme| match scheme.ir.as_ref()? {
+            Bound::Checked(bound) => Some(bound.name.clone()),
+            Bound::Unverified(place) => Some(unverified(place).name),
+        };
+        let named = self.by_name.iter();
+        named
+            .filter_map(|(name, scheme)| Some((name.clone(), canonical(scheme)?)))
+            .collect()
+    }
+
+    /// A requirement as the bundle carries it, and whether all of it could be read; schemes that
+    /// it uses are added to `used`. What is wrong is reported at its place.
+    pub(super) fn resolve(
+        &self,
+        written: &Written<'_>,
+        used: &mut BTreeMap<String, ir::Scheme>,
+        sink: &mut Sink,
+    ) -> (ir::Security, bool) {
+        let mut readable = written.security().readable;
+        let mut alternatives: Vec<ir::Alternative> = Vec::new();
+        for requirement in written.requirements() {
+            let mut uses: Vec<ir::SchemeUse> = Vec::new();
+            // An alternative with a scheme that cannot be read must not shrink to one that asks
+            // for less: it is left out, and the mistake stops the build.
+            let mut whole = true;
+            for (name, scopes) in &requirement.schemes {
+                let Some(scheme) = self.by_name.get(&name.value) else {
+                    // A document's own mistake is reported where OpenAPI is checked.
+                    if let Written::Extension(_) = written {
+                        sink.push(
+                            Diagnostic::new(
+                                &vocab::lints::UNKNOWN_AUTH,
+                                name.span,
+                                format!(
+                                    "there is no security scheme `{}`",
+                                    name.value.escape_debug()
+                                ),
+                            )
+                            .help(diag::suggest::one_of(
+                                self.by_name.keys().map(String::as_str),
+                                8,
+                            )),
+                        );
+                    }
+                    whole = false;
+                    continue;
+                };
+                let Some(bound) = self.scheme(scheme, name, sink) else {
+                    whole = false;
+                    continue;
+                };
+                self.check_scopes(scheme, &bound, scopes, sink);
+                let mut scopes: Vec<String> =
+                    scopes.iter().map(|scope| scope.value.clone()).collect();
+                scopes.sort();
+                scopes.dedup();
+                match uses.iter_mut().find(|known| known.scheme == bound.name) {
+                    Some(known) => known.scopes.extend(scopes),
+                    None => uses.push(ir::SchemeUse {
+                        scheme: bound.name.clone(),
+                        scopes,
+                    }),
+                }
+                used.insert(bound.name.clone(), bound);
+            }
+            for known in &mut uses {
+                known.scopes.sort();
+                known.scopes.dedup();
+            }
+            uses.sort();
+            let alternative = ir::Alternative(uses);
+            readable &= whole;
+            if whole && !alternatives.contains(&alternative) {
+                alternatives.push(alternative);
+            }
+        }
+        // `[{}]` asks nobody, like `[]`.
+        if alternatives
+            .iter()
+            .all(|alternative| alternative.0.is_empty())
+        {
+            alternatives.clear();
+        }
+        (ir::Security(alternatives), readable)
+    }
+
+    fn scheme(
+        &self,
+        scheme: &Scheme,
+        name: &Spanned<String>,
+        sink: &mut Sink,
+    ) -> Option<ir::Scheme> {
+        if scheme.mutual_tls {
+            sink.push(shape::not_available(
+                scheme.span,
+                &format!("a client certificate, which `{}` needs,", name.value),
+                "use another scheme, or leave the operations that need it out",
+            ));
+        }
+        let bound = scheme.ir.as_ref()?;
+        match bound {
+            Bound::Checked(bound) => Some(bound.clone()),
+            Bound::Unverified(place) if self.mode == SecurityMode::Upstream => {
+                Some(unverified(place))
+            }
+            Bound::Unverified(place) => {
+                sink.push(
+                    Diagnostic::new(&NO_VERIFIER, scheme.span, format!("nobody checks the security scheme `{}`", name.value))
+                        .label("used by an operation, bound to no verifier")
+                        .help("add `x-gateway: {auth: NAME}` here (an overlay can), or `defaults: {security: upstream}` in gateway.yaml"),
+                );
+                Some(unverified(place))
+            }
+        }
+    }
+
+    fn check_scopes(
+        &self,
+        scheme: &Scheme,
+        bound: &ir::Scheme,
+        scopes: &[Spanned<String>],
+        sink: &mut Sink,
+    ) {
+        let Some(first) = scopes.first().filter(|_| !scheme.takes_scopes) else {
+            return;
+        };
+        if matches!(bound.verify, ir::Verify::Auth(_) | ir::Verify::Inline(_)) {
+            sink.push(
+                Diagnostic::new(
+                    &SCOPES_NOT_GIVEN,
+                    first.span,
+                    format!(
+                        "`{}` is a scope that this scheme cannot give",
+                        first.value.escape_debug()
+                    ),
+                )
+                .related(scheme.span, "the scheme is defined here")
+                .help("write `[]`: who holds the credential may call"),
+            );
+        } else if self.version == Version::V30 {
+            // Said once, at the scheme: the upstream may know them, the gateway does not ask.
+            sink.push(
+                Diagnostic::new(
+                    &SCOPES_NOT_GIVEN,
+                    scheme.span,
+                    "OpenAPI 3.0 knows no scopes for this type of scheme",
+                )
+                .level(Level::Warn)
+                .label("operations ask for scopes here")
+                .help("the gateway leaves them to the upstream, which checks the credential"),
+            );
+        }
+    }
+}
+
+/// Each alternative must use one of the operator's required verifiers; the empty one is judged
+/// where open operations are.
+pub(super) fn check_required(
+    security: &ir::Security,
+    schemes: &BTreeMap<String, ir::Scheme>,
+    settings: &Settings,
+    at: Span,
+    key: &str,
+    sink: &mut Sink,
+) {
+    let Some(first) = settings.required.auth.first() else {
+        return;
+    };
+    let required = |verify: &ir::Verify| match verify {
+        ir::Verify::Auth(name) => settings
+            .required
+            .auth
+            .iter()
+            .any(|required| required.value == *name),
+        ir::Verify::Upstream | ir::Verify::Inline(_) => false,
+    };
+    let covered = |alternative: &ir::Alternative| {
+        alternative.0.iter().any(|wanted| {
+            schemes
+                .get(&wanted.scheme)
+                .is_some_and(|scheme| required(&scheme.verify))
+        })
+    };
+    let asks = |alternative: &&ir::Alternative| !alternative.0.is_empty();
+    if security
+        .0
+        .iter()
+        .filter(asks)
+        .any(|alternative| !covered(alternative))
+    {
+        sink.push(
+            Diagnostic::new(
+                &REQUIRED_AUTH_MISSING,
+                at,
+                format!("`{key}` can be called without a verifier that is required"),
+            )
+            .related(first.span, "gateway.yaml requires it here"),
+        );
+    }
+}
+
+fn bind_one(
+    scheme: &SecurityScheme,
+    place: Place,
+    extension: Option<NodeRef<'_>>,
+    settings: &Settings,
+    sink: &mut Sink,
+) -> Option<Bound> {
+    let get = |key: &str| {
+        extension
+            .and_then(|node| node.get(key))
+            .filter(|value| !value.is_null())
+    };
+    let strip = get("strip_credential")
+        .and_then(NodeRef::as_bool)
+        .unwrap_or(false);
+    let said = extension.map(|node| later(node, &shape::Shape::Object(&vocab::extension::SCHEME)));
+    let bound = |place, verify| {
+        let declared = said.clone().unwrap_or_default();
+        Bound::Checked(canonical(place, verify, strip, declared))
+    };
+    if let Some(auth) = get("auth") {
+        let Some(name) = auth.as_str() else {
+            if !auth.is_map() {
+                return None;
+            }
+            sink.push(shape::not_available(
+                auth.span(),
+                "a verifier in place",
+                "define it under `auth` of gateway.yaml and name it here",
+            ));
+            return Some(bound(place, ir::Verify::Inline(inline(auth)?)));
+        };
+        let verifier = settings
+            .auth
+            .iter()
+            .find(|verifier| verifier.value.name == name)?;
+        let fits = match &verifier.value.checked {
+            auth::Checked::ApiKey(_) => place != Place::Authorization("basic".into()),
+            auth::Checked::Basic(_) => place == Place::Authorization("basic".into()),
+            auth::Checked::Declared(_) => true,
+        };
+        if !fits {
+            let kind = verifier.value.checked.kind();
+            sink.push(
+                Diagnostic::new(
+                    &WRONG_KIND,
+                    auth.span(),
+                    format!("`{name}` cannot check this scheme: it is of kind `{kind}`"),
+                )
+                .related(verifier.span, format!("`{name}` is defined here"))
+                .help("`basic` checks `http: basic`; `api_key` checks keys and bearer tokens"),
+            );
+            return None;
+        }
+        return Some(bound(place, ir::Verify::Auth(name.to_owned())));
+    }
+    if get("verify").is_some() {
+        return Some(bound(place, ir::Verify::Upstream));
+    }
+    if matches!(scheme.kind, SchemeKind::MutualTls) {
+        // Whoever the listener's authorities know.
+        let kind = declared::Checked {
+            kind: "mtls".to_owned(),
+            settings: Declared::default(),
+        };
+        let verify = ir::Verify::Inline(auth::Checked::Declared(kind));
+        return Some(bound(place, verify));
+    }
+    Some(Bound::Unverified(place))
+}
+
+/// A scheme that nobody here checks.
+fn unverified(place: &Place) -> ir::Scheme {
+    canonical(
+        place.clone(),
+        ir::Verify::Upstream,
+        false,
+        Declared::default(),
+    )
+}
+
+/// A verifier that is written at its scheme.
+fn inline(node: NodeRef<'_>) -> Option<auth::Checked> {
+    let kind = node.get("kind")?.scalar_text()?;
+    if let Some(runs) = auth::check(kind, node) {
+        return Some(runs);
+    }
+    let settings = whole(node, &shape::Shape::Kinds(auth::KINDS));
+    Some(auth::Checked::Declared(declared::Checked {
+        kind: kind.to_owned(),
+        settings: settings.without(|path| path == ["kind"]),
+    }))
+}
+
+/// A scheme named by what it does.
+fn canonical(
+    place: Place,
+    verify: ir::Verify,
+    strip_credential: bool,
+    declared: Declared,
+) -> ir::Scheme {
+    let by = match &verify {
+        ir::Verify::Auth(name) => name.clone(),
+        ir::Verify::Upstream => "upstream".to_owned(),
+        ir::Verify::Inline(checked) => {
+            let digest = bundle::digest::Digest::of(&bundle::codec::encode(checked));
+            format!("{} {}", checked.kind(), &digest.hex()[..8])
+        }
+    };
+    let at = match &place {
+        Place::Header(name) => format!("header {name}"),
+        Place::Query(name) => format!("query {name}"),
+        Place::Cookie(name) => format!("cookie {name}"),
+        Place::Authorization(scheme) => scheme.clone(),
+        Place::Certificate => "client certificate".to_owned(),
+    };
+    // `*` is no verifier's name, so that "by the upstream" and a verifier `upstream` differ.
+    let mark = if verify == ir::Verify::Upstream {
+        "*"
+    } else {
+        ""
+    };
+    let stripped = if strip_credential { ", stripped" } else { "" };
+    let told = if declared.is_empty() {
+        String::new()
+    } else {
+        let digest = bundle::digest::Digest::of(&bundle::codec::encode(&declared));
+        format!(", told {}", &digest.hex()[..8])
+    };
+    ir::Scheme {
+        name: format!("{at} by {mark}{by}{stripped}{told}"),
+        place,
+        verify,
+        strip_credential,
+        declared,
+    }
+}
+
+fn place(kind: &SchemeKind) -> Option<Place> {
+    Some(match kind {
+        SchemeKind::ApiKey {
+            place: In::Header,
+            name,
+        } => Place::Header(name.value.to_ascii_lowercase()),
+        SchemeKind::ApiKey {
+            place: In::Query,
+            name,
+        } => Place::Query(name.value.clone()),
+        SchemeKind::ApiKey {
+            place: In::Cookie,
+            name,
+        } => Place::Cookie(name.value.clone()),
+        SchemeKind::ApiKey { .. } => return None,
+        SchemeKind::MutualTls => Place::Certificate,
+        SchemeKind::Http { scheme } => Place::Authorization(scheme.value.to_ascii_lowercase()),
+        SchemeKind::OAuth2 { .. } | SchemeKind::OpenIdConnect { .. } => {
+            Place::Authorization("bearer".into())
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use diag::FileId;
+
+    use super::*;
+
+    fn at() -> Span {
+        Span::start_of(FileId(0))
+    }
+
+    /// `key` and `other` are checked, `broken` is defined and cannot be read.
+    fn schemes() -> Schemes {
+        let scheme = |name: &str, readable: bool| {
+            let verify = ir::Verify::Auth("keys".into());
+            let place = Place::Header(format!("x-{name}"));
+            let scheme = Scheme {
+                span: at(),
+                ir: readable
+                    .then(|| Bound::Checked(canonical(place, verify, false, Declared::default()))),
+                takes_scopes: false,
+                mutual_tls: false,
+            };
+            (name.to_owned(), scheme)
+        };
+        Schemes {
+            by_name: [("key", true), ("other", true), ("broken", false)]
+                .map(|(name, readable)| scheme(name, readable))
+                .into(),
+            mode: SecurityMode::Enforce,
+            version: Version::V31,
+        }
+    }
+
+    /// The resolved requirement, each alternative as the places that it asks for.
+    fn resolve(alternatives: &[&[&str]]) -> (Vec<Vec<String>>, bool) {
+        let named = |name: &&str| (Spanned::new((*name).to_owned(), at()), Vec::new());
+        let requirement = |names: &&[&str]| Requirement {
+            span: at(),
+            schemes: names.iter().map(named).collect(),
+        };
+        let written = Written::Extension(Security {
+            span: at(),
+            alternatives: alternatives.iter().map(requirement).collect(),
+            readable: true,
+        });
+        let mut sink = Sink::default();
+        let (security, readable) = schemes().resolve(&written, &mut BTreeMap::new(), &mut sink);
+        let uses = |alternative: &ir::Alternative| {
+            let names = alternative.0.iter();
+            names.map(|wanted| wanted.scheme.clone()).collect()
+        };
+        (security.0.iter().map(uses).collect(), readable)
+    }
+
+    #[test]
+    fn an_unreadable_scheme_drops_its_alternative() {
+        let (key, other) = ("header x-key by keys", "header x-other by keys");
+        for (written, expected, readable) in [
+            (&[&["key", "other"][..]][..], &[&[key, other][..]][..], true),
+            (&[&["key", "broken"]], &[], false),
+            (&[&["broken", "key"]], &[], false),
+            (&[&["broken"], &["key"]], &[&[key]], false),
+            (&[&["missing", "key"], &["other"]], &[&[other]], false),
+        ] {
+            let (found, whole) = resolve(written);
+            assert_eq!(
+                (&*found, whole),
+                (&*owned(expected), readable),
+                "{written:?}"
+            );
+        }
+    }
+
+    fn owned(alternatives: &[&[&str]]) -> Vec<Vec<String>> {
+        let owned = |names: &&[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        alternatives.iter().map(owned).collect()
+    }
+}

@@ -1,0 +1,153 @@
+//! What a project costs in metrics: how many series gwd makes of it.
+//!
+//! Counted as gwd's metrics are labelled (operate.md): a histogram of durations for each route and
+//! status that its document or the gateway itself can give, one of the gateway's own time for each
+//! route, one for each method and status of an upstream, counters of refusals and of limits. What
+//! clients make up (other methods, HTTP/1.0) comes on top, so it is about so many.
+
+use std::collections::BTreeSet;
+
+use bundle::ir::{self, Link};
+use diag::{Diagnostic, Sink};
+use policy::Checked;
+
+use super::rest::Rest;
+use super::{Api, Operation, Settings, Valued};
+use vocab::lints::METRIC_SERIES;
+
+/// Series from which a monitoring system feels a single gateway.
+pub const SERIES_MAX: usize = 250_000;
+
+/// Series of a histogram: 17 bounds and infinity, the sum, the count.
+const HISTOGRAM: usize = 20;
+
+/// How much there is to measure.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Operations at their mounts.
+    pub routes: usize,
+    /// Series of metrics of one gateway, about.
+    pub series: usize,
+}
+
+/// Counts the series of a project.
+#[must_use]
+pub fn cost(settings: &Settings, apis: &[Api]) -> Cost {
+    let mut cost = Cost::default();
+    let mut calls: BTreeSet<(&str, &str, &str)> = BTreeSet::new();
+    for api in apis {
+        for operation in api
+            .operations
+            .iter()
+            .filter(|operation| !operation.internal)
+        {
+            let upstreams = statuses(api, operation);
+            let refusals = refusals(settings, api, &of_operation(operation));
+            let routes = api.mounts.len();
+            cost.routes += routes;
+            let told: BTreeSet<&str> = upstreams.iter().chain(&refusals).copied().collect();
+            cost.series += routes * ((told.len() + 1) * HISTOGRAM + refusals.len());
+            let call = |status| {
+                (
+                    operation.upstream.value.as_str(),
+                    &*operation.method,
+                    status,
+                )
+            };
+            calls.extend(upstreams.into_iter().map(call));
+        }
+    }
+    for (api, rest) in apis
+        .iter()
+        .flat_map(|api| api.rest.iter().map(move |rest| (api, rest)))
+    {
+        // What the upstream answers is not described; methods are those that clients think of.
+        let routes = api.mounts.len();
+        cost.routes += routes;
+        cost.series += routes * (refusals(settings, api, &of_rest(rest)).len() + 2) * HISTOGRAM;
+        calls.insert((rest.upstream.value.as_str(), ir::Owns::ANY_METHOD, "200"));
+    }
+    let own = apis.iter().flat_map(|api| &api.policies);
+    let limits = settings.policies.iter().chain(own);
+    let limits = limits.filter(|policy| matches!(policy.value.checked, Checked::RateLimit(_)));
+    cost.series += calls.len() * HISTOGRAM + 2 * limits.count();
+    cost
+}
+
+/// Warns of a project that costs too much to watch.
+pub fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let Cost { routes, series } = cost(settings, apis);
+    if series <= SERIES_MAX {
+        return;
+    }
+    sink.push(
+        Diagnostic::new(
+            &METRIC_SERIES,
+            settings.name.span,
+            format!("{routes} routes make about {series} metric series"),
+        )
+        .label(format!("more than {SERIES_MAX}"))
+        .help("mount an API once and give its mount several hosts, describe statuses by class (`4XX`), or split the project"),
+    );
+}
+
+/// What the upstream answers, as the document says.
+fn statuses<'a>(api: &'a Api, operation: &Operation) -> BTreeSet<&'a str> {
+    let (path, index) = operation.place;
+    let described = &api.spec.paths[path].operations[index].responses;
+    let statuses = described
+        .iter()
+        .map(|response| response.status.value.as_str());
+    let statuses: BTreeSet<&str> = statuses.filter(|status| *status != "default").collect();
+    if statuses.is_empty() {
+        return BTreeSet::from(["200"]);
+    }
+    statuses
+}
+
+/// What of an operation makes the gateway answer.
+struct Asked<'m> {
+    security: &'m ir::Security,
+    max_body_bytes: Option<u64>,
+    chain: &'m [Valued<Link>],
+}
+
+fn of_operation(operation: &Operation) -> Asked<'_> {
+    Asked {
+        security: &operation.security.value,
+        max_body_bytes: operation.max_body_bytes.value,
+        chain: &operation.chain,
+    }
+}
+
+fn of_rest(rest: &Rest) -> Asked<'_> {
+    Asked {
+        security: &rest.security.value,
+        max_body_bytes: rest.max_body_bytes.value,
+        chain: &rest.chain,
+    }
+}
+
+/// What the gateway answers itself.
+fn refusals(settings: &Settings, api: &Api, asked: &Asked<'_>) -> BTreeSet<&'static str> {
+    let limited = |link: &Link| {
+        let (policies, name) = match link {
+            Link::Authenticate => return false,
+            Link::Shared(name) => (&settings.policies, name),
+            Link::Own(name) => (&api.policies, name),
+        };
+        let mut policies = policies.iter().filter(|policy| policy.value.name == *name);
+        policies.any(|policy| matches!(policy.value.checked, Checked::RateLimit(_)))
+    };
+    let mut statuses = BTreeSet::from(["502", "503", "504"]);
+    if !asked.security.0.is_empty() {
+        statuses.insert("401");
+    }
+    if asked.max_body_bytes.is_some() {
+        statuses.insert("413");
+    }
+    if asked.chain.iter().any(|link| limited(&link.value)) {
+        statuses.insert("429");
+    }
+    statuses
+}

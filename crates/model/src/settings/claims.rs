@@ -1,0 +1,57 @@
+//! `claim:NAME`, of which somebody must have a NAME.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use diag::{Diagnostic, NodeRef, Sink, suggest};
+use policy::declared::Value;
+
+use crate::Defined;
+use vocab::lints::UNKNOWN_CLAIM;
+
+/// Tells of hashes and limits that are made of a claim which no consumer has, below the root of
+/// gateway.yaml or of a document's `x-gateway`.
+pub(crate) fn check(
+    root: NodeRef<'_>,
+    consumers: &[Defined<ir::Consumer>],
+    auth: &[Defined<ir::Verifier>],
+    sink: &mut Sink,
+) {
+    // What tokens carry stands in no file.
+    let declared = |one: &Defined<ir::Verifier>| {
+        matches!(one.value.checked, policy::auth::Checked::Declared(_))
+    };
+    if auth.iter().any(declared) {
+        return;
+    }
+    let given = consumers.iter().flat_map(|one| one.value.claims.iter());
+    let known: BTreeSet<&str> = given
+        .filter(|claim| matches!(claim.value, Value::One(_)) && claim.path.len() == 1)
+        .map(|claim| claim.path[0].as_str())
+        .collect();
+    let keys = [("upstreams", "hash_on"), ("policies", "key")];
+    let written = keys.iter().flat_map(|(things, key)| {
+        let things = root.get(things).into_iter().flat_map(NodeRef::entries);
+        things.filter_map(move |(_, thing)| thing.get(key))
+    });
+    for node in written {
+        let claim = node
+            .scalar_text()
+            .and_then(|text| text.strip_prefix("claim:"));
+        let Some(claim) = claim.filter(|claim| !known.contains(claim)) else {
+            continue;
+        };
+        let message = format!("no consumer has a claim `{}`", claim.escape_debug());
+        let help = match suggest::nearest(claim, known.iter().copied()) {
+            Some(near) => format!("did you mean `claim:{near}`?"),
+            None => format!(
+                "give consumers one (`consumers: {{NAME: {{claims: {{{claim}: VALUE}}}}}}`), a text, a number, `true` or `false`"
+            ),
+        };
+        sink.push(
+            Diagnostic::new(&UNKNOWN_CLAIM, node.span(), message)
+                .label("no request has a value for it")
+                .help(help),
+        );
+    }
+}

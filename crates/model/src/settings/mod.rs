@@ -1,0 +1,655 @@
+//! gateway.yaml, read and checked.
+
+pub(crate) mod claims;
+mod consumers;
+pub(super) mod listeners;
+mod mounts;
+mod upstreams;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+use diag::shape::{self, BAD_VALUE};
+use diag::{Diagnostic, Level, NodeRef, Sink, Span, Spanned, read};
+use policy::StateId;
+use policy::declared::{self, Scalar, Settings as Declared, Value, whole};
+use sha2::{Digest as _, Sha256};
+
+use self::consumers::consumers;
+use self::listeners::listeners;
+use self::mounts::mounts;
+use self::upstreams::upstream;
+use crate::acknowledge::Acknowledgement;
+use crate::later;
+use crate::open::Pattern;
+use crate::path_item;
+use crate::{AllNames, Defined, Kind, Validation, Valued};
+use vocab;
+
+/// gateway.yaml: what the operator decides.
+#[derive(Debug)]
+pub struct Settings {
+    /// The environment that it is read in; none: as it is.
+    pub environment: Option<String>,
+    /// The project's name.
+    pub name: Spanned<String>,
+    /// Who answers for the project.
+    pub owner: Option<String>,
+    /// The documents and where each is mounted.
+    pub apis: Vec<ApiEntry>,
+    /// More documents, by pattern.
+    pub apis_glob: Vec<Spanned<String>>,
+    /// The files that gateway.yaml names as something else than an API: overlays, patches, the
+    /// consumers, the acknowledgements.
+    pub other_files: BTreeSet<String>,
+    /// The mount of an API that names none.
+    pub default_mount: ir::Mount,
+    /// Where the gateway listens; never empty.
+    pub listeners: Vec<Defined<ir::Listener>>,
+    /// The services behind.
+    pub upstreams: Vec<Defined<Upstream>>,
+    /// How credentials are checked.
+    pub auth: Vec<Defined<ir::Verifier>>,
+    /// Who may call.
+    pub consumers: Vec<Defined<ir::Consumer>>,
+    /// Those of them that stand in a `consumers_file`, if there is one.
+    pub consumers_file: Option<BTreeSet<String>>,
+    /// Policies that operations name.
+    pub policies: Vec<Defined<ir::Policy>>,
+    /// What no document can avoid.
+    pub required: Required,
+    /// What holds where nobody says otherwise.
+    pub defaults: Defaults,
+    /// Levels of rules.
+    pub lint: BTreeMap<String, (Option<Level>, Span)>,
+    /// Gates that are on.
+    pub gates: Vec<String>,
+    /// The acknowledgement file as gateway.yaml names it, if it does.
+    pub acknowledge: Option<Spanned<String>>,
+    /// What stands in it.
+    pub acknowledgements: Vec<Acknowledgement>,
+    /// The folder that bundles go to.
+    pub store: String,
+    /// The channel that is moved.
+    pub channel: String,
+    /// The names of each kind.
+    pub names: AllNames,
+    /// What is written for all of the gateway and cannot run yet.
+    pub declared: Declared,
+}
+
+/// One API of gateway.yaml.
+#[derive(Clone, Debug)]
+pub struct ApiEntry {
+    /// Its name.
+    pub name: String,
+    /// Where its name stands.
+    pub span: Span,
+    /// Its document.
+    pub path: Spanned<String>,
+    /// Its overlays.
+    pub overlays: Vec<Spanned<String>>,
+    /// Where it can be reached; never empty.
+    pub mounts: Vec<Defined<ir::Mount>>,
+    /// The environments that have it; none: all.
+    pub environments: Option<Vec<String>>,
+    /// `unmatched`.
+    pub unmatched: Option<Spanned<String>>,
+    /// `undeclared_methods`.
+    pub undeclared_methods: Option<Spanned<String>>,
+    /// What is written for it and cannot run yet.
+    pub declared: Declared,
+}
+
+impl ApiEntry {
+    /// Whether an environment has the API; without one, whether all have it.
+    #[must_use]
+    pub fn is_in(&self, environment: Option<&str>) -> bool {
+        let Some(named) = &self.environments else {
+            return true;
+        };
+        environment.is_some_and(|environment| named.iter().any(|name| name == environment))
+    }
+}
+
+/// A service with the timeout that operations inherit from it.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// What the bundle carries.
+    pub ir: ir::Upstream,
+    /// `timeouts.request`.
+    pub request_timeout_ms: Option<Spanned<u64>>,
+}
+
+/// What no document can avoid.
+#[derive(Debug, Default)]
+pub struct Required {
+    /// Policies.
+    pub policies: Vec<Spanned<String>>,
+    /// Verifiers.
+    pub auth: Vec<Spanned<String>>,
+    /// Operation keys that may be public; none: all.
+    pub allow_public: Option<Vec<Pattern>>,
+}
+
+/// What holds where nobody says otherwise.
+#[derive(Debug)]
+pub struct Defaults {
+    /// Where requests go.
+    pub upstream: Option<Spanned<String>>,
+    /// Whether a default upstream is written that does not exist; that was reported.
+    pub upstream_unknown: bool,
+    /// What every chain begins with.
+    pub policies: Vec<Spanned<String>>,
+    /// Milliseconds to the head of the response.
+    pub timeout_ms: Option<Spanned<u64>>,
+    /// Whether a timeout is written that cannot be read; that was reported.
+    pub timeout_unread: bool,
+    /// Bytes of a request's body.
+    pub max_body_bytes: Valued<Option<u64>>,
+    /// Which readings of ambiguous paths are let through.
+    pub path_readings: Valued<ir::PathReadings>,
+    /// Who checks credentials.
+    pub security: SecurityMode,
+    /// Whether responses name their bundle.
+    pub expose_bundle: bool,
+    /// Whether requests are checked against the contract.
+    pub validation: Validation,
+    /// `validate` as it is written.
+    pub validate: Declared,
+    /// Where that stands.
+    pub validate_at: Option<Span>,
+}
+
+impl Required {
+    /// As bundles carry it, so that plans see what is no longer required.
+    #[must_use]
+    pub fn settings(&self) -> Declared {
+        let set = |names: &mut dyn Iterator<Item = &str>| {
+            let mut names: Vec<Scalar> = names.map(|name| Scalar::Text(name.to_owned())).collect();
+            names.sort();
+            names.dedup();
+            Value::Set(names)
+        };
+        let lists = [("policies", &self.policies), ("auth", &self.auth)];
+        let mut all = Declared::default();
+        for (key, names) in lists.into_iter().filter(|(_, names)| !names.is_empty()) {
+            all = all.with(&[key], set(&mut names.iter().map(|name| &*name.value)));
+        }
+        if let Some(patterns) = &self.allow_public {
+            let mut patterns = patterns.iter().map(|pattern| &*pattern.text.value);
+            all = all.with(&["allow_public"], set(&mut patterns));
+        }
+        all
+    }
+}
+
+/// Who checks credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecurityMode {
+    /// The gateway, by its verifiers.
+    Enforce,
+    /// The upstream; the gateway sees to it that a credential is there.
+    Upstream,
+}
+
+/// The default upstream that stands for the servers of a document; it cannot run yet.
+pub(crate) const FROM_SERVERS: &str = "from-servers";
+
+/// Reads gateway.yaml, patched and filled, with the root of its `consumers_file`. What cannot be
+/// read is reported and left out; none where not even the project's name is there.
+pub fn read(
+    root: NodeRef<'_>,
+    consumers_file: Option<NodeRef<'_>>,
+    sink: &mut Sink,
+) -> Option<Settings> {
+    shape::check(root, &vocab::gateway::SHAPE, sink);
+    let name = name(root, sink)?;
+    let listeners = listeners(root, sink);
+    let upstreams = upstreams(root, &name.value, None, sink);
+    let auth = entries(root, "auth", |name, node| {
+        let kind = node.get("kind")?.scalar_text()?;
+        let checked = verifier(kind, node)?;
+        Some(ir::Verifier { name, checked })
+    });
+    let (consumers, in_file) = consumers(root.get("consumers"), consumers_file, sink);
+    let policies = policies(root.get("policies"), &name.value, "", sink);
+    let auth: Vec<_> = auth.into_iter().map(|(_, entry)| entry).collect();
+    claims::check(root, &consumers, &auth, sink);
+    let mut names = AllNames::of(Some(root));
+    for listener in &listeners {
+        names.define(Kind::Listener, &listener.value.name, listener.span);
+    }
+    names.resolve_all(None, root, &vocab::gateway::SHAPE, sink);
+    if let Some(consumers) = consumers_file {
+        names.resolve_all(None, consumers, &vocab::gateway::CONSUMERS, sink);
+    }
+    let defaults = defaults(root, &names, sink);
+    let from_servers = defaults.upstream.as_ref().is_some_and(|name| {
+        name.value == FROM_SERVERS && names.kind(Kind::Upstream).defined(FROM_SERVERS).is_none()
+    });
+    let required = required(root, &names);
+    let everywhere = default_listeners(root, &listeners, &names);
+    let apis = apis(root, &everywhere, &names, sink);
+    let release = root.get("release");
+    let text = |key: &str, default: &str| {
+        let said = release
+            .and_then(|release| release.get(key))
+            .and_then(NodeRef::scalar_text);
+        said.unwrap_or(default).to_owned()
+    };
+    if let Some(store) = release.and_then(|release| release.get("store"))
+        && store.scalar_text().is_some_and(|text| text.contains("://"))
+    {
+        let help = "write the path of a folder, relative to gateway.yaml";
+        sink.push(shape::not_available(store.span(), "a store at a URL", help));
+    }
+    if let Some(channel) = release.and_then(|release| release.get("channel"))
+        && let Some(Err(wrong)) = channel
+            .scalar_text()
+            .map(str::parse::<bundle::name::ChannelName>)
+    {
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, channel.span(), "this cannot name a channel")
+                .help(wrong.to_string()),
+        );
+    }
+    let mut declared =
+        declared::later(root, &vocab::gateway::SHAPE).without(|path| !is_gateways(path));
+    if from_servers {
+        let word = Value::One(Scalar::Text(FROM_SERVERS.to_owned()));
+        declared = declared.with(&["defaults", "upstream"], word);
+    }
+    Some(Settings {
+        environment: None,
+        apis_glob: name_list(root.get("apis_glob")),
+        other_files: other_files(root, &apis),
+        default_mount: mounts::default(&everywhere),
+        consumers_file: in_file,
+        owner: root
+            .get("owner")
+            .and_then(NodeRef::scalar_text)
+            .map(str::to_owned),
+        name,
+        apis,
+        listeners,
+        upstreams,
+        auth,
+        consumers,
+        policies,
+        required,
+        defaults,
+        lint: levels(root),
+        gates: root
+            .get("gates")
+            .into_iter()
+            .flat_map(NodeRef::items)
+            .filter_map(|gate| Some(gate.scalar_text()?.to_owned()))
+            .collect(),
+        acknowledge: root
+            .get("acknowledge")
+            .and_then(|node| Some(Spanned::new(node.scalar_text()?.to_owned(), node.span()))),
+        acknowledgements: Vec::new(),
+        store: text("store", "releases"),
+        channel: text("channel", "prod"),
+        names,
+        declared,
+    })
+}
+
+/// Whether a key of gateway.yaml is about the gateway as a whole: what is said of an API, a
+/// listener, an upstream or an operation stands there, and gates, tests and the like are the
+/// project's.
+fn is_gateways(path: &[String]) -> bool {
+    match path.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["plans" | "stores" | "errors", ..] => true,
+        ["defaults", key, ..] => key != "validate",
+        _ => false,
+    }
+}
+
+/// A verifier, whether it runs or not; none where nothing of the kind is known.
+pub(crate) fn verifier(kind: &str, node: NodeRef<'_>) -> Option<policy::auth::Checked> {
+    let shape = shape::Shape::Kinds(policy::auth::KINDS);
+    policy::auth::check(kind, node).or_else(|| {
+        shape::check(node, &shape, &mut Sink::default())
+            .then(|| policy::auth::Checked::Declared(declared_kind(kind, node, &shape)))
+    })
+}
+
+/// A policy, whether it runs or not. A kind that runs with a setting that does not is carried
+/// like one that does not run.
+fn checked(kind: &str, node: NodeRef<'_>, sink: &mut Sink) -> Option<policy::Checked> {
+    let shape = shape::Shape::Kinds(policy::KINDS);
+    let before = sink.findings().len();
+    let runs = policy::check(kind, node, sink);
+    let wrong = sink.findings()[before..]
+        .iter()
+        .any(|finding| !std::ptr::eq(finding.lint, &raw const shape::NOT_AVAILABLE));
+    if wrong {
+        return runs;
+    }
+    runs.filter(|_| declared::later(node, &shape).is_empty())
+        .or_else(|| Some(policy::Checked::Declared(declared_kind(kind, node, &shape))))
+}
+
+fn declared_kind(kind: &str, node: NodeRef<'_>, shape: &shape::Shape) -> declared::Checked {
+    declared::Checked {
+        kind: kind.to_owned(),
+        settings: whole(node, shape).without(|path| path == ["kind"]),
+    }
+}
+
+/// See [`Settings::other_files`].
+fn other_files(root: NodeRef<'_>, apis: &[ApiEntry]) -> BTreeSet<String> {
+    let overlays = apis.iter().flat_map(|api| &api.overlays);
+    let overlays = overlays.map(|overlay| overlay.value.as_str());
+    let patches = root
+        .get("environments")
+        .into_iter()
+        .flat_map(NodeRef::entries);
+    let patches = patches.filter_map(|(_, environment)| environment.get("patch")?.scalar_text());
+    let consumers = root.get("consumers_file").and_then(NodeRef::scalar_text);
+    let acknowledge = root.get("acknowledge").and_then(NodeRef::scalar_text);
+    let named = overlays.chain(patches).chain(consumers).chain(acknowledge);
+    named
+        .filter_map(|path| sources::project::files::join("", path).ok())
+        .collect()
+}
+
+/// The services that gateway.yaml defines, or the root of an API's document.
+pub(crate) fn upstreams(
+    root: NodeRef<'_>,
+    project: &str,
+    api: Option<&str>,
+    sink: &mut Sink,
+) -> Vec<Defined<Upstream>> {
+    let made = entries(root, "upstreams", |key, node| {
+        let name = api.map_or_else(|| key.clone(), |api| name_in(api, &key));
+        upstream(project, &name, node, sink)
+    });
+    made.into_iter().map(|(_, entry)| entry).collect()
+}
+
+/// What a service of an API is called everywhere else: no name of gateway.yaml has a `/`.
+pub(crate) fn name_in(api: &str, name: &str) -> String {
+    format!("{api}/{name}")
+}
+
+/// The policies under a node; `scope` tells an API's own from the gateway's of the same name.
+pub(crate) fn policies(
+    node: Option<NodeRef<'_>>,
+    project: &str,
+    scope: &str,
+    sink: &mut Sink,
+) -> Vec<Defined<ir::Policy>> {
+    let Some(node) = node else { return Vec::new() };
+    let mut found = Vec::new();
+    for (entry, value) in node.entries() {
+        let Some(kind) = value.get("kind").and_then(NodeRef::scalar_text) else {
+            continue;
+        };
+        // What the shape refuses was told; `check` must not see it.
+        if !shape::check(
+            value,
+            &shape::Shape::Kinds(policy::KINDS),
+            &mut Sink::default(),
+        ) {
+            continue;
+        }
+        let Some(checked) = checked(kind, value, sink) else {
+            continue;
+        };
+        let key = match &checked {
+            policy::Checked::RateLimit(limit) => format!("{:?} token_bucket", limit.key()),
+            policy::Checked::Concurrency(limit) => format!("{:?} in flight", limit.key()),
+            policy::Checked::Headers(_)
+            | policy::Checked::Respond(_)
+            | policy::Checked::Split(_)
+            | policy::Checked::Mirror(_)
+            | policy::Checked::Rewrite(_)
+            | policy::Checked::Redirect(_)
+            | policy::Checked::Deprecation(_)
+            | policy::Checked::Timeout(_)
+            | policy::Checked::Retry(_)
+            | policy::Checked::CircuitBreaker(_)
+            | policy::Checked::Declared(_) => String::new(),
+        };
+        let state = state_id(&[project, kind, scope, &entry.key, &key]);
+        let policy = ir::Policy {
+            name: entry.key.to_string(),
+            state,
+            checked,
+        };
+        found.push(Defined {
+            value: policy,
+            span: entry.key_span,
+            node: Some(value.id()),
+        });
+    }
+    found
+}
+
+/// A stable id for state that outlives a snapshot: a hash of what names it, never of limits or
+/// positions (release.md §7).
+pub(crate) fn state_id(parts: &[&str]) -> StateId {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    let digest: [u8; 32] = hash.finalize().into();
+    StateId(u64::from_be_bytes(
+        digest[..8].try_into().expect("eight of 32 bytes"),
+    ))
+}
+
+/// Whether a path has a segment `.` or `..`, also escaped: it would become another path.
+fn has_dots(path: &str) -> bool {
+    let plain = path.replace("%2e", ".").replace("%2E", ".");
+    plain.split('/').any(|part| matches!(part, "." | ".."))
+}
+
+/// A list of names, each resolved.
+pub(crate) fn name_list(node: Option<NodeRef<'_>>) -> Vec<Spanned<String>> {
+    let items = node.into_iter().flat_map(NodeRef::items);
+    items
+        .filter_map(|item| Some(Spanned::new(item.scalar_text()?.to_owned(), item.span())))
+        .collect()
+}
+
+type Entries<T> = Vec<(String, Defined<T>)>;
+
+fn entries<'t, T>(
+    root: NodeRef<'t>,
+    key: &str,
+    mut make: impl FnMut(String, NodeRef<'t>) -> Option<T>,
+) -> Entries<T> {
+    let all = root.get(key).into_iter().flat_map(NodeRef::entries);
+    let made = all.filter_map(|(entry, node)| {
+        let value = make(entry.key.to_string(), node)?;
+        let defined = Defined {
+            value,
+            span: entry.key_span,
+            node: Some(node.id()),
+        };
+        Some((entry.key.to_string(), defined))
+    });
+    made.collect()
+}
+
+fn name(root: NodeRef<'_>, sink: &mut Sink) -> Option<Spanned<String>> {
+    let node = root.get("name")?;
+    let text = node.scalar_text()?;
+    if let Err(wrong) = text.parse::<bundle::name::ProjectName>() {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                node.span(),
+                format!("`{}` cannot name a project", text.escape_debug()),
+            )
+            .help(wrong.to_string()),
+        );
+        return None;
+    }
+    Some(Spanned::new(text.to_owned(), node.span()))
+}
+
+fn levels(root: NodeRef<'_>) -> BTreeMap<String, (Option<Level>, Span)> {
+    let entries = root.get("lint").into_iter().flat_map(NodeRef::entries);
+    let levels = entries.filter_map(|(entry, node)| {
+        let level = match node.scalar_text()? {
+            // YAML 1.1 habits: an unquoted `off` is the text here, `false` is not meant.
+            "off" => None,
+            "info" => Some(Level::Info),
+            "warn" => Some(Level::Warn),
+            "error" => Some(Level::Error),
+            _ => return None,
+        };
+        Some((entry.key.to_string(), (level, entry.key_span)))
+    });
+    levels.collect()
+}
+
+fn required(root: NodeRef<'_>, names: &AllNames) -> Required {
+    let Some(node) = root.get("required") else {
+        return Required::default();
+    };
+    let mut policies = name_list(node.get("policies"));
+    policies.retain(|name| names.kind(Kind::Policy).knows(&name.value));
+    let mut auth = name_list(node.get("auth"));
+    auth.retain(|name| names.kind(Kind::Verifier).knows(&name.value));
+    let allow_public = node
+        .get("allow_public")
+        .filter(|node| !node.is_null())
+        .map(|node| {
+            name_list(Some(node))
+                .into_iter()
+                .map(Pattern::new)
+                .collect()
+        });
+    Required {
+        policies,
+        auth,
+        allow_public,
+    }
+}
+
+fn defaults(root: NodeRef<'_>, names: &AllNames, sink: &mut Sink) -> Defaults {
+    let node = root.get("defaults");
+    let get = |key: &str| {
+        node.and_then(|node| node.get(key))
+            .filter(|value| !value.is_null())
+    };
+    let upstream = get("upstream")
+        .and_then(|node| Some(Spanned::new(node.scalar_text()?.to_owned(), node.span())));
+    let upstream = match upstream {
+        Some(name)
+            if name.value == FROM_SERVERS
+                && names.kind(Kind::Upstream).defined(FROM_SERVERS).is_none() =>
+        {
+            sink.push(shape::not_available(
+                name.span,
+                "`from-servers`",
+                "define the service under `upstreams` and name it here",
+            ));
+            Some(name)
+        }
+        other => other.filter(|name| names.kind(Kind::Upstream).knows(&name.value)),
+    };
+    let mut policies = name_list(get("policies"));
+    policies.retain(|name| names.kind(Kind::Policy).knows(&name.value));
+    let max_body_bytes =
+        match get("max_body").and_then(|node| Some((read::size_bytes(node).ok()?, node.span()))) {
+            Some((bytes, span)) => Valued::written(Some(bytes), span),
+            None => Valued::default(None, "max_body"),
+        };
+    let timeout_ms = get("timeout")
+        .and_then(|node| Some(Spanned::new(read::duration_ms(node).ok()?, node.span())));
+    Defaults {
+        timeout_unread: timeout_ms.is_none() && get("timeout").is_some(),
+        timeout_ms,
+        upstream_unknown: upstream.is_none() && get("upstream").is_some(),
+        upstream,
+        policies,
+        max_body_bytes,
+        path_readings: get("path_readings")
+            .and_then(|node| Some((path_item::path_readings(node)?, node.span())))
+            .map_or_else(
+                || Valued::default(ir::PathReadings::Strict, "path_readings"),
+                |(said, span)| Valued::written(said, span),
+            ),
+        security: match get("security").and_then(NodeRef::scalar_text) {
+            Some("upstream") => SecurityMode::Upstream,
+            _ => SecurityMode::Enforce,
+        },
+        validation: get("validate").map_or(Validation::Off, Validation::of_requests),
+        validate: get("validate").map_or_else(Declared::default, later::validate),
+        validate_at: get("validate").map(NodeRef::span),
+        expose_bundle: get("expose_bundle")
+            .and_then(NodeRef::as_bool)
+            .unwrap_or(false),
+    }
+}
+
+/// The listeners of mounts that name none.
+fn default_listeners(
+    root: NodeRef<'_>,
+    listeners: &[Defined<ir::Listener>],
+    names: &AllNames,
+) -> Vec<String> {
+    let said = root
+        .get("defaults")
+        .and_then(|defaults| defaults.get("listeners"));
+    let mut chosen = name_list(said);
+    chosen.retain(|name| names.kind(Kind::Listener).knows(&name.value));
+    if said.is_some() {
+        return chosen.into_iter().map(|name| name.value).collect();
+    }
+    // Those that cannot be read are meant, too.
+    names.kind(Kind::Listener).use_all();
+    let listeners = listeners.iter();
+    listeners
+        .map(|listener| listener.value.name.clone())
+        .collect()
+}
+
+fn apis(
+    root: NodeRef<'_>,
+    everywhere: &[String],
+    names: &AllNames,
+    sink: &mut Sink,
+) -> Vec<ApiEntry> {
+    let mut apis = Vec::new();
+    let word = |node: Option<NodeRef<'_>>| {
+        let node = node?;
+        Some(Spanned::new(node.scalar_text()?.to_owned(), node.span()))
+    };
+    for (entry, node) in root.get("apis").into_iter().flat_map(NodeRef::entries) {
+        let Some(path) = word(node.get("path")) else {
+            continue;
+        };
+        let mounts = mounts(node, everywhere, names, sink);
+        apis.push(ApiEntry {
+            name: entry.key.to_string(),
+            span: entry.key_span,
+            path,
+            overlays: name_list(node.get("overlays")),
+            mounts,
+            environments: node
+                .get("environments")
+                .filter(|list| list.is_list())
+                .map(|list| {
+                    name_list(Some(list))
+                        .into_iter()
+                        .map(|it| it.value)
+                        .collect()
+                }),
+            unmatched: word(node.get("unmatched")),
+            undeclared_methods: word(node.get("undeclared_methods")),
+            declared: declared::later(node, &shape::Shape::Object(&vocab::gateway::API)),
+        });
+    }
+    apis.sort_by(|a, b| a.name.cmp(&b.name));
+    apis
+}

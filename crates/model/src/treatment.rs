@@ -1,0 +1,283 @@
+//! What operations inherit: upstream, timeout, body limit, chain.
+//!
+//! Operation over path over document over gateway. A list replaces, `+policies` appends; the
+//! order within a phase is gateway, API, path, operation, then position; what is required comes
+//! first.
+
+use std::collections::BTreeMap;
+
+use bundle::ir::{self, Link};
+use diag::{Diagnostic, NodeRef, Sink, Span, Spanned, read};
+use policy::{Checked, Phase};
+
+use super::path_item;
+use super::servers::{Level, Servers};
+use super::settings::{Settings, Upstream, name_in, name_list};
+use super::{AllNames, Defined, Kind, Valued};
+use vocab::lints::POLICY_TWICE;
+
+/// A mistake that was reported already.
+pub(super) struct Told;
+
+/// The nodes that say something, from the document's defaults to the operation.
+pub(super) struct Scopes<'a> {
+    /// What the document defines itself.
+    pub(super) own: &'a Own<'a>,
+    pub(super) root_defaults: Option<NodeRef<'a>>,
+    pub(super) path: Option<NodeRef<'a>>,
+    pub(super) operation: Option<NodeRef<'a>>,
+    pub(super) servers: Servers<'a>,
+}
+
+/// Where requests go, and whose word that is.
+pub(super) struct Destination {
+    pub(super) upstream: Valued<String>,
+    /// The place of the servers that say so; none where an `upstream` does.
+    pub(super) by_servers: Option<Level>,
+}
+
+/// What an API defines itself.
+pub(super) struct Own<'a> {
+    pub(super) api: &'a str,
+    pub(super) names: &'a AllNames,
+    pub(super) upstreams: &'a [Defined<Upstream>],
+    pub(super) policies: &'a BTreeMap<String, Checked>,
+    pub(super) shared: &'a BTreeMap<String, Checked>,
+}
+
+impl<'a> Scopes<'a> {
+    fn nearest_last(&self) -> impl Iterator<Item = NodeRef<'a>> {
+        [self.root_defaults, self.path, self.operation]
+            .into_iter()
+            .flatten()
+    }
+
+    /// The value of a key in force: the nearest that is there; `null` goes back to the default.
+    fn inherit<T: Clone>(
+        &self,
+        key: &str,
+        start: Valued<T>,
+        default: &Valued<T>,
+        read: impl Fn(NodeRef<'a>) -> Option<T>,
+    ) -> Valued<T> {
+        let mut value = start;
+        for node in self.nearest_last() {
+            match node.get(key) {
+                Some(set) if set.is_null() => value = default.clone(),
+                Some(set) => {
+                    if let Some(read) = read(set) {
+                        value = value.overridden(read, set.span());
+                    }
+                }
+                None => {}
+            }
+        }
+        value
+    }
+
+    /// Where requests go; none where nobody says it. Of a place both words are heard: the
+    /// `upstream` of its `x-gateway`, and its servers'.
+    ///
+    /// # Errors
+    /// A name that does not exist, which was reported.
+    pub(super) fn upstream(&self, settings: &Settings) -> Result<Option<Destination>, Told> {
+        let mut value = settings
+            .defaults
+            .upstream
+            .clone()
+            .map(|name| Valued::written(name.value, name.span));
+        let mut by_servers = None;
+        let places = [
+            (Level::Document, self.root_defaults),
+            (Level::Path, self.path),
+            (Level::Operation, self.operation),
+        ];
+        for (level, extension) in places {
+            let own = extension.and_then(|node| node.get("upstream"));
+            let of_servers = self.servers.upstream_at(level);
+            let Some(node) = own.or(of_servers) else {
+                continue;
+            };
+            let Some(name) = node.scalar_text() else {
+                continue;
+            };
+            let name = self.own.upstream(name, settings).ok_or(Told)?;
+            value = Some(match value {
+                Some(before) => before.overridden(name, node.span()),
+                None => Valued::written(name, node.span()),
+            });
+            by_servers = own.is_none().then_some(level);
+        }
+        Ok(value.map(|upstream| Destination {
+            upstream,
+            by_servers,
+        }))
+    }
+
+    /// Milliseconds to the head of the response: the field `timeout` at the operation, a policy
+    /// `timeout` in the chain, the document's defaults, the upstream's own, gateway.yaml's
+    /// defaults, 15 s.
+    pub(super) fn timeout(
+        &self,
+        settings: &Settings,
+        upstream: &str,
+        chain: &[Valued<Link>],
+    ) -> Valued<u64> {
+        let own = self.own;
+        let mut value = Valued::default(15_000, "timeout");
+        let mut upstreams = own.upstreams.iter().chain(&settings.upstreams);
+        let of_upstream = upstreams.find(|entry| entry.value.ir.name == upstream);
+        let mut set = |timeout: Option<Spanned<u64>>| {
+            if let Some(timeout) = timeout.filter(|timeout| timeout.value > 0) {
+                value = value.clone().overridden(timeout.value, timeout.span);
+            }
+        };
+        let field = |node: Option<NodeRef<'_>>| {
+            let node = node?.get("timeout")?;
+            Some(Spanned::new(read::duration_ms(node).ok()?, node.span()))
+        };
+        set(settings.defaults.timeout_ms.clone());
+        // `defaults` is what holds where nobody says otherwise, and the upstream does.
+        set(of_upstream.and_then(|entry| entry.value.request_timeout_ms.clone()));
+        set(field(self.root_defaults));
+        for link in chain {
+            let timeout = own.checked(&link.value).and_then(|checked| match checked {
+                Checked::Timeout(timeout) => Some(timeout.request_ms()),
+                Checked::RateLimit(_)
+                | Checked::Concurrency(_)
+                | Checked::Headers(_)
+                | Checked::Respond(_)
+                | Checked::Split(_)
+                | Checked::Mirror(_)
+                | Checked::Rewrite(_)
+                | Checked::Redirect(_)
+                | Checked::Deprecation(_)
+                | Checked::Retry(_)
+                | Checked::CircuitBreaker(_)
+                | Checked::Declared(_) => None,
+            });
+            set(timeout
+                .zip(link.span())
+                .map(|(timeout, span)| Spanned::new(timeout, span)));
+        }
+        set(field(self.operation));
+        value
+    }
+
+    /// Bytes of a request's body.
+    pub(super) fn max_body(&self, settings: &Settings) -> Valued<Option<u64>> {
+        let default = Valued::default(None, "max_body");
+        self.inherit(
+            "max_body",
+            settings.defaults.max_body_bytes.clone(),
+            &default,
+            |node| read::size_bytes(node).ok().map(Some),
+        )
+    }
+
+    /// Which readings of ambiguous paths are let through. A path item whose own path is ambiguous
+    /// keeps it, unless it says otherwise itself.
+    pub(super) fn path_readings(
+        &self,
+        settings: &Settings,
+        template: &ir::Template,
+    ) -> Valued<ir::PathReadings> {
+        let own = self.path.and_then(|path| path.get("path_readings"));
+        if own.is_none() && path_item::is_ambiguous(template) {
+            return Valued::default(ir::PathReadings::Keep, "path_readings");
+        }
+        let default = Valued::default(ir::PathReadings::Strict, "path_readings");
+        let start = settings.defaults.path_readings.clone();
+        self.inherit("path_readings", start, &default, path_item::path_readings)
+    }
+
+    /// The chain in the order of its phases, `authenticate` not yet in it; parameters stand at
+    /// its end.
+    pub(super) fn chain(&self, settings: &Settings, sink: &mut Sink) -> Vec<Valued<Link>> {
+        let own = self.own;
+        let mut names: Vec<Spanned<String>> = settings.defaults.policies.clone();
+        for node in self.nearest_last() {
+            let (replace, append) = (node.entry("policies"), node.entry("+policies"));
+            if let Some((_, list)) = replace {
+                names = if list.is_null() {
+                    settings.defaults.policies.clone()
+                } else {
+                    name_list(Some(list))
+                };
+            }
+            names.extend(name_list(append.map(|(_, list)| list)));
+        }
+        let required = settings.required.policies.iter().cloned();
+        let mut chain: Vec<Valued<Link>> = Vec::new();
+        let mut seen: BTreeMap<String, Span> = BTreeMap::new();
+        for (index, name) in required.chain(names).enumerate() {
+            let is_required = index < settings.required.policies.len();
+            let Some(link) = own.link(&name, settings) else {
+                continue;
+            };
+            if let Some(first) = seen.get(&name.value) {
+                // A document may name what is required anyway; within one place it is a slip.
+                let by_operator = settings
+                    .required
+                    .policies
+                    .iter()
+                    .any(|required| required.value == name.value);
+                if !by_operator && !is_required {
+                    sink.push(
+                        Diagnostic::new(
+                            &POLICY_TWICE,
+                            name.span,
+                            format!("the policy `{}` stands twice in this chain", name.value),
+                        )
+                        .related(*first, "it stands here first")
+                        .help("remove one of the two"),
+                    );
+                }
+                continue;
+            }
+            seen.insert(name.value.clone(), name.span);
+            chain.push(Valued::written(link, name.span));
+        }
+        chain.sort_by_key(|link| {
+            own.checked(&link.value)
+                .and_then(Checked::phase)
+                .map_or((1, Phase::Route), |phase| (0, phase))
+        });
+        chain
+    }
+}
+
+impl Own<'_> {
+    /// What a link's policy is.
+    pub(super) fn checked(&self, link: &Link) -> Option<&Checked> {
+        match link {
+            Link::Authenticate => None,
+            Link::Shared(name) => self.shared.get(name),
+            Link::Own(name) => self.policies.get(name),
+        }
+    }
+
+    /// What a service is called that the document names; none where nobody defines it.
+    pub(super) fn upstream(&self, name: &str, settings: &Settings) -> Option<String> {
+        let named = self.name_of_upstream(name);
+        // Both are asked: what is named is used.
+        let own = named != name;
+        (own || settings.names.kind(Kind::Upstream).knows(name)).then_some(named)
+    }
+
+    /// The same where it is not asked whether anybody defines it.
+    pub(super) fn name_of_upstream(&self, name: &str) -> String {
+        match self.names.kind(Kind::Upstream).knows(name) {
+            true => name_in(self.api, name),
+            false => name.to_owned(),
+        }
+    }
+
+    fn link(&self, name: &Spanned<String>, settings: &Settings) -> Option<Link> {
+        if self.names.kind(Kind::Policy).knows(&name.value) {
+            return Some(Link::Own(name.value.clone()));
+        }
+        let known = settings.names.kind(Kind::Policy).knows(&name.value);
+        known.then(|| Link::Shared(name.value.clone()))
+    }
+}

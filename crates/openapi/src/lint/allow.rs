@@ -1,0 +1,243 @@
+//! `x-gateway-lint: {allow: [RULE]}`: a finding that somebody has looked at and accepts, said at
+//! the node that it is about.
+//!
+//! It counts for everything inside the node, as overlays left it: an overlay may write it, and
+//! what an overlay adds inside is covered. What stands behind a `$ref` is not. What could not be
+//! built (a hard rule) cannot be allowed, and a name that is no rule is an error: it would
+//! allow nothing. `reason` is for those who read it later.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+
+use diag::shape::{self, Field, Object, Shape};
+use diag::{Diagnostic, Level, Lint, NodeId, NodeRef, Sink, Span};
+use rustc_hash::FxHashSet;
+
+use super::find::{self, Unknown, find};
+use crate::lint::hard::is_hard;
+use sources::project::files::{Document, Files};
+use sources::v30;
+
+/// `allow` names no rule that can be allowed.
+pub static LINT: Lint = Lint {
+    code: "GW0308",
+    name: "unknown-rule",
+    level: Level::Error,
+    summary: "`x-gateway-lint` names no rule that can be allowed",
+    explain: "`x-gateway-lint: {allow: [RULE], reason: TEXT}` silences a rule for everything inside the node, also where an \
+overlay wrote it. A rule is called by its name or its code, as `gwc rules` lists them. Rules without which nothing can be built \
+cannot be silenced.",
+    bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tags]}\n"),
+    good: v30!(
+        "paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}, {name: a}]\n"
+    ),
+};
+
+/// A name in `allow` that silences nothing.
+pub static UNUSED: Lint = Lint {
+    code: "GW0309",
+    name: "unused-allow",
+    level: Level::Info,
+    summary: "`x-gateway-lint` allows what is not found there",
+    explain: "The mistake was mended, or it stands elsewhere. What silences nothing today silences a new mistake of the \
+same kind tomorrow, so it is better removed. Nothing is said about rules whose level is `off`.",
+    bad: v30!("paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}]\n"),
+    good: v30!(
+        "paths: {}\nx-gateway-lint: {allow: [duplicate-tag]}\ntags: [{name: a}, {name: a}]\n"
+    ),
+};
+
+/// The key.
+pub const KEY: &str = sources::project::LINT_KEY;
+
+static SHAPE: Object = Object {
+    what: "the lint settings of a node",
+    rules: &[],
+    fields: &[
+        Field::optional(
+            "allow",
+            Shape::List(&Shape::Text),
+            "Names or codes of rules that are silent inside this node.",
+        ),
+        Field::optional("reason", Shape::Text, "Why, for whoever reads it later."),
+    ],
+};
+
+/// Checks the value of an `x-gateway-lint`.
+pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
+    if !shape::check(value, &Shape::Object(&SHAPE), sink) {
+        return;
+    }
+    for name in value.get("allow").into_iter().flat_map(NodeRef::items) {
+        let text = name.as_str().unwrap_or_default();
+        match find(text) {
+            Some(lint) if !is_hard(lint) => {}
+            Some(lint) => sink.push(
+                Diagnostic::new(
+                    &LINT,
+                    name.span(),
+                    format!("`{}` cannot be allowed", lint.name),
+                )
+                .help("nothing could be built with it"),
+            ),
+            None => sink.push(no_rule(text, name.span())),
+        }
+    }
+}
+
+/// The finding for a word that means no rule.
+pub fn no_rule(word: &str, at: Span) -> Diagnostic {
+    let Unknown {
+        message,
+        hint,
+        meant,
+    } = find::unknown(word);
+    let finding = Diagnostic::new(&LINT, at, message);
+    match meant {
+        Some(meant) => finding
+            .label(hint)
+            .help(format!("write `{meant}`"))
+            .fix(at, meant),
+        None => finding.help(hint),
+    }
+}
+
+/// Checks every `x-gateway-lint` inside a node of our own vocabulary.
+pub fn check_inside(node: NodeRef<'_>, sink: &mut Sink) {
+    let mut waiting = vec![node];
+    while let Some(node) = waiting.pop() {
+        if let Some(settings) = node.get(KEY) {
+            check(settings, sink);
+        }
+        waiting.extend(node.entries().map(|(_, value)| value).chain(node.items()));
+    }
+}
+
+/// Every `x-gateway-lint` of a run, and which of its names silenced something.
+pub(super) struct Allowed<'t> {
+    sites: Vec<Site<'t>>,
+}
+
+/// A node with an `x-gateway-lint`.
+struct Site<'t> {
+    /// The node's place and its key's, and the places of what overlays put into it.
+    inside: Vec<Span>,
+    names: Vec<Name<'t>>,
+}
+
+struct Name<'t> {
+    node: NodeRef<'t>,
+    lint: &'static Lint,
+    used: Cell<bool>,
+}
+
+impl<'t> Allowed<'t> {
+    /// Finds them in the documents as their overlays left them, and in every other file.
+    pub(super) fn of(files: &'t Files) -> Self {
+        let documents = files.documents();
+        let part_of = |file| {
+            let mut documents = documents.iter();
+            documents.any(|document| document.file == file || document.overlays.contains(&file))
+        };
+        let others = files.sources.iter().map(|(file, _)| file);
+        let others = others.filter(|file| !part_of(*file) && files.allows(*file));
+        let has_one = |document: &&Document| {
+            let mut parts = std::iter::once(&document.file).chain(&document.overlays);
+            parts.any(|file| files.allows(*file))
+        };
+        let roots: Vec<NodeId> = documents
+            .iter()
+            .filter(has_one)
+            .map(|document| document.root)
+            .chain(others.filter_map(|file| files.root(file)))
+            .collect();
+        let mut seen = FxHashSet::default();
+        let mut allowed = Self { sites: Vec::new() };
+        for root in roots {
+            let mut waiting = vec![(None, files.tree.at(root))];
+            while let Some((key, node)) = waiting.pop() {
+                if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
+                    continue;
+                }
+                if let Some(settings) = node.get(KEY) {
+                    allowed.sites.push(Site::new(key, node, settings));
+                }
+                waiting.extend(node.items().map(|item| (None, item)));
+                let entries = node.entries();
+                waiting.extend(entries.map(|(entry, value)| (Some(entry.key_span), value)));
+            }
+        }
+        allowed
+    }
+
+    /// Whether a finding is allowed where it stands.
+    pub(super) fn silences(&self, finding: &Diagnostic) -> bool {
+        let mut silent = false;
+        for site in &self.sites {
+            for name in &site.names {
+                if std::ptr::eq(name.lint, finding.lint) && site.holds(finding.span) {
+                    name.used.set(true);
+                    silent = true;
+                }
+            }
+        }
+        silent
+    }
+
+    /// The names that silenced nothing, of the rules that `judged` has a say about.
+    pub(super) fn unused(&self, judged: impl Fn(&Lint) -> bool) -> Vec<Diagnostic> {
+        let names = self.sites.iter().flat_map(|site| &site.names);
+        names
+            .filter(|name| !name.used.get() && judged(name.lint))
+            .map(|name| {
+                Diagnostic::new(
+                    &UNUSED,
+                    name.node.span(),
+                    format!("nothing here is `{}`", name.lint.name),
+                )
+                .label("this silences nothing")
+                .help("remove it, so that it does not silence what comes later")
+            })
+            .collect()
+    }
+}
+
+impl<'t> Site<'t> {
+    fn new(key: Option<Span>, holder: NodeRef<'t>, settings: NodeRef<'t>) -> Self {
+        let mut inside: Vec<Span> = key.into_iter().chain([holder.span()]).collect();
+        // What an overlay added stands in another file.
+        let mut seen = HashSet::new();
+        let mut waiting = vec![holder];
+        while let Some(node) = waiting.pop() {
+            let strange = |span: Span| span.file != holder.span().file;
+            let keys = node.entries().map(|(entry, _)| entry.key_span);
+            inside.extend(keys.filter(|span| strange(*span)));
+            if strange(node.span()) {
+                inside.push(node.span());
+            }
+            let values = node.entries().map(|(_, value)| value).chain(node.items());
+            waiting.extend(values.filter(|value| seen.insert(value.id())));
+        }
+        let names = settings.get("allow").into_iter().flat_map(NodeRef::items);
+        let names = names.filter_map(|node| {
+            let lint = find(node.as_str()?)?;
+            (!is_hard(lint)).then(|| Name {
+                node,
+                lint,
+                used: Cell::new(false),
+            })
+        });
+        Self {
+            inside,
+            names: names.collect(),
+        }
+    }
+
+    fn holds(&self, span: Span) -> bool {
+        self.inside.iter().any(|outer| {
+            outer.file == span.file
+                && outer.start <= span.start
+                && span.start < outer.end.max(outer.start + 1)
+        })
+    }
+}

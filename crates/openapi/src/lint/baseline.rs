@@ -1,0 +1,210 @@
+//! A baseline: the findings that a project has today and does not want to hear about, so that
+//! every new one is heard. One JSON file, made for review: sorted, one entry for all findings
+//! that are alike, with their number, and without lines, which would change with every edit.
+//!
+//! An entry silences as many findings as it counts; one more is told. What could not be built (a
+//! hard rule) is never set aside.
+
+use std::collections::{BTreeMap, HashMap};
+
+use diag::shape::{self, Field, Object, Shape};
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
+use serde_json::json;
+
+use crate::lint::fingerprint;
+use crate::lint::hard::is_hard;
+use sources::project::files::Files;
+use sources::syntax::{self, Limits};
+
+/// An entry that silences nothing any more.
+pub static STALE: Lint = Lint {
+    code: "GW0310",
+    name: "stale-baseline",
+    level: Level::Info,
+    summary: "the baseline counts findings that are not there any more",
+    explain: "Somebody mended what `--baseline FILE` sets aside. As long as the entry stands, the same mistake could come \
+back unheard: `gwc lint --write-baseline FILE` writes the file without it.",
+    bad: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n",
+        ),
+        (
+            "baseline.json",
+            "{\n  \"schema\": \"baseline/v1\",\n  \"findings\": [\n    {\"fingerprint\": \"0123456789ab\", \"count\": 1, \
+\"code\": \"GW0325\", \"name\": \"duplicate-tag\", \"file\": \"openapi.yaml\", \"message\": \"…\"}\n  ]\n}\n",
+        ),
+    ],
+    good: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n",
+        ),
+        (
+            "baseline.json",
+            "{\n  \"schema\": \"baseline/v1\",\n  \"findings\": []\n}\n",
+        ),
+    ],
+};
+
+/// The file.
+pub static SHAPE: Shape = Shape::Object(&Object {
+    what: "a baseline",
+    rules: &[],
+    fields: &[
+        Field::required(
+            "schema",
+            Shape::Word(&["baseline/v1"]),
+            "The version of this file's form.",
+        ),
+        Field::required(
+            "findings",
+            Shape::List(&Shape::Object(&ENTRY)),
+            "What is set aside, by file, code and message.",
+        ),
+    ],
+});
+
+static ENTRY: Object = Object {
+    what: "an entry of a baseline",
+    rules: &[],
+    fields: &[
+        Field::required(
+            "fingerprint",
+            Shape::Text,
+            "12 hexadecimal digits, as `gwc lint --format json` tells them for the first of several that are alike.",
+        ),
+        Field::required(
+            "count",
+            Shape::Integer(1, i64::MAX),
+            "How many findings of this fingerprint are set aside.",
+        ),
+        Field::required("code", Shape::Text, "The rule's code."),
+        Field::required("name", Shape::Text, "The rule's name."),
+        Field::required("file", Shape::Text, "The file, for the reader."),
+        Field::required("message", Shape::Text, "The message, for the reader."),
+    ],
+};
+
+/// A baseline as it was read.
+#[derive(Debug, Default)]
+pub struct Baseline {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    fingerprint: String,
+    count: usize,
+    span: Span,
+    name: String,
+    file: String,
+}
+
+impl Baseline {
+    /// Reads a baseline's text; `path` is how messages call it. `None` if it is none, with
+    /// findings in it that say why.
+    pub fn read(files: &mut Files, path: &str, text: String, sink: &mut Sink) -> Option<Self> {
+        let file = files.sources.add(path, text);
+        let limits = Limits::default();
+        let root = syntax::parse(
+            file,
+            files.sources.file(file),
+            &mut files.tree,
+            &limits,
+            sink,
+        )?;
+        let root = files.tree.at(root);
+        if !shape::check(root, &SHAPE, sink) {
+            return None;
+        }
+        let entries = root.get("findings").into_iter().flat_map(NodeRef::items);
+        let entries = entries.filter_map(|node| {
+            let text = |key| node.get(key)?.scalar_text().map(str::to_owned);
+            Some(Entry {
+                fingerprint: text("fingerprint")?,
+                count: usize::try_from(node.get("count")?.as_i64()?).ok()?,
+                span: node.get("fingerprint")?.span(),
+                name: text("name")?,
+                file: text("file")?,
+            })
+        });
+        Some(Self {
+            entries: entries.collect(),
+        })
+    }
+
+    /// What is left to say: findings that the baseline does not count, then entries that count
+    /// more than there is.
+    #[must_use]
+    pub fn apply(&self, files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        let mut left: HashMap<&str, usize> = HashMap::new();
+        for entry in &self.entries {
+            let count = left.entry(&entry.fingerprint).or_default();
+            *count = count.saturating_add(entry.count);
+        }
+        let mut said: Vec<Diagnostic> = Vec::new();
+        for finding in findings {
+            let print = fingerprint::structural(files, &finding);
+            match left.get_mut(print.as_str()) {
+                Some(count) if *count > 0 && !is_hard(finding.lint) => *count -= 1,
+                Some(_) | None => said.push(finding),
+            }
+        }
+        for entry in &self.entries {
+            let gone = left.remove(entry.fingerprint.as_str()).unwrap_or(0);
+            if gone > 0 {
+                let message = format!(
+                    "`{}` in {} is set aside {gone} time{} too often",
+                    entry.name.escape_debug(),
+                    entry.file.escape_debug(),
+                    if gone == 1 { "" } else { "s" }
+                );
+                said.push(
+                    Diagnostic::new(&STALE, entry.span, message)
+                        .help("`gwc lint --write-baseline` writes the file anew"),
+                );
+            }
+        }
+        said
+    }
+}
+
+/// The text of a baseline that sets these findings aside, as far as they can be.
+#[must_use]
+pub fn written(files: &Files, findings: &[Diagnostic]) -> String {
+    let mut entries: BTreeMap<(&str, &str, &str, String), usize> = BTreeMap::new();
+    let mut said: HashMap<String, &Diagnostic> = HashMap::new();
+    for finding in findings.iter().filter(|finding| !is_hard(finding.lint)) {
+        let print = fingerprint::structural(files, finding);
+        // Findings that are alike may differ in what the fingerprint leaves out.
+        let first = *said.entry(print.clone()).or_insert(finding);
+        let path = files.sources.file(first.span.file).path();
+        *entries
+            .entry((path, first.lint.code, first.message.as_str(), print))
+            .or_default() += 1;
+    }
+    let entries: Vec<String> = entries
+        .into_iter()
+        .map(|((file, code, message, print), count)| {
+            let name = said[&print].lint.name;
+            let text = |text: &str| json!(text).to_string();
+            format!(
+                "    {{\n      \"file\": {},\n      \"code\": {},\n      \"name\": {},\n      \"message\": {},\n      \
+\"fingerprint\": {},\n      \"count\": {count}\n    }}",
+                text(file),
+                text(code),
+                text(name),
+                text(message),
+                text(&print)
+            )
+        })
+        .collect();
+    if entries.is_empty() {
+        return "{\n  \"schema\": \"baseline/v1\",\n  \"findings\": []\n}\n".into();
+    }
+    format!(
+        "{{\n  \"schema\": \"baseline/v1\",\n  \"findings\": [\n{}\n  ]\n}}\n",
+        entries.join(",\n")
+    )
+}

@@ -1,0 +1,121 @@
+//! Texts that no finding shows: files that Git does not track, and private keys.
+//!
+//! The author of a pull request chooses which files are read. A CI job writes credentials into files
+//! that Git neither tracks nor ignores, so that of such a file only places are shown.
+
+use diag::{Diagnostic, FileId};
+
+use sources::project::files::Files;
+
+/// What stands in place of a word.
+const HIDDEN: &str = "…";
+
+/// Fewest bytes of a word that is taken out; shorter ones tell nothing.
+const WORD_MIN: usize = 4;
+
+/// Takes out of findings what must not be shown.
+pub fn concealed(files: &Files, mut findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let hidden = Hidden::of(files);
+    if hidden.is_empty() {
+        return findings;
+    }
+    for finding in &mut findings {
+        hidden.conceal(finding);
+    }
+    findings
+}
+
+struct Hidden<'f> {
+    files: Vec<FileId>,
+    /// The texts of these files, and keys of others.
+    hidden: Vec<&'f str>,
+    /// The texts of files that are shown.
+    shown: Vec<&'f str>,
+}
+
+impl<'f> Hidden<'f> {
+    fn of(files: &'f Files) -> Self {
+        let concealed = files.concealed();
+        let (mut hidden, mut shown) = (Vec::new(), Vec::new());
+        for (file, source) in files.sources.iter() {
+            if concealed.contains(&file) {
+                hidden.push(source.text());
+                continue;
+            }
+            let mut at = 0;
+            for key in files.keys(file) {
+                let (start, end) = (key.start as usize, key.end as usize);
+                shown.push(&source.text()[at..start.max(at)]);
+                hidden.push(&source.text()[start..end]);
+                at = at.max(end);
+            }
+            shown.push(&source.text()[at..]);
+        }
+        Self {
+            files: concealed,
+            hidden,
+            shown,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.hidden.is_empty()
+    }
+
+    fn conceal(&self, finding: &mut Diagnostic) {
+        if self.files.contains(&finding.span.file) {
+            finding.message = finding.lint.summary.to_owned();
+            finding.label = String::new();
+            finding.help = Some(
+                "Git does not track this file, so that nothing of it is shown; `git add` it first"
+                    .to_owned(),
+            );
+            finding.fix.clear();
+        }
+        let is_concealed = |file| self.files.contains(&file);
+        let mends_concealed = finding.fix.iter().any(|edit| is_concealed(edit.span.file));
+        let shows = finding.fix.iter().any(|edit| self.hides(&edit.text));
+        if mends_concealed || shows {
+            finding.fix.clear();
+        }
+        finding.message = self.without(&finding.message);
+        finding.label = self.without(&finding.label);
+        finding.help = finding.help.as_deref().map(|help| self.without(help));
+        for (span, label) in &mut finding.related {
+            *label = match is_concealed(span.file) {
+                true => String::new(),
+                false => self.without(label),
+            };
+        }
+    }
+
+    /// A text whose words in backticks or quotes stand in no hidden text.
+    fn without(&self, text: &str) -> String {
+        let parts = text.split_inclusive(['`', '"']);
+        let part = |part: &str| {
+            let word = part.trim_end_matches(['`', '"']);
+            match self.hides(word) {
+                true => format!("{HIDDEN}{}", &part[word.len()..]),
+                false => part.to_owned(),
+            }
+        };
+        // The words themselves are at odd places; prose between them stands in no document.
+        parts
+            .enumerate()
+            .map(|(at, text)| match at % 2 {
+                0 => text.to_owned(),
+                _ => part(text),
+            })
+            .collect()
+    }
+
+    /// True if a word, or a part of it where it was cut, is of a hidden text and of no other.
+    fn hides(&self, word: &str) -> bool {
+        let parts = word.split(['…', '\n']).map(str::trim);
+        let mut parts = parts.filter(|part| part.len() >= WORD_MIN);
+        parts.any(|part| {
+            let has = |text: &&str| text.contains(part);
+            self.hidden.iter().any(has) && !self.shown.iter().any(has)
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! What stays the same about a finding while a text is worked on: its code, its file, the words
+//! that its message quotes, and the way from the file's root to the value that it is about.
+//!
+//! The way is told by names: an item of a list by what names it (`name` and `in`, `$ref`, …, or
+//! its own text), never by its number; a template's parameters by their braces. Lines may move,
+//! keys and items may change their order, and others may be renamed.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use diag::{Diagnostic, NodeRef, Span};
+use sha2::{Digest, Sha256};
+
+use sources::project::files::Files;
+
+/// The fingerprints of findings, in their order: 12 hexadecimal digits each. Of findings that
+/// are alike, the second and later ones are numbered, so that each has its own.
+#[must_use]
+pub fn all(files: &Files, findings: &[Diagnostic]) -> Vec<String> {
+    let mut seen: HashMap<String, u32> = HashMap::new();
+    let fingerprint = |finding: &Diagnostic| {
+        let print = structural(files, finding);
+        let count = seen.entry(print.clone()).or_insert(0);
+        *count += 1;
+        match count {
+            1 => print,
+            count => digest(&format!("{print}\0{count}")),
+        }
+    };
+    findings.iter().map(fingerprint).collect()
+}
+
+/// The fingerprint of one finding, which others that are alike share.
+#[must_use]
+pub fn structural(files: &Files, finding: &Diagnostic) -> String {
+    let path = files.sources.file(finding.span.file).path();
+    let way = way(files, finding.span);
+    // Between backticks stand the user's words; the rest is ours and may be said better one day.
+    let words: Vec<&str> = finding.message.split('`').skip(1).step_by(2).collect();
+    digest(&format!(
+        "{}\0{path}\0{way}\0{}",
+        finding.lint.code,
+        words.join("\0")
+    ))
+}
+
+fn digest(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let mut hex = String::with_capacity(12);
+    for byte in digest.iter().take(6) {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
+/// The names on the way to the innermost value at a place; empty in a file that has no root.
+fn way(files: &Files, span: Span) -> String {
+    let mut way = String::new();
+    let Some(root) = files.root(span.file) else {
+        return way;
+    };
+    let mut node = files.tree.at(root);
+    // A file's nodes nest no deeper than its limits allow, so this ends.
+    while let Some((name, child)) = child_at(node, span) {
+        way.push('\u{1}');
+        way.push_str(&name);
+        node = child;
+    }
+    way
+}
+
+/// The child of a node that a place lies in, with what names it there.
+fn child_at<'t>(node: NodeRef<'t>, span: Span) -> Option<(String, NodeRef<'t>)> {
+    let holds = |outer: Span| {
+        outer.file == span.file
+            && outer.start <= span.start
+            && span.start < outer.end.max(outer.start + 1)
+    };
+    let mut entries = node.entries();
+    let entry = entries.find(|(entry, value)| holds(entry.key_span) || holds(value.span()));
+    if let Some((entry, value)) = entry {
+        return Some((key_name(&entry.key), value));
+    }
+    let item = node.items().find(|item| holds(item.span()))?;
+    Some((item_name(item), item))
+}
+
+/// A key; a path without the names of its parameters.
+fn key_name(key: &str) -> String {
+    if !key.starts_with('/') {
+        return key.to_owned();
+    }
+    let mut name = String::with_capacity(key.len());
+    let mut inside = false;
+    for c in key.chars() {
+        inside &= c != '}';
+        if !inside {
+            name.push(c);
+        }
+        inside |= c == '{';
+    }
+    name
+}
+
+/// What tells an item of a list from the others, if anything does.
+fn item_name(item: NodeRef<'_>) -> String {
+    const NAMES: &[&str] = &[
+        "$ref",
+        "name",
+        "in",
+        "operationId",
+        "url",
+        "target",
+        "title",
+    ];
+    if let Some(text) = item.scalar_text() {
+        return format!("={text}");
+    }
+    let named = NAMES.iter().filter_map(|key| {
+        let text = item.get(key)?.scalar_text()?;
+        Some(format!("{key}={text}"))
+    });
+    format!("[{}]", named.collect::<Vec<_>>().join("\u{2}"))
+}

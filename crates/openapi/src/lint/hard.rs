@@ -1,0 +1,52 @@
+//! Hard findings: mistakes without whose repair nothing can be built, whatever level somebody sets.
+
+use diag::shape::NOT_AVAILABLE;
+use diag::{Level, Lint};
+
+/// Whether it tells something well-formed that this version cannot run, which `gwc lint` only warns
+/// of.
+#[must_use]
+pub fn is_later(lint: &Lint) -> bool {
+    std::ptr::eq(lint, &raw const NOT_AVAILABLE)
+}
+
+/// Why a hard rule's level cannot be set lower.
+#[must_use]
+pub fn least(lint: &Lint) -> String {
+    let level = match lint.level {
+        Level::Error => "an error",
+        Level::Warn => "a warning",
+        Level::Info => "an info",
+    };
+    format!("`{}` cannot be made less than {level}", lint.name)
+}
+
+/// Whether a rule's error stands for something that cannot be built.
+#[must_use]
+pub fn is_hard(lint: &Lint) -> bool {
+    let gateway = ["GW01", "GW05", "GW06"]
+        .iter()
+        .any(|group| lint.code.starts_with(group));
+    // Texts, files, references and overlays, and what decides who may call what.
+    let front = ["GW02", "GW04"]
+        .iter()
+        .any(|group| lint.code.starts_with(group));
+    let decides = [
+        "unsupported-version",
+        "unknown-value",
+        "unknown-rule",
+        "unknown-method",
+        "malformed-path-template",
+        "repeated-template-parameter",
+        "unsupported-template",
+        "undefined-security-scheme",
+        "incomplete-security-scheme",
+        "malformed-security",
+        // An operation's key is its id; two of one name cannot stand in a bundle.
+        "duplicate-operation-id",
+        // Reviewers would take one name for another.
+        "invisible-character",
+    ];
+    is_later(lint)
+        || lint.level == Level::Error && (gateway || front || decides.contains(&lint.name))
+}

@@ -1,0 +1,109 @@
+//! How far a mistake reaches: a mistake in a shared component is said once, at its place, with
+//! the number of references that lead there; one in what an overlay's wildcard put into many
+//! places, with their number.
+
+use std::collections::{HashMap, HashSet};
+
+use diag::{Diagnostic, Span};
+use rustc_hash::FxHashSet;
+
+use crate::spec::reference::{Resolver, reference};
+use sources::project::files::Files;
+
+/// Counts, for each finding, the references to the innermost value that it stands in and that
+/// something refers to, or the places that an overlay put it into.
+pub(super) fn count(files: &Files, findings: &mut [Diagnostic]) {
+    if findings.is_empty() {
+        return;
+    }
+    let targets = targets(files);
+    for finding in findings {
+        let span = finding.span;
+        let holds = |outer: &Span| {
+            outer.file == span.file && outer.start <= span.start && span.end <= outer.end
+        };
+        let around = targets.iter().filter(|(outer, _)| holds(outer));
+        let innermost = around.min_by_key(|(outer, _)| outer.end - outer.start);
+        let count = innermost.map_or(1, |(_, count)| *count);
+        finding.places = finding.places.max(count);
+    }
+}
+
+/// Findings of one kind at one place of an overlay become the first of them: its action hit several
+/// values, and each may be told in words of its own.
+pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let documents = files.documents();
+    let of_overlay = |span: Span| {
+        let mut documents = documents.iter();
+        documents.any(|document| document.overlays.contains(&span.file))
+    };
+    let mut merged: Vec<Diagnostic> = Vec::with_capacity(findings.len());
+    for finding in findings {
+        // They are sorted by place, then code.
+        match merged.last_mut() {
+            Some(last)
+                if last.span == finding.span
+                    && last.lint.code == finding.lint.code
+                    && of_overlay(finding.span) =>
+            {
+                last.places += 1;
+            }
+            _ => merged.push(finding),
+        }
+    }
+    merged
+}
+
+/// What references lead to and what overlays put in, in the order of place, with their number.
+fn targets(files: &Files) -> Vec<(Span, usize)> {
+    let mut counts: HashMap<Span, usize> = HashMap::new();
+    let mut counted = HashSet::new();
+    for document in files.documents() {
+        let resolver = Resolver::new(files, document);
+        let mut seen = FxHashSet::default();
+        let mut waiting = vec![resolver.root()];
+        while let Some(node) = waiting.pop() {
+            if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
+                continue;
+            }
+            if let Some(text) = reference(node)
+                && let Ok(target) = resolver.target(text)
+            {
+                // The same reference in two copies of a document is one place.
+                if counted.insert((text.span(), target.span())) {
+                    *counts.entry(target.span()).or_default() += 1;
+                }
+                waiting.push(target);
+            }
+            // What an overlay put into a value is one node, however many places it was put into.
+            let outer = node.span();
+            let put_in = |at: Span| {
+                let inside =
+                    at.file == outer.file && outer.start <= at.start && at.end <= outer.end;
+                document.overlays.contains(&at.file) && !inside
+            };
+            for (entry, value) in node.entries() {
+                let (key, value_at) = (entry.key_span, value.span());
+                if put_in(key) && key.file == value_at.file && key.end <= value_at.start {
+                    let whole = Span {
+                        end: value_at.end,
+                        ..key
+                    };
+                    *counts.entry(whole).or_default() += 1;
+                } else if put_in(value_at) {
+                    *counts.entry(value_at).or_default() += 1;
+                }
+                waiting.push(value);
+            }
+            for item in node.items() {
+                if put_in(item.span()) {
+                    *counts.entry(item.span()).or_default() += 1;
+                }
+                waiting.push(item);
+            }
+        }
+    }
+    let mut targets: Vec<(Span, usize)> = counts.into_iter().collect();
+    targets.sort_unstable();
+    targets
+}

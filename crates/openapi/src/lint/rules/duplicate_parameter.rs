@@ -1,0 +1,63 @@
+//! Two parameters of one name and place.
+
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use crate::lint::Place;
+use crate::spec::structure::first_key;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0337",
+    name: "duplicate-parameter",
+    level: Level::Error,
+    summary: "two parameters of one name and place",
+    explain: "A parameter is known by its `name` and `in`; a list of parameters has each once. An operation may replace one of its path \
+item. Upper and lower case are one in the name of a header.",
+    bad: v30!(
+        "paths: {/a: {parameters: [{name: p, in: query, schema: {}}, {name: p, in: query, schema: {}}]}}\n"
+    ),
+    good: v30!(
+        "paths: {/a: {parameters: [{name: p, in: query, schema: {}}, {name: p, in: header, schema: {}}]}}\n"
+    ),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let list = place
+        .node
+        .get("parameters")
+        .and_then(|list| place.resolver.resolve(list));
+    let mut first_of: HashMap<(Cow<'_, str>, &str), Span> = HashMap::new();
+    for item in list.into_iter().flat_map(NodeRef::items) {
+        let Some(parameter) = place.resolver.resolve(item) else {
+            continue;
+        };
+        let text = |key| parameter.get(key).and_then(NodeRef::as_str);
+        let (Some(name), Some(kind)) = (text("name"), text("in")) else {
+            continue;
+        };
+        let span = first_key(item);
+        // Names of headers have no case (RFC 9110 §5.1).
+        let key = match kind {
+            "header" => (Cow::Owned(name.to_ascii_lowercase()), kind),
+            _ => (Cow::Borrowed(name), kind),
+        };
+        match first_of.get(&key) {
+            None => drop(first_of.insert(key, span)),
+            Some(first) => sink.push(
+                Diagnostic::new(
+                    &LINT,
+                    span,
+                    format!(
+                        "the {kind} parameter `{}` stands twice",
+                        name.escape_debug()
+                    ),
+                )
+                .related(*first, "first here"),
+            ),
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! A property that stands twice in `required`.
+
+use diag::{Level, Lint, Sink};
+
+use super::duplicate_enum_value::twice;
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0373",
+    name: "duplicate-required",
+    level: Level::Warn,
+    summary: "a property that stands twice in `required`",
+    explain: "The names in `required` are a set; the second one says nothing and is most likely a slip.",
+    bad: v30!(
+        "paths: {}\ncomponents: {schemas: {A: {type: object, required: [a, a], properties: {a: {type: string}}}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\ncomponents: {schemas: {A: {type: object, required: [a], properties: {a: {type: string}}}}}\n"
+    ),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let Some(list) = place.node.get("required") else {
+        return;
+    };
+    twice(place, list, &LINT, sink);
+}

@@ -1,0 +1,28 @@
+//! A type that stands twice in `type`.
+
+use diag::{Level, Lint, Sink};
+
+use super::duplicate_enum_value::twice;
+use crate::lint::Place;
+use crate::spec::Version;
+use sources::v31;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0389",
+    name: "duplicate-type",
+    level: Level::Warn,
+    summary: "a type that stands twice in `type`",
+    explain: "The types in `type` are a set (JSON Schema 2020-12 validation §6.1.1): the second one says nothing and is most likely a slip.",
+    bad: v31!("paths: {}\ncomponents: {schemas: {A: {type: [string, string]}}}\n"),
+    good: v31!("paths: {}\ncomponents: {schemas: {A: {type: [string, 'null']}}}\n"),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    // 3.0 has no such lists; another rule says so.
+    if let Some(list) = place.node.get("type")
+        && place.version >= Version::V31
+    {
+        twice(place, list, &LINT, sink);
+    }
+}

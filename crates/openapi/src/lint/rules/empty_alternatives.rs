@@ -1,0 +1,37 @@
+//! A list of alternatives without any.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0383",
+    name: "empty-alternatives",
+    level: Level::Warn,
+    summary: "a list of alternatives without any",
+    explain: "`anyOf`, `oneOf`, `enum` and `type` without an entry leave no value that is valid; `allOf` without one says nothing. JSON Schema wants at \
+least one entry.",
+    bad: v30!("paths: {}\ncomponents: {schemas: {A: {anyOf: []}}}\n"),
+    good: v30!(
+        "paths: {}\ncomponents: {schemas: {A: {anyOf: [{type: string}, {type: integer}]}}}\n"
+    ),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    for key in ["anyOf", "oneOf", "allOf", "enum", "type"] {
+        if let Some((entry, list)) = place.node.entry(key)
+            && list.is_list()
+            && list.items().len() == 0
+        {
+            let message = match key {
+                "allOf" => "`allOf` is empty: it says nothing".to_owned(),
+                _ => format!("`{key}` is empty: nothing is valid"),
+            };
+            sink.push(
+                Diagnostic::new(&LINT, entry.key_span, message).help("add an entry, or remove it"),
+            );
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A schema whose least value is above its greatest.
+
+use diag::{Diagnostic, Kind, Level, Lint, NodeRef, Sink};
+
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0341",
+    name: "empty-range",
+    level: Level::Warn,
+    summary: "a schema whose least value is above its greatest",
+    explain: "`minLength` above `maxLength` (or `minItems`, `minProperties`, `minContains`, `minimum`, `exclusiveMinimum` above their counterparts) leaves no value that is \
+valid, so a request that is validated against it is always refused.",
+    bad: v30!(
+        "paths: {}\ncomponents: {schemas: {A: {type: string, minLength: 5, maxLength: 2}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\ncomponents: {schemas: {A: {type: string, minLength: 2, maxLength: 5}}}\n"
+    ),
+};
+
+/// Keywords that bound one thing from below and from above; those of 3.1 are numbers there and
+/// booleans in 3.0.
+const PAIRS: [(&str, &str); 8] = [
+    ("minLength", "maxLength"),
+    ("minItems", "maxItems"),
+    ("minProperties", "maxProperties"),
+    ("minContains", "maxContains"),
+    ("minimum", "maximum"),
+    ("exclusiveMinimum", "maximum"),
+    ("minimum", "exclusiveMaximum"),
+    ("exclusiveMinimum", "exclusiveMaximum"),
+];
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    for (low, high) in PAIRS {
+        let (Some((_, least)), Some((_, most))) = (place.node.entry(low), place.node.entry(high))
+        else {
+            continue;
+        };
+        let number = |node: NodeRef<'_>| match node.kind() {
+            Kind::Number(text) => text.parse::<f64>().ok(),
+            _ => None,
+        };
+        if let (Some(least_value), Some(most_value)) = (number(least), number(most))
+            && (least_value > most_value
+                || is_strict(place, low, high) && least_value >= most_value)
+        {
+            sink.push(
+                Diagnostic::new(
+                    &LINT,
+                    least.span(),
+                    if least_value > most_value {
+                        format!("`{low}` is above `{high}`: nothing is valid")
+                    } else {
+                        format!("`{low}` equals `{high}`, which does not count: nothing is valid")
+                    },
+                )
+                .related(most.span(), format!("`{high}` is here")),
+            );
+        }
+    }
+}
+
+/// Whether one of two bounds does not count itself.
+fn is_strict(place: &Place<'_, '_>, low: &str, high: &str) -> bool {
+    let flag = |key: &str| place.node.get(key).and_then(NodeRef::as_bool) == Some(true);
+    low.starts_with("exclusive")
+        || high.starts_with("exclusive")
+        || low == "minimum" && (flag("exclusiveMinimum") || flag("exclusiveMaximum"))
+}

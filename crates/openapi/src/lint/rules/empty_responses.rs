@@ -1,0 +1,27 @@
+//! An operation without any response.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0379",
+    name: "empty-responses",
+    level: Level::Warn,
+    summary: "an operation without any response",
+    explain: "`responses` has at least one entry; without one nobody knows what the operation gives.",
+    bad: v30!("paths:\n  /a:\n    get: {responses: {}}\n"),
+    good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let own = |key: &str| !key.starts_with("x-");
+    if !place.node.entries().any(|(entry, _)| own(&entry.key)) {
+        sink.push(
+            Diagnostic::new(&LINT, place.at, "there is no response")
+                .help("add one: `'200': {description: …}`, or `default`"),
+        );
+    }
+}

@@ -1,0 +1,48 @@
+//! Two fields of which only one may be there.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0339",
+    name: "exclusive-fields",
+    level: Level::Error,
+    summary: "two fields of which only one may be there",
+    explain: "Some fields say the same thing in two ways, and OpenAPI allows one of them: `example` or `examples`, `value` or \
+`externalValue`, `operationRef` or `operationId`, a license's `url` or `identifier`, XML's `nodeType` or `attribute`.",
+    bad: v30!("paths: {}\ncomponents: {examples: {E: {value: 1, externalValue: 'e.json'}}}\n"),
+    good: v30!("paths: {}\ncomponents: {examples: {E: {value: 1}}}\n"),
+};
+
+const PAIRS: [(&str, &str); 11] = [
+    ("example", "examples"),
+    ("value", "externalValue"),
+    ("operationRef", "operationId"),
+    ("url", "identifier"),
+    ("value", "dataValue"),
+    ("value", "serializedValue"),
+    ("externalValue", "serializedValue"),
+    ("encoding", "itemEncoding"),
+    ("encoding", "prefixEncoding"),
+    ("nodeType", "attribute"),
+    ("nodeType", "wrapped"),
+];
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    for (one, other) in PAIRS {
+        if let (Some((one, _)), Some((other, _))) = (place.node.entry(one), place.node.entry(other))
+        {
+            sink.push(
+                Diagnostic::new(
+                    &LINT,
+                    other.key_span,
+                    format!("`{}` and `{}` exclude each other", one.key, other.key),
+                )
+                .related(one.key_span, "the other one"),
+            );
+        }
+    }
+}

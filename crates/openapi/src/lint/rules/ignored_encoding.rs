@@ -1,0 +1,45 @@
+//! `encoding` of a media type that has no parts.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use crate::lint::Place;
+use crate::lint::edit;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0375",
+    name: "ignored-encoding",
+    level: Level::Warn,
+    summary: "`encoding` of a media type that has no parts",
+    explain: "`encoding` says how the properties of a form or the parts of a multipart body are written; other media types have neither, so that \
+it is never looked at.",
+    bad: v30!(
+        "paths: {}\ncomponents: {requestBodies: {B: {content: {application/json: {schema: {type: object, properties: {a: {type: string}}}, encoding: {a: {contentType: text/plain}}}}}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\ncomponents: {requestBodies: {B: {content: {multipart/form-data: {schema: {type: object, properties: {a: {type: string}}}, encoding: {a: {contentType: text/plain}}}}}}}\n"
+    ),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let name = place.resolver.files().sources.text(place.at);
+    let name = name.trim_matches(['"', '\'']).to_ascii_lowercase();
+    let parts =
+        name.starts_with("multipart/") || name.starts_with("application/x-www-form-urlencoded");
+    // A component has a name of its own, and a range may mean a form.
+    if parts || !name.contains('/') || name.contains('*') {
+        return;
+    }
+    for key in ["encoding", "prefixEncoding", "itemEncoding"] {
+        if let Some((entry, _)) = place.node.entry(key) {
+            let message = format!("`{key}` says nothing about `{}`", name.escape_debug());
+            let finding = Diagnostic::new(&LINT, entry.key_span, message);
+            let gone = edit::entry_removed(place.resolver.files(), place.node, key);
+            sink.push(match gone {
+                Some(gone) => finding.help("remove it").fix(gone, ""),
+                None => finding.help("remove it"),
+            });
+        }
+    }
+}

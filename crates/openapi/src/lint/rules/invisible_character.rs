@@ -1,0 +1,101 @@
+//! A name with a character that nobody sees.
+
+use diag::text::is_invisible;
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
+
+use crate::lint::Whole;
+use sources::v30;
+
+/// The finding.
+pub(crate) static LINT: Lint = Lint {
+    code: "GW0744",
+    name: "invisible-character",
+    level: Level::Error,
+    summary: "a name with a character that nobody sees",
+    explain: "People compare names when they review: operation ids, paths, parameters, tags, security schemes, scopes, and the \
+keys of gateway.yaml and of `x-gateway`. Two names that differ only in a zero-width space (U+200B), a soft hyphen (U+00AD), a \
+character that turns the writing direction or another invisible one look the same. Such a name is refused. Texts may have such \
+characters; plans show them escaped.",
+    bad: v30!(
+        "paths:\n  /a:\n    get: {operationId: \"list\\u200b\", responses: {'200': {description: ok}}}\n"
+    ),
+    good: v30!(
+        "paths:\n  /a:\n    get: {operationId: list, responses: {'200': {description: ok}}}\n"
+    ),
+};
+
+pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
+    let tree = &whole.resolver.files().tree;
+    for path in &whole.spec.paths {
+        name(&path.template.value, path.template.span, sink);
+        if let Some(node) = path.x_gateway {
+            check_keys(tree.at(node), sink);
+        }
+        for operation in &path.operations {
+            if let Some(id) = &operation.operation_id {
+                name(&id.value, id.span, sink);
+            }
+            let parameters = operation.parameters.iter().map(|one| &one.name);
+            for one in operation.tags.iter().chain(parameters) {
+                name(&one.value, one.span, sink);
+            }
+            if let Some(node) = operation.x_gateway {
+                check_keys(tree.at(node), sink);
+            }
+        }
+    }
+    if let Some(node) = whole.spec.x_gateway {
+        check_keys(tree.at(node), sink);
+    }
+    let root = whole.resolver.root();
+    let paths = root.get("paths").into_iter().flat_map(NodeRef::entries);
+    let operations = paths.flat_map(|(_, item)| item.entries());
+    let required = operations.filter_map(|(_, operation)| operation.get("security"));
+    for requirement in required
+        .chain(root.get("security"))
+        .flat_map(NodeRef::items)
+    {
+        for (scheme, scopes) in requirement.entries() {
+            name(&scheme.key, scheme.key_span, sink);
+            for scope in scopes.items() {
+                name(scope.as_str().unwrap_or_default(), scope.span(), sink);
+            }
+        }
+    }
+}
+
+/// Checks every key inside a node of our own vocabulary.
+pub fn check_keys(node: NodeRef<'_>, sink: &mut Sink) {
+    let mut waiting = vec![node];
+    while let Some(node) = waiting.pop() {
+        for (entry, value) in node.entries() {
+            name(&entry.key, entry.key_span, sink);
+            waiting.push(value);
+        }
+        waiting.extend(node.items());
+    }
+}
+
+/// Checks one name.
+pub fn name(text: &str, at: Span, sink: &mut Sink) {
+    // Controls of ASCII are shown by their pictures, and no path may have them.
+    let is_hidden = |c: char| is_invisible(c) && !c.is_ascii_control();
+    let Some(c) = text.chars().find(|c| is_hidden(*c)) else {
+        return;
+    };
+    let shown: String = text
+        .chars()
+        .map(|c| match is_invisible(c) {
+            true => c.escape_unicode().to_string(),
+            false => c.to_string(),
+        })
+        .collect();
+    let message = format!(
+        "the name `{shown}` has the invisible character U+{:04X}",
+        u32::from(c)
+    );
+    sink.push(
+        Diagnostic::new(&LINT, at, message)
+            .help("remove the character; names that differ only in it look the same"),
+    );
+}

@@ -1,0 +1,53 @@
+//! `allowEmptyValue` outside the query.
+
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
+
+use crate::lint::{Place, edit};
+use crate::spec::Version;
+use crate::spec::objects::HEADER;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0386",
+    name: "misplaced-empty-value",
+    level: Level::Warn,
+    summary: "`allowEmptyValue` outside the query",
+    explain: "`allowEmptyValue` is about `?name=` and `?name` in a query; OpenAPI allows it nowhere else (3.0.4 §4.8.12.2.1). In a path an empty value would \
+be another path, and whether a header or a cookie may be empty is said by its schema.",
+    bad: v30!(
+        "paths: {}\ncomponents: {parameters: {P: {name: p, in: header, allowEmptyValue: true, schema: {type: string}}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\ncomponents: {parameters: {P: {name: p, in: query, allowEmptyValue: true, schema: {type: string}}}}\n"
+    ),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let Some((entry, _)) = place.node.entry("allowEmptyValue") else {
+        return;
+    };
+    let kind = match place.node.get("in").and_then(NodeRef::as_str) {
+        _ if place.object_is(&HEADER) => "header",
+        Some(kind @ ("path" | "header" | "cookie" | "querystring")) => kind,
+        Some(_) | None => return,
+    };
+    let level = match place.version {
+        Version::V30 => Level::Warn,
+        Version::V31 | Version::V32 => Level::Error,
+    };
+    let message = format!("`allowEmptyValue` is about the query, this is in the {kind}");
+    let message = match kind {
+        "header" => "`allowEmptyValue` is about the query, this is a header".to_owned(),
+        "querystring" => "`allowEmptyValue` is about one name, this is the whole query".to_owned(),
+        _ => message,
+    };
+    let finding = Diagnostic::new(&LINT, entry.key_span, message)
+        .help("remove it; let the schema allow an empty string where one may come")
+        .level(level);
+    let gone = edit::entry_removed(place.resolver.files(), place.node, "allowEmptyValue");
+    sink.push(match gone {
+        Some(gone) => finding.fix(gone, ""),
+        None => finding,
+    });
+}

@@ -1,0 +1,178 @@
+//! A required property that the schema does not describe.
+
+use std::collections::HashSet;
+
+use diag::{Diagnostic, Level, Lint, NodeId, NodeRef, Sink, suggest};
+
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0355",
+    name: "required-without-property",
+    level: Level::Warn,
+    summary: "a required property that the schema does not describe",
+    explain: "`required` names a property that is not among the `properties` of the schema, nor of those that it is combined with by \
+`allOf`, `anyOf` or `oneOf`, here or where an `allOf` refers to it. Most often one of both is misspelt; then each value without the misspelt name is refused. Schemas that describe \
+no property at all, and those with `additionalProperties` or `patternProperties` that describe the others, are left alone.",
+    bad: v30!(
+        "paths: {}\ncomponents: {schemas: {A: {type: object, required: [nmae], properties: {name: {type: string}}}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\ncomponents: {schemas: {A: {type: object, required: [name], properties: {name: {type: string}}}}}\n"
+    ),
+};
+
+/// Fields whose schemas are about the same value as the schema around them.
+const IN_PLACE: &[&str] = &[
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "dependentSchemas",
+];
+/// Names of one list for which the nearest property is looked up, and properties among which it is.
+const SUGGESTED_MAX: usize = 50;
+const NAMES_MAX: usize = 2_000;
+/// Schemas that are looked at for the properties of one; more is not judged.
+const SCHEMAS_MAX: usize = 2_000;
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    // Judged with the schema around it, which may describe the property.
+    if IN_PLACE.contains(&place.under) || !mentions_required(place.node) {
+        return;
+    }
+    let mut known = Known::default();
+    known.add(place, place.node);
+    let describes = |known: &Known<'_>| describes_required(place.node, &known.names, 0);
+    if known.is_open() || describes(&known) {
+        return;
+    }
+    // A part that others combine with more: what stands beside it may describe the property.
+    for around in place.schemas.combined_with(place.node) {
+        known.add(place, *around);
+        if known.is_open() || describes(&known) {
+            return;
+        }
+    }
+    judge(place.node, &known.names, 0, sink);
+}
+
+/// Branches of branches that are looked at.
+const DEPTH_MAX: usize = 50;
+
+/// True if every required property of a schema and its branches is among some names.
+fn describes_required(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize) -> bool {
+    let mut required = schema.get("required").into_iter().flat_map(NodeRef::items);
+    if !required.all(|name| name.as_str().is_none_or(|name| names.contains(name))) {
+        return false;
+    }
+    if depth > DEPTH_MAX || schema.get("$ref").is_some() {
+        return true;
+    }
+    let mut branches = ["allOf", "anyOf", "oneOf"]
+        .into_iter()
+        .flat_map(|key| schema.get(key).into_iter().flat_map(NodeRef::items));
+    branches.all(|branch| describes_required(branch, names, depth + 1))
+}
+
+/// The properties that a schema and those combined with it describe; `None` where others may be
+/// described as well.
+pub(super) fn described<'a>(
+    place: &Place<'_, 'a>,
+    schema: NodeRef<'a>,
+) -> Option<HashSet<&'a str>> {
+    let mut known = Known::default();
+    known.add(place, schema);
+    (!known.is_open()).then_some(known.names)
+}
+
+/// Whether there is anything to judge in a schema and its branches.
+fn mentions_required(schema: NodeRef<'_>) -> bool {
+    let branches = |key| schema.get(key).into_iter().flat_map(NodeRef::items);
+    schema.get("required").is_some_and(NodeRef::is_list)
+        || ["allOf", "anyOf", "oneOf"]
+            .into_iter()
+            .any(|key| branches(key).any(|branch| branch.get("required").is_some()))
+}
+
+/// The properties that a schema and those combined with it describe.
+#[derive(Default)]
+struct Known<'a> {
+    names: HashSet<&'a str>,
+    seen: HashSet<NodeId>,
+    /// Whether any other property is described as well.
+    open: bool,
+}
+
+impl<'a> Known<'a> {
+    /// True if other properties may be described as well.
+    fn is_open(&self) -> bool {
+        self.open || self.names.is_empty() || self.seen.len() >= SCHEMAS_MAX
+    }
+
+    fn add(&mut self, place: &Place<'_, 'a>, schema: NodeRef<'a>) {
+        let mut waiting = vec![schema];
+        while let Some(schema) = waiting.pop() {
+            if self.seen.len() >= SCHEMAS_MAX || !self.seen.insert(schema.id()) {
+                continue;
+            }
+            for (entry, argument) in schema.entries() {
+                match &*entry.key {
+                    "properties" => match place.resolver.resolve(argument) {
+                        Some(all) => self
+                            .names
+                            .extend(all.entries().map(|(entry, _)| &*entry.key)),
+                        None => self.open = true,
+                    },
+                    "patternProperties" | "$dynamicRef" => self.open = true,
+                    "additionalProperties" | "unevaluatedProperties" => {
+                        self.open |= argument.as_bool() != Some(false);
+                    }
+                    "$ref" => match place.resolver.target(argument) {
+                        Ok(target) => waiting.push(target),
+                        Err(_) => self.open = true,
+                    },
+                    "allOf" | "anyOf" | "oneOf" => waiting.extend(argument.items()),
+                    "if" | "then" | "else" => waiting.push(argument),
+                    "dependentSchemas" => {
+                        waiting.extend(argument.entries().map(|(_, schema)| schema));
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+fn judge(schema: NodeRef<'_>, names: &HashSet<&str>, depth: usize, sink: &mut Sink) {
+    let required = schema.get("required").into_iter().flat_map(NodeRef::items);
+    let missing = required.filter_map(|name| Some((name, name.as_str()?)));
+    let missing = missing.filter(|(_, text)| !names.contains(text));
+    for (index, (name, text)) in missing.enumerate() {
+        let message = format!("no property `{}` is described", text.escape_debug());
+        let finding = Diagnostic::new(&LINT, name.span(), message);
+        let few = index < SUGGESTED_MAX && names.len() <= NAMES_MAX;
+        let near = few.then(|| {
+            let mut sorted: Vec<&str> = names.iter().copied().collect();
+            sorted.sort_unstable();
+            suggest::nearest(text, sorted)
+        });
+        sink.push(match near.flatten() {
+            Some(near) => finding.label(format!("did you mean `{near}`?")),
+            None => finding.help("describe it under `properties`, or take it out of `required`"),
+        });
+    }
+    if depth > DEPTH_MAX || schema.get("$ref").is_some() {
+        return;
+    }
+    for key in ["allOf", "anyOf", "oneOf"] {
+        for branch in schema.get(key).into_iter().flat_map(NodeRef::items) {
+            judge(branch, names, depth + 1, sink);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! A server or a place of credentials without TLS.
+
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
+
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0364",
+    name: "unencrypted-url",
+    level: Level::Warn,
+    summary: "a server or a place of credentials without TLS",
+    explain: "What is sent to `http:` can be read and changed on its way, credentials first of all. Addresses of the own machine are left alone.",
+    bad: v30!("paths: {}\nservers: [{url: 'http://a.test'}]\n"),
+    good: v30!("paths: {}\nservers: [{url: 'https://a.test'}]\n"),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let here = FIELDS.iter().filter_map(|key| place.node.get(key));
+    let flows = place
+        .node
+        .get("flows")
+        .into_iter()
+        .flat_map(NodeRef::entries);
+    let inside = flows.flat_map(|(_, flow)| FIELDS.iter().filter_map(move |key| flow.get(key)));
+    for url in here.chain(inside) {
+        let Some(text) = url.as_str() else { continue };
+        let Some((scheme, rest)) = text.split_once("://") else {
+            continue;
+        };
+        let plain = ["http", "ws"]
+            .iter()
+            .any(|plain| scheme.eq_ignore_ascii_case(plain));
+        if plain && !is_own_machine(rest) {
+            sink.push(
+                Diagnostic::new(
+                    &LINT,
+                    url.span(),
+                    "what is sent here can be read on its way",
+                )
+                .help(format!("write `{scheme}s://…`")),
+            );
+        }
+    }
+}
+
+const FIELDS: &[&str] = &[
+    "url",
+    "authorizationUrl",
+    "deviceAuthorizationUrl",
+    "tokenUrl",
+    "refreshUrl",
+    "openIdConnectUrl",
+    "oauth2MetadataUrl",
+];
+
+fn is_own_machine(rest: &str) -> bool {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(v6) => v6.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    let local = host.eq_ignore_ascii_case("localhost") || host.ends_with(".localhost");
+    local || host == "::1" || host.starts_with("127.")
+}

@@ -1,0 +1,46 @@
+//! A path item's key that is not a method.
+
+use diag::{Diagnostic, Level, Lint, Sink, Span, suggest};
+
+use crate::spec::{Method, Version};
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0321",
+    name: "unknown-method",
+    level: Level::Error,
+    summary: "a path item's key that is not a method",
+    explain: "A path item's keys are the methods in lower case (`get`, `put`, `post`, `delete`, `options`, `head`, `patch`, `trace`;  \
+from 3.2 on `query`) and a few fields. An operation under another key is not routed by anybody.",
+    bad: v30!("paths:\n  /a:\n    GET: {responses: {'200': {description: ok}}}\n"),
+    good: v30!("paths:\n  /a:\n    get: {responses: {'200': {description: ok}}}\n"),
+};
+
+/// Said by the walk over the structure, which knows the other fields.
+pub(crate) fn say(key: &str, span: Span, version: Version, sink: &mut Sink) {
+    let lower = key.to_ascii_lowercase();
+    let shown = key.escape_debug();
+    let known = |name: &&str| Method::of_key(name, version).is_some();
+    let names = || Method::FIELDS.iter().map(|(name, _)| *name);
+    let mut finding = Diagnostic::new(&LINT, span, format!("`{shown}` is not a method"));
+    if lower != key && known(&lower.as_str()) {
+        finding = finding
+            .label("methods are written in lower case")
+            .help(format!("write `{lower}`"))
+            .fix(span, lower);
+    } else if key == "query" {
+        finding = finding
+            .label("a method from OpenAPI 3.2 on")
+            .help("change the version in `openapi`, or remove it");
+    } else {
+        let fields = ["summary", "description", "servers", "parameters"];
+        finding = match suggest::nearest(key, names().filter(known).chain(fields)) {
+            Some(near) => finding
+                .label(format!("did you mean `{near}`?"))
+                .fix(span, near),
+            None => finding.help(suggest::one_of(names().filter(known), 12)),
+        };
+    }
+    sink.push(finding);
+}

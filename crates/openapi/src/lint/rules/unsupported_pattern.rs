@@ -1,0 +1,43 @@
+//! A regular expression that no engine with linear time runs.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use super::malformed_pattern::patterns;
+use crate::lint::Place;
+use crate::spec::schema::Pattern;
+use sources::v30;
+
+/// The finding.
+pub static LINT: Lint = Lint {
+    code: "GW0353",
+    name: "unsupported-pattern",
+    level: Level::Warn,
+    summary: "a regular expression with look-around or back-references",
+    explain: "Requests are matched in time that is linear in their length, so that no request can keep the gateway busy. Look-around \
+(`(?=…)`, `(?!…)`, `(?<=…)`) and back-references (`\\1`) need backtracking, so such a pattern cannot be enforced. Most can be said \
+otherwise: `minLength` and `maxLength` for lengths, `not: {pattern: …}` for what must not match, several patterns under `allOf` for what must \
+match together. Where requests are validated it is an error. Patterns that take more than a megabyte compiled are not run either.",
+    bad: v30!(
+        "paths: {}\ncomponents: {schemas: {A: {type: string, pattern: '^(?!admin)[a-z]+$'}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\ncomponents: {schemas: {A: {type: string, pattern: '^[a-z]+$', not: {pattern: ^admin}}}}\n"
+    ),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    for (span, text) in patterns(place) {
+        let (message, help) = match &*place.schemas.pattern(text) {
+            Pattern::NotLinear(needs) => (
+                format!("this pattern needs {needs}, so that it cannot be enforced"),
+                "say it without, or with `not` and `allOf`",
+            ),
+            Pattern::TooLarge => (
+                "this pattern is too large to be enforced".to_owned(),
+                "use smaller counts, or `minLength` and `maxLength`",
+            ),
+            Pattern::Runs(_) | Pattern::Malformed(_) => continue,
+        };
+        sink.push(Diagnostic::new(&LINT, span, message).help(help));
+    }
+}

@@ -1,0 +1,83 @@
+//! A `default` or `enum` value that its schema refuses.
+
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink};
+
+use super::value_of_other_type::is_of_types;
+use crate::lint::Place;
+use crate::spec::schema::{Fault, Verdict};
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0350",
+    name: "value-outside-schema",
+    level: Level::Warn,
+    summary: "a `default` or `enum` value that its schema refuses",
+    explain: "A `default` that is not valid itself (not one of the `enum`, above the `maximum`, not matching the `pattern`) makes a \
+request without the field one that would be refused with it. An `enum` value that another keyword refuses can never be sent. A value of another \
+type is `value-of-other-type`.",
+    bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, b], default: c}}}\n"),
+    good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a, b], default: b}}}\n"),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let default = place
+        .node
+        .entry("default")
+        .map(|(_, value)| ("the default", value));
+    let listed = place.node.get("enum").into_iter().flat_map(NodeRef::items);
+    // Each value of the `enum` is one of it: no need to look where nothing else is said.
+    let others = place
+        .node
+        .entries()
+        .any(|(entry, _)| is_assertion(&entry.key));
+    let listed = listed
+        .filter(|_| others)
+        .map(|value| ("the `enum` value", value));
+    for (what, value) in default.into_iter().chain(listed) {
+        // Null is written for "none" also where the schema is not nullable; that is no slip.
+        if value.is_null() || !is_of_types(place.node, value) {
+            continue;
+        }
+        if let Verdict::Invalid(faults) = place.schemas.judge(place.node, value) {
+            sink.push(finding(&LINT, what, &faults));
+        }
+    }
+}
+
+fn is_assertion(key: &str) -> bool {
+    !matches!(
+        key,
+        "type"
+            | "enum"
+            | "default"
+            | "example"
+            | "examples"
+            | "description"
+            | "title"
+            | "format"
+            | "nullable"
+            | "deprecated"
+    )
+}
+
+/// One finding for what is wrong with a value: the first fault, and how many more there are.
+pub(super) fn finding(lint: &'static Lint, what: &str, faults: &[Fault]) -> Diagnostic {
+    let Some(first) = faults
+        .iter()
+        .min_by_key(|fault| (fault.value, fault.keyword))
+    else {
+        unreachable!("an invalid value has a fault");
+    };
+    let message = match faults.len() {
+        1 => format!("the schema refuses {what}"),
+        2 => format!("the schema refuses {what}, here and in one other way"),
+        count => format!(
+            "the schema refuses {what}, here and in {} other ways",
+            count - 1
+        ),
+    };
+    Diagnostic::new(lint, first.value, message)
+        .label(first.why.clone())
+        .related(first.keyword, "this is what it does not keep to")
+}

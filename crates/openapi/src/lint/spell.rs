@@ -1,0 +1,74 @@
+//! Edits as they stand in a file.
+//!
+//! Whoever finds a mistake says which value would be right; here it gets the quotes of the value
+//! that it replaces. An edit that would not mend anything is dropped: one that gives a key the
+//! name of its neighbour, or whose old text spans lines.
+
+use diag::diagnostic::Edit;
+use diag::{Diagnostic, Span};
+
+use sources::project::files::Files;
+use sources::syntax::Notation;
+
+/// Spells the edits of a finding; it has none where one of them cannot be made.
+pub(super) fn spelled(files: &Files, mut finding: Diagnostic) -> Diagnostic {
+    let edits: Option<Vec<Edit>> = finding.fix.iter().map(|edit| one(files, edit)).collect();
+    finding.fix = edits.unwrap_or_default();
+    finding
+}
+
+fn one(files: &Files, edit: &Edit) -> Option<Edit> {
+    let old = files.sources.text(edit.span);
+    // Taken out with all that belongs to it ([`super::edit`]).
+    if edit.text.is_empty() {
+        return Some(edit.clone());
+    }
+    if old.contains('\n') || names_neighbour(files, edit) {
+        return None;
+    }
+    let path = files.sources.file(edit.span.file).path();
+    let json = Notation::of_path(path) == Notation::Json;
+    let new = edit.text.as_str();
+    let quoted = |text: &str| text.len() >= 2 && text.starts_with(['"', '\'']);
+    // Inserted text, and text with quotes of its own, is taken as it is.
+    let text = if old.is_empty() || quoted(new) {
+        new.to_owned()
+    } else if old.starts_with('\'') && old.len() >= 2 {
+        format!("'{}'", new.replace('\'', "''"))
+    } else if quoted(old) || !(json || is_plain(new)) {
+        serde_json::Value::from(new).to_string()
+    } else {
+        new.to_owned()
+    };
+    Some(Edit {
+        span: edit.span,
+        text,
+    })
+}
+
+/// Whether a text means itself in YAML without quotes, wherever it stands.
+fn is_plain(text: &str) -> bool {
+    let plain = |c: char| c.is_alphanumeric() || "-_./$+".contains(c);
+    text.chars().all(plain) && !text.starts_with('-')
+}
+
+/// Whether an edit gives a key a name that stands beside it.
+fn names_neighbour(files: &Files, edit: &Edit) -> bool {
+    let Some(root) = files.root(edit.span.file) else {
+        return false;
+    };
+    let inside = |outer: Span| outer.start <= edit.span.start && edit.span.end <= outer.end;
+    let mut node = files.tree.at(root);
+    loop {
+        if node.entries().any(|(entry, _)| entry.key_span == edit.span) {
+            return node.get(&edit.text).is_some();
+        }
+        let mut children = node.entries().map(|(_, value)| value).chain(node.items());
+        let child =
+            children.find(|child| child.span().file == edit.span.file && inside(child.span()));
+        match child {
+            Some(child) => node = child,
+            None => return false,
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! A server at example.com.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0717",
+    name: "example-server",
+    level: Level::Warn,
+    summary: "a server at example.com",
+    explain: "The address of a server was left as the template had it. In real documents of examples it is right.",
+    bad: v30!("paths: {}\nservers: [{url: 'https://example.com'}]\n"),
+    good: v30!("paths: {}\nservers: [{url: 'https://shop.test'}]\n"),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let Some(url) = place.node.get("url") else {
+        return;
+    };
+    let Some(text) = url.as_str() else { return };
+    let Some((_, rest)) = text.split_once("://") else {
+        return;
+    };
+    let host = rest.split(['/', ':', '?', '#']).next().unwrap_or_default();
+    let domains = ["example.com", "example.org", "example.net"];
+    let is_example = |domain: &&str| {
+        let before = host.strip_suffix(*domain);
+        before.is_some_and(|before| before.is_empty() || before.ends_with('.'))
+    };
+    if domains.iter().any(is_example) {
+        sink.push(Diagnostic::new(
+            &LINT,
+            url.span(),
+            "the server is an example",
+        ));
+    }
+}

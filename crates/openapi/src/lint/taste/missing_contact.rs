@@ -1,0 +1,29 @@
+//! An API that names nobody to ask.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0700",
+    name: "missing-contact",
+    level: Level::Warn,
+    summary: "an API that names nobody to ask",
+    explain: "`info.contact` tells clients whom to ask, and colleagues who owns the API.",
+    bad: v30!("paths: {}\n"),
+    good: &[(
+        "openapi.yaml",
+        "openapi: 3.0.3\ninfo: {title: t, version: \"1\", contact: {name: n}}\npaths: {}\n",
+    )],
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    if place.node.get("contact").is_none() {
+        sink.push(
+            Diagnostic::new(&LINT, place.at, "nobody is named whom clients may ask")
+                .help("add `contact: {name: …, url: …, email: …}`"),
+        );
+    }
+}

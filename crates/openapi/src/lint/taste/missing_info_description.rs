@@ -1,0 +1,30 @@
+//! An API that does not say what it is for.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use super::is_blank;
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0702",
+    name: "missing-info-description",
+    level: Level::Warn,
+    summary: "an API that does not say what it is for",
+    explain: "`info.description` is the first thing that readers of generated documentation look for.",
+    bad: v30!("paths: {}\n"),
+    good: &[(
+        "openapi.yaml",
+        "openapi: 3.0.3\ninfo: {title: t, version: \"1\", description: d}\npaths: {}\n",
+    )],
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    if is_blank(place.node, "description") {
+        sink.push(
+            Diagnostic::new(&LINT, place.at, "nothing says what the API is for")
+                .help("add a `description`"),
+        );
+    }
+}

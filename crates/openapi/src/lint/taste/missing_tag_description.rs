@@ -1,0 +1,27 @@
+//! A tag without a description.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use super::is_blank;
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0707",
+    name: "missing-tag-description",
+    level: Level::Warn,
+    summary: "a tag without a description",
+    explain: "The description of a tag is the heading of a group of operations.",
+    bad: v30!("paths: {}\ntags: [{name: a}]\n"),
+    good: v30!("paths: {}\ntags: [{name: a, description: d}]\n"),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    if is_blank(place.node, "description") {
+        sink.push(
+            Diagnostic::new(&LINT, place.at, "the tag has no description")
+                .help("add a `description`"),
+        );
+    }
+}

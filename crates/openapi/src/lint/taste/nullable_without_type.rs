@@ -1,0 +1,32 @@
+//! `nullable` without a `type` beside it.
+
+use diag::{Diagnostic, Level, Lint, Sink};
+
+use crate::lint::Place;
+use crate::spec::Version;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0730",
+    name: "nullable-without-type",
+    level: Level::Warn,
+    summary: "`nullable` without a `type` beside it",
+    explain: "OpenAPI 3.0.3 says that `nullable` adds null to the `type` that stands beside it; without one it says nothing, though most \
+tools, gwc among them, take null all the same.",
+    bad: v30!("paths: {}\ncomponents: {schemas: {A: {nullable: true}}}\n"),
+    good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, nullable: true}}}\n"),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    if place.version == Version::V30
+        && place.node.get("type").is_none()
+        && let Some((entry, value)) = place.node.entry("nullable")
+        && value.as_bool() == Some(true)
+    {
+        sink.push(
+            Diagnostic::new(&LINT, entry.key_span, "`nullable` has no `type` beside it")
+                .help("add the `type`"),
+        );
+    }
+}

@@ -1,0 +1,36 @@
+//! Tags that are not in the order of the alphabet.
+
+use diag::{Diagnostic, Level, Lint, NodeRef, Sink, Span};
+
+use crate::lint::Place;
+use sources::v30;
+
+/// The finding.
+pub(super) static LINT: Lint = Lint {
+    code: "GW0706",
+    name: "unsorted-tags",
+    level: Level::Warn,
+    summary: "tags that are not in the order of the alphabet",
+    explain: "Many generators show groups in the order of `tags`; where nobody chose another order, the alphabet is the one to find things by.",
+    bad: v30!("paths: {}\ntags: [{name: b}, {name: a}]\n"),
+    good: v30!("paths: {}\ntags: [{name: a}, {name: b}]\n"),
+};
+
+pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
+    let tags = place.node.get("tags").into_iter().flat_map(NodeRef::items);
+    let names = tags.filter_map(|tag| tag.get("name"));
+    let names: Vec<(&str, Span)> = names
+        .filter_map(|name| Some((name.as_str()?, name.span())))
+        .collect();
+    for pair in names.windows(2) {
+        let [(before, first), (name, span)] = pair else {
+            continue;
+        };
+        if name.to_lowercase() < before.to_lowercase() {
+            let message = format!("`{}` belongs before this", name.escape_debug());
+            sink.push(
+                Diagnostic::new(&LINT, *span, message).related(*first, "it stands behind this"),
+            );
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Overlays (OpenAPI Overlay 1.0 and 1.1): changes to a document that stand in a file of their
+//! own, so that the document stays as its authors or generators wrote it.
+//!
+//! [`apply`] works on the spanned tree: what an overlay adds keeps the overlay's places, and
+//! whatever it touches is copied first ([`edit`]), so that neither an alias nor another API
+//! that uses the same file sees the change. Targets are JSONPath ([`target`]).
+
+use std::collections::HashSet;
+
+use diag::{Diagnostic, FileId, NodeId, NodeRef, Sink};
+
+use sources::project::files::{Document, Files};
+
+mod edit;
+pub mod lints;
+mod read;
+mod target;
+
+use edit::{Edited, Wrong};
+use lints::{OVERLAY_APPENDS_LIST, OVERLAY_MATCHES_NOTHING, OVERLAY_MISMATCH};
+use read::Extended;
+use target::{Path, Step, Targets};
+
+/// Applies an overlay's file to a document. What is wrong with the overlay is reported in it;
+/// actions that cannot be used are left out.
+pub fn apply(files: &mut Files, document: &mut Document, overlay: FileId, sink: &mut Sink) {
+    let Some(root) = files.root(overlay) else {
+        return;
+    };
+    document.overlays.push(overlay);
+    let extended = Extended {
+        overlay: files.sources.file(overlay).path(),
+        path: files.sources.file(document.file).path(),
+    };
+    let actions = read::actions(files.tree.at(root), extended, sink);
+    let mut edited = Edited::new(&mut files.tree, document.root);
+    let mut targets = Targets::default();
+    for action in &actions {
+        if run(action, &mut edited, &mut targets, sink).is_err() {
+            break;
+        }
+    }
+    document.root = edited.root();
+}
+
+/// What an action does to its targets.
+struct Action {
+    target: NodeId,
+    change: Change,
+}
+
+enum Change {
+    Update(NodeId),
+    /// The string that selects what is copied (1.1).
+    Copy(NodeId),
+    Remove,
+}
+
+/// The document outgrew its limits; what follows is not tried.
+struct Stop;
+
+fn run(
+    action: &Action,
+    edited: &mut Edited<'_>,
+    targets: &mut Targets,
+    sink: &mut Sink,
+) -> Result<(), Stop> {
+    let Some(paths) = targets.find(edited, action.target, sink) else {
+        return Ok(());
+    };
+    let target = edited.at(action.target);
+    if paths.is_empty() {
+        let text = diag::suggest::shown(target.as_str().unwrap_or_default());
+        sink.push(
+            Diagnostic::new(
+                &OVERLAY_MATCHES_NOTHING,
+                target.span(),
+                format!("the target `{text}` matches nothing"),
+            )
+            .help("the document may have changed under the overlay; mend the path or remove the action"),
+        );
+        return Ok(());
+    }
+    match action.change {
+        Change::Remove => remove(&paths, target.id(), edited, targets, sink),
+        Change::Update(update) => {
+            return merge(&paths, action.target, update, edited, targets, sink);
+        }
+        Change::Copy(source) => {
+            let Some(sources) = targets.find(edited, source, sink) else {
+                return Ok(());
+            };
+            let [source_path] = &sources[..] else {
+                sink.push(Diagnostic::new(
+                    &OVERLAY_MISMATCH,
+                    edited.at(source).span(),
+                    format!("`copy` takes one value, this selects {}", sources.len()),
+                ));
+                return Ok(());
+            };
+            if let Some(value) = edited.find(source_path).map(NodeRef::id) {
+                edited.share(value);
+                return merge(&paths, action.target, value, edited, targets, sink);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn merge(
+    paths: &[Path],
+    target: NodeId,
+    update: NodeId,
+    edited: &mut Edited<'_>,
+    targets: &mut Targets,
+    sink: &mut Sink,
+) -> Result<(), Stop> {
+    if let Some(mixed) = mixed(paths, target, edited) {
+        sink.push(mixed);
+        return Ok(());
+    }
+    let mut failed: Option<(Wrong, usize)> = None;
+    for path in paths {
+        let outcome = edited.merge(path, update);
+        targets.changed(edited, path, update);
+        match (outcome, &mut failed) {
+            (Ok(()), _) => {}
+            (Err(_), Some((_, count))) => *count += 1,
+            (Err(wrong), None) => failed = Some((wrong, 1)),
+        }
+        if matches!(failed, Some((Wrong::TooLarge, _))) {
+            break;
+        }
+    }
+    let Some((wrong, count)) = failed else {
+        return Ok(());
+    };
+    let stop = matches!(wrong, Wrong::TooLarge);
+    let more = match count {
+        1 => String::new(),
+        count => format!(", and at {} other places", count - 1),
+    };
+    let target = edited.at(target).span();
+    sink.push(match wrong {
+        Wrong::Mismatch { here, update } => {
+            let (here, update) = (edited.at(here), edited.at(update));
+            Diagnostic::new(
+                &OVERLAY_MISMATCH,
+                update.span(),
+                format!(
+                    "{} cannot be merged into {}{more}",
+                    update.kind_name(),
+                    here.kind_name()
+                ),
+            )
+            .related(crate::spec::structure::first_key(here), "the document has this")
+            .help("remove the old value with an action of its own first")
+        }
+        Wrong::AppendsList { name, here, update } => Diagnostic::new(
+            &OVERLAY_APPENDS_LIST,
+            edited.at(update).span(),
+            format!("this would append to an existing `{name}`{more}"),
+        )
+        .label("an overlay's update concatenates lists")
+        .related(edited.at(here).span(), "the list that it would change")
+        .help("set `security` in `x-gateway`, where it replaces; or remove the old list with an action of its own first"),
+        Wrong::TooLarge => Diagnostic::new(
+            &sources::syntax::lints::TOO_LARGE,
+            target,
+            "the document becomes too large or too deep under this action",
+        ),
+    });
+    if stop { Err(Stop) } else { Ok(()) }
+}
+
+/// What is wrong with a target that selects values of several sorts: one update cannot suit all
+/// of them (Overlay 1.1 §4.4.3).
+fn mixed(paths: &[Path], target: NodeId, edited: &Edited<'_>) -> Option<Diagnostic> {
+    let sort = |node: NodeRef<'_>| (node.is_map(), node.is_list());
+    let mut nodes = paths.iter().filter_map(|path| edited.find(path));
+    let first = nodes.next()?;
+    let other = nodes.find(|node| sort(*node) != sort(first))?;
+    let target = edited.at(target);
+    let finding = Diagnostic::new(
+        &OVERLAY_MISMATCH,
+        target.span(),
+        format!(
+            "the target selects {} as well as {}",
+            first.kind_name(),
+            other.kind_name()
+        ),
+    );
+    let first_key = crate::spec::structure::first_key;
+    Some(
+        finding
+            .related(first_key(first), format!("this is {}", first.kind_name()))
+            .related(first_key(other), format!("this is {}", other.kind_name()))
+            .help("all values of a target are maps, or all are lists, or neither; write an action for each sort"),
+    )
+}
+
+fn remove(
+    paths: &[Path],
+    target: NodeId,
+    edited: &mut Edited<'_>,
+    targets: &mut Targets,
+    sink: &mut Sink,
+) {
+    if paths.iter().any(Vec::is_empty) {
+        sink.push(Diagnostic::new(
+            &OVERLAY_MISMATCH,
+            edited.at(target).span(),
+            "the whole document cannot be removed",
+        ));
+        return;
+    }
+    // Later items of a list first, so that the places of the others stay true; a value inside
+    // another one that is removed may be gone by then.
+    let mut paths: Vec<&Path> = paths.iter().collect();
+    paths.sort_unstable();
+    let unique: HashSet<&Path> = paths.iter().copied().collect();
+    debug_assert_eq!(unique.len(), paths.len());
+    for path in paths.into_iter().rev() {
+        edited.remove(path);
+        targets.removed(path);
+    }
+}
+
+/// A child of a node by a step.
+fn child<'t>(node: NodeRef<'t>, step: &Step) -> Option<NodeRef<'t>> {
+    match step {
+        Step::Key(key) => node.get(key),
+        Step::Index(index) => node.items().nth(*index),
+    }
+}

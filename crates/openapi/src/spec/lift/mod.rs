@@ -1,0 +1,263 @@
+//! Swagger 2.0, lifted: the same document in the words of OpenAPI 3.0, with every place in the
+//! text of 2.0.
+//!
+//! What is the same in both stays the same node. What is said otherwise (`host`, `consumes`,
+//! body parameters, flows) becomes new nodes whose spans are those of what they come from.
+//! What 2.0 does not know either is carried over, so that the one check of structure tells it.
+//! References to definitions keep their text: the resolver knows where they went.
+
+use std::collections::{HashMap, HashSet};
+
+use diag::{Diagnostic, Kind, NodeId, NodeRef, Sink, Span, suggest};
+
+use self::nodes::{Map, Nodes};
+use super::lints::UNKNOWN_VALUE;
+use super::reference::Resolver;
+use sources::project::files::{Document, Files};
+
+mod nodes;
+mod operation;
+mod parameter;
+mod response;
+mod schema;
+mod security;
+
+/// The version that a lifted document says.
+const LIFTED_VERSION: &str = "3.0.3";
+/// The media type of a body where nothing says another (2.0 leaves it open).
+const MEDIA_TYPE_DEFAULT: &str = "application/json";
+
+/// Where the objects of 2.0's root went, by the first part of a pointer; the first that has the
+/// name holds.
+pub(super) const MOVED: &[(&str, &[&str])] = &[
+    ("definitions", &["components/schemas"]),
+    (
+        "parameters",
+        &["components/parameters", "components/requestBodies"],
+    ),
+    ("responses", &["components/responses"]),
+    ("securityDefinitions", &["components/securitySchemes"]),
+];
+
+/// Whether a root is one of Swagger 2.0.
+#[must_use]
+pub fn is_swagger(root: NodeRef<'_>) -> bool {
+    root.get("openapi").is_none() && root.get("swagger").is_some_and(is_two)
+}
+
+fn is_two(version: NodeRef<'_>) -> bool {
+    matches!(version.scalar_text(), Some("2.0" | "2"))
+}
+
+/// Lifts a document of Swagger 2.0 whose files were loaded and whose overlays were applied;
+/// leaves any other as it is.
+pub fn lift(files: &mut Files, document: &mut Document, sink: &mut Sink) {
+    if !is_swagger(files.tree.at(document.root)) {
+        return;
+    }
+    let raw = document.clone();
+    let mut lift = Lift {
+        nodes: Nodes { files },
+        document: raw,
+        lifted: HashMap::new(),
+        busy: HashSet::new(),
+        sink,
+    };
+    document.root = lift.root();
+}
+
+/// One document being lifted.
+struct Lift<'f> {
+    nodes: Nodes<'f>,
+    /// The document as it was read.
+    document: Document,
+    /// What has been lifted, by what it was and as what.
+    lifted: HashMap<(NodeId, As), NodeId>,
+    /// Path items that are being resolved.
+    busy: HashSet<NodeId>,
+    sink: &'f mut Sink,
+}
+
+/// What a node is lifted as; one text may be meant in several ways.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum As {
+    Schema,
+    Header,
+    Parameter,
+    Response(MediaTypes),
+}
+
+/// A list of media types, by the node that says them: `produces` of an operation or the root.
+type MediaTypes = Option<NodeId>;
+
+impl Lift<'_> {
+    fn root(&mut self) -> NodeId {
+        let root = self.document.root;
+        let start = self.nodes.span(root);
+        let mut lifted = Map::new(start);
+        let mut components = Map::new(start);
+        // A pointer into a part that is not there should say which name is missing, not more.
+        let mut schemas = Map::new(start);
+        let mut parameters = Map::new(start);
+        let mut bodies = Map::new(start);
+        let mut responses = Map::new(start);
+        let consumes = self.nodes.get(root, "consumes");
+        let produces = self.nodes.get(root, "produces");
+        for entry in self.nodes.entries(root) {
+            let value = entry.value;
+            match &*entry.key {
+                "swagger" => {
+                    let at = self.nodes.span(value);
+                    let version = self.nodes.text(LIFTED_VERSION, at);
+                    lifted.put("openapi", entry.key_span, version);
+                }
+                "host" | "basePath" | "schemes" | "consumes" | "produces" => {}
+                "paths" => {
+                    let paths = self.paths(value, consumes, produces);
+                    lifted.put("paths", entry.key_span, paths);
+                }
+                "definitions" => {
+                    schemas = Map::new(self.nodes.span(value));
+                    for definition in self.nodes.entries(value) {
+                        self.no_file(definition.value);
+                        let schema = self.schema(definition.value);
+                        schemas.put(&definition.key, definition.key_span, schema);
+                    }
+                }
+                "parameters" => {
+                    for parameter in self.nodes.entries(value) {
+                        self.shared_parameter(&parameter, consumes, &mut parameters, &mut bodies);
+                    }
+                }
+                "responses" => {
+                    for response in self.nodes.entries(value) {
+                        let lifted = self.response(response.value, produces);
+                        responses.put(&response.key, response.key_span, lifted);
+                    }
+                }
+                "securityDefinitions" => {
+                    let schemes = self.security_schemes(value);
+                    components.put("securitySchemes", entry.key_span, schemes);
+                }
+                _ => lifted.keep(&entry),
+            }
+        }
+        if let Some(servers) = self.servers(root, self.nodes.get(root, "schemes")) {
+            lifted.put("servers", start, servers);
+        }
+        for (key, map) in [
+            ("schemas", schemas),
+            ("parameters", parameters),
+            ("requestBodies", bodies),
+            ("responses", responses),
+        ] {
+            let map = self.nodes.map(map);
+            components.put(key, start, map);
+        }
+        let components = self.nodes.map(components);
+        lifted.put("components", start, components);
+        self.nodes.map(lifted)
+    }
+
+    /// `host`, `basePath` and `schemes` as URLs; none where none of the first two is said.
+    fn servers(&mut self, root: NodeId, schemes: Option<NodeId>) -> Option<NodeId> {
+        let host = self.nodes.get(root, "host");
+        let base = self.nodes.get(root, "basePath");
+        for scheme in schemes
+            .map(|list| self.nodes.items(list))
+            .unwrap_or_default()
+        {
+            self.known_scheme(scheme);
+        }
+        let at = self.nodes.span(host.or(base)?);
+        let text = |node: Option<NodeId>| node.and_then(|node| self.nodes.string(node));
+        let mut path = text(base).unwrap_or_default();
+        if let Some(base) = base.filter(|_| !path.is_empty() && !path.starts_with('/')) {
+            path.insert(0, '/');
+            let message = format!(
+                "`{}` cannot be a base path: it begins with `/`",
+                path[1..].escape_debug()
+            );
+            let at = self.nodes.span(base);
+            self.sink
+                .push(Diagnostic::new(&UNKNOWN_VALUE, at, message).help(format!("write `{path}`")));
+        }
+        let base = path;
+        let base = base.trim_end_matches('/');
+        let urls: Vec<(String, Span)> = match text(host) {
+            None => vec![(
+                if base.is_empty() {
+                    "/".into()
+                } else {
+                    base.into()
+                },
+                at,
+            )],
+            Some(host) => {
+                let items = schemes.map(|list| self.nodes.items(list));
+                let mut urls: Vec<(String, Span)> = Vec::new();
+                for scheme in items.into_iter().flatten() {
+                    if let Some(name) = self.nodes.string(scheme) {
+                        urls.push((format!("{name}://{host}{base}"), at));
+                    }
+                }
+                if urls.is_empty() {
+                    urls.push((format!("https://{host}{base}"), at));
+                }
+                urls
+            }
+        };
+        let mut servers = Vec::new();
+        for (url, at) in urls {
+            let mut server = Map::new(at);
+            let url = self.nodes.text(&url, at);
+            server.put("url", at, url);
+            servers.push(self.nodes.map(server));
+        }
+        Some(self.nodes.push(at, Kind::List(servers)))
+    }
+
+    fn known_scheme(&mut self, scheme: NodeId) {
+        const SCHEMES: &[&str] = &["http", "https", "ws", "wss"];
+        let Some(name) = self.nodes.string(scheme) else {
+            return;
+        };
+        if !SCHEMES.contains(&name.as_str()) {
+            let message = format!(
+                "`{}` is not a value that is known here",
+                name.escape_debug()
+            );
+            let finding = Diagnostic::new(&UNKNOWN_VALUE, self.nodes.span(scheme), message);
+            self.sink
+                .push(finding.label(suggest::one_of(SCHEMES.iter().copied(), 8)));
+        }
+    }
+
+    /// What a reference of 2.0 leads to; the node itself where it is none. Nothing where it is
+    /// broken or leads to another part of the root than `wanted`: it is left as it is then, and
+    /// told where references are followed.
+    fn resolved(&self, node: NodeId, wanted: &str) -> Option<NodeId> {
+        let files = &*self.nodes.files;
+        let node = files.tree.at(node);
+        let Some(reference) = super::reference::reference(node) else {
+            return Some(node.id());
+        };
+        let part = reference.as_str()?.strip_prefix("#/").unwrap_or_default();
+        let part = part.split('/').next().unwrap_or_default();
+        if part != wanted && MOVED.iter().any(|(old, _)| *old == part) {
+            return None;
+        }
+        let resolver = Resolver::new(files, &self.document);
+        resolver.resolve(node).map(NodeRef::id)
+    }
+
+    /// Lifts a node once for each thing it is taken for.
+    fn once(&mut self, node: NodeId, what: As, lift: impl FnOnce(&mut Self) -> NodeId) -> NodeId {
+        if let Some(known) = self.lifted.get(&(node, what)) {
+            return *known;
+        }
+        let lifted = lift(self);
+        self.lifted.insert((node, what), lifted);
+        lifted
+    }
+}

@@ -1,0 +1,267 @@
+//! What can be wrong with a document's structure (GW030x) and references (GW022x).
+
+use diag::{Level, Lint};
+
+use sources::{v30, v31};
+
+/// All of them, in the order of their codes.
+pub const LINTS: &[&Lint] = &[
+    &UNRESOLVED_REFERENCE,
+    &REFERENCE_CYCLE,
+    &WRONG_REFERENCE_KIND,
+    &IGNORED_SIBLING,
+    &UNUSUAL_REFERENCE,
+    &UNSUPPORTED_VERSION,
+    &UNKNOWN_FIELD,
+    &MISSING_FIELD,
+    &WRONG_FIELD_TYPE,
+    &UNKNOWN_VALUE,
+    &UNKNOWN_KEYWORD,
+    &MISSPELT_EXTENSION,
+    &IGNORED_PATH_ITEM,
+    &SEVERAL_BODIES,
+    &MISSPELT_KEYWORD,
+];
+
+/// A reference that leads nowhere.
+pub static UNRESOLVED_REFERENCE: Lint = Lint {
+    code: "GW0220",
+    name: "unresolved-reference",
+    level: Level::Error,
+    summary: "a reference that leads nowhere",
+    explain: "`$ref` names a file (relative to the file it stands in), a place in it (`#/components/schemas/Thing`), or \
+both. In the names of keys `/` is written `~1` and `~` is written `~0`. The message says which part was not found, and \
+offers the nearest name.",
+    bad: v30!(
+        "paths:\n  /a:\n    get:\n      responses:\n        '200': {$ref: '#/components/responses/Ok'}\n",
+        "components: {responses: {OK: {description: ok}}}\n"
+    ),
+    good: v30!(
+        "paths:\n  /a:\n    get:\n      responses:\n        '200': {$ref: '#/components/responses/OK'}\n",
+        "components: {responses: {OK: {description: ok}}}\n"
+    ),
+};
+
+/// References that go round in a circle.
+pub static REFERENCE_CYCLE: Lint = Lint {
+    code: "GW0221",
+    name: "reference-cycle",
+    level: Level::Error,
+    summary: "references that go round in a circle and never reach a value",
+    explain: "Each of these values is nothing but a reference to the next, so none of them is anything. A schema that \
+contains itself in one of its properties is fine; a reference that is only a reference to itself is not.",
+    bad: v30!(
+        "paths: {}\n",
+        "components:\n  responses:\n    A: {$ref: '#/components/responses/B'}\n    B: {$ref: '#/components/responses/A'}\n"
+    ),
+    good: v30!(
+        "paths: {}\n",
+        "components:\n  responses:\n    A: {$ref: '#/components/responses/B'}\n    B: {description: ok}\n"
+    ),
+};
+
+/// A reference to something else than belongs there.
+pub static WRONG_REFERENCE_KIND: Lint = Lint {
+    code: "GW0222",
+    name: "wrong-reference-kind",
+    level: Level::Error,
+    summary: "a reference to something of another kind",
+    explain: "A parameter can only be a reference to a parameter, a response to a response, and so on. The place that \
+the reference leads to is shown beside it.",
+    bad: v30!(
+        "paths:\n  /a:\n    get:\n      parameters: [{$ref: '#/components/schemas/Id'}]\n      responses: {'200': {description: ok}}\n",
+        "components: {schemas: {Id: {type: string}}}\n"
+    ),
+    good: v30!(
+        "paths:\n  /a:\n    get:\n      parameters: [{$ref: '#/components/parameters/Id'}]\n      responses: {'200': {description: ok}}\n",
+        "components: {parameters: {Id: {name: id, in: query, schema: {type: string}}}}\n"
+    ),
+};
+
+/// Something beside `$ref` that nobody reads.
+pub static IGNORED_SIBLING: Lint = Lint {
+    code: "GW0223",
+    name: "ignored-sibling",
+    level: Level::Warn,
+    summary: "a field beside `$ref` that is ignored",
+    explain: "Where a reference stands, everything beside it is ignored: in OpenAPI 3.0 everywhere, from 3.1 on except in \
+schemas and path items. What is written there looks as if it had an effect. Wrap the reference (`allOf: [{$ref: …}]`) or \
+change what it refers to.",
+    bad: v30!(
+        "paths: {}\n",
+        "components: {schemas: {A: {type: string}, B: {$ref: '#/components/schemas/A', nullable: true}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\n",
+        "components: {schemas: {A: {type: string}, B: {allOf: [{$ref: '#/components/schemas/A'}], nullable: true}}}\n"
+    ),
+};
+
+/// A part of a path item that a reference takes away.
+pub static IGNORED_PATH_ITEM: Lint = Lint {
+    code: "GW0740",
+    name: "ignored-path-item",
+    level: Level::Error,
+    summary: "operations or parameters beside the `$ref` of a path item",
+    explain: "A path item with a `$ref` is what the reference leads to; what OpenAPI means by fields beside it is undefined, and \
+tools disagree. Operations that stand there would be lost unseen. Write them where the reference leads, or write the whole path item here.",
+    bad: v30!(
+        "paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n  /b: {$ref: '#/paths/~1a', post: {responses: {'200': {description: ok}}}}\n"
+    ),
+    good: v30!(
+        "paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n  /b: {post: {responses: {'200': {description: ok}}}}\n"
+    ),
+};
+
+/// More than one description of a request's body in Swagger 2.0.
+pub static SEVERAL_BODIES: Lint = Lint {
+    code: "GW0741",
+    name: "several-bodies",
+    level: Level::Error,
+    summary: "more than one description of a request's body in Swagger 2.0",
+    explain: "An operation of Swagger 2.0 has one parameter with `in: body`, or parameters with `in: formData`, not both: a request \
+has one body. Only one of them would be read.",
+    bad: &[(
+        "openapi.yaml",
+        "swagger: \"2.0\"\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    post:\n      parameters:\n        - {name: a, in: body, schema: {type: object}}\n        - {name: b, in: body, schema: {type: object}}\n      responses: {'200': {description: ok}}\n",
+    )],
+    good: &[(
+        "openapi.yaml",
+        "swagger: \"2.0\"\ninfo: {title: t, version: \"1\"}\npaths:\n  /a:\n    post:\n      parameters:\n        - {name: a, in: body, schema: {type: object}}\n      responses: {'200': {description: ok}}\n",
+    )],
+};
+
+/// A reference in a place where OpenAPI has none.
+pub static UNUSUAL_REFERENCE: Lint = Lint {
+    code: "GW0224",
+    name: "unusual-reference",
+    level: Level::Info,
+    summary: "a reference in a place where OpenAPI has none",
+    explain: "OpenAPI says for each object whether a reference may stand in its place; operations, texts and lists are \
+not among them. Many tools follow such references all the same, and so does gwc, but not every reader of the document \
+will. The first place is shown, with the number of the others.",
+    bad: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {/a: {get: {$ref: a.yaml}}}\n",
+        ),
+        ("a.yaml", "responses: {'200': {description: ok}}\n"),
+    ],
+    good: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {/a: {$ref: a.yaml}}\n",
+        ),
+        ("a.yaml", "get: {responses: {'200': {description: ok}}}\n"),
+    ],
+};
+
+/// Not a version of OpenAPI that is read.
+pub static UNSUPPORTED_VERSION: Lint = Lint {
+    code: "GW0301",
+    name: "unsupported-version",
+    level: Level::Error,
+    summary: "not an OpenAPI document of a version that is read",
+    explain: "The field `openapi` says the version; 3.0, 3.1 and 3.2 are read, and Swagger 2.0 (which says \
+`swagger: \"2.0\"` instead).",
+    bad: &[(
+        "openapi.yaml",
+        "openapi: 2.0.0\ninfo: {title: t, version: \"1\"}\npaths: {}\n",
+    )],
+    good: v31!("paths: {}\n"),
+};
+
+/// A field that OpenAPI does not know.
+pub static UNKNOWN_FIELD: Lint = Lint {
+    code: "GW0302",
+    name: "unknown-field",
+    level: Level::Error,
+    summary: "a field that OpenAPI does not know here",
+    explain: "OpenAPI's objects have fixed fields; additions begin with `x-`. A misspelt field is silently ignored by most \
+tools, so what it says does not happen. The message names the nearest known field, or the version that has it.",
+    bad: v30!(
+        "paths:\n  /a:\n    get:\n      sumary: typo\n      responses: {'200': {description: ok}}\n"
+    ),
+    good: v30!(
+        "paths:\n  /a:\n    get:\n      summary: fine\n      responses: {'200': {description: ok}}\n"
+    ),
+};
+
+/// A field that must be there is not.
+pub static MISSING_FIELD: Lint = Lint {
+    code: "GW0303",
+    name: "missing-field",
+    level: Level::Error,
+    summary: "a field that must be there is not",
+    explain: "OpenAPI requires the field; without it the object says nothing that could be used.",
+    bad: v30!("paths:\n  /a:\n    get:\n      responses: {'200': {}}\n"),
+    good: v30!("paths:\n  /a:\n    get:\n      responses: {'200': {description: ok}}\n"),
+};
+
+/// A value of another type than the field takes.
+pub static WRONG_FIELD_TYPE: Lint = Lint {
+    code: "GW0304",
+    name: "wrong-field-type",
+    level: Level::Error,
+    summary: "a value of another type than the field takes",
+    explain: "The field is known, but its value is of another type: a list where a map belongs, a number where a text \
+belongs. In YAML a text that looks like a number, `true` or `null` needs quotes.",
+    bad: v30!(
+        "paths:\n  /a:\n    get:\n      tags: pets\n      responses: {'200': {description: ok}}\n"
+    ),
+    good: v30!(
+        "paths:\n  /a:\n    get:\n      tags: [pets]\n      responses: {'200': {description: ok}}\n"
+    ),
+};
+
+/// A word that is not one of those the field takes.
+pub static UNKNOWN_VALUE: Lint = Lint {
+    code: "GW0305",
+    name: "unknown-value",
+    level: Level::Error,
+    summary: "a word that the field does not take",
+    explain: "The field takes one of a fixed set of words; letter case counts. The message names them.",
+    bad: v30!(
+        "paths: {}\ncomponents: {parameters: {P: {name: p, in: body, schema: {type: string}}}}\n"
+    ),
+    good: v30!(
+        "paths: {}\ncomponents: {parameters: {P: {name: p, in: query, schema: {type: string}}}}\n"
+    ),
+};
+
+/// A keyword that 3.0's schemas do not have.
+pub static UNKNOWN_KEYWORD: Lint = Lint {
+    code: "GW0306",
+    name: "unknown-keyword",
+    level: Level::Warn,
+    summary: "a keyword that schemas of OpenAPI 3.0 do not have",
+    explain: "OpenAPI 3.0 has its own dialect of JSON Schema without `const`, `if`, `examples` and others, so such a \
+keyword checks nothing. From 3.1 on, schemas are JSON Schema 2020-12 and may have any keyword.",
+    bad: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, const: a}}}\n"),
+    good: v30!("paths: {}\ncomponents: {schemas: {A: {type: string, enum: [a]}}}\n"),
+};
+
+/// An extension that looks like the gateway's.
+pub static MISSPELT_EXTENSION: Lint = Lint {
+    code: "GW0307",
+    name: "misspelt-extension",
+    level: Level::Error,
+    summary: "an extension that looks like `x-gateway` but is not",
+    explain: "The gateway's keys in a document are `x-gateway` and `x-gateway-lint`; private additions begin with \
+`x-gateway-ext-`. A misspelt key would silently do nothing, and what it says may be what keeps a door closed.",
+    bad: v30!("paths: {}\nx-gateway-limits: {depth: 3}\n"),
+    good: v30!("paths: {}\nx-gateway-ext-limits: {depth: 3}\n"),
+};
+
+/// A keyword that differs from a known one by a slip.
+pub static MISSPELT_KEYWORD: Lint = Lint {
+    code: "GW0311",
+    name: "misspelt-keyword",
+    level: Level::Warn,
+    summary: "a keyword of a schema that looks misspelt",
+    explain: "From OpenAPI 3.1 on a schema may have any keyword, and one that is not known checks nothing. A keyword \
+that differs from a known one by a letter or two is most likely a slip: `maxLenght`, `ref` or `$reff`. An addition of \
+your own begins with `x-`.",
+    bad: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, maxLenght: 3}}}\n"),
+    good: v31!("paths: {}\ncomponents: {schemas: {A: {type: string, maxLength: 3}}}\n"),
+};

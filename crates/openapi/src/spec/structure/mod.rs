@@ -1,0 +1,559 @@
+//! Walks a document along the tables of [`super::objects`] and reports whatever does not fit,
+//! all at once, each at its place.
+//!
+//! The first pass follows the document as it stands and notes what each node is. Then the
+//! references that were met are resolved one by one: a target that the first pass knows must
+//! be what the reference wants; one that nobody has looked at yet (in another file, under an
+//! extension) is walked as that. A node is walked once for each thing it is taken for, so a
+//! mistake in a shared component is said once and circles end.
+
+use std::collections::HashSet;
+
+use diag::tree::BLOCK;
+use diag::{Diagnostic, FileId, Lint, NodeId, NodeRef, Sink, Span, shape, suggest};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+mod follow;
+mod slip;
+mod unknown;
+
+use super::Version;
+use super::lints::{
+    IGNORED_PATH_ITEM, IGNORED_SIBLING, MISSING_FIELD, MISSPELT_EXTENSION, UNKNOWN_VALUE,
+    WRONG_FIELD_TYPE,
+};
+use super::objects::{DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type};
+use super::operation_ids::OperationIds;
+use super::reference::{Resolver, reference};
+use super::schema::Schemas;
+use crate::lint::rules::unchecked_value;
+use crate::lint::{Chosen, Place, allow, edit};
+use sources::syntax::lints::TOO_LARGE;
+use vocab::lints::MISPLACED_EXTENSION;
+
+/// An `x-gateway`, with what it may say there.
+pub type Extension = (NodeId, &'static shape::Object);
+
+/// Checks the document's structure and references, and finds every `x-gateway`.
+pub fn check(
+    resolver: &Resolver<'_>,
+    version: Version,
+    chosen: &Chosen,
+    sink: &mut Sink,
+) -> Vec<Extension> {
+    let schemas = Schemas::new(resolver, version);
+    let mut walk = Walk {
+        resolver,
+        version,
+        schemas: &schemas,
+        operation_ids: &OperationIds::default(),
+        chosen,
+        under: "",
+        kinds: Kinds::default(),
+        waiting: Vec::new(),
+        walked: FxHashSet::default(),
+        cycles: HashSet::new(),
+        reported: HashSet::from([resolver.document().file]),
+        long: false,
+        unusual: Vec::new(),
+        extensions: Vec::new(),
+        sink,
+    };
+    let root = resolver.root();
+    walk.object(root, &DOCUMENT, Span::start_of(resolver.document().file));
+    let mut next = 0;
+    let references_max = resolver.files().limits().references_max;
+    while let Some(waiting) = walk.waiting.get(next).copied() {
+        if next == references_max {
+            let message = format!("the document has more than {references_max} references");
+            let finding = Diagnostic::new(&TOO_LARGE, waiting.reference.span(), message);
+            let help = "use fewer, or allow more with `--max-references`";
+            walk.sink.push(finding.help(help));
+            break;
+        }
+        walk.under = "";
+        walk.follow(waiting);
+        next += 1;
+    }
+    walk.say_unusual();
+    let extensions = walk.extensions;
+    unchecked_value::say(&schemas, sink);
+    extensions
+}
+
+/// By block of nodes, a bit for each object that a node was walked as: a document walks its own
+/// nodes and those that it refers to, of a tree that holds two hundred documents.
+type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
+
+/// What a `$dynamicRef` leads to.
+static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
+
+struct Walk<'r, 'a> {
+    resolver: &'r Resolver<'a>,
+    version: Version,
+    schemas: &'r Schemas<'r, 'a>,
+    operation_ids: &'r OperationIds<'a>,
+    chosen: &'r Chosen,
+    /// The field that is being walked.
+    under: &'static str,
+    kinds: Kinds,
+    waiting: Vec<Waiting<'a>>,
+    /// References and values other than objects that were walked, with what they were taken
+    /// for.
+    walked: FxHashSet<(NodeId, *const Type)>,
+    cycles: HashSet<NodeId>,
+    reported: HashSet<FileId>,
+    /// Whether a chain of references was too long.
+    long: bool,
+    unusual: Vec<Span>,
+    extensions: Vec<Extension>,
+    sink: &'r mut Sink,
+}
+
+/// A reference that was met.
+#[derive(Clone, Copy)]
+struct Waiting<'a> {
+    holder: NodeRef<'a>,
+    reference: NodeRef<'a>,
+    wanted: &'static Type,
+}
+
+impl<'a> Walk<'_, 'a> {
+    fn value(&mut self, node: NodeRef<'a>, ty: &'static Type, at: Span) {
+        if let Type::Any = ty {
+            return;
+        }
+        if let Some(text) = reference(node)
+            && self.is_reference(node, text, ty, at)
+        {
+            return;
+        }
+        match ty {
+            Type::Any => {}
+            Type::Text => {
+                if node.as_str().is_none() {
+                    self.wrong_type(node, "a string");
+                }
+            }
+            Type::Bool => {
+                if node.as_bool().is_none() {
+                    self.wrong_type(node, "`true` or `false`");
+                }
+            }
+            Type::Number => match node.kind() {
+                diag::Kind::Number(text) if is_finite(text) => {}
+                diag::Kind::Number(_) => self.wrong_type(node, "a finite number"),
+                _ => self.wrong_type(node, "a number"),
+            },
+            Type::Count => {
+                if !is_count(node) {
+                    self.wrong_type(node, "a whole number, not negative");
+                }
+            }
+            Type::Positive => {
+                if !is_positive(node) {
+                    self.wrong_type(node, "a number above zero");
+                }
+            }
+            Type::WordOf30(_) if node.is_list() || node.as_str() == Some("null") => {}
+            Type::Word(words) | Type::WordOf30(words) => self.word(node, words),
+            Type::Words(words) if node.is_list() => {
+                node.items().for_each(|item| self.word(item, words));
+            }
+            Type::Words(words) => self.word(node, words),
+            Type::List(item) => {
+                if !node.is_list() {
+                    return self.wrong_type(node, "a list");
+                }
+                for value in node.items() {
+                    self.value(value, item, first_key(value));
+                }
+            }
+            Type::Map(keys, ty) => {
+                if !node.is_map() {
+                    return self.wrong_type(node, "a map");
+                }
+                for (entry, value) in node.entries() {
+                    self.key(&entry.key, entry.key_span, value, *keys);
+                    self.value(value, ty, entry.key_span);
+                }
+            }
+            Type::Object(object) => self.object(node, object, at),
+            Type::BoolOr(object) => match node.as_bool() {
+                Some(_) => self.mark(node, object),
+                None => self.object(node, object, at),
+            },
+        }
+    }
+
+    /// Notes a reference that stands for a value; whether that is all there is to it.
+    fn is_reference(
+        &mut self,
+        node: NodeRef<'a>,
+        text: NodeRef<'a>,
+        ty: &'static Type,
+        at: Span,
+    ) -> bool {
+        let object = match ty {
+            Type::Object(object) | Type::BoolOr(object) => Some(*object),
+            _ => None,
+        };
+        // `properties: {$ref: …}`: a field of that name would not be a string.
+        if !self.walked.insert((node.id(), std::ptr::from_ref(ty))) {
+            return true;
+        }
+        self.waiting.push(Waiting {
+            holder: node,
+            reference: text,
+            wanted: ty,
+        });
+        match object {
+            Some(object) if object.bit == PATH_ITEM.bit => {
+                self.mark(node, object);
+                self.siblings(node, &IGNORED_PATH_ITEM, false);
+            }
+            Some(object) if object.bit == SCHEMA.bit && self.version >= Version::V31 => {
+                self.object(node, object, at);
+            }
+            Some(object) if object.reference == Reference::Allowed => {
+                self.mark(node, object);
+                self.siblings(node, &IGNORED_SIBLING, object.bit == SCHEMA.bit);
+            }
+            Some(_) | None => {
+                if let Some(object) = object {
+                    self.mark(node, object);
+                }
+                self.siblings(node, &IGNORED_SIBLING, false);
+                self.unusual.push(text.span());
+            }
+        }
+        true
+    }
+
+    /// What stands beside a reference. A path item's operations would be lost with it, so there
+    /// it is an error.
+    fn siblings(&mut self, node: NodeRef<'a>, lint: &'static Lint, is_schema: bool) {
+        let lost = std::ptr::eq(lint, &raw const IGNORED_PATH_ITEM);
+        for (entry, _) in node.entries() {
+            if &*entry.key == "x-gateway" {
+                self.sink.push(
+                    Diagnostic::new(
+                        &MISPLACED_EXTENSION,
+                        entry.key_span,
+                        "nobody reads `x-gateway` here",
+                    )
+                    .label("everything beside `$ref` is ignored")
+                    .help("write it where the reference leads, or write the value here instead of the reference"),
+                );
+                continue;
+            }
+            // From 3.1 on they replace those of the target; in a path item they were never read.
+            let told = matches!(&*entry.key, "summary" | "description");
+            let harmless = told && (lost || self.version >= Version::V31);
+            if &*entry.key == "$ref" || harmless || entry.key.starts_with("x-") {
+                continue;
+            }
+            let finding = Diagnostic::new(
+                lint,
+                entry.key_span,
+                format!("`{}` beside `$ref` is ignored", entry.key.escape_debug()),
+            )
+            .help(match is_schema {
+                true => "wrap the reference: `allOf: [{$ref: …}]`",
+                false => "remove it, or change what the reference leads to",
+            });
+            // What was written is kept: a schema can say both, and elsewhere a person decides.
+            let wrapped = edit::reference_wrapped(self.resolver.files(), node);
+            self.sink.push(match wrapped.filter(|_| is_schema) {
+                Some([before, behind]) => finding.fix(before.0, before.1).fix(behind.0, behind.1),
+                None => finding,
+            });
+        }
+    }
+
+    fn mark(&mut self, node: NodeRef<'a>, object: &Object) {
+        let (block, at) = node.id().block();
+        let block = self.kinds.entry(block);
+        block.or_insert_with(|| Box::new([0; BLOCK]))[at] |= 1 << object.bit;
+    }
+
+    fn is(&self, node: NodeRef<'a>) -> u64 {
+        let (block, at) = node.id().block();
+        self.kinds.get(&block).map_or(0, |block| block[at])
+    }
+
+    fn object(&mut self, node: NodeRef<'a>, object: &'static Object, at: Span) {
+        if self.is(node) & (1 << object.bit) != 0 {
+            return;
+        }
+        self.mark(node, object);
+        if !node.is_map() {
+            return self.no_map(node, object);
+        }
+        let under = self.under;
+        for (entry, value) in node.entries() {
+            let key = &*entry.key;
+            self.under = "";
+            if key == "$dynamicRef" && object.bit == SCHEMA.bit && value.as_str().is_some() {
+                self.waiting.push(Waiting {
+                    holder: node,
+                    reference: value,
+                    wanted: &ANY_SCHEMA,
+                });
+            } else if key == "$ref" && value.as_str().is_none() && is_referable(object) {
+                self.wrong_type(value, "a string");
+            } else if let Some(field) = object.field(key, self.version) {
+                self.under = field.key;
+                self.value(value, &field.ty, entry.key_span);
+            } else if key.starts_with("x-")
+                && !matches!(object.others, Others::Map(Keys::Free | Keys::Component, _))
+            {
+                self.extension(key, entry.key_span, object);
+                if let Some(says) = object.gateway.filter(|_| key == "x-gateway") {
+                    self.extensions.push((value.id(), says));
+                }
+                if key == allow::KEY {
+                    allow::check(value, self.sink);
+                }
+            } else if let Some(meant) = misspelt_gateway(key)
+                && !matches!(object.others, Others::Map(..))
+            {
+                self.misspelt_extension(key, entry.key_span, &meant);
+            } else {
+                match &object.others {
+                    Others::Map(keys, ty) => {
+                        self.key(key, entry.key_span, value, *keys);
+                        self.value(value, ty, entry.key_span);
+                    }
+                    Others::Keywords if self.version >= Version::V31 => {
+                        unknown::say_misspelt(self, key, entry.key_span, object);
+                    }
+                    Others::Keywords | Others::None => {
+                        unknown::say(self, node, key, object);
+                    }
+                }
+            }
+        }
+        for field in object.fields {
+            if field.required.has(self.version) && node.get(field.key).is_none() {
+                self.missing(field, object, at);
+            }
+        }
+        let place = Place {
+            node,
+            object: Some(object),
+            at,
+            under,
+            version: self.version,
+            resolver: self.resolver,
+            schemas: self.schemas,
+            operation_ids: self.operation_ids,
+        };
+        for check in self.chosen.on(object) {
+            check(&place, self.sink);
+        }
+    }
+
+    fn key(&mut self, key: &'a str, span: Span, value: NodeRef<'a>, keys: Keys) {
+        if keys == Keys::Free {
+            return;
+        }
+        let place = Place {
+            node: value,
+            object: None,
+            at: span,
+            under: "",
+            version: self.version,
+            resolver: self.resolver,
+            schemas: self.schemas,
+            operation_ids: self.operation_ids,
+        };
+        for check in self.chosen.on_keys(keys) {
+            check(key, &place, self.sink);
+        }
+    }
+
+    fn extension(&mut self, key: &str, span: Span, object: &Object) {
+        let ours = key.starts_with("x-gateway");
+        let fine = match key {
+            "x-gateway" => object.gateway.is_some(),
+            "x-gateway-lint" => true,
+            _ if ours => key.starts_with("x-gateway-ext-"),
+            _ => true,
+        };
+        if fine {
+            if let Some(meant) = misspelt_gateway(key).filter(|_| !ours) {
+                self.misspelt_extension(key, span, &meant);
+            }
+            return;
+        }
+        let finding = if key == "x-gateway" {
+            // The same words as the model's, which looks only where it knows the way: said once.
+            Diagnostic::new(&MISPLACED_EXTENSION, span, "nobody reads `x-gateway` here")
+                .label(format!("it has no meaning in {}", object.what))
+                .help("it belongs at the root, a server, a path, an operation, a parameter, a security scheme, a schema or a response")
+        } else if let Some(meant) = misspelt_gateway(key) {
+            return self.misspelt_extension(key, span, &meant);
+        } else {
+            Diagnostic::new(
+                &MISSPELT_EXTENSION,
+                span,
+                format!("`{}` is not a key of the gateway's vocabulary", key.escape_debug()),
+            )
+            .help("the keys are `x-gateway` and `x-gateway-lint`; private additions begin with `x-gateway-ext-`")
+        };
+        self.sink.push(finding);
+    }
+
+    /// Says that a key is none of the gateway's, and which one is near.
+    fn misspelt_extension(&mut self, key: &str, span: Span, meant: &str) {
+        let looks = format!(
+            "`{}` looks like `{meant}`, but is nothing that gwc reads",
+            key.escape_debug()
+        );
+        self.sink.push(
+            Diagnostic::new(&MISSPELT_EXTENSION, span, looks)
+                .label(format!("did you mean `{meant}`?"))
+                .help(format!("write `{meant}`"))
+                .fix(span, meant),
+        );
+    }
+
+    fn missing(&mut self, field: &Field, object: &Object, at: Span) {
+        self.sink.push(
+            Diagnostic::new(
+                &MISSING_FIELD,
+                at,
+                format!("{} needs the field `{}`", object.what, field.key),
+            )
+            .label(format!("`{}` is missing", field.key)),
+        );
+    }
+
+    fn word(&mut self, node: NodeRef<'a>, words: &'static [&'static str]) {
+        let Some(text) = node.as_str() else {
+            return self.wrong_type(node, &suggest::one_of(words.iter().copied(), 8));
+        };
+        if words.contains(&text) {
+            return;
+        }
+        let mut finding = Diagnostic::new(
+            &UNKNOWN_VALUE,
+            node.span(),
+            format!(
+                "`{}` is not a value that is known here",
+                text.escape_debug()
+            ),
+        )
+        .label(suggest::one_of(words.iter().copied(), 12));
+        if let Some(near) = suggest::nearest(text, words.iter().copied()) {
+            finding = finding
+                .help(format!("did you mean `{near}`?"))
+                .fix(node.span(), near);
+        }
+        self.sink.push(finding);
+    }
+
+    fn no_map(&mut self, node: NodeRef<'a>, object: &Object) {
+        let expected = format!("a map ({})", object.what);
+        if !(object.bit == SCHEMA.bit && self.under == "items" && node.is_list()) {
+            return self.wrong_type(node, &expected);
+        }
+        let message = format!("expected {expected}, found a list");
+        let finding = Diagnostic::new(&WRONG_FIELD_TYPE, node.span(), message);
+        let help = match self.version {
+            Version::V30 => {
+                "write one schema that all items have; 3.0 cannot tell items by their place"
+            }
+            Version::V31 | Version::V32 => "write `prefixItems` for schemas by place",
+        };
+        self.sink
+            .push(finding.label(format!("expected {expected}")).help(help));
+    }
+
+    fn wrong_type(&mut self, node: NodeRef<'a>, expected: &str) {
+        let found = match node.kind() {
+            // The number is the mistake, not that it is one.
+            diag::Kind::Number(number) if expected.contains("number") => format!("`{number}`"),
+            _ => node.kind_name().to_owned(),
+        };
+        let mut finding = Diagnostic::new(
+            &WRONG_FIELD_TYPE,
+            node.span(),
+            format!("expected {expected}, found {found}"),
+        )
+        .label(format!("expected {expected}"));
+        if expected == "a string"
+            && let Some(text) = node.scalar_text()
+        {
+            finding = finding
+                .help(format!("put it in quotes: `\"{text}\"`"))
+                .fix(node.span(), format!("\"{text}\""));
+        }
+        if node.is_null() && expected.contains("`null`") {
+            finding = finding
+                .help("the type is a string: write `\"null\"` in quotes")
+                .fix(node.span(), "\"null\"");
+        }
+        self.sink.push(finding);
+    }
+}
+
+/// True if JSON has a number of YAML: it has neither `.inf` nor `.nan`.
+fn is_finite(number: &str) -> bool {
+    let text = number.to_ascii_lowercase();
+    !(text.ends_with(".inf") || text.ends_with(".nan"))
+}
+
+/// Whether `$ref` is a field of its own in an object, not a name that is free.
+fn is_referable(object: &Object) -> bool {
+    object.reference == Reference::Allowed
+}
+
+/// The key of the gateway that is near `x-gatway`, `x_gateway`, `xgateway`, `x-gatway-lint` or
+/// `x-gatway-ext-…`. A word that does not begin with `g`, or has no `-` behind the `x`, is near only
+/// by one letter: `x-pathway` belongs to others.
+fn misspelt_gateway(key: &str) -> Option<String> {
+    let folded = key.to_lowercase().replace('_', "-");
+    let rest = folded.strip_prefix('x')?;
+    let (rest, is_extension) = match rest.strip_prefix('-') {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
+    let (word, rest) = rest.split_at(rest.find('-').unwrap_or(rest.len()));
+    let letters = if is_extension && word.starts_with('g') {
+        2
+    } else {
+        1
+    };
+    let near = strsim::damerau_levenshtein(word, "gateway") <= letters;
+    let meant = near.then(|| format!("x-gateway{rest}"))?;
+    if meant.starts_with("x-gateway-ext-") {
+        return (meant != key).then_some(meant);
+    }
+    let known = ["x-gateway", "x-gateway-lint"];
+    let nearest = suggest::nearest(&meant, known)?;
+    (nearest != key).then(|| nearest.to_owned())
+}
+
+fn is_positive(node: NodeRef<'_>) -> bool {
+    let diag::Kind::Number(text) = node.kind() else {
+        return false;
+    };
+    text.parse::<f64>().map_or(true, |number| number > 0.0)
+}
+
+fn is_count(node: NodeRef<'_>) -> bool {
+    let diag::Kind::Number(text) = node.kind() else {
+        return false;
+    };
+    // `1.0` and `1e3` are whole numbers of JSON; one beyond 2^63 is still a number.
+    text.parse::<f64>()
+        .is_ok_and(|number| number >= 0.0 && number.fract() == 0.0)
+}
+
+/// The place to show for a value as a whole: its first key, so that the excerpt stays short.
+pub(crate) fn first_key(node: NodeRef<'_>) -> Span {
+    let first = node.entries().next();
+    first.map_or(node.span(), |(entry, _)| entry.key_span)
+}

@@ -1,0 +1,490 @@
+//! Every setting of a thing, old beside new, by one table per kind of thing.
+//!
+//! A row says which way a number goes, or that the order of access compares the setting. What has
+//! no row is different without a direction; nothing is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::declared::{Scalar, Settings, Value as Written};
+use serde_json::Value;
+
+use super::operations::Line;
+use crate::Class;
+
+/// The settings of a kind of thing.
+pub(super) struct Table {
+    /// What a change is called that has no name of its own.
+    id: &'static str,
+    /// What is known about paths; `*` stands for one key.
+    rows: &'static [Row],
+}
+
+/// What is known about a path.
+struct Row {
+    path: &'static [&'static str],
+    /// What a change is called, where it has a name of its own.
+    id: Option<&'static str>,
+    way: Way,
+}
+
+/// What a greater value does.
+#[derive(Clone, Copy)]
+enum Way {
+    /// It lets more through; where nothing is written, this much holds.
+    More(Absent),
+    /// It lets less through; where nothing is written, this much holds.
+    Less(Absent),
+    /// Another value counts other callers together: neither is the tighter one, and the gate of
+    /// looser numbers must trip.
+    Either,
+    /// Traffic goes to another place, or another share of it.
+    Moves,
+    /// True lets more through; where nothing is written, it is false.
+    On,
+    /// Each further value lets more through; where nothing is written, these hold.
+    Each(&'static [&'static str]),
+    /// The order of access compares it (`plan::security`).
+    Access,
+    /// Neither.
+    Other,
+}
+
+/// What holds where nothing is written, in milliseconds, bytes, parts per million or things.
+#[derive(Clone, Copy)]
+enum Absent {
+    /// This.
+    Is(u128),
+    /// There is no limit.
+    NoLimit,
+    /// It depends.
+    Unknown,
+}
+
+use Absent::{Is, NoLimit, Unknown};
+use Way::{Access, Each, Either, Less, More, Moves, On, Other};
+
+/// The conditions of a retry where nothing is written.
+const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
+
+macro_rules! rows {
+    ($($($key:literal).+ $(as $id:literal)? : $way:expr;)*) => {
+        &[$(Row { path: &[$($key),+], id: rows!(@ $($id)?), way: $way }),*]
+    };
+    (@ $id:literal) => { Some($id) };
+    (@) => { None };
+}
+
+/// A policy's settings by its kind.
+pub(super) fn of_policy(kind: &str) -> &'static Table {
+    let tables: &[(&str, &Table)] = &[
+        ("rate_limit", &RATE_LIMIT),
+        ("timeout", &TIMEOUT),
+        ("quota", &QUOTA),
+        ("concurrency", &CONCURRENCY),
+        ("body_limit", &BODY_LIMIT),
+        ("threat", &THREAT),
+        ("graphql_guard", &GRAPHQL_GUARD),
+        ("llm", &LLM),
+        ("ip_filter", &IP_FILTER),
+        ("cors", &CORS),
+        ("csrf", &CSRF),
+        ("authorize", &AUTHORIZE),
+        ("forward_auth", &FORWARD_AUTH),
+        ("validate", &VALIDATE),
+        ("retry", &RETRY),
+        ("circuit_breaker", &CIRCUIT_BREAKER),
+        ("split", &SPLIT),
+        ("mirror", &MIRROR),
+        ("rewrite", &REWRITE),
+        ("redirect", &REDIRECT),
+        ("deprecation", &DEPRECATION),
+    ];
+    let found = tables.iter().find(|(known, _)| *known == kind);
+    found.map_or(&ANY_POLICY, |(_, table)| table)
+}
+
+static ANY_POLICY: Table = Table {
+    id: "policy-changed",
+    rows: &[],
+};
+static RATE_LIMIT: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "limit" as "rate-changed": More(Unknown); "burst" as "burst-changed": More(Unknown);
+        "key" as "limit-key-changed": Either;
+    },
+};
+static TIMEOUT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "request" as "timeout-changed": More(Unknown); },
+};
+static QUOTA: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "limit": More(Unknown); "window": Less(Unknown);
+        "key" as "limit-key-changed": Either;
+    },
+};
+static CONCURRENCY: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "limit": More(Unknown); "wait": More(Is(0));
+        "key" as "limit-key-changed": Either;
+    },
+};
+static BODY_LIMIT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "request": More(NoLimit); "response": More(NoLimit); },
+};
+static THREAT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "json"."*": More(NoLimit); "xml"."*": More(NoLimit); },
+};
+static GRAPHQL_GUARD: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "depth": More(NoLimit); "aliases": More(NoLimit); "complexity": More(NoLimit);
+        "tokens": More(NoLimit); "batch": More(NoLimit);
+    },
+};
+static LLM: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "tokens": More(NoLimit); "max_tokens": More(NoLimit); },
+};
+static IP_FILTER: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "allow": Access; "deny": Access; },
+};
+static CORS: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "origins": Access; "methods": Access; "headers": Access; "expose": Access;
+        "credentials": Access; "private_network": Access; "max_age": More(Unknown);
+    },
+};
+static CSRF: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "origins": Access; "mode": Access; },
+};
+static AUTHORIZE: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "scopes": Access; "groups": Access; "roles": Access; "expression": Access;
+        "claims": Access; "claims"."*": Access;
+    },
+};
+static FORWARD_AUTH: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "url": Access; "upstream": Access; "path": Access; "on_outage": Access;
+        "timeout": More(Is(1_000)); "cache": More(Is(0));
+    },
+};
+static VALIDATE: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "request": Access; "response": Access; },
+};
+static RETRY: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "on": RETRIED; "statuses": Each(&[]); "headers": Each(&[]); "idempotency_key": On;
+        "attempts": More(Is(1)); "per_try_timeout": More(NoLimit); "max_body": More(Is(65_536));
+        "budget"."ratio": More(Is(200_000)); "budget"."min_concurrent": More(Is(3));
+        "backoff"."base": Less(Is(25)); "backoff"."max": Less(Is(250));
+    },
+};
+static CIRCUIT_BREAKER: Table = Table {
+    id: "policy-changed",
+    rows: rows! {
+        "consecutive_failures": More(NoLimit); "failure_ratio": More(NoLimit);
+        "slow_calls"."above": More(NoLimit); "slow_calls"."ratio": More(NoLimit);
+        "min_requests": More(Unknown); "half_open_requests": More(Unknown);
+        "open": Less(Unknown); "open_max": Less(Unknown);
+    },
+};
+
+static SPLIT: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "among" as "traffic-moved": Moves; },
+};
+static MIRROR: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "upstream" as "traffic-moved": Moves; "percent" as "policy-changed": More(Is(1_000_000)); },
+};
+static REWRITE: Table = Table {
+    id: "traffic-moved",
+    rows: rows! { "path" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "method" as "traffic-moved": Moves; "query" as "traffic-moved": Moves; },
+};
+static REDIRECT: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "scheme" as "traffic-moved": Moves; "host" as "traffic-moved": Moves; "port" as "traffic-moved": Moves; "path" as "traffic-moved": Moves; },
+};
+static DEPRECATION: Table = Table {
+    id: "policy-changed",
+    rows: rows! { "sunset" as "sunset-changed": Other; },
+};
+
+/// A verifier's settings. What says who is let in is compared where it is used.
+pub(super) static VERIFIER: Table = Table {
+    id: "verifier-changed",
+    rows: rows! {
+        "token_bytes": More(Is(8 << 10)); "timeout": More(Unknown); "cache": More(Unknown);
+        "cache_inactive": Less(Unknown); "session"."lifetime": More(Unknown);
+    },
+};
+
+/// What the upstream gets of a credential.
+pub(super) static SCHEME: Table = Table {
+    id: "credential-passed-on-changed",
+    rows: &[],
+};
+
+/// A listener's settings.
+pub(super) static LISTENER: Table = Table {
+    id: "listener-setting-changed",
+    rows: rows! {
+        "address" as "listener-address-changed": Other;
+        "limits"."connections" as "listener-connections-changed": More(Unknown);
+        "limits"."header_bytes" as "listener-header-bytes-changed": More(Unknown);
+        "limits"."headers" as "listener-headers-changed": More(Unknown);
+        "limits"."header_timeout" as "listener-header-timeout-changed": More(Unknown);
+        "limits"."idle_timeout" as "listener-idle-timeout-changed": More(Unknown);
+        "limits"."target_bytes" as "listener-target-bytes-changed": More(Unknown);
+        "limits"."body_timeout" as "listener-body-timeout-changed": More(Unknown);
+        "limits"."min_rate" as "listener-min-rate-changed": Less(Unknown);
+        "limits"."stream_idle_timeout" as "listener-stream-idle-timeout-changed": More(Unknown);
+        "protocol": Access; "tls"."min_version": Access;
+        "tls"."client_auth"."mode": Access; "tls"."client_auth"."ca": Access;
+        "tls"."client_auth"."crl": Access;
+        "proxy_protocol"."timeout": More(Is(3_000)); "proxy_protocol"."from": Access;
+    },
+};
+
+/// An upstream's settings.
+pub(super) static UPSTREAM: Table = Table {
+    id: "upstream-setting-changed",
+    rows: rows! {
+        "timeouts"."connect" as "connect-timeout-changed": More(Unknown);
+        "timeouts"."idle" as "idle-timeout-changed": More(Unknown);
+        "host_header" as "host-header-changed": Moves; "lb": Moves; "hash_on": Moves;
+        "limits"."connections": More(Is(1024)); "limits"."pending": More(Is(1024));
+        "limits"."requests": More(Is(1024)); "limits"."retries": More(NoLimit);
+        "limits"."response_header_bytes": More(Is(64 << 10));
+        "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
+        "retries"."idempotency_key": On;
+        "retries"."attempts": More(Is(1)); "retries"."per_try_timeout": More(NoLimit);
+        "retries"."max_body": More(Is(65_536)); "retries"."budget"."ratio": More(Is(200_000));
+        "retries"."budget"."min_concurrent": More(Is(3));
+        "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
+        "circuit_breaker"."consecutive_failures": More(NoLimit);
+        "circuit_breaker"."failure_ratio": More(NoLimit);
+        "circuit_breaker"."open": Less(Unknown); "circuit_breaker"."open_max": Less(Unknown);
+        "health"."passive"."consecutive_5xx": More(Is(5));
+        "health"."passive"."ejection": Less(Is(30_000));
+        "health"."passive"."max_ejection": Less(Is(300_000));
+        "health"."passive"."max_ejected": More(Is(100_000));
+        "tls"."verify": Access; "tls"."ca": Access; "tls"."sni": Access;
+        "targets"."*"."tls": Access; "targets" as "targets-changed": Moves;
+        "dns" as "targets-changed": Moves; "file" as "targets-changed": Moves;
+    },
+};
+
+/// An operation's own settings.
+pub(super) static OPERATION: Table = Table {
+    id: "operation-setting-changed",
+    rows: rows! {
+        "validate"."request": Access; "validate"."response": Access;
+        "cost": Less(Is(1)); "retries"."attempts": More(Is(1)); "idempotent": On;
+        "retries"."on": RETRIED; "retries"."statuses": Each(&[]); "retries"."headers": Each(&[]);
+        "retries"."idempotency_key": On;
+        "retries"."per_try_timeout": More(NoLimit); "retries"."max_body": More(Is(65_536));
+        "retries"."budget"."ratio": More(Is(200_000)); "retries"."budget"."min_concurrent": More(Is(3));
+        "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
+        "cache"."ttl": More(Unknown); "cache"."max_object": More(Unknown);
+        "mirror"."percent": More(Is(1_000_000));
+        "split" as "traffic-moved": Moves; "mirror" as "traffic-moved": Moves;
+        "rewrite" as "traffic-moved": Moves; "deprecated"."sunset" as "sunset-changed": Other;
+    },
+};
+
+/// An API's settings.
+pub(super) static API: Table = Table {
+    id: "api-setting-changed",
+    rows: rows! {
+        "schemas"."*"."limits"."depth": More(NoLimit); "schemas"."*"."limits"."items": More(NoLimit);
+        "schemas"."*"."limits"."bytes": More(NoLimit);
+    },
+};
+
+/// The gateway's settings.
+pub(super) static GATEWAY: Table = Table {
+    id: "gateway-setting-changed",
+    rows: &[],
+};
+
+/// A consumer's settings; what it may do is compared with its credentials.
+pub(super) static CONSUMER: Table = Table {
+    id: "consumer-changed",
+    rows: rows! { "groups": Access; "plan": Access; "claims": Access; },
+};
+
+/// A line for each setting that differs. `subject` is the thing; the path comes behind it.
+pub(super) fn settings(
+    table: &Table,
+    subject: &str,
+    old: &Settings,
+    new: &Settings,
+    lines: &mut Vec<Line>,
+) {
+    if old == new {
+        return;
+    }
+    let mut paths: BTreeMap<&[String], (Option<&Written>, Option<&Written>)> = BTreeMap::new();
+    for one in old.iter() {
+        paths.entry(&one.path).or_default().0 = Some(&one.value);
+    }
+    for one in new.iter() {
+        paths.entry(&one.path).or_default().1 = Some(&one.value);
+    }
+    for (path, (was, is)) in paths {
+        if was == is {
+            continue;
+        }
+        let row = table.row(path);
+        let class = match row.map_or(Other, |row| row.way) {
+            Access => continue,
+            More(absent) => class(amount(was, absent), amount(is, absent)),
+            Less(absent) => class(amount(is, absent), amount(was, absent)),
+            On => flag(was, is),
+            Each(absent) => each(was, is, absent),
+            Either => Class::Relax,
+            Moves => Class::Moved,
+            Other => Class::Changed,
+        };
+        lines.push(Line {
+            class,
+            id: row.and_then(|row| row.id).unwrap_or(table.id),
+            subject: join(subject, path),
+            old: shown(was),
+            new: shown(is),
+        });
+    }
+}
+
+/// Every setting that is written otherwise and means the same, whoever compares it.
+pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mut Vec<Line>) {
+    static ALL: Table = Table {
+        id: "setting-restated",
+        rows: &[],
+    };
+    settings(&ALL, subject, old, new, lines);
+}
+
+/// `upstream orders timeouts.connect`.
+fn join(subject: &str, path: &[String]) -> String {
+    match (subject, path.join(".")) {
+        ("", path) => path,
+        (subject, path) if path.is_empty() => subject.to_owned(),
+        (subject, path) => format!("{subject} {path}"),
+    }
+}
+
+impl Table {
+    fn row(&self, path: &[String]) -> Option<&Row> {
+        let fits = |row: &&Row| {
+            let same = row.path.iter().zip(path);
+            // All below a key goes the way of the key, but for numbers.
+            let length = match row.way {
+                Access | Either | Moves | Other => row.path.len() <= path.len(),
+                More(_) | Less(_) | On | Each(_) => row.path.len() == path.len(),
+            };
+            length
+                && same
+                    .into_iter()
+                    .all(|(known, key)| *known == "*" || known == key)
+        };
+        self.rows.iter().find(fits)
+    }
+}
+
+/// How much a value lets through, as a fraction; [`Amount::Endless`] where there is no limit.
+enum Amount {
+    Of(u128, u128),
+    Endless,
+    Unknown,
+}
+
+fn amount(value: Option<&Written>, absent: Absent) -> Amount {
+    match (value, absent) {
+        (None, Is(amount)) => Amount::Of(amount, 1),
+        (None, NoLimit) => Amount::Endless,
+        (None, Unknown) => Amount::Unknown,
+        (Some(Written::One(scalar)), _) => match scalar.amount() {
+            Some((amount, per)) => Amount::Of(amount, per),
+            None => Amount::Unknown,
+        },
+        (Some(_), _) => Amount::Unknown,
+    }
+}
+
+fn class(old: Amount, new: Amount) -> Class {
+    match (old, new) {
+        (Amount::Of(a, per_a), Amount::Of(b, per_b)) => {
+            match (b.saturating_mul(per_a)).cmp(&a.saturating_mul(per_b)) {
+                std::cmp::Ordering::Greater => Class::Relax,
+                std::cmp::Ordering::Less => Class::Tighten,
+                // Written out, or another way to write it.
+                std::cmp::Ordering::Equal => Class::Changed,
+            }
+        }
+        (Amount::Of(..), Amount::Endless) => Class::Relax,
+        (Amount::Endless, Amount::Of(..)) => Class::Tighten,
+        (Amount::Endless, Amount::Endless) | (Amount::Unknown, _) | (_, Amount::Unknown) => {
+            Class::Changed
+        }
+    }
+}
+
+fn flag(old: Option<&Written>, new: Option<&Written>) -> Class {
+    let is_on = |value| matches!(value, Some(&Written::One(Scalar::Flag(true))));
+    match (is_on(old), is_on(new)) {
+        (false, true) => Class::Relax,
+        (true, false) => Class::Tighten,
+        (true, true) | (false, false) => Class::Changed,
+    }
+}
+
+/// The class of another set of values: one that has others instead is wider for somebody.
+fn each(old: Option<&Written>, new: Option<&Written>, absent: &[&str]) -> Class {
+    let values = |value: Option<&Written>| -> BTreeSet<String> {
+        match value {
+            None => absent.iter().map(|word| (*word).to_owned()).collect(),
+            Some(Written::One(one)) => BTreeSet::from([one.to_string()]),
+            Some(Written::Set(all) | Written::List(all)) => {
+                all.iter().map(ToString::to_string).collect()
+            }
+            Some(Written::Empty) => BTreeSet::new(),
+        }
+    };
+    let (old, new) = (values(old), values(new));
+    match (new.is_subset(&old), old.is_subset(&new)) {
+        (true, true) => Class::Changed,
+        (true, false) => Class::Tighten,
+        (false, true | false) => Class::Relax,
+    }
+}
+
+/// A value as people write it; secrets are references.
+pub(super) fn shown(value: Option<&Written>) -> Value {
+    let scalar = |scalar: &Scalar| match scalar {
+        Scalar::Flag(flag) => Value::Bool(*flag),
+        Scalar::Number(number) => (*number).into(),
+        other => other.to_string().into(),
+    };
+    match value {
+        None => Value::Null,
+        Some(Written::One(one)) => scalar(one),
+        Some(Written::Set(all) | Written::List(all)) => all.iter().map(scalar).collect(),
+        Some(Written::Empty) => Value::Object(serde_json::Map::new()),
+    }
+}

@@ -1,0 +1,157 @@
+//! Everything that is neither routing, nor access, nor the contract: numbers, policies, upstreams,
+//! what consumers are, and every other setting, whether it runs or not.
+
+mod consumers;
+mod fields;
+mod operations;
+mod schemes;
+mod things;
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use serde_json::Value;
+
+pub(super) use self::operations::{Line, Of, are_compared, of_cell};
+pub(crate) use self::things::{listener, upstream};
+use super::{Change, OperationRef, Plan, Section, security};
+use model::lower::Lowered;
+
+/// Compares two gateways; the first release has nothing to compare with.
+pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
+    let before = old.map(|old| &old.gateway);
+    security::gateway::compare(before, &new.gateway, plan);
+    let (Some(old), Some(before)) = (old, before) else {
+        return;
+    };
+    let (was, is) = (&before.shared, &new.gateway.shared);
+    consumers::consumers(was, is, plan);
+    things::shared(before, &new.gateway, plan);
+    for api in &new.gateway.apis {
+        let Some(before) = before.apis.get(&api.name) else {
+            continue;
+        };
+        let (before, after) = (
+            Of {
+                api: before,
+                shared: was,
+            },
+            Of { api, shared: is },
+        );
+        things::api(before, after, plan);
+        operations::operations(before, after, plan);
+    }
+    for contract in &new.contracts {
+        let Some(before) = old.contracts.get(&contract.name) else {
+            continue;
+        };
+        super::contract::compare(before, contract, &new.gateway, plan);
+    }
+}
+
+/// What is written otherwise and means the same, where nothing else differs.
+pub(super) fn restated(old: &Lowered, new: &Lowered, plan: &mut Plan) {
+    things::restated(&old.gateway, &new.gateway, plan);
+}
+
+/// Lines that are no operation's.
+fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
+    for line in lines {
+        let section = section(&line);
+        let Line {
+            class,
+            id,
+            subject,
+            old,
+            new,
+        } = line;
+        plan.changes
+            .push(Change::new(section, class, id, subject, old, new));
+    }
+}
+
+/// What stands in either set, with both sides.
+pub(super) fn both<'s, T: ir::Named>(
+    old: &'s ir::Set<T>,
+    new: &'s ir::Set<T>,
+) -> impl Iterator<Item = (&'s str, Option<&'s T>, Option<&'s T>)> {
+    let names: BTreeSet<&str> = old.iter().chain(new).map(ir::Named::name).collect();
+    names
+        .into_iter()
+        .map(|name| (name, old.get(name), new.get(name)))
+}
+
+/// The listeners of both sides in pairs. One that is gone and a new one are a pair, too, if they have
+/// one address or the same mounts: another name hides no changed setting.
+pub(super) fn listeners<'s>(
+    old: &'s ir::Gateway,
+    new: &'s ir::Gateway,
+) -> Vec<(Option<&'s ir::Listener>, Option<&'s ir::Listener>)> {
+    let (was, is) = (&old.shared.listeners, &new.shared.listeners);
+    let all: Vec<_> = both(was, is).map(|(_, was, is)| (was, is)).collect();
+    let mut gone: Vec<&ir::Listener> = Vec::new();
+    let mut come: Vec<&ir::Listener> = Vec::new();
+    let mut pairs = Vec::new();
+    for pair in all {
+        match pair {
+            (Some(was), None) => gone.push(was),
+            (None, Some(is)) => come.push(is),
+            both => pairs.push(both),
+        }
+    }
+    let alike: [&dyn Fn(&ir::Listener, &ir::Listener) -> bool; 2] =
+        [&|was, is| was.address == is.address, &|was, is| {
+            mounts(old, &was.name) == mounts(new, &is.name)
+        }];
+    for is_alike in alike {
+        gone.retain(|was| {
+            let Some(at) = come.iter().position(|is| is_alike(was, is)) else {
+                return true;
+            };
+            pairs.push((Some(*was), Some(come.remove(at))));
+            false
+        });
+    }
+    pairs.extend(gone.into_iter().map(|was| (Some(was), None)));
+    pairs.extend(come.into_iter().map(|is| (None, Some(is))));
+    pairs
+}
+
+/// Names of the mounts that a listener has.
+fn mounts<'g>(gateway: &'g ir::Gateway, listener: &str) -> Vec<(&'g str, &'g str)> {
+    let apis = gateway.apis.iter();
+    let all = apis.flat_map(|api| api.mounts.iter().map(move |mount| (api, mount)));
+    let has = |mount: &ir::Mount| mount.listeners.iter().any(|name| name == listener);
+    all.filter(|(_, mount)| has(mount))
+        .map(|(api, mount)| (api.name.as_str(), mount.name.as_str()))
+        .collect()
+}
+
+pub(super) fn reference(api: &ir::Api, operation: &ir::Operation) -> OperationRef {
+    let mount = api.mounts.iter().next();
+    OperationRef {
+        key: operation.key.clone(),
+        id: operation
+            .key
+            .strip_prefix(&format!("{}/", api.name))
+            .map(str::to_owned),
+        method: operation.method.clone(),
+        path: format!(
+            "{}{}",
+            mount.map_or("", |mount| &mount.base_path),
+            operation.template
+        ),
+        mount: mount.map(|mount| mount.name.clone()).unwrap_or_default(),
+        host: mount
+            .and_then(|mount| mount.hosts.first().cloned())
+            .unwrap_or_default(),
+        api: api.name.clone(),
+    }
+}
+
+/// All settings of a thing that comes or goes, for people.
+fn all(settings: &policy::declared::Settings) -> Value {
+    let settings = settings.iter();
+    let settings = settings.map(|one| (one.path.join("."), fields::shown(Some(&one.value))));
+    settings.collect::<serde_json::Map<_, _>>().into()
+}

@@ -1,0 +1,537 @@
+//! What happens to an operation's requests.
+
+use std::collections::HashMap;
+
+use bundle::ir::{self, Link};
+use policy::Checked;
+use policy::declared::{Scalar, Settings};
+use serde_json::{Value, json};
+
+use super::{fields, reference, schemes, upstream};
+use crate::{Change, Class, Plan, Section};
+
+/// A difference, not yet of an operation.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) class: Class,
+    pub(crate) id: &'static str,
+    pub(crate) subject: String,
+    pub(crate) old: Value,
+    pub(crate) new: Value,
+}
+
+impl Line {
+    /// The section of an operation's line.
+    pub(crate) fn section(&self) -> Section {
+        match self.class {
+            Class::Weaken | Class::Incomparable | Class::Strengthen => Section::Security,
+            _ => Section::Policy,
+        }
+    }
+}
+
+/// One side: an API in its gateway.
+#[derive(Clone, Copy)]
+pub(crate) struct Of<'a> {
+    pub(crate) api: &'a ir::Api,
+    pub(crate) shared: &'a ir::Shared,
+}
+
+/// True if [`operations`] compares two operations of the two sides: by their key, or by their
+/// requests where only the key is another.
+pub(crate) fn are_compared(
+    (was, before): (&ir::Api, &ir::Operation),
+    (is, after): (&ir::Api, &ir::Operation),
+) -> bool {
+    was.name == is.name
+        && (before.key == after.key
+            || was.operations.get(&after.key).is_none()
+                && is.operations.get(&before.key).is_none()
+                && requests(before) == requests(after))
+}
+
+/// The differences between what two operations of the two sides do with a request that the one
+/// owned and the other owns, whatever they are called.
+pub(crate) fn of_cell(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+) -> Vec<Line> {
+    let mut lines = treatments((old, was), (new, is));
+    if old.api.name != new.api.name {
+        // Those of one API are compared where they are defined.
+        for link in &was.chain {
+            if let Link::Own(name) = link
+                && is.chain.contains(link)
+                && let (Some(before), Some(after)) =
+                    (old.api.policies.get(name), new.api.policies.get(name))
+            {
+                settings(
+                    &format!("policies {name}"),
+                    &before.checked,
+                    &after.checked,
+                    &mut lines,
+                );
+            }
+        }
+    }
+    lines
+}
+
+/// The differences between two upstreams of the same requests, whatever they are called.
+fn upstreams(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+    lines: &mut Vec<Line>,
+) {
+    if was.upstream == is.upstream {
+        return;
+    }
+    let settings = |side: Of<'_>, name: &str| side.shared.upstreams.get(name).map(upstream);
+    let sides = (settings(old, &was.upstream), settings(new, &is.upstream));
+    if let (Some(before), Some(after)) = sides {
+        let subject = format!("upstream {} -> {}", was.upstream, is.upstream);
+        // Where its requests go is told with the owners.
+        let goes = |path: &[String]| ["targets", "dns", "file"].contains(&path[0].as_str());
+        let numbers = |settings: &Settings| settings.clone().without(goes);
+        fields::settings(
+            &fields::UPSTREAM,
+            &subject,
+            &numbers(&before),
+            &numbers(&after),
+            lines,
+        );
+    }
+}
+
+/// Effective values of operations. Each pair of treatments is compared once, however many
+/// operations have it.
+pub(super) fn operations(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
+    let mut known: HashMap<(u32, u32), (Vec<Line>, String)> = HashMap::new();
+    let renamed = Renamed::of(old.api, new.api);
+    for operation in &new.api.operations {
+        let Some(before) = renamed.before(old.api, operation) else {
+            continue;
+        };
+        let pair = (before.treatment, operation.treatment);
+        let (lines, policies) = known.entry(pair).or_insert_with(|| {
+            let was = &old.api.treatments[before.treatment as usize];
+            let is = &new.api.treatments[operation.treatment as usize];
+            let policies = came_and_went((old, was), (new, is));
+            (treatments((old, was), (new, is)), policies)
+        });
+        let mut push = |line: Line| {
+            let section = line.section();
+            let Line {
+                class,
+                id,
+                subject,
+                old: was,
+                new: is,
+            } = line;
+            let mut change = Change::new(section, class, id, subject, was, is);
+            if id == "policies-changed" {
+                change.bound.clone_from(policies);
+            }
+            plan.changes.push(change.of(reference(new.api, operation)));
+        };
+        lines.iter().cloned().for_each(&mut push);
+        if before.trailing_slash != operation.trailing_slash {
+            push(Line {
+                class: Class::Changed,
+                id: "trailing-slash-changed",
+                subject: "trailing_slash".into(),
+                old: slash(before.trailing_slash).into(),
+                new: slash(operation.trailing_slash).into(),
+            });
+        }
+        if before.priority != operation.priority {
+            push(Line {
+                class: Class::Changed,
+                id: "priority-changed",
+                subject: "priority".into(),
+                old: before.priority.into(),
+                new: operation.priority.into(),
+            });
+        }
+    }
+}
+
+/// Operations of the old side whose key is gone, by what tells their requests: a new name must
+/// not hide what else changed.
+struct Renamed<'a>(HashMap<Requests<'a>, &'a ir::Operation>);
+
+/// What tells an operation's requests within its API.
+type Requests<'a> = (&'a str, &'a ir::Template, &'a [ir::Condition], ir::Owns);
+
+impl<'a> Renamed<'a> {
+    fn of(old: &'a ir::Api, new: &ir::Api) -> Self {
+        let gone = old.operations.iter();
+        let gone = gone.filter(|operation| new.operations.get(&operation.key).is_none());
+        Self(
+            gone.map(|operation| (requests(operation), operation))
+                .collect(),
+        )
+    }
+
+    /// What an operation was before: the one with its key; for a key that is new, the one with
+    /// its requests whose key is gone.
+    fn before(&self, old: &'a ir::Api, operation: &ir::Operation) -> Option<&'a ir::Operation> {
+        let same = old.operations.get(&operation.key);
+        same.or_else(|| self.0.get(&requests(operation)).copied())
+    }
+}
+
+fn requests(operation: &ir::Operation) -> Requests<'_> {
+    (
+        &operation.method,
+        &operation.template,
+        &operation.conditions,
+        operation.owns,
+    )
+}
+
+fn slash(slash: ir::TrailingSlash) -> &'static str {
+    match slash {
+        ir::TrailingSlash::Strict => "strict",
+        ir::TrailingSlash::Redirect => "redirect",
+        ir::TrailingSlash::Ignore => "ignore",
+    }
+}
+
+fn treatments(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if was.timeout_ms != is.timeout_ms {
+        let told = |ms: u64| Value::from(Scalar::Duration(ms).to_string());
+        lines.push(Line {
+            class: if is.timeout_ms > was.timeout_ms {
+                Class::Relax
+            } else {
+                Class::Tighten
+            },
+            id: "timeout-changed",
+            subject: "timeout".into(),
+            old: told(was.timeout_ms),
+            new: told(is.timeout_ms),
+        });
+    }
+    if was.max_body_bytes != is.max_body_bytes {
+        let told = |limit: Option<u64>| {
+            let told = limit.map(|bytes| Scalar::Size(bytes).to_string());
+            Value::from(told.unwrap_or_else(|| "no limit".to_owned()))
+        };
+        let amount = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+        lines.push(Line {
+            class: if amount(is.max_body_bytes) > amount(was.max_body_bytes) {
+                Class::Relax
+            } else {
+                Class::Tighten
+            },
+            id: "max-body-changed",
+            subject: "max_body".into(),
+            old: told(was.max_body_bytes),
+            new: told(is.max_body_bytes),
+        });
+    }
+    chain((old, was), (new, is), &mut lines);
+    upstreams((old, was), (new, is), &mut lines);
+    schemes::schemes((old.api, was), (new.api, is), &mut lines);
+    fields::settings(
+        &fields::OPERATION,
+        "",
+        &was.settings(),
+        &is.settings(),
+        &mut lines,
+    );
+    lines.iter_mut().for_each(|line| resolve(line, old, new));
+    lines
+}
+
+/// Policies that come, go or stand elsewhere.
+fn chain(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+    lines: &mut Vec<Line>,
+) {
+    let names = |treatment: &ir::Treatment| -> Vec<String> {
+        treatment
+            .chain
+            .iter()
+            .filter_map(named)
+            .map(str::to_owned)
+            .collect()
+    };
+    let (a, b) = (names(was), names(is));
+    if a != b {
+        let removed: Vec<&String> = a.iter().filter(|name| !b.contains(name)).collect();
+        let added: Vec<&String> = b.iter().filter(|name| !a.contains(name)).collect();
+        let (removed, added) = renamed((&removed, (old, was)), (&added, (new, is)), lines);
+        let (lost, won) = (
+            lacks((&removed, (old, was)), (new, is)),
+            lacks((&added, (new, is)), (old, was)),
+        );
+        let class = match (lost, won) {
+            (true, _) => Class::Relax,
+            (false, true) if removed.is_empty() => Class::Tighten,
+            (false, true | false) => Class::Changed,
+        };
+        moved((&removed, (old, was)), (&added, (new, is)), lines);
+        // What comes and goes is described; what stays is named.
+        let told = |names: &[String], other: &[String], side: Of<'_>, own: &ir::Treatment| {
+            let told = names.iter().map(|name| {
+                let known = definition(own, name, side).filter(|_| !other.contains(name));
+                known.map_or_else(
+                    || name.clone(),
+                    |(_, checked)| format!("{name}: {}", described(checked, side)),
+                )
+            });
+            Value::from(told.collect::<Vec<_>>())
+        };
+        lines.push(Line {
+            class,
+            id: "policies-changed",
+            subject: "policies".into(),
+            old: told(&a, &b, old, was),
+            new: told(&b, &a, new, is),
+        });
+    }
+    // The same name, defined elsewhere: gateway.yaml's gave way to the document's, or the other
+    // way round. Where both stand in one place the definition is compared there.
+    for name in was.chain.iter().filter_map(named) {
+        let (before, after) = (definition(was, name, old), definition(is, name, new));
+        if let (Some((moved_from, before)), Some((moved_to, after))) = (before, after)
+            && moved_from != moved_to
+            && before != after
+        {
+            let subject = format!("policies {name}");
+            settings(&subject, before, after, lines);
+            lines.push(Line {
+                class: Class::Changed,
+                id: "policy-redefined",
+                subject,
+                old: json!({"in": moved_from, "is": said(before)}),
+                new: json!({"in": moved_to, "is": said(after)}),
+            });
+        }
+    }
+}
+
+/// The definitions of the policies that come to a chain or leave it: its lists are of names.
+fn came_and_went(
+    (old, was): (Of<'_>, &ir::Treatment),
+    (new, is): (Of<'_>, &ir::Treatment),
+) -> String {
+    let only = |(own, side): (&ir::Treatment, Of<'_>), other: &ir::Treatment| {
+        let names = own.chain.iter().filter_map(named);
+        let alone = names.filter(|name| !other.chain.iter().any(|link| named(link) == Some(name)));
+        let defined = alone.filter_map(|name| {
+            let (_, checked) = definition(own, name, side)?;
+            Some(format!("{name} {}", said(checked)))
+        });
+        defined.collect::<Vec<_>>().join("\n")
+    };
+    match was.chain == is.chain {
+        true => String::new(),
+        false => format!("{}\n\n{}", only((was, old), is), only((is, new), was)),
+    }
+}
+
+/// Policies that left a chain and policies of their kind that came are told setting by setting, as
+/// if the name alone had changed; gives back those without such a pair.
+fn renamed<'n>(
+    (removed, (old, was)): (&[&'n String], (Of<'_>, &ir::Treatment)),
+    (added, (new, is)): (&[&'n String], (Of<'_>, &ir::Treatment)),
+    lines: &mut Vec<Line>,
+) -> (Vec<&'n String>, Vec<&'n String>) {
+    let mut added = added.to_vec();
+    let mut alone = Vec::new();
+    for name in removed {
+        let before = definition(was, name, old).map(|(_, checked)| checked);
+        let pair = added.iter().enumerate().find_map(|(index, other)| {
+            let (_, after) = definition(is, other, new)?;
+            let before = before.filter(|before| before.kind() == after.kind())?;
+            Some((index, before, after))
+        });
+        let Some((index, before, after)) = pair else {
+            alone.push(*name);
+            continue;
+        };
+        let other = added.remove(index);
+        settings(&format!("policies {name} -> {other}"), before, after, lines);
+    }
+    (alone, added)
+}
+
+/// The settings of two policies of one kind.
+fn settings(subject: &str, before: &Checked, after: &Checked, lines: &mut Vec<Line>) {
+    let kind = after.kind();
+    if before.kind() == kind {
+        let (was, is) = (before.settings(), after.settings());
+        fields::settings(fields::of_policy(kind), subject, &was, &is, lines);
+    }
+}
+
+/// A policy for people; secrets are references.
+pub(super) fn said(checked: &Checked) -> Value {
+    let settings = checked.settings();
+    let kind = ("kind".to_owned(), Value::from(checked.kind()));
+    let settings = settings
+        .iter()
+        .map(|one| (one.path.join("."), fields::shown(Some(&one.value))));
+    std::iter::once(kind)
+        .chain(settings)
+        .collect::<serde_json::Map<_, _>>()
+        .into()
+}
+
+pub(super) fn named(link: &Link) -> Option<&str> {
+    match link {
+        Link::Authenticate => None,
+        Link::Shared(name) | Link::Own(name) => Some(name),
+    }
+}
+
+/// Where a chain's policy is defined, and as what.
+fn definition<'s>(
+    treatment: &ir::Treatment,
+    name: &str,
+    side: Of<'s>,
+) -> Option<(&'static str, &'s Checked)> {
+    let mut chain = treatment.chain.iter();
+    let link = chain.find(|link| named(link) == Some(name))?;
+    let (place, policies) = match link {
+        Link::Authenticate => return None,
+        Link::Shared(_) => ("gateway.yaml", &side.shared.policies),
+        Link::Own(_) => ("the document", &side.api.policies),
+    };
+    policies.get(name).map(|policy| (place, &policy.checked))
+}
+
+/// Policies of a chain, and the chain.
+type Loosened<'n, 's> = (&'n [&'n String], (Of<'s>, &'s ir::Treatment));
+
+/// Kinds of policies that only say how often, how much or how many.
+pub(super) const LIMITS: [&str; 4] = ["rate_limit", "quota", "concurrency", "body_limit"];
+
+/// True if a chain lacks one of some limits of another.
+fn lacks((names, (from, own)): Loosened<'_, '_>, other: (Of<'_>, &ir::Treatment)) -> bool {
+    let mut names = names.iter();
+    names.any(|name| is_looser(definition(own, name, from), other))
+}
+
+/// True if a chain without a limit lets more through: none of the other side's limits is of its
+/// kind, counts the same callers together and is at least as tight.
+fn is_looser(
+    limit: Option<(&'static str, &Checked)>,
+    (side, treatment): (Of<'_>, &ir::Treatment),
+) -> bool {
+    let Some((_, limit)) = limit.filter(|(_, checked)| LIMITS.contains(&checked.kind())) else {
+        return false;
+    };
+    let covers = |other: &Checked| {
+        let mut lines = Vec::new();
+        settings("", limit, other, &mut lines);
+        other.kind() == limit.kind() && lines.iter().all(|line| line.class != Class::Relax)
+    };
+    let mut names = treatment.chain.iter().filter_map(named);
+    !names.any(|name| {
+        let known = definition(treatment, name, side);
+        known.is_some_and(|(_, checked)| covers(checked))
+    })
+}
+
+/// Policies that come to a chain or leave it and send requests, copies or clients elsewhere.
+fn moved(
+    (removed, (old, was)): Loosened<'_, '_>,
+    (added, (new, is)): Loosened<'_, '_>,
+    lines: &mut Vec<Line>,
+) {
+    let each = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| -> Vec<Value> {
+        let names = names.iter();
+        let described = names.filter_map(|name| {
+            let (_, checked) = definition(treatment, name, side)?;
+            let moves = ["split", "mirror", "rewrite", "redirect"].contains(&checked.kind());
+            moves.then(|| format!("{name}: {}", described(checked, side)).into())
+        });
+        described.collect()
+    };
+    let (before, after) = (each(removed, old, was), each(added, new, is));
+    if !before.is_empty() || !after.is_empty() {
+        lines.push(Line {
+            class: Class::Moved,
+            id: "traffic-moved",
+            subject: "policies".into(),
+            old: before.into(),
+            new: after.into(),
+        });
+    }
+    // An end that is said by a policy.
+    let sunset = |names: &[&String], side: Of<'_>, treatment: &ir::Treatment| {
+        let mut names = names.iter();
+        names.find_map(|name| {
+            let (_, checked) = definition(treatment, name, side)?;
+            let ends = checked.kind() == "deprecation";
+            let settings = checked.settings();
+            settings
+                .text(&["sunset"])
+                .filter(|_| ends)
+                .map(str::to_owned)
+        })
+    };
+    let (before, after) = (sunset(removed, old, was), sunset(added, new, is));
+    if before != after {
+        lines.push(Line {
+            class: Class::Changed,
+            id: "sunset-changed",
+            subject: "policies sunset".into(),
+            old: before.into(),
+            new: after.into(),
+        });
+    }
+}
+
+/// A policy in one line: its kind, its settings, and the hosts of the upstreams that it names.
+fn described(checked: &Checked, side: Of<'_>) -> String {
+    let settings = checked.settings();
+    let settings = settings.iter().map(|one| {
+        let value = match fields::shown(Some(&one.value)) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let is_upstream = one.path.last().is_some_and(|key| key == "upstream");
+        let hosts = match is_upstream {
+            true => hosts(&value, side),
+            false => String::new(),
+        };
+        format!(" {} {value}{hosts}", one.path.join("."))
+    });
+    format!(
+        "{}{}",
+        checked.kind(),
+        settings.collect::<Vec<_>>().join(",")
+    )
+}
+
+/// The hosts of an upstream, in parentheses; nothing where it has none.
+fn hosts(name: &str, side: Of<'_>) -> String {
+    let upstream = side.shared.upstreams.get(name);
+    let hosts = upstream.map(crate::security::gateway::hosts);
+    match hosts.unwrap_or_default() {
+        hosts if hosts.is_empty() => String::new(),
+        hosts => format!(" ({})", hosts.join(", ")),
+    }
+}
+
+/// Adds to names of upstreams where their traffic goes.
+fn resolve(line: &mut Line, old: Of<'_>, new: Of<'_>) {
+    if line.class != Class::Moved || !line.subject.ends_with("upstream") {
+        return;
+    }
+    for (value, side) in [(&mut line.old, old), (&mut line.new, new)] {
+        if let Value::String(name) = value {
+            name.push_str(&hosts(&name.clone(), side));
+        }
+    }
+}

@@ -1,0 +1,550 @@
+//! Listeners, upstreams, verifiers, policies, APIs and the gateway: setting by setting, and what
+//! comes and goes.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use policy::declared::{Scalar, Settings, Value as Written};
+use serde_json::Value;
+
+use super::fields::{self, Table};
+use super::operations::{LIMITS, Line, Of, named, said};
+use super::{all, both, listeners, push};
+use crate::{Class, Plan, Section};
+
+/// Kinds of policies that remember requests.
+const COUNTS: [&str; 3] = ["rate_limit", "quota", "concurrency"];
+
+/// What belongs to the whole gateway.
+pub(super) fn shared(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
+    let (was, is) = (&old.shared, &new.shared);
+    let mut lines = Vec::new();
+    for (was, is) in listeners(old, new) {
+        let name = |one: Option<&ir::Listener>| one.map(|one| one.name.clone()).unwrap_or_default();
+        let subject = match (name(was), name(is)) {
+            (was, is) if was == is || is.is_empty() => format!("listener {was}"),
+            (was, is) if was.is_empty() => format!("listener {is}"),
+            (was, is) => format!("listener {was} -> {is}"),
+        };
+        let address = |one: &ir::Listener| one.address.as_str().into();
+        let ids = ("listener-added", "listener-removed");
+        if let (Some(was), Some(is)) = (was, is) {
+            if was.name != is.name {
+                let told = (Some(was.name.as_str().into()), None);
+                comes_or_goes(&format!("listener {}", was.name), told, ids, &mut lines);
+                let told = (None, Some(is.name.as_str().into()));
+                comes_or_goes(&format!("listener {}", is.name), told, ids, &mut lines);
+            }
+            fields::settings(
+                &fields::LISTENER,
+                &subject,
+                &listener(was),
+                &listener(is),
+                &mut lines,
+            );
+        } else {
+            let before = lines.len();
+            comes_or_goes(
+                &subject,
+                (was.map(address), is.map(address)),
+                ids,
+                &mut lines,
+            );
+            for line in &mut lines[before..] {
+                if line.id == "listener-removed" {
+                    line.class = Class::Removed;
+                }
+            }
+        }
+    }
+    let before = plan.changes.len();
+    let mut both_ways = BTreeSet::new();
+    for line in &mut lines {
+        if line.id != "listener-address-changed" {
+            continue;
+        }
+        let (wider, gone) = (
+            reach(&line.new) > reach(&line.old),
+            !covers(&line.new, &line.old),
+        );
+        line.class = match (wider, gone) {
+            (true, _) => Class::Expose,
+            (false, true) => Class::Removed,
+            (false, false) => Class::Changed,
+        };
+        if wider && gone {
+            both_ways.insert(line.subject.clone());
+        }
+    }
+    push(plan, lines, |line| match line.id {
+        "listener-added" | "listener-removed" | "listener-address-changed" => Section::Routing,
+        _ => Section::Policy,
+    });
+    // Who called at the old address does not reach the new one.
+    for change in &mut plan.changes[before..] {
+        if both_ways.contains(&change.subject) {
+            change.stands_for.insert(Class::Removed);
+        }
+    }
+    let mut lines = Vec::new();
+    for (name, was, is) in both(&was.upstreams, &is.upstreams) {
+        let (was, is) = (was.map(upstream), is.map(upstream));
+        thing(
+            &fields::UPSTREAM,
+            &format!("upstream {name}"),
+            (was, is),
+            ("upstream-added", "upstream-removed"),
+            &mut lines,
+        );
+    }
+    push(plan, lines, |line| {
+        let numbers = ["timeouts.", "limits.", "retries.", "circuit_breaker."];
+        let key = line.subject.splitn(3, ' ').nth(2).unwrap_or_default();
+        match numbers.iter().any(|start| key.starts_with(start)) {
+            true => Section::Policy,
+            false => Section::Upstream,
+        }
+    });
+    let mut lines = Vec::new();
+    verifiers(old, new, &mut lines);
+    policies(
+        "",
+        (&was.policies, &is.policies),
+        (used(old), used(new)),
+        &mut lines,
+    );
+    if was.expose_bundle != is.expose_bundle {
+        lines.push(Line {
+            class: Class::Changed,
+            id: "expose-bundle-changed",
+            subject: "expose_bundle".into(),
+            old: was.expose_bundle.into(),
+            new: is.expose_bundle.into(),
+        });
+    }
+    if was.project != is.project {
+        lines.push(Line {
+            class: Class::Changed,
+            id: "project-renamed",
+            subject: "name".into(),
+            old: was.project.as_str().into(),
+            new: is.project.as_str().into(),
+        });
+    }
+    fields::settings(
+        &fields::GATEWAY,
+        "",
+        &was.declared,
+        &is.declared,
+        &mut lines,
+    );
+    push(plan, lines, |_| Section::Policy);
+}
+
+/// True if whoever connects to one address is served at another.
+fn covers(new: &Value, old: &Value) -> bool {
+    let parsed =
+        |address: &Value| -> Option<std::net::SocketAddr> { address.as_str()?.parse().ok() };
+    let (Some(new), Some(old)) = (parsed(new), parsed(old)) else {
+        return false;
+    };
+    let (is, was) = (new.ip(), old.ip());
+    // `[::]` takes connections to addresses of either family.
+    let every = is.is_unspecified() && (is.is_ipv6() || was.is_ipv4());
+    new.port() == old.port() && (every || is.to_canonical() == was.to_canonical())
+}
+
+/// From how far an address can be reached: this machine, a private network, everywhere.
+fn reach(address: &Value) -> u8 {
+    let address: Option<std::net::SocketAddr> = address.as_str().and_then(|it| it.parse().ok());
+    match address.map(|address| address.ip().to_canonical()) {
+        None => 0,
+        Some(ip) if ip.is_loopback() => 0,
+        Some(std::net::IpAddr::V4(ip)) if ip.is_private() || ip.is_link_local() => 1,
+        Some(std::net::IpAddr::V6(ip)) if ip.is_unique_local() || ip.is_unicast_link_local() => 1,
+        Some(_) => 2,
+    }
+}
+
+/// What is written otherwise where nothing else differs: it means the same, and is not silent.
+pub(super) fn restated(old: &ir::Gateway, new: &ir::Gateway, plan: &mut Plan) {
+    let mut lines = Vec::new();
+    let empty = Settings::default();
+    let mut add = |subject: String, was: &Settings, is: &Settings| {
+        fields::restated(&subject, was, is, &mut lines);
+    };
+    let (was, is) = (&old.shared, &new.shared);
+    for (name, was, is) in both(&was.auth, &is.auth) {
+        let of = |one: Option<&ir::Verifier>| {
+            one.map_or_else(|| empty.clone(), |one| one.checked.settings())
+        };
+        add(format!("auth {name}"), &of(was), &of(is));
+    }
+    let of =
+        |one: Option<&ir::Policy>| one.map_or_else(|| empty.clone(), |one| one.checked.settings());
+    for (name, was, is) in both(&was.policies, &is.policies) {
+        add(format!("policy {name}"), &of(was), &of(is));
+    }
+    for (name, was, is) in both(&was.listeners, &is.listeners) {
+        let of =
+            |one: Option<&ir::Listener>| one.map_or_else(|| empty.clone(), ir::Listener::settings);
+        add(format!("listener {name}"), &of(was), &of(is));
+    }
+    for (name, was, is) in both(&was.upstreams, &is.upstreams) {
+        let of = |one: Option<&ir::Upstream>| {
+            one.map_or_else(Settings::default, |one| {
+                one.declared.clone().with_below(&[], one.judging())
+            })
+        };
+        add(format!("upstream {name}"), &of(was), &of(is));
+    }
+    add("required".into(), &was.required, &is.required);
+    for (api, was, is) in both(&old.apis, &new.apis) {
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        for (name, was, is) in both(&was.policies, &is.policies) {
+            add(format!("policy {api}/{name}"), &of(was), &of(is));
+        }
+        for operation in &is.operations {
+            let Some(before) = was.operations.get(&operation.key) else {
+                continue;
+            };
+            let before = was.treatments[before.treatment as usize].settings();
+            let after = is.treatments[operation.treatment as usize].settings();
+            add(format!("operation {}", operation.key), &before, &after);
+        }
+    }
+    push(plan, lines, |_| Section::Policy);
+    let mut lines = Vec::new();
+    for (api, was, is) in both(&old.apis, &new.apis) {
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        for (name, was, is) in both(&was.mounts, &is.mounts) {
+            if let (Some(was), Some(is)) = (was, is)
+                && was.hosts != is.hosts
+            {
+                lines.push(Line {
+                    class: Class::Changed,
+                    id: "mount-hosts-changed",
+                    subject: format!("mount {api}/{name} hosts"),
+                    old: was.hosts.clone().into(),
+                    new: is.hosts.clone().into(),
+                });
+            }
+        }
+    }
+    for (api, was, is) in both(&old.apis, &new.apis) {
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        let keys = |api: &ir::Api| -> BTreeSet<String> {
+            api.operations.iter().map(|one| one.key.clone()).collect()
+        };
+        let (before, after) = (keys(was), keys(is));
+        // No request reaches them.
+        for key in after.difference(&before) {
+            lines.push(Line {
+                class: Class::Added,
+                id: "operation-added",
+                subject: key.clone(),
+                old: Value::Null,
+                new: key.as_str().into(),
+            });
+        }
+        for key in before.difference(&after) {
+            lines.push(Line {
+                class: Class::Removed,
+                id: "operation-removed",
+                subject: key.clone(),
+                old: key.as_str().into(),
+                new: Value::Null,
+            });
+        }
+        let hidden = |api: &ir::Api| -> Vec<String> {
+            let all = api.hidden.iter();
+            all.map(|one| format!("{} {}", one.method, one.template))
+                .collect()
+        };
+        if was.hidden != is.hidden {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "internal-changed",
+                subject: format!("api {api} internal"),
+                old: hidden(was).into(),
+                new: hidden(is).into(),
+            });
+        }
+    }
+    push(plan, lines, |_| Section::Routing);
+}
+
+/// What belongs to one API, but for its operations.
+pub(super) fn api(old: Of<'_>, new: Of<'_>, plan: &mut Plan) {
+    let mut lines = Vec::new();
+    let (was, is) = (old.api, new.api);
+    let own = |api: &ir::Api| -> BTreeSet<String> {
+        let chains = api.treatments.iter().flat_map(|treatment| &treatment.chain);
+        chains.filter_map(named).map(str::to_owned).collect()
+    };
+    let scope = format!("{}/", is.name);
+    policies(
+        &scope,
+        (&was.policies, &is.policies),
+        (own(was), own(is)),
+        &mut lines,
+    );
+    let subject = format!("api {}", is.name);
+    fields::settings(
+        &fields::API,
+        &subject,
+        &was.declared,
+        &is.declared,
+        &mut lines,
+    );
+    push(plan, lines, |_| Section::Policy);
+    let mut lines = Vec::new();
+    for (name, was, is) in both(&was.mounts, &is.mounts) {
+        if let (Some(was), Some(is)) = (was, is)
+            && was.strip_base_path != is.strip_base_path
+        {
+            lines.push(Line {
+                class: Class::Moved,
+                id: "strip-base-path-changed",
+                subject: format!("mount {scope}{name}"),
+                old: was.strip_base_path.into(),
+                new: is.strip_base_path.into(),
+            });
+        }
+    }
+    push(plan, lines, |_| Section::Upstream);
+}
+
+/// Policies of both sides whose settings changed. Coming and going shows in the chains that name
+/// them; of what no chain names it is told here.
+fn policies(
+    scope: &str,
+    (old, new): (&ir::Set<ir::Policy>, &ir::Set<ir::Policy>),
+    (used_before, used_after): (BTreeSet<String>, BTreeSet<String>),
+    lines: &mut Vec<Line>,
+) {
+    for (name, was, is) in both(old, new) {
+        let subject = format!("policy {scope}{name}");
+        let (Some(a), Some(b)) = (was, is) else {
+            let used = if was.is_some() {
+                &used_before
+            } else {
+                &used_after
+            };
+            // A parameter stands in no chain, and what it sets is told.
+            if !used.contains(name) {
+                let told = |policy: &ir::Policy| said(&policy.checked);
+                let ids = ("policy-added", "policy-removed");
+                comes_or_goes(&subject, (was.map(told), is.map(told)), ids, lines);
+            }
+            continue;
+        };
+        if a == b {
+            continue;
+        }
+        let (kind_before, kind) = (a.checked.kind(), b.checked.kind());
+        if kind_before != kind {
+            // A limit of another kind does not hold the same callers.
+            let limit = LIMITS.contains(&kind_before) && used_before.contains(name);
+            lines.push(Line {
+                class: if limit { Class::Relax } else { Class::Changed },
+                id: "policy-changed",
+                subject,
+                old: said(&a.checked),
+                new: said(&b.checked),
+            });
+            continue;
+        }
+        let (was, is) = (a.checked.settings(), b.checked.settings());
+        let before = lines.len();
+        fields::settings(fields::of_policy(kind), &subject, &was, &is, lines);
+        // The order of access tells what a policy that is used lets in.
+        if lines.len() == before && was != is && !used_after.contains(name) {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "policy-changed",
+                subject,
+                old: said(&a.checked),
+                new: said(&b.checked),
+            });
+        } else if lines.len() == before && was == is && COUNTS.contains(&kind) {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "policy-restarted",
+                subject,
+                old: "its counters".into(),
+                new: "new counters".into(),
+            });
+        }
+    }
+}
+
+/// Verifiers. What says who is let in is told where one is used; here is the rest.
+fn verifiers(old: &ir::Gateway, new: &ir::Gateway, lines: &mut Vec<Line>) {
+    let asked = |gateway: &ir::Gateway| -> BTreeSet<String> {
+        let schemes = gateway.apis.iter().flat_map(|api| &api.schemes);
+        let direct = schemes.filter_map(|scheme| match &scheme.verify {
+            ir::Verify::Auth(name) => Some(name.clone()),
+            ir::Verify::Upstream | ir::Verify::Inline(_) => None,
+        });
+        direct.collect()
+    };
+    let (before, after) = (asked(old), asked(new));
+    for (name, was, is) in both(&old.shared.auth, &new.shared.auth) {
+        let subject = format!("auth {name}");
+        let told = |verifier: &ir::Verifier| {
+            let mut told = all(&verifier.checked.settings());
+            told["kind"] = verifier.checked.kind().into();
+            told
+        };
+        let ids = ("verifier-added", "verifier-removed");
+        if comes_or_goes(&subject, (was.map(told), is.map(told)), ids, lines) {
+            continue;
+        }
+        let (Some(was), Some(is)) = (was, is) else {
+            continue;
+        };
+        let used = before.contains(name) && after.contains(name);
+        if was.checked.kind() != is.checked.kind() {
+            lines.push(Line {
+                class: Class::Changed,
+                id: "verifier-changed",
+                subject,
+                old: told(was),
+                new: told(is),
+            });
+            continue;
+        }
+        let kind = is.checked.kind();
+        // The order of requirements has told the rest where it is used.
+        let rest = |verifier: &ir::Verifier| {
+            let settings = verifier.checked.settings();
+            settings.without(|path| used && crate::security::asks_for(kind, &path[0]))
+        };
+        fields::settings(&fields::VERIFIER, &subject, &rest(was), &rest(is), lines);
+    }
+}
+
+/// Policies that a chain names, or whose kind is a parameter that chains do not show.
+fn used(gateway: &ir::Gateway) -> BTreeSet<String> {
+    let treatments = gateway.apis.iter().flat_map(|api| &api.treatments);
+    let chains = treatments.flat_map(|treatment| &treatment.chain);
+    chains.filter_map(named).map(str::to_owned).collect()
+}
+
+fn thing(
+    table: &Table,
+    subject: &str,
+    (was, is): (Option<Settings>, Option<Settings>),
+    ids: (&'static str, &'static str),
+    lines: &mut Vec<Line>,
+) {
+    let told = (was.as_ref().map(all), is.as_ref().map(all));
+    if !comes_or_goes(subject, told, ids, lines)
+        && let (Some(was), Some(is)) = (was, is)
+    {
+        fields::settings(table, subject, &was, &is, lines);
+    }
+}
+
+fn comes_or_goes(
+    subject: &str,
+    (was, is): (Option<Value>, Option<Value>),
+    (added, removed): (&'static str, &'static str),
+    lines: &mut Vec<Line>,
+) -> bool {
+    let id = match (&was, &is) {
+        (None, Some(_)) => added,
+        (Some(_), None) => removed,
+        (Some(_), Some(_)) | (None, None) => return false,
+    };
+    lines.push(Line {
+        class: Class::Changed,
+        id,
+        subject: subject.to_owned(),
+        old: was.unwrap_or_default(),
+        new: is.unwrap_or_default(),
+    });
+    true
+}
+
+/// A listener's settings by their paths in gateway.yaml.
+pub(crate) fn listener(listener: &ir::Listener) -> Settings {
+    let limits = &listener.limits;
+    let number = |number: u64| one(Scalar::Number(i64::try_from(number).unwrap_or(i64::MAX)));
+    listener
+        .settings()
+        .with(&["address"], one(Scalar::Text(listener.address.clone())))
+        .with(&["limits", "connections"], number(limits.connections))
+        .with(
+            &["limits", "header_bytes"],
+            one(Scalar::Size(limits.header_bytes)),
+        )
+        .with(&["limits", "headers"], number(limits.headers))
+        .with(
+            &["limits", "header_timeout"],
+            one(Scalar::Duration(limits.header_timeout_ms)),
+        )
+        .with(
+            &["limits", "idle_timeout"],
+            one(Scalar::Duration(limits.idle_timeout_ms)),
+        )
+        .with(
+            &["limits", "target_bytes"],
+            one(Scalar::Size(limits.target_bytes)),
+        )
+        .with(
+            &["limits", "body_timeout"],
+            one(Scalar::Duration(limits.body_timeout_ms)),
+        )
+        .with(
+            &["limits", "min_rate"],
+            one(Scalar::Size(limits.min_rate_bytes)),
+        )
+        .with(
+            &["limits", "stream_idle_timeout"],
+            one(Scalar::Duration(limits.stream_idle_timeout_ms)),
+        )
+}
+
+/// An upstream's settings by their paths in gateway.yaml.
+pub(crate) fn upstream(upstream: &ir::Upstream) -> Settings {
+    let host = match &upstream.host_header {
+        ir::HostHeader::Preserve => "preserve",
+        ir::HostHeader::Upstream => "upstream",
+        ir::HostHeader::Value(host) => host,
+    };
+    let mut settings = upstream
+        .declared
+        .clone()
+        .with_below(&[], upstream.judging())
+        .with(
+            &["timeouts", "connect"],
+            one(Scalar::Duration(upstream.connect_timeout_ms)),
+        )
+        .with(
+            &["timeouts", "idle"],
+            one(Scalar::Duration(upstream.idle_timeout_ms)),
+        )
+        .with(&["host_header"], one(Scalar::Text(host.to_owned())));
+    for target in &upstream.targets {
+        let url = target.url();
+        settings = settings
+            .with(&["targets", &target.name, "url"], one(Scalar::Text(url)))
+            .with(
+                &["targets", &target.name, "weight"],
+                one(Scalar::Number(target.weight.into())),
+            );
+    }
+    settings
+}
+
+fn one(scalar: Scalar) -> Written {
+    Written::One(scalar)
+}

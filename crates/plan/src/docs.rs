@@ -1,0 +1,137 @@
+//! Prose: what people read. It never stops anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::{Change, Class, OperationRef, Plan, Section};
+use model::contract::prose::kept;
+use model::source_map::{ApiProse, OperationSource, SourceMap};
+
+/// Compares what two sides say to people: of operations that both have, and of APIs.
+pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
+    let moved = came_or_went(plan);
+    for (key, after) in &new.operations {
+        let Some(before) = old.operations.get(key) else {
+            continue;
+        };
+        let operation = || OperationRef {
+            key: key.clone(),
+            id: after.id.clone(),
+            method: String::new(),
+            path: after.path.clone(),
+            mount: String::new(),
+            host: String::new(),
+            api: String::new(),
+        };
+        let of_new_part = |subject: &str| {
+            let parts = moved.get(key).into_iter().flatten();
+            let mut within = parts.filter_map(|part| subject.strip_prefix(&**part));
+            within.any(|rest| rest.starts_with(' '))
+        };
+        for (subject, old, new) in of_operation(before, after) {
+            if of_new_part(&subject) {
+                continue;
+            }
+            plan.changes.push(line(subject, old, new).of(operation()));
+        }
+    }
+    // What schemas say belongs to no operation: where one came or went, texts come and go with it.
+    let same_operations = old.operations.keys().eq(new.operations.keys());
+    for (name, after) in &new.apis {
+        let Some(before) = old.apis.get(name) else {
+            continue;
+        };
+        for (subject, old, new) in of_api(before, after) {
+            if !same_operations && (old.is_null() || new.is_null()) {
+                continue;
+            }
+            plan.changes
+                .push(line(format!("{name}: {subject}"), old, new));
+        }
+    }
+}
+
+/// The parts of operations that came or went, which is told: their prose goes without saying.
+fn came_or_went(plan: &Plan) -> BTreeMap<String, Vec<String>> {
+    let mut moved: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for change in &plan.changes {
+        if change.section == Section::Breaking && (change.old.is_null() || change.new.is_null()) {
+            for key in &change.operations {
+                moved
+                    .entry(key.clone())
+                    .or_default()
+                    .push(change.subject.clone());
+            }
+        }
+    }
+    moved
+}
+
+/// What is about, before, after.
+type Line = (String, Value, Value);
+
+fn line(subject: String, old: Value, new: Value) -> Change {
+    Change::new(
+        Section::Docs,
+        Class::Doc,
+        "prose-changed",
+        subject,
+        old,
+        new,
+    )
+}
+
+fn of_operation(before: &OperationSource, after: &OperationSource) -> Vec<Line> {
+    let text = |text: &Option<String>| json!(text.as_deref().map(kept));
+    let tags = |side: &OperationSource| -> Value {
+        let sorted: BTreeSet<&String> = side.tags.iter().collect();
+        json!(sorted)
+    };
+    let own = [
+        ("owner", json!(before.owner), json!(after.owner)),
+        ("summary", text(&before.summary), text(&after.summary)),
+        (
+            "description",
+            text(&before.description),
+            text(&after.description),
+        ),
+        ("tags", tags(before), tags(after)),
+    ];
+    let own = own.into_iter().filter(|(_, old, new)| old != new);
+    own.map(|(subject, old, new)| (subject.to_owned(), old, new))
+        .chain(by_subject(&before.prose, &after.prose))
+        .collect()
+}
+
+fn of_api(before: &ApiProse, after: &ApiProse) -> Vec<Line> {
+    let mut lines: Vec<Line> = by_subject(&before.document, &after.document).collect();
+    let none = BTreeSet::new();
+    let keywords: BTreeSet<&String> = before.schemas.keys().chain(after.schemas.keys()).collect();
+    for keyword in keywords {
+        let was = before.schemas.get(keyword).unwrap_or(&none);
+        let is = after.schemas.get(keyword).unwrap_or(&none);
+        let mut gone = was.difference(is);
+        let mut come = is.difference(was);
+        loop {
+            let (old, new) = (gone.next(), come.next());
+            if old.is_none() && new.is_none() {
+                break;
+            }
+            lines.push((format!("schema {keyword}"), json!(old), json!(new)));
+        }
+    }
+    lines
+}
+
+/// What either side says, where the other says something else.
+fn by_subject<'s>(
+    before: &'s BTreeMap<String, String>,
+    after: &'s BTreeMap<String, String>,
+) -> impl Iterator<Item = Line> + 's {
+    let subjects: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    subjects.into_iter().filter_map(|subject| {
+        let (old, new) = (before.get(subject), after.get(subject));
+        (old != new).then(|| (subject.clone(), json!(old), json!(new)))
+    })
+}

@@ -1,0 +1,48 @@
+//! Gates: classes of changes that stop until somebody acknowledges them.
+
+use super::{Change, Class, Plan, Section};
+
+impl Plan {
+    /// The gates that trip, each with the fingerprints of its changes that nobody acknowledged.
+    #[must_use]
+    pub fn tripped(&self, gates: &[String], acknowledged: &[String]) -> Vec<(String, Vec<String>)> {
+        let tripped = gates.iter().map(|gate| {
+            let by = self
+                .changes
+                .iter()
+                .filter(|change| change.trips(gate) && !acknowledged.contains(&change.fingerprint));
+            (
+                gate.clone(),
+                by.map(|change| change.fingerprint.clone())
+                    .collect::<Vec<_>>(),
+            )
+        });
+        tripped.filter(|(_, by)| !by.is_empty()).collect()
+    }
+}
+
+impl Change {
+    /// True if the change stops at a gate.
+    pub(crate) fn trips(&self, gate: &str) -> bool {
+        let stands_for = || self.stands_for.iter().any(|class| class.trips(gate));
+        self.class.trips(gate)
+            || stands_for()
+            || gate == model::rules::GATE && self.section == Section::Rules
+    }
+}
+
+impl Class {
+    /// Whether a change of this class stops at a gate.
+    pub fn trips(self, gate: &str) -> bool {
+        match gate {
+            "weaken" => matches!(self, Self::Weaken | Self::Incomparable),
+            "expose" => self == Self::Expose,
+            "grant" => self == Self::Grant,
+            "relax" => self == Self::Relax,
+            "remove" => self == Self::Removed,
+            "move" => self == Self::Moved,
+            model::rules::GATE => self == Self::Rules,
+            _ => false,
+        }
+    }
+}

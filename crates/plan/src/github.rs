@@ -1,0 +1,99 @@
+//! The plan as annotations of GitHub Actions: `::error file=…,line=…::message` for what a gate stops,
+//! `::warning` and `::notice` for the rest.
+//!
+//! GitHub shows ten of each kind for a step, so that no more are written; the most severe come
+//! first. <https://docs.github.com/actions/reference/workflow-commands-for-github-actions>
+
+use std::fmt::Write as _;
+
+use super::report::{Report, arrow, counted, sentence, what};
+use super::{Change, Class};
+use diag::workflow::{data, property};
+
+/// Annotations of one kind that GitHub shows for a step.
+pub const SHOWN_MAX: usize = 10;
+
+/// Writes the commands, and behind them one line that says how many changes have none.
+#[must_use]
+pub fn render(report: &Report<'_>) -> String {
+    let stopping = report.review.stopping(report.plan);
+    let is_stopping = |change: &Change| stopping.contains(&change.fingerprint);
+    let mut changes: Vec<&Change> = report.plan.changes.iter().collect();
+    changes.sort_by_key(|change| change.class);
+    let mut out = String::new();
+    let mut left_out = 0;
+    for kind in ["error", "warning", "notice"] {
+        let of_kind: Vec<&&Change> = changes
+            .iter()
+            .filter(|change| self::kind(change.class, is_stopping(change)) == kind)
+            .collect();
+        for change in of_kind.iter().take(SHOWN_MAX) {
+            command(&mut out, report, change, kind, is_stopping(change));
+        }
+        left_out += of_kind.len().saturating_sub(SHOWN_MAX);
+    }
+    let counts: Vec<String> = report
+        .counts()
+        .iter()
+        .map(|(count, class)| format!("{count} {}", class.name()))
+        .collect();
+    let said = match counts.is_empty() {
+        true => "no changes".to_owned(),
+        false => counts.join(", "),
+    };
+    let _ = writeln!(out, "Plan: {}: {said}", data(&report.compared()));
+    for note in &report.plan.notes {
+        let _ = writeln!(out, "::notice title=plan::{}", data(note));
+    }
+    if left_out > 0 {
+        let _ = writeln!(
+            out,
+            "{} without an annotation: the job's summary has them",
+            counted(left_out, "change")
+        );
+    }
+    out
+}
+
+fn kind(class: Class, stops: bool) -> &'static str {
+    match (stops, class.level()) {
+        (true, _) => "error",
+        (false, "info") => "notice",
+        (false, _) => "warning",
+    }
+}
+
+fn command(out: &mut String, report: &Report<'_>, change: &Change, kind: &str, stops: bool) {
+    let _ = write!(out, "::{kind} ");
+    if let Some(place) = &change.source_new {
+        let file = format!("{}{}", report.subject.folder, place.file);
+        let _ = write!(
+            out,
+            "file={},line={},col={},",
+            property(&file),
+            place.line,
+            place.column
+        );
+    }
+    let title = match stops {
+        true => format!("{} stops at a gate", change.class.name()),
+        false => change.class.name().to_owned(),
+    };
+    let mut message = format!("{}: {}", what(change), arrow(change));
+    if let Some(witness) = &change.witness {
+        message.push_str(&format!("; {}", sentence(witness)));
+    }
+    if let Some(held) = report.held(change) {
+        message.push_str(&format!(" ({held})"));
+    }
+    if let Some(remark) = report.remark(change) {
+        message.push_str(&format!(" ({remark})"));
+    }
+    let _ = writeln!(
+        out,
+        "title={}::{} [{}]",
+        property(&title),
+        data(&message),
+        change.short()
+    );
+}

@@ -1,0 +1,163 @@
+//! Equal changes of several operations are one line; each line gets its places.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::{Change, Class, Member, Plan, Section};
+use model::source_map::{FieldSource, SourceMap};
+use sources::parallel;
+
+/// What equal changes have in common; routes are told one operation at a time: each has another
+/// set of requests.
+type Key = (
+    Section,
+    Class,
+    &'static str,
+    String,
+    String,
+    String,
+    Option<String>,
+);
+
+/// Equal changes of several operations become one, and those of one operation at several places;
+/// the order is section, class, then the first operation's key. The smallest witness is kept.
+pub(super) fn group(changes: Vec<Change>) -> Vec<Change> {
+    let mut grouped: Vec<Group> = Vec::new();
+    let mut known: HashMap<Key, usize> = HashMap::new();
+    for change in parallel::map(changes, Change::named) {
+        let by_operation = matches!(change.section, Section::Routing | Section::Docs);
+        let operation = change.operation.as_ref().map(|operation| &operation.key);
+        let key = (
+            change.section,
+            change.class,
+            change.id,
+            change.subject.clone(),
+            change.old.to_string(),
+            change.new.to_string(),
+            operation.filter(|_| by_operation).cloned(),
+        );
+        // What is no operation's stands alone.
+        match known.get(&key).filter(|_| operation.is_some()) {
+            Some(index) => grouped[*index].add(change),
+            None => {
+                known.insert(key, grouped.len());
+                grouped.push(Group::new(change));
+            }
+        }
+    }
+    drop(known);
+    let mut changes: Vec<Change> = parallel::map(grouped, Group::into_change);
+    sort(&mut changes);
+    changes
+}
+
+/// The order in which changes are told.
+pub(super) fn sort(changes: &mut [Change]) {
+    changes.sort_by(|a, b| {
+        let key = |change: &Change| (change.section, change.class);
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| a.operations.cmp(&b.operations))
+            .then_with(|| a.subject.cmp(&b.subject))
+            .then_with(|| a.id.cmp(b.id))
+            .then_with(|| a.fingerprint.cmp(&b.fingerprint))
+    });
+}
+
+/// Whether a change shows better what an equal one shows: by a smaller request, or an earlier
+/// operation.
+fn is_better(change: &Change, than: &Change) -> bool {
+    let key = |change: &'_ Change| {
+        change
+            .operation
+            .as_ref()
+            .map(|operation| operation.key.clone())
+    };
+    match (&change.witness, &than.witness) {
+        (Some(a), Some(b)) if a.size() != b.size() => a.size() < b.size(),
+        (Some(_), None) => true,
+        (None, Some(_)) => false,
+        _ => key(change) < key(than),
+    }
+}
+
+struct Group {
+    first: Change,
+    operations: BTreeSet<String>,
+    members: BTreeSet<Member>,
+}
+
+impl Group {
+    fn new(mut first: Change) -> Self {
+        Self {
+            members: BTreeSet::from([member(&first)]),
+            operations: std::mem::take(&mut first.operations).into_iter().collect(),
+            first,
+        }
+    }
+
+    fn add(&mut self, mut change: Change) {
+        self.members.insert(member(&change));
+        // `BTreeSet::append` would walk both sets each time.
+        self.operations.extend(change.operations.drain(..));
+        let places = std::mem::take(&mut change.places);
+        self.first.places.extend(places);
+        // The smallest request that shows it, at the operation whose it is.
+        if is_better(&change, &self.first) {
+            self.first.witness = change.witness;
+            self.first.why_none = change.why_none;
+            self.first.operation = change.operation;
+        }
+    }
+
+    fn into_change(self) -> Change {
+        let mut change = self.first;
+        change.operations = self.operations.into_iter().collect();
+        if self.members.len() < 2 {
+            return change;
+        }
+        change.members = self.members.into_iter().collect();
+        let members = change.members.iter();
+        let members: Vec<&str> = members.map(|member| &*member.fingerprint).collect();
+        change.bound = members.join(" ");
+        change.named()
+    }
+}
+
+fn member(change: &Change) -> Member {
+    Member {
+        fingerprint: change.fingerprint.clone(),
+        about: change.about(),
+    }
+}
+
+/// A subject, and what it is part of: `upstream u timeouts.connect`, `upstream u timeouts`,
+/// `upstream u`.
+fn nearest(subject: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(subject), |part| {
+        part.rfind(['.', ' ']).map(|end| &part[..end])
+    })
+}
+
+/// Where the old and the new value of each change were written.
+pub(super) fn add_places(plan: &mut Plan, old: Option<&SourceMap>, new: Option<&SourceMap>) {
+    let place = |map: Option<&SourceMap>, change: &Change| {
+        let map = map?;
+        match &change.operation {
+            Some(operation) => {
+                let written = map.operations.get(&operation.key)?;
+                let set = nearest(&change.subject).find_map(|field| map.field(written, field));
+                match set {
+                    Some(FieldSource::Written { place, .. }) => Some(place.clone()),
+                    Some(FieldSource::Default { .. }) | None => Some(written.place.clone()),
+                }
+            }
+            None => nearest(&change.subject)
+                .find_map(|subject| map.definitions.get(subject))
+                .cloned(),
+        }
+    };
+    for change in &mut plan.changes {
+        change.source_old = place(old, change);
+        change.source_new = place(new, change);
+    }
+}

@@ -1,0 +1,199 @@
+//! The plan for people: counts first, then one line per change; long groups are folded.
+
+use std::collections::BTreeMap;
+
+use super::report::{Report, acknowledgement_lines, arrow, places, sentence, symbol, what};
+use super::{Change, Class, Section};
+use diag::text::printable;
+
+/// How it is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// With colours.
+    pub color: bool,
+    /// Whether long groups are shown in full.
+    pub all: bool,
+}
+
+/// Changes of one class in one section that are shown before the rest is folded.
+const SHOWN_MAX: usize = 20;
+
+/// Fingerprints that are named where gates trip.
+const NAMED_MAX: usize = 10;
+
+/// Writes a plan.
+#[must_use]
+pub fn render(report: &Report<'_>, look: Look) -> String {
+    let plan = report.plan;
+    let paint = Paint { color: look.color };
+    let mut out = format!("Plan: {}\n", report.compared());
+    if plan.no_op {
+        out.push_str("No changes: the meaning is the same.\n");
+    }
+    if plan.changes.is_empty() {
+        missing(&mut out, report);
+        return out;
+    }
+    let counts: Vec<String> = report
+        .counts()
+        .iter()
+        .map(|(count, class)| format!("{count} {}", class.name()))
+        .collect();
+    out.push_str(&format!("  {}\n", counts.join(", ")));
+    for section in Section::ALL {
+        let changes: Vec<&Change> = plan
+            .changes
+            .iter()
+            .filter(|change| change.section == section)
+            .collect();
+        if changes.is_empty() {
+            continue;
+        }
+        out.push_str(&format!(
+            "\n{}\n",
+            paint.bold(&section.name().to_uppercase())
+        ));
+        lines(&mut out, report, &changes, look, paint);
+    }
+    missing(&mut out, report);
+    gates(&mut out, report, paint);
+    out
+}
+
+/// The changes of a section; those of a class beyond [`SHOWN_MAX`] are only counted.
+fn lines(out: &mut String, report: &Report<'_>, changes: &[&Change], look: Look, paint: Paint) {
+    let mut shown: BTreeMap<Class, usize> = BTreeMap::new();
+    let mut left: BTreeMap<Class, usize> = BTreeMap::new();
+    for change in changes {
+        let count = shown.entry(change.class).or_default();
+        if *count < SHOWN_MAX || look.all {
+            *count += 1;
+            line(out, report, change, paint);
+        } else {
+            *left.entry(change.class).or_default() += 1;
+        }
+    }
+    for (class, count) in left {
+        out.push_str(&paint.dim(&format!(
+            "  … and {count} more {} (--all shows them)\n",
+            class.name()
+        )));
+    }
+}
+
+fn line(out: &mut String, report: &Report<'_>, change: &Change, paint: Paint) {
+    let symbol = symbol(change.class);
+    let remark = report
+        .remark(change)
+        .map(|remark| format!(" ({remark})"))
+        .unwrap_or_default();
+    let held = report.held(change).map(|held| format!(" ({held})"));
+    let head = format!(
+        "{symbol} {:<12} {}{}  {}{remark}",
+        change.class.name(),
+        what(change),
+        held.unwrap_or_default(),
+        paint.dim(change.short())
+    );
+    out.push_str("  ");
+    out.push_str(&if symbol == "!" {
+        paint.red(&head)
+    } else {
+        head
+    });
+    out.push('\n');
+    if change.section != Section::Routing
+        || change.class == Class::Moved
+        || change.operation.is_none()
+    {
+        out.push_str(&format!("      {}\n", arrow(change)));
+    }
+    let places = places(change);
+    if !places.is_empty() {
+        out.push_str(&format!("      {}\n", paint.dim(&places)));
+    }
+    if let Some(witness) = change
+        .witness
+        .as_ref()
+        .filter(|_| change.section == Section::Security || change.class == Class::Moved)
+    {
+        out.push_str(&format!("      witness: {}\n", sentence(witness)));
+    }
+}
+
+fn missing(out: &mut String, report: &Report<'_>) {
+    if report.plan.missing.contains(&"source") {
+        out.push_str("\nDOCS are unavailable: the old side's sources cannot be read\n");
+    }
+    if report.plan.missing.contains(&"schemas") {
+        out.push_str(
+            "\nSchemas were not compared: one of the bundles was built before contracts had them\n",
+        );
+    }
+    for note in &report.plan.notes {
+        out.push_str(&format!("\n{note}\n"));
+    }
+}
+
+/// What stops, and what lets it through.
+fn gates(out: &mut String, report: &Report<'_>, paint: Paint) {
+    let stopping = report.review.stopping(report.plan);
+    if stopping.is_empty() {
+        return;
+    }
+    out.push('\n');
+    for (gate, by) in report.review.tripped(report.plan) {
+        let named: Vec<&str> = by.iter().take(NAMED_MAX).map(String::as_str).collect();
+        let more = match by.len().saturating_sub(NAMED_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        out.push_str(&paint.red(&format!(
+            "gate `{gate}` is tripped by {}{more}\n",
+            named.join(", ")
+        )));
+    }
+    let lines = acknowledgement_lines(report.plan, &stopping[..stopping.len().min(NAMED_MAX)]);
+    match &report.review.file {
+        Some(file) => out.push_str(&format!(
+            "Once a change was reviewed, its line in {} lets it through, or --ack FINGERPRINT=REASON:\n",
+            printable(file)
+        )),
+        None => out.push_str(
+            "Once a change was reviewed, --ack FINGERPRINT=REASON lets it through, or its line in a file that gateway.yaml names (`acknowledge: FILE`):\n",
+        ),
+    }
+    for line in lines {
+        out.push_str(&format!("  {line}\n"));
+    }
+    if stopping.len() > NAMED_MAX {
+        out.push_str(&format!(
+            "  … and {} more (--format json has every fingerprint)\n",
+            stopping.len() - NAMED_MAX
+        ));
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Paint {
+    color: bool,
+}
+
+impl Paint {
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.color {
+            format!("\u{1b}[{code}m{text}\u{1b}[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+    fn bold(self, text: &str) -> String {
+        self.wrap("1", text)
+    }
+    fn dim(self, text: &str) -> String {
+        self.wrap("2", text)
+    }
+    fn red(self, text: &str) -> String {
+        self.wrap("31", text)
+    }
+}

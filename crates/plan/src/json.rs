@@ -1,0 +1,149 @@
+//! `plan/v1`: what programs read, and what `plan -o` writes.
+
+use bundle::digest::Digest;
+use serde_json::{Value, json};
+
+use super::report::{Compared, Origin, Report};
+use super::witness::OUTSIDER;
+use super::{Change, Class, Outcome, Witness};
+use model::source_map::Place;
+
+/// The document.
+#[must_use]
+pub fn document(report: &Report<'_>) -> Value {
+    let Report {
+        plan,
+        subject,
+        review,
+    } = report;
+    let tripped = review.tripped(plan);
+    let counts: serde_json::Map<String, Value> = Class::ALL
+        .iter()
+        .map(|class| (class.name().to_owned(), plan.count(*class).into()))
+        .chain([("break".to_owned(), 0.into())])
+        .collect();
+    let gates: Vec<Value> = review
+        .gates
+        .iter()
+        .map(|gate| {
+            let by = tripped
+                .iter()
+                .find(|(name, _)| name == gate)
+                .map(|(_, by)| by.clone())
+                .unwrap_or_default();
+            json!({"name": gate, "tripped": !by.is_empty(), "by": by})
+        })
+        .collect();
+    let given: Vec<Value> = review
+        .given
+        .iter()
+        .map(|(ack, state)| {
+            json!({"fingerprint": ack.fingerprint, "kind": ack.kind, "operation": ack.operation, "state": state.name(), "reason": ack.reason, "by": ack.by,
+                   "until": ack.until.as_ref().map(|(_, day)| day),
+                   "file": ack.place.as_ref().map(|place| &place.file), "line": ack.place.as_ref().map(|place| place.line)})
+        })
+        .collect();
+    // A plan of several environments has the sides of the project without one, where they are
+    // compared.
+    let several = !subject.environments.is_empty();
+    let bare = subject.environments.iter().find(|one| one.name.is_none());
+    let sides = match (several, bare) {
+        (true, bare) => (bare.and_then(|one| one.old), bare.and_then(|one| one.new)),
+        (false, _) => (plan.old, Some(plan.new)),
+    };
+    let id = |id: Option<Digest>| id.map(|id| id.to_string());
+    let environments: Vec<Value> = subject.environments.iter().map(compared).collect();
+    json!({
+        "schema": "plan/v1",
+        "result": report.result(),
+        "tool": {"name": "gwc", "version": env!("CARGO_PKG_VERSION")},
+        "environment": subject.environment,
+        "no_op": plan.no_op,
+        "base": {"channel": subject.channel, "serial": subject.serial, "record": subject.record,
+                 "bundle": id(sides.0), "from": origin(&subject.old)},
+        "target": {"bundle": id(sides.1), "from": origin(&subject.new)},
+        "environments": environments,
+        "counts": counts,
+        "changes": plan.changes.iter().map(|change| one(change, report)).collect::<Vec<_>>(),
+        "gates": gates,
+        "acknowledgements": given,
+        "missing": plan.missing,
+        "notes": plan.notes,
+    })
+}
+
+fn compared(one: &Compared) -> Value {
+    let id = |id: Option<Digest>| id.map(|id| id.to_string());
+    json!({"name": one.name, "base": {"channel": one.channel, "serial": one.serial, "record": one.record, "bundle": id(one.old)},
+           "target": {"bundle": id(one.new)}})
+}
+
+fn origin(origin: &Origin) -> Value {
+    json!({"name": origin.name, "commit": origin.commit, "uncommitted": origin.uncommitted})
+}
+
+fn one(change: &Change, report: &Report<'_>) -> Value {
+    let operation = change.operation.as_ref().map(|operation| {
+        json!({"key": operation.key, "id": operation.id, "method": operation.method, "path": operation.path,
+               "mount": operation.mount, "host": operation.host, "api": operation.api})
+    });
+    let acked = report.review.acknowledgement(&change.fingerprint).map(|ack| {
+        json!({"reason": ack.reason, "by": ack.by, "file": ack.place.as_ref().map(|place| &place.file),
+               "line": ack.place.as_ref().map(|place| place.line)})
+    });
+    json!({
+        "section": change.section.name(),
+        "class": change.class.name(),
+        "id": change.id,
+        "level": change.class.level(),
+        "operation": operation,
+        "operations": change.operations,
+        "subject": change.subject,
+        "old": change.old,
+        "new": change.new,
+        "source": {"old": place(change.source_old.as_ref()), "new": place(change.source_new.as_ref())},
+        "environments": change.environments.iter().filter(|name| !name.is_empty()).collect::<Vec<_>>(),
+        "count": change.count(),
+        "templates": change.templates(),
+        "listeners": change.places.iter().map(|place| &place.listener).collect::<std::collections::BTreeSet<_>>(),
+        "witness": change.witness.as_ref().map(witness),
+        "why_none": change.why_none,
+        "fingerprint": change.fingerprint,
+        "acked": acked,
+    })
+}
+
+fn place(place: Option<&Place>) -> Value {
+    place.map_or(
+        Value::Null,
+        |place| json!({"file": place.file, "line": place.line, "column": place.column}),
+    )
+}
+
+fn witness(witness: &Witness) -> Value {
+    let headers: serde_json::Map<String, Value> = witness
+        .headers
+        .iter()
+        .map(|(name, value)| (name.clone(), value.as_str().into()))
+        .collect();
+    let credentials: Vec<Value> = witness.credentials.iter().map(|credential| json!({"scheme": credential.scheme, "state": credential.state, "scopes": credential.scopes})).collect();
+    json!({
+        "method": witness.method,
+        "url": witness.url,
+        "headers": headers,
+        "facts": {"peer": witness.peer.unwrap_or(OUTSIDER), "credentials": credentials},
+        "expect": {"old": outcome(&witness.old), "new": outcome(&witness.new)},
+    })
+}
+
+fn outcome(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Nothing => json!({"status": null}),
+        Outcome::Closed => json!({"connection": "closed"}),
+        Outcome::Served {
+            operation,
+            upstream,
+        } => json!({"operation": operation, "upstream": upstream}),
+        Outcome::Refused { status } => json!({"status": status}),
+    }
+}

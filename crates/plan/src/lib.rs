@@ -1,0 +1,188 @@
+//! The plan: what a release changes, by meaning, not by text (plan.md).
+//!
+//! [`compare`] reads two sides; [`routing`] finds who owns which requests on each of them,
+//! [`security`] orders who may call, [`witness`] shows it with a request that both engines are
+//! asked; [`details`] compares the rest. [`review`] holds gates and acknowledgements against it;
+//! [`human`], [`json`], [`markdown`] and [`github`] say it.
+
+pub mod ask;
+mod change;
+mod contract;
+pub mod details;
+mod docs;
+pub mod environments;
+mod gates;
+pub mod github;
+mod group;
+pub mod human;
+pub mod ids;
+pub mod json;
+pub mod markdown;
+pub mod report;
+pub mod review;
+pub mod route;
+mod routing;
+pub mod rules;
+pub mod security;
+pub mod stages;
+pub mod witness;
+
+pub use review::Review;
+
+pub use change::{
+    Change, Class, Member, OperationRef, Outcome, RequestPlace, Section, Witness,
+    WitnessCredential, short,
+};
+
+use std::collections::BTreeSet;
+
+use bundle::digest::Digest;
+
+use crate::stages::Stages;
+use model::lower::Lowered;
+use model::source_map::SourceMap;
+
+/// One side of a comparison.
+#[derive(Debug)]
+pub struct Side {
+    /// The bundle's id.
+    pub bundle: Digest,
+    /// What it means.
+    pub lowered: Lowered,
+    /// What it was written as, where that is known.
+    pub source: Option<SourceMap>,
+}
+
+/// What a release changes.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The bundle that is compared with.
+    pub old: Option<Digest>,
+    /// The bundle that would run.
+    pub new: Digest,
+    /// The environments that both sides have and that were compared; the empty name stands for the
+    /// project without one.
+    pub environments: BTreeSet<String>,
+    /// The changes, in the order in which they are said.
+    pub changes: Vec<Change>,
+    /// Whether a release would change nothing: the meaning is the same.
+    pub no_op: bool,
+    /// What could not be read: `source` of the old side, or `schemas` of a bundle that was built
+    /// before contracts had them.
+    pub missing: Vec<&'static str>,
+    /// What else is to be known: what was not compared.
+    pub notes: Vec<String>,
+    /// Witnesses that did not show what they should: bugs of ours.
+    pub bugs: Vec<String>,
+    /// How long each part took.
+    pub stages: Stages,
+}
+
+/// Compares two sides. Nothing is compared with an empty gateway.
+///
+/// # Errors
+/// A side that cannot be built.
+pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildError> {
+    let mut plan = Plan {
+        old: old.map(|side| side.bundle),
+        new: new.bundle,
+        environments: BTreeSet::new(),
+        changes: Vec::new(),
+        no_op: false,
+        missing: Vec::new(),
+        notes: Vec::new(),
+        bugs: Vec::new(),
+        stages: Stages::default(),
+    };
+    let same_meaning = old.is_some_and(|old| {
+        old.lowered.gateway == new.lowered.gateway && old.lowered.contracts == new.lowered.contracts
+    });
+    if !same_meaning {
+        plan.stages.end("equality");
+        routing::compare(old, new, &mut plan)?;
+        plan.stages.end("routing and access");
+        details::compare(old.map(|side| &side.lowered), &new.lowered, &mut plan);
+        if let Some(old) = old.filter(|_| plan.changes.is_empty()) {
+            details::restated(&old.lowered, &new.lowered, &mut plan);
+        }
+        plan.changes.retain(|change| !ids::is_off(change.id));
+        let compared_all = !plan.missing.contains(&"schemas");
+        if let Some(old) = old.filter(|_| plan.changes.is_empty() && compared_all) {
+            // Never silent: what no rule names is still said.
+            plan.changes.push(Change::new(
+                Section::Policy,
+                Class::Changed,
+                "unclassified",
+                "bundle",
+                old.bundle.to_string().into(),
+                new.bundle.to_string().into(),
+            ));
+        }
+    }
+    plan.stages.end("details");
+    match (old.map(|side| &side.source), &new.source) {
+        (Some(Some(before)), Some(after)) => docs::compare(before, after, &mut plan),
+        (Some(None), _) => plan.missing.push("source"),
+        (Some(Some(_)), None) | (None, _) => {}
+    }
+    plan.stages.end("docs");
+    plan.changes.retain(|change| !ids::is_off(change.id));
+    plan.changes = group::group(std::mem::take(&mut plan.changes));
+    let rules = |side: &'_ Side| side.source.as_ref()?.rules.clone();
+    if let (Some(old), Some(after)) = (old, rules(new)) {
+        match rules(old) {
+            Some(before) => rules::compare(&before, &after, &mut plan),
+            None if old.source.is_none() => rules::unknown(old.bundle, &after, &mut plan),
+            None => {}
+        }
+        plan.changes.retain(|change| !ids::is_off(change.id));
+        plan.changes
+            .sort_by_key(|change| (change.section, change.class));
+    }
+    group::add_places(
+        &mut plan,
+        old.and_then(|side| side.source.as_ref()),
+        new.source.as_ref(),
+    );
+    // Prose and rules are no behaviour: a release of them would change nothing.
+    let is_idle = |change: &Change| matches!(change.class, Class::Doc | Class::Rules);
+    plan.no_op = old.is_some() && plan.changes.iter().all(is_idle);
+    plan.stages.end("grouping");
+    Ok(plan)
+}
+
+impl Plan {
+    /// Judges sunsets by a day (`YYYY-MM-DD`): an operation whose new sunset is over is removed, and
+    /// one whose old sunset was over can be called again.
+    pub fn ended_by(&mut self, today: &str) {
+        let is_over =
+            |value: &serde_json::Value| value.as_str().is_some_and(|sunset| sunset < today);
+        for change in &mut self.changes {
+            if change.id != "sunset-changed" {
+                continue;
+            }
+            match (is_over(&change.old), is_over(&change.new)) {
+                (false, true) => change.class = Class::Removed,
+                (true, false) => {
+                    change.class = Class::Expose;
+                    change.section = Section::Security;
+                    change.why_none = Some("the old side answers 410 since its sunset");
+                }
+                (true, true) | (false, false) => continue,
+            }
+            change.members.clear();
+            *change = change.clone().named();
+        }
+        group::sort(&mut self.changes);
+    }
+
+    /// How many changes there are of a class, operations counted.
+    #[must_use]
+    pub fn count(&self, class: Class) -> usize {
+        self.changes
+            .iter()
+            .filter(|change| change.class == class)
+            .map(Change::count)
+            .sum()
+    }
+}

@@ -1,0 +1,280 @@
+//! The plan as one comment of a pull request: at most [`BYTES_MAX`] bytes, whatever is in it.
+//!
+//! The head says the counts, the gates that tripped and the fingerprints to acknowledge, and is
+//! never cut. Details stand in folded sections; where they do not fit, lines are left out and
+//! counted. Whatever comes from sources stands in code spans (CommonMark §6.1), in which nothing is
+//! a link, a mention, a tag or a table.
+
+use super::report::{
+    Report, acknowledgement_lines, arrow, counted, places, sentence, symbol, what,
+};
+use super::{Change, Section};
+use diag::text::printable;
+
+/// Most bytes of a comment; GitHub takes 65,536 characters.
+pub const BYTES_MAX: usize = 60_000;
+
+/// Changes that the head describes where they stop.
+const STOPPING_MAX: usize = 30;
+
+/// Fingerprints that the head lists.
+const LISTED_MAX: usize = 200;
+/// Bytes that those lines leave for the sections and the notes.
+const REST_BYTES: usize = 12_000;
+/// Bytes of the notes.
+const NOTES_BYTES_MAX: usize = 6_000;
+/// Characters of one note.
+const NOTE_MAX: usize = 1_500;
+
+/// Most characters of one code span.
+const SPAN_MAX: usize = 240;
+
+/// Most characters of a code span in the head.
+const HEAD_SPAN_MAX: usize = 100;
+
+/// Room kept for the last line, and for what a section needs beside its lines.
+const FOOT_BYTES: usize = 400;
+
+/// Writes a plan.
+#[must_use]
+pub fn render(report: &Report<'_>) -> String {
+    let mut out = head(report);
+    let sections: Vec<(Section, Vec<&Change>)> = Section::ALL
+        .into_iter()
+        .map(|section| {
+            let changes = report.plan.changes.iter();
+            let of_section = changes.filter(|change| change.section == section);
+            (section, of_section.collect::<Vec<_>>())
+        })
+        .filter(|(_, changes)| !changes.is_empty())
+        .collect();
+    let notes = notes(report);
+    let mut left_out = 0;
+    for (index, (section, changes)) in sections.iter().enumerate() {
+        // Later sections keep room for their headings.
+        let later = (sections.len() - index - 1) * FOOT_BYTES + FOOT_BYTES + notes.len();
+        let room = BYTES_MAX.saturating_sub(out.len() + later);
+        left_out += folded(&mut out, report, *section, changes, room);
+    }
+    if report.plan.missing.contains(&"source") {
+        out.push_str("\nDOCS are unavailable: the old side's sources cannot be read.\n");
+    }
+    if report.plan.missing.contains(&"schemas") {
+        out.push_str("\nSchemas were not compared: one of the bundles was built before contracts had them.\n");
+    }
+    out.push_str(&notes);
+    if left_out > 0 {
+        out.push_str(&format!(
+            "\n_{} left out here: `--format human --all` or `-o plan.json` have the whole._\n",
+            counted(left_out, "change")
+        ));
+    }
+    out
+}
+
+fn head(report: &Report<'_>) -> String {
+    let review = report.review;
+    let stopping = review.stopping(report.plan);
+    let said = match (report.plan.no_op, stopping.is_empty()) {
+        (true, _) => "no changes",
+        (false, true) => "changes",
+        (false, false) => "blocked",
+    };
+    let environment = match &report.subject.environment {
+        Some(name) => format!(", environment {}", code(name, HEAD_SPAN_MAX)),
+        None => String::new(),
+    };
+    // The comment that is looked for when it is written anew.
+    let mut out = format!(
+        "<!-- gwc plan -->\n### Gateway plan: {said}\n\n{}{environment}\n",
+        code(&report.compared(), SPAN_MAX)
+    );
+    if report.plan.no_op {
+        out.push_str("\nThe meaning is the same.\n");
+    }
+    if report.plan.changes.is_empty() {
+        return out;
+    }
+    let counts: Vec<String> = report
+        .counts()
+        .iter()
+        .map(|(count, class)| format!("**{count}** {}", class.name()))
+        .collect();
+    out.push_str(&format!("\n{}\n", counts.join(" · ")));
+    if stopping.is_empty() {
+        return out;
+    }
+    out.push('\n');
+    for (gate, by) in review.tripped(report.plan) {
+        out.push_str(&format!(
+            "- gate `{gate}` is tripped by {}\n",
+            counted(by.len(), "change")
+        ));
+    }
+    out.push('\n');
+    let stops = |change: &&Change| stopping.contains(&change.fingerprint);
+    let described: Vec<&Change> = report
+        .plan
+        .changes
+        .iter()
+        .filter(stops)
+        .take(STOPPING_MAX)
+        .collect();
+    for change in described {
+        out.push_str(&format!(
+            "- `{}` **{}** {}{} {}\n",
+            change.short(),
+            change.class.name(),
+            code(&what(change), HEAD_SPAN_MAX),
+            held(report, change),
+            code(&arrow(change), HEAD_SPAN_MAX)
+        ));
+    }
+    if stopping.len() > STOPPING_MAX {
+        out.push_str(&format!("- … and {} more\n", stopping.len() - STOPPING_MAX));
+    }
+    // A line is whole or not there: half of one would acknowledge nothing.
+    let mut lines = acknowledgement_lines(report.plan, &stopping[..stopping.len().min(LISTED_MAX)]);
+    let room = BYTES_MAX.saturating_sub(out.len() + REST_BYTES);
+    let mut used = 0;
+    let fits = lines.iter().take_while(|line| {
+        used += line.len() + 1;
+        used <= room
+    });
+    let shown = fits.count();
+    lines.truncate(shown);
+    let into = match &review.file {
+        Some(file) => code(file, HEAD_SPAN_MAX),
+        None => "a file that gateway.yaml names (`acknowledge: FILE`)".to_owned(),
+    };
+    out.push_str(&format!(
+        "\nOnce they were reviewed, these lines in {into} let them through:\n\n```yaml\n{}\n```\n",
+        lines.join("\n")
+    ));
+    if stopping.len() > shown {
+        out.push_str(&format!(
+            "\n… and {} more (`-o plan.json` has every fingerprint).\n",
+            stopping.len() - shown
+        ));
+    }
+    out
+}
+
+/// The notes, as far as there is room for them.
+fn notes(report: &Report<'_>) -> String {
+    let mut out = String::new();
+    for note in &report.plan.notes {
+        let note = format!("\n{}\n", code(note, NOTE_MAX));
+        if out.len() + note.len() <= NOTES_BYTES_MAX {
+            out.push_str(&note);
+        }
+    }
+    out
+}
+
+/// One section, folded, in at most `room` bytes beside its heading; how many changes are left out.
+fn folded(
+    out: &mut String,
+    report: &Report<'_>,
+    section: Section,
+    changes: &[&Change],
+    room: usize,
+) -> usize {
+    out.push_str(&format!(
+        "\n<details><summary>{}: {}</summary>\n\n",
+        section.name().to_uppercase(),
+        counted(changes.len(), "line")
+    ));
+    let mut used = 0;
+    let mut shown = 0;
+    for change in changes {
+        let line = line(report, change);
+        if used + line.len() > room {
+            break;
+        }
+        used += line.len();
+        shown += 1;
+        out.push_str(&line);
+    }
+    let left_out = changes.len() - shown;
+    if left_out > 0 {
+        out.push_str(&format!("- _… and {left_out} more_\n"));
+    }
+    out.push_str("\n</details>\n");
+    left_out
+}
+
+fn line(report: &Report<'_>, change: &Change) -> String {
+    let mut line = format!(
+        "- `{}` **{}** {}{} `{}`",
+        symbol(change.class),
+        change.class.name(),
+        code(&what(change), SPAN_MAX),
+        held(report, change),
+        change.short()
+    );
+    if let Some(remark) = report.remark(change) {
+        line.push(' ');
+        line.push_str(&code(&remark, SPAN_MAX));
+    }
+    line.push_str(&format!("\n  - {}\n", code(&arrow(change), SPAN_MAX)));
+    let places = places(change);
+    if !places.is_empty() {
+        line.push_str(&format!("  - {}\n", code(&places, SPAN_MAX)));
+    }
+    if let Some(witness) = &change.witness {
+        line.push_str(&format!(
+            "  - witness: {}\n",
+            code(&sentence(witness), SPAN_MAX)
+        ));
+    }
+    line
+}
+
+/// The environments of a change that does not hold in all, behind a space.
+fn held(report: &Report<'_>, change: &Change) -> String {
+    let held = report.held(change);
+    held.map_or_else(String::new, |held| {
+        format!(" {}", code(&held, HEAD_SPAN_MAX))
+    })
+}
+
+/// A code span that nothing in the text can end: its fence is longer than any run of backticks in
+/// it, and it is one line.
+fn code(text: &str, chars_max: usize) -> String {
+    let text = printable(text);
+    let mut clipped: String = text.chars().take(chars_max).collect();
+    if clipped.len() < text.len() {
+        clipped.push('…');
+    }
+    let clipped = clipped.replace('\t', " ");
+    let mut longest = 0;
+    let mut run = 0;
+    for c in clipped.chars() {
+        run = if c == '`' { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    let fence = "`".repeat(longest + 1);
+    // One space at each end is taken away where both are there.
+    let pad = if longest > 0 || clipped.trim().is_empty() || clipped.starts_with(' ') {
+        " "
+    } else {
+        ""
+    };
+    format!("{fence}{pad}{clipped}{pad}{fence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_in_a_text_ends_its_code_span() {
+        assert_eq!(code("a|b<c>@d", 99), "`a|b<c>@d`");
+        assert_eq!(code("a`b", 99), "`` a`b ``");
+        assert_eq!(code("``", 99), "``` `` ```");
+        assert_eq!(code("a\n- b", 99), "`a␊- b`");
+        assert_eq!(code("", 99), "`  `");
+        assert_eq!(code("abcdef", 3), "`abc…`");
+    }
+}

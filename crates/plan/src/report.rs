@@ -1,0 +1,333 @@
+//! What every way of writing a plan has in common: what it is about, and the phrases for one change.
+
+use std::collections::HashMap;
+
+use bundle::digest::Digest;
+
+use super::environments::called;
+use super::{Change, Class, Outcome, Plan, Review, Witness};
+use diag::text::printable;
+use model::source_map::Place;
+
+/// A plan ready to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Report<'a> {
+    /// The plan.
+    pub plan: &'a Plan,
+    /// What it is about.
+    pub subject: &'a Subject,
+    /// What people said about it.
+    pub review: &'a Review,
+}
+
+/// What is compared, beside the two bundles.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// The channel, where one is compared with.
+    pub channel: Option<String>,
+    /// Its head's serial.
+    pub serial: Option<u64>,
+    /// The digest of its head's record.
+    pub record: Option<String>,
+    /// The environment that the sources were compiled for.
+    pub environment: Option<String>,
+    /// The environments of a plan of several, each with its sides.
+    pub environments: Vec<Compared>,
+    /// The old side, where that is no channel.
+    pub old: Origin,
+    /// The new side.
+    pub new: Origin,
+    /// The project's folder as seen from the working folder, `/` at its end; empty where they are
+    /// the same.
+    pub folder: String,
+}
+
+/// One environment of a plan of several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// Its name; none for the project without an environment.
+    pub name: Option<String>,
+    /// Its channel, where it is compared with one.
+    pub channel: Option<String>,
+    /// The serial of the channel's head.
+    pub serial: Option<u64>,
+    /// The digest of the head's record.
+    pub record: Option<String>,
+    /// The bundle of the old side; none where it lacks the environment.
+    pub old: Option<Digest>,
+    /// The bundle of the new side; none where it lacks the environment.
+    pub new: Option<Digest>,
+}
+
+/// Where one side comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// As it was named: `git:main`, a path, an id; none for the project and the channel.
+    pub name: Option<String>,
+    /// The commit that it was read from.
+    pub commit: Option<String>,
+    /// Files that differ from the last commit, relative to the project.
+    pub uncommitted: Vec<String>,
+}
+
+impl Report<'_> {
+    /// `blocked`, `changes`, or `ok` where a release would change nothing.
+    #[must_use]
+    pub fn result(&self) -> &'static str {
+        let idle = self.plan.no_op && self.plan.count(Class::Rules) == 0;
+        match (self.review.tripped(self.plan).is_empty(), idle) {
+            (false, _) => "blocked",
+            (true, true) => "ok",
+            (true, false) => "changes",
+        }
+    }
+
+    /// What is compared with what, in one phrase.
+    #[must_use]
+    pub fn compared(&self) -> String {
+        let subject = self.subject;
+        if !subject.environments.is_empty() {
+            return self.compared_each();
+        }
+        let old = self.plan.old.map(|id| id.short());
+        let against = match (&subject.channel, subject.serial, &subject.old.name, old) {
+            (Some(channel), Some(serial), _, Some(old)) => {
+                format!("channel {channel}, serial {serial} (bundle {old})")
+            }
+            (Some(channel), ..) => format!("channel {channel}, which is empty"),
+            (None, _, Some(name), Some(old)) => format!("{} (bundle {old})", printable(name)),
+            (None, _, None, Some(old)) => format!("bundle {old}"),
+            (None, _, _, None) => "nothing".to_owned(),
+        };
+        let new = self.plan.new.short();
+        match &subject.new.name {
+            Some(name) => format!("{} (bundle {new}) against {against}", printable(name)),
+            None => format!("bundle {new} against {against}"),
+        }
+    }
+
+    fn compared_each(&self) -> String {
+        let subject = self.subject;
+        let names = subject.environments.iter();
+        let names: Vec<String> = names
+            .map(|one| printable(&called(one.name.as_deref().unwrap_or_default())))
+            .collect();
+        let is_empty = subject.environments.iter().all(|one| one.old.is_none());
+        let against = match (&subject.old.name, is_empty) {
+            (Some(name), _) => printable(name),
+            (None, false) => "what their channels run".to_owned(),
+            (None, true) => "nothing".to_owned(),
+        };
+        let new = match &subject.new.name {
+            Some(name) => format!("{}, ", printable(name)),
+            None => String::new(),
+        };
+        let counted = counted(names.len(), "environment");
+        format!("{new}{counted} ({}) against {against}", names.join(", "))
+    }
+
+    /// Environments in which a change holds; none where that is each that was compared.
+    #[must_use]
+    pub fn held(&self, change: &Change) -> Option<String> {
+        let one_line = change.id.starts_with("environment-");
+        if one_line
+            || change.environments.is_empty()
+            || change.environments == self.plan.environments
+        {
+            return None;
+        }
+        let names: Vec<String> = change
+            .environments
+            .iter()
+            .map(|name| called(name))
+            .collect();
+        Some(printable(&format!("in {}", names.join(", "))))
+    }
+
+    /// How many changes there are of each class that has some.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(usize, Class)> {
+        Class::ALL
+            .iter()
+            .map(|class| (self.plan.count(*class), *class))
+            .filter(|(count, _)| *count > 0)
+            .collect()
+    }
+
+    /// Whether somebody let the change through: a remark behind its line.
+    #[must_use]
+    pub fn remark(&self, change: &Change) -> Option<String> {
+        let ack = self.review.acknowledgement(&change.fingerprint)?;
+        let by = ack
+            .by
+            .as_ref()
+            .map(|by| format!(" by {by}"))
+            .unwrap_or_default();
+        let why = ack
+            .reason
+            .as_ref()
+            .map(|why| format!(": {why}"))
+            .unwrap_or_default();
+        Some(printable(&format!("acknowledged{by}{why}")))
+    }
+}
+
+/// The sign in front of a change.
+#[must_use]
+pub fn symbol(class: Class) -> &'static str {
+    match class {
+        Class::Added | Class::Expose | Class::Grant => "+",
+        Class::Removed => "-",
+        Class::Weaken | Class::Incomparable | Class::Rules => "!",
+        Class::Strengthen
+        | Class::Moved
+        | Class::Shadowed
+        | Class::Relax
+        | Class::Tighten
+        | Class::Changed
+        | Class::Doc => "~",
+    }
+}
+
+/// How many operations of a group are named.
+const NAMED_MAX: usize = 3;
+
+/// What a change is about: an operation, several, or something else by its name.
+#[must_use]
+pub fn what(change: &Change) -> String {
+    let text = match (&change.operation, change.operations.len()) {
+        (Some(operation), 0 | 1) if operation.method.is_empty() => {
+            format!("{} ({})", operation.path, operation.key)
+        }
+        (Some(operation), 0 | 1) => format!(
+            "{} {} ({})",
+            operation.method, operation.path, operation.key
+        ),
+        (Some(_), count) => {
+            let named: Vec<&str> = change
+                .operations
+                .iter()
+                .take(NAMED_MAX)
+                .map(String::as_str)
+                .collect();
+            let more = if count > NAMED_MAX { ", …" } else { "" };
+            format!("{count} operations: {}{more}", named.join(", "))
+        }
+        (None, _) => change.subject.clone(),
+    };
+    printable(&text)
+}
+
+/// `security: header x-key → anyone`.
+#[must_use]
+pub fn arrow(change: &Change) -> String {
+    printable(&format!(
+        "{}: {} → {}",
+        change.subject,
+        value(&change.old),
+        value(&change.new)
+    ))
+}
+
+/// Where the old and the new value stand, as far as that is known.
+#[must_use]
+pub fn places(change: &Change) -> String {
+    let places = [("was", &change.source_old), ("now", &change.source_new)];
+    let said: Vec<String> = places
+        .iter()
+        .filter_map(|(word, place)| Some(format!("{word} {}", place_text(place.as_ref()?))))
+        .collect();
+    printable(&said.join(", "))
+}
+
+fn place_text(place: &Place) -> String {
+    format!("{}:{}:{}", place.file, place.line, place.column)
+}
+
+/// A witness in one sentence.
+#[must_use]
+pub fn sentence(witness: &Witness) -> String {
+    let mut text = format!("{} {}", witness.method, witness.url);
+    for credential in &witness.credentials {
+        text.push_str(&format!(
+            " with a {} credential ({})",
+            credential.state, credential.scheme
+        ));
+    }
+    if witness.credentials.is_empty() {
+        text.push_str(" without a credential");
+    }
+    if let Some(peer) = witness.peer {
+        text.push_str(&format!(" from {peer}"));
+    }
+    printable(&format!(
+        "{text}: {} before, {} after",
+        outcome(&witness.old),
+        outcome(&witness.new)
+    ))
+}
+
+fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Nothing => "nothing".into(),
+        Outcome::Closed => "connection closed".into(),
+        Outcome::Served {
+            operation,
+            upstream: None,
+        } => format!("served by {operation}"),
+        Outcome::Served {
+            operation,
+            upstream: Some(upstream),
+        } => format!("served by {operation} from {upstream}"),
+        Outcome::Refused { status } => format!("{status}"),
+    }
+}
+
+fn value(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "nothing".into(),
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// `1 change`, `12 changes`.
+#[must_use]
+pub fn counted(count: usize, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The lines for the acknowledgement file that let these fingerprints through.
+#[must_use]
+pub fn acknowledgement_lines(plan: &Plan, fingerprints: &[String]) -> Vec<String> {
+    let known: HashMap<&str, &Change> = plan
+        .changes
+        .iter()
+        .map(|change| (&*change.fingerprint, change))
+        .collect();
+    fingerprints
+        .iter()
+        .filter_map(|fingerprint| {
+            let change = known.get(&**fingerprint)?;
+            Some(format!(
+                "- {{fingerprint: \"{fingerprint}\", kind: {}, operation: {}, reason: WHY, by: WHO}}",
+                change.id,
+                quoted(&change.about())
+            ))
+        })
+        .collect()
+}
+
+/// A text in double quotes of YAML; what cannot be seen is escaped.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if printable(c.encode_utf8(&mut [0; 4])) == c.to_string() => out.push(c),
+            c => out.push_str(&format!("\\U{:08X}", u32::from(c))),
+        }
+    }
+    out.push('"');
+    out
+}

@@ -1,0 +1,145 @@
+//! What people say about a plan: the gates that are on, and the changes that they acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::Plan;
+use model::acknowledge::Acknowledgement;
+
+/// The classes of changes that a gate may stand for.
+pub const GATES: [&str; 7] = [
+    "weaken", "expose", "grant", "relax", "remove", "move", "rules",
+];
+
+/// What became of an acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A change has its fingerprint.
+    Used,
+    /// No change has.
+    Unused,
+    /// A change has, but its time is over.
+    Expired,
+    /// A change has, but the acknowledgement names another kind of change or another operation.
+    Mismatched,
+}
+
+/// Gates and acknowledgements, held against a plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Review {
+    /// The gates that are on.
+    pub gates: Vec<String>,
+    /// The project's acknowledgement file, if gateway.yaml names one.
+    pub file: Option<String>,
+    /// Every acknowledgement that was given, with what became of it.
+    pub given: Vec<(Acknowledgement, State)>,
+    /// By fingerprint, what lets a change through.
+    acknowledged: BTreeMap<String, Acknowledgement>,
+}
+
+impl Review {
+    /// Holds acknowledgements against a plan; `now_s` in Unix seconds. Of two for one change the
+    /// first that has not ended counts.
+    #[must_use]
+    pub fn new(
+        plan: &Plan,
+        gates: Vec<String>,
+        file: Option<String>,
+        given: Vec<Acknowledgement>,
+        now_s: u64,
+    ) -> Self {
+        let mut review = Self {
+            gates,
+            file,
+            ..Self::default()
+        };
+        let mut known: HashMap<&str, (&str, String)> = HashMap::new();
+        for change in &plan.changes {
+            for member in &change.members {
+                let about = (change.id, member.about.clone());
+                known.entry(&member.fingerprint).or_insert(about);
+            }
+        }
+        for change in &plan.changes {
+            known.insert(&change.fingerprint, (change.id, change.about()));
+        }
+        for one in given {
+            let state = match known.get(&*one.fingerprint) {
+                None => State::Unused,
+                Some((kind, about)) if !one.names(kind, about) => State::Mismatched,
+                Some(_) if one.until.as_ref().is_some_and(|(end, _)| *end <= now_s) => {
+                    State::Expired
+                }
+                Some(_) => {
+                    review
+                        .acknowledged
+                        .entry(one.fingerprint.clone())
+                        .or_insert_with(|| one.clone());
+                    State::Used
+                }
+            };
+            review.given.push((one, state));
+        }
+        review.of_whole_lines(plan);
+        review
+    }
+
+    /// A line is let through where everything that it brings together is: what was reviewed in two
+    /// pull requests is released as one line.
+    fn of_whole_lines(&mut self, plan: &Plan) {
+        for change in &plan.changes {
+            let first = change.members.first();
+            let Some(ack) = first
+                .and_then(|first| self.acknowledged.get(&first.fingerprint))
+                .cloned()
+            else {
+                continue;
+            };
+            let mut members = change.members.iter();
+            if members.all(|member| self.acknowledged.contains_key(&member.fingerprint)) {
+                self.acknowledged
+                    .entry(change.fingerprint.clone())
+                    .or_insert(ack);
+            }
+        }
+    }
+
+    /// Who let this change through, if anybody did.
+    #[must_use]
+    pub fn acknowledgement(&self, fingerprint: &str) -> Option<&Acknowledgement> {
+        self.acknowledged.get(fingerprint)
+    }
+
+    /// The gates that trip, each with the fingerprints that nobody let through.
+    #[must_use]
+    pub fn tripped(&self, plan: &Plan) -> Vec<(String, Vec<String>)> {
+        let acknowledged: Vec<String> = self.acknowledged.keys().cloned().collect();
+        plan.tripped(&self.gates, &acknowledged)
+    }
+
+    /// The fingerprints that stop, each once, in the plan's order.
+    #[must_use]
+    pub fn stopping(&self, plan: &Plan) -> Vec<String> {
+        let tripped = self.tripped(plan);
+        let stopping: BTreeSet<&String> = tripped.iter().flat_map(|(_, by)| by).collect();
+        let mut said = BTreeSet::new();
+        plan.changes
+            .iter()
+            .map(|change| &change.fingerprint)
+            .filter(|fingerprint| stopping.contains(fingerprint) && said.insert(*fingerprint))
+            .cloned()
+            .collect()
+    }
+}
+
+impl State {
+    /// As in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::Unused => "unused",
+            Self::Expired => "expired",
+            Self::Mismatched => "mismatched",
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What runs for a request, in phases, and what came of it.
+
+use std::collections::BTreeMap;
+
+use bundle::ir::{self, Link};
+use engine::{Decided, Verdict};
+use policy::Checked;
+use policy::declared::Settings;
+
+use super::{Asked, Here};
+use crate::security;
+use model::source_map::{FieldSource, From, Place};
+
+/// One step.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its phase.
+    pub phase: &'static str,
+    /// The policy's name.
+    pub policy: String,
+    /// Its kind.
+    pub kind: String,
+    /// Who put it there.
+    pub from: Option<&'static str>,
+    /// Where.
+    pub place: Option<Place>,
+    /// Its settings by their paths; secrets are references.
+    pub settings: BTreeMap<String, String>,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The next one runs.
+    Continue,
+    /// It refused.
+    Reject {
+        /// The status.
+        status: u16,
+        /// The machine's reason.
+        reason: &'static str,
+    },
+    /// It answered.
+    Reply {
+        /// The status.
+        status: u16,
+    },
+    /// One before it ended the chain.
+    NotRun,
+    /// This version cannot run it.
+    LeftOut,
+}
+
+impl Outcome {
+    /// Every word, for the schema.
+    pub const ALL: [&str; 5] = ["continue", "reject", "reply", "not run", "left out"];
+
+    /// As programs read it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Continue => "continue",
+            Self::Reject { .. } => "reject",
+            Self::Reply { .. } => "reply",
+            Self::NotRun => "not run",
+            Self::LeftOut => "left out",
+        }
+    }
+}
+
+/// The edge: what a head must be before anything else looks at it.
+pub(super) fn admission(asked: Asked<'_>, outcome: Outcome) -> Step {
+    let name = asked.listener();
+    let listener = asked.gateway().shared.listeners.get(name);
+    let settings = listener.map(crate::details::listener);
+    let limits = settings.map(|all| all.without(|path| path[0] != "limits"));
+    Step {
+        phase: "admission",
+        policy: name.to_owned(),
+        kind: "listener".to_owned(),
+        from: None,
+        place: asked.definition(&format!("listener {name}")).cloned(),
+        settings: limits.map(|all| told(&all)).unwrap_or_default(),
+        outcome,
+    }
+}
+
+/// The chain as it is compiled, with what cannot run yet.
+pub(super) fn steps(here: Here<'_>, decided: &Decided<'_>) -> Vec<Step> {
+    let mut index = 0;
+    let links = here.treatment.chain.iter();
+    let mut steps: Vec<Step> = links
+        .map(|link| {
+            let policy = policy(here, link);
+            let declared = policy.is_some_and(|one| matches!(one.checked, Checked::Declared(_)));
+            let parameter = policy.is_some_and(|one| {
+                matches!(one.checked, Checked::Retry(_) | Checked::CircuitBreaker(_))
+            });
+            let outcome = if declared {
+                Outcome::LeftOut
+            } else if parameter {
+                // It stands at the end and says how the attempts go.
+                match decided.verdict {
+                    Verdict::Forward => Outcome::Continue,
+                    Verdict::Reply(_) | Verdict::Reject(_) => Outcome::NotRun,
+                }
+            } else {
+                index += 1;
+                outcome(decided, index)
+            };
+            match policy {
+                None => authenticate(here, outcome),
+                Some(policy) => step(here, policy, outcome),
+            }
+        })
+        .collect();
+    // What the operation itself says runs behind its policies.
+    for (key, checked) in here.treatment.forwarding.steps() {
+        index += 1;
+        let (_, place, _) = source(here, key);
+        steps.push(Step {
+            phase: checked.phase().map_or("parameter", policy::Phase::name),
+            policy: key.to_owned(),
+            kind: checked.kind().to_owned(),
+            from: Some("operation"),
+            place,
+            settings: told(&checked.settings()),
+            outcome: outcome(decided, index),
+        });
+    }
+    steps
+}
+
+/// What came of the step with this number, from 1.
+fn outcome(decided: &Decided<'_>, number: usize) -> Outcome {
+    match number.cmp(&decided.ran) {
+        std::cmp::Ordering::Less => Outcome::Continue,
+        std::cmp::Ordering::Greater => Outcome::NotRun,
+        std::cmp::Ordering::Equal => match &decided.verdict {
+            Verdict::Forward => Outcome::Continue,
+            Verdict::Reply(reply) => Outcome::Reply {
+                status: reply.status.as_u16(),
+            },
+            Verdict::Reject(refusal) => Outcome::Reject {
+                status: refusal.reject.status,
+                reason: refusal.reject.code,
+            },
+        },
+    }
+}
+
+fn authenticate(here: Here<'_>, outcome: Outcome) -> Step {
+    let (_, place, _) = source(here, "security");
+    let who = security::describe(&here.treatment.security);
+    Step {
+        phase: "authenticate",
+        policy: "authenticate".to_owned(),
+        kind: "security".to_owned(),
+        from: None,
+        place,
+        settings: [("security".to_owned(), who)].into(),
+        outcome,
+    }
+}
+
+fn step(here: Here<'_>, policy: &ir::Policy, outcome: Outcome) -> Step {
+    let (from, place, _) = source(here, &format!("policies/{}", policy.name));
+    Step {
+        phase: policy
+            .checked
+            .phase()
+            .map_or("parameter", policy::Phase::name),
+        policy: policy.name.clone(),
+        kind: policy.checked.kind().to_owned(),
+        from,
+        place,
+        settings: told(&policy.checked.settings()),
+        outcome,
+    }
+}
+
+pub(super) fn policy<'a>(here: Here<'a>, link: &Link) -> Option<&'a ir::Policy> {
+    match link {
+        Link::Authenticate => None,
+        Link::Shared(name) => here.asked.gateway().shared.policies.get(name),
+        Link::Own(name) => here.api.policies.get(name),
+    }
+}
+
+/// Who wrote a field, where, and over what.
+fn source(here: Here<'_>, field: &str) -> (Option<&'static str>, Option<Place>, Vec<Place>) {
+    match here.asked.field(&here.operation.key, field) {
+        Some(FieldSource::Written {
+            place,
+            overrides,
+            from,
+        }) => {
+            let from = from.map(|from| match from {
+                From::Required => "required",
+                From::Defaults => "defaults",
+                From::Document => "document",
+                From::Path => "path",
+                From::Operation => "operation",
+            });
+            (from, Some(place.clone()), overrides.clone())
+        }
+        Some(FieldSource::Default { .. }) | None => (None, None, Vec::new()),
+    }
+}
+
+/// Settings for people, by their paths.
+pub(super) fn told(settings: &Settings) -> BTreeMap<String, String> {
+    let all = settings.iter();
+    all.map(|one| (one.path.join("."), super::effective::text(&one.value)))
+        .collect()
+}

@@ -1,0 +1,190 @@
+//! Credentials that a question carries without anybody knowing one: as a plan's witness does.
+
+use bundle::ir;
+use policy::auth::Place;
+
+use super::Asked;
+use crate::ask::Question;
+use crate::witness;
+
+/// `SCHEME=valid` or `SCHEME=forged`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// What the document calls the scheme, or a bundle does (`header x-key by keys`).
+    pub scheme: String,
+    /// Whether its verifier takes it.
+    pub valid: bool,
+}
+
+/// Why a credential cannot be carried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoCredential {
+    /// The API that owns the request has no such scheme; it has these.
+    UnknownScheme {
+        /// As it was written.
+        scheme: String,
+        /// The API.
+        api: String,
+        /// Its schemes.
+        known: Vec<String>,
+    },
+    /// The request carries something there already.
+    Twice(String),
+    /// It is shown when the connection is made, not in a request.
+    Certificate(String),
+}
+
+impl std::str::FromStr for Credential {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        // A scheme's name may hold a `=`.
+        let (scheme, state) = text.rsplit_once('=').unwrap_or((text, ""));
+        let valid = match state {
+            "valid" => true,
+            "forged" => false,
+            _ => return Err("write SCHEME=valid or SCHEME=forged".to_owned()),
+        };
+        Ok(Self {
+            scheme: scheme.to_owned(),
+            valid,
+        })
+    }
+}
+
+impl std::fmt::Display for NoCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::UnknownScheme { scheme, api, known } => {
+                let scheme = scheme.escape_debug();
+                write!(
+                    f,
+                    "`{api}`, which owns the request, uses no security scheme `{scheme}`: "
+                )?;
+                let known = known.iter().map(String::as_str);
+                write!(f, "{}", diag::suggest::one_of(known, 8))
+            }
+            Self::Twice(place) => write!(
+                f,
+                "the request has {place} already; write either -H or --credential"
+            ),
+            Self::Certificate(scheme) => write!(
+                f,
+                "`{}` is a client certificate, which no request carries",
+                scheme.escape_debug()
+            ),
+        }
+    }
+}
+
+/// The name of who calls, for people.
+pub(super) fn owner(consumer: &str) -> String {
+    match consumer {
+        witness::OWNER => "(whoever owns the valid credential)".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// The question with the credentials, where somebody owns the request. `asked` is the version in
+/// which the witness's credentials count.
+///
+/// # Errors
+/// A scheme that the owner's API has not, or a place that the request uses.
+pub fn carry(
+    asked: Asked<'_>,
+    credentials: &[Credential],
+) -> Result<Option<Question>, NoCredential> {
+    let owner = asked.oracle.ask(asked.question, |decided, _, _| {
+        decided.route.map(|route| route.api.to_owned())
+    });
+    let api = owner.ok().flatten();
+    let Some(api) = api.and_then(|name| asked.gateway().apis.get(&name)) else {
+        return Ok(None);
+    };
+    let mut question = asked.question.clone();
+    for credential in credentials {
+        let scheme = find(asked, api, &credential.scheme)?;
+        put(&mut question, scheme, credential)?;
+    }
+    Ok(Some(question))
+}
+
+fn find<'a>(
+    asked: Asked<'a>,
+    api: &'a ir::Api,
+    name: &str,
+) -> Result<&'a ir::Scheme, NoCredential> {
+    let source = asked.side.source.as_ref();
+    let names = source.and_then(|source| source.apis.get(&api.name));
+    let canonical = names.and_then(|names| names.schemes.get(name));
+    let found = canonical.and_then(|canonical| api.schemes.get(canonical));
+    found.or_else(|| api.schemes.get(name)).ok_or_else(|| {
+        let of_document = names.into_iter().flat_map(|names| &names.schemes);
+        let of_document = of_document.filter(|(_, name)| api.schemes.get(name).is_some());
+        let mut known: Vec<String> = of_document.map(|(name, _)| name.clone()).collect();
+        if known.is_empty() {
+            known = api
+                .schemes
+                .iter()
+                .map(|scheme| scheme.name.clone())
+                .collect();
+        }
+        NoCredential::UnknownScheme {
+            scheme: name.to_owned(),
+            api: api.name.clone(),
+            known,
+        }
+    })
+}
+
+fn put(
+    question: &mut Question,
+    scheme: &ir::Scheme,
+    credential: &Credential,
+) -> Result<(), NoCredential> {
+    let text = witness::credential(scheme, credential.valid);
+    let request = &mut question.request;
+    match &scheme.place {
+        Place::Header(name) => {
+            if request.headers.contains_key(name.as_str()) {
+                return Err(NoCredential::Twice(format!("the field `{name}`")));
+            }
+            insert(request, name, text);
+        }
+        Place::Authorization(kind) => {
+            if request.headers.contains_key(http::header::AUTHORIZATION) {
+                return Err(NoCredential::Twice("the field `authorization`".to_owned()));
+            }
+            insert(request, "authorization", format!("{kind} {text}"));
+        }
+        Place::Cookie(name) => {
+            let before = request.headers.get(http::header::COOKIE);
+            let before = before.and_then(|value| value.to_str().ok());
+            let cookies = match before {
+                Some(before) => format!("{before}; {name}={text}"),
+                None => format!("{name}={text}"),
+            };
+            insert(request, "cookie", cookies);
+        }
+        Place::Query(name) => {
+            let target = request.uri.to_string();
+            let sign = if target.contains('?') { '&' } else { '?' };
+            let target = format!("{target}{sign}{}={text}", witness::escaped(name));
+            if let Ok(target) = target.parse() {
+                request.uri = target;
+            }
+        }
+        Place::Certificate => return Err(NoCredential::Certificate(credential.scheme.clone())),
+    }
+    Ok(())
+}
+
+/// Sets a field whose value is not shown.
+fn insert(request: &mut http::request::Parts, name: &str, value: String) {
+    let name: Option<http::HeaderName> = name.parse().ok();
+    let value = http::HeaderValue::try_from(value).ok();
+    if let (Some(name), Some(mut value)) = (name, value) {
+        value.set_sensitive(true);
+        request.headers.insert(name, value);
+    }
+}

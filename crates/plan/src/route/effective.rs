@@ -1,0 +1,200 @@
+//! Every value in force for an operation's requests, who set it, and what that overrides.
+
+use bundle::ir;
+use policy::declared::{Scalar, Settings, Value};
+
+use super::Here;
+use super::candidates::conditions;
+use crate::{details, security};
+use model::source_map::{FieldSource, Place};
+
+/// One value.
+#[derive(Clone, Debug)]
+pub struct Field {
+    /// Its name: as it is written in `x-gateway`, or behind the thing that it belongs to.
+    pub field: String,
+    /// What holds.
+    pub value: String,
+    /// Who set it.
+    pub source: Source,
+    /// What that overrides, nearest first.
+    pub overrides: Vec<Place>,
+}
+
+/// Who set a value.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// This place.
+    Place(Place),
+    /// Nobody: the built-in default of this name.
+    Default(String),
+    /// Nobody knows: there is no source beside the bundle.
+    Unknown,
+}
+
+/// The values. Without `--all` those that somebody may want to know each time, and those that are
+/// written.
+pub(super) fn fields(here: Here<'_>) -> Vec<Field> {
+    let mut fields = of_operation(here);
+    if here.asked.all {
+        fields.extend(of_mount(here));
+        let shared = &here.asked.gateway().shared;
+        let upstream = shared.upstreams.get(&here.treatment.upstream);
+        let listener = shared.listeners.get(here.asked.listener());
+        let upstream = upstream.map(|one| ("upstream", &one.name, details::upstream(one)));
+        let listener = listener.map(|one| ("listener", &one.name, details::listener(one)));
+        for (kind, name, settings) in upstream.into_iter().chain(listener) {
+            fields.extend(of_thing(kind, name, &settings, here));
+        }
+    }
+    fields
+}
+
+fn of_operation(here: Here<'_>) -> Vec<Field> {
+    let Here {
+        operation,
+        treatment,
+        asked,
+        ..
+    } = here;
+    let max_body = treatment
+        .max_body_bytes
+        .map_or("no limit".to_owned(), |bytes| {
+            Scalar::Size(bytes).to_string()
+        });
+    let slash = match operation.trailing_slash {
+        ir::TrailingSlash::Strict => "strict",
+        ir::TrailingSlash::Redirect => "redirect",
+        ir::TrailingSlash::Ignore => "ignore",
+    };
+    let readings = match treatment.path_readings {
+        ir::PathReadings::Strict => "strict",
+        ir::PathReadings::Keep => "keep",
+    };
+    let matches = match operation.template.is_prefix() {
+        true => "prefix",
+        false => "template",
+    };
+    let always = [
+        ("security", security::describe(&treatment.security)),
+        ("upstream", treatment.upstream.clone()),
+        (
+            "timeout",
+            Scalar::Duration(treatment.timeout_ms).to_string(),
+        ),
+        ("max_body", max_body),
+    ];
+    let sometimes = [
+        ("path_readings", readings.to_owned(), "strict"),
+        ("trailing_slash", slash.to_owned(), "strict"),
+        ("priority", operation.priority.to_string(), "0"),
+        ("path.match", matches.to_owned(), "template"),
+        (
+            "case_insensitive",
+            operation.template.is_folded().to_string(),
+            "false",
+        ),
+        ("conditions", conditions(&operation.conditions), "none"),
+    ];
+    let sometimes = sometimes
+        .into_iter()
+        .filter(|_| operation.owns.is_described())
+        .filter(|(name, value, default)| value != default || asked.all || is_written(here, name));
+    let settings = treatment.settings();
+    let settings = settings.iter();
+    let settings = settings.map(|one| (one.path.join("."), text(&one.value)));
+    let all = always
+        .into_iter()
+        .chain(sometimes.map(|(name, value, _)| (name, value)))
+        .map(|(name, value)| (name.to_owned(), value))
+        .chain(settings);
+    all.map(|(name, value)| field(here, name, value)).collect()
+}
+
+fn is_written(here: Here<'_>, name: &str) -> bool {
+    here.asked.field(&here.operation.key, name).is_some()
+}
+
+fn field(here: Here<'_>, name: String, value: String) -> Field {
+    let (source, overrides) = match here.asked.field(&here.operation.key, &name) {
+        Some(FieldSource::Written {
+            place, overrides, ..
+        }) => (Source::Place(place.clone()), overrides.clone()),
+        Some(FieldSource::Default { default }) => (Source::Default(default.clone()), Vec::new()),
+        None if here.asked.source(&here.operation.key).is_some() => {
+            (Source::Default(name.clone()), Vec::new())
+        }
+        None => (Source::Unknown, Vec::new()),
+    };
+    Field {
+        field: name,
+        value,
+        source,
+        overrides,
+    }
+}
+
+fn of_mount(here: Here<'_>) -> Vec<Field> {
+    let Some(mount) = here.api.mounts.get(&here.route.mount.name) else {
+        return Vec::new();
+    };
+    let base_path = match mount.base_path.as_str() {
+        "" => "/",
+        path => path,
+    };
+    let hosts = match mount.hosts.as_slice() {
+        [] => "any".to_owned(),
+        hosts => hosts.join(", "),
+    };
+    let values = [
+        ("hosts", hosts),
+        ("base_path", base_path.to_owned()),
+        ("strip_base_path", mount.strip_base_path.to_string()),
+        ("listeners", mount.listeners.join(", ")),
+    ];
+    let values = values.into_iter().map(|(key, value)| Field {
+        field: format!("mount {} {key}", mount.name),
+        value,
+        source: defined(
+            here,
+            &format!("mount {}/{} {key}", here.api.name, mount.name),
+        ),
+        overrides: Vec::new(),
+    });
+    values.collect()
+}
+
+fn of_thing(kind: &str, name: &str, settings: &Settings, here: Here<'_>) -> Vec<Field> {
+    let all = settings.iter().map(|one| {
+        let field = format!("{kind} {name} {}", one.path.join("."));
+        Field {
+            source: defined(here, &field),
+            field,
+            value: text(&one.value),
+            overrides: Vec::new(),
+        }
+    });
+    all.collect()
+}
+
+/// Where a key of a thing is written; one that is not there has its built-in default.
+fn defined(here: Here<'_>, field: &str) -> Source {
+    let key = || field.rsplit(' ').next().unwrap_or(field).to_owned();
+    match here.asked.definition(field) {
+        Some(place) => Source::Place(place.clone()),
+        None if here.asked.side.source.is_some() => Source::Default(key()),
+        None => Source::Unknown,
+    }
+}
+
+/// A setting's value for people; a secret is its reference.
+pub(super) fn text(value: &Value) -> String {
+    match value {
+        Value::One(one) => one.to_string(),
+        Value::Set(all) | Value::List(all) => {
+            let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+            all.join(", ")
+        }
+        Value::Empty => "nothing".to_owned(),
+    }
+}

@@ -1,0 +1,239 @@
+//! An answer for people.
+
+use super::effective::Source;
+use super::upstream::Upstream;
+use super::{Answer, Candidate, Decision, Field, Operation, Outcome, Step};
+use model::source_map::Place;
+
+/// Settings of a step that are told; `--format json` has all.
+const SETTINGS_MAX: usize = 4;
+
+/// The answer; control characters are made visible. `folder` stands in front of places.
+#[must_use]
+pub fn render(answer: &Answer, folder: &str) -> String {
+    let told = Told { folder };
+    let mut out = told.head(answer);
+    section(
+        &mut out,
+        "chain",
+        answer.chain.iter().map(|step| told.step(step)),
+    );
+    if let Some(upstream) = &answer.upstream {
+        section(&mut out, "upstream", told.upstream(upstream).into_iter());
+    }
+    let widest = answer.effective.iter().map(|field| field.field.len()).max();
+    let width = widest.unwrap_or(0).min(32);
+    let fields = answer.effective.iter();
+    section(
+        &mut out,
+        "in force",
+        fields.map(|field| told.field(field, width)),
+    );
+    section(&mut out, "lost", answer.candidates.iter().map(candidate));
+    section(&mut out, "near", answer.near.iter().map(candidate));
+    if !answer.left_out.is_empty() {
+        out.push_str("\nleft out, because this version cannot run it\n");
+        for name in &answer.left_out {
+            out.push_str(&format!("  {name}\n"));
+        }
+    }
+    diag::text::printable_lines(&out)
+}
+
+fn section(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
+    let mut lines = lines.peekable();
+    if lines.peek().is_none() {
+        return;
+    }
+    out.push_str(&format!("\n{title}\n"));
+    for line in lines {
+        out.push_str(&format!("  {line}\n"));
+    }
+}
+
+struct Told<'a> {
+    folder: &'a str,
+}
+
+impl Told<'_> {
+    fn head(&self, answer: &Answer) -> String {
+        let mut out = String::new();
+        let reason = answer.reason.unwrap_or_default();
+        let status = answer.status.unwrap_or_default();
+        if let Some(operation) = &answer.operation {
+            out.push_str(&format!(
+                "{}{}\n",
+                named(operation),
+                self.at(operation.place.as_ref())
+            ));
+        }
+        out.push_str(&match (answer.decision, &answer.upstream) {
+            (Decision::None, _) => format!("nobody owns this request: {status} {reason}\n"),
+            (Decision::Reject, _) => format!("→ refused: {status} {reason}\n"),
+            (Decision::Respond, _) => format!("→ answered by the gateway: {status}\n"),
+            (Decision::Forward, None) => "→ forwarded\n".to_owned(),
+            (Decision::Forward, Some(upstream)) => match &upstream.request {
+                Some(head) => format!(
+                    "→ forwarded to `{}` as {} {}\n",
+                    upstream.name, head.method, head.path
+                ),
+                None => format!("→ forwarded to `{}`\n", upstream.name),
+            },
+        });
+        if !answer.left_out.is_empty() {
+            out.push_str("  as far as this version can run it; what is left out is below\n");
+        }
+        if let Some(why) = &answer.why {
+            out.push_str(&format!("  {why}\n"));
+        }
+        for (name, value) in answer
+            .response
+            .iter()
+            .flat_map(|response| &response.headers)
+        {
+            out.push_str(&format!("  {name}: {value}\n"));
+        }
+        if let Some(owner) = &answer.owner {
+            out.push_str(&format!("owner: {owner}\n"));
+        }
+        if let Some(consumer) = &answer.consumer {
+            out.push_str(&format!("consumer: {consumer}\n"));
+        }
+        out
+    }
+
+    fn step(&self, step: &Step) -> String {
+        let outcome = match step.outcome {
+            Outcome::Reject { status, reason } => format!("reject {status} {reason}"),
+            Outcome::Reply { status } => format!("reply {status}"),
+            other => other.name().to_owned(),
+        };
+        let named = match step.kind.as_str() {
+            "security" => step.policy.clone(),
+            kind => format!("{} ({kind})", step.policy),
+        };
+        let mut about: Vec<String> = Vec::new();
+        // The edge's limits are of interest where it refuses.
+        let passed = step.kind == "listener" && step.outcome == Outcome::Continue;
+        let most = if passed { 0 } else { SETTINGS_MAX };
+        let settings = step.settings.iter().take(most);
+        about.extend(settings.map(|(key, value)| match key.as_str() {
+            "security" => value.clone(),
+            key => format!("{key} {value}"),
+        }));
+        let more = step.settings.len().saturating_sub(SETTINGS_MAX);
+        if more > 0 && !passed {
+            about.push(format!("and {more} more"));
+        }
+        let mut line = format!("{:<13} {named:<26} {outcome}", step.phase);
+        let place = step.place.as_ref().map(|place| self.place(place));
+        let from = match (step.from, place) {
+            (Some(from), Some(place)) => Some(format!("from {from}, {place}")),
+            (None, place) => place,
+            (Some(from), None) => Some(format!("from {from}")),
+        };
+        let about = about.join(", ");
+        let below: Vec<String> = [Some(about).filter(|about| !about.is_empty()), from]
+            .into_iter()
+            .flatten()
+            .collect();
+        if !below.is_empty() {
+            line.push_str(&format!("\n                  {}", below.join("; ")));
+        }
+        line
+    }
+
+    fn upstream(&self, upstream: &Upstream) -> Vec<String> {
+        let mut lines = Vec::new();
+        let one = upstream.targets.len() == 1;
+        for target in &upstream.targets {
+            let share = match one {
+                true => String::new(),
+                false => format!(" (weight {})", target.weight),
+            };
+            lines.push(format!(
+                "{}: {}{share}, Host: {}",
+                target.name, target.url, target.host
+            ));
+        }
+        match upstream.targets.len() {
+            0 => lines.push("its hosts are found while the gateway runs".to_owned()),
+            1 => {}
+            _ => lines.push("one of them gets it; which one cannot be told before".to_owned()),
+        }
+        if let Some(place) = &upstream.place {
+            lines.push(format!("defined at {}", self.place(place)));
+        }
+        lines.extend(shares(upstream));
+        let mirrors = upstream.mirrors.iter();
+        lines
+            .extend(mirrors.map(|name| format!("`{name}` gets a copy, and its answer is dropped")));
+        let added = upstream.added.iter();
+        lines.extend(added.map(|(name, value)| format!("+ {name}: {value}")));
+        let changed = upstream.changed.iter();
+        lines.extend(changed.map(|(name, old, new)| format!("~ {name}: {old} → {new}")));
+        lines.extend(upstream.removed.iter().map(|name| format!("- {name}")));
+        lines
+    }
+
+    fn field(&self, field: &Field, width: usize) -> String {
+        let mut source = match &field.source {
+            Source::Place(place) => self.place(place),
+            Source::Default(default) => format!("built-in default `{default}`"),
+            Source::Unknown => "unknown place".to_owned(),
+        };
+        let mut overrides = field.overrides.iter();
+        if let Some(first) = overrides.next() {
+            source.push_str(&format!(" over {}", self.place(first)));
+            for next in overrides {
+                source.push_str(&format!(", {}", self.place(next)));
+            }
+        }
+        format!("{:<width$}  {}  ({source})", field.field, field.value)
+    }
+
+    fn at(&self, place: Option<&Place>) -> String {
+        place.map_or_else(String::new, |place| format!(" {}", self.place(place)))
+    }
+
+    fn place(&self, place: &Place) -> String {
+        format!(
+            "{}{}:{}:{}",
+            self.folder, place.file, place.line, place.column
+        )
+    }
+}
+
+fn candidate(candidate: &Candidate) -> String {
+    format!("{}: {}", named(&candidate.operation), candidate.lost)
+}
+
+fn named(operation: &Operation) -> String {
+    let host = match operation.host.as_str() {
+        "" => String::new(),
+        host => format!(" on {host}"),
+    };
+    format!(
+        "{} {} ({}, mount {}{host})",
+        operation.method, operation.path, operation.key, operation.mount
+    )
+}
+
+/// How a split shares out requests, and what decided about this one.
+fn shares(upstream: &Upstream) -> Option<String> {
+    if upstream.shares.is_empty() {
+        return None;
+    }
+    let told = upstream.shares.iter().map(|share| match share.weight {
+        Some(weight) => format!("{} (weight {weight})", share.upstream),
+        None => format!("{} (by its condition)", share.upstream),
+    });
+    let told = told.collect::<Vec<_>>().join(", ");
+    let stays = match upstream.by_request {
+        true => {
+            "nobody is known who calls, so that the request id decides: another request may go elsewhere"
+        }
+        false => "other requests of this kind by this caller go there, too",
+    };
+    Some(format!("one of {told}: {stays}"))
+}

@@ -1,0 +1,375 @@
+//! What happens to one request, and why: the answer of `gwc route`.
+//!
+//! The engine that serves is asked; the rest tells people what it did: [`candidates`] who else
+//! might have owned the request, [`chain`] what ran, [`effective`] which values hold and who set
+//! them, [`upstream`] what the service would get. [`json`] and [`human`] say it.
+
+pub mod candidates;
+mod chain;
+mod credential;
+mod effective;
+pub mod human;
+pub mod json;
+mod left_out;
+pub mod listener;
+mod near;
+mod upstream;
+
+use bundle::digest::Digest;
+use bundle::ir;
+use engine::readings::{self, Ambiguity};
+use engine::router::HostPattern;
+use engine::{Decided, RouteRef, Verdict};
+use policy::{Reject, RequestHead};
+
+pub use self::candidates::Candidate;
+pub use self::chain::{Outcome, Step};
+pub use self::credential::{Credential, NoCredential, carry};
+pub use self::effective::Field;
+pub use self::upstream::{Response, Target, Upstream};
+use crate::Side;
+use crate::ask::{Oracle, Question};
+use model::source_map::{FieldSource, OperationSource, Place};
+
+/// What is asked, and of whom.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// The version that is asked, with what it was written as.
+    pub side: &'a Side,
+    /// The same, ready to be asked.
+    pub oracle: &'a Oracle,
+    /// The request.
+    pub question: &'a Question,
+    /// Whether every value is told, and near misses of a request that is served.
+    pub all: bool,
+}
+
+/// What happens to a request.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The version that was asked.
+    pub bundle: Digest,
+    /// The listener that gets the request.
+    pub listener: String,
+    /// What is done.
+    pub decision: Decision,
+    /// The status that the client gets from the gateway itself.
+    pub status: Option<u16>,
+    /// Why, in the word of problem documents and logs.
+    pub reason: Option<&'static str>,
+    /// The same for people, where more is to be said.
+    pub why: Option<String>,
+    /// Who owns the request.
+    pub operation: Option<Operation>,
+    /// Who answers for that operation.
+    pub owner: Option<String>,
+    /// Who calls.
+    pub consumer: Option<String>,
+    /// The routes whose template matches, and why they do not own it.
+    pub candidates: Vec<Candidate>,
+    /// The operations whose template nearly matches.
+    pub near: Vec<Candidate>,
+    /// What runs, in order.
+    pub chain: Vec<Step>,
+    /// What the service gets.
+    pub upstream: Option<Upstream>,
+    /// What the client gets from the gateway itself.
+    pub response: Option<Response>,
+    /// The values in force.
+    pub effective: Vec<Field>,
+    /// What this version knows and cannot run: the answer is without it.
+    pub left_out: Vec<String>,
+}
+
+/// What is done with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The upstream gets it.
+    Forward,
+    /// The gateway answers.
+    Respond,
+    /// The gateway refuses.
+    Reject,
+    /// Nobody owns it.
+    None,
+}
+
+/// An operation at a mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its key.
+    pub key: String,
+    /// Its operationId.
+    pub id: Option<String>,
+    /// Its method.
+    pub method: String,
+    /// Its template behind the base path.
+    pub path: String,
+    /// The mount's name.
+    pub mount: String,
+    /// The host of the mount that names the request's; empty where the mount has none.
+    pub host: String,
+    /// Its API.
+    pub api: String,
+    /// Where its method stands.
+    pub place: Option<Place>,
+}
+
+impl Decision {
+    /// As programs read it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forward => "forward",
+            Self::Respond => "respond",
+            Self::Reject => "reject",
+            Self::None => "none",
+        }
+    }
+}
+
+/// Asks, and explains the answer.
+#[must_use]
+pub fn answer(asked: Asked<'_>) -> Answer {
+    let Asked {
+        oracle, question, ..
+    } = asked;
+    let said = oracle.ask(question, |decided, admitted, cx| {
+        let consumer = cx
+            .principal
+            .map(|principal| credential::owner(principal.consumer));
+        let candidates = candidates::candidates(asked, decided, &admitted.head);
+        let mut answer = Answer {
+            consumer,
+            candidates,
+            ..decision(asked, decided)
+        };
+        if answer.candidates.is_empty() && answer.operation.is_none() || asked.all {
+            answer.near = near::misses(asked, &admitted.head, &answer);
+        }
+        if answer.operation.is_none() {
+            answer.why = candidates::why_nobody(asked, &admitted.head, &answer);
+        }
+        if let Some(route) = &decided.route {
+            explain(asked, decided, (route, &admitted.head), &mut answer);
+            if matches!(decided.verdict, Verdict::Forward) {
+                answer.upstream = Some(upstream::upstream(asked, decided, route, &admitted, cx));
+            }
+        }
+        answer
+    });
+    said.unwrap_or_else(|reject| refused_at_the_edge(asked, reject))
+}
+
+/// The decision alone.
+fn decision(asked: Asked<'_>, decided: &Decided<'_>) -> Answer {
+    let (decision, status, reason) = match &decided.verdict {
+        Verdict::Forward => (Decision::Forward, None, None),
+        Verdict::Reply(reply) => (Decision::Respond, Some(reply.status.as_u16()), None),
+        Verdict::Reject(refusal) => {
+            let Reject { status, code, .. } = *refusal.reject;
+            let nobody = decided.route.is_none() && status == 404;
+            let decision = if nobody {
+                Decision::None
+            } else {
+                Decision::Reject
+            };
+            (decision, Some(status), Some(code))
+        }
+    };
+    let operation = decided.route.as_ref().map(|route| asked.operation(route));
+    Answer {
+        bundle: asked.side.bundle,
+        listener: asked.listener().to_owned(),
+        decision,
+        status,
+        reason,
+        why: None,
+        owner: operation
+            .as_ref()
+            .and_then(|operation| asked.source(&operation.key)?.owner.clone()),
+        operation,
+        consumer: None,
+        candidates: Vec::new(),
+        near: Vec::new(),
+        chain: vec![chain::admission(asked, Outcome::Continue)],
+        upstream: None,
+        response: upstream::response(decided),
+        effective: Vec::new(),
+        left_out: Vec::new(),
+    }
+}
+
+/// What is known once the operation is.
+fn explain(
+    asked: Asked<'_>,
+    decided: &Decided<'_>,
+    (route, head): (&RouteRef<'_>, &RequestHead),
+    answer: &mut Answer,
+) {
+    let Some((api, operation, treatment)) = asked.meaning(route) else {
+        return;
+    };
+    let here = Here {
+        asked,
+        route,
+        api,
+        operation,
+        treatment,
+    };
+    answer.chain.extend(chain::steps(here, decided));
+    answer.effective = effective::fields(here);
+    answer.left_out = left_out::left_out(here);
+    if decided.ran == 0 && !matches!(decided.verdict, Verdict::Forward) {
+        answer.why = Some(match &decided.verdict {
+            Verdict::Reply(_) => format!(
+                "the path is declared with another final slash, and `trailing_slash: redirect` sends clients to `{}{}`",
+                route.mount.base_path, operation.template
+            ),
+            Verdict::Reject(_) | Verdict::Forward => ambiguous(asked, head, route),
+        });
+    }
+}
+
+/// Reason why a path is ambiguous: the path that an upstream could read.
+fn ambiguous(asked: Asked<'_>, head: &RequestHead, route: &RouteRef<'_>) -> String {
+    let snapshot = asked.oracle.snapshot();
+    match readings::ambiguity(snapshot, asked.question.listener, head, route) {
+        Some(Ambiguity::Reading { path, owner }) => {
+            let owner = owner.map_or("to nobody".to_owned(), |owner| format!("to `{owner}`"));
+            format!("an upstream could read the path as `{path}`, which belongs {owner}")
+        }
+        Some(Ambiguity::Outside) => {
+            "an upstream could read the path as one above the base path".to_owned()
+        }
+        Some(Ambiguity::TooMany) | None => {
+            "upstreams could read the path in too many ways".to_owned()
+        }
+    }
+}
+
+fn refused_at_the_edge(asked: Asked<'_>, reject: &'static Reject) -> Answer {
+    let outcome = Outcome::Reject {
+        status: reject.status,
+        reason: reject.code,
+    };
+    Answer {
+        bundle: asked.side.bundle,
+        listener: asked.listener().to_owned(),
+        decision: Decision::Reject,
+        status: Some(reject.status),
+        reason: Some(reject.code),
+        why: Some(format!(
+            "refused before any route is asked: {}",
+            reject.title
+        )),
+        operation: None,
+        owner: None,
+        consumer: None,
+        candidates: Vec::new(),
+        near: Vec::new(),
+        chain: vec![chain::admission(asked, outcome)],
+        upstream: None,
+        response: Some(Response::status(reject.status)),
+        effective: Vec::new(),
+        left_out: Vec::new(),
+    }
+}
+
+/// An operation that owns the request, as it is compiled.
+#[derive(Clone, Copy)]
+struct Here<'a> {
+    asked: Asked<'a>,
+    route: &'a RouteRef<'a>,
+    api: &'a ir::Api,
+    operation: &'a ir::Operation,
+    treatment: &'a ir::Treatment,
+}
+
+impl<'a> Asked<'a> {
+    fn gateway(self) -> &'a ir::Gateway {
+        &self.side.lowered.gateway
+    }
+
+    /// The listener's name.
+    fn listener(self) -> &'a str {
+        &self.oracle.snapshot().listeners()[self.question.listener].name
+    }
+
+    /// What is known of where an operation is written.
+    fn source(self, key: &str) -> Option<&'a OperationSource> {
+        self.side.source.as_ref()?.operations.get(key)
+    }
+
+    /// Who set an operation's field.
+    fn field(self, key: &str, name: &str) -> Option<&'a FieldSource> {
+        let source = self.side.source.as_ref()?;
+        source.field(source.operations.get(key)?, name)
+    }
+
+    /// Where something is defined: `listener NAME`, `upstream NAME`, `api NAME`.
+    fn definition(self, name: &str) -> Option<&'a Place> {
+        self.side.source.as_ref()?.definitions.get(name)
+    }
+
+    /// A route as it is compiled, with all that cannot run yet.
+    fn meaning(
+        self,
+        route: &RouteRef<'_>,
+    ) -> Option<(&'a ir::Api, &'a ir::Operation, &'a ir::Treatment)> {
+        let api = self.gateway().apis.get(route.api)?;
+        let operation = api.operations.get(&route.operation.key)?;
+        let treatment = api.treatments.get(operation.treatment as usize)?;
+        Some((api, operation, treatment))
+    }
+
+    fn operation(self, route: &RouteRef<'_>) -> Operation {
+        let key = &route.operation.key;
+        let api = self.gateway().apis.get(route.api);
+        let mount = api.and_then(|api| api.mounts.get(&route.mount.name));
+        let hosts = mount.map_or(&[][..], |mount| &mount.hosts);
+        let asked = self.host();
+        let host = hosts.iter().find(|host| names(host, &asked));
+        Operation {
+            key: key.clone(),
+            id: key
+                .strip_prefix(&format!("{}/", route.api))
+                .map(str::to_owned),
+            method: route.operation.method.clone(),
+            path: format!("{}{}", route.mount.base_path, route.operation.template),
+            mount: route.mount.name.to_string(),
+            host: host.or(hosts.first()).cloned().unwrap_or_default(),
+            api: route.api.to_owned(),
+            place: self.source(key).map(|source| source.place.clone()),
+        }
+    }
+
+    /// The request's host as the client wrote it, in lower case and without its port.
+    fn host(self) -> String {
+        let field = self.question.request.headers.get(http::header::HOST);
+        let field = field
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let authority: Option<http::uri::Authority> = field.parse().ok();
+        let host = authority.map_or_else(|| field.to_owned(), |it| it.host().to_owned());
+        host.to_ascii_lowercase().trim_end_matches('.').to_owned()
+    }
+}
+
+/// Whether a mount's host names a request's.
+fn names(pattern: &str, host: &str) -> bool {
+    match pattern.strip_prefix("*.") {
+        Some(parent) => host
+            .split_once('.')
+            .is_some_and(|(label, rest)| !label.is_empty() && rest == parent),
+        None => pattern == host,
+    }
+}
+
+/// A host pattern as gateway.yaml writes it.
+fn told(pattern: &HostPattern) -> Option<&str> {
+    match pattern {
+        HostPattern::Exact(host) | HostPattern::Wildcard(host) => Some(host),
+        HostPattern::Any => None,
+    }
+}

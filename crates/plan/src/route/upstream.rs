@@ -1,0 +1,340 @@
+//! What the service would get of a request, and what the client gets where the gateway answers.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bundle::ir;
+use engine::edge::Admitted;
+use engine::forward::{self, Origin, Relay, ThisHop};
+use engine::{ChainStep, Decided, RouteRef, Verdict};
+use http::HeaderMap;
+use policy::Cx;
+use policy::auth::Place as CredentialPlace;
+
+use super::Asked;
+use model::source_map::Place;
+
+/// What stands for a value that nobody should see.
+const HIDDEN: &str = "(hidden)";
+/// A field that is new for each request.
+const REQUEST_ID: &str = "x-request-id";
+
+/// The service that gets a request, and what it gets.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Its name.
+    pub name: String,
+    /// Where it is defined.
+    pub place: Option<Place>,
+    /// Who may get the request: one of them, by weight.
+    pub targets: Vec<Target>,
+    /// The request as the first of them gets it; none where the service has no target yet.
+    pub request: Option<Head>,
+    /// Fields that the client did not send.
+    pub added: Vec<(String, String)>,
+    /// Fields that the client sent otherwise: the name, then what was sent and what goes on.
+    pub changed: Vec<(String, String, String)>,
+    /// Fields that do not go on.
+    pub removed: Vec<String>,
+    /// Bytes of the request's body; none: no limit.
+    pub max_body_bytes: Option<u64>,
+    /// Milliseconds to the head of its response.
+    pub timeout_ms: u64,
+    /// How a split shares out requests; empty where there is none.
+    pub shares: Vec<Share>,
+    /// Another request of the same client may fall to another share: what decides is its id.
+    pub by_request: bool,
+    /// Services that get a copy.
+    pub mirrors: Vec<String>,
+}
+
+/// A service's share of the requests.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// The service.
+    pub upstream: String,
+    /// Its weight; none where a condition decides.
+    pub weight: Option<u32>,
+}
+
+/// One target.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name.
+    pub name: String,
+    /// Its share of the requests.
+    pub weight: u32,
+    /// Where the request goes.
+    pub url: String,
+    /// `Host`.
+    pub host: String,
+}
+
+/// A request's head, values that nobody should see hidden.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The fields; of one that stands several times the last.
+    pub headers: Vec<(String, String)>,
+}
+
+/// What the client gets from the gateway itself.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// The fields that are known.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Response {
+    /// A response of which nothing else is known.
+    pub(super) fn status(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+        }
+    }
+}
+
+/// Names of what identifies somebody: the fields and query parameters of an API's schemes.
+struct Secrets {
+    fields: BTreeSet<String>,
+    parameters: BTreeSet<String>,
+}
+
+/// The answer of the gateway itself; none where the request goes on.
+pub(super) fn response(decided: &Decided<'_>) -> Option<Response> {
+    match &decided.verdict {
+        Verdict::Forward => None,
+        Verdict::Reply(reply) => Some(Response {
+            status: reply.status.as_u16(),
+            headers: fields(&reply.headers),
+        }),
+        Verdict::Reject(refusal) => {
+            let mut headers = Vec::new();
+            let text =
+                |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+            if let Some(allow) = &refusal.allow {
+                headers.push(("allow".to_owned(), text(allow)));
+            }
+            if let (401, Some(route)) = (refusal.reject.status, &decided.route) {
+                let challenges = route.treatment.challenges().iter();
+                headers.extend(challenges.map(|one| ("www-authenticate".to_owned(), text(one))));
+            }
+            Some(Response {
+                status: refusal.reject.status,
+                headers,
+            })
+        }
+    }
+}
+
+/// The request that goes on, for each target.
+pub(super) fn upstream(
+    asked: Asked<'_>,
+    decided: &Decided<'_>,
+    route: &RouteRef<'_>,
+    admitted: &Admitted,
+    cx: &Cx<'_>,
+) -> Upstream {
+    let snapshot = asked.oracle.snapshot();
+    let chosen = decided.upstream(snapshot, cx);
+    let service = &snapshot.upstreams()[chosen.unwrap_or(route.treatment.upstream) as usize];
+    let origin = Origin {
+        hop: Arc::new(ThisHop::new(
+            asked.question.peer,
+            snapshot.listeners()[asked.question.listener].scheme,
+            &admitted.authority,
+        )),
+        version: admitted.version,
+        request_id: http::HeaderValue::from_static("0"),
+        certificate: None,
+    };
+    let secrets = Secrets::of(asked, route);
+    let mut targets = Vec::new();
+    let mut first: Option<policy::RequestHead> = None;
+    let found = service.discovery.as_ref().map(ir::Discovery::target);
+    let found = found.iter().filter(|target| !target.host.is_empty());
+    let meant = service.targets.iter().chain(found);
+    for target in meant.filter(|target| target.weight > 0) {
+        let mut head = admitted.head.clone();
+        let relay = Relay {
+            route,
+            upstream: service,
+            target,
+            origin: &origin,
+            cx,
+        };
+        forward::prepare(&mut head, relay);
+        targets.push(Target {
+            name: target.name.clone(),
+            weight: target.weight,
+            url: url(target, &secrets.target(head.target.as_str())),
+            host: head
+                .headers
+                .get(http::header::HOST)
+                .map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned())
+                .unwrap_or_default(),
+        });
+        first.get_or_insert(head);
+    }
+    let mut told = Upstream {
+        name: service.name.clone(),
+        place: asked
+            .definition(&format!("upstream {}", service.name))
+            .cloned(),
+        targets,
+        request: None,
+        added: Vec::new(),
+        changed: Vec::new(),
+        removed: Vec::new(),
+        max_body_bytes: route.treatment.max_body_bytes,
+        timeout_ms: route.treatment.timeout_ms,
+        shares: shares(route),
+        by_request: cx.upstream.is_some() && cx.principal.is_none(),
+        mirrors: cx.mirrors.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    if let Some(head) = first {
+        told.differ(&asked.question.request.headers, &head.headers, &secrets);
+        let headers = head.headers.iter();
+        let headers = headers.filter(|(name, _)| *name != REQUEST_ID);
+        told.request = Some(Head {
+            method: head.method.as_str().to_owned(),
+            path: secrets.target(head.target.as_str()),
+            headers: headers
+                .map(|(name, value)| (name.to_string(), secrets.value(name.as_str(), value)))
+                .collect(),
+        });
+    }
+    told
+}
+
+/// The shares of the last split of a chain: the one that counts.
+fn shares(route: &RouteRef<'_>) -> Vec<Share> {
+    let steps = route.treatment.chain.iter().rev();
+    let mut splits = steps.filter_map(|step| match step {
+        ChainStep::Filter(_, filter) => match &**filter {
+            policy::Filter::Split(split) => Some(split),
+            _ => None,
+        },
+        ChainStep::Authenticate => None,
+    });
+    let shares = splits.next().map_or(&[][..], |split| split.shares());
+    let share = |share: &policy::traffic::split::Share| Share {
+        upstream: share.upstream.clone(),
+        weight: share.when.is_none().then_some(share.weight),
+    };
+    shares.iter().map(share).collect()
+}
+
+/// Where a request goes; of a UNIX socket its path, then the request's.
+fn url(target: &ir::Target, path: &str) -> String {
+    match target.socket() {
+        Some(socket) => format!("unix:{socket}:{path}"),
+        None => format!("{}://{}{path}", target.scheme(), target.authority()),
+    }
+}
+
+impl Upstream {
+    /// What is added, changed and removed between what the client sent and what goes on.
+    fn differ(&mut self, sent: &HeaderMap, gets: &HeaderMap, secrets: &Secrets) {
+        let all = |fields: &HeaderMap, name: &str| -> Vec<Vec<u8>> {
+            let values = fields.get_all(name).iter();
+            values.map(|value| value.as_bytes().to_owned()).collect()
+        };
+        let shown = |fields: &HeaderMap, name: &str| -> String {
+            let values = fields.get_all(name).iter();
+            let values: Vec<String> = values.map(|value| secrets.value(name, value)).collect();
+            values.join(", ")
+        };
+        let names: BTreeSet<&str> = sent
+            .keys()
+            .chain(gets.keys())
+            .map(|name| name.as_str())
+            .collect();
+        for name in names {
+            let (before, after) = (all(sent, name), all(gets, name));
+            if name == REQUEST_ID {
+                self.added
+                    .push((name.to_owned(), "(one per request)".to_owned()));
+            } else if before.is_empty() {
+                self.added.push((name.to_owned(), shown(gets, name)));
+            } else if after.is_empty() {
+                self.removed.push(name.to_owned());
+            } else if before != after {
+                let (old, new) = (shown(sent, name), shown(gets, name));
+                self.changed.push((name.to_owned(), old, new));
+            }
+        }
+    }
+}
+
+impl Secrets {
+    fn of(asked: Asked<'_>, route: &RouteRef<'_>) -> Self {
+        let mut secrets = Self {
+            fields: ["authorization", "cookie", "proxy-authorization"]
+                .map(str::to_owned)
+                .into(),
+            parameters: BTreeSet::new(),
+        };
+        let api = asked.gateway().apis.get(route.api);
+        for scheme in api.into_iter().flat_map(|api| &api.schemes) {
+            match &scheme.place {
+                CredentialPlace::Header(name) => drop(secrets.fields.insert(name.clone())),
+                CredentialPlace::Query(name) => drop(secrets.parameters.insert(name.clone())),
+                CredentialPlace::Cookie(_)
+                | CredentialPlace::Authorization(_)
+                | CredentialPlace::Certificate => {}
+            }
+        }
+        secrets
+    }
+
+    fn value(&self, name: &str, value: &http::HeaderValue) -> String {
+        if value.is_sensitive() || self.fields.contains(name) {
+            return HIDDEN.to_owned();
+        }
+        match &*String::from_utf8_lossy(value.as_bytes()) {
+            text if name == "x-consumer-name" => super::credential::owner(text),
+            text => text.to_owned(),
+        }
+    }
+
+    /// A target without the values of query parameters that are credentials.
+    fn target(&self, target: &str) -> String {
+        let Some((path, query)) = target.split_once('?') else {
+            return target.to_owned();
+        };
+        if self.parameters.is_empty() {
+            return target.to_owned();
+        }
+        let pairs = query.split('&').map(|pair| match pair.split_once('=') {
+            Some((name, _)) => {
+                let plain = policy::auth::decode_query(name);
+                let known = self.parameters.iter();
+                match known.into_iter().any(|secret| *plain == *secret.as_bytes()) {
+                    true => format!("{name}={HIDDEN}"),
+                    false => pair.to_owned(),
+                }
+            }
+            None => pair.to_owned(),
+        });
+        format!("{path}?{}", pairs.collect::<Vec<_>>().join("&"))
+    }
+}
+
+fn fields(headers: &HeaderMap) -> Vec<(String, String)> {
+    let all = headers.iter();
+    all.map(|(name, value)| {
+        let text = match value.is_sensitive() {
+            true => HIDDEN.to_owned(),
+            false => String::from_utf8_lossy(value.as_bytes()).into_owned(),
+        };
+        (name.to_string(), text)
+    })
+    .collect()
+}

@@ -1,0 +1,591 @@
+//! One cell of requests: what changed for them, and a request that shows it.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use serde_json::Value;
+
+use super::{
+    Engines, Found, Owner, Pair, Pairs, Place, Route, Table, Task, Values, asked_for, describe,
+    smallest,
+};
+use crate::details::Line;
+use crate::security::{Verdict, cannot_run};
+use crate::witness::{Draft, credentials};
+use crate::{Change, Class, Outcome, RequestPlace, Section, Witness, ids};
+use model::lower::Lowered;
+
+/// What a decision cannot show.
+const NO_REQUEST: &str = "no request shows it";
+
+/// The cells of one place.
+pub(super) struct Cells<'c, 'a> {
+    pub(super) place: &'c Place,
+    pub(super) tables: [&'c Table<'c, 'a>; 2],
+    pub(super) sides: (Option<&'c Lowered>, &'c Lowered),
+    pub(super) pairs: Pairs<'c>,
+    /// Routes that the old table has not.
+    pub(super) fresh: &'c BTreeSet<u32>,
+    pub(super) engines: &'c Engines,
+}
+
+/// What is said about some cells.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    pub(super) changes: Vec<Change>,
+    /// Witnesses that do not show what they should.
+    pub(super) bugs: Vec<String>,
+    /// Why the next change has no witness, where it is that nobody can be asked.
+    undecidable: Option<&'static str>,
+    /// Routes of the old table that lost requests to ones of the new.
+    pub(super) moved: Vec<(u32, u32)>,
+}
+
+/// Requests of two owners; there are some.
+struct Cell {
+    owners: [Owner; 2],
+    /// The smallest of them, without credentials.
+    bare: Found,
+}
+
+/// Who makes a witness: the alternatives of a route on one side.
+struct Caller<'r, 'a> {
+    route: &'r Route<'a>,
+    side: &'r Lowered,
+}
+
+impl<'a> Cells<'_, 'a> {
+    /// Everything about the cells that a route of one table has a part in.
+    pub(super) fn of(&self, task: Task) -> Told {
+        let mut told = Told::default();
+        match task {
+            Task::Both(before, after) => {
+                if !self.served_by_both(before, after, &mut told) {
+                    self.unreached(before, after, &mut told);
+                }
+            }
+            Task::New(after) => {
+                let route = self.after(after);
+                for before in self.tables[0].index.overlapping(&route.template) {
+                    if self.before(before).serves && self.before(before).meets(route) {
+                        self.served_by_both(before, after, &mut told);
+                    }
+                }
+                self.newly_served(after, &mut told);
+            }
+            Task::Gone(before) => {
+                let route = self.before(before);
+                for after in self.tables[1].index.overlapping(&route.template) {
+                    // Those that are new as well were looked at there.
+                    let other = self.after(after);
+                    if other.serves && other.meets(route) && !self.fresh.contains(&after) {
+                        self.served_by_both(before, after, &mut told);
+                    }
+                }
+                self.no_longer_served(before, &mut told);
+            }
+            Task::Rest(before, after) => {
+                self.newly_served(after, &mut told);
+                self.no_longer_served(before, &mut told);
+            }
+        }
+        told
+    }
+
+    fn before(&self, at: u32) -> &Route<'a> {
+        &self.tables[0].routes[at as usize]
+    }
+
+    fn after(&self, at: u32) -> &Route<'a> {
+        &self.tables[1].routes[at as usize]
+    }
+
+    /// The requests that `before` owned and `after` owns; false where there are none.
+    fn served_by_both(&self, before: u32, after: u32, told: &mut Told) -> bool {
+        let (was, is) = (self.before(before), self.after(after));
+        let pair = self.pairs.of(was, is);
+        // Two that redirect give one answer.
+        let moved = was.id() != is.id() && !(was.redirects() && is.redirects());
+        if !moved && !pair.differs() {
+            return true;
+        }
+        let owners = [Owner::Route(before), Owner::Route(after)];
+        let Some(cell) = self.cell(owners) else {
+            return false;
+        };
+        if moved || was.signature() != is.signature() {
+            told.moved.push((before, after));
+        }
+        if moved {
+            let mut change = Change::new(
+                Section::Routing,
+                Class::Moved,
+                "owner-changed",
+                "route",
+                owner(was).into(),
+                owner(is).into(),
+            );
+            change.bound = self.servers(was, is);
+            let witness = self.differs(&cell, told);
+            self.push(told, change, is, witness, NO_REQUEST);
+        }
+        if was.redirects() || is.redirects() {
+            // Whether an operation redirects is told with its policies.
+            return true;
+        }
+        if pair.upstream {
+            let mut change = Change::new(
+                Section::Routing,
+                Class::Moved,
+                "upstream-changed",
+                "upstream",
+                self.pairs.goes(was).into(),
+                self.pairs.goes(is).into(),
+            );
+            change.bound = self.servers(was, is);
+            let witness = self.differs(&cell, told);
+            self.push(
+                told,
+                change,
+                is,
+                witness,
+                "nobody whom both sides serve shows it",
+            );
+        }
+        for line in self.pairs.lines(was, is) {
+            let section = line.section();
+            let Line {
+                class,
+                id,
+                subject,
+                old,
+                new,
+            } = line;
+            let change = Change::new(section, class, id, subject, old, new);
+            self.push(told, change, is, None, NO_REQUEST);
+        }
+        self.doors(&pair, &cell, (before, after), told);
+        if let Some(said) = &pair.restated {
+            self.push(
+                told,
+                restated(said),
+                is,
+                None,
+                "the same requests are let in",
+            );
+        }
+        true
+    }
+
+    /// What differs in access.
+    fn doors(&self, pair: &Pair, cell: &Cell, (before, after): (u32, u32), told: &mut Told) {
+        let (was, is) = (self.before(before), self.after(after));
+        // A policy that answered whoever called let nobody in.
+        let nobody = self.pairs.before(was).is_nobody();
+        for difference in &pair.access {
+            let (class, id) = match difference.verdict {
+                Verdict::Equal => continue,
+                Verdict::Weaken if nobody && !self.pairs.after(is).is_open() => {
+                    (Class::Expose, "operation-exposed")
+                }
+                Verdict::Weaken if nobody => (Class::Weaken, "operation-exposed"),
+                Verdict::Weaken => (Class::Weaken, difference.id),
+                Verdict::Strengthen => (Class::Strengthen, difference.id),
+                Verdict::Incomparable => (Class::Incomparable, difference.id),
+            };
+            let mut change = Change::new(
+                Section::Security,
+                class,
+                id,
+                difference.subject.clone(),
+                difference.old.clone(),
+                difference.new.clone(),
+            );
+            change.bound = was.requests();
+            if difference.component == "who" {
+                change.bound.push_str(&pair.asked);
+            }
+            let mut witness = None;
+            if difference.component == "who" && difference.why_none.is_none() {
+                let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
+                // Somebody who is let in on one side only: on the new one unless it only closes.
+                let opens = class != Class::Strengthen;
+                let uncovered = if opens {
+                    new_who.who().uncovered(old_who.who())
+                } else {
+                    old_who.who().uncovered(new_who.who())
+                };
+                if let Some(uncovered) = uncovered {
+                    witness = self.somebody(cell, &[uncovered], opens, told);
+                }
+            }
+            let why_none = difference.why_none.unwrap_or(NO_REQUEST);
+            self.push(told, change, is, witness, why_none);
+        }
+    }
+
+    /// The same route on both sides that owns no request on one of them, because others take all:
+    /// what is written about it is told, and no door.
+    fn unreached(&self, before: u32, after: u32, told: &mut Told) {
+        let (was, is) = (self.before(before), self.after(after));
+        let said = (
+            describe(&was.treatment().security),
+            describe(&is.treatment().security),
+        );
+        if said.0 != said.1 {
+            self.push(told, restated(&said), is, None, "no request reaches it");
+        }
+        if was.treatment().upstream != is.treatment().upstream {
+            let change = Change::new(
+                Section::Upstream,
+                Class::Changed,
+                "upstream-changed",
+                "upstream",
+                was.treatment().upstream.clone().into(),
+                is.treatment().upstream.clone().into(),
+            );
+            self.push(told, change, is, None, "no request reaches it");
+        }
+    }
+
+    /// Requests that nobody owned.
+    fn newly_served(&self, after: u32, told: &mut Told) {
+        let route = self.after(after);
+        let owners = [Owner::Nobody, Owner::Route(after)];
+        let Some(cell) = self.cell(owners).filter(|_| !route.redirects()) else {
+            return;
+        };
+        let known = self.sides.0.is_some_and(|side| has(side, route));
+        let id = if known {
+            "requests-added"
+        } else {
+            "operation-added"
+        };
+        let change = Change::new(
+            Section::Routing,
+            Class::Added,
+            id,
+            "route",
+            Value::Null,
+            owner(route).into(),
+        );
+        let access = self.pairs.after(route);
+        let before = self.tables[0].requests_of(&route.operation.key);
+        let mut change = change;
+        change.bound.clone_from(&before);
+        let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
+        let witness = match access.is_nobody() {
+            true => self.differs(&cell, told),
+            false => self.somebody(&cell, &every, true, told),
+        };
+        self.push(told, change, route, witness.clone(), NO_REQUEST);
+        // The first release opens every door there is: only open ones are worth a line each. Where
+        // a policy refuses whoever calls, none opened.
+        if access.is_nobody() || self.sides.0.is_none() && !access.is_open() {
+            return;
+        }
+        let class = if access.is_open() {
+            Class::Weaken
+        } else {
+            Class::Expose
+        };
+        let change = Change::new(
+            Section::Security,
+            class,
+            "operation-exposed",
+            "security",
+            "nobody".into(),
+            describe(&route.treatment().security).into(),
+        );
+        let mut change = change;
+        change.bound = before + &asked_for(self.sides.1, route);
+        self.push(told, change, route, witness, NO_REQUEST);
+    }
+
+    /// Requests that nobody owns any more.
+    fn no_longer_served(&self, before: u32, told: &mut Told) {
+        let route = self.before(before);
+        let owners = [Owner::Route(before), Owner::Nobody];
+        let Some(cell) = self.cell(owners).filter(|_| !route.redirects()) else {
+            return;
+        };
+        let id = if has(self.sides.1, route) {
+            "requests-removed"
+        } else {
+            "operation-removed"
+        };
+        let change = Change::new(
+            Section::Routing,
+            Class::Removed,
+            id,
+            "route",
+            owner(route).into(),
+            Value::Null,
+        );
+        let mut change = change;
+        change.bound = self.tables[1].requests_of(&route.operation.key);
+        let every: Vec<usize> = (0..route.treatment().security.0.len().max(1)).collect();
+        let witness = match self.pairs.before(route).is_nobody() {
+            true => self.differs(&cell, told),
+            false => self.somebody(&cell, &every, false, told),
+        };
+        self.push(told, change, route, witness, NO_REQUEST);
+    }
+
+    /// A caller with the credentials of one of the alternatives, who is let in on one side only:
+    /// on the new one where it `opens`.
+    fn somebody(
+        &self,
+        cell: &Cell,
+        alternatives: &[usize],
+        opens: bool,
+        told: &mut Told,
+    ) -> Option<Witness> {
+        let caller = self.caller(cell.owners, opens, told)?;
+        let security = &caller.route.treatment().security;
+        let none = ir::Alternative::default();
+        for alternative in alternatives {
+            let alternative = security.0.get(*alternative).unwrap_or(&none);
+            let Some((witness, owned)) = self.ask(cell, &caller, alternative) else {
+                continue;
+            };
+            let (inside, outside) = if opens {
+                (&witness.new, &witness.old)
+            } else {
+                (&witness.old, &witness.new)
+            };
+            let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
+            if owned && served(inside) && !served(outside) {
+                return Some(witness);
+            }
+            // An escaped separator is refused wherever a path is split: nobody gets in at all.
+            if owned && *inside == (Outcome::Refused { status: 400 }) {
+                continue;
+            }
+            // Scopes are the upstream's to look at: both let the credential pass.
+            if owned && served(inside) && self.asks_for_scopes(cell.owners) {
+                continue;
+            }
+            told.bugs.push(bug(&witness, &caller.route.operation.key));
+            return None;
+        }
+        None
+    }
+
+    /// Whether a requirement of either side names scopes.
+    fn asks_for_scopes(&self, owners: [Owner; 2]) -> bool {
+        owners.into_iter().zip(self.tables).any(|(owner, table)| {
+            let Owner::Route(route) = owner else {
+                return false;
+            };
+            let security = &table.routes[route as usize].treatment().security;
+            let mut uses = security.0.iter().flat_map(|alternative| &alternative.0);
+            uses.any(|wanted| !wanted.scopes.is_empty())
+        })
+    }
+
+    /// A caller whom the two sides treat differently; both serve it where there is such a one.
+    fn differs(&self, cell: &Cell, told: &mut Told) -> Option<Witness> {
+        let none = ir::Alternative::default();
+        let mut best: Option<Witness> = None;
+        for opens in [true, false] {
+            let caller = self.caller(cell.owners, opens, told)?;
+            let security = &caller.route.treatment().security;
+            for alternative in security.0.iter().chain([&none]) {
+                let Some((witness, owned)) = self.ask(cell, &caller, alternative) else {
+                    continue;
+                };
+                if !owned {
+                    told.bugs.push(bug(&witness, &caller.route.operation.key));
+                    return None;
+                }
+                let served = |outcome: &Outcome| matches!(outcome, Outcome::Served { .. });
+                if witness.old == witness.new {
+                    continue;
+                }
+                if served(&witness.old) && served(&witness.new) {
+                    return Some(witness);
+                }
+                best = best.or(Some(witness));
+            }
+        }
+        best
+    }
+
+    /// The requests that the tables give to these owners; none where there are none.
+    fn cell(&self, owners: [Owner; 2]) -> Option<Cell> {
+        let bare = smallest(self.tables, owners, &Values::default())?;
+        Some(Cell { owners, bare })
+    }
+
+    /// What answers two routes' requests, to the address: a name alone would let an
+    /// acknowledgement cover another server.
+    fn servers(&self, was: &Route<'_>, is: &Route<'_>) -> String {
+        let sides = [self.sides.0, Some(self.sides.1)];
+        let said = sides.into_iter().zip([was, is]).map(|(side, route)| {
+            let name = &route.treatment().upstream;
+            let upstream = side.and_then(|side| side.gateway.shared.upstreams.get(name));
+            let written = upstream.map(bundle::codec::encode).unwrap_or_default();
+            let digest = bundle::digest::Digest::of(&written).hex();
+            format!("{} {digest}", route.requests())
+        });
+        said.collect::<Vec<_>>().join("; ")
+    }
+
+    fn push(
+        &self,
+        told: &mut Told,
+        change: Change,
+        route: &Route<'_>,
+        witness: Option<Witness>,
+        why_none: &'static str,
+    ) {
+        let mut change = about(change, route, self.place);
+        let why_none = told.undecidable.take().unwrap_or(why_none);
+        change.why_none = witness.is_none().then_some(why_none);
+        change.witness = witness;
+        told.changes.push(change);
+    }
+
+    /// Whose credentials are shown; none where a side says what nobody can run, so that no answer
+    /// of an engine shows anything.
+    fn caller(&self, owners: [Owner; 2], of_new: bool, told: &mut Told) -> Option<Caller<'_, 'a>> {
+        told.undecidable = self.undecidable(owners);
+        if told.undecidable.is_some() {
+            return None;
+        }
+        let (route, side) = match (owners, of_new) {
+            ([_, Owner::Route(route)], true) => (self.after(route), self.sides.1),
+            ([Owner::Route(route), _], false) => (self.before(route), self.sides.0?),
+            _ => return None,
+        };
+        Some(Caller { route, side })
+    }
+
+    fn undecidable(&self, owners: [Owner; 2]) -> Option<&'static str> {
+        let of = |side: &Lowered, route: &Route<'_>| {
+            let (treatment, listener) = (route.treatment(), &self.place.listener);
+            let word = side.gateway.undecidable(route.api, treatment, listener);
+            word.map(cannot_run)
+        };
+        let before = match (owners[0], self.sides.0) {
+            (Owner::Route(route), Some(side)) => of(side, self.before(route)),
+            _ => None,
+        };
+        before.or_else(|| match owners[1] {
+            Owner::Route(route) => of(self.sides.1, self.after(route)),
+            Owner::Nobody | Owner::Anyone => None,
+        })
+    }
+
+    /// Bytes of a request's target that the listener takes on both sides.
+    fn target_bytes_max(&self) -> u64 {
+        let sides = self.sides.0.into_iter().chain([self.sides.1]);
+        let limits = sides.filter_map(|side| {
+            let listener = side.gateway.shared.listeners.get(&self.place.listener)?;
+            Some(listener.limits.target_bytes)
+        });
+        limits.min().unwrap_or(u64::MAX)
+    }
+
+    /// The smallest request of a cell with these credentials, what both engines say, and whether
+    /// they give it to these owners; none where no request of the cell can carry them.
+    fn ask(
+        &self,
+        cell: &Cell,
+        caller: &Caller<'_, 'a>,
+        alternative: &ir::Alternative,
+    ) -> Option<(Witness, bool)> {
+        let auth = &caller.side.gateway.shared.auth;
+        let (sent, credentials) = credentials(alternative, &caller.route.api.schemes, auth);
+        // What a request carries decides who owns it only where a route looks at it.
+        let found = if self.tables.iter().any(|table| table.conditioned) {
+            smallest(self.tables, cell.owners, &sent)?
+        } else {
+            cell.bare.clone()
+        };
+        let mut values = found.values;
+        values.headers.extend(sent.headers);
+        values.query.extend(sent.query);
+        let draft = Draft {
+            listener: self.place.listener.clone(),
+            host: self.place.host.clone(),
+            method: found.method,
+            path: found.path,
+            values,
+            peer: None,
+        };
+        // Nobody can send it: that it reaches nothing shows nothing.
+        if draft.target_bytes() as u64 > self.target_bytes_max() {
+            return None;
+        }
+        let engines = [self.engines.old.as_ref(), Some(&self.engines.new)];
+        let [(before, old), (after, new)] = engines.map(|engine| {
+            let asked = engine.and_then(|engine| draft.ask(engine));
+            asked.unwrap_or((None, Outcome::Nothing))
+        });
+        let new = if ids::falsifies() { old.clone() } else { new };
+        let mut owned = [before, after]
+            .into_iter()
+            .zip(cell.owners)
+            .zip(self.tables);
+        let owned = owned.all(|((owns, owner), table)| match owner {
+            Owner::Anyone => true,
+            Owner::Nobody => owns.is_none(),
+            Owner::Route(route) => {
+                let route = &table.routes[route as usize];
+                // A path that could name a host is refused rather than redirected to.
+                owns == Some(route.id()) || route.redirects() && owns.is_none()
+            }
+        });
+        Some((draft.shown(credentials, old, new), owned))
+    }
+}
+
+/// Whether a side has the operation of a route anywhere.
+fn has(side: &Lowered, route: &Route<'_>) -> bool {
+    let api = side.gateway.apis.get(&route.api.name);
+    api.is_some_and(|api| api.operations.get(&route.operation.key).is_some())
+}
+
+/// Who answers, for people.
+pub(super) fn owner(route: &Route<'_>) -> String {
+    let redirects = if route.redirects() {
+        " (redirects)"
+    } else {
+        ""
+    };
+    format!("{}{redirects}", route.id())
+}
+
+fn bug(witness: &Witness, key: &str) -> String {
+    format!(
+        "{} {} does not show what changed for `{key}`: {:?} before, {:?} after",
+        witness.method, witness.url, witness.old, witness.new
+    )
+}
+
+/// The same people are let in, but not in the same way: another verifier's name, another order,
+/// a credential that the upstream newly sees or no longer sees.
+fn restated((was, is): &(String, String)) -> Change {
+    Change::new(
+        Section::Policy,
+        Class::Changed,
+        "security-restated",
+        "security",
+        was.as_str().into(),
+        is.as_str().into(),
+    )
+}
+
+/// A change of one route's operation.
+pub(super) fn about(change: Change, route: &Route<'_>, place: &Place) -> Change {
+    let mut change = change.of(route.reference());
+    change.places.insert(RequestPlace {
+        listener: place.listener.clone(),
+        hosts: route.mount.hosts.clone(),
+        template: route.template.to_string(),
+        requests: route.requests(),
+    });
+    change
+}

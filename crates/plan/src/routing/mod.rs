@@ -1,0 +1,414 @@
+//! Routing, exactly: who owns which requests before and after, and who may make them.
+//!
+//! The requests of a listener and host fall into cells: those that one route owned and one route
+//! owns. A route that stands alike in both tables, beside another that does, keeps its requests
+//! from it; so each cell of two owners has a route that is new, gone or other. [`search`] finds
+//! the smallest request of a cell, or that there is none, from the two tables alone; then both
+//! engines are asked for it.
+
+mod cell;
+mod index;
+mod peers;
+mod search;
+mod shadow;
+mod table;
+mod texts;
+mod values;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bundle::ir;
+use engine::BuildError;
+use rustc_hash::FxHashMap;
+
+use super::details::{Line, Of, are_compared, of_cell};
+use super::security::{self, Access, Difference, describe};
+use super::witness::with_witness;
+use super::{Plan, Side};
+use crate::ask::Oracle;
+use cell::Cells;
+use model::lower::Lowered;
+use search::{Found, Owner, Table, smallest};
+use sources::parallel;
+use table::{Place, Route, Signature, owners, places, routes};
+pub(super) use values::Values;
+
+/// Compares who owns and may make which requests. Nothing is compared with an empty gateway.
+///
+/// # Errors
+/// A side that cannot be built.
+pub(super) fn compare(old: Option<&Side>, new: &Side, plan: &mut Plan) -> Result<(), BuildError> {
+    let (was, is) = (old.map(|side| &side.lowered), &new.lowered);
+    let mut told = BTreeSet::new();
+    let mut laid = Vec::new();
+    let sides: Vec<&Lowered> = was.into_iter().chain([is]).collect();
+    for place in places(&sides) {
+        let before = was.map(|was| owners(was, &place)).unwrap_or_default();
+        let after = owners(is, &place);
+        let names = |owners: &[(&ir::Api, &ir::Mount)]| -> Vec<(String, String)> {
+            let name =
+                |(api, mount): &(&ir::Api, &ir::Mount)| (api.name.clone(), mount.name.clone());
+            owners.iter().map(name).collect()
+        };
+        // Hosts with the same mounts are one.
+        if told.insert((place.listener.clone(), names(&before), names(&after))) {
+            laid.push(Overlay::new(place, (was, &before), (is, &after)));
+        }
+    }
+    laid.retain(|overlay| !overlay.tasks.is_empty());
+    let listeners = peers::Changed::of(was, is);
+    if laid.is_empty() && listeners.is_empty() {
+        return Ok(());
+    }
+    let engines = Engines::build(old, new)?;
+    for listener in listeners {
+        listener.compare((was, is), &engines, plan);
+    }
+    for overlay in &laid {
+        overlay.compare(was, is, &engines, plan);
+    }
+    Ok(())
+}
+
+/// The engines of both sides, in which the credentials of witnesses are valid.
+struct Engines {
+    old: Option<Oracle>,
+    new: Oracle,
+}
+
+impl Engines {
+    fn build(old: Option<&Side>, new: &Side) -> Result<Self, BuildError> {
+        let build = |side: &Side| {
+            let gateway = with_witness(&side.lowered.gateway);
+            Oracle::build(&gateway, &side.bundle.to_string())
+        };
+        let sides: Vec<&Side> = old.into_iter().chain([new]).collect();
+        let mut built = parallel::map(sides, build).into_iter().rev();
+        let new = built.next().unwrap_or_else(|| build(new))?;
+        Ok(Self {
+            new,
+            old: built.next().transpose()?,
+        })
+    }
+}
+
+/// The tables of one place, laid over each other.
+struct Overlay<'a> {
+    place: Place,
+    old: Vec<Route<'a>>,
+    new: Vec<Route<'a>>,
+    tasks: Vec<Task>,
+}
+
+/// What must be looked at.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    /// The same route on both sides, whose requests are treated differently.
+    Both(u32, u32),
+    /// The same route on both sides, which gets what is not described; and something else is
+    /// described or kept from it.
+    Rest(u32, u32),
+    /// A route that the old table has not.
+    New(u32),
+    /// A route that the new table has not.
+    Gone(u32),
+}
+
+/// A side with the mounts that are asked at a place.
+type Asked<'o, 'a, L> = (L, &'o [(&'a ir::Api, &'a ir::Mount)]);
+
+impl<'a> Overlay<'a> {
+    fn new(
+        place: Place,
+        (was, before): Asked<'_, 'a, Option<&'a Lowered>>,
+        (is, after): Asked<'_, 'a, &'a Lowered>,
+    ) -> Self {
+        let (old, new) = (routes(before), routes(after));
+        let signed = |routes: &[Route<'_>]| -> Vec<Signature> {
+            parallel::map(routes.iter().collect(), |route: &Route<'_>| {
+                route.signature()
+            })
+        };
+        let (old_signed, new_signed) = (signed(&old), signed(&new));
+        // What serves nobody is no task of its own.
+        let serving = |routes: &[Route<'_>], signed: &[Signature]| -> Vec<(Signature, u32)> {
+            let numbered = signed.iter().cloned().zip(0u32..);
+            let serving = numbered.filter(|(_, at)| routes[*at as usize].serves);
+            serving.collect()
+        };
+        let signatures = |signed: &[Signature]| -> BTreeSet<Signature> {
+            let signed = signed.iter().cloned();
+            signed.collect()
+        };
+        let (old_serving, new_serving) = (serving(&old, &old_signed), serving(&new, &new_signed));
+        // Where nothing is there to get the rest, nobody has to look.
+        let gets_rest = |route: &Route<'_>| !route.operation.owns.is_described();
+        let shifts = new.iter().any(|route| route.serves && gets_rest(route))
+            && signatures(&old_signed) != signatures(&new_signed);
+        let listed = |serving: &[(Signature, u32)]| -> FxHashMap<Signature, u32> {
+            serving.iter().cloned().collect()
+        };
+        let (old_list, new_list) = (listed(&old_serving), listed(&new_serving));
+        let pairs = Pairs::new(was, is, &place.listener);
+        let mut tasks: Vec<Task> = Vec::new();
+        for (signature, at) in &new_serving {
+            let at = *at;
+            match old_list.get(signature) {
+                None => tasks.push(Task::New(at)),
+                Some(before) => {
+                    let (was, is) = (&old[*before as usize], &new[at as usize]);
+                    if was.id() != is.id() || pairs.of(was, is).differs() {
+                        tasks.push(Task::Both(*before, at));
+                    }
+                    if shifts && gets_rest(is) {
+                        tasks.push(Task::Rest(*before, at));
+                    }
+                }
+            }
+        }
+        let gone = old_serving.iter();
+        let gone = gone.filter(|(signature, _)| !new_list.contains_key(signature));
+        tasks.extend(gone.map(|(_, at)| Task::Gone(*at)));
+        Self {
+            place,
+            old,
+            new,
+            tasks,
+        }
+    }
+
+    fn compare(&self, was: Option<&Lowered>, is: &Lowered, engines: &Engines, plan: &mut Plan) {
+        let (old, new) = (Table::new(&self.old), Table::new(&self.new));
+        let fresh: BTreeSet<u32> = self
+            .tasks
+            .iter()
+            .filter_map(|task| match task {
+                Task::New(at) => Some(*at),
+                Task::Both(..) | Task::Rest(..) | Task::Gone(_) => None,
+            })
+            .collect();
+        let cells = Cells {
+            place: &self.place,
+            tables: [&old, &new],
+            sides: (was, is),
+            pairs: Pairs::new(was, is, &self.place.listener),
+            fresh: &fresh,
+            engines,
+        };
+        let told = parallel::map(self.tasks.clone(), |task| cells.of(task));
+        let mut moved = BTreeSet::new();
+        for told in told {
+            plan.changes.extend(told.changes);
+            plan.bugs.extend(told.bugs);
+            moved.extend(told.moved);
+        }
+        plan.changes.extend(cells.shadows(&self.tasks, &moved));
+    }
+}
+
+/// How treatments of the two sides differ; each pair is compared once.
+struct Pairs<'a> {
+    sides: (Option<&'a Lowered>, &'a Lowered),
+    listener: &'a str,
+    known: Mutex<FxHashMap<(usize, usize), Arc<Pair>>>,
+}
+
+/// How the treatments of two routes differ.
+#[derive(Debug)]
+struct Pair {
+    access: Vec<Difference>,
+    /// Before and after: the same requests are let in, told in other words.
+    restated: Option<(String, String)>,
+    /// Whether other servers answer.
+    upstream: bool,
+
+    /// What the names in both requirements stand for.
+    asked: String,
+}
+
+impl Pair {
+    fn differs(&self) -> bool {
+        !self.access.is_empty() || self.restated.is_some() || self.upstream
+    }
+}
+
+impl<'a> Pairs<'a> {
+    fn new(was: Option<&'a Lowered>, is: &'a Lowered, listener: &'a str) -> Self {
+        Self {
+            sides: (was, is),
+            listener,
+            known: Mutex::default(),
+        }
+    }
+
+    fn of(&self, before: &Route<'_>, after: &Route<'_>) -> Arc<Pair> {
+        let address = |route: &Route<'_>| std::ptr::from_ref(route.treatment()) as usize;
+        let key = (address(before), address(after));
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pair) = known().get(&key) {
+            return Arc::clone(pair);
+        }
+        let (was, is) = (before.treatment(), after.treatment());
+        let access = security::differences(&self.before(before), &self.after(after));
+        let said = (describe(&was.security), describe(&is.security));
+        let asked = access
+            .iter()
+            .any(|difference| difference.component == "who");
+        let pair = Arc::new(Pair {
+            restated: (!asked && said.0 != said.1).then_some(said),
+            upstream: self.goes(before) != self.goes(after),
+
+            asked: [self.sides.0, Some(self.sides.1)]
+                .into_iter()
+                .zip([before, after])
+                .map(|(side, route)| side.map_or_else(String::new, |side| asked_for(side, route)))
+                .collect::<Vec<_>>()
+                .join(" "),
+            access,
+        });
+        known().insert(key, Arc::clone(&pair));
+        pair
+    }
+
+    /// Differences in policies, numbers and settings between two operations that are not compared
+    /// by name.
+    fn lines(&self, before: &Route<'_>, after: &Route<'_>) -> Vec<Line> {
+        let Some(was) = self.sides.0 else {
+            return Vec::new();
+        };
+        let known = are_compared((before.api, before.operation), (after.api, after.operation));
+        if known {
+            return Vec::new();
+        }
+        let old = Of {
+            api: before.api,
+            shared: &was.gateway.shared,
+        };
+        let new = Of {
+            api: after.api,
+            shared: &self.sides.1.gateway.shared,
+        };
+        of_cell((old, before.treatment()), (new, after.treatment()))
+    }
+
+    /// Access to a route of the old side.
+    fn before<'r>(&self, route: &Route<'r>) -> Access<'r>
+    where
+        'a: 'r,
+    {
+        match self.sides.0 {
+            Some(side) => self.access(side, route),
+            None => Access::nobody(),
+        }
+    }
+
+    /// Access to a route of the new side.
+    fn after<'r>(&self, route: &Route<'r>) -> Access<'r>
+    where
+        'a: 'r,
+    {
+        self.access(self.sides.1, route)
+    }
+
+    fn access<'r>(&self, side: &'a Lowered, route: &Route<'r>) -> Access<'r>
+    where
+        'a: 'r,
+    {
+        // What only redirects, or refuses whoever calls, lets nobody through.
+        if route.redirects() || refuses(side, route) {
+            return Access::nobody();
+        }
+        let treatment: &'r ir::Treatment =
+            &route.api.treatments[route.operation.treatment as usize];
+        Access::of(
+            &side.gateway,
+            route.api,
+            route.mount,
+            treatment,
+            self.listener,
+        )
+    }
+
+    /// Who answers the requests of a route: an upstream, or the gateway itself.
+    fn goes<'r>(&self, route: &Route<'r>) -> &'r str {
+        let sides = self.sides.0.into_iter().chain([self.sides.1]);
+        // A policy's name means the same in a chain of either side's own table only.
+        let own = sides
+            .filter(|side| {
+                let api = side.gateway.apis.get(&route.api.name);
+                api.is_some_and(|api| std::ptr::eq(api, route.api))
+            })
+            .find_map(|side| answer(side, route));
+        match own {
+            Some(_) => GATEWAY,
+            None => {
+                let treatment: &'r ir::Treatment =
+                    &route.api.treatments[route.operation.treatment as usize];
+                &treatment.upstream
+            }
+        }
+    }
+}
+
+/// Who answers where a policy does.
+const GATEWAY: &str = "the gateway itself";
+
+/// The status with which a policy of the chain answers whoever gets there.
+fn answer(side: &Lowered, route: &Route<'_>) -> Option<u16> {
+    let shared = &side.gateway.shared.policies;
+    let links = route.treatment().chain.iter();
+    let policies = links.filter_map(|link| match link {
+        ir::Link::Authenticate => None,
+        ir::Link::Shared(name) => shared.get(name),
+        ir::Link::Own(name) => route.api.policies.get(name),
+    });
+    policies
+        .into_iter()
+        .find_map(|policy| match &policy.checked {
+            policy::Checked::Respond(respond) => Some(respond.status()),
+            _ => None,
+        })
+}
+
+/// Whether whoever gets through a route's chain is refused at its end.
+fn refuses(side: &Lowered, route: &Route<'_>) -> bool {
+    answer(side, route).is_some_and(|status| status >= 400)
+}
+
+/// A digest of what a route's requirement asks for: its schemes with their places, the verifiers
+/// with all their settings. Names alone would let an acknowledgement cover another key source.
+fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
+    let security = &route.treatment().security;
+    let mut bytes = bundle::codec::encode(security);
+    let uses = security.0.iter().flat_map(|alternative| &alternative.0);
+    let schemes: BTreeSet<&str> = uses.map(|wanted| wanted.scheme.as_str()).collect();
+    let schemes = schemes
+        .into_iter()
+        .filter_map(|name| route.api.schemes.get(name));
+    let mut verifiers: Vec<&ir::Verifier> = Vec::new();
+    let auth = &side.gateway.shared.auth;
+    for scheme in schemes {
+        bytes.extend(bundle::codec::encode(scheme));
+        if let ir::Verify::Auth(name) = &scheme.verify {
+            verifiers.extend(auth.get(name));
+        }
+    }
+    let mut at = 0;
+    while let Some(verifier) = verifiers.get(at).copied() {
+        let written = bundle::codec::encode(verifier);
+        // One may ask another by its name.
+        let named = auth.iter().filter(|other| {
+            let name = other.name.as_bytes();
+            !name.is_empty() && written.windows(name.len()).any(|part| part == name)
+        });
+        for other in named {
+            if !verifiers.iter().any(|known| std::ptr::eq(*known, other)) {
+                verifiers.push(other);
+            }
+        }
+        bytes.extend(written);
+        at += 1;
+    }
+    bundle::digest::Digest::of(&bytes).hex()
+}

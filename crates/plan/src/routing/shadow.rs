@@ -1,0 +1,98 @@
+//! Operations of both sides that lost the last of their requests to others, or have some again.
+
+use std::collections::BTreeSet;
+
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+
+use super::cell::{Cells, about, owner};
+use super::table::Tier;
+use super::{Owner, Route, Task, Values, smallest};
+use crate::{Change, Class, Section};
+
+impl Cells<'_, '_> {
+    /// What `tasks` and the requests that `moved` (from a route of the old table to one of the
+    /// new) did to the operations that stand in both tables at this place.
+    pub(super) fn shadows(&self, tasks: &[Task], moved: &BTreeSet<(u32, u32)>) -> Vec<Change> {
+        let mut lost: BTreeSet<u32> = moved.iter().map(|(before, _)| *before).collect();
+        let mut found: BTreeSet<u32> = moved.iter().map(|(_, after)| *after).collect();
+        for task in tasks {
+            match task {
+                Task::Gone(before) => drop(lost.insert(*before)),
+                Task::New(after) => drop(found.insert(*after)),
+                Task::Both(..) | Task::Rest(..) => {}
+            }
+        }
+        if lost.is_empty() && found.is_empty() {
+            return Vec::new();
+        }
+        let [old, new] = self.tables.map(|table| declared(table.routes));
+        let mut changes = Vec::new();
+        for before in lost {
+            let route = &self.tables[0].routes[before as usize];
+            let Some(still) = new.get(&key(route)).filter(|_| is_declared(route)) else {
+                continue;
+            };
+            if !self.reached(1, *still) && self.reached(0, before) {
+                let taker = moved.range((before, 0)..=(before, u32::MAX)).next();
+                let taker = taker.map(|(_, after)| &self.tables[1].routes[*after as usize]);
+                changes.push(self.shadow("shadow-appears", *still, (Some(route), taker)));
+            }
+        }
+        for after in found {
+            let route = &self.tables[1].routes[after as usize];
+            let Some(earlier) = old.get(&key(route)).filter(|_| is_declared(route)) else {
+                continue;
+            };
+            if !self.reached(0, *earlier) && self.reached(1, after) {
+                let giver = moved.iter().find(|(_, to)| *to == after);
+                let giver = giver.map(|(before, _)| &self.tables[0].routes[*before as usize]);
+                changes.push(self.shadow("shadow-disappears", after, (giver, Some(route))));
+            }
+        }
+        changes
+    }
+
+    /// Whether any request is a route's on its side.
+    fn reached(&self, side: usize, route: u32) -> bool {
+        let mut owners = [Owner::Anyone; 2];
+        owners[side] = Owner::Route(route);
+        smallest(self.tables, owners, &Values::default()).is_some()
+    }
+
+    fn shadow(
+        &self,
+        id: &'static str,
+        of: u32,
+        (was, is): (Option<&Route<'_>>, Option<&Route<'_>>),
+    ) -> Change {
+        let said = |route: Option<&Route<'_>>| route.map_or(Value::Null, |it| owner(it).into());
+        let mut change = Change::new(
+            Section::Routing,
+            Class::Shadowed,
+            id,
+            "route",
+            said(was),
+            said(is),
+        );
+        change.why_none = Some("the lines of the requests that moved have them");
+        about(change, &self.tables[1].routes[of as usize], self.place)
+    }
+}
+
+/// What names a route on both sides.
+fn key<'r>(route: &Route<'r>) -> (&'r str, &'r str) {
+    (&route.operation.key, &route.mount.name)
+}
+
+/// Routes by what names them, those of twins and of what is not described left out.
+fn declared<'r>(routes: &'r [Route<'_>]) -> FxHashMap<(&'r str, &'r str), u32> {
+    let numbered = routes.iter().zip(0u32..);
+    let declared = numbered.filter(|(route, _)| is_declared(route));
+    declared.map(|(route, at)| (key(route), at)).collect()
+}
+
+/// Whether it is an operation at the path as it is declared.
+fn is_declared(route: &Route<'_>) -> bool {
+    route.tier == Tier::Described && !route.twin
+}

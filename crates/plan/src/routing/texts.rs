@@ -1,0 +1,213 @@
+//! What can stand in one segment: for each way in which other segments match along, the smallest
+//! text.
+//!
+//! The texts that some segments have in common are walked byte by byte, smallest first, together
+//! with the positions of all that may match along; what leads to the same positions is one.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+
+use bundle::ir::Segment;
+
+use model::segment::{Step, after, closure, steps};
+
+/// How many positions are looked at for one segment. Real tables need a few; what lies beyond
+/// would only show in tables of hundreds of patterns at one place.
+const STATES_MAX: usize = 50_000;
+
+/// What a filler is made of: it survives every normaliser and reads well.
+const FILLERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
+
+/// The segments that stand behind a place of the tables.
+#[derive(Debug, Default)]
+pub(super) struct Rivals<'t> {
+    /// Literals.
+    pub(super) literals: BTreeSet<&'t str>,
+    /// Patterns, and literals in any case.
+    pub(super) others: Vec<&'t Segment>,
+}
+
+/// Texts that all of `musts` match (none: any text), such that for each of them there is no
+/// smaller one along which no more of the rivals match. Smallest first.
+pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>) -> Vec<String> {
+    let literal = musts.iter().find_map(|must| match must {
+        Segment::Literal(text) => Some(text),
+        _ => None,
+    });
+    if let Some(text) = literal {
+        let fits = musts.iter().all(|must| matches(must, text));
+        return fits.then(|| text.clone()).into_iter().collect();
+    }
+    let anything = musts
+        .iter()
+        .all(|must| matches!(must, Segment::Parameter(_)));
+    let mut texts = if anything && rivals.others.is_empty() {
+        fillers(musts.is_empty(), &rivals.literals)
+    } else {
+        walk(musts, rivals)
+    };
+    // Shorter than any filler, or before it, some literal may be the smallest text.
+    let longest = texts.iter().map(String::len).max();
+    let literals = rivals.literals.iter().filter(|text| {
+        longest.is_none_or(|longest| text.len() <= longest)
+            && !matches!(**text, "." | "..")
+            && (!text.is_empty() || musts.is_empty())
+            && musts.iter().all(|must| matches(must, text))
+    });
+    texts.extend(literals.map(|text| (*text).to_owned()));
+    texts.sort_by(|a, b| (a.len(), a).cmp(&(b.len(), b)));
+    texts.dedup();
+    texts
+}
+
+/// Whether a segment matches a text.
+pub(super) fn matches(segment: &Segment, text: &str) -> bool {
+    match segment {
+        Segment::Literal(own) => own == text,
+        Segment::Folded(own) => own.eq_ignore_ascii_case(text),
+        Segment::Parameter(_) => !text.is_empty(),
+        Segment::Pattern(pattern) => pattern.matches(text),
+    }
+}
+
+/// The smallest texts that are none of the literals.
+fn fillers(or_nothing: bool, literals: &BTreeSet<&str>) -> Vec<String> {
+    let nothing = or_nothing.then(String::new);
+    nothing.into_iter().chain(fresh(literals)).collect()
+}
+
+/// The smallest text of fillers that is none of some.
+pub(super) fn fresh(taken: &BTreeSet<&str>) -> Option<String> {
+    // Of n + 1 texts one is free.
+    let mut waiting: VecDeque<String> = VecDeque::from([String::new()]);
+    while let Some(text) = waiting.pop_front() {
+        for byte in FILLERS {
+            let longer = format!("{text}{}", char::from(*byte));
+            if !taken.contains(longer.as_str()) {
+                return Some(longer);
+            }
+            waiting.push_back(longer);
+        }
+    }
+    None
+}
+
+/// Where the walk stands: in each of the musts, in each of the others, and the text itself as
+/// long as a literal begins with it.
+type State = (Vec<BTreeSet<usize>>, Vec<BTreeSet<usize>>, Option<String>);
+
+fn walk(musts: &[&Segment], rivals: &Rivals<'_>) -> Vec<String> {
+    let automata: Vec<Vec<Step>> = musts.iter().map(|must| steps(must)).collect();
+    let others: Vec<Vec<Step>> = rivals.others.iter().map(|other| steps(other)).collect();
+    // What reads well comes first; then what stands in a path as it is.
+    let mut alphabet: Vec<u8> = FILLERS.to_vec();
+    let named = automata.iter().chain(&others).flatten();
+    let named: BTreeSet<u8> = named.flat_map(|step| step.bytes()).collect();
+    alphabet.extend(named.into_iter().filter(|byte| {
+        byte.is_ascii_graphic() && !b"/?#\\".contains(byte) && !FILLERS.contains(byte)
+    }));
+    // A literal, or the names of this folder and the one above, may still become of a text.
+    let begun = |text: &str| {
+        let next = rivals.literals.range(text..).next();
+        let literal = next.is_some_and(|literal| literal.starts_with(text));
+        (literal || "..".starts_with(text)).then(|| text.to_owned())
+    };
+    let start = |automata: &[Vec<Step>]| -> Vec<BTreeSet<usize>> {
+        automata
+            .iter()
+            .map(|steps| closure(steps, BTreeSet::from([0])))
+            .collect()
+    };
+    let first: State = (start(&automata), start(&others), begun(""));
+    let mut seen = HashSet::from([first.clone()]);
+    let mut waiting = VecDeque::from([(String::new(), first)]);
+    // The smallest text for each set of others that match along.
+    let mut found: BTreeMap<BTreeSet<usize>, String> = BTreeMap::new();
+    while let Some((text, (at, along, literal))) = waiting.pop_front() {
+        let ended = |automata: &[Vec<Step>], at: &[BTreeSet<usize>]| -> BTreeSet<usize> {
+            let both = automata.iter().zip(at).enumerate();
+            both.filter(|(_, (steps, at))| at.contains(&steps.len()))
+                .map(|(index, _)| index)
+                .collect()
+        };
+        let fits = ended(&automata, &at).len() == automata.len();
+        let usable = !matches!(text.as_str(), "." | "..");
+        if fits && usable && !rivals.literals.contains(text.as_str()) {
+            let along = ended(&others, &along);
+            if !found.keys().any(|fewer| fewer.is_subset(&along)) {
+                let least = along.is_empty();
+                found.insert(along, text.clone());
+                if least {
+                    break;
+                }
+            }
+        }
+        if seen.len() > STATES_MAX {
+            break;
+        }
+        for byte in &alphabet {
+            let next = step(&automata, &at, *byte);
+            if next.iter().any(BTreeSet::is_empty) {
+                continue;
+            }
+            let longer = format!("{text}{}", char::from(*byte));
+            let begun = literal.as_ref().and_then(|_| begun(&longer));
+            let state = (next, step(&others, &along, *byte), begun);
+            if seen.insert(state.clone()) {
+                waiting.push_back((longer, state));
+            }
+        }
+    }
+    found.into_values().collect()
+}
+
+fn step(automata: &[Vec<Step>], at: &[BTreeSet<usize>], byte: u8) -> Vec<BTreeSet<usize>> {
+    let one = |(steps, at): (&Vec<Step>, &BTreeSet<usize>)| {
+        let moved = at
+            .iter()
+            .filter(|at| steps.get(**at).is_some_and(|step| step.takes(byte)));
+        closure(steps, moved.map(|at| after(steps, *at)).collect())
+    };
+    automata.iter().zip(at).map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use bundle::ir::Template;
+
+    use super::*;
+
+    fn segment(text: &str) -> Segment {
+        Template::parse(&format!("/{text}"))
+            .expect("a template")
+            .segments()[0]
+            .clone()
+    }
+
+    #[test]
+    fn the_smallest_text_that_nobody_else_matches_comes_first_that_it_matters() {
+        type Texts = &'static [&'static str];
+        let cases: &[(Texts, Texts, Texts, Texts)] = &[
+            (&["{x}"], &[], &[], &["0"]),
+            (&["{x}"], &["0", "1"], &[], &["0", "1", "2"]),
+            (&["a"], &["a"], &[], &["a"]),
+            (&["a", "b"], &[], &[], &[]),
+            (&["{x}:go"], &[], &[], &["0:go"]),
+            (&["{x}:go"], &["0:go"], &[], &["0:go", "1:go"]),
+            (&["{x}"], &[], &["{x}.json"], &["0"]),
+            (&["{x}.json"], &[], &["{x}.json"], &["0.json"]),
+            (&["{x}.json"], &[], &["a{x}", "0{x}"], &["0.json", "1.json"]),
+            (&["a{x}", "{x}b"], &[], &[], &["ab"]),
+            (&[], &["0"], &[], &["", "0", "1"]),
+        ];
+        for (musts, literals, others, expected) in cases {
+            let musts: Vec<Segment> = musts.iter().map(|text| segment(text)).collect();
+            let others: Vec<Segment> = others.iter().map(|text| segment(text)).collect();
+            let rivals = Rivals {
+                literals: literals.iter().copied().collect(),
+                others: others.iter().collect(),
+            };
+            let musts: Vec<&Segment> = musts.iter().collect();
+            assert_eq!(texts(&musts, &rivals), *expected, "{musts:?} {literals:?}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! Fields and parameters that fulfil some conditions and no others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir::{Condition, Test};
+
+/// How many combinations of values are weighed against each other; with more conditions than
+/// that a witness may be a byte longer than the shortest.
+const WAYS_MAX: usize = 256;
+
+/// Fields and query parameters of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Values {
+    /// Fields: names in lower case, values.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Query parameters.
+    pub(crate) query: Vec<(String, String)>,
+}
+
+impl Values {
+    /// How many bytes they add to a request: `name: value`, `?name=value`.
+    pub(super) fn length(&self) -> usize {
+        let of = |list: &[(String, String)], more: usize| -> usize {
+            list.iter()
+                .map(|(name, value)| name.len() + value.len() + more)
+                .sum()
+        };
+        of(&self.headers, 4) + of(&self.query, 2)
+    }
+
+    /// Whether conditions hold for these.
+    fn fulfil(&self, conditions: &[Condition]) -> bool {
+        conditions.iter().all(|condition| {
+            let (list, name, test) = match condition {
+                Condition::Header(name, test) => (&self.headers, name, test),
+                Condition::Query(name, test) => (&self.query, name, test),
+            };
+            list.iter()
+                .any(|(other, value)| other == name && passes(test, value))
+        })
+    }
+}
+
+/// Values for which all of `wanted` hold, and each of `avoided` (a route's conditions) fails; none
+/// where there are none. `sent` stand in the request anyway and are not given again.
+///
+/// A condition that the wanted ones do not bring with them can always be kept from holding: a
+/// name is left out, or a value goes on in another way.
+pub(super) fn values(
+    wanted: &[&Condition],
+    sent: &Values,
+    avoided: &[&[Condition]],
+) -> Option<Values> {
+    let mut tests: BTreeMap<(bool, &str), Vec<&Test>> = BTreeMap::new();
+    for condition in wanted {
+        let (key, test) = split(condition);
+        tests.entry(key).or_default().push(test);
+    }
+    // Each name with the shortest values, and with those that also keep what else is asked of it
+    // from holding; the shortest of all combinations that will do is taken.
+    let mut ways = vec![Values::default()];
+    for ((header, name), tests) in tests {
+        let there: Vec<&str> = if header { &sent.headers } else { &sent.query }
+            .iter()
+            .filter(|(other, _)| other == name)
+            .map(|(_, value)| value.as_str())
+            .collect();
+        let others = avoided.iter().flat_map(|list| list.iter());
+        let others: Vec<&Test> = others
+            .map(split)
+            .filter(|(key, _)| *key == (header, name))
+            .map(|(_, test)| test)
+            .collect();
+        let careful = few(&tests, &there, &others);
+        let short = Some(few(&tests, &there, &[]));
+        let short = short.filter(|short| *short != careful && ways.len() < WAYS_MAX);
+        let mut more = Vec::new();
+        for found in std::iter::once(careful).chain(short) {
+            more.extend(ways.iter().map(|way| {
+                let mut way = way.clone();
+                let list = if header {
+                    &mut way.headers
+                } else {
+                    &mut way.query
+                };
+                list.extend(found.iter().map(|value| (name.to_owned(), value.clone())));
+                way
+            }));
+        }
+        ways = more;
+    }
+    ways.sort_by_key(Values::length);
+    ways.into_iter().find(|values| {
+        let mut all = values.clone();
+        all.headers.extend(sent.headers.iter().cloned());
+        all.query.extend(sent.query.iter().cloned());
+        !avoided.iter().any(|conditions| all.fulfil(conditions))
+    })
+}
+
+/// The fewest values of one name that pass `tests`, and none of `others` that they need not pass.
+fn few(tests: &[&Test], there: &[&str], others: &[&Test]) -> Vec<String> {
+    let mut values: BTreeSet<String> = BTreeSet::new();
+    let passed = |values: &BTreeSet<String>, test: &Test| {
+        there.iter().any(|value| passes(test, value))
+            || values.iter().any(|value| passes(test, value))
+    };
+    for test in tests {
+        if let Test::Exact(text) = test
+            && !passed(&values, test)
+        {
+            values.insert(text.clone());
+        }
+    }
+    let mut prefixes: Vec<&str> = tests
+        .iter()
+        .filter_map(|test| match test {
+            Test::Prefix(text) => Some(text.as_str()),
+            Test::Exact(_) | Test::Present => None,
+        })
+        .collect();
+    // A longer prefix brings the shorter ones with it.
+    prefixes.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    for prefix in prefixes {
+        if !passed(&values, &Test::Prefix(prefix.to_owned())) {
+            values.insert(goes_on(prefix, others));
+        }
+    }
+    if tests.contains(&&Test::Present) && !passed(&values, &Test::Present) {
+        values.insert(goes_on("", others));
+    }
+    values.into_iter().collect()
+}
+
+/// The smallest value with a prefix that passes none of `others` which say more than the prefix.
+fn goes_on(prefix: &str, others: &[&Test]) -> String {
+    let caught = |value: &str| {
+        others.iter().any(|test| match test {
+            Test::Exact(text) => text == value,
+            Test::Prefix(text) => !prefix.starts_with(text.as_str()) && value.starts_with(text),
+            Test::Present => false,
+        })
+    };
+    let letters = || ('0'..='9').chain('a'..='z');
+    let one = letters().map(|letter| format!("{prefix}{letter}"));
+    let two = letters().flat_map(|a| letters().map(move |b| (a, b)));
+    let two = two.map(|(a, b)| format!("{prefix}{a}{b}"));
+    let bare = (!prefix.is_empty()).then(|| prefix.to_owned());
+    bare.into_iter()
+        .chain(one)
+        .chain(two)
+        .find(|value| !caught(value))
+        .unwrap_or_else(|| prefix.to_owned())
+}
+
+fn split(condition: &Condition) -> ((bool, &str), &Test) {
+    match condition {
+        Condition::Header(name, test) => ((true, name), test),
+        Condition::Query(name, test) => ((false, name), test),
+    }
+}
+
+fn passes(test: &Test, value: &str) -> bool {
+    match test {
+        Test::Exact(text) => value == text,
+        Test::Prefix(text) => value.starts_with(text.as_str()),
+        Test::Present => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header(test: Test) -> Condition {
+        Condition::Header("v".into(), test)
+    }
+
+    #[test]
+    fn what_is_wanted_holds_and_what_is_avoided_fails() {
+        let (exact, prefix) = (
+            |t: &str| Test::Exact(t.into()),
+            |t: &str| Test::Prefix(t.into()),
+        );
+        let cases = [
+            (vec![exact("1")], vec![], Some(vec!["1"])),
+            (vec![exact("1")], vec![exact("1")], None),
+            (vec![exact("1")], vec![Test::Present], None),
+            (vec![exact("12")], vec![prefix("1")], None),
+            (vec![prefix("1")], vec![exact("1")], Some(vec!["10"])),
+            (vec![prefix("1")], vec![prefix("10")], Some(vec!["1"])),
+            (vec![prefix("1"), exact("12")], vec![], Some(vec!["12"])),
+            (
+                vec![exact("1"), exact("2")],
+                vec![exact("3")],
+                Some(vec!["1", "2"]),
+            ),
+            (vec![Test::Present], vec![exact("0")], Some(vec!["1"])),
+            (vec![], vec![Test::Present], Some(vec![])),
+        ];
+        for (wanted, avoided, expected) in cases {
+            let wanted: Vec<Condition> = wanted.into_iter().map(header).collect();
+            let avoided: Vec<Vec<Condition>> =
+                avoided.into_iter().map(|test| vec![header(test)]).collect();
+            let avoided: Vec<&[Condition]> = avoided.iter().map(Vec::as_slice).collect();
+            let found = values(
+                &wanted.iter().collect::<Vec<_>>(),
+                &Values::default(),
+                &avoided,
+            );
+            let found = found.map(|values| {
+                let list = values.headers.into_iter();
+                list.map(|(_, value)| value).collect::<Vec<_>>()
+            });
+            let expected = expected.map(|list| list.into_iter().map(str::to_owned).collect());
+            assert_eq!(found, expected, "{wanted:?} {avoided:?}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! RULES: changes of what judges changes. Gates, acknowledgements, lint levels, the channel, the
+//! store and the trust file are in no bundle, so that only sources and source artifacts have them.
+//!
+//! A change of the rules is judged by the gates of the old side: the gate `rules` is on whenever the
+//! old side has gates.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::{Change, Class, Plan, Section};
+use bundle::digest::Digest;
+use model::acknowledge::Acknowledgement;
+use model::rules::{Rules, UNKNOWN};
+
+/// Compares the rules of two sides. The changes of everything else are in the plan already.
+pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
+    let mut changes = Vec::new();
+    let mut push = |id, subject: String, old: Option<String>, new: Option<String>| {
+        changes.push(rule(id, subject, old, new));
+    };
+    for gate in old.gates.difference(&new.gates) {
+        let subject = format!("gate {gate}");
+        push("gate-removed", subject, Some("on".into()), None);
+    }
+    for gate in new.gates.difference(&old.gates) {
+        let subject = format!("gate {gate}");
+        push("gate-added", subject, None, Some("on".into()));
+    }
+    if old.acknowledge != new.acknowledge {
+        push(
+            "acknowledge-file-changed",
+            "acknowledge".into(),
+            old.acknowledge.clone(),
+            new.acknowledge.clone(),
+        );
+    }
+    for (id, subject, old, new) in [
+        (
+            "channel-changed",
+            "release channel",
+            &old.channel,
+            &new.channel,
+        ),
+        ("store-changed", "release store", &old.store, &new.store),
+    ] {
+        if old != new {
+            push(id, subject.into(), Some(old.clone()), Some(new.clone()));
+        }
+    }
+    for (name, old, new) in differing(&old.lint, &new.lint) {
+        push("lint-level-changed", format!("lint {name}"), old, new);
+    }
+    for (name, old, new) in differing(&old.trust, &new.trust) {
+        push("trust-changed", format!("trust {name}"), old, new);
+    }
+    for (name, was) in &old.floors {
+        let is = new.floors.get(name).copied().unwrap_or_default();
+        if is < *was {
+            let subject = format!("trust {name}");
+            let (was, is) = (was.to_string(), is.to_string());
+            push("trust-changed", subject, Some(was), Some(is));
+        }
+    }
+    plan.changes.extend(changes.into_iter().map(Change::named));
+    if let (Some(before), Some(after)) = (&old.acknowledged, &new.acknowledged) {
+        let added = added(before, after, &plan.changes);
+        plan.changes.extend(added);
+    }
+}
+
+/// Adds the change of rules that are unknown: the old side is a bundle without its source artifact.
+/// An acknowledgement of it covers this bundle and these rules.
+pub(super) fn unknown(old: Digest, new: &Rules, plan: &mut Plan) {
+    let text = serde_json::to_string(new).expect("maps of strings can be written");
+    let gates = match new.gates.is_empty() {
+        true => "no gates".to_owned(),
+        false => format!(
+            "gates {}",
+            Vec::from_iter(new.gates.iter().cloned()).join(", ")
+        ),
+    };
+    let before = format!("unknown (bundle {})", old.short());
+    let after = format!("{gates} (rules {})", Digest::of(text.as_bytes()).short());
+    let change = rule(UNKNOWN, "rules".to_owned(), Some(before), Some(after));
+    plan.changes.push(change.named());
+}
+
+fn rule(id: &'static str, subject: String, old: Option<String>, new: Option<String>) -> Change {
+    let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
+    let (section, class) = (Section::Rules, Class::Rules);
+    let mut change = Change::new(section, class, id, subject, told(old), told(new));
+    change.why_none = Some("it says how changes are judged, and no request shows that");
+    change
+}
+
+/// Entries that are new and name no change of this plan: they would let a later one through that
+/// nobody sees here. An entry may acknowledge the addition of another.
+fn added(before: &[Acknowledgement], after: &[Acknowledgement], changes: &[Change]) -> Vec<Change> {
+    let known: BTreeSet<(&str, Option<u64>)> = before.iter().map(key).collect();
+    let members = changes.iter().flat_map(|change| &change.members);
+    let members = members.map(|member| member.fingerprint.as_str());
+    let lines = changes.iter().map(|change| change.fingerprint.as_str());
+    let named: BTreeSet<&str> = lines.chain(members).collect();
+    let idle = after
+        .iter()
+        .filter(|entry| !known.contains(&key(entry)))
+        .filter(|entry| !named.contains(entry.fingerprint.as_str()));
+    let lines: Vec<(&Acknowledgement, Change)> = idle
+        .map(|entry| {
+            let about = |text: &Option<String>| text.clone().unwrap_or_default();
+            let until = match &entry.until {
+                Some((_, day)) => format!(", until {day}"),
+                None => String::new(),
+            };
+            let said = format!("{} {}{until}", about(&entry.kind), about(&entry.operation));
+            let subject = format!("acknowledgement {}", entry.fingerprint);
+            let change = rule("acknowledgement-added", subject, None, Some(said));
+            (entry, change.named())
+        })
+        .collect();
+    let made: BTreeSet<String> = lines
+        .iter()
+        .map(|(_, change)| change.fingerprint.clone())
+        .collect();
+    lines
+        .into_iter()
+        .filter(|(entry, _)| !made.contains(&entry.fingerprint))
+        .map(|(_, change)| change)
+        .collect()
+}
+
+/// Identity of an entry: the change, and how long it is let through.
+fn key(entry: &Acknowledgement) -> (&str, Option<u64>) {
+    let until = entry.until.as_ref().map(|(end, _)| *end);
+    (&entry.fingerprint, until)
+}
+
+/// The names whose texts differ, with both.
+fn differing<'a>(
+    old: &'a BTreeMap<String, String>,
+    new: &'a BTreeMap<String, String>,
+) -> impl Iterator<Item = (&'a String, Option<String>, Option<String>)> {
+    let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    names.into_iter().filter_map(|name| {
+        let (old, new) = (old.get(name), new.get(name));
+        (old != new).then(|| (name, old.cloned(), new.cloned()))
+    })
+}

@@ -1,0 +1,560 @@
+//! What decides access and belongs to no operation: who is believed about addresses, how
+//! connections are kept, what documents cannot avoid, and where secrets flow.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use bundle::ir::{self, Cidr, Named};
+use policy::SecretRef;
+use policy::declared::{Scalar, Settings, Value as Written};
+use serde_json::Value;
+
+use super::ranges::Addresses;
+use super::transport::{self, Found, UNSHOWN};
+use crate::details::{both, listeners, reference as reference_of};
+use crate::witness::OUTSIDER;
+use crate::{Change, Class, Plan, Section};
+
+/// Compares two gateways; in the first release every secret is new.
+pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
+    secrets(old, new, plan);
+    let Some(old) = old else { return };
+    let (was, is) = (&old.shared, &new.shared);
+    for (was, is) in listeners(old, new) {
+        let mut found = proxies(was, is);
+        if let (Some(was), Some(is)) = (was, is) {
+            found.extend(transport::listener(was, is));
+        }
+        push(found, plan);
+    }
+    for (_, was, is) in both(&was.upstreams, &is.upstreams) {
+        if let (Some(was), Some(is)) = (was, is) {
+            push(transport::upstream(was, is), plan);
+        }
+    }
+    let before = plan.changes.len();
+    push(required(&was.required, &is.required), plan);
+    for change in &mut plan.changes[before..] {
+        if let ("required-policy-dropped", Some(name)) = (change.id, change.old.as_str()) {
+            change.bound = without(new, name);
+        }
+    }
+}
+
+/// The operations whose chain does not have a policy.
+fn without(gateway: &ir::Gateway, policy: &str) -> String {
+    let all = gateway.apis.iter().flat_map(|api| {
+        let lacks = |operation: &&ir::Operation| {
+            let chain = &api.treatments[operation.treatment as usize].chain;
+            !chain.iter().any(|link| match link {
+                ir::Link::Authenticate => false,
+                ir::Link::Shared(name) | ir::Link::Own(name) => name == policy,
+            })
+        };
+        api.operations.iter().filter(lacks)
+    });
+    let keys: Vec<&str> = all.map(|operation| operation.key.as_str()).collect();
+    keys.join(" ")
+}
+
+fn push(found: Vec<Found>, plan: &mut Plan) {
+    for one in found {
+        let Found {
+            subject,
+            class,
+            id,
+            old,
+            new,
+        } = one;
+        let told = |text: Option<String>| text.map_or(Value::Null, Value::from);
+        let section = match is_of_documents(id) {
+            true => Section::Rules,
+            false => Section::Security,
+        };
+        let mut change = Change::new(section, class, id, subject, told(old), told(new));
+        change.why_none = Some(match is_of_documents(id) {
+            true => "it says what documents may say, and no request shows that",
+            false => UNSHOWN,
+        });
+        plan.changes.push(change);
+    }
+}
+
+fn is_of_documents(id: &str) -> bool {
+    id.starts_with("required-") || id == "allow-public-changed"
+}
+
+/// A range of peers that may assert any address, and the key that says so.
+type Believed = (&'static str, Cidr);
+
+/// Peers that may assert any address: a range within one that was believed is nothing new.
+fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found> {
+    let name = new.or(old).map_or("", Named::name);
+    let (before, after) = (believed(old), believed(new));
+    let set = |list: &[Believed]| Addresses::of(list.iter().map(|(_, range)| range));
+    let (all_before, all_after) = (set(&before), set(&after));
+    let outside =
+        |(_, range): &&Believed, other: &Addresses| !Addresses::of([range]).is_within(other);
+    let subject = |key: &str| format!("listener {name} {key}");
+    let mut found = Vec::new();
+    for (key, range) in after.iter().filter(|one| outside(one, &all_before)) {
+        found.push(Found {
+            subject: subject(key),
+            class: Class::Weaken,
+            id: "trusted-proxy-added",
+            old: None,
+            new: Some(range.to_string()),
+        });
+    }
+    // A listener that is gone believes nobody, and nobody calls it.
+    let (Some(_), Some(_)) = (old, new) else {
+        return found;
+    };
+    for (key, range) in before.iter().filter(|one| outside(one, &all_after)) {
+        found.push(Found {
+            subject: subject(key),
+            class: Class::Strengthen,
+            id: "trusted-proxy-removed",
+            old: Some(range.to_string()),
+            new: None,
+        });
+    }
+    let told = |list: &[Believed]| {
+        let all = list.iter().map(|(key, range)| format!("{key} {range}"));
+        Some(all.collect::<Vec<_>>().join(", "))
+    };
+    if found.is_empty() && before != after {
+        found.push(Found {
+            subject: subject("trusted_proxies"),
+            class: Class::Changed,
+            id: "trusted-proxies-restated",
+            old: told(&before),
+            new: told(&after),
+        });
+    }
+    found
+}
+
+/// Peers that may open connections on one side only, an example of each, and both sets for people.
+#[derive(Debug)]
+pub(crate) struct Peers {
+    /// One that newly may.
+    pub(crate) admitted: Option<IpAddr>,
+    /// One that no longer may.
+    pub(crate) refused: Option<IpAddr>,
+    /// Before.
+    pub(crate) old: String,
+    /// After.
+    pub(crate) new: String,
+}
+
+/// Which peers may open connections to a listener: all, or those that send a PROXY header.
+pub(crate) fn peers(old: &ir::Listener, new: &ir::Listener) -> Option<Peers> {
+    let admitted = |listener: &ir::Listener| match &listener.proxy_protocol {
+        None => (Addresses::all(), "every peer".to_owned()),
+        Some(header) => {
+            let ranges: Vec<String> = header.from.iter().map(Cidr::to_string).collect();
+            (Addresses::of(&header.from), ranges.join(", "))
+        }
+    };
+    let ((was, before), (is, after)) = (admitted(old), admitted(new));
+    let peers = Peers {
+        admitted: is.without(&was).example(OUTSIDER),
+        refused: was.without(&is).example(OUTSIDER),
+        old: before,
+        new: after,
+    };
+    (peers.admitted.is_some() || peers.refused.is_some()).then_some(peers)
+}
+
+fn believed(listener: Option<&ir::Listener>) -> Vec<Believed> {
+    let Some(listener) = listener else {
+        return Vec::new();
+    };
+    let trusted = listener.trusted_proxies.iter();
+    let trusted = trusted.map(|range| ("trusted_proxies", *range));
+    let told = listener.proxy_protocol.iter();
+    let told = told.flat_map(|header| &header.from);
+    trusted
+        .chain(told.map(|range| ("proxy_protocol.from", *range)))
+        .collect()
+}
+
+/// What documents cannot avoid, and who may be public.
+fn required(old: &Settings, new: &Settings) -> Vec<Found> {
+    let names = |settings: &Settings, key: &str| -> BTreeSet<String> {
+        let names = settings.texts(&[key]).unwrap_or_default();
+        names.into_iter().map(str::to_owned).collect()
+    };
+    let mut found = Vec::new();
+    let mut add = |key: &str, name: &str, class, id, gone: bool| {
+        found.push(Found {
+            subject: format!("required {key} {name}"),
+            class,
+            id,
+            old: gone.then(|| name.to_owned()),
+            new: (!gone).then(|| name.to_owned()),
+        });
+    };
+    let (was, is) = (names(old, "policies"), names(new, "policies"));
+    for name in was.difference(&is) {
+        add(
+            "policies",
+            name,
+            Class::Weaken,
+            "required-policy-dropped",
+            true,
+        );
+    }
+    for name in is.difference(&was) {
+        add(
+            "policies",
+            name,
+            Class::Strengthen,
+            "required-policy-added",
+            false,
+        );
+    }
+    // Of verifiers one is enough: one more lets more in, but for the first.
+    let (was, is) = (names(old, "auth"), names(new, "auth"));
+    let (dropped, added) = match was.is_empty() || is.is_empty() {
+        true => (Class::Weaken, Class::Strengthen),
+        false => (Class::Strengthen, Class::Weaken),
+    };
+    for name in was.difference(&is) {
+        add("auth", name, dropped, "required-auth-dropped", true);
+    }
+    for name in is.difference(&was) {
+        add("auth", name, added, "required-auth-added", false);
+    }
+    found.extend(public(old, new));
+    found
+}
+
+/// Which operations may be public; where nothing is said, all.
+fn public(old: &Settings, new: &Settings) -> Option<Found> {
+    let patterns = |settings: &Settings| -> Option<Vec<String>> {
+        let patterns = settings.texts(&["allow_public"])?;
+        Some(patterns.into_iter().map(str::to_owned).collect())
+    };
+    let (was, is) = (patterns(old), patterns(new));
+    let within = |a: &Option<Vec<String>>, b: &Option<Vec<String>>| match (a, b) {
+        (_, None) => true,
+        (None, Some(wider)) => wider.iter().any(|pattern| pattern == "*"),
+        (Some(own), Some(wider)) => own
+            .iter()
+            .all(|own| wider.iter().any(|wider| covers(wider, own))),
+    };
+    let class = match (within(&was, &is), within(&is, &was)) {
+        (true, true) if was == is => return None,
+        (true, true) => Class::Changed,
+        (true, false) => Class::Weaken,
+        (false, true) => Class::Strengthen,
+        (false, false) => Class::Incomparable,
+    };
+    let told = |list: Option<Vec<String>>| match list {
+        None => Some("every operation".to_owned()),
+        Some(list) => Some(list.join(", ")),
+    };
+    Some(Found {
+        subject: "required allow_public".into(),
+        class,
+        id: "allow-public-changed",
+        old: told(was),
+        new: told(is),
+    })
+}
+
+/// Whether a pattern matches all that another matches; `*` stands for any text. Read as a text,
+/// the other pattern's `*` can only be matched by one of this.
+fn covers(wider: &str, pattern: &str) -> bool {
+    let parts: Vec<&str> = wider.split('*').collect();
+    let [first, middle @ .., last] = parts.as_slice() else {
+        return wider == pattern;
+    };
+    let Some(mut rest) = pattern.strip_prefix(first) else {
+        return false;
+    };
+    for part in middle {
+        let Some(at) = rest.find(part) else {
+            return false;
+        };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
+}
+
+/// Where a secret flows: the thing, the path of the field, the reference.
+type Flow = (String, String, SecretRef);
+
+/// Every reference, and every field that it flows to, that is not in the old gateway: also of
+/// what is new, and in the first release. What gwd resolves on both sides is counted.
+fn secrets(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut Plan) {
+    let before: BTreeSet<Flow> = old.into_iter().flat_map(flows).collect();
+    let (known, added): (Vec<Flow>, Vec<Flow>) = flows(new)
+        .into_iter()
+        .partition(|flow| before.contains(flow));
+    let leaving = Leaving::of(old, new);
+    for flow in added {
+        let (subject, path, reference) = &flow;
+        // In the first release every place is new.
+        let class = match old.is_some() && leaving.is_new(&flow) {
+            true => Class::Weaken,
+            false => Class::Changed,
+        };
+        let subject = format!("{subject} {path}");
+        let mut change = Change::new(
+            Section::Security,
+            class,
+            "secret-flow-added",
+            subject.trim_start(),
+            Value::Null,
+            reference.to_string().into(),
+        );
+        change.why_none = Some(NO_SECRET);
+        change.bound = leaving.ends(&flow);
+        plan.changes.push(change);
+    }
+    if old.is_some() {
+        new_places(new, &before, &leaving, plan);
+    }
+    match known.len() {
+        0 => {}
+        1 => plan
+            .notes
+            .push("1 value that gwd resolves when it loads is not compared".to_owned()),
+        many => plan.notes.push(format!(
+            "{many} values that gwd resolves when it loads are not compared"
+        )),
+    }
+}
+
+/// What a request cannot show about secrets.
+const NO_SECRET: &str = "no request can show where a secret comes from";
+
+/// A flow to an upstream, and one of its hosts.
+type Reach = (Flow, String, String);
+
+/// Messages that carry a secret: the path of the field, the reference, the host.
+type End = (String, SecretRef, String);
+
+/// Secrets that leave the gateway in fields of messages.
+struct Leaving {
+    before: BTreeSet<End>,
+    /// By flow of the new side.
+    after: BTreeMap<Flow, BTreeSet<End>>,
+}
+
+impl Leaving {
+    fn of(old: Option<&ir::Gateway>, new: &ir::Gateway) -> Self {
+        let each = |gateway: &'_ ir::Gateway| -> Vec<Reach> {
+            let treatments = gateway
+                .apis
+                .iter()
+                .flat_map(|api| api.treatments.iter().map(move |treatment| (api, treatment)));
+            treatments
+                .flat_map(|(api, treatment)| reaches(gateway, api, treatment))
+                .collect()
+        };
+        let before = old.into_iter().flat_map(each);
+        let mut after: BTreeMap<Flow, BTreeSet<End>> = BTreeMap::new();
+        for reach in each(new) {
+            let flow = reach.0.clone();
+            after.entry(flow).or_default().insert(end(reach));
+        }
+        Self {
+            before: before.map(end).collect(),
+            after,
+        }
+    }
+
+    /// True if a flow ends where no message carried its secret in that field.
+    fn is_new(&self, flow: &Flow) -> bool {
+        let ends = self.after.get(flow);
+        ends.is_some_and(|ends| !ends.is_subset(&self.before))
+    }
+
+    /// Every host of a flow, for fingerprints.
+    fn ends(&self, flow: &Flow) -> String {
+        let ends = self.after.get(flow).into_iter().flatten();
+        let hosts: BTreeSet<&str> = ends.map(|(_, _, host)| host.as_str()).collect();
+        hosts.into_iter().collect::<Vec<_>>().join(" ")
+    }
+}
+
+fn end(((_, path, reference), _, host): Reach) -> End {
+    (path, reference, host)
+}
+
+/// Secrets in fields of requests that reach a host which they did not, by an operation's chain, by
+/// its upstream or by the upstream's targets. A flow that is new is told as such.
+fn new_places(new: &ir::Gateway, known: &BTreeSet<Flow>, leaving: &Leaving, plan: &mut Plan) {
+    for api in &new.apis {
+        let each = api.treatments.iter();
+        let added: Vec<Vec<Reach>> = each
+            .map(|treatment| {
+                let mut all = reaches(new, api, treatment);
+                all.retain(|reach| {
+                    known.contains(&reach.0) && !leaving.before.contains(&end(reach.clone()))
+                });
+                all
+            })
+            .collect();
+        for operation in &api.operations {
+            for ((subject, path, reference), upstream, host) in &added[operation.treatment as usize]
+            {
+                let mut change = Change::new(
+                    Section::Security,
+                    Class::Weaken,
+                    "secret-flow-added",
+                    format!("{subject} {path}"),
+                    Value::Null,
+                    format!("{reference} to {upstream}, {host}").into(),
+                );
+                change.why_none = Some(NO_SECRET);
+                plan.changes.push(change.of(reference_of(api, operation)));
+            }
+        }
+    }
+}
+
+/// Where the secrets in messages of a treatment end: at the hosts of upstreams, or with clients.
+fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> Vec<Reach> {
+    let policies = treatment.chain.iter().filter_map(|link| match link {
+        ir::Link::Authenticate => None,
+        ir::Link::Shared(name) => Some((name.clone(), gateway.shared.policies.get(name)?)),
+        ir::Link::Own(name) => Some((format!("{}/{name}", api.name), api.policies.get(name)?)),
+    });
+    let (mut sent, mut answered): (Vec<Flow>, Vec<Flow>) = Default::default();
+    let mut upstreams = BTreeSet::from([treatment.upstream.clone()]);
+    upstreams.extend(named(&treatment.declared));
+    for (name, policy) in policies {
+        let settings = policy.checked.settings();
+        match policy.checked.kind() {
+            "headers" => {
+                for (path, reference) in settings.secrets() {
+                    let flows = match path[0] == "request" {
+                        true => &mut sent,
+                        false => &mut answered,
+                    };
+                    flows.push((format!("policy {name}"), path.join("."), reference.clone()));
+                }
+            }
+            "split" | "mirror" => upstreams.extend(named(&settings)),
+            _ => {}
+        }
+    }
+    let upstreams = upstreams
+        .iter()
+        .filter_map(|name| gateway.shared.upstreams.get(name));
+    let ends: Vec<(&str, String)> = upstreams
+        .flat_map(|one| hosts(one).into_iter().map(|host| (one.name.as_str(), host)))
+        .collect();
+    let all = sent.iter().flat_map(|flow| {
+        let ends = ends.iter();
+        ends.map(|(name, host)| (flow.clone(), format!("upstream {name}"), host.clone()))
+    });
+    let clients = answered
+        .into_iter()
+        .map(|flow| (flow, "clients".to_owned(), "in responses".to_owned()));
+    all.chain(clients).collect()
+}
+
+/// The upstreams that settings send requests to.
+fn named(settings: &Settings) -> impl Iterator<Item = String> + '_ {
+    settings.iter().filter_map(|one| match &one.value {
+        Written::One(Scalar::Name(name) | Scalar::Text(name)) => {
+            let is_upstream = one.path.last().is_some_and(|key| key == "upstream");
+            is_upstream.then(|| name.clone())
+        }
+        _ => None,
+    })
+}
+
+/// The hosts to which an upstream's requests go.
+pub(crate) fn hosts(upstream: &ir::Upstream) -> Vec<String> {
+    if let Some(discovery) = &upstream.discovery {
+        return match discovery {
+            ir::Discovery::Dns(dns) => vec![dns.host().to_owned()],
+            ir::Discovery::File(file) => vec![format!("file:{}", file.path)],
+        };
+    }
+    let targets = upstream.targets.iter();
+    let host = |target: &ir::Target| match target.socket() {
+        Some(_) => target.url(),
+        None => target.authority(),
+    };
+    targets.map(host).collect()
+}
+
+fn flows(gateway: &ir::Gateway) -> Vec<Flow> {
+    let mut flows = Vec::new();
+    let mut add = |subject: String, settings: &Settings| {
+        for (path, reference) in settings.secrets() {
+            flows.push((subject.clone(), path.join("."), reference.clone()));
+        }
+    };
+    let shared = &gateway.shared;
+    add(String::new(), &shared.declared);
+    for one in &shared.listeners {
+        add(format!("listener {}", one.name), &one.settings());
+    }
+    for one in &shared.upstreams {
+        add(format!("upstream {}", one.name), &one.declared);
+        add(format!("upstream {}", one.name), &one.judging());
+    }
+    for one in &shared.auth {
+        add(format!("auth {}", one.name), &one.checked.settings());
+    }
+    for one in &shared.policies {
+        add(format!("policy {}", one.name), &one.checked.settings());
+    }
+    for api in &gateway.apis {
+        add(format!("api {}", api.name), &api.declared);
+        for one in &api.policies {
+            add(
+                format!("policy {}/{}", api.name, one.name),
+                &one.checked.settings(),
+            );
+        }
+        for scheme in &api.schemes {
+            if let ir::Verify::Inline(checked) = &scheme.verify {
+                add(
+                    format!("api {} {}", api.name, scheme.name),
+                    &checked.settings(),
+                );
+            }
+        }
+    }
+    flows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::covers;
+
+    #[test]
+    fn patterns_cover_what_they_match() {
+        let yes = [
+            ("*", "a/*"),
+            ("a/*", "a/get*"),
+            ("a/*", "a/get"),
+            ("*/open", "b/open"),
+            ("a", "a"),
+            ("a*c", "a*b*c"),
+        ];
+        for (wider, pattern) in yes {
+            assert!(covers(wider, pattern), "{wider} {pattern}");
+        }
+        let no = [
+            ("a/*", "*"),
+            ("a/get", "a/*"),
+            ("a*b", "a"),
+            ("ab*b", "ab"),
+            ("a", "b"),
+        ];
+        for (wider, pattern) in no {
+            assert!(!covers(wider, pattern), "{wider} {pattern}");
+        }
+    }
+}

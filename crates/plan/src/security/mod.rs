@@ -1,0 +1,261 @@
+//! Who may do what: the order of access (plan.md, *Security order*).
+//!
+//! Access to a route is a product of components, one file each. A component compares an old with
+//! a new [`Access`] and tells each difference with its [`Verdict`]; [`COMPONENTS`] lists them.
+//! The comparison is per cell of requests: the two sides may be two operations.
+
+mod browser;
+mod claims;
+mod from;
+pub(super) mod gateway;
+mod identity;
+mod messages;
+mod ranges;
+mod readings;
+mod transport;
+mod verifier;
+mod who;
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use policy::declared::Settings;
+use serde_json::Value;
+
+pub(super) use verifier::asks_for;
+pub use who::{Verdict, Who, describe};
+
+/// Everything that decides access to one route of one side.
+#[derive(Debug)]
+pub struct Access<'a> {
+    who: Who,
+    route: Option<Route<'a>>,
+}
+
+/// A route at one of its listeners.
+#[derive(Clone, Copy, Debug)]
+struct Route<'a> {
+    gateway: &'a ir::Gateway,
+    api: &'a ir::Api,
+    treatment: &'a ir::Treatment,
+    listener: &'a str,
+}
+
+/// One difference between two [`Access`]es.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The component that found it: `who`, `from`, …
+    pub component: &'static str,
+    /// Whether more or fewer requests are let in; never [`Verdict::Equal`].
+    pub verdict: Verdict,
+    /// What it is, kebab-case, as [`crate::Change::id`].
+    pub id: &'static str,
+    /// What of the operation.
+    pub subject: String,
+    /// Before.
+    pub old: Value,
+    /// After.
+    pub new: Value,
+    /// Why no request can show it; none where one can.
+    pub why_none: Option<&'static str>,
+}
+
+/// A component: its name, and its comparison of two routes.
+type Component = (
+    &'static str,
+    fn(&Access<'_>, &Access<'_>) -> Vec<Difference>,
+);
+
+/// The components in the order in which they are told.
+const COMPONENTS: &[Component] = &[
+    ("who", who::compare),
+    ("from", from::compare),
+    ("claims", claims::compare),
+    ("browser", browser::cors),
+    ("csrf", browser::csrf),
+    ("validation", messages::validation),
+    ("guards", messages::guards),
+    ("identity", identity::compare),
+    ("readings", readings::compare),
+    ("transport", transport::compare),
+];
+
+/// How the access to a cell of requests differs; nothing: it is equal.
+#[must_use]
+pub fn differences(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    // Nobody against somebody is one difference.
+    if old.route.is_none() || new.route.is_none() {
+        return who::compare(old, new);
+    }
+    let found = COMPONENTS.iter().flat_map(|(name, compare)| {
+        let mut found = compare(old, new);
+        // All but credentials are compared before a gateway can run them.
+        for one in found.iter_mut().filter(|one| one.component != "who") {
+            let why = old.undecidable().or_else(|| new.undecidable());
+            one.why_none = one.why_none.or(why);
+        }
+        debug_assert!(found.iter().all(|one| one.component == *name));
+        found
+    });
+    found.collect()
+}
+
+/// Why there is no witness where this takes part, as [`ir::Gateway::undecidable`] names it.
+pub(super) fn cannot_run(word: &str) -> &'static str {
+    macro_rules! sentences {
+        ($($word:literal)*) => {
+            match word {
+                $($word => concat!("this version cannot run `", $word, "`"),)*
+                _ => "this version cannot run all of it",
+            }
+        };
+    }
+    sentences! {
+        "jwt" "oidc" "introspection" "mtls" "hmac_signature" "dpop" "ip_filter" "cors" "csrf"
+        "forward_auth" "authorize" "quota" "concurrency" "body_limit" "validate" "rewrite"
+        "redirect" "mock" "cache" "compress" "retry" "circuit_breaker" "split" "mirror"
+        "deprecation" "fault" "transform" "grpc_web" "grpc_json" "graphql_guard" "compose"
+        "threat" "llm" "rate_limit" "tls"
+    }
+}
+
+/// The difference that a component found, if any.
+fn one(
+    component: &'static str,
+    verdict: Verdict,
+    id: &'static str,
+    subject: &str,
+    (old, new): (String, String),
+) -> Vec<Difference> {
+    if verdict == Verdict::Equal {
+        return Vec::new();
+    }
+    vec![Difference {
+        component,
+        verdict,
+        id,
+        subject: subject.to_owned(),
+        old: old.into(),
+        new: new.into(),
+        why_none: None,
+    }]
+}
+
+/// The id for something that was or is not there.
+fn comes_or_goes(
+    (was_absent, is_absent): (bool, bool),
+    [added, removed, changed]: [&'static str; 3],
+) -> &'static str {
+    match (was_absent, is_absent) {
+        (true, false) => added,
+        (false, true) => removed,
+        (true, true) | (false, false) => changed,
+    }
+}
+
+impl<'a> Access<'a> {
+    /// The access to a treatment of an API. `listener` is the one at which the requests come.
+    #[must_use]
+    pub fn of(
+        gateway: &'a ir::Gateway,
+        api: &'a ir::Api,
+        _mount: &'a ir::Mount,
+        treatment: &'a ir::Treatment,
+        listener: &'a str,
+    ) -> Self {
+        Self {
+            who: Who::of(&treatment.security, &api.schemes, &gateway.shared.auth),
+            route: Some(Route {
+                gateway,
+                api,
+                treatment,
+                listener,
+            }),
+        }
+    }
+
+    /// No operation owns the requests.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self {
+            who: Who::nobody(),
+            route: None,
+        }
+    }
+
+    /// Whether anyone at all is let in, or anyone who forges something.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.who.is_open()
+    }
+
+    fn undecidable(&self) -> Option<&'static str> {
+        let route = self.route?;
+        let Route {
+            gateway,
+            api,
+            treatment,
+            listener,
+        } = route;
+        gateway
+            .undecidable(api, treatment, listener)
+            .map(cannot_run)
+    }
+
+    /// The policies of a kind in the order of the chain, by name.
+    fn policies(&self, kind: &str) -> Vec<(&'a str, Settings)> {
+        let Some(route) = self.route else {
+            return Vec::new();
+        };
+        let policies = route.treatment.chain.iter().filter_map(|link| match link {
+            ir::Link::Authenticate => None,
+            ir::Link::Shared(name) => route.gateway.shared.policies.get(name),
+            ir::Link::Own(name) => route.api.policies.get(name),
+        });
+        policies
+            .filter(|policy| policy.checked.kind() == kind)
+            .map(|policy| (policy.name.as_str(), policy.checked.settings()))
+            .collect()
+    }
+
+    /// The verifiers behind the requirement, for people.
+    fn verifiers(&self) -> String {
+        let Some(route) = self.route else {
+            return String::new();
+        };
+        let uses = route.treatment.security.0.iter();
+        let names: BTreeSet<&str> = uses
+            .flat_map(|alternative| &alternative.0)
+            .filter_map(|wanted| route.api.schemes.get(&wanted.scheme))
+            .filter_map(|scheme| match &scheme.verify {
+                ir::Verify::Auth(name) => Some(name.as_str()),
+                ir::Verify::Upstream | ir::Verify::Inline(_) => None,
+            })
+            .collect();
+        let named = names.into_iter().filter_map(|name| {
+            let checked = &route.gateway.shared.auth.get(name)?.checked;
+            let settings = checked.settings();
+            let settings = settings
+                .iter()
+                .map(|one| format!(" {}: {}", one.path.join("."), verifier::told(&one.value)));
+            Some(format!(
+                "{name} {}{}",
+                checked.kind(),
+                settings.collect::<String>()
+            ))
+        });
+        named.collect::<Vec<_>>().join("; ")
+    }
+
+    /// Whether nobody is let in.
+    #[must_use]
+    pub fn is_nobody(&self) -> bool {
+        self.route.is_none()
+    }
+
+    /// The credentials that are asked for.
+    #[must_use]
+    pub fn who(&self) -> &Who {
+        &self.who
+    }
+}

@@ -1,0 +1,276 @@
+//! How requests travel: whether others can read or answer them in between.
+//!
+//! A listener's and an upstream's own settings are compared once for the gateway
+//! ([`super::gateway`]); here it is only that an operation's requests go to another upstream.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use policy::declared::{Settings, Value};
+
+use super::{Access, Difference, Verdict, one, verifier::told};
+use crate::Class;
+
+/// What no request shows.
+pub(super) const UNSHOWN: &str = "no request can show what happens on a connection";
+
+/// The difference between two upstreams' connections.
+pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
+    let name = |access: &Access<'_>| access.route.map(|route| route.treatment.upstream.clone());
+    if name(old) == name(new) {
+        return Vec::new();
+    }
+    let strength = |access: &Access<'_>| -> usize {
+        let upstream = access.route.and_then(|route| {
+            let upstreams = &route.gateway.shared.upstreams;
+            upstreams.get(&route.treatment.upstream)
+        });
+        upstream.map_or(0, strength)
+    };
+    let authority = |access: &Access<'_>| -> Option<String> {
+        let route = access.route?;
+        let upstream = route
+            .gateway
+            .shared
+            .upstreams
+            .get(&route.treatment.upstream)?;
+        let settings = upstream.judging();
+        Some(settings.get(&["tls", "ca"]).map(told).unwrap_or_default())
+    };
+    let (was, is) = (strength(old), strength(new));
+    let words = ["in the clear", "TLS without a check", "TLS"];
+    let mut shown = (words[was].to_owned(), words[is].to_owned());
+    let verdict = Verdict::of(is <= was, was <= is);
+    let (before, after) = (authority(old), authority(new));
+    let is_checked = was == 2 && is == 2;
+    let verdict = match is_checked && before != after {
+        true => {
+            let by = |authority: Option<String>| match authority.unwrap_or_default() {
+                authority if authority.is_empty() => "TLS".to_owned(),
+                authority => format!("TLS by {authority}"),
+            };
+            shown = (by(before), by(after));
+            Verdict::Incomparable
+        }
+        false => verdict,
+    };
+    let id = "upstream-transport-changed";
+    let mut found = one("transport", verdict, id, "upstream", shown);
+    found
+        .iter_mut()
+        .for_each(|one| one.why_none = Some(UNSHOWN));
+    found
+}
+
+/// How well an upstream's weakest connection is kept: not, encrypted, encrypted and checked.
+fn strength(upstream: &ir::Upstream) -> usize {
+    match (is_encrypted(upstream), is_checked(upstream)) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 2,
+    }
+}
+
+/// Whether all connections to an upstream are encrypted.
+fn is_encrypted(upstream: &ir::Upstream) -> bool {
+    match upstream.targets.is_empty() {
+        // Found by DNS.
+        true => upstream.tls.is_some(),
+        false => upstream.targets.iter().all(|target| target.tls),
+    }
+}
+
+/// Whether the certificates of an upstream are checked, where it has any.
+fn is_checked(upstream: &ir::Upstream) -> bool {
+    upstream.tls.as_ref().is_none_or(|tls| tls.verify)
+}
+
+/// The names that an upstream's certificates must carry.
+fn certified(upstream: &ir::Upstream) -> BTreeSet<&str> {
+    let tls = upstream.tls.as_ref();
+    match tls.and_then(|tls| tls.sni.as_deref()) {
+        Some(name) => [name].into(),
+        None if upstream.targets.is_empty() => match &upstream.discovery {
+            Some(ir::Discovery::Dns(dns)) => [dns.host()].into(),
+            // Each has its own address for a name.
+            Some(ir::Discovery::File(_)) | None => BTreeSet::new(),
+        },
+        None => {
+            let targets = upstream.targets.iter();
+            let encrypted = targets.filter(|target| target.tls);
+            encrypted.map(|target| target.host.as_str()).collect()
+        }
+    }
+}
+
+/// One difference of the gateway.
+pub(super) struct Found {
+    pub(super) subject: String,
+    pub(super) class: Class,
+    pub(super) id: &'static str,
+    pub(super) old: Option<String>,
+    pub(super) new: Option<String>,
+}
+
+/// A setting whose words are ordered, the weakest first.
+struct Rank {
+    path: &'static [&'static str],
+    words: &'static [&'static str],
+    id: &'static str,
+}
+
+const PROTOCOL: Rank = Rank {
+    path: &["protocol"],
+    words: &["http", "https"],
+    id: "listener-protocol-changed",
+};
+const MIN_VERSION: Rank = Rank {
+    path: &["tls", "min_version"],
+    words: &["1.2", "1.3"],
+    id: "listener-tls-version-changed",
+};
+const CLIENT_AUTH: Rank = Rank {
+    path: &["tls", "client_auth", "mode"],
+    words: &["off", "optional", "required"],
+    id: "client-auth-changed",
+};
+
+/// The differences between a listener's connections.
+pub(super) fn listener(old: &ir::Listener, new: &ir::Listener) -> Vec<Found> {
+    let subject = format!("listener {}", new.name);
+    let said = |settings: &Settings, rank: &Rank, absent: &str| {
+        settings.text(rank.path).unwrap_or(absent).to_owned()
+    };
+    let mode = |settings: &Settings| match settings.has(&["tls", "client_auth"]) {
+        true => said(settings, &CLIENT_AUTH, "required"),
+        false => "off".to_owned(),
+    };
+    let (was, is) = (&old.settings(), &new.settings());
+    let mut found = Vec::new();
+    let protocols = (said(was, &PROTOCOL, "http"), said(is, &PROTOCOL, "http"));
+    found.extend(ranked(&subject, &PROTOCOL, protocols));
+    // Without TLS on one side the protocol says it all.
+    if was.has(&["tls"]) && is.has(&["tls"]) {
+        let versions = (
+            said(was, &MIN_VERSION, "1.2"),
+            said(is, &MIN_VERSION, "1.2"),
+        );
+        found.extend(ranked(&subject, &MIN_VERSION, versions));
+    }
+    found.extend(ranked(&subject, &CLIENT_AUTH, (mode(was), mode(is))));
+    let ca: &[&str] = &["tls", "client_auth", "ca"];
+    if was.has(ca) && is.has(ca) {
+        found.extend(other(&subject, ca, "client-authority-changed", (was, is)));
+        found.extend(revocation(&subject, (was, is)));
+    }
+    found
+}
+
+/// Lists of certificates that were taken back: one more refuses more.
+fn revocation(subject: &str, (was, is): (&Settings, &Settings)) -> Option<Found> {
+    let path: &[&str] = &["tls", "client_auth", "crl"];
+    let mut found = other(subject, path, "client-revocation-changed", (was, is))?;
+    if was.has(path) != is.has(path) {
+        found.class = class(was.has(path));
+    }
+    Some(found)
+}
+
+/// The differences between an upstream's connections.
+pub(super) fn upstream(old: &ir::Upstream, new: &ir::Upstream) -> Vec<Found> {
+    let subject = format!("upstream {}", new.name);
+    let mut found = Vec::new();
+    let word = |tls: bool| Some(if tls { "https" } else { "http" }.to_owned());
+    let (was, is) = (is_checked(old), is_checked(new));
+    if was != is {
+        found.push(Found {
+            subject: format!("{subject} tls.verify"),
+            class: class(was),
+            id: "upstream-verification-changed",
+            old: Some(was.to_string()),
+            new: Some(is.to_string()),
+        });
+    }
+    let both = new.targets.iter();
+    for target in both.filter(|target| old.targets.get(&target.name).is_some()) {
+        let before = old.targets.get(&target.name);
+        let (was, is) = (before.is_some_and(|target| target.tls), target.tls);
+        if was != is {
+            found.push(Found {
+                subject: format!("{subject} targets.{}.url", target.name),
+                class: class(was),
+                id: "upstream-protocol-changed",
+                old: word(was),
+                new: word(is),
+            });
+        }
+    }
+    // Targets that come, go or have another name: the weakest of all counts.
+    let (was, is) = (is_encrypted(old), is_encrypted(new));
+    if was != is
+        && found
+            .iter()
+            .all(|one| one.id != "upstream-protocol-changed")
+    {
+        found.push(Found {
+            subject: format!("{subject} targets"),
+            class: class(was),
+            id: "upstream-protocol-changed",
+            old: word(was),
+            new: word(is),
+        });
+    }
+    let sides = (&old.judging(), &new.judging());
+    found.extend(other(
+        &subject,
+        &["tls", "ca"],
+        "upstream-authority-changed",
+        sides,
+    ));
+    // The target's own host, written out, is the same name.
+    if certified(old) != certified(new) {
+        found.extend(other(
+            &subject,
+            &["tls", "sni"],
+            "upstream-name-changed",
+            sides,
+        ));
+    }
+    found
+}
+
+fn ranked(subject: &str, rank: &Rank, (was, is): (String, String)) -> Option<Found> {
+    let place = |word: &str| rank.words.iter().position(|known| *known == word);
+    (was != is).then(|| Found {
+        subject: format!("{subject} {}", rank.path.join(".")),
+        class: class(place(&is) < place(&was)),
+        id: rank.id,
+        old: Some(was),
+        new: Some(is),
+    })
+}
+
+/// Another authority or name: some are believed that were not, and the other way round.
+fn other(
+    subject: &str,
+    path: &[&str],
+    id: &'static str,
+    (old, new): (&Settings, &Settings),
+) -> Option<Found> {
+    let (was, is) = (old.get(path), new.get(path));
+    let said = |value: Option<&Value>| value.map(told);
+    (was != is).then(|| Found {
+        subject: format!("{subject} {}", path.join(".")),
+        class: Class::Incomparable,
+        id,
+        old: said(was),
+        new: said(is),
+    })
+}
+
+fn class(weaker: bool) -> Class {
+    match weaker {
+        true => Class::Weaken,
+        false => Class::Strengthen,
+    }
+}

@@ -1,0 +1,240 @@
+//! A request that is treated differently, asked of both engines before it is shown.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use base64::Engine as _;
+use bundle::ir::{self, Gateway};
+use engine::Verdict;
+use policy::auth::Place;
+use sha2::{Digest as _, Sha256};
+
+use super::routing::Values;
+use super::{Outcome, Witness, WitnessCredential};
+use crate::ask::{Oracle, Question};
+
+/// The key that a witness shows where a valid one is needed.
+const KEY: &str = "valid";
+/// The user and password that a witness shows.
+const PAIR: &str = "valid:valid";
+/// What stands where only something must be held.
+const FORGED: &str = "forged";
+/// The consumer that owns them; no gateway.yaml can name it.
+pub(crate) const OWNER: &str = "~witness";
+
+/// A gateway in which the witness's credentials are valid.
+pub fn with_witness(gateway: &Gateway) -> Gateway {
+    let hash = |text: &str| ir::Credential {
+        sha256: Sha256::digest(text).into(),
+        not_after: None,
+    };
+    let mut gateway = gateway.clone();
+    let mut consumers: Vec<ir::Consumer> = gateway.shared.consumers.iter().cloned().collect();
+    consumers.push(ir::Consumer {
+        name: OWNER.into(),
+        keys: vec![hash(KEY)],
+        basic: vec![hash(PAIR)],
+        declared: policy::declared::Settings::default(),
+        claims: policy::declared::Settings::default(),
+    });
+    if let Ok(consumers) = ir::Set::new(consumers) {
+        gateway.shared.consumers = consumers;
+    }
+    gateway
+}
+
+/// A request with what it carries.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub(super) listener: String,
+    pub(super) host: String,
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) values: Values,
+    /// Peer that opens the connection, if that decides.
+    pub(super) peer: Option<IpAddr>,
+}
+
+/// The peer of a request where it does not matter who opens the connection.
+pub(super) const OUTSIDER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 1));
+
+/// The credentials of an alternative, and how a request carries them: valid ones where a verifier
+/// looks at them, forged ones where only their presence counts.
+pub(super) fn credentials(
+    alternative: &ir::Alternative,
+    schemes: &ir::Set<ir::Scheme>,
+    verifiers: &ir::Set<ir::Verifier>,
+) -> (Values, Vec<WitnessCredential>) {
+    let mut values = Values::default();
+    let mut cookies: Vec<String> = Vec::new();
+    let mut credentials = Vec::new();
+    for wanted in &alternative.0 {
+        let Some(scheme) = schemes.get(&wanted.scheme) else {
+            continue;
+        };
+        let valid =
+            matches!(&scheme.verify, ir::Verify::Auth(name) if verifiers.get(name).is_some());
+        let text = credential(scheme, valid);
+        match &scheme.place {
+            Place::Header(name) => values.headers.push((name.clone(), text)),
+            Place::Query(name) => values.query.push((name.clone(), text)),
+            Place::Cookie(name) => cookies.push(format!("{name}={text}")),
+            Place::Authorization(kind) => values
+                .headers
+                .push(("authorization".into(), format!("{kind} {text}"))),
+            // No request carries it.
+            Place::Certificate => {}
+        }
+        credentials.push(WitnessCredential {
+            scheme: scheme.name.clone(),
+            state: if valid { "valid" } else { "forged" },
+            scopes: wanted.scopes.clone(),
+        });
+    }
+    if !cookies.is_empty() {
+        values.headers.push(("cookie".into(), cookies.join("; ")));
+    }
+    (values, credentials)
+}
+
+/// A credential as it stands at its place: one that counts in a gateway [`with_witness`], or one
+/// that nobody knows.
+pub(crate) fn credential(scheme: &ir::Scheme, valid: bool) -> String {
+    match (&scheme.place, valid) {
+        (Place::Authorization(kind), true) if kind == "basic" => {
+            base64::engine::general_purpose::STANDARD.encode(PAIR)
+        }
+        (_, true) => KEY.to_owned(),
+        (_, false) => FORGED.to_owned(),
+    }
+}
+
+impl Draft {
+    /// The route that owns it, whatever its chain says (`KEY@MOUNT`), and what a gateway does with
+    /// it; none where it has no such listener.
+    pub(super) fn ask(&self, oracle: &Oracle) -> Option<(Option<String>, Outcome)> {
+        let question = self.question(oracle)?;
+        let listener = &oracle.snapshot().listeners()[question.listener];
+        if let (Some(peer), Some(header)) = (self.peer, &listener.proxy_protocol)
+            && !header.from.iter().any(|range| range.contains(peer))
+        {
+            return Some((None, Outcome::Closed));
+        }
+        let said = oracle.ask(&question, |decided, _, _| {
+            let owner = decided.route.map(|route| route.id.as_str().to_owned());
+            let outcome = match (&decided.verdict, &decided.route) {
+                (Verdict::Reject(refusal), _) => Outcome::Refused {
+                    status: refusal.reject.status,
+                },
+                // The path as it is declared is another one: nothing was served yet.
+                (Verdict::Reply(reply), Some(route)) if decided.ran == 0 && redirects(route) => {
+                    Outcome::Refused {
+                        status: reply.status.as_u16(),
+                    }
+                }
+                // A policy that answers like this lets nobody through.
+                (Verdict::Reply(reply), Some(_)) if reply.status.as_u16() >= 400 => {
+                    Outcome::Refused {
+                        status: reply.status.as_u16(),
+                    }
+                }
+                (Verdict::Reply(_), Some(route)) => Outcome::Served {
+                    operation: route.operation.key.clone(),
+                    upstream: None,
+                },
+                (Verdict::Forward, Some(route)) => {
+                    let upstream = route.treatment.upstream as usize;
+                    let upstreams = oracle.snapshot().upstreams();
+                    Outcome::Served {
+                        operation: route.operation.key.clone(),
+                        upstream: upstreams.get(upstream).map(|it| it.name.to_string()),
+                    }
+                }
+                (Verdict::Forward | Verdict::Reply(_), None) => Outcome::Refused { status: 404 },
+            };
+            (owner, outcome)
+        });
+        Some(said.unwrap_or_else(|reject| {
+            let status = reject.status;
+            (None, Outcome::Refused { status })
+        }))
+    }
+
+    /// The request as an outsider sends it; none where the gateway has no such listener.
+    fn question(&self, oracle: &Oracle) -> Option<Question> {
+        let listener = oracle
+            .snapshot()
+            .listeners()
+            .iter()
+            .position(|listener| *listener.name == *self.listener)?;
+        let mut request = http::Request::builder()
+            .method(self.method.as_str())
+            .uri(self.target())
+            .header("host", &self.host);
+        for (name, value) in &self.values.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(()).ok()?.into_parts().0;
+        Some(Question {
+            listener,
+            request,
+            peer: self.peer.unwrap_or(OUTSIDER),
+            unix_s: 0,
+        })
+    }
+
+    /// Bytes of its target.
+    pub(super) fn target_bytes(&self) -> usize {
+        self.target().len()
+    }
+
+    fn target(&self) -> String {
+        let pairs: Vec<String> = self
+            .values
+            .query
+            .iter()
+            .map(|(name, value)| format!("{}={}", escaped(name), escaped(value)))
+            .collect();
+        if pairs.is_empty() {
+            self.path.clone()
+        } else {
+            format!("{}?{}", self.path, pairs.join("&"))
+        }
+    }
+
+    /// As plans show it.
+    pub(super) fn shown(
+        &self,
+        credentials: Vec<WitnessCredential>,
+        old: Outcome,
+        new: Outcome,
+    ) -> Witness {
+        Witness {
+            method: self.method.clone(),
+            url: format!("http://{}{}", self.host, self.target()),
+            headers: self.values.headers.clone(),
+            credentials,
+            peer: self.peer,
+            old,
+            new,
+        }
+    }
+}
+
+/// Whether the path of a request was not the declared one, and that is all the answer says.
+fn redirects(route: &engine::RouteRef<'_>) -> bool {
+    route.operation.trailing_slash == ir::TrailingSlash::Redirect
+}
+
+/// A name or value as a query carries it.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                escaped.push(char::from(byte));
+            }
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}

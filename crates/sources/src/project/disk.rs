@@ -1,0 +1,286 @@
+//! Where the bytes of sources come from: a folder of the disk, a folder of a Git revision, memory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::files::{LISTED_MAX, join};
+use super::key_material;
+use super::reach::{self, Tracked};
+use super::refusal::Refusal;
+use super::repository::WorkTree;
+use super::revision::Revision;
+use crate::project::GATEWAY_FILE;
+
+/// How a file begins whose content Git LFS keeps elsewhere
+/// (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
+
+/// Origin of the bytes.
+pub(super) enum Disk {
+    /// A folder of the file system.
+    Folder(Folder),
+    /// Files by name: samples, tests.
+    Memory(BTreeMap<String, Vec<u8>>),
+    /// A folder of a Git revision.
+    Revision(Revision),
+}
+
+/// A folder of the file system.
+pub(super) struct Folder {
+    /// Its path, canonical.
+    root: PathBuf,
+    /// The folder that links and references must not lead out of: the root, or the work tree above.
+    outer: PathBuf,
+    /// The commit whose ignore rules hold as well.
+    base: Option<String>,
+    /// Git's knowledge of its files, read when first needed; none without a repository.
+    tracked: OnceLock<Result<Option<Tracked>, Refusal>>,
+}
+
+/// Content of a source.
+pub(super) struct Content {
+    pub(super) bytes: Vec<u8>,
+    /// True if Git tracks the file, the command line names it, or there is no repository.
+    pub(super) is_tracked: bool,
+}
+
+// === impl Disk ===
+
+impl Disk {
+    pub(super) fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
+        let folder_of_disk = match self {
+            Self::Folder(folder) => folder,
+            Self::Memory(files) => {
+                let inside = |path: &&String| {
+                    folder.is_empty()
+                        || path
+                            .strip_prefix(folder)
+                            .is_some_and(|rest| rest.starts_with('/'))
+                };
+                return Ok(files.keys().filter(inside).cloned().collect());
+            }
+            Self::Revision(revision) => return revision.list(folder),
+        };
+        let unreadable = |error: std::io::Error| Refusal::Unreadable(error.to_string());
+        let mut found = Vec::new();
+        // A nested repository may contain the folder itself.
+        let inside = folder_of_disk.below(folder).join(GATEWAY_FILE);
+        if folder_of_disk.nested(&inside)?.is_some() {
+            return Ok(found);
+        }
+        let mut waiting = vec![folder.to_owned()];
+        while let Some(folder) = waiting.pop() {
+            let entries = match std::fs::read_dir(folder_of_disk.root.join(&folder)) {
+                Err(error)
+                    if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&error.kind()) =>
+                {
+                    continue;
+                }
+                entries => entries.map_err(unreadable)?,
+            };
+            for entry in entries {
+                let entry = entry.map_err(unreadable)?;
+                let name = entry.file_name();
+                let Some(name) = name.to_str().filter(|name| !name.starts_with('.')) else {
+                    continue;
+                };
+                let path = join(&folder, name)?;
+                let kind = entry.file_type().map_err(unreadable)?;
+                if kind.is_dir() {
+                    if !folder_of_disk.is_nested(&entry.path(), &path)? {
+                        waiting.push(path);
+                    }
+                } else if kind.is_file() && !folder_of_disk.ignores_inside(&path)? {
+                    found.push(path);
+                }
+                if found.len() + waiting.len() > LISTED_MAX {
+                    return Err(Refusal::Unreadable(format!(
+                        "there are more than {LISTED_MAX} files in it"
+                    )));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Content of a source; see [`reach`].
+    pub(super) fn source(
+        &self,
+        path: &str,
+        is_named: bool,
+        bytes_max: usize,
+    ) -> Result<Content, Refusal> {
+        let given = |bytes| Content {
+            bytes,
+            is_tracked: true,
+        };
+        let content = match self {
+            Self::Folder(folder) => folder.source(path, is_named, bytes_max)?,
+            Self::Memory(files) => given(files.get(path).cloned().ok_or(Refusal::Missing)?),
+            Self::Revision(revision) => given(revision.read(path, bytes_max)?),
+        };
+        let bytes = &content.bytes;
+        if !is_named {
+            reach::check_name(path)?;
+        }
+        if bytes.starts_with(LFS_POINTER) {
+            return Err(Refusal::LfsPointer);
+        }
+        key_material::check(bytes, content.is_tracked)?;
+        // Bytes in memory are the caller's own.
+        let is_given = is_named || matches!(self, Self::Memory(_));
+        if !is_given && path != GATEWAY_FILE {
+            reach::check_form(bytes)?;
+        }
+        Ok(content)
+    }
+
+    /// True if Git tracks one of these files; false without a repository.
+    pub(super) fn tracks_any<'p>(&self, mut paths: impl Iterator<Item = &'p str>) -> bool {
+        let Self::Folder(folder) = self else {
+            return false;
+        };
+        let Ok(Some(tracked)) = folder.tracked() else {
+            return false;
+        };
+        paths.any(|path| tracked.has(&folder.below(path)))
+    }
+}
+
+// === impl Folder ===
+
+impl Folder {
+    /// A folder by its canonical path.
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self {
+            outer: root.clone(),
+            root,
+            base: None,
+            tracked: OnceLock::new(),
+        }
+    }
+
+    /// Makes the ignore rules of a commit hold as well.
+    pub(super) fn set_base(&mut self, commit: &str) {
+        self.base = Some(commit.to_owned());
+        self.tracked = OnceLock::new();
+    }
+
+    fn source(&self, path: &str, is_named: bool, bytes_max: usize) -> Result<Content, Refusal> {
+        let unreadable = |error: std::io::Error| match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Refusal::Missing,
+            _ => Refusal::Unreadable(error.to_string()),
+        };
+        let real = self.root.join(path).canonicalize().map_err(unreadable)?;
+        let Ok(below) = real.strip_prefix(&self.outer) else {
+            return Err(Refusal::Outside);
+        };
+        // Asked before opening, because opening a pipe waits for its other end.
+        if !real.metadata().map_err(unreadable)?.is_file() {
+            return Err(Refusal::NotAFile);
+        }
+        let mut is_tracked = true;
+        if !is_named {
+            // The name of what a link leads to counts as much as the link's.
+            reach::check_name(path)?;
+            let inside = real.strip_prefix(&self.root).unwrap_or(below);
+            reach::check_name(&inside.to_string_lossy())?;
+            if let Some(nested) = self.nested(below)? {
+                return Err(Refusal::Nested(nested));
+            }
+            if let Some(tracked) = self.tracked()? {
+                tracked.check_ignored(below)?;
+            }
+            is_tracked = match self.tracked()? {
+                Some(tracked) => tracked.has(below),
+                None => true,
+            };
+        }
+        let file = File::open(&real).map_err(unreadable)?;
+        let most = u64::try_from(bytes_max).unwrap_or(u64::MAX);
+        let mut bytes = Vec::new();
+        file.take(most.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        if bytes.len() > bytes_max {
+            return Err(Refusal::TooLarge(bytes_max));
+        }
+        Ok(Content { bytes, is_tracked })
+    }
+
+    /// The folder of another repository that a file lies in, by the file's path from the outer folder.
+    fn nested(&self, below: &Path) -> Result<Option<String>, Refusal> {
+        let mut folders: Vec<&Path> = below.ancestors().skip(1).collect();
+        folders.retain(|folder| !folder.as_os_str().is_empty());
+        // The root itself may be a submodule of the work tree around it.
+        let own = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
+        for folder in folders.into_iter().rev() {
+            let is_own = own.starts_with(folder);
+            let is_nested = self
+                .outer
+                .join(folder)
+                .join(".git")
+                .symlink_metadata()
+                .is_ok();
+            let is_submodule = || {
+                let tracked = self.tracked()?;
+                Ok(tracked.is_some_and(|tracked| tracked.has_submodule(folder)))
+            };
+            if !is_own && (is_nested || is_submodule()?) {
+                return Ok(Some(folder.to_string_lossy().into_owned()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// True if a folder of the disk, by its path from the root as well, is another repository.
+    fn is_nested(&self, folder: &Path, path: &str) -> Result<bool, Refusal> {
+        if folder.join(".git").symlink_metadata().is_ok() {
+            return Ok(true);
+        }
+        let tracked = self.tracked()?;
+        Ok(tracked.is_some_and(|tracked| tracked.has_submodule(&self.below(path))))
+    }
+
+    /// A path from the outer folder.
+    fn below(&self, path: &str) -> PathBuf {
+        let below = self.root.strip_prefix(&self.outer).unwrap_or(Path::new(""));
+        below.join(path)
+    }
+
+    /// Widens the border to the work tree; how many folders that is above the root.
+    pub(super) fn widen(&mut self) -> usize {
+        let Ok(tree) = WorkTree::find(&self.root) else {
+            return 0;
+        };
+        let Ok(below) = self.root.strip_prefix(tree.folder()) else {
+            return 0;
+        };
+        // A folder that the repository ignores is not part of it.
+        let is_ignored = tree.repository().is_path_ignored(below);
+        if !below.as_os_str().is_empty() && is_ignored.unwrap_or(true) {
+            return 0;
+        }
+        let up_max = below.components().count();
+        self.outer = tree.folder().to_owned();
+        self.tracked = OnceLock::new();
+        up_max
+    }
+
+    /// True if Git ignores a file, by its path from the root.
+    fn ignores_inside(&self, path: &str) -> Result<bool, Refusal> {
+        let tracked = self.tracked()?;
+        Ok(tracked.is_some_and(|tracked| tracked.check_ignored(&self.below(path)).is_err()))
+    }
+
+    fn tracked(&self) -> Result<Option<&Tracked>, Refusal> {
+        let find = || Tracked::find(&self.outer, self.base.as_deref());
+        match self.tracked.get_or_init(find) {
+            Ok(tracked) => Ok(tracked.as_ref()),
+            Err(refusal) => Err(refusal.clone()),
+        }
+    }
+}

@@ -1,0 +1,650 @@
+//! Reading files, inside the project's folder only.
+//!
+//! [`Files`] is the one place of the compiler's front that touches the disk. It reads each
+//! file once, keeps its text in [`Sources`] and its nodes in the [`Tree`], and refuses
+//! whatever lies outside the folder: absolute paths, `..` beyond the root, symbolic links that
+//! lead out, URLs. Findings about a file's text stay with the file until somebody reports
+//! them, so that a file that is never meant does not speak.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use diag::{Diagnostic, FileId, NodeId, Sink, SourceFile, Sources, Span, Tree};
+
+use super::disk::{Content, Disk, Folder};
+use super::key_material;
+pub use super::refusal::Refusal;
+use super::revision::Revision;
+use super::{GATEWAY_FILE, LINT_KEY};
+use crate::parallel;
+use crate::syntax::{self, Limits, lints};
+
+/// Most files and folders that a pattern is tried on.
+pub(super) const LISTED_MAX: usize = 100_000;
+
+/// The texts and nodes of one run.
+pub struct Files {
+    /// Every text that was read.
+    pub sources: Sources,
+    /// Every node of all of them.
+    pub tree: Tree,
+    disk: Disk,
+    limits: Limits,
+    loaded: Vec<Loaded>,
+    by_path: BTreeMap<String, Result<FileId, Refusal>>,
+    documents: Vec<Document>,
+    instead: Texts,
+    /// Paths that the command line names.
+    named: HashSet<String>,
+    /// Number of folders above the root references may reach.
+    up_max: usize,
+}
+
+/// Texts by path, instead of what is on the disk.
+pub type Texts = BTreeMap<String, String>;
+
+#[derive(Default)]
+struct Loaded {
+    root: Option<NodeId>,
+    findings: Vec<Diagnostic>,
+    /// The files that its references name, as written but decoded, sorted.
+    names: Vec<String>,
+    /// Whether there is an `x-gateway-lint` in it.
+    allows: bool,
+    /// Whether a schema in it names itself: `$id`, `$anchor` or `$dynamicAnchor`.
+    identifies: bool,
+    /// Whether what it refers to was loaded too.
+    followed: bool,
+    /// The files that it refers to, as far as they could be read.
+    refers: Vec<FileId>,
+    /// True if Git does not track it.
+    is_untracked: bool,
+    /// Key material in its strings.
+    keys: Vec<Span>,
+}
+
+/// A file's text, before it is parsed.
+struct Text {
+    source: SourceFile,
+    /// The byte at which it is no UTF-8.
+    not_text: Option<usize>,
+    is_tracked: bool,
+}
+
+/// A file that was parsed beside others.
+struct Parsed {
+    source: SourceFile,
+    tree: Tree,
+    loaded: Loaded,
+    /// Reason to refuse it after all. Nothing of its text is kept then.
+    refused: Option<Refusal>,
+}
+
+/// An OpenAPI document after its overlays were applied.
+#[derive(Clone, Debug)]
+pub struct Document {
+    /// The document's own file; references are relative to it.
+    pub file: FileId,
+    /// Its root, which differs from the file's when overlays changed it.
+    pub root: NodeId,
+    /// The overlays' files. Their nodes stand in this document.
+    pub overlays: Vec<FileId>,
+}
+
+impl Document {
+    /// The file whose folder references in a node are relative to.
+    #[must_use]
+    pub fn base(&self, file: FileId) -> FileId {
+        if self.overlays.contains(&file) {
+            self.file
+        } else {
+            file
+        }
+    }
+}
+
+impl Files {
+    /// The files of a folder.
+    pub fn open(root: &Path, limits: Limits) -> std::io::Result<Self> {
+        let folder = Folder::new(root.canonicalize()?);
+        Ok(Self::new(Disk::Folder(folder), limits))
+    }
+
+    /// The files of a folder, some of them with other texts.
+    pub fn open_instead(root: &Path, limits: Limits, texts: Texts) -> std::io::Result<Self> {
+        let mut files = Self::open(root, limits)?;
+        files.instead = texts;
+        Ok(files)
+    }
+
+    /// Files that are given, by their paths relative to the root.
+    pub fn in_memory<P, B>(files: impl IntoIterator<Item = (P, B)>, limits: Limits) -> Self
+    where
+        P: Into<String>,
+        B: Into<Vec<u8>>,
+    {
+        let files = files
+            .into_iter()
+            .map(|(path, bytes)| (path.into(), bytes.into()));
+        Self::new(Disk::Memory(files.collect()), limits)
+    }
+
+    /// The files of a folder of a Git revision.
+    #[must_use]
+    pub fn of_revision(revision: Revision, limits: Limits) -> Self {
+        Self::new(Disk::Revision(revision), limits)
+    }
+
+    /// Gives a file another text than it has; only what was not read yet.
+    pub fn write(&mut self, path: &str, text: String) {
+        self.instead.insert(path.to_owned(), text);
+    }
+
+    fn new(disk: Disk, limits: Limits) -> Self {
+        Self {
+            sources: Sources::default(),
+            tree: Tree::default(),
+            disk,
+            limits,
+            loaded: Vec::new(),
+            by_path: BTreeMap::new(),
+            documents: Vec::new(),
+            instead: Texts::new(),
+            named: HashSet::new(),
+            up_max: 0,
+        }
+    }
+
+    /// Lets references reach the whole work tree that the folder is in: a document without a project
+    /// has no border of its own. Without a repository nothing changes.
+    pub fn widen(&mut self) {
+        self.up_max = match &mut self.disk {
+            Disk::Memory(_) => 0,
+            Disk::Revision(revision) => revision.widen(),
+            Disk::Folder(folder) => folder.widen(),
+        };
+    }
+
+    /// Makes the ignore rules of a commit hold beside those of the work tree: a file that either
+    /// ignores is no source.
+    pub fn set_base(&mut self, commit: &str) {
+        if let Disk::Folder(folder) = &mut self.disk {
+            folder.set_base(commit);
+        }
+    }
+
+    /// A path relative to the root from one that is relative to a folder; see [`join`].
+    fn join(&self, folder: &str, reference: &str) -> Result<String, Refusal> {
+        join_within(folder, reference, self.up_max)
+    }
+
+    /// Allows a file that the command line names, whatever its name and whether Git ignores it.
+    pub fn allow(&mut self, path: &str) {
+        self.named.extend(join("", path));
+    }
+
+    /// The bytes of a file of the project that is no source.
+    ///
+    /// # Errors
+    /// Further reasons to refuse a source.
+    pub fn bytes(&self, path: &str) -> Result<Vec<u8>, Refusal> {
+        let content = self.disk.source(path, false, self.limits.bytes_max)?;
+        Ok(content.bytes)
+    }
+
+    /// Reads and parses a file by its path relative to the root, once.
+    pub fn read(&mut self, path: &str) -> Result<FileId, Refusal> {
+        let path = self.join("", path)?;
+        if !self.by_path.contains_key(&path) {
+            self.read_all(std::slice::from_ref(&path));
+        }
+        self.by_path[&path].clone()
+    }
+
+    /// Reads and parses files beside each other, so that they are there when they are asked for;
+    /// what is wrong with one waits until then. Their ids follow the order of the paths.
+    pub fn read_all(&mut self, paths: &[String]) {
+        let mut new = HashSet::new();
+        let mut paths: Vec<String> = paths
+            .iter()
+            .filter_map(|path| self.join("", path).ok())
+            .collect();
+        paths.retain(|path| !self.by_path.contains_key(path) && new.insert(path.clone()));
+        let room = self.limits.files_max.saturating_sub(self.loaded.len());
+        for path in paths.drain(room.min(paths.len())..) {
+            let refusal = Refusal::TooManyFiles(self.limits.files_max);
+            self.by_path.insert(path, Err(refusal));
+        }
+        let (disk, instead, limits) = (&self.disk, &self.instead, self.limits);
+        let named = &self.named;
+        let texts = parallel::map(paths, |path| {
+            let read = match instead.get(&path) {
+                Some(text) => Ok(Content {
+                    bytes: text.clone().into_bytes(),
+                    is_tracked: true,
+                }),
+                None => disk.source(&path, named.contains(&path), limits.bytes_max),
+            };
+            let text = read.map(|content| Text::new(path.clone(), content));
+            (path, text)
+        });
+        let mut placed = Vec::new();
+        for (path, text) in texts {
+            let nodes = |text: &Text| syntax::nodes_max(text.source.text().len());
+            let room = text.and_then(|text| {
+                let first = self.tree.set_aside(nodes(&text)).ok_or(Refusal::TooMany)?;
+                Ok((text, first))
+            });
+            let result = room.map(|(text, first)| {
+                let next = self.sources.next().0 as usize + placed.len();
+                let file = FileId(u32::try_from(next).expect("fewer than 2^32 files"));
+                placed.push((file, text, first));
+                file
+            });
+            self.by_path.insert(path, result);
+        }
+        let parsed = parallel::map(placed, |(file, text, first)| {
+            text.parse(file, first, limits)
+        });
+        for one in parsed {
+            if let (Some(refused), path) = (&one.refused, one.source.path()) {
+                self.by_path.insert(path.to_owned(), Err(refused.clone()));
+            }
+            self.sources.take(one.source);
+            self.tree.take(one.tree);
+            self.loaded.push(one.loaded);
+        }
+    }
+
+    /// Reads a file that `named` names (relative to the root) and reports what is wrong with
+    /// its name there and with its text in it. `None` if it has no root.
+    pub fn load(&mut self, path: &str, named: Span, sink: &mut Sink) -> Option<(FileId, NodeId)> {
+        match self.read(path) {
+            Ok(file) => {
+                self.report(file, sink);
+                Some((file, self.root(file)?))
+            }
+            Err(refusal) => {
+                sink.push(refusal.finding(path, named));
+                None
+            }
+        }
+    }
+
+    /// The files below a folder, sorted, by their paths relative to the root; none where there is
+    /// no such folder. Hidden ones are left out, and symbolic links are not followed.
+    ///
+    /// # Errors
+    /// A folder outside the project, one that cannot be read, or one with too many files.
+    pub fn list(&self, folder: &str) -> Result<Vec<String>, Refusal> {
+        let folder = join("", folder)?;
+        let mut paths = self.disk.list(&folder)?;
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
+    /// How much is read.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// A file's root.
+    #[must_use]
+    pub fn root(&self, file: FileId) -> Option<NodeId> {
+        self.loaded.get(file.0 as usize)?.root
+    }
+
+    /// The documents that were followed, as their overlays left them.
+    #[must_use]
+    pub fn documents(&self) -> &[Document] {
+        &self.documents
+    }
+
+    /// The findings about a file's text.
+    pub fn report(&self, file: FileId, sink: &mut Sink) {
+        if let Some(loaded) = self.loaded.get(file.0 as usize) {
+            loaded
+                .findings
+                .iter()
+                .cloned()
+                .for_each(|finding| sink.push(finding));
+        }
+    }
+
+    /// The file that a reference in `base` names, if it was loaded.
+    pub fn referred(&self, base: FileId, reference: &str) -> Result<FileId, Refusal> {
+        let path = self.join(folder(self.sources.file(base).path()), reference)?;
+        let known = self.by_path.get(&path);
+        known.cloned().unwrap_or(Err(Refusal::Missing))
+    }
+
+    /// Loads every file that the document refers to; see [`Files::follow_all`].
+    pub fn follow(&mut self, document: &Document) {
+        self.follow_all([document]);
+    }
+
+    /// Loads every file that the documents refer to, directly or through others. Mistakes are
+    /// reported where the reference is resolved, because a `$ref` may stand in an example.
+    pub fn follow_all<'d>(&mut self, documents: impl IntoIterator<Item = &'d Document>) {
+        // Files with the file that their references are relative to.
+        let mut waiting: Vec<(FileId, FileId)> = Vec::new();
+        for document in documents {
+            self.documents.push(document.clone());
+            waiting.push((document.file, document.file));
+            let overlays = document.overlays.iter();
+            waiting.extend(overlays.map(|overlay| (*overlay, document.file)));
+        }
+        while !waiting.is_empty() {
+            let mut named: Vec<(FileId, String)> = Vec::new();
+            for (file, base) in std::mem::take(&mut waiting) {
+                let Some(loaded) = self.loaded.get_mut(file.0 as usize) else {
+                    continue;
+                };
+                // An overlay's references mean another file for each document.
+                if std::mem::replace(&mut loaded.followed, true) && file == base {
+                    continue;
+                }
+                let folder = folder(self.sources.file(base).path());
+                let up_max = self.up_max;
+                let paths = loaded
+                    .names
+                    .iter()
+                    .filter_map(|name| join_within(folder, name, up_max).ok());
+                named.extend(paths.map(|path| (file, path)));
+            }
+            let paths: Vec<String> = named.iter().map(|(_, path)| path.clone()).collect();
+            self.read_all(&paths);
+            for (file, path) in named {
+                if let Some(Ok(target)) = self.by_path.get(&path) {
+                    waiting.push((*target, *target));
+                    if let Some(loaded) = self.loaded.get_mut(file.0 as usize) {
+                        loaded.refers.push(*target);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Files whose text is never shown: those that Git does not track, in a project or beside a
+    /// document that it tracks. CI jobs write credentials into such files.
+    #[must_use]
+    pub fn concealed(&self) -> Vec<FileId> {
+        let mut files: Vec<FileId> = Vec::new();
+        for (file, _) in self.sources.iter() {
+            let loaded = self.loaded.get(file.0 as usize);
+            files.extend(loaded.filter(|loaded| loaded.is_untracked).map(|_| file));
+        }
+        if files.is_empty() {
+            return files;
+        }
+        let named = self.named.iter().map(String::as_str);
+        match self.disk.tracks_any(named.chain([GATEWAY_FILE])) {
+            true => files,
+            false => Vec::new(),
+        }
+    }
+
+    /// Key material in the strings of a file; never shown.
+    #[must_use]
+    pub fn keys(&self, file: FileId) -> &[Span] {
+        let loaded = self.loaded.get(file.0 as usize);
+        loaded.map_or(&[], |loaded| &loaded.keys)
+    }
+
+    /// Whether there is an `x-gateway-lint` in a file.
+    #[must_use]
+    pub fn allows(&self, file: FileId) -> bool {
+        let loaded = self.loaded.get(file.0 as usize);
+        loaded.is_some_and(|loaded| loaded.allows)
+    }
+
+    /// Whether a schema in a file names itself: `$id`, `$anchor` or `$dynamicAnchor`.
+    #[must_use]
+    pub fn identifies(&self, file: FileId) -> bool {
+        let loaded = self.loaded.get(file.0 as usize);
+        loaded.is_some_and(|loaded| loaded.identifies)
+    }
+
+    /// The files that a document reaches by references, itself first; they must have been loaded
+    /// by [`Files::follow`]. An overlay's own file is not among them, what it refers to is.
+    #[must_use]
+    pub fn reached(&self, document: &Document) -> Vec<FileId> {
+        let mut reached = vec![document.file];
+        let refers = |file: FileId| {
+            let loaded = self.loaded.get(file.0 as usize);
+            loaded.map_or(&[][..], |loaded| &loaded.refers)
+        };
+        let mut known: HashSet<FileId> = HashSet::from([document.file]);
+        for overlay in &document.overlays {
+            reached.extend(refers(*overlay).iter().filter(|file| known.insert(**file)));
+        }
+        let mut next = 0;
+        while let Some(file) = reached.get(next).copied() {
+            reached.extend(refers(file).iter().filter(|file| known.insert(**file)));
+            next += 1;
+        }
+        reached
+    }
+}
+
+// === impl Text ===
+
+impl Text {
+    fn new(path: String, content: Content) -> Self {
+        let Content { bytes, is_tracked } = content;
+        let (text, not_text) = match String::from_utf8(bytes) {
+            Ok(text) => (text, None),
+            Err(error) => {
+                let at = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                (text, Some(at))
+            }
+        };
+        Self {
+            source: SourceFile::new(path, text),
+            not_text,
+            is_tracked,
+        }
+    }
+
+    fn parse(self, file: FileId, first: NodeId, limits: Limits) -> Parsed {
+        let Self {
+            source,
+            not_text,
+            is_tracked,
+        } = self;
+        let mut sink = Sink::default();
+        let mut tree = Tree::part(first, source.text().len() / TYPICAL_NODE_BYTES);
+        let root = if let Some(at) = not_text {
+            sink.push(not_utf8(file, at));
+            None
+        } else {
+            syntax::parse(file, &source, &mut tree, &limits, &mut sink)
+        };
+        let keys = key_material::in_strings(&tree);
+        if let Some(key) = keys.first().filter(|_| !is_tracked) {
+            let line = key_material::line_of(source.text().as_bytes(), key.start as usize);
+            return Parsed::refused(source.path(), first, Refusal::Key { line });
+        }
+        key_material::report(&keys, &mut sink);
+        let mut names: Vec<String> = Vec::new();
+        let mut name = |text: &str| {
+            if !text.starts_with('#') {
+                let name = text.split('#').next().unwrap_or_default();
+                names.push(percent_decoded(name).unwrap_or_else(|| name.to_owned()));
+            }
+        };
+        let (mut allows, mut identifies) = (false, false);
+        for node in tree.nodes() {
+            for (entry, value) in node.entries() {
+                match &*entry.key {
+                    "$ref" | "$dynamicRef" | "operationRef" => {
+                        value.as_str().into_iter().for_each(&mut name)
+                    }
+                    "mapping" if node.get("propertyName").is_some() => {
+                        // The schemas that a discriminator maps to.
+                        let mapped = value.entries().filter_map(|(_, value)| value.as_str());
+                        mapped.for_each(&mut name);
+                    }
+                    "$id" | "$anchor" | "$dynamicAnchor" => identifies = true,
+                    LINT_KEY => allows = true,
+                    _ => {}
+                }
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        Parsed {
+            source,
+            tree,
+            loaded: Loaded {
+                root,
+                findings: sink.into_sorted(),
+                names,
+                allows,
+                identifies,
+                followed: false,
+                refers: Vec::new(),
+                is_untracked: !is_tracked,
+                keys,
+            },
+            refused: None,
+        }
+    }
+}
+
+// === impl Parsed ===
+
+impl Parsed {
+    /// A file without a text.
+    fn refused(path: &str, first: NodeId, refused: Refusal) -> Self {
+        Self {
+            source: SourceFile::new(path.to_owned(), String::new()),
+            tree: Tree::part(first, 0),
+            loaded: Loaded::default(),
+            refused: Some(refused),
+        }
+    }
+}
+
+/// Bytes of text for each node in what people write.
+const TYPICAL_NODE_BYTES: usize = 12;
+
+fn not_utf8(file: FileId, at: usize) -> Diagnostic {
+    // The text that is kept has a replacement character of three bytes there.
+    Diagnostic::new(
+        &lints::NOT_TEXT,
+        Span::new(file, at, at + '\u{fffd}'.len_utf8()),
+        format!("byte {at} of the file is not UTF-8"),
+    )
+    .help("save the file as UTF-8")
+}
+
+/// The folder of a relative path, without its last `/`.
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// A path relative to the root from one that is relative to a folder, or that begins with `/` and
+/// is relative to the root itself. Nothing is asked of the disk: `..` is taken by the text.
+pub fn join(folder: &str, reference: &str) -> Result<String, Refusal> {
+    join_within(folder, reference, 0)
+}
+
+/// The same where a path may lead so many folders above the root: it begins with `..` then.
+fn join_within(folder: &str, reference: &str, up_max: usize) -> Result<String, Refusal> {
+    if is_url(reference) {
+        return Err(Refusal::Remote);
+    }
+    if reference.starts_with('\\') || reference.contains('\0') {
+        return Err(Refusal::Outside);
+    }
+    let folder = if reference.starts_with('/') {
+        ""
+    } else {
+        folder
+    };
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(reference.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." if parts.last().is_some_and(|part| *part != "..") => drop(parts.pop()),
+            ".." if parts.len() < up_max => parts.push(".."),
+            ".." => return Err(Refusal::Outside),
+            part => parts.push(part),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+/// Whether a text begins with a scheme (`https:`, `file:`, `urn:`) or names a host (`//h/p`).
+/// A single letter is taken for a drive, which is outside as well.
+fn is_url(text: &str) -> bool {
+    let scheme = text.split_once(':').is_some_and(|(scheme, _)| {
+        // One letter is a drive of Windows.
+        scheme.len() > 1
+            && scheme
+                .as_bytes()
+                .first()
+                .is_some_and(u8::is_ascii_alphabetic)
+            && scheme
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+    });
+    scheme || text.starts_with("//")
+}
+
+/// A text with its `%41` escapes decoded; `None` if one is malformed or it is not UTF-8 then.
+#[must_use]
+pub fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, tail)) = rest.split_first() {
+        rest = tail;
+        if *byte != b'%' {
+            bytes.push(*byte);
+            continue;
+        }
+        let digit = |at: usize| char::from(*tail.get(at)?).to_digit(16);
+        let code = digit(0)? << 4 | digit(1)?;
+        bytes.push(u8::try_from(code).ok()?);
+        rest = tail.get(2..)?;
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_stay_inside() {
+        assert_eq!(join("apis", "orders.yaml"), Ok("apis/orders.yaml".into()));
+        assert_eq!(join("apis/a", "../b/./c.yaml"), Ok("apis/b/c.yaml".into()));
+        assert_eq!(join("apis", "../../etc/passwd"), Err(Refusal::Outside));
+        assert_eq!(join("apis/a", "/b/c.yaml"), Ok("b/c.yaml".into()));
+        assert_eq!(join("apis", "/../a.yaml"), Err(Refusal::Outside));
+        assert_eq!(
+            join_within("apis", "../../a.yaml", 1),
+            Ok("../a.yaml".into())
+        );
+        assert_eq!(join_within("../b", "c.yaml", 1), Ok("../b/c.yaml".into()));
+        assert_eq!(
+            join_within("../b", "../../c.yaml", 1),
+            Err(Refusal::Outside)
+        );
+        assert_eq!(join("", r"\\host\share"), Err(Refusal::Outside));
+        for url in ["https://h/a", "file:///a", "//h/a", "urn:x"] {
+            assert_eq!(join("", url), Err(Refusal::Remote), "{url}");
+        }
+    }
+
+    #[test]
+    fn percent_escapes_are_decoded() {
+        assert_eq!(percent_decoded("a%20b%2Fc").as_deref(), Some("a b/c"));
+        for bad in ["%", "%2", "%zz", "%ff", "a%2"] {
+            assert_eq!(percent_decoded(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What can be wrong with a file's name: GW021x.
+
+use diag::{Level, Lint};
+
+use crate::v30;
+
+/// All of them, in the order of their codes.
+pub const LINTS: &[&Lint] = &[
+    &MISSING_FILE,
+    &OUTSIDE_PROJECT,
+    &REMOTE_FILE,
+    &API_NAME_CLASH,
+    &GLOB_MATCHES_NOTHING,
+    &UNTRACKED_SOURCE,
+    &KEY_IN_SOURCE,
+];
+
+/// A file that does not exist or cannot be read.
+pub static MISSING_FILE: Lint = Lint {
+    code: "GW0215",
+    name: "missing-file",
+    level: Level::Error,
+    summary: "a reference to a file that does not exist or cannot be read",
+    explain: "The path is taken relative to the file that names it, or, where it begins with `/`, to the project's folder. It must be a regular file that may be read; letter \
+case counts.",
+    bad: v30!("paths:\n  /a: {$ref: 'paths/a.yaml'}\n"),
+    good: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {$ref: 'paths/a.yaml'}\n",
+        ),
+        (
+            "paths/a.yaml",
+            "get: {responses: {'200': {description: ok}}}\n",
+        ),
+    ],
+};
+
+/// A file outside the project's folder.
+pub static OUTSIDE_PROJECT: Lint = Lint {
+    code: "GW0216",
+    name: "outside-project",
+    level: Level::Error,
+    summary: "a reference to a file outside the project's folder",
+    explain: "Everything that becomes part of a bundle is inside the project's folder, so that a reviewer sees it and a \
+rebuild finds it. `..` beyond the folder and symbolic links that lead out of it are refused; copy the \
+file into the project.",
+    bad: v30!("paths:\n  /a: {$ref: '../a.yaml'}\n"),
+    good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
+};
+
+/// A file on the network.
+pub static REMOTE_FILE: Lint = Lint {
+    code: "GW0217",
+    name: "remote-file",
+    level: Level::Error,
+    summary: "a reference to something on the network",
+    explain: "gwc never touches the network while it reads sources: what is behind a URL can change after the review. \
+Download the file into the project and refer to it by its path.",
+    bad: v30!("paths:\n  /a: {$ref: 'https://example.com/a.yaml'}\n"),
+    good: v30!("paths:\n  /a: {get: {responses: {'200': {description: ok}}}}\n"),
+};
+
+const DOCUMENT: &str = "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths: {}\n";
+
+/// Two documents that would be one API.
+pub static API_NAME_CLASH: Lint = Lint {
+    code: "GW0218",
+    name: "api-name-clash",
+    level: Level::Error,
+    summary: "two documents that would be one API",
+    explain: "A document that a pattern of `apis_glob` finds is an API by the name of its file without the last extension. \
+Two files of one name cannot both be it. Name one of them under `apis`, or rename a file.",
+    bad: &[
+        (
+            "gateway.yaml",
+            "version: 1\nname: s\napis_glob: [\"*/api.yaml\"]\n",
+        ),
+        ("a/api.yaml", DOCUMENT),
+        ("b/api.yaml", DOCUMENT),
+    ],
+    good: &[
+        (
+            "gateway.yaml",
+            "version: 1\nname: s\napis: {b: {path: b/api.yaml}}\napis_glob: [\"*/api.yaml\"]\n",
+        ),
+        ("a/api.yaml", DOCUMENT),
+        ("b/api.yaml", DOCUMENT),
+    ],
+};
+
+/// A pattern that finds nothing.
+pub static GLOB_MATCHES_NOTHING: Lint = Lint {
+    code: "GW0219",
+    name: "glob-matches-nothing",
+    level: Level::Warn,
+    summary: "a pattern of `apis_glob` that no file matches",
+    explain: "The pattern adds no API. Patterns are relative to the project's folder; `*` stays within a folder, `**` does \
+not, and hidden files and folders are left out.",
+    bad: &[
+        (
+            "gateway.yaml",
+            "version: 1\nname: s\napis_glob: [\"specs/*.yaml\"]\n",
+        ),
+        ("apis/a.yaml", DOCUMENT),
+    ],
+    good: &[
+        (
+            "gateway.yaml",
+            "version: 1\nname: s\napis_glob: [\"apis/*.yaml\"]\n",
+        ),
+        ("apis/a.yaml", DOCUMENT),
+    ],
+};
+
+/// A file of the project's folder that is no source of it.
+pub static UNTRACKED_SOURCE: Lint = Lint {
+    code: "GW0225",
+    name: "untracked-source",
+    level: Level::Error,
+    summary: "a reference to a file that is no source of the project",
+    explain: "The folder of a project also holds what must not be published: private keys, tokens, build products. Names in \
+gateway.yaml, in overlays and in documents (`$ref`) therefore reach sources only: files that end in `.yaml`, `.yml` or \
+`.json`, whose path has no name that begins with `.`, that Git tracks or does not ignore, and that hold a map or a list. With \
+`--base git:REV` the ignore rules of that revision hold as well. Files of submodules and of repositories inside the project are \
+none: a review of this repository does not show their changes. A file with key material (PEM, a private JWK) is refused whatever \
+its name. Nothing of a refused file is printed or kept, and of a file that Git does not track only places are printed. A file that \
+the command line names is read whatever its name.",
+    bad: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {$ref: '.drafts/a.yaml'}\n",
+        ),
+        (
+            ".drafts/a.yaml",
+            "get: {responses: {'200': {description: ok}}}\n",
+        ),
+    ],
+    good: &[
+        (
+            "openapi.yaml",
+            "openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\npaths:\n  /a: {$ref: 'drafts/a.yaml'}\n",
+        ),
+        (
+            "drafts/a.yaml",
+            "get: {responses: {'200': {description: ok}}}\n",
+        ),
+    ],
+};
+
+/// A private key in a string of a source.
+pub static KEY_IN_SOURCE: Lint = Lint {
+    code: "GW0226",
+    name: "key-in-source",
+    level: Level::Warn,
+    summary: "a private key in a value of a source",
+    explain: "A value holds a private key: PEM, PGP, age, or a JWK with `d` or `k`. Everybody who reads the repository has it, and \
+`gwc strip` would publish it. A key that is in use belongs into a secret; an example shows a placeholder. In a file that Git does \
+not track such a value makes the file no source at all (`untracked-source`). The value is not shown.",
+    bad: v30!(
+        "paths:\n  /a:\n    get:\n      responses:\n        '200':\n          description: ok\n          content:\n            text/plain:\n              example: |\n                -----BEGIN PRIVATE KEY-----\n                AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n                -----END PRIVATE KEY-----\n"
+    ),
+    good: v30!(
+        "paths:\n  /a:\n    get:\n      responses:\n        '200':\n          description: ok\n          content:\n            text/plain:\n              example: |\n                -----BEGIN PRIVATE KEY-----\n                ...\n                -----END PRIVATE KEY-----\n"
+    ),
+};

@@ -1,0 +1,225 @@
+//! Files that sources may name: gateway.yaml, documents and overlays reach the sources of the
+//! project and nothing else that lies in its folder.
+//!
+//! The author of a pull request chooses every name that is read, while the folder of a CI job also
+//! holds private keys, tokens and build products. A source has an extension of YAML or JSON, is not
+//! hidden, is tracked by Git or not ignored by it, and holds neither key material nor a bare text
+//! (see [`super::key_material`]). It belongs to the repository of the project, not to one inside it.
+//! The command line may name any file: its user can read the file anyway.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use git2::Repository;
+
+use super::GATEWAY_FILE;
+use super::base::Base;
+use super::refusal::Refusal;
+use super::repository::{SUBMODULE, WorkTree};
+use super::revision::NoRevision;
+
+/// Extensions of sources.
+const EXTENSIONS: [&str; 3] = ["yaml", "yml", "json"];
+
+/// Checks a path by its text. `/` separates its parts.
+pub(super) fn check_name(path: &str) -> Result<(), Refusal> {
+    let mut parts = path.split('/').skip_while(|part| *part == "..");
+    if parts.any(|part| part.starts_with('.')) {
+        return Err(Refusal::Hidden);
+    }
+    let extension = path.rsplit('/').next().and_then(|file| {
+        let (stem, extension) = file.rsplit_once('.')?;
+        (!stem.is_empty()).then_some(extension)
+    });
+    let is_known = |extension: &str| {
+        EXTENSIONS
+            .iter()
+            .any(|known| extension.eq_ignore_ascii_case(known))
+    };
+    match extension {
+        Some(extension) if is_known(extension) => Ok(()),
+        Some(_) | None => Err(Refusal::Extension),
+    }
+}
+
+/// Files of a folder that Git tracks or ignores.
+pub(super) struct Tracked {
+    /// Paths of the index below the folder, relative to it.
+    index: HashSet<PathBuf>,
+    /// Those of them that are submodules.
+    submodules: HashSet<PathBuf>,
+    /// Ignore rules of an older commit.
+    base: Option<Base>,
+    /// The folder, from the work tree's.
+    inside: PathBuf,
+    /// One at a time: libgit2's handles are not shared among threads.
+    repository: Mutex<Repository>,
+}
+
+impl Tracked {
+    /// Reads the index of the work tree that contains a folder; none without a work tree, and none
+    /// for a folder that its work tree ignores, because the repository is then another project's.
+    ///
+    /// # Errors
+    /// A repository that cannot be read: then nothing tells sources from other files.
+    pub(super) fn find(folder: &Path, base: Option<&str>) -> Result<Option<Self>, Refusal> {
+        let tree = match WorkTree::find(folder) {
+            Ok(tree) => tree,
+            Err(NoRevision::NoRepository(_)) => return Ok(None),
+            Err(NoRevision::Unreadable(why)) => {
+                return Err(Refusal::Unreadable(format!(
+                    "the Git repository cannot be read: {why}"
+                )));
+            }
+            Err(_) => {
+                return Err(Refusal::Unreadable(
+                    "the Git repository cannot be read".to_owned(),
+                ));
+            }
+        };
+        let inside = tree.inside(folder).unwrap_or_default();
+        let unreadable = |error: git2::Error| Refusal::Unreadable(error.message().to_owned());
+        let entries = tree.repository().index().map_err(unreadable)?;
+        let (mut index, mut submodules) = (HashSet::new(), HashSet::new());
+        for entry in entries.iter() {
+            let path = std::str::from_utf8(&entry.path).ok().map(Path::new);
+            let Some(path) = path.and_then(|path| path.strip_prefix(&inside).ok()) else {
+                continue;
+            };
+            index.insert(path.to_owned());
+            if entry.mode == SUBMODULE {
+                submodules.insert(path.to_owned());
+            }
+        }
+        drop(entries);
+        let own = Path::new(GATEWAY_FILE);
+        let is_ignored = tree.repository().is_path_ignored(inside.join(own));
+        if !index.contains(own) && is_ignored.unwrap_or(false) {
+            return Ok(None);
+        }
+        let base = base.map(|commit| Base::read(folder, commit)).transpose()?;
+        Ok(Some(Self {
+            index,
+            submodules,
+            base,
+            inside,
+            repository: Mutex::new(tree.into_repository()),
+        }))
+    }
+
+    /// True if the index has a path, or a submodule that contains it.
+    pub(super) fn has(&self, path: &Path) -> bool {
+        path.ancestors()
+            .any(|path| !path.as_os_str().is_empty() && self.index.contains(path))
+    }
+
+    /// True if a path of the folder is a submodule.
+    pub(super) fn has_submodule(&self, path: &Path) -> bool {
+        self.submodules.contains(path)
+    }
+
+    /// Refuses a path of the folder that Git ignores and does not track, or that the base ignores and
+    /// does not have.
+    pub(super) fn check_ignored(&self, path: &Path) -> Result<(), Refusal> {
+        let inside = self.inside.join(path);
+        if self.base.as_ref().is_some_and(|base| base.ignores(&inside)) {
+            return Err(Refusal::IgnoredByBase);
+        }
+        if self.has(path) {
+            return Ok(());
+        }
+        let repository = self
+            .repository
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // A path that Git cannot judge counts as ignored.
+        match repository.is_path_ignored(inside).unwrap_or(true) {
+            true => Err(Refusal::Ignored),
+            false => Ok(()),
+        }
+    }
+}
+
+/// True if the content has the form of a document: a map or a list, as far as the first line that is
+/// no comment tells. Nothing of other files is kept: no text, no excerpt, no digest.
+pub(super) fn check_form(bytes: &[u8]) -> Result<(), Refusal> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    let first = lines.find_map(|line| {
+        let line = match line.strip_prefix(b"---") {
+            Some(rest) if rest.first().is_none_or(u8::is_ascii_whitespace) => rest.trim_ascii(),
+            Some(_) | None => line,
+        };
+        let blank = line.is_empty() || line.starts_with(b"#") || line.starts_with(b"%");
+        (!blank).then_some(line)
+    });
+    let Some(line) = first else {
+        return Ok(());
+    };
+    let is_list = line == b"-" || line.starts_with(b"- ") || line.starts_with(b"-\t");
+    let is_flow = matches!(line.first(), Some(b'{' | b'['));
+    let is_entry = line.starts_with(b"? ")
+        || line.ends_with(b":")
+        || line
+            .windows(2)
+            .any(|pair| pair[0] == b':' && pair[1].is_ascii_whitespace());
+    // A tag or an anchor may stand alone in front of what it belongs to.
+    let is_decorated = matches!(line.first(), Some(b'!' | b'&')) && !line.contains(&b' ');
+    if is_list || is_flow || is_entry || is_decorated {
+        return Ok(());
+    }
+    Err(Refusal::NotADocument)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_of_a_source_is_visible_yaml_or_json() {
+        for good in ["a.yaml", "b/c.YML", "b.c/d.json", "a..yaml"] {
+            assert_eq!(check_name(good), Ok(()), "{good}");
+        }
+        for hidden in [".a.yaml", ".git/x.yaml", "a/.b/c.json", ".yaml"] {
+            assert_eq!(check_name(hidden), Err(Refusal::Hidden), "{hidden}");
+        }
+        for other in ["a", "a.pem", "a.yaml.bak", "yaml", "a.yaml/b", ""] {
+            assert_eq!(check_name(other), Err(Refusal::Extension), "{other}");
+        }
+    }
+
+    #[test]
+    fn bare_text_is_no_document() {
+        let documents: [&[u8]; 12] = [
+            b"",
+            b"# only a comment\n",
+            b"a: 1",
+            b"\xef\xbb\xbf---\n# x\n\"a\":\n  b",
+            b"%YAML 1.2\n---\na: b",
+            b"- a",
+            b"[1]",
+            b" {\"a\": 1}",
+            b"--- {a: 1}",
+            b"? a\n: b",
+            b"!!map\na: b",
+            b"&anchor\na: b",
+        ];
+        for document in documents {
+            let text = String::from_utf8_lossy(document);
+            assert_eq!(check_form(document), Ok(()), "{text}");
+        }
+        let others: [&[u8]; 6] = [
+            b"hunter2",
+            b"TOKEN=abc\n",
+            b"user:secret\n",
+            b"--- hunter2",
+            b"\x00\x01\x02",
+            b"\"hunter2\"",
+        ];
+        for other in others {
+            let text = String::from_utf8_lossy(other);
+            assert_eq!(check_form(other), Err(Refusal::NotADocument), "{text}");
+        }
+    }
+}

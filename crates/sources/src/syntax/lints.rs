@@ -1,0 +1,190 @@
+//! What can be wrong with a file before it is about anything: GW020x.
+
+use diag::{Level, Lint};
+
+use crate::v30;
+
+/// All of them, in the order of their codes.
+pub const LINTS: &[&Lint] = &[
+    &MALFORMED_YAML,
+    &MALFORMED_JSON,
+    &DUPLICATE_MAP_KEY,
+    &NOT_TEXT,
+    &TOO_LARGE,
+    &SEVERAL_DOCUMENTS,
+    &UNKNOWN_ANCHOR,
+    &CYCLIC_ALIAS,
+    &ALIAS_BOMB,
+    &COMPLEX_KEY,
+    &BAD_MERGE_KEY,
+    &COMMENT_FOR_VALUE,
+];
+
+/// Text that is not YAML.
+pub static MALFORMED_YAML: Lint = Lint {
+    code: "GW0201",
+    name: "malformed-yaml",
+    level: Level::Error,
+    summary: "text that is not well-formed YAML",
+    explain: "The file breaks a rule of YAML 1.2, so nothing behind that place can be read. The usual causes are \
+indentation that does not line up, a text with `: ` or ` #` in it that is not in quotes, and a bracket or quote that \
+is not closed. The finding stands at the mistake where it is known, and at the place where the parser gave up \
+otherwise.",
+    bad: v30!("paths:\n  /a:\n    get:\n      tags: [a, b\n      responses: {}\n"),
+    good: v30!(
+        "paths:\n  /a:\n    get:\n      tags: [a, b]\n      responses: {'200': {description: ok}}\n"
+    ),
+};
+
+/// Text that is not JSON.
+pub static MALFORMED_JSON: Lint = Lint {
+    code: "GW0202",
+    name: "malformed-json",
+    level: Level::Error,
+    summary: "text that is not well-formed JSON",
+    explain: "Files whose name ends in `.json` are read strictly as RFC 8259: double quotes, no comments, no trailing \
+commas, no bare words but `true`, `false` and `null`. Where you want comments, name the file `.yaml`.",
+    bad: &[(
+        "openapi.json",
+        "{\"openapi\": \"3.0.3\", \"info\": {\"title\": \"t\", \"version\": \"1\"}, \"paths\": {},}",
+    )],
+    good: &[(
+        "openapi.json",
+        "{\"openapi\": \"3.0.3\", \"info\": {\"title\": \"t\", \"version\": \"1\"}, \"paths\": {}}",
+    )],
+};
+
+/// The same key twice in one map.
+pub static DUPLICATE_MAP_KEY: Lint = Lint {
+    code: "GW0203",
+    name: "duplicate-map-key",
+    level: Level::Error,
+    summary: "the same key twice in one map",
+    explain: "YAML and JSON maps have unique keys. Most readers silently keep the last one, so half of what a reviewer \
+reads would not be what runs. Both places are shown; remove or merge one.",
+    bad: v30!("paths:\n  /a: {}\n  /a: {}\n"),
+    good: v30!("paths:\n  /a: {}\n  /b: {}\n"),
+};
+
+/// Bytes that are not text.
+pub static NOT_TEXT: Lint = Lint {
+    code: "GW0204",
+    name: "not-text",
+    level: Level::Error,
+    summary: "bytes that are not UTF-8 text",
+    explain: "Sources are UTF-8 without NUL bytes. The first byte that breaks this is shown. Files in Latin-1 or UTF-16 \
+can be converted with `iconv`.",
+    bad: v30!("paths: {}\nx-note: \"a\u{0}b\"\n"),
+    good: v30!("paths: {}\nx-note: \"ab\"\n"),
+};
+
+/// A file beyond a limit.
+pub static TOO_LARGE: Lint = Lint {
+    code: "GW0205",
+    name: "too-large",
+    level: Level::Error,
+    summary: "a file or a project beyond a limit",
+    explain: "A file may have 64 MiB (`--max-file-size`), 20 million values (`--max-values`) and 200 levels of lists and maps \
+(`--max-depth`); a run reads 100,000 files (`--max-files`), a document has 10 million references (`--max-references`). No description \
+that people write comes near; generated ones can be split over several files.",
+    bad: v30!(
+        "paths: {}\nx-deep: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\
+[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\
+[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\
+]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]\
+]]]]]]]]]]\n"
+    ),
+    good: v30!("paths: {}\nx-deep: [[[]]]\n"),
+};
+
+/// More than one YAML document in a file.
+pub static SEVERAL_DOCUMENTS: Lint = Lint {
+    code: "GW0206",
+    name: "several-documents",
+    level: Level::Error,
+    summary: "more than one YAML document in a file",
+    explain: "A line `---` begins another document, and only one of them could be meant. Put each into a file of its own.",
+    bad: v30!("paths: {}\n---\nopenapi: 3.0.3\n"),
+    good: v30!("paths: {}\n"),
+};
+
+/// An alias without an anchor before it.
+pub static UNKNOWN_ANCHOR: Lint = Lint {
+    code: "GW0207",
+    name: "unknown-anchor",
+    level: Level::Error,
+    summary: "an alias without an anchor",
+    explain: "`*name` stands for the value that carries `&name` earlier in the same file. A text that merely begins with \
+`*` belongs in quotes.",
+    bad: v30!("paths: {}\nx-note: *common\n"),
+    good: v30!("x-common: &common 1\npaths: {}\nx-note: *common\n"),
+};
+
+/// An alias inside the value it names.
+pub static CYCLIC_ALIAS: Lint = Lint {
+    code: "GW0208",
+    name: "cyclic-alias",
+    level: Level::Error,
+    summary: "an alias inside the value it names",
+    explain: "The value would contain itself without end. References that may be recursive, such as those between \
+schemas, are written with `$ref`.",
+    bad: v30!("paths: {}\nx-loop: &loop {inner: *loop}\n"),
+    good: v30!("paths: {}\nx-loop: &loop {inner: 1}\nx-again: *loop\n"),
+};
+
+/// Aliases that unfold to too much.
+pub static ALIAS_BOMB: Lint = Lint {
+    code: "GW0209",
+    name: "alias-bomb",
+    level: Level::Error,
+    summary: "aliases that unfold to too many values",
+    explain: "Aliases of aliases double with every line, so a short file can stand for more values than any memory \
+holds. All aliases of a file together may stand for a million values (`--max-alias-values`).",
+    bad: v30!(
+        "paths: {}\n",
+        "x-a: &a [1,1,1,1,1,1,1,1,1,1]\n",
+        "x-b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\n",
+        "x-c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n",
+        "x-d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c,*c]\n",
+        "x-e: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d,*d]\n",
+        "x-f: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e,*e]\n",
+        "x-g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f,*f]\n"
+    ),
+    good: v30!("paths: {}\nx-a: &a [1,1,1]\nx-b: [*a,*a]\n"),
+};
+
+/// A list or map as a key.
+pub static COMPLEX_KEY: Lint = Lint {
+    code: "GW0210",
+    name: "complex-key",
+    level: Level::Error,
+    summary: "a list or map as a key",
+    explain: "YAML allows any value as a key; JSON and OpenAPI know texts only. A key that begins with `[` or `{`, such as \
+a path template without its slash, belongs in quotes.",
+    bad: v30!("paths: {}\nx-note: {{id}: 1}\n"),
+    good: v30!("paths: {}\nx-note: {\"{id}\": 1}\n"),
+};
+
+/// `<<` with something that is not a map.
+pub static BAD_MERGE_KEY: Lint = Lint {
+    code: "GW0211",
+    name: "bad-merge-key",
+    level: Level::Error,
+    summary: "a merge key with something that is not a map",
+    explain: "`<<: *name` copies the keys of a map, or of each map of a list, that are not there yet. A key that is really \
+called `<<` is written in quotes.",
+    bad: v30!("paths: {}\nx-note: {<<: 1}\n"),
+    good: v30!("x-common: &common {a: 1}\npaths: {}\nx-note: {<<: *common, b: 2}\n"),
+};
+
+/// A comment in the place of a value.
+pub static COMMENT_FOR_VALUE: Lint = Lint {
+    code: "GW0212",
+    name: "comment-for-value",
+    level: Level::Warn,
+    summary: "a comment in the place of a value",
+    explain: "In YAML ` #` begins a comment, so that `color: #fff` has no value. Put a text that begins with `#` in \
+quotes. A comment behind a key that has no value is written with a space: `# …`.",
+    bad: v30!("paths: {}\nx-color: #fff\n"),
+    good: v30!("paths: {}\nx-color: \"#fff\"\n"),
+};

@@ -1,0 +1,76 @@
+//! The vocabulary as data: gateway.yaml and `x-gateway`, key by key.
+//!
+//! The shapes know all of it. What this version cannot run is `Need::NotAvailable`: said at its
+//! place, never taken for unknown, never ignored.
+
+pub mod environment_lints;
+pub mod extension;
+pub mod gateway;
+pub mod lints;
+pub mod listener;
+pub(crate) mod shared;
+pub mod upstream;
+
+use diag::shape::{json_schema, merge_patch};
+use serde_json::{Value, json};
+
+/// Keys of gateway.yaml that a patch cannot change.
+pub const FIXED: &[&str] = &["environments", "version", "name"];
+
+/// The JSON Schemas of what users write, by the name that `gwc schema` takes.
+#[must_use]
+pub fn schemas() -> Vec<(&'static str, Value)> {
+    let with_dialect = |mut schema: Value, title: &str| {
+        if let Value::Object(map) = &mut schema {
+            map.insert(
+                "$schema".into(),
+                "https://json-schema.org/draft/2020-12/schema".into(),
+            );
+            map.insert("title".into(), title.into());
+        }
+        schema
+    };
+    let points: serde_json::Map<String, Value> = extension::POINTS
+        .iter()
+        .map(|(point, shape)| ((*point).to_owned(), json_schema(shape)))
+        .collect();
+    vec![
+        (
+            "gateway",
+            with_dialect(json_schema(&gateway::SHAPE), "gateway.yaml"),
+        ),
+        (
+            "gateway-patch",
+            with_dialect(patch(), "a patch of gateway.yaml for an environment"),
+        ),
+        (
+            "consumers",
+            with_dialect(json_schema(&gateway::CONSUMERS), "a consumers_file"),
+        ),
+        (
+            "acknowledge",
+            with_dialect(
+                json_schema(&gateway::ACKNOWLEDGEMENTS),
+                "an acknowledgement file",
+            ),
+        ),
+        (
+            "x-gateway",
+            with_dialect(
+                json!({"$defs": points, "anyOf": extension::POINTS.iter().map(|(point, _)| json!({"$ref": format!("#/$defs/{point}")})).collect::<Vec<_>>()}),
+                "x-gateway",
+            ),
+        ),
+    ]
+}
+
+/// The schema of a patch: what it cannot change is no key of it.
+fn patch() -> Value {
+    let mut schema = merge_patch(&json_schema(&gateway::SHAPE));
+    if let Some(properties) = schema["properties"].as_object_mut() {
+        for fixed in FIXED {
+            properties.remove(*fixed);
+        }
+    }
+    schema
+}

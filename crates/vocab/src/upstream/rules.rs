@@ -1,0 +1,351 @@
+//! What must hold among the keys of an upstream.
+
+use diag::shape::{BAD_VALUE, MISSING_KEY};
+use diag::{Diagnostic, NodeRef, Sink, read};
+use policy::limits::CONTRADICTING_LIMITS;
+
+use crate::lints::{UNUSED_UPSTREAM_TLS, UNVERIFIED_UPSTREAM, UPSTREAM_TLS};
+
+fn time(node: NodeRef<'_>, key: &str, default: u64) -> u64 {
+    let value = node
+        .get(key)
+        .and_then(|value| read::duration_ms(value).ok());
+    value.unwrap_or(default)
+}
+
+pub(super) fn hash_goes_with_lb(node: NodeRef<'_>, sink: &mut Sink) {
+    let lb = node.get("lb");
+    let hashes = lb.filter(|lb| matches!(lb.scalar_text(), Some("ketama" | "maglev")));
+    let hash = node.entry("hash_on").filter(|(_, value)| !value.is_null());
+    match (hashes, hash) {
+        (Some(lb), None) => sink.push(
+            Diagnostic::new(
+                &MISSING_KEY,
+                lb.span(),
+                "a hash needs something that it is made of",
+            )
+            .help("write `hash_on: header:NAME`, `cookie:NAME`, `address` or `consumer` beside it"),
+        ),
+        (None, Some((entry, _))) => sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                "nothing is hashed here",
+            )
+            .help("write `lb: ketama` or `lb: maglev` beside it, or remove it"),
+        ),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+}
+
+/// A try that may take as long as all of them leaves no time for another.
+pub(super) fn tries_fit_into_the_timeout(node: NodeRef<'_>, sink: &mut Sink) {
+    let request = node
+        .get("timeouts")
+        .and_then(|timeouts| timeouts.get("request"));
+    let each = node
+        .get("retries")
+        .and_then(|retries| retries.get("per_try_timeout"));
+    if let (Some(request), Some(each)) = (request, each) {
+        crate::shared::check_tries(each, request, sink);
+    }
+}
+
+/// Records say the port, or gateway.yaml does; and an address is no name.
+pub(super) fn asks_for_what_is_there(node: NodeRef<'_>, sink: &mut Sink) {
+    let name = node.get("name").and_then(NodeRef::scalar_text);
+    let labels = name.unwrap_or_default().trim_end_matches('.');
+    if let Some(name) = node.get("name")
+        && labels.parse::<std::net::IpAddr>().is_ok()
+    {
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, name.span(), "an address is asked nobody for")
+                .help("write `targets: {a: {url: \"http://ADDRESS:PORT\"}}` instead of `dns`"),
+        );
+    }
+    let is_service = labels
+        .split('.')
+        .take(2)
+        .all(|label| label.starts_with('_'));
+    let port = node.entry("port").filter(|(_, value)| !value.is_null());
+    if let (Some((entry, _)), true) = (port, is_service) {
+        sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                "the SRV records of this name say the ports",
+            )
+            .help("remove it, or write a name without `_SERVICE._PROTOCOL.`"),
+        );
+    }
+    let refresh = node.get("refresh").filter(|value| !value.is_null());
+    if let Some(refresh) = refresh
+        && read::duration_ms(refresh).is_ok_and(|ms| !(1_000..=300_000).contains(&ms))
+    {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                refresh.span(),
+                "a name is asked again after 1s at the earliest and 5m at the latest",
+            )
+            .help("write `1s` to `5m`, or remove it: answers say how long they count"),
+        );
+    }
+}
+
+/// Somebody who waits longer for a connection than for an answer has mixed up two numbers.
+pub(super) fn connects_before_the_answer(node: NodeRef<'_>, sink: &mut Sink) {
+    let written = |key| {
+        let (entry, value) = node.entry(key)?;
+        Some((entry.key_span, read::duration_ms(value).ok()?))
+    };
+    let (Some((at, connect)), Some((other, request))) = (written("connect"), written("request"))
+    else {
+        return;
+    };
+    if connect > request {
+        let message =
+            format!("a connection may take {connect}ms, and the answer on it {request}ms");
+        sink.push(
+            Diagnostic::new(&CONTRADICTING_LIMITS, at, message)
+                .related(other, "the answer's time is set here")
+                .help("write a `connect` that is not longer than `request`"),
+        );
+    }
+}
+
+/// A head has a line and a few fields; and it is held in memory as a whole.
+pub(super) fn heads_fit(node: NodeRef<'_>, sink: &mut Sink) {
+    let size = node.get("response_header_bytes");
+    let Some(size) = size.filter(|size| !size.is_null()) else {
+        return;
+    };
+    if read::size_bytes(size).is_ok_and(|bytes| !(1 << 10..=1 << 20).contains(&bytes)) {
+        sink.push(
+            Diagnostic::new(
+                &BAD_VALUE,
+                size.span(),
+                "the head of a response may have 1KiB to 1MiB",
+            )
+            .help("write `64KiB`, or remove it: that holds where nothing is said"),
+        );
+    }
+}
+
+pub(super) fn checks_end_before_the_next(node: NodeRef<'_>, sink: &mut Sink) {
+    let (interval, timeout) = (time(node, "interval", 10_000), time(node, "timeout", 2_000));
+    let at = node.entry("timeout").or_else(|| node.entry("interval"));
+    if let Some((entry, _)) = at.filter(|_| timeout > interval) {
+        sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                format!("a check may take {timeout}ms, and the next begins after {interval}ms"),
+            )
+            .help("write a `timeout` that is not longer than `interval`"),
+        );
+    }
+}
+
+/// A connection has no path, and gRPC asks its own question.
+pub(super) fn asks_what_its_kind_asks(node: NodeRef<'_>, sink: &mut Sink) {
+    let kind = node.get("kind").and_then(NodeRef::scalar_text);
+    let (strange, asks): (&[&str], _) = match kind {
+        Some("tcp") => (
+            &["path", "host", "headers", "statuses", "body"],
+            "a `tcp` check opens a connection and asks nothing",
+        ),
+        Some("grpc") => (
+            &["path", "statuses", "body"],
+            "a `grpc` check asks `grpc.health.v1.Health/Check`",
+        ),
+        _ => (&[], ""),
+    };
+    let written = strange.iter().filter_map(|key| node.entry(key));
+    for (entry, _) in written.filter(|(_, value)| !value.is_null()) {
+        sink.push(
+            Diagnostic::new(&CONTRADICTING_LIMITS, entry.key_span, asks)
+                .help("remove it, or write `kind: http`"),
+        );
+    }
+    let fields = node.get("headers").into_iter().flat_map(NodeRef::entries);
+    for (entry, value) in fields {
+        let name = entry.key.to_ascii_lowercase();
+        let message = match name.as_str() {
+            "host" => "the Host of a check has its own key",
+            "connection" | "content-length" | "transfer-encoding" | "te" | "upgrade"
+            | "content-type" => "the gateway writes this field of a check itself",
+            _ if value
+                .scalar_text()
+                .is_some_and(|text| text.parse::<http::HeaderValue>().is_err()) =>
+            {
+                "a field's value is printable text on one line"
+            }
+            _ => continue,
+        };
+        sink.push(
+            Diagnostic::new(&BAD_VALUE, entry.key_span, message)
+                .help("remove it, or write `host: NAME` for the Host"),
+        );
+    }
+}
+
+pub(super) fn ejections_can_grow(node: NodeRef<'_>, sink: &mut Sink) {
+    let (first, most) = (
+        time(node, "ejection", 30_000),
+        time(node, "max_ejection", 300_000),
+    );
+    let at = node
+        .entry("max_ejection")
+        .or_else(|| node.entry("ejection"));
+    if let Some((entry, _)) = at.filter(|_| first > most) {
+        sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                format!("a target is left out for {first}ms, and for {most}ms at most"),
+            )
+            .help("write an `ejection` that is not longer than `max_ejection`"),
+        );
+    }
+    if let Some((entry, _)) = node
+        .entry("min_requests")
+        .filter(|_| node.get("failure_ratio").is_none())
+    {
+        sink.push(
+            Diagnostic::new(
+                &CONTRADICTING_LIMITS,
+                entry.key_span,
+                "`min_requests` counts only with `failure_ratio`",
+            )
+            .help("write a `failure_ratio` beside it, or remove it"),
+        );
+    }
+}
+
+/// The URLs of the targets, as they are written.
+fn urls<'t>(node: NodeRef<'t>) -> impl Iterator<Item = (NodeRef<'t>, &'t str)> {
+    let targets = node.get("targets").into_iter().flat_map(NodeRef::entries);
+    targets.filter_map(|(_, target)| {
+        let url = target.get("url")?;
+        Some((url, url.scalar_text()?))
+    })
+}
+
+fn is_https(url: &str) -> bool {
+    url.parse::<http::Uri>()
+        .is_ok_and(|url| url.scheme_str() == Some("https"))
+}
+
+/// What TLS is made of, and nobody to speak it to. Hosts that are found are spoken to over TLS where
+/// there is a `tls`.
+pub(super) fn tls_has_targets(node: NodeRef<'_>, sink: &mut Sink) {
+    let Some((entry, _)) = node.entry("tls").filter(|(_, tls)| !tls.is_null()) else {
+        return;
+    };
+    if urls(node).next().is_some() && !urls(node).any(|(_, url)| is_https(url)) {
+        sink.push(
+            Diagnostic::new(
+                &UNUSED_UPSTREAM_TLS,
+                entry.key_span,
+                "no target of this upstream is spoken to over TLS",
+            )
+            .help("write `https://` URLs for its targets, or remove `tls`"),
+        );
+    }
+}
+
+/// HTTP/2 is agreed on over TLS, or known before in the clear: each has a word.
+pub(super) fn protocols_have_their_scheme(node: NodeRef<'_>, sink: &mut Sink) {
+    let Some(protocol) = node.get("protocol") else {
+        return;
+    };
+    let (over_tls, message, help) = match protocol.scalar_text() {
+        Some("h2") => (
+            true,
+            "`h2` is spoken over TLS, and this target in the clear",
+            "write an `https://` URL, or `protocol: h2c`",
+        ),
+        Some("h2c") => (
+            false,
+            "`h2c` is spoken in the clear, and this target over TLS",
+            "write an `http://` URL, or `protocol: h2`",
+        ),
+        _ => return,
+    };
+    // Of hosts that are found it is `tls` that says how they are spoken to.
+    let found = ["dns", "file"]
+        .iter()
+        .any(|key| node.get(key).is_some_and(|value| !value.is_null()));
+    let tls = node.get("tls").is_some_and(|tls| !tls.is_null());
+    if found && tls != over_tls {
+        let (message, help) = match over_tls {
+            true => (
+                "`h2` is spoken over TLS",
+                "write `tls: {…}` beside it, or `protocol: h2c`",
+            ),
+            false => (
+                "`h2c` is spoken in the clear",
+                "remove `tls`, or write `protocol: h2`",
+            ),
+        };
+        sink.push(Diagnostic::new(&UPSTREAM_TLS, protocol.span(), message).help(help));
+    }
+    for (url, text) in urls(node).filter(|(_, text)| is_https(text) != over_tls) {
+        // What is no URL at all is told at its place.
+        if text.starts_with("unix:") || text.parse::<http::Uri>().is_ok() {
+            sink.push(
+                Diagnostic::new(&UPSTREAM_TLS, url.span(), message)
+                    .related(protocol.span(), "what is spoken is said here")
+                    .help(help),
+            );
+        }
+    }
+}
+
+/// A PROXY header names one client, and over HTTP/2 the requests of many share a connection.
+pub(super) fn one_client_has_a_connection(node: NodeRef<'_>, sink: &mut Sink) {
+    let told = node.entry("proxy_protocol");
+    let Some((entry, _)) = told.filter(|(_, version)| !version.is_null()) else {
+        return;
+    };
+    let protocol = node.get("protocol");
+    let Some(protocol) = protocol.filter(|one| one.scalar_text().is_some_and(|one| one != "h1"))
+    else {
+        return;
+    };
+    sink.push(
+        Diagnostic::new(
+            &BAD_VALUE,
+            entry.key_span,
+            "a PROXY header names one client, and connections of HTTP/2 are shared by many",
+        )
+        .related(protocol.span(), "what is spoken is said here")
+        .help("write `protocol: h1`, or remove `proxy_protocol`"),
+    );
+}
+
+pub(super) fn somebody_is_checked(node: NodeRef<'_>, sink: &mut Sink) {
+    let verify = node
+        .get("verify")
+        .filter(|verify| verify.as_bool() == Some(false));
+    let Some(verify) = verify else { return };
+    sink.push(
+        Diagnostic::new(
+            &UNVERIFIED_UPSTREAM,
+            verify.span(),
+            "anybody in between can answer for this upstream",
+        )
+        .help("remove it, and name the authority of the upstream's certificate with `ca`"),
+    );
+    if let Some((entry, _)) = node.entry("ca").filter(|(_, ca)| !ca.is_null()) {
+        sink.push(
+            Diagnostic::new(
+                &UNUSED_UPSTREAM_TLS,
+                entry.key_span,
+                "these authorities are not asked: nothing is checked here",
+            )
+            .help("remove `verify: false`, or the authorities"),
+        );
+    }
+}
