@@ -211,8 +211,8 @@ pub static PATH_ITEM: Object = Object {
         ),
         F::optional(
             "alias_of",
-            Form(&forms::PATH_TEMPLATE),
-            "The path that this one only documents, with the same security: this one is not served by itself.",
+            Text,
+            "The path key, as it stands under `paths`, that this path only documents, with the same security: this path is not served by itself.",
         ),
     ],
 };

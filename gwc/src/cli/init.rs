@@ -136,7 +136,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Exit> {
             if !settled.is_empty() {
                 lines.push(settled.summary());
             }
-            lines.push(match open.is_empty() {
+            lines.push(match exit == Exit::OK {
                 true => format!(
                     "project `{name}` is ready. Next:{enter}\n  gwc lint\n  gwc keygen release\n  gwc plan\n  gwc apply --key keys/release.pem --reason \"first release\""
                 ),
@@ -222,8 +222,10 @@ fn copied(file: &Path) -> anyhow::Result<Api> {
         let why = said.first().map_or("", |finding| finding.message.as_str());
         return Err(failed(&format!("cannot be read: {why}")).into());
     };
-    if files.tree.at(root).get("openapi").is_none() {
-        return Err(failed("is no OpenAPI document: it has no key `openapi`").into());
+    let names_version = |key: &&str| files.tree.at(root).get(key).is_some();
+    if !["openapi", "swagger"].iter().any(names_version) {
+        let why = "is no OpenAPI document: it has neither the key `openapi` nor, for Swagger 2.0, `swagger`";
+        return Err(failed(why).into());
     }
     let document = Document {
         file: id,
@@ -432,7 +434,9 @@ fn check(folder: &Path, files: &[New], overlay: &str, settles: bool) -> anyhow::
         }
         compiled = compile::compile(&input, compile::Options::default())?;
     }
-    let exit = match compiled.has_errors() {
+    // What this version cannot run is a warning for lint, and stops build.
+    let compiled = compiled.for_lowering();
+    let exit = match compiled.has_errors() || compiled.lowered.is_none() {
         true => Exit::FINDINGS,
         false => Exit::OK,
     };

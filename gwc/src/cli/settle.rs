@@ -23,11 +23,13 @@ pub(super) struct Settled {
     targets: BTreeSet<String>,
 }
 
-/// An overlay action that takes a part out.
+/// An overlay action that takes a part out, or that makes a path the documentation of another one.
 #[derive(Debug)]
 struct Action {
     /// JSONPath (RFC 9535).
     target: String,
+    /// The path that the target documents; none to take the target out.
+    alias_of: Option<String>,
     /// Reason.
     because: String,
 }
@@ -54,7 +56,16 @@ impl Settled {
         let mut decided = false;
         let mut parts = Vec::new();
         for finding in compiled.findings.iter().filter(is_error) {
-            if openapi::lint::hard::is_hard(finding.lint) {
+            if let Some((target, other)) = alias(compiled, finding) {
+                if self.targets.insert(target.clone()) {
+                    self.actions.push(Action {
+                        target,
+                        alias_of: Some(other),
+                        because: printable(&finding.message),
+                    });
+                    decided = true;
+                }
+            } else if openapi::lint::hard::is_hard(finding.lint) {
                 parts.extend(part(compiled, finding).map(|part| (part, finding)));
             } else {
                 *self.levels.entry(finding.lint.name).or_default() += 1;
@@ -67,6 +78,7 @@ impl Settled {
             if self.targets.insert(part.target.clone()) {
                 self.actions.push(Action {
                     target: part.target,
+                    alias_of: None,
                     because: printable(&finding.message),
                 });
                 decided = true;
@@ -93,10 +105,14 @@ impl Settled {
     pub(super) fn actions(&self) -> String {
         let actions = self.actions.iter().map(|action| {
             let target = serde_json::Value::from(action.target.as_str());
-            format!(
-                "  # {}\n  - target: {target}\n    remove: true\n",
-                action.because
-            )
+            let does = match &action.alias_of {
+                Some(other) => {
+                    let other = serde_json::Value::from(other.as_str());
+                    format!("update: {{x-gateway: {{alias_of: {other}}}}}")
+                }
+                None => "remove: true".to_owned(),
+            };
+            format!("  # {}\n  - target: {target}\n    {does}\n", action.because)
         });
         actions.collect()
     }
@@ -108,14 +124,17 @@ impl Settled {
 
     /// The decisions, in one sentence.
     pub(super) fn summary(&self) -> String {
+        let aliases = self.actions.iter();
+        let aliases = aliases.filter(|action| action.alias_of.is_some()).count();
         format!(
-            "{} of the document were settled: rules made warnings ({}), parts taken out by the overlay ({})",
+            "{} of the document settled: rules made warnings ({}), parts taken out by the overlay ({}), paths that document another ({})",
             match self.levels.len() + self.actions.len() {
                 1 => "1 kind of fault".to_owned(),
                 count => format!("{count} kinds of faults"),
             },
             self.levels.len(),
-            self.actions.len()
+            self.actions.len() - aliases,
+            aliases
         )
     }
 }
@@ -158,6 +177,38 @@ pub(super) fn open(compiled: &Compiled) -> Vec<String> {
 
 fn is_error(finding: &&Diagnostic) -> bool {
     finding.level == Level::Error
+}
+
+/// The path of one of two operations that own the same requests, as a target, and the path that it can
+/// document: the other one has each of its methods.
+fn alias(compiled: &Compiled, finding: &Diagnostic) -> Option<(String, String)> {
+    const METHODS: [&str; 9] = [
+        "get", "put", "post", "delete", "options", "head", "patch", "trace", "query",
+    ];
+    if finding.lint.name != "identical-route" {
+        return None;
+    }
+    let document = compiled.files.documents().first()?;
+    let paths = compiled.files.tree.at(document.root).get("paths")?;
+    let at = |span: Span| {
+        let mut entries = paths.entries();
+        entries.find(|(entry, _)| entry.key_span == span)
+    };
+    let (one, other) = (at(finding.span)?, at(finding.related.first()?.0)?);
+    if one.0.key_span == other.0.key_span {
+        return None;
+    }
+    let has_all = |(_, of): &(_, NodeRef<'_>), (_, by): &(_, NodeRef<'_>)| {
+        let mut methods = METHODS.iter().filter(|method| of.get(method).is_some());
+        methods.all(|method| by.get(method).is_some())
+    };
+    let (alias, of) = match (has_all(&one, &other), has_all(&other, &one)) {
+        (true, _) => (one, other),
+        (false, true) => (other, one),
+        (false, false) => return None,
+    };
+    let target = path(&[Step::Key("paths"), Step::Key(&alias.0.key)]);
+    Some((target, of.0.key.to_string()))
 }
 
 /// The part of the document that an overlay can take out to mend a finding.

@@ -157,8 +157,8 @@ fn init_says_what_is_left_to_decide() {
     let text = "openapi: 3.0.3
 info: {title: t, version: \"1\"}
 paths:
-  /a/{x}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {'200': {description: d}}}}
-  /a/{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {'200': {description: d}}}}
+  /a/{x}{y}: {get: {parameters: [{name: x, in: path, required: true, schema: {type: string}}], responses: {'200': {description: d}}}}
+  /a/b{y}: {get: {parameters: [{name: y, in: path, required: true, schema: {type: string}}], responses: {'200': {description: d}}}}
   /b: {get: {security: [{none: []}], responses: {'200': {description: d}}}}
 ";
     fs::write(folder.path().join("api.yaml"), text).unwrap();
@@ -215,4 +215,118 @@ paths:
     in_folder(folder.path(), &["lint", "specs/shop/v1/api.yaml"])
         .with(1)
         .says("outside-project");
+}
+
+#[test]
+fn init_from_swagger_2_can_be_built() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "swagger: \"2.0\"
+info: {title: t, version: \"1\"}
+host: api.example.org
+basePath: /v1
+paths:
+  /pets/{id}:
+    get:
+      operationId: getPet
+      parameters: [{name: id, in: path, required: true, type: string}]
+      responses: {'200': {description: d, schema: {$ref: '#/definitions/Pet'}}}
+definitions: {Pet: {type: object, properties: {name: {type: string}}}}
+securityDefinitions: {key: {type: apiKey, in: header, name: X-Key}}
+security: [{key: []}]
+";
+    fs::write(folder.path().join("pets.yaml"), text).unwrap();
+    in_folder(folder.path(), &["init", "shop", "--from", "pets.yaml"])
+        .with(0)
+        .says("is ready");
+    let project = folder.path().join("shop");
+    in_folder(&project, &["lint"]).with(0);
+    in_folder(&project, &["build"]).with(0);
+    in_folder(&project, &["route", "GET", "/pets/7"])
+        .with(0)
+        .says("getPet");
+    fs::write(folder.path().join("other.yaml"), "asyncapi: 3.0.0\n").unwrap();
+    in_folder(folder.path(), &["init", "other", "--from", "other.yaml"])
+        .with(65)
+        .says("neither the key `openapi` nor, for Swagger 2.0, `swagger`");
+}
+
+#[test]
+fn init_is_ready_only_when_build_works() {
+    let folder = tempfile::tempdir().unwrap();
+    // Lint only warns of what this version cannot run.
+    let text = "openapi: 3.2.0
+info: {title: t, version: \"1\"}
+paths:
+  /a: {get: {parameters: [{name: q, in: querystring, content: {application/json: {schema: {type: object}}}}], responses: {'200': {description: d}}}}
+";
+    fs::write(folder.path().join("api.yaml"), text).unwrap();
+    let ended = in_folder(folder.path(), &["init", "shop", "--from", "api.yaml"])
+        .with(1)
+        .says("cannot be built yet. Decide:")
+        .says("not-available");
+    assert!(!ended.out.contains("is ready"), "{}", ended.out);
+}
+
+#[test]
+fn init_settles_paths_that_nothing_tells_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |key: &str, methods: &str| {
+        let operations = methods.split(' ').map(|method| {
+            format!("{method}: {{parameters: [{{name: x, in: path, required: true, schema: {{type: string}}}}], responses: {{'200': {{description: d}}}}}}")
+        });
+        let operations: Vec<String> = operations.collect();
+        format!("  \"{key}\": {{{}}}\n", operations.join(", "))
+    };
+    let text = format!(
+        "openapi: 3.0.3\ninfo: {{title: t, version: \"1\"}}\npaths:\n{}{}{}{}{}{}",
+        path("/a/{x}#one", "get"),
+        path("/a/{x}#two", "get"),
+        path("/a/{x}#three", "get"),
+        path("/b/{x}", "get post"),
+        path("/c/:id/{x}", "get"),
+        path("/c/*/{x}", "get")
+    );
+    fs::write(folder.path().join("api.yaml"), &text).unwrap();
+    in_folder(folder.path(), &["init", "shop", "--from", "api.yaml"])
+        .with(0)
+        .says("is ready")
+        .says("paths that document another (2)");
+    let project = folder.path().join("shop");
+    in_folder(&project, &["build"]).with(0);
+    let routes = |url: &str| in_folder(&project, &["route", "GET", url]).with(0).out;
+    assert!(routes("/a/1").contains("/a/{x}#"), "{}", routes("/a/1"));
+    // As OpenAPI reads them: literally.
+    assert!(routes("/c/:id/1").contains("/c/:id/{x}"));
+    assert!(routes("/c/*/1").contains("/c/*/{x}"));
+    assert!(
+        !routes("/c/7/1").contains("/c/:id/{x} "),
+        "{}",
+        routes("/c/7/1")
+    );
+}
+
+/// Real documents end as a project that can be built, or with at most ten decisions.
+#[test]
+fn init_from_each_real_document_ends_clean() {
+    let corpus = prerequisite::corpus::folder();
+    let folder = tempfile::tempdir().unwrap();
+    for document in [
+        "museum.yaml",
+        "petstore.yaml",
+        "figma.yaml",
+        "discord.json",
+        "stripe.yaml",
+        "xero_accounting.yaml",
+        "digitalocean/specification/DigitalOcean-public.v2.yaml",
+    ] {
+        let from = corpus.join("specs").join(document);
+        let from = from.to_str().expect("a name");
+        let name = document.replace(['/', '.'], "-");
+        in_folder(folder.path(), &["init", &name, "--from", from])
+            .with(0)
+            .says("is ready");
+        let project = folder.path().join(&name);
+        in_folder(&project, &["lint", "--format", "concise"]).with(0);
+        in_folder(&project, &["build"]).with(0);
+    }
 }

@@ -57,7 +57,8 @@ pub enum TemplateFaultKind {
     Adjacent,
     /// The same name twice.
     Repeated,
-    /// `{+x}`, `{x*}`, `{x:…}`, or a segment `:id` or `**`: forms of other template languages.
+    /// A name with `/` in it, or a segment `**`, which stands for a prefix where templates are kept.
+    /// Other forms of other frameworks (`:id`, `{x*}`) are read as OpenAPI reads them.
     Unsupported,
 }
 
@@ -335,7 +336,7 @@ fn segment<'t>(
             range: at + range.start..at + range.end,
         })
     };
-    if text == "**" || text.len() > 1 && text.starts_with(':') && !text.contains('{') {
+    if text == "**" {
         return fault(TemplateFaultKind::Unsupported, 0..text.len());
     }
     let mut head = None;
@@ -361,10 +362,7 @@ fn segment<'t>(
         if name.is_empty() {
             return fault(TemplateFaultKind::EmptyName, open..close + 1);
         }
-        if name.starts_with(['+', '#', '.', '/', ';', '?', '&'])
-            || name.ends_with('*')
-            || name.contains(['/', ':'])
-        {
+        if name.contains('/') {
             return fault(TemplateFaultKind::Unsupported, open..close + 1);
         }
         if names.contains(&name) {
@@ -476,6 +474,9 @@ mod tests {
             "//a",
             "//",
             "/a//",
+            "/a/:id",
+            "/a/*",
+            "/{+a}/{b*}/{c:[0-9]+}",
         ] {
             assert_eq!(kind(text), Ok(text.to_owned()));
             let template = Template::parse(text).unwrap();
@@ -497,9 +498,7 @@ mod tests {
             ("/{}", EmptyName, "{}"),
             ("/{a}{b}", Adjacent, "{b}"),
             ("/{a}/{a}", Repeated, "{a}"),
-            ("/{+a}", Unsupported, "{+a}"),
-            ("/{a*}", Unsupported, "{a*}"),
-            ("/a/:id", Unsupported, ":id"),
+            ("/{a/b}", Unsupported, "{a/b}"),
             ("/a/**", Unsupported, "**"),
         ];
         for (text, fault, range) in cases {

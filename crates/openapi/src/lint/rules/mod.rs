@@ -28,6 +28,7 @@ mod empty_responses;
 mod endless_schema;
 mod example_outside_schema;
 mod exclusive_fields;
+mod foreign_template;
 mod ignored_encoding;
 mod ignored_header_parameter;
 mod ignored_scheme_field;
@@ -104,6 +105,10 @@ pub const RULES: &[Rule] = &[
     Rule {
         lint: &unsupported_template::LINT,
         check: Check::Key(Keys::Path, unsupported_template::check),
+    },
+    Rule {
+        lint: &foreign_template::LINT,
+        check: Check::Key(Keys::Path, foreign_template::check),
     },
     Rule {
         lint: &undeclared_path_parameter::LINT,

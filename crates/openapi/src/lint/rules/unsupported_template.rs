@@ -1,4 +1,4 @@
-//! A path template of a kind that OpenAPI does not have.
+//! A path template that no router can match.
 
 use std::ops::Range;
 
@@ -13,13 +13,11 @@ pub(super) static LINT: Lint = Lint {
     code: "GW0324",
     name: "unsupported-template",
     level: Level::Error,
-    summary: "a path template of a kind that OpenAPI does not have",
-    explain: "OpenAPI's templates have plain parameters, each for a part of one segment. `{+path}`, `{path*}` and `:id` come from other \
-frameworks, so does `*`, and two parameters with nothing between them cannot be told apart. They are never taken for literal text. \
-A `%` without two hexadecimal digits, NUL, blanks, backslashes and control characters stand in no URL: they are written with `%`. A \
-path that shall cover everything below it has `x-gateway: {match: prefix}`.",
-    bad: v30!("paths:\n  /a/:id: {}\n"),
-    good: v30!("paths:\n  /a/{id}: {}\n"),
+    summary: "a path template that cannot be matched",
+    explain: "Two parameters with nothing between them cannot be told apart, and the name of a parameter has no `/`. A segment `**` is none: a \
+path that shall cover everything below it has `x-gateway: {match: prefix}`. A `%` without two hexadecimal digits, NUL, blanks, backslashes and control characters stand in no URL: they are written with `%`.",
+    bad: v30!("paths:\n  /a/{x}{y}: {}\n"),
+    good: v30!("paths:\n  /a/{x}-{y}: {}\n"),
 };
 
 pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
@@ -27,7 +25,6 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
         let span = within(place.resolver.files(), place.at, key, bytes);
         sink.push(Diagnostic::new(&LINT, span, message).help(help));
     };
-    const PREFIX: &str = "for everything below a path write `x-gateway: {match: prefix}` at it";
     let mut behind_parameter = false;
     for part in template::parts(key) {
         let is_parameter = matches!(part, Part::Parameter { .. });
@@ -37,33 +34,25 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
                 "two parameters with nothing between them cannot be told apart",
                 "put a literal between them, or make them one",
             ),
-            Part::Parameter { name, bytes }
-                if name.starts_with(['+', '#', '.', '/', ';', '?', '&']) =>
-            {
-                say(bytes, "OpenAPI has no such operators in templates", PREFIX);
-            }
-            Part::Parameter { name, bytes } if name.ends_with('*') => {
-                say(
-                    bytes,
-                    "OpenAPI has no parameters of several segments",
-                    PREFIX,
-                );
-            }
+            Part::Parameter { name, bytes } if name.contains('/') => say(
+                bytes,
+                "the name of a parameter has no `/`",
+                "write a parameter for each segment",
+            ),
             Part::Literal { text, start } => {
-                for star in wildcards(key, start..start + text.len()) {
-                    say(
-                        star,
-                        "OpenAPI has no wildcards in templates",
-                        "for one segment write a parameter such as `{name}`; for everything below a path write `x-gateway: {match: prefix}` at it",
-                    );
-                }
-                for (colon, name) in colon_segments(text, key.as_bytes(), start) {
-                    let help = format!("write `{{{name}}}`");
-                    say(
-                        start + colon..start + colon + 1 + name.len(),
-                        "OpenAPI writes parameters in braces",
-                        &help,
-                    );
+                let mut at = start;
+                for segment in text.split('/') {
+                    let bytes = at..at + segment.len();
+                    let is_whole = key[..bytes.start].ends_with('/')
+                        && (key.len() == bytes.end || key[bytes.end..].starts_with('/'));
+                    if segment == "**" && is_whole {
+                        say(
+                            bytes.clone(),
+                            "no segment can be `**`",
+                            "for everything below a path write `x-gateway: {match: prefix}` at it",
+                        );
+                    }
+                    at = bytes.end + 1;
                 }
             }
             Part::Parameter { .. } | Part::Unclosed { .. } | Part::Unopened { .. } => {}
@@ -88,21 +77,6 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
             }
         }
     }
-}
-
-/// Segments of nothing but `*` that lie within a range of a path.
-fn wildcards(key: &str, range: Range<usize>) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let mut start = 0;
-    for segment in key.split('/') {
-        let bytes = start..start + segment.len();
-        let stars = !segment.is_empty() && segment.bytes().all(|byte| byte == b'*');
-        if stars && range.start <= bytes.start && bytes.end <= range.end {
-            found.push(bytes.clone());
-        }
-        start = bytes.end + 1;
-    }
-    found
 }
 
 /// What is wrong with a part of a path: how bad it is, what, and what to write.
@@ -146,22 +120,6 @@ fn no_url(text: &str) -> Vec<(Range<usize>, Wrong)> {
             _ => continue,
         };
         found.push((bytes, wrong));
-    }
-    found
-}
-
-/// Segments of a literal that look like `:id`, each with the colon's offset.
-fn colon_segments<'t>(text: &'t str, key: &'t [u8], start: usize) -> Vec<(usize, &'t str)> {
-    let mut found = Vec::new();
-    for (colon, _) in text.match_indices(':') {
-        let opens = start + colon > 0 && key[start + colon - 1] == b'/';
-        let name = &text[colon + 1..];
-        let name = name.split('/').next().unwrap_or_default();
-        let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if opens && is_name {
-            found.push((colon, name));
-        }
     }
     found
 }
