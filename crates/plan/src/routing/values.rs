@@ -1,6 +1,6 @@
 //! Fields and parameters that fulfil some conditions and no others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use bundle::ir::{Condition, Test};
 
@@ -44,8 +44,8 @@ impl Values {
 /// Values for which all of `wanted` hold, and each of `avoided` (a route's conditions) fails; none
 /// where there are none. `sent` stand in the request anyway and are not given again.
 ///
-/// A condition that the wanted ones do not bring with them can always be kept from holding: a
-/// name is left out, or a value goes on in another way.
+/// Each name has one value. A condition that the wanted ones do not bring with them can always be kept
+/// from holding: a name is left out, or a value goes on in another way.
 pub(super) fn values(
     wanted: &[&Condition],
     sent: &Values,
@@ -71,8 +71,8 @@ pub(super) fn values(
             .filter(|(key, _)| *key == (header, name))
             .map(|(_, test)| test)
             .collect();
-        let careful = few(&tests, &there, &others);
-        let short = Some(few(&tests, &there, &[]));
+        let careful = one(&tests, &there, &others)?;
+        let short = one(&tests, &there, &[]);
         let short = short.filter(|short| *short != careful && ways.len() < WAYS_MAX);
         let mut more = Vec::new();
         for found in std::iter::once(careful).chain(short) {
@@ -98,38 +98,26 @@ pub(super) fn values(
     })
 }
 
-/// The fewest values of one name that pass `tests`, and none of `others` that they need not pass.
-fn few(tests: &[&Test], there: &[&str], others: &[&Test]) -> Vec<String> {
-    let mut values: BTreeSet<String> = BTreeSet::new();
-    let passed = |values: &BTreeSet<String>, test: &Test| {
-        there.iter().any(|value| passes(test, value))
-            || values.iter().any(|value| passes(test, value))
-    };
-    for test in tests {
-        if let Test::Exact(text) = test
-            && !passed(&values, test)
-        {
-            values.insert(text.clone());
-        }
+/// The value of one name that passes all `tests`, and none of `others` that it need not pass; empty where
+/// the values that are sent anyway pass them. None where no single value does: a field or parameter that
+/// is repeated with different outcomes is refused as ambiguous.
+fn one(tests: &[&Test], there: &[&str], others: &[&Test]) -> Option<Vec<String>> {
+    let all = |value: &str| tests.iter().all(|test| passes(test, value));
+    if !there.is_empty() {
+        return there.iter().all(|value| all(value)).then(Vec::new);
     }
-    let mut prefixes: Vec<&str> = tests
-        .iter()
-        .filter_map(|test| match test {
-            Test::Prefix(text) => Some(text.as_str()),
-            Test::Exact(_) | Test::Present => None,
-        })
-        .collect();
+    let exact = tests.iter().find_map(|test| match test {
+        Test::Exact(text) => Some(text.clone()),
+        Test::Prefix(_) | Test::Present => None,
+    });
     // A longer prefix brings the shorter ones with it.
-    prefixes.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    for prefix in prefixes {
-        if !passed(&values, &Test::Prefix(prefix.to_owned())) {
-            values.insert(goes_on(prefix, others));
-        }
-    }
-    if tests.contains(&&Test::Present) && !passed(&values, &Test::Present) {
-        values.insert(goes_on("", others));
-    }
-    values.into_iter().collect()
+    let prefixes = tests.iter().filter_map(|test| match test {
+        Test::Prefix(text) => Some(text.as_str()),
+        Test::Exact(_) | Test::Present => None,
+    });
+    let prefix = prefixes.max_by_key(|text| text.len()).unwrap_or_default();
+    let value = exact.unwrap_or_else(|| goes_on(prefix, others));
+    all(&value).then(|| vec![value])
 }
 
 /// The smallest value with a prefix that passes none of `others` which say more than the prefix.
@@ -190,11 +178,10 @@ mod tests {
             (vec![prefix("1")], vec![exact("1")], Some(vec!["10"])),
             (vec![prefix("1")], vec![prefix("10")], Some(vec!["1"])),
             (vec![prefix("1"), exact("12")], vec![], Some(vec!["12"])),
-            (
-                vec![exact("1"), exact("2")],
-                vec![exact("3")],
-                Some(vec!["1", "2"]),
-            ),
+            (vec![exact("1"), exact("2")], vec![exact("3")], None),
+            (vec![exact("2"), prefix("1")], vec![], None),
+            (vec![prefix("1"), prefix("2")], vec![], None),
+            (vec![prefix("1"), prefix("12")], vec![], Some(vec!["12"])),
             (vec![Test::Present], vec![exact("0")], Some(vec!["1"])),
             (vec![], vec![Test::Present], Some(vec![])),
         ];
