@@ -13,7 +13,6 @@ use policy::declared::{self, Settings as Declared, later, whole};
 
 use super::settings::{SecurityMode, Settings};
 use openapi::spec::{In, Requirement, SchemeKind, Security, SecurityScheme, Version};
-use vocab;
 use vocab::lints::{NO_VERIFIER, REQUIRED_AUTH_MISSING, SCOPES_NOT_GIVEN, WRONG_KIND};
 
 /// The schemes of a document, bound.

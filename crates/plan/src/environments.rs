@@ -117,7 +117,7 @@ impl Plan {
     }
 
     /// Adds the plan of an environment. A change that is known already holds there as well.
-    fn add(&mut self, plan: Plan, environment: &str, known: &mut Known) {
+    fn add(&mut self, plan: Self, environment: &str, known: &mut Known) {
         let mut numbers: HashMap<String, usize> = HashMap::new();
         self.environments.insert(environment.to_owned());
         self.no_op &= plan.no_op;

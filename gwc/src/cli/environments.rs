@@ -74,7 +74,7 @@ impl Reading {
 /// # Errors
 /// As [`super::plan::compare`].
 pub(super) fn plan(pairs: &[Pair]) -> anyhow::Result<Plan> {
-    let plan = compare_each(pairs).map_err(super::plan::unbuilt)?;
+    let plan = compare_each(pairs).map_err(|error| super::plan::unbuilt(&error))?;
     let plan = plan.ok_or_else(|| anyhow::anyhow!("no environment has a new side"))?;
     super::plan::judged(plan)
 }

@@ -370,11 +370,11 @@ pub(super) fn rules_of(side: Option<&Side>) -> Option<&Rules> {
 
 /// Compares; a witness that does not show what it should is a bug of ours.
 pub(super) fn compare(old: Option<&Side>, new: &Side) -> anyhow::Result<Plan> {
-    judged(plan::compare(old, new).map_err(unbuilt)?)
+    judged(plan::compare(old, new).map_err(|error| unbuilt(&error))?)
 }
 
 /// The failure of a side that cannot be built.
-pub(super) fn unbuilt(error: engine::BuildError) -> Failure {
+pub(super) fn unbuilt(error: &engine::BuildError) -> Failure {
     Failure::new(
         Exit::BUG,
         "bug",

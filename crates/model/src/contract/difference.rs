@@ -98,7 +98,6 @@ impl<'c> Graphs<'c> {
     }
 
     /// A digest of a whole contract.
-    #[expect(clippy::unused_self, reason = "it reads beside the others")]
     pub fn digest_of_all(&self, side: &ir::Contract) -> String {
         bound(&bundle::codec::encode(side))
     }

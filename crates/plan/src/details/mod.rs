@@ -99,10 +99,10 @@ pub(super) fn listeners<'s>(
             both => pairs.push(both),
         }
     }
-    let alike: [&dyn Fn(&ir::Listener, &ir::Listener) -> bool; 2] =
-        [&|was, is| was.address == is.address, &|was, is| {
-            mounts(old, &was.name) == mounts(new, &is.name)
-        }];
+    type Alike<'f> = &'f dyn Fn(&ir::Listener, &ir::Listener) -> bool;
+    let alike: [Alike<'_>; 2] = [&|was, is| was.address == is.address, &|was, is| {
+        mounts(old, &was.name) == mounts(new, &is.name)
+    }];
     for is_alike in alike {
         gone.retain(|was| {
             let Some(at) = come.iter().position(|is| is_alike(was, is)) else {
