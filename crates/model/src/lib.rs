@@ -18,6 +18,7 @@ pub mod limits;
 pub mod lower;
 mod names;
 pub mod open;
+pub mod outbound;
 pub mod overlap;
 mod path_item;
 pub mod place;

@@ -45,6 +45,7 @@ kinds! {
         "guard-changed" "A guard of messages lets other messages through.";
         "identity-field-changed" "A field that says who calls (`Authorization`, `Cookie`, `X-User…`) or that has a secret reaches the upstream with other values, or newly as the client wrote it.";
         "path-readings-changed" "Paths that an upstream may read as another path are let through, or no longer are (`path_readings`).";
+        "way-round-added" "An operation newly reaches the path of a more protected one at the upstream, by a rewrite, a base path, a target's path, a split or a mirror.";
         "upstream-transport-changed" "The requests go to an upstream that is spoken to in another way: TLS, names, authorities.";
         "upstream-protocol-changed" "An upstream is spoken to with or without TLS.";
         "upstream-verification-changed" "An upstream's certificate is or is not checked.";

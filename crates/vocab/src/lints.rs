@@ -212,7 +212,9 @@ upstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {ups
     "`API#unmatched` and `match: prefix` get each path that is none of the described ones to the letter. Many upstreams \
 read paths more kindly: to them `/a/` and `/A` are `/a`. Then an operation that is `internal`, or asks for a credential \
 that the other does not ask for, can be called without what it asks for. `path_readings: keep` lets through paths with \
-`%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as a path that nobody describes. Ask for the same credential at \
+`%2F`, `%5C`, `%25`, `;` or `//` that an upstream may read as a path that nobody describes. A `rewrite`, a stripped base path, \
+the path of a target, a `split` or a `mirror` can lead an operation to the path that a more protected operation has at the same \
+host; credentials, `ip_filter`, `authorize`, `forward_auth` and required client certificates protect. Ask for the same credential at \
 both, or make sure that the upstream reads paths to the letter and silence this line where that is so."
     bad &[
         ("gateway.yaml", "version: 1\nname: s\napis: {a: {path: api.yaml, unmatched: u}}\nauth: {keys: {kind: api_key}}\nupstreams: {u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}}\ndefaults: {upstream: u}\n"),

@@ -17,6 +17,7 @@ mod refactor;
 mod refactorings;
 mod rest;
 mod reviewed;
+mod rounds;
 mod single;
 mod written;
 

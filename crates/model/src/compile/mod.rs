@@ -18,6 +18,7 @@ use crate::environment::{self, Choice, Environment, Origins, Reading, Variables}
 use crate::exit::Failure;
 use crate::globs;
 use crate::lower::{self, Lowered};
+use crate::outbound;
 use crate::{Api, Model, Validation, api, limits, open, routes, series, settings};
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
@@ -358,6 +359,7 @@ pub fn project_for(
         settings.names.report_unused(&mut sink);
     }
     routes::check(&files, &apis, &mut sink);
+    outbound::lint::check(&settings, &apis, &mut sink);
     limits::check(&files, &settings, &apis, &mut sink);
     series::check(&settings, &apis, &mut sink);
     let sink = told(sink, elsewhere, &origins);

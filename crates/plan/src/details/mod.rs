@@ -25,6 +25,7 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
         return;
     };
     let (was, is) = (&before.shared, &new.gateway.shared);
+    security::round::compare(before, &new.gateway, plan);
     consumers::consumers(was, is, plan);
     things::shared(before, &new.gateway, plan);
     for api in &new.gateway.apis {

@@ -427,7 +427,7 @@ fn reaches(gateway: &ir::Gateway, api: &ir::Api, treatment: &ir::Treatment) -> V
     });
     let (mut sent, mut answered): (Vec<Flow>, Vec<Flow>) = Default::default();
     let mut upstreams = BTreeSet::from([treatment.upstream.clone()]);
-    upstreams.extend(named(&treatment.declared));
+    upstreams.extend(named(&treatment.settings()));
     for (name, policy) in policies {
         let settings = policy.checked.settings();
         match policy.checked.kind() {

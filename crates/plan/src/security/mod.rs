@@ -12,6 +12,7 @@ mod identity;
 mod messages;
 mod ranges;
 mod readings;
+pub(super) mod round;
 mod transport;
 mod verifier;
 mod who;

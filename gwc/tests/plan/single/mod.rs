@@ -220,6 +220,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("csrf-added", None),
     ("guard-changed", None),
     ("path-readings-changed", Some("edits")),
+    ("way-round-added", Some("rounds")),
     ("peers-admitted", Some("edits")),
     // What stands in no bundle: gwc/tests/cli/rules.rs.
     ("gate-removed", None),

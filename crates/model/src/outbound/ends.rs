@@ -1,0 +1,153 @@
+//! Where the requests of an operation end: hosts, methods and paths of its upstream, of a split's
+//! and of a mirror's.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+use policy::declared::{Scalar, Settings, Value};
+
+use super::path::{self, Path};
+use super::{Place, Shared};
+
+/// One end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    /// Host and port.
+    pub(super) host: String,
+    pub(super) method: String,
+    /// The path, with marks for parameters.
+    text: String,
+    /// The path to the letter.
+    pub(super) raw: Path,
+    /// The path as upstreams may read it.
+    pub(super) readings: Vec<Path>,
+    /// What stands between the client's path and this one; none where a rewrite does.
+    offset: Option<(String, String)>,
+}
+
+impl End {
+    /// Method, host and path for people.
+    pub(super) fn reached(&self) -> String {
+        format!("{} {}{}", self.method, self.host, path::shown(&self.text))
+    }
+
+    /// True if it has no parameters.
+    pub(super) fn is_literal(&self) -> bool {
+        path::is_literal(&self.text)
+    }
+
+    /// True if two different requests end at two different paths in both.
+    pub(super) fn travels_like(&self, other: &Self) -> bool {
+        self.offset.is_some() && self.offset == other.offset
+    }
+}
+
+/// The ends of an operation at a mount.
+pub(super) fn ends(shared: &Shared<'_>, place: &Place<'_>) -> Vec<End> {
+    let whole = place.inbound();
+    let stripped = place.mount.strip_base_path;
+    let mut rest = match stripped {
+        true => path::pattern(place.template),
+        false => whole,
+    };
+    let mut method = place.method.to_owned();
+    let mut is_rewritten = false;
+    let mut upstreams = BTreeSet::from([place.upstream.to_owned()]);
+    let steps = place.policies.iter();
+    let mut rewrites: Vec<(Option<String>, Option<String>)> = Vec::new();
+    let read = |settings: &Settings, prefix: &[&str]| {
+        let text = |key| {
+            let path: Vec<&str> = prefix.iter().copied().chain([key]).collect();
+            settings.text(&path).map(str::to_owned)
+        };
+        (text("path"), text("method"))
+    };
+    for checked in steps {
+        let settings = checked.settings();
+        match checked.kind() {
+            "rewrite" => rewrites.push(read(&settings, &[])),
+            "split" | "mirror" => upstreams.extend(named(&settings)),
+            _ => {}
+        }
+    }
+    rewrites.push(read(&place.forwarding, &["rewrite"]));
+    upstreams.extend(named(&place.forwarding));
+    for (to, other) in rewrites {
+        if let Some(to) = to {
+            is_rewritten = true;
+            let filled = path::marked(&to.replace("{path}", "\u{2}"));
+            rest = filled.replace('\u{2}', &rest);
+            if !rest.starts_with('/') {
+                rest.insert(0, '/');
+            }
+        }
+        if let Some(other) = other {
+            method = other;
+        }
+    }
+    let base = match stripped {
+        true => place.mount.base_path.clone(),
+        false => String::new(),
+    };
+    let upstreams = upstreams.iter();
+    let upstreams = upstreams.filter_map(|name| shared.upstreams.get(name.as_str()));
+    let mut ends: Vec<End> = Vec::new();
+    for (host, before) in upstreams.flat_map(|upstream| hosts(upstream)) {
+        let text = format!("{before}{rest}");
+        let end = End {
+            raw: path::raw(&text),
+            readings: path::readings(&text),
+            offset: (!is_rewritten).then(|| (base.clone(), before)),
+            method: method.clone(),
+            host,
+            text,
+        };
+        if !ends.contains(&end) {
+            ends.push(end);
+        }
+    }
+    ends
+}
+
+/// The upstreams that settings send requests or copies to.
+fn named(settings: &Settings) -> Vec<String> {
+    let all = settings.iter().filter_map(|one| match &one.value {
+        Value::One(Scalar::Name(name) | Scalar::Text(name)) => {
+            let is_upstream = one.path.last().is_some_and(|key| key == "upstream");
+            is_upstream.then(|| name.clone())
+        }
+        _ => None,
+    });
+    all.collect()
+}
+
+/// Hosts with ports of an upstream, each with the path before its requests'. The names and
+/// addresses of this machine are one.
+fn hosts(upstream: &ir::Upstream) -> Vec<(String, String)> {
+    if let Some(discovery) = &upstream.discovery {
+        let host = match discovery {
+            ir::Discovery::Dns(dns) => dns.host().to_ascii_lowercase(),
+            ir::Discovery::File(file) => format!("file:{}", file.path),
+        };
+        return vec![(host, String::new())];
+    }
+    let targets = upstream.targets.iter();
+    let host = |target: &ir::Target| {
+        let name = target.host.trim_end_matches('.').to_ascii_lowercase();
+        let address: Option<std::net::IpAddr> = name.parse().ok();
+        let address = address.map(|address| address.to_canonical());
+        let is_here = name == "localhost"
+            || name.ends_with(".localhost")
+            || address.is_some_and(|address| address.is_loopback() || address.is_unspecified());
+        let name = match (is_here, address) {
+            (true, _) => "localhost".to_owned(),
+            (false, Some(address)) => address.to_string(),
+            (false, None) => name,
+        };
+        match target.socket() {
+            Some(_) => (target.host.clone(), target.path.clone()),
+            None => (format!("{name}:{}", target.port), target.path.clone()),
+        }
+    };
+    targets.map(host).collect()
+}

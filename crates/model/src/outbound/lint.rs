@@ -1,0 +1,98 @@
+//! The finding `way-round` for operations that end at the path of a more protected one.
+
+use std::collections::BTreeMap;
+
+use bundle::ir::{self, Link};
+use diag::{Diagnostic, Sink, Span};
+use policy::Checked;
+
+use super::{Place, Shared, survey};
+use crate::settings::Settings;
+use crate::{Api, Operation};
+use vocab::lints::WAY_ROUND;
+
+/// Reports the ways round of a project.
+pub(crate) fn check(settings: &Settings, apis: &[Api], sink: &mut Sink) {
+    let policies = settings.policies.iter();
+    let own = apis.iter().flat_map(|api| &api.upstreams);
+    let upstreams = settings.upstreams.iter().chain(own);
+    let shared = Shared {
+        listeners: settings
+            .listeners
+            .iter()
+            .map(|entry| (entry.value.name.as_str(), &entry.value))
+            .collect(),
+        upstreams: upstreams
+            .map(|entry| (entry.value.ir.name.as_str(), &entry.value.ir))
+            .collect(),
+        policies: policies
+            .map(|entry| (entry.value.name.as_str(), &entry.value.checked))
+            .collect(),
+    };
+    let mut places = Vec::new();
+    let mut spans: BTreeMap<&str, Span> = BTreeMap::new();
+    for api in apis {
+        for mount in &api.mounts {
+            for operation in &api.operations {
+                spans.insert(&operation.key, operation.span);
+                places.push(place(&shared, api, &mount.value, operation));
+            }
+        }
+    }
+    for (key, round) in survey(&shared, &places).rounds {
+        let (Some(span), Some(first)) = (spans.get(key.as_str()), round.keys.first()) else {
+            continue;
+        };
+        let reached: Vec<&str> = round.reached.iter().map(String::as_str).take(3).collect();
+        let mut finding = Diagnostic::new(
+            &WAY_ROUND,
+            *span,
+            format!(
+                "`{key}` may be a way round {} at the upstream",
+                match round.keys.len() {
+                    1 => format!("`{first}`"),
+                    more => format!("{more} operations"),
+                }
+            ),
+        )
+        .label(format!("its requests end at {}", reached.join(", ")))
+        .help("ask for the same credentials and policies at both, or send its requests to another path or upstream");
+        for other in round.keys.iter().take(3) {
+            if let Some(span) = spans.get(other.as_str()) {
+                finding = finding.related(
+                    *span,
+                    format!("`{other}`: the same path, and more protection"),
+                );
+            }
+        }
+        sink.push(finding);
+    }
+}
+
+fn place<'a>(
+    shared: &Shared<'a>,
+    api: &'a Api,
+    mount: &'a ir::Mount,
+    operation: &'a Operation,
+) -> Place<'a> {
+    let policies = operation.chain.iter().filter_map(|link| match &link.value {
+        Link::Authenticate => None,
+        Link::Shared(name) => shared.policies.get(name.as_str()).copied(),
+        Link::Own(name) => {
+            let own = api.policies.iter().find(|own| own.value.name == *name);
+            own.map(|own| &own.value.checked)
+        }
+    });
+    let policies: Vec<&'a Checked> = policies.collect();
+    Place {
+        key: &operation.key,
+        method: &operation.method,
+        template: &operation.template,
+        mount,
+        security: &operation.security.value,
+        policies,
+        forwarding: operation.settings(),
+        upstream: &operation.upstream.value,
+        is_internal: operation.internal,
+    }
+}

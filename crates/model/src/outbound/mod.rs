@@ -1,0 +1,274 @@
+//! Paths that upstreams get, and ways round a protected operation: another operation, with less
+//! protection, whose requests end at the same path of the same host.
+//!
+//! Requests of one place that go to an upstream in the same way are told apart by the router. What
+//! a rewrite, a stripped base path, a target's path, a split or a mirror sends elsewhere is not.
+
+mod ends;
+pub(crate) mod lint;
+mod path;
+mod protection;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bundle::ir;
+use policy::Checked;
+use policy::declared::Settings;
+
+use self::ends::{End, ends};
+pub use self::path::Path;
+pub use self::protection::Protection;
+
+/// Comparisons of paths for one gateway; beyond, the rest of them is not looked at.
+const COMPARISONS_MAX: usize = 20_000_000;
+
+/// What ways are made of: the shared parts of a gateway.
+#[derive(Debug, Default)]
+pub struct Shared<'a> {
+    /// Listeners by name.
+    pub listeners: BTreeMap<&'a str, &'a ir::Listener>,
+    /// Upstreams by name.
+    pub upstreams: BTreeMap<&'a str, &'a ir::Upstream>,
+    /// Policies of the gateway by name.
+    pub policies: BTreeMap<&'a str, &'a Checked>,
+}
+
+/// One operation at one mount.
+#[derive(Debug)]
+pub struct Place<'a> {
+    /// Key of the operation.
+    pub key: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The template below the mount.
+    pub template: &'a ir::Template,
+    /// The mount.
+    pub mount: &'a ir::Mount,
+    /// Who may call.
+    pub security: &'a ir::Security,
+    /// Policies of the chain in order.
+    pub policies: Vec<&'a Checked>,
+    /// What the operation itself says about its requests on their way.
+    pub forwarding: Settings,
+    /// Name of the upstream.
+    pub upstream: &'a str,
+    /// True if nobody may call it.
+    pub is_internal: bool,
+}
+
+/// An operation at a mount with everything that decides whether it is a way round another.
+#[derive(Debug)]
+struct Way<'a> {
+    place: &'a Place<'a>,
+    protection: Protection,
+    ends: Vec<End>,
+}
+
+/// Ends of a gateway's operations, and the ways round.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The ways round protected operations by the key of the operation that is one.
+    pub rounds: BTreeMap<String, Round>,
+    /// What protects each end.
+    ends: BTreeMap<String, Vec<Protection>>,
+}
+
+/// A way round some operations.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Round {
+    /// Keys of the operations that are gone round.
+    pub keys: BTreeSet<String>,
+    /// Methods, hosts and paths that it reaches.
+    pub reached: BTreeSet<String>,
+    /// What protects it, mount by mount.
+    protections: Vec<Protection>,
+}
+
+impl Survey {
+    /// The ends of a way round at which the operations of this survey let in fewer callers.
+    #[must_use]
+    pub fn lacks<'r>(&self, round: &'r Round) -> Vec<&'r str> {
+        let reached = round.reached.iter().map(String::as_str);
+        let is_open = |end: &&str| {
+            let known = self.ends.get(*end).map(Vec::as_slice).unwrap_or_default();
+            let mut protections = round.protections.iter();
+            protections.all(|own| known.iter().any(|known| own.covers(known)))
+        };
+        reached.filter(|end| !is_open(end)).collect()
+    }
+}
+
+impl Place<'_> {
+    /// Path that clients ask for, with the mount's base path.
+    fn inbound(&self) -> String {
+        format!("{}{}", self.mount.base_path, path::pattern(self.template))
+    }
+}
+
+/// Surveys a gateway.
+#[must_use]
+pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
+    let ways: Vec<Way<'_>> = places
+        .iter()
+        .map(|place| Way {
+            place,
+            protection: Protection::of(shared, place),
+            ends: ends(shared, place),
+        })
+        .collect();
+    // Ends of operations that have any protection, by host and the first segment of their path.
+    let mut guarded: BTreeMap<(&str, Option<&str>), Vec<(usize, &End)>> = BTreeMap::new();
+    for (index, way) in ways.iter().enumerate() {
+        if way.protection.is_none() {
+            continue;
+        }
+        for end in &way.ends {
+            for path in &end.readings {
+                let key = (end.host.as_str(), path.first_literal());
+                let list = guarded.entry(key).or_default();
+                if list
+                    .last()
+                    .is_none_or(|(last, known)| *last != index || *known != end)
+                {
+                    list.push((index, end));
+                }
+            }
+        }
+    }
+    let mut survey = Survey::default();
+    for way in ways.iter().filter(|way| !way.place.is_internal) {
+        for end in &way.ends {
+            let known = survey.ends.entry(end.reached()).or_default();
+            if !known.contains(&way.protection) {
+                known.push(way.protection.clone());
+            }
+        }
+    }
+    let mut left = COMPARISONS_MAX;
+    for way in ways.iter().filter(|way| !way.place.is_internal) {
+        for end in &way.ends {
+            let mut seen = BTreeSet::new();
+            for path in &end.readings {
+                let literal = path.first_literal();
+                let lists = guarded
+                    .range((end.host.as_str(), None)..)
+                    .take_while(|((host, _), _)| *host == end.host);
+                let lists = lists.filter(|((_, first), _)| {
+                    literal.is_none() || first.is_none() || *first == literal
+                });
+                for (index, other) in lists.flat_map(|(_, list)| list) {
+                    let Some(rest) = left.checked_sub(1) else {
+                        return survey;
+                    };
+                    left = rest;
+                    let protected = &ways[*index];
+                    if protected.place.key == way.place.key
+                        || !seen.insert((*index, std::ptr::from_ref(*other)))
+                        || !is_round((way, end), (protected, other))
+                    {
+                        continue;
+                    }
+                    let key = way.place.key.to_owned();
+                    let round = survey.rounds.entry(key).or_default();
+                    round.keys.insert(protected.place.key.to_owned());
+                    round.reached.insert(end.reached());
+                    if !round.protections.contains(&way.protection) {
+                        round.protections.push(way.protection.clone());
+                    }
+                }
+            }
+        }
+    }
+    survey
+}
+
+/// True if one operation's requests end where another's do, with less protection.
+fn is_round((way, end): (&Way<'_>, &End), (other, its): (&Way<'_>, &End)) -> bool {
+    if !methods_meet(&end.method, &its.method) || way.protection.covers(&other.protection) {
+        return false;
+    }
+    let meet = || {
+        let mut pairs = end
+            .readings
+            .iter()
+            .flat_map(|path| its.readings.iter().map(move |other| (path, other)));
+        pairs.any(|(path, other)| path.meets(other))
+    };
+    // The router gives every path to one of them: what is left is another spelling.
+    if end.travels_like(its) && is_beside(way.place.mount, other.place.mount) {
+        return end.is_literal() && !end.raw.meets(&its.raw) && meet();
+    }
+    meet()
+}
+
+/// True if whatever reaches one mount is matched against the other's operations as well.
+fn is_beside(mount: &ir::Mount, other: &ir::Mount) -> bool {
+    let listeners = mount.listeners.iter();
+    let hosts = match mount.hosts.is_empty() {
+        true => other.hosts.is_empty(),
+        false => mount.hosts.iter().all(|host| other.hosts.contains(host)),
+    };
+    hosts
+        && listeners
+            .into_iter()
+            .all(|name| other.listeners.contains(name))
+}
+
+fn methods_meet(a: &str, b: &str) -> bool {
+    let read = |method: &str| matches!(method, "GET" | "HEAD");
+    a == b || read(a) && read(b) || a == ANY || b == ANY
+}
+
+/// Method of an operation that takes every one.
+const ANY: &str = "*";
+
+/// The places of a lowered gateway, with its shared parts.
+#[must_use]
+pub fn of_gateway(gateway: &ir::Gateway) -> (Shared<'_>, Vec<Place<'_>>) {
+    let shared = &gateway.shared;
+    let named = Shared {
+        listeners: shared
+            .listeners
+            .iter()
+            .map(|one| (one.name.as_str(), one))
+            .collect(),
+        upstreams: shared
+            .upstreams
+            .iter()
+            .map(|one| (one.name.as_str(), one))
+            .collect(),
+        policies: shared
+            .policies
+            .iter()
+            .map(|one| (one.name.as_str(), &one.checked))
+            .collect(),
+    };
+    let mut places = Vec::new();
+    for api in &gateway.apis {
+        for mount in &api.mounts {
+            for operation in &api.operations {
+                let treatment = &api.treatments[operation.treatment as usize];
+                let policies = treatment.chain.iter().filter_map(|link| match link {
+                    ir::Link::Authenticate => None,
+                    ir::Link::Shared(name) => named.policies.get(name.as_str()).copied(),
+                    ir::Link::Own(name) => api.policies.get(name).map(|one| &one.checked),
+                });
+                places.push(Place {
+                    key: &operation.key,
+                    method: match operation.owns.is_described() {
+                        true => &operation.method,
+                        false => ANY,
+                    },
+                    template: &operation.template,
+                    mount,
+                    security: &treatment.security,
+                    policies: policies.collect(),
+                    forwarding: treatment.settings(),
+                    upstream: &treatment.upstream,
+                    is_internal: false,
+                });
+            }
+        }
+    }
+    (named, places)
+}

@@ -1,0 +1,222 @@
+//! Paths with parameters as upstreams may read them.
+
+use std::collections::BTreeSet;
+
+use bundle::ir;
+
+/// Stands for a parameter: one or more bytes of a segment.
+const ANY: char = '\u{0}';
+/// Stands for the rest of a path below a prefix.
+const REST: char = '\u{1}';
+
+/// Times that escapes are decoded: an upstream behind another decodes once more.
+const DECODED_MAX: usize = 3;
+
+/// A path in one reading: its segments, in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Path(Vec<String>);
+
+/// A template as a path with marks for its parameters.
+pub(super) fn pattern(template: &ir::Template) -> String {
+    let mut text = marked(&template.to_string());
+    if template.is_prefix() {
+        if !text.ends_with('/') {
+            text.push('/');
+        }
+        text.push(REST);
+    }
+    text
+}
+
+/// A text with each `{NAME}` as a mark.
+pub(super) fn marked(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once('{') {
+        out.push_str(before);
+        match behind.split_once('}') {
+            Some((_, behind)) => {
+                out.push(ANY);
+                rest = behind;
+            }
+            None => {
+                out.push('{');
+                rest = behind;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+/// A marked path for people: `*` for a parameter, `**` for the rest.
+pub(super) fn shown(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .map(|c| if c == ANY { '*' } else { c })
+        .collect();
+    plain.replace(REST, "**")
+}
+
+/// True if a marked path has no parameters.
+pub(super) fn is_literal(text: &str) -> bool {
+    !text.contains([ANY, REST])
+}
+
+/// A marked path to the letter.
+pub(super) fn raw(text: &str) -> Path {
+    Path(text.split('/').skip(1).map(str::to_owned).collect())
+}
+
+/// The readings of a marked path: escapes decoded, parameters of segments removed, slashes merged
+/// before or after dots are resolved, in lower case, without a final slash or dot.
+pub(super) fn readings(text: &str) -> Vec<Path> {
+    let mut decoded = text.to_owned();
+    for _ in 0..DECODED_MAX {
+        decoded = decode(&decoded);
+    }
+    let lower = decoded.to_ascii_lowercase().replace('\\', "/");
+    let segments = lower.split('/').skip(1).map(|segment| {
+        let plain = segment.split(';').next().unwrap_or_default();
+        plain.to_owned()
+    });
+    let segments: Vec<String> = segments.collect();
+    let mut merged = segments.clone();
+    merged.retain(|segment| !segment.is_empty());
+    let all: BTreeSet<Path> = [resolved(merged), resolved(segments)].into();
+    all.into_iter().collect()
+}
+
+fn resolved(segments: Vec<String>) -> Path {
+    let mut path: Vec<String> = Vec::new();
+    for segment in segments {
+        match segment.as_str() {
+            "." => {}
+            ".." => drop(path.pop()),
+            _ => path.push(segment),
+        }
+    }
+    path.retain(|segment| !segment.is_empty());
+    if let Some(last) = path.last_mut() {
+        let plain = last.trim_end_matches(['.', ' ']).len();
+        last.truncate(plain);
+    }
+    path.retain(|segment| !segment.is_empty());
+    Path(path)
+}
+
+fn decode(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while at < bytes.len() {
+        let pair = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
+        let byte =
+            pair.and_then(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok());
+        // A byte that is a mark here is none of the text's.
+        match byte.filter(|byte| *byte > 1) {
+            Some(byte) => {
+                out.push(byte);
+                at += 3;
+            }
+            None => {
+                out.push(bytes[at]);
+                at += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+impl Path {
+    /// The first segment where it has no parameter.
+    pub(super) fn first_literal(&self) -> Option<&str> {
+        let first = self.0.first().map(String::as_str).unwrap_or_default();
+        is_literal(first).then_some(first)
+    }
+
+    /// True if some path is both.
+    #[must_use]
+    pub fn meets(&self, other: &Self) -> bool {
+        meet(&self.0, &other.0)
+    }
+}
+
+fn meet(a: &[String], b: &[String]) -> bool {
+    let is_rest = |path: &[String]| path.first().is_some_and(|first| first.contains(REST));
+    match (a, b) {
+        _ if is_rest(a) || is_rest(b) => true,
+        ([], []) => true,
+        ([], _) | (_, []) => false,
+        ([first, a @ ..], [other, b @ ..]) => {
+            segments_meet(first.as_bytes(), other.as_bytes()) && meet(a, b)
+        }
+    }
+}
+
+/// True if some segment fits both; a mark stands for one or more bytes.
+fn segments_meet(a: &[u8], b: &[u8]) -> bool {
+    let mark = ANY as u8;
+    // `fits[i][j]`: some text fits `a[i..]` and `b[j..]`.
+    let mut fits = vec![vec![false; b.len() + 1]; a.len() + 1];
+    fits[a.len()][b.len()] = true;
+    for i in (0..a.len()).rev() {
+        for j in (0..b.len()).rev() {
+            let (x, y) = (a[i], b[j]);
+            let both = fits[i + 1][j + 1];
+            fits[i][j] = if x == mark || y == mark {
+                // Both take a byte; a mark may take more.
+                both || x == mark && fits[i][j + 1] || y == mark && fits[i + 1][j]
+            } else {
+                x == y && both
+            };
+        }
+    }
+    fits[0][0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spellings_of_one_path_are_one_reading() {
+        let path = |text: &str| readings(&marked(text));
+        for other in [
+            "/Admin/Users",
+            "/admin//users/",
+            "/%61dmin/users",
+            "/%2561dmin/users",
+            "/x/../admin/users",
+            "/x/..;/admin/users",
+            "/admin;v=1/users",
+            "/admin%2fusers",
+            "/admin/users.",
+            "/admin\\users",
+        ] {
+            let meets = path(other)
+                .iter()
+                .any(|path| readings("/admin/users").iter().any(|own| own.meets(path)));
+            assert!(meets, "{other}");
+        }
+    }
+
+    #[test]
+    fn parameters_meet_what_they_match() {
+        let meet = |a: &str, b: &str| raw(&marked(a)).meets(&raw(&marked(b)));
+        for (a, b, expected) in [
+            ("/a/{x}", "/a/b", true),
+            ("/a/{x}", "/a", false),
+            ("/a/{x}", "/a/b/c", false),
+            ("/{x}/b", "/a/{y}", true),
+            ("/{x}.json", "/a.json", true),
+            ("/{x}.json", "/a.xml", false),
+            ("/{x}:go", "/{y}", true),
+            ("/a{x}", "/{y}b", true),
+            ("/a{x}", "/b{y}", false),
+        ] {
+            assert_eq!(meet(a, b), expected, "{a} {b}");
+            assert_eq!(meet(b, a), expected, "{b} {a}");
+        }
+    }
+}

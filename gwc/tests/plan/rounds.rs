@@ -1,0 +1,241 @@
+//! Ways round a protected operation by what a request becomes on its way: the finding, and the
+//! change that brings one about.
+
+use model::compile::{self, Purpose};
+use plan::Plan;
+use sources::project::files::Files;
+use sources::syntax::Limits;
+
+use crate::{compiled, lines};
+
+const GATEWAY: &str = "version: 1
+name: shop
+apis: {a: {path: api.yaml}}
+auth: {keys: {kind: api_key}}
+upstreams:
+  u: {targets: {a: {url: \"http://127.0.0.1:9000\"}}}
+  v: {targets: {a: {url: \"http://other.example:9000\"}}}
+policies:
+  office: {kind: ip_filter, allow: [10.0.0.0/8]}
+defaults: {upstream: u}
+";
+
+fn document(open: &str, secret: &str) -> String {
+    format!(
+        "openapi: 3.1.0
+info: {{title: t, version: \"1\"}}
+paths:
+  /open/{{x}}:
+    parameters: [{{name: x, in: path, required: true, schema: {{type: string}}}}]
+    get: {{operationId: open, security: [], x-gateway: {{public: true{open}}}, responses: {{\"200\": {{description: fine}}}}}}
+  /secret/{{x}}:
+    parameters: [{{name: x, in: path, required: true, schema: {{type: string}}}}]
+    get: {{operationId: secret, {secret}, responses: {{\"200\": {{description: fine}}}}}}
+components:
+  securitySchemes: {{key: {{type: apiKey, in: header, name: X-Key, x-gateway: {{auth: keys}}}}}}
+"
+    )
+}
+
+const KEY: &str = "security: [{key: []}]";
+
+/// The messages of the finding `way-round`.
+fn found(gateway: &str, document: &str) -> Vec<String> {
+    let files = [("gateway.yaml", gateway), ("api.yaml", document)];
+    let files = Files::in_memory(files, Limits::default());
+    let compiled = compile::project(files, &Vec::new());
+    let findings = compiled.findings.into_iter();
+    let found = findings.filter(|finding| finding.lint.name == "way-round");
+    found.map(|finding| finding.message).collect()
+}
+
+fn planned(old: (&str, &str), new: (&str, &str)) -> Plan {
+    let side = |(gateway, document)| {
+        let files = [("gateway.yaml", gateway), ("api.yaml", document)];
+        compiled(&files, Purpose::Ask).expect("it compiles")
+    };
+    plan::compare(Some(&side(old)), &side(new)).expect("both sides build")
+}
+
+/// The lines `way-round-added` of a plan.
+fn rounds(old: (&str, &str), new: (&str, &str)) -> Vec<String> {
+    let plan = planned(old, new);
+    let lines = lines(&plan).into_iter();
+    lines.filter(|line| line.contains("way-round")).collect()
+}
+
+const ADDED: &str = "security weaken way-round-added a/open";
+
+#[test]
+fn rewrite_to_a_protected_path_weakens() {
+    let plain = document("", KEY);
+    assert_eq!(found(GATEWAY, &plain), [""; 0]);
+    for path in [
+        "/secret/1",
+        "/secret/{x}",
+        "/SECRET/1",
+        "/secret/1/",
+        "/secret/1.",
+        "//secret/1",
+        "/x/../secret/1",
+        "/x/..;/secret/1",
+        "/secret;v=1/1",
+        "/%73ecret/1",
+        "/%2573ecret%2f1",
+    ] {
+        let to = document(&format!(", rewrite: {{path: \"{path}\"}}"), KEY);
+        assert_eq!(
+            found(GATEWAY, &to),
+            ["`a/open` may be a way round `a/secret` at the upstream"],
+            "{path}"
+        );
+        assert_eq!(rounds((GATEWAY, &plain), (GATEWAY, &to)), [ADDED], "{path}");
+        // It was there before, or it goes.
+        assert_eq!(rounds((GATEWAY, &to), (GATEWAY, &to)), [""; 0]);
+        assert_eq!(rounds((GATEWAY, &to), (GATEWAY, &plain)), [""; 0]);
+    }
+}
+
+#[test]
+fn rewrite_elsewhere_is_no_way_round() {
+    for (open, secret) in [
+        (", rewrite: {path: \"/public/1\"}", KEY),
+        (", rewrite: {path: \"/secret/1\", method: POST}", KEY),
+        (", rewrite: {path: \"/secret/1\"}, upstream: v", KEY),
+        (
+            ", rewrite: {path: \"/secret/1\"}",
+            "security: [], x-gateway: {public: true}",
+        ),
+    ] {
+        let document = document(open, secret);
+        assert_eq!(found(GATEWAY, &document), [""; 0], "{open}");
+    }
+}
+
+#[test]
+fn names_of_this_machine_are_one_host() {
+    for url in [
+        "http://localhost:9000",
+        "http://0.0.0.0:9000",
+        "http://[::1]:9000",
+        "http://[::ffff:127.0.0.1]:9000",
+    ] {
+        let gateway = GATEWAY.replace("http://other.example:9000", url);
+        let to = document(", upstream: v, rewrite: {path: /secret/1}", KEY);
+        assert_eq!(found(&gateway, &to).len(), 1, "{url}");
+    }
+    let ports = GATEWAY.replace("http://127.0.0.1:9000", "https://other.example");
+    let ports = ports.replace("http://other.example:9000", "http://OTHER.example.:443");
+    let to = document(", upstream: v, rewrite: {path: /secret/1}", KEY);
+    assert_eq!(found(&ports, &to).len(), 1);
+}
+
+#[test]
+fn mirror_split_and_target_path_are_ways_round() {
+    let based = GATEWAY.replace("http://other.example:9000", "http://127.0.0.1:9000/secret");
+    let open = |more: &str| document(more, KEY).replace("/open/{x}", "/{x}");
+    for (gateway, document) in [
+        (&based, open(", upstream: v")),
+        (&based, open(", mirror: {upstream: v}")),
+        (
+            &based,
+            open(", split: [{upstream: u, weight: 1}, {upstream: v, weight: 1}]"),
+        ),
+    ] {
+        assert_eq!(found(gateway, &document).len(), 1, "{document}");
+        assert_eq!(
+            rounds((gateway, &open("")), (gateway, &document)),
+            [ADDED],
+            "{document}"
+        );
+    }
+}
+
+#[test]
+fn stripped_base_path_is_a_way_round() {
+    let apis = "apis: {a: {path: api.yaml}}";
+    let two = |strip: bool| {
+        GATEWAY.replace(
+            apis,
+            &format!("apis: {{a: {{path: api.yaml}}, b: {{path: b.yaml, mount: {{base_path: /b, strip_base_path: {strip}}}}}}}"),
+        )
+    };
+    let other = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /secret/1: {get: {operationId: other, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\n";
+    let side = |strip: bool| {
+        let document = document("", KEY);
+        let gateway = two(strip);
+        let files = [
+            ("gateway.yaml", gateway.as_str()),
+            ("api.yaml", &document),
+            ("b.yaml", other),
+        ];
+        compiled(&files, Purpose::Ask).expect("it compiles")
+    };
+    let plan = plan::compare(Some(&side(false)), &side(true)).expect("both build");
+    assert!(
+        lines(&plan).contains(&"security weaken way-round-added b/other".to_owned()),
+        "{:?}",
+        lines(&plan)
+    );
+}
+
+#[test]
+fn address_filter_and_certificate_protect() {
+    let open = "security: [], x-gateway: {public: true, policies: [office]}";
+    let filtered = document(", rewrite: {path: /secret/1}", open);
+    assert_eq!(found(GATEWAY, &filtered).len(), 1);
+    let both = document(", policies: [office], rewrite: {path: /secret/1}", open);
+    assert_eq!(found(GATEWAY, &both), [""; 0]);
+
+    // One API at a listener with certificates, the other at one without.
+    let gateway = GATEWAY.replace(
+        "apis: {a: {path: api.yaml}}",
+        "apis:\n  a: {path: api.yaml, mount: {listeners: [inner]}}\n  b: {path: b.yaml, mount: {listeners: [public]}}\n\
+listeners:\n  public: {address: \"127.0.0.1:8080\"}\n  inner: {address: \"127.0.0.1:8443\", protocol: https, tls: {certificates: {main: {cert: \"${file:/t/c.pem}\", key: \"${file:/t/k.pem}\"}}, client_auth: {mode: required, ca: \"${file:/t/ca.pem}\"}}}\n",
+    );
+    let inner = document("", "security: [], x-gateway: {public: true}");
+    let other = "openapi: 3.1.0\ninfo: {title: t, version: \"1\"}\npaths:\n  /secret/1: {get: {operationId: other, security: [], x-gateway: {public: true}, responses: {\"200\": {description: fine}}}}\n";
+    let files = [
+        ("gateway.yaml", gateway.as_str()),
+        ("api.yaml", &inner),
+        ("b.yaml", other),
+    ];
+    let compiled = compile::project(Files::in_memory(files, Limits::default()), &Vec::new());
+    let found: Vec<&str> = compiled
+        .findings
+        .iter()
+        .filter(|finding| finding.lint.name == "way-round")
+        .map(|finding| finding.message.as_str())
+        .collect();
+    assert_eq!(
+        found,
+        ["`b/other` may be a way round `a/secret` at the upstream"],
+        "{:?}",
+        compiled.findings
+    );
+}
+
+#[test]
+fn protection_that_comes_brings_no_way_round_about() {
+    let to = ", rewrite: {path: /secret/1}";
+    let (old, new) = (
+        document(to, "security: [], x-gateway: {public: true}"),
+        document(to, KEY),
+    );
+    // Whoever reached it before reaches it still; the finding says so.
+    assert_eq!(rounds((GATEWAY, &old), (GATEWAY, &new)), [""; 0]);
+    assert_eq!(found(GATEWAY, &new).len(), 1);
+}
+
+#[test]
+fn acknowledged_way_round_binds_its_path() {
+    let plain = document("", KEY);
+    let fingerprint = |path: &str| {
+        let to = document(&format!(", rewrite: {{path: \"{path}\"}}"), KEY);
+        let plan = planned((GATEWAY, &plain), (GATEWAY, &to));
+        let mut changes = plan.changes.into_iter();
+        let change = changes.find(|change| change.id == "way-round-added");
+        change.expect("it is told").fingerprint
+    };
+    assert_ne!(fingerprint("/secret/1"), fingerprint("/secret/2"));
+}
