@@ -105,6 +105,10 @@ impl Place<'_> {
     }
 }
 
+/// Ends of operations, each with the place of its operation in a list, by host and by the first segment
+/// of their path.
+type Guarded<'e> = BTreeMap<(&'e str, Option<&'e str>), Vec<(usize, &'e End)>>;
+
 /// Surveys a gateway.
 #[must_use]
 pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
@@ -116,8 +120,8 @@ pub fn survey(shared: &Shared<'_>, places: &[Place<'_>]) -> Survey {
             ends: ends(shared, place),
         })
         .collect();
-    // Ends of operations that have any protection, by host and the first segment of their path.
-    let mut guarded: BTreeMap<(&str, Option<&str>), Vec<(usize, &End)>> = BTreeMap::new();
+    // Those that have any protection.
+    let mut guarded: Guarded<'_> = BTreeMap::new();
     for (index, way) in ways.iter().enumerate() {
         if way.protection.is_none() {
             continue;
