@@ -30,6 +30,7 @@ pub mod segment;
 pub mod series;
 mod servers;
 pub mod settings;
+mod signing_keys;
 pub mod source_map;
 mod surprise;
 mod treatment;

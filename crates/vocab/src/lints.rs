@@ -293,6 +293,20 @@ policies: {fair: {kind: rate_limit, limit: 5/s, key: \"claim:tennant\"}}\n")];
     good &[("gateway.yaml", "version: 1\nname: s\nconsumers: {acme: {claims: {tenant: t-17}}}\n\
 policies: {fair: {kind: rate_limit, limit: 5/s, key: \"claim:tenant\"}}\n")];
 
+    SIGNING_KEY_ENDS "GW0544" "signing-key-ends" Warn
+    "a signing key of trust.json that ends within 30 days"
+    "Gateways refuse what is signed with a key behind its `not_after`, so that nothing can be released any more, and nothing \
+rolled back. Make a new key with `gwc keygen` while the old one counts, and commit `trust.json`: gateways need its new text first. \
+`gwc lint` compares with the day on which it runs; build and plan do not look at the clock."
+    bad &[
+        ("gateway.yaml", "version: 1\nname: s\n"),
+        ("trust.json", "{\"project\": \"s\", \"keys\": [{\"id\": \"5be1\", \"owner\": \"release\", \"state\": \"active\", \"not_after\": \"1970-01-09T00:00:00Z\"}]}\n"),
+    ];
+    good &[
+        ("gateway.yaml", "version: 1\nname: s\n"),
+        ("trust.json", "{\"project\": \"s\", \"keys\": [{\"id\": \"5be1\", \"owner\": \"release\", \"state\": \"active\", \"not_after\": \"2090-01-09T00:00:00Z\"}]}\n"),
+    ];
+
     MOUNT_CONFLICT "GW0519" "mount-conflict" Error
     "mounts that contradict each other"
     "An API's mounts need different names, and `mount` and `mounts` cannot stand together."

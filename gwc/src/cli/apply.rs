@@ -17,6 +17,7 @@ use bundle::store::{Chain, Store};
 use bundle::trust::{Trust, When};
 use serde_json::{Value, json};
 
+use super::advice::Advice;
 use super::build::Built;
 use super::claim;
 use super::fleet::{self, Allowed};
@@ -119,6 +120,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         id,
         &nodes,
     )?;
+    let advice = Advice::new(context, &args.at, &root, &args.key);
     let mut report = Report {
         args,
         place: &place,
@@ -183,7 +185,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         fleet::ask(&nodes, &place, &entries, lists, allowed)?;
     }
     if args.require_rollback {
-        back.require()?;
+        back.require(&advice)?;
     }
     let mut says = args.record.says(there.as_ref(), id)?;
     says.merges = merges;
@@ -230,7 +232,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         "channel {} is at serial {}: {id}\n{}",
         place.channel,
         pointer.serial,
-        back.line()
+        back.line(&advice)
     ));
     if nodes.is_empty() {
         report.line(

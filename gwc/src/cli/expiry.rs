@@ -27,10 +27,11 @@ pub(super) fn warning(key: &TrustedKey, now: Moment) -> String {
         days => format!("ends in {days} days"),
     };
     format!(
-        "warning: the key {} of `{}` {ends} ({}); make a new one with `gwc keygen` and commit the trust file",
+        "warning: the key {} of `{}` {ends} ({}); make a new one with `gwc keygen release-{}` and commit the trust file",
         &key.id.to_string()[..12],
         key.owner.escape_debug(),
         day(key.not_after),
+        &day(now)[..4],
     )
 }
 

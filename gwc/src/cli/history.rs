@@ -5,6 +5,7 @@ use bundle::history::{self, Entry};
 use bundle::store::Blobs as _;
 use serde_json::{Value, json};
 
+use super::advice::Advice;
 use super::movement::short;
 use super::options::{FormatOption, NodeOptions, StoreOptions};
 use super::say::{self, Context, Format};
@@ -34,6 +35,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let nodes = args.nodes.nodes()?;
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
+    let advice = Advice::new(context, &args.at, &place.root, &[]);
     let store = place.open()?;
     let history = history::walk(&store, trust.as_ref(), &place.channel, usize::MAX)?;
     let revoked = trust.as_ref().map(|trust| {
@@ -86,7 +88,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                         .rev()
                         .position(|known| *known == entry.bundle)
                         .filter(|_| entry_is_newest(shown, at));
-                    line(entry, back, (revoked, gone), &fleet)
+                    line(entry, back, (revoked, gone), (&fleet, &advice))
                 })
                 .collect();
             say::result(&lines.join("\n"));
@@ -188,7 +190,7 @@ fn line(
     entry: &Entry,
     back: Option<usize>,
     (revoked, gone): (bool, bool),
-    fleet: &Fleet,
+    (fleet, advice): (&Fleet, &Advice),
 ) -> String {
     let record = &entry.record;
     let git = entry.build.as_ref().and_then(|build| build.git.as_ref());
@@ -216,7 +218,10 @@ fn line(
         (_, true) => "  REVOKED".to_owned(),
         (Some(0), _) => "  <- runs".to_owned(),
         (Some(_), _) if gone => "  (its bundle was removed by `gwc gc`; build it again)".to_owned(),
-        (Some(steps), _) => format!("  (gwc rollback -{steps})"),
+        (Some(steps), _) => {
+            let steps = format!("-{steps}");
+            format!("  ({})", advice.command(&["rollback", &steps]))
+        }
         (None, _) => String::new(),
     };
     let mut more = String::new();

@@ -8,6 +8,7 @@ use bundle::name::ProjectName;
 use diag::{FileId, Sink, Span};
 use serde_json::json;
 
+use super::advice::for_shell;
 use super::options::FormatOption;
 use super::replace::replace;
 use super::say::{self, Format};
@@ -383,20 +384,6 @@ fn write<'f>(folder: &Path, files: &'f [New]) -> anyhow::Result<(Vec<&'f str>, V
         }
     }
     Ok((written, kept))
-}
-
-/// A text as one word of a shell.
-fn for_shell(text: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-_./+:@%,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) && !text.starts_with('-') {
-        return text.to_owned();
-    }
-    // `cd -x` would take an option, also in quotes.
-    let text = match text.starts_with('-') {
-        true => format!("./{text}"),
-        false => text.to_owned(),
-    };
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Maximum rounds of settling faults; one that is settled may bring up the next.

@@ -1,6 +1,7 @@
 //! The command line: one file per command. A command reads its arguments, calls the library and
 //! says the result on standard output; everything else goes to standard error.
 
+mod advice;
 mod apply;
 mod build;
 mod claim;

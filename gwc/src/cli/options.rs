@@ -84,7 +84,7 @@ impl StoreOptions {
     pub(super) fn trust(&self, place: &Place) -> anyhow::Result<Option<Trust>> {
         let Some(trust) = self.trust_of(&place.root)? else {
             say::note(
-                "warning: there is no trust file, so no signature was checked (make one with `gwc keygen`, or give --trust)",
+                "warning: there is no trust file, so no signature was checked (make one with `gwc keygen release`, or give --trust)",
             );
             return Ok(None);
         };
@@ -115,7 +115,7 @@ impl StoreOptions {
                 Exit::INPUT,
                 "no-trust-file",
                 format!(
-                    "there is no `{}`; give --trust, or make one with `gwc keygen`",
+                    "there is no `{}`; give --trust, or make one with `gwc keygen release`",
                     root.join(sources::project::TRUST_FILE).display()
                 ),
             )

@@ -13,6 +13,7 @@ use bundle::trust::{Trust, When};
 use bundle::verify::Unverified;
 use serde_json::{Value, json};
 
+use super::advice::Advice;
 use super::movement;
 use crate::release::evidence::Judge;
 use crate::release::nodes::Nodes;
@@ -69,20 +70,20 @@ impl Back {
     }
 
     /// Refuses to go on without a way back.
-    pub(super) fn require(&self) -> anyhow::Result<()> {
+    pub(super) fn require(&self, advice: &Advice) -> anyhow::Result<()> {
         match self {
             Self::Ready(..) => Ok(()),
             Self::Nothing | Self::Broken(..) => Err(Failure::new(
                 Exit::ROLLOUT,
                 "no-rollback",
-                format!("--require-rollback: {}", self.line()),
+                format!("--require-rollback: {}", self.line(advice)),
             )
             .into()),
         }
     }
 
     /// For people.
-    pub(super) fn line(&self) -> String {
+    pub(super) fn line(&self, advice: &Advice) -> String {
         match self {
             Self::Ready(bundle, asked) => {
                 let said = match asked {
@@ -90,10 +91,8 @@ impl Back {
                     1 => ", and the gateway has it at hand".to_owned(),
                     n => format!(", and all {n} gateways have it at hand"),
                 };
-                format!(
-                    "rollback ready: gwc rollback   (to {}{said})",
-                    bundle.short()
-                )
+                let command = advice.command(&["rollback"]);
+                format!("rollback ready: {command}   (to {}{said})", bundle.short())
             }
             Self::Nothing => "rollback: there is nothing before this to go back to".to_owned(),
             Self::Broken(bundle, why) => format!(

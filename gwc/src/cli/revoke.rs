@@ -14,6 +14,7 @@ use bundle::store::folder::Folder;
 use bundle::trust::{Trust, When};
 use serde_json::json;
 
+use super::advice::Advice;
 use super::movement::{Movement, Says, known, refused};
 use super::options::{FormatOption, StoreOptions, confirm, keys};
 use super::review::ReviewOptions;
@@ -101,8 +102,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         head: head.as_ref(),
     };
     whole.check_newest_list(&store)?;
+    let advice = Advice::new(context, &args.at, &place.root, &args.key);
     let rollback = then
-        .map(|target| Rollback::new(&place, &store, trust.as_ref(), target))
+        .map(|target| Rollback::new(&place, &store, trust.as_ref(), (target, &advice)))
         .transpose()?;
     let mut plan = json!(null);
     if let Some(rollback) = &rollback {
@@ -150,8 +152,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
         let moved = movement(&place, trust.as_ref(), &keys, rollback).publish(&store, record);
         let pointer = moved.map_err(|error| {
             error.context(format!(
-                "the list is published, but the channel was not moved; run `gwc rollback {}` now",
-                rollback.target.short()
+                "the list is published, but the channel was not moved; run `{}` now",
+                advice.command(&["rollback", &rollback.target.short()])
             ))
         })?;
         serial = Some(pointer.serial);

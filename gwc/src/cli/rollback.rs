@@ -10,6 +10,7 @@ use bundle::store::folder::Folder;
 use bundle::trust::Trust;
 use serde_json::json;
 
+use super::advice::Advice;
 use super::movement::{self, Movement, Says, Target, refused};
 use super::options::{
     FormatOption, NodeOptions, RecordOptions, StoreOptions, confirm, duration, keys,
@@ -68,7 +69,9 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     let place = args.at.place(context)?;
     let trust = args.at.trust(&place)?;
     let store = place.open()?;
-    let rollback = Rollback::new(&place, &store, trust.as_ref(), &args.target)?;
+    let advice = Advice::new(context, &args.at, &place.root, &args.key);
+    let wanted = (args.target.as_str(), &advice);
+    let rollback = Rollback::new(&place, &store, trust.as_ref(), wanted)?;
     let (head, target) = (&rollback.head, rollback.target);
     if head.bundle == target {
         let line = format!(
@@ -162,6 +165,7 @@ pub(super) struct Rollback<'a> {
     pub(super) target: Digest,
     evidence: BTreeSet<Digest>,
     trust: Option<&'a Trust>,
+    advice: &'a Advice,
 }
 
 impl<'a> Rollback<'a> {
@@ -170,7 +174,7 @@ impl<'a> Rollback<'a> {
         place: &'a Place,
         store: &'a Folder,
         trust: Option<&'a Trust>,
-        text: &str,
+        (text, advice): (&str, &'a Advice),
     ) -> anyhow::Result<Self> {
         let entries = evidence::entries(store, trust, &place.channel)?;
         let head = entries.first().cloned().ok_or_else(|| {
@@ -239,6 +243,7 @@ impl<'a> Rollback<'a> {
             target,
             evidence,
             trust,
+            advice,
         })
     }
 
@@ -284,9 +289,8 @@ impl<'a> Rollback<'a> {
                 if again.len() == 1 { "" } else { "s" },
             ));
             for credential in again.iter().take(LISTED_MAX) {
-                text.push_str(&format!(
-                    "      gwc revoke --credential {credential} --key KEY --reason WHY\n"
-                ));
+                let command = self.advice.command(&["revoke", "--credential", credential]);
+                text.push_str(&format!("      {command}\n"));
             }
             if again.len() > LISTED_MAX {
                 text.push_str(&format!(

@@ -1,6 +1,7 @@
 //! The command line as a user meets it: the real program, real files, every exit code.
 
 mod acknowledge;
+mod advice;
 mod apply;
 mod book;
 mod build;

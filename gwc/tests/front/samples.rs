@@ -98,3 +98,41 @@ fn each_project_has_its_finding_and_loses_it() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+#[test]
+fn signing_key_is_reported_30_days_before_end() {
+    let gateway = "version: 1\nname: s\n";
+    let key = |state: &str, end: &str| {
+        format!(
+            r#"{{"keys": [{{"id": "5be1aa", "owner": "rita", "state": "{state}", "not_after": "{end}"}}]}}"#
+        )
+    };
+    // 2026-01-01T00:00:00Z.
+    let now_s = 1_767_225_600;
+    for (state, end, said) in [
+        ("active", "2026-02-01T00:00:00Z", None),
+        ("active", "2026-01-31T00:00:00Z", Some("ends in 30 days")),
+        ("active", "2026-01-02T23:00:00Z", Some("ends in 1 day (")),
+        ("active", "2026-01-01T23:00:00Z", Some("ends today")),
+        ("active", "2026-01-01T00:00:00Z", Some("has ended")),
+        ("retired", "2026-01-01T00:00:00Z", None),
+    ] {
+        let trust = key(state, end);
+        let texts = [("gateway.yaml", gateway), ("trust.json", trust.as_str())];
+        let mut files = Files::in_memory(texts, Limits::default());
+        files.judge_at(now_s);
+        let findings = model::compile::project(files, &Vec::new()).findings;
+        let found: Vec<&str> = findings
+            .iter()
+            .filter(|finding| finding.lint.name == "signing-key-ends")
+            .map(|finding| finding.message.as_str())
+            .collect();
+        assert_eq!(found.len(), usize::from(said.is_some()), "{end}: {found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|found| found.contains(said.unwrap_or_default())),
+            "{end}: {found:?}"
+        );
+    }
+}

@@ -19,7 +19,7 @@ use crate::exit::Failure;
 use crate::globs;
 use crate::lower::{self, Lowered};
 use crate::outbound;
-use crate::{Api, Model, Validation, api, limits, open, routes, series, settings};
+use crate::{Api, Model, Validation, api, limits, open, routes, series, settings, signing_keys};
 pub use openapi::lint::Levels;
 use openapi::lint::find::find as rule;
 use openapi::lint::rules::{invisible_character, unsupported_pattern};
@@ -150,6 +150,8 @@ pub struct Options<'o> {
     pub environment: Option<&'o str>,
     /// The commit whose ignore rules hold as well; see [`Files::set_base`].
     pub base: Option<&'o str>,
+    /// The moment at which ends of signing keys are judged, in seconds since 1970.
+    pub now_s: u64,
     /// Other texts for some files than those on the disk.
     pub texts: Texts,
     /// What for.
@@ -175,6 +177,7 @@ pub fn compile(input: &Input, options: Options<'_>) -> anyhow::Result<Compiled> 
     if let Some(base) = options.base {
         files.set_base(base);
     }
+    files.judge_at(options.now_s);
     match (input, options.environment) {
         (Input::Project(_), environment) => {
             project_for(files, &options.levels, environment, options.purpose)
@@ -362,6 +365,7 @@ pub fn project_for(
     outbound::lint::check(&settings, &apis, &mut sink);
     limits::check(&files, &settings, &apis, &mut sink);
     series::check(&settings, &apis, &mut sink);
+    signing_keys::check(&files, settings.name.span, &mut sink);
     let sink = told(sink, elsewhere, &origins);
     let settling = Settling {
         levels: &levels,

@@ -76,9 +76,16 @@ pub fn check(value: NodeRef<'_>, sink: &mut Sink) {
                 Diagnostic::new(
                     &LINT,
                     name.span(),
-                    format!("`{}` cannot be allowed", lint.name),
+                    format!(
+                        "`{}` cannot be allowed: nothing can be built while it is found",
+                        lint.name
+                    ),
                 )
-                .help("nothing could be built with it"),
+                .label("remove this name")
+                .help(format!(
+                    "mend what it finds (`gwc explain {}` says how), and remove it here",
+                    lint.name
+                )),
             ),
             None => sink.push(no_rule(text, name.span())),
         }

@@ -38,6 +38,8 @@ pub struct Files {
     named: HashSet<String>,
     /// Number of folders above the root references may reach.
     up_max: usize,
+    /// See [`Files::judged_at_s`].
+    judged_at_s: u64,
 }
 
 /// Texts by path, instead of what is on the disk.
@@ -152,6 +154,7 @@ impl Files {
             instead: Texts::new(),
             named: HashSet::new(),
             up_max: 0,
+            judged_at_s: 0,
         }
     }
 
@@ -163,6 +166,18 @@ impl Files {
             Disk::Revision(revision) => revision.widen(),
             Disk::Folder(folder) => folder.widen(),
         };
+    }
+
+    /// Sets the moment at which ends are judged, in seconds since 1970.
+    pub fn judge_at(&mut self, now_s: u64) {
+        self.judged_at_s = now_s;
+    }
+
+    /// Seconds since 1970 at which ends (of signing keys) are judged. Default: 0, so that a result does not
+    /// depend on the clock.
+    #[must_use]
+    pub fn judged_at_s(&self) -> u64 {
+        self.judged_at_s
     }
 
     /// Makes the ignore rules of a commit hold beside those of the work tree: a file that either

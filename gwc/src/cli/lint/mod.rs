@@ -11,6 +11,7 @@ use super::replace;
 use super::say::{self, Context};
 use crate::mend::mend;
 use crate::output::human::Look;
+use crate::release;
 use diag::text::printable_lines;
 use model::compile::{self, Compiled, Input};
 use model::exit::{Exit, Failure};
@@ -104,6 +105,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
                 levels: levels.clone(),
                 environment: context.environment.as_deref(),
                 base: context.base.as_deref(),
+                now_s: release::now().unix_s(),
                 texts: texts.clone(),
                 ..compile::Options::default()
             };

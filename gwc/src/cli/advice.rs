@@ -1,0 +1,99 @@
+//! Commands that messages print: complete and quoted, so that they can be pasted as they are.
+
+use std::path::{Path, PathBuf};
+
+use super::options::StoreOptions;
+use super::say::{self, Context};
+
+/// The folder of a project that `gwc keygen` writes keys to.
+const KEYS: &str = "keys";
+
+/// What the commands of one run have in common.
+pub(super) struct Advice {
+    /// Options behind `gwc`.
+    whole: Vec<String>,
+    /// Options behind the arguments of a command.
+    own: Vec<String>,
+}
+
+impl Advice {
+    /// Commands about the same project, store and channel, signed with the same keys. Without keys, the
+    /// one of the project's folder, or `env:GWC_KEY`.
+    pub(super) fn new(context: &Context, at: &StoreOptions, root: &Path, keys: &[String]) -> Self {
+        let mut whole = Vec::new();
+        if let Some(project) = &context.project {
+            whole.extend(["--project".to_owned(), path(project)]);
+        }
+        if let Some(environment) = &context.environment {
+            whole.extend(["--env".to_owned(), for_shell(environment)]);
+        }
+        let mut own = Vec::new();
+        for key in keys {
+            own.extend(["--key".to_owned(), for_shell(key)]);
+        }
+        if keys.is_empty() {
+            let key = usual_key(root).unwrap_or_else(|| "env:GWC_KEY".to_owned());
+            own.extend(["--key".to_owned(), key]);
+        }
+        for (option, file) in [("--store", &at.store), ("--trust", &at.trust)] {
+            if let Some(file) = file {
+                own.extend([option.to_owned(), path(file)]);
+            }
+        }
+        if let Some(channel) = &at.channel {
+            own.extend(["--channel".to_owned(), for_shell(channel)]);
+        }
+        Self { whole, own }
+    }
+
+    /// A command that signs.
+    pub(super) fn command(&self, words: &[&str]) -> String {
+        let words = words.iter().map(|word| for_shell_word(word));
+        let all = std::iter::once("gwc".to_owned())
+            .chain(self.whole.iter().cloned())
+            .chain(words)
+            .chain(self.own.iter().cloned());
+        all.collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// The only key of the project's folder.
+fn usual_key(root: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(root.join(KEYS)).ok()?;
+    let mut keys: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            let name = path.to_string_lossy();
+            name.ends_with(".pem") && !name.ends_with(".pub.pem")
+        })
+        .collect();
+    match (keys.pop(), keys.is_empty()) {
+        (Some(key), true) => Some(for_shell(&format!(
+            "{}{KEYS}/{}",
+            say::seen_folder(root),
+            key.file_name()?.to_str()?
+        ))),
+        _ => None,
+    }
+}
+
+fn path(path: &Path) -> String {
+    for_shell(&path.to_string_lossy())
+}
+
+/// A path or a value as one word of a shell.
+pub(super) fn for_shell(text: &str) -> String {
+    // `cd -x` would take an option, also in quotes.
+    match text.starts_with('-') {
+        true => for_shell_word(&format!("./{text}")),
+        false => for_shell_word(text),
+    }
+}
+
+fn for_shell_word(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "-_./+:@%,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

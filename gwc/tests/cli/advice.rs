@@ -1,0 +1,170 @@
+//! Commands that messages print run as they are printed.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::project::{Ended, Project, command, copy, run};
+
+/// Runs a line in a shell, in a folder, as somebody who pastes it; `--yes` stands for the answer.
+fn paste(folder: &Path, line: &str) -> Ended {
+    let program = Path::new(env!("CARGO_BIN_EXE_gwc"));
+    let path = format!(
+        "{}:{}",
+        program.parent().expect("it has a folder").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    run(Command::new("sh")
+        .args(["-c", line])
+        .current_dir(folder)
+        .env("PATH", path)
+        .env("GWC_ACTOR", "tester")
+        .env("NO_COLOR", "1"))
+}
+
+/// A project in a folder with a space, asked for from outside, with a store and a channel of its own.
+fn elsewhere() -> Project {
+    let outer = Project::empty();
+    let shop = Project::new();
+    copy(shop.path(), &outer.file("my shop"));
+    fs::rename(outer.file("my shop/keys"), outer.file("the keys")).expect("there is room");
+    outer
+}
+
+/// Releases with every option, and tells what was printed.
+fn apply(outer: &Project, timeout: &str) -> Ended {
+    let gateway = outer.read("my shop/gateway.yaml");
+    let at = gateway.find("timeout: ").expect("there is one");
+    let end = gateway[at..].find('}').expect("it ends") + at;
+    outer.write(
+        "my shop/gateway.yaml",
+        format!("{}timeout: {timeout}{}", &gateway[..at], &gateway[end..]),
+    );
+    let words = [
+        "--project",
+        "my shop",
+        "apply",
+        "--key",
+        "the keys/release.pem",
+        "--store",
+        "a store",
+        "--channel",
+        "test",
+        "--yes",
+        "--reason",
+        "x",
+    ];
+    run(command(outer.path()).args(words)).with(0)
+}
+
+#[test]
+fn printed_rollback_runs_as_it_is() {
+    let outer = elsewhere();
+    apply(&outer, "6s");
+    let said = apply(&outer, "7s");
+    let line = said
+        .out
+        .lines()
+        .find_map(|line| line.strip_prefix("rollback ready: "));
+    let (line, _) = line
+        .expect("it is printed")
+        .split_once("   (to ")
+        .expect("it ends");
+    paste(outer.path(), &format!("{line} --yes"))
+        .with(0)
+        .says("serial 3");
+    // Of the history, from inside of the project.
+    let inside = outer.file("my shop");
+    fs::rename(outer.file("the keys"), inside.join("keys")).expect("there is room");
+    let history = ["history", "--store", "../a store", "--channel", "test"];
+    apply_inside(&inside);
+    let said = run(command(&inside).args(history)).with(0).out;
+    let line = said
+        .lines()
+        .find_map(|line| line.split_once("  (gwc "))
+        .expect("a way back")
+        .1;
+    let line = line.strip_suffix(')').expect("it ends");
+    paste(&inside, &format!("gwc {line} --yes"))
+        .with(0)
+        .says("serial 5");
+}
+
+/// Releases a fourth version from inside of the project.
+fn apply_inside(folder: &Path) {
+    let gateway = fs::read_to_string(folder.join("gateway.yaml")).expect("it is there");
+    fs::write(folder.join("gateway.yaml"), gateway.replace("7s", "8s")).expect("there is room");
+    let words = [
+        "apply",
+        "--key",
+        "keys/release.pem",
+        "--store",
+        "../a store",
+        "--channel",
+        "test",
+        "--yes",
+        "--reason",
+        "x",
+    ];
+    run(command(folder).args(words)).with(0);
+}
+
+#[test]
+fn printed_revocation_runs_as_it_is() {
+    let project = Project::released();
+    project.edit("gateway.yaml", "9f86d081884c7d65", "aaaad081884c7d65");
+    project.apply("another credential").with(0);
+    let back = [
+        "rollback",
+        "--key",
+        "keys/release.pem",
+        "--yes",
+        "--reason",
+        "x",
+    ];
+    let said = project.run(&back).with(0).out;
+    let line = said
+        .lines()
+        .find(|line| line.contains("gwc revoke --credential"));
+    paste(project.path(), line.expect("it is printed").trim())
+        .with(0)
+        .says("revocation list 1 is published");
+}
+
+#[test]
+fn printed_first_steps_run_as_they_are() {
+    let folder = tempfile::tempdir().expect("there is room");
+    let said = run(command(folder.path()).args(["init", "it's a shop"]))
+        .with(0)
+        .out;
+    let (_, steps) = said.split_once("Next:\n").expect("steps");
+    let mut script = steps.trim_end().replace('\n', " && ");
+    script.push_str(" --yes");
+    paste(folder.path(), &script).with(0).says("serial 1");
+}
+
+#[test]
+fn lint_warns_of_a_signing_key_that_ends() {
+    let project = Project::new();
+    project.run(&["lint"]).with(0).says("nothing found");
+    let mut trust: serde_json::Value =
+        serde_json::from_str(&project.read("trust.json")).expect("JSON");
+    let end = trust["keys"][0]["not_after"]
+        .as_str()
+        .expect("a moment")
+        .to_owned();
+    trust["keys"][0]["not_before"] = "2020-01-01T00:00:00Z".into();
+    trust["keys"][0]["not_after"] = "2020-02-01T00:00:00Z".into();
+    project.write("trust.json", trust.to_string());
+    project
+        .run(&["lint", "--format", "concise"])
+        .with(0)
+        .says("GW0544")
+        .says("of `release` has ended (2020-02-01)");
+    // Build does not look at the clock.
+    let ended = project.run(&["build"]).with(0);
+    assert!(!ended.err.contains("warning"), "{ended:?}");
+    trust["keys"][0]["not_after"] = end.into();
+    project.write("trust.json", trust.to_string());
+    project.run(&["lint"]).with(0).says("nothing found");
+}
