@@ -14,7 +14,7 @@ use bundle::ir::{self, Template};
 use bundle::statement::Statement;
 use bundle::statement::envelope::Envelope;
 use bundle::statement::predicate::{Build, Record, Revoke};
-use bundle::store::archive;
+use bundle::archive;
 use bundle::trust::Trust;
 use bundle::verify::Unverified;
 use diag::{Sink, Sources, Tree};

@@ -6,30 +6,18 @@
 
 use std::collections::BTreeSet;
 
+use crate::context::check_created;
 use crate::digest::Digest;
 use crate::moment::Moment;
-use crate::name::ChannelName;
+
+pub use crate::context::{CLOCK_SKEW_S, Context};
 use crate::refused::Refused;
 use crate::revocation::{self, Revocations};
 use crate::statement::Statement;
 use crate::statement::predicate::{Pointer, Record, Role};
 use crate::statement::stored;
 use crate::store::Blobs;
-use crate::trust::{Floors, Signers, Trust, When};
-
-/// How far ahead of our clock a signer's may be, in seconds.
-pub const CLOCK_SKEW_S: u64 = 300;
-
-/// Who asks, and when.
-#[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
-    /// Whom the operator believes; its project is the only one that counts.
-    pub trust: &'a Trust,
-    /// The only channel that counts.
-    pub channel: &'a ChannelName,
-    /// The clock, or the newest `created` that was accepted if that is later.
-    pub now: Moment,
-}
+use crate::trust::{Floors, Signers, When};
 
 /// What was accepted before.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -335,13 +323,6 @@ fn check_serial(context: &Context<'_>, memory: &Memory, candidate: Pointer) -> R
     let floor = context.trust.floors(context.channel).min_serial;
     if serial < floor {
         return Err(Refused::BelowFloor { serial, floor });
-    }
-    Ok(())
-}
-
-pub(crate) fn check_created(context: &Context<'_>, created: Moment) -> Result<(), Refused> {
-    if created > context.now.plus_s(CLOCK_SKEW_S) {
-        return Err(Refused::FromTheFuture { created });
     }
     Ok(())
 }

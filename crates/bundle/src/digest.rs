@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use crate::refused::Refused;
+use crate::malformed::Malformed;
 
 /// The sha256 of a blob. Bundles, statements and records are named by it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,11 +49,11 @@ impl Digest {
     /// Reads 64 lower-case hex digits.
     ///
     /// # Errors
-    /// [`Refused::Malformed`] for anything else, upper case included.
-    pub fn from_hex(text: &str) -> Result<Self, Refused> {
+    /// [`Malformed`] for anything else, upper case included.
+    pub fn from_hex(text: &str) -> Result<Self, Malformed> {
         unhex(text)
             .map(Self)
-            .ok_or(Refused::malformed("digest", "not 64 lower-case hex digits"))
+            .ok_or(Malformed::new("digest", "not 64 lower-case hex digits"))
     }
 }
 
@@ -70,13 +70,12 @@ impl fmt::Debug for Digest {
 }
 
 impl FromStr for Digest {
-    type Err = Refused;
+    type Err = Malformed;
 
-    fn from_str(text: &str) -> Result<Self, Refused> {
-        let hex = text.strip_prefix("sha256:").ok_or(Refused::malformed(
-            "digest",
-            "does not begin with `sha256:`",
-        ))?;
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        let hex = text
+            .strip_prefix("sha256:")
+            .ok_or(Malformed::new("digest", "does not begin with `sha256:`"))?;
         Self::from_hex(hex)
     }
 }

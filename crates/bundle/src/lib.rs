@@ -17,15 +17,19 @@
 //! Without the feature `folder` nothing here does I/O. The format is described for
 //! re-implementers in `docs/bundle-format.md`.
 
+#[cfg(feature = "folder")]
+pub mod archive;
 pub mod by_hand;
 pub mod channel;
 pub mod codec;
+mod context;
 pub mod digest;
 pub mod follow;
 pub mod history;
 pub mod ir;
 pub mod json;
 pub mod keys;
+pub mod malformed;
 pub mod manifest;
 pub mod moment;
 pub mod name;
@@ -36,5 +40,7 @@ pub mod revocation;
 pub mod source;
 pub mod statement;
 pub mod store;
+#[cfg(feature = "folder")]
+pub mod sweep;
 pub mod trust;
 pub mod verify;

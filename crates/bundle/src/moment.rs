@@ -9,7 +9,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
-use crate::refused::Refused;
+use crate::malformed::Malformed;
 
 /// Seconds since 1970-01-01T00:00:00Z, from then to the end of the year 9999.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,10 +67,10 @@ impl fmt::Debug for Moment {
 }
 
 impl FromStr for Moment {
-    type Err = Refused;
+    type Err = Malformed;
 
-    fn from_str(text: &str) -> Result<Self, Refused> {
-        parse(text).ok_or(Refused::malformed(
+    fn from_str(text: &str) -> Result<Self, Malformed> {
+        parse(text).ok_or(Malformed::new(
             "time",
             "not of the form `2025-01-02T03:04:05Z`",
         ))

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::refused::Refused;
+use crate::malformed::Malformed;
 
 /// Longest name, in bytes.
 pub const NAME_BYTES_MAX: usize = 63;
@@ -31,11 +31,11 @@ macro_rules! names {
         }
 
         impl FromStr for $name {
-            type Err = Refused;
+            type Err = Malformed;
 
-            fn from_str(text: &str) -> Result<Self, Refused> {
+            fn from_str(text: &str) -> Result<Self, Malformed> {
                 if !is_name(text, $more) {
-                    return Err(Refused::malformed($what, NAME_RULE));
+                    return Err(Malformed::new($what, NAME_RULE));
                 }
                 Ok(Self(text.into()))
             }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::digest::Digest;
+use crate::malformed::Malformed;
 use crate::moment::Moment;
 use crate::name::{ChannelName, FeatureName, ProjectName};
 
@@ -213,6 +214,12 @@ pub enum Blame {
     Store,
     /// Whoever runs this gateway: trust file, secrets, addresses, disk.
     Operator,
+}
+
+impl From<Malformed> for Refused {
+    fn from(Malformed { what, why }: Malformed) -> Self {
+        Self::Malformed { what, why }
+    }
 }
 
 impl Refused {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::channel::{Context, check_created};
+use crate::context::{Context, check_created};
 use crate::digest::Digest;
 use crate::keys::KeyId;
 use crate::moment::Moment;

@@ -28,7 +28,7 @@ pub const POINTS: &[&str] = &[
     "store.folder.synced",
     "store.index.written",
     "store.index.renamed",
-    // bundle::store::sweep
+    // bundle::sweep
     "store.sweep.removed",
     // gwc apply
     "apply.bundle.put",

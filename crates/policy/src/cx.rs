@@ -8,8 +8,8 @@ use std::sync::Arc;
 use crate::claims::Claims;
 use crate::leases::{Lease, Leases};
 use crate::rate::{RateTable, Tokens};
-use crate::step::StateId;
-use crate::transform::rewrite::Rewritten;
+use crate::rewritten::Rewritten;
+use crate::state::StateId;
 
 /// The context of one exchange. Time is passed in, never read.
 pub struct Cx<'a> {

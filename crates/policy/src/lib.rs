@@ -23,7 +23,9 @@ pub mod limits;
 mod parameters;
 mod phase;
 mod rate;
+pub mod rewritten;
 mod secret;
+pub mod state;
 mod step;
 
 pub mod auth;

@@ -15,7 +15,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::step::StateId;
+use crate::state::StateId;
 
 /// A quota: how fast tokens come back and how many fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,8 @@ use crate::cx::Cx;
 use crate::head::{RequestHead, ResponseHead};
 use crate::secret::Secrets;
 
+pub use crate::state::StateId;
+
 /// What happens next.
 #[derive(Debug)]
 pub enum Step {
@@ -53,15 +55,6 @@ pub trait Run {
     /// The response's head, in reverse order, for each filter whose `on_request` ran.
     fn on_response<'a>(&'a self, _head: &mut ResponseHead, _cx: &mut Cx<'a>) {}
 }
-
-/// Names state that outlives a snapshot (counters): a hash of project, kind, operator-given
-/// name, key expression and algorithm; never of limits, positions or the bundle
-/// (release.md §7). Computed by gwc.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, minicbor::Encode, minicbor::Decode,
-)]
-#[cbor(transparent)]
-pub struct StateId(#[n(0)] pub u64);
 
 /// What a policy is given when its filter is built.
 #[derive(Clone, Copy)]

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use bundle::archive;
 use bundle::manifest::Bundle;
 use bundle::store::memory::Memory;
-use bundle::store::{Store, WriteError, archive};
+use bundle::store::{Store, WriteError};
 use bundle::{digest::Digest, publish, source};
 use serde_json::json;
 

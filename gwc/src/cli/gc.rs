@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bundle::moment::Moment;
 use bundle::store::folder::Folder;
-use bundle::store::sweep::{self, Garbage, Kind};
+use bundle::sweep::{self, Garbage, Kind};
 use serde_json::json;
 
 use super::options::{FormatOption, duration};

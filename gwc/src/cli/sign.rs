@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bundle::archive;
 use bundle::digest::Digest;
 use bundle::keys::PrivateKey;
 use bundle::publish;
@@ -10,7 +11,6 @@ use bundle::statement::Statement;
 use bundle::statement::envelope::Envelope;
 use bundle::statement::predicate::{Build, Role};
 use bundle::statement::stored;
-use bundle::store::archive;
 use bundle::store::folder::Folder;
 use bundle::trust::{Trust, When};
 use bundle::verify::Unverified;

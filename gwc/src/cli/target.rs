@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use bundle::archive;
 use bundle::digest::Digest;
 use bundle::refused::Refused;
+use bundle::store::Store;
 use bundle::store::folder::Folder;
 use bundle::store::memory::Memory;
-use bundle::store::{Store, archive};
 
 use super::options::StoreOptions;
 use super::say::Context;

@@ -12,7 +12,8 @@ use bundle::moment::Moment;
 use bundle::refused::{Blame, Refused};
 use bundle::revocation::Revocations;
 use bundle::store::folder::Folder;
-use bundle::store::{Blobs, Chain, Store as _, WriteError, sweep};
+use bundle::store::{Blobs, Chain, Store as _, WriteError};
+use bundle::sweep;
 use serde_json::json;
 
 use super::state::Ran;

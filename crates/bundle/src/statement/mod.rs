@@ -5,7 +5,7 @@
 //! release.md §2; in-toto Statement v1; DSSE v1.
 //!
 //! The order of verification is fixed: signatures over the received bytes first
-//! ([`crate::trust::Trust::judge`]), only then is the payload read ([`Statement::decode`]).
+//! (`Trust::judge`), only then is the payload read ([`Statement::decode`]).
 
 pub mod envelope;
 pub mod predicate;

@@ -7,11 +7,7 @@
 pub mod memory;
 
 #[cfg(feature = "folder")]
-pub mod archive;
-#[cfg(feature = "folder")]
 pub mod folder;
-#[cfg(feature = "folder")]
-pub mod sweep;
 
 use std::borrow::Cow;
 use std::fmt;

@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
+use bundle::archive;
 use bundle::follow;
-use bundle::store::archive;
 use bundle::store::folder::Folder;
 use bundle::store::memory::Memory as Store;
 use bundle::store::{Chain, Store as _};

@@ -9,8 +9,8 @@ use bundle::publish;
 use bundle::revocation::Revocations;
 use bundle::source;
 use bundle::store::folder::Folder;
-use bundle::store::sweep;
 use bundle::store::{Blobs as _, Store as _};
+use bundle::sweep;
 use bundle::verify::Unverified;
 
 use crate::fixture::*;

@@ -62,19 +62,6 @@ pub struct Filter {
     method: Option<Method>,
 }
 
-/// What the upstream gets instead of what the client sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rewritten {
-    /// What follows the target's path; none: as without a rewrite.
-    pub path: Option<String>,
-    /// The query without `?`, empty for none; none: the client's.
-    pub query: Option<String>,
-    /// `Host`; none: as the upstream says.
-    pub host: Option<HeaderValue>,
-    /// The method; none: the client's.
-    pub method: Option<Method>,
-}
-
 static UNFILLED: Reject = Reject {
     status: 500,
     code: "rewrite_failed",

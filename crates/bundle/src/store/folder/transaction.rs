@@ -84,7 +84,9 @@ fn write_blobs(folder: &Folder, blobs: &[impl AsRef<[u8]>]) -> Result<Vec<Placed
         let bytes = bytes.as_ref();
         let digest = Digest::of(bytes);
         let path = folder.blob(&digest);
-        let there = || Ok(read_limited(&path, bytes.len() as u64)?.as_deref() == Some(bytes));
+        let there = || -> Result<bool, Refused> {
+            Ok(read_limited(&path, bytes.len() as u64)?.as_deref() == Some(bytes))
+        };
         if seen.insert(digest) && !there()? {
             let file = Waiting::write(&place, bytes)?;
             waiting.push(Placed {

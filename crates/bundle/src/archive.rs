@@ -14,9 +14,9 @@ use crate::refused::Refused;
 use crate::statement::stored;
 use crate::verify::Unverified;
 
-use super::folder::{self, Index, LAYOUT, Links};
-use super::memory::{Content, Memory};
-use super::{Blobs, Chain, Store, WriteError};
+use crate::store::folder::{self, Index, LAYOUT, Links};
+use crate::store::memory::{Content, Memory};
+use crate::store::{Blobs, Chain, Store, WriteError};
 
 /// Most files in an archive.
 pub const ENTRIES_MAX: usize = 16_384;
@@ -38,13 +38,16 @@ pub fn collect(
     let unverified = Unverified::open(blobs, bundle)?;
     let config = std::iter::once(unverified.config_blob());
     for layer in unverified.layers().iter().chain(config) {
-        memory.put(&super::read_exact(blobs, layer)?)?;
+        memory.put(&crate::store::read_exact(blobs, layer)?)?;
     }
     memory.put(unverified.manifest())?;
     for digest in statements {
-        let manifest = super::read(blobs, digest, crate::oci::MANIFEST_BYTES_MAX)?;
+        let manifest = crate::store::read(blobs, digest, crate::oci::MANIFEST_BYTES_MAX)?;
         memory.put(crate::oci::EMPTY_BLOB)?;
-        memory.put(&super::read_exact(blobs, &stored::layer(&manifest)?)?)?;
+        memory.put(&crate::store::read_exact(
+            blobs,
+            &stored::layer(&manifest)?,
+        )?)?;
         memory.put(&manifest)?;
     }
     Ok(memory)

@@ -16,8 +16,8 @@ use crate::refused::Refused;
 use crate::statement::predicate::Revoke;
 use crate::statement::{Statement, stored};
 
-use super::folder::Folder;
-use super::{Blobs as _, Chain, Store as _};
+use crate::store::folder::Folder;
+use crate::store::{Blobs as _, Chain, Store as _};
 
 /// A file that nothing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,195 @@
+//! Imports between the top-level modules of each crate have a direction: `tests/modules.tsv` lists which
+//! module may name which. A new arrow is a decision: run with `GWC_UPDATE=1`, read the diff, and say in the
+//! commit why. Cycles are listed at the end of each crate; a crate that has none must keep none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::Path;
+
+const CRATES: [&str; 14] = [
+    "crates/bundle",
+    "crates/diag",
+    "crates/engine",
+    "crates/fault",
+    "crates/http1",
+    "crates/model",
+    "crates/openapi",
+    "crates/plan",
+    "crates/policy",
+    "crates/prerequisite",
+    "crates/sources",
+    "crates/vocab",
+    "gwc",
+    "gwd",
+];
+
+type Arrows = BTreeMap<String, BTreeSet<String>>;
+
+/// Names of modules after `crate::` in code; comments do not count.
+fn named(text: &str) -> BTreeSet<String> {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    let code: String = text.lines().filter(is_code).collect::<Vec<_>>().join("\n");
+    let mut found = BTreeSet::new();
+    for (at, found_at) in code.match_indices("crate::") {
+        // `$crate::` of a macro is another crate's.
+        if code[..at].ends_with('$') {
+            continue;
+        }
+        let rest = &code[at + found_at.len()..];
+        if let Some(list) = rest.strip_prefix('{') {
+            for part in top_level(list) {
+                found.extend(word(part));
+            }
+        } else {
+            found.extend(word(rest));
+        }
+    }
+    found
+}
+
+/// The parts of `a, b::{c, d}, e}` that commas separate outside of inner braces.
+fn top_level(list: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut parts) = (0, 0, Vec::new());
+    for (at, character) in list.char_indices() {
+        match character {
+            '{' => depth += 1,
+            '}' if depth == 0 => {
+                parts.push(list[start..at].trim());
+                return parts;
+            }
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                parts.push(list[start..at].trim());
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts
+}
+
+fn word(text: &str) -> Option<String> {
+    let end = text
+        .find(|character: char| !character.is_ascii_alphanumeric() && character != '_')
+        .unwrap_or(text.len());
+    (end > 0).then(|| text[..end].to_owned())
+}
+
+/// The arrows between the top-level modules below `src`, the crate's root left out.
+fn arrows(src: &Path) -> Arrows {
+    let mut arrows = Arrows::new();
+    let mut folders = vec![src.to_owned()];
+    let mut texts: BTreeMap<String, String> = BTreeMap::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let inside = path.strip_prefix(src).unwrap();
+            let first = inside.iter().next().unwrap().to_string_lossy();
+            let module = first.trim_end_matches(".rs").to_owned();
+            if matches!(module.as_str(), "lib" | "main") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            texts.entry(module).or_default().push_str(&text);
+        }
+    }
+    for (module, text) in &texts {
+        let mut others = named(text);
+        others.retain(|other| other != module && texts.contains_key(other));
+        arrows.insert(module.clone(), others);
+    }
+    arrows
+}
+
+/// Sets of modules that reach each other.
+fn cycles(arrows: &Arrows) -> Vec<BTreeSet<String>> {
+    let reach = |start: &String| {
+        let mut seen = BTreeSet::new();
+        let mut waiting: Vec<&String> = arrows[start].iter().collect();
+        while let Some(module) = waiting.pop() {
+            if seen.insert(module.clone()) {
+                waiting.extend(&arrows[module]);
+            }
+        }
+        seen
+    };
+    let reached: BTreeMap<&String, BTreeSet<String>> = arrows
+        .keys()
+        .map(|module| (module, reach(module)))
+        .collect();
+    let mut found: Vec<BTreeSet<String>> = Vec::new();
+    for (module, seen) in &reached {
+        let cycle: BTreeSet<String> = seen
+            .iter()
+            .filter(|other| reached[other].contains(*module))
+            .cloned()
+            .collect();
+        if !cycle.is_empty() && !found.contains(&cycle) {
+            found.push(cycle);
+        }
+    }
+    found
+}
+
+fn table(root: &Path) -> String {
+    let mut table = String::from(
+        "# Top-level modules of each crate and the modules that they name. See tests/modules.rs.\n",
+    );
+    for name in CRATES {
+        let arrows = arrows(&root.join(name).join("src"));
+        for (module, others) in &arrows {
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            let _ = writeln!(table, "{name}\t{module}\t{}", others.join(" "));
+        }
+        for cycle in cycles(&arrows) {
+            let cycle: Vec<&str> = cycle.iter().map(String::as_str).collect();
+            let _ = writeln!(table, "{name}\t(cycle)\t{}", cycle.join(" "));
+        }
+    }
+    table
+}
+
+#[test]
+fn arrows_between_modules_are_those_listed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let file = root.join("tests/modules.tsv");
+    let found = table(&root);
+    if std::env::var_os("GWC_UPDATE").is_some() {
+        std::fs::write(&file, &found).unwrap();
+        return;
+    }
+    let listed = std::fs::read_to_string(&file).unwrap();
+    let (listed, found): (BTreeSet<&str>, BTreeSet<&str>) =
+        (listed.lines().collect(), found.lines().collect());
+    let more: Vec<_> = found.difference(&listed).collect();
+    let less: Vec<_> = listed.difference(&found).collect();
+    assert!(
+        more.is_empty() && less.is_empty(),
+        "found but not listed: {more:#?}\nlisted but not found: {less:#?}\n\
+         write the list anew with GWC_UPDATE=1 cargo test -p e2e --test modules"
+    );
+}
+
+#[test]
+fn cycle_of_two_modules_is_found() {
+    let text = "use crate::{b::{x, y}, c};\n// crate::d\nfn f() { crate::e::g() }";
+    let names: BTreeSet<String> = ["b", "c", "e"].map(str::to_owned).into();
+    assert_eq!(named(text), names);
+    let arrows = Arrows::from([
+        ("a".to_owned(), BTreeSet::from(["b".to_owned()])),
+        (
+            "b".to_owned(),
+            BTreeSet::from(["a".to_owned(), "c".to_owned()]),
+        ),
+        ("c".to_owned(), BTreeSet::new()),
+    ]);
+    let both: BTreeSet<String> = ["a", "b"].map(str::to_owned).into();
+    assert_eq!(cycles(&arrows), [both]);
+}
