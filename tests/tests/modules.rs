@@ -96,8 +96,10 @@ fn arrows(src: &Path) -> Arrows {
             if matches!(module.as_str(), "lib" | "main") {
                 continue;
             }
+            // Unit tests, at the end of a file, may look from above.
             let text = std::fs::read_to_string(&path).unwrap();
-            texts.entry(module).or_default().push_str(&text);
+            let text = text.split("\n#[cfg(test)]\nmod tests").next().unwrap();
+            texts.entry(module).or_default().push_str(text);
         }
     }
     for (module, text) in &texts {

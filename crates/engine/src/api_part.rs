@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bundle::ir::{self, Link, Set, Verify};
 use policy::RouteId;
 
-use crate::build::{BuildError, refuse_missing};
-use crate::conflicts;
-use crate::parts::Key;
+use crate::error::{BuildError, refuse_missing};
+use crate::key::Key;
+use crate::owned;
 use crate::router::ApiRouter;
 
 /// An API, built from its blob. Links to nothing outside, so that every snapshot with the same
@@ -32,7 +32,7 @@ pub struct ApiPart {
 pub(crate) struct PartMount {
     pub(crate) mount: ir::Mount,
     /// The requests that its operations own at this mount.
-    pub(crate) owned: Box<[conflicts::Owned]>,
+    pub(crate) owned: Box<[owned::Owned]>,
 }
 
 /// The shared things that an API names; sorted, each once.
@@ -79,7 +79,7 @@ impl ApiPart {
                 .into_vec()
                 .into_iter()
                 .map(|mount| PartMount {
-                    owned: conflicts::owned(&mount.base_path, operations),
+                    owned: owned::owned(&mount.base_path, operations),
                     mount,
                 })
                 .collect(),

@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
 use crate::consumers::Consumer;
+use crate::credentials::{Credentials, Owner};
 use crate::edge::is_lookalike;
 
 static MISSING: Reject = Reject {
@@ -71,19 +72,6 @@ enum Check {
     Held,
 }
 
-/// The credentials of all consumers by their hash.
-#[derive(Debug, Default)]
-pub(crate) struct Credentials {
-    keys: FxHashMap<[u8; 32], Owner>,
-    basic: FxHashMap<[u8; 32], Owner>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Owner {
-    consumer: u32,
-    not_after: Option<u64>,
-}
-
 /// A credential that may be used now.
 struct Known {
     sha256: [u8; 32],
@@ -96,32 +84,6 @@ enum Outcome {
     Absent,
     Invalid,
     Several,
-}
-
-// === impl Credentials ===
-
-impl Credentials {
-    /// Indexes all consumers' credentials; none where two consumers have the same one.
-    pub(crate) fn index(consumers: &ir::Set<ir::Consumer>) -> Option<Self> {
-        let mut index = Self::default();
-        for (number, consumer) in (0u32..).zip(consumers) {
-            for (map, list) in [
-                (&mut index.keys, &consumer.keys),
-                (&mut index.basic, &consumer.basic),
-            ] {
-                for credential in list {
-                    let owner = Owner {
-                        consumer: number,
-                        not_after: credential.not_after,
-                    };
-                    if map.insert(credential.sha256, owner).is_some() {
-                        return None;
-                    }
-                }
-            }
-        }
-        Some(index)
-    }
 }
 
 // === impl Requirement ===

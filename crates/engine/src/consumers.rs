@@ -3,8 +3,8 @@
 use bundle::ir;
 use policy::Claims;
 
-use crate::authenticate::Credentials;
-use crate::build::BuildError;
+use crate::credentials::Credentials;
+use crate::error::BuildError;
 
 /// Somebody who may call.
 #[derive(Debug)]

@@ -14,8 +14,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
-use crate::build::BuildError;
-use crate::parts::{Cache, Key, Parts};
+use crate::error::BuildError;
+use crate::key::Key;
+use crate::parts::{Cache, Parts};
 use crate::snapshot::{Breaker, ChainStep, Treatment};
 
 /// The shared things of one gateway, ready to be named by its APIs.

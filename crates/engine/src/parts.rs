@@ -13,12 +13,10 @@ use rustc_hash::FxHashMap;
 use sha2::{Digest as _, Sha256};
 
 use crate::api_part::ApiPart;
-use crate::build::BuildError;
 use crate::consumers::Consumers;
+use crate::error::BuildError;
+use crate::key::Key;
 use crate::snapshot::Treatment;
-
-/// A sha256.
-pub(crate) type Key = [u8; 32];
 
 /// Parts of the snapshots that are in memory. Each kind has a table of its own, so that a digest
 /// never gives something of another kind.

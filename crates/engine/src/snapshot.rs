@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use bundle::ir::{
-    CertificateFields, Cidr, ListenerLimits, Operation, PathReadings, ProxyProtocol, Upstream,
-};
+use bundle::ir::{Operation, PathReadings, Upstream};
 use policy::traffic::{circuit_breaker, retry};
 use policy::{Filter, RequestHead, RouteId, StateId};
 
 use crate::api_part::ApiPart;
 use crate::authenticate::Requirement;
 use crate::consumers::Consumers;
-use crate::path::Slashes;
-use crate::router::{self, ApiRouter, Contender, HostPattern, HostTable, Lost};
+use crate::listener::Listener;
+use crate::router::{self, ApiRouter, Contender, HostPattern, Lost};
 
 /// A gateway that can decide. Shared by all workers behind an `Arc`.
 #[derive(Debug)]
@@ -27,30 +25,6 @@ pub struct Snapshot {
     pub(crate) apis: Box<[BuiltApi]>,
     pub(crate) mounts: Box<[Mount]>,
     pub(crate) routes: u32,
-}
-
-/// One listener with its routing table.
-#[derive(Debug)]
-pub struct Listener {
-    /// Its name.
-    pub name: Box<str>,
-    /// `IP:PORT`.
-    pub address: std::net::SocketAddr,
-    /// Limits on connections and heads.
-    pub limits: ListenerLimits,
-    /// Peers whose forwarding fields are believed.
-    pub trusted_proxies: Box<[Cidr]>,
-    /// `http` or `https`: what its clients speak.
-    pub scheme: &'static str,
-    /// Whether HTTP/2 is spoken beside HTTP/1.1.
-    pub http2: bool,
-    /// Who tells for whom a connection is; none where its peer is the client.
-    pub proxy_protocol: Option<Arc<ProxyProtocol>>,
-    /// Treatment of `//` in paths.
-    pub slashes: Slashes,
-    /// Fields that carry the client's certificate to upstreams; none if no field does.
-    pub certificate_fields: Option<CertificateFields>,
-    pub(crate) hosts: HostTable,
 }
 
 #[derive(Debug)]

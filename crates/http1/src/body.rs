@@ -1,10 +1,11 @@
 //! A body, piece by piece, from what has been read (RFC 9112 §6.3, §7).
 
-use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use bytes::BytesMut;
 
 use crate::Malformed;
 use crate::chunks::Chunks;
+
+pub use crate::piece::Next;
 
 /// How a body is framed.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,19 +30,6 @@ enum State {
     Known(u64),
     Chunked(Chunks),
     UntilClose,
-}
-
-/// What comes next in a body.
-#[derive(Debug)]
-pub enum Next {
-    /// A piece; never empty.
-    Data(Bytes),
-    /// The trailer section, which ends it.
-    Trailers(HeaderMap),
-    /// Nothing any more.
-    Done,
-    /// More has to be read.
-    More,
 }
 
 impl Body {

@@ -4,7 +4,7 @@ use bytes::{Buf as _, BytesMut};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::Malformed;
-use crate::body::Next;
+use crate::piece::Next;
 
 /// Bytes of a chunk's line, with its extensions.
 const LINE_MAX: usize = 4 << 10;

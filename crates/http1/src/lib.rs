@@ -17,6 +17,7 @@
 pub mod body;
 mod chunks;
 mod framing;
+mod piece;
 pub mod request;
 pub mod response;
 pub mod write;

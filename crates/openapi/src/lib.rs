@@ -1,5 +1,7 @@
-//! OpenAPI documents: [`overlay`] applies overlays, [`spec`] reads documents, [`lint`] runs the rules.
+//! OpenAPI documents: [`overlay`] applies overlays, [`spec`] reads documents, [`lint`] holds the
+//! rules, [`check`] runs them.
 
+pub mod check;
 pub mod lint;
 pub mod overlay;
 pub mod spec;

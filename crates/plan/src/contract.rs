@@ -3,8 +3,8 @@
 use bundle::ir;
 use serde_json::Value;
 
-use super::details::reference;
 use super::{Change, Class, OperationRef, Plan, Section};
+use crate::pairs::reference;
 use model::contract::difference::Graphs;
 
 /// Compares what two APIs of one name take and give.
@@ -160,7 +160,7 @@ fn media_types(
     new: &ir::Set<ir::MediaType>,
     part: &mut impl FnMut(&str, Value, Value),
 ) {
-    for (name, old, new) in super::details::both(old, new) {
+    for (name, old, new) in crate::pairs::both(old, new) {
         let (was, is) = graphs.texts(old.map(|one| &one.says), new.map(|one| &one.says));
         part(&format!("{of} {name}"), or_null(was), or_null(is));
     }
@@ -173,7 +173,7 @@ fn headers(
     new: &ir::Set<ir::Header>,
     part: &mut impl FnMut(&str, Value, Value),
 ) {
-    for (name, old, new) in super::details::both(old, new) {
+    for (name, old, new) in crate::pairs::both(old, new) {
         let (was, is) = graphs.texts(old.map(|one| &one.says), new.map(|one| &one.says));
         let say = |one: Option<&ir::Header>, text| match one {
             None => Value::Null,
@@ -193,7 +193,7 @@ fn outgoing(
     gateway: &ir::Gateway,
     plan: &mut Plan,
 ) {
-    for (key, was, is) in super::details::both(&old.outgoing, &new.outgoing) {
+    for (key, was, is) in crate::pairs::both(&old.outgoing, &new.outgoing) {
         let owner = key.split_once(" callback ").map(|(owner, _)| owner);
         let on = |contract: &ir::Contract| {
             owner.is_some_and(|owner| contract.operations.get(owner).is_some())

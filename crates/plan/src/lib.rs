@@ -18,6 +18,7 @@ pub mod human;
 pub mod ids;
 pub mod json;
 pub mod markdown;
+mod pairs;
 pub mod report;
 pub mod review;
 pub mod route;

@@ -83,7 +83,7 @@ fn lint(mut files: Files, name: &str, overlays: &[&str], levels: &Levels) -> Lin
     }
     files.follow(&document);
     openapi::spec::lift::lift(&mut files, &mut document, &mut sink);
-    let spec = openapi::lint::document(&files, &document, &Chosen::of(levels), &mut sink);
+    let spec = openapi::check::document(&files, &document, &Chosen::of(levels), &mut sink);
     let mut findings = openapi::lint::settle(sink, &files, settling);
     if let Ok(file) = files.read("baseline.json") {
         let text = files.sources.file(file).text().to_owned();

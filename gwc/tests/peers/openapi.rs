@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use diag::Sink;
-use openapi::lint::{self, Chosen};
+use openapi::lint::Chosen;
 use openapi::spec::Spec;
 use openapiv3::{OpenAPI, Parameter, ReferenceOr};
 use sources::project::files::{Document, Files};
@@ -142,7 +142,7 @@ fn ours(folder: &Path, name: &str) -> Result<Option<(Files, Spec)>, String> {
         overlays: Vec::new(),
     };
     files.follow(&document);
-    let spec = lint::document(&files, &document, &Chosen::default(), &mut sink);
+    let spec = openapi::check::document(&files, &document, &Chosen::default(), &mut sink);
     let found: Vec<&str> = sink
         .findings()
         .iter()

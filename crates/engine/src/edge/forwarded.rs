@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use http::header::{FORWARDED, HeaderMap};
 
 use crate::edge::{X_FORWARDED_FOR, X_GATEWAY_ATTEMPT};
-use crate::snapshot::Listener;
+use crate::listener::Listener;
 
 /// The forwarding fields: believed from trusted proxies only.
 pub(super) const FORWARDING: [&str; 8] = [

@@ -29,7 +29,7 @@ use crate::edge::hop_by_hop::takes_trailers;
 pub use crate::edge::hop_by_hop::{announce, announced, trailers};
 use crate::edge::target::target;
 use crate::edge::trace::is_traceparent;
-use crate::snapshot::Listener;
+use crate::listener::Listener;
 
 macro_rules! rejects {
     ($($name:ident $status:literal $code:literal $title:literal;)*) => {

@@ -333,7 +333,7 @@ pub fn project_for(
     // One after the other they would give the same: each has a sink of its own.
     let resolved = parallel::map(documents, |(entry, document)| {
         let mut sink = Sink::default();
-        let spec = lint::document(&files, &document, &chosen, &mut sink);
+        let spec = openapi::check::document(&files, &document, &chosen, &mut sink);
         let here = entry.is_in(environment);
         // Of an API of another environment only the document is checked: what this one requires is
         // not its business. The names that it uses are used.
@@ -536,7 +536,7 @@ fn document(mut files: Files, name: &str, levels: &Levels) -> Compiled {
     let mut origins = Origins::default();
     Variables::unknown().fill_documents(&mut files, &mut origins, &mut Sink::default());
     let chosen = Chosen::of(levels);
-    let spec = lint::document(&files, &document, &chosen, &mut sink);
+    let spec = openapi::check::document(&files, &document, &chosen, &mut sink);
     if let Some(spec) = spec {
         for finding in about_gateway(&files, &document, &spec) {
             let own = std::ptr::eq(finding.lint, &raw const lints::IDENTICAL_ROUTE);

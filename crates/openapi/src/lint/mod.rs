@@ -12,7 +12,7 @@ use crate::spec::operation_ids::OperationIds;
 use crate::spec::reference::Resolver;
 use crate::spec::schema::Schemas;
 use crate::spec::{Spec, Version};
-use sources::project::files::{Document, Files};
+use sources::project::files::Files;
 
 pub mod allow;
 pub mod baseline;
@@ -95,31 +95,6 @@ pub struct Whole<'r, 'a> {
     pub spec: &'r Spec,
     /// Resolves references.
     pub resolver: &'r Resolver<'a>,
-}
-
-/// Reads a document and runs every rule of OpenAPI on it. `None` if it is not a document of a
-/// version that is known. Its files must have been loaded ([`Files::follow`]).
-pub fn document(
-    files: &Files,
-    document: &Document,
-    chosen: &Chosen,
-    sink: &mut Sink,
-) -> Option<Spec> {
-    let read = crate::spec::read(files, document, chosen, sink)?;
-    spec(files, document, &read, chosen, sink);
-    Some(read)
-}
-
-/// Runs the rules that look at whole documents; the others ran while the document was read.
-fn spec(files: &Files, document: &Document, spec: &Spec, chosen: &Chosen, sink: &mut Sink) {
-    let resolver = Resolver::new(files, document);
-    let whole = Whole {
-        spec,
-        resolver: &resolver,
-    };
-    for check in chosen.specs() {
-        check(&whole, sink);
-    }
 }
 
 /// The part of a scalar's place that covers some bytes of its value, or all of it where the

@@ -153,7 +153,7 @@ fn merge(
                     here.kind_name()
                 ),
             )
-            .related(crate::spec::structure::first_key(here), "the document has this")
+            .related(crate::spec::first_key(here), "the document has this")
             .help("remove the old value with an action of its own first")
         }
         Wrong::AppendsList { name, here, update } => Diagnostic::new(
@@ -190,7 +190,7 @@ fn mixed(paths: &[Path], target: NodeId, edited: &Edited<'_>) -> Option<Diagnost
             other.kind_name()
         ),
     );
-    let first_key = crate::spec::structure::first_key;
+    let first_key = crate::spec::first_key;
     Some(
         finding
             .related(first_key(first), format!("this is {}", first.kind_name()))

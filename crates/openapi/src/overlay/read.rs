@@ -4,7 +4,7 @@ use diag::{Diagnostic, NodeRef, Sink, Span, suggest};
 
 use super::lints::{MALFORMED_OVERLAY, OVERLAY_DOES_NOTHING, OVERLAY_OF_ANOTHER};
 use super::{Action, Change};
-use crate::spec::structure::first_key;
+use crate::spec::first_key;
 use sources::project::files::{join, percent_decoded};
 
 /// What an overlay is applied to.

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use diag::{FileId, NodeId, Span, Spanned};
+use diag::{FileId, NodeId, NodeRef, Span, Spanned};
 
 mod identity;
 pub mod lift;
@@ -17,9 +17,8 @@ pub mod operation_ids;
 mod read;
 pub mod reference;
 pub mod schema;
-pub mod structure;
 
-pub use read::read;
+pub use read::{read, version};
 
 /// The versions of OpenAPI that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,7 +65,7 @@ pub struct Spec {
     /// The root's `x-gateway`.
     pub x_gateway: Option<NodeId>,
     /// Every `x-gateway`, with what it may say there.
-    pub extensions: Vec<structure::Extension>,
+    pub extensions: Vec<Extension>,
     /// What is described but never routed.
     pub not_routed: NotRouted,
 }
@@ -321,4 +320,14 @@ pub enum SchemeKind {
     },
     /// A client certificate (3.1).
     MutualTls,
+}
+
+/// An `x-gateway`, with what it may say there.
+pub type Extension = (NodeId, &'static diag::shape::Object);
+
+/// The place to show for a value as a whole: its first key, so that the excerpt stays short.
+#[must_use]
+pub fn first_key(node: NodeRef<'_>) -> Span {
+    let first = node.entries().next();
+    first.map_or(node.span(), |(entry, _)| entry.key_span)
 }

@@ -1,5 +1,5 @@
 //! Reads a [`Spec`] out of the tree. Says nothing but that a document is none: everything else
-//! that is wrong was said by [`super::structure`], and what cannot be read is left out.
+//! that is wrong was said by [`crate::check`], and what cannot be read is left out.
 
 use diag::{Diagnostic, NodeId, NodeRef, Sink, Spanned};
 
@@ -7,24 +7,20 @@ use super::lints::UNSUPPORTED_VERSION;
 use super::reference::Resolver;
 use super::{
     In, MediaType, Method, NotRouted, Operation, Parameter, PathItem, RequestBody, Requirement,
-    Response, SchemeKind, Security, SecurityScheme, Server, Spec, Version, structure,
+    Response, SchemeKind, Security, SecurityScheme, Server, Spec, Version, first_key,
 };
-use crate::lint::Chosen;
 use sources::project::files::{Document, Files};
 
-/// Checks and reads a document whose files were loaded ([`Files::follow`]). `None` if it is not
-/// an OpenAPI document of a version that is known.
-pub fn read(files: &Files, document: &Document, chosen: &Chosen, sink: &mut Sink) -> Option<Spec> {
+/// Reads a document whose files were loaded ([`Files::follow`]). Its extensions are found by the check of
+/// its structure ([`crate::check`]).
+#[must_use]
+pub fn read(files: &Files, document: &Document, version: Version) -> Spec {
     let resolver = Resolver::new(files, document);
-    let version = version(resolver.root(), sink)?;
-    let extensions = structure::check(&resolver, version, chosen, sink);
-    let mut spec = Reader { resolver, version }.spec();
-    spec.extensions = extensions;
-    Some(spec)
+    Reader { resolver, version }.spec()
 }
 
 /// The version that `openapi` says, or a finding.
-fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
+pub fn version(root: NodeRef<'_>, sink: &mut Sink) -> Option<Version> {
     let Some(field) = root.get("openapi") else {
         let finding = match root.get("swagger") {
             Some(swagger) => Diagnostic::new(
@@ -75,7 +71,7 @@ fn not_openapi(root: NodeRef<'_>) -> Diagnostic {
         Some(entry) => Diagnostic::new(&UNSUPPORTED_VERSION, entry.key_span, message)
             .help("write `openapi`, in lower case")
             .fix(entry.key_span, "openapi"),
-        None => Diagnostic::new(&UNSUPPORTED_VERSION, structure::first_key(root), message)
+        None => Diagnostic::new(&UNSUPPORTED_VERSION, first_key(root), message)
             .help("write the version first, for instance `openapi: 3.1.0`"),
     }
 }

@@ -40,7 +40,7 @@ type Found<'a> = HashMap<(FileId, Option<NodeId>, &'a str), Result<NodeId, Fault
 
 /// Where a chain of references ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(crate) enum End {
     /// At a value, after so many references.
     Value(NodeId, usize),
     /// In a circle; one of its members.
@@ -122,7 +122,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Where the chain of references that begins at a node ends. Each node is walked once.
-    pub(super) fn end(&self, node: NodeRef<'a>) -> End {
+    pub(crate) fn end(&self, node: NodeRef<'a>) -> End {
         let mut way: Vec<NodeId> = Vec::new();
         let mut on_way: HashSet<NodeId> = HashSet::new();
         let mut node = node;

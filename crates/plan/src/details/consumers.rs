@@ -6,7 +6,8 @@ use bundle::ir;
 use policy::declared::{Setting, Settings, Value as Written};
 use serde_json::{Value, json};
 
-use super::{both, fields, push as push_lines};
+use super::{fields, push as push_lines};
+use crate::pairs::both;
 use crate::{Change, Class, Plan, Section};
 
 /// Credentials that come, go, or last longer.

@@ -7,14 +7,11 @@ mod operations;
 mod schemes;
 mod things;
 
-use std::collections::BTreeSet;
-
-use bundle::ir;
 use serde_json::Value;
 
 pub(super) use self::operations::{Line, Of, are_compared, of_cell};
 pub(crate) use self::things::{listener, upstream};
-use super::{Change, OperationRef, Plan, Section, security};
+use super::{Change, Plan, Section, security};
 use model::lower::Lowered;
 
 /// Compares two gateways; the first release has nothing to compare with.
@@ -68,85 +65,6 @@ fn push(plan: &mut Plan, lines: Vec<Line>, section: impl Fn(&Line) -> Section) {
         } = line;
         plan.changes
             .push(Change::new(section, class, id, subject, old, new));
-    }
-}
-
-/// What stands in either set, with both sides.
-pub(super) fn both<'s, T: ir::Named>(
-    old: &'s ir::Set<T>,
-    new: &'s ir::Set<T>,
-) -> impl Iterator<Item = (&'s str, Option<&'s T>, Option<&'s T>)> {
-    let names: BTreeSet<&str> = old.iter().chain(new).map(ir::Named::name).collect();
-    names
-        .into_iter()
-        .map(|name| (name, old.get(name), new.get(name)))
-}
-
-/// The listeners of both sides in pairs. One that is gone and a new one are a pair, too, if they have
-/// one address or the same mounts: another name hides no changed setting.
-pub(super) fn listeners<'s>(
-    old: &'s ir::Gateway,
-    new: &'s ir::Gateway,
-) -> Vec<(Option<&'s ir::Listener>, Option<&'s ir::Listener>)> {
-    let (was, is) = (&old.shared.listeners, &new.shared.listeners);
-    let all: Vec<_> = both(was, is).map(|(_, was, is)| (was, is)).collect();
-    let mut gone: Vec<&ir::Listener> = Vec::new();
-    let mut come: Vec<&ir::Listener> = Vec::new();
-    let mut pairs = Vec::new();
-    for pair in all {
-        match pair {
-            (Some(was), None) => gone.push(was),
-            (None, Some(is)) => come.push(is),
-            both => pairs.push(both),
-        }
-    }
-    type Alike<'f> = &'f dyn Fn(&ir::Listener, &ir::Listener) -> bool;
-    let alike: [Alike<'_>; 2] = [&|was, is| was.address == is.address, &|was, is| {
-        mounts(old, &was.name) == mounts(new, &is.name)
-    }];
-    for is_alike in alike {
-        gone.retain(|was| {
-            let Some(at) = come.iter().position(|is| is_alike(was, is)) else {
-                return true;
-            };
-            pairs.push((Some(*was), Some(come.remove(at))));
-            false
-        });
-    }
-    pairs.extend(gone.into_iter().map(|was| (Some(was), None)));
-    pairs.extend(come.into_iter().map(|is| (None, Some(is))));
-    pairs
-}
-
-/// Names of the mounts that a listener has.
-fn mounts<'g>(gateway: &'g ir::Gateway, listener: &str) -> Vec<(&'g str, &'g str)> {
-    let apis = gateway.apis.iter();
-    let all = apis.flat_map(|api| api.mounts.iter().map(move |mount| (api, mount)));
-    let has = |mount: &ir::Mount| mount.listeners.iter().any(|name| name == listener);
-    all.filter(|(_, mount)| has(mount))
-        .map(|(api, mount)| (api.name.as_str(), mount.name.as_str()))
-        .collect()
-}
-
-pub(super) fn reference(api: &ir::Api, operation: &ir::Operation) -> OperationRef {
-    let mount = api.mounts.iter().next();
-    OperationRef {
-        key: operation.key.clone(),
-        id: operation
-            .key
-            .strip_prefix(&format!("{}/", api.name))
-            .map(str::to_owned),
-        method: operation.method.clone(),
-        path: format!(
-            "{}{}",
-            mount.map_or("", |mount| &mount.base_path),
-            operation.template
-        ),
-        mount: mount.map(|mount| mount.name.clone()).unwrap_or_default(),
-        host: mount
-            .and_then(|mount| mount.hosts.first().cloned())
-            .unwrap_or_default(),
-        api: api.name.clone(),
     }
 }
 

@@ -7,7 +7,8 @@ use policy::Checked;
 use policy::declared::{Scalar, Settings};
 use serde_json::{Value, json};
 
-use super::{fields, reference, schemes, upstream};
+use super::{fields, schemes, upstream};
+use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 
 /// A difference, not yet of an operation.

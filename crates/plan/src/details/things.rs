@@ -9,7 +9,8 @@ use serde_json::Value;
 
 use super::fields::{self, Table};
 use super::operations::{LIMITS, Line, Of, named, said};
-use super::{all, both, listeners, push};
+use super::{all, push};
+use crate::pairs::{both, listeners};
 use crate::{Class, Plan, Section};
 
 /// Kinds of policies that remember requests.

@@ -5,7 +5,7 @@ use bundle::ir;
 use super::search::{Owner, Table, smallest};
 use super::table::{owners, places, routes};
 use super::{Engines, Values};
-use crate::details::listeners;
+use crate::pairs::listeners;
 use crate::security::gateway::{Peers, peers};
 use crate::witness::{Draft, credentials};
 use crate::{Change, Class, Outcome, Plan, Section, Witness};

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::ranges::Addresses;
 use super::transport::{self, Found, UNSHOWN};
-use crate::details::{both, listeners, reference as reference_of};
+use crate::pairs::{both, listeners, reference as reference_of};
 use crate::witness::OUTSIDER;
 use crate::{Change, Class, Plan, Section};
 

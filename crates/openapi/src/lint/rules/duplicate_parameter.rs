@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use crate::lint::Place;
-use crate::spec::structure::first_key;
+use crate::spec::first_key;
 use sources::v30;
 
 /// The finding.

@@ -4,7 +4,7 @@ use diag::{Diagnostic, Level, Lint, Sink};
 
 use crate::lint::Place;
 use crate::spec::Version;
-use crate::spec::structure::first_key;
+use crate::spec::first_key;
 use sources::v31;
 
 /// The finding.

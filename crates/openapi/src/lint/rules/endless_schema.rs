@@ -67,7 +67,7 @@ mod tests {
         };
         files.follow(&document);
         let mut sink = Sink::default();
-        crate::lint::document(&files, &document, &Chosen::default(), &mut sink);
+        crate::check::document(&files, &document, &Chosen::default(), &mut sink);
         let count = |name| {
             sink.findings()
                 .iter()

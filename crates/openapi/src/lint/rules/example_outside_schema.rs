@@ -92,7 +92,7 @@ mod tests {
         };
         files.follow(&document);
         let mut sink = Sink::default();
-        crate::lint::document(&files, &document, &Chosen::default(), &mut sink);
+        crate::check::document(&files, &document, &Chosen::default(), &mut sink);
         let said = |finding: &diag::Diagnostic| {
             format!("{} {}", finding.lint.name, files.sources.text(finding.span))
         };

@@ -3,7 +3,7 @@
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 
 use crate::lint::{Place, edit};
-use crate::spec::structure::first_key;
+use crate::spec::first_key;
 use sources::v30;
 
 /// The finding.

@@ -167,7 +167,7 @@ impl Lift<'_> {
                 schema.keep(&entry);
             }
         }
-        let first = crate::spec::structure::first_key(self.nodes.files.tree.at(node));
+        let first = crate::spec::first_key(self.nodes.files.tree.at(node));
         if at.is_none() {
             self.sink.push(
                 Diagnostic::new(&MISSING_FIELD, first, "the field `type` is missing")
@@ -266,7 +266,7 @@ impl Lift<'_> {
 
     /// A body beside another one; it is not read.
     fn second_body(&mut self, node: NodeId, other: NodeId) {
-        let place = |node| crate::spec::structure::first_key(self.nodes.files.tree.at(node));
+        let place = |node| crate::spec::first_key(self.nodes.files.tree.at(node));
         let finding = Diagnostic::new(
             &SEVERAL_BODIES,
             place(node),
@@ -303,7 +303,7 @@ impl Lift<'_> {
 
     /// `in: body`.
     fn whole_body(&mut self, node: NodeId, consumes: MediaTypes) -> (Span, NodeId) {
-        let at = crate::spec::structure::first_key(self.nodes.files.tree.at(node));
+        let at = crate::spec::first_key(self.nodes.files.tree.at(node));
         let mut body = Map::new(self.nodes.span(node));
         let mut schema = None;
         for entry in self.nodes.entries(node) {
@@ -337,17 +337,14 @@ impl Lift<'_> {
     /// Fields with `in: formData`, as one object.
     fn form_body(&mut self, fields: &[NodeId], consumes: MediaTypes) -> (Span, NodeId) {
         let first = fields.first().map(|field| self.nodes.files.tree.at(*field));
-        let at = first.map_or(
-            self.nodes.span(self.document.root),
-            crate::spec::structure::first_key,
-        );
+        let at = first.map_or(self.nodes.span(self.document.root), crate::spec::first_key);
         let mut properties = Map::new(at);
         let mut encoding = Map::new(at);
         let mut required = Vec::new();
         let mut is_file = false;
         for field in fields {
             let Some(name_node) = self.nodes.get(*field, "name") else {
-                let at = crate::spec::structure::first_key(self.nodes.files.tree.at(*field));
+                let at = crate::spec::first_key(self.nodes.files.tree.at(*field));
                 self.sink.push(
                     Diagnostic::new(&MISSING_FIELD, at, "the field `name` is missing")
                         .label("a parameter needs a name"),
@@ -418,7 +415,7 @@ impl Lift<'_> {
         let mut found: Vec<(String, Span)> = items.iter().filter_map(named).collect();
         if found.is_empty() {
             let at = list.unwrap_or(self.document.root);
-            let at = crate::spec::structure::first_key(self.nodes.files.tree.at(at));
+            let at = crate::spec::first_key(self.nodes.files.tree.at(at));
             found.push((MEDIA_TYPE_DEFAULT.to_owned(), at));
         }
         found

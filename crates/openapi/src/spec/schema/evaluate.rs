@@ -9,8 +9,8 @@ use diag::{Kind, NodeRef, suggest};
 use super::number;
 use super::{Fault, Pattern, Schemas, Verdict};
 use crate::spec::Version;
+use crate::spec::first_key;
 use crate::spec::reference::reference;
-use crate::spec::structure::first_key;
 
 /// How deep schemas are followed; a value is never that deep, a schema that is its own `allOf`
 /// is.

@@ -6,7 +6,7 @@ use diag::tree::Entry;
 use super::evaluate::{Fit, Run};
 use super::{Pattern, number};
 use crate::spec::Version;
-use crate::spec::structure::first_key;
+use crate::spec::first_key;
 
 impl<'a> Run<'_, '_, 'a> {
     pub(super) fn map(

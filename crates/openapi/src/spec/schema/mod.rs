@@ -13,8 +13,8 @@ use std::rc::Rc;
 use diag::{NodeId, NodeRef, Span};
 
 use super::Version;
+use super::first_key;
 use super::reference::Resolver;
-use super::structure::first_key;
 
 mod equal;
 mod evaluate;

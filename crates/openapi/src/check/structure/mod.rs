@@ -1,4 +1,4 @@
-//! Walks a document along the tables of [`super::objects`] and reports whatever does not fit,
+//! Walks a document along the tables of [`crate::spec::objects`] and reports whatever does not fit,
 //! all at once, each at its place.
 //!
 //! The first pass follows the document as it stands and notes what each node is. Then the
@@ -10,32 +10,31 @@
 use std::collections::HashSet;
 
 use diag::tree::BLOCK;
-use diag::{Diagnostic, FileId, Lint, NodeId, NodeRef, Sink, Span, shape, suggest};
+use diag::{Diagnostic, FileId, Lint, NodeId, NodeRef, Sink, Span, suggest};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 mod follow;
 mod slip;
 mod unknown;
 
-use super::Version;
-use super::lints::{
+use crate::lint::rules::unchecked_value;
+use crate::lint::{Chosen, Place, allow, edit};
+use crate::spec::lints::{
     IGNORED_PATH_ITEM, IGNORED_SIBLING, MISSING_FIELD, MISSPELT_EXTENSION, UNKNOWN_VALUE,
     WRONG_FIELD_TYPE,
 };
-use super::objects::{DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type};
-use super::operation_ids::OperationIds;
-use super::reference::{Resolver, reference};
-use super::schema::Schemas;
-use crate::lint::rules::unchecked_value;
-use crate::lint::{Chosen, Place, allow, edit};
+use crate::spec::objects::{
+    DOCUMENT, Field, Keys, Object, Others, PATH_ITEM, Reference, SCHEMA, Type,
+};
+use crate::spec::operation_ids::OperationIds;
+use crate::spec::reference::{Resolver, reference};
+use crate::spec::schema::Schemas;
+use crate::spec::{Extension, Version, first_key};
 use sources::syntax::lints::TOO_LARGE;
 use vocab::lints::MISPLACED_EXTENSION;
 
-/// An `x-gateway`, with what it may say there.
-pub type Extension = (NodeId, &'static shape::Object);
-
 /// Checks the document's structure and references, and finds every `x-gateway`.
-pub fn check(
+pub(super) fn check(
     resolver: &Resolver<'_>,
     version: Version,
     chosen: &Chosen,
@@ -550,10 +549,4 @@ fn is_count(node: NodeRef<'_>) -> bool {
     // `1.0` and `1e3` are whole numbers of JSON; one beyond 2^63 is still a number.
     text.parse::<f64>()
         .is_ok_and(|number| number >= 0.0 && number.fract() == 0.0)
-}
-
-/// The place to show for a value as a whole: its first key, so that the excerpt stays short.
-pub(crate) fn first_key(node: NodeRef<'_>) -> Span {
-    let first = node.entries().next();
-    first.map_or(node.span(), |(entry, _)| entry.key_span)
 }

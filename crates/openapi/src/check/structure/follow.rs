@@ -3,7 +3,8 @@
 
 use diag::{Diagnostic, FileId, NodeRef};
 
-use super::{Waiting, Walk, first_key, slip};
+use super::{Waiting, Walk, slip};
+use crate::spec::first_key;
 use crate::spec::lints::{
     REFERENCE_CYCLE, UNRESOLVED_REFERENCE, UNUSUAL_REFERENCE, WRONG_REFERENCE_KIND,
 };

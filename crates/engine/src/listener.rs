@@ -1,0 +1,32 @@
+//! A listener of a snapshot, with its routing table.
+
+use std::sync::Arc;
+
+use bundle::ir::{CertificateFields, Cidr, ListenerLimits, ProxyProtocol};
+
+use crate::path::Slashes;
+use crate::router::HostTable;
+
+/// One listener with its routing table.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its name.
+    pub name: Box<str>,
+    /// `IP:PORT`.
+    pub address: std::net::SocketAddr,
+    /// Limits on connections and heads.
+    pub limits: ListenerLimits,
+    /// Peers whose forwarding fields are believed.
+    pub trusted_proxies: Box<[Cidr]>,
+    /// `http` or `https`: what its clients speak.
+    pub scheme: &'static str,
+    /// Whether HTTP/2 is spoken beside HTTP/1.1.
+    pub http2: bool,
+    /// Who tells for whom a connection is; none where its peer is the client.
+    pub proxy_protocol: Option<Arc<ProxyProtocol>>,
+    /// Treatment of `//` in paths.
+    pub slashes: Slashes,
+    /// Fields that carry the client's certificate to upstreams; none if no field does.
+    pub certificate_fields: Option<CertificateFields>,
+    pub(crate) hosts: HostTable,
+}

@@ -1,0 +1,115 @@
+//! The requests that an operation owns at a mount, and a hash of them.
+
+use std::hash::{Hash, Hasher};
+
+use bundle::ir::{Condition, Operation, Owns, Segment, Template, TrailingSlash};
+use rustc_hash::FxHasher;
+
+/// A segment without the names of its parameters: equal ones match the same texts.
+#[derive(PartialEq, Eq, Hash)]
+enum Erased<'a> {
+    Literal(&'a str),
+    Folded(&'a str),
+    Parameter,
+    Pattern(String, bool),
+}
+
+/// What an operation owns at a mount.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    /// Of all that tells it from others.
+    pub(crate) hash: u64,
+    pub(crate) operation: u32,
+    /// The operation whose template it has: another's where it gets undeclared methods.
+    at: u32,
+    /// Whether the template is the one with the other final slash.
+    twin: bool,
+}
+
+/// What operations own at a base path.
+pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
+    let places = (0u32..).zip(operations).flat_map(|(operation, one)| {
+        let described = |at: u32, twin: bool| (operation, at, twin);
+        match one.owns {
+            Owns::Described | Owns::Unmatched => vec![described(operation, false)],
+            Owns::Undeclared => {
+                let all = (0u32..).zip(operations);
+                let all = all.filter(|(_, other)| other.owns.is_described());
+                all.flat_map(|(at, other)| {
+                    let twin = other.trailing_slash != TrailingSlash::Strict;
+                    [Some(false), twin.then_some(true)]
+                        .into_iter()
+                        .flatten()
+                        .map(move |twin| described(at, twin))
+                })
+                .collect()
+            }
+        }
+    });
+    let owned = places.map(|(operation, at, twin)| {
+        let mut owned = Owned {
+            hash: 0,
+            operation,
+            at,
+            twin,
+        };
+        let requests = Requests::of(base_path, operations, &owned);
+        let mut hasher = FxHasher::default();
+        requests.hash(&mut hasher);
+        owned.hash = hasher.finish();
+        owned
+    });
+    owned.collect()
+}
+
+/// What tells the requests of an operation from others': equal ones own the same requests. A
+/// declared path comes before a twin, so that twins of described operations are left out.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) struct Requests<'a> {
+    owns: Owns,
+    /// Method, conditions and priority, where they count.
+    described: Option<(&'a str, &'a [Condition], i32)>,
+    is_prefix: bool,
+    segments: Vec<Erased<'a>>,
+}
+
+impl<'a> Requests<'a> {
+    pub(crate) fn of(base_path: &'a str, operations: &'a [Operation], owned: &Owned) -> Self {
+        let Operation {
+            method,
+            conditions,
+            priority,
+            owns,
+            template: _,
+            key: _,
+            treatment: _,
+            trailing_slash: _,
+        } = &operations[owned.operation as usize];
+        let described = (method.as_str(), conditions.as_slice(), *priority);
+        let template = &operations[owned.at as usize].template;
+        Self {
+            owns: *owns,
+            described: owns.is_described().then_some(described),
+            is_prefix: template.is_prefix(),
+            segments: erased(base_path, template, owned.twin),
+        }
+    }
+}
+
+fn erased<'a>(base_path: &'a str, template: &'a Template, twin: bool) -> Vec<Erased<'a>> {
+    let base = base_path.split('/').skip(1).map(Erased::Literal);
+    let below = template.segments().iter().map(|segment| match segment {
+        Segment::Literal(text) => Erased::Literal(text),
+        Segment::Folded(text) => Erased::Folded(text),
+        Segment::Parameter(_) => Erased::Parameter,
+        Segment::Pattern(pattern) => Erased::Pattern(pattern.erased(), pattern.folded),
+    });
+    let mut segments: Vec<Erased<'a>> = base.chain(below).collect();
+    if twin && !template.is_prefix() {
+        match segments.last() {
+            Some(Erased::Literal("")) => drop(segments.pop()),
+            _ => segments.push(Erased::Literal("")),
+        }
+    }
+    segments
+}

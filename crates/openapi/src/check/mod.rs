@@ -1,0 +1,40 @@
+//! The check of a document: its structure is walked along the tables of [`crate::spec::objects`], every rule of
+//! [`crate::lint`] looks at what the walk meets, and what can be read is read.
+
+use diag::Sink;
+use sources::project::files::{Document, Files};
+
+use crate::lint::{Chosen, Whole};
+use crate::spec::reference::Resolver;
+use crate::spec::{self, Spec};
+
+mod structure;
+
+/// Reads a document and runs every rule of OpenAPI on it. `None` if it is not a document of a
+/// version that is known. Its files must have been loaded ([`Files::follow`]).
+pub fn document(
+    files: &Files,
+    document: &Document,
+    chosen: &Chosen,
+    sink: &mut Sink,
+) -> Option<Spec> {
+    let resolver = Resolver::new(files, document);
+    let version = spec::version(resolver.root(), sink)?;
+    let extensions = structure::check(&resolver, version, chosen, sink);
+    let mut read = spec::read(files, document, version);
+    read.extensions = extensions;
+    rules(files, document, &read, chosen, sink);
+    Some(read)
+}
+
+/// Runs the rules that look at whole documents; the others ran while the document was read.
+fn rules(files: &Files, document: &Document, spec: &Spec, chosen: &Chosen, sink: &mut Sink) {
+    let resolver = Resolver::new(files, document);
+    let whole = Whole {
+        spec,
+        resolver: &resolver,
+    };
+    for check in chosen.specs() {
+        check(&whole, sink);
+    }
+}
