@@ -3,7 +3,7 @@
 use bundle::ir;
 use serde_json::Value;
 
-use crate::details::reference;
+use crate::pairs::reference;
 use crate::{Change, Class, Plan, Section};
 use model::outbound::{of_gateway, survey};
 
