@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::claims::Claims;
 use crate::leases::{Lease, Leases};
+use crate::mirrored::Mirror;
 use crate::rate::{RateTable, Tokens};
 use crate::rewritten::Rewritten;
 use crate::state::StateId;
@@ -50,7 +51,7 @@ pub struct Cx<'a> {
     /// The service that gets the request, where a split has chosen one.
     pub upstream: Option<&'a str>,
     /// The services that get a copy.
-    pub mirrors: Vec<&'a str>,
+    pub mirrors: Vec<Mirror<'a>>,
     /// What the service gets instead of what the client sent.
     pub rewritten: Option<Rewritten>,
     /// What limits took from their counters, to be given back if a later limit refuses.

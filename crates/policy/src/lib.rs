@@ -20,6 +20,7 @@ mod key;
 mod leases;
 #[cfg(feature = "author")]
 pub mod limits;
+pub mod mirrored;
 mod parameters;
 mod phase;
 mod rate;

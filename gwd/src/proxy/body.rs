@@ -21,6 +21,7 @@ use crate::proxy::pace::Pace;
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::proxy::tee::{Part, Reader, Tee};
+use crate::upstream::flow::Flow;
 use crate::upstream::mirror::Copies;
 use crate::upstream::pool::Lease;
 use crate::upstream::slow::SlowPermit;
@@ -36,6 +37,8 @@ pub(crate) enum RequestBody {
     Upload(Box<Upload>),
     /// What was kept of another request's, for a mirror.
     Copy(Option<Bytes>),
+    /// Another request's as it comes, for a mirror.
+    Flow(Rc<Flow>),
 }
 
 /// A body that is being uploaded.
@@ -216,6 +219,15 @@ impl Upload {
             }
             self.gate = None;
         }
+        // A client that sends without a pause would leave its mirrors no time to take anything.
+        if self
+            .copies
+            .as_ref()
+            .is_some_and(|copies| copies.wants_turn())
+        {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let polled = self.incoming.poll(cx);
         self.progress.awaits_client.set(polled.is_pending());
         let mut frame = match polled {
@@ -264,7 +276,7 @@ impl Upload {
             let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
             let patience = self.stream.patience();
             self.pace.moved(bytes, now_ms, &patience);
-            if self.progress.is_slow.get() && !self.pace.is_slow(&patience) {
+            if self.progress.is_slow.get() && !self.pace.is_slow() {
                 self.progress.is_no_longer_slow();
             }
             self.stream.upload_moves(bytes, now_ms);
@@ -291,7 +303,7 @@ impl Upload {
         let until_ms = self.progress.until_ms.get();
         let slow_at_ms = match self.progress.is_slow.get() {
             true => u64::MAX,
-            false => self.pace.slow_at_ms(&patience),
+            false => self.pace.slow_at_ms(),
         };
         self.stream.deadline.set(until_ms.min(slow_at_ms));
     }
@@ -336,6 +348,9 @@ impl Body for RequestBody {
             Self::Whole(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::Upload(upload) => upload.poll(cx),
             Self::Copy(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Flow(flow) => flow
+                .poll(cx)
+                .map(|next| next.map(|next| next.map(Frame::data).map_err(|_| UploadBroken))),
         }
     }
 
@@ -345,6 +360,7 @@ impl Body for RequestBody {
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Upload(upload) => upload.gate.is_none() && upload.incoming.is_end_stream(),
             Self::Copy(bytes) => bytes.is_none(),
+            Self::Flow(flow) => flow.is_end(),
         }
     }
 
@@ -356,6 +372,7 @@ impl Body for RequestBody {
             Self::Copy(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
+            Self::Flow(flow) => flow.left().map_or_else(SizeHint::new, SizeHint::with_exact),
         }
     }
 }

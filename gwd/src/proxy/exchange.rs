@@ -56,7 +56,7 @@ pub(crate) async fn exchange(
     let snapshot = &loaded.snapshot;
     let rules = &snapshot.listeners()[listener];
     still_admitted(stream, loaded.doors[listener].as_deref(), rules);
-    let (mut parts, body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
     let handshake = Handshake::take(&mut parts);
     let admitted = match edge::admit(parts, rules, stream.peer) {
         Ok(admitted) => admitted,
@@ -127,6 +127,7 @@ pub(crate) async fn exchange(
                     origin: &origin,
                     cx: &cx,
                     head: &head,
+                    length: body.size_hint().exact(),
                 };
                 // A tunnel's bytes are no body.
                 let handshake = handshake.filter(|_| is_websocket);

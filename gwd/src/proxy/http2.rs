@@ -135,7 +135,7 @@ fn answer_boxed(
     backlog: Rc<Backlog>,
 ) -> Pin<Box<impl Future<Output = Result<Response<Sending>, Infallible>>>> {
     Box::pin(async move {
-        let response = answer(Rc::clone(&stream), request.map(Incoming::Http2)).await;
+        let response = answer(Rc::clone(&stream), request.map(Incoming::http2)).await;
         Ok(response.map(|body| backlog.sending(body, &stream)))
     })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -14,16 +14,30 @@ pub(crate) enum Incoming {
     /// There is none.
     Empty,
     Http1(http1::Incoming),
-    Http2(hyper::body::Incoming),
+    Http2(Http2Body),
 }
 
+/// A body over HTTP/2, whose next frame may have been taken already.
+pub(crate) struct Http2Body {
+    body: hyper::body::Incoming,
+    next: Option<Box<Taken>>,
+}
+
+type Taken = Result<Frame<Bytes>, hyper::Error>;
+
 impl Incoming {
+    /// A body over HTTP/2.
+    pub(crate) fn http2(body: hyper::body::Incoming) -> Self {
+        Self::Http2(Http2Body { body, next: None })
+    }
+
     /// True if some of the body came with the head, as far as that is known: its client does not
     /// wait for `100 Continue`.
-    pub(crate) fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&mut self) -> bool {
         match self {
+            Self::Empty => false,
             Self::Http1(body) => body.has_begun(),
-            Self::Empty | Self::Http2(_) => false,
+            Self::Http2(body) => body.has_begun(),
         }
     }
 }
@@ -33,6 +47,42 @@ impl Incoming {
 pub(crate) enum Broken {
     Http1(http1::Broken),
     Http2(hyper::Error),
+}
+
+// === impl Http2Body ===
+
+impl Http2Body {
+    /// True if a frame of it is here. Nobody is woken for one that comes later.
+    fn has_begun(&mut self) -> bool {
+        if self.next.is_none()
+            && let Poll::Ready(Some(next)) =
+                Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop()))
+        {
+            self.next = Some(Box::new(next));
+        }
+        self.next.is_some()
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
+        match self.next.take() {
+            Some(next) => Poll::Ready(Some(*next)),
+            None => Pin::new(&mut self.body).poll_frame(cx),
+        }
+    }
+
+    /// The library's counts what it has given away as gone.
+    fn size_hint(&self) -> SizeHint {
+        let taken = self
+            .next
+            .as_ref()
+            .and_then(|next| next.as_ref().as_ref().ok());
+        let taken = taken.and_then(Frame::data_ref).map_or(0, Bytes::len) as u64;
+        let hint = self.body.size_hint();
+        match hint.exact() {
+            Some(left) => SizeHint::with_exact(left + taken),
+            None => hint,
+        }
+    }
 }
 
 impl Body for Incoming {
@@ -48,8 +98,8 @@ impl Body for Incoming {
             Self::Http1(body) => body
                 .poll_frame(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Broken::Http1))),
-            Self::Http2(body) => Pin::new(body)
-                .poll_frame(cx)
+            Self::Http2(body) => body
+                .poll(cx)
                 .map(|frame| frame.map(|frame| frame.map_err(Broken::Http2))),
         }
     }
@@ -58,7 +108,7 @@ impl Body for Incoming {
         match self {
             Self::Empty => true,
             Self::Http1(body) => body.is_end_stream(),
-            Self::Http2(body) => body.is_end_stream(),
+            Self::Http2(body) => body.next.is_none() && body.body.is_end_stream(),
         }
     }
 

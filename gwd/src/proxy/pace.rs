@@ -31,11 +31,17 @@ pub struct Patience {
 /// Milliseconds that a client keeps the gateway waiting, and that its bytes have not earned back,
 /// after which its upload is slow.
 pub(crate) const SLOW_MS: u64 = 1_000;
+/// Bytes that earn a second of them. An upload that is only as fast as it must be is slow.
+const SLOW_BYTES_PER_S: u64 = 8 << 10;
+/// Milliseconds that are remembered: a client that delivers again is soon not slow any more.
+const SLOW_MAX_MS: u64 = 2 * SLOW_MS;
 
 /// One body's time.
 #[derive(Debug)]
 pub(crate) struct Pace {
     left_ms: u64,
+    /// Milliseconds towards [`SLOW_MS`].
+    slow_ms: u64,
     /// Since when the gateway waits for the client.
     since_ms: Option<u64>,
 }
@@ -76,6 +82,7 @@ impl Pace {
     pub(crate) fn new(patience: &Patience) -> Self {
         Self {
             left_ms: patience.grace_ms,
+            slow_ms: 0,
             since_ms: None,
         }
     }
@@ -94,22 +101,26 @@ impl Pace {
 
     /// Time at which an upload whose client is waited for becomes slow, in milliseconds of the
     /// clock. It may have passed.
-    pub(crate) fn slow_at_ms(&self, patience: &Patience) -> u64 {
-        let used_ms = patience.grace_ms.saturating_sub(self.left_ms);
+    pub(crate) fn slow_at_ms(&self) -> u64 {
         let since_ms = self.since_ms.unwrap_or(u64::MAX);
-        since_ms.saturating_add(SLOW_MS.saturating_sub(used_ms))
+        since_ms.saturating_add(SLOW_MS.saturating_sub(self.slow_ms))
     }
 
-    /// True if the client has used more than [`SLOW_MS`] of its time.
-    pub(crate) fn is_slow(&self, patience: &Patience) -> bool {
-        patience.grace_ms.saturating_sub(self.left_ms) >= SLOW_MS
+    /// True if the client has kept the gateway waiting for more than [`SLOW_MS`] that it has not
+    /// earned back.
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow_ms >= SLOW_MS
     }
 
     /// So many bytes moved, or the gateway waits for somebody else.
     pub(crate) fn moved(&mut self, bytes: u64, now_ms: u64, patience: &Patience) {
         if let Some(since_ms) = self.since_ms.take() {
-            self.left_ms = self.left_ms.saturating_sub(now_ms.saturating_sub(since_ms));
+            let waited_ms = now_ms.saturating_sub(since_ms);
+            self.left_ms = self.left_ms.saturating_sub(waited_ms);
+            self.slow_ms = self.slow_ms.saturating_add(waited_ms).min(SLOW_MAX_MS);
         }
+        let swift_ms = bytes.saturating_mul(1_000) / SLOW_BYTES_PER_S;
+        self.slow_ms = self.slow_ms.saturating_sub(swift_ms);
         let earned_ms = bytes.saturating_mul(1_000) / patience.bytes_per_s.max(1);
         self.left_ms = self
             .left_ms
@@ -153,6 +164,28 @@ mod tests {
         assert_eq!(lives_s(0), Some(9));
         assert_eq!(lives_s(50), Some(18));
         assert_eq!(lives_s(100), None);
+    }
+
+    #[test]
+    fn upload_above_the_least_rate_is_slow_until_it_delivers() {
+        let seconds = |bytes: u64| {
+            let mut pace = Pace::new(&PATIENCE);
+            (0..100).find(|second| {
+                pace.waits(second * 1_000);
+                pace.moved(bytes, (second + 1) * 1_000, &PATIENCE);
+                pace.is_slow()
+            })
+        };
+        assert_eq!(seconds(PATIENCE.bytes_per_s), Some(1));
+        assert_eq!(seconds(SLOW_BYTES_PER_S / 2), Some(1));
+        assert_eq!(seconds(SLOW_BYTES_PER_S), None);
+        let mut pace = Pace::new(&PATIENCE);
+        pace.waits(0);
+        assert_eq!(pace.slow_at_ms(), SLOW_MS);
+        pace.moved(1, 9_000, &PATIENCE);
+        assert!(pace.is_slow());
+        pace.moved(SLOW_BYTES_PER_S * 3 / 2, 9_000, &PATIENCE);
+        assert!(!pace.is_slow(), "what is long past is forgotten");
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! Copies of requests, sent beside them: never waited for, never told to the client.
 //!
 //! A copy has its own connection and its own deadline; its answer is read within a limit, so
-//! that the connection can be used again, and dropped. What bounds them: so many requests of a
-//! worker are being copied at once, and so many bytes of a body are kept until it is complete,
-//! while there is memory for them. What cannot be copied is counted and left.
+//! that the connection can be used again, and dropped. A body up to 64 KiB is kept until it is
+//! complete. The copy of a longer one, up to the mirror's `max_body`, is streamed as a [`Flow`],
+//! which keeps a bounded number of bytes: a mirror that is slower than the client loses its copy.
+//! So many requests of a worker are being copied at once, while there is memory for them. What
+//! cannot be copied is counted and left.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -19,10 +21,12 @@ use http_body::Body as _;
 use policy::{Cx, RequestHead};
 
 use crate::buffered::Buffered;
+use crate::deadlines::Slot;
 use crate::proxy::body::RequestBody;
 use crate::proxy::stream::Stream;
 use crate::upstream::affinity::Affinity;
 use crate::upstream::connect::{Times, connect, in_time};
+use crate::upstream::flow::Flow;
 use crate::upstream::pool::queue::Wish;
 use crate::upstream::proxy_header::Ends;
 use crate::upstream::transport::{Call, Incoming};
@@ -31,7 +35,7 @@ use crate::worker::{View, Worker};
 
 /// Requests of one worker that are being copied at once.
 const COPIED_MAX: usize = 128;
-/// Bytes of a body that are kept for copies.
+/// Bytes of a body that are kept for copies before they are streamed.
 const BODY_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a copy's answer that are read so that its connection can be used again.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -45,19 +49,31 @@ pub(crate) struct Asked<'a, 's> {
     pub(crate) origin: &'a Origin,
     pub(crate) cx: &'a Cx<'s>,
     pub(crate) head: &'a RequestHead,
+    /// Bytes of the body, if its head says so.
+    pub(crate) length: Option<u64>,
 }
 
-/// Copies of one request that wait for the end of its body. Dropped before that, they are not
-/// sent.
+/// Copies of one request while its body comes. Dropped before its end, they are given up.
 pub(crate) struct Copies {
+    sender: Rc<Sender>,
+    /// Those that have not begun.
+    waiting: RefCell<Vec<Copy>>,
+    /// Those that are streamed.
+    flows: RefCell<Vec<Rc<Flow>>>,
+    length: Option<u64>,
+    /// Bytes that came.
+    came: Cell<u64>,
+    body: RefCell<Vec<u8>>,
+    /// Counts it.
+    kept: RefCell<Buffered>,
+}
+
+/// Sends the copies of one request.
+struct Sender {
     worker: Rc<Worker>,
     view: Rc<View>,
     timeout_ms: u64,
     ends: Ends,
-    waiting: RefCell<Vec<Copy>>,
-    body: RefCell<Vec<u8>>,
-    /// Counts it.
-    kept: RefCell<Buffered>,
     _permit: Permit,
 }
 
@@ -66,6 +82,7 @@ struct Copy {
     service: Rc<Service>,
     target: usize,
     head: RequestHead,
+    max_body_bytes: u64,
 }
 
 /// One of the requests that are being copied.
@@ -74,13 +91,19 @@ struct Permit(Rc<Worker>);
 /// Prepares the copies that the chain asked for; none where there are too many already.
 pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
     let snapshot: &Snapshot = &asked.view.current().loaded.snapshot;
-    let services = asked.cx.mirrors.iter();
-    let services = services.filter_map(|name| snapshot.upstream(name));
+    let mirrors = asked.cx.mirrors.iter();
+    let mirrors = mirrors.filter_map(|one| Some((snapshot.upstream(one.upstream)?, one)));
+    let count = |upstream, outcome| count(asked.worker, asked.view, upstream, outcome);
     let Some(permit) = Permit::take(asked.worker) else {
-        services.for_each(|upstream| count(asked.worker, asked.view, upstream, "overflow"));
+        mirrors.for_each(|(upstream, _)| count(upstream, "overflow"));
         return None;
     };
-    let copies = services.filter_map(|upstream| {
+    let copies = mirrors.filter_map(|(upstream, mirror)| {
+        let max_body_bytes = mirror.max_body_bytes;
+        if asked.length.is_some_and(|length| length > max_body_bytes) {
+            count(upstream, "too_large");
+            return None;
+        }
         let meant = &snapshot.upstreams()[upstream as usize];
         let service = asked.view.service(asked.worker, upstream);
         let target = service.choose(&Looking {
@@ -91,7 +114,7 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
             now_ms: asked.worker.shared.clock.now_ms(),
         });
         let Some(target) = target else {
-            count(asked.worker, asked.view, upstream, "failed");
+            count(upstream, "failed");
             return None;
         };
         let mut head = asked.head.clone();
@@ -103,7 +126,7 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
             cx: asked.cx,
         };
         forward::prepare(&mut head, relay);
-        // The body of a copy is known as a whole.
+        // The body of a copy is framed anew.
         for name in [CONTENT_LENGTH, TRANSFER_ENCODING, EXPECT, TE] {
             head.headers.remove(name);
         }
@@ -112,17 +135,23 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
             service,
             target,
             head,
+            max_body_bytes,
         })
     });
     Some(Rc::new(Copies {
-        worker: Rc::clone(asked.worker),
-        view: Rc::clone(asked.view),
-        timeout_ms: asked.route.treatment.timeout_ms,
-        ends: asked.stream.ends(asked.cx.client),
         waiting: RefCell::new(copies.collect()),
+        flows: RefCell::default(),
+        length: asked.length,
+        came: Cell::new(0),
         body: RefCell::default(),
         kept: RefCell::new(Buffered::new(&asked.worker.shared.budgets.memory)),
-        _permit: permit,
+        sender: Rc::new(Sender {
+            worker: Rc::clone(asked.worker),
+            view: Rc::clone(asked.view),
+            timeout_ms: asked.route.treatment.timeout_ms,
+            ends: asked.stream.ends(asked.cx.client),
+            _permit: permit,
+        }),
     }))
 }
 
@@ -131,43 +160,161 @@ pub(crate) fn begin(asked: &Asked<'_, '_>) -> Option<Rc<Copies>> {
 impl Copies {
     /// A part of the body came.
     pub(crate) fn take(&self, data: &[u8]) {
-        if self.waiting.borrow().is_empty() {
-            return;
+        let came = self.came.get() + data.len() as u64;
+        self.came.set(came);
+        self.flows.borrow_mut().retain(|flow| flow.goes_on(came));
+        self.waiting.borrow_mut().retain(|copy| {
+            let fits = came <= copy.max_body_bytes;
+            if !fits {
+                self.sender.count(copy.upstream, "too_large");
+            }
+            fits
+        });
+        if self.flows.borrow().is_empty() && self.waiting.borrow().is_empty() {
+            return self.keep_nothing();
         }
-        let mut body = self.body.borrow_mut();
-        if body.len() + data.len() > BODY_BYTES_MAX {
-            *body = Vec::new();
-            self.kept.borrow().set(0);
-            return self.give_up("too_large");
+        if !self.waiting.borrow().is_empty() {
+            let mut body = self.body.borrow_mut();
+            if body.len() + data.len() <= BODY_BYTES_MAX {
+                body.extend_from_slice(data);
+                let kept = self.kept.borrow();
+                kept.set(body.len() as u64);
+                let may_grow = kept.may_grow();
+                drop((body, kept));
+                if !may_grow {
+                    self.keep_nothing();
+                    self.give_up("overflow");
+                }
+                return;
+            }
+            drop(body);
+            self.stream_waiting();
         }
-        body.extend_from_slice(data);
-        let kept = self.kept.borrow();
-        kept.set(body.len() as u64);
-        if !kept.may_grow() {
-            kept.set(0);
-            *body = Vec::new();
-            self.give_up("overflow");
+        let data = Bytes::copy_from_slice(data);
+        for flow in &*self.flows.borrow() {
+            flow.push(data.clone());
         }
+    }
+
+    /// True once after much came that no mirror has taken yet: its connection needs a turn.
+    pub(crate) fn wants_turn(&self) -> bool {
+        let flows = self.flows.borrow();
+        flows.iter().any(|flow| flow.wants_turn.replace(false))
     }
 
     /// The body is complete: the copies go their way.
-    pub(crate) fn send(self: &Rc<Self>) {
-        let memory = &self.worker.shared.budgets.memory;
-        let kept = self.kept.replace(Buffered::new(memory));
-        let body = kept.hold(self.body.take());
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        for copy in waiting {
-            let (copies, body) = (Rc::clone(self), body.clone());
-            tokio::task::spawn_local(async move {
-                let upstream = copy.upstream;
-                let outcome = copies.send_one(copy, body).await;
-                count(&copies.worker, &copies.view, upstream, outcome);
-            });
+    pub(crate) fn send(&self) {
+        let body = self.take_body();
+        for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {
+            self.sender.spawn(copy, Content::Whole(body.clone()));
+        }
+        for flow in std::mem::take(&mut *self.flows.borrow_mut()) {
+            flow.end(self.sender.until_ms());
         }
     }
 
-    /// What became of a copy, as the metric tells it.
-    async fn send_one(&self, copy: Copy, body: Bytes) -> &'static str {
+    /// The body is too long to be kept: the copies begin with what has come of it.
+    fn stream_waiting(&self) {
+        let begun = self.take_body();
+        for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {
+            let worker = &self.sender.worker;
+            let flow = Rc::new(Flow {
+                max_body_bytes: copy.max_body_bytes,
+                left: Cell::new(self.length),
+                queue: RefCell::default(),
+                kept: Buffered::new(&worker.shared.budgets.memory),
+                ended: Cell::new(false),
+                given_up: Cell::new(None),
+                wants_turn: Cell::new(false),
+                waker: RefCell::default(),
+                deadline: worker.deadlines.slot(),
+            });
+            flow.push(begun.clone());
+            self.flows.borrow_mut().push(Rc::clone(&flow));
+            self.sender.spawn(copy, Content::Flow(flow));
+        }
+    }
+
+    fn take_body(&self) -> Bytes {
+        let memory = &self.sender.worker.shared.budgets.memory;
+        let kept = self.kept.replace(Buffered::new(memory));
+        kept.hold(self.body.take())
+    }
+
+    fn keep_nothing(&self) {
+        self.body.take();
+        self.kept.borrow().set(0);
+    }
+
+    fn give_up(&self, outcome: &'static str) {
+        for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {
+            self.sender.count(copy.upstream, outcome);
+        }
+        for flow in std::mem::take(&mut *self.flows.borrow_mut()) {
+            flow.give_up(outcome);
+        }
+    }
+}
+
+impl Drop for Copies {
+    fn drop(&mut self) {
+        self.give_up("incomplete");
+    }
+}
+
+/// Body of a copy.
+enum Content {
+    Whole(Bytes),
+    Flow(Rc<Flow>),
+}
+
+// === impl Sender ===
+
+impl Sender {
+    fn spawn(self: &Rc<Self>, copy: Copy, content: Content) {
+        let sender = Rc::clone(self);
+        tokio::task::spawn_local(async move {
+            let upstream = copy.upstream;
+            let outcome = match content {
+                Content::Whole(body) => {
+                    let deadline = sender.worker.deadlines.slot();
+                    let body = match body.is_empty() {
+                        true => RequestBody::Empty,
+                        false => RequestBody::Copy(Some(body)),
+                    };
+                    let until_ms = Some(sender.until_ms());
+                    sender.send_one(copy, body, &deadline, until_ms).await
+                }
+                Content::Flow(flow) => {
+                    let body = RequestBody::Flow(Rc::clone(&flow));
+                    let outcome = sender.send_one(copy, body, &flow.deadline, None).await;
+                    let given_up = flow.given_up.get();
+                    flow.give_up(outcome);
+                    given_up.unwrap_or(outcome)
+                }
+            };
+            sender.count(upstream, outcome);
+        });
+    }
+
+    /// The time from now on until which a copy may take, in milliseconds of the clock.
+    fn until_ms(&self) -> u64 {
+        self.worker.shared.clock.now_ms() + self.timeout_ms
+    }
+
+    fn count(&self, upstream: u32, outcome: &'static str) {
+        count(&self.worker, &self.view, upstream, outcome);
+    }
+
+    /// Sends a copy and tells what became of it, as the metric has it. Without `until_ms` whoever
+    /// streams the body sets the deadline.
+    async fn send_one(
+        &self,
+        copy: Copy,
+        body: RequestBody,
+        deadline: &Slot,
+        until_ms: Option<u64>,
+    ) -> &'static str {
         let Copy {
             service,
             target,
@@ -176,7 +323,6 @@ impl Copies {
         } = copy;
         let worker = &self.worker;
         let pool = &service.pools[target];
-        let deadline = worker.deadlines.slot();
         // Who is woken when the deadline passes.
         poll_fn(|cx| {
             deadline.register(cx.waker());
@@ -186,7 +332,7 @@ impl Copies {
         let now_ms = worker.shared.clock.now_ms();
         let idle = pool.checkout(false, now_ms);
         let times = Times {
-            deadline: &deadline,
+            deadline,
             clock: worker.shared.clock,
             until_ms: now_ms + self.timeout_ms,
             connect_ms: service.connect_timeout_ms,
@@ -201,38 +347,27 @@ impl Copies {
                 Err(_) => return "failed",
             },
         };
-        deadline.set(worker.shared.clock.now_ms() + self.timeout_ms);
+        let is_streaming = matches!(&body, RequestBody::Flow(flow) if !flow.ended.get());
+        deadline.set(match until_ms {
+            None if is_streaming => u64::MAX,
+            _ => self.until_ms(),
+        });
         let call = Call {
             head: &mut Outbound::whole(&head),
-            body: match body.is_empty() {
-                true => RequestBody::Empty,
-                false => RequestBody::Copy(Some(body)),
-            },
+            body,
             fields: HeaderMap::new(),
         };
-        let answered = in_time(&deadline, lease.begin(call).answer(None)).await;
+        let answered = in_time(deadline, lease.begin(call).answer(None)).await;
         let response = match answered {
             Some(Ok(response)) => *response,
             Some(Err(_)) => return "failed",
             None => return "timeout",
         };
         let mut body = response.into_body();
-        if in_time(&deadline, drain(&mut body)).await == Some(true) {
+        if in_time(deadline, drain(&mut body)).await == Some(true) {
             lease.give_back(&mut body, worker.shared.clock.now_ms());
         }
         "sent"
-    }
-
-    fn give_up(&self, outcome: &'static str) {
-        for copy in std::mem::take(&mut *self.waiting.borrow_mut()) {
-            count(&self.worker, &self.view, copy.upstream, outcome);
-        }
-    }
-}
-
-impl Drop for Copies {
-    fn drop(&mut self) {
-        self.give_up("incomplete");
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod balance;
 pub(crate) mod breaker;
 pub(crate) mod connect;
 pub(crate) mod connections;
+pub(crate) mod flow;
 mod fuses;
 pub(crate) mod health;
 pub(crate) mod hosts;

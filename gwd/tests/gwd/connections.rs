@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use crate::fixture::*;
+use crate::frames::{self, DATA, END, END_HEADERS, HEADERS, Raw};
+use crate::http2::http2;
 use gwd::node::AccessLog;
 
 #[test]
@@ -285,7 +287,7 @@ fn expectation_with_a_body_that_is_there_does_not_wait() {
             let _gone = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
         }
     });
-    let served = shop(address, vec![op("POST", "/a")]).serve();
+    let served = http2(shop(address, vec![op("POST", "/a")])).serve();
     let mut client = Client::connect(served.address);
     let began = std::time::Instant::now();
     client.send(
@@ -293,6 +295,14 @@ fn expectation_with_a_body_that_is_there_does_not_wait() {
     );
     assert_eq!(client.answer().status, 200);
     assert!(began.elapsed() < Duration::from_millis(900));
+    let began = std::time::Instant::now();
+    let mut raw = Raw::connect(served.address);
+    let fields = [("expect", "100-continue"), ("content-length", "5")];
+    let head = frames::frame(HEADERS, END_HEADERS, 1, &frames::request("POST", &fields));
+    raw.send(&[head, frames::frame(DATA, END, 1, b"hello")].concat());
+    let answered = std::iter::from_fn(|| raw.next()).find(|frame| frame.kind == HEADERS);
+    assert_eq!(answered.map(|frame| frame.status()), Some(200));
+    assert!(began.elapsed() < Duration::from_millis(900), "over HTTP/2");
 }
 
 #[test]

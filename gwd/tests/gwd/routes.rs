@@ -1,5 +1,7 @@
 //! Where requests go: split, mirror, rewrite, redirect, deprecation.
 
+use std::net::{SocketAddr, TcpListener};
+
 use bundle::ir;
 use minicbor::Encoder;
 
@@ -36,6 +38,14 @@ pub(crate) fn mirror(name: &str, upstream: &str) -> ir::Policy {
     })
 }
 
+/// The same for bodies up to so many bytes.
+fn long_mirror(name: &str, upstream: &str, max_body_bytes: u64) -> ir::Policy {
+    policy(name, 5, |e| {
+        e.map(2).unwrap().u8(0).unwrap().str(upstream).unwrap();
+        e.u8(2).unwrap().u64(max_body_bytes).unwrap();
+    })
+}
+
 /// A rewrite of path, method and host.
 pub(crate) fn rewrite(name: &str, path: &str, method: &str, host: &str) -> ir::Policy {
     policy(name, 6, |e| {
@@ -65,7 +75,7 @@ fn deprecation(name: &str, since: u64, sunset: u64) -> ir::Policy {
     })
 }
 
-fn keyed(path: &str, address: std::net::SocketAddr) -> Answer {
+fn keyed(path: &str, address: SocketAddr) -> Answer {
     fetch(address, "GET", path, "x-key: letmein\r\n")
 }
 
@@ -168,6 +178,87 @@ fn a_body_too_large_to_be_kept_is_not_mirrored_and_counted() {
     });
     assert_eq!(main.only().body.len(), 70_000);
     assert!(shadow.seen().is_empty());
+}
+
+/// A shop whose requests are mirrored to `shadow`, with bodies up to so many bytes.
+fn mirrored(main: &Upstream, shadow: SocketAddr, max_body_bytes: u64) -> Served {
+    let mut shop = shop(main.address, vec![op("POST", "/a").policy("shadow")]);
+    shop.upstreams.push(service("next", &[shadow]));
+    let mirror = long_mirror("shadow", "next", max_body_bytes);
+    shop.policies.push(mirror);
+    shop.serve()
+}
+
+fn copies(served: &Served, outcome: &str) -> f64 {
+    let outcome = format!("outcome=\"{outcome}\"");
+    served.metric(
+        "gwd_mirrored_requests_total",
+        &["upstream=\"next\"", &outcome],
+    )
+}
+
+#[test]
+fn long_body_is_streamed_to_mirror() {
+    let (main, shadow) = (Upstream::saying("main"), Upstream::saying("shadow"));
+    let served = mirrored(&main, shadow.address, 1 << 20);
+    let body = "0123456789".repeat(50_000);
+    let mut client = Client::connect(served.address);
+    client.send(&format!(
+        "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(client.answer().text(), "main");
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n");
+    client.send(&format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    assert_eq!(client.answer().text(), "main");
+    eventually("both copies come", || shadow.seen().len() == 2);
+    for copy in shadow.seen() {
+        assert!(copy.body == body.as_bytes(), "{}", copy.head);
+    }
+    eventually("they are counted", || copies(&served, "sent") == 2.0);
+}
+
+#[test]
+fn body_beyond_max_body_ends_its_copy() {
+    let (main, shadow) = (Upstream::saying("main"), Upstream::saying("shadow"));
+    let served = mirrored(&main, shadow.address, 100_000);
+    let body = "x".repeat(200_000);
+    let mut client = Client::connect(served.address);
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ntransfer-encoding: chunked\r\n\r\n");
+    client.send(&format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    assert_eq!(client.answer().text(), "main");
+    eventually("it is counted", || copies(&served, "too_large") == 1.0);
+    assert_eq!(main.only().body.len(), body.len());
+}
+
+#[test]
+fn slow_mirror_loses_its_copy_and_nothing_waits() {
+    let main = Upstream::saying("main");
+    // Nobody accepts there: the kernel takes some bytes, and no more.
+    let shadow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let served = mirrored(&main, shadow.local_addr().unwrap(), 1 << 30);
+    let body = "x".repeat(32 << 20);
+    let mut client = Client::connect(served.address);
+    client.send(&format!(
+        "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    ));
+    assert_eq!(client.answer().text(), "main");
+    assert_eq!(main.only().body.len(), body.len());
+    eventually("it is counted", || copies(&served, "overflow") == 1.0);
+}
+
+#[test]
+fn upload_that_breaks_off_ends_its_streamed_copy() {
+    let (main, shadow) = (Upstream::saying("main"), Upstream::saying("shadow"));
+    let served = mirrored(&main, shadow.address, 1 << 20);
+    let mut client = Client::connect(served.address);
+    let begun = "x".repeat(200_000);
+    client.send(&format!(
+        "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 300000\r\n\r\n{begun}"
+    ));
+    drop(client);
+    eventually("it is counted", || copies(&served, "incomplete") == 1.0);
 }
 
 #[test]

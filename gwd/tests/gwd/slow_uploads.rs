@@ -12,18 +12,19 @@ use crate::retries::retries;
 
 const SHED: &str = "gwd_overload_shed_total";
 
-/// Clients that have begun an upload of 1,000 bytes and send a byte now and then, until dropped.
+/// Clients that have begun an upload of 1 MB and send some bytes five times a second, until dropped.
 struct Trickle {
     clients: Vec<Client>,
     stop: Arc<AtomicBool>,
 }
 
 impl Trickle {
-    fn start(served: &Served, count: usize) -> Self {
+    fn start(served: &Served, count: usize, piece: usize) -> Self {
+        let piece = "x".repeat(piece);
         let clients: Vec<Client> = (0..count)
             .map(|_| {
                 let mut client = Client::connect(served.address);
-                client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1000\r\n\r\nx");
+                client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\nx");
                 client
             })
             .collect();
@@ -33,7 +34,7 @@ impl Trickle {
         std::thread::spawn(move || {
             while !ended.load(Ordering::SeqCst) {
                 for stream in &mut streams {
-                    let _closed = stream.write_all(b"x");
+                    let _closed = stream.write_all(piece.as_bytes());
                 }
                 std::thread::park_timeout(Duration::from_millis(200));
             }
@@ -56,13 +57,23 @@ fn post(served: &Served) -> u16 {
 
 #[test]
 fn trickled_uploads_leave_half_of_the_upstream() {
+    leave_half_of_the_upstream(1);
+}
+
+/// 500 bytes per second, twice the least rate.
+#[test]
+fn uploads_above_the_least_rate_leave_half_too() {
+    leave_half_of_the_upstream(100);
+}
+
+fn leave_half_of_the_upstream(piece: usize) {
     let full = std::env::var_os("GWC_TEST_FULL").is_some();
     let (limit, count) = if full { (1_024, 1_100) } else { (16, 24) };
     let upstream = Upstream::saying("ok");
     let mut shop = shop(upstream.address, vec![op("GET", "/a"), op("POST", "/a")]);
     shop.upstreams[0].limits.requests = limit;
     let served = shop.serve();
-    let mut trickle = Trickle::start(&served, count);
+    let mut trickle = Trickle::start(&served, count, piece);
     let began = Instant::now();
     eventually("half of the places are free", || {
         served.metric(SHED, &["slow_uploads"]) as u64 >= limit / 2
@@ -87,7 +98,7 @@ fn upload_kept_for_retries_asks_for_no_place_early() {
     main.limits.requests = 1;
     main.retries = Some(retries(1, &[Condition::GatewayError]));
     let served = shop.serve();
-    let _trickle = Trickle::start(&served, 5);
+    let _trickle = Trickle::start(&served, 5, 1);
     for _ in 0..20 {
         assert_eq!(get(served.address, "/a").status, 200);
         assert_eq!(post(&served), 200);
@@ -103,20 +114,20 @@ fn slow_upload_that_delivers_again_is_served() {
     shop.upstreams[0].limits.requests = 2;
     let served = shop.serve();
     let mut client = Client::connect(served.address);
-    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 10000\r\n\r\n");
+    client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 50000\r\n\r\n");
     // Longer than an upload may stand still before it is slow.
     std::thread::park_timeout(Duration::from_millis(1_500));
-    client.send(&"x".repeat(5_000));
+    client.send(&"x".repeat(20_000));
     // It is not slow any more while it delivers: another one may be.
     let mut other = Client::connect(served.address);
     other.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1\r\n\r\n");
     for _ in 0..4 {
         std::thread::park_timeout(Duration::from_millis(400));
-        client.send(&"x".repeat(1_000));
+        client.send(&"x".repeat(5_000));
     }
     other.send("x");
     assert_eq!(other.answer().status, 200);
-    client.send(&"x".repeat(999));
+    client.send(&"x".repeat(9_999));
     client.send("x");
     assert_eq!(client.answer().status, 200);
     assert_eq!(served.metric(SHED, &["slow_uploads"]), 0.0);

@@ -101,6 +101,7 @@ fn of_policy(checked: &Checked) -> String {
         Checked::Concurrency(limit) if matches!(limit.key(), Key::Claim(_)) => {
             format!("policy:{kind}:claim")
         }
+        Checked::Mirror(mirror) if mirror.bounds_bodies() => format!("policy:{kind}:max_body"),
         _ => format!("policy:{kind}"),
     }
 }

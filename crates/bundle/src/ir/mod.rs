@@ -91,6 +91,7 @@ pub const PROVIDES: &[&str] = &[
     "policy:concurrency:claim",
     "policy:headers",
     "policy:mirror",
+    "policy:mirror:max_body",
     "policy:rate_limit",
     "policy:rate_limit:claim",
     "policy:redirect",

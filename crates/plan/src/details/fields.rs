@@ -209,7 +209,7 @@ static SPLIT: Table = Table {
 };
 static MIRROR: Table = Table {
     id: "traffic-moved",
-    rows: rows! { "upstream" as "traffic-moved": Moves; "percent" as "policy-changed": More(Is(1_000_000)); },
+    rows: rows! { "upstream" as "traffic-moved": Moves; "percent" as "policy-changed": More(Is(1_000_000)); "max_body" as "policy-changed": More(Is(65_536)); },
 };
 static REWRITE: Table = Table {
     id: "traffic-moved",
@@ -301,7 +301,7 @@ pub(super) static OPERATION: Table = Table {
         "retries"."budget"."ratio": More(Is(200_000)); "retries"."budget"."min_concurrent": More(Is(3));
         "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
         "cache"."ttl": More(Unknown); "cache"."max_object": More(Unknown);
-        "mirror"."percent": More(Is(1_000_000));
+        "mirror"."percent": More(Is(1_000_000)); "mirror"."max_body": More(Is(65_536));
         "split" as "traffic-moved": Moves; "mirror" as "traffic-moved": Moves;
         "rewrite" as "traffic-moved": Moves; "deprecated"."sunset" as "sunset-changed": Other;
     },

@@ -196,7 +196,11 @@ pub(super) fn upstream(
         timeout_ms: route.treatment.timeout_ms,
         shares: shares(route),
         by_request: cx.upstream.is_some() && cx.principal.is_none(),
-        mirrors: cx.mirrors.iter().map(|name| (*name).to_owned()).collect(),
+        mirrors: cx
+            .mirrors
+            .iter()
+            .map(|one| one.upstream.to_owned())
+            .collect(),
     };
     if let Some(head) = first {
         told.differ(&asked.question.request.headers, &head.headers, &secrets);

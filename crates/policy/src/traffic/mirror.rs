@@ -4,9 +4,10 @@
 //! policies:
 //!   shadow: {kind: mirror, upstream: next, percent: 5%}
 //! ```
-//! A copy never delays the request and never fails it: it is sent beside it, few at once, and a
-//! body that is too large to be kept until it is complete is not copied. Several mirrors in one
-//! chain each get their copies. What became of them is counted.
+//! A copy never delays the request and never fails it: it is sent beside it, few at once. Of a body
+//! beyond 64 KiB and up to `max_body` the copy is streamed, and given up if the mirror is slower
+//! than the client. Several mirrors in one chain each get their copies. What became of them is
+//! counted.
 
 use minicbor::{Decode, Encode};
 
@@ -14,10 +15,13 @@ use crate::cx::Cx;
 use crate::declared::{Scalar, Settings, Value};
 use crate::draw::Draw;
 use crate::head::RequestHead;
+use crate::mirrored::Mirror;
 use crate::phase::Phase;
 use crate::secret::SecretUnavailable;
 use crate::step::{Run, Setting, Step};
 
+/// Bytes of a copied body unless `max_body` says otherwise.
+const MAX_BODY_BYTES: u64 = 64 << 10;
 /// All requests.
 const ALL_PPM: u32 = 1_000_000;
 
@@ -31,6 +35,9 @@ pub struct Checked {
     /// How many of a million requests; none: all of them.
     #[n(1)]
     percent_ppm: Option<u32>,
+    /// Bytes of the longest body that is copied; none: 64 KiB.
+    #[n(2)]
+    max_body_bytes: Option<u64>,
 }
 
 /// A mirror that runs.
@@ -38,6 +45,7 @@ pub struct Checked {
 pub struct Filter {
     upstream: Box<str>,
     ppm: u32,
+    max_body_bytes: u64,
     draw: Draw,
 }
 
@@ -64,10 +72,20 @@ impl Checked {
     pub fn settings(&self) -> Settings {
         let name = Scalar::Name(self.upstream.clone());
         let settings = Settings::default().with(&["upstream"], Value::One(name));
-        match self.percent_ppm {
+        let settings = match self.percent_ppm {
             None => settings,
             Some(ppm) => settings.with(&["percent"], Value::One(Scalar::Share(ppm))),
+        };
+        match self.max_body_bytes {
+            None => settings,
+            Some(bytes) => settings.with(&["max_body"], Value::One(Scalar::Size(bytes))),
         }
+    }
+
+    /// True if it says which bodies are copied.
+    #[must_use]
+    pub fn bounds_bodies(&self) -> bool {
+        self.max_body_bytes.is_some()
     }
 
     /// Prepares what runs.
@@ -78,6 +96,7 @@ impl Checked {
         Ok(Filter {
             upstream: self.upstream.as_str().into(),
             ppm: self.percent_ppm.unwrap_or(ALL_PPM),
+            max_body_bytes: self.max_body_bytes.unwrap_or(MAX_BODY_BYTES),
             draw: Draw::of(setting.name),
         })
     }
@@ -87,7 +106,10 @@ impl Run for Filter {
     fn on_request<'a>(&'a self, _head: &mut RequestHead, cx: &mut Cx<'a>) -> Step {
         let lot = self.draw.below_by_request(cx, ALL_PPM.into());
         if lot.is_some_and(|lot| lot < self.ppm.into()) {
-            cx.mirrors.push(&self.upstream);
+            cx.mirrors.push(Mirror {
+                upstream: &self.upstream,
+                max_body_bytes: self.max_body_bytes,
+            });
         }
         Step::Continue
     }
@@ -112,6 +134,11 @@ pub mod author {
                 Shape::Percent,
                 "How many of the requests; all where nothing is said.",
             ),
+            Field::optional(
+                "max_body",
+                Shape::Size,
+                "Longest body that is copied. Copies of bodies beyond 64KiB are streamed, and given up if the mirror is slower than the client. Default: 64KiB.",
+            ),
         ],
         rules: &[Rule::Holds(copies_something)],
     };
@@ -129,9 +156,11 @@ pub mod author {
     /// Reads a node that fits [`SHAPE`].
     pub fn check(node: NodeRef<'_>, _: &mut Sink) -> Option<Checked> {
         let percent = node.get("percent").filter(|node| !node.is_null());
+        let max_body = node.get("max_body").filter(|node| !node.is_null());
         Some(Checked {
             upstream: node.get("upstream")?.scalar_text()?.to_owned(),
             percent_ppm: percent.map(read::percent_ppm).transpose().ok()?,
+            max_body_bytes: max_body.and_then(|node| read::size_bytes(node).ok()),
         })
     }
 }
@@ -145,6 +174,7 @@ mod tests {
         let filter = Filter {
             upstream: "next".into(),
             ppm,
+            max_body_bytes: MAX_BODY_BYTES,
             draw: Draw::of("shadow"),
         };
         let copied = |request: u64| {
