@@ -109,6 +109,18 @@ impl ApiPart {
         &self.route_ids
     }
 
+    /// The routes in the order of their ids: the id, and the template with the mount's base path.
+    pub fn routes(&self) -> impl Iterator<Item = (&RouteId, String)> {
+        let operations = self.router.operations();
+        let templates = self.mounts.iter().flat_map(move |part| {
+            let base = &part.mount.base_path;
+            operations
+                .iter()
+                .map(move |operation| format!("{base}{}", operation.template))
+        });
+        self.route_ids.iter().zip(templates)
+    }
+
     /// Its security schemes.
     #[must_use]
     pub fn schemes(&self) -> &Set<ir::Scheme> {

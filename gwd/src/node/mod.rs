@@ -19,7 +19,7 @@ use bundle::ir::addresses_collide;
 use bundle::refused::Refused;
 use engine::{Assembly, Parts};
 use policy::auth::Place;
-use policy::{Revoked, RouteId, Secrets};
+use policy::{Revoked, Secrets};
 use serde_json::json;
 
 pub use crate::budget::Bounds;
@@ -267,9 +267,10 @@ impl Node {
         let names = &self.registry.names;
         let route_uids = assembly.apis.iter().map(|api| {
             let known = self.route_uids.entry(*api.digest());
-            Arc::clone(
-                known.or_insert_with(|| names.numbers(api.route_ids().iter().map(RouteId::as_str))),
-            )
+            Arc::clone(known.or_insert_with(|| {
+                let routes = api.routes();
+                names.routes(routes.map(|(id, template)| (id.as_str(), template)))
+            }))
         });
         let route_uids = route_uids.collect();
         let upstreams = snapshot.upstreams();

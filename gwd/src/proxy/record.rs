@@ -18,7 +18,7 @@ use crate::proxy::incoming::Incoming;
 use crate::proxy::stream::Stream;
 use crate::telemetry::access_log::{self, write_query, write_text};
 use crate::telemetry::names::UNMATCHED;
-use crate::telemetry::shard::{CallKey, Label, RejectionKey, RequestKey, method_index};
+use crate::telemetry::shard::{BodyBytes, CallKey, Label, RejectionKey, RequestKey, method_index};
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::transport::CallError;
 use crate::worker::View;
@@ -416,6 +416,10 @@ impl Record {
         let duration_ns = now_ns.saturating_sub(self.started_ns);
         let overhead_ns = self.overhead_ns(now_ns);
         worker.shard.active(self.method, -1);
+        let bytes = BodyBytes {
+            request: self.stream.uploaded(),
+            response: self.bytes_out,
+        };
         worker.shard.request(
             RequestKey {
                 route: self.route,
@@ -431,10 +435,16 @@ impl Record {
             },
             duration_ns,
             overhead_ns,
+            bytes,
         );
         if let Some(call) = &self.upstream
             && call.began_ns > 0
         {
+            // The gateway's own response is none of the upstream's.
+            let response = if call.head_ns > 0 { bytes.response } else { 0 };
+            worker
+                .shard
+                .passed(call.uid, BodyBytes { response, ..bytes });
             let until_ns = if call.head_ns > 0 {
                 call.head_ns
             } else {

@@ -37,11 +37,16 @@ pub(crate) fn log_refused_head(stream: &Stream, reject: &Reject, head: &[u8]) {
     }
 }
 
-/// The first line's beginning, escaped. A query and user information are left out: they may hold
-/// credentials.
+/// The first line's beginning, escaped. A query, user information and the value of a field (where a
+/// request was expected and the rest of another came) are left out: they may hold credentials.
 fn beginning(head: &[u8]) -> String {
     let ends = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'?');
     let line = head.split(ends).next().unwrap_or_default();
+    let word = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    let line = match word.iter().position(|byte| *byte == b':') {
+        Some(colon) => &line[..=colon],
+        None => line,
+    };
     let line = match line.iter().position(|byte| *byte == b'@') {
         Some(at) => {
             let before = line[..at].iter().rposition(|byte| *byte == b'/');
@@ -63,6 +68,8 @@ mod tests {
             (&b"GET /a HTTP/9\r\nauthorization: x"[..], "GET /a HTTP/9"),
             (b"GET /a?token=x HTTP/1.1\r\n", "GET /a"),
             (b"GET http://me:pw@h/ HTTP/1.1", "GET http://"),
+            (b"Authorization: Bearer x", "Authorization:"),
+            (b"cookie:a=b c\r\n", "cookie:"),
             (b"\x16\x03\x01\x02\x00", "\\x16\\x03\\x01\\x02\\x00"),
             ("\u{202e}".as_bytes(), "\\xe2\\x80\\xae"),
             (b"", ""),

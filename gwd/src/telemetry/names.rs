@@ -27,25 +27,28 @@ struct Table {
 #[derive(Debug)]
 struct Entry {
     name: Box<str>,
+    /// Template of a route.
+    template: Box<str>,
     gone_since_ms: Option<u64>,
 }
 
 impl Names {
     pub(crate) fn new() -> Self {
         let names = Self(Mutex::default());
-        names.number("_unmatched");
+        names.lock().number("_unmatched", "_unmatched");
         names
     }
 
     /// The number of a name.
     pub(crate) fn number(&self, name: &str) -> u32 {
-        self.lock().number(name)
+        self.lock().number(name, "")
     }
 
-    /// The numbers of several names, in their order.
-    pub(crate) fn numbers<'a>(&self, names: impl Iterator<Item = &'a str>) -> Arc<[u32]> {
+    /// The numbers of several routes, in their order, by their ids and templates.
+    pub(crate) fn routes<'a>(&self, routes: impl Iterator<Item = (&'a str, String)>) -> Arc<[u32]> {
         let mut table = self.lock();
-        names.map(|name| table.number(name)).collect()
+        let numbers = routes.map(|(id, template)| table.number(id, &template));
+        numbers.collect()
     }
 
     /// Marks the names that are still used, and forgets those that have been gone for long.
@@ -77,6 +80,13 @@ impl Names {
             .map(|entry| entry.name.to_string())
     }
 
+    /// The template of a route, if the number still has one.
+    pub(crate) fn template(&self, number: u32) -> Option<String> {
+        let table = self.lock();
+        let entry = table.entries.get(&number);
+        entry.map(|entry| entry.template.to_string())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Table> {
         self.0
             .lock()
@@ -85,7 +95,7 @@ impl Names {
 }
 
 impl Table {
-    fn number(&mut self, name: &str) -> u32 {
+    fn number(&mut self, name: &str, template: &str) -> u32 {
         if let Some(number) = self.by_name.get(name) {
             return *number;
         }
@@ -94,6 +104,7 @@ impl Table {
         self.by_name.insert(name.into(), number);
         let entry = Entry {
             name: name.into(),
+            template: template.into(),
             gone_since_ms: None,
         };
         self.entries.insert(number, entry);

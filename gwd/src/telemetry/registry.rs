@@ -1,5 +1,7 @@
 //! All workers' cells, merged when somebody scrapes (observability.md §1).
 
+mod requests;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
@@ -13,7 +15,8 @@ use crate::telemetry::names::Names;
 use crate::telemetry::process;
 use crate::telemetry::program;
 use crate::telemetry::shard::{
-    Announced, CallKey, Histogram, METHODS, PoolGauge, RejectionKey, RequestKey, RequestSeries,
+    Announced, BodyBytes, ByteCounts, CallKey, Histogram, METHODS, PoolGauge, RejectionKey,
+    RequestKey, RequestSeries,
 };
 use crate::telemetry::{found, judging};
 use crate::tls::accept::Outcome;
@@ -33,6 +36,7 @@ struct Series {
     announced: mpsc::Receiver<Announced>,
     requests: Vec<(RequestKey, Arc<RequestSeries>)>,
     calls: Vec<(CallKey, Arc<Histogram>)>,
+    bytes: Vec<(u32, Arc<ByteCounts>)>,
     rejections: Vec<(RejectionKey, Arc<AtomicU64>)>,
     decisions: Vec<(Arc<str>, &'static str, Arc<AtomicU64>)>,
     mirrored: Vec<(u32, &'static str, Arc<AtomicU64>)>,
@@ -103,6 +107,7 @@ impl Registry {
                 announced,
                 requests: Vec::new(),
                 calls: Vec::new(),
+                bytes: Vec::new(),
                 rejections: Vec::new(),
                 decisions: Vec::new(),
                 retries: Vec::new(),
@@ -136,11 +141,13 @@ impl Registry {
         let Series {
             requests,
             calls,
+            bytes,
             rejections,
             ..
         } = &mut *series;
         requests.retain(|(key, _)| self.names.resolve(key.route).is_some());
         calls.retain(|(key, _)| self.names.resolve(key.upstream).is_some());
+        bytes.retain(|(upstream, _)| self.names.resolve(*upstream).is_some());
         rejections.retain(|(key, _)| self.names.resolve(key.route).is_some());
     }
 
@@ -167,6 +174,7 @@ impl Series {
             match announced {
                 Announced::Requests(key, series) => self.requests.push((key, series)),
                 Announced::Calls(key, series) => self.calls.push((key, series)),
+                Announced::Bytes(upstream, counts) => self.bytes.push((upstream, counts)),
                 Announced::Rejections(key, count) => self.rejections.push((key, count)),
                 Announced::Decisions(policy, decision, count) => {
                     self.decisions.push((policy, decision, count));
@@ -209,66 +217,6 @@ impl Collector for Registry {
 }
 
 impl Registry {
-    fn collect_requests(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
-        let mut durations = Histograms::new();
-        let mut overheads = Histograms::new();
-        for (key, requests) in &series.requests {
-            let RequestKey {
-                route,
-                method,
-                status,
-                version,
-                tls,
-                error,
-            } = *key;
-            let route = self.name(route);
-            if route.is_empty() {
-                continue;
-            }
-            let labels = vec![
-                ("http_route", route.clone()),
-                ("http_request_method", METHODS[usize::from(method)].into()),
-                ("http_response_status_code", status_label(status)),
-                ("network_protocol_version", version_label(version).into()),
-                ("url_scheme", if tls { "https" } else { "http" }.into()),
-                ("error_type", error.0.into()),
-            ];
-            durations
-                .entry(labels)
-                .or_default()
-                .add(&requests.durations());
-            overheads
-                .entry(vec![("http_route", route)])
-                .or_default()
-                .add(&requests.overheads());
-        }
-        families.push(histograms(
-            "http_server_request_duration_seconds",
-            "From a request's head to the last byte of its response.",
-            &durations,
-        ));
-        families.push(histograms(
-            "gwd_overhead_seconds",
-            "The gateway's own time in a request.",
-            &overheads,
-        ));
-        let mut active = Numbers::new();
-        for worker in &series.active {
-            for (method, count) in METHODS.iter().zip(worker.iter()) {
-                let labels = vec![
-                    ("http_request_method", (*method).to_owned()),
-                    ("url_scheme", "http".into()),
-                ];
-                *active.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
-            }
-        }
-        families.push(gauges(
-            "http_server_active_requests",
-            "Requests in flight.",
-            &active,
-        ));
-    }
-
     fn collect_upstreams(&self, series: &Series, families: &mut Vec<proto::MetricFamily>) {
         let mut calls = Histograms::new();
         for (key, histogram) in &series.calls {
@@ -294,6 +242,23 @@ impl Registry {
             "http_client_request_duration_seconds",
             "From sending a request to an upstream to its response's head.",
             &calls,
+        ));
+        let (mut sent, mut received) = (Numbers::new(), Numbers::new());
+        for (upstream, counts) in &series.bytes {
+            let labels = vec![("upstream", self.name(*upstream))];
+            let BodyBytes { request, response } = counts.counted();
+            *sent.entry(labels.clone()).or_default() += request as f64;
+            *received.entry(labels).or_default() += response as f64;
+        }
+        families.push(counters(
+            "http_client_request_body_bytes_total",
+            "Bytes of request bodies for upstreams, each once whatever the tries.",
+            &sent,
+        ));
+        families.push(counters(
+            "http_client_response_body_bytes_total",
+            "Bytes of response bodies that upstreams sent.",
+            &received,
         ));
         let mut connections = Numbers::new();
         for (upstream, gauge) in &series.pools {
@@ -365,7 +330,11 @@ impl Registry {
         let mut rejections = Numbers::new();
         for (key, count) in &series.rejections {
             let labels = vec![
-                ("http_route", self.name(key.route)),
+                (
+                    "http_route",
+                    self.names.template(key.route).unwrap_or_default(),
+                ),
+                ("route_id", self.name(key.route)),
                 ("policy", key.policy.to_string()),
                 ("reason", key.reason.into()),
             ];

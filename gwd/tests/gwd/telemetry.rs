@@ -154,9 +154,15 @@ fn metrics_count_by_route_and_never_by_path() {
     }
     fetch(served.address, "GET", "/orders/7", "");
     fetch(served.address, "BREW", "/orders/7", "");
-    let route = "http_route=\"GET shop:/orders/{id}@shop\"";
+    let route = "route_id=\"GET shop:/orders/{id}@shop\"";
+    let template = "http_route=\"/orders/{id}\"";
     let count = "http_server_request_duration_seconds_count";
-    assert_eq!(served.metric(count, &[route, "code=\"200\""]), 5.0);
+    assert_eq!(
+        served.metric(count, &[route, template, "code=\"200\""]),
+        5.0
+    );
+    let sent = "http_server_response_body_bytes_total";
+    assert!(served.metric(sent, &[route, template]) > 0.0);
     assert_eq!(
         served.metric(count, &[route, "code=\"401\"", "credential_missing"]),
         1.0
@@ -407,5 +413,31 @@ fn state_and_logs_are_closed_whatever_the_umask_is() {
         assert!(files > 5);
         std::fs::remove_dir_all(world.path("state")).unwrap();
         std::fs::remove_file(&log).unwrap();
+    }
+}
+
+#[test]
+fn secrets_of_every_place_stay_out_of_the_log() {
+    let (_upstream, served, _folder, path) = logged();
+    let fields = "cookie: sid=s3cr3t; shopkey=s3cr3t\r\nauthorization: Bearer s3cr3t\r\n\
+                  x-key: s3cr3t\r\nproxy-authorization: Basic s3cr3t\r\n\
+                  referer: https://a.example/b?token=s3cr3t#access_token=s3cr3t\r\n\
+                  client-cert: :s3cr3t:\r\n";
+    for query in [
+        "a=1;shopkey=s3cr3t",
+        "shopkey=s3cr3t;a=1&shopkey=s3cr3t",
+        "sho%70key=s3cr3t",
+        "a=1&b=2;shopkey=s3cr3t;c=3",
+    ] {
+        fetch(served.address, "GET", &format!("/query?{query}"), fields);
+        fetch(served.address, "GET", &format!("/nowhere?{query}"), fields);
+    }
+    // The rest of another request, where a head is expected.
+    for rest in ["Authorization: s3cr3t", "Cookie:sid=s3cr3t x"] {
+        Client::connect(served.address).send(&format!("{rest}\r\n\r\n"));
+    }
+    let lines = lines(&path, 10);
+    for line in &lines {
+        assert!(!line.to_string().contains("s3cr3t"), "{line:#}");
     }
 }

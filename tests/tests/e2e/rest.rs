@@ -92,7 +92,7 @@ fn the_rest_is_forwarded_and_told_by_its_own_name() {
     assert_eq!((of("s#unmatched", 200), of("s#unmatched", 401)), (2, 2));
     assert_eq!((of("s#unmatched", 400), of("s#undeclared", 400)), (1, 1));
     let count = "http_server_request_duration_seconds_count";
-    let unmatched = "http_route=\"s#unmatched@default\"";
+    let unmatched = "route_id=\"s#unmatched@default\"";
     assert_eq!(gateway.metrics().sum(count, &[unmatched]), 5.0);
     gateway.stops_clean();
 }

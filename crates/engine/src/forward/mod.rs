@@ -19,7 +19,7 @@ use outbound::Said;
 
 pub use outbound::Outbound;
 pub use returned::{Places, returned};
-pub use way::ThisHop;
+pub use way::{ThisHop, continued};
 
 /// What the gateway knows about the client's side of an exchange.
 #[derive(Clone, Debug)]
@@ -69,7 +69,7 @@ pub fn outbound<'h>(head: &'h RequestHead, relay: Relay<'h, '_>) -> Outbound<'h>
     let anew = head.headers.keys().any(outbound::is_said_here);
     let (headers, hop) = if anew {
         let mut headers = head.headers.clone();
-        way::continued(&mut headers, &origin.hop, prefix);
+        continued(&mut headers, &origin.hop, prefix);
         outbound::take_out(&mut headers, &said);
         (Cow::Owned(headers), None)
     } else {

@@ -70,7 +70,7 @@ fn owned(value: &HeaderValue) -> HeaderValue {
 }
 
 /// Continues the way by this hop; `prefix` is what was taken off the path, or nothing.
-pub(super) fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
+pub fn continued(headers: &mut HeaderMap, hop: &ThisHop, prefix: &str) {
     let believed = Believed::of(headers);
     if headers.contains_key(&X_FORWARDED_FOR) || headers.contains_key(FORWARDED) {
         continue_lines(headers, hop, &believed);

@@ -1,0 +1,95 @@
+//! Metrics of clients' requests.
+
+use std::sync::atomic::Ordering;
+
+use prometheus::proto;
+
+use super::{Registry, Series, status_label, version_label};
+use crate::telemetry::families::{Histograms, Numbers, counters, gauges, histograms};
+use crate::telemetry::shard::{BodyBytes, METHODS, RequestKey};
+
+impl Registry {
+    pub(super) fn collect_requests(
+        &self,
+        series: &Series,
+        families: &mut Vec<proto::MetricFamily>,
+    ) {
+        let mut durations = Histograms::new();
+        let mut overheads = Histograms::new();
+        let (mut received, mut sent) = (Numbers::new(), Numbers::new());
+        for (key, requests) in &series.requests {
+            let RequestKey {
+                route,
+                method,
+                status,
+                version,
+                tls,
+                error,
+            } = *key;
+            let template = self.names.template(route).unwrap_or_default();
+            let route = self.name(route);
+            if route.is_empty() {
+                continue;
+            }
+            let of_route = vec![
+                ("http_route", template.clone()),
+                ("route_id", route.clone()),
+            ];
+            let BodyBytes { request, response } = requests.bytes();
+            *received.entry(of_route.clone()).or_default() += request as f64;
+            *sent.entry(of_route.clone()).or_default() += response as f64;
+            let labels = vec![
+                ("http_route", template.clone()),
+                ("route_id", route.clone()),
+                ("http_request_method", METHODS[usize::from(method)].into()),
+                ("http_response_status_code", status_label(status)),
+                ("network_protocol_version", version_label(version).into()),
+                ("url_scheme", if tls { "https" } else { "http" }.into()),
+                ("error_type", error.0.into()),
+            ];
+            durations
+                .entry(labels)
+                .or_default()
+                .add(&requests.durations());
+            overheads
+                .entry(of_route)
+                .or_default()
+                .add(&requests.overheads());
+        }
+        families.push(histograms(
+            "http_server_request_duration_seconds",
+            "From a request's head to the last byte of its response.",
+            &durations,
+        ));
+        families.push(histograms(
+            "gwd_overhead_seconds",
+            "The gateway's own time in a request.",
+            &overheads,
+        ));
+        families.push(counters(
+            "http_server_request_body_bytes_total",
+            "Bytes of request bodies that clients sent.",
+            &received,
+        ));
+        families.push(counters(
+            "http_server_response_body_bytes_total",
+            "Bytes of response bodies that clients were sent.",
+            &sent,
+        ));
+        let mut active = Numbers::new();
+        for worker in &series.active {
+            for (method, count) in METHODS.iter().zip(worker.iter()) {
+                let labels = vec![
+                    ("http_request_method", (*method).to_owned()),
+                    ("url_scheme", "http".into()),
+                ];
+                *active.entry(labels).or_default() += count.load(Ordering::Relaxed) as f64;
+            }
+        }
+        families.push(gauges(
+            "http_server_active_requests",
+            "Requests in flight.",
+            &active,
+        ));
+    }
+}
