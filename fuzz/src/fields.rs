@@ -1,8 +1,11 @@
 //! Fields of messages that have a grammar of their own.
 
+use std::net::IpAddr;
+
 use engine::accept::prefers_html;
-use engine::forward::Places;
-use http::header::{ACCEPT, HeaderMap, HeaderValue};
+use engine::edge::X_FORWARDED_FOR;
+use engine::forward::{Places, ThisHop, continued};
+use http::header::{ACCEPT, FORWARDED, HeaderMap, HeaderValue};
 use http1::response::keep_alive_s;
 
 /// Behind a base path, and as a target with a path; with nothing taken off; with a path alone.
@@ -42,6 +45,38 @@ fn at_places(data: &[u8]) -> Option<(Places<'static>, &str)> {
     HeaderValue::from_bytes(text).ok()?;
     let text = std::str::from_utf8(text).ok()?;
     Some((PLACES[usize::from(*first) % PLACES.len()], text))
+}
+
+/// `X-Forwarded-For` on the first line and `Forwarded` on the second: upstreams get both, well-formed
+/// and with one hop more, and a second gateway drops none of it.
+pub fn forwarded(data: &[u8]) {
+    let mut lines = data.splitn(2, |byte| *byte == b'\n');
+    let mut headers = HeaderMap::new();
+    for name in [X_FORWARDED_FOR.clone(), FORWARDED] {
+        let value = HeaderValue::from_bytes(lines.next().unwrap_or_default());
+        if let Some(value) = value.ok().filter(|value| !value.is_empty()) {
+            headers.insert(name, value);
+        }
+    }
+    let peer = IpAddr::from([192, 0, 2, 1]);
+    let hop = ThisHop::new(peer, "https", &HeaderValue::from_static("h"));
+    let hops = |headers: &HeaderMap| {
+        let text = |value: &HeaderValue| value.to_str().expect("visible ASCII").to_owned();
+        let (older, newer) = (text(&headers[&X_FORWARDED_FOR]), text(&headers[FORWARDED]));
+        assert!(newer.ends_with("for=192.0.2.1;host=h;proto=https"), "{newer}");
+        let hops: Vec<String> = older.split(", ").map(str::to_owned).collect();
+        for hop in &hops {
+            let named = hop.eq_ignore_ascii_case("unknown") || hop.starts_with('_');
+            assert!(named || hop.parse::<IpAddr>().is_ok(), "{older}");
+        }
+        hops
+    };
+    continued(&mut headers, &hop, "");
+    let once = hops(&headers);
+    continued(&mut headers, &hop, "");
+    let twice = hops(&headers);
+    assert_eq!(twice[..once.len()], once);
+    assert_eq!(twice.len(), once.len() + 1);
 }
 
 /// `Location`: whatever a service says, the client is led to nobody to whom the service did not lead

@@ -25,7 +25,7 @@ use model::compile::{self, Compiled};
 use sources::project::files::Files;
 use sources::syntax::{self, Limits};
 
-pub use fields::{accept, keep_alive, location, set_cookie};
+pub use fields::{accept, forwarded, keep_alive, location, set_cookie};
 pub use front::{baseline, levels, number, pattern, schema, swagger, target};
 pub use wire::{http1_requests, http1_responses, proxy_header};
 
@@ -380,6 +380,15 @@ pub fn targets() -> Vec<Target> {
                 "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
                 "application/json;q=0.5\ntext/html;level=1;q=0.7",
                 "text/*;q=1.000, application/problem+json;Q=0.001",
+            ]),
+        ),
+        (
+            "forwarded",
+            forwarded,
+            texts(&[
+                "203.0.113.9, [2001:db8::1]:99, unknown\n",
+                "\nfor=203.0.113.9;proto=https;host=\"a:1\", For=\"[::1]\";by=_x",
+                "<x>, _a\nfor=198.51.100.7",
             ]),
         ),
         (

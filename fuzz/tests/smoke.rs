@@ -56,6 +56,7 @@ fn no_input_makes_a_target_panic() {
                 | "location"
                 | "set_cookie"
                 | "accept"
+                | "forwarded"
                 | "keep_alive"
         );
         for number in 0..if slow { INPUTS / 4 } else { INPUTS } {

@@ -192,6 +192,8 @@ mod tests {
             (Length::Chunked, "00000000000000003\r\nabc\r\n0\r\n\r\n"),
             (Length::Chunked, "0\r\nx: y\n\r\n"),
             (Length::Chunked, "0\r\nx y\r\n\r\n"),
+            (Length::Chunked, "0\r\n:path: /x\r\n\r\n"),
+            (Length::Chunked, "0\r\nx: y\r\n:status: 200\r\n\r\n"),
         ] {
             assert_eq!(each_way(&length, text), Err(()), "{text:?}");
         }

@@ -164,13 +164,18 @@ pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
             left.notify_one();
             leave(node, resolved, &stops);
         }
-        Ending::Stop => {
+        Ending::Stop | Ending::PortBusy => {
             systemd::tell("STOPPING=1");
-            stop(node, resolved, &stops);
+            if ending == Ending::Stop {
+                stop(node, resolved, &stops);
+            }
             if let Interface::Unix(path) = &admin_at {
                 let _gone_already = std::fs::remove_file(path);
             }
         }
+    }
+    if ending == Ending::PortBusy {
+        return Exit::Unreachable;
     }
     Exit::Done
 }

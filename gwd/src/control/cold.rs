@@ -156,6 +156,7 @@ impl Control {
             warmed: None,
             clean_up_due: true,
             judge_due: false,
+            busy_since_ms: None,
             status,
             watcher,
             plan,

@@ -64,6 +64,8 @@ const PAUSE_MS: u64 = 500;
 const KEY_ENDS_SOON_S: u64 = 30 * 86_400;
 /// Time that the alarm about limits stays after the last key without a free slot.
 const CROWDED_MS: u64 = 60_000;
+/// Time for which a first start tries to listen on a busy address.
+const BUSY_START_MS: u64 = 10_000;
 /// Bytes of a trust file.
 const TRUST_BYTES_MAX: u64 = 1 << 20;
 /// Records of the state folder among which break-glass finds its target.
@@ -181,6 +183,8 @@ pub(crate) enum Ending {
     Stop,
     /// Another process has taken its place.
     HandedOver,
+    /// Nothing runs, because another process keeps an address.
+    PortBusy,
 }
 
 /// The control thread's own.
@@ -227,6 +231,8 @@ pub(crate) struct Control {
     sources_due: Vec<Accepted>,
     /// The bundle that was read last so that going back needs nothing.
     warmed: Option<Digest>,
+    /// Time since when nothing runs because an address is busy.
+    busy_since_ms: Option<u64>,
     /// A key changed its state, and what it signed could not be judged yet.
     judge_due: bool,
     status: Arc<ArcSwap<Status>>,
@@ -322,6 +328,9 @@ impl Control {
                     }
                     if self.now_ms() >= tick_at_ms {
                         self.tick();
+                        if self.port_stays_busy() {
+                            return (self.node, Ending::PortBusy);
+                        }
                         tick_at_ms = self.now_ms() + TICK_MS;
                     }
                 }
@@ -372,6 +381,35 @@ impl Control {
         let retry_ms = self.refusals.next_ms().unwrap_or(u64::MAX);
         let retry_ms = retry_ms.max(self.looked_at_ms + PAUSE_MS);
         retry_ms.min(poll_ms).min(self.looks.due_ms())
+    }
+
+    /// True if an address has been busy for so long that a first start cannot be expected to
+    /// succeed. Whoever supervises the process decides what happens next.
+    fn port_stays_busy(&mut self) -> bool {
+        let is_busy = |refused: &Refused| matches!(refused, Refused::PortBusy { .. });
+        let mut refusals = self.refusals.iter();
+        let busy = refusals.find(|(_, entry)| is_busy(&entry.refused));
+        let Some((_, entry)) = busy.filter(|_| self.running.is_none()) else {
+            self.busy_since_ms = None;
+            return false;
+        };
+        let error = entry.refused.to_string();
+        let now_ms = self.now_ms();
+        let since_ms = *self.busy_since_ms.get_or_insert(now_ms);
+        let ends = now_ms.saturating_sub(since_ms) >= BUSY_START_MS;
+        if ends {
+            event(
+                Level::Error,
+                "gwd does not start: an address is in use by another process",
+                json!({
+                    "error": error,
+                    "tried_ms": BUSY_START_MS,
+                    "do": "stop the process that listens there, or name another address with --listen NAME=ADDR",
+                    "exit": 69,
+                }),
+            );
+        }
+        ends
     }
 
     /// Small matters, and what must not stand in the way of a release.

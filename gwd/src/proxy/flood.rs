@@ -589,7 +589,7 @@ mod tests {
                 let (mut kept_back, mut passed) = (0, 0);
                 for part in bytes.chunks(piece) {
                     let followed = flood.follow(part, kept_back);
-                    kept_back += part.len() - followed.allowed;
+                    kept_back = kept_back + part.len() - followed.allowed;
                     passed += followed.allowed;
                     if followed.ended {
                         break;

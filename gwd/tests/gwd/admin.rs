@@ -362,3 +362,50 @@ fn admin_socket_never_replaces_another_file() {
     assert!(told.contains("is not a socket"), "{told}");
     assert_eq!(std::fs::read_to_string(&notes).unwrap(), "mine");
 }
+
+/// Requests whose header names a new key each, until the alarm is raised: the table has 262,144
+/// slots.
+#[test]
+fn flood_of_new_keys_raises_the_alarm() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let limited = op("GET", "/a").policy("limit").policy("closed");
+    let mut shop = shop(upstream.address, vec![limited]);
+    shop.policies
+        .push(rate_limit_by_header("limit", "x-tenant"));
+    shop.policies.push(closed("closed"));
+    let bundle = world.release(&shop.gateway());
+    let gwd = Process::spawn(&mut world.trusted());
+    gwd.wait_for(&bundle);
+    let public = gwd.public();
+    let alarms = || gwd.status()["alarms"].clone();
+    assert_eq!(alarms(), json!([]));
+    let crowded = || {
+        let evicted = gwd.metric("gwd_ratelimit_evicted_total", &[]);
+        evicted + gwd.metric("gwd_ratelimit_overflow_total", &[]) > 0.0
+    };
+    for round in 0..60 {
+        std::thread::scope(|scope| {
+            for thread in 0..2 {
+                scope.spawn(move || {
+                    let mut client = Client::connect(public);
+                    for batch in 0..20 {
+                        let key = |at: u32| {
+                            format!("GET /a HTTP/1.1\r\nhost: h\r\nx-tenant: {round}-{thread}-{batch}-{at}\r\n\r\n")
+                        };
+                        client.send(&(0..500).map(key).collect::<String>());
+                        for _ in 0..500 {
+                            assert_eq!(client.answer().status, 503);
+                        }
+                    }
+                });
+            }
+        });
+        if crowded() {
+            break;
+        }
+    }
+    eventually("the alarm is raised", || {
+        alarms() == json!(["rate-limit-table-full"])
+    });
+}

@@ -12,7 +12,7 @@ use crate::retries::retries;
 
 const SHED: &str = "gwd_overload_shed_total";
 
-/// Clients that have begun an upload of 1 MB and send some bytes five times a second, until dropped.
+/// Clients that have begun an upload of 10,000 pieces and send one five times a second, until dropped.
 struct Trickle {
     clients: Vec<Client>,
     stop: Arc<AtomicBool>,
@@ -20,11 +20,14 @@ struct Trickle {
 
 impl Trickle {
     fn start(served: &Served, count: usize, piece: usize) -> Self {
+        let length = piece * 10_000;
         let piece = "x".repeat(piece);
         let clients: Vec<Client> = (0..count)
             .map(|_| {
                 let mut client = Client::connect(served.address);
-                client.send("POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: 1000000\r\n\r\nx");
+                client.send(&format!(
+                    "POST /a HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\nx"
+                ));
                 client
             })
             .collect();

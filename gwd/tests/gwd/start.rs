@@ -224,6 +224,22 @@ fn listeners_can_be_moved_and_names_are_resolved() {
 }
 
 #[test]
+fn first_start_on_a_port_that_stays_busy_ends() {
+    let upstream = Upstream::saying("ok");
+    let world = World::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut shop = shop(upstream.address, vec![op("GET", "/a")]);
+    let address = taken.local_addr().unwrap().to_string();
+    shop.listener = listener("public", &address);
+    world.release(&shop.gateway());
+    let mut gwd = Process::spawn(&mut world.trusted());
+    assert_eq!(gwd.wait().code(), Some(69));
+    let told = gwd.logged("gwd does not start: an address is in use by another process");
+    let error = told.unwrap()["error"].as_str().unwrap().to_owned();
+    assert!(error.contains(&address), "{error}");
+}
+
+#[test]
 fn a_rotated_access_log_is_opened_again() {
     let upstream = Upstream::saying("ok");
     let world = World::new();

@@ -1,0 +1,78 @@
+//! Secrets are overwritten before their memory is freed: an allocator looks at every block that is
+//! given back.
+
+#![allow(unsafe_code, reason = "an allocator cannot be written without")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bundle::keys::PrivateKey;
+use policy::SecretCell;
+
+/// Byte of which all secrets of this test consist.
+const BYTE: u8 = 0x57;
+/// The same in base64: the middle of a PEM text.
+const PEM: &[u8] = b"V1dXV1dXV1dX";
+/// Consecutive bytes by which a secret is recognised.
+const RUN: usize = 16;
+
+static LEAKS: AtomicUsize = AtomicUsize::new(0);
+
+/// The system's allocator, which counts freed blocks that hold a secret.
+struct Watching;
+
+// SAFETY: all calls go to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Watching {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: zeroed memory is memory; so what is read below has always been written.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        // SAFETY: the block is still allocated, and has so many initialised bytes.
+        let bytes = unsafe { std::slice::from_raw_parts(block, layout.size()) };
+        let run = bytes
+            .windows(RUN)
+            .any(|run| run.iter().all(|byte| *byte == BYTE));
+        if run || bytes.windows(PEM.len()).any(|text| text == PEM) {
+            LEAKS.fetch_add(1, Ordering::Relaxed);
+        }
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Watching = Watching;
+
+fn leaks(of: impl FnOnce()) -> usize {
+    let before = LEAKS.load(Ordering::Relaxed);
+    of();
+    LEAKS.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn secrets_are_overwritten_before_they_are_freed() {
+    let secret = || vec![BYTE; 32];
+    assert_eq!(leaks(|| drop(secret())), 1, "a plain vector leaks");
+    let exchanged = leaks(|| {
+        let cell = SecretCell::new(secret());
+        let held = cell.value();
+        cell.store(secret());
+        drop(held);
+        cell.store(vec![1]);
+    });
+    assert_eq!(exchanged, 0, "values of a cell");
+    let key = || PrivateKey::from_entropy(&[BYTE; 32]).unwrap();
+    assert_eq!(leaks(|| drop(Box::new(key()))), 0, "a private key");
+    let kept = leaks(|| {
+        let pem = key().to_pem();
+        let text: &str = pem.as_ref();
+        assert!(
+            text.as_bytes().windows(PEM.len()).any(|at| at == PEM),
+            "{text}"
+        );
+        drop(Box::new(PrivateKey::from_pem(text).unwrap()));
+    });
+    assert_eq!(kept, 0, "the text of a private key");
+}
