@@ -31,6 +31,10 @@ pub struct Rules {
     /// Levels of lint rules.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lint: BTreeMap<String, String>,
+    /// Lint rules that are silent at a node of a file, by the file and the node's JSON pointer; none of
+    /// a source artifact that was made before they were kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silenced: Option<BTreeMap<String, String>>,
     /// `release.channel`.
     #[serde(default)]
     pub channel: String,
@@ -69,6 +73,7 @@ impl Rules {
                 .iter()
                 .map(|(name, (wanted, _))| (name.clone(), level(wanted)))
                 .collect(),
+            silenced: Some(openapi::lint::allow::silenced(&compiled.files)),
             channel: settings.channel.clone(),
             store: settings.store.clone(),
             trust,

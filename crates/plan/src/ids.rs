@@ -58,6 +58,7 @@ kinds! {
         "client-revocation-changed" "Clients' certificates that were taken back stand in another list, or in none.";
         "trusted-proxy-added" "Further peers may say who a request comes from: they may assert any address.";
         "trusted-proxy-removed" "Fewer peers may say who a request comes from.";
+        "client-address-changed" "A peer is no longer believed, so that an address filter judges those behind it by the peer's own address; `weaken` where the filter lets the peer through.";
         "peers-admitted" "Peers may connect to a listener that could not: it no longer asks them for a PROXY header.";
         "credential-forwarded" "The upstream newly gets to see a credential.";
         "credential-stripped" "The upstream no longer gets to see a credential.";
@@ -80,6 +81,7 @@ kinds! {
         "acknowledge-file-changed" "Acknowledgements stand in another file; those of rules count only with `--ack`.";
         "acknowledgement-added" "An acknowledgement was added that names no change of this plan: it would let a later one through.";
         "lint-level-changed" "A lint rule has another level.";
+        "lint-allow-changed" "Other lint rules are silent at a node of a document or of gateway.yaml (`x-gateway-lint`).";
         "channel-changed" "Releases move another channel.";
         "store-changed" "Releases go to another store.";
         "rules-unknown" "The old side has no source artifact, so that its gates and other rules are unknown; the gate `rules` is on.";

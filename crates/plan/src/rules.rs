@@ -51,6 +51,11 @@ pub(super) fn compare(old: &Rules, new: &Rules, plan: &mut Plan) {
     for (name, old, new) in differing(&old.lint, &new.lint) {
         push("lint-level-changed", format!("lint {name}"), old, new);
     }
+    if let (Some(was), Some(is)) = (&old.silenced, &new.silenced) {
+        for (name, old, new) in differing(was, is) {
+            push("lint-allow-changed", format!("lint allow {name}"), old, new);
+        }
+    }
     for (name, old, new) in differing(&old.trust, &new.trust) {
         push("trust-changed", format!("trust {name}"), old, new);
     }

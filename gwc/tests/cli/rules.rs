@@ -287,3 +287,39 @@ fn unknown_rules_of_the_channel_trip_a_gate() {
     );
     project.run(&["plan", "--ack", &ack]).with(1);
 }
+
+#[test]
+fn allowed_finding_of_a_document_trips_a_gate() {
+    let project = ruled();
+    plan(&project, &[], 0);
+    project.edit(
+        "orders.yaml",
+        "    get: {operationId: getOrder,",
+        "    get: {x-gateway-lint: {allow: [missing-license]}, operationId: getOrder,",
+    );
+    let tripped = trips(&project, "lint-allow-changed");
+    let changes = tripped["changes"].as_array().expect("a list").iter();
+    let change = changes.filter(|change| change["id"] == "lint-allow-changed");
+    let subjects: Vec<&str> = change
+        .filter_map(|change| change["subject"].as_str())
+        .collect();
+    assert_eq!(
+        subjects,
+        ["lint allow orders.yaml#/paths/~1orders~1{id}/get"]
+    );
+    commit(&project, "allowed");
+    plan(&project, &[], 0);
+    // Another rule at the same node, and none.
+    project.edit(
+        "orders.yaml",
+        "allow: [missing-license]",
+        "allow: [missing-license, way-round]",
+    );
+    trips(&project, "lint-allow-changed");
+    project.edit(
+        "orders.yaml",
+        "x-gateway-lint: {allow: [missing-license, way-round]}, ",
+        "",
+    );
+    trips(&project, "lint-allow-changed");
+}

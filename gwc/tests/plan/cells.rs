@@ -289,7 +289,7 @@ fn listener_that_becomes_public_is_expose() {
         ("127.0.0.1:8080", "[::]:8080", "expose"),
         ("0.0.0.0:8080", "127.0.0.1:8080", "removed"),
         ("127.0.0.1:8080", "127.0.0.1:8081", "removed"),
-        ("0.0.0.0:8080", "[::]:8080", "changed"),
+        ("0.0.0.0:8080", "[::]:8080", "removed"),
     ] {
         let plan = plan((&at(old), DOCUMENT), (&at(new), DOCUMENT));
         let expected = format!("routing {class} listener-address-changed listener public address");

@@ -327,9 +327,15 @@ impl Listener {
 // === impl Cidr ===
 
 impl Cidr {
-    /// A range; none where the prefix is longer than the address or a host bit is set.
+    /// A range; none where the prefix is longer than the address or a host bit is set. A range of IPv4
+    /// addresses in IPv6 form is the range of these IPv4 addresses.
     #[must_use]
     pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
+        if let (IpAddr::V4(address), true, 96..) =
+            (address.to_canonical(), address.is_ipv6(), prefix)
+        {
+            return Self::new(IpAddr::V4(address), prefix - 96);
+        }
         let range = Self { address, prefix };
         let bits = if address.is_ipv4() { 32 } else { 128 };
         (prefix <= bits && (range.bits(address) & !range.mask()) == 0).then_some(range)
@@ -460,6 +466,14 @@ mod tests {
         assert_eq!(ends("10.0.0.0/8"), "10.0.0.0 10.255.255.255");
         assert_eq!(ends("2001:db8::/127"), "2001:db8:: 2001:db8::1");
         assert!(holds("127.0.0.1", "127.0.0.1"));
+        for (mapped, plain) in [
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:10.1.2.3", "10.1.2.3/32"),
+        ] {
+            assert_eq!(Cidr::parse(mapped), Cidr::parse(plain), "{mapped}");
+        }
+        assert_eq!(Cidr::parse("::ffff:10.0.0.1/104"), None);
         for bad in ["10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/", "x", "::/129"] {
             assert_eq!(Cidr::parse(bad), None, "{bad}");
         }

@@ -7,10 +7,10 @@
 //! allow nothing. `reason` is for those who read it later.
 
 use std::cell::Cell;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use diag::shape::{self, Field, Object, Shape};
-use diag::{Diagnostic, Level, Lint, NodeId, NodeRef, Sink, Span};
+use diag::{Diagnostic, FileId, Level, Lint, NodeId, NodeRef, Sink, Span};
 use rustc_hash::FxHashSet;
 
 use super::find::{self, Unknown, find};
@@ -141,23 +141,7 @@ struct Name<'t> {
 impl<'t> Allowed<'t> {
     /// Finds them in the documents as their overlays left them, and in every other file.
     pub(super) fn of(files: &'t Files) -> Self {
-        let documents = files.documents();
-        let part_of = |file| {
-            let mut documents = documents.iter();
-            documents.any(|document| document.file == file || document.overlays.contains(&file))
-        };
-        let others = files.sources.iter().map(|(file, _)| file);
-        let others = others.filter(|file| !part_of(*file) && files.allows(*file));
-        let has_one = |document: &&Document| {
-            let mut parts = std::iter::once(&document.file).chain(&document.overlays);
-            parts.any(|file| files.allows(*file))
-        };
-        let roots: Vec<NodeId> = documents
-            .iter()
-            .filter(has_one)
-            .map(|document| document.root)
-            .chain(others.filter_map(|file| files.root(file)))
-            .collect();
+        let roots: Vec<NodeId> = roots(files).into_iter().map(|(_, root)| root).collect();
         let mut seen = FxHashSet::default();
         let mut allowed = Self { sites: Vec::new() };
         for root in roots {
@@ -207,6 +191,58 @@ impl<'t> Allowed<'t> {
             })
             .collect()
     }
+}
+
+/// The files in which an `x-gateway-lint` may stand, with their roots: documents as their overlays
+/// left them, and every other file.
+fn roots(files: &Files) -> Vec<(FileId, NodeId)> {
+    let documents = files.documents();
+    let part_of = |file| {
+        let mut documents = documents.iter();
+        documents.any(|document| document.file == file || document.overlays.contains(&file))
+    };
+    let others = files.sources.iter().map(|(file, _)| file);
+    let others = others.filter(|file| !part_of(*file) && files.allows(*file));
+    let has_one = |document: &&Document| {
+        let mut parts = std::iter::once(&document.file).chain(&document.overlays);
+        parts.any(|file| files.allows(*file))
+    };
+    documents
+        .iter()
+        .filter(has_one)
+        .map(|document| (document.file, document.root))
+        .chain(others.filter_map(|file| Some((file, files.root(file)?))))
+        .collect()
+}
+
+/// Every `x-gateway-lint` by its file and JSON pointer (RFC 6901), with the rules that it silences.
+#[must_use]
+pub fn silenced(files: &Files) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    let mut seen = FxHashSet::default();
+    for (file, root) in roots(files) {
+        let path = files.sources.file(file).path();
+        let mut waiting = vec![(format!("{path}#"), files.tree.at(root))];
+        while let Some((pointer, node)) = waiting.pop() {
+            if !(node.is_map() || node.is_list()) || !seen.insert(node.id()) {
+                continue;
+            }
+            if let Some(settings) = node.get(KEY) {
+                let names = settings.get("allow").into_iter().flat_map(NodeRef::items);
+                let names = names.filter_map(|name| find(name.as_str()?));
+                let names: BTreeSet<&str> = names.map(|lint| lint.name).collect();
+                let names: Vec<&str> = names.into_iter().collect();
+                all.insert(pointer.clone(), names.join(", "));
+            }
+            let items = node.items().enumerate();
+            waiting.extend(items.map(|(at, item)| (format!("{pointer}/{at}"), item)));
+            waiting.extend(node.entries().map(|(entry, value)| {
+                let key = entry.key.replace('~', "~0").replace('/', "~1");
+                (format!("{pointer}/{key}"), value)
+            }));
+        }
+    }
+    all
 }
 
 impl<'t> Site<'t> {

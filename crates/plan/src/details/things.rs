@@ -150,8 +150,8 @@ fn covers(new: &Value, old: &Value) -> bool {
         return false;
     };
     let (is, was) = (new.ip(), old.ip());
-    // `[::]` takes connections to addresses of either family.
-    let every = is.is_unspecified() && (is.is_ipv6() || was.is_ipv4());
+    // Sockets of one family take no connections of the other.
+    let every = is.is_unspecified() && is.is_ipv4() == was.is_ipv4();
     new.port() == old.port() && (every || is.to_canonical() == was.to_canonical())
 }
 

@@ -23,7 +23,8 @@ pub(super) fn compare(old: &Access<'_>, new: &Access<'_>) -> Vec<Difference> {
     super::one("from", verdict, id, "from", (told(&was), told(&is)))
 }
 
-fn addresses(filters: &[(&str, Settings)]) -> Addresses {
+/// The addresses that every filter lets through.
+pub(super) fn addresses(filters: &[(&str, Settings)]) -> Addresses {
     let list = |settings: &Settings, key: &str| {
         let texts = settings.texts(&[key])?;
         let ranges: Vec<Cidr> = texts.into_iter().filter_map(Cidr::parse).collect();

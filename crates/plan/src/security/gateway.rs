@@ -9,6 +9,7 @@ use policy::SecretRef;
 use policy::declared::{Scalar, Settings, Value as Written};
 use serde_json::Value;
 
+use super::Access;
 use super::ranges::Addresses;
 use super::transport::{self, Found, UNSHOWN};
 use crate::pairs::{both, listeners, reference as reference_of};
@@ -24,6 +25,7 @@ pub(crate) fn compare(old: Option<&ir::Gateway>, new: &ir::Gateway, plan: &mut P
         let mut found = proxies(was, is);
         if let (Some(was), Some(is)) = (was, is) {
             found.extend(transport::listener(was, is));
+            own_addresses(new, was, is, plan);
         }
         push(found, plan);
     }
@@ -96,6 +98,22 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
     let outside =
         |(_, range): &&Believed, other: &Addresses| !Addresses::of([range]).is_within(other);
     let subject = |key: &str| format!("listener {name} {key}");
+    // Of a range that was believed in part only the other part is told.
+    let told_part = |range: &Cidr, other: &Addresses| {
+        let part = Addresses::of([range]).without(other).ranges();
+        match part.as_slice() {
+            [one] if one == range => range.to_string(),
+            part => {
+                let shown: Vec<String> = part
+                    .iter()
+                    .take(PARTS_MAX)
+                    .map(ToString::to_string)
+                    .collect();
+                let more = if part.len() > PARTS_MAX { ", …" } else { "" };
+                format!("{}{more} of {range}", shown.join(", "))
+            }
+        }
+    };
     let mut found = Vec::new();
     for (key, range) in after.iter().filter(|one| outside(one, &all_before)) {
         found.push(Found {
@@ -103,7 +121,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             class: Class::Weaken,
             id: "trusted-proxy-added",
             old: None,
-            new: Some(range.to_string()),
+            new: Some(told_part(range, &all_before)),
         });
     }
     // A listener that is gone believes nobody, and nobody calls it.
@@ -115,7 +133,7 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
             subject: subject(key),
             class: Class::Strengthen,
             id: "trusted-proxy-removed",
-            old: Some(range.to_string()),
+            old: Some(told_part(range, &all_after)),
             new: None,
         });
     }
@@ -133,6 +151,56 @@ fn proxies(old: Option<&ir::Listener>, new: Option<&ir::Listener>) -> Vec<Found>
         });
     }
     found
+}
+
+/// Ranges that a line names of a part.
+const PARTS_MAX: usize = 8;
+
+/// Operations whose address filter judges the clients of a peer by the peer's own address, because it
+/// is no longer believed: a filter that lets the peer through lets everybody behind it through.
+fn own_addresses(gateway: &ir::Gateway, old: &ir::Listener, new: &ir::Listener, plan: &mut Plan) {
+    let set = |listener| {
+        let believed = believed(Some(listener));
+        Addresses::of(believed.iter().map(|(_, range)| range))
+    };
+    let gone = set(old).without(&set(new));
+    if gone.is_empty() {
+        return;
+    }
+    for api in &gateway.apis {
+        for operation in &api.operations {
+            let treatment = &api.treatments[operation.treatment as usize];
+            let mut mounts = api.mounts.iter();
+            let mount = mounts.find(|mount| mount.listeners.contains(&new.name));
+            let access = mount.map(|mount| Access::of(gateway, api, mount, treatment, &new.name));
+            let Some(filtered) = access.and_then(|access| access.filtered()) else {
+                continue;
+            };
+            let admitted = gone.intersection(&filtered);
+            let class = match (admitted.is_empty(), Addresses::all().is_within(&filtered)) {
+                (_, true) => continue,
+                (false, false) => Class::Weaken,
+                (true, false) => Class::Strengthen,
+            };
+            let ranges: Vec<String> = gone
+                .ranges()
+                .iter()
+                .take(PARTS_MAX)
+                .map(ToString::to_string)
+                .collect();
+            let mut change = Change::new(
+                Section::Security,
+                class,
+                "client-address-changed",
+                format!("from, at listener {}", new.name),
+                format!("{} say whom they speak for", ranges.join(", ")).into(),
+                "their own address counts".into(),
+            );
+            change.why_none = Some("this version cannot run `ip_filter`");
+            change.bound = format!("{gone:?} {filtered:?}");
+            plan.changes.push(change.of(reference_of(api, operation)));
+        }
+    }
 }
 
 /// Peers that may open connections on one side only, an example of each, and both sets for people.

@@ -203,6 +203,12 @@ impl<'a> Access<'a> {
             .map(cannot_run)
     }
 
+    /// The addresses that the filters of the chain let through; none where there is no filter.
+    fn filtered(&self) -> Option<ranges::Addresses> {
+        let filters = self.policies("ip_filter");
+        (!filters.is_empty()).then(|| from::addresses(&filters))
+    }
+
     /// The policies of a kind in the order of the chain, by name.
     fn policies(&self, kind: &str) -> Vec<(&'a str, Settings)> {
         let Some(route) = self.route else {

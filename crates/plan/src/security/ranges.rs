@@ -102,9 +102,50 @@ impl Addresses {
         })
     }
 
+    /// True if there is no address.
+    pub(super) fn is_empty(&self) -> bool {
+        self.v4.0.is_empty() && self.v6.0.is_empty()
+    }
+
+    /// The fewest ranges that have just these addresses.
+    pub(super) fn ranges(&self) -> Vec<Cidr> {
+        let v4 = self.v4.0.iter().flat_map(|(first, last)| {
+            blocks(u128::from(*first), u128::from(*last), 32, |first| {
+                IpAddr::V4(u32::try_from(first).unwrap_or(u32::MAX).into())
+            })
+        });
+        let v6 = self.v6.0.iter();
+        let v6 = v6
+            .flat_map(|(first, last)| blocks(*first, *last, 128, |first| IpAddr::V6(first.into())));
+        v4.chain(v6).collect()
+    }
+
     pub(super) fn is_within(&self, other: &Self) -> bool {
         let rest = self.without(other);
         rest.v4.0.is_empty() && rest.v6.0.is_empty()
+    }
+}
+
+/// The aligned blocks of a range of numbers with so many bits.
+fn blocks(mut first: u128, last: u128, bits: u32, address: impl Fn(u128) -> IpAddr) -> Vec<Cidr> {
+    let mut blocks = Vec::new();
+    loop {
+        // The largest block that begins here and does not go beyond the end.
+        let mut free = first.trailing_zeros().min(bits);
+        let end = |free: u32| {
+            let size = 1u128.checked_shl(free).map_or(u128::MAX, |size| size - 1);
+            first | size
+        };
+        while free > 0 && end(free) > last {
+            free -= 1;
+        }
+        let prefix = u8::try_from(bits - free).unwrap_or(u8::MAX);
+        blocks.extend(Cidr::new(address(first), prefix));
+        let next = end(free).checked_add(1).filter(|next| *next <= last);
+        match next {
+            Some(next) => first = next,
+            None => return blocks,
+        }
     }
 }
 
@@ -221,6 +262,19 @@ mod tests {
         assert!(of(&["2001:db8::1"]).is_within(&of(&["2001:db8::/32"])));
         assert!(!of(&["10.0.0.1"]).is_within(&of(&["::/0"])));
         assert!(Addresses::all().without(&of(&["0.0.0.0/0"])) == of(&["::/0"]));
+        let shown = |set: Addresses| {
+            let ranges = set.ranges().into_iter();
+            ranges.map(|range| range.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(Addresses::all()), ["0.0.0.0/0", "::/0"]);
+        assert_eq!(
+            shown(of(&["10.0.0.0/8"]).without(&of(&["10.0.0.0/9", "10.255.255.255"]))).len(),
+            22
+        );
+        assert_eq!(
+            shown(of(&["10.0.0.0/30"]).without(&of(&["10.0.0.0"]))),
+            ["10.0.0.1/32", "10.0.0.2/31"]
+        );
         assert!(of(&["255.255.255.255", "0.0.0.0"]).is_within(&of(&["0.0.0.0/0"])));
     }
 }

@@ -221,6 +221,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("guard-changed", None),
     ("path-readings-changed", Some("edits")),
     ("way-round-added", Some("rounds")),
+    ("client-address-changed", Some("gated")),
     ("peers-admitted", Some("edits")),
     // What stands in no bundle: gwc/tests/cli/rules.rs.
     ("gate-removed", None),
@@ -228,6 +229,7 @@ const ELSEWHERE: &[(&str, Option<&str>)] = &[
     ("acknowledge-file-changed", None),
     ("acknowledgement-added", None),
     ("lint-level-changed", None),
+    ("lint-allow-changed", None),
     ("channel-changed", None),
     ("store-changed", None),
     ("rules-unknown", None),
