@@ -155,6 +155,8 @@ pub struct Witness {
     pub headers: Vec<(String, String)>,
     /// The credentials it carries.
     pub credentials: Vec<WitnessCredential>,
+    /// Name of the listener that gets it.
+    pub listener: String,
     /// Peer that opens the connection, if that decides. Default: any outsider.
     pub peer: Option<std::net::IpAddr>,
     /// What the old gateway does.

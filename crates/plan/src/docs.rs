@@ -46,8 +46,14 @@ pub(super) fn compare(old: &SourceMap, new: &SourceMap, plan: &mut Plan) {
             if !same_operations && (old.is_null() || new.is_null()) {
                 continue;
             }
-            plan.changes
-                .push(line(format!("{name}: {subject}"), old, new));
+            let flow = subject.starts_with("oauth flow ");
+            let mut change = line(format!("{name}: {subject}"), old, new);
+            if flow {
+                // Clients ask elsewhere, or for other scopes; the gateway does the same.
+                change.section = Section::Breaking;
+                change.id = "oauth-flow-changed";
+            }
+            plan.changes.push(change);
         }
     }
 }

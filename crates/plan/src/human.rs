@@ -153,7 +153,11 @@ fn gates(out: &mut String, report: &Report<'_>, paint: Paint) {
             named.join(", ")
         )));
     }
-    let lines = acknowledgement_lines(report.plan, &stopping[..stopping.len().min(NAMED_MAX)]);
+    let lines = acknowledgement_lines(
+        report.plan,
+        report.review,
+        &stopping[..stopping.len().min(NAMED_MAX)],
+    );
     match &report.review.file {
         Some(file) => out.push_str(&format!(
             "Once a change was reviewed, its line in {} lets it through, or --ack FINGERPRINT=REASON:\n",

@@ -106,6 +106,7 @@ kinds! {
         "peers-refused" "Peers can no longer connect to a listener: it asks for a PROXY header of other peers.";
     }
     Breaking {
+        "oauth-flow-changed" "Clients get tokens elsewhere, or for other scopes (`flows` of an OAuth scheme); the gateway does the same.";
         "contract-changed" "A part of what clients send or get is different; not judged yet.";
     }
     Policy {
@@ -114,6 +115,7 @@ kinds! {
         "trusted-proxies-restated" "The same peers are trusted, written otherwise.";
         "policies-changed" "Policies come to an operation's chain, leave it, or stand in another order.";
         "limit-key-changed" "A limit counts other callers together: neither is the tighter one.";
+        "limit-split" "Operations that counted together under one limit count under another one by themselves.";
         "traffic-moved" "Requests, copies of them or clients are sent elsewhere (`split`, `mirror`, `rewrite`, `redirect`), or in other shares.";
         "sunset-changed" "An operation ends on another day; `removed` if that day is over, `expose` if only the old one was.";
         "policy-added" "A policy is new.";

@@ -131,7 +131,7 @@ fn witness(witness: &Witness) -> Value {
         "method": witness.method,
         "url": witness.url,
         "headers": headers,
-        "facts": {"peer": witness.peer.unwrap_or(OUTSIDER), "credentials": credentials},
+        "facts": {"listener": witness.listener, "peer": witness.peer.unwrap_or(OUTSIDER), "credentials": credentials},
         "expect": {"old": outcome(&witness.old), "new": outcome(&witness.new)},
     })
 }

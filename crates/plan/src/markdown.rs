@@ -29,6 +29,9 @@ const NOTE_MAX: usize = 1_500;
 /// Most characters of one code span.
 const SPAN_MAX: usize = 240;
 
+/// Most characters of a witness: a request is shown whole or is of no use.
+const WITNESS_MAX: usize = 20_000;
+
 /// Most characters of a code span in the head.
 const HEAD_SPAN_MAX: usize = 100;
 
@@ -134,7 +137,11 @@ fn head(report: &Report<'_>) -> String {
         out.push_str(&format!("- … and {} more\n", stopping.len() - STOPPING_MAX));
     }
     // A line is whole or not there: half of one would acknowledge nothing.
-    let mut lines = acknowledgement_lines(report.plan, &stopping[..stopping.len().min(LISTED_MAX)]);
+    let mut lines = acknowledgement_lines(
+        report.plan,
+        report.review,
+        &stopping[..stopping.len().min(LISTED_MAX)],
+    );
     let room = BYTES_MAX.saturating_sub(out.len() + REST_BYTES);
     let mut used = 0;
     let fits = lines.iter().take_while(|line| {
@@ -225,7 +232,7 @@ fn line(report: &Report<'_>, change: &Change) -> String {
     if let Some(witness) = &change.witness {
         line.push_str(&format!(
             "  - witness: {}\n",
-            code(&sentence(witness), SPAN_MAX)
+            code(&sentence(witness), WITNESS_MAX)
         ));
     }
     line

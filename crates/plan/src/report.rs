@@ -260,6 +260,7 @@ pub fn sentence(witness: &Witness) -> String {
     if let Some(peer) = witness.peer {
         text.push_str(&format!(" from {peer}"));
     }
+    text.push_str(&format!(" at listener {}", witness.listener));
     printable(&format!(
         "{text}: {} before, {} after",
         outcome(&witness.old),
@@ -297,25 +298,38 @@ pub fn counted(count: usize, one: &str) -> String {
     format!("{count} {one}{}", if count == 1 { "" } else { "s" })
 }
 
+/// Members of a line that are acknowledged one by one, so that an operation stays acknowledged when
+/// another one joins the line.
+const MEMBERS_MAX: usize = 10;
+
 /// The lines for the acknowledgement file that let these fingerprints through.
 #[must_use]
-pub fn acknowledgement_lines(plan: &Plan, fingerprints: &[String]) -> Vec<String> {
+pub fn acknowledgement_lines(plan: &Plan, review: &Review, fingerprints: &[String]) -> Vec<String> {
     let known: HashMap<&str, &Change> = plan
         .changes
         .iter()
         .map(|change| (&*change.fingerprint, change))
         .collect();
-    fingerprints
-        .iter()
-        .filter_map(|fingerprint| {
-            let change = known.get(&**fingerprint)?;
-            Some(format!(
-                "- {{fingerprint: \"{fingerprint}\", kind: {}, operation: {}, reason: WHY, by: WHO}}",
-                change.id,
-                quoted(&change.about())
-            ))
-        })
-        .collect()
+    let line = |fingerprint: &str, change: &Change, about: &str| {
+        format!(
+            "- {{fingerprint: \"{fingerprint}\", kind: {}, operation: {}, reason: WHY, by: WHO}}",
+            change.id,
+            quoted(about)
+        )
+    };
+    let of_change = |fingerprint: &String| -> Vec<String> {
+        let Some(change) = known.get(&**fingerprint) else {
+            return Vec::new();
+        };
+        if change.members.is_empty() || change.members.len() > MEMBERS_MAX {
+            return vec![line(fingerprint, change, &change.about())];
+        }
+        let members = change.members.iter();
+        let left = members.filter(|member| review.acknowledgement(&member.fingerprint).is_none());
+        left.map(|member| line(&member.fingerprint, change, &member.about))
+            .collect()
+    };
+    fingerprints.iter().flat_map(of_change).collect()
 }
 
 /// A text in double quotes of YAML; what cannot be seen is escaped.

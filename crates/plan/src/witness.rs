@@ -213,6 +213,7 @@ impl Draft {
             url: format!("http://{}{}", self.host, self.target()),
             headers: self.values.headers.clone(),
             credentials,
+            listener: self.listener.clone(),
             peer: self.peer,
             old,
             new,

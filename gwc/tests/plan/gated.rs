@@ -482,3 +482,170 @@ fn filter_that_admits_nobody_has_a_plan() {
     );
     planned(&plain, &nobody);
 }
+
+const LIST: &str = "{operationId: listOrders, summary: List,";
+const SLOW: &str = "slow: {kind: rate_limit, limit: 10/s, burst: 5}";
+
+#[test]
+fn shared_limit_that_is_split_is_relax() {
+    let two = edit(
+        GATEWAY,
+        SLOW,
+        &format!("{SLOW}\n  late: {{kind: rate_limit, limit: 10/s, burst: 5}}"),
+    );
+    let own = edit(
+        DOCUMENT,
+        LIST,
+        "{operationId: listOrders, x-gateway: {policies: [late, edge]}, summary: List,",
+    );
+    let split = planned_with((&two, DOCUMENT), (&two, &own));
+    assert!(
+        lines(&split).contains(&"policy relax limit-split a/listOrders".to_owned()),
+        "{:?}",
+        lines(&split)
+    );
+    let joined = planned_with((&two, &own), (&two, DOCUMENT));
+    assert!(
+        lines(&joined).iter().all(|line| !line.contains("relax")),
+        "{:?}",
+        lines(&joined)
+    );
+    // Another name for all of them is the same limit.
+    let renamed = edit(GATEWAY, "  slow: {kind", "  slower: {kind");
+    let renamed = edit(&renamed, "[slow, edge]", "[slower, edge]");
+    let renamed = planned(GATEWAY, &renamed);
+    assert!(
+        lines(&renamed).iter().all(|line| !line.contains("relax")),
+        "{:?}",
+        lines(&renamed)
+    );
+}
+
+#[test]
+fn changed_order_of_limits_is_no_relax() {
+    let two = edit(
+        GATEWAY,
+        SLOW,
+        &format!("{SLOW}\n  tight: {{kind: rate_limit, limit: 1/s, burst: 1}}"),
+    );
+    let (old, new) = (
+        edit(&two, "[slow, edge]", "[slow, tight, edge]"),
+        edit(&two, "[slow, edge]", "[tight, slow, edge]"),
+    );
+    for plan in [planned(&old, &new), planned(&new, &old)] {
+        let found = lines(&plan);
+        assert!(
+            found
+                .iter()
+                .all(|line| line.starts_with("policy changed policies-changed")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn own_retries_are_compared_with_the_upstreams() {
+    let gateway = edit(GATEWAY, UPSTREAM, &upstream(", retries: {attempts: 3}"));
+    let own = |attempts: u8| {
+        edit(
+            DOCUMENT,
+            LIST,
+            &format!(
+                "{{operationId: listOrders, x-gateway: {{retries: {{attempts: {attempts}}}}}, summary: List,"
+            ),
+        )
+    };
+    for (attempts, there, back) in [(2, "tighten", "relax"), (5, "relax", "tighten")] {
+        both(
+            "operation-setting-changed",
+            (&gateway, DOCUMENT),
+            (&gateway, &own(attempts)),
+            (there, back),
+        );
+    }
+}
+
+#[test]
+fn scopes_that_the_upstream_checks_do_not_weaken() {
+    let upstream = edit(GATEWAY, "defaults: {", "defaults: {security: upstream, ");
+    let bearer = |scopes: &str| {
+        let text = edit(
+            DOCUMENT,
+            "    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}",
+            "    key: {type: apiKey, in: header, name: X-Key, x-gateway: {auth: keys}}\n    idp: {type: oauth2, x-gateway: {verify: upstream}, flows: {clientCredentials: {tokenUrl: \"https://idp.example/token\", scopes: {read: r, write: w}}}}",
+        );
+        edit(
+            &text,
+            LIST,
+            &format!("{{operationId: listOrders, security: [{{idp: [{scopes}]}}], summary: List,"),
+        )
+    };
+    for (old, new) in [("read, write", "read"), ("read", "write"), ("read", "")] {
+        let plan = planned_with((&upstream, &bearer(old)), (&upstream, &bearer(new)));
+        let found = lines(&plan);
+        assert!(
+            !found.is_empty() && found.iter().all(|line| line.starts_with("policy changed")),
+            "{found:?}"
+        );
+    }
+    // Where clients get tokens is told, and stops nothing.
+    let elsewhere = bearer("read").replace("https://idp.example/token", "https://other.example/t");
+    let fewer = bearer("read").replace("{read: r, write: w}", "{read: r}");
+    for (new, subject) in [
+        (elsewhere, "a: oauth flow clientCredentials tokenUrl"),
+        (fewer, "a: oauth flow clientCredentials scopes"),
+    ] {
+        let plan = planned_with((&upstream, &bearer("read")), (&upstream, &new));
+        assert_eq!(
+            lines(&plan),
+            [format!("breaking doc oauth-flow-changed {subject}")]
+        );
+        assert!(plan.no_op);
+    }
+}
+
+/// A plan of two gateways with their documents that this version cannot run.
+fn planned_with(old: (&str, &str), new: (&str, &str)) -> Plan {
+    let side = |(gateway, document)| {
+        let files = [("gateway.yaml", gateway), ("api.yaml", document)];
+        compiled(&files, Purpose::Ask).expect("it compiles")
+    };
+    plan::compare(Some(&side(old)), &side(new)).expect("both sides build")
+}
+
+#[test]
+fn acknowledged_exposure_binds_its_treatment() {
+    let with = |said: &str| {
+        edit(
+            DOCUMENT,
+            "  /status:\n",
+            &format!(
+                "  /fresh:\n    get: {{operationId: fresh, security: [], x-gateway: {{public: true{said}}}, responses: {{\"200\": {{description: fine}}}}}}\n  /status:\n"
+            ),
+        )
+    };
+    let gateway = GATEWAY.replace(
+        "  v: {targets",
+        "  w: {targets: {a: {url: \"http://127.0.0.1:9002\"}}}\n  v: {targets",
+    );
+    let other = gateway.replace(":9002", ":9003");
+    let fingerprint = |gateway: &str, said: &str| {
+        let plan = planned_with((GATEWAY, DOCUMENT), (gateway, &with(said)));
+        let changes = plan.changes.into_iter();
+        let mut changes = changes.filter(|change| change.id == "operation-exposed");
+        changes.next().expect("it is told").fingerprint
+    };
+    let plain = fingerprint(&gateway, "");
+    assert_eq!(plain, fingerprint(&gateway, ", timeout: 2s"));
+    for said in [
+        ", rewrite: {path: /admin}",
+        ", upstream: v",
+        ", policies: [edge]",
+        ", mirror: {upstream: v}",
+    ] {
+        assert_ne!(plain, fingerprint(&gateway, said), "{said}");
+    }
+    // The address of an upstream that is new as well.
+    let new = ", upstream: w";
+    assert_ne!(fingerprint(&gateway, new), fingerprint(&other, new));
+}

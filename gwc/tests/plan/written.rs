@@ -144,6 +144,7 @@ fn every_format_of_a_small_plan_is_as_kept() {
     opened.old = "header x-key by keys".into();
     opened.source_old = opened.source_new.clone();
     opened.witness = Some(Witness {
+        listener: "public".into(),
         method: "GET".into(),
         url: "http://gateway/listOrders".into(),
         headers: Vec::new(),

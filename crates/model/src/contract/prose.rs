@@ -120,7 +120,41 @@ impl<'a> Prose<'a> {
         for (name, item) in self.entries(root, "webhooks") {
             self.called(&mut texts, &format!("webhook {name}"), item);
         }
+        self.flows(&mut texts, root);
         texts
+    }
+
+    /// Where clients get tokens, and for what: the flows of all OAuth schemes. The names of schemes mean
+    /// nothing.
+    fn flows(&self, texts: &mut Texts, root: NodeRef<'a>) {
+        let schemes = self.field(root, "components");
+        let schemes = schemes.map(|components| self.entries(components, "securitySchemes"));
+        let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (_, scheme) in schemes.into_iter().flatten() {
+            for (flow, node) in self.entries(scheme, "flows") {
+                let mut add = |key: &str, value: &str| {
+                    let about = format!("oauth flow {flow} {key}");
+                    all.entry(about).or_default().insert(value.to_owned());
+                };
+                for key in [
+                    "authorizationUrl",
+                    "deviceAuthorizationUrl",
+                    "tokenUrl",
+                    "refreshUrl",
+                ] {
+                    if let Some(url) = node.get(key).and_then(NodeRef::as_str) {
+                        add(key, url);
+                    }
+                }
+                for (scope, _) in self.entries(node, "scopes") {
+                    add("scopes", scope);
+                }
+            }
+        }
+        for (about, values) in all {
+            let values: Vec<String> = values.into_iter().collect();
+            texts.insert(about, kept(&values.join(" ")));
+        }
     }
 
     /// What the document says of an operation that the API calls itself.

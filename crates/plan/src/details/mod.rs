@@ -3,6 +3,7 @@
 
 mod consumers;
 mod fields;
+mod limits;
 mod operations;
 mod schemes;
 mod things;
@@ -25,6 +26,7 @@ pub(super) fn compare(old: Option<&Lowered>, new: &Lowered, plan: &mut Plan) {
     security::round::compare(before, &new.gateway, plan);
     consumers::consumers(was, is, plan);
     things::shared(before, &new.gateway, plan);
+    limits::compare(before, &new.gateway, plan);
     for api in &new.gateway.apis {
         let Some(before) = before.apis.get(&api.name) else {
             continue;

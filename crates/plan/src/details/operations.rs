@@ -239,15 +239,36 @@ fn treatments(
     chain((old, was), (new, is), &mut lines);
     upstreams((old, was), (new, is), &mut lines);
     schemes::schemes((old.api, was), (new.api, is), &mut lines);
-    fields::settings(
-        &fields::OPERATION,
-        "",
-        &was.settings(),
-        &is.settings(),
-        &mut lines,
-    );
+    let (mut before, mut after) = (was.settings(), is.settings());
+    if was.retries.is_some() != is.retries.is_some() {
+        // An operation's own retries stand in for those of its chain or its upstream.
+        let with = |settings: Settings, treatment: &ir::Treatment, side: Of<'_>| {
+            let others = retries(treatment, side).filter(|_| treatment.retries.is_none());
+            match others {
+                Some(others) => settings.with_below(&["retries"], others),
+                None => settings,
+            }
+        };
+        before = with(before, was, old);
+        after = with(after, is, new);
+    }
+    fields::settings(&fields::OPERATION, "", &before, &after, &mut lines);
     lines.iter_mut().for_each(|line| resolve(line, old, new));
     lines
+}
+
+/// Retries that hold where an operation says nothing: of a policy of its chain, else of its upstream.
+fn retries(treatment: &ir::Treatment, side: Of<'_>) -> Option<Settings> {
+    let mut names = treatment.chain.iter().filter_map(named);
+    let policy = names.find_map(|name| {
+        let (_, checked) = definition(treatment, name, side)?;
+        (checked.kind() == "retry").then(|| checked.settings())
+    });
+    policy.or_else(|| {
+        let upstream = side.shared.upstreams.get(&treatment.upstream)?;
+        let retries = upstream.retries.as_ref()?;
+        Some(retries.settings())
+    })
 }
 
 /// Policies that come, go or stand elsewhere.

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     Engines, Found, Owner, Pair, Pairs, Place, Route, Table, Task, Values, asked_for, describe,
-    smallest,
+    smallest, treated,
 };
 use crate::details::Line;
 use crate::security::{Verdict, cannot_run};
@@ -205,6 +205,9 @@ impl<'a> Cells<'_, 'a> {
             if difference.component == "who" {
                 change.bound.push_str(&pair.asked);
             }
+            if id == "operation-exposed" {
+                change.bound.push_str(&treated(self.sides, is));
+            }
             let mut witness = None;
             if difference.component == "who" && difference.why_none.is_none() {
                 let (old_who, new_who) = (self.pairs.before(was), self.pairs.after(is));
@@ -298,7 +301,7 @@ impl<'a> Cells<'_, 'a> {
             describe(&route.treatment().security).into(),
         );
         let mut change = change;
-        change.bound = before + &asked_for(self.sides.1, route);
+        change.bound = before + &asked_for(self.sides.1, route) + &treated(self.sides, route);
         self.push(told, change, route, witness, NO_REQUEST);
     }
 

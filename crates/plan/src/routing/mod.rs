@@ -412,3 +412,33 @@ fn asked_for(side: &Lowered, route: &Route<'_>) -> String {
     }
     bundle::digest::Digest::of(&bytes).hex()
 }
+
+/// A digest of what happens to a new operation's requests: its policies, where they go and how they
+/// are rewritten. An acknowledgement covers no later, wider treatment. The addresses of an upstream
+/// that the old side has are compared by themselves.
+fn treated((old, new): (Option<&Lowered>, &Lowered), route: &Route<'_>) -> String {
+    let treatment = route.treatment();
+    let shared = &new.gateway.shared;
+    let mut bytes = bundle::codec::encode(&treatment.chain);
+    for link in &treatment.chain {
+        let policy = match link {
+            ir::Link::Authenticate => None,
+            ir::Link::Shared(name) => shared.policies.get(name),
+            ir::Link::Own(name) => route.api.policies.get(name),
+        };
+        bytes.extend(policy.map(bundle::codec::encode).unwrap_or_default());
+    }
+    bytes.extend(treatment.upstream.as_bytes());
+    bytes.extend(bundle::codec::encode(&treatment.forwarding));
+    bytes.extend(bundle::codec::encode(&treatment.declared));
+    bytes.extend(bundle::codec::encode(&treatment.path_readings));
+    bytes.push(u8::from(route.mount.strip_base_path));
+    let known =
+        |name: &str| old.is_some_and(|old| old.gateway.shared.upstreams.get(name).is_some());
+    let upstreams = std::iter::once(treatment.upstream.as_str());
+    for name in upstreams.chain(treatment.forwarding.upstreams()) {
+        let upstream = shared.upstreams.get(name).filter(|_| !known(name));
+        bytes.extend(upstream.map(bundle::codec::encode).unwrap_or_default());
+    }
+    bundle::digest::Digest::of(&bytes).hex()
+}

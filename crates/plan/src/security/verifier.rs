@@ -48,12 +48,6 @@ impl Asked {
             .insert(format!("{} {scope}", claim.unwrap_or("scope")));
     }
 
-    /// Scopes that the upstream asks for.
-    pub(super) fn left(&mut self, scopes: &[String]) {
-        let scopes = scopes.iter().map(|scope| format!("scope {scope}"));
-        self.has.extend(scopes);
-    }
-
     fn declared(&mut self, kind: &str, settings: &Settings, verifiers: &ir::Set<ir::Verifier>) {
         let settings = &with_defaults(kind, settings);
         let mut known: Vec<&str> = Vec::new();

@@ -90,11 +90,8 @@ impl Who {
                 };
                 let asked = places.entry(scheme.place.clone()).or_default();
                 let checked = match &scheme.verify {
-                    // The upstream looks at scopes: what it is told to ask for counts.
-                    ir::Verify::Upstream => {
-                        asked.left(&wanted.scopes);
-                        continue;
-                    }
+                    // The upstream looks at scopes: nothing is asked for here.
+                    ir::Verify::Upstream => continue,
                     ir::Verify::Inline(checked) => checked,
                     ir::Verify::Auth(name) => match verifiers.get(name) {
                         Some(verifier) => &verifier.checked,
