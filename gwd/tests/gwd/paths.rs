@@ -64,6 +64,9 @@ const PIECES: &[&[u8]] = &[
     b"*",
     b"%20",
     b"%0d%0a",
+    b"%09",
+    b"%3f",
+    b"%23",
     b"%C3%A9",
     b"%c3",
     b"\xC3\xA9",
@@ -173,6 +176,15 @@ fn spellings(path: &str) -> Option<BTreeSet<String>> {
         while let Some(at) = merged.find("//") {
             merged.remove(at);
         }
+        let each = |trim: fn(&str) -> String| {
+            let trimmed: Vec<String> = text.split('/').map(trim).collect();
+            trimmed.join("/")
+        };
+        let up_to = |escape: &str| match text.find(escape) {
+            Some(0) => "/".to_owned(),
+            Some(at) => text[..at].to_owned(),
+            None => text.clone(),
+        };
         // A URL whose host the path begins with.
         let behind = text.strip_prefix("//");
         let behind = behind.map(|rest| rest.find('/').map_or("/", |at| &rest[at..]));
@@ -184,6 +196,26 @@ fn spellings(path: &str) -> Option<BTreeSet<String>> {
             again(&text),
             bare.join("/"),
             merged,
+            up_to("%3F"),
+            up_to("%23"),
+            each(|name| {
+                let mut name = name;
+                while name.get(..3).is_some_and(is_blank) {
+                    name = &name[3..];
+                }
+                name.to_owned()
+            }),
+            each(|name| {
+                let mut name = name;
+                while name.len() >= 3 && name.get(name.len() - 3..).is_some_and(is_blank) {
+                    name = &name[..name.len() - 3];
+                }
+                name.to_owned()
+            }),
+            each(|name| match name {
+                "." | ".." => name.to_owned(),
+                _ => name.trim_end_matches('.').to_owned(),
+            }),
             without_dots(&text)?,
         ] {
             if known.insert(other.clone()) {
@@ -192,6 +224,11 @@ fn spellings(path: &str) -> Option<BTreeSet<String>> {
         }
     }
     Some(known)
+}
+
+/// An escape of a blank or of the end of a line.
+fn is_blank(escape: &str) -> bool {
+    matches!(escape, "%20" | "%09" | "%0A" | "%0B" | "%0C" | "%0D")
 }
 
 /// Decoded once more: `%25` before two digits is the `%` of an escape, except of NUL.

@@ -41,8 +41,8 @@ pub(super) struct Allowed {
 /// True for a field that only the gateway (or a trusted proxy) may set, also in the
 /// spellings that some servers fold into it: `_` and `.` for `-` (CVE-2026-88011).
 pub(super) fn is_managed(name: &str, allowed: Allowed) -> bool {
-    // Most names begin otherwise: one byte decides.
-    if !matches!(name.as_bytes().first(), Some(b'x' | b'f' | b'c')) {
+    // Most names begin otherwise: two bytes decide.
+    if !matches!(name.as_bytes(), [b'x' | b'f', ..] | [b'c', b'l', ..]) {
         return false;
     }
     let folds = folds(name);

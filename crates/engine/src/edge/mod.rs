@@ -250,8 +250,11 @@ fn sweep(
     for name in doomed {
         headers.remove(name);
     }
-    if announces {
-        announce(headers, &[]);
+    match (announces, coded || version == Version::HTTP_2) {
+        (true, true) => announce(headers, &[]),
+        // No trailers can follow.
+        (true, false) => drop(headers.remove(header::TRAILER)),
+        (false, _) => {}
     }
     Ok(Swept {
         expects_continue,
