@@ -61,6 +61,7 @@ pub fn compare_each(pairs: &[Pair]) -> Result<Option<Plan>, BuildError> {
         missing: Vec::new(),
         notes: Vec::new(),
         bugs: Vec::new(),
+        too_large: Vec::new(),
         stages: Stages::default(),
     });
     if is_first {
@@ -101,6 +102,7 @@ fn empty(plan: &Plan) -> Plan {
         missing: Vec::new(),
         notes: Vec::new(),
         bugs: Vec::new(),
+        too_large: Vec::new(),
         ..plan.clone()
     }
 }
@@ -139,6 +141,7 @@ impl Plan {
         let notes: Vec<_> = notes.filter(|one| !self.notes.contains(one)).collect();
         self.notes.extend(notes);
         self.bugs.extend(plan.bugs);
+        self.too_large.extend(plan.too_large);
     }
 
     /// Removes the lines of new acknowledgements that name a change of another environment.

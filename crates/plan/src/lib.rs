@@ -75,6 +75,8 @@ pub struct Plan {
     pub notes: Vec<String>,
     /// Witnesses that did not show what they should: bugs of ours.
     pub bugs: Vec<String>,
+    /// Places whose patterns take more steps than a comparison may: the plan is not whole.
+    pub too_large: Vec<String>,
     /// How long each part took.
     pub stages: Stages,
 }
@@ -93,6 +95,7 @@ pub fn compare(old: Option<&Side>, new: &Side) -> Result<Plan, engine::BuildErro
         missing: Vec::new(),
         notes: Vec::new(),
         bugs: Vec::new(),
+        too_large: Vec::new(),
         stages: Stages::default(),
     };
     let same_meaning = old.is_some_and(|old| {

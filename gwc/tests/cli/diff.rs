@@ -610,3 +610,35 @@ fn a_job_gets_annotations_and_its_summary() {
         .args(["plan", "--against", "git:main"]);
     assert!(!run(&mut colourful).with(1).out.contains('\u{1b}'));
 }
+
+/// Paths of one segment with eight parameters each, whose literals overlap.
+fn patterns(folder: &str) -> String {
+    let mut text =
+        String::from("openapi: 3.0.3\ninfo: {title: t, version: \"1\"}\nsecurity: []\npaths:\n");
+    for bits in 0..24_u32 {
+        let literal = |at: u32| if (bits * 11) >> at & 1 == 0 { "a" } else { "b" };
+        let segment = (0..8).map(|at| format!("{{p{at}}}{}", literal(at)));
+        let segment: String = segment.collect();
+        let parameters = (0..8).map(|at| {
+            format!("{{name: p{at}, in: path, required: true, schema: {{type: string}}}}")
+        });
+        let parameters: Vec<String> = parameters.collect();
+        text.push_str(&format!(
+            "  \"/{folder}/{segment}\": {{get: {{parameters: [{}], responses: {{'200': {{description: d}}}}}}}}\n",
+            parameters.join(", ")
+        ));
+    }
+    text
+}
+
+#[test]
+fn patterns_that_explode_are_too_large() {
+    let project = Project::empty();
+    project.write("old.yaml", patterns("x"));
+    project.write("new.yaml", patterns("y"));
+    project
+        .run(&["diff", "old.yaml", "new.yaml"])
+        .with(65)
+        .says("error[too-large]")
+        .says("cannot be compared");
+}

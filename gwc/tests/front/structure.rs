@@ -267,6 +267,16 @@ fn what_only_looks_right_is_told() {
         ("3.1.0", path("\"/a b\""), &[(TEMPLATE, Warn)]),
         ("3.1.0", path("\"/a\\x01\""), &[(TEMPLATE, Error)]),
         ("3.1.0", path("\"/a/{x}{y}\""), &[(TEMPLATE, Error)]),
+        (
+            "3.1.0",
+            path("\"/{a}-{b}-{c}-{d}-{e}-{f}-{g}-{h}-{i}-{j}/{k}\""),
+            &[(TEMPLATE, Error)],
+        ),
+        (
+            "3.1.0",
+            path("\"/{a}-{b}-{c}-{d}/{e}-{f}-{g}-{h}-{i}\""),
+            &[],
+        ),
         ("3.1.0", path("/*"), &[("foreign-template", Error)]),
         ("3.1.0", path("/w/**"), &[(TEMPLATE, Error)]),
         ("3.1.0", path("/w*/a%20b"), &[]),

@@ -54,6 +54,7 @@ fn made(changes: Vec<Change>) -> Plan {
         missing: Vec::new(),
         notes: Vec::new(),
         bugs: Vec::new(),
+        too_large: Vec::new(),
         stages: plan::stages::Stages::default(),
     }
 }

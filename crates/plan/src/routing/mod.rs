@@ -204,6 +204,11 @@ impl<'a> Overlay<'a> {
             moved.extend(told.moved);
         }
         plan.changes.extend(cells.shadows(&self.tasks, &moved));
+        if old.steps.are_spent() {
+            let Place { listener, host, .. } = &self.place;
+            let place = format!("the listener `{listener}`, host `{host}`");
+            plan.too_large.push(place);
+        }
     }
 }
 

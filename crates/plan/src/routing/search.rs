@@ -20,7 +20,7 @@ use rustc_hash::FxHashMap;
 
 use super::index::{Index, ROOT};
 use super::table::Route;
-use super::texts::{Rivals, texts};
+use super::texts::{Rivals, Steps, texts};
 use super::values::{Values, values};
 
 /// One side's routes with their templates' index.
@@ -30,6 +30,8 @@ pub(super) struct Table<'t, 'a> {
     pub(super) index: Index<'t>,
     /// Whether fields or parameters decide about any of its routes.
     pub(super) conditioned: bool,
+    /// Steps for the texts of patterns, of both tables if this one is the first.
+    pub(super) steps: Steps,
     /// The routes of each operation, by its key.
     of_operation: OnceLock<FxHashMap<&'t str, Vec<u32>>>,
 }
@@ -40,6 +42,7 @@ impl<'t, 'a> Table<'t, 'a> {
             routes,
             index: Index::new(routes.iter().map(|route| &route.template)),
             conditioned: routes.iter().any(|route| !route.conditions().is_empty()),
+            steps: Steps::default(),
             of_operation: OnceLock::new(),
         }
     }
@@ -282,27 +285,29 @@ impl<'s> Search<'s, '_, '_> {
                 }
             }
         }
-        let next = texts(&musts, &rivals).into_iter().filter_map(|text| {
-            let mut nodes = [Vec::new(), Vec::new()];
-            for ((table, from), to) in self.tables.iter().zip(&state.nodes).zip(&mut nodes) {
-                for node in from {
-                    table.index.step(*node, &text, to);
+        let next = texts(&musts, &rivals, &self.tables[0].steps)
+            .into_iter()
+            .filter_map(|text| {
+                let mut nodes = [Vec::new(), Vec::new()];
+                for ((table, from), to) in self.tables.iter().zip(&state.nodes).zip(&mut nodes) {
+                    for node in from {
+                        table.index.step(*node, &text, to);
+                    }
+                    to.sort_unstable();
                 }
-                to.sort_unstable();
-            }
-            let path = format!("{}/{text}", state.path);
-            if !self.keeps && engine::path::is_ambiguous(&path) {
-                return None;
-            }
-            self.entered(State {
-                length: path.len(),
-                path,
-                segments: state.segments + 1,
-                nodes,
-                against: state.against.clone(),
-                end: None,
-            })
-        });
+                let path = format!("{}/{text}", state.path);
+                if !self.keeps && engine::path::is_ambiguous(&path) {
+                    return None;
+                }
+                self.entered(State {
+                    length: path.len(),
+                    path,
+                    segments: state.segments + 1,
+                    nodes,
+                    against: state.against.clone(),
+                    end: None,
+                })
+            });
         next.collect()
     }
 

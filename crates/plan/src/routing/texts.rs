@@ -5,14 +5,41 @@
 //! with the positions of all that may match along; what leads to the same positions is one.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bundle::ir::Segment;
 
 use model::segment::{Step, after, closure, steps};
 
-/// How many positions are looked at for one segment. Real tables need a few; what lies beyond
-/// would only show in tables of hundreds of patterns at one place.
-const STATES_MAX: usize = 50_000;
+/// Steps of all segments of two tables: one for each automaton at each position. Tables of hundreds of
+/// patterns at one place need a tenth; patterns of many parameters multiply.
+const STEPS_MAX: usize = 4_000_000;
+
+/// Steps that are left for the texts of two tables.
+#[derive(Debug)]
+pub(super) struct Steps(AtomicUsize);
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self(AtomicUsize::new(STEPS_MAX))
+    }
+}
+
+impl Steps {
+    /// Takes steps; false where there are not as many left, and from then on.
+    fn take(&self, count: usize) -> bool {
+        let taken = self
+            .0
+            .fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_sub(count)));
+        taken.is_ok_and(|left| left > count)
+    }
+
+    /// True if there are none left: texts may be missing.
+    pub(super) fn are_spent(&self) -> bool {
+        self.0.load(Relaxed) == 0
+    }
+}
 
 /// What a filler is made of: it survives every normaliser and reads well.
 const FILLERS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
@@ -28,7 +55,7 @@ pub(super) struct Rivals<'t> {
 
 /// Texts that all of `musts` match (none: any text), such that for each of them there is no
 /// smaller one along which no more of the rivals match. Smallest first.
-pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>) -> Vec<String> {
+pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let literal = musts.iter().find_map(|must| match must {
         Segment::Literal(text) => Some(text),
         _ => None,
@@ -43,7 +70,7 @@ pub(super) fn texts(musts: &[&Segment], rivals: &Rivals<'_>) -> Vec<String> {
     let mut texts = if anything && rivals.others.is_empty() {
         fillers(musts.is_empty(), &rivals.literals)
     } else {
-        walk(musts, rivals)
+        walk(musts, rivals, left)
     };
     // Shorter than any filler, or before it, some literal may be the smallest text.
     let longest = texts.iter().map(String::len).max();
@@ -95,16 +122,17 @@ pub(super) fn fresh(taken: &BTreeSet<&str>) -> Option<String> {
 /// long as a literal begins with it.
 type State = (Vec<BTreeSet<usize>>, Vec<BTreeSet<usize>>, Option<String>);
 
-fn walk(musts: &[&Segment], rivals: &Rivals<'_>) -> Vec<String> {
+fn walk(musts: &[&Segment], rivals: &Rivals<'_>, left: &Steps) -> Vec<String> {
     let automata: Vec<Vec<Step>> = musts.iter().map(|must| steps(must)).collect();
     let others: Vec<Vec<Step>> = rivals.others.iter().map(|other| steps(other)).collect();
     // What reads well comes first; then what stands in a path as it is.
     let mut alphabet: Vec<u8> = FILLERS.to_vec();
     let named = automata.iter().chain(&others).flatten();
     let named: BTreeSet<u8> = named.flat_map(|step| step.bytes()).collect();
-    alphabet.extend(named.into_iter().filter(|byte| {
+    alphabet.extend(named.iter().copied().filter(|byte| {
         byte.is_ascii_graphic() && !b"/?#\\".contains(byte) && !FILLERS.contains(byte)
     }));
+    let is_named = |byte: u8| named.contains(&byte);
     // A literal, or the names of this folder and the one above, may still become of a text.
     let begun = |text: &str| {
         let next = rivals.literals.range(text..).next();
@@ -141,10 +169,15 @@ fn walk(musts: &[&Segment], rivals: &Rivals<'_>) -> Vec<String> {
                 }
             }
         }
-        if seen.len() > STATES_MAX {
+        if !left.take(automata.len() + others.len()) {
             break;
         }
+        // Where no literal begins with the text, bytes that no segment names lead to the same place.
+        let mut has_other = false;
         for byte in &alphabet {
+            if literal.is_none() && !is_named(*byte) && std::mem::replace(&mut has_other, true) {
+                continue;
+            }
             let next = step(&automata, &at, *byte);
             if next.iter().any(BTreeSet::is_empty) {
                 continue;
@@ -207,7 +240,49 @@ mod tests {
                 others: others.iter().collect(),
             };
             let musts: Vec<&Segment> = musts.iter().collect();
-            assert_eq!(texts(&musts, &rivals), *expected, "{musts:?} {literals:?}");
+            assert_eq!(
+                texts(&musts, &rivals, &Steps::default()),
+                *expected,
+                "{musts:?} {literals:?}"
+            );
         }
+    }
+
+    #[test]
+    fn steps_of_exploding_patterns_are_bounded() {
+        let parse = |text: &str| Template::parse(&format!("/{text}")).expect("a template");
+        let word =
+            |bits: usize| (0..8).map(move |bit| if bits >> bit & 1 == 0 { 'a' } else { 'b' });
+        let segment = |bits: usize| -> String {
+            let parts = word(bits)
+                .enumerate()
+                .map(|(at, c)| format!("{{p{at}}}{c}"));
+            parts.collect()
+        };
+        let templates: Vec<Template> = (0..16).map(|bits| parse(&segment(bits * 15))).collect();
+        let mut others: Vec<&Segment> = templates.iter().map(|one| &one.segments()[0]).collect();
+        let must = others.remove(0);
+        let rivals = Rivals {
+            literals: BTreeSet::new(),
+            others,
+        };
+        // A budget that is soon spent ends every walk at once.
+        let steps = Steps(AtomicUsize::new(1_000));
+        texts(&[must], &rivals, &steps);
+        assert!(steps.are_spent());
+        assert_eq!(texts(&[must], &rivals, &steps), Vec::<String>::new());
+        // What real tables have takes a small part.
+        let verbs: Vec<Template> = (0..200)
+            .map(|verb| parse(&format!("{{name}}:verb{verb}")))
+            .collect();
+        let mut others: Vec<&Segment> = verbs.iter().map(|one| &one.segments()[0]).collect();
+        let must = others.remove(0);
+        let rivals = Rivals {
+            literals: BTreeSet::new(),
+            others,
+        };
+        let steps = Steps::default();
+        assert_eq!(texts(&[must], &rivals, &steps), ["0:verb0"]);
+        assert!(STEPS_MAX - steps.0.load(Relaxed) < STEPS_MAX / 200);
     }
 }

@@ -14,11 +14,14 @@ pub(super) static LINT: Lint = Lint {
     name: "unsupported-template",
     level: Level::Error,
     summary: "a path template that cannot be matched",
-    explain: "Two parameters with nothing between them cannot be told apart, and the name of a parameter has no `/`. A segment `**` is none: a \
+    explain: "Two parameters with nothing between them cannot be told apart, and the name of a parameter has no `/`. A segment has at most 8 parameters. A segment `**` is none: a \
 path that shall cover everything below it has `x-gateway: {match: prefix}`. A `%` without two hexadecimal digits, NUL, blanks, backslashes and control characters stand in no URL: they are written with `%`.",
     bad: v30!("paths:\n  /a/{x}{y}: {}\n"),
     good: v30!("paths:\n  /a/{x}-{y}: {}\n"),
 };
+
+/// Most parameters of one segment: comparing patterns takes steps that multiply with them.
+const PARAMETERS_MAX: usize = 8;
 
 pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
     let mut say = |bytes: Range<usize>, message: &str, help: &str| {
@@ -26,8 +29,23 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
         sink.push(Diagnostic::new(&LINT, span, message).help(help));
     };
     let mut behind_parameter = false;
+    let (mut here, mut said) = (0, false);
     for part in template::parts(key) {
         let is_parameter = matches!(part, Part::Parameter { .. });
+        match &part {
+            Part::Literal { text, .. } if text.contains('/') => (here, said) = (0, false),
+            Part::Parameter { bytes, .. } => {
+                here += 1;
+                if here > PARAMETERS_MAX && !std::mem::replace(&mut said, true) {
+                    say(
+                        bytes.clone(),
+                        "a segment has at most 8 parameters",
+                        "split the segment, or take some of its parts together as one parameter",
+                    );
+                }
+            }
+            _ => {}
+        }
         match part {
             Part::Parameter { bytes, .. } if behind_parameter => say(
                 bytes,
