@@ -649,3 +649,30 @@ fn acknowledged_exposure_binds_its_treatment() {
     let new = ", upstream: w";
     assert_ne!(fingerprint(&gateway, new), fingerprint(&other, new));
 }
+
+#[test]
+fn split_with_shares_is_one_line() {
+    let with = |weight: u8| {
+        edit(
+            DOCUMENT,
+            LIST,
+            &format!(
+                "{{operationId: listOrders, x-gateway: {{split: [{{upstream: u, weight: {weight}}}, {{upstream: v, weight: 1}}]}}, summary: List,"
+            ),
+        )
+    };
+    for (old, new) in [
+        (DOCUMENT.to_owned(), with(9)),
+        (with(9), with(5)),
+        (with(9), DOCUMENT.to_owned()),
+    ] {
+        let plan = plan((GATEWAY, &old), (GATEWAY, &new));
+        assert_eq!(lines(&plan), ["policy moved traffic-moved a/listOrders"]);
+        let change = &plan.changes[0];
+        assert_eq!(change.subject, "split");
+        let told = format!("{} {}", change.old, change.new);
+        for part in ["127.0.0.1:9000", "127.0.0.1:9001", "weight"] {
+            assert!(told.contains(part), "{told}");
+        }
+    }
+}

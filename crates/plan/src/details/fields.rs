@@ -39,6 +39,8 @@ enum Way {
     Either,
     /// Traffic goes to another place, or another share of it.
     Moves,
+    /// Traffic is shared out in another way: a list of upstreams that is told as a whole.
+    Shares,
     /// True lets more through; where nothing is written, it is false.
     On,
     /// Each further value lets more through; where nothing is written, these hold.
@@ -61,7 +63,7 @@ enum Absent {
 }
 
 use Absent::{Is, NoLimit, Unknown};
-use Way::{Access, Each, Either, Less, More, Moves, On, Other};
+use Way::{Access, Each, Either, Less, More, Moves, On, Other, Shares};
 
 /// The conditions of a retry where nothing is written.
 const RETRIED: Way = Each(&["connect-failure", "refused-stream"]);
@@ -205,7 +207,7 @@ static CIRCUIT_BREAKER: Table = Table {
 
 static SPLIT: Table = Table {
     id: "traffic-moved",
-    rows: rows! { "among" as "traffic-moved": Moves; },
+    rows: rows! { "among" as "traffic-moved": Shares; },
 };
 static MIRROR: Table = Table {
     id: "traffic-moved",
@@ -302,7 +304,7 @@ pub(super) static OPERATION: Table = Table {
         "retries"."backoff"."base": Less(Is(25)); "retries"."backoff"."max": Less(Is(250));
         "cache"."ttl": More(Unknown); "cache"."max_object": More(Unknown);
         "mirror"."percent": More(Is(1_000_000)); "mirror"."max_body": More(Is(65_536));
-        "split" as "traffic-moved": Moves; "mirror" as "traffic-moved": Moves;
+        "split" as "traffic-moved": Shares; "mirror" as "traffic-moved": Moves;
         "rewrite" as "traffic-moved": Moves; "deprecated"."sunset" as "sunset-changed": Other;
     },
 };
@@ -346,11 +348,25 @@ pub(super) fn settings(
     for one in new.iter() {
         paths.entry(&one.path).or_default().1 = Some(&one.value);
     }
+    let mut told: Vec<&[&str]> = Vec::new();
     for (path, (was, is)) in paths {
         if was == is {
             continue;
         }
         let row = table.row(path);
+        if let Some(row) = row.filter(|row| matches!(row.way, Shares)) {
+            if !told.contains(&row.path) {
+                told.push(row.path);
+                lines.push(Line {
+                    class: Class::Moved,
+                    id: row.id.unwrap_or(table.id),
+                    subject: join(subject, &path[..row.path.len()]),
+                    old: shares(old, row.path),
+                    new: shares(new, row.path),
+                });
+            }
+            continue;
+        }
         let class = match row.map_or(Other, |row| row.way) {
             Access => continue,
             More(absent) => class(amount(was, absent), amount(is, absent)),
@@ -358,7 +374,7 @@ pub(super) fn settings(
             On => flag(was, is),
             Each(absent) => each(was, is, absent),
             Either => Class::Relax,
-            Moves => Class::Moved,
+            Moves | Shares => Class::Moved,
             Other => Class::Changed,
         };
         lines.push(Line {
@@ -380,6 +396,35 @@ pub(super) fn restated(subject: &str, old: &Settings, new: &Settings, lines: &mu
     settings(&ALL, subject, old, new, lines);
 }
 
+/// A list of upstreams with their shares for people, `orders weight 9`; null where there is none.
+fn shares(settings: &Settings, path: &[&str]) -> Value {
+    let mut shares: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for one in settings.iter() {
+        let below = one.path.strip_prefix(
+            path.iter()
+                .map(|key| (*key).to_owned())
+                .collect::<Vec<_>>()
+                .as_slice(),
+        );
+        let Some((at, rest)) = below.and_then(<[String]>::split_first) else {
+            continue;
+        };
+        let value = match shown(Some(&one.value)) {
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let share = shares.entry(at).or_default();
+        match rest {
+            [key] if key == "upstream" => share.insert(0, value),
+            rest => share.push(format!("{} {value}", rest.join("."))),
+        }
+    }
+    if shares.is_empty() {
+        return Value::Null;
+    }
+    shares.into_values().map(|share| share.join(" ")).collect()
+}
+
 /// `upstream orders timeouts.connect`.
 fn join(subject: &str, path: &[String]) -> String {
     match (subject, path.join(".")) {
@@ -395,7 +440,7 @@ impl Table {
             let same = row.path.iter().zip(path);
             // All below a key goes the way of the key, but for numbers.
             let length = match row.way {
-                Access | Either | Moves | Other => row.path.len() <= path.len(),
+                Access | Either | Moves | Other | Shares => row.path.len() <= path.len(),
                 More(_) | Less(_) | On | Each(_) => row.path.len() == path.len(),
             };
             length

@@ -548,12 +548,19 @@ fn hosts(name: &str, side: Of<'_>) -> String {
 
 /// Adds to names of upstreams where their traffic goes.
 fn resolve(line: &mut Line, old: Of<'_>, new: Of<'_>) {
-    if line.class != Class::Moved || !line.subject.ends_with("upstream") {
+    let ends = |key| line.subject.ends_with(key);
+    if line.class != Class::Moved || !(ends("upstream") || ends("split") || ends("among")) {
         return;
     }
     for (value, side) in [(&mut line.old, old), (&mut line.new, new)] {
-        if let Value::String(name) = value {
-            name.push_str(&hosts(&name.clone(), side));
+        match value {
+            Value::String(name) => name.push_str(&hosts(&name.clone(), side)),
+            Value::Array(shares) => shares.iter_mut().for_each(|share| {
+                let text = share.as_str().unwrap_or_default().to_owned();
+                let (name, rest) = text.split_at(text.find(' ').unwrap_or(text.len()));
+                *share = format!("{name}{}{rest}", hosts(name, side)).into();
+            }),
+            _ => {}
         }
     }
 }
