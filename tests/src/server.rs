@@ -1,5 +1,7 @@
 //! Servers of other make that a test starts behind or in front of the gateway.
 
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -15,6 +17,20 @@ impl Server {
     pub fn start(command: &mut Command) -> Option<Self> {
         let quiet = command.stdin(Stdio::null()).stdout(Stdio::null());
         quiet.stderr(Stdio::null()).spawn().ok().map(Self)
+    }
+
+    /// Starts a program that prints its port first. None where it, or a library of it, is not installed.
+    #[must_use]
+    pub fn announced(program: &str, arguments: &[impl AsRef<OsStr>]) -> Option<(Self, u16)> {
+        let mut command = Command::new(program);
+        let command = command.args(arguments).stdin(Stdio::null());
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().ok()?;
+        let output = child.stdout.take()?;
+        let server = Self(child);
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).ok()?;
+        Some((server, line.trim().parse().ok()?))
     }
 
     /// Starts an NGINX with one `server { … }` and waits until it listens; all that it writes is in

@@ -36,13 +36,18 @@ fn run(feature: &str) {
     assert!(!cases.is_empty(), "no cases in {feature}");
     let upstream = Upstream::start();
     let project = project(&folder, &upstream);
-    let mut wrong = by_gwc(&project, &cases);
+    let mut wrong = by_gwc(&project, &cases, &[]);
     project.keygen();
     project.apply();
     let gateway = Options::of(&project).start();
     for case in &cases {
         let authority = upstream.address().to_string();
-        wrong.extend(by_gwd(&gateway, &upstream, case, &authority));
+        wrong.extend(by_gwd(
+            &gateway,
+            std::slice::from_ref(&upstream),
+            case,
+            &authority,
+        ));
     }
     assert!(
         wrong.is_empty(),
@@ -80,12 +85,14 @@ fn with_hashes(text: &str) -> String {
     out + rest
 }
 
-/// What `gwc route` says otherwise than expected.
-fn by_gwc(project: &Project, cases: &[Case]) -> Vec<String> {
+/// Answers of `gwc route` that differ from what the cases expect. `options` are added to each call.
+pub(crate) fn by_gwc(project: &Project, cases: &[Case], options: &[&str]) -> Vec<String> {
     let asked = cases.iter().filter(|case| case.by_gwc);
     asked
         .filter_map(|case| {
-            let ended = project.gwc(&case.route_arguments());
+            let mut arguments = case.route_arguments();
+            arguments.extend(options.iter().map(|option| (*option).to_owned()));
+            let ended = project.gwc(&arguments);
             let said = ended.succeeds().json();
             let expected = expected_of_gwc(case);
             let actual = (
@@ -161,9 +168,20 @@ fn mistakes_of_upstream(case: &Case, said: &Value) -> Vec<String> {
         .collect()
 }
 
-/// What gwd does otherwise than expected.
-fn by_gwd(gateway: &Gateway, upstream: &Upstream, case: &Case, authority: &str) -> Vec<String> {
-    let _earlier = upstream.take();
+/// Effects of a case at gwd that differ from what it expects.
+pub(crate) fn by_gwd(
+    gateway: &Gateway,
+    upstreams: &[Upstream],
+    case: &Case,
+    authority: &str,
+) -> Vec<String> {
+    let taken = || {
+        upstreams
+            .iter()
+            .flat_map(Upstream::take)
+            .collect::<Vec<_>>()
+    };
+    let _earlier = taken();
     let mut connection = gateway.connect();
     // gwd may answer and close before all of it is sent.
     let _sent = connection.send(&case.bytes());
@@ -172,7 +190,7 @@ fn by_gwd(gateway: &Gateway, upstream: &Upstream, case: &Case, authority: &str) 
         Err(error) => return vec![format!("{} {}: {error}", case.place, case.title)],
     };
     let mut wrong = mistakes_of_response(case, &response);
-    let seen = upstream.take();
+    let seen = taken();
     let forwarded = matches!(case.decision, Decision::Forward(_));
     // Who is not there sees nothing, and neither does one who is cut off.
     if case.status() < 500 && seen.len() != usize::from(forwarded) {

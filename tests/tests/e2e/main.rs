@@ -6,6 +6,7 @@ mod balancers;
 mod cases;
 mod client_certificates;
 mod discovery;
+mod examples;
 mod faults;
 mod grpc_peers;
 mod judging;

@@ -1,0 +1,224 @@
+//! The projects in `examples/`: compiled, released and served, with the cases of their `cases.http`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use e2e::binaries;
+use e2e::cases;
+use e2e::gateway::{Gateway, Options};
+use e2e::project::{Ended, Project};
+use e2e::upstream::{Answer, Upstream};
+
+use crate::cases::{by_gwc, by_gwd};
+use crate::tls_peers::Certificates;
+
+/// Examples that `tests/tests/readme.rs` runs.
+const ELSEWHERE: [&str; 2] = ["museum", "orders"];
+
+macro_rules! examples {
+    ($($name:ident $folder:literal $listeners:expr, $options:expr, $route:expr;)*) => {
+        /// Examples with cases that need neither TLS nor another protocol.
+        const PLAIN: &[&str] = &[$($folder),*];
+        $(#[test] fn $name() { run($folder, &$listeners, &$options, &$route); })*
+    };
+}
+
+examples! {
+    canary "canary" ["public"], [], [];
+    keys_and_limits "keys-and-limits" ["public"], [], [];
+    many_teams "many-teams" ["public", "inside"], [], ["--listener", "public"];
+    monorepo "monorepo" ["public"], ["--env", "prod"], ["--env", "prod"];
+    versions "versions" ["public"], [], [];
+}
+
+#[test]
+fn example_without_test_or_readme_is_found() {
+    let folder = binaries::workspace().join("examples");
+    let index = std::fs::read_to_string(folder.join("README.md")).expect("a list of examples");
+    for entry in folder.read_dir().expect("a folder").filter_map(Result::ok) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !entry.path().is_dir() {
+            continue;
+        }
+        assert!(
+            index.contains(&format!("[{name}]({name})")),
+            "{name} is not in the list"
+        );
+        if ELSEWHERE.contains(&name.as_str()) {
+            continue;
+        }
+        assert!(
+            entry.path().join("README.md").is_file(),
+            "{name} has no README.md"
+        );
+        let tested = PLAIN.iter().chain(&["grpc", "tls", "websocket"]);
+        assert!(
+            tested.into_iter().any(|tested| *tested == name),
+            "{name} has no test"
+        );
+    }
+}
+
+/// The addresses of services in the files of an example: `127.0.0.1:9001` and so on.
+fn service_ports(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("127.0.0.1:9")
+        .filter_map(|(at, _)| text.get(at + 10..at + 14))
+}
+
+/// Copies YAML files below a folder into a project, with other addresses of services.
+fn copy(from: &Path, to: &Project, inside: &str, change: &mut dyn FnMut(&str) -> String) {
+    for entry in from.read_dir().expect("a folder").filter_map(Result::ok) {
+        let name = format!("{inside}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            copy(&entry.path(), to, &format!("{name}/"), change);
+        } else if name.ends_with(".yaml") {
+            let text = std::fs::read_to_string(entry.path()).expect("YAML is text");
+            to.write(&name, change(&text));
+        }
+    }
+}
+
+/// A copy of an example. Each address of a service becomes that of an upstream, whose responses name the
+/// port of the example in `x-served-by`.
+fn project(example: &str) -> (Project, Vec<Upstream>) {
+    let project = Project::new();
+    let mut upstreams: BTreeMap<String, Upstream> = BTreeMap::new();
+    let folder = binaries::workspace().join("examples").join(example);
+    copy(&folder, &project, "", &mut |text| {
+        let mut changed = text.to_owned();
+        for port in service_ports(text) {
+            let upstream = upstreams.entry(port.to_owned()).or_insert_with(|| {
+                let port = port.to_owned();
+                Upstream::scripted(move |seen| {
+                    let mut answer = Answer::as_asked(seen);
+                    answer
+                        .headers
+                        .push(("x-served-by".to_owned(), port.clone()));
+                    answer
+                })
+            });
+            let written = format!("127.0.0.1:{port}");
+            changed = changed.replace(&written, &upstream.address().to_string());
+        }
+        changed
+    });
+    (project, upstreams.into_values().collect())
+}
+
+fn release(project: &Project, options: &[&str]) {
+    project.keygen();
+    let apply = ["apply", "--key", "keys/release.pem", "--yes"];
+    project.gwc(&[&apply, options].concat()).succeeds();
+}
+
+fn run(example: &str, listeners: &[&str], options: &[&str], route: &[&str]) {
+    let folder = binaries::workspace().join("examples").join(example);
+    let cases = cases::of(&folder);
+    assert!(!cases.is_empty(), "no cases in {example}");
+    let (project, upstreams) = project(example);
+    let mut lint = vec!["lint", "--fail-on", "warn"];
+    lint.extend(options);
+    project.gwc(&lint).succeeds();
+    let mut wrong = by_gwc(&project, &cases, route);
+    release(&project, options);
+    let gateway = Options::of(&project).listeners(listeners).start();
+    let authority = upstreams[0].address().to_string();
+    for case in &cases {
+        wrong.extend(by_gwd(&gateway, &upstreams, case, &authority));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    gateway.stops_clean();
+}
+
+#[test]
+fn tls() {
+    let certificates = Certificates::new();
+    let (project, upstreams) = project("tls");
+    // The operator's folder of secrets, as `/run/secrets` is on a node.
+    let text = String::from_utf8(project.read("gateway.yaml")).expect("YAML is text");
+    let secrets = certificates.path(".").display().to_string();
+    let text = text
+        .replace(
+            "/run/secrets/tls/fullchain.pem",
+            &format!("{secrets}/server.pem"),
+        )
+        .replace("/run/secrets/tls/key.pem", &format!("{secrets}/server.key"));
+    project.write("gateway.yaml", text);
+    project.gwc(&["lint", "--fail-on", "warn"]).succeeds();
+    release(&project, &[]);
+    let gateway = Options::of(&project)
+        .listeners(&["public", "plain"])
+        .arguments(&["--secret-dir", &secrets])
+        .start();
+    let secure = gateway.listener("public");
+    let asked = curl(&[
+        "--cacert",
+        &certificates.path("ca.pem").display().to_string(),
+        "--resolve",
+        &format!("orders.internal:{}:127.0.0.1", secure.port()),
+        &format!("https://orders.internal:{}/notes/7", secure.port()),
+    ]);
+    assert!(asked.stdout.starts_with("HTTP/2 200"), "{asked}");
+    let seen = upstreams[0].take();
+    assert_eq!(seen[0].header("x-forwarded-proto"), Some("https"));
+    let plain = gateway.listener("plain");
+    let asked = curl(&[&format!("http://{plain}/notes/7?a=b")]);
+    assert!(asked.stdout.starts_with("HTTP/1.1 308"), "{asked}");
+    let location = "location: https://127.0.0.1:8443/notes/7?a=b";
+    assert!(
+        asked.stdout.to_ascii_lowercase().contains(location),
+        "{asked}"
+    );
+    gateway.stops_clean();
+}
+
+/// Fetches with curl; standard output has the head.
+fn curl(arguments: &[&str]) -> Ended {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--include", "--max-time", "20"]);
+    let ended = Ended::of(command.args(arguments));
+    ended.succeeds();
+    ended
+}
+
+/// A project with a server of another make behind it, and a client of another make in front of it; none
+/// where a library is missing.
+fn talks(example: &str, server: &str, client: &str, url: fn(&Gateway) -> String) -> Option<Ended> {
+    let peer = |name: &str| binaries::workspace().join("tests/peers").join(name);
+    let (_server, port) = e2e::server::Server::announced("python3", &[peer(server)])?;
+    let project = Project::new();
+    let folder = binaries::workspace().join("examples").join(example);
+    copy(&folder, &project, "", &mut |text| {
+        text.replace("127.0.0.1:9001", &format!("127.0.0.1:{port}"))
+    });
+    project.gwc(&["lint", "--fail-on", "warn"]).succeeds();
+    release(&project, &[]);
+    let gateway = Options::of(&project).start();
+    let mut command = Command::new("python3");
+    command
+        .arg(peer(client))
+        .arg(url(&gateway))
+        .stdin(Stdio::null());
+    let ended = Ended::of(&mut command);
+    gateway.stops_clean();
+    Some(ended)
+}
+
+#[test]
+fn websocket() {
+    let url = |gateway: &Gateway| format!("ws://{}/ws", gateway.address());
+    let Some(said) = talks("websocket", "websockets_echo.py", "websockets_talk.py", url) else {
+        return prerequisite::skip("websockets is missing");
+    };
+    assert_eq!(said.succeeds().stdout.trim(), "fine");
+}
+
+#[test]
+fn grpc() {
+    let url = |gateway: &Gateway| gateway.address().to_string();
+    let Some(said) = talks("grpc", "grpc_server.py", "grpc_client.py", url) else {
+        return prerequisite::skip("grpcio is missing");
+    };
+    assert_eq!(said.succeeds().stdout.trim(), "fine");
+}
