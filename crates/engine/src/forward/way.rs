@@ -525,4 +525,38 @@ mod tests {
             assert_eq!(facts(before), expected.map(str::to_owned), "{before:?}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn way_that_is_continued_twice_keeps_its_hops(
+            older in r#"([0-9]{1,3}(\.[0-9]{1,3}){3}|_[a-z]?|unknown|[a-f:\[\]]{1,9}|[<,; "=]){0,5}"#,
+            newer in r#"((for|proto|host|by)=("[a-z0-9:.\[\]\\]{0,9}"|[a-z0-9:_.]{0,9})[,; ]{0,2}|[",;= ]){0,5}"#,
+        ) {
+            let mut headers = HeaderMap::new();
+            for (name, text) in [(&X_FORWARDED_FOR, older), (&FORWARDED, newer)] {
+                if !text.is_empty() {
+                    headers.insert(name, HeaderValue::try_from(text).unwrap());
+                }
+            }
+            let peer = IpAddr::from([192, 0, 2, 1]);
+            let hop = ThisHop::new(peer, "https", &HeaderValue::from_static("h"));
+            let hops = |headers: &HeaderMap| -> Vec<String> {
+                let forwarded = headers[FORWARDED].to_str().unwrap();
+                assert!(forwarded.ends_with("for=192.0.2.1;host=h;proto=https"), "{forwarded}");
+                let line = headers[&X_FORWARDED_FOR].to_str().unwrap();
+                let hops: Vec<String> = line.split(", ").map(str::to_owned).collect();
+                for hop in &hops {
+                    let named = hop.eq_ignore_ascii_case("unknown") || hop.starts_with('_');
+                    assert!(named || hop.parse::<IpAddr>().is_ok(), "{line}");
+                }
+                hops
+            };
+            continued(&mut headers, &hop, "");
+            let once = hops(&headers);
+            continued(&mut headers, &hop, "");
+            let twice = hops(&headers);
+            proptest::prop_assert_eq!(&twice[..once.len()], &once[..]);
+            proptest::prop_assert_eq!(twice.len(), once.len() + 1);
+        }
+    }
 }
