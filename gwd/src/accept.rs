@@ -21,9 +21,9 @@ use tokio::task::JoinHandle;
 
 use crate::descriptors;
 use crate::listen::{self, ListenSocket};
+use crate::program_log::{Level, event};
 use crate::proxy::arrival;
 use crate::telemetry::process::Shed;
-use crate::telemetry::program::{Level, event};
 use crate::vital;
 use crate::worker::Worker;
 

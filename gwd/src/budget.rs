@@ -13,7 +13,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::tls::turns::Turns;
+use crate::turns::Turns;
 
 /// Bytes that an HTTP/1 connection needs while it is served: its buffers, the exchange, and
 /// the upstream's connection.
@@ -37,6 +37,8 @@ const FLOOR: u64 = 10;
 const COIN_MAX: u64 = 64;
 /// … of as many times that per worker, so that what lies unused is little.
 const COINS_MIN: u64 = 16;
+/// Slow uploads of one address, over all upstreams.
+pub(crate) const SLOW_PER_ADDRESS: u32 = 64;
 /// Locks among which addresses are spread.
 const SHARDS: usize = 64;
 
@@ -146,7 +148,7 @@ impl Budgets {
             handshakes: Turns::new(bounds.handshakes),
             memory: Memory::of(bounds.memory_bytes),
             addresses: Addresses::of(bounds.connections_per_address),
-            slow_addresses: Addresses::of(crate::upstream::slow::PER_ADDRESS),
+            slow_addresses: Addresses::of(SLOW_PER_ADDRESS),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::thread;
 use serde_json::json;
 use tokio::sync::oneshot;
 
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 
 /// Pieces of work that wait at most.
 const WAITING_MAX: usize = 1_024;

@@ -31,7 +31,7 @@ use serde_json::json;
 
 use crate::control::Event;
 use crate::inherited::Inherited;
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 
 /// The socket's name in the state folder.
 pub(crate) const SOCKET: &str = "handover.sock";

@@ -13,7 +13,7 @@
 //! | `compute` | threads for what would hold up a worker |
 //! | `files` | files that somebody else writes |
 //! | `memory` | what the allocator keeps goes back |
-//! | `telemetry` | metrics, access log, program log |
+//! | `telemetry`, `metrics`, `program_log` | counters and access log; what is scraped; the program log |
 //! | `tls` | certificates, client authorities, handshakes |
 //!
 //! Start reading at `proxy/exchange.rs`.
@@ -27,6 +27,7 @@ mod compute;
 mod control;
 mod deadlines;
 mod descriptors;
+mod escapes;
 mod files;
 mod handover;
 mod inbox;
@@ -34,13 +35,18 @@ mod inherited;
 mod listen;
 mod measure;
 mod memory;
+mod metrics;
+mod pace;
+mod program_log;
 mod proxy;
 mod published;
 mod random;
+mod settings;
 mod spare;
 mod spread;
 mod telemetry;
 mod tls;
+mod turns;
 mod upstream;
 mod vital;
 mod waiting;

@@ -9,7 +9,7 @@ use std::future::Future;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 
 /// Ends the process where it is dropped by a panic.
 pub(crate) struct Vital;

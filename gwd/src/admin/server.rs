@@ -31,9 +31,9 @@ use super::connections::{Connection, Connections};
 use super::slow_readers::InTime;
 use super::{explain, order, unix, upstreams};
 use crate::control::{Event, Status, Switch, Trouble};
+use crate::metrics::registry::Registry;
+use crate::program_log::{self, Audit, Level, OK, event};
 use crate::published::Shared;
-use crate::telemetry::program::{self, Audit, Level, OK, event};
-use crate::telemetry::registry::Registry;
 
 /// Bytes of a request's body.
 const BODY_BYTES_MAX: usize = 64 << 10;
@@ -506,7 +506,7 @@ fn tell_stranger(path: &str, via: Via, refusal: &Reply) {
 }
 
 fn set_level(body: &[u8], who: &str) -> Reply {
-    let before = program::level();
+    let before = program_log::level();
     let read = order::read::<order::LevelOrder>(body);
     let said = read.as_ref().ok().map(|order| order.level.as_str());
     let audit = Audit {
@@ -524,7 +524,7 @@ fn set_level(body: &[u8], who: &str) -> Reply {
         let why = why.as_deref();
         return bad_request(why.unwrap_or("`level` is error, warn, info or debug"));
     };
-    program::set_level(level);
+    program_log::set_level(level);
     audit.tell("the log level was set", json!({}));
     json_reply(
         200,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 
 /// Why the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -461,8 +461,8 @@ impl ClientOptions {
 }
 
 impl LogLevel {
-    pub(super) const fn level(self) -> crate::telemetry::program::Level {
-        use crate::telemetry::program::Level;
+    pub(super) const fn level(self) -> crate::program_log::Level {
+        use crate::program_log::Level;
         match self {
             Self::Error => Level::Error,
             Self::Warn => Level::Warn,

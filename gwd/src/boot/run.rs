@@ -19,7 +19,7 @@ use crate::descriptors;
 use crate::files::read_file;
 use crate::handover::{self, Taken};
 use crate::node::{Node, Patience, Settings};
-use crate::telemetry::program::{self, Audit, Level, OK, event};
+use crate::program_log::{self, Audit, Level, OK, event};
 
 /// File descriptors below which a warning is due: every request needs two.
 const DESCRIPTORS_LOW: u64 = 4_096;
@@ -33,7 +33,7 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Runs until told to stop.
 pub(super) fn run(options: &RunOptions, resolved: &Resolved) -> Exit {
-    program::set_level(resolved.log_level.level());
+    program_log::set_level(resolved.log_level.level());
     // What gwd writes is its user's, whatever umask it was started with; logs have a mode of
     // their own.
     rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
@@ -412,13 +412,13 @@ fn hang_up(options: &RunOptions) {
     crate::telemetry::access_log::reopen();
     match options.resolve() {
         Ok(resolved) => {
-            let before = program::level();
-            program::set_level(resolved.log_level.level());
+            let before = program_log::level();
+            program_log::set_level(resolved.log_level.level());
             Audit {
                 what: "log-level",
                 who: "SIGHUP",
                 from: Some(before.as_str().to_owned()),
-                to: Some(program::level().as_str().to_owned()),
+                to: Some(program_log::level().as_str().to_owned()),
                 why: None,
                 result: OK,
             }

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::control::Status;
 use crate::inherited::Inherited;
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 
 /// The first descriptor that systemd passes.
 const FIRST: i32 = 3;

@@ -15,7 +15,7 @@ use serde_json::json;
 use super::state::Ran;
 use super::way::{Moved, Step};
 use super::{Control, Resident, Running, advice, load, now, secrets};
-use crate::telemetry::program::{Audit, Level, OK, event};
+use crate::program_log::{Audit, Level, OK, event};
 
 /// How long the first start waits for the hosts of its upstreams, and any other activation. A
 /// rollback waits for nobody.

@@ -27,7 +27,7 @@ use super::watch::{Hint, Watcher};
 use super::{Control, Event, Plan, Status, TRUST_BYTES_MAX, Told, TrustSource, advice, now};
 use crate::files::read_file;
 use crate::node::Node;
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 
 /// Newest records of the state folder that are looked at for damage.
 const CHECKED_MAX: usize = 20;

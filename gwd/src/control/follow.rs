@@ -9,7 +9,7 @@ use bundle::store::folder::Folder;
 use serde_json::json;
 
 use super::{Control, advice};
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 
 impl Control {
     /// Looks at the trust file, the secrets and the store, and follows the channel.

@@ -7,7 +7,7 @@ use bundle::refused::Refused;
 use serde_json::json;
 
 use super::{Control, advice};
-use crate::telemetry::program::{Audit, BY_ITSELF, Level, OK, event};
+use crate::program_log::{Audit, BY_ITSELF, Level, OK, event};
 
 impl Control {
     /// Whether an operator's hold stands against this record. It does not where the bundle that is

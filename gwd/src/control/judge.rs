@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{Control, KEPT_MAX, TRUST_BYTES_MAX, TrustSource};
 use crate::files::read_file;
-use crate::telemetry::program::{Audit, Level, OK, event};
+use crate::program_log::{Audit, Level, OK, event};
 
 impl Control {
     /// Reads the trust file again; one that cannot be read changes nothing.

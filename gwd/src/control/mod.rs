@@ -45,7 +45,7 @@ use serde_json::json;
 
 use crate::handover::{self, Offer};
 use crate::node::{Node, Version};
-use crate::telemetry::program::{Audit, Level, OK, event};
+use crate::program_log::{Audit, Level, OK, event};
 
 pub(crate) use cold::StartError;
 use describe::Described;

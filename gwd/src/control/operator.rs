@@ -13,7 +13,7 @@ use serde_json::json;
 use super::state::Hold;
 use super::way::Step;
 use super::{Control, KEPT_MAX, Resident, Switch, Target, Trouble, Wish, advice, now};
-use crate::telemetry::program::{Audit, OK};
+use crate::program_log::{Audit, OK};
 
 /// An operator's switch.
 #[derive(Clone, Copy, Debug)]

@@ -12,7 +12,7 @@ use policy::Revoked;
 use serde_json::json;
 
 use super::Control;
-use crate::telemetry::program::{Audit, Level, OK, event};
+use crate::program_log::{Audit, Level, OK, event};
 
 impl Control {
     /// Takes the store's newest revocation list, whatever its head says.

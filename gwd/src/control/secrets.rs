@@ -17,7 +17,7 @@ use policy::{Checked, Form, SecretCell, SecretRef, SecretUnavailable, SecretValu
 use serde_json::json;
 
 use super::Control;
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 
 /// A changed value is read once more after this: a file may be just being written.
 const SETTLE: Duration = Duration::from_millis(20);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::describe::About;
 use super::{Control, TrustSource};
-use crate::telemetry::program;
+use crate::program_log;
 
 /// What the admin interface shows.
 #[derive(Clone, Debug)]
@@ -123,7 +123,7 @@ impl Control {
                 .iter()
                 .map(|(name, address)| (name.clone(), Value::from(address.to_string())))
                 .collect::<serde_json::Map<_, _>>(),
-            "log_level": program::level().as_str(),
+            "log_level": program_log::level().as_str(),
             "ready": self.running.is_some(),
         })
     }

@@ -28,8 +28,8 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
+use crate::program_log::{Level, event};
 use crate::random::Random;
-use crate::telemetry::program::{Level, event};
 use crate::upstream::hosts::Common;
 
 use dns::{Asked, Dns};

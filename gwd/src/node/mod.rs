@@ -23,21 +23,22 @@ use policy::{Revoked, Secrets};
 use serde_json::json;
 
 pub use crate::budget::Bounds;
-pub use crate::proxy::pace::Patience;
+pub use crate::pace::Patience;
+pub use crate::settings::{AccessLog, Settings};
 pub use crate::telemetry::log_file::Rotation;
 pub(crate) use refusal::refused;
 use refusal::unusable;
 
 use crate::clock::Clock;
-use crate::discovery::{self, Discovery};
+use crate::discovery::Discovery;
 use crate::inherited::Inherited;
 use crate::listen::{self, Bound};
 use crate::measure;
+use crate::metrics::registry::Registry;
+use crate::program_log::{Level, event};
 use crate::published::{Current, Live, Loaded, Shared};
 use crate::spread;
 use crate::telemetry::access_log::{self, Sink};
-use crate::telemetry::program::{Level, event};
-use crate::telemetry::registry::Registry;
 use crate::telemetry::shard::Shard;
 use crate::tls;
 use crate::upstream::health::Prober;
@@ -53,42 +54,6 @@ const HANDSHAKES: Duration = Duration::from_millis(500);
 const DRAIN_HANDSHAKES: Duration = Duration::from_millis(100);
 /// How often a drain looks whether connections are left.
 const DRAIN_TICK: Duration = Duration::from_millis(10);
-
-/// How a node is set up.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Its name in logs and status.
-    pub name: String,
-    /// The zone it runs in: targets there come first.
-    pub zone: Option<String>,
-    /// Worker threads.
-    pub workers: usize,
-    /// Where the access log goes.
-    pub access_log: AccessLog,
-    /// What the process may have at once.
-    pub bounds: Bounds,
-    /// How long others may keep it waiting.
-    pub patience: Patience,
-    /// How long a WebSocket may go on after it was told that the process stops.
-    pub websocket_drain: Duration,
-    /// Other addresses than the bundle's, by listener name.
-    pub listen: BTreeMap<String, SocketAddr>,
-    /// How hosts are found.
-    pub discovery: discovery::Settings,
-}
-
-/// Where the access log goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// Nowhere.
-    Off,
-    /// Standard output.
-    Stdout,
-    /// A file, appended to.
-    File(std::path::PathBuf),
-    /// The same, moved away when it is full.
-    Rotated(std::path::PathBuf, Rotation),
-}
 
 /// A built version, ready to be published.
 #[derive(Clone, Debug)]

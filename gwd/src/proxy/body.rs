@@ -14,10 +14,10 @@ use engine::edge;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
+use crate::pace::Pace;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::grpc;
 use crate::proxy::incoming::{Broken, Incoming};
-use crate::proxy::pace::Pace;
 use crate::proxy::record::Record;
 use crate::proxy::stream::Stream;
 use crate::proxy::tee::{Part, Reader, Tee};

@@ -21,13 +21,13 @@ use hyper::service::service_fn;
 use crate::budget::HTTP2_BYTES;
 use crate::deadlines::Slot;
 use crate::inbox::Reading;
+use crate::pace::Pace;
 use crate::proxy::backlog::{Backlog, Sending};
 use crate::proxy::connection::{Conn, NoTimer, answer, linger, room};
 use crate::proxy::flood::Guarded;
 use crate::proxy::gather::gather;
 use crate::proxy::incoming::Incoming;
 use crate::proxy::io::ClientIo;
-use crate::proxy::pace::Pace;
 use crate::proxy::stream::{Phase, Stream};
 use crate::spread::{Loads, STREAM_WEIGHT};
 

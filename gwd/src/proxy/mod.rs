@@ -15,7 +15,6 @@ pub(crate) mod http1;
 mod http2;
 pub(crate) mod incoming;
 pub(crate) mod io;
-pub(crate) mod pace;
 mod proxy_header;
 pub(crate) mod record;
 pub(crate) mod refused;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use crate::escapes::{is_hidden, write_escaped};
 use crate::published::Shared;
 use crate::telemetry::log_file::{LogFile, Rotation};
 
@@ -206,46 +207,6 @@ fn write_beyond_ascii(text: &str, out: &mut Vec<u8>) {
     }
 }
 
-/// `\uXXXX`, twice for a character beyond the basic plane.
-fn write_escaped(character: char, out: &mut Vec<u8>) {
-    for unit in character.encode_utf16(&mut [0; 2]) {
-        let _infallible = write!(out, "\\u{unit:04x}");
-    }
-}
-
-/// True for characters that change how a terminal or a reader sees the text around them: control
-/// characters of C0 and C1, separators of lines, and invisible ones, the bidirectional controls
-/// among them.
-pub(crate) const fn is_hidden(character: char) -> bool {
-    matches!(
-        character,
-        '\0'..='\x1f'
-            | '\x7f'..='\u{9f}'
-            | '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    )
-}
-
-/// Escapes hidden characters in a JSON text, in which they can only stand within strings.
-pub(crate) fn escape_hidden(json: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(json.len());
-    for character in json.chars() {
-        match is_hidden(character) {
-            true => write_escaped(character, &mut out),
-            false => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
-        }
-    }
-    out
-}
-
 /// Query parameters that carry a credential in somebody's API, and so are never shown.
 const SECRET_PARAMETERS: [&str; 12] = [
     "access_token",
@@ -331,7 +292,7 @@ mod tests {
             r#""é\"\u009b31m\u202e\u200b\u00ad\u000a\udb40\udc41""#
         );
         let json = serde_json::json!({"a": "\u{9b}\u{2066}é"}).to_string();
-        let escaped = String::from_utf8(escape_hidden(&json)).unwrap();
+        let escaped = String::from_utf8(crate::escapes::escape_hidden(&json)).unwrap();
         assert_eq!(escaped, r#"{"a":"\u009b\u2066é"}"#);
         assert_eq!(text(b"\xff\xfe"), "\"\u{fffd}\u{fffd}\"");
     }

@@ -12,7 +12,6 @@ mod client_auth;
 pub(crate) mod connector;
 pub(crate) mod peer_certificate;
 mod sni;
-pub(crate) mod turns;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -31,7 +30,7 @@ use self::certs::Pair;
 use self::client_auth::Admission;
 use self::connector::{Connector, Roots};
 use self::sni::Chooser;
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 
 /// How cryptography is done: by aws-lc-rs, everywhere.
 pub(crate) static PROVIDER: LazyLock<Arc<CryptoProvider>> =

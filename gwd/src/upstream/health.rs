@@ -19,9 +19,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 
 use crate::clock::Clock;
+use crate::program_log::{Level, event};
 use crate::published::{Loaded, Shared};
 use crate::random::Random;
-use crate::telemetry::program::{Level, event};
 use crate::tls::connector::Connector;
 use crate::upstream::hosts::Endpoint;
 use crate::upstream::shared::{Host, States};

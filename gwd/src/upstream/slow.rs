@@ -2,7 +2,7 @@
 //!
 //! A streamed upload holds its permit from the moment the upstream is asked. Clients that trickle
 //! their bodies could hold all permits at no cost. An upload is slow once it has kept the gateway
-//! waiting for [`SLOW_MS`](crate::proxy::pace::SLOW_MS) that its bytes have not earned back. Slow
+//! waiting for [`SLOW_MS`](crate::pace::SLOW_MS) that its bytes have not earned back. Slow
 //! uploads may hold half of the permits; the other half is left to requests that deliver. Once
 //! half of the share is held, one address may hold few of it.
 
@@ -12,10 +12,6 @@ use std::sync::atomic::Ordering;
 
 use crate::budget::{Addresses, OfAddress};
 use crate::upstream::shared::{self, State};
-
-/// Slow uploads of one address, an IPv6 client being its /64, while more than half of an
-/// upstream's share is held.
-pub(crate) const PER_ADDRESS: u32 = 64;
 
 /// Rules for slow uploads to one upstream from one client.
 pub(super) struct SlowShare<'a> {

@@ -8,10 +8,10 @@ use http_body_util::BodyExt as _;
 use policy::traffic::retry::Checked;
 
 use crate::buffered::Buffered;
+use crate::pace::Pace;
 use crate::proxy::body::Progress;
 use crate::proxy::failure::{Failure, Kind};
 use crate::proxy::incoming::Incoming;
-use crate::proxy::pace::Pace;
 use crate::proxy::stream::Stream;
 use crate::proxy::tee::Tee;
 use crate::upstream::connect::in_time;

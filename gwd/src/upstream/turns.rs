@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::clock::Clock;
-use crate::telemetry::program::{Level, event};
+use crate::program_log::{Level, event};
 use crate::upstream::breaker::{Breaker, Stand};
 use crate::upstream::shared::{Host, State, States};
 

@@ -3,8 +3,8 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::metrics::families::Numbers;
 use crate::published::Shared;
-use crate::telemetry::families::Numbers;
 
 /// Names, helps and series.
 pub(crate) struct Told {

@@ -9,16 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto;
 
+use crate::metrics::families::{Histograms, Numbers, Sum, counters, gauges, histograms};
+use crate::metrics::{found, judging};
+use crate::program_log;
 use crate::published::Shared;
-use crate::telemetry::families::{Histograms, Numbers, Sum, counters, gauges, histograms};
 use crate::telemetry::names::Names;
 use crate::telemetry::process;
-use crate::telemetry::program;
 use crate::telemetry::shard::{
     Announced, BodyBytes, ByteCounts, CallKey, Histogram, METHODS, PoolGauge, RejectionKey,
     RequestKey, RequestSeries,
 };
-use crate::telemetry::{found, judging};
 use crate::tls::accept::Outcome;
 use crate::upstream::shared::States;
 
@@ -561,7 +561,7 @@ impl Registry {
             (
                 "gwd_log_dropped_total",
                 "Lines of the access log and of the program log that were dropped.",
-                count(&counts.log_dropped) + program::dropped(),
+                count(&counts.log_dropped) + program_log::dropped(),
             ),
             (
                 "gwd_panics_total",

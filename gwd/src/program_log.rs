@@ -14,7 +14,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use serde_json::{Map, Value, json};
 
-use crate::telemetry::access_log::escape_hidden;
+use crate::escapes::escape_hidden;
 
 /// How long the first line waits that finds no room. Those behind it do not, until one finds room.
 const PATIENCE_NS: i64 = 20_000_000;

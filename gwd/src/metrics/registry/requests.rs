@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use prometheus::proto;
 
 use super::{Registry, Series, status_label, version_label};
-use crate::telemetry::families::{Histograms, Numbers, counters, gauges, histograms};
+use crate::metrics::families::{Histograms, Numbers, counters, gauges, histograms};
 use crate::telemetry::shard::{BodyBytes, METHODS, RequestKey};
 
 impl Registry {

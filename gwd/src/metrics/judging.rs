@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::telemetry::families::Numbers;
+use crate::metrics::families::Numbers;
 use crate::upstream::breaker::{Breaker, Stand};
 use crate::upstream::outlier::WHYS;
 use crate::upstream::shared::States;

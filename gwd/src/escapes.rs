@@ -1,0 +1,43 @@
+//! Escapes of characters that change how a reader sees the text around them, for logs.
+
+use std::io::Write as _;
+
+/// `\uXXXX`, twice for a character beyond the basic plane.
+pub(crate) fn write_escaped(character: char, out: &mut Vec<u8>) {
+    for unit in character.encode_utf16(&mut [0; 2]) {
+        let _infallible = write!(out, "\\u{unit:04x}");
+    }
+}
+
+/// True for characters that change how a terminal or a reader sees the text around them: control
+/// characters of C0 and C1, separators of lines, and invisible ones, the bidirectional controls
+/// among them.
+pub(crate) const fn is_hidden(character: char) -> bool {
+    matches!(
+        character,
+        '\0'..='\x1f'
+            | '\x7f'..='\u{9f}'
+            | '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
+    )
+}
+
+/// Escapes hidden characters in a JSON text, in which they can only stand within strings.
+pub(crate) fn escape_hidden(json: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(json.len());
+    for character in json.chars() {
+        match is_hidden(character) {
+            true => write_escaped(character, &mut out),
+            false => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        }
+    }
+    out
+}

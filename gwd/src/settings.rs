@@ -1,0 +1,46 @@
+//! Settings of a node.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::budget::Bounds;
+use crate::discovery;
+use crate::pace::Patience;
+use crate::telemetry::log_file::Rotation;
+
+/// Settings of a node.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its name in logs and status.
+    pub name: String,
+    /// The zone it runs in: targets there come first.
+    pub zone: Option<String>,
+    /// Worker threads.
+    pub workers: usize,
+    /// Where the access log goes.
+    pub access_log: AccessLog,
+    /// What the process may have at once.
+    pub bounds: Bounds,
+    /// How long others may keep it waiting.
+    pub patience: Patience,
+    /// How long a WebSocket may go on after it was told that the process stops.
+    pub websocket_drain: Duration,
+    /// Other addresses than the bundle's, by listener name.
+    pub listen: BTreeMap<String, SocketAddr>,
+    /// How hosts are found.
+    pub discovery: discovery::Settings,
+}
+
+/// Where the access log goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Nowhere.
+    Off,
+    /// Standard output.
+    Stdout,
+    /// A file, appended to.
+    File(std::path::PathBuf),
+    /// The same, moved away when it is full.
+    Rotated(std::path::PathBuf, Rotation),
+}
