@@ -1,12 +1,12 @@
-//! What a client wants to be answered with, as its `Accept` says (RFC 9110 §12.5.1). Only HTML and
-//! JSON are told apart: problems are written in both.
+//! Content negotiation of problem responses by `Accept` (RFC 9110 §12.5.1). Only HTML and JSON are
+//! distinguished: problems are written in both.
 
 use http::header::{ACCEPT, HeaderMap};
 
 /// Media ranges that are looked at: browsers send ten.
 const RANGES_MAX: usize = 32;
 
-/// Whether a client names HTML and wants it more than JSON, as browsers do.
+/// True if `Accept` gives HTML a higher weight than JSON, as browsers do.
 #[must_use]
 pub fn prefers_html(headers: &HeaderMap) -> bool {
     let (mut html, mut json) = (Wish::default(), Wish::default());
@@ -36,7 +36,7 @@ pub fn prefers_html(headers: &HeaderMap) -> bool {
     html.weight > json.weight
 }
 
-/// How much something is wanted: the most exact range that names it says it.
+/// Weight of a media type. The most specific range that matches it decides.
 #[derive(Default)]
 struct Wish {
     exact: u8,

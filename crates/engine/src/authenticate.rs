@@ -75,7 +75,7 @@ enum Check {
 /// A credential that may be used now.
 struct Known {
     sha256: [u8; 32],
-    /// Whose it is.
+    /// Index of the consumer that owns the credential.
     consumer: u32,
 }
 
@@ -324,8 +324,8 @@ fn strip_one(place: &Place, head: &mut RequestHead) {
     }
 }
 
-/// What a 401 asks for (RFC 9110 §11.6.1). Keys have no registered scheme; the place is told, so
-/// that a developer knows what is missing.
+/// `WWW-Authenticate` challenge of a 401 (RFC 9110 §11.6.1). Keys have no registered scheme: the
+/// challenge names the place, so that a developer knows what is missing.
 fn challenge(place: &Place, verifier: Option<&auth::Checked>) -> HeaderValue {
     let text = match (place, verifier) {
         (Place::Authorization(scheme), Some(auth::Checked::Basic(basic))) => {

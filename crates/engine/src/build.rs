@@ -19,7 +19,7 @@ use crate::snapshot::{BuiltApi, Mount, Snapshot};
 /// not built again.
 ///
 /// # Errors
-/// Why the gateway cannot run.
+/// The reason why the gateway cannot run.
 pub fn build(
     assembly: &Assembly,
     bundle: &str,

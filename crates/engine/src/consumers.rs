@@ -1,4 +1,4 @@
-//! Who may call: names, and the index of their credentials.
+//! Consumers: names, claims, and the index of their credentials.
 
 use bundle::ir;
 use policy::Claims;
@@ -6,7 +6,7 @@ use policy::Claims;
 use crate::credentials::Credentials;
 use crate::error::BuildError;
 
-/// Somebody who may call.
+/// A caller that is configured by name.
 #[derive(Debug)]
 pub(crate) struct Consumer {
     pub(crate) name: Box<str>,

@@ -53,18 +53,18 @@ pub fn rejects() -> impl Iterator<Item = &'static Reject> {
     .chain(authenticate::REJECTS)
 }
 
-/// What happens to a request.
+/// Decision on a request: its route, the verdict, and the steps that ran.
 #[derive(Debug)]
 pub struct Decided<'s> {
     /// The route that owns it, if any.
     pub route: Option<RouteRef<'s>>,
-    /// What happens.
+    /// Action for the request.
     pub verdict: Verdict,
-    /// How many steps of the chain ran; those see the response.
+    /// Number of chain steps that ran. Their filters see the response.
     pub ran: usize,
 }
 
-/// What happens.
+/// Action for a request: forward, reply or reject.
 #[derive(Debug)]
 pub enum Verdict {
     /// The route's upstream gets it.
@@ -78,7 +78,7 @@ pub enum Verdict {
 /// A refusal with what its response must carry.
 #[derive(Debug)]
 pub struct Refusal {
-    /// Why.
+    /// Reason of the refusal: status, code and title.
     pub reject: &'static Reject,
     /// `Allow` of a 405.
     pub allow: Option<HeaderValue>,

@@ -5,8 +5,8 @@ use std::fmt;
 use bundle::ir;
 use policy::SecretUnavailable;
 
-/// Why a gateway cannot be built. gwc would have told each of these, but a bundle is checked
-/// again where it runs.
+/// Reason why a gateway cannot be built. gwc reports each of these, but a bundle is checked again
+/// where it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BuildError {
     /// Two operations own the same requests.

@@ -88,7 +88,8 @@ impl<'a> Linker<'a> {
         Ok(treatments)
     }
 
-    /// What the treatments are made of. The blob fixes which names there are and their order.
+    /// Digest of the inputs of an API's treatments. The blob fixes the set of names and their
+    /// order.
     fn key(&self, api: &ApiPart) -> Result<Key, BuildError> {
         let mut hash = Sha256::new_with_prefix(api.digest);
         // A name that nothing has is told when the treatment that uses it is linked.

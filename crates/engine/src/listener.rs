@@ -20,9 +20,9 @@ pub struct Listener {
     pub trusted_proxies: Box<[Cidr]>,
     /// `http` or `https`: what its clients speak.
     pub scheme: &'static str,
-    /// Whether HTTP/2 is spoken beside HTTP/1.1.
+    /// True if the listener accepts HTTP/2 beside HTTP/1.1.
     pub http2: bool,
-    /// Who tells for whom a connection is; none where its peer is the client.
+    /// PROXY protocol settings. None: the peer is the client.
     pub proxy_protocol: Option<Arc<ProxyProtocol>>,
     /// Treatment of `//` in paths.
     pub slashes: Slashes,

@@ -14,7 +14,7 @@ enum Erased<'a> {
     Pattern(String, bool),
 }
 
-/// What an operation owns at a mount.
+/// One set of requests that an operation owns at a mount.
 #[derive(Debug)]
 pub(crate) struct Owned {
     /// Of all that tells it from others.
@@ -22,11 +22,11 @@ pub(crate) struct Owned {
     pub(crate) operation: u32,
     /// The operation whose template it has: another's where it gets undeclared methods.
     at: u32,
-    /// Whether the template is the one with the other final slash.
+    /// True if the template is the twin: the declared path with the other final slash.
     twin: bool,
 }
 
-/// What operations own at a base path.
+/// The sets of requests that an API's operations own at a base path.
 pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
     let places = (0u32..).zip(operations).flat_map(|(operation, one)| {
         let described = |at: u32, twin: bool| (operation, at, twin);
@@ -62,7 +62,7 @@ pub(crate) fn owned(base_path: &str, operations: &[Operation]) -> Box<[Owned]> {
     owned.collect()
 }
 
-/// What tells the requests of an operation from others': equal ones own the same requests. A
+/// Identity of the requests of an operation: equal values match exactly the same requests. A
 /// declared path comes before a twin, so that twins of described operations are left out.
 #[derive(PartialEq, Eq, Hash)]
 pub(crate) struct Requests<'a> {

@@ -1,4 +1,4 @@
-//! What was built once, by the digest of what it was built from.
+//! Cache of built parts, by the digest of their source.
 //!
 //! An API's table depends on its blob alone, its treatments on the blob and on the shared things
 //! that it names, a filter on its policy. So a version that changes one API builds one API, and

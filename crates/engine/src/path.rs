@@ -1,14 +1,14 @@
 //! One path normaliser, used by the router, the policies and the log (semantics.md §2).
 //!
-//! What is matched and authorised is what is forwarded: the client's own bytes where nothing had
-//! to change, the normalised form where something had.
+//! The path that is matched and authorised is the path that is forwarded: the client's own bytes if
+//! nothing had to change, else the normalised form.
 
 use std::borrow::Cow;
 
-/// Why a path cannot be served.
+/// Reason why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathFault {
-    /// It does not begin with `/`.
+    /// The path does not begin with `/`.
     NoSlash,
     /// NUL (also as `%00`), a control byte, a raw backslash, `#`, or a byte beyond ASCII.
     Byte,

@@ -23,12 +23,12 @@ const UNIX: (u8, usize) = (0x31, 216);
 /// `PP2_TYPE_CRC32C`.
 const TLV_CRC32C: u8 = 0x03;
 
-/// How far a header has come.
+/// State of a header that is being read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Header {
-    /// It may become one; all bytes so far belong to it.
+    /// The header is incomplete: all bytes so far may belong to it.
     Partial,
-    /// It is whole.
+    /// The header is complete.
     Whole {
         /// Its bytes.
         length: usize,
@@ -38,12 +38,12 @@ pub enum Header {
     },
 }
 
-/// Why bytes are no header.
+/// Reason why bytes are not a PROXY header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
-    /// They do not begin like one.
+    /// The bytes do not begin with the signature of either version.
     Absent,
-    /// They begin like one and go on otherwise, or are too many.
+    /// The bytes begin with a signature, and are malformed or too long after it.
     Invalid,
 }
 
@@ -61,7 +61,7 @@ pub fn parse(bytes: &[u8]) -> Result<Header, Malformed> {
     }
 }
 
-/// Whether bytes begin with a text, or may once there are more.
+/// True if bytes begin with a text, or are a prefix of it.
 fn begins(bytes: &[u8], text: &[u8]) -> bool {
     let both = bytes.len().min(text.len());
     bytes[..both] == text[..both]

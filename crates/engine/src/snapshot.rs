@@ -42,7 +42,7 @@ pub struct Mount {
     pub name: Box<str>,
     /// Empty, or `/…`.
     pub base_path: Box<str>,
-    /// Whether the upstream gets the path without it.
+    /// True if the base path is stripped for the upstream.
     pub strip_base_path: bool,
     pub(crate) api: u32,
     /// The route of the API's first operation at this mount.
@@ -51,7 +51,7 @@ pub struct Mount {
     pub(crate) first_in_api: u32,
 }
 
-/// What happens to a request once its operation is known.
+/// Processing of a request whose operation is known: security, chain, upstream and limits.
 #[derive(Debug)]
 pub struct Treatment {
     pub(crate) security: Requirement,
@@ -75,7 +75,7 @@ pub struct Treatment {
     pub(crate) path_readings: PathReadings,
     /// Equal for treatments of the API with the same security, chain and upstream.
     pub(crate) access: u32,
-    /// What is tried again, where the operation or its chain says it; else the upstream does.
+    /// Retry settings of the operation or its chain. None: the upstream's apply.
     pub retries: Option<retry::Checked>,
     /// The breakers that its chain names, beside the upstream's.
     pub breakers: Box<[Breaker]>,
@@ -116,7 +116,7 @@ pub struct RouteRef<'s> {
     pub operation: &'s Operation,
     /// The mount.
     pub mount: &'s Mount,
-    /// What happens.
+    /// Processing of its requests.
     pub treatment: &'s Treatment,
 }
 
@@ -203,7 +203,7 @@ impl Snapshot {
         all.iter().map(|one| (route(one), one.lost)).collect()
     }
 
-    /// What names the host of a request; none where no mount answers for it.
+    /// The pattern that a request's host matches. None if no mount serves it.
     #[must_use]
     pub fn host_pattern(&self, listener: usize, host: &str) -> Option<HostPattern> {
         self.listeners[listener].hosts.pattern(host)

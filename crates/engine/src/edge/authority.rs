@@ -1,5 +1,5 @@
-//! Whom a request is for: `Host`, `:authority` and the target's authority (RFC 9110 §7.2,
-//! RFC 9112 §3.2, RFC 9113 §8.3.1).
+//! Authority of a request: `Host`, `:authority` and the target's authority (RFC 9110 §7.2, RFC 9112
+//! §3.2, RFC 9113 §8.3.1).
 
 use http::header::{HOST, HeaderMap, HeaderValue};
 use http::{Uri, Version};

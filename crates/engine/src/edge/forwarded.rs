@@ -1,5 +1,5 @@
-//! Who speaks for whom: the fields that say where a request came from (RFC 7239), who may write
-//! them, and whom they name.
+//! Forwarding fields: the origin of a request as peers report it (RFC 7239), the peers that may set
+//! them, and the client's address.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -19,7 +19,7 @@ pub(super) const FORWARDING: [&str; 8] = [
     "x-forwarded-server",
     "x-real-ip",
 ];
-/// What begins the name of a field that says who calls; only the gateway sets those.
+/// Prefix of the fields that identify the consumer. Only the gateway sets them.
 const IDENTITY: &str = "x-consumer-";
 
 /// Fields that carry the certificate of a client (RFC 9440, Envoy).
@@ -86,17 +86,17 @@ fn alike(one: &[u8], other: &[u8]) -> bool {
     one.len() == other.len() && pairs.all(|(a, b)| plain(*a) == plain(*b))
 }
 
-/// Whether some servers read another name in this one.
+/// True if a name contains `_` or `.`, which some servers fold to `-`.
 pub(super) fn folds(name: &str) -> bool {
     name.bytes().any(is_folded)
 }
 
-/// What some servers read as `-`.
+/// True for a byte that some servers read as `-`.
 fn is_folded(byte: u8) -> bool {
     matches!(byte, b'_' | b'.')
 }
 
-/// Whether servers that fold names read `name` in another one.
+/// True if `other` is not `name`, but servers that fold names read it as `name`.
 pub(crate) fn is_lookalike(other: &str, name: &str) -> bool {
     other != name && alike(other.as_bytes(), name.as_bytes())
 }

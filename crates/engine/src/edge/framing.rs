@@ -30,8 +30,8 @@ pub(super) fn framing(headers: &mut HeaderMap, version: Version) -> Result<(), &
     }
 }
 
-/// Whether a value begins or ends with white space, which HTTP/2 forbids (RFC 9113 §8.2.1);
-/// HTTP/1 takes it away.
+/// True if a value begins or ends with white space, which HTTP/2 forbids (RFC 9113 §8.2.1); HTTP/1
+/// strips it.
 pub(super) fn is_padded(value: &HeaderValue) -> bool {
     let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let bytes = value.as_bytes();

@@ -1,4 +1,4 @@
-//! What is said about one connection, and what may follow a body (RFC 9110 §6.5.1, §7.6.1).
+//! Connection-specific fields and permitted trailer fields (RFC 9110 §6.5.1, §7.6.1).
 
 use http::header::{Entry, HeaderMap, HeaderName, HeaderValue, TRAILER};
 
@@ -73,7 +73,7 @@ fn is_end_to_end(name: &str) -> bool {
         || CERTIFICATE.contains(&name)
 }
 
-/// Whether a `TE` value says that trailers are taken (RFC 9110 §10.1.4).
+/// True if a `TE` value contains `trailers` (RFC 9110 §10.1.4).
 pub(super) fn takes_trailers(value: &HeaderValue) -> bool {
     let mut codings = value.as_bytes().split(|b| *b == b',');
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))

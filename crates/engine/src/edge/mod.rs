@@ -53,7 +53,7 @@ rejects! {
     LOOP_DETECTED       508 "loop_detected"       "The request came round too often";
 }
 
-/// How often this gateway may stand in `Via` before a request counts as going in circles.
+/// Maximum number of `Via` entries of this gateway in a request. More is a loop.
 const VIA_MAX: usize = 8;
 /// The pseudonym in `Via`.
 pub const PSEUDONYM: &str = "gwd";
@@ -63,13 +63,13 @@ pub const PSEUDONYM: &str = "gwd";
 pub struct Admitted {
     /// Its head.
     pub head: RequestHead,
-    /// Who is taken for the client.
+    /// Address of the client: the peer's, or the one that a trusted proxy reported.
     pub client: IpAddr,
-    /// Whether the peer is a trusted proxy.
+    /// True if the peer is a trusted proxy.
     pub trusted: bool,
     /// The id that a trusted peer gave, if it is one we take.
     pub request_id: Option<HeaderValue>,
-    /// Whether the client waits for `100 Continue`.
+    /// True if the client waits for `100 Continue`.
     pub expects_continue: bool,
     /// `Host` as the client wrote it, with its port.
     pub authority: HeaderValue,
@@ -166,9 +166,9 @@ pub static X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-fo
 
 struct Swept {
     expects_continue: bool,
-    /// It is framed by more than one Content-Length.
+    /// True if the framing needs checks: several Content-Length fields, or Transfer-Encoding.
     framed: bool,
-    /// It has an id.
+    /// True if the request has `X-Request-Id`.
     identified: bool,
     lookalikes: u32,
 }

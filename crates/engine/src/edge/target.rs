@@ -1,4 +1,4 @@
-//! What is asked for: the target, its path normalised (semantics.md §2).
+//! Request target with a normalised path (semantics.md §2).
 
 use http::Method;
 use http::uri::PathAndQuery;

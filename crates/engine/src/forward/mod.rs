@@ -21,7 +21,7 @@ pub use outbound::Outbound;
 pub use returned::{Places, returned};
 pub use way::{ThisHop, continued};
 
-/// What the gateway knows about the client's side of an exchange.
+/// The client's side of an exchange.
 #[derive(Clone, Debug)]
 pub struct Origin {
     /// The connection it came on, and the host it is for.
@@ -37,7 +37,7 @@ pub struct Origin {
 /// A request that goes on: the way that it was decided to take, and whose it is.
 #[derive(Clone, Copy)]
 pub struct Relay<'r, 's> {
-    /// Who owns it.
+    /// The route that owns the request.
     pub route: &'r RouteRef<'s>,
     /// The service that gets it.
     pub upstream: &'r Upstream,
@@ -45,7 +45,7 @@ pub struct Relay<'r, 's> {
     pub target: &'r Target,
     /// The client's side.
     pub origin: &'r Origin,
-    /// What its chain has found out and made of it.
+    /// Context of the request, as its chain left it.
     pub cx: &'r Cx<'s>,
 }
 
@@ -101,13 +101,13 @@ pub fn prepare(head: &mut RequestHead, relay: Relay<'_, '_>) {
     head.headers = headers;
 }
 
-/// Whether the client's side is encrypted, as the target of a request is told.
+/// True if the client's side is encrypted, as reported to the target of the request.
 #[must_use]
 pub fn is_encrypted(head: &RequestHead, origin: &Origin) -> bool {
     way::proto(&head.headers).unwrap_or(origin.hop.scheme) == "https"
 }
 
-/// What the target sees as `Host`.
+/// `Host` field that is sent to the target.
 fn host<'h>(relay: Relay<'h, '_>) -> Cow<'h, HeaderValue> {
     let Relay {
         upstream,
@@ -132,7 +132,7 @@ fn host<'h>(relay: Relay<'h, '_>) -> Cow<'h, HeaderValue> {
     }
 }
 
-/// What is taken off the path for the upstream, or nothing.
+/// Base path that is stripped for the upstream. Empty if the mount keeps it.
 fn stripped<'s>(route: &RouteRef<'s>) -> &'s str {
     if route.mount.strip_base_path {
         &route.mount.base_path

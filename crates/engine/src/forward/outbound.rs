@@ -1,4 +1,4 @@
-//! What goes to a target: the client's fields as they lie, and beside them what the gateway says.
+//! Request head for a target: the client's fields unchanged, followed by the gateway's own.
 //!
 //! Most requests come from a client that is the first hop and says nothing that the gateway says
 //! for itself. Then nothing is copied and nothing inserted: the head stays as it is, for another
@@ -36,10 +36,10 @@ pub struct Outbound<'h> {
     pub(super) said: Said<'h>,
 }
 
-/// What the gateway says of every request.
+/// Fields that the gateway adds to a request.
 #[derive(Debug, Default)]
 pub(super) struct Said<'h> {
-    /// What was taken off the path, where the way is told here.
+    /// The stripped base path, if the gateway adds the forwarding fields here.
     pub(super) prefix: Option<HeaderValue>,
     pub(super) via: Option<&'static HeaderValue>,
     pub(super) request_id: Option<&'h HeaderValue>,
@@ -131,7 +131,7 @@ impl<'h> Outbound<'h> {
     }
 }
 
-/// Whether a field is one that the gateway says for itself.
+/// True for a field that the gateway sets itself.
 pub(super) fn is_said_here(name: &HeaderName) -> bool {
     let text = name.as_str().as_bytes();
     match text.first() {

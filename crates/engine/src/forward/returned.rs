@@ -19,17 +19,17 @@ use super::{Relay, host, is_encrypted, stripped};
 pub struct Places<'p> {
     /// The scheme in which the target was asked.
     pub scheme: &'static str,
-    /// What it saw as `Host`.
+    /// `Host` that was sent to the target.
     pub asked: &'p str,
     /// Its own authority.
     pub own: &'p str,
-    /// What stands before its paths; no final slash.
+    /// The target's base path, without a final slash.
     pub path: &'p str,
-    /// What the client sent as `Host`.
+    /// `Host` that the client sent.
     pub client: &'p str,
-    /// Whether the client's side is encrypted.
+    /// True if the client's side is encrypted.
     pub encrypted: bool,
-    /// What was taken off the client's path; no final slash.
+    /// The base path that was stripped from the client's path, without a final slash.
     pub base: &'p str,
 }
 
@@ -177,7 +177,7 @@ impl Places<'_> {
         }
     }
 
-    /// Whether a cookie's domain is the upstream's, and not one that its client would take.
+    /// True if a cookie's domain covers the upstream's host and not the client's.
     fn is_upstreams(&self, domain: &str) -> bool {
         let domain = domain.strip_prefix('.').unwrap_or(domain);
         let within = |authority: &str| is_within(host_of(authority), domain);
@@ -208,7 +208,7 @@ fn is_scheme(text: &str) -> bool {
         && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
-/// What a path has below another one, which has no final slash: nothing, or `/…`.
+/// The rest of a path below `above`, which has no final slash: empty, or `/…`.
 fn beneath<'t>(path: &'t str, above: &str) -> Option<&'t str> {
     let below = path.strip_prefix(above)?;
     (below.is_empty() || below.starts_with('/')).then_some(below)

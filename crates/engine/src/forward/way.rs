@@ -1,7 +1,7 @@
 //! The way of a request so far, told to the upstream: `Forwarded` (RFC 7239) and the older
 //! fields that say the same.
 //!
-//! What a trusted proxy said is continued; anybody else's was taken out at the edge.
+//! Fields from a trusted proxy are continued. The edge removes those of other peers.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -19,7 +19,7 @@ pub(super) static X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-for
 /// clients are the first hop, and then nothing is formatted for a request.
 #[derive(Debug)]
 pub struct ThisHop {
-    /// Who opened the connection.
+    /// Address of the peer that opened the connection.
     pub peer: IpAddr,
     /// `http` or `https`: what the client speaks.
     pub scheme: &'static str,
@@ -332,8 +332,8 @@ fn prefixed(headers: &mut HeaderMap, prefix: &str) {
 mod tests {
     use super::*;
 
-    /// What the upstream is told about somebody who came so, with these fields from a trusted
-    /// proxy.
+    /// The forwarding fields that the upstream gets for a request from `peer` that has the fields
+    /// `before` from a trusted proxy.
     fn told(
         peer: &str,
         authority: &'static str,

@@ -16,14 +16,14 @@ pub struct Contender {
     pub mount: u32,
     /// The operation, as an index into the API's operations.
     pub operation: u32,
-    /// Why it does not own the request; none: it does.
+    /// Reason why the route does not own the request. None: the route owns it.
     pub lost: Option<Lost>,
 }
 
-/// Why a route whose template matches does not own a request.
+/// Reason why a route whose template matches does not own a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lost {
-    /// It has another method.
+    /// The route has another method.
     Method,
     /// This one of its conditions does not hold, the first of those that do not.
     Condition(usize),
@@ -88,7 +88,7 @@ fn candidate<'t>(seen: &Seen<'t>, head: &RequestHead) -> Candidate<'t> {
     }
 }
 
-/// Why a route cannot own the request, whoever else is there.
+/// Reason why a route cannot own the request, independent of other routes.
 fn unfit(seen: &Seen<'_>, head: &RequestHead) -> Option<Lost> {
     let stands_in = head.method == Method::HEAD && *seen.method == Method::GET;
     if *seen.method != head.method && !stands_in {

@@ -19,7 +19,7 @@ pub struct HostTable {
     any: Option<MountTable>,
 }
 
-/// What names the host of a request.
+/// Pattern of mounts' hosts that a request's host matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HostPattern {
     /// This one.
@@ -100,7 +100,7 @@ impl HostTable {
         self.any.as_ref()
     }
 
-    /// What [`Self::mounts`] finds a host by; none where nobody answers for it.
+    /// The pattern by which [`Self::mounts`] finds a host. None if no mount serves it.
     #[must_use]
     pub fn pattern(&self, host: &str) -> Option<HostPattern> {
         if self.exact.contains_key(host) {

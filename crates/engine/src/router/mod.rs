@@ -21,7 +21,7 @@ use http::Method;
 
 use policy::RequestHead;
 
-/// What the table says about a request.
+/// Result of a look-up in the routing table.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Found {
     /// This operation of this mount owns it.
@@ -30,7 +30,7 @@ pub enum Found {
         mount: u32,
         /// The operation, as an index into the API's operations.
         operation: u32,
-        /// Whether the path differs from its template by the final slash.
+        /// True if the path differs from the template only by the final slash.
         twin: bool,
         /// True if a condition selected it.
         conditional: bool,

@@ -1,9 +1,10 @@
-//! How a table lies in memory. Of a large one a request finds nothing in the caches but the top, so
-//! what counts is the number of lines that it touches on its way down.
+//! Memory layout of a routing table. Of a large table a request finds only the top in the caches,
+//! so the number of cache lines that it touches on its way down counts.
 //!
-//! A node is half a line of 64 bytes and begins with the literal that leads to it. Nodes lie as a
-//! walk enters them: a node whose parent has no other child lies right behind its parent. What few
-//! nodes have (several literals, patterns, the rest of a prefix) lies in a [`Fork`] beside them.
+//! A node is half a line of 64 bytes and begins with the literal that leads to it. Nodes lie in the
+//! order in which a walk enters them: a node whose parent has no other child lies directly behind
+//! its parent. The rarer parts of a node (several literals, patterns, the rest of a prefix) are in
+//! a [`Fork`].
 
 use std::hash::Hasher as _;
 use std::num::NonZeroU32;
@@ -15,7 +16,7 @@ use rustc_hash::FxHasher;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct At(NonZeroU32);
 
-/// What a walk finds after some segments.
+/// Node of the trie: the children and templates that follow some segments.
 #[derive(Debug)]
 #[repr(align(32))]
 pub(super) struct Node {
@@ -27,13 +28,13 @@ pub(super) struct Node {
     pub(super) parameter: Option<At>,
     /// The first [`Arm`] of the templates that end here.
     pub(super) end: Option<At>,
-    /// What else there is.
+    /// Several literals, patterns, or the rest of a prefix, if there are any.
     pub(super) fork: Option<At>,
 }
 
 const _: () = assert!(size_of::<Node>() == 32, "two nodes to a line");
 
-/// What few nodes have.
+/// Rarer parts of a node.
 #[derive(Debug, Default)]
 pub(super) struct Fork {
     /// The children behind literals, where there are several.

@@ -85,12 +85,12 @@ pub fn compare_conditions(a: &[Condition], b: &[Condition]) -> Ordering {
         .then_with(|| b.cmp(a))
 }
 
-/// What decides between two routes that match the same request.
+/// Criterion that decides between two routes that match the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Their priorities.
     Priority,
-    /// What they say about the segment with this index, from 0, the base path's among them.
+    /// The segment with this index, counted from 0 and from the start of the base path.
     Segment(usize),
     /// One goes on where the other one is a prefix: there are this many segments before.
     Prefix(usize),

@@ -1,10 +1,10 @@
-//! What happens to requests that no operation describes (semantics.md §1): 404, 405, or one of the
+//! Answers to requests that no operation describes (semantics.md §1): 404, 405, or one of the
 //! operations that get the rest, `API#undeclared` and `API#unmatched`.
 //!
-//! Who describes a path best says what happens to its other methods; where nobody describes it, the
-//! mount with the longest base path says what happens to it. What is described and fails by its
-//! conditions, or is nobody's (`internal`), is given to neither. Not on the way of a request that
-//! an operation describes.
+//! The API with the greatest template that matches a path decides on undeclared methods of it. If
+//! no template matches, the mount with the longest base path decides. A described request whose
+//! conditions fail, or that is `internal`, goes to neither operation. Requests that an operation
+//! describes do not run this code.
 
 use std::cmp::Ordering;
 
@@ -15,7 +15,7 @@ use super::host::{MountEntry, MountTable};
 use super::trie::{Candidate, Seen};
 use super::{Found, order};
 
-/// What the templates of a host say about a path.
+/// Templates of a host that match a path.
 #[derive(Default)]
 struct Described<'t> {
     /// The methods of operations.

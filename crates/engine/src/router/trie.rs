@@ -18,11 +18,11 @@ pub struct ApiRouter {
     operations: Box<[Operation]>,
     briefs: Box<[Brief]>,
     uses_priority: bool,
-    /// Who gets methods that no operation has at a template.
+    /// Index of the operation that gets methods which no operation has at a template.
     undeclared: Option<u32>,
-    /// Who gets paths that no template matches.
+    /// Index of the operation that gets paths which no template matches.
     unmatched: Option<u32>,
-    /// What is described and nobody's.
+    /// Table of the requests that are described and that no client may make.
     hidden: Option<Box<Self>>,
 }
 
@@ -31,15 +31,15 @@ pub struct ApiRouter {
 pub struct Candidate<'r> {
     /// Its index in [`ApiRouter::operations`].
     pub index: u32,
-    /// It.
+    /// The operation.
     pub operation: &'r Operation,
     /// Its priority.
     pub priority: i32,
-    /// Whether the path differs from its template by the final slash.
+    /// True if the path differs from the template only by the final slash.
     pub twin: bool,
-    /// Whether it has the request's method; a GET may own a HEAD as well.
+    /// True if the operation has the request's method; a GET may own a HEAD as well.
     pub explicit: bool,
-    /// Whether it has conditions.
+    /// True if the operation has conditions.
     pub conditional: bool,
 }
 
@@ -134,7 +134,7 @@ impl ApiRouter {
         &self.operations
     }
 
-    /// What every request reads of the operation with this index.
+    /// The part of the operation with this index that every request reads.
     ///
     /// # Panics
     /// If there is none.
@@ -251,11 +251,11 @@ impl ApiRouter {
 pub struct Seen<'r> {
     /// Its index.
     pub index: u32,
-    /// It.
+    /// The operation.
     pub operation: &'r Operation,
     /// Its method.
     pub method: &'r Method,
-    /// Whether the path differs from its template by the final slash.
+    /// True if the path differs from the template only by the final slash.
     pub twin: bool,
 }
 
@@ -283,7 +283,7 @@ enum Walk {
     Stop,
 }
 
-/// What a walk begins with: the text behind the first slash, or nothing.
+/// The text after the first slash, with which a walk begins. None: there is no slash.
 fn rest_of(below: &str) -> Option<&str> {
     below.strip_prefix('/')
 }
@@ -301,7 +301,7 @@ impl Brief {
 // === impl Trie ===
 
 impl Trie {
-    /// What stands in the arms for a method; none where no operation has it.
+    /// Index of a method in the arms. None if no operation has the method.
     fn method(&self, method: &Method) -> Option<u32> {
         let found = self.methods.iter().position(|own| own == method);
         found.map(|at| at as u32)

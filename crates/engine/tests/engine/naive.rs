@@ -14,9 +14,9 @@ pub(crate) struct Route {
     pub(crate) prefix: bool,
     pub(crate) priority: i32,
     pub(crate) conditions: Vec<Condition>,
-    /// Whether the letters of the template stand for both cases; not those of a base path.
+    /// True if the template's letters match in any case. The base path's never do.
     pub(crate) folded: bool,
-    /// Whether the path with, or without, a final slash belongs to it as well.
+    /// True if the path with the other final slash matches as well.
     pub(crate) twin: bool,
     /// The base path that `template` begins with.
     pub(crate) base: String,
@@ -91,7 +91,7 @@ impl Table {
         Self(all)
     }
 
-    /// Who owns a request.
+    /// The route that owns a request, or the reason why none does.
     pub(crate) fn answer(&self, request: &Request) -> Answer {
         let path = segments(&request.path);
         let lower: Vec<String> = path.iter().map(|text| text.to_ascii_lowercase()).collect();
@@ -139,7 +139,7 @@ impl Table {
     }
 }
 
-/// Whether two routes can never be told apart.
+/// True if no request can tell two routes apart.
 pub(crate) fn identical(a: &Route, b: &Route) -> bool {
     let mut left = a.conditions.clone();
     let mut right = b.conditions.clone();

@@ -17,16 +17,16 @@ use sha2::{Digest as _, Sha256};
 const APIS: usize = 6;
 const THINGS: usize = 4;
 
-/// What the tests change between two versions.
+/// Gateway whose settings the tests change between two versions.
 #[derive(Clone, Debug)]
 pub(crate) struct Street {
     /// By API: how many things it has.
     things: [usize; APIS],
     /// By API: what stands before its paths.
     bases: [String; APIS],
-    /// What the shared policy answers, for APIs with an even number.
+    /// Text that the shared policy answers, for APIs with an even number.
     closed: &'static str,
-    /// What the API's own policy answers, for `a5`.
+    /// Text that the API's own policy answers, for `a5`.
     own: &'static str,
     /// The realm of `staff`, whom `a1` and `a3` ask.
     realm: &'static str,

@@ -2,17 +2,17 @@
 
 use super::naive::{Condition, Request, Route, Test};
 
-/// What templates are made of; `{}` stands for a parameter.
+/// Segments of generated templates; `{}` stands for a parameter.
 const TEMPLATE_SEGMENTS: [&str; 13] = [
     "a", "b", "ab", "a-b", "", "{}", "{}", "a{}", "{}b", "{}-{}", "a{}b", "{}-b", "a-{}",
 ];
-/// What requests are made of.
+/// Segments of generated requests.
 const REQUEST_SEGMENTS: [&str; 8] = ["a", "b", "ab", "a-b", "", "aab", "a-ab", "-b"];
 /// The same where case may count.
 const CASED_SEGMENTS: [&str; 7] = ["a", "A", "b", "Ab", "", "a-B", "aab"];
 const BASES: [&str; 4] = ["", "/a", "/b", "/a/b"];
 
-/// What a table may hold.
+/// Features that a generated table may have.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Kind {
     pub(crate) mounts: usize,
