@@ -1,4 +1,4 @@
-//! What is said about who calls: names with values, given to a consumer in `gateway.yaml`.
+//! Claims of a consumer: names with values, given to a consumer in `gateway.yaml`.
 //!
 //! ```yaml
 //! consumers:
@@ -18,7 +18,7 @@ pub struct Claims(Vec<(Box<str>, Box<str>)>);
 pub static NO_CLAIMS: &Claims = &Claims(Vec::new());
 
 impl Claims {
-    /// What is written below a consumer's `claims`.
+    /// The claims below a consumer's `claims` that have one value.
     #[must_use]
     pub fn of(written: &Settings) -> Self {
         let single = written

@@ -1,4 +1,4 @@
-//! What a request must have beside path and method: `match` of an operation, `when` of a split.
+//! Conditions on a request beside path and method: `match` of an operation, `when` of a split.
 
 use http::HeaderMap;
 use minicbor::{Decode, Encode};
@@ -6,7 +6,7 @@ use minicbor::{Decode, Encode};
 use crate::auth::decode_query;
 use crate::declared::{Scalar, Settings, Value};
 
-/// What a request must have beside its path and method.
+/// Condition on a field or a query parameter of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Condition {
     /// A field; the name in lower case.
@@ -17,22 +17,22 @@ pub enum Condition {
     Query(#[n(0)] String, #[n(1)] Test),
 }
 
-/// How a value is tested.
+/// Test of a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Test {
-    /// It is this.
+    /// The value equals this text.
     #[n(0)]
     Exact(#[n(0)] String),
-    /// It begins with this.
+    /// The value begins with this text.
     #[n(1)]
     Prefix(#[n(0)] String),
-    /// It is there.
+    /// The field or parameter is present.
     #[n(2)]
     Present,
 }
 
-/// Whether all conditions hold. A parameter or field that stands several times fulfils a
-/// condition with any of its values; those of a query are compared decoded.
+/// True if all conditions hold. A parameter or field that occurs several times fulfils a condition
+/// with any of its values; those of a query are compared decoded.
 #[must_use]
 pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) -> bool {
     conditions
@@ -40,7 +40,7 @@ pub fn hold(conditions: &[Condition], headers: &HeaderMap, query: Option<&str>) 
         .all(|condition| holds(condition, headers, query))
 }
 
-/// Whether one condition holds.
+/// True if one condition holds.
 #[must_use]
 pub fn holds(condition: &Condition, headers: &HeaderMap, query: Option<&str>) -> bool {
     outcomes(condition, headers, query).any(|passes| passes)
@@ -114,7 +114,7 @@ pub use author::SHAPE;
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape, checks and reader of written conditions.
 
     use std::collections::BTreeMap;
 

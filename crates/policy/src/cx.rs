@@ -1,4 +1,4 @@
-//! What a policy is told about the request beside its head, and what it leaves behind.
+//! Context of an exchange: inputs of the policies beside the request's head, and their results.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -18,9 +18,9 @@ pub struct Cx<'a> {
     pub now_ns: u64,
     /// Wall clock in seconds since 1970.
     pub unix_s: u64,
-    /// Who opened the connection.
+    /// Address of the peer that opened the connection.
     pub peer: IpAddr,
-    /// Who is taken for the client: the peer, or what a trusted proxy said.
+    /// Address of the client: the peer's, or the one that a trusted proxy reported.
     pub client: IpAddr,
     /// The counters of this process.
     pub limits: &'a Limits,
@@ -28,7 +28,7 @@ pub struct Cx<'a> {
     pub revoked: &'a Revoked,
     /// The route's stable id, for limits keyed by route; none where nobody owns the request.
     pub route: Option<&'a RouteId>,
-    /// Who calls; set by authentication.
+    /// The authenticated caller; set by authentication.
     pub principal: Option<Principal<'a>>,
     /// The credentials by which it was let in; set by authentication.
     pub shown: Shown,
@@ -41,7 +41,7 @@ pub struct Cx<'a> {
     pub leased: Option<LeaseNotice<'a>>,
     /// The places that the request has until its response has ended.
     pub leases: Held,
-    /// What the request draws with where a policy takes some of them: of its id.
+    /// Hash of the request's id, by which policies select a share of the requests.
     pub draw: u64,
     /// Bytes of the path's beginning that the upstream does not get: those of the mount.
     pub stripped: usize,
@@ -52,23 +52,23 @@ pub struct Cx<'a> {
     pub upstream: Option<&'a str>,
     /// The services that get a copy.
     pub mirrors: Vec<Mirror<'a>>,
-    /// What the service gets instead of what the client sent.
+    /// Parts of the request that the upstream gets instead of the client's.
     pub rewritten: Option<Rewritten>,
-    /// What limits took from their counters, to be given back if a later limit refuses.
+    /// Tokens that limits took from their counters; given back if a later limit refuses.
     charges: [Option<Charge>; CHARGES_MAX],
 }
 
 /// The most limits of one chain whose tokens are given back when a later one refuses.
 const CHARGES_MAX: usize = 8;
 
-/// Who calls.
+/// An authenticated caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Principal<'a> {
     /// The consumer's name.
     pub consumer: &'a str,
     /// The name of the scheme that was satisfied.
     pub scheme: &'a str,
-    /// What is said about the consumer.
+    /// The consumer's claims.
     pub claims: &'a Claims,
 }
 
@@ -122,7 +122,7 @@ impl Revoked {
         Self(hashes.into_iter().collect())
     }
 
-    /// Whether a credential is on the list.
+    /// True if a credential is on the list.
     #[must_use]
     pub fn contains(&self, sha256: &[u8; 32]) -> bool {
         !self.0.is_empty() && self.0.contains(sha256)
@@ -146,13 +146,13 @@ impl Shown {
         }
     }
 
-    /// Whether nobody had to show anything.
+    /// True if no credential was required.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
-    /// Whether one of them must not be admitted any more.
+    /// True if one of the credentials is revoked.
     #[must_use]
     pub fn is_revoked(&self, revoked: &Revoked) -> bool {
         let mut all = self.first.iter().chain(&self.more);
@@ -160,7 +160,7 @@ impl Shown {
     }
 }
 
-/// What a limit left to say (draft-ietf-httpapi-ratelimit-headers).
+/// State of a rate limit for response fields (draft-ietf-httpapi-ratelimit-headers).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateNotice<'a> {
     /// The policy's name.
@@ -171,18 +171,18 @@ pub struct RateNotice<'a> {
     pub remaining: u64,
     /// Milliseconds until one more request would be let in; 0 while some are left.
     pub retry_after_ms: u64,
-    /// Whether this request was refused.
+    /// True if this request was refused.
     pub refused: bool,
 }
 
-/// What a limit of requests in flight left to say.
+/// State of a concurrency limit for response fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseNotice<'a> {
     /// The policy's name.
     pub policy: &'a str,
     /// Requests that may be in flight.
     pub limit: u64,
-    /// How many more may be.
+    /// Further requests that may be in flight.
     pub remaining: u64,
 }
 

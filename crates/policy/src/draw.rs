@@ -5,7 +5,7 @@
 
 use crate::cx::Cx;
 
-/// What a policy draws with.
+/// Deterministic selection of a policy: the same consumer or request gets the same number.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
     seed: u64,
@@ -41,7 +41,7 @@ impl Draw {
     }
 }
 
-/// What a request draws with, from its id: [`Cx::draw`].
+/// Seed of a request, from its id: [`Cx::draw`].
 #[must_use]
 pub fn of_request_id(id: &[u8]) -> u64 {
     fnv(0xCBF2_9CE4_8422_2325, id)

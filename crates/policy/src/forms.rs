@@ -1,4 +1,4 @@
-//! What texts of the vocabulary look like: addresses, URLs, names of fields and hosts.
+//! Forms of texts in the configuration: addresses, URLs, names of fields and hosts.
 //!
 //! One [`Form`] says it three times: in words for messages and the book, as a pattern for
 //! editors, and as a check that decides.
@@ -152,7 +152,7 @@ pub static MEDIA_TYPE: Form = Form {
     },
 };
 
-/// Who shares a counter.
+/// Key of a counter: the property that requests with one counter have in common.
 pub static COUNTER_KEY: Form = Form {
     what: "`consumer`, `address`, `route`, `header:NAME` or `claim:NAME`",
     pattern: r"consumer|address|route|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+|claim:\S+",
@@ -164,7 +164,7 @@ pub static COUNTER_KEY: Form = Form {
     },
 };
 
-/// What a hash is made of.
+/// Input of a hash that selects a target.
 pub static HASH_KEY: Form = Form {
     what: "`consumer`, `address`, `header:NAME`, `cookie:NAME`, `query:NAME` or `claim:NAME`",
     pattern: r"consumer|address|(header|cookie):[!#$%&'*+.^_`|~0-9A-Za-z-]+|(query|claim):\S+",

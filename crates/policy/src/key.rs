@@ -1,4 +1,4 @@
-//! Who shares a counter: what of a request limits are keyed by.
+//! Counter keys: the property of a request by which limits count.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::head::RequestHead;
 use crate::phase::Phase;
 use crate::step::StateId;
 
-/// Who shares a counter. Where the named thing is absent, the client's address stands in.
+/// Key of a counter. If the named property is absent, the client's address is used.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Key {
     /// The consumer that was authenticated.
@@ -83,8 +83,8 @@ impl std::fmt::Display for Key {
 // === impl Reader ===
 
 impl Reader {
-    /// Whether any client can make the key up, and the key's hash in the table of those that
-    /// can, or cannot.
+    /// The key's hash in the table of its kind, and true if any client can invent the key (the
+    /// anonymous table), false if not (the known one).
     pub(crate) fn read(&self, state: StateId, head: &RequestHead, cx: &Cx<'_>) -> (bool, u64) {
         let (known, anonymous) = (&cx.limits.known, &cx.limits.anonymous);
         let by_address = || {
@@ -135,7 +135,7 @@ fn address_key(address: IpAddr) -> ([u8; 8], usize) {
 
 #[cfg(feature = "author")]
 pub(crate) mod author {
-    //! What a user writes.
+    //! Reader of a written counter key.
 
     use diag::NodeRef;
 

@@ -244,8 +244,8 @@ impl Checked {
 }
 
 impl Filter {
-    /// Whether it makes a path of the request's: then an escaped separator in that could become
-    /// one that counts (semantics.md §2).
+    /// True if the filter makes a path of the request's path: an escaped separator in that could
+    /// then become a separator (semantics.md §2).
     #[must_use]
     pub fn reads_path(&self) -> bool {
         match self {
@@ -269,7 +269,7 @@ pub use kinds::check;
 
 #[cfg(feature = "author")]
 mod author {
-    //! What users may write, whether it runs or not.
+    //! Kinds of policies and their findings, for kinds that run and kinds that do not run yet.
 
     use diag::Lint;
     use diag::shape::Variant;

@@ -6,7 +6,7 @@
 
 use crate::declared::Scalar;
 
-/// What a number counts.
+/// Unit of a number.
 pub(crate) trait Unit {
     /// The number as settings say it.
     fn scalar(amount: u64) -> Scalar;
@@ -64,7 +64,7 @@ macro_rules! parameters {
         }
 
         impl $name {
-            /// What is written, and the default of what is not.
+            /// Reads the written numbers. Others have their defaults.
             #[must_use]
             pub fn of(settings: &$crate::declared::Settings) -> Self {
                 Self {
@@ -73,7 +73,7 @@ macro_rules! parameters {
                 }
             }
 
-            /// What differs from the defaults, for comparison.
+            /// The numbers that differ from the defaults, for comparison.
             #[must_use]
             pub fn settings(&self) -> $crate::declared::Settings {
                 use $crate::declared::{Settings, Value};

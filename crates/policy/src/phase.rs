@@ -9,15 +9,15 @@
 pub enum Phase {
     /// Limits keyed by address, address lists.
     Address,
-    /// Who may call from a browser: before authentication, which preflights do not carry.
+    /// Cross-origin checks, before authentication: preflights carry no credentials.
     Cors,
     /// The operation's security requirement.
     Authenticate,
-    /// What a caller must have beside a credential.
+    /// Authorization: requirements on the caller beside a credential.
     Authorize,
     /// Limits keyed by who calls.
     Limit,
-    /// What messages must be like.
+    /// Validation of messages.
     Validate,
     /// Changes of the request and of the response.
     Transform,

@@ -31,7 +31,7 @@ pub struct Tokens {
 /// The outcome of asking for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Admission {
-    /// Whether the request is let in.
+    /// True if the request is admitted.
     pub admitted: bool,
     /// Tokens left at once.
     pub remaining: u64,
@@ -155,7 +155,7 @@ impl RateTable {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
     }
 
-    /// How often a key found no slot and shared the overflow's.
+    /// Number of times a key found no slot and shared an overflow counter.
     #[must_use]
     pub fn overflowed(&self) -> u64 {
         self.overflowed.load(Ordering::Relaxed)

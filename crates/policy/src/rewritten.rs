@@ -5,7 +5,7 @@ use http::{HeaderValue, Method};
 /// Parts of a request that the upstream gets instead of those that the client sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rewritten {
-    /// What follows the target's path; none: as without a rewrite.
+    /// Path that is appended to the target's path. None: the path is not rewritten.
     pub path: Option<String>,
     /// The query without `?`, empty for none; none: the client's.
     pub query: Option<String>,

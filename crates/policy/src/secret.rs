@@ -81,8 +81,8 @@ impl fmt::Debug for SecretCell {
     }
 }
 
-/// What a value must be for its user. Its cell never holds anything else, whatever its source
-/// says later.
+/// Required form of a secret's value. The cell never holds a value of another form, whatever its
+/// source returns later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Form {
     /// The value of a field (RFC 9110 §5.5): not empty, no control character but a tab.
@@ -92,7 +92,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// Whether a value is of this form.
+    /// True if a value is of this form.
     #[must_use]
     pub fn fits(self, value: &[u8]) -> bool {
         match self {
@@ -113,7 +113,7 @@ impl Form {
         }
     }
 
-    /// What the form asks for, for people.
+    /// Description of the form, for messages.
     #[must_use]
     pub const fn asks_for(self) -> &'static str {
         match self {
@@ -123,7 +123,7 @@ impl Form {
     }
 }
 
-/// Who knows the cells: gwd's registry, within what its operator allows.
+/// Resolver of secret references to cells: gwd's registry, within what its operator allows.
 pub trait Secrets {
     /// The cell of a reference, whose value is of this form now and for ever.
     fn cell(&self, reference: &SecretRef, form: Form)

@@ -1,4 +1,4 @@
-//! What a policy answers.
+//! Results of a filter.
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -9,7 +9,7 @@ use crate::secret::Secrets;
 
 pub use crate::state::StateId;
 
-/// What happens next.
+/// Result of a filter: continue, reject or reply.
 #[derive(Debug)]
 pub enum Step {
     /// The next filter.
@@ -45,7 +45,7 @@ pub struct Reply {
     pub body: Bytes,
 }
 
-/// What a filter does at each point of an exchange; nothing by default.
+/// Methods of a filter at each point of an exchange. Default: no action.
 pub trait Run {
     /// The request's head, before the upstream is chosen.
     fn on_request<'a>(&'a self, _head: &mut RequestHead, _cx: &mut Cx<'a>) -> Step {
@@ -56,13 +56,13 @@ pub trait Run {
     fn on_response<'a>(&'a self, _head: &mut ResponseHead, _cx: &mut Cx<'a>) {}
 }
 
-/// What a policy is given when its filter is built.
+/// Inputs for building a policy's filter.
 #[derive(Clone, Copy)]
 pub struct Setting<'a> {
     /// The policy's name, for the client and the metrics.
     pub name: &'a str,
     /// Its state's id.
     pub state: StateId,
-    /// Who resolves references.
+    /// Resolver of secret references.
     pub secrets: &'a dyn Secrets,
 }

@@ -1,23 +1,23 @@
-//! What an upstream says about choosing and judging its targets: parameters that gwd's
-//! `upstream` reads (semantics.md §3, §4). The defaults are Envoy's.
+//! Load balancing, health checks and limits of an upstream: parameters that gwd's `upstream` reads
+//! (semantics.md §3, §4). The defaults are Envoy's.
 
 use minicbor::{Decode, Encode};
 
 use crate::declared::{Scalar, Settings, Value};
 use crate::parameters::parameters;
 
-/// How a target is chosen.
+/// Load-balancing settings.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Balance {
     /// The algorithm.
     #[n(0)]
     pub lb: Lb,
-    /// What a hash is made of; none for algorithms without one.
+    /// Input of the hash. None for algorithms without a hash.
     #[n(1)]
     pub hash_on: Option<HashOn>,
-    /// Whether a target with more than 1.25 times its share of the requests in flight is passed
-    /// over by a hash (bounded load).
+    /// True if a hash passes over a target with more than 1.25 times its share of the requests in
+    /// flight (bounded load).
     #[n(2)]
     pub bounded_load: bool,
     /// Milliseconds that a new or returning target takes to get its full share.
@@ -50,7 +50,8 @@ pub enum Lb {
     Maglev,
 }
 
-/// What a hash is made of. Where the named thing is absent, the request goes anywhere.
+/// Input of a hash that selects a target. If the named property is absent, any target may be
+/// selected.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum HashOn {
     /// The consumer that was authenticated.
@@ -73,22 +74,22 @@ pub enum HashOn {
     Claim(#[n(0)] String),
 }
 
-/// How targets are judged.
+/// Health checks and outlier detection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Health {
     /// Requests that the gateway makes to find out.
     #[n(0)]
     pub active: Option<Active>,
-    /// What clients' requests tell.
+    /// Outlier detection by the outcomes of clients' requests.
     #[n(1)]
     pub passive: Option<Passive>,
-    /// What holds where no target works.
+    /// Behaviour if no target is healthy.
     #[n(2)]
     pub all_unhealthy: AllUnhealthy,
 }
 
-/// What holds where no target works.
+/// Behaviour if no target is healthy. Default: `Fail`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum AllUnhealthy {
@@ -105,7 +106,7 @@ pub enum AllUnhealthy {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Active {
-    /// What is asked.
+    /// Protocol of the check.
     #[n(0)]
     pub kind: ActiveKind,
     /// The path of the request.
@@ -120,34 +121,34 @@ pub struct Active {
     /// Statuses that say it works, sorted.
     #[n(4)]
     pub statuses: Vec<u16>,
-    /// What the body of the response must contain.
+    /// Text that the body of the response must contain.
     #[n(5)]
     pub body: Option<String>,
     /// When, and how often.
     #[n(6)]
     pub times: ActiveTimes,
-    /// What holds for a target of which nothing is known yet.
+    /// Behaviour for a target before the first result.
     #[n(7)]
     pub unchecked: Unchecked,
-    /// Whether a success lets a target in that passive checks left out.
+    /// True if a success ends an ejection by outlier detection.
     #[n(8)]
     pub ends_ejections: bool,
 }
 
-/// What holds for a target of which nothing is known yet.
+/// Behaviour for a target before the first result of its check. Default: `Serve`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Unchecked {
-    /// It gets requests.
+    /// The target gets requests.
     #[default]
     #[n(0)]
     Serve,
-    /// It waits for its first success.
+    /// The target gets requests after its first success.
     #[n(1)]
     Wait,
 }
 
-/// What an active check asks.
+/// Protocol of an active check. Default: `Http`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ActiveKind {
@@ -198,8 +199,8 @@ parameters! {
         7 success_targets: Count = 5 => "success_rate"."min_targets";
         /// Requests within the interval that a target needs to be compared.
         8 success_requests: Count = 100 => "success_rate"."min_requests";
-        /// How many thousandths of the standard deviation below the mean are too low; 0: rates
-        /// are not compared.
+        /// Thousandths of the standard deviation below the mean at which a success rate is too low.
+        /// 0: rates are not compared. Default: 1900.
         9 success_stdev_milli: Count = 1_900 => "success_rate"."stdev_factor";
         or none
         /// 502, 503, 504 and broken connections in a row.
@@ -213,7 +214,7 @@ parameters! {
 }
 
 parameters! {
-    /// What an upstream bears at once, over all workers.
+    /// Limits of an upstream, over all workers.
     pub struct Limits {
         /// Connections, open or being opened.
         0 connections: Count = 1_024 => "connections";
@@ -250,7 +251,7 @@ impl Balance {
         }
     }
 
-    /// What differs from the defaults, for comparison.
+    /// The settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let text = |text: &str| Value::One(Scalar::Text(text.to_owned()));
@@ -339,8 +340,8 @@ impl Health {
         }
     }
 
-    /// What differs from the defaults, for comparison; a check without anything of its own is
-    /// there all the same.
+    /// The settings that differ from the defaults, for comparison. A check that has only defaults
+    /// is written as an empty map.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = Settings::default();

@@ -18,7 +18,7 @@ pub struct Checked {}
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: api_key` settings.
 
     use diag::shape::Object;
 

@@ -37,7 +37,7 @@ impl Checked {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: basic` settings.
 
     use diag::NodeRef;
     use diag::shape::{Field, Object, Shape};

@@ -8,7 +8,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape, checks and findings of `kind: jwt` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, Level, Lint, NodeRef, Sink, read};

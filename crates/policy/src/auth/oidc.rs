@@ -12,7 +12,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape of `kind: oidc` settings.
 
     use diag::shape::{Field, Object, Shape};
 

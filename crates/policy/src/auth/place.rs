@@ -28,7 +28,7 @@ pub enum Place {
     Certificate,
 }
 
-/// What stands at a place.
+/// Credentials found at a place.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Held<'h> {
     /// Nothing.

@@ -17,8 +17,8 @@ pub fn whole(node: NodeRef<'_>, shape: &Shape) -> Settings {
     Settings::new(walk.found)
 }
 
-/// What of a node cannot run yet: keys that are not available with all that stands in them, and
-/// words that come later. Policies and verifiers of such kinds are carried whole by themselves.
+/// The parts of a node that gwd cannot run yet: unavailable keys with everything below them, and
+/// unavailable words. Policies and verifiers of such kinds are carried whole by themselves.
 #[must_use]
 pub fn later(node: NodeRef<'_>, shape: &Shape) -> Settings {
     let mut walk = Walk::default();
@@ -172,7 +172,7 @@ impl Walk {
         }
     }
 
-    /// What others read: as it is.
+    /// Reads a value of any shape unchanged.
     fn any(&mut self, node: NodeRef<'_>) {
         match node.kind() {
             Kind::Null => self.one(Scalar::Text("null".to_owned())),

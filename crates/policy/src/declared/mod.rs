@@ -33,7 +33,7 @@ pub struct Checked {
     pub settings: Settings,
 }
 
-/// What is written somewhere, sorted by path, each path once.
+/// Written settings, sorted by path, each path once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Settings(Vec<Setting>);
 
@@ -43,7 +43,7 @@ pub struct Setting {
     /// Where it stands: `["certificates", "main", "key"]`.
     #[n(0)]
     pub path: Vec<String>,
-    /// What it is.
+    /// The value.
     #[n(1)]
     pub value: Value,
 }
@@ -89,7 +89,7 @@ pub enum Scalar {
     /// Parts per million.
     #[n(6)]
     Share(#[n(0)] u32),
-    /// What gwd resolves.
+    /// Reference to a secret, which gwd resolves.
     #[n(7)]
     Secret(#[n(0)] SecretRef),
     /// The name of something defined elsewhere.
@@ -132,7 +132,7 @@ impl Settings {
         Self(settings)
     }
 
-    /// Whether nothing is written.
+    /// True if there are no settings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -155,13 +155,13 @@ impl Settings {
         found.ok().map(|index| &self.0[index].value)
     }
 
-    /// Whether something stands at a path or below it.
+    /// True if a value is at a path or below it.
     #[must_use]
     pub fn has(&self, path: &[&str]) -> bool {
         self.below(path).next().is_some()
     }
 
-    /// What stands at a path and below it.
+    /// The settings at a path and below it.
     pub fn below<'s>(&'s self, path: &'s [&'s str]) -> impl Iterator<Item = &'s Setting> {
         let starts = |one: &&Setting| {
             let own = one.path.iter().take(path.len()).map(String::as_str);
@@ -214,7 +214,7 @@ impl Settings {
         }
     }
 
-    /// What stands below a path, by what remains of its paths.
+    /// The settings below a path, with the rest of their paths.
     #[must_use]
     pub fn inside(&self, path: &[&str]) -> Self {
         let below = self.below(path).filter(|one| one.path.len() > path.len());
@@ -290,7 +290,7 @@ impl Scalar {
         Self::Rate(count / a, period_ms / a)
     }
 
-    /// How much it lets through, for two values of one unit; none for what is no number.
+    /// The amount as a fraction, to compare two values of one unit. None if it is not a number.
     #[must_use]
     pub fn amount(&self) -> Option<(u128, u128)> {
         Some(match self {

@@ -8,7 +8,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape of `kind: authorize` settings.
 
     use diag::shape::{Field, Object, Rule, Shape};
 

@@ -7,7 +7,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape of `kind: forward_auth` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
 

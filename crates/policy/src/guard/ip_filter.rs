@@ -8,7 +8,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: ip_filter` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink};

@@ -1,4 +1,4 @@
-//! Who may pass, and with what: address, origin, credential, contract.
+//! Policies that may refuse a request: by address, origin, credential or contract.
 
 pub mod authorize;
 pub mod cors;

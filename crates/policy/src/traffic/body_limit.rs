@@ -7,7 +7,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape of `kind: body_limit` settings.
 
     use diag::shape::{Field, Object, Rule, Shape};
 

@@ -7,7 +7,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape of `kind: cache` settings.
 
     use diag::shape::{Field, Object, Shape};
 

@@ -17,15 +17,15 @@ use crate::parameters::parameters;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// What opens it, and for how long.
+    /// Thresholds that open the breaker, and the time that it stays open.
     #[n(0)]
     pub numbers: Numbers,
-    /// What is left alone.
+    /// The part of the upstream that the breaker protects.
     #[n(1)]
     pub scope: Scope,
 }
 
-/// What is left alone.
+/// The part of an upstream that a breaker protects. Default: the whole upstream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(index_only)]
 pub enum Scope {
@@ -64,7 +64,7 @@ parameters! {
 }
 
 impl Checked {
-    /// What is written, and the defaults of what is not.
+    /// Reads the written settings. Others have their defaults.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         Self {
@@ -76,7 +76,7 @@ impl Checked {
         }
     }
 
-    /// What differs from the defaults, for comparison.
+    /// The settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let settings = self.numbers.settings();
@@ -92,7 +92,7 @@ impl Checked {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape, checks and reader of `kind: circuit_breaker` settings.
 
     use diag::shape::{Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, read as units};

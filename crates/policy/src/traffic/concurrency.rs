@@ -27,7 +27,7 @@ pub struct Checked {
     /// Requests in flight.
     #[n(0)]
     limit: u64,
-    /// Who shares it.
+    /// Key of the counter.
     #[n(1)]
     key: Key,
 }
@@ -56,7 +56,7 @@ impl Checked {
         self.key.phase()
     }
 
-    /// Who shares it.
+    /// Key of the counter.
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.key
@@ -138,7 +138,7 @@ pub fn write_fields(notice: &LeaseNotice<'_>, headers: &mut HeaderMap) {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: concurrency` settings.
 
     use diag::shape::{Field, Object, Shape};
     use diag::{NodeRef, Sink, read};

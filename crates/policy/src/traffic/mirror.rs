@@ -32,7 +32,7 @@ pub struct Checked {
     /// The upstream's name.
     #[n(0)]
     upstream: String,
-    /// How many of a million requests; none: all of them.
+    /// Share of the requests that is copied, in parts per million. Default: all.
     #[n(1)]
     percent_ppm: Option<u32>,
     /// Bytes of the longest body that is copied; none: 64 KiB.
@@ -50,7 +50,7 @@ pub struct Filter {
 }
 
 impl Checked {
-    /// Who gets copies is decided last.
+    /// Phase of a mirror: routing, after the filters that may refuse or change the request.
     #[must_use]
     pub fn phase(&self) -> Phase {
         Phase::Route
@@ -117,7 +117,7 @@ impl Run for Filter {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: mirror` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, read};

@@ -1,4 +1,4 @@
-//! How much, how long.
+//! Policies on traffic: limits, timeouts, retries, circuit breakers, splits and mirrors.
 
 pub mod body_limit;
 pub mod cache;

@@ -7,7 +7,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape of `kind: quota` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
 

@@ -33,7 +33,7 @@ pub struct Checked {
     /// The most tokens at once.
     #[n(2)]
     burst: u64,
-    /// Who shares a bucket.
+    /// Key of the bucket.
     #[n(3)]
     key: Key,
 }
@@ -62,7 +62,7 @@ impl Checked {
         self.key.phase()
     }
 
-    /// Who shares a bucket.
+    /// Key of the bucket.
     #[must_use]
     pub fn key(&self) -> &Key {
         &self.key
@@ -172,7 +172,7 @@ pub fn write_fields(notice: &RateNotice<'_>, headers: &mut HeaderMap) {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: rate_limit` settings.
 
     use diag::shape::{self, Field, Object, Shape};
     use diag::{NodeRef, Sink, read};

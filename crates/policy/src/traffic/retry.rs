@@ -1,4 +1,4 @@
-//! What is tried again, how often, and when not any more.
+//! Retries of requests: conditions, attempts, waits and budget.
 //!
 //! ```yaml
 //! policies:
@@ -13,11 +13,11 @@ use minicbor::{Decode, Encode};
 use crate::declared::{Scalar, Settings, Value};
 use crate::parameters::parameters;
 
-/// What is tried again, as the bundle carries it.
+/// Retry settings as the bundle carries them.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// How often, how long, how much.
+    /// Numbers of attempts, waits, timeouts and budget.
     #[n(0)]
     pub times: Times,
     /// After what: in the order of the vocabulary, each once.
@@ -29,10 +29,10 @@ pub struct Checked {
     /// With [`Condition::Headers`]: names of fields in lower case, sorted.
     #[n(3)]
     pub headers: Vec<String>,
-    /// Whether `Retry-After` of the response is waited for.
+    /// True if gwd waits for the time in the response's `Retry-After`.
     #[n(4)]
     pub respect_retry_after: bool,
-    /// Whether `Idempotency-Key` makes a request one that may be repeated.
+    /// True if `Idempotency-Key` makes a request safe to repeat.
     #[n(5)]
     pub idempotency_key: bool,
 }
@@ -40,7 +40,7 @@ pub struct Checked {
 parameters! {
     /// The numbers of it.
     pub struct Times {
-        /// How often a request is sent again.
+        /// Maximum number of retries of a request. Default: 1.
         0 attempts: Count = 1 => "attempts";
         /// The base of the waits in milliseconds.
         1 backoff_base_ms: Ms = 25 => "backoff"."base";
@@ -89,7 +89,7 @@ conditions! {
     0 "connect-failure" ConnectFailure;
     /// The upstream says that it did not begin (RFC 9113 §8.7).
     1 "refused-stream" RefusedStream;
-    /// It broke off before the response's head, or the try took too long.
+    /// The connection broke before the response's head, or the try timed out.
     2 "reset" Reset;
     /// 502, 503, 504.
     3 "gateway-error" GatewayError;
@@ -112,7 +112,7 @@ conditions! {
 }
 
 impl Checked {
-    /// What is written, and the defaults of what is not.
+    /// Reads the written settings. Others have their defaults.
     #[must_use]
     pub fn of(settings: &Settings) -> Self {
         let mut on: Vec<Condition> = match settings.texts(&["on"]) {
@@ -135,7 +135,7 @@ impl Checked {
         }
     }
 
-    /// What differs from the defaults, for comparison.
+    /// The settings that differ from the defaults, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let texts = |all: &mut dyn Iterator<Item = &str>| {
@@ -172,12 +172,12 @@ impl Checked {
     }
 }
 
-/// What holds where nothing is said: what cannot have been done is tried again.
+/// Default of `on`: failures after which the upstream cannot have processed the request.
 const DEFAULT_ON: &[Condition] = &[Condition::ConnectFailure, Condition::RefusedStream];
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape, checks and reader of `kind: retry` settings.
 
     use diag::shape::{Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink, read as units};

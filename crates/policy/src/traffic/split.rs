@@ -42,7 +42,7 @@ pub struct Share {
     /// Requests that go there whatever the weights are; none: it has a weight.
     #[n(2)]
     pub when: Option<Vec<Condition>>,
-    /// Whether the weight was written.
+    /// True if the weight is written in the configuration.
     #[n(3)]
     weight_written: bool,
 }
@@ -180,7 +180,7 @@ impl Run for Filter {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape, checks and reader of `kind: split` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use std::collections::BTreeMap;

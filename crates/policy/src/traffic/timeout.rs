@@ -1,4 +1,4 @@
-//! How long the upstream may take: from the end of the request to the head of the response.
+//! Timeout of the upstream: from the end of the request to the head of the response.
 //!
 //! ```yaml
 //! policies:
@@ -36,7 +36,7 @@ impl Checked {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: timeout` settings.
 
     use diag::shape::{Field, Object, Shape};
     use diag::{NodeRef, Sink, read};

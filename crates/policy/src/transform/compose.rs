@@ -10,7 +10,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: compose` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use std::collections::{BTreeMap, BTreeSet};

@@ -159,7 +159,7 @@ fn civil(day: u64) -> (u64, u64, u64) {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: deprecation` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape, read_date};
     use diag::{Diagnostic, NodeRef, Sink};

@@ -7,7 +7,7 @@
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape of `kind: grpc_json` settings.
 
     use diag::shape::{Field, Object, Shape};
 

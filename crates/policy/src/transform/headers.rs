@@ -214,7 +214,7 @@ impl Source {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: headers` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Shape};
     use diag::{Diagnostic, NodeRef, Sink, Span};

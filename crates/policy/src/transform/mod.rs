@@ -1,4 +1,4 @@
-//! What is changed on the way, and answers made by the gateway.
+//! Policies that change requests and responses, or answer requests themselves.
 
 pub mod bodies;
 pub mod compose;

@@ -62,7 +62,7 @@ impl PathText {
         &self.text
     }
 
-    /// Whether anything of the request's path stands in it.
+    /// True if the text contains any part of the request's path.
     #[must_use]
     pub fn reads_path(&self) -> bool {
         let mut pieces = self.pieces.iter();
@@ -121,7 +121,7 @@ impl<'b, C> Decode<'b, C> for PathText {
 
 #[cfg(feature = "author")]
 pub(crate) mod author {
-    //! What a user writes.
+    //! Reader of a written path with parameters.
 
     use diag::shape::BAD_VALUE;
     use diag::{Diagnostic, NodeRef, Sink};

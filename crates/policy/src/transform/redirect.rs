@@ -39,7 +39,7 @@ pub struct Checked {
     /// A path.
     #[n(4)]
     path: Option<PathText>,
-    /// Whether the query stays; none: it does.
+    /// True if the query is kept. Default: true.
     #[n(5)]
     keep_query: Option<bool>,
 }
@@ -127,7 +127,8 @@ impl Checked {
 }
 
 impl Filter {
-    /// Whether the new path is made of the request's: see `rewrite::Filter::reads_path`.
+    /// True if the new path contains parts of the request's path: see
+    /// `rewrite::Filter::reads_path`.
     #[must_use]
     pub fn reads_path(&self) -> bool {
         self.path.as_ref().is_some_and(PathText::reads_path)
@@ -186,7 +187,7 @@ impl Run for Filter {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: redirect` settings.
 
     use diag::shape::{Field, Object, Rule, Shape};
     use diag::{NodeRef, Sink, read};

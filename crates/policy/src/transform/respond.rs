@@ -99,7 +99,7 @@ impl Run for Filter {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: respond` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Shape};
     use diag::{Diagnostic, NodeRef, Sink, read};

@@ -24,7 +24,7 @@ use crate::transform::path_text::PathText;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Checked {
-    /// What follows the target's path.
+    /// Path that is appended to the target's path.
     #[n(0)]
     path: Option<PathText>,
     /// Changes to the query.
@@ -75,7 +75,7 @@ impl Checked {
         Phase::Route
     }
 
-    /// What follows the target's path.
+    /// Path that is appended to the target's path.
     #[must_use]
     pub fn path(&self) -> Option<&PathText> {
         self.path.as_ref()
@@ -138,8 +138,8 @@ impl Checked {
 }
 
 impl Filter {
-    /// Whether the upstream's path is made of the request's: then an escaped separator in it
-    /// could become one that counts (semantics.md §2).
+    /// True if the upstream's path contains parts of the request's path: an escaped separator in it
+    /// could then become a separator (semantics.md §2).
     #[must_use]
     pub fn reads_path(&self) -> bool {
         self.path.as_ref().is_some_and(PathText::reads_path)
@@ -222,7 +222,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(feature = "author")]
 pub mod author {
-    //! What a user writes.
+    //! Shape and checks of `kind: rewrite` settings.
 
     use diag::shape::{BAD_VALUE, Field, Object, Rule, Shape};
     use diag::{Diagnostic, NodeRef, Sink};
