@@ -7,14 +7,14 @@ use crate::chunks::Chunks;
 
 pub use crate::piece::Next;
 
-/// How a body is framed.
+/// Framing of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Length {
     /// So many bytes.
     Known(u64),
     /// In chunks, with their own end.
     Chunked,
-    /// It ends with the connection; never a request's.
+    /// The body ends with the connection. A request's never does.
     UntilClose,
 }
 
@@ -52,7 +52,7 @@ impl Body {
         Self::new(&Length::Known(0))
     }
 
-    /// Whether nothing more comes.
+    /// True if the body has ended.
     #[must_use]
     pub fn is_ended(&self) -> bool {
         self.ended
@@ -67,7 +67,7 @@ impl Body {
         }
     }
 
-    /// Whether only the end of the connection ends it.
+    /// True if only the end of the connection ends the body.
     #[must_use]
     pub fn is_until_close(&self) -> bool {
         matches!(self.state, State::UntilClose)
@@ -120,8 +120,8 @@ impl Body {
 mod tests {
     use super::*;
 
-    /// What is read of a body that comes in pieces of a size: its bytes, its trailers, and what
-    /// stands behind it.
+    /// Result of reading a body in pieces of `size` bytes: its bytes, its number of trailers, and
+    /// the bytes behind it.
     fn taken(length: &Length, text: &str, size: usize) -> Result<(String, usize, String), ()> {
         let (mut body, mut read) = (Body::new(length), BytesMut::new());
         let (mut data, mut trailers) = (Vec::new(), 0);

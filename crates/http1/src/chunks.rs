@@ -13,7 +13,7 @@ const TRAILERS_MAX: usize = 16 << 10;
 /// Fields of the trailer section.
 const TRAILER_FIELDS_MAX: usize = 64;
 
-/// How far a chunked body has come.
+/// State of a chunked body that is being read.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Chunks {
     /// A chunk's line comes.

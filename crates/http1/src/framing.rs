@@ -1,4 +1,4 @@
-//! What fields say about the body behind them (RFC 9112 §6).
+//! Body framing by Content-Length, Transfer-Encoding and Connection (RFC 9112 §6).
 
 use http::HeaderValue;
 
@@ -24,13 +24,13 @@ impl ContentLength {
     }
 }
 
-/// Whether a comma-separated list has a token, in whatever letters.
+/// True if a comma-separated list contains a token, case-insensitively.
 pub(crate) fn has_token(list: &HeaderValue, token: &str) -> bool {
     let mut tokens = list.as_bytes().split(|byte| *byte == b',');
     tokens.any(|one| one.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
 }
 
-/// Whether the last coding of a Transfer-Encoding is `chunked`.
+/// True if the last coding of a Transfer-Encoding is `chunked`.
 pub(crate) fn ends_chunked(codings: &HeaderValue) -> bool {
     let last = codings.as_bytes().rsplit(|byte| *byte == b',').next();
     last.is_some_and(|last| last.trim_ascii().eq_ignore_ascii_case(b"chunked"))

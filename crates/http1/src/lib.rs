@@ -22,7 +22,7 @@ pub mod request;
 pub mod response;
 pub mod write;
 
-/// What came is no HTTP/1; why.
+/// Error: the bytes are not HTTP/1. Contains the reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 

@@ -20,7 +20,7 @@ const FIELDS_USUAL: usize = 100;
 /// Bytes of a target that `http` can hold.
 const TARGET_BYTES_MAX: usize = 65_534;
 
-/// How large a head may be.
+/// Limits of a request's head.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Bytes of all of it.
@@ -36,7 +36,7 @@ pub struct Head {
     pub target: Uri,
     pub version: Version,
     pub headers: HeaderMap,
-    /// How the body is framed.
+    /// Framing of the body.
     pub length: Length,
     /// The client wants to use the connection again (RFC 9112 §9.3).
     pub keeps_connection: bool,
@@ -46,14 +46,14 @@ pub struct Head {
     pub takes_trailers: bool,
 }
 
-/// Why there is no head.
+/// Reason why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// It is none.
+    /// The head is malformed.
     Invalid,
-    /// Nobody could be sure where the message ends.
+    /// The framing of the body is ambiguous.
     Framing,
-    /// It has more bytes or more fields than it may.
+    /// The head has more bytes or more fields than the limits allow.
     TooLarge,
     /// Its target alone is too long.
     TargetTooLong,
@@ -220,7 +220,7 @@ mod tests {
         fields: 8,
     };
 
-    /// What becomes of a client's bytes that come in pieces of a size: a word for each head.
+    /// Result of parsing bytes that arrive in pieces of `size` bytes: a text for each head.
     fn heads(text: &[u8], size: usize) -> Vec<String> {
         let (mut read, mut seen, mut told) = (BytesMut::new(), 0, Vec::new());
         for piece in text.chunks(size) {

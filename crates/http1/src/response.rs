@@ -16,7 +16,7 @@ use crate::framing::{ContentLength, has_token};
 const FIELDS_USUAL: usize = 128;
 /// Fields of a response's head. Its bytes are bounded, too.
 const FIELDS_MAX: usize = 1_024;
-/// How each of them begins.
+/// Start of every status line.
 const BEGINNING: &[u8] = b"HTTP/1.";
 const NO_HEAD: Error = Error::malformed("a head that is none");
 
@@ -32,7 +32,7 @@ pub struct Head {
     pub keeps_connection: bool,
 }
 
-/// Why there is no head.
+/// Reason why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     Malformed(Malformed),
@@ -130,7 +130,7 @@ fn end(read: &[u8], seen: &mut usize) -> Result<Option<usize>, Error> {
 // === impl Head ===
 
 impl Head {
-    /// How the body is framed, of a response to a request of this method.
+    /// Framing of the body of a response to a request with this method.
     ///
     /// # Errors
     /// Where its fields contradict themselves or each other.
@@ -148,7 +148,7 @@ impl Head {
         })
     }
 
-    /// Whether the body is chunked; every other coding is refused.
+    /// True if the body is chunked. Every other transfer coding is an error.
     fn is_chunked(&self) -> Result<bool, Malformed> {
         if !self.coded {
             return Ok(false);
@@ -175,7 +175,7 @@ impl Error {
     }
 }
 
-/// Whether a response to a method has no body whatever it says (RFC 9112 §6.3).
+/// True if a response to a method has no body, whatever its fields say (RFC 9112 §6.3).
 #[must_use]
 pub fn is_bodiless(method: &Method, status: StatusCode) -> bool {
     *method == Method::HEAD
