@@ -1,4 +1,4 @@
-//! What anyone can check with `openssl` alone, and what there is to say about one statement.
+//! Report on one statement, with files and commands that check its signatures with `openssl` alone.
 //!
 //! `gwc verify` writes the files and prints the lines; a test runs them.
 
@@ -12,7 +12,7 @@ use crate::statement::{claimed_role, stored};
 use crate::store::Blobs;
 use crate::trust::{Signers, Trust, When};
 
-/// What there is to say about a statement.
+/// Report on a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Its name.
@@ -23,20 +23,20 @@ pub struct Report {
     pub envelope: Envelope,
     /// Each signature.
     pub signatures: Vec<SignatureReport>,
-    /// Whether the signatures are enough.
+    /// The owners and keys whose signatures count, or the reason why they are not enough.
     pub judged: Result<Signers, Refused>,
 }
 
-/// What there is to say about a signature.
+/// Report on a signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureReport {
     /// Which key is said to have made it.
     pub keyid: KeyId,
     /// That key's owner, if the trust file has it.
     pub owner: Option<String>,
-    /// Whether that key made it; `None` if the trust file does not have the key.
+    /// True if that key made the signature. `None` if the trust file does not have the key.
     pub fits: Option<bool>,
-    /// How to check it by hand; `None` if the trust file does not have the key.
+    /// Files and command that check the signature. `None` if the trust file does not have the key.
     pub by_hand: Option<ByHand>,
 }
 

@@ -1,4 +1,5 @@
-//! What should run now: a hash chain of signed records with growing serials.
+//! Channels: a hash chain of signed records with growing serials. The newest record names the
+//! bundle that should run.
 //!
 //! A rollback is a new record that points at an old bundle; replaying an old record is refused,
 //! rolling back is not. Everything here is a pure function of what it is given: time is an
@@ -19,7 +20,7 @@ use crate::statement::stored;
 use crate::store::Blobs;
 use crate::trust::{Floors, Signers, When};
 
-/// What was accepted before.
+/// Newest accepted record and revocation list of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Memory {
     /// The newest accepted record that still verifies.
@@ -51,9 +52,9 @@ pub struct SignedRecord {
     pub pointer: Pointer,
     /// The bundle it names.
     pub bundle: Digest,
-    /// What it says.
+    /// The record.
     pub record: Record,
-    /// Who signed.
+    /// Owners and keys whose signatures count.
     pub signers: Signers,
 }
 
@@ -85,13 +86,13 @@ impl Accepted {
         self.bundle
     }
 
-    /// What the record says.
+    /// The record.
     #[must_use]
     pub const fn record(&self) -> &Record {
         &self.record
     }
 
-    /// Who signed it.
+    /// Owners and keys whose signatures on the record count.
     #[must_use]
     pub const fn signers(&self) -> &Signers {
         &self.signers
@@ -103,13 +104,13 @@ impl Accepted {
         &self.revocations
     }
 
-    /// Whether a record that was accepted in time has expired since: an alarm, never a stop.
+    /// True if a record that was accepted in time has expired since. Causes an alarm, never a stop.
     #[must_use]
     pub const fn expired(&self) -> bool {
         self.expired
     }
 
-    /// What to remember once the record has been acted upon.
+    /// The memory to keep after the record has been acted upon.
     #[must_use]
     pub fn memory(&self) -> Memory {
         Memory {
@@ -121,9 +122,8 @@ impl Accepted {
     }
 }
 
-/// Whether this record may be acted upon, and what it says. The order of the checks is the order
-/// of release.md §5: whose it is, whether it is newer, whether it is timely, whether it brings the
-/// revocation list, whether it continues the chain.
+/// Checks that a record may be acted upon, and returns its contents. The order of the checks is the
+/// order of release.md §5: project and signatures, serial, time, revocation list, chain.
 ///
 /// # Errors
 /// The reason, see [`Refused`].
@@ -279,7 +279,7 @@ fn read_signed(
 pub struct Linked {
     /// The bundle it names.
     pub bundle: Digest,
-    /// What it says.
+    /// The record.
     pub record: Record,
 }
 

@@ -5,13 +5,13 @@ use crate::name::ChannelName;
 use crate::refused::Refused;
 use crate::trust::Trust;
 
-/// How far ahead of our clock a signer's may be, in seconds.
+/// Maximum time by which a signer's clock may be ahead of ours, in seconds.
 pub const CLOCK_SKEW_S: u64 = 300;
 
-/// Who asks, and when.
+/// Trust file, channel and time by which records and revocation lists are judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
-    /// Whom the operator believes; its project is the only one that counts.
+    /// The operator's trust file. Its project is the only one that counts.
     pub trust: &'a Trust,
     /// The only channel that counts.
     pub channel: &'a ChannelName,

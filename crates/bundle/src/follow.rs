@@ -27,12 +27,12 @@ use crate::verify::{Judgement, Unverified, Verified};
 /// Most records that are known as passed over (32 bytes each); more are judged at each look.
 const PASSED_MAX: usize = 1 << 16;
 
-/// What the store says should run.
+/// Newest acceptable record of a channel in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The newest acceptable record. Its pointer equals the remembered one if nothing changed.
     pub accepted: Accepted,
-    /// Why the store's newest revocation list was not taken; the known one stays in force.
+    /// Reason why the store's newest revocation list was refused; the known one stays in force.
     pub revocations_refused: Option<Refused>,
     /// Serials that were passed over because their key was revoked since: the highest
     /// [`SKIPPED_MAX`] of them.
@@ -53,8 +53,8 @@ pub struct Kept {
     pub refused: Vec<(u64, Refused)>,
 }
 
-/// What a state folder remembers under the current trust file. A record whose key was revoked is
-/// no longer remembered, which undoes a thief's jump to a high serial. Read it again whenever the
+/// Reads the memory from a state folder, judged by the current trust file. A record whose key was
+/// revoked is left out, which undoes a thief's jump to a high serial. Call this again whenever the
 /// trust file changes.
 ///
 /// # Errors
@@ -154,12 +154,12 @@ pub fn kept(
     Ok(kept)
 }
 
-/// The newest revocation list of a store, if it may take the place of the known one; else the
-/// known one. It does not depend on any record: a list is taken even if the channel's head is
-/// refused, which is how a stolen release key is stopped.
+/// The newest revocation list of a store, if it may take the place of the known one; else the known
+/// one. Records have no influence: a list is taken even if the channel's head is refused, which is
+/// how a stolen release key is stopped.
 ///
 /// # Errors
-/// Why the newest list is refused; the known one stays in force.
+/// The reason why the newest list is refused; the known one stays in force.
 pub fn revocations(
     store: &dyn Store,
     context: &Context<'_>,
@@ -168,10 +168,10 @@ pub fn revocations(
     newer_list(store, &context.after(memory), &memory.revocations)
 }
 
-/// What the store says should run now. `None` for a channel without records.
+/// The newest acceptable record of a store. `None` for a channel without records.
 ///
 /// # Errors
-/// Why the head was not accepted; what runs stays.
+/// The reason why the head was not accepted; the current version keeps serving.
 pub fn head(
     store: &dyn Store,
     context: &Context<'_>,
@@ -294,11 +294,12 @@ pub fn bundle(
     Err(first)
 }
 
-/// What a restart needs and the state folder does not have yet: bundle without contracts,
-/// statements, revocation list, records and links.
+/// The blobs and links that a restart needs and the state folder does not have yet: bundle without
+/// contracts, statements, revocation list, records and links.
 ///
 /// # Errors
-/// Why `from` does not give it; [`Refused::StateNotDurable`] if the state folder cannot be asked.
+/// The reason why `from` does not give them; [`Refused::StateNotDurable`] if the state folder
+/// cannot be read.
 pub fn to_keep(
     from: &dyn Blobs,
     state: &dyn Store,
@@ -379,7 +380,7 @@ pub fn keep_record(
     state.commit(&record_to_keep(from, state, accepted)?)
 }
 
-/// What [`keep_record`] copies.
+/// The blobs and links that [`keep_record`] copies.
 ///
 /// # Errors
 /// As [`to_keep`].
@@ -519,7 +520,7 @@ fn not_durable(refused: Refused) -> Refused {
     }
 }
 
-/// What is to be copied, read and checked, so that it can be written in one go.
+/// Blobs and links to be copied, read and checked, so that they can be written in one batch.
 struct Copy<'a> {
     from: &'a dyn Blobs,
     to: &'a dyn Store,

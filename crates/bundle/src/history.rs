@@ -24,10 +24,10 @@ pub struct Entry {
     pub pointer: Pointer,
     /// The bundle it names.
     pub bundle: Digest,
-    /// What it says.
+    /// The record.
     pub record: Record,
-    /// Who signed it, judged for the moment it was created; or why nobody counts. `None` without
-    /// a trust file.
+    /// Owners and keys whose signatures counted when the record was created, or the reason why none
+    /// does. `None` without a trust file.
     pub signed: Option<Result<Signers, Refused>>,
     /// Where the bundle came from: the first build statement in evidence that can be read.
     pub build: Option<Build>,
@@ -38,8 +38,8 @@ pub struct Entry {
 pub struct History {
     /// The records.
     pub entries: Vec<Entry>,
-    /// Why the walk ended before the first record: the record before the last one in `entries`
-    /// cannot be read. `None` at the true beginning, and where `limit` ended the walk.
+    /// Reason why the walk ended before the first record: the record before the last one in
+    /// `entries` cannot be read. `None` at the true beginning, and where `limit` ended the walk.
     pub broken: Option<Refused>,
 }
 

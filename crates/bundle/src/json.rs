@@ -44,7 +44,7 @@ pub fn decode<T: Serialize + DeserializeOwned>(
     Ok(value)
 }
 
-/// What serde_json says about a place, without the words of the document.
+/// Error of a document with serde_json's category and column, without the document's text.
 pub(crate) fn malformed(what: &'static str, error: &serde_json::Error) -> Refused {
     Refused::Malformed {
         what,

@@ -166,7 +166,7 @@ impl PublicKey {
         KeyId(*Digest::of(&self.spki).as_bytes())
     }
 
-    /// Whether this key made this DER signature over these bytes. High S and sloppy DER: no.
+    /// True if this key made this DER signature over these bytes. High S and sloppy DER: no.
     #[must_use]
     pub fn verifies(&self, bytes: &[u8], der: &[u8]) -> bool {
         let Ok(signature) = DerSignature::from_bytes(der) else {

@@ -46,11 +46,11 @@ pub const CONFIG_BYTES_MAX: u64 = 64 << 10;
 pub struct Config {
     /// The format's version, [`FORMAT`].
     pub format: u32,
-    /// Whose bundle it is.
+    /// Project of the bundle.
     pub project: ProjectName,
-    /// What a gwd must have to run it.
+    /// Features that a gwd needs to run the bundle.
     pub needs: BTreeSet<FeatureName>,
-    /// How much there is of what (`apis`, `operations`, `upstreams`, …), for people.
+    /// Number of things of each kind (`apis`, `operations`, `upstreams`, …), for people.
     pub counts: BTreeMap<FeatureName, u64>,
 }
 
@@ -59,13 +59,13 @@ pub struct Config {
 pub struct ApiPart {
     /// The API's name; it decides the order of the layers.
     pub name: String,
-    /// What gwd loads.
+    /// Behaviour blob, which gwd loads.
     pub behaviour: Vec<u8>,
-    /// What plans compare.
+    /// Contract blob, which plans compare.
     pub contract: Vec<u8>,
 }
 
-/// What a bundle is made of, in any order.
+/// Parts of a bundle, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// The shared part.
@@ -104,9 +104,9 @@ pub struct Layers {
 /// One API's two layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiLayers {
-    /// What gwd loads.
+    /// Behaviour layer, which gwd loads.
     pub behaviour: Descriptor,
-    /// What plans compare.
+    /// Contract layer, which plans compare.
     pub contract: Descriptor,
 }
 

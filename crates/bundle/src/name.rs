@@ -1,6 +1,6 @@
 //! Names that become file names and tags: projects, channels, features.
 //!
-//! They are checked once, when read, so that no path is ever built from anything else.
+//! A name is checked once, when read, so that no path is ever built from anything else.
 
 use std::fmt;
 use std::str::FromStr;

@@ -24,7 +24,7 @@ pub const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Descriptor {
-    /// What the bytes are.
+    /// Media type of the bytes.
     pub media_type: String,
     /// Their sha256.
     pub digest: Digest,
@@ -56,13 +56,13 @@ impl Descriptor {
 pub struct ImageManifest {
     schema_version: u32,
     media_type: String,
-    /// What the artifact is.
+    /// Media type of the artifact.
     pub artifact_type: String,
     /// The config blob.
     pub config: Descriptor,
     /// The content, in order.
     pub layers: Vec<Descriptor>,
-    /// What this manifest is about: for people and tools, never followed at run time.
+    /// The manifest to which this one refers: for people and tools, never followed at run time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Descriptor>,
     /// Facts for tools.

@@ -26,7 +26,7 @@ use crate::verify::Unverified;
 /// A record to be published; serial, predecessor and revocation list are found in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Draft {
-    /// Whose channel.
+    /// Project of the channel.
     pub project: ProjectName,
     /// Which channel.
     pub channel: ChannelName,
@@ -34,9 +34,9 @@ pub struct Draft {
     pub bundle: Digest,
     /// Forward, back, or staying.
     pub kind: RecordKind,
-    /// Who.
+    /// Name of the person or program that releases.
     pub actor: String,
-    /// Why.
+    /// Reason for the release, for people.
     pub reason: String,
     /// Now.
     pub created: Moment,
@@ -52,11 +52,11 @@ pub struct Draft {
     pub merges: BTreeSet<Pointer>,
     /// Bundles to be dropped.
     pub withdraw: BTreeSet<Digest>,
-    /// What becomes of open tunnels.
+    /// Handling of open tunnels. None: they are kept.
     pub streams: Option<Streams>,
 }
 
-/// What is added to the revocation list.
+/// Additions to the revocation list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Revocation {
     /// Bundles that must never run.

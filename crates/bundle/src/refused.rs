@@ -1,4 +1,4 @@
-//! Why a bundle, statement, record or store is refused: one list for both programs.
+//! Reasons why a bundle, statement, record or store is refused: one list for both programs.
 //!
 //! A reason is kebab-case and stable; logs, metrics and status carry it. A message is for people
 //! and never holds unescaped text of the thing that was refused.
@@ -11,7 +11,7 @@ use crate::malformed::Malformed;
 use crate::moment::Moment;
 use crate::name::{ChannelName, FeatureName, ProjectName};
 
-/// Why something was not accepted.
+/// Reason why something was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
     // --- bytes
@@ -22,7 +22,7 @@ pub enum Refused {
     },
     /// The bundle uses something this program does not have.
     Needs {
-        /// What it needs.
+        /// The missing feature.
         feature: FeatureName,
     },
     /// A limit of the format.
@@ -34,7 +34,7 @@ pub enum Refused {
     },
     /// The bytes are not those the digest names.
     BadDigest {
-        /// What it should have been.
+        /// Expected digest.
         expected: Digest,
     },
     /// The store does not have this blob.
@@ -46,7 +46,7 @@ pub enum Refused {
     Malformed {
         /// Which part.
         what: &'static str,
-        /// What is wrong.
+        /// Description of the fault.
         why: Cow<'static, str>,
     },
     /// A part can be read, but our own encoder would have written other bytes.
@@ -75,9 +75,9 @@ pub enum Refused {
     BelowThreshold {
         /// The role.
         role: &'static str,
-        /// How many owners signed.
+        /// Number of owners that signed.
         owners: u32,
-        /// How many owners the trust file asks for.
+        /// Number of owners that the trust file requires.
         needed: u32,
     },
     /// A statement without signatures, or a bundle without a build statement.
@@ -86,12 +86,12 @@ pub enum Refused {
     WrongSubject,
     /// Of another project.
     WrongProject {
-        /// What it should have been.
+        /// Expected project.
         expected: ProjectName,
     },
     /// Of another channel, or by a key that is not trusted for this one.
     WrongChannel {
-        /// What it should have been.
+        /// Expected channel.
         expected: ChannelName,
     },
 
@@ -122,7 +122,7 @@ pub enum Refused {
     BelowFloor {
         /// Its serial.
         serial: u64,
-        /// What the trust file says.
+        /// Minimum serial in the trust file.
         floor: u64,
     },
     /// `created` is more than five minutes ahead of the clock.
@@ -173,7 +173,7 @@ pub enum Refused {
     CertificateUnusable {
         /// The references as written.
         what: String,
-        /// What is wrong with it.
+        /// Description of the fault.
         why: String,
     },
     /// A secret is not there.
@@ -193,17 +193,17 @@ pub enum Refused {
     },
     /// The state folder cannot be written.
     StateNotDurable {
-        /// What is wrong.
+        /// Description of the fault.
         why: String,
     },
     /// The store cannot be reached. `why` is what the operating system said.
     StoreUnreachable {
-        /// What is wrong.
+        /// Error of the operating system.
         why: String,
     },
 }
 
-/// Who has to do something about it.
+/// Party that has to act on a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// Whoever wrote or built the bundle.
@@ -245,15 +245,15 @@ impl Refused {
         self.row().0
     }
 
-    /// Who has to act.
+    /// Party that has to act.
     #[must_use]
     pub const fn blame(&self) -> Blame {
         self.row().1
     }
 
-    /// Whether trying the same id again, with the same trust file, is useless (release.md §6).
-    /// A damaged copy in a store may be repaired, a missing blob may arrive, time passes: those
-    /// are tried again, with back-off.
+    /// True if another try with the same id and trust file is useless (release.md §6). A damaged
+    /// copy in a store may be repaired, a missing blob may arrive, time passes: those are tried
+    /// again, with back-off.
     #[must_use]
     pub const fn permanent(&self) -> bool {
         matches!(self.row().2, Retry::Never)

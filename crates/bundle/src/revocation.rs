@@ -56,7 +56,7 @@ impl Revocations {
         list.map_or(Moment::EPOCH, |list| list.created)
     }
 
-    /// Whether this bundle must never run.
+    /// True if this bundle must never run.
     #[must_use]
     pub fn has_bundle(&self, id: &Digest) -> bool {
         self.list
@@ -64,7 +64,7 @@ impl Revocations {
             .is_some_and(|list| list.bundles.contains(id))
     }
 
-    /// Whether a credential with this sha256 must never be admitted.
+    /// True if a credential with this sha256 must never be admitted.
     #[must_use]
     pub fn has_credential(&self, sha256: &Digest) -> bool {
         let list = self.list.as_ref();
@@ -79,7 +79,7 @@ impl Revocations {
     }
 }
 
-/// Whether a list may take the place of the known one, and the list.
+/// Checks that a list may take the place of the known one, and returns it.
 ///
 /// # Errors
 /// A signature reason, [`Refused::WrongProject`], [`Refused::RevocationsWithheld`],
@@ -154,7 +154,7 @@ pub fn recall(
     })
 }
 
-/// What [`find_head`] finds.
+/// Result of [`find_head`].
 pub(crate) struct Newest {
     pub(crate) list: Option<(Pointer, Revoke)>,
     pub(crate) skipped: BTreeSet<u64>,

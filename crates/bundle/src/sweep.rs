@@ -22,13 +22,13 @@ use crate::store::{Blobs as _, Chain, Store as _};
 /// A file that nothing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Garbage {
-    /// What it is.
+    /// Kind of the file.
     pub kind: Kind,
     /// Its size.
     pub bytes: u64,
 }
 
-/// What a file that nothing needs is.
+/// Kind of a file that nothing needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A bundle's manifest.
@@ -37,7 +37,7 @@ pub enum Kind {
     Manifest(Digest),
     /// Any other blob.
     Blob(Digest),
-    /// What a writer left behind that was cut short.
+    /// Temporary file of a writer that was interrupted.
     Temporary(PathBuf),
 }
 
@@ -60,10 +60,10 @@ pub fn retained(folder: &Folder, records: usize) -> Result<BTreeSet<Digest>, Ref
     Ok(bundles)
 }
 
-/// What could be removed: every blob that neither a chain nor one of these bundles needs, nor a
-/// bundle whose manifest was put at `young_since` or later; and temporary files that are older.
+/// Files that could be removed: every blob that neither a chain nor one of these bundles needs, nor
+/// a bundle whose manifest was put at `young_since` or later; and temporary files that are older.
 ///
-/// Nobody may write meanwhile ([`Folder::alone`]) until [`remove`] has ended.
+/// The caller must hold [`Folder::alone`] until [`remove`] has ended, so that no writer is active.
 ///
 /// # Errors
 /// If a link, a record or a list cannot be read.

@@ -40,16 +40,16 @@ pub struct Verified {
     when: When,
 }
 
-/// What a bundle is judged by.
+/// Inputs by which a bundle is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Judgement<'a> {
-    /// Whom the operator believes.
+    /// The operator's trust file.
     pub trust: &'a Trust,
     /// For which channel; `None` asks for keys of any channel (`gwc verify`).
     pub channel: Option<&'a ChannelName>,
     /// The statements to rely on.
     pub evidence: &'a BTreeSet<Digest>,
-    /// What must not run, and whom not to believe.
+    /// Revoked bundles, credentials and keys.
     pub revocations: &'a Revocations,
     /// For which moment build keys are judged.
     pub when: When,
@@ -64,7 +64,7 @@ pub struct Blob {
     pub bytes: Vec<u8>,
 }
 
-/// What gwd loads.
+/// Blobs that gwd loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Runtime {
     /// The shared part.
@@ -77,10 +77,10 @@ pub struct Runtime {
     pub documents: Vec<Blob>,
 }
 
-/// What gwc loads.
+/// Blobs that gwc loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Full {
-    /// What gwd loads.
+    /// Blobs that gwd loads.
     pub runtime: Runtime,
     /// The contract of each API, by name: one for each of `runtime.apis`.
     pub contracts: Vec<Blob>,
@@ -143,8 +143,8 @@ impl Unverified {
         Descriptor::of(crate::oci::MANIFEST, &self.bytes)
     }
 
-    /// Whether this bundle may run: its project, the revocation list, and enough owners that say
-    /// where it came from.
+    /// Checks that this bundle may run: its project, the revocation list, and enough owners that
+    /// signed its origin.
     ///
     /// # Errors
     /// [`Refused::WrongProject`], [`Refused::Revoked`], [`Refused::Unsigned`], a signature reason.
@@ -341,7 +341,7 @@ impl Verified {
         &self.builds
     }
 
-    /// Whose build statements count.
+    /// Owners and keys whose build statements count.
     #[must_use]
     pub const fn builders(&self) -> &Signers {
         &self.builders

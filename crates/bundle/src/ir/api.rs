@@ -27,14 +27,14 @@ pub struct Api {
     /// Policies that the document names for itself.
     #[n(3)]
     pub policies: Set<Policy>,
-    /// How requests are treated: each different treatment once, in the order of first use by
-    /// the sorted operations.
+    /// Treatments of requests: each different one once, in the order of first use by the sorted
+    /// operations.
     #[n(4)]
     pub treatments: Vec<Treatment>,
     /// Its operations by key.
     #[n(5)]
     pub operations: Set<Operation>,
-    /// What is written for all of it and cannot run yet.
+    /// Settings of the whole API that gwd cannot run yet.
     #[n(6)]
     pub declared: Settings,
     /// Requests that are described and nobody may make, sorted: an operation that gets what is
@@ -54,10 +54,10 @@ pub struct Mount {
     /// Hosts in lower case, sorted: exact, or `*.` and at least two labels. None: any host.
     #[n(1)]
     pub hosts: Vec<String>,
-    /// What stands before every template: empty, or `/…` without a final slash.
+    /// Path prefix of every template: empty, or `/…` without a final slash.
     #[n(2)]
     pub base_path: String,
-    /// Whether the upstream gets the path without it.
+    /// True if the base path is stripped for the upstream.
     #[n(3)]
     pub strip_base_path: bool,
     /// The listeners it answers on, sorted.
@@ -87,7 +87,7 @@ pub struct Operation {
     /// Its place in [`Api::treatments`].
     #[n(5)]
     pub treatment: u32,
-    /// What a final slash means that the template has not, or has.
+    /// Behaviour for the path that differs from the template by its final slash.
     #[n(6)]
     pub trailing_slash: TrailingSlash,
     /// Which requests it gets.
@@ -127,28 +127,28 @@ pub struct Hidden {
     pub template: Template,
 }
 
-/// What happens to the path that differs from a template by its final slash. An operation that
-/// is declared there comes first.
+/// Behaviour for the path that differs from a template by its final slash. An operation that is
+/// declared there comes first. Default: `Strict`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum TrailingSlash {
-    /// It is another path.
+    /// The path does not match.
     #[default]
     #[n(0)]
     Strict,
     /// 308 to the path as it is declared; the query is kept.
     #[n(1)]
     Redirect,
-    /// It is the same operation.
+    /// The path belongs to the same operation.
     #[n(2)]
     Ignore,
 }
 
-/// What happens to a request once its operation is known.
+/// Processing of a request whose operation is known: security, chain, upstream and limits.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Treatment {
-    /// Who may call.
+    /// The security requirement.
     #[n(0)]
     pub security: Security,
     /// The chain in order.
@@ -163,14 +163,14 @@ pub struct Treatment {
     /// Bytes of a request's body; none: no limit.
     #[n(4)]
     pub max_body_bytes: Option<u64>,
-    /// What is written for it and cannot run yet.
+    /// Settings of the treatment that gwd cannot run yet.
     #[n(5)]
     pub declared: Settings,
-    /// What is said about its requests on their way.
+    /// Settings of how requests are forwarded.
     #[n(6)]
     #[cbor(skip_if = "Forwarding::is_default")]
     pub forwarding: Forwarding,
-    /// What is tried again; where it says nothing, a policy of the chain, then the upstream.
+    /// Retry settings. None: those of a policy of the chain, else the upstream's.
     #[n(7)]
     pub retries: Option<retry::Checked>,
     /// Which readings of an ambiguous path are let through.
@@ -216,13 +216,13 @@ pub enum Link {
 }
 
 impl Owns {
-    /// Whether a method and a template say which requests these are.
+    /// True if a method and a template describe the requests.
     #[must_use]
     pub fn is_described(&self) -> bool {
         *self == Self::Described
     }
 
-    /// What stands for the method of an operation that gets what is not described.
+    /// Method of an operation that gets requests which no operation describes.
     pub const ANY_METHOD: &str = "*";
 }
 

@@ -32,14 +32,14 @@ pub struct Contract {
     pub names_only: bool,
 }
 
-/// What an operation takes and gives.
+/// Request and responses of an operation.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct ContractOperation {
     /// The operation's key.
     #[n(0)]
     pub key: String,
-    /// Whether clients are told to stop using it.
+    /// True if the operation is deprecated.
     #[n(1)]
     pub deprecated: bool,
     /// Parameters; those of the path in the template's order, the rest sorted.
@@ -63,11 +63,11 @@ pub struct Parameter {
     /// Its name.
     #[n(1)]
     pub name: String,
-    /// Whether it must be there.
+    /// True if the parameter is required.
     #[n(2)]
     pub required: bool,
-    /// What else is said of it, in OpenAPI's words: `schema` or `content`, and `style`, `explode`,
-    /// `allowReserved`, `allowEmptyValue`, `deprecated` where they are not the default.
+    /// The rest of its description, in OpenAPI's words: `schema` or `content`, and `style`,
+    /// `explode`, `allowReserved`, `allowEmptyValue`, `deprecated` where they are not the default.
     #[n(3)]
     pub says: Value,
 }
@@ -97,7 +97,7 @@ pub enum ParameterPlace {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Body {
-    /// Whether it must be there.
+    /// True if a body is required.
     #[n(0)]
     pub required: bool,
     /// Media types by name.
@@ -105,7 +105,7 @@ pub struct Body {
     pub media_types: Set<MediaType>,
 }
 
-/// What is said about one media type.
+/// Description of one media type.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct MediaType {
@@ -139,7 +139,7 @@ pub struct Header {
     /// Its name in lower case.
     #[n(0)]
     pub name: String,
-    /// Whether it must be there.
+    /// True if the field is required.
     #[n(1)]
     pub required: bool,
     /// As of a [`Parameter`].

@@ -1,5 +1,5 @@
-//! What a gateway says that this version knows and cannot run: what it needs, which requests it
-//! makes undecidable, and the rest of the gateway without it.
+//! Settings that this version knows and cannot run: the features that they need, the requests that
+//! they make undecidable, and the rest of the gateway without them.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ use super::{
 };
 
 impl Shared {
-    /// What a gateway must be able to do to run this.
+    /// Features that a gateway needs to run the shared part.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let policies = self
             .policies
@@ -51,7 +51,7 @@ impl Shared {
 }
 
 impl Api {
-    /// What a gateway must be able to do to run this.
+    /// Features that a gateway needs to run the API.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let policies = self
             .policies

@@ -44,7 +44,7 @@ pub struct Dns {
 // === impl Discovery ===
 
 impl Discovery {
-    /// What is written, by the paths of gateway.yaml.
+    /// The written settings, by the paths of gateway.yaml.
     #[must_use]
     pub fn settings(&self) -> Settings {
         match self {
@@ -72,8 +72,8 @@ impl Discovery {
         }
     }
 
-    /// How hosts are spoken to, as far as it is known before they are found: by what name, empty
-    /// where each has its own, and at which port, 0 where each has its own.
+    /// Template of the discovered targets. The host is empty if each target has its own name; the
+    /// port is 0 if each has its own.
     #[must_use]
     pub fn target(&self) -> Target {
         let (name, host, port) = match self {

@@ -1,20 +1,20 @@
-//! What an operation says about where its requests go and how they travel.
+//! Forwarding settings of an operation: rewrites, splits, mirrors, upgrades and repetition.
 
 use minicbor::{Decode, Encode};
 use policy::declared::{Scalar, Settings, Value};
 use policy::traffic::{mirror, split};
 use policy::transform::{deprecation, rewrite};
 
-/// What an operation says about its requests on their way to the service. Nothing is written
-/// for what is not said.
+/// Forwarding settings of an operation. Defaults are not written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Forwarding {
-    /// It may be repeated whatever its method is (semantics.md §3).
+    /// True if requests may be repeated whatever their method is (semantics.md §3).
     #[n(0)]
     #[cbor(skip_if = "is_unsaid")]
     pub idempotent: bool,
-    /// It can be upgraded to a WebSocket (RFC 6455, RFC 8441); other upgrades are lost.
+    /// True if requests can be upgraded to a WebSocket (RFC 6455, RFC 8441); other upgrades are
+    /// lost.
     #[n(1)]
     #[cbor(skip_if = "is_unsaid")]
     pub websocket: bool,
@@ -22,13 +22,14 @@ pub struct Forwarding {
     #[n(2)]
     #[cbor(skip_if = "is_unsaid")]
     pub stream: bool,
-    /// What the upstream gets instead. It is a step behind the chain, as are the next three.
+    /// Parts of the request that the upstream gets instead of the client's. This is a step after
+    /// the chain, as are the next three.
     #[n(3)]
     pub rewrite: Option<rewrite::Checked>,
-    /// How requests are shared out.
+    /// Shares of the requests by upstream.
     #[n(4)]
     pub split: Option<split::Checked>,
-    /// Who gets a copy.
+    /// The upstream that gets copies of requests.
     #[n(5)]
     pub mirror: Option<mirror::Checked>,
     /// Since when it is deprecated, until when it answers.
@@ -37,13 +38,13 @@ pub struct Forwarding {
 }
 
 impl Forwarding {
-    /// Whether nothing is said.
+    /// True if all settings have their defaults.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()
     }
 
-    /// What it does as steps behind the chain, with the words of `x-gateway`, in their order.
+    /// The settings that are steps after the chain, with the words of `x-gateway`, in their order.
     pub fn steps(&self) -> impl Iterator<Item = (&'static str, policy::Checked)> {
         let Self {
             idempotent: _,
@@ -83,7 +84,7 @@ impl Forwarding {
             .map(|(key, _)| key)
     }
 
-    /// What a gateway must be able to do to run it, in the words of `needs`.
+    /// Features that a gateway needs to run the settings, in the words of `needs`.
     pub fn needs(&self) -> impl Iterator<Item = String> {
         let keys = self.flags().chain(self.steps().map(|(key, _)| key));
         keys.map(|key| format!("operation:{key}"))

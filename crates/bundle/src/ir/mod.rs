@@ -55,7 +55,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// What a gateway must be able to do to run this, in the words of the config blob's `needs`.
+    /// Features that a gwd needs to run the gateway, in the words of the config blob's `needs`.
     #[must_use]
     pub fn needs(&self) -> Vec<String> {
         let mut needs: BTreeSet<String> = self.shared.needs().collect();
@@ -64,7 +64,7 @@ impl Gateway {
     }
 }
 
-/// What this version can run, in the words of `needs`.
+/// Features that this version can run, in the words of `needs`.
 pub const PROVIDES: &[&str] = &[
     "api:undeclared_methods",
     "api:unmatched",

@@ -20,7 +20,7 @@ pub struct ProxyProtocol {
 }
 
 impl ProxyProtocol {
-    /// Whether a peer's header is believed.
+    /// True if a peer's PROXY header is trusted.
     #[must_use]
     pub fn believes(&self, peer: IpAddr) -> bool {
         self.from.iter().any(|range| range.contains(peer))

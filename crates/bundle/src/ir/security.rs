@@ -1,4 +1,4 @@
-//! Who may call: OpenAPI's security requirement with its schemes and their verifiers.
+//! OpenAPI's security requirement, with its schemes and their verifiers.
 
 use minicbor::{Decode, Encode};
 use policy::auth::{self, Place};
@@ -16,18 +16,18 @@ pub struct Scheme {
     /// Where the credential stands.
     #[n(1)]
     pub place: Place,
-    /// Who checks it.
+    /// Verifier of the credential.
     #[n(2)]
     pub verify: Verify,
-    /// Whether the upstream does not get to see it.
+    /// True if the credential is removed before the request is forwarded.
     #[n(3)]
     pub strip_credential: bool,
-    /// What is written for it and cannot run yet.
+    /// Settings of the scheme that gwd cannot run yet.
     #[n(4)]
     pub declared: Settings,
 }
 
-/// Who checks a credential.
+/// Verifier of a credential.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Verify {
     /// A verifier by name.
@@ -65,7 +65,7 @@ pub struct SchemeUse {
 }
 
 impl Security {
-    /// Whether a request without any credential is let in.
+    /// True if a request without any credential is admitted.
     #[must_use]
     pub fn admits_anyone(&self) -> bool {
         self.0.is_empty() || self.0.iter().any(|alternative| alternative.0.is_empty())

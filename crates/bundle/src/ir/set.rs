@@ -60,7 +60,7 @@ impl<T> Set<T> {
         self.0.iter_mut()
     }
 
-    /// How many there are.
+    /// Number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
@@ -72,7 +72,7 @@ impl<T> Set<T> {
         self.0
     }
 
-    /// Whether there are none.
+    /// True if the set is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -1,4 +1,4 @@
-//! What belongs to the whole gateway: listeners, upstreams, verifiers, consumers, policies.
+//! Shared part of a gateway: listeners, upstreams, verifiers, consumers, policies.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -25,10 +25,10 @@ pub struct Shared {
     /// The services behind.
     #[n(2)]
     pub upstreams: Set<Upstream>,
-    /// How credentials are checked.
+    /// Verifiers of credentials.
     #[n(3)]
     pub auth: Set<Verifier>,
-    /// Who may call.
+    /// Callers that are configured by name.
     #[n(4)]
     pub consumers: Set<Consumer>,
     /// Policies that gateway.yaml names.
@@ -37,14 +37,14 @@ pub struct Shared {
     /// The APIs with the digests of their behaviour blobs.
     #[n(6)]
     pub apis: Set<ApiRef>,
-    /// Whether responses carry `x-gateway-bundle`.
+    /// True if responses carry `x-gateway-bundle`.
     #[n(7)]
     pub expose_bundle: bool,
-    /// What no document can avoid (`policies`, `auth`, `allow_public`): gwc has seen to it, and
-    /// plans compare it.
+    /// Requirements that no document can avoid (`policies`, `auth`, `allow_public`). gwc checks
+    /// them, and plans compare them.
     #[n(8)]
     pub required: Settings,
-    /// What is written for all of it and cannot run yet.
+    /// Settings of the whole gateway that gwd cannot run yet.
     #[n(9)]
     pub declared: Settings,
 }
@@ -72,7 +72,7 @@ pub struct Listener {
     /// `IP:PORT`; port 0 lets the system choose.
     #[n(1)]
     pub address: String,
-    /// What is spoken there.
+    /// Protocol of the listener's connections.
     #[n(2)]
     pub protocol: Protocol,
     /// Limits on connections and heads.
@@ -81,14 +81,14 @@ pub struct Listener {
     /// Peers whose forwarding fields are believed.
     #[n(4)]
     pub trusted_proxies: Vec<Cidr>,
-    /// What is written for it and cannot run yet.
+    /// Settings of the listener that gwd cannot run yet.
     #[n(5)]
     pub declared: Settings,
-    /// Whether HTTP/2 is spoken beside HTTP/1.1: by ALPN over TLS, by prior knowledge in
-    /// the clear.
+    /// True if the listener accepts HTTP/2 beside HTTP/1.1: by ALPN over TLS, by prior knowledge in
+    /// cleartext.
     #[n(6)]
     pub http2: bool,
-    /// Who tells for whom a connection is; none where its peer is the client.
+    /// PROXY protocol settings. None: the peer is the client.
     #[n(7)]
     pub proxy_protocol: Option<ProxyProtocol>,
     /// True if repeated slashes of a path count and are forwarded as one.
@@ -131,7 +131,7 @@ fn is_unset(flag: &bool) -> bool {
     !*flag
 }
 
-/// What a listener speaks.
+/// Protocol of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Protocol {
     /// HTTP in the clear.
@@ -190,12 +190,12 @@ pub struct Verifier {
     /// Its name.
     #[n(0)]
     pub name: String,
-    /// How it checks.
+    /// Kind and settings of the verifier.
     #[n(1)]
     pub checked: auth::Checked,
 }
 
-/// Somebody who may call.
+/// A caller that is configured by name.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Consumer {
@@ -208,10 +208,10 @@ pub struct Consumer {
     /// Its names with passwords, sorted.
     #[n(2)]
     pub basic: Vec<Credential>,
-    /// What is written for it and cannot run yet.
+    /// Settings of the consumer that gwd cannot run yet.
     #[n(3)]
     pub declared: Settings,
-    /// What is said about it, by name.
+    /// Claims of the consumer, by name.
     #[n(4)]
     #[cbor(skip_if = "Settings::is_empty")]
     pub claims: Settings,
@@ -240,12 +240,12 @@ pub struct Policy {
     /// Names its counters across bundles.
     #[n(1)]
     pub state: StateId,
-    /// What it does.
+    /// Kind and settings of the policy.
     #[n(2)]
     pub checked: policy::Checked,
 }
 
-/// Whether two addresses cannot be listened on by two: the same port of one family, and the same
+/// True if two sockets cannot listen on both addresses: the same port of one family, and the same
 /// address or all of them. Port 0 is another port each time.
 #[must_use]
 pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
@@ -259,7 +259,7 @@ pub fn addresses_collide(a: SocketAddr, b: SocketAddr) -> bool {
 // === impl Consumer ===
 
 impl Consumer {
-    /// What is written beside its credentials, for comparison.
+    /// The settings beside the credentials, for comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let claims = self.claims.clone();
@@ -279,8 +279,8 @@ impl Listener {
         }
     }
 
-    /// What is said about its connections as settings under the words of gateway.yaml, for
-    /// comparison: what runs, and what cannot run yet.
+    /// The settings of the listener's connections under the words of gateway.yaml, for comparison:
+    /// those that run, and those that cannot run yet.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let mut settings = self.declared.clone();
@@ -307,7 +307,7 @@ impl Listener {
         settings
     }
 
-    /// What a gateway must be able to do to run it, in the words of `needs`.
+    /// Features that a gateway needs to run the listener, in the words of `needs`.
     pub(super) fn needs(&self) -> impl Iterator<Item = String> {
         let needs = [
             ("listener:tls", self.tls().is_some()),
@@ -353,7 +353,7 @@ impl Cidr {
         }
     }
 
-    /// Whether an address lies in the range. IPv4 addresses in IPv6 form count as IPv4.
+    /// True if an address is in the range. IPv4 addresses in IPv6 form count as IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

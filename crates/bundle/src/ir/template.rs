@@ -11,7 +11,7 @@ pub struct Template {
     prefix: bool,
 }
 
-/// What stands between two slashes.
+/// Text between two slashes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Segment {
     /// Exactly this; empty behind a final slash.
@@ -27,27 +27,27 @@ pub enum Segment {
 /// A segment of literals and parameters that is neither a plain literal nor one parameter.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Pattern {
-    /// What stands before the first parameter.
+    /// Literal before the first parameter.
     pub head: String,
     /// Each parameter's name with the literal behind it; only the last literal may be empty.
     pub rest: Vec<(String, String)>,
-    /// Whether its literals, then in lower case, match in any case.
+    /// True if the literals, then in lower case, match in any case.
     pub folded: bool,
 }
 
-/// Why a text is not a template, and where in it.
+/// Reason why a text is not a template, and its place in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TemplateFault {
-    /// Why.
+    /// The reason.
     pub kind: TemplateFaultKind,
     /// Bytes of the text that are to blame.
     pub range: std::ops::Range<usize>,
 }
 
-/// Why a text is not a template.
+/// Reason why a text is not a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TemplateFaultKind {
-    /// It does not begin with `/`.
+    /// The text does not begin with `/`.
     NoSlash,
     /// `{` without `}`, `}` without `{`, or `{` in a name.
     Brace,
@@ -118,7 +118,7 @@ impl Template {
         self
     }
 
-    /// Whether a literal of it matches in any case.
+    /// True if a literal of the template matches in any case.
     #[must_use]
     pub fn is_folded(&self) -> bool {
         self.segments.iter().any(|segment| match segment {
@@ -161,7 +161,7 @@ impl Template {
         &self.segments
     }
 
-    /// Whether everything below matches, too.
+    /// True if everything below matches, too.
     #[must_use]
     pub fn is_prefix(&self) -> bool {
         self.prefix
@@ -226,8 +226,8 @@ impl Template {
 }
 
 impl Pattern {
-    /// Whether a segment matches: each parameter takes the shortest run of one or more bytes,
-    /// from the left.
+    /// True if a segment matches: each parameter takes the shortest run of one or more bytes, from
+    /// the left.
     #[must_use]
     pub fn matches(&self, segment: &str) -> bool {
         self.bind(segment, &mut |_, _| {})
@@ -437,7 +437,7 @@ fn unfolded(text: &str) -> Result<Template, TemplateFault> {
     }
 }
 
-/// Whether a literal has a letter whose case may differ: those of `%C3` do not.
+/// True if a literal has a letter whose case may differ: those of `%C3` do not.
 fn has_letter(literal: &str) -> bool {
     let mut bytes = literal.bytes();
     while let Some(byte) = bytes.next() {

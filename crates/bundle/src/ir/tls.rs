@@ -1,5 +1,5 @@
-//! What TLS connections are made of, towards clients and towards services: certificates by
-//! reference, versions, who has to show one and who is believed.
+//! TLS settings of listeners and upstreams: certificates by reference, versions, client
+//! certificates and trusted authorities.
 
 use minicbor::{Decode, Encode};
 use policy::SecretRef;
@@ -18,7 +18,7 @@ pub struct ListenerTls {
     /// The oldest version that is spoken.
     #[n(1)]
     pub min_version: TlsVersion,
-    /// Whether clients show certificates; none where nobody is asked.
+    /// Client certificate settings. None: the listener requests no certificates.
     #[n(2)]
     pub client_auth: Option<ClientAuth>,
 }
@@ -49,10 +49,10 @@ pub struct UpstreamTls {
     /// The authorities that count, in PEM; the system's where there are none.
     #[n(1)]
     pub ca: Option<SecretRef>,
-    /// What the gateway shows of itself.
+    /// Certificate that the gateway presents.
     #[n(2)]
     pub client_cert: Option<ClientCertificate>,
-    /// Whether the service's certificate is checked: its authority, its name, its time.
+    /// True if the service's certificate is verified: its authority, its name, its time.
     #[n(3)]
     pub verify: bool,
 }
@@ -81,7 +81,7 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// How clients show certificates.
+/// Client certificate settings of a listener.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(map)]
 pub struct ClientAuth {
@@ -91,19 +91,19 @@ pub struct ClientAuth {
     /// Certificates that were taken back, in PEM.
     #[n(1)]
     pub crl: Option<SecretRef>,
-    /// Whether one must be shown.
+    /// Mode: off, optional or required.
     #[n(2)]
     pub mode: ClientAuthMode,
 }
 
-/// Whether a client must show a certificate.
+/// Mode of client certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
 #[cbor(index_only)]
 pub enum ClientAuthMode {
-    /// Nobody is asked; the authorities stand there for later.
+    /// The listener requests no certificates. The authorities are not used.
     #[n(0)]
     Off,
-    /// Who shows one must show a good one.
+    /// A client may present a certificate. An invalid one ends the connection.
     #[n(1)]
     Optional,
     /// There is no connection without one.
@@ -157,8 +157,8 @@ impl ListenerTls {
 }
 
 impl UpstreamTls {
-    /// What differs from the defaults, as settings under the words of gateway.yaml below `tls`,
-    /// for comparison.
+    /// The settings that differ from the defaults, under the words of gateway.yaml below `tls`, for
+    /// comparison.
     #[must_use]
     pub fn settings(&self) -> Settings {
         let secret = |reference: &SecretRef| Value::One(Scalar::Secret(reference.clone()));

@@ -29,38 +29,37 @@ pub struct Upstream {
     /// Milliseconds that an unused connection is kept.
     #[n(4)]
     pub idle_timeout_ms: u64,
-    /// What the service sees as `Host`.
+    /// `Host` of forwarded requests.
     #[n(5)]
     pub host_header: HostHeader,
-    /// What is written for it and cannot run yet.
+    /// Settings of the upstream that gwd cannot run yet.
     #[n(6)]
     pub declared: Settings,
-    /// How a target is chosen.
+    /// Load-balancing settings.
     #[n(7)]
     pub balance: Balance,
-    /// How targets are judged.
+    /// Health checks and outlier detection.
     #[n(8)]
     pub health: Health,
-    /// What is tried again; an operation may say otherwise.
+    /// Retry settings. Those of an operation take precedence.
     #[n(9)]
     pub retries: Option<retry::Checked>,
     /// When it is left alone.
     #[n(10)]
     pub circuit_breaker: Option<circuit_breaker::Checked>,
-    /// What it bears at once.
+    /// Limits on concurrent requests, connections and retries.
     #[n(11)]
     pub limits: Limits,
-    /// What is spoken to it.
+    /// Protocol used towards the upstream.
     #[n(12)]
     pub protocol: UpstreamProtocol,
     /// Where its hosts are found while the gateway runs; none where `targets` names them.
     #[n(14)]
     pub discovery: Option<Discovery>,
-    /// How TLS is spoken to the targets that want it and to hosts that are found; none where it is
-    /// not.
+    /// TLS settings for targets with TLS and for discovered hosts. None: TLS is not used.
     #[n(13)]
     pub tls: Option<UpstreamTls>,
-    /// How it is told whose a connection is, before all else; none where it is not.
+    /// Version of the PROXY header that begins each connection. None: no header is sent.
     #[n(15)]
     pub proxy_protocol: Option<ProxyVersion>,
     /// Which fields of its responses are made to speak of the gateway's place; none where no
@@ -93,7 +92,7 @@ pub enum ProxyVersion {
     V2,
 }
 
-/// What is spoken to a service.
+/// Protocol used towards an upstream. Default: `H1`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(index_only)]
 pub enum UpstreamProtocol {
@@ -112,10 +111,10 @@ pub enum UpstreamProtocol {
     Auto,
 }
 
-/// What a service sees as `Host`.
+/// `Host` of forwarded requests.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum HostHeader {
-    /// What the client sent.
+    /// `Host` that the client sent.
     #[n(0)]
     Preserve,
     /// The target's own authority.
@@ -139,7 +138,7 @@ pub struct Target {
     /// Port; 0 of a UNIX socket, which has none.
     #[n(2)]
     pub port: u16,
-    /// What stands before the request's path: empty, or `/…` without a final slash.
+    /// Prefix of the request's path: empty, or `/…` without a final slash.
     #[n(3)]
     pub path: String,
     /// Share of the requests; 0 gets none.
@@ -148,7 +147,7 @@ pub struct Target {
     /// Where it runs.
     #[n(5)]
     pub zone: Option<String>,
-    /// Whether it is spoken to over TLS.
+    /// True if connections to the target use TLS.
     #[n(6)]
     pub tls: bool,
 }
@@ -156,8 +155,8 @@ pub struct Target {
 // === impl Upstream ===
 
 impl Upstream {
-    /// How targets are found, chosen, judged and spoken to, and what is tried again, by the paths
-    /// of gateway.yaml: what differs from the defaults.
+    /// The settings of discovery, balancing, health, protocol and retries that differ from the
+    /// defaults, by the paths of gateway.yaml.
     #[must_use]
     pub fn judging(&self) -> Settings {
         let mut settings = self

@@ -6,7 +6,7 @@ use minicbor::data::{Tag, Type};
 use minicbor::decode::Error;
 use minicbor::{Decode, Decoder, Encode, Encoder};
 
-/// How deep lists and maps of one value nest; what nests deeper is a node of its own.
+/// Maximum nesting depth of lists and maps in one value. Deeper parts are nodes of their own.
 pub const VALUE_DEPTH_MAX: usize = 256;
 
 /// "Mathematical finite set" of the CBOR registry.

@@ -83,7 +83,7 @@ impl Envelope {
         &self.signatures
     }
 
-    /// What is signed: `DSSEv1 28 application/vnd.in-toto+json <length> <payload>`.
+    /// The signed bytes: `DSSEv1 28 application/vnd.in-toto+json <length> <payload>`.
     #[must_use]
     pub fn signed_bytes(&self) -> Vec<u8> {
         let mut bytes =

@@ -1,8 +1,8 @@
-//! What is signed: in-toto statements in DSSE envelopes.
+//! Signed statements: in-toto statements in DSSE envelopes.
 //!
-//! Nobody signs a manifest: the same bytes would mean "built", "approved" and "run this". A
-//! statement says in which role it speaks, and a signature counts for that role only.
-//! release.md §2; in-toto Statement v1; DSSE v1.
+//! Manifests are not signed themselves: the same bytes would mean "built", "approved" and "run
+//! this". A statement names its role, and a signature counts for that role only. release.md §2;
+//! in-toto Statement v1; DSSE v1.
 //!
 //! The order of verification is fixed: signatures over the received bytes first
 //! (`Trust::judge`), only then is the payload read ([`Statement::decode`]).
@@ -21,12 +21,12 @@ use predicate::{Predicate, Role};
 
 const STATEMENT: &str = "https://in-toto.io/Statement/v1";
 
-/// What is said (`predicate`) about what (`subject`).
+/// In-toto statement: a `predicate` about a `subject`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement<P> {
     /// The manifests that the statement is about; never empty.
     pub subject: Vec<Digest>,
-    /// What is said about them.
+    /// The predicate: the typed contents of the statement.
     pub predicate: P,
 }
 
@@ -86,7 +86,7 @@ impl<P: Predicate> Statement<P> {
         })
     }
 
-    /// Whether this statement is about exactly this manifest.
+    /// Checks that this statement is about exactly this manifest.
     ///
     /// # Errors
     /// [`Refused::WrongSubject`] if it is not.

@@ -14,8 +14,8 @@ use crate::keys::KeyId;
 use crate::moment::Moment;
 use crate::name::{ChannelName, ProjectName};
 
-/// What a key may say. Each role has one predicate type, and nothing signed in one role counts in
-/// another, whatever keys the two share.
+/// Kind of statement that a key may sign. Each role has one predicate type, and nothing signed in
+/// one role counts in another, whatever keys the two share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -49,7 +49,7 @@ pub struct Build {
     pub git: Option<Git>,
     /// The environment it was compiled for, if any.
     pub environment: Option<String>,
-    /// Whose bundle it is.
+    /// Project of the bundle.
     pub project: ProjectName,
     /// The source artifact's manifest, if one was published.
     pub source: Option<Digest>,
@@ -73,7 +73,7 @@ pub struct Git {
     pub commit: String,
     /// The tree's id.
     pub tree: String,
-    /// Whether the working folder differed from the commit.
+    /// True if the working folder differed from the commit.
     pub dirty: bool,
 }
 
@@ -81,7 +81,7 @@ pub struct Git {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Record {
-    /// Whose channel.
+    /// Project of the channel.
     pub project: ProjectName,
     /// Which channel.
     pub channel: ChannelName,
@@ -93,9 +93,9 @@ pub struct Record {
     pub merges: BTreeSet<Digest>,
     /// Forward, back, or staying.
     pub kind: RecordKind,
-    /// Who, as the releasing program knew it.
+    /// Name of the person or program that released, as the releasing program knew it.
     pub actor: String,
-    /// Why.
+    /// Reason for the release, for people.
     pub reason: String,
     /// When it was signed.
     pub created: Moment,
@@ -112,12 +112,12 @@ pub struct Record {
     pub revocations: Option<Pointer>,
     /// Bundles to be dropped from memory and disk.
     pub withdraw: BTreeSet<Digest>,
-    /// What becomes of open tunnels whose authorisation changed; absent means keep.
+    /// Handling of open tunnels whose authorisation changed. Default: `Keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<Streams>,
 }
 
-/// Why a record was written.
+/// Kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordKind {
@@ -129,11 +129,11 @@ pub enum RecordKind {
     Pin,
 }
 
-/// What becomes of open tunnels.
+/// Handling of open tunnels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Streams {
-    /// They go on.
+    /// All tunnels stay open.
     Keep,
     /// Those whose authorisation the change removed are closed.
     Close,
@@ -153,7 +153,7 @@ pub struct Pointer {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Revoke {
-    /// Whose list.
+    /// Project of the list.
     pub project: ProjectName,
     /// Grows with each list; the first is 1.
     pub serial: u64,
@@ -173,11 +173,11 @@ pub struct Revoke {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Approve {
-    /// Whose channel.
+    /// Project of the channel.
     pub project: ProjectName,
     /// Which channel.
     pub channel: ChannelName,
-    /// What ran when the plan was made; none before the first record.
+    /// The current record when the plan was made; none before the first record.
     pub base: Option<Base>,
     /// The digest of the plan.
     pub plan: Digest,
@@ -273,8 +273,8 @@ impl fmt::Display for RecordKind {
 }
 
 impl Revoke {
-    /// What the statement is about: the revoked bundles; without any, the list before; without
-    /// that, the credentials or keys it names.
+    /// Subject of the statement: the revoked bundles; without any, the list before; without that,
+    /// the credentials or keys in it.
     #[must_use]
     pub fn subject(&self) -> Vec<Digest> {
         if !self.bundles.is_empty() {

@@ -14,7 +14,7 @@ use super::{Batch, Blobs, Chain, Store, WriteError};
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Content>);
 
-/// What a store holds, all of it.
+/// Contents of a store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     /// The blobs.
@@ -30,7 +30,7 @@ impl Memory {
         Self(Mutex::new(content))
     }
 
-    /// What it holds now.
+    /// The current contents.
     #[must_use]
     pub fn into_content(self) -> Content {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)

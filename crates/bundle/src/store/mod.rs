@@ -26,15 +26,15 @@ pub trait Blobs {
     /// [`Refused::StoreUnreachable`].
     fn fetch(&self, digest: &Digest, bytes_max: u64) -> Result<Option<Vec<u8>>, Refused>;
 
-    /// How many bytes are stored under this digest; `None` if there are none. Says nothing about
-    /// whether they are the right ones.
+    /// Number of bytes stored under this digest; `None` if there are none. The bytes are not
+    /// checked.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`].
     fn size(&self, digest: &Digest) -> Result<Option<u64>, Refused>;
 }
 
-/// What is written together. Whatever happens, no link is there before every blob is.
+/// Blobs and links that are written together. No link becomes visible before every blob is stored.
 #[derive(Clone, Debug, Default)]
 pub struct Batch<'a> {
     /// Blobs, manifests among them.
@@ -50,11 +50,11 @@ pub struct Link {
     pub chain: Chain,
     /// Under which serial.
     pub serial: u64,
-    /// What it leads to; it is in the store, or in the same batch.
+    /// Target of the link, which is in the store or in the same batch.
     pub digest: Digest,
 }
 
-/// Somebody writes: clean-up waits as long as this lives.
+/// Guard of a writer: clean-up waits until it is dropped.
 #[derive(Debug, Default)]
 pub struct Writing {
     _lock: Option<Box<dyn fmt::Debug + Send>>,
@@ -117,7 +117,7 @@ pub trait Store: Blobs {
     /// [`Refused::StoreUnreachable`].
     fn serials(&self, chain: &Chain) -> Result<Vec<u64>, Refused>;
 
-    /// What stands under a serial; `None` if nothing does.
+    /// The digest under a serial; `None` if the serial is free.
     ///
     /// # Errors
     /// [`Refused::StoreUnreachable`], [`Refused::Malformed`] if it is not a digest.
@@ -133,13 +133,13 @@ pub trait Store: Blobs {
 /// A chain of numbered links.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Chain {
-    /// What a channel should run.
+    /// Records of a channel.
     Channel(ChannelName),
-    /// What must never run.
+    /// Revocation lists.
     Revocations,
 }
 
-/// Why something could not be written.
+/// Reason why a write failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WriteError {
     /// Another writer was first: the chain moved. `gwc` ends with 3.

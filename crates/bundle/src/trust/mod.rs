@@ -1,4 +1,4 @@
-//! Whom the operator of a gateway believes, and for what.
+//! Trust file: the keys that a gateway's operator trusts, with their roles, channels and times.
 //!
 //! The trust file is the operator's own: nothing in a bundle or a store can change it, and it is
 //! never fetched from a store. Leaving something out never turns checking off: every key must say
@@ -33,7 +33,7 @@ pub struct Trust {
     checks: Checks,
 }
 
-/// What a channel must not fall below, written by `gwc trust floor`.
+/// Minimum serials of a channel, written by `gwc trust floor`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Floors {
@@ -55,7 +55,7 @@ pub struct TrustedKey {
     pub owner: String,
     /// The public key.
     pub spki: PublicKey,
-    /// What it may say.
+    /// Roles in which the key may sign.
     pub roles: BTreeSet<Role>,
     /// For which channels it may say it.
     pub channels: BTreeSet<Scope>,
@@ -63,7 +63,7 @@ pub struct TrustedKey {
     pub not_before: Moment,
     /// The first moment at which it no longer counts.
     pub not_after: Moment,
-    /// Whether it counts at all.
+    /// State of the key: active, retired or revoked.
     pub state: KeyState,
 }
 
@@ -76,7 +76,7 @@ pub enum Scope {
     Channel(ChannelName),
 }
 
-/// Whether a key counts.
+/// State of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeyState {
@@ -88,7 +88,7 @@ pub enum KeyState {
     Revoked,
 }
 
-/// How many different owners have to sign, by role.
+/// Minimum number of different owners that have to sign, by role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Thresholds {
@@ -114,7 +114,7 @@ pub enum When {
     Ever,
 }
 
-/// Whose signatures count.
+/// Owners and keys whose signatures count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Signers {
     /// The owners.
@@ -183,7 +183,7 @@ impl Trust {
         }
     }
 
-    /// Whether this is [`Trust::insecure_allow_unsigned`].
+    /// True for [`Trust::insecure_allow_unsigned`].
     #[must_use]
     pub const fn is_insecure(&self) -> bool {
         matches!(self.checks, Checks::Nothing)
@@ -269,8 +269,8 @@ impl Trust {
         self
     }
 
-    /// Whose signatures over this envelope count in this role, for this channel, at this moment,
-    /// and whether they are enough. The envelope's payload is not read.
+    /// The owners and keys whose signatures over this envelope count in this role, for this
+    /// channel, at this moment, if they are enough. The envelope's payload is not read.
     ///
     /// # Errors
     /// [`Refused::Unsigned`], [`Refused::BadSignature`], [`Refused::UnknownKey`], [`Refused::WrongRole`],
@@ -323,7 +323,7 @@ impl Trust {
         Ok(signers)
     }
 
-    /// Whether so many owners are enough for a role.
+    /// Checks that the owners are enough for a role.
     ///
     /// # Errors
     /// [`Refused::BelowThreshold`].

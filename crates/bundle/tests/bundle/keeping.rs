@@ -1,4 +1,4 @@
-//! What gwd has to write before it may publish, and how long that takes.
+//! Files that gwd has to write before it may publish, and the time that this takes.
 //!
 //! `cargo test -p bundle --features folder keeping -- --nocapture` prints the times.
 

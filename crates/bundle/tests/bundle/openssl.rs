@@ -1,4 +1,5 @@
-//! What `gwc verify` prints is run as printed: with `openssl` and nothing of ours.
+//! Tests that commands which `gwc verify` prints run as printed: with `openssl` and nothing of
+//! ours.
 
 use std::path::Path;
 use std::process::Command;

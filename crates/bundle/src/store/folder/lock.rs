@@ -11,7 +11,7 @@ use crate::refused::Refused;
 
 use super::files::unreachable;
 
-/// How long a lock is waited for where nobody says otherwise.
+/// Default maximum wait for a lock.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -22,7 +22,7 @@ pub struct Lock {
     _file: File,
 }
 
-/// How a lock is held.
+/// Mode of a lock.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Hold {
     /// With others of this kind.

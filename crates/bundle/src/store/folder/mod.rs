@@ -46,12 +46,12 @@ const MANIFEST_BEGINS: &[u8] =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
     root: PathBuf,
-    /// How long a lock is waited for.
+    /// Maximum wait for a lock.
     patience: Duration,
 }
 
-/// How names of files begin that are not in their place yet. What a killed writer leaves is
-/// harmless, and removed by the next clean-up.
+/// Name prefix of files that are not in their place yet. Those of a killed writer are harmless, and
+/// the next clean-up removes them.
 const TEMPORARY: &str = ".tmp-";
 
 impl Folder {

@@ -1,4 +1,4 @@
-//! What is written together, with as few waits for the disk as the order allows.
+//! Batch of files that are written together, with as few waits for the disk as the order allows.
 //!
 //! ```text
 //! write temporary files: blobs, links, other files     (nothing is visible)
@@ -237,7 +237,7 @@ impl Waiting {
         }
     }
 
-    /// Whether the file has another name beside its temporary one.
+    /// True if the file has another name beside its temporary one.
     fn is_linked(&self) -> bool {
         self.file.metadata().is_ok_and(|data| data.nlink() > 1)
     }
