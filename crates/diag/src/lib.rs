@@ -5,6 +5,8 @@
 //! closed vocabulary ([`shape`]) that turns one into the other. It reads no files and knows
 //! neither OpenAPI nor gateways.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod diagnostic;
 pub mod read;
 pub mod shape;

@@ -5,6 +5,8 @@
 //! that the upstream gets. No I/O, no clock: gwd calls these for each request, `gwc route` for
 //! one, and so both answer alike.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod accept;
 pub mod edge;
 pub mod forward;

@@ -14,6 +14,8 @@
 //!
 //! The tokens of lines are `httparse`'s, names, values and targets are `http`'s.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod body;
 mod chunks;
 mod framing;

@@ -4,6 +4,8 @@
 //! [`settings`] reads gateway.yaml, [`api`] resolves one document against it (inheritance,
 //! names, security), [`routes`] compares all of them with each other.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod acknowledge;
 mod alias;
 pub mod api;

@@ -1,6 +1,8 @@
 //! OpenAPI documents: [`overlay`] applies overlays, [`spec`] reads documents, [`lint`] holds the
 //! rules, [`check`] runs them.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod check;
 pub mod lint;
 pub mod overlay;

@@ -5,6 +5,8 @@
 //! asked; [`details`] compares the rest. [`review`] holds gates and acknowledgements against it;
 //! [`human`], [`json`], [`markdown`] and [`github`] say it.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods))]
+
 pub mod ask;
 mod change;
 mod contract;

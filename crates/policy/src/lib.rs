@@ -8,6 +8,8 @@
 //! Policies are pure: they see heads and a [`Cx`], and answer with a [`Step`]. They never wait,
 //! read no clock and no file; gwc runs the same code to answer "what would this request get?".
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 mod claims;
 pub mod conditions;
 mod cx;

@@ -3,6 +3,8 @@
 //! The shapes know all of it. What this version cannot run is `Need::NotAvailable`: said at its
 //! place, never taken for unknown, never ignored.
 
+#![cfg_attr(not(test), deny(clippy::disallowed_methods, clippy::disallowed_types))]
+
 pub mod environment_lints;
 pub mod extension;
 pub mod gateway;

@@ -5,6 +5,7 @@ mod bad_input;
 mod balancers;
 mod cases;
 mod client_certificates;
+mod dependencies;
 mod discovery;
 mod examples;
 mod faults;

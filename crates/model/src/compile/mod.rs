@@ -108,6 +108,10 @@ impl Compiled {
 ///
 /// # Errors
 /// Says what is missing.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the project is the one around the working folder"
+)]
 pub fn find(path: Option<&Path>) -> anyhow::Result<Input> {
     let Some(path) = path else {
         let here = std::env::current_dir()?;

@@ -1,0 +1,84 @@
+//! Dependencies fit `deny.toml`: licences, sources and bans. Advisories need a database from the network:
+//! `cargo deny check advisories` reads them.
+
+use std::process::Command;
+
+use e2e::binaries;
+use serde_json::Value;
+use spdx::expression::Expression;
+use spdx::{LicenseReq, ParseMode};
+
+/// Registry of every dependency that is not in the workspace.
+const REGISTRY: &str = "registry+https://github.com/rust-lang/crates.io-index";
+
+fn packages() -> Vec<Value> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--format-version", "1"])
+        .current_dir(binaries::workspace())
+        .output()
+        .expect("cargo can be run");
+    assert!(output.status.success(), "cargo metadata failed");
+    let metadata: Value = serde_json::from_slice(&output.stdout).expect("metadata is JSON");
+    metadata["packages"].as_array().expect("packages").clone()
+}
+
+fn deny() -> toml::Table {
+    let text = std::fs::read_to_string(binaries::workspace().join("deny.toml"));
+    text.expect("deny.toml is there")
+        .parse()
+        .expect("deny.toml is TOML")
+}
+
+/// Licences that are allowed, as SPDX names them.
+fn allowed(deny: &toml::Table) -> Vec<String> {
+    let list = deny["licenses"]["allow"].as_array().expect("a list");
+    list.iter()
+        .map(|one| one.as_str().expect("text").to_owned())
+        .collect()
+}
+
+/// True if a licence expression can be satisfied by what is allowed.
+fn fits(expression: &str, allowed: &[String]) -> bool {
+    let expression = Expression::parse_mode(expression, ParseMode::LAX)
+        .unwrap_or_else(|error| panic!("{expression}: {error}"));
+    expression.evaluate(|required: &LicenseReq| allowed.contains(&required.to_string()))
+}
+
+#[test]
+fn licences_fit_deny_toml() {
+    let allowed = allowed(&deny());
+    let mut wrong = Vec::new();
+    for package in packages() {
+        let name = package["name"].as_str().expect("a name");
+        match package["license"].as_str() {
+            Some(expression) if fits(expression, &allowed) => {}
+            // A licence file instead of an expression.
+            None if name == "libyaml-safer" && package["license_file"] == "LICENSE-MIT" => {}
+            other => wrong.push(format!("{name}: {other:?}")),
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(!fits("GPL-3.0-only", &allowed));
+    assert!(!fits("MIT AND GPL-3.0-only", &allowed));
+    assert!(fits("MIT OR GPL-3.0-only", &allowed));
+}
+
+#[test]
+fn sources_and_bans_fit_deny_toml() {
+    let deny = deny();
+    let banned: Vec<&str> = deny["bans"]["deny"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| one["crate"].as_str().expect("a name"))
+        .collect();
+    for package in packages() {
+        let name = package["name"].as_str().expect("a name");
+        assert!(!banned.contains(&name), "{name} is banned");
+        let source = package["source"].as_str();
+        assert!(
+            source.is_none_or(|source| source == REGISTRY),
+            "{name} comes from {source:?}"
+        );
+    }
+}
