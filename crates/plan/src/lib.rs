@@ -27,6 +27,7 @@ pub mod route;
 mod routing;
 pub mod rules;
 pub mod security;
+#[expect(clippy::disallowed_methods, reason = "the stages of a plan are timed")]
 pub mod stages;
 pub mod witness;
 
