@@ -1,8 +1,8 @@
-//! What is wrong, where, why, and what to write instead.
+//! Diagnostics: message, place, level, help and edits.
 
 use crate::span::Span;
 
-/// How bad it is. A rule's level can be set by the user; the order is by weight.
+/// Severity of a finding, in ascending order. A rule's level can be set by the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// Worth knowing.
@@ -57,9 +57,9 @@ pub struct Diagnostic {
     pub level: Level,
     /// Lower-case phrase, backticks around the user's words, no full stop.
     pub message: String,
-    /// What stands under the carets; empty for the message alone.
+    /// Text after the carets; empty for the message alone.
     pub label: String,
-    /// What to do.
+    /// Text that says what to do.
     pub help: Option<String>,
     /// Where.
     pub span: Span,
@@ -67,14 +67,14 @@ pub struct Diagnostic {
     pub related: Vec<(Span, String)>,
     /// Edits that mend it.
     pub fix: Vec<Edit>,
-    /// How many references lead to the shared value that it stands in; 1 where none do.
+    /// Number of references that lead to the shared value of the finding; 1 if none does.
     pub places: usize,
 }
 
 /// Replace the text of a span.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
-    /// What is replaced; empty to insert.
+    /// Span to replace; empty to insert.
     pub span: Span,
     /// The new text.
     pub text: String,

@@ -6,14 +6,14 @@
 use crate::tree::{Kind, NodeRef};
 use crate::units;
 
-/// What is wrong with a scalar, and what to write instead.
+/// Fault of a scalar, with the expected value.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Wrong {
     /// `unit-missing` and the like are told apart from a plain wrong value.
     pub kind: WrongKind,
-    /// What is expected, for "expected …".
+    /// Expected value, after "expected ".
     pub expected: &'static str,
-    /// What to write instead, where that can be said.
+    /// Text to write instead, if it is known.
     pub help: Option<String>,
 }
 
@@ -33,7 +33,7 @@ type Read<T> = Result<T, Wrong>;
 /// A rate: so many per period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many.
+    /// Number per period.
     pub count: u64,
     /// In how many milliseconds.
     pub period_ms: u64,

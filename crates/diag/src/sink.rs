@@ -33,7 +33,7 @@ impl Sink {
             .for_each(|finding| finding.level = Level::Error);
     }
 
-    /// Whether one of the findings is an error.
+    /// True if one of the findings is an error.
     #[must_use]
     pub fn has_errors(&self) -> bool {
         self.findings

@@ -17,7 +17,7 @@ pub struct SourceFile {
     /// Characters before each [`BLOCK`] of bytes, so that a column of a line of megabytes is
     /// found without counting it from its beginning.
     blocks: Vec<u32>,
-    /// Whether each byte is a character, so that nothing has to be counted.
+    /// True if all bytes are ASCII: columns need no counting of characters.
     ascii: bool,
 }
 

@@ -40,11 +40,12 @@ struct Segment {
 pub struct Node {
     /// The whole value; for a block map or list from its first key or dash to its last value.
     pub span: Span,
-    /// What it is.
+    /// Kind of the node, with its value.
     pub kind: Kind,
 }
 
-/// What a node is. Numbers keep their text, so that `1.10` and `010` are told as written.
+/// Kind of a node, with its value. Numbers keep their text, so that messages show `1.10` and `010`
+/// as written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Kind {
     /// `null`, `~` or nothing.
@@ -160,7 +161,7 @@ impl Tree {
         self.next as usize
     }
 
-    /// Whether there is no node yet.
+    /// True if the tree has no nodes yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.next == 0
@@ -220,13 +221,13 @@ impl<'t> NodeRef<'t> {
         self.node().span
     }
 
-    /// What it is.
+    /// Kind of the node, with its value.
     #[must_use]
     pub fn kind(self) -> &'t Kind {
         &self.node().kind
     }
 
-    /// What it is, for messages: `a string`, `a list`, …
+    /// Name of the node's kind for messages: `a string`, `a list`, …
     #[must_use]
     pub fn kind_name(self) -> &'static str {
         match self.kind() {
@@ -309,19 +310,19 @@ impl<'t> NodeRef<'t> {
         }
     }
 
-    /// Whether it is null.
+    /// True if the node is null.
     #[must_use]
     pub fn is_null(self) -> bool {
         matches!(self.kind(), Kind::Null)
     }
 
-    /// Whether it is a map.
+    /// True if the node is a map.
     #[must_use]
     pub fn is_map(self) -> bool {
         matches!(self.kind(), Kind::Map(_))
     }
 
-    /// Whether it is a list.
+    /// True if the node is a list.
     #[must_use]
     pub fn is_list(self) -> bool {
         matches!(self.kind(), Kind::List(_))

@@ -1,5 +1,5 @@
-//! What somebody meant who wrote a duration, a size or a rate as other programs take it
-//! (`10 seconds`, `64KB`, `100rps`): the help of a refusal, never a value that is used.
+//! Suggestions for durations, sizes and rates in the notation of other programs (`10 seconds`,
+//! `64KB`, `100rps`): the help of a refusal, never a value that is used.
 
 use crate::tree::NodeRef;
 

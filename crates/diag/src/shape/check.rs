@@ -25,7 +25,7 @@ pub fn not_available(at: Span, what: &str, help: &str) -> Diagnostic {
 
 struct Checker<'s> {
     sink: &'s mut Sink,
-    /// Whether what is inside stands in something that was told to be not available.
+    /// True inside a value that was already reported as not available.
     told: bool,
 }
 
@@ -343,7 +343,7 @@ fn check_text(node: NodeRef<'_>, sink: &mut Sink) -> bool {
     false
 }
 
-/// How something that stands elsewhere is named.
+/// Help on references to variables and secrets.
 const REFERENCES: &str = "what differs between environments is a variable: `${var:NAME}`, with its values under \
 `environments.ENVIRONMENT.vars`; a secret is `${env:NAME}` or `${file:PATH}`";
 
@@ -429,12 +429,12 @@ fn is_key_name(key: &str, span: Span, sink: &mut Sink) -> bool {
     false
 }
 
-/// What may stand in every object: private additions, and what silences findings.
+/// True for a key that every object may have: private extensions, and `x-gateway-lint`.
 fn is_extension(key: &str) -> bool {
     key == "x-gateway-lint" || key.starts_with("x-gateway-ext-")
 }
 
-/// Whether a text can name an API, an upstream, a policy, …
+/// True if a text can be the name of an API, an upstream, a policy, …
 #[must_use]
 pub fn is_name(text: &str) -> bool {
     (1..=128).contains(&text.len())
@@ -472,7 +472,7 @@ fn unknown_key(key: &str, span: Span, object: &Object, beside: &[&'static str], 
     sink.push(finding);
 }
 
-/// Whether a node is of the type that a shape asks for: list, map or scalar.
+/// True if a node has the type that a shape requires: list, map or scalar.
 #[must_use]
 pub fn fits(node: NodeRef<'_>, shape: &Shape) -> bool {
     match shape {
@@ -528,7 +528,7 @@ fn wrong_type(node: NodeRef<'_>, expected: &str, sink: &mut Sink) -> bool {
     false
 }
 
-/// What to write where an object is meant: the keys that must be there, and those that may.
+/// Help where an object is expected: its required and its optional keys.
 fn keys_of(object: &Object) -> String {
     let keys = |need: Need| {
         let keys = object.fields.iter().filter(move |field| field.need == need);

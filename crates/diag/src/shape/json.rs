@@ -1,7 +1,7 @@
 //! A shape as JSON Schema (draft 2020-12), for editors.
 //!
-//! It is as exact as [`super::check`] where JSON Schema can say it, and never stricter: a
-//! variable (`${var:NAME}`) may stand for every scalar, `null` for every optional value.
+//! The schema is as exact as [`super::check`] where JSON Schema can express it, and never stricter:
+//! a variable (`${var:NAME}`) may stand for every scalar, `null` for every optional value.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a value of the closed vocabulary.
+//! Lints on values of the closed vocabulary.
 
 use crate::diagnostic::{Level, Lint};
 

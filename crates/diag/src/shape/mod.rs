@@ -22,7 +22,7 @@ use crate::diagnostic::Lint;
 use crate::sink::Sink;
 use crate::tree::NodeRef;
 
-/// What a value may be.
+/// Type of a value.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// Anything at all: what others read (claims, metadata, bodies).
@@ -81,25 +81,25 @@ pub enum Shape {
     Either(&'static [Self]),
 }
 
-/// What a text looks like, beyond being one.
+/// Form of a text.
 #[derive(Debug)]
 pub struct Form {
-    /// What it is, for "expected …": `a range of addresses such as …`.
+    /// Description of the form, after "expected ": `a range of addresses such as …`.
     pub what: &'static str,
     /// A regular expression (ECMA-262) that every such text matches, for editors.
     pub pattern: &'static str,
-    /// Whether a text is one.
+    /// True if a text has the form.
     pub fits: fn(&str) -> bool,
 }
 
 /// A map with a closed set of keys.
 #[derive(Debug)]
 pub struct Object {
-    /// What it is, for messages: `an upstream`.
+    /// Description of the object, for messages: `an upstream`.
     pub what: &'static str,
     /// Its keys.
     pub fields: &'static [Field],
-    /// What holds among its keys.
+    /// Rules on combinations of its keys.
     pub rules: &'static [Rule],
 }
 
@@ -108,27 +108,27 @@ pub struct Object {
 pub struct Field {
     /// The key.
     pub key: &'static str,
-    /// What its value may be.
+    /// Type of the key's value.
     pub shape: Shape,
     /// One sentence for the reader of the schema and the book.
     pub doc: &'static str,
-    /// Whether it must be there.
+    /// Presence: required, optional or not available.
     pub need: Need,
 }
 
-/// Whether a key must, may or cannot yet be written.
+/// Presence of a key: required, optional, or not available in this version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// It must be there.
+    /// The key is required.
     Required,
-    /// It may be there.
+    /// The key is optional.
     Optional,
-    /// It may be there, but this version cannot run it: `not-available`. What stands inside is
-    /// checked all the same.
+    /// The key is optional, but this version cannot run it: `not-available`. Its value is checked
+    /// all the same.
     NotAvailable,
 }
 
-/// What holds among the keys of an [`Object`].
+/// Rule on the keys of an [`Object`].
 #[derive(Debug)]
 pub enum Rule {
     /// Exactly one of them is there.
@@ -150,7 +150,7 @@ pub struct Variant {
     pub kind: &'static str,
     /// The other keys.
     pub object: &'static Object,
-    /// Whether this version can run it.
+    /// True if this version can run it.
     pub runs: bool,
 }
 
