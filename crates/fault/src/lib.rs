@@ -71,7 +71,7 @@ mod armed {
 
     const VARIABLE: &str = "GWC_FAULT";
 
-    /// What should happen, and where.
+    /// A fault to inject: the action, and the pass of the point at which it happens.
     #[derive(Debug, PartialEq, Eq)]
     pub(super) struct Fault {
         pub(super) point: String,
