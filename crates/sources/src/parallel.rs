@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// What a thread of a pool may put on its stack, in bytes: as much as a program's first thread.
+/// Stack size of a pool's threads, in bytes: that of a program's first thread.
 const STACK_BYTES: usize = 8 << 20;
 
 /// Does `work` for each of `items`, on as many threads as there are cores.

@@ -14,7 +14,7 @@ use super::repository::WorkTree;
 use super::revision::Revision;
 use crate::project::GATEWAY_FILE;
 
-/// How a file begins whose content Git LFS keeps elsewhere
+/// Start of a Git LFS pointer file, whose content is stored elsewhere
 /// (<https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md>).
 const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 

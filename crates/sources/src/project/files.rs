@@ -51,11 +51,11 @@ struct Loaded {
     findings: Vec<Diagnostic>,
     /// The files that its references name, as written but decoded, sorted.
     names: Vec<String>,
-    /// Whether there is an `x-gateway-lint` in it.
+    /// True if the file contains `x-gateway-lint`.
     allows: bool,
-    /// Whether a schema in it names itself: `$id`, `$anchor` or `$dynamicAnchor`.
+    /// True if a schema in the file has `$id`, `$anchor` or `$dynamicAnchor`.
     identifies: bool,
-    /// Whether what it refers to was loaded too.
+    /// True if the files that it refers to were loaded too.
     followed: bool,
     /// The files that it refers to, as far as they could be read.
     refers: Vec<FileId>,
@@ -298,7 +298,7 @@ impl Files {
         Ok(paths)
     }
 
-    /// How much is read.
+    /// Limits on files and documents.
     #[must_use]
     pub fn limits(&self) -> Limits {
         self.limits
@@ -407,14 +407,14 @@ impl Files {
         loaded.map_or(&[], |loaded| &loaded.keys)
     }
 
-    /// Whether there is an `x-gateway-lint` in a file.
+    /// True if a file contains `x-gateway-lint`.
     #[must_use]
     pub fn allows(&self, file: FileId) -> bool {
         let loaded = self.loaded.get(file.0 as usize);
         loaded.is_some_and(|loaded| loaded.allows)
     }
 
-    /// Whether a schema in a file names itself: `$id`, `$anchor` or `$dynamicAnchor`.
+    /// True if a schema in a file has `$id`, `$anchor` or `$dynamicAnchor`.
     #[must_use]
     pub fn identifies(&self, file: FileId) -> bool {
         let loaded = self.loaded.get(file.0 as usize);
@@ -593,8 +593,8 @@ fn join_within(folder: &str, reference: &str, up_max: usize) -> Result<String, R
     Ok(parts.join("/"))
 }
 
-/// Whether a text begins with a scheme (`https:`, `file:`, `urn:`) or names a host (`//h/p`).
-/// A single letter is taken for a drive, which is outside as well.
+/// True if a text begins with a scheme (`https:`, `file:`, `urn:`) or names a host (`//h/p`). A
+/// single letter is a drive of Windows, not a scheme.
 fn is_url(text: &str) -> bool {
     let scheme = text.split_once(':').is_some_and(|(scheme, _)| {
         // One letter is a drive of Windows.

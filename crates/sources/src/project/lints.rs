@@ -1,4 +1,4 @@
-//! What can be wrong with a file's name: GW021x.
+//! Lints on names of files: GW021x.
 
 use diag::{Level, Lint};
 

@@ -1,28 +1,28 @@
-//! Why a file is not read, and what to say about it where it is named.
+//! Reasons why a file is refused, and their findings where the file is named.
 
 use diag::{Diagnostic, Span};
 
 use super::lints::{MISSING_FILE, OUTSIDE_PROJECT, REMOTE_FILE, UNTRACKED_SOURCE};
 use crate::syntax::{self, lints};
 
-/// Why a file is not read.
+/// Reason why a file is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// There is none of this name.
     Missing,
-    /// It is there, but reading failed.
+    /// The file is there, but reading failed.
     Unreadable(String),
-    /// It is no regular file.
+    /// The path is not a regular file.
     NotAFile,
-    /// It lies outside the project's folder.
+    /// The path is outside the project's folder.
     Outside,
-    /// It is a URL.
+    /// The name is a URL.
     Remote,
-    /// It has more bytes than these.
+    /// The file has more bytes than this limit.
     TooLarge(usize),
-    /// It stands in a submodule of this name, which is another repository.
+    /// The file is in a submodule of this name, which is another repository.
     Submodule(String),
-    /// It is only a pointer to what Git LFS keeps elsewhere.
+    /// The file is only a Git LFS pointer; its content is stored elsewhere.
     LfsPointer,
     /// As many files as these were read already.
     TooManyFiles(usize),
@@ -36,7 +36,7 @@ pub enum Refusal {
     Ignored,
     /// The commit that `--base` names ignores it.
     IgnoredByBase,
-    /// It belongs to another repository, whose folder this is.
+    /// The file belongs to another repository, whose folder this is.
     Nested(String),
     /// The file holds a private key or another PEM text.
     Key {
@@ -48,7 +48,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What to say about it where the file is named.
+    /// The finding where the file is named.
     #[must_use]
     pub fn finding(&self, path: &str, named: Span) -> Diagnostic {
         let path = path.escape_debug();

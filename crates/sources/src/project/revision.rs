@@ -37,7 +37,7 @@ pub struct Revision {
     is_wide: bool,
 }
 
-/// Why a revision is not there.
+/// Reason why a revision is not available.
 #[derive(Debug)]
 pub enum NoRevision {
     /// No repository is found at this place or above it.
@@ -48,12 +48,12 @@ pub enum NoRevision {
     Unknown {
         /// A branch or tag that may be meant.
         near: Option<String>,
-        /// Whether only the newest commits are there.
+        /// True if the repository has only the newest commits.
         shallow: bool,
     },
     /// The repository has several references of this short name.
     Ambiguous(Vec<String>),
-    /// It is something without files.
+    /// The name refers to an object without files.
     NoTree,
     /// The repository of this work tree does not track the project's gateway.yaml.
     Untracked(PathBuf),
@@ -67,7 +67,7 @@ pub struct Inside {
     pub folder: String,
 }
 
-/// What stands at the end of a way: its path from the repository's root, without links.
+/// End of a path after its links are followed, from the repository's root.
 #[derive(Debug, PartialEq, Eq)]
 pub enum End {
     /// A file.
@@ -87,7 +87,7 @@ impl Revision {
     /// that `near` stands in. The folder is the repository's root.
     ///
     /// # Errors
-    /// What is not there.
+    /// The reason why the revision is not available.
     pub fn find(near: &Path, name: &str) -> Result<Self, NoRevision> {
         Self::in_work_tree(WorkTree::find(near)?, name)
     }

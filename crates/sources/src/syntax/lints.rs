@@ -1,4 +1,4 @@
-//! What can be wrong with a file before it is about anything: GW020x.
+//! Lints on the syntax of files: GW020x.
 
 use diag::{Level, Lint};
 

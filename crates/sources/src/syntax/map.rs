@@ -1,4 +1,4 @@
-//! What YAML and JSON share: a map's keys are unique.
+//! Unique keys of maps, in YAML and JSON.
 
 use std::collections::HashMap;
 

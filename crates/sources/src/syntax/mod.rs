@@ -14,24 +14,25 @@ mod map;
 mod scalar;
 pub mod yaml;
 
-/// How much of a text is read before it is refused.
+/// Limits on files and documents.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The size of one file.
     pub bytes_max: usize,
-    /// How deep lists and maps may nest, aliases unfolded.
+    /// Maximum nesting of lists and maps, with aliases expanded. Default: 200.
     pub depth_max: usize,
-    /// How many nodes one file may have.
+    /// Maximum number of nodes in one file. Default: 20,000,000.
     pub nodes_max: usize,
-    /// How many more nodes its aliases and merge keys may stand for.
+    /// Maximum number of additional nodes by aliases and merge keys of one file. Default:
+    /// 1,000,000.
     pub alias_nodes_max: usize,
-    /// How many files one run may read.
+    /// Maximum number of files in one run. Default: 100,000.
     pub files_max: usize,
-    /// How many references one document may have.
+    /// Maximum number of references in one document. Default: 10,000,000.
     pub references_max: usize,
 }
 
-/// What to do about a file that is too large.
+/// Help for a file that is too large.
 pub const MORE_BYTES: &str = "split the file, or allow more with `--max-file-size`";
 const MORE_DEPTH: &str = "nest less, or allow more with `--max-depth`";
 const MORE_VALUES: &str = "split the file, or allow more with `--max-values`";

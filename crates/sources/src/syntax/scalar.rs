@@ -1,4 +1,4 @@
-//! What a plain scalar is: the core schema of YAML 1.2 (§10.3.2).
+//! Types of plain scalars: the core schema of YAML 1.2 (§10.3.2).
 
 use diag::Kind;
 
