@@ -1,10 +1,10 @@
 //! `x-gateway-lint: {allow: [RULE]}`: a finding that somebody has looked at and accepts, said at
 //! the node that it is about.
 //!
-//! It counts for everything inside the node, as overlays left it: an overlay may write it, and
-//! what an overlay adds inside is covered. What stands behind a `$ref` is not. What could not be
-//! built (a hard rule) cannot be allowed, and a name that is no rule is an error: it would
-//! allow nothing. `reason` is for those who read it later.
+//! The allowance covers everything inside the node, as overlays left it: an overlay may write it,
+//! and what an overlay adds inside is covered. The targets of `$ref`s inside are not covered. A
+//! hard rule (without which nothing can be built) cannot be allowed, and a name that is no rule is
+//! an error: it would allow nothing. `reason` is for those who read it later.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -161,7 +161,7 @@ impl<'t> Allowed<'t> {
         allowed
     }
 
-    /// Whether a finding is allowed where it stands.
+    /// True if a finding is allowed at its place. Marks the allowances that match as used.
     pub(super) fn silences(&self, finding: &Diagnostic) -> bool {
         let mut silent = false;
         for site in &self.sites {

@@ -134,8 +134,8 @@ impl Baseline {
         })
     }
 
-    /// What is left to say: findings that the baseline does not count, then entries that count
-    /// more than there is.
+    /// The remaining findings: those that the baseline does not count, then entries that count more
+    /// findings than there are.
     #[must_use]
     pub fn apply(&self, files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic> {
         let mut left: HashMap<&str, usize> = HashMap::new();

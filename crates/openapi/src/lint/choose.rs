@@ -44,19 +44,19 @@ impl Chosen {
         chosen
     }
 
-    /// What looks at an object.
+    /// The checks of an object.
     pub(crate) fn on(&self, object: &Object) -> &[OnObject] {
         &self.objects[usize::from(object.bit)]
     }
 
-    /// What looks at keys of a sort.
+    /// The checks of keys of a sort.
     pub(crate) fn on_keys(&self, keys: Keys) -> impl Iterator<Item = OnKey> {
         let all = self.keys.iter();
         all.filter(move |(of, _)| *of == keys)
             .map(|(_, check)| *check)
     }
 
-    /// What looks at whole documents.
+    /// The checks of whole documents.
     pub(crate) fn specs(&self) -> &[OnSpec] {
         &self.specs
     }

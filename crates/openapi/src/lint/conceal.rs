@@ -7,7 +7,7 @@ use diag::{Diagnostic, FileId};
 
 use sources::project::files::Files;
 
-/// What stands in place of a word.
+/// Replacement of a concealed word.
 const HIDDEN: &str = "…";
 
 /// Fewest bytes of a word that is taken out; shorter ones tell nothing.

@@ -1,8 +1,8 @@
 //! Where entries of maps and items of lists stand in a text with all that belongs to them (comma
 //! or line), so that an edit may take one out or put one in without touching anything else.
 //!
-//! What cannot be told from the text (an anchor, a comment beside it, an entry that is alone) has
-//! no edit: nothing is guessed.
+//! A place that the text does not determine (an anchor, a comment beside it, an entry that is
+//! alone) has no edit: nothing is guessed.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use diag::{NodeRef, Span};
 
 use sources::project::files::Files;
 
-/// What to replace with nothing to take an entry out of its map.
+/// The span to delete to take an entry out of its map. None if the place is not certain.
 #[must_use]
 pub(crate) fn entry_removed(files: &Files, map: NodeRef<'_>, key: &str) -> Option<Span> {
     let (entry, value) = map.entry(key)?;
@@ -34,7 +34,7 @@ pub(crate) fn entry_removed(files: &Files, map: NodeRef<'_>, key: &str) -> Optio
     Some(Span::new(at.file, part.start, part.end))
 }
 
-/// What to replace with nothing to take an item out of its list.
+/// The span to delete to take an item out of its list. None if the place is not certain.
 #[must_use]
 pub(crate) fn item_removed(files: &Files, list: NodeRef<'_>, index: usize) -> Option<Span> {
     let item = list.items().nth(index)?.span();

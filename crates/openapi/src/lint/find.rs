@@ -10,11 +10,11 @@ pub fn find(word: &str) -> Option<&'static Lint> {
     all().find(|lint| lint.name == word || lint.code.eq_ignore_ascii_case(word))
 }
 
-/// What is said of a word that means no rule of ours.
+/// Message on a word that is not the name of a rule.
 pub struct Unknown {
-    /// What is wrong.
+    /// The message.
     pub message: String,
-    /// What was meant, or where to look.
+    /// The intended rule, or where to look.
     pub hint: String,
     /// The rule that was meant, where only one can be.
     pub meant: Option<&'static str>,

@@ -1,5 +1,5 @@
-//! What stays the same about a finding while a text is worked on: its code, its file, the words
-//! that its message quotes, and the way from the file's root to the value that it is about.
+//! Fingerprints of findings, which stay the same while a text is edited: the code, the file, the
+//! words that the message quotes, and the path from the file's root to the value.
 //!
 //! The way is told by names: an item of a list by what names it (`name` and `in`, `$ref`, …, or
 //! its own text), never by its number; a template's parameters by their braces. Lines may move,
@@ -102,7 +102,7 @@ fn key_name(key: &str) -> String {
     name
 }
 
-/// What tells an item of a list from the others, if anything does.
+/// Text that identifies an item of a list among the others, if there is any.
 fn item_name(item: NodeRef<'_>) -> String {
     const NAMES: &[&str] = &[
         "$ref",

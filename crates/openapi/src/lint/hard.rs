@@ -3,14 +3,14 @@
 use diag::shape::NOT_AVAILABLE;
 use diag::{Level, Lint};
 
-/// Whether it tells something well-formed that this version cannot run, which `gwc lint` only warns
-/// of.
+/// True for the lint on well-formed configuration that this version cannot run. `gwc lint` only
+/// warns of it.
 #[must_use]
 pub fn is_later(lint: &Lint) -> bool {
     std::ptr::eq(lint, &raw const NOT_AVAILABLE)
 }
 
-/// Why a hard rule's level cannot be set lower.
+/// Message that a hard rule's level cannot be set lower.
 #[must_use]
 pub fn least(lint: &Lint) -> String {
     let level = match lint.level {
@@ -21,7 +21,7 @@ pub fn least(lint: &Lint) -> String {
     format!("`{}` cannot be made less than {level}", lint.name)
 }
 
-/// Whether a rule's error stands for something that cannot be built.
+/// True if an error of the rule means that nothing can be built.
 #[must_use]
 pub fn is_hard(lint: &Lint) -> bool {
     let gateway = ["GW01", "GW05", "GW06"]

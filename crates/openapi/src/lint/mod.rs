@@ -35,20 +35,20 @@ pub use settle::{Levels, Settling, finish, settle};
 
 /// One rule.
 pub struct Rule {
-    /// What it finds.
+    /// The lint of its findings.
     pub lint: &'static Lint,
-    /// How it looks.
+    /// Function that finds them, and the things that it checks.
     pub check: Check,
 }
 
-/// What a rule looks at.
+/// Things that a rule checks, with its function.
 #[derive(Clone, Copy)]
 pub enum Check {
     /// Every object of these kinds, once, wherever it stands.
     Objects(&'static [&'static Object], OnObject),
     /// Every key of a sort.
     Key(Keys, OnKey),
-    /// What the walk over the structure says by itself.
+    /// Findings of the walk over the structure itself.
     Walk,
     /// The document as it was read.
     Spec(OnSpec),
@@ -65,7 +65,7 @@ pub type OnSpec = fn(&Whole<'_, '_>, &mut Sink);
 pub struct Place<'r, 'a> {
     /// The object, or the entry's value.
     pub node: NodeRef<'a>,
-    /// What the walk takes it for; none for an entry.
+    /// The object's type; none for an entry.
     pub object: Option<&'static Object>,
     /// The key that it stands under.
     pub at: Span,
@@ -82,7 +82,7 @@ pub struct Place<'r, 'a> {
 }
 
 impl Place<'_, '_> {
-    /// Whether the walk takes it for this object.
+    /// True if the place is an object of this type.
     #[must_use]
     pub fn object_is(&self, object: &Object) -> bool {
         self.object.is_some_and(|is| is.bit == object.bit)
@@ -91,7 +91,7 @@ impl Place<'_, '_> {
 
 /// A whole document that a rule looks at.
 pub struct Whole<'r, 'a> {
-    /// What was read.
+    /// The document as read.
     pub spec: &'r Spec,
     /// Resolves references.
     pub resolver: &'r Resolver<'a>,
@@ -118,7 +118,7 @@ pub const RULES: &[Rule] = rules::RULES;
 /// The rules that are a matter of taste, in the order of their codes.
 pub const TASTE: &[Rule] = taste::RULES;
 
-/// Whether a rule is off as long as nobody sets its level.
+/// True if a rule is off unless its level is set.
 #[must_use]
 pub fn is_off_by_default(lint: &Lint) -> bool {
     TASTE.iter().any(|rule| std::ptr::eq(rule.lint, lint))

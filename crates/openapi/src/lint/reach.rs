@@ -1,6 +1,6 @@
-//! How far a mistake reaches: a mistake in a shared component is said once, at its place, with
-//! the number of references that lead there; one in what an overlay's wildcard put into many
-//! places, with their number.
+//! Number of places that a mistake affects. A mistake in a shared component is reported once, at
+//! its place, with the number of references that lead there. One that an overlay's wildcard put
+//! into many places is reported with their number.
 
 use std::collections::{HashMap, HashSet};
 
@@ -54,7 +54,7 @@ pub(super) fn merged(files: &Files, findings: Vec<Diagnostic>) -> Vec<Diagnostic
     merged
 }
 
-/// What references lead to and what overlays put in, in the order of place, with their number.
+/// Targets of references and insertions of overlays, in the order of place, with their number.
 fn targets(files: &Files) -> Vec<(Span, usize)> {
     let mut counts: HashMap<Span, usize> = HashMap::new();
     let mut counted = HashSet::new();

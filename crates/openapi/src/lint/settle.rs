@@ -1,9 +1,9 @@
 //! From what was found to what is said: sorted, without what is allowed, with the levels that
 //! were set.
 //!
-//! What counts, the first before the others: `x-gateway-lint` at a node, `--rule` on the command
-//! line (the last of a name), `lint` in gateway.yaml, the rule's own level. An error without
-//! which nothing can be built is none of them's business.
+//! Levels by precedence: `x-gateway-lint` at a node, `--rule` on the command line (the last of a
+//! name), `lint` in gateway.yaml, the rule's own level. None of them applies to an error without
+//! which nothing can be built.
 
 use diag::{Diagnostic, Level, Lint, Sink};
 
@@ -15,7 +15,7 @@ use sources::project::files::Files;
 /// Levels by the names of rules, none for off; the last one of a name counts.
 pub type Levels = Vec<(String, Option<Level>)>;
 
-/// How findings are settled.
+/// Settings by which findings become reports.
 #[derive(Clone, Copy, Default)]
 pub struct Settling<'l> {
     /// The levels that were set, the strongest at the end.
@@ -25,13 +25,13 @@ pub struct Settling<'l> {
     pub alone: bool,
 }
 
-/// What was found, ready to be said, where nobody set levels.
+/// The findings to report at default levels.
 #[must_use]
 pub fn finish(sink: Sink, files: &Files) -> Vec<Diagnostic> {
     settle(sink, files, Settling::default())
 }
 
-/// What was found, ready to be said: sorted by place, equal findings once.
+/// The findings to report: sorted by place, equal findings once.
 #[must_use]
 pub fn settle(sink: Sink, files: &Files, settling: Settling<'_>) -> Vec<Diagnostic> {
     let allowed = Allowed::of(files);

@@ -46,13 +46,13 @@ fn one(files: &Files, edit: &Edit) -> Option<Edit> {
     })
 }
 
-/// Whether a text means itself in YAML without quotes, wherever it stands.
+/// True if a text needs no quotes in YAML, wherever it stands.
 fn is_plain(text: &str) -> bool {
     let plain = |c: char| c.is_alphanumeric() || "-_./$+".contains(c);
     text.chars().all(plain) && !text.starts_with('-')
 }
 
-/// Whether an edit gives a key a name that stands beside it.
+/// True if an edit renames a key to one that the map already has.
 fn names_neighbour(files: &Files, edit: &Edit) -> bool {
     let Some(root) = files.root(edit.span.file) else {
         return false;

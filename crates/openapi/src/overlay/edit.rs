@@ -22,12 +22,12 @@ pub(super) struct Edited<'t> {
     changes: usize,
 }
 
-/// Why a value cannot be merged.
+/// Reason why a value cannot be merged.
 #[derive(Debug)]
 pub(super) enum Wrong {
     /// A list, a map and a scalar do not mix.
     Mismatch { here: NodeId, update: NodeId },
-    /// It would open or close a door unseen.
+    /// The update would append to a list that decides on access, unnoticed.
     AppendsList {
         name: String,
         here: NodeId,

@@ -1,4 +1,4 @@
-//! What can be wrong with an overlay: GW040x.
+//! Lints on overlays: GW040x.
 
 use diag::{Level, Lint};
 

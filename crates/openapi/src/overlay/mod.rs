@@ -43,7 +43,7 @@ pub fn apply(files: &mut Files, document: &mut Document, overlay: FileId, sink: 
     document.root = edited.root();
 }
 
-/// What an action does to its targets.
+/// Action on the values that a target selects.
 struct Action {
     target: NodeId,
     change: Change,
@@ -173,8 +173,8 @@ fn merge(
     if stop { Err(Stop) } else { Ok(()) }
 }
 
-/// What is wrong with a target that selects values of several sorts: one update cannot suit all
-/// of them (Overlay 1.1 §4.4.3).
+/// The finding on a target that selects values of several sorts: one update cannot suit all of them
+/// (Overlay 1.1 §4.4.3).
 fn mixed(paths: &[Path], target: NodeId, edited: &Edited<'_>) -> Option<Diagnostic> {
     let sort = |node: NodeRef<'_>| (node.is_map(), node.is_list());
     let mut nodes = paths.iter().filter_map(|path| edited.find(path));

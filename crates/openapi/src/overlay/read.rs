@@ -7,7 +7,7 @@ use super::{Action, Change};
 use crate::spec::first_key;
 use sources::project::files::{join, percent_decoded};
 
-/// What an overlay is applied to.
+/// An overlay and the document that it extends.
 #[derive(Clone, Copy)]
 pub(super) struct Extended<'p> {
     /// The overlay's own path in the project.
@@ -247,7 +247,7 @@ fn say(span: Span, message: &str, sink: &mut Sink) {
     sink.push(Diagnostic::new(&MALFORMED_OVERLAY, span, message));
 }
 
-/// Whether two values say the same, up to the order of keys.
+/// True if two values are equal, up to the order of keys.
 fn same(a: NodeRef<'_>, b: NodeRef<'_>) -> bool {
     if a.is_map() && b.is_map() {
         return a.entries().len() == b.entries().len()

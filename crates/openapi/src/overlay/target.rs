@@ -1,4 +1,4 @@
-//! What an action's target selects.
+//! Selection of values by an action's target.
 //!
 //! A path of names and indexes is walked in the tree. Anything more is asked of
 //! serde_json_path on a JSON copy of the document, which is made when the first such target

@@ -117,7 +117,7 @@ impl<'a> Identities<'a> {
         self.embedded.get(&node).copied()
     }
 
-    /// Whether some schema has a dynamic anchor, so that the way to a schema matters.
+    /// True if some schema has a dynamic anchor, so that the path to a schema matters.
     pub(super) fn is_dynamic(&self) -> bool {
         !self.dynamic.is_empty()
     }

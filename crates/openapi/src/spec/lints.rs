@@ -1,4 +1,4 @@
-//! What can be wrong with a document's structure (GW030x) and references (GW022x).
+//! Lints on a document's structure (GW030x) and references (GW022x).
 
 use diag::{Level, Lint};
 

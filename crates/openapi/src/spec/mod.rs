@@ -66,11 +66,11 @@ pub struct Spec {
     pub x_gateway: Option<NodeId>,
     /// Every `x-gateway`, with what it may say there.
     pub extensions: Vec<Extension>,
-    /// What is described but never routed.
+    /// Number of operations that are described but never routed.
     pub not_routed: NotRouted,
 }
 
-/// How much of a document is not routed by its nature.
+/// Number of operations of a document that are never routed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct NotRouted {
     /// Operations of `webhooks`.
@@ -154,9 +154,9 @@ pub struct Operation {
     /// The parameters of path item and operation, references resolved; an operation's replaces
     /// the path item's of the same name and place.
     pub parameters: Vec<Parameter>,
-    /// What it takes.
+    /// Body of its request.
     pub request_body: Option<RequestBody>,
-    /// What it gives.
+    /// Its responses.
     pub responses: Vec<Response>,
     /// Its own `security`; none inherits the root's.
     pub security: Option<Security>,
@@ -168,7 +168,7 @@ pub struct Operation {
     pub summary: Option<Spanned<String>>,
     /// Its description.
     pub description: Option<Spanned<String>>,
-    /// Whether it is deprecated.
+    /// True if the operation is deprecated.
     pub deprecated: bool,
     /// Its `x-gateway`.
     pub x_gateway: Option<NodeId>,
@@ -210,7 +210,7 @@ pub struct Parameter {
     pub name: Spanned<String>,
     /// Where it stands.
     pub place: In,
-    /// Whether it must be there.
+    /// True if the parameter is required.
     pub required: bool,
     /// Its schema.
     pub schema: Option<NodeId>,
@@ -227,7 +227,7 @@ pub struct Parameter {
 /// The body of a request.
 #[derive(Clone, Debug)]
 pub struct RequestBody {
-    /// Whether it must be there.
+    /// True if the body is required.
     pub required: bool,
     /// Its media types in the order of the source.
     pub media_types: Vec<MediaType>,
@@ -235,7 +235,7 @@ pub struct RequestBody {
     pub node: NodeId,
 }
 
-/// What is said about one media type.
+/// Description of one media type.
 #[derive(Clone, Debug)]
 pub struct MediaType {
     /// The key as written.
@@ -266,8 +266,8 @@ pub struct Security {
     pub span: Span,
     /// Its alternatives; none means anyone.
     pub alternatives: Vec<Requirement>,
-    /// Whether all of it could be read. What could not is an error, and then nothing follows from
-    /// the rest.
+    /// True if all of it could be read. A part that could not is an error, and nothing follows from
+    /// the rest then.
     pub readable: bool,
 }
 
@@ -285,7 +285,7 @@ pub struct Requirement {
 pub struct SecurityScheme {
     /// Its key under `securitySchemes`.
     pub name: Spanned<String>,
-    /// What it is.
+    /// Kind of the scheme, with its settings.
     pub kind: SchemeKind,
     /// The scheme, its reference resolved.
     pub node: NodeId,
@@ -293,7 +293,7 @@ pub struct SecurityScheme {
     pub x_gateway: Option<NodeId>,
 }
 
-/// What a security scheme is.
+/// Kind of a security scheme, with its settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemeKind {
     /// A key in a header, the query or a cookie.

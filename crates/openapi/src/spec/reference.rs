@@ -15,11 +15,12 @@ use super::identity::Identities;
 use super::lift::MOVED;
 use sources::project::files::{Document, Files, Refusal, percent_decoded};
 
-/// How many references in a row are followed; more is a circle.
+/// Maximum number of references in a row that are followed. More is a circle.
 pub const HOPS_MAX: usize = 64;
 /// Entries from which on a map is indexed instead of searched.
 const LARGE: usize = 64;
-/// How many "did you mean?" are worked out; comparing names is the slowest thing here.
+/// Maximum number of "did you mean?" suggestions per document; comparing names is the slowest thing
+/// here.
 const SUGGESTIONS_MAX: u32 = 100;
 
 /// Resolves the references of one document and remembers what each text means in each file.
@@ -35,7 +36,7 @@ pub struct Resolver<'a> {
     suggestions: Cell<u32>,
 }
 
-/// What a text means in a file, and in a schema that is a resource of its own.
+/// Target of a text in a file, and in a schema that is a resource of its own.
 type Found<'a> = HashMap<(FileId, Option<NodeId>, &'a str), Result<NodeId, Fault>>;
 
 /// Where a chain of references ends.
@@ -49,7 +50,7 @@ pub(crate) enum End {
     Broken,
 }
 
-/// Why a reference leads nowhere.
+/// Reason why a reference cannot be resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The file is not read; with its name as written.
@@ -66,7 +67,7 @@ pub enum Fault {
         reached: NodeId,
         /// The part that it does not have.
         part: String,
-        /// What to write instead.
+        /// Text to write instead.
         help: Option<String>,
     },
 }
@@ -152,7 +153,7 @@ impl<'a> Resolver<'a> {
         end
     }
 
-    /// What a `$ref` text names, one step.
+    /// Target of a `$ref` text, one step.
     pub fn target(&self, reference: NodeRef<'a>) -> Result<NodeRef<'a>, Fault> {
         self.target_within(reference, HOPS_MAX)
     }
@@ -175,7 +176,7 @@ impl<'a> Resolver<'a> {
         found.map(|id| self.node(id))
     }
 
-    /// What a reference inside a schema that is a resource of its own names.
+    /// Target of a reference inside a schema that is a resource of its own.
     fn find_within(
         &self,
         base: FileId,
@@ -192,8 +193,8 @@ impl<'a> Resolver<'a> {
         self.part(base, root, fragment, hops)
     }
 
-    /// What a `$dynamicRef` names, if the schemas whose resources are in `scope` (outermost
-    /// first) were entered on the way to it (2020-12 core §8.2.3.2).
+    /// Target of a `$dynamicRef`, if the schemas whose resources are in `scope` (outermost first)
+    /// were entered on the way to it (2020-12 core §8.2.3.2).
     #[must_use]
     pub fn dynamic_target(&self, reference: NodeRef<'a>, scope: &[NodeId]) -> Option<NodeRef<'a>> {
         let target = self.target(reference).ok()?;
@@ -240,7 +241,7 @@ impl<'a> Resolver<'a> {
         self.part(file, root, fragment, hops)
     }
 
-    /// What a fragment names below a root.
+    /// Target of a fragment below a root.
     fn part(
         &self,
         file: FileId,
@@ -275,7 +276,7 @@ impl<'a> Resolver<'a> {
         found
     }
 
-    /// What a pointer of Swagger 2.0 (`definitions/Pet`) leads to in the lifted document.
+    /// Target of a pointer of Swagger 2.0 (`definitions/Pet`) in the lifted document.
     fn moved(&self, file: FileId, pointer: &str, hops: usize) -> Option<Result<NodeId, Fault>> {
         let raw = self.node(self.files.root(self.document.file)?);
         let (part, rest) = pointer.split_once('/')?;

@@ -51,7 +51,8 @@ impl<'a> Walk<'_, 'a> {
         }
     }
 
-    /// Whether a chain of references reaches no value, because it is a circle or too long; says so.
+    /// True if a chain of references is a circle or too long, so that it reaches no value. Reports
+    /// it.
     fn goes_round(&mut self, holder: NodeRef<'a>) -> bool {
         match self.resolver.end(holder) {
             End::Broken => false,

@@ -84,7 +84,7 @@ pub(super) fn check(
 /// nodes and those that it refers to, of a tree that holds two hundred documents.
 type Kinds = FxHashMap<u32, Box<[u64; BLOCK]>>;
 
-/// What a `$dynamicRef` leads to.
+/// Type of a `$dynamicRef`'s target.
 static ANY_SCHEMA: Type = Type::BoolOr(&SCHEMA);
 
 struct Walk<'r, 'a> {
@@ -102,7 +102,7 @@ struct Walk<'r, 'a> {
     walked: FxHashSet<(NodeId, *const Type)>,
     cycles: HashSet<NodeId>,
     reported: HashSet<FileId>,
-    /// Whether a chain of references was too long.
+    /// True if a chain of references was too long.
     long: bool,
     unusual: Vec<Span>,
     extensions: Vec<Extension>,
@@ -229,7 +229,7 @@ impl<'a> Walk<'_, 'a> {
         true
     }
 
-    /// What stands beside a reference. A path item's operations would be lost with it, so there
+    /// Reports fields beside a reference. A path item's operations would be lost with it, so there
     /// it is an error.
     fn siblings(&mut self, node: NodeRef<'a>, lint: &'static Lint, is_schema: bool) {
         let lost = std::ptr::eq(lint, &raw const IGNORED_PATH_ITEM);
@@ -504,7 +504,7 @@ fn is_finite(number: &str) -> bool {
     !(text.ends_with(".inf") || text.ends_with(".nan"))
 }
 
-/// Whether `$ref` is a field of its own in an object, not a name that is free.
+/// True if `$ref` is a field of its own in an object, not a free name.
 fn is_referable(object: &Object) -> bool {
     object.reference == Reference::Allowed
 }

@@ -97,7 +97,7 @@ const OF_SCHEMAS: &[&str] = &[
     "multipleOf",
 ];
 
-/// What schemas of OpenAPI 3.0 say instead of a keyword that came with 3.1.
+/// Replacements in OpenAPI 3.0 for keywords of schemas that came with 3.1.
 const IN_30: &[(&[&str], &str)] = &[
     (&["const"], "write `enum` with the one value"),
     (&["examples"], "write `example`, one value"),
@@ -229,7 +229,7 @@ fn of_other_version(walk: &Walk<'_, '_>, field: &Field, span: Span, object: &Obj
         .help(help)
 }
 
-/// Whether a value stands on one line, so that brackets can be put around it.
+/// True if a value is on one line, so that brackets can be put around it.
 fn is_inline(walk: &Walk<'_, '_>, span: Span) -> bool {
     let text = walk.resolver.files().sources.text(span);
     !text.is_empty() && !text.contains('\n')

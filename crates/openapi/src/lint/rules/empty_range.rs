@@ -64,7 +64,7 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// Whether one of two bounds does not count itself.
+/// True if one of two bounds is exclusive.
 fn is_strict(place: &Place<'_, '_>, low: &str, high: &str) -> bool {
     let flag = |key: &str| place.node.get(key).and_then(NodeRef::as_bool) == Some(true);
     low.starts_with("exclusive")

@@ -62,7 +62,7 @@ fn judge<'a>(place: &Place<'_, 'a>, schema: NodeRef<'a>, example: NodeRef<'a>, s
     }
 }
 
-/// Whether the key that a media type stands under is one of JSON.
+/// True if the key of a media type is one of JSON.
 fn is_json(place: &Place<'_, '_>) -> bool {
     let key = place.resolver.files().sources.text(place.at);
     let essence = key.split(';').next().unwrap_or_default();

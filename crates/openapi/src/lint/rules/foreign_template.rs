@@ -22,7 +22,7 @@ cover everything below it has `x-gateway: {match: prefix}`.",
     good: v30!("paths:\n  /a/{id}: {}\n"),
 };
 
-/// What to write for everything below a path.
+/// Help on a path that covers everything below it.
 const PREFIX: &str = "for everything below a path write `x-gateway: {match: prefix}` at it";
 
 pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {

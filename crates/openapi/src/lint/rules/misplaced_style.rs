@@ -1,4 +1,4 @@
-//! How a parameter is written, where it cannot be written so.
+//! `style`, `explode` or `allowReserved` that the parameter cannot have.
 
 use diag::{Diagnostic, Level, Lint, NodeRef, Sink, suggest};
 

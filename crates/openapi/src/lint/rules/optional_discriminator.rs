@@ -43,8 +43,8 @@ pub(super) fn check(place: &Place<'_, '_>, sink: &mut Sink) {
     )));
 }
 
-/// Whether every value of a schema has a property. What is not known (a broken or an endless
-/// reference) is taken to require it.
+/// True if every value of a schema must have a property. A broken or endless reference counts as
+/// true.
 fn requires(
     place: &Place<'_, '_>,
     schema: NodeRef<'_>,

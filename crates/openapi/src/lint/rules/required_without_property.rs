@@ -91,7 +91,7 @@ pub(super) fn described<'a>(
     (!known.is_open()).then_some(known.names)
 }
 
-/// Whether there is anything to judge in a schema and its branches.
+/// True if a schema or one of its branches has `required`.
 fn mentions_required(schema: NodeRef<'_>) -> bool {
     let branches = |key| schema.get(key).into_iter().flat_map(NodeRef::items);
     schema.get("required").is_some_and(NodeRef::is_list)
@@ -105,7 +105,7 @@ fn mentions_required(schema: NodeRef<'_>) -> bool {
 struct Known<'a> {
     names: HashSet<&'a str>,
     seen: HashSet<NodeId>,
-    /// Whether any other property is described as well.
+    /// True if properties of other names may be described as well.
     open: bool,
 }
 

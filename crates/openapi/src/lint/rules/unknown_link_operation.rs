@@ -93,7 +93,7 @@ fn by_reference<'a>(place: &Place<'_, 'a>, reference: NodeRef<'a>, text: &str, s
     sink.push(finding);
 }
 
-/// Whether a pointer ends like one to an operation: in a method, or in a name among
+/// True if a pointer ends like one to an operation: in a method, or in a name among
 /// `additionalOperations`.
 fn names_operation(place: &Place<'_, '_>, text: &str) -> bool {
     let pointer = text.split_once('#').map_or("", |(_, pointer)| pointer);

@@ -97,7 +97,7 @@ pub(super) fn check(key: &str, place: &Place<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// What is wrong with a part of a path: how bad it is, what, and what to write.
+/// Fault of a part of a path: level, message and help.
 type Wrong = (Level, &'static str, String);
 
 /// Parts of a literal that stand in no URL, each with its bytes. Where the gateway takes them for

@@ -48,7 +48,7 @@ fn types(kind: NodeRef<'_>) -> Vec<&str> {
     }
 }
 
-/// Whether a value is of one of the types that a schema says, or the schema says none.
+/// True if a value has one of the types of a schema, or the schema has none.
 pub(super) fn is_of_types(schema: NodeRef<'_>, value: NodeRef<'_>) -> bool {
     let types = schema.get("type").map(types).unwrap_or_default();
     types.is_empty() || types.iter().any(|kind| is_of(value, kind))

@@ -186,7 +186,7 @@ pub(super) const RULES: &[Rule] = &[
 /// Their kinds of findings.
 pub(super) const LINTS: &[&Lint] = &lints_of::<{ RULES.len() }>(RULES);
 
-/// Whether a field is missing or a text of nothing but spaces.
+/// True if a field is missing or contains only spaces.
 fn is_blank(node: NodeRef<'_>, field: &str) -> bool {
     let value = node.get(field);
     value.is_none_or(|value| value.as_str().is_some_and(|text| text.trim().is_empty()))

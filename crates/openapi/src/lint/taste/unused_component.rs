@@ -51,7 +51,7 @@ pub(super) fn check(whole: &Whole<'_, '_>, sink: &mut Sink) {
     }
 }
 
-/// What is reached from outside of the components.
+/// Components that are reachable from outside of the components.
 struct Used<'r, 'a> {
     resolver: &'r Resolver<'a>,
     schemas: Option<NodeRef<'a>>,

@@ -1,9 +1,9 @@
 //! Swagger 2.0, lifted: the same document in the words of OpenAPI 3.0, with every place in the
 //! text of 2.0.
 //!
-//! What is the same in both stays the same node. What is said otherwise (`host`, `consumes`,
-//! body parameters, flows) becomes new nodes whose spans are those of what they come from.
-//! What 2.0 does not know either is carried over, so that the one check of structure tells it.
+//! Nodes that are the same in both versions stay. Those that 2.0 writes in another way (`host`,
+//! `consumes`, body parameters, flows) become new nodes with the spans of their source. Keys that
+//! 2.0 does not have either are carried over, so that the one check of structure reports them.
 //! References to definitions keep their text: the resolver knows where they went.
 
 use std::collections::{HashMap, HashSet};
@@ -39,7 +39,7 @@ pub(super) const MOVED: &[(&str, &[&str])] = &[
     ("securityDefinitions", &["components/securitySchemes"]),
 ];
 
-/// Whether a root is one of Swagger 2.0.
+/// True for a root of Swagger 2.0.
 #[must_use]
 pub fn is_swagger(root: NodeRef<'_>) -> bool {
     root.get("openapi").is_none() && root.get("swagger").is_some_and(is_two)
@@ -71,14 +71,14 @@ struct Lift<'f> {
     nodes: Nodes<'f>,
     /// The document as it was read.
     document: Document,
-    /// What has been lifted, by what it was and as what.
+    /// Lifted nodes, by their source and kind.
     lifted: HashMap<(NodeId, As), NodeId>,
     /// Path items that are being resolved.
     busy: HashSet<NodeId>,
     sink: &'f mut Sink,
 }
 
-/// What a node is lifted as; one text may be meant in several ways.
+/// Kind of a lifted node. One text may be lifted as several kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum As {
     Schema,
@@ -233,9 +233,9 @@ impl Lift<'_> {
         }
     }
 
-    /// What a reference of 2.0 leads to; the node itself where it is none. Nothing where it is
-    /// broken or leads to another part of the root than `wanted`: it is left as it is then, and
-    /// told where references are followed.
+    /// Target of a reference of 2.0; the node itself if it is not a reference. None if the
+    /// reference is broken or leads to another part of the root than `wanted`: it is left unchanged
+    /// then, and reported where references are followed.
     fn resolved(&self, node: NodeId, wanted: &str) -> Option<NodeId> {
         let files = &*self.nodes.files;
         let node = files.tree.at(node);

@@ -37,7 +37,7 @@ impl Lift<'_> {
         })
     }
 
-    /// What a response holds, by media type; examples name theirs.
+    /// Contents of a response, by media type; examples name theirs.
     fn content(
         &mut self,
         schema: Option<(Span, NodeId)>,

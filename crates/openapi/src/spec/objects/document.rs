@@ -31,7 +31,7 @@ pub static DOCUMENT: Object = object(
 )
 .gateway(&extension::ROOT);
 
-/// What the document is.
+/// Title, version and contact of the document.
 pub static INFO: Object = object(
     2,
     "the info object",
@@ -46,7 +46,7 @@ pub static INFO: Object = object(
     ],
 );
 
-/// Whom to ask.
+/// Contact of the API.
 pub static CONTACT: Object = object(
     3,
     "a contact",
@@ -118,7 +118,7 @@ pub static EXTERNAL_DOCS: Object = object(
     ],
 );
 
-/// What is shared.
+/// Shared components.
 pub static COMPONENTS: Object = object(
     9,
     "the components",

@@ -40,7 +40,7 @@ pub static ALL: &[&Object] = &[
     &DOCUMENT,
 ];
 
-/// What a value may be.
+/// Type of a value.
 #[derive(Debug)]
 pub enum Type {
     /// Anything at all.
@@ -72,7 +72,7 @@ pub enum Type {
     BoolOr(&'static Object),
 }
 
-/// What the keys of a map are.
+/// Sort of a map's keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
     /// Free texts.
@@ -96,19 +96,19 @@ pub enum Keys {
 pub struct Object {
     /// Distinguishes the objects; less than 64.
     pub bit: u8,
-    /// What it is, for messages: `an operation`.
+    /// Description of the object, for messages: `an operation`.
     pub what: &'static str,
     /// Its fields.
     pub fields: &'static [Field],
-    /// What its other keys are.
+    /// Keys besides the fields.
     pub others: Others,
-    /// Whether OpenAPI has a reference in its place.
+    /// Support for a reference in place of the object.
     pub reference: Reference,
-    /// What `x-gateway` in it may say; none where it cannot stand.
+    /// Shape of `x-gateway` in the object; none if it is not allowed there.
     pub gateway: Option<&'static shape::Object>,
 }
 
-/// What keys besides the fields an object may have; `x-` is always allowed.
+/// Keys besides the fields that an object may have; `x-` is always allowed.
 #[derive(Debug)]
 pub enum Others {
     /// None.
@@ -119,7 +119,7 @@ pub enum Others {
     Keywords,
 }
 
-/// Whether a reference may stand for an object.
+/// Support for a reference in place of an object: by OpenAPI, or only by common practice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reference {
     /// Yes.
@@ -133,7 +133,7 @@ pub enum Reference {
 pub struct Field {
     /// Its key.
     pub key: &'static str,
-    /// What its value may be.
+    /// Type of its value.
     pub ty: Type,
     /// The versions that know it.
     pub versions: Versions,
@@ -159,7 +159,7 @@ impl Versions {
     /// 3.2 and later.
     pub const FROM_32: Self = Self(0b100);
 
-    /// Whether a version is in the set.
+    /// True if a version is in the set.
     #[must_use]
     pub const fn has(self, version: Version) -> bool {
         let bit = match version {

@@ -144,7 +144,7 @@ pub static REQUEST_BODY: Object = object(
 )
 .referable();
 
-/// What is said about one media type.
+/// Description of one media type.
 pub static MEDIA_TYPE: Object = object(
     16,
     "a media type",
@@ -160,7 +160,7 @@ pub static MEDIA_TYPE: Object = object(
 )
 .referable();
 
-/// How a part of a body is serialised.
+/// Serialisation of a part of a body.
 pub static ENCODING: Object = object(
     17,
     "an encoding",

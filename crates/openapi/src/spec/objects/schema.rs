@@ -114,10 +114,10 @@ static DISCRIMINATOR: Object = object(
     ],
 );
 
-/// What becomes of a value in XML (3.2 §4.26.1).
+/// Values of `nodeType`: the form of a value in XML (3.2 §4.26.1).
 const NODE_TYPES: &[&str] = &["element", "attribute", "text", "cdata", "none"];
 
-/// How a value looks as XML.
+/// XML representation of a value.
 pub static XML: Object = object(
     42,
     "an XML description",

@@ -7,7 +7,7 @@ use vocab::extension;
 pub static SECURITY_SCHEMES: Object = object(31, "the security schemes", &[])
     .others(Keys::Component, &Type::Object(&SECURITY_SCHEME));
 
-/// How a client shows who it is.
+/// Authentication of a client.
 pub static SECURITY_SCHEME: Object = object(
     32,
     "a security scheme",

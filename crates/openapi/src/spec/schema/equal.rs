@@ -62,8 +62,8 @@ impl Schemas<'_, '_> {
         hasher.finish()
     }
 
-    /// Whether two values are the same to JSON. Counts its steps: by way of YAML aliases a short
-    /// text can be an endless value.
+    /// True if two values are equal as JSON. Counts its steps: by way of YAML aliases a short text
+    /// can be an endless value.
     #[must_use]
     pub fn equal(&self, a: NodeRef<'_>, b: NodeRef<'_>) -> bool {
         if a.id() == b.id() {

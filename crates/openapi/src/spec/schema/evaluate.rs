@@ -12,8 +12,8 @@ use crate::spec::Version;
 use crate::spec::first_key;
 use crate::spec::reference::reference;
 
-/// How deep schemas are followed; a value is never that deep, a schema that is its own `allOf`
-/// is.
+/// Maximum depth to which schemas are followed. No value is that deep, but a schema that is its own
+/// `allOf` is.
 const DEPTH_MAX: usize = 160;
 /// Faults that are kept; the first is said with the number of the others.
 const FAULTS_MAX: usize = 100;
@@ -39,7 +39,7 @@ pub(super) fn judge<'a>(
     }
 }
 
-/// Whether a value fits; `Maybe` where it cannot be known.
+/// Result of a check of a value; `Maybe` if it cannot be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
     Yes,
@@ -248,7 +248,7 @@ impl<'a> Run<'_, '_, 'a> {
         target.map_or(Fit::Maybe, |target| self.schema(target, value))
     }
 
-    /// What `$ref` or `$dynamicRef` leads to from here.
+    /// Target of a `$ref` or `$dynamicRef` from here.
     pub(super) fn target(&self, key: &str, reference: NodeRef<'a>) -> Option<NodeRef<'a>> {
         let resolver = self.schemas.resolver;
         match key {
@@ -458,7 +458,7 @@ impl<'a> Run<'_, '_, 'a> {
     }
 }
 
-/// Whether a value is of a type; `None` for a type that nobody knows.
+/// True if a value is of a type; `None` for an unknown type.
 fn is_of(value: NodeRef<'_>, name: &str) -> Option<bool> {
     Some(match name {
         "string" => value.as_str().is_some(),

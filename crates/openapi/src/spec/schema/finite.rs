@@ -19,8 +19,8 @@ struct Demand {
     any: Vec<NodeId>,
 }
 
-/// What the walks over endless schemas have found. Each schema is walked once: one after the
-/// other leads to its first endless demand, so that every way ends in one circle.
+/// Results of the walks over endless schemas. Each schema is walked once: one after the other leads
+/// to its first endless demand, so that every path ends in one circle.
 #[derive(Default)]
 pub(super) struct Circles {
     walked: HashSet<NodeId>,
@@ -95,7 +95,7 @@ fn is_finite<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> bool {
     finite.contains(&schema.id())
 }
 
-/// What a schema demands of every value.
+/// Demands of a schema on every value.
 fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
     let mut demands = Vec::new();
     let mut demand = |keyword: Span, any: Vec<NodeId>| {
@@ -149,7 +149,7 @@ fn demands<'a>(schemas: &Schemas<'_, 'a>, schema: NodeRef<'a>) -> Vec<Demand> {
     demands
 }
 
-/// Whether a schema's values are all of one type.
+/// True if a schema's values are all of one type.
 fn is_only(schema: NodeRef<'_>, name: &str) -> bool {
     schema.get("type").is_some_and(|kind| {
         let mut listed = kind.items();

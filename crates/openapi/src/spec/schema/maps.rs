@@ -122,7 +122,8 @@ impl<'a> Run<'_, '_, 'a> {
         Fit::No
     }
 
-    /// Whether `properties` or `patternProperties` of the schema itself describe a name.
+    /// `Yes` if `properties` or `patternProperties` of the schema itself describe a name; `Maybe`
+    /// if that cannot be decided.
     pub(super) fn is_described(&self, schema: NodeRef<'a>, name: &str) -> Fit {
         let properties = schema.get("properties");
         let properties = properties.map(|all| self.schemas.resolver.resolve(all));

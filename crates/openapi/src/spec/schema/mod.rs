@@ -54,14 +54,14 @@ pub struct Schemas<'r, 'a> {
     unjudged: Cell<(usize, Option<Span>)>,
 }
 
-/// What a value is to a schema.
+/// Result of the validation of a value by a schema.
 #[derive(Debug)]
 pub enum Verdict {
-    /// It is valid.
+    /// The value is valid.
     Valid,
-    /// Nobody can say.
+    /// The result cannot be decided.
     Unknown,
-    /// It is not; with what is wrong, at least one.
+    /// The value is invalid; with at least one fault.
     Invalid(Vec<Fault>),
 }
 
@@ -72,7 +72,7 @@ pub struct Fault {
     pub value: Span,
     /// The keyword that it does not keep to.
     pub keyword: Span,
-    /// What is wrong, as a phrase.
+    /// Description of the fault, as a phrase.
     pub why: String,
 }
 
@@ -93,7 +93,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         }
     }
 
-    /// What resolves the document's references.
+    /// Resolver of the document's references.
     #[must_use]
     pub fn resolver(&self) -> &'r Resolver<'a> {
         self.resolver
@@ -114,7 +114,7 @@ impl<'r, 'a> Schemas<'r, 'a> {
         verdict
     }
 
-    /// What a pattern is; each text is compiled once.
+    /// The compiled pattern of a text; each text is compiled once.
     pub fn pattern(&self, text: &'a str) -> Rc<Pattern> {
         let known = self.patterns.borrow().get(text).cloned();
         known.unwrap_or_else(|| {

@@ -49,14 +49,14 @@ pub(super) fn compare(a: NodeRef<'_>, b: NodeRef<'_>) -> Option<Ordering> {
     }
 }
 
-/// Whether a number has no fraction.
+/// True if a number has no fraction.
 #[must_use]
 pub(super) fn is_whole(node: NodeRef<'_>) -> bool {
     whole(node).is_some() || of(node).is_some_and(|number| number.fract() == 0.0)
 }
 
-/// Whether `value` is a multiple of `step`: exactly, by their digits, where those are not too many;
-/// `None` where floats cannot say either.
+/// True if `value` is a multiple of `step`: exactly, by their digits, if those are not too many;
+/// `None` if floats cannot decide it either.
 #[must_use]
 pub(super) fn is_multiple(value: NodeRef<'_>, step: NodeRef<'_>) -> Option<bool> {
     let exact = Decimal::of(value).zip(Decimal::of(step));
@@ -137,7 +137,7 @@ pub(super) fn count(node: NodeRef<'_>) -> Option<f64> {
     of(node).filter(|number| *number >= 0.0)
 }
 
-/// How many there are, as a number to compare with a keyword's.
+/// A count as a float, to compare with a keyword's number.
 #[must_use]
 #[expect(
     clippy::cast_precision_loss,

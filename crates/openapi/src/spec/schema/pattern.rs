@@ -9,14 +9,14 @@ const COMPILED_BYTES_MAX: usize = 1 << 20;
 /// Most bytes of a pattern that is looked at.
 const PATTERN_BYTES_MAX: usize = 64 * 1024;
 
-/// What a pattern is to us.
+/// Result of reading a pattern.
 #[derive(Clone, Debug)]
 pub enum Pattern {
-    /// It can be run.
+    /// The pattern can be run.
     Runs(Regex),
     /// A regular expression that no engine with linear time runs; with what it needs.
     NotLinear(&'static str),
-    /// It takes more memory than a pattern may.
+    /// The pattern, or its compiled form, exceeds the size limit.
     TooLarge,
     /// Not a regular expression; with the reason.
     Malformed(String),

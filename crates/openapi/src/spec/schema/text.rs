@@ -1,11 +1,11 @@
-//! Whether a text of a URL may be a value of a schema, before anything is known about the rest.
+//! Check of a URL's text by a schema, before anything is known about the rest.
 
 use diag::NodeRef;
 
 use super::{Pattern, Schemas, number};
 use crate::spec::reference::reference;
 
-/// How deep `allOf` is followed.
+/// Maximum depth to which `allOf` is followed.
 const DEPTH_MAX: usize = 16;
 
 impl<'a> Schemas<'_, 'a> {
@@ -52,7 +52,7 @@ impl<'a> Schemas<'_, 'a> {
     }
 }
 
-/// Whether a text may be of a type, or of one of a list of types.
+/// True if a text may be of a type, or of one of a list of types.
 fn is_of(types: NodeRef<'_>, text: &str) -> bool {
     let one = |name: &str| match name {
         "integer" => text

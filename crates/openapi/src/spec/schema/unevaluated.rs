@@ -14,7 +14,7 @@ struct Seen<'a> {
     items: HashSet<usize>,
     /// All of them.
     all: bool,
-    /// Whether that could not be known everywhere.
+    /// True if some of it could not be decided.
     unknown: bool,
 }
 
