@@ -17,6 +17,7 @@ mod own_upstreams;
 mod peers;
 mod readings;
 mod real_documents;
+mod recipes;
 mod rest;
 mod returned;
 mod rollbacks;
