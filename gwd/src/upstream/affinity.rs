@@ -1,8 +1,9 @@
-//! What keeps a client's requests at one target: a hash of something that it sends, or a cookie.
+//! Session affinity: keeps a client's requests at one target by a hash of a request value or by a
+//! cookie.
 //!
-//! The cookie's value is made from the names of upstream and target, so that every gateway of a
-//! fleet reads it, before and after a restart; it tells nobody which target it is. It names one
-//! of the targets or nothing, so there is nothing in it to forge.
+//! The cookie's value is derived from the names of upstream and target, so that every gateway of a
+//! fleet can read it, before and after a restart. The value does not reveal the target's name. It
+//! matches one of the targets or none, so a forged value gains nothing.
 
 use std::hash::{DefaultHasher, Hasher as _};
 use std::net::IpAddr;

@@ -20,14 +20,14 @@ pub(crate) struct Breaker {
     /// Open: when it is tried again. Half open: when probes that have not come back count no
     /// more.
     until_ms: AtomicU64,
-    /// How often it opened without having closed in between.
+    /// Consecutive openings without a close in between.
     trips: AtomicU64,
     window: [Slot; SLOTS],
     /// Transitions to open, half open, closed.
     pub(crate) transitions: [AtomicU64; 3],
 }
 
-/// What came back within a tenth of the window.
+/// Counts of the exchanges that ended within one tenth of the window.
 #[derive(Debug, Default)]
 struct Slot {
     /// Which tenth, counted from the beginning of the clock, plus one.
@@ -45,12 +45,12 @@ pub(crate) enum Stand {
     HalfOpen,
 }
 
-/// How an exchange ended.
+/// Outcome of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// The upstream answered, be it with 4xx.
     Alive,
-    /// It did not, or with 5xx.
+    /// The upstream did not answer, or answered with 5xx.
     Failed,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Permit<'a> {
     told: bool,
 }
 
-/// It is open for so many milliseconds more.
+/// Refusal by an open breaker, which stays open for `wait_ms` more milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Open {
     pub(crate) wait_ms: u64,
@@ -125,7 +125,7 @@ impl Breaker {
         }
     }
 
-    /// Whether a request would be let through.
+    /// True if a request would be admitted now. Changes nothing.
     pub(crate) fn admits(&self, numbers: &Numbers, now_ms: u64) -> bool {
         let word = Word::unpack(self.word.load(Ordering::Relaxed));
         let over = now_ms >= self.until_ms.load(Ordering::Relaxed);

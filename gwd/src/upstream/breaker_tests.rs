@@ -195,7 +195,7 @@ fn a_decision_takes_less_than_a_microsecond() {
     assert!(each_ns < 1_000, "{each_ns} ns");
 }
 
-/// What may happen to a breaker.
+/// Event that a test applies to a breaker.
 #[derive(Clone, Debug)]
 enum Event {
     Begin,

@@ -24,7 +24,7 @@ use crate::upstream::pool::queue::{Seated, Wish};
 use crate::upstream::pool::{Lease, Pool};
 use crate::upstream::proxy_header::{Ends, header};
 
-/// What a connection is for.
+/// Purpose of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// Requests, to which the last descriptors are not given.
@@ -42,7 +42,7 @@ pub(crate) struct Dial<'a> {
     pub(crate) tls: Option<&'a Connector>,
     pub(crate) offer: Offer,
     pub(crate) purpose: Purpose,
-    /// What is said before all else.
+    /// PROXY protocol header, sent before any other byte; none without PROXY protocol.
     pub(crate) header: Option<Vec<u8>>,
 }
 
@@ -55,23 +55,23 @@ pub(crate) struct Opened {
     pub(crate) round: u64,
 }
 
-/// How long a connection may take.
+/// Time limits for obtaining a connection.
 pub(crate) struct Times<'a> {
     pub(crate) deadline: &'a Slot,
     pub(crate) clock: Clock,
     /// Until when it is waited for one: the request's own time.
     pub(crate) until_ms: u64,
-    /// How long the host may take to let one be opened (`timeouts.connect`).
+    /// Connect timeout of the host, in milliseconds (`timeouts.connect`).
     pub(crate) connect_ms: u64,
     /// When one was begun to be opened; none where that did not come to pass.
     pub(crate) dialled_ns: Cell<Option<u64>>,
 }
 
-/// Why there is no connection.
+/// Reason why there is no connection.
 pub(crate) enum Missed {
     /// The host was asked for one: what came of it is a sign of the host.
     Failed(Failure),
-    /// It was not asked, or not given its time.
+    /// No attempt was made, or the attempt did not get its full time.
     Unasked(Failure),
 }
 
@@ -311,7 +311,7 @@ async fn tell(stream: &mut (impl AsyncWrite + Unpin), header: Option<Vec<u8>>) -
 // === impl Times ===
 
 impl Times<'_> {
-    /// What is waited for, or none where the request's time is over first.
+    /// Waits for `awaited`; none if the request's deadline passes first.
     async fn wait<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
         self.deadline.set(self.until_ms);
         in_time(self.deadline, awaited).await

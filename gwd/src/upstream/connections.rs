@@ -1,12 +1,11 @@
-//! How many connections an upstream has, over its hosts and all workers (Envoy's
+//! Limits the connections of an upstream, over its hosts and all workers (Envoy's
 //! `max_connections`; data-plane.md §7).
 //!
-//! A [`Seat`] is the right to one connection. The connection's socket holds it, so that it is
-//! given back whichever way the connection ends; health checks need none. Where all seats are
-//! taken, whoever needs one stands in a queue of the process. It gets a seat that is given back,
-//! or a connection that comes back to its own worker's pool; a connection that is idle elsewhere is
-//! closed for it. While seats are free nothing here is locked, and a connection that is kept costs
-//! one load.
+//! A [`Seat`] is the permit for one connection. The connection's socket holds it, so that it is
+//! released however the connection ends; health checks need none. If no permit is free, a waiter
+//! joins a queue of the process. The waiter gets a released permit, or a connection that returns to
+//! its own worker's pool; an idle connection of another pool is closed for it. While permits are
+//! free nothing here takes a lock, and keeping a connection costs one load.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -20,12 +19,12 @@ use tokio::sync::Notify;
 use crate::telemetry::shard::PoolGauge;
 use crate::upstream::shared::State;
 
-/// How much longer somebody elsewhere must have waited than the eldest of the pool to which a
-/// connection comes back, so that the connection is closed and its seat goes there: a connection
-/// that is moved costs another one's opening.
+/// Minimum time in milliseconds that a waiter elsewhere must have waited longer than the first
+/// waiter of the pool to which a connection returns. Beyond it, the connection is closed and its
+/// permit goes to that waiter: moving a permit costs opening another connection.
 const PATIENCE_MS: u64 = 20;
-/// How often whoever waits looks for idle connections: one that came back a moment before may have
-/// seen nobody waiting.
+/// Interval at which a waiter looks for idle connections: one that returned a moment earlier may
+/// have found no waiter.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The connections of one upstream.
@@ -33,7 +32,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Connections {
     /// Seats that are taken.
     open: AtomicU64,
-    /// How many stand in the queue; looked at without its lock.
+    /// Number of waiters in the queue, readable without its lock.
     waiting: AtomicU64,
     /// Requests that found all seats taken.
     full: AtomicU64,
@@ -53,13 +52,13 @@ struct Stock {
     wanted: Arc<Notify>,
 }
 
-/// Somebody who needs a connection.
+/// Queue entry of a request that needs a connection.
 #[derive(Debug)]
 pub(crate) struct Waiter {
     /// The pool of which a connection would do; none where it has to be a new one.
     pool: Option<Arc<PoolGauge>>,
     since_ms: u64,
-    /// How many connections there may be, as far as this one knows.
+    /// Maximum connections of the upstream, as far as this waiter knows.
     most: u64,
     told: Mutex<Told>,
 }
@@ -70,7 +69,7 @@ struct Told {
     waker: Option<Waker>,
 }
 
-/// What somebody who waits is told.
+/// Grant to a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
     /// A seat is taken for it.
@@ -79,13 +78,13 @@ pub(crate) enum Word {
     Kept,
 }
 
-/// Whose turn it is at a connection that comes back.
+/// Waiter that is next when a connection returns.
 pub(crate) enum Next {
-    /// Nobody waits.
+    /// No waiter.
     Nobody,
-    /// Somebody of the same pool, who has left the queue and is to be told.
+    /// A waiter of the same pool, which has left the queue and must be notified.
     Ours(Arc<Waiter>),
-    /// Somebody elsewhere: the connection is to be closed.
+    /// A waiter elsewhere: the connection must be closed.
     Elsewhere,
 }
 
@@ -127,12 +126,12 @@ impl Connections {
         self.full.load(Ordering::Relaxed)
     }
 
-    /// How many wait.
+    /// Number of waiters.
     pub(crate) fn waiting(&self) -> u64 {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether anybody waits.
+    /// True if there is a waiter.
     pub(crate) fn are_awaited(&self) -> bool {
         self.waiting() > 0
     }
@@ -194,7 +193,7 @@ impl Connections {
         lock(&waiter.told).word.take()
     }
 
-    /// Whose turn it is at a connection that comes back to a pool.
+    /// Selects the waiter that is next when a connection returns to `pool`.
     pub(crate) fn next(&self, pool: &Arc<PoolGauge>) -> Next {
         let mut queue = lock(&self.queue);
         let Some(eldest) = queue.front() else {

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a test does next; numbers choose among those there are.
+/// Next step of a test; numbers select one of the existing items.
 #[derive(Clone, Debug)]
 enum Act {
-    /// Somebody of a pool needs a connection.
+    /// A request of a pool needs a connection.
     Need { pool: usize, new: bool },
     /// A connection in use ends.
     Break(usize),
@@ -15,9 +15,9 @@ enum Act {
     Return(usize),
     /// A pool closes an idle connection.
     GiveWay(usize),
-    /// Somebody who waits looks what it was told.
+    /// A waiter looks for its grant.
     Listen(usize),
-    /// Somebody who waits goes away.
+    /// A waiter leaves.
     Leave(usize),
     /// Time passes.
     Pass(u64),
@@ -37,7 +37,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     prop::collection::vec(act, 0..120)
 }
 
-/// Somebody who waits, as the model knows it.
+/// A waiter, as the model tracks it.
 struct Waits {
     waiter: Arc<Waiter>,
     pool: usize,

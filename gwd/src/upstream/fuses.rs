@@ -11,7 +11,7 @@ use crate::upstream::send::Way;
 use crate::upstream::shared::Host;
 use crate::worker::Worker;
 
-/// What an accident says of the upstream; none where it is not its fault.
+/// Sign that a failure gives of the upstream; none if the upstream is not at fault.
 pub(super) fn sign(kind: Kind) -> Option<Sign> {
     match kind {
         Kind::Reset
@@ -67,8 +67,8 @@ pub(super) fn missed(upstream: &ir::Upstream, host: &Host, worker: &Worker, now_
     }
 }
 
-/// Whether another try would be let through as things stand, by the breaker of some target where
-/// each has its own.
+/// True if another try would be admitted now: by the upstream's breaker, or by that of any target
+/// if each target has its own.
 pub(super) fn admits(way: &Way<'_, '_>, now_ms: u64) -> bool {
     let common = &way.service.common;
     let own = way.upstream.circuit_breaker.as_ref();

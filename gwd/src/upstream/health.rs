@@ -30,7 +30,7 @@ use crate::upstream::{probe, turns};
 /// Checks under way at once, over all upstreams: many hosts are no reason for a storm.
 const PROBES_MAX: usize = 64;
 
-/// What checks have found out about a host. Written by the checking thread alone.
+/// Results of the active health checks of a host. Written by the checking thread alone.
 #[derive(Debug, Default)]
 pub(crate) struct Checks {
     verdict: AtomicU8,
@@ -41,11 +41,11 @@ pub(crate) struct Checks {
     /// Checks that it passed, and that it did not.
     pub(crate) passed: AtomicU64,
     pub(crate) failed: AtomicU64,
-    /// Why the last check failed; none after a success.
+    /// Reason why the last check failed; none after a success.
     pub(crate) why: ArcSwapOption<String>,
 }
 
-/// What holds of a host.
+/// Health of a host according to active checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Nothing is known.
@@ -85,7 +85,7 @@ type Key = (StateId, Box<str>);
 // === impl Checks ===
 
 impl Checks {
-    /// Whether a host may get requests.
+    /// True if the host may receive requests.
     pub(crate) fn admit(&self, unchecked: Unchecked) -> bool {
         match (self.verdict(), unchecked) {
             (Verdict::Works, _) | (Verdict::Unknown, Unchecked::Serve) => true,
@@ -137,7 +137,7 @@ impl Checks {
         Some(says)
     }
 
-    /// Nobody checks any more: nothing is known.
+    /// Resets the host to unknown when checks of it end.
     fn forget(&self) {
         self.against.store(0, Ordering::Relaxed);
         self.why.store(None);

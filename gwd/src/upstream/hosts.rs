@@ -37,11 +37,11 @@ pub(crate) struct HostSet {
     number: u64,
     pub(crate) hosts: Box<[Arc<Host>]>,
     pub(crate) endpoints: Box<[Arc<Endpoint>]>,
-    /// How many levels of hosts come before; empty where all come alike.
+    /// Level of each host, counted from 0; empty if all hosts have the same level.
     levels: Box<[u16]>,
-    /// What hashes look up.
+    /// Lookup table of a hashing algorithm.
     pub(crate) table: Table,
-    /// What a cookie says to stay with a host.
+    /// Affinity cookie value of each host.
     pub(crate) cookies: Box<[Box<str>]>,
 }
 
@@ -141,7 +141,7 @@ impl Common {
         }
     }
 
-    /// What its hosts are found by.
+    /// Sources from which the upstream's hosts are resolved.
     pub(crate) fn sources(&self) -> impl Iterator<Item = &Arc<Source>> + Clone {
         self.targets
             .iter()
@@ -156,7 +156,7 @@ impl Common {
         self.set.load_full()
     }
 
-    /// Whether a set is the one of now.
+    /// True if `set` is the current host set.
     pub(crate) fn is_now(&self, set: &HostSet) -> bool {
         set.number == self.number.load(Ordering::Acquire)
     }
@@ -219,8 +219,8 @@ impl Target {
         }
     }
 
-    /// Whether its places have weights of their own; else they share what is written. Only a
-    /// discovery has, and beside it there are no other targets.
+    /// True if the resolved hosts have weights of their own; otherwise they share the written
+    /// weight. Only service discovery provides weights, and such an upstream has no other targets.
     fn weighs(&self) -> bool {
         match &self.place {
             At::Address(_) => false,
@@ -302,7 +302,7 @@ impl HostSet {
         self.levels.last().copied().unwrap_or(0)
     }
 
-    /// Whether a host is of a level.
+    /// True if the host at index `at` is of the level.
     pub(crate) fn is_of_level(&self, at: usize, level: u16) -> bool {
         self.levels.is_empty() || self.levels[at] == level
     }

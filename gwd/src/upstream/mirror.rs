@@ -40,7 +40,7 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a copy's answer that are read so that its connection can be used again.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
-/// What the copies of a request are made of.
+/// Parts of a request from which its mirrored copies are made.
 pub(crate) struct Asked<'a, 's> {
     pub(crate) worker: &'a Rc<Worker>,
     pub(crate) stream: &'a Stream,
@@ -371,7 +371,7 @@ impl Sender {
     }
 }
 
-/// Whether an answer ended clean and within its limit.
+/// True if the response's body ended without an error and within `ANSWER_BYTES_MAX`.
 async fn drain(body: &mut Incoming) -> bool {
     let mut left = ANSWER_BYTES_MAX;
     loop {

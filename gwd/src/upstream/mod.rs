@@ -47,7 +47,7 @@ use crate::upstream::pool::{Of, Pool};
 use crate::upstream::shared::{Busy, InFlight};
 use crate::worker::Worker;
 
-/// How long others come first after a host could not be connected to.
+/// Time for which other hosts are preferred after a failed connect: 1s.
 const UNREACHABLE_MS: u64 = 1_000;
 /// Hosts that one request is tried at.
 const TRIED_MAX: usize = 16;
@@ -65,7 +65,7 @@ pub(crate) struct Service {
     pub(crate) connect_timeout_ms: u64,
 }
 
-/// What an exchange has taken of an upstream, given back when its response has ended.
+/// Resources that an exchange holds of an upstream, released when its response has ended.
 pub(crate) struct Held {
     pub(crate) in_flight: Option<InFlight>,
     _busy: Busy,
@@ -119,12 +119,12 @@ impl Service {
         }
     }
 
-    /// Whether its hosts are those of now.
+    /// True if the hosts are the current ones.
     pub(crate) fn is_now(&self) -> bool {
         self.common.is_now(&self.set)
     }
 
-    /// Why a request finds nobody.
+    /// Failure of a request for which there is no target.
     pub(crate) fn nobody(&self) -> Failure {
         let mut open = self.common.sources().filter_map(|source| source.why());
         match open.next() {
@@ -222,7 +222,7 @@ impl Service {
         host.unreachable_until_ms.store(until_ms, Ordering::Relaxed);
     }
 
-    /// How a request to a target ended, for whoever judges targets.
+    /// Reports the outcome of a request to outlier detection, if `health.passive` is configured.
     pub(crate) fn saw(
         &self,
         upstream: &ir::Upstream,
@@ -282,12 +282,12 @@ impl Tried {
         self.count == 0
     }
 
-    /// Whether one more is as many as one request may try.
+    /// True if the next host is the last one that this request may try.
     pub(crate) fn is_last(&self) -> bool {
         self.count + 1 >= TRIED_MAX
     }
 
-    /// Whether so many were tried as one request may try.
+    /// True if the request has tried as many hosts as it may.
     pub(crate) fn is_full(&self) -> bool {
         self.count == TRIED_MAX
     }

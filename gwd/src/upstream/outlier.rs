@@ -16,7 +16,7 @@ use policy::upstream::Passive;
 
 use crate::upstream::shared::{Host, State};
 
-/// What a host's requests told.
+/// Outcomes of a host's requests, counted for outlier detection.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Statuses of 500 and above in a row.
@@ -34,10 +34,10 @@ pub(crate) struct Tally {
     pub(crate) ejected: [AtomicU64; WHYS.len()],
 }
 
-/// How a request to a host ended.
+/// Outcome of a request to a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sign {
-    /// It answered with this status.
+    /// The host answered with this status.
     Status(u16),
     /// No connection, or one that broke before the answer.
     Broken,
@@ -45,7 +45,7 @@ pub(crate) enum Sign {
     TimedOut,
 }
 
-/// Why a host was ejected (`reason` of `gwd_upstream_ejections_total`).
+/// Reason why a host was ejected (`reason` of `gwd_upstream_ejections_total`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     Consecutive5xx = 0,

@@ -75,10 +75,11 @@ pub(crate) struct Pool {
     host: Arc<Host>,
     state: Arc<State>,
     clock: Clock,
-    /// How long its answers took.
+    /// Average of the host's response times.
     pub(crate) average: Rc<Average>,
     pub(crate) protocol: ir::UpstreamProtocol,
-    /// How it is told whose a connection is. Such a connection carries one request.
+    /// PROXY protocol version that announces the client; none without PROXY protocol. A connection
+    /// with PROXY protocol carries one request.
     pub(crate) proxy: Option<ir::ProxyVersion>,
     pub(crate) tls: Option<Arc<Connector>>,
     /// Of the TLS, in which all connections here were opened.
@@ -90,7 +91,7 @@ pub(crate) struct Pool {
     shared: RefCell<Vec<(u64, http2::Connection)>>,
     /// Shared connections so far.
     made: Cell<u64>,
-    /// How many exchanges the host bears on each, as it said last.
+    /// Maximum exchanges on each shared connection, as the host last announced.
     streams: Cell<usize>,
     pub(crate) room: Rc<Room>,
     /// HTTP/1.1 was agreed on last.
@@ -116,14 +117,14 @@ struct Idle {
 pub(crate) struct Lease {
     /// None while a response's body has it.
     transport: Option<Transport>,
-    /// What is given back when the exchange has ended.
+    /// Resources that are released when the exchange has ended.
     pub(crate) held: Option<Held>,
     pool: Rc<Pool>,
     /// Of the TLS, in which it was opened.
     round: u64,
-    /// It carried another's request a moment before.
+    /// True if the connection carried another request a moment before.
     handed_on: bool,
-    /// How long it was idle before.
+    /// Time that the connection was idle before, in milliseconds.
     rested_ms: u64,
     /// None of a shared connection, which counts itself.
     _active: Option<Active>,
@@ -238,8 +239,8 @@ impl Pool {
         None
     }
 
-    /// Whether several requests go on one connection, as far as that is known: with `auto` what
-    /// was agreed on last counts, and of a host that was not asked yet the best is hoped.
+    /// True if several requests share a connection, as far as is known. With `auto` over TLS the
+    /// last negotiated protocol counts, and HTTP/2 is assumed until the first negotiation.
     pub(crate) fn shares(&self) -> bool {
         match self.protocol {
             _ if self.proxy.is_some() => false,
@@ -249,7 +250,7 @@ impl Pool {
         }
     }
 
-    /// What is offered in a handshake with the host.
+    /// Protocols to offer in a handshake with the host.
     pub(crate) fn offer(&self) -> Offer {
         match self.protocol {
             ir::UpstreamProtocol::H1 => Offer::Http1,
@@ -258,7 +259,7 @@ impl Pool {
         }
     }
 
-    /// What was agreed on with the host: HTTP/2, or it was declined.
+    /// Records the protocol negotiated with the host: HTTP/2, or not.
     pub(crate) fn agreed(&self, http2: bool) {
         self.declined.set(!http2);
     }
@@ -289,7 +290,7 @@ impl Pool {
         roomy.map(|(_, one)| self.lease(Transport::Http2(Box::new(one.clone())), self.round.get()))
     }
 
-    /// How many shared connections were made so far.
+    /// Number of shared connections opened so far.
     pub(crate) fn made(&self) -> u64 {
         self.made.get()
     }
@@ -311,7 +312,7 @@ impl Pool {
         lease
     }
 
-    /// How many exchanges a new shared connection takes until the host has said more.
+    /// Maximum exchanges on a new shared connection, until the host announces its limit.
     pub(crate) fn streams(&self) -> usize {
         self.streams.get()
     }
@@ -375,22 +376,22 @@ impl Drop for Pool {
 // === impl Lease ===
 
 impl Lease {
-    /// Whether others use the connection at the same time.
+    /// True if other exchanges may use the connection at the same time.
     pub(crate) fn is_shared(&self) -> bool {
         matches!(self.transport, Some(Transport::Http2(_)))
     }
 
-    /// Whether the other side may have closed it without our having seen it.
+    /// True if the peer may have closed the connection unnoticed.
     pub(crate) fn is_used(&self) -> bool {
         self.handed_on || self.is_shared()
     }
 
-    /// What the response said of how long its connection is kept, or that it said nothing.
+    /// Records the `Keep-Alive` field of a response, or its absence.
     pub(crate) fn kept_for(&self, keep_alive: Option<&HeaderValue>) {
         self.pool.lifespan.told(keep_alive);
     }
 
-    /// It ended without an answer to the request that went on it at `began_ms`.
+    /// Records that the connection ended without a response to the request sent at `began_ms`.
     pub(crate) fn died(&self, began_ms: u64, now_ms: u64) {
         let took_ms = now_ms.saturating_sub(began_ms);
         self.pool.lifespan.died(self.rested_ms, took_ms, now_ms);

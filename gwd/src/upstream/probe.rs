@@ -29,7 +29,7 @@ const WHOLE_SERVER: [u8; 5] = [0; 5];
 /// `HealthCheckResponse.ServingStatus.SERVING`.
 const SERVING: u64 = 1;
 
-/// How a host is reached: as requests reach it.
+/// Parameters for reaching a host, the same as for requests.
 pub(crate) struct Way<'a> {
     pub(crate) endpoint: &'a Endpoint,
     pub(crate) tls: Option<&'a Connector>,
@@ -42,7 +42,7 @@ pub(crate) struct Way<'a> {
 /// Asks a host once.
 ///
 /// # Errors
-/// Why it does not work, in words.
+/// The reason why the host does not work, as text.
 pub(crate) async fn ask(active: &Active, way: Way<'_>) -> Result<(), String> {
     let offer = match (active.kind, way.protocol) {
         (ActiveKind::Grpc, _) => Offer::Http2,
@@ -110,7 +110,7 @@ where
     alongside(connection, exchange).await
 }
 
-/// Whether an answer says that the host works.
+/// Checks the status of a response, and its body if `body` is configured.
 async fn judge(active: &Active, answer: Response<Incoming>) -> Result<(), String> {
     let status = answer.status().as_u16();
     if !active.statuses.contains(&status) {
@@ -164,8 +164,8 @@ async fn judge_grpc(answer: Response<Incoming>) -> Result<(), String> {
     }
 }
 
-/// Whether a framed `HealthCheckResponse` says `SERVING`: field 1, a number. The last one counts,
-/// and other fields are passed over, as protobuf has it.
+/// True if a framed `HealthCheckResponse` says `SERVING`: field 1, a number. The last one counts,
+/// and other fields are skipped, as protobuf requires.
 fn is_serving(framed: &[u8]) -> bool {
     let Some(([0, length @ ..], message)) = framed.split_first_chunk::<5>() else {
         return false;

@@ -1,27 +1,27 @@
-//! What an upstream is told of a client before all else on a connection: the PROXY protocol (the
-//! HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
+//! PROXY protocol header, which announces the client to an upstream before any other byte of a
+//! connection (the HAProxy project's `proxy-protocol.txt`, versions 1 and 2).
 //!
-//! The client is the one that is believed (semantics.md §6). Behind a proxy or a balancer its port
-//! is not known and is 0. The destination is the address of the gateway that the connection came
-//! to. Where one of the two is of IPv4 and the other of IPv6, both are told as IPv6 addresses,
-//! because a header has one family. The gateway's own connections, which are health checks, are
-//! nobody's.
+//! The client address is the trusted one (semantics.md §6). Behind a proxy or a load balancer its
+//! port is unknown and is 0. The destination is the address of the gateway at which the connection
+//! arrived. If one of the two is IPv4 and the other IPv6, both are written as IPv6 addresses,
+//! because a header has one family. The gateway's own connections, which are health checks, have no
+//! client.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use bundle::ir::ProxyVersion;
 
-/// What version 2 begins with.
+/// Signature at the start of version 2.
 const V2_START: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Version 2: the sender speaks for itself.
 const LOCAL: u8 = 0x20;
-/// Version 2: it speaks for somebody else.
+/// Version 2: the sender proxies a client's connection.
 const PROXY: u8 = 0x21;
 /// Family and transport: a stream over IPv4, or IPv6.
 const TCP4: u8 = 0x11;
 const TCP6: u8 = 0x21;
 
-/// Whose a connection is, and where it came to.
+/// Client and destination addresses of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Ends {
     pub(crate) client: SocketAddr,

@@ -1,5 +1,5 @@
-//! Whether connections to a host can be opened: what the last attempts came to, for who asks and
-//! for the program log. Who is chosen is decided elsewhere.
+//! Results of the last attempts to open connections to a host, for the admin endpoint and the
+//! program log. They do not affect the choice of hosts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -20,7 +20,7 @@ pub(crate) struct Reach {
     last: ArcSwapOption<Failure>,
 }
 
-/// Why a host cannot be reached.
+/// Current series of failed attempts to connect to a host.
 #[derive(Debug)]
 pub(crate) struct Unreached {
     /// Attempts in a row that failed.
@@ -49,7 +49,7 @@ impl Reach {
         }
     }
 
-    /// What is wrong; none where nothing is, or nothing is known.
+    /// Current series of failed attempts; none if the last attempt succeeded or there was none.
     pub(crate) fn wrong(&self, now_ms: u64) -> Option<Unreached> {
         let last = self.last.load_full()?;
         Some(Unreached {
@@ -63,13 +63,13 @@ impl Reach {
 // === impl Unreached ===
 
 impl Unreached {
-    /// What happened, with the address.
+    /// Description of the last failure, with the address if it is known.
     pub(crate) fn why(&self) -> &str {
         let told = self.last.why.as_deref();
         told.unwrap_or(self.last.kind.told().reason)
     }
 
-    /// What to look at.
+    /// Advice on the last failure.
     pub(crate) fn help(&self) -> &'static str {
         match self.last.kind {
             Kind::ConnectTimeout => {

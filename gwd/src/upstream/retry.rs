@@ -1,5 +1,5 @@
-//! Whether a request is tried again: what happened, whether it may be repeated, whether the
-//! budget bears it, and how long to wait (semantics.md §3).
+//! Retries: whether a failure is retried, whether the request is repeatable, whether the budget
+//! admits it, and how long to wait (semantics.md §3).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,14 +20,15 @@ static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 /// The longest `Retry-After` that is waited for, in milliseconds.
 const RETRY_AFTER_MAX_MS: u64 = 30_000;
 
-/// What is tried again for a request: the operation's word, or the upstream's.
+/// Retry settings of a request: the operation's, otherwise the upstream's; none without attempts.
 pub(crate) fn of<'s>(route: &RouteRef<'s>, upstream: &'s ir::Upstream) -> Option<&'s Checked> {
     let own = route.treatment.retries.as_ref();
     let retry = own.or(upstream.retries.as_ref());
     retry.filter(|retry| retry.times.attempts > 0)
 }
 
-/// Whether doing it twice is like doing it once (RFC 9110 §9.2.2), or somebody says so.
+/// True if the request is idempotent by its method (RFC 9110 §9.2.2), declared idempotent, or has
+/// an idempotency key that the retry settings accept.
 pub(crate) fn is_repeatable(
     head: &RequestHead,
     route: &RouteRef<'_>,
@@ -44,9 +45,9 @@ pub(crate) fn is_repeatable(
     by_method || route.treatment.idempotent || by_key()
 }
 
-/// Reason to retry after a response; none if the response is final. A request that may not be repeated is
-/// tried again for a gRPC status only: naming one in `on` says that calls may be repeated after
-/// it, and each gRPC call is a POST.
+/// Reason to retry after a response; none if the response is final. A request that may not be
+/// repeated is retried for a gRPC status only: naming one in `on` says that calls may be repeated
+/// after it, and each gRPC call is a POST.
 pub(crate) fn after_response<B>(
     retry: &Checked,
     response: &Response<B>,
@@ -83,7 +84,7 @@ pub(crate) fn after_response<B>(
         .map(|condition| condition.word())
 }
 
-/// Why an accident is not the last word; none where it is.
+/// Reason to retry after a failure; none if the failure is final.
 pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Option<&'static str> {
     let meant = |condition: &&Condition| match (condition, kind) {
         (
@@ -107,7 +108,7 @@ pub(crate) fn after_failure(retry: &Checked, kind: Kind, repeatable: bool) -> Op
         .map(|condition| condition.word())
 }
 
-/// What the try before came to.
+/// Outcome of the previous try.
 pub(super) enum Before {
     Nothing,
     Answered(StatusCode),
@@ -134,8 +135,8 @@ fn grpc_status(headers: &HeaderMap) -> Option<&[u8]> {
     headers.get(&GRPC_STATUS).map(http::HeaderValue::as_bytes)
 }
 
-/// How long to wait before a try: full jitter, `[0, (2^N - 1) * base)` up to the longest; or as
-/// long as the upstream says. `number` counts from 1.
+/// Milliseconds to wait before a try: full jitter, `[0, (2^N - 1) * base)` up to the maximum; or
+/// the upstream's `Retry-After` if it is respected. `number` counts from 1.
 pub(crate) fn wait_ms(
     retry: &Checked,
     number: u32,

@@ -39,7 +39,7 @@ use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Call as Send, Refused};
 use crate::upstream::{Held, Looking, Service, Tried};
 
-/// What is to be sent.
+/// Request to be sent, with its context.
 pub(crate) struct Outgoing<'a, 's> {
     pub(crate) stream: &'a Rc<Stream>,
     pub(crate) route: &'a RouteRef<'s>,
@@ -53,7 +53,7 @@ pub(crate) struct Outgoing<'a, 's> {
     pub(crate) expects_continue: bool,
 }
 
-/// What came back: the response's head, with all that its body needs.
+/// Head of a response, with everything that its body needs.
 pub(crate) struct Answered {
     pub(crate) response: transport::Answer,
     pub(crate) lease: Lease,
@@ -197,7 +197,7 @@ pub(crate) fn affinity(out: &Outgoing<'_, '_>) -> Affinity {
     Affinity::of(hash_on, out.head, out.cx, &out.service.set, random)
 }
 
-/// What all tries at one request have in common.
+/// Context that all tries of a request share.
 pub(super) struct Way<'a, 's> {
     pub(super) stream: &'a Rc<Stream>,
     pub(super) route: &'a RouteRef<'s>,
@@ -250,7 +250,7 @@ enum Reuse {
     No,
 }
 
-/// What a try brought.
+/// Response to one try.
 pub(super) struct Reply {
     pub(super) response: transport::Answer,
     lease: Lease,
@@ -483,7 +483,7 @@ impl Call<'_, '_> {
         Ok(opened?)
     }
 
-    /// How long to wait before a try; none where no time would be left for it.
+    /// Milliseconds to wait before a try; none if no time would be left for it.
     fn wait_ms(&self, retry: &Checked, number: u32, headers: Option<&HeaderMap>) -> Option<u64> {
         let chance = self.way.stream.worker.random.next();
         let wait_ms = retry::wait_ms(retry, number, headers, chance, clock::unix_ms() / 1_000);

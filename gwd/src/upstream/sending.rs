@@ -1,5 +1,5 @@
-//! How a request is sent: its body, and how long each try, an upload and all tries together may
-//! take.
+//! Sending of a request: its body, and the time limits of each try, of an upload and of all tries
+//! together.
 
 use std::pin::pin;
 use std::rc::Rc;
@@ -17,11 +17,11 @@ use crate::upstream::slow::SlowShare;
 use crate::upstream::source::Source;
 use crate::upstream::transport::{self, Begun, CallError, Refused};
 
-/// How long an upload waits for `100 Continue` before it is sent all the same
-/// (RFC 9110 §10.1.1: a proxy must not wait forever).
+/// Maximum wait of an upload for `100 Continue` before it is sent anyway: 1s (RFC 9110 §10.1.1: a
+/// proxy must not wait forever).
 const CONTINUE_WAIT_MS: u64 = 1_000;
 
-/// What all tries at one request share.
+/// State that all tries of a request share.
 pub(super) struct Sending<'a> {
     pub(super) stream: &'a Rc<Stream>,
     pub(super) timeout_ms: u64,
@@ -152,7 +152,8 @@ impl Sending<'_> {
         Ok(true)
     }
 
-    /// What was awaited when the deadline passed.
+    /// Failure when the deadline passes: a stalled upload if the client was awaited, otherwise a
+    /// timeout.
     fn stalled(&self) -> Kind {
         match &self.progress {
             Some(progress) if !progress.done.get() && progress.awaits_client.get() => {
@@ -162,7 +163,7 @@ impl Sending<'_> {
         }
     }
 
-    /// What a try says of who was asked. Whoever had little time is not judged by its end.
+    /// Sign that a try gives of its host. The timeout of a try with shortened time is no sign.
     pub(super) fn sign(&self, outcome: &Result<Reply, Failure>) -> Option<Sign> {
         match outcome {
             Ok(reply) => Some(Sign::Status(reply.response.status().as_u16())),

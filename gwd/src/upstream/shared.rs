@@ -1,4 +1,4 @@
-//! What all workers know of an upstream: who is busy, who is ill, what may still be begun.
+//! State of an upstream that all workers share: load, health, and limits.
 //!
 //! One [`State`] per upstream and process, found by the state id that gwc computes, so that it
 //! outlives snapshots; one [`Host`] per address of it. Everything that limits or judges is here,
@@ -48,7 +48,7 @@ pub(crate) struct State {
     pub(crate) breaker: Breaker,
     /// Those that chains name, by the policy's state.
     chain_breakers: Mutex<HashMap<StateId, Weak<ChainBreaker>>>,
-    /// Somebody decides about an ejection; the others leave it to the next failure.
+    /// True while one request decides about an ejection; the others leave it to the next failure.
     pub(crate) ejecting: AtomicBool,
     /// When the interval of the outlier detection ends, in milliseconds of the clock.
     pub(crate) interval_ends_ms: AtomicU64,
@@ -56,17 +56,17 @@ pub(crate) struct State {
     pub(crate) exhausted: AtomicU64,
     /// Retries that were wanted for requests whose body could not be sent again.
     pub(crate) unrepeatable: AtomicU64,
-    /// What the program log has said of it.
+    /// State of the upstream that the program log last reported.
     pub(crate) told: Told,
 }
 
-/// What a policy of kind `circuit_breaker` knows of an upstream.
+/// State of a policy of kind `circuit_breaker` at an upstream.
 #[derive(Debug)]
 pub(crate) struct ChainBreaker {
     /// The policy's name.
     pub(crate) policy: Box<str>,
     pub(crate) breaker: Breaker,
-    /// What the program log has said of it.
+    /// State of the breaker that the program log last reported.
     pub(crate) told: Told,
 }
 
@@ -76,7 +76,7 @@ pub(crate) struct ChainBreaker {
 pub(crate) struct Host {
     /// `ADDRESS:PORT`, or `unix:PATH`.
     pub(crate) name: Box<str>,
-    /// How many upstreams of versions in memory have it now.
+    /// Number of upstreams of versions in memory that have the host now.
     listed: AtomicU32,
     /// Requests in flight.
     pub(crate) active: AtomicU32,
@@ -90,7 +90,7 @@ pub(crate) struct Host {
     pub(crate) tally: Tally,
     pub(crate) checks: Checks,
     pub(crate) breaker: Breaker,
-    /// What the program log has said of it.
+    /// State of the host that the program log last reported.
     pub(crate) told: Told,
 }
 
@@ -206,7 +206,7 @@ impl State {
         all
     }
 
-    /// What is known to a policy; nothing yet where it is new.
+    /// State of a policy's breaker; created if it is new.
     fn chain_breaker(&self, named: &engine::Breaker) -> Arc<ChainBreaker> {
         let mut breakers = lock(&self.chain_breakers);
         if let Some(known) = breakers.get(&named.state).and_then(Weak::upgrade) {
@@ -221,7 +221,7 @@ impl State {
         breaker
     }
 
-    /// What is known of a host; nothing yet where it is new.
+    /// State of a host; created if it is new.
     pub(crate) fn host(&self, address: &Address, now_ms: u64) -> Arc<Host> {
         let mut hosts = lock(&self.hosts);
         if let Some(known) = hosts.get(address).and_then(Weak::upgrade) {
@@ -280,7 +280,7 @@ impl Host {
         self.listed.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Whether no upstream of a version in memory has it any more.
+    /// True if no upstream of a version in memory has the host any more.
     pub(crate) fn has_left(&self) -> bool {
         self.listed.load(Ordering::Relaxed) == 0
     }
@@ -289,7 +289,7 @@ impl Host {
         self.ejected_until_ms.load(Ordering::Relaxed) > now_ms
     }
 
-    /// How long it is left out by outlier detection; none where it is not.
+    /// Remaining milliseconds of an ejection by outlier detection; none if the host is not ejected.
     pub(crate) fn ejection_left_ms(&self, now_ms: u64) -> Option<u64> {
         let until_ms = self.ejected_until_ms.load(Ordering::Relaxed);
         until_ms.checked_sub(now_ms).filter(|left_ms| *left_ms > 0)
@@ -304,7 +304,8 @@ impl Host {
         self.unreachable_until_ms.load(Ordering::Relaxed) > now_ms
     }
 
-    /// How long it has been getting requests.
+    /// Milliseconds since the host began to receive requests: since it became known, its last
+    /// ejection ended or its checks succeeded again, whichever is latest.
     pub(crate) fn age_ms(&self, now_ms: u64) -> u64 {
         let since = self
             .since_ms

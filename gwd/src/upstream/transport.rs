@@ -1,4 +1,4 @@
-//! What is spoken on an upstream's connection.
+//! Protocol of an upstream's connection.
 
 use std::fmt;
 use std::pin::Pin;
@@ -49,7 +49,7 @@ pub(crate) struct Refused {
     pub(crate) unsent: Option<RequestBody>,
 }
 
-/// Why a call has no response, or not all of it.
+/// Reason why a call has no response or an incomplete one.
 #[derive(Debug)]
 pub(crate) enum CallError {
     Http1(http1::Error),
@@ -66,7 +66,7 @@ pub(crate) enum CallError {
 pub(crate) enum Incoming {
     Http1(http1::Incoming<UpstreamSocket>),
     Http2(Box<http2::Incoming>),
-    /// It was given up or has ended; the connection is elsewhere.
+    /// The body was abandoned or has ended; it no longer holds the connection.
     Gone,
 }
 
@@ -96,7 +96,7 @@ impl Transport {
         }
     }
 
-    /// Whether it can carry another request, as far as one can know without asking.
+    /// True if the connection can carry another request, as far as is known without a request.
     pub(crate) fn is_ready(&mut self) -> bool {
         match self {
             Self::Http1(connection) => connection.is_quiet(),
@@ -148,8 +148,9 @@ impl Call<'_, '_> {
 // === impl CallError ===
 
 impl CallError {
-    /// Whether the connection ended before any byte of a response: on one that was used before,
-    /// the other side may just have closed it (data-plane.md §7).
+    /// True if the connection ended before any byte of a response, or the request was not
+    /// processed: the peer may just have closed a connection that was used before (data-plane.md
+    /// §7).
     pub(crate) fn is_stale(&self) -> bool {
         match self {
             Self::Http1(error) => matches!(error, http1::Error::Closed | http1::Error::Io(_)),
@@ -167,7 +168,7 @@ impl CallError {
         }
     }
 
-    /// What was wrong with TLS, if it was TLS.
+    /// TLS error that caused the failure; none if TLS was not the cause.
     pub(crate) fn tls(&self) -> Option<&rustls::Error> {
         match self {
             Self::Http1(http1::Error::Io(error)) => failure::tls(error),
@@ -176,7 +177,7 @@ impl CallError {
         }
     }
 
-    /// Whether what came cannot be understood.
+    /// True if the peer's data violates the protocol.
     pub(crate) fn is_protocol(&self) -> bool {
         match self {
             Self::Http1(error) => {
@@ -187,7 +188,7 @@ impl CallError {
         }
     }
 
-    /// Whether the other side has certainly not looked at the request.
+    /// True if the peer has certainly not processed the request.
     pub(crate) fn is_unprocessed(&self) -> bool {
         match self {
             Self::Http1(_) | Self::Silent { .. } | Self::Panicked => false,

@@ -1,8 +1,8 @@
-//! What the program log says of upstreams: hosts that cannot be reached any more, or are left out,
-//! breakers that open, and the end of each.
+//! Program log of upstreams: hosts that become unreachable or are ejected, breakers that open, and
+//! the end of each state.
 //!
-//! Workers only note it where it happens; one look a second tells what has turned since, so that
-//! a log that is slow holds no request up. What turns to and fro is told every ten seconds at most.
+//! Workers only record these states. A check once per second logs the changes, so that a slow log
+//! delays no request. A state that flips repeatedly is logged at most every ten seconds.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::upstream::breaker::{Breaker, Stand};
 use crate::upstream::shared::{Host, State, States};
 
 const LOOK: Duration = Duration::from_secs(1);
-/// How long nothing more is said of the same.
+/// Minimum interval between two log lines on the same state: 10s.
 const QUIET_MS: u64 = 10_000;
 
-/// What was told of a host, or of an upstream.
+/// States last logged for a host or an upstream.
 #[derive(Debug, Default)]
 pub(crate) struct Told(Mutex<[Turn; 3]>);
 
@@ -29,7 +29,7 @@ struct Turn {
     at_ms: Option<u64>,
 }
 
-/// What can turn; the places in [`Told`].
+/// Indices of the logged states in [`Told`].
 const UNREACHED: usize = 0;
 const EJECTED: usize = 1;
 const CIRCUIT: usize = 2;
@@ -50,7 +50,7 @@ pub(crate) async fn tell(states: Arc<States>, clock: Clock) {
     }
 }
 
-/// What has turned at an upstream.
+/// Appends a log line for each state of an upstream that has changed.
 fn look(state: &State, now_ms: u64, lines: &mut Vec<Line>) {
     let of_upstream = || json!({"upstream": state.name});
     circuit(&state.breaker, &state.told, now_ms, &of_upstream, lines);
@@ -125,7 +125,7 @@ fn circuit(
 // === impl Told ===
 
 impl Told {
-    /// Whether something holds, or no longer, that was told otherwise and may be told now.
+    /// True if a state differs from the one last logged and may be logged now.
     fn turned(&self, what: usize, holds: bool, now_ms: u64) -> bool {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let turn = &mut turns[what];

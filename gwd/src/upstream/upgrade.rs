@@ -25,11 +25,11 @@ use crate::upstream::send::{Answered, Outgoing, admit, affinity, judge_connect};
 use crate::upstream::transport::{self, Call, Incoming};
 use crate::upstream::{Held, Looking, Tried};
 
-/// What became of the wish.
+/// Outcome of an upgrade request.
 pub(crate) enum Upgrade {
     /// The upstream speaks WebSocket now.
     Switched(Box<Switched>),
-    /// It has answered something else.
+    /// The upstream has answered with another response.
     Declined(Box<Answered>),
 }
 
@@ -37,12 +37,12 @@ pub(crate) enum Upgrade {
 pub(crate) struct Switched {
     pub(crate) headers: HeaderMap,
     pub(crate) carrier: Carrier,
-    /// What came behind the head.
+    /// Bytes that followed the head.
     pub(crate) early: Bytes,
     pub(crate) handshake: Handshake,
-    /// What let the client in.
+    /// Credentials that admitted the client.
     pub(crate) shown: Shown,
-    /// What is given back when the tunnel ends.
+    /// Resources that are released when the tunnel ends.
     pub(crate) held: Held,
 }
 
@@ -149,7 +149,8 @@ impl Asking<'_, '_> {
         head
     }
 
-    /// What the response says of its place, said of the gateway's.
+    /// Rewrites locations of the upstream in the response's fields to those of the gateway, as
+    /// `rewrite_responses` says.
     fn returned(&self, headers: &mut HeaderMap) {
         forward::returned(headers, self.out.head, self.relay());
     }

@@ -1,11 +1,12 @@
 //! The less busy of two that are chosen by chance ("power of two choices"); where weights differ,
 //! or a target starts slowly, round robin by weight / (requests in flight + 1), as Envoy does it.
-//! Who is busy is counted over all workers.
+//! Requests in flight are counted over all workers.
 
 use super::weighted::Weighted;
 use super::{Choice, active, draw};
 
-/// What a weight is multiplied with, so that its division by requests in flight keeps its sense.
+/// Factor that a weight is multiplied with, so that its division by requests in flight keeps
+/// precision.
 const SCALE: u64 = 1 << 12;
 
 #[derive(Debug)]

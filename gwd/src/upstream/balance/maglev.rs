@@ -21,7 +21,7 @@ struct Way {
     at: u64,
     step: u64,
     weight: u64,
-    /// What it has been given of its weight.
+    /// Part of the weight that has been used up so far.
     given: u64,
 }
 

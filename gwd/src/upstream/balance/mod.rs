@@ -42,7 +42,8 @@ pub(crate) enum Balance {
     Hash(Weights),
 }
 
-/// What hashes look up: made where the hosts are, off the workers, and shared by them.
+/// Lookup table of a hashing algorithm. Built with the host set, off the workers, and shared by
+/// them.
 #[derive(Debug, Default)]
 pub(crate) enum Table {
     /// The algorithm has none.
@@ -58,14 +59,14 @@ pub(crate) struct Choice<'a> {
     pub(crate) hosts: &'a [Arc<Host>],
     pub(crate) table: &'a Table,
     pub(crate) random: &'a Random,
-    /// What the request hashes to, where something is hashed.
+    /// Hash of the request; none if nothing is hashed.
     pub(crate) hash: Option<u64>,
     pub(crate) bounded_load: bool,
     pub(crate) slow_start_ms: Option<u64>,
     pub(crate) now_ms: u64,
 }
 
-/// How often a choice by chance is repeated before the rest is looked at in order.
+/// Random draws before the remaining hosts are tried in order.
 const DRAWS: usize = 4;
 /// In thousandths: what a host gets at least while it starts slowly.
 const SLOW_LEAST: u64 = 100;
@@ -137,7 +138,8 @@ impl Table {
 }
 
 impl Choice<'_> {
-    /// What of its weight a host gets, in thousandths: all of it, unless it has just come.
+    /// Share of a host's weight during slow start, in thousandths: 100 to 1,000, growing with the
+    /// host's age. Without slow start: 1 for every host.
     fn pace(&self, index: usize) -> u64 {
         let Some(slow_start_ms) = self.slow_start_ms else {
             return 1;
@@ -175,7 +177,7 @@ fn below(random: &Random, count: u64) -> usize {
     usize::try_from(wide >> 64).unwrap_or(0)
 }
 
-/// What a name hashes to, the same in every process.
+/// Four hash points of a name and a number, the same in every process.
 fn points(name: &str, number: u32) -> [u64; 4] {
     let digest = bundle::digest::Digest::of(format!("{name}\0{number}").as_bytes());
     let bytes = digest.as_bytes();
@@ -187,7 +189,7 @@ fn points(name: &str, number: u32) -> [u64; 4] {
 
 #[cfg(test)]
 pub(crate) mod trial {
-    //! What the distribution tests share.
+    //! Helpers shared by the distribution tests.
 
     use super::*;
 
@@ -241,7 +243,7 @@ pub(crate) mod trial {
             self.balance.pick(&choice, may)
         }
 
-        /// How often each was chosen, in thousandths.
+        /// Share of the picks that went to each host, in thousandths.
         pub(crate) fn shares(&self, picks: u64, may: impl Fn(usize) -> bool) -> Vec<u64> {
             let mut count = vec![0; self.hosts.len()];
             for number in 0..picks {

@@ -9,7 +9,7 @@ use super::{Choice, active, draw};
 
 /// Over how long an average decays.
 const DECAY_NS: f64 = 10e9;
-/// What a target costs that has requests in flight and has never answered.
+/// Cost of a target that has requests in flight and no measured response time: 1s, in nanoseconds.
 const UNKNOWN_NS: f64 = 1e9;
 
 #[derive(Debug)]
@@ -23,8 +23,8 @@ struct Target {
     average: Rc<Average>,
 }
 
-/// How long a host's answers took, as one worker saw it. It stays with the host's connections
-/// when hosts or versions are exchanged.
+/// Peak EWMA of a host's response times, as measured by one worker. The average stays with the
+/// host's connections when hosts or versions are replaced.
 #[derive(Debug, Default)]
 pub(crate) struct Average {
     ns: Cell<f64>,

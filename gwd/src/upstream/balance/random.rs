@@ -52,7 +52,8 @@ impl Weights {
         None
     }
 
-    /// How many of so many requests a target may have: 1.25 times its share, one at least.
+    /// Maximum requests of a target, out of `requests` in total: 1.25 times its share by weight, at
+    /// least 1.
     pub(crate) fn bound(&self, index: usize, requests: u64) -> u64 {
         let weight = u64::from(self.weights[index]);
         (requests * weight * 5)

@@ -14,7 +14,7 @@ use super::{Connection, Error};
 /// Bytes that are read at once.
 const READ: usize = 16 << 10;
 
-/// How far a response's body has come.
+/// Progress of receiving a response's body.
 pub(super) struct Receiving {
     body: Body,
     keeps_connection: bool,
@@ -45,12 +45,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Incoming<I> {
         Self(connection)
     }
 
-    /// Whether nothing more comes.
+    /// True if no data or trailers follow.
     pub(crate) fn is_end_stream(&self) -> bool {
         self.0.receiving.body.is_ended()
     }
 
-    /// How much is still to come, as far as it is known.
+    /// Remaining bytes of the body, as far as they are known.
     pub(crate) fn size_hint(&self) -> SizeHint {
         let left = self.0.receiving.body.left();
         left.map_or_else(SizeHint::default, SizeHint::with_exact)

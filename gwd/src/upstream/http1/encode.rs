@@ -25,7 +25,7 @@ pub(super) struct Sending {
     method: Method,
     body: RequestBody,
     chunked: bool,
-    /// What waits to be written, from `written` on.
+    /// Bytes to be written, from `written` on.
     out: Vec<u8>,
     written: usize,
     /// A large piece that comes behind it.
@@ -105,7 +105,7 @@ impl Sending {
         &self.method
     }
 
-    /// Whether all of it has been written.
+    /// True if the whole request has been written.
     pub(super) fn is_done(&self) -> bool {
         self.ended && self.out.is_empty() && self.data.is_empty()
     }
@@ -223,12 +223,12 @@ impl Sending {
     }
 }
 
-/// Whether a request of this method without content says so (RFC 9110 §8.6).
+/// True if a request of this method without content carries `Content-Length: 0` (RFC 9110 §8.6).
 fn expects_content(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// Whether a field frames the message: those are the client's own.
+/// True if the field frames the message: this client sets such fields itself.
 fn is_own(name: &HeaderName) -> bool {
     *name == CONTENT_LENGTH || *name == TRANSFER_ENCODING || *name == TRAILER
 }

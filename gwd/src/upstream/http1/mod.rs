@@ -5,9 +5,8 @@
 //! §1). Here a [`Connection`] is a socket with a buffer: whoever has it writes the request and
 //! reads the response, and an idle one costs nothing but its socket.
 //!
-//! What an upstream says is read strictly, because what is read wrongly here is answered to
-//! somebody else: one length or one `chunked`, no folded lines, bounded heads, chunk lines and
-//! interim responses.
+//! Responses are parsed strictly, because a misread response would be delivered to another client:
+//! one length or one `chunked`, no folded lines, bounded heads, chunk lines and interim responses.
 
 mod body;
 mod encode;
@@ -44,9 +43,9 @@ const INTERIM_MAX: usize = 16;
 /// on the heap, so that nobody on the way of an exchange moves more than a pointer.
 pub(crate) struct Connection<I> {
     io: I,
-    /// What has been read and belongs to the response that comes next, or is under way.
+    /// Bytes read that belong to the next response or to the current one.
     read: BytesMut,
-    /// How much of a head that is not whole has been looked at.
+    /// Bytes of an incomplete head that have been scanned.
     seen: usize,
     /// Bytes that the head of a response may have.
     head_bytes_max: usize,
@@ -56,7 +55,7 @@ pub(crate) struct Connection<I> {
     receiving: Receiving,
 }
 
-/// Why a call has no response, or not all of it.
+/// Reason why a call has no response or an incomplete one.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// The connection ended before any byte of the response.
@@ -65,7 +64,7 @@ pub(crate) enum Error {
     Incomplete,
     /// Reading or writing failed.
     Io(io::Error),
-    /// What came is no response that could be passed on.
+    /// The received data is not a response that may be forwarded.
     Invalid(&'static str),
     /// The head is larger than anybody needs.
     HeadTooLarge,
@@ -99,7 +98,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         })
     }
 
-    /// What carries it, where nothing is on its way.
+    /// Returns the underlying transport. For connections with no data in flight.
     pub(crate) fn into_io(self) -> I {
         self.io
     }
@@ -109,8 +108,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Connection<I> {
         self.head_bytes_max = head_bytes_max;
     }
 
-    /// Whether the other side has said nothing since the last response: neither its end nor
-    /// anything that nobody asked for.
+    /// True if the upstream has sent nothing since the last response: neither the end of the stream
+    /// nor unsolicited bytes.
     pub(crate) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let mut cx = Context::from_waker(Waker::noop());

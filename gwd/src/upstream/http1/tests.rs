@@ -42,7 +42,7 @@ fn asked(
     connection
 }
 
-/// What became of a response.
+/// Outcome of a response.
 #[derive(Debug, PartialEq, Eq)]
 enum Got {
     /// Status, body, trailers, and whether the connection can be used again.

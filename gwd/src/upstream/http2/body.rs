@@ -14,7 +14,7 @@ use crate::inbox::Reading;
 pub(crate) struct Incoming {
     stream: RecvStream,
     upload: Option<Upload>,
-    /// Why the upload could not be sent to its end, until that is told.
+    /// Reason why the upload failed, until it is reported.
     broken: Option<Error>,
     /// All data came; trailers may follow.
     trailing: bool,
@@ -107,8 +107,8 @@ impl Incoming {
         self.ended || self.stream.is_end_stream()
     }
 
-    /// What is known of the length: a response to HEAD, too, may say one, so that nothing is
-    /// unless it has ended.
+    /// Length of the rest: 0 at the end, otherwise unknown. The announced length is not used,
+    /// because a response to HEAD may announce one, too.
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self.is_end_stream() {
             true => SizeHint::with_exact(0),

@@ -50,7 +50,7 @@ const SEND_BUFFER: usize = 64 << 10;
 pub(crate) const STREAMS_ASSUMED: usize = 100;
 /// Interim responses before a final one.
 const INTERIM_MAX: usize = 16;
-/// How long the upstream may take nothing of what it is sent.
+/// Maximum time for which writes to the upstream may be blocked: 30s.
 const WRITE_DEADLINE_MS: u64 = 30_000;
 
 static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
@@ -64,27 +64,27 @@ pub(crate) struct Connection {
     state: Rc<State>,
 }
 
-/// What holds on a connection.
+/// Parameters of a connection.
 pub(crate) struct Bounds {
-    /// What requests on it have (RFC 9113 §8.3.1).
+    /// Scheme of the requests on the connection (RFC 9113 §8.3.1).
     pub(crate) scheme: Scheme,
     /// Streams at most, until the other side has said how many it bears.
     pub(crate) streams: usize,
     /// Bytes of a response's fields.
     pub(crate) head_bytes_max: u32,
-    /// Who waits for an exchange to end.
+    /// Waiters for an exchange to end.
     pub(crate) room: Rc<Room>,
-    /// What counts what waits on it.
+    /// Memory budget that counts the data buffered on the connection.
     pub(crate) memory: Arc<Memory>,
 }
 
-/// How a connection is.
+/// State of a connection.
 struct State {
     /// Exchanges on it.
     active: Cell<usize>,
-    /// It takes no more.
+    /// True once the connection accepts no new exchanges.
     retired: Cell<bool>,
-    /// It is closed with all that is on it.
+    /// True once the connection is closed together with all its exchanges.
     aborted: Cell<bool>,
     /// The other side takes nothing.
     blocked: Cell<bool>,
@@ -94,15 +94,15 @@ struct State {
     /// Counts what came on any stream: a sign of life.
     signs: Cell<u64>,
     task: RefCell<Option<Waker>>,
-    /// What has ended the TLS around it.
+    /// TLS error that has ended the connection.
     tls: RefCell<Option<rustls::Error>>,
-    /// Asks whether the other side has said what it can; somebody who asks has it.
+    /// PING that confirms that the peer's SETTINGS have arrived; none while a tunnel uses it.
     ping: RefCell<Option<PingPong>>,
-    /// It has said what it can.
+    /// True once the peer's SETTINGS have arrived, or the connection has ended.
     settled: Cell<bool>,
     settling: Notify,
     gauge: Arc<PoolGauge>,
-    /// Who waits for an exchange to end.
+    /// Waiters for an exchange to end.
     room: Rc<Room>,
     /// Responses that came and were not read.
     inbox: Rc<Inbox>,
@@ -111,7 +111,7 @@ struct State {
 /// An exchange on a connection, counted.
 struct Open(Rc<State>);
 
-/// Why a call has no response, or not all of it.
+/// Reason why a call has no response or an incomplete one.
 #[derive(Debug)]
 pub(crate) enum Error {
     /// The connection or the stream failed.
@@ -122,7 +122,7 @@ pub(crate) enum Error {
     NoTunnels,
     /// The request was not sent: the connection takes no more.
     Unsent(h2::Error),
-    /// What came is no response that could be passed on.
+    /// The received data is not a response that may be forwarded.
     Invalid(&'static str),
     /// The request's body could not be had.
     Upload,
@@ -218,12 +218,12 @@ impl Connection {
         })
     }
 
-    /// Whether it takes another exchange, as far as one can know without asking.
+    /// True if the connection accepts another exchange, as far as is known without I/O.
     pub(crate) fn is_ready(&self) -> bool {
         !self.state.retired.get()
     }
 
-    /// How many exchanges at once the other side bears, as far as it has said.
+    /// Maximum concurrent exchanges, as the peer last announced; until then [`Bounds::streams`].
     pub(crate) fn streams(&self) -> usize {
         self.send.current_max_send_streams()
     }
@@ -233,14 +233,15 @@ impl Connection {
         self.state.active.get()
     }
 
-    /// Whether it has less to do than four fifths of what the other side bears.
+    /// True if the connection has no exchange, or fewer than four fifths of the maximum.
     pub(crate) fn has_room(&self) -> bool {
         let active = self.state.active.get();
         active == 0 || active.saturating_mul(5) < self.streams().saturating_mul(4)
     }
 
-    /// Whether to keep it. One to which nothing can be written is closed at once, one that was
-    /// idle for too long when this is dropped.
+    /// True if the connection is to be kept. A connection whose writes are blocked for
+    /// `WRITE_DEADLINE_MS` is closed at once. A connection that was idle for `idle_timeout_ms`
+    /// closes when it is dropped.
     pub(crate) fn sweep(&self, now_ms: u64, idle_timeout_ms: u64) -> bool {
         let State {
             active,
@@ -310,7 +311,7 @@ impl Connection {
 struct Call {
     response: ResponseFuture,
     upload: Option<Upload>,
-    /// How many had come when it began.
+    /// Value of `State::signs` when the call began.
     signs: u64,
     interim: usize,
     /// Its body may come with the head.
@@ -410,12 +411,13 @@ impl State {
         self.signs.set(self.signs.get().wrapping_add(1));
     }
 
-    /// Whether only one stream is hurt.
+    /// True if an error affects only one stream.
     fn is_fine(&self, error: &h2::Error) -> bool {
         !self.aborted.get() && (error.is_reset() || error.reason().is_none() && !error.is_io())
     }
 
-    /// What an error says of the connection, and what the connection says of it.
+    /// Retires the connection if the error concerns it, and replaces an I/O error by the TLS error
+    /// that caused it.
     fn judge(&self, error: Error) -> Error {
         if let Error::Http2(error) | Error::Unsent(error) = &error
             && !self.is_fine(error)
@@ -471,8 +473,8 @@ impl Drop for Open {
 // === impl Error ===
 
 impl Error {
-    /// Whether the other side has certainly not looked at the request: it says so (RFC 9113
-    /// §8.7), or nothing was sent.
+    /// True if the peer has certainly not processed the request: it says so (RFC 9113 §8.7), or
+    /// nothing was sent.
     pub(crate) fn is_unprocessed(&self) -> bool {
         match self {
             Self::Http2(error) => {
@@ -484,7 +486,7 @@ impl Error {
         }
     }
 
-    /// Whether only the stream was refused: the connection is as good as it was.
+    /// True if only the stream was refused: the connection remains usable.
     pub(crate) fn is_of_stream(&self) -> bool {
         let Self::Http2(error) = self else {
             return false;
@@ -492,12 +494,12 @@ impl Error {
         error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
     }
 
-    /// Whether the connection ended, or the request was not looked at.
+    /// True if the connection ended, or the request was not processed.
     pub(crate) fn is_stale(&self) -> bool {
         self.is_unprocessed() || matches!(self, Self::Http2(error) if error.is_io())
     }
 
-    /// Whether what came cannot be understood.
+    /// True if the peer violates the protocol, or does not support extended CONNECT.
     pub(crate) fn is_protocol(&self) -> bool {
         match self {
             Self::Http2(error) => error.is_library(),

@@ -17,7 +17,7 @@ use super::{Call, Connection, Error, Incoming, Open, State, prepare};
 use crate::inbox::Reading;
 use crate::proxy::body::RequestBody;
 
-/// What came of asking for a tunnel.
+/// Outcome of a request for a tunnel.
 pub(crate) enum Answer {
     Agreed(Tunnel),
     Declined(Incoming),
@@ -27,7 +27,7 @@ pub(crate) enum Answer {
 pub(crate) struct Tunnel {
     send: SendStream<Bytes>,
     receive: RecvStream,
-    /// What came and was not read yet.
+    /// Bytes received and not yet read.
     came: Bytes,
     send_ended: bool,
     receive_ended: bool,
@@ -89,8 +89,8 @@ impl Connection {
         }))
     }
 
-    /// Whether the other side knows extended CONNECT. Its SETTINGS say so (RFC 8441 §3), which come
-    /// before it answers a PING.
+    /// True if the peer supports extended CONNECT. Its SETTINGS say so (RFC 8441 §3), and they
+    /// arrive before it answers a PING.
     async fn has_tunnels(&self) -> bool {
         let state = &*self.state;
         loop {

@@ -14,7 +14,7 @@ use crate::proxy::body::RequestBody;
 pub(super) struct Upload {
     stream: SendStream<Bytes>,
     body: RequestBody,
-    /// What waits for the window.
+    /// Data that waits for flow-control window.
     waiting: Bytes,
     /// Nothing comes behind it.
     last: bool,

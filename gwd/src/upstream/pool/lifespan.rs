@@ -1,11 +1,12 @@
-//! How long a host keeps an idle connection, as far as one can know.
+//! Estimate of the time for which a host keeps an idle connection.
 //!
-//! A request that goes on a connection which the host is just closing is lost. So two ages: a
-//! `fresh` connection may carry any request, an older one only such as can be sent again. A host
-//! that says `Keep-Alive: timeout=N` (RFC 2068 §19.7.1) is believed, a second before its end, or at
-//! half of it. One that had closed a connection earlier than was thought gets half of the time, and
-//! twice as much again after each minute in which that did not happen (data-plane.md §7). A second
-//! is always left: who makes a service fail must not make it open a connection for each request.
+//! A request is lost if the host closes the connection at the same moment. Therefore there are two
+//! ages: a `fresh` connection may carry any request, an older one only a request that can be sent
+//! again. `Keep-Alive: timeout=N` of a host (RFC 2068 §19.7.1) counts up to a second before its
+//! end, or up to half of it. After a host closed a connection earlier than estimated, the time is
+//! halved; it doubles again after each minute in which that did not happen (data-plane.md §7). The
+//! lower bound is a second: a client that makes a service fail must not force a new connection for
+//! each request.
 
 use std::cell::Cell;
 
@@ -20,16 +21,18 @@ const HALVED_EACH_MS: u64 = 1_000;
 const HALVED_MAX: u32 = 16;
 /// Without a stale connection for so long, the time doubles.
 const DOUBLED_EACH_MS: u64 = 60_000;
-/// What was closed while nothing went on it had rested so long at least, and says so at once.
+/// Minimum idle time of a connection that counts as closed while idle. Such a connection fails
+/// within `STALE_WITHIN_MS` after the request was sent.
 const RESTED_MIN_MS: u64 = 1_000;
 const STALE_WITHIN_MS: u64 = 250;
-/// What is left however often it is halved.
+/// Lower bound of the idle time, however often it is halved.
 const IDLE_MIN_MS: u64 = 1_000;
 
-/// What is known of a host's patience.
+/// Estimate for one host.
 #[derive(Debug, Default)]
 pub(super) struct Lifespan {
-    /// What it said last.
+    /// Usable part of the `Keep-Alive` timeout that the last response announced; none if it
+    /// announced none.
     told_ms: Cell<Option<u64>>,
     halved: Cell<u32>,
     /// When it was halved or doubled.
@@ -37,8 +40,8 @@ pub(super) struct Lifespan {
 }
 
 impl Lifespan {
-    /// How old a connection may be that carries a request which can be sent again; `limit_ms` is
-    /// the upstream's idle timeout.
+    /// Maximum idle time, in milliseconds, of a connection that carries a request which can be sent
+    /// again; `limit_ms` is the upstream's idle timeout.
     pub(super) fn idle_ms(&self, limit_ms: u64) -> u64 {
         let whole_ms = self.told_ms.get().unwrap_or(limit_ms).min(limit_ms);
         (whole_ms >> self.halved.get()).max(IDLE_MIN_MS.min(whole_ms))
@@ -50,8 +53,8 @@ impl Lifespan {
         fresh_ms.min(self.idle_ms(limit_ms))
     }
 
-    /// What the last response said of how long its connection is kept. One that says nothing is
-    /// of a server that does not say it, or does so no more.
+    /// Records the `Keep-Alive` field of the last response. A response without a timeout clears the
+    /// earlier one.
     pub(super) fn told(&self, keep_alive: Option<&HeaderValue>) {
         let seconds = keep_alive
             .and_then(keep_alive_s)

@@ -11,7 +11,7 @@ use super::{Idle, Lease, Pool, Pools};
 use crate::upstream::connections::{Next, Seat, Waiter, Word};
 use crate::upstream::transport::Transport;
 
-/// What somebody who needs a connection can go on.
+/// Connections that a request can use.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wish {
     Any,
@@ -21,7 +21,7 @@ pub(crate) enum Wish {
     Own,
 }
 
-/// What somebody who needs a connection got.
+/// Result of waiting for a connection.
 pub(crate) enum Seated {
     /// The right to open one; whether it was waited for.
     New { seat: Seat, waited: bool },
@@ -105,12 +105,12 @@ impl Pool {
         })
     }
 
-    /// Whether another connection may be opened now.
+    /// True if another connection may be opened now.
     pub(crate) fn has_seats(&self) -> bool {
         self.state.connections.0.open() < self.connections_max.get()
     }
 
-    /// How many connections the upstream may have.
+    /// Maximum connections of the upstream.
     pub(crate) fn connections_max(&self) -> u64 {
         self.connections_max.get()
     }

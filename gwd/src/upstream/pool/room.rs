@@ -1,9 +1,9 @@
-//! Who waits for room on the shared connections of a pool.
+//! Waiters for capacity on the shared connections of a pool.
 //!
-//! One that all can use is opened once, however many need it; who comes meanwhile waits until that
-//! came to something, or until an exchange on a connection that there is has ended, whichever is
-//! first. An attempt that fails fails for all that waited for it: one dial is one sign of the host,
-//! and nobody dials it again in the place of somebody who waited.
+//! A shared connection is opened once, however many requests need it. Requests that arrive
+//! meanwhile wait until the attempt ends, or until an exchange on an existing connection ends,
+//! whichever is first. A failed attempt fails all requests that waited for it: one attempt is one
+//! sign of the host, and no waiter repeats it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub(crate) struct Room {
     wanted: Arc<Notify>,
     /// Attempts to open a connection, so far.
     attempts: Cell<u64>,
-    /// Somebody opens one.
+    /// True while a request opens a shared connection.
     opening: Cell<bool>,
     /// Which attempt failed last, and why.
     failed: RefCell<Option<(u64, Failure)>>,
