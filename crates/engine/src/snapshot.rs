@@ -116,7 +116,7 @@ pub struct RouteRef<'s> {
     pub operation: &'s Operation,
     /// The mount.
     pub mount: &'s Mount,
-    /// Processing of its requests.
+    /// Processing of the route's requests.
     pub treatment: &'s Treatment,
 }
 

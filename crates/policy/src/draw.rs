@@ -5,7 +5,7 @@
 
 use crate::cx::Cx;
 
-/// Deterministic selection of a policy: the same consumer or request gets the same number.
+/// Deterministic numbers of one policy: the same consumer or request always gets the same number.
 #[derive(Clone, Copy, Debug)]
 pub struct Draw {
     seed: u64,

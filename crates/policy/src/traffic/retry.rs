@@ -29,7 +29,8 @@ pub struct Checked {
     /// With [`Condition::Headers`]: names of fields in lower case, sorted.
     #[n(3)]
     pub headers: Vec<String>,
-    /// True if gwd waits for the time in the response's `Retry-After`.
+    /// True if a retry waits for the time in the response's `Retry-After`, at most 30s, instead of
+    /// the backoff.
     #[n(4)]
     pub respect_retry_after: bool,
     /// True if `Idempotency-Key` makes a request safe to repeat.
