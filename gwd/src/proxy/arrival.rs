@@ -117,12 +117,12 @@ struct Arrived {
     weight: Weight,
 }
 
-/// What the listener says of a connection that begins now.
+/// Listener settings for a connection that begins now.
 struct Taken {
     limits: ListenerLimits,
     /// Its TLS; none in the clear.
     door: Option<Arc<Door>>,
-    /// Whether HTTP/2 is spoken: in the clear by prior knowledge.
+    /// True if HTTP/2 is enabled; without TLS it is negotiated by prior knowledge.
     http2: bool,
     /// The header that comes first.
     header: Option<Arc<ProxyProtocol>>,

@@ -1,12 +1,12 @@
-//! What waits in an HTTP/2 connection of a client, counted (data-plane.md §10): uploads that came
-//! and that nobody has read, responses that the client has not taken, and what is gathered to be
-//! sent.
+//! Memory accounting for the data that waits in a client's HTTP/2 connection (data-plane.md §10):
+//! received uploads that are not read yet, responses that the client has not taken, and data
+//! collected for sending.
 //!
 //! All of it lies inside of hyper and h2. Uploads are counted by an [`Inbox`]; responses by their
 //! pieces, which h2 drops when they are sent or their stream is reset.
 //!
-//! Where too much waits, a connection is read no further while uploads wait in it, and a response
-//! is given no more bytes while others wait to be sent. Whoever keeps nothing goes on.
+//! If too much waits, reading from a connection stops while uploads wait in it, and a response gets
+//! no more bytes while others wait to be sent. A connection in which nothing waits is not affected.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -24,7 +24,7 @@ use crate::upstream::transport::CallError;
 use crate::waiting::Place;
 use crate::worker::Worker;
 
-/// What waits in one connection.
+/// Data that waits in one connection.
 pub(crate) struct Backlog {
     worker: Rc<Worker>,
     /// Uploads that came.
@@ -42,7 +42,7 @@ pub(super) struct Sending {
     place: Option<Rc<Place>>,
 }
 
-/// Who has a response's body.
+/// Owner of a response's body.
 enum Held {
     /// hyper alone, which does not ask for more while the client takes nothing.
     Alone(ResponseBody),
@@ -71,9 +71,9 @@ impl Backlog {
         })
     }
 
-    /// Whether the client may be read from. Where it may not, whoever asks is woken. While a response
-    /// waits for the client it may: what opens the windows comes the same way as uploads, and those
-    /// are held by theirs.
+    /// True if the client may be read from; otherwise the caller is woken later. While a response
+    /// waits for the client, reading is allowed: window updates arrive on the same connection as
+    /// uploads, and uploads are limited by their own windows.
     pub(super) fn may_read(&self, cx: &Context<'_>) -> bool {
         if !self.inbox.must_wait() || self.downloads.bytes() > 0 {
             return true;

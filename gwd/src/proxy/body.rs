@@ -35,7 +35,7 @@ pub(crate) enum RequestBody {
     Whole(Bytes),
     /// The client's, as it comes.
     Upload(Box<Upload>),
-    /// What was kept of another request's, for a mirror.
+    /// Buffered body of another request, for a mirror.
     Copy(Option<Bytes>),
     /// Another request's as it comes, for a mirror.
     Flow(Rc<Flow>),
@@ -51,7 +51,7 @@ pub(crate) struct Upload {
     /// From its end on the upstream's time runs.
     timeout_ms: u64,
     gate: Option<Arc<Gate>>,
-    /// Who gets a copy of it at its end.
+    /// Mirrored copies that receive the body at its end.
     copies: Option<Rc<Copies>>,
     pace: Pace,
 }
@@ -64,7 +64,7 @@ enum Reading {
     Kept(Reader),
 }
 
-/// How far an upload has come: shared with the exchange.
+/// Progress of an upload, shared with the exchange.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     /// The last byte was handed on.
@@ -89,7 +89,7 @@ pub(crate) struct Gate {
     waker: std::sync::Mutex<Option<Waker>>,
 }
 
-/// Why an upload ended early. The client's response tells more.
+/// Error of an upload that ended early. The client's response describes the cause.
 #[derive(Debug)]
 pub(crate) struct UploadBroken;
 
@@ -104,7 +104,7 @@ pub(crate) enum ResponseBody {
 /// A body that is being downloaded.
 pub(crate) struct Download {
     incoming: transport::Incoming,
-    /// Why it ends early; told in the next turn.
+    /// Error that ends the body early; reported at the next poll.
     broken: Option<CallError>,
     lease: Option<Lease>,
     progress: Option<Rc<Progress>>,
@@ -584,7 +584,7 @@ impl Download {
 }
 
 impl ResponseBody {
-    /// Whether its request is still being sent.
+    /// True if the request is still being sent while the response has not ended.
     pub(crate) fn is_early(&self) -> bool {
         match self {
             Self::Own(..) => false,
@@ -658,8 +658,8 @@ impl Body for ResponseBody {
 }
 
 impl Drop for ResponseBody {
-    /// Nobody polls a body that cannot have bytes (HEAD, 204, 304, or an end that was
-    /// known beforehand): then dropping it is its end.
+    /// Ends a body that is never polled because it cannot have bytes (HEAD, 204, 304, or an end
+    /// that was known beforehand).
     fn drop(&mut self) {
         match self {
             Self::Own(_, record) => {

@@ -39,23 +39,24 @@ use crate::turns::PRESSED_MS;
 use crate::upstream::proxy_header::Ends;
 use crate::worker::{Counted, Worker};
 
-/// How long after a drain began a connection may begin one more exchange over HTTP/1, where nobody
-/// can be told before, or its first.
+/// Time after a drain began in which a connection may begin its first exchange or, over HTTP/1, one
+/// more: an HTTP/1 client cannot be notified earlier. Value: 1s.
 const ONE_MORE_MS: u64 = 1_000;
-/// How long a client may go on sending after the gateway has said its last word, and be silent
-/// meanwhile (NGINX's `lingering_time` and less than its `lingering_timeout`).
+/// Maximum time that a client may keep sending after the gateway's last response (30s), and that it
+/// may be silent meanwhile (2s). Compare NGINX's `lingering_time` and `lingering_timeout`; the
+/// latter is longer.
 const LINGER_MS: u64 = 30_000;
 const LINGER_SILENCE_MS: u64 = 2_000;
 /// Bytes of an upload that nobody wants any more, after which the connection is closed.
 const LINGER_BYTES_MAX: usize = 64 << 20;
-/// What an HTTP/2 client says first (RFC 9113 §3.4).
+/// Connection preface of an HTTP/2 client (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A client connection.
 pub(crate) struct Conn {
     pub(crate) worker: Rc<Worker>,
     pub(crate) socket: Arc<ListenSocket>,
-    /// Whose it is: the other end, or the client that a balancer there told.
+    /// Client address: the peer's, or the one that a load balancer there announced.
     pub(crate) peer: IpAddr,
     /// The port of the other end.
     pub(super) port: u16,
@@ -71,7 +72,7 @@ pub(crate) struct Conn {
     pub(crate) outdated: Cell<bool>,
     /// No exchange has begun yet.
     pub(crate) fresh: Cell<bool>,
-    /// What upstreams are told of this connection, for the host that was asked last.
+    /// Forwarding fields of this connection, for the host that was requested last.
     pub(super) hop: RefCell<Option<Arc<ThisHop>>>,
     pub(super) _held: Held,
 }
@@ -83,7 +84,7 @@ impl Conn {
     }
 }
 
-/// What a connection holds of what is bounded, until it is dropped.
+/// Limited resources that a connection holds until it is dropped.
 pub(crate) struct Held {
     pub(super) _counted: Counted,
     pub(super) _share: Share,
@@ -91,7 +92,7 @@ pub(crate) struct Held {
     pub(super) _weight: Weight,
 }
 
-/// What is spoken.
+/// Protocol of a connection.
 enum Spoken {
     Http1,
     Http2,
@@ -306,7 +307,7 @@ pub(crate) async fn answer(
 // === impl Conn ===
 
 impl Conn {
-    /// What the client speaks, as URLs say it.
+    /// URL scheme of the connection: `https` with TLS, otherwise `http`.
     pub(crate) fn scheme(&self) -> &'static str {
         match self.tls.get() {
             Some(_) => "https",
@@ -314,7 +315,7 @@ impl Conn {
         }
     }
 
-    /// What upstreams are told of this connection in requests for a host.
+    /// Forwarding fields of this connection in requests for a host.
     pub(crate) fn hop(&self, authority: &HeaderValue) -> Arc<ThisHop> {
         let mut known = self.hop.borrow_mut();
         if let Some(hop) = &*known
@@ -332,8 +333,8 @@ impl Conn {
         self.tls.get()?.certificate.as_ref()?.fields(fields?)
     }
 
-    /// What an upstream is told of a client that is believed, and of this connection. Whoever is
-    /// named by somebody else has no port that is known.
+    /// Client and destination addresses that upstreams receive for a trusted client address. The
+    /// port is 0 unless the client is the direct peer.
     pub(crate) fn ends(&self, client: IpAddr) -> Ends {
         let direct = self.balancer.is_none() && client == self.peer;
         let port = if direct { self.port } else { 0 };
@@ -348,7 +349,7 @@ impl Conn {
         self.worker.shard.rejected_early("framing_invalid");
     }
 
-    /// Whether this connection has to end, where no exchange is under way.
+    /// True if this connection has to end, given that no exchange is under way.
     pub(crate) fn ending(&self) -> bool {
         self.has_to_end(0)
     }
@@ -372,7 +373,7 @@ impl Conn {
         self.worker.shared.clock.now_ms() >= begun_by_ms
     }
 
-    /// Whether the exchange that is under way is the connection's last.
+    /// True if the current exchange is the connection's last.
     pub(crate) fn last_exchange(&self) -> bool {
         self.worker.draining_ms().is_some()
             || self.socket.left_ms().is_some()

@@ -190,14 +190,14 @@ fn still_admitted(stream: &Stream, door: Option<&Door>, listener: &engine::Liste
     }
 }
 
-/// Whether an HTTP/2 client sends a request for a host on a connection that was not made for it
-/// (RFC 9110 §15.5.20): it got another certificate than it would have got for that host.
+/// True if an HTTP/2 request is for a host with another certificate than the connection's (RFC 9110
+/// §15.5.20): the client would have received another one for that host.
 fn is_misdirected(stream: &Stream, door: &Door, http2: bool, host: &str) -> bool {
     let facts = stream.tls.get().filter(|_| http2);
     facts.is_some_and(|facts| !door.same_certificate(facts.sni.as_deref(), host))
 }
 
-/// What the process has too little of to serve this request.
+/// Resource that the process lacks to serve this request; none if it lacks none.
 fn lacking(worker: &Worker, record: &Record) -> Option<Shed> {
     if record.is_too_many() {
         return Some(Shed::Requests);

@@ -7,7 +7,7 @@ use crate::proxy::http1;
 use crate::proxy::incoming::Broken;
 use crate::upstream::transport::CallError;
 
-/// Who is to blame (`error_origin` of the access log).
+/// Party that caused a failure (`error_origin` of the access log).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Blame {
     #[default]
@@ -17,7 +17,7 @@ pub(crate) enum Blame {
     Gateway,
 }
 
-/// What went wrong.
+/// Kind of failure of an exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// The upstream has no target that may be used.
@@ -47,7 +47,7 @@ pub(crate) enum Kind {
     Timeout,
     /// The time that the client gives its gRPC call is over.
     DeadlineExceeded,
-    /// What came is not HTTP, or not what may be answered.
+    /// The received data is not HTTP, or not a response that may be forwarded.
     Protocol,
     /// The request's body is larger than the operation allows.
     TooLarge,
@@ -67,7 +67,7 @@ pub(crate) struct Failure {
     pub(crate) why: Option<Box<str>>,
 }
 
-/// How an accident is told: status, reason, RFC 9209 error type, title.
+/// Report of a failure: status, reason, RFC 9209 error type, title.
 pub(crate) struct Told {
     pub(crate) status: u16,
     pub(crate) reason: &'static str,
@@ -77,8 +77,8 @@ pub(crate) struct Told {
 }
 
 impl Kind {
-    /// What it means that a client's body cannot be read on. One that ends early over HTTP/1.1 may
-    /// be waited for by somebody.
+    /// Kind of failure if the body of a client cannot be read on. After an early end over HTTP/1.1
+    /// the client may still wait for a response.
     pub(crate) fn of_client(broken: &Broken) -> Self {
         let error = match broken {
             Broken::Http1(http1::Broken::Gone) => return Self::ClientGone,
@@ -100,7 +100,7 @@ impl Kind {
         Self::ClientBody
     }
 
-    /// What the client, the log and the metrics are told (semantics.md §3).
+    /// Report of the failure for the client, the log and the metrics (semantics.md §3).
     pub(crate) const fn told(self) -> Told {
         let (status, reason, proxy_error, title, blame) = match self {
             Self::NoTarget => (
@@ -244,7 +244,7 @@ impl Blame {
     }
 }
 
-/// What was wrong with TLS, if it was TLS.
+/// TLS error inside an I/O error; none if TLS was not the cause.
 pub(crate) fn tls(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
@@ -275,7 +275,7 @@ impl Failure {
         Self::because(kind, &format_args!("TLS with {with}: {error}"))
     }
 
-    /// What the upstream's client says, judged.
+    /// Failure that an error of the upstream's client amounts to.
     pub(crate) fn of(error: &CallError) -> Self {
         let kind = if let Some(rustls::Error::AlertReceived(alert)) = error.tls() {
             // With TLS 1.3 a certificate that is not liked is told behind the handshake.

@@ -43,7 +43,7 @@ const RESET_BURST: u32 = 500;
 const RESET_COST: u32 = 2;
 /// … and as many as this each second.
 const RESETS_PER_S: u64 = 10;
-/// What stands before the first frame.
+/// Bytes of the connection preface, which precedes the first frame.
 const PREFACE_BYTES: u32 = 24;
 const FRAME_HEADER_BYTES: usize = 9;
 /// One parameter of SETTINGS.
@@ -67,8 +67,7 @@ const PADDED: u8 = 0x8;
 const WITH_PRIORITY: u8 = 0x20;
 const END_HEADERS: u8 = 0x4;
 
-/// How far the frames of a client have come, and what it may still send of those that ask for
-/// nothing.
+/// Parser position in the frames of a client, and its budget of frames that request nothing.
 #[derive(Debug)]
 pub(super) struct Flood {
     clock: Clock,
@@ -111,7 +110,7 @@ struct Followed {
     ended: bool,
 }
 
-/// What may be spent: filled by time and by what the client does.
+/// Token bucket: filled by time and by the client's useful frames.
 #[derive(Debug)]
 struct Bucket {
     level: u32,
@@ -328,7 +327,7 @@ impl Bucket {
         self.level = self.level.saturating_add(amount).min(self.max);
     }
 
-    /// Whether so much could be spent. The clock is asked only where nothing is left.
+    /// True if the amount could be spent. The clock is read only if the level is too low.
     fn spend(&mut self, amount: u32, clock: &Clock) -> bool {
         if self.level < amount {
             let now_ms = clock.now_ms();
@@ -353,7 +352,7 @@ pub(super) struct Guarded {
     flood: Flood,
     /// Bytes that a header list may have.
     header_bytes: u32,
-    /// What h2 gets instead of what the client sends.
+    /// Data that h2 receives instead of the client's.
     instead: Option<Bytes>,
     /// A header or SETTINGS frame that is not whole yet.
     kept_back: Vec<u8>,

@@ -1,7 +1,7 @@
 //! Where WebSocket messages begin and end (RFC 6455 §5.2), followed without being read: a Close
 //! of the gateway's own may only stand between two frames.
 
-/// How far the frames of one direction have come.
+/// Parser position in the frames of one direction.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     /// The beginning of a header that is not whole yet.
@@ -44,7 +44,7 @@ impl Frames {
         }
     }
 
-    /// Whether the next byte begins a frame.
+    /// True if the next byte begins a frame.
     pub(crate) fn between(&self) -> bool {
         self.payload_left == 0 && self.header_len == 0
     }

@@ -20,7 +20,7 @@ static GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 static GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 static GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
-/// What a call ends with, announced to HTTP/1.1 clients, who get no other trailers.
+/// Trailers that end a call, announced to HTTP/1.1 clients, which receive no others.
 const TRAILERS: HeaderValue =
     HeaderValue::from_static("grpc-status, grpc-message, grpc-status-details-bin");
 
@@ -42,7 +42,7 @@ pub(crate) enum Code {
     Unauthenticated = 16,
 }
 
-/// Whether a message is one of gRPC; gRPC-Web is another protocol.
+/// True if a message is gRPC by its `Content-Type`; gRPC-Web is another protocol.
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(CONTENT_TYPE) else {
         return false;
@@ -54,8 +54,8 @@ pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     head.eq_ignore_ascii_case(GRPC.as_bytes()) && matches!(tail.first(), None | Some(b'+' | b';'))
 }
 
-/// How long the client waits for the end of its call, in milliseconds, rounded up; none where
-/// it does not say or nobody can read it. At most 8 digits and a unit.
+/// Timeout that the client sets for its call, in milliseconds, rounded up; none if it is absent or
+/// malformed. At most 8 digits and a unit.
 pub(crate) fn timeout_ms(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(&GRPC_TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = value.split_at_checked(value.len().checked_sub(1)?)?;
@@ -113,8 +113,8 @@ fn code(status: StatusCode, reason: &str) -> Code {
     }
 }
 
-/// Turns a response of the gateway's into what a gRPC client understands, and tells its code.
-/// What is one already stays as it is.
+/// Turns a response of the gateway's into a gRPC response and returns its gRPC status code. A gRPC
+/// or successful response stays as it is.
 pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
     if !matches!(made.body, MadeBody::Own(_)) {
         return None;
@@ -135,7 +135,7 @@ pub(crate) fn trailers_only(made: &mut Made, reason: &str) -> Option<u32> {
     Some(code as u32)
 }
 
-/// Whether the body of an upstream's response owes the client a status.
+/// True if a gRPC status must still follow the body of an upstream's response.
 pub(crate) fn owes_status(status: StatusCode, headers: &HeaderMap) -> bool {
     status == StatusCode::OK && is_grpc(headers) && !headers.contains_key(&GRPC_STATUS)
 }

@@ -46,9 +46,9 @@ const SEND_BUFFER: usize = 64 << 10;
 const RESET_BEFORE_ACCEPT_MAX: usize = 20;
 /// Streams that the client made us reset: more is an attack (CVE-2025-8671).
 const RESET_BY_US_MAX: usize = 64;
-/// How long a connection may be idle whose memory others want.
+/// Idle timeout of a connection while memory is scarce: 1s.
 const IDLE_WANTED_MS: u64 = 1_000;
-/// How long the client may leave a connection open that it was told is over.
+/// Maximum time that a connection stays open after GOAWAY: 5s.
 const GOODBYE_MS: u64 = 5_000;
 
 /// Serves a connection to its end.
@@ -140,8 +140,8 @@ fn answer_boxed(
     })
 }
 
-/// What the client was told in the GOAWAY that ended its connection; none where it was not the
-/// gateway that ended it.
+/// Error code of the gateway's GOAWAY that ended the connection; none if the gateway did not end
+/// it.
 fn told(error: &hyper::Error) -> Option<&'static str> {
     let error = error.source()?.downcast_ref::<h2::Error>()?;
     if !error.is_go_away() || !error.is_library() {
@@ -179,7 +179,7 @@ impl Windows {
     }
 }
 
-/// What ends a connection that does not end by itself.
+/// Conditions that end a connection from the gateway's side.
 struct Watch<'c> {
     conn: &'c Conn,
     deadline: Slot,
@@ -229,7 +229,7 @@ impl<'c> Watch<'c> {
         watch
     }
 
-    /// Whether it is time for GOAWAY; true once.
+    /// True once, when GOAWAY is due.
     fn asks_to_end(&mut self) -> bool {
         if self.told_ms.is_some() {
             return false;

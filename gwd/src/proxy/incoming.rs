@@ -42,7 +42,7 @@ impl Incoming {
     }
 }
 
-/// Why a client's body cannot be read on.
+/// Reason why a client's body cannot be read on.
 #[derive(Debug)]
 pub(crate) enum Broken {
     Http1(http1::Broken),

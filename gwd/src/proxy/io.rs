@@ -26,7 +26,7 @@ pub(crate) struct ClientIo {
     replay: Bytes,
 }
 
-/// What carries a client's bytes.
+/// Transport of a client connection.
 pub(crate) enum Transport {
     Tcp(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -39,7 +39,7 @@ pub(crate) struct UpstreamSocket {
     seat: Option<Seat>,
 }
 
-/// What carries an upstream's bytes.
+/// Transport of an upstream connection.
 pub(crate) enum Wire {
     Tcp(TcpStream),
     Tls(Box<client::TlsStream<TcpStream>>),
@@ -236,7 +236,7 @@ impl UpstreamSocket {
         self.seat
     }
 
-    /// What has ended the TLS around it; none where nothing has.
+    /// TLS error that has ended the connection; none if there is none.
     pub(crate) fn tls_failure(&mut self) -> Option<rustls::Error> {
         match &mut self.wire {
             // A session that has failed says why again and again.

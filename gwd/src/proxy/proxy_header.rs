@@ -18,16 +18,16 @@ use crate::worker::Worker;
 /// Bytes that are looked at once: most headers are shorter.
 const LOOK_BYTES: usize = 256;
 
-/// Why a connection is closed before anything else was read.
+/// Reason why a connection is closed before any other data is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// Nobody who may say for whom it is.
+    /// The peer is not trusted to announce a client.
     Untrusted,
     /// Something else came first.
     Absent,
     /// A header that is not well-formed.
     Invalid,
-    /// It did not come in time.
+    /// The header did not arrive in time.
     TimedOut,
     /// The peer has gone; one that said nothing was no client's.
     Gone { said_nothing: bool },
@@ -36,7 +36,7 @@ pub(super) enum Refused {
 /// The client that a header names; none where the connection is the balancer's own.
 ///
 /// # Errors
-/// Why there is no header.
+/// The reason why there is no header.
 pub(super) async fn read(
     stream: &mut TcpStream,
     deadline: &Slot,

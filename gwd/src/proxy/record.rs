@@ -23,7 +23,7 @@ use crate::upstream::hosts::Endpoint;
 use crate::upstream::transport::CallError;
 use crate::worker::View;
 
-/// What is known of an exchange while it runs.
+/// Record of an exchange while it runs.
 pub(crate) struct Record {
     stream: Rc<Stream>,
     started_ns: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Record {
     status: u16,
     reason: &'static str,
     blame: Blame,
-    /// What a gRPC call ended with.
+    /// Status that ended a gRPC call.
     grpc_status: Option<u32>,
     upstream: Option<Call>,
     /// When the response's head was made.
@@ -62,14 +62,15 @@ struct Call {
     uid: u32,
     endpoint: Option<Arc<Endpoint>>,
     attempts: u8,
-    /// Why it was sent again; the first few.
+    /// Reasons of the retries; the first four.
     retry_reasons: [&'static str; 4],
     /// Reason why a wanted retry was not made.
     given_up: &'static str,
     status: u16,
     /// When it was asked for a connection.
     connect_began_ns: u64,
-    /// How long it waited until one could be opened, and how long that took.
+    /// Time that the request waited until a connection could be opened, and the time to open it, in
+    /// nanoseconds.
     wait_ns: u64,
     connect_ns: u64,
     began_ns: u64,
@@ -77,7 +78,7 @@ struct Call {
 }
 
 impl Record {
-    /// It stays where it is made: whoever has the exchange next is given a pointer.
+    /// Begins a record. The record stays on the heap: later owners of the exchange get a pointer.
     pub(crate) fn begin(stream: &Rc<Stream>, request: &Request<Incoming>) -> Box<Self> {
         let worker = &stream.worker;
         let method = method_index(request.method());
@@ -117,12 +118,12 @@ impl Record {
         record
     }
 
-    /// Whether it is one request more than may be in flight.
+    /// True if the request exceeds the maximum number of requests in flight.
     pub(crate) fn is_too_many(&self) -> bool {
         !self.in_flight
     }
 
-    /// It is a tunnel from here on: a connection, and no request.
+    /// Counts the exchange as a tunnel from here on: as a connection, not as a request in flight.
     pub(crate) fn leaves_flight(&mut self) {
         if std::mem::take(&mut self.in_flight) {
             self.stream.worker.requests.end();
@@ -137,7 +138,7 @@ impl Record {
         Rc::clone(&self.stream)
     }
 
-    /// Whether the request came over HTTP/2.
+    /// True if the request arrived over HTTP/2.
     pub(crate) fn is_http2(&self) -> bool {
         self.version == 20
     }
@@ -349,7 +350,7 @@ impl Record {
         self.blame = Blame::Gateway;
     }
 
-    /// What the gRPC call ended with, as far as that is known.
+    /// Records the status that ended the gRPC call, if it is known.
     pub(crate) fn grpc_ended(&mut self, status: Option<u32>) {
         self.grpc_status = status;
     }

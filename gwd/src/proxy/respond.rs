@@ -37,7 +37,7 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
 
-/// What a client gets whose connection is one too many; written before anything is read.
+/// Response to a connection beyond the connection limit; written before anything is read.
 pub(crate) const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\n\
 content-type: application/problem+json\r\ncontent-length: 110\r\nretry-after: 1\r\n\
 proxy-status: gwd; error=connection_limit_reached\r\nconnection: close\r\n\r\n\
@@ -64,13 +64,13 @@ pub(crate) struct Made {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: MadeBody,
-    /// What it says, where it is a problem.
+    /// Problem in the body; none if the body is no problem.
     pub(crate) problem: Option<Problem>,
-    /// Whether the connection has to end after it.
+    /// True if the connection has to end after the response.
     pub(crate) close: bool,
 }
 
-/// What a problem says.
+/// Content of a problem response.
 #[derive(Clone, Copy)]
 pub(crate) struct Problem {
     code: &'static str,
@@ -586,7 +586,7 @@ pub(crate) fn as_wanted(made: &mut Made, request: &HeaderMap, request_id: &Heade
     html::fields(&mut made.headers);
 }
 
-/// What a client can do about it.
+/// Advice to the client for a status.
 fn detail(status: u16) -> &'static str {
     match status {
         400 => "The request is not one that can be served; it was not passed on.",

@@ -18,11 +18,11 @@ use crate::proxy::connection::Conn;
 use crate::proxy::tunnel::Tunnel;
 use crate::upstream::mirror::Copies;
 
-/// How long an HTTP/1 connection stands still before it is parked (data-plane.md §2).
+/// Time without activity after which an HTTP/1 connection is parked: 500ms (data-plane.md §2).
 const PARK_MS: u64 = 500;
 /// The same where others wait for its memory.
 const PARK_WANTED_MS: u64 = 20;
-/// How long the end of a response that is not waited for any longer may take to the client.
+/// Maximum time to send the end of a response after its deadline: 1s.
 const LAST_WORD_MS: u64 = 1_000;
 
 /// Where a sequence stands.
@@ -38,13 +38,13 @@ pub(crate) enum Phase {
     Body,
 }
 
-/// What an exchange knows of where it runs.
+/// Context of an exchange: its connection and its current request.
 pub(crate) struct Stream {
     conn: Rc<Conn>,
     pub(crate) deadline: Slot,
     /// Bytes that the body of the current request may have.
     pub(crate) body_bytes_max: Cell<u64>,
-    /// Who gets a copy of the body of the current request.
+    /// Mirrored copies that receive the body of the current request.
     pub(crate) copies: Cell<Option<Rc<Copies>>>,
     /// Fields that hold credentials of the current request, if it may have trailers.
     pub(crate) credential_fields: RefCell<Arc<[HeaderName]>>,
@@ -52,7 +52,7 @@ pub(crate) struct Stream {
     pub(crate) panicked: Cell<bool>,
     /// Bytes were written that have not been flushed.
     pub(crate) unflushed: Cell<bool>,
-    /// What the connection carries once the response's head is written.
+    /// Tunnel that the connection carries once the response's head is written.
     pub(crate) tunnel: Cell<Option<Box<Tunnel>>>,
     /// The current request is one of gRPC.
     pub(crate) is_grpc: Cell<bool>,
@@ -186,7 +186,7 @@ impl Stream {
         }
     }
 
-    /// Whether the client has more of a response to take.
+    /// True if the client has more of a response to take.
     pub(crate) fn response_waits(&self) -> bool {
         self.phase.get() == Phase::Body && !self.upstream_silent.get()
     }
@@ -226,8 +226,8 @@ impl Stream {
         self.phase.get() == Phase::Exchange && !self.endless.get()
     }
 
-    /// Whether a client has to send its request's body at some rate: not where silence is part of
-    /// what is said, and not once the upstream answers.
+    /// True if a minimum rate applies to the client's upload: not for gRPC and streaming
+    /// operations, where silence is normal, and not once the upstream responds.
     pub(crate) fn is_upload_paced(&self) -> bool {
         self.awaits_upload() && !self.is_grpc.get()
     }
@@ -241,14 +241,14 @@ impl Stream {
         self.deadline.set(now_ms + wait_ms);
     }
 
-    /// Whether nothing is left to wait for in a response whose deadline has passed: it may not go
-    /// on, and nobody has to be told why.
+    /// True if a response whose deadline has passed is to be dropped: it may not continue, and no
+    /// final error is to be sent.
     pub(crate) fn is_given_up(&self) -> bool {
         !self.may_be_silent() && !self.may_tell_deadline() && !self.may_tell_silence()
     }
 
-    /// Whether a response that stands still may go on: its upstream may be silent, and it is not
-    /// the client that takes nothing.
+    /// True if a stalled response may continue: its upstream may be silent, and the client is not
+    /// the cause.
     fn may_be_silent(&self) -> bool {
         let now_ms = self.worker.shared.clock.now_ms();
         let waits = self.upstream_silent.get() && !self.unflushed.get();
@@ -259,8 +259,8 @@ impl Stream {
         stays
     }
 
-    /// Whether it is the upstream that keeps a response standing still: then the response breaks
-    /// off, which has a second to be told.
+    /// True if the upstream stalls the response. The response is then aborted, with a second to
+    /// send the error.
     fn may_tell_silence(&self) -> bool {
         let waits = self.upstream_silent.get() && !self.unflushed.get();
         let tells = waits && !self.upstream_timed_out.replace(waits);
@@ -272,8 +272,8 @@ impl Stream {
         tells
     }
 
-    /// Whether the deadline of a gRPC call has just passed in its response: then the call ends with
-    /// a status, which has a second to go.
+    /// True if the deadline of a gRPC call has just passed during its response. The call then ends
+    /// with a status, with a second to send it.
     fn may_tell_deadline(&self) -> bool {
         let now_ms = self.worker.shared.clock.now_ms();
         let passed = self.is_grpc.get() && self.deadline.limit_passed(now_ms);
@@ -285,7 +285,7 @@ impl Stream {
         passed
     }
 
-    /// How long nothing may move in a body where it is not the client's pace that counts.
+    /// Maximum time without progress in a body to which no client pace applies, in milliseconds.
     fn stream_idle_ms(&self) -> u64 {
         self.patience().stream_idle_ms
     }

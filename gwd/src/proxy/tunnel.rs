@@ -21,7 +21,7 @@ use crate::proxy::record::Record;
 use crate::upstream::{Held, http2};
 use crate::worker::Worker;
 
-/// How long one side may go on after the other has ended.
+/// Maximum time that one side may continue after the other has ended: 5s.
 const GOODBYE_MS: u64 = 5_000;
 /// Bytes read at once.
 const SCRATCH_BYTES: usize = 32 << 10;
@@ -37,16 +37,16 @@ thread_local! {
 /// A WebSocket between a client and an upstream.
 pub(crate) struct Tunnel {
     pub(crate) upstream: Carrier,
-    /// What the upstream sent behind its head.
+    /// Bytes that the upstream sent behind its head.
     pub(crate) early: bytes::Bytes,
     pub(crate) record: Box<Record>,
-    /// What let the client in. Where it is withdrawn, the tunnel ends.
+    /// Credentials that admitted the client. If they are revoked, the tunnel ends.
     pub(crate) shown: Shown,
     /// Given back when it ends.
     pub(crate) _held: Held,
 }
 
-/// What carries a tunnel's bytes to the upstream.
+/// Transport of a tunnel's bytes to the upstream.
 pub(crate) enum Carrier {
     /// A connection of its own.
     Socket(UpstreamSocket),
@@ -63,7 +63,7 @@ struct Pass {
 
 /// One direction.
 struct Way {
-    /// What was read and not yet written.
+    /// Bytes that were read and not written yet.
     kept: Vec<u8>,
     /// Counts it.
     buffered: Buffered,
@@ -202,7 +202,8 @@ fn with_scratch<T>(lend: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 impl Pass {
-    /// Whether what let the client in was withdrawn; looked at once with each version and list.
+    /// True if the client's credentials were revoked; checked once for each version and revocation
+    /// list.
     fn is_revoked(&mut self, worker: &Worker) -> bool {
         let epoch = worker.shared.epoch();
         if self.shown.is_empty() || epoch == self.epoch {

@@ -13,7 +13,7 @@ const ACCEPT: HeaderName = header::SEC_WEBSOCKET_ACCEPT;
 const VERSION: HeaderName = header::SEC_WEBSOCKET_VERSION;
 const WEBSOCKET: HeaderValue = HeaderValue::from_static("websocket");
 const UPGRADE: HeaderValue = HeaderValue::from_static("upgrade");
-/// What both sides hash the key with (RFC 6455 §1.3).
+/// Constant that both sides append to the key before hashing (RFC 6455 §1.3).
 const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 static BAD_VERSION: Reject = Reject {
@@ -48,7 +48,7 @@ enum Over {
     Http2(OnUpgrade),
 }
 
-/// What an upstream must say to be believed that it speaks WebSocket.
+/// Fields that an upstream's response must have to confirm the WebSocket handshake.
 pub(crate) struct Expected {
     accept: HeaderValue,
 }
@@ -85,8 +85,8 @@ impl Handshake {
         })
     }
 
-    /// Why it cannot be fulfilled by an operation, if it cannot. Over HTTP/1.1 content would stand
-    /// where the first frame is looked for; over HTTP/2 it is the frames.
+    /// Reason why an operation cannot fulfil the upgrade; none if it can. Over HTTP/1.1 content
+    /// would stand at the place of the first frame; over HTTP/2 the content is the frames.
     pub(crate) fn fault(&self, is_websocket: bool, content: bool) -> Option<&'static Reject> {
         match self.over {
             Over::Http1 if is_websocket && content => Some(&WITH_CONTENT),
@@ -144,7 +144,7 @@ impl Handshake {
 }
 
 impl Expected {
-    /// Whether the fields of a 101 agree to what was asked (RFC 6455 §4.1).
+    /// True if the fields of a 101 response match the request (RFC 6455 §4.1).
     pub(crate) fn is_met(&self, headers: &HeaderMap) -> bool {
         let upgrade = headers.get(header::UPGRADE);
         let mut connection = headers.get_all(header::CONNECTION).iter();
@@ -159,7 +159,7 @@ impl Expected {
     }
 }
 
-/// What is said beside a refusal.
+/// Field to send with a refusal: `Sec-WebSocket-Version` with 426.
 pub(crate) fn told_beside(reject: &Reject) -> Option<(HeaderName, HeaderValue)> {
     (reject.status == 426).then_some((VERSION, HeaderValue::from_static("13")))
 }

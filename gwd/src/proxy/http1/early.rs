@@ -1,11 +1,11 @@
-//! What a client is told of bytes that never became a request; its connection ends with it.
+//! Responses to bytes that do not form a request; the connection ends after them.
 
 use ::http1::{request, write};
 use policy::Reject;
 
 use crate::proxy::respond::{self, MadeBody};
 
-/// It does not end.
+/// Error for a head that does not arrive in time.
 pub(super) static HEADER_TIMEOUT: Reject = Reject {
     status: 408,
     code: "header_timeout",
@@ -32,7 +32,7 @@ static TARGET_TOO_LONG: Reject = Reject {
     title: "The request target is too long",
 };
 
-/// Why there is no request.
+/// Response to a parse error.
 pub(super) fn reject(error: request::Error) -> &'static Reject {
     match error {
         request::Error::Invalid => &HEAD_INVALID,

@@ -34,11 +34,11 @@ pub(crate) use wire::{Broken, Incoming};
 /// response that has all that responses have.
 const FIELDS_MIN: usize = 100;
 
-/// Why serving ended.
+/// Reason why serving ended.
 enum End {
     /// The client has gone, the last response was sent, or a tunnel takes over.
     Over,
-    /// What came is no request, or does not come.
+    /// The received data is not a request, or a request does not arrive.
     Refused(&'static Reject),
     /// Nothing happens: it can be parked.
     Quiet,
@@ -182,7 +182,7 @@ fn request(wire: &Rc<Wire>, head: Head) -> Request<incoming::Incoming> {
     request
 }
 
-/// What is left to do when the last exchange is over.
+/// Completes the connection after the last exchange.
 async fn finish(stream: &Stream, end: End, mut io: ClientIo, unread: &[u8]) {
     // Also where it is not carried any more: it holds the stream that holds it.
     let tunnel = stream.tunnel.take();

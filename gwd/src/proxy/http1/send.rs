@@ -20,7 +20,7 @@ const COPIED_MAX: usize = 16 << 10;
 /// Bytes of most heads.
 const HEAD_USUAL: usize = 512;
 
-/// What a response has to know of its request.
+/// Properties of a request that its response depends on.
 pub(super) struct Asked {
     method: Method,
     version: Version,
@@ -28,7 +28,7 @@ pub(super) struct Asked {
     takes_trailers: bool,
 }
 
-/// How a body is framed.
+/// Framing of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Framing {
     /// There is none; the one that it stands for would have so many bytes, where the fields do not
@@ -55,7 +55,7 @@ struct Sending {
 /// The response cannot be sent to its end.
 struct CutShort;
 
-/// What may follow a response on its connection.
+/// Action on the connection after a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Then {
     /// Another request.
@@ -170,7 +170,7 @@ fn head(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Whether a response without a body may tell the length of the one that it stands for
+/// True if a response without a body may carry the `Content-Length` of the one that it stands for
 /// (RFC 9110 §8.6).
 fn may_tell_length(status: StatusCode) -> bool {
     !status.is_informational() && status != StatusCode::NO_CONTENT

@@ -44,20 +44,20 @@ struct State {
     /// None once somebody else has it.
     io: Option<ClientIo>,
     read: BytesMut,
-    /// How much of a head that is not whole has been looked at.
+    /// Bytes of an incomplete head that have been scanned.
     seen: usize,
     /// Counts the requests, so that nobody reads another's body.
     number: u64,
     body: Body,
     /// The client sends nothing behind the request that came last.
     is_last: bool,
-    /// It has said so, and closed its side.
+    /// True once the client has closed its side after its last request.
     said_all: bool,
     /// The client waits for `100 Continue`.
     owes_continue: bool,
     /// Nothing can be read any more.
     broken: bool,
-    /// What waits to be written, from `written` on.
+    /// Bytes to be written, from `written` on.
     out: Vec<u8>,
     written: usize,
 }
@@ -68,14 +68,14 @@ pub(crate) struct Incoming {
     number: u64,
 }
 
-/// Why it cannot be read on.
+/// Reason why a body cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
     /// The connection was reset, or serves another request.
     Gone,
     /// The client will send no more; it may still wait for an answer.
     Early,
-    /// What it sent is no body.
+    /// The received data is not a valid body.
     Malformed(::http1::Malformed),
 }
 
@@ -148,10 +148,10 @@ impl Wire {
         }
     }
 
-    /// Whether the client has gone, as far as can be seen: while it has more of a body to send, and
-    /// where it has sent much behind its request, it cannot. Whoever said that nothing follows may
-    /// close its side and wait for the answer (RFC 9112 §9.6), though not for one without an end:
-    /// nobody could tell that it has gone.
+    /// True if the client has gone, as far as is visible. A client that still sends its body, or
+    /// that has sent much behind its request, counts as present. A client that announced its last
+    /// request may close its side and wait for the response (RFC 9112 §9.6), except for a response
+    /// without an end: its departure would go unnoticed.
     pub(super) fn has_gone(&self, cx: &mut Context<'_>) -> bool {
         let state = &mut *self.state.borrow_mut();
         if state.said_all {
@@ -176,7 +176,7 @@ impl Wire {
         self.state.borrow().broken || self.has_gone(cx)
     }
 
-    /// Whether all of the request has been read.
+    /// True if all of the request has been read.
     pub(super) fn is_read(&self) -> bool {
         self.state.borrow().body.is_ended()
     }
@@ -191,7 +191,7 @@ impl Wire {
         self.state.borrow_mut().owes_continue = false;
     }
 
-    /// Whether so much waits to be written that no more is asked for.
+    /// True if so much waits to be written that no more data is taken.
     pub(super) fn is_full(&self) -> bool {
         self.state.borrow().out.len() >= OUT_MAX
     }
@@ -231,8 +231,8 @@ impl Wire {
         state.body.is_ended() && !state.broken
     }
 
-    /// Nobody wants the rest of the request's body: it is thrown away, as far as it is here.
-    /// Whether that was all of it.
+    /// Discards the rest of the request's body, as far as it has arrived. True if that was all of
+    /// it.
     pub(super) fn discard(&self) -> bool {
         let state = &mut *self.state.borrow_mut();
         state.number += 1;
@@ -350,7 +350,7 @@ impl Incoming {
         self.wire.poll_body(self.number, cx)
     }
 
-    /// Whether nothing more comes.
+    /// True if no more data follows.
     pub(crate) fn is_end_stream(&self) -> bool {
         let state = self.wire.state.borrow();
         state.number == self.number && state.body.is_ended()
@@ -361,7 +361,7 @@ impl Incoming {
         !self.wire.state.borrow().read.is_empty()
     }
 
-    /// How much is still to come, as far as it is known.
+    /// Remaining bytes, as far as they are known.
     pub(crate) fn size_hint(&self) -> SizeHint {
         let left = self.wire.state.borrow().body.left();
         left.map_or_else(SizeHint::default, SizeHint::with_exact)
