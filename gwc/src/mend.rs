@@ -14,13 +14,13 @@ use sources::project::files::Texts;
 /// Rounds after which mending ends; one edit may bring up the next.
 pub const ROUNDS_MAX: usize = 10;
 
-/// What mending led to.
+/// Result of [`mend`].
 pub struct Mended {
-    /// What is found in the mended texts.
+    /// The project compiled from the fixed texts, with the remaining findings.
     pub compiled: Compiled,
     /// The texts that changed, by path.
     pub changes: BTreeMap<String, Change>,
-    /// How many findings were mended.
+    /// Number of findings that were fixed.
     pub findings: usize,
 }
 

@@ -8,7 +8,7 @@ use super::say::{self, Context};
 /// The folder of a project that `gwc keygen` writes keys to.
 const KEYS: &str = "keys";
 
-/// What the commands of one run have in common.
+/// Options that all commands suggested by one run share.
 pub(super) struct Advice {
     /// Options behind `gwc`.
     whole: Vec<String>,

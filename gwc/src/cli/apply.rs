@@ -242,7 +242,8 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     report.wait(&nodes, pointer.serial)
 }
 
-/// What the channel runs, and what was built.
+/// The two sides of the plan: the bundle of the channel's head, if there is one, and the new
+/// build.
 fn sides(
     built: &mut Built,
     store: &dyn Store,
@@ -325,7 +326,8 @@ impl Evidence<'_> {
     }
 }
 
-/// What is revoked must not be released again: gateways would refuse it.
+/// Refuses a bundle that the newest revocation list names: gateways would refuse it. Without a
+/// trust file there is no check.
 fn check_revoked(
     store: &dyn Store,
     trust: Option<&Trust>,

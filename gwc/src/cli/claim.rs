@@ -1,8 +1,8 @@
 //! A plan file is a claim, not an authority: what it says is computed again, and must be the same
 //! (release.md §6).
 //!
-//! What was acknowledged when the plan was made stands in the file for people to read; it counts
-//! again only if the command line or the acknowledgement file says so.
+//! Acknowledgements in the file are for people to read. An acknowledgement counts again only if
+//! the command line or the acknowledgement file has it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ use model::exit::{Exit, Failure};
 /// Largest plan file that is read.
 const BYTES_MAX: u64 = 64 << 20;
 
-/// How many fingerprints a message names.
+/// Maximum fingerprints that a message lists.
 const NAMED_MAX: usize = 5;
 
 /// Reads a plan file.
@@ -56,13 +56,13 @@ pub(super) fn read(path: &Path) -> anyhow::Result<Value> {
     Ok(plan)
 }
 
-/// Whether a plan file says that something was accepted.
+/// True if a change of a plan file is acknowledged.
 pub(super) fn has_acks(plan: &Value) -> bool {
     let changes = plan["changes"].as_array();
     changes.is_some_and(|changes| changes.iter().any(|change| !change["acked"].is_null()))
 }
 
-/// What was just computed must say the same.
+/// Checks that the plan computed now agrees with the plan file.
 ///
 /// # Errors
 /// Stale, with what differs.
@@ -229,7 +229,8 @@ fn gate_names(claimed: &Value, computed: &Value) -> Option<String> {
     ))
 }
 
-/// What a plan says of its gates follows from its changes and from who accepted them.
+/// Message on the first gate whose verdict does not follow from the changes and acknowledgements
+/// of the plan.
 fn gate_verdicts(claimed: &Value) -> Option<String> {
     let changes = || claimed["changes"].as_array().into_iter().flatten();
     let gates = gates(claimed);

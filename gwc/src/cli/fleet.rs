@@ -1,5 +1,5 @@
-//! What is asked of gateways before their channel is moved: that they follow it, that they know
-//! no record which the store has lost, and that nobody holds them.
+//! Checks of gateways before their channel is moved: they follow it, they know no record or
+//! revocation list that the store has lost, and none of them is on hold.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::release::Place;
 use crate::release::nodes::{Nodes, Status};
 use model::exit::{Exit, Failure};
 
-/// What may be gone over.
+/// Checks of gateways that the command line overrides.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed {
     /// Gateways that hold what they run.
@@ -110,7 +110,7 @@ pub(super) fn hold(hold: &serde_json::Value) -> String {
     format!(" (it left {left}, {until})")
 }
 
-/// How a gateway says that it is about something else.
+/// Describes the other project or channel that a gateway reports; None if it reports no other.
 pub(super) fn follows_another(status: &Status, place: &Place) -> Option<String> {
     let (channel, project) = (place.channel.as_str(), place.project.as_str());
     let other_project = status.project.as_deref().filter(|name| *name != project);

@@ -107,7 +107,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     }
 }
 
-/// What gateways say they ran.
+/// Bundles that the gateways report to have run.
 struct Fleet {
     asked: bool,
     /// By gateway.
@@ -156,7 +156,7 @@ impl Fleet {
     }
 }
 
-/// Whether no newer record names the same bundle.
+/// True if no newer record names the same bundle.
 fn entry_is_newest(entries: &[Entry], at: usize) -> bool {
     !entries[..at]
         .iter()

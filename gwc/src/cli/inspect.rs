@@ -149,7 +149,8 @@ fn link(link: &ir::Link) -> String {
     }
 }
 
-/// Who signed what about it, so far as the trust file knows. Nothing is judged: `gwc verify` does.
+/// Statements about a bundle with their roles and signing keys, and with the owners of keys that
+/// the trust file has. No signature is verified: `gwc verify` does that.
 fn statements(store: &dyn Store, id: Digest, trust: Option<&Trust>) -> anyhow::Result<Vec<Value>> {
     let mut found = Vec::new();
     for digest in store.referrers(&id)? {

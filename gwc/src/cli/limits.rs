@@ -1,4 +1,4 @@
-//! How much is read before it is refused: one option for each of [`Limits`].
+//! Options for the limits of source files, one for each field of [`Limits`].
 
 use sources::syntax::Limits;
 

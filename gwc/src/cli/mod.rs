@@ -126,8 +126,8 @@ enum Command {
 }
 
 impl Command {
-    /// How much it reads, and the base whose ignore rules hold; the commands that read sources have
-    /// options for both.
+    /// Options for read limits and for the base revision whose ignore rules apply. None for
+    /// commands without these options.
     fn limits(&self) -> Option<&limits::LimitOptions> {
         Some(match self {
             Self::Lint(args) => &args.limits,
@@ -150,7 +150,7 @@ impl Command {
         }
     }
 
-    /// Whether it reads a gateway.yaml that is there already.
+    /// True if the command reads an existing gateway.yaml.
     fn reads_project(&self) -> bool {
         !matches!(
             self,
@@ -248,7 +248,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     })
 }
 
-/// Whether a failure, too, is to be said as JSON.
+/// True if the arguments select JSON output, so that a failure is written as JSON too.
 fn wants_json(arguments: &[OsString]) -> bool {
     let text: Vec<_> = arguments
         .iter()

@@ -21,7 +21,7 @@ use crate::release::{self, Place, provenance};
 use diag::text::printable;
 use model::exit::{Exit, Failure};
 
-/// How often gateways are asked while somebody waits for them.
+/// Interval between status requests while a command waits for gateways: 200ms.
 const POLL: Duration = Duration::from_millis(200);
 
 /// A channel about to be moved.
@@ -29,7 +29,7 @@ pub(super) struct Movement<'a> {
     pub(super) place: &'a Place,
     pub(super) trust: Option<&'a Trust>,
     pub(super) keys: &'a [PrivateKey],
-    /// What the channel runs now.
+    /// Newest record of the channel; None before the first.
     pub(super) head: Option<&'a Entry>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct Target {
     pub(super) evidence: BTreeSet<Digest>,
 }
 
-/// What else the record says.
+/// Optional fields of a record.
 #[derive(Clone, Default)]
 pub(super) struct Says {
     pub(super) reason: Option<String>,
@@ -56,7 +56,7 @@ pub(super) struct Says {
 }
 
 impl Movement<'_> {
-    /// Whether these keys may move this channel, before anybody is asked or anything is written.
+    /// Checks that these keys may move this channel, with a trial record that is not published.
     pub(super) fn check_keys(&self, store: &dyn Store) -> anyhow::Result<()> {
         let trial = Target {
             bundle: Digest::of(b""),
@@ -213,7 +213,7 @@ impl Movement<'_> {
     }
 }
 
-/// What the trust file says about the keys that were given, one line each.
+/// Lists the given keys with owner, roles, validity and state from the trust file, one line each.
 pub(super) fn known(trust: &Trust, keys: &[PrivateKey]) -> String {
     let mut lines = String::new();
     for key in keys {

@@ -129,7 +129,7 @@ impl StoreOptions {
 }
 
 impl RecordOptions {
-    /// What these options mean for a record that moves the channel to `target`.
+    /// Converts the options to the fields of a record that moves the channel to `target`.
     pub(super) fn says(&self, store: Option<&Folder>, target: Digest) -> anyhow::Result<Says> {
         let nothing_there =
             || Failure::usage("--withdraw: the store is empty, there is nothing to withdraw");

@@ -320,7 +320,7 @@ fn place(compiled: &Compiled, context: &Context, at: &StoreOptions) -> anyhow::R
     )
 }
 
-/// What the channel runs, and where that stands.
+/// The side of the channel's head, if it has one, and the plan's subject with the head's position.
 fn base(
     place: &Place,
     trust: Option<&std::path::Path>,

@@ -101,7 +101,7 @@ impl Planned {
         report_idle(&self.review, &self.folder);
     }
 
-    /// What a record says about the plan that led to it.
+    /// Digest of the plan's JSON document, which a record names.
     pub(super) fn digest(&self) -> Digest {
         Digest::of(self.json.to_string().as_bytes())
     }

@@ -111,7 +111,8 @@ impl Back {
     }
 }
 
-/// Whether the store has all of the head's bundle, and gateways would run it.
+/// Checks that the store has all of the head's bundle and that gateways would accept it. An
+/// expired build key is no error. Without `judge`, only the store is checked.
 fn whole(store: &dyn Store, judge: Option<Judge<'_>>, head: &Entry) -> Result<(), Refused> {
     Unverified::open(store, head.bundle)?.load_full(store)?;
     match judge {

@@ -20,7 +20,7 @@ use crate::release::{self, Place};
 use model::exit::{Exit, Failure};
 use model::lower::Lowered;
 
-/// How it ended.
+/// Result of comparing a bundle with its rebuild.
 enum Outcome {
     Same,
     /// Another compiler built it, so nothing follows from the difference.

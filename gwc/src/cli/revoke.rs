@@ -174,7 +174,7 @@ pub(super) fn run(args: &Args, context: &Context) -> anyhow::Result<Exit> {
     Ok(Exit::OK)
 }
 
-/// What somebody who revokes in a hurry should know before it is done.
+/// Notes and warnings to show before a revocation is published.
 fn doubts(
     args: &Args,
     place: &Place,
@@ -262,8 +262,8 @@ fn signing_key(text: &str) -> anyhow::Result<KeyId> {
     })
 }
 
-/// Whether gateways with this trust file would take a list by these keys, also once they know
-/// which keys it takes away.
+/// Checks that gateways with this trust file would accept a revocation list signed by these keys,
+/// after they apply the key revocations of that list.
 fn check_keys(
     place: &Place,
     trust: Option<&Trust>,

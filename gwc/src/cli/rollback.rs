@@ -158,7 +158,7 @@ pub(super) struct Shown {
 pub(super) struct Rollback<'a> {
     place: &'a Place,
     store: &'a Folder,
-    /// What the channel runs.
+    /// Newest record of the channel.
     pub(super) head: Entry,
     entries: Vec<Entry>,
     /// Where it goes.
@@ -247,9 +247,9 @@ impl<'a> Rollback<'a> {
         })
     }
 
-    /// What would be treated differently, and which credentials would be admitted again. Where what
-    /// runs now is damaged, there is no plan, but there is a way back all the same; and the gates of
-    /// gateway.yaml are named, but only those that this command line names stop it.
+    /// Plan of the rollback, with the credentials that it would admit again. If the running bundle
+    /// is damaged, there is no plan, but the rollback is still possible. Gates of gateway.yaml are
+    /// shown; only gates of this command line stop the rollback.
     pub(super) fn plan(&self, review: &ReviewOptions) -> anyhow::Result<Shown> {
         let new = side_in(self.store, self.target, self.source()?)?;
         let old = match side_in(self.store, self.head.bundle, self.head.record.source) {

@@ -114,7 +114,7 @@ fn asked<'a>(args: &Args, side: &'a Side, oracle: &'a Oracle, question: &'a Ques
     }
 }
 
-/// What is sent, as far as the command line says it.
+/// The request to route, from the command line or from the witness of a plan.
 struct Wanted {
     method: String,
     url: String,
@@ -199,7 +199,7 @@ fn of_plan(path: &Path, fingerprint: &str) -> anyhow::Result<Wanted> {
     })
 }
 
-/// Who is asked: what `--bundle` names, or the sources here.
+/// Reads the side that routes the request: the one that `--bundle` names, or the sources here.
 fn read(args: &Args, context: &Context) -> anyhow::Result<Read> {
     let at = StoreOptions {
         store: args.store.clone(),

@@ -1,4 +1,4 @@
-//! What commands have in common: where the project is, how results and failures are said.
+//! Functions shared by all commands: finding the project, writing results and failures.
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write as _};
@@ -16,13 +16,13 @@ use model::exit::{ENVIRONMENT_NEEDED, Exit, Failure};
 use sources::project::files::Files;
 use sources::syntax::Limits;
 
-/// What holds for every command.
+/// Options of the command line that are shared by commands.
 pub(super) struct Context {
     /// `--project`
     pub(super) project: Option<PathBuf>,
     /// `--env`
     pub(super) environment: Option<String>,
-    /// How much is read
+    /// Limits for reading source files.
     pub(super) limits: Limits,
     /// Levels of rules from the command line
     pub(super) levels: Levels,
@@ -40,7 +40,7 @@ pub(super) enum Format {
 }
 
 impl Context {
-    /// What `path` means, or the project that the command stands in.
+    /// Finds the input that `path` names, or the project of `--project` or the working folder.
     pub(super) fn input(&self, path: Option<&Path>) -> anyhow::Result<Input> {
         compile::find(path.or(self.project.as_deref()))
             .map_err(|error| Failure::new(Exit::INPUT, "no-project", error.to_string()).into())
@@ -267,7 +267,7 @@ fn tell(files: &Files, folder: &str, findings: &[Diagnostic]) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// How to draw for a terminal or a file.
+/// Style of human-readable output. Colour is on in a terminal unless `NO_COLOR` is set.
 pub(super) fn look(terminal: bool) -> human::Look {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     human::Look {

@@ -37,14 +37,14 @@ pub(super) enum Command {
     Drift,
 }
 
-/// What is known about one gateway.
+/// Status of one gateway, with its output line.
 struct Row {
     node: String,
     bundle: Option<String>,
     agrees: bool,
     reachable: bool,
     text: String,
-    /// What is the matter with it.
+    /// Problems of the gateway, one line each.
     troubles: Vec<String>,
     all: Value,
 }

@@ -14,7 +14,7 @@ use diag::text::printable;
 use model::compile::Input;
 use model::exit::{Exit, Failure};
 
-/// How many names a note lists.
+/// Maximum names that a message lists.
 const NAMED_MAX: usize = 10;
 
 /// The form of the document.

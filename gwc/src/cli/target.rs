@@ -1,4 +1,4 @@
-//! What `ID|FILE` means: a bundle of the store, or a one-file bundle.
+//! Resolves `ID|FILE`: a bundle of the store, or a one-file bundle.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! What is the matter with a gateway, as it tells it in `status/v1`: its alarms, what it cannot use,
-//! and upstreams whose hosts do not all work.
+//! Problems of a gateway, from its `status/v1`: alarms, broken certificates, stale secrets, and
+//! upstreams that have an error, a circuit breaker that is not closed, or failing hosts.
 
 use serde_json::Value;
 

@@ -104,7 +104,8 @@ fn moment(
     evidence::known(store, &bundle, &entries).map_or(When::First(release::now()), |(_, when)| when)
 }
 
-/// Whether a gateway with this trust file would run the bundle, and whether all of it is there.
+/// Verifies a bundle as a gateway with this trust file does, and checks that the store has all of
+/// it. Returns the owners of the build signatures that count.
 fn judge(
     store: &dyn Store,
     trust: &Trust,

@@ -170,7 +170,8 @@ impl Excerpt {
     }
 }
 
-/// What is shown of a line: all of it, or some characters around a place.
+/// Byte range of a line to show: all of a short line, or up to `AROUND` characters on each side of
+/// `at`.
 fn window(text: &str, range: &std::ops::Range<usize>, at: usize) -> std::ops::Range<usize> {
     if range.len() <= 2 * AROUND {
         return range.clone();

@@ -10,7 +10,7 @@ use diag::text::printable;
 
 use super::{Report, message};
 
-/// How it shall look.
+/// Style of the output.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
     /// With colours.

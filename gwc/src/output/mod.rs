@@ -1,4 +1,4 @@
-//! What was found, for people and for programs. One format, one file, one row in [`FORMATS`].
+//! Formats of findings, for people and for programs. One format, one file, one row in [`FORMATS`].
 
 use diag::{Diagnostic, Level, Span};
 
@@ -24,13 +24,13 @@ pub struct Format {
     pub name: &'static str,
     /// One line for `--help`.
     pub about: &'static str,
-    /// Whether several reports can follow each other in one text.
+    /// Form of several reports in one text.
     pub joins: Joins,
     /// Writes it; only the one for people looks at the second.
     pub render: fn(&Report<'_>, human::Look) -> String,
 }
 
-/// Whether reports can follow each other.
+/// Form in which reports can be joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Joins {
     /// Each finding stands for itself.
@@ -65,13 +65,13 @@ pub struct Report<'a> {
     pub findings: &'a [Diagnostic],
     /// The environment that was checked, if one was named.
     pub environment: Option<&'a str>,
-    /// How many series of metrics a project makes.
+    /// Number of routes and metric series of the project.
     pub cost: Option<Cost>,
     /// The least level that stops; a finding at or above it makes the result `blocked`.
     pub fail_on: Level,
 }
 
-/// How many findings there are of each level.
+/// Number of findings of each level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Errors.
@@ -106,7 +106,7 @@ impl Report<'_> {
         joined(self.folder, path)
     }
 
-    /// Whether a finding is at or above the level that stops.
+    /// True if a finding is at or above the level `fail_on`.
     #[must_use]
     pub fn blocked(&self) -> bool {
         self.findings
@@ -149,7 +149,7 @@ impl Counts {
     }
 }
 
-/// What is wrong, and how many places a mistake in a shared component reaches.
+/// Message of a finding, with the number of places that a mistake in a shared component reaches.
 #[must_use]
 pub fn message(finding: &Diagnostic) -> String {
     match finding.places {

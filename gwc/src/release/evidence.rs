@@ -1,4 +1,4 @@
-//! Who says where a bundle came from, and whether that is enough for the trust file.
+//! Evidence of a bundle's origin, and its verification against the trust file.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use bundle::verify::{EVIDENCE_MAX, Judgement, Unverified, Verified};
 
 use super::clock;
 
-/// Whom and what bundles are judged by.
+/// Store, trust file and channel by which bundles are verified.
 #[derive(Clone, Copy)]
 pub struct Judge<'a> {
     /// The store.
@@ -59,7 +59,7 @@ impl Judge<'_> {
         Ok(self.trust.clone().with_revoked(&revoked))
     }
 
-    /// Whether gwd would run this bundle on the word of these statements.
+    /// Verifies a bundle by these statements, as gwd does.
     ///
     /// # Errors
     /// The reason.
@@ -80,8 +80,9 @@ impl Judge<'_> {
     }
 }
 
-/// What there is to rely on for a bundle: what the channel's newest record about it relied on and
-/// the build statements that the store's index lists; and for which moment build keys count.
+/// Evidence for a bundle, and the moment at which build keys must be valid. The evidence is that
+/// of the channel's newest record about the bundle, then the build statements in the store's
+/// index, at most [`EVIDENCE_MAX`].
 ///
 /// # Errors
 /// The store cannot be read.

@@ -1,5 +1,5 @@
-//! What commands share that look at a store: where it is, what its channel runs, what a short id
-//! means, what time it is, who signs and who asks the gateways.
+//! Functions shared by commands that use a store: finding the store, the channel's head, bundles by
+//! short id, the clock, signing keys and the gateways' admin interfaces.
 //!
 //! | Question | Where |
 //! |---|---|

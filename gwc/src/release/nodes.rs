@@ -1,4 +1,4 @@
-//! What the gateways say: `GET /v1/status` of their admin interface, over TCP or a unix socket.
+//! Client of the gateways' admin interface, over TCP or a unix socket.
 //!
 //! hyper's connection-level client, because the workspace has it already, it speaks over any
 //! stream (so unix sockets need nothing special), and one request a connection needs no more. The
@@ -18,7 +18,7 @@ use tokio::net::{TcpStream, UnixStream};
 
 use model::exit::{Exit, Failure};
 
-/// How long one gateway may take to answer.
+/// Timeout for the response of one gateway: 5s.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Most bytes that are read of an answer.
 const ANSWER_BYTES_MAX: usize = 4 << 20;
@@ -44,7 +44,7 @@ pub struct Nodes {
     runtime: tokio::runtime::Runtime,
 }
 
-/// What a gateway says about itself.
+/// Status of a gateway, from `GET /v1/status`.
 #[derive(Clone, Debug)]
 pub struct Status {
     /// The bundle that it runs.
@@ -65,12 +65,12 @@ pub struct Status {
     pub all: Value,
 }
 
-/// What a gateway says about bundles.
+/// Bundles of a gateway.
 #[derive(Clone, Debug)]
 pub struct Bundles {
     /// Those that it has.
     pub all: Vec<Known>,
-    /// What ran, the newest first.
+    /// Bundles that ran, newest first.
     pub ran: Vec<Ran>,
 }
 
@@ -79,9 +79,9 @@ pub struct Bundles {
 pub struct Known {
     /// Its id.
     pub bundle: String,
-    /// Whether a switch to it needs nothing and would be done.
+    /// True if the bundle is in memory and nothing prevents a switch to it.
     pub ready: bool,
-    /// Why not.
+    /// Reason if `ready` is false, for example `on-disk`.
     pub not_ready: Option<String>,
 }
 
@@ -187,7 +187,7 @@ impl Nodes {
         })
     }
 
-    /// Whether there are none.
+    /// True if there are no gateways.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.nodes.is_empty()

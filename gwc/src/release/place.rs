@@ -35,7 +35,7 @@ pub struct Place {
     pub gates: Vec<String>,
     /// The acknowledgement file as gateway.yaml names it, if it does.
     pub acknowledge: Option<String>,
-    /// What stands in it.
+    /// Entries of the acknowledgement file.
     pub acknowledgements: Vec<Acknowledgement>,
     /// The environment that gateway.yaml is read in, if one was named.
     pub environment: Option<String>,
@@ -48,7 +48,7 @@ pub struct Sought<'a> {
     pub root: &'a Path,
     /// The environment that gateway.yaml is read in, if one was named.
     pub environment: Option<&'a str>,
-    /// How much is read of it.
+    /// Limits for reading its files.
     pub limits: Limits,
     /// The commit whose ignore rules hold as well.
     pub base: Option<&'a str>,
@@ -146,8 +146,9 @@ impl Place {
         Ok(None)
     }
 
-    /// What to say of a channel without a record in a store that has others: its name may be
-    /// mistyped, and a first record would make it.
+    /// Warning about a channel without a record in a store that has other channels: its name may be
+    /// mistyped, and a first record would create it. None if the channel has a record or the store
+    /// has no channels.
     #[must_use]
     pub fn doubt(&self, store: &Folder) -> Option<String> {
         let channels = store.channels().ok()?;
@@ -165,7 +166,7 @@ impl Place {
         ))
     }
 
-    /// What to say of a channel without a head: it has no record, or none that counts.
+    /// Message about a channel without a head: it has no record, or none that counts.
     #[must_use]
     pub fn without_head(&self, store: &Folder) -> String {
         let chain = Chain::Channel(self.channel.clone());

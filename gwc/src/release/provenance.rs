@@ -103,7 +103,8 @@ pub fn would_commit(path: &Path) -> bool {
         .is_ok_and(|ignored| !ignored)
 }
 
-/// Who acts: the variable `GWC_ACTOR`, Git's name and address, or the user's name.
+/// Name of the actor: the variable `GWC_ACTOR`, Git's name and address, or the user's name.
+/// Default: `unknown`.
 #[must_use]
 pub fn actor(root: &Path) -> String {
     let said = std::env::var("GWC_ACTOR").ok();

@@ -13,7 +13,7 @@ use crate::assemble::disassemble;
 use model::lower::Lowered;
 use model::source_map::SourceMap;
 
-/// What the channel runs: its newest record; none before the first.
+/// Newest record of the channel; None before the first.
 ///
 /// # Errors
 /// A record at the head that cannot be read or, with a trust file, does not verify.
@@ -25,8 +25,8 @@ pub fn head(
     history::head(store, trust, channel)
 }
 
-/// What a bundle means. `source` is the artifact that the channel's record names; without one, or
-/// where it is damaged, places and prose are missing and nothing else.
+/// Reads a bundle of a store as a lowered gateway. `source` is the artifact that the channel's
+/// record names. Without it, or if it is damaged, only places and prose are missing.
 ///
 /// # Errors
 /// A bundle that is missing, damaged, or not in the form of this version.

@@ -22,7 +22,7 @@ use sources::project::files::{Document, Files};
 /// The gateway's key.
 const KEY: &str = "x-gateway";
 
-/// How private additions to it begin.
+/// Prefix of private extensions.
 const PRIVATE: &str = "x-gateway-ext-";
 
 /// Entries of maps that are left out, by map and key.
@@ -31,7 +31,7 @@ pub struct Removed {
     entries: HashMap<NodeId, HashSet<Box<str>>>,
 }
 
-/// What was taken away, and what else a reader should know.
+/// Result of [`strip`].
 #[derive(Debug, Default)]
 pub struct Stripped {
     /// The entries that are left out.
@@ -42,7 +42,7 @@ pub struct Stripped {
     pub refers: Vec<String>,
 }
 
-/// Why a document has no public form.
+/// Reason why a document has no public form.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unfit {
     /// An operation in another file is internal: only that file could leave it out.
@@ -52,7 +52,7 @@ pub enum Unfit {
         /// The other file.
         file: String,
     },
-    /// What stays refers to what goes.
+    /// A reference that stays points to something that is left out.
     Dangling {
         /// The reference.
         reference: String,
@@ -103,7 +103,7 @@ pub fn strip(files: &Files, document: &Document) -> Result<Stripped, Unfit> {
 // === impl Removed ===
 
 impl Removed {
-    /// Whether an entry is left out.
+    /// True if an entry is left out.
     #[must_use]
     pub fn has(&self, map: NodeId, key: &str) -> bool {
         self.entries
@@ -127,7 +127,7 @@ impl Removed {
 
 // --- the gateway's keys, path items and links
 
-/// What a walk along OpenAPI's objects finds.
+/// Parts of a document that a walk along OpenAPI's objects finds.
 #[derive(Default)]
 struct Marks<'n> {
     /// The gateway's keys.
@@ -147,7 +147,7 @@ struct Held<'n> {
     value: NodeRef<'n>,
 }
 
-/// Whether a key is one of the gateway's.
+/// True if a key is an extension of the gateway.
 fn is_own(key: &str) -> bool {
     key == KEY || key == allow::KEY || key.starts_with(PRIVATE)
 }
@@ -236,7 +236,8 @@ fn operations<'n>(item: NodeRef<'n>) -> Vec<Held<'n>> {
     own.chain(more).collect()
 }
 
-/// Whether an operation is internal. What is not plainly `false` hides it: a variable, a mistake.
+/// True if an operation is internal. Any value of `internal` except `false` and `null` counts, a
+/// variable or a mistake too.
 fn is_internal(operation: NodeRef<'_>) -> bool {
     let said = operation.get(KEY).and_then(|says| says.get("internal"));
     said.is_some_and(|said| !said.is_null() && said.as_bool() != Some(false))

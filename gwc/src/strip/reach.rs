@@ -254,7 +254,7 @@ fn pointer_parts(pointer: &str) -> Option<Vec<String>> {
     Some(rest.split('/').map(part).collect())
 }
 
-/// What a pointer leads to.
+/// Node at a JSON Pointer; None if it does not exist.
 pub(super) fn at_pointer<'n>(root: NodeRef<'n>, pointer: &str) -> Option<NodeRef<'n>> {
     let mut node = root;
     for part in pointer_parts(pointer)? {
@@ -266,12 +266,12 @@ pub(super) fn at_pointer<'n>(root: NodeRef<'n>, pointer: &str) -> Option<NodeRef
     Some(node)
 }
 
-/// What a reference inside the document leads to.
+/// Target of a reference inside the document; None for other references.
 pub(super) fn local<'n>(root: NodeRef<'n>, reference: &str) -> Option<NodeRef<'n>> {
     at_pointer(root, reference.strip_prefix('#')?)
 }
 
-/// Whether a reference inside the document leads to something that is left out.
+/// True if a reference inside the document points to an entry that is left out, or into one.
 pub(super) fn is_gone(root: NodeRef<'_>, reference: &str, removed: &Removed) -> bool {
     let Some(parts) = reference.strip_prefix('#').and_then(pointer_parts) else {
         return false;

@@ -14,7 +14,7 @@ use sources::syntax::Limits;
 pub struct Written {
     /// The texts.
     pub files: Files,
-    /// What is wrong with the files themselves and with overlays.
+    /// Findings about the files themselves and about overlays.
     pub findings: Vec<Diagnostic>,
     /// Each API's name with its document; of one document without a project the file's name.
     pub apis: Vec<(String, Document)>,

@@ -99,7 +99,7 @@ impl<'r> Out<'r> {
         }
     }
 
-    /// What stands behind `key:` or `-`.
+    /// Writes the value after `key:` or `-`.
     fn behind(&mut self, value: NodeRef<'_>, indent: usize, in_list: bool) -> Option<()> {
         let deeper = self.has_entries(value);
         if deeper && !in_list {

@@ -1,5 +1,5 @@
-//! What a side of a comparison may be: `git:REV`, a project's folder, one OpenAPI document, a bundle's
-//! id, or a one-file bundle.
+//! Sides of a comparison: `git:REV`, a project's folder, one OpenAPI document, a bundle's id, or a
+//! one-file bundle.
 
 mod find;
 
@@ -26,7 +26,7 @@ use sources::project::GATEWAY_FILE;
 use sources::project::files::Files;
 use sources::project::revision::{Revision, uncommitted};
 
-/// How many files are named that are not committed.
+/// Maximum names that a message lists.
 const NAMED_MAX: usize = 10;
 
 /// One side, found but not read yet.
@@ -70,7 +70,8 @@ pub(super) struct Read {
     pub(super) notes: Vec<String>,
 }
 
-/// What a document's gateway is called: nobody else says it.
+/// Project and API name of a document without a project: those of the other side if it has them.
+/// Default: `document` and `api`.
 #[derive(Clone)]
 struct Names {
     project: String,
